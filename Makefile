@@ -1,0 +1,36 @@
+# `make demo` and `make test` do all the set-up in .venv; nothing else is needed but Python 3.11.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO_OUT ?= demo-out
+
+.PHONY: demo test lint bench clean setup
+
+setup: $(STAMP)
+
+# torch first and pinned: a range would take a build with several gigabytes of CUDA.
+$(STAMP): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Mien needs $(PYTHON); set PYTHON=/path/to/python3.11"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/mien demo --out $(DEMO_OUT)
+
+test: $(STAMP) lint
+	$(BIN)/python -m pytest -n 2
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	@for script in benchmarks/bench_*.py; do echo "== $$script" >&2; $(BIN)/python $$script --json || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache demo-out

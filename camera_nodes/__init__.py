@@ -1,0 +1,1 @@
+"""The camera side: one process beside each camera."""

@@ -1,0 +1,1 @@
+"""The studio: arms, fires, ingests and records."""

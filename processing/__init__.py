@@ -1,0 +1,1 @@
+"""The farm: photographs to release."""

@@ -1,0 +1,1 @@
+"""Relief between the scan and the registered mesh."""

@@ -1,0 +1,1 @@
+"""Graph, keys and dispatch."""

@@ -1,0 +1,1 @@
+"""Select, export and verify."""

@@ -1,0 +1,1 @@
+"""Subjects, rig and photographs with known truth."""
