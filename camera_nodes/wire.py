@@ -1,0 +1,342 @@
+"""Every message between a camera node and the controller, version 1.
+
+The protocol (who sends what, when, in which state) is specified in docs/wire.md.  Messages are msgpack maps with a
+`type` and a version `v`.  An unknown type, an unknown field, a missing field, another version or a value out of
+bounds is refused.  Two sockets: control (small, prompt) and bulk (photographs).
+
+Times are integer nanoseconds of the controller's monotonic clock unless the name says otherwise.
+"""
+
+from typing import Annotated, Final, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from camera_nodes.errors import Malformed, Oversize, WrongVersion
+
+VERSION: Final = 1
+CONTROL_LIMIT: Final = 64 * 1024  # bytes a control message may have
+CHUNK_BYTES: Final = 256 * 1024  # photograph bytes in one Chunk; the last may be shorter
+BULK_LIMIT: Final = CHUNK_BYTES + 4 * 1024  # bytes a bulk message may have
+QUIET_AFTER_NS: Final = 12_000_000  # nothing is sent before this long after the exposure moment
+
+# An identifier is also a file name on the node, so it has no separators and does not begin with a dot.
+Id = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")]
+Text = Annotated[str, Meta(max_length=1000)]
+FileName = Annotated[str, Meta(pattern=r"\A[^/\\\x00-\x1f]{1,200}\Z")]
+Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+Nanoseconds = Annotated[int, Meta(ge=-(2**62), le=2**62)]
+Duration = Annotated[int, Meta(ge=0, le=10**15)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Percent = Annotated[int, Meta(ge=0, le=100)]
+Texts = Annotated[tuple[Text, ...], Meta(max_length=32)]
+
+
+class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="type"):
+    """What all messages share.  `v` has a default for the writer; the reader refuses a message without it."""
+
+    v: Literal[1] = VERSION
+
+
+class Exposure(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Camera settings of a take, as the camera writes them ("1/125", "f/8", "200").  None leaves one as it is."""
+
+    shutter: Text | None = None
+    aperture: Text | None = None
+    iso: Text | None = None
+    white_balance: Text | None = None
+    image_format: Text | None = None
+    focus_mode: Text | None = None
+
+
+# --- control, node to controller -----------------------------------------------------------------------------------
+
+
+class Hello(Message, frozen=True, tag="hello"):
+    """First message after each connection, and again when the camera changes.  Answered by Welcome or Refused.
+
+    `node` is the name under which the node's key is enrolled, `camera` the rig's name of the camera ("cam-07").
+    `serial` and `model` are empty while no camera answers; `fault` then says why.
+    `lag_ns`: shutter lag from the node's settings, if any (command to exposure).
+    """
+
+    node: Id
+    camera: Id
+    serial: Text
+    model: Text
+    url: Text
+    software: Text
+    capabilities: Texts = ()  # of CAPABILITIES
+    lag_ns: Duration | None = None
+    spooled: Count = 0  # photographs waiting in the spool
+    fault: Text | None = None
+
+
+CAPABILITIES: Final = (
+    "exposed_at",  # Stamps carry the true exposure moment
+    "settings",  # exposure settings are applied and read back
+    "battery",  # the battery's charge is known
+    "realtime",  # the fire wait runs at real-time priority
+)
+
+
+class Ping(Message, frozen=True, tag="ping"):
+    """Clock question: `t1_ns` is the node's own clock at sending.  Also the node's sign of life."""
+
+    seq: Count
+    t1_ns: Nanoseconds
+
+
+class Armed(Message, frozen=True, tag="armed"):
+    """The camera is ready to be fired."""
+
+    fire_id: Id
+    camera: Id
+    clock_uncertainty_ns: Duration
+    free_bytes: Count
+    battery_percent: Percent | None = None
+    photos_left: Count | None = None
+    warnings: Texts = ()
+
+
+class ArmRefused(Message, frozen=True, tag="arm_refused"):
+    """The camera cannot be fired; every reason is listed, in words."""
+
+    fire_id: Id
+    camera: Id
+    reasons: Texts
+    clock_uncertainty_ns: Duration | None = None
+
+
+class Stamps(Message, frozen=True, tag="stamps"):
+    """What the node did in the window; sent QUIET_AFTER_NS or more after it, and again after a reconnection.
+
+    commanded_at_ns: when the command was to go out (Fire.at_ns - Fire.lag_ns).
+    released_at_ns: when it did go out; None when missed.  exposed_at_ns: true exposure moment where it is known,
+    from `exposure_source`.  clock_uncertainty_ns: of the mapping between the clocks at that moment.
+    missed: the shutter was not released; `reason` says why.
+    """
+
+    fire_id: Id
+    take_id: Id
+    camera: Id
+    commanded_at_ns: Nanoseconds
+    clock_uncertainty_ns: Duration
+    released_at_ns: Nanoseconds | None = None
+    exposed_at_ns: Nanoseconds | None = None
+    exposure_source: Literal["simulated", "hot_shoe"] | None = None
+    missed: bool = False
+    reason: Text = ""
+
+
+class FrameSpooled(Message, frozen=True, tag="frame_spooled"):
+    """The photograph is safe on the node's disk under the name `entry`, which Offer, Want and Stored use too."""
+
+    entry: Id
+    fire_id: Id
+    take_id: Id
+    camera: Id
+    name: FileName  # as the camera called it
+    sha256: Sha256
+    bytes: Count
+
+
+class NodeFault(Message, frozen=True, tag="node_fault"):
+    """Something failed on the node.  With a fire_id: that fire brings no photograph from this camera.
+
+    `code`: camera_missing, camera_busy, camera_fault, card_full, battery_low, photo_missing, settings_refused,
+    spool_full, spool_damaged, rejected.
+    """
+
+    camera: Id
+    code: Id
+    text: Text
+    fire_id: Id | None = None
+    take_id: Id | None = None
+
+
+class Status(Message, frozen=True, tag="status"):
+    """How the node is, every few seconds and after each change of state; never in the window."""
+
+    camera: Id
+    state: Literal["no_camera", "idle", "arming", "armed", "firing", "exposed"]
+    free_bytes: Count
+    spooled: Count
+    spooled_bytes: Count
+    clock_uncertainty_ns: Duration | None = None
+    clock_offset_ns: Nanoseconds | None = None  # controller minus node
+    clock_drift_ppb: Annotated[int, Meta(ge=-(10**7), le=10**7)] | None = None
+    round_trip_ns: Duration | None = None  # best of the last minute
+    battery_percent: Percent | None = None
+    photos_left: Count | None = None
+
+
+# --- control, controller to node -----------------------------------------------------------------------------------
+
+
+class Welcome(Message, frozen=True, tag="welcome"):
+    """The node is known.  `clock_id` names the controller's clock: a new one makes the node forget its estimate."""
+
+    clock_id: Id
+    uploads: bool  # as if UploadOk (True) or UploadHold (False) had followed
+
+
+class Refused(Message, frozen=True, tag="refused"):
+    """The node is not taken: unknown or duplicate camera, key enrolled under another name, or no Hello yet.
+
+    After code "hello_first" the node says Hello at once; after any other it tries again some seconds later.
+    """
+
+    code: Literal["hello_first", "unknown_camera", "wrong_key", "duplicate", "wrong_serial", "wrong_version"]
+    reason: Text
+
+
+class Pong(Message, frozen=True, tag="pong"):
+    """Answer to Ping: its `seq` and `t1_ns`, when it came in and when this left, by the controller's clock."""
+
+    seq: Count
+    t1_ns: Nanoseconds
+    t2_ns: Nanoseconds
+    t3_ns: Nanoseconds
+
+
+class Pace(Message, frozen=True, tag="pace"):
+    """Ping this often for this long (a session is open).  Without it: fast at first, then at leisure."""
+
+    hz: Annotated[float, Meta(ge=0.2, le=20.0)]
+    for_s: Annotated[float, Meta(ge=0.0, le=86400.0)]
+
+
+class Arm(Message, frozen=True, tag="arm"):
+    """Get ready.  Answered by Armed or ArmRefused.  An armed camera disarms itself after `expires_ns` without Fire."""
+
+    fire_id: Id
+    take_id: Id
+    exposure: Exposure = Exposure()
+    max_clock_uncertainty_ns: Duration = 500_000
+    min_battery_percent: Percent = 5
+    expires_ns: Duration = 10_000_000_000
+
+
+class Fire(Message, frozen=True, tag="fire"):
+    """Expose at `at_ns`: the command goes out at at_ns - lag_ns.  Obeyed once per fire_id and never late."""
+
+    fire_id: Id
+    take_id: Id
+    at_ns: Nanoseconds
+    lag_ns: Duration = 0
+
+
+class Disarm(Message, frozen=True, tag="disarm"):
+    """Forget the Arm (and a Fire whose moment has not come)."""
+
+    fire_id: Id
+    why: Text = ""
+
+
+class UploadOk(Message, frozen=True, tag="upload_ok"):
+    """The spool may be emptied."""
+
+
+class UploadHold(Message, frozen=True, tag="upload_hold"):
+    """Send nothing on the bulk socket until UploadOk."""
+
+
+# --- bulk ----------------------------------------------------------------------------------------------------------
+
+
+class Offer(Message, frozen=True, tag="offer"):
+    """Node to controller: a photograph waits in the spool.  Repeated until it is Stored or Rejected."""
+
+    entry: Id  # unique for ever: fire and camera
+    fire_id: Id
+    take_id: Id
+    camera: Id
+    name: FileName
+    sha256: Sha256
+    bytes: Count
+
+
+class Want(Message, frozen=True, tag="want"):
+    """Controller to node: send `credit` chunks of this entry from byte `offset` on.
+
+    It replaces an earlier Want of the same entry, so it also resumes after a loss: ask again from the byte you have.
+    """
+
+    entry: Id
+    offset: Count
+    credit: Annotated[int, Meta(ge=1, le=64)]
+
+
+class Chunk(Message, frozen=True, tag="chunk"):
+    """Node to controller: bytes of a photograph; `last` with its final byte."""
+
+    entry: Id
+    offset: Count
+    data: Annotated[bytes, Meta(max_length=CHUNK_BYTES)]
+    last: bool
+
+
+class Stored(Message, frozen=True, tag="stored"):
+    """Controller to node: verified, decoded, filed and committed.  Only now the node deletes its copy."""
+
+    entry: Id
+    sha256: Sha256
+
+
+class Rejected(Message, frozen=True, tag="rejected"):
+    """Controller to node: the bytes are whole but of no use (not a photograph).  Kept aside, not offered again."""
+
+    entry: Id
+    reason: Text
+
+
+# --- encoding ------------------------------------------------------------------------------------------------------
+
+NodeControl = Hello | Ping | Armed | ArmRefused | Stamps | FrameSpooled | NodeFault | Status
+ControllerControl = Welcome | Refused | Pong | Pace | Arm | Fire | Disarm | UploadOk | UploadHold
+NodeBulk = Offer | Chunk
+ControllerBulk = Want | Stored | Rejected
+AnyMessage = NodeControl | ControllerControl | NodeBulk | ControllerBulk
+
+
+NODE_CONTROL: Final = msgspec.msgpack.Decoder(NodeControl)  # what a controller reads on its control socket
+CONTROLLER_CONTROL: Final = msgspec.msgpack.Decoder(ControllerControl)  # what a node reads there
+NODE_BULK: Final = msgspec.msgpack.Decoder(NodeBulk)
+CONTROLLER_BULK: Final = msgspec.msgpack.Decoder(ControllerBulk)
+
+
+class _Version(Struct):
+    v: int
+
+
+_encoder = msgspec.msgpack.Encoder()
+_version = msgspec.msgpack.Decoder(_Version)
+_M = TypeVar("_M")
+
+
+def encode(message: Message, limit: int = BULK_LIMIT) -> bytes:
+    """The message as bytes.  Raises Oversize beyond `limit` bytes."""
+    data = _encoder.encode(message)
+    if len(data) > limit:
+        raise Oversize(f"a {type(message).__name__} of {len(data)} bytes; the limit is {limit}")
+    return data
+
+
+def decode(data: bytes | memoryview, decoder: msgspec.msgpack.Decoder[_M], limit: int = BULK_LIMIT) -> _M:
+    """The message in `data`, one of those that `decoder` (NODE_CONTROL, ...) reads.
+
+    Raises Oversize, WrongVersion (also when the version is missing) or Malformed.  Never anything else.
+    """
+    if len(data) > limit:
+        raise Oversize(f"a message of {len(data)} bytes; the limit is {limit}")
+    try:
+        version = _version.decode(data).v
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"no message with a version: {error}") from None
+    if version != VERSION:
+        raise WrongVersion(f"the other side speaks version {version} of the protocol, this side {VERSION}: update one")
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(str(error)) from None
