@@ -1,4 +1,3 @@
-# ruff: noqa: N818  (errors are named after their cause)
 """What can go wrong beside a camera, named after its cause.
 
 Every error carries the exit code of the command that meets it: 2 usage, 3 equipment.
