@@ -1,0 +1,54 @@
+"""What can go wrong in the controller's room, named after its cause; messages say what, which and what to do."""
+
+from collections.abc import Mapping
+
+
+class ControllerError(Exception):
+    """Base of the controller's errors: equipment unless a subclass says otherwise."""
+
+    exit_code = 3
+
+
+class ConfigurationError(ControllerError):
+    """A rig file, a key file or an option that cannot be used."""
+
+    exit_code = 2
+
+
+class SessionError(ControllerError):
+    """An action that the session's state does not allow."""
+
+    exit_code = 2
+
+
+class StudioUnreachable(ControllerError):
+    """No studio answers where this command expects one."""
+
+
+class RigNotReady(ControllerError):
+    """Cameras are missing, unknown or doubled."""
+
+
+class FrameRejected(ControllerError):
+    """A photograph that arrived and cannot be kept; the reason is the message."""
+
+    exit_code = 4
+
+
+class TakeFailed(ControllerError):
+    """A take that is not whole: every camera that failed, with its reason, and what to run next."""
+
+    def __init__(self, take: str, cameras: int, faults: Mapping[str, str], retake: str, verb: str = "kept") -> None:
+        self.take = take
+        self.faults = dict(faults)
+        self.retake = retake
+        super().__init__(describe_failure(take, cameras, faults, retake, verb))
+
+
+def describe_failure(take: str, cameras: int, faults: Mapping[str, str], retake: str, verb: str = "kept") -> str:
+    """One line for the take, one for each camera that failed, and the command to run."""
+    width = max((len(name) for name in faults), default=0)
+    lines = [f"Take {take} was not {verb}: {len(faults)} of {cameras} cameras failed."]
+    lines += [f"  {name:<{width}}  {reason}" for name, reason in sorted(faults.items())]
+    lines.append(f"Fix these, then:  {retake}")
+    return "\n".join(lines)
