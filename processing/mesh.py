@@ -1,0 +1,218 @@
+"""Triangle meshes as plain arrays: adjacency, normals, subdivision, closest points, rays."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import open3d as o3d
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from processing.errors import MeshError, ShapeError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+Bools = NDArray[np.bool_]
+Colors = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """A triangle mesh.
+
+    vertices_mm: (V, 3) head frame.  triangles: (T, 3), counter-clockwise from outside.
+    uvs: (U, 2), origin at the bottom left as in OBJ; uv_triangles: (T, 3) into uvs.  colors: (V, 3) RGB.
+    Raises ShapeError and MeshError for arrays that do not fit together.
+    """
+
+    vertices_mm: Floats
+    triangles: Ints
+    uvs: Floats | None = None
+    uv_triangles: Ints | None = None
+    colors: Colors | None = None
+
+    def __post_init__(self) -> None:
+        vertices = np.ascontiguousarray(self.vertices_mm, dtype=np.float64)
+        triangles = np.ascontiguousarray(self.triangles, dtype=np.int32).reshape(-1, 3)
+        if vertices.ndim != 2 or vertices.shape[1] != 3:
+            raise ShapeError("vertices_mm", vertices.shape, "(V, 3)")
+        if len(triangles) and (triangles.min() < 0 or triangles.max() >= len(vertices)):
+            raise MeshError(f"a triangle names vertex {triangles.max()} of {len(vertices)}")
+        object.__setattr__(self, "vertices_mm", vertices)
+        object.__setattr__(self, "triangles", triangles)
+        if (self.uvs is None) != (self.uv_triangles is None):
+            raise MeshError("uvs and uv_triangles come together or not at all")
+        if self.uvs is not None and self.uv_triangles is not None:
+            uvs = np.ascontiguousarray(self.uvs, dtype=np.float64)
+            uv_triangles = np.ascontiguousarray(self.uv_triangles, dtype=np.int32).reshape(-1, 3)
+            if uvs.ndim != 2 or uvs.shape[1] != 2:
+                raise ShapeError("uvs", uvs.shape, "(U, 2)")
+            if len(uv_triangles) != len(triangles):
+                raise ShapeError("uv_triangles", uv_triangles.shape, f"({len(triangles)}, 3)")
+            if len(uv_triangles) and (uv_triangles.min() < 0 or uv_triangles.max() >= len(uvs)):
+                raise MeshError(f"a triangle names UV {uv_triangles.max()} of {len(uvs)}")
+            object.__setattr__(self, "uvs", uvs)
+            object.__setattr__(self, "uv_triangles", uv_triangles)
+        if self.colors is not None and self.colors.shape != vertices.shape:
+            raise ShapeError("colors", self.colors.shape, f"({len(vertices)}, 3)")
+
+    def with_vertices(self, vertices_mm: Floats) -> "Mesh":
+        """The same topology and UVs with other positions."""
+        if vertices_mm.shape != self.vertices_mm.shape:
+            raise ShapeError("vertices_mm", vertices_mm.shape, str(self.vertices_mm.shape))
+        return replace(self, vertices_mm=vertices_mm)
+
+    @cached_property
+    def triangle_cross(self) -> Floats:
+        """(T, 3) normals with the length of twice the area, mm^2."""
+        a, b, c = (self.vertices_mm[self.triangles[:, k]] for k in range(3))
+        return np.cross(b - a, c - a)
+
+    @cached_property
+    def triangle_normals(self) -> Floats:
+        """(T, 3) unit; zero for a degenerate triangle."""
+        return _unit(self.triangle_cross)
+
+    @cached_property
+    def vertex_normals(self) -> Floats:
+        """(V, 3) unit, weighted by area."""
+        return _unit(np.asarray(self.vertex_triangles @ self.triangle_cross))
+
+    @cached_property
+    def vertex_areas(self) -> Floats:
+        """(V,) a third of the area of the triangles around each vertex, mm^2."""
+        return np.asarray(self.vertex_triangles @ (np.linalg.norm(self.triangle_cross, axis=1) / 6))
+
+    @cached_property
+    def vertex_triangles(self) -> sparse.csr_array:
+        """(V, T) incidence."""
+        rows, columns = self.triangles.ravel(), np.repeat(np.arange(len(self.triangles)), 3)
+        shape = (len(self.vertices_mm), len(self.triangles))
+        return sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=shape)
+
+    @cached_property
+    def edges(self) -> Ints:
+        """(E, 2) each edge once, the lower vertex first, sorted."""
+        return np.unique(_half_edges(self.triangles), axis=0)
+
+    @cached_property
+    def boundary_vertices(self) -> Bools:
+        """(V,) on an edge that only one triangle has."""
+        edges, count = np.unique(_half_edges(self.triangles), axis=0, return_counts=True)
+        on_boundary = np.zeros(len(self.vertices_mm), dtype=np.bool_)
+        on_boundary[edges[count == 1].ravel()] = True
+        return on_boundary
+
+    @cached_property
+    def mean_edge_mm(self) -> float:
+        a, b = self.vertices_mm[self.edges[:, 0]], self.vertices_mm[self.edges[:, 1]]
+        return float(np.linalg.norm(a - b, axis=1).mean())
+
+    def adjacency(self) -> sparse.csr_array:
+        """(V, V) 1 where an edge is."""
+        e, n = self.edges, len(self.vertices_mm)
+        rows, columns = np.r_[e[:, 0], e[:, 1]], np.r_[e[:, 1], e[:, 0]]
+        return sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(n, n))
+
+
+def _unit(vectors: Floats) -> Floats:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-20))
+
+
+def _half_edges(triangles: Ints) -> Ints:
+    return np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
+
+
+def _split(triangles: Ints, count: int) -> tuple[Ints, Ints]:
+    """Edges to halve (E, 2) and the four-fold triangles, in the order (corner a, b, c, middle) of each."""
+    edges, inverse = np.unique(_half_edges(triangles), axis=0, return_inverse=True)
+    a, b, c = (count + inverse.reshape(-1)[k * len(triangles) : (k + 1) * len(triangles)] for k in range(3))
+    t = triangles
+    four = np.stack([np.c_[t[:, 0], a, c], np.c_[a, t[:, 1], b], np.c_[c, b, t[:, 2]], np.c_[a, b, c]], axis=1)
+    return edges.astype(np.int32), four.reshape(-1, 3).astype(np.int32)
+
+
+def subdivide(mesh: Mesh, times: int = 1) -> Mesh:
+    """Each triangle becomes four by its edges' middles, UVs and colours too; old vertices keep their numbers."""
+    for _ in range(times):
+        edges, triangles = _split(mesh.triangles, len(mesh.vertices_mm))
+        middle = mesh.vertices_mm[edges].mean(axis=1)
+        uvs, uv_triangles, colors = mesh.uvs, mesh.uv_triangles, mesh.colors
+        if uvs is not None and uv_triangles is not None:
+            uv_edges, uv_four = _split(uv_triangles, len(uvs))
+            uvs, uv_triangles = np.concatenate([uvs, uvs[uv_edges].mean(axis=1)]), uv_four
+        if colors is not None:
+            colors = np.concatenate([colors, colors[edges].mean(axis=1).round().astype(np.uint8)])
+        mesh = Mesh(np.concatenate([mesh.vertices_mm, middle]), triangles, uvs, uv_triangles, colors)
+    return mesh
+
+
+def submesh(mesh: Mesh, keep: Bools) -> tuple[Mesh, Ints]:
+    """The triangles marked in keep (T,), unused vertices dropped; and (V',) the old number of each vertex."""
+    used, triangles = np.unique(mesh.triangles[keep], return_inverse=True)
+    uvs, uv_triangles = mesh.uvs, mesh.uv_triangles
+    if uvs is not None and uv_triangles is not None:
+        used_uvs, uv_triangles = np.unique(uv_triangles[keep], return_inverse=True)
+        uvs, uv_triangles = uvs[used_uvs], uv_triangles.reshape(-1, 3).astype(np.int32)
+    colors = None if mesh.colors is None else mesh.colors[used]
+    kept = Mesh(mesh.vertices_mm[used], triangles.reshape(-1, 3).astype(np.int32), uvs, uv_triangles, colors)
+    return kept, used.astype(np.int32)
+
+
+def triangle_components(mesh: Mesh) -> Ints:
+    """(T,) the number of the connected piece that each triangle belongs to."""
+    _, label = connected_components(mesh.adjacency(), directed=False)
+    return np.asarray(label[mesh.triangles[:, 0]], dtype=np.int32)
+
+
+def largest_component(mesh: Mesh) -> Mesh:
+    """The connected piece with the most triangles."""
+    label = triangle_components(mesh)
+    return submesh(mesh, label == np.bincount(label).argmax())[0]
+
+
+@dataclass(frozen=True)
+class Closest:
+    """points_mm (N, 3) on the surface, triangle (N,), barycentric (N, 3), distance_mm (N,)."""
+
+    points_mm: Floats
+    triangle: Ints
+    barycentric: Floats
+    distance_mm: Floats
+
+
+def _tensor(array: NDArray[Any]) -> Any:
+    return o3d.core.Tensor.from_numpy(np.ascontiguousarray(array))
+
+
+class Surface:
+    """A mesh made ready for closest-point and ray queries (Open3D's Embree scene, float32)."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        if len(mesh.triangles) == 0:
+            raise MeshError("a mesh without triangles has no surface")
+        self.mesh = mesh
+        self._scene = o3d.t.geometry.RaycastingScene()
+        vertices, triangles = mesh.vertices_mm.astype(np.float32), mesh.triangles.astype(np.uint32)
+        self._scene.add_triangles(_tensor(vertices), _tensor(triangles))
+
+    def closest(self, points_mm: Floats) -> Closest:
+        """The nearest surface point of each of (N, 3) points."""
+        answer = self._scene.compute_closest_points(_tensor(np.asarray(points_mm, dtype=np.float32)))
+        triangle = answer["primitive_ids"].numpy().astype(np.int32)
+        uv = answer["primitive_uvs"].numpy().astype(np.float64)
+        barycentric = np.c_[1 - uv.sum(axis=1), uv]
+        nearest = np.einsum("nk,nkd->nd", barycentric, self.mesh.vertices_mm[self.mesh.triangles[triangle]])
+        return Closest(nearest, triangle, barycentric, np.linalg.norm(nearest - points_mm, axis=1))
+
+    def cast(self, origins_mm: Floats, directions: Floats) -> tuple[Floats, Ints, Floats]:
+        """First hits of (N, 3) rays: distance in direction lengths (inf: none), triangle (-1), barycentric (N, 3)."""
+        rays = np.concatenate([origins_mm, directions], axis=1).astype(np.float32)
+        answer = self._scene.cast_rays(_tensor(rays))
+        uv = answer["primitive_uvs"].numpy().astype(np.float64)
+        distance = answer["t_hit"].numpy().astype(np.float64)
+        triangle = answer["primitive_ids"].numpy().astype(np.int64)
+        triangle[~np.isfinite(distance)] = -1
+        return distance, triangle.astype(np.int32), np.c_[1 - uv.sum(axis=1), uv]

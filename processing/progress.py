@@ -1,0 +1,21 @@
+"""How a long computation says how far it is, without knowing who listens."""
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    def __call__(self, done: float, message: str) -> None:
+        """done: the share finished, in [0, 1]. message: what is being done, for a person."""
+
+
+def silent(done: float, message: str) -> None:
+    """A listener that does not care."""
+
+
+def part(progress: Progress, start: float, end: float) -> Progress:
+    """A listener for one part of a computation: its [0, 1] becomes [start, end] of the whole."""
+
+    def report(done: float, message: str) -> None:
+        progress(start + (end - start) * min(max(done, 0.0), 1.0), message)
+
+    return report

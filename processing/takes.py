@@ -1,0 +1,172 @@
+"""Takes in FaceScape's multi-view layout: `<k>_<name>/{0..N}.jpg + params.json`."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from processing.cameras import Camera, CameraError, Image, camera_from_params
+from processing.errors import TakeError
+from processing.progress import Progress, silent
+
+NAME = re.compile(r"(?P<k>[1-9]\d*)_(?P<name>[a-z0-9_]+)$")
+FEWEST_VIEWS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One photograph and the camera that took it."""
+
+    index: int
+    camera: Camera
+    photo: Path
+    serial: str
+
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    """One expression of one subject, as its photographs. skipped: view -> why it is not used."""
+
+    folder: Path
+    name: str
+    views: tuple[View, ...]
+    skipped: Mapping[int, str]
+
+    @property
+    def cameras(self) -> list[Camera]:
+        return [view.camera for view in self.views]
+
+    @property
+    def expression(self) -> str:
+        """`smile` of `2_smile`; the whole name where it has no number."""
+        match = NAME.fullmatch(self.name)
+        return match["name"] if match else self.name
+
+    @property
+    def position(self) -> int:
+        """2 of `2_smile`; 0 where the name has no number."""
+        match = NAME.fullmatch(self.name)
+        return int(match["k"]) if match else 0
+
+
+def allowed_missing(views: int) -> int:
+    """How many of a rig's views may be missing or unusable: 8 of 68, and as many in proportion of others."""
+    return max(0, min(round(views * 8 / 68), views - FEWEST_VIEWS))
+
+
+def read_take(folder: Path, *, max_missing: int | None = None) -> Take:
+    """Read a take's params.json and look at its photographs' presence, not yet at their pixels.
+
+    A view that params.json marks invalid, whose photograph is missing or whose camera is unusable is skipped with its
+    reason, up to `max_missing` (default `allowed_missing`); beyond that TakeError names them all.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise TakeError(f"{folder} is not a folder; give a take: a folder of 0.jpg, 1.jpg, ... and params.json")
+    params = _read_params(folder)
+    indices = sorted({int(m[1]) for key in params if (m := re.match(r"(\d+)_", key))})
+    photographs = {int(p.stem) for p in folder.glob("*.jpg") if p.stem.isdecimal()}
+    indices = sorted(set(indices) | photographs)
+    if not indices:
+        raise TakeError(f"{folder / 'params.json'} names no view; keys are '0_K', '0_Rt', '0_distortion', ...")
+    views: list[View] = []
+    skipped: dict[int, str] = {}
+    for i in indices:
+        photo = folder / f"{i}.jpg"
+        if params.get(f"{i}_valid") is False:
+            skipped[i] = "marked invalid in params.json"
+        elif not photo.is_file():
+            skipped[i] = f"{photo.name} is missing"
+        else:
+            try:
+                views.append(View(i, camera_from_params(params, i), photo, str(params.get(f"{i}_sn", ""))))
+            except CameraError as error:
+                skipped[i] = str(error)
+    take = Take(folder, folder.resolve().name, tuple(views), skipped)
+    _check_missing(take, len(indices), max_missing)
+    return take
+
+
+def _read_params(folder: Path) -> dict[str, Any]:
+    path = folder / "params.json"
+    if not path.is_file():
+        raise TakeError(f"{folder} is not a take: it has no params.json (the cameras of its photographs)")
+    try:
+        params = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise TakeError(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(params, dict):
+        raise TakeError(f"{path} holds a {type(params).__name__}; wanted an object with keys '0_K', '0_Rt', ...")
+    return params
+
+
+def _check_missing(take: Take, total: int, max_missing: int | None) -> None:
+    allowed = allowed_missing(total) if max_missing is None else max_missing
+    if len(take.skipped) <= allowed and len(take.views) >= FEWEST_VIEWS:
+        return
+    lines = [f"Take {take.name} cannot be used: {len(take.skipped)} of {total} views fail, {allowed} may."]
+    lines += [f"  view {i}  {reason}" for i, reason in list(take.skipped.items())[:20]]
+    if len(take.skipped) > 20:
+        lines.append(f"  and {len(take.skipped) - 20} more")
+    if len(take.views) < FEWEST_VIEWS:
+        lines.append(f"  {len(take.views)} views remain; a scan needs {FEWEST_VIEWS}.")
+    lines.append(f"Mend {take.folder}, or mark single views '<v>_valid': false in its params.json.")
+    raise TakeError("\n".join(lines))
+
+
+def read_photos(take: Take, *, max_missing: int | None = None, progress: Progress = silent) -> tuple[Take, list[Image]]:
+    """Decode the photographs: the take without the views that turned out unusable, and (H, W, 3) BGR for the rest.
+
+    A photograph that cannot be decoded or has another size than its camera is skipped with its reason like a missing
+    one; beyond the allowance TakeError names them.
+    """
+    views: list[View] = []
+    images: list[Image] = []
+    skipped = dict(take.skipped)
+    for number, view in enumerate(take.views):
+        progress(number / len(take.views), f"reading {view.photo.name}")
+        image = decode_photo(view.photo)
+        size = (view.camera.height, view.camera.width)
+        if isinstance(image, str):
+            skipped[view.index] = image
+        elif image.shape[:2] != size:
+            h, w = image.shape[:2]
+            skipped[view.index] = f"{view.photo.name} is {w} x {h} px; params.json says {size[1]} x {size[0]}"
+        else:
+            views.append(view)
+            images.append(image)
+    read = Take(take.folder, take.name, tuple(views), dict(sorted(skipped.items())))
+    _check_missing(read, len(take.views) + len(take.skipped), max_missing)
+    progress(1.0, f"{len(images)} photographs read")
+    return read, images
+
+
+def decode_photo(path: Path) -> Image | str:
+    """(H, W, 3) BGR as stored (no EXIF rotation), or the reason why it cannot be had."""
+    try:
+        data = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        return f"{path.name} cannot be read: {error.strerror}"
+    if len(data) < 4 or data[:2].tobytes() != b"\xff\xd8":
+        return f"{path.name} is not a JPEG"
+    if b"\xff\xd9" not in data[-64:].tobytes():
+        return f"{path.name} is cut short"
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    return f"{path.name} cannot be decoded as JPEG" if image is None else np.asarray(image, dtype=np.uint8)
+
+
+def find_takes(subject: Path) -> list[Path]:
+    """The take folders `<k>_<name>` of a subject, in k order. Raises TakeError where there is none."""
+    subject = Path(subject)
+    if not subject.is_dir():
+        raise TakeError(f"{subject} is not a folder; give a subject: a folder of takes <k>_<name>/")
+    folders = [p for p in subject.iterdir() if p.is_dir() and NAME.fullmatch(p.name)]
+    if not folders:
+        hint = "it is a take itself: give the folder above it" if (subject / "params.json").is_file() else "none found"
+        raise TakeError(f"{subject} has no take folders <k>_<name> such as 1_neutral; {hint}")
+    return sorted(folders, key=lambda p: (int(p.name.split("_")[0]), p.name))
