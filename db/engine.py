@@ -1,0 +1,112 @@
+"""Opening the database, and short transactions on it.
+
+SQLite runs in WAL mode with foreign keys on. A writing transaction begins IMMEDIATE, so that two writers queue for the
+lock (busy_timeout) instead of failing when both hold a read snapshot. PostgreSQL runs READ COMMITTED: every change of
+state in this package is one guarded update, which is safe at that level.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.orm import Session
+
+from db.errors import DatabaseUnavailable, SettingsError
+
+BUSY_TIMEOUT_MS = 30_000
+READ_ONLY = "mien_read_only"
+
+
+def utc_now() -> datetime:
+    """The records' clock: aware UTC."""
+    return datetime.now(UTC)
+
+
+def open_database(url: str) -> Engine:
+    """An engine for `sqlite:///path` or `postgresql://…`; connects on first use.
+
+    The folder of a SQLite file is created; the schema is not: see db.migrations.upgrade.
+    Raises SettingsError for a URL that is neither.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise SettingsError(f"'{url}' is not a database URL; use sqlite:///studio.sqlite or postgresql://…") from error
+    if parsed.get_backend_name() == "sqlite":
+        return _open_sqlite(url, parsed.database)
+    if parsed.get_backend_name() == "postgresql":
+        return create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            pool_recycle=1800,
+            connect_args={"application_name": "mien", "connect_timeout": 10},
+        )
+    raise SettingsError(f"'{parsed.render_as_string()}' is not a database Mien knows; use SQLite or PostgreSQL")
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Session]:
+    """A short writing transaction: commits at the end, rolls back on any exception.
+
+    Objects stay readable after it. Hold no transaction over file or network work.
+    Raises DatabaseUnavailable when the server or the file cannot be reached.
+    """
+    with _named_failures(engine), Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A reading transaction: one snapshot on SQLite, and never in a writer's way. Nothing is committed."""
+    with (
+        _named_failures(engine),
+        Session(engine.execution_options(**{READ_ONLY: True}), expire_on_commit=False, autoflush=False) as session,
+    ):
+        yield session
+
+
+@contextmanager
+def _named_failures(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        where = engine.url.render_as_string()
+        raise DatabaseUnavailable(f"The database {where} does not answer: {error.orig}") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise DatabaseUnavailable(f"The connection to {engine.url.render_as_string()} was lost") from error
+        raise
+
+
+def _open_sqlite(url: str, database: str | None) -> Engine:
+    if not database or database == ":memory:":
+        raise SettingsError("a SQLite database must be a file: other processes open it too")
+    Path(database).absolute().parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:
+    # The driver must not begin transactions by itself: _begin does, so that DDL is transactional too.
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT_MS}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "cache_size = -65536",
+        "temp_store = MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    read_only = connection.get_execution_options().get(READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -1,0 +1,53 @@
+"""What the records refuse, and why. Each error says what to do, and exits with 4 (data)."""
+
+
+class RecordError(Exception):
+    """The records cannot do what was asked."""
+
+    exit_code = 4
+
+
+class SettingsError(RecordError):
+    """studio.toml or the environment says something that cannot be used."""
+
+    exit_code = 2
+
+
+class DatabaseUnavailable(RecordError):
+    """The database cannot be reached or opened."""
+
+
+class SchemaOutdated(RecordError):
+    """The database has another schema revision than this program."""
+
+
+class NotFound(RecordError):
+    """No such row."""
+
+
+class AlreadyThere(RecordError):
+    """A row with this identity exists."""
+
+
+class StateConflict(RecordError):
+    """A guarded change of state found another state: someone else acted, or the order is wrong."""
+
+
+class LeaseLost(StateConflict):
+    """The worker no longer holds the job: its lease ran out and the job was given back, or it ended elsewhere."""
+
+
+class ConsentError(RecordError):
+    """A consent is missing, malformed, withdrawn, or not yet valid."""
+
+
+class StoreError(RecordError):
+    """The store cannot keep or give back a file."""
+
+
+class MissingObject(StoreError):
+    """The store holds no file with this hash."""
+
+
+class RottenObject(StoreError):
+    """A file in the store no longer has the hash it is filed under."""

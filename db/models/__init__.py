@@ -1,0 +1,40 @@
+"""The tables, by what they are about."""
+
+from db.models.audit import AuditEvent
+from db.models.base import Base
+from db.models.capture import CaptureSession, ExposureSource, Frame, SessionState, Take, TakeState
+from db.models.farm import Artefact, ArtefactParent, Job, JobInput, JobState, JobTake
+from db.models.people import Consent, ConsentScope, Gender, Subject
+from db.models.protocol import Protocol, ProtocolExpression
+from db.models.release import Release, ReleaseItem, ReleaseState
+from db.models.rig import Calibration, Camera, CameraTier, Rig
+
+__all__ = [
+    "Artefact",
+    "ArtefactParent",
+    "AuditEvent",
+    "Base",
+    "Calibration",
+    "Camera",
+    "CameraTier",
+    "CaptureSession",
+    "Consent",
+    "ConsentScope",
+    "ExposureSource",
+    "Frame",
+    "Gender",
+    "Job",
+    "JobInput",
+    "JobState",
+    "JobTake",
+    "Protocol",
+    "ProtocolExpression",
+    "Release",
+    "ReleaseItem",
+    "ReleaseState",
+    "Rig",
+    "SessionState",
+    "Subject",
+    "Take",
+    "TakeState",
+]

@@ -1,0 +1,25 @@
+"""Who did what, when. Rows are added and never changed."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import Base
+
+
+class AuditEvent(Base):
+    """One act on one thing; `detail` holds no personal data."""
+
+    __tablename__ = "audit_event"
+    __table_args__ = (Index("ix_audit_event_about", "about_kind", "about_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    actor: Mapped[str] = mapped_column(String(100))
+    action: Mapped[str] = mapped_column(String(64))
+    about_kind: Mapped[str] = mapped_column(String(32))
+    about_id: Mapped[str] = mapped_column(String(64))
+    detail: Mapped[Mapping[str, Any]]

@@ -1,0 +1,124 @@
+"""Sessions, takes and frames: what happened in the studio."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from db.models.base import Base, Sha256, checked, is_hash
+from db.models.people import Subject
+from db.models.protocol import Protocol, ProtocolExpression
+from db.models.rig import Calibration, Camera, Rig
+
+
+class SessionState(StrEnum):
+    """open <-> paused -> closed."""
+
+    OPEN = "open"
+    PAUSED = "paused"
+    CLOSED = "closed"
+
+
+class TakeState(StrEnum):
+    """planned -> fired -> captured -> accepted -> superseded; failed from planned, fired or captured."""
+
+    PLANNED = "planned"
+    FIRED = "fired"
+    CAPTURED = "captured"
+    ACCEPTED = "accepted"
+    SUPERSEDED = "superseded"
+    FAILED = "failed"
+
+
+class ExposureSource(StrEnum):
+    """How the exposure skew was measured."""
+
+    HOT_SHOE = "hot_shoe"
+    OPTICAL = "optical"
+    SIMULATED = "simulated"
+    NOT_MEASURED = "not_measured"
+
+
+class CaptureSession(Base):
+    """One subject in the chair, under one protocol, rig and calibration. Table `session`."""
+
+    __tablename__ = "session"
+    __table_args__ = (Index("ix_session_state", "state"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(String(24), unique=True)
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subject.id"), index=True)
+    protocol_id: Mapped[int] = mapped_column(ForeignKey("protocol.id"))
+    rig_id: Mapped[int] = mapped_column(ForeignKey("rig.id"))
+    calibration_id: Mapped[int | None] = mapped_column(ForeignKey("calibration.id"))
+    state: Mapped[SessionState] = mapped_column(checked(SessionState))
+    opened_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+
+    subject: Mapped[Subject] = relationship()
+    protocol: Mapped[Protocol] = relationship()
+    rig: Mapped[Rig] = relationship()
+    calibration: Mapped[Calibration | None] = relationship()
+    takes: Mapped[list["Take"]] = relationship(back_populates="session", order_by="Take.id")
+
+
+class Take(Base):
+    """One firing of the rig at one expression. A retake is a new row; the old one stays, superseded or failed."""
+
+    __tablename__ = "take"
+    __table_args__ = (
+        UniqueConstraint("session_id", "expression_id", "attempt"),
+        Index(
+            "uq_take_accepted",
+            "session_id",
+            "expression_id",
+            unique=True,
+            sqlite_where=text("state = 'accepted'"),
+            postgresql_where=text("state = 'accepted'"),
+        ),
+        Index("ix_take_state", "state"),
+        CheckConstraint("attempt >= 1", name="attempt_from_1"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(String(40), unique=True)
+    session_id: Mapped[int] = mapped_column(ForeignKey("session.id"))
+    expression_id: Mapped[int] = mapped_column(ForeignKey("protocol_expression.id"))
+    attempt: Mapped[int]
+    state: Mapped[TakeState] = mapped_column(checked(TakeState))
+    planned_at: Mapped[datetime]
+    fired_at: Mapped[datetime | None]
+    command_skew_ms: Mapped[float | None]
+    clock_uncertainty_ms: Mapped[float | None]
+    exposure_skew_ms: Mapped[float | None]
+    exposure_source: Mapped[ExposureSource] = mapped_column(checked(ExposureSource))
+    problem: Mapped[str | None] = mapped_column(Text)
+
+    session: Mapped[CaptureSession] = relationship(back_populates="takes")
+    expression: Mapped[ProtocolExpression] = relationship()
+    frames: Mapped[list["Frame"]] = relationship(back_populates="take")
+
+
+class Frame(Base):
+    """One photograph of a take, filed in the store under its hash."""
+
+    __tablename__ = "frame"
+    __table_args__ = (
+        UniqueConstraint("take_id", "camera_id"),
+        CheckConstraint("bytes > 0 and width > 0 and height > 0", name="not_empty"),
+        is_hash("sha256"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    take_id: Mapped[int] = mapped_column(ForeignKey("take.id"))
+    camera_id: Mapped[int] = mapped_column(ForeignKey("camera.id"))
+    sha256: Mapped[str] = mapped_column(Sha256, index=True)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    width: Mapped[int]
+    height: Mapped[int]
+    exposed_at_ns: Mapped[int | None] = mapped_column(BigInteger)  # controller's monotonic clock
+    command_error_ms: Mapped[float | None]
+
+    take: Mapped[Take] = relationship(back_populates="frames")
+    camera: Mapped[Camera] = relationship()

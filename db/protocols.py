@@ -1,0 +1,145 @@
+"""Capture protocols as data: FaceScape's 20 expressions, and any other from a TOML file.
+
+name = "facs26"
+version = 1
+[[expression]]
+name = "neutral"
+instruction = "Look straight ahead, mouth closed, face at rest."
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
+
+from db.errors import AlreadyThere, NotFound, RecordError
+from db.models import Protocol, ProtocolExpression
+from db.settings import check_keys
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+
+
+@dataclass(frozen=True)
+class ProtocolData:
+    """A protocol before it is a row: (name, instruction) in order of capture."""
+
+    name: str
+    version: int
+    expressions: tuple[tuple[str, str], ...]
+
+
+FACESCAPE = ProtocolData(
+    name="facescape20",
+    version=1,
+    expressions=(
+        ("neutral", "Look straight ahead, teeth together, lips closed, face at rest."),
+        ("smile", "Smile broadly with closed lips; let the cheeks rise."),
+        ("mouth_stretch", "Open the mouth as wide as you can, jaw straight down."),
+        ("anger", "Frown hard and press the lips together, as if furious."),
+        ("jaw_left", "Lips closed, slide the lower jaw to your left."),
+        ("jaw_right", "Lips closed, slide the lower jaw to your right."),
+        ("jaw_forward", "Push the lower jaw forward, lower teeth in front of the upper."),
+        ("mouth_left", "Pull the closed mouth to your left; keep the jaw still."),
+        ("mouth_right", "Pull the closed mouth to your right; keep the jaw still."),
+        ("dimpler", "Press the corners of the mouth back into dimples."),
+        ("chin_raiser", "Push the chin up so that the lower lip rises."),
+        ("lip_puckerer", "Pucker the lips as for a kiss."),
+        ("lip_funneler", "Push the lips forward and open them, as if saying 'oh'."),
+        ("sadness", "Pull the corners of the mouth down and raise the inner brows."),
+        ("lip_roll", "Roll both lips inwards over the teeth."),
+        ("grin", "Show clenched teeth, lips drawn back."),
+        ("cheek_blowing", "Close the lips and blow up both cheeks."),
+        ("eye_closed", "Close the eyes gently, face at rest."),
+        ("brow_raiser", "Raise both brows as high as you can, eyes open."),
+        ("brow_lower", "Lower the brows and draw them together, eyes open."),
+    ),
+)
+EXPRESSIONS: tuple[str, ...] = tuple(name for name, _ in FACESCAPE.expressions)
+
+
+def load_protocol(path: Path) -> ProtocolData:
+    """A protocol from a TOML file.
+
+    Raises RecordError naming the file and what is wrong: no TOML, unknown or missing keys, names that cannot be file
+    names, an expression twice.
+    """
+    try:
+        written = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path}: not a TOML file: {error}") from error
+    check_keys(written, ("name", "version", "expression"), str(path))
+    name, version, rows = written.get("name"), written.get("version"), written.get("expression")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise RecordError(f"{path}: 'name' must be lower-case letters, digits and '_', not {name!r}")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise RecordError(f"{path}: 'version' must be a whole number from 1, not {version!r}")
+    if not isinstance(rows, list) or not rows:
+        raise RecordError(f"{path}: no [[expression]] table")
+    expressions: list[tuple[str, str]] = []
+    for number, row in enumerate(rows, start=1):
+        where = f"{path} [[expression]] {number}"
+        if not isinstance(row, dict):
+            raise RecordError(f"{where}: must be a table")
+        check_keys(row, ("name", "instruction"), where)
+        expression, instruction = row.get("name"), row.get("instruction")
+        if not isinstance(expression, str) or not _NAME.fullmatch(expression):
+            raise RecordError(f"{where}: 'name' must be lower-case letters, digits and '_', not {expression!r}")
+        if not isinstance(instruction, str) or not instruction.strip():
+            raise RecordError(f"{where}: 'instruction' must say what the subject is to do")
+        if any(expression == earlier for earlier, _ in expressions):
+            raise RecordError(f"{where}: '{expression}' is there already")
+        expressions.append((expression, instruction.strip()))
+    return ProtocolData(name, version, tuple(expressions))
+
+
+def install_protocol(tx: Session, data: ProtocolData) -> Protocol:
+    """The protocol's row; added when absent. Raises AlreadyThere when this version exists with other content."""
+    found = tx.scalar(
+        select(Protocol)
+        .where(Protocol.name == data.name, Protocol.version == data.version)
+        .options(selectinload(Protocol.expressions))
+    )
+    if found is not None:
+        if tuple((row.name, row.instruction) for row in found.expressions) != data.expressions:
+            raise AlreadyThere(f"{data.name} version {data.version} exists with other expressions; raise the version")
+        return found
+    protocol = Protocol(
+        name=data.name,
+        version=data.version,
+        expressions=[
+            ProtocolExpression(position=position, name=name, instruction=instruction)
+            for position, (name, instruction) in enumerate(data.expressions, start=1)
+        ],
+    )
+    tx.add(protocol)
+    tx.flush()
+    return protocol
+
+
+def get_protocol(tx: Session, name: str = FACESCAPE.name, version: int | None = None) -> Protocol:
+    """A protocol by name with its expressions loaded; the newest version by default. Raises NotFound."""
+    query = (
+        select(Protocol)
+        .where(Protocol.name == name)
+        .order_by(Protocol.version.desc())
+        .limit(1)
+        .options(selectinload(Protocol.expressions))
+    )
+    if version is not None:
+        query = query.where(Protocol.version == version)
+    found = tx.scalar(query)
+    if found is None:
+        wanted = name if version is None else f"{name} version {version}"
+        raise NotFound(f"No protocol {wanted}; see: mien protocol list")
+    return found
+
+
+def list_protocols(tx: Session) -> list[Protocol]:
+    """All protocols with their expressions, by name and version."""
+    query = select(Protocol).order_by(Protocol.name, Protocol.version).options(selectinload(Protocol.expressions))
+    return list(tx.scalars(query))
