@@ -1,14 +1,105 @@
 """The command line: which folder answers which command; nothing else.
 
-A command's module is imported when it is called, so a camera node needs only the `node` extra.
+A command's module is imported when it is called, so a camera computer needs only the `node` extra.
 """
 
+import difflib
+import errno
 import importlib
 import sys
-from typing import Any
+from importlib.metadata import version
+from typing import NamedTuple
 
 import typer
 
 
+class Command(NamedTuple):
+    module: str
+    extra: str
+    help: str
+
+
+COMMANDS = {
+    "demo": Command("deploy.demo_command", "dev", "The whole studio on this machine: shutters to a verified release."),
+    "doctor": Command("deploy.doctor_command", "", "What this machine can run, what is missing, how to get it."),
+    "db": Command("db.commands.database", "controller", "Create and upgrade the database."),
+    "subject": Command("db.commands.subject", "controller", "Subjects and their consent."),
+    "protocol": Command("db.commands.protocol", "controller", "The expressions that a session asks for."),
+    "node": Command("camera_nodes.commands", "node", "The process beside a camera: run it, its keys, its enrolment."),
+    "rig": Command(
+        "controller.commands.rig", "controller", "The cameras: status, shutter lag, checks before a session."
+    ),
+    "studio": Command("controller.commands.studio", "controller", "The studio's server and console."),
+    "session": Command("controller.commands.session", "controller", "A subject in the chair: fire, accept, retake."),
+    "reconstruct": Command("processing.reconstruction.command", "farm", "Photographs of one take to a scan."),
+    "register": Command("processing.registration.command", "farm", "A scan to a registered mesh."),
+    "process": Command("processing.farm.process_command", "farm", "Photographs of one subject to release layout."),
+    "template": Command("processing.registration.template_commands", "farm", "The topology that scans are brought to."),
+    "displace": Command(
+        "processing.displacement.command", "farm", "A registered mesh and its relief to a detailed mesh."
+    ),
+    "farm": Command("processing.farm.commands", "farm", "Turn closed sessions into artefacts, unattended."),
+    "release": Command("processing.release.commands", "farm", "Build, verify and compare dataset releases."),
+}
+USAGE = 2
+DATA = 4
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def overview() -> str:
+    width = max(map(len, COMMANDS))
+    rows = [f"  mien {name:<{width}}  {command.help}" for name, command in COMMANDS.items()]
+    head = ["Mien runs a face-capture studio from the shutter to the dataset.", ""]
+    return "\n".join([*head, *rows, "", "mien COMMAND --help says more; mien doctor says what is missing here."])
+
+
+def load(name: str) -> typer.Typer:
+    """The command's Typer app. Exits with what to install when the role's extra is not there."""
+    command = COMMANDS[name]
+    try:
+        app = importlib.import_module(command.module).app
+    except ModuleNotFoundError as error:
+        if error.name and error.name.partition(".")[0] in {"camera_nodes", "controller", "db", "deploy", "processing"}:
+            raise
+        complain(f"mien {name} needs the package {error.name}: pip install 'mien[{command.extra}]'", USAGE)
+    assert isinstance(app, typer.Typer)
+    return app
+
+
+def complain(message: str, code: int) -> None:
+    print(message, file=sys.stderr)
+    raise SystemExit(code)
+
+
 def main() -> None:
-    raise SystemExit(0)
+    """Entry point. Exit codes: 0 done, 2 usage, 3 equipment, 4 data, 130 interrupted."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(overview())
+        return
+    name = arguments[0]
+    if name == "--version":
+        print(f"mien {version('mien')}")
+        return
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f"; did you mean mien {near[0]}?" if near else ""
+        complain(f"mien has no command {name!r}{hint} (mien --help lists them)", USAGE)
+    try:
+        typer.main.get_command(load(name))(arguments[1:], prog_name=f"mien {name}")
+    except KeyboardInterrupt:
+        complain("Interrupted.", 130)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        where = f" while writing {error.filename}" if error.filename else ""
+        complain(f"The disk is full{where}. Free some space and run the same command again.", DATA)
+    except Exception as error:
+        code = getattr(error, "exit_code", None)
+        if not isinstance(code, int):
+            raise
+        complain(str(error), code)
+
+
+if __name__ == "__main__":
+    main()

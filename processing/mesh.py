@@ -154,8 +154,8 @@ def submesh(mesh: Mesh, keep: Bools) -> tuple[Mesh, Ints]:
     used, triangles = np.unique(mesh.triangles[keep], return_inverse=True)
     uvs, uv_triangles = mesh.uvs, mesh.uv_triangles
     if uvs is not None and uv_triangles is not None:
-        used_uvs, uv_triangles = np.unique(uv_triangles[keep], return_inverse=True)
-        uvs, uv_triangles = uvs[used_uvs], uv_triangles.reshape(-1, 3).astype(np.int32)
+        used_uvs, renumbered = np.unique(uv_triangles[keep], return_inverse=True)
+        uvs, uv_triangles = uvs[used_uvs], renumbered.reshape(-1, 3).astype(np.int32)
     colors = None if mesh.colors is None else mesh.colors[used]
     kept = Mesh(mesh.vertices_mm[used], triangles.reshape(-1, 3).astype(np.int32), uvs, uv_triangles, colors)
     return kept, used.astype(np.int32)

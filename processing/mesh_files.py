@@ -106,8 +106,11 @@ def _index(text: str, count: int) -> int:
     return value - 1 if value > 0 else count + value
 
 
-_TYPES = dict(char="i1", uchar="u1", short="i2", ushort="u2", int="i4", uint="u4", float="f4", double="f8")
-_TYPES |= dict(int8="i1", uint8="u1", int16="i2", uint16="u2", int32="i4", uint32="u4", float32="f4", float64="f8")
+_TYPES = {
+    **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4"},
+    **{"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4"},
+    **{"double": "f8", "float64": "f8"},
+}
 
 
 def write_ply(path: Path, mesh: Mesh) -> None:
