@@ -1,0 +1,63 @@
+"""Photographs made ready for matching: undistorted grey pyramids with their pinhole cameras."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from processing.cameras import Camera, Image
+from processing.errors import ShapeError
+from processing.reconstruction.settings import Gray, ReconstructionSettings
+
+COARSEST_PX = 160  # the pyramid stops where the longer side falls below this
+FLAT = 2.0  # grey levels: a photograph whose standard deviation is below this shows nothing
+
+
+@dataclass(frozen=True, eq=False)
+class Pyramid:
+    """levels[0] is the finest: (grey float32, pinhole camera of that size); each next is half as large."""
+
+    levels: tuple[tuple[Gray, Camera], ...]
+
+    def at(self, level: int) -> tuple[Gray, Camera]:
+        return self.levels[min(level, len(self.levels) - 1)]
+
+
+def working_scale(camera: Camera, settings: ReconstructionSettings) -> float:
+    """The share of its size at which a photograph is matched."""
+    megapixels = camera.width * camera.height / 1e6
+    return min(settings.scale, float(np.sqrt(settings.max_megapixels / megapixels)), 1.0)
+
+
+def check_photo(image: Image, camera: Camera) -> str | None:
+    """Why a photograph cannot serve, or None. Raises ShapeError where it does not fit its camera."""
+    if image.shape != (camera.height, camera.width, 3):
+        raise ShapeError(f"camera {camera.name or '?'}: image", image.shape, f"({camera.height}, {camera.width}, 3)")
+    if float(image[::4, ::4].std()) < FLAT:
+        return "the photograph shows nothing (one even tone)"
+    return None
+
+
+def pyramid(image: Image, camera: Camera, settings: ReconstructionSettings) -> Pyramid:
+    """(H, W, 3) BGR as taken -> grey levels as `camera.pinhole()` would have taken them."""
+    grey = np.asarray(cv2.cvtColor(camera.undistort(image), cv2.COLOR_BGR2GRAY), dtype=np.float32)
+    scale = working_scale(camera, settings)
+    current = camera.pinhole()
+    if scale < 1:
+        current = current.scaled(scale)
+        grey = _resized(grey, current)
+    levels = [(grey, current)]
+    while max(current.width, current.height) > COARSEST_PX:
+        current = current.scaled(0.5)
+        grey = _resized(grey, current)
+        levels.append((grey, current))
+    return Pyramid(tuple(levels))
+
+
+def _resized(grey: Gray, camera: Camera) -> Gray:
+    return np.asarray(cv2.resize(grey, (camera.width, camera.height), interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def coarsest_level(pyramids: Sequence[Pyramid]) -> int:
+    return max(len(p.levels) for p in pyramids) - 1

@@ -1,0 +1,94 @@
+"""What a reconstruction can be told, and what it tells."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processing.errors import DataError
+from processing.mesh import Mesh
+
+Floats = NDArray[np.float64]
+Gray = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+
+class ReconstructionError(DataError):
+    """These photographs and cameras do not make a scan."""
+
+
+@dataclass(frozen=True)
+class ReconstructionSettings:
+    """How a take is reconstructed. Pixels are those of the photographs after `scale`.
+
+    scale: photographs are matched at this share of their size; max_megapixels: and at no more than this, which bounds
+    the memory of 8K photographs.  depth_views: at most so many views get a full depth map (None: all of them); the rest
+    still serve as their neighbours.  neighbours, best, angles_deg: each view is compared with that many others seen at
+    such an angle, and the `best` that agree count.  window: side of the correlation window, px.
+    min_score: mean correlation below which a depth is dropped.  min_consistent: other views whose depth must agree;
+    tolerance_px: within this many pixel footprints.  spacing_mm: size of the cells in which points are merged (None: 0.8
+    pixel footprints).  poisson_depth: octree depth of the surface (None: cells of about one footprint).  trim_mm: surface farther from
+    any measured point is cut (None: 5 footprints).  workers: threads (None: the processors this process may use).
+    """
+
+    scale: float = 1.0
+    max_megapixels: float = 6.0
+    depth_views: int | None = None
+    neighbours: int = 5
+    best: int = 3
+    angles_deg: tuple[float, float] = (6.0, 30.0)
+    window: int = 7
+    min_score: float = 0.5
+    min_consistent: int = 2
+    tolerance_px: float = 1.0
+    spacing_mm: float | None = None
+    poisson_depth: int | None = None
+    trim_mm: float | None = None
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        wrong = [
+            message
+            for bad, message in (
+                (not 0 < self.scale <= 1, f"scale is {self.scale}; it lies in (0, 1]"),
+                (self.max_megapixels <= 0, f"max_megapixels is {self.max_megapixels}; it is positive"),
+                (self.depth_views is not None and self.depth_views < 6, "depth_views is at least 6"),
+                (not 1 <= self.best <= self.neighbours, "best is at least 1 and at most neighbours"),
+                (self.window < 3 or self.window % 2 == 0, f"window is {self.window}; it is odd and at least 3"),
+                (not 0 < self.angles_deg[0] < self.angles_deg[1] < 90, "angles_deg rise within (0, 90)"),
+                (self.poisson_depth is not None and not 4 <= self.poisson_depth <= 13, "poisson_depth is 4 to 13"),
+            )
+            if bad
+        ]
+        if wrong:
+            raise ReconstructionError("the settings of the reconstruction cannot be used: " + "; ".join(wrong))
+
+
+@dataclass(frozen=True)
+class ScanReport:
+    """What a reconstruction did.
+
+    views: photographs given; depth_views: of which so many got a depth map; unused: camera name -> why it gave nothing.
+    points: merged oriented points.  footprint_mm: a pixel's size on the subject (median).  score: median correlation.
+    seconds: step -> wall time.  volume: centre and radius (mm) searched.
+    """
+
+    views: int
+    depth_views: int
+    unused: dict[str, str]
+    points: int
+    vertices: int
+    triangles: int
+    footprint_mm: float
+    score: float
+    centre_mm: tuple[float, float, float]
+    radius_mm: float
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """The surface (mm, head frame, vertex colours from the photographs) and how it came about."""
+
+    mesh: Mesh
+    report: ScanReport
