@@ -1,0 +1,67 @@
+"""Content keys: equal key, equal result, on any machine.
+
+A run's key is the SHA-256 of its stage, the stage's version, its parameters and its inputs' identities. A file from
+outside is identified by its hash; a take by the hashes of its files; another run's output by that run's key and the
+output's name, so that every key of a subject is known before anything has run. Paths, machines and times play no part.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+CHUNK = 1 << 20
+
+
+def content_key(stage: str, version: int, params: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+    """64 hexadecimal digits. inputs: name -> identity (see `file_digest`, `listing_digest`, `output_identity`)."""
+    return _digest({"inputs": dict(inputs), "params": dict(params), "stage": stage, "version": version})
+
+
+def output_identity(key: str, output: str) -> str:
+    """The identity of a run's output, before it is made as after."""
+    return _digest({"output": output, "run": key})
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb", buffering=0) as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def listing_digest(files: Mapping[str, str]) -> str:
+    """The identity of a folder: its files' names and hashes, in any order."""
+    return _digest(dict(files))
+
+
+def take_files(folder: Path) -> list[Path]:
+    """The files that make a take: params.json and the numbered photographs."""
+    photographs = [p for p in Path(folder).glob("*.jpg") if p.stem.isdecimal()]
+    return [Path(folder) / "params.json", *sorted(photographs, key=lambda p: int(p.stem))]
+
+
+def take_digest(folder: Path) -> str:
+    """The identity of a take folder."""
+    return listing_digest({p.name: file_digest(p) for p in take_files(folder)})
+
+
+def params_bytes(params: Mapping[str, Any]) -> bytes:
+    """The one way in which a calibration becomes params.json, so that equal calibrations have equal hashes."""
+    return json.dumps(dict(params), sort_keys=True, separators=(",", ":")).encode()
+
+
+def text_digest(parts: Iterable[bytes]) -> str:
+    """SHA-256 over the parts, joined."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
