@@ -18,11 +18,12 @@ class Expected:
 
 @dataclass(frozen=True)
 class Present:
-    """A camera that a node has announced."""
+    """A camera that a node has announced; `fault` says why no body answers there."""
 
     name: str
     serial: str
     node: str
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,10 @@ def compare(expected: Iterable[Expected], present: Iterable[Present]) -> Roster:
         elif len(bodies) > 1:
             nodes = ", ".join(sorted(body.node for body in bodies))
             found.append(Discrepancy("duplicate", name, f"announced by {len(bodies)} nodes: {nodes}"))
+        elif bodies[0].fault:
+            found.append(
+                Discrepancy("missing", name, f"{bodies[0].node} is here, its camera is not: {bodies[0].fault}")
+            )
         elif want.serial and bodies[0].serial != want.serial:
             belongs = home_of.get(bodies[0].serial)
             if belongs is not None:

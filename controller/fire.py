@@ -1,0 +1,135 @@
+"""What a fire is, apart from the sockets: how far ahead, at what moment for whom, and how well it went.
+
+Two phases. ARM asks every camera; FIRE names one moment T for all. Each node sends its command at T minus its camera's
+shutter lag, so the exposures, not the commands, fall together.
+"""
+
+import math
+import uuid
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from camera_nodes.wire import Armed, Exposure, Stamps
+from controller.rig_file import Rig, SyncLimits
+
+NS_PER_MS = 1_000_000
+ExposureSource = Literal["simulated", "hot_shoe", "not_measured"]
+
+
+@dataclass(frozen=True)
+class FireOrder:
+    """One fire of a take: who takes part, how the cameras are set, and each camera's lag from command to exposure."""
+
+    fire_id: str
+    take_id: str
+    lags_ns: Mapping[str, int]
+    exposure: Exposure
+    limits: SyncLimits
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        return tuple(self.lags_ns)
+
+
+@dataclass(frozen=True)
+class ArmReport:
+    """Phase one: who is armed, and why the others are not."""
+
+    armed: Mapping[str, Armed]
+    faults: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Skew:
+    """The three numbers of a take, milliseconds; an exposure skew of None was not measured.
+
+    command_skew_ms: latest minus earliest error of the command, over the cameras that fired.
+    clock_uncertainty_ms: the worst camera's. exposure_skew_ms: latest minus earliest true exposure moment; it is given
+    only when every camera that fired reports one from the same source, for a part of a rig would flatter the whole.
+    """
+
+    command_skew_ms: float | None = None
+    clock_uncertainty_ms: float | None = None
+    exposure_skew_ms: float | None = None
+    exposure_source: ExposureSource = "not_measured"
+
+    def flags(self, limits: SyncLimits) -> list[str]:
+        """Why a take that is whole may still not be good enough, in words."""
+        found = []
+        for name, value, limit in (
+            ("command skew", self.command_skew_ms, limits.max_skew_ms),
+            ("exposure skew", self.exposure_skew_ms, limits.max_skew_ms),
+            ("clock uncertainty", self.clock_uncertainty_ms, limits.max_clock_uncertainty_ms),
+        ):
+            if value is not None and value > limit:
+                found.append(f"{name} {value:.2f} ms is over {limit:g} ms")
+        if self.command_skew_ms is None:
+            found.append("sync was not measured")
+        return found
+
+
+@dataclass(frozen=True)
+class StampReport:
+    """Phase two: what the nodes did at the moment `at_ns` (controller clock)."""
+
+    at_ns: int
+    stamps: Mapping[str, Stamps]
+    faults: Mapping[str, str]
+    skew: Skew = field(default_factory=Skew)
+
+
+def order_fire(take_id: str, rig: Rig, reported_lags_ns: Mapping[str, int | None]) -> FireOrder:
+    """The order for one take: the rig file's lag for each camera, or the node's own where the rig file gives none."""
+    lags = {
+        camera.name: round(camera.lag_ms * NS_PER_MS) if camera.lag_ms else reported_lags_ns.get(camera.name) or 0
+        for camera in rig.cameras
+    }
+    exposure = Exposure(
+        shutter=rig.exposure.shutter or None, aperture=rig.exposure.aperture or None, iso=rig.exposure.iso or None
+    )
+    return FireOrder(f"{take_id}.{uuid.uuid4().hex[:8]}", take_id, lags, exposure, rig.sync)
+
+
+def lead_ns(limits: SyncLimits, round_trips_ns: Iterable[int], lags_ns: Iterable[int] = ()) -> int:
+    """How far ahead T must lie: max(150 ms, 5 x p99 round trip), and the longest lag more: its command goes out first.
+
+    150 ms and 5 are the defaults of `limits`. No round trip known counts as none.
+    """
+    times = sorted(round_trips_ns)
+    p99 = times[math.ceil(0.99 * len(times)) - 1] if times else 0
+    lead = max(limits.minimum_lead_ms * NS_PER_MS, limits.lead_round_trips * p99)
+    return round(lead) + max(lags_ns, default=0)
+
+
+def measure(stamps: Collection[Stamps]) -> Skew:
+    """The three numbers from the stamps of the cameras that fired; missed ones carry none.
+
+    Works on stamps alone, so it gives the same answer to a controller that was restarted after FIRE.
+    """
+    fired = [stamp for stamp in stamps if not stamp.missed and stamp.released_at_ns is not None]
+    if not fired:
+        return Skew()
+    errors = [stamp.released_at_ns - stamp.commanded_at_ns for stamp in fired if stamp.released_at_ns is not None]
+    exposed = [stamp.exposed_at_ns for stamp in fired if stamp.exposed_at_ns is not None]
+    sources = {stamp.exposure_source for stamp in fired}
+    source = next(iter(sources)) if len(sources) == 1 else None
+    measured = source is not None and len(exposed) == len(fired)
+    return Skew(
+        command_skew_ms=(max(errors) - min(errors)) / NS_PER_MS,
+        clock_uncertainty_ms=max(stamp.clock_uncertainty_ns for stamp in fired) / NS_PER_MS,
+        exposure_skew_ms=(max(exposed) - min(exposed)) / NS_PER_MS if measured else None,
+        exposure_source=source if measured and source is not None else "not_measured",
+    )
+
+
+def stamp_faults(cameras: Iterable[str], stamps: Mapping[str, Stamps], timeout_ms: float) -> dict[str, str]:
+    """Every camera that did not fire, or did not say so in time, with its reason."""
+    faults = {}
+    for camera in cameras:
+        stamp = stamps.get(camera)
+        if stamp is None:
+            faults[camera] = f"no reply in {timeout_ms:.0f} ms after the fire"
+        elif stamp.missed or stamp.released_at_ns is None:
+            faults[camera] = f"missed: {stamp.reason or 'the node gave no reason'}"
+    return faults

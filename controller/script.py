@@ -1,0 +1,147 @@
+"""A session as a state machine over its protocol's expressions: what may be fired, accepted, taken again, closed.
+
+SQL holds the truth; a Script is one reading of it, and says what the operator may do next or why not.
+
+    planned -> fired -> captured -> accepted          each earlier take of the expression that the new one replaces
+       └────────┴─> failed                            becomes superseded when the new one is captured, not before:
+                                                      a retake that fails takes nothing away
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from controller.errors import SessionError
+from db.models.capture import SessionState, TakeState
+
+UNDECIDED = (TakeState.PLANNED, TakeState.FIRED)
+KEPT = (TakeState.CAPTURED, TakeState.ACCEPTED)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One expression of the protocol."""
+
+    position: int
+    name: str
+    instruction: str = ""
+
+
+@dataclass(frozen=True)
+class TakeLine:
+    """One take of one expression, as the database has it."""
+
+    code: str
+    position: int
+    attempt: int
+    state: TakeState
+    problem: str | None = None
+    command_skew_ms: float | None = None
+    clock_uncertainty_ms: float | None = None
+    exposure_skew_ms: float | None = None
+    exposure_source: str = "not_measured"
+    frames: int = 0
+
+
+@dataclass(frozen=True)
+class Script:
+    """A session: its expressions in order and all its takes."""
+
+    session: str
+    subject: str
+    state: SessionState
+    expressions: tuple[Line, ...]
+    takes: tuple[TakeLine, ...] = field(default=())
+
+    def takes_of(self, position: int) -> Sequence[TakeLine]:
+        return sorted((take for take in self.takes if take.position == position), key=lambda take: take.attempt)
+
+    def kept(self, position: int) -> TakeLine | None:
+        """The take that stands for the expression: the latest one captured or accepted."""
+        return next((take for take in reversed(self.takes_of(position)) if take.state in KEPT), None)
+
+    def accepted(self, position: int) -> TakeLine | None:
+        return next((take for take in self.takes_of(position) if take.state is TakeState.ACCEPTED), None)
+
+    def next_expression(self) -> Line | None:
+        """The first expression without an accepted take; None when the session can be closed."""
+        return next((line for line in self.expressions if self.accepted(line.position) is None), None)
+
+    def find(self, wanted: str) -> Line:
+        """An expression by name, position, label ("2_smile"), reference ("S012-E02") or take ("S012-E02-1")."""
+        code = re.fullmatch(rf"(?:{re.escape(self.session)}-)?[Ee](\d+)(?:-\d+)?", wanted)
+        number = code.group(1) if code else wanted
+        for line in self.expressions:
+            if wanted in (line.name, f"{line.position}_{line.name}") or (
+                number.isdecimal() and int(number) == line.position
+            ):
+                return line
+        names = ", ".join(line.name for line in self.expressions)
+        raise SessionError(f"session {self.session} has no expression {wanted!r}; it has {names}")
+
+    def attempt(self, position: int) -> int:
+        return max((take.attempt for take in self.takes_of(position)), default=0) + 1
+
+    def reference(self, position: int) -> str:
+        """How commands name the expression of this session, as in "S012-E07"."""
+        return f"{self.session}-E{position:02d}"
+
+    def take_code(self, position: int) -> str:
+        """The code of the take that would be fired next, as in "S012-E07-1"."""
+        return f"{self.reference(position)}-{self.attempt(position)}"
+
+    def check_fire(self, position: int, retake: bool = False) -> None:
+        """Raise SessionError when the expression may not be fired now (again, with `retake`)."""
+        self._check_open()
+        self._check_settled()
+        standing = self.kept(position)
+        if standing is not None and not retake:
+            raise SessionError(
+                f"{standing.code} is already {standing.state.value}. To take it again:  "
+                f"mien session retake {self.reference(position)}"
+            )
+        if retake and not self.takes_of(position):
+            raise SessionError(
+                f"{self.reference(position)} has no take yet. First:  mien session fire {self.reference(position)}"
+            )
+
+    def check_accept(self, position: int) -> TakeLine:
+        """The take that an accept means. Raises SessionError when there is none to accept."""
+        self._check_open()
+        standing = self.kept(position)
+        if standing is None:
+            takes = self.takes_of(position)
+            told = f"its last take, {takes[-1].code}, is {takes[-1].state.value}" if takes else "it has no take yet"
+            verb = "retake" if takes else "fire"
+            raise SessionError(
+                f"Nothing to accept for {self.reference(position)}: {told}. First:  "
+                f"mien session {verb} {self.reference(position)}"
+            )
+        return standing
+
+    def check_close(self) -> None:
+        """Raise SessionError unless every expression has an accepted take and none is under way."""
+        self._check_open()
+        self._check_settled()
+        open_lines = [line for line in self.expressions if self.accepted(line.position) is None]
+        if open_lines:
+            listed = "\n".join(f"  {self.reference(line.position)}  {line.name}" for line in open_lines)
+            raise SessionError(
+                f"Session {self.session} cannot be closed: {len(open_lines)} of {len(self.expressions)} expressions "
+                f"have no accepted take.\n{listed}"
+            )
+
+    def _check_open(self) -> None:
+        if self.state is not SessionState.OPEN:
+            raise SessionError(f"Session {self.session} is {self.state.value}; nothing more can be fired in it")
+
+    def _check_settled(self) -> None:
+        for take in self.takes:
+            if take.state in UNDECIDED:
+                raise SessionError(f"{take.code} is still coming in; wait until its photographs are here")
+
+
+def split_reference(text: str) -> tuple[str, str | None]:
+    """("S012-E07-1" or "S012-E07" or "S012") as the session's code and the expression's part, if any."""
+    found = re.fullmatch(r"(.+?)-[Ee](\d+)(?:-\d+)?", text)
+    return (found.group(1), f"E{found.group(2)}") if found else (text, None)
