@@ -1,0 +1,28 @@
+"""Registered mesh and scan -> displacement map: what the base mesh lost, along its normals."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from processing.displacement import bake, write_relief
+from processing.mesh_files import read_ply
+from processing.registration.template import Template
+from processing.stages.base import TEMPLATE, Inputs, Resources, Stage, StageParams
+from processing.stages.files import read_vertices
+
+
+class Bake(Stage):
+    """displacement: 16-bit PNG over the template's UVs, its scale written inside."""
+
+    name, version = "bake", 1
+    needs: ClassVar[Mapping[str, str]] = {"template": TEMPLATE, "mesh": "register", "scan": "reconstruct"}
+    makes: ClassVar[Mapping[str, str]] = {"displacement": "png"}
+    resources = Resources(ram_gb=2)
+
+    class Params(StageParams):
+        size_px: int = 2048
+
+    def run(self, inputs: Inputs, params: Params, out: Path) -> None:
+        mesh = Template.load(inputs["template"]).mesh.with_vertices(read_vertices(inputs["mesh"]))
+        relief = bake(mesh, read_ply(inputs["scan"]), size_px=params.size_px, progress=inputs.progress)
+        write_relief(out / "displacement.png", relief)

@@ -1,0 +1,37 @@
+"""Registered mesh and photographs -> texture in the template's UVs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from processing.appearance import project_texture
+from processing.progress import part
+from processing.registration.template import Template
+from processing.stages.base import TAKE, TEMPLATE, Inputs, Resources, Stage, StageParams
+from processing.stages.files import read_vertices, write_image, write_json
+from processing.takes import read_photos, read_take
+
+
+class Texture(Stage):
+    """texture: square picture, filled where no camera saw the skin; seen: which texels were seen; report."""
+
+    name, version = "texture", 1
+    needs: ClassVar[Mapping[str, str]] = {"template": TEMPLATE, "take": TAKE, "mesh": "register"}
+    makes: ClassVar[Mapping[str, str]] = {"texture": "jpg", "seen": "png", "report": "json"}
+    resources = Resources(ram_gb=2)
+
+    class Params(StageParams):
+        size_px: int = 2048
+        quality: int = 95
+
+    def run(self, inputs: Inputs, params: Params, out: Path) -> None:
+        mesh = Template.load(inputs["template"]).mesh.with_vertices(read_vertices(inputs["mesh"]))
+        take, images = read_photos(read_take(inputs["take"]), progress=part(inputs.progress, 0, 0.1))
+        texture = project_texture(
+            mesh, images, take.cameras, size_px=params.size_px, progress=part(inputs.progress, 0.1, 0.95)
+        )
+        write_image(out / "texture.jpg", texture.image, jpeg_quality=params.quality)
+        write_image(out / "seen.png", texture.seen.astype(np.uint8) * 255)
+        write_json(out / "report.json", {"size_px": params.size_px, "seen_share": float(texture.seen.mean())})
