@@ -11,18 +11,23 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from controller.errors import ConfigurationError
 
+TIERS = ("frontal", "side")
 T = TypeVar("T")
 CAMERA_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
 @dataclass(frozen=True)
 class CameraEntry:
-    """One `[[camera]]`: a place in the rig, and what is known of the body that stands there."""
+    """One `[[camera]]`: a place in the rig, and what is known of the body that stands there.
+
+    `tier` is "frontal" or "side". `url` is the camera's address at its node, kept with the records.
+    """
 
     name: str
     view: int
     serial: str = ""
-    tier: str = ""
+    url: str = ""
+    tier: str = "side"
     lag_ms: float = 0.0
     lag_sigma_ms: float = 0.0
 
@@ -192,6 +197,8 @@ def _check_cameras(rig: Rig, source: str) -> None:
             raise ConfigurationError(
                 f"{source}: camera name {camera.name!r}: use lower-case letters, digits, - and _, at most 32"
             )
+        if camera.tier not in TIERS:
+            raise ConfigurationError(f"{source}: {camera.name} has tier {camera.tier!r}; use {' or '.join(TIERS)}")
         if camera.view < 0:
             raise ConfigurationError(f"{source}: {camera.name} has view {camera.view}; views count from 0")
         if not 0 <= camera.lag_ms <= 1000 or not 0 <= camera.lag_sigma_ms <= 100:

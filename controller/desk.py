@@ -1,0 +1,77 @@
+"""Where news about takes meet: stamps and faults from the control link, photographs from ingest, rows to the records."""
+
+import logging
+import threading
+from collections import OrderedDict
+from typing import Literal
+
+from camera_nodes import wire
+from controller.errors import FrameRejected
+from controller.ingest import Arrival
+from controller.records import Records
+from controller.tally import Tally
+
+log = logging.getLogger(__name__)
+
+REMEMBERED = 200
+
+
+class Desk:
+    """Listener of the control link and Book of ingest. Late news about an older take still find their tally."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._tallies: OrderedDict[str, Tally] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def open(self, tally: Tally) -> None:
+        with self._lock:
+            self._tallies[tally.take] = tally
+            while len(self._tallies) > REMEMBERED:
+                self._tallies.popitem(last=False)
+
+    def tally(self, take: str) -> Tally | None:
+        with self._lock:
+            return self._tallies.get(take)
+
+    def stop_waiting(self) -> None:
+        with self._lock:
+            tallies = list(self._tallies.values())
+        for tally in tallies:
+            tally.stop_waiting()
+
+    # --- from the control link: must return at once ---
+
+    def stamps(self, message: wire.Stamps) -> None:
+        tally = self.tally(message.take_id)
+        if tally is not None:
+            tally.add_stamps(message)
+
+    def spooled(self, message: wire.FrameSpooled) -> None:
+        log.debug("%s holds %s for %s", message.camera, message.entry, message.take_id)
+
+    def node_fault(self, message: wire.NodeFault) -> None:
+        tally = self.tally(message.take_id) if message.take_id else None
+        if tally is not None and message.fire_id:
+            tally.add_fault(message.camera, f"{message.text} ({message.code})")
+
+    # --- from ingest ---
+
+    def judge(self, offer: wire.Offer) -> Literal["want", "stored", "later"]:
+        filed = self._records.filed(offer.take_id, offer.camera)
+        if filed is None:
+            return "want"
+        if filed != offer.sha256:
+            raise FrameRejected(f"{offer.camera} has another photograph in {offer.take_id} already")
+        return "stored"
+
+    def commit(self, arrival: Arrival) -> None:
+        tally = self.tally(arrival.take_id)
+        self._records.add_frame(arrival, tally.stamps_of(arrival.camera) if tally else None)
+        if tally is not None:
+            tally.add_frame(arrival.camera)
+
+    def rejected(self, offer: wire.Offer, reason: str) -> None:
+        tally = self.tally(offer.take_id)
+        if tally is not None and offer.camera not in tally.frames:
+            tally.add_fault(offer.camera, f"its photograph was rejected: {reason}")

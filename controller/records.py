@@ -1,0 +1,245 @@
+"""What the studio writes down: every step is one short transaction, and the take is journalled before anything fires."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Engine, func, select, update
+from sqlalchemy.orm import Session, selectinload
+
+from camera_nodes.wire import Stamps
+from controller.errors import FrameRejected, SessionError
+from controller.fire import NS_PER_MS, Skew
+from controller.ingest import Arrival
+from controller.rig_file import Rig
+from controller.script import KEPT, Line, Script, TakeLine
+from db import audit, captures
+from db.engine import reading, transaction
+from db.errors import NotFound, StateConflict
+from db.models import Camera, CameraTier, CaptureSession, ExposureSource, Frame, Take, TakeState
+from db.protocols import get_protocol
+from db.subjects import get_subject
+
+log = logging.getLogger(__name__)
+
+
+class Records:
+    """The database as the controller sees it, for one rig."""
+
+    def __init__(self, engine: Engine, rig: Rig) -> None:
+        self._engine = engine
+        self._rig = rig
+        places = [
+            captures.CameraPlace(
+                view_index=camera.view,
+                name=camera.name,
+                url=camera.url,
+                tier=CameraTier(camera.tier),
+                serial=camera.serial or None,
+            )
+            for camera in rig.cameras
+        ]
+        with transaction(engine) as tx:
+            row = captures.ensure_rig(tx, rig.name, places)
+            self._cameras: Mapping[str, int] = {camera.name: camera.id for camera in row.cameras}
+
+    # --- sessions ---
+
+    def add_calibration(self, method: str, data: Mapping[str, Any]) -> int:
+        """The version under which this calibration of the rig is kept; data: FaceScape's params.json keys."""
+        with transaction(self._engine) as tx:
+            return captures.add_calibration(tx, captures.get_rig(tx, self._rig.name), method, data).version
+
+    def start_session(self, subject: str, protocol: str | None, version: int | None) -> str:
+        """Open a session with the rig's newest calibration and return its code.
+
+        Raises RecordError for an unknown subject or protocol or when the rig has an open session, SessionError for a
+        subject who has withdrawn every consent.
+        """
+        with transaction(self._engine) as tx:
+            who = get_subject(tx, subject)
+            if who.consents and all(consent.withdrawn_at is not None for consent in who.consents):
+                raise SessionError(f"Subject {subject} has withdrawn its consent; nothing more is captured of it")
+            what = get_protocol(tx, protocol, version) if protocol else get_protocol(tx, version=version)
+            rig = captures.get_rig(tx, self._rig.name)
+            opened = captures.start_session(tx, who, what, rig, captures.newest_calibration(tx, rig))
+            tx.flush()
+            audit.record(tx, "session.start", "session", opened.code, {"protocol": what.name, "version": what.version})
+            return opened.code
+
+    def open_session(self) -> str | None:
+        """The code of the session that is open on this rig."""
+        with reading(self._engine) as tx:
+            found = captures.open_session_of(tx, captures.get_rig(tx, self._rig.name))
+            return None if found is None else found.code
+
+    def close_session(self, session: str, incomplete: bool) -> None:
+        """From now on the farm finds the session's accepted takes. Raises StateConflict."""
+        with transaction(self._engine) as tx:
+            captures.close_session(tx, captures.get_session(tx, session), incomplete=incomplete)
+            audit.record(tx, "session.close", "session", session, {"incomplete": incomplete})
+
+    def script(self, session: str) -> Script:
+        """The session as it stands now. Raises NotFound."""
+        with reading(self._engine) as tx:
+            row = captures.get_session(tx, session)
+            counted = select(Frame.take_id, func.count()).join(Take).where(Take.session_id == row.id)
+            counts = dict(tx.execute(counted.group_by(Frame.take_id)).tuples().all())
+            query = select(Take).where(Take.session_id == row.id).options(selectinload(Take.expression))
+            takes = tx.scalars(query.order_by(Take.id)).all()
+            return Script(
+                session=row.code,
+                subject=row.subject.code,
+                state=row.state,
+                expressions=tuple(Line(e.position, e.name, e.instruction) for e in row.protocol.expressions),
+                takes=tuple(_line(take, counts.get(take.id, 0)) for take in takes),
+            )
+
+    # --- takes ---
+
+    def plan(self, session: str, position: int) -> str:
+        """Journal the next attempt and return its code; nothing has fired yet."""
+        with transaction(self._engine) as tx:
+            return captures.plan_take(tx, captures.get_session(tx, session), position).code
+
+    def fired(self, take: str) -> None:
+        """Written before FIRE goes out, so a controller that is killed in between knows that photographs may come."""
+        with transaction(self._engine) as tx:
+            captures.fire_take(tx, captures.get_take(tx, take))
+
+    def failed(self, take: str, problem: str, skew: Skew | None = None) -> None:
+        with transaction(self._engine) as tx:
+            row = captures.get_take(tx, take)
+            if skew is not None:
+                _record_skew(tx, row, skew)
+            captures.fail_take(tx, row, problem)
+
+    def captured(self, take: str, skew: Skew, flags: Sequence[str], stamps: Mapping[str, Stamps]) -> None:
+        """The take is whole: its numbers, its stamps, and the takes that it replaces, in one transaction."""
+        with transaction(self._engine) as tx:
+            row = captures.get_take(tx, take)
+            _record_skew(tx, row, skew)
+            for camera, stamp in stamps.items():
+                values = {"exposed_at_ns": stamp.exposed_at_ns, "command_error_ms": _error_ms(stamp)}
+                where = (Frame.take_id == row.id, Frame.camera_id == self._cameras[camera])
+                tx.execute(update(Frame).where(*where, Frame.command_error_ms.is_(None)).values(values))
+            captures.capture_take(tx, row)
+            if flags:
+                tx.execute(update(Take).where(Take.id == row.id).values(problem="; ".join(flags)))
+            earlier = select(Take).where(
+                Take.session_id == row.session_id,
+                Take.expression_id == row.expression_id,
+                Take.attempt < row.attempt,
+                Take.state.in_(KEPT),
+            )
+            for old in tx.scalars(earlier).all():
+                captures.supersede_take(tx, old)
+
+    def accept(self, take: str) -> None:
+        with transaction(self._engine) as tx:
+            row = captures.get_take(tx, take)
+            if row.state is not TakeState.ACCEPTED:
+                captures.accept_take(tx, row)
+                audit.record(tx, "take.accept", "take", take, {"attempt": row.attempt})
+
+    def unsettled(self) -> list[tuple[str, TakeState, list[str]]]:
+        """Takes of this rig that were under way when the controller stopped: code, state, cameras already filed."""
+        names = {number: name for name, number in self._cameras.items()}
+        with reading(self._engine) as tx:
+            rig = captures.get_rig(tx, self._rig.name)
+            query = (
+                select(Take)
+                .join(CaptureSession)
+                .where(CaptureSession.rig_id == rig.id, Take.state.in_((TakeState.PLANNED, TakeState.FIRED)))
+                .options(selectinload(Take.frames))
+                .order_by(Take.id)
+            )
+            return [
+                (take.code, take.state, [names[frame.camera_id] for frame in take.frames])
+                for take in tx.scalars(query).all()
+            ]
+
+    def take(self, take: str) -> TakeLine:
+        """One take as it stands. Raises NotFound."""
+        with reading(self._engine) as tx:
+            row = captures.get_take(tx, take)
+            frames = tx.scalar(select(func.count()).select_from(Frame).where(Frame.take_id == row.id)) or 0
+            return _line(row, frames)
+
+    def photographs(self, take: str) -> dict[str, str]:
+        """SHA-256 of each photograph of a take, by camera in order of view."""
+        with reading(self._engine) as tx:
+            query = (
+                select(Camera.name, Frame.sha256)
+                .join(Camera, Camera.id == Frame.camera_id)
+                .join(Take, Take.id == Frame.take_id)
+                .where(Take.code == take)
+                .order_by(Camera.view_index)
+            )
+            return dict(tx.execute(query).tuples().all())
+
+    # --- frames ---
+
+    def filed(self, take: str, camera: str) -> str | None:
+        """The hash of the photograph that this camera has in this take.
+
+        Raises FrameRejected for a camera or a take that the records do not know.
+        """
+        if camera not in self._cameras:
+            raise FrameRejected(f"{camera} is not in the rig {self._rig.name}")
+        with reading(self._engine) as tx:
+            try:
+                row = captures.get_take(tx, take)
+            except NotFound:
+                raise FrameRejected(f"no take {take} is recorded here") from None
+            if row.state is TakeState.PLANNED:
+                raise FrameRejected(f"take {take} was never fired")
+            where = (Frame.take_id == row.id, Frame.camera_id == self._cameras[camera])
+            return tx.scalar(select(Frame.sha256).where(*where))
+
+    def add_frame(self, arrival: Arrival, stamp: Stamps | None) -> None:
+        """The photograph's row: ONE transaction. Raises FrameRejected when the camera has another one in this take."""
+        frame = captures.FrameData(
+            camera_id=self._cameras[arrival.camera],
+            sha256=arrival.sha256,
+            bytes=arrival.bytes,
+            width=arrival.width,
+            height=arrival.height,
+            exposed_at_ns=None if stamp is None else stamp.exposed_at_ns,
+            command_error_ms=None if stamp is None else _error_ms(stamp),
+        )
+        try:
+            with transaction(self._engine) as tx:
+                captures.add_frames(tx, captures.get_take(tx, arrival.take_id), [frame])
+        except StateConflict as conflict:
+            raise FrameRejected(str(conflict)) from conflict
+
+
+def _error_ms(stamp: Stamps) -> float | None:
+    return None if stamp.released_at_ns is None else (stamp.released_at_ns - stamp.commanded_at_ns) / NS_PER_MS
+
+
+def _record_skew(tx: Session, take: Take, skew: Skew) -> None:
+    captures.record_sync(
+        tx,
+        take,
+        command_skew_ms=skew.command_skew_ms,
+        clock_uncertainty_ms=skew.clock_uncertainty_ms,
+        exposure_skew_ms=skew.exposure_skew_ms,
+        exposure_source=ExposureSource(skew.exposure_source),
+    )
+
+
+def _line(take: Take, frames: int) -> TakeLine:
+    return TakeLine(
+        code=take.code,
+        position=take.expression.position,
+        attempt=take.attempt,
+        state=take.state,
+        problem=take.problem,
+        command_skew_ms=take.command_skew_ms,
+        clock_uncertainty_ms=take.clock_uncertainty_ms,
+        exposure_skew_ms=take.exposure_skew_ms,
+        exposure_source=take.exposure_source.value,
+        frames=frames,
+    )

@@ -1,0 +1,89 @@
+"""What has come in for one take: stamps, photographs and faults by camera, and waiting until all is settled."""
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+
+from camera_nodes.wire import Stamps
+from controller.fire import Skew, measure
+
+
+class Tally:
+    """Thread-safe. A camera is settled when its photograph is filed or it has a fault."""
+
+    def __init__(self, take: str, cameras: Iterable[str], frames: Iterable[str] = ()) -> None:
+        self.take = take
+        self.cameras = tuple(cameras)
+        self._frames = set(frames)
+        self._faults: dict[str, str] = {}
+        self._stamps: dict[str, Stamps] = {}
+        self._changed = threading.Condition()
+        self._moved = time.monotonic()
+        self._stopped = False
+
+    def add_stamps(self, stamps: Stamps) -> None:
+        with self._changed:
+            self._stamps.setdefault(stamps.camera, stamps)
+            self._touch()
+
+    def add_frame(self, camera: str) -> None:
+        with self._changed:
+            self._frames.add(camera)
+            self._touch()
+
+    def add_fault(self, camera: str, reason: str) -> None:
+        """The first reason stands: what follows is mostly its consequence."""
+        with self._changed:
+            self._faults.setdefault(camera, reason)
+            self._touch()
+
+    def stop_waiting(self) -> None:
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def stamps_of(self, camera: str) -> Stamps | None:
+        with self._changed:
+            return self._stamps.get(camera)
+
+    @property
+    def frames(self) -> frozenset[str]:
+        with self._changed:
+            return frozenset(self._frames)
+
+    @property
+    def faults(self) -> Mapping[str, str]:
+        """Faults of cameras whose photograph is in all the same stay: such a camera did not do what it was told."""
+        with self._changed:
+            return dict(self._faults)
+
+    def skew(self) -> Skew:
+        """The three numbers from the stamps that came; nothing when no camera sent any."""
+        with self._changed:
+            return measure(self._stamps.values())
+
+    def fully_stamped(self) -> bool:
+        with self._changed:
+            return set(self.cameras) <= self._stamps.keys()
+
+    def wait(self, quiet_s: float) -> bool:
+        """Until every camera is settled (True), or nothing has come in for `quiet_s` seconds, or stop_waiting()."""
+        with self._changed:
+            self._moved = time.monotonic()
+            while not self._stopped:
+                if all(camera in self._frames or camera in self._faults for camera in self.cameras):
+                    return True
+                patience = self._moved + quiet_s - time.monotonic()
+                if patience <= 0:
+                    return False
+                self._changed.wait(patience)
+            return False
+
+    def missing(self) -> list[str]:
+        """Cameras with neither photograph nor fault."""
+        with self._changed:
+            return [name for name in self.cameras if name not in self._frames and name not in self._faults]
+
+    def _touch(self) -> None:
+        self._moved = time.monotonic()
+        self._changed.notify_all()
