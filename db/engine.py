@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -68,6 +68,13 @@ def reading(engine: Engine) -> Iterator[Session]:
         Session(engine.execution_options(**{READ_ONLY: True}), expire_on_commit=False, autoflush=False) as session,
     ):
         yield session
+
+
+def changed(tx: Session, statement: Executable) -> int:
+    """Execute a guarded update or delete and return how many rows it changed; zero: someone else acted."""
+    result = tx.execute(statement, execution_options={"synchronize_session": False})
+    assert isinstance(result, CursorResult)
+    return int(result.rowcount)
 
 
 @contextmanager

@@ -1,0 +1,362 @@
+"""What happens in the studio: rigs, sessions, takes, frames.
+
+Every change of state is one guarded update; zero rows changed means that someone else acted, and is a StateConflict
+that names the state found.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, joinedload
+
+from db.engine import changed, utc_now
+from db.errors import AlreadyThere, NotFound, RecordError, StateConflict
+from db.models import (
+    Calibration,
+    Camera,
+    CameraTier,
+    CaptureSession,
+    ExposureSource,
+    Frame,
+    Protocol,
+    ProtocolExpression,
+    Rig,
+    SessionState,
+    Subject,
+    Take,
+    TakeState,
+)
+
+SESSION_MOVES: Mapping[SessionState, tuple[SessionState, ...]] = {
+    SessionState.PAUSED: (SessionState.OPEN,),
+    SessionState.OPEN: (SessionState.PAUSED,),
+    SessionState.CLOSED: (SessionState.OPEN, SessionState.PAUSED),
+}
+TAKE_MOVES: Mapping[TakeState, tuple[TakeState, ...]] = {
+    TakeState.FIRED: (TakeState.PLANNED,),
+    TakeState.CAPTURED: (TakeState.FIRED,),
+    TakeState.ACCEPTED: (TakeState.CAPTURED,),
+    TakeState.SUPERSEDED: (TakeState.CAPTURED, TakeState.ACCEPTED),
+    TakeState.FAILED: (TakeState.PLANNED, TakeState.FIRED, TakeState.CAPTURED),
+}
+
+
+@dataclass(frozen=True)
+class CameraPlace:
+    """A camera of a rig file."""
+
+    view_index: int
+    name: str
+    url: str
+    tier: CameraTier
+    serial: str | None = None
+
+
+@dataclass(frozen=True)
+class FrameData:
+    """A photograph that is in the store already."""
+
+    camera_id: int
+    sha256: str
+    bytes: int
+    width: int
+    height: int
+    exposed_at_ns: int | None = None
+    command_error_ms: float | None = None
+
+
+def ensure_rig(tx: Session, name: str, cameras: Sequence[CameraPlace]) -> Rig:
+    """The rig of this name with these cameras; added when absent, serials, URLs and tiers brought up to date.
+
+    Raises AlreadyThere when the rig exists with other views or camera names: photographs refer to them.
+    """
+    rig = tx.scalar(select(Rig).where(Rig.name == name))
+    if rig is None:
+        rig = Rig(name=name, cameras=[Camera(**asdict(place)) for place in cameras])
+        tx.add(rig)
+        tx.flush()
+        return rig
+    known = {camera.view_index: camera for camera in rig.cameras}
+    if {(place.view_index, place.name) for place in cameras} != {(view, camera.name) for view, camera in known.items()}:
+        raise AlreadyThere(
+            f"Rig {name} exists with {len(known)} cameras of other views or names; give the changed rig another name"
+        )
+    for place in cameras:
+        camera = known[place.view_index]
+        camera.serial, camera.url, camera.tier = place.serial, place.url, place.tier
+    tx.flush()
+    return rig
+
+
+def get_rig(tx: Session, name: str) -> Rig:
+    """A rig with its cameras in order of view. Raises NotFound."""
+    rig = tx.scalar(select(Rig).where(Rig.name == name).options(joinedload(Rig.cameras)))
+    if rig is None:
+        raise NotFound(
+            f"No rig {name} in the database; it is entered when the studio is first served with its rig file"
+        )
+    return rig
+
+
+def add_calibration(tx: Session, rig: Rig, method: str, data: Mapping[str, Any]) -> Calibration:
+    """The next version of the rig's calibration; the newest one when it is the same already.
+
+    data: FaceScape's params.json keys for every view, millimetres.
+    """
+    newest = newest_calibration(tx, rig)
+    if newest is not None and newest.method == method and newest.data == data:
+        return newest
+    version = 1 if newest is None else newest.version + 1
+    calibration = Calibration(rig_id=rig.id, version=version, method=method, data=dict(data), made_at=utc_now())
+    tx.add(calibration)
+    tx.flush()
+    return calibration
+
+
+def newest_calibration(tx: Session, rig: Rig) -> Calibration | None:
+    """The rig's newest calibration."""
+    query = select(Calibration).where(Calibration.rig_id == rig.id).order_by(Calibration.version.desc()).limit(1)
+    return tx.scalar(query)
+
+
+def start_session(
+    tx: Session, subject: Subject, protocol: Protocol, rig: Rig, calibration: Calibration | None = None
+) -> CaptureSession:
+    """Open a session (code as in 'S012-1').
+
+    Raises StateConflict when the rig has an open session: close or pause that one.
+    """
+    # PostgreSQL: two controllers opening on one rig queue here; SQLite has one writer at a time anyway.
+    tx.execute(select(Rig.id).where(Rig.id == rig.id).with_for_update())
+    busy = tx.scalar(
+        select(CaptureSession.code).where(CaptureSession.rig_id == rig.id, CaptureSession.state == SessionState.OPEN)
+    )
+    if busy is not None:
+        raise StateConflict(f"Rig {rig.name} has the open session {busy}; close or pause it first")
+    earlier = tx.scalar(select(func.count()).where(CaptureSession.subject_id == subject.id)) or 0
+    session = CaptureSession(
+        code=f"{subject.code}-{earlier + 1}",
+        subject=subject,
+        protocol=protocol,
+        rig=rig,
+        calibration=calibration,
+        state=SessionState.OPEN,
+        opened_at=utc_now(),
+    )
+    try:
+        with tx.begin_nested():
+            tx.add(session)
+    except IntegrityError as error:
+        raise StateConflict(f"Session {session.code} was opened by someone else just now") from error
+    return session
+
+
+def get_session(tx: Session, code: str) -> CaptureSession:
+    """A session with subject, protocol, rig and calibration loaded. Raises NotFound."""
+    load = [
+        joinedload(CaptureSession.subject),
+        joinedload(CaptureSession.protocol).selectinload(Protocol.expressions),
+        joinedload(CaptureSession.rig).selectinload(Rig.cameras),
+        joinedload(CaptureSession.calibration),
+    ]
+    session = tx.scalar(select(CaptureSession).where(CaptureSession.code == code).options(*load))
+    if session is None:
+        raise NotFound(f"No session {code}; see: mien session show")
+    return session
+
+
+def open_session_of(tx: Session, rig: Rig) -> CaptureSession | None:
+    """The session that is open on this rig, to resume after a restart."""
+    return tx.scalar(
+        select(CaptureSession).where(CaptureSession.rig_id == rig.id, CaptureSession.state == SessionState.OPEN)
+    )
+
+
+def pause_session(tx: Session, session: CaptureSession) -> None:
+    """open -> paused. Raises StateConflict."""
+    _move_session(tx, session, SessionState.PAUSED)
+
+
+def resume_session(tx: Session, session: CaptureSession) -> None:
+    """paused -> open. Raises StateConflict."""
+    _move_session(tx, session, SessionState.OPEN)
+
+
+def close_session(tx: Session, session: CaptureSession, *, incomplete: bool = False) -> None:
+    """open or paused -> closed: from now on the farm works on its accepted takes.
+
+    Raises StateConflict when expressions are not accepted (naming them) unless `incomplete`, or when closed already.
+    """
+    accepted = select(Take.expression_id).where(Take.session_id == session.id, Take.state == TakeState.ACCEPTED)
+    lacking = tx.scalars(
+        select(ProtocolExpression)
+        .where(ProtocolExpression.protocol_id == session.protocol_id, ProtocolExpression.id.not_in(accepted))
+        .order_by(ProtocolExpression.position)
+    ).all()
+    if lacking and not incomplete:
+        names = ", ".join(expression.label for expression in lacking)
+        raise StateConflict(
+            f"Session {session.code} lacks an accepted take of {names}; capture these, or close it as incomplete"
+        )
+    _move_session(tx, session, SessionState.CLOSED, closed_at=utc_now())
+
+
+def plan_take(tx: Session, session: CaptureSession, expression: int | str) -> Take:
+    """Journal the next attempt at an expression (position from 1, or name) before anything fires.
+
+    Code as in 'S012-1-E07-2'. Raises StateConflict unless the session is open, NotFound for an unknown expression.
+    """
+    wanted = (
+        ProtocolExpression.position == expression
+        if isinstance(expression, int)
+        else ProtocolExpression.name == expression
+    )
+    found = tx.scalar(select(ProtocolExpression).where(ProtocolExpression.protocol_id == session.protocol_id, wanted))
+    if found is None:
+        raise NotFound(f"Session {session.code}'s protocol has no expression '{expression}'; see: mien protocol show")
+    state = tx.scalar(select(CaptureSession.state).where(CaptureSession.id == session.id).with_for_update())
+    if state != SessionState.OPEN:
+        raise StateConflict(f"Session {session.code} is {state}; a take needs an open session")
+    last = tx.scalar(
+        select(func.max(Take.attempt)).where(Take.session_id == session.id, Take.expression_id == found.id)
+    )
+    attempt = (last or 0) + 1
+    take = Take(
+        code=f"{session.code}-E{found.position:02d}-{attempt}",
+        session_id=session.id,
+        expression=found,
+        attempt=attempt,
+        state=TakeState.PLANNED,
+        planned_at=utc_now(),
+        exposure_source=ExposureSource.NOT_MEASURED,
+    )
+    tx.add(take)
+    tx.flush()
+    return take
+
+
+def get_take(tx: Session, code: str) -> Take:
+    """A take with session and expression loaded. Raises NotFound."""
+    take = tx.scalar(
+        select(Take).where(Take.code == code).options(joinedload(Take.session), joinedload(Take.expression))
+    )
+    if take is None:
+        raise NotFound(f"No take {code}; see: mien session show")
+    return take
+
+
+def fire_take(tx: Session, take: Take, *, at: datetime | None = None) -> None:
+    """planned -> fired. Raises StateConflict."""
+    _move_take(tx, take, TakeState.FIRED, fired_at=at or utc_now())
+
+
+def record_sync(
+    tx: Session,
+    take: Take,
+    *,
+    command_skew_ms: float | None,
+    clock_uncertainty_ms: float | None,
+    exposure_skew_ms: float | None = None,
+    exposure_source: ExposureSource = ExposureSource.NOT_MEASURED,
+) -> None:
+    """The three numbers of a take, milliseconds; None where not measured."""
+    values = {
+        "command_skew_ms": command_skew_ms,
+        "clock_uncertainty_ms": clock_uncertainty_ms,
+        "exposure_skew_ms": exposure_skew_ms,
+        "exposure_source": exposure_source,
+    }
+    tx.execute(update(Take).where(Take.id == take.id).values(values))
+    tx.refresh(take, list(values))
+
+
+def add_frames(tx: Session, take: Take, frames: Sequence[FrameData]) -> int:
+    """Insert photographs of a take at once and return how many were new; the same photograph again is no error.
+
+    Raises StateConflict when a camera has another photograph for this take already, RecordError for a camera of
+    another rig.
+    """
+    known = dict(tx.execute(select(Frame.camera_id, Frame.sha256).where(Frame.take_id == take.id)).tuples().all())
+    rig = select(CaptureSession.rig_id).where(CaptureSession.id == take.session_id).scalar_subquery()
+    cameras = set(tx.scalars(select(Camera.id).where(Camera.rig_id == rig)))
+    new: dict[int, FrameData] = {}
+    for frame in frames:
+        if frame.camera_id not in cameras:
+            raise RecordError(f"Take {take.code}: camera {frame.camera_id} is not in the rig of its session")
+        there = known.get(frame.camera_id) or (new[frame.camera_id].sha256 if frame.camera_id in new else None)
+        if there is None:
+            new[frame.camera_id] = frame
+        elif there != frame.sha256:
+            raise StateConflict(f"Take {take.code}: camera {frame.camera_id} has {there[:12]}, not {frame.sha256[:12]}")
+    if new:
+        try:
+            with tx.begin_nested():
+                tx.execute(insert(Frame), [{"take_id": take.id, **asdict(frame)} for frame in new.values()])
+        except IntegrityError as error:
+            raise StateConflict(f"Take {take.code}: a frame cannot be recorded: {error.orig}") from error
+    return len(new)
+
+
+def capture_take(tx: Session, take: Take) -> None:
+    """fired -> captured: every camera's photograph is in. Raises StateConflict naming the cameras that lack one."""
+    lacking = missing_cameras(tx, take)
+    if lacking:
+        names = ", ".join(camera.name for camera in lacking)
+        raise StateConflict(
+            f"Take {take.code} is not whole: no photograph from {names}; retake it when these are fixed"
+        )
+    _move_take(tx, take, TakeState.CAPTURED)
+
+
+def accept_take(tx: Session, take: Take) -> None:
+    """captured -> accepted; the attempt accepted before, if any, becomes superseded. Raises StateConflict."""
+    tx.execute(
+        update(Take)
+        .where(
+            Take.session_id == take.session_id,
+            Take.expression_id == take.expression_id,
+            Take.id != take.id,
+            Take.state == TakeState.ACCEPTED,
+        )
+        .values(state=TakeState.SUPERSEDED)
+    )
+    _move_take(tx, take, TakeState.ACCEPTED)
+
+
+def supersede_take(tx: Session, take: Take) -> None:
+    """captured or accepted -> superseded: it is kept, and another attempt will stand for it. Raises StateConflict."""
+    _move_take(tx, take, TakeState.SUPERSEDED)
+
+
+def fail_take(tx: Session, take: Take, problem: str) -> None:
+    """planned, fired or captured -> failed, with the reason in words. Raises StateConflict."""
+    _move_take(tx, take, TakeState.FAILED, problem=problem)
+
+
+def missing_cameras(tx: Session, take: Take) -> list[Camera]:
+    """Cameras of the rig without a photograph in this take, in order of view."""
+    rig = select(CaptureSession.rig_id).where(CaptureSession.id == take.session_id).scalar_subquery()
+    have = select(Frame.camera_id).where(Frame.take_id == take.id)
+    return list(
+        tx.scalars(select(Camera).where(Camera.rig_id == rig, Camera.id.not_in(have)).order_by(Camera.view_index))
+    )
+
+
+def _move_session(tx: Session, session: CaptureSession, to: SessionState, **values: Any) -> None:
+    guard = (CaptureSession.id == session.id, CaptureSession.state.in_(SESSION_MOVES[to]))
+    won = changed(tx, update(CaptureSession).where(*guard).values(state=to, **values)) == 1
+    tx.refresh(session, ["state", "closed_at"])
+    if not won:
+        raise StateConflict(f"Session {session.code} is {session.state}; it cannot become {to}")
+
+
+def _move_take(tx: Session, take: Take, to: TakeState, **values: Any) -> None:
+    guard = (Take.id == take.id, Take.state.in_(TAKE_MOVES[to]))
+    won = changed(tx, update(Take).where(*guard).values(state=to, **values)) == 1
+    tx.refresh(take, ["state", *values])
+    if not won:
+        raise StateConflict(f"Take {take.code} is {take.state}; it cannot become {to}")

@@ -1,0 +1,31 @@
+"""Options that every command on the records takes, and how they report."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Home = Annotated[Path | None, typer.Option("--home", help="Studio home (MIEN_HOME; default ./mien-studio).")]
+Database = Annotated[str | None, typer.Option("--database", help="Database URL (MIEN_DATABASE; default in the home).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
+
+
+def print_json(value: Any) -> None:
+    """Print a report for programs; times and dates in ISO 8601."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a report for people; None shows as a dash."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(Text("–" if cell is None else str(cell)) for cell in row))
+    Console().print(table)

@@ -1,0 +1,342 @@
+"""Stage runs in SQL: enqueue by content key, claim under a lease, finish with artefacts in one transaction.
+
+A worker holds a job as long as it renews the lease; a job whose lease ran out is given back and may be claimed by
+another. What the slow worker then does is refused (LeaseLost), because every step is guarded by state and worker.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, exists, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session, aliased
+
+from db.artefacts import OutputFile, record_artefacts
+from db.engine import changed, utc_now
+from db.errors import LeaseLost, NotFound, RecordError, StateConflict
+from db.models import Artefact, Base, Job, JobInput, JobState, JobTake
+
+MAX_ATTEMPTS = 3
+BACKOFF_S = 30.0
+UNFINISHED = (JobState.QUEUED, JobState.LEASED, JobState.FAILED, JobState.PARKED)
+_ERROR_LIMIT = 20_000
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """An input that no job makes, by the SHA-256 that identifies it (a take's listing, a template's file)."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class InputMade:
+    """An input that another job makes; that job is enqueued before or together with the one that reads it."""
+
+    name: str
+    key: str
+    output: str
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """A stage run to be done. Equal keys are one job, whoever asks."""
+
+    key: str
+    stage: str
+    version: int
+    params: Mapping[str, Any]
+    inputs: Sequence[InputFile | InputMade] = ()
+    subject_id: int | None = None
+    take_id: int | None = None
+    priority: int = 100  # the lowest runs first
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A claimed job. `inputs`: name -> (SHA-256, None) or (SHA-256 of the artefact, the artefact's id)."""
+
+    job_id: int
+    key: str
+    stage: str
+    version: int
+    params: Mapping[str, Any]
+    subject_id: int | None
+    take_id: int | None
+    worker: str
+    attempt: int
+    until: datetime
+    inputs: Mapping[str, tuple[str, int | None]] = field(default_factory=dict)
+
+
+def enqueue(tx: Session, spec: JobSpec) -> bool:
+    """Ask for a stage run; True when it is new. A job of this key that exists, in whatever state, is left as it is.
+
+    Raises NotFound when an input comes from a job that was never enqueued.
+    """
+    return enqueue_all(tx, [spec]) == 1
+
+
+def enqueue_all(tx: Session, specs: Sequence[JobSpec]) -> int:
+    """Ask for stage runs, those that make inputs first; how many were new. Raises as `enqueue`."""
+    now = db_now(tx)
+    new = 0
+    ids: dict[str, int] = {}
+    for spec in specs:
+        row = {
+            "key": spec.key,
+            "stage": spec.stage,
+            "version": spec.version,
+            "params": dict(spec.params),
+            "subject_id": spec.subject_id,
+            "take_id": spec.take_id,
+            "priority": spec.priority,
+            "state": JobState.QUEUED,
+            "attempts": 0,
+            "created_at": now,
+        }
+        added = _insert_new(tx, Job, row)
+        job_id = tx.scalar(select(Job.id).where(Job.key == spec.key))
+        assert job_id is not None
+        ids[spec.key] = job_id
+        if added:
+            new += 1
+            tx.add_all(_input_row(tx, job_id, given, ids) for given in spec.inputs)
+        if spec.take_id is not None:
+            _insert_new(tx, JobTake, {"job_id": job_id, "take_id": spec.take_id})
+    tx.flush()
+    return new
+
+
+def claim(
+    tx: Session,
+    worker: str,
+    *,
+    lease_s: float = 60.0,
+    stages: Iterable[str] | None = None,
+    now: datetime | None = None,
+) -> Lease | None:
+    """Take the most urgent job whose inputs are all made; None when there is none. Only `stages`, when given.
+
+    Commit at once: the lease begins with this call. Two claimers never get the same job.
+    """
+    now = now or db_now(tx)
+    ready = select(Job.key).where(*_claimable(now)).order_by(Job.priority, Job.id).limit(1)
+    if stages is not None:
+        ready = ready.where(Job.stage.in_(list(stages)))
+    while (key := tx.scalar(ready.with_for_update(skip_locked=True, of=Job))) is not None:
+        lease = claim_key(tx, key, worker, lease_s=lease_s, now=now)
+        if lease is not None:
+            return lease
+    return None
+
+
+def claim_key(
+    tx: Session, key: str, worker: str, *, lease_s: float = 60.0, now: datetime | None = None
+) -> Lease | None:
+    """Take one given job; None when it may not run (yet), or another has it. For a dispatcher that has chosen."""
+    now = now or db_now(tx)
+    values = {
+        "state": JobState.LEASED,
+        "worker": worker,
+        "lease_until": now + timedelta(seconds=lease_s),
+        "heartbeat_at": now,
+        "started_at": now,
+        "attempts": Job.attempts + 1,
+    }
+    if changed(tx, update(Job).where(Job.key == key, *_claimable(now)).values(values)) != 1:
+        return None
+    return _lease(tx, get_job(tx, key))
+
+
+def heartbeat(tx: Session, lease: Lease, *, lease_s: float = 60.0, now: datetime | None = None) -> datetime:
+    """Renew the lease and return its new end. Raises LeaseLost: stop working, the result would be refused."""
+    now = now or db_now(tx)
+    until = now + timedelta(seconds=lease_s)
+    _guarded(tx, lease, {"lease_until": until, "heartbeat_at": now})
+    return until
+
+
+def finish(
+    tx: Session,
+    lease: Lease,
+    outputs: Sequence[OutputFile],
+    *,
+    frame_ids: Sequence[int] = (),
+    now: datetime | None = None,
+) -> list[Artefact]:
+    """leased -> done, with its artefacts and their lineage in the same transaction; files are in the store already.
+
+    Parents are the artefacts the job read, and the photographs `frame_ids`. Raises LeaseLost.
+    """
+    now = now or db_now(tx)
+    values = {"state": JobState.DONE, "finished_at": now, "lease_until": None, "not_before": None, "error": None}
+    _guarded(tx, lease, values)
+    parents = [artefact for _, artefact in lease.inputs.values() if artefact is not None]
+    return record_artefacts(tx, lease.job_id, outputs, parents=parents, frame_ids=frame_ids, made_at=now)
+
+
+def fail(
+    tx: Session,
+    lease: Lease,
+    error: str,
+    *,
+    retry: bool,
+    max_attempts: int = MAX_ATTEMPTS,
+    backoff_s: float = BACKOFF_S,
+    now: datetime | None = None,
+) -> JobState:
+    """End an attempt that went wrong, and return the job's new state.
+
+    retry=False: the input is at fault, another attempt would end alike: failed.  retry=True: queued again after
+    backoff_s x 2^(attempt - 1), and parked after `max_attempts`.  Raises LeaseLost.
+    """
+    now = now or db_now(tx)
+    values: dict[str, Any] = {"error": error[-_ERROR_LIMIT:], "lease_until": None, "finished_at": now}
+    if not retry:
+        values["state"] = JobState.FAILED
+    elif lease.attempt < max_attempts:
+        values["state"] = JobState.QUEUED
+        values["not_before"] = now + timedelta(seconds=backoff_s * 2 ** (lease.attempt - 1))
+    else:
+        values["state"] = JobState.PARKED
+    _guarded(tx, lease, values)
+    state: JobState = values["state"]
+    return state
+
+
+def give_back(tx: Session, lease: Lease) -> None:
+    """leased -> queued without counting the attempt: the worker was asked to stop. Raises LeaseLost."""
+    values = {"state": JobState.QUEUED, "attempts": Job.attempts - 1, "lease_until": None, "worker": None}
+    _guarded(tx, lease, values)
+
+
+def reclaim_expired(tx: Session, *, max_attempts: int = MAX_ATTEMPTS, now: datetime | None = None) -> int:
+    """Give back every job whose lease ran out (parking those out of attempts); how many there were."""
+    now = now or db_now(tx)
+    lost = (Job.state == JobState.LEASED, Job.lease_until < now)
+    error = "the lease ran out: the worker died, hung, or lost the database"
+    common = {"lease_until": None, "error": error}
+    parked = update(Job).where(*lost, Job.attempts >= max_attempts).values(state=JobState.PARKED, **common)
+    queued = update(Job).where(*lost).values(state=JobState.QUEUED, **common)
+    return changed(tx, parked) + changed(tx, queued)
+
+
+def retry(tx: Session, keys: Sequence[str] | None = None) -> int:
+    """failed or parked -> queued with attempts counted anew: the given jobs, or all; how many changed."""
+    again = update(Job).where(Job.state.in_((JobState.FAILED, JobState.PARKED)))
+    if keys is not None:
+        again = again.where(Job.key.in_(list(keys)))
+    return changed(tx, again.values(state=JobState.QUEUED, attempts=0, not_before=None, worker=None))
+
+
+def park(tx: Session, key: str, reason: str) -> None:
+    """queued or failed -> parked: kept from running until retried. Raises StateConflict, NotFound."""
+    guard = (Job.key == key, Job.state.in_((JobState.QUEUED, JobState.FAILED)))
+    if changed(tx, update(Job).where(*guard).values(state=JobState.PARKED, error=reason)) != 1:
+        raise StateConflict(f"Job {key[:12]} is {get_job(tx, key).state}; only queued and failed jobs can be parked")
+
+
+def get_job(tx: Session, key: str) -> Job:
+    """A job by its content key, as the database has it now. Raises NotFound."""
+    job = tx.scalar(select(Job).where(Job.key == key).execution_options(populate_existing=True))
+    if job is None:
+        raise NotFound(f"No job {key}; see: mien farm status")
+    return job
+
+
+def states_of(tx: Session, keys: Sequence[str]) -> dict[str, JobState]:
+    """The states of those of these jobs that exist."""
+    found: dict[str, JobState] = {}
+    for start in range(0, len(keys), 500):
+        chunk = list(keys[start : start + 500])
+        found.update(tx.execute(select(Job.key, Job.state).where(Job.key.in_(chunk))).tuples().all())
+    return found
+
+
+def jobs_in(tx: Session, *states: JobState, limit: int = 100) -> list[Job]:
+    """Jobs in these states, the newest first."""
+    return list(tx.scalars(select(Job).where(Job.state.in_(states)).order_by(Job.id.desc()).limit(limit)))
+
+
+def db_now(tx: Session) -> datetime:
+    """The database's clock, so that leases need no agreement between the workers' clocks."""
+    if tx.get_bind().dialect.name == "postgresql":
+        now = tx.scalar(select(func.clock_timestamp()))
+        assert isinstance(now, datetime)
+        return now
+    return utc_now()  # one machine, one clock
+
+
+def _claimable(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Queued, past its back-off, and every input made."""
+    maker = aliased(Job)
+    waiting = exists().where(JobInput.job_id == Job.id, maker.id == JobInput.from_job_id, maker.state != JobState.DONE)
+    return Job.state == JobState.QUEUED, or_(Job.not_before.is_(None), Job.not_before <= now), ~waiting
+
+
+def _guarded(tx: Session, lease: Lease, values: Mapping[str, Any]) -> None:
+    held = (
+        Job.id == lease.job_id,
+        Job.state == JobState.LEASED,
+        Job.worker == lease.worker,
+        Job.attempts == lease.attempt,
+    )
+    if changed(tx, update(Job).where(*held).values(values)) != 1:
+        raise LeaseLost(
+            f"Job {lease.key[:12]} ({lease.stage}) is no longer held by {lease.worker}; its result is dropped"
+        )
+
+
+def _lease(tx: Session, job: Job) -> Lease:
+    inputs: dict[str, tuple[str, int | None]] = {}
+    made = (Artefact.job_id == JobInput.from_job_id) & (Artefact.output == JobInput.from_output)
+    query = select(JobInput, Artefact).outerjoin(Artefact, made).where(JobInput.job_id == job.id).order_by(JobInput.id)
+    for given, artefact in tx.execute(query).tuples():
+        if given.from_job_id is None:
+            assert given.sha256 is not None
+            inputs[given.name] = (given.sha256, None)
+        elif artefact is None:
+            raise RecordError(
+                f"Job {job.key[:12]} ({job.stage}) reads '{given.from_output}', which its maker did not make"
+            )
+        else:
+            inputs[given.name] = (artefact.sha256, artefact.id)
+    assert job.worker is not None
+    assert job.lease_until is not None
+    return Lease(
+        job_id=job.id,
+        key=job.key,
+        stage=job.stage,
+        version=job.version,
+        params=job.params,
+        subject_id=job.subject_id,
+        take_id=job.take_id,
+        worker=job.worker,
+        attempt=job.attempts,
+        until=job.lease_until,
+        inputs=inputs,
+    )
+
+
+def _input_row(tx: Session, job_id: int, given: InputFile | InputMade, ids: dict[str, int]) -> JobInput:
+    if isinstance(given, InputFile):
+        return JobInput(job_id=job_id, name=given.name, sha256=given.sha256)
+    if given.key not in ids:
+        found = tx.scalar(select(Job.id).where(Job.key == given.key))
+        if found is None:
+            raise NotFound(
+                f"Input '{given.name}' comes from job {given.key[:12]}, which is not there; enqueue it first"
+            )
+        ids[given.key] = found
+    return JobInput(job_id=job_id, name=given.name, from_job_id=ids[given.key], from_output=given.output)
+
+
+def _insert_new(tx: Session, table: type[Base], row: Mapping[str, Any]) -> bool:
+    """Insert unless an equal key is there; True when inserted."""
+    if tx.get_bind().dialect.name == "postgresql":
+        return changed(tx, postgresql.insert(table).values(**row).on_conflict_do_nothing()) == 1
+    return changed(tx, sqlite.insert(table).values(**row).on_conflict_do_nothing()) == 1

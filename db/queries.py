@@ -1,0 +1,222 @@
+"""What the operator, the farm and the data manager ask."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from db.models import (
+    Camera,
+    CaptureSession,
+    Consent,
+    ConsentScope,
+    Frame,
+    Job,
+    JobState,
+    JobTake,
+    ProtocolExpression,
+    Rig,
+    SessionState,
+    Subject,
+    Take,
+    TakeState,
+)
+
+
+@dataclass(frozen=True)
+class ExpressionProgress:
+    """Where a session stands with one expression. `take` and `state` are those of the accepted or last attempt."""
+
+    position: int
+    name: str
+    instruction: str
+    attempts: int
+    take: str | None
+    state: TakeState | None
+    frames: int
+    problem: str | None
+    command_skew_ms: float | None
+    clock_uncertainty_ms: float | None
+    exposure_skew_ms: float | None
+
+
+@dataclass(frozen=True)
+class SessionProgress:
+    """Where a session stands."""
+
+    code: str
+    subject: str
+    protocol: str
+    rig: str
+    state: SessionState
+    cameras: int
+    expressions: tuple[ExpressionProgress, ...]
+
+    @property
+    def next_position(self) -> int | None:
+        """The first expression without an accepted take."""
+        return next((e.position for e in self.expressions if e.state != TakeState.ACCEPTED), None)
+
+
+@dataclass(frozen=True)
+class ReadyTake:
+    """An accepted take of a closed session: work for the farm, and perhaps for a release."""
+
+    take_id: int
+    code: str
+    position: int
+    expression: str
+    session: str
+    subject_id: int
+    subject: str
+    calibration_id: int | None
+    cameras: int
+    frames: int
+
+    @property
+    def label(self) -> str:
+        """FaceScape's name, as in '2_smile'."""
+        return f"{self.position}_{self.expression}"
+
+
+@dataclass(frozen=True)
+class FarmStatus:
+    """Counts of jobs by stage and state, and who works on what."""
+
+    counts: Mapping[str, Mapping[JobState, int]]
+    running: tuple[tuple[str, str, str], ...]  # worker, stage, key
+
+    def total(self, state: JobState) -> int:
+        return sum(states.get(state, 0) for states in self.counts.values())
+
+
+def session_progress(tx: Session, session: CaptureSession) -> SessionProgress:
+    """Every expression of the session's protocol with its accepted take, else its last attempt."""
+    frames = (
+        select(Frame.take_id, func.count().label("n"))
+        .join(Take, Take.id == Frame.take_id)
+        .where(Take.session_id == session.id)
+        .group_by(Frame.take_id)
+        .subquery()
+    )
+    takes = tx.execute(
+        select(Take, func.coalesce(frames.c.n, 0))
+        .outerjoin(frames, frames.c.take_id == Take.id)
+        .where(Take.session_id == session.id)
+        .order_by(Take.attempt)
+    ).tuples()
+    by_expression: dict[int, list[tuple[Take, int]]] = {}
+    for take, count in takes:
+        by_expression.setdefault(take.expression_id, []).append((take, count))
+    expressions = tx.scalars(
+        select(ProtocolExpression)
+        .where(ProtocolExpression.protocol_id == session.protocol_id)
+        .order_by(ProtocolExpression.position)
+    )
+    return SessionProgress(
+        code=session.code,
+        subject=session.subject.code,
+        protocol=session.protocol.name,
+        rig=session.rig.name,
+        state=session.state,
+        cameras=tx.scalar(select(func.count()).where(Camera.rig_id == session.rig_id)) or 0,
+        expressions=tuple(_expression_progress(e, by_expression.get(e.id, [])) for e in expressions),
+    )
+
+
+def _expression_progress(expression: ProtocolExpression, takes: list[tuple[Take, int]]) -> ExpressionProgress:
+    accepted = [row for row in takes if row[0].state == TakeState.ACCEPTED]
+    take, frames = (accepted or takes)[-1] if takes else (None, 0)
+    return ExpressionProgress(
+        position=expression.position,
+        name=expression.name,
+        instruction=expression.instruction,
+        attempts=len(takes),
+        take=take.code if take else None,
+        state=take.state if take else None,
+        frames=frames,
+        problem=take.problem if take else None,
+        command_skew_ms=take.command_skew_ms if take else None,
+        clock_uncertainty_ms=take.clock_uncertainty_ms if take else None,
+        exposure_skew_ms=take.exposure_skew_ms if take else None,
+    )
+
+
+def sessions(tx: Session, *states: SessionState) -> list[CaptureSession]:
+    """Sessions in these states (all by default), newest first."""
+    query = select(CaptureSession).order_by(CaptureSession.id.desc())
+    if states:
+        query = query.where(CaptureSession.state.in_(states))
+    return list(tx.scalars(query))
+
+
+def ready_takes(tx: Session, *, subject: str | None = None) -> list[ReadyTake]:
+    """Accepted takes of closed sessions, by subject, session and position: the farm's goal.
+
+    A subject captured again has takes of both sessions here.
+    """
+    frames = select(func.count()).where(Frame.take_id == Take.id).correlate(Take).scalar_subquery()
+    cameras = select(func.count()).where(Camera.rig_id == Rig.id).correlate(Rig).scalar_subquery()
+    query = (
+        select(
+            Take.id,
+            Take.code,
+            ProtocolExpression.position,
+            ProtocolExpression.name,
+            CaptureSession.code,
+            Subject.id,
+            Subject.code,
+            CaptureSession.calibration_id,
+            cameras,
+            frames,
+        )
+        .join(CaptureSession, Take.session_id == CaptureSession.id)
+        .join(Subject, CaptureSession.subject_id == Subject.id)
+        .join(Rig, CaptureSession.rig_id == Rig.id)
+        .join(ProtocolExpression, Take.expression_id == ProtocolExpression.id)
+        .where(Take.state == TakeState.ACCEPTED, CaptureSession.state == SessionState.CLOSED)
+        .order_by(Subject.id, CaptureSession.id, ProtocolExpression.position)
+    )
+    if subject is not None:
+        query = query.where(Subject.code == subject)
+    return [ReadyTake(*row) for row in tx.execute(query).tuples()]
+
+
+def unprocessed_takes(tx: Session, stage: str) -> list[ReadyTake]:
+    """Those ready takes for which no run of `stage` is done."""
+    done = select(JobTake.take_id).join(Job).where(Job.stage == stage, Job.state == JobState.DONE)
+    finished = set(tx.scalars(done))
+    return [take for take in ready_takes(tx) if take.take_id not in finished]
+
+
+def take_photographs(tx: Session, take_id: int) -> dict[int, tuple[str, int, str | None]]:
+    """view index -> (SHA-256, frame id, camera serial) of a take's photographs."""
+    query = (
+        select(Camera.view_index, Frame.sha256, Frame.id, Camera.serial)
+        .join(Camera, Frame.camera_id == Camera.id)
+        .where(Frame.take_id == take_id)
+        .order_by(Camera.view_index)
+    )
+    return {view: (sha256, frame, serial) for view, sha256, frame, serial in tx.execute(query).tuples()}
+
+
+def consenting_subjects(tx: Session, scope: ConsentScope, day: date) -> set[int]:
+    """Ids of subjects whose consent for `scope` was given on or before `day` and never withdrawn."""
+    query = select(Consent.subject_id).where(
+        Consent.scope == scope, Consent.withdrawn_at.is_(None), Consent.given_on <= day
+    )
+    return set(tx.scalars(query))
+
+
+def farm_status(tx: Session) -> FarmStatus:
+    """Counts of jobs by stage and state; leased jobs with their workers."""
+    counts: dict[str, dict[JobState, int]] = {}
+    grouped = select(Job.stage, Job.state, func.count()).group_by(Job.stage, Job.state).order_by(Job.stage)
+    for stage, state, count in tx.execute(grouped).tuples():
+        counts.setdefault(stage, {})[state] = count
+    running = tx.execute(
+        select(func.coalesce(Job.worker, ""), Job.stage, Job.key).where(Job.state == JobState.LEASED).order_by(Job.id)
+    ).tuples()
+    return FarmStatus(counts, tuple(running))

@@ -1,0 +1,31 @@
+"""A studio opened: its settings, database and store together."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from db.engine import open_database
+from db.migrations import require_current
+from db.settings import Settings
+from db.store import Store
+
+
+@dataclass(frozen=True)
+class StudioRecords:
+    """What a command needs to work on a studio's records."""
+
+    settings: Settings
+    engine: Engine
+    store: Store
+
+
+def open_studio(home: Path | None = None, database: str | None = None) -> StudioRecords:
+    """Settings, database and store of the studio at `home`, as db.settings resolves them.
+
+    Raises SettingsError, DatabaseUnavailable, and SchemaOutdated when `mien db upgrade` has not been run.
+    """
+    settings = Settings.load(home, database)
+    engine = open_database(settings.database)
+    require_current(engine)
+    return StudioRecords(settings, engine, Store(settings.store, cache=settings.home / "cache"))

@@ -1,0 +1,109 @@
+"""Subjects and their consents."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, selectinload
+
+from db import audit
+from db.engine import changed, utc_now
+from db.errors import AlreadyThere, ConsentError, NotFound, RecordError
+from db.models import Consent, ConsentScope, Gender, Subject
+
+
+def add_subject(
+    tx: Session, *, age: int | None = None, gender: Gender | None = None, job: str | None = None
+) -> Subject:
+    """A new subject with the next free code (S001, S002, ...). Age in years, gender and job are voluntary.
+
+    Raises RecordError for an age outside 0..120.
+    """
+    if age is not None and not 0 <= age <= 120:
+        raise RecordError(f"age {age} is outside 0..120")
+    for _ in range(20):
+        subject = Subject(
+            code=_next_code(tx), age=age, gender=gender, job=job or None, created_at=utc_now(), consents=[]
+        )
+        try:
+            with tx.begin_nested():
+                tx.add(subject)
+        except IntegrityError:  # another program took the code between our look and our insert
+            continue
+        audit.record(tx, "subject.add", "subject", subject.code)
+        return subject
+    raise AlreadyThere("No free subject code after 20 tries; is another program adding subjects?")
+
+
+def get_subject(tx: Session, code: str) -> Subject:
+    """A subject with its consents. Raises NotFound."""
+    found = tx.scalar(select(Subject).where(Subject.code == code).options(selectinload(Subject.consents)))
+    if found is None:
+        raise NotFound(f"No subject {code}; see: mien subject list")
+    return found
+
+
+def list_subjects(tx: Session) -> list[Subject]:
+    """All subjects with their consents, in order of code."""
+    query = select(Subject).order_by(func.length(Subject.code), Subject.code).options(selectinload(Subject.consents))
+    return list(tx.scalars(query))
+
+
+def give_consent(
+    tx: Session, subject: Subject, scope: ConsentScope, given_on: date, *, document_sha256: str | None = None
+) -> Consent:
+    """Record a signed consent. It counts from `given_on`: a future date does not open the gate before that day.
+
+    Raises AlreadyThere when the scope has an open consent, ConsentError for a malformed document hash.
+    """
+    if document_sha256 is not None and not (
+        len(document_sha256) == 64 and set(document_sha256) <= set("0123456789abcdef")
+    ):
+        raise ConsentError(f"'{document_sha256}' is not a SHA-256 of the signed document (64 lower-case hex digits)")
+    consent = Consent(
+        subject=subject, scope=scope, given_on=given_on, document_sha256=document_sha256, recorded_at=utc_now()
+    )
+    try:
+        with tx.begin_nested():
+            tx.add(consent)
+    except IntegrityError as error:
+        raise AlreadyThere(f"Subject {subject.code} has an open consent for {scope}; withdraw it first") from error
+    audit.record(tx, "consent.give", "subject", subject.code, {"scope": scope, "given_on": given_on.isoformat()})
+    return consent
+
+
+def withdraw_consent(
+    tx: Session, subject: Subject, scopes: Sequence[ConsentScope] = tuple(ConsentScope), *, at: datetime | None = None
+) -> list[ConsentScope]:
+    """Close the open consents of `scopes` (all by default) and return those closed.
+
+    Raises ConsentError when there was none to close.
+    """
+    when = at or utc_now()
+    closed = []
+    for scope in scopes:
+        guard = (Consent.subject_id == subject.id, Consent.scope == scope, Consent.withdrawn_at.is_(None))
+        if changed(tx, update(Consent).where(*guard).values(withdrawn_at=when)) == 1:
+            closed.append(scope)
+            audit.record(tx, "consent.withdraw", "subject", subject.code, {"scope": scope})
+    if not closed:
+        raise ConsentError(f"Subject {subject.code} has no open consent for {', '.join(scopes)}; nothing was withdrawn")
+    tx.expire(subject, ["consents"])
+    return closed
+
+
+def has_consent(tx: Session, subject_id: int, scope: ConsentScope, day: date) -> bool:
+    """Whether an unwithdrawn consent for `scope` was given on or before `day`."""
+    query = select(Consent.id).where(
+        Consent.subject_id == subject_id,
+        Consent.scope == scope,
+        Consent.withdrawn_at.is_(None),
+        Consent.given_on <= day,
+    )
+    return tx.execute(query.limit(1)).first() is not None
+
+
+def _next_code(tx: Session) -> str:
+    last = tx.scalar(select(Subject.code).order_by(func.length(Subject.code).desc(), Subject.code.desc()).limit(1))
+    return f"S{int(last[1:]) + 1 if last else 1:03d}"
