@@ -95,14 +95,14 @@ class Mesh:
     @cached_property
     def edges(self) -> Ints:
         """(E, 2) each edge once, the lower vertex first, sorted."""
-        return np.unique(_half_edges(self.triangles), axis=0)
+        return _edge_ends(np.unique(_edge_keys(self.triangles)))
 
     @cached_property
     def boundary_vertices(self) -> Bools:
         """(V,) on an edge that only one triangle has."""
-        edges, count = np.unique(_half_edges(self.triangles), axis=0, return_counts=True)
+        keys, count = np.unique(_edge_keys(self.triangles), return_counts=True)
         on_boundary = np.zeros(len(self.vertices_mm), dtype=np.bool_)
-        on_boundary[edges[count == 1].ravel()] = True
+        on_boundary[_edge_ends(keys[count == 1]).ravel()] = True
         return on_boundary
 
     @cached_property
@@ -121,17 +121,25 @@ def _unit(vectors: Floats) -> Floats:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-20))
 
 
-def _half_edges(triangles: Ints) -> Ints:
-    return np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
+def _edge_keys(triangles: Ints) -> NDArray[np.int64]:
+    """(3 T,) one number an edge of each triangle, equal for both directions; numbers sort like vertex pairs."""
+    t = triangles.astype(np.int64)
+    a, b = np.concatenate([t[:, 0], t[:, 1], t[:, 2]]), np.concatenate([t[:, 1], t[:, 2], t[:, 0]])
+    return np.asarray(np.minimum(a, b) << 32 | np.maximum(a, b))
+
+
+def _edge_ends(keys: NDArray[np.int64]) -> Ints:
+    return np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1).astype(np.int32)
 
 
 def _split(triangles: Ints, count: int) -> tuple[Ints, Ints]:
     """Edges to halve (E, 2) and the four-fold triangles, in the order (corner a, b, c, middle) of each."""
-    edges, inverse = np.unique(_half_edges(triangles), axis=0, return_inverse=True)
+    keys, inverse = np.unique(_edge_keys(triangles), return_inverse=True)
+    edges = _edge_ends(keys)
     a, b, c = (count + inverse.reshape(-1)[k * len(triangles) : (k + 1) * len(triangles)] for k in range(3))
     t = triangles
     four = np.stack([np.c_[t[:, 0], a, c], np.c_[a, t[:, 1], b], np.c_[c, b, t[:, 2]], np.c_[a, b, c]], axis=1)
-    return edges.astype(np.int32), four.reshape(-1, 3).astype(np.int32)
+    return edges, four.reshape(-1, 3).astype(np.int32)
 
 
 def subdivide(mesh: Mesh, times: int = 1) -> Mesh:
