@@ -1,4 +1,4 @@
-"""Where news about takes meet: stamps and faults from the control link, photographs from ingest, rows to the records."""
+"""Where news of takes meet: stamps and faults from the control link, photographs from ingest, rows for the records."""
 
 import logging
 import threading
@@ -69,7 +69,7 @@ class Desk:
         tally = self.tally(arrival.take_id)
         self._records.add_frame(arrival, tally.stamps_of(arrival.camera) if tally else None)
         if tally is not None:
-            tally.add_frame(arrival.camera)
+            tally.add_frame(arrival.camera, arrival.photo)
 
     def rejected(self, offer: wire.Offer, reason: str) -> None:
         tally = self.tally(offer.take_id)

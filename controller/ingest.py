@@ -24,7 +24,7 @@ import zmq
 from camera_nodes import wire
 from camera_nodes.transport import AllowList, BadMessage, Context, KeyPair, bind_router, receive, send_to
 from controller.errors import FrameRejected
-from controller.photo import read_size
+from controller.photo import Photo, read_photo
 from controller.rig_file import TransferLimits
 from db.errors import RecordError
 from db.store import Store
@@ -39,7 +39,7 @@ QUEUE_LIMIT = 20_000
 
 @dataclass(frozen=True)
 class Arrival:
-    """A photograph that was verified, decoded and filed in the store; sizes in bytes and pixels."""
+    """A photograph that was verified, decoded and filed in the store."""
 
     take_id: str
     fire_id: str
@@ -47,8 +47,7 @@ class Arrival:
     name: str
     sha256: str
     bytes: int
-    width: int
-    height: int
+    photo: Photo
 
 
 class Book(Protocol):
@@ -321,7 +320,7 @@ class Ingest:
         offer = transfer.offer
         answer: wire.Stored | wire.Rejected | None
         try:
-            width, height = read_size(transfer.part)
+            photo = read_photo(transfer.part)
             self._store.put_file(transfer.part, expected=offer.sha256)
             self._book.commit(
                 Arrival(
@@ -331,8 +330,7 @@ class Ingest:
                     name=offer.name,
                     sha256=offer.sha256,
                     bytes=offer.bytes,
-                    width=width,
-                    height=height,
+                    photo=photo,
                 )
             )
             answer = wire.Stored(entry=offer.entry, sha256=offer.sha256)

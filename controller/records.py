@@ -1,4 +1,4 @@
-"""What the studio writes down: every step is one short transaction, and the take is journalled before anything fires."""
+"""What the studio writes down: each step one short transaction, and the take journalled before anything fires."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -203,8 +203,8 @@ class Records:
             camera_id=self._cameras[arrival.camera],
             sha256=arrival.sha256,
             bytes=arrival.bytes,
-            width=arrival.width,
-            height=arrival.height,
+            width=arrival.photo.width,
+            height=arrival.photo.height,
             exposed_at_ns=None if stamp is None else stamp.exposed_at_ns,
             command_error_ms=None if stamp is None else _error_ms(stamp),
         )

@@ -119,16 +119,17 @@ class Script:
             )
         return standing
 
-    def check_close(self) -> None:
-        """Raise SessionError unless every expression has an accepted take and none is under way."""
+    def check_close(self, incomplete: bool = False) -> None:
+        """Raise SessionError unless every expression (`incomplete`: some) has an accepted take and none is under way."""
         self._check_open()
         self._check_settled()
         open_lines = [line for line in self.expressions if self.accepted(line.position) is None]
-        if open_lines:
+        if open_lines and not incomplete:
             listed = "\n".join(f"  {self.reference(line.position)}  {line.name}" for line in open_lines)
             raise SessionError(
                 f"Session {self.session} cannot be closed: {len(open_lines)} of {len(self.expressions)} expressions "
-                f"have no accepted take.\n{listed}"
+                f"have no accepted take.\n{listed}\n"
+                f"To close it without them:  mien session close {self.session} --incomplete"
             )
 
     def _check_open(self) -> None:

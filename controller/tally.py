@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from camera_nodes.wire import Stamps
 from controller.fire import Skew, measure
+from controller.photo import Photo
 
 
 class Tally:
@@ -17,6 +18,7 @@ class Tally:
         self._frames = set(frames)
         self._faults: dict[str, str] = {}
         self._stamps: dict[str, Stamps] = {}
+        self._photos: dict[str, Photo] = {}
         self._changed = threading.Condition()
         self._moved = time.monotonic()
         self._stopped = False
@@ -26,9 +28,10 @@ class Tally:
             self._stamps.setdefault(stamps.camera, stamps)
             self._touch()
 
-    def add_frame(self, camera: str) -> None:
+    def add_frame(self, camera: str, photo: Photo) -> None:
         with self._changed:
             self._frames.add(camera)
+            self._photos[camera] = photo
             self._touch()
 
     def add_fault(self, camera: str, reason: str) -> None:
@@ -45,6 +48,17 @@ class Tally:
     def stamps_of(self, camera: str) -> Stamps | None:
         with self._changed:
             return self._stamps.get(camera)
+
+    @property
+    def stamps(self) -> Mapping[str, Stamps]:
+        with self._changed:
+            return dict(self._stamps)
+
+    @property
+    def photos(self) -> Mapping[str, Photo]:
+        """What was seen of the photographs that came in since the controller started."""
+        with self._changed:
+            return dict(self._photos)
 
     @property
     def frames(self) -> frozenset[str]:
