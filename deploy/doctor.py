@@ -1,0 +1,120 @@
+"""What a machine can run, found by trying it. Needs nothing but the standard library to look."""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distributions, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+NODE = {"zmq": "pyzmq", "msgspec": "msgspec", "gphoto2": "gphoto2"}
+CONTROLLER = {"zmq": "pyzmq", "sqlalchemy": "sqlalchemy", "alembic": "alembic", "fastapi": "fastapi", "PIL": "pillow"}
+FARM = {
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "torch": "torch",
+    "cv2": "opencv-contrib-python",
+    "open3d": "open3d",
+    "mediapipe": "mediapipe",
+    "anny": "anny",
+    "cholespy": "cholespy",
+    "distributed": "distributed",
+}
+ROLES = {"node": NODE, "controller": CONTROLLER, "farm": FARM}
+OPENCV_WHEELS = {
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+}
+
+
+class Finding(NamedTuple):
+    state: Literal["ok", "note", "missing"]
+    what: str
+    found: str
+    remedy: str = ""
+
+
+def examine() -> list[Finding]:
+    """Everything worth knowing before a role is started here."""
+    return [*_machine(), *_roles(), *_opencv(), *_device(), *_scheduling(), *_bodies()]
+
+
+def _machine() -> Iterator[Finding]:
+    fits = sys.version_info >= (3, 11)
+    found = f"{platform.python_version()} on {platform.platform(terse=True)}"
+    yield Finding("ok" if fits else "missing", "Python", found, "" if fits else "install Python 3.11 or later")
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    found = f"{os.cpu_count()} cores, {memory_gb:.0f} GB memory"
+    enough = memory_gb >= 6
+    remedy = "" if enough else "the demo and a reconstruction need 6 GB"
+    yield Finding("ok" if enough else "note", "Cores and memory", found, remedy)
+    free_gb = shutil.disk_usage(Path.cwd()).free / 2**30
+    remedy = "" if free_gb > 5 else "a session of 20 expressions takes about 15 GB at full size"
+    yield Finding("ok" if free_gb > 5 else "note", "Free disk here", f"{free_gb:.0f} GB", remedy)
+
+
+def _roles() -> Iterator[Finding]:
+    for role, packages in ROLES.items():
+        missing = [package for module, package in packages.items() if find_spec(module) is None]
+        if missing:
+            yield Finding("missing", f"Role {role}", "lacks " + ", ".join(missing), f"pip install 'mien[{role}]'")
+        else:
+            yield Finding("ok", f"Role {role}", ", ".join(f"{p} {_version(p)}" for p in packages.values()))
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(no metadata)"
+
+
+def _opencv() -> Iterator[Finding]:
+    wheels = sorted({str(d.metadata["Name"]).lower() for d in distributions()} & OPENCV_WHEELS)
+    if len(wheels) > 1:
+        remedy = f"pip uninstall {' '.join(wheels)}; pip install opencv-contrib-python"
+        yield Finding("missing", "One OpenCV wheel", "two share the folder cv2: " + ", ".join(wheels), remedy)
+    elif wheels:
+        yield Finding("ok", "One OpenCV wheel", f"{wheels[0]} {_version(wheels[0])}")
+
+
+def _device() -> Iterator[Finding]:
+    if find_spec("torch") is None:
+        return
+    import torch
+
+    if torch.cuda.is_available():
+        yield Finding("ok", "GPU", torch.cuda.get_device_name(0))
+    else:
+        yield Finding("note", "GPU", "none; the farm computes on the CPU", "a torch build with CUDA and its driver")
+
+
+def _scheduling() -> Iterator[Finding]:
+    """Whether a node may run its release in real time."""
+    if not hasattr(os, "sched_setscheduler"):
+        yield Finding("note", "Real-time release", "not on this system", "Linux nodes can use SCHED_FIFO")
+        return
+    policy, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        remedy = "give the node LimitRTPRIO=50 (systemd) or an rtprio line in /etc/security/limits.d"
+        yield Finding("note", "Real-time release", "SCHED_FIFO is not permitted", remedy)
+    else:
+        os.sched_setscheduler(0, policy, parameter)
+        yield Finding("ok", "Real-time release", "SCHED_FIFO is permitted")
+
+
+def _bodies() -> Iterator[Finding]:
+    """Camera bodies on this machine's USB."""
+    if find_spec("gphoto2") is None:
+        return
+    cameras = [p for p in Path("/sys/bus/usb/devices").glob("*/bInterfaceClass") if p.read_text().strip() == "06"]
+    found = f"{len(cameras)} on USB" if cameras else "none on USB"
+    remedy = "" if cameras else "simulated ones: mien node run --camera 'sim:...' (mien demo starts 68)"
+    yield Finding("ok" if cameras else "note", "Camera bodies", found, remedy)
