@@ -1,0 +1,47 @@
+"""What the preview stage found, as a person reads it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from processing.farm.execute import Output
+
+CAPTIONS = {
+    "contact": "photographs",
+    "scan": "scan",
+    "mesh": "registered mesh",
+    "textured": "registered mesh with its texture",
+    "heat": "distance of the registered mesh with its relief to the scan",
+    "landmarks": "landmarks, projected into photographs",
+    "displacement": "displacement map",
+}
+
+
+def figures(quality: Mapping[str, Any]) -> dict[str, str]:
+    """The columns of the report's table."""
+    base, detailed = quality["mesh_to_scan"], quality["detailed_to_scan"]
+    return {
+        "Photographs": f"{quality['photographs_used']} of {quality['photographs']}",
+        "Scan vertices": f"{quality['scan_vertices']:,}",
+        "Landmarks": f"{quality['landmarks_known']} of 68",
+        "Landmark error": _unit(quality["landmarks_error_px"], "px"),
+        "Mesh to scan, mean": _unit(base["mean_mm"], "mm"),
+        "Mesh to scan, 95 %": _unit(base["p95_mm"], "mm"),
+        "With relief, mean": _unit(detailed["mean_mm"], "mm"),
+        "With relief, 95 %": _unit(detailed["p95_mm"], "mm"),
+        "Skin seen": _share(quality["texture_seen_share"]),
+        "Relief known": _share(quality["displacement_valid_share"]),
+    }
+
+
+def pictures(preview: Mapping[str, Output]) -> list[tuple[str, Path]]:
+    """The pictures of a take with their captions."""
+    return [(caption, preview[name].path) for name, caption in CAPTIONS.items() if name in preview]
+
+
+def _unit(value: float | None, unit: str) -> str:
+    return "–" if value is None else f"{value:.3f} {unit}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
