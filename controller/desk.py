@@ -23,6 +23,7 @@ class Desk:
         self._records = records
         self._tallies: OrderedDict[str, Tally] = OrderedDict()
         self._lock = threading.Lock()
+        self.stopped = False
 
     def open(self, tally: Tally) -> None:
         with self._lock:
@@ -35,7 +36,9 @@ class Desk:
             return self._tallies.get(take)
 
     def stop_waiting(self) -> None:
+        """The controller ends: whoever waits for a take goes home, and the take stays as it is in the records."""
         with self._lock:
+            self.stopped = True
             tallies = list(self._tallies.values())
         for tally in tallies:
             tally.stop_waiting()

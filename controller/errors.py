@@ -36,13 +36,12 @@ class FrameRejected(ControllerError):
 
 
 class TakeFailed(ControllerError):
-    """A take that is not whole: every camera that failed, with its reason, and what to run next."""
+    """A take that is not whole; the message is describe_failure's."""
 
-    def __init__(self, take: str, cameras: int, faults: Mapping[str, str], retake: str, verb: str = "kept") -> None:
+    def __init__(self, take: str, faults: Mapping[str, str], message: str) -> None:
+        super().__init__(message)
         self.take = take
         self.faults = dict(faults)
-        self.retake = retake
-        super().__init__(describe_failure(take, cameras, faults, retake, verb))
 
 
 def describe_failure(take: str, cameras: int, faults: Mapping[str, str], retake: str, verb: str = "kept") -> str:

@@ -32,9 +32,10 @@ def hand_over(records: Records, store: Store, session: str, cameras: int, incomp
         photographs = records.photographs(take.code)
         lost = [camera for camera, sha256 in photographs.items() if not store.exists(sha256)]
         if len(photographs) != cameras or lost:
-            gone = f"; the store has lost those of {', '.join(lost)}" if lost else ""
+            gone = f" and the store has lost those of {', '.join(lost)}" if lost else ""
             raise SessionError(
-                f"Session {session} cannot be closed: {take.code} has {len(photographs)} of {cameras} photographs{gone}. "
+                f"Session {session} cannot be closed: "
+                f"{take.code} has {len(photographs)} of {cameras} photographs{gone}. "
                 f"Take it again:  mien session retake {script.reference(take.position)}"
             )
         takes.append(take.code)

@@ -120,7 +120,7 @@ class Script:
         return standing
 
     def check_close(self, incomplete: bool = False) -> None:
-        """Raise SessionError unless every expression (`incomplete`: some) has an accepted take and none is under way."""
+        """Raise SessionError while a take is under way, or an expression lacks its accepted one unless `incomplete`."""
         self._check_open()
         self._check_settled()
         open_lines = [line for line in self.expressions if self.accepted(line.position) is None]

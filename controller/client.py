@@ -1,0 +1,68 @@
+"""How the commands reach the studio's server: loopback HTTP with the token from the home."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from controller.errors import ControllerError, StudioUnreachable
+from db.settings import Settings
+
+ADDRESS_FILE = "console.json"
+PATIENCE_S = 300.0
+
+
+class Refusal(ControllerError):
+    """The studio's own error, with its own exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class StudioClient:
+    """Calls the server that runs for this home. Raises StudioUnreachable, or Refusal with the studio's message."""
+
+    def __init__(self, home: Path | None = None) -> None:
+        self._home = Settings.load(home).home
+        path = self._home / ADDRESS_FILE
+        try:
+            address = json.loads(path.read_text(encoding="utf-8"))
+            self._url, self._token = f"http://127.0.0.1:{int(address['port'])}", str(address["token"])
+        except FileNotFoundError:
+            raise StudioUnreachable(self._advice()) from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StudioUnreachable(f"{path} cannot be used ({error}). {self._advice()}") from error
+
+    def get(self, path: str) -> dict[str, Any]:
+        return self._call("GET", path, None)
+
+    def post(self, path: str, **body: object) -> dict[str, Any]:
+        return self._call("POST", path, body)
+
+    def _call(self, method: str, path: str, body: Mapping[str, object] | None) -> dict[str, Any]:
+        import httpx
+
+        try:
+            answer = httpx.request(
+                method,
+                self._url + path,
+                json=body,
+                headers={"Authorization": f"Bearer {self._token}"},
+                timeout=httpx.Timeout(PATIENCE_S, connect=3.0),
+                trust_env=False,
+            )
+        except httpx.TransportError as error:
+            raise StudioUnreachable(f"{self._url} does not answer ({error}). {self._advice()}") from error
+        try:
+            data = answer.json()
+        except ValueError:
+            data = None
+        if not isinstance(data, dict):
+            raise StudioUnreachable(f"{self._url} answered {answer.status_code} without data; see the studio's log")
+        if answer.status_code == 200:
+            return data
+        raise Refusal(str(data.get("error") or data.get("detail") or answer.status_code), int(data.get("exit_code", 3)))
+
+    def _advice(self) -> str:
+        return f"No studio is served for {self._home}. Start it in another window:  mien studio serve --home {self._home}"

@@ -1,0 +1,412 @@
+"""The studio: control link, ingest and records put together, and what an operator does with them.
+
+with Studio(load_settings(home)) as studio:
+    studio.wait_for_cameras(timeout_s=30)
+    session = studio.start_session("S012")
+    result = studio.fire(session, "neutral")
+    if result.kept:
+        studio.accept(session, "neutral")
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import zmq
+
+from camera_nodes.transport import CONTROLLER, AllowList, Authenticator, ensure_keys
+from controller.checks import review
+from controller.desk import Desk
+from controller.errors import ControllerError, RigNotReady, SessionError, TakeFailed, describe_failure
+from controller.fire import FireOrder, Skew, order_fire
+from controller.handoff import Handoff, hand_over
+from controller.ingest import Ingest
+from controller.link import ControlLink, NodeState
+from controller.photo import Photo
+from controller.records import Records
+from controller.roster import Roster
+from controller.script import Line, Script, TakeLine
+from controller.settings import StudioSettings
+from controller.tally import Tally
+from db import migrations
+from db.engine import open_database, transaction
+from db.errors import RecordError
+from db.models import TakeState
+from db.protocols import FACESCAPE, install_protocol
+from db.store import Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TakeResult:
+    """What became of a fire. `faults`: why it was not kept, by camera. `flags` and `advice`: kept, but look again."""
+
+    take: str
+    session: str
+    expression: str
+    position: int
+    attempt: int
+    state: str
+    frames: int
+    cameras: int
+    skew: Skew
+    faults: Mapping[str, str] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    advice: Mapping[str, str] = field(default_factory=dict)
+    message: str = ""
+
+    @property
+    def kept(self) -> bool:
+        return self.state == TakeState.CAPTURED.value
+
+    def require_kept(self) -> Self:
+        """Itself, or TakeFailed with every camera that failed."""
+        if not self.kept:
+            raise TakeFailed(self.take, self.faults, self.message)
+        return self
+
+
+@dataclass(frozen=True)
+class CameraReport:
+    """One camera for the operator: what state it is in and what stands in its way."""
+
+    camera: str
+    view: int
+    node: str
+    state: str
+    ready: bool
+    problems: tuple[str, ...]
+    clock_uncertainty_ms: float | None
+    round_trip_ms: float | None
+    battery_percent: int | None
+    photos_left: int | None
+    spooled: int
+
+
+class Studio:
+    """A context manager: enters with sockets bound and threads running, leaves with everything written.
+
+    Methods may be called from any thread; one fire at a time. Raises KeyRefused, RecordError or ConfigurationError on
+    entering; takes that an earlier controller left under way are settled in the background.
+    """
+
+    def __init__(self, settings: StudioSettings) -> None:
+        self.settings = settings
+        self.rig = settings.rig
+        self._firing = threading.Lock()
+        self._last: TakeResult | None = None
+        self._baseline: dict[str, Photo] = {}
+        self._recovery: list[threading.Thread] = []
+
+    def __enter__(self) -> Self:
+        settings = self.settings
+        settings.records.make_home()
+        self.engine = open_database(settings.records.database)
+        if migrations.current(self.engine) is None:
+            migrations.upgrade(self.engine)
+            with transaction(self.engine) as tx:
+                install_protocol(tx, FACESCAPE)
+        migrations.require_current(self.engine)
+        self.store = Store(settings.records.store)
+        self.records = Records(self.engine, self.rig)
+        self.desk = Desk(self.records)
+        keys = ensure_keys(settings.records.keys, CONTROLLER)
+        self.public_key = keys.public
+        self.allowed = AllowList(settings.records.keys)
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._guard = Authenticator(self._context, self.allowed)
+        self._guard.__enter__()
+        self.link = ControlLink(self._context, settings.control, keys, self.allowed, self.rig, self.desk)
+        self.ingest = Ingest(
+            self._context,
+            settings.bulk,
+            keys,
+            self.allowed,
+            settings.records.ingest,
+            self.store,
+            self.desk,
+            self.link.owner,
+            self.rig.transfer,
+        )
+        try:
+            self._recover()
+            self.link.start()
+            self.ingest.start()
+        except zmq.ZMQError as error:
+            self.__exit__(None, None, None)
+            places = f"{settings.control} and {settings.bulk}"
+            raise ControllerError(f"cannot listen on {places}: {error.strerror}; is another studio running?") from error
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.desk.stop_waiting()
+        self.link.stop()
+        self.ingest.stop()
+        for thread in self._recovery:
+            thread.join(30)
+        self._guard.__exit__(None, None, None)
+        self._context.destroy(linger=0)
+        self.engine.dispose()
+
+    @property
+    def control_endpoint(self) -> str:
+        return self.link.endpoint
+
+    @property
+    def bulk_endpoint(self) -> str:
+        return self.ingest.endpoint
+
+    def enrol(self, node: str, public_key: str) -> None:
+        """Let a node in by its public key (Z85). Raises KeyRefused."""
+        self.allowed.add(node, public_key)
+
+    # --- the rig ---
+
+    def roster(self) -> Roster:
+        return self.link.roster()
+
+    def cameras(self) -> list[CameraReport]:
+        """Every camera of the rig in view order, then the unknown ones."""
+        roster = self.roster()
+        nodes = self.link.nodes()
+        problems: dict[str, list[str]] = {}
+        for item in roster.discrepancies:
+            problems.setdefault(item.camera, []).append(item.text)
+        strangers = [name for name in problems if name not in roster.expected]
+        reports = [
+            self._report(camera.name, camera.view, nodes.get(camera.name), problems.get(camera.name, []))
+            for camera in self.rig.cameras
+        ]
+        return reports + [self._report(name, -1, nodes.get(name), problems[name]) for name in strangers]
+
+    def _report(self, name: str, view: int, state: NodeState | None, problems: list[str]) -> CameraReport:
+        status = state.status if state is not None else None
+        uncertainty = status.clock_uncertainty_ns if status is not None else None
+        limit = self.rig.sync.max_clock_uncertainty_ms
+        found = list(problems)
+        if state is not None and not problems:
+            if uncertainty is None:
+                found.append("its clock is not known yet: some seconds after connecting")
+            elif uncertainty / 1e6 > limit:
+                found.append(f"clock uncertainty {uncertainty / 1e6:.2f} ms is over {limit:g} ms")
+        return CameraReport(
+            camera=name,
+            view=view,
+            node=state.node if state is not None else "",
+            state=status.state if status is not None else ("connected" if state is not None else "absent"),
+            ready=not found,
+            problems=tuple(found),
+            clock_uncertainty_ms=None if uncertainty is None else uncertainty / 1e6,
+            round_trip_ms=None if status is None or status.round_trip_ns is None else status.round_trip_ns / 1e6,
+            battery_percent=None if status is None else status.battery_percent,
+            photos_left=None if status is None else status.photos_left,
+            spooled=0 if status is None else status.spooled,
+        )
+
+    def wait_for_cameras(self, timeout_s: float) -> Roster:
+        """Until every expected camera is here with a clock good enough to arm.
+
+        Raises RigNotReady, naming each camera that is not.
+        """
+        end = time.monotonic() + timeout_s
+        while True:
+            waiting = [report for report in self.cameras() if report.view >= 0 and not report.ready]
+            if not waiting:
+                return self.roster()
+            left = end - time.monotonic()
+            if left <= 0:
+                width = max(len(report.camera) for report in waiting)
+                lines = [f"  {report.camera:<{width}}  {'; '.join(report.problems)}" for report in waiting]
+                head = f"{len(waiting)} of {len(self.rig.cameras)} cameras are not ready after {timeout_s:g} s."
+                raise RigNotReady("\n".join([head, *lines]))
+            with self.link.changed:
+                self.link.changed.wait(min(left, 0.25))
+
+    # --- the session ---
+
+    def add_calibration(self, method: str, data: Mapping[str, Any]) -> int:
+        """Keep a calibration of this rig (FaceScape's params.json keys, millimetres) and return its version.
+
+        Sessions started from now on refer to it.
+        """
+        return self.records.add_calibration(method, data)
+
+    def start_session(self, subject: str, protocol: str | None = None, version: int | None = None) -> str:
+        """Open a session of a subject (code) under a protocol (FaceScape's 20 expressions) and return its code."""
+        return self.records.start_session(subject, protocol, version)
+
+    def script(self, session: str) -> Script:
+        """The session as it stands: expressions, takes, what comes next."""
+        return self.records.script(session)
+
+    def fire(self, session: str, expression: str | None = None, *, retake: bool = False) -> TakeResult:
+        """Fire one take and wait until it is whole or known not to be; the next open expression by default.
+
+        Raises SessionError when the session does not allow it and RigNotReady when a camera is not there: nothing was
+        fired then and no attempt is used up. A take that fails is returned as failed, not raised.
+        """
+        if not self._firing.acquire(blocking=False):
+            raise SessionError("A take is being fired; wait for it")
+        try:
+            script = self.records.script(session)
+            line = script.find(expression) if expression is not None else script.next_expression()
+            if line is None:
+                raise SessionError(
+                    f"Every expression of {session} is accepted. To end it:  mien session close {session}"
+                )
+            script.check_fire(line.position, retake)
+            self._require_rig()
+            attempt = script.attempt(line.position)
+            take = self.records.plan(session, line.position)
+            tally = Tally(take, (camera.name for camera in self.rig.cameras))
+            self.desk.open(tally)
+            result = self._fire(script, line, attempt, tally)
+            self._last = result
+            return result
+        finally:
+            self._firing.release()
+
+    def retake(self, session: str, expression: str) -> TakeResult:
+        """Fire an expression again. The old take is kept, and superseded once the new one is whole."""
+        return self.fire(session, expression, retake=True)
+
+    def accept(self, session: str, expression: str | None = None) -> TakeLine:
+        """Accept the expression's latest whole take; by default the one that was captured last and not yet decided."""
+        script = self.records.script(session)
+        if expression is None:
+            undecided = [take for take in script.takes if take.state is TakeState.CAPTURED]
+            if not undecided:
+                raise SessionError(f"Session {session} has no captured take that waits to be accepted")
+            position = undecided[-1].position
+        else:
+            position = script.find(expression).position
+        take = script.check_accept(position)
+        self.records.accept(take.code)
+        return self.records.take(take.code)
+
+    def close(self, session: str, *, incomplete: bool = False) -> Handoff:
+        """Close the session: the farm takes over. Raises SessionError, naming what is not accepted yet."""
+        return hand_over(self.records, self.store, session, len(self.rig.cameras), incomplete)
+
+    @property
+    def last_take(self) -> TakeResult | None:
+        return self._last
+
+    # --- one fire ---
+
+    def _require_rig(self) -> None:
+        roster = self.roster()
+        if len(roster.ready) < len(roster.expected):
+            raise RigNotReady(f"Nothing was fired. {roster.describe()}")
+
+    def _fire(self, script: Script, line: Line, attempt: int, tally: Tally) -> TakeResult:
+        lags = {camera: state.hello.lag_ns for camera, state in self.link.nodes().items()}
+        order = order_fire(tally.take, self.rig, lags)
+        self.ingest.hold()
+        try:
+            failed = self._shoot(order, tally)
+        except BaseException as error:
+            self.link.disarm(order, "the controller gave up")
+            with suppress(RecordError):  # the first error counts; a take left open is settled at the next start
+                self.records.failed(tally.take, f"The controller failed during the fire: {error}")
+            raise
+        finally:
+            self.link.allow_uploads()
+            self.ingest.go_on()
+        if failed:
+            return self._conclude(script, line, attempt, tally, "fired")
+        tally.wait(self.rig.transfer.frame_timeout_s)
+        if self.desk.stopped:
+            raise ControllerError(f"The studio was stopped; {tally.take} is settled at the next start")
+        return self._conclude(script, line, attempt, tally, "kept")
+
+    def _shoot(self, order: FireOrder, tally: Tally) -> bool:
+        """ARM, journal, FIRE. True when the cameras did not all arm, so that nothing was fired."""
+        armed = self.link.arm(order)
+        if armed.faults:
+            self.link.disarm(order, "not every camera could be armed")
+            for camera, reason in armed.faults.items():
+                tally.add_fault(camera, reason)
+            return True
+        self.records.fired(order.take_id)
+        report = self.link.release(order)
+        for camera, reason in report.faults.items():
+            tally.add_fault(camera, reason)
+        return False
+
+    def _conclude(self, script: Script, line: Line, attempt: int, tally: Tally, verb: str) -> TakeResult:
+        """Write what became of the take: captured when every camera is settled well, else failed with every reason."""
+        if verb == "kept":
+            for camera in tally.missing():
+                quiet = self.rig.transfer.frame_timeout_s
+                tally.add_fault(camera, f"its photograph did not come; nothing came in for {quiet:g} s")
+        faults = dict(tally.faults)
+        skew = tally.skew() if faults or tally.fully_stamped() else Skew()
+        flags = skew.flags(self.rig.sync) if verb == "kept" else []
+        advice: dict[str, str] = {}
+        reference = f"mien session retake {script.reference(line.position)}"
+        cameras = len(self.rig.cameras)
+        if faults:
+            message = describe_failure(tally.take, cameras, faults, reference, verb)
+            self.records.failed(tally.take, message, skew)
+        else:
+            photos = tally.photos
+            advice = review(photos, self._baseline, self.rig.checks)
+            self.records.captured(tally.take, skew, flags, tally.stamps)
+            self._baseline.update({camera: photo for camera, photo in photos.items() if camera not in advice})
+            message = f"Take {tally.take} is whole: {cameras} of {cameras} photographs."
+            if flags:
+                message += f" But {'; '.join(flags)}. To take it again:  {reference}"
+        return TakeResult(
+            take=tally.take,
+            session=script.session,
+            expression=line.name,
+            position=line.position,
+            attempt=attempt,
+            state=(TakeState.FAILED if faults else TakeState.CAPTURED).value,
+            frames=len(tally.frames),
+            cameras=cameras,
+            skew=skew,
+            faults=faults,
+            flags=tuple(flags),
+            advice=advice,
+            message=message,
+        )
+
+    # --- what an earlier controller left ---
+
+    def _recover(self) -> None:
+        for take, state, filed in self.records.unsettled():
+            if state is TakeState.PLANNED:
+                self.records.failed(take, "The controller stopped before the fire; nothing was photographed.")
+                continue
+            tally = Tally(take, (camera.name for camera in self.rig.cameras), filed)
+            self.desk.open(tally)
+            thread = threading.Thread(target=self._settle, args=(tally,), name=f"mien-recover-{take}", daemon=True)
+            self._recovery.append(thread)
+            thread.start()
+
+    def _settle(self, tally: Tally) -> None:
+        """The nodes connect again and offer what they hold; then the take is concluded like any other."""
+        try:
+            tally.wait(self.rig.transfer.frame_timeout_s)
+            if self.desk.stopped:
+                return  # stopped once more: it stays as it is for the next start
+            session, reference = tally.take.rsplit("-E", 1)
+            script = self.records.script(session)
+            position, attempt = (int(part) for part in reference.split("-"))
+            self._last = self._conclude(script, script.find(f"E{position}"), attempt, tally, "kept")
+            log.info("settled after the restart: %s", self._last.message)
+        except Exception:
+            log.exception("take %s could not be settled", tally.take)
