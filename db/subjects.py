@@ -62,13 +62,14 @@ def give_consent(
     ):
         raise ConsentError(f"'{document_sha256}' is not a SHA-256 of the signed document (64 lower-case hex digits)")
     consent = Consent(
-        subject=subject, scope=scope, given_on=given_on, document_sha256=document_sha256, recorded_at=utc_now()
+        subject_id=subject.id, scope=scope, given_on=given_on, document_sha256=document_sha256, recorded_at=utc_now()
     )
     try:
         with tx.begin_nested():
             tx.add(consent)
     except IntegrityError as error:
         raise AlreadyThere(f"Subject {subject.code} has an open consent for {scope}; withdraw it first") from error
+    tx.refresh(subject, ["consents"])
     audit.record(tx, "consent.give", "subject", subject.code, {"scope": scope, "given_on": given_on.isoformat()})
     return consent
 
@@ -89,7 +90,8 @@ def withdraw_consent(
             audit.record(tx, "consent.withdraw", "subject", subject.code, {"scope": scope})
     if not closed:
         raise ConsentError(f"Subject {subject.code} has no open consent for {', '.join(scopes)}; nothing was withdrawn")
-    tx.expire(subject, ["consents"])
+    for consent in subject.consents:
+        tx.refresh(consent)
     return closed
 
 

@@ -9,7 +9,7 @@ app = typer.Typer(no_args_is_help=True, help="The studio's database.")
 
 @app.callback()
 def _group() -> None:
-    pass
+    """The studio's database."""
 
 
 @app.command()

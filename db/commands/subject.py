@@ -70,7 +70,7 @@ def show(code: str, home: Home = None, database: Database = None, as_json: AsJso
     if as_json:
         print_json(report)
         return
-    rows = [[key, value or None] for key, value in report.items() if key not in ("consents", "releases")]
+    rows = [[key, value] for key, value in report.items() if not isinstance(value, list)]
     rows += [[f"consent: {c['scope']}", _consent_text(c)] for c in report["consents"]]
     rows += [["in release", name] for name in report["releases"]]
     print_table(f"Subject {code}", ["", ""], rows)
@@ -167,14 +167,14 @@ def _report(subject: "Subject") -> dict[str, Any]:
         "job": subject.job,
         "consents": [
             {
-                "scope": c.scope,
+                "scope": str(c.scope),
                 "given_on": c.given_on.isoformat(),
                 "withdrawn_at": c.withdrawn_at.isoformat() if c.withdrawn_at else None,
                 "document_sha256": c.document_sha256,
             }
             for c in subject.consents
         ],
-        "valid_today": [c.scope for c in subject.consents if c.valid_on(today)],
+        "valid_today": [str(c.scope) for c in subject.consents if c.valid_on(today)],
     }
 
 
