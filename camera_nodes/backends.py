@@ -1,0 +1,80 @@
+"""A camera's address (URL) and the camera behind it.
+
+sim:lag_ms=58&jitter_ms=0.3&seed=7            simulated, keys of SimOptions
+gphoto2:usb:001,004                           the body at this USB port (`gphoto2 --auto-detect`)
+gphoto2:                                      the only body there is
+gphoto2:virtual?photos=DIR                    the virtual PTP camera, serving a JPEG of DIR
+"""
+
+import dataclasses
+import difflib
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+from camera_nodes.camera import CameraBase
+from camera_nodes.errors import BadAddress
+
+_T = TypeVar("_T")
+_BACKENDS = ("sim", "gphoto2")
+
+
+def open_camera(url: str) -> CameraBase:
+    """The camera at `url`, opened.  Raises BadAddress for a malformed one, CameraMissing when nothing answers."""
+    camera = make_camera(url)
+    camera.open()
+    return camera
+
+
+def make_camera(url: str) -> CameraBase:
+    """The camera at `url`, not yet opened.  Raises BadAddress naming the key and the one that was likely meant."""
+    backend, separator, rest = url.partition(":")
+    if not separator or backend not in _BACKENDS:
+        raise BadAddress(f"{url!r} is no camera address: it begins with {_or(_BACKENDS)}{_meant(backend, _BACKENDS)}")
+    if backend == "sim":
+        from camera_nodes.sim_camera import SimCamera, SimOptions
+
+        return SimCamera(url, parse_options(SimOptions, rest, url))
+    from camera_nodes.gphoto_camera import GphotoCamera, GphotoOptions
+
+    port, _, query = rest.partition("?")
+    if port not in ("", "virtual") and not port.startswith(("usb:", "ptpip:")):
+        raise BadAddress(f"{url!r}: the port is 'usb:BUS,DEVICE', 'ptpip:HOST' or 'virtual', not {port!r}")
+    return GphotoCamera(url, port, parse_options(GphotoOptions, query, url))
+
+
+def parse_options(kind: type[_T], query: str, url: str) -> _T:
+    """A dataclass of options from "key=value&key=value".  Raises BadAddress."""
+    fields = {field.name: field.type for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
+    except ValueError:
+        raise BadAddress(f"{url!r}: {query!r} is not 'key=value&key=value'") from None
+    values: dict[str, Any] = {}
+    for key, text in pairs:
+        if key not in fields:
+            raise BadAddress(f"{url!r}: unknown key {key!r}{_meant(key, fields)}; known: {', '.join(fields)}")
+        if key in values:
+            raise BadAddress(f"{url!r}: the key {key!r} is given twice")
+        values[key] = _convert(fields[key], key, text, url)
+    return kind(**values)
+
+
+def _convert(kind: Any, key: str, text: str, url: str) -> Any:
+    try:
+        if kind is bool:
+            return {"1": True, "true": True, "0": False, "false": False}[text.lower()]
+        value = kind(text)
+    except (ValueError, KeyError):
+        raise BadAddress(f"{url!r}: {key} is {text!r}, not of type {kind.__name__}") from None
+    if kind is float and not abs(value) < 1e12:
+        raise BadAddress(f"{url!r}: {key} is {text!r}, which is out of range")
+    return value
+
+
+def _meant(given: str, known: object) -> str:
+    close = difflib.get_close_matches(given, list(known), n=1)  # type: ignore[call-overload]
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _or(names: tuple[str, ...]) -> str:
+    return " or ".join(f"'{name}:'" for name in names)

@@ -1,0 +1,257 @@
+"""What a camera is to a node: Protocols, value types, and the state machine all cameras share.
+
+    closed --open--> idle --arm--> armed --expose--> exposed --download--> idle        disarm: armed, exposed -> idle
+
+Public methods check the state, private `_do_...` methods act.  A fault leaves the camera idle (or closed when it is
+gone), never half way.  All times are ns of the node's own clock.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import Enum
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+from camera_nodes.clock import Clock, MonotonicClock
+from camera_nodes.errors import CameraClosed, CameraMissing, NotArmed, NotExposed, NotIdle, TooLate
+from camera_nodes.wire import Exposure
+
+__all__ = [
+    "Camera", "CameraBase", "CameraInfo", "CameraState", "Condition", "Exposure", "Photo", "RawFrame", "Release",
+    "ShutterRelease",
+]  # fmt: skip
+
+ExposureSource = Literal["simulated", "hot_shoe"]
+
+
+class CameraState(Enum):
+    """Where a camera is between being opened and giving a photograph."""
+
+    CLOSED = "closed"
+    IDLE = "idle"
+    ARMED = "armed"
+    EXPOSED = "exposed"
+
+
+@dataclass(frozen=True)
+class CameraInfo:
+    """Which camera this is.  `capabilities` are those of wire.CAPABILITIES that the camera itself brings."""
+
+    url: str
+    model: str
+    serial: str
+    capabilities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How the camera is, as far as it says.  `warnings`: what was asked of it and is not in its power."""
+
+    battery_percent: int | None = None
+    photos_left: int | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Release:
+    """The shutter command went out at released_at_ns; the true exposure moment, where known, and from what."""
+
+    released_at_ns: int
+    exposed_at_ns: int | None = None
+    source: ExposureSource | None = None
+
+
+@dataclass(frozen=True)
+class RawFrame:
+    """An exposure whose photograph is still in the camera."""
+
+    commanded_at_ns: int
+    release: Release
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph as the camera stored it: its file name there and its bytes."""
+
+    name: str
+    data: bytes
+
+
+class ShutterRelease(Protocol):
+    """Releases a shutter by other means than the camera's own cable: a wired half-press and shutter line."""
+
+    def prepare(self) -> None:
+        """Half-press, so that the release itself is quick."""
+        ...
+
+    def release(self) -> Release:
+        """Release now; with an edge from the hot shoe, say when the exposure truly was."""
+        ...
+
+    def rest(self) -> None:
+        """Let go of every line."""
+        ...
+
+
+class Camera(Protocol):
+    """A camera of any backend; see CameraBase for what each method checks and raises."""
+
+    clock: Clock
+
+    @property
+    def state(self) -> CameraState: ...
+    @property
+    def info(self) -> CameraInfo: ...
+    def open(self) -> None: ...
+    def close(self) -> None: ...
+    def arm(self, settings: Exposure) -> Condition: ...
+    def disarm(self) -> None: ...
+    def expose(self, at_ns: int) -> RawFrame: ...
+    def download(self, timeout_s: float = 30.0) -> Photo: ...
+
+
+class CameraBase(ABC):
+    """The state machine; backends implement the `_do_` methods.
+
+    spin_ns: how long before the moment the wait stops sleeping and spins.  max_late_ns: woken later than this after
+    the moment, nothing is released.
+    """
+
+    def __init__(self, url: str, clock: Clock | None = None, release: ShutterRelease | None = None) -> None:
+        self.clock: Clock = clock or MonotonicClock()
+        self.spin_ns = 100_000
+        self.max_late_ns = 4_000_000
+        self._url = url
+        self._release = release
+        self._state = CameraState.CLOSED
+        self._info: CameraInfo | None = None
+
+    @property
+    def state(self) -> CameraState:
+        """Where the camera is."""
+        return self._state
+
+    @property
+    def info(self) -> CameraInfo:
+        """Which camera this is.  Raises CameraClosed before the first open."""
+        if self._info is None:
+            raise CameraClosed(f"{self._url} is not open")
+        return self._info
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Connect.  Raises CameraMissing (nothing answers), CameraBusy, CameraFault.  Opening twice does nothing."""
+        if self._state is CameraState.CLOSED:
+            self._info = self._do_open()
+            self._state = CameraState.IDLE
+
+    def close(self) -> None:
+        """Let go of the camera.  Never raises for a camera that is gone; closing twice does nothing."""
+        if self._state is not CameraState.CLOSED:
+            self._state = CameraState.CLOSED
+            if self._release is not None:
+                self._release.rest()
+            self._do_close()
+
+    def arm(self, settings: Exposure) -> Condition:
+        """Apply the settings, read them back, check battery and card.
+
+        Raises NotIdle, SettingsRefused, CameraBusy, CardFull, BatteryLow, CameraMissing or CameraFault; the camera is
+        then idle (closed after CameraMissing).
+        """
+        if self._state is not CameraState.IDLE:
+            self._require_open()
+            raise NotIdle(f"{self._url} is {self._state.value}, not idle: it can be armed after download or disarm")
+        condition = self._guarded_arm(settings)
+        if self._release is not None:
+            self._release.prepare()
+        self._state = CameraState.ARMED
+        return condition
+
+    def _guarded_arm(self, settings: Exposure) -> Condition:
+        try:
+            return self._do_arm(settings)
+        except CameraMissing:
+            self.close()
+            raise
+
+    def disarm(self) -> None:
+        """Back to idle without (or in spite of) an exposure; a photograph not yet downloaded is given up."""
+        self._require_open()
+        was, self._state = self._state, CameraState.IDLE
+        if was is not CameraState.IDLE:
+            if self._release is not None:
+                self._release.rest()
+            self._do_disarm()
+
+    def expose(self, at_ns: int) -> RawFrame:
+        """Wait until `at_ns` and release the shutter.
+
+        Raises NotArmed; TooLate when the moment passed by more than max_late_ns (nothing was released and the camera
+        is idle); CameraFault when the camera refused.
+        """
+        if self._state is not CameraState.ARMED:
+            self._require_open()
+            raise NotArmed(f"{self._url} is {self._state.value}, not armed: arm it before the exposure")
+        woke_ns = self.clock.sleep_until(at_ns, self.spin_ns)
+        if woke_ns - at_ns > self.max_late_ns:
+            self.disarm()
+            raise TooLate(f"{(woke_ns - at_ns) / 1e6:.1f} ms late: not released")
+        try:
+            release = self._do_release() if self._release is None else self._release.release()
+        except CameraMissing:
+            self.close()
+            raise
+        except Exception:
+            self.disarm()
+            raise
+        self._state = CameraState.EXPOSED
+        return RawFrame(at_ns, release)
+
+    def download(self, timeout_s: float = 30.0) -> Photo:
+        """The photograph of the exposure just made.
+
+        Raises NotExposed; PhotoMissing when none came within timeout_s, CardFull, CameraMissing, CameraFault.
+        """
+        if self._state is not CameraState.EXPOSED:
+            self._require_open()
+            raise NotExposed(f"{self._url} is {self._state.value}: there is no exposure to download")
+        self._state = CameraState.IDLE
+        try:
+            if self._release is not None:
+                self._release.rest()
+            return self._do_download(timeout_s)
+        except CameraMissing:
+            self.close()
+            raise
+
+    def _require_open(self) -> None:
+        if self._state is CameraState.CLOSED:
+            raise CameraClosed(f"{self._url} is not open")
+
+    @abstractmethod
+    def _do_open(self) -> CameraInfo: ...
+
+    @abstractmethod
+    def _do_close(self) -> None: ...
+
+    @abstractmethod
+    def _do_arm(self, settings: Exposure) -> Condition: ...
+
+    @abstractmethod
+    def _do_disarm(self) -> None: ...
+
+    @abstractmethod
+    def _do_release(self) -> Release:
+        """Release the shutter now, stamped as close to the command as can be."""
+
+    @abstractmethod
+    def _do_download(self, timeout_s: float) -> Photo: ...

@@ -1,0 +1,172 @@
+"""A simulated camera: seeded shutter lag and jitter, faults on demand, photographs served from a folder.
+
+It takes the same road as a real one: it must be armed, it releases at a moment, and it gives a file afterwards.
+"""
+
+import base64
+import os
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from camera_nodes.camera import CameraBase, CameraInfo, Condition, Photo, Release
+from camera_nodes.clock import EmulatedClock, MonotonicClock
+from camera_nodes.errors import BatteryLow, CameraBusy, CameraMissing, CardFull, PhotoMissing
+from camera_nodes.wire import Exposure
+
+
+@dataclass(frozen=True)
+class SimOptions:
+    """The keys of a `sim:` address.
+
+    Times in ms.  Probabilities (drop, late, truncate, corrupt, busy) are per exposure or arming, in [0, 1].
+    """
+
+    seed: int = 0
+    serial: str = ""  # by default from the seed
+    model: str = "Simulated camera"
+    lag_ms: float = 58.0  # from command to exposure
+    jitter_ms: float = 0.3  # its standard deviation
+    photos: str = ""  # folder; DIR/<view>.jpg is served, opened at the exposure; a built-in picture without it
+    view: int = 0
+    download_ms: float = 0.0
+    clock_offset_ms: float = 0.0  # the node's clock against this machine's
+    clock_drift_ppm: float = 0.0
+    drop: float = 0.0  # the shutter is released but no photograph comes
+    late: float = 0.0  # the shutter opens late_ms later than its lag says
+    late_ms: float = 20.0
+    truncate: float = 0.0  # the photograph ends half way
+    corrupt: float = 0.0  # bytes of the photograph are overwritten
+    busy: float = 0.0  # arming is refused
+    battery: float = 100.0  # percent
+    battery_per_photo: float = 0.0
+    card: int = 0  # photographs that the card holds; 0: endless
+    dead_after: int = 0  # the camera no longer answers after this many exposures; 0: never
+    dead_for_s: float = 0.0  # and answers again after this long; 0: never
+
+
+class SimCamera(CameraBase):
+    """See the module.  The random numbers depend on the seed and the number of exposures alone."""
+
+    def __init__(self, url: str, options: SimOptions) -> None:
+        if options.clock_offset_ms or options.clock_drift_ppm:
+            clock = EmulatedClock(round(options.clock_offset_ms * 1e6), options.clock_drift_ppm)
+            super().__init__(url, clock)
+        else:
+            super().__init__(url, MonotonicClock())
+        self.options = options
+        self._exposures = 0
+        self._died_at: float | None = None
+        self._has_died = False
+        self._photo: int | None = None  # open file of the photograph
+        self._settings = Exposure()
+
+    @property
+    def settings(self) -> Exposure:
+        """What the camera is set to."""
+        return self._settings
+
+    def _draw(self, what: str) -> random.Random:
+        return random.Random(f"{self.options.seed}/{self._exposures}/{what}")
+
+    def _check_alive(self) -> None:
+        if self._died_at is not None:
+            if self.options.dead_for_s and time.monotonic() - self._died_at >= self.options.dead_for_s:
+                self._died_at = None
+                return
+            raise CameraMissing(f"{self._url} no longer answers: look at its cable and its power")
+
+    def _do_open(self) -> CameraInfo:
+        self._check_alive()
+        folder = self.options.photos
+        if folder and not Path(folder).is_dir():
+            raise CameraMissing(f"{self._url}: no folder {folder} to serve photographs from")
+        serial = self.options.serial or f"SIM{self.options.seed:06d}"
+        return CameraInfo(self._url, self.options.model, serial, ("exposed_at", "settings", "battery"))
+
+    def _do_close(self) -> None:
+        self._drop_photo()
+
+    @property
+    def _battery(self) -> int:
+        return max(0, round(self.options.battery - self.options.battery_per_photo * self._exposures))
+
+    def _do_arm(self, settings: Exposure) -> Condition:
+        self._check_alive()
+        if self._draw("busy").random() < self.options.busy:
+            self._exposures += 1  # the next try draws anew
+            raise CameraBusy(f"{self._url} is busy")
+        left = self.options.card - self._exposures if self.options.card else None
+        if left is not None and left <= 0:
+            raise CardFull(f"the card of {self._url} is full ({self.options.card} photographs): empty or change it")
+        if self._battery <= 0:
+            raise BatteryLow(f"the battery of {self._url} is empty: change it")
+        given = {name: getattr(settings, name) for name in settings.__struct_fields__}
+        kept = {name: getattr(self._settings, name) for name in settings.__struct_fields__}
+        self._settings = Exposure(**{name: kept[name] if value is None else value for name, value in given.items()})
+        return Condition(self._battery, left)
+
+    def _do_disarm(self) -> None:
+        self._drop_photo()
+
+    def _do_release(self) -> Release:
+        released_ns = self.clock.now_ns()
+        options, draw = self.options, self._draw("release")
+        if options.dead_after and self._exposures >= options.dead_after and not self._has_died:
+            self._has_died, self._died_at = True, time.monotonic()
+        self._check_alive()
+        lag_ms = options.lag_ms + draw.gauss(0.0, 1.0) * options.jitter_ms
+        if draw.random() < options.late:
+            lag_ms += options.late_ms
+        self._exposures += 1
+        if options.photos:
+            try:
+                self._photo = os.open(Path(options.photos) / f"{options.view}.jpg", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                self._photo = None
+        return Release(released_ns, released_ns + round(max(0.0, lag_ms) * 1e6), "simulated")
+
+    def _do_download(self, timeout_s: float) -> Photo:
+        self._check_alive()
+        options, draw = self.options, self._draw("photo")
+        if options.download_ms:
+            time.sleep(min(options.download_ms / 1e3, timeout_s))
+        if draw.random() < options.drop or options.download_ms > timeout_s * 1e3:
+            self._drop_photo()
+            raise PhotoMissing(f"{self._url}: the shutter was released but no photograph came")
+        data = self._read_photo()
+        if draw.random() < options.truncate:
+            data = data[: len(data) // 2]
+        if draw.random() < options.corrupt:
+            middle = len(data) // 2
+            data = data[:middle] + draw.randbytes(min(64, len(data) - middle)) + data[middle + 64 :]
+        return Photo(f"SIM_{self._exposures:04d}.JPG", data)
+
+    def _read_photo(self) -> bytes:
+        if not self.options.photos:
+            return built_in_photo(f"{self.info.serial} {self._exposures}")
+        if self._photo is None:
+            raise PhotoMissing(f"{self._url}: no {self.options.view}.jpg in {self.options.photos} at the exposure")
+        file, self._photo = self._photo, None
+        with os.fdopen(file, "rb") as stream:
+            return stream.read()
+
+    def _drop_photo(self) -> None:
+        if self._photo is not None:
+            os.close(self._photo)
+            self._photo = None
+
+
+def built_in_photo(comment: str) -> bytes:
+    """A grey JPEG of 16 x 16 pixels with a comment that makes it unlike any other."""
+    text = comment.encode()[:1000]
+    segment = b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text
+    return _GREY[:2] + segment + _GREY[2:]
+
+
+_GREY = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4UG1RV19i"
+    "Z2hnPk1xeXBkeFxlZ2P/wAALCAAQABABAREA/8QAFAABAAAAAAAAAAAAAAAAAAAAAP/EABQQAQAAAAAAAAAAAAAAAAAAAAD/2gAI"
+    "AQEAAD8AAP/Z"
+)
