@@ -26,7 +26,6 @@ Labels = NDArray[np.int8]
 SKIN, EYE, MOUTH_INTERIOR, TEETH, TONGUE = range(5)
 PART_NAMES = ("skin", "eye", "mouth_interior", "teeth", "tongue")
 EYES_ABOVE_ORIGIN_MM, EYES_BEFORE_ORIGIN_MM = 34.0, 92.0
-EYEBALL_RADIUS_MM = 12.0
 
 # The helper groups of MakeHuman's base mesh that belong to a head.
 _EYEBALLS = {"L": (14598, 14670), "R": (14670, 14742)}
@@ -141,8 +140,11 @@ class AnnyHead:
         moved = neutral_mm.copy()
         for name, weight in weights.items():
             moved += weight * self.units[name]
-        eyeballs = {side: patch.ball(neutral_mm) for side, patch in self.eye_patches.items()}
-        return self.with_eyes(moved, eyeballs)
+        return self.with_eyes(moved, self.eyeballs(neutral_mm))
+
+    def eyeballs(self, vertices_mm: Floats) -> dict[str, tuple[Floats, float]]:
+        """Side ("L", "R") -> centre (3,) and radius, mm, of the eyes of a head that `shape` or `pose` gave."""
+        return {side: patch.ball(vertices_mm) for side, patch in self.eye_patches.items()}
 
     def express(self, neutral_mm: Floats, expression: str, strength: float = 1.0) -> Floats:
         """(V, 3) mm: one of EXPRESSION_RECIPES on a neutral head."""

@@ -32,3 +32,18 @@ MEDIAPIPE_TO_68: NDArray[np.int32] = np.array(
 
 # Contour points slide along the cheek as the head turns: weak evidence of where the skin is.
 CONTOUR: NDArray[np.bool_] = np.isin(np.arange(68), list(GROUPS["jaw"]))
+
+# The landmark on the other side of the face.
+MIRROR_68: NDArray[np.int32] = np.array(
+    [
+        *range(16, -1, -1),
+        *range(26, 16, -1),
+        *range(27, 31),
+        *range(35, 30, -1),
+        *(45, 44, 43, 42, 47, 46),
+        *(39, 38, 37, 36, 41, 40),
+        *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55),
+        *(64, 63, 62, 61, 60, 67, 66, 65),
+    ],
+    dtype=np.int32,
+)
