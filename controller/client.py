@@ -65,4 +65,6 @@ class StudioClient:
         raise Refusal(str(data.get("error") or data.get("detail") or answer.status_code), int(data.get("exit_code", 3)))
 
     def _advice(self) -> str:
-        return f"No studio is served for {self._home}. Start it in another window:  mien studio serve --home {self._home}"
+        return (
+            f"No studio is served for {self._home}. Start it in another window:  mien studio serve --home {self._home}"
+        )

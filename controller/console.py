@@ -1,26 +1,26 @@
 """The console: a page for the operator and a JSON API for the commands, on this machine only.
 
-The page shows; it changes nothing. The API wants the token that lies, readable by its owner alone, in the studio's home.
+The page shows and changes nothing. The API wants the token that lies in the home, readable by its owner alone.
 """
 
 import hmac
 import json
 import os
 import secrets
-import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from jinja2 import Environment, PackageLoader, select_autoescape
 from pydantic import BaseModel, ConfigDict
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from controller.client import ADDRESS_FILE
+from controller.lag import expected_skew_ms, with_lags
+from controller.rig_file import format_rig
 from controller.script import Script
 from controller.studio import Studio, TakeResult
 
@@ -156,9 +156,15 @@ def make_console(studio: Studio, token: str) -> FastAPI:
     def close(session: str, body: CloseBody) -> dict[str, Any]:
         return asdict(studio.close(session, incomplete=body.incomplete))
 
-    @app.post("/api/lag", dependencies=guard)
-    def lag(body: LagBody) -> dict[str, Any]:
-        return measure_lag(studio, body.shots)
+    @app.get("/api/lag", dependencies=guard)
+    def lag() -> dict[str, Any]:
+        table = studio.lags.table()
+        return {
+            "lags": [asdict(entry) for entry in table],
+            "expected_skew_ms": expected_skew_ms(table),
+            "max_skew_ms": studio.rig.sync.max_skew_ms,
+            "rig_file": format_rig(with_lags(studio.rig, table)),
+        }
 
     return app
 

@@ -26,6 +26,7 @@ from controller.errors import ControllerError, RigNotReady, SessionError, TakeFa
 from controller.fire import FireOrder, Skew, order_fire
 from controller.handoff import Handoff, hand_over
 from controller.ingest import Ingest
+from controller.lag import LagBook
 from controller.link import ControlLink, NodeState
 from controller.photo import Photo
 from controller.records import Records
@@ -102,6 +103,7 @@ class Studio:
         self._firing = threading.Lock()
         self._last: TakeResult | None = None
         self._baseline: dict[str, Photo] = {}
+        self.lags = LagBook()
         self._recovery: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
@@ -341,6 +343,7 @@ class Studio:
             return True
         self.records.fired(order.take_id)
         report = self.link.release(order)
+        self.lags.add(report.stamps.values())
         for camera, reason in report.faults.items():
             tally.add_fault(camera, reason)
         return False

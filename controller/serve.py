@@ -1,0 +1,42 @@
+"""The studio as a server: a Studio, its console on loopback, and a clean end on Ctrl-C or SIGTERM."""
+
+import logging
+import socket
+import sys
+
+import uvicorn
+
+from controller.client import ADDRESS_FILE
+from controller.console import make_console, write_address
+from controller.errors import ControllerError
+from controller.settings import StudioSettings
+from controller.studio import Studio
+
+SWITCH_S = 0.0005  # threads take turns ten times as often as by default, so a pong waits for nobody
+
+
+def serve_studio(settings: StudioSettings, port: int | None = None) -> None:
+    """Serve until interrupted. Raises ControllerError when the console's port is taken."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    sys.setswitchinterval(SWITCH_S)
+    port = port or settings.console_port
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ControllerError(
+                f"port {port} is taken ({error.strerror}): is another studio running? --port"
+            ) from error
+        with Studio(settings) as studio:
+            address = settings.records.home / ADDRESS_FILE
+            app = make_console(studio, write_address(settings.records.home, port))
+            server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5))
+            print(f"Rig {settings.rig.name}: {len(settings.rig.cameras)} cameras expected", file=sys.stderr)
+            print(f"Nodes connect to   {studio.control_endpoint} and {studio.bulk_endpoint}", file=sys.stderr)
+            print(f"Controller's key   {studio.public_key}", file=sys.stderr)
+            print(f"Console            http://127.0.0.1:{port}/", file=sys.stderr, flush=True)
+            try:
+                server.run(sockets=[listener])
+            finally:
+                address.unlink(missing_ok=True)
