@@ -72,7 +72,7 @@ def artefacts_of_take(tx: Session, take_id: int) -> dict[tuple[str, str], Artefa
         .where(JobTake.take_id == take_id, Job.state == JobState.DONE)
         .order_by(Job.id, Artefact.id)
     )
-    return {(stage, artefact.output): artefact for stage, artefact in tx.execute(query).tuples()}
+    return {(stage, artefact.output): artefact for stage, artefact in tx.execute(query)}
 
 
 def find_artefact(tx: Session, take_id: int, stage: str, output: str) -> Artefact | None:

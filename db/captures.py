@@ -280,7 +280,7 @@ def add_frames(tx: Session, take: Take, frames: Sequence[FrameData]) -> int:
     Raises StateConflict when a camera has another photograph for this take already, RecordError for a camera of
     another rig.
     """
-    known = dict(tx.execute(select(Frame.camera_id, Frame.sha256).where(Frame.take_id == take.id)).tuples().all())
+    known = dict(tx.execute(select(Frame.camera_id, Frame.sha256).where(Frame.take_id == take.id)).all())
     rig = select(CaptureSession.rig_id).where(CaptureSession.id == take.session_id).scalar_subquery()
     cameras = set(tx.scalars(select(Camera.id).where(Camera.rig_id == rig)))
     new: dict[int, FrameData] = {}

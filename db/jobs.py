@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, exists, func, inspect, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 
@@ -253,7 +253,7 @@ def states_of(tx: Session, keys: Sequence[str]) -> dict[str, JobState]:
     found: dict[str, JobState] = {}
     for start in range(0, len(keys), 500):
         chunk = list(keys[start : start + 500])
-        found.update(tx.execute(select(Job.key, Job.state).where(Job.key.in_(chunk))).tuples().all())
+        found.update(tx.execute(select(Job.key, Job.state).where(Job.key.in_(chunk))).all())
     return found
 
 
@@ -295,7 +295,7 @@ def _lease(tx: Session, job: Job) -> Lease:
     inputs: dict[str, tuple[str, int | None]] = {}
     made = (Artefact.job_id == JobInput.from_job_id) & (Artefact.output == JobInput.from_output)
     query = select(JobInput, Artefact).outerjoin(Artefact, made).where(JobInput.job_id == job.id).order_by(JobInput.id)
-    for given, artefact in tx.execute(query).tuples():
+    for given, artefact in tx.execute(query):
         if given.from_job_id is None:
             assert given.sha256 is not None
             inputs[given.name] = (given.sha256, None)
@@ -328,15 +328,13 @@ def _input_row(tx: Session, job_id: int, given: InputFile | InputMade, ids: dict
     if given.key not in ids:
         found = tx.scalar(select(Job.id).where(Job.key == given.key))
         if found is None:
-            raise NotFound(
-                f"Input '{given.name}' comes from job {given.key[:12]}, which is not there; enqueue it first"
-            )
+            raise NotFound(f"Input '{given.name}' comes from job {given.key[:12]}, which was never enqueued")
         ids[given.key] = found
     return JobInput(job_id=job_id, name=given.name, from_job_id=ids[given.key], from_output=given.output)
 
 
 def _insert_new(tx: Session, table: type[Base], row: Mapping[str, Any]) -> bool:
     """Insert unless an equal key is there; True when inserted."""
-    if tx.get_bind().dialect.name == "postgresql":
-        return changed(tx, postgresql.insert(table).values(**row).on_conflict_do_nothing()) == 1
-    return changed(tx, sqlite.insert(table).values(**row).on_conflict_do_nothing()) == 1
+    dialect = postgresql if tx.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).values(**row).on_conflict_do_nothing()
+    return tx.execute(statement.returning(*inspect(table).primary_key)).first() is not None

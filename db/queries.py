@@ -106,7 +106,7 @@ def session_progress(tx: Session, session: CaptureSession) -> SessionProgress:
         .outerjoin(frames, frames.c.take_id == Take.id)
         .where(Take.session_id == session.id)
         .order_by(Take.attempt)
-    ).tuples()
+    )
     by_expression: dict[int, list[tuple[Take, int]]] = {}
     for take, count in takes:
         by_expression.setdefault(take.expression_id, []).append((take, count))
@@ -181,7 +181,7 @@ def ready_takes(tx: Session, *, subject: str | None = None) -> list[ReadyTake]:
     )
     if subject is not None:
         query = query.where(Subject.code == subject)
-    return [ReadyTake(*row) for row in tx.execute(query).tuples()]
+    return [ReadyTake(*row) for row in tx.execute(query)]
 
 
 def unprocessed_takes(tx: Session, stage: str) -> list[ReadyTake]:
@@ -199,7 +199,7 @@ def take_photographs(tx: Session, take_id: int) -> dict[int, tuple[str, int, str
         .where(Frame.take_id == take_id)
         .order_by(Camera.view_index)
     )
-    return {view: (sha256, frame, serial) for view, sha256, frame, serial in tx.execute(query).tuples()}
+    return {view: (sha256, frame, serial) for view, sha256, frame, serial in tx.execute(query)}
 
 
 def consenting_subjects(tx: Session, scope: ConsentScope, day: date) -> set[int]:
@@ -214,9 +214,9 @@ def farm_status(tx: Session) -> FarmStatus:
     """Counts of jobs by stage and state; leased jobs with their workers."""
     counts: dict[str, dict[JobState, int]] = {}
     grouped = select(Job.stage, Job.state, func.count()).group_by(Job.stage, Job.state).order_by(Job.stage)
-    for stage, state, count in tx.execute(grouped).tuples():
+    for stage, state, count in tx.execute(grouped):
         counts.setdefault(stage, {})[state] = count
     running = tx.execute(
         select(func.coalesce(Job.worker, ""), Job.stage, Job.key).where(Job.state == JobState.LEASED).order_by(Job.id)
-    ).tuples()
+    )
     return FarmStatus(counts, tuple(running))

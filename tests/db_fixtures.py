@@ -5,15 +5,22 @@ the two only: @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True
 """
 
 import fcntl
+import hashlib
 import shutil
 import tempfile
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy.orm import Session
+
+from db import captures, subjects
+from db.models import CameraTier, CaptureSession, ConsentScope, Rig, Subject, Take
+from db.protocols import FACESCAPE, install_protocol
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -96,6 +103,63 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine = open_database(database_url)
     yield engine
     engine.dispose()
+
+
+class StudioRows:
+    """Puts rows into the records the way a studio would: a rig, subjects, sessions with accepted takes."""
+
+    @staticmethod
+    def sha(text: str) -> str:
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def rig(self, tx: Session, cameras: int = 3, name: str = "booth") -> Rig:
+        places = [
+            captures.CameraPlace(view, f"cam-{view:02d}", f"sim:view={view}", CameraTier.FRONTAL, f"serial-{view}")
+            for view in range(cameras)
+        ]
+        return captures.ensure_rig(tx, name, places)
+
+    def subject(self, tx: Session, *scopes: ConsentScope, given_on: date = date(2026, 1, 2)) -> Subject:
+        subject = subjects.add_subject(tx)
+        for scope in scopes:
+            subjects.give_consent(tx, subject, scope, given_on)
+        return subject
+
+    def session(self, tx: Session, subject: Subject, rig: Rig) -> CaptureSession:
+        return captures.start_session(tx, subject, install_protocol(tx, FACESCAPE), rig)
+
+    def frames(self, tx: Session, take: Take, rig: Rig, photographs: Sequence[tuple[str, int]] | None = None) -> None:
+        """photographs: (SHA-256, bytes) by view; invented ones by default."""
+        photographs = photographs or [(self.sha(f"{take.code} {camera.name}"), 1000) for camera in rig.cameras]
+        captures.add_frames(
+            tx,
+            take,
+            [
+                captures.FrameData(camera.id, sha256, size, width=8, height=12)
+                for camera, (sha256, size) in zip(rig.cameras, photographs, strict=True)
+            ],
+        )
+
+    def accepted(
+        self,
+        tx: Session,
+        session: CaptureSession,
+        rig: Rig,
+        expression: int | str,
+        photographs: Sequence[tuple[str, int]] | None = None,
+    ) -> Take:
+        take = captures.plan_take(tx, session, expression)
+        captures.fire_take(tx, take)
+        self.frames(tx, take, rig, photographs)
+        captures.capture_take(tx, take)
+        captures.accept_take(tx, take)
+        return take
+
+
+@pytest.fixture
+def studio_rows() -> StudioRows:
+    """A writer of rows as a studio leaves them."""
+    return StudioRows()
 
 
 def _fresh(server: str, template: str) -> Iterator[str]:
