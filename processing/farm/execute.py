@@ -1,4 +1,4 @@
-"""One run of one stage in a folder of its own: temporary folder, run, check, hash. Shared by both ways to run a graph."""
+"""One run of one stage in a folder of its own: temporary folder, run, check, hash. Both ways to run a graph use it."""
 
 import errno
 import mimetypes
@@ -53,28 +53,31 @@ def disk_full(where: Path) -> str:
     )
 
 
-def run_stage(stage: Stage, params: Mapping[str, Any], inputs: Inputs, folder: Path) -> dict[str, Output]:
+def run_stage(
+    stage: Stage, params: Mapping[str, Any], inputs: Inputs, folder: Path, *, durable: bool = True
+) -> dict[str, Output]:
     """Run a stage into `folder` (created; must not exist) and hash what it made.
 
-    Raises StageError when an output is missing or empty, DiskFull, and what the stage itself raises. On any error the
-    folder is removed.
+    durable: outputs are flushed to the disk; needless where a store takes a durable copy anyway. Raises StageError when
+    an output is missing or empty, DiskFull, and what the stage itself raises. On any error the folder is removed.
     """
     checked = stage.Params.from_mapping(params, f"stage {stage.name}")
     try:
         with named_disk_errors(folder):
             folder.mkdir(parents=True)
             stage.run(inputs, checked, folder)
-            return {name: _output(stage, folder, name) for name in stage.makes}
+            return {name: _output(stage, folder, name, durable) for name in stage.makes}
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
-def _output(stage: Stage, folder: Path, name: str) -> Output:
+def _output(stage: Stage, folder: Path, name: str, durable: bool) -> Output:
     path = folder / stage.file_name(name)
     if not path.is_file() or path.stat().st_size == 0:
         raise StageError(f"stage {stage.name} ended without its output '{name}' ({path.name})")
-    sync(path)
+    if durable:
+        sync(path)
     return Output(path, file_digest(path), path.stat().st_size, media_type(path))
 
 

@@ -101,8 +101,8 @@ def _neutral(takes: Sequence[TakeSource], stages: Stages) -> TakeSource | None:
     asking = [s.name for s in stages.values() if any(n.of_neutral for _, n in s.parsed_needs())]
     if not found and asking:
         raise TakeError(
-            f"No take is neutral among {', '.join(t.name for t in takes) or 'none'}. Every expression is registered from "
-            "the neutral face of the same subject: add its folder, named like 1_neutral."
+            f"No take is neutral among {', '.join(t.name for t in takes) or 'none'}. Every expression is registered "
+            "from the neutral face of the same subject: add its folder, named like 1_neutral."
         )
     return found[0] if found else None
 

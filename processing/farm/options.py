@@ -31,7 +31,8 @@ def template_file(given: str | None, message: Callable[[str], None] = lambda _te
         if not path.is_file():
             raise DataError(f"there is no template file {path}; mien template build makes one")
         return path
-    from processing.registration.template import default_template_file
+    from processing.registration.template import cache_path, default_template
 
     message("preparing the template")
-    return default_template_file()
+    default_template()
+    return cache_path()

@@ -117,7 +117,8 @@ class Stage:
     """One step from files to files. Subclass it in a file of its own; discovery finds it.
 
     name, version: part of the key; raise the version when the same inputs and parameters would give another result.
-    needs: input name -> where from (see Need.parse).  makes: output name -> file suffix: `run` writes `out/<name>.<suffix>`.
+    needs: input name -> where from (see Need.parse).
+    makes: output name -> file suffix; `run` writes `out/<name>.<suffix>`.
     """
 
     name: ClassVar[str]
