@@ -31,7 +31,7 @@ class Region:
         return self.y1 - self.y0, self.x1 - self.x0
 
 
-def _ray_terms(reference: Camera, other: Camera, region: Region) -> tuple[tuple[Gray, Gray, Gray], Floats]:
+def ray_terms(reference: Camera, other: Camera, region: Region) -> tuple[tuple[Gray, Gray, Gray], Floats]:
     """q (three maps of the region) and b (3,) so that pixel p at depth d of the reference is seen at q(p) d + b."""
     R = other.R @ reference.R.T
     M = other.K @ R @ np.linalg.inv(reference.K)
@@ -111,7 +111,7 @@ def sweep(
     height, width = image.shape
     region = Region(0, height, 0, width)
     correlate = _Correlation(image, window)
-    terms = [_ray_terms(camera, other, region) for _, other in others]
+    terms = [ray_terms(camera, other, region) for _, other in others]
     volume = np.empty((len(depths_mm), height, width), np.float32)
     for n, depth in enumerate(depths_mm):
         scores = np.empty((len(others), height, width), np.float32)
@@ -173,7 +173,7 @@ def _refine_band(
     count = 2 * reach + 1
     scores = np.empty((count, len(others), *band.shape), np.float32)
     for k, (other_image, other) in enumerate(others):
-        (qx, qy, qz), b = _ray_terms(camera, other, band)
+        (qx, qy, qz), b = ray_terms(camera, other, band)
         inverse = 1 / np.maximum(qz * depth + np.float32(b[2]), 1e-3)
         mx = (qx * depth + np.float32(b[0])) * inverse
         my = (qy * depth + np.float32(b[1])) * inverse

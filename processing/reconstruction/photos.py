@@ -1,6 +1,5 @@
 """Photographs made ready for matching: undistorted grey pyramids with their pinhole cameras."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -8,7 +7,7 @@ import numpy as np
 
 from processing.cameras import Camera, Image
 from processing.errors import ShapeError
-from processing.reconstruction.settings import Gray, ReconstructionSettings
+from processing.reconstruction.settings import Floats, Gray, ReconstructionSettings
 
 COARSEST_PX = 160  # the pyramid stops where the longer side falls below this
 FLAT = 2.0  # grey levels: a photograph whose standard deviation is below this shows nothing
@@ -16,12 +15,21 @@ FLAT = 2.0  # grey levels: a photograph whose standard deviation is below this s
 
 @dataclass(frozen=True, eq=False)
 class Pyramid:
-    """levels[0] is the finest: (grey float32, pinhole camera of that size); each next is half as large."""
+    """levels[0] is the finest: (grey float32, pinhole camera of that size); each next is half as large.
+
+    footprint_mm: what a pixel of the finest spans at the subject.
+    """
 
     levels: tuple[tuple[Gray, Camera], ...]
+    footprint_mm: float
 
-    def at(self, level: int) -> tuple[Gray, Camera]:
-        return self.levels[min(level, len(self.levels) - 1)]
+    def level_for(self, footprint_mm: float) -> int:
+        """The level whose pixels come nearest to such a footprint."""
+        wanted = round(float(np.log2(footprint_mm / self.footprint_mm)))
+        return min(max(wanted, 0), len(self.levels) - 1)
+
+    def near(self, footprint_mm: float) -> tuple[Gray, Camera]:
+        return self.levels[self.level_for(footprint_mm)]
 
 
 def working_scale(camera: Camera, settings: ReconstructionSettings) -> float:
@@ -39,25 +47,22 @@ def check_photo(image: Image, camera: Camera) -> str | None:
     return None
 
 
-def pyramid(image: Image, camera: Camera, settings: ReconstructionSettings) -> Pyramid:
-    """(H, W, 3) BGR as taken -> grey levels as `camera.pinhole()` would have taken them."""
+def pyramid(image: Image, camera: Camera, focus_mm: Floats, settings: ReconstructionSettings) -> Pyramid:
+    """(H, W, 3) BGR as taken -> grey levels as `camera.pinhole()` would have taken them. focus_mm: (3,) the subject."""
     grey = np.asarray(cv2.cvtColor(camera.undistort(image), cv2.COLOR_BGR2GRAY), dtype=np.float32)
     scale = working_scale(camera, settings)
     current = camera.pinhole()
     if scale < 1:
         current = current.scaled(scale)
         grey = _resized(grey, current)
+    footprint = float(current.depth(focus_mm[None])[0] / current.K[0, 0])
     levels = [(grey, current)]
     while max(current.width, current.height) > COARSEST_PX:
         current = current.scaled(0.5)
         grey = _resized(grey, current)
         levels.append((grey, current))
-    return Pyramid(tuple(levels))
+    return Pyramid(tuple(levels), footprint)
 
 
 def _resized(grey: Gray, camera: Camera) -> Gray:
     return np.asarray(cv2.resize(grey, (camera.width, camera.height), interpolation=cv2.INTER_AREA), dtype=np.float32)
-
-
-def coarsest_level(pyramids: Sequence[Pyramid]) -> int:
-    return max(len(p.levels) for p in pyramids) - 1

@@ -78,14 +78,35 @@ def working_volume(cameras: Sequence[Camera]) -> tuple[Volume, list[int]]:
     return Volume(focus, float(np.median(depth / focal * half)), float(np.median(depth / focal))), looking
 
 
+def angles_between(cameras: Sequence[Camera], focus_mm: Floats) -> Floats:
+    """(C, C) degrees between the cameras, seen from the focus."""
+    rays = _rays(cameras, focus_mm)
+    return np.asarray(np.degrees(np.arccos(np.clip(rays @ rays.T, -1, 1))))
+
+
+def _rays(cameras: Sequence[Camera], focus_mm: Floats) -> Floats:
+    return np.stack([(c.centre - focus_mm) / np.linalg.norm(c.centre - focus_mm) for c in cameras])
+
+
+def spread_views(angle: Floats, count: int) -> list[int]:
+    """`count` views spread as evenly as can be (farthest first), in their own order. angle: (C, C) degrees."""
+    if count >= len(angle):
+        return list(range(len(angle)))
+    chosen = [0]
+    distance = angle[0].copy()
+    while len(chosen) < count:
+        chosen.append(int(distance.argmax()))
+        distance = np.minimum(distance, angle[chosen[-1]])
+    return sorted(chosen)
+
+
 def choose_neighbours(
     cameras: Sequence[Camera], focus_mm: Floats, count: int, angles_deg: tuple[float, float]
 ) -> list[list[int]]:
     """For each camera, up to `count` others to compare with: seen from the focus at an angle within the range,
     near its lower half first, and on different sides where possible. Where a rig is sparse the nearest others stand in.
     """
-    rays = np.stack([(c.centre - focus_mm) / np.linalg.norm(c.centre - focus_mm) for c in cameras])
-    angle = np.degrees(np.arccos(np.clip(rays @ rays.T, -1, 1)))
+    rays, angle = _rays(cameras, focus_mm), angles_between(cameras, focus_mm)
     low, high = angles_deg
     chosen: list[list[int]] = []
     for i in range(len(cameras)):

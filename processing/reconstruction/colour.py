@@ -1,0 +1,164 @@
+"""Vertex colours from the photographs: exposures evened out, the squarest views first, disagreeing ones discounted."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from processing.cameras import Camera, Image
+from processing.mesh import Mesh
+from processing.reconstruction.fusion import DepthMap
+from processing.reconstruction.settings import Floats, Gray
+
+SLOTS = 4  # the best views of a vertex that are blended
+SAMPLE = 20_000  # vertices on which exposures are compared
+AGREE = 12.0  # grey levels of disagreement at which a view's weight halves
+
+
+@dataclass(frozen=True, eq=False)
+class ColourView:
+    """A photograph (BGR, as taken), its camera (with distortion) and its depth map, which tells what it sees."""
+
+    image: Image
+    camera: Camera
+    depth: DepthMap
+
+
+def _look(view: ColourView, vertices: Gray, normals: Gray, tolerance_mm: float) -> tuple[NDArray[np.intp], Gray, Gray]:
+    """Which vertices a view sees, their weights and their RGB (n, 3) float32 there."""
+    to_camera = view.camera.centre.astype(np.float32) - vertices
+    cosine = np.einsum("nk,nk->n", to_camera, normals) / np.linalg.norm(to_camera, axis=1)
+    index = np.flatnonzero(cosine > 0.2)
+    seen_at = view.depth.camera
+    in_camera = vertices[index] @ seen_at.R.T.astype(np.float32) + seen_at.t.astype(np.float32)
+    x = in_camera[:, 0] / in_camera[:, 2]
+    y = in_camera[:, 1] / in_camera[:, 2]
+    K, region = seen_at.K, view.depth.region
+    mx = (K[0, 0] * x + K[0, 1] * y + K[0, 2] - region.x0).astype(np.float32)
+    my = (K[1, 1] * y + K[1, 2] - region.y0).astype(np.float32)
+    depth = _sample(view.depth.depth, mx, my, cv2.INTER_NEAREST, float("nan"))
+    seen = np.abs(depth - in_camera[:, 2]) < tolerance_mm / np.maximum(cosine[index], 0.3)
+    index, x, y = index[seen], x[seen].astype(np.float64), y[seen].astype(np.float64)
+    pixels = _distorted(view.camera, x, y)
+    rgb = _sample(view.image, pixels[0], pixels[1], cv2.INTER_LINEAR, 0)[:, ::-1].astype(np.float32)
+    height, width = view.image.shape[:2]
+    inside = (pixels[0] > 0) & (pixels[1] > 0) & (pixels[0] < width - 1) & (pixels[1] < height - 1)
+    index, rgb = index[inside], rgb[inside]
+    return index, (cosine[index] ** 4).astype(np.float32), rgb
+
+
+def _distorted(camera: Camera, x: Floats, y: Floats) -> tuple[Gray, Gray]:
+    """Normalised coordinates -> pixels with distortion, float32 (Brown-Conrady)."""
+    k1, k2, p1, p2, k3 = camera.distortion
+    r2 = x * x + y * y
+    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+    xd = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
+    yd = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
+    K = camera.K
+    return (K[0, 0] * xd + K[0, 1] * yd + K[0, 2]).astype(np.float32), (K[1, 1] * yd + K[1, 2]).astype(np.float32)
+
+
+def _sample(image: NDArray[np.generic], x: Gray, y: Gray, how: int, border: float) -> NDArray[np.generic]:
+    """Values at (n,) positions: (n,) or (n, channels). remap's maps are limited to 32767 columns, so rows of 4096."""
+    columns = 4096
+    rows = -(-len(x) // columns)
+    maps = np.zeros((2, rows * columns), np.float32)
+    maps[0, : len(x)], maps[1, : len(y)] = x, y
+    if rows == 0:
+        return np.zeros((0, *image.shape[2:]), image.dtype)
+    mx, my = (m.reshape(rows, columns) for m in maps)
+    value = (border,) * 4
+    out = np.asarray(cv2.remap(image, mx, my, how, borderMode=cv2.BORDER_CONSTANT, borderValue=value))
+    return out.reshape(rows * columns, *image.shape[2:])[: len(x)]
+
+
+def exposure_gains(views: Sequence[ColourView], vertices: Gray, normals: Gray, tolerance_mm: float) -> Gray:
+    """(views, 3) factors on RGB that bring the photographs to a common exposure (median over shared vertices)."""
+    pick = np.linspace(0, len(vertices) - 1, min(SAMPLE, len(vertices))).astype(np.intp)
+    log = np.full((len(views), len(pick), 3), np.nan, np.float32)
+    for v, view in enumerate(views):
+        index, _, rgb = _look(view, vertices[pick], normals[pick], tolerance_mm)
+        usable = ((rgb > 8) & (rgb < 247)).all(axis=1)
+        log[v, index[usable]] = np.log(rgb[usable])
+    gains = np.zeros((len(views), 3), np.float32)
+    several = np.isfinite(log[..., 0]).sum(axis=0) >= 2
+    log = log[:, several]
+    if log.shape[1] == 0:
+        return np.ones_like(gains)
+    known = np.isfinite(log)
+    log = np.where(known, log, 0)
+    for _ in range(10):
+        common = (log + gains[:, None] * known).sum(axis=0) / known.sum(axis=0)
+        for v in range(len(views)):
+            mine = known[v, :, 0]
+            if mine.sum() >= 50:
+                gains[v] = np.median((common - log[v])[mine], axis=0)
+        gains -= gains.mean(axis=0)
+    return np.exp(gains)
+
+
+def vertex_colors(
+    mesh: Mesh, views: Sequence[ColourView], tolerance_mm: float, pool: Executor
+) -> NDArray[np.uint8]:
+    """(V, 3) RGB. Vertices that no view sees take the colour of their neighbours on the surface.
+
+    tolerance_mm: how far a vertex may lie from a view's depth map to count as seen by it.
+    """
+    vertices, normals = mesh.vertices_mm.astype(np.float32), _normals(mesh)
+    gains = exposure_gains(views, vertices, normals, tolerance_mm)
+    count = len(vertices)
+    weights = np.zeros((count, SLOTS), np.float32)
+    colors = np.zeros((count, SLOTS, 3), np.uint8)
+    for start in range(0, len(views), 4):
+        batch = list(views[start : start + 4])
+        for v, (index, weight, rgb) in enumerate(
+            pool.map(lambda view: _look(view, vertices, normals, tolerance_mm), batch), start=start
+        ):
+            slot = weights[index].argmin(axis=1)
+            better = weight > weights[index, slot]
+            index, slot = index[better], slot[better]
+            weights[index, slot] = weight[better]
+            colors[index, slot] = np.clip(rgb[better] * gains[v] + 0.5, 0, 255).astype(np.uint8)
+    return _spread_colors(mesh, _blend(weights, colors), weights.max(axis=1) > 0)
+
+
+def _blend(weights: Gray, colors: NDArray[np.uint8]) -> Gray:
+    """(V, 3) weighted mean of the slots; a slot far from their weighted mean loses weight (one robust step)."""
+    values = colors.astype(np.float32)
+    w = weights[..., None]
+    mean = (values * w).sum(axis=1) / np.maximum(w.sum(axis=1), 1e-9)
+    off = np.linalg.norm(values - mean[:, None], axis=2) / AGREE
+    w = (weights / (1 + off * off))[..., None]
+    return np.asarray((values * w).sum(axis=1) / np.maximum(w.sum(axis=1), 1e-9), dtype=np.float32)
+
+
+def _normals(mesh: Mesh) -> Gray:
+    """(V, 3) unit, weighted by area; by bincount, which is quicker than a sparse product on millions."""
+    v, t = mesh.vertices_mm.astype(np.float32), mesh.triangles
+    cross = np.cross(v[t[:, 1]] - v[t[:, 0]], v[t[:, 2]] - v[t[:, 0]])
+    total = np.zeros((len(v), 3))
+    for k in range(3):
+        for corner in range(3):
+            total[:, k] += np.bincount(t[:, corner], weights=cross[:, k], minlength=len(v))
+    return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True).clip(1e-20), dtype=np.float32)
+
+
+def _spread_colors(mesh: Mesh, colors: Gray, known: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Let known colours flow along the edges into unknown vertices until none is left, or 200 rings."""
+    colors, known = colors.copy(), known.copy()
+    edges = np.concatenate([mesh.triangles[:, [0, 1]], mesh.triangles[:, [1, 2]], mesh.triangles[:, [2, 0]]])
+    edges = np.concatenate([edges, edges[:, ::-1]])
+    edges = edges[~known[edges[:, 0]]]
+    for _ in range(200):
+        into = edges[known[edges[:, 1]]]
+        if len(into) == 0:
+            break
+        targets, inverse, number = np.unique(into[:, 0], return_inverse=True, return_counts=True)
+        for k in range(3):
+            colors[targets, k] = np.bincount(inverse, weights=colors[into[:, 1], k]) / number
+        known[targets] = True
+        edges = edges[~known[edges[:, 0]]]
+    return np.asarray(np.clip(colors + 0.5, 0, 255), dtype=np.uint8)

@@ -1,0 +1,215 @@
+"""From the coarsest sweep to full depth maps: levels, the surface between them, and what each view starts from."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from processing.mesh import Mesh, Surface
+from processing.progress import Progress
+from processing.reconstruction.fusion import DepthMap, OrientedPoints, agreement, merge, oriented_points
+from processing.reconstruction.matching import Region, refine, sweep
+from processing.reconstruction.photos import Pyramid
+from processing.reconstruction.settings import Bools, Gray, ReconstructionError, ReconstructionSettings
+from processing.reconstruction.surface import filled, grown_region, poisson, render_depth, trim
+from processing.reconstruction.volume import Volume
+
+SWEEP_STEP_PX = 0.6  # disparity between planes of the sweep
+FROM_SURFACE = ((0.45, 4), (0.22, 3))  # (step in px of disparity, steps to either side) of each pass after a new surface
+FROM_DEPTH = ((0.35, 3), (0.2, 1))  # ... after a coarser level of the same view
+MARGIN_PX = 4  # beyond the surface's outline
+SURFACE_BELOW_PX = 400  # a level whose photographs are smaller than this (longer side) ends in a new common surface
+
+
+@dataclass(frozen=True, eq=False)
+class Rig:
+    """What the depth maps are made from. depth_views: the views that get one; neighbours and near: view -> other views."""
+
+    pyramids: Sequence[Pyramid]
+    volume: Volume
+    depth_views: Sequence[int]
+    neighbours: Sequence[Sequence[int]]
+    near: Sequence[Sequence[int]]
+    parallax: Sequence[float]  # view -> tangent of the median angle to its neighbours
+    settings: ReconstructionSettings
+    workers: int
+
+
+Maps = dict[int, DepthMap]
+
+
+def sweep_all(rig: Rig, footprint_mm: float, pool: Executor) -> Maps:
+    """Depth maps of the coarsest level by plane sweep through the whole volume."""
+
+    def one(i: int) -> DepthMap:
+        image, camera = rig.pyramids[i].near(footprint_mm)
+        others = [rig.pyramids[j].near(footprint_mm) for j in rig.neighbours[i]]
+        nearest, farthest = rig.volume.depth_range(camera)
+        pixel = float(camera.depth(rig.volume.centre_mm[None])[0] / camera.K[0, 0])
+        steps = int(np.ceil((farthest - nearest) / (SWEEP_STEP_PX * pixel / rig.parallax[i]))) + 1
+        planes = 1 / np.linspace(1 / nearest, 1 / farthest, min(max(steps, 8), 256))
+        depth, score = sweep(image, camera, others, planes, rig.settings.window, rig.settings.best)
+        keep = score > rig.settings.min_score
+        region = Region(0, image.shape[0], 0, image.shape[1])
+        return DepthMap(camera, region, depth, score.clip(0, 1)).masked(keep)
+
+    return dict(zip(rig.depth_views, pool.map(one, rig.depth_views), strict=True))
+
+
+def refine_all(
+    rig: Rig, footprint_mm: float, surface: Surface, before: Maps | None, pool: Executor, done: Callable[[], None]
+) -> Maps:
+    """Depth maps at the level with such pixels, from the surface or, where `before` is given, from coarser depth maps."""
+
+    def one(i: int) -> DepthMap | None:
+        start = _start(rig, i, footprint_mm, surface, before[i] if before else None)
+        if start is None:
+            return None
+        image, camera = rig.pyramids[i].near(footprint_mm)
+        others = [rig.pyramids[j].near(footprint_mm) for j in rig.neighbours[i]]
+        depth, known, region = start
+        pixel = float(camera.depth(rig.volume.centre_mm[None])[0] / camera.K[0, 0])
+        score = np.zeros_like(depth)
+        for disparity, reach in FROM_SURFACE if before is None else FROM_DEPTH:
+            step = disparity * pixel / rig.parallax[i]
+            depth, score = refine(
+                image, camera, others, depth, region, step, reach, rig.settings.window, rig.settings.best
+            )
+            depth = smoothed(depth, score, 3 * step)
+        done()
+        return DepthMap(camera, region, depth, score.clip(0, 1)).masked(known & (score > rig.settings.min_score))
+
+    maps = zip(rig.depth_views, pool.map(one, rig.depth_views), strict=True)
+    return {i: m for i, m in maps if m is not None}
+
+
+def _start(
+    rig: Rig, i: int, footprint_mm: float, surface: Surface, before: DepthMap | None
+) -> tuple[Gray, Bools, Region] | None:
+    """The depth map to start from (filled everywhere), where it is meant, and the rectangle it covers."""
+    _, camera = rig.pyramids[i].near(footprint_mm)
+    if before is None:
+        whole = render_depth(surface, camera)
+    else:
+        whole = np.full((camera.height, camera.width), np.nan, np.float32)
+        scale = before.camera.width / camera.width, before.camera.height / camera.height
+        x = ((np.arange(camera.width) + 0.5) * scale[0] - 0.5 - before.region.x0).astype(np.float32)
+        y = ((np.arange(camera.height) + 0.5) * scale[1] - 0.5 - before.region.y0).astype(np.float32)
+        mx, my = np.meshgrid(x, y)
+        whole = cv2.remap(
+            before.depth, mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=float("nan")
+        )
+    region = grown_region(whole, MARGIN_PX)
+    if region is None:
+        return None
+    known = np.isfinite(whole)[region.y0 : region.y1, region.x0 : region.x1].astype(np.uint8)
+    grown = cv2.dilate(known, np.ones((2 * MARGIN_PX + 1, 2 * MARGIN_PX + 1), np.uint8)) > 0
+    return filled(whole[region.y0 : region.y1, region.x0 : region.x1]), grown, region
+
+
+def smoothed(depth: Gray, score: Gray, limit_mm: float) -> Gray:
+    """Outliers take the median of 5 x 5, then a Gaussian weighted by score; edges deeper than limit_mm stay."""
+    middle = cv2.medianBlur(depth, 5)
+    calm = np.where(np.abs(depth - middle) < limit_mm, depth, middle)
+    weight = np.square(np.maximum(score - np.float32(0.2), 0)) + np.float32(1e-6)
+    mean = cv2.GaussianBlur(weight * calm, (0, 0), 1.0) / cv2.GaussianBlur(weight, (0, 0), 1.0)
+    return np.asarray(np.where(np.abs(mean - calm) < limit_mm, mean, calm), dtype=np.float32)
+
+
+def agreed(rig: Rig, maps: Maps, tolerance_mm: float, pool: Executor) -> dict[int, tuple[Gray, Gray]]:
+    """View -> (depth averaged with the views that agree, how many do)."""
+
+    def one(i: int) -> tuple[Gray, Gray]:
+        return agreement(maps[i], [maps[j] for j in rig.near[i] if j in maps], tolerance_mm)
+
+    return dict(zip(maps, pool.map(one, maps), strict=True))
+
+
+def fuse(
+    rig: Rig, maps: Maps, tolerance_mm: float, least: int, cell_mm: float, smooth: int, overlap: float, pool: Executor
+) -> OrientedPoints:
+    """Merged oriented points of all depths that at least `least` other views confirm.
+
+    overlap: a surface point seen by many views is kept from about so many of them (thinned evenly, always the same way).
+    """
+
+    def one(i: int) -> OrientedPoints:
+        others = [maps[j] for j in rig.near[i] if j in maps]
+        depth, count = agreement(maps[i], others, tolerance_mm)
+        confirmed = count >= min(least, max(len(others), 1))
+        mean = DepthMap(maps[i].camera, maps[i].region, depth, maps[i].score).masked(confirmed)
+        lot = np.random.default_rng(i).random(depth.shape, dtype=np.float32)
+        return oriented_points(mean, confirmed & np.isfinite(depth) & (lot * (count + 1) < overlap), smooth)
+
+    parts = list(pool.map(one, maps))
+    inside = [_within(p, rig.volume) for p in parts]
+    points = merge(inside, cell_mm)
+    if len(points) < 100:
+        raise ReconstructionError(
+            f"nothing was reconstructed: only {len(points)} points are confirmed by {least} other views. Check that the"
+            " cameras belong to these photographs and that the subject is where they look"
+        )
+    return points
+
+
+def _within(points: OrientedPoints, volume: Volume) -> OrientedPoints:
+    keep = np.linalg.norm(points.points_mm - volume.centre_mm.astype(np.float32), axis=1) < 1.25 * volume.radius_mm
+    return OrientedPoints(points.points_mm[keep], points.normals[keep], points.weight[keep])
+
+
+def common_surface(points: OrientedPoints, footprint_mm: float, workers: int) -> Mesh:
+    """The surface that the next level's views start from."""
+    return trim(poisson(points, 0.9 * footprint_mm, None, workers), points, 4 * footprint_mm)
+
+
+def depth_maps(rig: Rig, pool: Executor, progress: Progress) -> Maps:
+    """The finest depth maps of the rig's depth views, coarse to fine."""
+    finest = min(p.footprint_mm for p in rig.pyramids)
+    coarsest = max(p.footprint_mm * 2 ** (len(p.levels) - 1) for p in rig.pyramids)
+    top = round(float(np.log2(coarsest / finest)))
+    pixels = [4.0**-level for level in range(top + 1)]
+    total, spent = sum(pixels[:top]) + pixels[top] * 8, 0.0
+
+    footprint = finest * 2**top
+    progress(0.0, "searching the working volume")
+    maps = sweep_all(rig, footprint, pool)
+    points = fuse(rig, maps, 2 * footprint, rig.settings.min_consistent + 1, footprint, 3, np.inf, pool)
+    surface = Surface(common_surface(points, footprint, rig.workers))
+    spent += pixels[top] * 8
+    carried: Maps | None = None
+    for level in range(top - 1, -1, -1):
+        footprint = finest * 2**level
+        finished = [0]
+
+        def done(level: int = level, finished: list[int] = finished, spent: float = spent) -> None:
+            finished[0] += 1
+            share = spent + pixels[level] * finished[0] / len(rig.depth_views)
+            progress(share / total, f"depth, level {level}: view {finished[0]} of {len(rig.depth_views)}")
+
+        maps = refine_all(rig, footprint, surface, carried, pool, done)
+        spent += pixels[level]
+        if level == 0:
+            break
+        tolerance = 1.5 * footprint * rig.settings.tolerance_px
+        if max(max(rig.pyramids[i].near(footprint)[1].width, rig.pyramids[i].near(footprint)[1].height) for i in maps) < SURFACE_BELOW_PX:
+            points = fuse(rig, maps, tolerance, rig.settings.min_consistent, footprint, 3, np.inf, pool)
+            surface, carried = Surface(common_surface(points, footprint, rig.workers)), None
+        else:
+            carried = _carried(rig, maps, tolerance, surface, pool)
+    return maps
+
+
+def _carried(rig: Rig, maps: Maps, tolerance_mm: float, surface: Surface, pool: Executor) -> Maps:
+    """Depth maps to start the next level from: averaged where another view agrees, else the surface's depth."""
+    means = agreed(rig, maps, tolerance_mm, pool)
+
+    def one(i: int) -> DepthMap:
+        m, (depth, count) = maps[i], means[i]
+        r = m.region
+        behind = render_depth(surface, m.camera)[r.y0 : r.y1, r.x0 : r.x1]
+        start = np.where((count >= 1) & np.isfinite(depth), depth, behind)
+        return DepthMap(m.camera, r, start.astype(np.float32), m.score)
+
+    return dict(zip(maps, pool.map(one, maps), strict=True))

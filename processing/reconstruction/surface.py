@@ -1,0 +1,112 @@
+"""Oriented points become a surface; a surface becomes depth maps."""
+
+import cv2
+import numpy as np
+import open3d as o3d
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from processing.cameras import Camera
+from processing.mesh import Mesh, Surface
+from processing.reconstruction.fusion import OrientedPoints
+from processing.reconstruction.matching import Region
+from processing.reconstruction.settings import Bools, Floats, Gray, ReconstructionError
+
+
+def poisson(points: OrientedPoints, cell_mm: float, depth: int | None, workers: int) -> Mesh:
+    """Screened Poisson surface (Kazhdan and Hoppe 2013, Open3D's); closed, untrimmed.
+
+    cell_mm: side of the finest octree cells, reached through the size of the cube around the points; `depth` overrides it.
+    """
+    extent = float(np.ptp(points.points_mm, axis=0).max())
+    scale = 1.1
+    if depth is None:
+        depth = int(np.clip(np.ceil(np.log2(1.05 * extent / cell_mm)), 5, 13))
+        scale = max(cell_mm * 2**depth / extent, 1.05)
+    cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(points.points_mm.astype(np.float64)))
+    cloud.normals = o3d.utility.Vector3dVector(points.normals.astype(np.float64))
+    with o3d.utility.VerbosityContextManager(o3d.utility.VerbosityLevel.Error):
+        mesh, _ = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson(
+            cloud, depth=depth, scale=scale, linear_fit=False, n_threads=workers
+        )
+    return Mesh(np.asarray(mesh.vertices), np.asarray(mesh.triangles))
+
+
+def trim(mesh: Mesh, points: OrientedPoints, farthest_mm: float) -> Mesh:
+    """The largest connected piece of what lies near a measured point.
+
+    Near: in a cell of half of farthest_mm that holds a point, or in one of the 26 around it.
+    Raises ReconstructionError where nothing is left.
+    """
+    near = _near(mesh.vertices_mm, points.points_mm, farthest_mm / 2)
+    triangles = mesh.triangles[near[mesh.triangles].all(axis=1)]
+    if len(triangles) == 0:
+        raise ReconstructionError("no surface was reconstructed: nothing lies near a measured point")
+    count = len(mesh.vertices_mm)
+    rows, columns = triangles[:, :2].ravel(), triangles[:, 1:].ravel()
+    graph = sparse.coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(count, count)).tocsr()
+    _, piece = connected_components(graph, directed=False)
+    label = piece[triangles[:, 0]]
+    return _compact(mesh.vertices_mm, triangles[label == np.bincount(label).argmax()])
+
+
+def _compact(vertices_mm: Floats, triangles: NDArray[np.int32]) -> Mesh:
+    used = np.zeros(len(vertices_mm), np.bool_)
+    used[triangles.ravel()] = True
+    number = np.cumsum(used, dtype=np.int32) - 1
+    return Mesh(vertices_mm[used], number[triangles].astype(np.int32))
+
+
+def _near(queries_mm: Floats, points_mm: Gray, cell_mm: float) -> Bools:
+    """(Q,) whether a query's cell or one of the 26 around it holds a point."""
+    origin = np.minimum(queries_mm.min(axis=0), points_mm.min(axis=0)) - 2 * cell_mm
+    occupied = np.unique(_keys(points_mm, origin, cell_mm))
+    around = np.array([(i << 42) + (j << 21) + k for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)])
+    grown = np.unique((occupied[:, None] + around).ravel())
+    keys = _keys(queries_mm, origin, cell_mm)
+    at = np.searchsorted(grown, keys).clip(max=len(grown) - 1)
+    return np.asarray(grown[at] == keys)
+
+
+def _keys(points_mm: Floats | Gray, origin: Floats, cell_mm: float) -> NDArray[np.int64]:
+    cell = np.floor((points_mm - origin) / cell_mm).astype(np.int64)
+    return np.asarray((cell[:, 0] << 42) | (cell[:, 1] << 21) | cell[:, 2])
+
+
+def render_depth(surface: Surface, camera: Camera) -> Gray:
+    """(H, W) depth of the surface in a pinhole camera, mm; NaN where a ray meets nothing."""
+    x, y = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
+    pixels = np.c_[x.ravel(), y.ravel(), np.ones(x.size)]
+    directions = pixels @ np.linalg.inv(camera.K).T @ camera.R  # z = 1 in the camera: the hit's distance is its depth
+    distance, _, _ = surface.cast(np.broadcast_to(camera.centre, directions.shape), directions)
+    distance[~np.isfinite(distance)] = np.nan
+    return np.asarray(distance.reshape(camera.height, camera.width), dtype=np.float32)
+
+
+def grown_region(known: Gray, margin: int) -> Region | None:
+    """The rectangle of the finite pixels and a margin, or None where there are none."""
+    finite = np.isfinite(known)
+    rows, columns = np.flatnonzero(finite.any(axis=1)), np.flatnonzero(finite.any(axis=0))
+    if len(rows) == 0:
+        return None
+    height, width = known.shape
+    return Region(
+        max(int(rows[0]) - margin, 0),
+        min(int(rows[-1]) + 1 + margin, height),
+        max(int(columns[0]) - margin, 0),
+        min(int(columns[-1]) + 1 + margin, width),
+    )
+
+
+def filled(depth: Gray) -> Gray:
+    """Unknown pixels take the nearest known depth, so that windows across the edge have something to follow."""
+    unknown = ~np.isfinite(depth)
+    if not unknown.any() or unknown.all():
+        return depth
+    _, label = cv2.distanceTransformWithLabels(
+        unknown.astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    lookup = np.zeros(int(label.max()) + 1, np.float32)
+    lookup[label[~unknown]] = depth[~unknown]
+    return np.asarray(lookup[label], dtype=np.float32)
