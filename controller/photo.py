@@ -42,7 +42,7 @@ def _decode(file: IO[bytes]) -> tuple[Image.Image, int, int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(file, formats=["JPEG", "MPO"]) as image:
+            with Image.open(file, formats=["JPEG"]) as image:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     raise FrameRejected(f"{width}x{height} pixels are over {MAX_PIXELS // 1_000_000} megapixels")
