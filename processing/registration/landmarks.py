@@ -138,10 +138,10 @@ def _detect_rotated(image: Image, detector: LandmarkDetector, rotation: int | No
     height, width = image.shape[:2]
     x, y = found[:, 0], found[:, 1]
     if rotation == cv2.ROTATE_90_CLOCKWISE:
-        return np.c_[y, height - 1 - x]
+        return np.stack([y, height - 1 - x], axis=1)
     if rotation == cv2.ROTATE_90_COUNTERCLOCKWISE:
-        return np.c_[width - 1 - y, x]
-    return np.c_[width - 1 - x, height - 1 - y]
+        return np.stack([width - 1 - y, x], axis=1)
+    return np.stack([width - 1 - x, height - 1 - y], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +163,7 @@ class Landmarks3d:
     @property
     def known(self) -> NDArray[np.bool_]:
         """(68,) which landmarks have a position."""
-        return np.isfinite(self.points_mm).all(axis=1)
+        return np.asarray(np.isfinite(self.points_mm).all(axis=1))
 
     @classmethod
     def of_points(cls, points_mm: Floats) -> "Landmarks3d":

@@ -1,0 +1,69 @@
+"""Where on a scan each vertex of a template belongs: nearest points and hits along normals, with their doubts."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processing.mesh import Mesh, Surface
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """points_mm (N, 3) on the scan; weight (N,) in [0, 1], 0 where there is no match."""
+
+    points_mm: Floats
+    weight: Floats
+
+
+class ScanSurface:
+    """A scan made ready to be matched: its ray scene, smooth normals and edge.
+
+    Matches on a triangle at the scan's edge do not count: beyond it the scan says nothing, and the nearest point of
+    everything out there is the edge itself.
+    """
+
+    def __init__(self, scan: Mesh) -> None:
+        self.mesh = scan
+        self.surface = Surface(scan)
+        self.normals = scan.vertex_normals
+        self.at_edge: Bools = np.asarray(scan.boundary_vertices[scan.triangles].any(axis=1))
+
+    def _normals_at(self, triangle: Ints, barycentric: Floats) -> Floats:
+        return np.asarray(np.einsum("nk,nkd->nd", barycentric, self.normals[self.mesh.triangles[triangle]]))
+
+    def nearest(self, points_mm: Floats, normals: Floats, *, max_mm: float, min_cosine: float) -> Matches:
+        """Nearest point of the scan, dropped when too far, turned away or at the scan's edge (Amberg 2007, 4.1)."""
+        found = self.surface.closest(points_mm)
+        facing = np.einsum("nd,nd->n", self._normals_at(found.triangle, found.barycentric), normals)
+        good = (found.distance_mm <= max_mm) & (facing >= min_cosine) & ~self.at_edge[found.triangle]
+        return Matches(found.points_mm, good.astype(np.float64))
+
+    def along_normals(self, points_mm: Floats, normals: Floats, *, max_mm: float, min_cosine: float) -> Matches:
+        """First hit along the normal, outwards or inwards, whichever is nearer; dropped as in `nearest`."""
+        best = np.full(len(points_mm), np.inf)
+        signed = np.zeros(len(points_mm))
+        for sign in (1.0, -1.0):
+            distance, triangle, barycentric = self.surface.cast(points_mm, sign * normals)
+            hit = (triangle >= 0) & (distance <= max_mm)
+            hit[hit] &= ~self.at_edge[triangle[hit]]
+            facing = np.einsum("nd,nd->n", self._normals_at(triangle[hit], barycentric[hit]), normals[hit])
+            hit[hit] &= facing >= min_cosine
+            better = hit & (distance < best)
+            best[better] = distance[better]
+            signed[better] = sign * distance[better]
+        return Matches(points_mm + signed[:, None] * normals, np.isfinite(best).astype(np.float64))
+
+
+def doubt_far(matches: Matches, points_mm: Floats, floor_mm: float) -> Matches:
+    """Give matches much farther than the others less say (Geman-McClure, scale 3 medians, at least floor_mm)."""
+    off = np.linalg.norm(matches.points_mm - points_mm, axis=1)
+    used = matches.weight > 0
+    if not used.any():
+        return matches
+    sigma = max(floor_mm, 3.0 * float(np.median(off[used])))
+    return Matches(matches.points_mm, matches.weight / (1 + np.square(off / sigma)) ** 2)
