@@ -108,6 +108,7 @@ class Camera(Protocol):
     def disarm(self) -> None: ...
     def expose(self, at_ns: int) -> RawFrame: ...
     def download(self, timeout_s: float = 30.0) -> Photo: ...
+    def forget(self, photo: Photo) -> None: ...
 
 
 class CameraBase(ABC):
@@ -232,6 +233,14 @@ class CameraBase(ABC):
         except CameraMissing:
             self.close()
             raise
+
+    def forget(self, photo: Photo) -> None:
+        """The photograph is safe elsewhere: the camera may delete its own copy."""
+        if self._state is not CameraState.CLOSED:
+            self._do_forget(photo)
+
+    def _do_forget(self, photo: Photo) -> None:  # noqa: B027  (a camera that keeps nothing has nothing to do)
+        """Delete the camera's copy."""
 
     def _require_open(self) -> None:
         if self._state is CameraState.CLOSED:

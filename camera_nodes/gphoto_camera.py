@@ -51,7 +51,7 @@ class GphotoOptions:
 
     photos: str = ""  # virtual camera: folder with the JPEG it serves (or VCAMERADIR)
     refresh: bool = True  # virtual camera: connect anew at arming when its 26 photographs are used up
-    keep: bool = False  # leave the photograph on the card after download
+    keep: bool = False  # leave photographs on the card for good
 
 
 class GphotoCamera(CameraBase):
@@ -66,6 +66,7 @@ class GphotoCamera(CameraBase):
         self._gp: Any = None
         self._camera: Any = None
         self._taken = 0  # on this connection
+        self._folder = ""  # of the last photograph
         self._suspect = False  # the last exposure failed: connect anew before the next
 
     # --- connection
@@ -211,14 +212,15 @@ class GphotoCamera(CameraBase):
                 break
         photo = self._call(self._camera.file_get, folder, name, gp.GP_FILE_TYPE_NORMAL)
         content = bytes(memoryview(photo.get_data_and_size()))
-        if not self._options.keep:
-            self._delete(folder, name)
         self._suspect = False
+        self._folder = folder
         return Photo(name, content)
 
-    def _delete(self, folder: str, name: str) -> None:
+    def _do_forget(self, photo: Photo) -> None:
+        if self._options.keep:
+            return
         try:
-            self._camera.file_delete(folder, name)
+            self._camera.file_delete(self._folder, photo.name)
         except self._gp.GPhoto2Error:
             return  # a body that forbids it keeps its copy
 

@@ -291,8 +291,10 @@ def _options(socket: Socket, limit: int) -> None:
     socket.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * _HEARTBEAT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TTL, 4 * _HEARTBEAT_MS)
-    socket.setsockopt(zmq.SNDHWM, 1000)
-    socket.setsockopt(zmq.RCVHWM, 1000)
+    if limit > wire.CONTROL_LIMIT:  # photographs: little may be under way when a window begins
+        socket.setsockopt(zmq.SNDHWM, 4)
+        socket.setsockopt(zmq.RCVHWM, 16)
+        socket.setsockopt(zmq.SNDBUF, 512 * 1024)
 
 
 # --- messages over sockets -----------------------------------------------------------------------------------------

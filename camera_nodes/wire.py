@@ -18,6 +18,7 @@ VERSION: Final = 1
 CONTROL_LIMIT: Final = 64 * 1024  # bytes a control message may have
 CHUNK_BYTES: Final = 256 * 1024  # photograph bytes in one Chunk; the last may be shorter
 BULK_LIMIT: Final = CHUNK_BYTES + 4 * 1024  # bytes a bulk message may have
+UNKNOWN_NS: Final = 10**15
 QUIET_AFTER_NS: Final = 12_000_000  # nothing is sent before this long after the exposure moment
 
 # An identifier is also a file name on the node, so it has no separators and does not begin with a dot.
@@ -113,7 +114,8 @@ class Stamps(Message, frozen=True, tag="stamps"):
 
     commanded_at_ns: when the command was to go out (Fire.at_ns - Fire.lag_ns).
     released_at_ns: when it did go out; None when missed.  exposed_at_ns: true exposure moment where it is known,
-    from `exposure_source`.  clock_uncertainty_ns: of the mapping between the clocks at that moment.
+    from `exposure_source`.  clock_uncertainty_ns: of the mapping between the clocks at that moment, UNKNOWN_NS when
+    there was none (then it is missed).
     missed: the shutter was not released; `reason` says why.
     """
 
@@ -145,7 +147,7 @@ class NodeFault(Message, frozen=True, tag="node_fault"):
     """Something failed on the node.  With a fire_id: that fire brings no photograph from this camera.
 
     `code`: camera_missing, camera_busy, camera_fault, card_full, battery_low, photo_missing, settings_refused,
-    spool_full, spool_damaged, rejected.
+    spool_full, spool_fault, rejected.
     """
 
     camera: Id

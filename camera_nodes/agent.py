@@ -1,0 +1,373 @@
+"""The agent beside a camera: connection, clock and the loop that serves them.
+
+One loop reads the sockets, keeps the clock and fires (shooting.py); one worker thread does what takes long with the
+camera and the spool; uploads.py empties the spool.  In the window, from FIRE until QUIET_AFTER after the exposure, the
+loop does nothing but wait for the moment.  docs/wire.md has the whole sequence.
+"""
+
+import contextlib
+import logging
+import math
+import os
+import random
+import signal
+import threading
+import time
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import FrameType
+
+import zmq
+
+from camera_nodes import transport, wire
+from camera_nodes.backends import make_camera
+from camera_nodes.camera import CameraState
+from camera_nodes.clock import ClockEstimator, Estimate
+from camera_nodes.errors import BadSettings, ClockUnknown, WireError
+from camera_nodes.realtime import Window, realtime_permitted
+from camera_nodes.shooting import Shooter
+from camera_nodes.spool import Spool
+from camera_nodes.uploads import Uploads
+
+log = logging.getLogger(__name__)
+
+_FAST_HZ, _FAST_PINGS = 10.0, 25  # a new clock is known within three seconds
+_BUSY_HZ, _BUSY_S = 4.0, 60.0  # after a connection or an arming
+_IDLE_HZ = 1.0
+_STATUS_S = 5.0
+_REFUSED_S = 5.0
+
+
+@dataclass(frozen=True)
+class AgentSettings:
+    """All that one node needs.  Endpoints are ZeroMQ's ("tcp://studio:5700").
+
+    node: name under which the node's key is enrolled, by default the camera's.  controller_key: the controller's public
+    key, by default the content of <keys>/controller.pub.  lag_ms: the camera's shutter lag, told to the controller.
+    """
+
+    camera: str
+    url: str
+    control: str
+    bulk: str
+    keys: Path
+    spool: Path
+    node: str = ""
+    controller_key: str = ""
+    lag_ms: float | None = None
+    min_free_mb: int = 200
+    realtime: bool = True
+    spin_us: int = 100
+    max_late_ms: float = 4.0
+
+    def __post_init__(self) -> None:
+        """Raises BadSettings."""
+        for name in ("camera", "url", "control", "bulk"):
+            if not getattr(self, name):
+                raise BadSettings(f"the node's setting {name!r} is empty")
+        if not self.max_late_ms > 0 or self.spin_us < 0 or self.min_free_mb < 0:
+            raise BadSettings("max_late_ms must be above 0, spin_us and min_free_mb at least 0")
+
+
+def run(settings: AgentSettings, stop: threading.Event | None = None) -> None:
+    """Run a node until `stop` is set, SIGTERM or SIGINT.
+
+    Raises BadAddress, BadSettings, KeyRefused or SpoolError at once; a camera or a controller that is not there is
+    waited for.
+    """
+    agent = Agent(settings)
+    if threading.current_thread() is threading.main_thread():
+
+        def on_signal(_number: int, _frame: FrameType | None) -> None:
+            agent.stop()
+
+        signal.signal(signal.SIGTERM, on_signal)
+        signal.signal(signal.SIGINT, on_signal)
+    if stop is not None:
+
+        def wait_for_stop(event: threading.Event) -> None:
+            event.wait()
+            agent.stop()
+
+        threading.Thread(target=wait_for_stop, args=(stop,), daemon=True).start()
+    agent.run()
+
+
+class Agent:
+    """See the module.  `run` blocks; `stop` may be called from any thread or a signal handler."""
+
+    def __init__(self, settings: AgentSettings) -> None:
+        self.settings = settings
+        self.node = settings.node or settings.camera
+        keys = transport.load_keys(settings.keys, self.node)
+        controller_key = settings.controller_key or transport.load_public(settings.keys / f"{transport.CONTROLLER}.pub")
+        self._camera = make_camera(settings.url)
+        self._camera.spin_ns = settings.spin_us * 1000
+        self._camera.max_late_ns = round(settings.max_late_ms * 1e6)
+        self._spool = Spool(settings.spool, settings.min_free_mb * 1_000_000)
+        self._clock = self._camera.clock
+        self._estimator = ClockEstimator()
+        self._context: transport.Context = zmq.Context()
+        self._control = transport.connect_dealer(
+            self._context, settings.control, keys, controller_key, limit=wire.CONTROL_LIMIT
+        )
+        self._monitor = transport.Monitor(self._control)
+        self._uploads = Uploads(self._context, settings.bulk, keys, controller_key, self._spool, self._photo_rejected)
+        self._uploads_ok = False
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._stopping = False
+        self._realtime = settings.realtime and realtime_permitted()
+        self._shooter = Shooter(self, self._camera, self._spool, settings.camera, Window(settings.realtime), self._wake)
+
+        self._connected = False
+        self._welcome = False
+        self._clock_id = ""
+        self._unsent: deque[wire.Message] = deque(maxlen=64)
+        self._pings: OrderedDict[int, int] = OrderedDict()  # seq -> t1
+        self._seq = 0
+        self._pace = (0.0, 0.0)  # hz, until
+        self._busy_until = 0.0
+        self._next_ping = self._next_status = self._next_hello = 0.0
+
+    # --- the loop
+
+    def stop(self) -> None:
+        """End `run` soon; a photograph under way still reaches the spool."""
+        self._stopping = True
+        self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self._wake_write, b"x")
+
+    def run(self) -> None:
+        """Serve until stopped."""
+        for text in self._spool.damaged:
+            log.error("%s", text)
+        log.info("%s: node %s, %d photographs in the spool", self.settings.camera, self.node, len(self._spool))
+        try:
+            while not self._stopping:
+                self._turn()
+                self._wait()
+        finally:
+            self._shut_down()
+
+    def _wait(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._wake_read, zmq.POLLIN)
+        poller.register(self._control, zmq.POLLIN)
+        poller.register(self._monitor.socket, zmq.POLLIN)
+        if not self._shooter.in_window:
+            self._uploads.register(poller)
+        events = dict(poller.poll(math.ceil(self._timeout_s() * 1000)))
+        if self._wake_read in events:
+            with contextlib.suppress(OSError):
+                os.read(self._wake_read, 4096)
+
+    def _timeout_s(self) -> float:
+        if self._shooter.in_window:
+            return self._shooter.timeout_s()
+        now = time.monotonic()
+        waits = [60.0, self._shooter.timeout_s()]
+        if self._welcome:
+            waits += [self._next_ping - now, self._next_status - now]
+        elif self._connected and self._shooter.settled:
+            waits.append(self._next_hello - now)
+        uploads = self._uploads.timeout_s()
+        if uploads is not None:
+            waits.append(uploads)
+        return max(0.0, min(waits))
+
+    def _turn(self) -> None:
+        for event in self._monitor.events():
+            self._connection(event)
+        while True:
+            try:
+                message = transport.receive_reply(self._control, wire.CONTROLLER_CONTROL, limit=wire.CONTROL_LIMIT)
+            except WireError as error:
+                log.error("control: ignored a bad message: %s", error)
+                continue
+            if message is None:
+                break
+            self._handle(message)
+        self._shooter.turn()
+        if self._shooter.in_window:
+            return
+        now = time.monotonic()
+        if self._welcome:
+            if now >= self._next_ping:
+                self._ping(now)
+            if now >= self._next_status:
+                self._send_status()
+        elif self._connected and self._shooter.settled and now >= self._next_hello:
+            self._hello()
+        self._uploads.allowed = self._welcome and self._uploads_ok and self._shooter.uploads_welcome
+        self._uploads.read()
+        self._uploads.write()
+
+    def _shut_down(self) -> None:
+        self._shooter.close()
+        self._monitor.close()
+        self._uploads.close()
+        self._control.setsockopt(zmq.LINGER, 200)
+        self._control.close()
+        self._context.term()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+        log.info("%s: stopped, %d photographs in the spool", self.settings.camera, len(self._spool))
+
+    # --- what the shooter needs of the agent
+
+    def send(self, message: wire.Message) -> bool:
+        """Send on the control socket now, or not at all."""
+        return self._connected and transport.send(self._control, message, limit=wire.CONTROL_LIMIT)
+
+    def send_surely(self, message: wire.Message) -> None:
+        """Send on the control socket now, or after the next Welcome."""
+        if not (self._welcome and self.send(message)):
+            self._unsent.append(message)
+
+    def estimate(self) -> Estimate | None:
+        """The clocks now, or None before the first ping came back."""
+        try:
+            return self._estimator.estimate(self._clock.now_ns())
+        except ClockUnknown:
+            return None
+
+    def state_changed(self, *, camera_changed: bool) -> None:
+        """The state to report is new; a camera that came or went is announced by a new Hello."""
+        self._next_status = 0.0
+        if camera_changed and self._connected:
+            self._hello()
+        if self._shooter.state == "armed":
+            self._busy_until = time.monotonic() + _BUSY_S
+
+    # --- connection
+
+    def _connection(self, event: str) -> None:
+        if event == "up":
+            self._connected = True
+            self._next_hello = 0.0
+            return
+        if event == "refused":
+            log.error(
+                "the controller at %s refused the connection: is node %s enrolled there, and is the controller's key"
+                " in %s the right one?", self.settings.control, self.node, self.settings.keys,
+            )  # fmt: skip
+        elif self._connected:
+            log.warning("the connection to the controller is down")
+        self._connected = self._welcome = False
+
+    def _hello(self) -> None:
+        info = self._camera.info if self._camera.state is not CameraState.CLOSED else None
+        capabilities = (*(info.capabilities if info else ()), *(("realtime",) if self._realtime else ()))
+        self._next_hello = time.monotonic() + _REFUSED_S
+        self.send(
+            wire.Hello(
+                node=self.node,
+                camera=self.settings.camera,
+                serial=info.serial if info else "",
+                model=info.model if info else "",
+                url=self.settings.url[:1000],
+                software=_software(),
+                capabilities=capabilities,
+                lag_ns=None if self.settings.lag_ms is None else round(self.settings.lag_ms * 1e6),
+                spooled=len(self._spool),
+                fault=self._shooter.camera_fault,
+            )
+        )
+
+    def _handle(self, message: wire.ControllerControl) -> None:
+        match message:
+            case wire.Pong():
+                self._pong(message)
+            case wire.Fire():
+                self._shooter.fire(message)
+            case wire.Arm():
+                self._shooter.arm(message)
+            case wire.Disarm():
+                self._shooter.disarm(message)
+            case wire.UploadOk():
+                self._uploads_ok = True
+            case wire.UploadHold():
+                self._uploads_ok = self._uploads.allowed = False
+            case wire.Pace():
+                self._pace = (message.hz, time.monotonic() + message.for_s)
+                self._next_ping = min(self._next_ping, time.monotonic() + 1 / message.hz)
+            case wire.Welcome():
+                self._welcomed(message)
+            case wire.Refused():
+                log.error("the controller refused %s: %s", self.settings.camera, message.reason)
+                self._welcome = False
+                self._next_hello = time.monotonic() + (0.0 if message.code == "hello_first" else _REFUSED_S)
+
+    def _welcomed(self, message: wire.Welcome) -> None:
+        if message.clock_id != self._clock_id:
+            self._clock_id = message.clock_id
+            self._estimator.clear()
+        now = time.monotonic()
+        if not self._welcome:
+            self._pings.clear()
+            self._busy_until = now + _BUSY_S
+            self._next_ping = now + random.random() / _FAST_HZ  # 68 nodes need not ping as one
+            self._uploads.restart()
+            if last := self._shooter.last_stamps:
+                self.send(last)  # it may have been lost with the old connection
+        self._welcome = True
+        while self._unsent and self.send(self._unsent[0]):
+            self._unsent.popleft()
+        self._uploads_ok = message.uploads
+        self._next_status = now + random.random() * 0.2
+
+    # --- clock
+
+    def _ping(self, now: float) -> None:
+        hz = _BUSY_HZ if now < self._busy_until else _IDLE_HZ
+        if len(self._estimator) < _FAST_PINGS:
+            hz = _FAST_HZ
+        elif now < self._pace[1]:
+            hz = self._pace[0]
+        self._next_ping = max(self._next_ping + 1 / hz, now + 0.5 / hz)
+        self._seq += 1
+        t1_ns = self._clock.now_ns()
+        if self.send(wire.Ping(seq=self._seq, t1_ns=t1_ns)):
+            self._pings[self._seq] = t1_ns
+            while len(self._pings) > 32:
+                self._pings.popitem(last=False)
+
+    def _pong(self, message: wire.Pong) -> None:
+        t4_ns = self._clock.now_ns()
+        if self._pings.pop(message.seq, None) == message.t1_ns:  # answers its question, and once
+            self._estimator.add(message.t1_ns, message.t2_ns, message.t3_ns, t4_ns)
+
+    def _send_status(self) -> None:
+        self._next_status = time.monotonic() + _STATUS_S
+        clock = self.estimate()
+        self.send(
+            wire.Status(
+                camera=self.settings.camera,
+                state=self._shooter.state,
+                free_bytes=self._spool.free_bytes(),
+                spooled=len(self._spool),
+                spooled_bytes=self._spool.total_bytes,
+                clock_uncertainty_ns=clock.uncertainty_ns if clock else None,
+                clock_offset_ns=clock.offset_ns if clock else None,
+                clock_drift_ppb=round(clock.drift * 1e9) if clock else None,
+                round_trip_ns=clock.round_trip_ns if clock else None,
+                battery_percent=self._shooter.condition.battery_percent,
+                photos_left=self._shooter.condition.photos_left,
+            )
+        )
+
+    def _photo_rejected(self, entry: str, reason: str) -> None:
+        text = f"the controller refused the photograph {entry}: {reason}"
+        self.send_surely(wire.NodeFault(camera=self.settings.camera, code="rejected", text=text[:1000]))
+
+
+def _software() -> str:
+    try:
+        return f"mien {version('mien')}"
+    except PackageNotFoundError:
+        return "mien"

@@ -1,0 +1,449 @@
+"""Arming and firing one camera: no_camera -> idle -> arming -> armed -> firing -> exposed -> idle.
+
+The agent's loop calls everything here.  What takes long (open, arm, download, spool) runs in one worker thread, in
+order, and posts its outcome back to the loop.  The exposure itself runs in the loop's thread, which has nothing else
+to do in the window.
+"""
+
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
+from typing import Literal, Protocol
+
+from camera_nodes import wire
+from camera_nodes.camera import CameraBase, CameraState, Condition, RawFrame
+from camera_nodes.clock import Estimate
+from camera_nodes.errors import CameraFault, EquipmentError, SettingsRefused, SpoolError, SpoolFull
+from camera_nodes.realtime import Window
+from camera_nodes.spool import Entry, Spool
+
+log = logging.getLogger(__name__)
+
+State = Literal["no_camera", "idle", "arming", "armed", "firing", "exposed"]
+_Outcome = Callable[[], None]
+
+_WAKE_BEFORE_NS = 4_000_000  # the loop hands over to the precise wait this long before the moment
+_LONGEST_WAIT_NS = 30_000_000_000
+_REMEMBERED_FIRES = 256
+_OPEN_AGAIN_S = 2.0
+_DOWNLOAD_S = 30.0
+
+
+class Link(Protocol):
+    """What shooting needs of the agent."""
+
+    def send(self, message: wire.Message) -> bool: ...
+    def send_surely(self, message: wire.Message) -> None: ...
+    def estimate(self) -> Estimate | None: ...
+    def state_changed(self, *, camera_changed: bool) -> None: ...
+
+
+@dataclass
+class _Shot:
+    """A Fire from its arrival to its report.  Times by the node's clock."""
+
+    fire: wire.Fire
+    clock: Estimate | None
+    at_ns: int  # when the command goes out
+    quiet_until_ns: int
+    stamps: wire.Stamps | None = None  # what will be reported, once it is known
+
+
+class Shooter:
+    """One camera's state machine.  `in_window`: call nothing but `turn` and `disarm`, and send nothing."""
+
+    def __init__(
+        self, link: Link, camera: CameraBase, spool: Spool, name: str, window: Window, wake: Callable[[], None]
+    ) -> None:
+        self.state: State = "no_camera"
+        self.condition = Condition()
+        self.camera_fault: str | None = None
+        self.settled = False  # the camera was opened once, or was not to be had
+        self.last_stamps: wire.Stamps | None = None
+        self._link = link
+        self._camera = camera
+        self._clock = camera.clock
+        self._spool = spool
+        self._name = name
+        self._window = window
+        self._worker = _Worker(wake)
+        self._arm: wire.Arm | None = None
+        self._cancelled = False
+        self._expires = 0.0
+        self._armed: wire.Armed | None = None
+        self._shot: _Shot | None = None
+        self._fired: OrderedDict[str, wire.Stamps | None] = OrderedDict()  # None: not reported yet
+        self._opening = False
+        self._next_open = 0.0
+
+    @property
+    def in_window(self) -> bool:
+        """Between FIRE and its report."""
+        return self._shot is not None
+
+    @property
+    def uploads_welcome(self) -> bool:
+        """Whether an upload would disturb nothing here."""
+        return self.state in ("no_camera", "idle", "exposed") and not self.in_window
+
+    def timeout_s(self) -> float:
+        """How long the loop may sleep before the next turn."""
+        if (shot := self._shot) is not None:
+            until_ns = shot.quiet_until_ns if shot.stamps else shot.at_ns - _WAKE_BEFORE_NS
+            return max(0.0, (until_ns - self._clock.now_ns()) / 1e9 - (0.0 if shot.stamps else 0.001))
+        if self.state == "armed":
+            return max(0.0, self._expires - time.monotonic())
+        if self.state == "no_camera" and not self._opening:
+            return max(0.0, self._next_open - time.monotonic())
+        return 60.0
+
+    def turn(self) -> None:
+        """Do what is due."""
+        if (shot := self._shot) is not None:
+            now_ns = self._clock.now_ns()
+            if shot.stamps is None and now_ns >= shot.at_ns - _WAKE_BEFORE_NS:
+                self._expose(shot)
+            if shot.stamps is not None and self._clock.now_ns() >= shot.quiet_until_ns:
+                self._report(shot, shot.stamps)
+            return
+        self._worker.deliver()
+        now = time.monotonic()
+        if self.state == "armed" and now >= self._expires:
+            log.warning("no fire within the time of the arming: disarmed")
+            self._rest()
+        if self.state == "no_camera" and not self._opening and now >= self._next_open:
+            self._open()
+
+    def close(self) -> None:
+        """Report what was exposed, let a photograph under way reach the spool, let go of the camera."""
+        if (shot := self._shot) is not None:
+            self._report(shot, shot.stamps or self._missed(shot, "the node was stopped"))
+        self._window.leave()
+        self._worker.finish(timeout_s=_DOWNLOAD_S)
+        self._worker.deliver()
+        self._camera.close()
+
+    # --- the camera comes and goes
+
+    def _open(self) -> None:
+        self._opening = True
+
+        def job() -> _Outcome:
+            try:
+                self._camera.open()
+            except EquipmentError as error:
+                return lambda text=str(error): self._opened(text)  # type: ignore[misc]
+            return lambda: self._opened(None)
+
+        self._worker.do(job)
+
+    def _opened(self, fault: str | None) -> None:
+        changed = not self.settled or fault != self.camera_fault
+        self._opening, self.settled, self.camera_fault = False, True, fault
+        if fault is None:
+            log.info("%s: %s %s", self._name, self._camera.info.model, self._camera.info.serial)
+        elif changed:
+            self._fault("camera_missing", fault)
+        self._next_open = time.monotonic() + _OPEN_AGAIN_S
+        self._become("no_camera" if fault else "idle", camera_changed=changed)
+
+    def _become(self, state: State, *, camera_changed: bool = False) -> None:
+        self.state = state
+        self._link.state_changed(camera_changed=camera_changed)
+
+    def _become_free(self) -> None:
+        """Idle, or without a camera when the last call lost it."""
+        gone = self._camera.state is CameraState.CLOSED
+        if gone and self.camera_fault is None:
+            self.camera_fault = "the camera no longer answers: look at its cable and power"
+            self._next_open = time.monotonic() + _OPEN_AGAIN_S
+        self._become("no_camera" if gone else "idle", camera_changed=gone)
+
+    def _fault(self, code: str, text: str, fire: wire.Fire | None = None) -> None:
+        log.error("%s: %s: %s", self._name, code, text)
+        self._link.send_surely(
+            wire.NodeFault(
+                camera=self._name, code=code, text=text[:1000],
+                fire_id=fire.fire_id if fire else None, take_id=fire.take_id if fire else None,
+            )
+        )  # fmt: skip
+
+    # --- ARM
+
+    def arm(self, message: wire.Arm) -> None:
+        """Check everything and prepare the camera; answers Armed or ArmRefused."""
+        if self._arm is not None and self._arm.fire_id == message.fire_id and self.state in ("arming", "armed"):
+            if self._armed is not None and self.state == "armed":
+                self._link.send(self._armed)
+            return
+        reasons = self._objections(message)
+        if reasons:
+            if self.state == "armed":
+                self._rest()
+            self._refuse(message, reasons)
+            return
+        self._arm, self._armed, self._cancelled = message, None, False
+        self._window.leave()
+        self._become("arming")
+
+        def job() -> _Outcome:
+            try:
+                if self._camera.state is not CameraState.IDLE:
+                    self._camera.disarm()
+                condition = self._camera.arm(message.exposure)
+            except EquipmentError as error:
+                return lambda error=error: self._arm_failed(message, error)  # type: ignore[misc]
+            return lambda: self._arm_done(message, condition)
+
+        self._worker.do(job)
+
+    def _objections(self, message: wire.Arm) -> list[str]:
+        reasons = self._clock_objections(message)
+        if self._spool.free_bytes() < self._spool.min_free_bytes:
+            reasons.append(f"the spool's disk has only {self._spool.free_bytes() / 1e6:.0f} MB free")
+        if self.state == "no_camera":
+            reasons.append(self.camera_fault or "the camera is not open yet")
+        elif self.state == "exposed":
+            reasons.append("the last photograph is still being read from the camera")
+        elif self.state in ("arming", "firing"):
+            reasons.append(f"the camera is {self.state} for another fire")
+        if message.fire_id in self._fired:
+            reasons.append("this fire was fired before")
+        return reasons
+
+    def _clock_objections(self, message: wire.Arm) -> list[str]:
+        clock = self._link.estimate()
+        if clock is None:
+            return ["the clock is not known yet"]
+        if clock.uncertainty_ns > message.max_clock_uncertainty_ns:
+            limit_ms = message.max_clock_uncertainty_ns / 1e6
+            return [f"the clock is uncertain by {clock.uncertainty_ns / 1e6:.2f} ms; the limit is {limit_ms:.2f} ms"]
+        return []
+
+    def _refuse(self, message: wire.Arm, reasons: list[str]) -> None:
+        log.warning("%s: not armed: %s", self._name, "; ".join(reasons))
+        clock = self._link.estimate()
+        self._link.send(
+            wire.ArmRefused(
+                fire_id=message.fire_id,
+                camera=self._name,
+                reasons=tuple(reason[:1000] for reason in reasons[:32]),
+                clock_uncertainty_ns=clock.uncertainty_ns if clock else None,
+            )
+        )
+
+    def _arm_failed(self, message: wire.Arm, error: EquipmentError) -> None:
+        differences = error.differences if isinstance(error, SettingsRefused) else ()
+        self._become_free()
+        self._refuse(message, list(differences) or [str(error)])
+
+    def _arm_done(self, message: wire.Arm, condition: Condition) -> None:
+        self.condition = condition
+        reasons = self._clock_objections(message)
+        battery = condition.battery_percent
+        if battery is not None and battery < message.min_battery_percent:
+            reasons.append(f"battery {battery} %")
+        if self._cancelled:
+            reasons.append("disarmed before it was ready")
+        if reasons:
+            self._rest()
+            self._refuse(message, reasons)
+            return
+        self._expires = time.monotonic() + message.expires_ns / 1e9
+        self._become("armed")
+        self._window.enter()
+        clock = self._link.estimate()
+        self._armed = wire.Armed(
+            fire_id=message.fire_id,
+            camera=self._name,
+            clock_uncertainty_ns=clock.uncertainty_ns if clock else wire.UNKNOWN_NS,
+            free_bytes=self._spool.free_bytes(),
+            battery_percent=battery,
+            photos_left=condition.photos_left,
+            warnings=tuple(text[:1000] for text in condition.warnings[:32]),
+        )
+        self._link.send(self._armed)
+
+    def _rest(self) -> None:
+        """Become idle and disarm in the worker."""
+        self._window.leave()
+        self._arm = self._armed = None
+
+        def job() -> _Outcome:
+            if self._camera.state is not CameraState.CLOSED:
+                try:
+                    self._camera.disarm()
+                except EquipmentError as error:
+                    log.error("%s: %s", self._name, error)
+            return lambda: self._become_free() if self.state == "idle" else None
+
+        self._become("idle")  # an Arm that comes now waits its turn in the worker
+        self._worker.do(job)
+
+    def disarm(self, message: wire.Disarm) -> None:
+        """Forget an Arm, and a Fire whose moment has not come."""
+        if self._arm is None or self._arm.fire_id != message.fire_id:
+            return
+        if self.state == "arming":
+            self._cancelled = True
+        elif self.state == "armed":
+            self._rest()
+        elif self._shot is not None and self._shot.stamps is None:
+            self._shot.stamps = self._missed(self._shot, f"disarmed: {message.why}"[:1000])
+
+    # --- FIRE
+
+    def fire(self, message: wire.Fire) -> None:
+        """Expose at the given moment, once, or report it missed; never late."""
+        if message.fire_id in self._fired:
+            if (stamps := self._fired[message.fire_id]) is not None and not self.in_window:
+                self._link.send(stamps)
+            return
+        if self._shot is not None:
+            log.error("a fire %s arrived while %s is in its window", message.fire_id, self._shot.fire.fire_id)
+            return
+        self._fired[message.fire_id] = None
+        while len(self._fired) > _REMEMBERED_FIRES:
+            self._fired.popitem(last=False)
+        now_ns = self._clock.now_ns()
+        clock = self._link.estimate()
+        at_ns = clock.to_node(message.at_ns - message.lag_ns) if clock else now_ns
+        quiet_ns = clock.to_node(message.at_ns) + wire.QUIET_AFTER_NS if clock else now_ns
+        shot = self._shot = _Shot(message, clock, at_ns, max(quiet_ns, now_ns))
+        problem = ""
+        if self.state != "armed" or self._arm is None or self._arm.fire_id != message.fire_id:
+            problem = f"not armed for this fire: the camera is {self.state}"
+            shot.quiet_until_ns = min(shot.quiet_until_ns, now_ns + _LONGEST_WAIT_NS)
+        elif clock is None or clock.uncertainty_ns > self._arm.max_clock_uncertainty_ns:
+            problem = "the clock is not known well enough any more"
+        elif at_ns <= now_ns:
+            problem = f"the fire arrived {(now_ns - at_ns) / 1e6:.1f} ms too late"
+        elif at_ns - now_ns > _LONGEST_WAIT_NS:
+            problem = f"its moment is {(at_ns - now_ns) / 1e9:.0f} s ahead"
+            shot.quiet_until_ns = now_ns
+        if problem:
+            shot.stamps = self._missed(shot, problem)
+        else:
+            self.state = "firing"
+
+    def _missed(self, shot: _Shot, reason: str) -> wire.Stamps:
+        return wire.Stamps(
+            fire_id=shot.fire.fire_id,
+            take_id=shot.fire.take_id,
+            camera=self._name,
+            commanded_at_ns=shot.fire.at_ns - shot.fire.lag_ns,
+            clock_uncertainty_ns=shot.clock.uncertainty_ns if shot.clock else wire.UNKNOWN_NS,
+            missed=True,
+            reason=reason,
+        )
+
+    def _expose(self, shot: _Shot) -> None:
+        try:
+            frame = self._camera.expose(shot.at_ns)
+        except EquipmentError as error:
+            shot.stamps = self._missed(shot, str(error)[:1000])
+        else:
+            shot.stamps = self._stamps(shot, frame)
+            shot.quiet_until_ns = max(shot.quiet_until_ns, frame.release.released_at_ns + wire.QUIET_AFTER_NS)
+
+    def _stamps(self, shot: _Shot, frame: RawFrame) -> wire.Stamps:
+        assert shot.clock is not None  # a fire without it is missed
+        release = frame.release
+        exposed_ns = release.exposed_at_ns
+        return wire.Stamps(
+            fire_id=shot.fire.fire_id,
+            take_id=shot.fire.take_id,
+            camera=self._name,
+            commanded_at_ns=shot.fire.at_ns - shot.fire.lag_ns,
+            clock_uncertainty_ns=shot.clock.uncertainty_ns,
+            released_at_ns=shot.clock.to_controller(release.released_at_ns),
+            exposed_at_ns=None if exposed_ns is None else shot.clock.to_controller(exposed_ns),
+            exposure_source=release.source,
+        )
+
+    def _report(self, shot: _Shot, stamps: wire.Stamps) -> None:
+        was_firing = self.state == "firing"
+        self._shot = None
+        self._fired[shot.fire.fire_id] = self.last_stamps = stamps
+        self._window.leave()
+        self._link.send_surely(stamps)
+        if not stamps.missed:
+            self._arm = self._armed = None
+            self._become("exposed")
+            self._worker.do(lambda: self._fetch(shot.fire))
+            return
+        log.error("%s: missed %s: %s", self._name, shot.fire.fire_id, stamps.reason)
+        if was_firing or self.state == "armed":
+            self._rest()
+
+    def _fetch(self, fire: wire.Fire) -> _Outcome:
+        """In the worker: the photograph from the camera into the spool."""
+        try:
+            photo = self._camera.download(_DOWNLOAD_S)
+            entry = self._spool.put(
+                fire_id=fire.fire_id, take_id=fire.take_id, camera=self._name, name=photo.name, data=photo.data
+            )
+            self._camera.forget(photo)
+        except EquipmentError as error:
+            return lambda error=error: self._fetch_failed(fire, error)  # type: ignore[misc]
+        return lambda: self._fetched(entry)
+
+    def _fetched(self, entry: Entry) -> None:
+        self._become_free()
+        self._link.send(
+            wire.FrameSpooled(
+                entry=entry.entry, fire_id=entry.fire_id, take_id=entry.take_id, camera=entry.camera,
+                name=entry.name, sha256=entry.sha256, bytes=entry.bytes,
+            )
+        )  # fmt: skip
+
+    def _fetch_failed(self, fire: wire.Fire, error: EquipmentError) -> None:
+        if isinstance(error, SpoolError):
+            code = "spool_full" if isinstance(error, SpoolFull) else "spool_fault"
+        else:
+            code = error.code if isinstance(error, CameraFault) else "camera_fault"
+        self._become_free()
+        self._fault(code, str(error), fire)
+
+
+class _Worker:
+    """One thread that does slow things in order and posts what came of them back to the loop."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._jobs: SimpleQueue[Callable[[], _Outcome] | None] = SimpleQueue()
+        self._done: deque[_Outcome] = deque()
+        self._wake = wake
+        self._thread = Thread(target=self._work, name="camera", daemon=True)
+        self._thread.start()
+
+    def do(self, job: Callable[[], _Outcome]) -> None:
+        """Run `job` in the thread; what it returns is run by the loop."""
+        self._jobs.put(job)
+
+    def finish(self, timeout_s: float) -> None:
+        """Stop after the jobs at hand."""
+        self._jobs.put(None)
+        self._thread.join(timeout_s)
+
+    def deliver(self) -> None:
+        """Run, in the loop, what the jobs returned."""
+        while self._done:
+            self._done.popleft()()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                outcome = job()
+            except Exception as error:  # a mistake in the program: let it end the loop, not this thread alone
+                outcome = partial(_raise, error)
+            self._done.append(outcome)
+            self._wake()
+
+
+def _raise(error: Exception) -> None:
+    raise error

@@ -1,0 +1,205 @@
+"""Photographs on the node's disk, from the camera until the controller has stored them.
+
+An entry is a folder `<entry>/` with `photo` and `entry.json` (its description with the hash).  It is made under a name
+beginning with a dot, each file and the folder synced, then renamed: it appears whole or not at all.  A node killed
+before the rename finds the folder at its next start: when the hash agrees it is a whole photograph and is taken in,
+otherwise it is set aside in `damaged/` and named, never silently deleted.
+"""
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from camera_nodes.errors import SpoolError, SpoolFull
+from camera_nodes.wire import FileName, Id, Sha256
+
+_MAKING = "."  # begins the name of a folder not yet whole
+_GOING = "~"  # ends the name of one being deleted; no entry's name has it
+_ASIDE = ("damaged", "rejected")
+_ID = re.compile(r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the spool knows of a photograph; the content of entry.json."""
+
+    entry: Id
+    fire_id: Id
+    take_id: Id
+    camera: Id
+    name: FileName  # as the camera called it
+    sha256: Sha256
+    bytes: int
+
+
+@dataclass
+class Spool:
+    """A folder of entries, held by one node.  `damaged` lists what was set aside when it was opened."""
+
+    folder: Path
+    min_free_bytes: int = 200_000_000
+    damaged: list[str] = field(default_factory=list)
+    _entries: dict[str, Entry] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raises SpoolError when the folder cannot be made or read."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for path in sorted(self.folder.iterdir()):
+                if path.is_dir() and path.name not in _ASIDE:
+                    self._take_in(path)
+        except OSError as error:
+            raise SpoolError(f"the spool {self.folder} cannot be used: {error.strerror}") from None
+
+    def _take_in(self, path: Path) -> None:
+        if path.name.endswith(_GOING):
+            shutil.rmtree(path, ignore_errors=True)
+            return
+        unfinished = path.name.startswith(_MAKING)
+        entry = _read_entry(path)
+        if entry is not None and (path / "photo").is_file():
+            whole = (path / "photo").stat().st_size == entry.bytes
+            if whole and unfinished:  # the rename is what was missing; it is worth the reading
+                whole = _sha256(path / "photo") == entry.sha256
+            if whole and (unfinished or entry.entry == path.name):
+                if unfinished:
+                    path.rename(self.folder / entry.entry)
+                    _sync_folder(self.folder)
+                self._entries[entry.entry] = entry
+                return
+        if unfinished and not any(path.iterdir()):
+            path.rmdir()
+            return
+        kept = self._set_aside(path, "damaged")
+        self.damaged.append(f"a photograph was cut off while it was written; what there is of it is in {kept}")
+
+    def put(self, *, fire_id: str, take_id: str, camera: str, name: str, data: bytes) -> Entry:
+        """Write a photograph; when this returns it survives a power cut.
+
+        The entry's name is fire and camera, so it is unique whatever the camera calls its files.
+        Raises SpoolFull (nothing is left behind) or SpoolError.
+        """
+        key = f"{fire_id}.{camera}"
+        if not _ID.match(key):
+            raise SpoolError(f"{key!r} cannot name an entry")
+        if key in self._entries:
+            raise SpoolError(f"the spool holds a photograph of {key} already")
+        if self.free_bytes() - len(data) < self.min_free_bytes:
+            raise SpoolFull(f"the disk of the spool {self.folder} is full: {self.free_bytes() / 1e6:.0f} MB are free")
+        entry = Entry(
+            entry=key,
+            fire_id=fire_id,
+            take_id=take_id,
+            camera=camera,
+            name=re.sub(r"[/\\\x00-\x1f]", "_", name)[:200] or "photo",
+            sha256=hashlib.sha256(data).hexdigest(),
+            bytes=len(data),
+        )
+        making = self.folder / f"{_MAKING}{key}"
+        try:
+            shutil.rmtree(making, ignore_errors=True)
+            making.mkdir()
+            _write(making / "photo", data)
+            _write(making / "entry.json", msgspec.json.encode(entry))
+            _sync_folder(making)
+            making.rename(self.folder / key)
+            _sync_folder(self.folder)
+        except OSError as error:
+            shutil.rmtree(making, ignore_errors=True)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise SpoolFull(f"the disk of the spool {self.folder} is full") from None
+            raise SpoolError(f"the spool {self.folder} cannot be written: {error.strerror}") from None
+        self._entries[key] = entry
+        return entry
+
+    def entries(self) -> list[Entry]:
+        """Whole photographs waiting, oldest name first."""
+        return [self._entries[key] for key in sorted(self._entries)]
+
+    def get(self, key: str) -> Entry | None:
+        """The entry of that name, or None."""
+        return self._entries.get(key)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all photographs waiting."""
+        return sum(entry.bytes for entry in list(self._entries.values()))
+
+    def free_bytes(self) -> int:
+        """Bytes free on the spool's disk."""
+        status = os.statvfs(self.folder)
+        return status.f_bavail * status.f_frsize
+
+    def read(self, key: str, offset: int, size: int) -> bytes:
+        """At most `size` bytes from `offset` on.  Raises SpoolError for an unknown entry or an unreadable file."""
+        if key not in self._entries:
+            raise SpoolError(f"the spool holds no {key}")
+        try:
+            with (self.folder / key / "photo").open("rb") as stream:
+                stream.seek(offset)
+                return stream.read(size)
+        except OSError as error:
+            raise SpoolError(f"{self.folder / key} cannot be read: {error.strerror}") from None
+
+    def remove(self, key: str, sha256: str) -> bool:
+        """Delete an entry that the controller has stored.  False, and nothing done, when name or hash do not agree."""
+        entry = self._entries.get(key)
+        if entry is None or entry.sha256 != sha256:
+            return False
+        del self._entries[key]
+        gone = self.folder / f"{_MAKING}{key}{_GOING}"  # first out of sight, then away: never half an entry
+        (self.folder / key).rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+        return True
+
+    def reject(self, key: str) -> Path | None:
+        """Set an entry aside that the controller has no use for.  Returns where it is now."""
+        if self._entries.pop(key, None) is None:
+            return None
+        return self._set_aside(self.folder / key, "rejected")
+
+    def _set_aside(self, path: Path, where: str) -> Path:
+        (self.folder / where).mkdir(exist_ok=True)
+        name = path.name.lstrip(_MAKING)
+        target = self.folder / where / name
+        number = 1
+        while target.exists():
+            number += 1
+            target = self.folder / where / f"{name}.{number}"
+        path.rename(target)
+        return target
+
+
+def _read_entry(path: Path) -> Entry | None:
+    try:
+        return msgspec.json.decode((path / "entry.json").read_bytes(), type=Entry)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

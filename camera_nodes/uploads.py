@@ -1,0 +1,148 @@
+"""Empties the spool over the bulk socket: offer, send what is wanted, delete what is stored.
+
+The controller says how much it takes (Want: offset and chunks); the node sends no more than that, and nothing at all
+while `allowed` is False.  A Want names its offset, so an upload goes on where it stopped after any interruption.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+import zmq
+
+from camera_nodes import transport, wire
+from camera_nodes.errors import SpoolError, WireError
+from camera_nodes.spool import Spool
+from camera_nodes.transport import Context, KeyPair
+
+log = logging.getLogger(__name__)
+
+_OFFER_AGAIN_S = 10.0
+_OFFERS_AT_ONCE = 8
+_CHUNKS_A_TURN = 4  # then the control socket is looked at
+
+
+class Uploads:
+    """One node's bulk socket.  `on_rejected` is told (entry, text) of each photograph that was refused."""
+
+    def __init__(
+        self, context: Context, endpoint: str, keys: KeyPair, controller_public: str, spool: Spool,
+        on_rejected: Callable[[str, str], None],
+    ) -> None:  # fmt: skip
+        self.socket = transport.connect_dealer(context, endpoint, keys, controller_public, limit=wire.BULK_LIMIT)
+        self.monitor = transport.Monitor(self.socket)
+        self.allowed = False
+        self._spool = spool
+        self._on_rejected = on_rejected
+        self._connected = False
+        self._touched: dict[str, float] = {}  # entry -> when it was offered or its last chunk sent
+        self._wants: dict[str, tuple[int, int]] = {}  # entry -> next offset, chunks still wanted
+        self._full = False
+
+    @property
+    def wants_to_write(self) -> bool:
+        """Whether the socket was full with chunks still to send: poll it for writing."""
+        return self._full and self.allowed
+
+    def close(self) -> None:
+        """Close the socket; what was not stored stays in the spool."""
+        self.monitor.close()
+        self.socket.close()
+
+    def restart(self) -> None:
+        """Offer everything again: the controller may have forgotten."""
+        self._touched.clear()
+        self._wants.clear()
+
+    def read(self) -> None:
+        """Take in what has arrived."""
+        for event in self.monitor.events():
+            self._connected = event == "up"
+            self.restart()
+        while True:
+            try:
+                message = transport.receive_reply(self.socket, wire.CONTROLLER_BULK, limit=wire.BULK_LIMIT)
+            except WireError as error:
+                log.error("bulk: ignored a bad message: %s", error)
+                continue
+            if message is None:
+                return
+            self._handle(message)
+
+    def _handle(self, message: wire.ControllerBulk) -> None:
+        entry = self._spool.get(message.entry)
+        if entry is None:
+            return  # an answer to an older offer
+        if isinstance(message, wire.Want):
+            if message.offset > entry.bytes:
+                log.error("bulk: %s was wanted from byte %d of %d", entry.entry, message.offset, entry.bytes)
+                return
+            self._wants[entry.entry] = (message.offset, message.credit)
+            return
+        self._wants.pop(entry.entry, None)
+        self._touched.pop(entry.entry, None)
+        if isinstance(message, wire.Rejected):
+            kept = self._spool.reject(entry.entry)
+            log.error("the controller rejected %s: %s (kept in %s)", entry.entry, message.reason, kept)
+            self._on_rejected(entry.entry, message.reason)
+        elif not self._spool.remove(entry.entry, message.sha256):
+            log.error("bulk: %s was stored with another hash; kept", entry.entry)
+
+    def write(self) -> None:
+        """Send offers and at most a few chunks."""
+        self._full = False
+        if not (self.allowed and self._connected):
+            return
+        now = time.monotonic()
+        entries = self._spool.entries()
+        stale = now - _OFFER_AGAIN_S
+        idle = [e for e in entries if e.entry not in self._wants and self._touched.get(e.entry, stale) <= stale]
+        idle.sort(key=lambda e: self._touched.get(e.entry, 0.0))  # one that is never answered does not block the rest
+        for entry in idle[: max(0, _OFFERS_AT_ONCE - (len(entries) - len(idle)))]:
+            offer = wire.Offer(
+                entry=entry.entry, fire_id=entry.fire_id, take_id=entry.take_id, camera=entry.camera,
+                name=entry.name, sha256=entry.sha256, bytes=entry.bytes,
+            )  # fmt: skip
+            if not transport.send(self.socket, offer, limit=wire.BULK_LIMIT):
+                return
+            self._touched[entry.entry] = now
+        for _ in range(_CHUNKS_A_TURN):
+            if not self._wants:
+                return
+            if not self._send_chunk(next(iter(self._wants)), now):
+                self._full = True
+                return
+
+    def _send_chunk(self, key: str, now: float) -> bool:
+        offset, credit = self._wants.pop(key)
+        entry = self._spool.get(key)
+        if entry is None:
+            return True
+        try:
+            data = self._spool.read(key, offset, wire.CHUNK_BYTES)
+        except SpoolError as error:
+            log.error("%s", error)
+            return True
+        last = offset + len(data) >= entry.bytes
+        chunk = wire.Chunk(entry=key, offset=offset, data=data, last=last)
+        if not transport.send(self.socket, chunk, limit=wire.BULK_LIMIT):
+            self._wants[key] = (offset, credit)
+            return False
+        self._touched[key] = now
+        if credit > 1 and not last:
+            self._wants[key] = (offset + len(data), credit - 1)  # at the end of the line: entries take turns
+        return True
+
+    def timeout_s(self) -> float | None:
+        """How long the loop may sleep as far as uploads go; None: for ever."""
+        if not (self.allowed and self._connected and len(self._spool)):
+            return None
+        if self._wants:
+            return None if self._full else 0.0
+        next_s = min(self._touched.get(e.entry, 0.0) for e in self._spool.entries()) + _OFFER_AGAIN_S
+        return max(0.0, next_s - time.monotonic())
+
+    def register(self, poller: zmq.Poller) -> None:
+        """Have a poller watch the socket for what it needs now."""
+        poller.register(self.socket, zmq.POLLIN | (zmq.POLLOUT if self.wants_to_write else 0))
+        poller.register(self.monitor.socket, zmq.POLLIN)
