@@ -1,0 +1,276 @@
+"""A scan brought into the template's topology: alignment by landmarks, deformation transfer, non-rigid ICP."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from processing.errors import MeshError, NoFace, ShapeError
+from processing.mesh import Mesh, submesh
+from processing.progress import Progress, part, silent
+from processing.registration.correspondence import ScanSurface
+from processing.registration.deformation_transfer import DeformationTransfer
+from processing.registration.landmarks import Landmarks3d
+from processing.registration.nonrigid import Anchors, Fit, NonRigidSettings, Step, fit_nonrigid
+from processing.registration.procrustes import Similarity, fit_motion, fit_motion_robust
+from processing.registration.template import MOUTH_INTERIOR, Template
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+
+# How much a landmark says about where the skin is: points of the jaw slide along it, brows vary with hair.
+_SAY = np.concatenate([np.full(17, 0.1), np.full(10, 0.4), np.full(9, 1.0), np.full(12, 1.0), np.full(20, 1.0)])
+_SAY[6:11] = 0.3
+# ... and about where the head is, whatever the face does.
+_STEADY = np.concatenate([np.full(17, 0.05), np.full(10, 0.2), np.full(9, 1.0), np.full(12, 1.0), np.full(20, 0.1)])
+_STEADY[[36, 39, 42, 45]] = 2.0
+
+EYE_CORNERS_APART_MM = (55.0, 140.0)
+NEUTRAL = NonRigidSettings()
+EXPRESSION = NonRigidSettings(
+    steps=(
+        Step(stiffness=150.0, landmarks=20.0, max_mm=15.0, min_cosine=0.3, iterations=3),
+        Step(stiffness=30.0, landmarks=8.0, max_mm=12.0, min_cosine=0.4, iterations=3),
+        Step(stiffness=8.0, landmarks=3.0, max_mm=10.0, min_cosine=0.5, iterations=2),
+        Step(stiffness=2.0, landmarks=0.5, max_mm=8.0, min_cosine=0.5, iterations=3),
+    )
+)
+
+
+@dataclass(frozen=True)
+class RegistrationSettings:
+    """Schedules for the neutral scan (from the template) and for expressions (from the subject's neutral)."""
+
+    neutral: NonRigidSettings = NEUTRAL
+    expression: NonRigidSettings = EXPRESSION
+
+
+@dataclass(frozen=True)
+class RegistrationReport:
+    """What a registration says of itself.
+
+    surface_mm: mean distance of the matched vertices to the scan.  matched: share of the skin that met the scan.
+    landmarks: how many were known; landmark_mm: their median distance from the registered surface's own.
+    strength: how far the transferred expression went (1 for neutral).  flipped: triangles that turned over and were
+    relaxed.  history_mm: median distance by iteration.
+    """
+
+    surface_mm: float
+    matched: float
+    landmarks: int
+    landmark_mm: float
+    strength: float
+    flipped: int
+    history_mm: tuple[float, ...] = field(default=())
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """vertices_mm: (V, 3) in the template's topology.  matched: (V,) which vertices met the scan."""
+
+    vertices_mm: Floats
+    matched: NDArray[np.bool_]
+    report: RegistrationReport
+
+
+def register_neutral(
+    template: Template,
+    scan: Mesh,
+    landmarks: Landmarks3d,
+    *,
+    settings: RegistrationSettings | None = None,
+    progress: Progress = silent,
+) -> Registration:
+    """The template fitted to the scan of a neutral face: similarity by landmarks, then non-rigid ICP.
+
+    scan: mm, head frame, triangles facing outwards.  Raises MeshError and NoFace for a scan that cannot be a face.
+    """
+    settings = RegistrationSettings() if settings is None else settings
+    surface = _checked(scan, landmarks)
+    known = landmarks.known
+    motion = fit_motion_robust(
+        template.landmark_points(template.mesh.vertices_mm)[known], landmarks.points_mm[known], _SAY[known]
+    )
+    start = motion(template.mesh.vertices_mm)
+    return _settle(template, start, surface, landmarks, settings.neutral, 1.0, progress)
+
+
+def register_expression(
+    template: Template,
+    expression: str,
+    neutral_vertices: Floats,
+    scan: Mesh,
+    landmarks: Landmarks3d,
+    *,
+    settings: RegistrationSettings | None = None,
+    progress: Progress = silent,
+) -> Registration:
+    """The subject's registered neutral face fitted to the scan of an expression.
+
+    The template's own expression is transferred to the neutral face (as strongly as the landmarks ask for), moved to
+    the scan's head pose and fitted. An expression that the template does not know starts from the neutral face.
+    neutral_vertices: (V, 3) mm.  Raises ShapeError, MeshError and NoFace.
+    """
+    settings = RegistrationSettings() if settings is None else settings
+    if neutral_vertices.shape != template.mesh.vertices_mm.shape:
+        raise ShapeError("neutral_vertices", neutral_vertices.shape, str(template.mesh.vertices_mm.shape))
+    surface = _checked(scan, landmarks)
+    posed = neutral_vertices
+    if expression in template.expressions and expression != "neutral":
+        progress(0.0, f"transferring {expression}")
+        to_subject = fit_motion(template.mesh.vertices_mm, neutral_vertices)
+        transfer = DeformationTransfer(template.mesh.with_vertices(neutral_vertices))
+        posed = transfer(to_subject(template.mesh.vertices_mm), to_subject(template.expressions[expression]))
+    strength, motion = _strength(template, neutral_vertices, posed, landmarks)
+    start = motion(neutral_vertices + strength * (posed - neutral_vertices))
+    return _settle(template, start, surface, landmarks, settings.expression, strength, part(progress, 0.1, 1.0))
+
+
+def _strength(template: Template, neutral: Floats, posed: Floats, landmarks: Landmarks3d) -> tuple[float, Similarity]:
+    """How much of the way from neutral to posed the landmarks lie, and the head's rigid motion meanwhile."""
+    known = landmarks.known
+    here = template.landmark_points(neutral)[known]
+    step = template.landmark_points(posed)[known] - here
+    observed, steady, say = landmarks.points_mm[known], _STEADY[known], _SAY[known]
+    strength = 1.0
+    motion = fit_motion_robust(here + step, observed, steady, with_scale=False)
+    if np.square(step).sum(axis=1).max() < 0.25:
+        return strength, motion
+    for _ in range(10):
+        wanted = motion.inverse()(observed) - here
+        projected = float((say[:, None] * wanted * step).sum() / (say[:, None] * step * step).sum())
+        strength = float(np.clip(projected, 0.3, 1.4))
+        motion = fit_motion_robust(here + strength * step, observed, steady, with_scale=False)
+    return strength, motion
+
+
+def _checked(scan: Mesh, landmarks: Landmarks3d) -> ScanSurface:
+    """The scan made ready, or the reason why it is no face that these landmarks belong to."""
+    if not np.isfinite(scan.vertices_mm).all():
+        raise MeshError("the scan has vertices that are not finite")
+    known = landmarks.known
+    if known[17:].sum() < 20:
+        raise NoFace(f"only {int(known.sum())} of 68 landmarks are known: too few to place a face")
+    left, right = landmarks.points_mm[45], landmarks.points_mm[36]
+    apart = float(np.linalg.norm(left - right))
+    if np.isfinite(apart) and not EYE_CORNERS_APART_MM[0] <= apart <= EYE_CORNERS_APART_MM[1]:
+        raise MeshError(
+            f"the outer corners of the eyes lie {apart:.4g} mm apart; a face has about 90. "
+            "Give scan, landmarks and cameras in millimetres."
+        )
+    if not len(scan.triangles):
+        raise MeshError("the scan has no triangles")
+    surface = ScanSurface(scan)
+    inner = known & (np.arange(68) >= 17)
+    off = surface.surface.closest(landmarks.points_mm[inner])
+    if float(np.median(off.distance_mm)) > 15:
+        size = np.ptp(scan.vertices_mm, axis=0)
+        raise MeshError(
+            f"the landmarks lie {np.median(off.distance_mm):.3g} mm from the scan ({size[0]:.3g} x {size[1]:.3g} x "
+            f"{size[2]:.3g} mm): they do not belong together, or their units or frames differ (mm, head frame)"
+        )
+    out_of_face = _out_of_face(landmarks)
+    if out_of_face is not None:
+        facing = surface.mesh.triangle_normals[off.triangle] @ out_of_face
+        if float(np.median(facing)) < -0.2:
+            raise MeshError("the scan is inside out: its triangles are clockwise seen from outside; turn them over")
+    return surface
+
+
+def _out_of_face(landmarks: Landmarks3d) -> Floats | None:
+    """(3,) unit, by eye corners and mouth corners; None where they are unknown."""
+    right, left, mouth_r, mouth_l = (landmarks.points_mm[k] for k in (36, 45, 48, 54))
+    across, up = left - right + mouth_l - mouth_r, right + left - mouth_r - mouth_l
+    out = np.cross(across, up)
+    length = float(np.linalg.norm(out))
+    return np.asarray(out / length) if np.isfinite(length) and length > 0 else None
+
+
+def _settle(
+    template: Template,
+    start: Floats,
+    surface: ScanSurface,
+    landmarks: Landmarks3d,
+    settings: NonRigidSettings,
+    strength: float,
+    progress: Progress,
+) -> Registration:
+    """Non-rigid ICP of the template's main piece from `start`; loose pieces (eyeballs) ride along."""
+    mesh = template.mesh
+    kept, main = _main_piece(mesh)
+    pull = np.where(template.parts == MOUTH_INTERIOR, 0.0, template.weights)
+    number = np.full(len(start), -1, dtype=np.int32)
+    number[main] = np.arange(len(main), dtype=np.int32)
+    corners = number[mesh.triangles[template.landmark_triangles]]
+    use = landmarks.known & (corners >= 0).all(axis=1)
+    anchors = Anchors(corners[use], template.landmark_barycentric[use], landmarks.points_mm[use], _SAY[use])
+    fit = fit_nonrigid(
+        replace(kept, vertices_mm=start[main]),
+        surface,
+        weights=pull[main],
+        anchors=anchors,
+        settings=settings,
+        progress=progress,
+    )
+    vertices = start.copy()
+    vertices[main] = fit.vertices_mm
+    vertices = carry_loose_pieces(mesh, start, vertices, main)
+    matched = np.zeros(len(start), dtype=np.bool_)
+    matched[main] = fit.matched
+    return Registration(vertices, matched, _report(template, vertices, matched, surface, landmarks, fit, strength))
+
+
+def _main_piece(mesh: Mesh) -> tuple[Mesh, Ints]:
+    _, piece = connected_components(mesh.adjacency(), directed=False)
+    largest = np.bincount(piece[mesh.triangles[:, 0]]).argmax()
+    return submesh(Mesh(mesh.vertices_mm, mesh.triangles), piece[mesh.triangles[:, 0]] == largest)
+
+
+def carry_loose_pieces(mesh: Mesh, before: Floats, after: Floats, main: Ints, neighbours: int = 150) -> Floats:
+    """Move each connected piece other than `main` by the similarity of the main piece's motion around it.
+
+    before, after: (V, 3); after is right at `main` only.  Returns after with the loose pieces (eyeballs, teeth) right:
+    they keep their shape.
+    """
+    loose = np.ones(len(before), dtype=np.bool_)
+    loose[main] = False
+    if not loose.any():
+        return after
+    after = after.copy()
+    _, piece = connected_components(mesh.adjacency(), directed=False)
+    tree = cKDTree(before[main])
+    for one in np.unique(piece[loose]):
+        members = np.flatnonzero(piece == one)
+        distance, _ = tree.query(before[members])
+        reach = tree.query(before[members].mean(axis=0), k=min(neighbours, len(main)))[1]
+        near = main[np.unique(np.r_[tree.query(before[members])[1], reach])]
+        weight = 1.0 / (1.0 + np.square(cKDTree(before[members]).query(before[near])[0] / max(distance.mean(), 1e-6)))
+        after[members] = fit_motion(before[near], after[near], weight)(before[members])
+    return after
+
+
+def _report(
+    template: Template,
+    vertices: Floats,
+    matched: NDArray[np.bool_],
+    surface: ScanSurface,
+    landmarks: Landmarks3d,
+    fit: Fit,
+    strength: float,
+) -> RegistrationReport:
+    skin = (template.weights > 0.5) & (template.parts != MOUTH_INTERIOR)
+    used = matched & skin
+    distance = surface.surface.closest(vertices[used]).distance_mm if used.any() else np.array([np.nan])
+    known = landmarks.known
+    off = np.linalg.norm(template.landmark_points(vertices)[known] - landmarks.points_mm[known], axis=1)
+    return RegistrationReport(
+        surface_mm=float(distance.mean()),
+        matched=float(used.sum() / max(skin.sum(), 1)),
+        landmarks=int(known.sum()),
+        landmark_mm=float(np.median(off)),
+        strength=strength,
+        flipped=fit.flipped,
+        history_mm=tuple(round(x, 4) for x in fit.history_mm),
+    )
