@@ -6,5 +6,13 @@ from processing.synthetic.subject import PosedHead, Subject, synthetic_subject
 from processing.synthetic.takes import photograph, write_take, write_truth
 
 __all__ = [
-    "PosedHead", "Scene", "Sensor", "Subject", "photograph", "studio_rig", "synthetic_subject", "write_take", "write_truth",
-]  # fmt: skip
+    "PosedHead",
+    "Scene",
+    "Sensor",
+    "Subject",
+    "photograph",
+    "studio_rig",
+    "synthetic_subject",
+    "write_take",
+    "write_truth",
+]

@@ -42,7 +42,7 @@ def _rows(count: int, elevations: tuple[float, ...], least: int) -> list[tuple[f
 def studio_rig(count: int = 68, width: int = 800, height: int = 1200, seed: int = 68) -> list[Camera]:
     """`count` calibrated cameras around a head at the origin, frontal ones first.
 
-    width, height: of every photograph, px. The head fills about two thirds of the height, whatever the size.
+    width, height: of every photograph, px. The head fills about three quarters of the height, whatever the size.
     Places, aim, focal length, principal point and distortion vary by a little, the same for the same seed.
     """
     rng = np.random.default_rng(seed)
@@ -54,7 +54,7 @@ def studio_rig(count: int = 68, width: int = 800, height: int = 1200, seed: int 
         centre = distance * towards + rng.normal(0, 8, 3)
         aim = np.array([0.0, -5.0, 10.0]) + rng.normal(0, 5, 3)
         roll = rng.normal(0, np.radians(1.0))
-        focal = 2.15 * min(height, 1.5 * width) * (1 + rng.normal(0, 0.004)) * (1.0 if frontal else 0.95)
+        focal = 2.55 * min(height, 1.5 * width) * (1 + rng.normal(0, 0.004)) * (1.0 if frontal else 0.95)
         spread = rng.normal(0, height / 200, 2)
         K = np.array([[focal, 0, (width - 1) / 2 + spread[0]], [0, focal, (height - 1) / 2 + spread[1]], [0, 0, 1]])
         distortion = np.array([rng.normal(-0.03, 0.005), rng.normal(0.01, 0.003), *rng.normal(0, 3e-4, 2), 0.0])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from processing.face_models.anny_head import EYE, MOUTH_INTERIOR, SKIN, TEETH, TONGUE
 from processing.synthetic.fine_head import FineHead
@@ -50,14 +51,14 @@ def paint(fine: FineHead, palette: Palette, noise: Noise, *, mottle: float = 1.0
     uneven = 0.07 * noise(p, 7.0)[:, None] * np.array([0.6, 1.0, 1.0], np.float32)
     uneven = uneven + (0.07 * noise(p, 2.4, 1) + 0.12 * noise(p, 1.2, 2) + 0.11 * noise(p, 0.7, 3))[:, None]
     color = np.array(palette.skin, np.float32) * np.exp(np.float32(mottle) * uneven)
-    spots = np.clip(noise(p, 1.6, 4) - 2.1 + 0.7 * palette.freckles, 0, 1) * 0.65
+    spots = np.clip(noise(p, 1.6, 4) - 2.3 + 0.6 * palette.freckles, 0, 1) * 0.5
     color = color * (1 - spots[:, None] * np.array([0.75, 0.95, 1.0], np.float32))
     lips = fine.masks["lips"][:, None]
     color = color * (1 - lips * np.array([0.22, 0.52, 0.46], np.float32))
     rosy = np.exp(-(((np.abs(p[:, 0]) - 42) / 16) ** 2) - ((p[:, 1] + 4) / 18) ** 2) * (p[:, 2] > 30)
     color = color * (1 - 0.14 * rosy[:, None] * np.array([0.1, 1, 0.9], np.float32))
-    brow = _brows(p) * np.clip(0.75 + 0.45 * noise(p * np.array([1.0, 2.2, 1.0], np.float32), 1.3, 5), 0.1, 1)
-    hair = np.maximum(_hair(p, noise), brow)
+    brow = _brows(p) * np.clip(0.95 + 0.35 * noise(p * np.array([1.0, 2.2, 1.0], np.float32), 1.3, 5), 0.3, 1)
+    hair = np.maximum(np.maximum(_hair(p, noise), brow), _lashes(fine))
     hair = np.where(fine.masks["ears"] > 0.3, 0, hair)
     strand = np.exp(0.30 * noise(p * np.array([1.0, 0.35, 1.0], np.float32), 1.0, 6) + 0.25 * noise(p, 2.0, 7))
     hair_color = np.array(palette.hair, np.float32) * strand[:, None]
@@ -82,6 +83,17 @@ def _brows(p: Floats32) -> Floats32:
     half = 4.2 * (1 - 0.55 * along)
     ends = np.clip((x - 10) / 5, 0, 1) * np.clip((53 - x) / 6, 0, 1)
     return np.asarray(ends * np.clip(1.6 - 1.3 * np.abs(p[:, 1] - middle) / half, 0, 1) * (p[:, 2] > 55), np.float32)
+
+
+def _lashes(fine: FineHead) -> Floats32:
+    """(N,) 0..1: a dark line on the lids' edges, broader above the eye."""
+    p = fine.average_mm
+    lid = np.flatnonzero((fine.parts == SKIN) & (np.abs(p[:, 1] - 34) < 14) & (p[:, 2] > 85))
+    out = np.zeros(len(p), np.float32)
+    near = cKDTree(p[fine.parts == EYE]).query(p[lid], workers=2)[0]
+    reach = np.where(p[lid, 1] > 34, 2.0, 1.1)
+    out[lid] = 0.85 * np.clip(1.6 - near / reach, 0, 1)
+    return out
 
 
 def _hair(p: Floats32, noise: Noise) -> Floats32:
