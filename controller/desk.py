@@ -60,7 +60,7 @@ class Desk:
 
     # --- from ingest ---
 
-    def judge(self, offer: wire.Offer) -> Literal["want", "stored", "later"]:
+    def judge(self, offer: wire.Offer) -> Literal["want", "stored"]:
         filed = self._records.filed(offer.take_id, offer.camera)
         if filed is None:
             return "want"

@@ -32,7 +32,8 @@ from db.store import Store
 log = logging.getLogger(__name__)
 
 FILING_THREADS = 2
-STALL_NS = 3_000_000_000
+STALL_NS = 2_000_000_000
+GIVE_UP_NS = 7_000_000_000  # less than the node takes to offer it again
 RETRY_S = 2.0
 QUEUE_LIMIT = 20_000
 
@@ -53,7 +54,7 @@ class Arrival:
 class Book(Protocol):
     """Where arrivals are written. Called from ingest threads."""
 
-    def judge(self, offer: wire.Offer) -> Literal["want", "stored", "later"]:
+    def judge(self, offer: wire.Offer) -> Literal["want", "stored"]:
         """Whether the photograph is wanted. Raises FrameRejected when it never will be."""
         ...
 
@@ -74,7 +75,8 @@ class _Transfer:
     part: Path
     offset: int = 0
     credit_left: int = 0
-    moved_ns: int = 0
+    asked_ns: int = 0
+    moved_ns: int = field(default_factory=time.monotonic_ns)
     attempts: int = 0
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
 
@@ -211,7 +213,7 @@ class Ingest:
                 return
             if verdict == "stored":
                 send_to(self._socket, route, wire.Stored(entry=offer.entry, sha256=offer.sha256), limit=wire.BULK_LIMIT)
-            elif verdict == "want":
+            else:
                 transfer = _Transfer(offer, route, node, self._folder / f"{offer.entry}.{offer.sha256[:16]}.part")
                 self._active[offer.entry] = transfer
                 self._resume(transfer)
@@ -231,7 +233,7 @@ class Ingest:
 
     def _ask(self, transfer: _Transfer) -> None:
         transfer.credit_left = self._limits.credit
-        transfer.moved_ns = time.monotonic_ns()
+        transfer.asked_ns = time.monotonic_ns()
         want = wire.Want(entry=transfer.offer.entry, offset=transfer.offset, credit=self._limits.credit)
         send_to(self._socket, transfer.route, want, limit=wire.BULK_LIMIT)
 
@@ -281,17 +283,15 @@ class Ingest:
         """Ask again where nothing moves; forget a transfer that still does not: the node will offer it again."""
         now = time.monotonic_ns()
         for entry, transfer in list(self._active.items()):
-            if transfer.credit_left <= 0:
-                self._ask(transfer)
-            elif now - transfer.moved_ns > 2 * STALL_NS:
+            if now - transfer.moved_ns > GIVE_UP_NS:
                 del self._active[entry]
-            elif now - transfer.moved_ns > STALL_NS and transfer.credit_left != self._limits.credit:
+            elif transfer.credit_left <= 0 or now - max(transfer.moved_ns, transfer.asked_ns) > STALL_NS:
                 self._ask(transfer)
 
     def _reject(self, route: bytes, offer: wire.Offer, reason: str) -> None:
         log.warning("rejected the photograph of %s for %s: %s", offer.camera, offer.take_id, reason)
-        send_to(self._socket, route, wire.Rejected(entry=offer.entry, reason=reason[:1000]), limit=wire.BULK_LIMIT)
         self._book.rejected(offer, reason)
+        send_to(self._socket, route, wire.Rejected(entry=offer.entry, reason=reason[:1000]), limit=wire.BULK_LIMIT)
 
     def _stumble(self, error: Exception) -> None:
         """Something on this side is wrong: nothing is lost, the node keeps its copy and offers it again."""

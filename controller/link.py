@@ -281,6 +281,8 @@ class ControlLink:
                 failed[camera] = "no node announces it"
             elif not send_to(self._socket, routes[camera], message, limit=wire.CONTROL_LIMIT):
                 failed[camera] = "its node is gone"
+                with self._lock:
+                    del self._nodes[routes[camera]]
         return failed
 
     def _set_hold(self, hold: bool) -> None:

@@ -84,7 +84,7 @@ class Records:
         with reading(self._engine) as tx:
             row = captures.get_session(tx, session)
             counted = select(Frame.take_id, func.count()).join(Take).where(Take.session_id == row.id)
-            counts = dict(tx.execute(counted.group_by(Frame.take_id)).tuples().all())
+            counts = {found[0]: found[1] for found in tx.execute(counted.group_by(Frame.take_id))}
             query = select(Take).where(Take.session_id == row.id).options(selectinload(Take.expression))
             takes = tx.scalars(query.order_by(Take.id)).all()
             return Script(
@@ -176,7 +176,7 @@ class Records:
                 .where(Take.code == take)
                 .order_by(Camera.view_index)
             )
-            return dict(tx.execute(query).tuples().all())
+            return {row[0]: row[1] for row in tx.execute(query)}
 
     # --- frames ---
 
