@@ -1,0 +1,411 @@
+"""The demo: a synthetic subject goes through the whole studio. Each step finds what an earlier run has done."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from sqlalchemy import Engine
+
+from controller.errors import ControllerError
+from controller.studio import Studio, TakeResult
+from db import migrations
+from db.artefacts import artefacts_of_take
+from db.captures import get_take
+from db.engine import open_database, reading, transaction
+from db.models import ConsentScope, Gender
+from db.protocols import FACESCAPE, install_protocol
+from db.queries import ready_takes
+from db.settings import Settings
+from db.store import Store
+from db.subjects import add_subject, give_consent, list_subjects
+from deploy.local import LocalStudio, SimulatedBody, perform
+from deploy.truth import TruthError, compare
+from processing.cameras import params_from_cameras
+from processing.errors import DataError
+from processing.farm.console import FarmScreen
+from processing.farm.daemon import Farm
+from processing.farm.options import studio_template
+from processing.farm.quality import CAPTIONS
+from processing.farm.report import Report, ReportTake, write_report
+from processing.farm.settings import FarmSettings
+from processing.mesh_files import read_ply, whole_file
+from processing.registration.template import Template
+from processing.stages.files import read_vertices
+from processing.synthetic import studio_rig, synthetic_subject, write_take
+
+ATTEMPTS = 3
+READY_S = 90.0
+FINE_VERTICES = 400_000
+FARM_PARAMS: dict[str, dict[str, Any]] = {
+    "texture": {"size_px": 1024},
+    "bake": {"size_px": 1024},
+}
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What is shown. expressions: (k, name) of the protocol, the neutral among them."""
+
+    out: Path
+    expressions: tuple[tuple[int, str], ...]
+    cameras: int
+    seed: int
+    height_px: int
+
+    @classmethod
+    def parse(cls, out: Path, expressions: str, cameras: int, seed: int, height_px: int) -> Self:
+        """Raises DataError for an expression that the protocol does not have, or without the neutral."""
+        known = {name: k for k, (name, _) in enumerate(FACESCAPE.expressions, 1)}
+        names = list(known) if expressions == "all" else [n.strip() for n in expressions.split(",") if n.strip()]
+        unknown = [n for n in names if n not in known]
+        if unknown:
+            raise DataError(f"the protocol has no expression {', '.join(unknown)}; it has {', '.join(known)}")
+        if "neutral" not in names:
+            raise DataError("the demo needs the neutral face: every expression is registered from it")
+        chosen = sorted({(known[n], n) for n in names})
+        return cls(Path(out).absolute(), tuple(chosen), cameras, seed, height_px)
+
+    @property
+    def width_px(self) -> int:
+        return round(self.height_px * 2 / 3)
+
+
+@dataclass(frozen=True)
+class DemoTake:
+    """A row of the demo's table."""
+
+    name: str
+    take: str
+    frames: int
+    cameras: int
+    command_skew_ms: float | None
+    clock_uncertainty_ms: float | None
+    exposure_skew_ms: float | None
+    exposure_source: str
+    error: TruthError
+
+
+@dataclass(frozen=True)
+class Done:
+    """What the demo ended with."""
+
+    out: Path
+    takes: tuple[DemoTake, ...]
+    release: Path
+    release_files: int
+    seconds: dict[str, float]
+
+    @property
+    def report(self) -> Path:
+        return self.out / "report.html"
+
+
+class Demo:
+    """Run it with `run`; run it again to go on after an interruption."""
+
+    def __init__(self, settings: DemoSettings) -> None:
+        self.settings = settings
+        self.out = settings.out
+        self.scene = self.out / "scene"
+        self.home = Settings.load(self.out / "studio")
+        self.console = Console(stderr=True)
+        self.seconds: dict[str, float] = {}
+        self._check_same()
+
+    def run(self) -> Done:
+        """Subject, photographs, session, farm, release, verification, report. Raises what a step raises."""
+        with self._step("A synthetic subject is photographed"):
+            self._photograph()
+        self.home.make_home()
+        engine = open_database(self.home.database)
+        try:
+            with self._step("The studio runs a session"):
+                session = self._session(engine)
+            with self._step("The farm turns photographs into meshes"):
+                self._farm(engine)
+            with self._step("A release is built and verified"):
+                release, files = self._release()
+            with self._step("Results are compared with the truth"):
+                takes = self._compare(engine, session)
+                done = Done(self.out, takes, release, files, self.seconds)
+                self._report(engine, done)
+        finally:
+            engine.dispose()
+        return done
+
+    @contextmanager
+    def _step(self, title: str) -> Iterator[None]:
+        self.console.print(f"[bold]{title}[/bold]")
+        begun = time.monotonic()
+        yield
+        self.seconds[title] = time.monotonic() - begun
+
+    def _check_same(self) -> None:
+        """An output folder belongs to one subject and rig. Raises DataError."""
+        s = self.settings
+        mine = {"seed": s.seed, "cameras": s.cameras, "height_px": s.height_px}
+        record = self.out / "demo.json"
+        if record.exists():
+            before = json.loads(record.read_text())["settings"]
+            if before != mine:
+                raise DataError(f"{self.out} holds a demo with other settings ({before}); name another --out")
+        elif self.out.exists() and any(self.out.iterdir()):
+            raise DataError(f"{self.out} is not empty and holds no demo; name another --out")
+        self.out.mkdir(parents=True, exist_ok=True)
+        with whole_file(record) as temporary:
+            temporary.write_text(json.dumps({"settings": mine}))
+
+    # --- before the cameras ---
+
+    def _photograph(self) -> None:
+        """What each camera will see, and the truth behind it."""
+        settings = self.settings
+        missing = [
+            (k, name)
+            for k, name in settings.expressions
+            if not (self.scene / f"{k}_{name}" / "params.json").exists()
+            or not (self.scene / f"{k}_{name}.truth.npz").exists()
+        ]
+        if not missing:
+            return
+        cameras = studio_rig(settings.cameras, settings.width_px, settings.height_px)
+        subject = synthetic_subject(settings.seed, vertices=FINE_VERTICES)
+        with self._bar() as bar:
+            for k, name in missing:
+                line = bar.add_task(f"{name}: making the face", total=1.0)
+                posed = subject.pose(name)
+
+                def tell(done: float, message: str, line: Any = line) -> None:
+                    bar.update(line, completed=done, description=message)
+
+                write_take(self.scene / f"{k}_{name}", posed, cameras, serials=_serials(cameras), progress=tell)
+
+    def _bar(self) -> Progress:
+        columns = (TextColumn("  {task.description}", markup=False), BarColumn(), TaskProgressColumn())
+        return Progress(*columns, TimeElapsedColumn(), console=self.console)
+
+    def _bodies(self) -> list[SimulatedBody]:
+        """Shutter lags of 45 to 65 ms by body, 0.3 ms from shot to shot."""
+        rng = np.random.default_rng(self.settings.seed)
+        cameras = studio_rig(self.settings.cameras, self.settings.width_px, self.settings.height_px)
+        frontal = [c.viewing_direction[2] < -0.5 for c in cameras]
+        return [
+            SimulatedBody(camera.name, view, serial, ahead, round(float(rng.uniform(45, 65)), 2), 0.3)
+            for view, (camera, serial, ahead) in enumerate(zip(cameras, _serials(cameras), frontal, strict=True))
+        ]
+
+    # --- the session ---
+
+    def _session(self, engine: Engine) -> str:
+        """The session's code. One that an earlier run closed is not held again; an open one goes on."""
+        subject = self._subject(engine)
+        finished = self._finished_session(engine, subject)
+        if finished is not None:
+            self.console.print(f"  session {finished} is complete already")
+            return finished
+        first = self.scene / "{}_{}".format(*self.settings.expressions[0])
+        perform(self.scene / "now", first)
+        with LocalStudio(self.home.home, self.out / "nodes", self.scene / "now", self._bodies()) as local:
+            studio = local.studio
+            self.console.print(f"  {self.settings.cameras} camera processes started; waiting for their clocks")
+            studio.wait_for_cameras(READY_S)
+            session = studio.records.open_session() or self._start(studio, subject)
+            for k, name in self.settings.expressions:
+                script = studio.script(session)
+                if script.accepted(script.find(name).position) is not None:
+                    continue
+                perform(self.scene / "now", self.scene / f"{k}_{name}")
+                result = self._shoot(studio, session, name)
+                studio.accept(session, name)
+                self.console.print(f"  {name:<16} {_sync(result)}", highlight=False)
+            studio.close(session, incomplete=True)
+        return session
+
+    def _start(self, studio: Studio, subject: str) -> str:
+        cameras = studio_rig(self.settings.cameras, self.settings.width_px, self.settings.height_px)
+        studio.add_calibration("simulated rig", params_from_cameras(cameras, _serials(cameras)))
+        return studio.start_session(subject)
+
+    def _shoot(self, studio: Studio, session: str, name: str) -> TakeResult:
+        """Fire until the take is whole and in sync, as an operator would. Raises ControllerError when it never is."""
+        for attempt in range(1, ATTEMPTS + 1):
+            script = studio.script(session)
+            whole = script.kept(script.find(name).position) is not None
+            result = studio.retake(session, name) if whole else studio.fire(session, name)
+            if result.kept and (not result.flags or attempt == ATTEMPTS):
+                return result
+            self.console.print(f"  {result.message}", style="yellow", markup=False, highlight=False)
+        raise ControllerError(f"{name} was not captured in {ATTEMPTS} attempts; see above")
+
+    def _subject(self, engine: Engine) -> str:
+        """The code of the demo's subject, who consents to everything."""
+        if migrations.current(engine) is None:
+            migrations.upgrade(engine)
+            with transaction(engine) as tx:
+                install_protocol(tx, FACESCAPE)
+        with reading(engine) as tx:
+            known = [s.code for s in list_subjects(tx)]
+        if known:
+            return known[0]
+        person = synthetic_subject(self.settings.seed, vertices=FINE_VERTICES)
+        with transaction(engine) as tx:
+            subject = add_subject(tx, age=person.age, gender=Gender(person.gender), job="synthetic")
+            for scope in ConsentScope:
+                give_consent(tx, subject, scope, datetime.now(UTC).date())
+            return subject.code
+
+    def _finished_session(self, engine: Engine, subject: str) -> str | None:
+        with reading(engine) as tx:
+            done: dict[str, set[str]] = {}
+            for take in ready_takes(tx, subject=subject):
+                done.setdefault(take.session, set()).add(take.expression)
+        wanted = {name for _, name in self.settings.expressions}
+        return next((code for code, names in done.items() if wanted <= names), None)
+
+    # --- after the session ---
+
+    def _farm(self, engine: Engine) -> None:
+        settings = FarmSettings.load(self.home, params=FARM_PARAMS)
+        with FarmScreen(self.console) as screen:
+            template = studio_template(self.home.home, settings.template, screen.warned)
+            summary = Farm(engine, self.home.store, settings, template, screen).run(until_idle=True)
+        if summary.standing.troubled or summary.problems:
+            problems = "; ".join(summary.problems.values()) or f"see: mien farm status --home {self.home.home}"
+            raise DataError(f"the farm could not finish: {problems}")
+
+    def _release(self) -> tuple[Path, int]:
+        raise NotImplementedError
+
+    # --- what came of it ---
+
+    def _compare(self, engine: Engine, session: str) -> tuple[DemoTake, ...]:
+        template = Template.load(self.home.home / "template.npz")
+        store = Store(self.home.store)
+        rows = []
+        for name, code in self._takes(engine, session):
+            with reading(engine) as tx:
+                take = get_take(tx, code)
+                files = artefacts_of_take(tx, take.id)
+                row = DemoTake(
+                    name=name,
+                    take=code,
+                    frames=len(take.frames),
+                    cameras=self.settings.cameras,
+                    command_skew_ms=take.command_skew_ms,
+                    clock_uncertainty_ms=take.clock_uncertainty_ms,
+                    exposure_skew_ms=take.exposure_skew_ms,
+                    exposure_source=take.exposure_source.value,
+                    error=compare(
+                        self.scene / f"{name}.truth.npz",
+                        read_ply(store.local_path(files["reconstruct", "scan"].sha256)),
+                        read_vertices(store.local_path(files["register", "mesh"].sha256)),
+                        template,
+                    ),
+                )
+            rows.append(row)
+        return tuple(rows)
+
+    def _takes(self, engine: Engine, session: str) -> list[tuple[str, str]]:
+        """(<k>_<name>, take code) of the session's accepted takes."""
+        with reading(engine) as tx:
+            found = [take for take in ready_takes(tx) if take.session == session]
+        return [(take.label, take.code) for take in sorted(found, key=lambda take: take.position)]
+
+    def _report(self, engine: Engine, done: Done) -> None:
+        store = Store(self.home.store)
+        takes = []
+        for row in done.takes:
+            with reading(engine) as tx:
+                files = artefacts_of_take(tx, get_take(tx, row.take).id)
+            pictures = [
+                (caption, store.local_path(files["preview", key].sha256))
+                for key, caption in CAPTIONS.items()
+                if ("preview", key) in files
+            ]
+            takes.append(ReportTake(row.name, dict(figures(row)), pictures))
+        settings = self.settings
+        write_report(
+            done.report,
+            Report(
+                title="Mien: a session from the shutter to the release",
+                takes=takes,
+                facts={
+                    "Cameras": f"{settings.cameras} simulated, {settings.width_px} x {settings.height_px} px",
+                    "Subject": f"synthetic, seed {settings.seed}",
+                    "Release": f"{done.release.name}, {done.release_files} files, every hash verified",
+                    **{title: f"{seconds:.0f} s" for title, seconds in done.seconds.items()},
+                },
+                notes=[
+                    "Command skew, clock uncertainty and exposure skew are three different numbers: when the release "
+                    "commands went out, how well the clocks are known, and when the shutters opened.",
+                    "Scan error: true skin to the scan. TU error: each registered vertex to its true place.",
+                ],
+            ),
+        )
+
+
+def _serials(cameras: Sequence[Any]) -> list[str]:
+    return [f"SIM{view:04d}" for view in range(len(cameras))]
+
+
+def _sync(result: TakeResult) -> str:
+    skew = result.skew
+    return (
+        f"{result.frames} of {result.cameras} photographs, command skew {_ms(skew.command_skew_ms)}, clock "
+        f"{_ms(skew.clock_uncertainty_ms)}, exposure skew {_ms(skew.exposure_skew_ms)}"
+    )
+
+
+def _ms(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.2f} ms"
+
+
+COLUMNS: dict[str, Callable[[DemoTake], str]] = {
+    "Command skew": lambda t: _ms(t.command_skew_ms),
+    "Clock uncertainty": lambda t: _ms(t.clock_uncertainty_ms),
+    "Exposure skew": lambda t: _ms(t.exposure_skew_ms),
+    "Frames": lambda t: f"{t.frames} of {t.cameras}",
+    "Scan error, mean": lambda t: f"{t.error.scan_mean_mm:.3f} mm",
+    "Scan complete": lambda t: f"{100 * t.error.scan_complete:.1f} %",
+    "TU error, median": lambda t: f"{t.error.tu_median_mm:.2f} mm",
+    "TU to true skin": lambda t: f"{t.error.tu_surface_mean_mm:.3f} mm",
+}
+
+
+def figures(take: DemoTake) -> list[tuple[str, str]]:
+    """The columns of the table, as a person reads them."""
+    return [(name, text(take)) for name, text in COLUMNS.items()]
+
+
+def show(done: Done, as_json: bool) -> None:
+    """The demo's end on the terminal."""
+    if as_json:
+        report = {
+            "takes": [asdict(take) for take in done.takes],
+            "release": str(done.release),
+            "report": str(done.report),
+            "seconds": {title: round(seconds, 1) for title, seconds in done.seconds.items()},
+        }
+        print(json.dumps(report))
+        return
+    table = Table(title="A row a take")
+    table.add_column("Take")
+    for name in COLUMNS:
+        table.add_column(name, justify="right")
+    for take in done.takes:
+        table.add_row(take.name, *(text for _, text in figures(take)))
+    console = Console(file=sys.stdout)
+    console.print(table)
+    console.print(f"Release  {done.release}  ({done.release_files} files, verified)", highlight=False, soft_wrap=True)
+    console.print(f"Report   {done.report}", highlight=False, soft_wrap=True)
+    console.print(f"Took     {sum(done.seconds.values()):.0f} s", highlight=False)
