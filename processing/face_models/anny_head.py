@@ -82,7 +82,7 @@ EXPRESSION_RECIPES: dict[str, dict[str, float]] = {
     "grin": {
         **_both("mouthStretch", 0.6), **_both("mouthUpperUp", 0.8), **_both("mouthLowerDown", 0.9), "jawOpen": 0.08,
     },
-    "cheek_blowing": {"cheekPuff": 1.5},
+    "cheek_blowing": {"cheekPuff": 1.15},
     "eye_closed": _both("eyeBlink"),
     "brow_raiser": {"browInnerUp": 1.0, **_both("browOuterUp"), **_both("eyeWide", 0.5)},
     "brow_lower": {**_both("browDown"), **_both("eyeSquint", 0.4)},
@@ -344,7 +344,7 @@ def _patch(quads: Ints, inside_quads: NDArray[np.bool_]) -> EyePatch:
         laplacian[[i, j], [j, i]] = -1
     laplacian[np.diag_indices(len(laplacian))] = -laplacian.sum(1)
     spread = np.linalg.solve(laplacian[:n, :n], -laplacian[:n, n:])
-    return EyePatch(inside.astype(np.int32), rim.astype(np.int32), spread)
+    return EyePatch(inside.astype(np.int32), rim.astype(np.int32), np.asarray(spread, dtype=np.float64))
 
 
 def neck_cut(head_mm: Floats) -> NDArray[np.bool_]:
@@ -367,7 +367,7 @@ def load_head() -> AnnyHead:
     average -= base.origin(average)
     kept, part = _cut(base, average, folder)
     source, quads = np.unique(base.quads[kept], return_inverse=True)
-    quads = quads.reshape(-1, 4).astype(np.int32)
+    quads = np.asarray(quads.reshape(-1, 4), dtype=np.int32)
     quad_parts = part[kept]
     colours = _sample(folder / "segmentation/body_parts_segmentation.png", base.uvs[base.quad_uvs[kept]].mean(1))
     patches = {side: _patch(quads, (colours == colour).all(1)) for side, colour in _CAVITY_COLOURS.items()}

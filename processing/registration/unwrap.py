@@ -92,30 +92,25 @@ def _cut_open(mesh: Mesh, seam: Ints) -> tuple[Ints, Ints]:
 
     Returns triangles (T, 3) and the mesh vertex of each of the (U,) cut vertices.
     """
-    v, count = mesh.vertices_mm, len(mesh.vertices_mm)
-    half = {(int(a), int(b)): k for k, t in enumerate(mesh.triangles) for a, b in zip(t, np.roll(t, -1), strict=True)}
+    count = len(mesh.vertices_mm)
+    rows = mesh.triangles.tolist()
+    # Which triangle has the edge a -> b in its walk around.
+    half = {(t[c], t[(c + 1) % 3]): k for k, t in enumerate(rows) for c in range(3)}
     on_seam = {int(x): i for i, x in enumerate(seam)}
-    around: dict[int, list[int]] = {int(x): [] for x in seam[:-1]}
-    for k, t in enumerate(mesh.triangles):
-        for x in t:
-            if int(x) in around:
-                around[int(x)].append(k)
     triangles = mesh.triangles.copy()
     vertices = np.r_[np.arange(count), seam[:-1]].astype(np.int32)
-    for i, x in enumerate(seam[:-1]):
-        # The fan to the right of the walk: start at the triangle right of edge x -> next, turn until the seam or rim.
-        k = half.get((int(seam[i + 1]), int(x)))
+    for i, x in enumerate(seam[:-1].tolist()):
+        # The fan to the right of the walk: from the triangle right of edge x -> next, turn until the seam or the rim.
+        at = half.get((int(seam[i + 1]), x))
         fan: list[int] = []
-        while k is not None and k not in fan:
-            fan.append(k)
-            t = mesh.triangles[k].tolist()
-            a = t[(t.index(int(x)) + 1) % 3]
-            if a in on_seam and abs(on_seam[a] - i) == 1:
+        while at is not None and at not in fan:
+            fan.append(at)
+            beyond = rows[at][(rows[at].index(x) + 1) % 3]
+            if beyond in on_seam and abs(on_seam[beyond] - i) == 1:
                 break
-            k = half.get((a, int(x)))
-        for k in fan:
-            triangles[k][mesh.triangles[k] == x] = count + i
-    del v
+            at = half.get((beyond, x))
+        corner = triangles[fan]
+        triangles[fan] = np.where(corner == x, count + i, corner)
     return triangles, vertices
 
 
@@ -141,9 +136,7 @@ def _on_square(points: Floats, loop: Ints, vertices: Ints, crown: int, seam: set
     step = np.linalg.norm(np.roll(ring, -1, axis=0) - ring, axis=1)
     is_seam = np.array([int(x) in seam for x in vertices[loop[order]]])
     between = is_seam & np.roll(is_seam, -1)
-    seam_steps = np.flatnonzero(between)
     gap = int(np.flatnonzero(~between)[0]), int(np.flatnonzero(~between)[-1]) + 1
-    del seam_steps
     # The loop runs crown -> nape (one side), round the neck, nape -> crown. Counter-clockwise from the top's middle.
     shares = [(slice(0, gap[0]), 1.25), (slice(gap[0], gap[1]), 1.5), (slice(gap[1], len(loop)), 1.25)]
     s = np.zeros(len(loop) + 1)

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import open3d as o3d
 from numpy.typing import NDArray
+from scipy.spatial import ConvexHull, QhullError, cKDTree
 
 from processing.cameras import Camera, Image
 from processing.mesh import Mesh
@@ -64,7 +65,11 @@ class Scene:
 
     @cached_property
     def _outline(self) -> Floats:
-        return np.ascontiguousarray(self.mesh.vertices_mm[:: max(1, len(self.mesh.vertices_mm) // 4000)])
+        """(n, 3) vertices between which the whole mesh lies."""
+        try:
+            return np.ascontiguousarray(self.mesh.vertices_mm[ConvexHull(self.mesh.vertices_mm).vertices])
+        except QhullError:  # flat
+            return self.mesh.vertices_mm
 
     def openness(self, rays: int, reach_mm: float = 45.0) -> Floats32:
         """(V,) 0..1: the share of directions above each vertex that leave the head; cast at a spread of vertices."""
@@ -74,7 +79,7 @@ class Scene:
         up, turn = np.sqrt(1 - i / rays), np.pi * (1 + 5**0.5) * i
         side = np.sqrt(1 - up**2)
         n = self.normals[picked]
-        helper = np.where(np.abs(n[:, :1]) < 0.7, np.float32([[1, 0, 0]]), np.float32([[0, 1, 0]]))
+        helper = np.where(np.abs(n[:, :1]) < 0.7, np.array([[1.0, 0, 0]]), np.array([[0, 1.0, 0]]))
         a = np.cross(n, helper)
         a /= np.linalg.norm(a, axis=1, keepdims=True).clip(1e-9)
         b = np.cross(n, a)
@@ -84,8 +89,6 @@ class Scene:
         packed = np.concatenate([origin, d], axis=2).astype(np.float32)
         hit = self._scene.cast_rays(o3d.core.Tensor(packed))["t_hit"].numpy() < reach_mm
         seen = 1 - hit.mean(1)
-        from scipy.spatial import cKDTree
-
         distance, near = cKDTree(self.mesh.vertices_mm[picked]).query(self.mesh.vertices_mm, k=4, workers=2)
         weight = 1 / (distance + 0.1)
         spread = (seen[near] * weight).sum(1) / weight.sum(1)
