@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from db.models import Artefact, ArtefactParent, Frame, Job, JobState, JobTake
+from db.models import Artefact, ArtefactParent, Frame, Job, JobInput, JobState, JobTake
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,11 @@ def artefacts_of_job(tx: Session, key: str) -> dict[str, Artefact]:
 
 def artefacts_of_take(tx: Session, take_id: int) -> dict[tuple[str, str], Artefact]:
     """The newest file of a take by (stage, output); a stage run again with another version or parameters is newer."""
+    return {(stage, artefact.output): artefact for stage, artefact in artefact_history(tx, take_id)}
+
+
+def artefact_history(tx: Session, take_id: int) -> list[tuple[str, Artefact]]:
+    """(stage, file) of every done run for a take, the oldest first."""
     query = (
         select(Job.stage, Artefact)
         .join(Job, Artefact.job_id == Job.id)
@@ -72,7 +77,25 @@ def artefacts_of_take(tx: Session, take_id: int) -> dict[tuple[str, str], Artefa
         .where(JobTake.take_id == take_id, Job.state == JobState.DONE)
         .order_by(Job.id, Artefact.id)
     )
-    return {(stage, artefact.output): artefact for stage, artefact in tx.execute(query)}
+    return [(stage, artefact) for stage, artefact in tx.execute(query)]
+
+
+def parents_of(tx: Session, artefact_id: int) -> list[tuple[str, Artefact]]:
+    """(stage, file) of what an artefact was made from directly."""
+    query = (
+        select(Job.stage, Artefact)
+        .join(Job, Artefact.job_id == Job.id)
+        .join(ArtefactParent, ArtefactParent.parent_id == Artefact.id)
+        .where(ArtefactParent.artefact_id == artefact_id)
+        .order_by(Artefact.id)
+    )
+    return [(stage, artefact) for stage, artefact in tx.execute(query)]
+
+
+def input_hash(tx: Session, artefact: Artefact, name: str) -> str | None:
+    """SHA-256 of the file from outside that an artefact's job read under this name, as in 'template'."""
+    query = select(JobInput.sha256).where(JobInput.job_id == artefact.job_id, JobInput.name == name)
+    return tx.scalar(query)
 
 
 def find_artefact(tx: Session, take_id: int, stage: str, output: str) -> Artefact | None:

@@ -202,12 +202,15 @@ def take_photographs(tx: Session, take_id: int) -> dict[int, tuple[str, int, str
     return {view: (sha256, frame, serial) for view, sha256, frame, serial in tx.execute(query)}
 
 
-def consenting_subjects(tx: Session, scope: ConsentScope, day: date) -> set[int]:
-    """Ids of subjects whose consent for `scope` was given on or before `day` and never withdrawn."""
+def consenting_subjects(tx: Session, scope: ConsentScope, day: date, *, lock: bool = False) -> set[int]:
+    """Ids of subjects whose consent for `scope` was given on or before `day` and never withdrawn.
+
+    lock: a withdrawal waits until this transaction ends (PostgreSQL; on SQLite a writing transaction has that anyway).
+    """
     query = select(Consent.subject_id).where(
         Consent.scope == scope, Consent.withdrawn_at.is_(None), Consent.given_on <= day
     )
-    return set(tx.scalars(query))
+    return set(tx.scalars(query.with_for_update(read=True) if lock else query))
 
 
 def farm_status(tx: Session) -> FarmStatus:

@@ -20,8 +20,8 @@ class Gender(StrEnum):
 class ConsentScope(StrEnum):
     """What may be done with a subject's data."""
 
-    RESEARCH_RELEASE = "research_release"  # scans, meshes, textures and photographs to researchers under licence
-    PUBLICATION = "publication"  # pictures in papers, talks and on web pages
+    RESEARCH_RELEASE = "research_release"  # scans, meshes, textures and relief to researchers under licence
+    PUBLICATION = "publication"  # the photographs too, and pictures in papers, talks and on web pages
 
 
 class Subject(Base):

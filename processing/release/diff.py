@@ -1,0 +1,48 @@
+"""What changed from one release to another, by their manifests."""
+
+from dataclasses import dataclass
+
+from processing.release.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Difference:
+    """From `before` to `after`. moved: (old path, new path) of equal content."""
+
+    before: Manifest
+    after: Manifest
+    subjects_added: tuple[str, ...]
+    subjects_removed: tuple[str, ...]
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+    moved: tuple[tuple[str, str], ...]
+
+    @property
+    def same(self) -> bool:
+        return not (self.added or self.removed or self.changed or self.moved)
+
+
+def compare(before: Manifest, after: Manifest) -> Difference:
+    """Files and subjects that came, went, changed or were renamed."""
+    old, new = before.by_path, after.by_path
+    gone = {path: old[path].sha256 for path in old.keys() - new.keys()}
+    came = {path: new[path].sha256 for path in new.keys() - old.keys()}
+    where: dict[str, list[str]] = {}
+    for path in sorted(gone, reverse=True):
+        where.setdefault(gone[path], []).append(path)
+    moved = []
+    for path in sorted(came):
+        if where.get(came[path]):
+            moved.append((where[came[path]].pop(), path))
+    left, arrived = {a for a, _ in moved}, {b for _, b in moved}
+    return Difference(
+        before=before,
+        after=after,
+        subjects_added=tuple(sorted(set(after.subjects) - set(before.subjects))),
+        subjects_removed=tuple(sorted(set(before.subjects) - set(after.subjects))),
+        added=tuple(sorted(came.keys() - arrived)),
+        removed=tuple(sorted(gone.keys() - left)),
+        changed=tuple(sorted(p for p in old.keys() & new.keys() if old[p].sha256 != new[p].sha256)),
+        moved=tuple(moved),
+    )

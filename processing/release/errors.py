@@ -1,0 +1,11 @@
+"""What a release refuses."""
+
+from processing.errors import DataError
+
+
+class ReleaseError(DataError):
+    """A release cannot be built, read or compared."""
+
+
+class ManifestError(ReleaseError):
+    """A manifest is missing, is not one, or was changed."""

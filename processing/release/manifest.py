@@ -1,0 +1,144 @@
+"""The manifest: every file of a release with its size and SHA-256, and the manifest's own hash beside it.
+
+manifest.json          written last, so a folder without it is no release
+manifest.json.sha256   the manifest's hash, in the form that `sha256sum --check` reads
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from processing.release.errors import ManifestError
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+SIDECAR = "manifest.json.sha256"
+_HASH = re.compile(r"[0-9a-f]{64}")
+_BATCH = 32
+
+
+class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file of the release; path is relative, with '/'."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a release consists of. consent_day: the day on which every consent was valid."""
+
+    schema_version: int
+    name: str
+    version: int
+    consent_day: str
+    subjects: tuple[str, ...]
+    files: tuple[FileEntry, ...]
+
+    @property
+    def by_path(self) -> Mapping[str, FileEntry]:
+        return {entry.path: entry for entry in self.files}
+
+    @property
+    def bytes(self) -> int:
+        return sum(entry.bytes for entry in self.files)
+
+
+def path_problem(path: str) -> str | None:
+    """Why a path may not stand in a manifest; None when it may."""
+    pure = PurePosixPath(path)
+    if not path or path != str(pure) or "\\" in path or "\0" in path:
+        return "is not a plain relative path"
+    if pure.is_absolute() or ".." in pure.parts or re.match(r"[A-Za-z]:", path):
+        return "climbs out of the release"
+    if path in (MANIFEST, SIDECAR):
+        return "is the manifest itself"
+    return None
+
+
+def hash_files(folder: Path, paths: Iterable[str], workers: int | None = None) -> dict[str, str | OSError]:
+    """SHA-256 of files under `folder` in parallel (hashing releases the interpreter's lock); an error where unreadable.
+
+    Symbolic links are never followed.
+    """
+    names = list(paths)
+    batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
+    if names and len(batches) < 4 * (workers or usable_cpus()):
+        batches = [[name] for name in names]
+    with ThreadPoolExecutor(workers or usable_cpus(), thread_name_prefix="mien-hash") as pool:
+        hashed = pool.map(lambda batch: [(name, _hash(folder, name)) for name in batch], batches)
+        return {name: digest for batch in hashed for name, digest in batch}
+
+
+def usable_cpus() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def make_manifest(
+    folder: Path, files: Iterable[str], *, name: str, version: int, consent_day: str, subjects: Iterable[str]
+) -> Manifest:
+    """Hash the files of a finished folder. Raises ManifestError for a file that cannot be read."""
+    hashes = hash_files(folder, sorted(files))
+    entries = []
+    for path, digest in hashes.items():
+        if isinstance(digest, OSError):
+            raise ManifestError(f"{folder / path} cannot be read back: {digest.strerror}")
+        entries.append(FileEntry(path, (folder / path).stat().st_size, digest))
+    return Manifest(SCHEMA_VERSION, name, version, consent_day, tuple(subjects), tuple(entries))
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> str:
+    """Write manifest and sidecar, durably, and return the manifest's hash."""
+    data = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
+    digest = hashlib.sha256(data).hexdigest()
+    for name, content in ((SIDECAR, f"{digest}  {MANIFEST}\n".encode()), (MANIFEST, data)):
+        with (folder / name).open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    return digest
+
+
+def read_manifest(folder: Path) -> tuple[Manifest, str]:
+    """The manifest of a release folder and its hash. Raises ManifestError when it is not there or is not one.
+
+    Says nothing about the files: see processing.release.verify.
+    """
+    path = folder / MANIFEST
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ManifestError(f"{folder} is no release: its {MANIFEST} cannot be read ({error.strerror})") from None
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path} is no manifest: {error}") from None
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise ManifestError(
+            f"{path} has schema version {manifest.schema_version}, this Mien reads {SCHEMA_VERSION}; use its maker"
+        )
+    return manifest, hashlib.sha256(data).hexdigest()
+
+
+def read_sidecar(folder: Path) -> str | None:
+    """The manifest's hash as its sidecar has it; None when the sidecar is not there or says nothing."""
+    try:
+        first = (folder / SIDECAR).read_text(encoding="ascii").split()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return first[0] if first and _HASH.fullmatch(first[0]) else None
+
+
+def _hash(folder: Path, name: str) -> str | OSError:
+    try:
+        handle = os.open(folder / name, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        with os.fdopen(handle, "rb", buffering=0) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return error

@@ -1,0 +1,231 @@
+"""What may leave the studio: the consent gate, and takes whose every file is there.
+
+A subject leaves only with a research-release consent that was given on or before the day and never withdrawn; its
+photographs only with the publication scope as well. A take leaves only when it is accepted, its session is closed, and
+scan, mesh, texture and relief belong together by lineage and are in the store.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.artefacts import artefact_history, input_hash, parents_of
+from db.models import Artefact, Calibration, CaptureSession, ConsentScope, ProtocolExpression, Subject
+from db.queries import ReadyTake, consenting_subjects, ready_takes, take_photographs
+from db.store import Store
+from processing.release.errors import ReleaseError
+
+# Which stage's output becomes which file of the release.
+SCAN = ("reconstruct", "scan")
+MESH = ("register", "mesh")
+TEXTURE = ("texture", "texture")
+DISPLACEMENT = ("bake", "displacement")
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One view of a take."""
+
+    sha256: str
+    serial: str | None
+
+
+@dataclass(frozen=True)
+class SelectedTake:
+    """A take that leaves, and the hashes of its files in the store. label: '2_smile'."""
+
+    take_id: int
+    code: str
+    label: str
+    scan: str
+    mesh: str
+    template: str
+    texture: str
+    displacement: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    photographs: Mapping[int, Photograph] = field(default_factory=dict)
+
+    @property
+    def hashes(self) -> list[str]:
+        made = [self.scan, self.mesh, self.template, self.texture, self.displacement]
+        return made + [photograph.sha256 for photograph in self.photographs.values()]
+
+
+@dataclass(frozen=True)
+class SelectedSubject:
+    """A subject that leaves. index: its folder's name in FaceScape's layout; expected: all labels of its protocol."""
+
+    subject_id: int
+    code: str
+    index: int
+    age: int | None
+    gender: str | None
+    publishable: bool
+    expected: tuple[str, ...]
+    takes: tuple[SelectedTake, ...]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """What stays, and why. take is empty where the whole subject stays."""
+
+    subject: str
+    take: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A release's contents, decided on one day."""
+
+    day: date
+    subjects: tuple[SelectedSubject, ...]
+    skipped: tuple[Skipped, ...]
+
+
+class _Stays(Exception):
+    """Why a take stays."""
+
+
+def choose(tx: Session, store: Store, day: date, *, only: Sequence[str] | None = None) -> Selection:
+    """Subjects and takes that may leave on `day`; `only` narrows to these subject codes and never widens.
+
+    Of a subject captured in several sessions the newest with a whole take is chosen, so that all of its expressions
+    were registered from one neutral. Raises ReleaseError for a code in `only` that nobody has.
+    """
+    codes = dict(tx.execute(select(Subject.code, Subject.id)).all())
+    unknown = sorted(set(only or ()) - set(codes))
+    if unknown:
+        raise ReleaseError(f"No subject {', '.join(unknown)}; see: mien subject list")
+    may_leave = consenting_subjects(tx, ConsentScope.RESEARCH_RELEASE, day)
+    may_show = consenting_subjects(tx, ConsentScope.PUBLICATION, day)
+    by_subject: dict[str, list[ReadyTake]] = {}
+    for take in ready_takes(tx):
+        by_subject.setdefault(take.subject, []).append(take)
+    subjects: list[SelectedSubject] = []
+    skipped: list[Skipped] = []
+    for code, takes in by_subject.items():
+        if only and code not in only:
+            continue
+        if takes[0].subject_id not in may_leave:
+            skipped.append(Skipped(code, "", f"no research-release consent that is valid on {day}"))
+            continue
+        chosen, left = _subject(tx, store, takes, takes[0].subject_id in may_show)
+        skipped += left
+        if chosen is not None:
+            subjects.append(chosen)
+    _refuse_equal_folders(subjects)
+    return Selection(day, tuple(subjects), tuple(skipped))
+
+
+def _subject(
+    tx: Session, store: Store, takes: Sequence[ReadyTake], publishable: bool
+) -> tuple[SelectedSubject | None, list[Skipped]]:
+    by_session: dict[str, list[ReadyTake]] = {}
+    for take in takes:
+        by_session.setdefault(take.session, []).append(take)
+    skipped: list[Skipped] = []
+    chosen: SelectedSubject | None = None
+    for session, members in reversed(by_session.items()):
+        if chosen is not None:
+            skipped += [Skipped(t.subject, t.code, "a newer session of this subject is released") for t in members]
+            continue
+        whole: list[SelectedTake] = []
+        for take in members:
+            try:
+                whole.append(_take(tx, store, take, publishable))
+            except _Stays as why:
+                skipped.append(Skipped(take.subject, take.code, str(why)))
+        if whole:
+            chosen = _described(tx, members[0], session, tuple(whole), publishable)
+    return chosen, skipped
+
+
+def _described(
+    tx: Session, take: ReadyTake, session: str, whole: tuple[SelectedTake, ...], publishable: bool
+) -> SelectedSubject:
+    subject = tx.get_one(Subject, take.subject_id)
+    expressions = tx.scalars(
+        select(ProtocolExpression)
+        .join(CaptureSession, CaptureSession.protocol_id == ProtocolExpression.protocol_id)
+        .where(CaptureSession.code == session)
+        .order_by(ProtocolExpression.position)
+    )
+    return SelectedSubject(
+        subject_id=subject.id,
+        code=subject.code,
+        index=int(subject.code[1:]),
+        age=subject.age,
+        gender=str(subject.gender) if subject.gender else None,
+        publishable=publishable,
+        expected=tuple(expression.label for expression in expressions),
+        takes=whole,
+    )
+
+
+def _take(tx: Session, store: Store, take: ReadyTake, publishable: bool) -> SelectedTake:
+    displacement, texture, mesh, scan = _family(tx, take.take_id)
+    template = input_hash(tx, mesh, "template")
+    if template is None:
+        raise _Stays("the registration does not say which template it used")
+    photographs: dict[int, Photograph] = {}
+    params: Mapping[str, Any] = {}
+    if publishable:
+        calibration = tx.get(Calibration, take.calibration_id) if take.calibration_id is not None else None
+        if calibration is None:
+            raise _Stays("its session has no calibration")
+        params = calibration.data
+        photographs = {
+            view: Photograph(sha, serial) for view, (sha, _, serial) in take_photographs(tx, take.take_id).items()
+        }
+    selected = SelectedTake(
+        take_id=take.take_id,
+        code=take.code,
+        label=take.label,
+        scan=scan.sha256,
+        mesh=mesh.sha256,
+        template=template,
+        texture=texture.sha256,
+        displacement=displacement.sha256,
+        params=params,
+        photographs=photographs,
+    )
+    gone = [sha256[:12] for sha256 in selected.hashes if not store.exists(sha256)]
+    if gone:
+        raise _Stays(f"the store lacks {', '.join(gone)}")
+    return selected
+
+
+def _family(tx: Session, take_id: int) -> tuple[Artefact, Artefact, Artefact, Artefact]:
+    """The newest relief with the mesh and scan it was baked from, and the newest texture of that mesh."""
+    history = artefact_history(tx, take_id)
+    displacement = _last(history, DISPLACEMENT)
+    parents = {(stage, artefact.output): artefact for stage, artefact in parents_of(tx, displacement.id)}
+    if MESH not in parents or SCAN not in parents:
+        raise _Stays("its displacement does not say which mesh and scan it was baked from")
+    mesh = parents[MESH]
+    textures = [(stage, a) for stage, a in history if mesh.id in {p.id for _, p in _texture_parents(tx, stage, a)}]
+    return displacement, _last(textures, TEXTURE), mesh, parents[SCAN]
+
+
+def _texture_parents(tx: Session, stage: str, artefact: Artefact) -> list[tuple[str, Artefact]]:
+    return parents_of(tx, artefact.id) if (stage, artefact.output) == TEXTURE else []
+
+
+def _last(history: Sequence[tuple[str, Artefact]], wanted: tuple[str, str]) -> Artefact:
+    found = [artefact for stage, artefact in history if (stage, artefact.output) == wanted]
+    if not found:
+        raise _Stays(f"no {wanted[1]} yet; see: mien farm graph")
+    return found[-1]
+
+
+def _refuse_equal_folders(subjects: Sequence[SelectedSubject]) -> None:
+    seen: dict[int, str] = {}
+    for subject in subjects:
+        if subject.index in seen:
+            raise ReleaseError(f"Subjects {seen[subject.index]} and {subject.code} would share folder {subject.index}")
+        seen[subject.index] = subject.code

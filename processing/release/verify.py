@@ -1,0 +1,138 @@
+"""Whether a release folder is the release: every file, byte for byte, and nothing else."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from processing.release.errors import ManifestError
+from processing.release.manifest import (
+    MANIFEST,
+    SIDECAR,
+    Manifest,
+    hash_files,
+    path_problem,
+    read_manifest,
+    read_sidecar,
+)
+
+
+class Fault(StrEnum):
+    """What can be wrong with a release folder."""
+
+    MANIFEST = "manifest"
+    CHANGED = "changed"
+    MISSING = "missing"
+    EXTRA = "extra"
+    PATH = "path"
+    SYMLINK = "symlink"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, in words."""
+
+    fault: Fault
+    path: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was looked at and what is wrong. manifest is None when there is none to go by."""
+
+    folder: Path
+    manifest: Manifest | None
+    manifest_sha256: str | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def intact(self) -> bool:
+        return self.manifest is not None and not self.problems
+
+
+def verify(folder: Path, *, recorded_sha256: str | None = None, workers: int | None = None) -> Verification:
+    """Compare a release folder with its manifest, and the manifest with its sidecar and the recorded hash.
+
+    recorded_sha256: the manifest's hash from the studio's database, or as published. Never raises for what is wrong
+    with the release: everything that is wrong is in `problems`, files that are not as recorded in order of path.
+    """
+    try:
+        manifest, digest = read_manifest(folder)
+    except ManifestError as error:
+        return Verification(folder, None, None, (Problem(Fault.MANIFEST, MANIFEST, str(error)),))
+    problems = _manifest_problems(folder, digest, recorded_sha256) + _entry_problems(manifest)
+    there, found = _walk(folder)
+    problems += found
+    listed = {entry.path: entry for entry in manifest.files if path_problem(entry.path) is None}
+    odd = {problem.path for problem in found}
+    problems += [
+        Problem(Fault.MISSING, path, "is in the manifest and not in the folder")
+        for path in listed.keys() - there.keys()
+        if path not in odd and not any(path.startswith(f"{other}/") for other in odd)
+    ]
+    problems += [
+        Problem(Fault.EXTRA, path, "is in the folder and not in the manifest") for path in there.keys() - listed.keys()
+    ]
+    to_hash: list[str] = []
+    for path in sorted(listed.keys() & there.keys()):
+        if there[path] == listed[path].bytes:
+            to_hash.append(path)
+        else:
+            problems.append(Problem(Fault.CHANGED, path, f"has {there[path]} bytes instead of {listed[path].bytes}"))
+    for path, hashed in hash_files(folder, to_hash, workers).items():
+        if isinstance(hashed, OSError):
+            problems.append(Problem(Fault.UNREADABLE, path, f"cannot be read: {hashed.strerror}"))
+        elif hashed != listed[path].sha256:
+            problems.append(Problem(Fault.CHANGED, path, "has other content than when it was released"))
+    return Verification(folder, manifest, digest, tuple(sorted(problems, key=lambda p: (p.path, p.fault))))
+
+
+def _manifest_problems(folder: Path, digest: str, recorded: str | None) -> list[Problem]:
+    problems = []
+    sidecar = read_sidecar(folder)
+    if sidecar is None:
+        problems.append(Problem(Fault.MANIFEST, SIDECAR, "is missing or holds no hash: the manifest cannot be trusted"))
+    elif sidecar != digest:
+        problems.append(Problem(Fault.MANIFEST, MANIFEST, f"was changed: its hash is not the one in {SIDECAR}"))
+    if recorded is not None and recorded != digest:
+        problems.append(Problem(Fault.MANIFEST, MANIFEST, "was changed: its hash is not the one the studio recorded"))
+    return problems
+
+
+def _entry_problems(manifest: Manifest) -> list[Problem]:
+    problems = []
+    for entry in manifest.files:
+        why = path_problem(entry.path)
+        if why is not None:
+            problems.append(Problem(Fault.PATH, entry.path, why))
+    for path, times in Counter(entry.path for entry in manifest.files).items():
+        if times > 1:
+            problems.append(Problem(Fault.PATH, path, f"stands {times} times in the manifest"))
+    return problems
+
+
+def _walk(folder: Path) -> tuple[dict[str, int], list[Problem]]:
+    """Files with their sizes, and what is neither file nor folder; links are reported and never followed."""
+    sizes: dict[str, int] = {}
+    problems: list[Problem] = []
+    todo = [""]
+    while todo:
+        at = todo.pop()
+        try:
+            with os.scandir(folder / at) as entries:
+                for entry in entries:
+                    path = f"{at}{entry.name}"
+                    if entry.is_symlink():
+                        problems.append(Problem(Fault.SYMLINK, path, "is a symbolic link; a release holds files only"))
+                    elif entry.is_dir(follow_symlinks=False):
+                        todo.append(f"{path}/")
+                    elif not entry.is_file(follow_symlinks=False):
+                        problems.append(Problem(Fault.EXTRA, path, "is neither a file nor a folder"))
+                    elif path not in (MANIFEST, SIDECAR):
+                        sizes[path] = entry.stat(follow_symlinks=False).st_size
+        except OSError as error:
+            problems.append(Problem(Fault.UNREADABLE, at or ".", f"cannot be read: {error.strerror}"))
+    return sizes, problems
