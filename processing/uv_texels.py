@@ -1,0 +1,91 @@
+"""Which point of a mesh's surface each texel of its UV square shows."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import open3d as o3d
+from numpy.typing import NDArray
+
+from processing.errors import MeshError
+from processing.mesh import Mesh
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+Bools = NDArray[np.bool_]
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Texels:
+    """The texels that a mesh covers, and a margin around its charts that shows the nearest edge.
+
+    size_px: S.  index: (N,) row * S + column; row 0 is the top (v = 1), texel centres at (column + 1/2) / S.
+    triangle: (N,).  barycentric: (N, 3) float32.  inside: (N,) False in the margin.
+    """
+
+    size_px: int
+    index: NDArray[np.int64]
+    triangle: Ints
+    barycentric: NDArray[np.float32]
+    inside: Bools
+
+    def interpolate(self, mesh: Mesh, values: NDArray[np.floating]) -> NDArray[np.float32]:
+        """(V,) or (V, K) values of the vertices -> (N,) or (N, K) at the texels."""
+        corners = mesh.triangles[self.triangle]
+        flat = values.astype(np.float32)
+        weight = self.barycentric if values.ndim == 1 else self.barycentric[:, :, None]
+        total = flat[corners[:, 0]] * weight[:, 0]
+        for k in (1, 2):
+            total += flat[corners[:, k]] * weight[:, k]
+        return np.asarray(total, dtype=np.float32)
+
+    def image(self, values: NDArray[np.generic], background: float = 0) -> NDArray[np.generic]:
+        """(N,) or (N, K) -> (S, S) or (S, S, K), `background` where there is no texel."""
+        out = np.full((self.size_px * self.size_px, *values.shape[1:]), background, dtype=values.dtype)
+        out[self.index] = values
+        return out.reshape(self.size_px, self.size_px, *values.shape[1:])
+
+
+def texels_of(mesh: Mesh, size_px: int, margin_px: int = 6) -> Texels:
+    """Rasterise the mesh's UV charts by casting a ray through each texel's centre.
+
+    Raises MeshError for a mesh without UVs or a size below 8.
+    """
+    if mesh.uvs is None or mesh.uv_triangles is None:
+        raise MeshError("the mesh has no UVs: a texture or a displacement map needs them")
+    if size_px < 8:
+        raise MeshError(f"a map of {size_px} texels a side is too small; use 8 or more")
+    scene = o3d.t.geometry.RaycastingScene()
+    # In units of texels: float32 then keeps the texel centres apart at any size in use.
+    flat = np.c_[mesh.uvs[:, 0] * size_px, (1 - mesh.uvs[:, 1]) * size_px, np.zeros(len(mesh.uvs))].astype(np.float32)
+    scene.add_triangles(o3d.core.Tensor(flat), o3d.core.Tensor(mesh.uv_triangles.astype(np.uint32)))
+    count = size_px * size_px
+    triangle = np.full(count, -1, dtype=np.int32)
+    uv = np.zeros((count, 2), dtype=np.float32)
+    for start in range(0, count, _CHUNK):
+        index = np.arange(start, min(start + _CHUNK, count))
+        rays = np.zeros((len(index), 6), dtype=np.float32)
+        rays[:, 0], rays[:, 1] = index % size_px + 0.5, index // size_px + 0.5
+        rays[:, 2], rays[:, 5] = 1.0, -1.0
+        answer = scene.cast_rays(o3d.core.Tensor(rays))
+        hit = np.isfinite(answer["t_hit"].numpy())
+        triangle[index[hit]] = answer["primitive_ids"].numpy()[hit].astype(np.int32)
+        uv[index[hit]] = answer["primitive_uvs"].numpy()[hit]
+    covered = triangle >= 0
+    if margin_px > 0:
+        mask = covered.reshape(size_px, size_px).astype(np.uint8)
+        grown = cv2.dilate(mask, np.ones((2 * margin_px + 1, 2 * margin_px + 1), np.uint8)).ravel().astype(np.bool_)
+        margin = np.flatnonzero(grown & ~covered)
+        points = np.zeros((len(margin), 3), dtype=np.float32)
+        points[:, 0], points[:, 1] = margin % size_px + 0.5, margin // size_px + 0.5
+        if len(margin):
+            answer = scene.compute_closest_points(o3d.core.Tensor(points))
+            triangle[margin] = answer["primitive_ids"].numpy().astype(np.int32)
+            uv[margin] = answer["primitive_uvs"].numpy()
+    index = np.flatnonzero(triangle >= 0)
+    u, v = uv[index, 0].clip(0, 1), uv[index, 1].clip(0, 1)
+    barycentric = np.stack([(1 - u - v).clip(0, 1), u, v], axis=1)
+    barycentric /= barycentric.sum(axis=1, keepdims=True)
+    return Texels(size_px, index, triangle[index], barycentric.astype(np.float32), covered[index])
