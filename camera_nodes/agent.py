@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 _FAST_HZ, _FAST_PINGS = 10.0, 25  # a new clock is known within three seconds
 _BUSY_HZ, _BUSY_S = 4.0, 60.0  # after a connection or an arming
 _IDLE_HZ = 1.0
-_STATUS_S = 5.0
+_STATUS_S, _SETTLING_STATUS_S = 5.0, 0.7
 _REFUSED_S = 5.0
 
 
@@ -129,6 +129,7 @@ class Agent:
         self._seq = 0
         self._pace = (0.0, 0.0)  # hz, until
         self._busy_until = 0.0
+        self._knock_at = math.inf
         self._next_ping = self._next_status = self._next_hello = 0.0
 
     # --- the loop
@@ -170,14 +171,11 @@ class Agent:
         if self._shooter.in_window:
             return self._shooter.timeout_s()
         now = time.monotonic()
-        waits = [60.0, self._shooter.timeout_s()]
+        waits = [60.0, self._shooter.timeout_s(), self._uploads.timeout_s(), self._knock_at - now]
         if self._welcome:
             waits += [self._next_ping - now, self._next_status - now]
         elif self._connected and self._shooter.settled:
             waits.append(self._next_hello - now)
-        uploads = self._uploads.timeout_s()
-        if uploads is not None:
-            waits.append(uploads)
         return max(0.0, min(waits))
 
     def _turn(self) -> None:
@@ -196,6 +194,9 @@ class Agent:
         if self._shooter.in_window:
             return
         now = time.monotonic()
+        if now >= self._knock_at:
+            self._knock_at = math.inf
+            transport.reconnect(self._control, self.settings.control)
         if self._welcome:
             if now >= self._next_ping:
                 self._ping(now)
@@ -252,6 +253,7 @@ class Agent:
             self._next_hello = 0.0
             return
         if event == "refused":
+            self._knock_at = time.monotonic() + transport.REFUSED_S
             log.error(
                 "the controller at %s refused the connection: is node %s enrolled there, and is the controller's key"
                 " in %s the right one?", self.settings.control, self.node, self.settings.keys,
@@ -343,7 +345,8 @@ class Agent:
             self._estimator.add(message.t1_ns, message.t2_ns, message.t3_ns, t4_ns)
 
     def _send_status(self) -> None:
-        self._next_status = time.monotonic() + _STATUS_S
+        settling = len(self._estimator) < _FAST_PINGS
+        self._next_status = time.monotonic() + (_SETTLING_STATUS_S if settling else _STATUS_S)
         clock = self.estimate()
         self.send(
             wire.Status(

@@ -7,6 +7,7 @@ more open is refused.
 A keys folder holds `<name>.key` (secret), `<name>.pub`, and at the controller `nodes/<node>.pub`, the allow-list.
 """
 
+import contextlib
 import logging
 import os
 import re
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+REFUSED_S = 2.0  # a node whose key was refused knocks again after this long
 CONTROLLER = "controller"  # name of the controller's key pair
 _KEY_NAME = re.compile(r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z")
 _Z85 = re.compile(r"\A[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z")
@@ -267,6 +269,13 @@ def connect_dealer(context: Context, endpoint: str, keys: KeyPair, controller_pu
     return socket
 
 
+def reconnect(dealer: Socket, endpoint: str) -> None:
+    """Connect anew after a refusal, which ZeroMQ takes as final."""
+    with contextlib.suppress(zmq.ZMQError):  # it has let go of the endpoint itself, or not yet
+        dealer.disconnect(endpoint)
+    dealer.connect(endpoint)
+
+
 def bind_router(context: Context, address: str, keys: KeyPair, *, limit: int) -> tuple[Socket, str]:
     """The controller's socket and the endpoint it got (address "tcp://127.0.0.1:*" takes a free port).
 
@@ -408,3 +417,4 @@ class Monitor:
     def close(self) -> None:
         """Stop watching."""
         self._dealer.disable_monitor()
+        self.socket.close()

@@ -5,6 +5,7 @@ while `allowed` is False.  A Want names its offset, so an upload goes on where i
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable
 
@@ -34,6 +35,8 @@ class Uploads:
         self.allowed = False
         self._spool = spool
         self._on_rejected = on_rejected
+        self._endpoint = endpoint
+        self._knock_at = math.inf
         self._connected = False
         self._touched: dict[str, float] = {}  # entry -> when it was offered or its last chunk sent
         self._wants: dict[str, tuple[int, int]] = {}  # entry -> next offset, chunks still wanted
@@ -58,6 +61,8 @@ class Uploads:
         """Take in what has arrived."""
         for event in self.monitor.events():
             self._connected = event == "up"
+            if event == "refused":
+                self._knock_at = time.monotonic() + transport.REFUSED_S
             self.restart()
         while True:
             try:
@@ -91,9 +96,12 @@ class Uploads:
     def write(self) -> None:
         """Send offers and at most a few chunks."""
         self._full = False
+        now = time.monotonic()
+        if now >= self._knock_at:
+            self._knock_at = math.inf
+            transport.reconnect(self.socket, self._endpoint)
         if not (self.allowed and self._connected):
             return
-        now = time.monotonic()
         entries = self._spool.entries()
         stale = now - _OFFER_AGAIN_S
         idle = [e for e in entries if e.entry not in self._wants and self._touched.get(e.entry, stale) <= stale]
@@ -133,12 +141,12 @@ class Uploads:
             self._wants[key] = (offset + len(data), credit - 1)  # at the end of the line: entries take turns
         return True
 
-    def timeout_s(self) -> float | None:
-        """How long the loop may sleep as far as uploads go; None: for ever."""
+    def timeout_s(self) -> float:
+        """How long the loop may sleep as far as uploads go."""
         if not (self.allowed and self._connected and len(self._spool)):
-            return None
+            return max(0.0, self._knock_at - time.monotonic())
         if self._wants:
-            return None if self._full else 0.0
+            return 60.0 if self._full else 0.0
         next_s = min(self._touched.get(e.entry, 0.0) for e in self._spool.entries()) + _OFFER_AGAIN_S
         return max(0.0, next_s - time.monotonic())
 
