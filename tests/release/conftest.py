@@ -1,0 +1,143 @@
+"""A small studio whose farm has finished: real files in a real store, lineage in the records."""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+from sqlalchemy import Engine
+
+from db import captures, jobs
+from db.artefacts import OutputFile
+from db.engine import transaction
+from db.jobs import InputFile, InputMade, JobSpec
+from db.models import Take
+from db.settings import Settings
+from db.store import Store
+from db.studio import StudioRecords
+from processing.mesh import Mesh
+from processing.mesh_files import write_ply
+from processing.registration.template import from_mesh
+from processing.stages.files import write_vertices
+
+VIEWS = 3
+OUTPUTS = {"reconstruct": "scan", "register": "mesh", "texture": "texture", "bake": "displacement"}
+
+
+def grid(size: int = 6) -> Mesh:
+    """A bent sheet of size x size vertices with UVs, mm."""
+    u, v = np.meshgrid(np.linspace(0, 1, size), np.linspace(0, 1, size))
+    uvs = np.stack([u.ravel(), v.ravel()], axis=1)
+    vertices = np.stack([uvs[:, 0] * 100, uvs[:, 1] * 120, 20 * np.sin(np.pi * uvs[:, 0])], axis=1)
+    a = (np.arange(size - 1)[:, None] * size + np.arange(size - 1)).ravel()
+    triangles = np.concatenate(
+        [np.stack([a, a + 1, a + size], axis=1), np.stack([a + 1, a + size + 1, a + size], axis=1)]
+    ).astype(np.int32)
+    return Mesh(vertices, triangles, uvs, triangles)
+
+
+@dataclass
+class FinishedStudio:
+    """Writes subjects with processed takes."""
+
+    records: StudioRecords
+    rows: Any
+    folder: Path
+    mesh: Mesh = field(default_factory=grid)
+
+    def __post_init__(self) -> None:
+        landmarks = np.zeros(68, np.int32), np.tile([1 / 3, 1 / 3, 1 / 3], (68, 1))
+        from_mesh("sheet", self.mesh, *landmarks).save(self.folder / "template.npz")
+        self.template = self.records.store.put_file(self.folder / "template.npz")
+
+    def subject(
+        self, *scopes: Any, expressions: tuple[str, ...] = ("neutral", "smile"), given_on: date = date(2026, 1, 2)
+    ) -> str:
+        """A subject with a closed session of processed takes; its code."""
+        with transaction(self.records.engine) as tx:
+            subject = self.rows.subject(tx, *scopes, given_on=given_on)
+            self.session(tx, subject, expressions)
+        return str(subject.code)
+
+    def session(self, tx: Any, subject: Any, expressions: tuple[str, ...]) -> list[Take]:
+        rig = self.rows.rig(tx, cameras=VIEWS)
+        session = self.rows.session(tx, subject, rig)
+        session.calibration = captures.add_calibration(tx, rig, "board", self.calibration())
+        takes = []
+        for name in expressions:
+            photographs = [self.photograph(f"{session.code} {name} {view}") for view in range(VIEWS)]
+            takes.append(self.rows.accepted(tx, session, rig, name, photographs))
+            self.process(tx, takes[-1])
+        captures.close_session(tx, session, incomplete=True)
+        return takes
+
+    def calibration(self) -> dict[str, Any]:
+        rt = [[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 1.0, 900.0]]
+        k = [[50.0, 0, 4.0], [0, 50.0, 6.0], [0, 0, 1.0]]
+        return {f"{v}_{key}": value for v in range(VIEWS) for key, value in (("K", k), ("Rt", rt))}
+
+    def photograph(self, text: str) -> tuple[str, int]:
+        path = self.folder / "photo.jpg"
+        Image.fromarray(self._pixels(text, (12, 8, 3))).save(path)
+        return self.records.store.put_file(path), path.stat().st_size
+
+    def process(self, tx: Any, take: Take, *, until: str = "bake", version: int = 1) -> None:
+        """What the farm leaves: jobs done in order, up to stage `until`."""
+        keys = {stage: self.rows.sha(f"{stage} {version} {take.code}") for stage in OUTPUTS}
+        scan, mesh = InputMade("scan", keys["reconstruct"], "scan"), InputMade("mesh", keys["register"], "mesh")
+        photos, template = InputFile("take", self.rows.sha(take.code)), InputFile("template", self.template)
+        needs = {
+            "reconstruct": [photos],
+            "register": [template, scan],
+            "texture": [template, photos, mesh],
+            "bake": [template, mesh, scan],
+        }
+        for stage, output in OUTPUTS.items():
+            spec = JobSpec(keys[stage], stage, version, {}, needs[stage], take.session.subject_id, take.id)
+            jobs.enqueue(tx, spec)
+            lease = jobs.claim_key(tx, keys[stage], "test")
+            assert lease is not None
+            path = self._make(output, f"{take.code} {version}")
+            sha256 = self.records.store.put_file(path)
+            jobs.finish(tx, lease, [OutputFile(output, sha256, path.stat().st_size, "test")])
+            if stage == until:
+                return
+
+    def _make(self, output: str, text: str) -> Path:
+        moved = self.mesh.vertices_mm + np.random.default_rng(_seed(text)).normal(0, 0.1, self.mesh.vertices_mm.shape)
+        if output == "scan":
+            write_ply(self.folder / "scan.ply", Mesh(moved, self.mesh.triangles))
+            return self.folder / "scan.ply"
+        if output == "mesh":
+            write_vertices(self.folder / "mesh.npz", moved)
+            return self.folder / "mesh.npz"
+        if output == "texture":
+            Image.fromarray(self._pixels(text, (16, 16, 3))).save(self.folder / "texture.jpg")
+            return self.folder / "texture.jpg"
+        said = PngImagePlugin.PngInfo()
+        said.add_text("scale_mm", "5.0")
+        said.add_text("midpoint", "32768")
+        heights = np.random.default_rng(_seed(text)).integers(30000, 35000, (16, 16)).astype(np.uint16)
+        Image.fromarray(heights).save(self.folder / "displacement.png", pnginfo=said)
+        return self.folder / "displacement.png"
+
+    @staticmethod
+    def _pixels(text: str, shape: tuple[int, ...]) -> Any:
+        return np.random.default_rng(_seed(text)).integers(0, 255, shape).astype(np.uint8)
+
+
+def _seed(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+@pytest.fixture
+def studio(engine: Engine, database_url: str, studio_rows: Any, tmp_path: Path) -> FinishedStudio:
+    home = tmp_path / "home"
+    settings = Settings(home, database_url, str(home / "store"))
+    settings.make_home()
+    (tmp_path / "work").mkdir()
+    return FinishedStudio(StudioRecords(settings, engine, Store(settings.store)), studio_rows, tmp_path / "work")
