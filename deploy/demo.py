@@ -22,11 +22,13 @@ from db import migrations
 from db.artefacts import artefacts_of_take
 from db.captures import get_take
 from db.engine import open_database, reading, transaction
-from db.models import ConsentScope, Gender
+from db.models import ConsentScope, Gender, ReleaseState
 from db.protocols import FACESCAPE, install_protocol
 from db.queries import ready_takes
+from db.releases import list_releases
 from db.settings import Settings
 from db.store import Store
+from db.studio import open_studio
 from db.subjects import add_subject, give_consent, list_subjects
 from deploy.local import LocalStudio, SimulatedBody, perform
 from deploy.truth import TruthError, compare
@@ -40,9 +42,12 @@ from processing.farm.report import Report, ReportTake, write_report
 from processing.farm.settings import FarmSettings
 from processing.mesh_files import read_ply, whole_file
 from processing.registration.template import Template
+from processing.release.build import build_release
+from processing.release.verify import verify
 from processing.stages.files import read_vertices
 from processing.synthetic import studio_rig, synthetic_subject, write_take
 
+RELEASE = "demo"
 ATTEMPTS = 3
 READY_S = 90.0
 FINE_VERTICES = 400_000
@@ -134,7 +139,7 @@ class Demo:
             with self._step("The farm turns photographs into meshes"):
                 self._farm(engine)
             with self._step("A release is built and verified"):
-                release, files = self._release()
+                release, files = self._release(engine, session)
             with self._step("Results are compared with the truth"):
                 takes = self._compare(engine, session)
                 done = Done(self.out, takes, release, files, self.seconds)
@@ -283,8 +288,43 @@ class Demo:
             problems = "; ".join(summary.problems.values()) or f"see: mien farm status --home {self.home.home}"
             raise DataError(f"the farm could not finish: {problems}")
 
-    def _release(self) -> tuple[Path, int]:
-        raise NotImplementedError
+    def _release(self, engine: Engine, session: str) -> tuple[Path, int]:
+        """The release's folder and its number of files. Raises DataError when what was built does not verify."""
+        folder, digest = self._released(engine, session) or self._build_release()
+        verification = verify(folder, recorded_sha256=digest)
+        if not verification.intact or verification.manifest is None:
+            found = "; ".join(f"{p.path} {p.why}" for p in verification.problems[:5])
+            raise DataError(f"the release {folder} does not verify: {found}")
+        files = len(verification.manifest.files)
+        self.console.print(f"  {folder.name}: {files} files, every hash verified", highlight=False)
+        return folder, files
+
+    def _released(self, engine: Engine, session: str) -> tuple[Path, str] | None:
+        """The newest release, when it holds this session's takes."""
+        with reading(engine) as tx:
+            wanted = {take.take_id for take in ready_takes(tx) if take.session == session}
+            complete = [r for r in list_releases(tx) if r.state is ReleaseState.COMPLETE and r.name == RELEASE]
+            for release in reversed(complete):
+                folder = self.out / "releases" / f"{RELEASE}-{release.version}"
+                if folder.is_dir() and release.manifest_sha256 and {item.take_id for item in release.items} == wanted:
+                    return folder, release.manifest_sha256
+        return None
+
+    def _build_release(self) -> tuple[Path, str]:
+        studio = open_studio(self.home.home)
+        try:
+            with self._bar() as bar:
+                line = bar.add_task("release", total=1.0)
+                built = build_release(
+                    studio,
+                    RELEASE,
+                    self.out / "releases",
+                    abandon=True,
+                    progress=lambda done, message: bar.update(line, completed=done, description=message),
+                )
+        finally:
+            studio.engine.dispose()
+        return built.folder, built.manifest_sha256
 
     # --- what came of it ---
 
