@@ -121,4 +121,4 @@ def _fill(texels: Texels, residual: Floats32, measured: Bools) -> Floats32:
     spread = cv2.GaussianBlur(values * mask, (0, 0), FILL_PX)
     weight = cv2.GaussianBlur(mask, (0, 0), FILL_PX)
     around = (spread / np.maximum(weight, 0.05)).ravel()[texels.index]
-    return np.where(measured, residual, around).astype(np.float32)
+    return np.asarray(np.where(measured, residual, around), dtype=np.float32)

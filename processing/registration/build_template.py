@@ -53,8 +53,8 @@ def template_topology(vertices: int = VERTICES) -> TemplateTopology:
     """The template's topology: skin, the surface between the lids and the mouth's bag in one piece."""
     head = load_head()
     kept = np.isin(head.quad_parts, (SKIN, EYE, MOUTH_INTERIOR))
-    control, quads = np.unique(head.quads[kept], return_inverse=True)
-    quads = quads.reshape(-1, 4).astype(np.int32)
+    control, packed = np.unique(head.quads[kept], return_inverse=True)
+    quads: Ints = packed.reshape(-1, 4).astype(np.int32)
     weights = np.where(head.quad_parts[kept] == MOUTH_INTERIOR, 0.3, np.where(head.quad_parts[kept] == EYE, 0.6, 1.0))
     refinement = refine_to(quads, head.vertices_mm[control], 1, vertices, weights)
     share = refinement.matrix @ (head.parts[control][:, None] == np.arange(3)).astype(np.float64)
@@ -110,7 +110,7 @@ def find_landmarks(head: AnnyHead, *, progress: Progress = silent) -> Floats:
     found = triangulate_landmarks(images, cameras, progress=part(progress, 0.5, 1.0))
     points = found.points_mm
     mirrored = points[MIRROR_68] * [-1, 1, 1]
-    return np.nanmean(np.stack([points, mirrored]), axis=0)
+    return np.asarray(np.nanmean(np.stack([points, mirrored]), axis=0))
 
 
 def _look(azimuth: float, elevation: float, size: int = 640, distance_mm: float = 980.0) -> Camera:

@@ -128,7 +128,7 @@ def refine_to(quads: Ints, control_mm: Floats, levels: int, vertices: int, quad_
     step, finer = refine(now, count)
     final = sparse.csr_array(limit(finer, step.shape[0]) @ (step @ matrix))
     places = final @ control_mm
-    owner = np.repeat(np.arange(len(quads)), 4**levels)
+    owner = np.repeat(np.arange(len(quads), dtype=np.int32), 4**levels)
     # Triangulate: the shorter diagonal; the point that splits an edge is the next level's edge point, a diagonal's
     # is the quad's middle.
     a, b, c, d = (places[now[:, k]] for k in range(4))
@@ -143,8 +143,9 @@ def refine_to(quads: Ints, control_mm: Floats, levels: int, vertices: int, quad_
     owner = np.r_[owner, owner]
     chosen = _longest(places, triangles, split, quad_weights[owner], len(final.indptr) - 1, vertices - count)
     triangles, owner = _split_triangles(triangles, split, chosen[split], owner)
-    used, triangles = np.unique(triangles, return_inverse=True)
-    return Refinement(sparse.csr_array(final[used]), triangles.reshape(-1, 3).astype(np.int32), owner.astype(np.int32))
+    used, packed = np.unique(triangles, return_inverse=True)
+    packed = packed.reshape(-1, 3).astype(np.int32)
+    return Refinement(sparse.csr_array(final[used]), packed, owner.astype(np.int32))
 
 
 def _longest(places: Floats, triangles: Ints, split: Ints, weights: Floats, total: int, wanted: int) -> Bools:

@@ -35,11 +35,12 @@ class Step:
 
 
 COARSE_TO_FINE = (
-    Step(stiffness=300.0, landmarks=20.0, max_mm=30.0, min_cosine=0.3, iterations=3),
-    Step(stiffness=60.0, landmarks=10.0, max_mm=20.0, min_cosine=0.4, iterations=3),
-    Step(stiffness=15.0, landmarks=5.0, max_mm=12.0, min_cosine=0.5, iterations=3),
-    Step(stiffness=5.0, landmarks=2.0, max_mm=8.0, min_cosine=0.5, iterations=3),
-    Step(stiffness=1.5, landmarks=0.5, max_mm=5.0, min_cosine=0.6, iterations=3),
+    Step(stiffness=300.0, landmarks=20.0, max_mm=40.0, min_cosine=0.3, iterations=3),
+    Step(stiffness=60.0, landmarks=10.0, max_mm=30.0, min_cosine=0.3, iterations=3),
+    Step(stiffness=15.0, landmarks=5.0, max_mm=20.0, min_cosine=0.4, iterations=3),
+    Step(stiffness=4.0, landmarks=1.5, max_mm=16.0, min_cosine=0.5, iterations=3),
+    Step(stiffness=1.2, landmarks=0.4, max_mm=12.0, min_cosine=0.5, iterations=3),
+    Step(stiffness=0.4, landmarks=0.1, max_mm=10.0, min_cosine=0.5, iterations=2),
 )
 
 
@@ -52,10 +53,10 @@ class NonRigidSettings:
 
     steps: tuple[Step, ...] = COARSE_TO_FINE
     hops: int = 2
-    smoothness: tuple[float, ...] = (8.0, 3.0, 1.0, 0.3)
-    vertex_max_mm: float = 4.0
-    vertex_min_cosine: float = 0.7
-    floor_mm: float = 0.5
+    smoothness: tuple[float, ...] = (5.0, 2.0, 1.0, 0.3, 0.1)
+    vertex_max_mm: float = 8.0
+    vertex_min_cosine: float = 0.5
+    floor_mm: float = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +146,7 @@ def _graph_pass(
             matches = scan.nearest(
                 vertices[active], current.vertex_normals[active], max_mm=step.max_mm, min_cosine=step.min_cosine
             )
-            matches = doubt_far(matches, vertices[active], max(settings.floor_mm, step.max_mm / 4))
+            matches = doubt_far(matches, vertices[active], max(settings.floor_mm, step.max_mm / 3))
             if not matches.weight.any() and not len(anchors.weights):
                 raise MeshError(
                     "the scan lies nowhere near the template: give landmarks, or check units (mm) and frame"
