@@ -1,11 +1,10 @@
 """The demo: a synthetic subject goes through the whole studio. Each step finds what an earlier run has done."""
 
 import json
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -13,14 +12,11 @@ from typing import Any, Self
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from sqlalchemy import Engine
 
 from controller.errors import ControllerError
 from controller.studio import Studio, TakeResult
 from db import migrations
-from db.artefacts import artefacts_of_take
-from db.captures import get_take
 from db.engine import open_database, reading, transaction
 from db.models import ConsentScope, Gender, ReleaseState
 from db.protocols import FACESCAPE, install_protocol
@@ -30,21 +26,17 @@ from db.settings import Settings
 from db.store import Store
 from db.studio import open_studio
 from db.subjects import add_subject, give_consent, list_subjects
+from deploy.demo_results import Done, compare_takes, ms, write_demo_report
 from deploy.local import LocalStudio, SimulatedBody, perform
-from deploy.truth import TruthError, compare
 from processing.cameras import params_from_cameras
 from processing.errors import DataError
 from processing.farm.console import FarmScreen
 from processing.farm.daemon import Farm
 from processing.farm.options import studio_template
-from processing.farm.quality import CAPTIONS
-from processing.farm.report import Report, ReportTake, write_report
 from processing.farm.settings import FarmSettings
-from processing.mesh_files import read_ply, whole_file
-from processing.registration.template import Template
+from processing.mesh_files import whole_file
 from processing.release.build import build_release
 from processing.release.verify import verify
-from processing.stages.files import read_vertices
 from processing.synthetic import studio_rig, synthetic_subject, write_take
 
 RELEASE = "demo"
@@ -85,36 +77,6 @@ class DemoSettings:
         return round(self.height_px * 2 / 3)
 
 
-@dataclass(frozen=True)
-class DemoTake:
-    """A row of the demo's table."""
-
-    name: str
-    take: str
-    frames: int
-    cameras: int
-    command_skew_ms: float | None
-    clock_uncertainty_ms: float | None
-    exposure_skew_ms: float | None
-    exposure_source: str
-    error: TruthError
-
-
-@dataclass(frozen=True)
-class Done:
-    """What the demo ended with."""
-
-    out: Path
-    takes: tuple[DemoTake, ...]
-    release: Path
-    release_files: int
-    seconds: dict[str, float]
-
-    @property
-    def report(self) -> Path:
-        return self.out / "report.html"
-
-
 class Demo:
     """Run it with `run`; run it again to go on after an interruption."""
 
@@ -141,12 +103,19 @@ class Demo:
             with self._step("A release is built and verified"):
                 release, files = self._release(engine, session)
             with self._step("Results are compared with the truth"):
-                takes = self._compare(engine, session)
+                takes = compare_takes(engine, self.home, self.scene, session)
                 done = Done(self.out, takes, release, files, self.seconds)
-                self._report(engine, done)
+                write_demo_report(engine, Store(self.home.store), done, self._facts())
         finally:
             engine.dispose()
         return done
+
+    def _facts(self) -> dict[str, str]:
+        settings = self.settings
+        return {
+            "Cameras": f"{settings.cameras} simulated, {settings.width_px} x {settings.height_px} px",
+            "Subject": f"synthetic, seed {settings.seed}",
+        }
 
     @contextmanager
     def _step(self, title: str) -> Iterator[None]:
@@ -326,73 +295,6 @@ class Demo:
             studio.engine.dispose()
         return built.folder, built.manifest_sha256
 
-    # --- what came of it ---
-
-    def _compare(self, engine: Engine, session: str) -> tuple[DemoTake, ...]:
-        template = Template.load(self.home.home / "template.npz")
-        store = Store(self.home.store)
-        rows = []
-        for name, code in self._takes(engine, session):
-            with reading(engine) as tx:
-                take = get_take(tx, code)
-                files = artefacts_of_take(tx, take.id)
-                row = DemoTake(
-                    name=name,
-                    take=code,
-                    frames=len(take.frames),
-                    cameras=self.settings.cameras,
-                    command_skew_ms=take.command_skew_ms,
-                    clock_uncertainty_ms=take.clock_uncertainty_ms,
-                    exposure_skew_ms=take.exposure_skew_ms,
-                    exposure_source=take.exposure_source.value,
-                    error=compare(
-                        self.scene / f"{name}.truth.npz",
-                        read_ply(store.local_path(files["reconstruct", "scan"].sha256)),
-                        read_vertices(store.local_path(files["register", "mesh"].sha256)),
-                        template,
-                    ),
-                )
-            rows.append(row)
-        return tuple(rows)
-
-    def _takes(self, engine: Engine, session: str) -> list[tuple[str, str]]:
-        """(<k>_<name>, take code) of the session's accepted takes."""
-        with reading(engine) as tx:
-            found = [take for take in ready_takes(tx) if take.session == session]
-        return [(take.label, take.code) for take in sorted(found, key=lambda take: take.position)]
-
-    def _report(self, engine: Engine, done: Done) -> None:
-        store = Store(self.home.store)
-        takes = []
-        for row in done.takes:
-            with reading(engine) as tx:
-                files = artefacts_of_take(tx, get_take(tx, row.take).id)
-            pictures = [
-                (caption, store.local_path(files["preview", key].sha256))
-                for key, caption in CAPTIONS.items()
-                if ("preview", key) in files
-            ]
-            takes.append(ReportTake(row.name, dict(figures(row)), pictures))
-        settings = self.settings
-        write_report(
-            done.report,
-            Report(
-                title="Mien: a session from the shutter to the release",
-                takes=takes,
-                facts={
-                    "Cameras": f"{settings.cameras} simulated, {settings.width_px} x {settings.height_px} px",
-                    "Subject": f"synthetic, seed {settings.seed}",
-                    "Release": f"{done.release.name}, {done.release_files} files, every hash verified",
-                    **{title: f"{seconds:.0f} s" for title, seconds in done.seconds.items()},
-                },
-                notes=[
-                    "Command skew, clock uncertainty and exposure skew are three different numbers: when the release "
-                    "commands went out, how well the clocks are known, and when the shutters opened.",
-                    "Scan error: true skin to the scan. TU error: each registered vertex to its true place.",
-                ],
-            ),
-        )
-
 
 def _serials(cameras: Sequence[Any]) -> list[str]:
     return [f"SIM{view:04d}" for view in range(len(cameras))]
@@ -401,51 +303,6 @@ def _serials(cameras: Sequence[Any]) -> list[str]:
 def _sync(result: TakeResult) -> str:
     skew = result.skew
     return (
-        f"{result.frames} of {result.cameras} photographs, command skew {_ms(skew.command_skew_ms)}, clock "
-        f"{_ms(skew.clock_uncertainty_ms)}, exposure skew {_ms(skew.exposure_skew_ms)}"
+        f"{result.frames} of {result.cameras} photographs, command skew {ms(skew.command_skew_ms)}, clock "
+        f"{ms(skew.clock_uncertainty_ms)}, exposure skew {ms(skew.exposure_skew_ms)}"
     )
-
-
-def _ms(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.2f} ms"
-
-
-COLUMNS: dict[str, Callable[[DemoTake], str]] = {
-    "Command skew": lambda t: _ms(t.command_skew_ms),
-    "Clock uncertainty": lambda t: _ms(t.clock_uncertainty_ms),
-    "Exposure skew": lambda t: _ms(t.exposure_skew_ms),
-    "Frames": lambda t: f"{t.frames} of {t.cameras}",
-    "Scan error, mean": lambda t: f"{t.error.scan_mean_mm:.3f} mm",
-    "Scan complete": lambda t: f"{100 * t.error.scan_complete:.1f} %",
-    "TU error, median": lambda t: f"{t.error.tu_median_mm:.2f} mm",
-    "TU to true skin": lambda t: f"{t.error.tu_surface_mean_mm:.3f} mm",
-}
-
-
-def figures(take: DemoTake) -> list[tuple[str, str]]:
-    """The columns of the table, as a person reads them."""
-    return [(name, text(take)) for name, text in COLUMNS.items()]
-
-
-def show(done: Done, as_json: bool) -> None:
-    """The demo's end on the terminal."""
-    if as_json:
-        report = {
-            "takes": [asdict(take) for take in done.takes],
-            "release": str(done.release),
-            "report": str(done.report),
-            "seconds": {title: round(seconds, 1) for title, seconds in done.seconds.items()},
-        }
-        print(json.dumps(report))
-        return
-    table = Table(title="A row a take")
-    table.add_column("Take")
-    for name in COLUMNS:
-        table.add_column(name, justify="right")
-    for take in done.takes:
-        table.add_row(take.name, *(text for _, text in figures(take)))
-    console = Console(file=sys.stdout)
-    console.print(table)
-    console.print(f"Release  {done.release}  ({done.release_files} files, verified)", highlight=False, soft_wrap=True)
-    console.print(f"Report   {done.report}", highlight=False, soft_wrap=True)
-    console.print(f"Took     {sum(done.seconds.values()):.0f} s", highlight=False)

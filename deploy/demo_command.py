@@ -22,7 +22,8 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """A synthetic subject before a simulated rig: session, farm, verified release; ends with a table and a report."""
-    from deploy.demo import Demo, DemoSettings, show
+    from deploy.demo import Demo, DemoSettings
+    from deploy.demo_results import show
 
     done = Demo(DemoSettings.parse(out, expressions, cameras, seed, height)).run()
     show(done, as_json)
