@@ -91,7 +91,7 @@ def executor(settings: FarmSettings, said: Callable[[dict[str, Any]], None]) -> 
                 threads_per_worker=1,
                 processes=True,
                 memory_limit=0,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 local_directory=str(scratch),
                 silence_logs=logging.CRITICAL,
             ) as cluster,

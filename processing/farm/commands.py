@@ -26,7 +26,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Process accepted takes of closed sessions. Stop it with Ctrl-C at any time; the next run goes on."""
-    from processing.farm.console import run_with_screen
+    from processing.farm.farm_screen import run_with_screen
 
     code = run_with_screen(
         home, database, until_idle=until_idle, as_json=as_json,

@@ -11,18 +11,19 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from db.engine import reading, transaction
 from db.errors import DatabaseUnavailable, LeaseLost
 from db.jobs import Lease, claim, fail, finish, give_back, heartbeat, reclaim_expired
 from db.models import JobState, Take
-from db.queries import ready_takes
+from db.queries import ReadyTake, ready_takes
 from db.store import Store
 from processing.errors import DataError
 from processing.farm.cluster import Executor, executor
@@ -113,6 +114,7 @@ class Farm:
         self._lock = threading.Lock()
         self._results: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
         self._stop = threading.Event()
+        self._template_digest = ""
         self._planned: dict[str, tuple[int, ...]] = {}
         self.summary = Summary()
 
@@ -124,8 +126,7 @@ class Farm:
     def run(self, *, until_idle: bool = False) -> Summary:
         """Work until stopped, or until nothing is left that can run. Jobs held at the end are given back."""
         begun = time.monotonic()
-        self._template_digest = self._put_template()
-        self._plan()
+        self.plan_once()
         if until_idle and self._idle():  # nothing to do: no workers are started
             self.summary.seconds = time.monotonic() - begun
             return self.summary
@@ -142,6 +143,11 @@ class Farm:
             self._give_back()
             self.summary.seconds = time.monotonic() - begun
         return self.summary
+
+    def plan_once(self) -> None:
+        """Put the template into the store and ask for every run that is missing."""
+        self._template_digest = self._put_template()
+        self._plan()
 
     def _work(self, workers: Executor, until_idle: bool) -> None:
         next_look = 0.0
@@ -213,7 +219,7 @@ class Farm:
                 if lease is None:
                     break
                 try:
-                    tasks.append((self._task(tx, lease), lease.attempt))
+                    tasks.append((self.task_of(tx, lease), lease.attempt))
                     free -= 1
                 except DataError as error:
                     fail(tx, lease, str(error), retry=False)
@@ -228,7 +234,8 @@ class Farm:
         budget = self.settings.ram_budget_gb()
         return [n for n, s in self._stages.items() if used == 0 or used + s.resources.ram_gb <= budget]
 
-    def _task(self, tx: Any, lease: Lease) -> Task:
+    def task_of(self, tx: Session, lease: Lease) -> Task:
+        """All that a worker needs to know for a claimed job. Raises DataError when its take has changed."""
         stage = self._stages[lease.stage]
         take = tx.get(Take, lease.take_id) if lease.take_id is not None else None
         name = take.expression.label if take is not None else ""
@@ -297,7 +304,7 @@ class Farm:
                 self.summary.failed_attempts += 1
             self._listener.ended(held.label, held.lease.stage, state, result.error, result.seconds)
 
-    def _write(self, tx: Any, held: _Held, result: Result) -> JobState:
+    def _write(self, tx: Session, held: _Held, result: Result) -> JobState:
         if not result.error:
             finish(tx, held.lease, result.outputs, frame_ids=held.frames)
             return JobState.DONE
@@ -344,5 +351,5 @@ class Farm:
         self._listener.progressed(event["label"], event["stage"], event["done"], event["message"])
 
 
-def _ids(takes: Any) -> tuple[int, ...]:
+def _ids(takes: Sequence[ReadyTake]) -> tuple[int, ...]:
     return tuple(t.take_id for t in takes)

@@ -1,11 +1,13 @@
 """What people type, made into what the farm works with."""
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from processing.errors import DataError
+from processing.mesh_files import whole_file
 from processing.stages.base import ParamsError
 
 
@@ -36,3 +38,16 @@ def template_file(given: str | None, message: Callable[[str], None] = lambda _te
     message("preparing the template")
     default_template()
     return cache_path()
+
+
+def studio_template(home: Path, given: str | None, message: Callable[[str], None] = lambda _text: None) -> Path:
+    """The template of a studio's farm: the given one, or the one that its first run used.
+
+    Mien's own is built on each machine, so two machines' may differ in a last digit and with it in their hash; the
+    studio keeps one, or every daemon would make everything anew.
+    """
+    kept = home / "template.npz"
+    if given is None and not kept.is_file():
+        with whole_file(kept) as temporary:
+            shutil.copyfile(template_file(None, message), temporary)
+    return template_file(given or str(kept), message)

@@ -1,0 +1,310 @@
+"""The farm on SQLite and on PostgreSQL, with real worker processes and injected faults."""
+
+import gc
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, func, select, update
+from sqlalchemy.orm import Session
+
+from db import captures
+from db.artefacts import artefacts_of_take, lineage
+from db.engine import reading, transaction
+from db.jobs import claim
+from db.models import Artefact, Job, JobState
+from db.queries import ready_takes
+from db.store import Store
+from processing.farm.daemon import Farm, Summary
+from processing.farm.planning import all_plans, missing_runs
+from processing.farm.settings import FarmSettings
+from processing.farm.worker import perform
+from processing.stages.discovery import discover
+
+# Dask drops a socket that was still connecting when a cluster in this process closes; it is nobody's harm.
+pytestmark = pytest.mark.filterwarnings("ignore:.*socket.socket.*:pytest.PytestUnraisableExceptionWarning")
+
+TOYS = Path(__file__).parent / "toy_stages"
+EXPRESSIONS = ("neutral", "smile", "mouth_stretch")
+NAMES = ("1_neutral", "2_smile", "3_mouth_stretch")
+STAGES = 3
+
+
+@dataclass
+class Studio:
+    """A closed session of three takes, its store, and the toys' control folder."""
+
+    engine: Engine
+    url: str
+    home: Path
+    store: str
+    template: Path
+    control: Path
+    takes: list[int]
+
+    def settings(self, **changed: Any) -> FarmSettings:
+        given: dict[str, Any] = {
+            "workers": 2, "poll_s": 0.2, "backoff_s": 0.0, "lease_s": 20.0, "stages": (str(TOYS),),
+            "params": {"measure": {"control": str(self.control)}},
+        }  # fmt: skip
+        return FarmSettings(**(given | changed))
+
+    def farm(self, **changed: Any) -> Farm:
+        return Farm(self.engine, self.store, self.settings(**changed), self.template)
+
+    def run(self, **changed: Any) -> Summary:
+        return self.farm(**changed).run(until_idle=True)
+
+    def order(self, what: str) -> Path:
+        path = self.control / what
+        path.touch()
+        return path
+
+    def runs(self) -> Counter[str]:
+        """How often each take was measured."""
+        log = self.control / "runs.log"
+        return Counter(log.read_text().split() if log.exists() else [])
+
+    def states(self) -> dict[tuple[str, str], JobState]:
+        with reading(self.engine) as tx:
+            labels = {t.take_id: t.label for t in ready_takes(tx)}
+            return {(labels[j.take_id or 0], j.stage): j.state for j in tx.scalars(select(Job))}
+
+    def all_done(self) -> bool:
+        states = self.states()
+        return len(states) == len(NAMES) * STAGES and set(states.values()) == {JobState.DONE}
+
+
+def close_session_of(tx: Session, rows: Any, store: Store, cameras: int = 3) -> list[int]:
+    """A subject's closed session with a take of each expression; photographs are a few bytes, all different."""
+    rig = rows.rig(tx, cameras=cameras)
+    cameras_data = {f"{v}_K": [[1.0, 0.0], [0.0, 1.0]] for v in range(cameras)}
+    session = rows.session(tx, rows.subject(tx), rig)
+    session.calibration = captures.add_calibration(tx, rig, "made up", cameras_data)
+    takes = []
+    for e, expression in enumerate(EXPRESSIONS):
+        photographs = []
+        for view in range(cameras):
+            data = f"{session.code} {expression} {view}".encode() * (e + 1)
+            photographs.append((store.put_bytes(data), len(data)))
+        takes.append(rows.accepted(tx, session, rig, expression, photographs).id)
+    captures.close_session(tx, session, incomplete=True)
+    return takes
+
+
+@pytest.fixture(autouse=True)
+def _drop_sockets_here() -> Iterator[None]:
+    yield
+    gc.collect()
+
+
+@pytest.fixture
+def studio(engine: Engine, database_url: str, tmp_path: Path, studio_rows: Any) -> Studio:
+    home = tmp_path / "home"
+    place = home / "store"
+    control = tmp_path / "control"
+    control.mkdir()
+    template = tmp_path / "template.txt"
+    template.write_text("a template\n")
+    with transaction(engine) as tx:
+        takes = close_session_of(tx, studio_rows, Store(place))
+    return Studio(engine, database_url, home, str(place), template, control, takes)
+
+
+def test_everything_is_made_once_with_lineage_and_a_second_run_does_nothing(studio: Studio) -> None:
+    first = studio.run()
+    assert studio.all_done()
+    assert first.done == len(NAMES) * STAGES
+    assert studio.runs() == dict.fromkeys(NAMES, 1)
+
+    store = Store(studio.store)
+    with reading(studio.engine) as tx:
+        for take_id, name in zip(studio.takes, NAMES, strict=True):
+            files = artefacts_of_take(tx, take_id)
+            assert set(files) == {("measure", "size"), ("compare", "ratio"), ("compare", "text"), ("conclude", "word")}
+            for artefact in files.values():
+                store.verify(artefact.sha256)
+                assert store.size(artefact.sha256) == artefact.bytes
+            ratio = json.loads(store.open(files["compare", "ratio"].sha256).read())
+            assert ratio["take"] == name
+            assert ratio["expression"] == name.partition("_")[2]
+            family = lineage(tx, files["conclude", "word"].id)
+            photographs = 3 if name == "1_neutral" else 6  # an expression comes from the neutral's photographs too
+            assert len(family.frames) == photographs
+    assert not list((Path(studio.store) / "runs").glob("*"))
+    assert not list((Path(studio.store) / "tmp").glob("*"))
+
+    second = studio.run()
+    assert (second.done, second.planned) == (0, 0)
+    assert studio.runs() == dict.fromkeys(NAMES, 1)
+
+
+def test_a_killed_worker_costs_one_attempt_and_nothing_else(studio: Studio) -> None:
+    studio.order("crash-2_smile")
+    summary = studio.run()
+    assert studio.all_done()
+    assert summary.failed_attempts >= 1
+    assert studio.runs()["2_smile"] == 2
+    with reading(studio.engine) as tx:
+        attempts = tx.scalar(select(Job.attempts).where(Job.stage == "measure", Job.take_id == studio.takes[1]))
+    assert attempts == 2
+
+
+def test_poison_blocks_its_descendants_alone_and_retry_mends_it(studio: Studio) -> None:
+    poison = studio.order("poison-2_smile")
+    summary = studio.run()
+    states = studio.states()
+    assert states.pop(("2_smile", "measure")) == JobState.FAILED
+    assert states.pop(("2_smile", "compare")) == JobState.QUEUED
+    assert states.pop(("2_smile", "conclude")) == JobState.QUEUED
+    assert set(states.values()) == {JobState.DONE}
+    assert summary.standing.failed == 1
+    assert summary.standing.blocked == 2
+    assert studio.runs()["2_smile"] == 1  # the input is at fault: no second attempt
+
+    with reading(studio.engine) as tx:
+        digest = hashlib.sha256(studio.template.read_bytes()).hexdigest()
+        plans = all_plans(tx, digest, discover(TOYS), studio.settings().params)
+        why = {(m.take, m.stage): m.why for m in missing_runs(tx, plans)}
+    assert why == {
+        ("2_smile", "measure"): "failed: 2_smile is poisoned",
+        ("2_smile", "compare"): "waits for 2_smile measure",
+        ("2_smile", "conclude"): "waits for 2_smile compare",
+    }
+
+    poison.unlink()
+    home = ["--home", str(studio.home), "--database", studio.url]
+    assert mien("farm", "retry", *home).returncode == 0
+    studio.run()
+    assert studio.all_done()
+
+
+def test_a_stage_that_keeps_failing_is_parked_with_its_log(studio: Studio) -> None:
+    studio.order("stumble-3_mouth_stretch")
+    summary = studio.run(max_attempts=2)
+    assert studio.states()["3_mouth_stretch", "measure"] == JobState.PARKED
+    assert studio.runs()["3_mouth_stretch"] == 2
+    assert summary.standing.parked == 1
+    status = json.loads(mien("farm", "status", "--json", "--home", str(studio.home), "--database", studio.url).stdout)
+    assert status["jobs"]["parked"] == 1
+    (trouble,) = status["troubles"]
+    assert "ValueError: 3_mouth_stretch stumbled" in trouble["error"]
+    assert "measure.py" in trouble["error"]  # where it happened
+
+
+def test_two_daemons_do_nothing_twice(studio: Studio, studio_rows: Any) -> None:
+    with transaction(studio.engine) as tx:
+        close_session_of(tx, studio_rows, Store(studio.store))
+    farms = [studio.farm(workers=1), studio.farm(workers=1)]
+    with reading(studio.engine) as tx:
+        assert len(ready_takes(tx)) == 6
+    threads = [threading.Thread(target=farm.run, kwargs={"until_idle": True}) for farm in farms]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    assert studio.runs() == dict.fromkeys(NAMES, 2)  # once a subject
+    assert sum(farm.summary.done for farm in farms) == 6 * STAGES
+    with reading(studio.engine) as tx:
+        assert tx.scalar(select(func.count()).select_from(Job)) == 6 * STAGES
+        assert set(tx.scalars(select(Job.attempts))) == {1}
+        assert tx.scalar(select(func.count()).select_from(Artefact)) == 6 * 4
+
+
+def test_a_result_that_was_stored_but_not_recorded_is_found_again(studio: Studio) -> None:
+    """The daemon dies between the worker's last rename and the database's commit."""
+    farm = studio.farm()
+    farm.plan_once()
+    with transaction(studio.engine) as tx:
+        lease = claim(tx, "a daemon that dies", stages=["measure"])
+        assert lease is not None
+        task = farm.task_of(tx, lease)
+    result = perform(task)
+    assert not result.error
+    ran = studio.runs()
+    with transaction(studio.engine) as tx:
+        past = datetime.now(UTC) - timedelta(seconds=1)
+        tx.execute(update(Job).where(Job.key == lease.key).values(lease_until=past))
+    studio.run()
+    assert studio.all_done()
+    assert studio.runs() == dict.fromkeys(NAMES, 1)
+    assert sum(ran.values()) == 1
+
+
+def test_a_photograph_that_rotted_in_the_store_is_named(studio: Studio) -> None:
+    with reading(studio.engine) as tx:
+        sha256 = captures.get_take(tx, ready_takes(tx)[2].code).frames[0].sha256
+    place = Store(studio.store).local_path(sha256)
+    place.chmod(0o644)
+    place.write_bytes(b"rot")
+    studio.run()
+    with reading(studio.engine) as tx:
+        failed = tx.scalars(select(Job).where(Job.state == JobState.FAILED)).one()
+    assert sha256 in (failed.error or "")
+
+
+def test_interrupted_by_ctrl_c_then_resumed(studio: Studio) -> None:
+    params = f'params = {{ measure = {{ control = "{studio.control}" }} }}'
+    (studio.home / "studio.toml").write_text(f'[farm]\nstages = ["{TOYS}"]\npoll_s = 0.2\nworkers = 1\n{params}\n')
+    hold = studio.order("hold-2_smile")
+    command = ["farm", "run", "--home", str(studio.home), "--database", studio.url, "--template", str(studio.template)]
+    daemon = subprocess.Popen([sys.executable, "-m", "mien", *command], stderr=subprocess.PIPE, start_new_session=True)
+    try:
+        wait_for(studio.control / "reached-2_smile")
+        os.killpg(daemon.pid, signal.SIGINT)  # as a terminal does: to the daemon and its workers
+        _, errors = daemon.communicate(timeout=60)
+    finally:
+        daemon.kill()
+    assert daemon.returncode == 130, errors.decode()
+    assert b"nothing is lost" in errors
+    states = studio.states()
+    assert JobState.LEASED not in states.values()
+    assert states["2_smile", "measure"] == JobState.QUEUED
+    with reading(studio.engine) as tx:
+        assert tx.scalar(select(Job.attempts).where(Job.stage == "measure", Job.take_id == studio.takes[1])) == 0
+
+    hold.unlink()
+    done = mien(*command, "--until-idle", "--json")
+    assert done.returncode == 0, done.stderr
+    assert studio.all_done()
+    assert studio.runs() == {"1_neutral": 1, "2_smile": 2, "3_mouth_stretch": 1}
+    again = mien(*command, "--until-idle", "--json")
+    assert json.loads(again.stdout)["done"] == 0
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_session_without_neutral_is_reported_and_others_go_on(studio: Studio, studio_rows: Any) -> None:
+    store = Store(studio.store)
+    with transaction(studio.engine) as tx:
+        rig = studio_rows.rig(tx)
+        session = studio_rows.session(tx, studio_rows.subject(tx), rig)
+        session.calibration = captures.newest_calibration(tx, rig)
+        photographs = [(store.put_bytes(f"lone {v}".encode()), 6) for v in range(3)]
+        studio_rows.accepted(tx, session, rig, "smile", photographs)
+        captures.close_session(tx, session, incomplete=True)
+    summary = studio.run()
+    assert summary.done == len(NAMES) * STAGES
+    assert "No take is neutral" in summary.problems[session.code]
+
+
+def mien(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "mien", *arguments], capture_output=True, text=True, timeout=120)
+
+
+def wait_for(path: Path, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} did not appear"
+        time.sleep(0.02)

@@ -1,0 +1,16 @@
+"""A last stage, behind the others."""
+
+import json
+from pathlib import Path
+
+from processing.stages.base import Inputs, Stage, StageParams
+
+
+class Conclude(Stage):
+    name, version = "conclude", 2
+    needs = {"ratio": "compare"}  # noqa: RUF012
+    makes = {"word": "txt"}  # noqa: RUF012
+
+    def run(self, inputs: Inputs, params: StageParams, out: Path) -> None:  # noqa: ARG002
+        ratio = json.loads(inputs["ratio"].read_text())
+        (out / "word.txt").write_text("larger" if ratio["ratio"] > 1 else "not larger")
