@@ -18,7 +18,7 @@ from processing.reconstruction.volume import Volume
 
 SWEEP_STEP_PX = 0.6  # disparity between planes of the sweep
 FROM_SURFACE = ((0.45, 4), (0.22, 3))  # (step in px of disparity, steps to either side) of each pass after a new surface
-FROM_DEPTH = ((0.35, 3), (0.2, 1))  # ... after a coarser level of the same view
+FROM_DEPTH = ((0.3, 2),)  # ... after a coarser level of the same view
 MARGIN_PX = 4  # beyond the surface's outline
 SURFACE_BELOW_PX = 400  # a level whose photographs are smaller than this (longer side) ends in a new common surface
 

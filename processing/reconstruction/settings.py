@@ -26,9 +26,9 @@ class ReconstructionSettings:
     still serve as their neighbours.  neighbours, best, angles_deg: each view is compared with that many others seen at
     such an angle, and the `best` that agree count.  window: side of the correlation window, px.
     min_score: mean correlation below which a depth is dropped.  min_consistent: other views whose depth must agree;
-    tolerance_px: within this many pixel footprints.  spacing_mm: size of the cells in which points are merged (None: 0.8
-    pixel footprints).  poisson_depth: octree depth of the surface (None: cells of about one footprint).  trim_mm: surface farther from
-    any measured point is cut (None: 5 footprints).  workers: threads (None: the processors this process may use).
+    tolerance_px: within this many pixel footprints.  spacing_mm: size of the cells in which points are merged (None: 1.2
+    pixel footprints).  poisson_depth: octree depth of the surface instead (None: cells of spacing_mm).  trim_mm: surface farther from
+    any measured point is cut (None: 6 footprints).  workers: threads (None: the processors this process may use).
     """
 
     scale: float = 1.0

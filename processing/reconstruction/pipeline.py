@@ -88,9 +88,9 @@ def reconstruct(
         maps = depth_maps(rig, pool, part(progress, 0.02, 0.55))
         clock.lap("depth")
         progress(0.55, "fusing the depth maps")
-        spacing = settings.spacing_mm or 0.8 * footprint
+        spacing = settings.spacing_mm or 1.2 * footprint
         points = fuse(
-            rig, maps, settings.tolerance_px * footprint, settings.min_consistent, spacing, 5, 4.0, pool
+            rig, maps, settings.tolerance_px * footprint, settings.min_consistent, spacing, 5, 3.0, pool
         )
         clock.lap("fuse")
         progress(0.62, f"surface through {len(points)} points")
