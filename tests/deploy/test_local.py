@@ -1,0 +1,64 @@
+"""The pieces of the studio on one machine."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from controller.rig_file import read_rig
+from deploy.demo import DemoSettings
+from deploy.doctor import examine
+from deploy.local import SimulatedBody, perform, write_rig
+from processing.errors import DataError
+
+
+def body(view: int) -> SimulatedBody:
+    return SimulatedBody(f"cam-{view:02d}", view, f"SIM{view:04d}", view < 2, 50.0 + view, 0.3)
+
+
+def test_the_rig_file_says_what_the_bodies_are(tmp_path: Path) -> None:
+    write_rig(tmp_path / "rig.toml", "demo", [body(i) for i in range(4)])
+    rig = read_rig(tmp_path / "rig.toml")
+    assert [c.serial for c in rig.cameras] == ["SIM0000", "SIM0001", "SIM0002", "SIM0003"]
+    assert [c.tier for c in rig.cameras] == ["frontal", "frontal", "side", "side"]
+    assert [c.lag_ms for c in rig.cameras] == [50.0, 51.0, 52.0, 53.0]
+
+
+def test_a_bodys_address_survives_odd_folder_names(tmp_path: Path) -> None:
+    from camera_nodes.backends import make_camera
+    from camera_nodes.sim_camera import SimCamera
+
+    folder = tmp_path / "a & b=c +d"
+    folder.mkdir()
+    camera = make_camera(body(3).url(folder))
+    assert isinstance(camera, SimCamera)
+    assert camera.options.photos == str(folder)
+    assert camera.options.view == 3
+
+
+def test_the_scene_changes_at_once(tmp_path: Path) -> None:
+    for name in ("1_neutral", "2_smile"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.jpg").write_text(name)
+        perform(tmp_path / "now", tmp_path / name)
+        assert (tmp_path / "now" / "0.jpg").read_text() == name
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["1_neutral", "2_smile", "now"]
+
+
+@pytest.mark.parametrize(("given", "says"), [("neutral,smirk", "no expression smirk"), ("smile", "needs the neutral")])
+def test_expressions_the_demo_cannot_show(tmp_path: Path, given: str, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        DemoSettings.parse(tmp_path, given, 68, 1, 480)
+
+
+def test_all_expressions_are_the_protocols_twenty(tmp_path: Path) -> None:
+    chosen = DemoSettings.parse(tmp_path, "all", 68, 1, 480).expressions
+    assert [k for k, _ in chosen] == list(range(1, 21))
+    assert np.array(chosen)[0, 1] == "neutral"
+
+
+def test_the_doctor_finds_every_role_here() -> None:
+    found = {finding.what: finding for finding in examine()}
+    for role in ("node", "controller", "farm"):
+        assert found[f"Role {role}"].state == "ok", found[f"Role {role}"]
+    assert found["One OpenCV wheel"].state == "ok"
