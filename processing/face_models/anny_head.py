@@ -271,8 +271,8 @@ class _BaseMesh:
         for (age, wa), (gender, wg) in product(ages.items(), genders.items()):
             for race, wr in zip(_RACES, identity.race, strict=True):
                 add(macro / f"{race}-{gender}-{age}.target.gz", wa * wg * wr)
-            for weight, ww in weights.items():
-                add(macro / f"universal-{gender}-{age}-averagemuscle-{weight}.target.gz", wa * wg * ww)
+            for build, ww in weights.items():
+                add(macro / f"universal-{gender}-{age}-averagemuscle-{build}.target.gz", wa * wg * ww)
         if identity.shapes:
             unknown = sorted(set(identity.shapes) - {n for pair in self.shape_pairs for n in pair})
             if unknown:
@@ -366,8 +366,8 @@ def load_head() -> AnnyHead:
     average = base.full_shape(AVERAGE)
     average -= base.origin(average)
     kept, part = _cut(base, average, folder)
-    source, quads = np.unique(base.quads[kept], return_inverse=True)
-    quads = np.asarray(quads.reshape(-1, 4), dtype=np.int32)
+    source, packed = np.unique(base.quads[kept], return_inverse=True)
+    quads: Ints = packed.reshape(-1, 4).astype(np.int32)
     quad_parts = part[kept]
     colours = _sample(folder / "segmentation/body_parts_segmentation.png", base.uvs[base.quad_uvs[kept]].mean(1))
     patches = {side: _patch(quads, (colours == colour).all(1)) for side, colour in _CAVITY_COLOURS.items()}

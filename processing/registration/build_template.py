@@ -57,9 +57,9 @@ def template_topology(vertices: int = VERTICES) -> TemplateTopology:
     quads: Ints = packed.reshape(-1, 4).astype(np.int32)
     weights = np.where(head.quad_parts[kept] == MOUTH_INTERIOR, 0.3, np.where(head.quad_parts[kept] == EYE, 0.6, 1.0))
     refinement = refine_to(quads, head.vertices_mm[control], 1, vertices, weights)
-    share = refinement.matrix @ (head.parts[control][:, None] == np.arange(3)).astype(np.float64)
+    share = refinement((head.parts[control][:, None] == np.arange(3)).astype(np.float64))
     parts = np.where(share[:, SKIN] > 0.3, SKIN, share.argmax(1)).astype(np.int8)
-    face = np.clip(refinement.matrix @ head.masks["face"][control], 0, 1)
+    face = np.clip(refinement(head.masks["face"][control]), 0, 1)
     return TemplateTopology(control.astype(np.int32), refinement, parts, face)
 
 

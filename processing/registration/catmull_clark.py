@@ -100,16 +100,19 @@ def limit(quads: Ints, vertices: int) -> sparse.csr_array:
 class Refinement:
     """A triangle mesh on a quad mesh's limit surface.
 
-    matrix: (N, V) from control vertices.  triangles: (T, 3).  triangle_quads: (T,) the control quad under each.
+    steps: matrices that are applied one after the other, the first to the V control vertices; the last has N rows.
+    triangles: (T, 3).  triangle_quads: (T,) the control quad under each.
     """
 
-    matrix: sparse.csr_array
+    steps: tuple[sparse.csr_array, ...]
     triangles: Ints
     triangle_quads: Ints
 
-    def __call__(self, control_mm: Floats) -> Floats:
-        """(V, 3) control vertices -> (N, 3)."""
-        return np.asarray(self.matrix @ control_mm)
+    def __call__(self, control: Floats) -> Floats:
+        """(V, k) values at the control vertices, such as positions -> (N, k)."""
+        for step in self.steps:
+            control = step @ control
+        return np.asarray(control)
 
 
 def refine_to(quads: Ints, control_mm: Floats, levels: int, vertices: int, quad_weights: Floats) -> Refinement:
@@ -119,15 +122,17 @@ def refine_to(quads: Ints, control_mm: Floats, levels: int, vertices: int, quad_
     higher weight gives a denser mesh. Fewer vertices than the levels alone give are not taken away; more than one
     further level holds cannot be had: the result then is that level.
     """
-    matrix = sparse.csr_array(sparse.eye_array(len(control_mm)))
-    now = quads
+    now, places = quads, control_mm
+    steps: list[sparse.csr_array] = []
     for _ in range(levels):
-        step, now = refine(now, matrix.shape[0])
-        matrix = sparse.csr_array(step @ matrix)
-    count, edges = matrix.shape[0], quad_edges(now)
+        step, now = refine(now, len(places))
+        steps.append(step)
+        places = step @ places
+    count, edges = len(places), quad_edges(now)
     step, finer = refine(now, count)
-    final = sparse.csr_array(limit(finer, step.shape[0]) @ (step @ matrix))
-    places = final @ control_mm
+    steps.append(step)
+    to_limit = limit(finer, step.shape[0])
+    places = to_limit @ (step @ places)
     owner = np.repeat(np.arange(len(quads), dtype=np.int32), 4**levels)
     # Triangulate: the shorter diagonal; the point that splits an edge is the next level's edge point, a diagonal's
     # is the quad's middle.
@@ -141,11 +146,12 @@ def refine_to(quads: Ints, control_mm: Floats, levels: int, vertices: int, quad_
         [np.c_[turned_edges[:, 0], turned_edges[:, 1], middle], np.c_[middle, turned_edges[:, 2], turned_edges[:, 3]]]
     )
     owner = np.r_[owner, owner]
-    chosen = _longest(places, triangles, split, quad_weights[owner], len(final.indptr) - 1, vertices - count)
+    chosen = _longest(places, triangles, split, quad_weights[owner], len(places), vertices - count)
     triangles, owner = _split_triangles(triangles, split, chosen[split], owner)
-    used, packed = np.unique(triangles, return_inverse=True)
-    packed = packed.reshape(-1, 3).astype(np.int32)
-    return Refinement(sparse.csr_array(final[used]), packed, owner.astype(np.int32))
+    used = np.zeros(len(places), dtype=bool)
+    used[triangles.ravel()] = True
+    packed = (np.cumsum(used) - 1).astype(np.int32)[triangles]
+    return Refinement((*steps, sparse.csr_array(to_limit[np.flatnonzero(used)])), packed, owner.astype(np.int32))
 
 
 def _longest(places: Floats, triangles: Ints, split: Ints, weights: Floats, total: int, wanted: int) -> Bools:

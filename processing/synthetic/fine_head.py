@@ -41,8 +41,8 @@ def fine_head(vertices: int = DEFAULT_VERTICES) -> FineHead:
     weights = np.where(np.isin(head.quad_parts, (SKIN, EYE)), 1.0, 0.4)
     weights = weights * (0.55 + 0.45 * head.masks["face"][head.quads].mean(1))
     refinement = refine_to(head.quads, head.vertices_mm, levels, vertices, weights)
-    one_hot = refinement.matrix @ (head.parts[:, None] == np.arange(5)).astype(np.float32)
+    one_hot = refinement((head.parts[:, None] == np.arange(5)).astype(np.float64))
     parts = one_hot.argmax(1).astype(np.int8)
     parts[(one_hot[:, SKIN] > 0.02) & (parts != TEETH)] = SKIN
-    masks = {k: np.clip(refinement.matrix @ m, 0, 1).astype(np.float32) for k, m in head.masks.items()}
+    masks = {k: np.clip(refinement(m), 0, 1).astype(np.float32) for k, m in head.masks.items()}
     return FineHead(head, refinement, refinement(head.vertices_mm), parts, masks)

@@ -72,7 +72,7 @@ def paint(fine: FineHead, palette: Palette, noise: Noise, *, mottle: float = 1.0
     for part, value in fixed.items():
         here = fine.parts == part
         color[here] = np.array(value, np.float32) * np.exp(0.08 * noise(p[here], 1.5, 8))[:, None]
-    return np.clip(color, 0.004, 0.92).astype(np.float32)
+    return np.asarray(np.clip(color, 0.004, 0.92), np.float32)
 
 
 def _brows(p: Floats32) -> Floats32:
