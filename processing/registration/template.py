@@ -104,7 +104,7 @@ class Template:
         """What `save` wrote. Raises TemplateError."""
         path = Path(path)
         try:
-            with np.load(path, allow_pickle=False) as data:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
                 arrays = {key: data[key] for key in data.files}
             head = json.loads(str(arrays["head"]))
             if head["format"] != FORMAT:
