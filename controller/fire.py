@@ -34,10 +34,26 @@ class FireOrder:
 
 @dataclass(frozen=True)
 class ArmReport:
-    """Phase one: who is armed, and why the others are not."""
+    """Phase one: who is armed, and why the others are not.
+
+    `unsure`: cameras whose only trouble is a clock at or near the limit; some more pings will mend it.
+    """
 
     armed: Mapping[str, Armed]
     faults: Mapping[str, str]
+    unsure: frozenset[str] = frozenset()
+
+    @property
+    def worth_another_try(self) -> bool:
+        """Whether clocks are all that stands in the way of a fire that no camera would miss."""
+        return bool(self.unsure) and set(self.faults) <= self.unsure
+
+
+CLOCK_MARGIN = 0.9  # a clock this near its limit may pass it between ARM and FIRE, and the node would not fire then
+
+
+def near_limit(uncertainty_ns: int | None, limits: SyncLimits) -> bool:
+    return uncertainty_ns is not None and uncertainty_ns > CLOCK_MARGIN * limits.max_clock_uncertainty_ms * NS_PER_MS
 
 
 @dataclass(frozen=True)
@@ -88,7 +104,12 @@ def order_fire(take_id: str, rig: Rig, reported_lags_ns: Mapping[str, int | None
     exposure = Exposure(
         shutter=rig.exposure.shutter or None, aperture=rig.exposure.aperture or None, iso=rig.exposure.iso or None
     )
-    return FireOrder(f"{take_id}.{uuid.uuid4().hex[:8]}", take_id, lags, exposure, rig.sync)
+    return FireOrder(new_fire_id(take_id), take_id, lags, exposure, rig.sync)
+
+
+def new_fire_id(take_id: str) -> str:
+    """Every arming has its own, so that a late answer to an earlier one is told apart."""
+    return f"{take_id}.{uuid.uuid4().hex[:8]}"
 
 
 def lead_ns(limits: SyncLimits, round_trips_ns: Iterable[int], lags_ns: Iterable[int] = ()) -> int:

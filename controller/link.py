@@ -22,14 +22,13 @@ import zmq
 from camera_nodes import wire
 from camera_nodes.transport import AllowList, BadMessage, Context, KeyPair, Received, bind_router, receive, send_to
 from controller.errors import ControllerError
-from controller.fire import NS_PER_MS, ArmReport, FireOrder, StampReport, lead_ns, measure, stamp_faults
+from controller.fire import NS_PER_MS, ArmReport, FireOrder, StampReport, lead_ns, measure, near_limit, stamp_faults
 from controller.rig_file import Rig
 from controller.roster import Expected, Present, Roster, compare
 
 log = logging.getLogger(__name__)
 
-PING_HZ = 4.0
-PACE_FOR_S = 3600.0
+PACE = wire.Pace(hz=4.0, for_s=3600.0)
 TURNED_AWAY_NS = 10_000_000_000
 
 
@@ -69,6 +68,7 @@ class _Phase:
         self.armed: dict[str, wire.Armed] = {}
         self.stamps: dict[str, wire.Stamps] = {}
         self.faults: dict[str, str] = {}
+        self.unsure: set[str] = set()
         self.at_ns = 0
         self.deadline_ns = 0
         self.done: Future[None] = Future()
@@ -150,7 +150,7 @@ class ControlLink:
         self._ask(lambda: self._begin_arm(phase), phase)
         for camera in phase.waiting:
             phase.faults[camera] = f"no reply in {order.limits.arm_timeout_ms:.0f} ms"
-        return ArmReport(phase.armed, phase.faults)
+        return ArmReport(phase.armed, phase.faults, frozenset(phase.unsure))
 
     def release(self, order: FireOrder) -> StampReport:
         """Phase two: name the moment, wait for the stamps. Cameras that did not answer are among the faults."""
@@ -171,6 +171,14 @@ class ControlLink:
 
         def task() -> None:
             self._broadcast(order.cameras, message)
+
+        self._do(task)
+
+    def pace(self) -> None:
+        """Keep the clocks fresh for the next hour."""
+
+        def task() -> None:
+            self._broadcast(tuple(state.camera for state in self._nodes.values()), PACE)
 
         self._do(task)
 
@@ -332,9 +340,13 @@ class ControlLink:
                 self.changed.notify_all()
         elif isinstance(message, wire.Armed) and phase is not None and phase.expects == "armed":
             phase.armed[state.camera] = message
+            if near_limit(message.clock_uncertainty_ns, phase.order.limits):
+                phase.unsure.add(state.camera)
             phase.settle(state.camera)
         elif isinstance(message, wire.ArmRefused) and phase is not None and phase.expects == "armed":
             phase.faults[state.camera] = "; ".join(message.reasons) or "refused without a reason"
+            if len(message.reasons) == 1 and near_limit(message.clock_uncertainty_ns, phase.order.limits):
+                phase.unsure.add(state.camera)
             phase.settle(state.camera)
         elif isinstance(message, wire.Stamps):
             self._listener.stamps(message)
@@ -368,7 +380,7 @@ class ControlLink:
             self.changed.notify_all()
         welcome = wire.Welcome(clock_id=self.clock_id, uploads=not self._hold)
         send_to(self._socket, route, welcome, limit=wire.CONTROL_LIMIT)
-        send_to(self._socket, route, wire.Pace(hz=PING_HZ, for_s=PACE_FOR_S), limit=wire.CONTROL_LIMIT)
+        send_to(self._socket, route, PACE, limit=wire.CONTROL_LIMIT)
 
     def _judge(self, node: str, hello: wire.Hello) -> wire.Refused | None:
         if hello.node != node:

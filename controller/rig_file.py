@@ -41,6 +41,7 @@ class SyncLimits:
     minimum_lead_ms: float = 150.0
     lead_round_trips: float = 5.0
     arm_timeout_ms: float = 2000.0
+    clock_patience_s: float = 6.0
     window_ms: float = 120.0
     stamps_timeout_ms: float = 2000.0
     silence_s: float = 3.0

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,7 +23,7 @@ from camera_nodes.transport import CONTROLLER, AllowList, Authenticator, ensure_
 from controller.checks import review
 from controller.desk import Desk
 from controller.errors import ControllerError, RigNotReady, SessionError, TakeFailed, describe_failure
-from controller.fire import FireOrder, Skew, order_fire
+from controller.fire import FireOrder, Skew, new_fire_id, order_fire
 from controller.handoff import Handoff, hand_over
 from controller.ingest import Ingest
 from controller.lag import LagBook
@@ -42,6 +42,8 @@ from db.protocols import FACESCAPE, install_protocol
 from db.store import Store
 
 log = logging.getLogger(__name__)
+
+CLOCK_PAUSE_S = 0.75
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,9 @@ class Studio:
 
     def start_session(self, subject: str, protocol: str | None = None, version: int | None = None) -> str:
         """Open a session of a subject (code) under a protocol (FaceScape's 20 expressions) and return its code."""
-        return self.records.start_session(subject, protocol, version)
+        session = self.records.start_session(subject, protocol, version)
+        self.link.pace()
+        return session
 
     def script(self, session: str) -> Script:
         """The session as it stands: expressions, takes, what comes next."""
@@ -335,7 +339,14 @@ class Studio:
 
     def _shoot(self, order: FireOrder, tally: Tally) -> bool:
         """ARM, journal, FIRE. True when the cameras did not all arm, so that nothing was fired."""
-        armed = self.link.arm(order)
+        patience = time.monotonic() + self.rig.sync.clock_patience_s
+        while True:
+            armed = self.link.arm(order)
+            if not armed.worth_another_try or time.monotonic() > patience:
+                break
+            self.link.disarm(order, "a clock needs some more pings")
+            time.sleep(CLOCK_PAUSE_S)
+            order = replace(order, fire_id=new_fire_id(order.take_id))
         if armed.faults:
             self.link.disarm(order, "not every camera could be armed")
             for camera, reason in armed.faults.items():

@@ -1,0 +1,222 @@
+"""How well a rig fires together: Mien's two-phase fire beside "broadcast: fire now" and beside a wall-clock sleep.
+
+Every camera is a process of its own on this machine, with a simulated shutter (lag 45-65 ms by camera, sigma 0.3 ms)
+and, for Mien, a clock that is wrong on purpose (offset up to 5 s, every other one drifting up to 50 ppm). Whole takes
+are fired: armed, journalled, fired, stamped, uploaded, filed. The peers get the better conditions: no clock error, no
+photographs. A skew is latest minus earliest over the rig; percentiles are over fires.
+"""
+
+import argparse
+import io
+import json
+import math
+import multiprocessing
+import random
+import sys
+import tempfile
+import time
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from camera_nodes.agent import AgentSettings, run
+from camera_nodes.transport import ensure_keys
+from controller.rig_file import CameraEntry, Rig, SyncLimits
+from controller.settings import StudioSettings
+from controller.studio import Studio
+from db.engine import transaction
+from db.settings import Settings
+from db.subjects import add_subject
+
+SIGMA_MS = 0.3
+SETTLE_S = 0.3
+
+
+def percentile(values: list[float], share: float) -> float | None:
+    """Nearest rank; None of nothing."""
+    ordered = sorted(values)
+    return round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 3) if ordered else None
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def photograph(path: Path) -> None:
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.effect_noise((640, 480), 60).save(stream, "JPEG", quality=90)
+    path.write_bytes(stream.getvalue())
+
+
+def bench_mien(context: ForkServerContext, nodes: int, fires: int, seed: int) -> dict[str, Any]:
+    draw = random.Random(seed)
+    lags = [draw.uniform(45, 65) for _ in range(nodes)]
+    offsets = [draw.uniform(-5000, 5000) for _ in range(nodes)]
+    drifts = [draw.uniform(-50, 50) if view % 2 else 0.0 for view in range(nodes)]
+    cameras = tuple(CameraEntry(f"cam-{view:02d}", view, lag_ms=lags[view]) for view in range(nodes))
+    with tempfile.TemporaryDirectory(prefix="mien-bench-") as name:
+        folder = Path(name)
+        (folder / "photos").mkdir()
+        for view in range(nodes):
+            photograph(folder / "photos" / f"{view}.jpg")
+        records = Settings(folder, f"sqlite:///{folder / 'studio.sqlite'}", str(folder / "store"))
+        rig = Rig("bench", cameras, SyncLimits())
+        settings = StudioSettings(records, rig, control="tcp://127.0.0.1:*", bulk="tcp://127.0.0.1:*")
+        with Studio(settings) as studio:
+            processes = []
+            for view, camera in enumerate(cameras):
+                studio.enrol(camera.name, ensure_keys(folder / "nodes", camera.name).public)
+                url = (
+                    f"sim:seed={seed + view}&lag_ms={lags[view]}&jitter_ms={SIGMA_MS}&view={view}"
+                    f"&photos={folder / 'photos'}&clock_offset_ms={offsets[view]}&clock_drift_ppm={drifts[view]}"
+                )
+                agent = AgentSettings(
+                    camera=camera.name,
+                    url=url,
+                    control=studio.control_endpoint,
+                    bulk=studio.bulk_endpoint,
+                    keys=folder / "nodes",
+                    spool=folder / "spool" / camera.name,
+                    controller_key=studio.public_key,
+                    min_free_mb=1,
+                )
+                processes.append(context.Process(target=run, args=(agent,)))
+                processes[-1].start()
+            try:
+                return fire_mien(studio, fires, dict(zip((c.name for c in cameras), offsets, strict=True)))
+            finally:
+                for process in processes:
+                    process.terminate()
+                for process in processes:
+                    process.join(20)
+
+
+def fire_mien(studio: Studio, fires: int, offsets_ms: dict[str, float]) -> dict[str, Any]:
+    begun = time.monotonic()
+    studio.wait_for_cameras(120)
+    say(f"{len(offsets_ms)} cameras ready after {time.monotonic() - begun:.1f} s")
+    with transaction(studio.engine) as tx:
+        subject = add_subject(tx).code
+    session = studio.start_session(subject)
+    command, exposure, uncertainty, seconds = [], [], [], []
+    failed = unflagged = flagged = 0
+    reasons: dict[str, int] = {}
+    for shot in range(fires):
+        begun = time.monotonic()
+        result = studio.fire(session, "neutral", retake=shot > 0)
+        seconds.append(time.monotonic() - begun)
+        skew = result.skew
+        if not result.kept:
+            failed += 1
+            for reason in result.faults.values():
+                reasons[reason] = reasons.get(reason, 0) + 1
+        if skew.command_skew_ms is not None and len(result.faults) == 0:
+            command.append(skew.command_skew_ms)
+            uncertainty.append(skew.clock_uncertainty_ms or 0.0)
+            if skew.exposure_skew_ms is not None:
+                exposure.append(skew.exposure_skew_ms)
+            over = max(skew.command_skew_ms, skew.exposure_skew_ms or 0.0) > 5.0
+            flagged += over and bool(result.flags)
+            unflagged += over and not result.flags
+        say(f"fire {shot + 1}/{fires}: command {skew.command_skew_ms} ms, exposure {skew.exposure_skew_ms} ms")
+    errors = [
+        state.status.clock_offset_ns / 1e6 + offsets_ms[camera]
+        for index, (camera, state) in enumerate(sorted(studio.link.nodes().items()))
+        if index % 2 == 0 and state.status is not None and state.status.clock_offset_ns is not None
+    ]
+    return {
+        "command_p50_ms": percentile(command, 0.5),
+        "command_p99_ms": percentile(command, 0.99),
+        "command_max_ms": percentile(command, 1.0),
+        "exposure_p50_ms": percentile(exposure, 0.5),
+        "exposure_p99_ms": percentile(exposure, 0.99),
+        "exposure_max_ms": percentile(exposure, 1.0),
+        "clock_uncertainty_max_ms": percentile(uncertainty, 1.0),
+        "true_clock_spread_ms": round(max(errors) - min(errors), 4) if errors else None,
+        "unflagged_over_5ms": unflagged,
+        "flagged_over_5ms": flagged,
+        "failed_takes": failed,
+        "failures": reasons,
+        "take_seconds_p50": percentile(seconds, 0.5),
+    }
+
+
+def peer(control: str, report: str, lag_ms: float, seed: int) -> None:
+    """A camera of a peer: fires when told (0) or at a wall-clock moment, and reports command and exposure."""
+    draw = random.Random(seed)
+    context: zmq.Context[Any] = zmq.Context()
+    orders, answers = context.socket(zmq.SUB), context.socket(zmq.PUSH)
+    orders.subscribe(b"")
+    orders.connect(control)
+    answers.connect(report)
+    answers.send_json([0, 0])
+    while (at := float(orders.recv())) >= 0:
+        if at:
+            time.sleep(max(0.0, at - time.time()))
+        command = time.monotonic() * 1000
+        answers.send_json([command, command + lag_ms + draw.gauss(0, SIGMA_MS)])
+    context.destroy(linger=0)
+
+
+def bench_peers(context: ForkServerContext, nodes: int, fires: int, seed: int) -> dict[str, Any]:
+    draw = random.Random(seed)
+    sockets: zmq.Context[Any] = zmq.Context()
+    orders, answers = sockets.socket(zmq.PUB), sockets.socket(zmq.PULL)
+    control = f"tcp://127.0.0.1:{orders.bind_to_random_port('tcp://127.0.0.1')}"
+    report = f"tcp://127.0.0.1:{answers.bind_to_random_port('tcp://127.0.0.1')}"
+    processes = [
+        context.Process(target=peer, args=(control, report, draw.uniform(45, 65), seed + view)) for view in range(nodes)
+    ]
+    for process in processes:
+        process.start()
+    for _ in range(nodes):
+        answers.recv()
+    time.sleep(1.0)  # subscriptions reach the publisher after the first answer
+    figures: dict[str, Any] = {}
+    for name, lead_s in (("naive", 0.0), ("wallclock", 0.2)):
+        command, exposure = [], []
+        for _ in range(fires):
+            time.sleep(SETTLE_S)
+            orders.send(repr(time.time() + lead_s if lead_s else 0.0).encode())
+            stamps = [answers.recv_json() for _ in range(nodes)]
+            command.append(max(s[0] for s in stamps) - min(s[0] for s in stamps))
+            exposure.append(max(s[1] for s in stamps) - min(s[1] for s in stamps))
+        figures |= {
+            f"{name}_p50_ms": percentile(command, 0.5),
+            f"{name}_p99_ms": percentile(command, 0.99),
+            f"{name}_exposure_p99_ms": percentile(exposure, 0.99),
+        }
+        say(f"{name}: command p99 {figures[f'{name}_p99_ms']} ms")
+    orders.send(b"-1")
+    for process in processes:
+        process.join(10)
+    sockets.destroy(linger=0)
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nodes", type=int, default=68)
+    parser.add_argument("--fires", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--json", action="store_true", help="figures as one JSON object on the last line")
+    options = parser.parse_args()
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["camera_nodes.agent"])
+    sys.setswitchinterval(0.0005)
+    figures = {"nodes": options.nodes, "fires": options.fires}
+    figures |= bench_mien(context, options.nodes, options.fires, options.seed)
+    figures |= bench_peers(context, options.nodes, options.fires, options.seed)
+    if options.json:
+        print(json.dumps(figures))
+    else:
+        for key, value in figures.items():
+            print(f"{key:<26} {value}")
+
+
+if __name__ == "__main__":
+    main()
