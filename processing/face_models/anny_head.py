@@ -89,7 +89,7 @@ EXPRESSION_RECIPES: dict[str, dict[str, float]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Identity:
     """What a head's neutral shape is made of. macro: 0..1 each (age 0 is young, 1 old); shapes: target -> weight."""
 

@@ -37,7 +37,9 @@ class FineHead:
 def fine_head(vertices: int = DEFAULT_VERTICES) -> FineHead:
     """The head with about `vertices` vertices (20,000 to 1,500,000), denser in the face."""
     head = load_head()
-    levels = 1 if vertices < 90_000 else 2 if vertices < 320_000 else 3
+    levels = 1
+    while vertices > len(head.vertices_mm) * 4 ** (levels + 1) * 0.97:
+        levels += 1
     weights = np.where(np.isin(head.quad_parts, (SKIN, EYE)), 1.0, 0.4)
     weights = weights * (0.55 + 0.45 * head.masks["face"][head.quads].mean(1))
     refinement = refine_to(head.quads, head.vertices_mm, levels, vertices, weights)

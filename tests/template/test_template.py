@@ -179,15 +179,15 @@ def test_arrays_that_do_not_fit_are_refused(template):
 def test_a_studios_own_quads_become_a_template(patch, tmp_path):
     obj, vertices, landmarks = patch
     posed = tmp_path / "smile.obj"
-    mesh = Mesh(vertices + [0, 0, 5], np.array([[0, 1, 10], [0, 10, 9]], np.int32))
+    mesh = Mesh(vertices + np.array([0, 0, 5]), np.array([[0, 1, 10], [0, 10, 9]], np.int32))
     write_obj(posed, mesh)
     own = Template.from_obj(obj, landmarks, name="ours", expressions={"smile": posed})
     assert len(own.mesh.triangles) == 128
     assert own.landmark_points(own.mesh.vertices_mm) == pytest.approx(vertices[:68])
-    assert own.expressions["smile"] == pytest.approx(vertices + [0, 0, 5], abs=1e-4)
+    assert own.expressions["smile"] == pytest.approx(vertices + np.array([0, 0, 5]), abs=1e-4)
     assert own.boundary.sum() == 32
     points = tmp_path / "points.json"
-    points.write_text(json.dumps((vertices[:68] + [0, 0, 0.0]).tolist()))
+    points.write_text(json.dumps(vertices[:68].tolist()))
     again = Template.from_obj(obj, points)
     assert again.landmark_points(again.mesh.vertices_mm) == pytest.approx(vertices[:68], abs=1e-4)
     assert again.name == "sheet"
@@ -195,7 +195,12 @@ def test_a_studios_own_quads_become_a_template(patch, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("1 2 3", "3 numbers"), ("a b", "no landmarks"), (" ".join(["99"] * 68), "0..80"), (" ".join(["1.5"] * 68), "whole")],
+    [
+        ("1 2 3", "3 numbers"),
+        ("a b", "no landmarks"),
+        (" ".join(["99"] * 68), "0..80"),
+        (" ".join(["1.5"] * 68), "whole"),
+    ],
 )
 def test_landmark_files_that_do_not_fit_are_refused(patch, content, message):
     obj, _, landmarks = patch

@@ -8,7 +8,7 @@ from processing.mesh import Mesh, subdivide
 from processing.registration.template import SKIN, default_template
 from processing.registration.unwrap import unwrap_head
 
-SIZE = 1024
+SIZE = 512
 
 
 @pytest.fixture(scope="module")
