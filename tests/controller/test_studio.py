@@ -140,3 +140,21 @@ def test_a_late_shutter_is_flagged_though_the_take_is_whole(start: Callable[...,
     assert result.skew.exposure_skew_ms > 25
     assert any("exposure skew" in flag for flag in result.flags)
     assert "exposure skew" in (studio.records.take(result.take).problem or "")
+
+
+@pytest.mark.slow
+def test_a_whole_rig_of_sixty_eight_processes(
+    home: Any, rig_of: Callable[..., Rig], fleet: Any, photos: Path, sim_url: Callable[..., str]
+) -> None:
+    studio = home.open(rig_of(68))
+    fleet.start(studio, {camera.name: sim_url(camera.view, photos) for camera in studio.rig.cameras})
+    studio.wait_for_cameras(150)
+    session = studio.start_session(home.subject, "short")
+    for expression in ("neutral", "smile"):
+        result = studio.fire(session, expression)
+        assert result.kept, result.message
+        assert result.frames == 68
+        studio.accept(session, expression)
+    fleet.kill("cam-67")
+    failed = studio.fire(session, "mouth_stretch")
+    assert failed.message.startswith(f"Take {failed.take} was not fired: 1 of 68 cameras failed.\n  cam-67  ")
