@@ -30,8 +30,8 @@ from deploy.demo_results import Done, compare_takes, ms, write_demo_report
 from deploy.local import LocalStudio, SimulatedBody, perform
 from processing.cameras import params_from_cameras
 from processing.errors import DataError
-from processing.farm.console import FarmScreen
 from processing.farm.daemon import Farm
+from processing.farm.farm_screen import FarmScreen
 from processing.farm.options import studio_template
 from processing.farm.settings import FarmSettings
 from processing.mesh_files import whole_file
