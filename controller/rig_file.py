@@ -44,7 +44,7 @@ class SyncLimits:
     clock_patience_s: float = 6.0
     window_ms: float = 120.0
     stamps_timeout_ms: float = 2000.0
-    silence_s: float = 3.0
+    silence_s: float = 6.0
 
 
 @dataclass(frozen=True)
