@@ -115,13 +115,13 @@ def exposure_gains(
         if not rows.any():
             break
         point = np.nanmedian(corrected[rows], axis=1)
-        for c in np.flatnonzero(enough):
+        for c in np.flatnonzero(enough).tolist():
             use = known[rows, c]
             if use.any():
                 gain[c] = float(np.median(point[use] - bright[rows][use, c]))
         if enough.any():
             gain[enough] -= gain[enough].mean()
-    return np.exp(gain.clip(-np.log(limit), np.log(limit)))
+    return np.asarray(np.exp(gain.clip(-np.log(limit), np.log(limit))))
 
 
 def _blend(
@@ -142,7 +142,8 @@ def _blend(
     for c, (image, camera) in enumerate(zip(images, cameras, strict=True)):
         progress(0.8 * c / len(cameras), f"projecting photograph {c + 1} of {len(cameras)}")
         column = weights[:, c]
-        some = np.flatnonzero((column > 0)[mesh.triangles].any(axis=1)[texels.triangle])
+        used: Bools = np.asarray((column > 0)[mesh.triangles].any(axis=1))
+        some = np.flatnonzero(used[texels.triangle])
         if not len(some):
             continue
         weight = np.einsum("nk,nk->n", column[corners[some]], texels.barycentric[some])

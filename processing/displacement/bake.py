@@ -109,7 +109,7 @@ def _trace(
     matches = surface.along_normals(points, directions, max_mm=max_mm, min_cosine=MIN_COSINE)
     height = np.einsum("nd,nd->n", matches.points_mm - points, directions)
     height[matches.weight == 0] = np.nan
-    return height.astype(np.float32)
+    return np.asarray(height, dtype=np.float32)
 
 
 def _fill(texels: Texels, residual: Floats32, measured: Bools) -> Floats32:

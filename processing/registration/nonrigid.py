@@ -25,19 +25,23 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Step:
-    """One stiffness of the graph pass, relative to a data term of one per mm^2 and vertex."""
+    """One stiffness of the graph pass, relative to a data term of one per mm^2 and vertex.
+
+    landmarks: their weight.  max_mm, min_cosine: what a match may be off by.  every: use one vertex in so many.
+    """
 
     stiffness: float
     landmarks: float
     max_mm: float
     min_cosine: float
     iterations: int
+    every: int = 1
 
 
 COARSE_TO_FINE = (
-    Step(stiffness=300.0, landmarks=20.0, max_mm=40.0, min_cosine=0.3, iterations=3),
-    Step(stiffness=60.0, landmarks=10.0, max_mm=30.0, min_cosine=0.3, iterations=3),
-    Step(stiffness=15.0, landmarks=5.0, max_mm=20.0, min_cosine=0.4, iterations=3),
+    Step(stiffness=300.0, landmarks=20.0, max_mm=40.0, min_cosine=0.3, iterations=3, every=3),
+    Step(stiffness=60.0, landmarks=10.0, max_mm=30.0, min_cosine=0.3, iterations=3, every=3),
+    Step(stiffness=15.0, landmarks=5.0, max_mm=20.0, min_cosine=0.4, iterations=3, every=2),
     Step(stiffness=4.0, landmarks=1.5, max_mm=16.0, min_cosine=0.5, iterations=3),
     Step(stiffness=1.2, landmarks=0.4, max_mm=12.0, min_cosine=0.5, iterations=3),
     Step(stiffness=0.4, landmarks=0.1, max_mm=10.0, min_cosine=0.5, iterations=2),
@@ -52,7 +56,7 @@ class NonRigidSettings:
     """
 
     steps: tuple[Step, ...] = COARSE_TO_FINE
-    hops: int = 2
+    hops: int = 3
     smoothness: tuple[float, ...] = (5.0, 2.0, 1.0, 0.3, 0.1)
     vertex_max_mm: float = 8.0
     vertex_min_cosine: float = 0.5
@@ -132,14 +136,15 @@ def _graph_pass(
     progress: Progress,
     total: int,
 ) -> tuple[Floats, list[float]]:
-    active = np.flatnonzero(pull > 0)
+    every_active = np.flatnonzero(pull > 0)
     anchor_basis = sparse.csr_array(anchors.rows(len(pull)) @ graph.basis)
     anchor_weights = sparse.diags_array(anchors.weights) if len(anchors.weights) else None
-    density = len(active) / max(len(graph.nodes), 1)
+    density = len(every_active) / max(len(graph.nodes), 1)
     deformation = graph.rest
     vertices = source.vertices_mm
     history: list[float] = []
     for step in settings.steps:
+        active = every_active[:: step.every]
         for _ in range(step.iterations):
             progress(len(history) / total, f"fitting, stiffness {step.stiffness:g}")
             current = source.with_vertices(vertices)
@@ -152,7 +157,7 @@ def _graph_pass(
                     "the scan lies nowhere near the template: give landmarks, or check units (mm) and frame"
                 )
             weight, goal = np.zeros(len(pull)), np.zeros_like(vertices)
-            weight[active] = pull[active] * matches.weight
+            weight[active] = step.every * pull[active] * matches.weight
             goal[active] = matches.points_mm
             matrix = graph.weigh(weight) + step.stiffness * graph.stiffness
             right = graph.basis.T @ (weight[:, None] * goal)

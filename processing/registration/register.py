@@ -31,8 +31,8 @@ EYE_CORNERS_APART_MM = (55.0, 140.0)
 NEUTRAL = NonRigidSettings()
 EXPRESSION = NonRigidSettings(
     steps=(
-        Step(stiffness=150.0, landmarks=20.0, max_mm=25.0, min_cosine=0.3, iterations=2),
-        Step(stiffness=30.0, landmarks=8.0, max_mm=20.0, min_cosine=0.3, iterations=3),
+        Step(stiffness=150.0, landmarks=20.0, max_mm=25.0, min_cosine=0.3, iterations=2, every=3),
+        Step(stiffness=30.0, landmarks=8.0, max_mm=20.0, min_cosine=0.3, iterations=3, every=2),
         Step(stiffness=6.0, landmarks=2.0, max_mm=16.0, min_cosine=0.4, iterations=3),
         Step(stiffness=1.5, landmarks=0.5, max_mm=12.0, min_cosine=0.5, iterations=3),
         Step(stiffness=0.4, landmarks=0.1, max_mm=10.0, min_cosine=0.5, iterations=2),
