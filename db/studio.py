@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from sqlalchemy import Engine
 
@@ -13,11 +15,23 @@ from db.store import Store
 
 @dataclass(frozen=True)
 class StudioRecords:
-    """What a command needs to work on a studio's records."""
+    """What a command needs to work on a studio's records. As a context manager it closes its connections at the end."""
 
     settings: Settings
     engine: Engine
     store: Store
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections to the database."""
+        self.engine.dispose()
 
 
 def open_studio(home: Path | None = None, database: str | None = None) -> StudioRecords:
@@ -27,5 +41,9 @@ def open_studio(home: Path | None = None, database: str | None = None) -> Studio
     """
     settings = Settings.load(home, database)
     engine = open_database(settings.database)
-    require_current(engine)
+    try:
+        require_current(engine)
+    except BaseException:
+        engine.dispose()
+        raise
     return StudioRecords(settings, engine, Store(settings.store, cache=settings.home / "cache"))

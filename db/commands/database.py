@@ -24,10 +24,13 @@ def upgrade(home: Home = None, database: Database = None, as_json: AsJson = Fals
     settings = Settings.load(home, database)
     settings.make_home()
     engine = open_database(settings.database)
-    before = current(engine)
-    upgrade_schema(engine)
-    with transaction(engine) as tx:
-        install_protocol(tx, FACESCAPE)
+    try:
+        before = current(engine)
+        upgrade_schema(engine)
+        with transaction(engine) as tx:
+            install_protocol(tx, FACESCAPE)
+    finally:
+        engine.dispose()
     url = engine.url.render_as_string()
     if as_json:
         print_json({"database": url, "before": before, "revision": head()})

@@ -20,7 +20,7 @@ def list_all(home: Home = None, database: Database = None, as_json: AsJson = Fal
     from db.protocols import list_protocols
     from db.studio import open_studio
 
-    with reading(open_studio(home, database).engine) as tx:
+    with open_studio(home, database) as studio, reading(studio.engine) as tx:
         reports = [_report(protocol) for protocol in list_protocols(tx)]
     if as_json:
         print_json(reports)
@@ -42,7 +42,7 @@ def show(
     from db.protocols import get_protocol
     from db.studio import open_studio
 
-    with reading(open_studio(home, database).engine) as tx:
+    with open_studio(home, database) as studio, reading(studio.engine) as tx:
         report = _report(get_protocol(tx, name, version))
     if as_json:
         print_json(report)
@@ -59,7 +59,7 @@ def load(path: Path, home: Home = None, database: Database = None) -> None:
     from db.studio import open_studio
 
     data = load_protocol(path)
-    with transaction(open_studio(home, database).engine) as tx:
+    with open_studio(home, database) as studio, transaction(studio.engine) as tx:
         install_protocol(tx, data)
     print(f"{data.name} version {data.version}: {len(data.expressions)} expressions")
 

@@ -48,7 +48,7 @@ def add(
         raise ConsentError("--consent-date and --consent-document say nothing without --consent SCOPE")
     document = hash_file(consent_document) if consent_document else None
     known_gender = Gender(_choice(gender, Gender, "--gender")) if gender else None
-    with transaction(open_studio(home, database).engine) as tx:
+    with open_studio(home, database) as studio, transaction(studio.engine) as tx:
         subject = add_subject(tx, age=age, gender=known_gender, job=job)
         for scope in scopes:
             assert consent_date is not None
@@ -64,7 +64,7 @@ def show(code: str, home: Home = None, database: Database = None, as_json: AsJso
     from db.studio import open_studio
     from db.subjects import get_subject
 
-    with reading(open_studio(home, database).engine) as tx:
+    with open_studio(home, database) as studio, reading(studio.engine) as tx:
         subject = get_subject(tx, code)
         report = _report(subject) | {"releases": [f"{r.name} {r.version}" for r in releases_of_subject(tx, subject)]}
     if as_json:
@@ -83,7 +83,7 @@ def list_all(home: Home = None, database: Database = None, as_json: AsJson = Fal
     from db.studio import open_studio
     from db.subjects import list_subjects
 
-    with reading(open_studio(home, database).engine) as tx:
+    with open_studio(home, database) as studio, reading(studio.engine) as tx:
         reports = [_report(subject) for subject in list_subjects(tx)]
     if as_json:
         print_json(reports)
@@ -111,7 +111,7 @@ def consent(
 
     chosen = _scopes(scopes)
     document = hash_file(consent_document) if consent_document else None
-    with transaction(open_studio(home, database).engine) as tx:
+    with open_studio(home, database) as studio, transaction(studio.engine) as tx:
         subject = get_subject(tx, code)
         for scope in chosen:
             give_consent(tx, subject, scope, consent_date.date(), document_sha256=document)
@@ -133,7 +133,7 @@ def withdraw(
     from db.studio import open_studio
     from db.subjects import get_subject, withdraw_consent
 
-    with transaction(open_studio(home, database).engine) as tx:
+    with open_studio(home, database) as studio, transaction(studio.engine) as tx:
         subject = get_subject(tx, code)
         closed = withdraw_consent(tx, subject, _scopes(scope) or tuple(ConsentScope))
         releases = [f"{r.name} {r.version}" for r in releases_of_subject(tx, subject)]

@@ -38,8 +38,7 @@ def build(
     from db.studio import open_studio
     from processing.release.build import DEFAULT_DESCRIPTION, DEFAULT_LICENCE, as_report, build_release
 
-    studio = open_studio(home, database)
-    with _bar(quiet=as_json) as progress:
+    with open_studio(home, database) as studio, _bar(quiet=as_json) as progress:
         built = build_release(
             studio,
             name,
@@ -155,7 +154,7 @@ def _list(home: Path | None, database: str | None, as_json: bool) -> None:
     from db.releases import list_releases, subjects_of_release
     from db.studio import open_studio
 
-    with reading(open_studio(home, database).engine) as tx:
+    with open_studio(home, database) as studio, reading(studio.engine) as tx:
         reports: list[dict[str, Any]] = [
             {
                 "name": r.name,
@@ -191,7 +190,8 @@ def _recorded(folder: Path, home: Path | None, database: str | None) -> tuple[st
         return None, "its own sidecar only (no studio here; --manifest-sha256 HASH compares with a published hash)"
     try:
         manifest, _ = read_manifest(folder)
-        return recorded_hash(open_studio(home, database), manifest.name, manifest.version), "the studio's records"
+        with open_studio(home, database) as studio:
+            return recorded_hash(studio, manifest.name, manifest.version), "the studio's records"
     except ManifestError:
         return None, "nothing"
     except (NotFound, SchemaOutdated):

@@ -4,7 +4,7 @@ Formats of the lists: FaceScape's doc_tu_model.md ("Information list", "Publisha
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,15 @@ class ReleaseFacts:
     version: int
     licence: str
     description: str
+
+
+@dataclass(frozen=True)
+class ReliefEncoding:
+    """How displacement maps keep heights in 16 bits."""
+
+    scale_mm: float
+    midpoint: int
+    formula: str
 
 
 def info_list(subjects: Sequence[SelectedSubject]) -> str:
@@ -74,8 +83,8 @@ def missing_csv(selection: Selection) -> str:
     return "".join(rows)
 
 
-def conventions(relief: Mapping[str, Any], templates: Sequence[str]) -> dict[str, Any]:
-    """What the numbers mean, for programs. relief: the displacement maps' encoding."""
+def conventions(relief: ReliefEncoding, templates: Sequence[str]) -> dict[str, Any]:
+    """What the numbers mean, for programs."""
     return {
         "length_unit": "millimetre",
         "head_frame": {"handedness": "right", "x": "to the subject's left", "y": "up", "z": "out of the face"},
@@ -88,12 +97,19 @@ def conventions(relief: Mapping[str, Any], templates: Sequence[str]) -> dict[str
         },
         "uv_origin": "bottom left, as in OBJ",
         "frames": "models_reg, mesh and the cameras of one take share the head frame; nothing was normalised",
-        "displacement": dict(relief),
+        "displacement": {
+            "format": "16-bit grey PNG; row 0 is v = 1",
+            "scale_mm": relief.scale_mm,
+            "midpoint": relief.midpoint,
+            "formula": relief.formula,
+            "reference": "the mesh in models_reg, along its vertex normals, outwards positive",
+            "valid_mask": "PNG text 'valid_mask': base64 of zlib of one bit a texel, 1 where the height was measured",
+        },
         "templates_sha256": list(templates),
     }
 
 
-def datasheet(facts: ReleaseFacts, selection: Selection, relief: Mapping[str, Any]) -> str:
+def datasheet(facts: ReleaseFacts, selection: Selection, relief: ReliefEncoding) -> str:
     """The datasheet, with the age and gender histogram of the released subjects."""
     subjects = selection.subjects
     takes = sum(len(subject.takes) for subject in subjects)
@@ -144,7 +160,12 @@ displacement map is missing.
 
 ## The displacement maps
 
-{relief["text"]}
+16-bit grey PNG in the UVs of the registered mesh (row 0 is v = 1): signed distance from its surface along its normals
+to the scan, outwards positive.
+
+    {relief.formula}        scale_mm = {relief.scale_mm}, midpoint = {relief.midpoint}
+
+Each map says so itself in its PNG text; `valid_mask` there tells which heights were measured and which were filled in.
 
 ## Lengths
 

@@ -19,7 +19,7 @@ from processing.progress import Progress, silent
 from processing.registration.template import Template
 from processing.release import documents
 from processing.release.croissant import CROISSANT, croissant
-from processing.release.documents import ReleaseFacts
+from processing.release.documents import ReleaseFacts, ReliefEncoding
 from processing.release.errors import ReleaseError
 from processing.release.select import SelectedSubject, SelectedTake, Selection
 from processing.stages.files import read_vertices
@@ -75,12 +75,17 @@ def view_params(
     return params
 
 
-def read_relief_encoding(path: Path) -> dict[str, str]:
-    """What a displacement map says of its own encoding (PNG text). Raises ReleaseError when it is not 16-bit grey."""
+def read_relief_encoding(path: Path) -> ReliefEncoding:
+    """What a displacement map says of its own encoding. Raises ReleaseError when it is not 16-bit grey or is silent."""
     with Image.open(path) as image:
-        if not image.mode.startswith("I"):
-            raise ReleaseError(f"{path}: displacement maps are 16-bit grey PNG, this one is {image.mode}")
-        return {str(key): str(value) for key, value in getattr(image, "text", {}).items()}
+        mode, said = image.mode, {str(key): str(value) for key, value in getattr(image, "text", {}).items()}
+    try:
+        encoding = ReliefEncoding(float(said["scale_mm"]), int(said["midpoint"]), said["formula"])
+    except (KeyError, ValueError) as error:
+        raise ReleaseError(f"{path.name} does not say its displacement scale ({error}); bake it again") from None
+    if not mode.startswith("I"):
+        raise ReleaseError(f"{path.name}: displacement maps are 16-bit grey PNG, this one is {mode}")
+    return encoding
 
 
 def _export_take(subject: SelectedSubject, take: SelectedTake, store: Store, folder: Path, template: Template) -> None:
@@ -125,25 +130,21 @@ def _export_texts(selection: Selection, folder: Path, facts: ReleaseFacts) -> No
     _write_json(folder / CROISSANT, croissant(facts, selection.day.isoformat(), described))
 
 
-def _relief(selection: Selection, folder: Path) -> dict[str, Any]:
+def _relief(selection: Selection, folder: Path) -> ReliefEncoding:
     """The encoding that all displacement maps of the release share. Raises ReleaseError where they differ."""
-    shared: dict[str, str] | None = None
+    shared: ReliefEncoding | None = None
     for subject in selection.subjects:
         for take in subject.takes:
             encoding = read_relief_encoding(folder / str(subject.index) / "dpmap" / f"{take.label}.png")
             if shared is not None and encoding != shared:
                 raise ReleaseError(
-                    f"The displacement maps of {take.code} are encoded as {encoding}, earlier ones as {shared}; "
-                    "process all takes with one version of the stages, then build again"
+                    f"The displacement map of {take.code} has scale {encoding.scale_mm} mm around {encoding.midpoint}, "
+                    f"earlier ones {shared.scale_mm} mm around {shared.midpoint}; process all with the same stages"
                 )
             shared = encoding
-    shared = shared or {}
-    said = "\n".join(f"- `{key}`: {value}" for key, value in sorted(shared.items()))
-    text = (
-        "16-bit grey PNG in the UVs of the registered mesh: signed distance from its surface along its normals to the "
-        f"scan, outwards positive. What each map says of its scale (PNG text):\n\n{said or '- nothing'}"
-    )
-    return {"format": "16-bit grey PNG", "reference": "models_reg, along its normals", "png_text": shared, "text": text}
+    if shared is None:
+        raise ReleaseError("No take was selected: there is nothing to release")
+    return shared
 
 
 def _files(folder: Path) -> Iterator[str]:

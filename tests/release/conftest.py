@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image
 from sqlalchemy import Engine
 
 from db import captures, jobs
@@ -19,6 +19,7 @@ from db.models import Take
 from db.settings import Settings
 from db.store import Store
 from db.studio import StudioRecords
+from processing.displacement.relief import Relief, write_relief
 from processing.mesh import Mesh
 from processing.mesh_files import write_ply
 from processing.registration.template import from_mesh
@@ -48,6 +49,7 @@ class FinishedStudio:
     rows: Any
     folder: Path
     mesh: Mesh = field(default_factory=grid)
+    relief_scale_mm: float = 5.0
 
     def __post_init__(self) -> None:
         landmarks = np.zeros(68, np.int32), np.tile([1 / 3, 1 / 3, 1 / 3], (68, 1))
@@ -118,11 +120,9 @@ class FinishedStudio:
         if output == "texture":
             Image.fromarray(self._pixels(text, (16, 16, 3))).save(self.folder / "texture.jpg")
             return self.folder / "texture.jpg"
-        said = PngImagePlugin.PngInfo()
-        said.add_text("scale_mm", "5.0")
-        said.add_text("midpoint", "32768")
-        heights = np.random.default_rng(_seed(text)).integers(30000, 35000, (16, 16)).astype(np.uint16)
-        Image.fromarray(heights).save(self.folder / "displacement.png", pnginfo=said)
+        rng = np.random.default_rng(_seed(text))
+        relief = Relief(rng.normal(0, 0.3, (16, 16)).astype(np.float32), rng.random((16, 16)) < 0.9)
+        write_relief(self.folder / "displacement.png", relief, self.relief_scale_mm)
         return self.folder / "displacement.png"
 
     @staticmethod

@@ -87,7 +87,8 @@ def test_the_texts_say_who_and_what(studio: Any, tmp_path: Path) -> None:
     assert "| 30-39 | 1 | 0 | 0 | 0 | 1 |" in datasheet
     assert "| not said | 0 | 0 | 0 | 1 | 1 |" in datasheet
     conventions = json.loads((folder / "conventions.json").read_text())
-    assert conventions["displacement"]["png_text"] == {"scale_mm": "5.0", "midpoint": "32768"}
+    assert (conventions["displacement"]["scale_mm"], conventions["displacement"]["midpoint"]) == (5.0, 32768)
+    assert "scale_mm = 5.0, midpoint = 32768" in datasheet
     for name in _tree(folder):
         assert b"secret occupation" not in (folder / name).read_bytes()
 
@@ -311,3 +312,13 @@ def test_the_same_day_gives_the_same_bytes(studio: Any, tmp_path: Path) -> None:
     one = build_release(studio.records, "one", tmp_path, day=day)
     two = build_release(studio.records, "two", tmp_path, day=day)
     assert set(compare(one.manifest, two.manifest).changed) == {"croissant.json", "datasheet.md"}
+
+
+@SQLITE
+def test_displacement_maps_of_two_scales_are_not_mixed(studio: Any, tmp_path: Path) -> None:
+    studio.subject(RELEASE)
+    studio.relief_scale_mm = 2.5
+    code = studio.subject(RELEASE)
+    with pytest.raises(ReleaseError, match=f"{code}-1-E01-1 has scale 2.5 mm .* earlier ones 5.0 mm"):
+        build_release(studio.records, "faces", tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
