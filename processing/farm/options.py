@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from processing.errors import DataError
-from processing.mesh_files import whole_file
 from processing.stages.base import ParamsError
 
 
@@ -46,6 +45,8 @@ def studio_template(home: Path, given: str | None, message: Callable[[str], None
     Mien's own is built on each machine, so two machines' may differ in a last digit and with it in their hash; the
     studio keeps one, or every daemon would make everything anew.
     """
+    from processing.mesh_files import whole_file
+
     kept = home / "template.npz"
     if given is None and not kept.is_file():
         with whole_file(kept) as temporary:

@@ -15,6 +15,7 @@ from processing.farm.execute import DiskFull, disk_full, named_disk_errors
 from processing.farm.graph import NEUTRAL_EXPRESSION, Run, TakeSource, plan
 from processing.farm.inline import Cache, execute
 from processing.farm.keys import file_digest, take_digest
+from processing.farm.options import template_file
 from processing.farm.quality import figures, pictures
 from processing.farm.report import Report, ReportTake, write_report
 from processing.progress import Progress, silent
@@ -71,9 +72,9 @@ def _chosen(subject: Path, folders: Sequence[Path], expressions: Sequence[str]) 
 def process_subject(
     subject: Path,
     out: Path,
-    template: Path,
     stages: Stages,
     *,
+    template: str | None = None,
     expressions: Sequence[str] | None = None,
     params: Mapping[str, Mapping[str, Any]] | None = None,
     device: str = "cpu",
@@ -84,24 +85,25 @@ def process_subject(
     """Run every stage that is missing, then place the results and a report under `out`.
 
     Finished runs are kept under `out/.work` and never made again, so an interrupted or failed call goes on where it
-    was. Nothing is placed unless everything was made. Raises DataError.
+    was. Nothing is placed unless everything was made. template: a file, or None for Mien's own. Raises DataError.
     """
     begun = time.monotonic()
     takes = read_takes(subject, expressions, checking)
-    runs = plan(
-        [TakeSource(t.name, t.expression, take_digest(t.folder)) for t in takes], file_digest(template), stages, params
-    )
-    planned(runs)
+    identified = [TakeSource(t.name, t.expression, take_digest(t.folder)) for t in takes]
+    plan(identified, "", stages, params)  # what is wrong with the takes or the parameters is said before any work
     with _only_one(out) as work:
         _check_room(out, work, len(takes))
-        sources = {(t.name, TAKE): t.folder for t in takes} | {("", TEMPLATE): template}
+        file = template_file(template, lambda text: checking(1.0, text))
+        runs = plan(identified, file_digest(file), stages, params)
+        planned(runs)
+        sources = {(t.name, TAKE): t.folder for t in takes} | {("", TEMPLATE): file}
         cache = Cache(work)
         made = execute(runs, stages, cache, sources, device=device, started=started)
         results = _results(runs, cache)
         quality = {t.name: read_json(results[t.name]["preview"]["quality"].path) for t in takes}
         warnings = [f"{t.name}: view {v} is not used: {why}" for t in takes for v, why in t.skipped.items()]
         processed = Processed(out, quality, warnings, made, time.monotonic() - begun)
-        _place(out, work, template, {t.name: results[t.name] for t in takes}, processed, subject)
+        _place(out, work, file, {t.name: results[t.name] for t in takes}, processed, subject)
     return processed
 
 

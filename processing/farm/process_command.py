@@ -27,7 +27,7 @@ def process(
 
     Finished work is kept in OUT/.work: run the same command again after an interruption and it goes on.
     """
-    from processing.farm.options import parse_params, template_file
+    from processing.farm.options import parse_params
     from processing.farm.process import process_subject
     from processing.farm.screen import RunScreen, show_processed
     from processing.stages.discovery import discover
@@ -36,9 +36,8 @@ def process(
     params = parse_params(set_ or [])
     try:
         with RunScreen() as screen:
-            path = template_file(template, screen.message)
             made = process_subject(
-                subject, out, path, discover(), expressions=chosen, params=params, device=device,
+                subject, out, discover(), template=template, expressions=chosen, params=params, device=device,
                 checking=screen.checking, planned=screen.planned, started=screen.started,
             )  # fmt: skip
     except KeyboardInterrupt:
