@@ -26,7 +26,7 @@ from db.settings import Settings
 from db.store import Store
 from db.studio import open_studio
 from db.subjects import add_subject, give_consent, list_subjects
-from deploy.demo_results import Done, compare_takes, ms, write_demo_report
+from deploy.demo_results import Done, compare_takes, number, write_demo_report
 from deploy.local import LocalStudio, SimulatedBody, perform
 from processing.cameras import params_from_cameras
 from processing.errors import DataError
@@ -302,7 +302,7 @@ def _serials(cameras: Sequence[Any]) -> list[str]:
 
 def _sync(result: TakeResult) -> str:
     skew = result.skew
+    figures = (number(skew.command_skew_ms), number(skew.clock_uncertainty_ms), number(skew.exposure_skew_ms))
     return (
-        f"{result.frames} of {result.cameras} photographs, command skew {ms(skew.command_skew_ms)}, clock "
-        f"{ms(skew.clock_uncertainty_ms)}, exposure skew {ms(skew.exposure_skew_ms)}"
+        f"{result.frames}/{result.cameras} frames; command {figures[0]}, clock {figures[1]}, exposure {figures[2]} ms"
     )

@@ -102,26 +102,27 @@ def write_demo_report(engine: Engine, store: Store, done: Done, facts: Mapping[s
     notes = [
         "Command skew, clock uncertainty and exposure skew are three different numbers: how far apart the release "
         "commands went out, how well the clocks are known, and how far apart the shutters opened.",
-        "Scan error: from the true skin to the scan. TU error: from each registered vertex to its true place on the "
-        "subject; to true skin: to the nearest place on it.",
+        "Scan error: mean distance from the true skin to the scan; complete: the share within 0.5 mm. TU error: median "
+        "distance from a registered vertex to its true place on the subject; TU to skin: mean distance to the nearest.",
     ]
     title = "A session, from the shutter to the release"
     write_report(done.report, Report(title, takes, {**facts, **release, **steps}, notes))
 
 
-def ms(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.2f} ms"
+def number(value: float | None, digits: int = 2) -> str:
+    """A figure as a person reads it."""
+    return "not measured" if value is None else f"{value:.{digits}f}"
 
 
 COLUMNS: dict[str, Callable[[DemoTake], str]] = {
-    "Command skew": lambda t: ms(t.command_skew_ms),
-    "Clock uncertainty": lambda t: ms(t.clock_uncertainty_ms),
-    "Exposure skew": lambda t: ms(t.exposure_skew_ms),
-    "Frames": lambda t: f"{t.frames} of {t.cameras}",
-    "Scan error, mean": lambda t: f"{t.error.scan_mean_mm:.3f} mm",
+    "Command skew, ms": lambda t: number(t.command_skew_ms),
+    "Clock, ± ms": lambda t: number(t.clock_uncertainty_ms),
+    "Exposure skew, ms": lambda t: number(t.exposure_skew_ms),
+    "Frames": lambda t: f"{t.frames}/{t.cameras}",
+    "Scan error, mm": lambda t: number(t.error.scan_mean_mm, 3),
     "Scan complete": lambda t: f"{100 * t.error.scan_complete:.1f} %",
-    "TU error, median": lambda t: f"{t.error.tu_median_mm:.2f} mm",
-    "TU to true skin": lambda t: f"{t.error.tu_surface_mean_mm:.3f} mm",
+    "TU error, mm": lambda t: number(t.error.tu_median_mm),
+    "TU to skin, mm": lambda t: number(t.error.tu_surface_mean_mm, 3),
 }
 
 
@@ -141,8 +142,8 @@ def show(done: Done, as_json: bool) -> None:
         }
         print(json.dumps(report))
         return
-    table = Table(title="A row a take")
-    table.add_column("Take")
+    table = Table(title="Each take, beside the subject's truth")
+    table.add_column("Take", no_wrap=True)
     for name in COLUMNS:
         table.add_column(name, justify="right")
     for take in done.takes:

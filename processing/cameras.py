@@ -84,7 +84,7 @@ class Camera:
 
     def project(self, points_mm: Floats) -> Floats:
         """(N, 3) mm -> (N, 2) px, with distortion. Points behind the lens give NaN."""
-        points = np.asarray(points_mm, dtype=np.float64)
+        points = np.ascontiguousarray(points_mm, dtype=np.float64)
         if points.ndim != 2 or points.shape[1] != 3:
             raise ShapeError("points_mm", points.shape, "(N, 3)")
         if len(points) == 0:
