@@ -1,6 +1,6 @@
 """Photographs to a scan: multi-view stereo, fusion, surface."""
 
 from processing.reconstruction.pipeline import reconstruct
-from processing.reconstruction.settings import ReconstructionError, ReconstructionSettings, Scan, ScanReport
+from processing.reconstruction.settings import FAST, ReconstructionError, ReconstructionSettings, Scan, ScanReport
 
-__all__ = ["ReconstructionError", "ReconstructionSettings", "Scan", "ScanReport", "reconstruct"]
+__all__ = ["FAST", "ReconstructionError", "ReconstructionSettings", "Scan", "ScanReport", "reconstruct"]

@@ -43,7 +43,7 @@ def _look(view: ColourView, vertices: Gray, normals: Gray, tolerance_mm: float) 
     seen = np.abs(depth - in_camera[:, 2]) < tolerance_mm / np.maximum(cosine[index], 0.3)
     index, x, y = index[seen], x[seen].astype(np.float64), y[seen].astype(np.float64)
     pixels = _distorted(view.camera, x, y)
-    rgb = _sample(view.image, pixels[0], pixels[1], cv2.INTER_LINEAR, 0)[:, ::-1].astype(np.float32)
+    rgb = _sample(view.image, pixels[0], pixels[1], cv2.INTER_LINEAR, 0)[:, ::-1]
     height, width = view.image.shape[:2]
     inside = (pixels[0] > 0) & (pixels[1] > 0) & (pixels[0] < width - 1) & (pixels[1] < height - 1)
     index, rgb = index[inside], rgb[inside]
@@ -61,17 +61,17 @@ def _distorted(camera: Camera, x: Floats, y: Floats) -> tuple[Gray, Gray]:
     return (K[0, 0] * xd + K[0, 1] * yd + K[0, 2]).astype(np.float32), (K[1, 1] * yd + K[1, 2]).astype(np.float32)
 
 
-def _sample(image: NDArray[np.generic], x: Gray, y: Gray, how: int, border: float) -> NDArray[np.generic]:
+def _sample(image: Gray | Image, x: Gray, y: Gray, how: int, border: float) -> Gray:
     """Values at (n,) positions: (n,) or (n, channels). remap's maps are limited to 32767 columns, so rows of 4096."""
     columns = 4096
     rows = -(-len(x) // columns)
     maps = np.zeros((2, rows * columns), np.float32)
     maps[0, : len(x)], maps[1, : len(y)] = x, y
     if rows == 0:
-        return np.zeros((0, *image.shape[2:]), image.dtype)
+        return np.zeros((0, *image.shape[2:]), np.float32)
     mx, my = (m.reshape(rows, columns) for m in maps)
     value = (border,) * 4
-    out = np.asarray(cv2.remap(image, mx, my, how, borderMode=cv2.BORDER_CONSTANT, borderValue=value))
+    out = np.asarray(cv2.remap(image, mx, my, how, borderMode=cv2.BORDER_CONSTANT, borderValue=value), np.float32)
     return out.reshape(rows * columns, *image.shape[2:])[: len(x)]
 
 
@@ -100,9 +100,7 @@ def exposure_gains(views: Sequence[ColourView], vertices: Gray, normals: Gray, t
     return np.exp(gains)
 
 
-def vertex_colors(
-    mesh: Mesh, views: Sequence[ColourView], tolerance_mm: float, pool: Executor
-) -> NDArray[np.uint8]:
+def vertex_colors(mesh: Mesh, views: Sequence[ColourView], tolerance_mm: float, pool: Executor) -> NDArray[np.uint8]:
     """(V, 3) RGB. Vertices that no view sees take the colour of their neighbours on the surface.
 
     tolerance_mm: how far a vertex may lie from a view's depth map to count as seen by it.

@@ -5,23 +5,32 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def reconstruct(
-    take_dir: Annotated[Path, typer.Argument(help="A take: 0.jpg, 1.jpg, ... and params.json.", metavar="TAKE_DIR")],
-    out: Annotated[Path, typer.Option(help="The scan to write, PLY with vertex colours, mm.")],
+    take_dir: Annotated[Path, typer.Argument(help="A take: 0.jpg, 1.jpg, … and params.json.", metavar="TAKE_DIR")],
+    out: Annotated[Path, typer.Option(help="The scan to write: PLY, mm, with vertex colours.")],
     rig: Annotated[Path | None, typer.Option(help="Cameras to use instead of the take's params.json.")] = None,
-    device: Annotated[str, typer.Option(help="Where to compute: cpu.")] = "cpu",
-    fast: Annotated[bool, typer.Option("--fast", help="A coarser scan in a fraction of the time.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, or cuda where there is one.")] = "cpu",
+    fast: Annotated[bool, typer.Option("--fast", help="Half of the views and fewer vertices, for a look.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Reconstruct the surface that a take's calibrated photographs show."""
-    from processing.reconstruction.files import reconstruct_take, report_json, report_lines
+    from rich.console import Console
+    from rich.progress import Progress
 
-    with _progress(quiet=as_json) as progress:
-        scan, skipped = reconstruct_take(take_dir, out, rig=rig, device=device, fast=fast, progress=progress)
+    from processing.reconstruction.files import reconstruct_take, report_json, report_lines
+    from processing.reconstruction.settings import FAST, ReconstructionSettings
+
+    settings = FAST if fast else ReconstructionSettings()
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=1.0)
+        scan, skipped = reconstruct_take(
+            take_dir, out, rig=rig, device=device, settings=settings,
+            progress=lambda done, message: bar.update(task, completed=done, description=message),
+        )  # fmt: skip
     for view, reason in skipped.items():
         typer.echo(f"warning: view {view} is not used: {reason}", err=True)
     typer.echo(report_json(scan, skipped) if as_json else report_lines(scan, out))

@@ -10,31 +10,39 @@ import numpy as np
 from processing.mesh import Mesh, Surface
 from processing.progress import Progress
 from processing.reconstruction.fusion import DepthMap, OrientedPoints, agreement, merge, oriented_points
-from processing.reconstruction.matching import Region, refine, sweep
+from processing.reconstruction.matching import Kernels, Region
 from processing.reconstruction.photos import Pyramid
 from processing.reconstruction.settings import Bools, Gray, ReconstructionError, ReconstructionSettings
 from processing.reconstruction.surface import filled, grown_region, poisson, render_depth, trim
 from processing.reconstruction.volume import Volume
 
 SWEEP_STEP_PX = 0.6  # disparity between planes of the sweep
-FROM_SURFACE = ((0.45, 4), (0.22, 3))  # (step in px of disparity, steps to either side) of each pass after a new surface
-FROM_DEPTH = ((0.3, 2),)  # ... after a coarser level of the same view
+FROM_SURFACE = (
+    (0.45, 4),
+    (0.22, 3),
+)  # (step in px of disparity, steps to either side) of each pass after a new surface
+FROM_DEPTH = ((0.4, 3), (0.2, 2))  # ... after a coarser level of the same view
 MARGIN_PX = 4  # beyond the surface's outline
 SURFACE_BELOW_PX = 400  # a level whose photographs are smaller than this (longer side) ends in a new common surface
 
 
 @dataclass(frozen=True, eq=False)
 class Rig:
-    """What the depth maps are made from. depth_views: the views that get one; neighbours and near: view -> other views."""
+    """What the depth maps are made from.
+
+    depth_views: the views that get one.  neighbours: view -> others it is compared with.  near: view -> others that may
+    confirm its depth.  parallax: view -> tangent of the median angle to its neighbours.
+    """
 
     pyramids: Sequence[Pyramid]
     volume: Volume
     depth_views: Sequence[int]
     neighbours: Sequence[Sequence[int]]
     near: Sequence[Sequence[int]]
-    parallax: Sequence[float]  # view -> tangent of the median angle to its neighbours
+    parallax: Sequence[float]
     settings: ReconstructionSettings
     workers: int
+    kernels: Kernels
 
 
 Maps = dict[int, DepthMap]
@@ -50,7 +58,7 @@ def sweep_all(rig: Rig, footprint_mm: float, pool: Executor) -> Maps:
         pixel = float(camera.depth(rig.volume.centre_mm[None])[0] / camera.K[0, 0])
         steps = int(np.ceil((farthest - nearest) / (SWEEP_STEP_PX * pixel / rig.parallax[i]))) + 1
         planes = 1 / np.linspace(1 / nearest, 1 / farthest, min(max(steps, 8), 256))
-        depth, score = sweep(image, camera, others, planes, rig.settings.window, rig.settings.best)
+        depth, score = rig.kernels.sweep(image, camera, others, planes, rig.settings.window, rig.settings.best)
         keep = score > rig.settings.min_score
         region = Region(0, image.shape[0], 0, image.shape[1])
         return DepthMap(camera, region, depth, score.clip(0, 1)).masked(keep)
@@ -61,7 +69,7 @@ def sweep_all(rig: Rig, footprint_mm: float, pool: Executor) -> Maps:
 def refine_all(
     rig: Rig, footprint_mm: float, surface: Surface, before: Maps | None, pool: Executor, done: Callable[[], None]
 ) -> Maps:
-    """Depth maps at the level with such pixels, from the surface or, where `before` is given, from coarser depth maps."""
+    """Depth maps at the level with such pixels, from the surface or, where given, from the coarser maps `before`."""
 
     def one(i: int) -> DepthMap | None:
         start = _start(rig, i, footprint_mm, surface, before[i] if before else None)
@@ -74,7 +82,7 @@ def refine_all(
         score = np.zeros_like(depth)
         for disparity, reach in FROM_SURFACE if before is None else FROM_DEPTH:
             step = disparity * pixel / rig.parallax[i]
-            depth, score = refine(
+            depth, score = rig.kernels.refine(
                 image, camera, others, depth, region, step, reach, rig.settings.window, rig.settings.best
             )
             depth = smoothed(depth, score, 3 * step)
@@ -132,7 +140,7 @@ def fuse(
 ) -> OrientedPoints:
     """Merged oriented points of all depths that at least `least` other views confirm.
 
-    overlap: a surface point seen by many views is kept from about so many of them (thinned evenly, always the same way).
+    overlap: a surface point seen by many views is kept from about so many of them (thinned the same way each time).
     """
 
     def one(i: int) -> OrientedPoints:
@@ -193,7 +201,7 @@ def depth_maps(rig: Rig, pool: Executor, progress: Progress) -> Maps:
         if level == 0:
             break
         tolerance = 1.5 * footprint * rig.settings.tolerance_px
-        if max(max(rig.pyramids[i].near(footprint)[1].width, rig.pyramids[i].near(footprint)[1].height) for i in maps) < SURFACE_BELOW_PX:
+        if max(max(m.camera.width, m.camera.height) for m in maps.values()) < SURFACE_BELOW_PX:
             points = fuse(rig, maps, tolerance, rig.settings.min_consistent, footprint, 3, np.inf, pool)
             surface, carried = Surface(common_surface(points, footprint, rig.workers)), None
         else:

@@ -52,10 +52,10 @@ def back_project(camera: Camera, region: Region, depth: Gray) -> Gray:
     return points
 
 
-def agreement(one: DepthMap, others: Sequence[DepthMap], tolerance_mm: float) -> tuple[Gray, Bools]:
-    """How many other depth maps agree with this one, and the depth averaged with those that do.
+def agreement(one: DepthMap, others: Sequence[DepthMap], tolerance_mm: float) -> tuple[Gray, Gray]:
+    """The depth averaged with the other depth maps that agree, and how many do.
 
-    Returns (h, w) averaged depth (NaN where unknown) and (h, w) counts as float32. An other agrees where the point of
+    Returns (h, w) depth (NaN where unknown) and (h, w) counts, both float32. An other agrees where the point of
     this map, seen by it, lies within tolerance_mm of its own depth there.
     """
     total = one.depth * one.score

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,14 +15,33 @@ from processing.errors import ShapeError
 from processing.progress import Progress, part, silent
 from processing.reconstruction.colour import ColourView, vertex_colors
 from processing.reconstruction.depth_maps import Rig, depth_maps, fuse
+from processing.reconstruction.matching import Kernels, OpenCvKernels
 from processing.reconstruction.photos import check_photo, pyramid
-from processing.reconstruction.settings import ReconstructionError, ReconstructionSettings, Scan, ScanReport
+from processing.reconstruction.settings import Floats, ReconstructionError, ReconstructionSettings, Scan, ScanReport
 from processing.reconstruction.surface import poisson, trim
-from processing.reconstruction.volume import FEWEST_VIEWS, angles_between, choose_neighbours, spread_views, working_volume
+from processing.reconstruction.volume import (
+    FEWEST_VIEWS,
+    Volume,
+    angles_between,
+    choose_neighbours,
+    spread_views,
+    working_volume,
+)
 
-CONFIRM_DEG = 45.0  # views farther apart than this do not confirm each other's depths
+CONFIRM_DEG = 45.0  # views farther apart than this do not confirm each other's depths, where nearer ones are to be had
 CONFIRM_VIEWS = 10
+OVERLAP = 3.0  # a surface point seen by many views is kept from about so many
+NORMAL_PX = 5  # normals come from points averaged over so many pixels
+COLOUR_PX = 3.0  # a view sees a vertex that lies within so many footprints of its depth map
 DEFAULT = ReconstructionSettings()
+
+
+@dataclass(frozen=True, eq=False)
+class _Usable:
+    images: list[Image]
+    cameras: list[Camera]
+    volume: Volume
+    unused: dict[str, str]
 
 
 def reconstruct(
@@ -35,93 +54,113 @@ def reconstruct(
 ) -> Scan:
     """The surface that calibrated photographs show.
 
-    images: (H, W, 3) uint8 BGR as taken (with lens distortion), one a camera; sizes may differ between cameras; at least
-    six that look at a common point. Result in the cameras' frame, mm.
-    Coarse to fine as in Beeler et al. 2010; fused depth maps (Galliani et al. 2015) and screened Poisson (Kazhdan and
-    Hoppe 2013). Raises ReconstructionError and ShapeError (exit code 4) where this cannot be done.
+    images: (H, W, 3) uint8 BGR as taken (with lens distortion), one a camera, sizes may differ; at least six cameras
+    that look at a common point. device: "cpu" (OpenCV), or a torch device. Result in the cameras' frame, mm.
+
+    Coarse to fine with windows that follow the surface (Beeler et al. 2010), depth confirmed between views (Galliani et
+    al. 2015), screened Poisson (Kazhdan and Hoppe 2013). Raises ReconstructionError and ShapeError (exit code 4).
     """
-    if len(images) != len(cameras):
-        raise ShapeError("images", (len(images),), f"({len(cameras)},), one a camera")
-    if device != "cpu":
-        raise ReconstructionError(f"device {device!r}: reconstruction runs on the CPU; use device 'cpu'")
     clock = _Clock()
-    workers = settings.workers or len(os.sched_getaffinity(0))
-    unused = {
-        cameras[i].name or str(i): why for i in range(len(images)) if (why := check_photo(images[i], cameras[i]))
-    }
-    good = [i for i in range(len(images)) if (cameras[i].name or str(i)) not in unused]
-    if len(good) < FEWEST_VIEWS:
-        lines = [f"{len(good)} usable views of {len(images)}; a scan needs at least {FEWEST_VIEWS}."]
-        raise ReconstructionError("\n".join(lines + [f"  camera {name}  {why}" for name, why in unused.items()]))
-    volume, looking = working_volume([cameras[i] for i in good])
-    unused |= {
-        cameras[good[k]].name or str(good[k]): "does not look at the point that the others look at"
-        for k in range(len(good))
-        if k not in looking
-    }
-    photos = [images[good[k]] for k in looking]
-    lenses = [cameras[good[k]] for k in looking]
-    with _one_thread_each(), ThreadPoolExecutor(workers) as pool:
+    kernels = _kernels(device)
+    use = _usable(images, cameras)
+    with _one_thread_each(), ThreadPoolExecutor(settings.workers or len(os.sched_getaffinity(0))) as pool:
         progress(0.0, "undistorting the photographs")
-        pyramids = list(pool.map(lambda a: pyramid(a[0], a[1], volume.centre_mm, settings), zip(photos, lenses, strict=True)))
-        finest = [p.levels[0][1] for p in pyramids]
-        footprint = float(np.median([p.footprint_mm for p in pyramids]))
-        volume = replace(volume, footprint_mm=footprint)
-        neighbours = choose_neighbours(finest, volume.centre_mm, settings.neighbours, settings.angles_deg)
-        angle = angles_between(finest, volume.centre_mm)
-        depth_views = [i for i in spread_views(angle, settings.depth_views or len(finest)) if neighbours[i]]
-        if len(depth_views) < FEWEST_VIEWS:
-            raise ReconstructionError(
-                f"only {len(depth_views)} views have a neighbour within 60 degrees; {FEWEST_VIEWS} must"
-            )
-        rig = Rig(
-            pyramids,
-            volume,
-            depth_views,
-            neighbours,
-            [_near(angle[i], depth_views, i) for i in range(len(finest))],
-            [float(np.tan(np.radians(np.median(angle[i, n])))) if n else 1.0 for i, n in enumerate(neighbours)],
-            settings,
-            workers,
-        )
+        rig = _rig(use, settings, kernels, pool)
+        footprint = rig.volume.footprint_mm
         clock.lap("prepare")
-        maps = depth_maps(rig, pool, part(progress, 0.02, 0.55))
+        maps = depth_maps(rig, pool, part(progress, 0.02, 0.6))
         clock.lap("depth")
-        progress(0.55, "fusing the depth maps")
-        spacing = settings.spacing_mm or 1.2 * footprint
+        progress(0.6, "fusing the depth maps")
+        cell = settings.spacing_px * footprint
         points = fuse(
-            rig, maps, settings.tolerance_px * footprint, settings.min_consistent, spacing, 5, 3.0, pool
+            rig, maps, settings.tolerance_px * footprint, settings.min_consistent, cell, NORMAL_PX, OVERLAP, pool
         )
         clock.lap("fuse")
-        progress(0.62, f"surface through {len(points)} points")
-        mesh = poisson(points, spacing, settings.poisson_depth, workers)
-        mesh = trim(mesh, points, settings.trim_mm or 6 * footprint)
+        progress(0.67, f"surface through {len(points)} points")
+        mesh = trim(poisson(points, cell, settings.poisson_depth, rig.workers), points, settings.trim_px * footprint)
         clock.lap("surface")
         progress(0.93, "colours")
-        views = [ColourView(photos[i], lenses[i], m) for i, m in maps.items()]
-        mesh = replace(mesh, colors=vertex_colors(mesh, views, 3 * footprint, pool))
+        views = [ColourView(use.images[i], use.cameras[i], m) for i, m in maps.items()]
+        mesh = replace(mesh, colors=vertex_colors(mesh, views, COLOUR_PX * footprint, pool))
         clock.lap("colour")
     scores = np.concatenate([m.score[np.isfinite(m.depth)][::17] for m in maps.values()])
+    centre = [float(x) for x in rig.volume.centre_mm]
     report = ScanReport(
         views=len(images),
         depth_views=len(maps),
-        unused=unused,
+        unused=use.unused,
         points=len(points),
         vertices=len(mesh.vertices_mm),
         triangles=len(mesh.triangles),
         footprint_mm=footprint,
         score=float(np.median(scores)),
-        centre_mm=(float(volume.centre_mm[0]), float(volume.centre_mm[1]), float(volume.centre_mm[2])),
-        radius_mm=volume.radius_mm,
+        centre_mm=(centre[0], centre[1], centre[2]),
+        radius_mm=rig.volume.radius_mm,
         seconds=clock.laps,
     )
     progress(1.0, f"scan of {report.vertices} vertices")
     return Scan(mesh, report)
 
 
-def _near(angle: np.ndarray, depth_views: Sequence[int], i: int) -> list[int]:
-    order = [int(j) for j in np.argsort(angle) if j != i and angle[j] < CONFIRM_DEG and int(j) in set(depth_views)]
-    return order[:CONFIRM_VIEWS]
+def _kernels(device: str) -> Kernels:
+    if device == "cpu":
+        return OpenCvKernels()
+    from processing.reconstruction.matching_torch import TorchKernels
+
+    return TorchKernels(device)
+
+
+def _usable(images: Sequence[Image], cameras: Sequence[Camera]) -> _Usable:
+    """The photographs that show something, of cameras that look where the others look."""
+    if len(images) != len(cameras):
+        raise ShapeError("images", (len(images),), f"({len(cameras)},), one a camera")
+    names = [camera.name or str(i) for i, camera in enumerate(cameras)]
+    wrong = {i: why for i in range(len(images)) if (why := check_photo(images[i], cameras[i]))}
+    good = [i for i in range(len(images)) if i not in wrong]
+    if len(good) < FEWEST_VIEWS:
+        lines = [f"{len(good)} usable views of {len(images)}; a scan needs at least {FEWEST_VIEWS}."]
+        raise ReconstructionError("\n".join(lines + [f"  camera {names[i]}  {why}" for i, why in wrong.items()]))
+    volume, looking = working_volume([cameras[i] for i in good])
+    kept = [good[k] for k in looking]
+    wrong |= {i: "does not look at the point that the others look at" for i in good if i not in kept}
+    unused = {names[i]: wrong[i] for i in sorted(wrong)}
+    return _Usable([images[i] for i in kept], [cameras[i] for i in kept], volume, unused)
+
+
+def _rig(use: _Usable, settings: ReconstructionSettings, kernels: Kernels, pool: ThreadPoolExecutor) -> Rig:
+    """Pyramids, and which views are compared with which."""
+    focus = use.volume.centre_mm
+    pairs = list(zip(use.images, use.cameras, strict=True))
+    pyramids = list(pool.map(lambda pair: pyramid(pair[0], pair[1], focus, settings), pairs))
+    lenses = [p.levels[0][1] for p in pyramids]
+    neighbours = choose_neighbours(lenses, focus, settings.neighbours, settings.angles_deg)
+    angle = angles_between(lenses, focus)
+    matched = [i for i in range(len(lenses)) if neighbours[i]]
+    if len(matched) < FEWEST_VIEWS:
+        raise ReconstructionError(
+            f"only {len(matched)} of {len(lenses)} views have another within 60 degrees to compare with;"
+            f" {FEWEST_VIEWS} must. Add cameras between the others"
+        )
+    depth_views = [
+        matched[k] for k in spread_views(angle[np.ix_(matched, matched)], settings.depth_views or len(matched))
+    ]
+    return Rig(
+        pyramids,
+        replace(use.volume, footprint_mm=float(np.median([p.footprint_mm for p in pyramids]))),
+        depth_views,
+        neighbours,
+        [_confirming(angle[i], depth_views, i) for i in range(len(lenses))],
+        [float(np.tan(np.radians(np.median(angle[i, n])))) if n else 1.0 for i, n in enumerate(neighbours)],
+        settings,
+        settings.workers or len(os.sched_getaffinity(0)),
+        kernels,
+    )
+
+
+def _confirming(angle: Floats, depth_views: Sequence[int], i: int) -> list[int]:
+    """The nearest other depth views; at least three, however far, so that a sparse rig works too."""
+    nearest = sorted((j for j in depth_views if j != i), key=lambda j: float(angle[j]))
+    return [j for k, j in enumerate(nearest[:CONFIRM_VIEWS]) if k < 3 or angle[j] < CONFIRM_DEG]
 
 
 @contextmanager

@@ -25,10 +25,11 @@ class ReconstructionSettings:
     the memory of 8K photographs.  depth_views: at most so many views get a full depth map (None: all of them); the rest
     still serve as their neighbours.  neighbours, best, angles_deg: each view is compared with that many others seen at
     such an angle, and the `best` that agree count.  window: side of the correlation window, px.
-    min_score: mean correlation below which a depth is dropped.  min_consistent: other views whose depth must agree;
-    tolerance_px: within this many pixel footprints.  spacing_mm: size of the cells in which points are merged (None: 1.2
-    pixel footprints).  poisson_depth: octree depth of the surface instead (None: cells of spacing_mm).  trim_mm: surface farther from
-    any measured point is cut (None: 6 footprints).  workers: threads (None: the processors this process may use).
+    min_score: mean correlation below which a depth is dropped.  min_consistent: other views whose depth must agree,
+    within tolerance_px pixel footprints.  spacing_px: size of the cells in which points are merged and the surface is
+    solved, in pixel footprints; smaller gives more vertices.  poisson_depth: octree depth of the surface instead.
+    trim_px: surface farther than this from any measured point is cut, in footprints.  workers: threads (None: the
+    processors that this process may use).
     """
 
     scale: float = 1.0
@@ -41,9 +42,9 @@ class ReconstructionSettings:
     min_score: float = 0.5
     min_consistent: int = 2
     tolerance_px: float = 1.0
-    spacing_mm: float | None = None
+    spacing_px: float = 1.2
     poisson_depth: int | None = None
-    trim_mm: float | None = None
+    trim_px: float = 6.0
     workers: int | None = None
 
     def __post_init__(self) -> None:
@@ -56,6 +57,11 @@ class ReconstructionSettings:
                 (not 1 <= self.best <= self.neighbours, "best is at least 1 and at most neighbours"),
                 (self.window < 3 or self.window % 2 == 0, f"window is {self.window}; it is odd and at least 3"),
                 (not 0 < self.angles_deg[0] < self.angles_deg[1] < 90, "angles_deg rise within (0, 90)"),
+                (
+                    min(self.spacing_px, self.tolerance_px, self.trim_px) <= 0,
+                    "spacing, tolerance and trim are positive",
+                ),
+                (self.workers is not None and self.workers < 1, f"workers is {self.workers}; it is at least 1"),
                 (self.poisson_depth is not None and not 4 <= self.poisson_depth <= 13, "poisson_depth is 4 to 13"),
             )
             if bad
@@ -64,13 +70,17 @@ class ReconstructionSettings:
             raise ReconstructionError("the settings of the reconstruction cannot be used: " + "; ".join(wrong))
 
 
+FAST = ReconstructionSettings(depth_views=34, spacing_px=1.6)
+"""A scan for a look or a demonstration: half of the views, fewer vertices."""
+
+
 @dataclass(frozen=True)
 class ScanReport:
     """What a reconstruction did.
 
     views: photographs given; depth_views: of which so many got a depth map; unused: camera name -> why it gave nothing.
     points: merged oriented points.  footprint_mm: a pixel's size on the subject (median).  score: median correlation.
-    seconds: step -> wall time.  volume: centre and radius (mm) searched.
+    centre_mm, radius_mm: the sphere that was searched.  seconds: step -> wall time.
     """
 
     views: int

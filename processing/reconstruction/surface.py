@@ -17,7 +17,7 @@ from processing.reconstruction.settings import Bools, Floats, Gray, Reconstructi
 def poisson(points: OrientedPoints, cell_mm: float, depth: int | None, workers: int) -> Mesh:
     """Screened Poisson surface (Kazhdan and Hoppe 2013, Open3D's); closed, untrimmed.
 
-    cell_mm: side of the finest octree cells, reached through the size of the cube around the points; `depth` overrides it.
+    cell_mm: side of the finest octree cells, met by the size of the cube around the points; `depth` overrides it.
     """
     extent = float(np.ptp(points.points_mm, axis=0).max())
     scale = 1.1
@@ -104,9 +104,7 @@ def filled(depth: Gray) -> Gray:
     unknown = ~np.isfinite(depth)
     if not unknown.any() or unknown.all():
         return depth
-    _, label = cv2.distanceTransformWithLabels(
-        unknown.astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
-    )
+    _, label = cv2.distanceTransformWithLabels(unknown.astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
     lookup = np.zeros(int(label.max()) + 1, np.float32)
     lookup[label[~unknown]] = depth[~unknown]
     return np.asarray(lookup[label], dtype=np.float32)

@@ -13,7 +13,7 @@ FEWEST_VIEWS = 6
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """The sphere in which the subject is sought. centre_mm: (3,).  footprint_mm: a pixel's size at the centre (median)."""
+    """The sphere in which the subject is sought. centre_mm: (3,).  footprint_mm: a pixel's size at its centre."""
 
     centre_mm: Floats
     radius_mm: float
@@ -69,8 +69,8 @@ def working_volume(cameras: Sequence[Camera]) -> tuple[Volume, list[int]]:
     if len(looking) < FEWEST_VIEWS:
         away = [cameras[i].name or str(i) for i in range(len(cameras)) if i not in looking]
         raise ReconstructionError(
-            f"the cameras do not look at a common point: {len(looking)} of {len(cameras)} see the point nearest to their"
-            f" axes, {FEWEST_VIEWS} must; not these: {', '.join(away[:20])}. Check Rt in the rig's params"
+            f"the cameras do not look at a common point: {len(looking)} of {len(cameras)} see the point nearest to"
+            f" their axes, {FEWEST_VIEWS} must; not these: {', '.join(away[:20])}. Check Rt in the rig's params"
         )
     depth = np.array([cameras[i].depth(focus[None])[0] for i in looking])
     focal = np.array([cameras[i].K[0, 0] for i in looking])
@@ -124,8 +124,6 @@ def _spread(i: int, pool: list[int], rays: Floats, angle: Floats, count: int) ->
     side /= np.linalg.norm(side, axis=1, keepdims=True).clip(1e-9)
     taken: list[int] = []
     while pool and len(taken) < count:
-        cost = [
-            angle[j] * (1 + sum(max(0.0, float(side[j] @ side[k])) ** 4 for k in taken)) for j in pool
-        ]
+        cost = [angle[j] * (1 + sum(max(0.0, float(side[j] @ side[k])) ** 4 for k in taken)) for j in pool]
         taken.append(pool.pop(int(np.argmin(cost))))
     return taken
