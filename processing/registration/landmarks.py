@@ -199,9 +199,8 @@ def read_landmarks(path: Path) -> Landmarks3d:
     except ValueError as error:
         raise DataError(f"{path} cannot be read as JSON: {error}") from None
     try:
-        if isinstance(content, dict) and "landmarks" in content:
-            groups = content["landmarks"]
-            content = groups["points"] if "points" in groups else next(iter(groups.values()))["points"]
+        if isinstance(content, dict) and "points_mm" not in content:
+            content = _ljson_points(content)
         rows = content["points_mm"] if isinstance(content, dict) else content
         points = np.array([[np.nan if x is None else float(x) for x in row] for row in rows], dtype=np.float64)
         if points.shape != (68, 3):
@@ -210,8 +209,18 @@ def read_landmarks(path: Path) -> Landmarks3d:
             return Landmarks3d.of_points(points)
         error_px = np.array([np.nan if x is None else float(x) for x in content.get("error_px", [None] * 68)])
         return Landmarks3d(points, error_px, np.array(content.get("views", [0] * 68), dtype=np.int32))
-    except (KeyError, TypeError, ValueError, StopIteration) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} holds no 68 landmarks ({error!r}); wanted a list of 68 points in mm") from None
+
+
+def _ljson_points(content: dict[str, Any]) -> list[Any]:
+    """The first list named `points` in menpo's nested layout (versions 1 to 3)."""
+    for value in content.values():
+        if isinstance(value, dict):
+            inside = value["points"] if isinstance(value.get("points"), list) else _ljson_points(value)
+            if inside:
+                return list(inside)
+    return []
 
 
 def triangulate_landmarks(

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from processing.displacement import bake, write_relief
 from processing.mesh_files import read_ply
-from processing.registration.template import Template
+from processing.registration.template import SKIN, Template
 from processing.stages.base import TEMPLATE, Inputs, Resources, Stage, StageParams
 from processing.stages.files import read_vertices
 
@@ -23,6 +23,8 @@ class Bake(Stage):
         size_px: int = 2048
 
     def run(self, inputs: Inputs, params: Params, out: Path) -> None:
-        mesh = Template.load(inputs["template"]).mesh.with_vertices(read_vertices(inputs["mesh"]))
-        relief = bake(mesh, read_ply(inputs["scan"]), size_px=params.size_px, progress=inputs.progress)
+        template = Template.load(inputs["template"])
+        mesh = template.mesh.with_vertices(read_vertices(inputs["mesh"]))
+        scan = read_ply(inputs["scan"])
+        relief = bake(mesh, scan, size_px=params.size_px, skin=template.parts == SKIN, progress=inputs.progress)
         write_relief(out / "displacement.png", relief)
