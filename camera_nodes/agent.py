@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 _FAST_HZ, _FAST_PINGS = 10.0, 25  # a new clock is known within three seconds
 _BUSY_HZ, _BUSY_S = 4.0, 60.0  # after a connection or an arming
 _IDLE_HZ = 1.0
+_UNSURE_NS = 250_000  # above this a busy node pings fast: more pings, a better envelope
 _STATUS_S, _SETTLING_STATUS_S = 5.0, 0.7
 _REFUSED_S = 5.0
 
@@ -129,6 +130,7 @@ class Agent:
         self._seq = 0
         self._pace = (0.0, 0.0)  # hz, until
         self._busy_until = 0.0
+        self._unsure = True
         self._knock_at = math.inf
         self._next_ping = self._next_status = self._next_hello = 0.0
 
@@ -327,10 +329,10 @@ class Agent:
 
     def _ping(self, now: float) -> None:
         hz = _BUSY_HZ if now < self._busy_until else _IDLE_HZ
-        if len(self._estimator) < _FAST_PINGS:
+        if now < self._pace[1]:
+            hz = max(hz, self._pace[0])
+        if len(self._estimator) < _FAST_PINGS or (self._unsure and hz > _IDLE_HZ):
             hz = _FAST_HZ
-        elif now < self._pace[1]:
-            hz = self._pace[0]
         self._next_ping = max(self._next_ping + 1 / hz, now + 0.5 / hz)
         self._seq += 1
         t1_ns = self._clock.now_ns()
@@ -348,6 +350,7 @@ class Agent:
         settling = len(self._estimator) < _FAST_PINGS
         self._next_status = time.monotonic() + (_SETTLING_STATUS_S if settling else _STATUS_S)
         clock = self.estimate()
+        self._unsure = clock is None or clock.uncertainty_ns > _UNSURE_NS
         self.send(
             wire.Status(
                 camera=self.settings.camera,

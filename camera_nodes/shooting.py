@@ -31,6 +31,7 @@ _WAKE_BEFORE_NS = 4_000_000  # the loop hands over to the precise wait this long
 _LONGEST_WAIT_NS = 30_000_000_000
 _REMEMBERED_FIRES = 256
 _OPEN_AGAIN_S = 2.0
+_FIRE_SLACK = 2  # the uncertainty may have grown this much since the arming; the stamps tell it
 _DOWNLOAD_S = 30.0
 
 
@@ -319,7 +320,7 @@ class Shooter:
         if self.state != "armed" or self._arm is None or self._arm.fire_id != message.fire_id:
             problem = f"not armed for this fire: the camera is {self.state}"
             shot.quiet_until_ns = min(shot.quiet_until_ns, now_ns + _LONGEST_WAIT_NS)
-        elif clock is None or clock.uncertainty_ns > self._arm.max_clock_uncertainty_ns:
+        elif clock is None or clock.uncertainty_ns > _FIRE_SLACK * self._arm.max_clock_uncertainty_ns:
             problem = "the clock is not known well enough any more"
         elif at_ns <= now_ns:
             problem = f"the fire arrived {(now_ns - at_ns) / 1e6:.1f} ms too late"

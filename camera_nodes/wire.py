@@ -203,7 +203,7 @@ class Pong(Message, frozen=True, tag="pong"):
 
 
 class Pace(Message, frozen=True, tag="pace"):
-    """Ping this often for this long (a session is open).  Without it: fast at first, then at leisure."""
+    """Ping at least this often for this long (a session is open).  Without it: fast at first, then at leisure."""
 
     hz: Annotated[float, Meta(ge=0.2, le=20.0)]
     for_s: Annotated[float, Meta(ge=0.0, le=86400.0)]

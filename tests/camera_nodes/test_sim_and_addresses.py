@@ -1,0 +1,95 @@
+"""The simulated camera's faults are those asked for; a misspelt address is explained."""
+
+import pytest
+
+from camera_nodes.backends import make_camera, open_camera
+from camera_nodes.errors import BadAddress, CameraBusy, CameraMissing, CardFull, PhotoMissing
+from camera_nodes.wire import Exposure
+
+
+def shoot(camera):
+    camera.max_late_ns = 10**9
+    camera.arm(Exposure())
+    frame = camera.expose(camera.clock.now_ns())
+    return frame, camera.download()
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("sim:jiter_ms=1", "did you mean 'jitter_ms'"),
+        ("gphoto2:virtual?photo=x", "did you mean 'photos'"),
+        ("sin:seed=1", "did you mean 'sim'"),
+        ("sim:seed=one", "seed is 'one', not of type int"),
+        ("sim:seed=1&seed=2", "given twice"),
+        ("sim:seed", "not 'key=value"),
+        ("sim:lag_ms=nan", "out of range"),
+        ("gphoto2:COM1", "'usb:BUS,DEVICE'"),
+        ("", "is no camera address"),
+    ],
+)
+def test_a_misspelt_address_is_explained(url, says):
+    with pytest.raises(BadAddress) as refusal:
+        make_camera(url)
+    assert says in str(refusal.value)
+    assert refusal.value.exit_code == 2
+
+
+def test_the_same_seed_gives_the_same_lags():
+    lags = []
+    for seed in (1, 1, 2):
+        with open_camera(f"sim:seed={seed}&lag_ms=10") as camera:
+            frames = [shoot(camera)[0].release for _ in range(3)]
+            lags.append([frame.exposed_at_ns - frame.released_at_ns for frame in frames])
+    assert lags[0] == lags[1] != lags[2]
+    assert len(set(lags[0])) == 3
+
+
+def test_the_photograph_is_the_one_at_the_exposure(tmp_path):
+    for name in ("neutral", "smile"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "3.jpg").write_text(name)
+    link = tmp_path / "now"
+    link.symlink_to("neutral")
+    with open_camera(f"sim:photos={link}&view=3") as camera:
+        camera.max_late_ns = 10**9
+        camera.arm(Exposure())
+        camera.expose(camera.clock.now_ns())
+        link.unlink()
+        link.symlink_to("smile")  # the subject performs the next expression
+        assert camera.download().data == b"neutral"
+        assert shoot(camera)[1].data == b"smile"
+
+
+def test_faults_are_injected():
+    with open_camera("sim:drop=1") as camera, pytest.raises(PhotoMissing):
+        shoot(camera)
+    with open_camera("sim:busy=1") as camera, pytest.raises(CameraBusy):
+        shoot(camera)
+    with open_camera("sim:card=2") as camera:
+        shoot(camera)
+        shoot(camera)
+        with pytest.raises(CardFull):
+            shoot(camera)
+    with open_camera("sim:seed=5") as camera:
+        whole = shoot(camera)[1].data
+    with open_camera("sim:seed=5&truncate=1") as camera:
+        assert shoot(camera)[1].data == whole[: len(whole) // 2]
+    with open_camera("sim:seed=5&corrupt=1") as camera:
+        corrupt = shoot(camera)[1].data
+        assert len(corrupt) == len(whole)
+        assert corrupt != whole
+    with open_camera("sim:late=1&late_ms=20&lag_ms=5&jitter_ms=0") as camera:
+        release = shoot(camera)[0].release
+        assert release.exposed_at_ns - release.released_at_ns == 25_000_000
+    with open_camera("sim:dead_after=1") as camera:
+        shoot(camera)
+        with pytest.raises(CameraMissing):
+            shoot(camera)
+        with pytest.raises(CameraMissing):
+            camera.open()
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(CameraMissing, match="nowhere"):
+        open_camera(f"sim:photos={tmp_path}/nowhere")
