@@ -302,7 +302,7 @@ def _serials(cameras: Sequence[Any]) -> list[str]:
 
 def _sync(result: TakeResult) -> str:
     skew = result.skew
-    figures = (number(skew.command_skew_ms), number(skew.clock_uncertainty_ms), number(skew.exposure_skew_ms))
-    return (
-        f"{result.frames}/{result.cameras} frames; command {figures[0]}, clock {figures[1]}, exposure {figures[2]} ms"
+    command, clock, exposure = (
+        number(value) for value in (skew.command_skew_ms, skew.clock_uncertainty_ms, skew.exposure_skew_ms)
     )
+    return f"{result.frames}/{result.cameras} frames; command {command}, clock {clock}, exposure {exposure} ms"

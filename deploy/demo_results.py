@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
@@ -115,14 +116,14 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 COLUMNS: dict[str, Callable[[DemoTake], str]] = {
-    "Command skew, ms": lambda t: number(t.command_skew_ms),
-    "Clock, ± ms": lambda t: number(t.clock_uncertainty_ms),
-    "Exposure skew, ms": lambda t: number(t.exposure_skew_ms),
+    "Command ms": lambda t: number(t.command_skew_ms),
+    "Clock ±ms": lambda t: number(t.clock_uncertainty_ms),
+    "Exposure ms": lambda t: number(t.exposure_skew_ms),
     "Frames": lambda t: f"{t.frames}/{t.cameras}",
-    "Scan error, mm": lambda t: number(t.error.scan_mean_mm, 3),
+    "Scan mm": lambda t: number(t.error.scan_mean_mm, 3),
     "Scan complete": lambda t: f"{100 * t.error.scan_complete:.1f} %",
-    "TU error, mm": lambda t: number(t.error.tu_median_mm),
-    "TU to skin, mm": lambda t: number(t.error.tu_surface_mean_mm, 3),
+    "TU mm": lambda t: number(t.error.tu_median_mm),
+    "TU-skin mm": lambda t: number(t.error.tu_surface_mean_mm, 3),
 }
 
 
@@ -142,10 +143,10 @@ def show(done: Done, as_json: bool) -> None:
         }
         print(json.dumps(report))
         return
-    table = Table(title="Each take, beside the subject's truth")
+    table = Table(title="Each take, beside the subject's truth", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("Take", no_wrap=True)
     for name in COLUMNS:
-        table.add_column(name, justify="right")
+        table.add_column("\n".join(name.rsplit(" ", 1)), justify="right", no_wrap=True)
     for take in done.takes:
         table.add_row(take.name, *figures(take).values())
     console = Console(file=sys.stdout)
