@@ -6,11 +6,14 @@ import json
 import logging
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from camera_nodes.errors import BadSettings
+
+if TYPE_CHECKING:
+    from camera_nodes.agent import AgentSettings
 
 app = typer.Typer(no_args_is_help=True, help="A camera's node: run it, make its keys, enrol it at the studio.")
 
@@ -87,8 +90,11 @@ def enrol(
     typer.echo(f"On the node, {CONTROLLER}.pub in its keys folder holds:  {controller.public}")
 
 
-def agent_settings(file: Path | None, overrides: dict[str, Any]) -> Any:
-    """AgentSettings from a TOML file and overrides.  Raises BadSettings naming file, key and the likely meant key."""
+def agent_settings(file: Path | None, overrides: dict[str, Any]) -> "AgentSettings":
+    """AgentSettings from a TOML file and overrides.
+
+    Folders in the file are relative to the file.  Raises BadSettings naming file, key and the likely meant key.
+    """
     from camera_nodes.agent import AgentSettings
 
     fields = {field.name: field for field in dataclasses.fields(AgentSettings)}
@@ -108,6 +114,9 @@ def agent_settings(file: Path | None, overrides: dict[str, Any]) -> Any:
         wanted: Any = str if kind in (str, Path) else (int, float) if kind in (float, float | None) else kind
         if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):
             raise BadSettings(f"{where}: {key} is {value!r}, which is of the wrong type")
+    for name in ("keys", "spool"):
+        if file is not None and name in values:
+            values[name] = file.parent / Path(values[name]).expanduser()
     values |= overrides
     missing = [name for name in ("camera", "url", "control", "bulk") if name not in values]
     if missing:
