@@ -47,7 +47,7 @@ def crash(
     """crash("before" or "after"): the studio that comes up after a controller was killed at that moment."""
 
     def happen(moment: str) -> Studio:
-        rig = rig_of(3)
+        rig = rig_of(3, frame_timeout_s=15.0 if moment == "after" else 5.0)
         places = {"control": f"tcp://127.0.0.1:{free_port()}", "bulk": f"tcp://127.0.0.1:{free_port()}"}
         first = home.open(rig, **places)
         fleet.start(first, {camera.name: sim_url(camera.view, photos) for camera in rig.cameras})
