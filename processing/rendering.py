@@ -18,10 +18,11 @@ SKIN = (178, 190, 205)
 UNKNOWN = (205, 205, 205)
 _LIGHTS = (((-0.5, 0.6, 0.8), 0.62), ((0.8, 0.25, 0.45), 0.30), ((0.0, -0.6, 0.4), 0.10))
 _AMBIENT = 0.14
+_HEAT = ((238, 244, 240), (150, 211, 178), (250, 205, 85), (226, 80, 48), (110, 0, 22))  # RGB
 
 
 def portrait_camera(bounds_mm: Floats, *, yaw_deg: float = 0.0, pitch_deg: float = 0.0, height_px: int = 720) -> Camera:
-    """A camera that sees the box (2, 3) whole, from the front of the head turned by yaw (to its left) and pitch (up)."""
+    """A camera that sees the box (2, 3) whole, from its front turned by yaw (to its left) and pitch (up)."""
     low, high = np.asarray(bounds_mm, dtype=np.float64)
     centre, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
     if not np.isfinite(radius) or radius <= 0:
@@ -34,9 +35,9 @@ def portrait_camera(bounds_mm: Floats, *, yaw_deg: float = 0.0, pitch_deg: float
     R = np.stack([x, np.cross(z, x), z])
     distance = 7.0 * radius
     corners = np.array([[a, b, c] for a in (low[0], high[0]) for b in (low[1], high[1]) for c in (low[2], high[2])])
-    seen = (corners - centre) @ R.T
-    half_w, half_h = np.abs(seen[:, 0]).max() * 1.02, np.abs(seen[:, 1]).max() * 1.02
-    focal = (height_px / 2) * (distance - radius * 0.5) / half_h
+    seen = (corners - centre) @ R.T + [0, 0, distance]
+    half_w, half_h = np.abs(seen[:, :2] / seen[:, 2:]).max(axis=0) * 1.02
+    focal = height_px / 2 / half_h
     width_px = max(16, round(height_px * half_w / half_h))
     K = np.array([[focal, 0, (width_px - 1) / 2], [0, focal, (height_px - 1) / 2], [0, 0, 1.0]])
     return Camera(K=K, R=R, t=-R @ (centre - distance * z), width=width_px, height=height_px, name="portrait")
@@ -124,10 +125,11 @@ def _light(mesh: Mesh, t: NDArray[np.int32], w: Floats, directions: Floats, smoo
 
 
 def heat_colors(values: Floats, most: float) -> Image:
-    """(N, 3) BGR from 0 (dark blue) to `most` and beyond (dark red); NaN grey."""
+    """(N, 3) BGR from 0 (pale) over green, yellow and red to `most` and beyond (dark red); NaN grey."""
     scaled = np.nan_to_num(np.clip(np.asarray(values, dtype=np.float64) / most, 0, 1), nan=0.0)
-    palette = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_TURBO)[:, 0]
-    colors = np.asarray(palette[np.round(scaled * 255).astype(np.int64)], dtype=np.uint8)
+    stops = np.linspace(0, 1, len(_HEAT))
+    channels = [np.interp(scaled, stops, [stop[k] for stop in _HEAT]) for k in (2, 1, 0)]
+    colors = np.stack(channels, axis=-1).round().astype(np.uint8)
     colors[~np.isfinite(values)] = UNKNOWN
     return colors
 

@@ -34,6 +34,19 @@ def figures(quality: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def brief(quality: Mapping[str, Any]) -> dict[str, str]:
+    """The few columns that fit on a terminal."""
+    return {
+        "Photos": str(quality["photographs_used"]),
+        "Scan": f"{quality['scan_vertices'] // 1000}k",
+        "Landmarks px": f"{quality['landmarks_error_px']:.2f}" if quality["landmarks_error_px"] is not None else "–",
+        "Mesh mm": f"{quality['mesh_to_scan']['mean_mm']:.3f}",
+        "+ relief mm": f"{quality['detailed_to_scan']['mean_mm']:.3f}",
+        "95 % mm": f"{quality['detailed_to_scan']['p95_mm']:.3f}",
+        "Seen": _share(quality["texture_seen_share"]),
+    }
+
+
 def pictures(preview: Mapping[str, Output]) -> list[tuple[str, Path]]:
     """The pictures of a take with their captions."""
     return [(caption, preview[name].path) for name, caption in CAPTIONS.items() if name in preview]

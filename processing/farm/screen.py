@@ -10,7 +10,7 @@ from rich.table import Table
 
 from processing.farm.graph import Run
 from processing.farm.process import Processed
-from processing.farm.quality import figures
+from processing.farm.quality import brief
 from processing.progress import Progress as Listener
 
 # The share of a take's time that a stage takes, about; the bar moves evenly with these.
@@ -43,9 +43,6 @@ class RunScreen:
         if kind is None:
             self._progress.update(self._task, description="done", completed=1, total=1)
         self._progress.stop()
-
-    def message(self, text: str) -> None:
-        self._progress.update(self._task, description=text)
 
     def checking(self, done: float, message: str) -> None:
         self._progress.update(self._task, description=message, completed=done, total=1)
@@ -82,11 +79,12 @@ def show_processed(made: Processed) -> None:
     for warning in made.warnings:
         console.print(f"Warning: {warning}", style="yellow", markup=False)
     table = Table(title=f"{len(made.quality)} takes, {made.runs} stage runs, {made.seconds:.0f} s")
-    rows = {name: figures(quality) for name, quality in made.quality.items()}
+    rows = {name: brief(quality) for name, quality in made.quality.items()}
     table.add_column("Take")
     for column in next(iter(rows.values()), {}):
         table.add_column(column, justify="right")
     for name, row in rows.items():
         table.add_row(name, *row.values())
     console.print(table)
+    console.print("Distances are from the registered skin to the scan, mean; then with relief; then its 95 %.")
     console.print(f"Look at {made.out / 'report.html'}", markup=False, highlight=False)

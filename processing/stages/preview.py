@@ -52,7 +52,7 @@ class Preview(Stage):
 
     class Params(StageParams):
         height_px: int = 560
-        most_mm: float = 1.0  # the end of the heat map's scale
+        most_mm: float = 0.5  # the end of the heat map's scale
         subdivisions: int = 2  # of the registered mesh when its displacement is applied
 
     def run(self, inputs: Inputs, params: Params, out: Path) -> None:
@@ -152,10 +152,10 @@ def _spread(distance_mm: Floats, areas: Floats) -> dict[str, Any]:
     """Mean, median and 95th percentile over the surface's area, mm, and the share within half a millimetre."""
     order = np.argsort(distance_mm)
     share = np.cumsum(areas[order]) / areas.sum()
-    at = distance_mm[order]
+    at = np.asarray(distance_mm[order], dtype=np.float64)
     return {
         "mean_mm": float((distance_mm * areas).sum() / areas.sum()),
-        "median_mm": float(at[np.searchsorted(share, 0.5)]),
-        "p95_mm": float(at[min(np.searchsorted(share, 0.95), len(at) - 1)]),
+        "median_mm": float(at[int(np.searchsorted(share, 0.5))]),
+        "p95_mm": float(at[min(int(np.searchsorted(share, 0.95)), len(at) - 1)]),
         "within_half_mm": float(areas[distance_mm < 0.5].sum() / areas.sum()),
     }

@@ -24,6 +24,7 @@ class Reconstruct(Stage):
         scale: float = 1.0
         max_megapixels: float = 6.0
         depth_views: int | None = None
+        spacing_px: float = 1.2
 
     def run(self, inputs: Inputs, params: Params, out: Path) -> None:
         take, images = read_photos(read_take(inputs["take"]), progress=part(inputs.progress, 0, 0.03))
@@ -31,6 +32,7 @@ class Reconstruct(Stage):
             scale=params.scale,
             max_megapixels=params.max_megapixels,
             depth_views=params.depth_views,
+            spacing_px=params.spacing_px,
             workers=inputs.threads,
         )
         scan = reconstruct(
