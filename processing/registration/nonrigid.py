@@ -123,7 +123,8 @@ def fit_nonrigid(
     total = sum(step.iterations for step in settings.steps) + len(settings.smoothness)
     vertices, history = _graph_pass(source, scan, pull, anchors, settings, graph, progress, total)
     fit = _vertex_pass(source.with_vertices(vertices), scan, pull, settings, progress, total)
-    return Fit(fit.vertices_mm, fit.matched, fit.flipped, (*history, *fit.history_mm))
+    vertices, mended = _unfold(source, fit.vertices_mm)
+    return Fit(vertices, fit.matched & ~mended, fit.flipped, (*history, *fit.history_mm))
 
 
 def _graph_pass(
@@ -233,6 +234,31 @@ def _relax(
         if not over.any():
             break
     return vertices, weight
+
+
+def _unfold(source: Mesh, vertices: Floats) -> tuple[Floats, Bools]:
+    """Undo folds: around triangles that face away from where they did in `source`, the displacement becomes harmonic.
+
+    Returns the vertices, and (V,) which were moved.
+    """
+    adjacency = source.adjacency()
+    laplacian = graph_laplacian(source.edges, len(vertices))
+    moved = np.zeros(len(vertices), dtype=np.bool_)
+    for _ in range(4):
+        over = _turned_over(source, vertices)
+        if not over.any():
+            break
+        moved[source.triangles[over].ravel()] = True
+        moved |= adjacency @ moved.astype(np.float64) > 0
+        if moved.all():
+            break
+        inside, outside = np.flatnonzero(moved), np.flatnonzero(~moved)
+        displacement = vertices - source.vertices_mm
+        rows = sparse.csr_array(laplacian[inside])
+        matrix = sparse.csr_array(rows[:, inside]) + 1e-9 * sparse.eye_array(len(inside))
+        displacement[inside] = Factor(matrix).solve(-(rows[:, outside] @ displacement[outside]))
+        vertices = source.vertices_mm + displacement
+    return vertices, moved
 
 
 def _turned_over(start: Mesh, vertices: Floats) -> Bools:
