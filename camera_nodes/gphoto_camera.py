@@ -75,11 +75,16 @@ class GphotoCamera(CameraBase):
         if GphotoCamera._open_here:
             raise CameraFault(f"{self._url}: this process has a camera open already; run one process a camera")
         self._gp = _import_gphoto2(self._options.photos if self._port == "virtual" else None, self._url)
-        self._connect()
+        try:
+            self._connect()
+            capabilities = ("settings", "battery") if self._battery() is not None else ("settings",)
+            model = self._read("cameramodel") or str(self._call(self._camera.get_abilities).model)
+            info = CameraInfo(self._url, model, self._read("serialnumber") or "", capabilities)
+        except EquipmentError:
+            self._disconnect()
+            raise
         GphotoCamera._open_here += 1
-        capabilities = [name for name, there in (("settings", True), ("battery", self._battery() is not None)) if there]
-        model = self._read("cameramodel") or str(self._call(self._camera.get_abilities).model)
-        return CameraInfo(self._url, model, self._read("serialnumber") or "", tuple(capabilities))
+        return info
 
     def _connect(self) -> None:
         gp = self._gp
