@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-PLUGINS = ("db_fixtures",)
+PLUGINS = ("db_fixtures", "surface_fixtures")
 
 
 def pytest_configure(config: pytest.Config) -> None:

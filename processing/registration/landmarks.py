@@ -36,6 +36,8 @@ MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff
 DETECTION_SIZE_PX = 1024
 ROTATIONS = (None, cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180)
 FEWEST_VIEWS = 3
+# A view belongs to the face when this share of its landmarks does; by chance hardly any would.
+AGREEING_SHARE = 0.35
 
 
 class ModelDamaged(DataError):
@@ -290,18 +292,10 @@ def join_views(
     count = observed.shape[1]
     points, errors = np.full((count, 3), np.nan), np.full(count, np.nan)
     views = np.zeros(count, np.int32)
-    pairs = _pairs(len(good), 60, rng)
+    inliers = _consensus_by_landmark(cameras, observed, rays, centres, tolerance_mm, rng)
     for k in range(count):
-        best: NDArray[np.bool_] | None = None
-        score = (0, np.inf)
-        for a, b in pairs:
-            start = _meet(rays[[a, b], k], centres[[a, b]])
-            off = _miss_mm(cameras, start[None], observed[:, k : k + 1])[:, 0]
-            inlier = off < tolerance_mm
-            mine = (int(inlier.sum()), float(off[inlier].sum()))
-            if mine[0] > score[0] or (mine[0] == score[0] and mine[1] < score[1]):
-                best, score = inlier, mine
-        if best is None or best.sum() < FEWEST_VIEWS:
+        best = inliers[:, k]
+        if best.sum() < FEWEST_VIEWS:
             continue
         for _ in range(2):
             which = np.flatnonzero(best)
@@ -319,6 +313,29 @@ def join_views(
     return landmarks if landmarks.known.sum() >= count // 2 else None
 
 
+def _consensus_by_landmark(
+    cameras: Sequence[Camera],
+    observed: Floats,
+    rays: Floats,
+    centres: Floats,
+    tolerance_mm: float,
+    rng: np.random.Generator,
+) -> NDArray[np.bool_]:
+    """(C, L) the views that agree on each landmark: the largest set found, the tightest among equals."""
+    count = observed.shape[1]
+    inliers = np.zeros((len(cameras), count), dtype=np.bool_)
+    score = np.full(count, -np.inf)
+    for a, b in _pairs(len(cameras), 60, rng):
+        off = _miss_mm(cameras, _meet(rays[[a, b]], centres[[a, b]]), observed)
+        inlier = off < tolerance_mm
+        tightness = np.where(inlier, off, 0).sum(axis=0) / (tolerance_mm * len(cameras))
+        mine = inlier.sum(axis=0) - 0.999 * tightness
+        better = mine > score
+        score[better] = mine[better]
+        inliers[:, better] = inlier[:, better]
+    return inliers
+
+
 def _pairs(count: int, most: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     pairs = list(combinations(range(count), 2))
     if len(pairs) <= most:
@@ -327,12 +344,10 @@ def _pairs(count: int, most: int, rng: np.random.Generator) -> list[tuple[int, i
 
 
 def _meet(rays: Floats, centres: Floats) -> Floats:
-    """The point nearest to the lines centres (C, 3) + s rays (C, [L,] 3): (3,) or (L, 3)."""
-    lines = rays if rays.ndim == 3 else rays[:, None]
-    across = np.eye(3) - lines[..., :, None] * lines[..., None, :]
+    """The points (L, 3) nearest to the lines centres (C, 3) + s rays (C, L, 3)."""
+    across = np.eye(3) - rays[..., :, None] * rays[..., None, :]
     matrix = across.sum(axis=0) + 1e-9 * np.eye(3)
-    points = np.linalg.solve(matrix, np.einsum("clij,cj->li", across, centres)[..., None])[..., 0]
-    return np.asarray(points if rays.ndim == 3 else points[0])
+    return np.asarray(np.linalg.solve(matrix, np.einsum("clij,cj->li", across, centres)[..., None])[..., 0])
 
 
 def _miss_mm(cameras: Sequence[Camera], points: Floats, pixels: Sequence[Floats] | Floats) -> Floats:
@@ -362,7 +377,7 @@ def _consensus_of_views(
         if cameras[a] is cameras[b] or apart < 3:
             continue
         points = _meet(rays[[a, b]], centres[[a, b]])
-        off = np.median(_miss_mm(cameras, points, pixels), axis=1)
+        off = np.quantile(_miss_mm(cameras, points, pixels), AGREEING_SHARE, axis=1)
         nearest: dict[int, int] = {}
         for i in np.flatnonzero(off < tolerance_mm).tolist():
             rival = nearest.get(id(cameras[i]))
