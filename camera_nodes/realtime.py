@@ -21,6 +21,9 @@ class Window:
         self._realtime = realtime
         self._inside = False
         self._fifo = False
+        # What is loaded by now stays for good. Walking it before every fire would cost 0.1 s, and copy every page that
+        # the processes of a machine's cameras share.
+        gc.freeze()
 
     def enter(self) -> None:
         """No collections from here on, and real-time priority where it is permitted."""
@@ -28,7 +31,6 @@ class Window:
             self._inside = True
             gc.collect()
             gc.disable()
-            gc.freeze()
             self._fifo = self._realtime and _set_fifo()
 
     def leave(self) -> None:
@@ -37,7 +39,6 @@ class Window:
             self._inside = False
             if self._fifo:
                 _set_ordinary()
-            gc.unfreeze()
             gc.enable()
 
 
