@@ -10,7 +10,7 @@ import numpy as np
 from processing.mesh import Mesh, Surface
 from processing.progress import Progress
 from processing.reconstruction.fusion import DepthMap, OrientedPoints, agreement, merge, oriented_points
-from processing.reconstruction.matching import Kernels, Region
+from processing.reconstruction.matching import Kernels, Region, own_detail
 from processing.reconstruction.photos import Pyramid
 from processing.reconstruction.settings import Bools, Gray, ReconstructionError, ReconstructionSettings
 from processing.reconstruction.surface import filled, grown_region, poisson, render_depth, trim
@@ -41,7 +41,6 @@ class Rig:
     near: Sequence[Sequence[int]]
     parallax: Sequence[float]
     settings: ReconstructionSettings
-    workers: int
     kernels: Kernels
 
 
@@ -59,7 +58,7 @@ def sweep_all(rig: Rig, footprint_mm: float, pool: Executor) -> Maps:
         steps = int(np.ceil((farthest - nearest) / (SWEEP_STEP_PX * pixel / rig.parallax[i]))) + 1
         planes = 1 / np.linspace(1 / nearest, 1 / farthest, min(max(steps, 8), 256))
         depth, score = rig.kernels.sweep(image, camera, others, planes, rig.settings.window, rig.settings.best)
-        keep = score > rig.settings.min_score
+        keep = (score > rig.settings.min_score) & own_detail(image, rig.settings.window)
         region = Region(0, image.shape[0], 0, image.shape[1])
         return DepthMap(camera, region, depth, score.clip(0, 1)).masked(keep)
 
@@ -87,7 +86,9 @@ def refine_all(
             )
             depth = smoothed(depth, score, 3 * step)
         done()
-        return DepthMap(camera, region, depth, score.clip(0, 1)).masked(known & (score > rig.settings.min_score))
+        part = image[region.y0 : region.y1, region.x0 : region.x1]
+        keep = known & (score > rig.settings.min_score) & own_detail(part, rig.settings.window)
+        return DepthMap(camera, region, depth, score.clip(0, 1)).masked(keep)
 
     maps = zip(rig.depth_views, pool.map(one, rig.depth_views), strict=True)
     return {i: m for i, m in maps if m is not None}
@@ -167,9 +168,9 @@ def _within(points: OrientedPoints, volume: Volume) -> OrientedPoints:
     return OrientedPoints(points.points_mm[keep], points.normals[keep], points.weight[keep])
 
 
-def common_surface(points: OrientedPoints, footprint_mm: float, workers: int) -> Mesh:
+def common_surface(points: OrientedPoints, footprint_mm: float) -> Mesh:
     """The surface that the next level's views start from."""
-    return trim(poisson(points, 0.9 * footprint_mm, None, workers), points, 4 * footprint_mm)
+    return trim(poisson(points, 0.9 * footprint_mm, None), points, 4 * footprint_mm)
 
 
 def depth_maps(rig: Rig, pool: Executor, progress: Progress) -> Maps:
@@ -184,7 +185,7 @@ def depth_maps(rig: Rig, pool: Executor, progress: Progress) -> Maps:
     progress(0.0, "searching the working volume")
     maps = sweep_all(rig, footprint, pool)
     points = fuse(rig, maps, 2 * footprint, rig.settings.min_consistent + 1, footprint, 3, np.inf, pool)
-    surface = Surface(common_surface(points, footprint, rig.workers))
+    surface = Surface(common_surface(points, footprint))
     spent += pixels[top] * 8
     carried: Maps | None = None
     for level in range(top - 1, -1, -1):
@@ -203,7 +204,7 @@ def depth_maps(rig: Rig, pool: Executor, progress: Progress) -> Maps:
         tolerance = 1.5 * footprint * rig.settings.tolerance_px
         if max(max(m.camera.width, m.camera.height) for m in maps.values()) < SURFACE_BELOW_PX:
             points = fuse(rig, maps, tolerance, rig.settings.min_consistent, footprint, 3, np.inf, pool)
-            surface, carried = Surface(common_surface(points, footprint, rig.workers)), None
+            surface, carried = Surface(common_surface(points, footprint)), None
         else:
             carried = _carried(rig, maps, tolerance, surface, pool)
     return maps

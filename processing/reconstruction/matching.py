@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 
 from processing.cameras import Camera
-from processing.reconstruction.settings import Floats, Gray
+from processing.reconstruction.settings import Bools, Floats, Gray
 
 NOISE_VARIANCE = 1.0  # grey levels squared: below this a window is flat and correlates with nothing
+OWN_SHARE = 0.06  # of the variance of a window that its middle must carry
 BAND_PIXELS = 60_000  # rows are matched in bands of about this many pixels: the working set stays in the cache
 
 
@@ -32,7 +33,7 @@ class Region:
         return self.y1 - self.y0, self.x1 - self.x0
 
     def bands(self, pixels: int, window: int) -> Iterator[tuple[slice, "Region", slice]]:
-        """Bands of rows of about so many pixels: rows of the region, the band with its halo, rows of the band to keep."""
+        """Bands of rows of about so many pixels: rows of the region, the band and its halo, which of its rows to keep."""
         height, width = self.shape
         rows, halo = max(4 * window, pixels // max(width, 1)), window // 2
         for start in range(0, height, rows):
@@ -116,6 +117,20 @@ class _Correlation:
         np.sqrt(square, out=square)
         cv2.divide(product, square, dst=product)
         return np.asarray(cv2.multiply(product, self.scale), dtype=np.float32)
+
+
+def own_detail(image: Gray, window: int) -> Bools:
+    """(h, w) where the 3 x 3 around a pixel carries some of its window's variance.
+
+    Beside an outline against an even background it does not: the window matches the outline, and the pixel would take
+    the subject's depth ("fattening").
+    """
+
+    def variance(side: int) -> Gray:
+        mean = cv2.boxFilter(image, -1, (side, side))
+        return np.asarray(cv2.boxFilter(image * image, -1, (side, side)) - mean * mean, dtype=np.float32)
+
+    return np.asarray(variance(3) > OWN_SHARE * variance(window))
 
 
 def best_mean(scores: Gray, best: int) -> Gray:

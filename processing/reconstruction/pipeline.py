@@ -77,7 +77,7 @@ def reconstruct(
         )
         clock.lap("fuse")
         progress(0.67, f"surface through {len(points)} points")
-        mesh = trim(poisson(points, cell, settings.poisson_depth, rig.workers), points, settings.trim_px * footprint)
+        mesh = trim(poisson(points, cell, settings.poisson_depth), points, settings.trim_px * footprint)
         clock.lap("surface")
         progress(0.93, "colours")
         views = [ColourView(use.images[i], use.cameras[i], m) for i, m in maps.items()]
@@ -152,7 +152,6 @@ def _rig(use: _Usable, settings: ReconstructionSettings, kernels: Kernels, pool:
         [_confirming(angle[i], depth_views, i) for i in range(len(lenses))],
         [float(np.tan(np.radians(np.median(angle[i, n])))) if n else 1.0 for i, n in enumerate(neighbours)],
         settings,
-        settings.workers or len(os.sched_getaffinity(0)),
         kernels,
     )
 

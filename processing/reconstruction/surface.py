@@ -14,10 +14,12 @@ from processing.reconstruction.matching import Region
 from processing.reconstruction.settings import Bools, Floats, Gray, ReconstructionError
 
 
-def poisson(points: OrientedPoints, cell_mm: float, depth: int | None, workers: int) -> Mesh:
+def poisson(points: OrientedPoints, cell_mm: float, depth: int | None) -> Mesh:
     """Screened Poisson surface (Kazhdan and Hoppe 2013, Open3D's); closed, untrimmed.
 
     cell_mm: side of the finest octree cells, met by the size of the cube around the points; `depth` overrides it.
+    One thread: the result is the same each time, and the threads of this solver spin while they wait (two took 33 CPU
+    seconds for the work of 28 on an idle machine and several times as many on a busy one).
     """
     extent = float(np.ptp(points.points_mm, axis=0).max())
     scale = 1.1
@@ -28,7 +30,7 @@ def poisson(points: OrientedPoints, cell_mm: float, depth: int | None, workers: 
     cloud.normals = o3d.utility.Vector3dVector(points.normals.astype(np.float64))
     with o3d.utility.VerbosityContextManager(o3d.utility.VerbosityLevel.Error):
         mesh, _ = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson(
-            cloud, depth=depth, scale=scale, linear_fit=False, n_threads=workers
+            cloud, depth=depth, scale=scale, linear_fit=False, n_threads=1
         )
     return Mesh(np.asarray(mesh.vertices), np.asarray(mesh.triangles))
 
