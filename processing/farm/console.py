@@ -1,13 +1,14 @@
 """What the farm's commands show and change, apart from running it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 
 from db.engine import open_database, reading, transaction
 from db.jobs import jobs_in, retry
@@ -22,19 +23,25 @@ TROUBLES = 50
 COUNTS = ("done", "running", "ready", "later", "blocked", "failed", "parked", "total")
 
 
+@contextmanager
+def _records(studio: Settings) -> Iterator[Engine]:
+    engine = open_database(studio.database)
+    try:
+        require_current(engine)
+        yield engine
+    finally:
+        engine.dispose()
+
+
 def farm_report(home: Path | None, database: str | None) -> dict[str, Any]:
     """`mien farm status` as data."""
-    studio = Settings.load(home, database)
-    engine = open_database(studio.database)
-    require_current(engine)
-    with reading(engine) as tx:
+    with _records(Settings.load(home, database)) as engine, reading(engine) as tx:
         stands = standing(tx)
         troubled = jobs_in(tx, JobState.FAILED, JobState.PARKED, limit=TROUBLES) if stands.troubled else []
         troubles = [
             {"key": j.key, "stage": j.stage, "state": j.state.value, "attempts": j.attempts, "error": j.error or ""}
             for j in troubled
         ]
-    engine.dispose()
     stages = {name: {state.value: n for state, n in states.items()} for name, states in stands.stages.items()}
     running = [{"worker": w, "stage": s, "key": k} for w, s, k in stands.workers]
     return {"jobs": _counts(stands), "stages": stages, "running": running, "troubles": troubles}
@@ -67,9 +74,7 @@ def retry_jobs(home: Path | None, database: str | None, keys: Sequence[str]) -> 
     """`mien farm retry`: failed and parked runs whose keys begin so (all, when none is given) are queued again."""
     from db.errors import NotFound
 
-    engine = open_database(Settings.load(home, database).database)
-    require_current(engine)
-    with transaction(engine) as tx:
+    with _records(Settings.load(home, database)) as engine, transaction(engine) as tx:
         if not keys:
             return retry(tx)
         found: list[str] = []
@@ -91,10 +96,8 @@ def missing_report(
 
     studio = Settings.load(home, database)
     settings = FarmSettings.load(studio, template=template)
-    engine = open_database(studio.database)
-    require_current(engine)
     digest = file_digest(studio_template(studio.home, settings.template))
-    with reading(engine) as tx:
+    with _records(studio) as engine, reading(engine) as tx:
         plans = all_plans(tx, digest, discover(*settings.stage_folders), settings.params, subject=subject)
         return [asdict(missing) for missing in missing_runs(tx, plans)]
 
