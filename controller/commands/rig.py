@@ -57,6 +57,30 @@ def preflight(home: Home = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def calibration(
+    params: Annotated[Path, typer.Argument(help="The cameras as FaceScape's params.json has them, millimetres.")],
+    rig: Annotated[Path | None, typer.Option(help="The rig file; by default the home's.")] = None,
+    method: Annotated[str, typer.Option(help="How it was made; kept with it.")] = "imported",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep a calibration of the rig; sessions started from now on refer to it."""
+    from controller.calibration_file import read_calibration
+    from controller.records import Records
+    from controller.settings import load_settings
+    from db.studio import open_studio
+
+    settings = load_settings(home, rig_file=rig)
+    data = read_calibration(params, settings.rig)
+    with open_studio(home) as studio:
+        version = Records(studio.engine, settings.rig).add_calibration(method, data)
+    if as_json:
+        print_json({"rig": settings.rig.name, "version": version})
+    else:
+        print(f"Calibration {version} of rig {settings.rig.name}: {len(settings.rig.cameras)} cameras.")
+
+
+@app.command()
 def lag(
     out: Annotated[Path | None, typer.Option(help="Write the rig file with these lags here.")] = None,
     home: Home = None,
