@@ -83,9 +83,22 @@ def texels_of(mesh: Mesh, size_px: int, margin_px: int = 6) -> Texels:
         if len(margin):
             answer = scene.compute_closest_points(o3d.core.Tensor(points))
             triangle[margin] = answer["primitive_ids"].numpy().astype(np.int32)
-            uv[margin] = answer["primitive_uvs"].numpy()
+            uv[margin] = answer["primitive_uvs"].numpy().clip(0, 1)
+            # The texels next to a chart take part in what is read at its edge: they go on beyond it in its plane.
+            next_to = np.linalg.norm(answer["points"].numpy() - points, axis=1) < 1.5
+            uv[margin[next_to]] = _beyond(flat[mesh.uv_triangles[triangle[margin[next_to]]]], points[next_to])
     index = np.flatnonzero(triangle >= 0)
-    u, v = uv[index, 0].clip(0, 1), uv[index, 1].clip(0, 1)
-    barycentric = np.stack([(1 - u - v).clip(0, 1), u, v], axis=1)
-    barycentric /= barycentric.sum(axis=1, keepdims=True)
+    barycentric = np.concatenate([1 - uv[index].sum(axis=1, keepdims=True), uv[index]], axis=1)
     return Texels(size_px, index, triangle[index], barycentric.astype(np.float32), covered[index])
+
+
+def _beyond(corners: NDArray[np.float32], points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, 2) last two barycentric coordinates of points near triangles (N, 3, 3) in the plane, at most half outside."""
+    origin = corners[:, 0, :2].astype(np.float64)
+    a, b = corners[:, 1, :2] - origin, corners[:, 2, :2] - origin
+    p = points[:, :2] - origin
+    area = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+    area = np.where(np.abs(area) < 1e-9, 1e-9, area)
+    u = (p[:, 0] * b[:, 1] - p[:, 1] * b[:, 0]) / area
+    v = (a[:, 0] * p[:, 1] - a[:, 1] * p[:, 0]) / area
+    return np.stack([u, v], axis=1).clip(-0.5, 1.5).astype(np.float32)

@@ -20,7 +20,7 @@ Bools = NDArray[np.bool_]
 
 VIEWS_A_VERTEX = 5
 DISAGREEMENT = 18.0  # grey levels between views of one texel that are still ordinary
-FINE_VERTICES = 80_000
+FINE_VERTICES = 40_000  # the mesh on which visibility is found has at least this many
 _GAIN_POINTS = 4000
 
 
@@ -58,7 +58,7 @@ def project_texture(
                 f"image of camera {camera.name or '?'}", image.shape, f"({camera.height}, {camera.width}, 3)"
             )
     fine = mesh
-    while len(fine.vertices_mm) < FINE_VERTICES and len(fine.triangles) < 4 * FINE_VERTICES:
+    while len(fine.vertices_mm) < FINE_VERTICES:
         fine = subdivide(fine)
     weights = view_weights(fine, cameras, progress=part(progress, 0.0, 0.4))
     if not weights.any():

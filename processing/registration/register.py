@@ -28,6 +28,7 @@ _STEADY = np.concatenate([np.full(17, 0.05), np.full(10, 0.2), np.full(9, 1.0), 
 _STEADY[[36, 39, 42, 45]] = 2.0
 
 EYE_CORNERS_APART_MM = (55.0, 140.0)
+UNLIKE_A_FACE_MM = 12.0
 NEUTRAL = NonRigidSettings()
 EXPRESSION = NonRigidSettings(
     steps=(
@@ -91,9 +92,14 @@ def register_neutral(
     settings = RegistrationSettings() if settings is None else settings
     surface = _checked(scan, landmarks)
     known = landmarks.known
-    motion = fit_motion_robust(
-        template.landmark_points(template.mesh.vertices_mm)[known], landmarks.points_mm[known], _SAY[known]
-    )
+    own, seen = template.landmark_points(template.mesh.vertices_mm)[known], landmarks.points_mm[known]
+    motion = fit_motion_robust(own, seen, _SAY[known])
+    off = np.linalg.norm(motion(own) - seen, axis=1)[known.nonzero()[0] >= 17]
+    if float(np.median(off)) > UNLIKE_A_FACE_MM:
+        raise NoFace(
+            f"the landmarks are not those of a face: half of them lie over {np.median(off):.3g} mm from where "
+            f"template {template.name} has them. Check their order (Multi-PIE's 68), or the photographs."
+        )
     start = motion(template.mesh.vertices_mm)
     return _settle(template, start, surface, landmarks, settings.neutral, 1.0, progress)
 

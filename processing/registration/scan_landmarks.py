@@ -36,12 +36,15 @@ def landmarks_of_scan(
         pictures.append(_picture(surface, camera))
         cameras.append(camera)
     try:
-        return triangulate_landmarks(pictures, cameras, rng=rng, progress=part(progress, 0.4, 1.0))
+        found = triangulate_landmarks(pictures, cameras, rng=rng, progress=part(progress, 0.4, 1.0))
     except NoFace:
+        found = None
+    if found is None or float(np.median(found.views)) < len(SIDES_DEG) / 2:
         raise NoFace(
             "no face was found on the scan: it must lie in the head frame (mm, y up, z out of the face). "
             "Turn it, or give --landmarks or --photos."
-        ) from None
+        )
+    return found
 
 
 def _camera_at(middle: NDArray[np.float64], size_mm: float, azimuth_deg: float, elevation_deg: float) -> Camera:
