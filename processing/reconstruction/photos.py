@@ -9,7 +9,7 @@ from processing.cameras import Camera, Image
 from processing.errors import ShapeError
 from processing.reconstruction.settings import Floats, Gray, ReconstructionSettings
 
-COARSEST_PX = 160  # the pyramid stops where the longer side falls below this
+COARSEST_PX = 230  # the pyramid stops where the longer side falls below this
 FLAT = 2.0  # grey levels: a photograph whose standard deviation is below this shows nothing
 
 
