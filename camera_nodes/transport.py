@@ -36,6 +36,13 @@ CONTROLLER = "controller"  # name of the controller's key pair
 _KEY_NAME = re.compile(r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z")
 _Z85 = re.compile(r"\A[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z")
 _HEARTBEAT_MS = 2000
+_WATCHED = (
+    zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+)
 _DOMAIN = "mien"
 _M = TypeVar("_M")
 Context = zmq.Context[zmq.Socket[bytes]]
@@ -265,6 +272,7 @@ def connect_dealer(context: Context, endpoint: str, keys: KeyPair, controller_pu
     socket.curve_publickey = keys.public.encode()
     socket.curve_secretkey = keys.secret.encode()
     socket.curve_serverkey = check_public(controller_public, "the controller's key").encode()
+    socket.get_monitor_socket(_WATCHED)  # before connecting: a connection that is up sooner would never be told
     socket.connect(endpoint)
     return socket
 
@@ -391,13 +399,7 @@ class Monitor:
 
     def __init__(self, dealer: Socket) -> None:
         self._dealer = dealer
-        self.socket: Socket = dealer.get_monitor_socket(
-            zmq.EVENT_HANDSHAKE_SUCCEEDED
-            | zmq.EVENT_DISCONNECTED
-            | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-            | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-            | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-        )
+        self.socket: Socket = dealer.get_monitor_socket(_WATCHED)  # the one that connect_dealer opened
 
     def events(self) -> Iterator[Literal["up", "down", "refused"]]:
         """What happened since the last call, oldest first."""
