@@ -272,7 +272,6 @@ def connect_dealer(context: Context, endpoint: str, keys: KeyPair, controller_pu
     socket.curve_publickey = keys.public.encode()
     socket.curve_secretkey = keys.secret.encode()
     socket.curve_serverkey = check_public(controller_public, "the controller's key").encode()
-    socket.get_monitor_socket(_WATCHED)  # before connecting: a connection that is up sooner would never be told
     socket.connect(endpoint)
     return socket
 
@@ -399,7 +398,8 @@ class Monitor:
 
     def __init__(self, dealer: Socket) -> None:
         self._dealer = dealer
-        self.socket: Socket = dealer.get_monitor_socket(_WATCHED)  # the one that connect_dealer opened
+        self.socket: Socket = dealer.get_monitor_socket(_WATCHED)
+        self._told = False
 
     def events(self) -> Iterator[Literal["up", "down", "refused"]]:
         """What happened since the last call, oldest first."""
@@ -407,7 +407,12 @@ class Monitor:
             try:
                 frames = self.socket.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
+                if not self._told and int(self._dealer.getsockopt(zmq.EVENTS)) & zmq.POLLOUT:
+                    # The connection was up before it was watched, so nothing will ever be told of it.
+                    self._told = True
+                    yield "up"
                 return
+            self._told = True
             event = int.from_bytes(frames[0][:2], sys.byteorder)
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 yield "up"
