@@ -201,12 +201,12 @@ def bench_peers(context: ForkServerContext, nodes: int, fires: int, seed: int) -
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, default=68)
-    parser.add_argument("--fires", type=int, default=20)
+    parser.add_argument("--fires", type=int, default=15)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--json", action="store_true", help="figures as one JSON object on the last line")
     options = parser.parse_args()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["camera_nodes.agent"])
+    context.set_forkserver_preload(["camera_nodes.agent", "camera_nodes.sim_camera", "controller.studio"])
     sys.setswitchinterval(0.0005)
     figures = {"nodes": options.nodes, "fires": options.fires}
     figures |= bench_mien(context, options.nodes, options.fires, options.seed)

@@ -87,7 +87,7 @@ class Fleet:
         self.folder = folder
         self.processes: dict[str, Any] = {}
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["camera_nodes.agent"])
+        self._context.set_forkserver_preload(["camera_nodes.agent", "camera_nodes.sim_camera"])
 
     def start(self, studio: Studio, urls: dict[str, str]) -> None:
         """urls: a camera's address by its name."""
