@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,12 +28,14 @@ from db.store import Store
 from processing.errors import DataError
 from processing.farm.cluster import Executor, executor
 from processing.farm.keys import file_digest
-from processing.farm.planning import by_session, enqueue_plan, plan_session, take_listing
+from processing.farm.planning import TakeListing, by_session, enqueue_plan, plan_session, take_listing
 from processing.farm.progress_query import Standing, standing
 from processing.farm.settings import FarmSettings
 from processing.farm.worker import Result, Task
 from processing.stages.base import TAKE, TEMPLATE
 from processing.stages.discovery import discover
+
+TAKES_REMEMBERED = 64
 
 
 class Listener(Protocol):
@@ -116,6 +118,7 @@ class Farm:
         self._stop = threading.Event()
         self._template_digest = ""
         self._planned: dict[str, tuple[int, ...]] = {}
+        self._takes: dict[int, tuple[str, str, TakeListing]] = {}
         self.summary = Summary()
 
     def stop(self) -> None:
@@ -211,67 +214,75 @@ class Farm:
         free = workers.slots() - len(self._held)
         if free <= 0:
             return
-        tasks: list[tuple[Task, int]] = []
+        taken: list[tuple[Task, _Held]] = []
         with transaction(self.engine) as tx:
             while free > 0:
-                fitting = self._fitting()
+                fitting = self._fitting(sum(held.ram_gb for _, held in taken))
                 lease = claim(tx, self.worker, lease_s=self.settings.lease_s, stages=fitting) if fitting else None
                 if lease is None:
                     break
                 try:
-                    tasks.append((self.task_of(tx, lease), lease.attempt))
-                    free -= 1
+                    task = self.task_of(tx, lease)
                 except DataError as error:
                     fail(tx, lease, str(error), retry=False)
-        for task, attempt in tasks:
-            workers.submit(task, self._results.put, attempt)
+                    continue
+                taken.append((task, _Held(lease, task.label, task.frames, self._stages[task.stage].resources.ram_gb)))
+                free -= 1
+        with self._lock:  # only now are the leases ours: the transaction has been committed
+            self._held |= {task.key: held for task, held in taken}
+        for task, held in taken:
+            workers.submit(task, self._results.put, held.lease.attempt)
             self._listener.started(task.label, task.stage)
 
-    def _fitting(self) -> list[str]:
+    def _fitting(self, more_gb: float) -> list[str]:
         """The stages whose memory is free; every stage when nothing runs, so that the largest is not starved."""
         with self._lock:
-            used = sum(h.ram_gb for h in self._held.values())
+            used = more_gb + sum(h.ram_gb for h in self._held.values())
         budget = self.settings.ram_budget_gb()
         return [n for n, s in self._stages.items() if used == 0 or used + s.resources.ram_gb <= budget]
 
     def task_of(self, tx: Session, lease: Lease) -> Task:
         """All that a worker needs to know for a claimed job. Raises DataError when its take has changed."""
         stage = self._stages[lease.stage]
-        take = tx.get(Take, lease.take_id) if lease.take_id is not None else None
-        name = take.expression.label if take is not None else ""
-        label = f"{take.session.subject.code} {name}" if take is not None else lease.key[:12]
         files: dict[str, tuple[str, str]] = {}
         take_inputs: list[str] = []
-        for input_name, need in stage.parsed_needs():
-            if input_name not in lease.inputs:
+        for name, need in stage.parsed_needs():
+            if name not in lease.inputs:
                 continue
-            sha256 = lease.inputs[input_name][0]
+            sha256 = lease.inputs[name][0]
             if need.source == TAKE:
-                take_inputs.append(input_name)
+                take_inputs.append(name)
             elif need.source == TEMPLATE:
-                files[input_name] = (sha256, f"template{self._template.suffix}")
+                files[name] = (sha256, f"template{self._template.suffix}")
             else:
-                files[input_name] = (sha256, self._stages[need.stage].file_name(need.output))
-        photographs: Mapping[str, str] = {}
-        frames: tuple[int, ...] = ()
-        params = b""
-        if take_inputs:
-            if take is None:
-                raise DataError(f"job {lease.key[:12]} reads a take and names none")
-            listing = take_listing(tx, take.id, take.session.calibration_id)
-            if any(lease.inputs[i][0] != listing.digest for i in take_inputs):
-                raise DataError(f"the photographs or cameras of {label} have changed since this run was asked for")
-            photographs = {f"{view}.jpg": sha for view, (sha, _) in listing.photographs.items()}
-            frames = tuple(frame for _, frame in listing.photographs.values())
-            params = listing.params
-        with self._lock:
-            self._held[lease.key] = _Held(lease, label, frames, stage.resources.ram_gb)
-        return Task(
+                files[name] = (sha256, self._stages[need.stage].file_name(need.output))
+        subject, take_name, listing = self._take(tx, lease)
+        label = f"{subject} {take_name}"
+        if any(lease.inputs[i][0] != listing.digest for i in take_inputs):
+            raise DataError(f"the photographs or cameras of {label} have changed since this run was asked for")
+        task = Task(
             key=lease.key, stage=lease.stage, version=lease.version, params=dict(lease.params), label=label,
             stages=tuple(map(str, self.settings.stage_folders)), store=self._store_place, records=self._records,
-            files=files, take_inputs=tuple(take_inputs), take_name=name, photographs=photographs, take_params=params,
-            device=self.settings.device, threads=None if self.settings.scheduler else self.settings.threads(),
+            files=files, take_inputs=tuple(take_inputs), take_name=take_name, device=self.settings.device,
+            threads=None if self.settings.scheduler else self.settings.threads(),
         )  # fmt: skip
+        if not take_inputs:
+            return task
+        photographs = {f"{view}.jpg": sha for view, (sha, _) in listing.photographs.items()}
+        frames = tuple(frame for _, frame in listing.photographs.values())
+        return replace(task, photographs=photographs, take_params=listing.params, frames=frames)
+
+    def _take(self, tx: Session, lease: Lease) -> tuple[str, str, TakeListing]:
+        """Subject code, take name and files of a job's take; remembered, for its next stages ask again soon."""
+        if lease.take_id is None:
+            raise DataError(f"job {lease.key[:12]} belongs to no take")
+        if lease.take_id not in self._takes:
+            take = tx.get_one(Take, lease.take_id)
+            listing = take_listing(tx, take.id, take.session.calibration_id)
+            while len(self._takes) >= TAKES_REMEMBERED:
+                del self._takes[next(iter(self._takes))]
+            self._takes[lease.take_id] = (take.session.subject.code, take.expression.label, listing)
+        return self._takes[lease.take_id]
 
     def _settle(self, workers: Executor, results: list[Result]) -> None:
         """Write results down in one transaction; when the database is lost they wait for the next round."""

@@ -43,6 +43,7 @@ class Task:
     take_name: str = ""
     photographs: Mapping[str, str] = field(default_factory=dict)
     take_params: bytes = b""
+    frames: tuple[int, ...] = ()  # the photographs' rows, for the lineage
     device: str = "cpu"
     threads: int | None = None
 
