@@ -168,7 +168,7 @@ def status_seconds(jobs: int) -> float:
 
             now = utc_now()
             for start in range(0, jobs, 5000):
-                rows = []
+                rows: list[dict[str, Any]] = []
                 for k in range(start, min(start + 5000, jobs)):
                     state = JobState.DONE if k % 50 else (JobState.QUEUED if k % 500 else JobState.PARKED)
                     rows.append(
