@@ -89,10 +89,15 @@ class Camera:
             raise ShapeError("points_mm", points.shape, "(N, 3)")
         if len(points) == 0:
             return np.zeros((0, 2))
-        pixels = cv2.projectPoints(points, cv2.Rodrigues(self.R)[0], self.t, self.K, self.distortion)[0]
-        pixels = np.asarray(pixels, dtype=np.float64).reshape(-1, 2)
-        pixels[self.depth(points) <= 0] = np.nan
-        return pixels
+        x, y, z = self.to_camera(points).T
+        z = np.where(z > 0, z, np.nan)
+        x, y = x / z, y / z
+        k1, k2, p1, p2, k3 = self.distortion
+        r2 = x * x + y * y
+        radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+        u = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
+        v = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
+        return np.stack([self.K[0, 0] * u + self.K[0, 2], self.K[1, 1] * v + self.K[1, 2]], axis=1)
 
     def rays(self, pixels: Floats) -> Floats:
         """(N, 2) px -> (N, 3) unit directions in the head frame, distortion undone."""
