@@ -14,13 +14,17 @@ from urllib.parse import urlencode
 
 from camera_nodes.agent import AgentSettings, run
 from camera_nodes.transport import ensure_keys
-from controller.rig_file import CameraEntry, Rig, format_rig
+from controller.rig_file import CameraEntry, Rig, SyncLimits, format_rig
 from controller.settings import StudioSettings
 from controller.studio import Studio
 from db.settings import Settings
 from processing.mesh_files import whole_file
 
 STOP_S = 10.0
+
+# 68 cameras on two busy cores: be patient with them, and let a late one show in the take's skew instead of as missed.
+PATIENT = SyncLimits(arm_timeout_ms=8000.0, stamps_timeout_ms=8000.0, silence_s=20.0)
+MAX_LATE_MS = 20.0
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class LocalStudio:
                 spool=folder / "spool",
                 controller_key=self.studio.public_key,
                 lag_ms=body.lag_ms,
+                max_late_ms=MAX_LATE_MS,
             )
             process = context.Process(target=run, args=(settings,), name=body.name, daemon=True)
             process.start()
@@ -124,7 +129,7 @@ def write_rig(path: Path, name: str, bodies: Sequence[SimulatedBody]) -> Rig:
         )
         for body in bodies
     )
-    rig = Rig(name=name, cameras=cameras)
+    rig = Rig(name=name, cameras=cameras, sync=PATIENT)
     with whole_file(path) as temporary:
         temporary.write_text(format_rig(rig), encoding="utf-8")
     return rig
