@@ -7,23 +7,23 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from processing.mesh import Mesh, Surface
 from processing.progress import Progress
 from processing.reconstruction.fusion import DepthMap, OrientedPoints, agreement, merge, oriented_points
 from processing.reconstruction.matching import Kernels, Region, own_detail
 from processing.reconstruction.photos import Pyramid
 from processing.reconstruction.settings import Bools, Gray, ReconstructionError, ReconstructionSettings
-from processing.reconstruction.surface import filled, grown_region, poisson, render_depth, trim
+from processing.reconstruction.surface import RenderedSurface, filled, grown_region, poisson, trim
 from processing.reconstruction.volume import Volume
 
-SWEEP_STEP_PX = 0.6  # disparity between planes of the sweep
+SWEEP_STEP_PX = 0.75  # disparity between planes of the sweep
 FROM_SURFACE = (
     (0.45, 4),
     (0.22, 3),
 )  # (step in px of disparity, steps to either side) of each pass after a new surface
 FROM_DEPTH = ((0.4, 3), (0.2, 2))  # ... after a coarser level of the same view
 MARGIN_PX = 4  # beyond the surface's outline
-SURFACE_BELOW_PX = 400  # a level whose photographs are smaller than this (longer side) ends in a new common surface
+SURFACE_CELL_PX = 1.1  # side of the cells of the surfaces between levels, in footprints of their level
+SURFACE_BELOW_SIDE = 400  # a level whose photographs are smaller than this (longer side) ends in a new common surface
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,12 @@ def sweep_all(rig: Rig, footprint_mm: float, pool: Executor) -> Maps:
 
 
 def refine_all(
-    rig: Rig, footprint_mm: float, surface: Surface, before: Maps | None, pool: Executor, done: Callable[[], None]
+    rig: Rig,
+    footprint_mm: float,
+    surface: RenderedSurface,
+    before: Maps | None,
+    pool: Executor,
+    done: Callable[[], None],
 ) -> Maps:
     """Depth maps at the level with such pixels, from the surface or, where given, from the coarser maps `before`."""
 
@@ -95,12 +100,12 @@ def refine_all(
 
 
 def _start(
-    rig: Rig, i: int, footprint_mm: float, surface: Surface, before: DepthMap | None
+    rig: Rig, i: int, footprint_mm: float, surface: RenderedSurface, before: DepthMap | None
 ) -> tuple[Gray, Bools, Region] | None:
     """The depth map to start from (filled everywhere), where it is meant, and the rectangle it covers."""
     _, camera = rig.pyramids[i].near(footprint_mm)
     if before is None:
-        whole = render_depth(surface, camera)
+        whole = surface.depth(camera)
     else:
         whole = np.full((camera.height, camera.width), np.nan, np.float32)
         scale = before.camera.width / camera.width, before.camera.height / camera.height
@@ -168,9 +173,10 @@ def _within(points: OrientedPoints, volume: Volume) -> OrientedPoints:
     return OrientedPoints(points.points_mm[keep], points.normals[keep], points.weight[keep])
 
 
-def common_surface(points: OrientedPoints, footprint_mm: float) -> Mesh:
+def common_surface(points: OrientedPoints, footprint_mm: float) -> RenderedSurface:
     """The surface that the next level's views start from."""
-    return trim(poisson(points, 0.9 * footprint_mm, None), points, 4 * footprint_mm)
+    mesh = trim(poisson(points, SURFACE_CELL_PX * footprint_mm, None), points, 4 * footprint_mm)
+    return RenderedSurface(mesh)
 
 
 def depth_maps(rig: Rig, pool: Executor, progress: Progress) -> Maps:
@@ -185,7 +191,7 @@ def depth_maps(rig: Rig, pool: Executor, progress: Progress) -> Maps:
     progress(0.0, "searching the working volume")
     maps = sweep_all(rig, footprint, pool)
     points = fuse(rig, maps, 2 * footprint, rig.settings.min_consistent + 1, footprint, 3, np.inf, pool)
-    surface = Surface(common_surface(points, footprint))
+    surface = common_surface(points, footprint)
     spent += pixels[top] * 8
     carried: Maps | None = None
     for level in range(top - 1, -1, -1):
@@ -202,22 +208,22 @@ def depth_maps(rig: Rig, pool: Executor, progress: Progress) -> Maps:
         if level == 0:
             break
         tolerance = 1.5 * footprint * rig.settings.tolerance_px
-        if max(max(m.camera.width, m.camera.height) for m in maps.values()) < SURFACE_BELOW_PX:
+        if max(max(m.camera.width, m.camera.height) for m in maps.values()) < SURFACE_BELOW_SIDE:
             points = fuse(rig, maps, tolerance, rig.settings.min_consistent, footprint, 3, np.inf, pool)
-            surface, carried = Surface(common_surface(points, footprint)), None
+            surface, carried = common_surface(points, footprint), None
         else:
             carried = _carried(rig, maps, tolerance, surface, pool)
     return maps
 
 
-def _carried(rig: Rig, maps: Maps, tolerance_mm: float, surface: Surface, pool: Executor) -> Maps:
+def _carried(rig: Rig, maps: Maps, tolerance_mm: float, surface: RenderedSurface, pool: Executor) -> Maps:
     """Depth maps to start the next level from: averaged where another view agrees, else the surface's depth."""
     means = agreed(rig, maps, tolerance_mm, pool)
 
     def one(i: int) -> DepthMap:
         m, (depth, count) = maps[i], means[i]
         r = m.region
-        behind = render_depth(surface, m.camera)[r.y0 : r.y1, r.x0 : r.x1]
+        behind = surface.depth(m.camera)[r.y0 : r.y1, r.x0 : r.x1]
         start = np.where((count >= 1) & np.isfinite(depth), depth, behind)
         return DepthMap(m.camera, r, start.astype(np.float32), m.score)
 

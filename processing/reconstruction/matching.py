@@ -33,7 +33,7 @@ class Region:
         return self.y1 - self.y0, self.x1 - self.x0
 
     def bands(self, pixels: int, window: int) -> Iterator[tuple[slice, "Region", slice]]:
-        """Bands of rows of about so many pixels: rows of the region, the band and its halo, which of its rows to keep."""
+        """Bands of about so many pixels: rows of the region, the band with its halo, which rows of the band to keep."""
         height, width = self.shape
         rows, halo = max(4 * window, pixels // max(width, 1)), window // 2
         for start in range(0, height, rows):

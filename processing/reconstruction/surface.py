@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from processing.cameras import Camera
-from processing.mesh import Mesh, Surface
+from processing.mesh import Mesh
 from processing.reconstruction.fusion import OrientedPoints
 from processing.reconstruction.matching import Region
 from processing.reconstruction.settings import Bools, Floats, Gray, ReconstructionError
@@ -76,14 +76,26 @@ def _keys(points_mm: Floats | Gray, origin: Floats, cell_mm: float) -> NDArray[n
     return np.asarray((cell[:, 0] << 42) | (cell[:, 1] << 21) | cell[:, 2])
 
 
-def render_depth(surface: Surface, camera: Camera) -> Gray:
-    """(H, W) depth of the surface in a pinhole camera, mm; NaN where a ray meets nothing."""
-    x, y = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
-    pixels = np.c_[x.ravel(), y.ravel(), np.ones(x.size)]
-    directions = pixels @ np.linalg.inv(camera.K).T @ camera.R  # z = 1 in the camera: the hit's distance is its depth
-    distance, _, _ = surface.cast(np.broadcast_to(camera.centre, directions.shape), directions)
-    distance[~np.isfinite(distance)] = np.nan
-    return np.asarray(distance.reshape(camera.height, camera.width), dtype=np.float32)
+class RenderedSurface:
+    """A mesh whose depth is wanted in many cameras (Open3D's Embree scene)."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._scene = o3d.t.geometry.RaycastingScene()
+        self._scene.add_triangles(
+            o3d.core.Tensor(mesh.vertices_mm.astype(np.float32)), o3d.core.Tensor(mesh.triangles.astype(np.uint32))
+        )
+
+    def depth(self, camera: Camera) -> Gray:
+        """(H, W) depth in a pinhole camera, mm; NaN where a ray meets nothing."""
+        rays = np.empty((camera.height, camera.width, 6), np.float32)
+        rays[..., :3] = camera.centre
+        M = camera.R.T @ np.linalg.inv(camera.K)  # z = 1 in the camera, so that the hit's distance is its depth
+        x, y = np.arange(camera.width), np.arange(camera.height)
+        for k in range(3):
+            rays[..., 3 + k] = M[k, 0] * x[None, :] + (M[k, 1] * y + M[k, 2])[:, None]
+        distance = self._scene.cast_rays(o3d.core.Tensor(rays), nthreads=1)["t_hit"].numpy()
+        distance[~np.isfinite(distance)] = np.nan
+        return np.asarray(distance, dtype=np.float32)
 
 
 def grown_region(known: Gray, margin: int) -> Region | None:

@@ -104,7 +104,7 @@ def choose_neighbours(
     cameras: Sequence[Camera], focus_mm: Floats, count: int, angles_deg: tuple[float, float]
 ) -> list[list[int]]:
     """For each camera, up to `count` others to compare with: seen from the focus at an angle within the range,
-    near its lower half first, and on different sides where possible. Where a rig is sparse the nearest others stand in.
+    near its lower half first, and on different sides where possible. Where these are few, the nearest wider ones stand in.
     """
     rays, angle = _rays(cameras, focus_mm), angles_between(cameras, focus_mm)
     low, high = angles_deg
@@ -112,8 +112,9 @@ def choose_neighbours(
     for i in range(len(cameras)):
         others = [int(j) for j in np.argsort(angle[i]) if j != i]
         inside = [j for j in others if low <= angle[i, j] <= high]
-        wide = [j for j in others if high < angle[i, j] <= min(2 * high, 60.0)]
-        pool = inside if len(inside) >= min(count, 3) else inside + wide[: count - len(inside)]
+        farthest = min(2 * high, 60.0) if len(inside) < 3 else 1.5 * high
+        wide = [j for j in others if high < angle[i, j] <= farthest]
+        pool = inside + wide[: max(count - len(inside), 0)]
         chosen.append(_spread(i, pool, rays, angle[i], count))
     return chosen
 

@@ -11,7 +11,7 @@ from processing.reconstruction.matching import Kernels, OpenCvKernels, Region, b
 from processing.reconstruction.matching_torch import TorchKernels
 from processing.reconstruction.photos import Pyramid, pyramid
 from processing.reconstruction.settings import ReconstructionSettings
-from processing.reconstruction.surface import filled, grown_region, render_depth
+from processing.reconstruction.surface import RenderedSurface, filled, grown_region
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def pyramids(scene: Any) -> list[Pyramid]:
 
 @pytest.fixture(scope="module")
 def true_depths(scene: Any, pyramids: list[Pyramid]) -> list[np.ndarray]:
-    surface = Surface(scene.mesh)
-    return [render_depth(surface, p.levels[0][1]) for p in pyramids]
+    surface = RenderedSurface(scene.mesh)
+    return [surface.depth(p.levels[0][1]) for p in pyramids]
 
 
 KERNELS = [OpenCvKernels(), TorchKernels("cpu")]
