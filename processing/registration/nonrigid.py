@@ -23,6 +23,10 @@ Ints = NDArray[np.int32]
 Bools = NDArray[np.bool_]
 
 
+# Vertices of less weight than this (eyes, the rim) are carried by the graph and never settle one by one.
+SINGLY = 0.5
+
+
 @dataclass(frozen=True)
 class Step:
     """One stiffness of the graph pass, relative to a data term of one per mm^2 and vertex.
@@ -184,7 +188,7 @@ def _vertex_pass(
 ) -> Fit:
     """Minimise sum w |x - goal|^2 + smoothness sum over edges |d_i - d_j|^2 for displacements d = x - start."""
     count = len(pull)
-    active = np.flatnonzero(pull > 0)
+    active = np.flatnonzero(pull >= SINGLY)
     laplacian = graph_laplacian(start.edges, count)
     vertices = start.vertices_mm
     matched = np.zeros(count, dtype=np.bool_)

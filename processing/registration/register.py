@@ -15,7 +15,7 @@ from processing.registration.deformation_transfer import DeformationTransfer
 from processing.registration.landmarks import Landmarks3d
 from processing.registration.nonrigid import Anchors, Fit, NonRigidSettings, Step, fit_nonrigid
 from processing.registration.procrustes import Similarity, fit_motion, fit_motion_robust
-from processing.registration.template import MOUTH_INTERIOR, Template
+from processing.registration.template import EYE, MOUTH_INTERIOR, Template
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -29,6 +29,7 @@ _STEADY[[36, 39, 42, 45]] = 2.0
 
 EYE_CORNERS_APART_MM = (55.0, 140.0)
 UNLIKE_A_FACE_MM = 12.0
+LID_RINGS, LIP_RINGS = 3, 1
 NEUTRAL = NonRigidSettings()
 EXPRESSION = NonRigidSettings(
     steps=(
@@ -207,7 +208,7 @@ def _settle(
     """Non-rigid ICP of the template's main piece from `start`; loose pieces (eyeballs) ride along."""
     mesh = template.mesh
     kept, main = _main_piece(mesh)
-    pull = np.where(template.parts == MOUTH_INTERIOR, 0.0, template.weights)
+    pull = _pull(template)
     number = np.full(len(start), -1, dtype=np.int32)
     number[main] = np.arange(len(main), dtype=np.int32)
     corners = number[mesh.triangles[template.landmark_triangles]]
@@ -227,6 +228,21 @@ def _settle(
     matched = np.zeros(len(start), dtype=np.bool_)
     matched[main] = fit.matched
     return Registration(vertices, matched, _report(template, vertices, matched, surface, landmarks, fit, strength))
+
+
+def _pull(template: Template) -> Floats:
+    """The template's weights, none inside the mouth, little at the lids' and lips' own edges.
+
+    Those edges turn inwards, where no camera looks: pulled singly, they would fold over to what is seen instead.
+    """
+    adjacency = template.mesh.adjacency()
+    pull = np.where(template.parts == MOUTH_INTERIOR, 0.0, template.weights)
+    for inner, rings in ((EYE, LID_RINGS), (MOUTH_INTERIOR, LIP_RINGS)):
+        near = (template.parts == inner).astype(np.float64)
+        for _ in range(rings):
+            near = (adjacency @ near + near > 0).astype(np.float64)
+        pull = np.where(near > 0, np.minimum(pull, 0.2), pull)
+    return pull
 
 
 def _main_piece(mesh: Mesh) -> tuple[Mesh, Ints]:
