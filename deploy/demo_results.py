@@ -119,11 +119,11 @@ COLUMNS: dict[str, Callable[[DemoTake], str]] = {
     "Command ms": lambda t: number(t.command_skew_ms),
     "Clock ±ms": lambda t: number(t.clock_uncertainty_ms),
     "Exposure ms": lambda t: number(t.exposure_skew_ms),
-    "Frames": lambda t: f"{t.frames}/{t.cameras}",
+    "Frames in": lambda t: f"{t.frames}/{t.cameras}",
     "Scan mm": lambda t: number(t.error.scan_mean_mm, 3),
-    "Scan complete": lambda t: f"{100 * t.error.scan_complete:.1f} %",
+    "Scan share": lambda t: f"{100 * t.error.scan_complete:.1f} %",
     "TU mm": lambda t: number(t.error.tu_median_mm),
-    "TU-skin mm": lambda t: number(t.error.tu_surface_mean_mm, 3),
+    "TU/skin mm": lambda t: number(t.error.tu_surface_mean_mm, 3),
 }
 
 
