@@ -104,7 +104,7 @@ def choose_neighbours(
     cameras: Sequence[Camera], focus_mm: Floats, count: int, angles_deg: tuple[float, float]
 ) -> list[list[int]]:
     """For each camera, up to `count` others to compare with: seen from the focus at an angle within the range,
-    near its lower half first, and on different sides where possible. Where these are few, the nearest wider ones stand in.
+    near its lower half first, and on different sides where possible. Where these are few, the nearest wider ones help.
     """
     rays, angle = _rays(cameras, focus_mm), angles_between(cameras, focus_mm)
     low, high = angles_deg
