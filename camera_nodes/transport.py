@@ -68,8 +68,7 @@ def make_keys(folder: Path, name: str) -> KeyPair:
     _check_name(name)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _check_private(folder)
-    public_bytes, secret_bytes = zmq.curve_keypair()
-    pair = KeyPair(public_bytes.decode(), secret_bytes.decode())
+    pair = _draw_pair()
     path = folder / f"{name}.key"
     text = f"# secret key of {name}: never copy it to another machine\npublic = {pair.public}\nsecret = {pair.secret}\n"
     try:
@@ -82,6 +81,14 @@ def make_keys(folder: Path, name: str) -> KeyPair:
         os.fsync(stream.fileno())
     _write_public(folder / f"{name}.pub", pair.public)
     return pair
+
+
+def _draw_pair() -> KeyPair:
+    """A new pair whose public half begins with a letter or digit: typed after a command, "-abc" would be an option."""
+    while True:
+        public_bytes, secret_bytes = zmq.curve_keypair()
+        if public_bytes[:1].isalnum():
+            return KeyPair(public_bytes.decode(), secret_bytes.decode())
 
 
 def load_keys(folder: Path, name: str) -> KeyPair:

@@ -23,6 +23,12 @@ def test_keys_are_made_private_and_read_back(tmp_path):
         transport.make_keys(folder, "cam-07")
 
 
+def test_a_public_key_is_never_taken_for_an_option(tmp_path, monkeypatch):
+    draws = iter([(b"-" + b"a" * 39, b"s" * 40), (b"a" * 40, b"s" * 40)])
+    monkeypatch.setattr(transport.zmq, "curve_keypair", lambda: next(draws))
+    assert transport.make_keys(tmp_path / "keys", "cam-07").public == "a" * 40
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
 def test_a_key_file_open_to_others_is_refused(tmp_path, mode):
     transport.make_keys(tmp_path / "keys", "cam-07")
