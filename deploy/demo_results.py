@@ -103,8 +103,9 @@ def write_demo_report(engine: Engine, store: Store, done: Done, facts: Mapping[s
     notes = [
         "Command skew, clock uncertainty and exposure skew are three different numbers: how far apart the release "
         "commands went out, how well the clocks are known, and how far apart the shutters opened.",
-        "Scan error: mean distance from the true skin to the scan; complete: the share within 0.5 mm. TU error: median "
-        "distance from a registered vertex to its true place on the subject; TU to skin: mean distance to the nearest.",
+        "Scan mm: mean distance from the true skin to the scan; scan share: the part of the skin with the scan within 0.5 mm. "
+        "TU mm: median distance from a registered vertex to its true place on the subject; skin mm: mean distance from the "
+        "true skin to the registered mesh.",
     ]
     title = "A session, from the shutter to the release"
     write_report(done.report, Report(title, takes, {**facts, **release, **steps}, notes))
@@ -123,7 +124,7 @@ COLUMNS: dict[str, Callable[[DemoTake], str]] = {
     "Scan mm": lambda t: number(t.error.scan_mean_mm, 3),
     "Scan share": lambda t: f"{100 * t.error.scan_complete:.1f} %",
     "TU mm": lambda t: number(t.error.tu_median_mm),
-    "TU/skin mm": lambda t: number(t.error.tu_surface_mean_mm, 3),
+    "Skin mm": lambda t: number(t.error.tu_surface_mean_mm, 3),
 }
 
 
