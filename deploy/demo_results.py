@@ -103,9 +103,9 @@ def write_demo_report(engine: Engine, store: Store, done: Done, facts: Mapping[s
     notes = [
         "Command skew, clock uncertainty and exposure skew are three different numbers: how far apart the release "
         "commands went out, how well the clocks are known, and how far apart the shutters opened.",
-        "Scan mm: mean distance from the true skin to the scan; scan share: the part of the skin with the scan within 0.5 mm. "
-        "TU mm: median distance from a registered vertex to its true place on the subject; skin mm: mean distance from the "
-        "true skin to the registered mesh.",
+        "Scan mm: mean distance from the true skin to the scan; scan share: the part of the skin with the scan within "
+        "0.5 mm. TU mm: median distance from a registered vertex to its true place on the subject; skin mm: mean "
+        "distance from the true skin to the registered mesh.",
     ]
     title = "A session, from the shutter to the release"
     write_report(done.report, Report(title, takes, {**facts, **release, **steps}, notes))

@@ -22,8 +22,8 @@ class SchedulerUnreachable(RecordError):
 def environment(threads: int) -> dict[str, Any]:
     """Dask settings for workers that keep `threads` processors busy and leave memory limits to the farm.
 
-    Dask's own MALLOC_TRIM_THRESHOLD_ is left out: it fixes glibc's mmap threshold at 128 KiB, and each image-sized array is
-    then mapped and zeroed anew, which took more time than the arithmetic.
+    Dask's own MALLOC_TRIM_THRESHOLD_ is left out: it fixes glibc's mmap threshold at 128 KiB, and each image-sized
+    array is then mapped and zeroed anew, which took more time than the arithmetic.
     """
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return {
