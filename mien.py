@@ -43,6 +43,7 @@ COMMANDS = {
 }
 USAGE = 2
 DATA = 4
+OURS = {"camera_nodes", "controller", "db", "deploy", "processing"}
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -54,14 +55,8 @@ def overview() -> str:
 
 
 def load(name: str) -> typer.Typer:
-    """The command's Typer app. Exits with what to install when the role's extra is not there."""
-    command = COMMANDS[name]
-    try:
-        app = importlib.import_module(command.module).app
-    except ModuleNotFoundError as error:
-        if error.name and error.name.partition(".")[0] in {"camera_nodes", "controller", "db", "deploy", "processing"}:
-            raise
-        complain(f"mien {name} needs the package {error.name}: pip install 'mien[{command.extra}]'", USAGE)
+    """The command's Typer app. Raises ModuleNotFoundError when the role's extra is not there."""
+    app = importlib.import_module(COMMANDS[name].module).app
     assert isinstance(app, typer.Typer)
     return app
 
@@ -89,6 +84,10 @@ def main() -> None:
         typer.main.get_command(load(name))(arguments[1:], prog_name=f"mien {name}")
     except KeyboardInterrupt:
         complain("Interrupted.", 130)
+    except ModuleNotFoundError as error:  # at once, or when a command imports what it works with
+        if not error.name or error.name.partition(".")[0] in OURS:
+            raise
+        complain(f"mien {name} needs the package {error.name}: pip install 'mien[{COMMANDS[name].extra}]'", USAGE)
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise

@@ -65,6 +65,11 @@ class Broken(Exception):
 @pytest.mark.parametrize(
     ("error", "code", "says"),
     [
+        (
+            ModuleNotFoundError("No module named 'torch'", name="torch"),
+            2,
+            "needs the package torch: pip install 'mien[dev]'",
+        ),
         (Broken("cam-07  no reply in 2000 ms"), 3, "cam-07"),
         (OSError(errno.ENOSPC, "No space left on device", "scan.ply"), 4, "disk is full while writing scan.ply"),
     ],
@@ -79,7 +84,7 @@ def test_an_error_becomes_its_message_and_exit_code(
         raise error
 
     monkeypatch.setattr(mien, "load", lambda _: app)
-    assert run(monkeypatch, "doctor") == code
+    assert run(monkeypatch, "demo") == code
     assert says in capsys.readouterr().err
 
 
