@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from camera_nodes.errors import SpoolError, SpoolFull
-from camera_nodes.wire import FileName, Id, Sha256
+from camera_nodes.wire import FileKind, FileName, Id, Sha256
 
 _MAKING = "."  # begins the name of a folder not yet whole
 _GOING = "~"  # ends the name of one being deleted; no entry's name has it
@@ -35,6 +35,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     name: FileName  # as the camera called it
     sha256: Sha256
     bytes: int
+    kind: FileKind = "jpeg"
 
 
 @dataclass
@@ -78,13 +79,13 @@ class Spool:
         kept = self._set_aside(path, "damaged")
         self.damaged.append(f"a photograph was cut off while it was written; what there is of it is in {kept}")
 
-    def put(self, *, fire_id: str, take_id: str, camera: str, name: str, data: bytes) -> Entry:
-        """Write a photograph; when this returns it survives a power cut.
+    def put(self, *, fire_id: str, take_id: str, camera: str, name: str, data: bytes, kind: FileKind = "jpeg") -> Entry:
+        """Write a photograph, or the raw file of the same exposure; when this returns it survives a power cut.
 
-        The entry's name is fire and camera, so it is unique whatever the camera calls its files.
-        Raises SpoolFull (nothing is left behind) or SpoolError.
+        The entry's name is fire and camera (and ".raw"; a camera's name has no dot), so it is unique whatever the
+        camera calls its files.  Raises SpoolFull (nothing is left behind) or SpoolError.
         """
-        key = f"{fire_id}.{camera}"
+        key = f"{fire_id}.{camera}.raw" if kind == "raw" else f"{fire_id}.{camera}"
         if not _ID.match(key):
             raise SpoolError(f"{key!r} cannot name an entry")
         if key in self._entries:
@@ -99,6 +100,7 @@ class Spool:
             name=re.sub(r"[/\\\x00-\x1f]", "_", name)[:200] or "photo",
             sha256=hashlib.sha256(data).hexdigest(),
             bytes=len(data),
+            kind=kind,
         )
         making = self.folder / f"{_MAKING}{key}"
         try:
@@ -118,8 +120,8 @@ class Spool:
         return entry
 
     def entries(self) -> list[Entry]:
-        """Whole photographs waiting, oldest name first."""
-        return [self._entries[key] for key in sorted(self._entries)]
+        """Whole files waiting, photographs before raw files, oldest name first."""
+        return sorted(self._entries.values(), key=lambda entry: (entry.kind, entry.entry))
 
     def get(self, key: str) -> Entry | None:
         """The entry of that name, or None."""

@@ -109,7 +109,7 @@ class Uploads:
         for entry in idle[: max(0, _OFFERS_AT_ONCE - (len(entries) - len(idle)))]:
             offer = wire.Offer(
                 entry=entry.entry, fire_id=entry.fire_id, take_id=entry.take_id, camera=entry.camera,
-                name=entry.name, sha256=entry.sha256, bytes=entry.bytes,
+                name=entry.name, sha256=entry.sha256, bytes=entry.bytes, kind=entry.kind,
             )  # fmt: skip
             if not transport.send(self.socket, offer, limit=wire.BULK_LIMIT):
                 return

@@ -26,11 +26,13 @@ Id = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")]
 Text = Annotated[str, Meta(max_length=1000)]
 FileName = Annotated[str, Meta(pattern=r"\A[^/\\\x00-\x1f]{1,200}\Z")]
 Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+PublicKey = Annotated[str, Meta(pattern=r"\A[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z")]  # CURVE, in Z85
 Nanoseconds = Annotated[int, Meta(ge=-(2**62), le=2**62)]
 Duration = Annotated[int, Meta(ge=0, le=10**15)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Texts = Annotated[tuple[Text, ...], Meta(max_length=32)]
+FileKind = Literal["jpeg", "raw"]  # what a body that keeps both gives for one exposure
 
 
 class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="type"):
@@ -132,7 +134,10 @@ class Stamps(Message, frozen=True, tag="stamps"):
 
 
 class FrameSpooled(Message, frozen=True, tag="frame_spooled"):
-    """The photograph is safe on the node's disk under the name `entry`, which Offer, Want and Stored use too."""
+    """The photograph is safe on the node's disk under the name `entry`, which Offer, Want and Stored use too.
+
+    Sent once the body is free for the next exposure: after the raw file, where there is one, which is told the same way.
+    """
 
     entry: Id
     fire_id: Id
@@ -141,6 +146,7 @@ class FrameSpooled(Message, frozen=True, tag="frame_spooled"):
     name: FileName  # as the camera called it
     sha256: Sha256
     bytes: Count
+    kind: FileKind = "jpeg"
 
 
 class NodeFault(Message, frozen=True, tag="node_fault"):
@@ -250,13 +256,14 @@ class UploadHold(Message, frozen=True, tag="upload_hold"):
 class Offer(Message, frozen=True, tag="offer"):
     """Node to controller: a photograph waits in the spool.  Repeated until it is Stored or Rejected."""
 
-    entry: Id  # unique for ever: fire and camera
+    entry: Id  # unique for ever: fire and camera, and ".raw" for the raw file
     fire_id: Id
     take_id: Id
     camera: Id
     name: FileName
     sha256: Sha256
     bytes: Count
+    kind: FileKind = "jpeg"
 
 
 class Want(Message, frozen=True, tag="want"):
@@ -293,19 +300,52 @@ class Rejected(Message, frozen=True, tag="rejected"):
     reason: Text
 
 
+# --- enrolment: a socket of its own, open only while a one-time code is ---------------------------------------------
+
+
+class Enrol(Message, frozen=True, tag="enrol"):
+    """Node to studio: this is my name, and the public half of the keys that I shall connect with."""
+
+    node: Id
+    public: PublicKey
+    software: Text = ""
+
+
+class Enrolled(Message, frozen=True, tag="enrolled"):
+    """Studio to node: you are on the allow-list; pin this key.  The addresses are empty where the studio has none yet."""
+
+    controller: PublicKey
+    control: Text = ""
+    bulk: Text = ""
+
+
+class NotEnrolled(Message, frozen=True, tag="not_enrolled"):
+    """Studio to node: the code is right and this request is not."""
+
+    reason: Text
+
+
+class EnrolDone(Message, frozen=True, tag="enrol_done"):
+    """Node to studio: the key is pinned; the socket may close."""
+
+
 # --- encoding ------------------------------------------------------------------------------------------------------
 
 NodeControl = Hello | Ping | Armed | ArmRefused | Stamps | FrameSpooled | NodeFault | Status
 ControllerControl = Welcome | Refused | Pong | Pace | Arm | Fire | Disarm | UploadOk | UploadHold
 NodeBulk = Offer | Chunk
 ControllerBulk = Want | Stored | Rejected
-AnyMessage = NodeControl | ControllerControl | NodeBulk | ControllerBulk
+NodeEnrolment = Enrol | EnrolDone
+ControllerEnrolment = Enrolled | NotEnrolled
+AnyMessage = NodeControl | ControllerControl | NodeBulk | ControllerBulk | NodeEnrolment | ControllerEnrolment
 
 
 NODE_CONTROL: Final = msgspec.msgpack.Decoder(NodeControl)  # what a controller reads on its control socket
 CONTROLLER_CONTROL: Final = msgspec.msgpack.Decoder(ControllerControl)  # what a node reads there
 NODE_BULK: Final = msgspec.msgpack.Decoder(NodeBulk)
 CONTROLLER_BULK: Final = msgspec.msgpack.Decoder(ControllerBulk)
+NODE_ENROLMENT: Final = msgspec.msgpack.Decoder(NodeEnrolment)
+CONTROLLER_ENROLMENT: Final = msgspec.msgpack.Decoder(ControllerEnrolment)
 
 
 class _Version(Struct):
