@@ -6,14 +6,17 @@ import tomllib
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from controller.errors import ConfigurationError
+from controller.scenes import LightsEntry, Scene, format_scene, parse_scene
 
 TIERS = ("frontal", "side")
 T = TypeVar("T")
 CAMERA_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+DEFAULT_PROFILE = "default"
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,18 @@ class TransferLimits:
 
 @dataclass(frozen=True)
 class ExposureEntry:
-    """`[exposure]`: what every camera is set to before it is armed; empty means as the body is."""
+    """`[exposure]` and `[profile.NAME]`: what every camera is set to before it is armed; empty means as the body is.
+
+    `scene` is the light scene that goes with it; empty leaves the lights alone.
+    """
 
     iso: str = ""
     aperture: str = ""
     shutter: str = ""
+    white_balance: str = ""
+    image_format: str = ""
+    focus_mode: str = ""
+    scene: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,8 +85,18 @@ class CheckLimits:
 
 
 @dataclass(frozen=True)
+class PreflightLimits:
+    """`[preflight]`: what a session may begin with. `frames`: photographs that the session will ask of each camera."""
+
+    frames: int = 40
+    frame_mb: float = 12.0
+    min_battery_percent: int = 25
+    max_calibration_age_h: float = 168.0
+
+
+@dataclass(frozen=True)
 class Rig:
-    """A whole rig file. Cameras are in view order."""
+    """A whole rig file. Cameras are in view order; `exposure` is the profile "default"."""
 
     name: str
     cameras: tuple[CameraEntry, ...]
@@ -84,6 +104,24 @@ class Rig:
     transfer: TransferLimits = field(default_factory=TransferLimits)
     exposure: ExposureEntry = field(default_factory=ExposureEntry)
     checks: CheckLimits = field(default_factory=CheckLimits)
+    preflight: PreflightLimits = field(default_factory=PreflightLimits)
+    lights: LightsEntry = field(default_factory=LightsEntry)
+    profiles: Mapping[str, ExposureEntry] = field(default_factory=dict)
+    scenes: Mapping[str, Scene] = field(default_factory=dict)
+
+    def profile(self, name: str) -> ExposureEntry:
+        """The settings profile of that name: "default" is `[exposure]`. Raises ConfigurationError."""
+        if name == DEFAULT_PROFILE:
+            return self.exposure
+        if name not in self.profiles:
+            known = ", ".join((DEFAULT_PROFILE, *sorted(self.profiles)))
+            raise ConfigurationError(f"rig {self.name} has no settings profile {name!r}; it has {known}")
+        return self.profiles[name]
+
+    def scene_of(self, profile: str) -> Scene | None:
+        """The light scene of a profile; None leaves the lights alone."""
+        name = self.profile(profile).scene
+        return self.scenes[name] if name else None
 
     def camera(self, name: str) -> CameraEntry:
         for entry in self.cameras:
@@ -110,8 +148,10 @@ def parse_rig(document: Mapping[str, Any], source: str) -> Rig:
         "transfer": TransferLimits,
         "exposure": ExposureEntry,
         "checks": CheckLimits,
+        "preflight": PreflightLimits,
+        "lights": LightsEntry,
     }
-    _refuse_unknown(document, {"name", "camera", *sections}, source, "")
+    _refuse_unknown(document, {"name", "camera", "profile", "scene", *sections}, source, "")
     name = document.get("name")
     if not isinstance(name, str) or not name:
         raise ConfigurationError(f'{source}: needs name = "..." at the top')
@@ -120,7 +160,20 @@ def parse_rig(document: Mapping[str, Any], source: str) -> Rig:
         raise ConfigurationError(f"{source}: needs at least one [[camera]]")
     cameras = [_table(CameraEntry, entry, source, f"camera[{index}]") for index, entry in enumerate(entries)]
     parsed = {key: _table(kind, document[key], source, key) for key, kind in sections.items() if key in document}
-    rig = Rig(name=name, cameras=tuple(sorted(cameras, key=lambda camera: camera.view)), **parsed)
+    rig = Rig(
+        name=name,
+        cameras=tuple(sorted(cameras, key=lambda camera: camera.view)),
+        profiles={
+            key: _table(ExposureEntry, table, source, f"profile.{key}")
+            for key, table in _named(document, "profile", source).items()
+        },
+        scenes={
+            key: parse_scene(key, table, f"{source}: [scene.{key}]")
+            for key, table in _named(document, "scene", source).items()
+        },
+        **parsed,
+    )
+    _check_lights(rig, source)
     _check_cameras(rig, source)
     _check_limits(rig, source)
     return rig
@@ -129,10 +182,14 @@ def parse_rig(document: Mapping[str, Any], source: str) -> Rig:
 def format_rig(rig: Rig) -> str:
     """The rig as TOML that read_rig takes back unchanged; only what differs from the defaults is written."""
     lines = [f"name = {_toml(rig.name)}"]
-    for section in ("sync", "transfer", "exposure", "checks"):
+    for section in ("sync", "transfer", "exposure", "checks", "preflight", "lights"):
         changed = _changed(getattr(rig, section))
         if changed:
             lines += ["", f"[{section}]", *changed]
+    for name, profile in rig.profiles.items():
+        lines += ["", f"[profile.{name}]", *_changed(profile)]
+    for scene in rig.scenes.values():
+        lines += ["", *format_scene(scene)]
     for camera in rig.cameras:
         lines += ["", "[[camera]]", *_changed(camera)]
     return "\n".join(lines) + "\n"
@@ -173,6 +230,21 @@ def _table(kind: type[T], table: Any, source: str, where: str) -> T:
     return kind(**{key: _value(value, hints[key], f"{source}: {key!r} in [{where}]") for key, value in table.items()})
 
 
+def _named(document: Mapping[str, Any], kind: str, source: str) -> Mapping[str, Any]:
+    """The tables `[kind.NAME]`, with names that commands and records can carry."""
+    tables = document.get(kind, {})
+    if not isinstance(tables, Mapping):
+        raise ConfigurationError(f"{source}: {kind!r} must be tables named [{kind}.NAME]")
+    for name in tables:
+        if not CAMERA_NAME.fullmatch(name):
+            raise ConfigurationError(
+                f"{source}: [{kind}.{name}]: use lower-case letters, digits, - and _ in its name, at most 32"
+            )
+        if kind == "profile" and name == DEFAULT_PROFILE:
+            raise ConfigurationError(f"{source}: the profile {DEFAULT_PROFILE!r} is written as [exposure]")
+    return tables
+
+
 def _value(value: Any, hint: Any, place: str) -> Any:
     kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
@@ -181,6 +253,27 @@ def _value(value: Any, hint: Any, place: str) -> Any:
         return value
     names = " or ".join(kind.__name__ for kind in kinds)
     raise ConfigurationError(f"{place} must be {names}, not {value!r}")
+
+
+def _check_lights(rig: Rig, source: str) -> None:
+    asked = {f"profile {name!r}": profile.scene for name, profile in rig.profiles.items()}
+    asked |= {"[exposure]": rig.exposure.scene, "'between' in [lights]": rig.lights.between}
+    for place, scene in asked.items():
+        if scene and scene not in rig.scenes:
+            near = difflib.get_close_matches(scene, sorted(rig.scenes), n=1, cutoff=0.5)
+            meant = f"; did you mean {near[0]!r}?" if near else f"; write it as [scene.{scene}]"
+            raise ConfigurationError(f"{source}: {place} names the scene {scene!r}, which there is not{meant}")
+    if not 0 <= rig.lights.priority <= 200:
+        raise ConfigurationError(f"{source}: 'priority' in [lights] is {rig.lights.priority}; sACN has 0 to 200")
+    if not 0 <= rig.lights.settle_ms <= 10_000:
+        raise ConfigurationError(f"{source}: 'settle_ms' in [lights] is {rig.lights.settle_ms:g}; use 0 to 10000")
+    if rig.lights.interface:
+        try:
+            IPv4Address(rig.lights.interface)
+        except ValueError:
+            raise ConfigurationError(
+                f"{source}: 'interface' in [lights] is {rig.lights.interface!r}; give this server's IPv4 address there"
+            ) from None
 
 
 def _check_cameras(rig: Rig, source: str) -> None:
@@ -207,7 +300,7 @@ def _check_cameras(rig: Rig, source: str) -> None:
 
 
 def _check_limits(rig: Rig, source: str) -> None:
-    for section in ("sync", "transfer", "checks"):
+    for section in ("sync", "transfer", "checks", "preflight"):
         table = getattr(rig, section)
         for item in fields(table):
             value = getattr(table, item.name)
