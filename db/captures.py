@@ -24,6 +24,7 @@ from db.models import (
     Frame,
     Protocol,
     ProtocolExpression,
+    RawFile,
     Rig,
     SessionState,
     Subject,
@@ -67,6 +68,20 @@ class FrameData:
     height: int
     exposed_at_ns: int | None = None
     command_error_ms: float | None = None
+    name: str | None = None
+    exif: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class RawData:
+    """A raw file that is in the store already."""
+
+    camera_id: int
+    sha256: str
+    bytes: int
+    format: str
+    model: str
+    name: str
 
 
 def ensure_rig(tx: Session, name: str, cameras: Sequence[CameraPlace]) -> Rig:
@@ -299,6 +314,28 @@ def add_frames(tx: Session, take: Take, frames: Sequence[FrameData]) -> int:
         except IntegrityError as error:
             raise StateConflict(f"Take {take.code}: a frame cannot be recorded: {error.orig}") from error
     return len(new)
+
+
+def add_raw(tx: Session, take: Take, raw: RawData) -> bool:
+    """Insert the raw file of one camera's exposure; False when it is there already.
+
+    Raises StateConflict when the camera has another raw file for this take, RecordError for a camera of another rig.
+    """
+    where = (RawFile.take_id == take.id, RawFile.camera_id == raw.camera_id)
+    there = tx.scalar(select(RawFile.sha256).where(*where))
+    if there == raw.sha256:
+        return False
+    if there is not None:
+        raise StateConflict(f"Take {take.code}: camera {raw.camera_id} has {there[:12]}, not {raw.sha256[:12]}")
+    rig = select(CaptureSession.rig_id).where(CaptureSession.id == take.session_id).scalar_subquery()
+    if tx.scalar(select(Camera.id).where(Camera.id == raw.camera_id, Camera.rig_id == rig)) is None:
+        raise RecordError(f"Take {take.code}: camera {raw.camera_id} is not in the rig of its session")
+    try:
+        with tx.begin_nested():
+            tx.execute(insert(RawFile).values(take_id=take.id, **asdict(raw)))
+    except IntegrityError as error:
+        raise StateConflict(f"Take {take.code}: a raw file cannot be recorded: {error.orig}") from error
+    return True
 
 
 def capture_take(tx: Session, take: Take) -> None:

@@ -2,11 +2,21 @@
 
 from db.models.audit import AuditEvent
 from db.models.base import Base
-from db.models.capture import CaptureSession, ExposureSource, Frame, SessionState, Take, TakeState
+from db.models.capture import (
+    CaptureSession,
+    ExposureSource,
+    Frame,
+    RawFile,
+    SessionState,
+    SkippedExpression,
+    Take,
+    TakeState,
+)
 from db.models.farm import Artefact, ArtefactParent, Job, JobInput, JobState, JobTake
 from db.models.people import Consent, ConsentScope, Gender, Subject
 from db.models.protocol import Protocol, ProtocolExpression
 from db.models.release import Release, ReleaseItem, ReleaseState
+from db.models.review import CheckState, FrameMeasure, TakeCheck, TakeReview
 from db.models.rig import Calibration, Camera, CameraTier, Rig
 
 __all__ = [
@@ -18,10 +28,12 @@ __all__ = [
     "Camera",
     "CameraTier",
     "CaptureSession",
+    "CheckState",
     "Consent",
     "ConsentScope",
     "ExposureSource",
     "Frame",
+    "FrameMeasure",
     "Gender",
     "Job",
     "JobInput",
@@ -29,12 +41,16 @@ __all__ = [
     "JobTake",
     "Protocol",
     "ProtocolExpression",
+    "RawFile",
     "Release",
     "ReleaseItem",
     "ReleaseState",
     "Rig",
     "SessionState",
+    "SkippedExpression",
     "Subject",
     "Take",
+    "TakeCheck",
+    "TakeReview",
     "TakeState",
 ]

@@ -51,6 +51,7 @@ class Base(DeclarativeBase):
 
 
 Sha256 = String(64)
+OptionalJson = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")  # None is NULL, not 'null'
 
 
 def checked(kind: type[StrEnum]) -> Enum:

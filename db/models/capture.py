@@ -1,12 +1,14 @@
 """Sessions, takes and frames: what happened in the studio."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from db.models.base import Base, Sha256, checked, is_hash
+from db.models.base import Base, OptionalJson, Sha256, checked, is_hash
 from db.models.people import Subject
 from db.models.protocol import Protocol, ProtocolExpression
 from db.models.rig import Calibration, Camera, Rig
@@ -41,7 +43,10 @@ class ExposureSource(StrEnum):
 
 
 class CaptureSession(Base):
-    """One subject in the chair, under one protocol, rig and calibration. Table `session`."""
+    """One subject in the chair, under one protocol, rig and calibration. Table `session`.
+
+    `profile` is the settings profile of its takes, unless one is fired with another.
+    """
 
     __tablename__ = "session"
     __table_args__ = (Index("ix_session_state", "state"),)
@@ -53,6 +58,7 @@ class CaptureSession(Base):
     rig_id: Mapped[int] = mapped_column(ForeignKey("rig.id"))
     calibration_id: Mapped[int | None] = mapped_column(ForeignKey("calibration.id"))
     state: Mapped[SessionState] = mapped_column(checked(SessionState))
+    profile: Mapped[str] = mapped_column(String(32), server_default="default", default="default")
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
 
@@ -61,10 +67,34 @@ class CaptureSession(Base):
     rig: Mapped[Rig] = relationship()
     calibration: Mapped[Calibration | None] = relationship()
     takes: Mapped[list["Take"]] = relationship(back_populates="session", order_by="Take.id")
+    skips: Mapped[list["SkippedExpression"]] = relationship(back_populates="session", order_by="SkippedExpression.id")
+
+
+class SkippedExpression(Base):
+    """An expression that a session does without, and why. A take of it makes the row go."""
+
+    __tablename__ = "skipped_expression"
+    __table_args__ = (
+        UniqueConstraint("session_id", "expression_id"),
+        CheckConstraint("length(reason) > 0", name="has_reason"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    session_id: Mapped[int] = mapped_column(ForeignKey("session.id"))
+    expression_id: Mapped[int] = mapped_column(ForeignKey("protocol_expression.id"))
+    reason: Mapped[str] = mapped_column(Text)
+    skipped_at: Mapped[datetime]
+
+    session: Mapped[CaptureSession] = relationship(back_populates="skips")
+    expression: Mapped[ProtocolExpression] = relationship()
 
 
 class Take(Base):
-    """One firing of the rig at one expression. A retake is a new row; the old one stays, superseded or failed."""
+    """One firing of the rig at one expression. A retake is a new row; the old one stays, superseded or failed.
+
+    `calibration_id` is the newest calibration of the rig when the take was planned: a session that is resumed on
+    another day may have been calibrated anew. `setup` is what was sent for it: exposure settings, lights.
+    """
 
     __tablename__ = "take"
     __table_args__ = (
@@ -94,6 +124,9 @@ class Take(Base):
     exposure_skew_ms: Mapped[float | None]
     exposure_source: Mapped[ExposureSource] = mapped_column(checked(ExposureSource))
     problem: Mapped[str | None] = mapped_column(Text)
+    profile: Mapped[str] = mapped_column(String(32), server_default="default", default="default")
+    setup: Mapped[Mapping[str, Any] | None]
+    calibration_id: Mapped[int | None] = mapped_column(ForeignKey("calibration.id"))
 
     session: Mapped[CaptureSession] = relationship(back_populates="takes")
     expression: Mapped[ProtocolExpression] = relationship()
@@ -119,6 +152,42 @@ class Frame(Base):
     height: Mapped[int]
     exposed_at_ns: Mapped[int | None] = mapped_column(BigInteger)  # controller's monotonic clock
     command_error_ms: Mapped[float | None]
+    name: Mapped[str | None] = mapped_column(String(200))  # as the camera called it; identifies nothing
+    exif: Mapped[Mapping[str, Any] | None] = mapped_column(
+        OptionalJson
+    )  # what the photograph says of itself: controller.photo.Exif
 
     take: Mapped[Take] = relationship(back_populates="frames")
+    camera: Mapped[Camera] = relationship()
+    raw: Mapped["RawFile | None"] = relationship(
+        primaryjoin="and_(Frame.take_id == foreign(RawFile.take_id), Frame.camera_id == foreign(RawFile.camera_id))",
+        uselist=False,
+        viewonly=True,
+    )
+
+
+class RawFile(Base):
+    """The raw file of an exposure, kept beside the photograph that the body made of it.
+
+    It belongs to the frame of the same take and camera. It comes later, and it is kept also when the photograph was
+    damaged and there is no such frame, so it names take and camera itself.
+    """
+
+    __tablename__ = "raw_file"
+    __table_args__ = (
+        UniqueConstraint("take_id", "camera_id"),
+        CheckConstraint("bytes > 0", name="not_empty"),
+        is_hash("sha256"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    take_id: Mapped[int] = mapped_column(ForeignKey("take.id"))
+    camera_id: Mapped[int] = mapped_column(ForeignKey("camera.id"))
+    sha256: Mapped[str] = mapped_column(Sha256, index=True)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    format: Mapped[str] = mapped_column(String(8))  # dng, cr2, cr3, nef, arw
+    model: Mapped[str] = mapped_column(String(100))  # the body, as the header says; may be empty
+    name: Mapped[str] = mapped_column(String(200))
+
+    take: Mapped[Take] = relationship()
     camera: Mapped[Camera] = relationship()
