@@ -1,5 +1,8 @@
 """A capture protocol: a versioned list of expressions. Data, never code."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy import CheckConstraint, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -36,6 +39,7 @@ class ProtocolExpression(Base):
     position: Mapped[int]
     name: Mapped[str] = mapped_column(String(48))
     instruction: Mapped[str] = mapped_column(Text)
+    recipe: Mapped[Mapping[str, Any] | None]  # what the face should score: see db.recipes
 
     protocol: Mapped[Protocol] = relationship(back_populates="expressions")
 
