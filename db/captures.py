@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 
@@ -27,6 +27,7 @@ from db.models import (
     RawFile,
     Rig,
     SessionState,
+    SkippedExpression,
     Subject,
     Take,
     TakeState,
@@ -139,19 +140,18 @@ def newest_calibration(tx: Session, rig: Rig) -> Calibration | None:
 
 
 def start_session(
-    tx: Session, subject: Subject, protocol: Protocol, rig: Rig, calibration: Calibration | None = None
+    tx: Session,
+    subject: Subject,
+    protocol: Protocol,
+    rig: Rig,
+    calibration: Calibration | None = None,
+    profile: str = "default",
 ) -> CaptureSession:
     """Open a session (code as in 'S012-1').
 
     Raises StateConflict when the rig has an open session: close or pause that one.
     """
-    # PostgreSQL: two controllers opening on one rig queue here; SQLite has one writer at a time anyway.
-    tx.execute(select(Rig.id).where(Rig.id == rig.id).with_for_update())
-    busy = tx.scalar(
-        select(CaptureSession.code).where(CaptureSession.rig_id == rig.id, CaptureSession.state == SessionState.OPEN)
-    )
-    if busy is not None:
-        raise StateConflict(f"Rig {rig.name} has the open session {busy}; close or pause it first")
+    _require_free(tx, rig)
     earlier = tx.scalar(select(func.count()).where(CaptureSession.subject_id == subject.id)) or 0
     session = CaptureSession(
         code=f"{subject.code}-{earlier + 1}",
@@ -160,6 +160,7 @@ def start_session(
         rig=rig,
         calibration=calibration,
         state=SessionState.OPEN,
+        profile=profile,
         opened_at=utc_now(),
     )
     try:
@@ -168,6 +169,16 @@ def start_session(
     except IntegrityError as error:
         raise StateConflict(f"Session {session.code} was opened by someone else just now") from error
     return session
+
+
+def _require_free(tx: Session, rig: Rig) -> None:
+    # PostgreSQL: two controllers opening on one rig queue here; SQLite has one writer at a time anyway.
+    tx.execute(select(Rig.id).where(Rig.id == rig.id).with_for_update())
+    busy = tx.scalar(
+        select(CaptureSession.code).where(CaptureSession.rig_id == rig.id, CaptureSession.state == SessionState.OPEN)
+    )
+    if busy is not None:
+        raise StateConflict(f"Rig {rig.name} has the open session {busy}; close or pause it first")
 
 
 def get_session(tx: Session, code: str) -> CaptureSession:
@@ -197,19 +208,57 @@ def pause_session(tx: Session, session: CaptureSession) -> None:
 
 
 def resume_session(tx: Session, session: CaptureSession) -> None:
-    """paused -> open. Raises StateConflict."""
+    """paused -> open. Raises StateConflict, also when the rig has another open session."""
+    if session.state is SessionState.PAUSED:
+        _require_free(tx, session.rig)
     _move_session(tx, session, SessionState.OPEN)
+
+
+def skip_expression(tx: Session, session: CaptureSession, position: int, reason: str) -> None:
+    """Do without an expression, with the reason in words; again changes the reason.
+
+    Raises StateConflict unless the session is open, and while a take of it stands (captured or accepted).
+    """
+    found = _expression(tx, session, position)
+    _require_open(tx, session)
+    standing = tx.scalar(
+        select(Take.code).where(
+            Take.session_id == session.id,
+            Take.expression_id == found.id,
+            Take.state.in_((TakeState.PLANNED, TakeState.FIRED, TakeState.CAPTURED, TakeState.ACCEPTED)),
+        )
+    )
+    if standing is not None:
+        raise StateConflict(f"{found.label} is not skipped: take {standing} of it stands")
+    unskip_expression(tx, session, position)
+    tx.add(SkippedExpression(session_id=session.id, expression_id=found.id, reason=reason, skipped_at=utc_now()))
+    tx.flush()
+
+
+def unskip_expression(tx: Session, session: CaptureSession, position: int) -> bool:
+    """Ask for the expression after all; False when it was not skipped."""
+    where = (
+        SkippedExpression.session_id == session.id,
+        SkippedExpression.expression_id == _expression(tx, session, position).id,
+    )
+    return changed(tx, delete(SkippedExpression).where(*where)) == 1
 
 
 def close_session(tx: Session, session: CaptureSession, *, incomplete: bool = False) -> None:
     """open or paused -> closed: from now on the farm works on its accepted takes.
 
-    Raises StateConflict when expressions are not accepted (naming them) unless `incomplete`, or when closed already.
+    Raises StateConflict when expressions are neither accepted nor skipped (naming them) unless `incomplete`, or when
+    closed already.
     """
     accepted = select(Take.expression_id).where(Take.session_id == session.id, Take.state == TakeState.ACCEPTED)
+    skipped = select(SkippedExpression.expression_id).where(SkippedExpression.session_id == session.id)
     lacking = tx.scalars(
         select(ProtocolExpression)
-        .where(ProtocolExpression.protocol_id == session.protocol_id, ProtocolExpression.id.not_in(accepted))
+        .where(
+            ProtocolExpression.protocol_id == session.protocol_id,
+            ProtocolExpression.id.not_in(accepted),
+            ProtocolExpression.id.not_in(skipped),
+        )
         .order_by(ProtocolExpression.position)
     ).all()
     if lacking and not incomplete:
@@ -220,26 +269,27 @@ def close_session(tx: Session, session: CaptureSession, *, incomplete: bool = Fa
     _move_session(tx, session, SessionState.CLOSED, closed_at=utc_now())
 
 
-def plan_take(tx: Session, session: CaptureSession, expression: int | str) -> Take:
+def plan_take(
+    tx: Session,
+    session: CaptureSession,
+    expression: int | str,
+    *,
+    profile: str | None = None,
+    setup: Mapping[str, Any] | None = None,
+) -> Take:
     """Journal the next attempt at an expression (position from 1, or name) before anything fires.
 
-    Code as in 'S012-1-E07-2'. Raises StateConflict unless the session is open, NotFound for an unknown expression.
+    Code as in 'S012-1-E07-2'. profile: the session's by default; setup: what the cameras will be set to. The
+    expression is no longer skipped. Raises StateConflict unless the session is open, NotFound for an unknown
+    expression.
     """
-    wanted = (
-        ProtocolExpression.position == expression
-        if isinstance(expression, int)
-        else ProtocolExpression.name == expression
-    )
-    found = tx.scalar(select(ProtocolExpression).where(ProtocolExpression.protocol_id == session.protocol_id, wanted))
-    if found is None:
-        raise NotFound(f"Session {session.code}'s protocol has no expression '{expression}'; see: mien protocol show")
-    state = tx.scalar(select(CaptureSession.state).where(CaptureSession.id == session.id).with_for_update())
-    if state != SessionState.OPEN:
-        raise StateConflict(f"Session {session.code} is {state}; a take needs an open session")
+    found = _expression(tx, session, expression)
+    _require_open(tx, session)
     last = tx.scalar(
         select(func.max(Take.attempt)).where(Take.session_id == session.id, Take.expression_id == found.id)
     )
     attempt = (last or 0) + 1
+    calibration = newest_calibration(tx, session.rig)
     take = Take(
         code=f"{session.code}-E{found.position:02d}-{attempt}",
         session_id=session.id,
@@ -248,10 +298,38 @@ def plan_take(tx: Session, session: CaptureSession, expression: int | str) -> Ta
         state=TakeState.PLANNED,
         planned_at=utc_now(),
         exposure_source=ExposureSource.NOT_MEASURED,
+        profile=profile or session.profile,
+        setup=None if setup is None else dict(setup),
+        calibration_id=calibration.id if calibration is not None else session.calibration_id,
     )
     tx.add(take)
+    unskip_expression(tx, session, found.position)
     tx.flush()
     return take
+
+
+def record_setup(tx: Session, take: Take, setup: Mapping[str, Any]) -> None:
+    """What was sent for the take: exposure settings and lights, as JSON values."""
+    tx.execute(update(Take).where(Take.id == take.id).values(setup=dict(setup)))
+    tx.refresh(take, ["setup"])
+
+
+def _expression(tx: Session, session: CaptureSession, expression: int | str) -> ProtocolExpression:
+    wanted = (
+        ProtocolExpression.position == expression
+        if isinstance(expression, int)
+        else ProtocolExpression.name == expression
+    )
+    found = tx.scalar(select(ProtocolExpression).where(ProtocolExpression.protocol_id == session.protocol_id, wanted))
+    if found is None:
+        raise NotFound(f"Session {session.code}'s protocol has no expression '{expression}'; see: mien protocol show")
+    return found
+
+
+def _require_open(tx: Session, session: CaptureSession) -> None:
+    state = tx.scalar(select(CaptureSession.state).where(CaptureSession.id == session.id).with_for_update())
+    if state != SessionState.OPEN:
+        raise StateConflict(f"Session {session.code} is {state}; a take needs an open session")
 
 
 def get_take(tx: Session, code: str) -> Take:

@@ -19,6 +19,7 @@ from db.models import (
     ProtocolExpression,
     Rig,
     SessionState,
+    SkippedExpression,
     Subject,
     Take,
     TakeState,
@@ -40,6 +41,7 @@ class ExpressionProgress:
     command_skew_ms: float | None
     clock_uncertainty_ms: float | None
     exposure_skew_ms: float | None
+    skipped: str | None = None  # the reason
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,9 @@ class SessionProgress:
 
     @property
     def next_position(self) -> int | None:
-        """The first expression without an accepted take."""
-        return next((e.position for e in self.expressions if e.state != TakeState.ACCEPTED), None)
+        """The first expression without an accepted take that is not skipped."""
+        waiting = (e.position for e in self.expressions if e.state != TakeState.ACCEPTED and e.skipped is None)
+        return next(waiting, None)
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,8 @@ def session_progress(tx: Session, session: CaptureSession) -> SessionProgress:
         .where(ProtocolExpression.protocol_id == session.protocol_id)
         .order_by(ProtocolExpression.position)
     )
+    skips = select(SkippedExpression).where(SkippedExpression.session_id == session.id)
+    skipped = {skip.expression_id: skip.reason for skip in tx.scalars(skips)}
     return SessionProgress(
         code=session.code,
         subject=session.subject.code,
@@ -122,11 +127,13 @@ def session_progress(tx: Session, session: CaptureSession) -> SessionProgress:
         rig=session.rig.name,
         state=session.state,
         cameras=tx.scalar(select(func.count()).where(Camera.rig_id == session.rig_id)) or 0,
-        expressions=tuple(_expression_progress(e, by_expression.get(e.id, [])) for e in expressions),
+        expressions=tuple(_expression_progress(e, by_expression.get(e.id, []), skipped.get(e.id)) for e in expressions),
     )
 
 
-def _expression_progress(expression: ProtocolExpression, takes: list[tuple[Take, int]]) -> ExpressionProgress:
+def _expression_progress(
+    expression: ProtocolExpression, takes: list[tuple[Take, int]], skipped: str | None
+) -> ExpressionProgress:
     accepted = [row for row in takes if row[0].state == TakeState.ACCEPTED]
     take, frames = (accepted or takes)[-1] if takes else (None, 0)
     return ExpressionProgress(
@@ -141,6 +148,7 @@ def _expression_progress(expression: ProtocolExpression, takes: list[tuple[Take,
         command_skew_ms=take.command_skew_ms if take else None,
         clock_uncertainty_ms=take.clock_uncertainty_ms if take else None,
         exposure_skew_ms=take.exposure_skew_ms if take else None,
+        skipped=skipped,
     )
 
 
@@ -168,7 +176,7 @@ def ready_takes(tx: Session, *, subject: str | None = None) -> list[ReadyTake]:
             CaptureSession.code,
             Subject.id,
             Subject.code,
-            CaptureSession.calibration_id,
+            func.coalesce(Take.calibration_id, CaptureSession.calibration_id),
             cameras,
             frames,
         )

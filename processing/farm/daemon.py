@@ -278,7 +278,7 @@ class Farm:
             raise DataError(f"job {lease.key[:12]} belongs to no take")
         if lease.take_id not in self._takes:
             take = tx.get_one(Take, lease.take_id)
-            listing = take_listing(tx, take.id, take.session.calibration_id)
+            listing = take_listing(tx, take.id, take.calibration_id or take.session.calibration_id)
             while len(self._takes) >= TAKES_REMEMBERED:
                 del self._takes[next(iter(self._takes))]
             self._takes[lease.take_id] = (take.session.subject.code, take.expression.label, listing)
