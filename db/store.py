@@ -3,6 +3,7 @@
 Files appear whole or not at all, are never changed, and equal bytes are kept once.
 """
 
+import errno
 import hashlib
 import os
 import shutil
@@ -50,6 +51,24 @@ class Store:
         finally:
             temporary.unlink(missing_ok=True)
         return digest
+
+    def adopt_file(self, path: Path, digest: str) -> None:
+        """Take `path` itself into the store, under the hash that its bytes have just been found to have.
+
+        On one file system this is a flush and a rename, whatever the file weighs; `path` is gone afterwards. A file
+        already filed under that hash is replaced by the bytes just verified. Raises StoreError when there is no room.
+        """
+        if self.is_local:
+            with _room(path), path.open("rb") as file:
+                os.fsync(file.fileno())
+            try:
+                _settle(path, self._place(digest))
+                return
+            except OSError as error:
+                if error.errno != errno.EXDEV:  # another file system: copy
+                    raise StoreError(f"The store cannot write to {self._root}: {error.strerror}; make room") from error
+        self.put_file(path, expected=digest)
+        path.unlink(missing_ok=True)
 
     def put_bytes(self, data: bytes) -> str:
         """File `data` and return its hash."""
@@ -207,10 +226,16 @@ def _copy_hashed(source: IO[bytes], target: IO[bytes]) -> str:
 
 def _settle(temporary: Path, place: Path) -> None:
     """Move a finished file to its place, read-only, durably."""
-    place.parent.mkdir(parents=True, exist_ok=True)
+    if not place.parent.is_dir():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _flush_folder(place.parent.parent)
     temporary.chmod(0o444)
     temporary.replace(place)
-    descriptor = os.open(place.parent, os.O_RDONLY)
+    _flush_folder(place.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
