@@ -5,18 +5,22 @@ version = 1
 [[expression]]
 name = "neutral"
 instruction = "Look straight ahead, mouth closed, face at rest."
+asks = ["jawOpen <0.25"]    # optional, with eyes = "closed": what the face should score, see db.recipes
 """
 
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from db.errors import AlreadyThere, NotFound, RecordError
 from db.models import Protocol, ProtocolExpression
+from db.recipes import FACESCAPE_RECIPES, Recipe, parse_recipe
 from db.settings import check_keys
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
@@ -24,11 +28,12 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 @dataclass(frozen=True)
 class ProtocolData:
-    """A protocol before it is a row: (name, instruction) in order of capture."""
+    """A protocol before it is a row: (name, instruction) in order of capture, and recipes by expression."""
 
     name: str
     version: int
     expressions: tuple[tuple[str, str], ...]
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
 
 
 FACESCAPE = ProtocolData(
@@ -56,6 +61,7 @@ FACESCAPE = ProtocolData(
         ("brow_raiser", "Raise both brows as high as you can, eyes open."),
         ("brow_lower", "Lower the brows and draw them together, eyes open."),
     ),
+    recipes=FACESCAPE_RECIPES,
 )
 EXPRESSIONS: tuple[str, ...] = tuple(name for name, _ in FACESCAPE.expressions)
 
@@ -81,11 +87,12 @@ def load_protocol(path: Path) -> ProtocolData:
     if not isinstance(rows, list) or not rows:
         raise RecordError(f"{path}: no [[expression]] table")
     expressions: list[tuple[str, str]] = []
+    recipes: dict[str, Recipe] = {}
     for number, row in enumerate(rows, start=1):
         where = f"{path} [[expression]] {number}"
         if not isinstance(row, dict):
             raise RecordError(f"{where}: must be a table")
-        check_keys(row, ("name", "instruction"), where)
+        check_keys(row, ("name", "instruction", "asks", "eyes"), where)
         expression, instruction = row.get("name"), row.get("instruction")
         if not isinstance(expression, str) or not _NAME.fullmatch(expression):
             raise RecordError(f"{where}: 'name' must be lower-case letters, digits and '_', not {expression!r}")
@@ -94,7 +101,9 @@ def load_protocol(path: Path) -> ProtocolData:
         if any(expression == earlier for earlier, _ in expressions):
             raise RecordError(f"{where}: '{expression}' is there already")
         expressions.append((expression, instruction.strip()))
-    return ProtocolData(name, version, tuple(expressions))
+        if "asks" in row or "eyes" in row:
+            recipes[expression] = parse_recipe(row, where)
+    return ProtocolData(name, version, tuple(expressions), recipes)
 
 
 def install_protocol(tx: Session, data: ProtocolData) -> Protocol:
@@ -105,20 +114,33 @@ def install_protocol(tx: Session, data: ProtocolData) -> Protocol:
         .options(selectinload(Protocol.expressions))
     )
     if found is not None:
-        if tuple((row.name, row.instruction) for row in found.expressions) != data.expressions:
+        same = all(row.recipe in (None, _stored(data, row.name)) for row in found.expressions)
+        if not same or tuple((row.name, row.instruction) for row in found.expressions) != data.expressions:
             raise AlreadyThere(f"{data.name} version {data.version} exists with other expressions; raise the version")
         return found
     protocol = Protocol(
         name=data.name,
         version=data.version,
         expressions=[
-            ProtocolExpression(position=position, name=name, instruction=instruction)
+            ProtocolExpression(position=position, name=name, instruction=instruction, recipe=_stored(data, name))
             for position, (name, instruction) in enumerate(data.expressions, start=1)
         ],
     )
     tx.add(protocol)
     tx.flush()
     return protocol
+
+
+def _stored(data: ProtocolData, expression: str) -> dict[str, Any] | None:
+    recipe = data.recipes.get(expression)
+    return None if recipe is None else recipe.data()
+
+
+def recipe_of(expression: ProtocolExpression) -> Recipe | None:
+    """What the expression asks of a face: its own recipe, or FaceScape's for an expression of that name."""
+    if expression.recipe is not None:
+        return parse_recipe(expression.recipe, f"expression {expression.name}")
+    return FACESCAPE_RECIPES.get(expression.name)
 
 
 def get_protocol(tx: Session, name: str = FACESCAPE.name, version: int | None = None) -> Protocol:
