@@ -29,6 +29,10 @@ class RigNotReady(ControllerError):
     """Cameras are missing, unknown or doubled."""
 
 
+class LightsFailed(ControllerError):
+    """A light scene that could not be sent."""
+
+
 class FrameRejected(ControllerError):
     """A photograph that arrived and cannot be kept; the reason is the message."""
 
