@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from camera_nodes.wire import Armed, Exposure, Stamps
-from controller.rig_file import Rig, SyncLimits
+from controller.rig_file import DEFAULT_PROFILE, Rig, SyncLimits
 
 NS_PER_MS = 1_000_000
 ExposureSource = Literal["simulated", "hot_shoe", "not_measured"]
@@ -95,14 +95,25 @@ class StampReport:
     skew: Skew = field(default_factory=Skew)
 
 
-def order_fire(take_id: str, rig: Rig, reported_lags_ns: Mapping[str, int | None]) -> FireOrder:
-    """The order for one take: the rig file's lag for each camera, or the node's own where the rig file gives none."""
+def order_fire(
+    take_id: str, rig: Rig, reported_lags_ns: Mapping[str, int | None], profile: str = DEFAULT_PROFILE
+) -> FireOrder:
+    """The order for one take: the rig file's lag for each camera, or the node's own where the rig file gives none.
+
+    profile: whose settings every camera is set to before it is armed.
+    """
     lags = {
         camera.name: round(camera.lag_ms * NS_PER_MS) if camera.lag_ms else reported_lags_ns.get(camera.name) or 0
         for camera in rig.cameras
     }
+    wanted = rig.profile(profile)
     exposure = Exposure(
-        shutter=rig.exposure.shutter or None, aperture=rig.exposure.aperture or None, iso=rig.exposure.iso or None
+        shutter=wanted.shutter or None,
+        aperture=wanted.aperture or None,
+        iso=wanted.iso or None,
+        white_balance=wanted.white_balance or None,
+        image_format=wanted.image_format or None,
+        focus_mode=wanted.focus_mode or None,
     )
     return FireOrder(new_fire_id(take_id), take_id, lags, exposure, rig.sync)
 

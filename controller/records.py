@@ -11,7 +11,7 @@ from camera_nodes.wire import Stamps
 from controller.errors import FrameRejected, SessionError
 from controller.fire import NS_PER_MS, Skew
 from controller.ingest import Arrival
-from controller.rig_file import Rig
+from controller.rig_file import DEFAULT_PROFILE, Rig
 from controller.script import KEPT, Line, Script, TakeLine
 from db import audit, captures
 from db.engine import reading, transaction
@@ -50,7 +50,9 @@ class Records:
         with transaction(self._engine) as tx:
             return captures.add_calibration(tx, captures.get_rig(tx, self._rig.name), method, data).version
 
-    def start_session(self, subject: str, protocol: str | None, version: int | None) -> str:
+    def start_session(
+        self, subject: str, protocol: str | None, version: int | None, profile: str = DEFAULT_PROFILE
+    ) -> str:
         """Open a session with the rig's newest calibration and return its code.
 
         Raises RecordError for an unknown subject or protocol or when the rig has an open session, SessionError for a
@@ -62,9 +64,10 @@ class Records:
                 raise SessionError(f"Subject {subject} has withdrawn its consent; nothing more is captured of it")
             what = get_protocol(tx, protocol, version) if protocol else get_protocol(tx, version=version)
             rig = captures.get_rig(tx, self._rig.name)
-            opened = captures.start_session(tx, who, what, rig, captures.newest_calibration(tx, rig))
+            opened = captures.start_session(tx, who, what, rig, captures.newest_calibration(tx, rig), profile)
             tx.flush()
-            audit.record(tx, "session.start", "session", opened.code, {"protocol": what.name, "version": what.version})
+            detail = {"protocol": what.name, "version": what.version, "profile": profile}
+            audit.record(tx, "session.start", "session", opened.code, detail)
             return opened.code
 
     def open_session(self) -> str | None:
@@ -93,19 +96,27 @@ class Records:
                 state=row.state,
                 expressions=tuple(Line(e.position, e.name, e.instruction) for e in row.protocol.expressions),
                 takes=tuple(_line(take, counts.get(take.id, 0)) for take in takes),
+                profile=row.profile,
+                skipped={skip.expression.position: skip.reason for skip in row.skips},
             )
 
     # --- takes ---
 
-    def plan(self, session: str, position: int) -> str:
-        """Journal the next attempt and return its code; nothing has fired yet."""
+    def plan(self, session: str, position: int, profile: str | None = None) -> str:
+        """Journal the next attempt and return its code; nothing has fired yet. `profile`: the session's by default."""
         with transaction(self._engine) as tx:
-            return captures.plan_take(tx, captures.get_session(tx, session), position).code
+            return captures.plan_take(tx, captures.get_session(tx, session), position, profile=profile).code
 
-    def fired(self, take: str) -> None:
-        """Written before FIRE goes out, so a controller that is killed in between knows that photographs may come."""
+    def fired(self, take: str, setup: Mapping[str, Any] | None = None) -> None:
+        """Written before FIRE goes out, so a controller that is killed in between knows that photographs may come.
+
+        setup: what was sent to cameras and lights for this take.
+        """
         with transaction(self._engine) as tx:
-            captures.fire_take(tx, captures.get_take(tx, take))
+            row = captures.get_take(tx, take)
+            captures.fire_take(tx, row)
+            if setup is not None:
+                captures.record_setup(tx, row, setup)
 
     def failed(self, take: str, problem: str, skew: Skew | None = None) -> None:
         with transaction(self._engine) as tx:
@@ -242,4 +253,6 @@ def _line(take: Take, frames: int) -> TakeLine:
         exposure_skew_ms=take.exposure_skew_ms,
         exposure_source=take.exposure_source.value,
         frames=frames,
+        profile=take.profile,
+        setup=take.setup,
     )

@@ -5,13 +5,18 @@ SQL holds the truth; a Script is one reading of it, and says what the operator m
     planned -> fired -> captured -> accepted          each earlier take of the expression that the new one replaces
        └────────┴─> failed                            becomes superseded when the new one is captured, not before:
                                                       a retake that fails takes nothing away
+
+    open <-> paused, then closed                      an expression is done when a take of it is accepted or when it is
+                                                      skipped with a reason; firing it asks for it again
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from controller.errors import SessionError
+from controller.rig_file import DEFAULT_PROFILE
 from db.models.capture import SessionState, TakeState
 
 UNDECIDED = (TakeState.PLANNED, TakeState.FIRED)
@@ -29,7 +34,11 @@ class Line:
 
 @dataclass(frozen=True)
 class TakeLine:
-    """One take of one expression, as the database has it."""
+    """One take of one expression, as the database has it.
+
+    `problem`: why it failed; of a take that is whole, why it is flagged. `setup`: what was sent for it, exposure
+    settings and lights.
+    """
 
     code: str
     position: int
@@ -41,17 +50,26 @@ class TakeLine:
     exposure_skew_ms: float | None = None
     exposure_source: str = "not_measured"
     frames: int = 0
+    profile: str = DEFAULT_PROFILE
+    setup: Mapping[str, Any] | None = None
+
+    @property
+    def flagged(self) -> bool:
+        """Whole, but not good enough in sync: the operator should take it again."""
+        return self.problem is not None and self.state is not TakeState.FAILED
 
 
 @dataclass(frozen=True)
 class Script:
-    """A session: its expressions in order and all its takes."""
+    """A session: its expressions in order and all its takes. `skipped`: why, by position."""
 
     session: str
     subject: str
     state: SessionState
     expressions: tuple[Line, ...]
     takes: tuple[TakeLine, ...] = field(default=())
+    profile: str = DEFAULT_PROFILE
+    skipped: Mapping[int, str] = field(default_factory=dict)
 
     def takes_of(self, position: int) -> Sequence[TakeLine]:
         return sorted((take for take in self.takes if take.position == position), key=lambda take: take.attempt)
@@ -63,9 +81,13 @@ class Script:
     def accepted(self, position: int) -> TakeLine | None:
         return next((take for take in self.takes_of(position) if take.state is TakeState.ACCEPTED), None)
 
+    def done(self, position: int) -> bool:
+        """Accepted, or skipped."""
+        return position in self.skipped or self.accepted(position) is not None
+
     def next_expression(self) -> Line | None:
-        """The first expression without an accepted take; None when the session can be closed."""
-        return next((line for line in self.expressions if self.accepted(line.position) is None), None)
+        """The first expression neither accepted nor skipped; None when the session can be closed."""
+        return next((line for line in self.expressions if not self.done(line.position)), None)
 
     def find(self, wanted: str) -> Line:
         """An expression by name, position, label ("2_smile"), reference ("S012-E02") or take ("S012-E02-1")."""
@@ -119,20 +141,36 @@ class Script:
             )
         return standing
 
-    def check_close(self, incomplete: bool = False) -> None:
-        """Raise SessionError while a take is under way, or an expression lacks its accepted one unless `incomplete`."""
+    def check_skip(self, position: int, reason: str) -> None:
+        """Raise SessionError when the expression may not be skipped now."""
         self._check_open()
+        reference = self.reference(position)
+        if not reason.strip():
+            raise SessionError(f"Say why {reference} is skipped:  mien session skip {reference} --reason '...'")
+        standing = next((t for t in self.takes_of(position) if t.state in KEPT or t.state in UNDECIDED), None)
+        if standing is not None:
+            raise SessionError(f"{reference} is not skipped: {standing.code} is {standing.state.value}")
+
+    def check_close(self, incomplete: bool = False) -> None:
+        """Raise SessionError while a take is under way, or an expression is neither accepted nor skipped.
+
+        The latter is allowed with `incomplete`. A paused session may be closed too.
+        """
+        if self.state is not SessionState.PAUSED:
+            self._check_open()
         self._check_settled()
-        open_lines = [line for line in self.expressions if self.accepted(line.position) is None]
+        open_lines = [line for line in self.expressions if not self.done(line.position)]
         if open_lines and not incomplete:
             listed = "\n".join(f"  {self.reference(line.position)}  {line.name}" for line in open_lines)
             raise SessionError(
                 f"Session {self.session} cannot be closed: {len(open_lines)} of {len(self.expressions)} expressions "
-                f"have no accepted take.\n{listed}\n"
+                f"have no accepted take and are not skipped.\n{listed}\n"
                 f"To close it without them:  mien session close {self.session} --incomplete"
             )
 
     def _check_open(self) -> None:
+        if self.state is SessionState.PAUSED:
+            raise SessionError(f"Session {self.session} is paused. To go on:  mien session resume {self.session}")
         if self.state is not SessionState.OPEN:
             raise SessionError(f"Session {self.session} is {self.state.value}; nothing more can be fired in it")
 

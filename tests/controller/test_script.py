@@ -1,5 +1,7 @@
 """The session's state machine: for any history, what it allows keeps the records sound."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,9 +73,35 @@ def test_close_names_what_is_not_accepted() -> None:
 @pytest.mark.parametrize("state", [SessionState.CLOSED, SessionState.PAUSED])
 def test_a_session_that_is_not_open_allows_nothing(state: SessionState) -> None:
     shut = script((1, TakeState.CAPTURED), state=state)
-    for act in (lambda: shut.check_fire(2), lambda: shut.check_accept(1), shut.check_close):
+    acts = [lambda: shut.check_fire(2), lambda: shut.check_accept(1), lambda: shut.check_skip(2, "why")]
+    for act in [*acts, *([shut.check_close] if state is SessionState.CLOSED else [])]:
         with pytest.raises(SessionError, match=state.value):
             act()
+
+
+def test_a_paused_session_says_how_to_go_on_and_may_be_closed() -> None:
+    paused = script(*((line.position, TakeState.ACCEPTED) for line in LINES), state=SessionState.PAUSED)
+    with pytest.raises(SessionError, match="mien session resume S012-1"):
+        paused.check_fire(1, retake=True)
+    paused.check_close()
+
+
+def test_a_skipped_expression_is_done_and_the_session_closes_without_it() -> None:
+    session = replace(script((1, TakeState.ACCEPTED), (3, TakeState.CAPTURED)), skipped={2: "cannot smile"})
+    assert session.next_expression() == LINES[2]
+    with pytest.raises(SessionError, match=r"(?s)1 of 3.*mouth_stretch"):
+        session.check_close()
+    session.check_fire(2)  # may be asked for after all
+    replace(session, skipped={2: "cannot smile", 3: "beard"}).check_close()
+
+
+@pytest.mark.parametrize("state", [TakeState.FIRED, TakeState.CAPTURED, TakeState.ACCEPTED])
+def test_an_expression_with_a_take_that_stands_is_not_skipped(state: TakeState) -> None:
+    with pytest.raises(SessionError, match="S012-1-E02-1"):
+        script((2, state)).check_skip(2, "why")
+    script((2, TakeState.FAILED)).check_skip(2, "why")
+    with pytest.raises(SessionError, match="Say why"):
+        script().check_skip(2, "  ")
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(TakeState)), max_size=12))

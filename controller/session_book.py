@@ -1,0 +1,98 @@
+"""What the operator does with a session as a whole: skip an expression, pause, go on another day, see them all."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Engine, func, select
+
+from controller.rig_file import Rig
+from controller.script import Script
+from db import audit, captures
+from db.engine import reading, transaction
+from db.models import CaptureSession, ProtocolExpression, SessionState, SkippedExpression, Take, TakeState
+
+
+@dataclass(frozen=True)
+class SessionLine:
+    """One session of the rig: how far it is."""
+
+    session: str
+    subject: str
+    state: str
+    opened_at: datetime
+    expressions: int
+    accepted: int
+    skipped: int
+
+
+class SessionBook:
+    """The rig's sessions in the database; each act is one transaction with an audit event."""
+
+    def __init__(self, engine: Engine, rig: Rig) -> None:
+        self._engine = engine
+        self._rig = rig
+
+    def skip(self, script: Script, expression: str, reason: str) -> None:
+        """Do without an expression. Raises SessionError when it has a take that stands, or without a reason."""
+        line = script.find(expression)
+        script.check_skip(line.position, reason)
+        with transaction(self._engine) as tx:
+            row = captures.get_session(tx, script.session)
+            captures.skip_expression(tx, row, line.position, reason.strip())
+            detail = {"expression": line.name}  # the reason may speak of the person, so it stays out of the audit log
+            audit.record(tx, "expression.skip", "session", script.session, detail)
+
+    def ask_again(self, script: Script, expression: str) -> bool:
+        """Ask for a skipped expression after all; False when it was not skipped."""
+        line = script.find(expression)
+        with transaction(self._engine) as tx:
+            found = captures.unskip_expression(tx, captures.get_session(tx, script.session), line.position)
+            if found:
+                audit.record(tx, "expression.unskip", "session", script.session, {"expression": line.name})
+            return found
+
+    def pause(self, session: str) -> None:
+        """open -> paused: the rig is free for another session. Photographs under way still come in.
+
+        Raises StateConflict, NotFound.
+        """
+        with transaction(self._engine) as tx:
+            captures.pause_session(tx, captures.get_session(tx, session))
+            audit.record(tx, "session.pause", "session", session)
+
+    def resume(self, session: str) -> None:
+        """paused -> open, on this day or another. Raises StateConflict when the rig has another open session."""
+        with transaction(self._engine) as tx:
+            captures.resume_session(tx, captures.get_session(tx, session))
+            audit.record(tx, "session.resume", "session", session)
+
+    def sessions(self, *states: SessionState) -> list[SessionLine]:
+        """The rig's sessions in these states (all by default), newest first."""
+        with reading(self._engine) as tx:
+            rig = captures.get_rig(tx, self._rig.name)
+            expressions = (
+                select(func.count())
+                .where(ProtocolExpression.protocol_id == CaptureSession.protocol_id)
+                .correlate(CaptureSession)
+            )
+            accepted = (
+                select(func.count())
+                .where(Take.session_id == CaptureSession.id, Take.state == TakeState.ACCEPTED)
+                .correlate(CaptureSession)
+            )
+            skipped = (
+                select(func.count()).where(SkippedExpression.session_id == CaptureSession.id).correlate(CaptureSession)
+            )
+            query = (
+                select(
+                    CaptureSession, expressions.scalar_subquery(), accepted.scalar_subquery(), skipped.scalar_subquery()
+                )
+                .where(CaptureSession.rig_id == rig.id)
+                .order_by(CaptureSession.id.desc())
+            )
+            if states:
+                query = query.where(CaptureSession.state.in_(states))
+            return [
+                SessionLine(row.code, row.subject.code, row.state.value, row.opened_at, total, done, without)
+                for row, total, done, without in tx.execute(query)
+            ]
