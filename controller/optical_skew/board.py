@@ -44,7 +44,9 @@ class Board:
         if not 8 <= self.bits <= 16:
             raise ConfigurationError(f"the board has {self.bits} bits; from 8 to 16 fit on it")
         if not 10 <= self.tick_us <= 1000:
-            raise ConfigurationError(f"the board ticks every {self.tick_us:g} us; 10 to 1000 (1 kHz or faster) are read")
+            raise ConfigurationError(
+                f"the board ticks every {self.tick_us:g} us; 10 to 1000 (1 kHz or faster) are read"
+            )
 
     @property
     def tick_ms(self) -> float:

@@ -11,14 +11,23 @@ from controller.optical_skew.board import (
     FACES,
     HEIGHT_MM,
     LAMP_RADIUS_MM,
+    MARKER_CORNERS_MM,
+    MARKER_MM,
+    QUIET_MM,
     WIDTH_MM,
     Board,
     Floats,
     marker_quads_mm,
 )
 
-DETECTION_SIDES_PX = (2400, 1200, 600, 4800)  # the photograph is looked at in these sizes until all four markers are found
+DETECTION_SIDES_PX = (
+    2400,
+    1200,
+    600,
+    4800,
+)  # the photograph is looked at in these sizes until all four markers are found
 PX_PER_MM = 5.0
+ALIGN_PX_PER_MM, ALIGN_BLUR_PX, ALIGN_LEAST = 2.0, 5, 0.6
 CORE_MM, RING_MM = 1.2 * LAMP_RADIUS_MM, (2.4, 3.3)
 SEARCH_MM = 3.0
 FOLLOW_TIMES = 2
@@ -85,10 +94,43 @@ def find_board(photo: NDArray[np.uint8]) -> tuple[int, int, Floats]:
     quads = marker_quads_mm()
     there = np.concatenate([found[place] for place in sorted(found)])
     board = np.concatenate([quads[place] for place in sorted(found)])
-    homography, _ = cv2.findHomography(there, board, cv2.RANSAC, 2.0)
+    homography, _ = cv2.findHomography(there, board, cv2.RANSAC, 3.0)
     if homography is None or not np.isfinite(homography).all():
         raise BoardUnreadable("the board's markers do not lie as on the board")
-    return face, len(found), np.asarray(homography, dtype=np.float64)
+    return face, len(found), _align(grey, np.asarray(homography, dtype=np.float64), face, sorted(found))
+
+
+def _align(grey: NDArray[np.uint8], to_board: Floats, face: int, places: list[int]) -> Floats:
+    """The homography that brings the seen markers as a whole onto their print: blur moves corners, not markers.
+
+    Enhanced correlation (Evangelidis and Psarakis 2008); the given homography where it does not converge.
+    """
+    size = (round(WIDTH_MM * ALIGN_PX_PER_MM), round(HEIGHT_MM * ALIGN_PX_PER_MM))
+    draw = np.array([[ALIGN_PX_PER_MM, 0, -0.5], [0, ALIGN_PX_PER_MM, -0.5], [0, 0, 1]])
+    px_per_mm = np.sqrt(abs(np.linalg.det(np.linalg.inv(to_board)[:2, :2] / np.linalg.inv(to_board)[2, 2])))
+    if px_per_mm > 2 * ALIGN_PX_PER_MM:  # averaging first, or the warp would pass pixels over
+        grey = cv2.GaussianBlur(grey, (0, 0), 0.4 * px_per_mm / ALIGN_PX_PER_MM)
+    seen = cv2.warpPerspective(grey, draw @ to_board, size, flags=cv2.INTER_LINEAR).astype(np.float32)
+    print_, mask = np.full(seen.shape, 0.0, np.float32), np.zeros(seen.shape, np.uint8)
+    dictionary = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_4X4_50)
+    side, quiet = round(MARKER_MM * ALIGN_PX_PER_MM), round(QUIET_MM * ALIGN_PX_PER_MM)
+    for place in range(4):
+        x, y = (round(value * ALIGN_PX_PER_MM) for value in MARKER_CORNERS_MM[place])
+        print_[y - quiet : y + side + quiet, x - quiet : x + side + quiet] = 1.0
+        print_[y : y + side, x : x + side] = cv2.aruco.generateImageMarker(dictionary, 4 * face + place, side) / 255.0
+        if place in places:
+            mask[y - quiet : y + side + quiet, x - quiet : x + side + quiet] = 255
+    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 60, 1e-5)
+    try:
+        match, warp = cv2.findTransformECC(
+            print_, seen, np.eye(3, dtype=np.float32), cv2.MOTION_HOMOGRAPHY, criteria, mask, ALIGN_BLUR_PX
+        )
+    except cv2.error:
+        return to_board
+    if match < ALIGN_LEAST or not np.isfinite(warp).all():
+        return to_board
+    corrected: Floats = np.linalg.inv(draw) @ np.linalg.inv(warp.astype(np.float64)) @ draw @ to_board
+    return corrected / corrected[2, 2]
 
 
 def _detect(grey: NDArray[np.uint8]) -> dict[int, Floats]:

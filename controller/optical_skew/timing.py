@@ -25,7 +25,7 @@ SHORTEST_MS, LONGEST_MS = 0.05, 120.0
 CANDIDATES = 16
 AMBIGUOUS = 9.0  # two explanations whose misfits differ by less than this (three sigmas) cannot be told apart
 LEAST_SCALE = 0.3  # pairs that agree by chance do not make the error much smaller than SHARE_SIGMA says
-WORST_MISFIT = 4.0  # root mean square in sigmas: above it the lamps do not show the code
+WORST_MISFIT = 1.3  # root mean square in sigmas: above it the lamps do not show the code
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,15 @@ def find_exposure(
     found = sorted((fit.refine(start) for start in fit.candidates()), key=lambda item: item[1])
     best, misfit = found[0]
     if misfit / max(1, fit.pairs) > WORST_MISFIT**2:
-        raise BoardUnreadable("the lamps do not show the board's code: another tick or bit order, or lamps in the wrong place")
+        raise BoardUnreadable("the lamps do not show the board's code: too blurred, or another tick or order of bits")
     period = board.period_ms
     for other, its_misfit in found[1:]:
         apart = abs((other[0] - best[0] + period / 2) % period - period / 2)
         if its_misfit - misfit < AMBIGUOUS and apart > 2 * board.tick_ms + best[1]:
             hidden = sorted(set(range(board.bits)) - set(fit.bits.tolist()))
-            why = f"both lamps of bit {', '.join(map(str, hidden))} are covered" if hidden else "too few lamps are clear"
+            why = (
+                f"both lamps of bit {', '.join(map(str, hidden))} are covered" if hidden else "too few lamps are clear"
+            )
             raise BoardUnreadable(f"more than one moment explains the lamps: {why}")
     sigma, readout_sigma = fit.errors(best)
     return Exposed(
@@ -121,9 +123,7 @@ class _Fit:
         found.sort()
         readouts = READOUTS_MS if self.readout_ms is None else (self.readout_ms,)
         return [
-            np.array([middle, length, readout, 1.0])
-            for _, middle, length in found[:CANDIDATES]
-            for readout in readouts
+            np.array([middle, length, readout, 1.0]) for _, middle, length in found[:CANDIDATES] for readout in readouts
         ]
 
     def _lengths(self) -> list[float]:

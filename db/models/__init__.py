@@ -17,7 +17,7 @@ from db.models.people import Consent, ConsentScope, Gender, Subject
 from db.models.protocol import Protocol, ProtocolExpression
 from db.models.release import Release, ReleaseItem, ReleaseState
 from db.models.review import CheckState, FrameMeasure, TakeCheck, TakeReview
-from db.models.rig import Calibration, Camera, CameraTier, Rig
+from db.models.rig import Calibration, Camera, CameraTier, Rig, ShutterLag
 
 __all__ = [
     "Artefact",
@@ -47,6 +47,7 @@ __all__ = [
     "ReleaseState",
     "Rig",
     "SessionState",
+    "ShutterLag",
     "SkippedExpression",
     "Subject",
     "Take",

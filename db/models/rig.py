@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.models.base import Base, checked
@@ -62,3 +62,30 @@ class Calibration(Base):
     method: Mapped[str] = mapped_column(String(64))
     data: Mapped[Mapping[str, Any]]
     made_at: Mapped[datetime]
+
+
+class ShutterLag(Base):
+    """One camera's time from command to exposure under one settings profile, from `shots` repeated exposures.
+
+    Rows are only added; the newest of a camera and profile counts, as long as the profile still has these settings.
+    `measured_by` is the source of the exposure moments: hot_shoe or simulated.
+    """
+
+    __tablename__ = "shutter_lag"
+    __table_args__ = (
+        Index("ix_shutter_lag_camera_profile", "camera_id", "profile"),
+        CheckConstraint("shots >= 2", name="repeated"),
+        CheckConstraint("sigma_ms >= 0", name="sigma_from_0"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    camera_id: Mapped[int] = mapped_column(ForeignKey("camera.id"))
+    profile: Mapped[str] = mapped_column(String(32))
+    settings: Mapped[str] = mapped_column(String(300))
+    shots: Mapped[int]
+    mean_ms: Mapped[float]
+    sigma_ms: Mapped[float]
+    measured_by: Mapped[str] = mapped_column(String(24))
+    measured_at: Mapped[datetime]
+
+    camera: Mapped[Camera] = relationship()
