@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import zmq
+from msgspec import structs
 
 from camera_nodes.transport import CONTROLLER, AllowList, Authenticator, ensure_keys
 from controller.checks import review
@@ -27,11 +28,16 @@ from controller.fire import FireOrder, Skew, new_fire_id, order_fire
 from controller.handoff import Handoff, hand_over
 from controller.ingest import Ingest
 from controller.lag import LagBook
-from controller.link import ControlLink, NodeState
+from controller.lights import Lights, Lit, setup_record
+from controller.link import ControlLink
 from controller.photo import Photo
 from controller.records import Records
+from controller.resume import Recovery
+from controller.rig_file import DEFAULT_PROFILE
+from controller.rig_report import CameraReport, report_cameras
 from controller.roster import Roster
 from controller.script import Line, Script, TakeLine
+from controller.session_book import SessionBook
 from controller.settings import StudioSettings
 from controller.tally import Tally
 from db import migrations
@@ -75,23 +81,6 @@ class TakeResult:
         return self
 
 
-@dataclass(frozen=True)
-class CameraReport:
-    """One camera for the operator: what state it is in and what stands in its way."""
-
-    camera: str
-    view: int
-    node: str
-    state: str
-    ready: bool
-    problems: tuple[str, ...]
-    clock_uncertainty_ms: float | None
-    round_trip_ms: float | None
-    battery_percent: int | None
-    photos_left: int | None
-    spooled: int
-
-
 class Studio:
     """A context manager: enters with sockets bound and threads running, leaves with everything written.
 
@@ -106,7 +95,7 @@ class Studio:
         self._last: TakeResult | None = None
         self._baseline: dict[str, Photo] = {}
         self.lags = LagBook()
-        self._recovery: list[threading.Thread] = []
+        self.lights = Lights(settings.rig.lights, settings.rig.scenes, f"Mien {settings.rig.name}")
 
     def __enter__(self) -> Self:
         settings = self.settings
@@ -119,6 +108,7 @@ class Studio:
         migrations.require_current(self.engine)
         self.store = Store(settings.records.store)
         self.records = Records(self.engine, self.rig)
+        self.sessions = SessionBook(self.engine, self.rig)
         self.desk = Desk(self.records)
         keys = ensure_keys(settings.records.keys, CONTROLLER)
         self.public_key = keys.public
@@ -138,8 +128,10 @@ class Studio:
             self.link.owner,
             self.rig.transfer,
         )
+        self.lights.__enter__()
+        self._recovery = Recovery(self.records, self.desk, self.link, self.rig, self._conclude_late)
         try:
-            self._recover()
+            self._recovery.begin()
             self.link.start()
             self.ingest.start()
         except zmq.ZMQError as error:
@@ -157,8 +149,8 @@ class Studio:
         self.desk.stop_waiting()
         self.link.stop()
         self.ingest.stop()
-        for thread in self._recovery:
-            thread.join(30)
+        self._recovery.join(30)
+        self.lights.__exit__(None, None, None)
         self._guard.__exit__(None, None, None)
         self._context.destroy(linger=0)
         self.engine.dispose()
@@ -182,41 +174,7 @@ class Studio:
 
     def cameras(self) -> list[CameraReport]:
         """Every camera of the rig in view order, then the unknown ones."""
-        roster = self.roster()
-        nodes = self.link.nodes()
-        problems: dict[str, list[str]] = {}
-        for item in roster.discrepancies:
-            problems.setdefault(item.camera, []).append(item.text)
-        strangers = [name for name in problems if name not in roster.expected]
-        reports = [
-            self._report(camera.name, camera.view, nodes.get(camera.name), problems.get(camera.name, []))
-            for camera in self.rig.cameras
-        ]
-        return reports + [self._report(name, -1, nodes.get(name), problems[name]) for name in strangers]
-
-    def _report(self, name: str, view: int, state: NodeState | None, problems: list[str]) -> CameraReport:
-        status = state.status if state is not None else None
-        uncertainty = status.clock_uncertainty_ns if status is not None else None
-        limit = self.rig.sync.max_clock_uncertainty_ms
-        found = list(problems)
-        if state is not None and not problems:
-            if uncertainty is None:
-                found.append("its clock is not known yet: some seconds after connecting")
-            elif uncertainty / 1e6 > limit:
-                found.append(f"clock uncertainty {uncertainty / 1e6:.2f} ms is over {limit:g} ms")
-        return CameraReport(
-            camera=name,
-            view=view,
-            node=state.node if state is not None else "",
-            state=status.state if status is not None else ("connected" if state is not None else "absent"),
-            ready=not found,
-            problems=tuple(found),
-            clock_uncertainty_ms=None if uncertainty is None else uncertainty / 1e6,
-            round_trip_ms=None if status is None or status.round_trip_ns is None else status.round_trip_ns / 1e6,
-            battery_percent=None if status is None else status.battery_percent,
-            photos_left=None if status is None else status.photos_left,
-            spooled=0 if status is None else status.spooled,
-        )
+        return report_cameras(self.rig, self.roster(), self.link.nodes())
 
     def wait_for_cameras(self, timeout_s: float) -> Roster:
         """Until every expected camera is here with a clock good enough to arm.
@@ -246,21 +204,37 @@ class Studio:
         """
         return self.records.add_calibration(method, data)
 
-    def start_session(self, subject: str, protocol: str | None = None, version: int | None = None) -> str:
+    def start_session(
+        self,
+        subject: str,
+        protocol: str | None = None,
+        version: int | None = None,
+        profile: str = DEFAULT_PROFILE,
+    ) -> str:
         """Open a session of a subject (code) under a protocol (FaceScape's 20 expressions) and return its code."""
-        session = self.records.start_session(subject, protocol, version)
+        self.rig.profile(profile)
+        session = self.records.start_session(subject, protocol, version, profile)
         self.link.pace()
         return session
+
+    def resume_session(self, session: str) -> Script:
+        """Go on with a paused session, where it stands. Raises StateConflict when another one is open."""
+        self.sessions.resume(session)
+        self.link.pace()
+        return self.records.script(session)
 
     def script(self, session: str) -> Script:
         """The session as it stands: expressions, takes, what comes next."""
         return self.records.script(session)
 
-    def fire(self, session: str, expression: str | None = None, *, retake: bool = False) -> TakeResult:
+    def fire(
+        self, session: str, expression: str | None = None, *, retake: bool = False, profile: str | None = None
+    ) -> TakeResult:
         """Fire one take and wait until it is whole or known not to be; the next open expression by default.
 
-        Raises SessionError when the session does not allow it and RigNotReady when a camera is not there: nothing was
-        fired then and no attempt is used up. A take that fails is returned as failed, not raised.
+        profile: settings and lights of this take; the session's by default. Raises SessionError when the session does
+        not allow it, RigNotReady when a camera is not there and LightsFailed when the scene cannot be sent: nothing
+        was fired then and no attempt is used up. A take that fails is returned as failed, not raised.
         """
         if not self._firing.acquire(blocking=False):
             raise SessionError("A take is being fired; wait for it")
@@ -269,23 +243,27 @@ class Studio:
             line = script.find(expression) if expression is not None else script.next_expression()
             if line is None:
                 raise SessionError(
-                    f"Every expression of {session} is accepted. To end it:  mien session close {session}"
+                    f"Every expression of {session} is accepted or skipped. To end it:  mien session close {session}"
                 )
             script.check_fire(line.position, retake)
+            profile = profile or script.profile
+            scene = self.rig.scene_of(profile)
             self._require_rig()
+            lit = self.lights.show(scene) if scene is not None else None
             attempt = script.attempt(line.position)
-            take = self.records.plan(session, line.position)
+            take = self.records.plan(session, line.position, profile)
             tally = Tally(take, (camera.name for camera in self.rig.cameras))
             self.desk.open(tally)
-            result = self._fire(script, line, attempt, tally)
+            result = self._fire(script, line, attempt, tally, profile, lit)
             self._last = result
             return result
         finally:
+            self.lights.rest()
             self._firing.release()
 
-    def retake(self, session: str, expression: str) -> TakeResult:
+    def retake(self, session: str, expression: str, profile: str | None = None) -> TakeResult:
         """Fire an expression again. The old take is kept, and superseded once the new one is whole."""
-        return self.fire(session, expression, retake=True)
+        return self.fire(session, expression, retake=True, profile=profile)
 
     def accept(self, session: str, expression: str | None = None) -> TakeLine:
         """Accept the expression's latest whole take; by default the one that was captured last and not yet decided."""
@@ -316,18 +294,21 @@ class Studio:
         if len(roster.ready) < len(roster.expected):
             raise RigNotReady(f"Nothing was fired. {roster.describe()}")
 
-    def _fire(self, script: Script, line: Line, attempt: int, tally: Tally) -> TakeResult:
+    def _fire(
+        self, script: Script, line: Line, attempt: int, tally: Tally, profile: str, lit: Lit | None
+    ) -> TakeResult:
         lags = {camera: state.hello.lag_ns for camera, state in self.link.nodes().items()}
-        order = order_fire(tally.take, self.rig, lags)
+        order = order_fire(tally.take, self.rig, lags, profile)
         self.ingest.hold()
         try:
-            failed = self._shoot(order, tally)
+            failed = self._shoot(order, tally, profile, lit)
         except BaseException as error:
             self.link.disarm(order, "the controller gave up")
             with suppress(RecordError):  # the first error counts; a take left open is settled at the next start
                 self.records.failed(tally.take, f"The controller failed during the fire: {error}")
             raise
         finally:
+            self.lights.rest()
             self.link.allow_uploads()
             self.ingest.go_on()
         if failed:
@@ -337,7 +318,7 @@ class Studio:
             raise ControllerError(f"The studio was stopped; {tally.take} is settled at the next start")
         return self._conclude(script, line, attempt, tally, "kept")
 
-    def _shoot(self, order: FireOrder, tally: Tally) -> bool:
+    def _shoot(self, order: FireOrder, tally: Tally, profile: str, lit: Lit | None) -> bool:
         """ARM, journal, FIRE. True when the cameras did not all arm, so that nothing was fired."""
         patience = time.monotonic() + self.rig.sync.clock_patience_s
         while True:
@@ -352,7 +333,9 @@ class Studio:
             for camera, reason in armed.faults.items():
                 tally.add_fault(camera, reason)
             return True
-        self.records.fired(order.take_id)
+        if lit is not None:
+            self.lights.settle(lit)
+        self.records.fired(order.take_id, setup_record(profile, structs.asdict(order.exposure), lit))
         report = self.link.release(order)
         self.lags.add(report.stamps.values())
         for camera, reason in report.faults.items():
@@ -398,29 +381,10 @@ class Studio:
             message=message,
         )
 
-    # --- what an earlier controller left ---
-
-    def _recover(self) -> None:
-        for take, state, filed in self.records.unsettled():
-            if state is TakeState.PLANNED:
-                self.records.failed(take, "The controller stopped before the fire; nothing was photographed.")
-                continue
-            tally = Tally(take, (camera.name for camera in self.rig.cameras), filed)
-            self.desk.open(tally)
-            thread = threading.Thread(target=self._settle, args=(tally,), name=f"mien-recover-{take}", daemon=True)
-            self._recovery.append(thread)
-            thread.start()
-
-    def _settle(self, tally: Tally) -> None:
-        """The nodes connect again and offer what they hold; then the take is concluded like any other."""
-        try:
-            tally.wait(self.rig.transfer.frame_timeout_s)
-            if self.desk.stopped:
-                return  # stopped once more: it stays as it is for the next start
-            session, reference = tally.take.rsplit("-E", 1)
-            script = self.records.script(session)
-            position, attempt = (int(part) for part in reference.split("-"))
-            self._last = self._conclude(script, script.find(f"E{position}"), attempt, tally, "kept")
-            log.info("settled after the restart: %s", self._last.message)
-        except Exception:
-            log.exception("take %s could not be settled", tally.take)
+    def _conclude_late(self, tally: Tally) -> str:
+        """A take that an earlier controller fired: all that can come of it is in."""
+        session, reference = tally.take.rsplit("-E", 1)
+        script = self.records.script(session)
+        position, attempt = (int(part) for part in reference.split("-"))
+        self._last = self._conclude(script, script.find(f"E{position}"), attempt, tally, "kept")
+        return self._last.message

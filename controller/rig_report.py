@@ -1,0 +1,63 @@
+"""Every camera for the operator: what state it is in and what stands in its way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from controller.link import NodeState
+from controller.rig_file import Rig
+from controller.roster import Roster
+
+
+@dataclass(frozen=True)
+class CameraReport:
+    """One camera for the operator: what state it is in and what stands in its way."""
+
+    camera: str
+    view: int
+    node: str
+    state: str
+    ready: bool
+    problems: tuple[str, ...]
+    clock_uncertainty_ms: float | None
+    round_trip_ms: float | None
+    battery_percent: int | None
+    photos_left: int | None
+    spooled: int
+
+
+def report_cameras(rig: Rig, roster: Roster, nodes: Mapping[str, NodeState]) -> list[CameraReport]:
+    """Every camera of the rig in view order, then the unknown ones."""
+    problems: dict[str, list[str]] = {}
+    for item in roster.discrepancies:
+        problems.setdefault(item.camera, []).append(item.text)
+    strangers = [name for name in problems if name not in roster.expected]
+    limit_ms = rig.sync.max_clock_uncertainty_ms
+    reports = [
+        _report(camera.name, camera.view, nodes.get(camera.name), problems.get(camera.name, []), limit_ms)
+        for camera in rig.cameras
+    ]
+    return reports + [_report(name, -1, nodes.get(name), problems[name], limit_ms) for name in strangers]
+
+
+def _report(name: str, view: int, state: NodeState | None, problems: list[str], limit_ms: float) -> CameraReport:
+    status = state.status if state is not None else None
+    uncertainty = status.clock_uncertainty_ns if status is not None else None
+    found = list(problems)
+    if state is not None and not problems:
+        if uncertainty is None:
+            found.append("its clock is not known yet: some seconds after connecting")
+        elif uncertainty / 1e6 > limit_ms:
+            found.append(f"clock uncertainty {uncertainty / 1e6:.2f} ms is over {limit_ms:g} ms")
+    return CameraReport(
+        camera=name,
+        view=view,
+        node=state.node if state is not None else "",
+        state=status.state if status is not None else ("connected" if state is not None else "absent"),
+        ready=not found,
+        problems=tuple(found),
+        clock_uncertainty_ms=None if uncertainty is None else uncertainty / 1e6,
+        round_trip_ms=None if status is None or status.round_trip_ns is None else status.round_trip_ns / 1e6,
+        battery_percent=None if status is None else status.battery_percent,
+        photos_left=None if status is None else status.photos_left,
+        spooled=0 if status is None else status.spooled,
+    )
