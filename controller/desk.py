@@ -3,13 +3,16 @@
 import logging
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Literal
 
 from camera_nodes import wire
 from controller.errors import FrameRejected
-from controller.ingest import Arrival
+from controller.filing import Arrival
+from controller.photo import Photo
 from controller.records import Records
 from controller.tally import Tally
+from db.errors import RecordError
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +54,9 @@ class Desk:
             tally.add_stamps(message)
 
     def spooled(self, message: wire.FrameSpooled) -> None:
-        log.debug("%s holds %s for %s", message.camera, message.entry, message.take_id)
+        tally = self.tally(message.take_id)
+        if tally is not None and message.kind == "jpeg":
+            tally.add_spooled(message.camera)
 
     def node_fault(self, message: wire.NodeFault) -> None:
         tally = self.tally(message.take_id) if message.take_id else None
@@ -61,20 +66,32 @@ class Desk:
     # --- from ingest ---
 
     def judge(self, offer: wire.Offer) -> Literal["want", "stored"]:
-        filed = self._records.filed(offer.take_id, offer.camera)
+        filed = self._records.filed(offer.take_id, offer.camera, offer.kind)
         if filed is None:
             return "want"
         if filed != offer.sha256:
-            raise FrameRejected(f"{offer.camera} has another photograph in {offer.take_id} already")
+            what = "raw file" if offer.kind == "raw" else "photograph"
+            raise FrameRejected(f"{offer.camera} has another {what} in {offer.take_id} already")
         return "stored"
 
     def commit(self, arrival: Arrival) -> None:
         tally = self.tally(arrival.take_id)
-        self._records.add_frame(arrival, tally.stamps_of(arrival.camera) if tally else None)
-        if tally is not None:
-            tally.add_frame(arrival.camera, arrival.photo)
+        self._records.add_file(arrival, tally.stamps_of(arrival.camera) if tally else None)
+        if tally is not None and isinstance(arrival.content, Photo):
+            expected, found = self._records.serial(arrival.camera), arrival.content.exif.serial
+            if expected and found and expected != found:
+                tally.add_note(
+                    arrival.camera, f"its photograph was made by the body {found}; rig.toml has {expected} here"
+                )
+            tally.add_frame(arrival.camera, arrival.content)
 
     def rejected(self, offer: wire.Offer, reason: str) -> None:
+        with suppress(RecordError):  # the log has it, and the node keeps the file
+            self._records.note_rejection(offer, reason)
         tally = self.tally(offer.take_id)
-        if tally is not None and offer.camera not in tally.frames:
+        if tally is None:
+            return
+        if offer.kind == "raw":
+            tally.add_note(offer.camera, f"its raw file was rejected: {reason}")
+        elif offer.camera not in tally.frames:
             tally.add_fault(offer.camera, f"its photograph was rejected: {reason}")

@@ -7,16 +7,17 @@ from typing import Any
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session, selectinload
 
-from camera_nodes.wire import Stamps
+from camera_nodes.wire import FileKind, Offer, Stamps
 from controller.errors import FrameRejected, SessionError
+from controller.filing import Arrival
 from controller.fire import NS_PER_MS, Skew
-from controller.ingest import Arrival
+from controller.photo import Photo
 from controller.rig_file import DEFAULT_PROFILE, Rig
 from controller.script import KEPT, Line, Script, TakeLine
 from db import audit, captures
 from db.engine import reading, transaction
 from db.errors import NotFound, StateConflict
-from db.models import Camera, CameraTier, CaptureSession, ExposureSource, Frame, Take, TakeState
+from db.models import Camera, CameraTier, CaptureSession, ExposureSource, Frame, RawFile, Take, TakeState
 from db.protocols import get_protocol
 from db.subjects import get_subject
 
@@ -191,8 +192,8 @@ class Records:
 
     # --- frames ---
 
-    def filed(self, take: str, camera: str) -> str | None:
-        """The hash of the photograph that this camera has in this take.
+    def filed(self, take: str, camera: str, kind: FileKind = "jpeg") -> str | None:
+        """The hash of the photograph (or raw file) that this camera has in this take.
 
         Raises FrameRejected for a camera or a take that the records do not know.
         """
@@ -205,25 +206,62 @@ class Records:
                 raise FrameRejected(f"no take {take} is recorded here") from None
             if row.state is TakeState.PLANNED:
                 raise FrameRejected(f"take {take} was never fired")
-            where = (Frame.take_id == row.id, Frame.camera_id == self._cameras[camera])
-            return tx.scalar(select(Frame.sha256).where(*where))
+            table = RawFile if kind == "raw" else Frame
+            where = (table.take_id == row.id, table.camera_id == self._cameras[camera])
+            return tx.scalar(select(table.sha256).where(*where))
 
-    def add_frame(self, arrival: Arrival, stamp: Stamps | None) -> None:
-        """The photograph's row: ONE transaction. Raises FrameRejected when the camera has another one in this take."""
-        frame = captures.FrameData(
-            camera_id=self._cameras[arrival.camera],
-            sha256=arrival.sha256,
-            bytes=arrival.bytes,
-            width=arrival.photo.width,
-            height=arrival.photo.height,
-            exposed_at_ns=None if stamp is None else stamp.exposed_at_ns,
-            command_error_ms=None if stamp is None else _error_ms(stamp),
-        )
+    def add_file(self, arrival: Arrival, stamp: Stamps | None) -> None:
+        """The row of a photograph or a raw file: ONE transaction.
+
+        Raises FrameRejected when the camera has another one in this take.
+        """
+        camera, content = self._cameras[arrival.camera], arrival.content
         try:
             with transaction(self._engine) as tx:
-                captures.add_frames(tx, captures.get_take(tx, arrival.take_id), [frame])
+                take = captures.get_take(tx, arrival.take_id)
+                if isinstance(content, Photo):
+                    frame = captures.FrameData(
+                        camera_id=camera,
+                        sha256=arrival.sha256,
+                        bytes=arrival.bytes,
+                        width=content.width,
+                        height=content.height,
+                        exposed_at_ns=None if stamp is None else stamp.exposed_at_ns,
+                        command_error_ms=None if stamp is None else _error_ms(stamp),
+                        name=arrival.name,
+                        exif=content.exif.values(),
+                    )
+                    captures.add_frames(tx, take, [frame])
+                else:
+                    model = f"{content.make} {content.model}".strip()[:100]
+                    raw = captures.RawData(
+                        camera, arrival.sha256, arrival.bytes, content.format, model=model, name=arrival.name
+                    )
+                    captures.add_raw(tx, take, raw)
         except StateConflict as conflict:
             raise FrameRejected(str(conflict)) from conflict
+
+    def raw_files(self, take: str) -> dict[str, str]:
+        """SHA-256 of each raw file of a take that has come in, by camera in order of view."""
+        with reading(self._engine) as tx:
+            query = (
+                select(Camera.name, RawFile.sha256)
+                .join(Camera, Camera.id == RawFile.camera_id)
+                .join(Take, Take.id == RawFile.take_id)
+                .where(Take.code == take)
+                .order_by(Camera.view_index)
+            )
+            return {row[0]: row[1] for row in tx.execute(query)}
+
+    def note_rejection(self, offer: Offer, reason: str) -> None:
+        """A file that came and cannot be used: kept on the node, and written down here."""
+        detail = {"camera": offer.camera, "kind": offer.kind, "sha256": offer.sha256, "reason": reason[:1000]}
+        with transaction(self._engine) as tx:
+            audit.record(tx, "file.rejected", "take", offer.take_id[:64], detail)
+
+    def serial(self, camera: str) -> str:
+        """The serial number that the rig file expects at this place; empty when it names none."""
+        return next((entry.serial for entry in self._rig.cameras if entry.name == camera), "")
 
 
 def _error_ms(stamp: Stamps) -> float | None:

@@ -58,6 +58,7 @@ class TransferLimits:
     credit: int = 4
     frame_timeout_s: float = 30.0
     max_frame_mb: float = 200.0
+    min_free_mb: float = 500.0
 
 
 @dataclass(frozen=True)

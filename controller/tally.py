@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from camera_nodes.wire import Stamps
 from controller.fire import Skew, measure
@@ -16,6 +16,8 @@ class Tally:
         self.take = take
         self.cameras = tuple(cameras)
         self._frames = set(frames)
+        self._spooled: set[str] = set()
+        self._notes: dict[str, str] = {}
         self._faults: dict[str, str] = {}
         self._stamps: dict[str, Stamps] = {}
         self._photos: dict[str, Photo] = {}
@@ -33,6 +35,17 @@ class Tally:
             self._frames.add(camera)
             self._photos[camera] = photo
             self._touch()
+
+    def add_spooled(self, camera: str) -> None:
+        """The photograph is safe on the node's disk, and the body is free."""
+        with self._changed:
+            self._spooled.add(camera)
+            self._touch()
+
+    def add_note(self, camera: str, text: str) -> None:
+        """Advice to the operator that spoils nothing."""
+        with self._changed:
+            self._notes[camera] = f"{self._notes[camera]}; {text}" if camera in self._notes else text
 
     def add_fault(self, camera: str, reason: str) -> None:
         """The first reason stands: what follows is mostly its consequence."""
@@ -61,6 +74,11 @@ class Tally:
             return dict(self._photos)
 
     @property
+    def notes(self) -> Mapping[str, str]:
+        with self._changed:
+            return dict(self._notes)
+
+    @property
     def frames(self) -> frozenset[str]:
         with self._changed:
             return frozenset(self._frames)
@@ -82,10 +100,17 @@ class Tally:
 
     def wait(self, quiet_s: float) -> bool:
         """Until every camera is settled (True), or nothing has come in for `quiet_s` seconds, or stop_waiting()."""
+        return self._wait(quiet_s, lambda: self._frames | self._faults.keys())
+
+    def wait_spooled(self, quiet_s: float) -> bool:
+        """As wait(), but until every photograph is safe on its node's disk: the bodies are free for the next fire."""
+        return self._wait(quiet_s, lambda: self._spooled | self._frames | self._faults.keys())
+
+    def _wait(self, quiet_s: float, settled: Callable[[], set[str]]) -> bool:
         with self._changed:
             self._moved = time.monotonic()
             while not self._stopped:
-                if all(camera in self._frames or camera in self._faults for camera in self.cameras):
+                if settled() >= set(self.cameras):
                     return True
                 patience = self._moved + quiet_s - time.monotonic()
                 if patience <= 0:
