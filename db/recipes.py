@@ -92,13 +92,17 @@ FACESCAPE_RECIPES: Mapping[str, Recipe] = {
     "jaw_forward": _recipe(*_MOUTH_AT_REST),
     "mouth_left": _recipe("mouthLeft +0.12"),
     "mouth_right": _recipe("mouthRight +0.12"),
-    "dimpler": _recipe("mouthDimple +0.08 or mouthSmile +0.12 or mouthStretch +0.15 or mouthPress +0.15"),
-    "chin_raiser": _recipe("mouthShrugLower +0.2"),
+    "dimpler": _recipe(
+        "mouthDimple +0.05 or mouthSmile +0.1 or mouthStretch +0.1 or mouthPress +0.15 or mouthPucker -0.2"
+    ),
+    "chin_raiser": _recipe("mouthShrugLower +0.15 or mouthShrugUpper +0.15 or mouthPucker +0.2"),
     "lip_puckerer": _recipe("mouthPucker +0.2", "jawOpen <0.4"),
     "lip_funneler": _recipe("mouthFunnel +0.1 or mouthPucker +0.15"),
     "sadness": _recipe("mouthFrown +0.12 or mouthShrugLower +0.2 or browInnerUp +0.15"),
     "lip_roll": _recipe("mouthRollLower +0.05 or mouthRollUpper +0.1 or mouthPress +0.15", "jawOpen <0.3"),
-    "grin": _recipe("mouthUpperUp +0.25 or mouthStretch +0.25 or mouthSmile +0.3", "jawOpen <0.5"),
+    "grin": _recipe(
+        "mouthUpperUp +0.2 or mouthStretch +0.15 or mouthSmile +0.3 or mouthLowerDown +0.1", "jawOpen <0.5"
+    ),
     "cheek_blowing": _recipe(*_MOUTH_AT_REST),
     "eye_closed": _recipe(*_MOUTH_AT_REST, eyes="closed"),
     "brow_raiser": _recipe("browOuterUp +0.12 or browInnerUp +0.12"),
