@@ -66,21 +66,35 @@ def keys(
 @app.command()
 def enrol(
     name: Annotated[str, typer.Argument(help='The node\'s name, such as "cam-07".')],
-    public: Annotated[str, typer.Argument(help="Its public key, as `mien node keys` shows it.")] = "",
+    public: Annotated[str, typer.Argument(help="At the studio: its public key, carried over by hand.")] = "",
     keys: KeysOption = Path("keys"),
-    remove: Annotated[bool, typer.Option("--remove", help="Let it in no longer.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="At the studio: let it in no longer.")] = False,
+    studio: Annotated[str, typer.Option(help="On the node: the studio's address, HOST or HOST:PORT.")] = "",
+    code: Annotated[str, typer.Option(help="On the node: the studio's one-time code; asked for without this.")] = "",
+    listen: Annotated[str, typer.Option(help="At the studio: where to wait for the code, HOST or HOST:PORT.")] = "",
+    minutes: Annotated[float, typer.Option(help="At the studio: how long the code is good.", min=0.05, max=60)] = 15,
     as_json: JsonOption = False,
 ) -> None:
-    """At the studio: put a node on the allow-list.  Shows the studio's public key, which the node needs."""
+    """Put a node on the studio's allow-list.
+
+    At the studio, `mien node enrol cam-07` shows a one-time code and waits; on the node,
+    `mien node enrol cam-07 --studio HOST` asks for it. Then each side has the other's public key.
+    """
     from camera_nodes.transport import CONTROLLER, AllowList, ensure_keys
 
+    if studio or code:
+        if not studio or public or remove or listen:
+            raise BadSettings("on a node: mien node enrol NAME --studio HOST [--code CODE], and nothing else")
+        _join(keys, name, studio, code, as_json)
+        return
     allowed = AllowList(keys)
     if remove:
         allowed.remove(name)
     elif public:
         allowed.add(name, public)
     else:
-        raise BadSettings(f"give the public key of {name}: `mien node keys {name}` on that node shows it")
+        _show_code(keys, name, listen, minutes * 60, as_json)
+        return
     controller = ensure_keys(keys, CONTROLLER)
     nodes = allowed.names()
     if as_json:
@@ -88,6 +102,42 @@ def enrol(
         return
     typer.echo(f"{name} {'is off the list' if remove else 'may connect'}; {len(nodes)} nodes may.")
     typer.echo(f"On the node, {CONTROLLER}.pub in its keys folder holds:  {controller.public}")
+
+
+def _show_code(keys: Path, name: str, listen: str, life_s: float, as_json: bool) -> None:
+    """At the studio: a code for `name`, until it is used or worth nothing any more."""
+    from camera_nodes.enrolment import Enrolment, listen_address, studio_addresses
+
+    control, bulk = studio_addresses(keys)
+    address = listen_address(listen, control)
+    with Enrolment(keys, name, address, control=control, bulk=bulk, life_s=life_s) as enrolment:
+        place = enrolment.endpoint.removeprefix("tcp://")
+        if as_json:
+            typer.echo(json.dumps({"node": name, "code": enrolment.code, "endpoint": enrolment.endpoint}))
+        else:
+            typer.echo(f"Code for {name}:  {enrolment.code}   (good for {life_s / 60:g} minutes, once)")
+            typer.echo(f"On the node:  mien node enrol {name} --studio {place}")
+        joined = enrolment.wait()
+    if as_json:
+        typer.echo(json.dumps({"node": name, "public": joined.public, "replaced": joined.replaced}))
+        return
+    typer.echo(f"{name} may connect{'; its earlier key may not any more' if joined.replaced else ''}.")
+
+
+def _join(keys: Path, name: str, studio: str, code: str, as_json: bool) -> None:
+    """On the node: present the code."""
+    from camera_nodes.enrolment import join
+    from camera_nodes.transport import CONTROLLER
+
+    pinned = join(keys, name, studio, code or typer.prompt("Code"))
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(pinned) | {"node": name}))
+        return
+    typer.echo(f"{name} is enrolled. The studio's key is pinned in {keys / f'{CONTROLLER}.pub'}.")
+    if pinned.replaced:
+        typer.echo("Another studio's key was pinned here before; it is no longer.")
+    if pinned.control:
+        typer.echo(f'In the node\'s settings:\n  control = "{pinned.control}"\n  bulk = "{pinned.bulk}"')
 
 
 def agent_settings(file: Path | None, overrides: dict[str, Any]) -> "AgentSettings":

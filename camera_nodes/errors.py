@@ -58,6 +58,12 @@ class BatteryLow(CameraFault):
     code = "battery_low"
 
 
+class ReleaseFault(CameraFault):
+    """The wires that release the shutter cannot be used."""
+
+    code = "release_fault"
+
+
 class PhotoMissing(CameraFault):
     """The shutter was released but no photograph came."""
 
@@ -92,6 +98,10 @@ class BadSettings(EquipmentError):
 
 class KeyRefused(EquipmentError):
     """A key file is missing, unreadable, malformed or open to others."""
+
+
+class CodeRefused(EquipmentError):
+    """A one-time code that is mistyped, used, expired, tried too often, or not this studio's."""
 
 
 class ClockUnknown(EquipmentError):

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, Self, TypeVar
 
 import msgspec
 import zmq
@@ -154,11 +154,25 @@ def _check_private(path: Path) -> None:
         raise KeyRefused(f"{path} belongs to another user (uid {status.st_uid})")
 
 
+def pin_controller(folder: Path, public: str) -> bool:
+    """Write the controller's key where the node looks for it.  True when another one was pinned before."""
+    path = folder / f"{CONTROLLER}.pub"
+    known = path.read_text(encoding="ascii", errors="replace").strip() if path.exists() else public
+    _write_public(path, check_public(public, "the controller's key"))
+    return known != public
+
+
 def _write_public(path: Path, public: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(public + "\n")
     temporary.chmod(0o644)
     temporary.replace(path)
+
+
+class KnownKeys(Protocol):
+    """Who may connect: the name behind a public key, or None."""
+
+    def name_of(self, public: str) -> str | None: ...
 
 
 class AllowList:
@@ -190,6 +204,12 @@ class AllowList:
         self._refresh()
         return self._names.get(public)
 
+    def key_of(self, node: str) -> str | None:
+        """The public key under which `node` is enrolled, or None.  Raises KeyRefused for what cannot be a name."""
+        _check_name(node)
+        self._refresh()
+        return next((public for public, name in self._names.items() if name == node), None)
+
     def names(self) -> list[str]:
         """The enrolled nodes, sorted."""
         self._refresh()
@@ -218,7 +238,7 @@ class Authenticator:
     A context manager; start it before the sockets bind.  Refused keys are logged once a minute each.
     """
 
-    def __init__(self, context: Context, allowed: AllowList) -> None:
+    def __init__(self, context: Context, allowed: KnownKeys) -> None:
         self._context = context
         self._allowed = allowed
         self._thread: ThreadAuthenticator | None = None
@@ -343,7 +363,7 @@ class BadMessage:
 
 
 def receive(
-    router: Socket, decoder: msgspec.msgpack.Decoder[_M], allowed: AllowList, *, limit: int
+    router: Socket, decoder: msgspec.msgpack.Decoder[_M], allowed: KnownKeys, *, limit: int
 ) -> Received[_M] | BadMessage | None:
     """The next message at a ROUTER, or None when there is none now.  Raises nothing for bad input."""
     try:

@@ -99,6 +99,7 @@ class Armed(Message, frozen=True, tag="armed"):
     free_bytes: Count
     battery_percent: Percent | None = None
     photos_left: Count | None = None
+    focus_mode: Text | None = None  # as the body writes it
     warnings: Texts = ()
 
 
@@ -136,7 +137,7 @@ class Stamps(Message, frozen=True, tag="stamps"):
 class FrameSpooled(Message, frozen=True, tag="frame_spooled"):
     """The photograph is safe on the node's disk under the name `entry`, which Offer, Want and Stored use too.
 
-    Sent once the body is free for the next exposure: after the raw file, where there is one, which is told the same way.
+    Sent once the body is free for the next exposure; the raw file, where there is one, is told the same way.
     """
 
     entry: Id
@@ -312,7 +313,7 @@ class Enrol(Message, frozen=True, tag="enrol"):
 
 
 class Enrolled(Message, frozen=True, tag="enrolled"):
-    """Studio to node: you are on the allow-list; pin this key.  The addresses are empty where the studio has none yet."""
+    """Studio to node: you are on the allow-list; pin this key.  The addresses may be empty."""
 
     controller: PublicKey
     control: Text = ""

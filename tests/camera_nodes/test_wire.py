@@ -11,6 +11,7 @@ from camera_nodes.errors import Malformed, Oversize, WireError, WrongVersion
 DECODERS = {
     wire.NODE_CONTROL: wire.NodeControl, wire.CONTROLLER_CONTROL: wire.ControllerControl,
     wire.NODE_BULK: wire.NodeBulk, wire.CONTROLLER_BULK: wire.ControllerBulk,
+    wire.NODE_ENROLMENT: wire.NodeEnrolment, wire.CONTROLLER_ENROLMENT: wire.ControllerEnrolment,
 }  # fmt: skip
 EXAMPLES = [
     wire.Hello(node="pi-1", camera="cam-07", serial="0.1", model="VC", url="sim:", software="mien", lag_ns=58_000_000),
@@ -37,6 +38,10 @@ EXAMPLES = [
     wire.Want(entry="f.cam-07", offset=0, credit=4),
     wire.Stored(entry="f.cam-07", sha256="0" * 64),
     wire.Rejected(entry="f.cam-07", reason="not a photograph"),
+    wire.Enrol(node="pi-03", public="a" * 40),
+    wire.EnrolDone(),
+    wire.Enrolled(controller="a" * 40, control="tcp://10.0.0.1:5701", bulk="tcp://10.0.0.1:5702"),
+    wire.NotEnrolled(reason="the code is for pi-03"),
 ]
 
 
