@@ -47,6 +47,7 @@ class AgentSettings:
 
     node: name under which the node's key is enrolled, by default the camera's.  controller_key: the controller's public
     key, by default the content of <keys>/controller.pub.  lag_ms: the camera's shutter lag, told to the controller.
+    release: what releases the shutter ("gpio:/dev/gpiochip0?shutter=27"), the camera itself when empty.
     """
 
     camera: str
@@ -58,6 +59,7 @@ class AgentSettings:
     node: str = ""
     controller_key: str = ""
     lag_ms: float | None = None
+    release: str = ""
     min_free_mb: int = 200
     realtime: bool = True
     spin_us: int = 100
@@ -104,7 +106,7 @@ class Agent:
         self.node = settings.node or settings.camera
         keys = transport.load_keys(settings.keys, self.node)
         controller_key = settings.controller_key or transport.load_public(settings.keys / f"{transport.CONTROLLER}.pub")
-        self._camera = make_camera(settings.url)
+        self._camera = make_camera(settings.url, settings.release)
         self._camera.spin_ns = settings.spin_us * 1000
         self._camera.max_late_ns = round(settings.max_late_ms * 1e6)
         self._spool = Spool(settings.spool, settings.min_free_mb * 1_000_000)

@@ -4,6 +4,11 @@ sim:lag_ms=58&jitter_ms=0.3&seed=7            simulated, keys of SimOptions
 gphoto2:usb:001,004                           the body at this USB port (`gphoto2 --auto-detect`)
 gphoto2:                                      the only body there is
 gphoto2:virtual?photos=DIR                    the virtual PTP camera, serving a JPEG of DIR
+
+What releases its shutter has an address of its own; without one the camera does it by itself (PTP for gphoto2).
+
+gpio:/dev/gpiochip0?half=17&shutter=27&hot_shoe=22     wires, keys of GpioOptions
+sim:lag_ms=58                                          simulated, keys of SimReleaseOptions
 """
 
 import dataclasses
@@ -11,22 +16,54 @@ import difflib
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
-from camera_nodes.camera import CameraBase
+from camera_nodes.camera import CameraBase, ShutterRelease
 from camera_nodes.errors import BadAddress
 
 _T = TypeVar("_T")
 _BACKENDS = ("sim", "gphoto2")
+_RELEASES = ("gpio", "sim")
 
 
-def open_camera(url: str) -> CameraBase:
+def open_camera(url: str, release: str = "") -> CameraBase:
     """The camera at `url`, opened.  Raises BadAddress for a malformed one, CameraMissing when nothing answers."""
-    camera = make_camera(url)
+    camera = make_camera(url, release)
     camera.open()
     return camera
 
 
-def make_camera(url: str) -> CameraBase:
-    """The camera at `url`, not yet opened.  Raises BadAddress naming the key and the one that was likely meant."""
+def make_camera(url: str, release: str = "") -> CameraBase:
+    """The camera at `url`, released by `release` or by itself, not yet opened.
+
+    Raises BadAddress naming the key and the one that was likely meant.
+    """
+    camera = _make(url)
+    if release:
+        camera.release_by = make_release(release)
+    return camera
+
+
+def make_release(url: str) -> ShutterRelease:
+    """What releases a shutter, not yet opened.  Raises BadAddress."""
+    backend, separator, rest = url.partition(":")
+    if not separator or backend not in _RELEASES:
+        raise BadAddress(
+            f"{url!r} is no address of a release: it begins with {_or(_RELEASES)}{_meant(backend, _RELEASES)};"
+            " leave it empty to release by PTP"
+        )
+    if backend == "sim":
+        from camera_nodes.sim_camera import SimRelease, SimReleaseOptions
+
+        return SimRelease(parse_options(SimReleaseOptions, rest, url))
+    from camera_nodes.release_gpio import GpioOptions, GpioRelease
+
+    chip, _, query = rest.partition("?")
+    options = parse_options(GpioOptions, query, url)
+    if not chip.startswith("/") or not options.shutter:
+        raise BadAddress(f"{url!r}: a wired release names its chip and its lines: gpio:/dev/gpiochip0?shutter=27")
+    return GpioRelease(url, chip, options)
+
+
+def _make(url: str) -> CameraBase:
     backend, separator, rest = url.partition(":")
     if not separator or backend not in _BACKENDS:
         raise BadAddress(f"{url!r} is no camera address: it begins with {_or(_BACKENDS)}{_meant(backend, _BACKENDS)}")

@@ -7,18 +7,18 @@ gone), never half way.  All times are ns of the node's own clock.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from camera_nodes.clock import Clock, MonotonicClock
-from camera_nodes.errors import CameraClosed, CameraMissing, NotArmed, NotExposed, NotIdle, TooLate
+from camera_nodes.errors import CameraClosed, CameraFault, CameraMissing, NotArmed, NotExposed, NotIdle, TooLate
 from camera_nodes.wire import Exposure
 
 __all__ = [
-    "Camera", "CameraBase", "CameraInfo", "CameraState", "Condition", "Exposure", "Photo", "RawFrame", "Release",
-    "ShutterRelease",
+    "Camera", "CameraBase", "CameraInfo", "CameraState", "Condition", "Exposure", "Photo", "RawFile", "RawFrame",
+    "Release", "ShutterRelease",
 ]  # fmt: skip
 
 ExposureSource = Literal["simulated", "hot_shoe"]
@@ -50,6 +50,7 @@ class Condition:
     battery_percent: int | None = None
     photos_left: int | None = None
     warnings: tuple[str, ...] = ()
+    focus_mode: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,26 +71,52 @@ class RawFrame:
 
 
 @dataclass(frozen=True)
-class Photo:
-    """A photograph as the camera stored it: its file name there and its bytes."""
+class RawFile:
+    """The raw file of an exposure, which a body may keep beside the photograph."""
 
     name: str
     data: bytes
 
 
+@dataclass(frozen=True)
+class Photo:
+    """A photograph as the camera stored it: its file name there, its bytes, and the raw file where there is one.
+
+    `problem`: the photograph is whole, but a raw file was asked for and did not come; why.
+    """
+
+    name: str
+    data: bytes
+    raw: RawFile | None = None
+    problem: str = ""
+
+
 class ShutterRelease(Protocol):
-    """Releases a shutter by other means than the camera's own cable: a wired half-press and shutter line."""
+    """What releases the shutter: a PTP command, wires to the remote socket, or a simulation.
+
+    Times are ns of this machine's monotonic clock.  `sees_exposure`: it knows when the shutter truly was open.
+    """
+
+    sees_exposure: bool
+
+    def open(self) -> None:
+        """Take hold of what it needs.  Raises ReleaseFault.  Opening twice does nothing."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it.  Never raises; closing twice does nothing."""
+        ...
 
     def prepare(self) -> None:
-        """Half-press, so that the release itself is quick."""
+        """Half-press, and wait until the body is ready, so that the release itself is quick.  Raises ReleaseFault."""
         ...
 
     def release(self) -> Release:
-        """Release now; with an edge from the hot shoe, say when the exposure truly was."""
+        """Release now, stamped as close to the command as can be.  Raises ReleaseFault."""
         ...
 
     def rest(self) -> None:
-        """Let go of every line."""
+        """Let go of the button.  Never raises."""
         ...
 
 
@@ -115,15 +142,15 @@ class CameraBase(ABC):
     """The state machine; backends implement the `_do_` methods.
 
     spin_ns: how long before the moment the wait stops sleeping and spins.  max_late_ns: woken later than this after
-    the moment, nothing is released.
+    the moment, nothing is released.  A camera releases by itself unless it is given another `release_by` while closed.
     """
 
-    def __init__(self, url: str, clock: Clock | None = None, release: ShutterRelease | None = None) -> None:
+    def __init__(self, url: str, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or MonotonicClock()
         self.spin_ns = 100_000
         self.max_late_ns = 4_000_000
+        self.release_by: ShutterRelease = self._own_release()
         self._url = url
-        self._release = release
         self._state = CameraState.CLOSED
         self._info: CameraInfo | None = None
 
@@ -151,15 +178,22 @@ class CameraBase(ABC):
     def open(self) -> None:
         """Connect.  Raises CameraMissing (nothing answers), CameraBusy, CameraFault.  Opening twice does nothing."""
         if self._state is CameraState.CLOSED:
-            self._info = self._do_open()
+            info = self._do_open()
+            try:
+                self.release_by.open()
+            except BaseException:
+                self._do_close()
+                raise
+            seen = ("exposed_at",) if self.release_by.sees_exposure else ()
+            self._info = replace(info, capabilities=(*info.capabilities, *seen))
             self._state = CameraState.IDLE
 
     def close(self) -> None:
         """Let go of the camera.  Never raises for a camera that is gone; closing twice does nothing."""
         if self._state is not CameraState.CLOSED:
             self._state = CameraState.CLOSED
-            if self._release is not None:
-                self._release.rest()
+            self.release_by.rest()
+            self.release_by.close()
             self._do_close()
 
     def arm(self, settings: Exposure) -> Condition:
@@ -172,8 +206,11 @@ class CameraBase(ABC):
             self._require_open()
             raise NotIdle(f"{self._url} is {self._state.value}, not idle: it can be armed after download or disarm")
         condition = self._guarded_arm(settings)
-        if self._release is not None:
-            self._release.prepare()
+        try:
+            self.release_by.prepare()
+        except CameraFault:
+            self.release_by.rest()
+            raise
         self._state = CameraState.ARMED
         return condition
 
@@ -189,8 +226,7 @@ class CameraBase(ABC):
         self._require_open()
         was, self._state = self._state, CameraState.IDLE
         if was is not CameraState.IDLE:
-            if self._release is not None:
-                self._release.rest()
+            self.release_by.rest()
             self._do_disarm()
 
     def expose(self, at_ns: int) -> RawFrame:
@@ -207,7 +243,7 @@ class CameraBase(ABC):
             self.disarm()
             raise TooLate(f"{(woke_ns - at_ns) / 1e6:.1f} ms late: not released")
         try:
-            release = self._do_release() if self._release is None else self._release.release()
+            release = self.release_by.release()
         except CameraMissing:
             self.close()
             raise
@@ -215,7 +251,16 @@ class CameraBase(ABC):
             self.disarm()
             raise
         self._state = CameraState.EXPOSED
-        return RawFrame(at_ns, release)
+        self._released()
+        exposed_ns = release.exposed_at_ns
+        return RawFrame(
+            at_ns,
+            Release(
+                self.clock.from_monotonic(release.released_at_ns),
+                None if exposed_ns is None else self.clock.from_monotonic(exposed_ns),
+                release.source,
+            ),
+        )
 
     def download(self, timeout_s: float = 30.0) -> Photo:
         """The photograph of the exposure just made.
@@ -227,8 +272,7 @@ class CameraBase(ABC):
             raise NotExposed(f"{self._url} is {self._state.value}: there is no exposure to download")
         self._state = CameraState.IDLE
         try:
-            if self._release is not None:
-                self._release.rest()
+            self.release_by.rest()
             return self._do_download(timeout_s)
         except CameraMissing:
             self.close()
@@ -238,6 +282,9 @@ class CameraBase(ABC):
         """The photograph is safe elsewhere: the camera may delete its own copy."""
         if self._state is not CameraState.CLOSED:
             self._do_forget(photo)
+
+    def _released(self) -> None:  # noqa: B027  (a camera that has nothing to note has nothing to do)
+        """The shutter was released, by whatever means; called in the window."""
 
     def _do_forget(self, photo: Photo) -> None:  # noqa: B027  (a camera that keeps nothing has nothing to do)
         """Delete the camera's copy."""
@@ -259,8 +306,8 @@ class CameraBase(ABC):
     def _do_disarm(self) -> None: ...
 
     @abstractmethod
-    def _do_release(self) -> Release:
-        """Release the shutter now, stamped as close to the command as can be."""
+    def _own_release(self) -> ShutterRelease:
+        """The camera's own way of releasing its shutter."""
 
     @abstractmethod
     def _do_download(self, timeout_s: float) -> Photo: ...

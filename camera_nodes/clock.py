@@ -47,6 +47,10 @@ class Clock(Protocol):
         """Wait until `at_ns`; busy for the last `spin_ns`.  Returns the time of waking."""
         ...
 
+    def from_monotonic(self, monotonic_ns: int) -> int:
+        """What this clock said when the machine's monotonic clock, by which the kernel stamps, said `monotonic_ns`."""
+        ...
+
 
 class MonotonicClock:
     """This machine's monotonic clock."""
@@ -62,6 +66,10 @@ class MonotonicClock:
         while (now := time.monotonic_ns()) < at_ns:
             continue
         return now
+
+    def from_monotonic(self, monotonic_ns: int) -> int:
+        """The same."""
+        return monotonic_ns
 
 
 class EmulatedClock:
@@ -85,6 +93,10 @@ class EmulatedClock:
         true = self._start + (at_ns - self._offset - self._start) * 1_000_000_000 // (1_000_000_000 + self._ppb)
         woke = self._emulate(self._clock.sleep_until(true + 1, spin_ns))
         return max(woke, at_ns)
+
+    def from_monotonic(self, monotonic_ns: int) -> int:
+        """The wrong clock's time at a moment of the right one."""
+        return self._emulate(monotonic_ns)
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ import importlib
 import os
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from camera_nodes.camera import CameraBase, CameraInfo, Condition, Photo, Release
+from camera_nodes.camera import CameraBase, CameraInfo, Condition, Photo, RawFile, Release, ShutterRelease
 from camera_nodes.errors import (
     CameraBusy,
     CameraFault,
@@ -31,6 +32,7 @@ from camera_nodes.wire import Exposure
 
 _VIRTUAL_ROOM = 26  # photographs the virtual camera takes on one connection
 _DRAIN_EVENTS = 50
+RAW_ENDINGS = (".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2")
 _WIDGETS = {
     "shutter": ("shutterspeed", "shutterspeed2", "exptime"),
     "aperture": ("f-number", "aperture"),
@@ -54,8 +56,35 @@ class GphotoOptions:
     keep: bool = False  # leave photographs on the card for good
 
 
+class PtpRelease:
+    """Releases by PTP's own command over the camera's cable.  It does not know when the shutter truly was open."""
+
+    sees_exposure = False
+
+    def __init__(self, trigger: Callable[[], None]) -> None:
+        self._trigger = trigger
+
+    def open(self) -> None:
+        """The camera's connection is the camera's business."""
+
+    def close(self) -> None:
+        """The camera's connection is the camera's business."""
+
+    def prepare(self) -> None:
+        """With the focus set by hand there is nothing to prepare over PTP."""
+
+    def release(self) -> Release:
+        """Send the trigger command; stamped before, as it returns only when the body has answered."""
+        released_ns = time.monotonic_ns()
+        self._trigger()
+        return Release(released_ns)
+
+    def rest(self) -> None:
+        """PTP's command holds no button."""
+
+
 class GphotoCamera(CameraBase):
-    """One body.  Release by the trigger command; the photograph is the file that the body reports afterwards."""
+    """One body.  The photograph is the file that the body reports after a release, by whatever means it came."""
 
     _open_here = 0  # cameras open in this process
 
@@ -66,7 +95,8 @@ class GphotoCamera(CameraBase):
         self._gp: Any = None
         self._camera: Any = None
         self._taken = 0  # on this connection
-        self._folder = ""  # of the last photograph
+        self._keeps = ""  # how the body says that it stores an exposure ("RAW + L"), where it says it
+        self._folders: dict[str, str] = {}  # of the last exposure's files, by name
         self._suspect = False  # the last exposure failed: connect anew before the next
 
     # --- connection
@@ -120,7 +150,9 @@ class GphotoCamera(CameraBase):
             self._reconnect()
         self._drain()
         warnings = self._apply(settings)
-        return Condition(self._battery(), self._photos_left(), tuple(warnings))
+        self._keeps = self._kept_formats()
+        focus = next((value for name in _WIDGETS["focus_mode"] if (value := self._read(name)) is not None), None)
+        return Condition(self._battery(), self._photos_left(), tuple(warnings), focus)
 
     def _do_disarm(self) -> None:
         self._drain()
@@ -170,6 +202,14 @@ class GphotoCamera(CameraBase):
                 raise CameraMissing(f"{self._url} no longer answers ({error}): look at its cable and power") from None
             return None
 
+    def _kept_formats(self) -> str:
+        """How the body stores an exposure, "" when it does not say.  Raises SettingsRefused for raw files alone."""
+        found = next((text for name in _WIDGETS["image_format"] if (text := self._read(name)) is not None), "")
+        if is_raw(found) and not re.search(r"\+|jpe?g", found, re.IGNORECASE):
+            wanted = f"image_format: is {found!r}, which gives no photograph to check; set it to RAW + JPEG"
+            raise SettingsRefused(f"{self._url}: {wanted}", [wanted])
+        return found
+
     def _battery(self) -> int | None:
         found = re.match(r"(\d{1,3})\s*%", self._read("batterylevel") or "")
         return min(100, int(found[1])) if found else None
@@ -184,50 +224,85 @@ class GphotoCamera(CameraBase):
 
     # --- exposure
 
-    def _do_release(self) -> Release:
-        released_ns = self.clock.now_ns()
+    def _own_release(self) -> ShutterRelease:
+        return PtpRelease(self._trigger)
+
+    def _trigger(self) -> None:
         try:
             self._call(self._camera.trigger_capture)
         except EquipmentError:
             self._suspect = True
             raise
+
+    def _released(self) -> None:
         self._taken += 1
-        return Release(released_ns)
 
     def _do_download(self, timeout_s: float) -> Photo:
-        gp = self._gp
+        """The photograph, and the raw file where the body keeps both; they come in either order."""
         deadline = time.monotonic() + timeout_s
         self._suspect = True  # until the photograph is here
+        self._folders = {}
+        photo: str | None = None
+        raw: str | None = None
+        raw_wanted = is_raw(self._keeps)
+        while photo is None or (raw_wanted and raw is None):
+            added = self._next_file(deadline)
+            if added is None:
+                break
+            folder, name = added
+            self._folders[name] = folder
+            if Path(name).suffix.lower() in RAW_ENDINGS:
+                raw = name
+            else:
+                photo = name
+        if photo is None:
+            raise self._no_photo(raw, timeout_s)
+        content = self._get(photo)
+        if raw is None:
+            problem = f"{self._url}: it keeps {self._keeps!r}, and no raw file came" if raw_wanted else ""
+            self._suspect = bool(problem)
+            return Photo(photo, content, problem=problem)
+        try:
+            raw_file = RawFile(raw, self._get(raw))
+        except CameraFault as error:
+            return Photo(photo, content, problem=f"the raw file {raw} was not read: {error}")
+        self._suspect = False
+        return Photo(photo, content, raw_file)
+
+    def _no_photo(self, raw: str | None, timeout_s: float) -> CameraFault:
+        if raw is not None:
+            return PhotoMissing(f"{self._url}: it gave the raw file {raw} alone: set it to RAW + JPEG")
+        if (self._port == "virtual" and self._taken > _VIRTUAL_ROOM) or self._photos_left() == 0:
+            return CardFull(f"{self._url}: the card is full; no photograph was kept")
+        return PhotoMissing(f"{self._url}: no photograph within {timeout_s:.0f} s of the release")
+
+    def _next_file(self, deadline: float) -> tuple[str, str] | None:
+        """Folder and name of the next file that the body reports; None when the time is up."""
+        gp = self._gp
         events = 0
         while True:
             left = deadline - time.monotonic()
             if self._port == "virtual":
                 left = min(left, 1.0 - events / 1000)  # its events cost no time, so they are counted
             if left <= 0:
-                full = self._port == "virtual" and self._taken > _VIRTUAL_ROOM
-                raise (
-                    CardFull(f"{self._url}: the card is full; no photograph was kept")
-                    if full
-                    else PhotoMissing(f"{self._url}: no photograph within {timeout_s:.0f} s of the release")
-                )
+                return None
             kind, data = self._call(self._camera.wait_for_event, max(1, round(min(left, 0.5) * 1000)))
             events += 1
             if kind == gp.GP_EVENT_FILE_ADDED:
-                folder, name = str(data.folder), str(data.name)
-                break
-        photo = self._call(self._camera.file_get, folder, name, gp.GP_FILE_TYPE_NORMAL)
-        content = bytes(memoryview(photo.get_data_and_size()))
-        self._suspect = False
-        self._folder = folder
-        return Photo(name, content)
+                return str(data.folder), str(data.name)
+
+    def _get(self, name: str) -> bytes:
+        file = self._call(self._camera.file_get, self._folders[name], name, self._gp.GP_FILE_TYPE_NORMAL)
+        return bytes(memoryview(file.get_data_and_size()))
 
     def _do_forget(self, photo: Photo) -> None:
         if self._options.keep:
             return
-        try:
-            self._camera.file_delete(self._folder, photo.name)
-        except self._gp.GPhoto2Error:
-            return  # a body that forbids it keeps its copy
+        for name in (photo.name, photo.raw.name) if photo.raw else (photo.name,):
+            try:
+                self._camera.file_delete(self._folders.get(name, "/"), name)
+            except self._gp.GPhoto2Error:
+                continue  # a body that forbids it keeps its copy
 
     def _drain(self) -> None:
         """Read away old events, a bounded number of them."""
@@ -270,6 +345,11 @@ def _import_gphoto2(photos: str | None, url: str) -> Any:
         return importlib.import_module("gphoto2")
     except ImportError:
         raise CameraFault(f"{url} needs gphoto2: pip install 'mien[node]'") from None
+
+
+def is_raw(image_format: str) -> bool:
+    """Whether a body set to this image format ("RAW + L", "NEF+Fine") keeps raw files."""
+    return re.search(r"\b(raw|nef|cr2|cr3|arw|dng|raf|orf|rw2|c?raw)", image_format, re.IGNORECASE) is not None
 
 
 def _same(one: str, other: str) -> bool:

@@ -138,18 +138,19 @@ class Shooter:
             try:
                 self._camera.open()
             except EquipmentError as error:
-                return lambda text=str(error): self._opened(text)  # type: ignore[misc]
+                code = error.code if isinstance(error, CameraFault) else "camera_missing"
+                return lambda text=str(error): self._opened(text, code)  # type: ignore[misc]
             return lambda: self._opened(None)
 
         self._worker.do(job)
 
-    def _opened(self, fault: str | None) -> None:
+    def _opened(self, fault: str | None, code: str = "camera_missing") -> None:
         changed = not self.settled or fault != self.camera_fault
         self._opening, self.settled, self.camera_fault = False, True, fault
         if fault is None:
             log.info("%s: %s %s", self._name, self._camera.info.model, self._camera.info.serial)
         elif changed:
-            self._fault("camera_missing", fault)
+            self._fault(code, fault)
         self._next_open = time.monotonic() + _OPEN_AGAIN_S
         self._become("no_camera" if fault else "idle", camera_changed=changed)
 
@@ -266,6 +267,7 @@ class Shooter:
             free_bytes=self._spool.free_bytes(),
             battery_percent=battery,
             photos_left=condition.photos_left,
+            focus_mode=None if condition.focus_mode is None else condition.focus_mode[:1000],
             warnings=tuple(text[:1000] for text in condition.warnings[:32]),
         )
         self._link.send(self._armed)
@@ -383,25 +385,38 @@ class Shooter:
             self._rest()
 
     def _fetch(self, fire: wire.Fire) -> _Outcome:
-        """In the worker: the photograph from the camera into the spool."""
+        """In the worker: the photograph, and the raw file where there is one, from the camera into the spool."""
         try:
             photo = self._camera.download(_DOWNLOAD_S)
-            entry = self._spool.put(
-                fire_id=fire.fire_id, take_id=fire.take_id, camera=self._name, name=photo.name, data=photo.data
-            )
-            self._camera.forget(photo)
+            put = partial(self._spool.put, fire_id=fire.fire_id, take_id=fire.take_id, camera=self._name)
+            entries = [put(name=photo.name, data=photo.data)]
         except EquipmentError as error:
             return lambda error=error: self._fetch_failed(fire, error)  # type: ignore[misc]
-        return lambda: self._fetched(entry)
+        problem = photo.problem
+        try:
+            if photo.raw is not None:
+                entries.insert(0, put(name=photo.raw.name, data=photo.raw.data, kind="raw"))
+            if not problem:
+                self._camera.forget(photo)
+        except EquipmentError as error:  # the card keeps both
+            problem = str(error)
+        return lambda: self._fetched(fire, entries, problem)
 
-    def _fetched(self, entry: Entry) -> None:
+    def _fetched(self, fire: wire.Fire, entries: list[Entry], raw_problem: str) -> None:
         self._become_free()
-        self._link.send(
-            wire.FrameSpooled(
-                entry=entry.entry, fire_id=entry.fire_id, take_id=entry.take_id, camera=entry.camera,
-                name=entry.name, sha256=entry.sha256, bytes=entry.bytes,
+        if raw_problem:  # no fire_id: the photograph is there
+            log.error("%s: raw_missing: %s", self._name, raw_problem)
+            text = f"{fire.take_id}: {raw_problem}"
+            self._link.send_surely(
+                wire.NodeFault(camera=self._name, code="raw_missing", text=text[:1000], take_id=fire.take_id)
             )
-        )  # fmt: skip
+        for entry in entries:
+            self._link.send(
+                wire.FrameSpooled(
+                    entry=entry.entry, fire_id=entry.fire_id, take_id=entry.take_id, camera=entry.camera,
+                    name=entry.name, sha256=entry.sha256, bytes=entry.bytes, kind=entry.kind,
+                )
+            )  # fmt: skip
 
     def _fetch_failed(self, fire: wire.Fire, error: EquipmentError) -> None:
         if isinstance(error, SpoolError):

@@ -6,13 +6,14 @@ It takes the same road as a real one: it must be armed, it releases at a moment,
 import base64
 import os
 import random
+import struct
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from camera_nodes.camera import CameraBase, CameraInfo, Condition, Photo, Release
+from camera_nodes.camera import CameraBase, CameraInfo, Condition, Photo, RawFile, Release, ShutterRelease
 from camera_nodes.clock import EmulatedClock, MonotonicClock
-from camera_nodes.errors import BatteryLow, CameraBusy, CameraMissing, CardFull, PhotoMissing
+from camera_nodes.errors import BatteryLow, CameraBusy, CameraMissing, CardFull, PhotoMissing, SettingsRefused
 from camera_nodes.wire import Exposure
 
 
@@ -42,25 +43,88 @@ class SimOptions:
     battery: float = 100.0  # percent
     battery_per_photo: float = 0.0
     card: int = 0  # photographs that the card holds; 0: endless
+    focus: str = "Manual"  # focus mode, where the settings give none
+    stuck: str = ""  # "iso:100": a setting that the body does not take, and what it stays at
     dead_after: int = 0  # the camera no longer answers after this many exposures; 0: never
     dead_for_s: float = 0.0  # and answers again after this long; 0: never
+    raw: str = ""  # ending of a raw file given beside each photograph: DIR/<view>.<raw>, a built-in one without it
+
+
+@dataclass(frozen=True)
+class SimReleaseOptions:
+    """The keys of a `sim:` release: a shutter with a known lag, whose exposure is seen as by a hot shoe."""
+
+    seed: int = 0
+    lag_ms: float = 58.0
+    jitter_ms: float = 0.3
+    late: float = 0.0
+    late_ms: float = 20.0
+
+
+class SimRelease:
+    """A simulated shutter.  The random numbers depend on the seed and the number of releases alone."""
+
+    sees_exposure = True
+
+    def __init__(self, options: SimReleaseOptions) -> None:
+        self._options = options
+        self._releases = 0
+
+    def open(self) -> None:
+        """Nothing to take hold of."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def prepare(self) -> None:
+        """Always ready."""
+
+    def release(self) -> Release:
+        """The command goes out now; the exposure follows by the lag."""
+        released_ns = time.monotonic_ns()
+        options, draw = self._options, random.Random(f"{self._options.seed}/{self._releases}/release")
+        self._releases += 1
+        lag_ms = options.lag_ms + draw.gauss(0.0, 1.0) * options.jitter_ms
+        if draw.random() < options.late:
+            lag_ms += options.late_ms
+        return Release(released_ns, released_ns + round(max(0.0, lag_ms) * 1e6), "simulated")
+
+    def rest(self) -> None:
+        """No button to let go of."""
+
+
+class _OwnShutter(SimRelease):
+    """The simulated camera's own: dead when the camera is."""
+
+    def __init__(self, camera: "SimCamera", options: SimReleaseOptions) -> None:
+        super().__init__(options)
+        self._camera = camera
+
+    def release(self) -> Release:
+        self._camera.die_if_due()
+        return super().release()
 
 
 class SimCamera(CameraBase):
     """See the module.  The random numbers depend on the seed and the number of exposures alone."""
 
     def __init__(self, url: str, options: SimOptions) -> None:
-        if options.clock_offset_ms or options.clock_drift_ppm:
-            clock = EmulatedClock(round(options.clock_offset_ms * 1e6), options.clock_drift_ppm)
-            super().__init__(url, clock)
-        else:
-            super().__init__(url, MonotonicClock())
         self.options = options
         self._exposures = 0
         self._died_at: float | None = None
         self._has_died = False
         self._photo: int | None = None  # open file of the photograph
         self._settings = Exposure()
+        if options.clock_offset_ms or options.clock_drift_ppm:
+            clock = EmulatedClock(round(options.clock_offset_ms * 1e6), options.clock_drift_ppm)
+            super().__init__(url, clock)
+        else:
+            super().__init__(url, MonotonicClock())
+
+    def _own_release(self) -> ShutterRelease:
+        options = self.options
+        own = SimReleaseOptions(options.seed, options.lag_ms, options.jitter_ms, options.late, options.late_ms)
+        return _OwnShutter(self, own)
 
     @property
     def settings(self) -> Exposure:
@@ -83,7 +147,7 @@ class SimCamera(CameraBase):
         if folder and not Path(folder).is_dir():
             raise CameraMissing(f"{self._url}: no folder {folder} to serve photographs from")
         serial = self.options.serial or f"SIM{self.options.seed:06d}"
-        return CameraInfo(self._url, self.options.model, serial, ("exposed_at", "settings", "battery"))
+        return CameraInfo(self._url, self.options.model, serial, ("settings", "battery"))
 
     def _do_close(self) -> None:
         self._drop_photo()
@@ -104,28 +168,31 @@ class SimCamera(CameraBase):
             raise BatteryLow(f"the battery of {self._url} is empty: change it")
         given = {name: getattr(settings, name) for name in settings.__struct_fields__}
         kept = {name: getattr(self._settings, name) for name in settings.__struct_fields__}
+        stuck, _, found = self.options.stuck.partition(":")
+        if stuck and given[stuck] not in (None, found):
+            difference = f"{stuck}: is {found!r} after setting {given[stuck]!r}"
+            raise SettingsRefused(f"{self._url} did not take: {difference}", [difference])
         self._settings = Exposure(**{name: kept[name] if value is None else value for name, value in given.items()})
-        return Condition(self._battery, left)
+        return Condition(self._battery, left, focus_mode=self._settings.focus_mode or self.options.focus)
 
     def _do_disarm(self) -> None:
         self._drop_photo()
 
-    def _do_release(self) -> Release:
-        released_ns = self.clock.now_ns()
-        options, draw = self.options, self._draw("release")
+    def die_if_due(self) -> None:
+        """Raises CameraMissing when the camera was asked to be dead by now."""
+        options = self.options
         if options.dead_after and self._exposures >= options.dead_after and not self._has_died:
             self._has_died, self._died_at = True, time.monotonic()
         self._check_alive()
-        lag_ms = options.lag_ms + draw.gauss(0.0, 1.0) * options.jitter_ms
-        if draw.random() < options.late:
-            lag_ms += options.late_ms
+
+    def _released(self) -> None:
         self._exposures += 1
+        options = self.options
         if options.photos:
             try:
                 self._photo = os.open(Path(options.photos) / f"{options.view}.jpg", os.O_RDONLY | os.O_CLOEXEC)
             except OSError:
                 self._photo = None
-        return Release(released_ns, released_ns + round(max(0.0, lag_ms) * 1e6), "simulated")
 
     def _do_download(self, timeout_s: float) -> Photo:
         self._check_alive()
@@ -141,7 +208,15 @@ class SimCamera(CameraBase):
         if draw.random() < options.corrupt:
             middle = len(data) // 2
             data = data[:middle] + draw.randbytes(min(64, len(data) - middle)) + data[middle + 64 :]
-        return Photo(f"SIM_{self._exposures:04d}.JPG", data)
+        name = f"SIM_{self._exposures:04d}"
+        raw = RawFile(f"{name}.{options.raw.upper()}", self._read_raw()) if options.raw else None
+        return Photo(f"{name}.JPG", data, raw)
+
+    def _read_raw(self) -> bytes:
+        path = Path(self.options.photos or ".") / f"{self.options.view}.{self.options.raw}"
+        if self.options.photos and path.is_file():
+            return path.read_bytes()
+        return built_in_raw(f"{self.info.serial} {self._exposures}")
 
     def _read_photo(self) -> bytes:
         if not self.options.photos:
@@ -163,6 +238,24 @@ def built_in_photo(comment: str) -> bytes:
     text = comment.encode()[:1000]
     segment = b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text
     return _GREY[:2] + segment + _GREY[2:]
+
+
+def built_in_raw(comment: str) -> bytes:
+    """A DNG of 16 x 16 grey pixels (TIFF 6.0, one strip, 8 bit; Adobe DNG 1.4) with a comment."""
+    text = comment.encode()[:1000] + b"\0"
+    text += bytes(max(0, 5 - len(text)))  # longer than what fits into its own entry
+    entries = 11
+    text_at = 8 + 2 + entries * 12 + 4
+    pixels_at = text_at + len(text)
+    short, long, ascii_, byte = 3, 4, 2, 1
+    fields = [
+        (254, long, 1, 0), (256, long, 1, 16), (257, long, 1, 16), (258, short, 1, 8), (259, short, 1, 1),
+        (262, short, 1, 32803), (270, ascii_, len(text), text_at), (273, long, 1, pixels_at), (277, short, 1, 1),
+        (279, long, 1, 256), (50706, byte, 4, 0x00000401),
+    ]  # fmt: skip
+    directory = b"".join(struct.pack("<HHII", *field) for field in fields)
+    header = b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", entries) + directory + bytes(4)
+    return header + text + bytes([128]) * 256
 
 
 _GREY = base64.b64decode(
