@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -91,7 +91,8 @@ class ControlLink:
         self._allowed = allowed
         self._rig = rig
         self._listener = listener
-        self._expected = [Expected(camera.name, camera.serial) for camera in rig.cameras]
+        self._expected = [Expected(camera.name, camera.serial, camera.url) for camera in rig.cameras]
+        self._last_serial: dict[str, str] = {}  # of the bodies that have answered, by camera
         self._names = {camera.name for camera in rig.cameras}
         self._nodes: dict[bytes, NodeState] = {}
         self._turned_away: dict[tuple[str, str], tuple[Present, int]] = {}
@@ -130,12 +131,10 @@ class ControlLink:
 
     def roster(self) -> Roster:
         """Expected against present, now."""
-        present = [
-            Present(state.camera, state.hello.serial, state.node, state.hello.fault or "")
-            for state in self.nodes().values()
-        ]
         since = time.monotonic_ns() - TURNED_AWAY_NS
+        nodes = self.nodes().values()
         with self._lock:
+            present = [_present(state.hello, state.node, self._last_serial) for state in nodes]
             present += [body for body, at_ns in self._turned_away.values() if at_ns >= since]
         return compare(self._expected, present)
 
@@ -364,7 +363,7 @@ class ControlLink:
         refusal = self._judge(node, hello)
         if refusal is not None:
             with self._lock:
-                present = Present(hello.camera, hello.serial, node, hello.fault or "")
+                present = _present(hello, node, {})
                 if refusal.code != "wrong_key":
                     self._turned_away[node, hello.camera] = (present, at_ns)
                 self._nodes.pop(route, None)
@@ -377,6 +376,8 @@ class ControlLink:
                 del self._nodes[old]
             self._nodes[route] = NodeState(route, node, hello, at_ns)
             self._turned_away.pop((node, hello.camera), None)
+            if not hello.fault:
+                self._last_serial[hello.camera] = hello.serial or "without serial"
             self.changed.notify_all()
         welcome = wire.Welcome(clock_id=self.clock_id, uploads=not self._hold)
         send_to(self._socket, route, welcome, limit=wire.CONTROL_LIMIT)
@@ -391,6 +392,18 @@ class ControlLink:
         if holder is not None and holder.node != node:
             return wire.Refused(code="duplicate", reason=f"{holder.node} has announced {hello.camera} already")
         return None
+
+
+def _present(hello: wire.Hello, node: str, last_serial: Mapping[str, str]) -> Present:
+    return Present(
+        name=hello.camera,
+        serial=hello.serial,
+        node=node,
+        fault=hello.fault or "",
+        url=hello.url,
+        model=hello.model,
+        last_serial=last_serial.get(hello.camera, ""),
+    )
 
 
 def round_trips_ns(nodes: Iterable[NodeState]) -> list[int]:

@@ -1,29 +1,39 @@
 """Who should be here and who is: expected cameras against present ones, every difference named."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["missing", "unknown", "duplicate", "swapped"]
+Kind = Literal["missing", "sleeping", "unknown", "duplicate", "swapped"]
 
 
 @dataclass(frozen=True)
 class Expected:
-    """A camera of the rig file. Without a serial any body may stand at that place."""
+    """A camera of the rig file, known by its serial or, without one, by the port that its node should find it at.
+
+    With neither, any body may stand at that place.
+    """
 
     name: str
     serial: str = ""
+    url: str = ""
 
 
 @dataclass(frozen=True)
 class Present:
-    """A camera that a node has announced; `fault` says why no body answers there."""
+    """A camera that a node has announced; `fault` says why no body answers there.
+
+    last_serial: the body that answered there before, since the studio was started.
+    """
 
     name: str
     serial: str
     node: str
     fault: str = ""
+    url: str = ""
+    model: str = ""
+    last_serial: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,16 +68,17 @@ class Roster:
 
 
 def compare(expected: Iterable[Expected], present: Iterable[Present]) -> Roster:
-    """Match by name, then check the body behind the name by its serial.
+    """Match by name, then check the body behind the name by its serial, or by its port where there is no serial.
 
-    A camera is ready when exactly one node announces it and the serial, where the rig file gives one, agrees.
-    A body found under another camera's name is "swapped": both places are named, since both cables are wrong.
+    A camera is ready when exactly one node announces it and serial or port, where the rig file gives one, agree.
+    A body found under another camera's name is "swapped", unless it answers at its own place too ("duplicate": one of
+    the two serials is misread or set twice). A body that answered and does not any more is "sleeping".
     """
     wanted = {camera.name: camera for camera in expected}
     by_name: dict[str, list[Present]] = defaultdict(list)
     for camera in present:
         by_name[camera.name].append(camera)
-    home_of = {camera.serial: camera.name for camera in wanted.values() if camera.serial}
+    studio = _Studio(wanted, {name: bodies[0] for name, bodies in by_name.items() if len(bodies) == 1})
 
     found: list[Discrepancy] = []
     ready: list[str] = []
@@ -78,37 +89,68 @@ def compare(expected: Iterable[Expected], present: Iterable[Present]) -> Roster:
         elif len(bodies) > 1:
             nodes = ", ".join(sorted(body.node for body in bodies))
             found.append(Discrepancy("duplicate", name, f"announced by {len(bodies)} nodes: {nodes}"))
-        elif bodies[0].fault:
-            found.append(
-                Discrepancy("missing", name, f"{bodies[0].node} is here, its camera is not: {bodies[0].fault}")
-            )
-        elif want.serial and bodies[0].serial != want.serial:
-            belongs = home_of.get(bodies[0].serial)
-            if belongs is not None:
-                found.append(Discrepancy("swapped", name, f"the body here ({bodies[0].serial}) belongs to {belongs}"))
-            else:
-                text = f"body {bodies[0].serial or 'without serial'} instead of {want.serial}"
-                found.append(Discrepancy("unknown", name, text))
+        elif (difference := studio.difference(want, bodies[0])) is not None:
+            found.append(difference)
         else:
             ready.append(name)
     for name in sorted(by_name.keys() - wanted.keys()):
         nodes = ", ".join(sorted(body.node for body in by_name[name]))
-        found.append(Discrepancy("unknown", name, f"not in the rig file; announced by {nodes}"))
-    found += _shared_bodies(wanted, by_name)
-    shared = {item.camera for item in found}
-    kept = tuple(name for name in ready if name not in shared)
-    return Roster(tuple(wanted), kept, tuple(found))
+        body = _describe(by_name[name][0])
+        found.append(Discrepancy("unknown", name, f"not in the rig file; announced by {nodes} ({body})"))
+    return Roster(tuple(wanted), tuple(ready), tuple(found))
 
 
-def _shared_bodies(wanted: dict[str, Expected], by_name: dict[str, list[Present]]) -> list[Discrepancy]:
-    """Two names over one body. Virtual cameras all say 0.1, so this counts only where the rig file gives serials."""
-    names: dict[str, list[str]] = defaultdict(list)
-    for name, bodies in by_name.items():
-        if len(bodies) == 1 and name in wanted and wanted[name].serial and bodies[0].serial == wanted[name].serial:
-            names[bodies[0].serial].append(name)
-    return [
-        Discrepancy("duplicate", name, f"serial {serial} is also given to {', '.join(n for n in same if n != name)}")
-        for serial, same in names.items()
-        if len(same) > 1
-        for name in sorted(same)
-    ]
+class _Studio:
+    """What is expected and what is there, to tell to whom a body belongs."""
+
+    def __init__(self, wanted: Mapping[str, Expected], there: Mapping[str, Present]) -> None:
+        self._wanted = wanted
+        self._there = there
+        self._home_of = {camera.serial: camera.name for camera in wanted.values() if camera.serial}
+
+    def difference(self, want: Expected, body: Present) -> Discrepancy | None:
+        """What is wrong with the one body that is announced under this name."""
+        if body.fault:
+            return _absent(want, body)
+        if want.serial:
+            return self._by_serial(want, body)
+        home = self._home_of.get(body.serial)
+        if home is not None:
+            return self._stranger(want, body, home)
+        return self._by_port(want, body) if want.url and body.url != want.url else None
+
+    def _by_serial(self, want: Expected, body: Present) -> Discrepancy | None:
+        if body.serial == want.serial:
+            return None
+        home = self._home_of.get(body.serial)
+        if home is not None:
+            return self._stranger(want, body, home)
+        return Discrepancy("unknown", want.name, f"unknown body {_describe(body)} instead of {want.serial}")
+
+    def _stranger(self, want: Expected, body: Present, home: str) -> Discrepancy:
+        """A body whose serial the rig file gives to another camera."""
+        at_home = self._there.get(home)
+        if at_home is not None and at_home.serial == body.serial and not at_home.fault:
+            return Discrepancy(
+                "duplicate", want.name, f"serial {body.serial} answers here and at {home}, where it belongs"
+            )
+        return Discrepancy("swapped", want.name, f"the body here ({body.serial}) belongs to {home}")
+
+    def _by_port(self, want: Expected, body: Present) -> Discrepancy:
+        """Ports repeat from computer to computer, so a swap is told by two cameras that have each other's."""
+        for other in self._wanted.values():
+            there = self._there.get(other.name)
+            if other.url == body.url and there is not None and there.url == want.url and other.name != want.name:
+                return Discrepancy("swapped", want.name, f"its node uses {body.url}, which is the port of {other.name}")
+        return Discrepancy("unknown", want.name, f"{_describe(body)} at {body.url} instead of {want.url}")
+
+
+def _absent(want: Expected, body: Present) -> Discrepancy:
+    if body.last_serial:
+        text = f"its body ({body.last_serial}) answered before and does not now: asleep, switched off or unplugged"
+        return Discrepancy("sleeping", want.name, f"{text}. {body.fault}")
+    return Discrepancy("missing", want.name, f"{body.node} is here, its camera is not: {body.fault}")
+
+
+def _describe(body: Present) -> str:
+    return " ".join(part for part in (body.model, body.serial or "without serial") if part)

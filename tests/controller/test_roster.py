@@ -45,6 +45,44 @@ def test_a_strange_body_is_unknown_and_a_silent_camera_is_missing() -> None:
     assert "asleep" in roster.describe()
 
 
+def test_a_body_that_answers_at_its_own_place_too_is_a_duplicate_and_its_place_is_ready() -> None:
+    present = [Present("cam-00", "A", "n0"), Present("cam-01", "A", "n1"), Present("cam-02", "A", "n2")]
+    assert kinds(present) == {"cam-01": "duplicate", "cam-02": "duplicate"}
+    assert compare(EXPECTED, present).ready == ("cam-00",)
+
+
+def test_a_body_with_a_home_is_named_where_any_body_may_stand() -> None:
+    present = [Present("cam-00", "A", "n0"), Present("cam-02", "B", "n2")]
+    assert kinds(present) == {"cam-01": "missing", "cam-02": "swapped"}
+
+
+def test_a_body_that_answered_before_is_asleep_and_not_just_missing() -> None:
+    present = [
+        Present("cam-00", "", "n0", "no camera answers at usb:001,004", last_serial="A"),
+        Present("cam-01", "", "n1", "no camera answers at usb:001,005"),
+        Present("cam-02", "", "n2"),
+    ]
+    roster = compare(EXPECTED, present)
+    assert {item.camera: item.kind for item in roster.discrepancies} == {"cam-00": "sleeping", "cam-01": "missing"}
+    assert "its body (A) answered before" in roster.describe()
+
+
+PORTS = [Expected("cam-00", url="usb:1"), Expected("cam-01", url="usb:2"), Expected("cam-02", url="usb:1")]
+
+
+def test_without_serials_the_configured_port_tells_the_body() -> None:
+    def bodies(*ports: str) -> list[Present]:
+        return [Present(f"cam-{k:02d}", "0.1", f"n{k}", url=port, model="D850") for k, port in enumerate(ports)]
+
+    assert compare(PORTS, bodies("usb:1", "usb:2", "usb:1")).complete
+    swapped = compare(PORTS, bodies("usb:2", "usb:1", "usb:1"))
+    assert {item.camera: item.kind for item in swapped.discrepancies} == {"cam-00": "swapped", "cam-01": "swapped"}
+    other = compare(PORTS, bodies("usb:1", "usb:7", "usb:1"))
+    assert [(item.kind, item.text) for item in other.discrepancies] == [
+        ("unknown", "D850 0.1 at usb:7 instead of usb:2")
+    ]
+
+
 @given(st.lists(st.tuples(st.sampled_from(["cam-00", "cam-01", "cam-02", "cam-03"]), st.sampled_from("ABC"))))
 def test_a_camera_is_ready_or_named_never_both(bodies: list[tuple[str, str]]) -> None:
     present = [Present(name, serial, f"n{index}") for index, (name, serial) in enumerate(bodies)]
