@@ -89,6 +89,12 @@ class Script:
         """The first expression neither accepted nor skipped; None when the session can be closed."""
         return next((line for line in self.expressions if not self.done(line.position)), None)
 
+    def next_to_fire(self) -> Line | None:
+        """The first expression that has no take yet to wait for or to decide on; the next one when all have."""
+        busy = {take.position for take in self.takes if take.state in KEPT or take.state in UNDECIDED}
+        waiting = (line for line in self.expressions if line.position not in busy and not self.done(line.position))
+        return next(waiting, None) or self.next_expression()
+
     def find(self, wanted: str) -> Line:
         """An expression by name, position, label ("2_smile"), reference ("S012-E02") or take ("S012-E02-1")."""
         code = re.fullmatch(rf"(?:{re.escape(self.session)}-)?[Ee](\d+)(?:-\d+)?", wanted)
@@ -115,7 +121,7 @@ class Script:
     def check_fire(self, position: int, retake: bool = False) -> None:
         """Raise SessionError when the expression may not be fired now (again, with `retake`)."""
         self._check_open()
-        self._check_settled()
+        self._check_settled(position)
         standing = self.kept(position)
         if standing is not None and not retake:
             raise SessionError(
@@ -174,9 +180,11 @@ class Script:
         if self.state is not SessionState.OPEN:
             raise SessionError(f"Session {self.session} is {self.state.value}; nothing more can be fired in it")
 
-    def _check_settled(self) -> None:
+    def _check_settled(self, position: int | None = None) -> None:
+        """No take under way; with a position, one of another expression may still be coming in."""
         for take in self.takes:
-            if take.state in UNDECIDED:
+            behind = take.state is TakeState.FIRED and position not in (None, take.position)
+            if take.state in UNDECIDED and not behind:
                 raise SessionError(f"{take.code} is still coming in; wait until its photographs are here")
 
 

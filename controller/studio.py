@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -23,11 +24,13 @@ from msgspec import structs
 from camera_nodes.transport import CONTROLLER, AllowList, Authenticator, ensure_keys
 from controller.checks import review
 from controller.desk import Desk
+from controller.draining import Draining
 from controller.errors import ControllerError, RigNotReady, SessionError, TakeFailed, describe_failure
 from controller.fire import FireOrder, Skew, new_fire_id, order_fire
 from controller.handoff import Handoff, hand_over
 from controller.ingest import Ingest
 from controller.lag import LagBook
+from controller.lag_shots import LagReport, LagStore, measure_lags
 from controller.lights import Lights, Lit, setup_record
 from controller.link import ControlLink
 from controller.photo import Photo
@@ -74,6 +77,11 @@ class TakeResult:
     def kept(self) -> bool:
         return self.state == TakeState.CAPTURED.value
 
+    @property
+    def coming_in(self) -> bool:
+        """Fired, and its photographs are on their way: look again."""
+        return self.state == TakeState.FIRED.value
+
     def require_kept(self) -> Self:
         """Itself, or TakeFailed with every camera that failed."""
         if not self.kept:
@@ -108,6 +116,7 @@ class Studio:
         migrations.require_current(self.engine)
         self.store = Store(settings.records.store)
         self.records = Records(self.engine, self.rig)
+        self.lag_store = LagStore(self.engine, self.rig)
         self.sessions = SessionBook(self.engine, self.rig)
         self.desk = Desk(self.records)
         keys = ensure_keys(settings.records.keys, CONTROLLER)
@@ -129,6 +138,8 @@ class Studio:
             self.rig.transfer,
         )
         self.lights.__enter__()
+        stopped, quiet_s = (lambda: self.desk.stopped), self.rig.transfer.frame_timeout_s
+        self.draining: Draining[TakeResult] = Draining(lambda: self.ingest.trouble, stopped, quiet_s)
         self._recovery = Recovery(self.records, self.desk, self.link, self.rig, self._conclude_late)
         try:
             self._recovery.begin()
@@ -150,6 +161,7 @@ class Studio:
         self.link.stop()
         self.ingest.stop()
         self._recovery.join(30)
+        self.draining.join(30)
         self.lights.__exit__(None, None, None)
         self._guard.__exit__(None, None, None)
         self._context.destroy(linger=0)
@@ -228,10 +240,19 @@ class Studio:
         return self.records.script(session)
 
     def fire(
-        self, session: str, expression: str | None = None, *, retake: bool = False, profile: str | None = None
+        self,
+        session: str,
+        expression: str | None = None,
+        *,
+        retake: bool = False,
+        profile: str | None = None,
+        wait: bool = True,
     ) -> TakeResult:
-        """Fire one take and wait until it is whole or known not to be; the next open expression by default.
+        """Fire one take and wait until it is whole or known not to be; the next expression to fire by default.
 
+        Another take may be fired, from another thread, as soon as every photograph of this one is safe on its node:
+        the transfer goes on behind. wait=False returns then, with a result that is `coming_in`; so does a take whose
+        photographs cannot be filed for a reason on this side.
         profile: settings and lights of this take; the session's by default. Raises SessionError when the session does
         not allow it, RigNotReady when a camera is not there and LightsFailed when the scene cannot be sent: nothing
         was fired then and no attempt is used up. A take that fails is returned as failed, not raised.
@@ -240,7 +261,7 @@ class Studio:
             raise SessionError("A take is being fired; wait for it")
         try:
             script = self.records.script(session)
-            line = script.find(expression) if expression is not None else script.next_expression()
+            line = script.find(expression) if expression is not None else script.next_to_fire()
             if line is None:
                 raise SessionError(
                     f"Every expression of {session} is accepted or skipped. To end it:  mien session close {session}"
@@ -254,12 +275,15 @@ class Studio:
             take = self.records.plan(session, line.position, profile)
             tally = Tally(take, (camera.name for camera in self.rig.cameras))
             self.desk.open(tally)
-            result = self._fire(script, line, attempt, tally, profile, lit)
-            self._last = result
-            return result
+            future = self._fire(script, line, attempt, tally, profile, lit)
+            tally.wait_spooled(self.rig.transfer.frame_timeout_s)
         finally:
             self.lights.rest()
             self._firing.release()
+        result = self.draining.wait(future) if wait or future.done() else None
+        if result is None:
+            result = self._last = self._coming_in(script, line, attempt, tally)
+        return result
 
     def retake(self, session: str, expression: str, profile: str | None = None) -> TakeResult:
         """Fire an expression again. The old take is kept, and superseded once the new one is whole."""
@@ -283,6 +307,16 @@ class Studio:
         """Close the session: the farm takes over. Raises SessionError, naming what is not accepted yet."""
         return hand_over(self.records, self.store, session, len(self.rig.cameras), incomplete)
 
+    def measure_lags(self, shots: int, profile: str = DEFAULT_PROFILE) -> LagReport:
+        """Fire shots that belong to no take, and keep each camera's lag under a settings profile. Raises like fire()."""
+        if not self._firing.acquire(blocking=False):
+            raise SessionError("A take is being fired; wait for it")
+        try:
+            self._require_rig()
+            return measure_lags(self.rig, self.link, self.lags, self.lag_store, profile, shots, log.info)
+        finally:
+            self._firing.release()
+
     @property
     def last_take(self) -> TakeResult | None:
         return self._last
@@ -296,9 +330,9 @@ class Studio:
 
     def _fire(
         self, script: Script, line: Line, attempt: int, tally: Tally, profile: str, lit: Lit | None
-    ) -> TakeResult:
+    ) -> "Future[TakeResult]":
         lags = {camera: state.hello.lag_ns for camera, state in self.link.nodes().items()}
-        order = order_fire(tally.take, self.rig, lags, profile)
+        order = self.lag_store.applied(order_fire(tally.take, self.rig, lags, profile), profile)
         self.ingest.hold()
         try:
             failed = self._shoot(order, tally, profile, lit)
@@ -311,12 +345,26 @@ class Studio:
             self.lights.rest()
             self.link.allow_uploads()
             self.ingest.go_on()
-        if failed:
-            return self._conclude(script, line, attempt, tally, "fired")
-        tally.wait(self.rig.transfer.frame_timeout_s)
-        if self.desk.stopped:
-            raise ControllerError(f"The studio was stopped; {tally.take} is settled at the next start")
-        return self._conclude(script, line, attempt, tally, "kept")
+        return self.draining.begin(
+            tally, lambda: self._conclude(script, line, attempt, tally, "fired" if failed else "kept")
+        )
+
+    def _coming_in(self, script: Script, line: Line, attempt: int, tally: Tally) -> TakeResult:
+        held = f" Photographs cannot be filed: {self.ingest.trouble}" if self.ingest.trouble else ""
+        frames, cameras = len(tally.frames), len(self.rig.cameras)
+        return TakeResult(
+            take=tally.take,
+            session=script.session,
+            expression=line.name,
+            position=line.position,
+            attempt=attempt,
+            state=TakeState.FIRED.value,
+            frames=frames,
+            cameras=cameras,
+            skew=tally.skew(),
+            faults=tally.faults,
+            message=f"Take {tally.take} is coming in: {frames} of {cameras} photographs are here.{held}",
+        )
 
     def _shoot(self, order: FireOrder, tally: Tally, profile: str, lit: Lit | None) -> bool:
         """ARM, journal, FIRE. True when the cameras did not all arm, so that nothing was fired."""
@@ -337,7 +385,7 @@ class Studio:
             self.lights.settle(lit)
         self.records.fired(order.take_id, setup_record(profile, structs.asdict(order.exposure), lit))
         report = self.link.release(order)
-        self.lags.add(report.stamps.values())
+        self.lags.add(report.stamps.values(), profile)
         for camera, reason in report.faults.items():
             tally.add_fault(camera, reason)
         return False
@@ -359,13 +407,13 @@ class Studio:
             self.records.failed(tally.take, message, skew)
         else:
             photos = tally.photos
-            advice = review(photos, self._baseline, self.rig.checks)
+            advice = {**review(photos, self._baseline, self.rig.checks), **tally.notes}
             self.records.captured(tally.take, skew, flags, tally.stamps)
             self._baseline.update({camera: photo for camera, photo in photos.items() if camera not in advice})
             message = f"Take {tally.take} is whole: {cameras} of {cameras} photographs."
             if flags:
                 message += f" But {'; '.join(flags)}. To take it again:  {reference}"
-        return TakeResult(
+        self._last = TakeResult(
             take=tally.take,
             session=script.session,
             expression=line.name,
@@ -380,11 +428,11 @@ class Studio:
             advice=advice,
             message=message,
         )
+        return self._last
 
     def _conclude_late(self, tally: Tally) -> str:
         """A take that an earlier controller fired: all that can come of it is in."""
         session, reference = tally.take.rsplit("-E", 1)
         script = self.records.script(session)
         position, attempt = (int(part) for part in reference.split("-"))
-        self._last = self._conclude(script, script.find(f"E{position}"), attempt, tally, "kept")
-        return self._last.message
+        return self._conclude(script, script.find(f"E{position}"), attempt, tally, "kept").message

@@ -55,10 +55,19 @@ def test_firing_over_a_take_that_stands_needs_a_retake() -> None:
         script().check_fire(1, retake=True)
 
 
+def test_another_expression_may_be_fired_while_one_comes_in() -> None:
+    draining = script((1, TakeState.ACCEPTED), (2, TakeState.FIRED))
+    draining.check_fire(3)
+    assert draining.next_expression().position == 2
+    assert draining.next_to_fire().position == 3
+    decided = script((1, TakeState.CAPTURED), (2, TakeState.CAPTURED), (3, TakeState.FAILED))
+    assert decided.next_to_fire().position == 3
+
+
 @pytest.mark.parametrize("state", [TakeState.PLANNED, TakeState.FIRED])
-def test_nothing_is_fired_or_closed_while_a_take_is_under_way(state: TakeState) -> None:
+def test_an_expression_is_neither_fired_nor_closed_while_its_take_is_under_way(state: TakeState) -> None:
     busy = script((1, TakeState.ACCEPTED), (2, state))
-    for act in (lambda: busy.check_fire(3), lambda: busy.check_close(incomplete=True)):
+    for act in (lambda: busy.check_fire(2, retake=True), lambda: busy.check_close(incomplete=True)):
         with pytest.raises(SessionError, match="S012-1-E02-1 is still coming in"):
             act()
 
