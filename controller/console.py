@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from controller.client import ADDRESS_FILE
-from controller.lag import expected_skew_ms, with_lags
-from controller.rig_file import format_rig
+from controller.lag_report import LagBody, lag_data, shots_data
+from controller.rig_file import DEFAULT_PROFILE
 from controller.script import Script
 from controller.studio import Studio, TakeResult
 
@@ -157,14 +157,12 @@ def make_console(studio: Studio, token: str) -> FastAPI:
         return asdict(studio.close(session, incomplete=body.incomplete))
 
     @app.get("/api/lag", dependencies=guard)
-    def lag() -> dict[str, Any]:
-        table = studio.lags.table()
-        return {
-            "lags": [asdict(entry) for entry in table],
-            "expected_skew_ms": expected_skew_ms(table),
-            "max_skew_ms": studio.rig.sync.max_skew_ms,
-            "rig_file": format_rig(with_lags(studio.rig, table)),
-        }
+    def lag(profile: str = DEFAULT_PROFILE) -> dict[str, Any]:
+        return lag_data(studio, profile)
+
+    @app.post("/api/lag", dependencies=guard)
+    def measure_lag(body: LagBody) -> dict[str, Any]:
+        return shots_data(studio, body)
 
     return app
 

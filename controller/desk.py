@@ -9,6 +9,7 @@ from typing import Literal
 from camera_nodes import wire
 from controller.errors import FrameRejected
 from controller.filing import Arrival
+from controller.lag_shots import is_lag_shot
 from controller.photo import Photo
 from controller.records import Records
 from controller.tally import Tally
@@ -66,6 +67,8 @@ class Desk:
     # --- from ingest ---
 
     def judge(self, offer: wire.Offer) -> Literal["want", "stored"]:
+        if is_lag_shot(offer.take_id):
+            return "stored"  # it has told its lag; nobody wants the photograph
         filed = self._records.filed(offer.take_id, offer.camera, offer.kind)
         if filed is None:
             return "want"

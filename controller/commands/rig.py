@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -82,32 +83,64 @@ def calibration(
 
 @app.command()
 def lag(
+    shots: Annotated[
+        int | None, typer.Option(min=5, max=200, help="Fire this many shots now and keep what they show; 30 is good.")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="The settings profile; each has its own lags.")] = "default",
     out: Annotated[Path | None, typer.Option(help="Write the rig file with these lags here.")] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Shutter lag of each camera, from the takes fired since the studio was started."""
+    """Shutter lag of each camera, and whether the rig can hold its limit with the jitter that is left.
+
+    With --shots the rig fires that often; photographs of these shots are not kept. The lags are kept by camera and
+    settings profile and used at every fire from then on.
+    """
     from controller.client import StudioClient
     from controller.errors import RigNotReady
 
-    answer: dict[str, Any] = StudioClient(home).get("/api/lag")
+    client = StudioClient(home)
+    if shots is not None:
+        answer: dict[str, Any] = client.post("/api/lag", shots=shots, profile=profile)
+    else:
+        answer = client.get(f"/api/lag?profile={quote(profile)}")
     if not answer["lags"]:
         raise RigNotReady(
-            "No camera has reported a true exposure moment yet: connect the hot shoes and fire some takes"
+            f"No lags are known for profile {profile} ({answer['settings']}). Measure them:  mien rig lag --shots 30"
         )
     if out is not None:
-        out.write_text(answer["rig_file"], encoding="utf-8")
+        out.write_text(answer.pop("rig_file"), encoding="utf-8")
     if as_json:
-        print_json({key: answer[key] for key in ("lags", "expected_skew_ms", "max_skew_ms")})
+        print_json({key: value for key, value in answer.items() if key != "rig_file"})
         return
+    print_table(*_lag_table(answer))
+    if answer["unmeasured"]:
+        print(f"Not measured, no true exposure moment: {', '.join(answer['unmeasured'])}.")
+    if not answer["kept"]:
+        print("These lags come from takes and are not kept. To measure and keep them:  mien rig lag --shots 30")
+    if answer.get("observed_ms") is not None:
+        print(f"Seen in these shots, each camera's mean taken off: {answer['observed_ms']:.2f} ms on average.")
+    if answer["verdict"]:
+        print(answer["verdict"])
+
+
+def _lag_table(answer: dict[str, Any]) -> tuple[str, list[str], list[list[Any]]]:
+    source = (
+        f"measured {answer['measured_at'][:16]}Z" if answer["kept"] else "seen in takes since the studio was started"
+    )
     rows = [
-        [entry["camera"], entry["shots"], _ms(entry["mean_ms"]), _ms(entry["sigma_ms"])] for entry in answer["lags"]
+        [
+            entry["camera"],
+            entry["tier"],
+            entry["shots"],
+            _ms(entry["mean_ms"]),
+            _ms(entry["sigma_ms"]),
+            "-" if entry["drift_ms"] is None else f"{entry['drift_ms']:+.2f} ms",
+        ]
+        for entry in answer["lags"]
     ]
-    print_table("Shutter lag", ["camera", "shots", "lag", "sigma"], rows)
-    expected = answer["expected_skew_ms"]
-    if expected is not None:
-        told = "can" if expected < answer["max_skew_ms"] else "cannot"
-        print(f"Expected spread over the rig {expected:.2f} ms: it {told} hold {answer['max_skew_ms']:g} ms.")
+    title = f"Shutter lag, profile {answer['profile']} ({answer['settings']}), {source}"
+    return title, ["camera", "tier", "shots", "lag", "sigma", "takes since"], rows
 
 
 def _ms(value: float | None) -> str:
