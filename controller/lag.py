@@ -80,8 +80,8 @@ class Outlook:
     """What the jitter of the lags makes of a take, milliseconds.
 
     sigma_ms: root mean square over the cameras, the uncertainty of each measured mean included.  range_ms: latest minus
-    earliest of all cameras, expected.  ratio: range_ms / sigma_ms, about 4.7 for 68 cameras.  over: share of takes whose
-    range goes over limit_ms.
+    earliest of all cameras, expected.  ratio: range_ms / sigma_ms, about 4.7 for 68 cameras.  over: share of takes
+    whose range goes over limit_ms.
     """
 
     cameras: int

@@ -1,4 +1,4 @@
-"""What the console's API says of shutter lags: those that are kept and used, and those that the takes have shown since."""
+"""What the console's API says of shutter lags: those that are kept and used, and those seen in takes since."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""What was measured of the rig's sync: shutter lags by camera and profile, and exposure skews read from the LED board."""
+"""What was measured of the rig's sync: shutter lags by camera and profile, exposure skews read from the LED board."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

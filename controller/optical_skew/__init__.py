@@ -1,1 +1,1 @@
-"""Exposure skew seen by the cameras themselves: a board of Gray-coded LEDs, photographed by the whole rig in one take."""
+"""Exposure skew as the cameras see it: a board of Gray-coded LEDs, photographed by the whole rig in one take."""

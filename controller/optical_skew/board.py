@@ -7,8 +7,8 @@ the bits that change more slowly than the exposure lasts one is always caught in
 moment to a fraction of a tick. The whole code stands on the board twice, at opposite ends and in opposite order: where
 a camera exposes row after row, the two copies show different times, and the difference tells how fast the rows follow.
 
-The board's own frame: millimetres on its face, x right and y down from its upper left corner. docs/led-board.md says how
-to build one.
+The board's own frame: millimetres on its face, x right and y down from its upper left corner. See
+docs/led-board.md for how to build one.
 """
 
 import tomllib
@@ -55,7 +55,7 @@ class Board:
     @property
     def period_ms(self) -> float:
         """After this long the board shows the same again."""
-        return self.tick_ms * 2**self.bits
+        return self.tick_ms * float(2**self.bits)
 
     @cached_property
     def lamps_mm(self) -> Floats:
@@ -76,7 +76,8 @@ class Board:
     def state(self, at_ms: Floats, bit: int) -> NDArray[np.bool_]:
         """Whether the bit is set at a moment of the board's clock: count ^ count >> 1, the reflected Gray code."""
         count = np.floor(at_ms / self.tick_ms).astype(np.int64) % 2**self.bits
-        return ((count ^ (count >> 1)) >> bit) & 1 == 1
+        bits: NDArray[np.bool_] = ((count ^ (count >> 1)) >> bit) & 1 == 1
+        return bits
 
     def integral_ms(self, at_ms: Floats, bits: NDArray[np.int64]) -> Floats:
         """For how long each bit was set from 0 to `at_ms`; the two broadcast.
@@ -100,7 +101,8 @@ class Board:
 def marker_quads_mm() -> Floats:
     """(4, 4, 2): the corners of each marker, clockwise from its upper left."""
     square = np.array([[0, 0], [MARKER_MM, 0], [MARKER_MM, MARKER_MM], [0, MARKER_MM]])
-    return np.array(MARKER_CORNERS_MM)[:, None, :] + square[None]
+    quads: Floats = np.array(MARKER_CORNERS_MM)[:, None, :] + square[None]
+    return quads
 
 
 def read_board(path: Path | None) -> Board:

@@ -130,7 +130,8 @@ def _align(grey: NDArray[np.uint8], to_board: Floats, face: int, places: list[in
     if match < ALIGN_LEAST or not np.isfinite(warp).all():
         return to_board
     corrected: Floats = np.linalg.inv(draw) @ np.linalg.inv(warp.astype(np.float64)) @ draw @ to_board
-    return corrected / corrected[2, 2]
+    scaled: Floats = corrected / corrected[2, 2]
+    return scaled
 
 
 def _detect(grey: NDArray[np.uint8]) -> dict[int, Floats]:
@@ -155,7 +156,7 @@ def _area(found: dict[int, Floats]) -> float:
 
 
 def _rectify(photo: NDArray[np.uint8], to_board: Floats) -> tuple[Floats, NDArray[np.uint8], Floats]:
-    """The board's face seen straight on at PX_PER_MM: linear light, the brightest channel's raw value, and the homography.
+    """The board's face seen straight on at PX_PER_MM: linear light, the brightest channel's value, the homography.
 
     A larger photograph is first reduced by averaging, so that no pixel is passed over.
     """

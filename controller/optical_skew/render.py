@@ -129,9 +129,7 @@ def _shine(board: Board, shot: Shot, to_photo: Floats, light: Floats, rng: np.ra
         for lamp in range(2):
             at = board.lamps_mm[pair, lamp]
             reach = LAMP_RADIUS_MM * 1.6
-            box = np.array(
-                [[at + [dx, dy] for dx, dy in ((-reach, -reach), (reach, -reach), (reach, reach), (-reach, reach))]]
-            )
+            box = (at + reach * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]))[None]
             there = cv2.perspectiveTransform(box, to_photo)[0]
             x0, y0 = np.maximum(np.floor(there.min(axis=0)).astype(int), 0)
             x1, y1 = np.minimum(np.ceil(there.max(axis=0)).astype(int) + 1, [width, height])

@@ -1,7 +1,7 @@
 """When an exposure was, from what share of it each bit of the board was set.
 
-The unknowns are the middle of the exposure (at the sensor's middle row), its length, the time from the first to the last
-row, and the exponent of the camera's tone curve that the standard one leaves over. A grid over one period of the code
+The unknowns are the middle of the exposure (at the sensor's middle row), its length, the time from the first to the
+last row, and the exponent of the camera's tone curve that the standard one leaves over. A grid over one period of the code
 finds the candidates, Gauss-Newton with priors refines them, and the curvature gives the error.
 """
 
@@ -32,9 +32,9 @@ WORST_MISFIT = 1.3  # root mean square in sigmas: above it the lamps do not show
 class Exposed:
     """One exposure by the board's clock, milliseconds modulo the board's period.
 
-    middle_ms: the middle of the exposure at the sensor's middle row; sigma_ms: its standard error.  exposure_ms: length.
-    readout_ms: from the first to the last row, negative when the last comes first; readout_sigma_ms: its standard error,
-    0 when it was given.  misfit: root mean square of the residuals in sigmas.
+    middle_ms: the middle of the exposure at the sensor's middle row; sigma_ms: its standard error.  exposure_ms:
+    its length.  readout_ms: from the first to the last row, negative when the last comes first; readout_sigma_ms: its
+    standard error, 0 when it was given.  misfit: root mean square of the residuals in sigmas.
     """
 
     middle_ms: float
