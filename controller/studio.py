@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,11 +22,12 @@ import zmq
 from msgspec import structs
 
 from camera_nodes.transport import CONTROLLER, AllowList, Authenticator, ensure_keys
+from controller.arming import arm_patiently
 from controller.checks import review
 from controller.desk import Desk
 from controller.draining import Draining
 from controller.errors import ControllerError, RigNotReady, SessionError, TakeFailed, describe_failure
-from controller.fire import FireOrder, Skew, new_fire_id, order_fire
+from controller.fire import FireOrder, Skew, order_fire
 from controller.handoff import Handoff, hand_over
 from controller.ingest import Ingest
 from controller.lag import LagBook
@@ -34,6 +35,7 @@ from controller.lag_shots import LagReport, LagStore, measure_lags
 from controller.lights import Lights, Lit, setup_record
 from controller.link import ControlLink
 from controller.photo import Photo
+from controller.preflight import Preflight, fly
 from controller.records import Records
 from controller.resume import Recovery
 from controller.rig_file import DEFAULT_PROFILE
@@ -51,8 +53,6 @@ from db.protocols import FACESCAPE, install_protocol
 from db.store import Store
 
 log = logging.getLogger(__name__)
-
-CLOCK_PAUSE_S = 0.75
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,7 @@ class Studio:
         self.rig = settings.rig
         self._firing = threading.Lock()
         self._last: TakeResult | None = None
+        self.last_preflight: Preflight | None = None
         self._baseline: dict[str, Photo] = {}
         self.lags = LagBook()
         self.lights = Lights(settings.rig.lights, settings.rig.scenes, f"Mien {settings.rig.name}")
@@ -308,12 +309,24 @@ class Studio:
         return hand_over(self.records, self.store, session, len(self.rig.cameras), incomplete)
 
     def measure_lags(self, shots: int, profile: str = DEFAULT_PROFILE) -> LagReport:
-        """Fire shots that belong to no take, and keep each camera's lag under a settings profile. Raises like fire()."""
+        """Fire shots that belong to no take, and keep each camera's lag under a profile. Raises like fire()."""
         if not self._firing.acquire(blocking=False):
             raise SessionError("A take is being fired; wait for it")
         try:
             self._require_rig()
             return measure_lags(self.rig, self.link, self.lags, self.lag_store, profile, shots, log.info)
+        finally:
+            self._firing.release()
+
+    def preflight(self, profile: str = DEFAULT_PROFILE) -> Preflight:
+        """Whether a session can begin: every camera is armed and let go again, the lights are lit for a moment."""
+        if not self._firing.acquire(blocking=False):
+            raise SessionError("A take is being fired; wait for it")
+        try:
+            disks = [self.settings.records.home, *([self.store.folder] if self.store.folder else [])]
+            found = fly(self.rig, profile, self.link, self.lights, self.sessions, disks, self.ingest.trouble)
+            self.last_preflight = found
+            return found
         finally:
             self._firing.release()
 
@@ -368,14 +381,7 @@ class Studio:
 
     def _shoot(self, order: FireOrder, tally: Tally, profile: str, lit: Lit | None) -> bool:
         """ARM, journal, FIRE. True when the cameras did not all arm, so that nothing was fired."""
-        patience = time.monotonic() + self.rig.sync.clock_patience_s
-        while True:
-            armed = self.link.arm(order)
-            if not armed.worth_another_try or time.monotonic() > patience:
-                break
-            self.link.disarm(order, "a clock needs some more pings")
-            time.sleep(CLOCK_PAUSE_S)
-            order = replace(order, fire_id=new_fire_id(order.take_id))
+        order, armed = arm_patiently(self.link, order)
         if armed.faults:
             self.link.disarm(order, "not every camera could be armed")
             for camera, reason in armed.faults.items():
