@@ -66,6 +66,12 @@ class SessionBook:
             captures.resume_session(tx, captures.get_session(tx, session))
             audit.record(tx, "session.resume", "session", session)
 
+    def newest_calibration(self) -> tuple[int | None, datetime | None]:
+        """Version and time of the rig's newest calibration; nothing when there is none."""
+        with reading(self._engine) as tx:
+            found = captures.newest_calibration(tx, captures.get_rig(tx, self._rig.name))
+            return (None, None) if found is None else (found.version, found.made_at)
+
     def sessions(self, *states: SessionState) -> list[SessionLine]:
         """The rig's sessions in these states (all by default), newest first."""
         with reading(self._engine) as tx:

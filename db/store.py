@@ -38,6 +38,11 @@ class Store:
         self.is_local = isinstance(self._fs, LocalFileSystem)
         self._cache = Path(self._root) if self.is_local else (cache or Path(tempfile.gettempdir()) / "mien-store-cache")
 
+    @property
+    def folder(self) -> Path | None:
+        """Where files are kept on this machine; None when they are elsewhere."""
+        return Path(self._root) if self.is_local else None
+
     def put_file(self, path: Path, *, expected: str | None = None) -> str:
         """File a copy of `path` and return its hash.
 
