@@ -48,6 +48,7 @@ class SyncLimits:
     window_ms: float = 120.0
     stamps_timeout_ms: float = 2000.0
     silence_s: float = 6.0
+    system_time: str = ""  # "chrony" or "ptp": trusted with the clocks as long as the pings agree
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,19 @@ class ExposureEntry:
 
 @dataclass(frozen=True)
 class CheckLimits:
-    """`[checks]`: when a photograph is worth a second look."""
+    """`[checks]`: when a take is worth a second look; what each means is in docs/operators.md."""
 
-    max_clipped_percent: float = 25.0
-    brightness_outlier_factor: float = 2.0
+    min_sharpness: float = 0.7
+    max_clipped_percent: float = 5.0
+    brightness_outlier_factor: float = 1.5
+    rig_brightness_factor: float = 2.0
+    min_face_share: float = 0.5
+    eyes_closed_score: float = 0.4
+    min_face_views: int = 3
+    frontal_degrees: float = 35.0
+    baseline_takes: int = 100
+    processes: int = 2
+    timeout_s: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -305,5 +315,8 @@ def _check_limits(rig: Rig, source: str) -> None:
         table = getattr(rig, section)
         for item in fields(table):
             value = getattr(table, item.name)
-            if not value > 0:
+            if item.name == "system_time":
+                if value not in ("", "chrony", "ptp"):
+                    raise ConfigurationError(f"{source}: 'system_time' in [sync] is 'chrony' or 'ptp', not {value!r}")
+            elif not value > 0:
                 raise ConfigurationError(f"{source}: {item.name!r} in [{section}] must be above 0, not {value!r}")
