@@ -29,6 +29,7 @@ from camera_nodes.errors import BadSettings, ClockUnknown, WireError
 from camera_nodes.realtime import Window, realtime_permitted
 from camera_nodes.shooting import Shooter
 from camera_nodes.spool import Spool
+from camera_nodes.system_time import STALE_S, Mark, Watch, choose
 from camera_nodes.uploads import Uploads
 
 log = logging.getLogger(__name__)
@@ -133,6 +134,12 @@ class Agent:
         self._pace = (0.0, 0.0)  # hz, until
         self._busy_until = 0.0
         self._unsure = True
+        self.clock_source: wire.ClockSource = "pings"
+        self.clock_problem = ""  # why it is not what the studio asks for
+        self._told_problem = ""
+        self._system_time: Watch | None = None
+        self._mark: Mark | None = None
+        self._marked_at = 0.0
         self._knock_at = math.inf
         self._next_ping = self._next_status = self._next_hello = 0.0
 
@@ -214,6 +221,8 @@ class Agent:
 
     def _shut_down(self) -> None:
         self._shooter.close()
+        if self._system_time is not None:
+            self._system_time.stop()
         self._monitor.close()
         self._uploads.close()
         self._control.setsockopt(zmq.LINGER, 200)
@@ -237,9 +246,15 @@ class Agent:
     def estimate(self) -> Estimate | None:
         """The clocks now, or None before the first ping came back."""
         try:
-            return self._estimator.estimate(self._clock.now_ns())
+            pings = self._estimator.estimate(self._clock.now_ns())
         except ClockUnknown:
             return None
+        if self._system_time is None:
+            return pings
+        reading = choose(pings, self._clock, self._mark, self._system_time)
+        self.clock_source, problem = reading.source, reading.problem
+        self.clock_problem = problem
+        return reading.estimate
 
     def state_changed(self, *, camera_changed: bool) -> None:
         """The state to report is new; a camera that came or went is announced by a new Hello."""
@@ -345,13 +360,27 @@ class Agent:
 
     def _pong(self, message: wire.Pong) -> None:
         t4_ns = self._clock.now_ns()
-        if self._pings.pop(message.seq, None) == message.t1_ns:  # answers its question, and once
-            self._estimator.add(message.t1_ns, message.t2_ns, message.t3_ns, t4_ns)
+        if self._pings.pop(message.seq, None) != message.t1_ns:  # answers no question, or once more
+            return
+        self._estimator.add(message.t1_ns, message.t2_ns, message.t3_ns, t4_ns)
+        if message.real_source is None or message.real_ns is None or message.real_error_ns is None:
+            return
+        self._mark = Mark(message.t3_ns, message.real_ns, message.real_error_ns, message.real_source)
+        if self._system_time is None:
+            self._system_time = Watch(message.real_source, self._shooter.is_armed)
+        self._marked_at = time.monotonic()
+
+    def _mark_lost(self, now: float) -> None:
+        """The studio says nothing of its system time any more: it is not synchronised, or no longer wants it."""
+        if self._mark is not None and now - self._marked_at > STALE_S:
+            self._mark = None
 
     def _send_status(self) -> None:
         settling = len(self._estimator) < _FAST_PINGS
         self._next_status = time.monotonic() + (_SETTLING_STATUS_S if settling else _STATUS_S)
+        self._mark_lost(time.monotonic())
         clock = self.estimate()
+        self._tell_clock_problem()
         self._unsure = clock is None or clock.uncertainty_ns > _UNSURE_NS
         self.send(
             wire.Status(
@@ -361,6 +390,7 @@ class Agent:
                 spooled=len(self._spool),
                 spooled_bytes=self._spool.total_bytes,
                 clock_uncertainty_ns=clock.uncertainty_ns if clock else None,
+                clock_source=self.clock_source,
                 clock_offset_ns=clock.offset_ns if clock else None,
                 clock_drift_ppb=round(clock.drift * 1e9) if clock else None,
                 round_trip_ns=clock.round_trip_ns if clock else None,
@@ -368,6 +398,16 @@ class Agent:
                 photos_left=self._shooter.condition.photos_left,
             )
         )
+
+    def _tell_clock_problem(self) -> None:
+        kind = self.clock_problem.partition(" by ")[0]  # figures change all the time, the trouble does not
+        if kind == self._told_problem:
+            return
+        self._told_problem = kind
+        if self.clock_problem:
+            log.warning("%s: %s", self.settings.camera, self.clock_problem)
+            text = f"{self.clock_problem}; until then pings keep the clock"
+            self.send_surely(wire.NodeFault(camera=self.settings.camera, code="system_time", text=text[:1000]))
 
     def _photo_rejected(self, entry: str, reason: str) -> None:
         text = f"the controller refused the photograph {entry}: {reason}"

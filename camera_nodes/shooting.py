@@ -36,7 +36,10 @@ _DOWNLOAD_S = 30.0
 
 
 class Link(Protocol):
-    """What shooting needs of the agent."""
+    """What shooting needs of the agent.  `clock_problem`: the clock is good, but not from where the studio wants it."""
+
+    clock_source: wire.ClockSource
+    clock_problem: str
 
     def send(self, message: wire.Message) -> bool: ...
     def send_surely(self, message: wire.Message) -> None: ...
@@ -52,6 +55,7 @@ class _Shot:
     clock: Estimate | None
     at_ns: int  # when the command goes out
     quiet_until_ns: int
+    clock_source: wire.ClockSource = "pings"
     stamps: wire.Stamps | None = None  # what will be reported, once it is known
 
 
@@ -91,6 +95,10 @@ class Shooter:
     def uploads_welcome(self) -> bool:
         """Whether an upload would disturb nothing here."""
         return self.state in ("no_camera", "idle", "exposed") and not self.in_window
+
+    def is_armed(self) -> bool:
+        """Whether a fire is near: other threads had better wait."""
+        return self.state in ("arming", "armed", "firing")
 
     def timeout_s(self) -> float:
         """How long the loop may sleep before the next turn."""
@@ -268,7 +276,7 @@ class Shooter:
             battery_percent=battery,
             photos_left=condition.photos_left,
             focus_mode=None if condition.focus_mode is None else condition.focus_mode[:1000],
-            warnings=tuple(text[:1000] for text in condition.warnings[:32]),
+            warnings=tuple(text[:1000] for text in (*condition.warnings, self._link.clock_problem)[:32] if text),
         )
         self._link.send(self._armed)
 
@@ -317,7 +325,7 @@ class Shooter:
         clock = self._link.estimate()
         at_ns = clock.to_node(message.at_ns - message.lag_ns) if clock else now_ns
         quiet_ns = clock.to_node(message.at_ns) + wire.QUIET_AFTER_NS if clock else now_ns
-        shot = self._shot = _Shot(message, clock, at_ns, max(quiet_ns, now_ns))
+        shot = self._shot = _Shot(message, clock, at_ns, max(quiet_ns, now_ns), self._link.clock_source)
         problem = ""
         if self.state != "armed" or self._arm is None or self._arm.fire_id != message.fire_id:
             problem = f"not armed for this fire: the camera is {self.state}"
@@ -364,6 +372,7 @@ class Shooter:
             camera=self._name,
             commanded_at_ns=shot.fire.at_ns - shot.fire.lag_ns,
             clock_uncertainty_ns=shot.clock.uncertainty_ns,
+            clock_source=shot.clock_source,
             released_at_ns=shot.clock.to_controller(release.released_at_ns),
             exposed_at_ns=None if exposed_ns is None else shot.clock.to_controller(exposed_ns),
             exposure_source=release.source,

@@ -32,6 +32,7 @@ Duration = Annotated[int, Meta(ge=0, le=10**15)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Texts = Annotated[tuple[Text, ...], Meta(max_length=32)]
+ClockSource = Literal["pings", "chrony", "ptp"]  # what the mapping between two machines' clocks comes from
 FileKind = Literal["jpeg", "raw"]  # what a body that keeps both gives for one exposure
 
 
@@ -118,7 +119,7 @@ class Stamps(Message, frozen=True, tag="stamps"):
     commanded_at_ns: when the command was to go out (Fire.at_ns - Fire.lag_ns).
     released_at_ns: when it did go out; None when missed.  exposed_at_ns: true exposure moment where it is known,
     from `exposure_source`.  clock_uncertainty_ns: of the mapping between the clocks at that moment, UNKNOWN_NS when
-    there was none (then it is missed).
+    there was none (then it is missed); `clock_source` says where the mapping is from.
     missed: the shutter was not released; `reason` says why.
     """
 
@@ -127,6 +128,7 @@ class Stamps(Message, frozen=True, tag="stamps"):
     camera: Id
     commanded_at_ns: Nanoseconds
     clock_uncertainty_ns: Duration
+    clock_source: ClockSource = "pings"
     released_at_ns: Nanoseconds | None = None
     exposed_at_ns: Nanoseconds | None = None
     exposure_source: Literal["simulated", "hot_shoe"] | None = None
@@ -153,8 +155,8 @@ class FrameSpooled(Message, frozen=True, tag="frame_spooled"):
 class NodeFault(Message, frozen=True, tag="node_fault"):
     """Something failed on the node.  With a fire_id: that fire brings no photograph from this camera.
 
-    `code`: camera_missing, camera_busy, camera_fault, card_full, battery_low, photo_missing, settings_refused,
-    spool_full, spool_fault, rejected.
+    `code`: camera_missing, camera_busy, camera_fault, card_full, battery_low, photo_missing, raw_missing,
+    settings_refused, release_fault, system_time, spool_full, spool_fault, rejected.
     """
 
     camera: Id
@@ -173,6 +175,7 @@ class Status(Message, frozen=True, tag="status"):
     spooled: Count
     spooled_bytes: Count
     clock_uncertainty_ns: Duration | None = None
+    clock_source: ClockSource = "pings"
     clock_offset_ns: Nanoseconds | None = None  # controller minus node
     clock_drift_ppb: Annotated[int, Meta(ge=-(10**7), le=10**7)] | None = None
     round_trip_ns: Duration | None = None  # best of the last minute
@@ -201,12 +204,19 @@ class Refused(Message, frozen=True, tag="refused"):
 
 
 class Pong(Message, frozen=True, tag="pong"):
-    """Answer to Ping: its `seq` and `t1_ns`, when it came in and when this left, by the controller's clock."""
+    """Answer to Ping: its `seq` and `t1_ns`, when it came in and when this left, by the controller's clock.
+
+    Where the rig file trusts a daemon with the machines' system time: the system time (UNIX, ns) at t3_ns, how wrong it
+    can be, and by which daemon.  The three come together or not at all.
+    """
 
     seq: Count
     t1_ns: Nanoseconds
     t2_ns: Nanoseconds
     t3_ns: Nanoseconds
+    real_ns: Nanoseconds | None = None
+    real_error_ns: Duration | None = None
+    real_source: Literal["chrony", "ptp"] | None = None
 
 
 class Pace(Message, frozen=True, tag="pace"):

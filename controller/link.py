@@ -20,6 +20,7 @@ from typing import Protocol
 import zmq
 
 from camera_nodes import wire
+from camera_nodes.system_time import SOURCES, Watch, read_pair
 from camera_nodes.transport import AllowList, BadMessage, Context, KeyPair, Received, bind_router, receive, send_to
 from controller.errors import ControllerError
 from controller.fire import NS_PER_MS, ArmReport, FireOrder, StampReport, lead_ns, measure, near_limit, stamp_faults
@@ -97,6 +98,7 @@ class ControlLink:
         self._nodes: dict[bytes, NodeState] = {}
         self._turned_away: dict[tuple[str, str], tuple[Present, int]] = {}
         self._phase: _Phase | None = None
+        self._system_time: Watch | None = None
         self._hold = False
         self._tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._wake_read, self._wake_write = socket.socketpair()
@@ -112,12 +114,18 @@ class ControlLink:
     def start(self) -> None:
         self._socket, self.endpoint = bind_router(self._context, self._address, self._keys, limit=wire.CONTROL_LIMIT)
         self._running = True
+        wanted = self._rig.sync.system_time
+        for source in SOURCES:
+            if source == wanted:
+                self._system_time = Watch(source, quiet=lambda: self._phase is not None)
         self._thread.start()
 
     def stop(self) -> None:
         if self._running:
             self._do(self._end)
             self._thread.join(10)
+        if self._system_time is not None:
+            self._system_time.stop()
         self._wake_read.close()
         self._wake_write.close()
 
@@ -307,7 +315,7 @@ class ControlLink:
         message = received.message
         if isinstance(message, wire.Ping):
             # First of all, and before any book-keeping: the time spent here is the clock's uncertainty.
-            pong = wire.Pong(seq=message.seq, t1_ns=message.t1_ns, t2_ns=received.at_ns, t3_ns=time.monotonic_ns())
+            pong = self._pong(message, received.at_ns)
             send_to(self._socket, received.route, pong, limit=wire.CONTROL_LIMIT)
         if isinstance(message, wire.Hello):
             self._greet(received.route, received.node, message, received.at_ns)
@@ -324,6 +332,21 @@ class ControlLink:
             log.warning("%s speaks for %s but announced %s: ignored", state.node, message.camera, state.camera)
             return
         self._report(state, message)
+
+    def _pong(self, ping: wire.Ping, at_ns: int) -> wire.Pong:
+        error_ns = self._system_time.error_ns if self._system_time is not None else None
+        if self._system_time is None or error_ns is None:
+            return wire.Pong(seq=ping.seq, t1_ns=ping.t1_ns, t2_ns=at_ns, t3_ns=time.monotonic_ns())
+        mono_ns, real_ns, width_ns = read_pair(time.monotonic_ns)
+        return wire.Pong(
+            seq=ping.seq,
+            t1_ns=ping.t1_ns,
+            t2_ns=at_ns,
+            t3_ns=mono_ns,
+            real_ns=real_ns,
+            real_error_ns=error_ns + width_ns,
+            real_source=self._system_time.source,
+        )
 
     def _report(
         self,

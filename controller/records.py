@@ -132,9 +132,8 @@ class Records:
             row = captures.get_take(tx, take)
             _record_skew(tx, row, skew)
             for camera, stamp in stamps.items():
-                values = {"exposed_at_ns": stamp.exposed_at_ns, "command_error_ms": _error_ms(stamp)}
                 where = (Frame.take_id == row.id, Frame.camera_id == self._cameras[camera])
-                tx.execute(update(Frame).where(*where, Frame.command_error_ms.is_(None)).values(values))
+                tx.execute(update(Frame).where(*where, Frame.command_error_ms.is_(None)).values(_stamped(stamp)))
             captures.capture_take(tx, row)
             if flags:
                 tx.execute(update(Take).where(Take.id == row.id).values(problem="; ".join(flags)))
@@ -226,10 +225,9 @@ class Records:
                         bytes=arrival.bytes,
                         width=content.width,
                         height=content.height,
-                        exposed_at_ns=None if stamp is None else stamp.exposed_at_ns,
-                        command_error_ms=None if stamp is None else _error_ms(stamp),
                         name=arrival.name,
                         exif=content.exif.values(),
+                        **(_stamped(stamp) if stamp is not None else {}),
                     )
                     captures.add_frames(tx, take, [frame])
                 else:
@@ -264,8 +262,15 @@ class Records:
         return next((entry.serial for entry in self._rig.cameras if entry.name == camera), "")
 
 
-def _error_ms(stamp: Stamps) -> float | None:
-    return None if stamp.released_at_ns is None else (stamp.released_at_ns - stamp.commanded_at_ns) / NS_PER_MS
+def _stamped(stamp: Stamps) -> dict[str, Any]:
+    """What a frame's row keeps of its camera's stamps."""
+    released_ns = stamp.released_at_ns
+    return {
+        "exposed_at_ns": stamp.exposed_at_ns,
+        "command_error_ms": None if released_ns is None else (released_ns - stamp.commanded_at_ns) / NS_PER_MS,
+        "clock_uncertainty_ms": stamp.clock_uncertainty_ns / NS_PER_MS,
+        "clock_source": stamp.clock_source,
+    }
 
 
 def _record_skew(tx: Session, take: Take, skew: Skew) -> None:

@@ -23,6 +23,7 @@ DEFAULT_PROFILE = "default"
 class CameraEntry:
     """One `[[camera]]`: a place in the rig, and what is known of the body that stands there.
 
+    `readout_ms` is the time from its sensor's first row to the last, negative when the last comes first.
     `tier` is "frontal" or "side". `url` is the camera's address at its node, kept with the records.
     """
 
@@ -33,6 +34,7 @@ class CameraEntry:
     tier: str = "side"
     lag_ms: float = 0.0
     lag_sigma_ms: float = 0.0
+    readout_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -308,6 +310,8 @@ def _check_cameras(rig: Rig, source: str) -> None:
             raise ConfigurationError(f"{source}: {camera.name} has view {camera.view}; views count from 0")
         if not 0 <= camera.lag_ms <= 1000 or not 0 <= camera.lag_sigma_ms <= 100:
             raise ConfigurationError(f"{source}: {camera.name} has lag {camera.lag_ms} +- {camera.lag_sigma_ms} ms")
+        if camera.readout_ms is not None and not -200 <= camera.readout_ms <= 200:
+            raise ConfigurationError(f"{source}: {camera.name} has readout_ms {camera.readout_ms}; within -200 and 200")
 
 
 def _check_limits(rig: Rig, source: str) -> None:

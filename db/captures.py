@@ -69,6 +69,8 @@ class FrameData:
     height: int
     exposed_at_ns: int | None = None
     command_error_ms: float | None = None
+    clock_uncertainty_ms: float | None = None
+    clock_source: str | None = None
     name: str | None = None
     exif: Mapping[str, Any] | None = None
 

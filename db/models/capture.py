@@ -152,6 +152,8 @@ class Frame(Base):
     height: Mapped[int]
     exposed_at_ns: Mapped[int | None] = mapped_column(BigInteger)  # controller's monotonic clock
     command_error_ms: Mapped[float | None]
+    clock_uncertainty_ms: Mapped[float | None]  # of this camera's node at the fire
+    clock_source: Mapped[str | None] = mapped_column(String(8))  # pings, chrony or ptp
     name: Mapped[str | None] = mapped_column(String(200))  # as the camera called it; identifies nothing
     exif: Mapped[Mapping[str, Any] | None] = mapped_column(
         OptionalJson

@@ -164,9 +164,13 @@ class TinyStudio:
 
     def state(self, camera: str = "cam-00") -> str:
         """The state that the node reported last."""
-        with self._changed:
-            states = [m.state for _, m, _ in self.seen if isinstance(m, wire.Status) and m.camera == camera]
+        states = self.states(camera)
         return states[-1] if states else ""
+
+    def states(self, camera: str = "cam-00") -> list[str]:
+        """All states that the node has reported, in order."""
+        with self._changed:
+            return [m.state for _, m, _ in self.seen if isinstance(m, wire.Status) and m.camera == camera]
 
     def count(self, kind: type[wire.Message]) -> int:
         return sum(isinstance(m, kind) for _, m, _ in self.seen)

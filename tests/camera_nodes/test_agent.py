@@ -104,7 +104,7 @@ def test_an_arming_expires(studio, start_node):
     start_node()
     studio.wait_for_clock("cam-00")
     assert isinstance(studio.arm("cam-00", "f1", expires_ns=50_000_000), wire.Armed)
-    studio.until(lambda: studio.state() == "idle")
+    studio.until(lambda: "armed" in studio.states() and studio.state() == "idle")
     studio.fire("cam-00", "f1")
     assert studio.wait(wire.Stamps).missed
 
