@@ -15,36 +15,21 @@ from typing import Any
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from jinja2 import Environment, PackageLoader, select_autoescape
-from pydantic import BaseModel, ConfigDict
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from controller.client import ADDRESS_FILE
 from controller.lag_report import LagBody, lag_data, shots_data
+from controller.preflight import Preflight
 from controller.rig_file import DEFAULT_PROFILE
-from controller.script import Script
-from controller.studio import Studio, TakeResult
+from controller.session_api import Body, script_data, session_paths, take_data
+from controller.studio import Studio
+from db.models import SessionState
 
 HTTP_STATUS = {2: 409, 3: 503, 4: 422}
 
 
-class Body(BaseModel):
-    """Bodies of requests; an unknown field is refused."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class StartBody(Body):
-    subject: str
-    protocol: str | None = None
-    version: int | None = None
-
-
-class TakeBody(Body):
-    expression: str | None = None
-
-
-class CloseBody(Body):
-    incomplete: bool = False
+class PreflightBody(Body):
+    profile: str = DEFAULT_PROFILE
 
 
 def write_address(home: Path, port: int) -> str:
@@ -60,30 +45,6 @@ def write_address(home: Path, port: int) -> str:
     return token
 
 
-def take_data(result: TakeResult) -> dict[str, Any]:
-    return asdict(result) | {"kept": result.kept}
-
-
-def script_data(script: Script) -> dict[str, Any]:
-    following = script.next_expression()
-    return {
-        "session": script.session,
-        "subject": script.subject,
-        "state": script.state.value,
-        "next": following.name if following else None,
-        "expressions": [
-            {
-                "position": line.position,
-                "name": line.name,
-                "instruction": line.instruction,
-                "reference": script.reference(line.position),
-                "takes": [asdict(take) | {"state": take.state.value} for take in script.takes_of(line.position)],
-            }
-            for line in script.expressions
-        ],
-    }
-
-
 def rig_data(studio: Studio) -> dict[str, Any]:
     reports = studio.cameras()
     return {
@@ -92,8 +53,14 @@ def rig_data(studio: Studio) -> dict[str, Any]:
         "expected": len(studio.rig.cameras),
         "refused_messages": studio.link.refused_messages,
         "ingest_trouble": studio.ingest.trouble,
+        "lights_trouble": studio.lights.trouble,
+        "scene": studio.lights.scene if studio.lights.universes else None,
         "cameras": [asdict(report) for report in reports],
     }
+
+
+def preflight_data(found: Preflight) -> dict[str, Any]:
+    return asdict(found) | {"ready": found.ready}
 
 
 def make_console(studio: Studio, token: str) -> FastAPI:
@@ -118,6 +85,8 @@ def make_console(studio: Studio, token: str) -> FastAPI:
             rig=rig_data(studio),
             script=script_data(studio.script(code)) if code else None,
             last=take_data(last) if last else None,
+            preflight=preflight_data(studio.last_preflight) if studio.last_preflight else None,
+            paused=studio.sessions.sessions(SessionState.PAUSED),
             limits=studio.rig.sync,
         )
 
@@ -125,36 +94,11 @@ def make_console(studio: Studio, token: str) -> FastAPI:
     def rig() -> dict[str, Any]:
         return rig_data(studio)
 
-    @app.get("/api/sessions/open", dependencies=guard)
-    def open_session() -> dict[str, Any]:
-        return {"session": studio.records.open_session()}
+    @app.post("/api/preflight", dependencies=guard)
+    def preflight(body: PreflightBody) -> dict[str, Any]:
+        return preflight_data(studio.preflight(body.profile))
 
-    @app.post("/api/sessions", dependencies=guard)
-    def start(body: StartBody) -> dict[str, Any]:
-        return script_data(studio.script(studio.start_session(body.subject, body.protocol, body.version)))
-
-    @app.get("/api/sessions/{session}", dependencies=guard)
-    def show_session(session: str) -> dict[str, Any]:
-        return script_data(studio.script(session))
-
-    @app.post("/api/sessions/{session}/fire", dependencies=guard)
-    def fire(session: str, body: TakeBody) -> dict[str, Any]:
-        return take_data(studio.fire(session, body.expression))
-
-    @app.post("/api/sessions/{session}/retake", dependencies=guard)
-    def retake(session: str, body: TakeBody) -> dict[str, Any]:
-        if body.expression is None:
-            raise HTTPException(422, "say which expression to take again")
-        return take_data(studio.retake(session, body.expression))
-
-    @app.post("/api/sessions/{session}/accept", dependencies=guard)
-    def accept(session: str, body: TakeBody) -> dict[str, Any]:
-        take = studio.accept(session, body.expression)
-        return {"take": take.code, "state": take.state.value, "next": script_data(studio.script(session))["next"]}
-
-    @app.post("/api/sessions/{session}/close", dependencies=guard)
-    def close(session: str, body: CloseBody) -> dict[str, Any]:
-        return asdict(studio.close(session, incomplete=body.incomplete))
+    app.include_router(session_paths(studio, guard))
 
     @app.get("/api/lag", dependencies=guard)
     def lag(profile: str = DEFAULT_PROFILE) -> dict[str, Any]:

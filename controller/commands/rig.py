@@ -8,7 +8,9 @@ import typer
 
 from db.commands.options import AsJson, Home, print_json, print_table
 
-app = typer.Typer(no_args_is_help=True, help="The cameras: status, checks before a session, shutter lag.")
+app = typer.Typer(
+    no_args_is_help=True, help="The cameras: status, checks before a session, shutter lag, exposure skew."
+)
 
 
 @app.command()
@@ -38,22 +40,18 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def preflight(home: Home = None, as_json: AsJson = False) -> None:
-    """Whether a session can begin: exit code 0, or 3 with every camera that stands in the way."""
+def preflight(
+    profile: Annotated[str, typer.Option(help="The settings profile of the session.")] = "default",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Whether a session can begin: exit code 0, or 3 with everything that stands in the way."""
     from controller.client import StudioClient
+    from controller.commands.tables import print_preflight
 
-    answer = StudioClient(home).get("/api/rig")
-    bad = [camera for camera in answer["cameras"] if not camera["ready"]]
-    trouble = answer["ingest_trouble"]
-    if as_json:
-        print_json({"ready": not bad and not trouble, "ingest_trouble": trouble, "problems": bad})
-    else:
-        print(f"{answer['ready']} of {answer['expected']} cameras are ready.")
-        for camera in bad:
-            print(f"  {camera['camera']}  {'; '.join(camera['problems'])}")
-        if trouble:
-            print(f"  photographs cannot be filed: {trouble}")
-    if bad or trouble:
+    answer = StudioClient(home).post("/api/preflight", profile=profile)
+    print_json(answer) if as_json else print_preflight(answer)
+    if not answer["ready"]:
         raise typer.Exit(3)
 
 
@@ -141,6 +139,68 @@ def _lag_table(answer: dict[str, Any]) -> tuple[str, list[str], list[list[Any]]]
     ]
     title = f"Shutter lag, profile {answer['profile']} ({answer['settings']}), {source}"
     return title, ["camera", "tier", "shots", "lag", "sigma", "takes since"], rows
+
+
+@app.command("optical-skew")
+def optical_skew(
+    photographs: Annotated[str, typer.Argument(help="A folder (7.jpg or cam-07.jpg), or a take, as in S012-1-E01-2.")],
+    board: Annotated[Path | None, typer.Option(help="TOML with bits and tick_us, for a board unlike ours.")] = None,
+    rig: Annotated[Path | None, typer.Option(help="The rig file; by default the home's.")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="In place of a hot-shoe figure that the take has.")
+    ] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """When each camera exposed, read from the LED board in its photograph; latest minus earliest over the rig.
+
+    The figure is kept with a take when every camera of the rig has read the board. docs/led-board.md says how to build
+    the board; `mien rig led-board` prints its face.
+    """
+    from controller.optical_skew.board import read_board
+    from controller.optical_skew.measure import measure_skew
+    from controller.optical_skew.report import report_data, report_lines, report_table
+    from controller.optical_skew.source import keep_with_take, rig_of_home, views_of_folder, views_of_take
+    from controller.records import Records
+    from controller.settings import load_settings
+    from db.studio import open_studio
+
+    lamps = read_board(board)
+    folder = Path(photographs)
+    if folder.is_dir():
+        known = rig_of_home(home, rig)
+        found = measure_skew(lamps, *views_of_folder(folder, known))
+        limit_ms, kept = (known.sync.max_skew_ms if known is not None else 5.0), ""
+    else:
+        settings = load_settings(home, rig_file=rig)
+        limit_ms = settings.rig.sync.max_skew_ms
+        with open_studio(home) as studio:
+            records = Records(studio.engine, settings.rig)
+            hashes = records.photographs(records.take(photographs).code)
+            found = measure_skew(lamps, *views_of_take(hashes, studio.store, settings.rig))
+            kept = keep_with_take(studio.engine, photographs, found, limit_ms, lamps, replace)
+    if as_json:
+        print_json(report_data(found, limit_ms) | {"kept": kept})
+    else:
+        print_table(*report_table(found))
+        for line in (*report_lines(found, limit_ms), *([kept] if kept else [])):
+            print(line)
+    if found.skew_ms is None:
+        raise typer.Exit(4)
+
+
+@app.command("led-board")
+def led_board(
+    out: Annotated[Path, typer.Option(help="The SVG file, in millimetres: print it at 100 %.")] = Path("led-board.svg"),
+    face: Annotated[int, typer.Option(min=0, max=11, help="Boards that run together have faces 0, 1, 2 ...")] = 0,
+    bits: Annotated[int, typer.Option(min=8, max=16, help="Bits of the counter.")] = 16,
+) -> None:
+    """Print the face of the LED board: markers, and where the lamps go. See docs/led-board.md."""
+    from controller.optical_skew.board import Board
+    from controller.optical_skew.drawing import face_svg
+
+    out.write_text(face_svg(Board(bits=bits), face), encoding="utf-8")
+    print(f"{out}: face {face}, {4 * bits} lamps. Print it at 100 %; markers measure 36 mm.")
 
 
 def _ms(value: float | None) -> str:

@@ -1,0 +1,72 @@
+"""Sessions and preflights for people, in a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from db.commands.options import print_table
+
+MARKS = {"ok": "ok", "warning": "look", "fault": "FAULT"}
+SHOWN = 8  # cameras by name before the rest is counted
+
+
+def ms(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.2f} ms"
+
+
+def print_session(answer: Mapping[str, Any]) -> None:
+    """Every take with its three numbers; below, what was skipped, flagged or failed, and what to do."""
+    title = f"{answer['session']}  subject {answer['subject']}  {answer['state']}  profile {answer['profile']}"
+    rows, notes = [], []
+    for line in answer["expressions"]:
+        label = f"{line['position']:>2} {line['name']}"
+        if line["skipped"] is not None:
+            notes.append(f"{line['reference']} was skipped: {line['skipped']}")
+        for take in line["takes"] or [{}]:
+            rows.append([label, *_take_cells(take, answer["session"], line["skipped"] is not None)])
+            label = ""
+            if take.get("state") in ("captured", "accepted") and take["flagged"]:
+                notes.append(
+                    f"{take['code']} is flagged: {take['problem']}.\n  To take it again:  "
+                    f"mien session retake {line['reference']}"
+                )
+        last = line["takes"][-1] if line["takes"] else None
+        if last is not None and last["state"] == "failed":
+            notes.append(last["problem"] or f"{last['code']} failed")
+    heads = ["expression", "take", "state", "frames", "command", "clock", "exposure", "source"]
+    print_table(title, heads, rows)
+    for note in notes:
+        print(note)
+    if answer["state"] == "paused":
+        print(f"To go on:  mien session resume {answer['session']}")
+    elif answer["state"] == "open":
+        print(
+            f"next: {answer['next']}" if answer["next"] else f"nothing is left:  mien session close {answer['session']}"
+        )
+
+
+def _take_cells(take: Mapping[str, Any], session: str, skipped: bool) -> list[str]:
+    if not take:
+        return ["-", "skipped" if skipped else "-", *["-"] * 5]
+    numbers = [_short(take[key]) for key in ("command_skew_ms", "clock_uncertainty_ms", "exposure_skew_ms")]
+    state = take["state"] + (" FLAGGED" if take["flagged"] and take["state"] in ("captured", "accepted") else "")
+    source = take["exposure_source"].replace("_", " ")
+    return [take["code"].removeprefix(f"{session}-"), state, str(take["frames"]), *numbers, source]
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} ms"
+
+
+def print_preflight(answer: Mapping[str, Any]) -> None:
+    """One line a check, and one for each camera that stands in the way."""
+    faults = sum(check["level"] == "fault" for check in answer["checks"])
+    verdict = "ready" if answer["ready"] else f"{faults} {'thing stands' if faults == 1 else 'things stand'} in the way"
+    print(f"{answer['rig']}, profile {answer['profile']}: {verdict}.")
+    width = max(len(check["name"]) for check in answer["checks"])
+    for check in answer["checks"]:
+        print(f"  {MARKS[check['level']]:<5}  {check['name']:<{width}}  {check['text']}")
+        named = sorted(check["cameras"].items())
+        for camera, text in named if check["level"] == "fault" else named[:SHOWN]:
+            print(f"         {'':<{width}}    {camera}  {text}")
+        if check["level"] != "fault" and len(named) > SHOWN:
+            print(f"         {'':<{width}}    and {len(named) - SHOWN} more")
