@@ -1,8 +1,8 @@
 """When an exposure was, from what share of it each bit of the board was set.
 
 The unknowns are the middle of the exposure (at the sensor's middle row), its length, the time from the first to the
-last row, and the exponent of the camera's tone curve that the standard one leaves over. A grid over one period of the code
-finds the candidates, Gauss-Newton with priors refines them, and the curvature gives the error.
+last row, and the exponent of the camera's tone curve that the standard one leaves over. A grid over one period of the
+code finds the candidates, Gauss-Newton with priors refines them, and the curvature gives the error.
 """
 
 from collections.abc import Callable
