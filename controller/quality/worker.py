@@ -1,0 +1,104 @@
+"""The check processes: they decode photographs at reduced size and look at them, away from the studio's event loops.
+
+They run at low priority, ignore Ctrl-C (the studio ends them), and end when the studio is gone.
+"""
+
+import io
+import os
+import signal
+import sys
+import threading
+from functools import cache
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from controller.quality.seen import Seen
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from controller.quality.faces import FaceReader
+
+NICE = 10
+EXAMINED_PX = 2000  # the longer side is at least this, where the photograph has it: fine enough to judge focus
+FACE_PX = 640
+THUMBNAIL_PX = 200
+
+
+def begin() -> None:
+    """Once in each process, before its first photograph."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_studio, daemon=True).start()
+    os.nice(NICE)
+    # mediapipe's C++ writes to the process's standard error whatever one asks.
+    sys.stderr.flush()
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    os.close(sink)
+
+
+def _end_with_the_studio() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(0)
+
+
+def warm_up(faces: bool) -> None:
+    """Load what the first photograph would wait for."""
+    import controller.quality.measure  # noqa: F401
+
+    if faces:
+        _reader()
+
+
+def look(path: str, want_face: bool) -> Seen:
+    """Everything there is to know of one photograph. Never raises: what goes wrong is the answer's `problem`."""
+    try:
+        return _look(Path(path), want_face)
+    except Exception as error:  # whatever one photograph does, the others are looked at
+        return Seen(problem=f"it could not be examined: {type(error).__name__}: {error}"[:500])
+
+
+def _look(path: Path, want_face: bool) -> Seen:
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    from controller.quality.measure import measure
+
+    with Image.open(path, formats=["JPEG"]) as image:
+        factor = max(1, max(image.size) // EXAMINED_PX)
+        image.draft("RGB", (image.width // factor, image.height // factor))
+        picture: Image.Image = image.convert("RGB")
+        orientation = image.getexif().get(0x0112, 1)
+    measures = measure(np.asarray(picture))
+    small = picture.reduce(max(1, max(picture.size) // FACE_PX))
+    small.getexif()[0x0112] = orientation
+    small = ImageOps.exif_transpose(small)
+    face = _reader().read(np.asarray(small)) if want_face else None
+    return Seen(
+        sharpness=measures.sharpness,
+        brightness=measures.brightness,
+        clipped_percent=measures.clipped_percent,
+        face=(face is not None) if want_face else None,
+        frontal=face.frontal if face else 0.0,
+        scores=face.scores if face else None,
+        thumbnail=_thumbnail(small),
+    )
+
+
+def _thumbnail(picture: "Image.Image") -> bytes:
+    small = picture.copy()
+    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    stream = io.BytesIO()
+    small.save(stream, "JPEG", quality=85)
+    return stream.getvalue()
+
+
+@cache
+def _reader() -> "FaceReader":
+    from controller.quality.faces import FaceReader
+
+    return FaceReader()
