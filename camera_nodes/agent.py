@@ -27,6 +27,7 @@ from camera_nodes.camera import CameraState
 from camera_nodes.clock import ClockEstimator, Estimate
 from camera_nodes.errors import BadSettings, ClockUnknown, WireError
 from camera_nodes.realtime import Window, realtime_permitted
+from camera_nodes.sd_notify import Service
 from camera_nodes.shooting import Shooter
 from camera_nodes.spool import Spool
 from camera_nodes.system_time import STALE_S, Mark, Watch, choose
@@ -122,6 +123,7 @@ class Agent:
         self._uploads_ok = False
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._stopping = False
+        self._service = Service()
         self._realtime = settings.realtime and realtime_permitted()
         self._shooter = Shooter(self, self._camera, self._spool, settings.camera, Window(settings.realtime), self._wake)
 
@@ -159,6 +161,7 @@ class Agent:
         for text in self._spool.damaged:
             log.error("%s", text)
         log.info("%s: node %s, %d photographs in the spool", self.settings.camera, self.node, len(self._spool))
+        self._service.ready(f"{self.settings.camera} at {self.settings.url}")
         try:
             while not self._stopping:
                 self._turn()
@@ -182,7 +185,7 @@ class Agent:
         if self._shooter.in_window:
             return self._shooter.timeout_s()
         now = time.monotonic()
-        waits = [60.0, self._shooter.timeout_s(), self._uploads.timeout_s(), self._knock_at - now]
+        waits = [60.0, self._service.wait_s(), self._shooter.timeout_s(), self._uploads.timeout_s(), self._knock_at - now]
         if self._welcome:
             waits += [self._next_ping - now, self._next_status - now]
         elif self._connected and self._shooter.settled:
@@ -204,6 +207,7 @@ class Agent:
         self._shooter.turn()
         if self._shooter.in_window:
             return
+        self._service.alive()
         now = time.monotonic()
         if now >= self._knock_at:
             self._knock_at = math.inf
@@ -220,6 +224,7 @@ class Agent:
         self._uploads.write()
 
     def _shut_down(self) -> None:
+        self._service.stopping()
         self._shooter.close()
         if self._system_time is not None:
             self._system_time.stop()

@@ -1,17 +1,22 @@
 """The studio as a server: a Studio, its console on loopback, and a clean end on Ctrl-C or SIGTERM."""
 
 import logging
+import math
 import socket
 import sys
+import threading
+import time
 
 import uvicorn
 
+from camera_nodes.sd_notify import Service
 from controller.client import ADDRESS_FILE
 from controller.console import make_console, write_address
 from controller.errors import ControllerError
 from controller.settings import StudioSettings
 from controller.studio import Studio
 
+SOCKET_THREADS = {"mien-control", "mien-ingest"}
 SWITCH_S = 0.0005  # threads take turns ten times as often as by default, so a pong waits for nobody
 
 
@@ -36,7 +41,19 @@ def serve_studio(settings: StudioSettings, port: int | None = None) -> None:
             print(f"Nodes connect to   {studio.control_endpoint} and {studio.bulk_endpoint}", file=sys.stderr)
             print(f"Controller's key   {studio.public_key}", file=sys.stderr)
             print(f"Console            http://127.0.0.1:{port}/", file=sys.stderr, flush=True)
+            service = Service()
+            service.ready(f"rig {settings.rig.name}, console http://127.0.0.1:{port}/")
+            watch = threading.Thread(target=_watch, args=(service,), name="mien-watchdog", daemon=True)
+            watch.start()
             try:
                 server.run(sockets=[listener])
             finally:
+                service.stopping()
                 address.unlink(missing_ok=True)
+
+
+def _watch(service: Service) -> None:
+    """Tell the watchdog as long as the threads that own the sockets run: a studio without them serves nobody."""
+    while service.wait_s() < math.inf and {thread.name for thread in threading.enumerate()} >= SOCKET_THREADS:
+        service.alive()
+        time.sleep(max(0.1, service.wait_s()))

@@ -19,7 +19,7 @@ def face_svg(board: Board, face: int) -> str:
     """Black with four markers; a ring where each lamp goes, with the name of its line (3 and 3' are bit 3)."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH_MM:g}mm" height="{HEIGHT_MM:g}mm"'
-        f' viewBox="0 0 {WIDTH_MM:g} {HEIGHT_MM:g}">',
+        f' viewBox="0 0 {WIDTH_MM:g} {HEIGHT_MM:g}" shape-rendering="crispEdges">',
         f'<rect width="{WIDTH_MM:g}" height="{HEIGHT_MM:g}" fill="black"/>',
     ]
     for place, corner in enumerate(MARKER_CORNERS_MM):
