@@ -185,7 +185,8 @@ class Agent:
         if self._shooter.in_window:
             return self._shooter.timeout_s()
         now = time.monotonic()
-        waits = [60.0, self._service.wait_s(), self._shooter.timeout_s(), self._uploads.timeout_s(), self._knock_at - now]
+        waits = [60.0, self._knock_at - now, self._shooter.timeout_s(), self._uploads.timeout_s()]
+        waits.append(self._service.wait_s())
         if self._welcome:
             waits += [self._next_ping - now, self._next_status - now]
         elif self._connected and self._shooter.settled:
