@@ -30,10 +30,16 @@ SETTLED = (TakeState.CAPTURED, TakeState.FAILED, TakeState.ACCEPTED, TakeState.S
 NODE = Path(__file__).with_name("doomed_node.py")
 
 
-def rig_of(count: int, *, frame_timeout_s: float = 4.0, stamps_timeout_ms: float = 3000.0) -> Rig:
+def rig_of(
+    count: int, *, frame_timeout_s: float = 4.0, stamps_timeout_ms: float = 3000.0, minimum_lead_ms: float = 150.0
+) -> Rig:
     """Patient with a busy machine, and short only where a dead node is waited for."""
     sync = SyncLimits(
-        max_clock_uncertainty_ms=5.0, arm_timeout_ms=8000, stamps_timeout_ms=stamps_timeout_ms, silence_s=20
+        max_clock_uncertainty_ms=5.0,
+        arm_timeout_ms=8000,
+        stamps_timeout_ms=stamps_timeout_ms,
+        silence_s=20,
+        minimum_lead_ms=minimum_lead_ms,
     )
     cameras = tuple(CameraEntry(f"cam-{view:02d}", view) for view in range(count))
     return Rig("bench", cameras, sync=sync, transfer=TransferLimits(frame_timeout_s=frame_timeout_s))
