@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal
 
@@ -23,8 +24,10 @@ REMEMBERED = 200
 class Desk:
     """Listener of the control link and Book of ingest. Late news about an older take still find their tally."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, filed: Callable[[str, str, str], None] = lambda *_: None) -> None:
+        """filed: told the take, camera and hash of each photograph that has its row."""
         self._records = records
+        self._filed = filed
         self._tallies: OrderedDict[str, Tally] = OrderedDict()
         self._lock = threading.Lock()
         self.stopped = False
@@ -86,6 +89,7 @@ class Desk:
                 tally.add_note(
                     arrival.camera, f"its photograph was made by the body {found}; rig.toml has {expected} here"
                 )
+            self._filed(arrival.take_id, arrival.camera, arrival.sha256)
             tally.add_frame(arrival.camera, arrival.content)
 
     def rejected(self, offer: wire.Offer, reason: str) -> None:

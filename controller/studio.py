@@ -23,7 +23,6 @@ from msgspec import structs
 
 from camera_nodes.transport import CONTROLLER, AllowList, Authenticator, ensure_keys
 from controller.arming import arm_patiently
-from controller.checks import review
 from controller.desk import Desk
 from controller.draining import Draining
 from controller.errors import ControllerError, RigNotReady, SessionError, TakeFailed, describe_failure
@@ -34,8 +33,8 @@ from controller.lag import LagBook
 from controller.lag_shots import LagReport, LagStore, measure_lags
 from controller.lights import Lights, Lit, setup_record
 from controller.link import ControlLink
-from controller.photo import Photo
 from controller.preflight import Preflight, fly
+from controller.quality.reviewer import Reviewer
 from controller.records import Records
 from controller.resume import Recovery
 from controller.rig_file import DEFAULT_PROFILE
@@ -57,7 +56,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TakeResult:
-    """What became of a fire. `faults`: why it was not kept, by camera. `flags` and `advice`: kept, but look again."""
+    """What became of a fire. `faults`: why it was not kept, by camera. `flags` and `advice`: kept, but look again.
+
+    What its photographs show is looked at meanwhile: see Studio.reviewer.result().
+    """
 
     take: str
     session: str
@@ -102,7 +104,6 @@ class Studio:
         self._firing = threading.Lock()
         self._last: TakeResult | None = None
         self.last_preflight: Preflight | None = None
-        self._baseline: dict[str, Photo] = {}
         self.lags = LagBook()
         self.lights = Lights(settings.rig.lights, settings.rig.scenes, f"Mien {settings.rig.name}")
 
@@ -119,7 +120,8 @@ class Studio:
         self.records = Records(self.engine, self.rig)
         self.lag_store = LagStore(self.engine, self.rig)
         self.sessions = SessionBook(self.engine, self.rig)
-        self.desk = Desk(self.records)
+        self.reviewer = Reviewer(self.engine, self.store, self.rig, self.records.photographs)
+        self.desk = Desk(self.records, self.reviewer.add)
         keys = ensure_keys(settings.records.keys, CONTROLLER)
         self.public_key = keys.public
         self.allowed = AllowList(settings.records.keys)
@@ -146,6 +148,7 @@ class Studio:
             self._recovery.begin()
             self.link.start()
             self.ingest.start()
+            self.reviewer.catch_up()
         except zmq.ZMQError as error:
             self.__exit__(None, None, None)
             places = f"{settings.control} and {settings.bulk}"
@@ -163,6 +166,7 @@ class Studio:
         self.ingest.stop()
         self._recovery.join(30)
         self.draining.join(30)
+        self.reviewer.stop()
         self.lights.__exit__(None, None, None)
         self._guard.__exit__(None, None, None)
         self._context.destroy(linger=0)
@@ -228,12 +232,14 @@ class Studio:
         self.rig.profile(profile)
         session = self.records.start_session(subject, protocol, version, profile)
         self.link.pace()
+        self.reviewer.warm_up()
         return session
 
     def resume_session(self, session: str) -> Script:
         """Go on with a paused session, where it stands. Raises StateConflict when another one is open."""
         self.sessions.resume(session)
         self.link.pace()
+        self.reviewer.warm_up()
         return self.records.script(session)
 
     def script(self, session: str) -> Script:
@@ -347,6 +353,7 @@ class Studio:
         lags = {camera: state.hello.lag_ns for camera, state in self.link.nodes().items()}
         order = self.lag_store.applied(order_fire(tally.take, self.rig, lags, profile), profile)
         self.ingest.hold()
+        self.reviewer.hold()
         try:
             failed = self._shoot(order, tally, profile, lit)
         except BaseException as error:
@@ -358,6 +365,7 @@ class Studio:
             self.lights.rest()
             self.link.allow_uploads()
             self.ingest.go_on()
+            self.reviewer.go_on()
         return self.draining.begin(
             tally, lambda: self._conclude(script, line, attempt, tally, "fired" if failed else "kept")
         )
@@ -386,6 +394,7 @@ class Studio:
             self.link.disarm(order, "not every camera could be armed")
             for camera, reason in armed.faults.items():
                 tally.add_fault(camera, reason)
+            tally.call_off()
             return True
         if lit is not None:
             self.lights.settle(lit)
@@ -405,17 +414,15 @@ class Studio:
         faults = dict(tally.faults)
         skew = tally.skew() if faults or tally.fully_stamped() else Skew()
         flags = skew.flags(self.rig.sync) if verb == "kept" else []
-        advice: dict[str, str] = {}
         reference = f"mien session retake {script.reference(line.position)}"
         cameras = len(self.rig.cameras)
         if faults:
             message = describe_failure(tally.take, cameras, faults, reference, verb)
+            self.reviewer.drop(tally.take)
             self.records.failed(tally.take, message, skew)
         else:
-            photos = tally.photos
-            advice = {**review(photos, self._baseline, self.rig.checks), **tally.notes}
             self.records.captured(tally.take, skew, flags, tally.stamps)
-            self._baseline.update({camera: photo for camera, photo in photos.items() if camera not in advice})
+            self.reviewer.finish(tally.take)
             message = f"Take {tally.take} is whole: {cameras} of {cameras} photographs."
             if flags:
                 message += f" But {'; '.join(flags)}. To take it again:  {reference}"
@@ -431,7 +438,7 @@ class Studio:
             skew=skew,
             faults=faults,
             flags=tuple(flags),
-            advice=advice,
+            advice={} if faults else dict(tally.notes),
             message=message,
         )
         return self._last

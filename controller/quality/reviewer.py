@@ -15,6 +15,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy import Engine
 
@@ -48,11 +49,12 @@ LEFT_BEHIND = 10  # whole takes that an earlier controller had not looked at
 
 @dataclass
 class _Case:
-    """A take under examination. pending: photographs (camera -> hash) that wait for a process."""
+    """A take under examination. asked: hashes by camera. again: cameras whose check process died once."""
 
     take: str
     seen: dict[str, Seen] = field(default_factory=dict)
     asked: dict[str, str] = field(default_factory=dict)
+    again: set[str] = field(default_factory=set)
     last_ns: int = field(default_factory=time.monotonic_ns)
     whole: bool = False
     done: bool = False
@@ -197,34 +199,40 @@ class Reviewer:
                 self._under_way += 1
             try:
                 path = str(self._store.local_path(sha256))
-                future = self._processes().submit(worker.look, path, camera in self._frontal)
-            except (BrokenProcessPool, RuntimeError):
-                self._broken()
-                self._seen(case, camera, Seen(problem="the check process ended"))
-            except (RecordError, OSError) as error:
+                pool = self._processes()
+                future = pool.submit(worker.look, path, camera in self._frontal)
+            except BrokenProcessPool:
+                self._broken(pool, case, camera, sha256)
+            except (RecordError, OSError, RuntimeError) as error:
                 self._seen(case, camera, Seen(problem=str(error)))
             else:
-                future.add_done_callback(lambda done, case=case, camera=camera: self._looked(case, camera, done))
+                future.add_done_callback(partial(self._looked, pool, case, camera, sha256))
 
-    def _looked(self, case: _Case, camera: str, future: "Future[Seen]") -> None:
+    def _looked(self, pool: ProcessPoolExecutor, case: _Case, camera: str, sha256: str, future: "Future[Seen]") -> None:
         if future.cancelled():
             return
         error = future.exception()
         if isinstance(error, BrokenProcessPool):
-            self._broken()
-            self._seen(case, camera, Seen(problem="the check process ended while it was looked at"))
+            self._broken(pool, case, camera, sha256)
         elif error is not None:
             self._seen(case, camera, Seen(problem=str(error)))
         else:
             self._seen(case, camera, future.result())
 
-    def _broken(self) -> None:
-        """A process died (memory, a library's fault): the next photograph gets new ones."""
+    def _broken(self, pool: ProcessPoolExecutor, case: _Case, camera: str, sha256: str) -> None:
+        """A process died (memory, a library's fault) and its fellows with it: new ones, and a second chance."""
         with self._changed:
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            log.error("a check process died; new ones are started")
-            pool.shutdown(wait=False)
+            if self._pool is pool:
+                self._pool = None
+                log.error("a check process died; new ones are started")
+                pool.shutdown(wait=False)
+            if camera not in case.again and not self._stopped:
+                case.again.add(camera)
+                self._under_way -= 1
+                self._queue.append((case, camera, sha256))
+                self._changed.notify_all()
+                return
+        self._seen(case, camera, Seen(problem="the check process died while it was looked at, twice"))
 
     def _seen(self, case: _Case, camera: str, seen: Seen) -> None:
         with self._changed:

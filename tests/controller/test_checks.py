@@ -1,4 +1,4 @@
-"""Advice on photographs, lag statistics, and a photograph that does not decode."""
+"""Lag statistics, and a photograph that does not decode."""
 
 import io
 import math
@@ -9,11 +9,10 @@ import pytest
 from PIL import Image
 
 from camera_nodes.wire import Stamps
-from controller.checks import review
 from controller.errors import FrameRejected
 from controller.lag import LagBook, expected_range, expected_skew_ms, with_lags
-from controller.photo import Photo, read_photo
-from controller.rig_file import CameraEntry, CheckLimits, Rig
+from controller.photo import read_photo
+from controller.rig_file import CameraEntry, Rig
 
 
 def jpeg(value: int = 128, size: tuple[int, int] = (64, 48)) -> bytes:
@@ -26,10 +25,6 @@ def noisy_jpeg() -> bytes:
     stream = io.BytesIO()
     Image.frombytes("L", (160, 120), random.Random(1).randbytes(160 * 120)).save(stream, "JPEG")
     return stream.getvalue()
-
-
-def photos(**brightness: float) -> dict[str, Photo]:
-    return {camera: Photo(64, 48, value, 0.0) for camera, value in brightness.items()}
 
 
 def test_a_photograph_is_measured(tmp_path: Path) -> None:
@@ -49,19 +44,6 @@ def test_what_does_not_decode_is_rejected(tmp_path: Path, data: bytes) -> None:
     path.write_bytes(data)
     with pytest.raises(FrameRejected):
         read_photo(path)
-
-
-def test_a_strobe_that_did_not_fire_is_the_odd_one_out() -> None:
-    before = photos(a=100, b=60, c=140, d=90)
-    assert review(photos(a=110, b=66, c=154, d=30), before, CheckLimits()).keys() == {"d"}
-    assert "darker" in review(photos(a=110, b=66, c=154, d=30), before, CheckLimits())["d"]
-    assert review(photos(a=50, b=30, c=70, d=45), before, CheckLimits()) == {}  # the whole rig, at once, is no outlier
-    assert review(photos(a=100, b=60, c=140, d=90), {}, CheckLimits()) == {}
-
-
-def test_black_and_clipped_photographs_are_named() -> None:
-    seen = {"a": Photo(1, 1, 0.5, 0.0), "b": Photo(1, 1, 200.0, 40.0), "c": Photo(1, 1, 90.0, 1.0)}
-    assert review(seen, {}, CheckLimits()).keys() == {"a", "b"}
 
 
 def test_lags_are_learnt_from_stamps() -> None:
