@@ -1,7 +1,8 @@
 """A camera's address (URL) and the camera behind it.
 
 sim:lag_ms=58&jitter_ms=0.3&seed=7            simulated, keys of SimOptions
-gphoto2:usb:001,004                           the body at this USB port (`gphoto2 --auto-detect`)
+gphoto2:port:1-1.2                            the body in this USB socket (`mien doctor` lists them)
+gphoto2:usb:001,004                           the body with this bus number, until it is unplugged or sleeps
 gphoto2:                                      the only body there is
 gphoto2:virtual?photos=DIR                    the virtual PTP camera, serving a JPEG of DIR
 
@@ -18,6 +19,7 @@ from urllib.parse import parse_qsl
 
 from camera_nodes.camera import CameraBase, ShutterRelease
 from camera_nodes.errors import BadAddress
+from camera_nodes.usb_port import is_socket
 
 _T = TypeVar("_T")
 _BACKENDS = ("sim", "gphoto2")
@@ -74,8 +76,10 @@ def _make(url: str) -> CameraBase:
     from camera_nodes.gphoto_camera import GphotoCamera, GphotoOptions
 
     port, _, query = rest.partition("?")
-    if port not in ("", "virtual") and not port.startswith(("usb:", "ptpip:")):
-        raise BadAddress(f"{url!r}: the port is 'usb:BUS,DEVICE', 'ptpip:HOST' or 'virtual', not {port!r}")
+    if port not in ("", "virtual") and not port.startswith(("usb:", "ptpip:")) and not is_socket(port):
+        raise BadAddress(
+            f"{url!r}: the port is 'port:1-1.2', 'usb:BUS,DEVICE', 'ptpip:HOST' or 'virtual', not {port!r}"
+        )
     return GphotoCamera(url, port, parse_options(GphotoOptions, query, url))
 
 

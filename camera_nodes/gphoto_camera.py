@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from camera_nodes import usb_port
 from camera_nodes.camera import CameraBase, CameraInfo, Condition, Photo, RawFile, Release, ShutterRelease
 from camera_nodes.errors import (
     CameraBusy,
@@ -122,7 +123,8 @@ class GphotoCamera(CameraBase):
         if self._port not in ("", "virtual"):
             ports = gp.PortInfoList()
             ports.load()
-            self._camera.set_port_info(ports[self._call(ports.lookup_path, self._port)])
+            place = usb_port.address_of(self._port) if usb_port.is_socket(self._port) else self._port
+            self._camera.set_port_info(ports[self._call(ports.lookup_path, place)])
         self._call(self._camera.init)
         self._taken, self._suspect = 0, False
 

@@ -115,6 +115,7 @@ def _bodies() -> Iterator[Finding]:
     if find_spec("gphoto2") is None:
         return
     cameras = [p for p in Path("/sys/bus/usb/devices").glob("*/bInterfaceClass") if p.read_text().strip() == "06"]
-    found = f"{len(cameras)} on USB" if cameras else "none on USB"
+    sockets = ", ".join(sorted(f"port:{p.parent.name.partition(':')[0]}" for p in cameras))
+    found = f"{len(cameras)} on USB: {sockets}" if cameras else "none on USB"
     remedy = "" if cameras else "simulated ones: mien node run --camera 'sim:...' (mien demo starts 68)"
     yield Finding("ok" if cameras else "note", "Camera bodies", found, remedy)
