@@ -283,7 +283,8 @@ class Studio:
             tally = Tally(take, (camera.name for camera in self.rig.cameras))
             self.desk.open(tally)
             future = self._fire(script, line, attempt, tally, profile, lit)
-            tally.wait_spooled(self.rig.transfer.frame_timeout_s)
+            if not future.done():
+                tally.wait_spooled(self.rig.transfer.frame_timeout_s)
         finally:
             self.lights.rest()
             self._firing.release()
@@ -366,9 +367,11 @@ class Studio:
             self.link.allow_uploads()
             self.ingest.go_on()
             self.reviewer.go_on()
-        return self.draining.begin(
-            tally, lambda: self._conclude(script, line, attempt, tally, "fired" if failed else "kept")
-        )
+        if failed:
+            nothing_fired: Future[TakeResult] = Future()
+            nothing_fired.set_result(self._conclude(script, line, attempt, tally, "fired"))
+            return nothing_fired
+        return self.draining.begin(tally, lambda: self._conclude(script, line, attempt, tally, "kept"))
 
     def _coming_in(self, script: Script, line: Line, attempt: int, tally: Tally) -> TakeResult:
         held = f" Photographs cannot be filed: {self.ingest.trouble}" if self.ingest.trouble else ""
