@@ -1,0 +1,218 @@
+"""How fast a rig's photographs come in: 68 x 8 MB over loopback, beside `cp` and a hash of the same bytes.
+
+Every node is a process of its own with its real spool, agent and CURVE sockets; the controller receives, verifies,
+decodes, reads EXIF, files in the store (flushed to disk) and commits each photograph in a transaction of its own. The
+clock runs from the permission to upload until the last commit. The photographs are 24-megapixel JPEGs of photographic
+grain; they differ by a comment, so none is a copy of another. Memory is the controller's peak over the run.
+"""
+
+import argparse
+import io
+import json
+import multiprocessing
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from camera_nodes.agent import AgentSettings, run
+from camera_nodes.spool import Spool
+from camera_nodes.transport import ensure_keys
+from controller.rig_file import CameraEntry, Rig, SyncLimits, TransferLimits
+from controller.settings import StudioSettings
+from controller.studio import Studio
+from controller.tally import Tally
+from db.engine import transaction
+from db.settings import Settings
+from db.subjects import add_subject
+
+SIZE_PX = (6000, 4000)
+PATIENCE_S = 300.0
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def photograph(megabytes: float) -> bytes:
+    """A JPEG of SIZE_PX with EXIF whose size is within a tenth of what is asked."""
+    coarse = Image.effect_noise((SIZE_PX[0] // 4, SIZE_PX[1] // 4), 40).resize(SIZE_PX, Image.Resampling.BICUBIC)
+    image = Image.merge("RGB", [Image.blend(coarse, Image.effect_noise(SIZE_PX, 18), 0.3)] * 3)
+    exif = Image.Exif()
+    exif[271], exif[272] = "Mien", "Benchmark"
+    low, high, data = 40, 98, b""
+    while low <= high:  # by bisection: grain makes size a smooth function of quality
+        quality = (low + high) // 2
+        stream = io.BytesIO()
+        image.save(stream, "JPEG", quality=quality, exif=exif)
+        data = stream.getvalue()
+        if abs(len(data) / 1e6 - megabytes) < 0.1 * megabytes:
+            break
+        low, high = (quality + 1, high) if len(data) < megabytes * 1e6 else (low, quality - 1)
+    return data
+
+
+def unlike(data: bytes, size: int, seed: int) -> bytes:
+    """The same picture, of `size` bytes where it is smaller, with comments that make it unlike any other."""
+    draw = random.Random(seed)
+    comments, lacking = [draw.randbytes(32)], max(0, size - len(data) - 36)
+    while lacking > 4:
+        comments.append(bytes(min(65_000, lacking - 4)))
+        lacking -= len(comments[-1]) + 4
+    blocks = (b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text for text in comments)
+    return data[:2] + b"".join(blocks) + data[2:]
+
+
+def peak_rss_mb() -> float:
+    """This process's peak since forget_peak()."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("no VmHWM in /proc/self/status")
+
+
+def forget_peak() -> float:
+    """Start measuring anew; the memory held now, MB."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return peak_rss_mb()
+
+
+def copy_and_hash(source: Path, folder: Path) -> float:
+    """Seconds that `cp` and `sha256sum` of the same files take, flushed to disk as the store's are."""
+    folder.mkdir()
+    begun = time.monotonic()
+    subprocess.run(["cp", "-r", str(source), str(folder / "copy")], check=True)
+    subprocess.run(["sync", "-f", str(folder)], check=True)
+    files = sorted((folder / "copy").iterdir())
+    subprocess.run(["sha256sum", *map(str, files)], check=True, stdout=subprocess.DEVNULL)
+    return time.monotonic() - begun
+
+
+def bench(frames: int, megabytes: float, transfers: int, credit: int) -> dict[str, Any]:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["camera_nodes.agent", "camera_nodes.sim_camera"])
+    cameras = tuple(CameraEntry(f"cam-{view:02d}", view) for view in range(frames))
+    with tempfile.TemporaryDirectory(prefix="mien-bench-") as name:
+        folder = Path(name)
+        records = Settings(folder, f"sqlite:///{folder / 'studio.sqlite'}", str(folder / "store"))
+        transfer = replace(TransferLimits(), transfers=transfers, credit=credit, frame_timeout_s=PATIENCE_S)
+        rig = Rig("bench", cameras, SyncLimits(silence_s=60.0), transfer)
+        with Studio(StudioSettings(records, rig, control="tcp://127.0.0.1:*", bulk="tcp://127.0.0.1:*")) as studio:
+            with transaction(studio.engine) as tx:
+                subject = add_subject(tx).code
+            session = studio.start_session(subject)
+            # Two takes: the first, of one photograph a filing thread, warms what is loaded once.
+            takes = [studio.records.plan(session, 1), studio.records.plan(session, 2)]
+            names = [camera.name for camera in cameras]
+            warm, real = Tally(takes[0], names[:2]), Tally(takes[1], names)
+            for tally in (warm, real):
+                studio.records.fired(tally.take)
+                studio.desk.open(tally)
+            say(f"making {frames} photographs of {megabytes:g} MB")
+            made = photograph(megabytes)
+            (folder / "photos").mkdir()
+            for view, camera in enumerate(cameras):
+                data = unlike(made, round(megabytes * 1e6), view)
+                (folder / "photos" / f"{view}.jpg").write_bytes(data)
+                spool = Spool(folder / "spool" / camera.name, 0)
+                for number, tally in enumerate((warm, real)):
+                    if camera.name in tally.cameras:
+                        content = data if number else unlike(made, 0, 1000 + view)
+                        spool.put(
+                            fire_id=f"{tally.take}.f",
+                            take_id=tally.take,
+                            camera=camera.name,
+                            name="DSC_0099.JPG",
+                            data=content,
+                        )
+            processes = []
+            for camera in cameras:
+                studio.enrol(camera.name, ensure_keys(folder / "nodes", camera.name).public)
+                settings = AgentSettings(
+                    camera=camera.name,
+                    url="sim:",
+                    control=studio.control_endpoint,
+                    bulk=studio.bulk_endpoint,
+                    keys=folder / "nodes",
+                    spool=folder / "spool" / camera.name,
+                    controller_key=studio.public_key,
+                    min_free_mb=1,
+                )
+                processes.append(context.Process(target=run, args=(settings,)))
+            try:
+                return measure(studio, processes, warm, real, folder)
+            finally:
+                for process in processes:
+                    process.terminate()
+                for process in processes:
+                    process.join(20)
+
+
+def measure(studio: Studio, processes: list[Any], warm: Tally, real: Tally, folder: Path) -> dict[str, Any]:
+    for process in processes[: len(warm.cameras)]:
+        process.start()
+    warm.wait(PATIENCE_S)
+    studio.link.hold_uploads()
+    for process in processes[len(warm.cameras) :]:
+        process.start()
+    end = time.monotonic() + PATIENCE_S
+    while len(studio.link.nodes()) < len(processes) and time.monotonic() < end:
+        time.sleep(0.1)
+    time.sleep(4.0)  # clocks settle, disks too
+    subprocess.run(["sync", "-f", str(folder)], check=True)
+    say(f"{len(studio.link.nodes())} nodes hold a photograph each")
+    held_mb, cpu = forget_peak(), os.times()
+    begun = time.monotonic()
+    studio.link.allow_uploads()
+    if not real.wait(PATIENCE_S):
+        raise SystemExit(f"not all came: {real.missing()}")
+    seconds = time.monotonic() - begun
+    after = os.times()
+    growth_mb = peak_rss_mb() - held_mb
+    spools = [folder / "spool" / camera for camera in real.cameras]
+    while any(any(spool.iterdir()) for spool in spools) and time.monotonic() < begun + PATIENCE_S:
+        time.sleep(0.02)
+    emptied = time.monotonic() - begun
+    filed = studio.records.photographs(real.take)
+    for sha256 in filed.values():
+        studio.store.verify(sha256)
+    peer = min(copy_and_hash(folder / "photos", folder / f"peer-{turn}") for turn in range(2))
+    return {
+        "seconds": round(seconds, 2),
+        "copy_and_hash_seconds": round(peer, 2),
+        "frames": len(filed),
+        "peak_rss_growth_mb": round(growth_mb, 1),
+        "megabytes": round(sum(path.stat().st_size for path in (folder / "photos").iterdir()) / 1e6, 1),
+        "spools_empty_seconds": round(emptied, 2),
+        "controller_cpu_seconds": round(after.user + after.system - cpu.user - cpu.system, 2),
+        "held_rss_mb": round(held_mb, 1),
+        "cores": os.cpu_count(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=68)
+    parser.add_argument("--megabytes", type=float, default=8.0, help="of one photograph")
+    parser.add_argument("--transfers", type=int, default=TransferLimits().transfers)
+    parser.add_argument("--credit", type=int, default=TransferLimits().credit)
+    parser.add_argument("--json", action="store_true", help="figures as one JSON object on the last line")
+    options = parser.parse_args()
+    sys.setswitchinterval(0.0005)  # as `mien studio serve` does
+    figures = bench(options.frames, options.megabytes, options.transfers, options.credit)
+    if options.json:
+        print(json.dumps(figures))
+    else:
+        for key, value in figures.items():
+            print(f"{key:<26} {value}")
+
+
+if __name__ == "__main__":
+    main()
