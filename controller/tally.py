@@ -24,6 +24,7 @@ class Tally:
         self._changed = threading.Condition()
         self._moved = time.monotonic()
         self._stopped = False
+        self._called_off = False
 
     def add_stamps(self, stamps: Stamps) -> None:
         with self._changed:
@@ -52,6 +53,12 @@ class Tally:
         with self._changed:
             self._faults.setdefault(camera, reason)
             self._touch()
+
+    def call_off(self) -> None:
+        """Nothing was fired, so nothing comes: nobody waits for the cameras that have no fault."""
+        with self._changed:
+            self._called_off = True
+            self._changed.notify_all()
 
     def stop_waiting(self) -> None:
         with self._changed:
@@ -110,7 +117,7 @@ class Tally:
         with self._changed:
             self._moved = time.monotonic()
             while not self._stopped:
-                if settled() >= set(self.cameras):
+                if self._called_off or settled() >= set(self.cameras):
                     return True
                 patience = self._moved + quiet_s - time.monotonic()
                 if patience <= 0:
