@@ -40,6 +40,18 @@ class StudioClient:
     def post(self, path: str, **body: object) -> dict[str, Any]:
         return self._call("POST", path, body)
 
+    def download(self, path: str) -> bytes:
+        """The bytes at a path of the console. Raises as get() does."""
+        import httpx
+
+        try:
+            answer = httpx.get(self._url + path, timeout=PATIENCE_S, trust_env=False)
+        except httpx.TransportError as error:
+            raise StudioUnreachable(f"{self._url} does not answer ({error}). {self._advice()}") from error
+        if answer.status_code != 200:
+            raise Refusal(f"{path} cannot be had: {answer.status_code}", 4)
+        return answer.content
+
     def _call(self, method: str, path: str, body: Mapping[str, object] | None) -> dict[str, Any]:
         import httpx
 

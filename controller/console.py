@@ -20,6 +20,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from controller.client import ADDRESS_FILE
 from controller.lag_report import LagBody, lag_data, shots_data
 from controller.preflight import Preflight
+from controller.quality.api import add_checks, check_paths, review_data
 from controller.rig_file import DEFAULT_PROFILE
 from controller.session_api import Body, script_data, session_paths, take_data
 from controller.studio import Studio
@@ -81,10 +82,12 @@ def make_console(studio: Studio, token: str) -> FastAPI:
     def show() -> str:
         code = studio.records.open_session()
         last = studio.last_take
+        review = studio.reviewer.result(last.take) if last and last.kept else None
         return page.render(
             rig=rig_data(studio),
-            script=script_data(studio.script(code)) if code else None,
+            script=add_checks(studio.engine, script_data(studio.script(code))) if code else None,
             last=take_data(last) if last else None,
+            review=review_data(review) if review else None,
             preflight=preflight_data(studio.last_preflight) if studio.last_preflight else None,
             paused=studio.sessions.sessions(SessionState.PAUSED),
             limits=studio.rig.sync,
@@ -99,6 +102,7 @@ def make_console(studio: Studio, token: str) -> FastAPI:
         return preflight_data(studio.preflight(body.profile))
 
     app.include_router(session_paths(studio, guard))
+    app.include_router(check_paths(studio.reviewer, studio.engine, studio.store, guard))
 
     @app.get("/api/lag", dependencies=guard)
     def lag(profile: str = DEFAULT_PROFILE) -> dict[str, Any]:

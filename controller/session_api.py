@@ -8,6 +8,7 @@ from fastapi import APIRouter, HTTPException
 from fastapi.params import Depends
 from pydantic import BaseModel, ConfigDict
 
+from controller.quality.api import add_checks
 from controller.rig_file import DEFAULT_PROFILE
 from controller.script import Script, TakeLine
 from controller.studio import Studio, TakeResult
@@ -98,7 +99,7 @@ def session_paths(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
 
     @api.get("/{session}")
     def show_session(session: str) -> dict[str, Any]:
-        return script_data(studio.script(session))
+        return add_checks(studio.engine, script_data(studio.script(session)))
 
     @api.post("/{session}/fire")
     def fire(session: str, body: TakeBody) -> dict[str, Any]:

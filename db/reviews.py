@@ -151,13 +151,18 @@ def get_review(tx: Session, take: str) -> Review | None:
     )
     checks = tuple(
         Check(check.name, check.state, check.reason, camera or "", check.measured, check.bound)
-        for check, camera in tx.execute(query).tuples()
+        for check, camera in tx.execute(query)
     )
     return Review(take, review.seconds, checks, review.sheet, dict(review.scores), review.reviewed_at)
 
 
+def is_sheet(tx: Session, sha256: str) -> bool:
+    """Whether a file of the store is the contact sheet of a take."""
+    return tx.scalar(select(TakeReview.take_id).where(TakeReview.sheet == sha256).limit(1)) is not None
+
+
 def count_advice(tx: Session, session: str) -> dict[str, int]:
-    """By code, each reviewed take of a session: how many results are advice."""
+    """By code, each reviewed take of a session: how many results are advice (a check or a camera of its own)."""
     query = (
         select(Take.code, func.count(TakeCheck.id))
         .join(TakeReview, TakeReview.take_id == Take.id)
@@ -166,7 +171,19 @@ def count_advice(tx: Session, session: str) -> dict[str, int]:
         .where(CaptureSession.code == session)
         .group_by(Take.code)
     )
-    return dict(tx.execute(query).tuples().all())
+    return dict(tx.execute(query).all())
+
+
+def last_whole(tx: Session, session: str) -> str | None:
+    """The code of the session's whole take that was planned last."""
+    query = (
+        select(Take.code)
+        .join(CaptureSession, CaptureSession.id == Take.session_id)
+        .where(CaptureSession.code == session, Take.state.in_(KEPT))
+        .order_by(Take.id.desc())
+        .limit(1)
+    )
+    return tx.scalar(query)
 
 
 def unreviewed(tx: Session, rig: str, most: int) -> list[str]:

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from controller.commands.checks import checks
 from db.commands.options import AsJson, Home, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="A subject in the chair: fire, accept, take again, skip, pause, close.")
@@ -169,8 +170,12 @@ def show(session: Session = None, home: Home = None, as_json: AsJson = False) ->
     print_json(answer) if as_json else print_session(answer)
 
 
+app.command()(checks)
+
+
 def _shoot(verb: str, expression: str | None, profile: str | None, no_wait: bool, home: Any, as_json: bool) -> None:
     from controller.client import StudioClient
+    from controller.commands.checks import print_after_fire
 
     client = StudioClient(home)
     session, wanted = _where(client, expression)
@@ -187,6 +192,7 @@ def _shoot(verb: str, expression: str | None, profile: str | None, no_wait: bool
         for camera, advice in answer["advice"].items():
             print(f"  look at {camera}: {advice}")
         if answer["kept"]:
+            print_after_fire(client, answer["take"])
             print(f"Keep it:  mien session accept {session}-E{answer['position']:02d}")
     if not answer["kept"] and not answer["coming_in"]:
         raise typer.Exit(3)

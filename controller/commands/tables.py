@@ -32,7 +32,7 @@ def print_session(answer: Mapping[str, Any]) -> None:
         last = line["takes"][-1] if line["takes"] else None
         if last is not None and last["state"] == "failed":
             notes.append(last["problem"] or f"{last['code']} failed")
-    heads = ["expression", "take", "state", "frames", "command", "clock", "exposure", "source"]
+    heads = ["expression", "take", "state", "frames", "command", "clock", "exposure", "source", "checks"]
     print_table(title, heads, rows)
     for note in notes:
         print(note)
@@ -46,11 +46,12 @@ def print_session(answer: Mapping[str, Any]) -> None:
 
 def _take_cells(take: Mapping[str, Any], session: str, skipped: bool) -> list[str]:
     if not take:
-        return ["-", "skipped" if skipped else "-", *["-"] * 5]
+        return ["-", "skipped" if skipped else "-", *["-"] * 6]
     numbers = [_short(take[key]) for key in ("command_skew_ms", "clock_uncertainty_ms", "exposure_skew_ms")]
     state = take["state"] + (" FLAGGED" if take["flagged"] and take["state"] in ("captured", "accepted") else "")
     source = take["exposure_source"].replace("_", " ")
-    return [take["code"].removeprefix(f"{session}-"), state, str(take["frames"]), *numbers, source]
+    looked = {None: "-", 0: "ok"}.get(take["checks"], f"{take['checks']} to look at")
+    return [take["code"].removeprefix(f"{session}-"), state, str(take["frames"]), *numbers, source, looked]
 
 
 def _short(value: float | None) -> str:

@@ -19,6 +19,7 @@ from functools import partial
 
 from sqlalchemy import Engine
 
+from controller.errors import SessionError
 from controller.quality import worker
 from controller.quality.expression import face_scores, judge_expression
 from controller.quality.judge import Facts, judge_photographs
@@ -28,6 +29,7 @@ from controller.rig_file import Rig
 from db.captures import get_take
 from db.engine import reading, transaction
 from db.errors import RecordError
+from db.models import TakeState
 from db.protocols import recipe_of
 from db.reviews import (
     Check,
@@ -111,6 +113,14 @@ class Reviewer:
                 self._start()
                 self._case(take).whole = True
                 self._changed.notify_all()
+
+    def again(self, take: str) -> None:
+        """Look once more at a take that is whole. Raises NotFound; SessionError for a take that is not whole."""
+        with reading(self._engine) as tx:
+            state = get_take(tx, take).state
+        if state in (TakeState.PLANNED, TakeState.FIRED, TakeState.FAILED):
+            raise SessionError(f"{take} is {state.value}; only a whole take is looked at")
+        self.finish(take)
 
     def drop(self, take: str) -> None:
         """The take failed: nothing more is looked at."""
