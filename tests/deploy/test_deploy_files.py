@@ -1,0 +1,98 @@
+"""What deploy/ offers for a real studio is read by the real readers and, where there is systemd, by systemd."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import mien
+from camera_nodes.backends import make_camera, make_release
+from camera_nodes.commands import agent_settings
+from controller.rig_file import format_rig, parse_rig, read_rig
+from controller.settings import load_settings
+
+DEPLOY = Path(mien.__file__).parent / "deploy"
+UNITS = sorted((DEPLOY / "systemd").iterdir())
+
+
+def test_the_example_rig_is_the_reference_studio() -> None:
+    path = DEPLOY / "examples" / "rig.toml"
+    rig = read_rig(path)
+    assert Counter(camera.tier for camera in rig.cameras) == {"frontal": 30, "side": 38}
+    assert [camera.view for camera in rig.cameras] == list(range(68))
+    assert len({camera.serial for camera in rig.cameras}) == 68
+    assert all(rig.profile(name) for name in rig.profiles)
+    assert parse_rig(tomllib.loads(format_rig(rig)), "written again") == rig
+    computers = re.split(r"^# --- (pi-\d\d) ---$", path.read_text(), flags=re.MULTILINE)[1:]
+    assert len(computers[::2]) == 17
+    assert {part.count("[[camera]]") for part in computers[1::2]} == {4}
+
+
+def test_the_example_node_names_a_camera_of_the_example_rig() -> None:
+    settings = agent_settings(DEPLOY / "examples" / "node.toml", {})
+    rig = read_rig(DEPLOY / "examples" / "rig.toml")
+    assert rig.camera(settings.camera).view == 7
+    make_camera(settings.url, settings.release)
+    assert make_release(settings.release).sees_exposure
+
+
+def test_the_example_studio_listens_where_the_example_node_connects(tmp_path: Path) -> None:
+    for name in ("rig.toml", "studio.toml"):
+        shutil.copy(DEPLOY / "examples" / name, tmp_path)
+    studio = load_settings(tmp_path)
+    node = agent_settings(DEPLOY / "examples" / "node.toml", {})
+    assert (studio.control, studio.bulk) == (node.control, node.bulk)
+    assert len(studio.rig.cameras) == 68
+
+
+@pytest.mark.parametrize("unit", [unit for unit in UNITS if unit.suffix == ".service"], ids=lambda unit: unit.name)
+def test_a_unit_runs_a_command_that_exists(unit: Path) -> None:
+    found = re.search(r"^ExecStart=(.*)$", unit.read_text(), re.MULTILINE)
+    assert found is not None
+    program, group, command, *arguments = shlex.split(found[1])
+    assert Path(program).name == "mien"
+    answer = subprocess.run(
+        [sys.executable, "-m", "mien", group, command, "--help"], capture_output=True, text=True, timeout=120
+    )
+    assert answer.returncode == 0, answer.stderr
+    for option in (argument for argument in arguments if argument.startswith("--")):
+        assert option in answer.stdout
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="this machine has no systemd")
+def test_systemd_reads_the_units_without_a_complaint(tmp_path: Path) -> None:
+    """With this machine's program and user in place of the studio's; the template with a camera's name."""
+    names = []
+    for unit in UNITS:
+        text = unit.read_text().replace("/opt/mien/bin/mien", sys.executable)
+        text = re.sub(r"^(User|Group)=.*$", r"\1=root", text, flags=re.MULTILINE)
+        text = re.sub(r"^SupplementaryGroups=.*\n", "", text, flags=re.MULTILINE)
+        target = tmp_path / unit.name.replace("@", "@cam-07")
+        target.write_text(text)
+        names.append(str(target))
+    command = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *names]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert answer.returncode == 0, answer.stderr
+    complaints = [line for line in answer.stderr.splitlines() if "mien-" in line or str(tmp_path) in line]
+    assert not complaints
+
+
+def test_the_nodes_unit_restarts_for_ever_and_may_run_in_real_time() -> None:
+    node = (DEPLOY / "systemd" / "mien-node@.service").read_text()
+    for line in ("Type=notify", "WatchdogSec=30", "Restart=always", "LimitRTPRIO=50", "StartLimitIntervalSec=0"):
+        assert f"\n{line}\n" in node
+
+
+def test_the_udev_rules_are_keys_operators_and_values() -> None:
+    text = (DEPLOY / "udev" / "70-mien-cameras.rules").read_text().replace("\\\n", "")
+    rules = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    assert len(rules) == 2
+    part = re.compile(r'\s*(ACTION|SUBSYSTEM|KERNEL|GROUP|MODE|(?:ENV|ATTR)\{[\w/]+\})(==|!=|=)"[^"]*"\s*')
+    for rule in rules:
+        assert all(part.fullmatch(piece) for piece in rule.split(","))
