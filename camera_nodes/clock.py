@@ -73,7 +73,7 @@ class MonotonicClock:
 
 
 class EmulatedClock:
-    """This machine's monotonic clock made wrong on purpose: ahead by `offset_ns` and fast by `drift_ppm`."""
+    """This machine's monotonic clock made wrong on purpose: ahead by `offset_ns`, from now on fast by `drift_ppm`."""
 
     def __init__(self, offset_ns: int, drift_ppm: float) -> None:
         self._offset = offset_ns
