@@ -92,11 +92,12 @@ def _performed(name: str, recipe: Recipe | None, scores: Mapping[str, float], ne
         if None in verdicts:
             unknown.append(line)
             continue
-        told = " or ".join(_tell(condition, scores, neutral) for condition in line)
+        told = ", ".join(_tell(condition, scores, neutral) for condition in line)
+        asked = "asked is" if len(line) == 1 else "asked is one of"
         return Check(
             EXPRESSION,
             CheckState.ADVICE,
-            f"{name} seems not to be performed: {told}",
+            f"{name} seems not to be performed; {asked}: {told}",
             "",
             _figure(line[0], scores, neutral),
             line[0].figure,
@@ -127,15 +128,9 @@ def _figure(condition: Condition, scores: Mapping[str, float], neutral: Mapping[
 
 def _tell(condition: Condition, scores: Mapping[str, float], neutral: Mapping[str, float]) -> str:
     words, figure = WORDS.get(condition.unit, condition.unit), _figure(condition, scores, neutral)
-    match condition.sign:
-        case "<":
-            return f"{words} is {figure:.2f}, less than {condition.figure:g} is asked"
-        case ">":
-            return f"{words} is {figure:.2f}, {condition.figure:g} is asked"
-        case "+":
-            return f"{words} rose by {figure:.2f}, {condition.figure:g} is asked"
-        case _:
-            return f"{words} fell by {figure:.2f}, {condition.figure:g} is asked"
+    wanted = {">": "over {:g}", "<": "under {:g}", "+": "{:g} more than in neutral", "-": "{:g} less than in neutral"}
+    seen = f"{figure:.2f}" if condition.sign in "<>" else f"{figure if condition.sign == '+' else -figure:+.2f}"
+    return f"{words} {wanted[condition.sign].format(condition.figure)} (seen {seen})"
 
 
 def _value(scores: Mapping[str, float], unit: str) -> float:
