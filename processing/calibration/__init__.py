@@ -1,0 +1,1 @@
+"""Photographs of a ChArUco board become the cameras of a rig."""

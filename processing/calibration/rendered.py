@@ -1,0 +1,154 @@
+"""Photographs of a ChArUco board with known truth, for tests and for trying a rig out before it is built."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from processing.calibration.board import Board
+from processing.cameras import Camera
+
+Floats = NDArray[np.float64]
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """How a photograph is spoilt.
+
+    blur_px: of the lens, a Gaussian's standard deviation.  noise: read noise of full scale.  shot: electrons at full scale.
+    shade: how much darker the dark side is than the light one, 0..1.  covered: share of the board's width hidden by a
+    hand or a cable.  clutter: stickers of the same dictionary that lie beside the board, with numbers of the board.
+    samples: rays a pixel's side.
+    """
+
+    blur_px: float = 0.6
+    noise: float = 0.004
+    shot: float = 12_000.0
+    shade: float = 0.3
+    covered: float = 0.0
+    clutter: int = 0
+    exposure: float = 1.0
+    samples: int = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Pose:
+    """The board in the world: x_world = R x_board + t, mm; its print faces against R's third column."""
+
+    R: Floats
+    t: Floats
+    name: str = field(default="")
+
+
+def exact_rays(camera: Camera, pixels: Floats) -> Floats:
+    """(N, 2) px -> (N, 2) normalised coordinates, the lens undone to 1e-12 whatever its strength."""
+    criteria = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 100, 1e-12)
+    flat = cv2.undistortPoints(
+        pixels.reshape(-1, 1, 2), camera.K, camera.distortion, None, None, None, criteria
+    )
+    return np.asarray(flat, np.float64).reshape(-1, 2)
+
+
+def photograph(
+    board: Board, camera: Camera, pose: Pose, shot: Shot = Shot(), rng: np.random.Generator | None = None
+) -> Image:  # fmt: skip
+    """(H, W) uint8, gamma 2.2: the board before a mottled wall. rng None: no noise and no clutter.
+
+    Every sample of every pixel is traced through the lens onto the print, so nothing is resampled.
+    """
+    picture = _wall(camera)
+    R = camera.R @ pose.R
+    t = camera.R @ pose.t + camera.t
+    if R[:, 2] @ t > 0:  # the print, not its back, is towards the lens
+        _paint(picture, board, camera, R, t, shot)
+    if rng is not None:
+        for _ in range(shot.clutter):
+            _stick(picture, board, rng)
+    if shot.blur_px:
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), shot.blur_px))
+    slope = np.linspace(0, 1, camera.width, dtype=np.float32)[None] * np.linspace(1, 0.4, camera.height)[:, None]
+    picture = picture * (1 - shot.shade * slope) * shot.exposure
+    if rng is not None:
+        picture = picture + np.sqrt(shot.noise**2 + picture.clip(0) / shot.shot) * rng.standard_normal(picture.shape)
+    return np.asarray(picture.clip(0, 1) ** (1 / 2.2) * 255 + 0.5, dtype=np.uint8)
+
+
+def _wall(camera: Camera) -> NDArray[np.float32]:
+    coarse = np.random.default_rng(7).uniform(0.05, 0.16, (12, 12)).astype(np.float32)
+    return np.asarray(cv2.resize(coarse, (camera.width, camera.height), interpolation=cv2.INTER_CUBIC))
+
+
+def _paint(picture: NDArray[np.float32], board: Board, camera: Camera, R: Floats, t: Floats, shot: Shot) -> None:
+    half = np.array(board.size_mm) / 2 + board.square_mm / 2  # with a white rim
+    edge = np.linspace(-1, 1, 21)
+    rim = np.concatenate([np.c_[edge, s * np.ones(21)] for s in (-1, 1)] + [np.c_[s * np.ones(21), edge] for s in (-1, 1)])
+    outline = np.c_[rim * half, np.zeros(len(rim))] @ R.T + t
+    if (outline[:, 2] < 50).any():
+        return
+    flat = Camera(K=camera.K, R=np.eye(3), t=np.zeros(3), width=camera.width, height=camera.height,
+                  distortion=camera.distortion)  # fmt: skip
+    pixels = flat.project(outline)
+    low = np.clip(np.floor(pixels.min(0)) - 3, 0, [camera.width, camera.height]).astype(int)
+    high = np.clip(np.ceil(pixels.max(0)) + 4, 0, [camera.width, camera.height]).astype(int)
+    if (high <= low).any():
+        return
+    (x0, y0), (x1, y1) = low, high
+    s = shot.samples
+    to_plane = np.linalg.inv(np.stack([R[:, 0], R[:, 1], t], axis=1))
+    columns = x0 - 0.5 + (np.arange((x1 - x0) * s) + 0.5) / s
+    for top in range(y0, y1, 64):  # bounds the memory
+        bottom = min(top + 64, y1)
+        rows = top - 0.5 + (np.arange((bottom - top) * s) + 0.5) / s
+        grid = np.stack(np.meshgrid(columns, rows), axis=-1)
+        # No two samples of a pixel in one line: an edge along the pixels moves in steps of 1/s^2, not 1/s.
+        grid[:, :, 0] += (np.arange(len(rows)) % s - (s - 1) / 2)[:, None] / s**2
+        grid[:, :, 1] -= (np.arange(len(columns)) % s - (s - 1) / 2)[None] / s**2
+        grid = grid.reshape(-1, 2)
+        ray = np.c_[exact_rays(camera, grid), np.ones(len(grid))] @ to_plane.T
+        x, y = (ray[:, :2] / ray[:, 2:]).T
+        on = (np.abs(x) < half[0]) & (np.abs(y) < half[1])
+        on &= x > (shot.covered * 2 - 1) * half[0] if shot.covered else True
+        value = np.where(board.light(x, y), 0.75, 0.03)
+        wall = np.repeat(np.repeat(picture[top:bottom, x0:x1], s, axis=0), s, axis=1).ravel()
+        shown = np.where(on, value, wall).reshape(bottom - top, s, x1 - x0, s)
+        picture[top:bottom, x0:x1] = shown.mean((1, 3))
+
+
+def _stick(picture: NDArray[np.float32], board: Board, rng: np.random.Generator) -> None:
+    """A copy of some squares of the board, upright, anywhere in the picture."""
+    side = max(24, round(min(picture.shape) * rng.uniform(0.08, 0.16)))
+    span = 2 * board.square_mm
+    corner = [rng.integers(0, max(1, n - 2)) * board.square_mm - n * board.square_mm / 2
+              for n in (board.squares_x, board.squares_y)]  # fmt: skip
+    step = (np.arange(side * 3) + 0.5) / (side * 3) * span
+    light = board.light(*np.meshgrid(corner[0] + step, corner[1] + step))
+    patch = np.where(light, 0.7, 0.03).reshape(side, 3, side, 3).mean((1, 3))
+    y, x = (int(rng.integers(0, max(1, n - side))) for n in picture.shape)
+    picture[y : y + side, x : x + side] = patch
+
+
+def poses_about(
+    count: int,
+    rng: np.random.Generator,
+    *,
+    reach_mm: float = 120.0,
+    towards: Sequence[Floats] = (),
+    tilt_deg: float = 45.0,
+) -> list[Pose]:
+    """Poses within `reach_mm` of the origin, in turn facing each of `towards` (camera centres; none: any direction)
+    tilted by up to `tilt_deg`."""
+    poses = []
+    for i in range(count):
+        facing = np.asarray(towards[i % len(towards)], float) if len(towards) else rng.normal(size=3) * [1, 0.3, 1]
+        z = -facing / np.linalg.norm(facing)
+        x = np.cross([0.0, -1.0, 0.0], z)
+        x /= np.linalg.norm(x)
+        R = np.stack([x, np.cross(z, x), z], axis=1)
+        axis = rng.normal(size=3)
+        axis[2] *= 0.4
+        axis *= np.radians(tilt_deg) * rng.uniform(0.4, 1) / np.linalg.norm(axis)
+        poses.append(Pose(R @ cv2.Rodrigues(axis)[0], rng.uniform(-reach_mm, reach_mm, 3), f"pose-{i:02d}"))
+    return poses
