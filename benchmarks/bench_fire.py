@@ -128,9 +128,7 @@ def bench_mien(
         studio = stack.enter_context(Studio(settings))
         control = studio.control_endpoint
         if jitter_ms is not None:
-            least_ms, most_ms = jitter_ms
-            line = DelayedLine(control, lambda rng: rng.uniform(least_ms, most_ms) / 1e3, seed)
-            control = stack.enter_context(line).endpoint
+            control = stack.enter_context(DelayedLine(control, *jitter_ms, seed)).endpoint
         processes = []
         for view, camera in enumerate(cameras):
             studio.enrol(camera.name, ensure_keys(folder / "nodes", camera.name).public)

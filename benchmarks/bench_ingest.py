@@ -149,16 +149,18 @@ def bench(frames: int, megabytes: float, transfers: int, credit: int) -> dict[st
             try:
                 return measure(studio, processes, warm, real, folder)
             finally:
-                for process in processes:
+                begun = [process for process in processes if process.pid is not None]
+                for process in begun:
                     process.terminate()
-                for process in processes:
+                for process in begun:
                     process.join(20)
 
 
 def measure(studio: Studio, processes: list[Any], warm: Tally, real: Tally, folder: Path) -> dict[str, Any]:
     for process in processes[: len(warm.cameras)]:
         process.start()
-    warm.wait(PATIENCE_S)
+    if not warm.wait(PATIENCE_S):
+        raise SystemExit(f"not even the first came: {warm.missing()} {studio.ingest.trouble}")
     studio.link.hold_uploads()
     for process in processes[len(warm.cameras) :]:
         process.start()
