@@ -24,6 +24,7 @@ from camera_nodes.system_time import SOURCES, Watch, read_pair
 from camera_nodes.transport import AllowList, BadMessage, Context, KeyPair, Received, bind_router, receive, send_to
 from controller.errors import ControllerError
 from controller.fire import NS_PER_MS, ArmReport, FireOrder, StampReport, lead_ns, measure, near_limit, stamp_faults
+from controller.plain import plain
 from controller.rig_file import Rig
 from controller.roster import Expected, Present, Roster, compare
 
@@ -420,11 +421,11 @@ class ControlLink:
 def _present(hello: wire.Hello, node: str, last_serial: Mapping[str, str]) -> Present:
     return Present(
         name=hello.camera,
-        serial=hello.serial,
+        serial=plain(hello.serial),
         node=node,
-        fault=hello.fault or "",
-        url=hello.url,
-        model=hello.model,
+        fault=plain(hello.fault or ""),
+        url=plain(hello.url),
+        model=plain(hello.model),
         last_serial=last_serial.get(hello.camera, ""),
     )
 

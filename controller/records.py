@@ -203,7 +203,7 @@ class Records:
                 row = captures.get_take(tx, take)
             except NotFound:
                 raise FrameRejected(f"no take {take} is recorded here") from None
-            if row.state is TakeState.PLANNED:
+            if row.fired_at is None:
                 raise FrameRejected(f"take {take} was never fired")
             table = RawFile if kind == "raw" else Frame
             where = (table.take_id == row.id, table.camera_id == self._cameras[camera])

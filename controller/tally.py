@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from camera_nodes.wire import Stamps
 from controller.fire import Skew, measure
 from controller.photo import Photo
+from controller.plain import plain
 
 
 class Tally:
@@ -45,13 +46,14 @@ class Tally:
 
     def add_note(self, camera: str, text: str) -> None:
         """Advice to the operator that spoils nothing."""
+        text = plain(text)
         with self._changed:
             self._notes[camera] = f"{self._notes[camera]}; {text}" if camera in self._notes else text
 
     def add_fault(self, camera: str, reason: str) -> None:
         """The first reason stands: what follows is mostly its consequence."""
         with self._changed:
-            self._faults.setdefault(camera, reason)
+            self._faults.setdefault(camera, plain(reason))
             self._touch()
 
     def call_off(self) -> None:

@@ -198,7 +198,7 @@ class Soak:
         kind = self.draw.choice(_FAULTS)
         self.injected[kind] += 1
         camera = self.draw.choice(self.cameras)
-        time.sleep(self.draw.uniform(0.0, 2.5))
+        time.sleep(self.draw.uniform(0.0, 1.5))
         pause = self.draw.uniform(0.3, 2.5)
         if kind == "kill controller":
             assert self.server is not None
