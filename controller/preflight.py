@@ -74,7 +74,7 @@ def check_arming(report: ArmReport, absent: Iterable[str], profile: ExposureEntr
     warned = {camera: "; ".join(armed.warnings) for camera, armed in report.armed.items() if armed.warnings}
     wanted = [f"{name} {value}" for name, value in vars(profile).items() if value and name != "scene"]
     told = f"{len(report.armed)} armed with {', '.join(wanted) or 'the settings they have'}"
-    level: Level = "fault" if refused else "warning" if warned else "ok"
+    level: Level = "fault" if refused else "warning" if warned or not report.armed else "ok"
     return Check("settings", level, told, refused or warned)
 
 

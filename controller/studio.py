@@ -428,7 +428,7 @@ class Studio:
             self.reviewer.finish(tally.take)
             message = f"Take {tally.take} is whole: {cameras} of {cameras} photographs."
             if flags:
-                message += f" But {'; '.join(flags)}. To take it again:  {reference}"
+                message += f" But {'; '.join(flags)}.\nTo take it again:  {reference}"
         self._last = TakeResult(
             take=tally.take,
             session=script.session,

@@ -166,7 +166,7 @@ def show(session: Session = None, home: Home = None, as_json: AsJson = False) ->
     from controller.commands.tables import print_session
 
     client = StudioClient(home)
-    answer = client.get(f"/api/sessions/{session or _open(client)}")
+    answer = client.get(f"/api/sessions/{session or _open(client, or_paused=True)}")
     print_json(answer) if as_json else print_session(answer)
 
 
@@ -193,7 +193,9 @@ def _shoot(verb: str, expression: str | None, profile: str | None, no_wait: bool
             print(f"  look at {camera}: {advice}")
         if answer["kept"]:
             print_after_fire(client, answer["take"])
-            print(f"Keep it:  mien session accept {session}-E{answer['position']:02d}")
+            print(
+                f"Keep it{' all the same' if answer['flags'] else ''}:  mien session accept {session}-E{answer['position']:02d}"
+            )
     if not answer["kept"] and not answer["coming_in"]:
         raise typer.Exit(3)
 
@@ -212,12 +214,14 @@ def _where(client: Any, expression: str | None) -> tuple[str, str | None]:
     return (session, part) if part is not None else (_open(client), expression)
 
 
-def _open(client: Any) -> str:
+def _open(client: Any, or_paused: bool = False) -> str:
     from controller.errors import SessionError
 
     answer = client.get("/api/sessions/open")
     if answer["session"] is not None:
         return str(answer["session"])
+    if or_paused and len(answer["paused"]) == 1:
+        return str(answer["paused"][0])
     told = "No session is open on this rig. To open one:  mien session start SUBJECT"
     if answer["paused"]:
         told += f"\nPaused: {', '.join(answer['paused'])}. To go on:  mien session resume {answer['paused'][0]}"
