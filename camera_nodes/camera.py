@@ -132,6 +132,7 @@ class Camera(Protocol):
     def open(self) -> None: ...
     def close(self) -> None: ...
     def arm(self, settings: Exposure) -> Condition: ...
+    def check(self) -> Condition: ...
     def disarm(self) -> None: ...
     def expose(self, at_ns: int) -> RawFrame: ...
     def download(self, timeout_s: float = 30.0) -> Photo: ...
@@ -221,6 +222,20 @@ class CameraBase(ABC):
             self.close()
             raise
 
+    def check(self) -> Condition:
+        """How the camera is, between takes; finds out that it is gone before the next arming does.
+
+        Raises NotIdle; CameraMissing (the camera is then closed) or another CameraFault.
+        """
+        if self._state is not CameraState.IDLE:
+            self._require_open()
+            raise NotIdle(f"{self._url} is {self._state.value}, not idle")
+        try:
+            return self._do_check()
+        except CameraMissing:
+            self.close()
+            raise
+
     def disarm(self) -> None:
         """Back to idle without (or in spite of) an exposure; a photograph not yet downloaded is given up."""
         self._require_open()
@@ -282,6 +297,10 @@ class CameraBase(ABC):
         """The photograph is safe elsewhere: the camera may delete its own copy."""
         if self._state is not CameraState.CLOSED:
             self._do_forget(photo)
+
+    def _do_check(self) -> Condition:
+        """Ask the camera something small.  Raises CameraMissing when it does not answer."""
+        return Condition()
 
     def _released(self) -> None:  # noqa: B027  (a camera that has nothing to note has nothing to do)
         """The shutter was released, by whatever means; called in the window."""

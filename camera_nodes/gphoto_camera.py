@@ -156,6 +156,10 @@ class GphotoCamera(CameraBase):
         focus = next((value for name in _WIDGETS["focus_mode"] if (value := self._read(name)) is not None), None)
         return Condition(self._battery(), self._photos_left(), tuple(warnings), focus)
 
+    def _do_check(self) -> Condition:
+        focus = next((value for name in _WIDGETS["focus_mode"] if (value := self._read(name)) is not None), None)
+        return Condition(self._battery(), self._photos_left(), focus_mode=focus)
+
     def _do_disarm(self) -> None:
         self._drain()
 

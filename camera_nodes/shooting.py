@@ -7,30 +7,29 @@ to do in the window.
 
 import logging
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from queue import SimpleQueue
-from threading import Thread
 from typing import Literal, Protocol
 
 from camera_nodes import wire
 from camera_nodes.camera import CameraBase, CameraState, Condition, RawFrame
 from camera_nodes.clock import Estimate
-from camera_nodes.errors import CameraFault, EquipmentError, SettingsRefused, SpoolError, SpoolFull
+from camera_nodes.errors import CameraFault, CameraMissing, EquipmentError, SettingsRefused, SpoolError, SpoolFull
 from camera_nodes.realtime import Window
 from camera_nodes.spool import Entry, Spool
+from camera_nodes.worker import Outcome, Worker
 
 log = logging.getLogger(__name__)
 
 State = Literal["no_camera", "idle", "arming", "armed", "firing", "exposed"]
-_Outcome = Callable[[], None]
 
 _WAKE_BEFORE_NS = 4_000_000  # the loop hands over to the precise wait this long before the moment
 _LONGEST_WAIT_NS = 30_000_000_000
 _REMEMBERED_FIRES = 256
 _OPEN_AGAIN_S = 2.0
+_CHECK_S = 5.0  # an idle camera is asked how it is this often
 _FIRE_SLACK = 2  # the uncertainty may have grown this much since the arming; the stamps tell it
 _DOWNLOAD_S = 30.0
 
@@ -76,15 +75,15 @@ class Shooter:
         self._spool = spool
         self._name = name
         self._window = window
-        self._worker = _Worker(wake)
+        self._worker = Worker(wake)
         self._arm: wire.Arm | None = None
         self._cancelled = False
         self._expires = 0.0
         self._armed: wire.Armed | None = None
         self._shot: _Shot | None = None
         self._fired: OrderedDict[str, wire.Stamps | None] = OrderedDict()  # None: not reported yet
-        self._opening = False
-        self._next_open = 0.0
+        self._opening = self._checking = False
+        self._next_open = self._next_check = 0.0
 
     @property
     def in_window(self) -> bool:
@@ -109,6 +108,8 @@ class Shooter:
             return max(0.0, self._expires - time.monotonic())
         if self.state == "no_camera" and not self._opening:
             return max(0.0, self._next_open - time.monotonic())
+        if self.state == "idle" and not self._checking:
+            return max(0.0, self._next_check - time.monotonic())
         return 60.0
 
     def turn(self) -> None:
@@ -127,6 +128,8 @@ class Shooter:
             self._rest()
         if self.state == "no_camera" and not self._opening and now >= self._next_open:
             self._open()
+        if self.state == "idle" and not self._checking and now >= self._next_check:
+            self._check()
 
     def close(self) -> None:
         """Report what was exposed, let a photograph under way reach the spool, let go of the camera."""
@@ -142,7 +145,7 @@ class Shooter:
     def _open(self) -> None:
         self._opening = True
 
-        def job() -> _Outcome:
+        def job() -> Outcome:
             try:
                 self._camera.open()
             except EquipmentError as error:
@@ -162,15 +165,41 @@ class Shooter:
         self._next_open = time.monotonic() + _OPEN_AGAIN_S
         self._become("no_camera" if fault else "idle", camera_changed=changed)
 
+    def _check(self) -> None:
+        """Between takes: is the camera still there, and how is it?"""
+        self._checking = True
+
+        def job() -> Outcome:
+            if self._camera.state is not CameraState.IDLE:  # armed in the meantime
+                return lambda: self._checked(None, None)
+            try:
+                condition = self._camera.check()
+            except EquipmentError as error:
+                return lambda error=error: self._checked(None, error)  # type: ignore[misc]
+            return lambda: self._checked(condition, None)
+
+        self._worker.do(job)
+
+    def _checked(self, condition: Condition | None, error: EquipmentError | None) -> None:
+        self._checking = False
+        self._next_check = time.monotonic() + _CHECK_S
+        if condition is not None:
+            self.condition = replace(condition, warnings=self.condition.warnings)
+        if isinstance(error, CameraMissing) and self.state == "idle":
+            self.camera_fault = str(error)
+            self._fault(error.code, str(error))
+            self._become_free()
+
     def _become(self, state: State, *, camera_changed: bool = False) -> None:
         self.state = state
+        self._next_check = time.monotonic() + _CHECK_S
         self._link.state_changed(camera_changed=camera_changed)
 
     def _become_free(self) -> None:
         """Idle, or without a camera when the last call lost it."""
         gone = self._camera.state is CameraState.CLOSED
-        if gone and self.camera_fault is None:
-            self.camera_fault = "the camera no longer answers: look at its cable and power"
+        if gone:
+            self.camera_fault = self.camera_fault or "the camera no longer answers: look at its cable and power"
             self._next_open = time.monotonic() + _OPEN_AGAIN_S
         self._become("no_camera" if gone else "idle", camera_changed=gone)
 
@@ -201,7 +230,7 @@ class Shooter:
         self._window.leave()
         self._become("arming")
 
-        def job() -> _Outcome:
+        def job() -> Outcome:
             try:
                 if self._camera.state is not CameraState.IDLE:
                     self._camera.disarm()
@@ -285,7 +314,7 @@ class Shooter:
         self._window.leave()
         self._arm = self._armed = None
 
-        def job() -> _Outcome:
+        def job() -> Outcome:
             if self._camera.state is not CameraState.CLOSED:
                 try:
                     self._camera.disarm()
@@ -393,7 +422,7 @@ class Shooter:
         if was_firing or self.state == "armed":
             self._rest()
 
-    def _fetch(self, fire: wire.Fire) -> _Outcome:
+    def _fetch(self, fire: wire.Fire) -> Outcome:
         """In the worker: the photograph, and the raw file where there is one, from the camera into the spool."""
         try:
             photo = self._camera.download(_DOWNLOAD_S)
@@ -434,41 +463,3 @@ class Shooter:
             code = error.code if isinstance(error, CameraFault) else "camera_fault"
         self._become_free()
         self._fault(code, str(error), fire)
-
-
-class _Worker:
-    """One thread that does slow things in order and posts what came of them back to the loop."""
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self._jobs: SimpleQueue[Callable[[], _Outcome] | None] = SimpleQueue()
-        self._done: deque[_Outcome] = deque()
-        self._wake = wake
-        self._thread = Thread(target=self._work, name="camera", daemon=True)
-        self._thread.start()
-
-    def do(self, job: Callable[[], _Outcome]) -> None:
-        """Run `job` in the thread; what it returns is run by the loop."""
-        self._jobs.put(job)
-
-    def finish(self, timeout_s: float) -> None:
-        """Stop after the jobs at hand."""
-        self._jobs.put(None)
-        self._thread.join(timeout_s)
-
-    def deliver(self) -> None:
-        """Run, in the loop, what the jobs returned."""
-        while self._done:
-            self._done.popleft()()
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            try:
-                outcome = job()
-            except Exception as error:  # a mistake in the program: let it end the loop, not this thread alone
-                outcome = partial(_raise, error)
-            self._done.append(outcome)
-            self._wake()
-
-
-def _raise(error: Exception) -> None:
-    raise error

@@ -175,6 +175,11 @@ class SimCamera(CameraBase):
         self._settings = Exposure(**{name: kept[name] if value is None else value for name, value in given.items()})
         return Condition(self._battery, left, focus_mode=self._settings.focus_mode or self.options.focus)
 
+    def _do_check(self) -> Condition:
+        self._check_alive()
+        left = max(0, self.options.card - self._exposures) if self.options.card else None
+        return Condition(self._battery, left, focus_mode=self._settings.focus_mode or self.options.focus)
+
     def _do_disarm(self) -> None:
         self._drop_photo()
 

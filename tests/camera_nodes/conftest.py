@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 import zmq
 
@@ -36,6 +37,8 @@ class TinyStudio:
         self.credit = 4
         self.store_after = True  # answer Stored when a photograph is whole
         self.refuse: wire.Refused | None = None
+        self.real_error_ns: int | None = None  # with Pongs goes the system time, known so well by chrony
+        self.real_off_ns = 0  # and wrong by this
         self.seen: list[tuple[str, Any, int]] = []  # node, message, when (monotonic ns)
         self.stored: dict[str, bytes] = {}
         self.under_way: dict[str, Upload] = {}
@@ -103,7 +106,12 @@ class TinyStudio:
         elif self.routes.get(found.node) != found.route:
             answer = wire.Refused(code="hello_first", reason="say hello")
         elif isinstance(message, wire.Ping):
-            answer = wire.Pong(seq=message.seq, t1_ns=message.t1_ns, t2_ns=found.at_ns, t3_ns=time.monotonic_ns())
+            t3_ns, real_ns = time.monotonic_ns(), time.time_ns() + self.real_off_ns
+            answer = wire.Pong(seq=message.seq, t1_ns=message.t1_ns, t2_ns=found.at_ns, t3_ns=t3_ns)
+            if self.real_error_ns is not None:
+                answer = msgspec.structs.replace(
+                    answer, real_ns=real_ns, real_error_ns=self.real_error_ns, real_source="chrony"
+                )
         if answer is not None:
             transport.send_to(socket, found.route, answer, limit=wire.CONTROL_LIMIT)
         self._note(found.node, message, found.at_ns)

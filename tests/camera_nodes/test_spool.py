@@ -138,6 +138,35 @@ def test_a_full_disk_leaves_nothing_behind(folder, monkeypatch):
     put(spool)
 
 
+def test_a_disk_that_is_truly_full_leaves_nothing_behind_and_the_next_photograph_fits(tmp_path):
+    """A file system of one megabyte: ENOSPC comes from the kernel, half way through the photograph."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small disk cannot be mounted here: that needs root")
+    try:
+        spool = Spool(disk / "spool", min_free_bytes=-(10**9))  # the reserve does not save it
+        first = put(spool, "f1")
+        with pytest.raises(SpoolFull, match="full"):
+            put(spool, "f2", PHOTO * 2)
+        assert [path.name for path in (disk / "spool").iterdir()] == [first.entry]
+        assert spool.read(first.entry, 0, 10**9) == PHOTO
+        spool.remove(first.entry, first.sha256)
+        second = put(spool, "f3", PHOTO + PHOTO[:1000])
+        assert Spool(disk / "spool", 0).entries() == [second]
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_raw_file_has_an_entry_of_its_own_behind_the_photographs(folder):
+    spool = Spool(folder, 0)
+    raw = spool.put(fire_id="f1", take_id="t", camera="cam-07", name="A.NEF", data=b"raw", kind="raw")
+    later = put(spool, "f2")
+    assert (raw.entry, raw.kind) == ("f1.cam-07.raw", "raw")
+    assert spool.entries() == Spool(folder, 0).entries() == [later, raw]
+
+
 def test_it_keeps_the_reserve_free(folder):
     with pytest.raises(SpoolFull, match="MB are free"):
         put(Spool(folder, 2**62))
