@@ -20,12 +20,13 @@ OUTLIER = 5.0  # in sigmas: a pair beyond it (a reflection, a finger) counts no 
 TONE_SIGMA = 0.15
 READOUT_SIGMA_MS = 10.0  # what is assumed of a readout time that nobody has measured: 0 within this
 LENGTH_SIGMA = 0.2  # relative: EXIF gives nominal exposure times
-READOUTS_MS = (0.0, -15.0, 15.0)  # where the search for an unknown one begins
+READOUTS_MS = (0.0, -15.0, 15.0, -5.0, 5.0)  # where the search for an unknown one begins
 SHORTEST_MS, LONGEST_MS = 0.05, 120.0
-CANDIDATES = 16
+CANDIDATES = 12
+GRID_ROW_MS = 0.1
 AMBIGUOUS = 9.0  # two explanations whose misfits differ by less than this (three sigmas) cannot be told apart
 LEAST_SCALE = 0.3  # pairs that agree by chance do not make the error much smaller than SHARE_SIGMA says
-WORST_MISFIT = 1.3  # root mean square in sigmas: above it the lamps do not show the code
+WORST_MISFIT = 0.8  # root mean square in sigmas: above it the lamps do not show the code
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def find_exposure(
     found = sorted((fit.refine(start) for start in fit.candidates()), key=lambda item: item[1])
     best, misfit = found[0]
     if misfit / max(1, fit.pairs) > WORST_MISFIT**2:
-        raise BoardUnreadable("the lamps do not show the board's code: too blurred, or another tick or order of bits")
+        raise BoardUnreadable("the lamps do not show the board's code: too blurred, rows too slow, or another board")
     period = board.period_ms
     for other, its_misfit in found[1:]:
         apart = abs((other[0] - best[0] + period / 2) % period - period / 2)
@@ -101,30 +102,31 @@ class _Fit:
         return share
 
     def candidates(self) -> list[Floats]:
-        """The best cells of a grid over the code's period and over plausible exposure times."""
-        measured = np.zeros(self.board.bits)
-        weight = np.zeros(self.board.bits)
-        np.add.at(weight, self.bits, self.sigma**-2)
-        np.add.at(measured, self.bits, self.shares() * self.sigma**-2)
-        seen = np.flatnonzero(weight)
-        measured = measured[seen] / weight[seen]
-        sigma = np.sqrt(1 / weight[seen]) + 0.08  # the grid is coarse, and rows are not corrected yet
+        """The best cells of a grid over the code's period and over plausible exposure times.
+
+        A known readout shifts each pair by its row; an unknown one is taken as none, and several are tried from there.
+        """
+        offsets = np.rint(self.rows * (self.readout_ms or 0.0) / GRID_ROW_MS) * GRID_ROW_MS
+        kinds: dict[tuple[int, float], list[int]] = {}
+        for pair, (bit, offset) in enumerate(zip(self.bits.tolist(), offsets.tolist(), strict=True)):
+            kinds.setdefault((bit, offset), []).append(pair)
+        shares, weight = self.shares(), self.sigma**-2
         found: list[tuple[float, float, float]] = []
         for length in self._lengths():
-            step = min(max(self.board.tick_ms / 2, length / 6), self.board.period_ms / 64)
-            middles = np.arange(0.0, self.board.period_ms, step)
+            middles = np.arange(0.0, self.board.period_ms, max(self.board.tick_ms / 2, length / 16))
             cost = np.zeros(middles.size)
-            for bit, share, error in zip(seen, measured, sigma, strict=True):
-                residual = (self.board.shares(middles, np.array(length), np.array(bit)) - share) / error
+            for (bit, offset), pairs in kinds.items():
+                share = (shares[pairs] * weight[pairs]).sum() / weight[pairs].sum()
+                error = np.sqrt(1 / weight[pairs].sum()) + 0.08  # the grid is coarse
+                residual = (self.board.shares(middles + offset, np.array(length), np.array(bit)) - share) / error
                 cost += np.minimum(residual**2, OUTLIER**2)
-            low = (cost <= np.roll(cost, 1)) & (cost <= np.roll(cost, -1))
-            order = np.flatnonzero(low)[np.argsort(cost[low])[:CANDIDATES]]
+            low = np.flatnonzero((cost <= np.roll(cost, 1)) & (cost <= np.roll(cost, -1)))
+            order = low[np.argsort(cost[low])[:CANDIDATES]]
             found += [(float(cost[i]), float(middles[i]), float(length)) for i in order]
         found.sort()
         readouts = READOUTS_MS if self.readout_ms is None else (self.readout_ms,)
-        return [
-            np.array([middle, length, readout, 1.0]) for _, middle, length in found[:CANDIDATES] for readout in readouts
-        ]
+        kept = found[: CANDIDATES if self.readout_ms is not None else CANDIDATES // 2]
+        return [np.array([middle, length, readout, 1.0]) for _, middle, length in kept for readout in readouts]
 
     def _lengths(self) -> list[float]:
         if self.nominal_ms is not None:
