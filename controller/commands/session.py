@@ -193,9 +193,8 @@ def _shoot(verb: str, expression: str | None, profile: str | None, no_wait: bool
             print(f"  look at {camera}: {advice}")
         if answer["kept"]:
             print_after_fire(client, answer["take"])
-            print(
-                f"Keep it{' all the same' if answer['flags'] else ''}:  mien session accept {session}-E{answer['position']:02d}"
-            )
+            keep = "Keep it all the same" if answer["flags"] else "Keep it"
+            print(f"{keep}:  mien session accept {session}-E{answer['position']:02d}")
     if not answer["kept"] and not answer["coming_in"]:
         raise typer.Exit(3)
 
