@@ -245,9 +245,9 @@ class Soak:
 
     # --- the operator
 
-    def operate(self, takes: int, progress: Callable[[str], None]) -> None:
+    def operate(self, takes: int, until: float, progress: Callable[[str], None]) -> None:
         fire, session = 0, ""
-        while len(self.takes) < takes:
+        while len(self.takes) < takes and time.monotonic() < until:
             if not session:
                 session = self.begin_session()
             fire += 1
@@ -265,7 +265,7 @@ class Soak:
             if all(state == "accepted" for state in self.standing(session).values()):
                 self.insist("close", session)
                 session = ""
-            if len(self.takes) % 20 == 0:
+            if len(self.takes) % 10 == 0:
                 progress(f"{len(self.takes)} takes; {dict(self.injected)}")
 
     def begin_session(self) -> str:
@@ -402,6 +402,7 @@ def main() -> None:
     parser.add_argument("--takes", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--share", type=float, default=0.4, help="of takes during which something is broken")
+    parser.add_argument("--minutes", type=float, default=1e9, help="no further take after this long")
     parser.add_argument("--json", action="store_true", help="for the others' sake: the last line is JSON anyway")
     parser.add_argument("--out", type=Path, help="keep everything in this new folder")
     given = parser.parse_args()
@@ -415,7 +416,7 @@ def main() -> None:
         try:
             soak.start()
             progress(f"{given.cameras} cameras are ready")
-            soak.operate(given.takes, progress)
+            soak.operate(given.takes, time.monotonic() + 60 * given.minutes, progress)
             soak.drain()
         finally:
             soak.stop()
