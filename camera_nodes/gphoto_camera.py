@@ -32,6 +32,7 @@ from camera_nodes.errors import (
 from camera_nodes.wire import Exposure
 
 _VIRTUAL_ROOM = 26  # photographs the virtual camera takes on one connection
+_VIRTUAL_WAIT_S = 3.0
 _DRAIN_EVENTS = 50
 RAW_ENDINGS = (".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2")
 _WIDGETS = {
@@ -286,10 +287,12 @@ class GphotoCamera(CameraBase):
         """Folder and name of the next file that the body reports; None when the time is up."""
         gp = self._gp
         events = 0
+        if self._port == "virtual":
+            deadline = min(deadline, time.monotonic() + _VIRTUAL_WAIT_S)  # it reports its file at once or never
         while True:
             left = deadline - time.monotonic()
             if self._port == "virtual":
-                left = min(left, 1.0 - events / 1000)  # its events cost no time, so they are counted
+                left = min(left, 1.0 - events / 1000)  # its events may cost no time, so they are counted
             if left <= 0:
                 return None
             kind, data = self._call(self._camera.wait_for_event, max(1, round(min(left, 0.5) * 1000)))
