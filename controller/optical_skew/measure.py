@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -86,6 +87,13 @@ class OpticalSkew:
         return bool(self.readings) and len(self.read) == self.cameras
 
 
+class Readout(NamedTuple):
+    """From a sensor's first to its last row, and its standard error."""
+
+    ms: float
+    sigma_ms: float
+
+
 @dataclass(frozen=True)
 class _Seen:
     view: View
@@ -144,31 +152,31 @@ def _exif(path: Path) -> tuple[str, float | None]:
     return model, 1000 * seconds if 1e-5 < seconds < 1 else None
 
 
-def _learn_readouts(seen: Sequence[_Seen]) -> dict[str, float]:
+def _learn_readouts(seen: Sequence[_Seen]) -> dict[str, Readout]:
     """By model, the error-weighted mean over its cameras; models of which too little is known are left out."""
     told: dict[str, list[Exposed]] = defaultdict(list)
     for one in seen:
         if one.first is not None and one.view.readout_ms is None and one.first.readout_sigma_ms > 0:
             told[one.model].append(one.first)
-    learnt: dict[str, float] = {}
+    learnt: dict[str, Readout] = {}
     for model, found in told.items():
         middle = float(np.median([each.readout_ms for each in found]))
         near = [each for each in found if abs(each.readout_ms - middle) < 4 * each.readout_sigma_ms + 0.5]
         weights = [each.readout_sigma_ms**-2 for each in near]
         if near and math.sqrt(1 / sum(weights)) < READOUT_GOOD_MS:
             mean = sum(weight * each.readout_ms for weight, each in zip(weights, near, strict=True)) / sum(weights)
-            learnt[model] = mean
+            learnt[model] = Readout(mean, math.sqrt(1 / sum(weights)))
     return learnt
 
 
-def _again(board: Board, one: _Seen, learnt: Mapping[str, float]) -> Exposed | str:
+def _again(board: Board, one: _Seen, learnt: Mapping[str, Readout]) -> Exposed | str:
     """The reading with the model's readout, or why there is none."""
     if one.lamps is None or one.first is None:
         return one.problem
     found = one.first
     if one.view.readout_ms is None and one.model in learnt:
         try:
-            found = find_exposure(board, one.lamps, one.nominal_ms, learnt[one.model])
+            found = find_exposure(board, one.lamps, one.nominal_ms, *learnt[one.model])
         except BoardUnreadable:
             found = one.first
     if found.sigma_ms > UNSURE_MS:
@@ -181,10 +189,11 @@ def _compare(
     board: Board,
     seen: Sequence[_Seen],
     exposed: Sequence[Exposed | str],
-    learnt: Mapping[str, float],
+    learnt: Mapping[str, Readout],
     missing: tuple[str, ...],
 ) -> OpticalSkew:
     good = [found for found in exposed if isinstance(found, Exposed)]
+    readouts_ms = {model: readout.ms for model, readout in learnt.items()}
     start = _earliest_ms([found.middle_ms for found in good], board.period_ms)
     readings = []
     for one, found in zip(seen, exposed, strict=True):
@@ -209,14 +218,14 @@ def _compare(
         )
     read = sorted((each for each in readings if each.moment_ms is not None), key=lambda each: each.moment_ms or 0.0)
     if len(read) < 2:
-        return OpticalSkew(tuple(readings), None, None, None, learnt, missing)
+        return OpticalSkew(tuple(readings), None, None, None, readouts_ms, missing)
     sigmas = [each.sigma_ms or 0.0 for each in read]
     return OpticalSkew(
         tuple(readings),
         (read[-1].moment_ms or 0.0) - (read[0].moment_ms or 0.0),
         math.hypot(sigmas[0], sigmas[-1]),
         expected_range(len(read)) * math.sqrt(sum(sigma**2 for sigma in sigmas) / len(sigmas)),
-        learnt,
+        readouts_ms,
         missing,
     )
 

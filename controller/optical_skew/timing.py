@@ -25,7 +25,7 @@ SHORTEST_MS, LONGEST_MS = 0.05, 120.0
 CANDIDATES = 12
 GRID_ROW_MS = 0.1
 AMBIGUOUS = 9.0  # two explanations whose misfits differ by less than this (three sigmas) cannot be told apart
-LEAST_SCALE = 0.3  # pairs that agree by chance do not make the error much smaller than SHARE_SIGMA says
+LEAST_SCALE = 0.6  # pairs that agree by chance do not make the error much smaller than SHARE_SIGMA says
 WORST_MISFIT = 0.8  # root mean square in sigmas: above it the lamps do not show the code
 
 
@@ -47,9 +47,14 @@ class Exposed:
 
 
 def find_exposure(
-    board: Board, lamps: Lamps, nominal_ms: float | None = None, readout_ms: float | None = None
+    board: Board,
+    lamps: Lamps,
+    nominal_ms: float | None = None,
+    readout_ms: float | None = None,
+    readout_sigma_ms: float = 0.0,
 ) -> Exposed:
-    """nominal_ms: the exposure time that the camera reports.  readout_ms: first to last row, when it is known.
+    """nominal_ms: the exposure time that the camera reports.  readout_ms: first to last row, when it is known, to
+    readout_sigma_ms.
 
     Raises BoardUnreadable when the lamps do not show the code or more than one moment explains them.
     """
@@ -68,6 +73,8 @@ def find_exposure(
             )
             raise BoardUnreadable(f"more than one moment explains the lamps: {why}")
     sigma, readout_sigma = fit.errors(best)
+    if readout_ms is not None:
+        sigma, readout_sigma = float(np.hypot(sigma, fit.row * readout_sigma_ms)), readout_sigma_ms
     return Exposed(
         middle_ms=float((best[0] - best[2] * fit.row) % period),
         sigma_ms=sigma,

@@ -214,6 +214,20 @@ def test_the_skew_of_a_rig_across_the_wrap_of_the_code(tmp_path: Path) -> None:
     assert report_data(found, 5.0)["read"] == 5
 
 
+def test_a_camera_that_cannot_learn_its_rows_knows_its_moment_less_well(tmp_path: Path) -> None:
+    """A board that lies along the rows shows both copies of the code on the same ones."""
+    found = {}
+    for turn in (3.0, 87.0):
+        shot = Shot(300.0, exposure_ms=8.0, readout_ms=6.0, centre=(0.5, 0.7), turn_deg=turn)
+        save(tmp_path / "0.jpg", shot, 5)
+        save(tmp_path / "1.jpg", replace(shot, begin_ms=302.0), 6)
+        found[turn] = measure_skew(BOARD, [View(str(i), "side", tmp_path / f"{i}.jpg") for i in range(2)])
+    upright, along = found[3.0].read[0], found[87.0].read[0]
+    assert upright.sigma_ms is not None
+    assert along.sigma_ms is not None
+    assert along.sigma_ms > 1.5 * upright.sigma_ms
+
+
 def test_nothing_is_said_of_a_rig_of_which_one_camera_reads_the_board(tmp_path: Path) -> None:
     save(tmp_path / "0.jpg", Shot(50.0), 0)
     (tmp_path / "1.jpg").write_bytes(b"no photograph")
@@ -301,7 +315,8 @@ def test_a_whole_take_keeps_its_optical_skew_and_one_over_the_limit_is_flagged(
 ) -> None:
     photos = tmp_path / "board"
     photos.mkdir()
-    photograph_rig(photos, [300.0, 306.2], {})
+    upright = {view: {"turn_deg": 3.0} for view in range(2)}  # a model's only camera learns its rows from it
+    photograph_rig(photos, [300.0, 306.2], upright)
     studio, take = take_of(photos, 2)
     code, text = run(take, "--board", str(home.folder / "board.toml"), "--home", str(home.folder))
     assert code == 0
@@ -320,7 +335,8 @@ def test_a_take_that_only_some_cameras_can_tell_keeps_no_skew(
 ) -> None:
     photos = tmp_path / "board"
     photos.mkdir()
-    photograph_rig(photos, [300.0, 301.0, 301.0], {2: {"covered_mm": ((-5.0, -5.0, 245.0, 155.0),)}})
+    changes: dict[int, dict[str, Any]] = {view: {"turn_deg": 3.0} for view in range(2)}
+    photograph_rig(photos, [300.0, 301.0, 301.0], changes | {2: {"covered_mm": ((-5.0, -5.0, 245.0, 155.0),)}})
     studio, take = take_of(photos, 3)
     code, text = run(take, "--board", str(home.folder / "board.toml"), "--home", str(home.folder), "--json")
     assert code == 0
@@ -338,7 +354,7 @@ def test_a_hot_shoe_figure_is_not_overwritten_by_accident(
 
     photos = tmp_path / "board"
     photos.mkdir()
-    photograph_rig(photos, [300.0, 301.5], {})
+    photograph_rig(photos, [300.0, 301.5], {view: {"turn_deg": 3.0} for view in range(2)})
     studio, take = take_of(photos, 2)
     with transaction(studio.engine) as tx:
         captures.record_sync(
