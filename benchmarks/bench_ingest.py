@@ -8,6 +8,7 @@ grain; they differ by a comment, so none is a copy of another. Memory is the con
 
 import argparse
 import io
+import itertools
 import json
 import multiprocessing
 import os
@@ -84,6 +85,12 @@ def forget_peak() -> float:
     return peak_rss_mb()
 
 
+def cpu_seconds(processes: list[Any]) -> float:
+    """Processor time of these processes so far."""
+    fields = [Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split() for process in processes]
+    return sum(int(field[11]) + int(field[12]) for field in fields) / os.sysconf("SC_CLK_TCK")
+
+
 def copy_and_hash(source: Path, folder: Path) -> float:
     """Seconds that `cp` and `sha256sum` of the same files take, flushed to disk as the store's are."""
     folder.mkdir()
@@ -95,7 +102,7 @@ def copy_and_hash(source: Path, folder: Path) -> float:
     return time.monotonic() - begun
 
 
-def bench(frames: int, megabytes: float, transfers: int, credit: int) -> dict[str, Any]:
+def bench(frames: int, megabytes: float, transfers: int, credit: int, takes_in_a_row: int = 4) -> dict[str, Any]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["camera_nodes.agent", "camera_nodes.sim_camera"])
     cameras = tuple(CameraEntry(f"cam-{view:02d}", view) for view in range(frames))
@@ -103,7 +110,12 @@ def bench(frames: int, megabytes: float, transfers: int, credit: int) -> dict[st
         folder = Path(name)
         records = Settings(folder, f"sqlite:///{folder / 'studio.sqlite'}", str(folder / "store"))
         transfer = replace(TransferLimits(), transfers=transfers, credit=credit, frame_timeout_s=PATIENCE_S)
-        rig = Rig("bench", cameras, SyncLimits(silence_s=60.0), transfer)
+        rig = Rig(
+            "bench",
+            cameras,
+            SyncLimits(max_clock_uncertainty_ms=20.0, arm_timeout_ms=20_000, stamps_timeout_ms=20_000, silence_s=60.0),
+            transfer,
+        )
         with Studio(StudioSettings(records, rig, control="tcp://127.0.0.1:*", bulk="tcp://127.0.0.1:*")) as studio:
             with transaction(studio.engine) as tx:
                 subject = add_subject(tx).code
@@ -137,17 +149,18 @@ def bench(frames: int, megabytes: float, transfers: int, credit: int) -> dict[st
                 studio.enrol(camera.name, ensure_keys(folder / "nodes", camera.name).public)
                 settings = AgentSettings(
                     camera=camera.name,
-                    url="sim:",
+                    url=f"sim:lag_ms=50&seed={camera.view}&view={camera.view}&photos={folder / 'photos'}",
                     control=studio.control_endpoint,
                     bulk=studio.bulk_endpoint,
                     keys=folder / "nodes",
                     spool=folder / "spool" / camera.name,
                     controller_key=studio.public_key,
                     min_free_mb=1,
+                    max_late_ms=1000.0,  # what is measured is not the shutter
                 )
                 processes.append(context.Process(target=run, args=(settings,)))
             try:
-                return measure(studio, processes, warm, real, folder)
+                return measure(studio, processes, warm, real, folder) | recycle(studio, session, takes_in_a_row)
             finally:
                 begun = [process for process in processes if process.pid is not None]
                 for process in begun:
@@ -170,13 +183,13 @@ def measure(studio: Studio, processes: list[Any], warm: Tally, real: Tally, fold
     time.sleep(4.0)  # clocks settle, disks too
     subprocess.run(["sync", "-f", str(folder)], check=True)
     say(f"{len(studio.link.nodes())} nodes hold a photograph each")
-    held_mb, cpu = forget_peak(), os.times()
+    held_mb, cpu, nodes_cpu = forget_peak(), os.times(), cpu_seconds(processes)
     begun = time.monotonic()
     studio.link.allow_uploads()
     if not real.wait(PATIENCE_S):
         raise SystemExit(f"not all came: {real.missing()}")
     seconds = time.monotonic() - begun
-    after = os.times()
+    after, nodes_cpu = os.times(), cpu_seconds(processes) - nodes_cpu
     growth_mb = peak_rss_mb() - held_mb
     spools = [folder / "spool" / camera for camera in real.cameras]
     while any(any(spool.iterdir()) for spool in spools) and time.monotonic() < begun + PATIENCE_S:
@@ -194,8 +207,33 @@ def measure(studio: Studio, processes: list[Any], warm: Tally, real: Tally, fold
         "megabytes": round(sum(path.stat().st_size for path in (folder / "photos").iterdir()) / 1e6, 1),
         "spools_empty_seconds": round(emptied, 2),
         "controller_cpu_seconds": round(after.user + after.system - cpu.user - cpu.system, 2),
+        "nodes_cpu_seconds": round(nodes_cpu, 2),
         "held_rss_mb": round(held_mb, 1),
         "cores": os.cpu_count(),
+    }
+
+
+def recycle(studio: Studio, session: str, count: int) -> dict[str, Any]:
+    """Takes fired one after the other as soon as the studio lets them, uploads draining behind."""
+    if count < 2:
+        return {}
+    studio.wait_for_cameras(PATIENCE_S)
+    say(f"firing {count} takes in a row")
+    expressions = [line.name for line in studio.script(session).expressions[2 : 2 + count]]
+    fired = [studio.fire(session, expression, wait=False) for expression in expressions]
+    last = time.monotonic()
+    moments = [min(s.commanded_at_ns for s in studio.desk.tally(take.take).stamps.values()) / 1e9 for take in fired]
+    behind = len(studio.draining.takes)
+    while studio.draining.takes and time.monotonic() < last + PATIENCE_S:
+        time.sleep(0.05)
+    gaps = sorted(b - a for a, b in itertools.pairwise(moments))
+    return {
+        "recycle_median_seconds": round(gaps[len(gaps) // 2], 2),
+        "recycle_max_seconds": round(gaps[-1], 2),
+        "recycle_takes": count,
+        "recycle_kept": sum(studio.records.take(take.take).state.value == "captured" for take in fired),
+        "recycle_takes_still_coming_in": behind,
+        "recycle_drained_seconds": round(time.monotonic() - last, 2),
     }
 
 
@@ -206,9 +244,10 @@ def main() -> None:
     parser.add_argument("--transfers", type=int, default=TransferLimits().transfers)
     parser.add_argument("--credit", type=int, default=TransferLimits().credit)
     parser.add_argument("--json", action="store_true", help="figures as one JSON object on the last line")
+    parser.add_argument("--recycle", type=int, default=4, help="takes fired in a row afterwards; 0: none")
     options = parser.parse_args()
     sys.setswitchinterval(0.0005)  # as `mien studio serve` does
-    figures = bench(options.frames, options.megabytes, options.transfers, options.credit)
+    figures = bench(options.frames, options.megabytes, options.transfers, options.credit, options.recycle)
     if options.json:
         print(json.dumps(figures))
     else:

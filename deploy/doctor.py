@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 NODE = {"zmq": "pyzmq", "msgspec": "msgspec", "gphoto2": "gphoto2"}
-CONTROLLER = {"zmq": "pyzmq", "sqlalchemy": "sqlalchemy", "alembic": "alembic", "fastapi": "fastapi", "PIL": "pillow", "mediapipe": "mediapipe"}
+CONTROLLER = {
+    "zmq": "pyzmq",
+    "sqlalchemy": "sqlalchemy",
+    "alembic": "alembic",
+    "fastapi": "fastapi",
+    "PIL": "pillow",
+    "mediapipe": "mediapipe",
+}
 FARM = {
     "numpy": "numpy",
     "scipy": "scipy",

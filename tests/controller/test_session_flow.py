@@ -238,3 +238,31 @@ def test_a_rig_in_order_is_ready(start: Callable[..., Studio], rig: Rig) -> None
     found = studio.preflight()
     assert found.ready, [check for check in found.checks if check.level == "fault"]
     assert {check.name for check in found.checks if check.level != "ok"} == {"frames left"}  # endless: it does not say
+
+
+def test_profiles_are_applied_and_read_back_on_a_ptp_camera(
+    home: Any, rig_of: Callable[..., Rig], fleet: Any, tmp_path: Path, jpeg: Callable[..., bytes]
+) -> None:
+    """libgphoto2's own virtual camera: a value it has, and one it does not have."""
+    folder = tmp_path / "card"
+    folder.mkdir()
+    (folder / "one.jpg").write_bytes(jpeg(1))
+    rig = replace(
+        rig_of(1),
+        exposure=ExposureEntry(aperture="f/8", shutter="1/200"),
+        profiles={"night": ExposureEntry(aperture="f/99")},
+    )
+    studio = home.open(rig)
+    fleet.start(studio, {"cam-00": f"gphoto2:virtual?photos={folder}"})
+    studio.wait_for_cameras(60)
+    session = studio.start_session(home.subject, "short")
+    result = studio.fire(session, profile="night")
+    assert result.state == "failed"
+    assert "aperture: 'f/99' is not among" in result.faults["cam-00"]
+    found = {check.name: check for check in studio.preflight("night").checks}
+    assert "aperture: 'f/99' is not among" in found["settings"].cameras["cam-00"]
+    found = {check.name: check for check in studio.preflight().checks}
+    assert found["battery"].text.startswith("least ")
+    assert found["settings"].level == "ok"
+    result = studio.fire(session)
+    assert result.kept, result.message
