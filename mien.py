@@ -31,6 +31,10 @@ COMMANDS = {
     ),
     "studio": Command("controller.commands.studio", "controller", "The studio's server and console."),
     "session": Command("controller.commands.session", "controller", "A subject in the chair: fire, accept, retake."),
+    "calibrate": Command("processing.calibration.command", "farm", "Photographs of the board to the rig's cameras."),
+    "cameras": Command(
+        "processing.calibration.cameras_command", "farm", "Print the board; cameras to and from COLMAP; compare."
+    ),
     "reconstruct": Command("processing.reconstruction.command", "farm", "Photographs of one take to a scan."),
     "register": Command("processing.registration.command", "farm", "A scan to a registered mesh."),
     "process": Command("processing.farm.process_command", "farm", "Photographs of one subject to release layout."),

@@ -1,8 +1,8 @@
 """How fast and how truly a rig is calibrated.
 
-First 68 cameras and 60 poses of a board at the level of corners with Gaussian noise, then photographs of the board rendered for a
-smaller rig and found again; both compared with the true cameras after a rigid alignment of the centres. No part of the result
-is scaled. The peer: OpenCV's calibrateCamera for every camera alone, which gives no places.
+First 68 cameras and 60 poses of a board at the level of corners with Gaussian noise, then photographs of the board
+rendered for a smaller rig and found again; both compared with the true cameras after a rigid alignment of the centres,
+not scaled. The peer: OpenCV's calibrateCamera for every camera alone, which gives no places.
 """
 
 import argparse
@@ -45,7 +45,9 @@ def simulated(board: Board, cameras: list[Camera], poses: list[Pose], noise: flo
     return views
 
 
-def rendered(board: Board, cameras: list[Camera], poses: list[Pose], rng: np.random.Generator) -> tuple[Views, float, float]:
+def rendered(
+    board: Board, cameras: list[Camera], poses: list[Pose], rng: np.random.Generator
+) -> tuple[Views, float, float]:
     """The detections, their RMS error a coordinate in px, and the seconds that finding them took."""
     views: Views = {}
     seconds, errors = 0.0, []
@@ -99,7 +101,7 @@ def main() -> None:
     parser.add_argument("--cameras", type=int, default=68)
     parser.add_argument("--poses", type=int, default=60)
     parser.add_argument("--noise", type=float, default=0.15, help="px, standard deviation of a coordinate")
-    parser.add_argument("--reach", type=float, default=150.0, help="mm from the middle of the rig to the boards' middles")
+    parser.add_argument("--reach", type=float, default=150.0, help="mm, of the boards from the middle of the rig")
     parser.add_argument("--square", type=float, default=20.0, help="mm, of the simulated board of 9 x 13 squares")
     parser.add_argument("--rendered", default="10,24,600,900", help="cameras, poses, width, height; empty: leave out")
     parser.add_argument("--peer", action="store_true", help="also time calibrateCamera for every camera alone")

@@ -17,9 +17,10 @@ from processing.calibration.errors import CalibrationError
 Floats = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
-DICTIONARIES = tuple(
-    f"{bits}X{bits}_{count}" for bits in (4, 5, 6, 7) for count in (50, 100, 250, 1000)
-) + ("APRILTAG_16h5", "APRILTAG_25h9", "APRILTAG_36h10", "APRILTAG_36h11", "ARUCO_MIP_36h12")  # fmt: skip
+DICTIONARIES = (
+    *(f"{bits}X{bits}_{count}" for bits in (4, 5, 6, 7) for count in (50, 100, 250, 1000)),
+    "APRILTAG_16h5", "APRILTAG_25h9", "APRILTAG_36h10", "APRILTAG_36h11", "ARUCO_MIP_36h12",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class Board:
             hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(DICTIONARIES)}"
             raise CalibrationError(f"the board's dictionary {self.dictionary!r} is not known{hint}")
         if self.squares_x < 3 or self.squares_y < 3:
-            raise CalibrationError(f"a board of {self.squares_x} x {self.squares_y} squares is too small; 3 x 3 at least")
+            raise CalibrationError(
+                f"a board of {self.squares_x} x {self.squares_y} squares is too small; 3 x 3 at least"
+            )
         if not 0 < self.marker_mm < self.square_mm:
             raise CalibrationError(
                 f"the board's marker_mm is {self.marker_mm:g} and its square_mm {self.square_mm:g};"
@@ -52,7 +55,9 @@ class Board:
             )
         markers, known = (self.squares_x * self.squares_y) // 2, len(self._dictionary.bytesList)
         if markers > known:
-            raise CalibrationError(f"the board needs {markers} markers; {self.dictionary} has {known}. Take a larger one")
+            raise CalibrationError(
+                f"the board needs {markers} markers; {self.dictionary} has {known}. Take a larger one"
+            )
 
     @property
     def _dictionary(self) -> Any:
@@ -100,8 +105,8 @@ class Board:
         of_square, cells = self._cells
         marker = of_square[j, i]
         share, side = self.marker_mm / self.square_mm, cells.shape[1]
-        u = ((x - i - (1 - share) / 2) / share * side)
-        v = ((y - j - (1 - share) / 2) / share * side)
+        u = (x - i - (1 - share) / 2) / share * side
+        v = (y - j - (1 - share) / 2) / share * side
         in_marker = (marker >= 0) & (u >= 0) & (v >= 0) & (u < side) & (v < side)
         a, b = u.astype(int).clip(0, side - 1), v.astype(int).clip(0, side - 1)
         white = np.where(marker >= 0, np.where(in_marker, cells[marker.clip(0), b, a], True), False)
@@ -139,7 +144,9 @@ def board_from(found: Mapping[str, Any], source: str) -> Board:
         wanted = kinds[key]
         number = wanted is float and type(value) is int
         if not number and type(value) is not wanted:
-            raise CalibrationError(f"{source}: {key} = {value!r} is not {'a number' if wanted is float else wanted.__name__}")
+            raise CalibrationError(
+                f"{source}: {key} = {value!r} is not {'a number' if wanted is float else wanted.__name__}"
+            )
         values[key] = float(value) if number else value
     return Board(**values)
 

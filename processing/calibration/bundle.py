@@ -1,9 +1,9 @@
 """Bundle adjustment of a rig: lenses, places of the cameras, and places of a board of known shape, all at once.
 
-The corner of pose p that camera c saw lies at `project(c, R_c (R_p X + t_p) + t_c)`. Unknown are nine intrinsics and six
-numbers of place a camera, six a pose; the board's shape is given and brings the scale. 68 cameras and 60 poses are 1,380
-unknowns, so the normal matrix is small whatever the number of corners: it is summed view by view from analytic Jacobians
-and SciPy's nearly exact trust-region method (Conn, Gould and Toint 2000, section 7.3) solves with it.
+The corner of pose p that camera c saw lies at `project(c, R_c (R_p X + t_p) + t_c)`. Unknown are nine intrinsics and
+six numbers of place a camera, six a pose; the board's shape is given and brings the scale. 68 cameras and 60 poses are
+1,380 unknowns, so the normal matrix is small whatever the number of corners: it is summed view by view from analytic
+Jacobians, and SciPy's nearly exact trust-region method (Conn, Gould and Toint 2000, section 7.3) solves with it.
 """
 
 from collections.abc import Callable
@@ -79,7 +79,7 @@ class State:
     lens: Floats
     R: Floats
     t: Floats
-    board_R: Floats
+    board_R: Floats  # noqa: N815
     board_t: Floats
 
     @property
@@ -201,7 +201,7 @@ class Problem:
         return gradient, matrix
 
     def _jacobian(self, state: State, step: Floats) -> tuple[Floats, Floats]:
-        """Residual (N, 2) px and its derivative (N, 2, 21): lens, rotation, t of the camera; rotation, t of the pose."""
+        """Residual (N, 2) and its derivative (N, 2, 21): lens, rotation, t of the camera; rotation, t of the pose."""
         c, p = self.corners.camera, self.corners.pose
         camera_J = left_jacobian(step[: self.cameras * _CAMERA].reshape(-1, _CAMERA)[:, 9:12])
         pose_J = left_jacobian(step[self.cameras * _CAMERA :].reshape(-1, _POSE)[:, :3])

@@ -33,8 +33,8 @@ _FEWEST_IN_VIEW = 6
 class CameraQuality:
     """What is known of one camera. rms_px: of a corner's distance.  covered: share of the picture with corners in it.
 
-    centre_covariance_mm2: (3, 3) in the rig's frame, against all other cameras.  turn_covariance_deg2: (3, 3), about the
-    camera's own axes.  lens_sd: (9,) of fx fy cx cy (px) k1 k2 p1 p2 k3.
+    centre_covariance_mm2: (3, 3) in the rig's frame, against all other cameras.  turn_covariance_deg2: (3, 3), about
+    the camera's own axes.  lens_sd: (9,) of fx fy cx cy (px) k1 k2 p1 p2 k3.
     """
 
     poses: int
@@ -106,7 +106,7 @@ def calibrate(
     """The rig that saw these boards.
 
     views: (camera, pose) -> what the camera saw of that pose; views without corners are named as rejected.
-    names, pose_names: of the indices.  corners_mm: (K, 3) of the board.  allow_unlinked: go on with the largest linked part.
+    names, pose_names: of the indices.  corners_mm: (K, 3) of the board.  allow_unlinked: go on with the largest part.
     Raises NotLinked with every camera that cannot be placed, CalibrationError where there is nothing to work with.
     """
     rejected = [
@@ -123,7 +123,9 @@ def calibrate(
         raise NotLinked(_unlinked_message(unlinked, len(names), "No two cameras saw the same pose."))
     used = {key: d for key, d in used.items() if key[0] in set(group)}
     progress(0.05, "a first guess of every lens")
-    sizes = [next(((d.width, d.height) for (c, _), d in used.items() if c == camera), (1, 1)) for camera in range(len(names))]
+    sizes = [
+        next(((d.width, d.height) for (c, _), d in used.items() if c == camera), (1, 1)) for camera in range(len(names))
+    ]
     lenses = first_lenses(used, sizes, corners_mm)
     progress(0.25, "a first guess of every place")
     places = first_places(used, lenses, corners_mm)
@@ -188,7 +190,11 @@ def _unlinked_message(unlinked: Mapping[str, str], total: int, more: str) -> str
 def _rejected_lines(rejected: Sequence[Rejected]) -> str:
     shown = [r for r in rejected if r.reason != "no board found"]
     lines = [f"  {r.pose}{'' if r.camera is None else f', {r.camera}'}: {r.reason}" for r in shown[:15]]
-    return "\n".join(["Not used:", *lines, *([f"  and {len(shown) - 15} more"] if len(shown) > 15 else [])]) if lines else ""
+    return (
+        "\n".join(["Not used:", *lines, *([f"  and {len(shown) - 15} more"] if len(shown) > 15 else [])])
+        if lines
+        else ""
+    )
 
 
 def _prior(lenses: Floats, sizes: Sequence[tuple[int, int]]) -> tuple[Floats, Floats]:
@@ -210,7 +216,7 @@ def _prior(lenses: Floats, sizes: Sequence[tuple[int, int]]) -> tuple[Floats, Fl
 def _robust(
     start: State, corners: Corners, corners_mm: Floats, prior: tuple[Floats, Floats], part_of: Progress
 ) -> tuple[Solution, Corners, dict[tuple[int, int], float]]:
-    """Adjust, drop what contradicts the rest, adjust again. Returns the corners kept, and each dropped view's error, px."""
+    """Adjust, drop what contradicts the rest, adjust again. Also the corners kept, and dropped views' errors, px."""
     bad: dict[tuple[int, int], float] = {}
     solution = Solution(start, np.zeros((0, 0)), 1.0, 0)
     off = np.linalg.norm(project(start, corners, corners_mm) - corners.pixels, axis=1)
@@ -233,16 +239,24 @@ def _robust(
         starts = corners.view_starts()
         middle = np.array([np.median(part) for part in np.split(off, starts[1:])])
         lost = middle > max(_VIEW_PX, _VIEW_FACTOR * float(np.median(off)))
-        bad |= {(int(corners.camera[starts[v]]), int(corners.pose[starts[v]])): float(middle[v]) for v in np.flatnonzero(lost)}
+        bad |= {
+            (int(corners.camera[starts[v]]), int(corners.pose[starts[v]])): float(middle[v])
+            for v in np.flatnonzero(lost)
+        }
         keep = ~lost[view]
         if turn > 0:
             keep &= off < _limits(corners, off)
         enough = np.bincount(view[keep], minlength=len(starts))[view] >= _FEWEST_IN_VIEW
         thin = ~enough & ~lost[view]
-        bad |= {(int(c), int(p)): float(middle[v]) for c, p, v in zip(corners.camera[thin], corners.pose[thin], view[thin], strict=True)}
+        bad |= {
+            (int(c), int(p)): float(middle[v])
+            for c, p, v in zip(corners.camera[thin], corners.pose[thin], view[thin], strict=True)
+        }
         corners = corners.where(keep & enough)
         if not len(corners):
-            raise CalibrationError("No two cameras agree on where the board was; was it held still, and is board.toml right?")
+            raise CalibrationError(
+                "No two cameras agree on where the board was; was it held still, and is board.toml right?"
+            )
     return solution, corners, bad
 
 

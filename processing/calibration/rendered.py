@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -18,10 +19,10 @@ Image = NDArray[np.uint8]
 class Shot:
     """How a photograph is spoilt.
 
-    blur_px: of the lens, a Gaussian's standard deviation.  noise: read noise of full scale.  shot: electrons at full scale.
-    shade: how much darker the dark side is than the light one, 0..1.  covered: share of the board's width hidden by a
-    hand or a cable.  clutter: stickers of the same dictionary that lie beside the board, with numbers of the board.
-    samples: rays a pixel's side.
+    blur_px: of the lens, a Gaussian's standard deviation.  noise: read noise of full scale.  shot: electrons at full
+    scale.  shade: how much darker the dark side is than the light one, 0..1.  covered: share of the board's width
+    hidden by a hand or a cable.  clutter: stickers of the same dictionary that lie beside the board, with numbers of
+    the board.  samples: rays a pixel's side.
     """
 
     blur_px: float = 0.6
@@ -43,13 +44,17 @@ class Pose:
     name: str = field(default="")
 
 
-def exact_rays(camera: Camera, pixels: Floats) -> Floats:
-    """(N, 2) px -> (N, 2) normalised coordinates, the lens undone to 1e-12 whatever its strength."""
+@lru_cache(maxsize=4)
+def _rays(camera: Camera) -> tuple[Floats, Floats, Floats]:
+    """(H, W, 2) normalised coordinates of every pixel, the lens undone to 1e-12, and their slopes along x and y.
+
+    Between the middles of pixels a lens is straight to a millionth of a pixel.
+    """
     criteria = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 100, 1e-12)
-    flat = cv2.undistortPoints(
-        pixels.reshape(-1, 1, 2), camera.K, camera.distortion, None, None, None, criteria
-    )
-    return np.asarray(flat, np.float64).reshape(-1, 2)
+    grid = np.stack(np.meshgrid(np.arange(camera.width), np.arange(camera.height)), axis=-1).astype(np.float64)
+    flat = cv2.undistortPoints(grid.reshape(-1, 1, 2), camera.K, camera.distortion, None, None, None, criteria)
+    rays = np.asarray(flat, np.float64).reshape(camera.height, camera.width, 2)
+    return rays, np.asarray(np.gradient(rays, axis=1)), np.asarray(np.gradient(rays, axis=0))
 
 
 def photograph(
@@ -68,12 +73,12 @@ def photograph(
         for _ in range(shot.clutter):
             _stick(picture, board, rng)
     if shot.blur_px:
-        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), shot.blur_px))
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), shot.blur_px), np.float32)
     slope = np.linspace(0, 1, camera.width, dtype=np.float32)[None] * np.linspace(1, 0.4, camera.height)[:, None]
-    picture = picture * (1 - shot.shade * slope) * shot.exposure
+    exposed = picture * (1 - shot.shade * slope) * shot.exposure
     if rng is not None:
-        picture = picture + np.sqrt(shot.noise**2 + picture.clip(0) / shot.shot) * rng.standard_normal(picture.shape)
-    return np.asarray(picture.clip(0, 1) ** (1 / 2.2) * 255 + 0.5, dtype=np.uint8)
+        exposed = exposed + np.sqrt(shot.noise**2 + exposed.clip(0) / shot.shot) * rng.standard_normal(exposed.shape)
+    return np.asarray(exposed.clip(0, 1) ** (1 / 2.2) * 255 + 0.5, dtype=np.uint8)
 
 
 def _wall(camera: Camera) -> NDArray[np.float32]:
@@ -84,7 +89,9 @@ def _wall(camera: Camera) -> NDArray[np.float32]:
 def _paint(picture: NDArray[np.float32], board: Board, camera: Camera, R: Floats, t: Floats, shot: Shot) -> None:
     half = np.array(board.size_mm) / 2 + board.square_mm / 2  # with a white rim
     edge = np.linspace(-1, 1, 21)
-    rim = np.concatenate([np.c_[edge, s * np.ones(21)] for s in (-1, 1)] + [np.c_[s * np.ones(21), edge] for s in (-1, 1)])
+    rim = np.concatenate(
+        [np.c_[edge, s * np.ones(21)] for s in (-1, 1)] + [np.c_[s * np.ones(21), edge] for s in (-1, 1)]
+    )
     outline = np.c_[rim * half, np.zeros(len(rim))] @ R.T + t
     if (outline[:, 2] < 50).any():
         return
@@ -98,23 +105,23 @@ def _paint(picture: NDArray[np.float32], board: Board, camera: Camera, R: Floats
     (x0, y0), (x1, y1) = low, high
     s = shot.samples
     to_plane = np.linalg.inv(np.stack([R[:, 0], R[:, 1], t], axis=1))
-    columns = x0 - 0.5 + (np.arange((x1 - x0) * s) + 0.5) / s
+    rays, along_x, along_y = _rays(camera)
+    # No two samples of a pixel in one line: an edge along the pixels moves in steps of 1/s^2, not 1/s.
+    places = (np.arange(s) + 0.5) / s - 0.5
+    shift = (np.arange(s) - (s - 1) / 2) / s**2
+    dx, dy = places[None, :] + shift[:, None], places[:, None] - shift[None, :]
     for top in range(y0, y1, 64):  # bounds the memory
         bottom = min(top + 64, y1)
-        rows = top - 0.5 + (np.arange((bottom - top) * s) + 0.5) / s
-        grid = np.stack(np.meshgrid(columns, rows), axis=-1)
-        # No two samples of a pixel in one line: an edge along the pixels moves in steps of 1/s^2, not 1/s.
-        grid[:, :, 0] += (np.arange(len(rows)) % s - (s - 1) / 2)[:, None] / s**2
-        grid[:, :, 1] -= (np.arange(len(columns)) % s - (s - 1) / 2)[None] / s**2
-        grid = grid.reshape(-1, 2)
-        ray = np.c_[exact_rays(camera, grid), np.ones(len(grid))] @ to_plane.T
+        cut = (slice(top, bottom), slice(x0, x1))
+        sampled = rays[cut][:, :, None, None] + along_x[cut][:, :, None, None] * dx[:, :, None]
+        sampled = (sampled + along_y[cut][:, :, None, None] * dy[:, :, None]).reshape(-1, 2)
+        ray = sampled @ to_plane[:, :2].T + to_plane[:, 2]
         x, y = (ray[:, :2] / ray[:, 2:]).T
         on = (np.abs(x) < half[0]) & (np.abs(y) < half[1])
         on &= x > (shot.covered * 2 - 1) * half[0] if shot.covered else True
         value = np.where(board.light(x, y), 0.75, 0.03)
-        wall = np.repeat(np.repeat(picture[top:bottom, x0:x1], s, axis=0), s, axis=1).ravel()
-        shown = np.where(on, value, wall).reshape(bottom - top, s, x1 - x0, s)
-        picture[top:bottom, x0:x1] = shown.mean((1, 3))
+        shown = np.where(on, value, np.repeat(picture[cut].ravel(), s * s))
+        picture[cut] = shown.reshape(bottom - top, x1 - x0, s * s).mean(2)
 
 
 def _stick(picture: NDArray[np.float32], board: Board, rng: np.random.Generator) -> None:

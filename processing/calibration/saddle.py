@@ -1,8 +1,9 @@
 """Where two edges of a chessboard cross, by fitting what a blurred crossing looks like to the pixels themselves.
 
-Model of the grey value at a pixel, d1 and d2 its distances to the two edges: light * (m + a erf(d1/s) erf(d2/s)). A crossing
-is the same when turned by half a turn, whatever the camera's gamma, so its middle is not pulled aside. The markers in the
-white squares are left out of the fit; a window that only stays clear of them would be tiny in oblique views.
+Model of the grey value at a pixel, d1 and d2 its distances to the two edges: light * (m + a erf(d1/s) erf(d2/s)). A
+crossing is the same when turned by half a turn, whatever the camera's gamma, so its middle is not pulled aside. The
+markers in the white squares are left out of the fit; a window that only stays clear of them would be tiny in oblique
+views.
 """
 
 import numpy as np
@@ -26,7 +27,7 @@ def fit_crossings(
     sign: (N,) +1 where the square towards (+x, +y) is light, -1 where it is dark.
     """
     refined, good = pixels.astype(np.float64).copy(), np.zeros(len(pixels), dtype=bool)
-    across = np.linalg.inv(to_image)  # mm a px
+    across = np.asarray(np.linalg.inv(to_image), np.float64)  # mm a px
     # The shorter distance between opposite edges of a square, px.
     side = square_mm / np.linalg.norm(across, axis=2).max(1)
     half = np.clip(np.floor(0.45 * side), _SMALLEST, _LARGEST).astype(int)
@@ -47,8 +48,9 @@ def _fit(
     n = len(pixels)
     middle = np.rint(pixels).astype(int)
     offset = np.arange(-size, size + 1)
-    dy, dx = (a.ravel() for a in np.meshgrid(offset, offset, indexing="ij"))
-    values = grey[middle[:, 1, None] + dy, middle[:, 0, None] + dx].astype(np.float64)
+    row, column = (a.ravel() for a in np.meshgrid(offset, offset, indexing="ij"))
+    dx, dy = column.astype(np.float64), row.astype(np.float64)
+    values = grey[middle[:, 1, None] + row, middle[:, 0, None] + column].astype(np.float64)
     normal = across / np.linalg.norm(across, axis=2, keepdims=True)  # of the two edges, unit, image
     px_mm = 1 / np.linalg.norm(across, axis=2)  # px a mm, across each edge
     low, high = np.percentile(values, [10, 90], axis=1)

@@ -1,7 +1,7 @@
-"""A first guess of a rig: each lens by itself, each view's place of the board, and the cameras chained by what they share.
+"""A first guess of a rig: each lens by itself, each view's place of the board, the cameras chained by what they share.
 
-Lenses after Zhang 2000, places after Collins and Bartoli 2014 (a small plane has two; both are kept and the rest of the rig
-decides), the chain along the strongest links of the covisibility graph.
+Lenses after Zhang 2000, places after Collins and Bartoli 2014 (a small plane has two; both are kept and the rest of the
+rig decides), the chain along the strongest links of the covisibility graph.
 """
 
 from collections.abc import Mapping, Sequence
@@ -95,9 +95,7 @@ def first_places(
         K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
         points = np.ascontiguousarray(corners_mm[d.corner])
         try:
-            _, turns, shifts, errors = cv2.solvePnPGeneric(
-                points, d.pixels, K, np.array(lens), flags=cv2.SOLVEPNP_IPPE
-            )
+            _, turns, shifts, _ = cv2.solvePnPGeneric(points, d.pixels, K, np.array(lens), flags=cv2.SOLVEPNP_IPPE)
         except cv2.error:
             continue
         answers = []
@@ -117,7 +115,7 @@ def first_places(
 
 
 def groups(views: Sequence[tuple[int, int]], cameras: int, poses: int) -> list[list[int]]:
-    """Cameras that are linked through poses they share, the largest group first; cameras that saw nothing stand alone."""
+    """Cameras that are linked through poses they share, the largest group first; those that saw nothing stand alone."""
     at = np.array(views, dtype=np.int64).reshape(-1, 2)
     links = csr_matrix((np.ones(len(at)), (at[:, 0], cameras + at[:, 1])), shape=(cameras + poses,) * 2)
     _, label = connected_components(links, directed=False)
@@ -172,7 +170,9 @@ def _between(first: Sequence[Place], second: Sequence[Place]) -> tuple[Floats, F
                 R.append(turn)
                 t.append(b.t[j] - turn @ a.t[i])
                 pose.append(p)
-    distance = float(np.mean([np.linalg.norm(a.t[0]) + np.linalg.norm(b.t[0]) for a, b in zip(first, second, strict=True)]))
+    distance = float(
+        np.mean([np.linalg.norm(a.t[0]) + np.linalg.norm(b.t[0]) for a, b in zip(first, second, strict=True)])
+    )
     return _most_supported(np.stack(R), np.stack(t), np.array(pose), distance / 2)
 
 
