@@ -358,7 +358,7 @@ def _import_gphoto2(photos: str | None, url: str) -> Any:
 
 def is_raw(image_format: str) -> bool:
     """Whether a body set to this image format ("RAW + L", "NEF+Fine") keeps raw files."""
-    return re.search(r"\b(raw|nef|cr2|cr3|arw|dng|raf|orf|rw2|c?raw)", image_format, re.IGNORECASE) is not None
+    return re.search(r"\b(raw|nef|nrw|cr2|cr3|arw|dng|raf|orf|rw2|c?raw)", image_format, re.IGNORECASE) is not None
 
 
 def _same(one: str, other: str) -> bool:

@@ -1,7 +1,9 @@
-"""Raw files (DNG, CR2, CR3, NEF, ARW): told by their header, and whether all their parts are there.
+"""Raw files (DNG, CR2, CR3, NEF, NRW, ARW, RAF, ORF, RW2): told by their header, and whether all their parts are there.
 
 Nothing is decoded. A body or a cable that stops half way leaves a file whose header promises more than there is, and
-that is what is looked for: TIFF strips and tiles (TIFF 6.0, DNG 1.6) or ISO boxes (ISO 14496-12) that end beyond it.
+that is what is looked for: TIFF strips and tiles (TIFF 6.0, DNG 1.6), ISO boxes (ISO 14496-12) or RAF's table of parts
+that end beyond it. RW2 does not say how long its sensor's data is, only where it begins; NRW is a NEF whose first
+picture is a JPEG thumbnail. Both as ExifTool reads them (Exif.pm, PanasonicRaw.pm).
 """
 
 import struct
@@ -12,13 +14,17 @@ from typing import IO
 
 from controller.errors import FrameRejected
 
-FORMATS = ("dng", "cr2", "cr3", "nef", "arw")
+FORMATS = ("dng", "cr2", "cr3", "nef", "nrw", "arw", "raf", "orf", "rw2")
 
-_MAKE, _MODEL, _SUB_IFDS, _DNG_VERSION = 271, 272, 330, 50706
-_PARTS = ((273, 279), (324, 325), (513, 514))  # offsets and lengths of strips, tiles, an old-style JPEG
-_WANTED = {_MAKE, _MODEL, _SUB_IFDS, _DNG_VERSION, *(tag for pair in _PARTS for tag in pair)}
+_COMPRESSION, _MAKE, _MODEL, _STRIPS, _RAW_DATA, _SUB_IFDS, _DNG_VERSION = 259, 271, 272, 273, 280, 330, 50706
+_JPEG_COMPRESSION = 6
+_PARTS = ((_STRIPS, 279), (324, 325), (513, 514))  # offsets and lengths of strips, tiles, an old-style JPEG
+_WANTED = {_COMPRESSION, _MAKE, _MODEL, _RAW_DATA, _SUB_IFDS, _DNG_VERSION, *(tag for pair in _PARTS for tag in pair)}
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _MAX_DIRECTORIES, _MAX_ENTRIES, _MAX_VALUES = 64, 1000, 200_000
+_RAF = b"FUJIFILMCCD-RAW "
+_ORF = (b"IIRO", b"IIRS", b"MMOR")
+_RW2 = b"IIU\0"
 _CANON_BOX = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")  # the uuid box of CR3 with the camera's TIFF tags
 
 
@@ -43,6 +49,12 @@ def read_raw(path: Path) -> RawHeader:
         try:
             if start[4:12] == b"ftypcrx ":
                 return _read_cr3(file, size)
+            if start == _RAF:
+                return _read_raf(file, size)
+            if start[:4] in _ORF:
+                return _whole("orf", _Tiff(file, 0, size), size)
+            if start[:4] == _RW2:
+                return _read_rw2(file, size)
             if start[:4] in (b"II*\0", b"MM\0*"):
                 return _read_tiff(file, size, start)
         except (struct.error, OverflowError) as error:
@@ -52,25 +64,57 @@ def read_raw(path: Path) -> RawHeader:
 
 def _read_tiff(file: IO[bytes], size: int, start: bytes) -> RawHeader:
     tiff = _Tiff(file, 0, size)
-    make, model, is_dng = tiff.text(_MAKE), tiff.text(_MODEL), tiff.has(_DNG_VERSION)
-    if tiff.end > size:
-        raise FrameRejected(f"the raw file ends early: {size} bytes of {tiff.end}")
-    if is_dng:
-        return RawHeader("dng", make, model)
+    make = tiff.text(_MAKE)
+    if tiff.has(_DNG_VERSION):
+        return _whole("dng", tiff, size)
     if start[8:10] == b"CR":
-        return RawHeader("cr2", make, model)
-    for maker, kind in (("NIKON", "nef"), ("SONY", "arw")):
-        if make.upper().startswith(maker):
-            return RawHeader(kind, make, model)
+        return _whole("cr2", tiff, size)
+    if make.upper().startswith("NIKON"):
+        return _whole("nrw" if tiff.number(_COMPRESSION) == _JPEG_COMPRESSION else "nef", tiff, size)
+    if make.upper().startswith("SONY"):
+        return _whole("arw", tiff, size)
     raise FrameRejected(
         f"a TIFF file of {make or 'no maker'}, not a raw file that is known here ({', '.join(FORMATS)})"
     )
 
 
-class _Tiff:
-    """All directories of a TIFF structure of `size` bytes that begins at `base`. `end`: where its parts end."""
+def _whole(kind: str, tiff: "_Tiff", size: int) -> RawHeader:
+    if tiff.end > size:
+        raise FrameRejected(f"the raw file ends early: {size} bytes of {tiff.end}")
+    return RawHeader(kind, tiff.text(_MAKE), tiff.text(_MODEL))
 
-    def __init__(self, file: IO[bytes], base: int, size: int) -> None:
+
+def _read_rw2(file: IO[bytes], size: int) -> RawHeader:
+    """Panasonic's TIFF. Some bodies write 0xffffffff as the strip's offset, and lengths that are not the file's."""
+    tiff = _Tiff(file, 0, size, parts=())
+    begins_at = tiff.number(_RAW_DATA) or tiff.number(_STRIPS)
+    if begins_at is None:
+        raise FrameRejected("the raw file's header is damaged: it does not say where its data begins")
+    if begins_at >= size:
+        raise FrameRejected(f"the raw file ends early: {size} bytes, its data begins at {begins_at}")
+    return RawHeader("rw2", tiff.text(_MAKE), tiff.text(_MODEL))
+
+
+def _read_raf(file: IO[bytes], size: int) -> RawHeader:
+    """Fujifilm's: the body at 28; from 84 offset and length of a JPEG, the data's header and the data, big-endian."""
+    name = _at(file, 28, 32).split(b"\0", 1)[0].decode("ascii", "replace")
+    table = struct.unpack(">6I", _at(file, 84, 24))
+    parts = list(zip(table[::2], table[1::2], strict=True))
+    if 0 in parts[-1]:
+        raise FrameRejected("the raw file's header is damaged: it names no data of the sensor")
+    end = max(offset + length for offset, length in parts)
+    if end > size:
+        raise FrameRejected(f"the raw file ends early: {size} bytes of {end}")
+    return RawHeader("raf", "FUJIFILM", _printable(name))
+
+
+class _Tiff:
+    """All directories of a TIFF structure of `size` bytes that begins at `base`. `end`: where its parts end.
+
+    parts: tags of the offsets and lengths that are believed.
+    """
+
+    def __init__(self, file: IO[bytes], base: int, size: int, parts: tuple[tuple[int, int], ...] = _PARTS) -> None:
         self._file, self._base, self._size = file, base, size
         self._order = "<" if self._read(0, 2) == b"II" else ">"
         self._first: dict[int, tuple[int, int, bytes]] = {}
@@ -87,7 +131,7 @@ class _Tiff:
             tags, following = self._directory(at)
             self._first = self._first or tags
             waiting += [following, *self._integers(tags, _SUB_IFDS)]
-            for offsets, lengths in _PARTS:
+            for offsets, lengths in parts:
                 pairs = zip(self._integers(tags, offsets), self._integers(tags, lengths), strict=False)
                 self.end = max([self.end, *(offset + length for offset, length in pairs)])
 
@@ -97,8 +141,11 @@ class _Tiff:
     def text(self, tag: int) -> str:
         """A text of the first directory."""
         kind, _, data = self._first.get(tag, (0, 0, b""))
-        text = data.split(b"\0", 1)[0].decode("ascii", "replace") if kind == 2 else ""
-        return "".join(c for c in text if c.isprintable()).strip()[:100]
+        return _printable(data.split(b"\0", 1)[0].decode("ascii", "replace")) if kind == 2 else ""
+
+    def number(self, tag: int) -> int | None:
+        """The first number under a tag of the first directory."""
+        return next(iter(self._integers(self._first, tag)), None)
 
     def _read(self, at: int, count: int) -> bytes:
         if at < 0 or at + count > self._size:
@@ -130,6 +177,10 @@ class _Tiff:
         kind, number, data = tags.get(tag, (0, 0, b""))
         letter = {3: "H", 4: "I", 13: "I"}.get(kind)
         return () if letter is None else struct.unpack(f"{self._order}{number}{letter}", data)
+
+
+def _printable(text: str) -> str:
+    return "".join(c for c in text if c.isprintable()).strip()[:100]
 
 
 def _read_cr3(file: IO[bytes], size: int) -> RawHeader:

@@ -187,7 +187,7 @@ class RawFile(Base):
     camera_id: Mapped[int] = mapped_column(ForeignKey("camera.id"))
     sha256: Mapped[str] = mapped_column(Sha256, index=True)
     bytes: Mapped[int] = mapped_column(BigInteger)
-    format: Mapped[str] = mapped_column(String(8))  # dng, cr2, cr3, nef, arw
+    format: Mapped[str] = mapped_column(String(8))  # as controller.raw_file.FORMATS
     model: Mapped[str] = mapped_column(String(100))  # the body, as the header says; may be empty
     name: Mapped[str] = mapped_column(String(200))
 
