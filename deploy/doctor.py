@@ -1,5 +1,6 @@
 """What a machine can run, found by trying it. Needs nothing but the standard library to look."""
 
+import gc
 import os
 import platform
 import shutil
@@ -10,12 +11,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-NODE = {"zmq": "pyzmq", "msgspec": "msgspec", "gphoto2": "gphoto2"}
+from camera_nodes.realtime import PRIORITY
+
+NODE = {"zmq": "pyzmq", "msgspec": "msgspec", "gphoto2": "gphoto2", "gpiod": "gpiod"}
 CONTROLLER = {
     "zmq": "pyzmq",
     "sqlalchemy": "sqlalchemy",
     "alembic": "alembic",
     "fastapi": "fastapi",
+    "uvicorn": "uvicorn",
+    "psutil": "psutil",
+    "sacn": "sacn",
     "PIL": "pillow",
     "mediapipe": "mediapipe",
 }
@@ -48,7 +54,7 @@ class Finding(NamedTuple):
 
 def examine() -> list[Finding]:
     """Everything worth knowing before a role is started here."""
-    return [*_machine(), *_roles(), *_opencv(), *_device(), *_scheduling(), *_bodies()]
+    return [*_machine(), *_roles(), *_opencv(), *_device(), *_scheduling(), *_system_time(), *_chips(), *_bodies()]
 
 
 def _machine() -> Iterator[Finding]:
@@ -102,19 +108,47 @@ def _device() -> Iterator[Finding]:
 
 
 def _scheduling() -> Iterator[Finding]:
-    """Whether a node may run its release in real time."""
+    """Whether a node that is started like this may run its release in real time, undisturbed."""
     if not hasattr(os, "sched_setscheduler"):
         yield Finding("note", "Real-time release", "not on this system", "Linux nodes can use SCHED_FIFO")
-        return
-    policy, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    except PermissionError:
-        remedy = "give the node LimitRTPRIO=50 (systemd) or an rtprio line in /etc/security/limits.d"
-        yield Finding("note", "Real-time release", "SCHED_FIFO is not permitted", remedy)
     else:
-        os.sched_setscheduler(0, policy, parameter)
-        yield Finding("ok", "Real-time release", "SCHED_FIFO is permitted")
+        wanted = f"SCHED_FIFO at priority {PRIORITY}"
+        policy, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+        except PermissionError:
+            remedy = f"the node's unit has LimitRTPRIO={PRIORITY}; else an rtprio line in /etc/security/limits.d"
+            yield Finding("note", "Real-time release", f"{wanted} is not permitted to this shell", remedy)
+        else:
+            os.sched_setscheduler(0, policy, parameter)
+            yield Finding("ok", "Real-time release", f"{wanted} is permitted to this shell")
+    frozen = hasattr(gc, "freeze")
+    found = "a node freezes what it has loaded, and collects nothing in the window" if frozen else "cannot be frozen"
+    yield Finding("ok" if frozen else "note", "Garbage collector", found, "" if frozen else "CPython can")
+
+
+def _system_time() -> Iterator[Finding]:
+    """The programs that tell how good the system time is, for `system_time` in rig.toml."""
+    programs = {"chronyc": "chrony", "pmc": "linuxptp"}
+    there = [program for program in programs if shutil.which(program)]
+    if there:
+        yield Finding("ok", "System time", f"{' and '.join(there)} can be asked")
+    else:
+        remedy = "only for system_time in rig.toml: " + " or ".join(f"{name} ({p})" for p, name in programs.items())
+        yield Finding("note", "System time", "neither chronyc nor pmc; pings keep the clocks", remedy)
+
+
+def _chips(devices: Path = Path("/dev")) -> Iterator[Finding]:
+    """Lines for a wired release."""
+    chips = sorted(devices.glob("gpiochip*"))
+    closed = [chip.name for chip in chips if not os.access(chip, os.R_OK | os.W_OK)]
+    if not chips:
+        yield Finding("note", "GPIO chips", "none; a wired release needs one", "a Raspberry Pi, or a USB GPIO adapter")
+    elif closed:
+        remedy = "deploy/udev/70-mien-cameras.rules, and the user in the group gpio"
+        yield Finding("note", "GPIO chips", f"this user may not open {', '.join(closed)}", remedy)
+    else:
+        yield Finding("ok", "GPIO chips", ", ".join(str(chip) for chip in chips))
 
 
 def _bodies() -> Iterator[Finding]:
@@ -124,5 +158,5 @@ def _bodies() -> Iterator[Finding]:
     cameras = [p for p in Path("/sys/bus/usb/devices").glob("*/bInterfaceClass") if p.read_text().strip() == "06"]
     sockets = ", ".join(sorted(f"port:{p.parent.name.partition(':')[0]}" for p in cameras))
     found = f"{len(cameras)} on USB: {sockets}" if cameras else "none on USB"
-    remedy = "" if cameras else "simulated ones: mien node run --camera 'sim:...' (mien demo starts 68)"
+    remedy = "" if cameras else "simulated ones: mien node run --camera cam-00 --url 'sim:' ... (mien demo starts 68)"
     yield Finding("ok" if cameras else "note", "Camera bodies", found, remedy)

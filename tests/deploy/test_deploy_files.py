@@ -14,6 +14,7 @@ import pytest
 import mien
 from camera_nodes.backends import make_camera, make_release
 from camera_nodes.commands import agent_settings
+from camera_nodes.realtime import PRIORITY
 from controller.rig_file import format_rig, parse_rig, read_rig
 from controller.settings import load_settings
 
@@ -32,6 +33,18 @@ def test_the_example_rig_is_the_reference_studio() -> None:
     computers = re.split(r"^# --- (pi-\d\d) ---$", path.read_text(), flags=re.MULTILINE)[1:]
     assert len(computers[::2]) == 17
     assert {part.count("[[camera]]") for part in computers[1::2]} == {4}
+
+
+def test_the_examples_commented_parts_are_true_when_they_are_taken_in() -> None:
+    text = (DEPLOY / "examples" / "rig.toml").read_text()
+    taken_in = re.sub(r"^#(?=[\w\[])", "", text, flags=re.MULTILINE)
+    plain, rig = parse_rig(tomllib.loads(text), "as it is"), parse_rig(tomllib.loads(taken_in), "taken in")
+    assert plain.scene_of("default") is None
+    assert [rig.scene_of(profile).name for profile in ("default", "cross")] == ["even", "cross"]
+    assert rig.scene_of("cross").levels(2)[4] == 128
+    assert (rig.lights.interface, rig.lights.between) == ("10.0.1.1", "even")
+    assert (rig.camera("cam-00").lag_ms, plain.camera("cam-00").lag_ms) == (52.4, 0.0)
+    assert rig.cameras[1:] == plain.cameras[1:]
 
 
 def test_the_example_node_names_a_camera_of_the_example_rig() -> None:
@@ -72,7 +85,6 @@ def test_systemd_reads_the_units_without_a_complaint(tmp_path: Path) -> None:
     for unit in UNITS:
         text = unit.read_text().replace("/opt/mien/bin/mien", sys.executable)
         text = re.sub(r"^(User|Group)=.*$", r"\1=root", text, flags=re.MULTILINE)
-        text = re.sub(r"^SupplementaryGroups=.*\n", "", text, flags=re.MULTILINE)
         target = tmp_path / unit.name.replace("@", "@cam-07")
         target.write_text(text)
         names.append(str(target))
@@ -85,14 +97,25 @@ def test_systemd_reads_the_units_without_a_complaint(tmp_path: Path) -> None:
 
 def test_the_nodes_unit_restarts_for_ever_and_may_run_in_real_time() -> None:
     node = (DEPLOY / "systemd" / "mien-node@.service").read_text()
-    for line in ("Type=notify", "WatchdogSec=30", "Restart=always", "LimitRTPRIO=50", "StartLimitIntervalSec=0"):
+    limits = (f"LimitRTPRIO={PRIORITY}", "LimitMEMLOCK=infinity")
+    for line in ("Type=notify", "WatchdogSec=30", "Restart=always", "StartLimitIntervalSec=0", *limits):
         assert f"\n{line}\n" in node
+    studio = (DEPLOY / "systemd" / "mien-studio.service").read_text()
+    assert "LimitRTPRIO" not in studio  # nothing in the studio asks for it
+
+
+def test_no_unit_depends_on_a_group_that_a_computer_may_lack() -> None:
+    """systemd does not start a unit whose supplementary group is missing (status 216)."""
+    for unit in UNITS:
+        assert not re.search(r"^SupplementaryGroups=", unit.read_text(), re.MULTILINE), unit.name
 
 
 def test_the_udev_rules_are_keys_operators_and_values() -> None:
     text = (DEPLOY / "udev" / "70-mien-cameras.rules").read_text().replace("\\\n", "")
     rules = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     assert len(rules) == 2
+    assert any(rule.startswith('ACTION=="add"') for rule in rules)
+    assert "udevadm trigger --action=add" in text  # a plain trigger says "change", which the rules pass over
     part = re.compile(r'\s*(ACTION|SUBSYSTEM|KERNEL|GROUP|MODE|(?:ENV|ATTR)\{[\w/]+\})(==|!=|=)"[^"]*"\s*')
     for rule in rules:
         assert all(part.fullmatch(piece) for piece in rule.split(","))

@@ -1,15 +1,22 @@
 """The pieces of the studio on one machine."""
 
+import os
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from camera_nodes.backends import make_camera
+from camera_nodes.commands import agent_settings
+from camera_nodes.realtime import PRIORITY
 from controller.rig_file import read_rig
 from deploy.demo import DemoSettings
-from deploy.doctor import examine
+from deploy.doctor import _chips, examine
 from deploy.local import SimulatedBody, perform, write_rig
 from processing.errors import DataError
+
+ENDPOINTS = {"control": "tcp://127.0.0.1:5701", "bulk": "tcp://127.0.0.1:5702"}
 
 
 def body(view: int) -> SimulatedBody:
@@ -62,3 +69,29 @@ def test_the_doctor_finds_every_role_here() -> None:
     for role in ("node", "controller", "farm"):
         assert found[f"Role {role}"].state == "ok", found[f"Role {role}"]
     assert found["One OpenCV wheel"].state == "ok"
+    assert all(package in found["Role controller"].found for package in ("sacn", "uvicorn", "psutil"))
+    assert "gpiod" in found["Role node"].found
+    assert f"priority {PRIORITY}" in found["Real-time release"].found
+    assert found["Garbage collector"].state == "ok"
+    assert found["System time"].state in ("ok", "note")
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER  # looking has changed nothing
+
+
+def test_the_doctors_way_to_a_simulated_camera_is_one_that_a_node_takes() -> None:
+    bodies = next(finding for finding in examine() if finding.what == "Camera bodies")
+    if not bodies.remedy:
+        pytest.skip("a body is plugged in")
+    words = shlex.split(bodies.remedy.partition("mien node run ")[2])
+    given = dict(zip(words[:4:2], words[1:4:2], strict=True))
+    assert given == {"--camera": "cam-00", "--url": "sim:"}
+    assert agent_settings(None, {key[2:]: value for key, value in given.items()} | ENDPOINTS).camera == "cam-00"
+    assert make_camera(given["--url"])
+
+
+def test_the_doctor_names_chips_that_may_not_be_opened(tmp_path: Path) -> None:
+    assert next(_chips(tmp_path)).found.startswith("none")
+    (tmp_path / "gpiochip0").touch()
+    assert next(_chips(tmp_path)).state == "ok"
+    (tmp_path / "gpiochip4").symlink_to(tmp_path / "gone")  # for root every file may be opened that is there
+    found = next(_chips(tmp_path))
+    assert (found.state, found.found) == ("note", "this user may not open gpiochip4")
