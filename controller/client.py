@@ -37,8 +37,9 @@ class StudioClient:
     def get(self, path: str) -> dict[str, Any]:
         return self._call("GET", path, None)
 
-    def post(self, path: str, **body: object) -> dict[str, Any]:
-        return self._call("POST", path, body)
+    def post(self, path: str, patience_s: float = PATIENCE_S, /, **body: object) -> dict[str, Any]:
+        """patience_s: how long the answer may take."""
+        return self._call("POST", path, body, patience_s)
 
     def download(self, path: str) -> bytes:
         """The bytes at a path of the console. Raises as get() does."""
@@ -52,7 +53,9 @@ class StudioClient:
             raise Refusal(f"{path} cannot be had: {answer.status_code}", 4)
         return answer.content
 
-    def _call(self, method: str, path: str, body: Mapping[str, object] | None) -> dict[str, Any]:
+    def _call(
+        self, method: str, path: str, body: Mapping[str, object] | None, patience_s: float = PATIENCE_S
+    ) -> dict[str, Any]:
         import httpx
 
         try:
@@ -61,7 +64,7 @@ class StudioClient:
                 self._url + path,
                 json=body,
                 headers={"Authorization": f"Bearer {self._token}"},
-                timeout=httpx.Timeout(PATIENCE_S, connect=3.0),
+                timeout=httpx.Timeout(patience_s, connect=3.0),
                 trust_env=False,
             )
         except httpx.TransportError as error:

@@ -23,9 +23,12 @@ class LagBody(BaseModel):
 
 
 def lag_data(studio: "Studio", profile: str) -> dict[str, Any]:
-    """The kept lags of a profile, else what takes have shown since the studio was started."""
+    """The kept lags that a fire with this profile goes by, else what takes have shown since the studio was started.
+
+    Each says the profile that it was measured under: cameras that this one has no lag of go by the default profile's.
+    """
     settings = settings_text(studio.rig.profile(profile))
-    kept = studio.lag_store.of(profile)
+    kept = studio.lag_store.used(profile)
     seen = {lag.camera: lag for lag in studio.lags.table(profile)}
     lags = [Lag(record.camera, record.shots, record.mean_ms, record.sigma_ms) for record in kept.values()]
     at = [record.measured_at for record in kept.values() if record.measured_at is not None]
@@ -36,7 +39,10 @@ def lag_data(studio: "Studio", profile: str) -> dict[str, Any]:
         "kept": bool(lags),
         "measured_at": min(at).isoformat() if at else None,
         "measured_by": sorted({record.measured_by for record in kept.values()}),
-        "lags": [_row(studio, lag, seen.get(lag.camera)) for lag in shown],
+        "lags": [
+            _row(studio, lag, seen.get(lag.camera)) | {"profile": kept[lag.camera].profile if lags else profile}
+            for lag in shown
+        ],
         "unmeasured": _unmeasured(studio, shown),
         **_outlook_data(outlook(shown, studio.rig.sync.max_skew_ms)),
         "max_skew_ms": studio.rig.sync.max_skew_ms,

@@ -1,7 +1,7 @@
 """`mien rig lag`: shots of the whole rig for their lags alone, and the lags that are kept and used at each fire.
 
-A lag shot goes through ARM and FIRE like a take. It belongs to no session, and its photographs are let go: the node is
-told that they are stored, and nobody files them.
+A lag shot goes through ARM and FIRE like a take, in the same light and the same quiet. It belongs to no session, and
+its photographs are let go: the node is told that they are stored, and nobody files them.
 """
 
 import logging
@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine
@@ -19,7 +20,7 @@ from controller.errors import RigNotReady, TakeFailed, describe_failure
 from controller.fire import NS_PER_MS, FireOrder, StampReport, new_fire_id, order_fire
 from controller.lag import Lag, LagBook, Outlook, outlook, settings_text
 from controller.link import ControlLink
-from controller.rig_file import Rig
+from controller.rig_file import DEFAULT_PROFILE, Rig
 from db import captures
 from db.engine import reading, transaction
 from db.sync_measures import LagRecord, add_lags, newest_lags
@@ -29,6 +30,14 @@ log = logging.getLogger(__name__)
 LAG_SHOT = "lag-"  # no take's code begins like this
 LEAST_SHOTS, MOST_SHOTS = 5, 200
 BETWEEN_S, FREE_S = 0.3, 20.0
+LONGEST_SHOT_S = 2 * FREE_S  # waiting for the bodies, arming, fire and stamps
+
+Quiet = Callable[[], AbstractContextManager[None]]
+
+
+def patience_s(shots: int) -> float:
+    """How long so many shots may take before something is wrong."""
+    return 60.0 + shots * LONGEST_SHOT_S
 
 
 def is_lag_shot(take_id: str) -> bool:
@@ -55,6 +64,11 @@ class LagStore:
                 self._known[profile] = {record.camera: record for record in found if record.settings == settings}
             return dict(self._known[profile])
 
+    def used(self, profile: str) -> Mapping[str, LagRecord]:
+        """By camera, what a fire with this profile goes by: its own lags, else the default profile's."""
+        found = {**self.of(DEFAULT_PROFILE), **self.of(profile)}
+        return {camera.name: found[camera.name] for camera in self._rig.cameras if camera.name in found}
+
     def keep(self, profile: str, lags: Sequence[Lag], measured_by: str) -> None:
         settings = settings_text(self._rig.profile(profile))
         records = [
@@ -68,7 +82,7 @@ class LagStore:
 
     def applied(self, order: FireOrder, profile: str) -> FireOrder:
         """The order with the measured lags in place of the rig file's and the nodes' own."""
-        known = self.of(profile)
+        known = self.used(profile)
         lags = {
             camera: round(known[camera].mean_ms * NS_PER_MS) if camera in known else lag
             for camera, lag in order.lags_ns.items()
@@ -95,25 +109,30 @@ class LagReport:
 
 
 def measure_lags(
-    rig: Rig, link: ControlLink, book: LagBook, store: LagStore, profile: str, shots: int, told: Callable[[str], None]
+    rig: Rig,
+    link: ControlLink,
+    book: LagBook,
+    store: LagStore,
+    profile: str,
+    shots: int,
+    quiet: Quiet,
+    told: Callable[[str], None],
 ) -> LagReport:
     """Fire `shots` lag shots and keep each camera's mean and standard deviation.
 
-    The caller holds the right to fire. Raises RigNotReady when cameras do not arm or none knows its exposure moment,
-    TakeFailed naming the cameras that missed a shot.
+    The caller holds the right to fire and has lit the profile's scene; nothing else is done while `quiet` is entered.
+    Raises RigNotReady when cameras do not arm or none knows its exposure moment, TakeFailed naming the cameras that
+    missed a shot.
     """
     stamps: list[Mapping[str, Stamps]] = []
     run = uuid.uuid4().hex[:8]
-    try:
-        for number in range(1, shots + 1):
-            reported = {camera: state.hello.lag_ns for camera, state in link.nodes().items()}
-            order = store.applied(order_fire(f"{LAG_SHOT}{run}-{number}", rig, reported, profile), profile)
-            report = _shot(order, link, rig)
-            book.add(report.stamps.values(), profile)
-            stamps.append(report.stamps)
-            told(f"shot {number} of {shots}")
-    finally:
-        link.allow_uploads()
+    for number in range(1, shots + 1):
+        reported = {camera: state.hello.lag_ns for camera, state in link.nodes().items()}
+        order = store.applied(order_fire(f"{LAG_SHOT}{run}-{number}", rig, reported, profile), profile)
+        report = _shot(order, link, rig, quiet)
+        book.add(report.stamps.values(), profile)
+        stamps.append(report.stamps)
+        told(f"shot {number} of {shots}")
     lags = _lags_of(stamps)
     if not lags:
         raise RigNotReady(
@@ -135,20 +154,21 @@ def measure_lags(
     )
 
 
-def _shot(order: FireOrder, link: ControlLink, rig: Rig) -> StampReport:
+def _shot(order: FireOrder, link: ControlLink, rig: Rig, quiet: Quiet) -> StampReport:
     """One shot. Cameras that still write the last one are waited for, and clocks near their limit."""
     end = time.monotonic() + FREE_S
     while True:
-        armed = link.arm(order)
-        if not armed.faults:
-            break
-        link.disarm(order, "not every camera could be armed")
+        with quiet():
+            armed = link.arm(order)
+            if not armed.faults:
+                report = link.release(order)
+                break
+            link.disarm(order, "not every camera could be armed")
         if time.monotonic() > end:
             message = describe_failure(order.take_id, len(rig.cameras), armed.faults, "mien rig lag --shots N", "fired")
             raise RigNotReady(message)
         time.sleep(BETWEEN_S)
         order = replace(order, fire_id=new_fire_id(order.take_id))
-    report = link.release(order)
     if report.faults:
         message = describe_failure(order.take_id, len(rig.cameras), report.faults, "mien rig lag --shots N", "whole")
         raise TakeFailed(order.take_id, report.faults, message)

@@ -18,8 +18,9 @@ from controller.arming import arm_patiently
 from controller.errors import LightsFailed
 from controller.fire import NS_PER_MS, ArmReport, order_fire
 from controller.lights import Lights
-from controller.link import ControlLink
+from controller.link import ControlLink, NodeState
 from controller.rig_file import ExposureEntry, Rig
+from controller.rig_report import NOT_REALTIME, without_realtime
 from controller.roster import Roster
 from controller.session_book import SessionBook
 from db.engine import utc_now
@@ -139,6 +140,13 @@ def _clock(uncertainty_ms: Mapping[str, float], limit_ms: float) -> Check:
     return Check("clock", "fault" if over else "ok", text, over)
 
 
+def check_realtime(nodes: Mapping[str, NodeState]) -> Check:
+    """Whether the nodes may run at real-time priority in the window; the others fire all the same."""
+    slow = without_realtime(nodes)
+    text = f"{len(nodes) - len(slow)} of {len(nodes)} nodes fire with real-time scheduling"
+    return Check("real time", "warning" if slow else "ok", text, dict.fromkeys(slow, NOT_REALTIME))
+
+
 def check_studio_disk(rig: Rig, places: Iterable[Path]) -> Check:
     """Room for the photographs of one session where they are filed and where they are put together."""
     needed = rig.preflight.frames * len(rig.cameras) * rig.preflight.frame_mb * MB
@@ -194,7 +202,8 @@ def fly(
             lit = lights.show(scene)
     except LightsFailed as error:
         trouble = str(error)
-    lags = {camera: state.hello.lag_ns for camera, state in link.nodes().items()}
+    nodes = link.nodes()
+    lags = {camera: state.hello.lag_ns for camera, state in nodes.items()}
     try:
         order, report = arm_patiently(link, order_fire("preflight", rig, lags, profile))
         link.disarm(order, "preflight is over")
@@ -214,6 +223,7 @@ def fly(
             check_roster(roster),
             check_arming(report, absent, rig.profile(profile)),
             *check_cameras(rig, report.armed),
+            check_realtime(nodes),
             check_studio_disk(rig, disks),
             check_filing(filing),
             check_lights(scene.name if scene is not None else "", lights.universes, trouble),

@@ -7,10 +7,16 @@ from controller.link import NodeState
 from controller.rig_file import Rig
 from controller.roster import Roster
 
+NOT_REALTIME = "its node fires without real-time scheduling"
+
 
 @dataclass(frozen=True)
 class CameraReport:
-    """One camera for the operator: what state it is in and what stands in its way."""
+    """One camera for the operator. `problems` stand in its way, `warnings` do not.
+
+    clock_source: what its node's clock is kept by (pings, chrony, ptp); empty while it is not known. clock_offset_ms:
+    studio minus node. clock_drift_ppm: how fast that grows.
+    """
 
     camera: str
     view: int
@@ -18,7 +24,11 @@ class CameraReport:
     state: str
     ready: bool
     problems: tuple[str, ...]
+    warnings: tuple[str, ...]
     clock_uncertainty_ms: float | None
+    clock_source: str
+    clock_offset_ms: float | None
+    clock_drift_ppm: float | None
     round_trip_ms: float | None
     battery_percent: int | None
     photos_left: int | None
@@ -39,9 +49,15 @@ def report_cameras(rig: Rig, roster: Roster, nodes: Mapping[str, NodeState]) -> 
     return reports + [_report(name, -1, nodes.get(name), problems[name], limit_ms) for name in strangers]
 
 
+def without_realtime(nodes: Mapping[str, NodeState]) -> list[str]:
+    """Cameras whose nodes have said that they fire at ordinary priority."""
+    return sorted(camera for camera, state in nodes.items() if "realtime" not in state.hello.capabilities)
+
+
 def _report(name: str, view: int, state: NodeState | None, problems: list[str], limit_ms: float) -> CameraReport:
     status = state.status if state is not None else None
     uncertainty = status.clock_uncertainty_ns if status is not None else None
+    drift_ppb = status.clock_drift_ppb if status is not None else None
     found = list(problems)
     if state is not None and not problems:
         if uncertainty is None:
@@ -55,7 +71,11 @@ def _report(name: str, view: int, state: NodeState | None, problems: list[str], 
         state=status.state if status is not None else ("connected" if state is not None else "absent"),
         ready=not found,
         problems=tuple(found),
+        warnings=(NOT_REALTIME,) if state is not None and without_realtime({name: state}) else (),
         clock_uncertainty_ms=None if uncertainty is None else uncertainty / 1e6,
+        clock_source="" if status is None or uncertainty is None else status.clock_source,
+        clock_offset_ms=None if status is None or status.clock_offset_ns is None else status.clock_offset_ns / 1e6,
+        clock_drift_ppm=None if drift_ppb is None else drift_ppb / 1e3,
         round_trip_ms=None if status is None or status.round_trip_ns is None else status.round_trip_ns / 1e6,
         battery_percent=None if status is None else status.battery_percent,
         photos_left=None if status is None else status.photos_left,

@@ -11,9 +11,9 @@ with Studio(load_settings(home)) as studio:
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -58,6 +58,8 @@ log = logging.getLogger(__name__)
 class TakeResult:
     """What became of a fire. `faults`: why it was not kept, by camera. `flags` and `advice`: kept, but look again.
 
+    `warnings`: what a camera or its node could not do as it was asked to, and fired all the same.
+
     What its photographs show is looked at meanwhile: see Studio.reviewer.result().
     """
 
@@ -73,6 +75,7 @@ class TakeResult:
     faults: Mapping[str, str] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     advice: Mapping[str, str] = field(default_factory=dict)
+    warnings: Mapping[str, str] = field(default_factory=dict)
     message: str = ""
 
     @property
@@ -320,9 +323,13 @@ class Studio:
         if not self._firing.acquire(blocking=False):
             raise SessionError("A take is being fired; wait for it")
         try:
+            scene = self.rig.scene_of(profile)
             self._require_rig()
-            return measure_lags(self.rig, self.link, self.lags, self.lag_store, profile, shots, log.info)
+            if scene is not None:
+                self.lights.settle(self.lights.show(scene))
+            return measure_lags(self.rig, self.link, self.lags, self.lag_store, profile, shots, self._quiet, log.info)
         finally:
+            self.lights.rest()
             self._firing.release()
 
     def preflight(self, profile: str = DEFAULT_PROFILE) -> Preflight:
@@ -353,10 +360,9 @@ class Studio:
     ) -> "Future[TakeResult]":
         lags = {camera: state.hello.lag_ns for camera, state in self.link.nodes().items()}
         order = self.lag_store.applied(order_fire(tally.take, self.rig, lags, profile), profile)
-        self.ingest.hold()
-        self.reviewer.hold()
         try:
-            failed = self._shoot(order, tally, profile, lit)
+            with self._quiet():
+                failed = self._shoot(order, tally, profile, lit)
         except BaseException as error:
             self.link.disarm(order, "the controller gave up")
             with suppress(RecordError):  # the first error counts; a take left open is settled at the next start
@@ -364,14 +370,23 @@ class Studio:
             raise
         finally:
             self.lights.rest()
-            self.link.allow_uploads()
-            self.ingest.go_on()
-            self.reviewer.go_on()
         if failed:
             nothing_fired: Future[TakeResult] = Future()
             nothing_fired.set_result(self._conclude(script, line, attempt, tally, "fired"))
             return nothing_fired
         return self.draining.begin(tally, lambda: self._conclude(script, line, attempt, tally, "kept"))
+
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """Nothing is taken in and nothing is looked at while a fire is near."""
+        self.ingest.hold()
+        self.reviewer.hold()
+        try:
+            yield
+        finally:
+            self.link.allow_uploads()
+            self.ingest.go_on()
+            self.reviewer.go_on()
 
     def _coming_in(self, script: Script, line: Line, attempt: int, tally: Tally) -> TakeResult:
         held = f" Photographs cannot be filed: {self.ingest.trouble}" if self.ingest.trouble else ""
@@ -387,12 +402,15 @@ class Studio:
             cameras=cameras,
             skew=tally.skew(),
             faults=tally.faults,
+            warnings=tally.warnings,
             message=f"Take {tally.take} is coming in: {frames} of {cameras} photographs are here.{held}",
         )
 
     def _shoot(self, order: FireOrder, tally: Tally, profile: str, lit: Lit | None) -> bool:
         """ARM, journal, FIRE. True when the cameras did not all arm, so that nothing was fired."""
         order, armed = arm_patiently(self.link, order)
+        for camera, found in armed.armed.items():
+            tally.add_warnings(camera, found.warnings)
         if armed.faults:
             self.link.disarm(order, "not every camera could be armed")
             for camera, reason in armed.faults.items():
@@ -442,6 +460,7 @@ class Studio:
             faults=faults,
             flags=tuple(flags),
             advice={} if faults else dict(tally.notes),
+            warnings=tally.warnings,
             message=message,
         )
         return self._last

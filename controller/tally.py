@@ -19,6 +19,7 @@ class Tally:
         self._frames = set(frames)
         self._spooled: set[str] = set()
         self._notes: dict[str, str] = {}
+        self._warnings: dict[str, str] = {}
         self._faults: dict[str, str] = {}
         self._stamps: dict[str, Stamps] = {}
         self._photos: dict[str, Photo] = {}
@@ -49,6 +50,13 @@ class Tally:
         text = plain(text)
         with self._changed:
             self._notes[camera] = f"{self._notes[camera]}; {text}" if camera in self._notes else text
+
+    def add_warnings(self, camera: str, texts: Iterable[str]) -> None:
+        """What the camera was asked for and cannot do; it fires all the same."""
+        told = "; ".join(plain(text) for text in texts)
+        with self._changed:
+            if told:
+                self._warnings[camera] = told
 
     def add_fault(self, camera: str, reason: str) -> None:
         """The first reason stands: what follows is mostly its consequence."""
@@ -86,6 +94,11 @@ class Tally:
     def notes(self) -> Mapping[str, str]:
         with self._changed:
             return dict(self._notes)
+
+    @property
+    def warnings(self) -> Mapping[str, str]:
+        with self._changed:
+            return dict(self._warnings)
 
     @property
     def frames(self) -> frozenset[str]:

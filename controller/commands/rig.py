@@ -17,6 +17,7 @@ app = typer.Typer(
 def status(home: Home = None, as_json: AsJson = False) -> None:
     """Every camera with its state, clock and what stands in its way."""
     from controller.client import StudioClient
+    from controller.commands.tables import print_warnings
 
     answer = StudioClient(home).get("/api/rig")
     if as_json:
@@ -28,7 +29,7 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
             camera["camera"],
             camera["node"] or "-",
             camera["state"],
-            _ms(camera["clock_uncertainty_ms"]),
+            f"{_ms(camera['clock_uncertainty_ms'])} {camera['clock_source']}".strip(),
             _ms(camera["round_trip_ms"]),
             "-" if camera["battery_percent"] is None else f"{camera['battery_percent']} %",
             camera["spooled"],
@@ -37,6 +38,9 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
         for camera in answer["cameras"]
     ]
     print_table(title, ["camera", "node", "state", "clock", "round trip", "battery", "waiting", "problem"], rows)
+    print_warnings(
+        {camera["camera"]: "; ".join(camera["warnings"]) for camera in answer["cameras"] if camera["warnings"]}
+    )
 
 
 @app.command()
@@ -92,14 +96,16 @@ def lag(
     """Shutter lag of each camera, and whether the rig can hold its limit with the jitter that is left.
 
     With --shots the rig fires that often; photographs of these shots are not kept. The lags are kept by camera and
-    settings profile and used at every fire from then on.
+    settings profile and used at every fire from then on. A camera without a lag of a profile goes by that of the
+    default profile, then by the rig file's lag_ms, then by its node's own.
     """
     from controller.client import StudioClient
     from controller.errors import RigNotReady
+    from controller.lag_shots import patience_s
 
     client = StudioClient(home)
     if shots is not None:
-        answer: dict[str, Any] = client.post("/api/lag", shots=shots, profile=profile)
+        answer: dict[str, Any] = client.post("/api/lag", patience_s(shots), shots=shots, profile=profile)
     else:
         answer = client.get(f"/api/lag?profile={quote(profile)}")
     if not answer["lags"]:
@@ -114,6 +120,12 @@ def lag(
     print_table(*_lag_table(answer))
     if answer["unmeasured"]:
         print(f"Not measured, no true exposure moment: {', '.join(answer['unmeasured'])}.")
+    borrowed = [entry["camera"] for entry in answer["lags"] if entry["profile"] != profile]
+    if borrowed:
+        print(
+            f"Nothing was measured under {profile} for {', '.join(borrowed)}: the lags of the profile default are used."
+            f" To measure:  mien rig lag --shots 30 --profile {profile}"
+        )
     if not answer["kept"]:
         print("These lags come from takes and are not kept. To measure and keep them:  mien rig lag --shots 30")
     if answer.get("observed_ms") is not None:
@@ -130,6 +142,7 @@ def _lag_table(answer: dict[str, Any]) -> tuple[str, list[str], list[list[Any]]]
         [
             entry["camera"],
             entry["tier"],
+            entry["profile"],
             entry["shots"],
             _ms(entry["mean_ms"]),
             _ms(entry["sigma_ms"]),
@@ -138,7 +151,7 @@ def _lag_table(answer: dict[str, Any]) -> tuple[str, list[str], list[list[Any]]]
         for entry in answer["lags"]
     ]
     title = f"Shutter lag, profile {answer['profile']} ({answer['settings']}), {source}"
-    return title, ["camera", "tier", "shots", "lag", "sigma", "takes since"], rows
+    return title, ["camera", "tier", "profile", "shots", "lag", "sigma", "takes since"], rows
 
 
 @app.command("optical-skew")

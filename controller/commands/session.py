@@ -176,6 +176,7 @@ app.command()(checks)
 def _shoot(verb: str, expression: str | None, profile: str | None, no_wait: bool, home: Any, as_json: bool) -> None:
     from controller.client import StudioClient
     from controller.commands.checks import print_after_fire
+    from controller.commands.tables import print_warnings
 
     client = StudioClient(home)
     session, wanted = _where(client, expression)
@@ -189,6 +190,7 @@ def _shoot(verb: str, expression: str | None, profile: str | None, no_wait: bool
         print(f"  command skew      {_ms(skew['command_skew_ms'])}")
         print(f"  clock uncertainty {_ms(skew['clock_uncertainty_ms'])}")
         print(f"  exposure skew     {_ms(skew['exposure_skew_ms'])} ({skew['exposure_source'].replace('_', ' ')})")
+        print_warnings(answer["warnings"])
         for camera, advice in answer["advice"].items():
             print(f"  look at {camera}: {advice}")
         if answer["kept"]:

@@ -58,6 +58,18 @@ def _short(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f} ms"
 
 
+def print_warnings(warnings: Mapping[str, str]) -> None:
+    """What cameras could not do as asked: a line for each warning, with the cameras that it is about."""
+    cameras: dict[str, list[str]] = {}
+    for camera, text in sorted(warnings.items()):
+        cameras.setdefault(text, []).append(camera)
+    for text, named in list(cameras.items())[:SHOWN]:
+        more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
+        print(f"  warning: {text} ({', '.join(named[:SHOWN])}{more})")
+    if len(cameras) > SHOWN:
+        print(f"  and {len(cameras) - SHOWN} more warnings; --json has them all")
+
+
 def print_preflight(answer: Mapping[str, Any]) -> None:
     """One line a check, and one for each camera that stands in the way."""
     faults = sum(check["level"] == "fault" for check in answer["checks"])

@@ -1,6 +1,7 @@
 """Shutter lags: measured by shots of their own, kept by profile, used at the next fire; and what is left of them."""
 
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from camera_nodes import wire
 from controller.errors import RigNotReady
 from controller.fire import order_fire
 from controller.lag import Lag, expected_range, expected_range_of, outlook, settings_text, share_over
 from controller.lag_report import LagBody, lag_data, shots_data
+from controller.lag_shots import FREE_S, patience_s
 from controller.rig_file import ExposureEntry, Rig
 
 LAGS_MS = (10.0, 24.0, 31.0)
@@ -128,6 +131,71 @@ def test_lags_outlive_the_studio_and_end_with_the_profiles_settings(studio: Call
     assert [record.profile for record in again.lag_store.of("hard").values()] == ["hard"] * 3
     changed = home.open(replace(rig, profiles={"hard": ExposureEntry(iso="400")}))
     assert not changed.lag_store.of("hard")
+
+
+def test_a_profile_that_was_not_measured_goes_by_the_default_profiles_lags(studio: Callable[..., Any]) -> None:
+    opened = studio(profiles={"hard": ExposureEntry(iso="200")})
+    opened.measure_lags(5)
+    answer = lag_data(opened, "hard")
+    assert answer["kept"]
+    assert {entry["profile"] for entry in answer["lags"]} == {"default"}
+    used = opened.lag_store.applied(order_fire("t", opened.rig, {}, "hard"), "hard").lags_ns
+    assert [used[camera.name] / 1e6 for camera in opened.rig.cameras] == pytest.approx(LAGS_MS, abs=0.3)
+    opened.measure_lags(5, "hard")
+    assert {entry["profile"] for entry in lag_data(opened, "hard")["lags"]} == {"hard"}
+    assert {entry["profile"] for entry in lag_data(opened, "default")["lags"]} == {"default"}
+
+
+def test_each_camera_falls_back_on_its_own(home: Any, rig_of: Callable[..., Rig]) -> None:
+    plain = rig_of(4)
+    cameras = (*plain.cameras[:2], replace(plain.cameras[2], lag_ms=30.0), plain.cameras[3])
+    rig = replace(plain, cameras=cameras, profiles={"hard": ExposureEntry(iso="200")})
+    store = home.open(rig).lag_store
+    store.keep("default", [Lag("cam-00", 30, 50.0, 0.3), Lag("cam-01", 30, 51.0, 0.3)], "hot_shoe")
+    store.keep("hard", [Lag("cam-00", 30, 60.0, 0.3)], "hot_shoe")
+    order = order_fire("t", rig, {"cam-02": 1, "cam-03": 40_000_000}, "hard")
+    lags = store.applied(order, "hard").lags_ns
+    assert [lags[camera.name] / 1e6 for camera in cameras] == [60.0, 51.0, 30.0, 40.0]
+    assert [(camera, lag.profile) for camera, lag in store.used("hard").items()] == [
+        ("cam-00", "hard"),
+        ("cam-01", "default"),
+    ]
+
+
+def test_nothing_is_taken_in_while_a_lag_shot_is_near_and_it_goes_on_between_shots(
+    home: Any,
+    rig_of: Callable[..., Rig],
+    speaker: Callable[..., Any],
+    jpeg: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("controller.lag_shots.FREE_S", 0.5)
+    opened = home.open(rig_of(1))
+    node = speaker(opened, "cam-00")
+    node.greet()
+    refusals: list[BaseException] = []
+
+    def measure() -> None:
+        try:
+            opened.measure_lags(5)
+        except RigNotReady as error:
+            refusals.append(error)
+
+    measuring = threading.Thread(target=measure)
+    measuring.start()
+    arm = node.hear(wire.Arm)
+    node.offer("lag-earlier-1", jpeg(1))
+    assert node.hear(wire.Stored, bulk=True, patience_s=0.5) is None
+    node.say(wire.ArmRefused(fire_id=arm.fire_id, camera="cam-00", reasons=("busy",)))
+    assert node.hear(wire.Stored, bulk=True) is not None
+    while measuring.is_alive():
+        if arm := node.hear(wire.Arm, patience_s=0.2):
+            node.say(wire.ArmRefused(fire_id=arm.fire_id, camera="cam-00", reasons=("busy",)))
+    assert "busy" in str(refusals[0])
+
+
+def test_the_command_waits_longer_for_more_shots() -> None:
+    assert patience_s(200) - patience_s(100) >= 100 * FREE_S
 
 
 def test_a_camera_that_is_not_there_stops_the_shots_by_name(home: Any, rig_of: Callable[..., Rig]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from camera_nodes.realtime import realtime_permitted
 from controller.errors import ConfigurationError, LightsFailed, SessionError
 from controller.lights import PORT
 from controller.rig_file import ExposureEntry, PreflightLimits, Rig
@@ -118,6 +119,19 @@ def test_each_take_is_lit_by_its_profile_and_keeps_what_was_sent(
     assert third.kept
     with pytest.raises(ConfigurationError, match="no settings profile 'corss'"):
         studio.fire(session, "smile", retake=True, profile="corss")
+
+
+def test_lag_shots_are_lit_as_their_profiles_takes(
+    start: Callable[..., Studio], rig: Rig, looks: "queue.SimpleQueue[tuple[int, ...]]"
+) -> None:
+    studio = start(rig)
+    dark = (0,) * 512
+    assert looks.get(timeout=PATIENCE_S) == dark
+    studio.measure_lags(5, "cross")
+    assert looks.get(timeout=PATIENCE_S) == CROSS.levels(UNIVERSE)
+    assert looks.get(timeout=PATIENCE_S) == dark
+    with pytest.raises(ConfigurationError, match="no settings profile 'corss'"):
+        studio.measure_lags(5, "corss")
 
 
 def test_a_session_on_two_days_with_a_skipped_expression(start: Callable[..., Studio], rig: Rig, home: Any) -> None:
@@ -237,7 +251,9 @@ def test_a_rig_in_order_is_ready(start: Callable[..., Studio], rig: Rig) -> None
     studio.add_calibration("board", {"0_K": 1})
     found = studio.preflight()
     assert found.ready, [check for check in found.checks if check.level == "fault"]
-    assert {check.name for check in found.checks if check.level != "ok"} == {"frames left"}  # endless: it does not say
+    looked_at = {check.name for check in found.checks if check.level != "ok"}
+    assert looked_at - {"real time"} == {"frames left"}  # endless: it does not say
+    assert ("real time" in looked_at) == (not realtime_permitted())  # the nodes run as this test does
 
 
 def test_profiles_are_applied_and_read_back_on_a_ptp_camera(
