@@ -2,20 +2,21 @@
 
 The delay is drawn anew for each piece and each way. The order is kept, as TCP keeps it, so a piece may wait for the one
 before it. The kernel's netem would do the same, but needs privileges and a kernel that has it. The relay is a process
-of its own, so that it does not slow down whom it joins, and waits with fine timers: an event loop's are coarse.
+of its own, so that it does not slow down whom it joins, goes before all others where that is permitted, and waits with
+fine timers: an event loop's are coarse.
 """
 
 import heapq
+import os
 import random
-import selectors
+import select
 import socket
 import subprocess
 import sys
-import threading
 import time
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 
 class DelayedLine:
@@ -38,22 +39,24 @@ class DelayedLine:
 
 
 def serve(target: str, least_ms: float, most_ms: float, seed: int) -> None:
-    """Relay until standard input ends."""
+    """Relay until standard input ends. One thread; select() for its timer, which is finer than epoll's milliseconds."""
     host, _, port = target.removeprefix("tcp://").rpartition(":")
     draw = random.Random(seed)
     server = socket.create_server(("127.0.0.1", 0), backlog=128)
-    selector = selectors.DefaultSelector()
-    selector.register(server, selectors.EVENT_READ)
-    selector.register(sys.stdin, selectors.EVENT_READ)
-    sender = _Sender()
+    with suppress(PermissionError):  # a network does not wait for a processor
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
     print(server.getsockname()[1], flush=True)
     partner: dict[socket.socket, socket.socket] = {}
     due_ns: dict[socket.socket, int] = {}
+    heap: list[tuple[int, int, socket.socket, bytes]] = []
+    readable: list[socket.socket | TextIO] = [sys.stdin, server]
+    count = 0
     while True:
-        for key, _ in selector.select():
-            if key.fileobj is sys.stdin:
+        left_s = max(0.0, (heap[0][0] - time.monotonic_ns()) / 1e9) if heap else None
+        for source in select.select(readable, [], [], left_s)[0]:
+            if source is sys.stdin:
                 return
-            if key.fileobj is server:
+            if source is server:
                 near, _ = server.accept()
                 try:
                     far = socket.create_connection((host, int(port)), timeout=5)
@@ -64,9 +67,8 @@ def serve(target: str, least_ms: float, most_ms: float, seed: int) -> None:
                     one.settimeout(5)
                     one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     partner[one] = other
-                    selector.register(one, selectors.EVENT_READ)
+                    readable.append(one)
                 continue
-            source = key.fileobj
             assert isinstance(source, socket.socket)
             try:
                 piece = source.recv(65536)
@@ -74,32 +76,12 @@ def serve(target: str, least_ms: float, most_ms: float, seed: int) -> None:
                 piece = b""
             wait_ns = round(draw.uniform(least_ms, most_ms) * 1e6)
             due_ns[source] = max(due_ns.get(source, 0), time.monotonic_ns() + wait_ns)
-            sender.later(due_ns[source], partner[source], piece)
-            if not piece:
-                selector.unregister(source)
-
-
-class _Sender:
-    """Sends pieces when they are due, from a thread of its own; an empty one ends that way of the connection."""
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[int, int, socket.socket, bytes]] = []
-        self._count = 0
-        self._changed = threading.Condition()
-        threading.Thread(target=self._send, daemon=True).start()
-
-    def later(self, due_ns: int, sink: socket.socket, piece: bytes) -> None:
-        with self._changed:
-            self._count += 1  # equal moments keep their order
-            heapq.heappush(self._heap, (due_ns, self._count, sink, piece))
-            self._changed.notify()
-
-    def _send(self) -> None:
-        while True:
-            with self._changed:
-                while not self._heap or (left_ns := self._heap[0][0] - time.monotonic_ns()) > 0:
-                    self._changed.wait(left_ns / 1e9 if self._heap else None)
-                _, _, sink, piece = heapq.heappop(self._heap)
+            count += 1  # equal moments keep their order
+            heapq.heappush(heap, (due_ns[source], count, partner[source], piece))
+            if not piece:  # an empty one ends that way of the connection
+                readable.remove(source)
+        while heap and heap[0][0] <= time.monotonic_ns():
+            _, _, sink, piece = heapq.heappop(heap)
             with suppress(OSError):
                 if piece:
                     sink.sendall(piece)

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 _FAST_HZ, _FAST_PINGS = 10.0, 25  # a new clock is known within three seconds
 _BUSY_HZ, _BUSY_S = 4.0, 60.0  # after a connection or an arming
 _IDLE_HZ = 1.0
-_UNSURE_NS = 250_000  # above this a busy node pings fast: more pings, a better envelope
+_UNSURE_NS = 200_000  # above this a busy node pings fast: more pings, a better envelope
 _STATUS_S, _SETTLING_STATUS_S = 5.0, 0.7
 _REFUSED_S = 5.0
 
@@ -123,6 +123,7 @@ class Agent:
         self._uploads_ok = False
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._stopping = False
+        self._was_in_window = False
         self._service = Service()
         self._realtime = settings.realtime and realtime_permitted()
         self._shooter = Shooter(self, self._camera, self._spool, settings.camera, Window(settings.realtime), self._wake)
@@ -207,9 +208,13 @@ class Agent:
             self._handle(message)
         self._shooter.turn()
         if self._shooter.in_window:
+            self._was_in_window = True
             return
         self._service.alive()
         now = time.monotonic()
+        if self._was_in_window:
+            self._was_in_window = False
+            self._next_ping = now + random.random() / _BUSY_HZ  # all nodes leave their windows at the same moment
         if now >= self._knock_at:
             self._knock_at = math.inf
             transport.reconnect(self._control, self.settings.control)
@@ -322,7 +327,7 @@ class Agent:
                 self._uploads_ok = self._uploads.allowed = False
             case wire.Pace():
                 self._pace = (message.hz, time.monotonic() + message.for_s)
-                self._next_ping = min(self._next_ping, time.monotonic() + 1 / message.hz)
+                self._next_ping = min(self._next_ping, time.monotonic() + (0.5 + random.random()) / message.hz)
             case wire.Welcome():
                 self._welcomed(message)
             case wire.Refused():
@@ -356,7 +361,7 @@ class Agent:
             hz = max(hz, self._pace[0])
         if len(self._estimator) < _FAST_PINGS or (self._unsure and hz > _IDLE_HZ):
             hz = _FAST_HZ
-        self._next_ping = max(self._next_ping + 1 / hz, now + 0.5 / hz)
+        self._next_ping = now + (0.75 + 0.5 * random.random()) / hz  # or the nodes' pings would stay in step
         self._seq += 1
         t1_ns = self._clock.now_ns()
         if self.send(wire.Ping(seq=self._seq, t1_ns=t1_ns)):

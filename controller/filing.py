@@ -22,7 +22,7 @@ from db.store import Store
 
 log = logging.getLogger(__name__)
 
-FILING_THREADS = 2
+FILING_THREADS = 3  # one more than cores of a small server: each waits for the disk in turn
 RETRY_S = 2.0
 
 
