@@ -402,6 +402,8 @@ class Shooter:
             commanded_at_ns=shot.fire.at_ns - shot.fire.lag_ns,
             clock_uncertainty_ns=shot.clock.uncertainty_ns,
             clock_source=shot.clock_source,
+            clock_offset_ns=shot.clock.offset_ns,
+            clock_drift_ppb=round(shot.clock.drift * 1e9),
             released_at_ns=shot.clock.to_controller(release.released_at_ns),
             exposed_at_ns=None if exposed_ns is None else shot.clock.to_controller(exposed_ns),
             exposure_source=release.source,

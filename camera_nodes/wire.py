@@ -29,6 +29,7 @@ Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 PublicKey = Annotated[str, Meta(pattern=r"\A[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z")]  # CURVE, in Z85
 Nanoseconds = Annotated[int, Meta(ge=-(2**62), le=2**62)]
 Duration = Annotated[int, Meta(ge=0, le=10**15)]
+Drift = Annotated[int, Meta(ge=-(10**7), le=10**7)]  # 1e-9
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Texts = Annotated[tuple[Text, ...], Meta(max_length=32)]
@@ -119,7 +120,8 @@ class Stamps(Message, frozen=True, tag="stamps"):
     commanded_at_ns: when the command was to go out (Fire.at_ns - Fire.lag_ns).
     released_at_ns: when it did go out; None when missed.  exposed_at_ns: true exposure moment where it is known,
     from `exposure_source`.  clock_uncertainty_ns: of the mapping between the clocks at that moment, UNKNOWN_NS when
-    there was none (then it is missed); `clock_source` says where the mapping is from.
+    there was none (then it is missed); `clock_source` says where the mapping is from, `clock_offset_ns` what it was at
+    the Fire (controller minus node), `clock_drift_ppb` how fast that grows.
     missed: the shutter was not released; `reason` says why.
     """
 
@@ -129,6 +131,8 @@ class Stamps(Message, frozen=True, tag="stamps"):
     commanded_at_ns: Nanoseconds
     clock_uncertainty_ns: Duration
     clock_source: ClockSource = "pings"
+    clock_offset_ns: Nanoseconds | None = None
+    clock_drift_ppb: Drift | None = None
     released_at_ns: Nanoseconds | None = None
     exposed_at_ns: Nanoseconds | None = None
     exposure_source: Literal["simulated", "hot_shoe"] | None = None
@@ -177,7 +181,7 @@ class Status(Message, frozen=True, tag="status"):
     clock_uncertainty_ns: Duration | None = None
     clock_source: ClockSource = "pings"
     clock_offset_ns: Nanoseconds | None = None  # controller minus node
-    clock_drift_ppb: Annotated[int, Meta(ge=-(10**7), le=10**7)] | None = None
+    clock_drift_ppb: Drift | None = None
     round_trip_ns: Duration | None = None  # best of the last minute
     battery_percent: Percent | None = None
     photos_left: Count | None = None
@@ -199,7 +203,7 @@ class Refused(Message, frozen=True, tag="refused"):
     After code "hello_first" the node says Hello at once; after any other it tries again some seconds later.
     """
 
-    code: Literal["hello_first", "unknown_camera", "wrong_key", "duplicate", "wrong_serial", "wrong_version"]
+    code: Literal["hello_first", "unknown_camera", "wrong_key", "duplicate"]
     reason: Text
 
 

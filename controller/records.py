@@ -270,6 +270,8 @@ def _stamped(stamp: Stamps) -> dict[str, Any]:
         "command_error_ms": None if released_ns is None else (released_ns - stamp.commanded_at_ns) / NS_PER_MS,
         "clock_uncertainty_ms": stamp.clock_uncertainty_ns / NS_PER_MS,
         "clock_source": stamp.clock_source,
+        "clock_offset_ns": stamp.clock_offset_ns,
+        "clock_drift_ppb": stamp.clock_drift_ppb,
     }
 
 

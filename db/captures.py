@@ -71,6 +71,8 @@ class FrameData:
     command_error_ms: float | None = None
     clock_uncertainty_ms: float | None = None
     clock_source: str | None = None
+    clock_offset_ns: int | None = None
+    clock_drift_ppb: int | None = None
     name: str | None = None
     exif: Mapping[str, Any] | None = None
 

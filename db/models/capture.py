@@ -154,6 +154,8 @@ class Frame(Base):
     command_error_ms: Mapped[float | None]
     clock_uncertainty_ms: Mapped[float | None]  # of this camera's node at the fire
     clock_source: Mapped[str | None] = mapped_column(String(8))  # pings, chrony or ptp
+    clock_offset_ns: Mapped[int | None] = mapped_column(BigInteger)  # the controller's monotonic clock minus the node's
+    clock_drift_ppb: Mapped[int | None]  # how fast that grows
     name: Mapped[str | None] = mapped_column(String(200))  # as the camera called it; identifies nothing
     exif: Mapped[Mapping[str, Any] | None] = mapped_column(
         OptionalJson

@@ -85,7 +85,9 @@ def test_usb_gone_between_arming_and_release_and_between_release_and_download(st
     stamps = studio.wait(wire.Stamps)
     assert stamps.missed
     assert "look at its cable and power" in stamps.reason
+    studio.wait(wire.Hello, lambda h: h.fault is not None)  # it is idle for a moment, before it has seen why
     (troubles / "unplugged").unlink()
+    studio.until(lambda: [m for _, m, _ in studio.seen if isinstance(m, wire.Hello)][-1].fault is None)
     studio.until(lambda: studio.state() == "idle")
     take(studio, "f2")
 

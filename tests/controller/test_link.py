@@ -1,7 +1,7 @@
 """Who is let in, under which name, and that the roster tells the operator about everybody else."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -36,6 +36,12 @@ def test_names_are_held_to_the_keys_and_the_rig_file(
     assert isinstance(first.greet(), wire.Welcome)
     assert second.greet(camera="cam-00").code == "duplicate"
     assert kinds(studio) == {"cam-00": "duplicate", "cam-01": "missing", "cam-77": "unknown"}
+
+
+def test_every_code_of_a_refusal_is_one_that_is_sent() -> None:
+    """The four that the tests here hear; a node that is refused for another reason would not know what to do."""
+    (hint,) = (get_type_hints(wire.Refused)["code"],)
+    assert set(get_args(hint)) == {"hello_first", "unknown_camera", "wrong_key", "duplicate"}
 
 
 def test_who_has_not_said_hello_is_told_to(

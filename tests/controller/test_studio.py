@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from controller.errors import SessionError
 from controller.rig_file import Rig
 from controller.studio import Studio
 from db.engine import reading
-from db.models import CaptureSession, SessionState, TakeState
+from db.models import CaptureSession, Frame, SessionState, TakeState
 
 CAMERAS = 4
 
@@ -40,6 +41,20 @@ def start(home: Any, rig: Rig, fleet: Any, photos: Path, sim_url: Callable[..., 
 
 def states(studio: Studio, session: str) -> dict[str, str]:
     return {take.code: take.state.value for take in studio.script(session).takes}
+
+
+def test_each_photograph_keeps_what_was_known_of_its_nodes_clock(start: Callable[..., Any]) -> None:
+    studio, session = start(cam_01={"clock_offset_ms": 5000, "clock_drift_ppm": 40})
+    result = studio.fire(session)
+    assert result.kept, result.message
+    with reading(studio.engine) as tx:
+        frames = {frame.camera.name: frame for frame in tx.scalars(select(Frame))}
+    assert {frame.clock_source for frame in frames.values()} == {"pings"}
+    assert all(frame.clock_uncertainty_ms > 0 for frame in frames.values())
+    for camera, frame in frames.items():  # the studio's clock minus the node's; all run on this machine's
+        ahead_ns = 5_000_000_000 if camera == "cam-01" else 0
+        assert frame.clock_offset_ns == pytest.approx(-ahead_ns, abs=20_000_000)
+        assert abs(frame.clock_drift_ppb) <= 500_000
 
 
 def test_a_session_from_the_first_fire_to_the_close(start: Callable[..., Any], photos: Path, fleet: Any) -> None:
