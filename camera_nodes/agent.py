@@ -26,7 +26,7 @@ from camera_nodes.backends import make_camera
 from camera_nodes.camera import CameraState
 from camera_nodes.clock import ClockEstimator, Estimate
 from camera_nodes.errors import BadSettings, ClockUnknown, WireError
-from camera_nodes.realtime import Window, realtime_permitted
+from camera_nodes.realtime import Window, lock_memory, realtime_permitted
 from camera_nodes.sd_notify import Service
 from camera_nodes.shooting import Shooter
 from camera_nodes.spool import Spool
@@ -36,9 +36,8 @@ from camera_nodes.uploads import Uploads
 log = logging.getLogger(__name__)
 
 _FAST_HZ, _FAST_PINGS = 10.0, 25  # a new clock is known within three seconds
-_BUSY_HZ, _BUSY_S = 4.0, 60.0  # after a connection or an arming
-_IDLE_HZ = 1.0
-_UNSURE_NS = 200_000  # above this a busy node pings fast: more pings, a better envelope
+_PING_HZ = 4.0
+_UNSURE_NS = 200_000  # above this a node pings fast: more pings, a better envelope
 _STATUS_S, _SETTLING_STATUS_S = 5.0, 0.7
 _REFUSED_S = 5.0
 
@@ -83,6 +82,8 @@ def run(settings: AgentSettings, stop: threading.Event | None = None) -> None:
     waited for.
     """
     agent = Agent(settings)
+    if settings.realtime and not lock_memory():
+        log.info("memory cannot be locked here, so pages may be swapped out (LimitMEMLOCK in the unit)")
     if threading.current_thread() is threading.main_thread():
 
         def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -134,8 +135,6 @@ class Agent:
         self._unsent: deque[wire.Message] = deque(maxlen=64)
         self._pings: OrderedDict[int, int] = OrderedDict()  # seq -> t1
         self._seq = 0
-        self._pace = (0.0, 0.0)  # hz, until
-        self._busy_until = 0.0
         self._unsure = True
         self.clock_source: wire.ClockSource = "pings"
         self.clock_problem = ""  # why it is not what the studio asks for
@@ -214,7 +213,7 @@ class Agent:
         now = time.monotonic()
         if self._was_in_window:
             self._was_in_window = False
-            self._next_ping = now + random.random() / _BUSY_HZ  # all nodes leave their windows at the same moment
+            self._next_ping = now + random.random() / _PING_HZ  # all nodes leave their windows at the same moment
         if now >= self._knock_at:
             self._knock_at = math.inf
             transport.reconnect(self._control, self.settings.control)
@@ -272,8 +271,6 @@ class Agent:
         self._next_status = 0.0
         if camera_changed and self._connected:
             self._hello()
-        if self._shooter.state == "armed":
-            self._busy_until = time.monotonic() + _BUSY_S
 
     # --- connection
 
@@ -307,6 +304,7 @@ class Agent:
                 capabilities=capabilities,
                 lag_ns=None if self.settings.lag_ms is None else round(self.settings.lag_ms * 1e6),
                 spooled=len(self._spool),
+                disk=self._spool.disk,
                 fault=self._shooter.camera_fault,
             )
         )
@@ -325,9 +323,6 @@ class Agent:
                 self._uploads_ok = True
             case wire.UploadHold():
                 self._uploads_ok = self._uploads.allowed = False
-            case wire.Pace():
-                self._pace = (message.hz, time.monotonic() + message.for_s)
-                self._next_ping = min(self._next_ping, time.monotonic() + (0.5 + random.random()) / message.hz)
             case wire.Welcome():
                 self._welcomed(message)
             case wire.Refused():
@@ -342,7 +337,6 @@ class Agent:
         now = time.monotonic()
         if not self._welcome:
             self._pings.clear()
-            self._busy_until = now + _BUSY_S
             self._next_ping = now + random.random() / _FAST_HZ  # 68 nodes need not ping as one
             self._uploads.restart()
             if last := self._shooter.last_stamps:
@@ -356,11 +350,7 @@ class Agent:
     # --- clock
 
     def _ping(self, now: float) -> None:
-        hz = _BUSY_HZ if now < self._busy_until else _IDLE_HZ
-        if now < self._pace[1]:
-            hz = max(hz, self._pace[0])
-        if len(self._estimator) < _FAST_PINGS or (self._unsure and hz > _IDLE_HZ):
-            hz = _FAST_HZ
+        hz = _FAST_HZ if self._unsure or len(self._estimator) < _FAST_PINGS else _PING_HZ
         self._next_ping = now + (0.75 + 0.5 * random.random()) / hz  # or the nodes' pings would stay in step
         self._seq += 1
         t1_ns = self._clock.now_ns()

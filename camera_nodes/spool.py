@@ -22,6 +22,7 @@ from camera_nodes.wire import FileKind, FileName, Id, Sha256
 _MAKING = "."  # begins the name of a folder not yet whole
 _GOING = "~"  # ends the name of one being deleted; no entry's name has it
 _ASIDE = ("damaged", "rejected")
+_BOOT = Path("/proc/sys/kernel/random/boot_id")  # no two computers have the same; host names may be
 _ID = re.compile(r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 
 
@@ -56,6 +57,14 @@ class Spool:
                     self._take_in(path)
         except OSError as error:
             raise SpoolError(f"the spool {self.folder} cannot be used: {error.strerror}") from None
+
+    @property
+    def disk(self) -> str:
+        """Names the disk under the spool, alike for all nodes of this computer; empty where that cannot be told."""
+        try:
+            return f"{_BOOT.read_text().strip()}:{self.folder.stat().st_dev}"
+        except OSError:
+            return ""
 
     def _take_in(self, path: Path) -> None:
         if path.name.endswith(_GOING):

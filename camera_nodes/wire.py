@@ -62,7 +62,8 @@ class Hello(Message, frozen=True, tag="hello"):
 
     `node` is the name under which the node's key is enrolled, `camera` the rig's name of the camera ("cam-07").
     `serial` and `model` are empty while no camera answers; `fault` then says why.
-    `lag_ns`: shutter lag from the node's settings, if any (command to exposure).
+    `lag_ns`: shutter lag from the node's settings, if any (command to exposure).  `disk` names the disk under the
+    spool: nodes that say the same share its room; empty when the node cannot tell.
     """
 
     node: Id
@@ -74,6 +75,7 @@ class Hello(Message, frozen=True, tag="hello"):
     capabilities: Texts = ()  # of CAPABILITIES
     lag_ns: Duration | None = None
     spooled: Count = 0  # photographs waiting in the spool
+    disk: Text = ""
     fault: Text | None = None
 
 
@@ -223,13 +225,6 @@ class Pong(Message, frozen=True, tag="pong"):
     real_source: Literal["chrony", "ptp"] | None = None
 
 
-class Pace(Message, frozen=True, tag="pace"):
-    """Ping at least this often for this long (a session is open).  Without it: fast at first, then at leisure."""
-
-    hz: Annotated[float, Meta(ge=0.2, le=20.0)]
-    for_s: Annotated[float, Meta(ge=0.0, le=86400.0)]
-
-
 class Arm(Message, frozen=True, tag="arm"):
     """Get ready.  Answered by Armed or ArmRefused.  An armed camera disarms itself after `expires_ns` without Fire."""
 
@@ -347,7 +342,7 @@ class EnrolDone(Message, frozen=True, tag="enrol_done"):
 # --- encoding ------------------------------------------------------------------------------------------------------
 
 NodeControl = Hello | Ping | Armed | ArmRefused | Stamps | FrameSpooled | NodeFault | Status
-ControllerControl = Welcome | Refused | Pong | Pace | Arm | Fire | Disarm | UploadOk | UploadHold
+ControllerControl = Welcome | Refused | Pong | Arm | Fire | Disarm | UploadOk | UploadHold
 NodeBulk = Offer | Chunk
 ControllerBulk = Want | Stored | Rejected
 NodeEnrolment = Enrol | EnrolDone

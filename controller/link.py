@@ -30,7 +30,6 @@ from controller.roster import Expected, Present, Roster, compare
 
 log = logging.getLogger(__name__)
 
-PACE = wire.Pace(hz=4.0, for_s=3600.0)
 TURNED_AWAY_NS = 10_000_000_000
 
 
@@ -179,14 +178,6 @@ class ControlLink:
 
         def task() -> None:
             self._broadcast(order.cameras, message)
-
-        self._do(task)
-
-    def pace(self) -> None:
-        """Keep the clocks fresh for the next hour."""
-
-        def task() -> None:
-            self._broadcast(tuple(state.camera for state in self._nodes.values()), PACE)
 
         self._do(task)
 
@@ -405,7 +396,6 @@ class ControlLink:
             self.changed.notify_all()
         welcome = wire.Welcome(clock_id=self.clock_id, uploads=not self._hold)
         send_to(self._socket, route, welcome, limit=wire.CONTROL_LIMIT)
-        send_to(self._socket, route, PACE, limit=wire.CONTROL_LIMIT)
 
     def _judge(self, node: str, hello: wire.Hello) -> wire.Refused | None:
         if hello.node != node:

@@ -7,6 +7,7 @@ released. Beside it the lights are lit, and disks and the calibration are looked
 import re
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -79,16 +80,18 @@ def check_arming(report: ArmReport, absent: Iterable[str], profile: ExposureEntr
     return Check("settings", level, told, refused or warned)
 
 
-def check_cameras(rig: Rig, armed: Mapping[str, Armed]) -> list[Check]:
-    """Battery, frames left, focus mode, clock and disk, as the cameras said when they were armed."""
+def check_cameras(rig: Rig, armed: Mapping[str, Armed], disks: Mapping[str, str]) -> list[Check]:
+    """Battery, frames left, focus mode, clock and disk, as the cameras said when they were armed.
+
+    disks: by camera, the name of the disk that its photographs go to.
+    """
     limits = rig.preflight
-    needed = limits.frames * limits.frame_mb * MB
     uncertainty = {camera: found.clock_uncertainty_ns / NS_PER_MS for camera, found in armed.items()}
     return [
         _least("battery", armed, lambda a: a.battery_percent, limits.min_battery_percent, "{:.0f} %"),
         _least("frames left", armed, lambda a: a.photos_left, limits.frames, "{:.0f}"),
         _focus(armed),
-        _least("node disk", armed, lambda a: a.free_bytes / GB, needed / GB, "{:.2f} GB"),
+        _node_disks(armed, disks, limits.frames * limits.frame_mb * MB),
         _clock(uncertainty, rig.sync.max_clock_uncertainty_ms),
     ]
 
@@ -112,6 +115,30 @@ def _least(
         text = f"least {form.format(values[least])} ({least})"
     level: Level = "fault" if low else "warning" if silent else "ok"
     return Check(name, level, text, low or silent)
+
+
+def _node_disks(armed: Mapping[str, Armed], disks: Mapping[str, str], each: float) -> Check:
+    """Room for `each` bytes a camera; nodes on one disk need theirs together, whether they were armed now or not."""
+    if not armed:
+        return Check("node disk", "warning", "no camera was armed")
+    sharing: dict[str, list[str]] = defaultdict(list)
+    for camera in sorted(armed.keys() | disks.keys()):
+        sharing[disks.get(camera) or f"of {camera} alone"].append(camera)
+    low: dict[str, str] = {}
+    spare: dict[str, float] = {}
+    for cameras in sharing.values():
+        needed = each * len(cameras)
+        for camera in (camera for camera in cameras if camera in armed):
+            free = armed[camera].free_bytes
+            spare[camera] = free - needed
+            if free < needed:
+                by = f" by the {len(cameras)} cameras on its disk" if len(cameras) > 1 else ""
+                low[camera] = f"{free / GB:.2f} GB, {needed / GB:.2f} GB are needed{by}"
+    tightest = min(spare, key=lambda camera: spare[camera])
+    together = len(sharing.get(disks.get(tightest, ""), ()))
+    shared = f", on a disk of {together} cameras" if together > 1 else ""
+    text = f"least {armed[tightest].free_bytes / GB:.2f} GB ({tightest}{shared})"
+    return Check("node disk", "fault" if low else "ok", text, low)
 
 
 def _focus(armed: Mapping[str, Armed]) -> Check:
@@ -222,7 +249,7 @@ def fly(
         (
             check_roster(roster),
             check_arming(report, absent, rig.profile(profile)),
-            *check_cameras(rig, report.armed),
+            *check_cameras(rig, report.armed, {camera: state.hello.disk for camera, state in nodes.items()}),
             check_realtime(nodes),
             check_studio_disk(rig, disks),
             check_filing(filing),

@@ -234,14 +234,12 @@ class Studio:
         """Open a session of a subject (code) under a protocol (FaceScape's 20 expressions) and return its code."""
         self.rig.profile(profile)
         session = self.records.start_session(subject, protocol, version, profile)
-        self.link.pace()
         self.reviewer.warm_up()
         return session
 
     def resume_session(self, session: str) -> Script:
         """Go on with a paused session, where it stands. Raises StateConflict when another one is open."""
         self.sessions.resume(session)
-        self.link.pace()
         self.reviewer.warm_up()
         return self.records.script(session)
 

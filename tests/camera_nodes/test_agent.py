@@ -1,6 +1,8 @@
 """The agent against a real controller's end of the protocol, over CURVE sockets on loopback."""
 
+import statistics
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -37,13 +39,41 @@ def test_nothing_is_sent_in_the_window(studio, start_node):
     start_node()
     studio.wait_for_clock("cam-00")
     studio.arm("cam-00", "f1")
-    studio.send("cam-00", wire.Pace(hz=20.0, for_s=60.0))
     fire = studio.fire("cam-00", "f1", in_ms=600)
     stamps = studio.wait(wire.Stamps)
     begin = fire.at_ns - 500_000_000  # when it had surely received the Fire
     end = fire.at_ns + wire.QUIET_AFTER_NS - stamps.clock_uncertainty_ns
     assert [m for _, m, at in studio.seen if begin < at < end] == []
     studio.wait(wire.Ping, count=studio.count(wire.Ping) + 1)  # and goes on afterwards
+
+
+def test_an_idle_node_goes_on_pinging_four_times_a_second_or_more(studio, start_node):
+    start_node()
+    studio.wait_for_clock("cam-00")
+    studio.wait(wire.Ping, count=60)  # fast at first; then nothing asks for it and nothing is armed
+    moments = [at for _, m, at in studio.seen if isinstance(m, wire.Ping)][-12:]
+    gaps_s = [(after - before) / 1e9 for before, after in pairwise(moments)]
+    assert 0.05 < statistics.median(gaps_s) < 1.25 / 4.0 + 0.05
+
+
+def test_stamps_carry_the_clocks_offset_and_drift(studio, start_node):
+    start_node("sim:clock_offset_ms=5000&clock_drift_ppm=40")
+    studio.wait_for_clock("cam-00")
+    studio.arm("cam-00", "f1")
+    studio.fire("cam-00", "f1")
+    stamps = studio.wait(wire.Stamps)
+    assert stamps.clock_offset_ns == pytest.approx(-5e9, abs=5e6)  # and some drift since the start
+    status = studio.wait(wire.Status, lambda s: s.clock_drift_ppb is not None)
+    assert status.clock_offset_ns == pytest.approx(-5e9, abs=5e6)
+    assert abs(stamps.clock_drift_ppb) <= 500_000  # what seconds of pings can tell
+
+
+def test_nodes_on_one_disk_say_the_same_of_it(studio, start_node):
+    start_node(camera="cam-00")
+    start_node(camera="cam-01")
+    disks = {studio.wait(wire.Hello, lambda h, name=name: h.camera == name).disk for name in ("cam-00", "cam-01")}
+    assert len(disks) == 1
+    assert "" not in disks
 
 
 def test_a_late_fire_is_missed_and_never_released(studio, start_node):

@@ -27,7 +27,6 @@ EXAMPLES = [
     wire.Welcome(clock_id="c", uploads=True),
     wire.Refused(code="unknown_camera", reason="not in the rig"),
     wire.Pong(seq=1, t1_ns=1, t2_ns=2, t3_ns=3),
-    wire.Pace(hz=4.0, for_s=60.0),
     wire.Arm(fire_id="f", take_id="t", exposure=wire.Exposure(iso="200")),
     wire.Fire(fire_id="f", take_id="t", at_ns=10**18, lag_ns=58_000_000),
     wire.Disarm(fire_id="f"),

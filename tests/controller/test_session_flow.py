@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from camera_nodes import wire
 from camera_nodes.realtime import realtime_permitted
 from controller.errors import ConfigurationError, LightsFailed, SessionError
 from controller.lights import PORT
+from controller.preflight import check_cameras
 from controller.rig_file import ExposureEntry, PreflightLimits, Rig
 from controller.scenes import LightsEntry, Scene
 from controller.studio import Studio
@@ -225,6 +227,7 @@ def test_preflight_names_everything_that_stands_in_the_way(
     assert found["battery"].cameras == {"cam-00": "12 %, 25 % are needed"}
     assert found["frames left"].cameras == {"cam-00": "5, 30 are needed"}
     assert found["node disk"].level == "fault"
+    assert "needed by the 2 cameras on its disk" in found["node disk"].cameras["cam-00"]
     assert found["studio disk"].level == "fault"
     assert found["clock"].level == "ok"
     assert found["lights"].level == "ok"
@@ -244,6 +247,24 @@ def test_preflight_names_everything_that_stands_in_the_way(
     fleet.kill("cam-01")
     found = {check.name: check for check in studio.preflight("dim").checks}
     assert "cam-01" in found["settings"].cameras | found["cameras"].cameras
+
+
+@pytest.mark.parametrize(("disks", "low"), [("aabb", ""), ("aaab", "012"), ("aaa-", "012"), ("----", "")])
+def test_room_on_a_disk_is_counted_for_every_camera_that_shares_it(
+    rig_of: Callable[..., Rig], disks: str, low: str
+) -> None:
+    """2.5 GB are free everywhere and each camera needs 1 GB; "-" does not say which disk it has."""
+    rig = replace(rig_of(4), preflight=PreflightLimits(frames=100, frame_mb=10))
+    names = [camera.name for camera in rig.cameras]
+    armed = {
+        name: wire.Armed(fire_id="f", camera=name, clock_uncertainty_ns=1, free_bytes=2_500_000_000) for name in names
+    }
+    told = {name: disk.replace("-", "") for name, disk in zip(names, disks, strict=True)}
+    found = {check.name: check for check in check_cameras(rig, armed, told)}["node disk"]
+    assert found.cameras == {f"cam-0{n}": "2.50 GB, 3.00 GB are needed by the 3 cameras on its disk" for n in low}
+    del armed["cam-00"]  # it was not armed now; its photographs need the room all the same
+    found = {check.name: check for check in check_cameras(rig, armed, told)}["node disk"]
+    assert sorted(found.cameras) == [f"cam-0{n}" for n in low if n != "0"]
 
 
 def test_a_rig_in_order_is_ready(start: Callable[..., Studio], rig: Rig) -> None:
