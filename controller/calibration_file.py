@@ -8,6 +8,7 @@ from typing import Any
 from controller.errors import ConfigurationError
 from controller.rig_file import Rig
 
+EXTRAS = ("valid", "sn", "matches", "quality")  # quality: with covariances, as `mien calibrate` writes it
 SHAPES = {"K": (3, 3), "Rt": (3, 4), "distortion": (5,)}
 
 
@@ -24,6 +25,9 @@ def read_calibration(path: Path, rig: Rig) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     problems: list[str] = []
     for camera in rig.cameras:
+        if found.get(f"{camera.view}_valid") is False:  # known to be missing: its photographs are not used
+            kept |= {key: found[key] for name in EXTRAS if (key := f"{camera.view}_{name}") in found}
+            continue
         for name in (*SHAPES, "width", "height"):
             key = f"{camera.view}_{name}"
             if key not in found:
@@ -35,11 +39,11 @@ def read_calibration(path: Path, rig: Rig) -> dict[str, Any]:
                 problems.append(f"{camera.name} (view {camera.view}): {key} is not a size in pixels")
             else:
                 kept[key] = found[key]
-        kept |= {key: found[key] for name in ("valid", "sn") if (key := f"{camera.view}_{name}") in found}
+        kept |= {key: found[key] for name in EXTRAS if (key := f"{camera.view}_{name}") in found}
     if problems:
         more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
         raise ConfigurationError(f"{path} does not calibrate rig {rig.name}:\n  " + "\n  ".join(problems[:20]) + more)
-    return kept
+    return kept | {key: found[key] for key in ("calibration",) if key in found}
 
 
 def _fits(value: Any, shape: tuple[int, ...]) -> bool:

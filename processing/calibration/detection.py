@@ -76,8 +76,16 @@ def _charuco(grey: Image, board: Board, factor: float) -> tuple[Ints, Floats]:
     parameters.adaptiveThreshWinSizeMax = max(23, min(small.shape) // 12)
     parameters.adaptiveThreshWinSizeStep = max(10, (parameters.adaptiveThreshWinSizeMax - 3) // 4)
     parameters.minMarkerPerimeterRate = 0.02
-    detector: Any = cv2.aruco.CharucoDetector(board.pattern, cv2.aruco.CharucoParameters(), parameters)
-    pixels, numbers, _, _ = detector.detectBoard(small)
+    pixels = numbers = None
+    for strict in (True, False):  # a second sight of one marker upsets OpenCV's own check; `_agreeing` sorts it out
+        lattice = cv2.aruco.CharucoParameters()
+        lattice.checkMarkers = strict
+        detector: Any = cv2.aruco.CharucoDetector(board.pattern, lattice, parameters)
+        pixels, numbers, _, markers = detector.detectBoard(small)
+        if numbers is not None and len(numbers):
+            break
+        if markers is None or len(markers) < 4:
+            return np.zeros(0, np.int64), np.zeros((0, 2))
     if numbers is None or len(numbers) == 0:
         return np.zeros(0, np.int64), np.zeros((0, 2))
     sy, sx = (np.array(small.shape) / grey.shape).tolist()

@@ -1,0 +1,93 @@
+"""A small rig of known cameras, and what it sees of a board."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from processing.calibration.board import Board
+from processing.calibration.calibrate import Calibration
+from processing.calibration.detection import Detection
+from processing.calibration.rendered import Pose, poses_about
+from processing.calibration.rotations import align, angle_deg
+from processing.cameras import Camera
+from processing.synthetic.rig import studio_rig
+
+Views = dict[tuple[int, int], Detection]
+NOISE_PX = 0.03  # what the detector does on sharp photographs
+
+
+@pytest.fixture(scope="session")
+def board() -> Board:
+    return Board()
+
+
+@pytest.fixture(scope="session")
+def rig() -> list[Camera]:
+    return studio_rig(12)
+
+
+@pytest.fixture(scope="session")
+def poses(rig: list[Camera]) -> list[Pose]:
+    return poses_about(40, np.random.default_rng(3), reach_mm=140, towards=[camera.centre for camera in rig])
+
+
+def _faces(camera: Camera, pose: Pose) -> bool:
+    """Whether the print faces the camera by less than 65 degrees."""
+    towards = camera.centre - pose.t
+    return bool(-pose.R[:, 2] @ towards > np.cos(np.radians(65)) * np.linalg.norm(towards))
+
+
+def _seen(
+    board: Board, cameras: list[Camera], poses: list[Pose], *, noise_px: float = NOISE_PX, seed: int = 1
+) -> Views:
+    """(camera, pose) -> the board's corners where they truly are, with noise of a Gaussian."""
+    rng = np.random.default_rng(seed)
+    views: Views = {}
+    for c, camera in enumerate(cameras):
+        for p, pose in enumerate(poses):
+            if not _faces(camera, pose):
+                continue
+            pixels = camera.project(board.corners_mm @ pose.R.T + pose.t)
+            pixels = pixels + rng.normal(0, noise_px, pixels.shape)
+            inside = ((pixels > 5) & (pixels < np.array([camera.width, camera.height]) - 6)).all(1)
+            if inside.sum() >= 8:
+                views[c, p] = Detection(np.flatnonzero(inside), pixels[inside], camera.width, camera.height)
+    return views
+
+
+@pytest.fixture(scope="session")
+def faces() -> Callable[[Camera, Pose], bool]:
+    return _faces
+
+
+@pytest.fixture(scope="session")
+def seen() -> Callable[..., Views]:
+    """seen(board, cameras, poses, noise_px=0.1, seed=1): (camera, pose) -> detection."""
+    return _seen
+
+
+@pytest.fixture
+def views(board: Board, rig: list[Camera], poses: list[Pose]) -> Views:
+    return _seen(board, rig, poses)
+
+
+@pytest.fixture(scope="session")
+def errors() -> Callable[..., dict[str, Any]]:
+    """errors(found, true): centres and turns against the truth after a rigid alignment without scale."""
+
+    def compare(found: Calibration | Mapping[int, Camera], true: list[Camera]) -> dict[str, Any]:
+        cameras = found.cameras if isinstance(found, Calibration) else found
+        kept = sorted(cameras)
+        R, t = align(np.stack([cameras[c].centre for c in kept]), np.stack([true[c].centre for c in kept]))
+        moved = {c: cameras[c].moved(R, t) for c in kept}
+        off = np.stack([moved[c].centre - true[c].centre for c in kept])
+        return {
+            "R": R,
+            "centre_mm": np.linalg.norm(off, axis=1),
+            "offset_mm": off,
+            "turn_deg": np.array([angle_deg(moved[c].R, true[c].R) for c in kept]),
+        }
+
+    return compare
