@@ -5,7 +5,7 @@ node receives at t4.  No message travels in negative time, so with theta(t) = co
 
     t3 - t4  <=  theta      (the way back)         theta  <=  t2 - t1      (the way there)
 
-Over a minute theta is a line.  A line that lies above all lower points and below all upper points is possible, any
+Over some minutes theta is a line.  A line that lies above all lower points and below all upper points is possible, any
 other is not.  The estimate is the middle of the widest straight corridor between the two: jitter only adds points away
 from these envelopes.  Two figures say how wrong it can be:
 
@@ -13,6 +13,9 @@ from these envelopes.  Two figures say how wrong it can be:
   (half a round trip), but it cannot fall below half the shortest round trip;
 - the uncertainty: with enough pings, how well the corridor's two edges are determined (by their fastest few
   messages), plus a share of the round trip for ways that differ in length.  Never more than the bound.
+
+All pings of the last minute count.  Of the two minutes before, the fastest of each second stay: they tell the drift,
+which one minute on an unsteady line leaves uncertain by some parts in a million.
 
 Convex-hull skew estimation: Moon, Skelly and Towsley 1999; Zhang, Liu and Xia 2002; here over both directions.
 """
@@ -26,9 +29,11 @@ from typing import NamedTuple, Protocol
 
 from camera_nodes.errors import ClockUnknown
 
-WINDOW_NS = 60_000_000_000
+WINDOW_NS = 180_000_000_000
+_RECENT_NS = 60_000_000_000  # of these every ping is kept
+_CELL_NS = 1_000_000_000  # of older ones the fastest there and the fastest back in each cell
 MAX_DRIFT = 500e-6  # the most a kernel lets its clock be steered, far above any crystal's error
-WANDER = 1e-7  # a real drift is not quite constant: older points bind less, by this much of their age
+WANDER = 2e-7  # a real drift is not quite constant: older points bind less, by this much of their age
 ASYMMETRY = 0.1  # the shortest way there and back may differ by this share of the shortest round trip
 _EDGE_POINTS = 6  # an envelope is as uncertain as its sixth-fastest message is slower than its fastest
 _LEAST_FOR_EDGE = 16  # with fewer pings than this the bound is all there is to say
@@ -125,6 +130,9 @@ class Estimate:
         return self.at_ns + round(since / (1 + self.drift)) if self.drift else self.at_ns + since
 
 
+_Stamps = tuple[int, int, int, int]
+
+
 class ClockEstimator:
     """Collects pings and answers with an Estimate for any moment.  Pure: it reads no clock."""
 
@@ -132,14 +140,16 @@ class ClockEstimator:
         self._window_ns = window_ns
         self._max_drift = max_drift
         self._wander = wander
-        self._samples: deque[tuple[int, int, int, int]] = deque(maxlen=_MAX_SAMPLES)
+        self._samples: deque[_Stamps] = deque(maxlen=_MAX_SAMPLES)
+        self._older: deque[tuple[_Stamps, _Stamps]] = deque()  # by cell: fastest there, fastest back
 
     def __len__(self) -> int:
-        return len(self._samples)
+        return len(self._samples) + len(self._older)
 
     def clear(self) -> None:
         """Forget everything (the controller has a new clock)."""
         self._samples.clear()
+        self._older.clear()
 
     def add(self, t1_ns: int, t2_ns: int, t3_ns: int, t4_ns: int) -> bool:
         """A ping's four stamps, in the order of their arrival.  False when they are impossible and were left out."""
@@ -148,9 +158,19 @@ class ClockEstimator:
         if self._samples and t4_ns < self._samples[-1][3]:
             return False
         self._samples.append((t1_ns, t2_ns, t3_ns, t4_ns))
-        while self._samples[0][3] < t4_ns - self._window_ns:
-            self._samples.popleft()
+        while self._samples[0][3] < t4_ns - min(_RECENT_NS, self._window_ns):
+            self._set_aside(self._samples.popleft())
+        while self._older and self._older[0][1][3] < t4_ns - self._window_ns:
+            self._older.popleft()
         return True
+
+    def _set_aside(self, stamps: _Stamps) -> None:
+        there = back = stamps
+        if self._older and self._older[-1][0][3] // _CELL_NS == stamps[3] // _CELL_NS:
+            there, back = self._older.pop()
+            there = min(there, stamps, key=lambda s: s[1] - s[0])
+            back = max(back, stamps, key=lambda s: s[2] - s[3])
+        self._older.append((there, back))
 
     def estimate(self, at_ns: int) -> Estimate:
         """The estimate for the node's time `at_ns`.  Raises ClockUnknown before the first ping.
@@ -159,13 +179,15 @@ class ClockEstimator:
         """
         if not self._samples:
             raise ClockUnknown("no ping has come back from the controller yet")
-        samples = list(self._samples)
+        older = dict.fromkeys(sorted(stamps for cell in self._older for stamps in cell))
+        samples = [*older, *self._samples]
         while True:
             found = _corridor(samples, at_ns, self._max_drift, self._wander)
             if found is not None:
                 break
             samples = samples[(len(samples) + 1) // 2 :]
             self._samples = deque(samples, maxlen=_MAX_SAMPLES)
+            self._older.clear()
         round_trip_ns = min((s[3] - s[0]) - (s[2] - s[1]) for s in samples)
         bound_ns = int(max(found.top - found.middle, found.middle - found.bottom)) + 1
         uncertainty_ns = bound_ns
@@ -195,7 +217,7 @@ class _Corridor(NamedTuple):
 
 
 def _corridor(
-    samples: Sequence[tuple[int, int, int, int]], at_ns: int, max_drift: float, wander: float
+    samples: Sequence[_Stamps], at_ns: int, max_drift: float, wander: float
 ) -> _Corridor | None:
     """The widest corridor between the envelopes, and the extremes over all lines that fit; None if none does.
 
@@ -209,6 +231,8 @@ def _corridor(
     for t1, t2, t3, t4 in samples:
         uppers.append((float(t1 - at_ns), (t2 - t1 - base) + wander * abs(t1 - at_ns)))
         lowers.append((float(t4 - at_ns), -((t3 - t4 - base) - wander * abs(t4 - at_ns))))
+    uppers.sort()
+    lowers.sort()
     upper, lower = _lower_hull(uppers), _lower_hull(lowers)
 
     def high(slope: float) -> tuple[float, float]:

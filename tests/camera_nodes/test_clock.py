@@ -108,10 +108,35 @@ def test_a_steered_clock_is_followed():
     assert estimate.samples < 240
 
 
-def test_old_pings_leave_the_window():
+def test_old_pings_are_thinned_and_leave_the_window():
     world = World(5)
-    world.pings(1000, 10)
-    assert 590 <= len(world.estimator) <= 602
+    at = world.pings(1000, 10)
+    assert 630 <= len(world.estimator) <= 645  # a minute of all, then one pair a second
+    world.pings(3000, 10, start=at)
+    assert 710 <= len(world.estimator) <= 725
+
+
+def test_three_minutes_tell_the_drift_better_than_one():
+    spread = {}
+    for minutes in (1, 3):
+        errors = []
+        for seed in range(12):
+            world = World(seed, 10**9, 30e-6, JITTERS["2 +- 1 ms"])
+            at = world.pings(600 * minutes, 10)
+            estimate = world.estimator.estimate(at)
+            assert abs(estimate.offset_ns - world.theta(at)) <= estimate.uncertainty_ns
+            errors.append(abs(estimate.drift - 30e-6))
+        spread[minutes] = sum(errors)
+    assert spread[3] < 0.6 * spread[1]
+
+
+def test_a_drift_that_changes_with_the_temperature_is_followed():
+    """By 0.1 parts in a million over three minutes, more than a body of a room does."""
+    world = World(7, 10**9, 0.0, JITTERS["2 +- 1 ms"])
+    world.theta = lambda t: 10**9 + 20e-6 * (t - START_NS) + 0.5 * 0.1e-6 / 180e9 * (t - START_NS) ** 2
+    at = world.pings(1800, 10)
+    estimate = world.estimator.estimate(at)
+    assert abs(estimate.offset_ns - world.theta(at)) <= estimate.uncertainty_ns
 
 
 def test_mappings_are_each_others_inverse():
