@@ -216,9 +216,7 @@ class _Corridor(NamedTuple):
     edge_ns: float  # how far the fastest few messages of either way lie from its edge, the greater of the two
 
 
-def _corridor(
-    samples: Sequence[_Stamps], at_ns: int, max_drift: float, wander: float
-) -> _Corridor | None:
+def _corridor(samples: Sequence[_Stamps], at_ns: int, max_drift: float, wander: float) -> _Corridor | None:
     """The widest corridor between the envelopes, and the extremes over all lines that fit; None if none does.
 
     A line is (value at at_ns, slope).  For a slope b its value is at most high(b), the least of the upper points moved
