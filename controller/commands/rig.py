@@ -33,11 +33,13 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
             _ms(camera["round_trip_ms"]),
             "-" if camera["battery_percent"] is None else f"{camera['battery_percent']} %",
             camera["spooled"],
-            "; ".join(camera["problems"]),
         ]
         for camera in answer["cameras"]
     ]
-    print_table(title, ["camera", "node", "state", "clock", "round trip", "battery", "waiting", "problem"], rows)
+    print_table(title, ["camera", "node", "state", "clock", "round trip", "battery", "waiting"], rows)
+    for camera in answer["cameras"]:
+        if camera["problems"]:
+            print(f"  {camera['camera']}  {'; '.join(camera['problems'])}")
     print_warnings(
         {camera["camera"]: "; ".join(camera["warnings"]) for camera in answer["cameras"] if camera["warnings"]}
     )

@@ -6,6 +6,7 @@ from typing import Any
 from db.commands.options import print_table
 
 MARKS = {"ok": "ok", "warning": "look", "fault": "FAULT"}
+SOURCES = {"hot_shoe": "hot shoe", "optical": "optical", "simulated": "sim"}
 SHOWN = 8  # cameras by name before the rest is counted
 
 
@@ -32,7 +33,7 @@ def print_session(answer: Mapping[str, Any]) -> None:
         last = line["takes"][-1] if line["takes"] else None
         if last is not None and last["state"] == "failed":
             notes.append(last["problem"] or f"{last['code']} failed")
-    heads = ["expression", "take", "state", "frames", "command", "clock", "exposure", "source", "checks"]
+    heads = ["expression", "take", "state", "in", "cmd ms", "clock", "exp.", "by", "checks"]
     print_table(title, heads, rows)
     for note in notes:
         print(note)
@@ -48,14 +49,14 @@ def _take_cells(take: Mapping[str, Any], session: str, skipped: bool) -> list[st
     if not take:
         return ["-", "skipped" if skipped else "-", *["-"] * 6]
     numbers = [_short(take[key]) for key in ("command_skew_ms", "clock_uncertainty_ms", "exposure_skew_ms")]
-    state = take["state"] + (" FLAGGED" if take["flagged"] and take["state"] in ("captured", "accepted") else "")
-    source = take["exposure_source"].replace("_", " ")
-    looked = {None: "-", 0: "ok"}.get(take["checks"], f"{take['checks']} to look at")
+    state = take["state"] + (" !" if take["flagged"] and take["state"] in ("captured", "accepted") else "")
+    source = "-" if take["exposure_skew_ms"] is None else SOURCES[take["exposure_source"]]
+    looked = {None: "-", 0: "ok"}.get(take["checks"], f"{take['checks']} look")
     return [take["code"].removeprefix(f"{session}-"), state, str(take["frames"]), *numbers, source, looked]
 
 
 def _short(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f} ms"
+    return "-" if value is None else f"{value:.2f}"
 
 
 def print_warnings(warnings: Mapping[str, str]) -> None:
