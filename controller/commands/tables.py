@@ -6,7 +6,7 @@ from typing import Any
 from db.commands.options import print_table
 
 MARKS = {"ok": "ok", "warning": "look", "fault": "FAULT"}
-SOURCES = {"hot_shoe": "hot shoe", "optical": "optical", "simulated": "sim"}
+SOURCES = {"hot_shoe": "shoe", "optical": "optical", "simulated": "sim"}
 SHOWN = 8  # cameras by name before the rest is counted
 
 
@@ -16,7 +16,7 @@ def ms(value: float | None) -> str:
 
 def print_session(answer: Mapping[str, Any]) -> None:
     """Every take with its three numbers; below, what was skipped, flagged or failed, and what to do."""
-    title = f"{answer['session']}  subject {answer['subject']}  {answer['state']}  profile {answer['profile']}"
+    title = f"{answer['session']}  subject {answer['subject']}  {answer['state']}  profile {answer['profile']}  (ms)"
     rows, notes = [], []
     for line in answer["expressions"]:
         label = f"{line['position']:>2} {line['name']}"
@@ -33,7 +33,7 @@ def print_session(answer: Mapping[str, Any]) -> None:
         last = line["takes"][-1] if line["takes"] else None
         if last is not None and last["state"] == "failed":
             notes.append(last["problem"] or f"{last['code']} failed")
-    heads = ["expression", "take", "state", "in", "cmd ms", "clock", "exp.", "by", "checks"]
+    heads = ["expression", "take", "state", "in", "cmd.", "clock", "exp.", "by", "checks"]
     print_table(title, heads, rows)
     for note in notes:
         print(note)
