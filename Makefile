@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_OUT ?= demo-out
 
-.PHONY: demo test lint bench clean setup
+.PHONY: demo test lint bench clean setup soak
 
 setup: $(STAMP)
 
@@ -28,6 +28,9 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+soak: $(STAMP)
+	$(BIN)/python tests/system/soak.py --cameras 68 --takes 500 --share 0.4 --json
 
 bench: $(STAMP)
 	@for script in benchmarks/bench_*.py; do echo "== $$script" >&2; $(BIN)/python $$script --json || exit 1; done
