@@ -33,7 +33,7 @@ COMMANDS = {
     "session": Command("controller.commands.session", "controller", "A subject in the chair: fire, accept, retake."),
     "calibrate": Command("processing.calibration.command", "farm", "Photographs of the board to the rig's cameras."),
     "cameras": Command(
-        "processing.calibration.cameras_command", "farm", "Print the board; cameras to and from COLMAP; compare."
+        "processing.calibration.cameras_command", "farm", "The board to print; cameras to and from COLMAP; colours."
     ),
     "reconstruct": Command("processing.reconstruction.command", "farm", "Photographs of one take to a scan."),
     "register": Command("processing.registration.command", "farm", "A scan to a registered mesh."),

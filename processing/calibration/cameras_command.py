@@ -90,3 +90,31 @@ def compare(
             f"{d['principal_px']:.2f} px",
         )  # fmt: skip
     Console().print(table)
+
+
+@app.command()
+def colours(
+    folder: Annotated[Path, typer.Argument(help="0.jpg, 1.jpg, …: each view's photograph of a ColorChecker.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="A rig.json, whose views get their profiles, or a new file of them.")
+    ],
+    as_json: _Json = False,
+) -> None:
+    """Colour profiles of the views, from photographs of a ColorChecker (24 patches) in the studio's light."""
+    from processing.calibration.camera_files import read_params, write_params
+    from processing.photometry.checker_files import check_folder
+    from processing.photometry.profiles import params_of_profiles
+
+    params = read_params(out) if out.exists() else {}
+    found = check_folder(folder)
+    write_params(out, params | params_of_profiles({view: fit.profile for view, fit in found.fits.items()}))
+    if as_json:
+        errors = {str(view): fit.error for view, fit in found.fits.items()}
+        refused = {str(view): why for view, why in found.refused.items()}
+        typer.echo(json.dumps({"out": str(out), "errors": errors, "refused": refused}))
+        return
+    for view, fit in found.fits.items():
+        typer.echo(f"view {view}  {fit.patches} patches, {100 * fit.error:.1f} % of full scale remain")
+    for view, why in found.refused.items():
+        typer.echo(f"warning: view {view} has no profile: {why}", err=True)
+    typer.echo(f"{out}: colour profiles of {len(found.fits)} views")

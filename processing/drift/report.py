@@ -1,0 +1,56 @@
+"""What the drift watch found, camera by camera, in figures and in words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["moved", "swapped", "misfit", "blurred", "dark", "bright", "saturated", "not judged"]
+Action = Literal["refined", "exchanged", "excluded", "kept"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One camera's trouble. figures: name with unit -> value; text: for a person, what was seen and what was done."""
+
+    camera: str
+    kind: Kind
+    action: Action
+    text: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WatchReport:
+    """judged: cameras with enough features for a judgement.  limit_px: 0.1 degrees or 1 mm would be at least so much.
+
+    residual_px: median over the judged cameras of how far their features lie from the points of the others.
+    """
+
+    cameras: int
+    judged: int
+    findings: tuple[Finding, ...]
+    tracks: int
+    residual_px: float | None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def troubles(self) -> tuple[Finding, ...]:
+        """Without the cameras that could not be judged."""
+        return tuple(f for f in self.findings if f.kind != "not judged")
+
+    @property
+    def excluded(self) -> dict[str, str]:
+        """Camera -> why it is left out."""
+        return {f.camera: f.text for f in self.findings if f.action == "excluded"}
+
+
+def lines(report: WatchReport) -> list[str]:
+    """For a terminal: the troubles one a line, then in one line what could not be judged."""
+    out = [f"camera {f.camera}  {f.text}" for f in report.troubles]
+    silent = [f.camera for f in report.findings if f.kind == "not judged"]
+    if len(silent) == report.cameras:
+        out.append("no camera's place could be judged: the photographs share too few features")
+    elif silent:
+        shown = ", ".join(silent[:12]) + (f" and {len(silent) - 12} more" if len(silent) > 12 else "")
+        out.append(f"not judged (too few features in common with others): {shown}")
+    return out
