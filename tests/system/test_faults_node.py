@@ -74,7 +74,7 @@ def test_what_lies_wrong_in_a_spool_is_refused_named_and_kept(
     bench: Any, patient_rig: Callable[..., Any], make_photograph: Callable[..., bytes]
 ) -> None:
     """Bits flipped and bytes cut on the node's disk; the same photograph twice; photographs that nobody asked for."""
-    bench.open(patient_rig(2, frame_timeout_s=20.0))
+    bench.open(patient_rig(2, frame_timeout_s=90.0))
     expected = bench.show(1, extra=400_000)
     for camera in expected:
         bench.start(camera, bulk="tcp://127.0.0.1:9")  # where nobody listens: what is photographed stays on the node
