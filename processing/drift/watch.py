@@ -30,6 +30,7 @@ Floats = NDArray[np.float64]
 _CLOUD = 3000  # points at which photographs are compared
 _LOST = 0.25  # a view with less than this share of its neighbours' points has lost its place
 _EXPECTED = 24  # where the neighbours share so many points at least
+_PLAIN = 0.4  # a photograph with less than this share of its neighbours' features cannot be asked where it belongs
 _VOTES = 12  # features that must lie where another camera would see them
 _VOTE_PX = 6.0  # so near
 _JUDGED_LEAST = 6
@@ -189,7 +190,7 @@ class _Watch:
             if whose in (view, None) and view in self.held:
                 self._say(view, self.held[view])
                 continue
-            if whose in (view, None) and self._follow(view, cloud):
+            if whose is None and self._follow(view, cloud):
                 continue
             self.net.active.add(view)
             self._seat(view, whose, taken, belongs)
@@ -237,10 +238,17 @@ class _Watch:
         self.followed.append(view)
         return True
 
+    def _plain(self, view: int) -> bool:
+        """Whether a photograph has few features beside its neighbours', as of smooth hair."""
+        others = [len(self.net.features[j].pixels) for j in self.net.near[view]]
+        return len(self.net.features[view].pixels) < _PLAIN * float(np.median(others or [0]))
+
     def _seat(self, view: int, whose: int | None, taken: set[int], belongs: dict[int, int | None]) -> None:
         name = self.names[view]
         if whose == view:
-            return  # it moved by more than a little: judged with the moved ones
+            return  # few features, but at their place; or it moved by little: judged with the others
+        if whose is None and self._plain(view):
+            return  # no wonder that nobody knows it: it may stay, and is told as not judged
         if whose is None:
             text = "its photograph does not fit its place nor any other camera's; left out"
             self._say(view, Finding(name, "misfit", "excluded", text))

@@ -16,7 +16,7 @@ from processing.farm.graph import NEUTRAL_EXPRESSION, Run, TakeSource, plan
 from processing.farm.inline import Cache, execute
 from processing.farm.keys import file_digest, take_digest
 from processing.farm.options import template_file
-from processing.farm.quality import figures, pictures
+from processing.farm.quality import figures, findings, pictures
 from processing.farm.report import Report, ReportTake, write_report
 from processing.progress import Progress, silent
 from processing.stages.base import TAKE, TEMPLATE
@@ -102,6 +102,7 @@ def process_subject(
         results = _results(runs, cache)
         quality = {t.name: read_json(results[t.name]["preview"]["quality"].path) for t in takes}
         warnings = [f"{t.name}: view {v} is not used: {why}" for t in takes for v, why in t.skipped.items()]
+        warnings += [f"{name}: {said}" for name, found in quality.items() for said in findings(found)]
         processed = Processed(out, quality, warnings, made, time.monotonic() - begun)
         _place(out, work, file, {t.name: results[t.name] for t in takes}, processed, subject)
     return processed
@@ -131,7 +132,10 @@ def _place(
     report = Report(
         title=f"Subject {subject.resolve().name}",
         takes=[
-            ReportTake(name, figures(processed.quality[name]), pictures(results[name]["preview"])) for name in results
+            ReportTake(
+                name, figures(processed.quality[name]), pictures(results[name]["preview"], results[name]["reconstruct"])
+            )
+            for name in results
         ],
         facts={
             "Takes": str(len(results)),

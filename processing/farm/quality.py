@@ -6,6 +6,7 @@ from typing import Any
 
 from processing.farm.execute import Output
 
+QUALITY_CAPTION = "scan: shaded, by how many cameras see each place, and the cameras themselves"
 CAPTIONS = {
     "contact": "photographs",
     "scan": "scan",
@@ -22,6 +23,7 @@ def figures(quality: Mapping[str, Any]) -> dict[str, str]:
     base, detailed = quality["mesh_to_scan"], quality["detailed_to_scan"]
     return {
         "Photographs": f"{quality['photographs_used']} of {quality['photographs']}",
+        "Scan": _verdict(quality),
         "Scan vertices": f"{quality['scan_vertices']:,}",
         "Landmarks": f"{quality['landmarks_known']} of 68",
         "Landmark error": _unit(quality["landmarks_error_px"], "px"),
@@ -39,6 +41,7 @@ def brief(quality: Mapping[str, Any]) -> dict[str, str]:
     return {
         "Photos": str(quality["photographs_used"]),
         "Scan": f"{quality['scan_vertices'] // 1000}k",
+        "Verdict": _verdict(quality),
         "Landmarks px": f"{quality['landmarks_error_px']:.2f}" if quality["landmarks_error_px"] is not None else "–",
         "Mesh mm": f"{quality['mesh_to_scan']['mean_mm']:.3f}",
         "+ relief mm": f"{quality['detailed_to_scan']['mean_mm']:.3f}",
@@ -47,9 +50,24 @@ def brief(quality: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def pictures(preview: Mapping[str, Output]) -> list[tuple[str, Path]]:
+def pictures(preview: Mapping[str, Output], reconstruct: Mapping[str, Output]) -> list[tuple[str, Path]]:
     """The pictures of a take with their captions."""
-    return [(caption, preview[name].path) for name, caption in CAPTIONS.items() if name in preview]
+    found = [(caption, preview[name].path) for name, caption in CAPTIONS.items() if name in preview]
+    if "quality" in reconstruct:
+        found.insert(2, (QUALITY_CAPTION, reconstruct["quality"].path))
+    return found
+
+
+def findings(quality: Mapping[str, Any]) -> list[str]:
+    """What was wrong with the take's cameras, and why its scan is not simply accepted."""
+    cameras = (quality.get("cameras") or {}).get("findings", [])
+    said = [f"camera {f['camera']}: {f['text']}" for f in cameras if f["kind"] != "not judged"]
+    review = quality.get("review") or {}
+    return said + [f"scan, {review['verdict']}: {reason}" for reason in review.get("reasons", [])]
+
+
+def _verdict(quality: Mapping[str, Any]) -> str:
+    return str((quality.get("review") or {}).get("verdict", "–"))
 
 
 def _unit(value: float | None, unit: str) -> str:

@@ -15,22 +15,34 @@ def reconstruct(
     rig: Annotated[Path | None, typer.Option(help="Cameras to use instead of the take's params.json.")] = None,
     device: Annotated[str, typer.Option(help="cpu, or cuda where there is one.")] = "cpu",
     fast: Annotated[bool, typer.Option("--fast", help="Half of the views and fewer vertices, for a look.")] = False,
+    watch: Annotated[
+        bool, typer.Option(help="Hold the cameras against each other first; leave out or put right what moved.")
+    ] = True,
+    colours: Annotated[
+        Path | None, typer.Option(help="Colour profiles of the views (mien cameras colours), instead of the rig's.")
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(help="Also write a PNG of the scan's quality.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Reconstruct the surface that a take's calibrated photographs show."""
     from rich.console import Console
     from rich.progress import Progress
 
+    from processing.drift.report import lines
     from processing.reconstruction.files import reconstruct_take, report_json, report_lines
     from processing.reconstruction.settings import FAST, ReconstructionSettings
 
     settings = FAST if fast else ReconstructionSettings()
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=1.0)
-        scan, skipped = reconstruct_take(
-            take_dir, out, rig=rig, device=device, settings=settings,
+        made = reconstruct_take(
+            take_dir, out, rig=rig, device=device, settings=settings, watched=watch, colours=colours, picture=picture,
             progress=lambda done, message: bar.update(task, completed=done, description=message),
         )  # fmt: skip
-    for view, reason in skipped.items():
-        typer.echo(f"warning: view {view} is not used: {reason}", err=True)
-    typer.echo(report_json(scan, skipped) if as_json else report_lines(scan, out))
+    told = {f.camera for f in made.watch.troubles} if made.watch is not None else set()
+    for view, reason in made.skipped.items():
+        if str(view) not in told:
+            typer.echo(f"warning: view {view} is not used: {reason}", err=True)
+    for line in lines(made.watch) if made.watch is not None else ():
+        typer.echo(f"warning: {line}", err=True)
+    typer.echo(report_json(made) if as_json else report_lines(made, out))

@@ -26,12 +26,13 @@ YAWS_DEG = (0.0, 40.0)
 class Preview(Stage):
     """contact: the photographs; faces: scan, registered mesh, textured mesh; heat: their distance; quality: figures."""
 
-    name, version = "preview", 1
+    name, version = "preview", 2
     needs: ClassVar[Mapping[str, str]] = {
         "take": TAKE,
         "template": TEMPLATE,
         "scan": "reconstruct",
         "scan_report": "reconstruct.report",
+        "scan_review": "reconstruct.review",
         "landmarks": "landmarks",
         "mesh": "register",
         "texture": "texture",
@@ -110,6 +111,8 @@ class Preview(Stage):
                 "displacement_valid_share": float(relief.valid.mean()),
                 "texture_seen_share": read_json(inputs["texture_report"]).get("seen_share"),
                 "reconstruction": read_json(inputs["scan_report"]).get("report"),
+                "cameras": read_json(inputs["scan_report"]).get("cameras"),
+                "review": read_json(inputs["scan_review"]),
             },
         )
 

@@ -4,29 +4,68 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from processing.drift import DriftSettings
+from processing.drift.takes import cameras_used
 from processing.mesh_files import write_ply
+from processing.photometry.profiles import read_profiles
 from processing.progress import part
-from processing.reconstruction import ReconstructionSettings, reconstruct
+from processing.reconstruction import ReconstructionSettings
+from processing.reconstruction.files import report_dict, scan_take
+from processing.scan_quality import QualitySettings
 from processing.stages.base import TAKE, Inputs, Resources, Stage, StageParams
-from processing.stages.files import write_json
+from processing.stages.files import write_image, write_json
 from processing.takes import read_photos, read_take
 
 
 class Reconstruct(Stage):
-    """scan: the surface with vertex colours, mm, head frame; report: views used and left out, points, times."""
+    """scan: the surface with vertex colours, mm, head frame; report: views used and left out, cameras, points, times.
 
-    name, version = "reconstruct", 1
+    cameras: params.json of the views used, as put right.  review: verdict, reasons and figures of the scan's quality;
+    quality: the same as a picture.
+    """
+
+    name, version = "reconstruct", 2
     needs: ClassVar[Mapping[str, str]] = {"take": TAKE}
-    makes: ClassVar[Mapping[str, str]] = {"scan": "ply", "report": "json"}
+    makes: ClassVar[Mapping[str, str]] = {
+        "scan": "ply",
+        "report": "json",
+        "cameras": "json",
+        "review": "json",
+        "quality": "png",
+    }
     resources = Resources(ram_gb=3)
 
     class Params(StageParams):
+        """watch: hold the cameras against each other. refine: put moved ones right, else leave them out.
+
+        review_*, redo_*: thresholds of the scan's quality, as QualitySettings has them.
+        """
+
         scale: float = 1.0
         max_megapixels: float = 6.0
         depth_views: int | None = None
         spacing_px: float = 1.2
+        watch: bool = True
+        refine: bool = True
+        review_coverage: float = QualitySettings.coverage[0]
+        redo_coverage: float = QualitySettings.coverage[1]
+        review_holes: float = QualitySettings.holes[0]
+        redo_holes: float = QualitySettings.holes[1]
+        review_lost: float = QualitySettings.lost[0]
+        redo_lost: float = QualitySettings.lost[1]
+        review_offset: float = QualitySettings.offset[0]
+        redo_offset: float = QualitySettings.offset[1]
+        review_noise: float = QualitySettings.noise[0]
+        redo_noise: float = QualitySettings.noise[1]
 
     def run(self, inputs: Inputs, params: Params, out: Path) -> None:
+        thresholds = QualitySettings(
+            coverage=(params.review_coverage, params.redo_coverage),
+            holes=(params.review_holes, params.redo_holes),
+            lost=(params.review_lost, params.redo_lost),
+            offset=(params.review_offset, params.redo_offset),
+            noise=(params.review_noise, params.redo_noise),
+        )
         take, images = read_photos(read_take(inputs["take"]), progress=part(inputs.progress, 0, 0.03))
         settings = ReconstructionSettings(
             scale=params.scale,
@@ -35,12 +74,20 @@ class Reconstruct(Stage):
             spacing_px=params.spacing_px,
             workers=inputs.threads,
         )
-        scan = reconstruct(
+        made = scan_take(
+            take,
             images,
-            take.cameras,
             settings=settings,
             device=inputs.device,
+            drift=DriftSettings(refine=params.refine),
+            watched=params.watch,
+            thresholds=thresholds,
+            profiles=read_profiles(inputs["take"] / "params.json", [v.index for v in take.views]),
             progress=part(inputs.progress, 0.03, 0.97),
         )
-        write_ply(out / "scan.ply", scan.mesh)
-        write_json(out / "report.json", {"report": scan.report, "skipped": dict(take.skipped)})
+        found = report_dict(made)
+        write_ply(out / "scan.ply", made.scan.mesh)
+        write_json(out / "report.json", {"report": made.scan.report, **{k: found[k] for k in ("skipped", "cameras")}})
+        write_json(out / "cameras.json", cameras_used(made.take))
+        write_json(out / "review.json", found["review"])
+        write_image(out / "quality.png", made.picture())

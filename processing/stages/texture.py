@@ -7,18 +7,24 @@ from typing import ClassVar
 import numpy as np
 
 from processing.appearance import project_texture
+from processing.drift.takes import with_cameras_used
 from processing.progress import part
 from processing.registration.template import Template
 from processing.stages.base import TAKE, TEMPLATE, Inputs, Resources, Stage, StageParams
-from processing.stages.files import read_vertices, write_image, write_json
+from processing.stages.files import read_json, read_vertices, write_image, write_json
 from processing.takes import read_photos, read_take
 
 
 class Texture(Stage):
     """texture: square picture, filled where no camera saw the skin; seen: which texels were seen; report."""
 
-    name, version = "texture", 1
-    needs: ClassVar[Mapping[str, str]] = {"template": TEMPLATE, "take": TAKE, "mesh": "register"}
+    name, version = "texture", 2
+    needs: ClassVar[Mapping[str, str]] = {
+        "template": TEMPLATE,
+        "take": TAKE,
+        "cameras": "reconstruct",
+        "mesh": "register",
+    }
     makes: ClassVar[Mapping[str, str]] = {"texture": "jpg", "seen": "png", "report": "json"}
     resources = Resources(ram_gb=2)
 
@@ -28,7 +34,11 @@ class Texture(Stage):
 
     def run(self, inputs: Inputs, params: Params, out: Path) -> None:
         mesh = Template.load(inputs["template"]).mesh.with_vertices(read_vertices(inputs["mesh"]))
-        take, images = read_photos(read_take(inputs["take"]), progress=part(inputs.progress, 0, 0.1))
+        take = with_cameras_used(read_take(inputs["take"]), read_json(inputs["cameras"]))
+        # The scan was made of these views; how many are left was judged there.
+        take, images = read_photos(
+            take, max_missing=len(take.views) + len(take.skipped), progress=part(inputs.progress, 0, 0.1)
+        )
         texture = project_texture(
             mesh, images, take.cameras, size_px=params.size_px, progress=part(inputs.progress, 0.1, 0.95)
         )

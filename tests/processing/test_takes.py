@@ -46,7 +46,7 @@ def test_a_whole_take(folder: Path) -> None:
     assert not take.skipped
 
 
-@pytest.mark.parametrize(("views", "may_fail"), [(68, 8), (34, 4), (17, 2), (7, 1), (6, 0), (3, 0)])
+@pytest.mark.parametrize(("views", "may_fail"), [(68, 17), (34, 8), (17, 4), (7, 1), (6, 0), (3, 0)])
 def test_the_allowance_follows_the_rig(views: int, may_fail: int) -> None:
     assert allowed_missing(views) == may_fail
 
@@ -96,13 +96,13 @@ def damage_finite(folder: Path, i: int) -> None:
     ],
 )
 def test_too_many_failures_name_each_view(folder: Path, damage: Any, says: str) -> None:
-    for i in (1, 4, 9):
+    for i in (1, 4, 9, 11, 13):
         damage(folder, i)
     with pytest.raises(TakeError, match=says) as caught:
         read_photos(read_take(folder))
     message = str(caught.value)
-    assert "3 of 17 views fail, 2 may" in message
-    assert all(f"view {i} " in message for i in (1, 4, 9))
+    assert "5 of 17 views fail, 4 may" in message
+    assert all(f"view {i} " in message for i in (1, 4, 9, 11, 13))
     assert caught.value.exit_code == 4
 
 

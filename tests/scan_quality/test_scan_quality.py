@@ -1,0 +1,120 @@
+"""A scan's figures follow what is wrong with it, and the verdict follows the figures."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from processing import rendering
+from processing.calibration.rotations import exp
+from processing.cameras import Camera, Image
+from processing.mesh import Mesh
+from processing.scan_quality import QualitySettings, judge, measure_scan, quality_picture
+from processing.scan_quality.measure import roughness_mm
+from processing.scan_quality.verdict import QualitySettingsError
+from processing.synthetic.rig import studio_rig
+
+
+def ball(step: int = 120) -> Mesh:
+    """A painted, slightly bumpy ball of 70 mm radius."""
+    theta, phi = np.linspace(0, np.pi, step + 1), np.linspace(0, 2 * np.pi, 2 * step + 1)[:-1]
+    t, p = np.meshgrid(theta, phi, indexing="ij")
+    unit = np.stack([np.sin(t) * np.sin(p), np.cos(t), np.sin(t) * np.cos(p)], axis=-1).reshape(-1, 3)
+    vertices = unit * (70 + 1.5 * np.sin(6 * unit[:, :1]) * np.sin(7 * unit[:, 1:2]))
+    i, j = np.meshgrid(np.arange(step), np.arange(2 * step), indexing="ij")
+    a, b = i * 2 * step + j, i * 2 * step + (j + 1) % (2 * step)
+    down = 2 * step
+    triangles = np.concatenate(
+        [np.stack([a, a + down, b], -1).reshape(-1, 3), np.stack([b, a + down, b + down], -1).reshape(-1, 3)]
+    )
+    rng = np.random.default_rng(0)
+    waves = rng.normal(0, 0.35, (60, 3))
+    tone = np.sin(vertices @ waves.T + rng.uniform(0, 6, 60)).sum(axis=1)
+    colors = np.clip(np.array([170, 130, 110]) + 7.0 * tone[:, None], 0, 255).astype(np.uint8)
+    return Mesh(vertices, triangles.astype(np.int32), colors=colors)
+
+
+@pytest.fixture(scope="module")
+def scene() -> tuple[Mesh, list[Camera], list[Image]]:
+    mesh = ball()
+    cameras = [replace(c.pinhole(), name=str(v)) for v, c in enumerate(studio_rig(12, 300, 450))]
+    assert mesh.colors is not None
+    bgr = mesh.colors[:, ::-1]
+    images = [rendering.render(mesh, c, vertex_colors=bgr, shaded=False, supersample=1) for c in cameras]
+    return mesh, cameras, images
+
+
+Scene = tuple[Mesh, list[Camera], list[Image]]
+NO_PLACES = np.zeros((0, 3))
+
+
+def test_a_true_scan_is_accepted(scene: Scene) -> None:
+    mesh, cameras, images = scene
+    quality = measure_scan(mesh, images, cameras, mesh.vertices_mm[::40], workers=2)
+    assert quality.coverage == 1.0
+    assert quality.holes < 0.01
+    assert quality.offset_mm is not None
+    assert quality.offset_mm < 0.1 * quality.footprint_mm
+    review = judge(quality, taken=12)
+    assert (review.verdict, review.reasons) == ("accept", ())
+
+
+def test_the_camera_that_is_off_is_named_with_how_much(scene: Scene) -> None:
+    mesh, cameras, images = scene
+    R = exp(np.radians([0.0, 0.3, 0.0]))
+    wrong = [replace(c, R=R @ c.R, t=R @ c.t) if c.name == "2" else c for c in cameras]
+    quality = measure_scan(mesh, images, wrong, NO_PLACES, workers=2)
+    off = {c.camera: c.offset_mm or 0.0 for c in quality.cameras}
+    expected = np.radians(0.3) * float(cameras[2].depth(np.zeros((1, 3)))[0])
+    assert off["2"] == pytest.approx(expected, rel=0.2)
+    assert max(mm for name, mm in off.items() if name != "2") < 0.1 * expected
+    review = judge(quality, taken=12)
+    assert review.verdict == "review"
+    assert review.reasons[0].startswith("camera 2's view of the scan is")
+
+
+def test_holes_and_missing_places_are_seen(scene: Scene) -> None:
+    mesh, cameras, images = scene
+    middle = mesh.vertices_mm[mesh.triangles].mean(axis=1)
+    away = np.linalg.norm(middle - [0, 10, 70], axis=1) > 25
+    torn = replace(mesh, triangles=mesh.triangles[away])
+    quality = measure_scan(torn, images, cameras, mesh.vertices_mm[::40], workers=2)
+    assert quality.holes > 0.02
+    assert quality.coverage is not None
+    assert 0.9 < quality.coverage < 0.99
+
+
+def test_roughness_is_that_of_the_noise() -> None:
+    mesh = ball(200)
+    rng = np.random.default_rng(1)
+    noisy = replace(
+        mesh, vertices_mm=mesh.vertices_mm + 0.1 * rng.normal(size=(len(mesh.vertices_mm), 1)) * mesh.vertex_normals
+    )
+    assert roughness_mm(mesh) < 0.01
+    assert roughness_mm(noisy) == pytest.approx(0.1, rel=0.25)
+
+
+def test_lost_photographs_decide(scene: Scene) -> None:
+    mesh, cameras, images = scene
+    quality = measure_scan(mesh, images, cameras, NO_PLACES, workers=2)
+    assert judge(quality, taken=13).verdict == "accept"
+    review = judge(quality, taken=15)
+    assert (review.verdict, review.reasons) == ("review", ("3 of 15 photographs gave nothing",))
+    assert judge(quality, taken=24).verdict == "redo"
+    assert judge(quality, taken=15, settings=QualitySettings(lost=(0.3, 0.5))).verdict == "accept"
+
+
+def test_the_picture_shows_every_camera(scene: Scene) -> None:
+    mesh, cameras, images = scene
+    quality = measure_scan(mesh, images[:10], cameras[:10], NO_PLACES, workers=2)
+    picture = quality_picture(mesh, quality, judge(quality, taken=12), {"11": "black"}, cameras, height_px=160)
+    assert picture.dtype == np.uint8
+    assert picture.shape[0] > 400
+    assert picture.std() > 10
+
+
+def test_thresholds_that_make_no_sense() -> None:
+    with pytest.raises(QualitySettingsError, match="holes rises"):
+        QualitySettings(holes=(0.2, 0.1))
+    with pytest.raises(QualitySettingsError, match="coverage falls"):
+        QualitySettings(coverage=(0.5, 0.9))
