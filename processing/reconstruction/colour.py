@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from processing.cameras import Camera, Image
 from processing.mesh import Mesh
+from processing.photometry.gains import Gains, solve_gains
 from processing.reconstruction.fusion import DepthMap
 from processing.reconstruction.settings import Floats, Gray
 
 SLOTS = 4  # the best views of a vertex that are blended
 SAMPLE = 20_000  # vertices on which exposures are compared
+LEAST = 50  # of them a view must share with others
 AGREE = 12.0  # grey levels of disagreement at which a view's weight halves
 
 
@@ -27,8 +29,12 @@ class ColourView:
     depth: DepthMap
 
 
-def _look(view: ColourView, vertices: Gray, normals: Gray, tolerance_mm: float) -> tuple[NDArray[np.intp], Gray, Gray]:
-    """Which vertices a view sees, their weights and their RGB (n, 3) float32 there."""
+def _look(
+    view: ColourView, vertices: Gray, normals: Gray, tolerance_mm: float
+) -> tuple[NDArray[np.intp], Gray, Gray, Gray]:
+    """Which vertices a view sees, their weights, their RGB (n, 3) float32 there, and their squared distances from the
+    picture's centre, 1 at its corners.
+    """
     to_camera = view.camera.centre.astype(np.float32) - vertices
     cosine = np.einsum("nk,nk->n", to_camera, normals) / np.linalg.norm(to_camera, axis=1)
     index = np.flatnonzero(cosine > 0.2)
@@ -47,7 +53,10 @@ def _look(view: ColourView, vertices: Gray, normals: Gray, tolerance_mm: float) 
     height, width = view.image.shape[:2]
     inside = (pixels[0] > 0) & (pixels[1] > 0) & (pixels[0] < width - 1) & (pixels[1] < height - 1)
     index, rgb = index[inside], rgb[inside]
-    return index, (cosine[index] ** 4).astype(np.float32), rgb
+    radius2 = ((pixels[0][inside] + 0.5 - width / 2) ** 2 + (pixels[1][inside] + 0.5 - height / 2) ** 2) / (
+        (width * width + height * height) / 4
+    )
+    return index, (cosine[index] ** 4).astype(np.float32), rgb, radius2
 
 
 def _distorted(camera: Camera, x: Floats, y: Floats) -> tuple[Gray, Gray]:
@@ -75,29 +84,17 @@ def _sample(image: Gray | Image, x: Gray, y: Gray, how: int, border: float) -> G
     return out.reshape(rows * columns, *image.shape[2:])[: len(x)]
 
 
-def exposure_gains(views: Sequence[ColourView], vertices: Gray, normals: Gray, tolerance_mm: float) -> Gray:
-    """(views, 3) factors on RGB that bring the photographs to a common exposure (median over shared vertices)."""
+def exposure_gains(views: Sequence[ColourView], vertices: Gray, normals: Gray, tolerance_mm: float) -> Gains:
+    """What brings the photographs' RGB to a common exposure, colour and evenness, from vertices that several see."""
     pick = np.linspace(0, len(vertices) - 1, min(SAMPLE, len(vertices))).astype(np.intp)
     log = np.full((len(views), len(pick), 3), np.nan, np.float32)
+    radius2 = np.full(log.shape[:2], np.nan, np.float32)
     for v, view in enumerate(views):
-        index, _, rgb = _look(view, vertices[pick], normals[pick], tolerance_mm)
+        index, _, rgb, r2 = _look(view, vertices[pick], normals[pick], tolerance_mm)
         usable = ((rgb > 8) & (rgb < 247)).all(axis=1)
         log[v, index[usable]] = np.log(rgb[usable])
-    gains = np.zeros((len(views), 3), np.float32)
-    several = np.isfinite(log[..., 0]).sum(axis=0) >= 2
-    log = log[:, several]
-    if log.shape[1] == 0:
-        return np.ones_like(gains)
-    known = np.isfinite(log)
-    log = np.where(known, log, 0)
-    for _ in range(10):
-        common = (log + gains[:, None] * known).sum(axis=0) / known.sum(axis=0)
-        for v in range(len(views)):
-            mine = known[v, :, 0]
-            if mine.sum() >= 50:
-                gains[v] = np.median((common - log[v])[mine], axis=0)
-        gains -= gains.mean(axis=0)
-    return np.exp(gains)
+        radius2[v, index[usable]] = r2[usable]
+    return solve_gains(log, radius2, least=LEAST)
 
 
 def vertex_colors(mesh: Mesh, views: Sequence[ColourView], tolerance_mm: float, pool: Executor) -> NDArray[np.uint8]:
@@ -112,14 +109,15 @@ def vertex_colors(mesh: Mesh, views: Sequence[ColourView], tolerance_mm: float, 
     colors = np.zeros((count, SLOTS, 3), np.uint8)
     for start in range(0, len(views), 4):
         batch = list(views[start : start + 4])
-        for v, (index, weight, rgb) in enumerate(
+        for v, (index, weight, rgb, radius2) in enumerate(
             pool.map(lambda view: _look(view, vertices, normals, tolerance_mm), batch), start=start
         ):
             slot = weights[index].argmin(axis=1)
             better = weight > weights[index, slot]
             index, slot = index[better], slot[better]
             weights[index, slot] = weight[better]
-            colors[index, slot] = np.clip(rgb[better] * gains[v] + 0.5, 0, 255).astype(np.uint8)
+            even = rgb[better] * gains.factors(v, radius2[better])
+            colors[index, slot] = np.clip(even + 0.5, 0, 255).astype(np.uint8)
     return _spread_colors(mesh, _blend(weights, colors), weights.max(axis=1) > 0)
 
 
