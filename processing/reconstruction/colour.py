@@ -13,6 +13,7 @@ from processing.mesh import Mesh
 from processing.photometry.gains import Gains, solve_gains
 from processing.reconstruction.fusion import DepthMap
 from processing.reconstruction.settings import Floats, Gray
+from processing.reconstruction.surface import vertex_normals
 
 SLOTS = 4  # the best views of a vertex that are blended
 SAMPLE = 20_000  # vertices on which exposures are compared
@@ -102,7 +103,7 @@ def vertex_colors(mesh: Mesh, views: Sequence[ColourView], tolerance_mm: float, 
 
     tolerance_mm: how far a vertex may lie from a view's depth map to count as seen by it.
     """
-    vertices, normals = mesh.vertices_mm.astype(np.float32), _normals(mesh)
+    vertices, normals = mesh.vertices_mm.astype(np.float32), vertex_normals(mesh)
     gains = exposure_gains(views, vertices, normals, tolerance_mm)
     count = len(vertices)
     weights = np.zeros((count, SLOTS), np.float32)
@@ -129,17 +130,6 @@ def _blend(weights: Gray, colors: NDArray[np.uint8]) -> Gray:
     off = np.linalg.norm(values - mean[:, None], axis=2) / AGREE
     w = (weights / (1 + off * off))[..., None]
     return np.asarray((values * w).sum(axis=1) / np.maximum(w.sum(axis=1), 1e-9), dtype=np.float32)
-
-
-def _normals(mesh: Mesh) -> Gray:
-    """(V, 3) unit, weighted by area; by bincount, which is quicker than a sparse product on millions."""
-    v, t = mesh.vertices_mm.astype(np.float32), mesh.triangles
-    cross = np.cross(v[t[:, 1]] - v[t[:, 0]], v[t[:, 2]] - v[t[:, 0]])
-    total = np.zeros((len(v), 3))
-    for k in range(3):
-        for corner in range(3):
-            total[:, k] += np.bincount(t[:, corner], weights=cross[:, k], minlength=len(v))
-    return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True).clip(1e-20), dtype=np.float32)
 
 
 def _spread_colors(mesh: Mesh, colors: Gray, known: NDArray[np.bool_]) -> NDArray[np.uint8]:

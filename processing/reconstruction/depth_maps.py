@@ -9,7 +9,7 @@ import numpy as np
 
 from processing.progress import Progress
 from processing.reconstruction.fusion import DepthMap, OrientedPoints, agreement, merge, oriented_points
-from processing.reconstruction.matching import Kernels, Region, own_detail
+from processing.reconstruction.matching import Kernels, Region, own_detail, tiles
 from processing.reconstruction.photos import Pyramid
 from processing.reconstruction.settings import Bools, Gray, ReconstructionError, ReconstructionSettings
 from processing.reconstruction.surface import RenderedSurface, filled, grown_region, poisson, trim
@@ -21,6 +21,9 @@ FROM_SURFACE = (
     (0.22, 3),
 )  # (step in px of disparity, steps to either side) of each pass after a new surface
 FROM_DEPTH = ((0.4, 3), (0.2, 2))  # ... after a coarser level of the same view
+SEARCH = ((0.75, 36), (0.4, 2), (0.2, 2))  # ... of each pass of the wider search
+SEARCH_WINDOW, SEARCH_BEST = 5, 2  # cavities are narrow, and few views see into them
+SEARCH_TILE_PX, SEARCH_SHARE = 24, 0.1  # a tile is searched where this share of it is unsure
 MARGIN_PX = 4  # beyond the surface's outline
 SURFACE_CELL_PX = 1.1  # side of the cells of the surfaces between levels, in footprints of their level
 SURFACE_BELOW_SIDE = 400  # a level whose photographs are smaller than this (longer side) ends in a new common surface
@@ -118,9 +121,53 @@ def _start(
     region = grown_region(whole, MARGIN_PX)
     if region is None:
         return None
-    known = np.isfinite(whole)[region.y0 : region.y1, region.x0 : region.x1].astype(np.uint8)
+    known = (~np.isnan(whole[region.y0 : region.y1, region.x0 : region.x1])).astype(np.uint8)
     grown = cv2.dilate(known, np.ones((2 * MARGIN_PX + 1, 2 * MARGIN_PX + 1), np.uint8)) > 0
-    return filled(whole[region.y0 : region.y1, region.x0 : region.x1]), grown, region
+    return filled(np.ascontiguousarray(whole[region.y0 : region.y1, region.x0 : region.x1])), grown, region
+
+
+def search_wider(
+    rig: Rig, maps: Maps, footprint_mm: float, tolerance_mm: float, surface: RenderedSurface, pool: Executor
+) -> Maps:
+    """The depth maps with what other views do not confirm sought again, farther before and behind the surface.
+
+    Cavities (an open mouth, nostrils, the folds of ears) are narrower than the windows of the coarser levels, so the
+    surface that the maps start from spans them, and their depth lies outside the range of `refine_all`.
+    """
+    means = agreed(rig, maps, tolerance_mm, pool)
+    settings = rig.settings
+
+    def one(i: int) -> DepthMap:
+        m, (_, count) = maps[i], means[i]
+        image, camera = rig.pyramids[i].near(footprint_mm)
+        others = [rig.pyramids[j].near(footprint_mm) for j in rig.neighbours[i]]
+        r = m.region
+        start = surface.depth(camera)[r.y0 : r.y1, r.x0 : r.x1]
+        unsure = ~np.isnan(start) & (count < settings.min_consistent)
+        unsure = cv2.morphologyEx(unsure.astype(np.uint8), cv2.MORPH_OPEN, np.ones((4, 4), np.uint8)) > 0
+        begin = filled(np.ascontiguousarray(np.where(np.isfinite(start), start, np.float32(np.nan))))
+        depth, score = m.depth.copy(), m.score.copy()
+        pixel = float(camera.depth(rig.volume.centre_mm[None])[0] / camera.K[0, 0]) / rig.parallax[i]
+        halo = SEARCH_WINDOW // 2
+        best = min(settings.best, SEARCH_BEST)
+        for tile in tiles(unsure, SEARCH_TILE_PX, SEARCH_SHARE):
+            around = tile.grown(halo, depth.shape)
+            inner = tile.within(around)
+            there = Region(r.y0 + around.y0, r.y0 + around.y1, r.x0 + around.x0, r.x0 + around.x1)
+            at = begin[around.rows, around.columns]
+            at = np.full_like(at, np.median(at))
+            for disparity, reach in SEARCH:
+                step = disparity * pixel
+                at, value = rig.kernels.refine(image, camera, others, at, there, step, reach, SEARCH_WINDOW, best)
+                at = cv2.medianBlur(at, 5)
+            part = image[there.y0 : there.y1, there.x0 : there.x1]
+            found = (value > settings.min_score) & own_detail(part, SEARCH_WINDOW)
+            better = found[inner] & unsure[tile.rows, tile.columns]
+            depth[tile.rows, tile.columns][better] = at[inner][better]
+            score[tile.rows, tile.columns][better] = value[inner][better].clip(0, 1)
+        return DepthMap(camera, r, depth, score)
+
+    return dict(zip(maps, pool.map(one, maps), strict=True))
 
 
 def smoothed(depth: Gray, score: Gray, limit_mm: float) -> Gray:
@@ -204,6 +251,8 @@ def depth_maps(rig: Rig, pool: Executor, progress: Progress) -> Maps:
             progress(share / total, f"depth, level {level}: view {finished[0]} of {len(rig.depth_views)}")
 
         maps = refine_all(rig, footprint, surface, carried, pool, done)
+        if carried is None and rig.settings.wider_search:
+            maps = search_wider(rig, maps, footprint, 1.5 * footprint * rig.settings.tolerance_px, surface, pool)
         spent += pixels[level]
         if level == 0:
             break
@@ -224,7 +273,7 @@ def _carried(rig: Rig, maps: Maps, tolerance_mm: float, surface: RenderedSurface
         m, (depth, count) = maps[i], means[i]
         r = m.region
         behind = surface.depth(m.camera)[r.y0 : r.y1, r.x0 : r.x1]
-        start = np.where((count >= 1) & np.isfinite(depth), depth, behind)
+        start = np.where((count >= 1) & np.isfinite(depth), depth, np.where(np.isfinite(behind), behind, np.nan))
         return DepthMap(m.camera, r, start.astype(np.float32), m.score)
 
     return dict(zip(maps, pool.map(one, maps), strict=True))

@@ -32,6 +32,31 @@ class Region:
     def shape(self) -> tuple[int, int]:
         return self.y1 - self.y0, self.x1 - self.x0
 
+    @property
+    def rows(self) -> slice:
+        return slice(self.y0, self.y1)
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.x0, self.x1)
+
+    def grown(self, margin: int, shape: tuple[int, int]) -> "Region":
+        """This rectangle with a margin, as far as an image of such a (height, width) goes."""
+        height, width = shape
+        return Region(
+            max(self.y0 - margin, 0),
+            min(self.y1 + margin, height),
+            max(self.x0 - margin, 0),
+            min(self.x1 + margin, width),
+        )
+
+    def within(self, outer: "Region") -> tuple[slice, slice]:
+        """Where this rectangle lies in an array of the outer one."""
+        return (
+            slice(self.y0 - outer.y0, self.y1 - outer.y0),
+            slice(self.x0 - outer.x0, self.x1 - outer.x0),
+        )
+
     def bands(self, pixels: int, window: int) -> Iterator[tuple[slice, "Region", slice]]:
         """Bands of about so many pixels: rows of the region, the band with its halo, which rows of the band to keep."""
         height, width = self.shape
@@ -41,6 +66,21 @@ class Region:
             top, bottom = max(start - halo, 0), min(stop + halo, height)
             band = Region(self.y0 + top, self.y0 + bottom, self.x0, self.x1)
             yield slice(start, stop), band, slice(start - top, stop - top)
+
+
+def tiles(mask: Bools, side: int, share: float) -> Iterator[Region]:
+    """Rectangles one tile high that cover the tiles of which more than such a share is set; neighbours are joined."""
+    height, width = mask.shape
+    for y in range(0, height, side):
+        bottom = min(y + side, height)
+        begun: int | None = None
+        for x in range(0, width + side, side):
+            full = x < width and float(mask[y:bottom, x : x + side].mean()) > share
+            if full and begun is None:
+                begun = x
+            elif not full and begun is not None:
+                yield Region(y, bottom, begun, min(x, width))
+                begun = None
 
 
 class Kernels(Protocol):

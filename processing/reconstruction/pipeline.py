@@ -15,6 +15,7 @@ from processing.errors import ShapeError
 from processing.progress import Progress, part, silent
 from processing.reconstruction.colour import ColourView, vertex_colors
 from processing.reconstruction.depth_maps import Rig, depth_maps, fuse
+from processing.reconstruction.detail import refine_surface
 from processing.reconstruction.matching import Kernels, OpenCvKernels
 from processing.reconstruction.photos import check_photo, pyramid
 from processing.reconstruction.settings import Floats, ReconstructionError, ReconstructionSettings, Scan, ScanReport
@@ -79,6 +80,10 @@ def reconstruct(
         progress(0.67, f"surface through {len(points)} points")
         mesh = trim(poisson(points, cell, settings.poisson_depth), points, settings.trim_px * footprint)
         clock.lap("surface")
+        for n in range(settings.detail_passes):
+            progress(0.8 + 0.13 * n / settings.detail_passes, f"detail, pass {n + 1} of {settings.detail_passes}")
+            mesh = refine_surface(mesh, rig, pool)
+        clock.lap("detail")
         progress(0.93, "colours")
         views = [ColourView(use.images[i], use.cameras[i], m) for i, m in maps.items()]
         mesh = replace(mesh, colors=vertex_colors(mesh, views, COLOUR_PX * footprint, pool))

@@ -28,7 +28,10 @@ class ReconstructionSettings:
     min_score: mean correlation below which a depth is dropped.  min_consistent: other views whose depth must agree,
     within tolerance_px pixel footprints.  spacing_px: size of the cells in which points are merged and the surface is
     solved, in pixel footprints; smaller gives more vertices.  poisson_depth: octree depth of the surface instead.
-    trim_px: surface farther than this from any measured point is cut, in footprints.  workers: threads (None: the
+    trim_px: surface farther than this from any measured point is cut, in footprints.  wider_search: what no other view
+    confirms is sought again farther before and behind the coarse surface, which finds the inside of cavities.
+    detail_passes: how often the fused surface is moved to where the photographs agree best, which brings out detail
+    smaller than `window` (0: not at all); detail_window: side of its windows, px.  workers: threads (None: the
     processors that this process may use).
     """
 
@@ -45,6 +48,9 @@ class ReconstructionSettings:
     spacing_px: float = 1.2
     poisson_depth: int | None = None
     trim_px: float = 6.0
+    wider_search: bool = True
+    detail_passes: int = 1
+    detail_window: int = 5
     workers: int | None = None
 
     def __post_init__(self) -> None:
@@ -60,6 +66,11 @@ class ReconstructionSettings:
                 (
                     min(self.spacing_px, self.tolerance_px, self.trim_px) <= 0,
                     "spacing, tolerance and trim are positive",
+                ),
+                (self.detail_passes < 0, "detail_passes is not negative"),
+                (
+                    self.detail_window < 3 or self.detail_window % 2 == 0,
+                    f"detail_window is {self.detail_window}; it is odd and at least 3",
                 ),
                 (self.workers is not None and self.workers < 1, f"workers is {self.workers}; it is at least 1"),
                 (self.poisson_depth is not None and not 4 <= self.poisson_depth <= 13, "poisson_depth is 4 to 13"),

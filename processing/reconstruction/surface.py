@@ -86,16 +86,31 @@ class RenderedSurface:
         )
 
     def depth(self, camera: Camera) -> Gray:
-        """(H, W) depth in a pinhole camera, mm; NaN where a ray meets nothing."""
+        """(H, W) depth in a pinhole camera, mm; NaN where a ray meets nothing, inf where it meets a surface from behind
+        (through a hole).
+        """
         rays = np.empty((camera.height, camera.width, 6), np.float32)
         rays[..., :3] = camera.centre
         M = camera.R.T @ np.linalg.inv(camera.K)  # z = 1 in the camera, so that the hit's distance is its depth
         x, y = np.arange(camera.width), np.arange(camera.height)
         for k in range(3):
             rays[..., 3 + k] = M[k, 0] * x[None, :] + (M[k, 1] * y + M[k, 2])[:, None]
-        distance = self._scene.cast_rays(o3d.core.Tensor(rays), nthreads=1)["t_hit"].numpy()
+        hit = self._scene.cast_rays(o3d.core.Tensor(rays), nthreads=1)
+        distance = hit["t_hit"].numpy()
         distance[~np.isfinite(distance)] = np.nan
+        distance[np.einsum("hwk,hwk->hw", hit["primitive_normals"].numpy(), rays[..., 3:]) > 0] = np.inf
         return np.asarray(distance, dtype=np.float32)
+
+
+def vertex_normals(mesh: Mesh) -> Gray:
+    """(V, 3) unit, weighted by area; by bincount, which is quicker than a sparse product on millions."""
+    v, t = mesh.vertices_mm.astype(np.float32), mesh.triangles
+    cross = np.cross(v[t[:, 1]] - v[t[:, 0]], v[t[:, 2]] - v[t[:, 0]])
+    total = np.zeros((len(v), 3))
+    for k in range(3):
+        for corner in range(3):
+            total[:, k] += np.bincount(t[:, corner], weights=cross[:, k], minlength=len(v))
+    return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True).clip(1e-20), dtype=np.float32)
 
 
 def grown_region(known: Gray, margin: int) -> Region | None:

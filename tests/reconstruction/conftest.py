@@ -1,6 +1,7 @@
 """A bumpy egg of known shape, photographed by a ring of cameras with lens distortion."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -10,6 +11,10 @@ import pytest
 from processing.cameras import Camera
 from processing.mesh import Mesh, Surface
 from processing.reconstruction import ReconstructionSettings, Scan, reconstruct
+from processing.reconstruction.depth_maps import Rig
+from processing.reconstruction.matching import OpenCvKernels
+from processing.reconstruction.photos import pyramid
+from processing.reconstruction.volume import choose_neighbours, working_volume
 
 WIDTH, HEIGHT, FOCAL, DISTANCE_MM = 160, 240, 480.0, 600.0
 FOOTPRINT_MM = DISTANCE_MM / FOCAL  # a pixel spans 1.25 mm
@@ -161,3 +166,20 @@ def truth(scene: Scene) -> np.ndarray:
 @pytest.fixture(scope="session")
 def scan(scene: Scene) -> Scan:
     return reconstruct(scene.images, scene.cameras, settings=QUICK)
+
+
+@pytest.fixture(scope="session")
+def pool() -> Iterator[Executor]:
+    with ThreadPoolExecutor(2) as two:
+        yield two
+
+
+@pytest.fixture(scope="session")
+def rig(scene: Scene) -> Rig:
+    """The scene's pyramids and which views are compared; every other view may confirm a depth."""
+    volume, _ = working_volume(scene.cameras)
+    pyramids = [pyramid(i, c, np.zeros(3), QUICK) for i, c in zip(scene.images, scene.cameras, strict=True)]
+    every = list(range(len(pyramids)))
+    neighbours = choose_neighbours(scene.cameras, volume.centre_mm, 5, (6.0, 30.0))
+    near = [[j for j in every if j != i] for i in every]
+    return Rig(pyramids, volume, every, neighbours, near, [0.3] * len(every), QUICK, OpenCvKernels())
