@@ -18,6 +18,7 @@ from db.models.protocol import Protocol, ProtocolExpression
 from db.models.release import Release, ReleaseItem, ReleaseState
 from db.models.review import CheckState, FrameMeasure, TakeCheck, TakeReview
 from db.models.rig import Calibration, Camera, CameraTier, Rig, ShutterLag
+from db.models.run_review import RunReview, RunVerdict
 
 __all__ = [
     "Artefact",
@@ -46,6 +47,8 @@ __all__ = [
     "ReleaseItem",
     "ReleaseState",
     "Rig",
+    "RunReview",
+    "RunVerdict",
     "SessionState",
     "ShutterLag",
     "SkippedExpression",

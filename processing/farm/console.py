@@ -13,7 +13,8 @@ from sqlalchemy import Engine, select
 from db.engine import open_database, reading, transaction
 from db.jobs import jobs_in, retry
 from db.migrations import require_current
-from db.models import Job, JobState
+from db.models import Job, JobState, RunVerdict
+from db.run_reviews import count_verdicts, reviewed_runs
 from db.settings import Settings
 from processing.farm.options import studio_template
 from processing.farm.progress_query import Standing, standing
@@ -42,9 +43,19 @@ def farm_report(home: Path | None, database: str | None) -> dict[str, Any]:
             {"key": j.key, "stage": j.stage, "state": j.state.value, "attempts": j.attempts, "error": j.error or ""}
             for j in troubled
         ]
+        verdicts = {verdict.value: n for verdict, n in count_verdicts(tx).items()}
+        looked = reviewed_runs(tx, RunVerdict.REDO, RunVerdict.REVIEW, limit=TROUBLES) if verdicts else []
+        reviews = [
+            {
+                "key": r.key, "stage": r.stage, "take": r.take, "label": r.label, "verdict": r.verdict.value,
+                "reasons": list(r.reasons), "picture": r.picture,
+            }
+            for r in looked
+        ]  # fmt: skip
     stages = {name: {state.value: n for state, n in states.items()} for name, states in stands.stages.items()}
     running = [{"worker": w, "stage": s, "key": k} for w, s, k in stands.workers]
-    return {"jobs": _counts(stands), "stages": stages, "running": running, "troubles": troubles}
+    found = {"jobs": _counts(stands), "stages": stages, "running": running, "troubles": troubles}
+    return found | {"verdicts": verdicts, "reviews": reviews}
 
 
 def show_status(report: Mapping[str, Any]) -> None:
@@ -62,12 +73,29 @@ def show_status(report: Mapping[str, Any]) -> None:
     console.print(f"Ready {jobs['ready']}, backing off {jobs['later']}, behind others {jobs['blocked']}.")
     for one in report["running"]:
         console.print(f"  {one['stage']}  {one['key'][:12]}  on {one['worker']}", highlight=False, markup=False)
+    _show_reviews(console, report)
     for one in report["troubles"]:
         console.print(f"{one['state']}  {one['stage']}  {one['key'][:12]}  after {one['attempts']} attempts",
                       style="yellow", highlight=False, markup=False)  # fmt: skip
         console.print(f"    {one['error'].strip()[-1500:]}", highlight=False, markup=False)
     if report["troubles"]:
         console.print("After mending the cause: mien farm retry [KEY]")
+
+
+def _show_reviews(console: Console, report: Mapping[str, Any]) -> None:
+    """What the runs say of their results: how many are good, and which a person should look at and why."""
+    verdicts = report["verdicts"]
+    if not verdicts:
+        return
+    accepted, looked, again = (verdicts.get(v.value, 0) for v in RunVerdict)
+    console.print(f"Scans: {accepted} accepted, {looked} to look at, {again} to do again.")
+    for one in report["reviews"]:
+        style = "red" if one["verdict"] == RunVerdict.REDO.value else "yellow"
+        console.print(f"{one['verdict']}  {one['label']}  {one['take']}", style=style, highlight=False, markup=False)
+        for reason in one["reasons"][:5]:
+            console.print(f"    {reason}", highlight=False, markup=False)
+        if one["picture"]:
+            console.print(f"    picture: object {one['picture'][:12]} of the store", highlight=False, markup=False)
 
 
 def retry_jobs(home: Path | None, database: str | None, keys: Sequence[str]) -> int:

@@ -22,8 +22,9 @@ from sqlalchemy.orm import Session
 from db.engine import reading, transaction
 from db.errors import DatabaseUnavailable, LeaseLost
 from db.jobs import Lease, claim, fail, finish, give_back, heartbeat, reclaim_expired
-from db.models import JobState, Take
+from db.models import JobState, RunVerdict, Take
 from db.queries import ReadyTake, ready_takes
+from db.run_reviews import save_run_review
 from db.store import Store
 from processing.errors import DataError
 from processing.farm.cluster import Executor, executor
@@ -318,6 +319,9 @@ class Farm:
     def _write(self, tx: Session, held: _Held, result: Result) -> JobState:
         if not result.error:
             finish(tx, held.lease, result.outputs, frame_ids=held.frames)
+            if (said := result.review) is not None:
+                verdict = RunVerdict(said["verdict"])
+                save_run_review(tx, held.lease.job_id, verdict, said["reasons"], said["figures"], said["picture"])
             return JobState.DONE
         return fail(
             tx, held.lease, result.error, retry=result.retry,

@@ -24,6 +24,7 @@ from processing.stages.discovery import discover
 
 TOPIC = "mien-progress"
 SAY_EVERY_S = 0.5
+REVIEW, PICTURE = "review", "quality"  # outputs by which a stage judges its result
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,17 @@ class Task:
 
 @dataclass(frozen=True)
 class Result:
-    """How a task ended. error: empty when it ended well; retry: whether another attempt may end better."""
+    """How a task ended. error: empty when it ended well; retry: whether another attempt may end better.
+
+    review: what the stage said of its result, where it makes an output of that name.
+    """
 
     key: str
     outputs: tuple[OutputFile, ...] = ()
     error: str = ""
     retry: bool = False
     seconds: float = 0.0
+    review: Mapping[str, Any] | None = None
 
 
 def perform(task: Task) -> Result:
@@ -64,13 +69,26 @@ def perform(task: Task) -> Result:
     begun = time.monotonic()
     try:
         outputs = _recorded(task) or _run(task)
+        review = _review(task, outputs)
     except DiskFull as error:
         return Result(task.key, error=str(error), retry=True, seconds=time.monotonic() - begun)
     except (DataError, RecordError) as error:
         return Result(task.key, error=str(error), retry=False, seconds=time.monotonic() - begun)
     except Exception:
         return Result(task.key, error=traceback.format_exc(), retry=True, seconds=time.monotonic() - begun)
-    return Result(task.key, outputs, seconds=time.monotonic() - begun)
+    return Result(task.key, outputs, seconds=time.monotonic() - begun, review=review)
+
+
+def _review(task: Task, outputs: tuple[OutputFile, ...]) -> Mapping[str, Any] | None:
+    """The output 'review' of a stage that judges its result: verdict, reasons, figures. Raises DataError."""
+    made = {output.output: output for output in outputs}
+    if REVIEW not in made:
+        return None
+    with Store(task.store).open(made[REVIEW].sha256) as file:
+        found = json.load(file)
+    if not isinstance(found, dict) or not {"verdict", "reasons", "figures"} <= set(found):
+        raise DataError(f"stage {task.stage} made a review without verdict, reasons and figures")
+    return found | {"picture": made[PICTURE].sha256 if PICTURE in made else None}
 
 
 def _run(task: Task) -> tuple[OutputFile, ...]:

@@ -24,10 +24,11 @@ from db import captures
 from db.artefacts import artefacts_of_take, lineage
 from db.engine import reading, transaction
 from db.jobs import claim
-from db.models import Artefact, Job, JobState
+from db.models import Artefact, Job, JobState, RunVerdict
 from db.queries import ready_takes
+from db.run_reviews import count_verdicts, reviewed_runs
 from db.store import Store
-from processing.farm.console import retry_jobs
+from processing.farm.console import farm_report, retry_jobs, show_status
 from processing.farm.daemon import Farm, Summary
 from processing.farm.planning import all_plans, missing_runs
 from processing.farm.settings import FarmSettings
@@ -38,6 +39,7 @@ from processing.stages.discovery import discover
 pytestmark = pytest.mark.filterwarnings("ignore:.*socket.socket.*:pytest.PytestUnraisableExceptionWarning")
 
 TOYS = Path(__file__).parent / "toy_stages"
+JUDGES = Path(__file__).parent / "judging_stages"
 EXPRESSIONS = ("neutral", "smile", "mouth_stretch")
 NAMES = ("1_neutral", "2_smile", "3_mouth_stretch")
 STAGES = 3
@@ -316,3 +318,24 @@ def wait_for(path: Path, seconds: float = 60) -> None:
     while not path.exists():
         assert time.monotonic() < end, f"{path} did not appear"
         time.sleep(0.02)
+
+
+def test_what_a_stage_says_of_its_result_is_recorded_with_the_run_and_listed(
+    studio: Studio, capsys: pytest.CaptureFixture[str]
+) -> None:
+    studio.run(stages=(str(TOYS), str(JUDGES)))
+    with reading(studio.engine) as tx:
+        assert count_verdicts(tx) == {RunVerdict.ACCEPT: 2, RunVerdict.REDO: 1}
+        (bad,) = reviewed_runs(tx, RunVerdict.REVIEW, RunVerdict.REDO)
+        assert len(reviewed_runs(tx)) == 3
+        pictures = {artefact.sha256 for artefact in tx.scalars(select(Artefact).where(Artefact.output == "quality"))}
+    assert (bad.stage, bad.label.split()[1], bad.reasons) == ("judge", "2_smile", ("it smiles", "camera 3 moved"))
+    assert bad.figures["bytes"] > 0
+    assert bad.picture in pictures
+    report = farm_report(studio.home, studio.url)
+    assert report["verdicts"] == {"accept": 2, "redo": 1}
+    assert [r["reasons"] for r in report["reviews"]] == [["it smiles", "camera 3 moved"]]
+    show_status(report)
+    said = capsys.readouterr().out
+    assert "2 accepted, 0 to look at, 1 to do again" in said
+    assert "camera 3 moved" in said
