@@ -8,7 +8,8 @@ from typing import Any
 from controller.errors import ConfigurationError
 from controller.rig_file import Rig
 
-EXTRAS = ("valid", "sn", "matches", "quality")  # quality: with covariances, as `mien calibrate` writes it
+# quality: with covariances, as `mien calibrate` writes it; colour, vignetting: profiles of `mien cameras colours`.
+EXTRAS = ("valid", "sn", "matches", "quality", "colour", "vignetting")
 SHAPES = {"K": (3, 3), "Rt": (3, 4), "distortion": (5,)}
 
 

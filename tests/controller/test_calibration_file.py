@@ -45,7 +45,13 @@ def test_views_that_the_rig_has_are_kept(tmp_path: Path) -> None:
 
 
 def test_qualities_are_kept_and_a_view_marked_invalid_needs_no_camera(tmp_path: Path) -> None:
-    content = params(1) | {"0_quality": {"rms_px": 0.1}, "1_valid": False, "1_sn": "x", "calibration": {"rms_px": 0.1}}
+    content = params(1) | {
+        "0_quality": {"rms_px": 0.1},
+        "0_colour": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+        "1_valid": False,
+        "1_sn": "x",
+        "calibration": {"rms_px": 0.1},
+    }
     kept = read_calibration(write(tmp_path / "rig.json", content), RIG)
     assert kept == content
 
