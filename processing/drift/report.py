@@ -21,9 +21,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class WatchReport:
-    """judged: cameras with enough features for a judgement.  limit_px: 0.1 degrees or 1 mm would be at least so much.
+    """judged: cameras with enough features for a judgement, that stand where they should.  tracks: features used.
 
-    residual_px: median over the judged cameras of how far their features lie from the points of the others.
+    residual_px: median over them of how far their features lie from the points of the others, at the working size.
     """
 
     cameras: int

@@ -16,9 +16,9 @@ class DriftSettings:
     megapixels: photographs are looked at in no more than this; features: at most so many in each.
     neighbours, widest_deg: each view is compared with that many others seen from the subject within such an angle.
     band_px: how far from its epipolar line a feature is sought; tolerance_px: within which views agree on a point.
-    turn_deg, shift_mm: a camera whose pictures lie off by what either would cause has moved; the shift is across the
-    line of sight, or half as much again along it.  significance: and by so many standard errors.  tracks: a camera with
-    fewer is not judged.  least_px: no motion counts that moves the subject's picture by less.
+    turn_deg, shift_mm: a camera whose pictures lie off by what the lesser of them causes has moved; the shift is across
+    the line of sight, or half as much again along it.  significance: and by so many standard errors.  tracks: a camera
+    with fewer is not judged.  least_px: no motion counts that moves the subject's picture by less.
     refine: put moved cameras right (else they are left out), up to refine_turn_deg and refine_shift_mm, and when what
     remains is below refine_rest_px.
     blur_warn, blur_drop: a photograph's sharpness beside its neighbours' of the same places, below which it is told of,
@@ -37,7 +37,7 @@ class DriftSettings:
     shift_mm: float = 0.5
     significance: float = 5.0
     tracks: int = 12
-    least_px: float = 0.25
+    least_px: float = 0.12
     refine: bool = True
     refine_turn_deg: float = 3.0
     refine_shift_mm: float = 50.0
