@@ -17,32 +17,12 @@ import numpy as np
 from processing.calibration.board import Board
 from processing.calibration.calibrate import Calibration, calibrate
 from processing.calibration.detection import Detection, detect
-from processing.calibration.rendered import Pose, Shot, photograph, poses_about
+from processing.calibration.rendered import Pose, Shot, corners_seen, faces, photograph, poses_about
 from processing.calibration.rotations import align, angle_deg
 from processing.cameras import Camera
 from processing.synthetic.rig import studio_rig
 
 Views = dict[tuple[int, int], Detection]
-
-
-def seen_from(camera: Camera, pose: Pose) -> bool:
-    """Whether the print faces the camera by less than 65 degrees."""
-    towards = camera.centre - pose.t
-    return bool(-pose.R[:, 2] @ towards > np.cos(np.radians(65)) * np.linalg.norm(towards))
-
-
-def simulated(board: Board, cameras: list[Camera], poses: list[Pose], noise: float, rng: np.random.Generator) -> Views:
-    views = {}
-    for c, camera in enumerate(cameras):
-        for p, pose in enumerate(poses):
-            if not seen_from(camera, pose):
-                continue
-            pixels = camera.project(board.corners_mm @ pose.R.T + pose.t)
-            pixels += rng.normal(0, noise, pixels.shape)
-            inside = ((pixels > 5) & (pixels < np.array([camera.width, camera.height]) - 6)).all(1)
-            if inside.sum() >= 8:
-                views[c, p] = Detection(np.flatnonzero(inside), pixels[inside], camera.width, camera.height)
-    return views
 
 
 def rendered(
@@ -53,7 +33,7 @@ def rendered(
     seconds, errors = 0.0, []
     for c, camera in enumerate(cameras):
         for p, pose in enumerate(poses):
-            if seen_from(camera, pose):
+            if faces(camera, pose):
                 image = photograph(board, camera, pose, Shot(blur_px=rng.uniform(0.5, 1.2)), rng)
                 begun = time.perf_counter()
                 views[c, p] = found = detect(image, board)
@@ -111,7 +91,7 @@ def main() -> None:
     cameras = studio_rig(arguments.cameras)
     centres = [camera.centre for camera in cameras]
     poses = poses_about(arguments.poses, rng, reach_mm=arguments.reach, towards=centres[:: max(1, len(centres) // 17)])
-    views = simulated(board, cameras, poses, arguments.noise, rng)
+    views = corners_seen(board, cameras, poses, arguments.noise, rng)
     print(f"{len(views)} views, {sum(len(d.corner) for d in views.values())} corners", file=sys.stderr)
     begun = time.perf_counter()
     found = calibrate(views, [c.name for c in cameras], [p.name for p in poses], board.corners_mm, allow_unlinked=True)

@@ -90,8 +90,8 @@ class Witness(Agent):
         super().send_surely(message)
         if isinstance(message, wire.Stamps) and message.released_at_ns is not None and (clock := self.estimate()):
             # The controller's clock is this machine's monotonic clock, so any moment's error can be seen from here.
-            before_ns, node_ns, after_ns = time.monotonic_ns(), self._clock.now_ns(), time.monotonic_ns()
-            while after_ns - before_ns > 50_000:  # the process was set aside between the readings
+            before_ns = node_ns = after_ns = 0
+            while not 0 < after_ns - before_ns <= 50_000:  # or the process was set aside between the readings
                 before_ns, node_ns, after_ns = time.monotonic_ns(), self._clock.now_ns(), time.monotonic_ns()
             error_ns = clock.to_controller(node_ns) - (before_ns + after_ns) // 2
             released_ns = message.released_at_ns - error_ns

@@ -179,15 +179,7 @@ class Records:
 
     def photographs(self, take: str) -> dict[str, str]:
         """SHA-256 of each photograph of a take, by camera in order of view."""
-        with reading(self._engine) as tx:
-            query = (
-                select(Camera.name, Frame.sha256)
-                .join(Camera, Camera.id == Frame.camera_id)
-                .join(Take, Take.id == Frame.take_id)
-                .where(Take.code == take)
-                .order_by(Camera.view_index)
-            )
-            return {row[0]: row[1] for row in tx.execute(query)}
+        return self._hashes(take, Frame)
 
     # --- frames ---
 
@@ -241,11 +233,14 @@ class Records:
 
     def raw_files(self, take: str) -> dict[str, str]:
         """SHA-256 of each raw file of a take that has come in, by camera in order of view."""
+        return self._hashes(take, RawFile)
+
+    def _hashes(self, take: str, kind: type[Frame] | type[RawFile]) -> dict[str, str]:
         with reading(self._engine) as tx:
             query = (
-                select(Camera.name, RawFile.sha256)
-                .join(Camera, Camera.id == RawFile.camera_id)
-                .join(Take, Take.id == RawFile.take_id)
+                select(Camera.name, kind.sha256)
+                .join(Camera, Camera.id == kind.camera_id)
+                .join(Take, Take.id == kind.take_id)
                 .where(Take.code == take)
                 .order_by(Camera.view_index)
             )

@@ -2,7 +2,6 @@
 
 import difflib
 import re
-import tomllib
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -12,6 +11,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from controller.errors import ConfigurationError
 from controller.scenes import LightsEntry, Scene, format_scene, parse_scene
+from controller.toml_file import read_toml
 
 TIERS = ("frontal", "side")
 T = TypeVar("T")
@@ -145,13 +145,7 @@ class Rig:
 
 def read_rig(path: Path) -> Rig:
     """Read and check a rig file. Raises ConfigurationError that names the file, the key and the likely meant key."""
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
-    return parse_rig(document, str(path))
+    return parse_rig(read_toml(path), str(path))
 
 
 def parse_rig(document: Mapping[str, Any], source: str) -> Rig:

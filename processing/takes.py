@@ -1,6 +1,5 @@
 """Takes in FaceScape's multi-view layout: `<k>_<name>/{0..N}.jpg + params.json`."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 
 from processing.cameras import Camera, CameraError, Image, camera_from_params
 from processing.errors import TakeError
+from processing.json_files import read_object
 from processing.progress import Progress, silent
 
 NAME = re.compile(r"(?P<k>[1-9]\d*)_(?P<name>[a-z0-9_]+)$")
@@ -99,13 +99,7 @@ def _read_params(folder: Path) -> dict[str, Any]:
     path = folder / "params.json"
     if not path.is_file():
         raise TakeError(f"{folder} is not a take: it has no params.json (the cameras of its photographs)")
-    try:
-        params = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise TakeError(f"{path} cannot be read as JSON: {error}") from None
-    if not isinstance(params, dict):
-        raise TakeError(f"{path} holds a {type(params).__name__}; wanted an object with keys '0_K', '0_Rt', ...")
-    return params
+    return read_object(path, TakeError)
 
 
 def _check_missing(take: Take, total: int, max_missing: int | None) -> None:

@@ -176,7 +176,7 @@ app.command()(checks)
 def _shoot(verb: str, expression: str | None, profile: str | None, no_wait: bool, home: Any, as_json: bool) -> None:
     from controller.client import StudioClient
     from controller.commands.checks import print_after_fire
-    from controller.commands.tables import print_warnings
+    from controller.commands.tables import ms, print_warnings
 
     client = StudioClient(home)
     session, wanted = _where(client, expression)
@@ -187,9 +187,9 @@ def _shoot(verb: str, expression: str | None, profile: str | None, no_wait: bool
     else:
         skew = answer["skew"]
         print(answer["message"])
-        print(f"  command skew      {_ms(skew['command_skew_ms'])}")
-        print(f"  clock uncertainty {_ms(skew['clock_uncertainty_ms'])}")
-        print(f"  exposure skew     {_ms(skew['exposure_skew_ms'])} ({skew['exposure_source'].replace('_', ' ')})")
+        print(f"  command skew      {ms(skew['command_skew_ms'])}")
+        print(f"  clock uncertainty {ms(skew['clock_uncertainty_ms'])}")
+        print(f"  exposure skew     {ms(skew['exposure_skew_ms'])} ({skew['exposure_source'].replace('_', ' ')})")
         print_warnings(answer["warnings"])
         for camera, advice in answer["advice"].items():
             print(f"  look at {camera}: {advice}")
@@ -237,7 +237,3 @@ def _paused(client: Any) -> str:
         told = f"Say which: {', '.join(paused)}" if paused else "No session of this rig is paused"
         raise SessionError(told)
     return str(paused[0])
-
-
-def _ms(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.2f} ms"

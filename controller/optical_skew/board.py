@@ -11,7 +11,6 @@ The board's own frame: millimetres on its face, x right and y down from its uppe
 docs/led-board.md for how to build one.
 """
 
-import tomllib
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.errors import ConfigurationError
+from controller.toml_file import read_toml
 
 Floats = NDArray[np.float64]
 
@@ -109,12 +109,7 @@ def read_board(path: Path | None) -> Board:
     """The board of a file with `bits` and `tick_us`; the standard one without. Raises ConfigurationError."""
     if path is None:
         return Board()
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
+    table = read_toml(path)
     known = {item.name for item in fields(Board)}
     for key, value in table.items():
         if key not in known:

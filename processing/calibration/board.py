@@ -1,7 +1,6 @@
 """The ChArUco board: its measures, where its corners lie, and a print of it at true size."""
 
 import difflib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processing.calibration.errors import CalibrationError
+from processing.calibration.toml_files import read_toml
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.uint8]
@@ -124,13 +124,7 @@ class Board:
 
 def read_board(path: Path) -> Board:
     """board.toml: the measures by their names. Raises CalibrationError naming the file and the key."""
-    try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CalibrationError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CalibrationError(f"{path} is not valid TOML: {error}") from None
-    return board_from(found, str(path))
+    return board_from(read_toml(path), str(path))
 
 
 def board_from(found: Mapping[str, Any], source: str) -> Board:

@@ -9,6 +9,7 @@ from typing import Any
 from processing.calibration.colmap import read_colmap, write_colmap
 from processing.calibration.errors import CalibrationError
 from processing.cameras import Camera, camera_from_params, params_from_cameras
+from processing.json_files import read_object
 from processing.mesh_files import whole_file
 
 
@@ -33,15 +34,7 @@ def read_cameras(path: Path, *, scale: float = 1.0) -> dict[int, Camera]:
 
 
 def read_params(path: Path) -> dict[str, Any]:
-    try:
-        params = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CalibrationError(f"{path} cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
-        raise CalibrationError(f"{path} cannot be read as JSON: {error}") from None
-    if not isinstance(params, dict):
-        raise CalibrationError(f"{path} holds a {type(params).__name__}; wanted an object with keys '0_K', '0_Rt', ...")
-    return params
+    return read_object(path, CalibrationError)
 
 
 def params_of(cameras: Mapping[int, Camera], serials: Mapping[int, str] | None = None) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """BOARD_DIR: photographs of the board as `<pose>/<camera>.jpg`, its measures in `board.toml`."""
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from processing.calibration.board import Board, read_board
 from processing.calibration.detection import Detection, detect
 from processing.calibration.errors import CalibrationError
+from processing.calibration.toml_files import read_toml
 from processing.progress import Progress, silent
 from processing.takes import decode_photo
 
@@ -99,13 +99,7 @@ def _counted(names: Sequence[str]) -> list[Place]:
 
 def read_rig(path: Path) -> list[Place]:
     """The cameras of a rig.toml, in the order of their views."""
-    try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CalibrationError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CalibrationError(f"{path} is not valid TOML: {error}") from None
-    entries = found.get("camera")
+    entries = read_toml(path).get("camera")
     if not isinstance(entries, list) or not all(isinstance(e, dict) and "name" in e and "view" in e for e in entries):
         raise CalibrationError(f"{path} is no rig file: it needs [[camera]] entries, each with name and view")
     places = [_place(entry, path) for entry in entries]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processing.calibration.board import Board
+from processing.calibration.detection import FEWEST_CORNERS, Detection
 from processing.cameras import Camera
 
 Floats = NDArray[np.float64]
@@ -159,3 +160,29 @@ def poses_about(
         axis *= np.radians(tilt_deg) * rng.uniform(0.4, 1) / np.linalg.norm(axis)
         poses.append(Pose(R @ cv2.Rodrigues(axis)[0], rng.uniform(-reach_mm, reach_mm, 3), f"pose-{i:02d}"))
     return poses
+
+
+def faces(camera: Camera, pose: Pose) -> bool:
+    """Whether the print faces the camera by less than 65 degrees."""
+    towards = camera.centre - pose.t
+    return bool(-pose.R[:, 2] @ towards > np.cos(np.radians(65)) * np.linalg.norm(towards))
+
+
+def corners_seen(
+    board: Board, cameras: Sequence[Camera], poses: Sequence[Pose], noise_px: float, rng: np.random.Generator
+) -> dict[tuple[int, int], Detection]:
+    """(camera, pose) -> the corners where they truly are, with Gaussian noise of this standard deviation each way.
+
+    What shows fewer corners than a detection needs is left out.
+    """
+    views = {}
+    for c, camera in enumerate(cameras):
+        for p, pose in enumerate(poses):
+            if not faces(camera, pose):
+                continue
+            pixels = camera.project(board.corners_mm @ pose.R.T + pose.t)
+            pixels = pixels + rng.normal(0, noise_px, pixels.shape)
+            inside = ((pixels > 5) & (pixels < np.array([camera.width, camera.height]) - 6)).all(1)
+            if inside.sum() >= FEWEST_CORNERS:
+                views[c, p] = Detection(np.flatnonzero(inside), pixels[inside], camera.width, camera.height)
+    return views

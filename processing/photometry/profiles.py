@@ -4,7 +4,6 @@
 which the corner is darker than the centre. Both are keys of a params.json or rig.json, or of a file of their own.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from processing.cameras import Image
 from processing.errors import DataError
+from processing.json_files import read_object
 
 Floats = NDArray[np.float64]
 
@@ -42,12 +42,7 @@ class Profile:
 
 def read_profiles(path: Path, views: Iterable[int]) -> dict[int, Profile]:
     """View -> profile, of those that have one. Raises ProfileError naming the key that cannot be used."""
-    try:
-        params = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ProfileError(f"the colour profiles {path} cannot be read as JSON: {error}") from None
-    if not isinstance(params, dict):
-        raise ProfileError(f"{path} holds a {type(params).__name__}; wanted an object with keys such as '0_colour'")
+    params = read_object(path, ProfileError, what="the colour profiles", keys="such as '0_colour'")
     return profiles_of(params, views, str(path))
 
 

@@ -13,6 +13,7 @@ from processing.cameras import Camera, Image, camera_from_params
 from processing.drift import DriftSettings, WatchReport
 from processing.drift.takes import watch_take
 from processing.errors import TakeError
+from processing.json_files import read_object
 from processing.mesh_files import whole_file, write_ply
 from processing.photometry.profiles import Profile, apply_profile, read_profiles
 from processing.progress import Progress, part, silent
@@ -148,14 +149,7 @@ def write_picture(path: Path, picture: Image) -> None:
 
 def with_rig(take: Take, path: Path) -> Take:
     """The take with the cameras of a rig file. Raises TakeError and CameraError."""
-    try:
-        params = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TakeError(f"the rig {path} cannot be read as JSON: {error}") from None
-    if not isinstance(params, dict):
-        raise TakeError(
-            f"the rig {path} holds a {type(params).__name__}; wanted an object with keys '0_K', '0_Rt', ..."
-        )
+    params = read_object(path, TakeError, what="the rig")
     views = tuple(replace(view, camera=camera_from_params(params, view.index)) for view in take.views)
     return replace(take, views=views)
 

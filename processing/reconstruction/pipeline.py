@@ -2,15 +2,14 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from processing.cameras import Camera, Image
+from processing.cv_threads import one_thread_each
 from processing.errors import ShapeError
 from processing.progress import Progress, part, silent
 from processing.reconstruction.colour import ColourView, vertex_colors
@@ -64,7 +63,7 @@ def reconstruct(
     clock = _Clock()
     kernels = _kernels(device)
     use = _usable(images, cameras)
-    with _one_thread_each(), ThreadPoolExecutor(settings.workers or len(os.sched_getaffinity(0))) as pool:
+    with one_thread_each(), ThreadPoolExecutor(settings.workers or len(os.sched_getaffinity(0))) as pool:
         progress(0.0, "undistorting the photographs")
         rig = _rig(use, settings, kernels, pool)
         footprint = rig.volume.footprint_mm
@@ -165,17 +164,6 @@ def _confirming(angle: Floats, depth_views: Sequence[int], i: int) -> list[int]:
     """The nearest other depth views; at least three, however far, so that a sparse rig works too."""
     nearest = sorted((j for j in depth_views if j != i), key=lambda j: float(angle[j]))
     return [j for k, j in enumerate(nearest[:CONFIRM_VIEWS]) if k < 3 or angle[j] < CONFIRM_DEG]
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Views are worked on side by side, so OpenCV itself keeps to one thread; its setting is put back."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 class _Clock:

@@ -9,7 +9,7 @@ import pytest
 from processing.calibration.board import Board
 from processing.calibration.calibrate import Calibration
 from processing.calibration.detection import Detection
-from processing.calibration.rendered import Pose, poses_about
+from processing.calibration.rendered import Pose, corners_seen, poses_about
 from processing.calibration.rotations import align, angle_deg
 from processing.cameras import Camera
 from processing.synthetic.rig import studio_rig
@@ -33,33 +33,10 @@ def poses(rig: list[Camera]) -> list[Pose]:
     return poses_about(40, np.random.default_rng(3), reach_mm=140, towards=[camera.centre for camera in rig])
 
 
-def _faces(camera: Camera, pose: Pose) -> bool:
-    """Whether the print faces the camera by less than 65 degrees."""
-    towards = camera.centre - pose.t
-    return bool(-pose.R[:, 2] @ towards > np.cos(np.radians(65)) * np.linalg.norm(towards))
-
-
 def _seen(
     board: Board, cameras: list[Camera], poses: list[Pose], *, noise_px: float = NOISE_PX, seed: int = 1
 ) -> Views:
-    """(camera, pose) -> the board's corners where they truly are, with noise of a Gaussian."""
-    rng = np.random.default_rng(seed)
-    views: Views = {}
-    for c, camera in enumerate(cameras):
-        for p, pose in enumerate(poses):
-            if not _faces(camera, pose):
-                continue
-            pixels = camera.project(board.corners_mm @ pose.R.T + pose.t)
-            pixels = pixels + rng.normal(0, noise_px, pixels.shape)
-            inside = ((pixels > 5) & (pixels < np.array([camera.width, camera.height]) - 6)).all(1)
-            if inside.sum() >= 8:
-                views[c, p] = Detection(np.flatnonzero(inside), pixels[inside], camera.width, camera.height)
-    return views
-
-
-@pytest.fixture(scope="session")
-def faces() -> Callable[[Camera, Pose], bool]:
-    return _faces
+    return corners_seen(board, cameras, poses, noise_px, np.random.default_rng(seed))
 
 
 @pytest.fixture(scope="session")

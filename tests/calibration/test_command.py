@@ -15,7 +15,7 @@ from processing.calibration.camera_files import read_cameras
 from processing.calibration.cameras_command import app as cameras_app
 from processing.calibration.command import app as calibrate_app
 from processing.calibration.errors import CalibrationError, NotLinked
-from processing.calibration.rendered import Shot, photograph, poses_about
+from processing.calibration.rendered import Shot, faces, photograph, poses_about
 from processing.cameras import Camera
 from processing.synthetic.rig import studio_rig
 
@@ -29,7 +29,7 @@ def run(app: Any, *arguments: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def shots(tmp_path_factory: pytest.TempPathFactory, faces: Callable[..., bool]) -> Path:
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six cameras, twelve poses; one photograph cannot be decoded, one shows nothing."""
     folder = tmp_path_factory.mktemp("board")
     board = Board(7, 9, 28.0, 21.0, "4X4_50")
