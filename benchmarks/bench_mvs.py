@@ -1,28 +1,38 @@
-"""Photographs to scan: seconds, memory, and the distance of the true skin to the scan.
+"""Photographs to scan: seconds, memory, and the distance of the true skin to the scan; beside OpenMVS where it is.
 
     python benchmarks/bench_mvs.py --json [--subject DIR] [--takes 1_neutral,2_smile] [--fast]
+                                          [--openmvs BIN_DIR [--level 0] [--keep DIR]]
 
 DIR holds takes `<k>_<name>/` with `<k>_<name>.truth.npz` beside each. Without it, ../shared/data/subject-11 is used
 where it is there, and else a synthetic head photographed by 34 cameras of 480 x 720. The last line is one JSON object;
 the figures are those of the worst take. Truth to scan, uniformly over the skin's area, cut at 5 mm; complete: the share
-within 0.5 mm.
+within 0.5 mm. seconds: from decoded photographs to the coloured mesh.
+
+BIN_DIR holds OpenMVS's DensifyPointCloud, ReconstructMesh and RefineMesh (2.3, without CUDA). It gets the first of the
+takes: the same photographs, undistorted, and cameras, after ours and at the same priority, at 1/2^level of their size.
+Its seconds are those of the three programs alone, without the making of its scene. openmvs_mesh: after ReconstructMesh;
+openmvs_*: after RefineMesh. beside: processors that other work kept busy meanwhile. Steps finished in --keep are found
+again there, with what they took.
 """
 
 import argparse
 import json
-import resource
 import sys
 import tempfile
-import time
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from measured import spend
 
 from processing.mesh import Mesh, Surface
-from processing.reconstruction import FAST, ReconstructionSettings, reconstruct
+from processing.mesh_files import read_ply
+from processing.reconstruction import FAST, ReconstructionSettings
 from processing.takes import find_takes, read_photos, read_take
 
-SUBJECT = Path(__file__).resolve().parents[2] / "shared" / "data" / "subject-11"
+HERE = Path(__file__).resolve().parent
+SUBJECT = HERE.parents[1] / "shared" / "data" / "subject-11"
 SAMPLE = 400_000
 
 
@@ -53,21 +63,46 @@ def score(scan: Mesh, truth: Path) -> dict[str, float]:
     }
 
 
-def run(folder: Path, settings: ReconstructionSettings) -> dict[str, float | int | str]:
-    take, images = read_photos(read_take(folder))
-    begun, busy = time.perf_counter(), time.process_time()
-    scan = reconstruct(images, take.cameras, settings=settings)
-    seconds, cpu_seconds = time.perf_counter() - begun, time.process_time() - busy
-    figures: dict[str, float | int | str] = {
-        "take": take.name,
-        "views": len(images),
-        "megapixels": round(images[0].shape[0] * images[0].shape[1] / 1e6, 2),
-        "vertices": scan.report.vertices,
-        "peak_rss_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 2),
-        "seconds": round(seconds, 1),
-        "cpu_seconds": round(cpu_seconds, 1),
+def ours(folder: Path, scratch: Path, settings: ReconstructionSettings) -> dict[str, Any]:
+    scan, record = scratch / "ours.ply", scratch / "ours.json"
+    if not (scan.is_file() and record.is_file()):
+        told = scratch / "ours.log"
+        asked = json.dumps(asdict(settings))
+        spent = spend([sys.executable, HERE / "one_scan.py", folder, "--out", scan, "--settings", asked], told)
+        made = json.loads(told.read_text().splitlines()[-1])
+        record.write_text(json.dumps({**made, "beside": spent.beside}))
+    made = json.loads(record.read_text())
+    report = made.pop("report")
+    figures = {"take": folder.name, "vertices": report["vertices"], **made, "steps": report["seconds"]}
+    figures |= score(read_ply(scan), folder.with_name(folder.name + ".truth.npz"))
+    print(figures, file=sys.stderr)
+    return figures
+
+
+def theirs(folder: Path, scratch: Path, binaries: Path, level: int) -> dict[str, Any]:
+    from openmvs import run_openmvs, write_scene
+
+    scene = scratch / "openmvs"
+    if not (scene / "sparse.json").is_file():
+        print("writing OpenMVS's scene: undistorted photographs, cameras, sparse points", file=sys.stderr)
+        take, images = read_photos(read_take(folder))
+        sparse = write_scene(scene, images, take.cameras)
+        (scene / "sparse.json").write_text(json.dumps(sparse))
+    spent = run_openmvs(scene, binaries, level)
+    truth = folder.with_name(folder.name + ".truth.npz")
+    mesh, refined = read_ply(scene / "mesh.ply"), read_ply(scene / "refined.ply")
+    figures: dict[str, Any] = {
+        "openmvs_take": folder.name,
+        "openmvs_level": level,
+        "openmvs_seconds": round(sum(s["seconds"] for s in spent.values()), 1),
+        "openmvs_cpu_seconds": round(sum(s["cpu_seconds"] for s in spent.values()), 1),
+        "openmvs_peak_rss_gb": max(s["peak_rss_gb"] for s in spent.values()),
+        **{f"openmvs_{key}": value for key, value in score(refined, truth).items()},
+        "openmvs_vertices": len(refined.vertices_mm),
+        "openmvs_mesh": {"vertices": len(mesh.vertices_mm), **score(mesh, truth)},
+        "openmvs_steps": spent,
+        **{f"openmvs_{key}": value for key, value in json.loads((scene / "sparse.json").read_text()).items()},
     }
-    figures |= score(scan.mesh, folder.with_name(folder.name + ".truth.npz"))
     print(figures, file=sys.stderr)
     return figures
 
@@ -77,19 +112,27 @@ def main() -> None:
     parser.add_argument("--subject", type=Path)
     parser.add_argument("--takes", help="some of the takes, as in 1_neutral,2_smile")
     parser.add_argument("--fast", action="store_true", help="the settings of `mien reconstruct --fast`")
+    parser.add_argument("--openmvs", type=Path, metavar="BIN_DIR", help="folder of OpenMVS's programs")
+    parser.add_argument("--level", type=int, default=0, help="OpenMVS's --resolution-level (default: full size)")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="scratch folder that stays, and is gone on with")
     parser.add_argument("--json", action="store_true", help="accepted for uniformity: the last line is always JSON")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         subject = asked.subject or (SUBJECT if SUBJECT.is_dir() else synthetic_takes(Path(temporary)))
         wanted = asked.takes.split(",") if asked.takes else None
         folders = [f for f in find_takes(subject) if wanted is None or f.name in wanted]
-        takes = [run(folder, FAST if asked.fast else ReconstructionSettings()) for folder in folders]
-    if not takes:
-        parser.error(f"{subject} has none of the takes {asked.takes}")
-    worst = {key: max(t[key] for t in takes) for key in ("seconds", "cpu_seconds", "mean_mm", "p95_mm", "normal_deg")}
-    complete = min(t["complete"] for t in takes)
-    peak = takes[0]["peak_rss_gb"]  # before any scoring
-    print(json.dumps({**worst, "complete": complete, "peak_rss_gb": peak, "takes": takes}))
+        if not folders:
+            parser.error(f"{subject} has none of the takes {asked.takes}")
+        takes, peer = [], {}
+        for folder in folders:
+            scratch = (asked.keep or Path(temporary)).resolve() / folder.name
+            scratch.mkdir(parents=True, exist_ok=True)
+            takes.append(ours(folder, scratch, FAST if asked.fast else ReconstructionSettings()))
+            if asked.openmvs and not peer:
+                peer = theirs(folder, scratch, asked.openmvs.resolve(), asked.level)
+    most = ("seconds", "cpu_seconds", "peak_rss_gb", "mean_mm", "p95_mm", "normal_deg")
+    worst = {key: max(t[key] for t in takes) for key in most}
+    print(json.dumps({**worst, "complete": min(t["complete"] for t in takes), **peer, "takes": takes}))
 
 
 if __name__ == "__main__":
