@@ -4,12 +4,12 @@ A worker holds a job as long as it renews the lease; a job whose lease ran out i
 another. What the slow worker then does is refused (LeaseLost), because every step is guarded by state and worker.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, inspect, or_, select, update
+from sqlalchemy import ColumnElement, exists, false, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 
@@ -20,8 +20,10 @@ from db.models import Artefact, Base, Job, JobInput, JobState, JobTake
 
 MAX_ATTEMPTS = 3
 BACKOFF_S = 30.0
+PRIORITY, IN_THE_CHAIR, REPLACED = 100, 10, 900  # usual; of a subject whose session is open; of a take taken again
 UNFINISHED = (JobState.QUEUED, JobState.LEASED, JobState.FAILED, JobState.PARKED)
 _ERROR_LIMIT = 20_000
+_CHUNK = 500
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class JobSpec:
     inputs: Sequence[InputFile | InputMade] = ()
     subject_id: int | None = None
     take_id: int | None = None
-    priority: int = 100  # the lowest runs first
+    priority: int = PRIORITY  # the lowest runs first
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,12 @@ def enqueue(tx: Session, spec: JobSpec) -> bool:
 
 
 def enqueue_all(tx: Session, specs: Sequence[JobSpec]) -> int:
-    """Ask for stage runs, those that make inputs first; how many were new. Raises as `enqueue`."""
+    """Ask for stage runs, in any order; how many were new. A few statements, however many runs. Raises as `enqueue`."""
+    unique = {spec.key: spec for spec in specs}
+    ids = _ids_of(tx, unique)
     now = db_now(tx)
-    new = 0
-    ids: dict[str, int] = {}
-    for spec in specs:
-        row = {
+    rows = [
+        {
             "key": spec.key,
             "stage": spec.stage,
             "version": spec.version,
@@ -98,17 +100,19 @@ def enqueue_all(tx: Session, specs: Sequence[JobSpec]) -> int:
             "attempts": 0,
             "created_at": now,
         }
-        added = _insert_new(tx, Job, row)
-        job_id = tx.scalar(select(Job.id).where(Job.key == spec.key))
-        assert job_id is not None
-        ids[spec.key] = job_id
-        if added:
-            new += 1
-            tx.add_all(_input_row(tx, job_id, given, ids) for given in spec.inputs)
-        if spec.take_id is not None:
-            _insert_new(tx, JobTake, {"job_id": job_id, "take_id": spec.take_id})
-    tx.flush()
-    return new
+        for spec in unique.values()
+        if spec.key not in ids
+    ]
+    new = {key: job_id for job_id, key in _insert_new(tx, Job, rows, Job.id, Job.key)}
+    ids |= new
+    ids |= _ids_of(tx, [key for key in unique if key not in ids])  # another daemon asked for them this moment
+    inputs = [(unique[key], given) for key in new for given in unique[key].inputs]
+    ids |= _ids_of(tx, {given.key for _, given in inputs if isinstance(given, InputMade)} - set(ids))
+    if inputs:
+        tx.execute(insert(JobInput), [_input_row(ids, spec, given) for spec, given in inputs])
+    served = {(ids[spec.key], spec.take_id) for spec in specs if spec.take_id is not None}
+    _insert_new(tx, JobTake, [{"job_id": job, "take_id": take} for job, take in sorted(served)], JobTake.job_id)
+    return len(new)
 
 
 def claim(
@@ -116,17 +120,16 @@ def claim(
     worker: str,
     *,
     lease_s: float = 60.0,
-    stages: Iterable[str] | None = None,
+    stages: Iterable[str] | Mapping[str, int] | None = None,
     now: datetime | None = None,
 ) -> Lease | None:
     """Take the most urgent job whose inputs are all made; None when there is none. Only `stages`, when given.
 
+    stages: names, or names with the one version of each that the claimer can run.
     Commit at once: the lease begins with this call. Two claimers never get the same job.
     """
     now = now or db_now(tx)
-    ready = select(Job.key).where(*_claimable(now)).order_by(Job.priority, Job.id).limit(1)
-    if stages is not None:
-        ready = ready.where(Job.stage.in_(list(stages)))
+    ready = select(Job.key).where(*_claimable(now), *_of_stages(stages)).order_by(Job.priority, Job.id).limit(1)
     while (key := tx.scalar(ready.with_for_update(skip_locked=True, of=Job))) is not None:
         lease = claim_key(tx, key, worker, lease_s=lease_s, now=now)
         if lease is not None:
@@ -214,6 +217,45 @@ def give_back(tx: Session, lease: Lease) -> None:
     _guarded(tx, lease, values)
 
 
+def postpone(tx: Session, lease: Lease, why: str, delay_s: float, *, now: datetime | None = None) -> JobState:
+    """leased -> queued without counting the attempt, to be tried again in `delay_s`: its worker is at fault, not it.
+
+    Raises LeaseLost.
+    """
+    values = {
+        "state": JobState.QUEUED, "attempts": Job.attempts - 1, "lease_until": None, "worker": None,
+        "error": why[-_ERROR_LIMIT:], "not_before": (now or db_now(tx)) + timedelta(seconds=delay_s),
+    }  # fmt: skip
+    _guarded(tx, lease, values)
+    return JobState.QUEUED
+
+
+def prioritise(tx: Session, subjects_in_the_chair: Collection[int]) -> int:
+    """What waits for these subjects goes first; what went first for others waits its turn again; how many changed."""
+    waiting = (Job.state == JobState.QUEUED, Job.priority.in_((PRIORITY, IN_THE_CHAIR)))
+    here = list(subjects_in_the_chair)
+    up = update(Job).where(*waiting, Job.subject_id.in_(here), Job.priority != IN_THE_CHAIR)
+    down = update(Job).where(*waiting, Job.subject_id.not_in(here), Job.priority == IN_THE_CHAIR)
+    raised = changed(tx, up.values(priority=IN_THE_CHAIR)) if here else 0
+    return raised + changed(tx, down.values(priority=PRIORITY))
+
+
+def set_last(tx: Session, take_ids: Collection[int]) -> int:
+    """What waits for these takes alone goes last: they were taken again since; how many changed."""
+    shared = exists().where(JobTake.job_id == Job.id, JobTake.take_id.not_in(list(take_ids)))
+    of_takes = (Job.state == JobState.QUEUED, Job.take_id.in_(list(take_ids)), ~shared)
+    return changed(tx, update(Job).where(*of_takes, Job.priority != REPLACED).values(priority=REPLACED))
+
+
+def count_ready(tx: Session, stages: Mapping[str, int] | None = None) -> tuple[int, int]:
+    """How many queued jobs have every input made: those due now, and those whose back-off has yet to end."""
+    now = db_now(tx)
+    queued = select(func.count()).select_from(Job).where(Job.state == JobState.QUEUED, _inputs_made())
+    queued = queued.where(*_of_stages(stages))
+    ready = tx.scalar(queued.where(_due(now))) or 0
+    return ready, (tx.scalar(queued) or 0) - ready
+
+
 def reclaim_expired(tx: Session, *, max_attempts: int = MAX_ATTEMPTS, now: datetime | None = None) -> int:
     """Give back every job whose lease ran out (parking those out of attempts); how many there were."""
     now = now or db_now(tx)
@@ -251,8 +293,8 @@ def get_job(tx: Session, key: str) -> Job:
 def states_of(tx: Session, keys: Sequence[str]) -> dict[str, JobState]:
     """The states of those of these jobs that exist."""
     found: dict[str, JobState] = {}
-    for start in range(0, len(keys), 500):
-        chunk = list(keys[start : start + 500])
+    for start in range(0, len(keys), _CHUNK):
+        chunk = list(keys[start : start + _CHUNK])
         found.update(tx.execute(select(Job.key, Job.state).where(Job.key.in_(chunk))).all())
     return found
 
@@ -273,9 +315,24 @@ def db_now(tx: Session) -> datetime:
 
 def _claimable(now: datetime) -> tuple[ColumnElement[bool], ...]:
     """Queued, past its back-off, and every input made."""
+    return Job.state == JobState.QUEUED, _due(now), _inputs_made()
+
+
+def _due(now: datetime) -> ColumnElement[bool]:
+    return or_(Job.not_before.is_(None), Job.not_before <= now)
+
+
+def _inputs_made() -> ColumnElement[bool]:
     maker = aliased(Job)
-    waiting = exists().where(JobInput.job_id == Job.id, maker.id == JobInput.from_job_id, maker.state != JobState.DONE)
-    return Job.state == JobState.QUEUED, or_(Job.not_before.is_(None), Job.not_before <= now), ~waiting
+    return ~exists().where(JobInput.job_id == Job.id, maker.id == JobInput.from_job_id, maker.state != JobState.DONE)
+
+
+def _of_stages(stages: Iterable[str] | Mapping[str, int] | None) -> tuple[ColumnElement[bool], ...]:
+    if stages is None:
+        return ()
+    if isinstance(stages, Mapping):
+        return (or_(false(), *((Job.stage == name) & (Job.version == version) for name, version in stages.items())),)
+    return (Job.stage.in_(list(stages)),)
 
 
 def _guarded(tx: Session, lease: Lease, values: Mapping[str, Any]) -> None:
@@ -322,19 +379,29 @@ def _lease(tx: Session, job: Job) -> Lease:
     )
 
 
-def _input_row(tx: Session, job_id: int, given: InputFile | InputMade, ids: dict[str, int]) -> JobInput:
+def _ids_of(tx: Session, keys: Collection[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    wanted = list(keys)
+    for start in range(0, len(wanted), _CHUNK):
+        chunk = wanted[start : start + _CHUNK]
+        found.update(tx.execute(select(Job.key, Job.id).where(Job.key.in_(chunk))).all())
+    return found
+
+
+def _input_row(ids: Mapping[str, int], spec: JobSpec, given: InputFile | InputMade) -> dict[str, Any]:
+    row: dict[str, Any] = {"job_id": ids[spec.key], "name": given.name}
     if isinstance(given, InputFile):
-        return JobInput(job_id=job_id, name=given.name, sha256=given.sha256)
+        return row | {"sha256": given.sha256, "from_job_id": None, "from_output": None}
     if given.key not in ids:
-        found = tx.scalar(select(Job.id).where(Job.key == given.key))
-        if found is None:
-            raise NotFound(f"Input '{given.name}' comes from job {given.key[:12]}, which was never enqueued")
-        ids[given.key] = found
-    return JobInput(job_id=job_id, name=given.name, from_job_id=ids[given.key], from_output=given.output)
+        raise NotFound(f"Input '{given.name}' comes from job {given.key[:12]}, which was never enqueued")
+    return row | {"sha256": None, "from_job_id": ids[given.key], "from_output": given.output}
 
 
-def _insert_new(tx: Session, table: type[Base], row: Mapping[str, Any]) -> bool:
-    """Insert unless an equal key is there; True when inserted."""
+def _insert_new(tx: Session, table: type[Base], rows: Sequence[Mapping[str, Any]], *columns: Any) -> list[Any]:
+    """Insert those rows whose keys are not there; `columns` of the inserted ones."""
     dialect = postgresql if tx.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(**row).on_conflict_do_nothing()
-    return tx.execute(statement.returning(*inspect(table).primary_key)).first() is not None
+    inserted: list[Any] = []
+    for start in range(0, len(rows), _CHUNK):
+        statement = dialect.insert(table).values([dict(row) for row in rows[start : start + _CHUNK]])
+        inserted += tx.execute(statement.on_conflict_do_nothing().returning(*columns)).all()
+    return inserted

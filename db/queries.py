@@ -1,10 +1,10 @@
 """What the operator, the farm and the data manager ask."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from db.models import (
@@ -160,10 +160,46 @@ def sessions(tx: Session, *states: SessionState) -> list[CaptureSession]:
     return list(tx.scalars(query))
 
 
-def ready_takes(tx: Session, *, subject: str | None = None) -> list[ReadyTake]:
+@dataclass(frozen=True)
+class SessionMark:
+    """A session with accepted takes. `mark` changes when a take comes or is replaced, or cameras are calibrated."""
+
+    session_id: int
+    code: str
+    subject_id: int
+    in_the_chair: bool  # the session is open: the subject is here
+    mark: tuple[int, ...]
+
+
+def session_marks(tx: Session, *, unclosed: bool) -> list[SessionMark]:
+    """Sessions with accepted takes, those of subjects in the chair first, then the oldest; closed ones alone, or all.
+
+    One pass over the takes, so that a daemon can ask every few seconds.
+    """
+    calibration = func.coalesce(Take.calibration_id, CaptureSession.calibration_id)
+    open_now = CaptureSession.state == SessionState.OPEN
+    query = (
+        select(
+            CaptureSession.id, CaptureSession.code, CaptureSession.subject_id, open_now,
+            func.count(), func.sum(Take.id), func.coalesce(func.sum(calibration), 0),
+        )
+        .join(Take, Take.session_id == CaptureSession.id)
+        .where(Take.state == TakeState.ACCEPTED)
+        .group_by(CaptureSession.id)
+        .order_by(case((open_now, 0), else_=1), CaptureSession.id)
+    )  # fmt: skip
+    if not unclosed:
+        query = query.where(CaptureSession.state == SessionState.CLOSED)
+    return [
+        SessionMark(number, code, subject, bool(here), tuple(map(int, mark)))
+        for number, code, subject, here, *mark in tx.execute(query)
+    ]
+
+
+def ready_takes(tx: Session, *, subject: str | None = None, sessions: Collection[int] | None = None) -> list[ReadyTake]:
     """Accepted takes of closed sessions, by subject, session and position: the farm's goal.
 
-    A subject captured again has takes of both sessions here.
+    sessions: of these alone, closed or not. A subject captured again has takes of both sessions here.
     """
     frames = select(func.count()).where(Frame.take_id == Take.id).correlate(Take).scalar_subquery()
     cameras = select(func.count()).where(Camera.rig_id == Rig.id).correlate(Rig).scalar_subquery()
@@ -184,9 +220,13 @@ def ready_takes(tx: Session, *, subject: str | None = None) -> list[ReadyTake]:
         .join(Subject, CaptureSession.subject_id == Subject.id)
         .join(Rig, CaptureSession.rig_id == Rig.id)
         .join(ProtocolExpression, Take.expression_id == ProtocolExpression.id)
-        .where(Take.state == TakeState.ACCEPTED, CaptureSession.state == SessionState.CLOSED)
+        .where(Take.state == TakeState.ACCEPTED)
         .order_by(Subject.id, CaptureSession.id, ProtocolExpression.position)
     )
+    if sessions is None:
+        query = query.where(CaptureSession.state == SessionState.CLOSED)
+    else:
+        query = query.where(CaptureSession.id.in_(list(sessions)))
     if subject is not None:
         query = query.where(Subject.code == subject)
     return [ReadyTake(*row) for row in tx.execute(query)]
@@ -208,6 +248,20 @@ def take_photographs(tx: Session, take_id: int) -> dict[int, tuple[str, int, str
         .order_by(Camera.view_index)
     )
     return {view: (sha256, frame, serial) for view, sha256, frame, serial in tx.execute(query)}
+
+
+def photographs_of_takes(tx: Session, take_ids: Collection[int]) -> dict[int, dict[int, tuple[str, int]]]:
+    """take -> view index -> (SHA-256, frame id), of many takes in one statement."""
+    query = (
+        select(Frame.take_id, Camera.view_index, Frame.sha256, Frame.id)
+        .join(Camera, Frame.camera_id == Camera.id)
+        .where(Frame.take_id.in_(list(take_ids)))
+        .order_by(Frame.take_id, Camera.view_index)
+    )
+    found: dict[int, dict[int, tuple[str, int]]] = {take: {} for take in take_ids}
+    for take, view, sha256, frame in tx.execute(query):
+        found[take][view] = (sha256, frame)
+    return found
 
 
 def consenting_subjects(tx: Session, scope: ConsentScope, day: date, *, lock: bool = False) -> set[int]:

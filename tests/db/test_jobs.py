@@ -215,6 +215,72 @@ def test_giving_back_does_not_count_and_parking_holds(engine: Engine, sha: Any) 
         assert farm_status(tx).total(JobState.PARKED) == 1
 
 
+def test_a_postponed_run_waits_without_counting_an_attempt(engine: Engine, sha: Any) -> None:
+    with transaction(engine) as tx:
+        jobs.enqueue(tx, spec(sha("a")))
+        lease = jobs.claim(tx, "w", now=NOON)
+        assert lease is not None
+        assert jobs.postpone(tx, lease, "no room on w's disk", 30, now=NOON) is JobState.QUEUED
+        assert jobs.claim(tx, "w", now=after(29)) is None
+        with pytest.raises(LeaseLost):
+            jobs.postpone(tx, lease, "again", 30, now=NOON)
+        again = jobs.claim(tx, "w", now=after(30))
+        assert again is not None
+        assert again.attempt == 1
+        assert jobs.get_job(tx, sha("a")).error == "no room on w's disk"
+
+
+def test_only_the_version_that_the_claimer_can_run_is_claimed(engine: Engine, sha: Any) -> None:
+    with transaction(engine) as tx:
+        jobs.enqueue_all(tx, [spec(sha("a")), spec(sha("b"), "bake")])
+        assert jobs.count_ready(tx, {"reconstruct": 2, "bake": 1}) == (1, 0)
+        order = [jobs.claim(tx, "w", stages=stages) for stages in ({"reconstruct": 2}, {}, {"bake": 1, "other": 7})]
+        assert [lease and lease.key for lease in order] == [None, None, sha("b")]
+        assert jobs.count_ready(tx) == (1, 0)
+
+
+def test_the_subject_in_the_chair_goes_first_and_what_was_taken_again_last(engine: Engine, studio_rows: Any) -> None:
+    sha = studio_rows.sha
+    with transaction(engine) as tx:
+        rig = studio_rows.rig(tx)
+        subjects = [studio_rows.subject(tx) for _ in range(3)]
+        takes = []
+        for subject in subjects:
+            session = studio_rows.session(tx, subject, rig)
+            takes.append(studio_rows.accepted(tx, session, rig, "neutral"))
+            close_session(tx, session, incomplete=True)
+        for n, (subject, take) in enumerate(zip(subjects, takes, strict=True)):
+            jobs.enqueue(tx, spec(sha(str(n)), subject_id=subject.id, take_id=take.id))
+        jobs.enqueue(tx, spec(sha("nobody's")))
+        assert jobs.prioritise(tx, {subjects[2].id}) == 1
+        assert jobs.prioritise(tx, {subjects[2].id}) == 0
+        assert jobs.prioritise(tx, {subjects[1].id}) == 2  # one goes up, the other down
+        assert jobs.set_last(tx, [takes[0].id]) == 1
+        order = [jobs.claim(tx, "w") for _ in range(4)]
+    assert [lease and lease.key for lease in order] == [sha("1"), sha("2"), sha("nobody's"), sha("0")]
+
+
+def test_a_run_that_a_take_still_needs_is_not_put_last(engine: Engine, studio_rows: Any) -> None:
+    sha = studio_rows.sha
+    with transaction(engine) as tx:
+        rig = studio_rows.rig(tx)
+        session = studio_rows.session(tx, studio_rows.subject(tx), rig)
+        takes = [studio_rows.accepted(tx, session, rig, name).id for name in ("neutral", "smile")]
+        for take in takes:
+            jobs.enqueue(tx, spec(sha("shared"), take_id=take))
+        assert jobs.set_last(tx, takes[:1]) == 0
+        assert jobs.set_last(tx, takes) == 1
+
+
+def test_jobs_may_be_asked_for_in_any_order_and_again_with_new_ones(engine: Engine, sha: Any) -> None:
+    mesh = spec(sha("mesh"), "register", [InputMade("scan", sha("scan"), "scan")])
+    with transaction(engine) as tx:
+        assert jobs.enqueue_all(tx, [mesh, spec(sha("scan")), mesh]) == 2
+        bake = spec(sha("bake"), "bake", [InputMade("mesh", sha("mesh"), "mesh")])
+        assert jobs.enqueue_all(tx, [mesh, bake]) == 1
+        assert [lease and lease.stage for lease in (jobs.claim(tx, "w"), jobs.claim(tx, "w"))] == ["reconstruct", None]
+
+
 def test_takes_of_equal_photographs_share_a_run(engine: Engine, studio_rows: Any) -> None:
     sha = studio_rows.sha
     with transaction(engine) as tx:
