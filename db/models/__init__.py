@@ -12,8 +12,10 @@ from db.models.capture import (
     Take,
     TakeState,
 )
+from db.models.erasure import Erasure, ErasureFile
 from db.models.farm import Artefact, ArtefactParent, Job, JobInput, JobState, JobTake
 from db.models.people import Consent, ConsentScope, Gender, Subject
+from db.models.personal import Personal
 from db.models.protocol import Protocol, ProtocolExpression
 from db.models.release import Release, ReleaseItem, ReleaseState
 from db.models.review import CheckState, FrameMeasure, TakeCheck, TakeReview
@@ -32,6 +34,8 @@ __all__ = [
     "CheckState",
     "Consent",
     "ConsentScope",
+    "Erasure",
+    "ErasureFile",
     "ExposureSource",
     "Frame",
     "FrameMeasure",
@@ -40,6 +44,7 @@ __all__ = [
     "JobInput",
     "JobState",
     "JobTake",
+    "Personal",
     "Protocol",
     "ProtocolExpression",
     "RawFile",

@@ -1,4 +1,4 @@
-"""Who did what, when. Rows are added and never changed."""
+"""Who did what, when. Rows are added and never changed: triggers refuse it, and each row holds the last one's hash."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,14 +7,21 @@ from typing import Any
 from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base
+from db.models.base import Base, Sha256, is_hash
 
 
 class AuditEvent(Base):
-    """One act on one thing; `detail` holds no personal data."""
+    """One act on one thing; `detail` holds no personal data. Only db.audit adds rows.
+
+    sha256: of this entry with `previous`, the hash of the entry before; see db.audit.
+    """
 
     __tablename__ = "audit_event"
-    __table_args__ = (Index("ix_audit_event_about", "about_kind", "about_id"),)
+    __table_args__ = (
+        Index("ix_audit_event_about", "about_kind", "about_id"),
+        is_hash("previous"),
+        is_hash("sha256"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(index=True)
@@ -23,3 +30,5 @@ class AuditEvent(Base):
     about_kind: Mapped[str] = mapped_column(String(32))
     about_id: Mapped[str] = mapped_column(String(64))
     detail: Mapped[Mapping[str, Any]]
+    previous: Mapped[str] = mapped_column(Sha256, unique=True)  # unique: two entries never follow the same one
+    sha256: Mapped[str] = mapped_column(Sha256, unique=True)

@@ -22,6 +22,7 @@ class ConsentScope(StrEnum):
 
     RESEARCH_RELEASE = "research_release"  # scans, meshes, textures and relief to researchers under licence
     PUBLICATION = "publication"  # the photographs too, and pictures in papers, talks and on web pages
+    EYES_MOSAICKED = "eyes_mosaicked"  # a condition on publication: pictures only with the eyes mosaicked
 
 
 class Subject(Base):
@@ -36,6 +37,7 @@ class Subject(Base):
     gender: Mapped[Gender | None] = mapped_column(checked(Gender))
     job: Mapped[str | None] = mapped_column(String(100))
     created_at: Mapped[datetime]
+    erased_at: Mapped[datetime | None]  # photographs, artefacts and what it said of itself are gone for good
 
     consents: Mapped[list["Consent"]] = relationship(back_populates="subject", order_by="Consent.id")
 
@@ -59,7 +61,8 @@ class Consent(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     subject_id: Mapped[int] = mapped_column(ForeignKey("subject.id"))
     scope: Mapped[ConsentScope] = mapped_column(checked(ConsentScope))
-    document_sha256: Mapped[str | None] = mapped_column(Sha256)
+    document_sha256: Mapped[str | None] = mapped_column(Sha256)  # of the signed form; the form itself is not kept here
+    form_version: Mapped[str | None] = mapped_column(String(32))  # which text was signed
     given_on: Mapped[date]
     recorded_at: Mapped[datetime]
     withdrawn_at: Mapped[datetime | None]

@@ -64,5 +64,6 @@ class ReleaseItem(Base):
     take_id: Mapped[int] = mapped_column(ForeignKey("take.id"), index=True)
     photographs: Mapped[bool]
     publishable: Mapped[bool]
+    withdrawn_at: Mapped[datetime | None]  # the consent under which it left was withdrawn
 
     release: Mapped[Release] = relationship(back_populates="items")

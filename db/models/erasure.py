@@ -1,0 +1,33 @@
+"""Erasures of subjects: how far they have come, and that they happened."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import Base, Sha256, is_hash
+
+
+class Erasure(Base):
+    """A subject's photographs and artefacts go for good. files, bytes: removed so far; shared: kept, because another
+    subject's rows refer to equal bytes."""
+
+    __tablename__ = "erasure"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subject.id"), index=True)
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    files: Mapped[int]
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    shared: Mapped[int]
+
+
+class ErasureFile(Base):
+    """A file that still has to go. The row goes with the file, so that no hash of it remains."""
+
+    __tablename__ = "erasure_file"
+    __table_args__ = (is_hash("sha256"),)
+
+    erasure_id: Mapped[int] = mapped_column(ForeignKey("erasure.id"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(Sha256, primary_key=True)
