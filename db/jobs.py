@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, aliased
 from db.artefacts import OutputFile, record_artefacts
 from db.engine import changed, utc_now
 from db.errors import LeaseLost, NotFound, RecordError, StateConflict
-from db.models import Artefact, Base, Job, JobInput, JobState, JobTake
+from db.models import Artefact, Base, Job, JobInput, JobState, JobTake, Take
 
 MAX_ATTEMPTS = 3
 BACKOFF_S = 30.0
@@ -240,11 +240,27 @@ def prioritise(tx: Session, subjects_in_the_chair: Collection[int]) -> int:
     return raised + changed(tx, down.values(priority=PRIORITY))
 
 
-def set_last(tx: Session, take_ids: Collection[int]) -> int:
-    """What waits for these takes alone goes last: they were taken again since; how many changed."""
-    shared = exists().where(JobTake.job_id == Job.id, JobTake.take_id.not_in(list(take_ids)))
-    of_takes = (Job.state == JobState.QUEUED, Job.take_id.in_(list(take_ids)), ~shared)
-    return changed(tx, update(Job).where(*of_takes, Job.priority != REPLACED).values(priority=REPLACED))
+def set_last(tx: Session, session_id: int, wanted: Collection[str]) -> int:
+    """What waits for takes of this session under other keys than `wanted` goes last; how many changed.
+
+    A take was taken again since, or its cameras calibrated anew. What is wanted again waits its usual turn.
+    """
+    of_session = select(Job.key, Job.priority).join(Take, Job.take_id == Take.id)
+    waiting = of_session.where(Take.session_id == session_id, Job.state == JobState.QUEUED)
+    last: list[str] = []
+    usual: list[str] = []
+    for key, priority in tx.execute(waiting):
+        if (key in wanted) == (priority == REPLACED):
+            (usual if key in wanted else last).append(key)
+    return _set_priority(tx, last, REPLACED) + _set_priority(tx, usual, PRIORITY)
+
+
+def _set_priority(tx: Session, keys: Sequence[str], priority: int) -> int:
+    count = 0
+    for start in range(0, len(keys), _CHUNK):
+        guard = (Job.state == JobState.QUEUED, Job.key.in_(list(keys[start : start + _CHUNK])))
+        count += changed(tx, update(Job).where(*guard).values(priority=priority))
+    return count
 
 
 def count_ready(tx: Session, stages: Mapping[str, int] | None = None) -> tuple[int, int]:
@@ -254,6 +270,13 @@ def count_ready(tx: Session, stages: Mapping[str, int] | None = None) -> tuple[i
     queued = queued.where(*_of_stages(stages))
     ready = tx.scalar(queued.where(_due(now))) or 0
     return ready, (tx.scalar(queued) or 0) - ready
+
+
+def give_back_others(tx: Session, worker: str, known: Collection[str]) -> int:
+    """Give back what this worker holds without knowing it: a claim was committed and the answer lost; how many."""
+    held = (Job.state == JobState.LEASED, Job.worker == worker, Job.key.not_in(list(known)))
+    values = {"state": JobState.QUEUED, "attempts": Job.attempts - 1, "lease_until": None, "worker": None}
+    return changed(tx, update(Job).where(*held).values(values))
 
 
 def reclaim_expired(tx: Session, *, max_attempts: int = MAX_ATTEMPTS, now: datetime | None = None) -> int:

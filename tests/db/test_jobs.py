@@ -255,21 +255,41 @@ def test_the_subject_in_the_chair_goes_first_and_what_was_taken_again_last(engin
         assert jobs.prioritise(tx, {subjects[2].id}) == 1
         assert jobs.prioritise(tx, {subjects[2].id}) == 0
         assert jobs.prioritise(tx, {subjects[1].id}) == 2  # one goes up, the other down
-        assert jobs.set_last(tx, [takes[0].id]) == 1
+        assert jobs.set_last(tx, takes[0].session_id, [sha("another")]) == 1
         order = [jobs.claim(tx, "w") for _ in range(4)]
     assert [lease and lease.key for lease in order] == [sha("1"), sha("2"), sha("nobody's"), sha("0")]
 
 
-def test_a_run_that_a_take_still_needs_is_not_put_last(engine: Engine, studio_rows: Any) -> None:
+def test_what_a_session_no_longer_wants_goes_last_and_comes_back_when_it_is_wanted(
+    engine: Engine, studio_rows: Any
+) -> None:
     sha = studio_rows.sha
     with transaction(engine) as tx:
         rig = studio_rows.rig(tx)
         session = studio_rows.session(tx, studio_rows.subject(tx), rig)
-        takes = [studio_rows.accepted(tx, session, rig, name).id for name in ("neutral", "smile")]
-        for take in takes:
-            jobs.enqueue(tx, spec(sha("shared"), take_id=take))
-        assert jobs.set_last(tx, takes[:1]) == 0
-        assert jobs.set_last(tx, takes) == 1
+        take = studio_rows.accepted(tx, session, rig, "neutral").id
+        jobs.enqueue_all(tx, [spec(sha(name), take_id=take) for name in ("old", "new")])
+        assert jobs.set_last(tx, session.id, {sha("new")}) == 1
+        assert jobs.set_last(tx, session.id, {sha("new")}) == 0
+        first = jobs.claim(tx, "w")
+        assert first is not None
+        assert first.key == sha("new")
+        assert jobs.set_last(tx, session.id, {sha("old")}) == 1
+        assert jobs.get_job(tx, sha("old")).priority == jobs.PRIORITY
+
+
+def test_a_claim_whose_answer_was_lost_is_given_back(engine: Engine, sha: Any) -> None:
+    with transaction(engine) as tx:
+        jobs.enqueue_all(tx, [spec(sha("known")), spec(sha("unknown"))])
+        for _ in range(2):
+            jobs.claim(tx, "w")
+        assert jobs.give_back_others(tx, "w", {sha("known")}) == 1
+        assert jobs.give_back_others(tx, "another", []) == 0
+        assert jobs.states_of(tx, [sha("known"), sha("unknown")]) == {
+            sha("known"): JobState.LEASED,
+            sha("unknown"): JobState.QUEUED,
+        }
+        assert jobs.get_job(tx, sha("unknown")).attempts == 0
 
 
 def test_jobs_may_be_asked_for_in_any_order_and_again_with_new_ones(engine: Engine, sha: Any) -> None:
