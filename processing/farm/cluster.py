@@ -1,18 +1,32 @@
 """Dask: a local cluster of processes, or a scheduler that others run. It executes; it remembers nothing."""
 
+import contextlib
 import logging
 import tempfile
+import threading
+import time
+import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster
+from distributed import Client, KilledWorker, LocalCluster
+from distributed.client import FutureCancelledError
+from distributed.comm.core import CommClosedError
 
 from db.errors import RecordError
+from processing.farm.rooms import Room
 from processing.farm.settings import FarmSettings
-from processing.farm.worker import TOPIC, Result, Task, perform
+from processing.farm.tls import address, security
+from processing.farm.worker import TOPIC, Outcome, Result, Task, perform
+from processing.stages.base import Resources
+
+RAM, GPU = "RAM", "GPU"  # what workers say that they have, in GB and in runs at a time
+CONNECT_S = 10
+LOOK_EVERY_S = 1.0
 
 
 class SchedulerUnreachable(RecordError):
@@ -43,50 +57,158 @@ def environment(threads: int) -> dict[str, Any]:
 class Executor:
     """Sends tasks to Dask and hands results to a callback."""
 
-    def __init__(self, client: Client, slots: Callable[[], int], local: bool) -> None:
-        self._client = client
-        self._slots = slots
-        self.local = local
-        self._futures: dict[str, Any] = {}
+    local: bool
 
-    def slots(self) -> int:
-        """How many tasks may run at once."""
-        return self._slots()
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sent: dict[tuple[str, int], tuple[Any, Callable[[Result], None]]] = {}  # key, attempt -> future, callback
 
-    def submit(self, task: Task, done: Callable[[Result], None], attempt: int) -> None:
-        """Start a task; `done` is called from another thread with its result, or with what became of its worker."""
-        future = self._client.submit(perform, task, key=f"{task.stage}-{task.key}-{attempt}", pure=False, retries=0)
-        self._futures[task.key] = future
+    def rooms(self) -> list[Room]:
+        """Who takes tasks now; none while the scheduler is away."""
+        raise NotImplementedError
 
-        def ended(finished: Any) -> None:
-            try:
-                result = finished.result()
-            except BaseException as error:
-                result = Result(task.key, error=f"the worker died or was lost: {error!r}", retry=True)
-            done(result)
+    def client(self) -> Client:
+        """The connection. Raises SchedulerUnreachable."""
+        raise NotImplementedError
 
-        future.add_done_callback(ended)
+    def submit(self, task: Task, room: Room, needs: Resources, done: Callable[[Result], None]) -> None:
+        """Start a task; `done` is called from another thread with its result, or with what became of it."""
+        name = f"{task.stage}-{task.key[:16]}-{uuid.uuid4().hex}"  # never the name of an earlier one
+        try:
+            future = self.client().submit(
+                perform, task, key=name, pure=False, retries=0, **self._restrictions(room, needs)
+            )
+        except Exception as error:  # the scheduler went away this moment
+            done(Result(task.key, task.attempt, Outcome.LOST, error=f"not sent: {error!r}"))
+            return
+        with self._lock:
+            self._sent[task.key, task.attempt] = future, done
+        future.add_done_callback(lambda finished: done(_result(task, finished)))
 
-    def forget(self, key: str) -> None:
-        """Drop a finished or lost task."""
-        future = self._futures.pop(key, None)
+    def forget(self, key: str, attempt: int) -> None:
+        """Drop a finished or lost task; one that has not begun never begins."""
+        with self._lock:
+            future, _ = self._sent.pop((key, attempt), (None, None))
         if future is not None and not future.done():
-            future.cancel()
+            with contextlib.suppress(Exception):  # its scheduler may be gone
+                future.cancel()
+
+    def _restrictions(self, room: Room, needs: Resources) -> dict[str, Any]:  # noqa: ARG002
+        return {}
+
+    def _all_lost(self) -> None:
+        """The connection is gone, and with it every callback that was not called yet."""
+        with self._lock:
+            sent, self._sent = self._sent, {}
+        for (key, attempt), (_, done) in sent.items():
+            done(Result(key, attempt, Outcome.LOST, error="the scheduler was lost"))
+
+
+def _result(task: Task, finished: Any) -> Result:
+    """What came of a task: what the worker says, or what is known where the worker cannot say anything."""
+    try:
+        result = finished.result()
+        assert isinstance(result, Result)
+        return result
+    except (CancelledError, FutureCancelledError, CommClosedError) as lost:
+        return Result(task.key, task.attempt, Outcome.LOST, error=f"the scheduler was lost: {lost}")
+    except KilledWorker:
+        error = "the worker's process died: killed, out of memory, or a fault in a library"
+    except BaseException as other:  # what an old worker cannot read, for one
+        error = f"the worker could not run it: {other!r}"
+    return Result(task.key, task.attempt, Outcome.ATTEMPT, error=error)
+
+
+class OwnWorkers(Executor):
+    """A cluster of this machine's own; they share its memory."""
+
+    local = True
+
+    def __init__(self, client: Client, room: Room) -> None:
+        super().__init__()
+        self._client = client
+        self._room = room
+
+    def rooms(self) -> list[Room]:
+        return [self._room]
+
+    def client(self) -> Client:
+        return self._client
+
+
+class LentWorkers(Executor):
+    """The workers of a scheduler that others run: `mien farm scheduler` and `mien farm worker`. It may come and go."""
+
+    local = False
+
+    def __init__(self, settings: FarmSettings, said: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__()
+        assert settings.scheduler is not None
+        self._address = address(settings.scheduler, settings.tls)
+        self._security = security(settings.tls)
+        self._said = said
+        self._client: Client | None = None
+        self._known: list[Room] = []
+        self._looked = 0.0
+
+    def client(self) -> Client:
+        """Connected, anew where the old connection was given up."""
+        if self._client is None or self._client.status in ("closed", "closing"):
+            if self._client is not None:
+                self._all_lost()
+            self._client = None
+            try:
+                client = Client(self._address, security=self._security, timeout=CONNECT_S, set_as_default=False)
+            except (OSError, TimeoutError, ValueError) as error:
+                raise SchedulerUnreachable(
+                    f"no scheduler answers at {self._address} ({error}); start it with: mien farm scheduler"
+                ) from None
+            client.subscribe_topic(TOPIC, lambda event: self._said(event[1]))
+            self._client = client
+        return self._client
+
+    def rooms(self) -> list[Room]:
+        if time.monotonic() - self._looked < LOOK_EVERY_S:
+            return self._known
+        try:
+            client = self.client()
+            if client.status != "running":  # it is trying to come back by itself
+                return []
+            workers = client.scheduler_info(n_workers=-1)["workers"]
+        except (SchedulerUnreachable, OSError, TimeoutError, ValueError, AttributeError):
+            return []
+        self._looked = time.monotonic()
+        self._known = [
+            Room(place, w["nthreads"], w["resources"][RAM], int(w["resources"].get(GPU, 0)))
+            for place, w in workers.items()
+            if w["status"] == "running" and RAM in w["resources"]
+        ]
+        return self._known
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close(timeout=5)
+
+    def _restrictions(self, room: Room, needs: Resources) -> dict[str, Any]:
+        wanted = {RAM: needs.ram_gb} | ({GPU: 1} if needs.gpu else {})
+        return {"workers": [room.name], "allow_other_workers": True, "resources": wanted}
 
 
 @contextmanager
 def executor(settings: FarmSettings, said: Callable[[dict[str, Any]], None]) -> Iterator[Executor]:
     """An executor on a local cluster or on `settings.scheduler`; leaving it ends the local workers at once.
 
-    said: gets the progress of running stages. Raises SchedulerUnreachable.
+    said: gets the progress of running stages. Raises SchedulerUnreachable when there is no scheduler to begin with.
     """
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    scratch = Path(tempfile.gettempdir()) / "mien-dask"
     with dask.config.set(environment(settings.threads())):
         if settings.scheduler is not None:
-            with _remote(settings.scheduler) as client:
-                client.subscribe_topic(TOPIC, lambda event: said(event[1]))
-                yield Executor(client, lambda: _threads(client), local=False)
+            lent = LentWorkers(settings, said)
+            lent.client()
+            try:
+                yield lent
+            finally:
+                lent.close()
             return
         count = settings.worker_count()
         with (
@@ -96,26 +218,11 @@ def executor(settings: FarmSettings, said: Callable[[dict[str, Any]], None]) -> 
                 processes=True,
                 memory_limit=0,
                 dashboard_address="127.0.0.1:0",
-                local_directory=str(scratch),
+                local_directory=str(Path(tempfile.gettempdir()) / "mien-dask"),
                 silence_logs=logging.CRITICAL,
             ) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
             client.subscribe_topic(TOPIC, lambda event: said(event[1]))
-            yield Executor(client, lambda: count, local=True)
-
-
-@contextmanager
-def _remote(address: str) -> Iterator[Client]:
-    try:
-        client = Client(address, timeout=10, set_as_default=False)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise SchedulerUnreachable(
-            f"no Dask scheduler answers at {address} ({error}); start it with: dask scheduler"
-        ) from None
-    with client:
-        yield client
-
-
-def _threads(client: Client) -> int:
-    return sum(w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values())
+            gpus = settings.gpus if settings.device != "cpu" else 0
+            yield OwnWorkers(client, Room("", count, settings.ram_budget_gb(), gpus))

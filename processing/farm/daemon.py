@@ -1,7 +1,8 @@
 """The farm's daemon: finds work in the records, claims it, has it done, writes down what came of it.
 
 SQL is the truth. The daemon may die at any instant: what it held comes back when the leases end, and a result that was
-stored but not recorded is found again by its key. Any number of daemons may work on one database.
+stored but not recorded is found again by its key. So may the workers, the scheduler and the database's connection.
+Any number of daemons may work on one database, each on the runs of those stage versions that it has.
 """
 
 import contextlib
@@ -11,8 +12,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,22 +22,42 @@ from sqlalchemy.orm import Session
 
 from db.engine import reading, transaction
 from db.errors import DatabaseUnavailable, LeaseLost
-from db.jobs import Lease, claim, fail, finish, give_back, heartbeat, reclaim_expired
-from db.models import JobState, RunVerdict, Take
-from db.queries import ReadyTake, ready_takes
+from db.jobs import (
+    Lease,
+    claim,
+    count_ready,
+    fail,
+    finish,
+    give_back,
+    give_back_others,
+    heartbeat,
+    postpone,
+    prioritise,
+    reclaim_expired,
+    set_last,
+    states_of,
+)
+from db.models import JobState, RunVerdict
+from db.queries import SessionMark, ready_takes, session_marks
 from db.run_reviews import save_run_review
 from db.store import Store
 from processing.errors import DataError
+from processing.farm.assignments import Assignments
 from processing.farm.cluster import Executor, executor
 from processing.farm.keys import file_digest
-from processing.farm.planning import TakeListing, by_session, enqueue_plan, plan_session, take_listing
+from processing.farm.planning import by_session, enqueue_plan, plan_session
 from processing.farm.progress_query import Standing, standing
+from processing.farm.rooms import Rooms
+from processing.farm.run_notes import log_tail, notes_beside
+from processing.farm.scratch import free_gb, scratch_folder, sweep
 from processing.farm.settings import FarmSettings
-from processing.farm.worker import Result, Task
-from processing.stages.base import TAKE, TEMPLATE
+from processing.farm.worker import Outcome, Result, Task, with_log
 from processing.stages.discovery import discover
 
-TAKES_REMEMBERED = 64
+PLAN_FOR_S = 2.0  # then what can run is handed out, and planning goes on afterwards
+SWEEP_EVERY_S = 3600.0
+SHUT_AT_LEAST_S = 1.0
+COUNTED = (Outcome.INPUT, Outcome.ATTEMPT, Outcome.DISK_FULL)  # outcomes of an attempt that counts
 
 
 class Listener(Protocol):
@@ -89,7 +110,6 @@ class _Held:
     lease: Lease
     label: str
     frames: tuple[int, ...]
-    ram_gb: float
     lost: bool = False
 
 
@@ -107,19 +127,24 @@ class Farm:
         self.engine = engine
         self.settings = settings
         self.worker = f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        self._store_place = store_place
         self._store = Store(store_place)
-        self._records = str(Path(store_place) / "runs") if self._store.is_local else None
+        self._notes = notes_beside(store_place)
         self._template = template
         self._stages = discover(*settings.stage_folders)
+        self._versions = {name: stage.version for name, stage in self._stages.items()}
+        self._rooms = Rooms(self._stages, settings.device)
+        self._assignments = Assignments(store_place, settings, self._stages, template.suffix)
         self._listener: Listener = listener or Silent()
         self._held: dict[str, _Held] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # over _held, which the thread of the leases reads
         self._results: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._template_digest = ""
         self._planned: dict[str, tuple[int, ...]] = {}
-        self._takes: dict[int, tuple[str, str, TakeListing]] = {}
+        self._plans_left = True
+        self._unsure = False  # whether a claim may have been committed without our knowing
+        self._no_room = self._full = ""  # what is said of the store's disk, and of the last worker whose disk was full
+        self._swept = -SWEEP_EVERY_S
         self.summary = Summary()
 
     def stop(self) -> None:
@@ -130,13 +155,14 @@ class Farm:
     def run(self, *, until_idle: bool = False) -> Summary:
         """Work until stopped, or until nothing is left that can run. Jobs held at the end are given back."""
         begun = time.monotonic()
-        self.plan_once()
+        self._template_digest = self._put_template()
+        self._plan(PLAN_FOR_S)
         if until_idle and self._idle():  # nothing to do: no workers are started
             self.summary.seconds = time.monotonic() - begun
             return self.summary
         try:
             with executor(self.settings, self._said) as workers:
-                pulse = threading.Thread(target=self._pulse, name="mien-leases", daemon=True)
+                pulse = threading.Thread(target=self._pulse, args=(workers,), name="mien-leases", daemon=True)
                 pulse.start()
                 try:
                     self._work(workers, until_idle)
@@ -151,19 +177,25 @@ class Farm:
     def plan_once(self) -> None:
         """Put the template into the store and ask for every run that is missing."""
         self._template_digest = self._put_template()
-        self._plan()
+        self._plan(float("inf"))
+
+    def task_of(self, tx: Session, lease: Lease) -> Task:
+        """All that a worker needs to know for a claimed job. Raises DataError when its take has changed."""
+        return self._assignments.task_of(tx, lease)
 
     def _work(self, workers: Executor, until_idle: bool) -> None:
         next_look = 0.0
         while not self._stop.is_set():
             try:
-                if time.monotonic() >= next_look:
-                    self._plan()
+                if time.monotonic() >= next_look or self._plans_left:
+                    self._plan(PLAN_FOR_S)
+                    self._sweep()
                     next_look = time.monotonic() + self.settings.poll_s
                 self._fill(workers)
                 if until_idle and not self._held and self._idle():
                     return
             except DatabaseUnavailable as error:
+                self._unsure = True
                 self._listener.warned(f"{error}; trying again")
                 self._stop.wait(1.0)
             self._settle(workers, self._results_within(min(0.5, self.settings.poll_s)))
@@ -178,112 +210,123 @@ class Farm:
                 item = self._results.get_nowait()
         return found
 
-    def _plan(self) -> None:
-        """Reclaim what died; ask for the runs of sessions that are new or have changed."""
-        with transaction(self.engine) as tx:
-            reclaim_expired(tx, max_attempts=self.settings.max_attempts)
+    def _plan(self, seconds: float) -> None:
+        """Reclaim what died; ask for the runs of sessions that are new or have changed, the open ones first."""
+        end = time.monotonic() + seconds
         with reading(self.engine) as tx:
-            sessions = by_session(ready_takes(tx))
-            fresh = {s: takes for s, takes in sessions.items() if self._planned.get(s) != _ids(takes)}
-            plans = [
-                plan_session(tx, takes, self._template_digest, self._stages, self.settings.params)
-                for takes in fresh.values()
-            ]
-        for planned in plans:
-            if planned.problem:
-                self.summary.problems[planned.session] = planned.problem
-                self._listener.warned(f"session {planned.session}: {planned.problem}")
-            else:
-                self.summary.problems.pop(planned.session, None)
-                with transaction(self.engine) as tx:
-                    self.summary.planned += enqueue_plan(tx, planned)
-            self._planned[planned.session] = _ids(fresh[planned.session])
+            marks = session_marks(tx, unclosed=self.settings.open_sessions)
+        with transaction(self.engine) as tx:
+            if self._unsure:
+                give_back_others(tx, self.worker, list(self._held))
+            reclaim_expired(tx, max_attempts=self.settings.max_attempts)
+            prioritise(tx, {mark.subject_id for mark in marks if mark.in_the_chair})
+        self._unsure = False
+        changed = [mark for mark in marks if self._planned.get(mark.code) != mark.mark]
+        self._plans_left = False
+        for number, mark in enumerate(changed):
+            if number and time.monotonic() > end:
+                self._plans_left = True
+                break
+            self._plan_session(mark)
         self._tell()
 
+    def _plan_session(self, mark: SessionMark) -> None:
+        with reading(self.engine) as tx:
+            takes = by_session(ready_takes(tx, sessions=[mark.session_id])).get(mark.code, [])
+            if not takes:
+                return
+            planned = plan_session(tx, takes, self._template_digest, self._stages, self.settings.params)
+        if planned.problem:
+            if not mark.in_the_chair:  # the neutral may come yet
+                self.summary.problems[mark.code] = planned.problem
+                self._listener.warned(f"session {mark.code}: {planned.problem}")
+        else:
+            self.summary.problems.pop(mark.code, None)
+            with transaction(self.engine) as tx:
+                self.summary.planned += enqueue_plan(tx, planned)
+                set_last(tx, mark.session_id, {run.key for run in planned.runs})
+                if mark.in_the_chair:
+                    prioritise(tx, {mark.subject_id})
+        self._planned[mark.code] = mark.mark
+
     def _idle(self) -> bool:
+        """Whether nothing is left that this daemon could run: it is done, blocked, or there is no room for it."""
         self._tell()
-        now = self.summary.standing
-        return now.running == 0 and now.ready == 0 and now.later == 0
+        if self.summary.standing.running or self._plans_left:
+            return False
+        with reading(self.engine) as tx:
+            ready, later = count_ready(tx, self._versions)
+        if ready + later and (self._no_room or self._rooms.all_shut):
+            self.summary.problems["disk"] = self._no_room or self._full
+            return True
+        return ready + later == 0
 
     def _tell(self) -> None:
         with reading(self.engine) as tx:
             self.summary.standing = standing(tx)
         self._listener.stands(self.summary.standing)
 
+    def _sweep(self) -> None:
+        """Now and then, remove what killed runs left on the store's disk."""
+        if time.monotonic() - self._swept > SWEEP_EVERY_S:
+            self._swept = time.monotonic()
+            with contextlib.suppress(OSError):
+                sweep(scratch_folder(self._store))
+
+    def _disk_has_room(self) -> bool:
+        """Whether the store's disk leaves room for results; said once when that changes."""
+        folder, floor = self._store.folder, self.settings.disk_floor_gb
+        if folder is None:
+            return True
+        folder.mkdir(parents=True, exist_ok=True)
+        free = free_gb(folder)
+        before, self._no_room = self._no_room, ""
+        if free < floor:
+            self._no_room = (
+                f"the store's disk has {free:.1f} GB left, of which {floor:g} stay free ([farm] disk_floor_gb): "
+                f"no run begins until there is room under {folder}"
+            )
+        if bool(before) != bool(self._no_room):
+            self._listener.warned(self._no_room or f"there is room again under {folder}")
+        return not self._no_room
+
     def _fill(self, workers: Executor) -> None:
         """Claim as many jobs as there is room for, in one transaction, and send them off."""
-        free = workers.slots() - len(self._held)
-        if free <= 0:
+        if not self._disk_has_room():
             return
-        taken: list[tuple[Task, _Held]] = []
-        with transaction(self.engine) as tx:
-            while free > 0:
-                fitting = self._fitting(sum(held.ram_gb for _, held in taken))
-                lease = claim(tx, self.worker, lease_s=self.settings.lease_s, stages=fitting) if fitting else None
-                if lease is None:
-                    break
-                try:
-                    task = self.task_of(tx, lease)
-                except DataError as error:
-                    fail(tx, lease, str(error), retry=False)
-                    continue
-                taken.append((task, _Held(lease, task.label, task.frames, self._stages[task.stage].resources.ram_gb)))
-                free -= 1
+        self._rooms.update(workers.rooms())
+        if self._rooms.choice() is None:
+            return
+        taken: list[tuple[Task, _Held, str]] = []
+        try:
+            with transaction(self.engine) as tx:
+                self._claim(tx, taken)
+        except DatabaseUnavailable:
+            for task, _, _ in taken:
+                self._rooms.leave(task.key)
+            raise
         with self._lock:  # only now are the leases ours: the transaction has been committed
-            self._held |= {task.key: held for task, held in taken}
-        for task, held in taken:
-            workers.submit(task, self._results.put, held.lease.attempt)
+            self._held |= {task.key: held for task, held, _ in taken}
+        for task, _, place in taken:
+            room = self._rooms.room(place)
+            workers.submit(task, room, self._rooms.needs(task.stage, room), self._results.put)
             self._listener.started(task.label, task.stage)
 
-    def _fitting(self, more_gb: float) -> list[str]:
-        """The stages whose memory is free; every stage when nothing runs, so that the largest is not starved."""
-        with self._lock:
-            used = more_gb + sum(h.ram_gb for h in self._held.values())
-        budget = self.settings.ram_budget_gb()
-        return [n for n, s in self._stages.items() if used == 0 or used + s.resources.ram_gb <= budget]
-
-    def task_of(self, tx: Session, lease: Lease) -> Task:
-        """All that a worker needs to know for a claimed job. Raises DataError when its take has changed."""
-        stage = self._stages[lease.stage]
-        files: dict[str, tuple[str, str]] = {}
-        take_inputs: list[str] = []
-        for name, need in stage.parsed_needs():
-            if name not in lease.inputs:
+    def _claim(self, tx: Session, taken: list[tuple[Task, _Held, str]]) -> None:
+        nothing: list[frozenset[str]] = []
+        while (choice := self._rooms.choice(nothing)) is not None:
+            room, fitting = choice
+            lease = claim(tx, self.worker, lease_s=self.settings.lease_s, stages=fitting)
+            if lease is None:
+                nothing.append(frozenset(fitting))
                 continue
-            sha256 = lease.inputs[name][0]
-            if need.source == TAKE:
-                take_inputs.append(name)
-            elif need.source == TEMPLATE:
-                files[name] = (sha256, f"template{self._template.suffix}")
-            else:
-                files[name] = (sha256, self._stages[need.stage].file_name(need.output))
-        subject, take_name, listing = self._take(tx, lease)
-        label = f"{subject} {take_name}"
-        if any(lease.inputs[i][0] != listing.digest for i in take_inputs):
-            raise DataError(f"the photographs or cameras of {label} have changed since this run was asked for")
-        task = Task(
-            key=lease.key, stage=lease.stage, version=lease.version, params=dict(lease.params), label=label,
-            stages=tuple(map(str, self.settings.stage_folders)), store=self._store_place, records=self._records,
-            files=files, take_inputs=tuple(take_inputs), take_name=take_name, device=self.settings.device,
-            threads=None if self.settings.scheduler else self.settings.threads(),
-        )  # fmt: skip
-        if not take_inputs:
-            return task
-        photographs = {f"{view}.jpg": sha for view, (sha, _) in listing.photographs.items()}
-        frames = tuple(frame for _, frame in listing.photographs.values())
-        return replace(task, photographs=photographs, take_params=listing.params, frames=frames)
-
-    def _take(self, tx: Session, lease: Lease) -> tuple[str, str, TakeListing]:
-        """Subject code, take name and files of a job's take; remembered, for its next stages ask again soon."""
-        if lease.take_id is None:
-            raise DataError(f"job {lease.key[:12]} belongs to no take")
-        if lease.take_id not in self._takes:
-            take = tx.get_one(Take, lease.take_id)
-            listing = take_listing(tx, take.id, take.calibration_id or take.session.calibration_id)
-            while len(self._takes) >= TAKES_REMEMBERED:
-                del self._takes[next(iter(self._takes))]
-            self._takes[lease.take_id] = (take.session.subject.code, take.expression.label, listing)
-        return self._takes[lease.take_id]
+            try:
+                task = self.task_of(tx, lease)
+            except DataError as error:
+                fail(tx, lease, str(error), retry=False)
+                continue
+            self._rooms.take(task.key, task.stage, room)
+            taken.append((task, _Held(lease, task.label, task.frames), room.name))
 
     def _settle(self, workers: Executor, results: list[Result]) -> None:
         """Write results down in one transaction; when the database is lost they wait for the next round."""
@@ -294,10 +337,13 @@ class Farm:
             with transaction(self.engine) as tx:
                 for result in results:
                     held = self._held.get(result.key)
-                    if held is None or held.lost:
+                    if held is None or held.lease.attempt != result.attempt:
                         continue
-                    with contextlib.suppress(LeaseLost):
+                    try:
                         told.append((held, self._write(tx, held, result), result))
+                    except LeaseLost:
+                        if states_of(tx, [result.key]).get(result.key) == JobState.DONE:
+                            told.append((held, JobState.DONE, result))  # committed before, and the answer lost
         except DatabaseUnavailable as error:
             self._listener.warned(f"{error}; results are kept and written later")
             for result in results:
@@ -305,47 +351,75 @@ class Farm:
             self._stop.wait(1.0)
             return
         for result in results:
-            workers.forget(result.key)
-            with self._lock:
-                self._held.pop(result.key, None)
+            workers.forget(result.key, result.attempt)
+            held = self._held.get(result.key)
+            if held is not None and held.lease.attempt == result.attempt:
+                self._blame(held, result)
+                with self._lock:
+                    del self._held[result.key]
         for held, state, result in told:
             if state == JobState.DONE:
                 self.summary.done += 1
-                self._drop_record(result.key)
+                self._notes.drop(result.key)
             else:
-                self.summary.failed_attempts += 1
+                self.summary.failed_attempts += result.outcome in COUNTED
             self._listener.ended(held.label, held.lease.stage, state, result.error, result.seconds)
 
     def _write(self, tx: Session, held: _Held, result: Result) -> JobState:
-        if not result.error:
+        if result.outcome == Outcome.DONE:
             finish(tx, held.lease, result.outputs, frame_ids=held.frames)
             if (said := result.review) is not None:
                 verdict = RunVerdict(said["verdict"])
                 save_run_review(tx, held.lease.job_id, verdict, said["reasons"], said["figures"], said["picture"])
             return JobState.DONE
+        if result.outcome not in COUNTED:
+            delay = 0.0 if result.outcome in (Outcome.UNFIT, Outcome.LOST) else self.settings.backoff_s
+            return postpone(tx, held.lease, result.error, delay)
+        error = result.error
+        if result.outcome == Outcome.ATTEMPT and not result.seconds:  # its worker could not say anything
+            error = with_log(error, log_tail(self._notes, result.key))
         return fail(
-            tx, held.lease, result.error, retry=result.retry,
+            tx, held.lease, error, retry=result.outcome != Outcome.INPUT,
             max_attempts=self.settings.max_attempts, backoff_s=self.settings.backoff_s,
         )  # fmt: skip
 
-    def _pulse(self) -> None:
-        """Renew the leases of everything held; a lost lease's result will be refused anyway."""
+    def _blame(self, held: _Held, result: Result) -> None:
+        """Take a run out of its room, and send no more there where the room is at fault."""
+        room = self._rooms.leave(result.key)
+        if room is None:
+            return
+        if result.outcome == Outcome.UNFIT:
+            self._rooms.refuse(room, held.lease.stage)
+            self._listener.warned(f"{result.error} (worker {room or 'of this machine'})")
+        elif result.outcome in (Outcome.DISK_FULL, Outcome.NO_ROOM):
+            self._rooms.shut(room, max(self.settings.backoff_s, SHUT_AT_LEAST_S))
+            self._full = result.error.splitlines()[-1]
+            self._listener.warned(self._full)
+
+    def _pulse(self, workers: Executor) -> None:
+        """Renew the leases of everything held; a lost lease's result will be refused, so its run need not begin."""
         while not self._stop.wait(self.settings.lease_s / 4):
             with self._lock:
                 held = [h for h in self._held.values() if not h.lost]
+            if not held:
+                continue
+            lost: list[_Held] = []
             with contextlib.suppress(DatabaseUnavailable), transaction(self.engine) as tx:
                 for one in held:
                     try:
                         heartbeat(tx, one.lease, lease_s=self.settings.lease_s)
                     except LeaseLost:
-                        with self._lock:
-                            one.lost = self._held.get(one.lease.key) is one
+                        lost.append(one)
+            for one in lost:
+                one.lost = True
+                workers.forget(one.lease.key, one.lease.attempt)
+                self._results.put(Result(one.lease.key, one.lease.attempt, Outcome.LOST, error="the lease was lost"))
 
     def _give_back(self) -> None:
-        """Free what is still held. Workers of a foreign scheduler may still be busy: those leases end by themselves."""
+        """Free what is still held. Workers of a foreign scheduler may be busy still: the locks make others wait."""
         with self._lock:
             held, self._held = list(self._held.values()), {}
-        if self.settings.scheduler is not None or not held:
+        if not held:
             return
         with contextlib.suppress(DatabaseUnavailable), transaction(self.engine) as tx:
             for one in held:
@@ -358,13 +432,5 @@ class Farm:
             self._store.put_file(self._template, expected=digest)
         return digest
 
-    def _drop_record(self, key: str) -> None:
-        if self._records is not None:
-            (Path(self._records) / f"{key}.json").unlink(missing_ok=True)
-
     def _said(self, event: Mapping[str, Any]) -> None:
         self._listener.progressed(event["label"], event["stage"], event["done"], event["message"])
-
-
-def _ids(takes: Sequence[ReadyTake]) -> tuple[int, ...]:
-    return tuple(t.take_id for t in takes)

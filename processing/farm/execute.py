@@ -15,7 +15,7 @@ from processing.farm.keys import file_digest
 from processing.stages.base import Inputs, Stage, StageError
 
 MEDIA = {"ply": "model/ply", "npz": "application/x-npz", "json": "application/json", "obj": "model/obj"}
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class DiskFull(DataError):
@@ -38,7 +38,7 @@ def named_disk_errors(where: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_SPACE:
+        if error.errno in NO_SPACE:
             raise DiskFull(disk_full(where)) from error
         raise
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.jobs import InputFile, InputMade, JobSpec, enqueue_all, states_of
 from db.models import Calibration, Job, JobState
-from db.queries import ReadyTake, ready_takes, take_photographs
+from db.queries import ReadyTake, photographs_of_takes, ready_takes, session_marks
 from db.store import Store
 from processing.errors import DataError
 from processing.farm.graph import Made, Run, TakeSource, plan
@@ -45,10 +45,13 @@ class SessionPlan:
 
 def take_listing(tx: Session, take_id: int, calibration_id: int | None) -> TakeListing:
     """A take's files. Raises DataError when its session has no calibration."""
+    return _listing(tx, calibration_id, photographs_of_takes(tx, [take_id])[take_id])
+
+
+def _listing(tx: Session, calibration_id: int | None, photographs: Mapping[int, tuple[str, int]]) -> TakeListing:
     calibration = tx.get(Calibration, calibration_id) if calibration_id is not None else None
     if calibration is None:
         raise DataError("the session has no calibration: nobody knows where its cameras were")
-    photographs = {view: (sha, frame) for view, (sha, frame, _) in take_photographs(tx, take_id).items()}
     return TakeListing(photographs, params_bytes(calibration.data))
 
 
@@ -57,9 +60,11 @@ def plan_session(
 ) -> SessionPlan:
     """The runs of one session's takes; a session that cannot be planned says why and does not stop the others."""
     first = takes[0]
+    photographs = photographs_of_takes(tx, [take.take_id for take in takes])
     try:
         sources = [
-            TakeSource(t.label, t.expression, take_listing(tx, t.take_id, t.calibration_id).digest) for t in takes
+            TakeSource(t.label, t.expression, _listing(tx, t.calibration_id, photographs[t.take_id]).digest)
+            for t in takes
         ]
         return SessionPlan(first.session, first.subject, takes, plan(sources, template_digest, stages, params))
     except DataError as error:
@@ -75,10 +80,17 @@ def by_session(takes: Sequence[ReadyTake]) -> dict[str, list[ReadyTake]]:
 
 
 def all_plans(
-    tx: Session, template_digest: str, stages: Stages, params: Mapping[str, Any], *, subject: str | None = None
+    tx: Session,
+    template_digest: str,
+    stages: Stages,
+    params: Mapping[str, Any],
+    *,
+    subject: str | None = None,
+    unclosed: bool = True,
 ) -> list[SessionPlan]:
-    """Every closed session's plan."""
-    grouped = by_session(ready_takes(tx, subject=subject))
+    """Every session's plan; those of closed sessions alone, or of open and paused ones too."""
+    marks = [mark.session_id for mark in session_marks(tx, unclosed=unclosed)]
+    grouped = by_session(ready_takes(tx, subject=subject, sessions=marks))
     return [plan_session(tx, takes, template_digest, stages, params) for takes in grouped.values()]
 
 

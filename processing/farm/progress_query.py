@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
-from sqlalchemy import exists, func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
-from db.jobs import db_now
-from db.models import Job, JobInput, JobState
+from db.jobs import count_ready
+from db.models import JobState
 from db.queries import farm_status
 
 
@@ -42,7 +40,7 @@ def standing(tx: Session) -> Standing:
     queued = status.total(JobState.QUEUED)
     ready = later = 0
     if queued:
-        ready, later = _ready(tx, db_now(tx))
+        ready, later = count_ready(tx)
     return Standing(
         done=status.total(JobState.DONE),
         running=status.total(JobState.LEASED),
@@ -54,12 +52,3 @@ def standing(tx: Session) -> Standing:
         stages=status.counts,
         workers=status.running,
     )
-
-
-def _ready(tx: Session, now: datetime) -> tuple[int, int]:
-    maker = aliased(Job)
-    waiting = exists().where(JobInput.job_id == Job.id, maker.id == JobInput.from_job_id, maker.state != JobState.DONE)
-    queued = select(func.count()).select_from(Job).where(Job.state == JobState.QUEUED, ~waiting)
-    due = or_(Job.not_before.is_(None), Job.not_before <= now)
-    ready = tx.scalar(queued.where(due)) or 0
-    return ready, (tx.scalar(queued) or 0) - ready

@@ -3,28 +3,54 @@
 import contextlib
 import json
 import os
-import shutil
-import tempfile
+import signal
+import socket
+import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from db.artefacts import OutputFile
-from db.errors import RecordError
+from db.errors import RecordError, StoreError
 from db.store import Store
 from processing.errors import DataError
-from processing.farm.execute import DiskFull, run_stage
+from processing.farm.execute import NO_SPACE, DiskFull, disk_full, run_stage
 from processing.farm.planning import materialise
-from processing.progress import Progress, silent
-from processing.stages.base import Inputs
+from processing.farm.run_log import run_log
+from processing.farm.run_notes import RunNotes, log_tail, noted_outputs, notes_beside
+from processing.farm.scratch import free_gb, scratch, scratch_folder
+from processing.progress import Progress
+from processing.stages.base import Inputs, Stage
 from processing.stages.discovery import discover
 
 TOPIC = "mien-progress"
 SAY_EVERY_S = 0.5
 REVIEW, PICTURE = "review", "quality"  # outputs by which a stage judges its result
+THREADS = "MIEN_RUN_THREADS"  # how many processors one run may keep busy on this machine
+
+
+class Outcome(StrEnum):
+    """How an attempt ended, and so what becomes of the job."""
+
+    DONE = "done"
+    INPUT = "input"  # the input is at fault: another attempt would end alike
+    ATTEMPT = "attempt"  # another attempt may end better; this one counts
+    DISK_FULL = "disk full"  # the same, and this worker gets nothing for a while
+    NO_ROOM = "no room"  # not begun, for this worker's disk is nearly full; does not count
+    UNFIT = "unfit"  # not begun, for this worker has another version of the stage; does not count
+    LOST = "lost"  # the scheduler was lost, and the run with it; does not count
+
+
+class Unfit(Exception):
+    """This worker has another version of the stage than the one asked for."""
+
+
+class NoRoom(Exception):
+    """This worker's disk is nearly full."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +64,6 @@ class Task:
     label: str
     stages: tuple[str, ...]
     store: str
-    records: str | None
     files: Mapping[str, tuple[str, str]]
     take_inputs: tuple[str, ...] = ()
     take_name: str = ""
@@ -46,37 +71,82 @@ class Task:
     take_params: bytes = b""
     frames: tuple[int, ...] = ()  # the photographs' rows, for the lineage
     device: str = "cpu"
-    threads: int | None = None
+    threads: int | None = None  # None: what this worker's command says
+    attempt: int = 1
+    disk_floor_gb: float = 0.0  # so much of this worker's disk is left alone
+    limit_s: float | None = None  # a run that takes longer hangs: its process is ended
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a task ended. error: empty when it ended well; retry: whether another attempt may end better.
+    """How an attempt at a task ended. error: with the end of the run's log; empty when it ended well.
 
     review: what the stage said of its result, where it makes an output of that name.
     """
 
     key: str
+    attempt: int
+    outcome: Outcome
     outputs: tuple[OutputFile, ...] = ()
     error: str = ""
-    retry: bool = False
     seconds: float = 0.0
     review: Mapping[str, Any] | None = None
 
 
 def perform(task: Task) -> Result:
-    """Run a task. Never raises for what the stage does: the reason comes back in the result."""
+    """Run a task, unless an earlier run of its key left its outputs. Never raises for what the stage does."""
     begun = time.monotonic()
+    notes = notes_beside(task.store)
+    outcome, error = Outcome.DONE, ""
+    outputs: tuple[OutputFile, ...] = ()
+    review = None
     try:
-        outputs = _recorded(task) or _run(task)
+        stage = _stage(task)
+        with notes.alone(task.key, lambda: _say(task, 0.0, "another process computes this still; waiting for it")):
+            outputs = noted_outputs(notes, task.key, Store(task.store)) or _run(task, stage, notes)
         review = _review(task, outputs)
-    except DiskFull as error:
-        return Result(task.key, error=str(error), retry=True, seconds=time.monotonic() - begun)
-    except (DataError, RecordError) as error:
-        return Result(task.key, error=str(error), retry=False, seconds=time.monotonic() - begun)
-    except Exception:
-        return Result(task.key, error=traceback.format_exc(), retry=True, seconds=time.monotonic() - begun)
-    return Result(task.key, outputs, seconds=time.monotonic() - begun, review=review)
+    except Unfit as unfit:
+        outcome, error = Outcome.UNFIT, str(unfit)
+    except NoRoom as full:
+        outcome, error = Outcome.NO_ROOM, str(full)
+    except Exception as failed:
+        outcome, error = _judged(task, failed)
+        error = with_log(error, log_tail(notes, task.key))
+    return Result(task.key, task.attempt, outcome, outputs, error, time.monotonic() - begun, review)
+
+
+def with_log(error: str, log: str) -> str:
+    """An error with the end of the run's log, the error last: that is what lists show."""
+    return f"{log.rstrip()}\n{error}" if log.strip() else error
+
+
+def _judged(task: Task, failed: Exception) -> tuple[Outcome, str]:
+    """Whether the input, the disk or something else is to blame, and what to say."""
+    cause = failed if isinstance(failed, OSError) else failed.__cause__
+    if isinstance(failed, DiskFull):
+        return Outcome.DISK_FULL, f"{socket.gethostname()}: {failed}"
+    if isinstance(cause, OSError) and cause.errno in NO_SPACE:
+        return Outcome.DISK_FULL, f"{socket.gethostname()}: {disk_full(scratch_folder(Store(task.store)))}"
+    if isinstance(failed, StoreError) and isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
+        return Outcome.ATTEMPT, traceback.format_exc()  # the disk or the network, not the file
+    if isinstance(failed, DataError | RecordError):
+        return Outcome.INPUT, str(failed)
+    return Outcome.ATTEMPT, traceback.format_exc()
+
+
+def _stage(task: Task) -> Stage:
+    """The stage in the version asked for. Raises Unfit."""
+    try:
+        stage = discover(*(Path(s) for s in task.stages)).get(task.stage)
+    except (DataError, OSError, ImportError, SyntaxError) as error:
+        raise Unfit(f"{socket.gethostname()} cannot load the stages: {error}") from error
+    if stage is None or stage.version != task.version:
+        have = "not at all" if stage is None else f"in version {stage.version}"
+        raise Unfit(
+            f"{socket.gethostname()} has stage {task.stage} {have}; version {task.version} is asked for: update Mien "
+            "there and start its worker again"
+        )
+    return stage
 
 
 def _review(task: Task, outputs: tuple[OutputFile, ...]) -> Mapping[str, Any] | None:
@@ -91,78 +161,57 @@ def _review(task: Task, outputs: tuple[OutputFile, ...]) -> Mapping[str, Any] | 
     return found | {"picture": made[PICTURE].sha256 if PICTURE in made else None}
 
 
-def _run(task: Task) -> tuple[OutputFile, ...]:
-    stages = discover(*(Path(s) for s in task.stages))
-    stage = stages.get(task.stage)
-    if stage is None or stage.version != task.version:
-        have = "none" if stage is None else f"version {stage.version}"
-        raise RuntimeError(f"this worker has stage {task.stage} in {have}; version {task.version} is asked: update it")
+def _run(task: Task, stage: Stage, notes: RunNotes) -> tuple[OutputFile, ...]:
     store = Store(task.store)
-    scratch = Path(tempfile.mkdtemp(prefix=f"mien-{task.stage}-", dir=_scratch(task.store)))
-    try:
+    folder = scratch_folder(store)
+    if (free := min(free_gb(f) for f in (folder, store.folder) if f is not None)) < task.disk_floor_gb:
+        raise NoRoom(
+            f"{socket.gethostname()} has {free:.1f} GB free for runs, of which {task.disk_floor_gb:g} stay free "
+            f"([farm] disk_floor_gb): make room on the disk of {folder}"
+        )
+    heading = f"{socket.gethostname()} process {os.getpid()}: {task.label} {task.stage}, attempt {task.attempt}"
+    with run_log(notes.log_path(task.key), heading) as say, _limited(task, say), scratch(folder, task.stage) as own:
         paths: dict[str, Path] = {}
         for name, (sha256, file_name) in task.files.items():
             store.verify(sha256)
-            store.link(sha256, scratch / "in" / name / file_name)
-            paths[name] = scratch / "in" / name / file_name
+            store.link(sha256, own / "in" / name / file_name)
+            paths[name] = own / "in" / name / file_name
         if task.take_inputs:
-            folder = scratch / "in" / task.take_name
-            materialise(task.photographs, task.take_params, store, folder)
-            paths |= dict.fromkeys(task.take_inputs, folder)
-        inputs = Inputs(paths, device=task.device, threads=task.threads, progress=_listener(task))
-        made = run_stage(stage, task.params, inputs, scratch / "out", durable=False)
+            place = own / "in" / task.take_name
+            materialise(task.photographs, task.take_params, store, place)
+            paths |= dict.fromkeys(task.take_inputs, place)
+        threads = task.threads or int(os.environ.get(THREADS, 0)) or None
+        inputs = Inputs(paths, device=task.device, threads=threads, progress=_listener(task, say))
+        made = run_stage(stage, task.params, inputs, own / "out", durable=False)
         outputs = tuple(
             OutputFile(name, store.put_file(o.path, expected=o.sha256), o.bytes, o.media) for name, o in made.items()
         )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    _record(task, outputs)
+    notes.write(task.key, outputs)
     return outputs
 
 
-def _scratch(store: str) -> str | None:
-    """Scratch on the store's own disk where it is a folder, so that photographs are linked and not copied."""
-    if "://" in store:
-        return None
-    folder = Path(store) / "tmp"
-    folder.mkdir(parents=True, exist_ok=True)
-    return str(folder)
-
-
-def _record(task: Task, outputs: tuple[OutputFile, ...]) -> None:
-    """Note beside the store what this run made: it is found again if nobody lives to write it into the database."""
-    if task.records is None:
+@contextlib.contextmanager
+def _limited(task: Task, say: Callable[[str], None]) -> Iterator[None]:
+    """End this process when the run takes longer than its limit: a thread that hangs cannot be ended otherwise."""
+    if task.limit_s is None:
+        yield
         return
-    folder = Path(task.records)
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{task.key}.{os.getpid()}"
-    temporary.write_text(json.dumps([[o.output, o.sha256, o.bytes, o.media] for o in outputs]))
-    temporary.replace(folder / f"{task.key}.json")
 
+    def end() -> None:
+        say(f"ended after {task.limit_s:.0f} s, the limit of a run ([farm] limit_s)")
+        os.kill(os.getpid(), signal.SIGKILL)
 
-def _recorded(task: Task) -> tuple[OutputFile, ...]:
-    """The outputs of an earlier run of this key that were stored but not recorded; empty when there are none."""
-    if task.records is None:
-        return ()
+    timer = threading.Timer(task.limit_s, end)
+    timer.daemon = True
+    timer.start()
     try:
-        rows = json.loads((Path(task.records) / f"{task.key}.json").read_text())
-        outputs = tuple(OutputFile(*row) for row in rows)
-        store = Store(task.store)
-        for output in outputs:
-            store.verify(output.sha256)
-    except (OSError, ValueError, TypeError, RecordError):
-        return ()
-    return outputs
+        yield
+    finally:
+        timer.cancel()
 
 
-def _listener(task: Task) -> Progress:
-    """Sends the stage's progress to the daemon, at most twice a second; silent outside Dask."""
-    try:
-        from distributed import get_worker
-
-        worker = get_worker()
-    except ValueError:
-        return silent
+def _listener(task: Task, say: Callable[[str], None]) -> Progress:
+    """Writes the stage's progress to its log and sends it to the daemon, at most twice a second."""
     last = 0.0
 
     def report(done: float, message: str) -> None:
@@ -170,7 +219,16 @@ def _listener(task: Task) -> Progress:
         now = time.monotonic()
         if now - last >= SAY_EVERY_S:
             last = now
-            with contextlib.suppress(Exception):  # progress is a courtesy; the run goes on
-                worker.log_event(TOPIC, {"label": task.label, "stage": task.stage, "done": done, "message": message})
+            say(f"{100 * done:3.0f} % {message}")
+            _say(task, done, message)
 
     return report
+
+
+def _say(task: Task, done: float, message: str) -> None:
+    """Tell the daemon through Dask; nobody outside it."""
+    with contextlib.suppress(Exception):  # progress is a courtesy; the run goes on
+        from distributed import get_worker
+
+        event = {"label": task.label, "stage": task.stage, "done": done, "message": message}
+        get_worker().log_event(TOPIC, event)

@@ -1,0 +1,110 @@
+"""Certificates for a farm of several machines, and what Dask wants to know of them.
+
+Whoever may speak to a Dask scheduler may run any code on its workers. With TLS scheduler, workers and daemons take in
+only those who show a certificate of the farm's own authority.
+
+    <home>/keys/farm/ca.pem ca-key.pem          the authority; its key stays here
+    <home>/keys/farm/NAME/ca.pem cert.pem key.pem    one machine's: copied there, named by --tls
+"""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from distributed.security import Security
+
+from db.errors import SettingsError
+
+FILES = ("ca.pem", "cert.pem", "key.pem")
+YEARS = 10
+
+
+def issue(folder: Path, name: str) -> Path:
+    """A certificate for a machine called `name`, in a folder of that name; the authority is made at the first call.
+
+    Raises SettingsError for a name that is no file name, or that has a certificate already.
+    """
+    if not name or name.startswith(".") or not name.replace("-", "").replace(".", "").isalnum():
+        raise SettingsError(f"'{name}' cannot name a machine: use letters, digits, '-' and '.'")
+    place = folder / name
+    if place.exists():
+        raise SettingsError(f"{place} has a certificate already; remove it to make another")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not (folder / "ca-key.pem").exists():
+        key = ec.generate_private_key(ec.SECP256R1())
+        authority = _certificate("Mien farm", key, "Mien farm", key, authority=True)
+        _write(folder / "ca.pem", authority.public_bytes(serialization.Encoding.PEM), 0o644)
+        _write(folder / "ca-key.pem", _pem(key), 0o600)
+    signer = serialization.load_pem_private_key((folder / "ca-key.pem").read_bytes(), password=None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _certificate(name, key, "Mien farm", signer, authority=False)
+    making = folder / f".{name}.{os.getpid()}"
+    making.mkdir(mode=0o700)
+    _write(making / "ca.pem", (folder / "ca.pem").read_bytes(), 0o644)
+    _write(making / "key.pem", _pem(key), 0o600)
+    _write(making / "cert.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    making.rename(place)
+    return place
+
+
+def security(folder: str | Path | None) -> Security | None:
+    """Dask's security of a machine's folder; None for none. Raises SettingsError when a file is missing."""
+    if folder is None:
+        return None
+    place = Path(folder)
+    missing = [name for name in FILES if not (place / name).is_file()]
+    if missing:
+        raise SettingsError(f"{place} lacks {', '.join(missing)}; mien farm keys NAME makes such a folder")
+    files: dict[str, Any] = {"tls_ca_file": str(place / "ca.pem"), "require_encryption": True}
+    for role in ("client", "scheduler", "worker"):
+        files |= {f"tls_{role}_cert": str(place / "cert.pem"), f"tls_{role}_key": str(place / "key.pem")}
+    return Security(**files)
+
+
+def address(scheduler: str, tls: str | Path | None) -> str:
+    """The scheduler's address as it is spoken to: tls:// where there are certificates. Raises SettingsError."""
+    scheme, colon, rest = scheduler.partition("://")
+    if not colon:
+        scheme, rest = "tcp", scheduler
+    if scheme not in ("tcp", "tls"):
+        raise SettingsError(f"'{scheduler}' is no scheduler's address; write tcp://host:8786 or tls://host:8786")
+    if scheme == "tls" and tls is None:
+        raise SettingsError(f"{scheduler} wants certificates: --tls FOLDER, or tls in [farm]; see mien farm keys")
+    return f"{'tls' if tls else 'tcp'}://{rest}"
+
+
+def _certificate(
+    name: str, key: ec.EllipticCurvePrivateKey, signed_by: str, signer: ec.EllipticCurvePrivateKey, *, authority: bool
+) -> x509.Certificate:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, signed_by)]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=365 * YEARS))
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=0 if authority else None), critical=True)
+        .sign(signer, hashes.SHA256())
+    )
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    temporary.replace(path)
