@@ -1,18 +1,32 @@
 """Releases in the records: begun, completed with the manifest's hash, or failed. Complete ones never change."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import case, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db import audit
 from db.engine import changed, utc_now
 from db.errors import NotFound, StateConflict
-from db.models import Release, ReleaseItem, ReleaseState, Subject
+from db.models import (
+    Artefact,
+    Calibration,
+    CaptureSession,
+    Consent,
+    ConsentScope,
+    Job,
+    Release,
+    ReleaseItem,
+    ReleaseState,
+    Rig,
+    RunReview,
+    Subject,
+    Take,
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +37,48 @@ class ReleasedTake:
     take_id: int
     photographs: bool
     publishable: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """The stage run that made a file: all that determines it, what it said of its result, and its files by output."""
+
+    stage: str
+    version: int
+    params: Mapping[str, Any]
+    key: str
+    outputs: Mapping[str, str]  # output -> SHA-256
+    verdict: str | None = None
+    reasons: tuple[str, ...] = ()
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Capture:
+    """How a take was photographed. The three sync numbers are milliseconds; None: not measured."""
+
+    session: str
+    rig_id: int
+    rig: str
+    calibration_id: int | None
+    calibration_version: int | None
+    calibration_method: str | None
+    calibration: Mapping[str, Any]
+    profile: str
+    command_skew_ms: float | None
+    clock_uncertainty_ms: float | None
+    exposure_skew_ms: float | None
+    exposure_source: str
+
+
+@dataclass(frozen=True)
+class EarlierSubject:
+    """A subject in complete versions of a release: the newest that has it, the newest that has its photographs."""
+
+    subject_id: int
+    code: str
+    last_version: int
+    last_shown: int | None
 
 
 def begin_release(
@@ -74,6 +130,66 @@ def abandon_builds(tx: Session, name: str) -> int:
     dead = (Release.name == name, Release.state == ReleaseState.BUILDING)
     values = {"state": ReleaseState.FAILED, "problem": "abandoned", "finished_at": utc_now()}
     return changed(tx, update(Release).where(*dead).values(values))
+
+
+def building_release(tx: Session, name: str) -> Release | None:
+    """The build of this name that is under way, or died without a word."""
+    return tx.scalar(select(Release).where(Release.name == name, Release.state == ReleaseState.BUILDING))
+
+
+def run_of(tx: Session, artefact: Artefact) -> Run:
+    """The stage run that made a file."""
+    job = tx.get_one(Job, artefact.job_id)
+    files = tx.execute(select(Artefact.output, Artefact.sha256).where(Artefact.job_id == job.id)).all()
+    review = tx.get(RunReview, job.id)
+    said = (str(review.verdict), tuple(review.reasons.splitlines()), review.figures) if review else (None, (), {})
+    return Run(job.stage, job.version, job.params, job.key, {row.output: row.sha256 for row in files}, *said)
+
+
+def capture_of(tx: Session, take_id: int) -> Capture:
+    """How a take was photographed, with the calibration that counts for it."""
+    query = (
+        select(Take, CaptureSession, Rig, Calibration)
+        .join(CaptureSession, Take.session_id == CaptureSession.id)
+        .join(Rig, CaptureSession.rig_id == Rig.id)
+        .outerjoin(Calibration, Calibration.id == func.coalesce(Take.calibration_id, CaptureSession.calibration_id))
+        .where(Take.id == take_id)
+    )
+    take, session, rig, calibration = tx.execute(query).one()
+    return Capture(
+        session=session.code,
+        rig_id=rig.id,
+        rig=rig.name,
+        calibration_id=calibration.id if calibration else None,
+        calibration_version=calibration.version if calibration else None,
+        calibration_method=calibration.method if calibration else None,
+        calibration=calibration.data if calibration else {},
+        profile=take.profile,
+        command_skew_ms=take.command_skew_ms,
+        clock_uncertainty_ms=take.clock_uncertainty_ms,
+        exposure_skew_ms=take.exposure_skew_ms,
+        exposure_source=str(take.exposure_source),
+    )
+
+
+def consent_days(tx: Session, subject_ids: Collection[int]) -> dict[tuple[int, ConsentScope], date | None]:
+    """The day of each open consent of these subjects, by subject and scope."""
+    query = select(Consent.subject_id, Consent.scope, Consent.given_on).where(Consent.withdrawn_at.is_(None))
+    return {(subject, scope): day for subject, scope, day in tx.execute(query) if subject in subject_ids}
+
+
+def released_before(tx: Session, name: str) -> list[EarlierSubject]:
+    """Subjects in complete versions of this release, in order of code row."""
+    shown = func.max(case((ReleaseItem.photographs, Release.version)))
+    query = (
+        select(Subject.id, Subject.code, func.max(Release.version), shown)
+        .join(ReleaseItem, ReleaseItem.subject_id == Subject.id)
+        .join(Release, Release.id == ReleaseItem.release_id)
+        .where(Release.name == name, Release.state == ReleaseState.COMPLETE)
+        .group_by(Subject.id, Subject.code)
+        .order_by(Subject.id)
+    )
+    return [EarlierSubject(*row) for row in tx.execute(query)]
 
 
 def get_release(tx: Session, name: str, version: int | None = None) -> Release:

@@ -1,32 +1,54 @@
-"""Building a release: it is either whole in its folder and complete in the records, or it is not there."""
+"""Building a release: it is either whole in its folder and complete in the records, or it is not there.
 
+A build works in OUT/.NAME-VERSION.building and is renamed from there when its last byte is on the disk. What an
+interrupted build wrote stays there and is used by the next one as far as it is still what it would write.
+"""
+
+import fcntl
+import json
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from db.engine import reading, transaction, utc_now
+from db.errors import StateConflict
 from db.models import ConsentScope, Release
 from db.queries import consenting_subjects
-from db.releases import ReleasedTake, abandon_builds, begin_release, complete_release, fail_release, get_release
+from db.releases import (
+    ReleasedTake,
+    abandon_builds,
+    begin_release,
+    building_release,
+    complete_release,
+    fail_release,
+    get_release,
+    released_before,
+)
 from db.studio import StudioRecords
 from processing.progress import Progress, part, silent
 from processing.release.documents import ReleaseFacts
 from processing.release.errors import ReleaseError
-from processing.release.export import export
-from processing.release.manifest import SCHEMA_VERSION, Manifest, make_manifest, write_manifest
+from processing.release.export import Plan, export
+from processing.release.manifest import SCHEMA_VERSION, Manifest, Tombstone, make_manifest, write_manifest
+from processing.release.rules import Options, Quality
 from processing.release.select import Selection, Skipped, choose
+from processing.release.selection_file import Reviewed, narrowed, read_selection
 
 DEFAULT_LICENCE = "Research use only, under the agreement signed with the studio"
 DEFAULT_DESCRIPTION = (
     "Registered face meshes, displacement maps, textures, scans and photographs of people in expressions."
 )
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+# A reviewer may take what the rules would not: only the consent gate and lineage are asked again.
+_ANY_QUALITY = Quality(verdicts=("accept", "review", "redo"))
 
 
 @dataclass(frozen=True)
@@ -46,81 +68,187 @@ def build_release(
     name: str,
     out: Path,
     *,
+    selection: Path | None = None,
     day: date | None = None,
     subjects: list[str] | None = None,
     licence: str = DEFAULT_LICENCE,
+    licence_text: str | None = None,
     description: str = DEFAULT_DESCRIPTION,
     abandon: bool = False,
+    workers: int | None = None,
     progress: Progress = silent,
 ) -> BuiltRelease:
     """Build the next version of `name` into the folder `out/<name>-<version>`.
 
-    day: consents must be valid on it (today). subjects: narrows to these codes. abandon: an earlier build of this name
-    that died is given up. The folder is made under a temporary name and renamed when its last byte is on the disk.
-    Raises ReleaseError when nothing may leave or the folder exists; StateConflict when a build is under way. Whatever
-    is raised, no folder is left that looks like a release, and the version number stays free.
+    selection: a reviewed file; without it the rules decide alone. day: consents must be valid on it (today, or the
+    file's). subjects: narrows to these codes. licence: its URL or name; licence_text: the whole. abandon: an earlier
+    build of this name that died elsewhere is given up; one that died here is taken up. Raises ReleaseError when nothing
+    may leave or the folder exists; StateConflict when a build is under way. Whatever is raised, no folder is left that
+    looks like a release, and the version number stays free.
     """
     if not _NAME.fullmatch(name):
         raise ReleaseError(f"'{name}' cannot name a release: use lower-case letters, digits, '.', '_' and '-'")
-    day = day or utc_now().date()
+    reviewed = _read(selection, name, day, subjects)
+    day = (reviewed.file.day if reviewed else day) or utc_now().date()
     if day > utc_now().date():
         raise ReleaseError(f"Consents cannot be judged on {day}: that day is not yet over; leave --day out")
     with reading(studio.engine) as tx:
-        selection = choose(tx, studio.store, day, only=subjects)
-    if not selection.subjects:
-        raise ReleaseError(_nothing(selection))
-    criteria = {"subjects": subjects or "all", "licence": licence}
+        chosen = choose(tx, studio.store, day, only=subjects, quality=_ANY_QUALITY if reviewed else None)
+        tombstones = find_tombstones(tx, name, day)
+    if reviewed and selection:
+        chosen = narrowed(chosen, reviewed, selection)
+    if not chosen.subjects:
+        raise ReleaseError(_nothing(chosen))
+    criteria = {"subjects": subjects or "all", "licence": licence, "selection": reviewed.sha256 if reviewed else None}
+    with _claimed(studio, name, out, day, criteria, abandon) as (release, building):
+        review = reviewed.file.review if reviewed else None
+        plan = Plan(
+            selection=chosen,
+            store=studio.store,
+            folder=building / "release",
+            done=building / "done",
+            facts=ReleaseFacts(name, release.version, licence, description, review.by if review else None),
+            options=reviewed.file.options if reviewed else Options(),
+            licence_text=licence_text or f"{licence}.",
+            tombstones=tombstones,
+        )
+        return _build(studio, release, plan, out / f"{name}-{release.version}", reviewed, workers, progress)
+
+
+def find_tombstones(tx: Session, name: str, day: date) -> tuple[Tombstone, ...]:
+    """Subjects of earlier versions who no longer consent: to the release, or to their photographs in it."""
+    may_leave = consenting_subjects(tx, ConsentScope.RESEARCH_RELEASE, day)
+    may_show = consenting_subjects(tx, ConsentScope.PUBLICATION, day)
+    found = []
+    for earlier in released_before(tx, name):
+        index = int(earlier.code[1:])
+        if earlier.subject_id not in may_leave:
+            found.append(Tombstone(earlier.code, index, earlier.last_version, "everything"))
+        elif earlier.last_shown is not None and earlier.subject_id not in may_show:
+            found.append(Tombstone(earlier.code, index, earlier.last_shown, "photographs"))
+    return tuple(found)
+
+
+def _read(selection: Path | None, name: str, day: date | None, subjects: list[str] | None) -> Reviewed | None:
+    if selection is None:
+        return None
+    reviewed = read_selection(selection)
+    if reviewed.file.name != name:
+        raise ReleaseError(f"{selection} selects for release '{reviewed.file.name}', not for '{name}'")
+    if day is not None or subjects:
+        raise ReleaseError(f"{selection} says the day and the subjects; leave --day and --subject out")
+    return reviewed
+
+
+@contextmanager
+def _claimed(
+    studio: StudioRecords, name: str, out: Path, day: date, criteria: dict[str, Any], abandon: bool
+) -> Iterator[tuple[Release, Path]]:
+    """The release's row, building, and the folder to work in, both this process's alone.
+
+    A row whose process died is taken up where its folder is here and nobody holds its lock. An error fails the row.
+    """
+    out.mkdir(parents=True, exist_ok=True)
     with transaction(studio.engine) as tx:
         if abandon:
             abandon_builds(tx, name)
-        release = begin_release(tx, name, schema_version=SCHEMA_VERSION, consent_day=day, criteria=criteria)
-    facts = ReleaseFacts(name, release.version, licence, description)
+        dead = building_release(tx, name)
+        if dead is not None and _started_here(_building(out, dead), dead):
+            release, lock = dead, _lock(_building(out, dead), dead)
+            release.consent_day, release.criteria = day, criteria
+        else:
+            release = begin_release(tx, name, schema_version=SCHEMA_VERSION, consent_day=day, criteria=criteria)
+            lock = _lock(_building(out, release), release)
+    building = _building(out, release)
     try:
-        return _build(studio, release, selection, out / f"{name}-{release.version}", facts, progress)
+        (building / "build.json").write_text(json.dumps({"release": release.id}))
+        yield release, building
     except BaseException as error:
         with transaction(studio.engine) as tx:
             fail_release(tx, tx.merge(release, load=False), f"{type(error).__name__}: {error}")
+        if isinstance(error, ConsentChanged) or not any(building.glob("done/*.json")):
+            shutil.rmtree(building, ignore_errors=True)
         raise
+    finally:
+        os.close(lock)
+    shutil.rmtree(building, ignore_errors=True)
+
+
+class ConsentChanged(ReleaseError):
+    """Somebody withdrew while the release was built: nothing of it is kept."""
+
+
+def _building(out: Path, release: Release) -> Path:
+    return out / f".{release.name}-{release.version}.building"
+
+
+def _started_here(building: Path, release: Release) -> bool:
+    try:
+        return bool(json.loads((building / "build.json").read_text())["release"] == release.id)
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _lock(building: Path, release: Release) -> int:
+    """An open descriptor that holds the folder's lock, which goes with its process. Raises StateConflict."""
+    building.mkdir(parents=True, exist_ok=True)
+    handle = os.open(building / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise StateConflict(
+            f"Release {release.name} {release.version} is being built in {building} by another process; wait for it"
+        ) from None
+    return handle
 
 
 def _build(
-    studio: StudioRecords, release: Release, selection: Selection, folder: Path, facts: ReleaseFacts, progress: Progress
+    studio: StudioRecords,
+    release: Release,
+    plan: Plan,
+    folder: Path,
+    reviewed: Reviewed | None,
+    workers: int | None,
+    progress: Progress,
 ) -> BuiltRelease:
     if folder.exists():
         raise ReleaseError(f"{folder} is there, but not in the records; move it away, or name another --out")
-    temporary = folder.with_name(f".{folder.name}.building")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    plan.folder.mkdir(exist_ok=True)
+    entries = export(plan, workers=workers, progress=part(progress, 0.0, 0.8))
+    progress(0.8, "hashing")
+    manifest = make_manifest(
+        plan.folder,
+        entries,
+        name=plan.facts.name,
+        version=plan.facts.version,
+        consent_day=plan.selection.day.isoformat(),
+        subjects=[subject.code for subject in plan.selection.subjects],
+        tombstones=plan.tombstones,
+        selection_sha256=reviewed.sha256 if reviewed else None,
+    )
+    changed = [entry.path for entry in manifest.files if entries[entry.path].sha256 != entry.sha256]
+    if changed:
+        raise ReleaseError(f"{', '.join(changed[:5])} changed on the disk while the release was built; build it again")
+    progress(0.95, "manifest")
+    _sync(plan.folder, entries)
+    digest = write_manifest(plan.folder, manifest)
+    _sync_folders(plan.folder)
+    # Consents may have been withdrawn while the files were written: judge once more, in the last transaction.
     moved = False
     try:
-        files = export(selection, studio.store, temporary, facts, progress=part(progress, 0.0, 0.8))
-        progress(0.8, "hashing")
-        manifest = make_manifest(
-            temporary,
-            files,
-            name=facts.name,
-            version=facts.version,
-            consent_day=selection.day.isoformat(),
-            subjects=[subject.code for subject in selection.subjects],
-        )
-        progress(0.95, "manifest")
-        _sync(temporary, files)
-        digest = write_manifest(temporary, manifest)
-        _sync_folders(temporary)
-        # Consents may have been withdrawn while the files were written: judge once more, in the last transaction.
         with transaction(studio.engine) as tx:
-            _still_allowed(tx, selection)
-            complete_release(tx, tx.merge(release, load=False), digest, _items(selection))
-            temporary.rename(folder)
+            _still_allowed(tx, plan)
+            complete_release(tx, tx.merge(release, load=False), digest, _items(plan))
+            plan.folder.rename(folder)
             moved = True
         _sync_folder(folder.parent)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
         if moved:  # renamed, but the records did not take it
-            shutil.rmtree(folder, ignore_errors=True)
+            folder.rename(plan.folder)
         raise
     progress(1.0, f"{len(manifest.files)} files")
-    return BuiltRelease(facts.name, facts.version, folder, manifest, digest, selection.skipped)
+    return BuiltRelease(plan.facts.name, plan.facts.version, folder, manifest, digest, plan.selection.skipped)
 
 
 def recorded_hash(studio: StudioRecords, name: str, version: int) -> str:
@@ -131,24 +259,32 @@ def recorded_hash(studio: StudioRecords, name: str, version: int) -> str:
     return digest
 
 
-def _items(selection: Selection) -> list[ReleasedTake]:
+def _items(plan: Plan) -> list[ReleasedTake]:
     return [
-        ReleasedTake(subject.subject_id, take.take_id, bool(take.photographs), subject.publishable)
-        for subject in selection.subjects
+        ReleasedTake(
+            subject.subject_id,
+            take.take_id,
+            bool(take.photographs) and plan.options.photographs != "none",
+            subject.publishable,
+        )
+        for subject in plan.selection.subjects
         for take in subject.takes
     ]
 
 
-def _still_allowed(tx: Session, selection: Selection) -> None:
-    may_leave = consenting_subjects(tx, ConsentScope.RESEARCH_RELEASE, selection.day, lock=True)
-    may_show = consenting_subjects(tx, ConsentScope.PUBLICATION, selection.day, lock=True)
+def _still_allowed(tx: Session, plan: Plan) -> None:
+    day = plan.selection.day
+    may_leave = consenting_subjects(tx, ConsentScope.RESEARCH_RELEASE, day, lock=True)
+    may_show = consenting_subjects(tx, ConsentScope.PUBLICATION, day, lock=True)
     withdrawn = [
         s.code
-        for s in selection.subjects
+        for s in plan.selection.subjects
         if s.subject_id not in may_leave or (s.publishable and s.subject_id not in may_show)
     ]
     if withdrawn:
-        raise ReleaseError(f"Consent of {', '.join(withdrawn)} changed while the release was built; build it again")
+        raise ConsentChanged(f"Consent of {', '.join(withdrawn)} changed while the release was built; build it again")
+    if find_tombstones(tx, plan.facts.name, day) != plan.tombstones:
+        raise ConsentChanged("A subject of an earlier version withdrew while the release was built; build it again")
 
 
 def _nothing(selection: Selection) -> str:

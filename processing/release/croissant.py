@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from processing.release.documents import INFO_LIST, SUBJECTS, ReleaseFacts
+from processing.release.documents import INFO_LIST, SUBJECTS, TAKES, ReleaseFacts
 
 CROISSANT = "croissant.json"
 _CONTEXT = {
@@ -50,14 +50,30 @@ _SETS = (
     ("scans", "Scans", "model/ply", "mesh/*/*.ply"),
     ("photographs", "Photographs by subject, expression and view", "image/jpeg", "img/*/*/*.jpg"),
     ("cameras", "Cameras of each expression's photographs", "application/json", "img/*/*/params.json"),
+    ("facts", "What is said of each expression", "application/json", "meta/*/*.json"),
 )
-_COLUMNS = (
+_SUBJECT_COLUMNS = (
     ("index", "sc:Integer", "The subject's folder in every layout"),
     ("code", "sc:Text", "The studio's code of the subject"),
     ("gender", "sc:Text", "As the subject says; empty where it was not said"),
     ("age", "sc:Text", "Years; empty where it was not said"),
     ("publishable", "sc:Boolean", "Whether pictures of the subject may be shown in publications"),
+    ("eyes_mosaicked", "sc:Boolean", "Whether the eyes are in coarse blocks"),
     ("expressions", "sc:Integer", "How many expressions are here"),
+)
+_TAKE_COLUMNS = (
+    ("take", "sc:Text", "Subject and expression, <id>/<k>_<name>"),
+    ("index", "sc:Integer", "The subject's folder in every layout"),
+    ("position", "sc:Integer", "The expression's number"),
+    ("expression", "sc:Text", "The expression's name"),
+    ("mesh", "sc:Text", "Path of the registered mesh"),
+    ("texture", "sc:Text", "Path of its texture"),
+    ("displacement", "sc:Text", "Path of its displacement map"),
+    ("scan", "sc:Text", "Path of the scan"),
+    ("photographs", "sc:Text", "Folder of the photographs; empty where there are none"),
+    ("views", "sc:Integer", "How many photographs there are"),
+    ("facts", "sc:Text", "Path of what is said of the take"),
+    ("topology", "sc:Text", "The topology of the mesh"),
 )
 
 
@@ -73,22 +89,11 @@ def croissant(facts: ReleaseFacts, day: str, texts: Mapping[str, tuple[int, str]
             "encodingFormat": media,
             "sha256": texts[name][1],
         }
-        for name, media in ((SUBJECTS, "text/csv"), (INFO_LIST, "text/plain"))
+        for name, media in ((SUBJECTS, "text/csv"), (TAKES, "text/csv"), (INFO_LIST, "text/plain"))
     ]
     sets = [
         {"@type": "cr:FileSet", "@id": key, "name": key, "description": what, "encodingFormat": media, "includes": glob}
         for key, what, media, glob in _SETS
-    ]
-    fields = [
-        {
-            "@type": "cr:Field",
-            "@id": f"subjects/{column}",
-            "name": f"subjects/{column}",
-            "description": what,
-            "dataType": kind,
-            "source": {"fileObject": {"@id": SUBJECTS}, "extract": {"column": column}},
-        }
-        for column, kind, what in _COLUMNS
     ]
     return {
         "@context": _CONTEXT,
@@ -104,12 +109,56 @@ def croissant(facts: ReleaseFacts, day: str, texts: Mapping[str, tuple[int, str]
         "isLiveDataset": False,
         "distribution": [*objects, *sets],
         "recordSet": [
+            _table("subjects", SUBJECTS, "index", _SUBJECT_COLUMNS),
+            _table("takes", TAKES, "take", _TAKE_COLUMNS, {"index": "subjects/index"}),
+            _pictures("texture_images", "textures", "Textures as pictures, with their paths"),
+        ],
+    }
+
+
+def _table(
+    name: str,
+    file: str,
+    key: str,
+    columns: tuple[tuple[str, str, str], ...],
+    references: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """A record a line of a CSV file."""
+    fields = []
+    for column, kind, what in columns:
+        field: dict[str, Any] = {
+            "@type": "cr:Field",
+            "@id": f"{name}/{column}",
+            "name": f"{name}/{column}",
+            "description": what,
+            "dataType": kind,
+            "source": {"fileObject": {"@id": file}, "extract": {"column": column}},
+        }
+        if references and column in references:
+            field["references"] = {"field": {"@id": references[column]}}
+        fields.append(field)
+    return {"@type": "cr:RecordSet", "@id": name, "name": name, "key": {"@id": f"{name}/{key}"}, "field": fields}
+
+
+def _pictures(name: str, file_set: str, what: str) -> dict[str, Any]:
+    """A record a file of a set: its path, and its content as a picture."""
+    return {
+        "@type": "cr:RecordSet",
+        "@id": name,
+        "name": name,
+        "description": what,
+        "field": [
             {
-                "@type": "cr:RecordSet",
-                "@id": "subjects",
-                "name": "subjects",
-                "key": {"@id": "subjects/index"},
-                "field": fields,
+                "@type": "cr:Field",
+                "@id": f"{name}/{key}",
+                "name": f"{name}/{key}",
+                "description": about,
+                "dataType": kind,
+                "source": {"fileSet": {"@id": file_set}, "extract": {"fileProperty": source}},
             }
+            for key, about, kind, source in (
+                ("path", "Path of the file", "sc:Text", "fullpath"),
+                ("image", "The picture", "sc:ImageObject", "content"),
+            )
         ],
     }

@@ -1,41 +1,40 @@
-"""The texts of a release: FaceScape's lists, the datasheet, and what the numbers mean.
+"""The lists of a release: FaceScape's two, and the same again with names of columns, a line a subject, take, gap.
 
-Formats of the lists: FaceScape's doc_tu_model.md ("Information list", "Publishable list").
+Formats of FaceScape's lists: its doc_tu_model.md ("Information list", "Publishable list").
 """
 
-from collections import Counter
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from processing.release.manifest import Tombstone
 from processing.release.select import SelectedSubject, Selection
+from processing.release.take_export import TakeRecord, take_paths
+from processing.release.take_facts import rig_file
+from processing.release.topology import topology_id
 
 INFO_LIST = "info_list.txt"
 PUBLISHABLE_LIST = "publishable_list.txt"
+MOSAICKED_LIST = "mosaicked_list.txt"
 SUBJECTS = "subjects.csv"
+TAKES = "takes.csv"
 MISSING = "missing.csv"
-DATASHEET = "datasheet.md"
-CONVENTIONS = "conventions.json"
+TOMBSTONES = "tombstones.csv"
+RT_SCALE = "Rt_scale_dict.json"
 _GENDER = {"female": "f", "male": "m", "other": "o"}
 
 
 @dataclass(frozen=True)
 class ReleaseFacts:
-    """What every text of a release says of it."""
+    """What every text of a release says of it. reviewed_by: who read the selection; None where nobody did."""
 
     name: str
     version: int
     licence: str
     description: str
-
-
-@dataclass(frozen=True)
-class ReliefEncoding:
-    """How displacement maps keep heights in 16 bits."""
-
-    scale_mm: float
-    midpoint: int
-    formula: str
+    reviewed_by: str | None = None
 
 
 def info_list(subjects: Sequence[SelectedSubject]) -> str:
@@ -46,7 +45,7 @@ def info_list(subjects: Sequence[SelectedSubject]) -> str:
     """
     rows = []
     for subject in subjects:
-        label = "10000" if _is_complete(subject) else "01111"
+        label = "10000" if is_complete(subject) else "01111"
         gender = _GENDER[subject.gender] if subject.gender else "-"
         rows.append(f"{subject.index} {gender} {subject.age if subject.age is not None else '-'} {label}\n")
     return "".join(rows)
@@ -57,140 +56,89 @@ def publishable_list(subjects: Sequence[SelectedSubject]) -> str:
     return "".join(f"{subject.index}\n" for subject in subjects if subject.publishable)
 
 
+def mosaicked_list(subjects: Sequence[SelectedSubject]) -> str:
+    """Indexes of the subjects whose eyes are mosaicked in photographs, textures and scan colours, one a row."""
+    return "".join(f"{subject.index}\n" for subject in subjects if subject.mosaic)
+
+
 def subjects_csv(subjects: Sequence[SelectedSubject]) -> str:
     """One key a subject in every layout: the folder's index and the studio's code. Empty: not said."""
-    rows = ["index,code,gender,age,publishable,expressions\n"]
-    for s in subjects:
-        age = "" if s.age is None else s.age
-        rows.append(f"{s.index},{s.code},{s.gender or ''},{age},{str(s.publishable).lower()},{len(s.takes)}\n")
-    return "".join(rows)
+    return _csv(
+        ("index", "code", "gender", "age", "publishable", "eyes_mosaicked", "expressions"),
+        ((s.index, s.code, s.gender, s.age, _word(s.publishable), _word(s.mosaic), len(s.takes)) for s in subjects),
+    )
 
 
-def missing_csv(selection: Selection) -> str:
-    """Expressions that released subjects lack, and why. Subjects that stay are not named."""
-    rows = ["index,expression,why\n"]
+def takes_csv(selection: Selection, records: Mapping[tuple[int, str], TakeRecord]) -> str:
+    """A line a take: its key, its files, its rig, calibration and topology."""
+    rows = []
     for subject in selection.subjects:
-        why = {}
-        for skipped in selection.skipped:
-            if skipped.subject == subject.code and skipped.take:
-                why[skipped.take.rsplit("-E", 1)[-1][:2]] = skipped.why
+        for take in subject.takes:
+            at, record = take_paths(subject.index, take.label), records[subject.index, take.label]
+            photographs = at["photographs"] if record.photographs else None
+            name = take.label.partition("_")[2]
+            rows.append(
+                (
+                    *(f"{subject.index}/{take.label}", subject.index, take.position, name, at["mesh"], at["texture"]),
+                    *(at["displacement"], at["scan"], photographs, record.photographs, at["facts"]),
+                    *(rig_file(take.capture), topology_id(take.template)),
+                )
+            )
+    columns = ("take", "index", "position", "expression", "mesh", "texture", "displacement", "scan", "photographs")
+    return _csv((*columns, "views", "facts", "rig", "topology"), rows)
+
+
+def missing_csv(selection: Selection, records: Mapping[tuple[int, str], TakeRecord]) -> str:
+    """A line a file that is not here, and why. Subjects that stay are not named."""
+    rows: list[tuple[object, ...]] = []
+    for subject in selection.subjects:
+        why = {
+            int(skipped.take.rsplit("-E", 1)[-1].partition("-")[0]): skipped.why
+            for skipped in selection.skipped
+            if skipped.subject == subject.code and skipped.take
+        }
         have = {take.label for take in subject.takes}
         for label in subject.expected:
-            if label not in have:
-                position = f"{int(label.partition('_')[0]):02d}"
-                reason = why.get(position, "not captured, or not accepted").replace('"', "'")
-                rows.append(f'{subject.index},{label},"{reason}"\n')
-    return "".join(rows)
+            if label in have:
+                record = records[subject.index, label]
+                rows += [(subject.index, label, absent.path, absent.why) for absent in record.absent]
+            else:
+                reason = why.get(int(label.partition("_")[0]), "not captured, or not accepted")
+                rows += [(subject.index, label, path, reason) for path in take_paths(subject.index, label).values()]
+    return _csv(("index", "expression", "file", "why"), rows)
 
 
-def conventions(relief: ReliefEncoding, templates: Sequence[str]) -> dict[str, Any]:
-    """What the numbers mean, for programs."""
-    return {
-        "length_unit": "millimetre",
-        "head_frame": {"handedness": "right", "x": "to the subject's left", "y": "up", "z": "out of the face"},
-        "camera_model": {
-            "convention": "OpenCV",
-            "axes": "x right, y down, z forward",
-            "equation": "x_camera = R x_head + t, with Rt = [R | t]",
-            "distortion": "k1 k2 p1 p2 k3",
-            "pixel_centres": "integers",
-        },
-        "uv_origin": "bottom left, as in OBJ",
-        "frames": "models_reg, mesh and the cameras of one take share the head frame; nothing was normalised",
-        "displacement": {
-            "format": "16-bit grey PNG; row 0 is v = 1",
-            "scale_mm": relief.scale_mm,
-            "midpoint": relief.midpoint,
-            "formula": relief.formula,
-            "reference": "the mesh in models_reg, along its vertex normals, outwards positive",
-            "valid_mask": "PNG text 'valid_mask': base64 of zlib of one bit a texel, 1 where the height was measured",
-        },
-        "templates_sha256": list(templates),
-    }
+def tombstones_csv(tombstones: Iterable[Tombstone]) -> str:
+    """Who was in an earlier version and has withdrawn what: whoever holds that version deletes it."""
+    rows = ((t.index, t.code, t.last_version, t.what) for t in tombstones)
+    return _csv(("index", "code", "last_version", "withdrawn"), rows)
 
 
-def datasheet(facts: ReleaseFacts, selection: Selection, relief: ReliefEncoding) -> str:
-    """The datasheet, with the age and gender histogram of the released subjects."""
-    subjects = selection.subjects
-    takes = sum(len(subject.takes) for subject in subjects)
-    photographs = sum(len(take.photographs) for subject in subjects for take in subject.takes)
-    shown = sum(subject.publishable for subject in subjects)
-    complete = sum(_is_complete(subject) for subject in subjects)
-    return f"""# {facts.name}, version {facts.version}
+def rt_scale(records: Mapping[tuple[int, str], TakeRecord]) -> dict[str, dict[str, list[Any]]]:
+    """FaceScape's Rt_scale_dict: [id][expression] -> [scale, Rt (3, 4)] that stands a scan upright among all others.
 
-{facts.description}
-
-| | |
-|---|---|
-| Subjects | {len(subjects)} ({complete} with every expression of their protocol) |
-| Expressions | {takes} |
-| Photographs | {photographs} |
-| Subjects that may be shown in publications | {shown} |
-| Consents valid on | {selection.day.isoformat()} |
-| Licence | {facts.licence} |
-
-## Who is in it
-
-Age, gender and occupation were given voluntarily; occupation is not part of the release.
-
-{_histogram(subjects)}
-
-## Consent
-
-Every subject here signed a consent to release for research that was valid on the day above. Photographs (`img/`) are
-here only of subjects who also consented to publication; only these (`{PUBLISHABLE_LIST}`) may be shown in papers and
-talks. A subject may withdraw: the next version then lacks it, and holders of this one are asked to delete its folders.
-
-## What is where
-
-| Path | What |
-|---|---|
-| `<id>/models_reg/<k>_<name>.obj .obj.mtl .jpg` | registered mesh (one topology, one UV map), material, texture |
-| `<id>/dpmap/<k>_<name>.png` | displacement along the registered mesh's normals |
-| `mesh/<id>/<k>_<name>.ply` | the scan it was registered to |
-| `img/<id>/<k>_<name>/<view>.jpg`, `params.json` | photographs and their cameras |
-| `{INFO_LIST}` | index, gender (m, f, o), age, valid label; `-`: not said |
-| `{SUBJECTS}` | the same with names of columns, and the studio's code |
-| `{MISSING}` | which expressions are not here, and why |
-| `{CONVENTIONS}` | units, axes, camera model, encoding, for programs |
-| `manifest.json` | size and SHA-256 of every file |
-
-The valid label is 1 for a complete subject, then four digits that are 1 where some OBJ, material, texture or
-displacement map is missing.
-
-## The displacement maps
-
-16-bit grey PNG in the UVs of the registered mesh (row 0 is v = 1): signed distance from its surface along its normals
-to the scan, outwards positive.
-
-    {relief.formula}        scale_mm = {relief.scale_mm}, midpoint = {relief.midpoint}
-
-Each map says so itself in its PNG text; `valid_mask` there tells which heights were measured and which were filled in.
-
-## Lengths
-
-Millimetres, from the rig's calibration; nothing was normalised. Scan, registered mesh and cameras of one take share one
-frame: right-handed, y up, z out of the face.
-"""
+    x_aligned = R (scale x) + t; scale is 1, for scans are metric. It does the same for the mesh in models_reg.
+    """
+    found: dict[str, dict[str, list[Any]]] = {}
+    for (index, label), record in records.items():
+        motion = record.tu_to_template
+        Rt = [[*row, t] for row, t in zip(motion["R"], motion["t_mm"], strict=True)]
+        found.setdefault(str(index), {})[label.partition("_")[0]] = [motion["scale"], Rt]
+    return found
 
 
-def _is_complete(subject: SelectedSubject) -> bool:
+def is_complete(subject: SelectedSubject) -> bool:
+    """Whether every expression of the subject's protocol is here."""
     return {take.label for take in subject.takes} >= set(subject.expected)
 
 
-def _histogram(subjects: Sequence[SelectedSubject]) -> str:
-    genders = ("female", "male", "other", None)
-    counts = Counter((_decade(subject.age), subject.gender) for subject in subjects)
-    decades = sorted({decade for decade, _ in counts}, key=lambda d: (d is None, d or 0))
-    rows = ["| Age | female | male | other | not said | all |", "|---|---|---|---|---|---|"]
-    for decade in decades:
-        numbers = [counts[decade, gender] for gender in genders]
-        label = "not said" if decade is None else f"{decade}-{decade + 9}"
-        rows.append(f"| {label} | {' | '.join(map(str, numbers))} | {sum(numbers)} |")
-    totals = [sum(counts[decade, gender] for decade in decades) for gender in genders]
-    rows.append(f"| all | {' | '.join(map(str, totals))} | {sum(totals)} |")
-    return "\n".join(rows)
+def _word(value: bool) -> str:
+    return str(value).lower()
 
 
-def _decade(age: int | None) -> int | None:
-    return None if age is None else age // 10 * 10
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return out.getvalue()

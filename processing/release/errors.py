@@ -9,3 +9,11 @@ class ReleaseError(DataError):
 
 class ManifestError(ReleaseError):
     """A manifest is missing, is not one, or was changed."""
+
+
+class SelectionError(ReleaseError):
+    """A selection file cannot be read, is not reviewed, or no longer holds."""
+
+
+class FetchError(ReleaseError):
+    """A release cannot be fetched."""

@@ -1,157 +1,198 @@
-"""Writing a release's files under FaceScape's names, from the store into a folder.
+"""A release's files under FaceScape's names, from the store into a folder: take by take, in parallel, resumable.
 
-<id>/models_reg/<k>_<name>.obj .obj.mtl .jpg     <id>/dpmap/<k>_<name>.png
-mesh/<id>/<k>_<name>.ply                         img/<id>/<k>_<name>/<view>.jpg, params.json
+    <id>/models_reg/<k>_<name>.obj .obj.mtl .jpg     <id>/dpmap/<k>_<name>.png     mesh/<id>/<k>_<name>.ply
+    img/<id>/<k>_<name>/<view>.jpg, params.json      meta/<id>/<k>_<name>.json     checks/<id>.png
+    topology/<id>.*     rigs/<rig>-<calibration>.json     lists, datasheet, conventions, Croissant
+
+A take that was written leaves a record of its files' hashes. A build that was interrupted reads the records, hashes
+those files again, and writes only what is missing or changed. What is in the folder and belongs to no take goes.
 """
 
-import json
+import multiprocessing
 import os
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+import msgspec
 
-from db.store import Store, hash_file
-from processing.mesh_files import write_obj
+from db.store import Store
+from processing.mesh_files import whole_file
 from processing.progress import Progress, silent
-from processing.registration.template import Template
 from processing.release import documents
+from processing.release.conventions import CONVENTIONS, conventions
 from processing.release.croissant import CROISSANT, croissant
-from processing.release.documents import ReleaseFacts, ReliefEncoding
+from processing.release.datasheet import DATASHEET, HISTOGRAM, LICENCE, datasheet, histogram_svg
+from processing.release.documents import ReleaseFacts
 from processing.release.errors import ReleaseError
-from processing.release.select import SelectedSubject, SelectedTake, Selection
-from processing.stages.files import read_vertices
+from processing.release.manifest import FileEntry, Tombstone, hash_files, usable_cpus
+from processing.release.plain import write_plain
+from processing.release.rules import Options
+from processing.release.select import Selection
+from processing.release.take_export import ReliefEncoding, TakeJob, TakeRecord, export_take, load_template, take_jobs
+from processing.release.take_facts import rig_file
+from processing.release.topology import write_topology
+
+# A process more is worth its start where it has this many takes to write.
+TAKES_A_WORKER = 8
+Records = Mapping[tuple[int, str], TakeRecord]
 
 
-def export(
-    selection: Selection, store: Store, folder: Path, facts: ReleaseFacts, *, progress: Progress = silent
-) -> list[str]:
-    """Write everything but the manifest into an empty folder; the paths written, sorted.
+@dataclass(frozen=True)
+class Plan:
+    """What is written where. done: the folder of the takes' records."""
 
-    Every copy from the store is checked against its hash. Raises ReleaseError, and what the store raises.
+    selection: Selection
+    store: Store
+    folder: Path
+    done: Path
+    facts: ReleaseFacts
+    options: Options
+    licence_text: str
+    tombstones: tuple[Tombstone, ...] = ()
+
+
+def export(plan: Plan, *, workers: int | None = None, progress: Progress = silent) -> dict[str, FileEntry]:
+    """Write everything but the manifest; every file by its path.
+
+    workers: processes (as many as are worth it by default). Every copy from the store is checked against its hash; the
+    bytes do not depend on the number of processes or of interruptions. Raises ReleaseError, and what the store raises.
     """
-    load = lru_cache(maxsize=4)(lambda sha256: Template.load(store.local_path(sha256)))
-    total = sum(len(subject.takes) for subject in selection.subjects)
-    done = 0
-    for subject in selection.subjects:
-        for take in subject.takes:
-            progress(0.98 * done / total, f"{subject.code} {take.label}")
-            _export_take(subject, take, store, folder, load(take.template))
-            done += 1
+    jobs = [job for subject in plan.selection.subjects for job in take_jobs(subject, plan.options)]
+    if not jobs:
+        raise ReleaseError("No take was selected: there is nothing to release")
+    plan.done.mkdir(parents=True, exist_ok=True)
+    progress(0.0, "looking at what is there")
+    records = _finished(plan, jobs)
+    todo = [job for job in jobs if (job.subject.index, job.take.label) not in records]
+    total = len(jobs)
+    for record in _write_takes(plan, todo, workers):
+        records[record.index, record.label] = record
+        progress(0.98 * len(records) / total, f"{record.index} {record.label}")
+    records = {(job.subject.index, job.take.label): records[job.subject.index, job.take.label] for job in jobs}
+    entries = {entry.path: entry for record in records.values() for entry in record.files}
+    _remove_strangers(plan.folder, entries.keys())
     progress(0.99, "lists and datasheet")
-    _export_texts(selection, folder, facts)
-    return sorted(_files(folder))
+    written = _write_shared(plan, records)
+    for path, found in hash_files(plan.folder, written).items():
+        if isinstance(found, OSError):
+            raise ReleaseError(f"{path} cannot be read back: {found.strerror}")
+        entries[path] = FileEntry(path, (plan.folder / path).stat().st_size, found)
+    return entries
 
 
-def view_params(
-    calibration: Mapping[str, Any], photographs: Mapping[int, str | None], sizes: Mapping[int, tuple[int, int]]
-) -> dict[str, Any]:
-    """FaceScape's params.json of one take, all nine keys for every calibrated view.
-
-    photographs: view -> serial of its camera.  sizes: view -> (width, height).  A view without a photograph is kept
-    and marked invalid. Raises ReleaseError for a photograph that no calibration covers.
-    """
-    calibrated = {int(key.removesuffix("_K")) for key in calibration if key.endswith("_K")}
-    uncovered = sorted(photographs.keys() - calibrated)
-    if uncovered:
-        raise ReleaseError(f"The calibration has no view {', '.join(map(str, uncovered))}; calibrate the rig again")
-    params: dict[str, Any] = {}
-    for view in sorted(calibrated):
-        there = view in photographs
-        width, height = sizes.get(view, (calibration.get(f"{view}_width", 0), calibration.get(f"{view}_height", 0)))
-        params |= {
-            f"{view}_K": calibration[f"{view}_K"],
-            f"{view}_Rt": calibration[f"{view}_Rt"],
-            f"{view}_distortion": calibration.get(f"{view}_distortion", [0.0] * 5),
-            f"{view}_width": width,
-            f"{view}_height": height,
-            f"{view}_matches": calibration.get(f"{view}_matches", 0),
-            f"{view}_valid": there and bool(calibration.get(f"{view}_valid", True)),
-            f"{view}_sn": (photographs.get(view) or calibration.get(f"{view}_sn", "")),
-            f"{view}_ori": f"{view}.jpg",
-        }
-    return params
+def _write_takes(plan: Plan, jobs: Sequence[TakeJob], workers: int | None) -> Iterator[TakeRecord]:
+    """Takes as they are done, in this process or in others."""
+    count = min(usable_cpus(), len(jobs) // TAKES_A_WORKER) if workers is None else min(workers, len(jobs))
+    if count <= 1:
+        for job in jobs:
+            yield _write_take(job, plan.store, plan.folder, plan.done)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, mp_context=context) as pool:
+        waiting: set[Future[TakeRecord]] = set()
+        try:
+            for job in jobs:  # few at a time: a job holds the cameras of its rig
+                waiting.add(pool.submit(_write_take, job, plan.store, plan.folder, plan.done))
+                if len(waiting) >= 3 * count:
+                    finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in finished)
+            yield from (future.result() for future in waiting)
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
 
 
-def read_relief_encoding(path: Path) -> ReliefEncoding:
-    """What a displacement map says of its own encoding. Raises ReleaseError when it is not 16-bit grey or is silent."""
-    with Image.open(path) as image:
-        mode, said = image.mode, {str(key): str(value) for key, value in getattr(image, "text", {}).items()}
-    try:
-        encoding = ReliefEncoding(float(said["scale_mm"]), int(said["midpoint"]), said["formula"])
-    except (KeyError, ValueError) as error:
-        raise ReleaseError(f"{path.name} does not say its displacement scale ({error}); bake it again") from None
-    if not mode.startswith("I"):
-        raise ReleaseError(f"{path.name}: displacement maps are 16-bit grey PNG, this one is {mode}")
-    return encoding
+def _write_take(job: TakeJob, store: Store, folder: Path, done: Path) -> TakeRecord:
+    record = export_take(job, store, folder)
+    with whole_file(done / f"{record.index}_{record.label}.json") as temporary:
+        temporary.write_bytes(msgspec.json.encode(record))
+    return record
 
 
-def _export_take(subject: SelectedSubject, take: SelectedTake, store: Store, folder: Path, template: Template) -> None:
-    own, label = folder / str(subject.index), take.label
-    mesh = template.mesh.with_vertices(read_vertices(store.local_path(take.mesh)))
-    (own / "models_reg").mkdir(parents=True, exist_ok=True)
-    write_obj(own / "models_reg" / f"{label}.obj", mesh, texture=f"{label}.jpg")
-    store.copy(take.texture, own / "models_reg" / f"{label}.jpg")
-    store.copy(take.displacement, own / "dpmap" / f"{label}.png")
-    store.copy(take.scan, folder / "mesh" / str(subject.index) / f"{label}.ply")
-    if subject.publishable:
-        _export_photographs(take, store, folder / "img" / str(subject.index) / label)
+def _finished(plan: Plan, jobs: Sequence[TakeJob]) -> dict[tuple[int, str], TakeRecord]:
+    """Takes that an earlier build wrote from the same inputs, their files read again and found whole."""
+    found: dict[tuple[int, str], TakeRecord] = {}
+    for job in jobs:
+        path = plan.done / f"{job.subject.index}_{job.take.label}.json"
+        try:
+            record = msgspec.json.decode(path.read_bytes(), type=TakeRecord)
+        except (OSError, msgspec.DecodeError):
+            continue
+        if record.key == job.key:
+            found[record.index, record.label] = record
+    paths = [entry.path for record in found.values() for entry in record.files]
+    hashes = hash_files(plan.folder, paths) if paths else {}
+    return {
+        key: record
+        for key, record in found.items()
+        if all(hashes[entry.path] == entry.sha256 for entry in record.files)
+    }
 
 
-def _export_photographs(take: SelectedTake, store: Store, folder: Path) -> None:
-    sizes: dict[int, tuple[int, int]] = {}
-    for view, photograph in take.photographs.items():
-        path = folder / f"{view}.jpg"
-        store.copy(photograph.sha256, path)
-        with Image.open(path) as image:
-            sizes[view] = image.size
-    serials = {view: photograph.serial for view, photograph in take.photographs.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_json(folder / "params.json", view_params(take.params, serials, sizes))
+def _remove_strangers(folder: Path, wanted: Any) -> None:
+    """Files that no take of this build wrote: of subjects no longer selected, half-written ones, old lists."""
+    for at, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            path = Path(at) / name
+            if path.relative_to(folder).as_posix() not in wanted:
+                path.unlink()
+        if Path(at) != folder and not any(Path(at).iterdir()):
+            Path(at).rmdir()
 
 
-def _export_texts(selection: Selection, folder: Path, facts: ReleaseFacts) -> None:
-    subjects = selection.subjects
-    relief = _relief(selection, folder)
-    templates = sorted({take.template for subject in subjects for take in subject.takes})
+def _write_shared(plan: Plan, records: Records) -> list[str]:
+    """Topologies, rigs, lists, texts; their paths."""
+    folder, selection, subjects = plan.folder, plan.selection, plan.selection.subjects
+    relief = _shared_relief(selection, records)
+    takes = [take for subject in subjects for take in subject.takes]
+    topologies = [
+        write_topology(folder, load_template(plan.store.local_path(sha256)), sha256)
+        for sha256 in sorted({take.template for take in takes})
+    ]
+    ends = (".json", ".npz", "_landmarks.png")
+    written = [f"topology/{about['topology']}{end}" for about in topologies for end in ends]
+    for capture in {rig_file(take.capture): take.capture for take in takes}.values():
+        name = rig_file(capture)
+        if name is not None:
+            (folder / name).parent.mkdir(exist_ok=True)
+            about = {"rig": capture.rig, "id": capture.rig_id, "calibration": capture.calibration_version}
+            cameras = {"method": capture.calibration_method, "cameras": dict(capture.calibration)}
+            write_plain(folder / name, about | cameras)
+            written.append(name)
     texts = {
         documents.INFO_LIST: documents.info_list(subjects),
         documents.PUBLISHABLE_LIST: documents.publishable_list(subjects),
+        documents.MOSAICKED_LIST: documents.mosaicked_list(subjects),
         documents.SUBJECTS: documents.subjects_csv(subjects),
-        documents.MISSING: documents.missing_csv(selection),
-        documents.DATASHEET: documents.datasheet(facts, selection, relief),
+        documents.TAKES: documents.takes_csv(selection, records),
+        documents.MISSING: documents.missing_csv(selection, records),
+        documents.TOMBSTONES: documents.tombstones_csv(plan.tombstones),
+        DATASHEET: datasheet(plan.facts, selection, records, relief, plan.options, plan.tombstones),
+        HISTOGRAM: histogram_svg(subjects),
+        LICENCE: plan.licence_text.rstrip("\n") + "\n",
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    _write_json(folder / documents.CONVENTIONS, documents.conventions(relief, templates))
-    described = {name: ((folder / name).stat().st_size, hash_file(folder / name)) for name in texts}
-    _write_json(folder / CROISSANT, croissant(facts, selection.day.isoformat(), described))
+    write_plain(folder / documents.RT_SCALE, documents.rt_scale(records))
+    write_plain(folder / CONVENTIONS, conventions(relief, plan.options, topologies))
+    hashes = hash_files(folder, texts)
+    described = {name: ((folder / name).stat().st_size, str(hashes[name])) for name in texts}
+    write_plain(folder / CROISSANT, croissant(plan.facts, selection.day.isoformat(), described))
+    return [*written, *texts, documents.RT_SCALE, CONVENTIONS, CROISSANT]
 
 
-def _relief(selection: Selection, folder: Path) -> ReliefEncoding:
+def _shared_relief(selection: Selection, records: Records) -> ReliefEncoding:
     """The encoding that all displacement maps of the release share. Raises ReleaseError where they differ."""
-    shared: ReliefEncoding | None = None
-    for subject in selection.subjects:
-        for take in subject.takes:
-            encoding = read_relief_encoding(folder / str(subject.index) / "dpmap" / f"{take.label}.png")
-            if shared is not None and encoding != shared:
-                raise ReleaseError(
-                    f"The displacement map of {take.code} has scale {encoding.scale_mm} mm around {encoding.midpoint}, "
-                    f"earlier ones {shared.scale_mm} mm around {shared.midpoint}; process all with the same stages"
-                )
-            shared = encoding
-    if shared is None:
-        raise ReleaseError("No take was selected: there is nothing to release")
+    codes = {(s.index, take.label): take.code for s in selection.subjects for take in s.takes}
+    shared = next(iter(records.values())).relief
+    for key, record in records.items():
+        if record.relief != shared:
+            raise ReleaseError(
+                f"The displacement map of {codes[key]} has scale {record.relief.scale_mm} mm around "
+                f"{record.relief.midpoint}, earlier ones {shared.scale_mm} mm around {shared.midpoint}; process all "
+                "with the same stages"
+            )
     return shared
-
-
-def _files(folder: Path) -> Iterator[str]:
-    for at, _, names in os.walk(folder):
-        for name in names:
-            yield (Path(at) / name).relative_to(folder).as_posix()
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

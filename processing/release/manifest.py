@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
 import msgspec
 
 from processing.release.errors import ManifestError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 SIDECAR = "manifest.json.sha256"
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -30,8 +31,38 @@ class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str
 
 
+class Tombstone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A subject of an earlier version whose consent is withdrawn. last_version: the newest that has what is withdrawn.
+
+    what: 'everything', or 'photographs' where the consent to release still stands.
+    """
+
+    code: str
+    index: int
+    last_version: int
+    what: Literal["everything", "photographs"]
+
+    def holds(self, path: str) -> bool:
+        """Whether a file of a release is withdrawn by this."""
+        parts = PurePosixPath(path).parts
+        own = str(self.index)
+        if self.what == "photographs":
+            return parts[:2] == ("img", own)
+        if parts[0] == own:
+            return True
+        return len(parts) > 1 and parts[0] in _BY_SUBJECT and parts[1] in (own, f"{own}.png")
+
+
+# Folders with a folder or a picture a subject.
+_BY_SUBJECT = ("img", "mesh", "meta", "checks")
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a release consists of. consent_day: the day on which every consent was valid."""
+    """What a release consists of. consent_day: the day on which every consent was valid.
+
+    tombstones: who was in an earlier version and has withdrawn.  selection_sha256: of the reviewed file it was built
+    from; None where nobody reviewed one.
+    """
 
     schema_version: int
     name: str
@@ -39,6 +70,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     consent_day: str
     subjects: tuple[str, ...]
     files: tuple[FileEntry, ...]
+    tombstones: tuple[Tombstone, ...] = ()
+    selection_sha256: str | None = None
 
     @property
     def by_path(self) -> Mapping[str, FileEntry]:
@@ -81,7 +114,15 @@ def usable_cpus() -> int:
 
 
 def make_manifest(
-    folder: Path, files: Iterable[str], *, name: str, version: int, consent_day: str, subjects: Iterable[str]
+    folder: Path,
+    files: Iterable[str],
+    *,
+    name: str,
+    version: int,
+    consent_day: str,
+    subjects: Iterable[str],
+    tombstones: Iterable[Tombstone] = (),
+    selection_sha256: str | None = None,
 ) -> Manifest:
     """Hash the files of a finished folder. Raises ManifestError for a file that cannot be read."""
     hashes = hash_files(folder, sorted(files))
@@ -90,7 +131,16 @@ def make_manifest(
         if isinstance(digest, OSError):
             raise ManifestError(f"{folder / path} cannot be read back: {digest.strerror}")
         entries.append(FileEntry(path, (folder / path).stat().st_size, digest))
-    return Manifest(SCHEMA_VERSION, name, version, consent_day, tuple(subjects), tuple(entries))
+    return Manifest(
+        SCHEMA_VERSION,
+        name,
+        version,
+        consent_day,
+        tuple(subjects),
+        tuple(entries),
+        tuple(tombstones),
+        selection_sha256,
+    )
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> str:
@@ -115,23 +165,46 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
         data = path.read_bytes()
     except OSError as error:
         raise ManifestError(f"{folder} is no release: its {MANIFEST} cannot be read ({error.strerror})") from None
+    return decode_manifest(data, str(path)), hashlib.sha256(data).hexdigest()
+
+
+def decode_manifest(data: bytes, where: str) -> Manifest:
+    """A manifest from its bytes, brought to today's schema. where: how messages call it. Raises ManifestError."""
     try:
-        manifest = msgspec.json.decode(data, type=Manifest)
+        value = msgspec.json.decode(data)
+        if not isinstance(value, dict) or not isinstance(value.get("schema_version"), int):
+            raise ManifestError(f"{where} is no manifest: it has no schema_version")
+        return msgspec.convert(_migrated(value, where), Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path} is no manifest: {error}") from None
-    if manifest.schema_version != SCHEMA_VERSION:
+        raise ManifestError(f"{where} is no manifest: {error}") from None
+
+
+def _migrated(value: dict[str, Any], where: str) -> dict[str, Any]:
+    """A manifest of an earlier schema as today's would say it. The folder is not touched: a release never changes."""
+    version = value["schema_version"]
+    if not 1 <= version <= SCHEMA_VERSION:
         raise ManifestError(
-            f"{path} has schema version {manifest.schema_version}, this Mien reads {SCHEMA_VERSION}; use its maker"
+            f"{where} has schema version {version}, this Mien reads 1 to {SCHEMA_VERSION}; use a newer Mien"
         )
-    return manifest, hashlib.sha256(data).hexdigest()
+    if version == 1:
+        later = sorted({"tombstones", "selection_sha256"} & value.keys())
+        if later:
+            raise ManifestError(f"{where} says schema version 1 and has {', '.join(later)}: it was edited")
+        value = {**value, "schema_version": 2, "tombstones": [], "selection_sha256": None}
+    return value
 
 
 def read_sidecar(folder: Path) -> str | None:
     """The manifest's hash as its sidecar has it; None when the sidecar is not there or says nothing."""
     try:
-        first = (folder / SIDECAR).read_text(encoding="ascii").split()
-    except (OSError, UnicodeDecodeError):
+        return sidecar_hash((folder / SIDECAR).read_bytes())
+    except OSError:
         return None
+
+
+def sidecar_hash(data: bytes) -> str | None:
+    """The hash in a sidecar's bytes; None when they say none."""
+    first = data.decode("ascii", "replace").split()
     return first[0] if first and _HASH.fullmatch(first[0]) else None
 
 

@@ -6,7 +6,7 @@ scan, mesh, texture and relief belong together by lineage and are in the store.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -14,16 +14,20 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.artefacts import artefact_history, input_hash, parents_of
-from db.models import Artefact, Calibration, CaptureSession, ConsentScope, ProtocolExpression, Subject
+from db.models import Artefact, CaptureSession, ConsentScope, ProtocolExpression, Subject
 from db.queries import ReadyTake, consenting_subjects, ready_takes, take_photographs
+from db.releases import Capture, Run, capture_of, consent_days, run_of
 from db.store import Store
 from processing.release.errors import ReleaseError
+from processing.release.rules import Quality, quality_problem
+from processing.stages.files import read_json
 
 # Which stage's output becomes which file of the release.
 SCAN = ("reconstruct", "scan")
 MESH = ("register", "mesh")
 TEXTURE = ("texture", "texture")
 DISPLACEMENT = ("bake", "displacement")
+LANDMARKS = ("landmarks", "landmarks")
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,11 @@ class Photograph:
 
 @dataclass(frozen=True)
 class SelectedTake:
-    """A take that leaves, and the hashes of its files in the store. label: '2_smile'."""
+    """A take that leaves, and the hashes of its files in the store. label: '2_smile'.
+
+    runs: 'scan', 'mesh', 'texture' and 'displacement' -> the stage run that made it.  params: its calibration.
+    cameras: params.json of the views that the scan used, as put right.  report: what the registration said.
+    """
 
     take_id: int
     code: str
@@ -46,18 +54,35 @@ class SelectedTake:
     template: str
     texture: str
     displacement: str
-    params: Mapping[str, Any] = field(default_factory=dict)
+    capture: Capture
+    runs: Mapping[str, Run]
+    cameras: str | None = None
+    report: str | None = None
+    landmarks: str | None = None
     photographs: Mapping[int, Photograph] = field(default_factory=dict)
 
     @property
     def hashes(self) -> list[str]:
         made = [self.scan, self.mesh, self.template, self.texture, self.displacement]
+        made += [sha256 for sha256 in (self.cameras, self.report, self.landmarks) if sha256 is not None]
         return made + [photograph.sha256 for photograph in self.photographs.values()]
+
+    @property
+    def position(self) -> int:
+        """2 of '2_smile'."""
+        return int(self.label.partition("_")[0])
+
+    @property
+    def is_neutral(self) -> bool:
+        return self.label.partition("_")[2] == "neutral"
 
 
 @dataclass(frozen=True)
 class SelectedSubject:
-    """A subject that leaves. index: its folder's name in FaceScape's layout; expected: all labels of its protocol."""
+    """A subject that leaves. index: its folder's name in FaceScape's layout; expected: all labels of its protocol.
+
+    publishable: pictures may be shown.  mosaic: with the eyes mosaicked.  consents: scope -> day.
+    """
 
     subject_id: int
     code: str
@@ -67,6 +92,8 @@ class SelectedSubject:
     publishable: bool
     expected: tuple[str, ...]
     takes: tuple[SelectedTake, ...]
+    mosaic: bool = False
+    consents: Mapping[str, date | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,7 +118,18 @@ class _Stays(Exception):
     """Why a take stays."""
 
 
-def choose(tx: Session, store: Store, day: date, *, only: Sequence[str] | None = None) -> Selection:
+@dataclass(frozen=True)
+class _Gate:
+    """What is asked of every take."""
+
+    tx: Session
+    store: Store
+    quality: Quality
+
+
+def choose(
+    tx: Session, store: Store, day: date, *, only: Sequence[str] | None = None, quality: Quality | None = None
+) -> Selection:
     """Subjects and takes that may leave on `day`; `only` narrows to these subject codes and never widens.
 
     Of a subject captured in several sessions the newest with a whole take is chosen, so that all of its expressions
@@ -103,27 +141,35 @@ def choose(tx: Session, store: Store, day: date, *, only: Sequence[str] | None =
         raise ReleaseError(f"No subject {', '.join(unknown)}; see: mien subject list")
     may_leave = consenting_subjects(tx, ConsentScope.RESEARCH_RELEASE, day)
     may_show = consenting_subjects(tx, ConsentScope.PUBLICATION, day)
+    gate = _Gate(tx, store, quality or Quality())
     by_subject: dict[str, list[ReadyTake]] = {}
     for take in ready_takes(tx):
         by_subject.setdefault(take.subject, []).append(take)
+    given = consent_days(tx, {takes[0].subject_id for takes in by_subject.values()})
     subjects: list[SelectedSubject] = []
     skipped: list[Skipped] = []
     for code, takes in by_subject.items():
         if only and code not in only:
             continue
-        if takes[0].subject_id not in may_leave:
+        subject_id = takes[0].subject_id
+        consents = {str(scope): given[subject_id, scope] for scope in ConsentScope if (subject_id, scope) in given}
+        undated = [scope for scope, on in consents.items() if on is None]
+        if undated:
+            skipped.append(Skipped(code, "", f"its consent to {', '.join(undated)} has no date"))
+            continue
+        if subject_id not in may_leave:
             skipped.append(Skipped(code, "", f"no research-release consent that is valid on {day}"))
             continue
-        chosen, left = _subject(tx, store, takes, takes[0].subject_id in may_show)
+        chosen, left = _subject(gate, takes, subject_id in may_show)
         skipped += left
         if chosen is not None:
-            subjects.append(chosen)
+            subjects.append(replace(chosen, consents=consents))
     _refuse_equal_folders(subjects)
     return Selection(day, tuple(subjects), tuple(skipped))
 
 
 def _subject(
-    tx: Session, store: Store, takes: Sequence[ReadyTake], publishable: bool
+    gate: _Gate, takes: Sequence[ReadyTake], publishable: bool
 ) -> tuple[SelectedSubject | None, list[Skipped]]:
     by_session: dict[str, list[ReadyTake]] = {}
     for take in takes:
@@ -137,11 +183,11 @@ def _subject(
         whole: list[SelectedTake] = []
         for take in members:
             try:
-                whole.append(_take(tx, store, take, publishable))
+                whole.append(_take(gate, take, publishable))
             except _Stays as why:
                 skipped.append(Skipped(take.subject, take.code, str(why)))
         if whole:
-            chosen = _described(tx, members[0], session, tuple(whole), publishable)
+            chosen = _described(gate.tx, members[0], session, tuple(whole), publishable)
     return chosen, skipped
 
 
@@ -167,21 +213,23 @@ def _described(
     )
 
 
-def _take(tx: Session, store: Store, take: ReadyTake, publishable: bool) -> SelectedTake:
+def _take(gate: _Gate, take: ReadyTake, publishable: bool) -> SelectedTake:
+    tx = gate.tx
     displacement, texture, mesh, scan = _family(tx, take.take_id)
     template = input_hash(tx, mesh, "template")
     if template is None:
         raise _Stays("the registration does not say which template it used")
+    capture = capture_of(tx, take.take_id)
+    if publishable and capture.calibration_id is None:
+        raise _Stays("its session has no calibration")
     photographs: dict[int, Photograph] = {}
-    params: Mapping[str, Any] = {}
     if publishable:
-        calibration = tx.get(Calibration, take.calibration_id) if take.calibration_id is not None else None
-        if calibration is None:
-            raise _Stays("its session has no calibration")
-        params = calibration.data
         photographs = {
             view: Photograph(sha, serial) for view, (sha, _, serial) in take_photographs(tx, take.take_id).items()
         }
+    made = {"scan": scan, "mesh": mesh, "texture": texture, "displacement": displacement}
+    runs = {name: run_of(tx, artefact) for name, artefact in made.items()}
+    used = {(stage, artefact.output): artefact.sha256 for stage, artefact in parents_of(tx, mesh.id)}
     selected = SelectedTake(
         take_id=take.take_id,
         code=take.code,
@@ -191,13 +239,30 @@ def _take(tx: Session, store: Store, take: ReadyTake, publishable: bool) -> Sele
         template=template,
         texture=texture.sha256,
         displacement=displacement.sha256,
-        params=params,
+        capture=capture,
+        runs=runs,
+        cameras=runs["scan"].outputs.get("cameras"),
+        report=runs["mesh"].outputs.get("report"),
+        landmarks=used.get(LANDMARKS),
         photographs=photographs,
     )
-    gone = [sha256[:12] for sha256 in selected.hashes if not store.exists(sha256)]
+    gone = [sha256[:12] for sha256 in selected.hashes if not gate.store.exists(sha256)]
     if gone:
         raise _Stays(f"the store lacks {', '.join(gone)}")
+    said = registration_report(gate.store, selected)
+    problem = quality_problem(gate.quality, runs["scan"].verdict, said, capture.exposure_skew_ms)
+    if problem is not None:
+        raise _Stays(problem)
     return selected
+
+
+def registration_report(store: Store, take: SelectedTake) -> Mapping[str, Any]:
+    """What the registration said of itself; empty where it said nothing."""
+    if take.report is None:
+        return {}
+    report = read_json(store.local_path(take.report))
+    inner = report.get("report")
+    return inner if isinstance(inner, dict) else report
 
 
 def _family(tx: Session, take_id: int) -> tuple[Artefact, Artefact, Artefact, Artefact]:

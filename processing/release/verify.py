@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +12,7 @@ from processing.release.manifest import (
     MANIFEST,
     SIDECAR,
     Manifest,
+    Tombstone,
     hash_files,
     path_problem,
     read_manifest,
@@ -28,6 +30,8 @@ class Fault(StrEnum):
     PATH = "path"
     SYMLINK = "symlink"
     UNREADABLE = "unreadable"
+    SUBJECT = "subject"
+    WITHDRAWN = "withdrawn"
 
 
 @dataclass(frozen=True)
@@ -41,23 +45,36 @@ class Problem:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was looked at and what is wrong. manifest is None when there is none to go by."""
+    """What was looked at and what is wrong. manifest is None when there is none to go by.
+
+    absent: files of the manifest that are not here, where only a part of the release was asked for.
+    """
 
     folder: Path
     manifest: Manifest | None
     manifest_sha256: str | None
     problems: tuple[Problem, ...]
+    absent: int = 0
 
     @property
     def intact(self) -> bool:
         return self.manifest is not None and not self.problems
 
 
-def verify(folder: Path, *, recorded_sha256: str | None = None, workers: int | None = None) -> Verification:
+def verify(
+    folder: Path,
+    *,
+    recorded_sha256: str | None = None,
+    withdrawn: Sequence[Tombstone] = (),
+    partial: bool = False,
+    workers: int | None = None,
+) -> Verification:
     """Compare a release folder with its manifest, and the manifest with its sidecar and the recorded hash.
 
-    recorded_sha256: the manifest's hash from the studio's database, or as published. Never raises for what is wrong
-    with the release: everything that is wrong is in `problems`, files that are not as recorded in order of path.
+    recorded_sha256: the manifest's hash from the studio's database, or as published.  withdrawn: who has withdrawn
+    since, as a newer version or the records say; what of them is here is told.  partial: only a part of the release was
+    fetched, so files may be missing. Never raises for what is wrong with the release: everything that is wrong is in
+    `problems`, in order of path.
     """
     try:
         manifest, digest = read_manifest(folder)
@@ -68,11 +85,14 @@ def verify(folder: Path, *, recorded_sha256: str | None = None, workers: int | N
     problems += found
     listed = {entry.path: entry for entry in manifest.files if path_problem(entry.path) is None}
     odd = {problem.path for problem in found}
-    problems += [
-        Problem(Fault.MISSING, path, "is in the manifest and not in the folder")
+    gone = [
+        path
         for path in listed.keys() - there.keys()
         if path not in odd and not any(path.startswith(f"{other}/") for other in odd)
     ]
+    if not partial:
+        problems += [Problem(Fault.MISSING, path, "is in the manifest and not in the folder") for path in gone]
+    problems += _withdrawn_problems(manifest, withdrawn, there)
     problems += [
         Problem(Fault.EXTRA, path, "is in the folder and not in the manifest") for path in there.keys() - listed.keys()
     ]
@@ -87,7 +107,36 @@ def verify(folder: Path, *, recorded_sha256: str | None = None, workers: int | N
             problems.append(Problem(Fault.UNREADABLE, path, f"cannot be read: {hashed.strerror}"))
         elif hashed != listed[path].sha256:
             problems.append(Problem(Fault.CHANGED, path, "has other content than when it was released"))
-    return Verification(folder, manifest, digest, tuple(sorted(problems, key=lambda p: (p.path, p.fault))))
+    found_problems = tuple(sorted(problems, key=lambda p: (p.path, p.fault)))
+    return Verification(folder, manifest, digest, found_problems, len(gone) if partial else 0)
+
+
+def find_newer(folder: Path, manifest: Manifest) -> list[Manifest]:
+    """Manifests of later versions of the same release that lie beside the folder."""
+    found = []
+    for sidecar in sorted(folder.absolute().parent.glob(f"{manifest.name}-*/{SIDECAR}")):
+        try:
+            other, _ = read_manifest(sidecar.parent)
+        except ManifestError:
+            continue
+        if other.name == manifest.name and other.version > manifest.version:
+            found.append(other)
+    return found
+
+
+def _withdrawn_problems(manifest: Manifest, withdrawn: Sequence[Tombstone], there: Mapping[str, int]) -> list[Problem]:
+    """One a person who has withdrawn and of whom something is here."""
+    problems = []
+    for stone in {(stone.code, stone.what): stone for stone in withdrawn}.values():
+        if stone.code not in manifest.subjects:
+            continue
+        files = sum(stone.holds(path) for path in there)
+        if files:
+            where = f"img/{stone.index}" if stone.what == "photographs" else str(stone.index)
+            folders = where if stone.what == "photographs" else f"{where}, mesh/{where}, img/{where}, meta/{where}"
+            why = f"subject {stone.code} has withdrawn {stone.what}: delete {folders} ({files} files), in copies too"
+            problems.append(Problem(Fault.WITHDRAWN, where, why))
+    return problems
 
 
 def _manifest_problems(folder: Path, digest: str, recorded: str | None) -> list[Problem]:
@@ -111,6 +160,9 @@ def _entry_problems(manifest: Manifest) -> list[Problem]:
     for path, times in Counter(entry.path for entry in manifest.files).items():
         if times > 1:
             problems.append(Problem(Fault.PATH, path, f"stands {times} times in the manifest"))
+    for code, times in Counter(manifest.subjects).items():
+        if times > 1:
+            problems.append(Problem(Fault.SUBJECT, MANIFEST, f"names subject {code} {times} times"))
     return problems
 
 

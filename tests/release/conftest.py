@@ -23,6 +23,7 @@ from processing.displacement.relief import Relief, write_relief
 from processing.mesh import Mesh
 from processing.mesh_files import write_ply
 from processing.registration.template import from_mesh
+from processing.release import topology
 from processing.stages.files import write_vertices
 
 VIEWS = 3
@@ -132,6 +133,12 @@ class FinishedStudio:
 
 def _seed(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+@pytest.fixture(autouse=True)
+def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of landmarks are for people; most tests only need them to be there."""
+    monkeypatch.setattr(topology, "CHECK_HEIGHT_PX", 48)
 
 
 @pytest.fixture

@@ -1,0 +1,146 @@
+"""Eyes made unrecognisable: in photographs, in the texture, in the scan's colours.
+
+The region is fixed on the template by its landmarks, so it is the same places of every face; the registered mesh
+carries it into every photograph, whether or not a detector would find eyes there. Shape is left as it is.
+"""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from processing.cameras import Camera, Image
+from processing.mesh import Mesh, Surface, submesh
+from processing.registration.template import Template
+from processing.release.errors import ReleaseError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+Bools = NDArray[np.bool_]
+
+EYES = (range(36, 42), range(42, 48))  # Multi-PIE, right and left
+# Half the region's extent beside the distance of an eye's corners: from the brow's lower edge to the bag below.
+ACROSS, ABOVE, DEEP = 0.95, 0.75, 1.1
+BLOCKS = 5  # over an eye's region: the lids' line and the iris go, that there is an eye stays
+GROW = 1.12  # what the registration may be off
+OCCLUDED_MM = 4.0
+NEAR_SCAN_MM = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class EyeRegions:
+    """vertices: of the topology, one array an eye.  triangles: (T,) those of either eye."""
+
+    vertices: tuple[Ints, ...]
+    triangles: Bools
+
+
+def eye_regions(template: Template) -> EyeRegions:
+    """The regions around the lids. Raises ReleaseError for a template whose landmarks are no eyes."""
+    mesh = template.mesh
+    points = template.landmark_points(mesh.vertices_mm)
+    found: list[Ints] = []
+    inside = np.zeros(len(mesh.vertices_mm), dtype=np.bool_)
+    for eye in EYES:
+        lids = points[list(eye)]
+        width = float(np.linalg.norm(lids[0] - lids[3]))
+        off = np.abs(mesh.vertices_mm - lids.mean(axis=0))
+        here = (off <= width * np.array([ACROSS, ABOVE, DEEP])).all(axis=1)
+        if width <= 0 or here.sum() < 3:
+            raise ReleaseError(
+                f"template {template.name}: its landmarks 36 to 47 mark no eyes, so eyes cannot be mosaicked; mend its "
+                "landmarks, or leave out the subjects who asked for it"
+            )
+        found.append(np.flatnonzero(here).astype(np.int32))
+        inside |= here
+    return EyeRegions(tuple(found), np.asarray(inside[mesh.triangles].all(axis=1)))
+
+
+def mosaic_photograph(image: Image, camera: Camera, mesh: Mesh, surface: Surface, regions: EyeRegions) -> Image:
+    """A copy of the photograph with each eye that it can see in coarse blocks.
+
+    image: (H, W, 3) as `camera` took it, distortion and all.  mesh: the registered face; surface: the same.
+    """
+    image = image.copy()
+    for vertices in regions.vertices:
+        points = mesh.vertices_mm[vertices]
+        pixels = camera.project(points)
+        known = np.isfinite(pixels).all(axis=1)
+        if known.sum() < 3 or not _any_seen(points[known], camera, surface):
+            continue
+        hull = cv2.convexHull(pixels[known].astype(np.float32)).reshape(-1, 2)
+        middle = hull.mean(axis=0)
+        outline = np.rint(middle + GROW * (hull - middle)).astype(np.int32)
+        mask = np.zeros(image.shape[:2], dtype=np.uint8)
+        cv2.fillConvexPoly(mask, outline, 255)
+        _blocks(image, mask)
+    return image
+
+
+def mosaic_texture(image: Image, mesh: Mesh, regions: EyeRegions) -> Image:
+    """A copy of the texture with every island of the eyes' regions in coarse blocks. image: (S, S, 3) over the UVs."""
+    if mesh.uvs is None or mesh.uv_triangles is None:
+        raise ReleaseError("the template has no UVs: its texture cannot be mosaicked")
+    size = image.shape[0]
+    corners = mesh.uvs[mesh.uv_triangles[regions.triangles]]
+    pixels = np.stack([corners[..., 0] * size - 0.5, (1 - corners[..., 1]) * size - 0.5], axis=-1)
+    mask = np.zeros(image.shape[:2], dtype=np.uint8)
+    for polygon in np.rint(pixels).astype(np.int32):
+        cv2.fillConvexPoly(mask, polygon, 255)
+    mask = cv2.dilate(mask, np.ones((3, 3), np.uint8), iterations=max(2, size // 400))
+    image = image.copy()
+    count, labels = cv2.connectedComponents(mask)
+    for label in range(1, count):
+        _blocks(image, np.where(labels == label, np.uint8(255), np.uint8(0)))
+    return image
+
+
+def mosaic_scan(scan: Mesh, mesh: Mesh, regions: EyeRegions) -> Mesh:
+    """The scan with the colours around the eyes made coarse; its shape stays as it is, a scan without any too."""
+    if scan.colors is None:
+        return scan
+    around, _ = submesh(Mesh(mesh.vertices_mm, mesh.triangles), regions.triangles)
+    low, high = around.vertices_mm.min(axis=0) - NEAR_SCAN_MM, around.vertices_mm.max(axis=0) + NEAR_SCAN_MM
+    close = np.flatnonzero(((scan.vertices_mm >= low) & (scan.vertices_mm <= high)).all(axis=1))
+    if len(close) == 0:
+        return scan
+    distance = Surface(around).closest(scan.vertices_mm[close]).distance_mm
+    close = close[distance <= NEAR_SCAN_MM]
+    if len(close) == 0:
+        return scan
+    points = mesh.vertices_mm[regions.vertices[0]]
+    block = float(np.ptp(points[:, 0])) / BLOCKS
+    cells = np.floor(scan.vertices_mm[close] / max(block, 1e-6)).astype(np.int64)
+    _, cell = np.unique(cells, axis=0, return_inverse=True)
+    cell = cell.reshape(-1)
+    counts = np.bincount(cell)
+    colors = scan.colors.copy()
+    for channel in range(3):
+        mean = np.bincount(cell, scan.colors[close, channel]) / counts
+        colors[close, channel] = np.rint(mean).astype(np.uint8)[cell]
+    return replace(scan, colors=colors)
+
+
+def _any_seen(points_mm: Floats, camera: Camera, surface: Surface) -> bool:
+    """Whether the camera sees any of the points past the face itself."""
+    towards = points_mm - camera.centre
+    distance = np.linalg.norm(towards, axis=1)
+    hit, _, _ = surface.cast(np.broadcast_to(camera.centre, towards.shape), towards / distance[:, None])
+    pixels = camera.project(points_mm)
+    inside = (pixels > -0.5).all(axis=1) & (pixels < [camera.width - 0.5, camera.height - 0.5]).all(axis=1)
+    return bool(((hit >= distance - OCCLUDED_MM) & inside).any())
+
+
+def _blocks(image: Image, mask: NDArray[np.uint8]) -> None:
+    """Replace what the mask covers by the means of square blocks, in place."""
+    x, y, width, height = cv2.boundingRect(mask)
+    if width == 0 or height == 0:
+        return
+    step = max(2, -(-max(width, height) // BLOCKS))
+    for top in range(y, y + height, step):
+        for left in range(x, x + width, step):
+            part = image[top : top + step, left : left + step]
+            covered = mask[top : top + step, left : left + step] > 0
+            if covered.any():
+                part[covered] = np.rint(part[covered].mean(axis=0)).astype(np.uint8)

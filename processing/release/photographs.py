@@ -1,0 +1,195 @@
+"""The photographs of a take as they leave: without what the camera wrote into them, and changed only where asked."""
+
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image as Picture
+
+from processing.cameras import Camera, CameraError, Image, camera_from_params
+from processing.mesh import Mesh, Surface
+from processing.mesh_files import whole_file
+from processing.photometry.profiles import Profile, apply_profile, profiles_of
+from processing.release.errors import ReleaseError
+from processing.release.mosaic import EyeRegions, mosaic_photograph
+from processing.release.rules import Options
+
+JPEG_QUALITY = 95
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_SOI, _EOI, _SOS, _COM = 0xD8, 0xD9, 0xDA, 0xFE
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """Where the eyes are: the registered mesh of the take, and the regions on it."""
+
+    mesh: Mesh
+    surface: Surface
+    regions: EyeRegions
+
+
+def strip_jpeg(data: bytes) -> bytes:
+    """The same picture without EXIF, thumbnails, comments, makers' notes and whatever follows its end.
+
+    Kept are JFIF, the ICC profile and Adobe's colour transform. Pixels do not change. Raises ReleaseError.
+    """
+    if data[:2] != b"\xff\xd8":
+        raise ReleaseError("is not a JPEG")
+    kept, at = [data[:2]], 2
+    try:
+        while True:
+            while data[at] == 0xFF and data[at + 1] == 0xFF:
+                at += 1
+            if data[at] != 0xFF:
+                raise IndexError
+            marker = data[at + 1]
+            if marker == _EOI:
+                return b"".join([*kept, b"\xff\xd9"])
+            end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+            if marker == _SOS:
+                following = _NEXT_MARKER.search(data, end)
+                if following is None:
+                    raise IndexError
+                end = following.start()
+            if end > len(data):
+                raise IndexError
+            if not _tells(marker, data[at + 4 : at + 16]):
+                kept.append(data[at:end])
+            at = end
+    except IndexError:
+        raise ReleaseError("is a damaged JPEG") from None
+
+
+def _tells(marker: int, start: bytes) -> bool:
+    """Whether a segment says something that is not the picture."""
+    if marker == _COM:
+        return True
+    if not 0xE0 <= marker <= 0xEF:
+        return False
+    application = marker - 0xE0
+    return not (application in (0, 14) or (application == 2 and start.startswith(b"ICC_PROFILE\0")))
+
+
+def picture_size(data: bytes, name: str) -> tuple[int, int]:
+    """(width, height) as stored. Raises ReleaseError."""
+    try:
+        with Picture.open(io.BytesIO(data)) as picture:
+            return picture.size
+    except OSError as error:
+        raise ReleaseError(f"photograph {name} cannot be read: {error}") from None
+
+
+def write_photograph(
+    data: bytes,
+    target: Path,
+    size: tuple[int, int],
+    camera: Camera | None,
+    profile: Profile | None,
+    options: Options,
+    face: Face | None,
+) -> None:
+    """One photograph into the release.
+
+    data: the file as it was taken; size: its (width, height).  camera: None where the calibration does not know the
+    view.  face: where the eyes are to be mosaicked. A photograph that nothing changes keeps its pixels bit by bit.
+    Raises ReleaseError.
+    """
+    undistort = options.photographs == "undistorted" and camera is not None and bool(camera.distortion.any())
+    correct = options.colour == "corrected" and profile is not None
+    with whole_file(target) as temporary:
+        if not undistort and not correct and face is None:
+            try:
+                temporary.write_bytes(strip_jpeg(data))
+            except ReleaseError as error:
+                raise ReleaseError(f"photograph {target.name} {error}") from None
+            return
+        image = _decoded(data, target.name)
+        if camera is not None and size != (camera.width, camera.height):
+            wanted = f"{camera.width} x {camera.height}"
+            raise ReleaseError(f"photograph {target.name} is {size[0]} x {size[1]} px; its camera has {wanted}")
+        if correct and profile is not None:
+            image = apply_profile(image, profile)
+        if face is not None:
+            if camera is None:
+                raise ReleaseError(f"photograph {target.name}: its camera is not calibrated, its eyes cannot be found")
+            image = mosaic_photograph(image, camera, face.mesh, face.surface, face.regions)
+        if undistort and camera is not None:
+            image = camera.undistort(image)
+        done, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        if not done:
+            raise ReleaseError(f"photograph {target.name} cannot be encoded")
+        temporary.write_bytes(np.asarray(encoded).tobytes())
+
+
+def _decoded(data: bytes, name: str) -> Image:
+    """(H, W, 3) BGR as stored: what K refers to, whatever the camera wrote of its orientation."""
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+    if image is None:
+        raise ReleaseError(f"photograph {name} cannot be decoded")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def view_params(
+    calibration: Mapping[str, Any],
+    photographs: Mapping[int, str | None],
+    sizes: Mapping[int, tuple[int, int]],
+    *,
+    undistorted: bool = False,
+) -> dict[str, Any]:
+    """FaceScape's params.json of one take: its nine keys for every calibrated view, and no others.
+
+    photographs: view -> serial of its camera.  sizes: view -> (width, height).  A view without a photograph is kept
+    and marked invalid. Raises ReleaseError for a photograph that no calibration covers.
+    """
+    calibrated = calibrated_views(calibration)
+    uncovered = sorted(photographs.keys() - calibrated)
+    if uncovered:
+        raise ReleaseError(f"The calibration has no view {', '.join(map(str, uncovered))}; calibrate the rig again")
+    params: dict[str, Any] = {}
+    for view in sorted(calibrated):
+        there = view in photographs
+        width, height = sizes.get(view, (calibration.get(f"{view}_width", 0), calibration.get(f"{view}_height", 0)))
+        distortion = list(calibration.get(f"{view}_distortion", [0.0] * 5))
+        params |= {
+            f"{view}_K": calibration[f"{view}_K"],
+            f"{view}_Rt": calibration[f"{view}_Rt"],
+            f"{view}_distortion": [0.0] * 5 if undistorted else distortion,
+            f"{view}_width": width,
+            f"{view}_height": height,
+            f"{view}_matches": calibration.get(f"{view}_matches", 0),
+            f"{view}_valid": there and bool(calibration.get(f"{view}_valid", True)),
+            f"{view}_sn": (photographs.get(view) or calibration.get(f"{view}_sn", "")),
+            f"{view}_ori": f"{view}.jpg",
+        }
+    return params
+
+
+def calibrated_views(calibration: Mapping[str, Any]) -> set[int]:
+    """Views whose cameras are known."""
+    return {int(key.removesuffix("_K")) for key in calibration if key.endswith("_K")}
+
+
+def with_cameras_used(calibration: Mapping[str, Any], used: Mapping[str, Any]) -> dict[str, Any]:
+    """The calibration with the cameras as the scan used them: put right, or marked invalid where left out."""
+    told = {key: value for key, value in used.items() if not key.endswith(("_sn", "_ori", "_matches"))}
+    return {**calibration, **told}
+
+
+def cameras_of(
+    calibration: Mapping[str, Any], views: Mapping[int, tuple[int, int]]
+) -> tuple[dict[int, Camera], dict[int, Profile]]:
+    """Cameras and colour profiles by view; a camera that cannot be used is not in it. views: view -> size in pixels."""
+    cameras: dict[int, Camera] = {}
+    for view, (width, height) in views.items():
+        filled = {f"{view}_width": width, f"{view}_height": height, f"{view}_distortion": [0.0] * 5, **calibration}
+        try:
+            cameras[view] = camera_from_params(filled, view)
+        except CameraError:
+            continue
+    return cameras, profiles_of(calibration, views)

@@ -1,0 +1,68 @@
+"""By what rules takes and subjects are chosen, before a person reads the result: quality, split, pictures."""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+Pictures = Literal["as_taken", "undistorted", "none"]
+Colour = Literal["as_taken", "corrected"]
+
+
+class Quality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a take must have said of itself. A figure that was not measured refuses nothing; None asks for nothing.
+
+    verdicts: of the scan.  max_surface_mm: mean distance of the registered mesh to the scan.  min_matched: share of the
+    skin that met the scan.  max_exposure_skew_ms: between the shutters.  complete: subjects with every expression only.
+    """
+
+    verdicts: tuple[str, ...] = ("accept", "review")
+    max_surface_mm: float | None = None
+    min_matched: float | None = None
+    max_exposure_skew_ms: float | None = None
+    complete: bool = False
+
+
+class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """hold_back: how many subjects are kept for evaluation and not released.  seed: draws the same ones every time."""
+
+    hold_back: int = 0
+    seed: str = "mien"
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """photographs: as they were taken with their lens's distortion, undistorted, or none at all.
+
+    colour: as taken, or corrected by the calibration's colour profiles.
+    """
+
+    photographs: Pictures = "as_taken"
+    colour: Colour = "as_taken"
+
+
+def quality_problem(
+    quality: Quality, verdict: str | None, registration: Mapping[str, Any], exposure_skew_ms: float | None
+) -> str | None:
+    """Why a take is not good enough; None when it is. registration: the report of the mesh, empty without one."""
+    if verdict is not None and verdict not in quality.verdicts:
+        return f"its scan's verdict is {verdict}"
+    surface, matched = registration.get("surface_mm"), registration.get("matched")
+    if quality.max_surface_mm is not None and surface is not None and surface > quality.max_surface_mm:
+        return f"its mesh lies {surface:.2f} mm from the scan on average, over {quality.max_surface_mm:g} mm"
+    if quality.min_matched is not None and matched is not None and matched < quality.min_matched:
+        return f"only {matched:.0%} of its skin met the scan, under {quality.min_matched:.0%}"
+    limit = quality.max_exposure_skew_ms
+    if limit is not None and exposure_skew_ms is not None and exposure_skew_ms > limit:
+        return f"its shutters were {exposure_skew_ms:.1f} ms apart, over {limit:g} ms"
+    return None
+
+
+def draw_held_back(split: Split, codes: Iterable[str], published: Collection[str]) -> set[str]:
+    """Codes of the subjects held back: those whose hash with the seed is lowest, never one that was published before.
+
+    A subject added later changes the draw by itself at most, so the evaluation set stays as it is.
+    """
+    free = [code for code in codes if code not in published]
+    free.sort(key=lambda code: hashlib.sha256(f"{split.seed}:{code}".encode()).digest())
+    return set(free[: split.hold_back])
