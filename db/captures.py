@@ -153,8 +153,10 @@ def start_session(
 ) -> CaptureSession:
     """Open a session (code as in 'S012-1').
 
-    Raises StateConflict when the rig has an open session: close or pause that one.
+    Raises StateConflict when the rig has an open session: close or pause that one; or when the subject was erased.
     """
+    if subject.erased_at is not None:
+        raise StateConflict(f"Subject {subject.code} was erased; whoever takes part again is a new subject")
     _require_free(tx, rig)
     earlier = tx.scalar(select(func.count()).where(CaptureSession.subject_id == subject.id)) or 0
     session = CaptureSession(
@@ -377,6 +379,7 @@ def add_frames(tx: Session, take: Take, frames: Sequence[FrameData]) -> int:
     Raises StateConflict when a camera has another photograph for this take already, RecordError for a camera of
     another rig.
     """
+    _require_kept(tx, take)
     known = dict(tx.execute(select(Frame.camera_id, Frame.sha256).where(Frame.take_id == take.id)).all())
     rig = select(CaptureSession.rig_id).where(CaptureSession.id == take.session_id).scalar_subquery()
     cameras = set(tx.scalars(select(Camera.id).where(Camera.rig_id == rig)))
@@ -403,6 +406,7 @@ def add_raw(tx: Session, take: Take, raw: RawData) -> bool:
 
     Raises StateConflict when the camera has another raw file for this take, RecordError for a camera of another rig.
     """
+    _require_kept(tx, take)
     where = (RawFile.take_id == take.id, RawFile.camera_id == raw.camera_id)
     there = tx.scalar(select(RawFile.sha256).where(*where))
     if there == raw.sha256:
@@ -418,6 +422,14 @@ def add_raw(tx: Session, take: Take, raw: RawData) -> bool:
     except IntegrityError as error:
         raise StateConflict(f"Take {take.code}: a raw file cannot be recorded: {error.orig}") from error
     return True
+
+
+def _require_kept(tx: Session, take: Take) -> None:
+    """A late photograph of somebody who was erased is not taken in; on PostgreSQL an erasure waits, or we for it."""
+    subject = select(Subject.erased_at).join(CaptureSession, CaptureSession.subject_id == Subject.id)
+    kept = subject.where(CaptureSession.id == take.session_id).with_for_update(read=True, key_share=True, of=Subject)
+    if tx.scalar(kept) is not None:
+        raise StateConflict(f"Take {take.code}: its subject was erased; nothing more of it is kept")
 
 
 def capture_take(tx: Session, take: Take) -> None:

@@ -2,7 +2,8 @@
 
 SQLite runs in WAL mode with foreign keys on. A writing transaction begins IMMEDIATE, so that two writers queue for the
 lock (busy_timeout) instead of failing when both hold a read snapshot. PostgreSQL runs READ COMMITTED: every change of
-state in this package is one guarded update, which is safe at that level.
+state in this package is one guarded update, which is safe at that level. Values stay out of errors and logs
+(hide_parameters).
 """
 
 import sqlite3
@@ -44,6 +45,7 @@ def open_database(url: str) -> Engine:
             parsed.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
             pool_recycle=1800,
+            hide_parameters=True,
             connect_args={"application_name": "mien", "connect_timeout": 10},
         )
     raise SettingsError(f"'{parsed.render_as_string()}' is not a database Mien knows; use SQLite or PostgreSQL")
@@ -94,7 +96,7 @@ def _open_sqlite(url: str, database: str | None) -> Engine:
     if not database or database == ":memory:":
         raise SettingsError("a SQLite database must be a file: other processes open it too")
     Path(database).absolute().parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, hide_parameters=True)
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
     return engine
@@ -110,6 +112,7 @@ def _set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:
         "foreign_keys = ON",
         "cache_size = -65536",
         "temp_store = MEMORY",
+        "secure_delete = ON",  # what is erased is overwritten
     ):
         connection.execute(f"PRAGMA {pragma}")
 

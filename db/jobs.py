@@ -17,6 +17,7 @@ from db.artefacts import OutputFile, record_artefacts
 from db.engine import changed, utc_now
 from db.errors import LeaseLost, NotFound, RecordError, StateConflict
 from db.models import Artefact, Base, Job, JobInput, JobState, JobTake, Take
+from db.withdrawals import lock_participants, stopped
 
 MAX_ATTEMPTS = 3
 BACKOFF_S = 30.0
@@ -83,7 +84,12 @@ def enqueue(tx: Session, spec: JobSpec) -> bool:
 
 
 def enqueue_all(tx: Session, specs: Sequence[JobSpec]) -> int:
-    """Ask for stage runs, in any order; how many were new. A few statements, however many runs. Raises as `enqueue`."""
+    """Ask for stage runs, in any order; how many were new. A few statements, however many runs. Raises as `enqueue`.
+
+    Nothing is asked for a subject that withdrew.
+    """
+    may = lock_participants(tx, {spec.subject_id for spec in specs if spec.subject_id is not None})
+    specs = [spec for spec in specs if spec.subject_id is None or spec.subject_id in may]
     unique = {spec.key: spec for spec in specs}
     ids = _ids_of(tx, unique)
     now = db_now(tx)
@@ -291,8 +297,11 @@ def reclaim_expired(tx: Session, *, max_attempts: int = MAX_ATTEMPTS, now: datet
 
 
 def retry(tx: Session, keys: Sequence[str] | None = None) -> int:
-    """failed or parked -> queued with attempts counted anew: the given jobs, or all; how many changed."""
-    again = update(Job).where(Job.state.in_((JobState.FAILED, JobState.PARKED)))
+    """failed or parked -> queued with attempts counted anew: the given jobs, or all; how many changed.
+
+    What a withdrawal stopped stays stopped.
+    """
+    again = update(Job).where(Job.state.in_((JobState.FAILED, JobState.PARKED)), ~stopped())
     if keys is not None:
         again = again.where(Job.key.in_(list(keys)))
     return changed(tx, again.values(state=JobState.QUEUED, attempts=0, not_before=None, worker=None))

@@ -1,6 +1,7 @@
 """A content-addressed store: a file is filed under the SHA-256 of its bytes, in a folder or any fsspec place.
 
-Files appear whole or not at all, are never changed, and equal bytes are kept once.
+Files appear whole or not at all, are never changed, and equal bytes are kept once. A file that is put again is touched:
+whoever removes files (db.fsck, db.erasures) leaves those alone that somebody may be about to refer to.
 """
 
 import errno
@@ -9,8 +10,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -18,6 +22,26 @@ from fsspec.implementations.local import LocalFileSystem
 from db.errors import MissingObject, RottenObject, StoreError
 
 _BLOCK = 1 << 20
+SHARDS = tuple(f"{number:02x}" for number in range(256))
+# A remote file is touched by sending it again, which costs: only when it is older than this.
+_FRESH = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An upload in parts to an object store that has begun and not ended."""
+
+    key: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Filed:
+    """A file of the store. modified: when it was put last."""
+
+    sha256: str
+    bytes: int
+    modified: datetime
 
 
 def hash_file(path: Path) -> str:
@@ -31,9 +55,12 @@ class Store:
 
     def __init__(self, place: str | Path, cache: Path | None = None) -> None:
         try:
-            self._fs, root = fsspec.core.url_to_fs(str(place))
+            self._fs, root = fsspec.core.url_to_fs(str(place), use_listings_cache=False)
         except (ValueError, ImportError) as error:
-            raise StoreError(f"'{place}' is not a place for a store: {error}") from error
+            hint = (
+                " (pip install 'mien[s3]')" if str(place).startswith("s3:") and isinstance(error, ImportError) else ""
+            )
+            raise StoreError(f"'{place}' is not a place for a store: {error}{hint}") from error
         self._root = str(root).rstrip("/")
         self.is_local = isinstance(self._fs, LocalFileSystem)
         self._cache = Path(self._root) if self.is_local else (cache or Path(tempfile.gettempdir()) / "mien-store-cache")
@@ -78,8 +105,6 @@ class Store:
     def put_bytes(self, data: bytes) -> str:
         """File `data` and return its hash."""
         digest = hashlib.sha256(data).hexdigest()
-        if self.exists(digest):
-            return digest
         temporary = self._temporary()
         try:
             with _room(temporary), temporary.open("wb") as file:
@@ -95,14 +120,60 @@ class Store:
         """Whether a file with this hash is filed here."""
         if self.is_local:
             return self._place(sha256).is_file()
-        return bool(self._fs.exists(self._key(sha256)))
+        with self._answering():
+            return bool(self._fs.exists(self._key(sha256)))
 
     def size(self, sha256: str) -> int:
         """Bytes of the file. Raises MissingObject."""
+        return self.filed(sha256).bytes
+
+    def filed(self, sha256: str) -> Filed:
+        """Size and time of the file. Raises MissingObject."""
         try:
-            return int(self._fs.size(self._key(sha256)))
+            if self.is_local:
+                found = self._place(sha256).stat()
+                return Filed(sha256, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+            with self._answering():
+                return _filed(sha256, self._fs.info(self._key(sha256)))
         except FileNotFoundError as error:
             raise self._missing(sha256) from error
+
+    def remove(self, sha256: str, *, untouched_since: datetime) -> int | None:
+        """Remove the file for good, and this machine's copy of it: its bytes, 0 when it was gone already.
+
+        None when it was put again after `untouched_since`: it is left, for a row may be about to refer to it.
+        """
+        if not self.is_local:
+            return self._remove_remote(sha256, untouched_since)
+        place = self._place(sha256)
+        doomed = self._temporary()
+        try:
+            place.replace(doomed)  # from here on, whoever puts these bytes files them anew
+        except FileNotFoundError:
+            doomed.unlink()
+            return 0
+        found = doomed.stat()
+        if datetime.fromtimestamp(found.st_mtime, UTC) > untouched_since:
+            with suppress(FileExistsError):
+                os.link(doomed, place)
+            doomed.unlink()
+            return None
+        doomed.unlink()
+        _flush_folder(place.parent)
+        return found.st_size
+
+    def _remove_remote(self, sha256: str, untouched_since: datetime) -> int | None:
+        key = self._key(sha256)
+        try:
+            found = self.filed(sha256)
+            if found.modified > untouched_since:
+                return None
+            with self._answering():
+                self._fs.rm_file(key)
+        except (MissingObject, FileNotFoundError):
+            found = None
+        self._place(sha256).unlink(missing_ok=True)
+        return 0 if found is None else found.bytes
 
     def local_path(self, sha256: str) -> Path:
         """A path on this machine to read the file from; never write to it. A remote file is fetched and checked once.
@@ -116,7 +187,8 @@ class Store:
             raise self._missing(sha256)
         temporary = self._temporary()
         try:
-            self._fs.get_file(self._key(sha256), str(temporary))
+            with self._answering():
+                self._fs.get_file(self._key(sha256), str(temporary))
             if hash_file(temporary) != sha256:
                 raise self._rotten(sha256)
             _settle(temporary, place)
@@ -155,13 +227,14 @@ class Store:
     def open(self, sha256: str) -> IO[bytes]:
         """The file, open for reading. Raises MissingObject."""
         try:
-            return cast(IO[bytes], self._fs.open(self._key(sha256), "rb"))
+            with self._answering():
+                return cast(IO[bytes], self._fs.open(self._key(sha256), "rb"))
         except FileNotFoundError as error:
             raise self._missing(sha256) from error
 
     def verify(self, sha256: str) -> None:
         """Read the filed file and compare. Raises MissingObject, RottenObject."""
-        with self.open(sha256) as file:
+        with self.open(sha256) as file, self._answering():
             digest = hashlib.sha256()
             while block := file.read(_BLOCK):
                 digest.update(block)
@@ -170,10 +243,84 @@ class Store:
 
     def __iter__(self) -> Iterator[str]:
         """Hashes of all files here."""
-        if not self._fs.exists(f"{self._root}/sha256"):
-            return
-        for path in self._fs.find(f"{self._root}/sha256"):
-            yield str(path).rsplit("/", 1)[-1]
+        for shard in SHARDS:
+            yield from (filed.sha256 for filed in self.shard(shard))
+
+    def shard(self, shard: str) -> list[Filed]:
+        """The files whose hashes begin with these two digits."""
+        return [_filed(name, info) for name, info in self._listed(f"sha256/{shard}") if _belongs(name, shard)]
+
+    def strays(self) -> list[str]:
+        """Paths below the store's hashes that are no file of it, wherever they come from."""
+        found = [
+            f"sha256/{shard}/{name}"
+            for shard in SHARDS
+            for name, _ in self._listed(f"sha256/{shard}")
+            if not _belongs(name, shard)
+        ]
+        return found + [f"sha256/{name}" for name, _ in self._listed("sha256") if name not in SHARDS]
+
+    def leftovers(self, before: datetime) -> list[Path]:
+        """Temporary files on this machine that were last written before that time: their writers died."""
+        folder = self._cache / "tmp"
+        old = (path for path in folder.glob("*") if path.lstat().st_mtime < before.timestamp())
+        return sorted(old) if folder.is_dir() else []
+
+    def cached(self) -> Iterator[str]:
+        """Hashes of the copies that this machine keeps of a remote store's files."""
+        if not self.is_local:
+            for path in sorted((self._cache / "sha256").glob("??/*")):
+                if _belongs(path.name, path.parent.name):
+                    yield path.name
+
+    def drop_cached(self, sha256: str) -> None:
+        """Forget this machine's copy of a remote file."""
+        if not self.is_local:
+            self._place(sha256).unlink(missing_ok=True)
+
+    def sound_copy(self, sha256: str) -> Path | None:
+        """This machine's copy of a remote file, when it is there and has its hash."""
+        place = self._place(sha256)
+        return place if not self.is_local and place.is_file() and hash_file(place) == sha256 else None
+
+    def unfinished_uploads(self, before: datetime) -> list[Upload]:
+        """Uploads in parts that began before that time: they show nowhere and take room until they are aborted."""
+        if not hasattr(self._fs, "list_multipart_uploads"):
+            return []
+        bucket, _, prefix = self._root.partition("/")
+        with self._answering():
+            found = self._fs.list_multipart_uploads(bucket)
+        return [
+            Upload(str(upload["Key"]), str(upload["UploadId"]))
+            for upload in found
+            if str(upload["Key"]).startswith(f"{prefix}/sha256/") and upload["Initiated"] < before
+        ]
+
+    def abort_upload(self, upload: Upload) -> None:
+        """Give the room of an unfinished upload back."""
+        bucket = self._root.partition("/")[0]
+        with self._answering():
+            self._fs.abort_mpu(bucket, upload.key, upload.id)
+
+    def set_aside(self, sha256: str) -> str:
+        """Move a file out of the way, to rotten/ in the store, and return where it is. Raises MissingObject."""
+        source, target = self._key(sha256), f"{self._root}/rotten/{sha256}"
+        try:
+            with self._answering():
+                self._fs.makedirs(f"{self._root}/rotten", exist_ok=True)
+                self._fs.mv(source, target)
+        except FileNotFoundError as error:
+            raise self._missing(sha256) from error
+        return target
+
+    def _listed(self, folder: str) -> list[tuple[str, dict[str, Any]]]:
+        try:
+            with self._answering():
+                found = self._fs.ls(f"{self._root}/{folder}", detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        named = [(str(info["name"]).rstrip("/").rsplit("/", 1)[-1], info) for info in found]
+        return sorted(named, key=lambda entry: entry[0])
 
     def _key(self, sha256: str) -> str:
         if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
@@ -204,13 +351,32 @@ class Store:
         return temporary, digest
 
     def _file(self, temporary: Path, digest: str) -> None:
-        if self.exists(digest):
-            return
         if self.is_local:
-            _settle(temporary, self._place(digest))
-        else:
-            # An object store shows a put whole or not at all.
+            try:
+                os.utime(self._place(digest))
+            except FileNotFoundError:
+                _settle(temporary, self._place(digest))
+            return
+        with suppress(MissingObject):
+            if self.filed(digest).modified > datetime.now(UTC) - _FRESH:
+                return
+        with self._answering():
+            # An object store shows a put whole or not at all; a large one comes in parts, which show when all are in.
             self._fs.put_file(str(temporary), self._key(digest))
+        if self.size(digest) != temporary.stat().st_size:
+            raise StoreError(f"The store {self._root} took {digest} with another size; put it again")
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """What a remote store's client raises, whatever it is, becomes a StoreError that names the store."""
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError, StoreError):
+            raise
+        except Exception as error:
+            if self.is_local:
+                raise
+            raise StoreError(f"The store {self._root} does not answer: {type(error).__name__}: {error}") from error
 
     def _missing(self, sha256: str) -> MissingObject:
         return MissingObject(
@@ -219,6 +385,17 @@ class Store:
 
     def _rotten(self, sha256: str) -> RottenObject:
         return RottenObject(f"The file {sha256} in the store {self._root} has changed; restore it from a copy")
+
+
+def _belongs(name: str, shard: str) -> bool:
+    return len(name) == 64 and name.startswith(shard) and set(name) <= set("0123456789abcdef")
+
+
+def _filed(sha256: str, info: dict[str, Any]) -> Filed:
+    """From what fsspec says of a file: folders say mtime in seconds, S3 LastModified, memory created."""
+    when = info.get("mtime") or info.get("LastModified") or info.get("created") or 0.0
+    modified = when if isinstance(when, datetime) else datetime.fromtimestamp(float(when), UTC)
+    return Filed(sha256, int(info.get("size") or 0), modified.astimezone(UTC))
 
 
 def _copy_hashed(source: IO[bytes], target: IO[bytes]) -> str:
@@ -235,6 +412,7 @@ def _settle(temporary: Path, place: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         _flush_folder(place.parent.parent)
     temporary.chmod(0o444)
+    os.utime(temporary)
     temporary.replace(place)
     _flush_folder(place.parent)
 

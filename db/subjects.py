@@ -11,6 +11,7 @@ from db import audit
 from db.engine import changed, utc_now
 from db.errors import AlreadyThere, ConsentError, NotFound, RecordError
 from db.models import Consent, ConsentScope, Gender, Subject
+from db.withdrawals import Withdrawal, mark_released, stop_work
 
 
 def add_subject(
@@ -51,18 +52,28 @@ def list_subjects(tx: Session) -> list[Subject]:
 
 
 def give_consent(
-    tx: Session, subject: Subject, scope: ConsentScope, given_on: date, *, document_sha256: str | None = None
+    tx: Session,
+    subject: Subject,
+    scope: ConsentScope,
+    given_on: date,
+    *,
+    document_sha256: str | None = None,
+    form_version: str | None = None,
 ) -> Consent:
     """Record a signed consent. It counts from `given_on`: a future date does not open the gate before that day.
 
-    Raises AlreadyThere when the scope has an open consent, ConsentError for a malformed document hash.
+    document_sha256: of the signed form, which itself is kept elsewhere.  form_version: which text was signed.
+    Raises AlreadyThere when the scope has an open consent; ConsentError without a date, for a malformed hash or
+    version, for eyes mosaicked without publication, and for a subject that was erased.
     """
-    if document_sha256 is not None and not (
-        len(document_sha256) == 64 and set(document_sha256) <= set("0123456789abcdef")
-    ):
-        raise ConsentError(f"'{document_sha256}' is not a SHA-256 of the signed document (64 lower-case hex digits)")
+    _check_consent(subject, scope, given_on, document_sha256, form_version)
     consent = Consent(
-        subject_id=subject.id, scope=scope, given_on=given_on, document_sha256=document_sha256, recorded_at=utc_now()
+        subject_id=subject.id,
+        scope=scope,
+        given_on=given_on,
+        document_sha256=document_sha256,
+        form_version=form_version,
+        recorded_at=utc_now(),
     )
     try:
         with tx.begin_nested():
@@ -70,20 +81,52 @@ def give_consent(
     except IntegrityError as error:
         raise AlreadyThere(f"Subject {subject.code} has an open consent for {scope}; withdraw it first") from error
     tx.refresh(subject, ["consents"])
-    audit.record(tx, "consent.give", "subject", subject.code, {"scope": scope, "given_on": given_on.isoformat()})
+    detail = {"scope": scope, "given_on": given_on.isoformat(), "document": document_sha256, "form": form_version}
+    audit.record(tx, "consent.give", "subject", subject.code, detail)
     return consent
+
+
+def _check_consent(
+    subject: Subject, scope: ConsentScope, given_on: object, document_sha256: str | None, form_version: str | None
+) -> None:
+    if subject.erased_at is not None:
+        raise ConsentError(f"Subject {subject.code} was erased; whoever takes part again is a new subject")
+    if not isinstance(given_on, date):
+        raise ConsentError(f"A consent of {subject.code} for {scope} lacks the day on which it was signed")
+    if document_sha256 is not None and not (
+        len(document_sha256) == 64 and set(document_sha256) <= set("0123456789abcdef")
+    ):
+        raise ConsentError(f"'{document_sha256}' is not a SHA-256 of the signed document (64 lower-case hex digits)")
+    if form_version is not None and not 0 < len(form_version.strip()) <= 32:
+        raise ConsentError("The version of the form that was signed has 1 to 32 characters, as in '2026-01'")
+    if scope is ConsentScope.EYES_MOSAICKED and not _is_open(subject, ConsentScope.PUBLICATION):
+        raise ConsentError(
+            f"eyes_mosaicked says how pictures of {subject.code} may be shown: it needs an open consent for publication"
+        )
+
+
+def _is_open(subject: Subject, scope: ConsentScope) -> bool:
+    return any(consent.scope == scope and consent.withdrawn_at is None for consent in subject.consents)
 
 
 def withdraw_consent(
     tx: Session, subject: Subject, scopes: Sequence[ConsentScope] = tuple(ConsentScope), *, at: datetime | None = None
-) -> list[ConsentScope]:
-    """Close the open consents of `scopes` (all by default) and return those closed.
+) -> Withdrawal:
+    """Close the open consents of `scopes` (all by default), with all that follows from it.
 
-    Raises ConsentError when there was none to close.
+    What was released under them is marked. When no consent stays open, pending stage runs are stopped. With publication
+    goes its condition, eyes mosaicked. Raises ConsentError when there was none to close, and for eyes mosaicked alone:
+    without it more could be shown.
     """
     when = at or utc_now()
+    wanted = list(dict.fromkeys(scopes))
+    if ConsentScope.PUBLICATION in wanted and ConsentScope.EYES_MOSAICKED not in wanted:
+        wanted.append(ConsentScope.EYES_MOSAICKED)
+    if wanted == [ConsentScope.EYES_MOSAICKED]:
+        raise ConsentError("Withdrawing eyes_mosaicked alone would show more: withdraw publication")
+    tx.execute(select(Subject.id).where(Subject.id == subject.id).with_for_update())
     closed = []
-    for scope in scopes:
+    for scope in wanted:
         guard = (Consent.subject_id == subject.id, Consent.scope == scope, Consent.withdrawn_at.is_(None))
         if changed(tx, update(Consent).where(*guard).values(withdrawn_at=when)) == 1:
             closed.append(scope)
@@ -92,7 +135,13 @@ def withdraw_consent(
         raise ConsentError(f"Subject {subject.code} has no open consent for {', '.join(scopes)}; nothing was withdrawn")
     for consent in subject.consents:
         tx.refresh(consent)
-    return closed
+    released = mark_released(tx, subject, closed, when)
+    still_open = any(consent.withdrawn_at is None for consent in subject.consents)
+    stopped = 0 if still_open else stop_work(tx, subject)
+    if stopped or released:
+        detail = {"stopped_runs": stopped, "in_releases": list(released)}
+        audit.record(tx, "subject.withdraw", "subject", subject.code, detail)
+    return Withdrawal(tuple(closed), stopped, released)
 
 
 def has_consent(tx: Session, subject_id: int, scope: ConsentScope, day: date) -> bool:

@@ -235,7 +235,7 @@ class Demo:
         person = synthetic_subject(self.settings.seed, vertices=FINE_VERTICES)
         with transaction(engine) as tx:
             subject = add_subject(tx, age=person.age, gender=Gender(person.gender), job="synthetic")
-            for scope in ConsentScope:
+            for scope in (ConsentScope.RESEARCH_RELEASE, ConsentScope.PUBLICATION):
                 give_consent(tx, subject, scope, datetime.now(UTC).date())
             return subject.code
 

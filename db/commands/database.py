@@ -1,11 +1,17 @@
 """`mien db`: the database of the studio."""
 
 from dataclasses import asdict
-from typing import Annotated
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from db.commands.options import AsJson, Database, Home, print_json
+from db.commands.options import AsJson, Database, Home, print_json, print_table
+
+if TYPE_CHECKING:
+    from db.fsck import FsckReport
+
+SHOWN = 40
 
 app = typer.Typer(no_args_is_help=True, help="The studio's database.")
 
@@ -71,3 +77,53 @@ def audit(
         print("Note the head elsewhere; give it to the next audit as --known.")
     if not intact:
         raise typer.Exit(4)
+
+
+@app.command()
+def fsck(
+    quick: Annotated[bool, typer.Option("--quick", help="Compare sizes alone; read no file.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended.")] = False,
+    older_than: Annotated[
+        float, typer.Option(min=0, help="Hours that a file is left alone before nobody's file is an orphan.")
+    ] = 24.0,
+    home: Home = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold the store against the records: missing, rotten and orphaned files. Exit code 4 while something is wrong."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from db.engine import reading
+    from db.erasures import unfinished_erasures
+    from db.fsck import fsck as check
+    from db.studio import open_studio
+
+    with open_studio(home, database) as studio, Progress(console=Console(stderr=True), transient=True) as screen:
+        bar = screen.add_task("store", total=None)
+        report = check(
+            studio.engine, studio.store, read=not quick, repair=repair, older_than=timedelta(hours=older_than),
+            told=lambda done, all_: screen.update(bar, completed=done, total=all_),
+        )  # fmt: skip
+        with reading(studio.engine) as tx:
+            unfinished = unfinished_erasures(tx)
+    if as_json:
+        print_json(asdict(report) | {"sound": report.sound and not unfinished, "unfinished_erasures": unfinished})
+    else:
+        _print_fsck(report, unfinished)
+    if not report.sound or unfinished:
+        raise typer.Exit(4)
+
+
+def _print_fsck(report: "FsckReport", unfinished: list[str]) -> None:
+    how = "read and hashed" if report.read else "compared by size"
+    print(f"{report.files} files, {report.bytes / 1e9:.2f} GB, {how}; the records name {report.named}")
+    rows = [[f.trouble, f.name, "\n".join(f.about[:4]), f.mended] for f in report.findings[:SHOWN]]
+    if rows:
+        print_table("", ["", "file", "what it is", "mended"], rows)
+    if len(report.findings) > SHOWN:
+        print(f"and {len(report.findings) - SHOWN} more: --json lists them all")
+    for code in unfinished:
+        print(f"The erasure of {code} was interrupted: mien subject withdraw {code} --erase goes on with it")
+    left = sum(not f.mended for f in report.findings)
+    print("The store is sound" if left == 0 else f"{left} to mend" + ("" if any(r[3] for r in rows) else ": --repair"))

@@ -1,21 +1,32 @@
 """`mien subject`: the participants and their consents."""
 
+from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from db.commands.options import AsJson, Database, Home, print_json, print_table
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from db.erasures import ErasureReport
     from db.models import ConsentScope, Subject
+    from db.studio import StudioRecords
+    from db.withdrawals import Withdrawal
 
 app = typer.Typer(no_args_is_help=True, help="Subjects and their consents.")
 
 Scopes = Annotated[
-    list[str] | None, typer.Option("--consent", help="research_release or publication; may be repeated.")
+    list[str] | None,
+    typer.Option("--consent", help="research_release, publication or eyes_mosaicked; may be repeated."),
 ]
+Document = Annotated[
+    Path | None, typer.Option("--consent-document", exists=True, help="The signed form; its hash is kept.")
+]
+Version = Annotated[str | None, typer.Option("--consent-version", help="Which text was signed, as in '2026-01'.")]
 Day = Annotated[datetime | None, typer.Option("--consent-date", formats=["%Y-%m-%d"], help="Day of the signature.")]
 
 
@@ -26,9 +37,8 @@ def add(
     job: Annotated[str | None, typer.Option(help="Voluntary.")] = None,
     consent: Scopes = None,
     consent_date: Day = None,
-    consent_document: Annotated[
-        Path | None, typer.Option(exists=True, help="The signed form; its hash is kept.")
-    ] = None,
+    consent_document: Document = None,
+    consent_version: Version = None,
     home: Home = None,
     database: Database = None,
     as_json: AsJson = False,
@@ -37,22 +47,19 @@ def add(
     from db.engine import transaction
     from db.errors import ConsentError
     from db.models import Gender
-    from db.store import hash_file
     from db.studio import open_studio
     from db.subjects import add_subject, give_consent
 
     scopes = _scopes(consent)
-    if scopes and consent_date is None:
-        raise ConsentError("A consent needs the day it was signed: add --consent-date YYYY-MM-DD")
-    if not scopes and (consent_date or consent_document):
-        raise ConsentError("--consent-date and --consent-document say nothing without --consent SCOPE")
-    document = hash_file(consent_document) if consent_document else None
+    if not scopes and (consent_date or consent_document or consent_version):
+        raise ConsentError("--consent-date, --consent-document and --consent-version need --consent SCOPE")
+    signed = _signed(consent_date, consent_document, consent_version) if scopes else None
     known_gender = Gender(_choice(gender, Gender, "--gender")) if gender else None
     with open_studio(home, database) as studio, transaction(studio.engine) as tx:
         subject = add_subject(tx, age=age, gender=known_gender, job=job)
         for scope in scopes:
-            assert consent_date is not None
-            give_consent(tx, subject, scope, consent_date.date(), document_sha256=document)
+            assert signed is not None
+            give_consent(tx, subject, scope, signed.day, document_sha256=signed.document, form_version=signed.version)
     print_json(_report(subject)) if as_json else print(subject.code)
 
 
@@ -95,54 +102,118 @@ def list_all(home: Home = None, database: Database = None, as_json: AsJson = Fal
 @app.command()
 def consent(
     code: str,
-    scopes: Annotated[list[str], typer.Option("--consent", help="research_release or publication; may be repeated.")],
-    consent_date: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Day of the signature.")],
-    consent_document: Annotated[
-        Path | None, typer.Option(exists=True, help="The signed form; its hash is kept.")
-    ] = None,
+    scopes: Annotated[
+        list[str], typer.Option("--consent", help="research_release, publication or eyes_mosaicked; may be repeated.")
+    ],
+    consent_date: Day = None,
+    consent_document: Document = None,
+    consent_version: Version = None,
     home: Home = None,
     database: Database = None,
 ) -> None:
     """Record a consent signed after the subject was added."""
     from db.engine import transaction
-    from db.store import hash_file
     from db.studio import open_studio
     from db.subjects import get_subject, give_consent
 
     chosen = _scopes(scopes)
-    document = hash_file(consent_document) if consent_document else None
+    signed = _signed(consent_date, consent_document, consent_version)
     with open_studio(home, database) as studio, transaction(studio.engine) as tx:
         subject = get_subject(tx, code)
         for scope in chosen:
-            give_consent(tx, subject, scope, consent_date.date(), document_sha256=document)
-    print(f"{code} consents to {', '.join(chosen)} from {consent_date:%Y-%m-%d}")
+            give_consent(tx, subject, scope, signed.day, document_sha256=signed.document, form_version=signed.version)
+    print(f"{code} consents to {', '.join(chosen)} from {signed.day}")
 
 
 @app.command()
 def withdraw(
     code: str,
     scope: Annotated[list[str] | None, typer.Option("--consent", help="Only this scope; may be repeated.")] = None,
+    erase: Annotated[
+        bool, typer.Option("--erase", help="Remove its photographs and artefacts from the store for good.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Erase without asking.")] = False,
     home: Home = None,
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
-    """Withdraw a subject's consents (all of them by default); the next release leaves it out."""
+    """Withdraw a subject's consents (all by default): pending work stops, the next release leaves it out."""
     from db.engine import transaction
+    from db.errors import ConsentError
     from db.models import ConsentScope
-    from db.releases import releases_of_subject
     from db.studio import open_studio
     from db.subjects import get_subject, withdraw_consent
+    from db.withdrawals import Withdrawal
 
-    with open_studio(home, database) as studio, transaction(studio.engine) as tx:
-        subject = get_subject(tx, code)
-        closed = withdraw_consent(tx, subject, _scopes(scope) or tuple(ConsentScope))
-        releases = [f"{r.name} {r.version}" for r in releases_of_subject(tx, subject)]
+    if erase and scope:
+        raise ConsentError("--erase removes everything of a subject: leave --consent out")
+    if erase and not yes:
+        typer.confirm(f"Remove every photograph and artefact of {code} for good?", abort=True, err=True)
+    with open_studio(home, database) as studio:
+        with transaction(studio.engine) as tx:
+            subject = get_subject(tx, code)
+            nothing_open = all(consent.withdrawn_at is not None for consent in subject.consents)
+            if erase and nothing_open:  # withdrawn before, or erased in part
+                done = Withdrawal(())
+            else:
+                done = withdraw_consent(tx, subject, _scopes(scope) or tuple(ConsentScope))
+        erased = _erase(studio, code) if erase else None
     if as_json:
-        print_json({"code": code, "withdrawn": closed, "in_releases": releases})
-        return
-    print(f"{code} no longer consents to {', '.join(closed)}")
-    if releases:
-        print(f"It is in {', '.join(releases)}: build the next version, and tell those who hold these")
+        report = {"code": code, "withdrawn": done.closed, "stopped_runs": done.stopped, "in_releases": done.released}
+        print_json(report | ({"erased": asdict(erased)} if erased else {}))
+    else:
+        _print_withdrawal(code, done, erased)
+    if erased and erased.waiting:
+        raise typer.Exit(4)
+
+
+def _erase(studio: "StudioRecords", code: str) -> "ErasureReport":
+    from rich.progress import Progress
+
+    from db.erasures import erase_subject
+
+    with Progress(console=_stderr(), transient=True) as screen:
+        bar = screen.add_task(f"erasing {code}", total=None)
+        return erase_subject(
+            studio.engine, studio.store, code, lambda done, all_: screen.update(bar, completed=done, total=all_)
+        )
+
+
+def _print_withdrawal(code: str, done: "Withdrawal", erased: "ErasureReport | None") -> None:
+    if done.closed:
+        print(f"{code} no longer consents to {', '.join(done.closed)}")
+    if done.stopped:
+        print(f"{done.stopped} stage runs were stopped")
+    if done.released:
+        print(f"It is in {', '.join(done.released)}: build the next version, and tell those who hold these")
+    if erased:
+        shared = f"; {erased.shared} stay, because others have equal ones" if erased.shared else ""
+        print(f"{erased.files} files of {code} are gone for good ({erased.bytes / 1e6:.1f} MB){shared}")
+        if erased.waiting:
+            print(f"{erased.waiting} were filed again meanwhile; run the same command again")
+        else:
+            print("Backups, other machines' caches and built releases are not this command's: see docs/data-manager.md")
+
+
+class _Signed(NamedTuple):
+    day: date
+    document: str
+    version: str
+
+
+def _signed(day: datetime | None, document: Path | None, version: str | None) -> _Signed:
+    """What was signed. Raises ConsentError that names all that lacks."""
+    from db.errors import ConsentError
+    from db.store import hash_file
+
+    if day is None or document is None or not version:
+        lacking = [
+            *(["the day it was signed (--consent-date YYYY-MM-DD)"] if day is None else []),
+            *(["the signed form (--consent-document FILE; its hash is kept)"] if document is None else []),
+            *(["which text was signed (--consent-version)"] if not version else []),
+        ]
+        raise ConsentError(f"A consent needs {', and '.join(lacking)}")
+    return _Signed(day.date(), hash_file(document), version)
 
 
 def _scopes(names: list[str] | None) -> "list[ConsentScope]":
@@ -165,12 +236,14 @@ def _report(subject: "Subject") -> dict[str, Any]:
         "age": subject.age,
         "gender": subject.gender,
         "job": subject.job,
+        "erased_at": subject.erased_at.isoformat() if subject.erased_at else None,
         "consents": [
             {
                 "scope": str(c.scope),
                 "given_on": c.given_on.isoformat(),
                 "withdrawn_at": c.withdrawn_at.isoformat() if c.withdrawn_at else None,
                 "document_sha256": c.document_sha256,
+                "form_version": c.form_version,
             }
             for c in subject.consents
         ],
@@ -180,4 +253,18 @@ def _report(subject: "Subject") -> dict[str, Any]:
 
 def _consent_text(consent: dict[str, Any]) -> str:
     withdrawn = consent["withdrawn_at"]
-    return f"given {consent['given_on']}" + (f", withdrawn {withdrawn[:10]}" if withdrawn else "")
+    document, form = consent["document_sha256"], consent["form_version"]
+    return ", ".join(
+        [
+            f"given {consent['given_on']}",
+            f"form {form}" if form else "no version of the form",
+            f"document {document[:12]}" if document else "no document",
+            *([f"withdrawn {withdrawn[:10]}"] if withdrawn else []),
+        ]
+    )
+
+
+def _stderr() -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True)

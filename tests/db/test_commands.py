@@ -54,26 +54,28 @@ def test_a_subject_comes_consents_and_withdraws(tmp_path: Path) -> None:
     form = tmp_path / "form.pdf"
     form.write_bytes(b"signed")
     given = ("--consent", "research_release", "--consent", "publication", "--consent-date", "2026-02-03")
-    arguments = ("--age", "29", "--gender", "female", "--job", "baker", *given, "--consent-document", str(form))
+    signed = ("--consent-document", str(form), "--consent-version", "2026-01")
+    arguments = ("--age", "29", "--gender", "female", "--job", "baker", *given, *signed)
     added: dict[str, Any] = json.loads(run(subject.app, "add", *arguments, "--json"))
     assert (added["code"], added["age"], added["gender"]) == ("S001", 29, "female")
     assert added["valid_today"] == ["research_release", "publication"]
     assert {c["given_on"] for c in added["consents"]} == {"2026-02-03"}
-    assert all(len(c["document_sha256"]) == 64 for c in added["consents"])
+    assert all((len(c["document_sha256"]), c["form_version"]) == (64, "2026-01") for c in added["consents"])
     assert "publication" in run(subject.app, "list")
     assert "S001 no longer consents to publication" in run(subject.app, "withdraw", "S001", "--consent", "publication")
     assert json.loads(run(subject.app, "show", "S001", "--json"))["valid_today"] == ["research_release"]
     assert json.loads(run(subject.app, "withdraw", "S001", "--json"))["withdrawn"] == ["research_release"]
     assert "withdrawn" in run(subject.app, "show", "S001")
-    run(subject.app, "consent", "S001", "--consent", "publication", "--consent-date", "2026-03-01")
+    run(subject.app, "consent", "S001", "--consent", "publication", "--consent-date", "2026-03-01", *signed)
     assert json.loads(run(subject.app, "list", "--json"))[0]["valid_today"] == ["publication"]
 
 
 @pytest.mark.usefixtures("home")
 def test_bad_subjects_are_refused() -> None:
     for arguments, error, message in (
-        (("add", "--consent", "research_release"), ConsentError, "--consent-date"),
-        (("add", "--consent-date", "2026-01-01"), ConsentError, "say nothing"),
+        (("add", "--consent", "research_release"), ConsentError, "date.*document.*version"),
+        (("add", "--consent", "publication", "--consent-date", "2026-01-01"), ConsentError, "--consent-document FILE"),
+        (("add", "--consent-date", "2026-01-01"), ConsentError, "need --consent SCOPE"),
         (("show", "S404"), NotFound, "subject list"),
         (("withdraw", "S404"), NotFound, "S404"),
     ):

@@ -60,7 +60,7 @@ def test_consent_counts_from_its_day_until_withdrawn(engine: Engine) -> None:
         assert not has_consent(tx, subject.id, RELEASE, date(2026, 3, 9))
         assert has_consent(tx, subject.id, RELEASE, signed)
         assert not has_consent(tx, subject.id, PUBLICATION, signed)
-        assert withdraw_consent(tx, subject) == [RELEASE]
+        assert withdraw_consent(tx, subject).closed == (RELEASE,)
         assert not has_consent(tx, subject.id, RELEASE, signed)
         assert [c.valid_on(signed) for c in subject.consents] == [False]
         give_consent(tx, subject, RELEASE, date(2026, 4, 1))

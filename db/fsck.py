@@ -1,0 +1,245 @@
+"""Store and rows held against each other: what is missing, what has rotted, what nobody refers to; and mended.
+
+Part by part (256, by the first two digits of the hashes), so that memory stays flat whatever the study's size. The
+store is listed before the rows are read, and each finding is looked at once more before it is told or acted on, so it
+may run beside a studio and a farm.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from shutil import rmtree
+
+from sqlalchemy import Engine, delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from db.engine import reading, transaction, utc_now
+from db.errors import MissingObject, RottenObject, StoreError
+from db.models import Artefact, ArtefactParent, Job, JobInput, JobState, RunReview, TakeReview
+from db.references import ARTEFACT, PHOTOGRAPH, RAW, SHEET, Referred, described, is_referenced, referenced
+from db.store import SHARDS, Filed, Store
+from db.withdrawals import stopped
+
+GRACE = timedelta(hours=24)
+MADE_ANEW = "made anew: its file in the store was gone"
+
+
+class Trouble(StrEnum):
+    """What may be wrong. The first two cost data, the others room, and they keep what should be gone."""
+
+    MISSING = "missing"  # a row names a file that is not there
+    ROTTEN = "rotten"  # its bytes have another hash or size
+    ORPHAN = "orphan"  # no row names it
+    STRAY = "stray"  # something in the store's folder that is no file of it
+    LEFTOVER = "leftover"  # half-written: its writer died
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One trouble. about: what the rows call it; mended: what was done, empty when nothing was."""
+
+    trouble: Trouble
+    name: str
+    about: tuple[str, ...] = ()
+    mended: str = ""
+
+
+@dataclass
+class FsckReport:
+    """What was looked at and found. `read`: whether every byte was read and hashed, or sizes compared alone."""
+
+    read: bool
+    files: int = 0
+    bytes: int = 0
+    named: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is left to mend."""
+        return all(finding.mended for finding in self.findings)
+
+
+def fsck(
+    engine: Engine,
+    store: Store,
+    *,
+    read: bool = True,
+    repair: bool = False,
+    older_than: timedelta = GRACE,
+    workers: int = 4,
+    told: Callable[[int, int], None] = lambda _done, _all: None,
+) -> FsckReport:
+    """Hold the store against the rows.
+
+    read: hash every file; otherwise compare sizes alone.  older_than: what nobody names yet and is younger is left
+    alone, because its row may be on the way.  told: called with how many of the 256 parts are done.
+    """
+    check = _Check(engine, store, repair, utc_now() - older_than, FsckReport(read))
+    with ThreadPoolExecutor(workers) as pool:
+        for number, shard in enumerate(SHARDS, start=1):
+            check.shard(shard, pool)
+            told(number, len(SHARDS))
+    check.rest()
+    return check.report
+
+
+@dataclass
+class _Check:
+    engine: Engine
+    store: Store
+    repair: bool
+    cutoff: datetime
+    report: FsckReport
+
+    def shard(self, shard: str, pool: ThreadPoolExecutor) -> None:
+        filed = {file.sha256: file for file in self.store.shard(shard)}
+        with reading(self.engine) as tx:
+            named = referenced(tx, shard)
+        self.report.files += len(filed)
+        self.report.bytes += sum(file.bytes for file in filed.values())
+        self.report.named += sum(referred.is_file for referred in named.values())
+        for sha256, referred in named.items():
+            if referred.is_file and sha256 not in filed:
+                self._missing(sha256, referred)
+        orphans = [file for file in filed.values() if file.sha256 not in named]
+        self._rotten([file for file in filed.values() if file.sha256 in named], named, pool)
+        for file in orphans:
+            self._orphan(file)
+        for sha256 in self.store.cached():
+            if sha256.startswith(shard) and sha256 not in filed and sha256 not in named:
+                self._told(Trouble.ORPHAN, sha256, ("a copy on this machine",), self._dropped(sha256))
+
+    def rest(self) -> None:
+        """What lies about in the store beside its files."""
+        for path in self.store.strays():
+            self._told(Trouble.STRAY, path)
+        for left in [*self.store.leftovers(self.cutoff), *self._stale_notes()]:
+            self._told(Trouble.LEFTOVER, str(left), (), self._unlinked(left))
+        for upload in self.store.unfinished_uploads(self.cutoff):
+            if self.repair:
+                self.store.abort_upload(upload)
+            self._told(Trouble.LEFTOVER, upload.key, ("an upload that never ended",), "removed" if self.repair else "")
+
+    def _told(self, trouble: Trouble, name: str, about: Iterable[str] = (), mended: str = "") -> None:
+        self.report.findings.append(Finding(trouble, name, tuple(about), mended))
+
+    def _missing(self, sha256: str, referred: Referred) -> None:
+        with reading(self.engine) as tx:
+            if self.store.exists(sha256) or not is_referenced(tx, sha256):  # it came, or went, in between
+                return
+            about = described(tx, sha256)
+        self._told(Trouble.MISSING, sha256, about, self._restored(sha256, referred) if self.repair else "")
+
+    def _rotten(self, files: Collection[Filed], named: dict[str, Referred], pool: ThreadPoolExecutor) -> None:
+        for file, rotten in zip(files, pool.map(lambda file: self._is_rotten(file, named), files), strict=True):
+            if rotten:
+                with reading(self.engine) as tx:
+                    about = described(tx, file.sha256)
+                self._told(Trouble.ROTTEN, file.sha256, about, self._replaced(file.sha256, named[file.sha256]))
+
+    def _is_rotten(self, file: Filed, named: dict[str, Referred]) -> bool:
+        size = named[file.sha256].bytes
+        if size is not None and size != file.bytes:
+            return True
+        if not self.report.read:
+            return False
+        try:
+            self.store.verify(file.sha256)
+        except RottenObject:
+            return True
+        except MissingObject:  # erased in between
+            return False
+        return False
+
+    def _replaced(self, sha256: str, referred: Referred) -> str:
+        if not self.repair:
+            return ""
+        aside = self.store.set_aside(sha256)
+        restored = self._restored(sha256, referred)
+        return f"{restored}; the rotten one is {aside}" if restored else ""
+
+    def _restored(self, sha256: str, referred: Referred) -> str:
+        """Mend a file that is gone: from this machine's copy, or by making it anew; empty where neither can be."""
+        copy = self.store.sound_copy(sha256)
+        if copy is not None:
+            self.store.put_file(copy, expected=sha256)
+            return "put back from this machine's copy"
+        if referred.kinds & {PHOTOGRAPH, RAW}:
+            return ""
+        with transaction(self.engine) as tx:
+            if ARTEFACT in referred.kinds:
+                again = redo_runs(tx, sha256)
+                return f"{again} stage runs are queued again" if again else ""
+            if SHEET in referred.kinds:
+                tx.execute(update(TakeReview).where(TakeReview.sheet == sha256).values(sheet=None))
+                return "forgotten; mien session checks TAKE --again makes it anew"
+        return ""
+
+    def _orphan(self, file: Filed) -> None:
+        if file.modified > self.cutoff:
+            return
+        with reading(self.engine) as tx:
+            if is_referenced(tx, file.sha256):
+                return
+        mended = ""
+        if self.repair:
+            removed = self.store.remove(file.sha256, untouched_since=self.cutoff)
+            if removed is None:  # put again just now: no orphan any more
+                return
+            mended = "removed"
+        self._told(
+            Trouble.ORPHAN, file.sha256, (f"{file.bytes} bytes, put {file.modified:%Y-%m-%d %H:%M} UTC",), mended
+        )
+
+    def _dropped(self, sha256: str) -> str:
+        if not self.repair:
+            return ""
+        self.store.drop_cached(sha256)
+        return "removed"
+
+    def _stale_notes(self) -> list[Path]:
+        """Workers' notes of runs that are in the records, or were erased from them."""
+        if self.store.folder is None:
+            return []
+        notes = {path.stem: path for path in (self.store.folder / "runs").glob("*.json")}
+        with reading(self.engine) as tx:
+            waiting = select(Job.key).where(Job.state != JobState.DONE)
+            known = {key for key in notes if tx.scalar(waiting.where(Job.key == key)) is not None}
+        old = self.cutoff.timestamp()
+        return [path for key, path in sorted(notes.items()) if key not in known and path.stat().st_mtime < old]
+
+    def _unlinked(self, path: Path) -> str:
+        if not self.repair:
+            return ""
+        try:
+            rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be removed: {error.strerror}") from error
+        return "removed"
+
+
+def redo_runs(tx: Session, sha256: str) -> int:
+    """done -> queued for the runs that made this file and for all that was made from it; how many.
+
+    Their artefacts' rows go: they come again with the runs. Photographs are not made by runs.
+    """
+    makers = select(Artefact.job_id).join(Job, Job.id == Artefact.job_id).where(Artefact.sha256 == sha256, ~stopped())
+    again = set(tx.scalars(makers))
+    fresh = again
+    ended = Job.state.in_((JobState.DONE, JobState.FAILED))
+    while fresh:
+        query = select(JobInput.job_id).join(Job, Job.id == JobInput.job_id)
+        fresh = set(tx.scalars(query.where(JobInput.from_job_id.in_(fresh), ended))) - again
+        again |= fresh
+    made = select(Artefact.id).where(Artefact.job_id.in_(again))
+    lineage = or_(ArtefactParent.artefact_id.in_(made), ArtefactParent.parent_id.in_(made))
+    tx.execute(delete(ArtefactParent).where(lineage))
+    tx.execute(delete(RunReview).where(RunReview.job_id.in_(again)))
+    tx.execute(delete(Artefact).where(Artefact.job_id.in_(again)))
+    values = {"state": JobState.QUEUED, "attempts": 0, "worker": None, "finished_at": None, "error": MADE_ANEW}
+    tx.execute(update(Job).where(Job.id.in_(again)).values(not_before=None, **values))
+    return len(again)
