@@ -72,6 +72,15 @@ class Capture:
 
 
 @dataclass(frozen=True)
+class GivenConsent:
+    """A consent as it was given: the day, which text was signed, the signed form's hash."""
+
+    day: date | None
+    form_version: str | None = None
+    document_sha256: str | None = None
+
+
+@dataclass(frozen=True)
 class EarlierSubject:
     """A subject in complete versions of a release: the newest that has it, the newest that has its photographs."""
 
@@ -172,10 +181,15 @@ def capture_of(tx: Session, take_id: int) -> Capture:
     )
 
 
-def consent_days(tx: Session, subject_ids: Collection[int]) -> dict[tuple[int, ConsentScope], date | None]:
-    """The day of each open consent of these subjects, by subject and scope."""
-    query = select(Consent.subject_id, Consent.scope, Consent.given_on).where(Consent.withdrawn_at.is_(None))
-    return {(subject, scope): day for subject, scope, day in tx.execute(query) if subject in subject_ids}
+def open_consents(tx: Session, subject_ids: Collection[int]) -> dict[int, dict[str, GivenConsent]]:
+    """What these subjects consent to and did not withdraw: subject -> scope -> consent."""
+    query = select(Consent).where(Consent.withdrawn_at.is_(None)).order_by(Consent.id)
+    found: dict[int, dict[str, GivenConsent]] = {}
+    for row in tx.scalars(query):
+        if row.subject_id in subject_ids:
+            given = GivenConsent(row.given_on, row.form_version, row.document_sha256)
+            found.setdefault(row.subject_id, {})[str(row.scope)] = given
+    return found
 
 
 def released_before(tx: Session, name: str) -> list[EarlierSubject]:

@@ -1,9 +1,5 @@
 """Meshes in files: OBJ with UVs, and binary PLY. Files appear whole or not at all."""
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,25 +7,7 @@ from numpy.typing import NDArray
 
 from processing.errors import MeshError
 from processing.mesh import Mesh
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary name in the same folder, renamed to `path` when the block ends well, removed when it does not."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+from processing.whole_file import whole_file as whole_file
 
 
 def write_obj(path: Path, mesh: Mesh, texture: str | None = None) -> None:

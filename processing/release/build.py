@@ -29,15 +29,14 @@ from db.releases import (
     building_release,
     complete_release,
     fail_release,
-    get_release,
-    released_before,
 )
 from db.studio import StudioRecords
 from processing.progress import Progress, part, silent
 from processing.release.documents import ReleaseFacts
 from processing.release.errors import ReleaseError
 from processing.release.export import Plan, export
-from processing.release.manifest import SCHEMA_VERSION, Manifest, Tombstone, make_manifest, write_manifest
+from processing.release.manifest import SCHEMA_VERSION, Manifest, make_manifest, write_manifest
+from processing.release.records import find_tombstones
 from processing.release.rules import Options, Quality
 from processing.release.select import Selection, Skipped, choose
 from processing.release.selection_file import Reviewed, narrowed, read_selection
@@ -113,20 +112,6 @@ def build_release(
             tombstones=tombstones,
         )
         return _build(studio, release, plan, out / f"{name}-{release.version}", reviewed, workers, progress)
-
-
-def find_tombstones(tx: Session, name: str, day: date) -> tuple[Tombstone, ...]:
-    """Subjects of earlier versions who no longer consent: to the release, or to their photographs in it."""
-    may_leave = consenting_subjects(tx, ConsentScope.RESEARCH_RELEASE, day)
-    may_show = consenting_subjects(tx, ConsentScope.PUBLICATION, day)
-    found = []
-    for earlier in released_before(tx, name):
-        index = int(earlier.code[1:])
-        if earlier.subject_id not in may_leave:
-            found.append(Tombstone(earlier.code, index, earlier.last_version, "everything"))
-        elif earlier.last_shown is not None and earlier.subject_id not in may_show:
-            found.append(Tombstone(earlier.code, index, earlier.last_shown, "photographs"))
-    return tuple(found)
 
 
 def _read(selection: Path | None, name: str, day: date | None, subjects: list[str] | None) -> Reviewed | None:
@@ -251,14 +236,6 @@ def _build(
     return BuiltRelease(plan.facts.name, plan.facts.version, folder, manifest, digest, plan.selection.skipped)
 
 
-def recorded_hash(studio: StudioRecords, name: str, version: int) -> str:
-    """The manifest's hash as the records have it. Raises NotFound."""
-    with reading(studio.engine) as tx:
-        digest = get_release(tx, name, version).manifest_sha256
-    assert digest is not None
-    return digest
-
-
 def _items(plan: Plan) -> list[ReleasedTake]:
     return [
         ReleasedTake(
@@ -281,6 +258,8 @@ def _still_allowed(tx: Session, plan: Plan) -> None:
         for s in plan.selection.subjects
         if s.subject_id not in may_leave or (s.publishable and s.subject_id not in may_show)
     ]
+    masked = consenting_subjects(tx, ConsentScope.EYES_MOSAICKED, day, lock=True)
+    withdrawn += [s.code for s in plan.selection.subjects if s.subject_id in masked and not s.mosaic]
     if withdrawn:
         raise ConsentChanged(f"Consent of {', '.join(withdrawn)} changed while the release was built; build it again")
     if find_tombstones(tx, plan.facts.name, day) != plan.tombstones:

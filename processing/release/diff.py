@@ -7,12 +7,13 @@ from processing.release.manifest import Manifest
 
 @dataclass(frozen=True)
 class Difference:
-    """From `before` to `after`. moved: (old path, new path) of equal content."""
+    """From `before` to `after`. withdrawn: who left by withdrawing.  moved: (old path, new path) of equal content."""
 
     before: Manifest
     after: Manifest
     subjects_added: tuple[str, ...]
     subjects_removed: tuple[str, ...]
+    withdrawn: tuple[str, ...]
     added: tuple[str, ...]
     removed: tuple[str, ...]
     changed: tuple[str, ...]
@@ -41,6 +42,7 @@ def compare(before: Manifest, after: Manifest) -> Difference:
         after=after,
         subjects_added=tuple(sorted(set(after.subjects) - set(before.subjects))),
         subjects_removed=tuple(sorted(set(before.subjects) - set(after.subjects))),
+        withdrawn=tuple(sorted({stone.code for stone in after.tombstones} & set(before.subjects))),
         added=tuple(sorted(came.keys() - arrived)),
         removed=tuple(sorted(gone.keys() - left)),
         changed=tuple(sorted(p for p in old.keys() & new.keys() if old[p].sha256 != new[p].sha256)),

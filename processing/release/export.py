@@ -19,7 +19,6 @@ from typing import Any
 import msgspec
 
 from db.store import Store
-from processing.mesh_files import whole_file
 from processing.progress import Progress, silent
 from processing.release import documents
 from processing.release.conventions import CONVENTIONS, conventions
@@ -34,6 +33,7 @@ from processing.release.select import Selection
 from processing.release.take_export import ReliefEncoding, TakeJob, TakeRecord, export_take, load_template, take_jobs
 from processing.release.take_facts import rig_file
 from processing.release.topology import write_topology
+from processing.whole_file import whole_file
 
 # A process more is worth its start where it has this many takes to write.
 TAKES_A_WORKER = 8

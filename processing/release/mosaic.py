@@ -21,7 +21,7 @@ Bools = NDArray[np.bool_]
 
 EYES = (range(36, 42), range(42, 48))  # Multi-PIE, right and left
 # Half the region's extent beside the distance of an eye's corners: from the brow's lower edge to the bag below.
-ACROSS, ABOVE, DEEP = 0.95, 0.75, 1.1
+ACROSS, ABOVE, DEEP = 0.85, 0.75, 0.8
 BLOCKS = 5  # over an eye's region: the lids' line and the iris go, that there is an eye stays
 GROW = 1.12  # what the registration may be off
 OCCLUDED_MM = 4.0

@@ -13,11 +13,11 @@ from PIL import Image as Picture
 
 from processing.cameras import Camera, CameraError, Image, camera_from_params
 from processing.mesh import Mesh, Surface
-from processing.mesh_files import whole_file
 from processing.photometry.profiles import Profile, apply_profile, profiles_of
 from processing.release.errors import ReleaseError
 from processing.release.mosaic import EyeRegions, mosaic_photograph
 from processing.release.rules import Options
+from processing.whole_file import whole_file
 
 JPEG_QUALITY = 95
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from db.artefacts import artefact_history, input_hash, parents_of
 from db.models import Artefact, CaptureSession, ConsentScope, ProtocolExpression, Subject
 from db.queries import ReadyTake, consenting_subjects, ready_takes, take_photographs
-from db.releases import Capture, Run, capture_of, consent_days, run_of
+from db.releases import Capture, GivenConsent, Run, capture_of, open_consents, run_of
 from db.store import Store
 from processing.release.errors import ReleaseError
 from processing.release.rules import Quality, quality_problem
@@ -81,7 +81,7 @@ class SelectedTake:
 class SelectedSubject:
     """A subject that leaves. index: its folder's name in FaceScape's layout; expected: all labels of its protocol.
 
-    publishable: pictures may be shown.  mosaic: with the eyes mosaicked.  consents: scope -> day.
+    publishable: pictures may be shown.  mosaic: with the eyes mosaicked.  consents: by scope.
     """
 
     subject_id: int
@@ -93,7 +93,7 @@ class SelectedSubject:
     expected: tuple[str, ...]
     takes: tuple[SelectedTake, ...]
     mosaic: bool = False
-    consents: Mapping[str, date | None] = field(default_factory=dict)
+    consents: Mapping[str, GivenConsent] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -145,15 +145,15 @@ def choose(
     by_subject: dict[str, list[ReadyTake]] = {}
     for take in ready_takes(tx):
         by_subject.setdefault(take.subject, []).append(take)
-    given = consent_days(tx, {takes[0].subject_id for takes in by_subject.values()})
+    given = open_consents(tx, {takes[0].subject_id for takes in by_subject.values()})
     subjects: list[SelectedSubject] = []
     skipped: list[Skipped] = []
     for code, takes in by_subject.items():
         if only and code not in only:
             continue
         subject_id = takes[0].subject_id
-        consents = {str(scope): given[subject_id, scope] for scope in ConsentScope if (subject_id, scope) in given}
-        undated = [scope for scope, on in consents.items() if on is None]
+        consents = given.get(subject_id, {})
+        undated = [scope for scope, consent in consents.items() if consent.day is None]
         if undated:
             skipped.append(Skipped(code, "", f"its consent to {', '.join(undated)} has no date"))
             continue
@@ -163,7 +163,8 @@ def choose(
         chosen, left = _subject(gate, takes, subject_id in may_show)
         skipped += left
         if chosen is not None:
-            subjects.append(replace(chosen, consents=consents))
+            mosaic = ConsentScope.EYES_MOSAICKED in consents
+            subjects.append(replace(chosen, consents=consents, mosaic=mosaic))
     _refuse_equal_folders(subjects)
     return Selection(day, tuple(subjects), tuple(skipped))
 

@@ -15,10 +15,10 @@ from typing import Literal
 import msgspec
 
 from db.models import ConsentScope
-from processing.mesh_files import whole_file
 from processing.release.errors import SelectionError
 from processing.release.rules import Options, Quality, Split, draw_held_back
 from processing.release.select import SelectedSubject, SelectedTake, Selection, Skipped
+from processing.whole_file import whole_file
 
 FORMAT = 1
 HEAD = """# What a release will hold. Written by `mien release select`, to be read by a person.
@@ -99,8 +99,8 @@ def propose(
                 code=subject.code,
                 decision=decision,
                 why=why,
-                research_release=subject.consents.get(ConsentScope.RESEARCH_RELEASE),
-                publication=subject.consents.get(ConsentScope.PUBLICATION),
+                research_release=_day(subject, ConsentScope.RESEARCH_RELEASE),
+                publication=_day(subject, ConsentScope.PUBLICATION),
                 eyes_mosaicked=subject.mosaic,
                 takes={take.label: digest(take) for take in subject.takes},
                 left_out=left,
@@ -128,8 +128,11 @@ def write_selection(path: Path, file: SelectionFile) -> None:
         temporary.write_bytes(HEAD.encode() + msgspec.toml.encode(file))
 
 
-def read_selection(path: Path) -> Reviewed:
-    """Read it and look at it by itself. Raises SelectionError naming the key, the subject or what is missing."""
+def read_selection(path: Path, *, rules_only: bool = False) -> Reviewed:
+    """Read it and look at it by itself. rules_only: its subjects do not matter.
+
+    Raises SelectionError naming the key, the subject or what is missing.
+    """
     try:
         data = path.read_bytes()
         file = msgspec.toml.decode(data, type=SelectionFile)
@@ -139,6 +142,8 @@ def read_selection(path: Path) -> Reviewed:
         raise SelectionError(f"{path} is no selection: {error}") from None
     if file.format != FORMAT:
         raise SelectionError(f"{path} has format {file.format}, this Mien reads {FORMAT}; run mien release select")
+    if rules_only:
+        return Reviewed(file, hashlib.sha256(data).hexdigest())
     problems = [
         f"subject {code} stands {times} times"
         for code, times in Counter(line.code for line in file.subject).items()
@@ -177,7 +182,7 @@ def narrowed(selection: Selection, reviewed: Reviewed, path: Path) -> Selection:
         if subject is None:
             problems.append(f"{line.code}  {why_not.get(line.code, 'has nothing that may leave')}")
             continue
-        given = subject.consents.get(ConsentScope.RESEARCH_RELEASE)
+        given = _day(subject, ConsentScope.RESEARCH_RELEASE)
         if given != line.research_release:
             problems.append(
                 f"{line.code}  the records have a consent of {given}, the file one of {line.research_release}"
@@ -200,6 +205,11 @@ def narrowed(selection: Selection, reviewed: Reviewed, path: Path) -> Selection:
         raise SelectionError(f"{path} no longer holds; run mien release select again and review it:\n  {what}")
     skipped += [s for s in selection.skipped if s.subject in {subject.code for subject in chosen}]
     return Selection(selection.day, tuple(chosen), tuple(skipped))
+
+
+def _day(subject: SelectedSubject, scope: ConsentScope) -> date | None:
+    consent = subject.consents.get(scope)
+    return consent.day if consent else None
 
 
 def _out(line: SubjectLine) -> bool:

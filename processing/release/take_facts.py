@@ -80,6 +80,10 @@ def take_facts(
         "subject": {"index": subject.index, "code": subject.code},
         "expression": {"position": take.position, "name": take.label.partition("_")[2], "label": take.label},
         "take": take.code,
+        "consent": {
+            scope: {"form_version": given.form_version, "document_sha256": given.document_sha256}
+            for scope, given in sorted(subject.consents.items())
+        },
         "rig": rig_facts(capture),
         "sync": {
             "command_skew_ms": capture.command_skew_ms,

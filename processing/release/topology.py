@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from processing.cameras import Image
 from processing.errors import MeshError
 from processing.mesh import Mesh
-from processing.mesh_files import whole_file
 from processing.registration.landmarks68 import GROUPS
 from processing.registration.template import PART_NAMES, Template
 from processing.release.errors import ReleaseError
 from processing.rendering import bounds, portrait_camera, render, text
 from processing.stages.files import write_image, write_json
+from processing.whole_file import whole_file
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]

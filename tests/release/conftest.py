@@ -51,6 +51,7 @@ class FinishedStudio:
     folder: Path
     mesh: Mesh = field(default_factory=grid)
     relief_scale_mm: float = 5.0
+    views: int = VIEWS
 
     def __post_init__(self) -> None:
         landmarks = np.zeros(68, np.int32), np.tile([1 / 3, 1 / 3, 1 / 3], (68, 1))
@@ -66,14 +67,17 @@ class FinishedStudio:
             self.session(tx, subject, expressions)
         return str(subject.code)
 
+    def photographs(self, session: str, expression: str) -> list[tuple[str, int]]:
+        """(SHA-256, bytes) a view, filed in the store."""
+        return [self.photograph(f"{session} {expression} {view}") for view in range(self.views)]
+
     def session(self, tx: Any, subject: Any, expressions: tuple[str, ...]) -> list[Take]:
-        rig = self.rows.rig(tx, cameras=VIEWS)
+        rig = self.rows.rig(tx, cameras=self.views)
         session = self.rows.session(tx, subject, rig)
         session.calibration = captures.add_calibration(tx, rig, "board", self.calibration())
         takes = []
         for name in expressions:
-            photographs = [self.photograph(f"{session.code} {name} {view}") for view in range(VIEWS)]
-            takes.append(self.rows.accepted(tx, session, rig, name, photographs))
+            takes.append(self.rows.accepted(tx, session, rig, name, self.photographs(session.code, name)))
             self.process(tx, takes[-1])
         captures.close_session(tx, session, incomplete=True)
         return takes
@@ -81,7 +85,7 @@ class FinishedStudio:
     def calibration(self) -> dict[str, Any]:
         rt = [[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 1.0, 900.0]]
         k = [[50.0, 0, 4.0], [0, 50.0, 6.0], [0, 0, 1.0]]
-        return {f"{v}_{key}": value for v in range(VIEWS) for key, value in (("K", k), ("Rt", rt))}
+        return {f"{v}_{key}": value for v in range(self.views) for key, value in (("K", k), ("Rt", rt))}
 
     def photograph(self, text: str) -> tuple[str, int]:
         path = self.folder / "photo.jpg"
@@ -104,11 +108,15 @@ class FinishedStudio:
             jobs.enqueue(tx, spec)
             lease = jobs.claim_key(tx, keys[stage], "test")
             assert lease is not None
-            path = self._make(output, f"{take.code} {version}")
-            sha256 = self.records.store.put_file(path)
-            jobs.finish(tx, lease, [OutputFile(output, sha256, path.stat().st_size, "test")])
+            made = {output: self._make(output, f"{take.code} {version}"), **self.also(stage, take)}
+            filed = [(name, self.records.store.put_file(path), path.stat().st_size) for name, path in made.items()]
+            jobs.finish(tx, lease, [OutputFile(name, sha256, size, "test") for name, sha256, size in filed])
             if stage == until:
                 return
+
+    def also(self, _stage: str, _take: Take) -> dict[str, Path]:
+        """Further outputs of a stage."""
+        return {}
 
     def _make(self, output: str, text: str) -> Path:
         moved = self.mesh.vertices_mm + np.random.default_rng(_seed(text)).normal(0, 0.1, self.mesh.vertices_mm.shape)

@@ -19,9 +19,10 @@ from db.releases import begin_release, list_releases, releases_of_subject
 from db.subjects import get_subject, give_consent, withdraw_consent
 from processing.mesh_files import read_obj, read_ply
 from processing.release import build as build_module
-from processing.release.build import build_release, recorded_hash
+from processing.release.build import build_release
 from processing.release.diff import compare
 from processing.release.errors import ReleaseError
+from processing.release.records import recorded
 from processing.release.verify import verify
 from processing.takes import read_take
 
@@ -55,7 +56,7 @@ def test_the_layout_is_facescapes(studio: Any, tmp_path: Path) -> None:
     assert _tree(built.folder) == wanted
     assert built.folder == tmp_path / "out" / "faces-1"
     assert {entry.path for entry in built.manifest.files} == wanted - {"manifest.json", "manifest.json.sha256"}
-    assert recorded_hash(studio.records, "faces", 1) == built.manifest_sha256
+    assert recorded(studio.records, "faces", 1)[0] == built.manifest_sha256
     assert verify(built.folder, recorded_sha256=built.manifest_sha256).intact
 
 
@@ -182,7 +183,7 @@ def test_a_withdrawal_makes_the_next_version(studio: Any, tmp_path: Path) -> Non
     assert all(path.startswith(("1/", "mesh/1/", "meta/1/", "checks/1.png")) for path in found.removed)
     assert not any(path.startswith(("2/", "mesh/2/")) for path in (*found.added, *found.changed))
     assert second.manifest.subjects == (stays,)
-    assert verify(first.folder, recorded_sha256=recorded_hash(studio.records, "faces", 1)).intact
+    assert verify(first.folder, recorded_sha256=recorded(studio.records, "faces", 1)[0]).intact
     with pytest.raises(ConsentError), transaction(studio.records.engine) as tx:
         withdraw_consent(tx, get_subject(tx, leaves))
 

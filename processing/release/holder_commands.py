@@ -1,0 +1,250 @@
+"""`mien release fetch`, `verify`, `diff`, `show` and `export`: for whoever holds a release, studio or not."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from db.commands.options import AsJson, Database, Home, print_json, print_table
+from processing.release.studio_commands import bar
+
+if TYPE_CHECKING:
+    from processing.release.manifest import Manifest, Tombstone
+
+Folder = Annotated[Path, typer.Argument(help="A release's folder.")]
+
+
+def fetch(
+    url: Annotated[str, typer.Argument(help="Address of a release's folder: where its manifest.json is.")],
+    out: Annotated[Path | None, typer.Option(help="The folder to fetch into (NAME-VERSION).")] = None,
+    subject: Annotated[list[str] | None, typer.Option(help="Only this subject (code or index); repeatable.")] = None,
+    expression: Annotated[list[str] | None, typer.Option(help="Only this expression; repeatable.")] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="Only mesh, texture, displacement, scan, photographs or facts; repeatable."),
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only paths like this ('mesh/1/*'); repeatable.")] = None,
+    manifest_sha256: Annotated[str | None, typer.Option(help="The manifest's published hash.")] = None,
+    connections: Annotated[int, typer.Option(min=1, max=32, help="Files at a time.")] = 4,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch a release, or a part of it; interrupted, the same command goes on where it stopped."""
+    from processing.release.fetch import Wanted, fetch_manifest, fetch_release
+
+    wanted = Wanted(tuple(subject or ()), tuple(expression or ()), tuple(kind or ()), tuple(only or ()))
+    if out is None:
+        manifest, _ = fetch_manifest(url)
+        out = Path(f"{manifest.name}-{manifest.version}")
+    with bar(quiet=as_json) as progress:
+        got = fetch_release(
+            url, out, wanted=wanted, manifest_sha256=manifest_sha256, connections=connections, progress=progress
+        )
+    if as_json:
+        report = {"folder": str(out), "files": got.files, "fetched": got.fetched, "bytes": got.bytes}
+        print_json(report | {"manifest_sha256": got.manifest_sha256, "all_files": len(got.manifest.files)})
+        return
+    print(
+        f"{out}: {got.files} of {len(got.manifest.files)} files are here, {got.fetched} fetched now, every hash right"
+    )
+    print(f"manifest {got.manifest_sha256}")
+
+
+def verify(
+    folder: Folder,
+    manifest_sha256: Annotated[str | None, typer.Option(help="The manifest's published hash.")] = None,
+    newer: Annotated[
+        str | None, typer.Option(help="A newer version (folder or URL): says who has withdrawn since.")
+    ] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Only a part was fetched; files may be missing.")] = False,
+    home: Home = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare every file with the manifest, that with the records where there are any, and say who has withdrawn."""
+    from processing.release.verify import verify as verify_folder
+
+    recorded, source, withdrawn = _recorded(folder, home, database)
+    if manifest_sha256:
+        recorded, source = manifest_sha256, "the given hash"
+    withdrawn = [*withdrawn, *_newer(folder, newer)]
+    result = verify_folder(folder, recorded_sha256=recorded, withdrawn=withdrawn, partial=partial)
+    report = {
+        "folder": str(folder),
+        "intact": result.intact,
+        "manifest_sha256": result.manifest_sha256,
+        "manifest_checked_against": source,
+        "files": len(result.manifest.files) - result.absent if result.manifest else 0,
+        "absent": result.absent,
+        "bytes": result.manifest.bytes if result.manifest else 0,
+        "problems": [{"fault": str(p.fault), "path": p.path, "why": p.why} for p in result.problems],
+    }
+    if as_json:
+        print_json(report)
+    elif result.intact:
+        rest = f" ({result.absent} were not fetched)" if result.absent else ""
+        print(f"{folder} is intact: {report['files']} files as released{rest}; its manifest agrees with {source}")
+    else:
+        print_table(f"{folder} is not intact", ["path", "why"], [[p.path, p.why] for p in result.problems])
+    if not result.intact:
+        raise typer.Exit(4)
+
+
+def diff(before: Folder, after: Folder, as_json: AsJson = False) -> None:
+    """Show what changed from one release to another, by their manifests."""
+    from processing.release.diff import compare
+    from processing.release.manifest import read_manifest
+
+    found = compare(read_manifest(before)[0], read_manifest(after)[0])
+    lists = {
+        "subjects added": found.subjects_added,
+        "subjects removed": found.subjects_removed,
+        "withdrawn": found.withdrawn,
+        "added": found.added,
+        "removed": found.removed,
+        "changed": found.changed,
+        "moved": tuple(f"{a} -> {b}" for a, b in found.moved),
+    }
+    if as_json:
+        print_json({key.replace(" ", "_"): list(value) for key, value in lists.items()})
+        return
+    print_table(
+        f"{found.before.name} {found.before.version} to {found.after.name} {found.after.version}",
+        ["", "count", "first"],
+        [[key, len(value), ", ".join(value[:4]) or None] for key, value in lists.items()],
+    )
+
+
+def show(
+    release: Annotated[
+        str | None, typer.Argument(help="A release's folder or URL; without it, all recorded releases.")
+    ] = None,
+    home: Home = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a release holds, or list the releases of this studio."""
+    if release is None:
+        _list(home, database, as_json)
+        return
+    manifest, digest = _manifest(release)
+    report = {
+        "name": manifest.name,
+        "version": manifest.version,
+        "schema_version": manifest.schema_version,
+        "consents_valid_on": manifest.consent_day,
+        "subjects": list(manifest.subjects),
+        "withdrawn": [stone.code for stone in manifest.tombstones],
+        "files": len(manifest.files),
+        "bytes": manifest.bytes,
+        "manifest_sha256": digest,
+    }
+    if as_json:
+        print_json(report)
+    else:
+        report["subjects"] = f"{len(manifest.subjects)}: {', '.join(manifest.subjects[:12])}"
+        report["withdrawn"] = ", ".join(stone.code for stone in manifest.tombstones) or None
+        print_table(release, ["", ""], [[key, value] for key, value in report.items()])
+
+
+def export(
+    folder: Folder,
+    form: Annotated[str, typer.Option("--format", help="gltf or usd (needs the usd extra).")] = "gltf",
+    out: Annotated[Path, typer.Option(help="Where a file a subject is written.")] = Path("export"),
+    subject: Annotated[list[int] | None, typer.Option(help="Only this subject's index; repeatable.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write subjects for artists: a neutral face with a morph target an expression, and its texture."""
+    from processing.release.artists import export_subjects
+
+    with bar(quiet=as_json) as progress:
+        written = export_subjects(folder, out, form, subjects=subject, progress=progress)
+    if as_json:
+        print_json([str(path) for path in written])
+    else:
+        print(f"{out}: {len(written)} subjects, {', '.join(path.name for path in written[:8])}")
+
+
+def _manifest(release: str) -> tuple["Manifest", str]:
+    """Of a folder or of an address."""
+    from processing.release.manifest import read_manifest
+
+    if release.startswith(("http://", "https://")):
+        from processing.release.fetch import fetch_manifest
+
+        return fetch_manifest(release)
+    return read_manifest(Path(release))
+
+
+def _newer(folder: Path, newer: str | None) -> list["Tombstone"]:
+    """Who has withdrawn by a newer version that was named, or lies beside the folder."""
+    from processing.release.errors import ManifestError, ReleaseError
+    from processing.release.manifest import read_manifest
+    from processing.release.verify import find_newer
+
+    try:
+        manifest, _ = read_manifest(folder)
+    except ManifestError:
+        return []  # verify says so itself
+    if newer is None:
+        return [stone for other in find_newer(folder, manifest) for stone in other.tombstones]
+    other, _ = _manifest(newer)
+    if other.name != manifest.name or other.version <= manifest.version:
+        raise ReleaseError(f"{newer} is {other.name} {other.version}: no newer {manifest.name} than {manifest.version}")
+    return list(other.tombstones)
+
+
+def _list(home: Path | None, database: str | None, as_json: bool) -> None:
+    from db.engine import reading
+    from db.releases import list_releases, subjects_of_release
+    from db.studio import open_studio
+
+    with open_studio(home, database) as studio, reading(studio.engine) as tx:
+        reports: list[dict[str, Any]] = [
+            {
+                "name": r.name,
+                "version": r.version,
+                "state": str(r.state),
+                "consents_valid_on": r.consent_day.isoformat(),
+                "subjects": subjects_of_release(tx, r),
+                "manifest_sha256": r.manifest_sha256,
+                "problem": r.problem,
+            }
+            for r in list_releases(tx)
+        ]
+    if as_json:
+        print_json(reports)
+        return
+    rows = [
+        [r["name"], r["version"], r["state"], len(r["subjects"]), r["consents_valid_on"], r["problem"]] for r in reports
+    ]
+    print_table("Releases", ["name", "version", "state", "subjects", "consents valid on", "problem"], rows)
+
+
+def _recorded(folder: Path, home: Path | None, database: str | None) -> tuple[str | None, str, list["Tombstone"]]:
+    """The manifest's hash, and who has withdrawn, from the records, where this machine has the studio's."""
+    from processing.release.errors import ManifestError
+    from processing.release.manifest import read_manifest
+
+    alone = "its own sidecar only (no studio here; --manifest-sha256 HASH compares with a published hash)"
+    try:
+        from db.errors import NotFound, SchemaOutdated
+        from db.settings import Settings
+        from db.studio import open_studio
+    except ModuleNotFoundError:  # installed to read releases alone
+        return None, alone, []
+    settings = Settings.load(home, database)
+    if home is None and database is None and settings.database.startswith("sqlite:///") and not settings.home.exists():
+        return None, alone, []
+    try:
+        manifest, _ = read_manifest(folder)
+        with open_studio(home, database) as studio:
+            from processing.release.records import recorded
+
+            digest, withdrawn = recorded(studio, manifest.name, manifest.version)
+            return digest, "the studio's records", withdrawn
+    except ManifestError:
+        return None, "nothing", []
+    except (NotFound, SchemaOutdated):
+        if home is not None or database is not None:
+            raise
+        return None, "its own sidecar only (the studio's records do not know this release)", []

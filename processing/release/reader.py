@@ -1,0 +1,181 @@
+"""Reading a release, whole or partly fetched, of any schema version: takes, meshes, textures, displacement, cameras.
+
+Nothing but NumPy and Pillow is needed to read meshes, pictures and cameras.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from processing.release.errors import ReleaseError
+from processing.release.manifest import Manifest, read_manifest
+
+Floats32 = NDArray[np.float32]
+Ints = NDArray[np.int32]
+_MESH = re.compile(r"(\d+)/models_reg/(\d+)_(\w+)\.obj")
+
+
+@dataclass(frozen=True)
+class TakeEntry:
+    """One expression of one subject, by its place in the release. label: '2_smile'."""
+
+    index: int
+    position: int
+    expression: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.position}_{self.expression}"
+
+
+@dataclass(frozen=True, eq=False)
+class TopologyArrays:
+    """triangles, uv_triangles: (T, 3).  uvs: (U, 2), origin at the bottom left."""
+
+    triangles: Ints
+    uvs: Floats32
+    uv_triangles: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A photograph and its camera: K (3, 3), Rt (3, 4) mm, distortion (5,), OpenCV's convention."""
+
+    index: int
+    photograph: Path
+    K: Floats32
+    Rt: Floats32
+    distortion: Floats32
+    valid: bool
+
+
+class ReleaseFolder:
+    """A release on this machine. Raises ManifestError where there is none."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.manifest: Manifest
+        self.manifest, self.manifest_sha256 = read_manifest(self.folder)
+
+    @cached_property
+    def takes(self) -> tuple[TakeEntry, ...]:
+        """Expressions whose registered mesh is here, by subject and position."""
+        found = []
+        for entry in self.manifest.files:
+            match = _MESH.fullmatch(entry.path)
+            if match and (self.folder / entry.path).is_file():
+                found.append(TakeEntry(int(match[1]), int(match[2]), match[3]))
+        return tuple(sorted(found, key=lambda take: (take.index, take.position)))
+
+    @cached_property
+    def publishable(self) -> frozenset[int]:
+        """Indexes of subjects whose pictures may be shown."""
+        return self._list("publishable_list.txt")
+
+    @cached_property
+    def mosaicked(self) -> frozenset[int]:
+        """Indexes of subjects whose eyes are in coarse blocks."""
+        return self._list("mosaicked_list.txt")
+
+    def vertices(self, take: TakeEntry) -> Floats32:
+        """(V, 3) mm, in the order of the topology, in the rig's frame."""
+        path = self._there(f"{take.index}/models_reg/{take.label}.obj")
+        rows = [line[2:] for line in path.read_bytes().split(b"\n") if line.startswith(b"v ")]
+        try:
+            return np.array(b" ".join(rows).split(), dtype=np.float32).reshape(len(rows), -1)[:, :3]
+        except ValueError:
+            raise ReleaseError(f"{path} cannot be read as OBJ; run mien release verify") from None
+
+    def topology(self, take: TakeEntry) -> TopologyArrays:
+        """Triangles and UVs, which all takes of a topology share."""
+        path = self._there(f"{take.index}/models_reg/{take.label}.obj")
+        lines = path.read_bytes().split(b"\n")
+        uvs = [line[3:] for line in lines if line.startswith(b"vt ")]
+        faces = [line[2:].replace(b"/", b" ") for line in lines if line.startswith(b"f ")]
+        corners = np.array(b" ".join(faces).split(), dtype=np.int32).reshape(len(faces), 3, 2) - 1
+        return TopologyArrays(
+            np.ascontiguousarray(corners[..., 0]),
+            np.array(b" ".join(uvs).split(), dtype=np.float32).reshape(len(uvs), 2),
+            np.ascontiguousarray(corners[..., 1]),
+        )
+
+    def texture(self, take: TakeEntry, size_px: int | None = None) -> NDArray[np.uint8]:
+        """(S, S, 3) RGB over the UVs; size_px: made smaller or larger."""
+        with Image.open(self._there(self.texture_path(take))) as picture:
+            if size_px is not None:
+                picture.draft("RGB", (size_px, size_px))
+            rgb = picture.convert("RGB")
+            if size_px is not None:
+                rgb = rgb.resize((size_px, size_px), Image.Resampling.LANCZOS)
+            return np.array(rgb)
+
+    @staticmethod
+    def texture_path(take: TakeEntry) -> str:
+        return f"{take.index}/models_reg/{take.label}.jpg"
+
+    def displacement(self, take: TakeEntry) -> tuple[Floats32, NDArray[np.bool_]]:
+        """(S, S) mm along the mesh's normals, and where it was measured; row 0 is v = 1."""
+        from processing.displacement.relief import read_relief
+
+        relief = read_relief(self._there(f"{take.index}/dpmap/{take.label}.png"))
+        return relief.height_mm, relief.valid
+
+    def views(self, take: TakeEntry) -> tuple[View, ...]:
+        """Photographs that are here, by view; none where the subject shows none."""
+        folder = self.folder / "img" / str(take.index) / take.label
+        try:
+            params = json.loads((folder / "params.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return ()
+        indices = sorted(int(key.removesuffix("_K")) for key in params if key.endswith("_K"))
+        return tuple(
+            View(
+                view,
+                folder / f"{view}.jpg",
+                np.array(params[f"{view}_K"], np.float32),
+                np.array(params[f"{view}_Rt"], np.float32),
+                np.array(params[f"{view}_distortion"], np.float32),
+                bool(params[f"{view}_valid"]),
+            )
+            for view in indices
+            if (folder / f"{view}.jpg").is_file()
+        )
+
+    def facts(self, take: TakeEntry) -> Mapping[str, Any]:
+        """What the release says of a take; empty in releases of schema 1, which said nothing."""
+        path = self.folder / "meta" / str(take.index) / f"{take.label}.json"
+        if not path.is_file():
+            return {}
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+    def to_template(self, take: TakeEntry) -> tuple[Floats32, Floats32]:
+        """R (3, 3) and t (3,) mm that stand a mesh upright among all others: x_template = R x + t.
+
+        Raises ReleaseError where the release does not say.
+        """
+        frames = self.facts(take).get("frames")
+        if frames is None:
+            raise ReleaseError(f"{self.folder} does not say how {take.index} {take.label} stands; fetch its facts too")
+        motion = frames["tu_to_template"]
+        return np.array(motion["scale"] * np.array(motion["R"]), np.float32), np.array(motion["t_mm"], np.float32)
+
+    def _list(self, name: str) -> frozenset[int]:
+        path = self.folder / name
+        return frozenset(int(row) for row in path.read_text().split()) if path.is_file() else frozenset()
+
+    def _there(self, path: str) -> Path:
+        found = self.folder / path
+        if not found.is_file():
+            raise ReleaseError(
+                f"{path} is not in {self.folder}; fetch it, or see missing.csv for why it is not released"
+            )
+        return found

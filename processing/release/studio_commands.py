@@ -1,0 +1,131 @@
+"""`mien release select` and `build`: from the records to a folder."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from db.commands.options import AsJson, Database, Home, print_json, print_table
+
+if TYPE_CHECKING:
+    from processing.progress import Progress
+
+Name = Annotated[str, typer.Argument(help="The release's name; its version is the next free number.")]
+
+
+def select(
+    name: Name,
+    out: Annotated[Path, typer.Option(help="The file to write (TOML).")] = Path("selection.toml"),
+    rules: Annotated[
+        Path | None, typer.Option(help="A selection file whose [quality], [split] and [options] count.")
+    ] = None,
+    hold_back: Annotated[
+        int | None, typer.Option(min=0, help="How many subjects are kept for evaluation (0, or as the rules say).")
+    ] = None,
+    day: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Consents are judged on it (today).")
+    ] = None,
+    home: Home = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Propose who leaves, by consent, quality and split rule, as a file for a person to review."""
+    from collections import Counter
+
+    from db.engine import reading, utc_now
+    from db.releases import released_before
+    from db.studio import open_studio
+    from processing.release.rules import Options, Quality, Split
+    from processing.release.select import choose
+    from processing.release.selection_file import propose, read_selection, write_selection
+
+    given = read_selection(rules, rules_only=True).file if rules else None
+    quality, options = (given.quality, given.options) if given else (Quality(), Options())
+    split = given.split if given else Split(seed=name)
+    if hold_back is not None:
+        split = Split(hold_back, split.seed)
+    with open_studio(home, database) as studio, reading(studio.engine) as tx:
+        chosen = choose(tx, studio.store, day.date() if day else utc_now().date(), quality=quality)
+        published = {earlier.code: earlier.last_version for earlier in released_before(tx, name)}
+    file = propose(name, chosen, quality=quality, split=split, options=options, published=published)
+    write_selection(out, file)
+    counts = Counter(str(line.decision) for line in file.subject)
+    if as_json:
+        print_json({"file": str(out), "day": file.day, "subjects": dict(counts)})
+        return
+    rows = [[line.code, line.decision, len(line.takes), line.why or None] for line in file.subject]
+    print_table(f"Proposed for {name}", ["subject", "decision", "takes", "why"], rows)
+    print(f"{out}: {', '.join(f'{n} {what}' for what, n in sorted(counts.items())) or 'nobody'}.")
+    print(f"Read it, put your name and the day under [review], then: mien release build {name} --selection {out}")
+
+
+def build(
+    name: Name,
+    out: Annotated[Path, typer.Option(help="Where the folder NAME-VERSION is made.")] = Path("releases"),
+    selection: Annotated[
+        Path | None, typer.Option(help="A reviewed file of mien release select; without it the rules decide alone.")
+    ] = None,
+    subject: Annotated[list[str] | None, typer.Option(help="Only this subject; may be repeated.")] = None,
+    day: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Consents are judged on it (today).")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="URL or name of the licence.")] = None,
+    licence_file: Annotated[Path | None, typer.Option(help="The licence's text, for LICENCE.txt.")] = None,
+    description: Annotated[str | None, typer.Option(help="What the datasheet says first.")] = None,
+    abandon: Annotated[bool, typer.Option("--abandon", help="Give up an earlier build that died elsewhere.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes (as many as are worth it).")] = None,
+    home: Home = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build the next version. Interrupted, the same command goes on where it stopped."""
+    from db.studio import open_studio
+    from processing.release.build import DEFAULT_DESCRIPTION, DEFAULT_LICENCE, as_report, build_release
+    from processing.release.errors import ReleaseError
+
+    text = None
+    if licence_file is not None:
+        try:
+            text = licence_file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ReleaseError(f"--licence-file {licence_file} cannot be read: {error}") from None
+    with open_studio(home, database) as studio, bar(quiet=as_json) as progress:
+        built = build_release(
+            studio,
+            name,
+            out,
+            selection=selection,
+            day=day.date() if day else None,
+            subjects=subject,
+            licence=licence or DEFAULT_LICENCE,
+            licence_text=text,
+            description=description or DEFAULT_DESCRIPTION,
+            abandon=abandon,
+            workers=workers,
+            progress=progress,
+        )
+    if as_json:
+        print_json(as_report(built))
+        return
+    if built.skipped:
+        print_table("Not released", ["subject", "take", "why"], [[s.subject, s.take, s.why] for s in built.skipped])
+    if built.manifest.tombstones:
+        stones = [[t.code, t.what, t.last_version] for t in built.manifest.tombstones]
+        print_table("Withdrawn since an earlier version", ["subject", "what", "last in version"], stones)
+    size = built.manifest.bytes / 1e6
+    print(f"{built.folder}: {len(built.manifest.subjects)} subjects, {len(built.manifest.files)} files, {size:.1f} MB")
+    print(f"manifest {built.manifest_sha256}")
+
+
+@contextmanager
+def bar(*, quiet: bool) -> "Iterator[Progress]":
+    """A progress bar on stderr that goes when it is done."""
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True, disable=quiet) as shown:
+        task = shown.add_task("", total=1.0)
+        yield lambda done, message: shown.update(task, completed=done, description=message)
