@@ -1,6 +1,6 @@
 """One scan of one take in a process of its own, so that time and memory are its own; used by the bench scripts.
 
-    python benchmarks/one_scan.py TAKE_DIR --out scan.ply [--views N] [--factor F] [--settings JSON]
+    python benchmarks/one_scan.py TAKE_DIR --out scan.ply [--views N] [--settings JSON]
 
 Prints one JSON object: seconds and processor seconds of `reconstruct` from decoded photographs to the coloured mesh,
 memory before it and at most, the report.
@@ -8,17 +8,18 @@ memory before it and at most, the report.
 
 import argparse
 import json
+import re
 import resource
+import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 from measured import peak_rss_gb
 
-from processing.cameras import Camera, Image
+from processing.cameras import Camera
 from processing.mesh_files import write_ply
 from processing.reconstruction import ReconstructionSettings, reconstruct
 from processing.reconstruction.volume import angles_between, common_focus, spread_views
@@ -30,16 +31,34 @@ def spread(cameras: Sequence[Camera], count: int) -> list[int]:
     return spread_views(angles_between(cameras, common_focus(cameras)), count)
 
 
-def resized(image: Image, camera: Camera, factor: float) -> tuple[Image, Camera]:
-    """The photograph by a camera of other pixels: averaged down, or interpolated up (same cost, no more detail)."""
-    to = camera.scaled(factor)
-    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, (to.width, to.height), interpolation=how), dtype=np.uint8), to
-
-
 def rss_gb() -> float:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 1e9
+
+
+class Memory:
+    """The most memory held during each step, as the progress names them; looked at 20 times a second."""
+
+    def __init__(self) -> None:
+        self.step, self.most_gb = "prepare", {}  # type: str, dict[str, float]
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Memory":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def progress(self, _done: float, message: str) -> None:
+        self.step = "surface" if message.startswith("surface") else re.split("[:,] (?!level)", message)[0]
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.05):
+            step = self.step
+            self.most_gb[step] = max(self.most_gb.get(step, 0.0), round(rss_gb(), 2))
 
 
 def main() -> None:
@@ -47,20 +66,18 @@ def main() -> None:
     parser.add_argument("take", type=Path)
     parser.add_argument("--out", type=Path, help="where to write the scan")
     parser.add_argument("--views", type=int, help="so many of the views, spread evenly")
-    parser.add_argument("--factor", type=float, default=1.0, help="photographs resized by this")
     parser.add_argument("--settings", type=json.loads, default={}, help="ReconstructionSettings, as JSON")
     asked = parser.parse_args()
-    take, images = read_photos(read_take(asked.take))
-    cameras = take.cameras
+    take = read_take(asked.take)
     if asked.views is not None:
-        chosen = spread(cameras, asked.views)
-        images, cameras = [images[i] for i in chosen], [cameras[i] for i in chosen]
-    if asked.factor != 1:
-        pairs = [resized(i, c, asked.factor) for i, c in zip(images, cameras, strict=True)]
-        images, cameras = [i for i, _ in pairs], [c for _, c in pairs]
+        take = replace(take, views=tuple(take.views[i] for i in spread(take.cameras, asked.views)))
+    take, images = read_photos(take)
     before = rss_gb()
     begun, busy = time.perf_counter(), time.process_time()
-    scan = reconstruct(images, cameras, settings=ReconstructionSettings(**asked.settings))
+    with Memory() as memory:
+        scan = reconstruct(
+            images, take.cameras, settings=ReconstructionSettings(**asked.settings), progress=memory.progress
+        )
     seconds, cpu = time.perf_counter() - begun, time.process_time() - busy
     peak = peak_rss_gb("self")
     if asked.out is not None:
@@ -74,6 +91,7 @@ def main() -> None:
                 "cpu_seconds": round(cpu, 1),
                 "before_gb": round(before, 2),
                 "peak_rss_gb": round(peak, 2),
+                "memory_gb": memory.most_gb,
                 "report": asdict(scan.report),
             }
         )
