@@ -28,9 +28,9 @@ from db.models import CameraTier, Job, JobInput, JobState
 from db.protocols import FACESCAPE, install_protocol
 from db.store import Store
 from processing.farm.cluster import environment, executor
-from processing.farm.console import farm_report
 from processing.farm.daemon import Farm, Silent
 from processing.farm.settings import FarmSettings
+from processing.farm.status import farm_report
 
 STAGES = {
     "a_noop.py": """

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import tempfile
 import threading
 import time
@@ -25,8 +26,10 @@ from processing.farm.worker import TOPIC, Outcome, Result, Task, perform
 from processing.stages.base import Resources
 
 RAM, GPU = "RAM", "GPU"  # what workers say that they have, in GB and in runs at a time
+DASK_FOLDER = Path(tempfile.gettempdir()) / f"mien-dask-{os.getuid()}"
 CONNECT_S = 10
 LOOK_EVERY_S = 1.0
+GONE_S = 5.0
 
 
 class SchedulerUnreachable(RecordError):
@@ -67,6 +70,13 @@ class Executor:
         """Who takes tasks now; none while the scheduler is away."""
         raise NotImplementedError
 
+    def gone(self) -> set[str]:
+        """Rooms whose workers have been away for so long that what was sent there and has not ended is lost.
+
+        A worker that dies is told of by Dask at once. One that is drained leaves what it had not begun behind.
+        """
+        return set()
+
     def client(self) -> Client:
         """The connection. Raises SchedulerUnreachable."""
         raise NotImplementedError
@@ -75,9 +85,8 @@ class Executor:
         """Start a task; `done` is called from another thread with its result, or with what became of it."""
         name = f"{task.stage}-{task.key[:16]}-{uuid.uuid4().hex}"  # never the name of an earlier one
         try:
-            future = self.client().submit(
-                perform, task, key=name, pure=False, retries=0, **self._restrictions(room, needs)
-            )
+            where = self._where(room, needs)
+            future = self.client().submit(perform, task, key=name, pure=False, retries=0, **where)
         except Exception as error:  # the scheduler went away this moment
             done(Result(task.key, task.attempt, Outcome.LOST, error=f"not sent: {error!r}"))
             return
@@ -93,7 +102,7 @@ class Executor:
             with contextlib.suppress(Exception):  # its scheduler may be gone
                 future.cancel()
 
-    def _restrictions(self, room: Room, needs: Resources) -> dict[str, Any]:  # noqa: ARG002
+    def _where(self, room: Room, needs: Resources) -> dict[str, Any]:  # noqa: ARG002
         return {}
 
     def _all_lost(self) -> None:
@@ -149,6 +158,8 @@ class LentWorkers(Executor):
         self._said = said
         self._client: Client | None = None
         self._known: list[Room] = []
+        self._away: dict[str, float] = {}  # workers that were there -> since when they are not
+        self._seen: set[str] = set()
         self._looked = 0.0
 
     def client(self) -> Client:
@@ -177,7 +188,9 @@ class LentWorkers(Executor):
             workers = client.scheduler_info(n_workers=-1)["workers"]
         except (SchedulerUnreachable, OSError, TimeoutError, ValueError, AttributeError):
             return []
-        self._looked = time.monotonic()
+        self._looked = now = time.monotonic()
+        self._seen |= set(workers)
+        self._away = {place: self._away.get(place, now) for place in self._seen - set(workers)}
         self._known = [
             Room(place, w["nthreads"], w["resources"][RAM], int(w["resources"].get(GPU, 0)))
             for place, w in workers.items()
@@ -189,9 +202,13 @@ class LentWorkers(Executor):
         if self._client is not None:
             self._client.close(timeout=5)
 
-    def _restrictions(self, room: Room, needs: Resources) -> dict[str, Any]:
-        wanted = {RAM: needs.ram_gb} | ({GPU: 1} if needs.gpu else {})
-        return {"workers": [room.name], "allow_other_workers": True, "resources": wanted}
+    def gone(self) -> set[str]:
+        now = time.monotonic()
+        return {place for place, since in self._away.items() if now - since > GONE_S}
+
+    def _where(self, room: Room, needs: Resources) -> dict[str, Any]:
+        """There and nowhere else: with a choice of workers Dask would forget a task whose first choice has gone."""
+        return {"workers": [room.name], "resources": {RAM: needs.ram_gb} | ({GPU: 1} if needs.gpu else {})}
 
 
 @contextmanager
@@ -218,7 +235,7 @@ def executor(settings: FarmSettings, said: Callable[[dict[str, Any]], None]) -> 
                 processes=True,
                 memory_limit=0,
                 dashboard_address="127.0.0.1:0",
-                local_directory=str(Path(tempfile.gettempdir()) / "mien-dask"),
+                local_directory=str(DASK_FOLDER),
                 silence_logs=logging.CRITICAL,
             ) as cluster,
             Client(cluster, set_as_default=False) as client,

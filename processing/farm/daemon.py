@@ -267,11 +267,12 @@ class Farm:
         self._listener.stands(self.summary.standing)
 
     def _sweep(self) -> None:
-        """Now and then, remove what killed runs left on the store's disk."""
+        """Now and then, remove what killed runs left on the store's disk, and notes that nobody needs any more."""
         if time.monotonic() - self._swept > SWEEP_EVERY_S:
             self._swept = time.monotonic()
             with contextlib.suppress(OSError):
                 sweep(scratch_folder(self._store))
+                self._notes.sweep()
 
     def _disk_has_room(self) -> bool:
         """Whether the store's disk leaves room for results; said once when that changes."""
@@ -295,6 +296,10 @@ class Farm:
         if not self._disk_has_room():
             return
         self._rooms.update(workers.rooms())
+        for key in self._rooms.held_in(workers.gone()):
+            if key in self._held:
+                attempt = self._held[key].lease.attempt
+                self._results.put(Result(key, attempt, Outcome.LOST, error="the worker left before it began"))
         if self._rooms.choice() is None:
             return
         taken: list[tuple[Task, _Held, str]] = []
@@ -360,7 +365,7 @@ class Farm:
         for held, state, result in told:
             if state == JobState.DONE:
                 self.summary.done += 1
-                self._notes.drop(result.key)
+                self._notes.recorded(result.key)
             else:
                 self.summary.failed_attempts += result.outcome in COUNTED
             self._listener.ended(held.label, held.lease.stage, state, result.error, result.seconds)

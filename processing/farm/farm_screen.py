@@ -16,10 +16,9 @@ from db.engine import open_database
 from db.migrations import require_current
 from db.models import JobState
 from db.settings import Settings
-from processing.farm.console import COUNTS
 from processing.farm.daemon import Farm, Summary
 from processing.farm.options import studio_template
-from processing.farm.progress_query import Standing
+from processing.farm.progress_query import Standing, counts
 from processing.farm.settings import FarmSettings
 
 
@@ -123,8 +122,7 @@ def _say_summary(summary: Summary, as_json: bool) -> None:
     if as_json:
         report: dict[str, Any] = {"done": summary.done, "planned": summary.planned}
         report |= {"failed_attempts": summary.failed_attempts, "seconds": round(summary.seconds, 2)}
-        jobs = {name: int(getattr(stands, name)) for name in COUNTS}
-        print(json.dumps(report | {"problems": summary.problems, "jobs": jobs}))
+        print(json.dumps(report | {"problems": summary.problems, "jobs": counts(stands)}))
         return
     console = Console()
     if summary.done == 0 and stands.done == stands.total:

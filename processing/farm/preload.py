@@ -1,11 +1,43 @@
-"""Loaded into each worker process of the local cluster."""
+"""Loaded into each worker process."""
 
+import asyncio
 import contextlib
+import os
 import signal
+import time
+from pathlib import Path
 from typing import Any
 
+from distributed.core import Status
 
-def dask_setup(_worker: Any) -> None:
-    """Leave Ctrl-C to the daemon, which gives the jobs back; a terminal sends it to every process of the group."""
-    with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+from processing.farm.scratch import VARIABLE, sweep
+
+FETCH_S = 30.0  # results that nobody fetches for so long are given up: the lease brings the run back
+
+
+def dask_setup(worker: Any) -> None:
+    """Leave Ctrl-C and SIGTERM to the process above, which drains this one; a terminal sends them to the group."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(ValueError):  # not in the main thread
+            signal.signal(number, signal.SIG_IGN)
+
+    async def asked() -> str:
+        return await drain(worker)
+
+    worker.handlers["drain"] = asked
+    if VARIABLE in os.environ:
+        sweep(Path(os.environ[VARIABLE]))
+
+
+async def drain(worker: Any) -> str:
+    """Begin nothing more; return when what runs has ended and its results were fetched. What waits here goes elsewhere.
+
+    Called by `mien farm worker` through Dask.
+    """
+    worker.status = Status.paused
+    while worker.state.executing:
+        await asyncio.sleep(0.1)
+    end = time.monotonic() + FETCH_S
+    while worker.data and time.monotonic() < end:
+        await asyncio.sleep(0.1)
+    return "drained"

@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.jobs import count_ready
-from db.models import JobState
+from db.jobs import count_ready, db_now
+from db.models import CaptureSession, Job, JobState, ProtocolExpression, Subject, Take
 from db.queries import farm_status
+
+COUNTS = ("done", "running", "ready", "later", "blocked", "failed", "parked", "total")
 
 
 @dataclass(frozen=True)
@@ -52,3 +56,31 @@ def standing(tx: Session) -> Standing:
         stages=status.counts,
         workers=status.running,
     )
+
+
+def counts(stands: Standing) -> dict[str, int]:
+    """The numbers of a standing by name."""
+    return {name: int(getattr(stands, name)) for name in COUNTS}
+
+
+def running_runs(tx: Session) -> list[dict[str, Any]]:
+    """What is leased: who has it, whose it is, since when, and for how long its daemon has been silent."""
+    query = (
+        select(Job, Subject.code, ProtocolExpression)
+        .outerjoin(Take, Take.id == Job.take_id)
+        .outerjoin(CaptureSession, CaptureSession.id == Take.session_id)
+        .outerjoin(Subject, Subject.id == CaptureSession.subject_id)
+        .outerjoin(ProtocolExpression, ProtocolExpression.id == Take.expression_id)
+        .where(Job.state == JobState.LEASED)
+        .order_by(Job.started_at, Job.id)
+    )
+    now = db_now(tx)
+    return [
+        {
+            "key": job.key, "stage": job.stage, "label": f"{subject} {expression.label}" if subject else "",
+            "worker": job.worker or "", "attempt": job.attempts,
+            "seconds": round((now - (job.started_at or now)).total_seconds(), 1),
+            "silent_s": round((now - (job.heartbeat_at or now)).total_seconds(), 1),
+        }
+        for job, subject, expression in tx.execute(query)
+    ]  # fmt: skip

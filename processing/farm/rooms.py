@@ -65,6 +65,10 @@ class Rooms:
         """The room that this run was in; None when it was in none."""
         return self._held.pop(key, (None, None))[0]
 
+    def held_in(self, names: Collection[str]) -> list[str]:
+        """The keys of the runs in these rooms."""
+        return [key for key, (name, _) in self._held.items() if name in names]
+
     def shut(self, name: str, seconds: float) -> None:
         """Give this room nothing for a while."""
         self._shut[name] = time.monotonic() + seconds

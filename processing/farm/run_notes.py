@@ -2,6 +2,7 @@
 
     runs/<key>.lock     held by the process that computes this key; no other begins it meanwhile
     runs/<key>.json     what a run filed in the store, until the database knows it
+    runs/<key>.done     the same afterwards, for an hour: a run that was given up and begins late finds it
     runs/<key>.log      what the run said, until it ends well
 
 A lease says who should compute a key; a daemon that died or was cut off leaves one that computes it still. The lock
@@ -17,6 +18,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +30,7 @@ from db.store import Store
 
 POLL_S = 0.2
 LOG_TAIL = 8000  # characters
+LATE_S = 3600.0
 
 
 class RunNotes(Protocol):
@@ -45,8 +48,11 @@ class RunNotes(Protocol):
     def log_path(self, key: str) -> Path:
         """A file on this machine for what the run says."""
 
-    def drop(self, key: str) -> None:
-        """The records have it all: forget the notes."""
+    def recorded(self, key: str) -> None:
+        """The records have it all: the notes are no longer needed, or only for who comes late."""
+
+    def sweep(self, older_s: float = LATE_S) -> None:
+        """Remove the notes of runs that were recorded so long ago."""
 
 
 def notes_beside(store_place: str) -> RunNotes:
@@ -106,17 +112,26 @@ class FolderNotes:
         temporary.replace(self._folder / f"{key}.json")
 
     def read(self, key: str) -> str | None:
-        try:
-            return (self._folder / f"{key}.json").read_text()
-        except OSError:
-            return None
+        for ending in ("json", "done"):
+            with suppress(OSError):
+                return (self._folder / f"{key}.{ending}").read_text()
+        return None
 
     def log_path(self, key: str) -> Path:
         return self._folder / f"{key}.log"
 
-    def drop(self, key: str) -> None:
-        for ending in ("json", "log"):
-            (self._folder / f"{key}.{ending}").unlink(missing_ok=True)
+    def recorded(self, key: str) -> None:
+        with suppress(FileNotFoundError):
+            (self._folder / f"{key}.json").replace(self._folder / f"{key}.done")
+            os.utime(self._folder / f"{key}.done")
+        self.log_path(key).unlink(missing_ok=True)
+
+    def sweep(self, older_s: float = LATE_S) -> None:
+        before = time.time() - older_s
+        for path in self._folder.glob("*.done"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
 
 
 def try_lock(path: Path) -> int | None:
@@ -182,17 +197,24 @@ class ObjectNotes:
         self._fs.pipe_file(f"{self._root}/{key}.json", _as_text(outputs).encode())
 
     def read(self, key: str) -> str | None:
-        return self._text(f"{self._root}/{key}.json")
+        return self._text(f"{self._root}/{key}.json") or self._text(f"{self._root}/{key}.done")
 
     def log_path(self, key: str) -> Path:
         folder = Path(tempfile.gettempdir()) / f"mien-runs-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder / f"{key}.log"
 
-    def drop(self, key: str) -> None:
+    def recorded(self, key: str) -> None:
         self.log_path(key).unlink(missing_ok=True)
         with suppress(FileNotFoundError):
-            self._fs.rm_file(f"{self._root}/{key}.json")
+            self._fs.mv(f"{self._root}/{key}.json", f"{self._root}/{key}.done")
+
+    def sweep(self, older_s: float = LATE_S) -> None:
+        before = datetime.now(UTC) - timedelta(seconds=older_s)
+        with suppress(FileNotFoundError):
+            for path in self._fs.find(self._root):
+                if str(path).endswith(".done") and self._fs.modified(path) < before:
+                    self._fs.rm_file(path)
 
     def _text(self, place: str) -> str | None:
         try:

@@ -1,6 +1,5 @@
 """The farm on SQLite and on PostgreSQL, with real worker processes and injected faults."""
 
-import gc
 import hashlib
 import json
 import os
@@ -8,17 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import func, select, update
 
 from db import captures
 from db.artefacts import artefacts_of_take, lineage
@@ -28,10 +22,9 @@ from db.models import Artefact, Job, JobState, RunVerdict
 from db.queries import ready_takes
 from db.run_reviews import count_verdicts, reviewed_runs
 from db.store import Store
-from processing.farm.console import farm_report, retry_jobs, show_status
-from processing.farm.daemon import Farm, Summary
+from processing.farm.console import retry_jobs
 from processing.farm.planning import all_plans, missing_runs
-from processing.farm.settings import FarmSettings
+from processing.farm.status import farm_report, show_status
 from processing.farm.worker import perform
 from processing.stages.discovery import discover
 
@@ -40,93 +33,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*socket.socket.*:pytest.PytestU
 
 TOYS = Path(__file__).parent / "toy_stages"
 JUDGES = Path(__file__).parent / "judging_stages"
-EXPRESSIONS = ("neutral", "smile", "mouth_stretch")
 NAMES = ("1_neutral", "2_smile", "3_mouth_stretch")
 STAGES = 3
 
 
-@dataclass
-class Studio:
-    """A closed session of three takes, its store, and the toys' control folder."""
-
-    engine: Engine
-    url: str
-    home: Path
-    store: str
-    template: Path
-    control: Path
-    takes: list[int]
-
-    def settings(self, **changed: Any) -> FarmSettings:
-        given: dict[str, Any] = {
-            "workers": 1, "poll_s": 0.2, "backoff_s": 0.0, "lease_s": 20.0, "stages": (str(TOYS),),
-            "params": {"measure": {"control": str(self.control)}},
-        }  # fmt: skip
-        return FarmSettings(**(given | changed))
-
-    def farm(self, **changed: Any) -> Farm:
-        return Farm(self.engine, self.store, self.settings(**changed), self.template)
-
-    def run(self, **changed: Any) -> Summary:
-        return self.farm(**changed).run(until_idle=True)
-
-    def order(self, what: str) -> Path:
-        path = self.control / what
-        path.touch()
-        return path
-
-    def runs(self) -> Counter[str]:
-        """How often each take was measured."""
-        log = self.control / "runs.log"
-        return Counter(log.read_text().split() if log.exists() else [])
-
-    def states(self) -> dict[tuple[str, str], JobState]:
-        with reading(self.engine) as tx:
-            labels = {t.take_id: t.label for t in ready_takes(tx)}
-            return {(labels[j.take_id or 0], j.stage): j.state for j in tx.scalars(select(Job))}
-
-    def all_done(self) -> bool:
-        states = self.states()
-        return len(states) == len(NAMES) * STAGES and set(states.values()) == {JobState.DONE}
-
-
-def close_session_of(tx: Session, rows: Any, store: Store, cameras: int = 3) -> list[int]:
-    """A subject's closed session with a take of each expression; photographs are a few bytes, all different."""
-    rig = rows.rig(tx, cameras=cameras)
-    cameras_data = {f"{v}_K": [[1.0, 0.0], [0.0, 1.0]] for v in range(cameras)}
-    session = rows.session(tx, rows.subject(tx), rig)
-    session.calibration = captures.add_calibration(tx, rig, "made up", cameras_data)
-    takes = []
-    for e, expression in enumerate(EXPRESSIONS):
-        photographs = []
-        for view in range(cameras):
-            data = f"{session.code} {expression} {view}".encode() * (e + 1)
-            photographs.append((store.put_bytes(data), len(data)))
-        takes.append(rows.accepted(tx, session, rig, expression, photographs).id)
-    captures.close_session(tx, session, incomplete=True)
-    return takes
-
-
-@pytest.fixture(autouse=True)
-def _drop_sockets_here() -> Iterator[None]:
-    yield
-    gc.collect()
-
-
-@pytest.fixture
-def studio(engine: Engine, database_url: str, tmp_path: Path, studio_rows: Any) -> Studio:
-    home = tmp_path / "home"
-    place = home / "store"
-    control = tmp_path / "control"
-    control.mkdir()
-    template = tmp_path / "template.txt"
-    template.write_text("a template\n")
-    with transaction(engine) as tx:
-        takes = close_session_of(tx, studio_rows, Store(place))
-    return Studio(engine, database_url, home, str(place), template, control, takes)
-
-
-def test_everything_is_made_once_with_lineage_and_a_second_run_does_nothing(studio: Studio) -> None:
+def test_everything_is_made_once_with_lineage_and_a_second_run_does_nothing(studio: Any) -> None:
     first = studio.run(workers=2)
     assert studio.all_done()
     assert first.done == len(NAMES) * STAGES
@@ -146,7 +57,7 @@ def test_everything_is_made_once_with_lineage_and_a_second_run_does_nothing(stud
             family = lineage(tx, files["conclude", "word"].id)
             photographs = 3 if name == "1_neutral" else 6  # an expression comes from the neutral's photographs too
             assert len(family.frames) == photographs
-    assert not list((Path(studio.store) / "runs").glob("*"))
+    assert {p.suffix for p in (Path(studio.store) / "runs").glob("*")} == {".done"}
     assert not list((Path(studio.store) / "tmp").glob("*"))
 
     second = studio.run()
@@ -154,7 +65,7 @@ def test_everything_is_made_once_with_lineage_and_a_second_run_does_nothing(stud
     assert studio.runs() == dict.fromkeys(NAMES, 1)
 
 
-def test_a_killed_worker_costs_one_attempt_and_nothing_else(studio: Studio) -> None:
+def test_a_killed_worker_costs_one_attempt_and_nothing_else(studio: Any) -> None:
     studio.order("crash-2_smile")
     summary = studio.run(workers=2)
     assert studio.all_done()
@@ -165,7 +76,7 @@ def test_a_killed_worker_costs_one_attempt_and_nothing_else(studio: Studio) -> N
     assert attempts == 2
 
 
-def test_poison_blocks_its_descendants_alone_and_retry_mends_it(studio: Studio) -> None:
+def test_poison_blocks_its_descendants_alone_and_retry_mends_it(studio: Any) -> None:
     poison = studio.order("poison-2_smile")
     summary = studio.run()
     states = studio.states()
@@ -183,8 +94,8 @@ def test_poison_blocks_its_descendants_alone_and_retry_mends_it(studio: Studio) 
         why = {(m.take, m.stage): m.why for m in missing_runs(tx, plans)}
     assert why == {
         ("2_smile", "measure"): "failed: 2_smile is poisoned",
-        ("2_smile", "compare"): "waits for 2_smile measure",
-        ("2_smile", "conclude"): "waits for 2_smile compare",
+        ("2_smile", "compare"): "behind 2_smile measure (failed): mend that, then mien farm retry",
+        ("2_smile", "conclude"): "behind 2_smile measure (failed): mend that, then mien farm retry",
     }
 
     poison.unlink()
@@ -194,7 +105,7 @@ def test_poison_blocks_its_descendants_alone_and_retry_mends_it(studio: Studio) 
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_stage_that_keeps_failing_is_parked_with_its_log(studio: Studio) -> None:
+def test_a_stage_that_keeps_failing_is_parked_with_its_log(studio: Any) -> None:
     studio.order("stumble-3_mouth_stretch")
     summary = studio.run(max_attempts=2)
     assert studio.states()["3_mouth_stretch", "measure"] == JobState.PARKED
@@ -219,9 +130,9 @@ def test_a_stage_that_keeps_failing_is_parked_with_its_log(studio: Studio) -> No
     assert "measure.py" in trouble["error"]  # where it happened
 
 
-def test_two_daemons_do_nothing_twice(studio: Studio, studio_rows: Any) -> None:
+def test_two_daemons_do_nothing_twice(studio: Any, another_session: Any) -> None:
     with transaction(studio.engine) as tx:
-        close_session_of(tx, studio_rows, Store(studio.store))
+        another_session(tx, studio.store)
     farms = [studio.farm(workers=1), studio.farm(workers=1)]
     with reading(studio.engine) as tx:
         assert len(ready_takes(tx)) == 6
@@ -238,7 +149,7 @@ def test_two_daemons_do_nothing_twice(studio: Studio, studio_rows: Any) -> None:
         assert tx.scalar(select(func.count()).select_from(Artefact)) == 6 * 4
 
 
-def test_a_result_that_was_stored_but_not_recorded_is_found_again(studio: Studio) -> None:
+def test_a_result_that_was_stored_but_not_recorded_is_found_again(studio: Any) -> None:
     """The daemon dies between the worker's last rename and the database's commit."""
     farm = studio.farm()
     farm.plan_once()
@@ -259,7 +170,7 @@ def test_a_result_that_was_stored_but_not_recorded_is_found_again(studio: Studio
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_photograph_that_rotted_in_the_store_is_named(studio: Studio) -> None:
+def test_a_photograph_that_rotted_in_the_store_is_named(studio: Any) -> None:
     with reading(studio.engine) as tx:
         sha256 = captures.get_take(tx, ready_takes(tx)[2].code).frames[0].sha256
     place = Store(studio.store).local_path(sha256)
@@ -271,14 +182,14 @@ def test_a_photograph_that_rotted_in_the_store_is_named(studio: Studio) -> None:
     assert sha256 in (failed.error or "")
 
 
-def test_interrupted_by_ctrl_c_then_resumed(studio: Studio) -> None:
+def test_interrupted_by_ctrl_c_then_resumed(studio: Any, waiting: Any) -> None:
     params = f'params = {{ measure = {{ control = "{studio.control}" }} }}'
     (studio.home / "studio.toml").write_text(f'[farm]\nstages = ["{TOYS}"]\npoll_s = 0.2\nworkers = 1\n{params}\n')
     hold = studio.order("hold-2_smile")
     command = ["farm", "run", "--home", str(studio.home), "--database", studio.url, "--template", str(studio.template)]
     daemon = subprocess.Popen([sys.executable, "-m", "mien", *command], stderr=subprocess.PIPE, start_new_session=True)
     try:
-        wait_for(studio.control / "reached-2_smile")
+        waiting(studio.control / "reached-2_smile")
         os.killpg(daemon.pid, signal.SIGINT)  # as a terminal does: to the daemon and its workers
         _, errors = daemon.communicate(timeout=60)
     finally:
@@ -299,7 +210,7 @@ def test_interrupted_by_ctrl_c_then_resumed(studio: Studio) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_session_without_neutral_is_reported_and_others_go_on(studio: Studio, studio_rows: Any) -> None:
+def test_a_session_without_neutral_is_reported_and_others_go_on(studio: Any, studio_rows: Any) -> None:
     store = Store(studio.store)
     with transaction(studio.engine) as tx:
         rig = studio_rows.rig(tx)
@@ -313,15 +224,8 @@ def test_a_session_without_neutral_is_reported_and_others_go_on(studio: Studio, 
     assert "No take is neutral" in summary.problems[session.code]
 
 
-def wait_for(path: Path, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < end, f"{path} did not appear"
-        time.sleep(0.02)
-
-
 def test_what_a_stage_says_of_its_result_is_recorded_with_the_run_and_listed(
-    studio: Studio, capsys: pytest.CaptureFixture[str]
+    studio: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     studio.run(stages=(str(TOYS), str(JUDGES)))
     with reading(studio.engine) as tx:

@@ -4,9 +4,12 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from processing.errors import DataError
+from processing.farm.run_notes import FolderNotes
 from processing.stages.base import TAKE, Inputs, Stage, StageParams
 
 
@@ -25,6 +28,11 @@ class Measure(Stage):
             obey(Path(params.control), name)
         size = sum(p.stat().st_size for p in photographs)
         (out / "size.json").write_text(json.dumps({"take": name, "bytes": size}))
+        if params.control and (Path(params.control) / f"large-{name}").exists():
+            (out / "large").write_bytes(bytes(3 << 20))
+        if params.control:
+            with (Path(params.control) / "ends.log").open("a") as log:
+                log.write(f"{name}\n")
 
 
 def obey(control: Path, name: str) -> None:
@@ -39,5 +47,21 @@ def obey(control: Path, name: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if (control / f"stumble-{name}").exists():
         raise ValueError(f"{name} stumbled")
+    if (control / f"crash-filed-{name}").exists():
+        (control / f"crash-filed-{name}").unlink()
+        FolderNotes.write = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+    if (control / f"crash-noted-{name}").exists():
+        (control / f"crash-noted-{name}").unlink()
+        FolderNotes.write = die_after(FolderNotes.write)  # type: ignore[method-assign]
     while (control / f"hold-{name}").exists():
         time.sleep(0.02)
+
+
+def die_after(write: Callable[..., None]) -> Callable[..., None]:
+    """The same, and then this process is killed: what it made is filed and noted, and nobody hears of it."""
+
+    def written(*given: Any) -> None:
+        write(*given)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return written
