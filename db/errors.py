@@ -41,6 +41,16 @@ class ConsentError(RecordError):
     """A consent is missing, malformed, withdrawn, or not yet valid."""
 
 
+class PersonalDataError(RecordError):
+    """Personal data cannot be kept or shown. The message never holds any of it."""
+
+
+class PersonalKeyError(PersonalDataError):
+    """The key to the personal data is missing, malformed or another."""
+
+    exit_code = 2
+
+
 class StoreError(RecordError):
     """The store cannot keep or give back a file."""
 

@@ -80,8 +80,9 @@ def fsck(
     """
     check = _Check(engine, store, repair, utc_now() - older_than, FsckReport(read))
     with ThreadPoolExecutor(workers) as pool:
+        there = set(store.shards())
         for number, shard in enumerate(SHARDS, start=1):
-            check.shard(shard, pool)
+            check.shard(shard, store.shard(shard) if shard in there else ([], []), pool)
             told(number, len(SHARDS))
     check.rest()
     return check.report
@@ -95,8 +96,10 @@ class _Check:
     cutoff: datetime
     report: FsckReport
 
-    def shard(self, shard: str, pool: ThreadPoolExecutor) -> None:
-        filed = {file.sha256: file for file in self.store.shard(shard)}
+    def shard(self, shard: str, found: tuple[list[Filed], list[str]], pool: ThreadPoolExecutor) -> None:
+        filed = {file.sha256: file for file in found[0]}
+        for path in found[1]:
+            self._told(Trouble.STRAY, path)
         with reading(self.engine) as tx:
             named = referenced(tx, shard)
         self.report.files += len(filed)
@@ -114,7 +117,7 @@ class _Check:
                 self._told(Trouble.ORPHAN, sha256, ("a copy on this machine",), self._dropped(sha256))
 
     def rest(self) -> None:
-        """What lies about in the store beside its files."""
+        """What lies about beside the parts."""
         for path in self.store.strays():
             self._told(Trouble.STRAY, path)
         for left in [*self.store.leftovers(self.cutoff), *self._stale_notes()]:

@@ -243,22 +243,22 @@ class Store:
 
     def __iter__(self) -> Iterator[str]:
         """Hashes of all files here."""
-        for shard in SHARDS:
-            yield from (filed.sha256 for filed in self.shard(shard))
+        for shard in self.shards():
+            yield from (filed.sha256 for filed in self.shard(shard)[0])
 
-    def shard(self, shard: str) -> list[Filed]:
-        """The files whose hashes begin with these two digits."""
-        return [_filed(name, info) for name, info in self._listed(f"sha256/{shard}") if _belongs(name, shard)]
+    def shards(self) -> list[str]:
+        """The parts of the store that hold anything, by the first two digits of the hashes."""
+        return [name for name, _ in self._listed("sha256") if name in SHARDS]
+
+    def shard(self, shard: str) -> tuple[list[Filed], list[str]]:
+        """The files of a part, and the paths of what lies there and is none, wherever it comes from."""
+        found = self._listed(f"sha256/{shard}")
+        strays = [f"sha256/{shard}/{name}" for name, _ in found if not _belongs(name, shard)]
+        return [_filed(name, info) for name, info in found if _belongs(name, shard)], strays
 
     def strays(self) -> list[str]:
-        """Paths below the store's hashes that are no file of it, wherever they come from."""
-        found = [
-            f"sha256/{shard}/{name}"
-            for shard in SHARDS
-            for name, _ in self._listed(f"sha256/{shard}")
-            if not _belongs(name, shard)
-        ]
-        return found + [f"sha256/{name}" for name, _ in self._listed("sha256") if name not in SHARDS]
+        """Paths of what lies beside the parts."""
+        return [f"sha256/{name}" for name, _ in self._listed("sha256") if name not in SHARDS]
 
     def leftovers(self, before: datetime) -> list[Path]:
         """Temporary files on this machine that were last written before that time: their writers died."""
@@ -360,9 +360,12 @@ class Store:
         with suppress(MissingObject):
             if self.filed(digest).modified > datetime.now(UTC) - _FRESH:
                 return
-        with self._answering():
-            # An object store shows a put whole or not at all; a large one comes in parts, which show when all are in.
-            self._fs.put_file(str(temporary), self._key(digest))
+        try:
+            with self._answering():
+                # An object store shows a put whole or not at all; of one in parts nothing shows before all are in.
+                self._fs.put_file(str(temporary), self._key(digest))
+        except FileNotFoundError as error:
+            raise StoreError(f"The store {self._root} is not there: {error}") from error
         if self.size(digest) != temporary.stat().st_size:
             raise StoreError(f"The store {self._root} took {digest} with another size; put it again")
 

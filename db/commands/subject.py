@@ -1,12 +1,14 @@
 """`mien subject`: the participants and their consents."""
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from db.commands import personal
 from db.commands.options import AsJson, Database, Home, print_json, print_table
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from db.withdrawals import Withdrawal
 
 app = typer.Typer(no_args_is_help=True, help="Subjects and their consents.")
+app.add_typer(personal.app, name="personal")
 
 Scopes = Annotated[
     list[str] | None,
@@ -81,6 +84,36 @@ def show(code: str, home: Home = None, database: Database = None, as_json: AsJso
     rows += [[f"consent: {c['scope']}", _consent_text(c)] for c in report["consents"]]
     rows += [["in release", name] for name in report["releases"]]
     print_table(f"Subject {code}", ["", ""], rows)
+
+
+@app.command()
+def history(code: str, home: Home = None, database: Database = None, as_json: AsJson = False) -> None:
+    """All that happened with a subject: sessions, takes, stage runs, releases, audit entries."""
+    from db.engine import reading
+    from db.overview import subject_history
+    from db.studio import open_studio
+    from db.subjects import get_subject
+
+    with open_studio(home, database) as studio, reading(studio.engine) as tx:
+        found = subject_history(tx, get_subject(tx, code))
+    events = [
+        {"at": e.at.isoformat(), "actor": e.actor, "action": e.action, "about": e.about_id, "detail": dict(e.detail)}
+        for e in found.events
+    ]
+    if as_json:
+        print_json(asdict(replace(found, events=())) | {"events": events})
+        return
+    rows = [
+        [s.code, s.state, f"{s.opened_at:%Y-%m-%d}", _counted(s.takes), s.photographs, f"{s.bytes / 1e9:.2f} GB"]
+        for s in found.sessions
+    ]
+    print_table(f"Sessions of {code}", ["session", "state", "opened", "takes", "photographs", ""], rows)
+    print_table("Stage runs", ["stage", "runs"], [[stage, _counted(states)] for stage, states in found.runs.items()])
+    for name, withdrawn in found.releases:
+        print(f"in release {name}" + (f", withdrawn {withdrawn:%Y-%m-%d}" if withdrawn else ""))
+    print(f"{found.artefacts} artefacts, {found.artefact_bytes / 1e9:.2f} GB")
+    rows = [[e["at"][:19], e["actor"], e["action"], e["about"]] for e in events]
+    print_table("Audit log", ["when (UTC)", "who", "what", "about"], rows)
 
 
 @app.command(name="list")
@@ -262,6 +295,10 @@ def _consent_text(consent: dict[str, Any]) -> str:
             *([f"withdrawn {withdrawn[:10]}"] if withdrawn else []),
         ]
     )
+
+
+def _counted(counts: Mapping[Any, int]) -> str | None:
+    return ", ".join(f"{count} {state}" for state, count in counts.items()) or None
 
 
 def _stderr() -> "Console":
