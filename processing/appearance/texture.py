@@ -1,4 +1,9 @@
-"""The texture of a registered face: photographs projected onto its UVs and blended."""
+"""The texture of a registered face: photographs projected onto its UVs and blended band by band.
+
+Broad colour is averaged over the views that see a place, so that no view's border shows; fine detail comes from the
+best of them, so that pores stay sharp where views differ by a fraction of a millimetre. The photographs themselves are
+split into bands, which no chart's border can disturb (Allène, Pons and Keriven 2008; Burt and Adelson 1983).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from processing.appearance.flow import sample
 from processing.appearance.visibility import keep_best, view_weights
 from processing.cameras import Camera, Image
 from processing.errors import DataError, ShapeError
 from processing.mesh import Mesh, subdivide
+from processing.photometry.gains import Gains, solve_gains
 from processing.progress import Progress, part, silent
 from processing.uv_texels import Texels, texels_of
 
@@ -19,16 +26,22 @@ Floats32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 VIEWS_A_VERTEX = 5
-DISAGREEMENT = 18.0  # grey levels between views of one texel that are still ordinary
+DISAGREEMENT = 18.0  # grey levels between views of one place that are still ordinary
 FINE_VERTICES = 40_000  # the mesh on which visibility is found has at least this many
-_GAIN_POINTS = 4000
+# What is finer than so many mm on the face is one band, and so on; how strongly each band prefers the best view.
+BAND_MM = (0.8, 4.0)
+BAND_POWERS = (6.0, 2.5, 1.0)
+_LOOK_PX = 1.5  # photographs are compared at vertices after a blur of this
+_DARK, _BRIGHT = 12, 245
+_GAIN_PLACES = 5000
+_CHUNK = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
 class Texture:
     """image: (S, S, 3) uint8 BGR, row 0 is v = 1, filled where unseen.  seen: (S, S) a camera saw the texel.
 
-    gains: (C,) by which each photograph was multiplied to match the others.
+    gains: (C, 3) by which each photograph's channels were multiplied to match the others.
     """
 
     image: Image
@@ -47,122 +60,154 @@ def project_texture(
     """Project the photographs onto the mesh's UVs.
 
     mesh: registered, with UVs, mm.  images: (H, W, 3) uint8 BGR, distorted, one a camera.
-    A texel takes the weighted mean of the views that see its point best; views that disagree with the others (glare,
-    a hand, a slip of the geometry) get little say. Raises ShapeError, MeshError and DataError when nothing is seen.
+    Views that disagree with the others (glare, a hand, a slip of the geometry) get little say.
+    Raises ShapeError, MeshError and DataError when nothing is seen.
     """
-    if len(images) != len(cameras):
-        raise ShapeError("images", (len(images),), f"one a camera, ({len(cameras)},)")
-    for image, camera in zip(images, cameras, strict=True):
-        if image.shape != (camera.height, camera.width, 3):
-            raise ShapeError(
-                f"image of camera {camera.name or '?'}", image.shape, f"({camera.height}, {camera.width}, 3)"
-            )
     fine = mesh
     while len(fine.vertices_mm) < FINE_VERTICES:
         fine = subdivide(fine)
-    weights = view_weights(fine, cameras, progress=part(progress, 0.0, 0.4))
-    if not weights.any():
-        raise DataError("no camera sees the mesh: do the cameras belong to it, in the same frame and in millimetres?")
-    gains = exposure_gains(fine, images, cameras, weights)
-    weights = keep_best(weights, VIEWS_A_VERTEX)
-    weights /= weights.sum(axis=1, keepdims=True).clip(1e-12)
+    projection = PhotoProjection(fine, images, cameras, progress=part(progress, 0.0, 0.4))
     progress(0.4, "rasterising the UVs")
-    texels = texels_of(fine, size_px)
-    color, seen = _blend(fine, texels, images, cameras, weights, gains, part(progress, 0.45, 0.95))
-    image = _fill_unseen(texels, color, seen)
-    progress(1.0, "textured")
-    return Texture(image, np.asarray(texels.image(seen & texels.inside), dtype=np.bool_), gains)
+    return projection.texture(fine, texels_of(fine, size_px), progress=part(progress, 0.45, 1.0))
 
 
-def _sample(image: Image, pixels: Floats) -> Floats32:
-    """(N, 2) px -> (N, 3) bilinear; cv2.remap takes at most 32767 rows, so the points are laid out in a block."""
-    count = len(pixels)
-    width = 8192
-    padded = np.zeros((-(-count // width) * width, 2), dtype=np.float32)
-    padded[:count] = pixels
-    block = padded.reshape(-1, width, 2)
-    out = [
-        cv2.remap(image, rows[..., 0], rows[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        for rows in np.split(block, range(8192, len(block), 8192))
-    ]
-    return np.concatenate(out).reshape(-1, 3)[:count].astype(np.float32)
+class PhotoProjection:
+    """Which photograph shows which part of a mesh, how to weigh them and how to match their colours.
 
-
-def exposure_gains(
-    mesh: Mesh, images: Sequence[Image], cameras: Sequence[Camera], weights: Floats32, *, limit: float = 2.0
-) -> Floats:
-    """(C,) factors that bring the photographs to one exposure: each point's colour times each camera's gain.
-
-    Alternating medians in the logarithm over points that several cameras see; their geometric mean is 1.
+    Made once, it serves for several positions of the same topology that lie close together.
     """
-    several = np.flatnonzero((weights > 0).sum(axis=1) >= 2)
-    if not len(several):
-        return np.ones(len(cameras))
-    points = several[:: max(1, len(several) // _GAIN_POINTS)]
-    bright = np.full((len(points), len(cameras)), np.nan)
-    for c, (image, camera) in enumerate(zip(images, cameras, strict=True)):
-        see = np.flatnonzero(weights[points, c] > 0)
-        if len(see):
-            grey = _sample(image, camera.project(mesh.vertices_mm[points[see]])).mean(axis=1)
-            usable = (grey > 12) & (grey < 245)
-            bright[see[usable], c] = np.log(grey[usable])
-    gain = np.zeros(len(cameras))
-    known = np.isfinite(bright)
-    enough = known.sum(axis=0) >= 20
-    for _ in range(8):
-        corrected = np.where(known, bright + gain, np.nan)
-        rows = known.sum(axis=1) >= 2
-        if not rows.any():
-            break
-        point = np.nanmedian(corrected[rows], axis=1)
-        for c in np.flatnonzero(enough).tolist():
-            use = known[rows, c]
-            if use.any():
-                gain[c] = float(np.median(point[use] - bright[rows][use, c]))
-        if enough.any():
-            gain[enough] -= gain[enough].mean()
-    return np.asarray(np.exp(gain.clip(-np.log(limit), np.log(limit))))
+
+    def __init__(
+        self, mesh: Mesh, images: Sequence[Image], cameras: Sequence[Camera], *, progress: Progress = silent
+    ) -> None:
+        if len(images) != len(cameras):
+            raise ShapeError("images", (len(images),), f"one a camera, ({len(cameras)},)")
+        for image, camera in zip(images, cameras, strict=True):
+            if image.shape != (camera.height, camera.width, 3):
+                wanted = f"({camera.height}, {camera.width}, 3)"
+                raise ShapeError(f"image of camera {camera.name or '?'}", image.shape, wanted)
+        self.images, self.cameras = images, cameras
+        weights = view_weights(mesh, cameras, progress=part(progress, 0.0, 0.8))
+        if not weights.any():
+            raise DataError("no camera sees the mesh: do the cameras belong to it, in the same frame and in mm?")
+        progress(0.8, "matching colours")
+        looks = _looks(mesh, images, cameras, weights)
+        self.gains = match_colours(looks)
+        weights = weights * _trust(looks * self.gains.gain.astype(np.float32)[:, None], weights)
+        weights = keep_best(weights, VIEWS_A_VERTEX)
+        self.weights: Floats32 = weights / weights.sum(axis=1, keepdims=True).clip(1e-12)
+
+    def texture(self, mesh: Mesh, texels: Texels, *, progress: Progress = silent) -> Texture:
+        """The photographs over `texels` of a mesh like the first one. Raises ShapeError."""
+        if len(mesh.vertices_mm) != len(self.weights):
+            raise ShapeError("mesh.vertices_mm", mesh.vertices_mm.shape, f"({len(self.weights)}, 3)")
+        count, bands = len(texels.index), len(BAND_POWERS)
+        total = np.zeros((bands, count, 3), dtype=np.float32)
+        mass = np.zeros((bands, count), dtype=np.float32)
+        for c, (image, camera) in enumerate(zip(self.images, self.cameras, strict=True)):
+            progress(0.9 * c / len(self.cameras), f"projecting photograph {c + 1} of {len(self.cameras)}")
+            column = self.weights[:, c]
+            seeing = np.flatnonzero(column > 0)
+            if len(seeing):
+                footprint = float(np.median(camera.depth(mesh.vertices_mm[seeing]))) / camera.K[0, 0]
+                split = split_bands(image, [mm / footprint for mm in BAND_MM])
+                _add(mesh, texels, camera, column, self.gains.gain[c].astype(np.float32), split, total, mass)
+        seen = mass[-1] > 0.02
+        color = np.zeros((count, 3), dtype=np.float32)
+        for band in range(bands):
+            color += total[band] / mass[band].clip(1e-12)[:, None]
+        del total
+        image = _fill_unseen(texels, color, seen)
+        progress(1.0, "textured")
+        return Texture(image, np.asarray(texels.image(seen & texels.inside), dtype=np.bool_), self.gains.gain)
 
 
-def _blend(
+def _add(
     mesh: Mesh,
     texels: Texels,
-    images: Sequence[Image],
-    cameras: Sequence[Camera],
-    weights: Floats32,
-    gains: Floats,
-    progress: Progress,
-) -> tuple[Floats32, Bools]:
-    """(N, 3) colours and (N,) seen: a weighted mean, then once more with views far from it doubted."""
-    points = texels.interpolate(mesh, mesh.vertices_mm)
-    corners = mesh.triangles[texels.triangle]
-    total = np.zeros((len(points), 3), dtype=np.float32)
-    mass = np.zeros(len(points), dtype=np.float32)
-    looks: list[tuple[NDArray[np.int64], NDArray[np.uint8], Floats32]] = []
-    for c, (image, camera) in enumerate(zip(images, cameras, strict=True)):
-        progress(0.8 * c / len(cameras), f"projecting photograph {c + 1} of {len(cameras)}")
-        column = weights[:, c]
-        used: Bools = np.asarray((column > 0)[mesh.triangles].any(axis=1))
-        some = np.flatnonzero(used[texels.triangle])
+    camera: Camera,
+    weight: Floats32,
+    gain: Floats32,
+    split: Sequence[NDArray[np.generic]],
+    total: Floats32,
+    mass: Floats32,
+) -> None:
+    """One photograph's bands into the sums. Pixels are interpolated between vertices: a triangle is a mm wide."""
+    used: Bools = np.asarray((weight > 0)[mesh.triangles].any(axis=1))
+    at_vertex = np.zeros((len(weight), 3), dtype=np.float32)
+    touched = np.unique(mesh.triangles[used])
+    at_vertex[touched, :2], at_vertex[touched, 2] = camera.project(mesh.vertices_mm[touched]), weight[touched]
+    at_vertex = np.nan_to_num(at_vertex, nan=-1e4)
+    for start in range(0, len(texels.index), _CHUNK):
+        some = start + np.flatnonzero(used[texels.triangle[start : start + _CHUNK]])
         if not len(some):
             continue
-        weight = np.einsum("nk,nk->n", column[corners[some]], texels.barycentric[some])
-        some, weight = some[weight > 1e-4], weight[weight > 1e-4]
-        pixels = camera.project(points[some].astype(np.float64))
-        color = (_sample(image, pixels) * gains[c]).clip(0, 255)
-        total[some] += color * weight[:, None]
-        mass[some] += weight
-        looks.append((some, np.rint(color).astype(np.uint8), weight.astype(np.float32)))
-    mean = total / mass.clip(1e-6)[:, None]
-    total[:], second = 0, np.zeros_like(mass)
-    for some, stored, weight in looks:
-        color = stored.astype(np.float32)
-        off = np.abs(color - mean[some]).mean(axis=1)
-        trusted = weight / (1 + np.square(off / DISAGREEMENT)) ** 2
-        total[some] += color * trusted[:, None]
-        second[some] += trusted
-    seen = mass > 0.02
-    return np.asarray(total / second.clip(1e-6)[:, None], dtype=np.float32), seen
+        corners, barycentric = mesh.triangles[texels.triangle[some]], texels.barycentric[some]
+        here = at_vertex[corners[:, 0]] * barycentric[:, :1]
+        for k in (1, 2):
+            here += at_vertex[corners[:, k]] * barycentric[:, k : k + 1]
+        good = here[:, 2] > 1e-3
+        some, here = some[good], here[good]
+        for band, power in enumerate(BAND_POWERS):
+            say = here[:, 2] if power == 1 else here[:, 2] ** power
+            total[band, some] += sample(split[band], here[:, :2]) * gain * say[:, None]
+            mass[band, some] += say
+
+
+def split_bands(image: Image, sigmas_px: Sequence[float]) -> list[NDArray[np.generic]]:
+    """(H, W, 3) uint8 -> its detail finer than each sigma in turn (int16), then what is left (uint8); they add up."""
+    out: list[NDArray[np.generic]] = []
+    rest: Image = image
+    for sigma in sigmas_px:
+        broad = _blurred(image, sigma)
+        out.append(np.asarray(cv2.subtract(rest, broad, dtype=cv2.CV_16S)))
+        rest = broad
+    return [*out, rest]
+
+
+def _blurred(image: Image, sigma_px: float) -> Image:
+    """A Gaussian blur, wide ones on a smaller picture."""
+    shrink = int(sigma_px / 3)
+    if shrink < 2:
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), max(sigma_px, 0.3)), dtype=np.uint8)
+    height, width = image.shape[:2]
+    size = (max(1, width // shrink), max(1, height // shrink))
+    small = cv2.GaussianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (0, 0), sigma_px * size[0] / width)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def _looks(mesh: Mesh, images: Sequence[Image], cameras: Sequence[Camera], weights: Floats32) -> Floats32:
+    """(C, V, 3) what each camera sees at each vertex, NaN where it does not."""
+    looks = np.full((len(cameras), len(weights), 3), np.nan, dtype=np.float32)
+    for c, (image, camera) in enumerate(zip(images, cameras, strict=True)):
+        seeing = np.flatnonzero(weights[:, c] > 0)
+        if len(seeing):
+            looks[c, seeing] = sample(
+                cv2.GaussianBlur(image, (0, 0), _LOOK_PX), camera.project(mesh.vertices_mm[seeing])
+            )
+    return looks
+
+
+def match_colours(looks: Floats32) -> Gains:
+    """The gains that bring (C, V, 3) looks together, from places that several cameras see well exposed."""
+    several = np.flatnonzero(np.isfinite(looks[..., 0]).sum(axis=0) >= 2)
+    places = looks[:, several[:: max(1, len(several) // _GAIN_PLACES)]]
+    with np.errstate(invalid="ignore"):
+        usable: Bools = np.asarray((places > _DARK).all(axis=2) & (places < _BRIGHT).all(axis=2))
+    return solve_gains(np.log(np.where(usable[..., None], places, np.nan)))
+
+
+def _trust(looks: Floats32, weights: Floats32) -> Floats32:
+    """(V, C) how far each view agrees with the weighted mean of the others at a vertex (Geman-McClure, twice)."""
+    known: Bools = np.asarray(np.isfinite(looks[..., 0]).T)
+    values = np.nan_to_num(looks).transpose(1, 0, 2)
+    trust = known.astype(np.float32)
+    for _ in range(2):
+        say = (weights * trust)[..., None]
+        mean = (say * values).sum(axis=1) / say.sum(axis=1).clip(1e-9)
+        off = np.abs(values - mean[:, None]).mean(axis=2)
+        trust = known / (1 + np.square(off / DISAGREEMENT)) ** 2
+    return np.asarray(trust, dtype=np.float32)
 
 
 def _fill_unseen(texels: Texels, color: Floats32, seen: Bools) -> Image:

@@ -12,8 +12,7 @@ from processing.errors import ShapeError
 from processing.mesh import Mesh
 from processing.progress import Progress, silent
 from processing.registration.correspondence import ScanSurface
-from processing.registration.nonrigid import graph_laplacian
-from processing.registration.sparse_solve import Factor
+from processing.registration.sparse_solve import Factor, graph_laplacian
 from processing.uv_texels import Texels, texels_of
 
 Floats = NDArray[np.float64]

@@ -12,6 +12,7 @@ from processing.mesh import Mesh
 from processing.progress import Progress, part, silent
 from processing.registration.catmull_clark import Refinement, refine_to
 from processing.registration.landmarks68 import MIRROR_68
+from processing.registration.mend import span_sheets
 from processing.registration.template import (
     BUILTIN_VERSION,
     EYE,
@@ -67,14 +68,21 @@ def build_template(vertices: int = VERTICES, *, progress: Progress = silent) -> 
     """Crop, subdivide, unwrap, pose the 20 expressions and find the landmarks. Takes some 15 seconds."""
     progress(0.0, "reading the head")
     head, topology = load_head(), template_topology(vertices)
-    neutral = topology.vertices(head.vertices_mm)
-    plain = Mesh(neutral, topology.refinement.triangles)
+    plain = Mesh(topology.vertices(head.vertices_mm), topology.refinement.triangles)
+    # The head's lids pass through the surface between them.
+    neutral = span_sheets(plain, topology.parts == EYE)
+    plain = plain.with_vertices(neutral)
     progress(0.15, "unwrapping")
     density = np.select([topology.parts == SKIN, topology.parts == EYE], [1.0, 0.6], 0.03) * (1 + 2 * topology.face)
     chart = unwrap_head(plain, density)
     mesh = Mesh(neutral, plain.triangles, chart.uvs, chart.triangles)
     progress(0.45, "posing the expressions")
-    expressions = {name: topology.vertices(head.express(head.vertices_mm, name)) for name in EXPRESSION_RECIPES}
+    expressions = {
+        name: span_sheets(
+            plain.with_vertices(topology.vertices(head.express(head.vertices_mm, name))), topology.parts == EYE
+        )
+        for name in EXPRESSION_RECIPES
+    }
     skin = (topology.parts[mesh.triangles] == SKIN).all(1)
     points = find_landmarks(head, progress=part(progress, 0.5, 0.95))
     triangles, barycentric = place_landmarks(mesh, points, skin)

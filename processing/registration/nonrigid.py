@@ -4,7 +4,6 @@ Two passes. The first carries the template over with a deformation graph, stiffn
 fading as the surface takes over. The second moves single vertices to where their normals meet the scan, smoothly.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +15,9 @@ from processing.mesh import Mesh
 from processing.progress import Progress, silent
 from processing.registration.correspondence import ScanSurface, doubt_far
 from processing.registration.deformation_graph import DeformationGraph
-from processing.registration.sparse_solve import Factor
+from processing.registration.faults import turned_over
+from processing.registration.mend import mend
+from processing.registration.sparse_solve import Factor, graph_laplacian
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -105,6 +106,7 @@ def fit_nonrigid(
     scan: ScanSurface,
     *,
     weights: Floats | None = None,
+    sheets: Bools | None = None,
     anchors: Anchors = NO_ANCHORS,
     settings: NonRigidSettings | None = None,
     graph: DeformationGraph | None = None,
@@ -113,6 +115,7 @@ def fit_nonrigid(
     """Deform `source` (one connected mesh, roughly in place) onto the scan.
 
     weights: (V,) in [0, 1], how much the scan may pull each vertex; 0 follows its neighbours.
+    sheets: (V,) as in `mend`.
     Raises MeshError when the scan lies nowhere near the source.
     """
     settings = NonRigidSettings() if settings is None else settings
@@ -127,7 +130,7 @@ def fit_nonrigid(
     total = sum(step.iterations for step in settings.steps) + len(settings.smoothness)
     vertices, history = _graph_pass(source, scan, pull, anchors, settings, graph, progress, total)
     fit = _vertex_pass(source.with_vertices(vertices), scan, pull, settings, progress, total)
-    vertices, mended = _unfold(source, fit.vertices_mm)
+    vertices, mended = mend(source, fit.vertices_mm, sheets)
     return Fit(vertices, fit.matched & ~mended, fit.flipped, (*history, *fit.history_mm))
 
 
@@ -206,7 +209,7 @@ def _vertex_pass(
         weight[active] = pull[active] * matches.weight
         goal[active] = matches.points_mm - start.vertices_mm[active]
         vertices = start.vertices_mm + _smooth_field(laplacian, smoothness, weight, goal)
-        over = _turned_over(start, vertices)
+        over = turned_over(start, vertices)
         if over.any():
             flipped = int(over.sum())
             vertices, weight = _relax(start, laplacian, smoothness, weight, goal, over)
@@ -234,46 +237,7 @@ def _relax(
         free |= adjacency @ free.astype(np.float64) > 0
         weight = np.where(free, 0.0, weight)
         vertices = start.vertices_mm + _smooth_field(laplacian, smoothness, weight, goal)
-        over = _turned_over(start, vertices)
+        over = turned_over(start, vertices)
         if not over.any():
             break
     return vertices, weight
-
-
-def _unfold(source: Mesh, vertices: Floats) -> tuple[Floats, Bools]:
-    """Undo folds: around triangles that face away from where they did in `source`, the displacement becomes harmonic.
-
-    Returns the vertices, and (V,) which were moved.
-    """
-    adjacency = source.adjacency()
-    laplacian = graph_laplacian(source.edges, len(vertices))
-    moved = np.zeros(len(vertices), dtype=np.bool_)
-    for _ in range(4):
-        over = _turned_over(source, vertices)
-        if not over.any():
-            break
-        moved[source.triangles[over].ravel()] = True
-        moved |= adjacency @ moved.astype(np.float64) > 0
-        if moved.all():
-            break
-        inside, outside = np.flatnonzero(moved), np.flatnonzero(~moved)
-        displacement = vertices - source.vertices_mm
-        rows = sparse.csr_array(laplacian[inside])
-        matrix = sparse.csr_array(rows[:, inside]) + 1e-9 * sparse.eye_array(len(inside))
-        displacement[inside] = Factor(matrix).solve(-(rows[:, outside] @ displacement[outside]))
-        vertices = source.vertices_mm + displacement
-    return vertices, moved
-
-
-def _turned_over(start: Mesh, vertices: Floats) -> Bools:
-    """(T,) triangles that face away from where they faced at the start."""
-    now = start.with_vertices(vertices).triangle_cross
-    return np.asarray(np.einsum("td,td->t", now, start.triangle_cross) < 0)
-
-
-def graph_laplacian(edges: Ints, count: int, weights: Floats | Sequence[float] | None = None) -> sparse.csr_array:
-    """(V, V) with the edges' weights (default 1): x^T L x = sum over edges w |x_i - x_j|^2."""
-    w = np.ones(len(edges)) if weights is None else np.asarray(weights, dtype=np.float64)
-    i, j = edges[:, 0], edges[:, 1]
-    rows, columns = np.r_[i, j, i, j], np.r_[j, i, i, j]
-    return sparse.csr_array((np.r_[-w, -w, w, w], (rows, columns)), shape=(count, count))

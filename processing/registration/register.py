@@ -207,7 +207,7 @@ def _settle(
 ) -> Registration:
     """Non-rigid ICP of the template's main piece from `start`; loose pieces (eyeballs) ride along."""
     mesh = template.mesh
-    kept, main = _main_piece(mesh)
+    kept, main = main_piece(mesh)
     pull = _pull(template)
     number = np.full(len(start), -1, dtype=np.int32)
     number[main] = np.arange(len(main), dtype=np.int32)
@@ -218,6 +218,7 @@ def _settle(
         replace(kept, vertices_mm=start[main]),
         surface,
         weights=pull[main],
+        sheets=template.parts[main] == EYE,
         anchors=anchors,
         settings=settings,
         progress=progress,
@@ -245,7 +246,7 @@ def _pull(template: Template) -> Floats:
     return pull
 
 
-def _main_piece(mesh: Mesh) -> tuple[Mesh, Ints]:
+def main_piece(mesh: Mesh) -> tuple[Mesh, Ints]:
     _, piece = connected_components(mesh.adjacency(), directed=False)
     largest = np.bincount(piece[mesh.triangles[:, 0]]).argmax()
     return submesh(Mesh(mesh.vertices_mm, mesh.triangles), piece[mesh.triangles[:, 0]] == largest)

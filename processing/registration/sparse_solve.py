@@ -8,6 +8,7 @@ from scipy import sparse
 from processing.errors import DataError, ShapeError
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
 
 
 class NotPositive(DataError):
@@ -43,3 +44,11 @@ class Factor:
         if not np.isfinite(solution).all():
             raise NotPositive("the smoothness system could not be solved: part of the mesh is held by nothing")
         return solution
+
+
+def graph_laplacian(edges: Ints, count: int, weights: Floats | None = None) -> sparse.csr_array:
+    """(V, V) with the edges' weights (default 1): x^T L x = sum over edges w |x_i - x_j|^2."""
+    w = np.ones(len(edges)) if weights is None else weights
+    i, j = edges[:, 0], edges[:, 1]
+    rows, columns = np.r_[i, j, i, j], np.r_[j, i, i, j]
+    return sparse.csr_array((np.r_[-w, -w, w, w], (rows, columns)), shape=(count, count))

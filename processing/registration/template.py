@@ -22,7 +22,7 @@ Ints = NDArray[np.int32]
 SKIN, EYE, MOUTH_INTERIOR = 0, 1, 2
 PART_NAMES = ("skin", "eye", "mouth_interior")
 # Counts up when the built-in template's topology, UVs or landmarks change: a new one is then built and cached.
-BUILTIN_VERSION = 3
+BUILTIN_VERSION = 4
 FORMAT = 1
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from processing.appearance import project_texture
-from processing.appearance.texture import push_pull
+from processing.appearance.texture import push_pull, split_bands
 from processing.appearance.visibility import keep_best, view_weights
 from processing.cameras import Camera
 from processing.errors import DataError, ShapeError
@@ -64,7 +64,7 @@ def test_colours_come_back(ball: Mesh, cameras: list[Camera], photographs: list[
     texture = project_texture(ball, photographs, cameras, size_px=SIZE)
     off = differences(ball, texture)
     assert texture.seen.mean() > 0.75
-    assert off.mean() < 1.0
+    assert off.mean() < 1.2
     assert np.quantile(off, 0.99) < 4
     np.testing.assert_allclose(texture.gains, 1, atol=0.02)
 
@@ -74,7 +74,7 @@ def test_exposures_are_evened_out(ball: Mesh, cameras: list[Camera], photographs
     given /= np.exp(np.log(given).mean())
     dimmed = [(p * g).clip(0, 255).astype(np.uint8) for p, g in zip(photographs, given, strict=True)]
     texture = project_texture(ball, dimmed, cameras, size_px=SIZE)
-    np.testing.assert_allclose(texture.gains * given, 1, atol=0.04)
+    np.testing.assert_allclose(texture.gains * given[:, None], np.median(given), atol=0.06)
     assert differences(ball, texture).mean() < 4
 
 
@@ -122,6 +122,32 @@ def test_views_fade_in_and_out(ball: Mesh, cameras: list[Camera]) -> None:
     assert ((kept > 0).sum(axis=1) <= 3).all()
     a, b = ball.edges[:, 0], ball.edges[:, 1]
     assert np.abs(kept[a] - kept[b]).max() <= 2 * np.abs(weights[a] - weights[b]).max() + 1e-9
+
+
+def test_bands_add_up_to_the_photograph(photographs: list[np.ndarray]) -> None:
+    bands = split_bands(photographs[0], [1.5, 9.0])
+    np.testing.assert_array_equal(sum(b.astype(int) for b in bands), photographs[0])
+    assert (
+        np.abs(np.diff(bands[-1].astype(int), axis=1)).max() < np.abs(np.diff(photographs[0].astype(int), axis=1)).max()
+    )
+
+
+def test_detail_comes_from_one_view_and_colour_from_all(
+    ball: Mesh, cameras: list[Camera], photographs: list[np.ndarray]
+) -> None:
+    """Stripes that two views show half a period apart would cancel out in a mean."""
+    rows = np.arange(photographs[0].shape[0])[:, None, None]
+    striped = [
+        (p + np.where(p.any(axis=2, keepdims=True), 25.0 * np.cos(np.pi * rows + np.pi * k), 0))
+        .clip(0, 255)
+        .astype(np.uint8)
+        for k, p in enumerate(photographs)
+    ]
+    plain = project_texture(ball, photographs, cameras, size_px=256)
+    fine = project_texture(ball, striped, cameras, size_px=256)
+    change = (fine.image.astype(float) - plain.image)[fine.seen & plain.seen]
+    assert np.abs(change).mean() > 8
+    assert abs(change.mean()) < 2
 
 
 def test_filling_keeps_what_is_known() -> None:

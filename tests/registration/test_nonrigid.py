@@ -6,8 +6,8 @@ from processing.errors import MeshError
 from processing.mesh import Mesh, Surface, subdivide, submesh
 from processing.registration.correspondence import ScanSurface
 from processing.registration.deformation_graph import DeformationGraph
-from processing.registration.nonrigid import Anchors, fit_nonrigid, graph_laplacian
-from processing.registration.sparse_solve import Factor, NotPositive
+from processing.registration.nonrigid import Anchors, fit_nonrigid
+from processing.registration.sparse_solve import Factor, NotPositive, graph_laplacian
 
 
 def warp(v: np.ndarray) -> np.ndarray:

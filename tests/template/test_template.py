@@ -10,6 +10,7 @@ from processing.errors import DataError, ShapeError
 from processing.face_models.anny_head import EXPRESSION_RECIPES
 from processing.mesh import Mesh, Surface, triangle_components
 from processing.mesh_files import write_obj
+from processing.registration.faults import find_faults
 from processing.registration.landmarks68 import CONTOUR, GROUPS, MEDIAPIPE_TO_68, MIRROR_68
 from processing.registration.template import (
     EYE,
@@ -56,6 +57,15 @@ def test_the_template_is_one_clean_piece(template):
     assert set(np.unique(template.parts)) == {SKIN, EYE, MOUTH_INTERIOR}
     assert (template.weights[(template.parts == SKIN) & ~template.boundary] == 1).all()
     assert template.weights[template.parts != SKIN].max() < 0.5
+
+
+def test_the_lids_do_not_pass_through_the_eyes(template):
+    """In the neutral and where only the eyes' surroundings or the jaw move."""
+    skin = (template.parts == SKIN)[template.mesh.triangles].all(axis=1)
+    for name in ("neutral", "mouth_stretch", "brow_raiser", "grin"):
+        faults = find_faults(template.mesh.with_vertices(template.expressions[name]), template.mesh)
+        assert faults.counts(skin)["flipped"] == 0, name
+        assert faults.counts(skin)["crossing"] == 0, name
 
 
 def test_the_head_frame_and_its_size(template):

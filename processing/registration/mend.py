@@ -1,0 +1,103 @@
+"""Folds and crossings taken out of a deformed mesh, without moving the rest of it."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from processing.mesh import Mesh
+from processing.registration.faults import against_surroundings, crossing, turned_over
+from processing.registration.sparse_solve import Factor, graph_laplacian
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+ROUNDS = 8
+MOST_SHARE = 0.05  # of the mesh that mending may move; more than this is no fold but a failed fit
+
+
+def mend(source: Mesh, vertices_mm: Floats, sheets: Bools | None = None) -> tuple[Floats, Bools]:
+    """Around triangles that turned over or cross others, the displacement from `source` becomes harmonic.
+
+    vertices_mm: (V, 3) `source` deformed.  sheets: (V,) surfaces that stand in for what no scan shows (the eye between
+    the lids): one that crosses the skin is spanned anew, as smooth as its surroundings.
+    Returns the vertices, and (V,) which were moved.  Faults that `source` has itself may remain.
+    """
+    ring = source.adjacency()
+    laplacian = graph_laplacian(source.edges, len(vertices_mm))
+    patches = _patches(ring, np.zeros(len(vertices_mm), np.bool_) if sheets is None else sheets)
+    moved = np.zeros(len(vertices_mm), dtype=np.bool_)
+    known = against_surroundings(source)
+    for number in range(ROUNDS):
+        posed = source.with_vertices(vertices_mm)
+        bad = turned_over(source, vertices_mm) | (against_surroundings(posed) & ~known)
+        bad |= crossing(posed)
+        if not bad.any():
+            break
+        at = grown(ring, source, bad, 0)
+        loose = np.zeros_like(moved)
+        for patch in patches:
+            wide = _widened(ring, patch, 1 + number)
+            if (at & wide).any():
+                vertices_mm = spanned(source, vertices_mm, wide)
+                loose |= wide
+        rest = grown(ring, source, bad & ~loose[source.triangles].any(axis=1), 1 + number // 2)
+        if rest.mean() > MOST_SHARE:
+            break
+        if rest.any():
+            vertices_mm = source.vertices_mm + harmonic(laplacian, vertices_mm - source.vertices_mm, rest)
+        moved |= rest | loose
+    return vertices_mm, moved
+
+
+def span_sheets(mesh: Mesh, sheets: Bools) -> Floats:
+    """(V, 3) with each connected sheet (V,) and the ring around it spanned anew, whether or not it crosses anything."""
+    vertices = mesh.vertices_mm
+    for patch in _patches(mesh.adjacency(), sheets):
+        vertices = spanned(mesh, vertices, _widened(mesh.adjacency(), patch, 1))
+    return vertices
+
+
+def spanned(source: Mesh, vertices_mm: Floats, inside: Bools) -> Floats:
+    """(V, 3) with the vertices inside on the smoothest surface that goes on from those outside (biharmonic)."""
+    i, j = source.edges[:, 0], source.edges[:, 1]
+    length = np.linalg.norm(source.vertices_mm[i] - source.vertices_mm[j], axis=1)
+    laplacian = graph_laplacian(source.edges, len(vertices_mm), 1 / length.clip(0.05))
+    return harmonic(sparse.csr_array(laplacian @ laplacian), vertices_mm, inside)
+
+
+def harmonic(laplacian: sparse.csr_array, values: Floats, inside: Bools) -> Floats:
+    """(V, K) with the values inside solved for between those outside."""
+    free, held = np.flatnonzero(inside), np.flatnonzero(~inside)
+    rows = sparse.csr_array(laplacian[free])
+    matrix = sparse.csr_array(rows[:, free]) + 1e-9 * sparse.eye_array(len(free))
+    out = values.copy()
+    out[free] = Factor(matrix).solve(-(rows[:, held] @ values[held]))
+    return out
+
+
+def grown(ring: sparse.csr_array, mesh: Mesh, triangles: Bools, rings: int) -> Bools:
+    """(V,) the corners of some triangles and so many rings around them."""
+    out = np.zeros(len(mesh.vertices_mm), dtype=np.bool_)
+    out[mesh.triangles[triangles].ravel()] = True
+    return _widened(ring, out, rings)
+
+
+def _widened(ring: sparse.csr_array, vertices: Bools, rings: int) -> Bools:
+    for _ in range(rings):
+        vertices = vertices | (ring @ vertices.astype(np.float64) > 0)
+    return vertices
+
+
+def _patches(ring: sparse.csr_array, sheets: Bools) -> list[Bools]:
+    """The connected pieces of some vertices, each (V,)."""
+    members = np.flatnonzero(sheets)
+    if not len(members):
+        return []
+    count, label = connected_components(sparse.csr_array(ring[members][:, members]), directed=False)
+    out = []
+    for piece in range(count):
+        mask = np.zeros(len(sheets), dtype=np.bool_)
+        mask[members[label == piece]] = True
+        out.append(mask)
+    return out
