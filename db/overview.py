@@ -198,7 +198,8 @@ def release_candidates(tx: Session, day: date, *, stage: str = LAST_STAGE) -> li
         .group_by(Job.subject_id, RunReview.verdict)
     )
     for subject_id, verdict, count in tx.execute(judged):
-        verdicts.setdefault(subject_id, {})[verdict] = count
+        if subject_id is not None:
+            verdicts.setdefault(subject_id, {})[verdict] = count
     found = []
     for subject, code, protocol, accepted in tx.execute(_accepted(CaptureSession.state == SessionState.CLOSED)):
         scopes = consents.get(subject, frozenset())

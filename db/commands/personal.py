@@ -1,6 +1,7 @@
 """`mien subject personal`: who a subject is, sealed. Nothing of it is ever an argument: shells keep those."""
 
 import sys
+from typing import Any
 
 import typer
 
@@ -28,6 +29,7 @@ def keep(code: str, home: Home = None, database: Database = None) -> None:
     from db.studio import open_studio
     from db.subjects import get_subject
 
+    said: Any
     if sys.stdin.isatty():
         said = {name: typer.prompt(name, default="", show_default=False) for name in FIELDS}
     else:

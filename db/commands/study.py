@@ -36,7 +36,7 @@ def progress(
             e.position,
             e.name,
             e.attempts,
-            e.skipped and f"skipped: {e.skipped}" or e.state,
+            f"skipped: {e.skipped}" if e.skipped else e.state,
             f"{e.frames}/{found.cameras}",
         ]
         for e in found.expressions

@@ -103,7 +103,7 @@ def history(code: str, home: Home = None, database: Database = None, as_json: As
     if as_json:
         print_json(asdict(replace(found, events=())) | {"events": events})
         return
-    rows = [
+    rows: list[list[Any]] = [
         [s.code, s.state, f"{s.opened_at:%Y-%m-%d}", _counted(s.takes), s.photographs, f"{s.bytes / 1e9:.2f} GB"]
         for s in found.sessions
     ]
@@ -112,7 +112,7 @@ def history(code: str, home: Home = None, database: Database = None, as_json: As
     for name, withdrawn in found.releases:
         print(f"in release {name}" + (f", withdrawn {withdrawn:%Y-%m-%d}" if withdrawn else ""))
     print(f"{found.artefacts} artefacts, {found.artefact_bytes / 1e9:.2f} GB")
-    rows = [[e["at"][:19], e["actor"], e["action"], e["about"]] for e in events]
+    rows = [[f"{e.at:%Y-%m-%d %H:%M:%S}", e.actor, e.action, e.about_id] for e in found.events]
     print_table("Audit log", ["when (UTC)", "who", "what", "about"], rows)
 
 
