@@ -33,7 +33,7 @@ class Reconstruct(Stage):
         "review": "json",
         "quality": "png",
     }
-    resources = Resources(ram_gb=3)
+    resources = Resources(ram_gb=3, gpu=True)
 
     class Params(StageParams):
         """watch: hold the cameras against each other. refine: put moved ones right, else leave them out.
