@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from sqlalchemy.orm import Session
 
@@ -13,6 +12,7 @@ from processing.farm.planning import TakeListing, take_listing
 from processing.farm.settings import FarmSettings
 from processing.farm.worker import Task
 from processing.stages.base import TAKE, TEMPLATE, Stage
+from processing.stages.discovery import BUILT_IN
 
 TAKES_REMEMBERED = 64
 
@@ -53,7 +53,7 @@ class Assignments:
             raise DataError(f"the photographs or cameras of {label} have changed since this run was asked for")
         task = Task(
             key=lease.key, stage=lease.stage, version=lease.version, params=dict(lease.params), label=label,
-            stages=tuple(str(Path(s)) for s in settings.stage_folders), store=self._store_place,
+            stages=tuple("" if s == BUILT_IN else str(s) for s in settings.stage_folders), store=self._store_place,
             files=files, take_inputs=tuple(take_inputs), take_name=take_name, attempt=lease.attempt,
             device=settings.device, threads=settings.processors if settings.scheduler else settings.threads(),
             disk_floor_gb=settings.disk_floor_gb, limit_s=settings.limit_s,

@@ -93,17 +93,17 @@ def run_with_screen(
     with FarmScreen() as screen:
         path = studio_template(studio.home, settings.template, screen.warned)
         farm = Farm(engine, studio.store, settings, path, screen)
-        interrupted = _stop_on_signals(farm)
+        interrupted = stop_on_signals(farm)
         summary = farm.run(until_idle=until_idle)
     engine.dispose()
-    _say_summary(summary, as_json)
+    say_summary(summary, as_json)
     if interrupted.is_set():
         Console(stderr=True).print("Interrupted; nothing is lost. Go on with: mien farm run")
         return 130
     return 4 if summary.standing.troubled or summary.problems else 0
 
 
-def _stop_on_signals(farm: Farm) -> threading.Event:
+def stop_on_signals(farm: Farm) -> threading.Event:
     """Ctrl-C and SIGTERM end the daemon in order; a second one ends it at once."""
     asked = threading.Event()
 
@@ -117,7 +117,7 @@ def _stop_on_signals(farm: Farm) -> threading.Event:
     return asked
 
 
-def _say_summary(summary: Summary, as_json: bool) -> None:
+def say_summary(summary: Summary, as_json: bool) -> None:
     stands = summary.standing
     if as_json:
         report: dict[str, Any] = {"done": summary.done, "planned": summary.planned}

@@ -25,7 +25,7 @@ from processing.farm.run_notes import RunNotes, log_tail, noted_outputs, notes_b
 from processing.farm.scratch import free_gb, scratch, scratch_folder
 from processing.progress import Progress
 from processing.stages.base import Inputs, Stage
-from processing.stages.discovery import discover
+from processing.stages.discovery import BUILT_IN, discover
 
 TOPIC = "mien-progress"
 SAY_EVERY_S = 0.5
@@ -55,7 +55,10 @@ class NoRoom(Exception):
 
 @dataclass(frozen=True)
 class Task:
-    """A claimed job, complete: what a worker needs to know. files: input -> (SHA-256, file name)."""
+    """A claimed job, complete: what a worker needs to know.
+
+    files: input -> (SHA-256, file name).  stages: folders of stage files; "" for Mien's own, wherever it is installed.
+    """
 
     key: str
     stage: str
@@ -137,7 +140,7 @@ def _judged(task: Task, failed: Exception) -> tuple[Outcome, str]:
 def _stage(task: Task) -> Stage:
     """The stage in the version asked for. Raises Unfit."""
     try:
-        stage = discover(*(Path(s) for s in task.stages)).get(task.stage)
+        stage = discover(*(Path(s) if s else BUILT_IN for s in task.stages)).get(task.stage)
     except (DataError, OSError, ImportError, SyntaxError) as error:
         raise Unfit(f"{socket.gethostname()} cannot load the stages: {error}") from error
     if stage is None or stage.version != task.version:
