@@ -263,3 +263,33 @@ def test_a_worker_of_an_older_version_gets_nothing_that_it_cannot_do(studio: Any
     assert any("has stage conclude in version 1; version 2 is asked for" in warning for warning in heard.warnings)
     with reading(studio.engine) as tx:
         assert set(tx.scalars(select(Job.attempts))) == {1}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_worker_that_is_asked_to_stop_ends_what_it_runs(studio: Any, lent: Any, waiting: Any) -> None:
+    holds = [studio.order(f"hold-{name}") for name in NAMES]
+    lent.start_worker("three")
+    waiting(lambda: lent.times_ready("three"))
+    with studio.farming(**lent.settings):
+        waiting(lambda: all((studio.control / f"reached-{name}").exists() for name in NAMES))
+        lent.processes["three"].send_signal(signal.SIGTERM)
+        waiting(lambda: "nothing else begins" in lent.said("three"))
+        assert lent.processes["three"].poll() is None
+        for hold in holds:
+            hold.unlink()
+        assert lent.processes.pop("three").wait(timeout=60) == 0
+    studio.whole()
+    assert studio.runs() == ONCE
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_run_that_hangs_is_ended_and_parked_with_its_log(studio: Any, lent: Any) -> None:
+    hold = studio.order("hold-3_mouth_stretch")
+    studio.run(limit_s=1.0, max_attempts=1, **lent.settings)
+    assert studio.states()["3_mouth_stretch", "measure"] == JobState.PARKED
+    with reading(studio.engine) as tx:
+        error = tx.scalar(select(Job.error).where(Job.state == JobState.PARKED)) or ""
+    assert "3_mouth_stretch measure, attempt 1" in error
+    assert "ended after 1 s, the limit of a run" in error
+    assert error.splitlines()[-1].startswith("the worker's process died")
+    hold.unlink()

@@ -1,0 +1,77 @@
+"""A farm takes in those whom its own authority has signed, and nobody else."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from db.errors import SettingsError
+from processing.farm.cluster import SchedulerUnreachable
+from processing.farm.lending import Lent, run_scheduler, run_worker
+from processing.farm.tls import address, issue, security
+
+
+def test_certificates_are_signed_by_one_authority_and_kept_to_their_owner(tmp_path: Path) -> None:
+    from cryptography import x509
+
+    one, two = issue(tmp_path / "farm", "gpu-1"), issue(tmp_path / "farm", "gpu-2")
+    authority = x509.load_pem_x509_certificate((tmp_path / "farm" / "ca.pem").read_bytes())
+    for place in (one, two):
+        certificate = x509.load_pem_x509_certificate((place / "cert.pem").read_bytes())
+        certificate.verify_directly_issued_by(authority)
+        assert (place / "ca.pem").read_bytes() == (tmp_path / "farm" / "ca.pem").read_bytes()
+        assert stat.S_IMODE((place / "key.pem").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "farm" / "ca-key.pem").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "farm").stat().st_mode) == 0o700
+    with pytest.raises(SettingsError, match="has a certificate already"):
+        issue(tmp_path / "farm", "gpu-1")
+    with pytest.raises(SettingsError, match="cannot name a machine"):
+        issue(tmp_path / "farm", "../gpu")
+
+
+def test_a_folder_that_lacks_a_file_is_named(tmp_path: Path) -> None:
+    place = issue(tmp_path, "gpu-1")
+    (place / "key.pem").unlink()
+    with pytest.raises(SettingsError, match=r"lacks key\.pem"):
+        security(place)
+    assert security(None) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "tls", "meant"),
+    [
+        ("tcp://host:8786", None, "tcp://host:8786"),
+        ("tcp://host:8786", "keys", "tls://host:8786"),
+        ("tls://host:8786", "keys", "tls://host:8786"),
+        ("host:8786", None, "tcp://host:8786"),
+    ],
+)
+def test_a_schedulers_address_says_how_it_is_spoken_to(given: str, tls: str | None, meant: str) -> None:
+    assert address(given, tls) == meant
+
+
+def test_addresses_that_cannot_be_meant_are_refused() -> None:
+    with pytest.raises(SettingsError, match="wants certificates"):
+        address("tls://host:8786", None)
+    with pytest.raises(SettingsError, match="is no scheduler's address"):
+        address("http://host:8786", None)
+
+
+def test_nobody_listens_for_other_machines_in_the_clear_unasked() -> None:
+    with pytest.raises(SettingsError, match="could run any code"):
+        run_scheduler("0.0.0.0", 0, None, plain=False, say=print)
+
+
+@pytest.mark.parametrize("shows", ["another authority's certificate", "none"])
+def test_a_stranger_is_not_let_in(lent: object, tmp_path: Path, shows: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dask
+
+    foreign = issue(tmp_path / "foreign", "worker")
+    tls = str(foreign) if shows.startswith("another") else None
+    port = lent.port  # type: ignore[attr-defined]
+    monkeypatch.setattr("processing.farm.lending.environment", lambda _threads: {})
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(SchedulerUnreachable, match="no scheduler answers"),
+    ):
+        run_worker(f"tcp://127.0.0.1:{port}", Lent(ram_gb=1.0), tls, print)
