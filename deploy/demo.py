@@ -44,7 +44,7 @@ ATTEMPTS = 3
 READY_S = 90.0
 FINE_VERTICES = 400_000
 FARM_PARAMS: dict[str, dict[str, Any]] = {
-    "reconstruct": {"scale": 0.9, "spacing_px": 1.6},
+    "reconstruct": {"scale": 0.9, "spacing_px": 1.6, "subdivide": False},
     "texture": {"size_px": 1024},
     "bake": {"size_px": 1024},
 }

@@ -1,5 +1,6 @@
 """`mien reconstruct`: a take's photographs become scan.ply."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ def reconstruct(
     out: Annotated[Path, typer.Option(help="The scan to write: PLY, mm, with vertex colours.")],
     rig: Annotated[Path | None, typer.Option(help="Cameras to use instead of the take's params.json.")] = None,
     device: Annotated[str, typer.Option(help="cpu, or cuda where there is one.")] = "cpu",
+    vertices: Annotated[int | None, typer.Option(help="About so many vertices at most.", metavar="N")] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Half of the views and fewer vertices, for a look.")] = False,
     watch: Annotated[
         bool, typer.Option(help="Hold the cameras against each other first; leave out or put right what moved.")
@@ -33,6 +35,8 @@ def reconstruct(
     from processing.reconstruction.settings import FAST, ReconstructionSettings
 
     settings = FAST if fast else ReconstructionSettings()
+    if vertices is not None:
+        settings = replace(settings, vertices=vertices)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=1.0)
         made = reconstruct_take(

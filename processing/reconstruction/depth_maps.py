@@ -8,11 +8,19 @@ import cv2
 import numpy as np
 
 from processing.progress import Progress
-from processing.reconstruction.fusion import DepthMap, OrientedPoints, agreement, merge, oriented_points
+from processing.reconstruction.fusion import (
+    Agreement,
+    DepthMap,
+    OrientedPoints,
+    agreement,
+    joined,
+    merge,
+    oriented_points,
+)
 from processing.reconstruction.matching import Kernels, Region, own_detail, tiles
 from processing.reconstruction.photos import Pyramid
 from processing.reconstruction.settings import Bools, Gray, ReconstructionError, ReconstructionSettings
-from processing.reconstruction.surface import RenderedSurface, filled, grown_region, poisson, trim
+from processing.reconstruction.surface import RenderedSurface, filled, grown_region, near_points, poisson, trim
 from processing.reconstruction.volume import Volume
 
 SWEEP_STEP_PX = 0.75  # disparity between planes of the sweep
@@ -22,7 +30,9 @@ FROM_SURFACE = (
 )  # (step in px of disparity, steps to either side) of each pass after a new surface
 FROM_DEPTH = ((0.4, 3), (0.2, 2))  # ... after a coarser level of the same view
 SEARCH = ((0.75, 36), (0.4, 2), (0.2, 2))  # ... of each pass of the wider search
+SEARCH_SLOPES = (0.0, 2.0, -2.0)  # its planes lean sideways by so many footprints a pixel, as the walls of a mouth do
 SEARCH_WINDOW, SEARCH_BEST = 5, 2  # cavities are narrow, and few views see into them
+SEARCH_SLOPES = (0.0, 2.0, -2.0)  # its planes lean sideways by so many footprints a pixel, as the walls of a mouth do
 SEARCH_TILE_PX, SEARCH_SHARE = 24, 0.1  # a tile is searched where this share of it is unsure
 MARGIN_PX = 4  # beyond the surface's outline
 SURFACE_CELL_PX = 1.1  # side of the cells of the surfaces between levels, in footprints of their level
@@ -138,7 +148,7 @@ def search_wider(
     settings = rig.settings
 
     def one(i: int) -> DepthMap:
-        m, (_, count) = maps[i], means[i]
+        m, count = maps[i], means[i].count
         image, camera = rig.pyramids[i].near(footprint_mm)
         others = [rig.pyramids[j].near(footprint_mm) for j in rig.neighbours[i]]
         r = m.region
@@ -154,9 +164,16 @@ def search_wider(
             around = tile.grown(halo, depth.shape)
             inner = tile.within(around)
             there = Region(r.y0 + around.y0, r.y0 + around.y1, r.x0 + around.x0, r.x0 + around.x1)
-            at = begin[around.rows, around.columns]
-            at = np.full_like(at, np.median(at))
-            for disparity, reach in SEARCH:
+            middle = np.median(begin[around.rows, around.columns])
+            across = (np.arange(around.x1 - around.x0) % SEARCH_TILE_PX - SEARCH_TILE_PX / 2) * footprint_mm
+            step, reach = SEARCH[0][0] * pixel, SEARCH[0][1]
+            tried = []
+            for slope in SEARCH_SLOPES:
+                plane = np.broadcast_to(middle + slope * across, around.shape).astype(np.float32)
+                tried.append(rig.kernels.refine(image, camera, others, plane, there, step, reach, SEARCH_WINDOW, best))
+            won = np.stack([value for _, value in tried]).argmax(axis=0)
+            at = cv2.medianBlur(np.choose(won, [depths for depths, _ in tried]).astype(np.float32), 5)
+            for disparity, reach in SEARCH[1:]:
                 step = disparity * pixel
                 at, value = rig.kernels.refine(image, camera, others, at, there, step, reach, SEARCH_WINDOW, best)
                 at = cv2.medianBlur(at, 5)
@@ -179,10 +196,10 @@ def smoothed(depth: Gray, score: Gray, limit_mm: float) -> Gray:
     return np.asarray(np.where(np.abs(mean - calm) < limit_mm, mean, calm), dtype=np.float32)
 
 
-def agreed(rig: Rig, maps: Maps, tolerance_mm: float, pool: Executor) -> dict[int, tuple[Gray, Gray]]:
-    """View -> (depth averaged with the views that agree, how many do)."""
+def agreed(rig: Rig, maps: Maps, tolerance_mm: float, pool: Executor) -> dict[int, Agreement]:
+    """View -> what the views that may confirm its depth say."""
 
-    def one(i: int) -> tuple[Gray, Gray]:
+    def one(i: int) -> Agreement:
         return agreement(maps[i], [maps[j] for j in rig.near[i] if j in maps], tolerance_mm)
 
     return dict(zip(maps, pool.map(one, maps), strict=True))
@@ -193,20 +210,25 @@ def fuse(
 ) -> OrientedPoints:
     """Merged oriented points of all depths that at least `least` other views confirm.
 
+    Where there are none within two cells, of those too that one other view confirms and no other sees past.
     overlap: a surface point seen by many views is kept from about so many of them (thinned the same way each time).
     """
 
-    def one(i: int) -> OrientedPoints:
+    def one(i: int) -> tuple[OrientedPoints, OrientedPoints]:
         others = [maps[j] for j in rig.near[i] if j in maps]
-        depth, count = agreement(maps[i], others, tolerance_mm)
-        confirmed = count >= min(least, max(len(others), 1))
-        mean = DepthMap(maps[i].camera, maps[i].region, depth, maps[i].score).masked(confirmed)
-        lot = np.random.default_rng(i).random(depth.shape, dtype=np.float32)
-        return oriented_points(mean, confirmed & np.isfinite(depth) & (lot * (count + 1) < overlap), smooth)
+        found = agreement(maps[i], others, tolerance_mm)
+        sure = found.confirmed(min(least, max(len(others), 1)))
+        known = (sure | found.single()) & np.isfinite(found.depth)
+        mean = DepthMap(maps[i].camera, maps[i].region, found.depth, maps[i].score).masked(known)
+        lot = np.random.default_rng(i).random(known.shape, dtype=np.float32)
+        strong = oriented_points(mean, known & sure & (lot * (found.count + 1) < overlap), smooth)
+        return _within(strong, rig.volume), _within(oriented_points(mean, known & ~sure, smooth), rig.volume)
 
     parts = list(pool.map(one, maps))
-    inside = [_within(p, rig.volume) for p in parts]
-    points = merge(inside, cell_mm)
+    points = merge([strong for strong, _ in parts], cell_mm)
+    lone = merge([weak for _, weak in parts], cell_mm)
+    if len(points) and len(lone):
+        points = joined([points, lone.kept(~near_points(lone.points_mm, points.points_mm, 2 * cell_mm))])
     if len(points) < 100:
         raise ReconstructionError(
             f"nothing was reconstructed: only {len(points)} points are confirmed by {least} other views. Check that the"
@@ -216,8 +238,9 @@ def fuse(
 
 
 def _within(points: OrientedPoints, volume: Volume) -> OrientedPoints:
-    keep = np.linalg.norm(points.points_mm - volume.centre_mm.astype(np.float32), axis=1) < 1.25 * volume.radius_mm
-    return OrientedPoints(points.points_mm[keep], points.normals[keep], points.weight[keep])
+    return points.kept(
+        np.linalg.norm(points.points_mm - volume.centre_mm.astype(np.float32), axis=1) < 1.25 * volume.radius_mm
+    )
 
 
 def common_surface(points: OrientedPoints, footprint_mm: float) -> RenderedSurface:
@@ -270,7 +293,7 @@ def _carried(rig: Rig, maps: Maps, tolerance_mm: float, surface: RenderedSurface
     means = agreed(rig, maps, tolerance_mm, pool)
 
     def one(i: int) -> DepthMap:
-        m, (depth, count) = maps[i], means[i]
+        m, depth, count = maps[i], means[i].depth, means[i].count
         r = m.region
         behind = surface.depth(m.camera)[r.y0 : r.y1, r.x0 : r.x1]
         start = np.where((count >= 1) & np.isfinite(depth), depth, np.where(np.isfinite(behind), behind, np.nan))

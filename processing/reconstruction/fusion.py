@@ -39,6 +39,9 @@ class OrientedPoints:
     def __len__(self) -> int:
         return len(self.points_mm)
 
+    def kept(self, keep: Bools) -> "OrientedPoints":
+        return OrientedPoints(self.points_mm[keep], self.normals[keep], self.weight[keep])
+
 
 def back_project(camera: Camera, region: Region, depth: Gray) -> Gray:
     """(h, w, 3) points of a region's depth map in the head frame, mm."""
@@ -52,15 +55,37 @@ def back_project(camera: Camera, region: Region, depth: Gray) -> Gray:
     return points
 
 
-def agreement(one: DepthMap, others: Sequence[DepthMap], tolerance_mm: float) -> tuple[Gray, Gray]:
-    """The depth averaged with the other depth maps that agree, and how many do.
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """What others say of a depth map, all (h, w) float32.
 
-    Returns (h, w) depth (NaN where unknown) and (h, w) counts, both float32. An other agrees where the point of
-    this map, seen by it, lies within tolerance_mm of its own depth there.
+    depth: averaged with the others that agree, NaN where unknown.  count: how many agree.  through: how many see past
+    it to something clearly farther, so that nothing can be there.
+    """
+
+    depth: Gray
+    count: Gray
+    through: Gray
+
+    def confirmed(self, least: float) -> Bools:
+        """Where at least so many agree."""
+        return np.asarray(self.count >= least)
+
+    def single(self) -> Bools:
+        """Where just one agrees and none sees past it: what few views can see, as the inside of a mouth."""
+        return np.asarray((self.count == 1) & (self.through == 0))
+
+
+def agreement(one: DepthMap, others: Sequence[DepthMap], tolerance_mm: float) -> Agreement:
+    """One depth map held against others.
+
+    An other agrees where the point of this map, seen by it, lies within tolerance_mm of its own depth there, and sees
+    past it where its own depth is farther by three times as much.
     """
     total = one.depth * one.score
     weight = one.score.copy()
     count = np.zeros(one.depth.shape, np.float32)
+    through = np.zeros(one.depth.shape, np.float32)
     for other in others:
         (qx, qy, qz), b = ray_terms(one.camera, other.camera, one.region)
         z = qz * one.depth + np.float32(b[2])
@@ -79,7 +104,8 @@ def agreement(one: DepthMap, others: Sequence[DepthMap], tolerance_mm: float) ->
         total += share * (one.depth + cosine * np.where(agrees, difference, 0))
         weight += share
         count += agrees
-    return (total / np.maximum(weight, 1e-6)).astype(np.float32), count
+        through += difference > 3 * tolerance_mm
+    return Agreement((total / np.maximum(weight, 1e-6)).astype(np.float32), count, through)
 
 
 def normals_of(points: Gray, smooth: int, camera: Camera) -> Gray:
@@ -113,13 +139,21 @@ def oriented_points(one: DepthMap, keep: Bools, smooth: int, least_cosine: float
     return OrientedPoints(points[keep], normals[keep], weight.astype(np.float32))
 
 
+def joined(parts: Sequence[OrientedPoints]) -> OrientedPoints:
+    """All points of all parts."""
+    return OrientedPoints(
+        np.concatenate([p.points_mm for p in parts]),
+        np.concatenate([p.normals for p in parts]),
+        np.concatenate([p.weight for p in parts]),
+    )
+
+
 def merge(parts: Sequence[OrientedPoints], cell_mm: float) -> OrientedPoints:
     """One point a cell: the weighted mean of positions and normals. Cells whose normals cancel are dropped."""
-    points = np.concatenate([p.points_mm for p in parts])
-    normals = np.concatenate([p.normals for p in parts])
-    weight = np.concatenate([p.weight for p in parts])
+    every = joined(parts)
+    points, normals, weight = every.points_mm, every.normals, every.weight
     if len(points) == 0:
-        return OrientedPoints(points, normals, weight)
+        return every
     cell = np.floor((points - points.min(axis=0)) / cell_mm).astype(np.int64)
     key = (cell[:, 0] << 42) | (cell[:, 1] << 21) | cell[:, 2]
     order = np.argsort(key, kind="stable")

@@ -15,9 +15,11 @@ from processing.progress import Progress, part, silent
 from processing.reconstruction.colour import ColourView, vertex_colors
 from processing.reconstruction.depth_maps import Rig, depth_maps, fuse
 from processing.reconstruction.detail import refine_surface
+from processing.reconstruction.fusion import merge
 from processing.reconstruction.matching import Kernels, OpenCvKernels
 from processing.reconstruction.photos import check_photo, pyramid
 from processing.reconstruction.settings import Floats, ReconstructionError, ReconstructionSettings, Scan, ScanReport
+from processing.reconstruction.subdivision import loop_subdivided
 from processing.reconstruction.surface import poisson, trim
 from processing.reconstruction.volume import (
     FEWEST_VIEWS,
@@ -32,6 +34,8 @@ CONFIRM_DEG = 45.0  # views farther apart than this do not confirm each other's 
 CONFIRM_VIEWS = 10
 OVERLAP = 3.0  # a surface point seen by many views is kept from about so many
 NORMAL_PX = 5  # normals come from points averaged over so many pixels
+TRIM_CELLS = 3.0  # the surface is not cut nearer to its points than so many of their cells
+VERTICES_A_POINT = 1.13  # of the solved surface to merged points
 COLOUR_PX = 3.0  # a view sees a vertex that lies within so many footprints of its depth map
 DEFAULT = ReconstructionSettings()
 
@@ -75,9 +79,16 @@ def reconstruct(
         points = fuse(
             rig, maps, settings.tolerance_px * footprint, settings.min_consistent, cell, NORMAL_PX, OVERLAP, pool
         )
+        many = len(points) * VERTICES_A_POINT * (4 if settings.subdivide else 1)
+        if settings.vertices is not None and many > settings.vertices:
+            cell *= float(np.sqrt(many / settings.vertices))
+            points = merge([points], cell)
         clock.lap("fuse")
         progress(0.67, f"surface through {len(points)} points")
-        mesh = trim(poisson(points, cell, settings.poisson_depth), points, settings.trim_px * footprint)
+        nearby = max(settings.trim_px * footprint, TRIM_CELLS * cell)
+        mesh = trim(poisson(points, cell, settings.poisson_depth), points, nearby)
+        if settings.subdivide:
+            mesh = loop_subdivided(mesh)
         clock.lap("surface")
         for n in range(settings.detail_passes):
             progress(0.8 + 0.13 * n / settings.detail_passes, f"detail, pass {n + 1} of {settings.detail_passes}")

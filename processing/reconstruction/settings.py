@@ -13,6 +13,9 @@ Gray = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 
+FEWEST_VERTICES = 1000  # fewer do not make a face
+
+
 class ReconstructionError(DataError):
     """These photographs and cameras do not make a scan."""
 
@@ -27,7 +30,9 @@ class ReconstructionSettings:
     such an angle, and the `best` that agree count.  window: side of the correlation window, px.
     min_score: mean correlation below which a depth is dropped.  min_consistent: other views whose depth must agree,
     within tolerance_px pixel footprints.  spacing_px: size of the cells in which points are merged and the surface is
-    solved, in pixel footprints; smaller gives more vertices.  poisson_depth: octree depth of the surface instead.
+    solved, in pixel footprints.  subdivide: the solved surface is subdivided once before detail is put on it, which
+    makes four triangles of one.  vertices: about so many at most; larger cells keep to it (None: as they come).
+    poisson_depth: octree depth of the surface instead.
     trim_px: surface farther than this from any measured point is cut, in footprints.  wider_search: what no other view
     confirms is sought again farther before and behind the coarse surface, which finds the inside of cavities.
     detail_passes: how often the fused surface is moved to where the photographs agree best, which brings out detail
@@ -46,6 +51,8 @@ class ReconstructionSettings:
     min_consistent: int = 2
     tolerance_px: float = 1.0
     spacing_px: float = 1.2
+    subdivide: bool = True
+    vertices: int | None = 2_000_000
     poisson_depth: int | None = None
     trim_px: float = 6.0
     wider_search: bool = True
@@ -67,6 +74,10 @@ class ReconstructionSettings:
                     min(self.spacing_px, self.tolerance_px, self.trim_px) <= 0,
                     "spacing, tolerance and trim are positive",
                 ),
+                (
+                    self.vertices is not None and self.vertices < FEWEST_VERTICES,
+                    f"vertices is {self.vertices}; it is at least {FEWEST_VERTICES}",
+                ),
                 (self.detail_passes < 0, "detail_passes is not negative"),
                 (
                     self.detail_window < 3 or self.detail_window % 2 == 0,
@@ -81,7 +92,7 @@ class ReconstructionSettings:
             raise ReconstructionError("the settings of the reconstruction cannot be used: " + "; ".join(wrong))
 
 
-FAST = ReconstructionSettings(depth_views=34, spacing_px=1.6)
+FAST = ReconstructionSettings(depth_views=34, spacing_px=1.6, subdivide=False)
 """A scan for a look or a demonstration: half of the views, fewer vertices."""
 
 

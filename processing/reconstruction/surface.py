@@ -38,10 +38,10 @@ def poisson(points: OrientedPoints, cell_mm: float, depth: int | None) -> Mesh:
 def trim(mesh: Mesh, points: OrientedPoints, farthest_mm: float) -> Mesh:
     """The largest connected piece of what lies near a measured point.
 
-    Near: in a cell of half of farthest_mm that holds a point, or in one of the 26 around it.
+    Near: as `near_points` has it.
     Raises ReconstructionError where nothing is left.
     """
-    near = _near(mesh.vertices_mm, points.points_mm, farthest_mm / 2)
+    near = near_points(mesh.vertices_mm, points.points_mm, farthest_mm)
     triangles = mesh.triangles[near[mesh.triangles].all(axis=1)]
     if len(triangles) == 0:
         raise ReconstructionError("no surface was reconstructed: nothing lies near a measured point")
@@ -60,8 +60,9 @@ def _compact(vertices_mm: Floats, triangles: NDArray[np.int32]) -> Mesh:
     return Mesh(vertices_mm[used], number[triangles].astype(np.int32))
 
 
-def _near(queries_mm: Floats, points_mm: Gray, cell_mm: float) -> Bools:
-    """(Q,) whether a query's cell or one of the 26 around it holds a point."""
+def near_points(queries_mm: Floats | Gray, points_mm: Gray, farthest_mm: float) -> Bools:
+    """(Q,) whether a query's cell, of half of farthest_mm, or one of the 26 around it holds a point."""
+    cell_mm = farthest_mm / 2
     origin = np.minimum(queries_mm.min(axis=0), points_mm.min(axis=0)) - 2 * cell_mm
     occupied = np.unique(_keys(points_mm, origin, cell_mm))
     around = np.array([(i << 42) + (j << 21) + k for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)])

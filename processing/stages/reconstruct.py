@@ -24,7 +24,7 @@ class Reconstruct(Stage):
     quality: the same as a picture.
     """
 
-    name, version = "reconstruct", 2
+    name, version = "reconstruct", 3
     needs: ClassVar[Mapping[str, str]] = {"take": TAKE}
     makes: ClassVar[Mapping[str, str]] = {
         "scan": "ply",
@@ -45,6 +45,8 @@ class Reconstruct(Stage):
         max_megapixels: float = 6.0
         depth_views: int | None = None
         spacing_px: float = 1.2
+        subdivide: bool = True
+        vertices: int | None = 2_000_000
         watch: bool = True
         refine: bool = True
         review_coverage: float = QualitySettings.coverage[0]
@@ -72,6 +74,8 @@ class Reconstruct(Stage):
             max_megapixels=params.max_megapixels,
             depth_views=params.depth_views,
             spacing_px=params.spacing_px,
+            subdivide=params.subdivide,
+            vertices=params.vertices,
             workers=inputs.threads,
         )
         made = scan_take(

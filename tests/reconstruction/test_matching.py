@@ -119,12 +119,13 @@ def test_true_depth_maps_agree_and_wrong_ones_do_not(
         DepthMap(p.levels[0][1], Region(0, d.shape[0], 0, d.shape[1]), d, np.ones_like(d))
         for p, d in zip(pyramids, true_depths, strict=True)
     ]
-    mean, count = agreement(maps[2], [maps[1], maps[3]], 0.5 * tools.footprint_mm)
+    found = agreement(maps[2], [maps[1], maps[3]], 0.5 * tools.footprint_mm)
+    mean, count = found.depth, found.count
     there = inside(true_depths[2], 12)
     assert (count[there] == 2).mean() > 0.95
     assert np.abs(mean - true_depths[2])[there].max() < 0.5 * tools.footprint_mm
     wrong = DepthMap(maps[2].camera, maps[2].region, maps[2].depth + 10, maps[2].score)
-    _, count = agreement(wrong, [maps[1], maps[3]], 0.5 * tools.footprint_mm)
+    count = agreement(wrong, [maps[1], maps[3]], 0.5 * tools.footprint_mm).count
     assert (count[there] > 0).mean() < 0.02
 
 
