@@ -17,12 +17,14 @@ from db.artefacts import OutputFile, record_artefacts
 from db.engine import changed, utc_now
 from db.errors import LeaseLost, NotFound, RecordError, StateConflict
 from db.models import Artefact, Base, Job, JobInput, JobState, JobTake, Take
-from db.withdrawals import lock_participants, stopped
+from db.withdrawals import STOPPED, lock_participants, stopped
 
 MAX_ATTEMPTS = 3
 BACKOFF_S = 30.0
 PRIORITY, IN_THE_CHAIR, REPLACED = 100, 10, 900  # usual; of a subject whose session is open; of a take taken again
 UNFINISHED = (JobState.QUEUED, JobState.LEASED, JobState.FAILED, JobState.PARKED)
+UNWANTED = "no longer wanted: its photographs or cameras have changed since"
+NOBODY_WAITS = (UNWANTED, STOPPED)  # errors of parked jobs that are no trouble
 _ERROR_LIMIT = 20_000
 _CHUNK = 500
 
@@ -236,6 +238,19 @@ def postpone(tx: Session, lease: Lease, why: str, delay_s: float, *, now: dateti
     return JobState.QUEUED
 
 
+def set_aside(tx: Session, lease: Lease) -> JobState:
+    """leased -> parked as no longer wanted: what it was to be made from has changed since. Raises LeaseLost."""
+    values = {"state": JobState.PARKED, "error": UNWANTED, "lease_until": None, "attempts": Job.attempts - 1}
+    _guarded(tx, lease, values)
+    return JobState.PARKED
+
+
+def count_set_aside(tx: Session) -> int:
+    """How many parked jobs wait for nobody: no longer wanted, or stopped by a withdrawal."""
+    here = select(func.count()).select_from(Job).where(Job.state == JobState.PARKED)
+    return tx.scalar(here.where(Job.error.in_(NOBODY_WAITS))) or 0
+
+
 def prioritise(tx: Session, subjects_in_the_chair: Collection[int]) -> int:
     """What waits for these subjects goes first; what went first for others waits its turn again; how many changed."""
     waiting = (Job.state == JobState.QUEUED, Job.priority.in_((PRIORITY, IN_THE_CHAIR)))
@@ -331,9 +346,10 @@ def states_of(tx: Session, keys: Sequence[str]) -> dict[str, JobState]:
     return found
 
 
-def jobs_in(tx: Session, *states: JobState, limit: int = 100) -> list[Job]:
-    """Jobs in these states, the newest first."""
-    return list(tx.scalars(select(Job).where(Job.state.in_(states)).order_by(Job.id.desc()).limit(limit)))
+def troubled_jobs(tx: Session, limit: int = 100) -> list[Job]:
+    """Failed and parked jobs that somebody waits for, the newest first."""
+    bad = or_(Job.state == JobState.FAILED, (Job.state == JobState.PARKED) & Job.error.not_in(NOBODY_WAITS))
+    return list(tx.scalars(select(Job).where(bad).order_by(Job.id.desc()).limit(limit)))
 
 
 def db_now(tx: Session) -> datetime:

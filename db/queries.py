@@ -162,12 +162,13 @@ def sessions(tx: Session, *states: SessionState) -> list[CaptureSession]:
 
 @dataclass(frozen=True)
 class SessionMark:
-    """A session with accepted takes. `mark` changes when a take comes or is replaced, or cameras are calibrated."""
+    """A session with accepted takes. `mark` changes when one comes or is replaced, with its cameras and its state."""
 
     session_id: int
     code: str
     subject_id: int
     in_the_chair: bool  # the session is open: the subject is here
+    closed: bool
     mark: tuple[int, ...]
 
 
@@ -177,10 +178,10 @@ def session_marks(tx: Session, *, unclosed: bool) -> list[SessionMark]:
     One pass over the takes, so that a daemon can ask every few seconds.
     """
     calibration = func.coalesce(Take.calibration_id, CaptureSession.calibration_id)
-    open_now = CaptureSession.state == SessionState.OPEN
+    open_now, closed = CaptureSession.state == SessionState.OPEN, CaptureSession.state == SessionState.CLOSED
     query = (
         select(
-            CaptureSession.id, CaptureSession.code, CaptureSession.subject_id, open_now,
+            CaptureSession.id, CaptureSession.code, CaptureSession.subject_id, open_now, closed,
             func.count(), func.sum(Take.id), func.coalesce(func.sum(calibration), 0),
         )
         .join(Take, Take.session_id == CaptureSession.id)
@@ -191,8 +192,8 @@ def session_marks(tx: Session, *, unclosed: bool) -> list[SessionMark]:
     if not unclosed:
         query = query.where(CaptureSession.state == SessionState.CLOSED)
     return [
-        SessionMark(number, code, subject, bool(here), tuple(map(int, mark)))
-        for number, code, subject, here, *mark in tx.execute(query)
+        SessionMark(number, code, subject, bool(here), bool(over), (int(over), *map(int, mark)))
+        for number, code, subject, here, over, *mark in tx.execute(query)
     ]
 
 

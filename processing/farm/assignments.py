@@ -17,6 +17,10 @@ from processing.stages.discovery import BUILT_IN
 TAKES_REMEMBERED = 64
 
 
+class Changed(Exception):
+    """The take's photographs or cameras have changed since the run was asked for; another run replaces it."""
+
+
 class Assignments:
     """Makes tasks of leases; remembers takes, for their next stages ask again soon."""
 
@@ -30,7 +34,7 @@ class Assignments:
         self._takes: dict[int, tuple[str, str, TakeListing]] = {}
 
     def task_of(self, tx: Session, lease: Lease) -> Task:
-        """All that a worker needs to know for a claimed job. Raises DataError when its take has changed."""
+        """All that a worker needs to know for a claimed job. Raises Changed, and DataError for a job without a take."""
         stage, settings = self._stages[lease.stage], self._settings
         files: dict[str, tuple[str, str]] = {}
         take_inputs: list[str] = []
@@ -50,7 +54,7 @@ class Assignments:
             subject, take_name, listing = self._take(tx, lease)
         label = f"{subject} {take_name}"
         if any(lease.inputs[i][0] != listing.digest for i in take_inputs):
-            raise DataError(f"the photographs or cameras of {label} have changed since this run was asked for")
+            raise Changed(label)
         task = Task(
             key=lease.key, stage=lease.stage, version=lease.version, params=dict(lease.params), label=label,
             stages=tuple("" if s == BUILT_IN else str(s) for s in settings.stage_folders), store=self._store_place,

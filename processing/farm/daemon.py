@@ -23,6 +23,8 @@ from sqlalchemy.orm import Session
 from db.engine import reading, transaction
 from db.errors import DatabaseUnavailable, LeaseLost
 from db.jobs import (
+    IN_THE_CHAIR,
+    PRIORITY,
     Lease,
     claim,
     count_ready,
@@ -34,6 +36,7 @@ from db.jobs import (
     postpone,
     prioritise,
     reclaim_expired,
+    set_aside,
     set_last,
     states_of,
 )
@@ -42,7 +45,7 @@ from db.queries import SessionMark, ready_takes, session_marks
 from db.run_reviews import save_run_review
 from db.store import Store
 from processing.errors import DataError
-from processing.farm.assignments import Assignments
+from processing.farm.assignments import Assignments, Changed
 from processing.farm.cluster import Executor, executor
 from processing.farm.keys import file_digest
 from processing.farm.planning import by_session, enqueue_plan, plan_session
@@ -180,7 +183,7 @@ class Farm:
         self._plan(float("inf"))
 
     def task_of(self, tx: Session, lease: Lease) -> Task:
-        """All that a worker needs to know for a claimed job. Raises DataError when its take has changed."""
+        """All that a worker needs to know for a claimed job. Raises Changed and DataError."""
         return self._assignments.task_of(tx, lease)
 
     def _work(self, workers: Executor, until_idle: bool) -> None:
@@ -237,16 +240,15 @@ class Farm:
                 return
             planned = plan_session(tx, takes, self._template_digest, self._stages, self.settings.params)
         if planned.problem:
-            if not mark.in_the_chair:  # the neutral may come yet
+            if mark.closed:  # else the neutral may come yet
                 self.summary.problems[mark.code] = planned.problem
                 self._listener.warned(f"session {mark.code}: {planned.problem}")
         else:
             self.summary.problems.pop(mark.code, None)
             with transaction(self.engine) as tx:
-                self.summary.planned += enqueue_plan(tx, planned)
+                priority = IN_THE_CHAIR if mark.in_the_chair else PRIORITY
+                self.summary.planned += enqueue_plan(tx, planned, priority)
                 set_last(tx, mark.session_id, {run.key for run in planned.runs})
-                if mark.in_the_chair:
-                    prioritise(tx, {mark.subject_id})
         self._planned[mark.code] = mark.mark
 
     def _idle(self) -> bool:
@@ -327,6 +329,9 @@ class Farm:
                 continue
             try:
                 task = self.task_of(tx, lease)
+            except Changed:
+                set_aside(tx, lease)
+                continue
             except DataError as error:
                 fail(tx, lease, str(error), retry=False)
                 continue

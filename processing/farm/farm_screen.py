@@ -67,7 +67,9 @@ class FarmScreen:
             self.console.print(f"{label}  {stage}  done in {seconds:.1f} s", highlight=False, markup=False)
         else:
             what = "will be tried again" if state == JobState.QUEUED else state.value
-            self.console.print(f"{label}  {stage}  {what}: {error.strip()}", style="yellow", markup=False)
+            lines = error.strip().splitlines() or ["no reason given"]
+            said = lines[-1] if state == JobState.QUEUED else "\n".join(lines)
+            self.console.print(f"{label}  {stage}  {what}: {said}", style="yellow", markup=False)
 
     def stands(self, standing: Standing) -> None:
         self._bar.update(self._task, total=max(standing.total, 1), completed=standing.done)

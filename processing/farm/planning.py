@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.jobs import InputFile, InputMade, JobSpec, db_now, enqueue_all
+from db.jobs import PRIORITY, InputFile, InputMade, JobSpec, db_now, enqueue_all
 from db.models import Calibration, Job, JobState
 from db.queries import ReadyTake, photographs_of_takes, ready_takes, session_marks
 from db.store import Store
@@ -95,13 +95,13 @@ def all_plans(
     return [plan_session(tx, takes, template_digest, stages, params) for takes in grouped.values()]
 
 
-def enqueue_plan(tx: Session, planned: SessionPlan) -> int:
+def enqueue_plan(tx: Session, planned: SessionPlan, priority: int = PRIORITY) -> int:
     """Ask for the runs that nobody asked for yet; how many."""
     ids = {take.label: take for take in planned.takes}
-    return enqueue_all(tx, [_spec(run, ids[run.take]) for run in planned.runs])
+    return enqueue_all(tx, [_spec(run, ids[run.take], priority) for run in planned.runs])
 
 
-def _spec(run: Run, take: ReadyTake) -> JobSpec:
+def _spec(run: Run, take: ReadyTake, priority: int) -> JobSpec:
     inputs: list[InputFile | InputMade] = []
     for name, source in run.inputs.items():
         if isinstance(source, Made):
@@ -116,6 +116,7 @@ def _spec(run: Run, take: ReadyTake) -> JobSpec:
         inputs=inputs,
         subject_id=take.subject_id,
         take_id=take.take_id,
+        priority=priority,
     )
 
 

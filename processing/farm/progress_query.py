@@ -7,17 +7,17 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.jobs import count_ready, db_now
+from db.jobs import count_ready, count_set_aside, db_now
 from db.models import CaptureSession, Job, JobState, ProtocolExpression, Subject, Take
 from db.queries import farm_status
 
-COUNTS = ("done", "running", "ready", "later", "blocked", "failed", "parked", "total")
+COUNTS = ("done", "running", "ready", "later", "blocked", "failed", "parked", "stopped", "total")
 
 
 @dataclass(frozen=True)
 class Standing:
     """ready: queued with every input made; later: the same, waiting for its back-off to end; blocked: queued behind
-    others. failed: the input is at fault; parked: out of attempts."""
+    others. failed: the input is at fault; parked: out of attempts; stopped: withdrawn, or replaced by a later take."""
 
     done: int = 0
     running: int = 0
@@ -26,12 +26,14 @@ class Standing:
     blocked: int = 0
     failed: int = 0
     parked: int = 0
+    stopped: int = 0
     stages: Mapping[str, Mapping[JobState, int]] = field(default_factory=dict)
     workers: tuple[tuple[str, str, str], ...] = ()  # worker, stage, key
 
     @property
     def total(self) -> int:
-        return self.done + self.running + self.ready + self.later + self.blocked + self.failed + self.parked
+        waiting = self.ready + self.later + self.blocked
+        return self.done + self.running + waiting + self.failed + self.parked + self.stopped
 
     @property
     def troubled(self) -> bool:
@@ -45,6 +47,8 @@ def standing(tx: Session) -> Standing:
     ready = later = 0
     if queued:
         ready, later = count_ready(tx)
+    parked = status.total(JobState.PARKED)
+    stopped = count_set_aside(tx) if parked else 0
     return Standing(
         done=status.total(JobState.DONE),
         running=status.total(JobState.LEASED),
@@ -52,7 +56,8 @@ def standing(tx: Session) -> Standing:
         later=later,
         blocked=queued - ready - later,
         failed=status.total(JobState.FAILED),
-        parked=status.total(JobState.PARKED),
+        parked=parked - stopped,
+        stopped=stopped,
         stages=status.counts,
         workers=status.running,
     )

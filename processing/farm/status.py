@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from db.engine import reading
 from db.errors import DatabaseUnavailable
-from db.jobs import jobs_in
+from db.jobs import troubled_jobs
 from db.models import JobState, RunVerdict
 from db.run_reviews import count_verdicts, reviewed_runs
 from db.settings import Settings
@@ -37,7 +37,7 @@ def report_of(engine: Engine) -> dict[str, Any]:
     """How all runs stand, as data."""
     with reading(engine) as tx:
         stands = standing(tx)
-        troubled = jobs_in(tx, JobState.FAILED, JobState.PARKED, limit=TROUBLES) if stands.troubled else []
+        troubled = troubled_jobs(tx, limit=TROUBLES) if stands.troubled else []
         troubles = [
             {"key": j.key, "stage": j.stage, "state": j.state.value, "attempts": j.attempts, "error": j.error or ""}
             for j in troubled
@@ -123,7 +123,8 @@ def _table(report: Mapping[str, Any]) -> Table:
 
 def _queue(report: Mapping[str, Any]) -> Text:
     jobs = report["jobs"]
-    return Text(f"Ready {jobs['ready']:,}, backing off {jobs['later']:,}, behind others {jobs['blocked']:,}.")
+    text = f"Ready {jobs['ready']:,}, backing off {jobs['later']:,}, behind others {jobs['blocked']:,}"
+    return Text(text + (f"; {jobs['stopped']:,} of the parked are no longer wanted." if jobs["stopped"] else "."))
 
 
 def _running(report: Mapping[str, Any]) -> list[Text]:
