@@ -252,7 +252,8 @@ def _signed(day: datetime | None, document: Path | None, version: str | None) ->
 def _scopes(names: list[str] | None) -> "list[ConsentScope]":
     from db.models import ConsentScope
 
-    return [ConsentScope(_choice(name, ConsentScope, "--consent")) for name in dict.fromkeys(names or [])]
+    chosen = {_choice(name, ConsentScope, "--consent") for name in names or []}
+    return [scope for scope in ConsentScope if scope in chosen]  # in their order: a condition after what it limits
 
 
 def _choice(value: str, allowed: Any, option: str) -> str:

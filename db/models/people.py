@@ -59,7 +59,7 @@ class Consent(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    subject_id: Mapped[int] = mapped_column(ForeignKey("subject.id"))
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subject.id"), index=True)
     scope: Mapped[ConsentScope] = mapped_column(checked(ConsentScope))
     document_sha256: Mapped[str | None] = mapped_column(Sha256)  # of the signed form; the form itself is not kept here
     form_version: Mapped[str | None] = mapped_column(String(32))  # which text was signed

@@ -53,7 +53,11 @@ def downgrade() -> None:
         batch_op.drop_column("withdrawn_at")
     with op.batch_alter_table("subject", schema=None) as batch_op:
         batch_op.drop_column("erased_at")
-    # The older schema knows no mosaicked pictures, and dropping the row is the reading that shows nobody.
+    # The older schema knows no mosaicked pictures: whoever allowed these alone is shown to nobody there.
+    op.execute(
+        "UPDATE consent SET withdrawn_at = CURRENT_TIMESTAMP WHERE scope = 'publication' AND withdrawn_at IS NULL AND"
+        " subject_id IN (SELECT subject_id FROM consent WHERE scope = 'eyes_mosaicked' AND withdrawn_at IS NULL)"
+    )
     op.execute("DELETE FROM consent WHERE scope = 'eyes_mosaicked'")
     with op.batch_alter_table("consent", schema=None) as batch_op:
         _scopes(batch_op, SCOPES)
