@@ -33,7 +33,6 @@ from processing.release.manifest import (
 
 TRIES = 5
 TIMEOUT_S = 30.0
-BLOCK = 1 << 18
 KINDS = {
     "mesh": ("*/models_reg/*.obj", "*/models_reg/*.obj.mtl"),
     "texture": ("*/models_reg/*.jpg",),
@@ -224,7 +223,7 @@ class _Fetcher:
     def _write(self, answer: httpx.Response, part: Path, goes_on: bool, most: int) -> None:
         with part.open("ab" if goes_on else "wb") as file:
             try:
-                for block in answer.iter_raw(BLOCK):
+                for block in answer.iter_raw():  # as it comes: what came before a connection drops is kept
                     file.write(block)
                     with self._count:
                         self.received += len(block)

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
+import tomli_w
 
 from db.models import ConsentScope
 from processing.release.errors import SelectionError
@@ -26,6 +27,7 @@ HEAD = """# What a release will hold. Written by `mien release select`, to be re
 # decision: "publish", "hold_back" (kept for evaluation) or "leave_out"; change it where the rules are wrong.
 # [subject.takes]: expression -> what it was made from; delete a line to leave that expression out.
 # Then write your name and the day under [review] and run: mien release build NAME --selection THIS_FILE
+# [quality] may also have: max_surface_mm, min_matched, max_exposure_skew_ms.
 # After changing [quality], [split] or [options], run: mien release select NAME --rules THIS_FILE --out NEW_FILE
 
 """
@@ -124,8 +126,9 @@ def write_selection(path: Path, file: SelectionFile) -> None:
     """Write it for a person to read. Raises SelectionError where a file is that somebody may have edited."""
     if path.exists():
         raise SelectionError(f"{path} is there; a reviewed file is not written over: name another --out")
+    plain = msgspec.to_builtins(file, builtin_types=(date,))
     with whole_file(path) as temporary:
-        temporary.write_bytes(HEAD.encode() + msgspec.toml.encode(file))
+        temporary.write_text(HEAD + tomli_w.dumps(_without_none(plain)), encoding="utf-8")
 
 
 def read_selection(path: Path, *, rules_only: bool = False) -> Reviewed:
@@ -205,6 +208,13 @@ def narrowed(selection: Selection, reviewed: Reviewed, path: Path) -> Selection:
         raise SelectionError(f"{path} no longer holds; run mien release select again and review it:\n  {what}")
     skipped += [s for s in selection.skipped if s.subject in {subject.code for subject in chosen}]
     return Selection(selection.day, tuple(chosen), tuple(skipped))
+
+
+def _without_none(value: Any) -> Any:
+    """TOML knows no null: what is not set is not there."""
+    if isinstance(value, dict):
+        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
+    return [_without_none(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _day(subject: SelectedSubject, scope: ConsentScope) -> date | None:

@@ -1,6 +1,10 @@
 """A small studio whose farm has finished: real files in a real store, lineage in the records."""
 
 import hashlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -15,7 +19,8 @@ from db import captures, jobs
 from db.artefacts import OutputFile
 from db.engine import transaction
 from db.jobs import InputFile, InputMade, JobSpec
-from db.models import Take
+from db.models import ConsentScope, Gender, Take
+from db.protocols import EXPRESSIONS
 from db.settings import Settings
 from db.store import Store
 from db.studio import StudioRecords
@@ -24,6 +29,7 @@ from processing.mesh import Mesh
 from processing.mesh_files import write_ply
 from processing.registration.template import from_mesh
 from processing.release import topology
+from processing.release.build import BuiltRelease, build_release
 from processing.stages.files import write_vertices
 
 VIEWS = 3
@@ -143,6 +149,14 @@ def _seed(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def nothing_reaches_the_disk() -> Iterator[None]:
+    """Nothing here outlives the tests, and a busy disk takes a second for each of a thousand small files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _handle: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures of landmarks are for people; most tests only need them to be there."""
@@ -156,3 +170,44 @@ def studio(engine: Engine, database_url: str, studio_rows: Any, tmp_path: Path) 
     settings.make_home()
     (tmp_path / "work").mkdir()
     return FinishedStudio(StudioRecords(settings, engine, Store(settings.store)), studio_rows, tmp_path / "work")
+
+
+@dataclass(frozen=True)
+class SyntheticRelease:
+    """Subject 1 performs and shows all 20 expressions; subject 2 two, with eyes mosaicked; subject 3 shows none."""
+
+    studio: Any
+    built: BuiltRelease
+
+    @property
+    def folder(self) -> Path:
+        return self.built.folder
+
+
+@pytest.fixture(scope="session")
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyntheticRelease]:
+    """A release of synthetic subjects, built once; tests must not change it."""
+    made = _beside("synthetic_studio")
+    folder = tmp_path_factory.mktemp("synthetic")
+    studio = made.synthetic_studio(FinishedStudio, folder, views=7)
+    release, publication, eyes = ConsentScope
+    made.capture(studio, release, publication, expressions=EXPRESSIONS, age=31, gender=Gender.FEMALE)
+    studio.person_is(5)
+    two = ("neutral", "smile")
+    made.capture(studio, release, publication, eyes, expressions=two, age=58, gender=Gender.MALE)
+    made.capture(studio, release, expressions=two[:1], age=58, gender=Gender.MALE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(topology, "CHECK_HEIGHT_PX", 48)
+        yield SyntheticRelease(studio, build_release(studio.records, "faces", folder / "releases", workers=1))
+    studio.records.engine.dispose()
+
+
+def _beside(name: str) -> Any:
+    """A module beside this file; there are no packages under tests/."""
+    spec = importlib.util.spec_from_file_location(f"mien_tests_{name}", Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
