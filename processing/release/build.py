@@ -198,7 +198,10 @@ def _build(
     progress: Progress,
 ) -> BuiltRelease:
     if folder.exists():
-        raise ReleaseError(f"{folder} is there, but not in the records; move it away, or name another --out")
+        # Renamed by a build that died before the records had it: only then are there takes' records and no folder.
+        if plan.folder.exists() or not any(plan.done.glob("*.json")):
+            raise ReleaseError(f"{folder} is there, but not in the records; move it away, or name another --out")
+        folder.rename(plan.folder)
     plan.folder.mkdir(exist_ok=True)
     entries = export(plan, workers=workers, progress=part(progress, 0.0, 0.8))
     progress(0.8, "hashing")

@@ -1,6 +1,7 @@
 """`mien release` as a person and as a program meets it."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from db.errors import NotFound
 from db.models import ConsentScope
 from db.subjects import get_subject, withdraw_consent
 from processing.release.commands import app
+from processing.release.errors import ReleaseError
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -50,6 +52,46 @@ def test_build_verify_show_diff(studio: Any, where: tuple[str, ...], tmp_path: P
     assert json.loads(run("show", folder, "--json"))["subjects"] == [first, second]
     for command in (("show", folder), ("show", *where), ("diff", folder, tmp_path / "faces-2")):
         assert "faces" in run(*command)
+
+
+def test_select_review_build(studio: Any, where: tuple[str, ...], tmp_path: Path) -> None:
+    first, second = studio.subject(ConsentScope.RESEARCH_RELEASE), studio.subject(ConsentScope.RESEARCH_RELEASE)
+    file = tmp_path / "faces.toml"
+    text = run("select", "faces", "--hold-back", "1", "--out", file, *where)
+    assert "put your name and the day under [review]" in text
+    signed = file.read_text().replace('by = ""', 'by = "A. Reviewer"\non = 2026-11-21')
+    file.write_text(signed)
+    licence = tmp_path / "licence.txt"
+    licence.write_text("You may.\nYou may not.\n")
+    options = ("--selection", file, "--licence", "https://host/licence", "--licence-file", licence)
+    built = json.loads(run("build", "faces", "--out", tmp_path, *options, *where, "--json"))
+    assert len(built["subjects"]) == 1
+    assert set(built["subjects"]) < {first, second}
+    assert (tmp_path / "faces-1/LICENCE.txt").read_text() == "You may.\nYou may not.\n"
+    assert json.loads((tmp_path / "faces-1/croissant.json").read_text())["license"] == "https://host/licence"
+    again = tmp_path / "again.toml"
+    report = json.loads(run("select", "faces", "--rules", file, "--out", again, *where, "--json"))
+    assert report["subjects"] == {"publish": 1, "hold_back": 1}
+    assert 'by = "A. Reviewer"' not in again.read_text()  # what is proposed anew is reviewed anew
+
+
+def test_holders_are_told_of_withdrawals(studio: Any, where: tuple[str, ...], tmp_path: Path) -> None:
+    leaves, _ = studio.subject(ConsentScope.RESEARCH_RELEASE), studio.subject(ConsentScope.RESEARCH_RELEASE)
+    run("build", "faces", "--out", tmp_path / "studio", *where)
+    mine = tmp_path / "mine" / "faces-1"
+    shutil.copytree(tmp_path / "studio" / "faces-1", mine)
+    with transaction(studio.records.engine) as tx:
+        withdraw_consent(tx, get_subject(tx, leaves))
+    told = f"subject {leaves} has withdrawn everything"
+    assert told in " ".join(run("verify", tmp_path / "studio/faces-1", *where, code=4).split())
+    run("build", "faces", "--out", tmp_path / "studio", *where)
+    report = json.loads(run("verify", mine, "--newer", tmp_path / "studio/faces-2", "--json", code=4))
+    assert [(p["fault"], p["path"]) for p in report["problems"]] == [("withdrawn", "1")]
+    with pytest.raises(ReleaseError, match="no newer faces than 2"):
+        run("verify", tmp_path / "studio/faces-2", "--newer", mine, *where)
+    assert "S001" in run("show", tmp_path / "studio/faces-2")
+    changes = json.loads(run("diff", mine, tmp_path / "studio/faces-2", "--json"))
+    assert changes["withdrawn"] == changes["subjects_removed"] == [leaves]
 
 
 def test_verify_ends_with_4_and_names_the_file(studio: Any, where: tuple[str, ...], tmp_path: Path) -> None:

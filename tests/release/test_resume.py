@@ -1,5 +1,6 @@
 """A build that was interrupted goes on; however it was built, the bytes are the same."""
 
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from db.releases import begin_release
 from db.store import Store
 from db.studio import StudioRecords
 from db.subjects import get_subject, withdraw_consent
+from processing.release import build as build_module
 from processing.release import export as export_module
 from processing.release.build import build_release
 from processing.release.errors import ReleaseError
@@ -149,6 +151,31 @@ build_release(StudioRecords(settings, open_database(settings.database), Store(se
     built = build_release(studio.records, "faces", tmp_path / "out", workers=1)
     assert built.version == 1
     assert verify(built.folder, recorded_sha256=built.manifest_sha256).intact
+
+
+def test_killed_between_the_rename_and_the_records(
+    studio: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio.subject(RELEASE, expressions=("neutral",))
+    out = tmp_path / "out"
+
+    def broken(*_: Any) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build_module, "complete_release", broken)
+        with pytest.raises(Interrupted):
+            build_release(studio.records, "faces", out)
+    (out / ".faces-1.building" / "release").rename(out / "faces-1")  # as a build does that has no time to turn back
+    with transaction(studio.records.engine) as tx:
+        row = begin_release(tx, "faces", schema_version=2, consent_day=utc_now().date(), criteria={})
+    (out / ".faces-1.building" / "build.json").write_text(json.dumps({"release": row.id}))
+    with monkeypatch.context() as patch:
+        written = after(99, patch)
+        built = build_release(studio.records, "faces", out, workers=1)
+        assert written == []
+    assert verify(built.folder, recorded_sha256=built.manifest_sha256).intact
+    assert [p.name for p in out.iterdir()] == ["faces-1"]
 
 
 def test_a_byte_that_changes_between_writing_and_hashing_is_named(
