@@ -9,6 +9,7 @@ import numpy as np
 
 from processing.progress import Progress
 from processing.reconstruction.fusion import (
+    NO_POINTS,
     Agreement,
     DepthMap,
     OrientedPoints,
@@ -34,6 +35,8 @@ SEARCH_SLOPES = (0.0, 2.0, -2.0)  # its planes lean sideways by so many footprin
 SEARCH_WINDOW, SEARCH_BEST = 5, 2  # cavities are narrow, and few views see into them
 SEARCH_SLOPES = (0.0, 2.0, -2.0)  # its planes lean sideways by so many footprints a pixel, as the walls of a mouth do
 SEARCH_TILE_PX, SEARCH_SHARE = 24, 0.1  # a tile is searched where this share of it is unsure
+CARRIED_SCORE = 0.6  # of a depth that no other view confirms, from which the next level still starts
+MERGED_VIEWS = 16  # whose points are held before they are merged
 MARGIN_PX = 4  # beyond the surface's outline
 SURFACE_CELL_PX = 1.1  # side of the cells of the surfaces between levels, in footprints of their level
 SURFACE_BELOW_SIDE = 400  # a level whose photographs are smaller than this (longer side) ends in a new common surface
@@ -224,9 +227,12 @@ def fuse(
         strong = oriented_points(mean, known & sure & (lot * (found.count + 1) < overlap), smooth)
         return _within(strong, rig.volume), _within(oriented_points(mean, known & ~sure, smooth), rig.volume)
 
-    parts = list(pool.map(one, maps))
-    points = merge([strong for strong, _ in parts], cell_mm)
-    lone = merge([weak for _, weak in parts], cell_mm)
+    points = lone = NO_POINTS
+    views = list(maps)
+    for start in range(0, len(views), MERGED_VIEWS):
+        parts = list(pool.map(one, views[start : start + MERGED_VIEWS]))
+        points = merge([points, *(strong for strong, _ in parts)], cell_mm)
+        lone = merge([lone, *(weak for _, weak in parts)], cell_mm)
     if len(points) and len(lone):
         points = joined([points, lone.kept(~near_points(lone.points_mm, points.points_mm, 2 * cell_mm))])
     if len(points) < 100:
@@ -289,14 +295,18 @@ def depth_maps(rig: Rig, pool: Executor, progress: Progress) -> Maps:
 
 
 def _carried(rig: Rig, maps: Maps, tolerance_mm: float, surface: RenderedSurface, pool: Executor) -> Maps:
-    """Depth maps to start the next level from: averaged where another view agrees, else the surface's depth."""
+    """Depth maps to start the next level from: averaged where another view agrees, else the view's own where it scores
+    well and no other sees past it, else the surface's depth.
+    """
     means = agreed(rig, maps, tolerance_mm, pool)
 
     def one(i: int) -> DepthMap:
-        m, depth, count = maps[i], means[i].depth, means[i].count
+        m, found = maps[i], means[i]
         r = m.region
         behind = surface.depth(m.camera)[r.y0 : r.y1, r.x0 : r.x1]
-        start = np.where((count >= 1) & np.isfinite(depth), depth, np.where(np.isfinite(behind), behind, np.nan))
+        alone = np.isfinite(m.depth) & (found.through == 0) & (m.score > CARRIED_SCORE)
+        start = np.where(alone, m.depth, np.where(np.isfinite(behind), behind, np.nan))
+        start = np.where((found.count >= 1) & np.isfinite(found.depth), found.depth, start)
         return DepthMap(m.camera, r, start.astype(np.float32), m.score)
 
     return dict(zip(maps, pool.map(one, maps), strict=True))

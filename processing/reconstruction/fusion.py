@@ -43,6 +43,9 @@ class OrientedPoints:
         return OrientedPoints(self.points_mm[keep], self.normals[keep], self.weight[keep])
 
 
+NO_POINTS = OrientedPoints(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32), np.zeros(0, np.float32))
+
+
 def back_project(camera: Camera, region: Region, depth: Gray) -> Gray:
     """(h, w, 3) points of a region's depth map in the head frame, mm."""
     M = camera.R.T @ np.linalg.inv(camera.K)
@@ -149,12 +152,15 @@ def joined(parts: Sequence[OrientedPoints]) -> OrientedPoints:
 
 
 def merge(parts: Sequence[OrientedPoints], cell_mm: float) -> OrientedPoints:
-    """One point a cell: the weighted mean of positions and normals. Cells whose normals cancel are dropped."""
+    """One point a cell: the weighted mean of positions and normals. Cells whose normals cancel are dropped.
+
+    The cells are those of a fixed grid, so what was merged before can be merged with more.
+    """
     every = joined(parts)
     points, normals, weight = every.points_mm, every.normals, every.weight
     if len(points) == 0:
         return every
-    cell = np.floor((points - points.min(axis=0)) / cell_mm).astype(np.int64)
+    cell = np.floor(points / cell_mm).astype(np.int64) + (1 << 20)
     key = (cell[:, 0] << 42) | (cell[:, 1] << 21) | cell[:, 2]
     order = np.argsort(key, kind="stable")
     key = key[order]

@@ -13,6 +13,8 @@ from processing.reconstruction.fusion import OrientedPoints
 from processing.reconstruction.matching import Region
 from processing.reconstruction.settings import Bools, Floats, Gray, ReconstructionError
 
+BAND_RAYS = 500_000  # cast at a time, which bounds their memory
+
 
 def poisson(points: OrientedPoints, cell_mm: float, depth: int | None) -> Mesh:
     """Screened Poisson surface (Kazhdan and Hoppe 2013, Open3D's); closed, untrimmed.
@@ -90,10 +92,15 @@ class RenderedSurface:
         """(H, W) depth in a pinhole camera, mm; NaN where a ray meets nothing, inf where it meets a surface from behind
         (through a hole).
         """
-        rays = np.empty((camera.height, camera.width, 6), np.float32)
+        rows = max(1, BAND_RAYS // camera.width)
+        bands = [self._band(camera, y, min(y + rows, camera.height)) for y in range(0, camera.height, rows)]
+        return np.concatenate(bands)
+
+    def _band(self, camera: Camera, top: int, bottom: int) -> Gray:
+        rays = np.empty((bottom - top, camera.width, 6), np.float32)
         rays[..., :3] = camera.centre
         M = camera.R.T @ np.linalg.inv(camera.K)  # z = 1 in the camera, so that the hit's distance is its depth
-        x, y = np.arange(camera.width), np.arange(camera.height)
+        x, y = np.arange(camera.width), np.arange(top, bottom)
         for k in range(3):
             rays[..., 3 + k] = M[k, 0] * x[None, :] + (M[k, 1] * y + M[k, 2])[:, None]
         hit = self._scene.cast_rays(o3d.core.Tensor(rays), nthreads=1)
