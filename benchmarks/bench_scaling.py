@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,17 @@ HERE = Path(__file__).resolve().parent
 FINE_VERTICES = 1_000_000
 
 
-def photograph(folder: Path, posed: PosedHead, cameras: list[Camera]) -> Path:
+@cache
+def head() -> PosedHead:
+    return synthetic_subject(7, vertices=FINE_VERTICES).pose("neutral")
+
+
+def photograph(folder: Path, cameras: list[Camera]) -> Path:
     """A take of the synthetic head; done.json marks it whole."""
     if not (folder / "done.json").is_file():
         camera = cameras[0]
         print(f"photographing {len(cameras)} views of {camera.width} x {camera.height}", file=sys.stderr)
-        write_take(folder, posed, cameras, truth=False)
+        write_take(folder, head(), cameras, truth=False)
         (folder / "done.json").write_text("{}")
     return folder
 
@@ -82,12 +88,11 @@ def main() -> None:
     views = sorted(int(x) for x in asked.views.split(","))
     with tempfile.TemporaryDirectory() as temporary:
         scratch = (asked.keep or Path(temporary)).resolve()
-        posed = synthetic_subject(7, vertices=FINE_VERTICES).pose("neutral")
         takes = {}
         for size in sizes:
             cameras = rig(views[-1], size)
             chosen = range(views[-1]) if size == sizes[0] else spread(cameras, views[0])
-            takes[size] = photograph(scratch / f"{size}" / "1_neutral", posed, [cameras[i] for i in chosen])
+            takes[size] = photograph(scratch / f"{size}" / "1_neutral", [cameras[i] for i in chosen])
         cases = {(size, views[0]) for size in sizes} | {(sizes[0], count) for count in views}
         made = {(s, n): measure(takes[s], n, scratch / f"{s}-{n}.json") for s, n in sorted(cases)}
     of_sizes = [made[size, views[0]] for size in sizes]
