@@ -30,4 +30,4 @@ class ErasureFile(Base):
     __table_args__ = (is_hash("sha256"),)
 
     erasure_id: Mapped[int] = mapped_column(ForeignKey("erasure.id"), primary_key=True)
-    sha256: Mapped[str] = mapped_column(Sha256, primary_key=True, index=True)
+    sha256: Mapped[str] = mapped_column(Sha256, primary_key=True)

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.models.base import Base, Sha256, checked, is_hash
@@ -76,6 +76,12 @@ class JobInput(Base):
             "sha256 IS NOT NULL OR (from_job_id IS NOT NULL AND from_output IS NOT NULL)", name="has_source"
         ),
         is_hash("sha256"),
+        Index(
+            "ix_job_input_sha256",
+            "sha256",
+            sqlite_where=text("sha256 IS NOT NULL"),
+            postgresql_where=text("sha256 IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

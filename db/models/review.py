@@ -50,7 +50,7 @@ class TakeReview(Base):
     """
 
     __tablename__ = "take_review"
-    __table_args__ = (is_hash("sheet"),)
+    __table_args__ = (is_hash("sheet"), Index("ix_take_review_sheet", "sheet"))
 
     take_id: Mapped[int] = mapped_column(ForeignKey("take.id"), primary_key=True)
     reviewed_at: Mapped[datetime]

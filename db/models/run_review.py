@@ -27,7 +27,11 @@ class RunReview(Base):
     """
 
     __tablename__ = "run_review"
-    __table_args__ = (Index("ix_run_review_verdict", "verdict"), is_hash("picture"))
+    __table_args__ = (
+        Index("ix_run_review_verdict", "verdict"),
+        Index("ix_run_review_picture", "picture"),
+        is_hash("picture"),
+    )
 
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True)
     verdict: Mapped[RunVerdict] = mapped_column(checked(RunVerdict))
