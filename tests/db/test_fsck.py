@@ -22,6 +22,7 @@ from db.models import Artefact, ConsentScope, Job, JobState, TakeReview
 from db.store import Store
 from db.subjects import get_subject, withdraw_consent
 
+sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the statements are few and the same
 NOW, DAY = timedelta(0), timedelta(hours=24)
 
 
@@ -98,12 +99,14 @@ def local(engine: Engine, tmp_path: Path, studio_rows: Any) -> Kept:
     return Kept(engine, Store(tmp_path / "store"), studio_rows)
 
 
+@sqlite
 def test_a_sound_store_is_sound(kept: Kept) -> None:
     report = kept.look(older_than=NOW)
     assert (report.findings, report.sound) == ([], True)
     assert (report.files, report.named) == (3 + 1 + 2 + 1, 3 + 1 + 2)  # the template is kept and not demanded
 
 
+@sqlite
 def test_missing_photographs_are_named_and_cannot_be_mended(kept: Kept) -> None:
     lose(kept.store, kept.photographs[1])
     for repair in (False, True):
@@ -129,6 +132,7 @@ def test_a_missing_artefact_and_what_was_made_of_it_are_made_anew(kept: Kept) ->
     assert (kept.sha("scan"), kept.troubles(older_than=NOW)) == (scan, [])
 
 
+@sqlite
 def test_a_missing_mesh_leaves_the_scan_alone(local: Kept) -> None:
     lose(local.store, local.sha("mesh"))
     assert local.look(repair=True).findings[0].mended == "1 stage runs are queued again"
@@ -146,6 +150,7 @@ def test_nothing_is_made_anew_of_somebody_who_withdrew(local: Kept) -> None:
         assert set(states_of(tx, local.keys).values()) == {JobState.DONE}
 
 
+@sqlite
 def test_a_missing_sheet_is_forgotten(kept: Kept) -> None:
     with reading(kept.engine) as tx:
         sheet = tx.scalar(select(TakeReview.sheet))
@@ -157,6 +162,7 @@ def test_a_missing_sheet_is_forgotten(kept: Kept) -> None:
     assert kept.troubles() == []
 
 
+@sqlite
 @pytest.mark.parametrize("change", [flip, lambda data: data[:-3], lambda data: data + b"more"])
 def test_rotten_files_are_found_and_set_aside(kept: Kept, change: Callable[[bytes], bytes]) -> None:
     scan = kept.sha("scan")
@@ -170,6 +176,7 @@ def test_rotten_files_are_found_and_set_aside(kept: Kept, change: Callable[[byte
     kept.store.verify(kept.sha("scan"))
 
 
+@sqlite
 def test_a_quick_look_sees_sizes_alone(kept: Kept) -> None:
     spoil(kept.store, kept.photographs[0], flip)
     assert kept.troubles(read=False) == []
@@ -177,6 +184,7 @@ def test_a_quick_look_sees_sizes_alone(kept: Kept) -> None:
     assert kept.troubles(read=False) == [("rotten", kept.photographs[0])]
 
 
+@sqlite
 def test_a_rotten_photograph_stays_told_of(local: Kept) -> None:
     spoil(local.store, local.photographs[0], flip)
     assert not local.look(repair=True).sound
@@ -184,6 +192,7 @@ def test_a_rotten_photograph_stays_told_of(local: Kept) -> None:
     assert (finding.trouble, finding.about) == (Trouble.MISSING, ("photograph of S001-1-E01-1 by cam-00",))
 
 
+@sqlite
 def test_a_copy_on_this_machine_puts_a_remote_file_back(engine: Engine, tmp_path: Path, studio_rows: Any) -> None:
     kept = Kept(engine, Store(f"memory://copy-{tmp_path.name}", cache=tmp_path / "cache"), studio_rows)
     first, second = kept.photographs[:2]
@@ -207,6 +216,7 @@ def test_orphans_go_when_they_are_old_enough(kept: Kept) -> None:
     assert kept.troubles(older_than=NOW) == []
 
 
+@sqlite
 def test_an_orphan_that_is_put_again_stays(local: Kept) -> None:
     orphan = local.store.put_bytes(b"nobody's yet")
     os.utime(local.store.local_path(orphan), (1, 1))
@@ -216,6 +226,7 @@ def test_an_orphan_that_is_put_again_stays(local: Kept) -> None:
     assert local.store.exists(orphan)
 
 
+@sqlite
 def test_what_lies_about_is_told_of(local: Kept) -> None:
     folder = local.store.folder
     assert folder is not None
@@ -242,6 +253,7 @@ def test_what_lies_about_is_told_of(local: Kept) -> None:
     assert (found.sound, stray.exists()) == (False, True)  # nothing that is not ours is removed
 
 
+@sqlite
 def test_a_waiting_runs_note_is_kept(local: Kept) -> None:
     folder = local.store.folder
     assert folder is not None
@@ -258,6 +270,7 @@ def test_a_waiting_runs_note_is_kept(local: Kept) -> None:
     assert note.exists()
 
 
+@sqlite
 def test_a_photograph_that_comes_in_meanwhile_is_no_trouble(local: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """Listed before it was filed, named before it is looked for."""
     sha256 = local.photographs[0]
@@ -272,6 +285,7 @@ def test_a_photograph_that_comes_in_meanwhile_is_no_trouble(local: Kept, monkeyp
         assert local.troubles() == []
 
 
+@sqlite
 def test_mien_db_fsck(local: Kept, tmp_path: Path) -> None:
     url = local.engine.url.render_as_string(hide_password=False)
 

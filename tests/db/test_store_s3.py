@@ -184,6 +184,7 @@ def test_a_cut_upload_shows_nothing_and_the_next_one_is_whole(
     store.verify(sha(data))
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.usefixtures("parts")
 def test_a_killed_upload_shows_nothing_and_its_parts_are_found(
     line: Line, store: Store, engine: Engine, tmp_path: Path
@@ -224,6 +225,7 @@ def test_a_cut_download_leaves_nothing_in_the_cache(line: Line, store: Store, tm
     assert store.local_path(digest).read_bytes() == SMALL
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_rot_on_the_server_is_found(store: Store, engine: Engine) -> None:
     digest = store.put_bytes(SMALL)
     store._fs.pipe_file(store._key(digest), SMALL[:-1] + b"x")

@@ -8,20 +8,50 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 BIN = Path(sys.executable).parent
-CAMERAS = 34
+CAMERAS, HEIGHT, SEED = 34, 420, 7
 
 
-def mien(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+NAME = "Plantedname"
+KEY = Fernet.generate_key().decode()
+
+
+class Said:
+    """All that the commands of this module printed."""
+
+    text = ""
+
+
+def mien(*arguments: str, check: bool = True, given: str | None = None) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k not in ("MIEN_HOME", "MIEN_DATABASE")}
-    done = subprocess.run([BIN / "mien", *arguments], capture_output=True, text=True, env=environment, timeout=280)
+    environment["MIEN_PERSONAL_KEY"] = KEY
+    command = [BIN / "mien", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280, input=given)
+    Said.text += done.stdout + done.stderr
     assert not check or done.returncode == 0, done.stderr
     return done
 
 
+def plant(out: Path) -> None:
+    """A subject whose name is in the records, and in the name of the form that it signed."""
+    home = ("--home", str(out / "studio"))
+    out.mkdir()
+    settings = {"seed": SEED, "cameras": CAMERAS, "height_px": HEIGHT}
+    (out / "demo.json").write_text(json.dumps({"settings": settings}))  # the folder is this demo's
+    form = out.parent / f"consent of Zoe {NAME}.pdf"
+    form.write_text(f"I, Zoe {NAME}, agree.")
+    scopes = ("--consent", "research_release", "--consent", "publication")
+    signed = ("--consent-date", "2026-01-05", "--consent-document", str(form), "--consent-version", "2026-01")
+    mien("db", "upgrade", *home)
+    assert mien("subject", "add", "--age", "31", *scopes, *signed, *home).stdout == "S001\n"
+    person = {"name": f"Zoe {NAME}", "email": f"zoe@{NAME}.example".lower(), "note": f"{NAME} prefers mornings"}
+    mien("subject", "personal", "set", "S001", *home, given=json.dumps(person))
+
+
 def demo(out: Path) -> dict[str, Any]:
-    size = ["--cameras", str(CAMERAS), "--height", "420", "--expressions", "neutral,smile"]
+    size = ["--cameras", str(CAMERAS), "--height", str(HEIGHT), "--seed", str(SEED), "--expressions", "neutral,smile"]
     found: dict[str, Any] = json.loads(mien("demo", "--out", str(out), *size, "--json").stdout.splitlines()[-1])
     return found
 
@@ -33,6 +63,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def first(out: Path) -> dict[str, Any]:
+    plant(out)
     return demo(out)
 
 
@@ -73,6 +104,30 @@ def test_the_release_has_facescapes_names_and_verifies(first: dict[str, Any], ou
         assert "1_neutral.png" in harmed.stdout + harmed.stderr
     finally:
         victim.write_bytes(content)
+
+
+def test_nothing_that_a_session_a_farm_run_and_a_release_write_or_say_is_personal(
+    first: dict[str, Any], out: Path
+) -> None:
+    home = ("--home", str(out / "studio"))
+    traces = [NAME.lower().encode(), KEY.encode().lower()]
+    for refused in (("personal", "set", "S404"), ("withdraw", "S404")):
+        mien("subject", *refused, *home, check=False, given=json.dumps({"name": NAME}))
+    mien("subject", "personal", "set", "S001", *home, check=False, given=json.dumps({NAME: NAME}))
+    mien("subject", "history", "S001", *home)
+    looked = 0
+    for path in sorted(out.rglob("*")):
+        assert NAME.lower() not in str(path).lower()
+        if path.is_file():
+            content = path.read_bytes().lower()
+            assert not [trace for trace in traces if trace in content], path
+            looked += 1
+    assert looked > 2 * CAMERAS
+    assert NAME.lower() not in Said.text.lower()
+    assert KEY not in Said.text
+    shown = mien("subject", "personal", "show", "S001", "--json", *home).stdout
+    assert json.loads(shown)["name"] == f"Zoe {NAME}"  # so it was there to be found
+    assert Path(first["release"]).is_dir()
 
 
 def test_a_second_run_does_nothing_again(first: dict[str, Any], out: Path) -> None:
