@@ -108,7 +108,7 @@ def test_what_no_longer_holds_is_named(studio: Any, tmp_path: Path) -> None:
         ([("format = 1", "format = 9")], "has format 9"),
         ([('name = "faces"', 'name = "other"')], "selects for release 'other'"),
         ([('code = "S002"', 'code = "S777"')], "S777  has nothing that may leave"),
-        ([("[quality]", "[quality")], "is no selection"),
+        ([("[review]\n", "[review\n")], "is no selection"),
     ],
 )
 def test_a_file_that_cannot_be_built(studio: Any, tmp_path: Path, changes: list[tuple[str, str]], wanted: str) -> None:
