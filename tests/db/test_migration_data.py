@@ -221,8 +221,8 @@ def test_what_an_older_schema_cannot_say_is_given_up_on_the_safe_side(empty: Eng
     with empty.begin() as connection:
         connection.execute(insert(tables["consent"]), [mosaic, pictures])
     downgrade(empty, "0009")
+    consent = tables_of(empty)["consent"]
     with empty.connect() as connection:
-        consent = tables_of(empty)["consent"]
         open_scopes = connection.scalars(select(consent.c.scope).where(consent.c.withdrawn_at.is_(None)))
         assert list(open_scopes) == ["research_release"]
         assert connection.scalar(select(func.count()).select_from(consent)) == 3
@@ -231,8 +231,9 @@ def test_what_an_older_schema_cannot_say_is_given_up_on_the_safe_side(empty: Eng
 def test_an_unfinished_erasure_is_not_forgotten(empty: Engine) -> None:
     upgrade(empty)
     fill(empty)
+    journal = tables_of(empty)["erasure_file"]
     with empty.begin() as connection:
-        connection.execute(insert(tables_of(empty)["erasure_file"]), [{"erasure_id": 1, "sha256": A}])
+        connection.execute(insert(journal), [{"erasure_id": 1, "sha256": A}])
     with pytest.raises(RuntimeError, match="finish it"):
         downgrade(empty, "0009")
     assert json.dumps(sorted(columns_of(empty))) == json.dumps(sorted(Base.metadata.tables))
