@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from db import captures, subjects
 from db.engine import reading, transaction, utc_now
@@ -196,10 +196,12 @@ def test_workers_without_room_are_asked_later_and_no_attempt_is_counted(studio: 
             return Result(task.key, task.attempt, Outcome.NO_ROOM, error="gpu-1 has 0.1 GB free")
         return None
 
-    summary, heard = run([Room("gpu-1", 1, 8.0)], answers)
+    summary, heard = run([Room("gpu-1", 1, 8.0)], answers, backoff_s=3600.0)
     assert summary.done == 0
     assert summary.problems == {"disk": "gpu-1 has 0.1 GB free"}
     assert heard.warnings == ["gpu-1 has 0.1 GB free"]
+    with transaction(studio.engine) as tx:
+        assert tx.execute(update(Job).values(not_before=None).where(Job.not_before.is_not(None))).rowcount == 1
     summary, _ = run()
     assert summary.done == 9
     with reading(studio.engine) as tx:
