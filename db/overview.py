@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
 
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
@@ -194,14 +193,14 @@ def release_candidates(tx: Session, day: date, *, stage: str = LAST_STAGE) -> li
     judged = (
         select(Job.subject_id, RunReview.verdict, func.count())
         .join(RunReview, RunReview.job_id == Job.id)
-        .where(RunReview.verdict != RunVerdict.ACCEPT, Job.state == JobState.DONE)
+        .where(RunReview.verdict.in_((RunVerdict.REVIEW, RunVerdict.REDO)))
         .group_by(Job.subject_id, RunReview.verdict)
     )
     for subject_id, verdict, count in tx.execute(judged):
         if subject_id is not None:
             verdicts.setdefault(subject_id, {})[verdict] = count
     found = []
-    for subject, code, protocol, accepted in tx.execute(_accepted(CaptureSession.state == SessionState.CLOSED)):
+    for subject, code, protocol, accepted in _accepted(tx, CaptureSession.state == SessionState.CLOSED):
         scopes = consents.get(subject, frozenset())
         wanted, processed = expressions[protocol], done.get(subject, 0)
         why = ""
@@ -219,9 +218,7 @@ def coverage(tx: Session, day: date) -> list[CoverageCell]:
     """Subjects by gender and age, as far as they said: the histogram of FaceScape's Figure 2, with how far each is."""
     consents = _consents(tx, day)
     expressions = _expressions(tx)
-    captured = {
-        subject for subject, _, protocol, accepted in tx.execute(_accepted()) if accepted >= expressions[protocol]
-    }
+    captured = {subject for subject, _, protocol, accepted in _accepted(tx) if accepted >= expressions[protocol]}
     newest = select(Release.id).order_by(Release.id.desc()).where(Release.manifest_sha256.is_not(None)).limit(1)
     out = select(ReleaseItem.subject_id).where(ReleaseItem.release_id == newest.scalar_subquery()).distinct()
     released = set(tx.scalars(out))
@@ -237,46 +234,39 @@ def coverage(tx: Session, day: date) -> list[CoverageCell]:
     return [CoverageCell(gender, age, *counts) for (gender, age), counts in ordered]
 
 
-def _accepted(*which: ColumnElement[bool]) -> Any:
+def _accepted(tx: Session, *which: ColumnElement[bool]) -> list[tuple[int, str, int, int]]:
     """(subject id, code, protocol id, accepted takes) of each subject's session that has the most, without erased."""
-    per_session = (
-        select(
-            CaptureSession.subject_id.label("subject_id"),
-            CaptureSession.protocol_id.label("protocol_id"),
-            func.count(Take.id).label("accepted"),
-        )
-        .outerjoin(Take, and_(Take.session_id == CaptureSession.id, Take.state == TakeState.ACCEPTED))
-        .where(*which)
-        .group_by(CaptureSession.id, CaptureSession.subject_id, CaptureSession.protocol_id)
-        .subquery()
+    # Counted by take and joined here: SQLite keeps no statistics, and may join takes to sessions the slow way round.
+    counted = select(Take.session_id, func.count()).where(Take.state == TakeState.ACCEPTED).group_by(Take.session_id)
+    counts = dict(tx.execute(counted).all())
+    query = (
+        select(Subject.id, Subject.code, CaptureSession.protocol_id, CaptureSession.id)
+        .join(CaptureSession, CaptureSession.subject_id == Subject.id)
+        .where(Subject.erased_at.is_(None), *which)
+        .order_by(Subject.id, CaptureSession.id)
     )
-    most = (
-        select(
-            per_session,
-            func.row_number()
-            .over(partition_by=per_session.c.subject_id, order_by=per_session.c.accepted.desc())
-            .label("place"),
-        )
-    ).subquery()
-    return (
-        select(Subject.id, Subject.code, most.c.protocol_id, most.c.accepted)
-        .join(most, most.c.subject_id == Subject.id)
-        .where(most.c.place == 1, Subject.erased_at.is_(None))
-        .order_by(Subject.id)
-    )
+    best: dict[int, tuple[int, str, int, int]] = {}
+    for subject, code, protocol, session in tx.execute(query):
+        count = counts.get(session, 0)
+        if subject not in best or count > best[subject][3]:
+            best[subject] = (subject, code, protocol, count)
+    return list(best.values())
 
 
 def _processed(tx: Session, stage: str) -> dict[int, int]:
-    """Subject -> how many of its takes have a done run of the stage."""
-    query = (
-        select(CaptureSession.subject_id, func.count(JobTake.take_id.distinct()))
-        .join(Take, Take.session_id == CaptureSession.id)
-        .join(JobTake, JobTake.take_id == Take.id)
-        .join(Job, Job.id == JobTake.job_id)
-        .where(Job.stage == stage, Job.state == JobState.DONE, Take.state == TakeState.ACCEPTED)
-        .group_by(CaptureSession.subject_id)
+    """Subject -> how many of its accepted takes have a done run of the stage."""
+    done = select(Job.id).where(Job.stage == stage, Job.state == JobState.DONE)
+    served = select(JobTake.take_id).where(JobTake.job_id.in_(done))
+    counted = (
+        select(Take.session_id, func.count())
+        .where(Take.state == TakeState.ACCEPTED, Take.id.in_(served))
+        .group_by(Take.session_id)
     )
-    return dict(tx.execute(query).all())
+    subjects = dict(tx.execute(select(CaptureSession.id, CaptureSession.subject_id)).all())
+    found: dict[int, int] = {}
+    for session, count in tx.execute(counted):
+        found[subjects[session]] = found.get(subjects[session], 0) + count
+    return found
 
 
 def _expressions(tx: Session) -> dict[int, int]:
