@@ -104,31 +104,39 @@ def main() -> None:
     scan = Surface(case.scan)
     near = scan.closest(case.truth).distance_mm < 1.0
 
-    def figures(found: np.ndarray) -> tuple[float, float]:
-        surface = scan.closest(found[near]).distance_mm.mean()
-        return round(float(surface), 4), round(float(np.linalg.norm(found - case.truth, axis=1)[near].mean()), 4)
+    def figures(found: np.ndarray, prefix: str = "") -> dict[str, float]:
+        off = np.linalg.norm(found - case.truth, axis=1)[near]
+        values = {
+            "surface_mm": scan.closest(found[near]).distance_mm.mean(),
+            "correspondence_mm": off.mean(),
+            "correspondence_median_mm": np.median(off),
+            "correspondence_p95_mm": np.percentile(off, 95),
+        }
+        return {prefix + name: round(float(value), 4) for name, value in values.items()}
 
-    seconds = float("inf")
+    seconds = cpu_seconds = float("inf")
     for _ in range(arguments.rounds):
-        begun = time.perf_counter()
+        begun, cpu = time.perf_counter(), time.process_time()
         found = ours(case)
         seconds = min(seconds, time.perf_counter() - begun)
-    surface, correspondence = figures(found)
+        cpu_seconds = min(cpu_seconds, time.process_time() - cpu)
+    of_ours = figures(found)
     result: dict[str, object] = {
         "case": case.name,
         "vertices": len(case.truth),
         "scan_triangles": len(case.scan.triangles),
         "seconds": round(seconds, 2),
-        "surface_mm": surface,
-        "correspondence_mm": correspondence,
-        "start_correspondence_mm": figures(case.source.vertices_mm)[1],
+        "cpu_seconds": round(cpu_seconds, 2),
+        **of_ours,
+        "start_correspondence_mm": figures(case.source.vertices_mm)["correspondence_mm"],
     }
-    print(f"ours: {seconds:.1f} s, surface {surface} mm, correspondence {correspondence} mm", file=sys.stderr)
+    print(f"ours: {seconds:.1f} s, {of_ours}", file=sys.stderr)
     if not arguments.no_peer:
-        begun = time.perf_counter()
+        begun, cpu = time.perf_counter(), time.process_time()
         theirs = by_trimesh(case)
         result["trimesh_seconds"] = round(time.perf_counter() - begun, 2)
-        result["trimesh_surface_mm"], result["trimesh_correspondence_mm"] = figures(theirs)
+        result["trimesh_cpu_seconds"] = round(time.process_time() - cpu, 2)
+        result |= figures(theirs, "trimesh_")
         print(f"trimesh: {result['trimesh_seconds']} s", file=sys.stderr)
     if arguments.json:
         print(json.dumps(result))

@@ -215,7 +215,7 @@ class Surface:
         nearest = np.einsum("nk,nkd->nd", barycentric, self.mesh.vertices_mm[self.mesh.triangles[triangle]])
         return Closest(nearest, triangle, barycentric, np.linalg.norm(nearest - points_mm, axis=1))
 
-    def cast(self, origins_mm: Floats, directions: Floats) -> tuple[Floats, Ints, Floats]:
+    def cast(self, origins_mm: NDArray[np.floating], directions: NDArray[np.floating]) -> tuple[Floats, Ints, Floats]:
         """First hits of (N, 3) rays: distance in direction lengths (inf: none), triangle (-1), barycentric (N, 3)."""
         rays = np.concatenate([origins_mm, directions], axis=1).astype(np.float32)
         answer = self._scene.cast_rays(_tensor(rays))

@@ -59,7 +59,7 @@ def bake(
     for start in range(0, len(chosen), _CHUNK):
         progress(0.2 + 0.7 * start / max(len(chosen), 1), "measuring heights")
         some = chosen[start : start + _CHUNK]
-        height[some] = _trace(mesh, normals, texels, some, surface, max_mm)
+        height[some] = _trace(mesh, normals, texels, some, surface, smooth[some])
     progress(0.9, "filling")
     residual = height - smooth
     measured = np.isfinite(residual) & (np.abs(residual) < OUTLIER_MM)
@@ -96,19 +96,16 @@ def _vertex_field(mesh: Mesh, surface: ScanSurface, skin: Bools, max_mm: float) 
 
 
 def _trace(
-    mesh: Mesh, normals: Floats, texels: Texels, some: NDArray[np.int64], surface: ScanSurface, max_mm: float
+    mesh: Mesh, normals: Floats, texels: Texels, some: NDArray[np.int64], surface: ScanSurface, expected: Floats32
 ) -> Floats32:
-    """Signed height at some texels, NaN where the scan is not met."""
+    """Signed height at some texels near what is expected there, NaN where the scan is not met."""
     part = Texels(
         texels.size_px, texels.index[some], texels.triangle[some], texels.barycentric[some], texels.inside[some]
     )
-    points = part.interpolate(mesh, mesh.vertices_mm).astype(np.float64)
-    directions = part.interpolate(mesh, normals).astype(np.float64)
+    points = part.interpolate(mesh, mesh.vertices_mm)
+    directions = part.interpolate(mesh, normals)
     directions /= np.linalg.norm(directions, axis=1, keepdims=True).clip(1e-12)
-    matches = surface.along_normals(points, directions, max_mm=max_mm, min_cosine=MIN_COSINE)
-    height = np.einsum("nd,nd->n", matches.points_mm - points, directions)
-    height[matches.weight == 0] = np.nan
-    return np.asarray(height, dtype=np.float32)
+    return surface.heights(points, directions, expected, within_mm=OUTLIER_MM, min_cosine=MIN_COSINE)
 
 
 def _fill(texels: Texels, residual: Floats32, measured: Bools) -> Floats32:

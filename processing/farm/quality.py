@@ -59,11 +59,13 @@ def pictures(preview: Mapping[str, Output], reconstruct: Mapping[str, Output]) -
 
 
 def findings(quality: Mapping[str, Any]) -> list[str]:
-    """What was wrong with the take's cameras, and why its scan is not simply accepted."""
+    """What was wrong with the take's cameras, and why its scan or its mesh is not simply accepted."""
     cameras = (quality.get("cameras") or {}).get("findings", [])
     said = [f"camera {f['camera']}: {f['text']}" for f in cameras if f["kind"] != "not judged"]
-    review = quality.get("review") or {}
-    return said + [f"scan, {review['verdict']}: {reason}" for reason in review.get("reasons", [])]
+    for name, key in (("scan", "review"), ("mesh", "mesh_review")):
+        review = quality.get(key) or {}
+        said += [f"{name}, {review['verdict']}: {reason}" for reason in review.get("reasons", [])]
+    return said
 
 
 def _verdict(quality: Mapping[str, Any]) -> str:

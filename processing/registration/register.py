@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from processing.errors import MeshError, NoFace, ShapeError
+from processing.errors import NoFace, ShapeError
 from processing.mesh import Mesh, submesh
 from processing.progress import Progress, part, silent
 from processing.registration.correspondence import ScanSurface
@@ -15,6 +15,7 @@ from processing.registration.deformation_transfer import DeformationTransfer
 from processing.registration.landmarks import Landmarks3d
 from processing.registration.nonrigid import Anchors, Fit, NonRigidSettings, Step, fit_nonrigid
 from processing.registration.procrustes import Similarity, fit_motion, fit_motion_robust
+from processing.registration.scan_checks import checked_scan, refuse_partial
 from processing.registration.template import EYE, MOUTH_INTERIOR, Template
 
 Floats = NDArray[np.float64]
@@ -27,7 +28,6 @@ _SAY[6:11] = 0.3
 _STEADY = np.concatenate([np.full(17, 0.05), np.full(10, 0.2), np.full(9, 1.0), np.full(12, 1.0), np.full(20, 0.1)])
 _STEADY[[36, 39, 42, 45]] = 2.0
 
-EYE_CORNERS_APART_MM = (55.0, 140.0)
 UNLIKE_A_FACE_MM = 12.0
 LID_RINGS, LIP_RINGS = 3, 1
 NEUTRAL = NonRigidSettings()
@@ -91,7 +91,7 @@ def register_neutral(
     scan: mm, head frame, triangles facing outwards.  Raises MeshError and NoFace for a scan that cannot be a face.
     """
     settings = RegistrationSettings() if settings is None else settings
-    surface = _checked(scan, landmarks)
+    surface = checked_scan(scan, landmarks)
     known = landmarks.known
     own, seen = template.landmark_points(template.mesh.vertices_mm)[known], landmarks.points_mm[known]
     motion = fit_motion_robust(own, seen, _SAY[known])
@@ -124,7 +124,7 @@ def register_expression(
     settings = RegistrationSettings() if settings is None else settings
     if neutral_vertices.shape != template.mesh.vertices_mm.shape:
         raise ShapeError("neutral_vertices", neutral_vertices.shape, str(template.mesh.vertices_mm.shape))
-    surface = _checked(scan, landmarks)
+    surface = checked_scan(scan, landmarks)
     posed = neutral_vertices
     if expression in template.expressions and expression != "neutral":
         progress(0.0, f"transferring {expression}")
@@ -152,48 +152,6 @@ def _strength(template: Template, neutral: Floats, posed: Floats, landmarks: Lan
         strength = float(np.clip(projected, 0.3, 1.4))
         motion = fit_motion_robust(here + strength * step, observed, steady, with_scale=False)
     return strength, motion
-
-
-def _checked(scan: Mesh, landmarks: Landmarks3d) -> ScanSurface:
-    """The scan made ready, or the reason why it is no face that these landmarks belong to."""
-    if not np.isfinite(scan.vertices_mm).all():
-        raise MeshError("the scan has vertices that are not finite")
-    known = landmarks.known
-    if known[17:].sum() < 20:
-        raise NoFace(f"only {int(known.sum())} of 68 landmarks are known: too few to place a face")
-    left, right = landmarks.points_mm[45], landmarks.points_mm[36]
-    apart = float(np.linalg.norm(left - right))
-    if np.isfinite(apart) and not EYE_CORNERS_APART_MM[0] <= apart <= EYE_CORNERS_APART_MM[1]:
-        raise MeshError(
-            f"the outer corners of the eyes lie {apart:.4g} mm apart; a face has about 90. "
-            "Give scan, landmarks and cameras in millimetres."
-        )
-    if not len(scan.triangles):
-        raise MeshError("the scan has no triangles")
-    surface = ScanSurface(scan)
-    inner = known & (np.arange(68) >= 17)
-    off = surface.surface.closest(landmarks.points_mm[inner])
-    if float(np.median(off.distance_mm)) > 15:
-        size = np.ptp(scan.vertices_mm, axis=0)
-        raise MeshError(
-            f"the landmarks lie {np.median(off.distance_mm):.3g} mm from the scan ({size[0]:.3g} x {size[1]:.3g} x "
-            f"{size[2]:.3g} mm): they do not belong together, or their units or frames differ (mm, head frame)"
-        )
-    out_of_face = _out_of_face(landmarks)
-    if out_of_face is not None:
-        facing = surface.mesh.triangle_normals[off.triangle] @ out_of_face
-        if float(np.median(facing)) < -0.2:
-            raise MeshError("the scan is inside out: its triangles are clockwise seen from outside; turn them over")
-    return surface
-
-
-def _out_of_face(landmarks: Landmarks3d) -> Floats | None:
-    """(3,) unit, by eye corners and mouth corners; None where they are unknown."""
-    right, left, mouth_r, mouth_l = (landmarks.points_mm[k] for k in (36, 45, 48, 54))
-    across, up = left - right + mouth_l - mouth_r, right + left - mouth_r - mouth_l
-    out = np.cross(across, up)
-    length = float(np.linalg.norm(out))
-    return np.asarray(out / length) if np.isfinite(length) and length > 0 else None
 
 
 def _settle(
@@ -226,6 +184,7 @@ def _settle(
     vertices = start.copy()
     vertices[main] = fit.vertices_mm
     vertices = carry_loose_pieces(mesh, start, vertices, main)
+    refuse_partial(template, vertices, surface)
     matched = np.zeros(len(start), dtype=np.bool_)
     matched[main] = fit.matched
     return Registration(vertices, matched, _report(template, vertices, matched, surface, landmarks, fit, strength))
@@ -247,6 +206,7 @@ def _pull(template: Template) -> Floats:
 
 
 def main_piece(mesh: Mesh) -> tuple[Mesh, Ints]:
+    """The connected piece with the most triangles, without UVs, and the number of each of its vertices."""
     _, piece = connected_components(mesh.adjacency(), directed=False)
     largest = np.bincount(piece[mesh.triangles[:, 0]]).argmax()
     return submesh(Mesh(mesh.vertices_mm, mesh.triangles), piece[mesh.triangles[:, 0]] == largest)

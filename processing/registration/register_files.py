@@ -4,19 +4,31 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from processing.appearance import project_texture
+from processing.appearance.appearance_files import read_appearance, write_appearance
+from processing.appearance.refine import AppearanceReport, neutral_appearance, refine_by_appearance
 from processing.cameras import Image
+from processing.displacement import bake, write_relief
 from processing.errors import DataError, MeshError
 from processing.mesh import Mesh
 from processing.mesh_files import read_obj, read_ply, whole_file, write_obj
+from processing.registration.correspondence import ScanSurface
 from processing.registration.landmarks import (
     Landmarks3d,
     read_landmarks,
     triangulate_landmarks,
     write_landmarks,
 )
+from processing.registration.quality import judge_registration, measure
+from processing.registration.quality_picture import registration_picture
 from processing.registration.register import RegistrationReport, register_expression, register_neutral
 from processing.registration.scan_landmarks import landmarks_of_scan
 from processing.registration.template import SKIN, Template, default_template
+from processing.scan_quality.verdict import Review
 from processing.takes import Take, read_photos, read_take
 
 
@@ -28,18 +40,29 @@ class RegisteredFiles:
     displacement: Path
     texture: Path | None
     landmarks: Path
+    quality: Path
     report: RegistrationReport
+    review: Review
+    appearance: AppearanceReport | None = None
 
     def as_json(self) -> str:
         files = {k: str(v) for k, v in asdict(self).items() if isinstance(v, Path)}
-        return json.dumps({"files": files, **asdict(self.report)})
+        said = {"verdict": self.review.verdict, "reasons": self.review.reasons, "figures": self.review.figures}
+        return json.dumps({"files": files, **asdict(self.report), "review": said})
 
     def as_text(self) -> str:
         r = self.report
-        return (
+        lines = [
             f"{self.mesh}: {r.matched:.0%} of the skin met the scan, {r.surface_mm:.3f} mm from it on average; "
             f"landmarks within {r.landmark_mm:.1f} mm (median of {r.landmarks})"
-        )
+        ]
+        if self.appearance is not None:
+            a = self.appearance
+            lines.append(
+                f"skin off its vertex: {a.slip_mm[0]:.2f} mm before, {a.slip_mm[-1]:.2f} mm after comparing it"
+            )
+        lines.append(f"{self.review.verdict}: {self.quality}")
+        return "\n".join([*lines, *(f"  {reason}" for reason in self.review.reasons)])
 
 
 def read_scan(path: Path) -> Mesh:
@@ -65,12 +88,10 @@ def register_files(
 ) -> RegisteredFiles:
     """Read, register, bake, texture where there are photographs, write. Nothing is written when a step fails.
 
-    Landmarks come from `landmarks`, else from the photographs, else from pictures of the scan itself.
+    Landmarks come from `landmarks`, else from the photographs, else from pictures of the scan itself. A neutral with
+    photographs keeps its appearance beside its mesh; expressions with photographs are compared with it.
     Raises DataError with what is wrong and what to do.
     """
-    from processing.appearance import project_texture
-    from processing.displacement import bake, write_relief
-
     if expression and neutral is None:
         raise DataError("--expression needs --neutral: the subject's registered neutral mesh")
     surface = read_scan(scan)
@@ -80,6 +101,7 @@ def register_files(
     if take is not None:
         take, images = read_photos(take)
     points = _landmarks(surface, landmarks, take, images)
+    appearance, likeness, compared = None, None, None
     if neutral is None:
         registration = register_neutral(model, surface, points)
     else:
@@ -89,12 +111,20 @@ def register_files(
             raise MeshError(
                 f"{neutral} has {count} vertices, the template {len(model.mesh.vertices_mm)}: not registered"
             )
+        if appearance_beside(neutral).is_file():
+            likeness = read_appearance(appearance_beside(neutral))
         registration = register_expression(model, expression, start.vertices_mm, surface, points)
-    mesh = model.mesh.with_vertices(registration.vertices_mm)
+    vertices, scanned = registration.vertices_mm, ScanSurface(surface)
+    if take is not None and neutral is None and model.mesh.uvs is not None:
+        appearance = neutral_appearance(model, vertices, images, take.cameras)
+    elif take is not None and likeness is not None:
+        refined = refine_by_appearance(model, vertices, scanned, likeness, images, take.cameras)
+        vertices, compared = refined.vertices_mm, refined.report
+    mesh = model.mesh.with_vertices(vertices)
+    measured = measure(model, vertices, scanned, points, compared)
+    review = judge_registration(measured)
     relief = bake(mesh, surface, size_px=size_px, skin=model.parts == SKIN)
     texture = project_texture(mesh, images, take.cameras, size_px=size_px) if take is not None else None
-
-    import cv2
 
     name = Path(scan).stem
     files = RegisteredFiles(
@@ -102,17 +132,34 @@ def register_files(
         displacement=out / f"{name}.dpmap.png",
         texture=out / f"{name}.jpg" if texture is not None else None,
         landmarks=out / f"{name}.landmarks.json",
+        quality=out / f"{name}.quality.png",
         report=registration.report,
+        review=review,
+        appearance=compared,
     )
     if Path(scan).resolve() == files.mesh.resolve():
         raise DataError(f"{files.mesh} is the scan itself; give another --out")
     write_landmarks(files.landmarks, points)
     write_relief(files.displacement, relief)
+    _write_picture(files.quality, registration_picture(model, mesh, measured, review))
+    if appearance is not None:
+        write_appearance(appearance_beside(files.mesh), appearance)
     if texture is not None and files.texture is not None:
-        with whole_file(files.texture) as temporary:
-            temporary.write_bytes(cv2.imencode(".jpg", texture.image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
+        _write_picture(files.texture, texture.image)
+        _write_picture(out / f"{name}.seen.png", texture.seen.astype(np.uint8) * 255)
     write_obj(files.mesh, mesh, files.texture.name if files.texture is not None else None)
     return files
+
+
+def appearance_beside(mesh: Path) -> Path:
+    """Where a registered neutral keeps how it looks."""
+    return mesh.with_suffix(".appearance.png")
+
+
+def _write_picture(path: Path, image: NDArray[np.uint8]) -> None:
+    options = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix == ".jpg" else []
+    with whole_file(path) as temporary:
+        temporary.write_bytes(cv2.imencode(path.suffix, image, options)[1].tobytes())
 
 
 def _landmarks(scan: Mesh, given: Path | None, take: Take | None, images: list[Image]) -> Landmarks3d:

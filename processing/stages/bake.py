@@ -14,7 +14,7 @@ from processing.stages.files import read_vertices
 class Bake(Stage):
     """displacement: 16-bit PNG over the template's UVs, its scale written inside."""
 
-    name, version = "bake", 1
+    name, version = "bake", 2
     needs: ClassVar[Mapping[str, str]] = {"template": TEMPLATE, "mesh": "register", "scan": "reconstruct"}
     makes: ClassVar[Mapping[str, str]] = {"displacement": "png"}
     resources = Resources(ram_gb=2)

@@ -26,7 +26,7 @@ YAWS_DEG = (0.0, 40.0)
 class Preview(Stage):
     """contact: the photographs; faces: scan, registered mesh, textured mesh; heat: their distance; quality: figures."""
 
-    name, version = "preview", 2
+    name, version = "preview", 3
     needs: ClassVar[Mapping[str, str]] = {
         "take": TAKE,
         "template": TEMPLATE,
@@ -35,6 +35,7 @@ class Preview(Stage):
         "scan_review": "reconstruct.review",
         "landmarks": "landmarks",
         "mesh": "register",
+        "mesh_review": "register.review",
         "texture": "texture",
         "texture_report": "texture.report",
         "displacement": "bake",
@@ -113,6 +114,7 @@ class Preview(Stage):
                 "reconstruction": read_json(inputs["scan_report"]).get("report"),
                 "cameras": read_json(inputs["scan_report"]).get("cameras"),
                 "review": read_json(inputs["scan_review"]),
+                "mesh_review": read_json(inputs["mesh_review"]),
             },
         )
 

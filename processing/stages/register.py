@@ -1,43 +1,103 @@
-"""Scan and landmarks -> the template's topology on this face. Expressions start from the subject's neutral."""
+"""Scan, landmarks and photographs -> the template's topology on this face. Expressions start from the neutral."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from processing.appearance.appearance_files import read_appearance, write_appearance
+from processing.appearance.refine import neutral_appearance, refine_by_appearance
+from processing.drift.takes import with_cameras_used
 from processing.mesh_files import read_ply
+from processing.progress import part
+from processing.registration.correspondence import ScanSurface
 from processing.registration.landmarks import read_landmarks
+from processing.registration.quality import RegistrationLimits, judge_registration, measure
+from processing.registration.quality_picture import registration_picture
 from processing.registration.register import register_expression, register_neutral
 from processing.registration.template import Template
-from processing.stages.base import TEMPLATE, Inputs, Resources, Stage, StageParams
-from processing.stages.files import read_vertices, write_json, write_vertices
+from processing.stages.base import TAKE, TEMPLATE, Inputs, Resources, Stage, StageParams
+from processing.stages.files import read_json, read_vertices, write_image, write_json, write_vertices
+from processing.takes import read_photos, read_take
 
 
 class Register(Stage):
-    """mesh: vertices (V, 3) mm in the template's order; report: what the registration says of itself."""
+    """mesh: vertices (V, 3) mm in the template's order; report: what registration and refinement say of themselves.
 
-    name, version = "register", 1
+    appearance: the neutral's look over the UVs, which its expressions are compared with (a single transparent texel
+    for expressions).  review: verdict, reasons, figures by region; quality: the same as a picture.
+    """
+
+    name, version = "register", 2
     needs: ClassVar[Mapping[str, str]] = {
         "template": TEMPLATE,
+        "take": TAKE,
+        "cameras": "reconstruct",
         "scan": "reconstruct",
         "landmarks": "landmarks",
         "neutral": "neutral:register.mesh",
+        "neutral_appearance": "neutral:register.appearance",
     }
-    makes: ClassVar[Mapping[str, str]] = {"mesh": "npz", "report": "json"}
-    resources = Resources(ram_gb=2)
+    makes: ClassVar[Mapping[str, str]] = {
+        "mesh": "npz",
+        "report": "json",
+        "appearance": "png",
+        "review": "json",
+        "quality": "png",
+    }
+    resources = Resources(ram_gb=3)
 
     class Params(StageParams):
+        """refine: compare expressions' skin with the neutral's.  review_*, redo_*: as RegistrationLimits has them."""
+
         expression: str = "neutral"
+        refine: bool = True
+        review_surface_mm: float = RegistrationLimits.surface_mm[0]
+        redo_surface_mm: float = RegistrationLimits.surface_mm[1]
+        review_lips_mm: float = RegistrationLimits.lips_mm[0]
+        redo_lips_mm: float = RegistrationLimits.lips_mm[1]
+        review_lids_mm: float = RegistrationLimits.lids_mm[0]
+        redo_lids_mm: float = RegistrationLimits.lids_mm[1]
+        review_slip_mm: float = RegistrationLimits.slip_mm[0]
+        redo_slip_mm: float = RegistrationLimits.slip_mm[1]
 
     def run(self, inputs: Inputs, params: Params, out: Path) -> None:
+        limits = RegistrationLimits(
+            surface_mm=(params.review_surface_mm, params.redo_surface_mm),
+            lips_mm=(params.review_lips_mm, params.redo_lips_mm),
+            lids_mm=(params.review_lids_mm, params.redo_lids_mm),
+            slip_mm=(params.review_slip_mm, params.redo_slip_mm),
+        )
         template = Template.load(inputs["template"])
         scan = read_ply(inputs["scan"])
         landmarks = read_landmarks(inputs["landmarks"])
-        neutral = inputs.get("neutral")
+        neutral, likeness = inputs.get("neutral"), inputs.get("neutral_appearance")
+        fitting = part(inputs.progress, 0.0, 0.45)
         if neutral is None:
-            registration = register_neutral(template, scan, landmarks, progress=inputs.progress)
+            registration = register_neutral(template, scan, landmarks, progress=fitting)
         else:
             registration = register_expression(
-                template, params.expression, read_vertices(neutral), scan, landmarks, progress=inputs.progress
+                template, params.expression, read_vertices(neutral), scan, landmarks, progress=fitting
             )
-        write_vertices(out / "mesh.npz", registration.vertices_mm)
-        write_json(out / "report.json", {"report": registration.report})
+        vertices, surface = registration.vertices_mm, ScanSurface(scan)
+        appearance, compared = None, None
+        if params.refine:
+            take = with_cameras_used(read_take(inputs["take"]), read_json(inputs["cameras"]))
+            # The scan was made of these views; how many are left was judged there.
+            most = len(take.views) + len(take.skipped)
+            take, images = read_photos(take, max_missing=most, progress=part(inputs.progress, 0.45, 0.5))
+            comparing = part(inputs.progress, 0.5, 0.9)
+            if neutral is None or likeness is None:
+                appearance = neutral_appearance(template, vertices, images, take.cameras, progress=comparing)
+            else:
+                refined = refine_by_appearance(
+                    template, vertices, surface, read_appearance(likeness), images, take.cameras, progress=comparing
+                )
+                vertices, compared = refined.vertices_mm, refined.report
+        measured = measure(template, vertices, surface, landmarks, compared)
+        review = judge_registration(measured, limits)
+        write_vertices(out / "mesh.npz", vertices)
+        write_json(out / "report.json", {"report": registration.report, "appearance": compared})
+        write_appearance(out / "appearance.png", appearance)
+        write_json(out / "review.json", {k: getattr(review, k) for k in ("verdict", "reasons", "figures")})
+        mesh = template.mesh.with_vertices(vertices)
+        write_image(out / "quality.png", registration_picture(template, mesh, measured, review))

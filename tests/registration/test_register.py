@@ -6,7 +6,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from processing.errors import DataError, MeshError, NoFace
-from processing.mesh import Mesh, Surface, subdivide
+from processing.mesh import Mesh, Surface, subdivide, submesh
 from processing.mesh_files import read_obj, write_obj, write_ply
 from processing.registration.landmarks import Landmarks3d, read_landmarks, write_landmarks
 from processing.registration.procrustes import Similarity
@@ -112,6 +112,17 @@ def test_scans_that_cannot_be_are_refused(template: Template) -> None:
     small = Landmarks3d.of_points(landmarks.points_mm / 1000)
     with pytest.raises(MeshError, match="millimetres"):
         register_neutral(template, scan.with_vertices(scan.vertices_mm / 1000), small)
+    with pytest.raises(MeshError, match="look like centimetres"):
+        register_neutral(
+            template, scan.with_vertices(scan.vertices_mm / 10), Landmarks3d.of_points(landmarks.points_mm / 10)
+        )
+    half_turn = np.array([-1.0, -1, 1])
+    with pytest.raises(MeshError, match="upside down"):
+        register_neutral(
+            template,
+            scan.with_vertices(scan.vertices_mm * half_turn),
+            Landmarks3d.of_points(landmarks.points_mm * half_turn),
+        )
     with pytest.raises(MeshError, match="inside out"):
         register_neutral(template, replace(scan, triangles=scan.triangles[:, ::-1]), landmarks)
     few, shuffled = landmarks.points_mm.copy(), landmarks.points_mm.copy()
@@ -126,6 +137,24 @@ def test_scans_that_cannot_be_are_refused(template: Template) -> None:
     broken[5] = np.nan
     with pytest.raises(MeshError, match="finite"):
         register_neutral(template, scan.with_vertices(broken), landmarks)
+
+
+@pytest.mark.parametrize(
+    ("axis", "sign", "name"), [(0, 1, "left"), (0, -1, "right"), (1, 1, "upper"), (1, -1, "lower")]
+)
+def test_half_a_face_is_refused_by_name(template: Template, axis: int, sign: int, name: str) -> None:
+    scan, landmarks = photographed(template, template.mesh.vertices_mm)
+    middle = scan.vertices_mm[scan.triangles].mean(axis=1)
+    half = submesh(scan, sign * middle[:, axis] < 0)[0]
+    with pytest.raises(MeshError, match=f"{name} half of the face is missing"):
+        register_neutral(template, half, landmarks)
+
+
+def test_a_hole_in_a_cheek_is_no_missing_half(template: Template) -> None:
+    scan, landmarks = photographed(template, template.mesh.vertices_mm)
+    middle = scan.vertices_mm[scan.triangles].mean(axis=1)
+    holed = submesh(scan, np.linalg.norm(middle - [35, -10, 65], axis=1) > 16)[0]
+    assert register_neutral(template, holed, landmarks).report.matched > 0.8
 
 
 def test_files_in_files_out(template: Template, tmp_path: Path) -> None:
@@ -147,6 +176,8 @@ def test_files_in_files_out(template: Template, tmp_path: Path) -> None:
     assert read_landmarks(files.landmarks).known.all()
     assert files.texture is None
     assert '"surface_mm"' in files.as_json()
+    assert files.review.verdict in files.as_text()
+    assert files.quality.is_file()
     write_obj(tmp_path / "out2" / "other.obj", Mesh(scan.vertices_mm, scan.triangles))
     with pytest.raises(MeshError, match="not registered"):
         register_files(

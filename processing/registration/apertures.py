@@ -1,0 +1,43 @@
+"""How far mouth and eyes stand open: in the photographs, and on a registered mesh."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+# Pairs of Multi-PIE landmarks above and below each opening.
+_PAIRS = {
+    "lips": ((61, 67), (62, 66), (63, 65)),
+    "right_lids": ((37, 41), (38, 40)),
+    "left_lids": ((43, 47), (44, 46)),
+}
+
+
+@dataclass(frozen=True)
+class Aperture:
+    """One opening. photographs_mm, mesh_mm: mean distance of its upper from its lower edge; None where unknown."""
+
+    photographs_mm: float | None
+    mesh_mm: float
+
+    @property
+    def off_mm(self) -> float | None:
+        """By how much the mesh stands further open than the photographs show; negative: closed where they are open."""
+        return None if self.photographs_mm is None else self.mesh_mm - self.photographs_mm
+
+
+def apertures(seen_mm: Floats, registered_mm: Floats) -> dict[str, Aperture]:
+    """lips, right_lids and left_lids. seen_mm, registered_mm: (68, 3) landmarks of the photographs (NaN where unknown)
+    and of the mesh. The template's landmarks are the same detector's, so that its habits cancel out."""
+    found = {}
+    for name, pairs in _PAIRS.items():
+        upper, lower = np.array(pairs).T
+        seen = np.linalg.norm(seen_mm[upper] - seen_mm[lower], axis=1)
+        mesh = np.linalg.norm(registered_mm[upper] - registered_mm[lower], axis=1)
+        known = np.isfinite(seen)
+        found[name] = Aperture(
+            float(seen[known].mean()) if known.any() else None, float(mesh[known | ~known.any()].mean())
+        )
+    return found
