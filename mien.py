@@ -44,7 +44,7 @@ COMMANDS = {
         "processing.displacement.command", "farm", "A registered mesh and its relief to a detailed mesh."
     ),
     "farm": Command("processing.farm.commands", "farm", "Turn closed sessions into artefacts, unattended."),
-    "release": Command("processing.release.commands", "farm", "Dataset releases: select, build, fetch, verify, export."),
+    "release": Command("processing.release.commands", "farm", "Dataset releases: select, build, verify, fetch."),
 }
 USAGE = 2
 DATA = 4

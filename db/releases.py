@@ -17,7 +17,6 @@ from db.models import (
     Calibration,
     CaptureSession,
     Consent,
-    ConsentScope,
     Job,
     Release,
     ReleaseItem,
