@@ -49,7 +49,8 @@ def _table(figures: Mapping[str, Any], width: int) -> Image:
     regions: Sequence[tuple[str, Mapping[str, Any]]] = list(figures["regions"].items())
     out = np.full((_ROW_PX * (len(regions) + 2), width, 3), _PAPER, np.uint8)
     half = width // 2
-    rendering.text(out, "distance to the scan, mm        mean      95 %   covered", (10, 15))
+    for x, text in ((10, "distance to the scan, mm"), (210, "mean"), (280, "95 %"), (345, "covered")):
+        rendering.text(out, text, (x, 15))
     for number, (name, one) in enumerate(regions):
         y = 15 + _ROW_PX * (number + 1)
         rendering.text(out, name, (10, y))
