@@ -33,7 +33,6 @@ FROM_DEPTH = ((0.4, 3), (0.2, 2))  # ... after a coarser level of the same view
 SEARCH = ((0.75, 36), (0.4, 2), (0.2, 2))  # ... of each pass of the wider search
 SEARCH_SLOPES = (0.0, 2.0, -2.0)  # its planes lean sideways by so many footprints a pixel, as the walls of a mouth do
 SEARCH_WINDOW, SEARCH_BEST = 5, 2  # cavities are narrow, and few views see into them
-SEARCH_SLOPES = (0.0, 2.0, -2.0)  # its planes lean sideways by so many footprints a pixel, as the walls of a mouth do
 SEARCH_TILE_PX, SEARCH_SHARE = 24, 0.1  # a tile is searched where this share of it is unsure
 CARRIED_SCORE = 0.6  # of a depth that no other view confirms, from which the next level still starts
 MERGED_VIEWS = 16  # whose points are held before they are merged
