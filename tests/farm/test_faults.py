@@ -29,7 +29,10 @@ NAMES = ("1_neutral", "2_smile", "3_mouth_stretch")
 MORTAL = Path(__file__).with_name("mortal_daemon.py")
 ONCE = dict.fromkeys(NAMES, 1)
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*socket.socket.*:pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.slow,  # minutes; and where one of them hangs, those after it wait in vain for the shared workers
+    pytest.mark.filterwarnings("ignore:.*socket.socket.*:pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 def attempts(engine: Engine, take: int, stage: str = "measure") -> int:
