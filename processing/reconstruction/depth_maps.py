@@ -223,8 +223,9 @@ def fuse(
         known = (sure | found.single()) & np.isfinite(found.depth)
         mean = DepthMap(maps[i].camera, maps[i].region, found.depth, maps[i].score).masked(known)
         lot = np.random.default_rng(i).random(known.shape, dtype=np.float32)
-        strong = oriented_points(mean, known & sure & (lot * (found.count + 1) < overlap), smooth)
-        return _within(strong, rig.volume), _within(oriented_points(mean, known & ~sure, smooth), rig.volume)
+        kept = known & sure & (lot * (found.count + 1) < overlap), known & ~sure
+        strong, weak = oriented_points(mean, kept, smooth)
+        return _within(strong, rig.volume), _within(weak, rig.volume)
 
     points = lone = NO_POINTS
     views = list(maps)

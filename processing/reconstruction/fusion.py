@@ -130,16 +130,20 @@ def normals_of(points: Gray, smooth: int, camera: Camera) -> Gray:
     return np.asarray(np.where(away, -normal, normal), dtype=np.float32)
 
 
-def oriented_points(one: DepthMap, keep: Bools, smooth: int, least_cosine: float = 0.15) -> OrientedPoints:
-    """The kept pixels of a depth map as points with normals, weighted by score and by how squarely they are seen."""
+def oriented_points(
+    one: DepthMap, keeps: Sequence[Bools], smooth: int, least_cosine: float = 0.15
+) -> list[OrientedPoints]:
+    """For each mask, the kept pixels of a depth map as points with normals, weighted by score and by how squarely they
+    are seen.
+    """
     points = one.points()
     normals = normals_of(points, smooth, one.camera)
     toward = one.camera.centre.astype(np.float32) - points
     toward /= np.linalg.norm(toward, axis=2, keepdims=True)
     cosine = (normals * toward).sum(axis=2)
-    keep = keep & (cosine > least_cosine)
-    weight = (one.score * cosine * cosine)[keep].clip(1e-3)
-    return OrientedPoints(points[keep], normals[keep], weight.astype(np.float32))
+    weight = (one.score * cosine * cosine).clip(1e-3).astype(np.float32)
+    every = (keep & (cosine > least_cosine) for keep in keeps)
+    return [OrientedPoints(points[keep], normals[keep], weight[keep]) for keep in every]
 
 
 def joined(parts: Sequence[OrientedPoints]) -> OrientedPoints:

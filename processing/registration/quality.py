@@ -139,8 +139,7 @@ def judge_registration(measured: Measured, limits: RegistrationLimits | None = N
         held(f["slip_p95_mm"][-1], limits.slip_mm, "skin lies up to {:.1f} mm from its vertex (95 %)")
         unsure = f"the appearance of {100 * (1 - f['compared']):.0f} % of the skin could not be compared"
         held(1 - f["compared"], limits.unsure, unsure)
-    found.sort(key=lambda one: one[0] == "review")
-    return Review(found[0][0] if found else "accept", tuple(text for _, text in found), f)
+    return Review.of(found, f)
 
 
 _NAMES = {"lips": "the lips are", "right_lids": "the right eye's lids are", "left_lids": "the left eye's lids are"}

@@ -1,6 +1,6 @@
 """Whether a scan is accepted, looked at by a person, or made anew."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -48,6 +48,12 @@ class Review:
     reasons: tuple[str, ...]
     figures: Mapping[str, Any]
 
+    @classmethod
+    def of(cls, found: Sequence[tuple[Verdict, str]], figures: Mapping[str, Any]) -> "Review":
+        """The worst of what was found decides; nothing found is accepted."""
+        ordered = sorted(found, key=lambda one: one[0] == "review")
+        return cls(ordered[0][0] if ordered else "accept", tuple(text for _, text in ordered), figures)
+
 
 def judge(quality: ScanQuality, *, taken: int, settings: QualitySettings | None = None) -> Review:
     """taken: photographs that the take should have; those without a residual here gave nothing."""
@@ -73,9 +79,7 @@ def judge(quality: ScanQuality, *, taken: int, settings: QualitySettings | None 
     if typical is not None:
         held(typical / footprint, s.typical_offset, f"the cameras' views of the scan are {typical:.2f} mm off")
     held(quality.noise_mm / footprint, s.noise, f"the surface is rough by {quality.noise_mm:.3f} mm")
-    found.sort(key=lambda one: one[0] == "review")
-    verdict: Verdict = found[0][0] if found else "accept"
-    return Review(verdict, tuple(text for _, text in found), figures(quality, taken))
+    return Review.of(found, figures(quality, taken))
 
 
 def figures(quality: ScanQuality, taken: int) -> dict[str, Any]:

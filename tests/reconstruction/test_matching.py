@@ -140,7 +140,7 @@ def test_normals_and_points_of_a_true_depth_map(
     assert on.distance_mm.max() < 1e-2
     cosine = (normals * scene.mesh.triangle_normals[on.triangle]).sum(axis=1)
     assert np.degrees(np.arccos(np.median(cosine).clip(-1, 1))) < 4
-    points = oriented_points(one, there, 3)
+    (points,) = oriented_points(one, [there], 3)
     merged = merge([points, points], 3 * tools.footprint_mm)
     assert 0.05 * len(points) < len(merged) < 0.4 * len(points)
     assert np.percentile(Surface(scene.mesh).closest(merged.points_mm.astype(float)).distance_mm, 95) < 0.5
