@@ -16,7 +16,7 @@ from typing import Any
 import dask
 from distributed import Client, KilledWorker, LocalCluster
 from distributed.client import FutureCancelledError
-from distributed.comm.core import CommClosedError
+from distributed.comm.core import CommClosedError, FatalCommClosedError
 
 from db.errors import RecordError
 from processing.farm.rooms import Room
@@ -30,10 +30,24 @@ DASK_FOLDER = Path(tempfile.gettempdir()) / f"mien-dask-{os.getuid()}"
 CONNECT_S = 10
 LOOK_EVERY_S = 1.0
 GONE_S = 5.0
+_starting = threading.Lock()  # Dask imports parts of itself while it starts, which two threads must not do at once
 
 
 class SchedulerUnreachable(RecordError):
-    """No scheduler answers at the given address."""
+    """No scheduler answers at the given address, or it does not take this machine in."""
+
+    @classmethod
+    def because(cls, place: str, error: BaseException) -> "SchedulerUnreachable":
+        """With the reason of a connection that was not made, and what to do."""
+        if isinstance(error, FatalCommClosedError):
+            return cls(
+                f"the scheduler at {place} and this machine do not know each other: their certificates are not of one "
+                "authority; make this machine's by mien farm keys NAME in the studio whose farm it is"
+            )
+        help_ = "start it with: mien farm scheduler"
+        if place.startswith("tcp:"):
+            help_ += "; where it speaks TLS, give --tls FOLDER"
+        return cls(f"no scheduler answers at {place} ({error}); {help_}")
 
 
 def environment(threads: int) -> dict[str, Any]:
@@ -171,9 +185,7 @@ class LentWorkers(Executor):
             try:
                 client = Client(self._address, security=self._security, timeout=CONNECT_S, set_as_default=False)
             except (OSError, TimeoutError, ValueError) as error:
-                raise SchedulerUnreachable(
-                    f"no scheduler answers at {self._address} ({error}); start it with: mien farm scheduler"
-                ) from None
+                raise SchedulerUnreachable.because(self._address, error) from None
             client.subscribe_topic(TOPIC, lambda event: self._said(event[1]))
             self._client = client
         return self._client
@@ -228,18 +240,16 @@ def executor(settings: FarmSettings, said: Callable[[dict[str, Any]], None]) -> 
                 lent.close()
             return
         count = settings.worker_count()
-        with (
-            LocalCluster(
-                n_workers=count,
-                threads_per_worker=1,
-                processes=True,
-                memory_limit=0,
-                dashboard_address="127.0.0.1:0",
-                local_directory=str(DASK_FOLDER),
-                silence_logs=logging.CRITICAL,
-            ) as cluster,
-            Client(cluster, set_as_default=False) as client,
-        ):
+        with _own_cluster(count) as cluster, Client(cluster, set_as_default=False) as client:
             client.subscribe_topic(TOPIC, lambda event: said(event[1]))
             gpus = settings.gpus if settings.device != "cpu" else 0
             yield OwnWorkers(client, Room("", count, settings.ram_budget_gb(), gpus))
+
+
+def _own_cluster(count: int) -> LocalCluster:
+    """So many worker processes of one run each, on this machine, without a dashboard."""
+    with _starting:
+        return LocalCluster(
+            n_workers=count, threads_per_worker=1, processes=True, memory_limit=0, local_directory=str(DASK_FOLDER),
+            dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}, silence_logs=logging.CRITICAL,
+        )  # fmt: skip

@@ -17,7 +17,7 @@ import dask
 import psutil
 from distributed import Nanny, Scheduler
 
-from db.errors import SettingsError
+from db.errors import RecordError, SettingsError
 from processing.farm.cluster import DASK_FOLDER, GPU, RAM, SchedulerUnreachable, environment
 from processing.farm.scratch import VARIABLE
 from processing.farm.tls import address, security
@@ -107,9 +107,12 @@ async def _serve(place: str, lent: Lent, tls: str | None, say: Say) -> None:
                     say("what runs here ends, nothing else begins")
                     await _drain(nanny)
                     return
-        except (OSError, TimeoutError, ValueError) as error:
+        except (OSError, TimeoutError, ValueError, RuntimeError) as error:
+            reason = error.__cause__ if isinstance(error, RuntimeError) else error  # "Nanny failed to start", no more
+            if not isinstance(reason, OSError | TimeoutError | ValueError):
+                raise RecordError(f"the worker's process did not start: {reason or error!r}") from error
             if not known:
-                raise SchedulerUnreachable(f"no scheduler answers at {place} ({error})") from None
+                raise SchedulerUnreachable.because(place, reason) from None
         say(f"the scheduler at {place} is away; waiting for it")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), AGAIN_S)
