@@ -4,6 +4,7 @@ The region is fixed on the template by its landmarks, so it is the same places o
 carries it into every photograph, whether or not a detector would find eyes there. Shape is left as it is.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import cv2
@@ -22,10 +23,11 @@ Bools = NDArray[np.bool_]
 EYES = (range(36, 42), range(42, 48))  # Multi-PIE, right and left
 # Half the region's extent beside the distance of an eye's corners: from the brow's lower edge to the bag below.
 ACROSS, ABOVE, DEEP = 0.85, 0.75, 0.8
-BLOCKS = 5  # over an eye's region: the lids' line and the iris go, that there is an eye stays
+BLOCKS = 5  # across an eye's whole region: the lids' line and the iris go, that there is an eye stays
 GROW = 1.12  # what the registration may be off
 OCCLUDED_MM = 4.0
 NEAR_SCAN_MM = 5.0
+FAR_PX = 30_000  # OpenCV draws no farther
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +65,7 @@ def mosaic_photograph(image: Image, camera: Camera, mesh: Mesh, surface: Surface
     image: (H, W, 3) as `camera` took it, distortion and all.  mesh: the registered face; surface: the same.
     """
     image = image.copy()
+    focal_px = float(np.sqrt(camera.K[0, 0] * camera.K[1, 1]))
     for vertices in regions.vertices:
         points = mesh.vertices_mm[vertices]
         pixels = camera.project(points)
@@ -71,10 +74,11 @@ def mosaic_photograph(image: Image, camera: Camera, mesh: Mesh, surface: Surface
             continue
         hull = cv2.convexHull(pixels[known].astype(np.float32)).reshape(-1, 2)
         middle = hull.mean(axis=0)
-        outline = np.rint(middle + GROW * (hull - middle)).astype(np.int32)
+        outline = np.rint(middle + GROW * (hull - middle)).clip(-FAR_PX, FAR_PX).astype(np.int32)
         mask = np.zeros(image.shape[:2], dtype=np.uint8)
         cv2.fillConvexPoly(mask, outline, 255)
-        _blocks(image, mask)
+        depth_mm = float((points[known] @ camera.R.T + camera.t)[:, 2].min())
+        _blocks(image, mask, _block_mm(points) * focal_px / depth_mm)
     return image
 
 
@@ -85,14 +89,21 @@ def mosaic_texture(image: Image, mesh: Mesh, regions: EyeRegions) -> Image:
     size = image.shape[0]
     corners = mesh.uvs[mesh.uv_triangles[regions.triangles]]
     pixels = np.stack([corners[..., 0] * size - 0.5, (1 - corners[..., 1]) * size - 0.5], axis=-1)
+    block_mm = max(_block_mm(mesh.vertices_mm[vertices]) for vertices in regions.vertices)
+    area_mm2 = _areas(mesh.vertices_mm[mesh.triangles[regions.triangles]])
+    area_px = _areas(np.concatenate([pixels, np.zeros((*pixels.shape[:2], 1))], axis=-1))
+    middles = np.rint(pixels.mean(axis=1)).astype(np.int64).clip(0, size - 1)
     mask = np.zeros(image.shape[:2], dtype=np.uint8)
     for polygon in np.rint(pixels).astype(np.int32):
         cv2.fillConvexPoly(mask, polygon, 255)
     mask = cv2.dilate(mask, np.ones((3, 3), np.uint8), iterations=max(2, size // 400))
     image = image.copy()
     count, labels = cv2.connectedComponents(mask)
+    owner = labels[middles[:, 1], middles[:, 0]]
     for label in range(1, count):
-        _blocks(image, np.where(labels == label, np.uint8(255), np.uint8(0)))
+        here = owner == label  # an eyeball's small island is as coarse as the lids' large one
+        px_a_mm = float(np.sqrt(area_px[here].sum() / max(area_mm2[here].sum(), 1e-9)))
+        _blocks(image, np.where(labels == label, np.uint8(255), np.uint8(0)), block_mm * px_a_mm)
     return image
 
 
@@ -109,9 +120,8 @@ def mosaic_scan(scan: Mesh, mesh: Mesh, regions: EyeRegions) -> Mesh:
     close = close[distance <= NEAR_SCAN_MM]
     if len(close) == 0:
         return scan
-    points = mesh.vertices_mm[regions.vertices[0]]
-    block = float(np.ptp(points[:, 0])) / BLOCKS
-    cells = np.floor(scan.vertices_mm[close] / max(block, 1e-6)).astype(np.int64)
+    block_mm = max(_block_mm(mesh.vertices_mm[vertices]) for vertices in regions.vertices)
+    cells = np.floor(scan.vertices_mm[close] / max(block_mm, 1e-6)).astype(np.int64)
     _, cell = np.unique(cells, axis=0, return_inverse=True)
     cell = cell.reshape(-1)
     counts = np.bincount(cell)
@@ -132,12 +142,23 @@ def _any_seen(points_mm: Floats, camera: Camera, surface: Surface) -> bool:
     return bool(((hit >= distance - OCCLUDED_MM) & inside).any())
 
 
-def _blocks(image: Image, mask: NDArray[np.uint8]) -> None:
-    """Replace what the mask covers by the means of square blocks, in place."""
+def _block_mm(points_mm: Floats) -> float:
+    """The side of a block for an eye with this region, (N, 3)."""
+    return GROW * float(np.ptp(points_mm, axis=0).max()) / BLOCKS
+
+
+def _areas(corners: Floats) -> Floats:
+    """(T,) areas of (T, 3, 3) triangles."""
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return np.asarray(np.linalg.norm(cross, axis=1) / 2)
+
+
+def _blocks(image: Image, mask: NDArray[np.uint8], side_px: float) -> None:
+    """Replace what the mask covers by the means of square blocks of at least this side, in place."""
     x, y, width, height = cv2.boundingRect(mask)
     if width == 0 or height == 0:
         return
-    step = max(2, -(-max(width, height) // BLOCKS))
+    step = max(2, math.ceil(side_px))
     for top in range(y, y + height, step):
         for left in range(x, x + width, step):
             part = image[top : top + step, left : left + step]

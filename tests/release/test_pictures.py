@@ -13,11 +13,13 @@ from PIL import Image
 from processing.cameras import Camera, camera_from_params
 from processing.mesh import Mesh, Surface
 from processing.photometry.profiles import Profile, apply_profile
-from processing.registration.template import default_template
+from processing.registration.template import PART_NAMES, default_template
 from processing.release.errors import ReleaseError
-from processing.release.mosaic import BLOCKS, eye_regions, mosaic_photograph, mosaic_scan, mosaic_texture
+from processing.release.mosaic import eye_regions, mosaic_photograph, mosaic_scan, mosaic_texture
 from processing.release.photographs import strip_jpeg, view_params, with_cameras_used, write_photograph
 from processing.release.rules import Options
+from processing.synthetic.subject import synthetic_subject
+from processing.synthetic.takes import photograph
 
 LIDS = (range(36, 42), range(42, 48))
 
@@ -37,16 +39,19 @@ def _true_eyes(synthetic: Any, index: int, label: str) -> list[Any]:
     return [np.array(facts["landmarks"]["points_mm"])[list(eye)] for eye in LIDS]
 
 
-def _detail(image: Any, pixels: Any) -> float:
-    """Mean difference between neighbouring pixels inside the hull of (N, 2) px."""
+def _inside(image: Any, pixels: Any) -> Any:
+    """(H, W) the hull of (N, 2) px."""
     mask = np.zeros(image.shape[:2], np.uint8)
     cv2.fillConvexPoly(mask, cv2.convexHull(np.rint(pixels).astype(np.int32)), 1)
-    grey = image.mean(axis=2)
-    inside = (mask[:, 1:] & mask[:, :-1]) > 0
-    return float(np.abs(np.diff(grey, axis=1))[inside].mean()) if inside.any() else 0.0
+    return mask > 0
 
 
-@pytest.mark.xfail(reason="in one view an eye keeps two thirds of its detail; half at most is wanted")
+def _detail(image: Any, pixels: Any) -> float:
+    """Mean difference between neighbouring pixels inside the hull of (N, 2) px."""
+    mask = _inside(image, pixels)
+    return float(np.abs(np.diff(image.mean(axis=2), axis=1))[mask[:, 1:] & mask[:, :-1]].mean())
+
+
 def test_eyes_are_mosaicked_in_every_photograph_that_shows_them(synthetic: Any) -> None:
     shown = 0
     for label in ("1_neutral", "2_smile"):
@@ -59,15 +64,80 @@ def test_eyes_are_mosaicked_in_every_photograph_that_shows_them(synthetic: Any) 
                 continue
             for eye in _true_eyes(synthetic, 2, label):
                 pixels = camera.project(eye)
+                if _inside(before, pixels).sum() < 25:
+                    continue  # a few pixels of an eye that is turned away: see the test of every view
                 sharp, coarse = _detail(before, pixels), _detail(image, pixels)
-                if sharp < 3:  # turned away: there is nothing to hide
-                    continue
-                assert coarse < 0.5 * sharp, (label, view)
+                assert coarse < 0.3 * sharp, (label, view)
                 shown += 1
             below = camera.project(np.array([[0.0, -45.0, 90.0]])).round().astype(int)[0]  # the mouth
             around = np.s_[below[1] - 8 : below[1] + 8, below[0] - 8 : below[0] + 8]
             assert np.abs(image[around] - before[around]).mean() < 4  # the rest is the photograph, coded once more
     assert shown >= 8
+
+
+@pytest.mark.parametrize(("seed", "expression", "distance_mm", "lens"), [
+    (11, "neutral", 500, 1.0), (23, "eye_closed", 900, 3.0), (31, "brow_raiser", 1400, 2.0), (47, "smile", 700, 1.5),
+])  # fmt: skip
+def test_no_view_of_any_subject_keeps_an_eye(seed: int, expression: str, distance_mm: float, lens: float) -> None:
+    """Cameras near and far, long lenses, oblique to both sides and from above and below; eyes cut by the border."""
+    template = default_template()
+    regions = eye_regions(template)
+    posed = synthetic_subject(seed, vertices=20_000).pose(expression)
+    mesh = template.mesh.with_vertices(posed.tu_vertices_mm)
+    surface = Surface(mesh)
+    eyes = [template.landmark_points(mesh.vertices_mm)[list(lids)] for lids in LIDS]
+    looked = 0
+    for number, (yaw, pitch) in enumerate([(-60, 0), (-35, 20), (0, -25), (20, 0), (45, 15), (65, -10)]):
+        about_y, about_x = (cv2.Rodrigues(np.radians(v))[0] for v in ([0.0, yaw, 0.0], [float(pitch), 0.0, 0.0]))
+        turn = about_y @ about_x
+        R = np.diag([1.0, -1.0, -1.0]) @ turn.T
+        aim = eyes[number % 2].mean(axis=0) + (np.array([22.0, 0, 0]) if number % 3 == 0 else 0)
+        centre = aim + turn @ np.array([0, 0, float(distance_mm)])
+        focal = 0.55 * lens * distance_mm
+        K = np.array([[focal, 0, 89.5], [0, focal, 119.5], [0, 0, 1.0]])
+        camera = Camera(K=K, R=R, t=-R @ centre, width=180, height=240, distortion=np.array([-0.08, 0.02, 0, 0, 0]))
+        before = photograph(posed, camera, rng=np.random.default_rng(number))
+        after = mosaic_photograph(before, camera, mesh, surface, regions)
+        for eye in eyes:
+            pixels = camera.project(eye)
+            hull = _inside(before, pixels)
+            if hull.sum() < 4 or _seen(eye, camera, surface) < 2:
+                continue
+            looked += 1
+            changed = (after != before).any(axis=2)
+            assert changed[hull].mean() > 0.97, (yaw, pitch)
+            # An eye of 30 x 12 mm in blocks of 11 mm, of which those of the other eye's region may cut some.
+            assert len(np.unique(after[hull], axis=0)) <= 8, (yaw, pitch)
+            assert len(np.unique(before[hull], axis=0)) > 0.5 * hull.sum()
+    assert looked >= 4
+
+
+def _seen(points_mm: Any, camera: Camera, surface: Surface) -> int:
+    """How many of the points the camera sees past the face."""
+    towards = points_mm - camera.centre
+    distance = np.linalg.norm(towards, axis=1)
+    hit, _, _ = surface.cast(np.broadcast_to(camera.centre, towards.shape), towards / distance[:, None])
+    pixels = camera.project(points_mm)
+    there = ((pixels >= 0) & (pixels < [camera.width, camera.height])).all(axis=1)
+    return int(((hit > distance - 2.0) & there).sum())
+
+
+def test_what_is_cut_by_the_border_is_no_finer() -> None:
+    """Blocks have the size of the whole eye's, also where a photograph shows a corner of it."""
+    template = default_template()
+    regions, mesh = eye_regions(template), template.mesh
+    eye = template.landmark_points(mesh.vertices_mm)[list(LIDS[1])].mean(axis=0)
+    noise = np.random.default_rng(4).integers(0, 255, (200, 200, 3)).astype(np.uint8)
+    found = {}
+    for cx, cy in ((100.0, 100.0), (-30.0, -20.0)):  # the eye in the middle, and all but a corner of it beyond the border
+        K = np.array([[3000.0, 0, cx], [0, 3000.0, cy], [0, 0, 1]])
+        R = np.diag([1.0, -1.0, -1.0])
+        camera = Camera(K=K, R=R, t=-R @ (eye + np.array([0, 0, 1000.0])), width=200, height=200)
+        after = mosaic_photograph(noise, camera, mesh, Surface(mesh), regions)
+        changed = (after != noise).any(axis=2)
+        found[cx] = changed.sum() / len(np.unique(after[changed], axis=0))  # pixels a block
+        assert changed.sum() > 1500
+    assert found[-30.0] > 0.4 * found[100.0]
 
 
 def test_a_view_from_behind_stays_as_it_is() -> None:
@@ -102,7 +172,15 @@ def test_the_texture_and_the_scan_too() -> None:
         rows, columns = ((1 - uvs[:, 1]) * 256 - 0.5).round(), (uvs[:, 0] * 256 - 0.5).round()
         assert changed[rows.clip(0, 255).astype(int), columns.clip(0, 255).astype(int)].mean() > 0.9
     assert changed.mean() < 0.12
-    assert len(np.unique(mosaic_texture(noise, mesh, regions)[changed], axis=0)) <= 8 * BLOCKS**2
+    coarse = mosaic_texture(np.random.default_rng(2).integers(0, 255, (1024, 1024, 3)).astype(np.uint8), mesh, regions)
+    uvs = mesh.uvs[mesh.uv_triangles[regions.triangles]].mean(axis=1)
+    pixels = np.stack([(1 - uvs[:, 1]) * 1024 - 0.5, uvs[:, 0] * 1024 - 0.5], axis=1).round().astype(int).clip(0, 1023)
+    for part in np.unique(template.parts[mesh.triangles[regions.triangles][:, 0]]):  # the skin, each eyeball
+        of_part = template.parts[mesh.triangles[regions.triangles][:, 0]] == part
+        corners = mesh.vertices_mm[mesh.triangles[regions.triangles][of_part]]
+        mm2 = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
+        colours = len(np.unique(coarse[tuple(pixels[of_part].T)], axis=0))
+        assert colours <= 2.5 * mm2 / 100 + 8, PART_NAMES[part]  # blocks of a centimetre, cut by the islands' borders
 
     scan = Mesh(mesh.vertices_mm, mesh.triangles, colors=noise.reshape(-1, 3)[: len(mesh.vertices_mm)])
     coarse = mosaic_scan(scan, mesh, regions)
