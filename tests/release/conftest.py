@@ -197,8 +197,9 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyntheticRel
     made.capture(studio, release, publication, eyes, expressions=two, age=58, gender=Gender.MALE)
     made.capture(studio, release, expressions=two[:1], age=58, gender=Gender.MALE)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(topology, "CHECK_HEIGHT_PX", 48)
-        yield SyntheticRelease(studio, build_release(studio.records, "faces", folder / "releases", workers=1))
+        patch.setattr(topology, "CHECK_HEIGHT_PX", 48)  # no longer than this: it outlives the tests that ask for it
+        built = build_release(studio.records, "faces", folder / "releases", workers=1)
+    yield SyntheticRelease(studio, built)
     studio.records.engine.dispose()
 
 
