@@ -7,7 +7,7 @@ state in this package is one guarded update, which is safe at that level. Values
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,9 +72,12 @@ def reading(engine: Engine) -> Iterator[Session]:
         yield session
 
 
-def changed(tx: Session, statement: Executable) -> int:
-    """Execute a guarded update or delete and return how many rows it changed; zero: someone else acted."""
-    result = tx.execute(statement, execution_options={"synchronize_session": False})
+def changed(tx: Session, statement: Executable, given: Mapping[str, Any] | None = None) -> int:
+    """Execute a guarded update or delete and return how many rows it changed; zero: someone else acted.
+
+    given: values of the statement's parameters.
+    """
+    result = tx.execute(statement, given, execution_options={"synchronize_session": False})
     assert isinstance(result, CursorResult)
     return int(result.rowcount)
 

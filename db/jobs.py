@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, false, func, insert, or_, select, update
+from sqlalchemy import Update, case, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
+from db import job_statements as statements
 from db.artefacts import OutputFile, record_artefacts
 from db.engine import changed, utc_now
 from db.errors import LeaseLost, NotFound, RecordError, StateConflict
@@ -27,6 +28,7 @@ UNWANTED = "no longer wanted: its photographs or cameras have changed since"
 NOBODY_WAITS = (UNWANTED, STOPPED)  # errors of parked jobs that are no trouble
 _ERROR_LIMIT = 20_000
 _CHUNK = 500
+_ROWS_ONLY = {"synchronize_session": False}
 
 
 @dataclass(frozen=True)
@@ -137,12 +139,8 @@ def claim(
     Commit at once: the lease begins with this call. Two claimers never get the same job.
     """
     now = now or db_now(tx)
-    ready = select(Job.key).where(*_claimable(now), *_of_stages(stages)).order_by(Job.priority, Job.id).limit(1)
-    while (key := tx.scalar(ready.with_for_update(skip_locked=True, of=Job))) is not None:
-        lease = claim_key(tx, key, worker, lease_s=lease_s, now=now)
-        if lease is not None:
-            return lease
-    return None
+    statement = statements.claim_next(statements.stages_wanted(stages))
+    return _claimed(tx, statement, worker, now, now + timedelta(seconds=lease_s), {})
 
 
 def claim_key(
@@ -150,17 +148,7 @@ def claim_key(
 ) -> Lease | None:
     """Take one given job; None when it may not run (yet), or another has it. For a dispatcher that has chosen."""
     now = now or db_now(tx)
-    values = {
-        "state": JobState.LEASED,
-        "worker": worker,
-        "lease_until": now + timedelta(seconds=lease_s),
-        "heartbeat_at": now,
-        "started_at": now,
-        "attempts": Job.attempts + 1,
-    }
-    if changed(tx, update(Job).where(Job.key == key, *_claimable(now)).values(values)) != 1:
-        return None
-    return _lease(tx, get_job(tx, key))
+    return _claimed(tx, statements.CLAIM_KEY, worker, now, now + timedelta(seconds=lease_s), {"of_key": key})
 
 
 def heartbeat(tx: Session, lease: Lease, *, lease_s: float = 60.0, now: datetime | None = None) -> datetime:
@@ -221,8 +209,7 @@ def fail(
 
 def give_back(tx: Session, lease: Lease) -> None:
     """leased -> queued without counting the attempt: the worker was asked to stop. Raises LeaseLost."""
-    values = {"state": JobState.QUEUED, "attempts": Job.attempts - 1, "lease_until": None, "worker": None}
-    _guarded(tx, lease, values)
+    _guarded(tx, lease, {"state": JobState.QUEUED, "lease_until": None, "worker": None}, uncounted=True)
 
 
 def postpone(tx: Session, lease: Lease, why: str, delay_s: float, *, now: datetime | None = None) -> JobState:
@@ -231,17 +218,16 @@ def postpone(tx: Session, lease: Lease, why: str, delay_s: float, *, now: dateti
     Raises LeaseLost.
     """
     values = {
-        "state": JobState.QUEUED, "attempts": Job.attempts - 1, "lease_until": None, "worker": None,
+        "state": JobState.QUEUED, "lease_until": None, "worker": None,
         "error": why[-_ERROR_LIMIT:], "not_before": (now or db_now(tx)) + timedelta(seconds=delay_s),
     }  # fmt: skip
-    _guarded(tx, lease, values)
+    _guarded(tx, lease, values, uncounted=True)
     return JobState.QUEUED
 
 
 def set_aside(tx: Session, lease: Lease) -> JobState:
     """leased -> parked as no longer wanted: what it was to be made from has changed since. Raises LeaseLost."""
-    values = {"state": JobState.PARKED, "error": UNWANTED, "lease_until": None, "attempts": Job.attempts - 1}
-    _guarded(tx, lease, values)
+    _guarded(tx, lease, {"state": JobState.PARKED, "error": UNWANTED, "lease_until": None}, uncounted=True)
     return JobState.PARKED
 
 
@@ -286,11 +272,11 @@ def _set_priority(tx: Session, keys: Sequence[str], priority: int) -> int:
 
 def count_ready(tx: Session, stages: Mapping[str, int] | None = None) -> tuple[int, int]:
     """How many queued jobs have every input made: those due now, and those whose back-off has yet to end."""
-    now = db_now(tx)
-    queued = select(func.count()).select_from(Job).where(Job.state == JobState.QUEUED, _inputs_made())
-    queued = queued.where(*_of_stages(stages))
-    ready = tx.scalar(queued.where(_due(now))) or 0
-    return ready, (tx.scalar(queued) or 0) - ready
+    due = func.coalesce(func.sum(case((statements.DUE, 1), else_=0)), 0)
+    queued = select(func.count(), due).where(Job.state == JobState.QUEUED, statements.INPUTS_MADE)
+    queued = queued.where(*statements.of_stages(statements.stages_wanted(stages)))
+    both, ready = tx.execute(queued, {"at_now": db_now(tx)}).one()
+    return ready, both - ready
 
 
 def give_back_others(tx: Session, worker: str, known: Collection[str]) -> int:
@@ -361,70 +347,33 @@ def db_now(tx: Session) -> datetime:
     return utc_now()  # one machine, one clock
 
 
-def _claimable(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Queued, past its back-off, and every input made."""
-    return Job.state == JobState.QUEUED, _due(now), _inputs_made()
+def _claimed(
+    tx: Session, statement: Update, worker: str, now: datetime, until: datetime, given: Mapping[str, Any]
+) -> Lease | None:
+    """Execute a claim and read what the job needs; None when it changed no row."""
+    values = {"at_now": now, "at_end": until, "by_worker": worker, **given}
+    row = tx.execute(statement, values, execution_options=_ROWS_ONLY).first()
+    if row is None:
+        return None
+    job_id, key, stage, version, params, subject_id, take_id, attempt = row
+    inputs: dict[str, tuple[str, int | None]] = {}
+    for name, sha256, output, artefact, made in tx.execute(statements.INPUTS, {"of_job": job_id}):
+        if sha256 is not None:
+            inputs[name] = (sha256, None)
+        elif made is None:
+            raise RecordError(f"Job {key[:12]} ({stage}) reads '{output}', which its maker did not make")
+        else:
+            inputs[name] = (made, artefact)
+    return Lease(job_id, key, stage, version, params, subject_id, take_id, worker, attempt, until, inputs)
 
 
-def _due(now: datetime) -> ColumnElement[bool]:
-    return or_(Job.not_before.is_(None), Job.not_before <= now)
-
-
-def _inputs_made() -> ColumnElement[bool]:
-    maker = aliased(Job)
-    return ~exists().where(JobInput.job_id == Job.id, maker.id == JobInput.from_job_id, maker.state != JobState.DONE)
-
-
-def _of_stages(stages: Iterable[str] | Mapping[str, int] | None) -> tuple[ColumnElement[bool], ...]:
-    if stages is None:
-        return ()
-    if isinstance(stages, Mapping):
-        return (or_(false(), *((Job.stage == name) & (Job.version == version) for name, version in stages.items())),)
-    return (Job.stage.in_(list(stages)),)
-
-
-def _guarded(tx: Session, lease: Lease, values: Mapping[str, Any]) -> None:
-    held = (
-        Job.id == lease.job_id,
-        Job.state == JobState.LEASED,
-        Job.worker == lease.worker,
-        Job.attempts == lease.attempt,
-    )
-    if changed(tx, update(Job).where(*held).values(values)) != 1:
+def _guarded(tx: Session, lease: Lease, values: Mapping[str, Any], *, uncounted: bool = False) -> None:
+    statement = statements.update_held(tuple(values), uncounted)
+    held = {"of_job": lease.job_id, "by_worker": lease.worker, "of_attempt": lease.attempt}
+    if changed(tx, statement, held | {f"new_{name}": value for name, value in values.items()}) != 1:
         raise LeaseLost(
             f"Job {lease.key[:12]} ({lease.stage}) is no longer held by {lease.worker}; its result is dropped"
         )
-
-
-def _lease(tx: Session, job: Job) -> Lease:
-    inputs: dict[str, tuple[str, int | None]] = {}
-    made = (Artefact.job_id == JobInput.from_job_id) & (Artefact.output == JobInput.from_output)
-    query = select(JobInput, Artefact).outerjoin(Artefact, made).where(JobInput.job_id == job.id).order_by(JobInput.id)
-    for given, artefact in tx.execute(query):
-        if given.from_job_id is None:
-            assert given.sha256 is not None
-            inputs[given.name] = (given.sha256, None)
-        elif artefact is None:
-            raise RecordError(
-                f"Job {job.key[:12]} ({job.stage}) reads '{given.from_output}', which its maker did not make"
-            )
-        else:
-            inputs[given.name] = (artefact.sha256, artefact.id)
-    assert job.worker is not None
-    assert job.lease_until is not None
-    return Lease(
-        job_id=job.id,
-        key=job.key,
-        stage=job.stage,
-        version=job.version,
-        params=job.params,
-        subject_id=job.subject_id,
-        take_id=job.take_id,
-        worker=job.worker,
-        attempt=job.attempts,
-        until=job.lease_until,
-        inputs=inputs,
-    )
 
 
 def _ids_of(tx: Session, keys: Collection[str]) -> dict[str, int]:

@@ -7,7 +7,8 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Container, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from db.errors import RecordError
 from processing.farm.rooms import Room
 from processing.farm.settings import FarmSettings
 from processing.farm.tls import address, security
-from processing.farm.worker import TOPIC, Outcome, Result, Task, perform
+from processing.farm.worker import TOPIC, UNDER_WAY, Outcome, Result, Sent, Task, perform
 from processing.stages.base import Resources
 
 RAM, GPU = "RAM", "GPU"  # what workers say that they have, in GB and in runs at a time
@@ -30,6 +31,7 @@ DASK_FOLDER = Path(tempfile.gettempdir()) / f"mien-dask-{os.getuid()}"
 CONNECT_S = 10
 LOOK_EVERY_S = 1.0
 GONE_S = 5.0
+REMEMBERED = 1000  # runs that ended: a worker may still say for a second that it has them under way
 _starting = threading.Lock()  # Dask imports parts of itself while it starts, which two threads must not do at once
 
 
@@ -78,7 +80,8 @@ class Executor:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sent: dict[tuple[str, int], tuple[Any, Callable[[Result], None]]] = {}  # key, attempt -> future, callback
+        self._sent: dict[Sent, tuple[Any, Callable[[Result], None]]] = {}  # -> future, callback
+        self._ended: deque[Sent] = deque(maxlen=REMEMBERED)
 
     def rooms(self) -> list[Room]:
         """Who takes tasks now; none while the scheduler is away."""
@@ -112,6 +115,8 @@ class Executor:
         """Drop a finished or lost task; one that has not begun never begins."""
         with self._lock:
             future, _ = self._sent.pop((key, attempt), (None, None))
+            if future is not None and future.done():
+                self._ended.append((key, attempt))
         if future is not None and not future.done():
             with contextlib.suppress(Exception):  # its scheduler may be gone
                 future.cancel()
@@ -203,8 +208,10 @@ class LentWorkers(Executor):
         self._looked = now = time.monotonic()
         self._seen |= set(workers)
         self._away = {place: self._away.get(place, now) for place in self._seen - set(workers)}
+        with self._lock:
+            mine = {*self._sent, *self._ended}
         self._known = [
-            Room(place, w["nthreads"], w["resources"][RAM], int(w["resources"].get(GPU, 0)))
+            Room(place, w["nthreads"] - _others(w, mine), w["resources"][RAM], int(w["resources"].get(GPU, 0)))
             for place, w in workers.items()
             if w["status"] == "running" and RAM in w["resources"]
         ]
@@ -221,6 +228,11 @@ class LentWorkers(Executor):
     def _where(self, room: Room, needs: Resources) -> dict[str, Any]:
         """There and nowhere else: with a choice of workers Dask would forget a task whose first choice has gone."""
         return {"workers": [room.name], "resources": {RAM: needs.ram_gb} | ({GPU: 1} if needs.gpu else {})}
+
+
+def _others(worker: Mapping[str, Any], mine: Container[Sent]) -> int:
+    """How many runs a worker has under way that another daemon sent, which may have died, or that were given up."""
+    return sum(tuple(run) not in mine for run in worker["metrics"].get(UNDER_WAY, ()))
 
 
 @contextmanager

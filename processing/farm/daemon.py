@@ -60,6 +60,7 @@ from processing.stages.discovery import discover
 PLAN_FOR_S = 2.0  # then what can run is handed out, and planning goes on afterwards
 SWEEP_EVERY_S = 3600.0
 SHUT_AT_LEAST_S = 1.0
+AGAIN_S = 5.0  # then it is asked again whether another process still computes a run
 COUNTED = (Outcome.INPUT, Outcome.ATTEMPT, Outcome.DISK_FULL)  # outcomes of an attempt that counts
 
 
@@ -383,7 +384,11 @@ class Farm:
                 save_run_review(tx, held.lease.job_id, verdict, said["reasons"], said["figures"], said["picture"])
             return JobState.DONE
         if result.outcome not in COUNTED:
-            delay = 0.0 if result.outcome in (Outcome.UNFIT, Outcome.LOST) else self.settings.backoff_s
+            delays = {
+                Outcome.NO_ROOM: self.settings.backoff_s,
+                Outcome.ELSEWHERE: min(AGAIN_S, self.settings.lease_s / 4),
+            }
+            delay = delays.get(result.outcome, 0.0)
             return postpone(tx, held.lease, result.error, delay)
         error = result.error
         if result.outcome == Outcome.ATTEMPT and not result.seconds:  # its worker could not say anything

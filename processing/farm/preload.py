@@ -11,6 +11,7 @@ from typing import Any
 from distributed.core import Status
 
 from processing.farm.scratch import VARIABLE, sweep
+from processing.farm.worker import UNDER_WAY, under_way
 
 FETCH_S = 30.0  # results that nobody fetches for so long are given up: the lease brings the run back
 
@@ -25,6 +26,7 @@ def dask_setup(worker: Any) -> None:
         return await drain(worker)
 
     worker.handlers["drain"] = asked
+    worker.metrics[UNDER_WAY] = lambda _worker: under_way()
     if VARIABLE in os.environ:
         sweep(Path(os.environ[VARIABLE]))
 

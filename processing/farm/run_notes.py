@@ -6,7 +6,7 @@
     runs/<key>.log      what the run said, until it ends well
 
 A lease says who should compute a key; a daemon that died or was cut off leaves one that computes it still. The lock
-makes the next one wait for that one's result instead of computing it again.
+makes the next one come again for that one's result instead of computing it anew.
 """
 
 import fcntl
@@ -34,10 +34,15 @@ LATE_S = 3600.0
 
 
 class RunNotes(Protocol):
-    """The notes of one store's runs."""
+    """The notes of one store's runs. patience_s: after so long in `alone`, a holder that has died would be known."""
+
+    patience_s: float
 
     def alone(self, key: str, waiting: Callable[[], None]) -> Any:
-        """A context in which no other process computes `key`; `waiting` is called when that has to be waited for."""
+        """A context in which no other process computes `key`; `waiting` is called again and again while one does.
+
+        What it raises ends the waiting.
+        """
 
     def write(self, key: str, outputs: Sequence[OutputFile]) -> None:
         """Note what a run has filed in the store."""
@@ -88,6 +93,8 @@ def _as_text(outputs: Sequence[OutputFile]) -> str:
 
 class FolderNotes:
     """Beside a store in a folder. The kernel drops a killed process's lock, also for other machines that share it."""
+
+    patience_s = 0.5
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -163,6 +170,7 @@ class ObjectNotes:
         self._fs, root = fsspec.core.url_to_fs(place)
         self._root = str(root).rstrip("/")
         self._beat_s, self._beats = beat_s, beats
+        self.patience_s = beat_s * (beats + 1)
 
     @contextmanager
     def alone(self, key: str, waiting: Callable[[], None]) -> Iterator[None]:

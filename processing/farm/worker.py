@@ -28,8 +28,10 @@ from processing.stages.base import Inputs, Stage
 from processing.stages.discovery import BUILT_IN, discover
 
 TOPIC = "mien-progress"
+UNDER_WAY = "mien-runs"  # what a worker says that it runs now
 SAY_EVERY_S = 0.5
 REVIEW, PICTURE = "review", "quality"  # outputs by which a stage judges its result
+Sent = tuple[str, int]  # a job's key and attempt
 THREADS = "MIEN_RUN_THREADS"  # how many processors one run may keep busy on this machine
 
 
@@ -43,6 +45,7 @@ class Outcome(StrEnum):
     NO_ROOM = "no room"  # not begun, for this worker's disk is nearly full; does not count
     UNFIT = "unfit"  # not begun, for this worker has another version of the stage; does not count
     LOST = "lost"  # the scheduler was lost, and the run with it; does not count
+    ELSEWHERE = "elsewhere"  # not begun, for another process computes it still; does not count
 
 
 class Unfit(Exception):
@@ -51,6 +54,10 @@ class Unfit(Exception):
 
 class NoRoom(Exception):
     """This worker's disk is nearly full."""
+
+
+class Elsewhere(Exception):
+    """Another process computes this key still."""
 
 
 @dataclass(frozen=True)
@@ -96,22 +103,45 @@ class Result:
     review: Mapping[str, Any] | None = None
 
 
+_under_way: set[Sent] = set()
+
+
+def under_way() -> list[Sent]:
+    """What this process runs now, for daemons that did not send it: theirs died, perhaps, and it goes on."""
+    return list(_under_way)
+
+
 def perform(task: Task) -> Result:
     """Run a task, unless an earlier run of its key left its outputs. Never raises for what the stage does."""
+    _under_way.add((task.key, task.attempt))
+    try:
+        return _perform(task)
+    finally:
+        _under_way.discard((task.key, task.attempt))
+
+
+def _perform(task: Task) -> Result:
     begun = time.monotonic()
     notes = notes_beside(task.store)
+
+    def waiting() -> None:
+        if time.monotonic() - begun > notes.patience_s:
+            raise Elsewhere("another process computes this still: its daemon was lost, or is slow")
+
     outcome, error = Outcome.DONE, ""
     outputs: tuple[OutputFile, ...] = ()
     review = None
     try:
         stage = _stage(task)
-        with notes.alone(task.key, lambda: _say(task, 0.0, "another process computes this still; waiting for it")):
+        with notes.alone(task.key, waiting):
             outputs = noted_outputs(notes, task.key, Store(task.store)) or _run(task, stage, notes)
         review = _review(task, outputs)
     except Unfit as unfit:
         outcome, error = Outcome.UNFIT, str(unfit)
     except NoRoom as full:
         outcome, error = Outcome.NO_ROOM, str(full)
+    except Elsewhere as there:
+        outcome, error = Outcome.ELSEWHERE, str(there)
     except Exception as failed:
         outcome, error = _judged(task, failed)
         error = with_log(error, log_tail(notes, task.key))

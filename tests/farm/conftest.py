@@ -1,5 +1,6 @@
 """A studio with three takes to process, and a farm of several processes that stand for several machines."""
 
+import ctypes
 import gc
 import os
 import resource
@@ -166,7 +167,7 @@ def _drop_sockets_here() -> Iterator[None]:
 
 
 @pytest.fixture
-def studio(engine: Engine, database_url: str, tmp_path: Path, studio_rows: Any) -> Studio:
+def studio(engine: Engine, database_url: str, tmp_path: Path, studio_rows: Any) -> Iterator[Studio]:
     home = tmp_path / "home"
     place = home / "store"
     control = tmp_path / "control"
@@ -175,7 +176,39 @@ def studio(engine: Engine, database_url: str, tmp_path: Path, studio_rows: Any) 
     template.write_text("a template\n")
     with transaction(engine) as tx:
         takes = close_session_of(tx, studio_rows, Store(place))
-    return Studio(engine, database_url, home, str(place), template, control, takes)
+    yield Studio(engine, database_url, home, str(place), template, control, takes)
+    for hold in control.glob("hold-*"):  # of a test that failed: the workers are those of the next one too
+        hold.unlink()
+
+
+@pytest.fixture
+def begin_process() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts processes that end with the test at the latest."""
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def begin(*command: Any, **more: Any) -> subprocess.Popen[bytes]:
+        begun.append(subprocess.Popen(list(map(str, command)), preexec_fn=dies_with_us(), **more))
+        return begun[-1]
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.wait()
+
+
+_libc = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
+def dies_with_us(limit: int = 0) -> Callable[[], None]:
+    """For preexec_fn: the process is killed when this one ends, however that comes. limit: bytes of its files."""
+
+    def prepare() -> None:
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if limit:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return prepare
 
 
 @dataclass
@@ -197,7 +230,7 @@ class LentFarm:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "mien", "farm", *command, "--tls", tls],
                 stderr=log, start_new_session=True, env=os.environ | (environment or {}),
-                preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))) if limit else None,
+                preexec_fn=dies_with_us(limit),
             )  # fmt: skip
 
     def start_scheduler(self) -> None:
@@ -222,7 +255,7 @@ class LentFarm:
         return self.processes[name].wait(timeout=60)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def lent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LentFarm]:
     """A scheduler and two workers of one run at a time."""
     folder = tmp_path_factory.mktemp("lent")

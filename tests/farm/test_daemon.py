@@ -24,8 +24,9 @@ from db.run_reviews import count_verdicts, reviewed_runs
 from db.store import Store
 from processing.farm.console import retry_jobs
 from processing.farm.planning import all_plans, missing_runs
+from processing.farm.run_notes import notes_beside
 from processing.farm.status import farm_report, show_status
-from processing.farm.worker import perform
+from processing.farm.worker import Outcome, perform
 from processing.stages.discovery import discover
 
 # Dask drops a socket that was still connecting when a cluster in this process closes; it is nobody's harm.
@@ -167,6 +168,23 @@ def test_a_result_that_was_stored_but_not_recorded_is_found_again(studio: Any) -
     assert studio.all_done()
     assert studio.runs() == dict.fromkeys(NAMES, 1)
     assert sum(ran.values()) == 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_run_that_another_process_computes_still_does_not_keep_a_worker(studio: Any) -> None:
+    """The daemon that sent it died; the worker is at it, and the next daemon's has other things to do meanwhile."""
+    farm = studio.farm()
+    farm.plan_once()
+    with transaction(studio.engine) as tx:
+        lease = claim(tx, "the next daemon", stages=["measure"])
+        assert lease is not None
+        task = farm.task_of(tx, lease)
+    notes = notes_beside(studio.store)
+    with notes.alone(task.key, lambda: None):
+        result = perform(task)
+    assert result.outcome == Outcome.ELSEWHERE
+    assert not studio.runs()
+    assert perform(task).outcome == Outcome.DONE
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

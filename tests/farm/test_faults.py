@@ -1,7 +1,8 @@
 """Everything that can die dies, in the middle of a stage and between the renaming of a file and the commit.
 
 After each fault, on SQLite and on PostgreSQL: no run is lost, none is recorded twice, no half file is to be seen
-(`studio.whole`). Scheduler, workers and daemons are processes of their own, over TLS.
+(`studio.whole`). Scheduler, workers and daemons are processes of their own, over TLS. All of it takes minutes: what
+takes seconds runs every day, the rest with -m slow.
 """
 
 import contextlib
@@ -29,10 +30,7 @@ NAMES = ("1_neutral", "2_smile", "3_mouth_stretch")
 MORTAL = Path(__file__).with_name("mortal_daemon.py")
 ONCE = dict.fromkeys(NAMES, 1)
 
-pytestmark = [
-    pytest.mark.slow,  # minutes; and where one of them hangs, those after it wait in vain for the shared workers
-    pytest.mark.filterwarnings("ignore:.*socket.socket.*:pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:.*socket.socket.*:pytest.PytestUnraisableExceptionWarning")
 
 
 def attempts(engine: Engine, take: int, stage: str = "measure") -> int:
@@ -55,6 +53,7 @@ class Heard(Silent):
 # A worker.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("where", "begun"), [("crash", 2), ("crash-filed", 2), ("crash-noted", 1)])
 def test_a_worker_is_killed(studio: Any, lent: Any, where: str, begun: int) -> None:
     """In the middle of a stage; when its files are in the store; when that is noted and nobody has heard of it."""
@@ -70,6 +69,7 @@ def test_a_worker_is_killed(studio: Any, lent: Any, where: str, begun: int) -> N
 # The scheduler.
 
 
+@pytest.mark.slow
 def test_the_scheduler_is_killed_in_the_middle_of_a_stage(studio: Any, lent: Any, waiting: Any) -> None:
     hold = studio.order("hold-2_smile")
     ready = {name: lent.times_ready(name) for name in ("one", "two")}
@@ -88,30 +88,38 @@ def test_the_scheduler_is_killed_in_the_middle_of_a_stage(studio: Any, lent: Any
 # The daemon.
 
 
-def mortal(studio: Any, lent: Any, fatal: str, log: Path) -> subprocess.Popen[bytes]:
-    settings = asdict(studio.settings(lease_s=2.0, **lent.settings))
-    told = {"fatal": fatal, "settings": settings, "url": studio.url, "store": studio.store}
-    with log.open("wb") as errors:
-        return subprocess.Popen([sys.executable, MORTAL, json.dumps(told | {"template": str(studio.template)})],
-                                stderr=errors)  # fmt: skip
+@pytest.fixture
+def mortal(studio: Any, lent: Any, begin_process: Any) -> Any:
+    """Starts a daemon that dies at its `fatal` moment and writes its errors to a file."""
+
+    def start(fatal: str, log: Path) -> subprocess.Popen[bytes]:
+        settings = asdict(studio.settings(lease_s=2.0, **lent.settings))
+        told = {"fatal": fatal, "settings": settings, "url": studio.url, "store": studio.store}
+        with log.open("wb") as errors:
+            given = json.dumps(told | {"template": str(studio.template)})
+            process: subprocess.Popen[bytes] = begin_process(sys.executable, MORTAL, given, stderr=errors)
+            return process
+
+    return start
 
 
+@pytest.mark.slow
 def test_the_daemon_is_killed_in_the_middle_of_a_stage_and_before_a_commit(
-    studio: Any, lent: Any, waiting: Any, tmp_path: Path
+    studio: Any, lent: Any, waiting: Any, tmp_path: Path, mortal: Any
 ) -> None:
     hold = studio.order("hold-1_neutral")
-    first = mortal(studio, lent, "", tmp_path / "first.log")
+    first = mortal("", tmp_path / "first.log")
     waiting(studio.control / "reached-1_neutral")
     first.kill()
     first.wait()
-    second = mortal(studio, lent, "commit", tmp_path / "second.log")
+    second = mortal("commit", tmp_path / "second.log")
     assert second.wait(timeout=60) == -signal.SIGKILL, (tmp_path / "second.log").read_text()
     assert JobState.DONE not in studio.states().values()
     with studio.farming(lease_s=2.0, **lent.settings):
         waiting(lambda: attempts(studio.engine, studio.takes[0]) > 1)  # the dead daemon's lease ran out
         hold.unlink()
     studio.whole()
-    assert studio.runs() == ONCE  # the first daemon's worker was at it still, and the others waited for what it made
+    assert studio.runs() == ONCE  # the first daemon's worker was at it still, and the others came again for its result
 
 
 def test_two_daemons_when_one_has_been_asleep_past_its_leases(
@@ -187,6 +195,7 @@ def test_the_connection_is_killed_in_the_middle_of_a_stage_and_before_a_commit(
     assert farm.summary.failed_attempts == 0
 
 
+@pytest.mark.slow
 def test_the_connection_is_lost_between_a_commit_and_its_answer(
     studio: Any, lent: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +250,7 @@ def test_a_database_that_is_locked_for_long_is_waited_for(
 # Workers that are not as they should be.
 
 
+@pytest.mark.slow
 def test_a_worker_whose_disk_fills_is_passed_over(studio: Any, odd_worker: Any) -> None:
     """It is asked first, for it has the most room; what it cannot write is made elsewhere."""
     for name in NAMES:
@@ -256,6 +266,7 @@ def test_a_worker_whose_disk_fills_is_passed_over(studio: Any, odd_worker: Any) 
     assert studio.runs("ends.log") == ONCE
 
 
+@pytest.mark.slow
 def test_a_worker_of_an_older_version_gets_nothing_that_it_cannot_do(studio: Any, odd_worker: Any) -> None:
     heard = Heard()
     farm = Farm(studio.engine, studio.store, studio.settings(**odd_worker.settings), studio.template, heard)
@@ -268,6 +279,7 @@ def test_a_worker_of_an_older_version_gets_nothing_that_it_cannot_do(studio: Any
         assert set(tx.scalars(select(Job.attempts))) == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_worker_that_is_asked_to_stop_ends_what_it_runs(studio: Any, lent: Any, waiting: Any) -> None:
     holds = [studio.order(f"hold-{name}") for name in NAMES]

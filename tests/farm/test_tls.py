@@ -80,6 +80,7 @@ def test_a_stranger_is_not_let_in(
     tls = str(foreign) if shows.startswith("another") else None
     port = 1 if shows.endswith("nobody listens") else lent.port  # type: ignore[attr-defined]
     monkeypatch.setattr("processing.farm.lending.environment", lambda _threads: {})
+    monkeypatch.setattr("processing.farm.cluster.CONNECT_S", 1)
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
         pytest.raises(SchedulerUnreachable, match=told),
