@@ -1,7 +1,7 @@
 """Takes in FaceScape's multi-view layout: `<k>_<name>/{0..N}.jpg + params.json`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ import numpy as np
 from processing.cameras import Camera, CameraError, Image, camera_from_params
 from processing.errors import TakeError
 from processing.json_files import read_object
+from processing.photographs import Photographs
 from processing.progress import Progress, silent
 
 NAME = re.compile(r"(?P<k>[1-9]\d*)_(?P<name>[a-z0-9_]+)$")
 FEWEST_VIEWS = 6
+HELD_BYTES = 500_000_000  # of a take's photographs are held decoded; the rest are decoded each time
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,14 +118,17 @@ def _check_missing(take: Take, total: int, max_missing: int | None) -> None:
     raise TakeError("\n".join(lines))
 
 
-def read_photos(take: Take, *, max_missing: int | None = None, progress: Progress = silent) -> tuple[Take, list[Image]]:
+def read_photos(take: Take, *, max_missing: int | None = None, progress: Progress = silent) -> tuple[Take, Photographs]:
     """Decode the photographs: the take without the views that turned out unusable, and (H, W, 3) BGR for the rest.
+
+    Those beyond HELD_BYTES are decoded again each time they are asked for, so take them one at a time.
 
     A photograph that cannot be decoded or has another size than its camera is skipped with its reason like a missing
     one; beyond the allowance TakeError names them.
     """
     views: list[View] = []
-    images: list[Image] = []
+    images: list[Callable[[], Image]] = []
+    held = 0
     skipped = dict(take.skipped)
     for number, view in enumerate(take.views):
         progress(number / len(take.views), f"reading {view.photo.name}")
@@ -136,11 +141,26 @@ def read_photos(take: Take, *, max_missing: int | None = None, progress: Progres
             skipped[view.index] = f"{view.photo.name} is {w} x {h} px; params.json says {size[1]} x {size[0]}"
         else:
             views.append(view)
-            images.append(image)
+            held += image.nbytes
+            images.append(_held(image) if held <= HELD_BYTES else _read_again(view.photo))
     read = Take(take.folder, take.name, tuple(views), dict(sorted(skipped.items())))
     _check_missing(read, len(take.views) + len(take.skipped), max_missing)
     progress(1.0, f"{len(images)} photographs read")
-    return read, images
+    return read, Photographs(images)
+
+
+def _held(image: Image) -> Callable[[], Image]:
+    return lambda: image
+
+
+def _read_again(path: Path) -> Callable[[], Image]:
+    def image() -> Image:
+        found = decode_photo(path)
+        if isinstance(found, str):
+            raise TakeError(f"{found}; it could be read a moment ago. Is something writing to {path.parent}?")
+        return found
+
+    return image
 
 
 def decode_photo(path: Path) -> Image | str:

@@ -8,6 +8,7 @@ from processing.calibration.camera_files import params_of
 from processing.cameras import Image, camera_from_params
 from processing.drift.settings import DriftSettings
 from processing.drift.watch import Watched, watch
+from processing.photographs import Photographs, picked
 from processing.progress import Progress, silent
 from processing.takes import Take
 
@@ -19,7 +20,7 @@ def watch_take(
     settings: DriftSettings | None = None,
     workers: int | None = None,
     progress: Progress = silent,
-) -> tuple[Take, list[Image], Watched]:
+) -> tuple[Take, Photographs, Watched]:
     """The take and its photographs (as `read_photos` gives them) without the views that were left out.
 
     Raises DriftError where the calibration does not belong to the photographs, or too few views are left.
@@ -27,13 +28,13 @@ def watch_take(
     watched = watch(images, take.cameras, settings=settings, workers=workers, progress=progress)
     views, kept, skipped = [], [], dict(take.skipped)
     why = watched.report.excluded
-    for view, image, camera in zip(take.views, images, watched.cameras, strict=True):
+    for at, (view, camera) in enumerate(zip(take.views, watched.cameras, strict=True)):
         if camera is None:
             skipped[view.index] = why[str(view.camera.name)]
         else:
             views.append(replace(view, camera=camera))
-            kept.append(image)
-    return replace(take, views=tuple(views), skipped=dict(sorted(skipped.items()))), kept, watched
+            kept.append(at)
+    return replace(take, views=tuple(views), skipped=dict(sorted(skipped.items()))), picked(images, kept), watched
 
 
 def cameras_used(take: Take) -> dict[str, Any]:

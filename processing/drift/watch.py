@@ -82,8 +82,8 @@ def watch(
         progress(0.0, "features of the photographs")
         features = list(
             pool.map(
-                lambda pair: find_features(pair[0], pair[1], settings.megapixels, settings.features),
-                zip(images, cameras, strict=True),
+                lambda i: find_features(images[i], cameras[i], settings.megapixels, settings.features),
+                range(len(cameras)),
             )
         )
         found = time.monotonic()

@@ -23,9 +23,13 @@ AGREE = 12.0  # grey levels of disagreement at which a view's weight halves
 
 @dataclass(frozen=True, eq=False)
 class ColourView:
-    """A photograph (BGR, as taken), its camera (with distortion) and its depth map, which tells what it sees."""
+    """A photograph (BGR, as taken), its camera (with distortion) and its depth map, which tells what it sees.
 
-    image: Image
+    images, at: the photograph is images[at], which may have to be decoded.
+    """
+
+    images: Sequence[Image]
+    at: int
     camera: Camera
     depth: DepthMap
 
@@ -50,8 +54,9 @@ def _look(
     seen = np.abs(depth - in_camera[:, 2]) < tolerance_mm / np.maximum(cosine[index], 0.3)
     index, x, y = index[seen], x[seen].astype(np.float64), y[seen].astype(np.float64)
     pixels = _distorted(view.camera, x, y)
-    rgb = _sample(view.image, pixels[0], pixels[1], cv2.INTER_LINEAR, 0)[:, ::-1]
-    height, width = view.image.shape[:2]
+    image = view.images[view.at]
+    rgb = _sample(image, pixels[0], pixels[1], cv2.INTER_LINEAR, 0)[:, ::-1]
+    height, width = image.shape[:2]
     inside = (pixels[0] > 0) & (pixels[1] > 0) & (pixels[0] < width - 1) & (pixels[1] < height - 1)
     index, rgb = index[inside], rgb[inside]
     radius2 = ((pixels[0][inside] + 0.5 - width / 2) ** 2 + (pixels[1][inside] + 0.5 - height / 2) ** 2) / (

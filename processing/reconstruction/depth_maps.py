@@ -1,16 +1,17 @@
 """From the coarsest sweep to full depth maps: levels, the surface between them, and what each view starts from."""
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
+from processing.cameras import Camera
 from processing.progress import Progress
 from processing.reconstruction.fusion import (
     NO_POINTS,
-    Agreement,
     DepthMap,
     OrientedPoints,
     agreement,
@@ -18,56 +19,45 @@ from processing.reconstruction.fusion import (
     merge,
     oriented_points,
 )
-from processing.reconstruction.matching import Kernels, Region, own_detail, tiles
-from processing.reconstruction.photos import Pyramid
-from processing.reconstruction.settings import Bools, Gray, ReconstructionError, ReconstructionSettings
-from processing.reconstruction.surface import RenderedSurface, filled, grown_region, near_points, poisson, trim
+from processing.reconstruction.matching import own_detail
+from processing.reconstruction.pixels import TILE_PIXELS, Band, Region, bands
+from processing.reconstruction.rig import TILE_HALO_PX, Maps, Rig
+from processing.reconstruction.settings import Gray, ReconstructionError
+from processing.reconstruction.surface import (
+    RenderedSurface,
+    clipped_region,
+    filled,
+    known_bounds,
+    near_points,
+    poisson,
+    trim,
+)
 from processing.reconstruction.volume import Volume
+from processing.reconstruction.wider_search import search_wider
 
 SWEEP_STEP_PX = 0.75  # disparity between planes of the sweep
-FROM_SURFACE = (
-    (0.45, 4),
-    (0.22, 3),
-)  # (step in px of disparity, steps to either side) of each pass after a new surface
-FROM_DEPTH = ((0.4, 3), (0.2, 2))  # ... after a coarser level of the same view
-SEARCH = ((0.75, 36), (0.4, 2), (0.2, 2))  # ... of each pass of the wider search
-SEARCH_SLOPES = (0.0, 2.0, -2.0)  # its planes lean sideways by so many footprints a pixel, as the walls of a mouth do
-SEARCH_WINDOW, SEARCH_BEST = 5, 2  # cavities are narrow, and few views see into them
-SEARCH_TILE_PX, SEARCH_SHARE = 24, 0.1  # a tile is searched where this share of it is unsure
+# Passes: step in px of disparity, steps to either side, and whether images that were normalised beforehand will do.
+FROM_SURFACE = ((0.45, 4, True), (0.22, 3, False))  # after a new surface
+FROM_DEPTH = ((0.4, 3, True), (0.2, 2, False))  # after a coarser level of the same view
 CARRIED_SCORE = 0.6  # of a depth that no other view confirms, from which the next level still starts
-MERGED_VIEWS = 16  # whose points are held before they are merged
+PENDING_POINTS = 2_000_000  # held before they are merged
+AHEAD = 4  # tiles that are made points of before the first of them is taken
 MARGIN_PX = 4  # beyond the surface's outline
 SURFACE_CELL_PX = 1.1  # side of the cells of the surfaces between levels, in footprints of their level
 SURFACE_BELOW_SIDE = 400  # a level whose photographs are smaller than this (longer side) ends in a new common surface
 
 
-@dataclass(frozen=True, eq=False)
-class Rig:
-    """What the depth maps are made from.
-
-    depth_views: the views that get one.  neighbours: view -> others it is compared with.  near: view -> others that may
-    confirm its depth.  parallax: view -> tangent of the median angle to its neighbours.
-    """
-
-    pyramids: Sequence[Pyramid]
-    volume: Volume
-    depth_views: Sequence[int]
-    neighbours: Sequence[Sequence[int]]
-    near: Sequence[Sequence[int]]
-    parallax: Sequence[float]
-    settings: ReconstructionSettings
-    kernels: Kernels
-
-
-Maps = dict[int, DepthMap]
+Job = TypeVar("Job")
+Made = TypeVar("Made")
+GROWN = np.ones((2 * MARGIN_PX + 1, 2 * MARGIN_PX + 1), np.uint8)
 
 
 def sweep_all(rig: Rig, footprint_mm: float, pool: Executor) -> Maps:
     """Depth maps of the coarsest level by plane sweep through the whole volume."""
 
     def one(i: int) -> DepthMap:
-        image, camera = rig.pyramids[i].near(footprint_mm)
-        others = [rig.pyramids[j].near(footprint_mm) for j in rig.neighbours[i]]
+        image, camera = rig.seen(i, footprint_mm)
+        others = rig.others(i, footprint_mm)
         nearest, farthest = rig.volume.depth_range(camera)
         pixel = float(camera.depth(rig.volume.centre_mm[None])[0] / camera.K[0, 0])
         steps = int(np.ceil((farthest - nearest) / (SWEEP_STEP_PX * pixel / rig.parallax[i]))) + 1
@@ -91,102 +81,59 @@ def refine_all(
     """Depth maps at the level with such pixels, from the surface or, where given, from the coarser maps `before`."""
 
     def one(i: int) -> DepthMap | None:
-        start = _start(rig, i, footprint_mm, surface, before[i] if before else None)
-        if start is None:
+        image, camera = rig.seen(i, footprint_mm)
+        region = surface.region(camera, MARGIN_PX) if before is None else _finer_region(before[i], camera)
+        if region is None:
             return None
-        image, camera = rig.pyramids[i].near(footprint_mm)
-        others = [rig.pyramids[j].near(footprint_mm) for j in rig.neighbours[i]]
-        depth, known, region = start
         pixel = float(camera.depth(rig.volume.centre_mm[None])[0] / camera.K[0, 0])
-        score = np.zeros_like(depth)
-        for disparity, reach in FROM_SURFACE if before is None else FROM_DEPTH:
-            step = disparity * pixel / rig.parallax[i]
-            depth, score = rig.kernels.refine(
-                image, camera, others, depth, region, step, reach, rig.settings.window, rig.settings.best
-            )
-            depth = smoothed(depth, score, 3 * step)
+        passes = FROM_SURFACE if before is None else FROM_DEPTH
+        depth, score = rig.scratch.full(region.shape, np.nan), rig.scratch.full(region.shape, 0.0)
+        for band in bands(region.shape, TILE_PIXELS, TILE_HALO_PX):
+            part = region.band(band.around)
+            start = surface.depth(camera, part) if before is None else _finer(before[i], camera, part)
+            known = cv2.dilate((~np.isnan(start)).astype(np.uint8), GROWN) > 0
+            if not known.any():
+                continue
+            at, value = filled(start), start
+            for disparity, reach, even in passes:
+                step = disparity * pixel / rig.parallax[i]
+                pixels, others = part.of(rig.seen(i, footprint_mm, even)[0]), rig.others(i, footprint_mm, even)
+                at, value = rig.kernels.refine(
+                    pixels, camera, others, at, step, reach, rig.settings.window, rig.settings.best, even
+                )
+                at = smoothed(at, value, 3 * step)
+            keep = known & (value > rig.settings.min_score) & own_detail(part.of(image).grey, rig.settings.window)
+            depth[band.kept] = np.where(keep, at, np.float32(np.nan))[band.within]
+            score[band.kept] = value.clip(0, 1)[band.within]
         done()
-        part = image[region.y0 : region.y1, region.x0 : region.x1]
-        keep = known & (score > rig.settings.min_score) & own_detail(part, rig.settings.window)
-        return DepthMap(camera, region, depth, score.clip(0, 1)).masked(keep)
+        return DepthMap(camera, region, depth, score)
 
     maps = zip(rig.depth_views, pool.map(one, rig.depth_views), strict=True)
     return {i: m for i, m in maps if m is not None}
 
 
-def _start(
-    rig: Rig, i: int, footprint_mm: float, surface: RenderedSurface, before: DepthMap | None
-) -> tuple[Gray, Bools, Region] | None:
-    """The depth map to start from (filled everywhere), where it is meant, and the rectangle it covers."""
-    _, camera = rig.pyramids[i].near(footprint_mm)
-    if before is None:
-        whole = surface.depth(camera)
-    else:
-        whole = np.full((camera.height, camera.width), np.nan, np.float32)
-        scale = before.camera.width / camera.width, before.camera.height / camera.height
-        x = ((np.arange(camera.width) + 0.5) * scale[0] - 0.5 - before.region.x0).astype(np.float32)
-        y = ((np.arange(camera.height) + 0.5) * scale[1] - 0.5 - before.region.y0).astype(np.float32)
-        mx, my = np.meshgrid(x, y)
-        whole = cv2.remap(
-            before.depth, mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=float("nan")
-        )
-    region = grown_region(whole, MARGIN_PX)
-    if region is None:
+def _finer_region(coarse: DepthMap, camera: Camera) -> Region | None:
+    """The rectangle of a finer level's image that a depth map and a margin fill."""
+    bounds = known_bounds(coarse.depth)
+    if bounds is None:
         return None
-    known = (~np.isnan(whole[region.y0 : region.y1, region.x0 : region.x1])).astype(np.uint8)
-    grown = cv2.dilate(known, np.ones((2 * MARGIN_PX + 1, 2 * MARGIN_PX + 1), np.uint8)) > 0
-    return filled(np.ascontiguousarray(whole[region.y0 : region.y1, region.x0 : region.x1])), grown, region
+    sy, sx = camera.height / coarse.camera.height, camera.width / coarse.camera.width
+    y0, y1, x0, x1 = bounds
+    top, left = coarse.region.y0, coarse.region.x0
+    fine = (y0 + top) * sy, (y1 + top + 1) * sy - 1, (x0 + left) * sx, (x1 + left + 1) * sx - 1
+    return clipped_region(fine, MARGIN_PX, camera.height, camera.width)
 
 
-def search_wider(
-    rig: Rig, maps: Maps, footprint_mm: float, tolerance_mm: float, surface: RenderedSurface, pool: Executor
-) -> Maps:
-    """The depth maps with what other views do not confirm sought again, farther before and behind the surface.
-
-    Cavities (an open mouth, nostrils, the folds of ears) are narrower than the windows of the coarser levels, so the
-    surface that the maps start from spans them, and their depth lies outside the range of `refine_all`.
-    """
-    means = agreed(rig, maps, tolerance_mm, pool)
-    settings = rig.settings
-
-    def one(i: int) -> DepthMap:
-        m, count = maps[i], means[i].count
-        image, camera = rig.pyramids[i].near(footprint_mm)
-        others = [rig.pyramids[j].near(footprint_mm) for j in rig.neighbours[i]]
-        r = m.region
-        start = surface.depth(camera)[r.y0 : r.y1, r.x0 : r.x1]
-        unsure = ~np.isnan(start) & (count < settings.min_consistent)
-        unsure = cv2.morphologyEx(unsure.astype(np.uint8), cv2.MORPH_OPEN, np.ones((4, 4), np.uint8)) > 0
-        begin = filled(np.ascontiguousarray(np.where(np.isfinite(start), start, np.float32(np.nan))))
-        depth, score = m.depth.copy(), m.score.copy()
-        pixel = float(camera.depth(rig.volume.centre_mm[None])[0] / camera.K[0, 0]) / rig.parallax[i]
-        halo = SEARCH_WINDOW // 2
-        best = min(settings.best, SEARCH_BEST)
-        for tile in tiles(unsure, SEARCH_TILE_PX, SEARCH_SHARE):
-            around = tile.grown(halo, depth.shape)
-            inner = tile.within(around)
-            there = Region(r.y0 + around.y0, r.y0 + around.y1, r.x0 + around.x0, r.x0 + around.x1)
-            middle = np.median(begin[around.rows, around.columns])
-            across = (np.arange(around.x1 - around.x0) % SEARCH_TILE_PX - SEARCH_TILE_PX / 2) * footprint_mm
-            step, reach = SEARCH[0][0] * pixel, SEARCH[0][1]
-            tried = []
-            for slope in SEARCH_SLOPES:
-                plane = np.broadcast_to(middle + slope * across, around.shape).astype(np.float32)
-                tried.append(rig.kernels.refine(image, camera, others, plane, there, step, reach, SEARCH_WINDOW, best))
-            won = np.stack([value for _, value in tried]).argmax(axis=0)
-            at = cv2.medianBlur(np.choose(won, [depths for depths, _ in tried]).astype(np.float32), 5)
-            for disparity, reach in SEARCH[1:]:
-                step = disparity * pixel
-                at, value = rig.kernels.refine(image, camera, others, at, there, step, reach, SEARCH_WINDOW, best)
-                at = cv2.medianBlur(at, 5)
-            part = image[there.y0 : there.y1, there.x0 : there.x1]
-            found = (value > settings.min_score) & own_detail(part, SEARCH_WINDOW)
-            better = found[inner] & unsure[tile.rows, tile.columns]
-            depth[tile.rows, tile.columns][better] = at[inner][better]
-            score[tile.rows, tile.columns][better] = value[inner][better].clip(0, 1)
-        return DepthMap(camera, r, depth, score)
-
-    return dict(zip(maps, pool.map(one, maps), strict=True))
+def _finer(coarse: DepthMap, camera: Camera, region: Region) -> Gray:
+    """(h, w) a coarser level's depth at the pixels of a finer one, NaN where unknown."""
+    x = ((region.x + 0.5) * (coarse.camera.width / camera.width) - 0.5 - coarse.region.x0).astype(np.float32)
+    y = ((region.y + 0.5) * (coarse.camera.height / camera.height) - 0.5 - coarse.region.y0).astype(np.float32)
+    mx, my = (np.ascontiguousarray(np.broadcast_to(m, region.shape)) for m in (x, y))
+    nan = float("nan")
+    return np.asarray(
+        cv2.remap(coarse.depth, mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=nan),
+        dtype=np.float32,
+    )
 
 
 def smoothed(depth: Gray, score: Gray, limit_mm: float) -> Gray:
@@ -198,15 +145,6 @@ def smoothed(depth: Gray, score: Gray, limit_mm: float) -> Gray:
     return np.asarray(np.where(np.abs(mean - calm) < limit_mm, mean, calm), dtype=np.float32)
 
 
-def agreed(rig: Rig, maps: Maps, tolerance_mm: float, pool: Executor) -> dict[int, Agreement]:
-    """View -> what the views that may confirm its depth say."""
-
-    def one(i: int) -> Agreement:
-        return agreement(maps[i], [maps[j] for j in rig.near[i] if j in maps], tolerance_mm)
-
-    return dict(zip(maps, pool.map(one, maps), strict=True))
-
-
 def fuse(
     rig: Rig, maps: Maps, tolerance_mm: float, least: int, cell_mm: float, smooth: int, overlap: float, pool: Executor
 ) -> OrientedPoints:
@@ -216,23 +154,28 @@ def fuse(
     overlap: a surface point seen by many views is kept from about so many of them (thinned the same way each time).
     """
 
-    def one(i: int) -> tuple[OrientedPoints, OrientedPoints]:
-        others = [maps[j] for j in rig.near[i] if j in maps]
-        found = agreement(maps[i], others, tolerance_mm)
+    def part(job: tuple[int, Band]) -> tuple[OrientedPoints, OrientedPoints]:
+        i, band = job
+        m, others = maps[i].band(band.around), [maps[j] for j in rig.near[i] if j in maps]
+        found = agreement(m, others, tolerance_mm)
         sure = found.confirmed(min(least, max(len(others), 1)))
         known = (sure | found.single()) & np.isfinite(found.depth)
-        mean = DepthMap(maps[i].camera, maps[i].region, found.depth, maps[i].score).masked(known)
-        lot = np.random.default_rng(i).random(known.shape, dtype=np.float32)
+        mean = DepthMap(m.camera, m.region, found.depth, m.score).masked(known)
+        lot = np.random.default_rng([i, band.kept.start]).random(known.shape, dtype=np.float32)
+        known[: band.within.start] = known[band.within.stop :] = False
         kept = known & sure & (lot * (found.count + 1) < overlap), known & ~sure
         strong, weak = oriented_points(mean, kept, smooth)
         return _within(strong, rig.volume), _within(weak, rig.volume)
 
-    points = lone = NO_POINTS
-    views = list(maps)
-    for start in range(0, len(views), MERGED_VIEWS):
-        parts = list(pool.map(one, views[start : start + MERGED_VIEWS]))
-        points = merge([points, *(strong for strong, _ in parts)], cell_mm)
-        lone = merge([lone, *(weak for _, weak in parts)], cell_mm)
+    points, lone = NO_POINTS, NO_POINTS
+    pending: list[tuple[OrientedPoints, OrientedPoints]] = []
+    jobs = [(i, band) for i in maps for band in bands(maps[i].region.shape, TILE_PIXELS, smooth)]
+    for n, found in enumerate(_in_turn(pool, part, jobs), start=1):
+        pending.append(found)
+        if n == len(jobs) or sum(len(strong) + len(weak) for strong, weak in pending) > PENDING_POINTS:
+            points = merge([points, *(strong for strong, _ in pending)], cell_mm)
+            lone = merge([lone, *(weak for _, weak in pending)], cell_mm)
+            pending = []
     if len(points) and len(lone):
         points = joined([points, lone.kept(~near_points(lone.points_mm, points.points_mm, 2 * cell_mm))])
     if len(points) < 100:
@@ -241,6 +184,16 @@ def fuse(
             " cameras belong to these photographs and that the subject is where they look"
         )
     return points
+
+
+def _in_turn(pool: Executor, work: Callable[[Job], Made], jobs: Sequence[Job]) -> Iterator[Made]:
+    """As pool.map, but no more than a few results wait to be taken."""
+    waiting = deque(pool.submit(work, job) for job in jobs[:AHEAD])
+    for job in [*jobs[AHEAD:], *[None] * min(AHEAD, len(jobs))]:
+        made = waiting.popleft().result()
+        if job is not None:
+            waiting.append(pool.submit(work, job))
+        yield made
 
 
 def _within(points: OrientedPoints, volume: Volume) -> OrientedPoints:
@@ -255,8 +208,8 @@ def common_surface(points: OrientedPoints, footprint_mm: float) -> RenderedSurfa
     return RenderedSurface(mesh)
 
 
-def depth_maps(rig: Rig, pool: Executor, progress: Progress) -> Maps:
-    """The finest depth maps of the rig's depth views, coarse to fine."""
+def depth_maps(rig: Rig, pool: Executor, progress: Progress) -> tuple[Maps, RenderedSurface]:
+    """The finest depth maps of the rig's depth views, coarse to fine, and the last surface on the way."""
     finest = min(p.footprint_mm for p in rig.pyramids)
     coarsest = max(p.footprint_mm * 2 ** (len(p.levels) - 1) for p in rig.pyramids)
     top = round(float(np.log2(coarsest / finest)))
@@ -291,22 +244,24 @@ def depth_maps(rig: Rig, pool: Executor, progress: Progress) -> Maps:
             surface, carried = common_surface(points, footprint), None
         else:
             carried = _carried(rig, maps, tolerance, surface, pool)
-    return maps
+    return maps, surface
 
 
 def _carried(rig: Rig, maps: Maps, tolerance_mm: float, surface: RenderedSurface, pool: Executor) -> Maps:
     """Depth maps to start the next level from: averaged where another view agrees, else the view's own where it scores
     well and no other sees past it, else the surface's depth.
     """
-    means = agreed(rig, maps, tolerance_mm, pool)
 
     def one(i: int) -> DepthMap:
-        m, found = maps[i], means[i]
-        r = m.region
-        behind = surface.depth(m.camera)[r.y0 : r.y1, r.x0 : r.x1]
-        alone = np.isfinite(m.depth) & (found.through == 0) & (m.score > CARRIED_SCORE)
-        start = np.where(alone, m.depth, np.where(np.isfinite(behind), behind, np.nan))
-        start = np.where((found.count >= 1) & np.isfinite(found.depth), found.depth, start)
-        return DepthMap(m.camera, r, start.astype(np.float32), m.score)
+        m, near = maps[i], [maps[j] for j in rig.near[i] if j in maps]
+        start = rig.scratch.empty(m.region.shape)
+        for band in bands(m.region.shape, TILE_PIXELS, 0):
+            part = m.band(band.kept)
+            found = agreement(part, near, tolerance_mm)
+            behind = surface.depth(m.camera, part.region)
+            alone = np.isfinite(part.depth) & (found.through == 0) & (part.score > CARRIED_SCORE)
+            own = np.where(alone, part.depth, np.where(np.isfinite(behind), behind, np.float32(np.nan)))
+            start[band.kept] = np.where((found.count >= 1) & np.isfinite(found.depth), found.depth, own)
+        return DepthMap(m.camera, m.region, start, m.score)
 
     return dict(zip(maps, pool.map(one, maps), strict=True))

@@ -2,20 +2,22 @@
 
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from processing.cameras import Camera
 from processing.mesh import Mesh
-from processing.reconstruction.depth_maps import Rig
-from processing.reconstruction.matching import Region
+from processing.reconstruction.depth_maps import MARGIN_PX
+from processing.reconstruction.pixels import TILE_PIXELS, Region, bands
+from processing.reconstruction.rig import TILE_HALO_PX, Rig
 from processing.reconstruction.settings import Gray
-from processing.reconstruction.surface import RenderedSurface, filled, grown_region, vertex_normals
+from processing.reconstruction.surface import RenderedSurface, filled, vertex_normals
 
 STEP_PX = 0.2  # disparity between the positions that are compared
 REACH = 2  # of them to either side
-MARGIN_PX = 4  # beyond the surface's outline
 LEAST_COSINE = 0.3  # a view that sees a vertex less squarely does not move it
 STEEP = 4.0  # a window in which the depth ranges over more than so many footprints a pixel holds a step, not a slope
 SEEN_PX = 1.5  # a vertex within so many footprints of the rendered depth is seen
@@ -76,25 +78,70 @@ def agreed_move(weight: Gray, squares: Gray, moves: Gray, moves_squared: Gray) -
 
 def _asked(
     rig: Rig, i: int, surface: RenderedSurface, vertices: Gray, normals: Gray
-) -> tuple[np.ndarray, Gray, Gray] | None:
-    found = correction(rig, i, surface)
-    return None if found is None else moves(found, vertices, normals, SEEN_PX * rig.volume.footprint_mm)
-
-
-def correction(rig: Rig, i: int, surface: RenderedSurface) -> Correction | None:
-    """What view i would change of the surface, or None where it sees nothing of it."""
-    image, camera = rig.pyramids[i].levels[0]
-    whole = surface.depth(camera)
-    region = grown_region(whole, MARGIN_PX)
+) -> tuple[NDArray[np.intp], Gray, Gray] | None:
+    """Which vertices view i moves, by how much (mm) along their normals, and with what weight; tile by tile."""
+    camera = rig.pyramids[i].levels[0][1]
+    region = surface.region(camera, MARGIN_PX)
     if region is None:
         return None
+    facing = look(camera, vertices, normals)
+    tolerance = SEEN_PX * rig.volume.footprint_mm
+    found = []
+    for band in bands(region.shape, TILE_PIXELS, TILE_HALO_PX):
+        top, bottom = region.y0 + band.kept.start, region.y0 + band.kept.stop
+        asked = correction(rig, i, surface, region.band(band.around))
+        if asked is not None:
+            found.append(moves(asked, facing.between(top, bottom), tolerance))
+    if not found:
+        return None
+    index, move, share = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return index, move, share
+
+
+@dataclass(frozen=True, eq=False)
+class Facing:
+    """Vertices that face a view, all (n,): index; x, y, z: pixel and depth; slope: how far a unit of depth moves the
+    surface along the vertex's normal (negative).
+    """
+
+    index: NDArray[np.intp]
+    x: Gray
+    y: Gray
+    z: Gray
+    slope: Gray
+
+    def at(self, keep: NDArray[Any]) -> "Facing":
+        return Facing(self.index[keep], self.x[keep], self.y[keep], self.z[keep], self.slope[keep])
+
+    def between(self, top: int, bottom: int) -> "Facing":
+        """Those seen at rows top <= y < bottom."""
+        return self.at((self.y >= top) & (self.y < bottom))
+
+
+def look(camera: Camera, vertices: Gray, normals: Gray) -> Facing:
+    """The vertices (V, 3) that face a pinhole camera squarely enough; normals: (V, 3)."""
+    from_camera = vertices - camera.centre.astype(np.float32)
+    z = from_camera @ camera.R[2].astype(np.float32)
+    along = np.einsum("nk,nk->n", from_camera, normals)
+    front = np.flatnonzero(along < -LEAST_COSINE * z)
+    z = z[front]
+    pixel = from_camera[front] @ (camera.K @ camera.R).T.astype(np.float32) / z[:, None]
+    return Facing(front, pixel[:, 0], pixel[:, 1], z, along[front] / z)
+
+
+def correction(rig: Rig, i: int, surface: RenderedSurface, region: Region) -> Correction | None:
+    """What a region of view i would change of the surface, or None where it sees nothing of it."""
+    image, camera = rig.pyramids[i].levels[0]
+    cut = surface.depth(camera, region)
+    if not np.isfinite(cut).any():
+        return None
     others = [rig.pyramids[j].near(rig.volume.footprint_mm) for j in rig.neighbours[i]]
-    cut = np.ascontiguousarray(whole[region.y0 : region.y1, region.x0 : region.x1])
     depth = filled(cut)
     pixel = float(camera.depth(rig.volume.centre_mm[None])[0] / camera.K[0, 0])
     step = STEP_PX * pixel / rig.parallax[i]
     window = rig.settings.detail_window
-    moved, score = rig.kernels.refine(image, camera, others, depth, region, step, REACH, window, rig.settings.best)
+    pixels = region.of(image)
+    moved, score = rig.kernels.refine(pixels, camera, others, depth, step, REACH, window, rig.settings.best)
     offset = moved - depth
     within = np.ones((window, window), np.uint8)
     even = cv2.dilate(depth, within) - cv2.erode(depth, within) < STEEP * window * pixel
@@ -106,30 +153,24 @@ def correction(rig: Rig, i: int, surface: RenderedSurface) -> Correction | None:
     return Correction(camera, region, cut, offset, np.where(known & even, share, 0).astype(np.float32))
 
 
-def moves(found: Correction, vertices: Gray, normals: Gray, tolerance_mm: float) -> tuple[np.ndarray, Gray, Gray]:
-    """Which vertices the view sees, how far (mm) each moves along its normal and with what weight.
+def moves(found: Correction, facing: Facing, tolerance_mm: float) -> tuple[NDArray[np.intp], Gray, Gray]:
+    """Which of the vertices that face a view it sees, how far (mm) each moves along its normal and with what weight.
 
-    vertices, normals: (V, 3).  tolerance_mm: how far a vertex may lie from the rendered depth.
+    tolerance_mm: how far a vertex may lie from the rendered depth.
     """
-    camera, region = found.camera, found.region
-    from_camera = vertices - camera.centre.astype(np.float32)
-    z = from_camera @ camera.R[2].astype(np.float32)
-    along = np.einsum("nk,nk->n", from_camera, normals)
-    front = np.flatnonzero(along < -LEAST_COSINE * z)
-    ray, z = from_camera[front], z[front]
-    pixel = ray @ (camera.K @ camera.R).T.astype(np.float32) / z[:, None]
-    x, y = pixel[:, 0] - np.float32(region.x0), pixel[:, 1] - np.float32(region.y0)
+    region = found.region
     height, width = region.shape
+    x, y = facing.x - np.float32(region.x0), facing.y - np.float32(region.y0)
     inside = (x > 0) & (y > 0) & (x < width - 1) & (y < height - 1)
-    front, x, y, z = front[inside], x[inside], y[inside], z[inside]
+    facing, x, y = facing.at(inside), x[inside], y[inside]
     nearest = (y + 0.5).astype(np.int32), (x + 0.5).astype(np.int32)
-    slope = along[front] / z  # how far a unit of depth moves the surface along its normal
-    seen = (np.abs(found.depth[nearest] - z) < tolerance_mm / -slope) & (found.weight[nearest] > 0)
-    front, x, y, slope = front[seen], x[seen], y[seen], slope[seen]
+    seen = (np.abs(found.depth[nearest] - facing.z) < tolerance_mm / -facing.slope) & (found.weight[nearest] > 0)
+    weight = found.weight[nearest][seen]
+    facing, x, y = facing.at(seen), x[seen], y[seen]
     x0, y0 = x.astype(np.int32), y.astype(np.int32)
     fx, fy = x - x0, y - y0
     o = found.offset
     offset = (o[y0, x0] * (1 - fx) + o[y0, x0 + 1] * fx) * (1 - fy) + (
         o[y0 + 1, x0] * (1 - fx) + o[y0 + 1, x0 + 1] * fx
     ) * fy
-    return front, offset * slope, found.weight[nearest][seen] * slope * slope
+    return facing.index, offset * facing.slope, weight * facing.slope * facing.slope

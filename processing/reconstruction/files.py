@@ -15,12 +15,13 @@ from processing.drift.takes import watch_take
 from processing.errors import TakeError
 from processing.json_files import read_object
 from processing.mesh_files import whole_file, write_ply
+from processing.photographs import picked
 from processing.photometry.profiles import Profile, apply_profile, read_profiles
 from processing.progress import Progress, part, silent
 from processing.reconstruction.pipeline import reconstruct
 from processing.reconstruction.settings import ReconstructionSettings, Scan
 from processing.scan_quality import QualitySettings, Review, ScanQuality, judge, measure_scan, quality_picture
-from processing.takes import Take, read_photos, read_take
+from processing.takes import HELD_BYTES, Take, read_photos, read_take
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,10 +73,16 @@ def scan_take(
     watched: whether cameras are held against each other.  Raises DataError with what is wrong.
     """
     cameras, taken = tuple(take.cameras), len(take.views) + len(take.skipped)
-    kept = [
-        apply_profile(image, profiles[view.index]) if profiles and view.index in profiles else image
-        for view, image in zip(take.views, images, strict=True)
-    ]
+    given = dict(profiles or {})
+
+    def in_profile(at: int, image: Image) -> Image:
+        profile = given.get(indices[at])
+        return image if profile is None else apply_profile(image, profile)
+
+    indices = [view.index for view in take.views]
+    kept = picked(images, range(len(indices)))
+    if given:
+        kept = kept.changed(in_profile).held(HELD_BYTES)
     report, places = None, np.zeros((0, 3))
     if watched:
         take, kept, seen = watch_take(
@@ -85,7 +92,7 @@ def scan_take(
     scan = reconstruct(kept, take.cameras, settings=settings, device=device, progress=part(progress, 0.08, 0.9))
     unused = {int(name): why for name, why in scan.report.unused.items()}
     used = [k for k, view in enumerate(take.views) if view.index not in unused]
-    kept = [kept[k] for k in used]
+    kept = picked(kept, used)
     take = replace(
         take, views=tuple(take.views[k] for k in used), skipped=dict(sorted((dict(take.skipped) | unused).items()))
     )

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from processing.cameras import Camera
-from processing.reconstruction.matching import Region, ray_terms
+from processing.reconstruction.matching import ray_terms
+from processing.reconstruction.pixels import Region
 from processing.reconstruction.settings import Bools, Gray
 
 
@@ -23,6 +24,10 @@ class DepthMap:
     def points(self) -> Gray:
         """(h, w, 3) head frame, mm; NaN where unknown."""
         return back_project(self.camera, self.region, self.depth)
+
+    def band(self, rows: slice) -> "DepthMap":
+        """Such of its rows; nothing is copied."""
+        return DepthMap(self.camera, self.region.band(rows), self.depth[rows], self.score[rows])
 
     def masked(self, keep: Bools) -> "DepthMap":
         return DepthMap(self.camera, self.region, np.where(keep, self.depth, np.float32(np.nan)), self.score)
@@ -49,11 +54,9 @@ NO_POINTS = OrientedPoints(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.flo
 def back_project(camera: Camera, region: Region, depth: Gray) -> Gray:
     """(h, w, 3) points of a region's depth map in the head frame, mm."""
     M = camera.R.T @ np.linalg.inv(camera.K)
-    x = np.arange(region.x0, region.x1, dtype=np.float64)
-    y = np.arange(region.y0, region.y1, dtype=np.float64)
     points = np.empty((*depth.shape, 3), np.float32)
     for k in range(3):
-        ray = (M[k, 0] * x[None, :] + (M[k, 1] * y + M[k, 2])[:, None]).astype(np.float32)
+        ray = (M[k, 0] * region.x + (M[k, 1] * region.y + M[k, 2])).astype(np.float32)
         points[..., k] = ray * depth + np.float32(camera.centre[k])
     return points
 
@@ -90,7 +93,7 @@ def agreement(one: DepthMap, others: Sequence[DepthMap], tolerance_mm: float) ->
     count = np.zeros(one.depth.shape, np.float32)
     through = np.zeros(one.depth.shape, np.float32)
     for other in others:
-        (qx, qy, qz), b = ray_terms(one.camera, other.camera, one.region)
+        (qx, qy, qz), b = ray_terms(one.camera, other.camera, one.region.x, one.region.y)
         z = qz * one.depth + np.float32(b[2])
         inverse = 1 / z
         mx = (qx * one.depth + np.float32(b[0])) * inverse - np.float32(other.region.x0)

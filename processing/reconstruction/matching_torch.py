@@ -7,7 +7,8 @@ import torch
 from torch.nn import functional
 
 from processing.cameras import Camera
-from processing.reconstruction.matching import NOISE_VARIANCE, Region, projection
+from processing.reconstruction.matching import NOISE_VARIANCE, projection
+from processing.reconstruction.pixels import Pixels, Region, bands
 from processing.reconstruction.settings import Floats, Gray, ReconstructionError
 
 BAND_PIXELS = 1_000_000
@@ -36,7 +37,7 @@ class TorchKernels:
         """As `matching.sweep`."""
         region = Region(0, image.shape[0], 0, image.shape[1])
         correlate = _Correlation(self._up(image), window)
-        seen = [(self._up(other), self._terms(camera, lens, region)) for other, lens in others]
+        seen = [(self._up(other), self._terms(camera, lens, region.x, region.y)) for other, lens in others]
         volume = []
         for depth in depths_mm.tolist():
             scores = []
@@ -50,26 +51,26 @@ class TorchKernels:
 
     def refine(
         self,
-        image: Gray,
+        pixels: Pixels,
         camera: Camera,
         others: Sequence[tuple[Gray, Camera]],
         depth: Gray,
-        region: Region,
         step_mm: float,
         reach: int,
         window: int,
         best: int,
+        even: bool = False,
     ) -> tuple[Gray, Gray]:
         """As `matching.refine`."""
+        correlation = _Product if even else _Correlation
         new, score = np.empty_like(depth), np.empty_like(depth)
         on_device = [(self._up(other), lens) for other, lens in others]
-        for inner, band, kept in region.bands(BAND_PIXELS, window):
-            start = self._up(depth[band.y0 - region.y0 : band.y1 - region.y0])
-            reference = self._up(image[band.y0 : band.y1, band.x0 : band.x1])
-            correlate = _Correlation(reference, window)
+        for band in bands(depth.shape, BAND_PIXELS, window // 2, 4 * window):
+            start, part = self._up(depth[band.around]), pixels.band(band.around)
+            correlate = correlation(self._up(part.grey), window)
             scores = [[] for _ in range(2 * reach + 1)]  # type: list[list[torch.Tensor]]
             for other, lens in on_device:
-                q, b = self._terms(camera, lens, band)
+                q, b = self._terms(camera, lens, part.x, part.y)
                 z = (q[2] * start + b[2]).clamp_min(1e-3)
                 x, y = (q[0] * start + b[0]) / z, (q[1] * start + b[1]) / z
                 dx, dy = (q[0] - x * q[2]) / z * step_mm, (q[1] - y * q[2]) / z * step_mm
@@ -77,20 +78,29 @@ class TorchKernels:
                     scores[n].append(correlate(_warp(other, x + (n - reach) * dx, y + (n - reach) * dy)))
             at, top = _peak(torch.stack([_best_mean(torch.stack(s), best) for s in scores]))
             moved = start + (at - reach) * step_mm
-            new[inner] = moved[kept].cpu().numpy()
-            score[inner] = top[kept].cpu().numpy()
+            new[band.kept] = moved[band.within].cpu().numpy()
+            score[band.kept] = top[band.within].cpu().numpy()
         return new, score
 
     def _up(self, array: Gray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
-    def _terms(self, reference: Camera, other: Camera, region: Region) -> tuple[list[torch.Tensor], list[float]]:
+    def _terms(
+        self, reference: Camera, other: Camera, columns: Floats, rows: Floats
+    ) -> tuple[list[torch.Tensor], list[float]]:
         M, b = projection(reference, other)
-        x = torch.arange(region.x0, region.x1, dtype=torch.float64, device=self.device)
-        y = torch.arange(region.y0, region.y1, dtype=torch.float64, device=self.device)
-        rows = M.tolist()
-        q = [(m[0] * x[None, :] + (m[1] * y + m[2])[:, None]).float() for m in rows]
+        x, y = torch.from_numpy(columns).to(self.device), torch.from_numpy(rows).to(self.device)
+        q = [(m[0] * x + (m[1] * y + m[2])).float() for m in M.tolist()]
         return q, b.tolist()
+
+
+class _Product:
+    def __init__(self, reference: torch.Tensor, window: int) -> None:
+        self.window = window
+        self.reference = reference
+
+    def __call__(self, warped: torch.Tensor) -> torch.Tensor:
+        return _box(warped * self.reference, self.window)
 
 
 class _Correlation:
@@ -102,15 +112,19 @@ class _Correlation:
         self.scale = torch.rsqrt(variance + NOISE_VARIANCE)
 
     def _box(self, image: torch.Tensor) -> torch.Tensor:
-        half = self.window // 2
-        padded = functional.pad(image[None, None], (half, half, half, half), mode="reflect")
-        return functional.avg_pool2d(padded, self.window, stride=1)[0, 0]
+        return _box(image, self.window)
 
     def __call__(self, warped: torch.Tensor) -> torch.Tensor:
         mean = self._box(warped)
         covariance = self._box(warped * self.reference) - mean * self.mean
         variance = (self._box(warped * warped) - mean * mean).clamp_min(0)
         return covariance * torch.rsqrt(variance + NOISE_VARIANCE) * self.scale
+
+
+def _box(image: torch.Tensor, window: int) -> torch.Tensor:
+    half = window // 2
+    padded = functional.pad(image[None, None], (half, half, half, half), mode="reflect")
+    return functional.avg_pool2d(padded, window, stride=1)[0, 0]
 
 
 def _warp(image: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,9 @@ import numpy as np
 
 from processing.cameras import Camera, Image
 from processing.errors import ShapeError
+from processing.reconstruction.matching import normalised
+from processing.reconstruction.pixels import TILE_PIXELS, bands
+from processing.reconstruction.scratch import Scratch
 from processing.reconstruction.settings import Floats, Gray, ReconstructionSettings
 
 COARSEST_PX = 230  # the pyramid stops where the longer side falls below this
@@ -17,10 +20,11 @@ FLAT = 2.0  # grey levels: a photograph whose standard deviation is below this s
 class Pyramid:
     """levels[0] is the finest: (grey float32, pinhole camera of that size); each next is half as large.
 
-    footprint_mm: what a pixel of the finest spans at the subject.
+    normal: the same levels `normalised`.  footprint_mm: what a pixel of the finest spans at the subject.
     """
 
     levels: tuple[tuple[Gray, Camera], ...]
+    normal: tuple[Gray, ...]
     footprint_mm: float
 
     def level_for(self, footprint_mm: float) -> int:
@@ -30,6 +34,11 @@ class Pyramid:
 
     def near(self, footprint_mm: float) -> tuple[Gray, Camera]:
         return self.levels[self.level_for(footprint_mm)]
+
+    def even(self, footprint_mm: float) -> tuple[Gray, Camera]:
+        """As `near`, `normalised`."""
+        level = self.level_for(footprint_mm)
+        return self.normal[level], self.levels[level][1]
 
 
 def working_scale(camera: Camera, settings: ReconstructionSettings) -> float:
@@ -47,30 +56,38 @@ def check_photo(image: Image, camera: Camera) -> str | None:
     return None
 
 
-def pyramid(image: Image, camera: Camera, focus_mm: Floats, settings: ReconstructionSettings) -> Pyramid:
+def pyramid(
+    image: Image, camera: Camera, focus_mm: Floats, settings: ReconstructionSettings, scratch: Scratch
+) -> Pyramid:
     """(H, W, 3) BGR as taken -> grey levels as `camera.pinhole()` would have taken them. focus_mm: (3,) the subject."""
-    grey = _undistorted(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), dtype=np.float32), camera)
+    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), dtype=np.float32)
     scale = working_scale(camera, settings)
-    current = camera.pinhole()
     if scale < 1:
-        current = current.scaled(scale)
-        grey = _resized(grey, current)
+        camera = camera.scaled(scale)
+        grey = _resized(grey, camera)
+    grey = _undistorted(grey, camera, scratch)
+    current = camera.pinhole()
     footprint = float(current.depth(focus_mm[None])[0] / current.K[0, 0])
     levels = [(grey, current)]
     while max(current.width, current.height) > COARSEST_PX:
         current = current.scaled(0.5)
-        grey = _resized(grey, current)
+        grey = scratch.kept(_resized(grey, current))
         levels.append((grey, current))
-    return Pyramid(tuple(levels), footprint)
+    normal = tuple(scratch.kept(normalised(grey, settings.window)) for grey, _ in levels)
+    return Pyramid(tuple(levels), normal, footprint)
 
 
-def _undistorted(grey: Gray, camera: Camera) -> Gray:
+def _undistorted(grey: Gray, camera: Camera, scratch: Scratch) -> Gray:
     """As `Camera.undistort`, by cubic interpolation: a linear one blurs each place of the photograph differently."""
     if not camera.distortion.any():
-        return grey
-    size = camera.width, camera.height
-    mx, my = cv2.initUndistortRectifyMap(camera.K, camera.distortion, np.eye(3), camera.K, size, cv2.CV_32FC1)
-    return np.asarray(cv2.remap(grey, mx, my, cv2.INTER_CUBIC), dtype=np.float32)
+        return scratch.kept(grey)
+    straight = scratch.empty((camera.height, camera.width))
+    for band in bands(grey.shape, TILE_PIXELS, 0):
+        K = camera.K - np.array([[0, 0, 0], [0, 0, band.kept.start], [0, 0, 0]])
+        size = camera.width, band.kept.stop - band.kept.start
+        mx, my = cv2.initUndistortRectifyMap(camera.K, camera.distortion, np.eye(3), K, size, cv2.CV_32FC1)
+        straight[band.kept] = cv2.remap(grey, mx, my, cv2.INTER_CUBIC)
+    return straight
 
 
 def _resized(grey: Gray, camera: Camera) -> Gray:

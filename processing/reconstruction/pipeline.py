@@ -11,13 +11,15 @@ import numpy as np
 from processing.cameras import Camera, Image
 from processing.cv_threads import one_thread_each
 from processing.errors import ShapeError
+from processing.photographs import picked
 from processing.progress import Progress, part, silent
 from processing.reconstruction.colour import ColourView, vertex_colors
-from processing.reconstruction.depth_maps import Rig, depth_maps, fuse
+from processing.reconstruction.depth_maps import depth_maps, fuse
 from processing.reconstruction.detail import refine_surface
-from processing.reconstruction.fusion import merge
 from processing.reconstruction.matching import Kernels, OpenCvKernels
 from processing.reconstruction.photos import check_photo, pyramid
+from processing.reconstruction.rig import Rig
+from processing.reconstruction.scratch import Scratch
 from processing.reconstruction.settings import Floats, ReconstructionError, ReconstructionSettings, Scan, ScanReport
 from processing.reconstruction.subdivision import loop_subdivided
 from processing.reconstruction.surface import poisson, trim
@@ -35,14 +37,14 @@ CONFIRM_VIEWS = 10
 OVERLAP = 3.0  # a surface point seen by many views is kept from about so many
 NORMAL_PX = 5  # normals come from points averaged over so many pixels
 TRIM_CELLS = 3.0  # the surface is not cut nearer to its points than so many of their cells
-VERTICES_A_POINT = 1.13  # of the solved surface to merged points
+VERTICES_A_CELL = 1.5  # of the solved surface, over its area in cells (the mean of |x| + |y| + |z| of a normal)
 COLOUR_PX = 3.0  # a view sees a vertex that lies within so many footprints of its depth map
 DEFAULT = ReconstructionSettings()
 
 
 @dataclass(frozen=True, eq=False)
 class _Usable:
-    images: list[Image]
+    images: Sequence[Image]
     cameras: list[Camera]
     volume: Volume
     unused: dict[str, str]
@@ -72,17 +74,13 @@ def reconstruct(
         rig = _rig(use, settings, kernels, pool)
         footprint = rig.volume.footprint_mm
         clock.lap("prepare")
-        maps = depth_maps(rig, pool, part(progress, 0.02, 0.6))
+        maps, about = depth_maps(rig, pool, part(progress, 0.02, 0.6))
         clock.lap("depth")
         progress(0.6, "fusing the depth maps")
-        cell = settings.spacing_px * footprint
+        cell = _cell_mm(settings, footprint, about.area_mm2)
         points = fuse(
             rig, maps, settings.tolerance_px * footprint, settings.min_consistent, cell, NORMAL_PX, OVERLAP, pool
         )
-        many = len(points) * VERTICES_A_POINT * (4 if settings.subdivide else 1)
-        if settings.vertices is not None and many > settings.vertices:
-            cell *= float(np.sqrt(many / settings.vertices))
-            points = merge([points], cell)
         clock.lap("fuse")
         progress(0.67, f"surface through {len(points)} points")
         nearby = max(settings.trim_px * footprint, TRIM_CELLS * cell)
@@ -95,7 +93,7 @@ def reconstruct(
             mesh = refine_surface(mesh, rig, pool)
         clock.lap("detail")
         progress(0.93, "colours")
-        views = [ColourView(use.images[i], use.cameras[i], m) for i, m in maps.items()]
+        views = [ColourView(use.images, i, use.cameras[i], m) for i, m in maps.items()]
         mesh = replace(mesh, colors=vertex_colors(mesh, views, COLOUR_PX * footprint, pool))
         clock.lap("colour")
     scores = np.concatenate([m.score[np.isfinite(m.depth)][::17] for m in maps.values()])
@@ -139,14 +137,16 @@ def _usable(images: Sequence[Image], cameras: Sequence[Camera]) -> _Usable:
     kept = [good[k] for k in looking]
     wrong |= {i: "does not look at the point that the others look at" for i in good if i not in kept}
     unused = {names[i]: wrong[i] for i in sorted(wrong)}
-    return _Usable([images[i] for i in kept], [cameras[i] for i in kept], volume, unused)
+    return _Usable(picked(images, kept), [cameras[i] for i in kept], volume, unused)
 
 
 def _rig(use: _Usable, settings: ReconstructionSettings, kernels: Kernels, pool: ThreadPoolExecutor) -> Rig:
     """Pyramids, and which views are compared with which."""
     focus = use.volume.centre_mm
-    pairs = list(zip(use.images, use.cameras, strict=True))
-    pyramids = list(pool.map(lambda pair: pyramid(pair[0], pair[1], focus, settings), pairs))
+    scratch = Scratch(1e9 * settings.memory_gb)
+    pyramids = list(
+        pool.map(lambda i: pyramid(use.images[i], use.cameras[i], focus, settings, scratch), range(len(use.cameras)))
+    )
     lenses = [p.levels[0][1] for p in pyramids]
     neighbours = choose_neighbours(lenses, focus, settings.neighbours, settings.angles_deg)
     angle = angles_between(lenses, focus)
@@ -168,7 +168,19 @@ def _rig(use: _Usable, settings: ReconstructionSettings, kernels: Kernels, pool:
         [float(np.tan(np.radians(np.median(angle[i, n])))) if n else 1.0 for i, n in enumerate(neighbours)],
         settings,
         kernels,
+        scratch,
     )
+
+
+def _cell_mm(settings: ReconstructionSettings, footprint_mm: float, area_mm2: float) -> float:
+    """Side of the cells in which points are merged and the surface is solved; larger where the vertices asked for are
+    few for such an area.
+    """
+    cell = settings.spacing_px * footprint_mm
+    if settings.vertices is None:
+        return cell
+    solved = settings.vertices / (4 if settings.subdivide else 1)
+    return max(cell, float(np.sqrt(VERTICES_A_CELL * area_mm2 / solved)))
 
 
 def _confirming(angle: Floats, depth_views: Sequence[int], i: int) -> list[int]:

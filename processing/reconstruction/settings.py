@@ -36,8 +36,9 @@ class ReconstructionSettings:
     trim_px: surface farther than this from any measured point is cut, in footprints.  wider_search: what no other view
     confirms is sought again farther before and behind the coarse surface, which finds the inside of cavities.
     detail_passes: how often the fused surface is moved to where the photographs agree best, which brings out detail
-    smaller than `window` (0: not at all); detail_window: side of its windows, px.  workers: threads (None: the
-    processors that this process may use).
+    smaller than `window` (0: not at all); detail_window: side of its windows, px.  memory_gb: photographs and depth
+    maps beyond so much lie in files of the temporary folder (TMPDIR).  workers: threads (None: the processors that this
+    process may use).
     """
 
     scale: float = 1.0
@@ -58,6 +59,7 @@ class ReconstructionSettings:
     wider_search: bool = True
     detail_passes: int = 1
     detail_window: int = 5
+    memory_gb: float = 2.0
     workers: int | None = None
 
     def __post_init__(self) -> None:
@@ -78,6 +80,7 @@ class ReconstructionSettings:
                     self.vertices is not None and self.vertices < FEWEST_VERTICES,
                     f"vertices is {self.vertices}; it is at least {FEWEST_VERTICES}",
                 ),
+                (self.memory_gb < 0, "memory_gb is not negative"),
                 (self.detail_passes < 0, "detail_passes is not negative"),
                 (
                     self.detail_window < 3 or self.detail_window % 2 == 0,

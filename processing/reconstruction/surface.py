@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import connected_components
 from processing.cameras import Camera
 from processing.mesh import Mesh
 from processing.reconstruction.fusion import OrientedPoints
-from processing.reconstruction.matching import Region
+from processing.reconstruction.pixels import Region, bands
 from processing.reconstruction.settings import Bools, Floats, Gray, ReconstructionError
 
 BAND_RAYS = 500_000  # cast at a time, which bounds their memory
@@ -83,26 +83,37 @@ class RenderedSurface:
     """A mesh whose depth is wanted in many cameras (Open3D's Embree scene)."""
 
     def __init__(self, mesh: Mesh) -> None:
+        self.area_mm2 = float(np.linalg.norm(mesh.triangle_cross, axis=1).sum() / 2)
+        self._vertices = mesh.vertices_mm.astype(np.float32)
         self._scene = o3d.t.geometry.RaycastingScene()
-        self._scene.add_triangles(
-            o3d.core.Tensor(mesh.vertices_mm.astype(np.float32)), o3d.core.Tensor(mesh.triangles.astype(np.uint32))
+        self._scene.add_triangles(o3d.core.Tensor(self._vertices), o3d.core.Tensor(mesh.triangles.astype(np.uint32)))
+
+    def region(self, camera: Camera, margin: int) -> Region | None:
+        """The rectangle of a pinhole camera's image that the surface and a margin fill; None where it is not seen."""
+        at = self._vertices @ (camera.K @ camera.R).T.astype(np.float32) + (camera.K @ camera.t).astype(np.float32)
+        at = at[at[:, 2] > 0]
+        if len(at) == 0:
+            return None
+        x, y = at[:, 0] / at[:, 2], at[:, 1] / at[:, 2]
+        return clipped_region(
+            (float(y.min()), float(y.max()), float(x.min()), float(x.max())), margin, camera.height, camera.width
         )
 
-    def depth(self, camera: Camera) -> Gray:
-        """(H, W) depth in a pinhole camera, mm; NaN where a ray meets nothing, inf where it meets a surface from behind
-        (through a hole).
-        """
-        rows = max(1, BAND_RAYS // camera.width)
-        bands = [self._band(camera, y, min(y + rows, camera.height)) for y in range(0, camera.height, rows)]
-        return np.concatenate(bands)
+    def depth(self, camera: Camera, region: Region | None = None) -> Gray:
+        """(h, w) depth of a region of a pinhole camera's image (None: all of it), mm.
 
-    def _band(self, camera: Camera, top: int, bottom: int) -> Gray:
-        rays = np.empty((bottom - top, camera.width, 6), np.float32)
+        NaN where a ray meets nothing, inf where it meets a surface from behind (through a hole).
+        """
+        region = region or Region(0, camera.height, 0, camera.width)
+        parts = [self._band(camera, region.band(band.kept)) for band in bands(region.shape, BAND_RAYS, 0)]
+        return np.concatenate(parts) if parts else np.empty(region.shape, np.float32)
+
+    def _band(self, camera: Camera, region: Region) -> Gray:
+        rays = np.empty((*region.shape, 6), np.float32)
         rays[..., :3] = camera.centre
         M = camera.R.T @ np.linalg.inv(camera.K)  # z = 1 in the camera, so that the hit's distance is its depth
-        x, y = np.arange(camera.width), np.arange(top, bottom)
         for k in range(3):
-            rays[..., 3 + k] = M[k, 0] * x[None, :] + (M[k, 1] * y + M[k, 2])[:, None]
+            rays[..., 3 + k] = M[k, 0] * region.x + (M[k, 1] * region.y + M[k, 2])
         hit = self._scene.cast_rays(o3d.core.Tensor(rays), nthreads=1)
         distance = hit["t_hit"].numpy()
         distance[~np.isfinite(distance)] = np.nan
@@ -121,19 +132,25 @@ def vertex_normals(mesh: Mesh) -> Gray:
     return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True).clip(1e-20), dtype=np.float32)
 
 
-def grown_region(known: Gray, margin: int) -> Region | None:
-    """The rectangle of the finite pixels and a margin, or None where there are none."""
-    finite = np.isfinite(known)
-    rows, columns = np.flatnonzero(finite.any(axis=1)), np.flatnonzero(finite.any(axis=0))
-    if len(rows) == 0:
-        return None
-    height, width = known.shape
-    return Region(
-        max(int(rows[0]) - margin, 0),
-        min(int(rows[-1]) + 1 + margin, height),
-        max(int(columns[0]) - margin, 0),
-        min(int(columns[-1]) + 1 + margin, width),
+def clipped_region(bounds: tuple[float, float, float, float], margin: int, height: int, width: int) -> Region | None:
+    """The rectangle between such first and last rows and columns (y0, y1, x0, x1), a margin around it, as far as the
+    image goes; None where it lies outside.
+    """
+    y0, y1, x0, x1 = bounds
+    region = Region(
+        max(int(np.floor(y0)) - margin, 0),
+        min(int(np.ceil(y1)) + 1 + margin, height),
+        max(int(np.floor(x0)) - margin, 0),
+        min(int(np.ceil(x1)) + 1 + margin, width),
     )
+    return region if region.y0 < region.y1 and region.x0 < region.x1 else None
+
+
+def known_bounds(values: Gray) -> tuple[int, int, int, int] | None:
+    """First and last row, first and last column that hold a finite value."""
+    finite = np.isfinite(values)
+    rows, columns = np.flatnonzero(finite.any(axis=1)), np.flatnonzero(finite.any(axis=0))
+    return (int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])) if len(rows) else None
 
 
 def filled(depth: Gray) -> Gray:

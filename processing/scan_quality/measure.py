@@ -92,9 +92,10 @@ def measure_scan(
     views: list[DepthView] = []
     found: list[CameraResidual] = []
     with one_thread_each(), ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
-        pairs = list(zip(images, cameras, strict=True))
-        for number, (view, residual) in enumerate(pool.map(lambda p: _one(surface, colors, *p), pairs)):
-            progress(0.1 + 0.7 * number / len(pairs), f"the scan against photograph {number + 1} of {len(pairs)}")
+        count = len(cameras)
+        pictures = pool.map(lambda i: _one(surface, colors, images[i], cameras[i]), range(count))
+        for number, (view, residual) in enumerate(pictures):
+            progress(0.1 + 0.7 * number / count, f"the scan against photograph {number + 1} of {count}")
             views.append(view)
             found.append(residual)
     coverage = distance = None

@@ -24,7 +24,7 @@ class Reconstruct(Stage):
     quality: the same as a picture.
     """
 
-    name, version = "reconstruct", 3
+    name, version = "reconstruct", 4
     needs: ClassVar[Mapping[str, str]] = {"take": TAKE}
     makes: ClassVar[Mapping[str, str]] = {
         "scan": "ply",

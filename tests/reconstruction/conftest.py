@@ -11,9 +11,10 @@ import pytest
 from processing.cameras import Camera
 from processing.mesh import Mesh, Surface
 from processing.reconstruction import ReconstructionSettings, Scan, reconstruct
-from processing.reconstruction.depth_maps import Rig
 from processing.reconstruction.matching import OpenCvKernels
 from processing.reconstruction.photos import pyramid
+from processing.reconstruction.rig import Rig
+from processing.reconstruction.scratch import Scratch
 from processing.reconstruction.volume import choose_neighbours, working_volume
 
 WIDTH, HEIGHT, FOCAL, DISTANCE_MM = 160, 240, 480.0, 600.0
@@ -178,8 +179,9 @@ def pool() -> Iterator[Executor]:
 def rig(scene: Scene) -> Rig:
     """The scene's pyramids and which views are compared; every other view may confirm a depth."""
     volume, _ = working_volume(scene.cameras)
-    pyramids = [pyramid(i, c, np.zeros(3), QUICK) for i, c in zip(scene.images, scene.cameras, strict=True)]
+    scratch = Scratch(1e9)
+    pyramids = [pyramid(i, c, np.zeros(3), QUICK, scratch) for i, c in zip(scene.images, scene.cameras, strict=True)]
     every = list(range(len(pyramids)))
     neighbours = choose_neighbours(scene.cameras, volume.centre_mm, 5, (6.0, 30.0))
     near = [[j for j in every if j != i] for i in every]
-    return Rig(pyramids, volume, every, neighbours, near, [0.3] * len(every), QUICK, OpenCvKernels())
+    return Rig(pyramids, volume, every, neighbours, near, [0.3] * len(every), QUICK, OpenCvKernels(), scratch)

@@ -9,9 +9,9 @@ import pytest
 
 from processing.mesh import Mesh, Surface
 from processing.reconstruction import Scan, reconstruct
-from processing.reconstruction.depth_maps import Rig
-from processing.reconstruction.detail import Correction, agreed_move, moves, refine_surface
-from processing.reconstruction.matching import Region
+from processing.reconstruction.detail import Correction, agreed_move, look, moves, refine_surface
+from processing.reconstruction.pixels import Region
+from processing.reconstruction.rig import Rig
 
 
 def seen_squarely(mesh: Mesh) -> np.ndarray:
@@ -56,7 +56,7 @@ def test_an_offset_of_depth_moves_a_plane_by_its_foreshortened_length(rig: Rig, 
     asked = Correction(camera, whole, depth.reshape(shape).astype(np.float32), np.full(shape, 0.5, np.float32),
                        np.ones(shape, np.float32))  # fmt: skip
     normals = np.broadcast_to(normal, plane.shape).astype(np.float32)
-    index, move, _ = moves(asked, plane.astype(np.float32), normals, 0.5)
+    index, move, _ = moves(asked, look(camera, plane.astype(np.float32), normals), 0.5)
     assert len(index) == len(plane)
     moved = plane[index] + move[:, None] * normal
     # The plane that moved is the one whose depth is 0.5 mm greater along every ray.
@@ -72,7 +72,8 @@ def test_a_vertex_behind_the_rendered_surface_is_not_moved_by_the_view(rig: Rig)
     asked = Correction(camera, Region(0, shape[0], 0, shape[1]), np.full(shape, 600, np.float32),
                        np.ones(shape, np.float32), np.ones(shape, np.float32))  # fmt: skip
     points = (camera.centre + np.array([[600.0], [640.0]]) * camera.viewing_direction).astype(np.float32)
-    index, _, _ = moves(asked, points, np.tile(-camera.viewing_direction, (2, 1)).astype(np.float32), 2.0)
+    normals = np.tile(-camera.viewing_direction, (2, 1)).astype(np.float32)
+    index, _, _ = moves(asked, look(camera, points, normals), 2.0)
     assert index.tolist() == [0]
 
 

@@ -7,17 +7,20 @@ import pytest
 
 from processing.mesh import Surface
 from processing.reconstruction.fusion import DepthMap, agreement, merge, normals_of, oriented_points
-from processing.reconstruction.matching import Kernels, OpenCvKernels, Region, best_mean, peak
+from processing.reconstruction.matching import Kernels, OpenCvKernels, best_mean, peak
 from processing.reconstruction.matching_torch import TorchKernels
 from processing.reconstruction.photos import Pyramid, pyramid
+from processing.reconstruction.pixels import Region, bands
+from processing.reconstruction.scratch import Scratch
 from processing.reconstruction.settings import ReconstructionSettings
-from processing.reconstruction.surface import RenderedSurface, filled, grown_region
+from processing.reconstruction.surface import RenderedSurface, clipped_region, filled, known_bounds
 
 
 @pytest.fixture(scope="module")
 def pyramids(scene: Any) -> list[Pyramid]:
     return [
-        pyramid(i, c, np.zeros(3), ReconstructionSettings()) for i, c in zip(scene.images, scene.cameras, strict=True)
+        pyramid(i, c, np.zeros(3), ReconstructionSettings(), Scratch(1e9))
+        for i, c in zip(scene.images, scene.cameras, strict=True)
     ]
 
 
@@ -45,10 +48,12 @@ def test_refine_finds_the_surface_from_two_steps_away(
     image, camera = pyramids[2].levels[0]
     others = [pyramids[k].levels[0] for k in (1, 3, 8, 7, 9)]
     truth = true_depths[2]
-    region = grown_region(truth, 3)
+    bounds = known_bounds(truth)
+    assert bounds is not None
+    region = clipped_region(bounds, 3, *truth.shape)
     assert region is not None
     cut = truth[region.y0 : region.y1, region.x0 : region.x1]
-    depth, score = kernels.refine(image, camera, others, filled(cut) + 3.0, region, 1.5, 3, 7, 3)
+    depth, score = kernels.refine(region.of(image), camera, others, filled(cut) + 3.0, 1.5, 3, 7, 3)
     there = inside(cut, 10)
     error = np.abs(depth - cut)[there]
     assert np.median(error) < 0.15 * tools.footprint_mm
@@ -74,21 +79,39 @@ def test_torch_and_opencv_agree(pyramids: list[Pyramid], true_depths: list[np.nd
     others = [pyramids[k].levels[0] for k in (4, 3, 10, 11)]
     region = Region(60, 180, 40, 120)
     start = filled(true_depths[5][60:180, 40:120])
-    one, two = (k.refine(image, camera, others, start, region, 1.0, 3, 7, 3) for k in KERNELS)
+    one, two = (k.refine(region.of(image), camera, others, start, 1.0, 3, 7, 3) for k in KERNELS)
     there = inside(true_depths[5][60:180, 40:120], 6)
     assert np.median(np.abs(one[0] - two[0])[there]) < 0.02 * tools.footprint_mm
     assert np.abs(one[1] - two[1])[there].mean() < 0.01
 
 
-def test_bands_cover_each_row_once() -> None:
-    region = Region(5, 405, 0, 50)
-    rows = np.zeros(400, int)
-    for inner, band, kept in region.bands(2000, 7):
-        rows[inner] += 1
-        assert kept.stop - kept.start == inner.stop - inner.start
-        assert band.y0 + kept.start == region.y0 + inner.start
-        assert region.y0 <= band.y0 < band.y1 <= region.y1
-    assert (rows == 1).all()
+@pytest.mark.parametrize("kernels", KERNELS, ids=["opencv", "torch"])
+def test_images_normalised_beforehand_lead_to_the_same_place(
+    kernels: Kernels, pyramids: list[Pyramid], true_depths: list[np.ndarray], tools: Any
+) -> None:
+    camera = pyramids[2].levels[0][1]
+    region, cut = Region(60, 180, 40, 120), true_depths[2][60:180, 40:120]
+    found = []
+    for even in (False, True):
+        image, *others = [pyramids[k].even(0.1)[0] if even else pyramids[k].near(0.1)[0] for k in (2, 1, 3, 8, 7, 9)]
+        lenses = [pyramids[k].levels[0][1] for k in (1, 3, 8, 7, 9)]
+        seen = list(zip(others, lenses, strict=True))
+        found.append(kernels.refine(region.of(image), camera, seen, filled(cut) + 3.0, 1.5, 3, 7, 3, even)[0])
+    exact, quick = (np.abs(depth - cut)[inside(cut, 10)] for depth in found)
+    assert np.median(quick) < 0.2 * tools.footprint_mm
+    assert (quick < 0.75).mean() > (exact < 0.75).mean() - 0.05  # within half a step, from where a finer pass goes on
+
+
+@pytest.mark.parametrize("rows", [1, 40, 400])
+def test_bands_cover_each_row_once(rows: int) -> None:
+    times = np.zeros(400, int)
+    for band in bands((400, 50), rows * 50, 3, least=24):
+        times[band.kept] += 1
+        assert band.kept.start % 24 == 0
+        assert np.array_equal(np.arange(400)[band.around][band.within], np.arange(400)[band.kept])
+        assert band.around.start == max(band.kept.start - 3, 0)
+        assert band.around.stop == min(band.kept.stop + 3, 400)
+    assert (times == 1).all()
 
 
 @pytest.mark.parametrize("best", [1, 3, 5, 9])

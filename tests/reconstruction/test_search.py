@@ -1,15 +1,20 @@
 """The wider search: what the surface of a coarser level spans is found behind it."""
 
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from processing.mesh import Mesh
-from processing.reconstruction.depth_maps import Rig, refine_all, search_wider
-from processing.reconstruction.matching import Region, tiles
+from processing.reconstruction import depth_maps, wider_search
+from processing.reconstruction.atlas import Atlas, tiles
+from processing.reconstruction.depth_maps import fuse, refine_all
+from processing.reconstruction.fusion import OrientedPoints
+from processing.reconstruction.rig import Maps, Rig
 from processing.reconstruction.surface import RenderedSurface
+from processing.reconstruction.wider_search import search_wider
 
 
 def spanned(mesh: Mesh, rise_mm: float, radius_mm: float) -> Mesh:
@@ -59,17 +64,52 @@ def test_tiles_cover_what_is_set_once(share: float) -> None:
     mask = np.zeros((70, 95), np.bool_)
     mask[10:40, 20:60] = mask[66:, 90:] = True
     times = np.zeros(mask.shape, int)
-    for tile in tiles(mask, 24, share):
-        times[tile.rows, tile.columns] += 1
-        assert mask[tile.rows, tile.columns].any()
+    for y, x in tiles(mask, 24, share):
+        times[y : y + 24, x : x + 24] += 1
+        assert mask[y : y + 24, x : x + 24].any()
     assert times.max() == 1
     if share == 0:
         assert (times[mask] == 1).all()
 
 
-def test_a_grown_region_stays_in_the_image_and_knows_its_middle() -> None:
-    values = np.arange(20 * 30).reshape(20, 30)
-    inner = Region(0, 5, 24, 29)
-    outer = inner.grown(3, values.shape)
-    assert (outer.y0, outer.y1, outer.x0, outer.x1) == (0, 8, 21, 30)
-    assert np.array_equal(values[outer.rows, outer.columns][inner.within(outer)], values[inner.rows, inner.columns])
+def test_an_atlas_takes_tiles_with_their_surroundings_and_puts_back_the_tiles_alone() -> None:
+    values = np.arange(50 * 70, dtype=np.float32).reshape(50, 70)
+    atlas = Atlas.of(np.array([[0, 0], [24, 48], [48, 0]]), 24, 3)  # the last two reach beyond the values
+    patches = atlas.each(atlas.taken(values))
+    assert np.array_equal(patches[1][:, :25], values[21:51, 45:70][[*range(29), 28]])  # its edge repeated
+    assert np.array_equal(atlas.laid_out(patches), atlas.taken(values))
+    into = np.zeros_like(values)
+    atlas.put(atlas.taken(values) + 1, into, np.ones(atlas.x.shape, np.bool_))
+    inside = np.zeros(values.shape, np.bool_)
+    inside[:24, :24] = inside[24:48, 48:] = inside[48:, :24] = True
+    assert np.array_equal(into, np.where(inside, values + 1, 0))
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 33])
+def test_an_atlas_has_room_for_every_tile(count: int) -> None:
+    corners = np.stack([24 * np.arange(count), np.zeros(count, int)], axis=1)
+    atlas = Atlas.of(corners, 24, 2)
+    assert np.array_equal(atlas.each(atlas.y.astype(np.float32))[:count, 2, 0], corners[:, 0])
+
+
+def test_a_view_matched_tile_by_tile_is_the_view_matched_whole(
+    scene: Any, rig: Rig, pool: Executor, tools: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cap, pixel = RenderedSurface(spanned(scene.mesh, 18.0, 15.0)), rig.volume.footprint_mm
+    two = replace(rig, depth_views=[2, 3], settings=replace(rig.settings, min_consistent=1))
+
+    def maps() -> tuple[Maps, OrientedPoints]:
+        found = refine_all(two, pixel, cap, None, pool, lambda: None)
+        found = search_wider(two, found, pixel, 1.5 * pixel, cap, pool)
+        return found, fuse(two, found, pixel, 1, pixel, 3, np.inf, pool)
+
+    whole, points = maps()
+    for module in (depth_maps, wider_search):
+        monkeypatch.setattr(module, "TILE_PIXELS", 9000)  # about 60 of 150 rows
+    parts, points_of_parts = maps()
+    for view in (2, 3):
+        one, other = whole[view], parts[view]
+        assert (np.isfinite(one.depth) == np.isfinite(other.depth)).mean() > 0.995
+        both = np.isfinite(one.depth) & np.isfinite(other.depth)
+        assert (np.abs(one.depth - other.depth)[both] < 0.01 * tools.footprint_mm).mean() > 0.97
+    assert abs(len(points_of_parts) / len(points) - 1) < 0.01

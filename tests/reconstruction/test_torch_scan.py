@@ -9,11 +9,13 @@ import pytest
 
 from processing.mesh import Surface
 from processing.reconstruction import Scan, reconstruct
-from processing.reconstruction.depth_maps import Rig, refine_all, search_wider
+from processing.reconstruction.depth_maps import refine_all
 from processing.reconstruction.detail import correction
 from processing.reconstruction.matching import OpenCvKernels
 from processing.reconstruction.matching_torch import TorchKernels
+from processing.reconstruction.rig import Rig
 from processing.reconstruction.surface import RenderedSurface
+from processing.reconstruction.wider_search import search_wider
 
 VIEWS = [2, 3]
 
@@ -26,7 +28,7 @@ class Counted(TorchKernels):
         self.asked: set[tuple[int, int]] = set()
 
     def refine(self, *given: Any) -> tuple[np.ndarray, np.ndarray]:
-        self.asked.add((given[6], given[7]))
+        self.asked.add((given[5], given[6]))
         return super().refine(*given)
 
 
@@ -58,7 +60,9 @@ def test_the_wider_search_finds_the_same(scene: Any, rigs: Sequence[Rig], pool: 
 
 def test_the_pass_of_detail_asks_for_the_same(scene: Any, rigs: Sequence[Rig], tools: Any) -> None:
     surface = RenderedSurface(scene.mesh)
-    opencv, torch = (correction(one, 3, surface) for one in rigs)
+    region = surface.region(rigs[0].pyramids[3].levels[0][1], 4)
+    assert region is not None
+    opencv, torch = (correction(one, 3, surface, region) for one in rigs)
     assert opencv is not None
     assert torch is not None
     both = (opencv.weight > 0) & (torch.weight > 0)
