@@ -11,6 +11,7 @@ from processing.mesh import Mesh
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
 
 _END = 1e-3  # share of an edge at either end, where the triangles around it meet it
 _STRETCHED = 4.0  # times longer or thinner than the reference, against the whole mesh
@@ -91,8 +92,22 @@ def crossing(mesh: Mesh) -> Bools:
     Two triangles that cross have an edge of one through the inside of the other.
     """
     out = np.zeros(len(mesh.triangles), dtype=np.bool_)
+    edges, triangles = crossings(mesh)
+    out[triangles] = True
+    through = np.zeros(len(mesh.edges), dtype=np.bool_)
+    through[edges] = True
+    keys = mesh.edges[:, 0].astype(np.int64) << 32 | mesh.edges[:, 1]
+    for k in range(3):
+        i, j = mesh.triangles[:, k].astype(np.int64), mesh.triangles[:, (k + 1) % 3].astype(np.int64)
+        edge = np.searchsorted(keys, np.minimum(i, j) << 32 | np.maximum(i, j))
+        out |= through[edge]
+    return out
+
+
+def crossings(mesh: Mesh) -> tuple[Ints, Ints]:
+    """(N,) edges (of `mesh.edges`) and the (N,) triangles, without a common corner, that they pass through."""
     if not len(mesh.triangles):
-        return out
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     middle = mesh.vertices_mm.mean(axis=0)
     vertices = (mesh.vertices_mm - middle).astype(np.float32)
     scene = o3d.t.geometry.RaycastingScene()
@@ -105,13 +120,4 @@ def crossing(mesh: Mesh) -> Bools:
     ray, triangle = ray[inside], triangle[inside]
     corners, ends = mesh.triangles[triangle], mesh.edges[ray]
     apart = (corners[:, :, None] != ends[:, None, :]).all(axis=(1, 2))
-    ray, triangle = ray[apart], triangle[apart]
-    out[triangle] = True
-    through = np.zeros(len(mesh.edges), dtype=np.bool_)
-    through[ray] = True
-    keys = mesh.edges[:, 0].astype(np.int64) << 32 | mesh.edges[:, 1]
-    for k in range(3):
-        i, j = mesh.triangles[:, k].astype(np.int64), mesh.triangles[:, (k + 1) % 3].astype(np.int64)
-        edge = np.searchsorted(keys, np.minimum(i, j) << 32 | np.maximum(i, j))
-        out |= through[edge]
-    return out
+    return ray[apart], triangle[apart]

@@ -216,13 +216,50 @@ def read_landmarks(path: Path) -> Landmarks3d:
 
 
 def _ljson_points(content: dict[str, Any]) -> list[Any]:
-    """The first list named `points` in menpo's nested layout (versions 1 to 3)."""
+    """The first group's points in menpo's nested layout (versions 1 to 3), by its labels where it has them."""
     for value in content.values():
         if isinstance(value, dict):
-            inside = value["points"] if isinstance(value.get("points"), list) else _ljson_points(value)
+            if isinstance(value.get("points"), list):
+                return list(value["points"])
+            inside = _ljson_points(value)
             if inside:
-                return list(inside)
+                return _in_order(inside, value.get("labels"))
     return []
+
+
+# Where each part of the face begins among the 68, by words of its label. Eyes and brows: the one by landmark 0 first.
+_PARTS: tuple[tuple[tuple[str, ...], int, tuple[int, ...]], ...] = (
+    (("brow",), 5, (17, 22)),
+    (("eye",), 6, (36, 42)),
+    (("chin", "jaw", "contour"), 17, (0,)),
+    (("nose",), 9, (27,)),
+    (("mouth", "lip"), 20, (48,)),
+)
+
+
+def _in_order(points: list[Any], labels: Any) -> list[Any]:
+    """68 labelled points by the names of their groups; as they are where the labels do not say it all.
+
+    Left and right are told by the points: some name the subject's side, some the beholder's.
+    """
+    if not isinstance(labels, list) or len(points) != 68:
+        return points
+    groups: dict[int, list[list[int]]] = {k: [] for k in range(len(_PARTS))}
+    for label in labels:
+        name, mask = str(label.get("label", "")).lower(), list(label.get("mask", []))
+        part = next((k for k, (words, _, _) in enumerate(_PARTS) if any(word in name for word in words)), None)
+        if part is not None and len(mask) == _PARTS[part][1]:
+            groups[part].append(mask)
+    if any(len(groups[k]) != len(starts) for k, (_, _, starts) in enumerate(_PARTS)):
+        return points
+    at = np.array([[np.nan if x is None else float(x) for x in row] for row in points], dtype=np.float64)
+    first = at[groups[2][0][0]]
+    order = np.zeros(68, dtype=np.int64)
+    for k, (_, size, starts) in enumerate(_PARTS):
+        near_first = sorted(groups[k], key=lambda mask: float(np.linalg.norm(np.nanmean(at[mask], axis=0) - first)))
+        for start, mask in zip(starts, near_first, strict=True):
+            order[start : start + size] = mask
+    return [points[i] for i in order]
 
 
 def triangulate_landmarks(

@@ -6,6 +6,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from processing.mesh import Mesh
+from processing.registration.contact import separate
 from processing.registration.faults import against_surroundings, crossing, turned_over
 from processing.registration.sparse_solve import Factor, graph_laplacian
 
@@ -13,11 +14,17 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 ROUNDS = 8
+SMOOTH_ROUNDS = 2  # a sheet that still crosses something after these is spanned taut
+SHEET_RINGS = 4
+CONTACT_ROUNDS, CONTACT_RINGS = 5, 6  # what cannot be drawn apart in so many rounds is left to harmonic motion
+MOVED_MM = 0.05
 MOST_SHARE = 0.05  # of the mesh that mending may move; more than this is no fold but a failed fit
 
 
 def mend(source: Mesh, vertices_mm: Floats, sheets: Bools | None = None) -> tuple[Floats, Bools]:
-    """Around triangles that turned over or cross others, the displacement from `source` becomes harmonic.
+    """Surfaces that pass a little through each other (closed lips) are drawn apart.
+
+    Around triangles that turned over or still cross others, the displacement from `source` becomes harmonic.
 
     vertices_mm: (V, 3) `source` deformed.  sheets: (V,) surfaces that stand in for what no scan shows (the eye between
     the lids): one that crosses the skin is spanned anew, as smooth as its surroundings.
@@ -28,18 +35,30 @@ def mend(source: Mesh, vertices_mm: Floats, sheets: Bools | None = None) -> tupl
     patches = _patches(ring, np.zeros(len(vertices_mm), np.bool_) if sheets is None else sheets)
     moved = np.zeros(len(vertices_mm), dtype=np.bool_)
     known = against_surroundings(source)
+    near_sheets = _widened(ring, np.logical_or.reduce([moved, *patches]), SHEET_RINGS)
+    given_up = np.zeros_like(moved)
     for number in range(ROUNDS):
         posed = source.with_vertices(vertices_mm)
         bad = turned_over(source, vertices_mm) | (against_surroundings(posed) & ~known)
-        bad |= crossing(posed)
-        if not bad.any():
+        through = crossing(posed)
+        if not (bad | through).any():
             break
+        if through.any():
+            among = grown(ring, source, through, CONTACT_RINGS) & ~near_sheets & ~given_up
+            apart = separate(posed, among)
+            away = np.linalg.norm(apart - vertices_mm, axis=1) > MOVED_MM
+            vertices_mm = np.where(_widened(ring, away, 1)[:, None], apart, vertices_mm)
+            moved |= away
+            through = crossing(source.with_vertices(vertices_mm))
+            if number >= CONTACT_ROUNDS:
+                given_up |= grown(ring, source, through, CONTACT_RINGS)
+        bad |= through
         at = grown(ring, source, bad, 0)
         loose = np.zeros_like(moved)
         for patch in patches:
             wide = _widened(ring, patch, 1 + number)
             if (at & wide).any():
-                vertices_mm = spanned(source, vertices_mm, wide)
+                vertices_mm = spanned(source, vertices_mm, wide, taut=number >= SMOOTH_ROUNDS)
                 loose |= wide
         rest = grown(ring, source, bad & ~loose[source.triangles].any(axis=1), 1 + number // 2)
         if rest.mean() > MOST_SHARE:
@@ -58,12 +77,15 @@ def span_sheets(mesh: Mesh, sheets: Bools) -> Floats:
     return vertices
 
 
-def spanned(source: Mesh, vertices_mm: Floats, inside: Bools) -> Floats:
-    """(V, 3) with the vertices inside on the smoothest surface that goes on from those outside (biharmonic)."""
+def spanned(source: Mesh, vertices_mm: Floats, inside: Bools, taut: bool = False) -> Floats:
+    """(V, 3) with the vertices inside on the smoothest surface that goes on from those outside (biharmonic).
+
+    taut: on the tightest one (harmonic): it has an edge where it begins, and no fold can come of those around it.
+    """
     i, j = source.edges[:, 0], source.edges[:, 1]
     length = np.linalg.norm(source.vertices_mm[i] - source.vertices_mm[j], axis=1)
     laplacian = graph_laplacian(source.edges, len(vertices_mm), 1 / length.clip(0.05))
-    return harmonic(sparse.csr_array(laplacian @ laplacian), vertices_mm, inside)
+    return harmonic(laplacian if taut else sparse.csr_array(laplacian @ laplacian), vertices_mm, inside)
 
 
 def harmonic(laplacian: sparse.csr_array, values: Floats, inside: Bools) -> Floats:

@@ -28,7 +28,7 @@ _SAY[6:11] = 0.3
 _STEADY = np.concatenate([np.full(17, 0.05), np.full(10, 0.2), np.full(9, 1.0), np.full(12, 1.0), np.full(20, 0.1)])
 _STEADY[[36, 39, 42, 45]] = 2.0
 
-UNLIKE_A_FACE_MM = 12.0
+UNLIKE_A_FACE_MM, OUT_OF_ORDER_MM = 12.0, 20.0  # of half of the landmarks, of three quarters
 LID_RINGS, LIP_RINGS = 3, 1
 NEUTRAL = NonRigidSettings()
 EXPRESSION = NonRigidSettings(
@@ -96,10 +96,11 @@ def register_neutral(
     own, seen = template.landmark_points(template.mesh.vertices_mm)[known], landmarks.points_mm[known]
     motion = fit_motion_robust(own, seen, _SAY[known])
     off = np.linalg.norm(motion(own) - seen, axis=1)[known.nonzero()[0] >= 17]
-    if float(np.median(off)) > UNLIKE_A_FACE_MM:
+    if float(np.median(off)) > UNLIKE_A_FACE_MM or float(np.quantile(off, 0.75)) > OUT_OF_ORDER_MM:
         raise NoFace(
-            f"the landmarks are not those of a face: half of them lie over {np.median(off):.3g} mm from where "
-            f"template {template.name} has them. Check their order (Multi-PIE's 68), or the photographs."
+            f"the landmarks are not those of a face: half of them lie over {np.median(off):.3g} mm, a quarter over "
+            f"{np.quantile(off, 0.75):.3g} mm from where template {template.name} has them. Check their order "
+            "(Multi-PIE's 68), or the photographs."
         )
     start = motion(template.mesh.vertices_mm)
     return _settle(template, start, surface, landmarks, settings.neutral, 1.0, progress)

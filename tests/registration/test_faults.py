@@ -94,6 +94,25 @@ def test_spanning_leaves_everything_else(ball: Mesh, front: int) -> None:
     np.testing.assert_array_equal(spanned[far], dented[far])
 
 
+def test_closed_lips_that_went_through_each_other_are_drawn_apart(uv_sphere) -> None:
+    """Two lips of one skin, pressed 1.5 mm into each other: they come apart and keep their shape elsewhere."""
+    lip = uv_sphere(40, 12.0)
+    count = len(lip.vertices_mm)
+    upper = np.arange(2 * count) < count
+    out = np.where(upper, 1.0, -1.0)[:, None] * np.array([0.0, 1, 0])
+    lips = Mesh(np.tile(lip.vertices_mm, (2, 1)) + 11.25 * out, np.concatenate([lip.triangles, lip.triangles + count]))
+    sound = lips.with_vertices(lips.vertices_mm + 2 * out)
+    assert not crossing(sound).any()
+    assert crossing(lips).sum() > 50
+    apart, moved = mend(sound, lips.vertices_mm)
+    assert not crossing(lips.with_vertices(apart)).any()
+    assert np.linalg.norm(apart - lips.vertices_mm, axis=1).max() < 1.5
+    assert apart[upper, 1].min() > apart[~upper, 1].max()
+    far = np.abs(lips.vertices_mm[:, 1]) > 12
+    assert np.abs((apart - lips.vertices_mm)[far]).max() < 0.06
+    assert not moved[far].any()
+
+
 def test_another_topology_is_refused(ball: Mesh) -> None:
     with pytest.raises(ShapeError, match="reference"):
         find_faults(ball, Mesh(ball.vertices_mm, ball.triangles[:-1]))

@@ -133,3 +133,26 @@ def test_a_turned_photograph_gives_the_same_points(capfd: pytest.CaptureFixture[
             assert np.median(np.linalg.norm(found - there, axis=1)) < 2.0
     assert upright.min() > 0
     assert capfd.readouterr().err == ""
+
+
+def test_labelled_landmarks_come_in_multi_pies_order(tmp_path: Path, face: np.ndarray) -> None:
+    """Groups in any order, eyes named from the beholder's side or the subject's: the points tell which is which."""
+    face[:17, 0] = np.linspace(-60, 60, 17)
+    for start, stop, x in ((17, 22, -35), (22, 27, 35), (36, 42, -30), (42, 48, 30)):
+        face[start:stop, 0] = np.linspace(x - 10, x + 10, stop - start)
+    parts = {"chin": (0, 17), "leye": (36, 42), "reye": (42, 48), "leyebrow": (17, 22), "nose": (27, 36),
+             "reyebrow": (22, 27), "mouth": (48, 68)}  # fmt: skip
+    for swapped in (False, True):
+        names = {"leye": "reye", "reye": "leye", "leyebrow": "reyebrow", "reyebrow": "leyebrow"} if swapped else {}
+        rows: list[list[float]] = []
+        labels = []
+        for name, (start, stop) in parts.items():
+            labels.append({"label": names.get(name, name), "mask": list(range(len(rows), len(rows) + stop - start))})
+            rows += face[start:stop].tolist()
+        group = {"landmarks": {"points": rows, "connectivity": []}, "labels": labels}
+        file = tmp_path / "face.ljson"
+        file.write_text(json.dumps({"version": 3, "groups": {"LJSON": group}}))
+        np.testing.assert_allclose(read_landmarks(file).points_mm, face)
+    labels.pop()  # a part without a label: nobody knows the order
+    file.write_text(json.dumps({"version": 3, "groups": {"LJSON": group}}))
+    np.testing.assert_allclose(read_landmarks(file).points_mm, rows)

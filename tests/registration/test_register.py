@@ -8,14 +8,19 @@ from scipy.spatial.transform import Rotation
 from processing.errors import DataError, MeshError, NoFace
 from processing.mesh import Mesh, Surface, subdivide, submesh
 from processing.mesh_files import read_obj, write_obj, write_ply
+from processing.registration.correspondence import ScanSurface
+from processing.registration.faults import find_faults
 from processing.registration.landmarks import Landmarks3d, read_landmarks, write_landmarks
 from processing.registration.procrustes import Similarity
+from processing.registration.quality import measure
+from processing.registration.regions import face_regions
 from processing.registration.register import register_expression, register_neutral
-from processing.registration.register_files import register_files
+from processing.registration.register_files import read_scan, register_files
 from processing.registration.scan_landmarks import landmarks_of_scan
 from processing.registration.template import Template, default_template, from_mesh, place_landmarks
 
-SUBJECT = Path(__file__).parents[3] / "shared" / "data" / "subject-11"
+DATA = Path(__file__).parents[3] / "shared" / "data"
+SUBJECT, JAMES = DATA / "subject-11", DATA / "james"
 
 
 def head(v: np.ndarray) -> np.ndarray:
@@ -221,3 +226,23 @@ def test_the_reference_subject_within_half_a_millimetre() -> None:
         detailed = displace(mesh, bake(mesh, scan, size_px=1024, skin=template.parts == 0))
         assert Surface(mesh).closest(scan.vertices_mm).distance_mm.mean() < 0.3
         assert Surface(detailed).closest(scan.vertices_mm).distance_mm.mean() < 0.15
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not JAMES.is_dir(), reason="the scan of a real face is not on this machine")
+@pytest.mark.parametrize("given", [True, False])
+def test_a_real_scan_with_closed_lips_and_lids(given: bool) -> None:
+    """Landmarks given in the groups of its file, or found on pictures of the scan."""
+    scan = read_scan(JAMES / "james.obj")
+    landmarks = read_landmarks(JAMES / "james.ljson") if given else landmarks_of_scan(scan)
+    template = default_template()
+    found = register_neutral(template, scan, landmarks)
+    figures = measure(template, found.vertices_mm, ScanSurface(scan), landmarks).figures
+    assert figures["surface_mm"] < 0.5
+    assert max(figures["regions"][name]["mean_mm"] for name in ("brow", "nose", "chin", "cheek")) < 0.1
+    mesh = Mesh(template.mesh.vertices_mm, template.mesh.triangles)
+    faults = find_faults(mesh.with_vertices(found.vertices_mm), mesh)
+    regions = face_regions(template)
+    face = np.any([regions[name] for name in ("brow", "eye", "nose", "mouth", "chin", "cheek")], axis=0)
+    counts = faults.counts(face[mesh.triangles].all(axis=1))
+    assert counts["flipped"] == counts["crossing"] == 0
