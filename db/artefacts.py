@@ -1,6 +1,6 @@
 """Files that stage runs made, and what they were made from."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -65,37 +65,43 @@ def artefacts_of_job(tx: Session, key: str) -> dict[str, Artefact]:
 
 def artefacts_of_take(tx: Session, take_id: int) -> dict[tuple[str, str], Artefact]:
     """The newest file of a take by (stage, output); a stage run again with another version or parameters is newer."""
-    return {(stage, artefact.output): artefact for stage, artefact in artefact_history(tx, take_id)}
+    return {(stage, artefact.output): artefact for stage, artefact in artefact_histories(tx, [take_id])[take_id]}
 
 
-def artefact_history(tx: Session, take_id: int) -> list[tuple[str, Artefact]]:
-    """(stage, file) of every done run for a take, the oldest first."""
+def artefact_histories(tx: Session, take_ids: Collection[int]) -> dict[int, list[tuple[str, Artefact]]]:
+    """take -> (stage, file) of every done run for it, the oldest first."""
     query = (
-        select(Job.stage, Artefact)
+        select(JobTake.take_id, Job.stage, Artefact)
         .join(Job, Artefact.job_id == Job.id)
         .join(JobTake, JobTake.job_id == Job.id)
-        .where(JobTake.take_id == take_id, Job.state == JobState.DONE)
+        .where(JobTake.take_id.in_(list(take_ids)), Job.state == JobState.DONE)
         .order_by(Job.id, Artefact.id)
     )
-    return [(stage, artefact) for stage, artefact in tx.execute(query)]
+    found: dict[int, list[tuple[str, Artefact]]] = {take: [] for take in take_ids}
+    for take, stage, artefact in tx.execute(query):
+        found[take].append((stage, artefact))
+    return found
 
 
-def parents_of(tx: Session, artefact_id: int) -> list[tuple[str, Artefact]]:
-    """(stage, file) of what an artefact was made from directly."""
+def parents_of(tx: Session, artefact_ids: Collection[int]) -> dict[int, list[tuple[str, Artefact]]]:
+    """artefact -> (stage, file) of what it was made from directly."""
     query = (
-        select(Job.stage, Artefact)
+        select(ArtefactParent.artefact_id, Job.stage, Artefact)
         .join(Job, Artefact.job_id == Job.id)
         .join(ArtefactParent, ArtefactParent.parent_id == Artefact.id)
-        .where(ArtefactParent.artefact_id == artefact_id)
+        .where(ArtefactParent.artefact_id.in_(list(artefact_ids)))
         .order_by(Artefact.id)
     )
-    return [(stage, artefact) for stage, artefact in tx.execute(query)]
+    found: dict[int, list[tuple[str, Artefact]]] = {artefact: [] for artefact in artefact_ids}
+    for child, stage, artefact in tx.execute(query):
+        found[child].append((stage, artefact))
+    return found
 
 
-def input_hash(tx: Session, artefact: Artefact, name: str) -> str | None:
-    """SHA-256 of the file from outside that an artefact's job read under this name, as in 'template'."""
-    query = select(JobInput.sha256).where(JobInput.job_id == artefact.job_id, JobInput.name == name)
-    return tx.scalar(query)
+def input_hashes(tx: Session, job_ids: Collection[int], name: str) -> dict[int, str]:
+    """job -> SHA-256 of the file from outside that it read under this name, as in 'template'."""
+    here = (JobInput.job_id.in_(list(job_ids)), JobInput.name == name, JobInput.sha256.is_not(None))
+    return {job: sha256 for job, sha256 in tx.execute(select(JobInput.job_id, JobInput.sha256).where(*here)) if sha256}
 
 
 def find_artefact(tx: Session, take_id: int, stage: str, output: str) -> Artefact | None:

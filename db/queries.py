@@ -240,15 +240,18 @@ def unprocessed_takes(tx: Session, stage: str) -> list[ReadyTake]:
     return [take for take in ready_takes(tx) if take.take_id not in finished]
 
 
-def take_photographs(tx: Session, take_id: int) -> dict[int, tuple[str, int, str | None]]:
-    """view index -> (SHA-256, frame id, camera serial) of a take's photographs."""
+def take_photographs(tx: Session, take_ids: Collection[int]) -> dict[int, dict[int, tuple[str, str | None]]]:
+    """take -> view index -> (SHA-256, camera serial) of its photographs."""
     query = (
-        select(Camera.view_index, Frame.sha256, Frame.id, Camera.serial)
+        select(Frame.take_id, Camera.view_index, Frame.sha256, Camera.serial)
         .join(Camera, Frame.camera_id == Camera.id)
-        .where(Frame.take_id == take_id)
-        .order_by(Camera.view_index)
+        .where(Frame.take_id.in_(list(take_ids)))
+        .order_by(Frame.take_id, Camera.view_index)
     )
-    return {view: (sha256, frame, serial) for view, sha256, frame, serial in tx.execute(query)}
+    found: dict[int, dict[int, tuple[str, str | None]]] = {take: {} for take in take_ids}
+    for take, view, sha256, serial in tx.execute(query):
+        found[take][view] = (sha256, serial)
+    return found
 
 
 def photographs_of_takes(tx: Session, take_ids: Collection[int]) -> dict[int, dict[int, tuple[str, int]]]:

@@ -145,39 +145,51 @@ def building_release(tx: Session, name: str) -> Release | None:
     return tx.scalar(select(Release).where(Release.name == name, Release.state == ReleaseState.BUILDING))
 
 
-def run_of(tx: Session, artefact: Artefact) -> Run:
-    """The stage run that made a file."""
-    job = tx.get_one(Job, artefact.job_id)
-    files = tx.execute(select(Artefact.output, Artefact.sha256).where(Artefact.job_id == job.id)).all()
-    review = tx.get(RunReview, job.id)
-    said = (str(review.verdict), tuple(review.reasons.splitlines()), review.figures) if review else (None, (), {})
-    return Run(job.stage, job.version, job.params, job.key, {row.output: row.sha256 for row in files}, *said)
+def runs_of(tx: Session, job_ids: Collection[int]) -> dict[int, Run]:
+    """Stage runs, by their jobs."""
+    ids = list(job_ids)
+    files: dict[int, dict[str, str]] = {job: {} for job in ids}
+    made = select(Artefact.job_id, Artefact.output, Artefact.sha256).where(Artefact.job_id.in_(ids))
+    for job_id, output, sha256 in tx.execute(made.order_by(Artefact.id)):
+        files[job_id][output] = sha256
+    found: dict[int, Run] = {}
+    query = select(Job, RunReview).outerjoin(RunReview, RunReview.job_id == Job.id).where(Job.id.in_(ids))
+    for job, review in tx.execute(query):
+        said = (str(review.verdict), tuple(review.reasons.splitlines()), review.figures) if review else (None, (), {})
+        found[job.id] = Run(job.stage, job.version, job.params, job.key, files[job.id], *said)
+    return found
 
 
-def capture_of(tx: Session, take_id: int) -> Capture:
-    """How a take was photographed, with the calibration that counts for it."""
+def captures_of(tx: Session, take_ids: Collection[int]) -> dict[int, Capture]:
+    """take -> how it was photographed, with the calibration that counts for it."""
+    counts = func.coalesce(Take.calibration_id, CaptureSession.calibration_id)
     query = (
-        select(Take, CaptureSession, Rig, Calibration)
+        select(Take, CaptureSession.code, Rig.id, Rig.name, counts)
         .join(CaptureSession, Take.session_id == CaptureSession.id)
         .join(Rig, CaptureSession.rig_id == Rig.id)
-        .outerjoin(Calibration, Calibration.id == func.coalesce(Take.calibration_id, CaptureSession.calibration_id))
-        .where(Take.id == take_id)
+        .where(Take.id.in_(list(take_ids)))
     )
-    take, session, rig, calibration = tx.execute(query).one()
-    return Capture(
-        session=session.code,
-        rig_id=rig.id,
-        rig=rig.name,
-        calibration_id=calibration.id if calibration else None,
-        calibration_version=calibration.version if calibration else None,
-        calibration_method=calibration.method if calibration else None,
-        calibration=calibration.data if calibration else {},
-        profile=take.profile,
-        command_skew_ms=take.command_skew_ms,
-        clock_uncertainty_ms=take.clock_uncertainty_ms,
-        exposure_skew_ms=take.exposure_skew_ms,
-        exposure_source=str(take.exposure_source),
-    )
+    rows = tx.execute(query).all()
+    wanted = {row[4] for row in rows if row[4] is not None}
+    calibrations = {one.id: one for one in tx.scalars(select(Calibration).where(Calibration.id.in_(wanted)))}
+    found = {}
+    for take, session, rig_id, rig, number in rows:
+        calibration = calibrations.get(number)
+        found[take.id] = Capture(
+            session=session,
+            rig_id=rig_id,
+            rig=rig,
+            calibration_id=calibration.id if calibration else None,
+            calibration_version=calibration.version if calibration else None,
+            calibration_method=calibration.method if calibration else None,
+            calibration=calibration.data if calibration else {},
+            profile=take.profile,
+            command_skew_ms=take.command_skew_ms,
+            clock_uncertainty_ms=take.clock_uncertainty_ms,
+            exposure_skew_ms=take.exposure_skew_ms,
+            exposure_source=str(take.exposure_source),
+        )
+    return found
 
 
 def open_consents(tx: Session, subject_ids: Collection[int]) -> dict[int, dict[str, GivenConsent]]:

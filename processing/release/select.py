@@ -13,21 +13,14 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.artefacts import artefact_history, input_hash, parents_of
-from db.models import Artefact, CaptureSession, ConsentScope, ProtocolExpression, Subject
-from db.queries import ReadyTake, consenting_subjects, ready_takes, take_photographs
-from db.releases import Capture, GivenConsent, Run, capture_of, open_consents, run_of
+from db.models import CaptureSession, ConsentScope, ProtocolExpression, Subject
+from db.queries import ReadyTake, consenting_subjects, ready_takes
+from db.releases import Capture, GivenConsent, Run, open_consents
 from db.store import Store
+from processing.release.candidates import LANDMARKS, Candidates, Filed, Stays, candidates
 from processing.release.errors import ReleaseError
 from processing.release.rules import Quality, quality_problem
 from processing.stages.files import read_json
-
-# Which stage's output becomes which file of the release.
-SCAN = ("reconstruct", "scan")
-MESH = ("register", "mesh")
-TEXTURE = ("texture", "texture")
-DISPLACEMENT = ("bake", "displacement")
-LANDMARKS = ("landmarks", "landmarks")
 
 
 @dataclass(frozen=True)
@@ -114,16 +107,13 @@ class Selection:
     skipped: tuple[Skipped, ...]
 
 
-class _Stays(Exception):
-    """Why a take stays."""
-
-
 @dataclass(frozen=True)
 class _Gate:
     """What is asked of every take."""
 
     tx: Session
     store: Store
+    filed: Filed
     quality: Quality
 
 
@@ -141,7 +131,7 @@ def choose(
         raise ReleaseError(f"No subject {', '.join(unknown)}; see: mien subject list")
     may_leave = consenting_subjects(tx, ConsentScope.RESEARCH_RELEASE, day)
     may_show = consenting_subjects(tx, ConsentScope.PUBLICATION, day)
-    gate = _Gate(tx, store, quality or Quality())
+    gate = _Gate(tx, store, Filed(store), quality or Quality())
     by_subject: dict[str, list[ReadyTake]] = {}
     for take in ready_takes(tx):
         by_subject.setdefault(take.subject, []).append(take)
@@ -175,6 +165,7 @@ def _subject(
     by_session: dict[str, list[ReadyTake]] = {}
     for take in takes:
         by_session.setdefault(take.session, []).append(take)
+    known = candidates(gate.tx, [take.take_id for take in takes], photographs=publishable)
     skipped: list[Skipped] = []
     chosen: SelectedSubject | None = None
     for session, members in reversed(by_session.items()):
@@ -184,8 +175,8 @@ def _subject(
         whole: list[SelectedTake] = []
         for take in members:
             try:
-                whole.append(_take(gate, take, publishable))
-            except _Stays as why:
+                whole.append(_take(gate, known, take, publishable))
+            except Stays as why:
                 skipped.append(Skipped(take.subject, take.code, str(why)))
         if whole:
             chosen = _described(gate.tx, members[0], session, tuple(whole), publishable)
@@ -214,23 +205,18 @@ def _described(
     )
 
 
-def _take(gate: _Gate, take: ReadyTake, publishable: bool) -> SelectedTake:
-    tx = gate.tx
-    displacement, texture, mesh, scan = _family(tx, take.take_id)
-    template = input_hash(tx, mesh, "template")
+def _take(gate: _Gate, known: Candidates, take: ReadyTake, publishable: bool) -> SelectedTake:
+    family = known.family(take.take_id)
+    scan, mesh, texture, displacement = family.scan, family.mesh, family.texture, family.displacement
+    template = known.templates.get(mesh.job_id)
     if template is None:
-        raise _Stays("the registration does not say which template it used")
-    capture = capture_of(tx, take.take_id)
+        raise Stays("the registration does not say which template it used")
+    capture = known.captures[take.take_id]
     if publishable and capture.calibration_id is None:
-        raise _Stays("its session has no calibration")
-    photographs: dict[int, Photograph] = {}
-    if publishable:
-        photographs = {
-            view: Photograph(sha, serial) for view, (sha, _, serial) in take_photographs(tx, take.take_id).items()
-        }
-    made = {"scan": scan, "mesh": mesh, "texture": texture, "displacement": displacement}
-    runs = {name: run_of(tx, artefact) for name, artefact in made.items()}
-    used = {(stage, artefact.output): artefact.sha256 for stage, artefact in parents_of(tx, mesh.id)}
+        raise Stays("its session has no calibration")
+    photographs = {view: Photograph(*shown) for view, shown in known.photographs.get(take.take_id, {}).items()}
+    runs = {name: known.runs[artefact.job_id] for name, artefact in family.files().items()}
+    used = {(stage, artefact.output): artefact.sha256 for stage, artefact in known.used[mesh.id]}
     selected = SelectedTake(
         take_id=take.take_id,
         code=take.code,
@@ -247,13 +233,13 @@ def _take(gate: _Gate, take: ReadyTake, publishable: bool) -> SelectedTake:
         landmarks=used.get(LANDMARKS),
         photographs=photographs,
     )
-    gone = [sha256[:12] for sha256 in selected.hashes if not gate.store.exists(sha256)]
+    gone = [sha256[:12] for sha256 in selected.hashes if sha256 not in gate.filed]
     if gone:
-        raise _Stays(f"the store lacks {', '.join(gone)}")
+        raise Stays(f"the store lacks {', '.join(gone)}")
     said = registration_report(gate.store, selected)
     problem = quality_problem(gate.quality, runs["scan"].verdict, said, capture.exposure_skew_ms)
     if problem is not None:
-        raise _Stays(problem)
+        raise Stays(problem)
     return selected
 
 
@@ -264,29 +250,6 @@ def registration_report(store: Store, take: SelectedTake) -> Mapping[str, Any]:
     report = read_json(store.local_path(take.report))
     inner = report.get("report")
     return inner if isinstance(inner, dict) else report
-
-
-def _family(tx: Session, take_id: int) -> tuple[Artefact, Artefact, Artefact, Artefact]:
-    """The newest relief with the mesh and scan it was baked from, and the newest texture of that mesh."""
-    history = artefact_history(tx, take_id)
-    displacement = _last(history, DISPLACEMENT)
-    parents = {(stage, artefact.output): artefact for stage, artefact in parents_of(tx, displacement.id)}
-    if MESH not in parents or SCAN not in parents:
-        raise _Stays("its displacement does not say which mesh and scan it was baked from")
-    mesh = parents[MESH]
-    textures = [(stage, a) for stage, a in history if mesh.id in {p.id for _, p in _texture_parents(tx, stage, a)}]
-    return displacement, _last(textures, TEXTURE), mesh, parents[SCAN]
-
-
-def _texture_parents(tx: Session, stage: str, artefact: Artefact) -> list[tuple[str, Artefact]]:
-    return parents_of(tx, artefact.id) if (stage, artefact.output) == TEXTURE else []
-
-
-def _last(history: Sequence[tuple[str, Artefact]], wanted: tuple[str, str]) -> Artefact:
-    found = [artefact for stage, artefact in history if (stage, artefact.output) == wanted]
-    if not found:
-        raise _Stays(f"no {wanted[1]} yet; see: mien farm graph")
-    return found[-1]
 
 
 def _refuse_equal_folders(subjects: Sequence[SelectedSubject]) -> None:

@@ -129,7 +129,10 @@ def test_what_is_cut_by_the_border_is_no_finer() -> None:
     eye = template.landmark_points(mesh.vertices_mm)[list(LIDS[1])].mean(axis=0)
     noise = np.random.default_rng(4).integers(0, 255, (200, 200, 3)).astype(np.uint8)
     found = {}
-    for cx, cy in ((100.0, 100.0), (-30.0, -20.0)):  # the eye in the middle, and all but a corner of it beyond the border
+    for cx, cy in (
+        (100.0, 100.0),
+        (-30.0, -20.0),
+    ):  # in the middle; all but a corner beyond the border
         K = np.array([[3000.0, 0, cx], [0, 3000.0, cy], [0, 0, 1]])
         R = np.diag([1.0, -1.0, -1.0])
         camera = Camera(K=K, R=R, t=-R @ (eye + np.array([0, 0, 1000.0])), width=200, height=200)

@@ -1,18 +1,22 @@
 """The reviewed file: proposed by rules, changed and signed by a person, built as it stands or refused by name."""
 
 import tomllib
+import uuid
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from db.engine import reading, transaction, utc_now
 from db.models import ConsentScope, RunVerdict
 from db.releases import released_before
 from db.run_reviews import save_run_review
+from db.store import Store
 from db.subjects import get_subject, give_consent, withdraw_consent
 from processing.release.build import build_release
+from processing.release.candidates import Filed
 from processing.release.errors import ReleaseError, SelectionError
 from processing.release.rules import Options, Quality, Split, draw_held_back, quality_problem
 from processing.release.select import choose
@@ -171,3 +175,27 @@ def test_those_held_back_stay_held_back() -> None:
     assert len(held - later) <= 2
     assert later <= held | {"S898", "S899"}
     assert draw_held_back(Split(50, "other"), codes, ()) != held
+
+
+def test_a_subject_costs_as_many_questions_however_many_takes_it_has(studio: Any) -> None:
+    asked: list[str] = []
+    event.listen(studio.records.engine, "before_cursor_execute", lambda _c, _cursor, text, *_: asked.append(text))
+    counts = []
+    for expressions in (("neutral",), ("neutral", "smile", "anger", "grin", "sadness")):
+        code = studio.subject(RELEASE, PUBLICATION, expressions=expressions)
+        asked.clear()
+        with reading(studio.records.engine) as tx:
+            chosen = choose(tx, studio.records.store, utc_now().date(), only=[code])
+        assert [len(subject.takes) for subject in chosen.subjects] == [len(expressions)]
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.usefixtures("database_url")
+def test_a_remote_store_is_listed_and_not_asked_for_every_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(f"memory://{uuid.uuid4().hex}/store")
+    there = [store.put_bytes(bytes([n])) for n in range(40)]
+    monkeypatch.setattr(store, "exists", lambda _hash: pytest.fail("asked for one file"))
+    filed = Filed(store)
+    assert all(sha256 in filed for sha256 in there)
+    assert "ab" * 32 not in filed
