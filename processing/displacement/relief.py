@@ -17,7 +17,7 @@ from PIL import Image as PillowImage
 from PIL import PngImagePlugin
 
 from processing.errors import DataError, ShapeError
-from processing.mesh_files import whole_file
+from processing.whole_file import whole_file
 
 SCALE_MM = 5.0
 MIDPOINT = 32768

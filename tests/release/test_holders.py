@@ -3,6 +3,8 @@
 import hashlib
 import json
 import struct
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -263,3 +265,20 @@ def test_a_manifest_that_names_a_subject_twice(studio: Any, tmp_path: Path) -> N
     assert (problem.fault, problem.why) == (Fault.SUBJECT, "names subject S001 2 times")
     twice = make_manifest(folder, [], name="x", version=1, consent_day="2026-01-01", subjects=manifest.subjects)
     assert twice.subjects == ("S001",)
+
+
+def test_a_holder_needs_no_farm_to_read_displacement_and_cameras(synthetic: Any) -> None:
+    """In a process without the libraries of the farm, as `pip install 'mien[release]'` leaves it."""
+    program = """
+import sys
+for name in ("open3d", "torch", "cv2", "scipy", "dask", "distributed", "sqlalchemy", "mediapipe", "anny", "cholespy"):
+    sys.modules[name] = None  # importing it raises ImportError
+from processing.release.reader import ReleaseFolder
+faces = ReleaseFolder(sys.argv[1])
+take = faces.takes[0]
+height, valid = faces.displacement(take)
+print(height.shape, valid.all(), faces.vertices(take).shape[1], faces.texture(take, 32).shape, len(faces.views(take)))
+"""
+    done = subprocess.run([sys.executable, "-c", program, synthetic.folder], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["(64,", "64)", "True", "3", "(32,", "32,", "3)", "7"]
