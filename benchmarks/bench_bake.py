@@ -11,7 +11,8 @@ import time
 
 import numpy as np
 
-from processing.displacement import bake, displace
+from processing.displacement.bake import bake
+from processing.displacement.displace import displace
 from processing.mesh import Mesh, Surface, subdivide
 from processing.registration.template import SKIN, default_template
 from processing.uv_texels import texels_of

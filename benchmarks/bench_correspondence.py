@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from processing.appearance.refine import Appearance, neutral_appearance, refine_by_appearance
 from processing.cameras import Camera, Image
-from processing.displacement import bake, displace
+from processing.displacement.bake import bake
+from processing.displacement.displace import displace
 from processing.mesh import Mesh, Surface, submesh
 from processing.mesh_files import read_ply
 from processing.registration.correspondence import ScanSurface

@@ -1,6 +1,6 @@
 """From a subject's finished runs to the release layout: everything is prepared aside, then renamed into place.
 
-    OUT/models_reg/<name>.obj .obj.mtl .jpg     OUT/dpmap/<name>.png     OUT/mesh/<name>.ply     OUT/report.html
+    OUT/models_reg/<name>.obj .obj.mtl .jpg     OUT/dpmap/<name>.png .exr     OUT/mesh/<name>.ply     OUT/report.html
 
 report.html comes last: where it is, the set is whole.
 """
@@ -30,6 +30,7 @@ def prepare(folder: Path, template: Template, takes: Mapping[str, Results]) -> l
             write_obj(folder / "models_reg" / f"{name}.obj", mesh, texture=f"{name}.jpg")
             link_or_copy(results["texture"]["texture"].path, folder / "models_reg" / f"{name}.jpg")
             link_or_copy(results["bake"]["displacement"].path, folder / "dpmap" / f"{name}.png")
+            link_or_copy(results["bake"]["exr"].path, folder / "dpmap" / f"{name}.exr")
             link_or_copy(results["reconstruct"]["scan"].path, folder / "mesh" / f"{name}.ply")
     return sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
 

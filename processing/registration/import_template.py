@@ -1,11 +1,14 @@
-"""Other people's topologies as templates: ICT-FaceKit's head."""
+"""Other people's topologies as templates: a studio's OBJ, ICT-FaceKit's head."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from processing.mesh import Mesh, submesh
+from processing.mesh_files import read_obj
+from processing.registration.find_parts import find_parts
 from processing.registration.template import (
     EYE,
     MOUTH_INTERIOR,
@@ -14,6 +17,7 @@ from processing.registration.template import (
     TemplateError,
     from_mesh,
     place_landmarks,
+    read_landmark_file,
 )
 
 Floats = NDArray[np.float64]
@@ -85,4 +89,28 @@ def import_ict(path: Path, *, name: str = "") -> Template:
             if unit in names:
                 moved += 10 * weight * d["expression"][names.index(unit)].astype(np.float64)
         expressions[expression] = moved[used]
-    return from_mesh(name or path.stem, mesh, at, barycentric, parts=vertex_parts[used], expressions=expressions)
+    parts = find_parts(mesh, landmarks, vertex_parts[used])
+    return from_mesh(name or path.stem, mesh, at, barycentric, parts=parts, expressions=expressions)
+
+
+def import_obj(
+    path: Path, landmarks: Path, *, name: str = "", expressions: Mapping[str, Path] | None = None
+) -> Template:
+    """A studio's own topology, quads or triangles: an OBJ in millimetres and a file of its 68 landmarks.
+
+    landmarks: text or JSON holding 68 vertex numbers (from 0), or 68 rows x y z on the surface.
+    expressions: name -> OBJ with the same vertices.  Which vertices are skin is found out (`find_parts`).
+    Raises TemplateError and MeshError.
+    """
+    mesh = read_obj(path)
+    points = read_landmark_file(landmarks, mesh)
+    triangles, barycentric = place_landmarks(mesh, points)
+    posed: dict[str, Floats] = {}
+    for expression, file in (expressions or {}).items():
+        other = read_obj(file)
+        if len(other.vertices_mm) != len(mesh.vertices_mm):
+            have, want = len(other.vertices_mm), len(mesh.vertices_mm)
+            raise TemplateError(f"{file} has {have} vertices, {path} has {want}: not the same topology")
+        posed[expression] = other.vertices_mm
+    parts = find_parts(mesh, points)
+    return from_mesh(name or path.stem, mesh, triangles, barycentric, parts=parts, expressions=posed)

@@ -1,6 +1,7 @@
 """Registration of one scan from files to files: what `mien register` does."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from processing.appearance import project_texture
 from processing.appearance.appearance_files import read_appearance, write_appearance
 from processing.appearance.refine import AppearanceReport, neutral_appearance, refine_by_appearance
 from processing.cameras import Image
-from processing.displacement import bake, write_relief
+from processing.displacement.bake import bake
+from processing.displacement.relief import write_relief
+from processing.displacement.relief_exr import write_relief_exr
 from processing.errors import DataError, MeshError
 from processing.mesh import Mesh
 from processing.mesh_files import read_obj, read_ply, whole_file, write_obj
@@ -38,6 +41,7 @@ class RegisteredFiles:
 
     mesh: Path
     displacement: Path
+    displacement_exr: Path
     texture: Path | None
     landmarks: Path
     quality: Path
@@ -97,7 +101,7 @@ def register_files(
     surface = read_scan(scan)
     model = default_template() if template is None else Template.load(template)
     take = read_take(photos) if photos is not None else None
-    images: list[Image] = []
+    images: Sequence[Image] = ()
     if take is not None:
         take, images = read_photos(take)
     points = _landmarks(surface, landmarks, take, images)
@@ -130,6 +134,7 @@ def register_files(
     files = RegisteredFiles(
         mesh=out / f"{name}.obj",
         displacement=out / f"{name}.dpmap.png",
+        displacement_exr=out / f"{name}.dpmap.exr",
         texture=out / f"{name}.jpg" if texture is not None else None,
         landmarks=out / f"{name}.landmarks.json",
         quality=out / f"{name}.quality.png",
@@ -141,6 +146,7 @@ def register_files(
         raise DataError(f"{files.mesh} is the scan itself; give another --out")
     write_landmarks(files.landmarks, points)
     write_relief(files.displacement, relief)
+    write_relief_exr(files.displacement_exr, relief)
     _write_picture(files.quality, registration_picture(model, mesh, measured, review))
     if appearance is not None:
         write_appearance(appearance_beside(files.mesh), appearance)
@@ -162,7 +168,7 @@ def _write_picture(path: Path, image: NDArray[np.uint8]) -> None:
         temporary.write_bytes(cv2.imencode(path.suffix, image, options)[1].tobytes())
 
 
-def _landmarks(scan: Mesh, given: Path | None, take: Take | None, images: list[Image]) -> Landmarks3d:
+def _landmarks(scan: Mesh, given: Path | None, take: Take | None, images: Sequence[Image]) -> Landmarks3d:
     if given is not None:
         return read_landmarks(given)
     if take is not None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from processing.errors import DataError, ShapeError
 from processing.mesh import Mesh, Surface
-from processing.mesh_files import read_obj, whole_file
+from processing.mesh_files import whole_file
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -128,27 +128,6 @@ class Template:
             raise TemplateError(f"{path} cannot be read: {error.strerror or error}") from None
         except (KeyError, ValueError, TypeError, zipfile.BadZipFile, EOFError) as error:
             raise TemplateError(f"{path} is no template ({error}); make one with `mien template build`") from None
-
-    @classmethod
-    def from_obj(
-        cls, path: Path, landmarks: Path, *, name: str = "", expressions: Mapping[str, Path] | None = None
-    ) -> "Template":
-        """A studio's own topology: an OBJ in millimetres and a file of its 68 landmarks.
-
-        landmarks: text or JSON holding 68 vertex numbers (from 0), or 68 rows x y z on the surface.
-        expressions: name -> OBJ with the same vertices. Every vertex counts as skin.
-        Raises TemplateError and MeshError.
-        """
-        mesh = read_obj(Path(path))
-        triangles, barycentric = place_landmarks(mesh, read_landmark_file(Path(landmarks), mesh))
-        posed: dict[str, Floats] = {}
-        for expression, file in (expressions or {}).items():
-            other = read_obj(Path(file))
-            if len(other.vertices_mm) != len(mesh.vertices_mm):
-                have, want = len(other.vertices_mm), len(mesh.vertices_mm)
-                raise TemplateError(f"{file} has {have} vertices, {path} has {want}: not the same topology")
-            posed[expression] = other.vertices_mm
-        return from_mesh(name or Path(path).stem, mesh, triangles, barycentric, expressions=posed)
 
 
 def from_mesh(

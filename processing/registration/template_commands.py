@@ -45,8 +45,8 @@ def import_(
     json_: _Json = False,
 ) -> None:
     """Make a template of another topology."""
-    from processing.registration.import_template import import_ict
-    from processing.registration.template import Template, TemplateError
+    from processing.registration.import_template import import_ict, import_obj
+    from processing.registration.template import TemplateError
 
     if obj.suffix == ".npz":
         template = import_ict(obj, name=name)
@@ -54,7 +54,7 @@ def import_(
         if landmarks is None:
             raise TemplateError(f"{obj} needs --landmarks: a file of 68 vertex numbers, or 68 rows x y z, on it")
         posed = {p.stem: p for p in sorted(expressions.glob("*.obj"))} if expressions else {}
-        template = Template.from_obj(obj, landmarks, name=name, expressions=posed)
+        template = import_obj(obj, landmarks, name=name, expressions=posed)
     template.save(out)
     _report(template, out, json_)
 

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from processing.displacement import bake, write_relief
+from processing.displacement.bake import bake
+from processing.displacement.relief import write_relief
+from processing.displacement.relief_exr import write_relief_exr
 from processing.mesh_files import read_ply
 from processing.registration.template import SKIN, Template
 from processing.stages.base import TEMPLATE, Inputs, Resources, Stage, StageParams
@@ -12,11 +14,11 @@ from processing.stages.files import read_vertices
 
 
 class Bake(Stage):
-    """displacement: 16-bit PNG over the template's UVs, its scale written inside."""
+    """displacement: 16-bit PNG over the template's UVs, its scale written inside.  exr: the same heights in mm."""
 
-    name, version = "bake", 2
+    name, version = "bake", 3
     needs: ClassVar[Mapping[str, str]] = {"template": TEMPLATE, "mesh": "register", "scan": "reconstruct"}
-    makes: ClassVar[Mapping[str, str]] = {"displacement": "png"}
+    makes: ClassVar[Mapping[str, str]] = {"displacement": "png", "exr": "exr"}
     resources = Resources(ram_gb=2)
 
     class Params(StageParams):
@@ -28,3 +30,4 @@ class Bake(Stage):
         scan = read_ply(inputs["scan"])
         relief = bake(mesh, scan, size_px=params.size_px, skin=template.parts == SKIN, progress=inputs.progress)
         write_relief(out / "displacement.png", relief)
+        write_relief_exr(out / "exr.exr", relief)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from processing import rendering
 from processing.cameras import Camera
-from processing.displacement import displace, read_relief
+from processing.displacement.displace import displace
+from processing.displacement.relief import read_relief
 from processing.mesh import Mesh, Surface, submesh
 from processing.mesh_files import read_ply
 from processing.registration.landmarks import Landmarks3d, read_landmarks

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from processing.displacement import bake, displace, read_relief, write_relief
+from processing.displacement.bake import bake
 from processing.displacement.command import app
-from processing.displacement.displace import sample_relief
+from processing.displacement.displace import displace, sample_relief
+from processing.displacement.relief import read_relief, write_relief
+from processing.displacement.relief_exr import write_relief_exr
 from processing.errors import MeshError
 from processing.mesh import Mesh, Surface, subdivide, submesh
 from processing.mesh_files import read_ply, write_obj
@@ -138,5 +140,10 @@ def test_command_writes_the_detailed_mesh(tmp_path: Path, ball: Mesh) -> None:
     arguments = [str(tmp_path / "face.obj"), str(tmp_path / "face.png"), "--out", str(out), "--subdivisions", "1"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
+    write_relief_exr(tmp_path / "face.exr", read_relief(tmp_path / "face.png"))
+    from_exr = tmp_path / "exr.ply"
+    arguments[1], arguments[3] = str(tmp_path / "face.exr"), str(from_exr)
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    np.testing.assert_allclose(read_ply(from_exr).vertices_mm, read_ply(out).vertices_mm, atol=1e-4)
     radius = np.linalg.norm(read_ply(out).vertices_mm, axis=1)
     assert radius.max() == pytest.approx(RADIUS + 0.5, abs=0.02)

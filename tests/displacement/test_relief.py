@@ -1,12 +1,21 @@
 from pathlib import Path
 
 import numpy as np
+import OpenEXR
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
-from processing.displacement import Relief, ReliefError, decode_relief, encode_relief, read_relief, write_relief
+from processing.displacement.relief import (
+    Relief,
+    ReliefError,
+    decode_relief,
+    encode_relief,
+    read_relief,
+    write_relief,
+)
+from processing.displacement.relief_exr import read_relief_exr, write_relief_exr
 from processing.errors import ShapeError
 
 
@@ -57,6 +66,40 @@ def test_a_file_without_scale_needs_one(tmp_path: Path, relief: Relief) -> None:
     write_relief(tmp_path / "own.png", relief)
     with pytest.raises(ReliefError, match=r"5\.0 mm, not 2\.0"):
         read_relief(tmp_path / "own.png", scale_mm=2.0)
+
+
+def test_an_exr_keeps_heights_exactly(tmp_path: Path, relief: Relief) -> None:
+    write_relief_exr(tmp_path / "d.exr", relief)
+    again = read_relief_exr(tmp_path / "d.exr")
+    np.testing.assert_array_equal(again.height_mm, relief.height_mm)
+    np.testing.assert_array_equal(again.valid, relief.valid)
+    with pytest.raises(ReliefError, match=r"1\.0 mm, not 2\.0"):
+        read_relief_exr(tmp_path / "d.exr", scale_mm=2.0)
+    with OpenEXR.File(str(tmp_path / "d.exr")) as file:
+        header = dict(file.header())
+    assert (header["unit"], header["scale_mm"], header["midpoint"]) == ("mm", 1.0, 0.0)
+
+
+def test_an_exr_of_another_program_needs_a_scale(tmp_path: Path, relief: Relief) -> None:
+    def write(name: str, **channels: np.ndarray) -> Path:
+        with OpenEXR.File({"type": OpenEXR.scanlineimage}, channels) as file:
+            file.write(str(tmp_path / name))
+        return tmp_path / name
+
+    bare = write("bare.exr", R=relief.height_mm)
+    with pytest.raises(ReliefError, match="--scale-mm"):
+        read_relief_exr(bare)
+    np.testing.assert_allclose(read_relief_exr(bare, scale_mm=10.0).height_mm, 10 * relief.height_mm, rtol=1e-6)
+    oblong, blank = write("oblong.exr", Y=relief.height_mm[:40]), write("blank.exr", Q=relief.height_mm)
+    (tmp_path / "cut.exr").write_bytes(bare.read_bytes()[:400])
+    (tmp_path / "text.exr").write_text("no picture")
+    for file, why in ((oblong, "square"), (blank, "channels Q"), (tmp_path / "cut.exr", "read as"),
+                      (tmp_path / "text.exr", "read as"), (tmp_path / "gone.exr", "not there")):  # fmt: skip
+        with pytest.raises(ReliefError, match=why):
+            read_relief_exr(file, scale_mm=1.0)
+    with pytest.raises(ReliefError, match="finite"):
+        write_relief_exr(tmp_path / "nan.exr", Relief(np.full((8, 8), np.nan, np.float32), np.ones((8, 8), bool)))
+    assert not (tmp_path / "nan.exr").exists()
 
 
 def test_what_is_no_displacement_map_is_refused(tmp_path: Path, relief: Relief) -> None:

@@ -209,7 +209,8 @@ def test_a_scan_of_no_heads_size_is_refused(uv_sphere) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not SUBJECT.is_dir(), reason="the reference subject is not on this machine")
 def test_the_reference_subject_within_half_a_millimetre() -> None:
-    from processing.displacement import bake, displace
+    from processing.displacement.bake import bake
+    from processing.displacement.displace import displace
 
     template = default_template()
     neutral = None

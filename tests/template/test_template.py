@@ -11,6 +11,8 @@ from processing.face_models.anny_head import EXPRESSION_RECIPES
 from processing.mesh import Mesh, Surface, triangle_components
 from processing.mesh_files import write_obj
 from processing.registration.faults import find_faults
+from processing.registration.find_parts import find_parts
+from processing.registration.import_template import import_obj
 from processing.registration.landmarks68 import CONTOUR, GROUPS, MEDIAPIPE_TO_68, MIRROR_68
 from processing.registration.template import (
     EYE,
@@ -191,16 +193,37 @@ def test_a_studios_own_quads_become_a_template(patch, tmp_path):
     posed = tmp_path / "smile.obj"
     mesh = Mesh(vertices + np.array([0, 0, 5]), np.array([[0, 1, 10], [0, 10, 9]], np.int32))
     write_obj(posed, mesh)
-    own = Template.from_obj(obj, landmarks, name="ours", expressions={"smile": posed})
+    own = import_obj(obj, landmarks, name="ours", expressions={"smile": posed})
     assert len(own.mesh.triangles) == 128
     assert own.landmark_points(own.mesh.vertices_mm) == pytest.approx(vertices[:68])
     assert own.expressions["smile"] == pytest.approx(vertices + np.array([0, 0, 5]), abs=1e-4)
     assert own.boundary.sum() == 32
     points = tmp_path / "points.json"
     points.write_text(json.dumps(vertices[:68].tolist()))
-    again = Template.from_obj(obj, points)
+    again = import_obj(obj, points)
     assert again.landmark_points(again.mesh.vertices_mm) == pytest.approx(vertices[:68], abs=1e-4)
     assert again.name == "sheet"
+
+
+def test_what_nobody_says_of_a_heads_parts_is_found(template):
+    """The built-in head with an eyeball and a tooth, and nothing said: what is in sight is skin."""
+    landmarks = template.landmark_points(template.mesh.vertices_mm)
+    eye, mouth = landmarks[36:42].mean(axis=0) - [0, 0, 15], landmarks[[51, 57]].mean(axis=0) - [0, 0, 25]
+    count = len(template.mesh.vertices_mm)
+    corners = np.array([[0, 0, 4.0], [4, 0, -3], [-4, 3, -3], [0, -4, -3]])
+    solid = np.array([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]])
+    head = Mesh(
+        np.concatenate([template.mesh.vertices_mm, corners + eye, corners + mouth]),
+        np.concatenate([template.mesh.triangles, solid + count, solid + count + 4]),
+    )
+    parts = find_parts(head, landmarks)
+    assert (parts[count : count + 4] == EYE).all()
+    assert (parts[count + 4 :] == MOUTH_INTERIOR).all()
+    own = template.parts
+    assert (parts[:count][own == MOUTH_INTERIOR] == MOUTH_INTERIOR).mean() > 0.95
+    assert (parts[:count][own == SKIN] == SKIN).mean() > 0.98
+    known = find_parts(template.mesh, landmarks, own)
+    assert (known[own == EYE] == EYE).all()
 
 
 @pytest.mark.parametrize(
@@ -216,7 +239,7 @@ def test_landmark_files_that_do_not_fit_are_refused(patch, content, message):
     obj, _, landmarks = patch
     landmarks.write_text(content)
     with pytest.raises(TemplateError, match=message):
-        Template.from_obj(obj, landmarks)
+        import_obj(obj, landmarks)
 
 
 def test_an_expression_of_another_topology_is_refused(patch, tmp_path):
@@ -224,7 +247,7 @@ def test_an_expression_of_another_topology_is_refused(patch, tmp_path):
     other = tmp_path / "other.obj"
     other.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
     with pytest.raises(TemplateError, match="3 vertices"):
-        Template.from_obj(obj, landmarks, expressions={"smile": other})
+        import_obj(obj, landmarks, expressions={"smile": other})
 
 
 def test_landmarks_are_placed_on_allowed_triangles_only(template):
