@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from db.erasures import ErasureReport
     from db.models import ConsentScope, Subject
     from db.studio import StudioRecords
+    from db.subjects import SubjectLine
     from db.withdrawals import Withdrawal
 
 app = typer.Typer(no_args_is_help=True, help="Subjects and their consents.")
@@ -263,7 +264,7 @@ def _choice(value: str, allowed: Any, option: str) -> str:
     return value
 
 
-def _report(subject: "Subject") -> dict[str, Any]:
+def _report(subject: "Subject | SubjectLine") -> dict[str, Any]:
     today = date.today()
     return {
         "code": subject.code,

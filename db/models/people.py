@@ -71,4 +71,9 @@ class Consent(Base):
 
     def valid_on(self, day: date) -> bool:
         """Given on or before `day`, and not withdrawn: a withdrawal closes a consent for good, whatever the day."""
-        return self.withdrawn_at is None and self.given_on <= day
+        return consent_counts(self.given_on, self.withdrawn_at, day)
+
+
+def consent_counts(given_on: date, withdrawn_at: datetime | None, day: date) -> bool:
+    """Whether a consent counts on `day`: see Consent.valid_on."""
+    return withdrawn_at is None and given_on <= day
