@@ -100,9 +100,14 @@ class Mesh:
     @cached_property
     def boundary_vertices(self) -> Bools:
         """(V,) on an edge that only one triangle has."""
-        keys, count = np.unique(_edge_keys(self.triangles), return_counts=True)
+        keys = _edge_keys(self.triangles)
+        keys.sort()
+        single = np.ones(len(keys), dtype=np.bool_)
+        again = keys[1:] == keys[:-1]
+        single[1:] &= ~again
+        single[:-1] &= ~again
         on_boundary = np.zeros(len(self.vertices_mm), dtype=np.bool_)
-        on_boundary[_edge_ends(keys[count == 1]).ravel()] = True
+        on_boundary[_edge_ends(keys[single]).ravel()] = True
         return on_boundary
 
     @cached_property
@@ -224,3 +229,13 @@ class Surface:
         triangle = answer["primitive_ids"].numpy().astype(np.int64)
         triangle[~np.isfinite(distance)] = -1
         return distance, triangle.astype(np.int32), np.c_[1 - uv.sum(axis=1), uv]
+
+    def first_hits(
+        self, rays: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint32], NDArray[np.float32]]:
+        """`cast` for millions of (N, 6) rays (origin, unit direction): distance (inf: none), triangle (meaningless
+        there), cosine between the ray and the triangle's normal. All (N,), nothing else is computed.
+        """
+        answer = self._scene.cast_rays(_tensor(rays))
+        cosine = np.einsum("nd,nd->n", answer["primitive_normals"].numpy(), rays[:, 3:])
+        return answer["t_hit"].numpy(), answer["primitive_ids"].numpy(), cosine

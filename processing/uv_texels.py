@@ -34,7 +34,7 @@ class Texels:
     def interpolate(self, mesh: Mesh, values: NDArray[np.floating]) -> NDArray[np.float32]:
         """(V,) or (V, K) values of the vertices -> (N,) or (N, K) at the texels."""
         corners = mesh.triangles[self.triangle]
-        flat = values.astype(np.float32)
+        flat = values.astype(np.float32, copy=False)
         weight = self.barycentric if values.ndim == 1 else self.barycentric[:, :, None]
         total = flat[corners[:, 0]] * weight[:, 0]
         for k in (1, 2):
@@ -64,15 +64,17 @@ def texels_of(mesh: Mesh, size_px: int, margin_px: int = 6) -> Texels:
     count = size_px * size_px
     triangle = np.full(count, -1, dtype=np.int32)
     uv = np.zeros((count, 2), dtype=np.float32)
-    for start in range(0, count, _CHUNK):
-        index = np.arange(start, min(start + _CHUNK, count))
-        rays = np.zeros((len(index), 6), dtype=np.float32)
-        rays[:, 0], rays[:, 1] = index % size_px + 0.5, index // size_px + 0.5
-        rays[:, 2], rays[:, 5] = 1.0, -1.0
-        answer = scene.cast_rays(o3d.core.Tensor(rays))
-        hit = np.isfinite(answer["t_hit"].numpy())
-        triangle[index[hit]] = answer["primitive_ids"].numpy()[hit].astype(np.int32)
-        uv[index[hit]] = answer["primitive_uvs"].numpy()[hit]
+    rows = max(1, _CHUNK // size_px)
+    rays = np.zeros((rows, size_px, 6), dtype=np.float32)
+    rays[..., 0], rays[..., 2], rays[..., 5] = np.arange(size_px) + 0.5, 1.0, -1.0
+    for top in range(0, size_px, rows):
+        some = min(rows, size_px - top)
+        rays[:some, :, 1] = (np.arange(top, top + some) + 0.5)[:, None]
+        answer = scene.cast_rays(o3d.core.Tensor.from_numpy(rays[:some]))
+        here = slice(top * size_px, (top + some) * size_px)
+        hit = np.isfinite(answer["t_hit"].numpy().ravel())
+        triangle[here] = np.where(hit, answer["primitive_ids"].numpy().ravel().astype(np.int32), -1)
+        uv[here] = answer["primitive_uvs"].numpy().reshape(-1, 2)
     covered = triangle >= 0
     if margin_px > 0:
         mask = covered.reshape(size_px, size_px).astype(np.uint8)
@@ -88,8 +90,10 @@ def texels_of(mesh: Mesh, size_px: int, margin_px: int = 6) -> Texels:
             next_to = np.linalg.norm(answer["points"].numpy() - points, axis=1) < 1.5
             uv[margin[next_to]] = _beyond(flat[mesh.uv_triangles[triangle[margin[next_to]]]], points[next_to])
     index = np.flatnonzero(triangle >= 0)
-    barycentric = np.concatenate([1 - uv[index].sum(axis=1, keepdims=True), uv[index]], axis=1)
-    return Texels(size_px, index, triangle[index], barycentric.astype(np.float32), covered[index])
+    barycentric = np.empty((len(index), 3), dtype=np.float32)
+    barycentric[:, 1:] = uv[index]
+    barycentric[:, 0] = 1 - barycentric[:, 1] - barycentric[:, 2]
+    return Texels(size_px, index, triangle[index], barycentric, covered[index])
 
 
 def _beyond(corners: NDArray[np.float32], points: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -39,7 +39,8 @@ class AppearanceSettings:
 
     smoothness: of the motion along the skin, against one a vertex; settling: of the way back onto the scan.
     far_mm: motions farther than this from their neighbours' are doubted.  least_mm: rounds end below this motion.
-    floor_mm: a mean distance to the scan that is as good as none.
+    floor_mm: a mean distance to the scan that is as good as none.  least_sure: where less of the skin agrees, it is other
+    skin, and nothing moves.
     """
 
     size_px: int = 1024
@@ -50,6 +51,7 @@ class AppearanceSettings:
     far_mm: float = 0.6
     least_mm: float = 0.03
     floor_mm: float = 0.01
+    least_sure: float = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +139,7 @@ def refine_by_appearance(
             break
         kept, kept_mm = current, distance
         slips.append(slip)
-        if number == settings.rounds or not slip[0] >= settings.least_mm:
+        if number == settings.rounds or not slip[0] >= settings.least_mm or slip[2] < settings.least_sure:
             break
         current = slide.settled(current, slide.smooth(wanted, weight))
         distance = slide.distance_mm(current)

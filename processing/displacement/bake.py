@@ -3,6 +3,8 @@
 FaceScape (TPAMI 2023, section 3.3) keeps middle and high frequencies this way: base mesh plus displacement is the scan.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -27,7 +29,7 @@ FILL_PX = 3.0
 
 def bake(
     mesh: Mesh,
-    scan: Mesh,
+    scan: Mesh | ScanSurface,
     *,
     size_px: int = 2048,
     max_mm: float = SCALE_MM * 0.98,
@@ -46,7 +48,7 @@ def bake(
     if skin.shape != (count,):
         raise ShapeError("skin", skin.shape, f"({count},)")
     progress(0.0, "preparing the scan")
-    surface = ScanSurface(scan)
+    surface = ScanSurface.of(scan)
     progress(0.1, "rasterising the UVs")
     texels = texels_of(mesh, size_px)
     field, trust = _vertex_field(mesh, surface, skin, max_mm)
@@ -54,12 +56,17 @@ def bake(
     share = texels.interpolate(mesh, trust)
     wanted = share > 1e-3
     height = np.full(len(texels.index), np.nan, dtype=np.float32)
-    normals = mesh.vertex_normals
     chosen = np.flatnonzero(wanted)
-    for start in range(0, len(chosen), _CHUNK):
-        progress(0.2 + 0.7 * start / max(len(chosen), 1), "measuring heights")
+    places = np.concatenate([mesh.vertices_mm, mesh.vertex_normals], axis=1).astype(np.float32)
+
+    def trace(start: int) -> int:
         some = chosen[start : start + _CHUNK]
-        height[some] = _trace(mesh, normals, texels, some, surface, smooth[some])
+        height[some] = _trace(mesh, places, texels, some, surface, smooth[some])
+        return start
+
+    with ThreadPoolExecutor(2) as pool:
+        for start in pool.map(trace, range(0, len(chosen), _CHUNK)):
+            progress(0.2 + 0.7 * start / max(len(chosen), 1), "measuring heights")
     progress(0.9, "filling")
     residual = height - smooth
     measured = np.isfinite(residual) & (np.abs(residual) < OUTLIER_MM)
@@ -96,16 +103,18 @@ def _vertex_field(mesh: Mesh, surface: ScanSurface, skin: Bools, max_mm: float) 
 
 
 def _trace(
-    mesh: Mesh, normals: Floats, texels: Texels, some: NDArray[np.int64], surface: ScanSurface, expected: Floats32
+    mesh: Mesh, places: Floats32, texels: Texels, some: NDArray[np.int64], surface: ScanSurface, expected: Floats32
 ) -> Floats32:
-    """Signed height at some texels near what is expected there, NaN where the scan is not met."""
+    """Signed height at some texels near what is expected there, NaN where the scan is not met.
+
+    places: (V, 6) vertices in mm and their normals.
+    """
     part = Texels(
         texels.size_px, texels.index[some], texels.triangle[some], texels.barycentric[some], texels.inside[some]
     )
-    points = part.interpolate(mesh, mesh.vertices_mm)
-    directions = part.interpolate(mesh, normals)
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True).clip(1e-12)
-    return surface.heights(points, directions, expected, within_mm=OUTLIER_MM, min_cosine=MIN_COSINE)
+    at = part.interpolate(mesh, places)
+    directions = at[:, 3:] / np.sqrt(np.einsum("nd,nd->n", at[:, 3:], at[:, 3:]))[:, None].clip(1e-12)
+    return surface.heights(at[:, :3], directions, expected, within_mm=OUTLIER_MM, min_cosine=MIN_COSINE)
 
 
 def _fill(texels: Texels, residual: Floats32, measured: Bools) -> Floats32:

@@ -1,7 +1,6 @@
 """Where on a scan each vertex of a template belongs: nearest points and hits along normals, with their doubts."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ class Matches:
 
 
 class ScanSurface:
-    """A scan made ready to be matched: its ray scene, smooth normals and edge.
+    """A scan made ready to be matched: its ray scene and its edge.
 
     Matches on a triangle at the scan's edge do not count: beyond it the scan says nothing, and the nearest point of
     everything out there is the edge itself.
@@ -31,16 +30,24 @@ class ScanSurface:
     def __init__(self, scan: Mesh) -> None:
         self.mesh = scan
         self.surface = Surface(scan)
-        self.normals = scan.vertex_normals
         self.at_edge: Bools = np.asarray(scan.boundary_vertices[scan.triangles].any(axis=1))
 
-    def _normals_at(self, triangle: Ints, barycentric: Floats) -> Floats:
-        return np.asarray(np.einsum("nk,nkd->nd", barycentric, self.normals[self.mesh.triangles[triangle]]))
+    @classmethod
+    def of(cls, scan: "Mesh | ScanSurface") -> "ScanSurface":
+        """As it is, if it was made ready before."""
+        return scan if isinstance(scan, ScanSurface) else cls(scan)
+
+    def facing(self, triangle: Ints, directions: NDArray[np.floating]) -> NDArray[np.floating]:
+        """(N,) the cosine between some triangles' normals and unit directions (N, 3); 0 for degenerate triangles."""
+        a, b, c = (self.mesh.vertices_mm[self.mesh.triangles[triangle, k]] for k in range(3))
+        cross = np.cross(b - a, c - a)
+        along = np.einsum("nd,nd->n", cross, directions)
+        return np.asarray(along / np.sqrt(np.einsum("nd,nd->n", cross, cross)).clip(1e-20))
 
     def nearest(self, points_mm: Floats, normals: Floats, *, max_mm: float, min_cosine: float) -> Matches:
         """Nearest point of the scan, dropped when too far, turned away or at the scan's edge (Amberg 2007, 4.1)."""
         found = self.surface.closest(points_mm)
-        facing = np.einsum("nd,nd->n", self._normals_at(found.triangle, found.barycentric), normals)
+        facing = self.facing(found.triangle, normals)
         good = (found.distance_mm <= max_mm) & (facing >= min_cosine) & ~self.at_edge[found.triangle]
         return Matches(found.points_mm, good.astype(np.float64))
 
@@ -49,11 +56,10 @@ class ScanSurface:
         best = np.full(len(points_mm), np.inf)
         signed = np.zeros(len(points_mm))
         for sign in (1.0, -1.0):
-            distance, triangle, barycentric = self.surface.cast(points_mm, sign * normals)
+            distance, triangle, _ = self.surface.cast(points_mm, sign * normals)
             hit = (triangle >= 0) & (distance <= max_mm)
             hit[hit] &= ~self.at_edge[triangle[hit]]
-            facing = np.einsum("nd,nd->n", self._normals_at(triangle[hit], barycentric[hit]), normals[hit])
-            hit[hit] &= facing >= min_cosine
+            hit[hit] &= self.facing(triangle[hit], normals[hit]) >= min_cosine
             better = hit & (distance < best)
             best[better] = distance[better]
             signed[better] = sign * distance[better]
@@ -71,23 +77,15 @@ class ScanSurface:
         """(N,) signed distance along each unit normal to the scan's outermost surface within `within_mm` of what is
         expected; NaN without one, or where it is dropped as in `nearest`. One short ray each: for millions of points.
         """
-        origin = points_mm + (expected_mm + within_mm)[:, None] * normals
-        distance, triangle, barycentric = self.surface.cast(origin, -normals)
-        height = (expected_mm + within_mm - distance).astype(np.float32)
-        hit = np.flatnonzero((triangle >= 0) & (distance <= 2 * within_mm))
-        hit = hit[~self.at_edge[triangle[hit]]]
-        corners, share = self.mesh.triangles[triangle[hit]], barycentric[hit].astype(np.float32)
-        facing = np.zeros(len(hit), dtype=np.float32)
-        for k in range(3):
-            facing += share[:, k] * np.einsum("nd,nd->n", self._normals32[corners[:, k]], normals[hit])
+        rays = np.empty((len(points_mm), 6), dtype=np.float32)
+        rays[:, :3] = points_mm + (expected_mm + within_mm)[:, None] * normals
+        np.negative(normals, out=rays[:, 3:])
+        distance, triangle, cosine = self.surface.first_hits(rays)
+        met = np.flatnonzero((distance <= 2 * within_mm) & (cosine <= -min_cosine))
+        met = met[~self.at_edge[triangle[met]]]
         out = np.full(len(points_mm), np.nan, dtype=np.float32)
-        good = hit[facing >= min_cosine]
-        out[good] = height[good]
+        out[met] = expected_mm[met] + within_mm - distance[met]
         return out
-
-    @cached_property
-    def _normals32(self) -> NDArray[np.float32]:
-        return self.normals.astype(np.float32)
 
 
 def doubt_far(matches: Matches, points_mm: Floats, floor_mm: float) -> Matches:

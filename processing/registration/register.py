@@ -80,7 +80,7 @@ class Registration:
 
 def register_neutral(
     template: Template,
-    scan: Mesh,
+    scan: Mesh | ScanSurface,
     landmarks: Landmarks3d,
     *,
     settings: RegistrationSettings | None = None,
@@ -110,7 +110,7 @@ def register_expression(
     template: Template,
     expression: str,
     neutral_vertices: Floats,
-    scan: Mesh,
+    scan: Mesh | ScanSurface,
     landmarks: Landmarks3d,
     *,
     settings: RegistrationSettings | None = None,

@@ -106,8 +106,9 @@ def register_files(
         take, images = read_photos(take)
     points = _landmarks(surface, landmarks, take, images)
     appearance, likeness, compared = None, None, None
+    scanned = ScanSurface(surface)
     if neutral is None:
-        registration = register_neutral(model, surface, points)
+        registration = register_neutral(model, scanned, points)
     else:
         start = read_obj(neutral)
         if len(start.vertices_mm) != len(model.mesh.vertices_mm):
@@ -117,8 +118,8 @@ def register_files(
             )
         if appearance_beside(neutral).is_file():
             likeness = read_appearance(appearance_beside(neutral))
-        registration = register_expression(model, expression, start.vertices_mm, surface, points)
-    vertices, scanned = registration.vertices_mm, ScanSurface(surface)
+        registration = register_expression(model, expression, start.vertices_mm, scanned, points)
+    vertices = registration.vertices_mm
     if take is not None and neutral is None and model.mesh.uvs is not None:
         appearance = neutral_appearance(model, vertices, images, take.cameras)
     elif take is not None and likeness is not None:
@@ -127,7 +128,7 @@ def register_files(
     mesh = model.mesh.with_vertices(vertices)
     measured = measure(model, vertices, scanned, points, compared)
     review = judge_registration(measured)
-    relief = bake(mesh, surface, size_px=size_px, skin=model.parts == SKIN)
+    relief = bake(mesh, scanned, size_px=size_px, skin=model.parts == SKIN)
     texture = project_texture(mesh, images, take.cameras, size_px=size_px) if take is not None else None
 
     name = Path(scan).stem

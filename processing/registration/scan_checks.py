@@ -22,8 +22,9 @@ LEAST_SHARE = 0.55  # of each half of the face must have a scan
 _UNITS = (("metres", 1000.0), ("centimetres", 10.0), ("inches", 25.4))
 
 
-def checked_scan(scan: Mesh, landmarks: Landmarks3d) -> ScanSurface:
+def checked_scan(given: Mesh | ScanSurface, landmarks: Landmarks3d) -> ScanSurface:
     """The scan made ready, or the reason why it is no face that these landmarks belong to. Raises MeshError, NoFace."""
+    scan = given.mesh if isinstance(given, ScanSurface) else given
     if not np.isfinite(scan.vertices_mm).all():
         raise MeshError("the scan has vertices that are not finite")
     known = landmarks.known
@@ -38,7 +39,7 @@ def checked_scan(scan: Mesh, landmarks: Landmarks3d) -> ScanSurface:
         )
     if not len(scan.triangles):
         raise MeshError("the scan has no triangles")
-    surface = ScanSurface(scan)
+    surface = ScanSurface.of(given)
     inner = known & (np.arange(68) >= 17)
     off = surface.surface.closest(landmarks.points_mm[inner])
     # A quarter: where half of the face is missing, its landmarks have nothing to lie on.

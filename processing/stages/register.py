@@ -68,17 +68,17 @@ class Register(Stage):
             slip_mm=(params.review_slip_mm, params.redo_slip_mm),
         )
         template = Template.load(inputs["template"])
-        scan = read_ply(inputs["scan"])
+        surface = ScanSurface(read_ply(inputs["scan"]))
         landmarks = read_landmarks(inputs["landmarks"])
         neutral, likeness = inputs.get("neutral"), inputs.get("neutral_appearance")
         fitting = part(inputs.progress, 0.0, 0.45)
         if neutral is None:
-            registration = register_neutral(template, scan, landmarks, progress=fitting)
+            registration = register_neutral(template, surface, landmarks, progress=fitting)
         else:
             registration = register_expression(
-                template, params.expression, read_vertices(neutral), scan, landmarks, progress=fitting
+                template, params.expression, read_vertices(neutral), surface, landmarks, progress=fitting
             )
-        vertices, surface = registration.vertices_mm, ScanSurface(scan)
+        vertices = registration.vertices_mm
         appearance, compared = None, None
         if params.refine:
             take = with_cameras_used(read_take(inputs["take"]), read_json(inputs["cameras"]))
