@@ -1,12 +1,14 @@
 """How the time and the memory of a scan grow with the pixels and the number of its photographs.
 
-    python benchmarks/bench_scaling.py --json [--megapixels 0.06,0.24,0.96] [--views 9,17,34] [--keep DIR]
+    python benchmarks/bench_scaling.py --json [--megapixels 0.06,0.24,0.96] [--views 9,17,34] [--memory-gb 2]
+        [--keep DIR]
 
 Mien's own synthetic head, of a mesh about as fine as the pixels, is photographed at each size: true detail in each.
 Sizes are compared with the fewest views (of the whole rig, spread evenly), numbers of views at the smallest size; each
 scan is a process of its own. Exponents: slope of the logarithm of processor seconds over that of pixels or views (1:
 linear). bytes_per_pixel: what the peak of memory, beyond what the process held before the scan (the photographs among
-it), gains by a pixel of all photographs together (least squares). What --keep holds is not done again.
+it), gains by a pixel of all photographs together (least squares); mapped files, where photographs and depth maps beyond
+--memory-gb lie, are not counted. What --keep holds is not done again.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from measured import spend
 from one_scan import spread
 
 from processing.cameras import Camera
+from processing.reconstruction import ReconstructionSettings
 from processing.synthetic import studio_rig, synthetic_subject, write_take
 from processing.synthetic.subject import PosedHead
 
@@ -49,10 +52,11 @@ def rig(views: int, megapixels: float) -> list[Camera]:
     return studio_rig(views, width, round(1.5 * width))
 
 
-def measure(take: Path, views: int, record: Path) -> dict[str, Any]:
+def measure(take: Path, views: int, record: Path, memory_gb: float) -> dict[str, Any]:
     if not record.is_file():
         told = record.with_suffix(".log")
-        spent = spend([sys.executable, HERE / "one_scan.py", take, "--views", str(views)], told)
+        settings = json.dumps({"memory_gb": memory_gb})
+        spent = spend([sys.executable, HERE / "one_scan.py", take, "--views", str(views), "--settings", settings], told)
         made = json.loads(told.read_text().splitlines()[-1])
         record.write_text(json.dumps({**made, "beside": spent.beside}))
     made = json.loads(record.read_text())
@@ -74,13 +78,14 @@ def bytes_per_pixel(cases: list[dict[str, Any]]) -> float | None:
     if len(cases) < 2:
         return None
     pixels = [case["megapixels"] * case["views"] / 1e3 for case in cases]
-    return round(float(np.polyfit(pixels, [c["peak_rss_gb"] - c["before_gb"] for c in cases], 1)[0]), 1)
+    return round(float(np.polyfit(pixels, [c["peak_own_gb"] - c["before_gb"] for c in cases], 1)[0]), 1)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megapixels", default="0.06,0.24,0.96", help="sizes of a photograph, each 4 times the last")
     parser.add_argument("--views", default="9,17,34")
+    parser.add_argument("--memory-gb", type=float, default=ReconstructionSettings.memory_gb)
     parser.add_argument("--keep", type=Path, metavar="DIR", help="scratch folder that stays, and is gone on with")
     parser.add_argument("--json", action="store_true", help="accepted for uniformity: the last line is always JSON")
     asked = parser.parse_args()
@@ -94,7 +99,10 @@ def main() -> None:
             chosen = range(views[-1]) if size == sizes[0] else spread(cameras, views[0])
             takes[size] = photograph(scratch / f"{size}" / "1_neutral", [cameras[i] for i in chosen])
         cases = {(size, views[0]) for size in sizes} | {(sizes[0], count) for count in views}
-        made = {(s, n): measure(takes[s], n, scratch / f"{s}-{n}.json") for s, n in sorted(cases)}
+        made = {
+            (s, n): measure(takes[s], n, scratch / f"{s}-{n}-{asked.memory_gb}.json", asked.memory_gb)
+            for s, n in sorted(cases)
+        }
     of_sizes = [made[size, views[0]] for size in sizes]
     of_views = [made[sizes[0], count] for count in views]
     print(

@@ -13,7 +13,7 @@ from processing.mesh import Mesh
 from processing.photometry.gains import Gains, solve_gains
 from processing.reconstruction.fusion import DepthMap
 from processing.reconstruction.settings import Floats, Gray
-from processing.reconstruction.surface import vertex_normals
+from processing.reconstruction.surface import Skin
 
 SLOTS = 4  # the best views of a vertex that are blended
 SAMPLE = 20_000  # vertices on which exposures are compared
@@ -34,35 +34,33 @@ class ColourView:
     depth: DepthMap
 
 
-def _look(
-    view: ColourView, vertices: Gray, normals: Gray, tolerance_mm: float
-) -> tuple[NDArray[np.intp], Gray, Gray, Gray]:
+def _look(view: ColourView, skin: Skin, tolerance_mm: float) -> tuple[NDArray[np.intp], Gray, Gray, Gray]:
     """Which vertices a view sees, their weights, their RGB (n, 3) float32 there, and their squared distances from the
     picture's centre, 1 at its corners.
     """
-    to_camera = view.camera.centre.astype(np.float32) - vertices
-    cosine = np.einsum("nk,nk->n", to_camera, normals) / np.linalg.norm(to_camera, axis=1)
-    index = np.flatnonzero(cosine > 0.2)
     seen_at = view.depth.camera
-    in_camera = vertices[index] @ seen_at.R.T.astype(np.float32) + seen_at.t.astype(np.float32)
+    index, along, _ = skin.facing(seen_at, 0.2)
+    cosine = -along / np.linalg.norm(skin.vertices[index] - seen_at.centre.astype(np.float32), axis=1)
+    index, cosine = index[cosine > 0.2], cosine[cosine > 0.2]
+    in_camera = skin.vertices[index] @ seen_at.R.T.astype(np.float32) + seen_at.t.astype(np.float32)
     x = in_camera[:, 0] / in_camera[:, 2]
     y = in_camera[:, 1] / in_camera[:, 2]
     K, region = seen_at.K, view.depth.region
     mx = (K[0, 0] * x + K[0, 1] * y + K[0, 2] - region.x0).astype(np.float32)
     my = (K[1, 1] * y + K[1, 2] - region.y0).astype(np.float32)
     depth = _sample(view.depth.depth, mx, my, cv2.INTER_NEAREST, float("nan"))
-    seen = np.abs(depth - in_camera[:, 2]) < tolerance_mm / np.maximum(cosine[index], 0.3)
-    index, x, y = index[seen], x[seen].astype(np.float64), y[seen].astype(np.float64)
+    seen = np.abs(depth - in_camera[:, 2]) < tolerance_mm / np.maximum(cosine, 0.3)
+    index, cosine, x, y = index[seen], cosine[seen], x[seen].astype(np.float64), y[seen].astype(np.float64)
     pixels = _distorted(view.camera, x, y)
     image = view.images[view.at]
     rgb = _sample(image, pixels[0], pixels[1], cv2.INTER_LINEAR, 0)[:, ::-1]
     height, width = image.shape[:2]
     inside = (pixels[0] > 0) & (pixels[1] > 0) & (pixels[0] < width - 1) & (pixels[1] < height - 1)
-    index, rgb = index[inside], rgb[inside]
+    index, cosine, rgb = index[inside], cosine[inside], rgb[inside]
     radius2 = ((pixels[0][inside] + 0.5 - width / 2) ** 2 + (pixels[1][inside] + 0.5 - height / 2) ** 2) / (
         (width * width + height * height) / 4
     )
-    return index, (cosine[index] ** 4).astype(np.float32), rgb, radius2
+    return index, (cosine**4).astype(np.float32), rgb, radius2
 
 
 def _distorted(camera: Camera, x: Floats, y: Floats) -> tuple[Gray, Gray]:
@@ -90,13 +88,15 @@ def _sample(image: Gray | Image, x: Gray, y: Gray, how: int, border: float) -> G
     return out.reshape(rows * columns, *image.shape[2:])[: len(x)]
 
 
-def exposure_gains(views: Sequence[ColourView], vertices: Gray, normals: Gray, tolerance_mm: float) -> Gains:
+def exposure_gains(views: Sequence[ColourView], skin: Skin, tolerance_mm: float) -> Gains:
     """What brings the photographs' RGB to a common exposure, colour and evenness, from vertices that several see."""
-    pick = np.linspace(0, len(vertices) - 1, min(SAMPLE, len(vertices))).astype(np.intp)
+    count = len(skin.vertices)
+    pick = np.linspace(0, count - 1, min(SAMPLE, count)).astype(np.intp)
+    some = skin.at(pick)
     log = np.full((len(views), len(pick), 3), np.nan, np.float32)
     radius2 = np.full(log.shape[:2], np.nan, np.float32)
     for v, view in enumerate(views):
-        index, _, rgb, r2 = _look(view, vertices[pick], normals[pick], tolerance_mm)
+        index, _, rgb, r2 = _look(view, some, tolerance_mm)
         usable = ((rgb > 8) & (rgb < 247)).all(axis=1)
         log[v, index[usable]] = np.log(rgb[usable])
         radius2[v, index[usable]] = r2[usable]
@@ -108,15 +108,15 @@ def vertex_colors(mesh: Mesh, views: Sequence[ColourView], tolerance_mm: float, 
 
     tolerance_mm: how far a vertex may lie from a view's depth map to count as seen by it.
     """
-    vertices, normals = mesh.vertices_mm.astype(np.float32), vertex_normals(mesh)
-    gains = exposure_gains(views, vertices, normals, tolerance_mm)
-    count = len(vertices)
+    skin = Skin.of(mesh)
+    gains = exposure_gains(views, skin, tolerance_mm)
+    count = len(skin.vertices)
     weights = np.zeros((count, SLOTS), np.float32)
     colors = np.zeros((count, SLOTS, 3), np.uint8)
     for start in range(0, len(views), 4):
         batch = list(views[start : start + 4])
         for v, (index, weight, rgb, radius2) in enumerate(
-            pool.map(lambda view: _look(view, vertices, normals, tolerance_mm), batch), start=start
+            pool.map(lambda view: _look(view, skin, tolerance_mm), batch), start=start
         ):
             slot = weights[index].argmin(axis=1)
             better = weight > weights[index, slot]

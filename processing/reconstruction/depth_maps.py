@@ -36,9 +36,9 @@ from processing.reconstruction.volume import Volume
 from processing.reconstruction.wider_search import search_wider
 
 SWEEP_STEP_PX = 0.75  # disparity between planes of the sweep
-# Passes: step in px of disparity, steps to either side, and whether images that were normalised beforehand will do.
-FROM_SURFACE = ((0.45, 4, True), (0.22, 3, False))  # after a new surface
-FROM_DEPTH = ((0.4, 3, True), (0.2, 2, False))  # after a coarser level of the same view
+# (step in px of disparity, steps to either side) of each pass ...
+FROM_SURFACE = ((0.45, 4), (0.22, 3))  # ... after a new surface
+FROM_DEPTH = ((0.4, 3), (0.2, 2))  # ... after a coarser level of the same view
 CARRIED_SCORE = 0.6  # of a depth that no other view confirms, from which the next level still starts
 PENDING_POINTS = 2_000_000  # held before they are merged
 AHEAD = 4  # tiles that are made points of before the first of them is taken
@@ -86,6 +86,7 @@ def refine_all(
         if region is None:
             return None
         pixel = float(camera.depth(rig.volume.centre_mm[None])[0] / camera.K[0, 0])
+        others = rig.others(i, footprint_mm)
         passes = FROM_SURFACE if before is None else FROM_DEPTH
         depth, score = rig.scratch.full(region.shape, np.nan), rig.scratch.full(region.shape, 0.0)
         for band in bands(region.shape, TILE_PIXELS, TILE_HALO_PX):
@@ -94,15 +95,14 @@ def refine_all(
             known = cv2.dilate((~np.isnan(start)).astype(np.uint8), GROWN) > 0
             if not known.any():
                 continue
-            at, value = filled(start), start
-            for disparity, reach, even in passes:
+            pixels, at = part.of(image), filled(start)
+            for disparity, reach in passes:
                 step = disparity * pixel / rig.parallax[i]
-                pixels, others = part.of(rig.seen(i, footprint_mm, even)[0]), rig.others(i, footprint_mm, even)
                 at, value = rig.kernels.refine(
-                    pixels, camera, others, at, step, reach, rig.settings.window, rig.settings.best, even
+                    pixels, camera, others, at, step, reach, rig.settings.window, rig.settings.best, even=False
                 )
                 at = smoothed(at, value, 3 * step)
-            keep = known & (value > rig.settings.min_score) & own_detail(part.of(image).grey, rig.settings.window)
+            keep = known & (value > rig.settings.min_score) & own_detail(pixels.grey, rig.settings.window)
             depth[band.kept] = np.where(keep, at, np.float32(np.nan))[band.within]
             score[band.kept] = value.clip(0, 1)[band.within]
         done()

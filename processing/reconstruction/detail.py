@@ -14,7 +14,7 @@ from processing.reconstruction.depth_maps import MARGIN_PX
 from processing.reconstruction.pixels import TILE_PIXELS, Region, bands
 from processing.reconstruction.rig import TILE_HALO_PX, Rig
 from processing.reconstruction.settings import Gray
-from processing.reconstruction.surface import RenderedSurface, filled, vertex_normals
+from processing.reconstruction.surface import RenderedSurface, Skin, clipped_region, filled
 
 STEP_PX = 0.2  # disparity between the positions that are compared
 REACH = 2  # of them to either side
@@ -46,18 +46,19 @@ def refine_surface(mesh: Mesh, rig: Rig, pool: Executor) -> Mesh:
     2010, section 3.4, and Vu et al. 2012, section 5).
     """
     surface = RenderedSurface(mesh)
-    vertices = mesh.vertices_mm.astype(np.float32)
-    normals = vertex_normals(mesh)
-    sums = np.zeros((4, len(vertices)), np.float32)  # of weights, their squares, weighted moves, weighted squared moves
+    skin = Skin.of(mesh)
+    sums = np.zeros(
+        (4, len(skin.vertices)), np.float32
+    )  # of weights, their squares, weighted moves, weighted squared moves
     views = list(rig.depth_views)
     for start in range(0, len(views), BATCH):
-        for found in pool.map(lambda i: _asked(rig, i, surface, vertices, normals), views[start : start + BATCH]):
+        for found in pool.map(lambda i: _asked(rig, i, surface, skin), views[start : start + BATCH]):
             if found is not None:
                 index, move, share = found
                 for row, term in enumerate((share, share * share, share * move, share * move * move)):
                     sums[row, index] += term
     move = agreed_move(*sums)
-    return replace(mesh, vertices_mm=mesh.vertices_mm + (move[:, None] * normals).astype(np.float64))
+    return replace(mesh, vertices_mm=mesh.vertices_mm + (move[:, None] * skin.normals).astype(np.float64))
 
 
 def agreed_move(weight: Gray, squares: Gray, moves: Gray, moves_squared: Gray) -> Gray:
@@ -76,15 +77,13 @@ def agreed_move(weight: Gray, squares: Gray, moves: Gray, moves_squared: Gray) -
     return np.asarray(np.where(views > 1.5, mean * worth, 0), dtype=np.float32)
 
 
-def _asked(
-    rig: Rig, i: int, surface: RenderedSurface, vertices: Gray, normals: Gray
-) -> tuple[NDArray[np.intp], Gray, Gray] | None:
+def _asked(rig: Rig, i: int, surface: RenderedSurface, skin: Skin) -> tuple[NDArray[np.intp], Gray, Gray] | None:
     """Which vertices view i moves, by how much (mm) along their normals, and with what weight; tile by tile."""
     camera = rig.pyramids[i].levels[0][1]
-    region = surface.region(camera, MARGIN_PX)
+    facing = look(camera, skin)
+    region = facing.region(camera, MARGIN_PX)
     if region is None:
         return None
-    facing = look(camera, vertices, normals)
     tolerance = SEEN_PX * rig.volume.footprint_mm
     found = []
     for band in bands(region.shape, TILE_PIXELS, TILE_HALO_PX):
@@ -110,6 +109,13 @@ class Facing:
     z: Gray
     slope: Gray
 
+    def region(self, camera: Camera, margin: int) -> Region | None:
+        """The rectangle of the image in which they and a margin lie."""
+        if len(self.index) == 0:
+            return None
+        bounds = float(self.y.min()), float(self.y.max()), float(self.x.min()), float(self.x.max())
+        return clipped_region(bounds, margin, camera.height, camera.width)
+
     def at(self, keep: NDArray[Any]) -> "Facing":
         return Facing(self.index[keep], self.x[keep], self.y[keep], self.z[keep], self.slope[keep])
 
@@ -118,15 +124,12 @@ class Facing:
         return self.at((self.y >= top) & (self.y < bottom))
 
 
-def look(camera: Camera, vertices: Gray, normals: Gray) -> Facing:
-    """The vertices (V, 3) that face a pinhole camera squarely enough; normals: (V, 3)."""
-    from_camera = vertices - camera.centre.astype(np.float32)
-    z = from_camera @ camera.R[2].astype(np.float32)
-    along = np.einsum("nk,nk->n", from_camera, normals)
-    front = np.flatnonzero(along < -LEAST_COSINE * z)
-    z = z[front]
-    pixel = from_camera[front] @ (camera.K @ camera.R).T.astype(np.float32) / z[:, None]
-    return Facing(front, pixel[:, 0], pixel[:, 1], z, along[front] / z)
+def look(camera: Camera, skin: Skin) -> Facing:
+    """The vertices that face a pinhole camera squarely enough."""
+    front, along, z = skin.facing(camera, LEAST_COSINE)
+    from_camera = skin.vertices[front] - camera.centre.astype(np.float32)
+    pixel = from_camera @ (camera.K @ camera.R).T.astype(np.float32) / z[:, None]
+    return Facing(front, pixel[:, 0], pixel[:, 1], z, along / z)
 
 
 def correction(rig: Rig, i: int, surface: RenderedSurface, region: Region) -> Correction | None:
@@ -141,7 +144,7 @@ def correction(rig: Rig, i: int, surface: RenderedSurface, region: Region) -> Co
     step = STEP_PX * pixel / rig.parallax[i]
     window = rig.settings.detail_window
     pixels = region.of(image)
-    moved, score = rig.kernels.refine(pixels, camera, others, depth, step, REACH, window, rig.settings.best)
+    moved, score = rig.kernels.refine(pixels, camera, others, depth, step, REACH, window, rig.settings.best, even=False)
     offset = moved - depth
     within = np.ones((window, window), np.uint8)
     even = cv2.dilate(depth, within) - cv2.erode(depth, within) < STEEP * window * pixel

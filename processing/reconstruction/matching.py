@@ -43,7 +43,7 @@ class Kernels(Protocol):
         reach: int,
         window: int,
         best: int,
-        even: bool = False,
+        even: bool,
     ) -> tuple[Gray, Gray]:
         """Search depth + k step for k in -reach..reach, windows following the given depth map (Beeler et al. 2010).
 
@@ -202,7 +202,7 @@ def refine(
     reach: int,
     window: int,
     best: int,
-    even: bool = False,
+    even: bool,
 ) -> tuple[Gray, Gray]:
     """See `Kernels.refine`."""
     correlation = _Product if even else _Correlation

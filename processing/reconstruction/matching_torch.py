@@ -59,7 +59,7 @@ class TorchKernels:
         reach: int,
         window: int,
         best: int,
-        even: bool = False,
+        even: bool,
     ) -> tuple[Gray, Gray]:
         """As `matching.refine`."""
         correlation = _Product if even else _Correlation

@@ -7,7 +7,6 @@ import numpy as np
 
 from processing.cameras import Camera, Image
 from processing.errors import ShapeError
-from processing.reconstruction.matching import normalised
 from processing.reconstruction.pixels import TILE_PIXELS, bands
 from processing.reconstruction.scratch import Scratch
 from processing.reconstruction.settings import Floats, Gray, ReconstructionSettings
@@ -20,11 +19,10 @@ FLAT = 2.0  # grey levels: a photograph whose standard deviation is below this s
 class Pyramid:
     """levels[0] is the finest: (grey float32, pinhole camera of that size); each next is half as large.
 
-    normal: the same levels `normalised`.  footprint_mm: what a pixel of the finest spans at the subject.
+    footprint_mm: what a pixel of the finest spans at the subject.
     """
 
     levels: tuple[tuple[Gray, Camera], ...]
-    normal: tuple[Gray, ...]
     footprint_mm: float
 
     def level_for(self, footprint_mm: float) -> int:
@@ -34,11 +32,6 @@ class Pyramid:
 
     def near(self, footprint_mm: float) -> tuple[Gray, Camera]:
         return self.levels[self.level_for(footprint_mm)]
-
-    def even(self, footprint_mm: float) -> tuple[Gray, Camera]:
-        """As `near`, `normalised`."""
-        level = self.level_for(footprint_mm)
-        return self.normal[level], self.levels[level][1]
 
 
 def working_scale(camera: Camera, settings: ReconstructionSettings) -> float:
@@ -73,8 +66,7 @@ def pyramid(
         current = current.scaled(0.5)
         grey = scratch.kept(_resized(grey, current))
         levels.append((grey, current))
-    normal = tuple(scratch.kept(normalised(grey, settings.window)) for grey, _ in levels)
-    return Pyramid(tuple(levels), normal, footprint)
+    return Pyramid(tuple(levels), footprint)
 
 
 def _undistorted(grey: Gray, camera: Camera, scratch: Scratch) -> Gray:

@@ -34,10 +34,10 @@ class Rig:
     kernels: Kernels
     scratch: Scratch
 
-    def seen(self, i: int, footprint_mm: float, even: bool = False) -> tuple[Gray, Camera]:
-        """View i with about such pixels; even: `normalised`."""
-        return self.pyramids[i].even(footprint_mm) if even else self.pyramids[i].near(footprint_mm)
+    def seen(self, i: int, footprint_mm: float) -> tuple[Gray, Camera]:
+        """View i with about such pixels."""
+        return self.pyramids[i].near(footprint_mm)
 
-    def others(self, i: int, footprint_mm: float, even: bool = False) -> list[tuple[Gray, Camera]]:
+    def others(self, i: int, footprint_mm: float) -> list[tuple[Gray, Camera]]:
         """What view i is compared with."""
-        return [self.seen(j, footprint_mm, even) for j in self.neighbours[i]]
+        return [self.seen(j, footprint_mm) for j in self.neighbours[i]]

@@ -1,5 +1,7 @@
 """Oriented points become a surface; a surface becomes depth maps."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import open3d as o3d
@@ -130,6 +132,34 @@ def vertex_normals(mesh: Mesh) -> Gray:
         for corner in range(3):
             total[:, k] += np.bincount(t[:, corner], weights=cross[:, k], minlength=len(v))
     return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True).clip(1e-20), dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Skin:
+    """Vertices that many views look at, float32: positions (mm), unit normals (V, 3), and their product (V,)."""
+
+    vertices: Gray
+    normals: Gray
+    lever: Gray
+
+    @staticmethod
+    def of(mesh: Mesh) -> "Skin":
+        vertices, normals = mesh.vertices_mm.astype(np.float32), vertex_normals(mesh)
+        return Skin(vertices, normals, np.einsum("nk,nk->n", vertices, normals))
+
+    def facing(self, camera: Camera, least_cosine: float) -> tuple[NDArray[np.intp], Gray, Gray]:
+        """Index (n,) of the vertices that face a camera, their rays' lengths along their normals (n,) and depths (n,).
+
+        Facing: where the cosine between the normal and the ray is above least_cosine, or nearly, towards the corners of
+        the picture.
+        """
+        along = self.lever - self.normals @ camera.centre.astype(np.float32)
+        z = self.vertices @ camera.R[2].astype(np.float32) + np.float32(camera.t[2])
+        front = np.flatnonzero(along < -np.float32(least_cosine) * z)
+        return front, along[front], z[front]
+
+    def at(self, pick: NDArray[np.intp]) -> "Skin":
+        return Skin(self.vertices[pick], self.normals[pick], self.lever[pick])
 
 
 def clipped_region(bounds: tuple[float, float, float, float], margin: int, height: int, width: int) -> Region | None:

@@ -7,14 +7,16 @@ import numpy as np
 
 from processing.reconstruction.atlas import Atlas, tiles
 from processing.reconstruction.fusion import DepthMap, agreement
-from processing.reconstruction.matching import own_detail
+from processing.reconstruction.matching import normalised, own_detail
 from processing.reconstruction.pixels import TILE_PIXELS, Pixels, Region, bands
 from processing.reconstruction.rig import TILE_HALO_PX, Maps, Rig
 from processing.reconstruction.settings import Bools, Gray
 from processing.reconstruction.surface import RenderedSurface, filled
 
-# Passes: step in px of disparity, steps to either side, and whether images that were normalised beforehand will do.
-SEARCH = ((0.75, 36, True), (0.4, 2, False), (0.2, 2, False))  # of the wider search
+# (step in px of disparity, steps to either side): the search itself, on images that were normalised beforehand, and the
+# passes that measure what it found.
+SEARCH = (0.75, 36)
+MEASURED = ((0.4, 2), (0.2, 2))
 SEARCH_SLOPES = (0.0, 2.0, -2.0)  # its planes lean sideways by so many footprints a pixel, as the walls of a mouth do
 SEARCH_WINDOW, SEARCH_BEST = 5, 2  # cavities are narrow, and few views see into them
 SEARCH_TILE_PX, SEARCH_SHARE = 24, 0.1  # a tile is searched where this share of it is unsure
@@ -58,30 +60,31 @@ def _searched(
     """Depth (mm), score (0 to 1) and whether it holds, all of the atlas's shape: tiles of a region of view i searched
     around planes through the median of their start.
     """
-    camera = rig.seen(i, footprint_mm)[1]
+    image, camera = rig.seen(i, footprint_mm)
+    others = rig.others(i, footprint_mm)
     x, y = (atlas.x + region.x0).astype(np.float64), (atlas.y + region.y0).astype(np.float64)
-
-    def matched(start: Gray, disparity: float, reach: int, even: bool) -> tuple[Gray, Gray]:
-        pixels = Pixels(atlas.taken(region.of(rig.seen(i, footprint_mm, even)[0]).grey), x, y)
-        others = rig.others(i, footprint_mm, even)
-        return rig.kernels.refine(pixels, camera, others, start, disparity * pixel, reach, SEARCH_WINDOW, best, even)
-
+    grey, even = region.of(image).grey, region.of(normalised(image, SEARCH_WINDOW)).grey
     pixel = float(camera.depth(rig.volume.centre_mm[None])[0] / camera.K[0, 0]) / rig.parallax[i]
     best = min(rig.settings.best, SEARCH_BEST)
+
+    pixels, step, reach = Pixels(atlas.taken(even), x, y), SEARCH[0] * pixel, SEARCH[1]
+    evened = [(normalised(other, SEARCH_WINDOW), lens) for other, lens in others]
     middle = np.median(atlas.each(atlas.taken(start)), axis=(1, 2), keepdims=True)
     wide = atlas.side + 2 * atlas.halo
     across = (np.arange(wide) - wide / 2) * footprint_mm
     at = value = np.full(atlas.x.shape, -np.inf, np.float32)
     for slope in SEARCH_SLOPES:
-        planes = np.broadcast_to(middle + slope * across, (len(middle), wide, wide)).astype(np.float32)
-        tried, score = matched(atlas.laid_out(planes), *SEARCH[0])
+        planes = atlas.laid_out(np.broadcast_to(middle + slope * across, (len(middle), wide, wide)).astype(np.float32))
+        tried, score = rig.kernels.refine(pixels, camera, evened, planes, step, reach, SEARCH_WINDOW, best, even=True)
         won = score > value
         at, value = np.where(won, tried, at), np.where(won, score, value)
     at = np.asarray(cv2.medianBlur(at, 5), dtype=np.float32)
-    for step in SEARCH[1:]:
-        at, value = matched(at, *step)
+
+    pixels = Pixels(atlas.taken(grey), x, y)
+    for disparity, reach in MEASURED:
+        at, value = rig.kernels.refine(
+            pixels, camera, others, at, disparity * pixel, reach, SEARCH_WINDOW, best, even=False
+        )
         at = np.asarray(cv2.medianBlur(at, 5), dtype=np.float32)
-    sure = (value > rig.settings.min_score) & atlas.taken(
-        own_detail(region.of(rig.seen(i, footprint_mm)[0]).grey, SEARCH_WINDOW)
-    )
+    sure = (value > rig.settings.min_score) & atlas.taken(own_detail(grey, SEARCH_WINDOW))
     return at, value.clip(0, 1), sure

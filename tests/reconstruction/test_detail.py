@@ -12,6 +12,12 @@ from processing.reconstruction import Scan, reconstruct
 from processing.reconstruction.detail import Correction, agreed_move, look, moves, refine_surface
 from processing.reconstruction.pixels import Region
 from processing.reconstruction.rig import Rig
+from processing.reconstruction.surface import Skin
+
+
+def skin_of(points: np.ndarray, normals: np.ndarray) -> Skin:
+    p, n = points.astype(np.float32), normals.astype(np.float32)
+    return Skin(p, n, (p * n).sum(axis=1))
 
 
 def seen_squarely(mesh: Mesh) -> np.ndarray:
@@ -56,7 +62,7 @@ def test_an_offset_of_depth_moves_a_plane_by_its_foreshortened_length(rig: Rig, 
     asked = Correction(camera, whole, depth.reshape(shape).astype(np.float32), np.full(shape, 0.5, np.float32),
                        np.ones(shape, np.float32))  # fmt: skip
     normals = np.broadcast_to(normal, plane.shape).astype(np.float32)
-    index, move, _ = moves(asked, look(camera, plane.astype(np.float32), normals), 0.5)
+    index, move, _ = moves(asked, look(camera, skin_of(plane, normals)), 0.5)
     assert len(index) == len(plane)
     moved = plane[index] + move[:, None] * normal
     # The plane that moved is the one whose depth is 0.5 mm greater along every ray.
@@ -73,7 +79,7 @@ def test_a_vertex_behind_the_rendered_surface_is_not_moved_by_the_view(rig: Rig)
                        np.ones(shape, np.float32), np.ones(shape, np.float32))  # fmt: skip
     points = (camera.centre + np.array([[600.0], [640.0]]) * camera.viewing_direction).astype(np.float32)
     normals = np.tile(-camera.viewing_direction, (2, 1)).astype(np.float32)
-    index, _, _ = moves(asked, look(camera, points, normals), 2.0)
+    index, _, _ = moves(asked, look(camera, skin_of(points, normals)), 2.0)
     assert index.tolist() == [0]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from processing.mesh import Surface
 from processing.reconstruction.fusion import DepthMap, agreement, merge, normals_of, oriented_points
-from processing.reconstruction.matching import Kernels, OpenCvKernels, best_mean, peak
+from processing.reconstruction.matching import Kernels, OpenCvKernels, best_mean, normalised, peak
 from processing.reconstruction.matching_torch import TorchKernels
 from processing.reconstruction.photos import Pyramid, pyramid
 from processing.reconstruction.pixels import Region, bands
@@ -53,7 +53,7 @@ def test_refine_finds_the_surface_from_two_steps_away(
     region = clipped_region(bounds, 3, *truth.shape)
     assert region is not None
     cut = truth[region.y0 : region.y1, region.x0 : region.x1]
-    depth, score = kernels.refine(region.of(image), camera, others, filled(cut) + 3.0, 1.5, 3, 7, 3)
+    depth, score = kernels.refine(region.of(image), camera, others, filled(cut) + 3.0, 1.5, 3, 7, 3, even=False)
     there = inside(cut, 10)
     error = np.abs(depth - cut)[there]
     assert np.median(error) < 0.15 * tools.footprint_mm
@@ -79,7 +79,7 @@ def test_torch_and_opencv_agree(pyramids: list[Pyramid], true_depths: list[np.nd
     others = [pyramids[k].levels[0] for k in (4, 3, 10, 11)]
     region = Region(60, 180, 40, 120)
     start = filled(true_depths[5][60:180, 40:120])
-    one, two = (k.refine(region.of(image), camera, others, start, 1.0, 3, 7, 3) for k in KERNELS)
+    one, two = (k.refine(region.of(image), camera, others, start, 1.0, 3, 7, 3, even=False) for k in KERNELS)
     there = inside(true_depths[5][60:180, 40:120], 6)
     assert np.median(np.abs(one[0] - two[0])[there]) < 0.02 * tools.footprint_mm
     assert np.abs(one[1] - two[1])[there].mean() < 0.01
@@ -93,10 +93,11 @@ def test_images_normalised_beforehand_lead_to_the_same_place(
     region, cut = Region(60, 180, 40, 120), true_depths[2][60:180, 40:120]
     found = []
     for even in (False, True):
-        image, *others = [pyramids[k].even(0.1)[0] if even else pyramids[k].near(0.1)[0] for k in (2, 1, 3, 8, 7, 9)]
+        greys = [pyramids[k].levels[0][0] for k in (2, 1, 3, 8, 7, 9)]
+        image, *others = [normalised(grey, 7) for grey in greys] if even else greys
         lenses = [pyramids[k].levels[0][1] for k in (1, 3, 8, 7, 9)]
         seen = list(zip(others, lenses, strict=True))
-        found.append(kernels.refine(region.of(image), camera, seen, filled(cut) + 3.0, 1.5, 3, 7, 3, even)[0])
+        found.append(kernels.refine(region.of(image), camera, seen, filled(cut) + 3.0, 1.5, 3, 7, 3, even=even)[0])
     exact, quick = (np.abs(depth - cut)[inside(cut, 10)] for depth in found)
     assert np.median(quick) < 0.2 * tools.footprint_mm
     assert (quick < 0.75).mean() > (exact < 0.75).mean() - 0.05  # within half a step, from where a finer pass goes on

@@ -27,9 +27,9 @@ class Counted(TorchKernels):
         super().__init__("cpu")
         self.asked: set[tuple[int, int]] = set()
 
-    def refine(self, *given: Any) -> tuple[np.ndarray, np.ndarray]:
+    def refine(self, *given: Any, **named: Any) -> tuple[np.ndarray, np.ndarray]:
         self.asked.add((given[5], given[6]))
-        return super().refine(*given)
+        return super().refine(*given, **named)
 
 
 @pytest.fixture(scope="module")
