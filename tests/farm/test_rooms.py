@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from processing.farm.cluster import _others
 from processing.farm.rooms import Room, Rooms
+from processing.farm.worker import UNDER_WAY
 from processing.stages.base import Resources
 
 
@@ -82,3 +84,13 @@ def test_a_room_at_fault_gets_nothing_until_it_is_a_new_one() -> None:
     rooms.update([good])
     rooms.update([bad])  # it came back under its old address
     assert fitting(rooms) == ("bad", set(STAGES))
+
+
+def test_a_worker_that_still_computes_for_another_daemon_has_no_place_for_more() -> None:
+    """Runs that this daemon sent, or that it heard the end of a moment ago, are counted by itself."""
+    worker = {"metrics": {UNDER_WAY: [["mine", 1], ["of a dead daemon", 1], ["mine", 2]]}}
+    assert _others(worker, {("mine", 1)}) == 2
+    assert _others({"metrics": {}}, set()) == 0
+    rooms = Rooms(STAGES, "cpu")
+    rooms.update([Room("one", 1 - _others(worker, {("mine", 1), ("mine", 2)}), 8.0), Room("two", 1, 8.0)])
+    assert (fitting(rooms) or ("", ()))[0] == "two"
