@@ -134,9 +134,14 @@ class Clock:
 
 
 def run(
-    subject: Path, scans: Path | None, names: Sequence[str], cache: Path | None, size_px: int, refine: bool
+    subject: Path,
+    scans: Path | None,
+    names: Sequence[str],
+    cache: Path | None,
+    size_px: int,
+    refine: bool,
+    template: Template,
 ) -> dict[str, object]:
-    template = default_template()
     neutral_name = names[0]
     neutral_truth = Truth.read(subject / f"{neutral_name}.truth.npz")
     neutral = np.zeros_like(template.mesh.vertices_mm)
@@ -185,11 +190,14 @@ def main() -> None:
     parser.add_argument("--takes", help="names, the neutral first, with commas (default: all with a truth)")
     parser.add_argument("--cache", type=Path, help="folder that keeps landmarks and meshes between runs")
     parser.add_argument("--size", type=int, default=2048, help="texels a side of the displacement")
+    parser.add_argument("--template", type=Path, help="another template (.npz) than the built-in one")
     parser.add_argument("--geometry", action="store_true", help="leave the refinement by appearance out")
     arguments = parser.parse_args()
     found = sorted(p.name.removesuffix(".truth.npz") for p in arguments.subject.glob("*.truth.npz"))
     names = arguments.takes.split(",") if arguments.takes else sorted(found, key=lambda n: int(n.partition("_")[0]))
-    result = run(arguments.subject, arguments.scans, names, arguments.cache, arguments.size, not arguments.geometry)
+    template = Template.load(arguments.template) if arguments.template else default_template()
+    refine = not arguments.geometry
+    result = run(arguments.subject, arguments.scans, names, arguments.cache, arguments.size, refine, template)
     if arguments.json:
         print(json.dumps(result))
 

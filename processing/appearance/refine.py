@@ -39,8 +39,8 @@ class AppearanceSettings:
 
     smoothness: of the motion along the skin, against one a vertex; settling: of the way back onto the scan.
     far_mm: motions farther than this from their neighbours' are doubted.  least_mm: rounds end below this motion.
-    floor_mm: a mean distance to the scan that is as good as none.  least_sure: where less of the skin agrees, it is other
-    skin, and nothing moves.
+    floor_mm: a mean distance to the scan that is as good as none.  least_sure: where less of the skin agrees, it is
+    another skin, and nothing moves.
     """
 
     size_px: int = 1024

@@ -21,7 +21,8 @@ def find_parts(mesh: Mesh, landmarks_mm: Floats, parts: Parts | None = None) -> 
     """(V,) SKIN, EYE or MOUTH_INTERIOR of a head and its loose pieces; landmarks_mm: (68, 3) on it.
 
     Loose pieces about an eye's landmarks are eyes, others (teeth) belong to the mouth. Of the main piece, what is in
-    sight from nowhere around the head (the mouth's bag, nostrils, the sockets behind the lids) counts as inside.
+    sight from nowhere around the head is no skin: the sockets behind the lids belong to the eyes, the mouth's bag and
+    nostrils to the mouth.
     parts: (V,) what is known; what it has as EYE or MOUTH_INTERIOR stays so.
     """
     out = np.zeros(len(mesh.vertices_mm), dtype=np.int8) if parts is None else parts.copy()
@@ -37,8 +38,8 @@ def find_parts(mesh: Mesh, landmarks_mm: Floats, parts: Parts | None = None) -> 
     adjacency = mesh.adjacency()
     for _ in range(EDGE_RINGS):
         seen = (adjacency @ seen + seen > 0).astype(np.float64)
-    out[(out == SKIN) & (seen == 0)] = MOUTH_INTERIOR
-    return out
+    by_eye = np.linalg.norm(mesh.vertices_mm[:, None] - eyes, axis=2).min(axis=1) < wide
+    return np.where((out == SKIN) & (seen == 0), np.where(by_eye, EYE, MOUTH_INTERIOR), out).astype(np.int8)
 
 
 def in_sight(mesh: Mesh) -> Floats:
