@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from processing.mesh import Mesh, submesh
 from processing.mesh_files import read_obj
@@ -19,6 +20,7 @@ from processing.registration.template import (
     place_landmarks,
     read_landmark_file,
 )
+from processing.registration.uv_layers import without_overlaps
 
 Floats = NDArray[np.float64]
 
@@ -90,6 +92,7 @@ def import_ict(path: Path, *, name: str = "") -> Template:
                 moved += 10 * weight * d["expression"][names.index(unit)].astype(np.float64)
         expressions[expression] = moved[used]
     parts = find_parts(mesh, landmarks, vertex_parts[used])
+    mesh = without_overlaps(mesh, _importance(mesh, landmarks, parts))
     return from_mesh(name or path.stem, mesh, at, barycentric, parts=parts, expressions=expressions)
 
 
@@ -113,4 +116,13 @@ def import_obj(
             raise TemplateError(f"{file} has {have} vertices, {path} has {want}: not the same topology")
         posed[expression] = other.vertices_mm
     parts = find_parts(mesh, points)
+    mesh = without_overlaps(mesh, _importance(mesh, points, parts))
     return from_mesh(name or path.stem, mesh, triangles, barycentric, parts=parts, expressions=posed)
+
+
+def _importance(mesh: Mesh, landmarks_mm: Floats, parts: NDArray[np.int8]) -> Floats:
+    """(T,) mm^2 of the face's skin: triangles by the inner landmarks; a thousandth of that elsewhere."""
+    reach = 0.3 * float(np.linalg.norm(landmarks_mm[45] - landmarks_mm[36]))
+    near = cKDTree(landmarks_mm[17:]).query(mesh.vertices_mm[mesh.triangles].mean(axis=1))[0] < reach
+    skin = (parts[mesh.triangles] == SKIN).all(axis=1)
+    return np.asarray(np.linalg.norm(mesh.triangle_cross, axis=1) / 2 * np.where(near & skin, 1.0, 1e-3))

@@ -7,6 +7,8 @@ from processing.errors import MeshError
 from processing.mesh import Mesh, subdivide
 from processing.registration.template import SKIN, default_template
 from processing.registration.unwrap import unwrap_head
+from processing.registration.uv_layers import without_overlaps
+from processing.uv_texels import texels_of
 
 SIZE = 512
 
@@ -82,3 +84,32 @@ def test_a_closed_mesh_cannot_be_unwrapped():
     ball = subdivide(Mesh(v, np.array([[0, 1, 2], [0, 3, 1], [0, 2, 3], [1, 3, 2]], np.int32)), 2)
     with pytest.raises(MeshError, match="neck"):
         unwrap_head(ball, np.ones(len(ball.vertices_mm)))
+
+
+def test_charts_upon_each_other_are_laid_side_by_side(uv_sphere):
+    """Three balls that all use the whole square, one of them in another tile: the important one keeps most of it."""
+    ball = uv_sphere(10, 20.0)
+    count, uvs = len(ball.vertices_mm), len(ball.uvs)
+    balls = Mesh(
+        np.concatenate([ball.vertices_mm + [60 * k, 0, 0] for k in range(3)]),
+        np.concatenate([ball.triangles + k * count for k in range(3)]),
+        np.concatenate([ball.uvs, ball.uvs + [0.0, 2.0], ball.uvs]),
+        np.concatenate([ball.uv_triangles + k * uvs for k in range(3)]),
+    )
+    triangles = len(ball.triangles)
+    important = np.repeat([1.0, 1.0, 5.0], triangles)
+    laid = without_overlaps(balls, important)
+    assert laid.uvs.min() >= 0
+    assert laid.uvs.max() <= 1
+    texels = texels_of(laid, 512, margin_px=0)
+    shown = np.bincount(texels.triangle // triangles, minlength=3) / 512**2
+    assert shown[2] > 0.45
+    assert min(shown[:2]) > 0.02
+    # No texel is claimed by two: what each chart covers alone adds up to what they cover together.
+    alone = 0
+    for k in range(3):
+        part = slice(k * triangles, (k + 1) * triangles)
+        one = Mesh(laid.vertices_mm, laid.triangles[part], laid.uvs, laid.uv_triangles[part])
+        alone += len(texels_of(one, 512, margin_px=0).index)
+    assert alone == len(texels.index)
+    assert without_overlaps(ball, np.ones(triangles)) is ball
