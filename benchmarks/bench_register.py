@@ -39,7 +39,7 @@ def ict_case(data: Path, take: str) -> Case:
     with np.load(data / "ict_face.npz") as ict, np.load(data / "subject-11" / f"{take}.truth.npz") as truth:
         scan = Mesh(truth["vertices"], truth["triangles"])
         whole = Mesh(ict["vertices"].astype(np.float64) * 10, truth["base_triangles"])
-        skin, number = submesh(whole, truth["base_material"] <= 1)
+        skin, number = submesh(whole, truth["base_material"] == 0)
         label = triangle_components(skin)
         skin, kept = submesh(skin, label == np.bincount(label).argmax())
         number = number[kept]

@@ -91,9 +91,9 @@ def test_charts_upon_each_other_are_laid_side_by_side(uv_sphere):
     ball = uv_sphere(10, 20.0)
     count, uvs = len(ball.vertices_mm), len(ball.uvs)
     balls = Mesh(
-        np.concatenate([ball.vertices_mm + [60 * k, 0, 0] for k in range(3)]),
+        np.concatenate([ball.vertices_mm + np.array([60 * k, 0, 0]) for k in range(3)]),
         np.concatenate([ball.triangles + k * count for k in range(3)]),
-        np.concatenate([ball.uvs, ball.uvs + [0.0, 2.0], ball.uvs]),
+        np.concatenate([ball.uvs, ball.uvs + np.array([0.0, 2.0]), ball.uvs]),
         np.concatenate([ball.uv_triangles + k * uvs for k in range(3)]),
     )
     triangles = len(ball.triangles)
