@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy.exc import IntegrityError
 
 from db.captures import close_session, get_take
 from db.engine import reading, transaction, utc_now
@@ -218,6 +219,21 @@ def test_a_failed_build_leaves_nothing_and_frees_the_number(studio: Any, tmp_pat
     assert build_release(studio.records, "faces", tmp_path / "out").version == 1
     with reading(studio.records.engine) as tx:
         assert [r.state for r in list_releases(tx)] == [ReleaseState.FAILED, ReleaseState.COMPLETE]
+
+
+@SQLITE
+def test_two_subjects_of_one_number_are_refused_and_nothing_is_built(studio: Any, tmp_path: Path) -> None:
+    """Equal codes the records refuse; S0001 and S001 would share folder 1."""
+    one, other = studio.subject(RELEASE), studio.subject(RELEASE)
+    with pytest.raises(IntegrityError), transaction(studio.records.engine) as tx:
+        get_subject(tx, other).code = one
+    with transaction(studio.records.engine) as tx:
+        get_subject(tx, other).code = "S0001"
+    with pytest.raises(ReleaseError, match=f"{one} and S0001 would share folder 1"):
+        build_release(studio.records, "faces", tmp_path / "out")
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+    with reading(studio.records.engine) as tx:
+        assert not [r for r in list_releases(tx) if r.state == ReleaseState.COMPLETE]
 
 
 def _first_scan(store: Any, sha256: str) -> bool:
