@@ -62,7 +62,11 @@ class Mesh:
         """The same topology and UVs with other positions."""
         if vertices_mm.shape != self.vertices_mm.shape:
             raise ShapeError("vertices_mm", vertices_mm.shape, str(self.vertices_mm.shape))
-        return replace(self, vertices_mm=vertices_mm)
+        other = replace(self, vertices_mm=vertices_mm)
+        for name in ("edges", "vertex_triangles", "boundary_vertices"):  # of the topology alone
+            if name in self.__dict__:
+                other.__dict__[name] = self.__dict__[name]
+        return other
 
     @cached_property
     def triangle_cross(self) -> Floats:

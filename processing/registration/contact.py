@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from processing.mesh import Mesh, Surface
-from processing.registration.faults import crossing
+from processing.registration.faults import crossings
 from processing.registration.sparse_solve import Factor, graph_laplacian
 
 Floats = NDArray[np.float64]
@@ -13,6 +13,7 @@ Bools = NDArray[np.bool_]
 
 ROUNDS = 6
 GAP_MM = 0.1
+AROUND_RINGS = 8  # that may follow
 SPREAD = 0.2  # smoothness of a separating motion, against one for what is inside
 _OFF_MM = 0.002
 
@@ -24,11 +25,17 @@ def separate(mesh: Mesh, among: Bools, deepest_mm: float = 3.0, rounds: int = RO
     its normal lies within another part of it, as deep as that part's surface lies behind it: it goes back, and so does
     that part, whose own vertices find themselves inside this one. Their surroundings follow.
     """
-    laplacian = graph_laplacian(mesh.edges, len(mesh.vertices_mm))
-    vertices = mesh.vertices_mm
+    ring = mesh.adjacency()
+    free = among.copy()
+    for _ in range(AROUND_RINGS):
+        free |= ring @ free.astype(np.float64) > 0
+    moving = np.flatnonzero(free)
+    laplacian = graph_laplacian(mesh.edges, len(mesh.vertices_mm))[moving][:, moving]
+    vertices = mesh.vertices_mm.copy()
     for _ in range(rounds):
         posed = mesh.with_vertices(vertices)
-        through = np.unique(posed.triangles[crossing(posed)])
+        edge, triangle = crossings(posed, free)
+        through = np.unique(np.concatenate([posed.edges[edge].ravel(), posed.triangles[triangle].ravel()]))
         if not among[through].any():
             break
         surface = Surface(posed)
@@ -39,9 +46,11 @@ def separate(mesh: Mesh, among: Bools, deepest_mm: float = 3.0, rounds: int = RO
         back = np.zeros(len(vertices))
         back[through[among[through]]] = GAP_MM  # edges may cross where no vertex is inside
         back[inside] = np.maximum(back[inside], 0.5 * depth + GAP_MM * (depth > 0))
+        back = back[moving]
         say = (back > 0).astype(np.float64)
         matrix = sparse.diags_array(say + 0.02) + SPREAD * laplacian
-        vertices = vertices - Factor(matrix).solve((say * back)[:, None] * posed.vertex_normals)
+        vertices = vertices.copy()
+        vertices[moving] -= Factor(matrix).solve(back[:, None] * posed.vertex_normals[moving])
     return vertices
 
 

@@ -104,20 +104,25 @@ def crossing(mesh: Mesh) -> Bools:
     return out
 
 
-def crossings(mesh: Mesh) -> tuple[Ints, Ints]:
-    """(N,) edges (of `mesh.edges`) and the (N,) triangles, without a common corner, that they pass through."""
-    if not len(mesh.triangles):
+def crossings(mesh: Mesh, among: Bools | None = None) -> tuple[Ints, Ints]:
+    """(N,) edges (of `mesh.edges`) and the (N,) triangles, without a common corner, that they pass through.
+
+    among: (V,) vertices whose edges are looked at (default: all).
+    """
+    looked = np.arange(len(mesh.edges)) if among is None else np.flatnonzero(among[mesh.edges].all(axis=1))
+    if not len(looked):  # Open3D ends the process when it is given no rays
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     middle = mesh.vertices_mm.mean(axis=0)
     vertices = (mesh.vertices_mm - middle).astype(np.float32)
     scene = o3d.t.geometry.RaycastingScene()
     scene.add_triangles(o3d.core.Tensor(vertices), o3d.core.Tensor(mesh.triangles.astype(np.uint32)))
-    start, along = vertices[mesh.edges[:, 0]], vertices[mesh.edges[:, 1]] - vertices[mesh.edges[:, 0]]
+    ends = mesh.edges[looked]
+    start, along = vertices[ends[:, 0]], vertices[ends[:, 1]] - vertices[ends[:, 0]]
     found = scene.list_intersections(o3d.core.Tensor(np.concatenate([start, along], axis=1)))
     distance, ray = found["t_hit"].numpy(), found["ray_ids"].numpy().astype(np.int64)
     triangle = found["primitive_ids"].numpy().astype(np.int64)
     inside = (distance > _END) & (distance < 1 - _END)
-    ray, triangle = ray[inside], triangle[inside]
+    ray, triangle = looked[ray[inside]], triangle[inside]
     corners, ends = mesh.triangles[triangle], mesh.edges[ray]
     apart = (corners[:, :, None] != ends[:, None, :]).all(axis=(1, 2))
     return ray[apart], triangle[apart]
