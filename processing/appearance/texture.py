@@ -6,6 +6,7 @@ split into bands, which no chart's border can disturb (Allène, Pons and Keriven
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -35,6 +36,8 @@ _LOOK_PX = 1.5  # photographs are compared at vertices after a blur of this
 _DARK, _BRIGHT = 12, 245
 _GAIN_PLACES = 5000
 _CHUNK = 1 << 18
+COARSER, COARSE_PX = 4, 512  # broad bands have this many times fewer texels a side, but no fewer than these
+CLEARLY_WORSE = 0.6  # of the best view's weight: under 5 % of its say in the finest band
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,57 +104,84 @@ class PhotoProjection:
         """The photographs over `texels` of a mesh like the first one. Raises ShapeError."""
         if len(mesh.vertices_mm) != len(self.weights):
             raise ShapeError("mesh.vertices_mm", mesh.vertices_mm.shape, f"({len(self.weights)}, 3)")
-        count, bands = len(texels.index), len(BAND_POWERS)
-        total = np.zeros((bands, count, 3), dtype=np.float32)
-        mass = np.zeros((bands, count), dtype=np.float32)
+        # Broad bands need no more texels than they have detail; the finest one no views that would hardly count.
+        coarse = texels_of(mesh, texels.size_px // COARSER) if texels.size_px >= COARSER * COARSE_PX else texels
+        best = self.weights.max(axis=1, keepdims=True)
+        sharp = np.where(self.weights >= CLEARLY_WORSE * best, self.weights, 0).astype(np.float32)
+        fine, broad = _Sums(texels, 1), _Sums(coarse, len(BAND_POWERS) - 1)
         for c, (image, camera) in enumerate(zip(self.images, self.cameras, strict=True)):
             progress(0.9 * c / len(self.cameras), f"projecting photograph {c + 1} of {len(self.cameras)}")
-            column = self.weights[:, c]
-            seeing = np.flatnonzero(column > 0)
+            seeing = np.flatnonzero(self.weights[:, c] > 0)
             if len(seeing):
                 footprint = float(np.median(camera.depth(mesh.vertices_mm[seeing]))) / camera.K[0, 0]
                 split = split_bands(image, [mm / footprint for mm in BAND_MM])
-                _add(mesh, texels, camera, column, self.gains.gain[c].astype(np.float32), split, total, mass)
-        seen = mass[-1] > 0.02
-        color = np.zeros((count, 3), dtype=np.float32)
-        for band in range(bands):
-            color += total[band] / mass[band].clip(1e-12)[:, None]
-        del total
-        image = _fill_unseen(texels, color, seen)
+                gain = self.gains.gain[c].astype(np.float32)
+                fine.add(mesh, camera, sharp[:, c], gain, split[:1], BAND_POWERS[:1])
+                broad.add(mesh, camera, self.weights[:, c], gain, split[1:], BAND_POWERS[1:])
+        seen = broad.mass[-1] > 0.02
+        color = broad.color()
+        if coarse is not texels:
+            large = _fill_unseen(coarse, color, seen)
+            size = (texels.size_px, texels.size_px)
+            color = cv2.resize(large, size, interpolation=cv2.INTER_CUBIC).reshape(-1, 3)[texels.index]
+            mask = np.asarray(coarse.image(seen.astype(np.uint8)), dtype=np.uint8)
+            seen = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST).ravel()[texels.index] > 0
+        color = color + fine.color()
+        image = np.rint(_fill_unseen(texels, color, seen)).clip(0, 255).astype(np.uint8)
         progress(1.0, "textured")
         return Texture(image, np.asarray(texels.image(seen & texels.inside), dtype=np.bool_), self.gains.gain)
 
 
-def _add(
-    mesh: Mesh,
-    texels: Texels,
-    camera: Camera,
-    weight: Floats32,
-    gain: Floats32,
-    split: Sequence[NDArray[np.generic]],
-    total: Floats32,
-    mass: Floats32,
-) -> None:
-    """One photograph's bands into the sums. Pixels are interpolated between vertices: a triangle is a mm wide."""
-    used: Bools = np.asarray((weight > 0)[mesh.triangles].any(axis=1))
-    at_vertex = np.zeros((len(weight), 3), dtype=np.float32)
-    touched = np.unique(mesh.triangles[used])
-    at_vertex[touched, :2], at_vertex[touched, 2] = camera.project(mesh.vertices_mm[touched]), weight[touched]
-    at_vertex = np.nan_to_num(at_vertex, nan=-1e4)
-    for start in range(0, len(texels.index), _CHUNK):
-        some = start + np.flatnonzero(used[texels.triangle[start : start + _CHUNK]])
-        if not len(some):
-            continue
-        corners, barycentric = mesh.triangles[texels.triangle[some]], texels.barycentric[some]
-        here = at_vertex[corners[:, 0]] * barycentric[:, :1]
-        for k in (1, 2):
-            here += at_vertex[corners[:, k]] * barycentric[:, k : k + 1]
-        good = here[:, 2] > 1e-3
-        some, here = some[good], here[good]
-        for band, power in enumerate(BAND_POWERS):
-            say = here[:, 2] if power == 1 else here[:, 2] ** power
-            total[band, some] += sample(split[band], here[:, :2]) * gain * say[:, None]
-            mass[band, some] += say
+class _Sums:
+    """Weighted sums of some bands over texels, photograph by photograph: total (B, N, 3) and mass (B, N)."""
+
+    def __init__(self, texels: Texels, bands: int) -> None:
+        self.texels = texels
+        self.total = np.zeros((bands, len(texels.index), 3), dtype=np.float32)
+        self.mass = np.zeros((bands, len(texels.index)), dtype=np.float32)
+
+    def color(self) -> Floats32:
+        """(N, 3) the bands' means, added up."""
+        out = self.total[0] / self.mass[0].clip(1e-12)[:, None]
+        for total, mass in zip(self.total[1:], self.mass[1:], strict=True):
+            out += total / mass.clip(1e-12)[:, None]
+        return np.asarray(out, dtype=np.float32)
+
+    def add(
+        self,
+        mesh: Mesh,
+        camera: Camera,
+        weight: Floats32,
+        gain: Floats32,
+        split: Sequence[NDArray[np.generic]],
+        powers: Sequence[float],
+    ) -> None:
+        """One photograph's bands. Pixels are interpolated between vertices: a triangle is a mm wide."""
+        texels = self.texels
+        used: Bools = np.asarray((weight > 0)[mesh.triangles].any(axis=1))
+        at_vertex = np.zeros((len(weight), 3), dtype=np.float32)
+        touched = np.unique(mesh.triangles[used])
+        at_vertex[touched, :2], at_vertex[touched, 2] = camera.project(mesh.vertices_mm[touched]), weight[touched]
+        at_vertex = np.nan_to_num(at_vertex, nan=-1e4)
+
+        def chunk(start: int) -> None:
+            some = start + np.flatnonzero(used[texels.triangle[start : start + _CHUNK]])
+            corners, barycentric = mesh.triangles[texels.triangle[some]], texels.barycentric[some]
+            here = at_vertex[corners[:, 0]] * barycentric[:, :1]
+            for k in (1, 2):
+                here += at_vertex[corners[:, k]] * barycentric[:, k : k + 1]
+            good = here[:, 2] > 1e-3
+            some, here = some[good], here[good]
+            if not len(some):
+                return
+            for band, power in enumerate(powers):
+                say = here[:, 2] if power == 1 else here[:, 2] ** power
+                self.total[band, some] += sample(split[band], here[:, :2]) * gain * say[:, None]
+                self.mass[band, some] += say
+
+        if len(touched):
+            with ThreadPoolExecutor(2) as pool:  # each texel is in one chunk
+                list(pool.map(chunk, range(0, len(texels.index), _CHUNK)))
 
 
 def split_bands(image: Image, sigmas_px: Sequence[float]) -> list[NDArray[np.generic]]:
@@ -210,11 +240,11 @@ def _trust(looks: Floats32, weights: Floats32) -> Floats32:
     return np.asarray(trust, dtype=np.float32)
 
 
-def _fill_unseen(texels: Texels, color: Floats32, seen: Bools) -> Image:
+def _fill_unseen(texels: Texels, color: Floats32, seen: Bools) -> Floats32:
     """Unseen texels, and the square around the charts, take the colours nearest by, ever more blurred (push-pull)."""
     values = np.asarray(texels.image(np.where(seen[:, None], color, 0).astype(np.float32)), dtype=np.float32)
     mask = np.asarray(texels.image(seen.astype(np.float32)), dtype=np.float32)
-    return np.rint(push_pull(values, mask)).clip(0, 255).astype(np.uint8)
+    return push_pull(values, mask)
 
 
 def push_pull(values: Floats32, mask: Floats32) -> Floats32:
