@@ -16,6 +16,7 @@ from processing.reconstruction.settings import Bools, Floats, Gray
 
 NOISE_VARIANCE = 1.0  # grey levels squared: below this a window is flat and correlates with nothing
 OWN_SHARE = 0.06  # of the variance of a window that its middle must carry
+LINEAR = 0.01
 BAND_PIXELS = 60_000  # rows are matched in bands of about this many pixels: the working set stays in the cache
 
 
@@ -51,8 +52,7 @@ class Kernels(Protocol):
         everywhere.  even: whether all images are `normalised`; windows are then compared as they were normalised there,
         which takes a third of the time and finds the place that an exact pass then measures.
         Returns their new depth and its score.
-        Within the search the projection is linear in the offset: its error is below 0.01 px for offsets under 1 % of
-        the depth.
+        The projection is linear in offsets of up to LINEAR of the depth, where its error is below 0.01 px.
         """
 
 
@@ -235,19 +235,19 @@ def _refine_band(
         inverse = 1 / np.maximum(qz * depth + np.float32(b[2]), 1e-3)
         mx = (qx * depth + np.float32(b[0])) * inverse
         my = (qy * depth + np.float32(b[1])) * inverse
-        inverse *= np.float32(step_mm)
         dx, dy = (qx - mx * qz) * inverse, (qy - my * qz) * inverse
-        mx -= reach * dx
-        my -= reach * dy
-        starts.append((other_image, mx, my, dx, dy))
+        starts.append((other_image, mx, my, dx, dy, qz * inverse))
+    linear = reach * step_mm < LINEAR * float(depth.min())
     volume = np.empty((count, *depth.shape), np.float32)
     scores = np.empty((len(others), *depth.shape), np.float32)
     for n in range(count):
-        for k, (other_image, mx, my, dx, dy) in enumerate(starts):
-            warped = cv2.remap(other_image, mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+        offset = np.float32((n - reach) * step_mm)
+        for k, (other_image, mx, my, dx, dy, nearing) in enumerate(starts):
+            # At depth d + o the pixel is seen at m + o dm / (1 + o qz / z), exactly.
+            share = offset if linear else offset / (1 + offset * nearing)
+            x, y = mx + share * dx, my + share * dy
+            warped = cv2.remap(other_image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
             scores[k] = correlate(warped)
-            mx += dx
-            my += dy
         volume[n] = best_mean(scores, best)
     return peak(volume)
 

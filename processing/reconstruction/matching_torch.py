@@ -73,9 +73,11 @@ class TorchKernels:
                 q, b = self._terms(camera, lens, part.x, part.y)
                 z = (q[2] * start + b[2]).clamp_min(1e-3)
                 x, y = (q[0] * start + b[0]) / z, (q[1] * start + b[1]) / z
-                dx, dy = (q[0] - x * q[2]) / z * step_mm, (q[1] - y * q[2]) / z * step_mm
+                dx, dy, nearing = (q[0] - x * q[2]) / z, (q[1] - y * q[2]) / z, q[2] / z
                 for n in range(2 * reach + 1):
-                    scores[n].append(correlate(_warp(other, x + (n - reach) * dx, y + (n - reach) * dy)))
+                    offset = (n - reach) * step_mm
+                    share = offset / (1 + offset * nearing)
+                    scores[n].append(correlate(_warp(other, x + share * dx, y + share * dy)))
             at, top = _peak(torch.stack([_best_mean(torch.stack(s), best) for s in scores]))
             moved = start + (at - reach) * step_mm
             new[band.kept] = moved[band.within].cpu().numpy()

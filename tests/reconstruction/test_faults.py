@@ -114,6 +114,7 @@ def test_moved_swapped_and_spoilt_cameras_are_named_and_the_scan_stays_good(
     assert distance_mm(tmp_path / "scan.ply") < 0.25
 
 
+@pytest.mark.slow
 def test_ten_of_sixty_eight_missing_are_survived_and_a_person_is_asked_to_look(
     take: Path, run: Run, tmp_path: Path
 ) -> None:

@@ -114,7 +114,7 @@ def test_the_network_cut_between_arm_and_fire_then_between_fire_and_stamps(
     assert "cam-00" in last.problem
     island.join()
     bench.until(lambda: studio.records.photographs(last.code) == expected)  # nothing lost: it came when it could
-    assert not bench.spooled("cam-00")
+    bench.until(lambda: not bench.spooled("cam-00"))
 
 
 def fire_once_armed(bench: Any) -> Any:
