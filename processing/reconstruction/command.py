@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,15 @@ def reconstruct(
     rig: Annotated[Path | None, typer.Option(help="Cameras to use instead of the take's params.json.")] = None,
     device: Annotated[str, typer.Option(help="cpu, or cuda where there is one.")] = "cpu",
     vertices: Annotated[int | None, typer.Option(help="About so many vertices at most.", metavar="N")] = None,
+    megapixels: Annotated[
+        float | None, typer.Option(help="Match photographs at no more than so many megapixels.", metavar="MP")
+    ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            help="Gigabytes of photographs and depth maps held in memory; the rest lie in TMPDIR.", metavar="GB"
+        ),
+    ] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Half of the views and fewer vertices, for a look.")] = False,
     watch: Annotated[
         bool, typer.Option(help="Hold the cameras against each other first; leave out or put right what moved.")
@@ -35,8 +44,8 @@ def reconstruct(
     from processing.reconstruction.settings import FAST, ReconstructionSettings
 
     settings = FAST if fast else ReconstructionSettings()
-    if vertices is not None:
-        settings = replace(settings, vertices=vertices)
+    asked: dict[str, Any] = {"vertices": vertices, "max_megapixels": megapixels, "memory_gb": memory}
+    settings = replace(settings, **{name: value for name, value in asked.items() if value is not None})
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=1.0)
         made = reconstruct_take(

@@ -86,6 +86,17 @@ def test_torch_and_opencv_agree(pyramids: list[Pyramid], true_depths: list[np.nd
 
 
 @pytest.mark.parametrize("kernels", KERNELS, ids=["opencv", "torch"])
+def test_a_wide_search_finds_a_surface_a_twelfth_nearer_where_it_is(
+    kernels: Kernels, pyramids: list[Pyramid], true_depths: list[np.ndarray], tools: Any
+) -> None:
+    image, camera = pyramids[2].levels[0]
+    others = [pyramids[k].levels[0] for k in (1, 3, 8, 7, 9)]
+    region, cut = Region(60, 180, 40, 120), true_depths[2][60:180, 40:120]
+    depth, _ = kernels.refine(region.of(image), camera, others, filled(cut) + 50.0, 2.0, 30, 7, 3, even=False)
+    assert np.median(np.abs(depth - cut)[inside(cut, 10)]) < 0.3 * tools.footprint_mm  # to first order: 3.5 mm off
+
+
+@pytest.mark.parametrize("kernels", KERNELS, ids=["opencv", "torch"])
 def test_images_normalised_beforehand_lead_to_the_same_place(
     kernels: Kernels, pyramids: list[Pyramid], true_depths: list[np.ndarray], tools: Any
 ) -> None:
