@@ -12,6 +12,7 @@ from processing.cameras import Camera, Image
 from processing.mesh import Mesh
 from processing.photometry.gains import Gains, solve_gains
 from processing.reconstruction.fusion import DepthMap
+from processing.reconstruction.in_turn import in_turn
 from processing.reconstruction.settings import Floats, Gray
 from processing.reconstruction.surface import Skin
 
@@ -103,27 +104,27 @@ def exposure_gains(views: Sequence[ColourView], skin: Skin, tolerance_mm: float)
     return solve_gains(log, radius2, least=LEAST)
 
 
-def vertex_colors(mesh: Mesh, views: Sequence[ColourView], tolerance_mm: float, pool: Executor) -> NDArray[np.uint8]:
+def vertex_colors(
+    mesh: Mesh, views: Sequence[ColourView], tolerance_mm: float, pool: Executor, ahead: int
+) -> NDArray[np.uint8]:
     """(V, 3) RGB. Vertices that no view sees take the colour of their neighbours on the surface.
 
-    tolerance_mm: how far a vertex may lie from a view's depth map to count as seen by it.
+    tolerance_mm: how far a vertex may lie from a view's depth map to count as seen by it.  ahead: how many views' colours
+    may wait to be taken.
     """
     skin = Skin.of(mesh)
     gains = exposure_gains(views, skin, tolerance_mm)
     count = len(skin.vertices)
     weights = np.zeros((count, SLOTS), np.float32)
     colors = np.zeros((count, SLOTS, 3), np.uint8)
-    for start in range(0, len(views), 4):
-        batch = list(views[start : start + 4])
-        for v, (index, weight, rgb, radius2) in enumerate(
-            pool.map(lambda view: _look(view, skin, tolerance_mm), batch), start=start
-        ):
-            slot = weights[index].argmin(axis=1)
-            better = weight > weights[index, slot]
-            index, slot = index[better], slot[better]
-            weights[index, slot] = weight[better]
-            even = rgb[better] * gains.factors(v, radius2[better])
-            colors[index, slot] = np.clip(even + 0.5, 0, 255).astype(np.uint8)
+    looks = in_turn(pool, lambda view: _look(view, skin, tolerance_mm), views, ahead)
+    for v, (index, weight, rgb, radius2) in enumerate(looks):
+        slot = weights[index].argmin(axis=1)
+        better = weight > weights[index, slot]
+        index, slot = index[better], slot[better]
+        weights[index, slot] = weight[better]
+        even = rgb[better] * gains.factors(v, radius2[better])
+        colors[index, slot] = np.clip(even + 0.5, 0, 255).astype(np.uint8)
     return _spread_colors(mesh, _blend(weights, colors), weights.max(axis=1) > 0)
 
 

@@ -1,9 +1,7 @@
 """From the coarsest sweep to full depth maps: levels, the surface between them, and what each view starts from."""
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -19,6 +17,7 @@ from processing.reconstruction.fusion import (
     merge,
     oriented_points,
 )
+from processing.reconstruction.in_turn import in_turn
 from processing.reconstruction.matching import own_detail
 from processing.reconstruction.pixels import TILE_PIXELS, Band, Region, bands
 from processing.reconstruction.rig import TILE_HALO_PX, Maps, Rig
@@ -41,14 +40,11 @@ FROM_SURFACE = ((0.45, 4), (0.22, 3))  # ... after a new surface
 FROM_DEPTH = ((0.4, 3), (0.2, 2))  # ... after a coarser level of the same view
 CARRIED_SCORE = 0.6  # of a depth that no other view confirms, from which the next level still starts
 PENDING_POINTS = 2_000_000  # held before they are merged
-AHEAD = 4  # tiles that are made points of before the first of them is taken
 MARGIN_PX = 4  # beyond the surface's outline
 SURFACE_CELL_PX = 1.1  # side of the cells of the surfaces between levels, in footprints of their level
 SURFACE_BELOW_SIDE = 400  # a level whose photographs are smaller than this (longer side) ends in a new common surface
 
 
-Job = TypeVar("Job")
-Made = TypeVar("Made")
 GROWN = np.ones((2 * MARGIN_PX + 1, 2 * MARGIN_PX + 1), np.uint8)
 
 
@@ -170,7 +166,7 @@ def fuse(
     points, lone = NO_POINTS, NO_POINTS
     pending: list[tuple[OrientedPoints, OrientedPoints]] = []
     jobs = [(i, band) for i in maps for band in bands(maps[i].region.shape, TILE_PIXELS, smooth)]
-    for n, found in enumerate(_in_turn(pool, part, jobs), start=1):
+    for n, found in enumerate(in_turn(pool, part, jobs, 2 * rig.settings.threads), start=1):
         pending.append(found)
         if n == len(jobs) or sum(len(strong) + len(weak) for strong, weak in pending) > PENDING_POINTS:
             points = merge([points, *(strong for strong, _ in pending)], cell_mm)
@@ -184,16 +180,6 @@ def fuse(
             " cameras belong to these photographs and that the subject is where they look"
         )
     return points
-
-
-def _in_turn(pool: Executor, work: Callable[[Job], Made], jobs: Sequence[Job]) -> Iterator[Made]:
-    """As pool.map, but no more than a few results wait to be taken."""
-    waiting = deque(pool.submit(work, job) for job in jobs[:AHEAD])
-    for job in [*jobs[AHEAD:], *[None] * min(AHEAD, len(jobs))]:
-        made = waiting.popleft().result()
-        if job is not None:
-            waiting.append(pool.submit(work, job))
-        yield made
 
 
 def _within(points: OrientedPoints, volume: Volume) -> OrientedPoints:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from processing.cameras import Camera
 from processing.mesh import Mesh
 from processing.reconstruction.depth_maps import MARGIN_PX
+from processing.reconstruction.in_turn import in_turn
 from processing.reconstruction.pixels import TILE_PIXELS, Region, bands
 from processing.reconstruction.rig import TILE_HALO_PX, Rig
 from processing.reconstruction.settings import Gray
@@ -23,7 +24,6 @@ STEEP = 4.0  # a window in which the depth ranges over more than so many footpri
 SEEN_PX = 1.5  # a vertex within so many footprints of the rendered depth is seen
 SMOOTH_PX = 1.6  # standard deviation of the Gaussian over a view's offsets
 SHARED = 2.0  # by which the scatter of views that share photographs is too small
-BATCH = 4  # views whose corrections are held at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +51,11 @@ def refine_surface(mesh: Mesh, rig: Rig, pool: Executor) -> Mesh:
         (4, len(skin.vertices)), np.float32
     )  # of weights, their squares, weighted moves, weighted squared moves
     views = list(rig.depth_views)
-    for start in range(0, len(views), BATCH):
-        for found in pool.map(lambda i: _asked(rig, i, surface, skin), views[start : start + BATCH]):
-            if found is not None:
-                index, move, share = found
-                for row, term in enumerate((share, share * share, share * move, share * move * move)):
-                    sums[row, index] += term
+    for found in in_turn(pool, lambda i: _asked(rig, i, surface, skin), views, 2 * rig.settings.threads):
+        if found is not None:
+            index, move, share = found
+            for row, term in enumerate((share, share * share, share * move, share * move * move)):
+                sums[row, index] += term
     move = agreed_move(*sums)
     return replace(mesh, vertices_mm=mesh.vertices_mm + (move[:, None] * skin.normals).astype(np.float64))
 

@@ -1,6 +1,5 @@
 """Photographs and cameras become a scan (multi-view stereo)."""
 
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -69,7 +68,7 @@ def reconstruct(
     clock = _Clock()
     kernels = _kernels(device)
     use = _usable(images, cameras)
-    with one_thread_each(), ThreadPoolExecutor(settings.workers or len(os.sched_getaffinity(0))) as pool:
+    with one_thread_each(), ThreadPoolExecutor(settings.threads) as pool:
         progress(0.0, "undistorting the photographs")
         rig = _rig(use, settings, kernels, pool)
         footprint = rig.volume.footprint_mm
@@ -94,7 +93,7 @@ def reconstruct(
         clock.lap("detail")
         progress(0.93, "colours")
         views = [ColourView(use.images, i, use.cameras[i], m) for i, m in maps.items()]
-        mesh = replace(mesh, colors=vertex_colors(mesh, views, COLOUR_PX * footprint, pool))
+        mesh = replace(mesh, colors=vertex_colors(mesh, views, COLOUR_PX * footprint, pool, 2 * settings.threads))
         clock.lap("colour")
     scores = np.concatenate([m.score[np.isfinite(m.depth)][::17] for m in maps.values()])
     centre = [float(x) for x in rig.volume.centre_mm]

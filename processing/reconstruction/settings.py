@@ -1,5 +1,6 @@
 """What a reconstruction can be told, and what it tells."""
 
+import os
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,6 +62,10 @@ class ReconstructionSettings:
     detail_window: int = 5
     memory_gb: float = 2.0
     workers: int | None = None
+
+    @property
+    def threads(self) -> int:
+        return self.workers or len(os.sched_getaffinity(0))
 
     def __post_init__(self) -> None:
         wrong = [

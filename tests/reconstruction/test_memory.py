@@ -1,6 +1,7 @@
 """What a scan holds is bounded: photographs are decoded when they are asked for, large arrays lie in files."""
 
 import gc
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from processing.photographs import Photographs, picked
 from processing.reconstruction import Scan, reconstruct
+from processing.reconstruction.in_turn import in_turn
 from processing.reconstruction.scratch import Scratch
 
 
@@ -72,3 +74,19 @@ def test_a_scan_of_photographs_on_demand_is_the_same(scene: Any, scan: Scan, too
     assert np.array_equal(again.mesh.vertices_mm, scan.mesh.vertices_mm)
     assert again.mesh.colors is not None
     assert np.array_equal(again.mesh.colors, scan.mesh.colors)
+
+
+@pytest.mark.parametrize("ahead", [1, 3, 50])
+def test_work_goes_ahead_but_not_too_far(pool: Executor, ahead: int) -> None:
+    begun: list[int] = []
+
+    def work(job: int) -> int:
+        begun.append(job)
+        return 10 * job
+
+    taken = []
+    for result in in_turn(pool, work, range(20), ahead):
+        assert len(begun) <= len(taken) + ahead + 1
+        taken.append(result)
+    assert taken == [10 * job for job in range(20)]
+    assert sorted(begun) == list(range(20))
