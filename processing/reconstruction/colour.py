@@ -109,8 +109,8 @@ def vertex_colors(
 ) -> NDArray[np.uint8]:
     """(V, 3) RGB. Vertices that no view sees take the colour of their neighbours on the surface.
 
-    tolerance_mm: how far a vertex may lie from a view's depth map to count as seen by it.  ahead: how many views' colours
-    may wait to be taken.
+    tolerance_mm: how far a vertex may lie from a view's depth map to count as seen by it.  ahead: how many views
+    may be looked at ahead of the one that is blended.
     """
     skin = Skin.of(mesh)
     gains = exposure_gains(views, skin, tolerance_mm)
