@@ -35,7 +35,7 @@ def checked_scan(given: Mesh | ScanSurface, landmarks: Landmarks3d) -> ScanSurfa
     if np.isfinite(apart) and not EYE_CORNERS_APART_MM[0] <= apart <= EYE_CORNERS_APART_MM[1]:
         raise MeshError(
             f"the outer corners of the eyes lie {apart:.4g} mm apart; a face has about {_USUAL_MM:.0f}. "
-            f"Give scan, landmarks and cameras in millimetres{_guess(apart, _USUAL_MM)}."
+            f"Give scan, landmarks and cameras in millimetres{guess_unit(apart, _USUAL_MM)}."
         )
     if not len(scan.triangles):
         raise MeshError("the scan has no triangles")
@@ -47,7 +47,7 @@ def checked_scan(given: Mesh | ScanSurface, landmarks: Landmarks3d) -> ScanSurfa
         size = np.ptp(scan.vertices_mm, axis=0)
         raise MeshError(
             f"the landmarks lie {np.median(off.distance_mm):.3g} mm from the scan ({size[0]:.3g} x {size[1]:.3g} x "
-            f"{size[2]:.3g} mm{_guess(float(size.max()), 280.0)}): they do not belong together, or their units or "
+            f"{size[2]:.3g} mm{guess_unit(float(size.max()), 280.0)}): they do not belong together, or their units or "
             "frames differ (mm, head frame)"
         )
     out_of_face, up = _directions(landmarks)
@@ -58,13 +58,13 @@ def checked_scan(given: Mesh | ScanSurface, landmarks: Landmarks3d) -> ScanSurfa
         )
     if out_of_face is not None:
         on_scan = off.distance_mm <= ON_SCAN_MM
-        facing = surface.mesh.triangle_normals[off.triangle[on_scan]] @ out_of_face
+        facing = surface.facing(off.triangle[on_scan], np.broadcast_to(out_of_face, (int(on_scan.sum()), 3)))
         if float(np.median(facing)) < -0.2:
             raise MeshError("the scan is inside out: its triangles are clockwise seen from outside; turn them over")
     return surface
 
 
-def _guess(size: float, usual: float) -> str:
+def guess_unit(size: float, usual: float) -> str:
     """' (these look like metres)' where another unit would make the size usual."""
     for name, factor in _UNITS:
         if 0.6 < size * factor / usual < 1.6:

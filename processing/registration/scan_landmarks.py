@@ -8,6 +8,7 @@ from processing.errors import MeshError, NoFace
 from processing.mesh import Mesh, Surface
 from processing.progress import Progress, part, silent
 from processing.registration.landmarks import Landmarks3d, triangulate_landmarks
+from processing.registration.scan_checks import guess_unit
 
 SIDES_DEG = tuple((azimuth, elevation) for elevation in (-12, 12) for azimuth in (-35, -20, -7, 7, 20, 35))
 HEIGHT_PX = 560
@@ -25,7 +26,7 @@ def landmarks_of_scan(
     size = high - low
     if not FACE_MM[0] <= float(size.max()) <= FACE_MM[1]:
         raise MeshError(
-            f"the scan measures {size[0]:.3g} x {size[1]:.3g} x {size[2]:.3g}; "
+            f"the scan measures {size[0]:.3g} x {size[1]:.3g} x {size[2]:.3g}{guess_unit(float(size.max()), 280.0)}; "
             "a head in millimetres is 150 to 350 high. Bring it to millimetres."
         )
     surface = Surface(scan)
@@ -41,8 +42,8 @@ def landmarks_of_scan(
         found = None
     if found is None or float(np.median(found.views)) < len(SIDES_DEG) / 2:
         raise NoFace(
-            "no face was found on the scan: it must lie in the head frame (mm, y up, z out of the face). "
-            "Turn it, or give --landmarks or --photos."
+            "no face was found on the scan: it is none, is turned (wanted: mm, y up, z out of the face) or inside out, "
+            "or half of it is missing. Turn it, or give --landmarks or --photos."
         )
     return found
 

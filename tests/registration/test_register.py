@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -247,3 +249,21 @@ def test_a_real_scan_with_closed_lips_and_lids(given: bool) -> None:
     face = np.any([regions[name] for name in ("brow", "eye", "nose", "mouth", "chin", "cheek")], axis=0)
     counts = faults.counts(face[mesh.triangles].all(axis=1))
     assert counts["flipped"] == counts["crossing"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SUBJECT.is_dir(), reason="the reference subject is not on this machine")
+@pytest.mark.parametrize(
+    ("factor", "name"), [(0.001, "look like metres"), (0.1, "look like centimetres"), (-1.0, "upside down")]
+)
+def test_the_command_refuses_what_is_no_scan_by_name(tmp_path: Path, factor: float, name: str) -> None:
+    """Exit code 4, the reason named, nothing written. factor -1: turned by half a turn about z."""
+    with np.load(SUBJECT / "1_neutral.truth.npz") as truth:
+        head = Mesh(truth["base_vertices"].astype(float), truth["base_triangles"])
+    by = np.array([-1.0, -1, 1]) if factor < 0 else factor
+    write_ply(tmp_path / "scan.ply", head.with_vertices(head.vertices_mm * by))
+    command = [sys.executable, "-m", "mien", "register", str(tmp_path / "scan.ply"), "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
+    assert done.returncode == 4
+    assert name in done.stdout + done.stderr
+    assert not (tmp_path / "out").exists()
