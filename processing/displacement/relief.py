@@ -21,6 +21,7 @@ from processing.whole_file import whole_file
 
 SCALE_MM = 5.0
 MIDPOINT = 32768
+GRAIN = 16  # steps of the 16 bits that a file keeps: 2.4 um, a tenth of a scan's noise, at half the bytes
 FORMULA = "height_mm = (value - midpoint) / midpoint * scale_mm"
 
 
@@ -56,7 +57,7 @@ def decode_relief(values: NDArray[np.uint16], scale_mm: float = SCALE_MM) -> NDA
 
 
 def write_relief(path: Path, relief: Relief, scale_mm: float = SCALE_MM) -> None:
-    """A 16-bit grey PNG with its scale and validity inside."""
+    """A 16-bit grey PNG with its scale and validity inside; heights to the nearest of every GRAIN-th value."""
     about = PngImagePlugin.PngInfo()
     about.add_text("scale_mm", repr(scale_mm))
     about.add_text("midpoint", str(MIDPOINT))
@@ -64,7 +65,8 @@ def write_relief(path: Path, relief: Relief, scale_mm: float = SCALE_MM) -> None
     about.add_text("formula", FORMULA)
     bits = zlib.compress(np.packbits(relief.valid.ravel()).tobytes(), 9)
     about.add_text("valid_mask", base64.b64encode(bits).decode("ascii"))
-    picture = PillowImage.fromarray(encode_relief(relief.height_mm, scale_mm))
+    values = encode_relief(relief.height_mm, scale_mm).astype(np.int32) + GRAIN // 2
+    picture = PillowImage.fromarray((values // GRAIN * GRAIN).clip(0, 65535).astype(np.uint16))
     with whole_file(Path(path)) as temporary:
         picture.save(temporary, format="PNG", pnginfo=about, compress_level=4)
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from processing.displacement.relief import (
+    GRAIN,
     Relief,
     ReliefError,
     decode_relief,
@@ -48,7 +49,9 @@ def relief() -> Relief:
 def test_a_file_keeps_heights_mask_and_scale(tmp_path: Path, relief: Relief) -> None:
     write_relief(tmp_path / "d.png", relief)
     again = read_relief(tmp_path / "d.png")
-    assert np.abs(again.height_mm - relief.height_mm).max() <= 0.5 * 5 / 32768 + 1e-6
+    assert np.abs(again.height_mm - relief.height_mm).max() <= 0.5 * (GRAIN + 1) * 5 / 32768 + 1e-6
+    write_relief(tmp_path / "flat.png", Relief(np.zeros((8, 8), np.float32), np.ones((8, 8), bool)))
+    assert not read_relief(tmp_path / "flat.png").height_mm.any()
     np.testing.assert_array_equal(again.valid, relief.valid)
     with PillowImage.open(tmp_path / "d.png") as picture:
         assert picture.mode == "I;16"
