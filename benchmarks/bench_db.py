@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from full_study import Size, load
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session
 
 from controller.records import Records
@@ -37,7 +37,7 @@ from db import captures
 from db.audit import verify_chain
 from db.engine import open_database, reading, transaction
 from db.migrations import upgrade
-from db.models import Camera, Frame, Job, Take, TakeState
+from db.models import Camera, CaptureSession, Frame, Job, Subject, Take, TakeState
 from db.overview import coverage, missing_frames, release_candidates, subject_history
 from db.queries import farm_status, session_progress
 from db.subjects import add_subject, get_subject, list_subjects
@@ -170,6 +170,12 @@ def insert_takes(engine: Engine, rounds: int) -> tuple[list[float], list[float]]
         if number:
             wall.append(1000 * (time.perf_counter() - begun))
             cpu.append(1000 * (time.process_time() - worked))
+    with transaction(engine) as tx:
+        takes = select(Take.id).where(Take.session_id == session.id)
+        tx.execute(delete(Frame).where(Frame.take_id.in_(takes)))
+        tx.execute(delete(Take).where(Take.session_id == session.id))
+        tx.execute(delete(CaptureSession).where(CaptureSession.id == session.id))
+        tx.execute(delete(Subject).where(Subject.id == session.subject_id))
     return wall, cpu
 
 
