@@ -22,28 +22,47 @@ MOST_SHARE = 0.05  # of the mesh that mending may move; more than this is no fol
 
 
 def mend(source: Mesh, vertices_mm: Floats, sheets: Bools | None = None) -> tuple[Floats, Bools]:
-    """Surfaces that pass a little through each other (closed lips) are drawn apart.
+    """Around triangles that turned over or cross others, the displacement from `source` becomes harmonic.
 
-    Around triangles that turned over or still cross others, the displacement from `source` becomes harmonic.
+    Where that leaves some, surfaces that pass a little through each other (closed lips) are drawn apart before.
 
     vertices_mm: (V, 3) `source` deformed.  sheets: (V,) surfaces that stand in for what no scan shows (the eye between
     the lids): one that crosses the skin is spanned anew, as smooth as its surroundings.
     Returns the vertices, and (V,) which were moved.  Faults that `source` has itself may remain.
     """
+    best: tuple[int, Floats, Bools] | None = None
+    for contact in (False, True):
+        mended, moved = _mended(source, vertices_mm, sheets, contact)
+        left = int((_turned(source, mended) | crossing(source.with_vertices(mended))).sum())
+        if best is None or left < best[0]:
+            best = left, mended, moved
+        if not left:
+            break
+    assert best is not None
+    return best[1], best[2]
+
+
+def _turned(source: Mesh, vertices_mm: Floats) -> Bools:
+    """(T,) triangles that turned over, or face against their surroundings as they did not in `source`."""
+    now = against_surroundings(source.with_vertices(vertices_mm)) & ~against_surroundings(source)
+    return np.asarray(turned_over(source, vertices_mm) | now)
+
+
+def _mended(source: Mesh, vertices_mm: Floats, sheets: Bools | None, contact: bool) -> tuple[Floats, Bools]:
+    """`mend` with or without drawing surfaces apart."""
     ring = source.adjacency()
     laplacian = graph_laplacian(source.edges, len(vertices_mm))
     patches = _patches(ring, np.zeros(len(vertices_mm), np.bool_) if sheets is None else sheets)
     moved = np.zeros(len(vertices_mm), dtype=np.bool_)
-    known = against_surroundings(source)
     near_sheets = _widened(ring, np.logical_or.reduce([moved, *patches]), SHEET_RINGS)
     given_up = np.zeros_like(moved)
     for number in range(ROUNDS):
         posed = source.with_vertices(vertices_mm)
-        bad = turned_over(source, vertices_mm) | (against_surroundings(posed) & ~known)
+        bad = _turned(source, vertices_mm)
         through = crossing(posed)
         if not (bad | through).any():
             break
-        if through.any():
+        if contact and through.any():
             among = grown(ring, source, through, CONTACT_RINGS) & ~near_sheets & ~given_up
             apart = separate(posed, among)
             away = np.linalg.norm(apart - vertices_mm, axis=1) > MOVED_MM
