@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 PLUGINS = ("db_fixtures", "surface_fixtures")
+LONGEST = ("system/test_demo.py", "release/test_facescape_layout.py", "release/test_pictures.py")  # begun first
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -19,3 +20,10 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.modules[module_name] = module
         spec.loader.exec_module(module)
         config.pluginmanager.register(module, module_name)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no worker is left with one of them when the others are done."""
+    here = Path(__file__).parent
+    order = {here / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))

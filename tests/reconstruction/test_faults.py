@@ -86,6 +86,7 @@ def change(take: Path, view: int, how: Callable[[np.ndarray], np.ndarray]) -> No
     cv2.imwrite(str(path), how(cv2.imread(str(path))), [cv2.IMWRITE_JPEG_QUALITY, 97])
 
 
+@pytest.mark.slow
 def test_moved_swapped_and_spoilt_cameras_are_named_and_the_scan_stays_good(
     take: Path, run: Run, tmp_path: Path
 ) -> None:
