@@ -8,6 +8,7 @@ memory before it and at most (peak_rss_gb with mapped files, peak_own_gb without
 
 import argparse
 import json
+import os
 import re
 import resource
 import threading
@@ -15,6 +16,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as `mien` sets it
 
 import numpy as np
 from measured import peak_rss_gb
