@@ -42,13 +42,14 @@ class Photographs(Sequence[Image]):
             if limit_bytes > 0:
                 image = maker()
                 limit_bytes -= image.nbytes
-                makers.append(_given(image))
+                makers.append(given(image))
             else:
                 makers.append(maker)
         return Photographs(makers)
 
 
-def _given(image: Image) -> Callable[[], Image]:
+def given(image: Image) -> Callable[[], Image]:
+    """What gives an image that is there already."""
     return lambda: image
 
 

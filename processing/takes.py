@@ -12,7 +12,7 @@ import numpy as np
 from processing.cameras import Camera, CameraError, Image, camera_from_params
 from processing.errors import TakeError
 from processing.json_files import read_object
-from processing.photographs import Photographs
+from processing.photographs import Photographs, given
 from processing.progress import Progress, silent
 
 NAME = re.compile(r"(?P<k>[1-9]\d*)_(?P<name>[a-z0-9_]+)$")
@@ -142,15 +142,11 @@ def read_photos(take: Take, *, max_missing: int | None = None, progress: Progres
         else:
             views.append(view)
             held += image.nbytes
-            images.append(_held(image) if held <= HELD_BYTES else _read_again(view.photo))
+            images.append(given(image) if held <= HELD_BYTES else _read_again(view.photo))
     read = Take(take.folder, take.name, tuple(views), dict(sorted(skipped.items())))
     _check_missing(read, len(take.views) + len(take.skipped), max_missing)
     progress(1.0, f"{len(images)} photographs read")
     return read, Photographs(images)
-
-
-def _held(image: Image) -> Callable[[], Image]:
-    return lambda: image
 
 
 def _read_again(path: Path) -> Callable[[], Image]:

@@ -43,8 +43,6 @@ PENDING_POINTS = 2_000_000  # held before they are merged
 MARGIN_PX = 4  # beyond the surface's outline
 SURFACE_CELL_PX = 1.1  # side of the cells of the surfaces between levels, in footprints of their level
 SURFACE_BELOW_SIDE = 400  # a level whose photographs are smaller than this (longer side) ends in a new common surface
-
-
 GROWN = np.ones((2 * MARGIN_PX + 1, 2 * MARGIN_PX + 1), np.uint8)
 
 

@@ -85,10 +85,14 @@ class RenderedSurface:
     """A mesh whose depth is wanted in many cameras (Open3D's Embree scene)."""
 
     def __init__(self, mesh: Mesh) -> None:
-        self.area_mm2 = float(np.linalg.norm(mesh.triangle_cross, axis=1).sum() / 2)
+        self._mesh = mesh
         self._vertices = mesh.vertices_mm.astype(np.float32)
         self._scene = o3d.t.geometry.RaycastingScene()
         self._scene.add_triangles(o3d.core.Tensor(self._vertices), o3d.core.Tensor(mesh.triangles.astype(np.uint32)))
+
+    @property
+    def area_mm2(self) -> float:
+        return float(np.linalg.norm(self._mesh.triangle_cross, axis=1).sum() / 2)
 
     def region(self, camera: Camera, margin: int) -> Region | None:
         """The rectangle of a pinhole camera's image that the surface and a margin fill; None where it is not seen."""

@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -203,8 +203,13 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyntheticRel
     studio.records.engine.dispose()
 
 
+@pytest.fixture(scope="session")
+def beside() -> Callable[[str], Any]:
+    """Loads a module beside this file by its name; there are no packages under tests/."""
+    return _beside
+
+
 def _beside(name: str) -> Any:
-    """A module beside this file; there are no packages under tests/."""
     spec = importlib.util.spec_from_file_location(f"mien_tests_{name}", Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None

@@ -4,9 +4,8 @@ Every day from its truth, filed as what the stages would have found; with -m slo
 fewer and smaller photographs.
 """
 
-import importlib.util
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +40,10 @@ pytestmark = [
 ]
 
 
-def _layout() -> Any:
-    """The readers written from FaceScape's documents, beside this file."""
-    path = Path(__file__).with_name("test_facescape_layout.py")
-    spec = importlib.util.spec_from_file_location("mien_tests_facescape_readers", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="session")
+def readers(beside: Callable[[str], Any]) -> Any:
+    """The readers written from FaceScape's documents."""
+    return beside("test_facescape_layout")
 
 
 def reduced(expression: str, views: list[int], scale: float) -> tuple[dict[str, Any], list[Any]]:
@@ -162,7 +155,9 @@ def look_alike(readers: Any, folder: Path, k: int, views: int, nose: Any, off: A
     return float(np.median(found))
 
 
-def test_made_from_the_truth(studio: Any, studio_rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_made_from_the_truth(
+    studio: Any, studio_rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, readers: Any
+) -> None:
     monkeypatch.setattr(topology, "CHECK_HEIGHT_PX", 96)
     (tmp_path / "subject").mkdir()
     finished = subject_11_studio(type(studio), studio.records, studio_rows, tmp_path / "subject")
@@ -173,7 +168,6 @@ def test_made_from_the_truth(studio: Any, studio_rows: Any, tmp_path: Path, monk
     built = build_release(studio.records, "faces", tmp_path / "out", workers=1)
     assert verify(built.folder, recorded_sha256=built.manifest_sha256).intact
 
-    readers = _layout()
     for k, expression in enumerate(EXPRESSIONS, start=1):
         tu, views = readers.TuModel(built.folder, 1, k), readers.MviewModel(built.folder, 1, k)
         with truth(expression) as known:
@@ -191,7 +185,7 @@ def test_made_from_the_truth(studio: Any, studio_rows: Any, tmp_path: Path, monk
 
 @pytest.mark.slow
 def test_made_by_the_real_stages(
-    studio: Any, studio_rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    studio: Any, studio_rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, readers: Any
 ) -> None:
     """Neutral and smile, 38 photographs of 0.24 MP, from the takes in the records to the release."""
     monkeypatch.setattr(topology, "CHECK_HEIGHT_PX", 96)
@@ -219,7 +213,6 @@ def test_made_by_the_real_stages(
     built = build_release(records, "faces", tmp_path / "out", workers=1)
     assert verify(built.folder, recorded_sha256=built.manifest_sha256).intact
 
-    readers = _layout()
     for k, expression in enumerate(EXPRESSIONS[:2], start=1):
         tu, views = readers.TuModel(built.folder, 1, k), readers.MviewModel(built.folder, 1, k)
         assert views.img_num == len(chosen)
