@@ -61,5 +61,6 @@ def conventions(relief: ReliefEncoding, options: Options, topologies: Sequence[d
             "decoder": "mien displace MESH.obj MAP.png --out DETAILED.ply",
             "reference": "the mesh in models_reg, along its vertex normals, outwards positive",
             "valid_mask": "PNG text 'valid_mask': base64 of zlib of one bit a texel, 1 where the height was measured",
+            "exr": "the same map, not rounded: channel Y is the height in mm (float), channel valid 1 where measured",
         },
     }

@@ -48,6 +48,7 @@ _SETS = (
     ("meshes", "Registered meshes, all of one topology", "model/obj", "*/models_reg/*.obj"),
     ("textures", "Textures of the registered meshes", "image/jpeg", "*/models_reg/*.jpg"),
     ("displacements", "Displacement maps of the registered meshes", "image/png", "*/dpmap/*.png"),
+    ("displacements-exr", "Displacement maps in millimetres, not rounded", "image/x-exr", "*/dpmap/*.exr"),
     ("scans", "Scans", "model/ply", "mesh/*/*.ply"),
     ("photographs", "Photographs by subject, expression and view", "image/jpeg", "img/*/*/*.jpg"),
     ("cameras", "Cameras of each expression's photographs", "application/json", "img/*/*/params.json"),

@@ -80,7 +80,7 @@ eyes in coarse blocks. A subject may withdraw: the next version then lacks it an
 | Path | What |
 |---|---|
 | `<id>/models_reg/<k>_<name>.obj .obj.mtl .jpg` | registered mesh (one topology, one UV map), material, texture |
-| `<id>/dpmap/<k>_<name>.png` | displacement along the registered mesh's normals |
+| `<id>/dpmap/<k>_<name>.png`, `.exr` | displacement along the registered mesh's normals |
 | `mesh/<id>/<k>_<name>.ply` | the scan it was registered to |
 | `img/<id>/<k>_<name>/<view>.jpg`, `params.json` | photographs and their cameras |
 | `meta/<id>/<k>_<name>.json` | frames, scale, rig, calibration, landmarks, fit, origin and files of the take |
@@ -105,7 +105,8 @@ to the scan, outwards positive.
     {relief.formula}        scale_mm = {relief.scale_mm}, midpoint = {relief.midpoint}
 
 Each map says so itself in its PNG text; `valid_mask` there tells which heights were measured and which were filled in.
-`mien displace MESH.obj MAP.png --out DETAILED.ply` applies one.
+`mien displace MESH.obj MAP.png --out DETAILED.ply` applies one. The EXR beside it, for renderers and sculpting
+programs, has the same heights not rounded: channel `Y` in millimetres, channel `valid` 1 where they were measured.
 
 ## Lengths
 

@@ -1,6 +1,6 @@
 """A release's files under FaceScape's names, from the store into a folder: take by take, in parallel, resumable.
 
-    <id>/models_reg/<k>_<name>.obj .obj.mtl .jpg     <id>/dpmap/<k>_<name>.png     mesh/<id>/<k>_<name>.ply
+    <id>/models_reg/<k>_<name>.obj .obj.mtl .jpg     <id>/dpmap/<k>_<name>.png .exr     mesh/<id>/<k>_<name>.ply
     img/<id>/<k>_<name>/<view>.jpg, params.json      meta/<id>/<k>_<name>.json     checks/<id>.png
     topology/<id>.*     rigs/<rig>-<calibration>.json     lists, datasheet, conventions, Croissant
 

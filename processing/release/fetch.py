@@ -37,6 +37,7 @@ KINDS = {
     "mesh": ("*/models_reg/*.obj", "*/models_reg/*.obj.mtl"),
     "texture": ("*/models_reg/*.jpg",),
     "displacement": ("*/dpmap/*.png",),
+    "exr": ("*/dpmap/*.exr",),
     "scan": ("mesh/*/*.ply",),
     "photographs": ("img/*/*/*",),
     "facts": ("meta/*/*.json", "checks/*.png"),

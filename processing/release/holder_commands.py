@@ -21,7 +21,7 @@ def fetch(
     expression: Annotated[list[str] | None, typer.Option(help="Only this expression; repeatable.")] = None,
     kind: Annotated[
         list[str] | None,
-        typer.Option(help="Only mesh, texture, displacement, scan, photographs or facts; repeatable."),
+        typer.Option(help="Only mesh, texture, displacement, exr, scan, photographs or facts; repeatable."),
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only paths like this ('mesh/1/*'); repeatable.")] = None,
     manifest_sha256: Annotated[str | None, typer.Option(help="The manifest's published hash.")] = None,

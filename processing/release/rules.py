@@ -34,11 +34,12 @@ class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """photographs: as they were taken with their lens's distortion, undistorted, or none at all.
 
-    colour: as taken, or corrected by the calibration's colour profiles.
+    colour: as taken, or corrected by the calibration's colour profiles.  exr: displacement as OpenEXR beside the PNG.
     """
 
     photographs: Pictures = "as_taken"
     colour: Colour = "as_taken"
+    exr: bool = True
 
 
 def quality_problem(

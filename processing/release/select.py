@@ -36,7 +36,8 @@ class SelectedTake:
     """A take that leaves, and the hashes of its files in the store. label: '2_smile'.
 
     runs: 'scan', 'mesh', 'texture' and 'displacement' -> the stage run that made it.  params: its calibration.
-    cameras: params.json of the views that the scan used, as put right.  report: what the registration said.
+    cameras: params.json of the views that the scan used, as put right.  report: what the registration said.  exr: the
+    displacement in millimetres, where its stage wrote it.
     """
 
     take_id: int
@@ -51,13 +52,14 @@ class SelectedTake:
     runs: Mapping[str, Run]
     cameras: str | None = None
     report: str | None = None
+    exr: str | None = None
     landmarks: str | None = None
     photographs: Mapping[int, Photograph] = field(default_factory=dict)
 
     @property
     def hashes(self) -> list[str]:
         made = [self.scan, self.mesh, self.template, self.texture, self.displacement]
-        made += [sha256 for sha256 in (self.cameras, self.report, self.landmarks) if sha256 is not None]
+        made += [sha256 for sha256 in (self.cameras, self.report, self.exr, self.landmarks) if sha256 is not None]
         return made + [photograph.sha256 for photograph in self.photographs.values()]
 
     @property
@@ -230,6 +232,7 @@ def _take(gate: _Gate, known: Candidates, take: ReadyTake, publishable: bool) ->
         runs=runs,
         cameras=runs["scan"].outputs.get("cameras"),
         report=runs["mesh"].outputs.get("report"),
+        exr=runs["displacement"].outputs.get("exr"),
         landmarks=used.get(LANDMARKS),
         photographs=photographs,
     )

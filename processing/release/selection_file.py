@@ -28,6 +28,7 @@ HEAD = """# What a release will hold. Written by `mien release select`, to be re
 # [subject.takes]: expression -> what it was made from; delete a line to leave that expression out.
 # Then write your name and the day under [review] and run: mien release build NAME --selection THIS_FILE
 # [quality] may also have: max_surface_mm, min_matched, max_exposure_skew_ms.
+# [options] exr = false leaves out the displacement's OpenEXR files.
 # After changing [quality], [split] or [options], run: mien release select NAME --rules THIS_FILE --out NEW_FILE
 
 """

@@ -37,10 +37,11 @@ from processing.release.topology import draw_landmarks
 from processing.stages.files import read_image, read_json, read_vertices, write_image, write_json
 
 # Counts up when the same take gives other bytes: what an interrupted build left is then made anew.
-EXPORT_VERSION = 1
+EXPORT_VERSION = 2
 CHECKS = "checks"
 NO_PHOTOGRAPHS = "no consent to publish photographs"
 NOT_ASKED = "this release leaves out photographs"
+NO_EXR, EXR_NOT_ASKED = "its displacement was baked without one", "this release leaves out EXR"
 
 
 class ReliefEncoding(msgspec.Struct, frozen=True):
@@ -134,6 +135,7 @@ def take_paths(index: int, label: str) -> dict[str, str]:
         "material": f"{index}/models_reg/{label}.obj.mtl",
         "texture": f"{index}/models_reg/{label}.jpg",
         "displacement": f"{index}/dpmap/{label}.png",
+        "displacement_exr": f"{index}/dpmap/{label}.exr",
         "scan": f"mesh/{index}/{label}.ply",
         "photographs": f"img/{index}/{label}",
         "facts": f"{META}/{index}/{label}.json",
@@ -175,6 +177,10 @@ class _TakeExport:
         relief_path = self._place("displacement")
         store.copy(take.displacement, relief_path)
         relief, size_px = read_relief_encoding(relief_path)
+        if self.options.exr and take.exr is not None:
+            store.copy(take.exr, self._place("displacement_exr"))
+        else:
+            self.absent[self.at["displacement_exr"]] = NO_EXR if self.options.exr else EXR_NOT_ASKED
         photographs = self._photographs(face)
         if self.job.drawn:
             check = f"{CHECKS}/{self.subject.index}.png"

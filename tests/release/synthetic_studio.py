@@ -24,6 +24,7 @@ from db.studio import StudioRecords
 from processing.appearance import project_texture
 from processing.cameras import Camera, params_from_cameras
 from processing.displacement.relief import Relief, write_relief
+from processing.displacement.relief_exr import write_relief_exr
 from processing.mesh_files import write_ply
 from processing.registration.template import default_template
 from processing.stages.files import write_vertices
@@ -93,7 +94,8 @@ def synthetic_studio(base: type, folder: Path, *, views: int = 8, seed: int = 3)
             }.get(stage, {})
             for name, value in written.items():
                 (self.folder / f"{name}.json").write_text(json.dumps(value))
-            return {name: self.folder / f"{name}.json" for name in written}
+            made = {name: self.folder / f"{name}.json" for name in written}
+            return made | ({"exr": self.folder / "displacement.exr"} if stage == "bake" else {})
 
         def _make(self, output: str, text: str) -> Path:
             assert self.posed is not None
@@ -110,6 +112,7 @@ def synthetic_studio(base: type, folder: Path, *, views: int = 8, seed: int = 3)
             height = cv2.GaussianBlur(rng.normal(0, 1.0, (64, 64)).astype(np.float32), (0, 0), 3)
             relief = Relief(np.asarray(height, np.float32), np.ones((64, 64), np.bool_))
             write_relief(self.folder / "displacement.png", relief)
+            write_relief_exr(self.folder / "displacement.exr", relief)
             return self.folder / "displacement.png"
 
     records = StudioRecords(settings, engine, Store(settings.store))

@@ -95,6 +95,7 @@ def test_the_texts_say_who_and_what(studio: Any, tmp_path: Path) -> None:
     missing = (folder / "missing.csv").read_text().splitlines()
     assert '1,3_mouth_stretch,1/dpmap/3_mouth_stretch.png,"not captured, or not accepted"' in missing
     assert "2,1_neutral,img/2/1_neutral,no consent to publish photographs" in missing
+    assert "1,1_neutral,1/dpmap/1_neutral.exr,its displacement was baked without one" in missing
     datasheet = (folder / "datasheet.md").read_text()
     assert "| 30-39 | 1 | 0 | 0 | 0 | 1 |" in datasheet
     assert "| not said | 0 | 0 | 0 | 1 | 1 |" in datasheet

@@ -214,9 +214,12 @@ def test_the_displacement_map_decodes_as_written(synthetic: Any) -> None:
     value = TuModel(synthetic.folder, 1, 1).dpmap.astype(np.float64)
     scale_mm, midpoint = conventions["scale_mm"], conventions["midpoint"]
     height_mm = eval(conventions["formula"].partition("=")[2], {}, {**locals()})  # the formula is written in Python
-    from processing.displacement.relief import read_relief
+    from processing.displacement.relief import GRAIN, read_relief
+    from processing.displacement.relief_exr import read_relief_exr
 
     np.testing.assert_allclose(height_mm, read_relief(synthetic.folder / "1/dpmap/1_neutral.png").height_mm, atol=1e-5)
+    exact = read_relief_exr(synthetic.folder / "1/dpmap/1_neutral.exr").height_mm
+    assert 0 < np.abs(exact - height_mm).max() <= (GRAIN / 2 + 1) / midpoint * scale_mm  # the EXR is not rounded
     facts = json.loads((synthetic.folder / "meta/1/1_neutral.json").read_text())["displacement"]
     assert (facts["scale_mm"], facts["midpoint"], facts["surface"]) == (
         scale_mm,
