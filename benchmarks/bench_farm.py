@@ -4,6 +4,8 @@ overhead_ms: wall time a run of a no-op stage through the farm (records, leases,
 dask_overhead_ms: the same graph of no-op functions, as many and as linked, through bare Dask on such a cluster.
 ..._cpu_ms: processor time a run of either, all processes and the cluster's start included.
 two_worker_speedup: reconstruction of small photographs, a processor a run, one worker's time over two workers'.
+bare_speedup: the same stage on the same photographs in one process, then in two, without farm, records or store: what
+the machine's memory allows.
 status_seconds: what `mien farm status` does, on a database of --status-jobs runs; status_command_seconds: the command
 from its start to its end; status_fresh_seconds: the same as the first where every run waits still.
 
@@ -14,6 +16,8 @@ from its start to its end; status_fresh_seconds: the same as the first where eve
 import argparse
 import contextlib
 import json
+import multiprocessing
+import os
 import resource
 import subprocess
 import sys
@@ -275,8 +279,28 @@ def overhead(runs: int, database: str | None) -> dict[str, float]:
     }
 
 
+def bare_run(folder: Path, number: int) -> None:
+    """The stage of WORK on a take folder, in this process."""
+    from processing.farm.execute import run_stage
+    from processing.stages.base import Inputs
+    from processing.stages.reconstruct import Reconstruct
+
+    out = folder.parent / f"bare-{number}-{os.getpid()}"
+    run_stage(Reconstruct(), SMALL, Inputs({"take": folder}, threads=1), out, durable=False)
+
+
+def bare_seconds(folder: Path, takes: int, processes: int) -> float:
+    """Reconstructions of one take folder in so many processes, warm, with the workers' environment."""
+    os.environ |= {k: str(v) for k, v in environment(1)["distributed.nanny.pre-spawn-environ"].items()}
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        pool.starmap(bare_run, [(folder, k) for k in range(processes)], chunksize=1)
+        begun = time.perf_counter()
+        pool.starmap(bare_run, [(folder, k) for k in range(takes)], chunksize=1)
+        return time.perf_counter() - begun
+
+
 def speedup() -> dict[str, float]:
-    """Reconstructions by one worker, then by two."""
+    """Reconstructions by one worker, then by two; and by bare processes."""
     with tempfile.TemporaryDirectory(prefix="mien-bench-") as folder:
         say("photographs of a synthetic face")
         given = small_take(Path(folder) / "1_neutral")
@@ -286,10 +310,15 @@ def speedup() -> dict[str, float]:
             begun = cpu_seconds()
             seconds.append(run_farm(WORK, TAKES, workers, None, given, small=SMALL)[0])
             say(f"{seconds[-1]:.1f} s, {cpu_seconds() - begun:.1f} s of processors")
+        say("the same in bare processes")
+        bare = [bare_seconds(Path(folder) / "1_neutral", TAKES, processes) for processes in (1, 2)]
     return {
         "two_worker_speedup": round(seconds[0] / seconds[1], 2),
         "one_worker_seconds": round(seconds[0], 2),
         "two_worker_seconds": round(seconds[1], 2),
+        "bare_speedup": round(bare[0] / bare[1], 2),
+        "bare_seconds": round(bare[0], 2),
+        "bare_two_seconds": round(bare[1], 2),
     }
 
 

@@ -78,10 +78,14 @@ class AppearanceReport:
 
 @dataclass(frozen=True, eq=False)
 class Refined:
-    """vertices_mm: (V, 3).  report: what was gained."""
+    """vertices_mm: (V, 3).  report: what was gained.
+
+    slip_mm: how far skin lay from each vertex (V,) before and after, NaN where it could not be compared.
+    """
 
     vertices_mm: Floats
     report: AppearanceReport
+    slip_mm: tuple[Floats, Floats]
 
 
 def neutral_appearance(
@@ -128,6 +132,7 @@ def refine_by_appearance(
     current = kept = vertices_mm
     before = distance = kept_mm = slide.distance_mm(vertices_mm)
     slips: list[tuple[float, float, float]] = []
+    flows: list[Floats] = []
     for number in range(settings.rounds + 1):
         progress(0.3 + 0.7 * number / (settings.rounds + 1), f"comparing skin, round {number + 1}")
         texture = projection.texture(mesh.with_vertices(current), texels)
@@ -139,6 +144,7 @@ def refine_by_appearance(
             break
         kept, kept_mm = current, distance
         slips.append(slip)
+        flows.append(np.where(weight > 0, np.linalg.norm(wanted, axis=1), np.nan))
         if number == settings.rounds or not slip[0] >= settings.least_mm or slip[2] < settings.least_sure:
             break
         current = slide.settled(current, slide.smooth(wanted, weight))
@@ -147,7 +153,8 @@ def refine_by_appearance(
             break
     progress(1.0, "skin compared")
     median, p95, sure = zip(*slips, strict=True)
-    return Refined(kept, AppearanceReport(median, p95, sure[-1], len(slips) - 1, (before, kept_mm)))
+    report = AppearanceReport(median, p95, sure[-1], len(slips) - 1, (before, kept_mm))
+    return Refined(kept, report, (flows[0], flows[-1]))
 
 
 def _slip(slip_mm: Floats, sure: float) -> tuple[float, float, float]:

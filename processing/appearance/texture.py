@@ -119,15 +119,16 @@ class PhotoProjection:
                 fine.add(mesh, camera, sharp[:, c], gain, split[:1], BAND_POWERS[:1])
                 broad.add(mesh, camera, self.weights[:, c], gain, split[1:], BAND_POWERS[1:])
         seen = broad.mass[-1] > 0.02
-        color = broad.color()
-        if coarse is not texels:
-            large = _fill_unseen(coarse, color, seen)
+        if coarse is texels:
+            picture = _fill_unseen(texels, broad.color() + fine.color(), seen)
+        else:  # what nobody saw is filled in the broad bands alone: it has no others
             size = (texels.size_px, texels.size_px)
-            color = cv2.resize(large, size, interpolation=cv2.INTER_CUBIC).reshape(-1, 3)[texels.index]
+            large = _fill_unseen(coarse, broad.color(), seen)
             mask = np.asarray(coarse.image(seen.astype(np.uint8)), dtype=np.uint8)
             seen = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST).ravel()[texels.index] > 0
-        color = color + fine.color()
-        image = np.rint(_fill_unseen(texels, color, seen)).clip(0, 255).astype(np.uint8)
+            picture = np.asarray(cv2.resize(large, size, interpolation=cv2.INTER_CUBIC), dtype=np.float32)
+            picture.reshape(-1, 3)[texels.index] += fine.color() * seen[:, None]
+        image = np.rint(picture, out=picture).clip(0, 255).astype(np.uint8)
         progress(1.0, "textured")
         return Texture(image, np.asarray(texels.image(seen & texels.inside), dtype=np.bool_), self.gains.gain)
 

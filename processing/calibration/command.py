@@ -38,18 +38,16 @@ def calibrate(
     Print a board with `mien cameras board`. Keep the result with `mien rig calibration rig.json`.
     """
     from rich.console import Console
-    from rich.progress import Progress
     from rich.table import Table
 
     from processing.calibration.report import HEADINGS, lines, report, rows
     from processing.calibration.rig_files import calibrate_folder
+    from processing.progress_bar import progress_bar
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("starting", total=1.0)
+    with progress_bar() as progress:
         found, shots, chosen = calibrate_folder(
             board_dir, out, board=board, rig=rig_file, frame=frame, front=_views(front), allow_unlinked=allow_unlinked,
-            workers=workers,
-            progress=lambda done, message: bar.update(task, completed=done, description=message),
+            workers=workers, progress=progress,
         )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(report(found, chosen), indent=2))

@@ -36,21 +36,18 @@ def reconstruct(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Reconstruct the surface that a take's calibrated photographs show."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from processing.drift.report import lines
+    from processing.progress_bar import progress_bar
     from processing.reconstruction.files import reconstruct_take, report_json, report_lines
     from processing.reconstruction.settings import FAST, ReconstructionSettings
 
     settings = FAST if fast else ReconstructionSettings()
     asked: dict[str, Any] = {"vertices": vertices, "max_megapixels": megapixels, "memory_gb": memory}
     settings = replace(settings, **{name: value for name, value in asked.items() if value is not None})
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("starting", total=1.0)
+    with progress_bar() as progress:
         made = reconstruct_take(
             take_dir, out, rig=rig, device=device, settings=settings, watched=watch, colours=colours, picture=picture,
-            progress=lambda done, message: bar.update(task, completed=done, description=message),
+            progress=progress,
         )  # fmt: skip
     told = {f.camera for f in made.watch.troubles} if made.watch is not None else set()
     for view, reason in made.skipped.items():

@@ -23,10 +23,12 @@ def register(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Register a scan to the template and write mesh, displacement map and, with --photos, texture."""
+    from processing.progress_bar import progress_bar
     from processing.registration.register_files import register_files
 
-    report = register_files(
-        scan, out, template=template, landmarks=landmarks, photos=photos, neutral=neutral, expression=expression,
-        size_px=size_px,
-    )  # fmt: skip
+    with progress_bar() as progress:
+        report = register_files(
+            scan, out, template=template, landmarks=landmarks, photos=photos, neutral=neutral, expression=expression,
+            size_px=size_px, progress=progress,
+        )  # fmt: skip
     typer.echo(report.as_json() if as_json else report.as_text())

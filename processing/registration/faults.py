@@ -117,8 +117,13 @@ def crossings(mesh: Mesh, among: Bools | None = None) -> tuple[Ints, Ints]:
     scene = o3d.t.geometry.RaycastingScene()
     scene.add_triangles(o3d.core.Tensor(vertices), o3d.core.Tensor(mesh.triangles.astype(np.uint32)))
     ends = mesh.edges[looked]
-    start, along = vertices[ends[:, 0]], vertices[ends[:, 1]] - vertices[ends[:, 0]]
-    found = scene.list_intersections(o3d.core.Tensor(np.concatenate([start, along], axis=1)))
+    rays = np.concatenate([vertices[ends[:, 0]], vertices[ends[:, 1]] - vertices[ends[:, 0]]], axis=1)
+    # Whether an edge meets anything is soon told; where, costs a walk to the end of the mesh.
+    meets = scene.test_occlusions(o3d.core.Tensor(rays), tnear=_END, tfar=1 - _END).numpy()
+    looked, rays = looked[meets], rays[meets]
+    if not len(looked):
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    found = scene.list_intersections(o3d.core.Tensor(rays))
     distance, ray = found["t_hit"].numpy(), found["ray_ids"].numpy().astype(np.int64)
     triangle = found["primitive_ids"].numpy().astype(np.int64)
     inside = (distance > _END) & (distance < 1 - _END)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from processing.appearance.refine import AppearanceReport
+from processing.appearance.refine import Refined
 from processing.errors import DataError
 from processing.registration.apertures import apertures
 from processing.registration.correspondence import ScanSurface
@@ -57,10 +57,14 @@ class RegistrationLimits:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """distance_mm: (V,) of each vertex to the scan.  figures: what is said of them."""
+    """distance_mm: (V,) of each vertex to the scan.  figures: what is said of them.
+
+    slip_mm: as Refined has it, of an expression that was compared with its neutral.
+    """
 
     distance_mm: Floats
     figures: Mapping[str, Any]
+    slip_mm: tuple[Floats, Floats] | None = None
 
 
 def measure(
@@ -68,9 +72,10 @@ def measure(
     vertices_mm: Floats,
     scan: ScanSurface,
     landmarks: Landmarks3d,
-    appearance: AppearanceReport | None = None,
+    refined: Refined | None = None,
 ) -> Measured:
-    """Figures of one registration. appearance: of an expression that was compared with its neutral."""
+    """Figures of one registration. refined: of an expression that was compared with its neutral."""
+    appearance = None if refined is None else refined.report
     found = scan.surface.closest(vertices_mm)
     regions = face_regions(template)
     face: Bools = np.any(list(regions.values()), axis=0)
@@ -105,7 +110,7 @@ def measure(
         "slip_p95_mm": None if appearance is None else [appearance.slip_p95_mm[0], appearance.slip_p95_mm[-1]],
         "compared": None if appearance is None else appearance.sure,
     }
-    return Measured(found.distance_mm, figures)
+    return Measured(found.distance_mm, figures, None if refined is None else refined.slip_mm)
 
 
 def judge_registration(measured: Measured, limits: RegistrationLimits | None = None) -> Review:

@@ -1,4 +1,4 @@
-"""A registration's quality as a picture: the mesh, its distance to the scan, where it was left, figures by region."""
+"""A registration's quality as a picture: the mesh, its distance to the scan, flow before and after, figures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,21 +17,36 @@ _COLORS = {"accept": (70, 150, 60), "review": (30, 140, 220), "redo": (40, 40, 2
 _PAPER = (250, 250, 250)
 _YAWS_DEG = (0.0, 45.0)
 _ROW_PX = 20
+SLIP_MM = 3.0  # the end of the flow's scale
 
 
 def registration_picture(
     template: Template, mesh: Mesh, measured: Measured, review: Review, *, most_mm: float = 0.5, height_px: int = 420
 ) -> Image:
-    """(h, w, 3) BGR. mesh: registered.  most_mm: the end of the heat map's scale."""
+    """(h, w, 3) BGR. mesh: registered.  most_mm: the end of the heat map's scale.
+
+    Below an expression's distances stands how far skin lay from its vertex before and after the refinement.
+    """
     keep = (template.parts == SKIN)[mesh.triangles].all(axis=1)
     skin, number = submesh(mesh, keep)
     views = [rendering.portrait_camera(rendering.bounds(skin), yaw_deg=y, height_px=height_px) for y in _YAWS_DEG]
     colors = rendering.heat_colors(measured.distance_mm[number], most_mm)
     row = [rendering.render(mesh, v, supersample=1) for v in views]
     row += [rendering.render(skin, v, vertex_colors=colors, supersample=1) for v in views]
-    faces = rendering.with_color_bar(rendering.beside(row), most_mm)
-    width = faces.shape[1]
-    return np.concatenate([_heading(review, width), faces, _table(review.figures, width)])
+    rows = [rendering.with_color_bar(rendering.beside(row), most_mm)]
+    width = rows[0].shape[1]
+    if measured.slip_mm is not None:
+        rows += [_caption("skin off its vertex, mm: before, and after comparing it with the neutral", width)]
+        shades = [rendering.heat_colors(slip[number], SLIP_MM) for slip in measured.slip_mm]
+        row = [rendering.render(skin, v, vertex_colors=s, supersample=1) for s in shades for v in views]
+        rows += [rendering.with_color_bar(rendering.beside(row), SLIP_MM)]
+    return np.concatenate([_heading(review, width), *rows, _table(review.figures, width)])
+
+
+def _caption(words: str, width: int) -> Image:
+    out = np.full((_ROW_PX, width, 3), _PAPER, np.uint8)
+    rendering.text(out, words, (10, 15))
+    return out
 
 
 def _heading(review: Review, width: int) -> Image:

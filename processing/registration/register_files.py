@@ -19,6 +19,7 @@ from processing.displacement.relief_exr import write_relief_exr
 from processing.errors import DataError, MeshError
 from processing.mesh import Mesh
 from processing.mesh_files import read_obj, read_ply, whole_file, write_obj
+from processing.progress import Progress, part, silent
 from processing.registration.correspondence import ScanSurface
 from processing.registration.landmarks import (
     Landmarks3d,
@@ -89,6 +90,7 @@ def register_files(
     neutral: Path | None = None,
     expression: str = "",
     size_px: int = 2048,
+    progress: Progress = silent,
 ) -> RegisteredFiles:
     """Read, register, bake, texture where there are photographs, write. Nothing is written when a step fails.
 
@@ -98,17 +100,20 @@ def register_files(
     """
     if expression and neutral is None:
         raise DataError("--expression needs --neutral: the subject's registered neutral mesh")
+    progress(0.0, "reading the scan")
     surface = read_scan(scan)
     model = default_template() if template is None else Template.load(template)
     take = read_take(photos) if photos is not None else None
     images: Sequence[Image] = ()
     if take is not None:
-        take, images = read_photos(take)
-    points = _landmarks(surface, landmarks, take, images)
-    appearance, likeness, compared = None, None, None
+        take, images = read_photos(take, progress=part(progress, 0.04, 0.08))
+    points = _landmarks(surface, landmarks, take, images, part(progress, 0.08, 0.16))
+    appearance, likeness, refined = None, None, None
+    progress(0.16, "preparing the scan")
     scanned = ScanSurface(surface)
+    fitting, comparing = part(progress, 0.2, 0.4), part(progress, 0.4, 0.65)
     if neutral is None:
-        registration = register_neutral(model, scanned, points)
+        registration = register_neutral(model, scanned, points, progress=fitting)
     else:
         start = read_obj(neutral)
         if len(start.vertices_mm) != len(model.mesh.vertices_mm):
@@ -118,18 +123,22 @@ def register_files(
             )
         if appearance_beside(neutral).is_file():
             likeness = read_appearance(appearance_beside(neutral))
-        registration = register_expression(model, expression, start.vertices_mm, scanned, points)
+        registration = register_expression(model, expression, start.vertices_mm, scanned, points, progress=fitting)
     vertices = registration.vertices_mm
     if take is not None and neutral is None and model.mesh.uvs is not None:
-        appearance = neutral_appearance(model, vertices, images, take.cameras)
+        appearance = neutral_appearance(model, vertices, images, take.cameras, progress=comparing)
     elif take is not None and likeness is not None:
-        refined = refine_by_appearance(model, vertices, scanned, likeness, images, take.cameras)
-        vertices, compared = refined.vertices_mm, refined.report
+        refined = refine_by_appearance(model, vertices, scanned, likeness, images, take.cameras, progress=comparing)
+        vertices = refined.vertices_mm
     mesh = model.mesh.with_vertices(vertices)
-    measured = measure(model, vertices, scanned, points, compared)
+    progress(0.65, "judging the mesh")
+    measured = measure(model, vertices, scanned, points, refined)
     review = judge_registration(measured)
-    relief = bake(mesh, scanned, size_px=size_px, skin=model.parts == SKIN)
-    texture = project_texture(mesh, images, take.cameras, size_px=size_px) if take is not None else None
+    relief = bake(mesh, scanned, size_px=size_px, skin=model.parts == SKIN, progress=part(progress, 0.68, 0.78))
+    texture = None
+    if take is not None:
+        texture = project_texture(mesh, images, take.cameras, size_px=size_px, progress=part(progress, 0.78, 0.93))
+    progress(0.93, "writing")
 
     name = Path(scan).stem
     files = RegisteredFiles(
@@ -141,7 +150,7 @@ def register_files(
         quality=out / f"{name}.quality.png",
         report=registration.report,
         review=review,
-        appearance=compared,
+        appearance=None if refined is None else refined.report,
     )
     if Path(scan).resolve() == files.mesh.resolve():
         raise DataError(f"{files.mesh} is the scan itself; give another --out")
@@ -169,9 +178,11 @@ def _write_picture(path: Path, image: NDArray[np.uint8]) -> None:
         temporary.write_bytes(cv2.imencode(path.suffix, image, options)[1].tobytes())
 
 
-def _landmarks(scan: Mesh, given: Path | None, take: Take | None, images: Sequence[Image]) -> Landmarks3d:
+def _landmarks(
+    scan: Mesh, given: Path | None, take: Take | None, images: Sequence[Image], progress: Progress
+) -> Landmarks3d:
     if given is not None:
         return read_landmarks(given)
     if take is not None:
-        return triangulate_landmarks(images, take.cameras)
-    return landmarks_of_scan(scan)
+        return triangulate_landmarks(images, take.cameras, progress=progress)
+    return landmarks_of_scan(scan, progress=progress)

@@ -79,7 +79,7 @@ class Register(Stage):
                 template, params.expression, read_vertices(neutral), surface, landmarks, progress=fitting
             )
         vertices = registration.vertices_mm
-        appearance, compared = None, None
+        appearance, refined = None, None
         if params.refine:
             take = with_cameras_used(read_take(inputs["take"]), read_json(inputs["cameras"]))
             # The scan was made of these views; how many are left was judged there.
@@ -92,8 +92,9 @@ class Register(Stage):
                 refined = refine_by_appearance(
                     template, vertices, surface, read_appearance(likeness), images, take.cameras, progress=comparing
                 )
-                vertices, compared = refined.vertices_mm, refined.report
-        measured = measure(template, vertices, surface, landmarks, compared)
+                vertices = refined.vertices_mm
+        compared = None if refined is None else refined.report
+        measured = measure(template, vertices, surface, landmarks, refined)
         review = judge_registration(measured, limits)
         write_vertices(out / "mesh.npz", vertices)
         write_json(out / "report.json", {"report": registration.report, "appearance": compared})

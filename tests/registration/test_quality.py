@@ -142,3 +142,18 @@ def test_the_picture_shows_the_verdict(template: Template, sound: Measured) -> N
     assert picture.shape[1] > 300
     green, red = picture[5, 5, 1], picture[5, 5, 2]
     assert green > red
+
+
+def test_the_picture_shows_the_flow_before_and_after(template: Template, sound: Measured) -> None:
+    count = len(template.mesh.vertices_mm)
+    slips = np.full(count, 3.0), np.zeros(count)
+    compared = {"slip_mm": [3.0, 0.0], "slip_p95_mm": [3.0, 0.0], "compared": 1.0}
+    both = replace(sound, slip_mm=slips, figures={**sound.figures, **compared})
+    review = judge_registration(both)
+    plain, picture = (registration_picture(template, template.mesh, m, review, height_px=120) for m in (sound, both))
+    assert picture.shape[0] >= plain.shape[0] + 120
+    row = picture[len(picture) - len(plain) + 60 : len(picture) - len(plain) + 180].astype(int)
+    reddish = (row[..., 2] - row[..., 1] > 60).any(axis=0)
+    before, after = np.array_split(reddish[: picture.shape[1] - 100], 2)
+    assert before.mean() > 0.3
+    assert after.mean() < 0.05
