@@ -285,8 +285,8 @@ def bare_run(folder: Path, number: int) -> None:
     from processing.stages.base import Inputs
     from processing.stages.reconstruct import Reconstruct
 
-    out = folder.parent / f"bare-{number}-{os.getpid()}"
-    run_stage(Reconstruct(), SMALL, Inputs({"take": folder}, threads=1), out, durable=False)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as out:
+        run_stage(Reconstruct(), SMALL, Inputs({"take": folder}, threads=1), Path(out) / str(number), durable=False)
 
 
 def bare_seconds(folder: Path, takes: int, processes: int) -> float:

@@ -33,7 +33,7 @@ FARM = {
     "open3d": "open3d",
     "mediapipe": "mediapipe",
     "anny": "anny",
-    "cholespy": "cholespy",
+    "qdldl": "qdldl",
     "distributed": "distributed",
 }
 ROLES = {"node": NODE, "controller": CONTROLLER, "farm": FARM}

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from processing.appearance.flow import Flow, appearance_flow, sample
 from processing.appearance.texture import PhotoProjection
@@ -20,7 +19,7 @@ from processing.progress import Progress, part, silent
 from processing.registration.correspondence import ScanSurface, doubt_far
 from processing.registration.mend import mend
 from processing.registration.register import carry_loose_pieces, main_piece
-from processing.registration.sparse_solve import Factor, graph_laplacian
+from processing.registration.sparse_solve import SmoothField, graph_laplacian
 from processing.registration.template import EYE, MOUTH_INTERIOR, SKIN, Template
 from processing.uv_texels import texels_of
 
@@ -177,7 +176,7 @@ class _Slide:
         self.skin: Bools = (template.parts == SKIN) & (template.weights > 0.5)
         self.judged: Bools = self.skin & ~rim
         self.sheets: Bools = template.parts == EYE
-        self.laplacian = graph_laplacian(template.mesh.edges, count)
+        self.field = SmoothField(graph_laplacian(template.mesh.edges, count))
         self.texel = self._texel_of_each()
 
     def _texel_of_each(self) -> Floats:
@@ -206,8 +205,7 @@ class _Slide:
         field = np.zeros_like(wanted)
         say = weight
         for _ in range(4):
-            matrix = sparse.diags_array(say + 1e-5) + self.settings.smoothness * self.laplacian
-            field = Factor(matrix).solve(say[:, None] * wanted)
+            field = self.field(say, wanted, smoothness=self.settings.smoothness, hold=1e-5)
             off = np.linalg.norm(wanted - field, axis=1)
             say = weight / (1 + np.square(off / self.settings.far_mm)) ** 2
         return field
@@ -222,8 +220,7 @@ class _Slide:
             matches = doubt_far(matches, moved[where], DOUBTED_MM)
             weight, goal = np.zeros(len(moved)), np.zeros_like(moved)
             weight[where], goal[where] = matches.weight, matches.points_mm - moved[where]
-            matrix = sparse.diags_array(weight + 1e-3) + self.settings.settling * self.laplacian
-            moved = moved + Factor(matrix).solve(weight[:, None] * goal)
+            moved = moved + self.field(weight, goal, smoothness=self.settings.settling, hold=1e-3)
         start = Mesh(current[self.main], self.kept.triangles)
         moved[self.main], _ = mend(start, moved[self.main], self.sheets[self.main])
         return carry_loose_pieces(self.mesh, current, moved, self.main)

@@ -7,14 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from processing.displacement.relief import SCALE_MM, Relief
 from processing.errors import ShapeError
 from processing.mesh import Mesh
 from processing.progress import Progress, silent
 from processing.registration.correspondence import ScanSurface
-from processing.registration.sparse_solve import Factor, graph_laplacian
+from processing.registration.sparse_solve import SmoothField, graph_laplacian
 from processing.uv_texels import Texels, texels_of
 
 Floats = NDArray[np.float64]
@@ -87,12 +86,11 @@ def _vertex_field(mesh: Mesh, surface: ScanSurface, skin: Bools, max_mm: float) 
     matches = surface.along_normals(mesh.vertices_mm, normals, max_mm=max_mm, min_cosine=MIN_COSINE)
     height = np.einsum("vd,vd->v", matches.points_mm - mesh.vertices_mm, normals)
     weight = matches.weight * skin
-    laplacian = graph_laplacian(mesh.edges, count)
+    smoothed = SmoothField(graph_laplacian(mesh.edges, count))
     adjacency = mesh.adjacency()
     field = np.zeros(count)
     for _ in range(3):
-        matrix = sparse.diags_array(weight + np.where(skin, 1e-3, 0.3)) + 0.5 * laplacian
-        field = Factor(matrix).solve(weight * height)
+        field = smoothed(weight, height, smoothness=0.5, hold=np.where(skin, 1e-3, 0.3))
         off = np.abs(height - field)
         weight = matches.weight * skin / (1 + np.square(off / 1.0)) ** 2
     good = (matches.weight > 0) & skin & (np.abs(height - field) < OUTLIER_MM)

@@ -17,7 +17,7 @@ from processing.registration.correspondence import ScanSurface, doubt_far
 from processing.registration.deformation_graph import DeformationGraph
 from processing.registration.faults import turned_over
 from processing.registration.mend import mend
-from processing.registration.sparse_solve import Factor, graph_laplacian
+from processing.registration.sparse_solve import Factor, SmoothField, factored, graph_laplacian
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -26,6 +26,7 @@ Bools = NDArray[np.bool_]
 
 # Vertices of less weight than this (eyes, the rim) are carried by the graph and never settle one by one.
 SINGLY = 0.5
+FREE = 1e-5  # what holds a vertex that nothing draws
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,7 @@ def _graph_pass(
     deformation = graph.rest
     vertices = source.vertices_mm
     history: list[float] = []
+    factor: Factor | None = None
     for step in settings.steps:
         active = every_active[:: step.every]
         for _ in range(step.iterations):
@@ -174,7 +176,7 @@ def _graph_pass(
                 matrix = matrix + anchor_basis.T @ strength @ anchor_basis
                 right = right + anchor_basis.T @ (strength @ anchors.points_mm)
             hold = 1e-6 * sparse.diags_array(matrix.diagonal() + 1e-6)
-            factor = Factor(matrix + hold)
+            factor = factored(matrix + hold, factor)
             deformation = factor.solve(right + hold @ deformation)
             vertices = np.asarray(graph.basis @ deformation)
             history.append(_median_mm(vertices[active], matches.points_mm, matches.weight))
@@ -192,7 +194,7 @@ def _vertex_pass(
     """Minimise sum w |x - goal|^2 + smoothness sum over edges |d_i - d_j|^2 for displacements d = x - start."""
     count = len(pull)
     active = np.flatnonzero(pull >= SINGLY)
-    laplacian = graph_laplacian(start.edges, count)
+    field = SmoothField(graph_laplacian(start.edges, count))
     vertices = start.vertices_mm
     matched = np.zeros(count, dtype=np.bool_)
     history: list[float] = []
@@ -208,11 +210,11 @@ def _vertex_pass(
         weight, goal = np.zeros(count), np.zeros_like(vertices)
         weight[active] = pull[active] * matches.weight
         goal[active] = matches.points_mm - start.vertices_mm[active]
-        vertices = start.vertices_mm + _smooth_field(laplacian, smoothness, weight, goal)
+        vertices = start.vertices_mm + field(weight, goal, smoothness=smoothness, hold=FREE)
         over = turned_over(start, vertices)
         if over.any():
             flipped = int(over.sum())
-            vertices, weight = _relax(start, laplacian, smoothness, weight, goal, over)
+            vertices, weight = _relax(start, field, smoothness, weight, goal, over)
             pull[weight == 0] *= 0.1
         matched = weight > 0
         history.append(_median_mm(vertices[active], matches.points_mm, matches.weight))
@@ -220,13 +222,8 @@ def _vertex_pass(
     return Fit(vertices, matched, flipped, tuple(history))
 
 
-def _smooth_field(laplacian: sparse.csr_array, smoothness: float, weight: Floats, goal: Floats) -> Floats:
-    matrix = sparse.diags_array(weight + 1e-5) + smoothness * laplacian
-    return Factor(matrix).solve(weight[:, None] * goal)
-
-
 def _relax(
-    start: Mesh, laplacian: sparse.csr_array, smoothness: float, weight: Floats, goal: Floats, over: Bools
+    start: Mesh, field: SmoothField, smoothness: float, weight: Floats, goal: Floats, over: Bools
 ) -> tuple[Floats, Floats]:
     """Let go of the vertices of turned-over triangles, ring by ring, until none is left."""
     adjacency = start.adjacency()
@@ -236,7 +233,7 @@ def _relax(
         free[start.triangles[over].ravel()] = True
         free |= adjacency @ free.astype(np.float64) > 0
         weight = np.where(free, 0.0, weight)
-        vertices = start.vertices_mm + _smooth_field(laplacian, smoothness, weight, goal)
+        vertices = start.vertices_mm + field(weight, goal, smoothness=smoothness, hold=FREE)
         over = turned_over(start, vertices)
         if not over.any():
             break

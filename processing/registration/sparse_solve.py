@@ -1,7 +1,7 @@
-"""Sparse symmetric positive definite systems: one factor, many right-hand sides."""
+"""Sparse symmetric positive definite systems: one factor for many right-hand sides, one analysis for many factors."""
 
-import cholespy
 import numpy as np
+import qdldl
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -11,39 +11,85 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
 
+UNHELD = 1e14  # a solution so many times beyond its right-hand side is rounding, divided by nothing
+SINGULAR = "the smoothness system is singular: a vertex is held by nothing"
+
+
 class NotPositive(DataError):
     """The system has no unique solution: part of the mesh is held by nothing."""
 
 
 class Factor:
-    """The Cholesky factor of a sparse symmetric positive definite matrix, in double precision."""
+    """The LDL^T factor of a sparse symmetric positive definite matrix, in double precision (QDLDL, ordered by AMD)."""
 
     def __init__(self, matrix: sparse.sparray) -> None:
-        csc = sparse.csc_array(matrix)
-        if csc.shape[0] != csc.shape[1]:
-            raise ShapeError("matrix", tuple(csc.shape), "square")
-        if not np.isfinite(csc.data).all() or not (csc.diagonal() > 0).all():
-            raise NotPositive("the smoothness system is singular: a vertex is held by nothing")
-        csc.sort_indices()
-        self.size = int(csc.shape[0])
-        self._solver = cholespy.CholeskySolverD(
-            self.size,
-            csc.indptr.astype(np.int32),
-            csc.indices.astype(np.int32),
-            np.ascontiguousarray(csc.data, dtype=np.float64),
-            cholespy.MatrixType.CSC,
-        )
+        self._upper = _upper_half(matrix)
+        self.size = int(self._upper.shape[0])
+        try:
+            self._solver = qdldl.Solver(self._upper, upper=True)
+        except (RuntimeError, ValueError) as error:
+            raise NotPositive(SINGULAR) from error
+
+    def again(self, matrix: sparse.sparray) -> "Factor":
+        """The factor of another matrix; it takes over ordering and fill where the non-zeros have the same places.
+
+        This one is spent.
+        """
+        upper = _upper_half(matrix)
+        last = self._upper
+        if not (np.array_equal(upper.indptr, last.indptr) and np.array_equal(upper.indices, last.indices)):
+            return Factor(matrix)
+        self._upper = upper
+        try:
+            self._solver.update(upper, upper=True)
+        except (RuntimeError, ValueError) as error:
+            raise NotPositive(SINGULAR) from error
+        return self
 
     def solve(self, right: Floats) -> Floats:
         """(N,) or (N, K) -> the same shape."""
         if right.shape[0] != self.size:
             raise ShapeError("right-hand side", right.shape, f"({self.size}, ...)")
-        wanted = np.ascontiguousarray(right, dtype=np.float64)
-        solution = np.zeros_like(wanted)
-        self._solver.solve(wanted, solution)
-        if not np.isfinite(solution).all():
+        columns = np.asarray(right, dtype=np.float64).reshape(self.size, -1)
+        solution = np.empty_like(columns)
+        for k in range(columns.shape[1]):
+            solution[:, k] = self._solver.solve(np.ascontiguousarray(columns[:, k]))
+        most = UNHELD * float(np.abs(columns).max(initial=0.0))
+        if not float(np.abs(self._upper.data).max()) * float(np.abs(solution).max(initial=0.0)) <= most:
             raise NotPositive("the smoothness system could not be solved: part of the mesh is held by nothing")
-        return solution
+        return solution.reshape(right.shape)
+
+
+def factored(matrix: sparse.sparray, earlier: Factor | None) -> Factor:
+    """The factor of a matrix that may follow another with non-zeros at the same places (see `Factor.again`)."""
+    return Factor(matrix) if earlier is None else earlier.again(matrix)
+
+
+class SmoothField:
+    """Values over a graph that are near what is wanted where that has weight, and smooth; solved for time and again."""
+
+    def __init__(self, laplacian: sparse.csr_array) -> None:
+        self._laplacian = laplacian
+        self._factor: Factor | None = None
+
+    def __call__(self, weight: Floats, wanted: Floats, *, smoothness: float, hold: float | Floats) -> Floats:
+        """The x, shaped as wanted (V,) or (V, K), of least sum w |x - wanted|^2 + hold |x|^2 + smoothness x^T L x.
+
+        weight: (V,).  hold: what keeps x small where nothing is wanted; above 0.
+        """
+        self._factor = factored(sparse.diags_array(weight + hold) + smoothness * self._laplacian, self._factor)
+        return self._factor.solve((weight * wanted.T).T)
+
+
+def _upper_half(matrix: sparse.sparray) -> sparse.csc_matrix:
+    """The upper triangle, as QDLDL wants it. Raises ShapeError and NotPositive."""
+    if matrix.shape[0] != matrix.shape[1]:
+        raise ShapeError("matrix", tuple(matrix.shape), "square")
+    upper = sparse.csc_matrix(sparse.triu(matrix, format="csc"))
+    upper.sort_indices()
+    if not np.isfinite(upper.data).all() or not (upper.diagonal() > 0).all():
+        raise NotPositive(SINGULAR)
+    return upper
 
 
 def graph_laplacian(edges: Ints, count: int, weights: Floats | None = None) -> sparse.csr_array:

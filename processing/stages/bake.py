@@ -16,7 +16,7 @@ from processing.stages.files import read_vertices
 class Bake(Stage):
     """displacement: 16-bit PNG over the template's UVs, its scale written inside.  exr: the same heights in mm."""
 
-    name, version = "bake", 4
+    name, version = "bake", 5
     needs: ClassVar[Mapping[str, str]] = {"template": TEMPLATE, "mesh": "register", "scan": "reconstruct"}
     makes: ClassVar[Mapping[str, str]] = {"displacement": "png", "exr": "exr"}
     resources = Resources(ram_gb=2)

@@ -27,7 +27,7 @@ class Register(Stage):
     for expressions).  review: verdict, reasons, figures by region; quality: the same as a picture.
     """
 
-    name, version = "register", 3
+    name, version = "register", 4
     needs: ClassVar[Mapping[str, str]] = {
         "template": TEMPLATE,
         "take": TAKE,

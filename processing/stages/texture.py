@@ -18,7 +18,7 @@ from processing.takes import read_photos, read_take
 class Texture(Stage):
     """texture: square picture, filled where no camera saw the skin; seen: which texels were seen; report."""
 
-    name, version = "texture", 4
+    name, version = "texture", 5
     needs: ClassVar[Mapping[str, str]] = {
         "template": TEMPLATE,
         "take": TAKE,

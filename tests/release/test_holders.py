@@ -271,7 +271,7 @@ def test_a_holder_needs_no_farm_to_read_displacement_and_cameras(synthetic: Any)
     """In a process without the libraries of the farm, as `pip install 'mien[release]'` leaves it."""
     program = """
 import sys
-for name in ("open3d", "torch", "cv2", "scipy", "dask", "distributed", "sqlalchemy", "mediapipe", "anny", "cholespy"):
+for name in ("open3d", "torch", "cv2", "scipy", "dask", "distributed", "sqlalchemy", "mediapipe", "anny", "qdldl"):
     sys.modules[name] = None  # importing it raises ImportError
 from processing.release.reader import ReleaseFolder
 faces = ReleaseFolder(sys.argv[1])
