@@ -17,8 +17,8 @@ from processing.errors import ShapeError
 from processing.mesh import Mesh
 from processing.progress import Progress, part, silent
 from processing.registration.correspondence import ScanSurface, doubt_far
+from processing.registration.loose_pieces import carry_loose_pieces, main_piece
 from processing.registration.mend import mend
-from processing.registration.register import carry_loose_pieces, main_piece
 from processing.registration.sparse_solve import SmoothField, graph_laplacian
 from processing.registration.template import EYE, MOUTH_INTERIOR, SKIN, Template
 from processing.uv_texels import texels_of
@@ -175,6 +175,7 @@ class _Slide:
         rim = adjacency @ inner + inner > 0
         self.skin: Bools = (template.parts == SKIN) & (template.weights > 0.5)
         self.judged: Bools = self.skin & ~rim
+        self.parts = template.parts
         self.sheets: Bools = template.parts == EYE
         self.field = SmoothField(graph_laplacian(template.mesh.edges, count))
         self.texel = self._texel_of_each()
@@ -223,7 +224,7 @@ class _Slide:
             moved = moved + self.field(weight, goal, smoothness=self.settings.settling, hold=1e-3)
         start = Mesh(current[self.main], self.kept.triangles)
         moved[self.main], _ = mend(start, moved[self.main], self.sheets[self.main])
-        return carry_loose_pieces(self.mesh, current, moved, self.main)
+        return carry_loose_pieces(self.mesh, self.parts, current, moved, self.main)
 
     def distance_mm(self, vertices: Floats) -> float:
         """Mean distance of the skin to the scan, where the scan goes on."""

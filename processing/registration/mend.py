@@ -17,6 +17,7 @@ ROUNDS = 8
 SMOOTH_ROUNDS = 2  # a sheet that still crosses something after these is spanned taut
 SHEET_RINGS = 4
 CONTACT_ROUNDS, CONTACT_RINGS = 5, 6  # what cannot be drawn apart in so many rounds is left to harmonic motion
+SPANNED_RINGS = (0, 1, 2, 3)  # around what is left after all
 MOVED_MM = 0.05
 MOST_SHARE = 0.05  # of the mesh that mending may move; more than this is no fold but a failed fit
 
@@ -37,9 +38,24 @@ def mend(source: Mesh, vertices_mm: Floats, sheets: Bools | None = None) -> tupl
         if best is None or left < best[0]:
             best = left, mended, moved
         if not left:
-            break
+            return mended, moved
     assert best is not None
-    return best[1], best[2]
+    return _spanned_over(source, *best)
+
+
+def _spanned_over(source: Mesh, left: int, vertices_mm: Floats, moved: Bools) -> tuple[Floats, Bools]:
+    """What neither helped: the few vertices around it on the smoothest surface between those about them."""
+    ring = source.adjacency()
+    for rings in SPANNED_RINGS:
+        bad = _turned(source, vertices_mm) | crossing(source.with_vertices(vertices_mm))
+        patch = grown(ring, source, bad, rings)
+        if not left or patch.mean() > MOST_SHARE:
+            break
+        smooth = spanned(source, vertices_mm, patch)
+        still = int((_turned(source, smooth) | crossing(source.with_vertices(smooth))).sum())
+        if still < left:
+            left, vertices_mm, moved = still, smooth, moved | patch
+    return vertices_mm, moved
 
 
 def _turned(source: Mesh, vertices_mm: Floats) -> Bools:

@@ -13,8 +13,8 @@ from processing.registration.apertures import apertures
 from processing.registration.correspondence import ScanSurface
 from processing.registration.faults import find_faults
 from processing.registration.landmarks import Landmarks3d
+from processing.registration.loose_pieces import main_piece
 from processing.registration.regions import face_regions
-from processing.registration.register import main_piece
 from processing.registration.template import SKIN, Template
 from processing.scan_quality.verdict import Review, Verdict
 

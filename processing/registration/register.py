@@ -4,15 +4,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from processing.errors import NoFace, ShapeError
-from processing.mesh import Mesh, submesh
+from processing.mesh import Mesh
 from processing.progress import Progress, part, silent
 from processing.registration.correspondence import ScanSurface
 from processing.registration.deformation_transfer import DeformationTransfer
 from processing.registration.landmarks import Landmarks3d
+from processing.registration.loose_pieces import carry_loose_pieces, main_piece
 from processing.registration.nonrigid import Anchors, Fit, NonRigidSettings, Step, fit_nonrigid
 from processing.registration.procrustes import Similarity, fit_motion, fit_motion_robust
 from processing.registration.scan_checks import checked_scan, refuse_partial
@@ -184,7 +183,7 @@ def _settle(
     )
     vertices = start.copy()
     vertices[main] = fit.vertices_mm
-    vertices = carry_loose_pieces(mesh, start, vertices, main)
+    vertices = carry_loose_pieces(mesh, template.parts, start, vertices, main)
     refuse_partial(template, vertices, surface)
     matched = np.zeros(len(start), dtype=np.bool_)
     matched[main] = fit.matched
@@ -204,36 +203,6 @@ def _pull(template: Template) -> Floats:
             near = (adjacency @ near + near > 0).astype(np.float64)
         pull = np.where(near > 0, np.minimum(pull, 0.2), pull)
     return pull
-
-
-def main_piece(mesh: Mesh) -> tuple[Mesh, Ints]:
-    """The connected piece with the most triangles, without UVs, and the number of each of its vertices."""
-    _, piece = connected_components(mesh.adjacency(), directed=False)
-    largest = np.bincount(piece[mesh.triangles[:, 0]]).argmax()
-    return submesh(Mesh(mesh.vertices_mm, mesh.triangles), piece[mesh.triangles[:, 0]] == largest)
-
-
-def carry_loose_pieces(mesh: Mesh, before: Floats, after: Floats, main: Ints, neighbours: int = 150) -> Floats:
-    """Move each connected piece other than `main` by the similarity of the main piece's motion around it.
-
-    before, after: (V, 3); after is right at `main` only.  Returns after with the loose pieces (eyeballs, teeth) right:
-    they keep their shape.
-    """
-    loose = np.ones(len(before), dtype=np.bool_)
-    loose[main] = False
-    if not loose.any():
-        return after
-    after = after.copy()
-    _, piece = connected_components(mesh.adjacency(), directed=False)
-    tree = cKDTree(before[main])
-    for one in np.unique(piece[loose]):
-        members = np.flatnonzero(piece == one)
-        distance, _ = tree.query(before[members])
-        reach = tree.query(before[members].mean(axis=0), k=min(neighbours, len(main)))[1]
-        near = main[np.unique(np.r_[tree.query(before[members])[1], reach])]
-        weight = 1.0 / (1.0 + np.square(cKDTree(before[members]).query(before[near])[0] / max(distance.mean(), 1e-6)))
-        after[members] = fit_motion(before[near], after[near], weight)(before[members])
-    return after
 
 
 def _report(
