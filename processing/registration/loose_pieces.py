@@ -14,15 +14,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 Bools = NDArray[np.bool_]
 
-BACK_MM = (
-    0.1,
-    0.2,
-    0.4,
-    0.7,
-    1.0,
-    1.5,
-    2.0,
-)  # how far an eye that came through its lids is moved back: the first that does
+BACK_MM = (0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.0)  # an eye that came through its lids goes back by the first that does
 NEAR_MM = 4.0
 ONE_EYE_MM = 5.0
 
@@ -35,7 +27,7 @@ def main_piece(mesh: Mesh) -> tuple[Mesh, Ints]:
 
 
 def carry_loose_pieces(
-    mesh: Mesh, parts: NDArray[np.uint8], before: Floats, after: Floats, main: Ints, neighbours: int = 150
+    mesh: Mesh, parts: NDArray[np.int8], before: Floats, after: Floats, main: Ints, neighbours: int = 150
 ) -> Floats:
     """Move each connected piece other than `main` by the similarity of the main piece's motion around it.
 
@@ -76,7 +68,7 @@ def _seated(mesh: Mesh, vertices: Floats, eye: Bools, skin: Bools) -> Floats:
     """(V, 3) with an eye moved back until it passes through no skin; as it was where no small motion is enough."""
     near = eye | skin
     near[skin] = cKDTree(vertices[eye]).query(vertices[skin], distance_upper_bound=NEAR_MM)[0] < np.inf
-    on_skin = skin[mesh.triangles].all(axis=1)
+    on_skin: Bools = np.asarray(skin[mesh.triangles].all(axis=1))
     posed = mesh.with_vertices(vertices)
     through = _through(posed, eye, near, on_skin)
     if not len(through):

@@ -8,7 +8,7 @@ from processing.registration.faults import crossing
 from processing.registration.loose_pieces import carry_loose_pieces, main_piece
 from processing.registration.template import EYE, MOUTH_INTERIOR, SKIN
 
-PARTS = np.array([SKIN, EYE, MOUTH_INTERIOR], dtype=np.uint8)  # of skin, eyeball, lash
+PARTS = np.array([SKIN, EYE, MOUTH_INTERIOR], dtype=np.int8)  # of skin, eyeball, lash
 UP = np.array([0, 10.0, 0])
 
 
