@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 from sqlalchemy import Engine
 
@@ -29,7 +30,7 @@ from processing.mesh import Mesh
 from processing.mesh_files import write_ply
 from processing.registration.template import from_mesh
 from processing.release import topology
-from processing.release.build import BuiltRelease, build_release
+from processing.release.build import build_release
 from processing.stages.files import write_vertices
 
 VIEWS = 3
@@ -176,19 +177,25 @@ def studio(engine: Engine, database_url: str, studio_rows: Any, tmp_path: Path) 
 class SyntheticRelease:
     """Subject 1 performs and shows all 20 expressions; subject 2 two, with eyes mosaicked; subject 3 shows none."""
 
-    studio: Any
-    built: BuiltRelease
-
-    @property
-    def folder(self) -> Path:
-        return self.built.folder
+    folder: Path
+    store: Store
 
 
 @pytest.fixture(scope="session")
-def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyntheticRelease]:
-    """A release of synthetic subjects, built once; tests must not change it."""
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> SyntheticRelease:
+    """A release of synthetic subjects, built once for all of the workers; tests must not change it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "synthetic"
+    said = folder / "release.txt"
+    with FileLock(folder.with_suffix(".lock")):
+        if not said.exists():
+            folder.mkdir()
+            said.write_text(str(_synthetic_release(folder)))
+    return SyntheticRelease(Path(said.read_text()), Store(str(folder / "home" / "store")))
+
+
+def _synthetic_release(folder: Path) -> Path:
     made = _beside("synthetic_studio")
-    folder = tmp_path_factory.mktemp("synthetic")
     studio = made.synthetic_studio(FinishedStudio, folder, views=7)
     release, publication, eyes = ConsentScope
     made.capture(studio, release, publication, expressions=EXPRESSIONS, age=31, gender=Gender.FEMALE)
@@ -199,8 +206,8 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyntheticRel
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(topology, "CHECK_HEIGHT_PX", 48)  # no longer than this: it outlives the tests that ask for it
         built = build_release(studio.records, "faces", folder / "releases", workers=1)
-    yield SyntheticRelease(studio, built)
     studio.records.engine.dispose()
+    return built.folder
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,7 @@ def _detail(image: Any, pixels: Any) -> float:
 def test_eyes_are_mosaicked_in_every_photograph_that_shows_them(synthetic: Any) -> None:
     shown = 0
     for label in ("1_neutral", "2_smile"):
-        store = synthetic.studio.records.store
+        store = synthetic.store
         facts = json.loads((synthetic.folder / f"meta/2/{label}.json").read_text())
         originals = facts["made_from"]["photographs"]
         for view, (camera, image) in enumerate(_views(synthetic, 2, label)):
