@@ -55,14 +55,15 @@ class SchedulerUnreachable(RecordError):
 def environment(threads: int) -> dict[str, Any]:
     """Dask settings for workers that keep `threads` processors busy and leave memory limits to the farm.
 
+    OpenMP keeps to one thread, as everywhere in `mien`: its threads spin beside those of a run's own.
     Dask's own MALLOC_TRIM_THRESHOLD_ is replaced: it fixes glibc's mmap threshold at 128 KiB, and each image-sized
     array is then mapped and zeroed anew, which took more time than the arithmetic. With a wide one a process keeps what
     it has for the next array: two workers on two processors then gain 1.7 times, not 1.5.
     """
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    numerics = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
     kept = {"MALLOC_MMAP_THRESHOLD_": 1 << 30, "MALLOC_TRIM_THRESHOLD_": 1 << 30}
     return {
-        "distributed.nanny.pre-spawn-environ": {**dict.fromkeys(names, threads), **kept},
+        "distributed.nanny.pre-spawn-environ": numerics | kept,
         "distributed.scheduler.allowed-failures": 0,  # the records count attempts, not Dask
         "distributed.worker.preload": ["processing.farm.preload"],
         "distributed.worker.memory.target": False,
