@@ -13,7 +13,9 @@ def register(
     scan: Annotated[Path, typer.Argument(help="Scan of a face (OBJ or PLY), mm, y up, z out of the face.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the registered mesh, its relief and report.")],
     template: Annotated[Path | None, typer.Option(help="Template (.npz); default: the built-in one.")] = None,
-    landmarks: Annotated[Path | None, typer.Option(help="68 landmarks in mm (JSON or .ljson).")] = None,
+    landmarks: Annotated[
+        Path | None, typer.Option(help="68 landmarks in mm (JSON or .ljson); null: to be found.")
+    ] = None,
     photos: Annotated[
         Path | None, typer.Option(help="Take folder: landmarks and texture from its photographs.")
     ] = None,

@@ -173,6 +173,15 @@ class Landmarks3d:
         points = np.asarray(points_mm, dtype=np.float64)
         return cls(points, np.full(len(points), np.nan), np.zeros(len(points), np.int32))
 
+    def overridden(self, placed: "Landmarks3d") -> "Landmarks3d":
+        """These landmarks, with `placed` where it has a position: those that somebody placed by hand."""
+        known = placed.known
+        return Landmarks3d(
+            np.where(known[:, None], placed.points_mm, self.points_mm),
+            np.where(known, placed.error_px, self.error_px),
+            np.where(known, placed.views, self.views).astype(np.int32),
+        )
+
 
 def write_landmarks(path: Path, landmarks: Landmarks3d) -> None:
     """JSON: points_mm, error_px (null where unknown) and views."""

@@ -16,7 +16,7 @@ from processing.cameras import Image
 from processing.displacement.bake import bake
 from processing.displacement.relief import write_relief
 from processing.displacement.relief_exr import write_relief_exr
-from processing.errors import DataError, MeshError
+from processing.errors import DataError, MeshError, NoFace
 from processing.mesh import Mesh
 from processing.mesh_files import read_obj, read_ply, whole_file, write_obj
 from processing.progress import Progress, part, silent
@@ -94,8 +94,8 @@ def register_files(
 ) -> RegisteredFiles:
     """Read, register, bake, texture where there are photographs, write. Nothing is written when a step fails.
 
-    Landmarks come from `landmarks`, else from the photographs, else from pictures of the scan itself. A neutral with
-    photographs keeps its appearance beside its mesh; expressions with photographs are compared with it.
+    Landmarks are found as `choose_landmarks` says. A neutral with photographs keeps its appearance beside its mesh;
+    expressions with photographs are compared with it.
     Raises DataError with what is wrong and what to do.
     """
     if expression and neutral is None:
@@ -107,7 +107,7 @@ def register_files(
     images: Sequence[Image] = ()
     if take is not None:
         take, images = read_photos(take, progress=part(progress, 0.04, 0.08))
-    points = _landmarks(surface, landmarks, take, images, part(progress, 0.08, 0.16))
+    points = choose_landmarks(surface, landmarks, take, images, part(progress, 0.08, 0.16))
     appearance, likeness, refined = None, None, None
     progress(0.16, "preparing the scan")
     scanned = ScanSurface(surface)
@@ -178,11 +178,23 @@ def _write_picture(path: Path, image: NDArray[np.uint8]) -> None:
         temporary.write_bytes(cv2.imencode(path.suffix, image, options)[1].tobytes())
 
 
-def _landmarks(
-    scan: Mesh, given: Path | None, take: Take | None, images: Sequence[Image], progress: Progress
+def choose_landmarks(
+    scan: Mesh, given: Path | None, take: Take | None, images: Sequence[Image], progress: Progress = silent
 ) -> Landmarks3d:
-    if given is not None:
-        return read_landmarks(given)
-    if take is not None:
-        return triangulate_landmarks(images, take.cameras, progress=progress)
-    return landmarks_of_scan(scan, progress=progress)
+    """Those of a file; what it leaves open (null) comes from the photographs, else from pictures of the scan.
+
+    Where no face is found there, the file's alone serve. Raises DataError, NoFace when there is neither.
+    """
+    placed = read_landmarks(given) if given is not None else None
+    if placed is not None and placed.known.all():
+        return placed
+    try:
+        if take is not None:
+            found = triangulate_landmarks(images, take.cameras, progress=progress)
+        else:
+            found = landmarks_of_scan(scan, progress=progress)
+    except NoFace:
+        if placed is None:
+            raise
+        return placed
+    return found if placed is None else found.overridden(placed)

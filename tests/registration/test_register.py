@@ -1,7 +1,9 @@
+import json
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from processing.registration.procrustes import Similarity
 from processing.registration.quality import measure
 from processing.registration.regions import face_regions
 from processing.registration.register import register_expression, register_neutral
-from processing.registration.register_files import read_scan, register_files
+from processing.registration.register_files import choose_landmarks, read_scan, register_files
 from processing.registration.scan_landmarks import landmarks_of_scan
 from processing.registration.template import Template, default_template, from_mesh, place_landmarks
 
@@ -267,3 +269,26 @@ def test_the_command_refuses_what_is_no_scan_by_name(tmp_path: Path, factor: flo
     assert done.returncode == 4
     assert name in done.stdout + done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_landmarks_placed_by_hand_go_before_those_found(
+    template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, found = photographed(template, template.mesh.vertices_mm)
+    rows: list[list[float | None]] = [[None] * 3 for _ in range(68)]
+    rows[30], rows[48] = [1.0, 2.0, 3.0], [4.0, 5.0, 6.0]
+    (tmp_path / "placed.json").write_text(json.dumps(rows))
+    monkeypatch.setattr("processing.registration.register_files.landmarks_of_scan", lambda _scan, progress: found)  # noqa: ARG005
+    points = choose_landmarks(scan, tmp_path / "placed.json", None, ()).points_mm
+    np.testing.assert_array_equal(points[[30, 48]], [[1, 2, 3], [4, 5, 6]])
+    others = np.delete(np.arange(68), [30, 48])
+    np.testing.assert_array_equal(points[others], found.points_mm[others])
+
+    def nobody(_scan: Mesh, progress: Any) -> Landmarks3d:  # noqa: ARG001
+        raise NoFace("no face is seen")
+
+    monkeypatch.setattr("processing.registration.register_files.landmarks_of_scan", nobody)
+    alone = choose_landmarks(scan, tmp_path / "placed.json", None, ())
+    np.testing.assert_array_equal(np.flatnonzero(alone.known), [30, 48])
+    with pytest.raises(NoFace):
+        choose_landmarks(scan, None, None, ())
