@@ -110,8 +110,9 @@ def crossings(mesh: Mesh, among: Bools | None = None) -> tuple[Ints, Ints]:
     among: (V,) vertices whose edges are looked at (default: all).
     """
     looked = np.arange(len(mesh.edges)) if among is None else np.flatnonzero(among[mesh.edges].all(axis=1))
+    nothing = np.zeros(0, dtype=np.int64)
     if not len(looked):  # Open3D ends the process when it is given no rays
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        return nothing, nothing
     middle = mesh.vertices_mm.mean(axis=0)
     vertices = (mesh.vertices_mm - middle).astype(np.float32)
     scene = o3d.t.geometry.RaycastingScene()
@@ -122,7 +123,7 @@ def crossings(mesh: Mesh, among: Bools | None = None) -> tuple[Ints, Ints]:
     meets = scene.test_occlusions(o3d.core.Tensor(rays), tnear=_END, tfar=1 - _END).numpy()
     looked, rays = looked[meets], rays[meets]
     if not len(looked):
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        return nothing, nothing
     found = scene.list_intersections(o3d.core.Tensor(rays))
     distance, ray = found["t_hit"].numpy(), found["ray_ids"].numpy().astype(np.int64)
     triangle = found["primitive_ids"].numpy().astype(np.int64)

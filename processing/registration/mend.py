@@ -31,31 +31,35 @@ def mend(source: Mesh, vertices_mm: Floats, sheets: Bools | None = None) -> tupl
     the lids): one that crosses the skin is spanned anew, as smooth as its surroundings.
     Returns the vertices, and (V,) which were moved.  Faults that `source` has itself may remain.
     """
-    best: tuple[int, Floats, Bools] | None = None
+    best: tuple[Bools, Floats, Bools] | None = None
     for contact in (False, True):
         mended, moved = _mended(source, vertices_mm, sheets, contact)
-        left = int((_turned(source, mended) | crossing(source.with_vertices(mended))).sum())
-        if best is None or left < best[0]:
-            best = left, mended, moved
-        if not left:
+        bad = _bad(source, mended)
+        if not bad.any():
             return mended, moved
+        if best is None or bad.sum() < best[0].sum():
+            best = bad, mended, moved
     assert best is not None
     return _spanned_over(source, *best)
 
 
-def _spanned_over(source: Mesh, left: int, vertices_mm: Floats, moved: Bools) -> tuple[Floats, Bools]:
+def _spanned_over(source: Mesh, bad: Bools, vertices_mm: Floats, moved: Bools) -> tuple[Floats, Bools]:
     """What neither helped: the few vertices around it on the smoothest surface between those about them."""
     ring = source.adjacency()
     for rings in SPANNED_RINGS:
-        bad = _turned(source, vertices_mm) | crossing(source.with_vertices(vertices_mm))
         patch = grown(ring, source, bad, rings)
-        if not left or patch.mean() > MOST_SHARE:
+        if not bad.any() or patch.mean() > MOST_SHARE:
             break
         smooth = spanned(source, vertices_mm, patch)
-        still = int((_turned(source, smooth) | crossing(source.with_vertices(smooth))).sum())
-        if still < left:
-            left, vertices_mm, moved = still, smooth, moved | patch
+        still = _bad(source, smooth)
+        if still.sum() < bad.sum():
+            bad, vertices_mm, moved = still, smooth, moved | patch
     return vertices_mm, moved
+
+
+def _bad(source: Mesh, vertices_mm: Floats) -> Bools:
+    """(T,) triangles that turned over or cross others."""
+    return _turned(source, vertices_mm) | crossing(source.with_vertices(vertices_mm))
 
 
 def _turned(source: Mesh, vertices_mm: Floats) -> Bools:

@@ -1,5 +1,9 @@
 """Sparse symmetric positive definite systems: one factor for many right-hand sides, one analysis for many factors."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import numpy as np
 import qdldl
 from numpy.typing import NDArray
@@ -22,29 +26,27 @@ class NotPositive(DataError):
 class Factor:
     """The LDL^T factor of a sparse symmetric positive definite matrix, in double precision (QDLDL, ordered by AMD)."""
 
+    _upper: sparse.csc_matrix
+    _solver: Any
+
     def __init__(self, matrix: sparse.sparray) -> None:
-        self._upper = _upper_half(matrix)
-        self.size = int(self._upper.shape[0])
-        try:
-            self._solver = qdldl.Solver(self._upper, upper=True)
-        except (RuntimeError, ValueError) as error:
-            raise NotPositive(SINGULAR) from error
+        self._analyse(_upper_half(matrix))
 
     def again(self, matrix: sparse.sparray) -> "Factor":
-        """The factor of another matrix; it takes over ordering and fill where the non-zeros have the same places.
-
-        This one is spent.
-        """
-        upper = _upper_half(matrix)
-        last = self._upper
-        if not (np.array_equal(upper.indptr, last.indptr) and np.array_equal(upper.indices, last.indices)):
-            return Factor(matrix)
-        self._upper = upper
-        try:
-            self._solver.update(upper, upper=True)
-        except (RuntimeError, ValueError) as error:
-            raise NotPositive(SINGULAR) from error
+        """Become the factor of another matrix; ordering and fill stay where the non-zeros have the same places."""
+        upper, last = _upper_half(matrix), self._upper
+        if np.array_equal(upper.indptr, last.indptr) and np.array_equal(upper.indices, last.indices):
+            self._upper = upper
+            with _named():
+                self._solver.update(upper, upper=True)
+        else:
+            self._analyse(upper)
         return self
+
+    def _analyse(self, upper: sparse.csc_matrix) -> None:
+        self._upper, self.size = upper, int(upper.shape[0])
+        with _named():
+            self._solver = qdldl.Solver(upper, upper=True)
 
     def solve(self, right: Floats) -> Floats:
         """(N,) or (N, K) -> the same shape."""
@@ -79,6 +81,15 @@ class SmoothField:
         """
         self._factor = factored(sparse.diags_array(weight + hold) + smoothness * self._laplacian, self._factor)
         return self._factor.solve((weight * wanted.T).T)
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """What QDLDL raises for a zero pivot, by its meaning."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        raise NotPositive(SINGULAR) from error
 
 
 def _upper_half(matrix: sparse.sparray) -> sparse.csc_matrix:

@@ -52,10 +52,7 @@ class TuModel:
         return np.array(v), np.array(vt), np.array(fv), np.array(ft), library
 
 
-READ = (1, 2, 3, 7, 13, 20)  # expressions that are read; the others would read alike, and slowly
-
-
-@lru_cache(maxsize=len(READ))
+@lru_cache(maxsize=len(EXPRESSIONS))  # each takes half a second to read
 def tu_model(root: Path, k: int) -> TuModel:
     """An expression of subject 1."""
     return TuModel(root, 1, k)
@@ -85,11 +82,7 @@ class MviewModel:
 
 
 def test_all_twenty_expressions_of_the_tu_model(synthetic: Any) -> None:
-    names = [f"{k}_{expression}" for k, expression in enumerate(EXPRESSIONS, start=1)]
-    for name in names:
-        for file in (f"models_reg/{name}.obj", f"models_reg/{name}.jpg", f"dpmap/{name}.png"):
-            assert (synthetic.folder / "1" / file).stat().st_size > 1000
-    models = [tu_model(synthetic.folder, k) for k in READ]
+    models = [tu_model(synthetic.folder, k) for k in range(1, 21)]
     assert len({model.verts.shape for model in models}) == 1
     for model in models:
         np.testing.assert_array_equal(model.faces_v, models[0].faces_v)
@@ -127,12 +120,12 @@ def test_every_scan_lies_on_its_photographs(synthetic: Any) -> None:
 
 
 def test_align_as_the_notebook_does(synthetic: Any) -> None:
-    """demo_align: scans and registered meshes of expressions come to stand in one place, head motion taken out."""
+    """demo_align: scans and registered meshes of all expressions come to stand in one place, head motion taken out."""
     with (synthetic.folder / "Rt_scale_dict.json").open() as f:
         Rt_scale_dict = json.load(f)
     crowns, before = [], []
     crown = np.argsort(tu_model(synthetic.folder, 1).verts[:, 1])[-400:]
-    for k in READ:
+    for k in range(1, 21):
         scale, Rt = Rt_scale_dict["1"][str(k)]
         Rt = np.array(Rt)
         verts = tu_model(synthetic.folder, k).verts
