@@ -1,27 +1,32 @@
 """What a camera is to a node: Protocols, value types, and the state machine all cameras share.
 
-    closed --open--> idle --arm--> armed --expose--> exposed --download--> idle        disarm: armed, exposed -> idle
+    closed --open--> idle --arm--> armed --expose--> exposed --finish--> idle         disarm: armed, exposed -> idle
 
 Public methods check the state, private `_do_...` methods act.  A fault leaves the camera idle (or closed when it is
 gone), never half way.  All times are ns of the node's own clock.
+
+A camera does not know which exposure a file is of: it says which files the body announces (`listen`), what lies on the
+card (`search`), and gives and deletes them one by one.  attribution.py decides whose they are, collector.py acts on it.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol, Self, TypeVar
 
 from camera_nodes.clock import Clock, MonotonicClock
 from camera_nodes.errors import CameraClosed, CameraFault, CameraMissing, NotArmed, NotExposed, NotIdle, TooLate
 from camera_nodes.wire import Exposure
 
 __all__ = [
-    "Camera", "CameraBase", "CameraInfo", "CameraState", "Condition", "Exposure", "Photo", "RawFile", "RawFrame",
+    "BodyFile", "Camera", "CameraBase", "CameraInfo", "CameraState", "Condition", "Exposure", "Heard", "RawFrame",
     "Release", "ShutterRelease",
 ]  # fmt: skip
 
 ExposureSource = Literal["simulated", "hot_shoe"]
+T = TypeVar("T")
 
 
 class CameraState(Enum):
@@ -45,12 +50,16 @@ class CameraInfo:
 
 @dataclass(frozen=True)
 class Condition:
-    """How the camera is, as far as it says.  `warnings`: what was asked of it and is not in its power."""
+    """How the camera is, as far as it says.  `warnings`: what was asked of it and is not in its power.
+
+    keeps_raw: whether it keeps a raw file of each exposure beside the photograph; None: it does not say.
+    """
 
     battery_percent: int | None = None
     photos_left: int | None = None
     warnings: tuple[str, ...] = ()
     focus_mode: str | None = None
+    keeps_raw: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -71,24 +80,33 @@ class RawFrame:
 
 
 @dataclass(frozen=True)
-class RawFile:
-    """The raw file of an exposure, which a body may keep beside the photograph."""
+class BodyFile:
+    """A file that a body has: where, and how many bytes the body says it has (None where it does not say).
 
+    epoch: the connection on which it was announced; 0: found by a search, so it may be old.
+    """
+
+    folder: str
     name: str
-    data: bytes
+    bytes: int | None = None
+    epoch: int = 0
+
+    @property
+    def path(self) -> str:
+        """Folder and name, as messages name it."""
+        return f"{self.folder.rstrip('/')}/{self.name}"
 
 
 @dataclass(frozen=True)
-class Photo:
-    """A photograph as the camera stored it: its file name there, its bytes, and the raw file where there is one.
+class Heard:
+    """What a body said: files announced, and whether its queue of events was empty at the end.
 
-    `problem`: the photograph is whole, but a raw file was asked for and did not come; why.
+    interrupted: the connection was made anew meanwhile, so announcements may be lost: search the card.
     """
 
-    name: str
-    data: bytes
-    raw: RawFile | None = None
-    problem: str = ""
+    files: tuple[BodyFile, ...] = ()
+    quiet: bool = True
+    interrupted: bool = False
 
 
 class ShutterRelease(Protocol):
@@ -131,12 +149,16 @@ class Camera(Protocol):
     def info(self) -> CameraInfo: ...
     def open(self) -> None: ...
     def close(self) -> None: ...
-    def arm(self, settings: Exposure) -> Condition: ...
+    def arm(self, settings: Exposure, *, allow_ram: bool = False) -> Condition: ...
     def check(self) -> Condition: ...
     def disarm(self) -> None: ...
     def expose(self, at_ns: int) -> RawFrame: ...
-    def download(self, timeout_s: float = 30.0) -> Photo: ...
-    def forget(self, photo: Photo) -> None: ...
+    def finish(self) -> None: ...
+    def listen(self, timeout_s: float) -> Heard: ...
+    def search(self) -> tuple[BodyFile, ...]: ...
+    def read(self, file: BodyFile) -> bytes: ...
+    def delete(self, file: BodyFile) -> bool: ...
+    def body_clock_s(self) -> float | None: ...
 
 
 class CameraBase(ABC):
@@ -197,16 +219,18 @@ class CameraBase(ABC):
             self.release_by.close()
             self._do_close()
 
-    def arm(self, settings: Exposure) -> Condition:
+    def arm(self, settings: Exposure, *, allow_ram: bool = False) -> Condition:
         """Apply the settings, read them back, check battery and card.
 
+        allow_ram: a body that keeps its photographs in memory until they are fetched, not on its card, is armed all the
+        same, with a warning.
         Raises NotIdle, SettingsRefused, CameraBusy, CardFull, BatteryLow, CameraMissing or CameraFault; the camera is
         then idle (closed after CameraMissing).
         """
         if self._state is not CameraState.IDLE:
             self._require_open()
-            raise NotIdle(f"{self._url} is {self._state.value}, not idle: it can be armed after download or disarm")
-        condition = self._guarded_arm(settings)
+            raise NotIdle(f"{self._url} is {self._state.value}, not idle: it can be armed after finish or disarm")
+        condition = self._guarded(lambda: self._do_arm(settings, allow_ram))
         try:
             self.release_by.prepare()
         except CameraFault:
@@ -215,9 +239,10 @@ class CameraBase(ABC):
         self._state = CameraState.ARMED
         return condition
 
-    def _guarded_arm(self, settings: Exposure) -> Condition:
+    def _guarded(self, act: Callable[[], T]) -> T:
+        """Run `act`; a camera that turns out to be gone is closed."""
         try:
-            return self._do_arm(settings)
+            return act()
         except CameraMissing:
             self.close()
             raise
@@ -230,14 +255,10 @@ class CameraBase(ABC):
         if self._state is not CameraState.IDLE:
             self._require_open()
             raise NotIdle(f"{self._url} is {self._state.value}, not idle")
-        try:
-            return self._do_check()
-        except CameraMissing:
-            self.close()
-            raise
+        return self._guarded(self._do_check)
 
     def disarm(self) -> None:
-        """Back to idle without (or in spite of) an exposure; a photograph not yet downloaded is given up."""
+        """Back to idle without (or in spite of) an exposure; its files stay on the body."""
         self._require_open()
         was, self._state = self._state, CameraState.IDLE
         if was is not CameraState.IDLE:
@@ -277,26 +298,56 @@ class CameraBase(ABC):
             ),
         )
 
-    def download(self, timeout_s: float = 30.0) -> Photo:
-        """The photograph of the exposure just made.
-
-        Raises NotExposed; PhotoMissing when none came within timeout_s, CardFull, CameraMissing, CameraFault.
-        """
+    def finish(self) -> None:
+        """Exposed -> idle: the exposure's files are read, or are looked for between other things."""
         if self._state is not CameraState.EXPOSED:
             self._require_open()
-            raise NotExposed(f"{self._url} is {self._state.value}: there is no exposure to download")
+            raise NotExposed(f"{self._url} is {self._state.value}: there is no exposure to finish")
         self._state = CameraState.IDLE
-        try:
-            self.release_by.rest()
-            return self._do_download(timeout_s)
-        except CameraMissing:
-            self.close()
-            raise
 
-    def forget(self, photo: Photo) -> None:
-        """The photograph is safe elsewhere: the camera may delete its own copy."""
-        if self._state is not CameraState.CLOSED:
-            self._do_forget(photo)
+    # --- files; idle or exposed
+
+    def listen(self, timeout_s: float) -> Heard:
+        """Wait until the body announces a file, or its events have run dry for `timeout_s`.
+
+        Raises NotIdle, CameraMissing (the camera is then closed) or another CameraFault.
+        """
+        self._require_readable()
+        if self._state is CameraState.EXPOSED:
+            self.release_by.rest()
+        return self._guarded(lambda: self._do_listen(timeout_s))
+
+    def search(self) -> tuple[BodyFile, ...]:
+        """Every file that the body has, whether it was announced or not.  Raises as listen()."""
+        self._require_readable()
+        return self._guarded(self._do_search)
+
+    def read(self, file: BodyFile) -> bytes:
+        """The file's bytes, as many as the body says that it has.
+
+        Raises FileGone, FileCut (fewer or more bytes than the body states, however often it is read), or as listen().
+        """
+        self._require_readable()
+        return self._guarded(lambda: self._do_read(file))
+
+    def delete(self, file: BodyFile) -> bool:
+        """Delete the body's copy; False when it is to be kept there.  Raises FileKept when the body refuses, FileGone,
+        or as listen()."""
+        self._require_readable()
+        return self._guarded(lambda: self._do_delete(file))
+
+    def body_clock_s(self) -> float | None:
+        """The body's clock, read as if it were UTC, minus UTC, in seconds; None when it cannot be told.
+
+        It says what to add to a moment to get the capture time that the body writes into a photograph.
+        """
+        self._require_readable()
+        return self._guarded(self._do_body_clock)
+
+    @property
+    def tells_time(self) -> bool:
+        """Whether the capture times in its photographs mean anything (those of a simulation do not)."""
+        return False
 
     def _do_check(self) -> Condition:
         """Ask the camera something small.  Raises CameraMissing when it does not answer."""
@@ -305,8 +356,14 @@ class CameraBase(ABC):
     def _released(self) -> None:  # noqa: B027  (a camera that has nothing to note has nothing to do)
         """The shutter was released, by whatever means; called in the window."""
 
-    def _do_forget(self, photo: Photo) -> None:  # noqa: B027  (a camera that keeps nothing has nothing to do)
-        """Delete the camera's copy."""
+    def _do_body_clock(self) -> float | None:
+        """As body_clock_s."""
+        return None
+
+    def _require_readable(self) -> None:
+        self._require_open()
+        if self._state is CameraState.ARMED:
+            raise NotIdle(f"{self._url} is armed: its files are looked at before and after")
 
     def _require_open(self) -> None:
         if self._state is CameraState.CLOSED:
@@ -319,7 +376,7 @@ class CameraBase(ABC):
     def _do_close(self) -> None: ...
 
     @abstractmethod
-    def _do_arm(self, settings: Exposure) -> Condition: ...
+    def _do_arm(self, settings: Exposure, allow_ram: bool) -> Condition: ...
 
     @abstractmethod
     def _do_disarm(self) -> None: ...
@@ -329,4 +386,13 @@ class CameraBase(ABC):
         """The camera's own way of releasing its shutter."""
 
     @abstractmethod
-    def _do_download(self, timeout_s: float) -> Photo: ...
+    def _do_listen(self, timeout_s: float) -> Heard: ...
+
+    @abstractmethod
+    def _do_search(self) -> tuple[BodyFile, ...]: ...
+
+    @abstractmethod
+    def _do_read(self, file: BodyFile) -> bytes: ...
+
+    @abstractmethod
+    def _do_delete(self, file: BodyFile) -> bool: ...
