@@ -8,13 +8,17 @@ import os
 import random
 import struct
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from camera_nodes.camera import CameraBase, CameraInfo, Condition, Photo, RawFile, Release, ShutterRelease
+from camera_nodes.camera import BodyFile, CameraBase, CameraInfo, Condition, Heard, Release, ShutterRelease
 from camera_nodes.clock import EmulatedClock, MonotonicClock
-from camera_nodes.errors import BatteryLow, CameraBusy, CameraMissing, CardFull, PhotoMissing, SettingsRefused
+from camera_nodes.errors import BatteryLow, CameraBusy, CameraMissing, CardFull, FileGone, SettingsRefused
 from camera_nodes.wire import Exposure
+
+_FOLDER = "/store_00010001/DCIM/100SIM__"
+_CARD_FILES = 16  # the oldest go first: each holds a file open
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,17 @@ class _OwnShutter(SimRelease):
         return super().release()
 
 
+@dataclass
+class _OnCard:
+    """A file that a simulated exposure has made: when it is announced, and where its bytes come from."""
+
+    file: BodyFile
+    due: float
+    exposure: int
+    source: int | None  # open file of the photograph
+    announced: bool = False
+
+
 class SimCamera(CameraBase):
     """See the module.  The random numbers depend on the seed and the number of exposures alone."""
 
@@ -113,7 +128,7 @@ class SimCamera(CameraBase):
         self._exposures = 0
         self._died_at: float | None = None
         self._has_died = False
-        self._photo: int | None = None  # open file of the photograph
+        self._card: list[_OnCard] = []
         self._settings = Exposure()
         if options.clock_offset_ms or options.clock_drift_ppm:
             clock = EmulatedClock(round(options.clock_offset_ms * 1e6), options.clock_drift_ppm)
@@ -150,13 +165,13 @@ class SimCamera(CameraBase):
         return CameraInfo(self._url, self.options.model, serial, ("settings", "battery"))
 
     def _do_close(self) -> None:
-        self._drop_photo()
+        """What is on the card stays there."""
 
     @property
     def _battery(self) -> int:
         return max(0, round(self.options.battery - self.options.battery_per_photo * self._exposures))
 
-    def _do_arm(self, settings: Exposure) -> Condition:
+    def _do_arm(self, settings: Exposure, allow_ram: bool) -> Condition:  # noqa: ARG002  (it has a card)
         self._check_alive()
         if self._draw("busy").random() < self.options.busy:
             self._exposures += 1  # the next try draws anew
@@ -173,7 +188,8 @@ class SimCamera(CameraBase):
             difference = f"{stuck}: is {found!r} after setting {given[stuck]!r}"
             raise SettingsRefused(f"{self._url} did not take: {difference}", [difference])
         self._settings = Exposure(**{name: kept[name] if value is None else value for name, value in given.items()})
-        return Condition(self._battery, left, focus_mode=self._settings.focus_mode or self.options.focus)
+        focus = self._settings.focus_mode or self.options.focus
+        return Condition(self._battery, left, focus_mode=focus, keeps_raw=bool(self.options.raw))
 
     def _do_check(self) -> Condition:
         self._check_alive()
@@ -181,7 +197,7 @@ class SimCamera(CameraBase):
         return Condition(self._battery, left, focus_mode=self._settings.focus_mode or self.options.focus)
 
     def _do_disarm(self) -> None:
-        self._drop_photo()
+        """It holds no button."""
 
     def die_if_due(self) -> None:
         """Raises CameraMissing when the camera was asked to be dead by now."""
@@ -192,50 +208,81 @@ class SimCamera(CameraBase):
 
     def _released(self) -> None:
         self._exposures += 1
-        options = self.options
-        if options.photos:
-            try:
-                self._photo = os.open(Path(options.photos) / f"{options.view}.jpg", os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:
-                self._photo = None
-
-    def _do_download(self, timeout_s: float) -> Photo:
-        self._check_alive()
         options, draw = self.options, self._draw("photo")
-        if options.download_ms:
-            time.sleep(min(options.download_ms / 1e3, timeout_s))
-        if draw.random() < options.drop or options.download_ms > timeout_s * 1e3:
-            self._drop_photo()
-            raise PhotoMissing(f"{self._url}: the shutter was released but no photograph came")
-        data = self._read_photo()
+        if draw.random() < options.drop:
+            return
+        source = None
+        if options.photos:
+            with suppress(OSError):  # without that picture the shutter opens and no photograph comes
+                source = os.open(Path(options.photos) / f"{options.view}.jpg", os.O_RDONLY | os.O_CLOEXEC)
+            if source is None:
+                return
+        due = time.monotonic() + options.download_ms / 1e3
+        name = f"SIM_{(self._exposures - 1) % 9999 + 1:04d}"
+        if options.raw:
+            raw = BodyFile(_FOLDER, f"{name}.{options.raw.upper()}", epoch=1)
+            self._card.append(_OnCard(raw, due, self._exposures, None))
+        self._card.append(_OnCard(BodyFile(_FOLDER, f"{name}.JPG", epoch=1), due, self._exposures, source))
+        while len(self._card) > _CARD_FILES:
+            self._forget(self._card[0])
+
+    def _do_listen(self, timeout_s: float) -> Heard:
+        self._check_alive()
+        waiting = [one for one in self._card if not one.announced]
+        if not waiting:
+            return Heard()
+        time.sleep(min(timeout_s, max(0.0, waiting[0].due - time.monotonic())))
+        self._check_alive()
+        came = [one for one in waiting if one.due <= time.monotonic()]
+        for one in came:
+            one.announced = True
+        return Heard(tuple(one.file for one in came))
+
+    def _do_search(self) -> tuple[BodyFile, ...]:
+        self._check_alive()
+        return tuple(replace(one.file, epoch=0) for one in self._card if one.due <= time.monotonic())
+
+    def _do_read(self, file: BodyFile) -> bytes:
+        self._check_alive()
+        one = self._find(file)
+        if not file.name.endswith(".JPG"):
+            return self._read_raw(one.exposure)
+        options, draw = self.options, random.Random(f"{self.options.seed}/{one.exposure}/damage")
+        data = self._read_photo(one)
         if draw.random() < options.truncate:
             data = data[: len(data) // 2]
         if draw.random() < options.corrupt:
             middle = len(data) // 2
             data = data[:middle] + draw.randbytes(min(64, len(data) - middle)) + data[middle + 64 :]
-        name = f"SIM_{self._exposures:04d}"
-        raw = RawFile(f"{name}.{options.raw.upper()}", self._read_raw()) if options.raw else None
-        return Photo(f"{name}.JPG", data, raw)
+        return data
 
-    def _read_raw(self) -> bytes:
+    def _do_delete(self, file: BodyFile) -> bool:
+        self._check_alive()
+        self._forget(self._find(file))
+        return True
+
+    def _find(self, file: BodyFile) -> _OnCard:
+        found = next((one for one in self._card if one.file.path == file.path), None)
+        if found is None:
+            raise FileGone(f"{self._url} has no {file.path}")
+        return found
+
+    def _forget(self, one: _OnCard) -> None:
+        self._card.remove(one)
+        if one.source is not None:
+            os.close(one.source)
+
+    def _read_raw(self, exposure: int) -> bytes:
         path = Path(self.options.photos or ".") / f"{self.options.view}.{self.options.raw}"
         if self.options.photos and path.is_file():
             return path.read_bytes()
-        return built_in_raw(f"{self.info.serial} {self._exposures}")
+        return built_in_raw(f"{self.info.serial} {exposure}")
 
-    def _read_photo(self) -> bytes:
-        if not self.options.photos:
-            return built_in_photo(f"{self.info.serial} {self._exposures}")
-        if self._photo is None:
-            raise PhotoMissing(f"{self._url}: no {self.options.view}.jpg in {self.options.photos} at the exposure")
-        file, self._photo = self._photo, None
-        with os.fdopen(file, "rb") as stream:
-            return stream.read()
-
-    def _drop_photo(self) -> None:
-        if self._photo is not None:
-            os.close(self._photo)
-            self._photo = None
+    def _read_photo(self, one: _OnCard) -> bytes:
+        if one.source is None:
+            return built_in_photo(f"{self.info.serial} {one.exposure}")
+        size = os.fstat(one.source).st_size
+        return os.pread(one.source, size, 0)
 
 
 def built_in_photo(comment: str) -> bytes:
