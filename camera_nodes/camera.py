@@ -155,7 +155,7 @@ class Camera(Protocol):
     def expose(self, at_ns: int) -> RawFrame: ...
     def finish(self) -> None: ...
     def listen(self, timeout_s: float) -> Heard: ...
-    def search(self) -> tuple[BodyFile, ...]: ...
+    def search(self, *, fresh: bool = False) -> tuple[BodyFile, ...]: ...
     def read(self, file: BodyFile) -> bytes: ...
     def delete(self, file: BodyFile) -> bool: ...
     def body_clock_s(self) -> float | None: ...
@@ -317,10 +317,11 @@ class CameraBase(ABC):
             self.release_by.rest()
         return self._guarded(lambda: self._do_listen(timeout_s))
 
-    def search(self) -> tuple[BodyFile, ...]:
-        """Every file that the body has, whether it was announced or not.  Raises as listen()."""
+    def search(self, *, fresh: bool = False) -> tuple[BodyFile, ...]:
+        """Every file that the body has, whether it was announced or not; `fresh`: over a connection made anew, so that
+        nothing is answered from memory.  Raises as listen()."""
         self._require_readable()
-        return self._guarded(self._do_search)
+        return self._guarded(lambda: self._do_search(fresh))
 
     def read(self, file: BodyFile) -> bytes:
         """The file's bytes, as many as the body says that it has.
@@ -343,6 +344,11 @@ class CameraBase(ABC):
         """
         self._require_readable()
         return self._guarded(self._do_body_clock)
+
+    @property
+    def file_s(self) -> float:
+        """How long after the release its photograph may take to appear, in seconds."""
+        return 30.0
 
     @property
     def tells_time(self) -> bool:
@@ -389,7 +395,7 @@ class CameraBase(ABC):
     def _do_listen(self, timeout_s: float) -> Heard: ...
 
     @abstractmethod
-    def _do_search(self) -> tuple[BodyFile, ...]: ...
+    def _do_search(self, fresh: bool) -> tuple[BodyFile, ...]: ...
 
     @abstractmethod
     def _do_read(self, file: BodyFile) -> bytes: ...

@@ -13,7 +13,18 @@ from typing import Literal
 
 Kind = Literal["jpeg", "raw", "other"]
 
-_RAW_STARTS = (b"II*\0", b"MM\0*", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
+_RAW_STARTS = (
+    b"II*\0",
+    b"MM\0*",
+    b"IIRO",
+    b"IIRS",
+    b"MMOR",
+    b"IIU\0",
+    b"FUJIFILMCCD-RAW",
+    b"FOVb",
+    b"\0MRM",
+    b"II\x1a\0\0\0HEAPCCDR",
+)
 _NO_PHOTOGRAPH = (".thm", ".xmp", ".wav", ".mov", ".mp4", ".avi", ".ctg", ".dat", ".txt")
 _STANDALONE = frozenset((0x01, *range(0xD0, 0xD8)))  # markers without a length
 _NUMBER = re.compile(r"(\d{1,8})\Z")

@@ -129,12 +129,18 @@ class SimCamera(CameraBase):
         self._died_at: float | None = None
         self._has_died = False
         self._card: list[_OnCard] = []
+        self._epoch = time.time_ns() // 1_000_000
         self._settings = Exposure()
         if options.clock_offset_ms or options.clock_drift_ppm:
             clock = EmulatedClock(round(options.clock_offset_ms * 1e6), options.clock_drift_ppm)
             super().__init__(url, clock)
         else:
             super().__init__(url, MonotonicClock())
+
+    @property
+    def file_s(self) -> float:
+        """Its photograph comes download_ms after the exposure, or never."""
+        return self.options.download_ms / 1e3 + 0.5
 
     def _own_release(self) -> ShutterRelease:
         options = self.options
@@ -220,9 +226,9 @@ class SimCamera(CameraBase):
         due = time.monotonic() + options.download_ms / 1e3
         name = f"SIM_{(self._exposures - 1) % 9999 + 1:04d}"
         if options.raw:
-            raw = BodyFile(_FOLDER, f"{name}.{options.raw.upper()}", epoch=1)
+            raw = BodyFile(_FOLDER, f"{name}.{options.raw.upper()}", epoch=self._epoch)
             self._card.append(_OnCard(raw, due, self._exposures, None))
-        self._card.append(_OnCard(BodyFile(_FOLDER, f"{name}.JPG", epoch=1), due, self._exposures, source))
+        self._card.append(_OnCard(BodyFile(_FOLDER, f"{name}.JPG", epoch=self._epoch), due, self._exposures, source))
         while len(self._card) > _CARD_FILES:
             self._forget(self._card[0])
 
@@ -238,7 +244,7 @@ class SimCamera(CameraBase):
             one.announced = True
         return Heard(tuple(one.file for one in came))
 
-    def _do_search(self) -> tuple[BodyFile, ...]:
+    def _do_search(self, fresh: bool) -> tuple[BodyFile, ...]:  # noqa: ARG002  (it has no memory but the card)
         self._check_alive()
         return tuple(replace(one.file, epoch=0) for one in self._card if one.due <= time.monotonic())
 

@@ -21,7 +21,8 @@ from camera_nodes.wire import FileKind, FileName, Id, Sha256
 
 _MAKING = "."  # begins the name of a folder not yet whole
 _GOING = "~"  # ends the name of one being deleted; no entry's name has it
-_ASIDE = ("damaged", "rejected")
+STRAYS = "strays"
+_ASIDE = ("damaged", "rejected", STRAYS)
 _BOOT = Path("/proc/sys/kernel/random/boot_id")  # no two computers have the same; host names may be
 _ID = re.compile(r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 
@@ -37,6 +38,19 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     sha256: Sha256
     bytes: int
     kind: FileKind = "jpeg"
+    body_clock_error_ms: int | None = None  # the body's clock face minus UTC, as the node knew it
+
+
+class Stray(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A file that is no exposure's: where on the body it was, and why it was set aside; its entry.json in the tray."""
+
+    camera: Id
+    path: str
+    sha256: Sha256
+    bytes: int
+    reason: str
+    found_at: str  # UTC, ISO 8601
+    take_id: str = ""  # the take that it was looked at for
 
 
 @dataclass
@@ -88,13 +102,23 @@ class Spool:
         kept = self._set_aside(path, "damaged")
         self.damaged.append(f"a photograph was cut off while it was written; what there is of it is in {kept}")
 
-    def put(self, *, fire_id: str, take_id: str, camera: str, name: str, data: bytes, kind: FileKind = "jpeg") -> Entry:
+    def put(
+        self,
+        *,
+        fire_id: str,
+        take_id: str,
+        camera: str,
+        name: str,
+        data: bytes,
+        kind: FileKind = "jpeg",
+        body_clock_error_ms: int | None = None,
+    ) -> Entry:
         """Write a photograph, or the raw file of the same exposure; when this returns it survives a power cut.
 
         The entry's name is fire and camera (and ".raw"; a camera's name has no dot), so it is unique whatever the
         camera calls its files.  Raises SpoolFull (nothing is left behind) or SpoolError.
         """
-        key = f"{fire_id}.{camera}.raw" if kind == "raw" else f"{fire_id}.{camera}"
+        key = entry_key(fire_id, camera, kind)
         if not _ID.match(key):
             raise SpoolError(f"{key!r} cannot name an entry")
         if key in self._entries:
@@ -110,23 +134,49 @@ class Spool:
             sha256=hashlib.sha256(data).hexdigest(),
             bytes=len(data),
             kind=kind,
+            body_clock_error_ms=body_clock_error_ms,
         )
-        making = self.folder / f"{_MAKING}{key}"
+        self._make(self.folder / key, data, entry)
+        self._entries[key] = entry
+        return entry
+
+    def put_stray(self, stray: Stray, data: bytes) -> Path:
+        """Put a file that is no exposure's into the tray; once only, however often it is found.
+
+        Returns its folder there (`photo`, `entry.json`).  Raises SpoolFull or SpoolError.
+        """
+        tray = self.folder / STRAYS
+        for folder in self.strays():
+            if (known := read_stray(folder)) is not None and known.sha256 == stray.sha256:
+                return folder
+        if self.free_bytes() - len(data) < self.min_free_bytes:
+            raise SpoolFull(f"the disk of the spool {self.folder} is full: {self.free_bytes() / 1e6:.0f} MB are free")
+        tray.mkdir(exist_ok=True)
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", stray.path.rpartition("/")[2])[:100].lstrip(".") or "file"
+        target = tray / f"{stray.sha256[:12]}-{name}"
+        self._make(target, data, stray)
+        return target
+
+    def strays(self) -> list[Path]:
+        """What is in the tray, a folder each."""
+        tray = self.folder / STRAYS
+        return sorted(path for path in tray.iterdir() if not path.name.startswith(_MAKING)) if tray.is_dir() else []
+
+    def _make(self, target: Path, data: bytes, about: msgspec.Struct) -> None:
+        making = target.with_name(f"{_MAKING}{target.name}")
         try:
             shutil.rmtree(making, ignore_errors=True)
             making.mkdir()
             _write(making / "photo", data)
-            _write(making / "entry.json", msgspec.json.encode(entry))
+            _write(making / "entry.json", msgspec.json.encode(about))
             _sync_folder(making)
-            making.rename(self.folder / key)
-            _sync_folder(self.folder)
+            making.rename(target)
+            _sync_folder(target.parent)
         except OSError as error:
             shutil.rmtree(making, ignore_errors=True)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise SpoolFull(f"the disk of the spool {self.folder} is full") from None
             raise SpoolError(f"the spool {self.folder} cannot be written: {error.strerror}") from None
-        self._entries[key] = entry
-        return entry
 
     def entries(self) -> list[Entry]:
         """Whole files waiting, photographs before raw files, oldest name first."""
@@ -135,6 +185,10 @@ class Spool:
     def get(self, key: str) -> Entry | None:
         """The entry of that name, or None."""
         return self._entries.get(key)
+
+    def holds(self, key: str) -> bool:
+        """Whether the entry waits here, or was set aside here."""
+        return key in self._entries or any((self.folder / aside / key).exists() for aside in _ASIDE)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -187,6 +241,19 @@ class Spool:
             target = self.folder / where / f"{name}.{number}"
         path.rename(target)
         return target
+
+
+def entry_key(fire_id: str, camera: str, kind: FileKind) -> str:
+    """The name of the entry of an exposure's photograph or raw file."""
+    return f"{fire_id}.{camera}.raw" if kind == "raw" else f"{fire_id}.{camera}"
+
+
+def read_stray(path: Path) -> Stray | None:
+    """What the tray says of the file in this folder."""
+    try:
+        return msgspec.json.decode((path / "entry.json").read_bytes(), type=Stray)
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 def _read_entry(path: Path) -> Entry | None:

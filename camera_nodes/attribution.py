@@ -1,0 +1,243 @@
+"""Whose is this file?  Exposures that wait for their photograph, files that a body has come up with, and what joins them.
+
+That a file came next proves nothing: it may be late, a copy in the second slot, a raw file whose photograph is filed
+already, or one that somebody took by hand.  What counts, strongest first:
+
+1. the stem: a file named as one that an exposure has already is that exposure's (DCF, CIPA DC-009: files of one
+   exposure share number and letters);
+2. the capture time that the body wrote into it, by the body's own clock, where that clock is known;
+3. the body's counter: an exposure has the next number after those before it;
+4. that there is one exposure waiting, and one file, and the body has nothing more to say.
+
+What these do not settle is nobody's: a stray.  Pure functions: no camera, no disk, no clock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from camera_nodes.file_kinds import Kind, next_number, read_name
+
+SAME_MOMENT_S = 3.0  # capture times are whole seconds, and the shutter has a lag
+CLOCK_CHANGED_S = 600.0  # no file is as late as that: somebody has set the body's clock
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A file that was read.  taken_s: capture time by the body's clock face, read as UTC.
+
+    epoch: connection on which it was announced, 0 when a search found it.
+    """
+
+    folder: str
+    name: str
+    kind: Kind
+    sha256: str
+    taken_s: float | None = None
+    epoch: int = 0
+
+    @property
+    def path(self) -> str:
+        return f"{self.folder.rstrip('/')}/{self.name}"
+
+    @property
+    def stem(self) -> str:
+        return read_name(self.name).stem
+
+    @property
+    def number(self) -> int | None:
+        found = read_name(self.name)
+        return None if found.made_up else found.number
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An exposure without a photograph; a sequence of them is in the order of release.  released_s: UTC.
+
+    number: what the body's counter should give it; None: not known.  written_off: it was given up by name, so that
+    nothing but a capture time gives it a file.
+    """
+
+    fire_id: str
+    released_s: float | None
+    number: int | None = None
+    written_off: bool = False
+
+
+@dataclass
+class Verdict:
+    """own: file of each exposure.  strays: files of nobody, with the reason.  The rest is undecided yet.
+
+    clock_s: what the body's clock face adds to UTC, as far as it is known now.  ambiguous: what came leaves open whose it
+    is, and nothing that may come yet can tell.
+    """
+
+    own: dict[str, Sighting] = field(default_factory=dict)
+    strays: list[tuple[Sighting, str]] = field(default_factory=list)
+    clock_s: float | None = None
+    ambiguous: bool = False
+
+
+@dataclass(frozen=True)
+class Filed:
+    """A file that an exposure has already."""
+
+    path: str
+    kind: Kind
+    sha256: str
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Holder:
+    """An exposure that has files: what a companion is told by."""
+
+    fire_id: str
+    stem: str
+    files: tuple[Filed, ...]
+    taken_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A file that belongs to an exposure which has files: `copy` of one (the same bytes), or one more."""
+
+    fire_id: str
+    copy: bool = False
+
+
+def companion(sighting: Sighting, holders: Sequence[Holder]) -> Companion | None:
+    """The exposure that this file accompanies, by its stem; None when it stands for itself.
+
+    holders: newest last.  The same path once more with other bytes is a new photograph under an old name, as bodies
+    do that begin their count anew; the same path with the same bytes, on the connection on which it was told before, is
+    the same event once more.
+    """
+    for holder in reversed(holders):
+        if any(_is_copy(sighting, one) for one in holder.files if one.sha256 == sighting.sha256):
+            return Companion(holder.fire_id, copy=True)
+        if holder.stem != sighting.stem or any(one.path == sighting.path for one in holder.files):
+            continue
+        if _apart(sighting.taken_s, holder.taken_s):
+            continue
+        if read_name(sighting.name).made_up and all(one.epoch != sighting.epoch for one in holder.files):
+            continue
+        return Companion(holder.fire_id)
+    return None
+
+
+def _is_copy(sighting: Sighting, one: Filed) -> bool:
+    """Whether two files of the same bytes are one photograph: told twice, or in two slots (the first folder).
+
+    Two names in one slot are two files even so: what serves the same picture again and again is no body, but a test.
+    """
+    if one.path == sighting.path:
+        return one.epoch == sighting.epoch or not sighting.epoch  # else its count began anew
+    slots = [path.strip("/").partition("/")[0] for path in (one.path, sighting.path)]
+    return slots[0] != slots[1] or read_name(one.path.rpartition("/")[2]).stem == sighting.stem
+
+
+def _apart(one_s: float | None, other_s: float | None) -> bool:
+    return one_s is not None and other_s is not None and abs(one_s - other_s) > SAME_MOMENT_S
+
+
+def assign(
+    files: Sequence[Sighting], waiting: Sequence[Waiting], clock_s: float | None, *, final: bool = False
+) -> Verdict:
+    """Join photographs (JPEG, each with its own stem) with the exposures that wait for one.
+
+    Asked when the body has nothing more to say just now; `final`: nothing more will come that could decide it.
+    clock_s: the body's clock face minus UTC, None when unknown or meaningless.
+    """
+    verdict = Verdict()
+    rest, open_waiting = _by_time(files, waiting, clock_s, verdict)
+    if rest and not open_waiting:
+        verdict.strays += [(one, "no exposure waits for a photograph") for one in rest]
+    elif rest:
+        _by_number(rest, open_waiting, verdict, final)
+    _learn_clock(verdict, waiting, clock_s)
+    return verdict
+
+
+def _by_time(
+    files: Sequence[Sighting], waiting: Sequence[Waiting], clock_s: float | None, verdict: Verdict
+) -> tuple[list[Sighting], list[Waiting]]:
+    """Settle what capture times settle; what is left to other evidence is returned."""
+    if clock_s is None:
+        return list(files), list(waiting)
+    fits = {one.path: [w.fire_id for w in waiting if _fits(one, w, clock_s)] for one in files}
+    rest: list[Sighting] = []
+    for one in files:
+        here = fits[one.path]
+        rivals = [other for other in files if set(here) & set(fits[other.path])]
+        off_s = _off_s(one, waiting, clock_s)
+        if len(here) == 1 and len(rivals) == 1:
+            verdict.own[here[0]] = one
+        elif here or off_s is None or abs(off_s) > CLOCK_CHANGED_S:
+            rest.append(one)
+        else:
+            when = "before" if off_s < 0 else "after"
+            verdict.strays.append((one, f"by its clock it was taken {abs(off_s):.0f} s {when} the exposure"))
+    return rest, [w for w in waiting if w.fire_id not in verdict.own]
+
+
+def _fits(one: Sighting, waiting: Waiting, clock_s: float) -> bool:
+    if one.taken_s is None or waiting.released_s is None:
+        return False
+    return abs(one.taken_s - clock_s - waiting.released_s) <= SAME_MOMENT_S
+
+
+def _off_s(one: Sighting, waiting: Sequence[Waiting], clock_s: float) -> float | None:
+    """How far the file was taken from the exposure nearest to it; None when that cannot be said."""
+    if one.taken_s is None:
+        return None
+    return min(
+        (one.taken_s - clock_s - w.released_s for w in waiting if w.released_s is not None), key=abs, default=None
+    )
+
+
+def _by_number(files: list[Sighting], waiting: list[Waiting], verdict: Verdict, final: bool) -> None:
+    """The counter's word, and the last resort: one file, one exposure.
+
+    A number that an exposure given up should have had may be the next one's as well, if that exposure never was.
+    """
+    live = [w for w in waiting if not w.written_off]
+    given_up = {w.number for w in waiting if w.written_off}
+    doubtful = [one for one in files if None in given_up or one.number is None or one.number in given_up]
+    if not given_up:
+        doubtful = []
+    certain = [one for one in files if one not in doubtful]
+    if len(live) == 1 and len(certain) == 1 and (not doubtful or certain[0].number == live[0].number):
+        verdict.own[live[0].fire_id] = certain[0]
+        files = doubtful
+    elif len(certain) > len(live) or (live and len(certain) + len(doubtful) > len(waiting)):
+        verdict.strays += [(one, _crowd(len(files), len(waiting))) for one in files]
+        verdict.ambiguous = True
+        return
+    if final or not live:
+        verdict.strays += [(one, "it may be of an exposure that was given up, and nothing proves it") for one in files]
+
+
+def _crowd(files: int, waiting: int) -> str:
+    were = "exposure waits" if waiting == 1 else "exposures wait"
+    return f"{files} photographs came and {waiting} {were} for one: which is whose cannot be told"
+
+
+def _learn_clock(verdict: Verdict, waiting: Sequence[Waiting], clock_s: float | None) -> None:
+    """A file that is an exposure's tells the clock, also where it was not known or was set meanwhile."""
+    verdict.clock_s = clock_s
+    released = {w.fire_id: w.released_s for w in waiting}
+    for fire_id, one in verdict.own.items():
+        at_s = released.get(fire_id)
+        if one.taken_s is None or at_s is None:
+            continue
+        off_s = one.taken_s - at_s
+        verdict.clock_s = off_s
+
+
+def expected_number(last: int | None, waiting_before: int) -> int | None:
+    """The counter that the next exposure gets, `waiting_before` exposures after `last` having none in sight yet."""
+    if last is None:
+        return None
+    for _ in range(waiting_before + 1):
+        last = next_number(last)
+    return last
