@@ -29,7 +29,7 @@ from camera_nodes.errors import BadSettings, ClockUnknown, WireError
 from camera_nodes.realtime import Window, lock_memory, realtime_permitted
 from camera_nodes.sd_notify import Service
 from camera_nodes.shooting import Shooter
-from camera_nodes.spool import Spool
+from camera_nodes.spool import Entry, Spool
 from camera_nodes.system_time import STALE_S, Mark, Watch, choose
 from camera_nodes.uploads import Uploads
 
@@ -120,7 +120,9 @@ class Agent:
             self._context, settings.control, keys, controller_key, limit=wire.CONTROL_LIMIT
         )
         self._monitor = transport.Monitor(self._control)
-        self._uploads = Uploads(self._context, settings.bulk, keys, controller_key, self._spool, self._photo_rejected)
+        self._uploads = Uploads(
+            self._context, settings.bulk, keys, controller_key, self._spool, self._photo_stored, self._photo_rejected
+        )
         self._uploads_ok = False
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._stopping = False
@@ -319,6 +321,8 @@ class Agent:
                 self._shooter.arm(message)
             case wire.Disarm():
                 self._shooter.disarm(message)
+            case wire.WriteOff():
+                self._shooter.write_off(message)
             case wire.UploadOk():
                 self._uploads_ok = True
             case wire.UploadHold():
@@ -397,6 +401,8 @@ class Agent:
                 round_trip_ns=clock.round_trip_ns if clock else None,
                 battery_percent=self._shooter.condition.battery_percent,
                 photos_left=self._shooter.condition.photos_left,
+                unresolved=self._shooter.unresolved[:1000],
+                strays=self._shooter.strays,
             )
         )
 
@@ -410,9 +416,15 @@ class Agent:
             text = f"{self.clock_problem}; until then pings keep the clock"
             self.send_surely(wire.NodeFault(camera=self.settings.camera, code="system_time", text=text[:1000]))
 
-    def _photo_rejected(self, entry: str, reason: str) -> None:
-        text = f"the controller refused the photograph {entry}: {reason}"
-        self.send_surely(wire.NodeFault(camera=self.settings.camera, code="rejected", text=text[:1000]))
+    def _photo_stored(self, entry: Entry) -> None:
+        self._shooter.stored(entry)
+
+    def _photo_rejected(self, entry: Entry, reason: str, kept: Path | None) -> None:
+        text = f"{entry.take_id}: the controller refused the photograph {entry.name}: {reason} (kept in {kept})"
+        self.send_surely(
+            wire.NodeFault(camera=self.settings.camera, code="rejected", text=text[:1000], take_id=entry.take_id)
+        )
+        self._shooter.rejected(entry, reason)
 
 
 def _software() -> str:

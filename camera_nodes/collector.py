@@ -29,7 +29,7 @@ from camera_nodes.errors import (
     SpoolFull,
 )
 from camera_nodes.exposure_journal import CardFile, ExposureRecord
-from camera_nodes.file_kinds import capture_time, jpeg_fault, kind_of
+from camera_nodes.file_kinds import capture_time, jpeg_fault, kind_of, read_name
 from camera_nodes.spool import Entry, Spool, Stray, entry_key
 from camera_nodes.wire import FileKind
 
@@ -105,19 +105,8 @@ class Collector:
         self._last_own: tuple[float, float] | None = None  # capture time and release of the last one that is certain
         self._since = time.monotonic()  # of this connection
         self._told: set[str] = set()
-
-    # --- what the loop asks
-
-    @property
-    def unresolved(self) -> str:
-        """The take of the oldest exposure that has no file yet; empty when there is none."""
-        live = self._journal.live()
-        return live[0].take_id if live and live[0].state == "waiting" else ""
-
-    @property
-    def strays(self) -> int:
-        """Files in the tray."""
-        return len(self._spool.strays())
+        self.unresolved = ""  # the take of the oldest exposure that has no file yet
+        self.strays = len(spool.strays())  # files in the tray
 
     # --- the camera comes
 
@@ -135,7 +124,7 @@ class Collector:
         self._drain()
         self._settle()
         self._save()
-        return self._take_reports()
+        return self.take_reports()
 
     def _read_clock(self) -> None:
         """What the body says of its clock; a capture time tells more, as long as they agree but for the time zone."""
@@ -200,10 +189,10 @@ class Collector:
 
     # --- before, during and after an exposure
 
-    def before_arming(self) -> list[str]:
+    def before_arming(self) -> tuple[list[str], list[Report]]:
         """Read away what the body has to say, and make sure that no exposure is unresolved.
 
-        Returns warnings.  Raises Unresolved, or CameraFault.
+        Returns warnings, and what to tell.  Raises Unresolved, or CameraFault.
         """
         self._drain()
         self._settle()
@@ -214,7 +203,7 @@ class Collector:
         stuck = [one for one in self._unread if one.tries]
         if stuck and self._journal.waiting():
             raise Unresolved(f"{stuck[0].file.path} is on its card and cannot be read: {stuck[0].error}")
-        return [text for text in warnings if text]
+        return [text for text in warnings if text], self.take_reports()
 
     def _resolve(self, one: ExposureRecord) -> str:
         """Find its photograph, or write it off where a later file can be told apart; the warning.  Raises Unresolved."""
@@ -245,7 +234,7 @@ class Collector:
             if not take_id or one.take_id == take_id:
                 self._write_off(one, why or "written off by the operator")
         self._save()
-        return self._take_reports()
+        return self.take_reports()
 
     def _write_off(self, one: ExposureRecord, why: str) -> str:
         one.state = "written_off"
@@ -284,10 +273,10 @@ class Collector:
         end = time.monotonic() + (self._camera.file_s if patience_s is None else patience_s)
         problem = ""
         try:
-            while not one.complete and one.state == "waiting" and time.monotonic() < end and not self._stop():
+            while _lacks(one) and time.monotonic() < end and not self._stop():
                 self._turn(min(0.5, max(0.001, end - time.monotonic())))
             self._drain(limit_s=1.0)
-            if not one.complete and one.state == "waiting" and not self._stop():
+            if _lacks(one) and not self._stop():
                 self._look_round(fresh=True)
                 self._drain()
                 self._settle(final=True)
@@ -297,13 +286,13 @@ class Collector:
             self._camera.finish()
         self._conclude(one, problem)
         self._save()
-        return self._take_reports()
+        return self.take_reports()
 
     def _conclude(self, one: ExposureRecord, problem: str) -> None:
         """Say what is lacking."""
         if one.file("jpeg") is not None:
             if not one.complete:
-                said = f"{one.take_id}: its raw file did not come{f': {problem}' if problem else ''}; it may still"
+                said = f"{one.take_id}: its raw file did not come{f': {problem}' if problem else ''}; it may still come, or be on the card"
                 self._tell("raw_missing", said, take_id=one.take_id)
             return
         if one.state != "waiting" or self._stop():
@@ -342,7 +331,7 @@ class Collector:
         if self._undecided and not self._journal.live():
             self._settle(final=True)
         self._tidy()
-        return self._take_reports()
+        return self.take_reports()
 
     # --- hearing and reading
 
@@ -547,6 +536,9 @@ class Collector:
             exposure.stem = sighting.stem
         self._journal.saw(sighting.name)
         self._reports.append(Spooled(entry))
+        if self._camera.tells_time and read_name(sighting.name).made_up:
+            self._tell("capture_target", f"{exposure.take_id}: its photograph {sighting.path} was in the body's memory, not"
+                       " on its card: a failure before it was fetched would have lost it", take_id=exposure.take_id)  # fmt: skip
 
     def _put(self, of: ExposureRecord, name: str, kind: FileKind, data: bytes, clock_s: float | None) -> Entry:
         return self._spool.put(
@@ -569,19 +561,21 @@ class Collector:
         )  # fmt: skip
         try:
             kept = f"it is kept in {self._spool.put_stray(stray, one.data)} and on the card"
+            self.strays = len(self._spool.strays())
         except SpoolError as error:
             kept = f"it is on the card; the tray cannot take it: {error}"
         self._tell("stray", f"{sighting.path} is filed in no take: {reason}; {kept}", take_id=take_id or None)
 
     # --- what the studio says of a file
 
-    def stored(self, entry: Entry) -> None:
+    def stored(self, entry: Entry) -> list[Report]:
         """The studio has stored it: the card's copies may go, at the next quiet moment."""
         found = self._journal.find(entry.fire_id)
         for file in found.files if found is not None else ():
             if file.sha256 == entry.sha256 and file.state == "spooled":
                 file.state = "stored"
         exposure_journal.save(self._journal, self._spool.folder, durable=False)
+        return []
 
     def rejected(self, entry: Entry, reason: str) -> list[Report]:
         """The studio has no use for it as it is: once more from the card, where it is still."""
@@ -603,7 +597,7 @@ class Collector:
             text = f"{entry.take_id}: {file.path} stays on the card: the studio rejected it: {reason}"
             self._tell("rejected", text, take_id=entry.take_id)
         self._save()
-        return self._take_reports()
+        return self.take_reports()
 
     def _tidy(self) -> None:
         """Delete from the card what the studio has stored."""
@@ -636,12 +630,26 @@ class Collector:
             Trouble(code, text, of.fire_id if of is not None else None, of.take_id if of is not None else take_id)
         )
 
-    def _take_reports(self) -> list[Report]:
+    @property
+    def clock_error_ms(self) -> int | None:
+        """The body's clock face, read as UTC, minus UTC, as far as it is known and means anything."""
+        clock_s = self._journal.clock_s
+        return None if clock_s is None or self._clock_void else round(clock_s * 1e3)
+
+    def take_reports(self) -> list[Report]:
+        """What there is to tell, once."""
         reports, self._reports = self._reports, []
+        live = [one for one in self._journal.live() if one.state == "waiting"]
+        self.unresolved = live[0].take_id if live else ""
         return reports
 
     def _save(self) -> None:
         exposure_journal.save(self._journal, self._spool.folder)
+
+
+def _lacks(one: ExposureRecord) -> bool:
+    """Whether a file of it may come yet."""
+    return one.state == "waiting" or (one.file("jpeg") is not None and not one.complete)
 
 
 def code_of(error: EquipmentError) -> str:

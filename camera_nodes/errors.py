@@ -46,6 +46,10 @@ class CameraBusy(CameraFault):
     code = "camera_busy"
 
 
+class Absent(EquipmentError):
+    """The body has no such setting, file or ability."""
+
+
 class CardFull(CameraFault):
     """The camera's card takes no more photographs."""
 

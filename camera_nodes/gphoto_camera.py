@@ -21,6 +21,7 @@ from typing import Any
 from camera_nodes.body_models import BodyModel, body_model
 from camera_nodes.camera import BodyFile, CameraBase, CameraInfo, Condition, Heard, Release, ShutterRelease
 from camera_nodes.errors import (
+    Absent,
     CameraFault,
     CameraMissing,
     CardFull,
@@ -30,13 +31,14 @@ from camera_nodes.errors import (
     FileKept,
     SettingsRefused,
 )
-from camera_nodes.ptp_connection import VIRTUAL, Absent, PtpConnection, names_in
+from camera_nodes.ptp_connection import VIRTUAL, PtpConnection, names_in
 from camera_nodes.ptp_settings import WIDGETS, Settings
 from camera_nodes.wire import Exposure
 
 _VIRTUAL_ROOM = 26  # photographs the virtual camera takes on one connection
 _VIRTUAL_WAIT_S = 3.0  # it reports its file at once or never
 _OPEN_S, _ARM_S, _READ_S, _LISTEN_S, _CHECK_S = 8.0, 8.0, 25.0, 4.0, 2.5  # patience with a body that answers badly
+_NOISE_S = 2.0  # of events after a file, which are no files
 _DEEP, _MOST_FILES = 6, 50_000  # of a search
 
 
@@ -90,8 +92,6 @@ class GphotoCamera(CameraBase):
         self._taken = 0  # on this connection
         self._suspect = False  # the last release failed: connect anew before the next
         self._interrupted = False  # the connection was made anew, and nobody has heard of it
-        self._allow_ram = True  # until the first arming says otherwise
-        self._target_warning = ""
         self.models_file: Path | None = None
 
     @property
@@ -144,7 +144,7 @@ class GphotoCamera(CameraBase):
         _, settings = self._there()
         self._taken, self._suspect, self._interrupted = 0, False, True
         settings.model = body_model(self._model_name(), self.models_file)
-        self._target_warning = settings.aim_at_card(allow_ram=True)
+        settings.aim_at_card(allow_ram=True)  # the arming decides whether memory will do
         if not self._is_virtual:
             settings.set_clock()
 
@@ -219,22 +219,16 @@ class GphotoCamera(CameraBase):
         connection, _ = self._there()
         gp = connection.gp
         files: list[BodyFile] = []
-        quiet = True
         end = time.monotonic() + timeout_s
         with connection.patience(_LISTEN_S):
             while True:
-                left_s = end - time.monotonic()
-                kind, data = connection.call("wait_for_event", max(1, round(min(max(left_s, 0.0), 0.5) * 1000)))
+                left_s = 0.0 if files else min(0.5, end - time.monotonic())  # the rest of the queue is taken along
+                kind, data = connection.call("wait_for_event", max(1, round(left_s * 1000)))
+                over = time.monotonic() >= (end + _NOISE_S if files else end)
                 if kind == gp.GP_EVENT_FILE_ADDED:
                     files.append(BodyFile(str(data.folder), str(data.name), epoch=connection.epoch))
-                    end = 0.0  # what else is in the queue is taken along
-                elif kind == gp.GP_EVENT_TIMEOUT:
-                    if files or time.monotonic() >= end:
-                        break
-                elif time.monotonic() >= max(end, 0.0) and not files:
-                    quiet = False
-                    break
-                elif files and len(files) > _MOST_FILES:
+                if over or (files and kind == gp.GP_EVENT_TIMEOUT):
+                    quiet = kind == gp.GP_EVENT_TIMEOUT
                     break
         interrupted, self._interrupted = self._interrupted, False
         return Heard(tuple(files), quiet, interrupted)

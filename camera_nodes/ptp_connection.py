@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 from camera_nodes import usb_port
-from camera_nodes.errors import CameraBusy, CameraFault, CameraMissing, CardFull, EquipmentError, FileGone
+from camera_nodes.errors import Absent, CameraBusy, CameraFault, CameraMissing, CardFull, EquipmentError, FileGone
 
 PTPIP = "ptpip:"
 VIRTUAL = "virtual"
@@ -43,10 +43,6 @@ _MEANS = {
         "GP_ERROR_OS_FAILURE",
     ),
 }  # fmt: skip
-
-
-class Absent(EquipmentError):
-    """The body has no such setting, file or ability."""
 
 
 class PtpConnection:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from camera_nodes.body_models import BodyModel
-from camera_nodes.errors import CaptureTarget, SettingsRefused
-from camera_nodes.ptp_connection import Absent, PtpConnection
+from camera_nodes.errors import Absent, CaptureTarget, SettingsRefused
+from camera_nodes.ptp_connection import PtpConnection
 from camera_nodes.wire import Exposure
 
 WIDGETS = {

@@ -8,15 +8,26 @@ to do in the window.
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Literal, Protocol
 
 from camera_nodes import wire
 from camera_nodes.camera import CameraBase, CameraState, Condition, RawFrame
 from camera_nodes.clock import Estimate
-from camera_nodes.errors import CameraFault, CameraMissing, EquipmentError, SettingsRefused, SpoolError, SpoolFull
+from camera_nodes.collector import Collector, Report, Spooled, Trouble, code_of
+from camera_nodes.errors import (
+    Absent,
+    CameraBusy,
+    CameraFault,
+    CameraMissing,
+    CardFull,
+    EquipmentError,
+    NotArmed,
+    ReleaseFault,
+    SettingsRefused,
+    TooLate,
+)
 from camera_nodes.realtime import Window
 from camera_nodes.spool import Entry, Spool
 from camera_nodes.worker import Outcome, Worker
@@ -29,9 +40,16 @@ _WAKE_BEFORE_NS = 4_000_000  # the loop hands over to the precise wait this long
 _LONGEST_WAIT_NS = 30_000_000_000
 _REMEMBERED_FIRES = 256
 _OPEN_AGAIN_S = 2.0
-_CHECK_S = 5.0  # an idle camera is asked how it is this often
+_LISTEN_S = 0.5  # an idle camera is listened to this often
+_CHECK_S = 2.0  # ... and asked how it is
+_HUNG_S = 4.0  # a call that takes longer between takes is told: nobody can say whether the camera is alive
 _FIRE_SLACK = 2  # the uncertainty may have grown this much since the arming; the stamps tell it
-_DOWNLOAD_S = 30.0
+_ARMING_TOLD_S, _ARMING_PATIENCE_S = 0.8, 3.0  # the studio is asked for patience from then on, for so long each time
+_FINISH_S = 10.0  # at the end of the node: for the photograph under way
+
+
+# The release was refused: there was surely no exposure.
+_NOT_RELEASED = (TooLate, NotArmed, CameraBusy, CardFull, ReleaseFault, Absent)
 
 
 class Link(Protocol):
@@ -56,6 +74,7 @@ class _Shot:
     quiet_until_ns: int
     clock_source: wire.ClockSource = "pings"
     stamps: wire.Stamps | None = None  # what will be reported, once it is known
+    released_s: float | None = None  # UTC; None: the shutter was surely not released
 
 
 class Shooter:
@@ -82,8 +101,11 @@ class Shooter:
         self._armed: wire.Armed | None = None
         self._shot: _Shot | None = None
         self._fired: OrderedDict[str, wire.Stamps | None] = OrderedDict()  # None: not reported yet
-        self._opening = self._checking = False
-        self._next_open = self._next_check = 0.0
+        self._opening = self._listening = self._hung = False
+        self._next_open = self._next_listen = self._next_check = 0.0
+        self._listening_since = self._arming_since = self._told_arming = 0.0
+        self._closing_since: float | None = None
+        self._collector = Collector(camera, spool, name, self._is_closing)
 
     @property
     def in_window(self) -> bool:
@@ -99,6 +121,20 @@ class Shooter:
         """Whether a fire is near: other threads had better wait."""
         return self.state in ("arming", "armed", "firing")
 
+    @property
+    def unresolved(self) -> str:
+        """The take of the oldest exposure that has given no photograph yet; empty when there is none."""
+        return self._collector.unresolved
+
+    @property
+    def strays(self) -> int:
+        """Files in the tray."""
+        return self._collector.strays
+
+    def _is_closing(self) -> bool:
+        """Whether the node is ending and has waited long enough for what is under way."""
+        return self._closing_since is not None and time.monotonic() - self._closing_since > _FINISH_S
+
     def timeout_s(self) -> float:
         """How long the loop may sleep before the next turn."""
         if (shot := self._shot) is not None:
@@ -108,8 +144,11 @@ class Shooter:
             return max(0.0, self._expires - time.monotonic())
         if self.state == "no_camera" and not self._opening:
             return max(0.0, self._next_open - time.monotonic())
-        if self.state == "idle" and not self._checking:
-            return max(0.0, self._next_check - time.monotonic())
+        if self.state == "idle" and not self._hung:
+            due = self._listening_since + _HUNG_S if self._listening else self._next_listen
+            return max(0.0, due - time.monotonic())
+        if self.state == "arming":
+            return max(0.0, self._told_arming - time.monotonic())
         return 60.0
 
     def turn(self) -> None:
@@ -126,17 +165,23 @@ class Shooter:
         if self.state == "armed" and now >= self._expires:
             log.warning("no fire within the time of the arming: disarmed")
             self._rest()
-        if self.state == "no_camera" and not self._opening and now >= self._next_open:
+        if self.state == "no_camera" and not (self._opening or self._hung) and now >= self._next_open:
             self._open()
-        if self.state == "idle" and not self._checking and now >= self._next_check:
-            self._check()
+        if self.state == "idle":
+            if self._listening and now >= self._listening_since + _HUNG_S:
+                self._told_hung()
+            elif not self._listening and now >= self._next_listen:
+                self._listen()
+        if self.state == "arming" and now >= self._told_arming:
+            self._ask_for_patience(now)
 
     def close(self) -> None:
         """Report what was exposed, let a photograph under way reach the spool, let go of the camera."""
         if (shot := self._shot) is not None:
             self._report(shot, shot.stamps or self._missed(shot, "the node was stopped"))
         self._window.leave()
-        self._worker.finish(timeout_s=_DOWNLOAD_S)
+        self._closing_since = time.monotonic()
+        self._worker.finish(timeout_s=2 * _FINISH_S)
         self._worker.deliver()
         self._camera.close()
 
@@ -148,14 +193,16 @@ class Shooter:
         def job() -> Outcome:
             try:
                 self._camera.open()
+                reports = self._collector.connect()
             except EquipmentError as error:
+                self._camera.close()
                 code = error.code if isinstance(error, CameraFault) else "camera_missing"
                 return lambda text=str(error): self._opened(text, code)  # type: ignore[misc]
-            return lambda: self._opened(None)
+            return lambda: self._opened(None, reports=reports)
 
         self._worker.do(job)
 
-    def _opened(self, fault: str | None, code: str = "camera_missing") -> None:
+    def _opened(self, fault: str | None, code: str = "camera_missing", reports: Sequence[Report] = ()) -> None:
         changed = not self.settled or fault != self.camera_fault
         self._opening, self.settled, self.camera_fault = False, True, fault
         if fault is None:
@@ -164,35 +211,99 @@ class Shooter:
             self._fault(code, fault)
         self._next_open = time.monotonic() + _OPEN_AGAIN_S
         self._become("no_camera" if fault else "idle", camera_changed=changed)
+        self._pass_on(reports)
 
-    def _check(self) -> None:
-        """Between takes: is the camera still there, and how is it?"""
-        self._checking = True
+    def _listen(self) -> None:
+        """Between takes: what has the camera to say, is it still there, and how is it?"""
+        self._listening, self._listening_since = True, time.monotonic()
+        check = self._listening_since >= self._next_check
+        if check:
+            self._next_check = self._listening_since + _CHECK_S
 
         def job() -> Outcome:
             if self._camera.state is not CameraState.IDLE:  # armed in the meantime
-                return lambda: self._checked(None, None)
+                return lambda: self._listened(None, [])
+            condition = None
             try:
-                condition = self._camera.check()
+                if check:
+                    condition = self._camera.check()
+                reports = self._collector.idle()
+            except CameraFault as error:  # it lasts, or it would have been mended
+                self._camera.close()
+                return lambda error=error: self._lost(error)  # type: ignore[misc]
             except EquipmentError as error:
-                return lambda error=error: self._checked(None, error)  # type: ignore[misc]
-            return lambda: self._checked(condition, None)
+                reports = [Trouble(code_of(error), str(error))]
+            return lambda: self._listened(condition, reports)
 
         self._worker.do(job)
 
-    def _checked(self, condition: Condition | None, error: EquipmentError | None) -> None:
-        self._checking = False
-        self._next_check = time.monotonic() + _CHECK_S
+    def _listened(self, condition: Condition | None, reports: Sequence[Report]) -> None:
+        self._listening = False
+        self._next_listen = time.monotonic() + _LISTEN_S
         if condition is not None:
             self.condition = replace(condition, warnings=self.condition.warnings)
-        if isinstance(error, CameraMissing) and self.state == "idle":
-            self.camera_fault = str(error)
+        self._pass_on(reports)
+        if self._hung:  # it answers again
+            self._hung, self.camera_fault = False, None
+            self._become("idle", camera_changed=True)
+
+    def _lost(self, error: CameraFault) -> None:
+        self._listening = False
+        already, self._hung = self._hung, False
+        if self.state not in ("idle", "no_camera"):
+            return
+        self.camera_fault = str(error)
+        if not already:
             self._fault(error.code, str(error))
-            self._become_free()
+        self._become_free()
+
+    def _told_hung(self) -> None:
+        """The camera does not come back from a call: it counts as gone until it does."""
+        self._hung = True
+        self.camera_fault = f"the camera has not answered for {_HUNG_S:.0f} s: look at its cable and power"
+        self._fault("camera_missing", self.camera_fault)
+        self._become("no_camera", camera_changed=True)
+
+    def _pass_on(self, reports: Sequence[Report]) -> None:
+        """Tell the studio what the collector has to tell."""
+        for report in reports:
+            if isinstance(report, Spooled):
+                entry = report.entry
+                self._link.send(
+                    wire.FrameSpooled(
+                        entry=entry.entry, fire_id=entry.fire_id, take_id=entry.take_id, camera=entry.camera,
+                        name=entry.name, sha256=entry.sha256, bytes=entry.bytes, kind=entry.kind,
+                        body_clock_error_ms=entry.body_clock_error_ms,
+                    )
+                )  # fmt: skip
+            else:
+                self._fault(report.code, report.text, report.fire_id, report.take_id)
+
+    def stored(self, entry: Entry) -> None:
+        """The studio has stored a photograph: the camera's copy may go."""
+        self._side_job(lambda: self._collector.stored(entry))
+
+    def rejected(self, entry: Entry, reason: str) -> None:
+        """The studio refused a photograph: read it once more from the camera, which has it still."""
+        self._side_job(lambda: self._collector.rejected(entry, reason))
+
+    def write_off(self, message: wire.WriteOff) -> None:
+        """Give up the exposure of a take that has given no photograph."""
+        self._side_job(lambda: self._collector.write_off(message.take_id, message.why))
+
+    def _side_job(self, act: Callable[[], Sequence[Report]]) -> None:
+        def job() -> Outcome:
+            try:
+                reports = act()
+            except EquipmentError as error:
+                reports = [Trouble(code_of(error), str(error))]
+            return lambda: self._pass_on(reports)
+
+        self._worker.do(job)
 
     def _become(self, state: State, *, camera_changed: bool = False) -> None:
         self.state = state
-        self._next_check = time.monotonic() + _CHECK_S
+        self._next_check = self._next_listen = time.monotonic() + _LISTEN_S
         self._link.state_changed(camera_changed=camera_changed)
 
     def _become_free(self) -> None:
@@ -203,14 +314,11 @@ class Shooter:
             self._next_open = time.monotonic() + _OPEN_AGAIN_S
         self._become("no_camera" if gone else "idle", camera_changed=gone)
 
-    def _fault(self, code: str, text: str, fire: wire.Fire | None = None) -> None:
+    def _fault(self, code: str, text: str, fire_id: str | None = None, take_id: str | None = None) -> None:
         log.error("%s: %s: %s", self._name, code, text)
         self._link.send_surely(
-            wire.NodeFault(
-                camera=self._name, code=code, text=text[:1000],
-                fire_id=fire.fire_id if fire else None, take_id=fire.take_id if fire else None,
-            )
-        )  # fmt: skip
+            wire.NodeFault(camera=self._name, code=code, text=text[:1000], fire_id=fire_id, take_id=take_id)
+        )
 
     # --- ARM
 
@@ -229,17 +337,35 @@ class Shooter:
         self._arm, self._armed, self._cancelled = message, None, False
         self._window.leave()
         self._become("arming")
+        self._arming_since = time.monotonic()
+        self._told_arming = self._arming_since + _ARMING_TOLD_S
 
         def job() -> Outcome:
+            reports: list[Report] = []
             try:
                 if self._camera.state is not CameraState.IDLE:
                     self._camera.disarm()
-                condition = self._camera.arm(message.exposure)
+                warnings, reports = self._collector.before_arming()
+                condition = self._camera.arm(message.exposure, allow_ram=message.allow_ram)
+                condition = replace(condition, warnings=(*condition.warnings, *warnings))
+                self._collector.arming(message.fire_id, message.take_id, keeps_raw=bool(condition.keeps_raw))
             except EquipmentError as error:
-                return lambda error=error: self._arm_failed(message, error)  # type: ignore[misc]
-            return lambda: self._arm_done(message, condition)
+                reports += self._collector.take_reports()
+                return lambda error=error: self._arm_failed(message, error, reports)  # type: ignore[misc]
+            return lambda: self._arm_done(message, condition, reports)
 
         self._worker.do(job)
+
+    def _ask_for_patience(self, now: float) -> None:
+        """Some bodies need seconds for a setting, or for a connection made anew."""
+        self._told_arming = now + _ARMING_PATIENCE_S / 2
+        if self._arm is not None:
+            self._link.send(
+                wire.Arming(
+                    fire_id=self._arm.fire_id, camera=self._name, patience_ns=round(_ARMING_PATIENCE_S * 1e9),
+                    doing=f"it has been getting ready for {now - self._arming_since:.0f} s",
+                )
+            )  # fmt: skip
 
     def _objections(self, message: wire.Arm) -> list[str]:
         reasons = self._clock_objections(message)
@@ -276,13 +402,17 @@ class Shooter:
             )
         )
 
-    def _arm_failed(self, message: wire.Arm, error: EquipmentError) -> None:
+    def _arm_failed(self, message: wire.Arm, error: EquipmentError, reports: Sequence[Report]) -> None:
         differences = error.differences if isinstance(error, SettingsRefused) else ()
+        if isinstance(error, CameraMissing):
+            self.camera_fault = str(error)
         self._become_free()
+        self._pass_on(reports)
         self._refuse(message, list(differences) or [str(error)])
 
-    def _arm_done(self, message: wire.Arm, condition: Condition) -> None:
+    def _arm_done(self, message: wire.Arm, condition: Condition, reports: Sequence[Report]) -> None:
         self.condition = condition
+        self._pass_on(reports)
         reasons = self._clock_objections(message)
         battery = condition.battery_percent
         if battery is not None and battery < message.min_battery_percent:
@@ -306,20 +436,26 @@ class Shooter:
             photos_left=condition.photos_left,
             focus_mode=None if condition.focus_mode is None else condition.focus_mode[:1000],
             warnings=tuple(text[:1000] for text in (*condition.warnings, self._link.clock_problem)[:32] if text),
+            body_clock_error_ms=self._collector.clock_error_ms,
         )
         self._link.send(self._armed)
 
-    def _rest(self) -> None:
-        """Become idle and disarm in the worker."""
+    def _rest(self, released_s: float | None = None) -> None:
+        """Become idle and disarm in the worker.  released_s: when the shutter may have been released all the same."""
         self._window.leave()
+        fire_id = self._arm.fire_id if self._arm is not None else ""
         self._arm = self._armed = None
 
         def job() -> Outcome:
-            if self._camera.state is not CameraState.CLOSED:
-                try:
+            try:
+                if released_s is None:
+                    self._collector.not_released(fire_id)
+                else:
+                    self._collector.released(fire_id, released_s, doubtful=True)
+                if self._camera.state is not CameraState.CLOSED:
                     self._camera.disarm()
-                except EquipmentError as error:
-                    log.error("%s: %s", self._name, error)
+            except EquipmentError as error:
+                log.error("%s: %s", self._name, error)
             return lambda: self._become_free() if self.state == "idle" else None
 
         self._become("idle")  # an Arm that comes now waits its turn in the worker
@@ -387,8 +523,10 @@ class Shooter:
             frame = self._camera.expose(shot.at_ns)
         except EquipmentError as error:
             shot.stamps = self._missed(shot, str(error)[:1000])
+            shot.released_s = None if isinstance(error, _NOT_RELEASED) else time.time()
         else:
             shot.stamps = self._stamps(shot, frame)
+            shot.released_s = time.time() - (self._clock.now_ns() - frame.release.released_at_ns) / 1e9
             shot.quiet_until_ns = max(shot.quiet_until_ns, frame.release.released_at_ns + wire.QUIET_AFTER_NS)
 
     def _stamps(self, shot: _Shot, frame: RawFrame) -> wire.Stamps:
@@ -418,50 +556,22 @@ class Shooter:
         if not stamps.missed:
             self._arm = self._armed = None
             self._become("exposed")
-            self._worker.do(lambda: self._fetch(shot.fire))
+            self._worker.do(lambda: self._fetch(shot))
             return
         log.error("%s: missed %s: %s", self._name, shot.fire.fire_id, stamps.reason)
         if was_firing or self.state == "armed":
-            self._rest()
+            self._rest(shot.released_s)
 
-    def _fetch(self, fire: wire.Fire) -> Outcome:
-        """In the worker: the photograph, and the raw file where there is one, from the camera into the spool."""
+    def _fetch(self, shot: _Shot) -> Outcome:
+        """In the worker: the exposure's files from the camera into the spool."""
         try:
-            photo = self._camera.download(_DOWNLOAD_S)
-            put = partial(self._spool.put, fire_id=fire.fire_id, take_id=fire.take_id, camera=self._name)
-            entries = [put(name=photo.name, data=photo.data)]
+            self._collector.released(shot.fire.fire_id, shot.released_s or time.time())
+            reports = self._collector.collect(shot.fire.fire_id)
         except EquipmentError as error:
-            return lambda error=error: self._fetch_failed(fire, error)  # type: ignore[misc]
-        problem = photo.problem
-        try:
-            if photo.raw is not None:
-                entries.insert(0, put(name=photo.raw.name, data=photo.raw.data, kind="raw"))
-            if not problem:
-                self._camera.forget(photo)
-        except EquipmentError as error:  # the card keeps both
-            problem = str(error)
-        return lambda: self._fetched(fire, entries, problem)
+            reports = self._collector.take_reports()
+            reports.append(Trouble(code_of(error), str(error), shot.fire.fire_id, shot.fire.take_id))
+        return lambda: self._fetched(reports)
 
-    def _fetched(self, fire: wire.Fire, entries: list[Entry], raw_problem: str) -> None:
+    def _fetched(self, reports: Sequence[Report]) -> None:
         self._become_free()
-        if raw_problem:  # no fire_id: the photograph is there
-            log.error("%s: raw_missing: %s", self._name, raw_problem)
-            text = f"{fire.take_id}: {raw_problem}"
-            self._link.send_surely(
-                wire.NodeFault(camera=self._name, code="raw_missing", text=text[:1000], take_id=fire.take_id)
-            )
-        for entry in entries:
-            self._link.send(
-                wire.FrameSpooled(
-                    entry=entry.entry, fire_id=entry.fire_id, take_id=entry.take_id, camera=entry.camera,
-                    name=entry.name, sha256=entry.sha256, bytes=entry.bytes, kind=entry.kind,
-                )
-            )  # fmt: skip
-
-    def _fetch_failed(self, fire: wire.Fire, error: EquipmentError) -> None:
-        if isinstance(error, SpoolError):
-            code = "spool_full" if isinstance(error, SpoolFull) else "spool_fault"
-        else:
-            code = error.code if isinstance(error, CameraFault) else "camera_fault"
-        self._become_free()
-        self._fault(code, str(error), fire)
+        self._pass_on(reports)

@@ -8,12 +8,13 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import zmq
 
 from camera_nodes import transport, wire
 from camera_nodes.errors import SpoolError, WireError
-from camera_nodes.spool import Spool
+from camera_nodes.spool import Entry, Spool
 from camera_nodes.transport import Context, KeyPair
 
 log = logging.getLogger(__name__)
@@ -24,16 +25,21 @@ _CHUNKS_A_TURN = 4  # then the control socket is looked at
 
 
 class Uploads:
-    """One node's bulk socket.  `on_rejected` is told (entry, text) of each photograph that was refused."""
+    """One node's bulk socket.
+
+    `on_stored` is told each entry that the studio has stored, before the spool lets go of it; `on_rejected` (entry,
+    reason, where it is kept) each that was refused.
+    """
 
     def __init__(
         self, context: Context, endpoint: str, keys: KeyPair, controller_public: str, spool: Spool,
-        on_rejected: Callable[[str, str], None],
+        on_stored: Callable[[Entry], None], on_rejected: Callable[[Entry, str, Path | None], None],
     ) -> None:  # fmt: skip
         self.socket = transport.connect_dealer(context, endpoint, keys, controller_public, limit=wire.BULK_LIMIT)
         self.monitor = transport.Monitor(self.socket)
         self.allowed = False
         self._spool = spool
+        self._on_stored = on_stored
         self._on_rejected = on_rejected
         self._endpoint = endpoint
         self._knock_at = math.inf
@@ -89,9 +95,12 @@ class Uploads:
         if isinstance(message, wire.Rejected):
             kept = self._spool.reject(entry.entry)
             log.error("the controller rejected %s: %s (kept in %s)", entry.entry, message.reason, kept)
-            self._on_rejected(entry.entry, message.reason)
-        elif not self._spool.remove(entry.entry, message.sha256):
+            self._on_rejected(entry, message.reason, kept)
+        elif message.sha256 != entry.sha256:
             log.error("bulk: %s was stored with another hash; kept", entry.entry)
+        else:
+            self._on_stored(entry)
+            self._spool.remove(entry.entry, message.sha256)
 
     def write(self) -> None:
         """Send offers and at most a few chunks."""
@@ -110,6 +119,7 @@ class Uploads:
             offer = wire.Offer(
                 entry=entry.entry, fire_id=entry.fire_id, take_id=entry.take_id, camera=entry.camera,
                 name=entry.name, sha256=entry.sha256, bytes=entry.bytes, kind=entry.kind,
+                body_clock_error_ms=entry.body_clock_error_ms,
             )  # fmt: skip
             if not transport.send(self.socket, offer, limit=wire.BULK_LIMIT):
                 return

@@ -1,4 +1,4 @@
-"""Every message between a camera node and the controller, version 1.
+"""Every message between a camera node and the controller, version 2.
 
 The protocol (who sends what, when, in which state) is specified in docs/wire.md.  Messages are msgpack maps with a
 `type` and a version `v`.  An unknown type, an unknown field, a missing field, another version or a value out of
@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from camera_nodes.errors import Malformed, Oversize, WrongVersion
 
-VERSION: Final = 1
+VERSION: Final = 2
 CONTROL_LIMIT: Final = 64 * 1024  # bytes a control message may have
 CHUNK_BYTES: Final = 256 * 1024  # photograph bytes in one Chunk; the last may be shorter
 BULK_LIMIT: Final = CHUNK_BYTES + 4 * 1024  # bytes a bulk message may have
@@ -31,6 +31,7 @@ Nanoseconds = Annotated[int, Meta(ge=-(2**62), le=2**62)]
 Duration = Annotated[int, Meta(ge=0, le=10**15)]
 Drift = Annotated[int, Meta(ge=-(10**7), le=10**7)]  # 1e-9
 Count = Annotated[int, Meta(ge=0, le=2**53)]
+Offset = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Texts = Annotated[tuple[Text, ...], Meta(max_length=32)]
 ClockSource = Literal["pings", "chrony", "ptp"]  # what the mapping between two machines' clocks comes from
@@ -40,7 +41,7 @@ FileKind = Literal["jpeg", "raw"]  # what a body that keeps both gives for one e
 class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="type"):
     """What all messages share.  `v` has a default for the writer; the reader refuses a message without it."""
 
-    v: Literal[1] = VERSION
+    v: Literal[2] = VERSION
 
 
 class Exposure(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -105,6 +106,16 @@ class Armed(Message, frozen=True, tag="armed"):
     photos_left: Count | None = None
     focus_mode: Text | None = None  # as the body writes it
     warnings: Texts = ()
+    body_clock_error_ms: Offset | None = None  # the body's clock face, read as UTC, minus UTC, as far as it is known
+
+
+class Arming(Message, frozen=True, tag="arming"):
+    """The camera needs longer than usual to get ready: wait `patience_ns` more from now.  `doing` says why."""
+
+    fire_id: Id
+    camera: Id
+    doing: Text
+    patience_ns: Duration
 
 
 class ArmRefused(Message, frozen=True, tag="arm_refused"):
@@ -156,13 +167,16 @@ class FrameSpooled(Message, frozen=True, tag="frame_spooled"):
     sha256: Sha256
     bytes: Count
     kind: FileKind = "jpeg"
+    body_clock_error_ms: Offset | None = None
 
 
 class NodeFault(Message, frozen=True, tag="node_fault"):
-    """Something failed on the node.  With a fire_id: that fire brings no photograph from this camera.
+    """Something failed on the node.  With a fire_id: that fire brings no photograph from this camera, or not yet.
 
     `code`: camera_missing, camera_busy, camera_fault, card_full, battery_low, photo_missing, raw_missing,
-    settings_refused, release_fault, system_time, spool_full, spool_fault, rejected.
+    settings_refused, release_fault, system_time, spool_full, spool_fault, rejected; photo_damaged (the file is on the
+    card and not whole), stray (a file that is no exposure's), written_off (an exposure given up), not_deleted,
+    capture_target (photographs would not be kept on the card), unresolved.
     """
 
     camera: Id
@@ -187,6 +201,8 @@ class Status(Message, frozen=True, tag="status"):
     round_trip_ns: Duration | None = None  # best of the last minute
     battery_percent: Percent | None = None
     photos_left: Count | None = None
+    unresolved: Text = ""  # the take of the oldest exposure that has given no photograph and is not written off
+    strays: Count = 0  # files in the tray: what the camera had and no exposure made
 
 
 # --- control, controller to node -----------------------------------------------------------------------------------
@@ -233,7 +249,8 @@ class Arm(Message, frozen=True, tag="arm"):
     exposure: Exposure = Exposure()
     max_clock_uncertainty_ns: Duration = 500_000
     min_battery_percent: Percent = 5
-    expires_ns: Duration = 10_000_000_000
+    expires_ns: Duration = 25_000_000_000
+    allow_ram: bool = False  # a body that does not keep its photographs on its card is armed all the same
 
 
 class Fire(Message, frozen=True, tag="fire"):
@@ -249,6 +266,16 @@ class Disarm(Message, frozen=True, tag="disarm"):
     """Forget the Arm (and a Fire whose moment has not come)."""
 
     fire_id: Id
+    why: Text = ""
+
+
+class WriteOff(Message, frozen=True, tag="write_off"):
+    """Give up the exposure of this take that has given no photograph yet: the camera may be armed again.
+
+    If its file comes after all, it is filed in its take where its capture time proves it, else it is a stray.
+    """
+
+    take_id: Id
     why: Text = ""
 
 
@@ -274,6 +301,7 @@ class Offer(Message, frozen=True, tag="offer"):
     sha256: Sha256
     bytes: Count
     kind: FileKind = "jpeg"
+    body_clock_error_ms: Offset | None = None  # the body's clock face, read as UTC, minus UTC, when it was taken
 
 
 class Want(Message, frozen=True, tag="want"):
@@ -341,8 +369,8 @@ class EnrolDone(Message, frozen=True, tag="enrol_done"):
 
 # --- encoding ------------------------------------------------------------------------------------------------------
 
-NodeControl = Hello | Ping | Armed | ArmRefused | Stamps | FrameSpooled | NodeFault | Status
-ControllerControl = Welcome | Refused | Pong | Arm | Fire | Disarm | UploadOk | UploadHold
+NodeControl = Hello | Ping | Armed | Arming | ArmRefused | Stamps | FrameSpooled | NodeFault | Status
+ControllerControl = Welcome | Refused | Pong | Arm | Fire | Disarm | WriteOff | UploadOk | UploadHold
 NodeBulk = Offer | Chunk
 ControllerBulk = Want | Stored | Rejected
 NodeEnrolment = Enrol | EnrolDone

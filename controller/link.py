@@ -72,6 +72,7 @@ class _Phase:
         self.unsure: set[str] = set()
         self.at_ns = 0
         self.deadline_ns = 0
+        self.began_ns = 0
         self.done: Future[None] = Future()
 
     def settle(self, camera: str) -> None:
@@ -156,7 +157,7 @@ class ControlLink:
         phase = _Phase(order, "armed")
         self._ask(lambda: self._begin_arm(phase), phase)
         for camera in phase.waiting:
-            phase.faults[camera] = f"no reply in {order.limits.arm_timeout_ms:.0f} ms"
+            phase.faults[camera] = f"no reply in {(phase.deadline_ns - phase.began_ns) / NS_PER_MS:.0f} ms"
         return ArmReport(phase.armed, phase.faults, frozenset(phase.unsure))
 
     def release(self, order: FireOrder) -> StampReport:
@@ -257,8 +258,10 @@ class ControlLink:
             take_id=order.take_id,
             exposure=order.exposure,
             max_clock_uncertainty_ns=round(order.limits.max_clock_uncertainty_ms * NS_PER_MS),
+            allow_ram=self._rig.transfer.allow_ram,
         )
         self._phase = phase
+        phase.began_ns = time.monotonic_ns()
         phase.deadline_ns = time.monotonic_ns() + round(order.limits.arm_timeout_ms * NS_PER_MS)
         self._set_hold(True)
         for camera, reason in self._broadcast(order.cameras, message).items():
@@ -343,7 +346,13 @@ class ControlLink:
     def _report(
         self,
         state: NodeState,
-        message: wire.Armed | wire.ArmRefused | wire.Stamps | wire.FrameSpooled | wire.NodeFault | wire.Status,
+        message: wire.Armed
+        | wire.Arming
+        | wire.ArmRefused
+        | wire.Stamps
+        | wire.FrameSpooled
+        | wire.NodeFault
+        | wire.Status,
     ) -> None:
         phase = self._phase
         if phase is not None and getattr(message, "fire_id", None) != phase.order.fire_id:
@@ -357,6 +366,10 @@ class ControlLink:
             if near_limit(message.clock_uncertainty_ns, phase.order.limits):
                 phase.unsure.add(state.camera)
             phase.settle(state.camera)
+        elif isinstance(message, wire.Arming) and phase is not None and phase.expects == "armed":
+            latest_ns = phase.began_ns + round(phase.order.limits.arm_patience_s * 1e9)
+            wanted_ns = time.monotonic_ns() + message.patience_ns
+            phase.deadline_ns = max(phase.deadline_ns, min(wanted_ns, latest_ns))
         elif isinstance(message, wire.ArmRefused) and phase is not None and phase.expects == "armed":
             phase.faults[state.camera] = "; ".join(message.reasons) or "refused without a reason"
             if len(message.reasons) == 1 and near_limit(message.clock_uncertainty_ns, phase.order.limits):

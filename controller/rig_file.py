@@ -46,6 +46,7 @@ class SyncLimits:
     minimum_lead_ms: float = 150.0
     lead_round_trips: float = 5.0
     arm_timeout_ms: float = 2000.0
+    arm_patience_s: float = 15.0  # at most so long for a camera that says that it needs longer
     clock_patience_s: float = 6.0
     window_ms: float = 120.0
     stamps_timeout_ms: float = 2000.0
@@ -55,13 +56,18 @@ class SyncLimits:
 
 @dataclass(frozen=True)
 class TransferLimits:
-    """`[transfer]`: how photographs come in. Memory held is about transfers x credit x chunk."""
+    """`[transfer]`: how photographs come in. Memory held is about transfers x credit x chunk.
+
+    allow_ram: a body that keeps its photographs in memory until they are fetched, not on its card, is fired all the
+    same, with a warning on every take.
+    """
 
     transfers: int = 4
     credit: int = 4
     frame_timeout_s: float = 30.0
     max_frame_mb: float = 200.0
     min_free_mb: float = 500.0
+    allow_ram: bool = False
 
 
 @dataclass(frozen=True)
@@ -214,7 +220,7 @@ def _toml(value: str | float) -> str:
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
-    return repr(value)
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _refuse_unknown(table: Mapping[str, Any], known: set[str], source: str, where: str) -> None:
@@ -316,5 +322,5 @@ def _check_limits(rig: Rig, source: str) -> None:
             if item.name == "system_time":
                 if value not in ("", "chrony", "ptp"):
                     raise ConfigurationError(f"{source}: 'system_time' in [sync] is 'chrony' or 'ptp', not {value!r}")
-            elif not value > 0:
+            elif not isinstance(value, bool) and not value > 0:
                 raise ConfigurationError(f"{source}: {item.name!r} in [{section}] must be above 0, not {value!r}")
