@@ -1,4 +1,4 @@
-"""Whose is this file?  Exposures that wait for their photograph, files that a body has come up with, and what joins them.
+"""Whose is this file?  Exposures that wait for a photograph, files that a body has come up with, and what joins them.
 
 That a file came next proves nothing: it may be late, a copy in the second slot, a raw file whose photograph is filed
 already, or one that somebody took by hand.  What counts, strongest first:
@@ -53,22 +53,22 @@ class Sighting:
 class Waiting:
     """An exposure without a photograph; a sequence of them is in the order of release.  released_s: UTC.
 
-    number: what the body's counter should give it; None: not known.  written_off: it was given up by name, so that
-    nothing but a capture time gives it a file.
+    number: what the body's counter should give it; None: not known.  proof: it may never have been (its release
+    failed), or was given up by name, so that nothing but a capture time gives it a file.
     """
 
     fire_id: str
     released_s: float | None
     number: int | None = None
-    written_off: bool = False
+    proof: bool = False
 
 
 @dataclass
 class Verdict:
     """own: file of each exposure.  strays: files of nobody, with the reason.  The rest is undecided yet.
 
-    clock_s: what the body's clock face adds to UTC, as far as it is known now.  ambiguous: what came leaves open whose it
-    is, and nothing that may come yet can tell.
+    clock_s: what the body's clock face adds to UTC, as far as it is known now.  ambiguous: what came leaves open whose
+    it is, and nothing that may come yet can tell.
     """
 
     own: dict[str, Sighting] = field(default_factory=dict)
@@ -115,7 +115,7 @@ def companion(sighting: Sighting, holders: Sequence[Holder]) -> Companion | None
     for holder in reversed(holders):
         if any(_is_copy(sighting, one) for one in holder.files if one.sha256 == sighting.sha256):
             return Companion(holder.fire_id, copy=True)
-        if holder.stem != sighting.stem or any(one.path == sighting.path for one in holder.files):
+        if holder.stem != sighting.stem or not all(_beside(sighting, one) for one in holder.files):
             continue
         if _apart(sighting.taken_s, holder.taken_s):
             continue
@@ -132,8 +132,22 @@ def _is_copy(sighting: Sighting, one: Filed) -> bool:
     """
     if one.path == sighting.path:
         return one.epoch == sighting.epoch or not sighting.epoch  # else its count began anew
-    slots = [path.strip("/").partition("/")[0] for path in (one.path, sighting.path)]
-    return slots[0] != slots[1] or read_name(one.path.rpartition("/")[2]).stem == sighting.stem
+    return _slot(one.path) != _slot(sighting.path) or read_name(one.path.rpartition("/")[2]).stem == sighting.stem
+
+
+def _beside(sighting: Sighting, one: Filed) -> bool:
+    """Whether a file of the same stem can be of the same exposure as this one.
+
+    In one slot it is in the same folder and of another kind: numbers begin again in the next folder.
+    """
+    if _slot(one.path) != _slot(sighting.path):
+        return True
+    return one.kind != sighting.kind and one.path.rpartition("/")[0] == sighting.folder.rstrip("/")
+
+
+def _slot(path: str) -> str:
+    """The card that a path is on: libgphoto2's first folder (store_00010001)."""
+    return path.rpartition("/")[0].strip("/").partition("/")[0]
 
 
 def _apart(one_s: float | None, other_s: float | None) -> bool:
@@ -198,13 +212,12 @@ def _off_s(one: Sighting, waiting: Sequence[Waiting], clock_s: float) -> float |
 def _by_number(files: list[Sighting], waiting: list[Waiting], verdict: Verdict, final: bool) -> None:
     """The counter's word, and the last resort: one file, one exposure.
 
-    A number that an exposure given up should have had may be the next one's as well, if that exposure never was.
+    A number that an exposure given up should have had may be the next one's as well, if that exposure never was.  One
+    that was given up without its number being known, and so by a person, is out of account here.
     """
-    live = [w for w in waiting if not w.written_off]
-    given_up = {w.number for w in waiting if w.written_off}
-    doubtful = [one for one in files if None in given_up or one.number is None or one.number in given_up]
-    if not given_up:
-        doubtful = []
+    live = [w for w in waiting if not w.proof]
+    given_up = {w.number for w in waiting if w.proof and w.number is not None}
+    doubtful = [one for one in files if given_up and (one.number is None or one.number in given_up)]
     certain = [one for one in files if one not in doubtful]
     if len(live) == 1 and len(certain) == 1 and (not doubtful or certain[0].number == live[0].number):
         verdict.own[live[0].fire_id] = certain[0]
@@ -214,7 +227,9 @@ def _by_number(files: list[Sighting], waiting: list[Waiting], verdict: Verdict, 
         verdict.ambiguous = True
         return
     if final or not live:
-        verdict.strays += [(one, "it may be of an exposure that was given up, and nothing proves it") for one in files]
+        verdict.strays += [
+            (one, "it may be of an exposure that failed or was given up, and nothing proves it") for one in files
+        ]
 
 
 def _crowd(files: int, waiting: int) -> str:

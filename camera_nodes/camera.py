@@ -351,6 +351,11 @@ class CameraBase(ABC):
         return 30.0
 
     @property
+    def counter(self) -> int | None:
+        """The number of the last photograph that the body made, where it can be asked."""
+        return None
+
+    @property
     def tells_time(self) -> bool:
         """Whether the capture times in its photographs mean anything (those of a simulation do not)."""
         return False

@@ -40,6 +40,7 @@ _DRAIN_S = 10.0  # ... and one that does not stop within this is not drained fur
 _NOTHING_S = 0.05  # pause of a camera that answers at once that there is nothing
 _READS = 3
 _AGAIN_S = (2.0, 5.0, 15.0, 60.0)  # between attempts at a file that cannot be read
+_DOUBT_S = 3.0  # ... and one whose release failed, for this long
 _GRACE_S = 10.0  # after a restart an exposure that may never have been is waited for this long
 
 
@@ -81,6 +82,7 @@ class _Undecided:
     sighting: Sighting
     file: BodyFile
     data: bytes = field(repr=False)
+    problem: str = ""  # it is not whole
 
 
 class Unresolved(CameraFault):
@@ -104,7 +106,6 @@ class Collector:
         self._clock_void = False
         self._last_own: tuple[float, float] | None = None  # capture time and release of the last one that is certain
         self._since = time.monotonic()  # of this connection
-        self._told: set[str] = set()
         self.unresolved = ""  # the take of the oldest exposure that has no file yet
         self.strays = len(spool.strays())  # files in the tray
 
@@ -119,6 +120,8 @@ class Collector:
             self._exchanged(serial)
         journal.serial = serial or journal.serial
         self._read_clock()
+        if journal.last_number is None:
+            journal.last_number = self._camera.counter
         self._look_round()
         self._offer_again()
         self._drain()
@@ -151,8 +154,10 @@ class Collector:
         journal = self._journal
         for one in journal.live():
             one.state = "written_off"
-            self._tell("written_off", f"the body {journal.serial} was exchanged for {serial} before it gave its photograph of"
-                       f" {one.take_id}; look for it on that body's card", take_id=one.take_id)  # fmt: skip
+            said = (
+                f"the body {journal.serial} was exchanged for {serial} before it gave its photograph of {one.take_id}"
+            )
+            self._tell("written_off", f"{said}; look for it on that body's card", take_id=one.take_id)
         for one in journal.exposures:
             for kept in one.files:
                 kept.state = "kept" if kept.state != "deleted" else kept.state
@@ -171,9 +176,10 @@ class Collector:
             for file in found:
                 journal.saw(file.name)
             if found:
-                self._once(
-                    f"its card has {len(found)} files that no take made, such as {found[-1].path}: they stay there"
-                )
+                log.warning(
+                    "%s: its card has %d files that no take made, such as %s: they stay there",
+                    self._name, len(found), found[-1].path,
+                )  # fmt: skip
             return
         journal.known = [path for path in journal.known if path in there]
         for one in journal.exposures:
@@ -181,11 +187,6 @@ class Collector:
                 if ours.path not in there and ours.state in ("stored", "kept"):
                     ours.state = "deleted"
         self._unread += [_Unread(file) for file in new]
-
-    def _once(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
-            self._tell("stray", text)
 
     # --- before, during and after an exposure
 
@@ -201,32 +202,42 @@ class Collector:
             if one.file("jpeg") is None:
                 warnings.append(self._resolve(one))
         stuck = [one for one in self._unread if one.tries]
-        if stuck and self._journal.waiting():
+        if stuck and self._journal.live():
             raise Unresolved(f"{stuck[0].file.path} is on its card and cannot be read: {stuck[0].error}")
         return [text for text in warnings if text], self.take_reports()
 
     def _resolve(self, one: ExposureRecord) -> str:
-        """Find its photograph, or write it off where a later file can be told apart; the warning.  Raises Unresolved."""
+        """Find its photograph, or write it off where a later file can be told apart.  Raises Unresolved."""
         since_s = time.time() - (one.released_s or one.armed_s)
-        patience_s = _GRACE_S if one.doubtful else self._camera.file_s
+        patience_s = self._camera.file_s
         if one.state == "armed":  # the node was killed: it may never have been
             since_s, patience_s = time.monotonic() - self._since, _GRACE_S
-        if since_s < patience_s:
+        if one.doubtful:
+            self._listen_on(min(_DOUBT_S, patience_s) - since_s)
+        elif since_s < patience_s:
             raise Unresolved(
-                f"its exposure of {one.take_id} has given no photograph yet: wait {patience_s - since_s:.0f} s more, or write"
-                f" it off:  mien rig write-off {self._name}"
+                f"its exposure of {one.take_id} has given no photograph yet: wait {patience_s - since_s:.0f} s more, or"
+                f" write it off:  mien rig write-off {self._name}"
             )
         self._look_round(fresh=True)
         self._drain()
         self._settle()
         if one.file("jpeg") is not None:
             return ""
+        if one.doubtful:
+            one.state = "done"  # so long after the release, on a connection made anew: it was not released
+            return f"the release that failed for {one.take_id} has made no photograph"
         if one.state == "waiting" and self._journal.clock_s is None and one.number is None:
             raise Unresolved(
-                f"its exposure of {one.take_id} has given no photograph, and whether the next one is of it could not be told:"
-                f" write it off:  mien rig write-off {self._name}"
+                f"its exposure of {one.take_id} has given no photograph, and whether the next one is of it could not be"
+                f" told: write it off:  mien rig write-off {self._name}"
             )
         return self._write_off(one, "its body has no photograph of it")
+
+    def _listen_on(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not self._stop():
+            self._turn(min(0.5, max(0.001, end - time.monotonic())))
 
     def write_off(self, take_id: str, why: str) -> list[Report]:
         """Give up an exposure by name: the camera may be armed again."""
@@ -266,17 +277,19 @@ class Collector:
             self._save()
 
     def collect(self, fire_id: str, patience_s: float | None = None) -> list[Report]:
-        """Wait for the exposure's files and put them into the spool."""
+        """Wait for the exposure's photograph and put it into the spool; its raw file follows, now or later."""
         one = self._journal.find(fire_id)
         if one is None:
             return []
         end = time.monotonic() + (self._camera.file_s if patience_s is None else patience_s)
-        problem = ""
+        problem, full = "", False
         try:
-            while _lacks(one) and time.monotonic() < end and not self._stop():
+            while one.state == "waiting" and time.monotonic() < end and not self._stop():
                 self._turn(min(0.5, max(0.001, end - time.monotonic())))
             self._drain(limit_s=1.0)
-            if _lacks(one) and not self._stop():
+            self._camera.finish()
+            if one.state == "waiting" and not self._stop():
+                full = self._full()
                 self._look_round(fresh=True)
                 self._drain()
                 self._settle(final=True)
@@ -284,35 +297,24 @@ class Collector:
             problem = str(error)
         if self._camera.state is CameraState.EXPOSED:
             self._camera.finish()
-        self._conclude(one, problem)
+        if one.state == "waiting" and not self._stop():
+            self._conclude(one, problem, full=full)
         self._save()
         return self.take_reports()
 
-    def _conclude(self, one: ExposureRecord, problem: str) -> None:
-        """Say what is lacking."""
-        if one.file("jpeg") is not None:
-            if not one.complete:
-                said = f"{one.take_id}: its raw file did not come{f': {problem}' if problem else ''}; it may still come, or be on the card"
-                self._tell("raw_missing", said, take_id=one.take_id)
-            return
-        if one.state != "waiting" or self._stop():
-            return
-        if any(isinstance(r, Trouble) and r.fire_id == one.fire_id for r in self._reports):
-            return
+    def _conclude(self, one: ExposureRecord, problem: str, *, full: bool) -> None:
+        """Say why its photograph is not there."""
         stuck = next((u for u in self._unread if u.tries), None)
         if stuck is not None:
             self._tell(stuck.code, f"{stuck.file.path} is on its card and is not read yet: {stuck.error}", one)
         elif problem:
             self._tell("photo_missing", f"no photograph yet: {problem}", one)
-        elif self._camera.state is not CameraState.CLOSED and self._full():
-            one.state = "written_off"
+        elif full:
+            one.state = "done"
             self._tell("card_full", "its card is full; no photograph was kept", one)
         else:
-            self._tell(
-                "photo_missing",
-                f"no photograph within {self._camera.file_s:.0f} s of the release; if it comes yet, it is filed in its take",
-                one,
-            )
+            said = f"no photograph within {self._camera.file_s:g} s of the release"
+            self._tell("photo_missing", f"{said}; if it comes yet, it is filed in its take", one)
 
     def _full(self) -> bool:
         try:
@@ -328,10 +330,20 @@ class Collector:
         Raises CameraMissing or another CameraFault that lasts.
         """
         self._turn(timeout_s)
-        if self._undecided and not self._journal.live():
+        if self._undecided and not any(not one.doubtful for one in self._journal.live()):
             self._settle(final=True)
         self._tidy()
+        self._miss_raw_files()
         return self.take_reports()
+
+    def _miss_raw_files(self) -> None:
+        """Raw files that the body said it keeps, and that have not come."""
+        for one in self._journal.exposures:
+            late = time.time() - (one.released_s or one.armed_s) > self._camera.file_s
+            if late and one.file("jpeg") is not None and not one.complete:
+                one.keeps_raw = False  # told once; if it comes yet, it is filed
+                said = f"{one.take_id}: its raw file has not come within {self._camera.file_s:g} s of the release"
+                self._tell("raw_missing", said, take_id=one.take_id)
 
     # --- hearing and reading
 
@@ -386,6 +398,8 @@ class Collector:
     def _postpone(self, one: _Unread, error: EquipmentError) -> None:
         one.next_s = time.monotonic() + _AGAIN_S[min(one.tries, len(_AGAIN_S) - 1)]
         one.tries += 1
+        if isinstance(error, PhotoDamaged) and one.tries > len(_AGAIN_S):
+            one.next_s = float("inf")  # named, on the card, and no better for being read once more
         first, one.error = not one.error, str(error)
         one.code = code_of(error)
         if first:
@@ -393,14 +407,22 @@ class Collector:
 
     def _look_at(self, file: BodyFile) -> None:
         """Read a file and find out what it is; it is then filed, undecided, a stray, or known already."""
-        data = self._read_whole(file)
-        kind = kind_of(file.name, data)
+        problem = ""
+        try:
+            data = self._read_whole(file)
+        except PhotoDamaged as damage:
+            data, problem = damage.data, str(damage)
+        ours = self._journal.ours(file.path)
+        if ours is not None and ours[1].damaged and ours[1].epoch == file.epoch:
+            self._mended(*ours, data, problem)
+            return
+        kind = "jpeg" if problem else kind_of(file.name, data)
         taken_s = capture_time(data)
         digest = hashlib.sha256(data).hexdigest()
         sighting = Sighting(file.folder, file.name, kind, digest, taken_s, file.epoch)
         if any(one.sighting.path == sighting.path and one.sighting.sha256 == digest for one in self._undecided):
             return
-        undecided = _Undecided(sighting, file, data)
+        undecided = _Undecided(sighting, file, data, problem)
         if not self._accompany(undecided):
             if kind == "other":
                 self._stray(undecided, "it is neither a photograph nor a raw file")
@@ -444,14 +466,23 @@ class Collector:
                 data, problem = cut.data, str(cut)
             else:
                 problem = "" if data else "it is empty"
-            if data.startswith(b"\xff\xd8") and (fault := jpeg_fault(data)):
+            is_jpeg = data.startswith(b"\xff\xd8") or file.name.lower().endswith((".jpg", ".jpeg"))
+            if is_jpeg and (fault := jpeg_fault(data)):
                 problem = fault
-            elif problem and data and data == before and data.startswith(b"\xff\xd8"):
-                return data  # the same whole photograph twice: the size that the body states is wrong
+            elif problem and data and data == before:
+                return data  # the same bytes twice: the size that the body states is wrong
             if not problem:
                 return data
             before = data
-        raise PhotoDamaged(f"{problem}, {_READS} times")
+        raise PhotoDamaged(f"{problem}, {_READS} times", data)
+
+    def _mended(self, exposure: ExposureRecord, file: CardFile, data: bytes, problem: str) -> None:
+        """A photograph that came in pieces was read once more."""
+        if problem:
+            raise PhotoDamaged(problem)
+        entry = self._put(exposure, file.name, "jpeg", data, self._journal.clock_s)
+        file.sha256, file.bytes, file.state, file.damaged = entry.sha256, entry.bytes, "spooled", False
+        self._reports.append(Spooled(entry))
 
     # --- deciding
 
@@ -522,6 +553,9 @@ class Collector:
         ):
             clock_s = sighting.taken_s - exposure.released_s
         kind: FileKind = "raw" if sighting.kind == "raw" else "jpeg"
+        if one.problem:
+            self._damaged(exposure, one)
+            return
         try:
             entry = self._put(exposure, sighting.name, kind, one.data, clock_s)
         except SpoolError as error:
@@ -537,8 +571,18 @@ class Collector:
         self._journal.saw(sighting.name)
         self._reports.append(Spooled(entry))
         if self._camera.tells_time and read_name(sighting.name).made_up:
-            self._tell("capture_target", f"{exposure.take_id}: its photograph {sighting.path} was in the body's memory, not"
-                       " on its card: a failure before it was fetched would have lost it", take_id=exposure.take_id)  # fmt: skip
+            said = f"{exposure.take_id}: its photograph {sighting.path} was in the body's memory, not on its card"
+            self._tell("capture_target", f"{said}: a failure before it was fetched loses it", take_id=exposure.take_id)
+
+    def _damaged(self, exposure: ExposureRecord, one: _Undecided) -> None:
+        """Its photograph is on the card in pieces: it stays there, is named, and is read again later."""
+        file = _card_file(one, "kept")
+        file.damaged = True
+        exposure.files.append(file)
+        exposure.stem, exposure.state = one.sighting.stem, "done"
+        self._journal.saw(one.sighting.name)
+        self._unread.append(_Unread(one.file, 1, time.monotonic() + _AGAIN_S[0], one.problem, "photo_damaged"))
+        self._tell("photo_damaged", f"{file.path} stays on its card: {one.problem}", exposure)
 
     def _put(self, of: ExposureRecord, name: str, kind: FileKind, data: bytes, clock_s: float | None) -> Entry:
         return self._spool.put(
@@ -645,11 +689,6 @@ class Collector:
 
     def _save(self) -> None:
         exposure_journal.save(self._journal, self._spool.folder)
-
-
-def _lacks(one: ExposureRecord) -> bool:
-    """Whether a file of it may come yet."""
-    return one.state == "waiting" or (one.file("jpeg") is not None and not one.complete)
 
 
 def code_of(error: EquipmentError) -> str:

@@ -1,4 +1,4 @@
-"""What a node remembers of its camera's exposures and files across restarts and power cuts: one small file in the spool.
+"""What a node remembers of its camera's exposures and files across restarts and power cuts: a small file in the spool.
 
 An exposure is written down before the camera is armed, so that a node which is killed anywhere after that knows that a
 file may come.  What became of each file (spooled, stored by the studio, deleted on the card, left there) follows.
@@ -24,8 +24,11 @@ ExposureState = Literal["armed", "waiting", "done", "written_off"]
 
 
 class CardFile(Struct, kw_only=True):
-    """A file of an exposure and where it is: in the spool, stored by the studio (the card's copy may go), deleted there,
-    kept there for good."""
+    """A file of an exposure and where it is.
+
+    spooled: on the node's disk and on the card.  stored: the studio has it, the card's copy may go.  deleted: it went.
+    kept: it stays on the card for good.
+    """
 
     folder: str
     name: str
@@ -35,6 +38,7 @@ class CardFile(Struct, kw_only=True):
     epoch: int = 0
     state: FileState = "spooled"
     copy: bool = False  # the same bytes as another file of the exposure
+    damaged: bool = False  # it came in pieces, however often it was read
 
     @property
     def path(self) -> str:
@@ -84,7 +88,7 @@ class Journal(Struct, kw_only=True, forbid_unknown_fields=True):
     def waiting(self) -> list[Waiting]:
         """Exposures without a photograph, in the order of release."""
         return [
-            Waiting(one.fire_id, one.released_s, one.number, one.state == "written_off")
+            Waiting(one.fire_id, one.released_s, one.number, proof=one.state == "written_off" or one.doubtful)
             for one in self.exposures
             if one.state in ("armed", "waiting", "written_off") and one.file("jpeg") is None
         ]

@@ -33,7 +33,7 @@ _HOST_NAME = re.compile(r"capt\d+\Z")  # given by libgphoto2 to what never was o
 
 @dataclass(frozen=True)
 class FileName:
-    """What a name says under DCF (CIPA DC-009): stem, and the counter at its end; `made_up` by the host, not the body."""
+    """What a name says under DCF (CIPA DC-009): stem, and the counter at its end; `made_up` by the host."""
 
     stem: str
     number: int | None

@@ -38,6 +38,7 @@ from camera_nodes.wire import Exposure
 _VIRTUAL_ROOM = 26  # photographs the virtual camera takes on one connection
 _VIRTUAL_WAIT_S = 3.0  # it reports its file at once or never
 _OPEN_S, _ARM_S, _READ_S, _LISTEN_S, _CHECK_S = 8.0, 8.0, 25.0, 4.0, 2.5  # patience with a body that answers badly
+_STORAGE_S = 10.0  # an idle body is asked for its storage this often
 _NOISE_S = 2.0  # of events after a file, which are no files
 _DEEP, _MOST_FILES = 6, 50_000  # of a search
 
@@ -92,6 +93,8 @@ class GphotoCamera(CameraBase):
         self._taken = 0  # on this connection
         self._suspect = False  # the last release failed: connect anew before the next
         self._interrupted = False  # the connection was made anew, and nobody has heard of it
+        self._left: int | None = None  # photographs, when storage was asked last
+        self._left_at = 0.0
         self.models_file: Path | None = None
 
     @property
@@ -172,7 +175,7 @@ class GphotoCamera(CameraBase):
             if formats.raw and formats.jpeg is None:
                 wanted = f"image_format: is {formats.text!r}, which gives no photograph to check; set it to RAW + JPEG"
                 raise SettingsRefused(f"{self._url}: {wanted}", [wanted])
-            found = self._condition()
+            found = self._condition(self._photos_left())
         if found.photos_left == 0:
             raise CardFull(f"the card of {self._url} is full (0 photographs left): empty or change it")
         return Condition(
@@ -180,19 +183,27 @@ class GphotoCamera(CameraBase):
             found.focus_mode, formats.raw,
         )  # fmt: skip
 
-    def _condition(self) -> Condition:
+    def _condition(self, left: int | None) -> Condition:
         _, settings = self._there()
         focus = settings.first(WIDGETS["focus_mode"])
-        left = settings.photos_left()
         if self._is_virtual and self._taken > _VIRTUAL_ROOM:
             left = 0
         return Condition(settings.battery_percent(), left, focus_mode=None if focus is None else focus[1])
 
+    def _photos_left(self) -> int | None:
+        _, settings = self._there()
+        self._left, self._left_at = settings.photos_left(), time.monotonic()
+        return self._left
+
     def _do_check(self) -> Condition:
-        """Storage is asked on the wire; settings may be answered from libgphoto2's memory."""
+        """Storage is asked on the wire; settings may be answered from libgphoto2's memory.
+
+        Not each time: python-gphoto2 holds the interpreter while it asks, and a body that is dying takes seconds.
+        """
         connection, _ = self._there()
         with connection.patience(_CHECK_S):
-            return self._condition()
+            lately = time.monotonic() - self._left_at < _STORAGE_S
+            return self._condition(self._left if lately else self._photos_left())
 
     def _do_disarm(self) -> None:
         """PTP's command holds no button; what a shutter has made meanwhile is heard next."""

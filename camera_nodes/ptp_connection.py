@@ -13,7 +13,16 @@ from enum import Enum
 from typing import Any
 
 from camera_nodes import usb_port
-from camera_nodes.errors import Absent, CameraBusy, CameraFault, CameraMissing, CardFull, EquipmentError, FileGone
+from camera_nodes.errors import (
+    Absent,
+    CameraBusy,
+    CameraFault,
+    CameraLost,
+    CameraMissing,
+    CardFull,
+    EquipmentError,
+    FileGone,
+)
 
 PTPIP = "ptpip:"
 VIRTUAL = "virtual"
@@ -30,6 +39,7 @@ class Trouble(Enum):
     BUSY = "busy"
     FULL = "full"
     GONE = "gone"
+    LOST = "lost"
     PASSING = "passing"
 
 
@@ -39,9 +49,9 @@ _MEANS = {
     Trouble.BUSY: ("GP_ERROR_CAMERA_BUSY", "GP_ERROR_IO_USB_CLAIM", "GP_ERROR_IO_LOCK"),
     Trouble.FULL: ("GP_ERROR_NO_MEMORY", "GP_ERROR_NO_SPACE"),
     Trouble.GONE: (
-        "GP_ERROR_IO_USB_FIND", "GP_ERROR_IO", "GP_ERROR_IO_INIT", "GP_ERROR_MODEL_NOT_FOUND", "GP_ERROR_UNKNOWN_PORT",
-        "GP_ERROR_OS_FAILURE",
+        "GP_ERROR_IO_USB_FIND", "GP_ERROR_IO_INIT", "GP_ERROR_MODEL_NOT_FOUND", "GP_ERROR_UNKNOWN_PORT",
     ),
+    Trouble.LOST: ("GP_ERROR_IO", "GP_ERROR_OS_FAILURE"),
 }  # fmt: skip
 
 
@@ -172,7 +182,7 @@ class PtpConnection:
                 if time.monotonic() >= deadline:
                     raise self._translated(error) from None
                 passing += trouble is Trouble.PASSING
-                if trouble is Trouble.GONE or passing > 1:
+                if trouble in (Trouble.GONE, Trouble.LOST) or passing > 1:
                     passing = 0
                     self.close()
                     self._connect_until(deadline)
@@ -203,6 +213,8 @@ class PtpConnection:
                 return CardFull(f"the card of {self._url} is full ({error}): empty or change it")
             case Trouble.GONE:
                 return CameraMissing(f"no camera answers at {self._url} ({error}): look at its cable and power")
+            case Trouble.LOST:
+                return CameraLost(f"{self._url} no longer answers ({error}): look at its cable and power")
             case Trouble.PASSING:
                 return CameraFault(f"{self._url}: {error}")
 

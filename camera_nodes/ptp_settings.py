@@ -1,7 +1,7 @@
 """Settings of a body: written, waited for, and read back from the body rather than from libgphoto2's memory of it.
 
-Some bodies step towards a value and need seconds (Sony); libgphoto2 answers reads of EOS bodies from its own copy, which
-it changes at the writing, whether or not the body took it.  There a new connection is the only read-back.
+Some bodies step towards a value and need seconds (Sony); libgphoto2 answers reads of EOS bodies from its own copy,
+which it changes at the writing, whether or not the body took it.  There a new connection is the only read-back.
 """
 
 import re

@@ -19,7 +19,9 @@ from camera_nodes.collector import Collector, Report, Spooled, Trouble, code_of
 from camera_nodes.errors import (
     Absent,
     CameraBusy,
+    CameraClosed,
     CameraFault,
+    CameraLost,
     CameraMissing,
     CardFull,
     EquipmentError,
@@ -48,8 +50,8 @@ _ARMING_TOLD_S, _ARMING_PATIENCE_S = 0.8, 3.0  # the studio is asked for patienc
 _FINISH_S = 10.0  # at the end of the node: for the photograph under way
 
 
-# The release was refused: there was surely no exposure.
-_NOT_RELEASED = (TooLate, NotArmed, CameraBusy, CardFull, ReleaseFault, Absent)
+# The release was refused, or there was no body to release: there was surely no exposure.
+_NOT_RELEASED = (TooLate, NotArmed, CameraBusy, CardFull, CameraMissing, ReleaseFault, Absent)
 
 
 class Link(Protocol):
@@ -250,9 +252,9 @@ class Shooter:
     def _lost(self, error: CameraFault) -> None:
         self._listening = False
         already, self._hung = self._hung, False
+        self.camera_fault = str(error)
         if self.state not in ("idle", "no_camera"):
             return
-        self.camera_fault = str(error)
         if not already:
             self._fault(error.code, str(error))
         self._become_free()
@@ -406,9 +408,10 @@ class Shooter:
         differences = error.differences if isinstance(error, SettingsRefused) else ()
         if isinstance(error, CameraMissing):
             self.camera_fault = str(error)
+        text = self.camera_fault or str(error) if isinstance(error, CameraClosed) else str(error)
         self._become_free()
         self._pass_on(reports)
-        self._refuse(message, list(differences) or [str(error)])
+        self._refuse(message, list(differences) or [text])
 
     def _arm_done(self, message: wire.Arm, condition: Condition, reports: Sequence[Report]) -> None:
         self.condition = condition
@@ -523,7 +526,8 @@ class Shooter:
             frame = self._camera.expose(shot.at_ns)
         except EquipmentError as error:
             shot.stamps = self._missed(shot, str(error)[:1000])
-            shot.released_s = None if isinstance(error, _NOT_RELEASED) else time.time()
+            surely_not = isinstance(error, _NOT_RELEASED) and not isinstance(error, CameraLost)
+            shot.released_s = None if surely_not else time.time()
         else:
             shot.stamps = self._stamps(shot, frame)
             shot.released_s = time.time() - (self._clock.now_ns() - frame.release.released_at_ns) / 1e9

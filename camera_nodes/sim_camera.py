@@ -142,6 +142,11 @@ class SimCamera(CameraBase):
         """Its photograph comes download_ms after the exposure, or never."""
         return self.options.download_ms / 1e3 + 0.5
 
+    @property
+    def counter(self) -> int | None:
+        """As its file names count."""
+        return (self._exposures - 1) % 9999 + 1 if self._exposures else 0
+
     def _own_release(self) -> ShutterRelease:
         options = self.options
         own = SimReleaseOptions(options.seed, options.lag_ms, options.jitter_ms, options.late, options.late_ms)

@@ -2,8 +2,8 @@
 
 argv: FOLDER, then the arguments of `mien node run`.  While FOLDER has a file of that name, the camera's calls fail as
 libgphoto2 fails them: `unplugged` (-52, every call), `busy` (-110, settings and release).  `raw`: with each photograph
-the body reports a raw file, which lies in the served folder as 0.nef.  `burn`: so many photographs are taken on the
-connection before the first arming.
+the body reports a raw file of the same stem; its bytes lie in the served folder as 0.nef.  `burn`: so many photographs
+are taken on the connection before the first arming.
 """
 
 import os
@@ -41,9 +41,10 @@ class Camera:
                 raise gphoto2.GPhoto2Error(gphoto2.GP_ERROR_CAMERA_BUSY)
             if name == "wait_for_event" and (FOLDER / "raw").exists():
                 return self._event(*arguments)
-            if name == "file_get" and arguments[1] == "0.nef":
+            if name in ("file_get", "file_get_info") and arguments[1].endswith(".NEF"):
                 content = (FOLDER.parent / "photos" / "0.nef").read_bytes()
-                return SimpleNamespace(get_data_and_size=lambda: content)
+                about = SimpleNamespace(fields=gphoto2.GP_FILE_INFO_SIZE, size=len(content))
+                return SimpleNamespace(get_data_and_size=lambda: content, file=about)
             if name == "get_single_config" and arguments == ("imagequality",) and (FOLDER / "raw").exists():
                 return Widget("NEF+Fine")
             return there(*arguments)
@@ -55,7 +56,8 @@ class Camera:
             return gphoto2.GP_EVENT_FILE_ADDED, self._reported.pop()
         kind, data = self._camera.wait_for_event(timeout_ms)
         if kind == gphoto2.GP_EVENT_FILE_ADDED:
-            self._reported.append(SimpleNamespace(folder="/store_00010001", name="0.nef"))
+            stem = data.name.rpartition(".")[0]
+            self._reported.append(SimpleNamespace(folder=data.folder, name=f"{stem}.NEF"))
         return kind, data
 
 
@@ -88,9 +90,10 @@ def open_and_burn(self: GphotoCamera) -> Any:
     burn = FOLDER / "burn"
     if burn.exists():
         for _ in range(int(burn.read_text())):
-            self._camera.trigger_capture()
+            self._connection.once("trigger_capture")
             self._taken += 1
-            self._next_file(float("inf"))
+            while not self._do_listen(0.1).files:
+                pass
         burn.unlink()
     return info
 

@@ -8,6 +8,7 @@ import pytest
 
 from camera_nodes import transport, wire
 from camera_nodes.errors import KeyRefused
+from camera_nodes.sim_camera import built_in_photo
 
 
 def test_arm_fire_stamps_upload(studio, start_node):
@@ -184,7 +185,8 @@ def test_a_camera_that_dies_and_comes_back(studio, start_node):
 def test_uploads_wait_for_permission_and_resume_at_an_offset(studio, start_node, tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
-    (photos / "0.jpg").write_bytes(bytes(range(256)) * 4096)  # 1 MiB: four chunks
+    served = built_in_photo("served") + bytes(range(256)) * 4096  # 1 MiB: four chunks
+    (photos / "0.jpg").write_bytes(served)
     studio.uploads = False
     start_node(f"sim:photos={photos}")
     studio.wait_for_clock("cam-00")
@@ -202,7 +204,7 @@ def test_uploads_wait_for_permission_and_resume_at_an_offset(studio, start_node,
     assert (first.offset, len(first.data), first.last) == (start, wire.CHUNK_BYTES, False)
     studio.send("cam-00", wire.Want(entry=spooled.entry, offset=start + len(first.data), credit=9), bulk=True)
     last = studio.wait(wire.Chunk, lambda c: c.last)
-    assert first.data + last.data == (bytes(range(256)) * 4096)[start:]
+    assert first.data + last.data == served[start:]
     assert studio.count(wire.Chunk) == 2
     studio.send("cam-00", wire.Stored(entry=spooled.entry, sha256="0" * 64), bulk=True)  # not what was sent: kept
     studio.send("cam-00", wire.Rejected(entry=spooled.entry, reason="not a photograph"), bulk=True)
@@ -227,7 +229,7 @@ def test_a_restarted_node_offers_its_spool_again(studio, start_node, tmp_path):
     assert studio.wait(wire.Hello, lambda h: h.spooled == 1).camera == "cam-00"
     studio.until(lambda: entry in studio.stored)
     folder = tmp_path / "spool" / "cam-00"
-    studio.until(lambda: not any(folder.iterdir()))
+    studio.until(lambda: not any(path.is_dir() for path in folder.iterdir()))
 
 
 def test_a_restarted_controller_is_found_again_and_its_clock_learnt_anew(studio, start_node):

@@ -127,7 +127,7 @@ def test_both_files_of_a_body_that_keeps_raw_too_are_offered_and_stored(studio, 
     node(raw="")
     photograph = take(studio, "f1")
     raw = studio.wait(wire.FrameSpooled, lambda f: f.kind == "raw")
-    assert (raw.entry, raw.fire_id, raw.name) == ("f1.cam-00.raw", "f1", "0.nef")
+    assert (raw.entry, raw.fire_id, raw.name) == ("f1.cam-00.raw", "f1", "GPH_0099.NEF")
     studio.until(lambda: raw.entry in studio.stored)
     assert studio.stored[raw.entry] == built_in_raw("served")
     assert photograph.startswith(b"\xff\xd8")

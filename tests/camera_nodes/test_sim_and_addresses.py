@@ -3,7 +3,7 @@
 import pytest
 
 from camera_nodes.backends import make_camera, open_camera
-from camera_nodes.errors import BadAddress, CameraBusy, CameraMissing, CardFull, PhotoMissing
+from camera_nodes.errors import BadAddress, CameraBusy, CameraMissing, CardFull
 from camera_nodes.wire import Exposure
 
 
@@ -11,7 +11,9 @@ def shoot(camera):
     camera.max_late_ns = 10**9
     camera.arm(Exposure())
     frame = camera.expose(camera.clock.now_ns())
-    return frame, camera.download()
+    files = camera.listen(0.1).files
+    camera.finish()
+    return frame, camera.read(files[0]) if files else None
 
 
 @pytest.mark.parametrize(
@@ -57,13 +59,16 @@ def test_the_photograph_is_the_one_at_the_exposure(tmp_path):
         camera.expose(camera.clock.now_ns())
         link.unlink()
         link.symlink_to("smile")  # the subject performs the next expression
-        assert camera.download().data == b"neutral"
-        assert shoot(camera)[1].data == b"smile"
+        file = camera.listen(0.1).files[0]
+        assert camera.read(file) == b"neutral"
+        camera.finish()
+        assert shoot(camera)[1] == b"smile"
 
 
 def test_faults_are_injected():
-    with open_camera("sim:drop=1") as camera, pytest.raises(PhotoMissing):
-        shoot(camera)
+    with open_camera("sim:drop=1") as camera:
+        assert shoot(camera)[1] is None
+        assert camera.search() == ()
     with open_camera("sim:busy=1") as camera, pytest.raises(CameraBusy):
         shoot(camera)
     with open_camera("sim:card=2") as camera:
@@ -72,11 +77,11 @@ def test_faults_are_injected():
         with pytest.raises(CardFull):
             shoot(camera)
     with open_camera("sim:seed=5") as camera:
-        whole = shoot(camera)[1].data
+        whole = shoot(camera)[1]
     with open_camera("sim:seed=5&truncate=1") as camera:
-        assert shoot(camera)[1].data == whole[: len(whole) // 2]
+        assert shoot(camera)[1] == whole[: len(whole) // 2]
     with open_camera("sim:seed=5&corrupt=1") as camera:
-        corrupt = shoot(camera)[1].data
+        corrupt = shoot(camera)[1]
         assert len(corrupt) == len(whole)
         assert corrupt != whole
     with open_camera("sim:late=1&late_ms=20&lag_ms=5&jitter_ms=0") as camera:

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from camera_nodes.camera import CameraState
-from camera_nodes.errors import CameraClosed, CardFull, NotArmed, NotExposed, NotIdle, TooLate
+from camera_nodes.camera import BodyFile, CameraState
+from camera_nodes.errors import CameraClosed, CardFull, FileGone, NotArmed, NotExposed, NotIdle, TooLate
 from camera_nodes.wire import Exposure
 
 
@@ -15,9 +15,22 @@ def shoot(camera, in_ms=5.0):
     return at_ns, camera.expose(at_ns)
 
 
+def announced(camera, timeout_s=5.0):
+    """The file of the exposure just made, once the body has announced it."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        files = camera.listen(0.2).files
+        if files:
+            camera.finish()
+            return files[-1]
+        time.sleep(0.01)  # a simulated body answers at once that there is nothing
+    pytest.fail("no file was announced")
+
+
 def test_a_closed_camera_does_nothing(camera):
     assert camera.state is CameraState.CLOSED
-    for call in (lambda: camera.arm(Exposure()), lambda: camera.expose(0), camera.download, camera.disarm):
+    calls = (lambda: camera.arm(Exposure()), lambda: camera.expose(0), camera.finish, camera.disarm, camera.search)
+    for call in (*calls, lambda: camera.listen(0.1), lambda: camera.read(BodyFile("/", "0.jpg"))):
         with pytest.raises(CameraClosed):
             call()
     camera.close()
@@ -36,31 +49,58 @@ def test_expose_before_arm_is_refused(camera):
     with pytest.raises(NotArmed):
         camera.expose(0)
     with pytest.raises(NotExposed):
-        camera.download()
+        camera.finish()
 
 
-def test_arm_expose_download(camera, photos):
+def test_arm_expose_read_delete(camera, photos):
     camera.open()
     at_ns, frame = shoot(camera)
     assert frame.commanded_at_ns == at_ns
     assert frame.release.released_at_ns >= at_ns
     assert frame.release.exposed_at_ns is None or frame.release.exposed_at_ns >= frame.release.released_at_ns
     assert camera.state is CameraState.EXPOSED
-    photo = camera.download()
-    assert photo.data == (photos / "0.jpg").read_bytes()
-    assert photo.name
-    camera.forget(photo)
+    file = announced(camera)
     assert camera.state is CameraState.IDLE
+    assert file.epoch  # it was announced, and on which connection
+    assert camera.read(file) == camera.read(file) == (photos / "0.jpg").read_bytes()
+    assert file.path in [one.path for one in camera.search()]
+    assert camera.delete(file)
+    assert file.path not in [one.path for one in camera.search()]
+    for call in (camera.read, camera.delete):
+        with pytest.raises(FileGone):
+            call(file)
 
 
-def test_it_cannot_be_armed_twice_nor_downloaded_twice(camera):
+def test_what_was_not_heard_is_found_on_the_card(camera):
+    camera.open()
+    before = {one.path for one in camera.search()}
+    shoot(camera)
+    camera.finish()
+    camera.close()
+    camera.open()
+    if camera.info.url.startswith("sim"):  # the virtual camera forgets its photographs with the connection
+        found = {one.path for one in camera.search()} - before
+        assert len(found) == 1
+
+
+def test_an_armed_camera_is_left_alone(camera):
+    camera.open()
+    camera.arm(Exposure())
+    for call in (lambda: camera.listen(0.1), camera.search):
+        with pytest.raises(NotIdle):
+            call()
+    camera.disarm()
+    assert camera.listen(0.05).files == ()
+
+
+def test_it_cannot_be_armed_twice_nor_finished_twice(camera):
     camera.open()
     shoot(camera)
     with pytest.raises(NotIdle):
         camera.arm(Exposure())
-    camera.download()
+    camera.finish()
     with pytest.raises(NotExposed):
-        camera.download()
+        camera.finish()
 
 
 def test_disarm_gives_an_exposure_up(camera):
@@ -74,7 +114,7 @@ def test_disarm_gives_an_exposure_up(camera):
     assert camera.state is CameraState.IDLE
     _, frame = shoot(camera)
     assert frame.release.released_at_ns > 0
-    camera.download()
+    camera.finish()
 
 
 def test_a_moment_long_past_is_not_fired(camera):
@@ -84,7 +124,7 @@ def test_a_moment_long_past_is_not_fired(camera):
         camera.expose(camera.now_ns - 1_000_000_000)
     assert camera.state is CameraState.IDLE
     shoot(camera)
-    camera.download()
+    camera.finish()
 
 
 def test_settings_are_taken_or_named(camera):
@@ -102,7 +142,7 @@ def test_closed_and_opened_again_it_works(camera):
     camera.close()
     camera.open()
     shoot(camera)
-    camera.download()
+    camera.finish()
 
 
 def test_thirty_photographs_in_a_row(camera):
@@ -110,7 +150,7 @@ def test_thirty_photographs_in_a_row(camera):
     camera.open()
     for _ in range(30):
         shoot(camera, in_ms=0.5)
-        camera.forget(camera.download())
+        camera.delete(announced(camera))
 
 
 def test_a_full_card_is_named_and_the_next_arming_recovers(remote):
@@ -119,12 +159,16 @@ def test_a_full_card_is_named_and_the_next_arming_recovers(remote):
     camera.open()
     for _ in range(26):
         shoot(camera, in_ms=0.5)
-        camera.download()
+        announced(camera)
     shoot(camera)
+    assert camera.listen(0.5).files == ()
+    camera.finish()
     with pytest.raises(CardFull):
-        camera.download(3.0)
+        camera.arm(Exposure())
+    camera.close()
+    camera.open()
     shoot(camera)
-    assert camera.download().name == "GPH_0099.JPG"  # numbers begin again: names identify nothing
+    assert announced(camera).name == "GPH_0099.JPG"  # numbers begin again: names identify nothing
 
 
 def test_two_virtual_cameras_cannot_be_told_apart(remote):
@@ -133,7 +177,7 @@ def test_two_virtual_cameras_cannot_be_told_apart(remote):
     for camera in (remote("gphoto2:virtual"), remote("gphoto2:virtual")):
         camera.open()
         shoot(camera)
-        names.append((camera.info.serial, camera.download().name))
+        names.append((camera.info.serial, announced(camera).name))
     assert names[0] == names[1] == ("0.1", "GPH_0099.JPG")
 
 
@@ -152,7 +196,7 @@ def test_the_wait_ends_at_the_moment(remote):
     for _ in range(5):
         at_ns, frame = shoot(camera, in_ms=30)
         late = (frame.release.released_at_ns - at_ns) / 1e6
-        camera.download()
+        camera.finish()
         assert late >= 0
         if late < 2:  # one quiet moment of five is enough on a busy machine
             return
