@@ -104,6 +104,27 @@ def enrol(
     typer.echo(f"On the node, {CONTROLLER}.pub in its keys folder holds:  {controller.public}")
 
 
+@app.command()
+def strays(
+    settings_file: Annotated[Path, typer.Argument(help="The node's TOML file.")],
+    copy: Annotated[Path | None, typer.Option(help="Copy them into this folder, under their own names.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the tray: what the camera had and no take made, and why each file is filed in none."""
+    from camera_nodes.tray import copy_out, list_tray
+
+    found = list_tray(agent_settings(settings_file, {}).spool)
+    copied = copy_out(found, copy) if copy is not None else []
+    if as_json:
+        typer.echo(json.dumps([one.as_json() for one in found]))
+        return
+    for one in found:
+        typer.echo(
+            f"{one.stray.path}  {one.stray.bytes:,} bytes, {one.stray.found_at}\n  {one.stray.reason}\n  {one.folder}"
+        )
+    typer.echo(f"{len(found)} files in the tray{f', {len(copied)} copied to {copy}' if copy is not None else ''}.")
+
+
 def _show_code(keys: Path, name: str, listen: str, life_s: float, as_json: bool) -> None:
     """At the studio: a code for `name`, until it is used or worth nothing any more."""
     from camera_nodes.enrolment import Enrolment, listen_address, studio_addresses
