@@ -21,7 +21,7 @@ from types import FrameType
 
 import zmq
 
-from camera_nodes import transport, wire
+from camera_nodes import body_models, transport, wire
 from camera_nodes.backends import make_camera
 from camera_nodes.camera import CameraState
 from camera_nodes.clock import ClockEstimator, Estimate
@@ -49,6 +49,7 @@ class AgentSettings:
     node: name under which the node's key is enrolled, by default the camera's.  controller_key: the controller's public
     key, by default the content of <keys>/controller.pub.  lag_ms: the camera's shutter lag, told to the controller.
     release: what releases the shutter ("gpio:/dev/gpiochip0?shutter=27"), the camera itself when empty.
+    models: a file of camera models to lay over Mien's own table, none when empty.
     """
 
     camera: str
@@ -61,6 +62,7 @@ class AgentSettings:
     controller_key: str = ""
     lag_ms: float | None = None
     release: str = ""
+    models: str = ""
     min_free_mb: int = 200
     realtime: bool = True
     spin_us: int = 100
@@ -81,6 +83,7 @@ def run(settings: AgentSettings, stop: threading.Event | None = None) -> None:
     Raises BadAddress, BadSettings, KeyRefused or SpoolError at once; a camera or a controller that is not there is
     waited for.
     """
+    body_models.lay_over(Path(settings.models) if settings.models else None)
     agent = Agent(settings)
     if settings.realtime and not lock_memory():
         log.info("memory cannot be locked here, so pages may be swapped out (LimitMEMLOCK in the unit)")

@@ -1,7 +1,7 @@
 """What is known of camera bodies by model: time-outs, habits, what they cannot do.  Data, in data/body_models.toml.
 
-Every entry whose patterns fit the model's name counts, the more specific over the less: "Canon EOS*" says what holds for
-all of them, "Canon EOS 7D" what that one does besides.  A file of the operator lies over the whole table.
+Every entry whose patterns fit the model's name counts, the more specific over the less: "Canon EOS*" says what holds
+for all of them, "Canon EOS 7D" what that one does besides.  A file of the operator lies over the whole table.
 """
 
 import difflib
@@ -136,9 +136,22 @@ def load(path: Path | None = None) -> BodyModels:
     return built_in() if path is None else built_in().with_file(path)
 
 
-def body_model(model: str, path: Path | None = None) -> BodyModel:
+_operators_file: Path | None = None
+
+
+def lay_over(path: Path | None) -> None:
+    """From now on body_model() looks into the operator's file too (None: no longer).  Raises BadSettings at once.
+
+    For the whole process: a node is one camera with one settings file, whose `models` names this file.
+    """
+    global _operators_file
+    load(path)
+    _operators_file = path
+
+
+def body_model(model: str) -> BodyModel:
     """What is known of the body that calls itself `model` ("Canon EOS 5D Mark IV", "D850").  Raises BadSettings."""
-    return load(path).find(model)
+    return load(_operators_file).find(model)
 
 
 # --- reading a table

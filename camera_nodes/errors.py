@@ -70,6 +70,38 @@ class PhotoMissing(CameraFault):
     code = "photo_missing"
 
 
+class PhotoDamaged(CameraFault):
+    """The photograph is on the body and is not whole, however often it is read."""
+
+    code = "photo_damaged"
+
+
+class FileGone(CameraFault):
+    """The body has no such file, or no longer."""
+
+
+class FileCut(CameraFault):
+    """A file comes with another number of bytes than the body states.  `data`: what came last."""
+
+    code = "photo_damaged"
+
+    def __init__(self, message: str, data: bytes = b"") -> None:
+        super().__init__(message)
+        self.data = data
+
+
+class FileKept(CameraFault):
+    """The body does not delete a file."""
+
+    code = "not_deleted"
+
+
+class CaptureTarget(CameraFault):
+    """The body would keep its photographs in memory and not on its card."""
+
+    code = "capture_target"
+
+
 class SettingsRefused(CameraFault):
     """The camera did not take a setting.  `differences` has one line a setting."""
 
