@@ -21,8 +21,8 @@ from types import FrameType
 
 import zmq
 
-from camera_nodes import body_models, transport, wire
-from camera_nodes.backends import make_camera
+from camera_nodes import transport, wire
+from camera_nodes.backends import make_camera, use_models
 from camera_nodes.camera import CameraState
 from camera_nodes.clock import ClockEstimator, Estimate
 from camera_nodes.errors import BadSettings, ClockUnknown, WireError
@@ -83,7 +83,6 @@ def run(settings: AgentSettings, stop: threading.Event | None = None) -> None:
     Raises BadAddress, BadSettings, KeyRefused or SpoolError at once; a camera or a controller that is not there is
     waited for.
     """
-    body_models.lay_over(Path(settings.models) if settings.models else None)
     agent = Agent(settings)
     if settings.realtime and not lock_memory():
         log.info("memory cannot be locked here, so pages may be swapped out (LimitMEMLOCK in the unit)")
@@ -113,6 +112,7 @@ class Agent:
         keys = transport.load_keys(settings.keys, self.node)
         controller_key = settings.controller_key or transport.load_public(settings.keys / f"{transport.CONTROLLER}.pub")
         self._camera = make_camera(settings.url, settings.release)
+        use_models(self._camera, Path(settings.models) if settings.models else None)
         self._camera.spin_ns = settings.spin_us * 1000
         self._camera.max_late_ns = round(settings.max_late_ms * 1e6)
         self._spool = Spool(settings.spool, settings.min_free_mb * 1_000_000)

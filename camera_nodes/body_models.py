@@ -136,22 +136,9 @@ def load(path: Path | None = None) -> BodyModels:
     return built_in() if path is None else built_in().with_file(path)
 
 
-_operators_file: Path | None = None
-
-
-def lay_over(path: Path | None) -> None:
-    """From now on body_model() looks into the operator's file too (None: no longer).  Raises BadSettings at once.
-
-    For the whole process: a node is one camera with one settings file, whose `models` names this file.
-    """
-    global _operators_file
-    load(path)
-    _operators_file = path
-
-
-def body_model(model: str) -> BodyModel:
+def body_model(model: str, path: Path | None = None) -> BodyModel:
     """What is known of the body that calls itself `model` ("Canon EOS 5D Mark IV", "D850").  Raises BadSettings."""
-    return load(_operators_file).find(model)
+    return load(path).find(model)
 
 
 # --- reading a table

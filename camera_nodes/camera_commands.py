@@ -61,8 +61,8 @@ def _run(address: str, release: str, models: Path | None, options: "QualifyOptio
     """The report of one qualification, told of on stderr while it goes on."""
     from typing import cast
 
-    from camera_nodes.backends import make_camera
-    from camera_nodes.body_models import lay_over, load
+    from camera_nodes.backends import make_camera, use_models
+    from camera_nodes.body_models import load
     from camera_nodes.qualify import qualify as run
     from camera_nodes.qualify_record import recording
     from camera_nodes.qualify_shots import Camera
@@ -70,10 +70,10 @@ def _run(address: str, release: str, models: Path | None, options: "QualifyOptio
     def ask(text: str) -> None:
         typer.prompt(text, default="", show_default=False, err=True)
 
-    lay_over(models)
     with recording() as record:
         camera = make_camera(address, release)
         camera.max_late_ns = 100_000_000  # no rig waits for it
+        use_models(camera, models)
         report, _ = run(
             cast("Camera", camera),
             address,

@@ -18,7 +18,7 @@ from camera_nodes.camera import CameraState
 from camera_nodes.errors import CameraFault, CameraMissing, CardFull, EquipmentError, SettingsRefused
 from camera_nodes.qualify_body import PtpBody
 from camera_nodes.qualify_record import Record
-from camera_nodes.qualify_report import BodyClock, Events, Exposures, Fault, Recovery, Report, Settle, spread
+from camera_nodes.qualify_report import BodyClock, Events, Fault, Recovery, Report, Settle, spread
 from camera_nodes.qualify_shots import Camera, Shots
 from camera_nodes.qualify_verdict import judge
 from camera_nodes.wire import Exposure
@@ -101,6 +101,7 @@ class _Run:
         self._models = models
         self._open_s: list[float] = []
         self._recoveries: list[Recovery] = []
+        self._asked = options.shots
         self._shots = Shots(camera, self.known)
 
     def open(self) -> None:
@@ -138,7 +139,7 @@ class _Run:
             faults.insert(0, Fault("ended", getattr(self.end_fault, "code", "fault"), 1, str(self.end_fault)[:300]))
         kinds = dict(self.record.events.most_common()) if self.record else {}
         self.found |= {
-            "exposures": self._shots.exposures(self.options.shots) if self.options.shots else Exposures(0),
+            "exposures": self._shots.exposures(self._asked),
             "times": self._shots.times(self._open_s, polls),
             "events": Events(kinds, self._shots.busiest, self._shots.runs_dry()),
             "busy_answers": self.record.busy_answers if self.record else self._shots.counts["busy"],
@@ -221,6 +222,7 @@ class _Run:
     def _cut(self, how: Any) -> None:
         """An exposure, the connection cut before it is read, and what is there afterwards."""
         self.say(f"recovery: {how}")
+        self._asked += 2
         announced = self._shots.shoot(read=False)
         if how == "cable pulled":
             self.ask("Pull the camera's cable out now, put it back, and press Enter when it is in.")
