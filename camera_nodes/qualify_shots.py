@@ -184,7 +184,8 @@ class Shots:
             heard = self.camera.listen(min(_LISTEN_S, left))
             files = list(heard.files)
             if heard.interrupted:
-                files += [file for file in self.camera.search() if file.path not in self._seen]
+                paths = self._seen.keys() | {file.path for file in files}
+                files += [file for file in self.camera.search() if file.path not in paths]
             elif not files:
                 time.sleep(min(0.01, left))  # a body with nothing to say may answer at once
             for file in files:

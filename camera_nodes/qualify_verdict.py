@@ -95,17 +95,22 @@ def _settings(report: Report, known: BodyModel) -> Iterator[Reason]:
 
 
 def _recovery(report: Report) -> Iterator[Reason]:
-    for recovery in report.recoveries:
-        name = f"after it was {recovery.how}" if recovery.how == "reopened" else "after the cable was pulled"
-        if recovery.seconds is None:
-            yield Reason(True, f"{name} it did not answer any more")
-            continue
-        if recovery.found is False:
-            yield Reason(True, f"{name} the photograph that was not yet read was gone", "on the card")
-        if recovery.shoots is False:
-            yield Reason(True, f"{name} the next exposure failed")
-        if recovery.seconds > MAX_REOPEN_S:
-            yield Reason(False, f"{name} it answered after {recovery.seconds:.1f} s", f"{MAX_REOPEN_S:g} s")
+    for how in dict.fromkeys(recovery.how for recovery in report.recoveries):
+        tries = [recovery for recovery in report.recoveries if recovery.how == how]
+        after = "after the connection was made anew" if how == "reopened" else "after its cable was pulled"
+        of = f" ({len(tries)} tries)"
+        silent = sum(recovery.seconds is None for recovery in tries)
+        lost = sum(recovery.found is False for recovery in tries)
+        stuck = sum(recovery.shoots is False for recovery in tries)
+        longest = max((recovery.seconds or 0.0 for recovery in tries), default=0.0)
+        if silent:
+            yield Reason(True, f"{after} it did not answer any more")
+        if lost:
+            yield Reason(True, f"{after} {lost} photographs not yet read were gone{of}", "0: they lie on the card")
+        if stuck:
+            yield Reason(True, f"{after} {stuck} exposures failed{of}", "0")
+        if longest > MAX_REOPEN_S:
+            yield Reason(False, f"{after} it answered after {longest:.1f} s", f"{MAX_REOPEN_S:g} s")
 
 
 def _habits(report: Report, known: BodyModel) -> Iterator[Reason]:
