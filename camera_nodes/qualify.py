@@ -19,7 +19,7 @@ from camera_nodes.errors import CameraFault, CameraMissing, CardFull, EquipmentE
 from camera_nodes.qualify_body import PtpBody
 from camera_nodes.qualify_record import Record
 from camera_nodes.qualify_report import BodyClock, Events, Fault, Recovery, Report, Settle, spread
-from camera_nodes.qualify_shots import Camera, Shots
+from camera_nodes.qualify_shots import BodyFile, Camera, Shots
 from camera_nodes.qualify_verdict import judge
 from camera_nodes.wire import Exposure
 
@@ -110,7 +110,13 @@ class _Run:
         info = self.camera.info
         self.known = self._models.find(info.model)
         heard = self.record.heard if self.record else lambda: 0
-        self._shots = Shots(self.camera, self.known, keep=self.options.keep, heard=heard)
+        self._shots = Shots(
+            self.camera,
+            self.known,
+            keep=self.options.keep,
+            heard=heard,
+            delete_at_body=self._delete_at_body if self.record else None,
+        )
         self.found |= {"model": info.model, "serial": info.serial, "library": ""}
         entries = " > ".join(self.known.entries) or "no entry"
         self.say(f"{info.model}, serial {info.serial or 'not told'}; table of models: {entries}")
@@ -261,6 +267,10 @@ class _Run:
     def _body(self) -> PtpBody:
         assert self.record is not None
         return PtpBody(self.record, self.known, self._reopen)
+
+    def _delete_at_body(self, file: BodyFile) -> bool:
+        folder, _, name = file.path.rpartition("/")
+        return self._body().delete(folder or "/", name)
 
     @contextmanager
     def _counted(self, where: str) -> Iterator[None]:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from camera_nodes.body_models import BodyModel, ClockSetting
+from camera_nodes.errors import FileKept
 from camera_nodes.qualify_record import Record
 from camera_nodes.qualify_report import BodyClock, Setting, Settle, Store, Target, spread
 
@@ -122,6 +123,18 @@ class PtpBody:
         if left:
             self._reopen()
         return tuple(_with_holds(settle, left[settle.name], self.value(settle.name)) for settle in found)
+
+    def delete(self, folder: str, name: str) -> bool:
+        """Delete a file, whatever the table says of the model.  Raises FileKept."""
+        record = self._record
+        began = time.monotonic()
+        try:
+            record.camera.file_delete(folder, name)
+        except record.gp.GPhoto2Error as error:
+            record.failed("file_delete", int(error.code), str(error), began)
+            raise FileKept(str(error)) from None
+        record.succeeded("file_delete", began)
+        return True
 
     def clock(self, *, set_it: bool) -> BodyClock:
         """What the body's clock says, and what it says after it was set (at a full second of this computer)."""

@@ -17,6 +17,7 @@ RAW_ENDINGS = (".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", "
 JPEG_ENDINGS = (".jpg", ".jpeg")
 LEAD_NS = 40_000_000  # from the call to the moment of the exposure
 _LISTEN_S = 0.5
+_AGAIN_S = 0.05  # between tries of a busy body
 _MB = 1e6
 
 
@@ -68,11 +69,18 @@ class Camera(Protocol):
 class Shots:
     """Makes exposures and counts.  `heard`: how many events the library has had, to count those around an exposure.
 
-    Only files of its own exposures are ever deleted.  `keep`: not even these.
+    Only files of its own exposures are ever deleted.  `keep`: not even these.  `delete_at_body`: deletes where the
+    camera layer does not try, because the table of models says that it is of no use; raises FileKept.
     """
 
     def __init__(
-        self, camera: Camera, known: BodyModel, *, keep: bool = False, heard: Callable[[], int] = lambda: 0
+        self,
+        camera: Camera,
+        known: BodyModel,
+        *,
+        keep: bool = False,
+        heard: Callable[[], int] = lambda: 0,
+        delete_at_body: Callable[[BodyFile], bool] | None = None,
     ) -> None:
         self.camera = camera
         self.counts: Counter[str] = Counter()
@@ -80,6 +88,7 @@ class Shots:
         self._known = known
         self._keep = keep
         self._heard = heard
+        self._delete_at_body = delete_at_body
         self._faults: Counter[tuple[str, str]] = Counter()
         self._examples: dict[tuple[str, str], str] = {}
         self._seen: dict[str, int] = {}  # path, and the connection it was announced on
@@ -113,10 +122,8 @@ class Shots:
         where = "listening"
         try:
             self._before()
-            where = "arming"
-            keeps_raw = self._arm()
             where = "release"
-            released_ns = self._expose()
+            keeps_raw, released_ns = self._release()
             where = "waiting"
             came = self._wait(released_ns, keeps_raw)
             self.camera.finish()
@@ -149,23 +156,31 @@ class Shots:
                 self.counts["strays"] += 1
             self._seen[file.path] = _epoch(file)
 
-    def _arm(self) -> bool:
-        began = time.monotonic()
+    def _release(self) -> tuple[bool, int]:
+        """Whether a raw file is kept, and when the shutter was released; a busy body is asked again.
+
+        Raises CameraBusy after as long as the table says that it may be busy.
+        """
+        until = time.monotonic() + self._known.busy_s
         while True:
+            where = "arming"
+            began = time.monotonic()
             try:
                 condition = self.camera.arm(Exposure(), allow_ram=True)  # where it keeps its files is judged later
-                break
+                self._ms["arm"].append((time.monotonic() - began) * 1e3)
+                where = "release"
+                return bool(getattr(condition, "keeps_raw", None)), self._expose()
             except CameraBusy as error:
-                self.note("arming", error)
-                if time.monotonic() - began > self._known.busy_s:
+                if time.monotonic() > until:
                     raise
+                self.note(where, error)
+                self.counts["busy"] += 1
+                self._idle()
                 self.camera.listen(self._known.quiet_s)
-        self._ms["arm"].append((time.monotonic() - began) * 1e3)
-        return bool(getattr(condition, "keeps_raw", None))
+                time.sleep(_AGAIN_S)
 
     def _expose(self) -> int:
         clock = self.camera.clock
-        self.counts["tried"] += 1
         release = self.camera.expose(clock.now_ns() + LEAD_NS).release
         self.counts["made"] += 1
         self._ms["release"].append((clock.now_ns() - release.released_at_ns) / 1e6)
@@ -250,7 +265,13 @@ class Shots:
             return
         self.counts["delete_tried"] += 1
         try:
-            if self.camera.delete(file):
+            try:
+                gone = self.camera.delete(file)
+            except FileKept:
+                if self._known.deletes or self._delete_at_body is None:
+                    raise
+                gone = self._delete_at_body(file)
+            if gone:
                 self.counts["deleted"] += 1
                 self._deleted.add(file.path)
                 self._seen.pop(file.path, None)

@@ -128,9 +128,9 @@ def _habits(report: Report, known: BodyModel) -> Iterator[Reason]:
         yield Reason(False, f"it announced {shots.duplicates} files more than once")
     if report.events.runs_dry is False:
         yield Reason(False, "its queue of events never runs dry")
-    told = {fault.code for fault in report.faults} - {"camera_busy", "-110"}
+    told_elsewhere = ("camera_busy", "-110", "not_deleted")
     for fault in report.faults:
-        if fault.code in told:
+        if fault.code not in told_elsewhere and fault.where != "file_delete":
             yield Reason(False, f"{fault.count} times in {fault.where}: {fault.example}", "0")
     if report.lag and report.lag.ms.count > 1 and report.lag.ms.sigma > MAX_LAG_SIGMA_MS:
         yield Reason(
