@@ -90,7 +90,7 @@ class Entry:
     def fits(self, model: str) -> int:
         """How specifically it fits: literal characters of its best pattern, and 1; 0 when none fits."""
         name = model.strip().lower()
-        fitting = [p for p in self.match if fnmatch.fnmatchcase(name, p.lower())]
+        fitting = [p for p in self.match if fnmatch.fnmatchcase(name, p.strip().lower())]
         return max((_literal(pattern) + 1 for pattern in fitting), default=0)
 
 

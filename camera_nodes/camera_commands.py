@@ -96,12 +96,17 @@ def _write(path: Path, data: bytes) -> None:
 def models(
     model: Annotated[str, typer.Argument(help="A model as the camera names itself, as in 'D850'.")] = "",
     models_file: ModelsOption = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The whole table as a page.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """What is known of a camera model, with sources; without a model the entries of the table."""
     from camera_nodes.body_models import load
+    from camera_nodes.body_models_page import page
 
     table = load(models_file)
+    if markdown:
+        typer.echo(page(table), nl=False)
+        return
     if not model:
         if as_json:
             typer.echo(json.dumps([asdict(entry) for entry in table.entries], indent=2, ensure_ascii=False))
@@ -114,8 +119,9 @@ def models(
         typer.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
         return
     for key, value in asdict(found).items():
-        if key not in ("notes", "sources", "entries"):
-            typer.echo(f"{key:<16} {value}")
+        if key not in ("notes", "sources", "clock_settings"):
+            typer.echo(f"{key:<16} {', '.join(value) if isinstance(value, tuple) else value}")
+    typer.echo(f"{'clock_settings':<16} {', '.join(f'{s.name} ({s.keeps})' for s in found.clock_settings)}")
     for text in found.notes.splitlines():
         typer.echo(f"\n{text}")
     for source in found.sources:

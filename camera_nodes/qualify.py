@@ -129,8 +129,8 @@ class _Run:
         with self._counted("searching"):
             self._shots.begin()
         if self.known.releases or self.camera.info.url.startswith("sim:"):
-            self._expose()
-            self._cuts()
+            if self._expose():
+                self._cuts()
 
     def conclude(self) -> None:
         """The figures of what was done; never raises."""
@@ -201,7 +201,8 @@ class _Run:
                 error_s = self.camera.body_clock_s()
                 self.found["clock"] = BodyClock(error_s=None if error_s is None else round(error_s, 1))
 
-    def _expose(self) -> None:
+    def _expose(self) -> bool:
+        """The exposures; False when the card was full before they were done."""
         asked = self.options.shots
         every = max(1, asked // 20)
         for number in range(1, asked + 1):
@@ -212,10 +213,12 @@ class _Run:
                 self._come_back()
                 whole = False
             except CardFull:
-                return
+                self.say("the card is full")
+                return False
             if number % every == 0 or not whole:
                 self.say(f"exposure {number} of {asked}{'' if whole else ': no whole photograph'}")
             time.sleep(max(0.0, self.known.between_s - (time.monotonic() - began)))
+        return True
 
     def _cuts(self) -> None:
         for _ in range(_REOPENINGS):
