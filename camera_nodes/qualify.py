@@ -59,6 +59,7 @@ def qualify(
     """
     run = _Run(camera, models, options, record if record is not None and address.startswith("gphoto2:") else None)
     run.say, run.ask = say, ask
+    run.wired = bool(release)
     say(f"connecting to {address}")
     run.open()
     finished = False
@@ -102,6 +103,7 @@ class _Run:
         self._open_s: list[float] = []
         self._recoveries: list[Recovery] = []
         self._asked = options.shots
+        self.wired = False
         self._shots = Shots(camera, self.known)
 
     def open(self) -> None:
@@ -128,9 +130,8 @@ class _Run:
         self._clock()
         with self._counted("searching"):
             self._shots.begin()
-        if self.known.releases or self.camera.info.url.startswith("sim:"):
-            if self._expose():
-                self._cuts()
+        if self._expose():
+            self._cuts()
 
     def conclude(self) -> None:
         """The figures of what was done; never raises."""
@@ -202,7 +203,9 @@ class _Run:
                 self.found["clock"] = BodyClock(error_s=None if error_s is None else round(error_s, 1))
 
     def _expose(self) -> bool:
-        """The exposures; False when the card was full before they were done."""
+        """The exposures; False when there can be no more: the card is full, or it is not released over the cable."""
+        if not self.known.releases and not self.wired:
+            return False
         asked = self.options.shots
         every = max(1, asked // 20)
         for number in range(1, asked + 1):

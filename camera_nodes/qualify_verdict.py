@@ -24,7 +24,7 @@ def judge(report: Report, known: BodyModel) -> tuple[Verdict, tuple[Reason, ...]
 
 def _exposures(report: Report, known: BodyModel) -> Iterator[Reason]:
     shots = report.exposures
-    if not known.releases:
+    if not known.releases and not report.release:
         yield Reason(True, "this model cannot be released over the cable, says the table: release it by wires")
     if shots.wanted and not shots.made:
         yield Reason(True, "it made no exposure", f"{shots.wanted} were asked for")

@@ -3,16 +3,18 @@
 Beside the camera nothing of the records is there, and in the records nothing of the cameras: here both are known.
 """
 
+import importlib.util
 import json
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from camera_nodes.camera_commands import models, qualify
 from db.commands.options import AsJson, Database, Home, print_json, print_table
+from db.errors import SettingsError
 
 app = typer.Typer(
     no_args_is_help=True, help="One camera: qualify its body, keep the report, what its model is known for."
@@ -31,7 +33,8 @@ def keep(
     as_json: AsJson = False,
 ) -> None:
     """At the studio: put a report into the records."""
-    from camera_nodes.qualify_report import decode, read_report
+    _need_records()
+    from camera_nodes.qualify_report import read_report
     from db.camera_reports import NewReport, keep_report
     from db.engine import transaction
     from db.models import BodyVerdict
@@ -39,16 +42,15 @@ def keep(
 
     found = read_report(report)
     data = report.read_bytes()
-    assert found == decode(data, str(report))
     new = NewReport(
-        found.model,
-        found.serial,
-        found.firmware,
+        _plain(found.model),
+        _plain(found.serial),
+        _plain(found.firmware),
         datetime.fromisoformat(found.made_at),
         BodyVerdict(found.verdict),
         found.exposures.made,
         data,
-        json.loads(data),
+        _plain(json.loads(data)),
     )
     with open_studio(home, database) as studio, transaction(studio.engine) as tx:
         row = keep_report(tx, new, camera=camera, rig=rig)
@@ -73,6 +75,7 @@ def reports(
     as_json: AsJson = False,
 ) -> None:
     """At the studio: the reports that are kept, the newest first."""
+    _need_records()
     from db.camera_reports import get_report, kept_reports
     from db.engine import reading
     from db.studio import open_studio
@@ -92,6 +95,25 @@ def reports(
     ]  # fmt: skip
     columns = ["", "place", "model", "serial", "firmware", "made", "exposures", "verdict", "reasons"]
     print_table("Qualified bodies", columns, rows)
+
+
+def _need_records() -> None:
+    """Raises SettingsError on a camera computer, which has the `node` extra alone."""
+    if importlib.util.find_spec("sqlalchemy") is None:
+        raise SettingsError(
+            "Reports are kept at the studio; here its packages are missing: pip install 'mien[controller]'"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Without the zero characters that some bodies pad their names with: PostgreSQL keeps none."""
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    return value
 
 
 def _show(report: object, as_json: bool) -> None:
