@@ -40,10 +40,18 @@ class CameraMissing(CameraFault):
     code = "camera_missing"
 
 
+class CameraLost(CameraMissing):
+    """The camera stopped answering in the middle of a request: what it was asked for may have been done."""
+
+
 class CameraBusy(CameraFault):
     """The camera is busy; the same request may succeed later."""
 
     code = "camera_busy"
+
+
+class Absent(EquipmentError):
+    """The body has no such setting, file or ability."""
 
 
 class CardFull(CameraFault):
@@ -64,16 +72,14 @@ class ReleaseFault(CameraFault):
     code = "release_fault"
 
 
-class PhotoMissing(CameraFault):
-    """The shutter was released but no photograph came."""
-
-    code = "photo_missing"
-
-
 class PhotoDamaged(CameraFault):
-    """The photograph is on the body and is not whole, however often it is read."""
+    """The photograph is on the body and is not whole, however often it is read.  `data`: what came last."""
 
     code = "photo_damaged"
+
+    def __init__(self, message: str, data: bytes = b"") -> None:
+        super().__init__(message)
+        self.data = data
 
 
 class FileGone(CameraFault):
@@ -100,6 +106,12 @@ class CaptureTarget(CameraFault):
     """The body would keep its photographs in memory and not on its card."""
 
     code = "capture_target"
+
+
+class PhotoMissing(CameraFault):
+    """The shutter was released but no photograph came."""
+
+    code = "photo_missing"
 
 
 class SettingsRefused(CameraFault):
