@@ -32,6 +32,9 @@ COMMANDS = {
     "study": Command("db.commands.study", "controller", "How the study stands: missing, candidates, coverage."),
     "protocol": Command("db.commands.protocol", "controller", "The expressions that a session asks for."),
     "node": Command("camera_nodes.commands", "node", "The process beside a camera: run it, its keys, its enrolment."),
+    "camera": Command(
+        "deploy.camera_command", "node", "One camera: qualify its body, keep the report, what its model is known for."
+    ),
     "rig": Command(
         "controller.commands.rig", "controller", "The cameras: status, shutter lag, checks before a session."
     ),

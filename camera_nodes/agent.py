@@ -22,7 +22,7 @@ from types import FrameType
 import zmq
 
 from camera_nodes import transport, wire
-from camera_nodes.backends import make_camera
+from camera_nodes.backends import make_camera, use_models
 from camera_nodes.camera import CameraState
 from camera_nodes.clock import ClockEstimator, Estimate
 from camera_nodes.errors import BadSettings, ClockUnknown, WireError
@@ -49,6 +49,7 @@ class AgentSettings:
     node: name under which the node's key is enrolled, by default the camera's.  controller_key: the controller's public
     key, by default the content of <keys>/controller.pub.  lag_ms: the camera's shutter lag, told to the controller.
     release: what releases the shutter ("gpio:/dev/gpiochip0?shutter=27"), the camera itself when empty.
+    models: a file of camera models to lay over Mien's own table, none when empty.
     """
 
     camera: str
@@ -61,6 +62,7 @@ class AgentSettings:
     controller_key: str = ""
     lag_ms: float | None = None
     release: str = ""
+    models: str = ""
     min_free_mb: int = 200
     realtime: bool = True
     spin_us: int = 100
@@ -110,6 +112,7 @@ class Agent:
         keys = transport.load_keys(settings.keys, self.node)
         controller_key = settings.controller_key or transport.load_public(settings.keys / f"{transport.CONTROLLER}.pub")
         self._camera = make_camera(settings.url, settings.release)
+        use_models(self._camera, Path(settings.models) if settings.models else None)
         self._camera.spin_ns = settings.spin_us * 1000
         self._camera.max_late_ns = round(settings.max_late_ms * 1e6)
         self._spool = Spool(settings.spool, settings.min_free_mb * 1_000_000)

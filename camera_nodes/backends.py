@@ -14,9 +14,11 @@ sim:lag_ms=58                                          simulated, keys of SimRel
 
 import dataclasses
 import difflib
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
+from camera_nodes.body_models import load
 from camera_nodes.camera import CameraBase, ShutterRelease
 from camera_nodes.errors import BadAddress
 from camera_nodes.usb_port import is_socket
@@ -42,6 +44,13 @@ def make_camera(url: str, release: str = "") -> CameraBase:
     if release:
         camera.release_by = make_release(release)
     return camera
+
+
+def use_models(camera: CameraBase, file: Path | None) -> None:
+    """Lay the operator's file of camera models over Mien's table, for a camera that goes by it.  Raises BadSettings."""
+    load(file)
+    if hasattr(camera, "models_file"):
+        camera.models_file = file
 
 
 def make_release(url: str) -> ShutterRelease:

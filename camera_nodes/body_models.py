@@ -1,7 +1,7 @@
 """What is known of camera bodies by model: time-outs, habits, what they cannot do.  Data, in data/body_models.toml.
 
-Every entry whose patterns fit the model's name counts, the more specific over the less: "Canon EOS*" says what holds for
-all of them, "Canon EOS 7D" what that one does besides.  A file of the operator lies over the whole table.
+Every entry whose patterns fit the model's name counts, the more specific over the less: "Canon EOS*" says what holds
+for all of them, "Canon EOS 7D" what that one does besides.  A file of the operator lies over the whole table.
 """
 
 import difflib
@@ -90,7 +90,7 @@ class Entry:
     def fits(self, model: str) -> int:
         """How specifically it fits: literal characters of its best pattern, and 1; 0 when none fits."""
         name = model.strip().lower()
-        fitting = [p for p in self.match if fnmatch.fnmatchcase(name, p.lower())]
+        fitting = [p for p in self.match if fnmatch.fnmatchcase(name, p.strip().lower())]
         return max((_literal(pattern) + 1 for pattern in fitting), default=0)
 
 

@@ -188,6 +188,8 @@ def agent_settings(file: Path | None, overrides: dict[str, Any]) -> "AgentSettin
     for name in ("keys", "spool"):
         if file is not None and name in values:
             values[name] = file.parent / Path(values[name]).expanduser()
+    if file is not None and values.get("models"):
+        values["models"] = str(file.parent / Path(values["models"]).expanduser())
     values |= overrides
     missing = [name for name in ("camera", "url", "control", "bulk") if name not in values]
     if missing:

@@ -2,6 +2,7 @@
 
 from db.models.audit import AuditEvent
 from db.models.base import Base
+from db.models.camera_report import BodyVerdict, CameraReport
 from db.models.capture import (
     CaptureSession,
     ExposureSource,
@@ -27,8 +28,10 @@ __all__ = [
     "ArtefactParent",
     "AuditEvent",
     "Base",
+    "BodyVerdict",
     "Calibration",
     "Camera",
+    "CameraReport",
     "CameraTier",
     "CaptureSession",
     "CheckState",

@@ -58,6 +58,11 @@ ROWS: Rows = {
         {"id": 1, "camera_id": 1, "profile": "default", "settings": "iso=100", "shots": 9, "mean_ms": 58.5,
          "sigma_ms": 0.3, "measured_by": "hot_shoe", "measured_at": WHEN},
     ],
+    "camera_report": [
+        {"id": n, "camera_id": camera, "model": "D850", "serial": "7", "firmware": "1.2", "made_at": WHEN,
+         "kept_at": WHEN, "verdict": verdict, "exposures": 100, "sha256": key, "report": {"form": 1}}
+        for n, camera, verdict, key in ((1, 1, "fit_with_remarks", A), (2, None, "unfit", B))
+    ],
     "session": [
         {"id": 1, "code": "S001-1", "subject_id": 1, "protocol_id": 1, "rig_id": 1, "calibration_id": 1,
          "state": "closed", "profile": "default", "opened_at": WHEN, "closed_at": WHEN},
