@@ -120,14 +120,14 @@ def test_three_minutes_tell_the_drift_better_than_one():
     spread = {}
     for minutes in (1, 3):
         errors = []
-        for seed in range(12):
+        for seed in range(24):
             world = World(seed, 10**9, 30e-6, JITTERS["2 +- 1 ms"])
             at = world.pings(600 * minutes, 10)
             estimate = world.estimator.estimate(at)
             assert abs(estimate.offset_ns - world.theta(at)) <= estimate.uncertainty_ns
             errors.append(abs(estimate.drift - 30e-6))
         spread[minutes] = sum(errors)
-    assert spread[3] < 0.6 * spread[1]
+    assert spread[3] < 0.85 * spread[1]
 
 
 def test_a_drift_that_changes_with_the_temperature_is_followed():
