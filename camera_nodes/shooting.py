@@ -352,8 +352,8 @@ class Shooter:
             self._fired.popitem(last=False)
         now_ns = self._clock.now_ns()
         clock = self._link.estimate()
-        if clock is not None:  # how well it will be known at the moment, not how well now
-            clock = self._link.estimate(min(clock.to_node(message.at_ns), now_ns + _LONGEST_WAIT_NS))
+        if clock is not None and 0 < (moment_ns := clock.to_node(message.at_ns)) - now_ns <= _LONGEST_WAIT_NS:
+            clock = self._link.estimate(moment_ns)  # how well it will be known then, not how well now
         at_ns = clock.to_node(message.at_ns - message.lag_ns) if clock else now_ns
         quiet_ns = clock.to_node(message.at_ns) + wire.QUIET_AFTER_NS if clock else now_ns
         shot = self._shot = _Shot(message, clock, at_ns, max(quiet_ns, now_ns), self._link.clock_source)

@@ -169,6 +169,14 @@ def test_a_drift_that_steps_is_noticed_before_the_estimate_is_wrong(line, step):
     assert beyond(line, 60, step=step, seconds=(60,)) == 0
 
 
+def test_nothing_is_surer_for_a_later_moment():
+    world = World(1, 10**9, 30e-6, JITTERS["exponential"])
+    at = world.pings(100, 4)
+    bounds = [world.estimator.estimate(at + ahead_s * 10**9).bound_ns for ahead_s in (0, 1, 5, 30)]
+    assert bounds == sorted(bounds)
+    assert bounds[-1] > bounds[0]
+
+
 def test_on_a_quiet_line_little_more_than_half_a_round_trip_is_stated():
     for seed in range(10):
         world = World(seed, 10**9, 30e-6, JITTERS["quiet"])
