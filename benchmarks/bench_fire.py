@@ -6,7 +6,8 @@ journalled, fired, stamped, uploaded, filed. The peers get the better conditions
 is latest minus earliest over the rig; percentiles are over fires, and every fire of which all cameras were released
 counts, whatever became of the take afterwards.
 
-The stamps are the nodes' own word, so they are checked: all processes share one machine, whose clock is the truth. The
+The stamps are the nodes' own word, so they are checked: all processes share one machine, whose clock is the truth. A
+clock error beyond what was stated is counted for each node and fire, against that node's own word at that fire. The
 clock spread is latest minus earliest error, over the nodes, of the controller's time as each node believes it at the
 fire. The true command skew is that of the moments themselves.
 
@@ -36,6 +37,7 @@ from delayed_line import DelayedLine
 
 from camera_nodes import wire
 from camera_nodes.agent import Agent, AgentSettings
+from camera_nodes.clock import EmulatedClock, Estimate
 from camera_nodes.transport import ensure_keys
 from controller.rig_file import CameraEntry, Rig, SyncLimits
 from controller.settings import StudioSettings
@@ -69,7 +71,7 @@ def photograph(path: Path) -> None:
 @dataclass(frozen=True)
 class Truth:
     """What a node did at a fire, by the machine's own clock, ms. `clock_error_ms`: the controller's time as the node
-    believed it, minus the truth.
+    believed it, minus the truth. `stated_ms`: how wrong the node said that it can be.
     """
 
     fire_id: str
@@ -77,6 +79,7 @@ class Truth:
     released_ms: float
     wanted_ms: float
     clock_error_ms: float
+    stated_ms: float
 
 
 class Witness(Agent):
@@ -85,18 +88,29 @@ class Witness(Agent):
     def __init__(self, settings: AgentSettings, truths: "multiprocessing.queues.SimpleQueue[Truth]") -> None:
         super().__init__(settings)
         self._truths = truths
+        self._at_fire: Estimate | None = None
+
+    def estimate(self, at_ns: int | None = None) -> Estimate | None:
+        clock = super().estimate(at_ns)
+        if at_ns is not None:
+            self._at_fire = clock
+        return clock
 
     def send_surely(self, message: wire.Message) -> None:
         super().send_surely(message)
-        if isinstance(message, wire.Stamps) and message.released_at_ns is not None and (clock := self.estimate()):
-            # The controller's clock is this machine's monotonic clock, so any moment's error can be seen from here.
-            before_ns = node_ns = after_ns = 0
-            while not 0 < after_ns - before_ns <= 50_000:  # or the process was set aside between the readings
-                before_ns, node_ns, after_ns = time.monotonic_ns(), self._clock.now_ns(), time.monotonic_ns()
-            error_ns = clock.to_controller(node_ns) - (before_ns + after_ns) // 2
-            released_ns = message.released_at_ns - error_ns
+        if isinstance(message, wire.Stamps) and message.released_at_ns is not None and self._at_fire is not None:
+            # The controller's clock is this machine's monotonic clock, which the node's is made from.
+            assert isinstance(self._clock, EmulatedClock)
+            released_ns = self._clock.true_ns(self._at_fire.to_node(message.released_at_ns))
             self._truths.put(
-                Truth(message.fire_id, message.camera, released_ns / 1e6, message.commanded_at_ns / 1e6, error_ns / 1e6)
+                Truth(
+                    message.fire_id,
+                    message.camera,
+                    released_ns / 1e6,
+                    message.commanded_at_ns / 1e6,
+                    (message.released_at_ns - released_ns) / 1e6,
+                    message.clock_uncertainty_ns / 1e6,
+                )
             )
 
 
@@ -169,7 +183,8 @@ def fire_mien(studio: Studio, fires: int, nodes: int, truths: Any, warm_s: float
     time.sleep(max(0.0, warm_s - (time.monotonic() - begun)))
     studio.wait_for_cameras(180)
     command, exposure, uncertainty, seconds, spread, true_command, worst = [], [], [], [], [], [], []
-    failed = unflagged = flagged = beyond = 0
+    stated: list[float] = []
+    failed = unflagged = flagged = beyond = liars = 0
     reasons: dict[str, int] = {}
     for shot in range(fires):
         begun = time.monotonic()
@@ -180,6 +195,8 @@ def fire_mien(studio: Studio, fires: int, nodes: int, truths: Any, warm_s: float
             truth = truths.get()
             if truth.fire_id.startswith(result.take):
                 told[truth.camera] = truth
+        stated += [truth.stated_ms for truth in told.values()]
+        liars += sum(abs(truth.clock_error_ms) > truth.stated_ms for truth in told.values())
         skew = result.skew
         if not result.kept:
             failed += 1
@@ -218,7 +235,11 @@ def fire_mien(studio: Studio, fires: int, nodes: int, truths: Any, warm_s: float
         "clock_error_max_ms": percentile(worst, 1.0),
         "clock_uncertainty_p50_ms": percentile(uncertainty, 0.5),
         "clock_uncertainty_max_ms": percentile(uncertainty, 1.0),
-        "clock_error_beyond_uncertainty": beyond,
+        "clock_stated_p50_ms": percentile(stated, 0.5),
+        "clock_stated_p99_ms": percentile(stated, 0.99),
+        "clock_stated_max_ms": percentile(stated, 1.0),
+        "clock_error_beyond_stated": {"count": liars, "of": len(stated), "share": liars / max(1, len(stated))},
+        "clock_error_beyond_worst_stated": beyond,
         "unflagged_over_5ms": unflagged,
         "flagged_over_5ms": flagged,
         "failed_takes": failed,

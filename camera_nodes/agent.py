@@ -258,10 +258,10 @@ class Agent:
         if not (self._welcome and self.send(message)):
             self._unsent.append(message)
 
-    def estimate(self) -> Estimate | None:
-        """The clocks now, or None before the first ping came back."""
+    def estimate(self, at_ns: int | None = None) -> Estimate | None:
+        """The clocks at a moment of the node's, or now; None before the first ping came back."""
         try:
-            pings = self._estimator.estimate(self._clock.now_ns())
+            pings = self._estimator.estimate(self._clock.now_ns() if at_ns is None else at_ns)
         except ClockUnknown:
             return None
         if self._system_time is None:

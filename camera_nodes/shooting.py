@@ -62,7 +62,7 @@ class Link(Protocol):
 
     def send(self, message: wire.Message) -> bool: ...
     def send_surely(self, message: wire.Message) -> None: ...
-    def estimate(self) -> Estimate | None: ...
+    def estimate(self, at_ns: int | None = None) -> Estimate | None: ...
     def state_changed(self, *, camera_changed: bool) -> None: ...
 
 
@@ -491,6 +491,8 @@ class Shooter:
             self._fired.popitem(last=False)
         now_ns = self._clock.now_ns()
         clock = self._link.estimate()
+        if clock is not None and 0 < (moment_ns := clock.to_node(message.at_ns)) - now_ns <= _LONGEST_WAIT_NS:
+            clock = self._link.estimate(moment_ns)  # how well it will be known then, not how well now
         at_ns = clock.to_node(message.at_ns - message.lag_ns) if clock else now_ns
         quiet_ns = clock.to_node(message.at_ns) + wire.QUIET_AFTER_NS if clock else now_ns
         shot = self._shot = _Shot(message, clock, at_ns, max(quiet_ns, now_ns), self._link.clock_source)

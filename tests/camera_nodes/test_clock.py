@@ -4,8 +4,10 @@ import random
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from camera_nodes.clock import ClockEstimator, EmulatedClock, MonotonicClock
+from camera_nodes.clock import UNPROVEN_NS, WANDER, ClockEstimator, EmulatedClock, MonotonicClock
 from camera_nodes.errors import ClockUnknown
 
 START_NS = 10**15
@@ -48,18 +50,148 @@ JITTERS = {
 
 @pytest.mark.parametrize("jitter", JITTERS)
 @pytest.mark.parametrize(("count", "hz"), [(1, 10), (5, 10), (25, 10), (240, 4)])
-def test_the_error_stays_within_the_bound_and_nearly_always_within_the_uncertainty(jitter, count, hz):
-    beyond = 0
+def test_the_error_stays_within_the_bound_and_within_the_uncertainty(jitter, count, hz):
     for seed in range(30):
         rng = random.Random(seed)
         world = World(seed, rng.randint(-5 * 10**9, 5 * 10**9), rng.uniform(-50e-6, 50e-6), JITTERS[jitter])
         at = world.pings(count, hz) + 300_000_000  # a fire lies ahead
         estimate = world.estimator.estimate(at)
         error = abs(estimate.offset_ns - world.theta(at))
-        assert error <= estimate.bound_ns
-        assert estimate.uncertainty_ns <= estimate.bound_ns
-        beyond += error > estimate.uncertainty_ns
-    assert beyond <= 2
+        assert error <= estimate.uncertainty_ns <= estimate.bound_ns
+
+
+DELAY_NS = st.one_of(
+    st.integers(0, 3_000), st.integers(0, 400_000), st.integers(0, 5_000_000), st.integers(0, 2_000_000_000)
+)
+PINGS = st.lists(st.tuples(st.integers(1_000_000, 3_000_000_000), DELAY_NS, DELAY_NS), min_size=1, max_size=80)
+DRIFTS = st.lists(st.floats(-0.5, 0.5), min_size=2, max_size=5)
+
+
+@given(
+    pings=PINGS,
+    least_there_ns=st.integers(0, 1_000_000),
+    least_back_ns=st.integers(0, 1_000_000),
+    drift=st.floats(-50e-6, 50e-6),
+    changes=DRIFTS,
+    ahead_ns=st.integers(0, 1_000_000_000),
+)
+@settings(max_examples=300, deadline=None)
+def test_whatever_the_network_does_the_bound_holds(
+    pings, least_there_ns, least_back_ns, drift, changes, ahead_ns
+):  # fmt: skip
+    """Any delays, each way its own, any waits between; a drift that steps within WANDER.  What is proven is stated."""
+    length_ns = sum(gap for gap, _, _ in pings) + ahead_ns + 1
+    slopes = [drift + WANDER * change for change in changes]
+    part_ns = length_ns / len(slopes)
+
+    def theta(t):
+        since = t - START_NS
+        return 10**9 + sum(
+            slope * min(max(since - part * part_ns, 0), part_ns if part < len(slopes) - 1 else 10**15)
+            for part, slope in enumerate(slopes)
+        )
+
+    estimator, t1 = ClockEstimator(), START_NS
+    for gap_ns, there_ns, back_ns in pings:
+        arrives = t1 + least_there_ns + there_ns
+        t4 = arrives + 30_000 + least_back_ns + back_ns
+        estimator.add(t1, round(arrives + theta(arrives)), round(arrives + 30_000 + theta(arrives + 30_000)), t4)
+        at = t4 + ahead_ns
+        t1 = max(t1 + gap_ns, t4)
+    estimate = estimator.estimate(at)
+    error = abs(estimate.offset_ns - theta(at))
+    assert error <= estimate.bound_ns + 2  # stamps are whole ns
+    if estimate.bound_ns <= UNPROVEN_NS:
+        assert estimate.uncertainty_ns == estimate.bound_ns
+
+
+def burst(t):
+    """Whether the machine is busy at t: from the seventh second on, seven of fourteen."""
+    return (t - START_NS) // 7_000_000_000 % 2 == 1
+
+
+LINES = {  # least delay there and back; what comes on top, by the moment
+    "equal ways": (100e3, 100e3, lambda rng, _: rng.expovariate(1 / 20_000)),
+    "ways as 1 to 3": (50e3, 150e3, lambda rng, _: rng.expovariate(1 / 20_000)),
+    "busy ever since it began": (50e3, 60e3, lambda rng, _: rng.expovariate(1 / 500_000)),
+    "bursts": (60e3, 100e3, lambda rng, t: rng.expovariate(1 / (5e6 if burst(t) else 30e3))),
+    "busy of late": (60e3, 100e3, lambda rng, t: rng.expovariate(1 / (8e6 if t > START_NS + 40e9 else 30e3))),
+    "busy at first": (60e3, 100e3, lambda rng, t: rng.expovariate(1 / (8e6 if t < START_NS + 8e9 else 30e3))),
+    "2 +- 1 ms": (1.0e6, 1.1e6, lambda rng, _: rng.uniform(0, 2e6)),
+    "2 +- 1 ms, busy of late": (1e6, 1e6, lambda rng, t: rng.uniform(0, 2e6) + (t > START_NS + 40e9) * 8e6),
+}
+
+
+def beyond(line, worlds, *, step=0.0, seconds=(2.5, 15, 60)):
+    """How many of so many simulated nodes are wrong by more than they state; a drift that steps somewhere, if any."""
+    least_there, least_back, extra = LINES[line]
+    count = 0
+    for seed in range(worlds):
+        rng = random.Random(f"{line} {step} {seed}")
+        length_s = seconds[seed % len(seconds)]
+        offset, drift = rng.randint(-5 * 10**9, 5 * 10**9), rng.uniform(-50e-6, 50e-6)
+        stepped_at = START_NS + rng.uniform(0, length_s) * 1e9
+        change = rng.choice((-step, step))
+
+        def theta(t, offset=offset, drift=drift, change=change, stepped_at=stepped_at):
+            return offset + drift * (t - START_NS) + change * max(0.0, t - stepped_at)
+
+        estimator, t1 = ClockEstimator(), START_NS
+        while t1 < START_NS + length_s * 1e9:
+            arrives = t1 + least_there + extra(rng, t1)
+            t4 = arrives + 30_000 + least_back + extra(rng, arrives)
+            estimator.add(
+                t1, round(arrives + theta(arrives)), round(arrives + 30_000 + theta(arrives + 30_000)), round(t4)
+            )
+            t1 += round(1e9 / (4 if length_s > 30 else 10) * rng.uniform(0.75, 1.25))
+        at = t1 + 250_000_000
+        estimate = estimator.estimate(at)
+        count += abs(estimate.offset_ns - theta(at)) > estimate.uncertainty_ns
+    return count
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_few_state_too_little_whatever_the_line(line):
+    assert beyond(line, 60) == 0
+
+
+@pytest.mark.slow
+def test_fewer_than_one_in_a_thousand_state_too_little():
+    worlds = 500
+    assert sum(beyond(line, worlds) for line in LINES) < worlds * len(LINES) / 1000
+
+
+@pytest.mark.parametrize(
+    ("line", "step"),
+    [("equal ways", 2e-6), ("equal ways", 20e-6), ("ways as 1 to 3", 20e-6), ("bursts", 20e-6), ("2 +- 1 ms", 5e-6)],
+)
+def test_a_drift_that_steps_is_noticed_before_the_estimate_is_wrong(line, step):
+    assert beyond(line, 60, step=step, seconds=(60,)) == 0
+
+
+def test_nothing_is_surer_for_a_later_moment():
+    world = World(1, 10**9, 30e-6, JITTERS["exponential"])
+    at = world.pings(100, 4)
+    bounds = [world.estimator.estimate(at + ahead_s * 10**9).bound_ns for ahead_s in (0, 1, 5, 30)]
+    assert bounds == sorted(bounds)
+    assert bounds[-1] > bounds[0]
+
+
+def test_on_a_quiet_line_little_more_than_half_a_round_trip_is_stated():
+    for seed in range(10):
+        world = World(seed, 10**9, 30e-6, JITTERS["quiet"])
+        estimate = world.estimator.estimate(world.pings(240, 4) + 300_000_000)
+        assert estimate.uncertainty_ns == estimate.bound_ns <= 0.6 * estimate.round_trip_ns
+
+
+def test_ways_that_differ_for_good_are_within_what_is_stated():
+    """As on a machine that does too much: the fastest of a minute waits three times as long on the way back."""
+    for seed in range(10):
+        world = World(seed, 10**9, 30e-6, lambda rng: rng.uniform(0, 10e3), lambda rng: rng.uniform(200e3, 210e3))
+        at = world.pings(240, 4)
+        estimate = world.estimator.estimate(at)
+        error = abs(estimate.offset_ns - world.theta(at))
+        assert 90_000 < error <= estimate.uncertainty_ns
 
 
 def test_a_minute_on_a_jittery_line_is_good_enough_to_arm():
@@ -120,14 +252,14 @@ def test_three_minutes_tell_the_drift_better_than_one():
     spread = {}
     for minutes in (1, 3):
         errors = []
-        for seed in range(12):
+        for seed in range(24):
             world = World(seed, 10**9, 30e-6, JITTERS["2 +- 1 ms"])
             at = world.pings(600 * minutes, 10)
             estimate = world.estimator.estimate(at)
             assert abs(estimate.offset_ns - world.theta(at)) <= estimate.uncertainty_ns
             errors.append(abs(estimate.drift - 30e-6))
         spread[minutes] = sum(errors)
-    assert spread[3] < 0.6 * spread[1]
+    assert spread[3] < 0.85 * spread[1]
 
 
 def test_a_drift_that_changes_with_the_temperature_is_followed():
