@@ -21,7 +21,7 @@ from types import FrameType
 
 import zmq
 
-from camera_nodes import transport, wire
+from camera_nodes import gphoto_library, transport, wire
 from camera_nodes.backends import make_camera
 from camera_nodes.camera import CameraState
 from camera_nodes.clock import ClockEstimator, Estimate
@@ -109,6 +109,7 @@ class Agent:
         self.node = settings.node or settings.camera
         keys = transport.load_keys(settings.keys, self.node)
         controller_key = settings.controller_key or transport.load_public(settings.keys / f"{transport.CONTROLLER}.pub")
+        gphoto_library.live_in(gphoto_library.home_beside(settings.spool))
         self._camera = make_camera(settings.url, settings.release)
         self._camera.spin_ns = settings.spin_us * 1000
         self._camera.max_late_ns = round(settings.max_late_ms * 1e6)

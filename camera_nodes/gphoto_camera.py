@@ -1,7 +1,7 @@
 """Cameras over PTP by libgphoto2: real bodies, and the virtual camera of the gphoto2 wheel.
 
-The only importer of gphoto2, and only when a camera is opened: the virtual camera needs VCAMERADIR in the environment
-before that.  One process a camera, because libgphoto2's virtual bus is global.
+gphoto_library.py loads libgphoto2, and only when a camera is opened: the virtual camera needs VCAMERADIR in the
+environment before that.  One process a camera, because libgphoto2's virtual bus is global.
 
 What the virtual camera has taught (libgphoto2 2.5.34): after 26 photographs it gives no more until the connection is
 made anew with a fresh Camera object (the same object crashes); setting a value that is not among the choices crashes,
@@ -9,8 +9,6 @@ so choices are checked first; its event queue never runs dry, so draining is bou
 numbers its files from 0099, so neither identifies anything.
 """
 
-import importlib
-import os
 import re
 import time
 from collections.abc import Callable
@@ -18,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from camera_nodes import usb_port
+from camera_nodes import gphoto_library
 from camera_nodes.camera import CameraBase, CameraInfo, Condition, Photo, RawFile, Release, ShutterRelease
 from camera_nodes.errors import (
     CameraBusy,
@@ -119,13 +117,7 @@ class GphotoCamera(CameraBase):
         return info
 
     def _connect(self) -> None:
-        gp = self._gp
-        self._camera = gp.Camera()
-        if self._port not in ("", "virtual"):
-            ports = gp.PortInfoList()
-            ports.load()
-            place = usb_port.address_of(self._port) if usb_port.is_socket(self._port) else self._port
-            self._camera.set_port_info(ports[self._call(ports.lookup_path, place)])
+        self._camera = gphoto_library.body_at(self._gp, self._port, self._url)
         self._call(self._camera.init)
         self._taken, self._suspect = 0, False
 
@@ -342,18 +334,8 @@ class GphotoCamera(CameraBase):
 
 
 def _import_gphoto2(photos: str | None, url: str) -> Any:
-    """gphoto2, with the virtual bus when `photos` is not None ("" leaves the folder to VCAMERADIR)."""
-    if photos is not None:
-        folder = photos or os.environ.get("VCAMERADIR", "")
-        if not folder or not any(Path(folder).glob("*.[jJ][pP]*[gG]")):
-            raise CameraMissing(f"{url}: the virtual camera needs a folder with a JPEG: gphoto2:virtual?photos=DIR")
-        os.environ["VCAMERADIR"] = folder
-    else:
-        os.environ.pop("VCAMERADIR", None)
-    try:
-        return importlib.import_module("gphoto2")
-    except ImportError:
-        raise CameraFault(f"{url} needs gphoto2: pip install 'mien[node]'") from None
+    """gphoto2 as a camera of this address needs it; see gphoto_library."""
+    return gphoto_library.load(photos, url)
 
 
 def is_raw(image_format: str) -> bool:
