@@ -129,7 +129,7 @@ class Fleet:
         self._nodes = [node for node in self._nodes if node.pid or not node.unwanted]
 
     def _check_one_is_good(self) -> None:
-        """At the start a mistake in every file is the operator's to see; a wrong file among others waits to be mended."""
+        """A mistake in every file is the operator's to see at once; a wrong one among others waits to be mended."""
         if not self._nodes:
             raise BadSettings(f"no settings of a node (*.toml) in {', '.join(map(str, self._sources))}")
         first: EquipmentError | None = None
@@ -312,6 +312,8 @@ def _be_node(settings: AgentSettings, serve: Serve, ears: socket.socket, parent:
         os.environ["WATCHDOG_USEC"] = str(round(_ALIVE_S * 1e6))
         os.environ.pop("WATCHDOG_PID", None)
         ears.close()
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(logging.Formatter(f"%(asctime)s {settings.camera} %(levelname)s %(message)s"))
         serve(settings)
         code = 0
     except EquipmentError as error:

@@ -6,9 +6,9 @@ of drivers a process, so a process has one camera.
 - Home.  libgphoto2 keeps settings (the capture target, the name by which a body on the network knows this computer) in
   one file of the user, which each process reads once and writes whole.  Two nodes of one user would overwrite each
   other's, so each has a folder of its own, and HOME and XDG_CONFIG_HOME name it from the moment when the library loads.
-- Drivers.  libgphoto2 opens all its drivers to list the models that it knows, 7 MB, each time it connects without being
-  told the model, and keeps the list for good when no body answers at the port.  Here the list is made once, in the
-  process from which the nodes of a computer are forked when there is one, and every connection names its model.
+- Drivers.  Connecting without being told the model, libgphoto2 opens all its drivers each time to list the models that
+  they know, and from the second time on the process keeps the 7 MB.  Here the list is made once, in the process from
+  which a computer's nodes are forked where there is one, and every connection names its model.
 - Addresses.  Asked for a body on the network without a model, libgphoto2 opens the first USB body instead.
 """
 
@@ -107,7 +107,7 @@ def body_at(gp: Any, port: str, url: str) -> Any:
     """The body that an address means, as a gphoto2.Camera with model and port named, ready for its `init`.
 
     port: "" (the only USB body), "virtual", "port:1-1.4", "usb:001,004", "ptpip:HOST".
-    Raises CameraMissing: nothing answers there, or "" and there are several.
+    Raises CameraMissing when nothing answers there, CameraFault when "" could mean several.
     """
     ports = gp.PortInfoList()
     ports.load()
@@ -148,7 +148,7 @@ def _usb_body(found: Mapping[str, str], place: str, url: str) -> tuple[str, str]
     if place in ("", "virtual"):
         if len(each) > 1:
             here = ", ".join(f"{model} at {path}" for path, model in sorted(each.items()))
-            raise CameraMissing(
+            raise CameraFault(
                 f"{url} means the only body, and there are {len(each)} ({here}): name its socket, as in"
                 " gphoto2:port:1-1.4 (`mien doctor` lists them)"
             )
