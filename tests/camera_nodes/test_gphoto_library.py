@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from camera_nodes import gphoto_library
-from camera_nodes.errors import CameraFault, CameraMissing
+from camera_nodes.backends import make_camera
+from camera_nodes.errors import BadAddress, CameraFault, CameraMissing
 from camera_nodes.sim_camera import built_in_photo
 
 RESPONDER = Path(__file__).resolve().parents[3] / "shared" / "tools" / "cameras" / "ptpip_body.py"
@@ -117,6 +118,29 @@ print(json.dumps(found))
     assert virtual == ["usb:001,001"]
 
 
+def test_a_connection_made_anew_costs_no_memory(photos: Path, tmp_path: Path) -> None:
+    """Left to itself, libgphoto2 lists all models that it knows at each connection: 7 MB from the second one on."""
+    code = """
+import json, sys
+from pathlib import Path
+from camera_nodes import gphoto_library as library
+library.preload()
+gp = library.load(sys.argv[1], "gphoto2:virtual")
+def kilobytes():
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss_Anon:"))
+before = 0
+for again in range(6):
+    camera = library.body_at(gp, "virtual", "gphoto2:virtual")
+    camera.init()
+    before = before or kilobytes()
+    camera.exit()
+    del camera
+print(json.dumps(kilobytes() - before))
+"""
+    assert python(code, tmp_path, photos) < 1000
+
+
 # --- addresses
 
 
@@ -173,6 +197,17 @@ def test_the_body_opened_is_the_one_asked_for() -> None:
     # A body on the network is that one, whatever is plugged in here.
     assert opened(Library(**both), "ptpip:10.0.0.7") == [gphoto_library.NETWORK_MODEL, "ptpip:10.0.0.7"]
     assert opened(Library(), "ptpip:10.0.0.7") == [gphoto_library.NETWORK_MODEL, "ptpip:10.0.0.7"]
+
+
+@pytest.mark.parametrize("port", ["usb:", "ptpip:", "usb:1", "ptpip:10.0.0.7/", "serial:/dev/ttyS0", "ptpip: "])
+def test_an_address_that_names_no_one_body_is_refused(port: str) -> None:
+    with pytest.raises(BadAddress, match="the port is"):
+        make_camera(f"gphoto2:{port}")
+
+
+def test_addresses_of_bodies() -> None:
+    for port in ("usb:001,004", "port:1-1.4", "ptpip:10.0.0.7", "ptpip:camera-7.studio:15741", "virtual", ""):
+        assert make_camera(f"gphoto2:{port}?keep=1")
 
 
 def test_another_body_is_never_taken_in_its_place() -> None:
