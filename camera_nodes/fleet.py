@@ -40,7 +40,7 @@ _AGAIN_S, _AGAIN_MOST_S = 2.0, 30.0  # from a node's end to its next start
 _SOUND_S = 60.0  # a node that lived so long has not failed at its start
 _READY_S = 90.0  # from its start to its first word
 _ALIVE_S = 30.0  # between two words
-_STOP_S = 25.0
+_STOP_S, _KILLED_S = 25.0, 3.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 _PR_SET_PDEATHSIG = 1
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid of SCM_CREDENTIALS
@@ -119,7 +119,7 @@ class Fleet:
             node = known.get(file)
             if node is None:
                 self._nodes.append(_Node(file))
-            elif node.text != _content(file):
+            elif node.unwanted or node.text != _content(file):
                 node.renewed, node.unwanted, node.pause_s, node.due = True, False, _AGAIN_S, 0.0
                 self._end(node)
         for node in self._nodes:
@@ -215,14 +215,19 @@ class Fleet:
         self._stopping = True
         for node in self._nodes:
             self._end(node)
-        until = time.monotonic() + _STOP_S
-        while any(node.pid for node in self._nodes):
-            if time.monotonic() > until:
-                for node in self._nodes:
-                    if node.pid:
-                        log.error("%s: its node does not end and is killed", node.name)
-                        os.kill(node.pid, signal.SIGKILL)
-                until = float("inf")
+        self._wait_for_ends(_STOP_S)
+        for node in self._nodes:
+            if node.pid:
+                log.error("%s: its node does not end and is killed", node.name)
+                os.kill(node.pid, signal.SIGKILL)
+        self._wait_for_ends(_KILLED_S)
+        for node in self._nodes:
+            if node.pid:
+                log.error("%s: its node (process %d) hangs in the kernel and is left behind", node.name, node.pid)
+
+    def _wait_for_ends(self, patience_s: float) -> None:
+        until = time.monotonic() + patience_s
+        while any(node.pid for node in self._nodes) and time.monotonic() < until:
             self._reap()
             time.sleep(0.02)
 

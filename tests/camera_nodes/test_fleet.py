@@ -18,7 +18,7 @@ import pytest
 from camera_nodes import transport, wire
 from camera_nodes.sim_camera import built_in_photo
 
-SHORT = "import sys, camera_nodes.fleet as f; f._AGAIN_S = 0.2; f._ALIVE_S = 3.0; import mien; mien.main()"
+SHORT = "import camera_nodes.fleet as f; f._AGAIN_S = 0.2; {}import mien; mien.main()"  # nobody waits two seconds here
 PATIENCE_S = 60.0
 
 
@@ -44,8 +44,8 @@ class Computer:
         file.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in given.items()))
         return file
 
-    def start(self, *sources: object, code: str = SHORT, **environment: str) -> None:
-        command = [sys.executable, "-c", code, "node", "run", *map(str, sources or (self.nodes,))]
+    def start(self, *sources: object, changes: str = "", **environment: str) -> None:
+        command = [sys.executable, "-c", SHORT.format(changes), "node", "run", *map(str, sources or (self.nodes,))]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stderr=log, env=os.environ | environment)
 
@@ -77,6 +77,16 @@ class Computer:
 
     def said(self, pattern: str) -> None:
         self.until(lambda: re.search(pattern, self.log.read_text()), pattern)
+
+    @staticmethod
+    def pending(pid: int) -> bool:
+        """Whether SIGTERM waits for a stopped process."""
+        return bool(int(Computer.status(pid)["ShdPnd"], 16) >> (signal.SIGTERM - 1) & 1)
+
+    @staticmethod
+    def status(pid: int) -> dict[str, str]:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
     def hellos(self, camera: str) -> int:
         return sum(isinstance(m, wire.Hello) and m.camera == camera for _, m, _ in self.studio.seen)
@@ -173,7 +183,7 @@ def test_a_node_that_crashes_is_started_again_and_its_neighbours_stay(computer: 
 def test_a_node_that_hangs_is_killed_and_started_again(computer: Computer) -> None:
     for name in ("cam-00", "cam-01"):
         computer.add(name)
-    computer.start()
+    computer.start(changes="f._ALIVE_S = 3.0; ")
     for name in ("cam-00", "cam-01"):
         computer.heard(name)
     before = computer.children()
@@ -252,7 +262,7 @@ def test_ctrl_c_ends_them_all_in_order(computer: Computer) -> None:
     """A terminal sends SIGINT to the whole group."""
     for name in ("cam-00", "cam-01"):
         computer.add(name)
-    command = [sys.executable, "-c", SHORT, "node", "run", str(computer.nodes)]
+    command = [sys.executable, "-c", SHORT.format(""), "node", "run", str(computer.nodes)]
     with computer.log.open("ab") as log:
         computer.process = subprocess.Popen(command, stderr=log, start_new_session=True)
     for name in ("cam-00", "cam-01"):
@@ -262,6 +272,41 @@ def test_ctrl_c_ends_them_all_in_order(computer: Computer) -> None:
     told = computer.log.read_text()
     assert "Traceback" not in told
     assert told.count("0 photographs in the spool") == 4  # each said so at its start and at its end
+
+
+def test_a_node_that_hangs_keeps_the_computer_from_nothing(computer: Computer) -> None:
+    for name in ("cam-00", "cam-01"):
+        computer.add(name)
+    computer.start(changes="f._STOP_S = 1.0; ")
+    for name in ("cam-00", "cam-01"):
+        computer.heard(name)
+    children = computer.children()
+    os.kill(children["cam-01"], signal.SIGSTOP)
+    assert computer.stop() == 0
+    assert all(gone(pid) for pid in children.values())
+    told = computer.log.read_text()
+    assert "cam-01: its node does not end and is killed" in told
+    assert "cam-00: stopped" in told
+
+
+def test_a_file_that_is_back_before_its_node_has_ended_is_served(computer: Computer) -> None:
+    computer.add("cam-00")
+    file = computer.add("cam-01")
+    computer.start(changes="f._ALIVE_S = 60.0; ")
+    computer.heard("cam-01")
+    stopped, text = computer.children()["cam-01"], file.read_text()
+    os.kill(stopped, signal.SIGSTOP)  # so that it does not end until it is let go
+    computer.until(lambda: computer.status(stopped)["State"].startswith("T"), "cam-01 stands still")
+    file.unlink()
+    os.kill(computer.pid, signal.SIGUSR1)
+    computer.until(lambda: computer.pending(stopped), "cam-01 is told to end")
+    file.write_text(text)
+    os.kill(computer.pid, signal.SIGUSR1)
+    computer.add("cam-02")
+    os.kill(computer.pid, signal.SIGUSR1)
+    computer.heard("cam-02")
+    os.kill(stopped, signal.SIGCONT)
+    computer.heard("cam-01", count=2)
 
 
 def test_systemd_hears_from_the_computer_as_a_whole(computer: Computer) -> None:
