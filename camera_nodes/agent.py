@@ -21,7 +21,7 @@ from types import FrameType
 
 import zmq
 
-from camera_nodes import transport, wire
+from camera_nodes import gphoto_library, transport, wire
 from camera_nodes.backends import make_camera, use_models
 from camera_nodes.camera import CameraState
 from camera_nodes.clock import ClockEstimator, Estimate
@@ -111,6 +111,7 @@ class Agent:
         self.node = settings.node or settings.camera
         keys = transport.load_keys(settings.keys, self.node)
         controller_key = settings.controller_key or transport.load_public(settings.keys / f"{transport.CONTROLLER}.pub")
+        gphoto_library.live_in(gphoto_library.home_beside(settings.spool))
         self._camera = make_camera(settings.url, settings.release)
         use_models(self._camera, Path(settings.models) if settings.models else None)
         self._camera.spin_ns = settings.spin_us * 1000

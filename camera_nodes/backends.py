@@ -3,7 +3,8 @@
 sim:lag_ms=58&jitter_ms=0.3&seed=7            simulated, keys of SimOptions
 gphoto2:port:1-1.2                            the body in this USB socket (`mien doctor` lists them)
 gphoto2:usb:001,004                           the body with this bus number, until it is unplugged or sleeps
-gphoto2:                                      the only body there is
+gphoto2:                                      the only body on USB that there is
+gphoto2:ptpip:10.0.0.21                       the body at this address of the network, by PTP/IP
 gphoto2:virtual?photos=DIR                    the virtual PTP camera, serving a JPEG of DIR
 
 What releases its shutter has an address of its own; without one the camera does it by itself (PTP for gphoto2).
@@ -14,6 +15,7 @@ sim:lag_ms=58                                          simulated, keys of SimRel
 
 import dataclasses
 import difflib
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -26,6 +28,9 @@ from camera_nodes.usb_port import is_socket
 _T = TypeVar("_T")
 _BACKENDS = ("sim", "gphoto2")
 _RELEASES = ("gpio", "sim")
+_PORT = re.compile(
+    r"usb:\d{3},\d{3}|ptpip:[^\s:,/?]+(:\d{1,5})?"
+)  # "usb:" or "ptpip:" alone would be whichever is first
 
 
 def open_camera(url: str, release: str = "") -> CameraBase:
@@ -85,7 +90,7 @@ def _make(url: str) -> CameraBase:
     from camera_nodes.gphoto_camera import GphotoCamera, GphotoOptions
 
     port, _, query = rest.partition("?")
-    if port not in ("", "virtual") and not port.startswith(("usb:", "ptpip:")) and not is_socket(port):
+    if port not in ("", "virtual") and not _PORT.fullmatch(port) and not is_socket(port):
         raise BadAddress(
             f"{url!r}: the port is 'port:1-1.2', 'usb:BUS,DEVICE', 'ptpip:HOST' or 'virtual', not {port!r}"
         )

@@ -23,7 +23,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 @app.command()
 def run(
-    settings_file: Annotated[Path | None, typer.Argument(help="TOML file; flags override it.")] = None,
+    settings_files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="TOML file of a camera; or several, or a folder of them: a process a camera."),
+    ] = None,
     camera: Annotated[str | None, typer.Option(help='The rig\'s name of the camera, such as "cam-07".')] = None,
     url: Annotated[
         str | None, typer.Option(help="The camera: gphoto2:usb:001,004, gphoto2:, sim:lag_ms=58 ...")
@@ -35,15 +38,22 @@ def run(
     node: Annotated[str | None, typer.Option(help="Name of the node's key, by default the camera's.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
-    """Serve one camera until SIGTERM or Ctrl-C."""
+    """Serve a camera, or all cameras of a computer, until SIGTERM or Ctrl-C. Flags go before what the file says."""
     from camera_nodes import agent
+    from camera_nodes.fleet import Fleet
 
     given = {"camera": camera, "url": url, "control": control, "bulk": bulk, "keys": keys, "spool": spool, "node": node}
-    settings = agent_settings(settings_file, {name: value for name, value in given.items() if value is not None})
+    overrides = {name: value for name, value in given.items() if value is not None}
+    files = settings_files or []
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
-    agent.run(settings)
+    if len(files) > 1 or any(file.is_dir() for file in files):
+        if own := sorted(overrides.keys() & {"camera", "url", "spool", "node"}):
+            raise BadSettings(f"--{own[0]} is one camera's, and {len(files)} files or a folder are given")
+        Fleet(files, lambda file: agent_settings(file, overrides)).run()
+    else:
+        agent.run(agent_settings(files[0] if files else None, overrides))
 
 
 @app.command()

@@ -1,8 +1,8 @@
 """Cameras over PTP by libgphoto2: real bodies, and the virtual camera of the gphoto2 wheel.
 
-The only importer of gphoto2, and only when a camera is opened: the virtual camera needs VCAMERADIR in the environment
-before that.  One process a camera, because libgphoto2's virtual bus is global.  ptp_connection.py holds the connection
-and its retries, ptp_settings.py the settings.
+gphoto_library.py loads libgphoto2, and only when a camera is opened: the virtual camera needs VCAMERADIR in the
+environment before that.  One process a camera, because libgphoto2's virtual bus is global.  ptp_connection.py holds the
+connection and its retries, ptp_settings.py the settings.
 
 What the virtual camera has taught (libgphoto2 2.5.34): after 26 photographs it gives no more until the connection is
 made anew with a fresh Camera object (the same object crashes); setting a value that is not among the choices crashes,
@@ -10,14 +10,13 @@ so choices are checked first; its event queue may never run dry, so draining is 
 numbers its files from 0099 with each connection, so neither identifies anything.
 """
 
-import importlib
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from camera_nodes import gphoto_library
 from camera_nodes.body_models import BodyModel, body_model
 from camera_nodes.camera import BodyFile, CameraBase, CameraInfo, Condition, Heard, Release, ShutterRelease
 from camera_nodes.errors import (
@@ -311,15 +310,5 @@ class GphotoCamera(CameraBase):
 
 
 def _import_gphoto2(photos: str | None, url: str) -> Any:
-    """gphoto2, with the virtual bus when `photos` is not None ("" leaves the folder to VCAMERADIR)."""
-    if photos is not None:
-        folder = photos or os.environ.get("VCAMERADIR", "")
-        if not folder or not any(Path(folder).glob("*.[jJ][pP]*[gG]")):
-            raise CameraMissing(f"{url}: the virtual camera needs a folder with a JPEG: gphoto2:virtual?photos=DIR")
-        os.environ["VCAMERADIR"] = folder
-    else:
-        os.environ.pop("VCAMERADIR", None)
-    try:
-        return importlib.import_module("gphoto2")
-    except ImportError:
-        raise CameraFault(f"{url} needs gphoto2: pip install 'mien[node]'") from None
+    """gphoto2 as a camera of this address needs it; see gphoto_library."""
+    return gphoto_library.load(photos, url)

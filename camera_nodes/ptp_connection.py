@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
 
-from camera_nodes import usb_port
+from camera_nodes import gphoto_library
 from camera_nodes.errors import (
     Absent,
     CameraBusy,
@@ -24,9 +24,7 @@ from camera_nodes.errors import (
     FileGone,
 )
 
-PTPIP = "ptpip:"
 VIRTUAL = "virtual"
-_PTPIP_MODEL = "PTP/IP Camera"  # what libgphoto2 calls any body on the network until it has asked it
 _PAUSE_S = 0.25
 _RECONNECT_PAUSE_S = 0.5
 
@@ -121,40 +119,12 @@ class PtpConnection:
                 self._preparing = False
 
     def _connect(self) -> None:
-        gp = self.gp
-        camera = gp.Camera()
-        self._camera = camera
-        place = self._place()
-        if place:
-            if place.startswith(PTPIP):  # over the network nothing tells the model: without it any USB body is opened
-                abilities = gp.CameraAbilitiesList()
-                abilities.load()
-                camera.set_abilities(abilities[abilities.lookup_model(_PTPIP_MODEL)])
-            ports = gp.PortInfoList()
-            ports.load()
-            camera.set_port_info(ports[ports.lookup_path(place)])
+        self._camera = camera = gphoto_library.body_at(self.gp, self._port, self._url)
         camera.init()
-        if place:
+        if self._port.startswith(("usb:", gphoto_library.NETWORK)):
             found = str(camera.get_port_info().get_path())
-            if found != place:
+            if found != self._port:
                 raise CameraMissing(f"{self._url}: libgphoto2 opened {found} instead: that body is let go again")
-
-    def _place(self) -> str:
-        """libgphoto2's name of the port, "" for the only body there is."""
-        if self._port == VIRTUAL:
-            return ""
-        if usb_port.is_socket(self._port):
-            return usb_port.address_of(self._port)
-        if self._port:
-            return self._port
-        detect = getattr(self.gp.Camera, "autodetect", None)
-        bodies = names_in(detect()) if detect is not None else []
-        if len(bodies) > 1:
-            raise CameraFault(
-                f"{self._url}: there are {len(bodies)} bodies ({', '.join(bodies)}); say which: gphoto2:port:1-1.2"
-                " (`mien doctor` lists the sockets)"
-            )
-        return ""
 
     # --- calling
 

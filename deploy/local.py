@@ -1,18 +1,19 @@
 """The whole studio on one machine: node processes with simulated cameras beside a Studio in this process."""
 
-import multiprocessing
+import dataclasses
+import json
 import os
-import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlencode
 
-from camera_nodes.agent import AgentSettings, run
+from camera_nodes.agent import AgentSettings
 from camera_nodes.transport import ensure_keys
 from controller.rig_file import CameraEntry, Rig, SyncLimits, format_rig
 from controller.settings import StudioSettings
@@ -20,7 +21,7 @@ from controller.studio import Studio
 from db.settings import Settings
 from processing.mesh_files import whole_file
 
-STOP_S = 10.0
+STOP_S = 30.0
 
 # 68 cameras on two busy cores: be patient with them, and let a late one show in the take's skew instead of as missed.
 PATIENT = SyncLimits(arm_timeout_ms=8000.0, stamps_timeout_ms=8000.0, silence_s=20.0)
@@ -61,7 +62,7 @@ class LocalStudio:
     def __init__(self, home: Path, nodes: Path, scene: Path, bodies: Sequence[SimulatedBody]) -> None:
         self._home, self._nodes, self._scene = home, nodes, scene
         self._bodies = list(bodies)
-        self._processes: list[ForkServerProcess] = []
+        self._process: subprocess.Popen[bytes] | None = None
         self._exits = ExitStack()
         self.studio: Studio
 
@@ -83,9 +84,8 @@ class LocalStudio:
         self._exits.close()
 
     def _start_nodes(self) -> None:
-        """One process a camera, forked from a server that has the agent imported: 68 start in seconds."""
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["camera_nodes.agent", "camera_nodes.sim_camera"])
+        """A file a camera, and the one command that serves all cameras of a computer; it logs into `nodes.log`."""
+        files = []
         for body in self._bodies:
             folder = self._nodes / body.name
             self.studio.enrol(body.name, ensure_keys(folder / "keys", body.name).public)
@@ -100,20 +100,38 @@ class LocalStudio:
                 lag_ms=body.lag_ms,
                 max_late_ms=MAX_LATE_MS,
             )
-            process = context.Process(target=run, args=(settings,), name=body.name, daemon=True)
-            process.start()
-            self._processes.append(process)
+            files.append(write_node(folder / "node.toml", settings))
+        with (self._nodes / "nodes.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "mien", "node", "run", *map(str, files)],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C ends the session here first, and then the nodes
+            )
 
     def _stop_nodes(self) -> None:
-        for process in self._processes:
-            if process.is_alive() and process.pid is not None:
-                os.kill(process.pid, signal.SIGTERM)
-        for process in self._processes:
-            process.join(STOP_S)
-            if process.is_alive():
-                process.kill()
-                process.join()
-        self._processes.clear()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()  # its nodes end with it
+            process.wait()
+
+
+def write_node(path: Path, settings: AgentSettings) -> Path:
+    """The settings file of a node, as `mien node run` takes it."""
+    lines = []
+    for name, value in dataclasses.asdict(settings).items():
+        if value is not None:
+            text = str(value.absolute()) if isinstance(value, Path) else value
+            lines.append(f"{name} = {json.dumps(text, ensure_ascii=False)}\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8")
+    return path
 
 
 def write_rig(path: Path, name: str, bodies: Sequence[SimulatedBody]) -> Rig:

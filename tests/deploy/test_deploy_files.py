@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import mien
+from camera_nodes import fleet
 from camera_nodes.backends import make_camera, make_release
 from camera_nodes.commands import agent_settings
 from camera_nodes.realtime import PRIORITY
@@ -80,7 +81,7 @@ def test_a_unit_runs_a_command_that_exists(unit: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="this machine has no systemd")
 def test_systemd_reads_the_units_without_a_complaint(tmp_path: Path) -> None:
-    """With this machine's program and user in place of the studio's; the template with a camera's name."""
+    """With this machine's program and user in place of the studio's; templates with a name."""
     names = []
     for unit in UNITS:
         text = unit.read_text().replace("/opt/mien/bin/mien", sys.executable)
@@ -96,10 +97,13 @@ def test_systemd_reads_the_units_without_a_complaint(tmp_path: Path) -> None:
 
 
 def test_the_nodes_unit_restarts_for_ever_and_may_run_in_real_time() -> None:
-    node = (DEPLOY / "systemd" / "mien-node@.service").read_text()
+    node = (DEPLOY / "systemd" / "mien-nodes.service").read_text()
     limits = (f"LimitRTPRIO={PRIORITY}", "LimitMEMLOCK=infinity")
     for line in ("Type=notify", "WatchdogSec=30", "Restart=always", "StartLimitIntervalSec=0", *limits):
         assert f"\n{line}\n" in node
+    for line in ("KillMode=mixed", "OOMPolicy=continue"):  # one node's end is not its neighbours'
+        assert f"\n{line}\n" in node
+    assert float(re.findall(r"^TimeoutStopSec=(\d+)$", node, re.MULTILINE)[0]) > fleet._STOP_S
     studio = (DEPLOY / "systemd" / "mien-studio.service").read_text()
     assert "LimitRTPRIO" not in studio  # nothing in the studio asks for it
 

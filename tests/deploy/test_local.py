@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from camera_nodes.agent import AgentSettings
 from camera_nodes.backends import make_camera
 from camera_nodes.commands import agent_settings
 from camera_nodes.realtime import PRIORITY
 from controller.rig_file import read_rig
 from deploy.demo import DemoSettings
 from deploy.doctor import _chips, examine
-from deploy.local import SimulatedBody, perform, write_rig
+from deploy.local import LocalStudio, SimulatedBody, perform, write_node, write_rig
 from processing.errors import DataError
 
 ENDPOINTS = {"control": "tcp://127.0.0.1:5701", "bulk": "tcp://127.0.0.1:5702"}
@@ -41,6 +42,28 @@ def test_a_bodys_address_survives_odd_folder_names(tmp_path: Path) -> None:
     assert isinstance(camera, SimCamera)
     assert camera.options.photos == str(folder)
     assert camera.options.view == 3
+
+
+def test_a_nodes_file_says_what_its_settings_are(tmp_path: Path) -> None:
+    settings = AgentSettings(
+        "cam-07", "sim:photos=/a+%26+b/é\U0001f4f7", "tcp://h:1", "tcp://h:2", tmp_path / "keys", tmp_path / "spool",
+        controller_key='a"b\\c' + "x" * 5, lag_ms=58.25, realtime=False, max_late_ms=20.0,
+    )  # fmt: skip
+    file = write_node(tmp_path / "cam-07" / "node.toml", settings)
+    assert agent_settings(file, {}) == settings
+
+
+def test_a_studio_of_one_machine_has_its_nodes_and_leaves_none(tmp_path: Path) -> None:
+    (tmp_path / "now").mkdir()
+    bodies = [body(view) for view in range(3)]
+    with LocalStudio(tmp_path / "home", tmp_path / "nodes", tmp_path / "now", bodies) as local:
+        local.studio.wait_for_cameras(90)
+        process = local._process
+        assert process is not None
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert {Path(f"/proc/{pid}/comm").read_text().strip() for pid in children} == {b.name for b in bodies}
+    assert process.returncode == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in children)
 
 
 def test_the_scene_changes_at_once(tmp_path: Path) -> None:
