@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from camera_nodes import usb_port
+from camera_nodes import gphoto_view, usb_port, usb_reset
 from camera_nodes.camera import CameraBase, CameraInfo, Condition, Photo, RawFile, Release, ShutterRelease
 from camera_nodes.errors import (
     CameraBusy,
@@ -26,6 +26,7 @@ from camera_nodes.errors import (
     CameraMissing,
     CardFull,
     EquipmentError,
+    NotPossible,
     PhotoMissing,
     SettingsRefused,
 )
@@ -320,7 +321,31 @@ class GphotoCamera(CameraBase):
             if kind == self._gp.GP_EVENT_TIMEOUT:
                 return
 
+    # --- live view and recovery
+
+    def _do_preview(self) -> bytes:
+        return gphoto_view.preview(self._call_by_name, self._url)
+
+    def _do_end_preview(self) -> None:
+        gphoto_view.end_preview(self._call_by_name, lambda error: "[-2]" in str(error) or "[-6]" in str(error))
+
+    def _do_usb_reset(self) -> str:
+        return usb_reset.reset(self._socket())
+
+    def _do_power_cycle(self) -> str:
+        return usb_reset.power_cycle(self._socket())
+
+    def _socket(self) -> str:
+        if self._port.startswith("ptpip:"):
+            raise NotPossible(f"{self._url} is reached over the network: it can be reopened, no more")
+        if self._port == "virtual":
+            raise NotPossible(f"{self._url} is played by this computer: it can be reopened, no more")
+        return self._port
+
     # --- errors
+
+    def _call_by_name(self, name: str, *arguments: Any) -> Any:
+        return self._call(getattr(self._camera, name), *arguments)
 
     def _call(self, function: Any, *arguments: Any) -> Any:
         try:

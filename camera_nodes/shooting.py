@@ -32,6 +32,7 @@ _OPEN_AGAIN_S = 2.0
 _CHECK_S = 5.0  # an idle camera is asked how it is this often
 _FIRE_SLACK = 2  # the uncertainty may have grown this much since the arming; the stamps tell it
 _DOWNLOAD_S = 30.0
+READING = "the last photograph is still being read from the camera"
 
 
 class Link(Protocol):
@@ -83,6 +84,7 @@ class Shooter:
         self._shot: _Shot | None = None
         self._fired: OrderedDict[str, wire.Stamps | None] = OrderedDict()  # None: not reported yet
         self._opening = self._checking = False
+        self._side = ""  # what is done with the camera beside the takes ("recovered"); no Arm meanwhile
         self._next_open = self._next_check = 0.0
 
     @property
@@ -106,6 +108,8 @@ class Shooter:
             return max(0.0, (until_ns - self._clock.now_ns()) / 1e9 - (0.0 if shot.stamps else 0.001))
         if self.state == "armed":
             return max(0.0, self._expires - time.monotonic())
+        if self._side:
+            return 60.0
         if self.state == "no_camera" and not self._opening:
             return max(0.0, self._next_open - time.monotonic())
         if self.state == "idle" and not self._checking:
@@ -126,6 +130,8 @@ class Shooter:
         if self.state == "armed" and now >= self._expires:
             log.warning("no fire within the time of the arming: disarmed")
             self._rest()
+        if self._side:
+            return
         if self.state == "no_camera" and not self._opening and now >= self._next_open:
             self._open()
         if self.state == "idle" and not self._checking and now >= self._next_check:
@@ -190,6 +196,48 @@ class Shooter:
             self._fault(error.code, str(error))
             self._become_free()
 
+    # --- beside the takes
+
+    @property
+    def near_fire(self) -> str:
+        """Why nothing but a take may have the camera now, in words; empty when it is free."""
+        if self.in_window or self.state in ("arming", "armed", "firing"):
+            return f"the camera is {self.state}: a fire is near"
+        if self.state == "exposed":
+            return READING
+        return f"the camera is being {self._side}" if self._side else ""
+
+    def side_job(self, kind: str, job: Callable[[Callable[[Outcome], None]], None]) -> None:
+        """Run `job` in the worker when nothing is `near_fire`; until it is done no Arm is taken.
+
+        kind: "recovered", as in "the camera is being recovered".  The job gets a way to have the loop run something.
+        """
+        self._side = kind
+
+        def run() -> Outcome:
+            job(self._worker.post)
+            return self._side_done
+
+        self._worker.do(run)
+
+    def _side_done(self) -> None:
+        self._side = ""
+        gone, was_gone = self._camera.state is CameraState.CLOSED, self.state == "no_camera"
+        if not gone:
+            self.camera_fault = None
+        else:
+            self.camera_fault = self.camera_fault or "the camera does not answer: look at its cable and power"
+        self._next_open = time.monotonic() + _OPEN_AGAIN_S
+        self._become("no_camera" if gone else "idle", camera_changed=gone or was_gone)
+
+    def quick_job(self, job: Callable[[], Outcome]) -> None:
+        """Run something short in the worker, beside whatever the camera is doing."""
+        self._worker.do(job)
+
+    def lost(self, error: CameraMissing) -> None:
+        """A quick job has found that the camera is gone."""
+        self._checked(None, error)
+
     def _become(self, state: State, *, camera_changed: bool = False) -> None:
         self.state = state
         self._next_check = time.monotonic() + _CHECK_S
@@ -242,13 +290,15 @@ class Shooter:
         self._worker.do(job)
 
     def _objections(self, message: wire.Arm) -> list[str]:
+        if self._side:
+            return [f"the camera is being {self._side}: wait until that is over"]
         reasons = self._clock_objections(message)
         if self._spool.free_bytes() < self._spool.min_free_bytes:
             reasons.append(f"the spool's disk has only {self._spool.free_bytes() / 1e6:.0f} MB free")
         if self.state == "no_camera":
             reasons.append(self.camera_fault or "the camera is not open yet")
         elif self.state == "exposed":
-            reasons.append("the last photograph is still being read from the camera")
+            reasons.append(READING)
         elif self.state in ("arming", "firing"):
             reasons.append(f"the camera is {self.state} for another fire")
         if message.fire_id in self._fired:
@@ -357,7 +407,7 @@ class Shooter:
         shot = self._shot = _Shot(message, clock, at_ns, max(quiet_ns, now_ns), self._link.clock_source)
         problem = ""
         if self.state != "armed" or self._arm is None or self._arm.fire_id != message.fire_id:
-            problem = f"not armed for this fire: the camera is {self.state}"
+            problem = f"not armed for this fire: the camera is {f'being {self._side}' if self._side else self.state}"
             shot.quiet_until_ns = min(shot.quiet_until_ns, now_ns + _LONGEST_WAIT_NS)
         elif clock is None or clock.uncertainty_ns > _FIRE_SLACK * self._arm.max_clock_uncertainty_ns:
             problem = "the clock is not known well enough any more"

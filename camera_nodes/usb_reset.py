@@ -83,7 +83,9 @@ def power_cycle(port: str, tree: UsbTree | None = None) -> str:
         raise NotPossible("uhubctl is not installed on the camera's computer: apt install uhubctl")
     command = [program, "-l", hub, "-p", number, "-a", "cycle", "-d", str(OFF_S)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_PATIENCE_S, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=_PATIENCE_S, check=False
+        )
     except subprocess.TimeoutExpired:
         raise CameraFault(f"uhubctl did not end within {_PATIENCE_S:.0f} s") from None
     except OSError as error:

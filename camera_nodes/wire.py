@@ -206,8 +206,8 @@ class RecoverStep(Message, frozen=True, tag="recover_step"):
 
     recovery_id: Id
     camera: Id
-    rung: Rung | Literal[""] = ""
     outcome: Literal["begun", "failed", "impossible", "answers", "refused", "given_up"]
+    rung: Rung | Literal[""] = ""
     text: Text = ""
     last: bool = False
 
@@ -369,11 +369,11 @@ class Rejected(Message, frozen=True, tag="rejected"):
 
 
 class Preview(Message, frozen=True, tag="preview"):
-    """Node to controller: a piece of a live view frame, a JPEG of `bytes` bytes; in order, sent once and not again."""
+    """Node to controller: a piece of a live view frame, a JPEG of `size` bytes; in order, sent once and not again."""
 
     camera: Id
     number: Count  # of the frame, since the node was started
-    bytes: Annotated[int, Meta(ge=1, le=PREVIEW_LIMIT)]
+    size: Annotated[int, Meta(ge=1, le=PREVIEW_LIMIT)]
     offset: Count
     data: Annotated[bytes, Meta(max_length=CHUNK_BYTES)]
 

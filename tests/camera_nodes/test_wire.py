@@ -46,7 +46,7 @@ EXAMPLES = [
     wire.View(on=True, every_ms=500),
     wire.ViewState(camera="cam-07", on=False, text="the body has no live view"),
     wire.WriteOff(take_id="S012-E07-1", why="the card was lost"),
-    wire.Preview(camera="cam-07", number=3, bytes=5, offset=0, data=b"x" * wire.CHUNK_BYTES),
+    wire.Preview(camera="cam-07", number=3, size=5, offset=0, data=b"x" * wire.CHUNK_BYTES),
 ]
 
 
