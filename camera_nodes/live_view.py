@@ -59,6 +59,7 @@ class LiveView:
         reason = self._shooter.camera_fault if self._shooter.state == "no_camera" else self._shooter.near_fire
         if reason:
             self.end(reason)
+            self._tell(reason)
             return
         now = time.monotonic()
         self._every_s, self._ends = message.every_ms / 1e3, now + wire.VIEW_LASTS_S
@@ -73,7 +74,7 @@ class LiveView:
             self._on = False
             self._pieces.clear()
             self._shooter.quick_job(self._switch_off)
-        self._tell(why)
+            self._tell(why)
 
     def turn(self) -> None:
         """Ask for the next frame when it is due; end when nobody asks any more."""
@@ -151,7 +152,7 @@ class LiveView:
 
     def _tell(self, text: str) -> None:
         told = (self._on, text[:1000])
-        if told == self._told or (not self._on and not text and not self._told[0]):
+        if told == self._told:
             return
         self._told = told
         self._link.send(wire.ViewState(camera=self._name, on=self._on, text=text[:1000]))
