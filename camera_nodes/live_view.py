@@ -53,6 +53,8 @@ class LiveView:
 
     def ask(self, message: wire.View) -> None:
         """Begin, go on, or end."""
+        if self._shooter.in_window:
+            return
         if not message.on:
             self.end()
             return

@@ -109,6 +109,7 @@ class Recovery:
         self._stopping = threading.Event()
         self._waiting: tuple[wire.Recover, float] | None = None  # until the photograph is read, or the time is up
         self._told: OrderedDict[str, wire.RecoverStep] = OrderedDict()  # the newest step of each recovery
+        self._unsent: list[wire.RecoverStep] = []  # refused in the window, where nothing is sent
 
     def stop(self) -> None:
         """The node ends: try nothing more."""
@@ -117,7 +118,7 @@ class Recovery:
     def ask(self, message: wire.Recover) -> None:
         """Recover the body now, or as soon as its last photograph is read; refused while a fire is near."""
         if message.recovery_id in self._told:  # asked again: the answer may have been lost
-            self._link.send_surely(self._told[message.recovery_id])
+            self._say(self._told[message.recovery_id])
             return
         if self._waiting is not None:
             self._refuse(message, "the camera is being recovered already")
@@ -129,6 +130,8 @@ class Recovery:
 
     def turn(self) -> None:
         """Begin what has waited."""
+        while self._unsent:
+            self._link.send_surely(self._unsent.pop(0))
         if self._waiting is None:
             return
         message, end = self._waiting
@@ -176,4 +179,10 @@ class Recovery:
         self._told[message.recovery_id] = step
         while len(self._told) > _REMEMBERED:
             self._told.popitem(last=False)
-        self._link.send_surely(step)
+        self._say(step)
+
+    def _say(self, step: wire.RecoverStep) -> None:
+        if self._shooter.in_window:
+            self._unsent.append(step)
+        else:
+            self._link.send_surely(step)
