@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _BAD_FRAMES = 5  # in a row, then live view is given up
 _FULL_S = 0.02  # a full socket is tried again after so long
+_AGAIN_S = 5.0  # a refusal is told again this often: the studio may be another one
 
 
 class Link(Protocol):
@@ -50,6 +51,7 @@ class LiveView:
         self._number = 0
         self._bad = 0
         self._told: tuple[bool, str] = (False, "")
+        self._told_at = 0.0
 
     def ask(self, message: wire.View) -> None:
         """Begin, go on, or end."""
@@ -154,7 +156,8 @@ class LiveView:
 
     def _tell(self, text: str) -> None:
         told = (self._on, text[:1000])
-        if told == self._told:
+        now = time.monotonic()
+        if told == self._told and now - self._told_at < _AGAIN_S:
             return
-        self._told = told
+        self._told, self._told_at = told, now
         self._link.send(wire.ViewState(camera=self._name, on=self._on, text=text[:1000]))

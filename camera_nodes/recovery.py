@@ -62,9 +62,9 @@ def climb(
             continue
         problem = _wait_for(camera, patience_s(rung), stopping)
         if problem is None:
-            tell(rung, "answers", f"{done}: {_name(camera)} answers")
+            tell(rung, "answers", f"{_name(camera)}, {done}")
             return True
-        tell(rung, "failed", f"{done}: {problem}")
+        tell(rung, "failed", problem if rung == "reopen" else f"{done}; {problem}")
         if stopping.is_set():
             break
     return False

@@ -220,10 +220,10 @@ class SimCamera(CameraBase):
         return preview_jpeg(self.options.defocus, comment)
 
     def _do_usb_reset(self) -> str:
-        return self._climb("usb_reset", "the simulated socket was reset")
+        return self._climb("usb_reset", "after a reset of the simulated socket")
 
     def _do_power_cycle(self) -> str:
-        return self._climb("power_cycle", "the simulated socket was without power for a moment")
+        return self._climb("power_cycle", "after a moment without power at the simulated socket")
 
     def _climb(self, rung: str, done: str) -> str:
         if _RUNGS.index(rung) >= _RUNGS.index(self.options.stuck_until or rung):

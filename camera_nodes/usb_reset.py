@@ -58,7 +58,7 @@ def reset(port: str, tree: UsbTree | None = None) -> str:
         raise CameraFault(f"the kernel could not reset {name} ({path}): {error.strerror}") from None
     finally:
         os.close(descriptor)
-    return f"USB socket {name} was reset ({path})"
+    return f"after a reset of USB socket {name} ({path})"
 
 
 def power_cycle(port: str, tree: UsbTree | None = None) -> str:
@@ -98,7 +98,7 @@ def power_cycle(port: str, tree: UsbTree | None = None) -> str:
         raise CameraFault(f"uhubctl failed ({done.returncode}): {said or 'it says nothing'}")
     if "Sent power off request" not in done.stdout or "Sent power on request" not in done.stdout:
         raise CameraFault(f"uhubctl did not switch socket {number} of hub {hub}: {said or 'it says nothing'}")
-    return f"the power of socket {number} of hub {hub} was off for {OFF_S} s"
+    return f"after {OFF_S} s without power at socket {number} of hub {hub}"
 
 
 def hub_and_port(name: str) -> tuple[str, str]:

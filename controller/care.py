@@ -116,15 +116,15 @@ class Care:
             for camera, state in sorted(nodes.items())
             if state.status is not None and state.status.strays
         }
-        often = self.recoveries.often()
+        often = {camera: text.removeprefix(f"{camera} ") for camera, text in self.recoveries.often().items()}
         return (
             Check("photographs", "fault", f"{len(waiting)} have not come", waiting)
             if waiting
             else Check("photographs", "ok", "every exposure has its file"),
-            Check("strays", "warning", f"{len(strays)} cameras have files of no take", strays)
+            Check("strays", "warning", f"{_count(strays)} files without a take", strays)
             if strays
-            else Check("strays", "ok", "no file is of no take"),
-            Check("recovered", "warning", f"{len(often)} cameras were recovered more than once", often)
+            else Check("strays", "ok", "no files without a take"),
+            Check("recovered", "warning", f"{_count(often, was=True)} recovered more than once", often)
             if often
             else Check("recovered", "ok", "no camera was recovered more than once"),
         )
@@ -167,3 +167,9 @@ class Care:
             code = self._records.open_session() or ""
             self._session = (code, time.monotonic())
         return code
+
+
+def _count(cameras: Mapping[str, str], was: bool = False) -> str:
+    if len(cameras) == 1:
+        return "1 camera was" if was else "1 camera has"
+    return f"{len(cameras)} cameras {'were' if was else 'have'}"

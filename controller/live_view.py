@@ -86,8 +86,8 @@ class Viewer:
         """End live view at once."""
         wanted = self._known(cameras)
         with self._lock:
-            for camera in wanted:
-                self._eyes[camera] = _Eye(number=self._eyes[camera].number)
+            for camera in wanted:  # why there is none stays: a node tells it when it changes
+                self._eyes[camera] = _Eye(problem=self._eyes[camera].problem)
         if not self._busy():  # a fire has ended it
             self._tell(wanted, wire.View(on=False))
 

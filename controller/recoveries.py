@@ -47,7 +47,7 @@ class Step:
         told = {
             "begun": words or "begun",
             "failed": f"{words} did not help",
-            "impossible": f"{words} is not to be had",
+            "impossible": f"{words} is not possible here",
             "answers": "it answers",
             "refused": "refused",
             "given_up": "given up",
@@ -120,8 +120,8 @@ class Recoveries:
             with self._changed:
                 del self._all[begun.recovery]
             raise RigNotReady(
-                f"{camera} cannot be recovered from here: {failed[camera]}. Its node does it: start it on the camera's"
-                f" computer, systemctl restart mien-node@{camera}"
+                f"{camera} cannot be recovered: {failed[camera]}. Start its node on the camera's computer:"
+                f"  systemctl restart mien-node@{camera}"
             )
         return begun
 

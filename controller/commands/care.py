@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +12,20 @@ import typer
 from db.commands.options import AsJson, Home, print_json
 
 STEP_WAIT_S = 10.0
-GONE = "–"
+
+
+class By(StrEnum):
+    """How a body may be recovered, gentlest first."""
+
+    REOPEN = "reopen"
+    USB_RESET = "usb_reset"
+    POWER_CYCLE = "power_cycle"
 
 
 def recover(
     camera: Annotated[str, typer.Argument(help="The camera's name, as in cam-07.")],
     by: Annotated[
-        list[str] | None, typer.Option("--by", help="Only this: reopen, usb_reset or power_cycle; may be repeated.")
+        list[By] | None, typer.Option("--by", help="Only this; may be repeated. All of them by default.")
     ] = None,
     home: Home = None,
     as_json: AsJson = False,
@@ -30,7 +38,7 @@ def recover(
     from controller.client import StudioClient
 
     client = StudioClient(home)
-    answer = client.post(f"/api/rig/cameras/{camera}/recover", **({"rungs": by} if by else {}))
+    answer = client.post(f"/api/rig/cameras/{camera}/recover", **({"rungs": [one.value for one in by]} if by else {}))
     told = 0
     while True:
         for step in answer["steps"][told:]:
@@ -72,8 +80,9 @@ def view(
     whole: Annotated[bool, typer.Option("--all", help="Every camera of the rig, worst focus first.")] = False,
     seconds: Annotated[int | None, typer.Option(min=1, help="Stop after so long; Ctrl-C by default.")] = None,
     every_ms: Annotated[
-        int, typer.Option("--every", min=100, max=10_000, help="Milliseconds from frame to frame.")
-    ] = 500,
+        int | None,
+        typer.Option("--every", min=100, max=10_000, help="Milliseconds from frame to frame; 500, with --all 1000."),
+    ] = None,
     save: Annotated[Path | None, typer.Option(help="Keep each camera's newest frame here: cam-07.jpg.")] = None,
     home: Home = None,
     as_json: AsJson = False,
@@ -87,7 +96,11 @@ def view(
 
     if whole == bool(cameras):
         raise typer.BadParameter("name the cameras, or --all")
-    look(StudioClient(home), [] if whole else list(cameras or []), seconds, every_ms, save, as_json)
+    look(StudioClient(home), [] if whole else list(cameras or []), seconds, every_ms or _pace(whole), save, as_json)
+
+
+def _pace(whole: bool) -> int:
+    return 1000 if whole else 500  # milliseconds: the whole rig's frames share one network
 
 
 def look(

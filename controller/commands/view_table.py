@@ -5,13 +5,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 SHARP, SOFT = 0.9, 0.7  # of a camera's best
 BAR = 20
+SHOWN = 8  # cameras without a frame before the rest is counted
 
 
 class ViewTable:
@@ -28,6 +29,8 @@ class ViewTable:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.__exit__(kind, error, trace)
+        if not self._live.console.is_terminal:
+            self._live.console.print()
 
     def show(self, seen: Sequence[Mapping[str, Any]]) -> None:
         """Draw these cameras."""
@@ -39,27 +42,23 @@ def worst_first(seen: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted(seen, key=lambda one: (one["relative"] is not None, one["relative"] or 0.0, one["camera"]))
 
 
-def table(seen: Sequence[Mapping[str, Any]]) -> Table:
-    """Cameras with their focus, worst first."""
-    there = sum(one["focus"] is not None for one in seen)
+def table(seen: Sequence[Mapping[str, Any]]) -> Group:
+    """Cameras with their focus, worst first; below, what stands in the others' way."""
+    there = [one for one in worst_first(seen) if one["focus"] is not None]
     made = Table(
-        title=f"Live view: {there} of {len(seen)} cameras, worst focus first", title_justify="left",
+        title=f"Live view: {len(there)} of {len(seen)} cameras, worst focus first", title_justify="left",
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
     )  # fmt: skip
     for name in ("camera", "focus", "best", "of best", "", "frame", "age"):
         made.add_column(name, justify="right" if name in ("focus", "best", "of best", "age") else "left", no_wrap=True)
-    made.add_column("", overflow="fold")
-    for one in worst_first(seen):
-        if one["focus"] is None:
-            made.add_row(
-                Text(one["camera"]), *[Text("–")] * 3, "", Text("–"), Text("–"), Text(one["problem"], style="red")
-            )
-            continue
+    for one in there:
         relative = one["relative"] or 0.0
         colour = "green" if relative >= SHARP else "yellow" if relative >= SOFT else "red"
         made.add_row(
             Text(one["camera"]), Text(f"{one['focus']:.2f}"), Text(f"{one['best']:.2f}"),
             Text(f"{relative:.0%}", style=colour), Text("█" * round(BAR * relative), style=colour),
-            Text(f"{one['width']} x {one['height']}"), Text(f"{one['age_ms'] / 1e3:.1f} s"), Text(one["problem"]),
+            Text(f"{one['width']} x {one['height']}"), Text(f"{one['age_ms'] / 1e3:.1f} s"),
         )  # fmt: skip
-    return made
+    troubled = [Text(f"  {one['camera']}  {one['problem']}") for one in worst_first(seen) if one["problem"]]
+    more = [Text(f"  and {len(troubled) - SHOWN} more")] if len(troubled) > SHOWN else []
+    return Group(made, *troubled[:SHOWN], *more)

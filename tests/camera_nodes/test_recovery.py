@@ -150,6 +150,22 @@ def test_the_photograph_is_read_first(studio, start_node):
     assert isinstance(studio.arm("cam-00", "f2"), wire.Armed)
 
 
+def test_in_the_window_nothing_is_answered_and_afterwards_it_is_refused_or_done(studio, start_node):
+    start_node("sim:lag_ms=5&jitter_ms=0&download_ms=200")
+    studio.wait_for_clock("cam-00")
+    studio.arm("cam-00", "f1")
+    fire = studio.fire("cam-00", "f1", in_ms=800)
+    studio.send("cam-00", wire.View(on=True, every_ms=100))
+    studio.send("cam-00", wire.Recover(recovery_id="r1", rungs=("reopen",)))
+    stamps = studio.wait(wire.Stamps)
+    assert not stamps.missed, stamps.reason
+    begin, end = fire.at_ns - 600_000_000, fire.at_ns + wire.QUIET_AFTER_NS - stamps.clock_uncertainty_ns
+    assert [m for _, m, at in studio.seen if begin < at < end] == []
+    assert ended(studio, "r1").outcome == "refused"
+    assert "a fire is near" in ended(studio, "r1").text
+    studio.wait(wire.FrameSpooled)
+
+
 def test_a_node_stops_in_the_middle_of_a_recovery(studio, start_node):
     node = start_node("sim:stuck_until=power_cycle")
     studio.wait_for_clock("cam-00")

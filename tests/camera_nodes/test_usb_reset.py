@@ -6,6 +6,7 @@ No hardware: a folder stands in for sysfs, another for the device files, and a s
 import os
 import re
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camera_nodes import usb_reset
+from camera_nodes import usb_reset, wire
 from camera_nodes.backends import make_camera
 from camera_nodes.errors import CameraFault, CameraMissing, NotPossible
+from camera_nodes.recovery import climb
 from camera_nodes.usb_reset import USBDEVFS_RESET, UsbTree, hub_and_port, power_cycle, reset
 
 # What uhubctl 2.6 prints for `-l HUB -p PORT -a cycle`, by its README and source; options as its manual page has them.
@@ -134,7 +136,7 @@ def test_a_refusal_of_the_kernel_is_told(machine: Machine) -> None:
 
 def test_the_power_of_that_socket_alone_is_switched(machine: Machine, uhubctl: Callable[[str], None]) -> None:
     uhubctl("good")
-    assert "socket 2 of hub 1-1 was off" in power_cycle("port:1-1.2", machine.tree)
+    assert "without power at socket 2 of hub 1-1" in power_cycle("port:1-1.2", machine.tree)
     assert machine.calls() == [f"-l 1-1 -p 2 -a cycle -d {usb_reset.OFF_S}"]
 
 
@@ -231,3 +233,18 @@ def test_bodies_without_a_socket_can_be_reopened_alone(url: str, says: str) -> N
     for rung in (camera.usb_reset, camera.power_cycle):
         with pytest.raises(NotPossible, match=says):
             rung()
+
+
+def test_a_bodys_ladder_reaches_the_socket_of_its_address_alone(tmp_path: Path, uhubctl: Callable[[str], None]) -> None:
+    """A socket that this computer surely lacks, so the body stays away and every rung is tried, the last at its hub."""
+    pytest.importorskip("gphoto2", reason="the gphoto2 wheel is not installed")
+    uhubctl("good")
+    told: list[tuple[str, str, str]] = []
+    camera = make_camera("gphoto2:port:99-9.9")
+    rungs: tuple[wire.Rung, ...] = ("reopen", "usb_reset", "power_cycle")
+    assert not climb(camera, rungs, lambda *step: told.append(step), threading.Event(), lambda _rung: 0.0)
+    assert [(rung, outcome) for rung, outcome, _ in told] == [
+        step for rung in rungs for step in ((rung, "begun"), (rung, "failed"))
+    ]
+    assert (tmp_path / "calls").read_text() == f"-l 99-9 -p 9 -a cycle -d {usb_reset.OFF_S}\n"
+    assert told[-1][2].startswith("after 3 s without power at socket 9 of hub 99-9; nothing answers at USB socket")
