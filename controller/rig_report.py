@@ -76,15 +76,14 @@ def _report(name: str, view: int, state: NodeState | None, problems: list[str], 
     status = state.status if state is not None else None
     uncertainty = status.clock_uncertainty_ns if status is not None else None
     drift_ppb = status.clock_drift_ppb if status is not None else None
-    found = list(problems)
+    unresolved = status.unresolved if status is not None else ""
+    found = [*problems, *filter(None, [unresolved_text(name, unresolved)])]
     if state is not None and not problems:
         if uncertainty is None:
             found.append("its clock is not known yet: some seconds after connecting")
         elif uncertainty / 1e6 > limit_ms:
             found.append(f"clock uncertainty {uncertainty / 1e6:.2f} ms is over {limit_ms:g} ms")
-    unresolved = status.unresolved if status is not None else ""
     strays = status.strays if status is not None else 0
-    found += filter(None, [unresolved_text(name, unresolved)])
     warnings = [NOT_REALTIME] if state is not None and without_realtime({name: state}) else []
     warnings += [strays_text(strays)] if strays else []
     return CameraReport(

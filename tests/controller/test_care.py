@@ -274,8 +274,8 @@ def test_a_photograph_that_never_came_is_given_up_by_name(pair: Any) -> None:
     until(lambda: (state := studio.link.nodes()["cam-00"].status) and state.unresolved)
     (report,) = studio.cameras()
     assert not report.ready
-    assert "mien rig recover cam-00" in report.problems[-1]
-    assert "mien rig write-off cam-00" in report.problems[-1]
+    assert "mien rig recover cam-00" in report.problems[0]
+    assert "mien rig write-off cam-00" in report.problems[0]
     assert any("2 files belong to no take" in warning for warning in report.warnings)
     checks = {check.name: check for check in studio.care.checks()}
     assert checks["photographs"].level == "fault"
