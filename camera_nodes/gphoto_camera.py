@@ -327,7 +327,7 @@ class GphotoCamera(CameraBase):
         return gphoto_view.preview(self._call_by_name, self._url)
 
     def _do_end_preview(self) -> None:
-        gphoto_view.end_preview(self._call_by_name, lambda error: "[-2]" in str(error) or "[-6]" in str(error))
+        gphoto_view.end_preview(self._call_by_name)
 
     def _do_usb_reset(self) -> str:
         return usb_reset.reset(self._socket())

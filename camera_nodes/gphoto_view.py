@@ -4,6 +4,7 @@ The first frame raises the mirror; it stays up until the setting `viewfinder` is
 versions of libgphoto2).  Some bodies refuse a release while their live view is on, others shoot with another lag.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ Call = Callable[
     ..., Any
 ]  # any method of gphoto2.Camera by name; raises CameraFault, or GPhoto2Error where it is `bare`
 SWITCHES = ("viewfinder", "eosviewfinder")
+_BAD_PARAMETERS, _NOT_SUPPORTED = -2, -6  # GP_ERROR_...: a body without this setting, or without live view
 
 
 def preview(call: Call, url: str) -> bytes:
@@ -20,7 +22,7 @@ def preview(call: Call, url: str) -> bytes:
     try:
         file = call("capture_preview")
     except CameraFault as error:
-        if "[-6]" in str(error):
+        if code_of(error) == _NOT_SUPPORTED:
             raise NotPossible(f"{url}: this body gives no live view over PTP") from None
         raise
     data = bytes(memoryview(file.get_data_and_size()))
@@ -29,18 +31,24 @@ def preview(call: Call, url: str) -> bytes:
     return data
 
 
-def end_preview(call: Call, absent: Callable[[CameraFault], bool]) -> None:
-    """Let the mirror down where the body has a switch for it.  Raises CameraFault when it is not taken.
-
-    absent: whether an error of `call` says that the body has no such setting.
-    """
+def end_preview(call: Call) -> None:
+    """Let the mirror down where the body has a switch for it.  Raises CameraFault when it is not taken."""
     for name in SWITCHES:
         try:
             widget = call("get_single_config", name)
         except CameraFault as error:
-            if absent(error):
+            if code_of(error) in (_BAD_PARAMETERS, _NOT_SUPPORTED):
                 continue
             raise
         widget.set_value(0)
         call("set_single_config", name, widget)
         return
+
+
+def code_of(error: CameraFault) -> int | None:
+    """libgphoto2's code behind an error: of the GPhoto2Error that it was made from, or as written in its words."""
+    code = getattr(error.__cause__ or error.__context__, "code", None)
+    if isinstance(code, int):
+        return code
+    found = re.search(r"\[(-\d+)\]", str(error))
+    return int(found[1]) if found else None

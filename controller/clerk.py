@@ -74,5 +74,8 @@ class Clerk:
             except RecordError as error:
                 log.error("not written: %s", error)
                 return
+            except Exception:  # one entry that cannot be written must not lose those after it
+                log.exception("not written")
+                return
             else:
                 return

@@ -173,15 +173,11 @@ class Body:
         return b"\xff\xd8 frame"
 
 
-def absent(error):
-    return "[-2]" in str(error)
-
-
 @pytest.mark.parametrize("switch", ["viewfinder", "eosviewfinder", "none"])
 def test_the_mirror_comes_down_where_there_is_a_switch(switch):
     body = Body(switch)
     assert gphoto_view.preview(body.call, "u") == b"\xff\xd8 frame"
-    gphoto_view.end_preview(body.call, absent)
+    gphoto_view.end_preview(body.call)
     assert body.mirror_up == (switch == "none")
 
 
@@ -190,6 +186,33 @@ def test_a_body_without_live_view_is_told_from_one_that_failed():
         gphoto_view.preview(Body(error=("capture_preview", CameraFault("u: [-6] Unsupported operation"))).call, "u")
     with pytest.raises(CameraFault, match="busy"):
         gphoto_view.preview(Body(error=("capture_preview", CameraFault("u: [-110] busy"))).call, "u")
+
+
+def test_a_mirror_that_is_not_let_down_is_told():
+    body = Body(error=("set_single_config", CameraFault("u: [-110] I/O in progress")))
+    gphoto_view.preview(body.call, "u")
+    with pytest.raises(CameraFault, match="-110"):
+        gphoto_view.end_preview(body.call)
+    body = Body(error=("get_single_config", CameraFault("u: [-7] I/O problem")))
+    with pytest.raises(CameraFault, match="-7"):
+        gphoto_view.end_preview(body.call)
+
+
+def test_the_code_is_found_in_the_cause_before_the_words():
+    class Library(Exception):
+        code = -6
+
+    def fail():
+        try:
+            raise Library
+        except Library:
+            raise CameraFault("u cannot do that [-110]") from None
+
+    with pytest.raises(CameraFault) as raised:
+        fail()
+    assert gphoto_view.code_of(raised.value) == -6
+    assert gphoto_view.code_of(CameraFault("u: [-110] I/O in progress")) == -110
+    assert gphoto_view.code_of(CameraFault("no code")) is None
 
 
 def test_a_switch_that_is_not_taken_stands_in_the_way_of_arming():

@@ -37,6 +37,8 @@ case "{mode}" in
           echo "No compatible devices detected at location $hub!" >&2; exit 1;;
   broken) echo "Error initializing USB!" >&2; exit 1;;
   silent) echo "Current status for hub $hub"; exit 0;;
+  old) echo "Failed to set port status by writing to /sys/bus/usb/devices/$hub:1.0 (Read-only file system)." >&2
+       echo "Falling back to libusb based port control." >&2;;
 esac
 [ "$action" = cycle ] || exit 1
 echo "Current status for hub $hub [2109:2817 VIA Labs, Inc. USB2.0 Hub, USB 2.10, 4 ports, ppps]"
@@ -134,8 +136,11 @@ def test_a_refusal_of_the_kernel_is_told(machine: Machine) -> None:
         reset("port:1-1.2", machine.tree)
 
 
-def test_the_power_of_that_socket_alone_is_switched(machine: Machine, uhubctl: Callable[[str], None]) -> None:
-    uhubctl("good")
+@pytest.mark.parametrize("mode", ["good", "old"])
+def test_the_power_of_that_socket_alone_is_switched(
+    machine: Machine, uhubctl: Callable[[str], None], mode: str
+) -> None:
+    uhubctl(mode)
     assert "without power at socket 2 of hub 1-1" in power_cycle("port:1-1.2", machine.tree)
     assert machine.calls() == [f"-l 1-1 -p 2 -a cycle -d {usb_reset.OFF_S}"]
 
