@@ -7,6 +7,7 @@ gone), never half way.  All times are ns of the node's own clock.
 """
 
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from types import TracebackType
@@ -17,6 +18,7 @@ from camera_nodes.errors import (
     CameraClosed,
     CameraFault,
     CameraMissing,
+    EquipmentError,
     NotArmed,
     NotExposed,
     NotIdle,
@@ -206,7 +208,11 @@ class CameraBase(ABC):
     def close(self) -> None:
         """Let go of the camera.  Never raises for a camera that is gone; closing twice does nothing."""
         if self._state is not CameraState.CLOSED:
-            self._state, self._viewing = CameraState.CLOSED, False
+            viewing, self._viewing = self._viewing, False
+            self._state = CameraState.CLOSED
+            if viewing:
+                with suppress(EquipmentError):
+                    self._do_end_preview()  # or the mirror stays up
             self.release_by.rest()
             self.release_by.close()
             self._do_close()
@@ -248,6 +254,7 @@ class CameraBase(ABC):
         try:
             return self._do_check()
         except CameraMissing:
+            self._viewing = False
             self.close()
             raise
 
@@ -266,6 +273,7 @@ class CameraBase(ABC):
             self._viewing = False
             raise
         except CameraMissing:
+            self._viewing = False
             self.close()
             raise
 

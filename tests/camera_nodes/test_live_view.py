@@ -228,6 +228,24 @@ def test_a_switch_that_is_not_taken_stands_in_the_way_of_arming():
     camera.arm(Exposure())
 
 
+@pytest.mark.parametrize("error", [None, CameraFault("busy"), CameraMissing("gone")])
+def test_a_camera_is_not_closed_with_its_mirror_up(error):
+    camera = open_camera("sim:seed=1")
+    camera.preview()
+    ended = []
+
+    def end():
+        ended.append(1)
+        if error is not None:
+            raise error
+
+    closed = []
+    camera._do_end_preview, camera._do_close = end, lambda: closed.append(1)
+    camera.close()
+    camera.close()
+    assert (ended, closed, camera.state) == ([1], [1], CameraState.CLOSED)
+
+
 def test_a_body_that_goes_in_live_view_is_closed():
     camera = open_camera("sim:seed=1")
     camera._do_preview = lambda: (_ for _ in ()).throw(CameraMissing("gone"))
