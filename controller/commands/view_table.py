@@ -45,8 +45,9 @@ def worst_first(seen: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def table(seen: Sequence[Mapping[str, Any]]) -> Group:
     """Cameras with their focus, worst first; below, what stands in the others' way."""
     there = [one for one in worst_first(seen) if one["focus"] is not None]
+    title = f"Live view: {len(there)} of {len(seen)} cameras, worst focus first"
     made = Table(
-        title=f"Live view: {len(there)} of {len(seen)} cameras, worst focus first", title_justify="left",
+        title=title, title_justify="left",
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
     )  # fmt: skip
     for name in ("camera", "focus", "best", "of best", "", "frame", "age"):
@@ -61,4 +62,4 @@ def table(seen: Sequence[Mapping[str, Any]]) -> Group:
         )  # fmt: skip
     troubled = [Text(f"  {one['camera']}  {one['problem']}") for one in worst_first(seen) if one["problem"]]
     more = [Text(f"  and {len(troubled) - SHOWN} more")] if len(troubled) > SHOWN else []
-    return Group(made, *troubled[:SHOWN], *more)
+    return Group(made if there else Text(title), *troubled[:SHOWN], *more)
