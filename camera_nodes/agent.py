@@ -26,7 +26,9 @@ from camera_nodes.backends import make_camera, use_models
 from camera_nodes.camera import CameraState
 from camera_nodes.clock import ClockEstimator, Estimate
 from camera_nodes.errors import BadSettings, ClockUnknown, WireError
+from camera_nodes.live_view import LiveView
 from camera_nodes.realtime import Window, lock_memory, realtime_permitted
+from camera_nodes.recovery import Recovery
 from camera_nodes.sd_notify import Service
 from camera_nodes.shooting import Shooter
 from camera_nodes.spool import Entry, Spool
@@ -134,6 +136,8 @@ class Agent:
         self._service = Service()
         self._realtime = settings.realtime and realtime_permitted()
         self._shooter = Shooter(self, self._camera, self._spool, settings.camera, Window(settings.realtime), self._wake)
+        self._recovery = Recovery(self, self._shooter, self._camera, settings.camera)
+        self._view = LiveView(self, self._shooter, self._camera, settings.camera, self._uploads.send)
 
         self._connected = False
         self._welcome = False
@@ -192,7 +196,7 @@ class Agent:
             return self._shooter.timeout_s()
         now = time.monotonic()
         waits = [60.0, self._knock_at - now, self._shooter.timeout_s(), self._uploads.timeout_s()]
-        waits.append(self._service.wait_s())
+        waits += [self._service.wait_s(), self._recovery.timeout_s(), self._view.timeout_s()]
         if self._welcome:
             waits += [self._next_ping - now, self._next_status - now]
         elif self._connected and self._shooter.settled:
@@ -233,9 +237,13 @@ class Agent:
         self._uploads.allowed = self._welcome and self._uploads_ok and self._shooter.uploads_welcome
         self._uploads.read()
         self._uploads.write()
+        self._recovery.turn()
+        self._view.turn()
 
     def _shut_down(self) -> None:
         self._service.stopping()
+        self._recovery.stop()
+        self._view.end()
         self._shooter.close()
         if self._system_time is not None:
             self._system_time.stop()
@@ -322,6 +330,7 @@ class Agent:
             case wire.Fire():
                 self._shooter.fire(message)
             case wire.Arm():
+                self._view.end("a fire is near")
                 self._shooter.arm(message)
             case wire.Disarm():
                 self._shooter.disarm(message)
@@ -330,9 +339,17 @@ class Agent:
             case wire.UploadOk():
                 self._uploads_ok = True
             case wire.UploadHold():
+                self._view.end("a fire is near")
                 self._uploads_ok = self._uploads.allowed = False
             case wire.Welcome():
                 self._welcomed(message)
+            case wire.Recover():
+                self._view.end("the camera is being recovered")
+                self._recovery.ask(message)
+            case wire.View():
+                self._view.ask(message)
+            case wire.WriteOff():
+                log.error("%s: %s cannot be written off here", self.settings.camera, message.take_id)
             case wire.Refused():
                 log.error("the controller refused %s: %s", self.settings.camera, message.reason)
                 self._welcome = False

@@ -11,13 +11,24 @@ card (`search`), and gives and deletes them one by one.  attribution.py decides 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from types import TracebackType
 from typing import Literal, Protocol, Self, TypeVar
 
 from camera_nodes.clock import Clock, MonotonicClock
-from camera_nodes.errors import CameraClosed, CameraFault, CameraMissing, NotArmed, NotExposed, NotIdle, TooLate
+from camera_nodes.errors import (
+    CameraClosed,
+    CameraFault,
+    CameraMissing,
+    EquipmentError,
+    NotArmed,
+    NotExposed,
+    NotIdle,
+    NotPossible,
+    TooLate,
+)
 from camera_nodes.wire import Exposure
 
 __all__ = [
@@ -159,6 +170,10 @@ class Camera(Protocol):
     def read(self, file: BodyFile) -> bytes: ...
     def delete(self, file: BodyFile) -> bool: ...
     def body_clock_s(self) -> float | None: ...
+    def preview(self) -> bytes: ...
+    def end_preview(self) -> None: ...
+    def usb_reset(self) -> str: ...
+    def power_cycle(self) -> str: ...
 
 
 class CameraBase(ABC):
@@ -175,6 +190,7 @@ class CameraBase(ABC):
         self.release_by: ShutterRelease = self._own_release()
         self._url = url
         self._state = CameraState.CLOSED
+        self._viewing = False  # live view is on
         self._info: CameraInfo | None = None
 
     @property
@@ -214,7 +230,11 @@ class CameraBase(ABC):
     def close(self) -> None:
         """Let go of the camera.  Never raises for a camera that is gone; closing twice does nothing."""
         if self._state is not CameraState.CLOSED:
+            viewing, self._viewing = self._viewing, False
             self._state = CameraState.CLOSED
+            if viewing:
+                with suppress(EquipmentError):
+                    self._do_end_preview()  # or the mirror stays up
             self.release_by.rest()
             self.release_by.close()
             self._do_close()
@@ -230,6 +250,7 @@ class CameraBase(ABC):
         if self._state is not CameraState.IDLE:
             self._require_open()
             raise NotIdle(f"{self._url} is {self._state.value}, not idle: it can be armed after finish or disarm")
+        self.end_preview()
         condition = self._guarded(lambda: self._do_arm(settings, allow_ram))
         try:
             self.release_by.prepare()
@@ -256,6 +277,54 @@ class CameraBase(ABC):
             self._require_open()
             raise NotIdle(f"{self._url} is {self._state.value}, not idle")
         return self._guarded(self._do_check)
+
+    def preview(self) -> bytes:
+        """A live view frame, a JPEG; live view stays on until end_preview(), arm() or close().
+
+        Raises NotIdle; NotPossible for a body that has none; CameraMissing (the camera is then closed), CameraFault.
+        """
+        if self._state is not CameraState.IDLE:
+            self._require_open()
+            raise NotIdle(f"{self._url} is {self._state.value}, not idle: it gives no live view")
+        self._viewing = True  # a frame that fails may have raised the mirror all the same
+        try:
+            return self._do_preview()
+        except NotPossible:
+            self._viewing = False
+            raise
+        except CameraMissing:
+            self._viewing = False
+            self.close()
+            raise
+
+    def end_preview(self) -> None:
+        """End live view, if it is on.  Raises CameraMissing (the camera is then closed) or another CameraFault."""
+        if self._viewing:
+            self._viewing = False
+            try:
+                self._do_end_preview()
+            except CameraMissing:
+                self.close()
+                raise
+            except CameraFault:
+                self._viewing = True  # for the next who needs it off
+                raise
+
+    def usb_reset(self) -> str:
+        """Reset the socket at which the closed camera is plugged in; says what was done.
+
+        Raises NotPossible, CameraMissing or CameraFault, as usb_reset.reset().
+        """
+        self.close()
+        return self._do_usb_reset()
+
+    def power_cycle(self) -> str:
+        """Cut the power of the closed camera's socket for a moment; says what was done.
+
+        Raises NotPossible or CameraFault, as usb_reset.power_cycle().
+        """
+        self.close()
+        return self._do_power_cycle()
 
     def disarm(self) -> None:
         """Back to idle without (or in spite of) an exposure; its files stay on the body."""
@@ -363,6 +432,18 @@ class CameraBase(ABC):
     def _do_check(self) -> Condition:
         """Ask the camera something small.  Raises CameraMissing when it does not answer."""
         return Condition()
+
+    def _do_preview(self) -> bytes:
+        raise NotPossible(f"{self._url} has no live view")
+
+    def _do_end_preview(self) -> None:  # noqa: B027  (a camera whose live view leaves nothing behind)
+        """Make the camera as it was before live view."""
+
+    def _do_usb_reset(self) -> str:
+        raise NotPossible(f"{self._url} is in no USB socket of this computer")
+
+    def _do_power_cycle(self) -> str:
+        raise NotPossible(f"{self._url} is in no USB socket of this computer")
 
     def _released(self) -> None:  # noqa: B027  (a camera that has nothing to note has nothing to do)
         """The shutter was released, by whatever means; called in the window."""

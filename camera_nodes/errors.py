@@ -118,6 +118,10 @@ class SettingsRefused(CameraFault):
         self.differences = tuple(differences)
 
 
+class NotPossible(EquipmentError):
+    """This camera or this computer has no such thing; the message says what is missing."""
+
+
 class TooLate(EquipmentError):
     """The moment of the exposure had passed; nothing was released."""
 

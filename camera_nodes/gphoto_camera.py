@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from camera_nodes import gphoto_library
+from camera_nodes import gphoto_library, gphoto_view, usb_reset
 from camera_nodes.body_models import BodyModel, body_model
 from camera_nodes.camera import BodyFile, CameraBase, CameraInfo, Condition, Heard, Release, ShutterRelease
 from camera_nodes.errors import (
@@ -28,6 +28,7 @@ from camera_nodes.errors import (
     FileCut,
     FileGone,
     FileKept,
+    NotPossible,
     SettingsRefused,
 )
 from camera_nodes.ptp_connection import VIRTUAL, PtpConnection, names_in
@@ -300,6 +301,31 @@ class GphotoCamera(CameraBase):
         except EquipmentError as error:
             raise FileKept(str(error)) from None
         return True
+
+    # --- live view and recovery
+
+    def _do_preview(self) -> bytes:
+        connection, _ = self._there()
+        with connection.patience(_CHECK_S):
+            return gphoto_view.preview(connection.call, self._url)
+
+    def _do_end_preview(self) -> None:
+        connection, _ = self._there()
+        with connection.patience(_CHECK_S):
+            gphoto_view.end_preview(connection.call)
+
+    def _do_usb_reset(self) -> str:
+        return usb_reset.reset(self._socket())
+
+    def _do_power_cycle(self) -> str:
+        return usb_reset.power_cycle(self._socket())
+
+    def _socket(self) -> str:
+        if self._port.startswith(gphoto_library.NETWORK):
+            raise NotPossible(f"{self._url} is reached over the network: it can be reopened, no more")
+        if self._is_virtual:
+            raise NotPossible(f"{self._url} is played by this computer: it can be reopened, no more")
+        return self._port
 
     def _do_body_clock(self) -> float | None:
         connection, settings = self._there()

@@ -47,6 +47,7 @@ _CHECK_S = 2.0  # ... and asked how it is
 _HUNG_S = 4.0  # a call that takes longer between takes is told: nobody can say whether the camera is alive
 _FIRE_SLACK = 2  # the uncertainty may have grown this much since the arming; the stamps tell it
 _ARMING_TOLD_S, _ARMING_PATIENCE_S = 0.8, 3.0  # the studio is asked for patience from then on, for so long each time
+READING = "the last photograph is still being read from the camera"
 _FINISH_S = 10.0  # at the end of the node: for the photograph under way
 
 
@@ -108,6 +109,7 @@ class Shooter:
         self._listening_since = self._arming_since = self._told_arming = 0.0
         self._closing_since: float | None = None
         self._collector = Collector(camera, spool, name, self._is_closing)
+        self._side = ""  # what is done with the camera beside the takes ("recovered"); no Arm meanwhile
 
     @property
     def in_window(self) -> bool:
@@ -144,6 +146,8 @@ class Shooter:
             return max(0.0, (until_ns - self._clock.now_ns()) / 1e9 - (0.0 if shot.stamps else 0.001))
         if self.state == "armed":
             return max(0.0, self._expires - time.monotonic())
+        if self._side:
+            return 60.0
         if self.state == "no_camera" and not self._opening:
             return max(0.0, self._next_open - time.monotonic())
         if self.state == "idle" and not self._hung:
@@ -167,6 +171,8 @@ class Shooter:
         if self.state == "armed" and now >= self._expires:
             log.warning("no fire within the time of the arming: disarmed")
             self._rest()
+        if self._side:
+            return
         if self.state == "no_camera" and not (self._opening or self._hung) and now >= self._next_open:
             self._open()
         if self.state == "idle":
@@ -283,17 +289,17 @@ class Shooter:
 
     def stored(self, entry: Entry) -> None:
         """The studio has stored a photograph: the camera's copy may go."""
-        self._side_job(lambda: self._collector.stored(entry))
+        self._collector_job(lambda: self._collector.stored(entry))
 
     def rejected(self, entry: Entry, reason: str) -> None:
         """The studio refused a photograph: read it once more from the camera, which has it still."""
-        self._side_job(lambda: self._collector.rejected(entry, reason))
+        self._collector_job(lambda: self._collector.rejected(entry, reason))
 
     def write_off(self, message: wire.WriteOff) -> None:
         """Give up the exposure of a take that has given no photograph."""
-        self._side_job(lambda: self._collector.write_off(message.take_id, message.why))
+        self._collector_job(lambda: self._collector.write_off(message.take_id, message.why))
 
-    def _side_job(self, act: Callable[[], Sequence[Report]]) -> None:
+    def _collector_job(self, act: Callable[[], Sequence[Report]]) -> None:
         def job() -> Outcome:
             try:
                 reports = act()
@@ -302,6 +308,56 @@ class Shooter:
             return lambda: self._pass_on(reports)
 
         self._worker.do(job)
+
+    # --- beside the takes
+
+    @property
+    def near_fire(self) -> str:
+        """Why nothing but a take may have the camera now, in words; empty when it is free."""
+        if self.in_window or self.state in ("arming", "armed", "firing"):
+            return f"the camera is {self.state}: a fire is near"
+        if self.state == "exposed":
+            return READING
+        return f"the camera is being {self._side}" if self._side else ""
+
+    def side_job(self, kind: str, job: Callable[[Callable[[Outcome], None]], None]) -> None:
+        """Run `job` in the worker when nothing is `near_fire`; until it is done no Arm is taken.
+
+        kind: "recovered", as in "the camera is being recovered".  The job gets a way to have the loop run something.
+        """
+        self._side = kind
+
+        def run() -> Outcome:
+            job(self._worker.post)
+            reports: Sequence[Report] = ()
+            if self._camera.state is CameraState.IDLE:  # it may be open anew: what has it that was not fetched?
+                try:
+                    reports = self._collector.connect()
+                except EquipmentError as error:
+                    reports = [Trouble(code_of(error), str(error))]
+            return lambda: self._side_done(reports)
+
+        self._worker.do(run)
+
+    def _side_done(self, reports: Sequence[Report]) -> None:
+        self._side = ""
+        self._pass_on(reports)
+        gone, was_gone = self._camera.state is CameraState.CLOSED, self.state == "no_camera"
+        if not gone:
+            self.camera_fault = None
+        else:
+            self.camera_fault = self.camera_fault or "the camera does not answer: look at its cable and power"
+        self._next_open = time.monotonic() + _OPEN_AGAIN_S
+        self._become("no_camera" if gone else "idle", camera_changed=gone or was_gone)
+
+    def quick_job(self, job: Callable[[], Outcome]) -> None:
+        """Run something short in the worker, beside whatever the camera is doing."""
+        self._worker.do(job)
+
+    def lost(self, error: CameraMissing) -> None:
+        """A quick job has found that the camera is gone."""
+        if self.state == "idle":
+            self._lost(error)
 
     def _become(self, state: State, *, camera_changed: bool = False) -> None:
         self.state = state
@@ -370,13 +426,15 @@ class Shooter:
             )  # fmt: skip
 
     def _objections(self, message: wire.Arm) -> list[str]:
+        if self._side:
+            return [f"the camera is being {self._side}: wait until that is over"]
         reasons = self._clock_objections(message)
         if self._spool.free_bytes() < self._spool.min_free_bytes:
             reasons.append(f"the spool's disk has only {self._spool.free_bytes() / 1e6:.0f} MB free")
         if self.state == "no_camera":
             reasons.append(self.camera_fault or "the camera is not open yet")
         elif self.state == "exposed":
-            reasons.append("the last photograph is still being read from the camera")
+            reasons.append(READING)
         elif self.state in ("arming", "firing"):
             reasons.append(f"the camera is {self.state} for another fire")
         if message.fire_id in self._fired:
@@ -498,7 +556,7 @@ class Shooter:
         shot = self._shot = _Shot(message, clock, at_ns, max(quiet_ns, now_ns), self._link.clock_source)
         problem = ""
         if self.state != "armed" or self._arm is None or self._arm.fire_id != message.fire_id:
-            problem = f"not armed for this fire: the camera is {self.state}"
+            problem = f"not armed for this fire: the camera is {f'being {self._side}' if self._side else self.state}"
             shot.quiet_until_ns = min(shot.quiet_until_ns, now_ns + _LONGEST_WAIT_NS)
         elif clock is None or clock.uncertainty_ns > _FIRE_SLACK * self._arm.max_clock_uncertainty_ns:
             problem = "the clock is not known well enough any more"

@@ -14,11 +14,22 @@ from pathlib import Path
 
 from camera_nodes.camera import BodyFile, CameraBase, CameraInfo, Condition, Heard, Release, ShutterRelease
 from camera_nodes.clock import EmulatedClock, MonotonicClock
-from camera_nodes.errors import BatteryLow, CameraBusy, CameraMissing, CardFull, FileGone, SettingsRefused
+from camera_nodes.errors import (
+    BadAddress,
+    BatteryLow,
+    CameraBusy,
+    CameraFault,
+    CameraMissing,
+    CardFull,
+    FileGone,
+    SettingsRefused,
+)
+from camera_nodes.sim_preview import preview_jpeg, with_comment
 from camera_nodes.wire import Exposure
 
 _FOLDER = "/store_00010001/DCIM/100SIM__"
 _CARD_FILES = 16  # the oldest go first: each holds a file open
+_RUNGS = ("reopen", "usb_reset", "power_cycle")
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,11 @@ class SimOptions:
     stuck: str = ""  # "iso:100": a setting that the body does not take, and what it stays at
     dead_after: int = 0  # the camera no longer answers after this many exposures; 0: never
     dead_for_s: float = 0.0  # and answers again after this long; 0: never
+    stuck_until: str = (
+        ""  # then, or from the first when dead_after is 0, it answers only after a usb_reset or power_cycle
+    )
+    defocus: float = 0.0  # pixels by which its live view is blurred (sigma)
+    preview: str = ""  # file that live view shows instead; read anew for each frame
     raw: str = ""  # ending of a raw file given beside each photograph: DIR/<view>.<raw>, a built-in one without it
 
 
@@ -131,6 +147,10 @@ class SimCamera(CameraBase):
         self._card: list[_OnCard] = []
         self._epoch = time.time_ns() // 1_000_000
         self._settings = Exposure()
+        self._frames = 0  # of live view
+        self._stuck = bool(options.stuck_until) and not options.dead_after
+        if options.stuck_until not in ("", *_RUNGS):
+            raise BadAddress(f"{url!r}: stuck_until is one of {', '.join(_RUNGS)}, not {options.stuck_until!r}")
         if options.clock_offset_ms or options.clock_drift_ppm:
             clock = EmulatedClock(round(options.clock_offset_ms * 1e6), options.clock_drift_ppm)
             super().__init__(url, clock)
@@ -161,6 +181,8 @@ class SimCamera(CameraBase):
         return random.Random(f"{self.options.seed}/{self._exposures}/{what}")
 
     def _check_alive(self) -> None:
+        if self._stuck:
+            raise CameraMissing(f"{self._url} no longer answers: look at its cable and its power")
         if self._died_at is not None:
             if self.options.dead_for_s and time.monotonic() - self._died_at >= self.options.dead_for_s:
                 self._died_at = None
@@ -168,6 +190,8 @@ class SimCamera(CameraBase):
             raise CameraMissing(f"{self._url} no longer answers: look at its cable and its power")
 
     def _do_open(self) -> CameraInfo:
+        if self.options.stuck_until == "reopen":
+            self._stuck = False
         self._check_alive()
         folder = self.options.photos
         if folder and not Path(folder).is_dir():
@@ -210,11 +234,37 @@ class SimCamera(CameraBase):
     def _do_disarm(self) -> None:
         """It holds no button."""
 
+    def _do_preview(self) -> bytes:
+        self.die_if_due()
+        self._frames += 1
+        comment = f"{self.info.serial} live view {self._frames}"
+        if self.options.preview:
+            try:
+                return with_comment(Path(self.options.preview).read_bytes(), comment)
+            except OSError as error:
+                raise CameraFault(f"{self._url}: no live view: {error}") from None
+        return preview_jpeg(self.options.defocus, comment)
+
+    def _do_usb_reset(self) -> str:
+        return self._climb("usb_reset", "after a reset of the simulated socket")
+
+    def _do_power_cycle(self) -> str:
+        return self._climb("power_cycle", "after a moment without power at the simulated socket")
+
+    def _climb(self, rung: str, done: str) -> str:
+        if _RUNGS.index(rung) >= _RUNGS.index(self.options.stuck_until or rung):
+            self._stuck = False
+        return done
+
     def die_if_due(self) -> None:
         """Raises CameraMissing when the camera was asked to be dead by now."""
         options = self.options
         if options.dead_after and self._exposures >= options.dead_after and not self._has_died:
-            self._has_died, self._died_at = True, time.monotonic()
+            self._has_died = True
+            if options.stuck_until:
+                self._stuck = True
+            else:
+                self._died_at = time.monotonic()
         self._check_alive()
 
     def _released(self) -> None:

@@ -151,6 +151,10 @@ class Uploads:
             self._wants[key] = (offset + len(data), credit - 1)  # at the end of the line: entries take turns
         return True
 
+    def send(self, message: wire.Message) -> bool:
+        """Send something of its own on this socket now, or not at all: live view."""
+        return self.allowed and self._connected and transport.send(self.socket, message, limit=wire.BULK_LIMIT)
+
     def timeout_s(self) -> float:
         """How long the loop may sleep as far as uploads go."""
         if not (self.allowed and self._connected and len(self._spool)):

@@ -18,6 +18,8 @@ VERSION: Final = 2
 CONTROL_LIMIT: Final = 64 * 1024  # bytes a control message may have
 CHUNK_BYTES: Final = 256 * 1024  # photograph bytes in one Chunk; the last may be shorter
 BULK_LIMIT: Final = CHUNK_BYTES + 4 * 1024  # bytes a bulk message may have
+PREVIEW_LIMIT: Final = 4 * 1024 * 1024  # bytes a preview frame may have, in chunks
+VIEW_LASTS_S: Final = 8.0  # a live view that nobody asks for again ends by itself after so long
 UNKNOWN_NS: Final = 10**15
 QUIET_AFTER_NS: Final = 12_000_000  # nothing is sent before this long after the exposure moment
 
@@ -36,6 +38,8 @@ Percent = Annotated[int, Meta(ge=0, le=100)]
 Texts = Annotated[tuple[Text, ...], Meta(max_length=32)]
 ClockSource = Literal["pings", "chrony", "ptp"]  # what the mapping between two machines' clocks comes from
 FileKind = Literal["jpeg", "raw"]  # what a body that keeps both gives for one exposure
+Rung = Literal["reopen", "usb_reset", "power_cycle"]  # of the ladder by which a body is recovered, gentlest first
+Rungs = Annotated[tuple[Rung, ...], Meta(min_length=1, max_length=3)]
 
 
 class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="type"):
@@ -205,6 +209,30 @@ class Status(Message, frozen=True, tag="status"):
     strays: Count = 0  # files in the tray: what the camera had and no exposure made
 
 
+class RecoverStep(Message, frozen=True, tag="recover_step"):
+    """What a Recover has come to, as it happens.  `last` ends it: then `outcome` says how it ended.
+
+    `rung` is empty while none has been tried.  outcome: begun (this rung is being tried), failed (tried, and the body
+    does not answer), impossible (not to be had here; `text` says why), answers (the body answers again), refused (not
+    now, nothing was tried), given_up (no rung is left).
+    """
+
+    recovery_id: Id
+    camera: Id
+    outcome: Literal["begun", "failed", "impossible", "answers", "refused", "given_up"]
+    rung: Rung | Literal[""] = ""
+    text: Text = ""
+    last: bool = False
+
+
+class ViewState(Message, frozen=True, tag="view_state"):
+    """Live view began or ended, or why there is none.  Sent when that changes."""
+
+    camera: Id
+    on: bool
+    text: Text = ""
+
+
 # --- control, controller to node -----------------------------------------------------------------------------------
 
 
@@ -287,6 +315,26 @@ class UploadHold(Message, frozen=True, tag="upload_hold"):
     """Send nothing on the bulk socket until UploadOk."""
 
 
+class Recover(Message, frozen=True, tag="recover"):
+    """Get the body to answer again by these rungs, in this order.  Answered by RecoverSteps, once per recovery_id.
+
+    Refused while a fire is near (arming, armed, firing); while it goes on every Arm is refused.
+    """
+
+    recovery_id: Id
+    rungs: Rungs = ("reopen", "usb_reset", "power_cycle")
+
+
+class View(Message, frozen=True, tag="view"):
+    """Live view: a Preview every `every_ms` until VIEW_LASTS_S after the last of these; `on=False` ends it at once.
+
+    Arm and UploadHold end it too.
+    """
+
+    on: bool
+    every_ms: Annotated[int, Meta(ge=100, le=10_000)] = 500
+
+
 # --- bulk ----------------------------------------------------------------------------------------------------------
 
 
@@ -338,6 +386,16 @@ class Rejected(Message, frozen=True, tag="rejected"):
     reason: Text
 
 
+class Preview(Message, frozen=True, tag="preview"):
+    """Node to controller: a piece of a live view frame, a JPEG of `size` bytes; in order, sent once and not again."""
+
+    camera: Id
+    number: Count  # of the frame, since the node was started
+    size: Annotated[int, Meta(ge=1, le=PREVIEW_LIMIT)]
+    offset: Count
+    data: Annotated[bytes, Meta(max_length=CHUNK_BYTES)]
+
+
 # --- enrolment: a socket of its own, open only while a one-time code is ---------------------------------------------
 
 
@@ -369,9 +427,11 @@ class EnrolDone(Message, frozen=True, tag="enrol_done"):
 
 # --- encoding ------------------------------------------------------------------------------------------------------
 
-NodeControl = Hello | Ping | Armed | Arming | ArmRefused | Stamps | FrameSpooled | NodeFault | Status
-ControllerControl = Welcome | Refused | Pong | Arm | Fire | Disarm | WriteOff | UploadOk | UploadHold
-NodeBulk = Offer | Chunk
+NodeControl = (
+    Hello | Ping | Armed | Arming | ArmRefused | Stamps | FrameSpooled | NodeFault | Status | RecoverStep | ViewState
+)
+ControllerControl = Welcome | Refused | Pong | Arm | Fire | Disarm | WriteOff | UploadOk | UploadHold | Recover | View
+NodeBulk = Offer | Chunk | Preview
 ControllerBulk = Want | Stored | Rejected
 NodeEnrolment = Enrol | EnrolDone
 ControllerEnrolment = Enrolled | NotEnrolled

@@ -23,6 +23,11 @@ class Worker:
         """Run `job` in the thread; what it returns is run by the loop."""
         self._jobs.put(job)
 
+    def post(self, outcome: Outcome) -> None:
+        """From within a job: have the loop run this now, before the job is done."""
+        self._done.append(outcome)
+        self._wake()
+
     def finish(self, timeout_s: float) -> None:
         """Stop after the jobs at hand."""
         self._jobs.put(None)
@@ -39,8 +44,7 @@ class Worker:
                 outcome = job()
             except Exception as error:  # a mistake in the program: let it end the loop, not this thread alone
                 outcome = partial(_raise, error)
-            self._done.append(outcome)
-            self._wake()
+            self.post(outcome)
 
 
 def _raise(error: Exception) -> None:

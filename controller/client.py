@@ -46,7 +46,8 @@ class StudioClient:
         import httpx
 
         try:
-            answer = httpx.get(self._url + path, timeout=PATIENCE_S, trust_env=False)
+            headers = {"Authorization": f"Bearer {self._token}"}
+            answer = httpx.get(self._url + path, headers=headers, timeout=PATIENCE_S, trust_env=False)
         except httpx.TransportError as error:
             raise StudioUnreachable(f"{self._url} does not answer ({error}). {self._advice()}") from error
         if answer.status_code != 200:

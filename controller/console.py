@@ -21,6 +21,7 @@ from controller.client import ADDRESS_FILE
 from controller.lag_report import LagBody, lag_data, shots_data
 from controller.preflight import Preflight
 from controller.quality.api import add_checks, check_paths, review_data
+from controller.rig_api import rig_paths
 from controller.rig_file import DEFAULT_PROFILE
 from controller.session_api import Body, script_data, session_paths, take_data
 from controller.studio import Studio
@@ -56,7 +57,7 @@ def rig_data(studio: Studio) -> dict[str, Any]:
         "ingest_trouble": studio.ingest.trouble,
         "lights_trouble": studio.lights.trouble,
         "scene": studio.lights.scene if studio.lights.universes else None,
-        "cameras": [asdict(report) for report in reports],
+        "cameras": [asdict(report) | studio.care.overview(report.camera) for report in reports],
     }
 
 
@@ -101,6 +102,7 @@ def make_console(studio: Studio, token: str) -> FastAPI:
     def preflight(body: PreflightBody) -> dict[str, Any]:
         return preflight_data(studio.preflight(body.profile))
 
+    app.include_router(rig_paths(studio, guard))
     app.include_router(session_paths(studio, guard))
     app.include_router(check_paths(studio.reviewer, studio.engine, studio.store, guard))
 

@@ -5,7 +5,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Literal
+from typing import Literal, Protocol
 
 from camera_nodes import wire
 from controller.errors import FrameRejected
@@ -21,12 +21,28 @@ log = logging.getLogger(__name__)
 REMEMBERED = 200
 
 
+class News(Protocol):
+    """Who wants to know what nodes say outside a fire. Called in the control thread: return at once."""
+
+    def fault(self, message: wire.NodeFault) -> None: ...
+
+    def recover_step(self, message: wire.RecoverStep) -> None: ...
+
+    def view_state(self, message: wire.ViewState) -> None: ...
+
+
 class Desk:
     """Listener of the control link and Book of ingest. Late news about an older take still find their tally."""
 
-    def __init__(self, records: Records, filed: Callable[[str, str, str], None] = lambda *_: None) -> None:
+    def __init__(
+        self,
+        records: Records,
+        filed: Callable[[str, str, str], None] = lambda *_: None,
+        news: News | None = None,
+    ) -> None:
         """filed: told the take, camera and hash of each photograph that has its row."""
         self._records = records
+        self._news = news
         self._filed = filed
         self._tallies: OrderedDict[str, Tally] = OrderedDict()
         self._lock = threading.Lock()
@@ -66,6 +82,16 @@ class Desk:
         tally = self.tally(message.take_id) if message.take_id else None
         if tally is not None and message.fire_id:
             tally.add_fault(message.camera, f"{message.text} ({message.code})")
+        elif self._news is not None and not message.fire_id:
+            self._news.fault(message)
+
+    def recover_step(self, message: wire.RecoverStep) -> None:
+        if self._news is not None:
+            self._news.recover_step(message)
+
+    def view_state(self, message: wire.ViewState) -> None:
+        if self._news is not None:
+            self._news.view_state(message)
 
     # --- from ingest ---
 

@@ -84,6 +84,7 @@ class Ingest:
         book: Book,
         owner: Callable[[str], str | None],
         limits: TransferLimits,
+        preview: Callable[[wire.Preview], None] = lambda _: None,
     ) -> None:
         self._context = context
         self._address = address
@@ -93,6 +94,7 @@ class Ingest:
         self._book = book
         self._owner = owner
         self._limits = limits
+        self._preview = preview
         self._waiting: dict[wire.FileKind, OrderedDict[str, tuple[bytes, str, wire.Offer]]] = {
             "jpeg": OrderedDict(),
             "raw": OrderedDict(),
@@ -201,6 +203,9 @@ class Ingest:
                 log.warning("refused a bulk message from %s: %s", received.node or "nobody", received.error)
             elif isinstance(received.message, wire.Offer):
                 self._take_offer(received.route, received.node, received.message)
+            elif isinstance(received.message, wire.Preview):
+                if self._owner(received.message.camera) == received.node:
+                    self._preview(received.message)
             else:
                 self._take_chunk(received.route, received.message)
 

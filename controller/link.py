@@ -31,6 +31,7 @@ from controller.roster import Expected, Present, Roster, compare
 log = logging.getLogger(__name__)
 
 TURNED_AWAY_NS = 10_000_000_000
+TELL_S = 10.0
 
 
 class Listener(Protocol):
@@ -41,6 +42,10 @@ class Listener(Protocol):
     def spooled(self, message: wire.FrameSpooled) -> None: ...
 
     def node_fault(self, message: wire.NodeFault) -> None: ...
+
+    def recover_step(self, message: wire.RecoverStep) -> None: ...
+
+    def view_state(self, message: wire.ViewState) -> None: ...
 
 
 @dataclass
@@ -181,6 +186,23 @@ class ControlLink:
             self._broadcast(order.cameras, message)
 
         self._do(task)
+
+    def tell(self, cameras: tuple[str, ...], message: wire.Message) -> dict[str, str]:
+        """Say something between fires; the cameras that could not be told, with the reason."""
+        answer: Future[dict[str, str]] = Future()
+
+        def task() -> None:
+            busy = self._phase is not None
+            firing = "a take is being fired; wait for it"
+            answer.set_result(dict.fromkeys(cameras, firing) if busy else self._broadcast(cameras, message))
+
+        if not self._running:
+            raise ControllerError("the control link is not running")
+        self._do(task)
+        try:
+            return answer.result(TELL_S)
+        except TimeoutError:
+            raise ControllerError("the control link does not answer") from None
 
     def hold_uploads(self) -> None:
         self._do(lambda: self._set_hold(True))
@@ -346,13 +368,8 @@ class ControlLink:
     def _report(
         self,
         state: NodeState,
-        message: wire.Armed
-        | wire.Arming
-        | wire.ArmRefused
-        | wire.Stamps
-        | wire.FrameSpooled
-        | wire.NodeFault
-        | wire.Status,
+        message: "wire.Armed | wire.Arming | wire.ArmRefused | wire.Stamps | wire.FrameSpooled | wire.NodeFault"
+        " | wire.Status | wire.RecoverStep | wire.ViewState",
     ) -> None:
         phase = self._phase
         if phase is not None and getattr(message, "fire_id", None) != phase.order.fire_id:
@@ -386,6 +403,10 @@ class ControlLink:
             state.fault = f"{message.code}: {message.text}"
             log.warning("%s: %s", state.camera, state.fault)
             self._listener.node_fault(message)
+        elif isinstance(message, wire.RecoverStep):
+            self._listener.recover_step(message)
+        elif isinstance(message, wire.ViewState):
+            self._listener.view_state(message)
 
     def _greet(self, route: bytes, node: str, hello: wire.Hello, at_ns: int) -> None:
         refusal = self._judge(node, hello)

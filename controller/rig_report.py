@@ -10,6 +10,22 @@ from controller.roster import Roster
 NOT_REALTIME = "its node fires without real-time scheduling"
 
 
+def unresolved_text(camera: str, take: str) -> str:
+    """What the operator reads of an exposure whose file has not come; empty when there is none."""
+    if not take:
+        return ""
+    return (
+        f"the photograph of {take} has not come and the camera is not armed: see that the body is on and its card in,"
+        f" then  mien rig recover {camera}  fetches it; or give it up:  mien rig write-off {camera}"
+    )
+
+
+def strays_text(count: int) -> str:
+    """What the operator reads of files in a node's tray."""
+    files = "1 file belongs" if count == 1 else f"{count} files belong"
+    return f"{files} to no take: look into strays/ in its spool"
+
+
 @dataclass(frozen=True)
 class CameraReport:
     """One camera for the operator. `problems` stand in its way, `warnings` do not.
@@ -33,6 +49,8 @@ class CameraReport:
     battery_percent: int | None
     photos_left: int | None
     spooled: int
+    unresolved: str = ""  # take of the exposure whose file has not come
+    strays: int = 0
 
 
 def report_cameras(rig: Rig, roster: Roster, nodes: Mapping[str, NodeState]) -> list[CameraReport]:
@@ -58,12 +76,16 @@ def _report(name: str, view: int, state: NodeState | None, problems: list[str], 
     status = state.status if state is not None else None
     uncertainty = status.clock_uncertainty_ns if status is not None else None
     drift_ppb = status.clock_drift_ppb if status is not None else None
-    found = list(problems)
+    unresolved = status.unresolved if status is not None else ""
+    found = [*problems, *filter(None, [unresolved_text(name, unresolved)])]
     if state is not None and not problems:
         if uncertainty is None:
             found.append("its clock is not known yet: some seconds after connecting")
         elif uncertainty / 1e6 > limit_ms:
             found.append(f"clock uncertainty {uncertainty / 1e6:.2f} ms is over {limit_ms:g} ms")
+    strays = status.strays if status is not None else 0
+    warnings = [NOT_REALTIME] if state is not None and without_realtime({name: state}) else []
+    warnings += [strays_text(strays)] if strays else []
     return CameraReport(
         camera=name,
         view=view,
@@ -71,7 +93,7 @@ def _report(name: str, view: int, state: NodeState | None, problems: list[str], 
         state=status.state if status is not None else ("connected" if state is not None else "absent"),
         ready=not found,
         problems=tuple(found),
-        warnings=(NOT_REALTIME,) if state is not None and without_realtime({name: state}) else (),
+        warnings=tuple(warnings),
         clock_uncertainty_ms=None if uncertainty is None else uncertainty / 1e6,
         clock_source="" if status is None or uncertainty is None else status.clock_source,
         clock_offset_ms=None if status is None or status.clock_offset_ns is None else status.clock_offset_ns / 1e6,
@@ -80,4 +102,6 @@ def _report(name: str, view: int, state: NodeState | None, problems: list[str], 
         battery_percent=None if status is None else status.battery_percent,
         photos_left=None if status is None else status.photos_left,
         spooled=0 if status is None else status.spooled,
+        unresolved=unresolved,
+        strays=strays,
     )

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,6 +23,7 @@ from msgspec import structs
 
 from camera_nodes.transport import CONTROLLER, AllowList, Authenticator, ensure_keys
 from controller.arming import arm_patiently
+from controller.care import Care
 from controller.desk import Desk
 from controller.draining import Draining
 from controller.errors import ControllerError, RigNotReady, SessionError, TakeFailed, describe_failure
@@ -124,7 +125,9 @@ class Studio:
         self.lag_store = LagStore(self.engine, self.rig)
         self.sessions = SessionBook(self.engine, self.rig)
         self.reviewer = Reviewer(self.engine, self.store, self.rig, self.records.photographs)
-        self.desk = Desk(self.records, self.reviewer.add)
+        self.care = Care(self.engine, self.rig, self.records, self._firing)
+        self.care.start()
+        self.desk = Desk(self.records, self.reviewer.add, self.care)
         keys = ensure_keys(settings.records.keys, CONTROLLER)
         self.public_key = keys.public
         self.allowed = AllowList(settings.records.keys)
@@ -132,6 +135,7 @@ class Studio:
         self._guard = Authenticator(self._context, self.allowed)
         self._guard.__enter__()
         self.link = ControlLink(self._context, settings.control, keys, self.allowed, self.rig, self.desk)
+        self.care.attach(self.link)
         self.ingest = Ingest(
             self._context,
             settings.bulk,
@@ -142,6 +146,7 @@ class Studio:
             self.desk,
             self.link.owner,
             self.rig.transfer,
+            self.care.viewer.piece,
         )
         self.lights.__enter__()
         stopped, quiet_s = (lambda: self.desk.stopped), self.rig.transfer.frame_timeout_s
@@ -170,6 +175,7 @@ class Studio:
         self._recovery.join(30)
         self.draining.join(30)
         self.reviewer.stop()
+        self.care.stop()
         self.lights.__exit__(None, None, None)
         self._guard.__exit__(None, None, None)
         self._context.destroy(linger=0)
@@ -335,8 +341,10 @@ class Studio:
         if not self._firing.acquire(blocking=False):
             raise SessionError("A take is being fired; wait for it")
         try:
+            self.care.require_quiet()
             disks = [self.settings.records.home, *([self.store.folder] if self.store.folder else [])]
             found = fly(self.rig, profile, self.link, self.lights, self.sessions, disks, self.ingest.trouble)
+            found = replace(found, checks=(*found.checks, *self.care.checks()))
             self.last_preflight = found
             return found
         finally:
@@ -349,6 +357,7 @@ class Studio:
     # --- one fire ---
 
     def _require_rig(self) -> None:
+        self.care.require_quiet()
         roster = self.roster()
         if len(roster.ready) < len(roster.expected):
             raise RigNotReady(f"Nothing was fired. {roster.describe()}")

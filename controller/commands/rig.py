@@ -6,18 +6,23 @@ from urllib.parse import quote
 
 import typer
 
+from controller.commands.care import recover, view, write_off
 from db.commands.options import AsJson, Home, print_json, print_table
 
 app = typer.Typer(
-    no_args_is_help=True, help="The cameras: status, checks before a session, shutter lag, exposure skew."
+    no_args_is_help=True,
+    help="The cameras: status, checks before a session, recovery, live view, shutter lag, exposure skew.",
 )
+app.command()(recover)
+app.command()(view)
+app.command("write-off")(write_off)
 
 
 @app.command()
 def status(home: Home = None, as_json: AsJson = False) -> None:
     """Every camera with its state, clock and what stands in its way."""
     from controller.client import StudioClient
-    from controller.commands.tables import print_warnings
+    from controller.commands.tables import print_faults, print_warnings
 
     answer = StudioClient(home).get("/api/rig")
     if as_json:
@@ -43,6 +48,10 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
     print_warnings(
         {camera["camera"]: "; ".join(camera["warnings"]) for camera in answer["cameras"] if camera["warnings"]}
     )
+    for camera in answer["cameras"]:
+        if camera["recovered"]:
+            print(f"  warning: {camera['recovered']}")
+    print_faults({camera["camera"]: camera["faults"] for camera in answer["cameras"]})
 
 
 @app.command()

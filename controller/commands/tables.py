@@ -1,6 +1,6 @@
 """Sessions and preflights for people, in a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from db.commands.options import print_table
@@ -69,6 +69,17 @@ def print_warnings(warnings: Mapping[str, str]) -> None:
         print(f"  warning: {text} ({', '.join(named[:SHOWN])}{more})")
     if len(cameras) > SHOWN:
         print(f"  and {len(cameras) - SHOWN} more warnings; --json has them all")
+
+
+def print_faults(faults: Mapping[str, Sequence[str]]) -> None:
+    """What nodes have told of lately, the cameras that told last first; a heading when there is anything."""
+    lines = sorted(((line, camera) for camera, told in faults.items() for line in told), reverse=True)
+    if lines:
+        print("Told lately by the nodes:")
+    for line, camera in lines[: 2 * SHOWN]:
+        print(f"  {camera}  {line}")
+    if len(lines) > 2 * SHOWN:
+        print(f"  and {len(lines) - 2 * SHOWN} more; --json has them all")
 
 
 def print_preflight(answer: Mapping[str, Any]) -> None:

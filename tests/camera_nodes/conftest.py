@@ -120,6 +120,9 @@ class TinyStudio:
         if isinstance(found, transport.BadMessage):
             self.bad.append(found)
             return
+        if isinstance(found.message, wire.Preview):
+            self._note(found.node, found.message, found.at_ns)
+            return
         message, key = found.message, found.message.entry
         self.bulk_routes[found.node] = found.route
         answer: wire.Message | None = None

@@ -43,6 +43,12 @@ EXAMPLES = [
     wire.EnrolDone(),
     wire.Enrolled(controller="a" * 40, control="tcp://10.0.0.1:5701", bulk="tcp://10.0.0.1:5702"),
     wire.NotEnrolled(reason="the code is for pi-03"),
+    wire.Recover(recovery_id="r", rungs=("reopen",)),
+    wire.RecoverStep(recovery_id="r", camera="cam-07", rung="usb_reset", outcome="begun"),
+    wire.View(on=True, every_ms=500),
+    wire.ViewState(camera="cam-07", on=False, text="the body has no live view"),
+    wire.WriteOff(take_id="S012-E07-1", why="the card was lost"),
+    wire.Preview(camera="cam-07", number=3, size=5, offset=0, data=b"x" * wire.CHUNK_BYTES),
 ]
 
 

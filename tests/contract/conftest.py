@@ -12,7 +12,10 @@ from camera_nodes.backends import make_camera
 from camera_nodes.sim_camera import built_in_photo
 
 BACKENDS = ("sim:seed=1&lag_ms=3", "gphoto2:virtual")
-_METHODS = ("open", "close", "arm", "disarm", "expose", "finish", "listen", "search", "read", "delete")
+_METHODS = (
+    "open", "close", "arm", "disarm", "expose", "finish", "listen", "search", "read", "delete", "check",
+    "preview", "end_preview", "usb_reset", "power_cycle",
+)  # fmt: skip
 
 
 def _serve(pipe: Connection, url: str) -> None:

@@ -114,10 +114,11 @@ def test_no_unit_depends_on_a_group_that_a_computer_may_lack() -> None:
         assert not re.search(r"^SupplementaryGroups=", unit.read_text(), re.MULTILINE), unit.name
 
 
-def test_the_udev_rules_are_keys_operators_and_values() -> None:
-    text = (DEPLOY / "udev" / "70-mien-cameras.rules").read_text().replace("\\\n", "")
+@pytest.mark.parametrize(("name", "count"), [("70-mien-cameras.rules", 2), ("71-mien-hubs.rules", 1)])
+def test_the_udev_rules_are_keys_operators_and_values(name: str, count: int) -> None:
+    text = (DEPLOY / "udev" / name).read_text().replace("\\\n", "")
     rules = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    assert len(rules) == 2
+    assert len(rules) == count
     assert any(rule.startswith('ACTION=="add"') for rule in rules)
     assert "udevadm trigger --action=add" in text  # a plain trigger says "change", which the rules pass over
     part = re.compile(r'\s*(ACTION|SUBSYSTEM|KERNEL|GROUP|MODE|(?:ENV|ATTR)\{[\w/]+\})(==|!=|=)"[^"]*"\s*')

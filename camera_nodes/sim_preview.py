@@ -1,0 +1,100 @@
+"""What a simulated camera's live view shows: a star of spokes, sharp or out of focus.
+
+A node has nothing to draw or to blur a picture with, so the same star (160 x 112 pixels, grey) lies here five times,
+blurred by a Gaussian of 0, 1, 2, 4 and 8 pixels.
+"""
+
+import base64
+
+
+def preview_jpeg(defocus: float, comment: str) -> bytes:
+    """The star blurred by about `defocus` pixels (sigma), with a comment that makes it unlike any other."""
+    nearest = min(_STARS, key=lambda sigma: abs(sigma - defocus))
+    whole = base64.b64decode(_STARS[nearest])
+    return with_comment(whole, comment)
+
+
+def with_comment(jpeg: bytes, comment: str) -> bytes:
+    """The same JPEG with a comment segment (ITU-T T.81, B.2.4.5) right after its start."""
+    text = comment.encode()[:1000]
+    return jpeg[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text + jpeg[2:]
+
+
+_STARS = {  # by the sigma of the blur, pixels
+    0.0: (
+        "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4UG1RV19iZ2hnPk1xeXBk"
+        "eFxlZ2P/wAALCABwAKABAREA/8QAGgABAAMBAQEAAAAAAAAAAAAAAAMEBQIBBv/EADoQAAEDAwICBA0DBAMBAAAAAAEAAgMEBRESITFBEyJRgQYU"
+        "FSMzQmFxcpHB0eEyUrFDobLwJDRic//aAAgBAQAAPwCsiIiIiIiIiIiIiIiIiItO32g1sHTGdrG5IwG5OypVEHQVj4Cc6X6c9q2Kux00NNLK2WUa"
+        "Gl2+DlY9JSy1kpjhALg0u3OF5PTzU79M0bmH2jiokRERERERFNSCA1MYqc9ET1sH/dl9FdKCOW3aYI2tMXWYGjj2hUvBufD5oCf1DW3+D9FXvcei"
+        "7k/vDXfT6LYvj9Fsm/8ARDfmVU8G4NMMs5G7zpHuH5VG9VRqq3o2ElkXVaBzPP7Lyps1RBTNmHXOMvaBu37rORERERERaNkp4J6vMz25Zu2M+sfw"
+        "rt4tOdVTSt34vYOftH2XVhuGtopJXdZo82TzHYqs8fku9RyN2ie7UPcdiO5TeEUeKmmk7er8j+VN4SPxSxRj1pM49w/Klnk8l2ZjRtJp0t+I8T/K"
+        "p2G36nCrlGw9GDzPau7xdsaqaldvwe8cvYPusfxWcU3jBjcIs41f7yUKIiIiIpaaB1TURws4vOM9ntVyss9TSkvj86wb6mcR3K1br4W4irDkcBLz"
+        "Hv8Auu7nbdxW0J3HXIZ/kF1M5t5tJc0DxiHctHbz7iFDXSeNWOlnz1o3hrj7eH2Vqvj8avNHCd2sb0jvn+FBUMdd7t0QJ8Xg2cRz7fnw7l7dLlj/"
+        "AIVCN/0ks/xC9ttkDMS1gDncRHyHv7VYuNzpIonwHzxc3SWM4D3nkvmERERERTUlVJSTiWINLgMdYZW1T+EMZwKiFzD+5hyPkppILbdOtHIwSn1m"
+        "HDu8c1VZFX2dxLB4xTZyQOXdyXbXMMvlG29bHp4OeOey5mYwUlXHEcwysFRF3Eagp5nPbVVU0QzM/TTwj24yT3ZUTQ9kXk629Z49PPyB579qMlt9"
+        "naQ13T1HAlvH3Z5KrJUXK6ZbFG9sR5N2b3nmpafweecGomDR+1gyfmoLzQRUXQmHVpcCDqOdwsxERERFvWKkgnopHTQskPSY6wzjYK5JZKF/CJzP"
+        "hcQqsng7Ed455G/E0Fdx0V1pfQVbJWj1X5+q8dDOZRLLQvhmH9alcD828161mtxYW6dROwaWjJGCQDwzzHDO69n8292XaTuCQ4NIzxwTsM8M9g2V"
+        "Z00PRCJ9YyCAf0aVpcT73c1xHWWul9DRySOHrPA+q6k8IZTtFTMb8RJVaS9V7+EjWfCwKnPUz1GOmle/HDUeCiRERERTQQVE+egjkeBx08Arcdou"
+        "L+LdHxSK1HYKg+kqmt+HJXMlFb6X/sV8j3D1WHf+2V1HFC6MyxUhjhG5mqpHY7gDurEB0uaWgjOC0FunYnAOOWTw58Skjy92sO0lxGDqLRkjI3HD"
+        "PI8MjC8ZLUOkMUVYY5xxhqmAnucOKSV1zpd56Jj2j1mZx/Zcx+EMB9JTvb8JBVmO80D+MhZ8TCFUvtXBNRMbDKx5MmTpPsKwUREREWnZq+Ki6YTa"
+        "tLgCNIzuFYqPCF5yKeENH7nnP9lDHFc7pu+R7Yjzd1W9wHFWnQUFnYHS+fqOLQfty968Lnvi8oXL9Dd4afkTy2U0AeKmkZKczzONRL7MDqjuyoIn"
+        "sFNSySgGGTVTTA+86T3LpzWdL5OuW+PQT88chlcvmuFocBIfGKfgHHl7M8lZjmtt16r42iU+q4Yd3EcVDUeD0ZyaeYsP7XjI+axaulkpJzFKWlwG"
+        "eqcqFEREREX09vtdHFEyceeLhqD38B3KC43trMxUZDncDJyHu7Vza7ac+O1xy79QD/8AIryJ5vF1Dt/FoNwDz7Pn/AU9FJ4zfaqXi2JvRt+f4KrU"
+        "MfjVnrIBu5ry5vv4/RSQtbebSGOI8Yh2Dj28vmF5bLluaKuG46gL/wDEri42MtzLRgkcTHzHu+yq0l4qqUhknnWDYtfxHeqdTO6pqJJn8XnOOz2K"
+        "JEREREU3jU4pvFxI4RZzpWxZ7TjTU1Td+LGHl7T9lzfrhkmjiP8A9COfsVumj8l2d73DEunW74jwH8KHwaZinmkPFzwM+4flQ+DsmKqpj7Rq+R/K"
+        "ihk8l3t8ZOInuwfhO4PcrV+t+tpq4h1mjzgHMdq5s92zppqp2/Bjzz9h+6pXuognq8QsblmzpB6x/CzkREREREWjTXmop6Z0J65xhjid2/de2WlN"
+        "VW9I8ZZF1nE8zy+6veEc+mCKAHd7tR9w/KtWOPRbIv8A2S7+6x7K/RdwP36m/X6Kz4SQYfFUAfqGh38j6q7a6+OW3ap5GtMXVeXHj2FfO1ZgNTIa"
+        "bPRE9XI/3ZQoiIiIiIiKWComp36oZHMPsPFe1dVLWSiSYguDQ3YYWxSXymhpoonRSjQ0N2wcrHp5+grGTgZ0P1Y7VduF3NbB0IgaxuQcl2TssxER"
+        "ERERERERERERERERf//Z"
+    ),
+    1.0: (
+        "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4UG1RV19iZ2hnPk1xeXBk"
+        "eFxlZ2P/wAALCABwAKABAREA/8QAGgABAAMBAQEAAAAAAAAAAAAAAAEDBAUCBv/EAC0QAAEEAQMCBQMFAQEAAAAAAAEAAgMEEQUSIRMxMkFRYXEG"
+        "FCMiM0JSgSRD/9oACAEBAAA/AMyIiIiIiIiIiIiIiIiIpwQM44XRoaUbcXU6gAWWWv0rfRJ7HC6ljR4Y6plDjkDK5NarJakLIxkhRPXlru2yNIVS"
+        "IiIiIiIivqCM2Wibw55Xe1CjFJRzC0DaMjCy/T82174XfIVOqM2aq0+pBXU1V+zTT7gBZvp+DbE+Y+aw6vYNq502chvAXmxpM0Ndso54yR6LnoiI"
+        "iIiIujo8EMtjMrhx2B81s1XSuDNXHyAvWjXt7TWmPI4GVnmjNDVWvHDHFXayzNmCQdirNcd/zRRju4qyWQUNKa0cOIWXRqW5xszDjuMr1q2pjBgg"
+        "PsSuSas3R6xYdvqqERERERW1oHWJ2xt81ts6VYqnfHlwHmFqoauW4htD2yV6v0eRbqHtyQFMrhqNDcP3o/JeLDuvp8D/AOTHAFW2m9e9XYezRkqu"
+        "Zp1C/sH7MXcqb94gCrUGT2JCmhpAbia0cnvgq7UNQqxQuhADsjGAvmzyThQiIiIiuq2H1ZRIwAldmDXWO4mZj3VssNC+Mtc1rz6KhsdvTnfp/LD6"
+        "KQWdT7mt5+NiktHTka3wO/UF6cSHve3xEBrV5Ae2P7et3PjeoZJU05vH5ZvMqiWa/fOGNc1hVkGhPcczPx7BZtXox1NnT7HuuaiIiIi7mi14Jazj"
+        "K1pOfNa5NKpP7YHwVndosQOY59p+VLK9yDhk7Xt9CULX7tz4tj/7MK9xt3OwplbsOPNUOcNu10hYz0YOSvDZ6kHgrue71IUu1iYDEVfaPhZ5NUvP"
+        "7At+AsdiWeXmYuI91QiIiIivrxWJOIQ4j2W2PTb7+5I+StDNIsYzJY2/6odXrQfuWnOPoCvTQ0t3MY5rf7PKuidtcCkrt7sqsF+drJA1/wDV4Uvs"
+        "W4OZKzXj1AUN1iAHEkG3/Foj1Oi/vgfIWTWbFeSs0QlpJPkuGiIiIi6WkXo6m/qdj2WmfXnOOIWf6VVHHfvnLnOaw/4tDoqmnNy/8svkEy8x/c2e"
+        "B/CNe2A742u8b/1H2XkOGxjneBxLXKHBnU+3s8Z8Eih8tvTnfq/LD6q+KWhfGHNa16qn0FjuYX49iuNarvqymN5BKpRERERSOSMr6Shp9WOFsxw7"
+        "Izkqm/q7WZiqjJ7ZCihRPNq2c+YBURuOo38/+MXYK2s7r6jO/wDixuAqq7evRsMHdriQvUTRqNDaeJo+xUUL3JqWx24BK839ILSZqp98BZa2q2Kp"
+        "2SZcB5FYrM7rE7pHeaqRERERFeLUwh6IedvoutpOmcCece4CjWb24/bQn2OFpgjFDS3PPDiMlVaG3NeaQ93FeNGdm1PGfNUxSGhqzmHhjitGs0d7"
+        "RZhHI74XnStV4ENg/BKx6xPDLYxE0cdyPNc5ERERERF0a+rTQ13RHnjAPop0iubVzqP5DeSt31BNtiZC09+60aTHs00e4JXL0t+zVSPUkK/6gh2v"
+        "ZM34K1adeiko/mcBtGDlcG2YzZcYfDnhUIiIiIiIiK2CxLXdujcQps2pLUgfIckLrV9YhjqiIsOQMLlxWOlb6wHAOVqv6qbcXT6YAXOyQMZ4UIiI"
+        "iIiIiIiIiIiIiIi//9k="
+    ),
+    2.0: (
+        "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4UG1RV19iZ2hnPk1xeXBk"
+        "eFxlZ2P/wAALCABwAKABAREA/8QAGQABAAMBAQAAAAAAAAAAAAAAAAEDBAIF/8QAJhAAAgICAQQCAwEBAQAAAAAAAAECAwQREgUTITEiMiNBYZFR"
+        "Qv/aAAgBAQAAPwDMAAAAAAAAAAAAAls6dcl7RvxMDvw5FM8bhkcH/wBN13Towx+f8POqxpWzaic348qXqSKQAAAAASk36NGJCPeSmexlYcJY3KC/"
+        "RV0qzjJ1srzIazU/6bc2esNL+FPS6lGLnIydQl37+EUV29OlCrmYGtPRAAAAAPQ6bVXOfzNmbgJLnUd4GRuLqsK5QdGWpL0zvLXKyEjrNfKqESZT"
+        "7GJpe2ivBx9ydthHUMxNduHk8yeLZx5tGZrTAAAALsal3T4o3TwLaNShs042a1+O5f6TfSuStqJk+9Wt/ZES+UI/9RMvlKO/0RNd6xJ/VC+58e1U"
+        "MbCS/Jc/9O83JpjU4R0eBY9ybOQAAAaMW2VU+SR61XU4yWrEdzjj3rcWkyuMZ0+N7idLW9onQ0Q/WkQpQp863IrnPIveoppE19MlPzYzL1HFjR9T"
+        "zgAAAez02qmdfz0a54eO/TRU8OEfrMjjKPjlslFla5MWLiVMjlGPnjsh5c4/WBVPLyX6TMWTO6f32ZQAAAasaN0vFezbDFyX7bLli2R+0xpR8ctk"
+        "otrlpix8isjlKP8A52Flwj9oFsMvGftIy9StplX8NHjAAAA9Hp2VGj7Guzqbl4rRzCORe9ttIscYUry9yC3rb8HaIbIet6ZzKU6fLW4lkJY961JJ"
+        "M4t6YpLdbPJyqpVT4tmcAAAHVa3JI97CxqY1KctEZObFfjpRFFL13bRF96x6+qOo/KctfoiPyjLX6EV3q2l9kRRcuXatIycJr8lL/wAM0M+2jcZ7"
+        "MOTc7p8mUgAAAJ6ZphlWceCZ6fT8NNdyfknOydyVVZZCHYxHJ+2RhrlXORziPlbOJxGfYy9P02WZ2PuKtrOMLPSXC0x9StrnP4HngAAAAlPT2b6u"
+        "oyhVwLOnx79/OTNfVLVGChFl2FDWG3/DFhz1mtf0s6rXxkrEW4uZCWNxm/0ePlzj3m4Gdtv2QAAAAAC6jIlS9xZ1bkytmnJno09RjDH4fwwwyeGR"
+        "zRdl5/fhxMCskvTOW9gAAAAAAAAAAAAH/9k="
+    ),
+    4.0: (
+        "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4UG1RV19iZ2hnPk1xeXBk"
+        "eFxlZ2P/wAALCABwAKABAREA/8QAGQABAAMBAQAAAAAAAAAAAAAAAAECBAMF/8QAHxABAQACAgMBAQEAAAAAAAAAAAECAxEhBBIxURQi/9oACAEB"
+        "AAA/AMwAAn1p61PpUcIAAAAFsceXTHVfxow8fmfE/wA/fxe+P/n443x+/jns03Fws4QAAAL44WtOjV322TTOF8MZFrjOU5TpWYRx26/as2zx+Iy5"
+        "48VQAAE4zts8fXL9bZqk7i+PzhKRF+IkU2zmcRh26b9ZcseKqAANGnX7Vu16vWO+N6SJEFRMf1y3ycPN3TtxAATPrX48sr0ML0sJTIcIqEK5Ycxi"
+        "8jCRiy+oABbD69DxpGyScAmL4xOUc6qK5W8MfkcsOX1AAJx+t3j8tuPPCUpi+NMqpUILZwyeTY8/P6qACcfrb4+cjbjnzFolMTKWoQK5zp5/kWxk"
+        "v1AADtpvb0tFnDrz+JEiBGU65cNu31jDu2e1ZwABbHLitWrdfjdpvM5rpb+ESgMp1y53bJ1WLyNkvxjyvaAAAXwy4rVr8jiNOrZ7V2ucWl6RMpyr"
+        "nlIpd04Y9+3vpmyztUAAAEy8O+vdcXSeR27TyP8AP1T+jv6jPyOZ9Z8tt/XPLLlUAAAATyn3qPantUAAD//Z"
+    ),
+    8.0: (
+        "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4UG1RV19iZ2hnPk1xeXBk"
+        "eFxlZ2P/wAALCABwAKABAREA/8QAGAAAAwEBAAAAAAAAAAAAAAAAAAIDAQT/xAAaEAEBAQEBAQEAAAAAAAAAAAAAAgEDERIT/9oACAEBAAA/AOYA"
+        "AN8NktyTfA+GbJdkvjAAAAADZh5lWYPnM2cx+Zd5p1CdSTcKAAAAbMUmV4haYUyDZA+C7CdQjcIXKe4UAABuKTjoiXREqzJ8xvg8ZuEqUrhz9Ic9"
+        "ynrAAAecW5y6ucrzh8xrQxm4SsQ6S5eko1hAAG4eMdPPHVGK5hmtDNZpdRvHN0xzXhNYAG4pDq5uqFMa3DAusZqVubo5bT1gAbikOrm6YVxrcMC6"
+        "xmpW5ujltPWABuHjXTz11RquGxrQxhd1K9cvTXNek1gAB51bnTq50vOnxrQxm6StQ6U5elI1pAAA3FIp0c7dEWrNHzW+j1m6TaSunPdOetT1gAAB"
+        "s1SaXi1p6KZZvsbZdtOrRu0KpPdKAAAAbNPNKzZ86G/Qb0LvQlWlVE3SgAAAAN9NlGym/Y+y7TNovrAAA//Z"
+    ),
+}

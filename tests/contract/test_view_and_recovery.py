@@ -1,0 +1,77 @@
+"""What every camera does about live view and recovery, whatever its backend."""
+
+import contextlib
+
+import pytest
+
+from camera_nodes.camera import CameraState
+from camera_nodes.errors import CameraClosed, NotIdle, NotPossible
+from camera_nodes.wire import Exposure
+
+
+def shoot(camera):
+    camera.arm(Exposure())
+    camera.expose(camera.now_ns + 2_000_000)
+    assert camera.download().data
+
+
+def frame_or_none(camera):
+    """A frame, or None from a body that says clearly that it has no live view, as the virtual PTP camera does."""
+    try:
+        return camera.preview()
+    except NotPossible:
+        return None
+
+
+def test_a_frame_is_a_jpeg_or_there_is_clearly_no_live_view(camera):
+    with pytest.raises(CameraClosed):
+        camera.preview()
+    camera.open()
+    camera.end_preview()
+    for _ in range(3):
+        frame = frame_or_none(camera)
+        assert frame is None or frame.startswith(b"\xff\xd8")
+        assert camera.state is CameraState.IDLE
+    camera.end_preview()
+    camera.end_preview()
+
+
+def test_it_shoots_after_live_view_whether_that_was_ended_or_not(camera):
+    camera.open()
+    for ended in (True, False):
+        frame_or_none(camera)
+        if ended:
+            camera.end_preview()
+        shoot(camera)
+    assert camera.state is CameraState.IDLE
+
+
+def test_an_armed_camera_gives_no_frame_and_stays_armed(camera):
+    camera.open()
+    camera.arm(Exposure())
+    with pytest.raises(NotIdle):
+        camera.preview()
+    assert camera.state is CameraState.ARMED
+    camera.expose(camera.now_ns + 2_000_000)
+    with pytest.raises(NotIdle):
+        camera.preview()
+    camera.download()
+
+
+def test_a_recovery_leaves_it_closed_and_it_can_be_opened(camera):
+    camera.open()
+    for name in ("usb_reset", "power_cycle"):
+        with contextlib.suppress(NotPossible):
+            assert camera.call(name)
+        assert camera.state is CameraState.CLOSED
+        camera.open()
+        camera.check()
+        shoot(camera)
+
+
+def test_the_virtual_camera_says_that_it_has_no_live_view(remote):
+    pytest.importorskip("gphoto2", reason="the gphoto2 wheel is not installed")
+    camera = remote("gphoto2:virtual")
+    camera.open()
+    with pytest.raises(NotPossible, match="this body gives no live view over PTP"):
+        camera.preview()
