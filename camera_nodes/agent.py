@@ -348,8 +348,6 @@ class Agent:
                 self._recovery.ask(message)
             case wire.View():
                 self._view.ask(message)
-            case wire.WriteOff():
-                log.error("%s: %s cannot be written off here", self.settings.camera, message.take_id)
             case wire.Refused():
                 log.error("the controller refused %s: %s", self.settings.camera, message.reason)
                 self._welcome = False

@@ -114,7 +114,7 @@ def still_answers(dealer):
         [b""],
         [b"\xc1"],
         [b"a", b"b"],
-        [msgspec.msgpack.encode({"type": "ping", "v": 2, "seq": 1, "t1_ns": 1})],
+        [msgspec.msgpack.encode({"type": "ping", "v": 1, "seq": 1, "t1_ns": 1})],
         [msgspec.msgpack.encode({"type": "ping", "v": 1, "seq": 1, "t1_ns": 1, "x": 1})],
         [wire.encode(wire.Fire(fire_id="f", take_id="t", at_ns=1))],
     ],
