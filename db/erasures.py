@@ -32,6 +32,7 @@ from db.models import (
     SkippedExpression,
     Subject,
     Take,
+    TakeAbsence,
     TakeCheck,
     TakeReview,
 )
@@ -218,6 +219,7 @@ def _blank(tx: Session, subject: Subject, takes: Collection[int]) -> None:
     tx.execute(update(SkippedExpression).where(SkippedExpression.session_id.in_(sessions)).values(reason="erased"))
     for chunk in _chunks(takes):
         tx.execute(update(Take).where(Take.id.in_(chunk)).values(problem=None))
+        tx.execute(update(TakeAbsence).where(TakeAbsence.take_id.in_(chunk)).values(reason="erased"))
     tx.execute(delete(Personal).where(Personal.subject_id == subject.id))
     values = {"age": None, "gender": None, "job": None, "erased_at": utc_now()}
     tx.execute(update(Subject).where(Subject.id == subject.id).values(values))

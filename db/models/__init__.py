@@ -1,5 +1,6 @@
 """The tables, by what they are about."""
 
+from db.models.absence import AbsenceKind, CameraAside, TakeAbsence
 from db.models.audit import AuditEvent
 from db.models.base import Base
 from db.models.capture import (
@@ -23,12 +24,14 @@ from db.models.rig import Calibration, Camera, CameraTier, Rig, ShutterLag
 from db.models.run_review import RunReview, RunVerdict
 
 __all__ = [
+    "AbsenceKind",
     "Artefact",
     "ArtefactParent",
     "AuditEvent",
     "Base",
     "Calibration",
     "Camera",
+    "CameraAside",
     "CameraTier",
     "CaptureSession",
     "CheckState",
@@ -59,6 +62,7 @@ __all__ = [
     "SkippedExpression",
     "Subject",
     "Take",
+    "TakeAbsence",
     "TakeCheck",
     "TakeReview",
     "TakeState",
