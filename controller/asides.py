@@ -62,7 +62,7 @@ class AsideBook:
         Raises AsideRefused naming each rule that stands against it, or what is wrong with reason or duration;
         NotFound for a camera that the rig does not have.
         """
-        reason = plain(reason).strip()
+        reason = plain(reason.strip())
         if not cameras:
             raise AsideRefused("Say which camera:  mien rig aside cam-07 --reason 'shutter stuck'")
         if not reason or len(reason) > LONGEST_REASON:

@@ -19,7 +19,7 @@ def keep_without(
     """
     reference = script.reference(position)
     take = script.check_keep(position)
-    reason = plain(reason).strip()
+    reason = plain(reason.strip())
     if not reason or len(reason) > LONGEST_REASON:
         raise SessionError(f"Say why, in at most {LONGEST_REASON} characters:  {command(reference, sorted(without))}")
     lacking = records.lacking(take.code)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def test_a_set_is_allowed_if_and_only_if_every_count_is_kept_and_no_two_are_neig
         len(out) <= min(most["max"], farm_spares(len(names)))
         and sum(view < frontal for view in views) <= most["max_frontal"]
         and sum(view >= frontal for view in views) <= most["max_side"]
-        and (rig.aside.allow_neighbours or all(b - a > 1 for a, b in zip(views, views[1:], strict=False)))
+        and (rig.aside.allow_neighbours or all(b - a > 1 for a, b in pairwise(views)))
     )
     assert (not broken) == may
     # What is allowed stays allowed with fewer missing, and what is refused says which rule.
