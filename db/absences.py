@@ -39,6 +39,20 @@ def absences_of(tx: Session, take_id: int) -> list[Absence]:
     return [Absence(*row) for row in tx.execute(query)]
 
 
+def absent_views(tx: Session, take_ids: Collection[int]) -> dict[int, dict[int, AbsenceKind]]:
+    """take -> view -> why it is whole without that view; not those whose photographs came all the same."""
+    query = (
+        select(TakeAbsence.take_id, Camera.view_index, TakeAbsence.kind)
+        .join(Camera, Camera.id == TakeAbsence.camera_id)
+        .where(TakeAbsence.take_id.in_(list(take_ids)), TakeAbsence.came_at.is_(None))
+        .order_by(TakeAbsence.take_id, Camera.view_index)
+    )
+    found: dict[int, dict[int, AbsenceKind]] = {}
+    for take, view, kind in tx.execute(query):
+        found.setdefault(take, {})[view] = kind
+    return found
+
+
 def record_aside(tx: Session, take: Take, reasons: Mapping[int, str]) -> None:
     """The cameras (id -> reason) that are aside while this take is planned: it is whole without them."""
     _record(tx, take, AbsenceKind.ASIDE, reasons)

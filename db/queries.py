@@ -22,6 +22,7 @@ from db.models import (
     SkippedExpression,
     Subject,
     Take,
+    TakeAbsence,
     TakeState,
 )
 
@@ -162,7 +163,10 @@ def sessions(tx: Session, *states: SessionState) -> list[CaptureSession]:
 
 @dataclass(frozen=True)
 class SessionMark:
-    """A session with accepted takes. `mark` changes when one comes or is replaced, with its cameras and its state."""
+    """A session with accepted takes.
+
+    `mark` changes when one comes or is replaced, or gets a photograph late; with its cameras and its state.
+    """
 
     session_id: int
     code: str
@@ -175,16 +179,25 @@ class SessionMark:
 def session_marks(tx: Session, *, unclosed: bool) -> list[SessionMark]:
     """Sessions with accepted takes, those of subjects in the chair first, then the oldest; closed ones alone, or all.
 
-    One pass over the takes, so that a daemon can ask every few seconds.
+    One pass over the takes, so that a daemon can ask every few seconds. An accepted take gets another photograph only
+    where it was kept without one by decision, so that such decisions alone are looked at.
     """
+    came = (
+        select(TakeAbsence.take_id, func.count().label("n"))
+        .where(TakeAbsence.came_at.is_not(None))
+        .group_by(TakeAbsence.take_id)
+        .subquery()
+    )
     calibration = func.coalesce(Take.calibration_id, CaptureSession.calibration_id)
     open_now, closed = CaptureSession.state == SessionState.OPEN, CaptureSession.state == SessionState.CLOSED
     query = (
         select(
             CaptureSession.id, CaptureSession.code, CaptureSession.subject_id, open_now, closed,
             func.count(), func.sum(Take.id), func.coalesce(func.sum(calibration), 0),
+            func.coalesce(func.sum(came.c.n), 0),
         )
         .join(Take, Take.session_id == CaptureSession.id)
+        .outerjoin(came, came.c.take_id == Take.id)
         .where(Take.state == TakeState.ACCEPTED)
         .group_by(CaptureSession.id)
         .order_by(case((open_now, 0), else_=1), CaptureSession.id)
