@@ -105,9 +105,10 @@ def test_what_was_processed_without_a_view_is_made_anew_when_it_comes(kept: Any)
     kept.run(workers=2)
     without = size_of(kept, "E02-1")
     runs = kept.runs()
-    with kept.farming() as farm:  # a daemon that is at work, and has planned this session
-        arrive(kept, "E02-1")
-    assert farm.summary.failed_attempts == 0
+    farm = kept.farm()
+    farm.plan_once()  # a daemon that has seen this session, and would not look again without need
+    arrive(kept, "E02-1")
+    assert farm.run(until_idle=True).failed_attempts == 0
     assert size_of(kept, "E02-1") > without
     assert kept.runs()["2_smile"] == runs["2_smile"] + 1
     assert kept.runs()["1_neutral"] == runs["1_neutral"]
