@@ -85,7 +85,11 @@ def test_a_take_is_listed_with_the_views_that_there_are(kept: Any) -> None:
         takes = [take for take in ready_takes(tx) if take.session == kept.session]
         assert [(take.frames, take.cameras) for take in takes] == [(2, 3), (2, 3)]
         for take in takes:
-            assert take_listing(tx, take.take_id, take.calibration_id).photographs.keys() == {0, 1}
+            listing = take_listing(tx, take.take_id, take.calibration_id)
+            assert listing.photographs.keys() == {0, 1}
+            params = json.loads(listing.params)
+            assert params["2_absent"] == ("aside" if take.expression == "neutral" else "decided")
+            assert not any(key.endswith("_absent") and key != "2_absent" for key in params)
 
 
 def test_a_photograph_that_comes_late_changes_the_keys_of_its_take_alone(kept: Any) -> None:
