@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from controller.rig_file import TIERS, CameraEntry, Rig
 
 FEWEST_VIEWS = 6  # a scan needs so many
+SLACK = 1.05  # so that the diagonals of a grid whose cameras stand not quite straight are no neighbours
 REACH = 2.0  # times the distance at which the rig's cameras usually have their nearest one
 
 Neighbours = Mapping[str, frozenset[str]]
@@ -93,8 +94,8 @@ def _beside(centres: Mapping[str, NDArray[np.float64]]) -> Iterable[tuple[str, s
     nearest = np.sqrt(np.where(np.eye(len(names), dtype=bool), np.inf, squared).min(axis=1))
     reach = (REACH * float(np.median(nearest))) ** 2
     for i, j in combinations(range(len(names)), 2):
-        # Inside the ball: the angle at the third camera is obtuse, so the squares of its sides stay below the pair's.
-        between = squared[i] + squared[j] < squared[i, j] * (1 - 1e-9)
+        # Inside the ball the angle at the third camera is obtuse: the squares of its sides are less than the pair's.
+        between = squared[i] + squared[j] < SLACK * squared[i, j]
         between[[i, j]] = False
         if squared[i, j] <= reach and not between.any():
             yield names[i], names[j]

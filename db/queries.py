@@ -43,6 +43,7 @@ class ExpressionProgress:
     clock_uncertainty_ms: float | None
     exposure_skew_ms: float | None
     skipped: str | None = None  # the reason
+    absent: int = 0  # cameras without which the take is whole
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,13 @@ def session_progress(tx: Session, session: CaptureSession) -> SessionProgress:
         .where(Take.session_id == session.id)
         .order_by(Take.attempt)
     )
+    missing = (
+        select(TakeAbsence.take_id, func.count())
+        .join(Take, Take.id == TakeAbsence.take_id)
+        .where(Take.session_id == session.id, TakeAbsence.came_at.is_(None))
+        .group_by(TakeAbsence.take_id)
+    )
+    absent = dict(tx.execute(missing).all())
     by_expression: dict[int, list[tuple[Take, int]]] = {}
     for take, count in takes:
         by_expression.setdefault(take.expression_id, []).append((take, count))
@@ -128,12 +136,14 @@ def session_progress(tx: Session, session: CaptureSession) -> SessionProgress:
         rig=session.rig.name,
         state=session.state,
         cameras=tx.scalar(select(func.count()).where(Camera.rig_id == session.rig_id)) or 0,
-        expressions=tuple(_expression_progress(e, by_expression.get(e.id, []), skipped.get(e.id)) for e in expressions),
+        expressions=tuple(
+            _expression_progress(e, by_expression.get(e.id, []), skipped.get(e.id), absent) for e in expressions
+        ),
     )
 
 
 def _expression_progress(
-    expression: ProtocolExpression, takes: list[tuple[Take, int]], skipped: str | None
+    expression: ProtocolExpression, takes: list[tuple[Take, int]], skipped: str | None, absent: Mapping[int, int]
 ) -> ExpressionProgress:
     accepted = [row for row in takes if row[0].state == TakeState.ACCEPTED]
     take, frames = (accepted or takes)[-1] if takes else (None, 0)
@@ -150,6 +160,7 @@ def _expression_progress(
         clock_uncertainty_ms=take.clock_uncertainty_ms if take else None,
         exposure_skew_ms=take.exposure_skew_ms if take else None,
         skipped=skipped,
+        absent=absent.get(take.id, 0) if take else 0,
     )
 
 

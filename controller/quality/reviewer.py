@@ -30,7 +30,7 @@ from db.absences import absences_of
 from db.captures import get_take
 from db.engine import reading, transaction
 from db.errors import RecordError
-from db.models import AbsenceKind, TakeState
+from db.models import AbsenceKind, CheckState, TakeState
 from db.protocols import recipe_of
 from db.reviews import (
     Check,
@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 
 REMEMBERED = 6  # takes under examination; older ones are forgotten
 LEFT_BEHIND = 10  # whole takes that an earlier controller had not looked at
+WITHOUT = "without"
 SHEET_WORDS = {AbsenceKind.ASIDE: "aside", AbsenceKind.DECIDED: "missing"}
 
 
@@ -298,6 +299,9 @@ class Reviewer:
             usual = baselines(tx, case.take, self._limits.baseline_takes)
             neutral = neutral_scores(tx, case.take)
         checks = judge_photographs(Facts(seen, usual, self._frontal, self._limits))
+        if absent:
+            told = ", ".join(f"{camera} ({why})" for camera, why in absent.items())
+            checks.append(Check(WITHOUT, CheckState.OK, f"{len(seen)} photographs, and none of {told}"))
         scores = face_scores(seen, self._limits)
         if self._frontal:
             checks += judge_expression(expression, recipe, scores, neutral, self._limits)

@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from sqlalchemy import select
 
 from controller.asides import told_of, until_when
 from controller.errors import AsideRefused, RigNotReady, SessionError
+from controller.quality.sheet import contact_sheet
 from controller.rig_file import AsideLimits, PreflightLimits, Rig
 from controller.studio import Studio
 from db import asides, audit, captures
@@ -71,6 +73,8 @@ def test_one_dead_body_does_not_end_the_day(start: Callable[..., Studio], rig: R
     review = studio.reviewer.result(result.take, wait_s=60)
     assert review is not None
     assert not [check for check in review.checks if check.camera == "cam-03"]
+    (without,) = [check.reason for check in review.checks if check.name == "without"]
+    assert without == "7 photographs, and none of cam-03 (aside)"
     with studio.store.open(review.sheet) as file:
         image = Image.open(io.BytesIO(file.read()))
         assert image.width * image.height > 0
@@ -233,6 +237,21 @@ def test_a_take_settled_after_a_restart_is_whole_without_the_camera_that_was_asi
     assert studio.records.take(take).state is TakeState.CAPTURED
     with pytest.raises(SessionError, match="lacks no photograph"):
         studio.accept(session, "neutral", without=["cam-02"], reason="why")
+
+
+def test_the_contact_sheet_has_a_tile_in_place_of_a_photograph(jpeg: Callable[..., bytes]) -> None:
+    tiles = [("cam-00", jpeg(0)), ("cam-01", b""), ("cam-02", jpeg(2))]
+
+    def sheet(absent: dict[str, str]) -> Any:
+        return np.asarray(Image.open(io.BytesIO(contact_sheet("take", tiles, {}, absent))).convert("L")).astype(int)
+
+    empty, told = sheet({}), sheet({"cam-01": "aside"})
+    assert empty.shape == told.shape
+    third = empty.shape[1] // 3
+    changed = np.abs(told - empty) > 40
+    assert changed[:, third : 2 * third].sum() > 100  # the frame and the word
+    assert not changed[:, : third - 8].any()
+    assert not changed[:, 2 * third + 8 :].any()
 
 
 def test_durations() -> None:
