@@ -54,7 +54,7 @@ def rig_data(studio: Studio) -> dict[str, Any]:
         "ready": sum(report.ready for report in reports if report.view >= 0),
         "expected": sum(not report.aside for report in reports if report.view >= 0),
         "aside": aside_data(studio)["aside"],
-        "late": list(studio.late_news),
+        "late": list(studio.late.told),
         "refused_messages": studio.link.refused_messages,
         "ingest_trouble": studio.ingest.trouble,
         "lights_trouble": studio.lights.trouble,

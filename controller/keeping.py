@@ -10,6 +10,36 @@ from controller.script import Script, TakeLine
 from db.models import TakeState
 
 
+def accept_take(
+    records: Records, asides: AsideBook, script: Script, expression: str | None, without: Collection[str], reason: str
+) -> str:
+    """Accept what an operator means by an expression (None: what waits), and return the take's code.
+
+    Raises SessionError, and AsideRefused when more would be missing than may.
+    """
+    if expression is None:
+        position = _waiting(records, asides, script, TakeState.FAILED if without else TakeState.CAPTURED)
+    else:
+        position = script.find(expression).position
+    if without:
+        return keep_without(records, asides, script, position, without, reason)
+    if told := refusal(records, asides, script, position):
+        raise SessionError(told)
+    take = script.check_accept(position)
+    records.accept(take.code)
+    return take.code
+
+
+def _waiting(records: Records, asides: AsideBook, script: Script, state: TakeState) -> int:
+    """The expression of the take in this state that was fired last."""
+    waiting = [take for take in script.takes if take.state is state]
+    if waiting:
+        return waiting[-1].position
+    last = script.takes[-1].position if script.takes else None
+    told = refusal(records, asides, script, last) if last is not None and state is TakeState.CAPTURED else ""
+    raise SessionError(told or f"Session {script.session} has no {state} take that waits to be accepted")
+
+
 def keep_without(
     records: Records, asides: AsideBook, script: Script, position: int, without: Collection[str], reason: str
 ) -> str:

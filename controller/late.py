@@ -1,13 +1,46 @@
 """What is said of photographs that come after their take was settled: in the take's record, and to the operator."""
 
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
+
+from sqlalchemy import Engine
 
 from controller.fire import Skew
 from controller.rig_file import SyncLimits
 from db.absences import LateArrival
+from db.captures import get_take
+from db.engine import reading, utc_now
+from db.errors import RecordError
 from db.models import Take, TakeState
 
+log = logging.getLogger(__name__)
+
+KEPT = 20  # photographs that are told of
 MOST = 2000  # characters of what was said before
+
+
+class LateNews:
+    """Tells of photographs that came late, and has what is whole now looked at. Called from ingest threads."""
+
+    def __init__(self, engine: Engine, look_at: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._look_at = look_at
+        self.told: deque[str] = deque(maxlen=KEPT)
+
+    def came(self, arrival: LateArrival) -> str:
+        """What to tell the operator; the photograph and what it changes are recorded already."""
+        message = f"{arrival.take}: the photograph of {arrival.camera} came late; see: mien session show"
+        with suppress(RecordError), reading(self._engine) as tx:  # it is told in less words while the records are away
+            take = get_take(tx, arrival.take)
+            message = told(arrival, take, take.code.rsplit("-", 1)[0], utc_now())
+        log.info("%s", message)
+        self.told.append(message)
+        if not arrival.lacking and arrival.after is not TakeState.SUPERSEDED:
+            self._look_at(arrival.take)
+        return message
 
 
 def problem_after(arrival: LateArrival, take: Take, limits: SyncLimits, now: datetime) -> str:

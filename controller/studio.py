@@ -11,7 +11,6 @@ with Studio(load_settings(home)) as studio:
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -31,10 +30,10 @@ from controller.errors import ControllerError, RigNotReady, SessionError, TakeFa
 from controller.fire import FireOrder, Skew, order_fire
 from controller.handoff import Handoff, hand_over
 from controller.ingest import Ingest
-from controller.keeping import keep_without, offer, refusal
+from controller.keeping import accept_take, offer
 from controller.lag import LagBook
 from controller.lag_shots import LagReport, LagStore, measure_lags
-from controller.late import told as told_late
+from controller.late import LateNews
 from controller.lights import Lights, Lit, setup_record
 from controller.link import ControlLink
 from controller.preflight import Preflight, fly
@@ -48,17 +47,14 @@ from controller.script import Line, Script, TakeLine
 from controller.session_book import SessionBook
 from controller.settings import StudioSettings
 from controller.tally import Tally
-from db import captures, migrations
-from db.absences import LateArrival
-from db.engine import open_database, reading, transaction, utc_now
+from db import migrations
+from db.engine import open_database, transaction
 from db.errors import RecordError
 from db.models import TakeState
 from db.protocols import FACESCAPE, install_protocol
 from db.store import Store
 
 log = logging.getLogger(__name__)
-
-NEWS_KEPT = 20  # late photographs that are told of
 
 
 @dataclass(frozen=True)
@@ -116,7 +112,6 @@ class Studio:
         self._firing = threading.Lock()
         self._last: TakeResult | None = None
         self.last_preflight: Preflight | None = None
-        self.late_news: deque[str] = deque(maxlen=NEWS_KEPT)
         self.lags = LagBook()
         self.lights = Lights(settings.rig.lights, settings.rig.scenes, f"Mien {settings.rig.name}")
 
@@ -135,7 +130,8 @@ class Studio:
         self.lag_store = LagStore(self.engine, self.rig)
         self.sessions = SessionBook(self.engine, self.rig)
         self.reviewer = Reviewer(self.engine, self.store, self.rig, self.records.photographs)
-        self.desk = Desk(self.records, self.reviewer.add, self._came_late)
+        self.late = LateNews(self.engine, self.reviewer.finish)
+        self.desk = Desk(self.records, self.reviewer.add, self.late.came)
         keys = ensure_keys(settings.records.keys, CONTROLLER)
         self.public_key = keys.public
         self.allowed = AllowList(settings.records.keys)
@@ -321,25 +317,10 @@ class Studio:
         SessionError, and AsideRefused when more would be missing than may.
         """
         script = self.records.script(session)
-        waits = TakeState.FAILED if without else TakeState.CAPTURED
-        if expression is not None:
-            position = script.find(expression).position
-        else:
-            undecided = [take for take in script.takes if take.state is waits]
-            if not undecided:
-                last = script.takes[-1].position if script.takes else None
-                told = refusal(self.records, self.asides, script, last) if last is not None and not without else ""
-                raise SessionError(told or f"Session {session} has no {waits} take that waits to be accepted")
-            position = undecided[-1].position
+        code = accept_take(self.records, self.asides, script, expression, without, reason)
         if without:
-            code = keep_without(self.records, self.asides, script, position, without, reason)
-            self.reviewer.finish(code)
-            return self.records.take(code)
-        if told := refusal(self.records, self.asides, script, position):
-            raise SessionError(told)
-        take = script.check_accept(position)
-        self.records.accept(take.code)
-        return self.records.take(take.code)
+            self.reviewer.finish(code)  # it failed, so nobody has judged it
+        return self.records.take(code)
 
     def close(self, session: str, *, incomplete: bool = False) -> Handoff:
         """Close the session: the farm takes over. Raises SessionError, naming what is not accepted yet.
@@ -491,7 +472,7 @@ class Studio:
             self.records.failed(tally.take, message, skew)
             late = self.records.look_again(tally.take, lacking) if lacking else None
             if late is not None:
-                state, message = late.after, f"{message}\n{self._came_late(late)}"
+                state, message = late.after, f"{message}\n{self.late.came(late)}"
         else:
             self.records.captured(tally.take, skew, flags, tally.stamps)
             self.reviewer.finish(tally.take)
@@ -517,17 +498,6 @@ class Studio:
             aside=tally.aside,
         )
         return self._last
-
-    def _came_late(self, arrival: LateArrival) -> str:
-        """A photograph came after its take was settled: tell the operator, and look at what is whole now."""
-        with reading(self.engine) as tx:
-            take = captures.get_take(tx, arrival.take)
-            message = told_late(arrival, take, take.code.rsplit("-", 1)[0], utc_now())
-        log.info("%s", message)
-        self.late_news.append(message)
-        if not arrival.lacking and arrival.after is not TakeState.SUPERSEDED:
-            self.reviewer.finish(arrival.take)
-        return message
 
     def _conclude_late(self, tally: Tally) -> str:
         """A take that an earlier controller fired: all that can come of it is in."""
