@@ -271,7 +271,7 @@ def test_a_node_that_stood_still_delivers_late_and_the_take_is_whole(
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             places[name] = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
-    rig = rig_of(CAMERAS, frame_timeout_s=3.0)
+    rig = rig_of(CAMERAS, frame_timeout_s=6.0)
     studio = home.open(rig, **places)
     fleet.start(studio, {camera.name: sim_url(camera.view, photos) for camera in rig.cameras})
     studio.wait_for_cameras(WAIT_S)
