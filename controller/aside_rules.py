@@ -16,7 +16,7 @@ from controller.rig_file import TIERS, CameraEntry, Rig
 
 FEWEST_VIEWS = 6  # a scan needs so many
 SLACK = 1.05  # so that the diagonals of a grid whose cameras stand not quite straight are no neighbours
-REACH = 2.0  # times the distance at which the rig's cameras usually have their nearest one
+REACH = 2.0  # times the distance at which the lonelier of two cameras has its nearest one
 
 Neighbours = Mapping[str, frozenset[str]]
 
@@ -66,11 +66,11 @@ def broken_rules(rig: Rig, out: Collection[str], neighbours: Neighbours) -> list
 
 
 def neighbours_of(rig: Rig, calibration: Mapping[str, Any] | None) -> dict[str, frozenset[str]]:
-    """The cameras beside each camera of the rig.
+    """The cameras beside each camera of the rig: its nearest one, and those of whom no other separates it.
 
     Two calibrated cameras are neighbours when no other one stands between them (inside the ball whose diameter joins
-    their centres: Gabriel and Sokal 1969) and they are not further apart than twice the usual distance of a camera
-    from its nearest one. Of a camera whose place is not known the neighbours are the next views by number.
+    their centres: Gabriel and Sokal 1969) and they are not further apart than twice the distance at which the lonelier
+    of the two has its nearest one. Of a camera whose place is not known the neighbours are the next views by number.
     calibration: FaceScape's params.json keys, millimetres; None: there is none.
     """
     centres = {camera.name: c for camera in rig.cameras if (c := _centre(calibration or {}, camera.view)) is not None}
@@ -91,13 +91,13 @@ def _beside(centres: Mapping[str, NDArray[np.float64]]) -> Iterable[tuple[str, s
         return
     places = np.stack([centres[name] for name in names])
     squared = ((places[:, None] - places[None]) ** 2).sum(-1)
-    nearest = np.sqrt(np.where(np.eye(len(names), dtype=bool), np.inf, squared).min(axis=1))
-    reach = (REACH * float(np.median(nearest))) ** 2
+    nearest = np.where(np.eye(len(names), dtype=bool), np.inf, squared).min(axis=1)
     for i, j in combinations(range(len(names)), 2):
         # Inside the ball the angle at the third camera is obtuse: the squares of its sides are less than the pair's.
         between = squared[i] + squared[j] < SLACK * squared[i, j]
         between[[i, j]] = False
-        if squared[i, j] <= reach and not between.any():
+        lonelier = max(nearest[i], nearest[j])
+        if squared[i, j] <= lonelier or (squared[i, j] <= REACH**2 * lonelier and not between.any()):
             yield names[i], names[j]
 
 

@@ -106,6 +106,7 @@ def test_neighbours_are_mutual_and_the_nearest_pair_is_one(places: list[tuple[fl
     assert all(one in beside[other] for one, others in beside.items() for other in others)
     a, b = np.unravel_index(distances.argmin(), distances.shape)
     assert f"cam-{a:02d}" in beside[f"cam-{b:02d}"]
+    assert all(beside.values())  # however lonely, each camera has a neighbour
 
 
 def test_a_camera_without_a_place_is_beside_the_next_numbers() -> None:
