@@ -17,6 +17,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from jinja2 import Environment, PackageLoader, select_autoescape
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from controller.aside_api import aside_data, aside_paths
 from controller.client import ADDRESS_FILE
 from controller.lag_report import LagBody, lag_data, shots_data
 from controller.preflight import Preflight
@@ -52,7 +53,9 @@ def rig_data(studio: Studio) -> dict[str, Any]:
     return {
         "rig": studio.rig.name,
         "ready": sum(report.ready for report in reports if report.view >= 0),
-        "expected": len(studio.rig.cameras),
+        "expected": sum(not report.aside for report in reports if report.view >= 0),
+        "aside": aside_data(studio)["aside"],
+        "late": list(studio.late.told),
         "refused_messages": studio.link.refused_messages,
         "ingest_trouble": studio.ingest.trouble,
         "lights_trouble": studio.lights.trouble,
@@ -103,6 +106,7 @@ def make_console(studio: Studio, token: str) -> FastAPI:
         return preflight_data(studio.preflight(body.profile))
 
     app.include_router(rig_paths(studio, guard))
+    app.include_router(aside_paths(studio, guard))
     app.include_router(session_paths(studio, guard))
     app.include_router(check_paths(studio.reviewer, studio.engine, studio.store, guard))
 

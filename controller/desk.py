@@ -14,6 +14,7 @@ from controller.lag_shots import is_lag_shot
 from controller.photo import Photo
 from controller.records import Records
 from controller.tally import Tally
+from db.absences import LateArrival
 from db.errors import RecordError
 
 log = logging.getLogger(__name__)
@@ -38,12 +39,14 @@ class Desk:
         self,
         records: Records,
         filed: Callable[[str, str, str], None] = lambda *_: None,
+        late: Callable[[LateArrival], object] = lambda _: None,
         news: News | None = None,
     ) -> None:
-        """filed: told the take, camera and hash of each photograph that has its row."""
+        """filed: told the take, camera and hash of each photograph that has its row. late: of those that came late."""
         self._records = records
         self._news = news
         self._filed = filed
+        self._late = late
         self._tallies: OrderedDict[str, Tally] = OrderedDict()
         self._lock = threading.Lock()
         self.stopped = False
@@ -108,15 +111,18 @@ class Desk:
 
     def commit(self, arrival: Arrival) -> None:
         tally = self.tally(arrival.take_id)
-        self._records.add_file(arrival, tally.stamps_of(arrival.camera) if tally else None)
+        late = self._records.add_file(arrival, tally.stamps_of(arrival.camera) if tally else None)
         if tally is not None and isinstance(arrival.content, Photo):
             expected, found = self._records.serial(arrival.camera), arrival.content.exif.serial
             if expected and found and expected != found:
                 tally.add_note(
                     arrival.camera, f"its photograph was made by the body {found}; rig.toml has {expected} here"
                 )
-            self._filed(arrival.take_id, arrival.camera, arrival.sha256)
+            if late is None:
+                self._filed(arrival.take_id, arrival.camera, arrival.sha256)
             tally.add_frame(arrival.camera, arrival.content)
+        if late is not None:
+            self._late(late)
 
     def rejected(self, offer: wire.Offer, reason: str) -> None:
         with suppress(RecordError):  # the log has it, and the node keeps the file

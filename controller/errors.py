@@ -21,6 +21,12 @@ class SessionError(ControllerError):
     exit_code = 2
 
 
+class AsideRefused(ControllerError):
+    """A camera that may not be set aside, or a take that may not be kept without a photograph; names the rules."""
+
+    exit_code = 2
+
+
 class StudioUnreachable(ControllerError):
     """No studio answers where this command expects one."""
 
@@ -48,10 +54,17 @@ class TakeFailed(ControllerError):
         self.faults = dict(faults)
 
 
-def describe_failure(take: str, cameras: int, faults: Mapping[str, str], retake: str, verb: str = "kept") -> str:
-    """One line for the take, one for each camera that failed, and the command to run."""
+def describe_failure(
+    take: str, cameras: int, faults: Mapping[str, str], retake: str, verb: str = "kept", keep: str = ""
+) -> str:
+    """One line for the take, one for each camera that failed, and the command to run.
+
+    keep: the command that keeps the take as it is, where that may be done.
+    """
     width = max((len(name) for name in faults), default=0)
     lines = [f"Take {take} was not {verb}: {len(faults)} of {cameras} cameras failed."]
     lines += [f"  {name:<{width}}  {reason}" for name, reason in sorted(faults.items())]
+    if keep:
+        lines.append(f"To keep it without:  {keep}")
     lines.append(f"Fix these, then:  {retake}")
     return "\n".join(lines)

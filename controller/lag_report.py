@@ -64,6 +64,7 @@ def _row(studio: "Studio", lag: Lag, seen: Lag | None) -> dict[str, Any]:
 
 def _unmeasured(studio: "Studio", lags: list[Lag]) -> list[str]:
     known = {lag.camera for lag in lags}
+    known |= studio.asides.current().keys()
     return [camera.name for camera in studio.rig.cameras if camera.name not in known]
 
 

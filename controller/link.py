@@ -294,7 +294,7 @@ class ControlLink:
         order = phase.order
         self._phase = phase
         routes = {state.camera: state.route for state in self._nodes.values()}
-        trips = round_trips_ns(self._nodes.values())
+        trips = round_trips_ns(state for state in self._nodes.values() if state.camera in order.lags_ns)
         phase.at_ns = time.monotonic_ns() + lead_ns(order.limits, trips, order.lags_ns.values())
         for camera, lag in order.lags_ns.items():
             message = wire.Fire(fire_id=order.fire_id, take_id=order.take_id, at_ns=phase.at_ns, lag_ns=lag)

@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -67,6 +67,16 @@ def check_roster(roster: Roster) -> Check:
         differences[item.camera] = "; ".join(filter(None, (differences.get(item.camera, ""), item.text)))
     text = f"{len(roster.ready)} of {len(roster.expected)} are here"
     return Check("cameras", "fault" if differences else "ok", text, differences)
+
+
+def check_aside(rig: Rig, aside: Mapping[str, str], broken: Sequence[str]) -> Check:
+    """Who is aside, and whether so many and these may be. aside: camera -> why and for how long."""
+    if not aside:
+        return Check("aside", "ok", "no camera is set aside")
+    text = f"{len(aside)} of at most {rig.aside.max} {'is' if len(aside) == 1 else 'are'} aside"
+    if broken:
+        return Check("aside", "fault", f"{'; '.join(broken)}. To bring one back:  mien rig back CAMERA", aside)
+    return Check("aside", "warning", text, aside)
 
 
 def check_arming(report: ArmReport, absent: Iterable[str], profile: ExposureEntry) -> Check:
@@ -219,17 +229,24 @@ def fly(
     book: SessionBook,
     disks: Iterable[Path],
     filing: str | None,
+    aside: Mapping[str, str],
+    broken: Sequence[str] = (),
 ) -> Preflight:
-    """Light, arm, look, and let go of everything again. Nobody may fire meanwhile. Raises ConfigurationError."""
+    """Light, arm, look, and let go of everything again. Nobody may fire meanwhile. Raises ConfigurationError.
+
+    aside: cameras of which nothing is asked, and why; broken: the rules that so many or these break.
+    """
     scene = rig.scene_of(profile)
-    roster = link.roster()
+    asides = check_aside(rig, aside, broken)
+    rig = rig.without(aside)
+    roster = link.roster().without(aside)
     lit, trouble = None, ""
     try:
         if scene is not None:
             lit = lights.show(scene)
     except LightsFailed as error:
         trouble = str(error)
-    nodes = link.nodes()
+    nodes = {camera: state for camera, state in link.nodes().items() if camera not in aside}
     lags = {camera: state.hello.lag_ns for camera, state in nodes.items()}
     try:
         order, report = arm_patiently(link, order_fire("preflight", rig, lags, profile))
@@ -248,6 +265,7 @@ def fly(
         now,
         (
             check_roster(roster),
+            asides,
             check_arming(report, absent, rig.profile(profile)),
             *check_cameras(rig, report.armed, {camera: state.hello.disk for camera, state in nodes.items()}),
             check_realtime(nodes),

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine, func, select, update
@@ -11,17 +12,40 @@ from camera_nodes.wire import FileKind, Offer, Stamps
 from controller.errors import FrameRejected, SessionError
 from controller.filing import Arrival
 from controller.fire import NS_PER_MS, Skew
+from controller.late import faults_told, flags_of, problem_after
 from controller.photo import Photo
 from controller.rig_file import DEFAULT_PROFILE, Rig
 from controller.script import KEPT, Line, Script, TakeLine
-from db import audit, captures
-from db.engine import reading, transaction
+from db import absences, audit, captures
+from db.absences import Absence, LateArrival
+from db.engine import reading, transaction, utc_now
 from db.errors import NotFound, StateConflict
-from db.models import Camera, CameraTier, CaptureSession, ExposureSource, Frame, RawFile, Take, TakeState
+from db.models import (
+    AbsenceKind,
+    Camera,
+    CameraTier,
+    CaptureSession,
+    ExposureSource,
+    Frame,
+    RawFile,
+    Take,
+    TakeAbsence,
+    TakeState,
+)
 from db.protocols import get_protocol
 from db.subjects import get_subject
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Unsettled:
+    """A take that was under way when the controller stopped. filed: cameras already; aside: camera -> reason."""
+
+    take: str
+    state: TakeState
+    filed: tuple[str, ...]
+    aside: Mapping[str, str]
 
 
 class Records:
@@ -89,7 +113,8 @@ class Records:
             row = captures.get_session(tx, session)
             counted = select(Frame.take_id, func.count()).join(Take).where(Take.session_id == row.id)
             counts = {found[0]: found[1] for found in tx.execute(counted.group_by(Frame.take_id))}
-            query = select(Take).where(Take.session_id == row.id).options(selectinload(Take.expression))
+            load = (selectinload(Take.expression), selectinload(Take.absences).joinedload(TakeAbsence.camera))
+            query = select(Take).where(Take.session_id == row.id).options(*load)
             takes = tx.scalars(query.order_by(Take.id)).all()
             return Script(
                 session=row.code,
@@ -103,10 +128,18 @@ class Records:
 
     # --- takes ---
 
-    def plan(self, session: str, position: int, profile: str | None = None) -> str:
-        """Journal the next attempt and return its code; nothing has fired yet. `profile`: the session's by default."""
+    def plan(
+        self, session: str, position: int, profile: str | None = None, aside: Mapping[str, str] | None = None
+    ) -> str:
+        """Journal the next attempt and return its code; nothing has fired yet. `profile`: the session's by default.
+
+        aside: the cameras that take no part in it, and why.
+        """
         with transaction(self._engine) as tx:
-            return captures.plan_take(tx, captures.get_session(tx, session), position, profile=profile).code
+            take = captures.plan_take(tx, captures.get_session(tx, session), position, profile=profile)
+            reasons = {self._cameras[camera]: reason for camera, reason in (aside or {}).items()}
+            absences.record_aside(tx, take, reasons)
+            return take.code
 
     def fired(self, take: str, setup: Mapping[str, Any] | None = None) -> None:
         """Written before FIRE goes out, so a controller that is killed in between knows that photographs may come.
@@ -126,6 +159,18 @@ class Records:
                 _record_skew(tx, row, skew)
             captures.fail_take(tx, row, problem)
 
+    def look_again(self, take: str, cameras: Sequence[str]) -> LateArrival | None:
+        """Once a take has failed for want of these cameras' photographs: whether the last came that very moment.
+
+        Whoever files a photograph from then on sees that the take has failed, and completes it.
+        """
+        with transaction(self._engine) as tx:
+            row = captures.get_take(tx, take)
+            captures.lock_take(tx, row)
+            if row.state is not TakeState.FAILED or captures.missing_cameras(tx, row):
+                return None
+            return self._arrived(tx, row, cameras[-1])
+
     def captured(self, take: str, skew: Skew, flags: Sequence[str], stamps: Mapping[str, Stamps]) -> None:
         """The take is whole: its numbers, its stamps, and the takes that it replaces, in one transaction."""
         with transaction(self._engine) as tx:
@@ -137,24 +182,50 @@ class Records:
             captures.capture_take(tx, row)
             if flags:
                 tx.execute(update(Take).where(Take.id == row.id).values(problem="; ".join(flags)))
-            earlier = select(Take).where(
-                Take.session_id == row.session_id,
-                Take.expression_id == row.expression_id,
-                Take.attempt < row.attempt,
-                Take.state.in_(KEPT),
-            )
-            for old in tx.scalars(earlier).all():
-                captures.supersede_take(tx, old)
+            self._supersede_earlier(tx, row)
+
+    @staticmethod
+    def _supersede_earlier(tx: Session, row: Take) -> None:
+        earlier = select(Take).where(
+            Take.session_id == row.session_id,
+            Take.expression_id == row.expression_id,
+            Take.attempt < row.attempt,
+            Take.state.in_(KEPT),
+        )
+        for old in tx.scalars(earlier).all():
+            captures.supersede_take(tx, old)
 
     def accept(self, take: str) -> None:
         with transaction(self._engine) as tx:
             row = captures.get_take(tx, take)
             if row.state is not TakeState.ACCEPTED:
+                captures.unskip_expression(tx, row.session, row.expression.position)
                 captures.accept_take(tx, row)
                 audit.record(tx, "take.accept", "take", take, {"attempt": row.attempt})
 
-    def unsettled(self) -> list[tuple[str, TakeState, list[str]]]:
-        """Takes of this rig that were under way when the controller stopped: code, state, cameras already filed."""
+    def accept_without(self, take: str, cameras: Sequence[str], reason: str) -> None:
+        """A take that failed for want of exactly these cameras' photographs is accepted without them, by decision.
+
+        Raises StateConflict when it is not so (any more).
+        """
+        with transaction(self._engine) as tx:
+            row = captures.get_take(tx, take)
+            others = faults_told(row.problem or "", but=frozenset(cameras)) if row.problem else ""
+            said = [f"kept without {', '.join(cameras)} by decision: {reason}", *flags_of(row, self._rig.sync)]
+            problem = "; ".join([*said, others] if others else said)
+            absences.keep_without(tx, row, [self._cameras[camera] for camera in cameras], reason, problem)
+            self._supersede_earlier(tx, row)
+            captures.unskip_expression(tx, row.session, row.expression.position)
+            captures.accept_take(tx, row)
+            audit.record(tx, "take.accept", "take", take, {"attempt": row.attempt, "without": list(cameras)})
+
+    def lacking(self, take: str) -> list[str]:
+        """Cameras of which the take has no photograph, in order of view; not those without which it is whole."""
+        with reading(self._engine) as tx:
+            return [camera.name for camera in captures.missing_cameras(tx, captures.get_take(tx, take))]
+
+    def unsettled(self) -> list[Unsettled]:
+        """Takes of this rig that were under way when the controller stopped."""
         names = {number: name for name, number in self._cameras.items()}
         with reading(self._engine) as tx:
             rig = captures.get_rig(tx, self._rig.name)
@@ -166,7 +237,12 @@ class Records:
                 .order_by(Take.id)
             )
             return [
-                (take.code, take.state, [names[frame.camera_id] for frame in take.frames])
+                Unsettled(
+                    take.code,
+                    take.state,
+                    tuple(names[frame.camera_id] for frame in take.frames),
+                    {absence.camera: absence.reason for absence in absences.absences_of(tx, take.id)},
+                )
                 for take in tx.scalars(query).all()
             ]
 
@@ -186,7 +262,7 @@ class Records:
     def filed(self, take: str, camera: str, kind: FileKind = "jpeg") -> str | None:
         """The hash of the photograph (or raw file) that this camera has in this take.
 
-        Raises FrameRejected for a camera or a take that the records do not know.
+        Raises FrameRejected for a camera or a take that the records do not know, and for a camera that was aside.
         """
         if camera not in self._cameras:
             raise FrameRejected(f"{camera} is not in the rig {self._rig.name}")
@@ -197,14 +273,22 @@ class Records:
                 raise FrameRejected(f"no take {take} is recorded here") from None
             if row.fired_at is None:
                 raise FrameRejected(f"take {take} was never fired")
+            aside = select(TakeAbsence.id).where(
+                TakeAbsence.take_id == row.id,
+                TakeAbsence.camera_id == self._cameras[camera],
+                TakeAbsence.kind == AbsenceKind.ASIDE,
+            )
+            if tx.scalar(aside) is not None:
+                raise FrameRejected(f"{camera} was aside when {take} was fired: this is no photograph of it")
             table = RawFile if kind == "raw" else Frame
             where = (table.take_id == row.id, table.camera_id == self._cameras[camera])
             return tx.scalar(select(table.sha256).where(*where))
 
-    def add_file(self, arrival: Arrival, stamp: Stamps | None) -> None:
-        """The row of a photograph or a raw file: ONE transaction.
+    def add_file(self, arrival: Arrival, stamp: Stamps | None) -> LateArrival | None:
+        """The row of a photograph or a raw file: ONE transaction, with what follows when the take was settled before.
 
-        Raises FrameRejected when the camera has another one in this take.
+        Returns what a photograph that came late has changed. Raises FrameRejected when the camera has another one in
+        this take.
         """
         camera, content = self._cameras[arrival.camera], arrival.content
         try:
@@ -221,7 +305,8 @@ class Records:
                         exif=content.exif.values(),
                         **(_stamped(stamp) if stamp is not None else {}),
                     )
-                    captures.add_frames(tx, take, [frame])
+                    if captures.add_frames(tx, take, [frame]):
+                        return self._arrived(tx, take, arrival.camera)
                 else:
                     model = f"{content.make} {content.model}".strip()[:100]
                     raw = captures.RawData(
@@ -230,6 +315,13 @@ class Records:
                     captures.add_raw(tx, take, raw)
         except StateConflict as conflict:
             raise FrameRejected(str(conflict)) from conflict
+        return None
+
+    def _arrived(self, tx: Session, take: Take, camera: str) -> LateArrival | None:
+        found = absences.note_arrival(tx, take, tx.get_one(Camera, self._cameras[camera]))
+        if found is not None:
+            absences.set_problem(tx, take, problem_after(found, take, self._rig.sync, utc_now()))
+        return found
 
     def raw_files(self, take: str) -> dict[str, str]:
         """SHA-256 of each raw file of a take that has come in, by camera in order of view."""
@@ -295,4 +387,5 @@ def _line(take: Take, frames: int) -> TakeLine:
         frames=frames,
         profile=take.profile,
         setup=take.setup,
+        absent=tuple(Absence(a.camera.name, a.kind, a.reason, a.came_at) for a in take.absences),
     )

@@ -38,13 +38,14 @@ class Recovery:
         self._threads: list[threading.Thread] = []
 
     def begin(self) -> None:
-        for take, state, filed in self._records.unsettled():
-            if state is TakeState.PLANNED:
-                self._records.failed(take, "The controller stopped before the fire; nothing was photographed.")
+        for left in self._records.unsettled():
+            if left.state is TakeState.PLANNED:
+                self._records.failed(left.take, "The controller stopped before the fire; nothing was photographed.")
                 continue
-            tally = Tally(take, (camera.name for camera in self._rig.cameras), filed)
+            tally = Tally(left.take, (camera.name for camera in self._rig.cameras), left.filed, left.aside)
             self._desk.open(tally)
-            thread = threading.Thread(target=self._settle, args=(tally,), name=f"mien-recover-{take}", daemon=True)
+            name = f"mien-recover-{left.take}"
+            thread = threading.Thread(target=self._settle, args=(tally,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 

@@ -3,8 +3,8 @@
 import difflib
 import re
 import types
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -114,6 +114,16 @@ class PreflightLimits:
 
 
 @dataclass(frozen=True)
+class AsideLimits:
+    """`[aside]`: how many cameras a take may do without, set aside or missing by decision; 0 forbids it."""
+
+    max: int = 4
+    max_frontal: int = 2
+    max_side: int = 4
+    allow_neighbours: bool = False
+
+
+@dataclass(frozen=True)
 class Rig:
     """A whole rig file. Cameras are in view order; `exposure` is the profile "default"."""
 
@@ -125,6 +135,7 @@ class Rig:
     checks: CheckLimits = field(default_factory=CheckLimits)
     preflight: PreflightLimits = field(default_factory=PreflightLimits)
     lights: LightsEntry = field(default_factory=LightsEntry)
+    aside: AsideLimits = field(default_factory=AsideLimits)
     profiles: Mapping[str, ExposureEntry] = field(default_factory=dict)
     scenes: Mapping[str, Scene] = field(default_factory=dict)
 
@@ -148,6 +159,10 @@ class Rig:
                 return entry
         raise ConfigurationError(f"rig {self.name} has no camera {name!r}")
 
+    def without(self, names: Collection[str]) -> "Rig":
+        """The rig without these cameras, for what is asked of the others alone."""
+        return replace(self, cameras=tuple(camera for camera in self.cameras if camera.name not in names))
+
 
 def read_rig(path: Path) -> Rig:
     """Read and check a rig file. Raises ConfigurationError that names the file, the key and the likely meant key."""
@@ -163,6 +178,7 @@ def parse_rig(document: Mapping[str, Any], source: str) -> Rig:
         "checks": CheckLimits,
         "preflight": PreflightLimits,
         "lights": LightsEntry,
+        "aside": AsideLimits,
     }
     _refuse_unknown(document, {"name", "camera", "profile", "scene", *sections}, source, "")
     name = document.get("name")
@@ -195,7 +211,7 @@ def parse_rig(document: Mapping[str, Any], source: str) -> Rig:
 def format_rig(rig: Rig) -> str:
     """The rig as TOML that read_rig takes back unchanged; only what differs from the defaults is written."""
     lines = [f"name = {_toml(rig.name)}"]
-    for section in ("sync", "transfer", "exposure", "checks", "preflight", "lights"):
+    for section in ("sync", "transfer", "exposure", "checks", "preflight", "lights", "aside"):
         changed = _changed(getattr(rig, section))
         if changed:
             lines += ["", f"[{section}]", *changed]
@@ -217,6 +233,8 @@ def _changed(value: Any) -> list[str]:
 
 
 def _toml(value: str | float) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
@@ -324,3 +342,7 @@ def _check_limits(rig: Rig, source: str) -> None:
                     raise ConfigurationError(f"{source}: 'system_time' in [sync] is 'chrony' or 'ptp', not {value!r}")
             elif not isinstance(value, bool) and not value > 0:
                 raise ConfigurationError(f"{source}: {item.name!r} in [{section}] must be above 0, not {value!r}")
+    for item in fields(rig.aside):
+        if getattr(rig.aside, item.name) < 0:
+            value = getattr(rig.aside, item.name)
+            raise ConfigurationError(f"{source}: {item.name!r} in [aside] must be 0 or above, not {value!r}")

@@ -1,7 +1,7 @@
 """Every camera for the operator: what state it is in and what stands in its way."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.link import NodeState
 from controller.rig_file import Rig
@@ -30,6 +30,8 @@ def strays_text(count: int) -> str:
 class CameraReport:
     """One camera for the operator. `problems` stand in its way, `warnings` do not.
 
+    aside: why and for how long nothing is asked of it; empty when it takes part.
+
     clock_source: what its node's clock is kept by (pings, chrony, ptp); empty while it is not known. clock_offset_ms:
     studio minus node. clock_drift_ppm: how fast that grows.
     """
@@ -51,18 +53,29 @@ class CameraReport:
     spooled: int
     unresolved: str = ""  # take of the exposure whose file has not come
     strays: int = 0
+    aside: str = ""
 
 
-def report_cameras(rig: Rig, roster: Roster, nodes: Mapping[str, NodeState]) -> list[CameraReport]:
-    """Every camera of the rig in view order, then the unknown ones."""
+def report_cameras(
+    rig: Rig, roster: Roster, nodes: Mapping[str, NodeState], aside: Mapping[str, str] | None = None
+) -> list[CameraReport]:
+    """Every camera of the rig in view order, then the unknown ones. aside: camera -> why and for how long."""
     problems: dict[str, list[str]] = {}
     for item in roster.discrepancies:
         problems.setdefault(item.camera, []).append(item.text)
-    strangers = [name for name in problems if name not in roster.expected]
+    aside = aside or {}
+    known = {camera.name for camera in rig.cameras}
+    strangers = [name for name in problems if name not in known]
     limit_ms = rig.sync.max_clock_uncertainty_ms
     reports = [
         _report(camera.name, camera.view, nodes.get(camera.name), problems.get(camera.name, []), limit_ms)
         for camera in rig.cameras
+    ]
+    reports = [
+        replace(report, ready=False, problems=(), warnings=(), aside=aside[report.camera])
+        if report.camera in aside
+        else report
+        for report in reports
     ]
     return reports + [_report(name, -1, nodes.get(name), problems[name], limit_ms) for name in strangers]
 

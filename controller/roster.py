@@ -1,8 +1,8 @@
 """Who should be here and who is: expected cameras against present ones, every difference named."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Kind = Literal["missing", "sleeping", "unknown", "duplicate", "swapped"]
@@ -47,11 +47,22 @@ class Discrepancy:
 
 @dataclass(frozen=True)
 class Roster:
-    """The comparison: cameras that may fire, and every reason why another may not."""
+    """The comparison: cameras that may fire, and every reason why another may not. aside: of whom nothing is asked."""
 
     expected: tuple[str, ...]
     ready: tuple[str, ...]
     discrepancies: tuple[Discrepancy, ...]
+    aside: tuple[str, ...] = ()
+
+    def without(self, aside: Collection[str]) -> "Roster":
+        """The same when these cameras are aside: neither expected nor missed, though they may answer."""
+        return replace(
+            self,
+            expected=tuple(name for name in self.expected if name not in aside),
+            ready=tuple(name for name in self.ready if name not in aside),
+            discrepancies=tuple(item for item in self.discrepancies if item.camera not in aside),
+            aside=tuple(name for name in self.expected if name in aside),
+        )
 
     @property
     def complete(self) -> bool:
@@ -62,7 +73,8 @@ class Roster:
 
     def describe(self) -> str:
         """A line for the whole and a line for each difference."""
-        head = f"{len(self.ready)} of {len(self.expected)} cameras are ready."
+        aside = f" Aside: {', '.join(self.aside)}." if self.aside else ""
+        head = f"{len(self.ready)} of {len(self.expected)} cameras are ready.{aside}"
         width = max((len(item.camera) for item in self.discrepancies), default=0)
         return "\n".join([head, *(f"  {item.camera:<{width}}  {item.text}" for item in self.discrepancies)])
 

@@ -17,6 +17,8 @@ from typing import Any
 
 from controller.errors import SessionError
 from controller.rig_file import DEFAULT_PROFILE
+from db.absences import Absence
+from db.models.absence import AbsenceKind
 from db.models.capture import SessionState, TakeState
 
 UNDECIDED = (TakeState.PLANNED, TakeState.FIRED)
@@ -37,7 +39,7 @@ class TakeLine:
     """One take of one expression, as the database has it.
 
     `problem`: why it failed; of a take that is whole, why it is flagged. `setup`: what was sent for it, exposure
-    settings and lights.
+    settings and lights. `absent`: the cameras without which it is whole, and why.
     """
 
     code: str
@@ -52,10 +54,16 @@ class TakeLine:
     frames: int = 0
     profile: str = DEFAULT_PROFILE
     setup: Mapping[str, Any] | None = None
+    absent: tuple[Absence, ...] = ()
+
+    @property
+    def aside(self) -> tuple[str, ...]:
+        """The cameras that were aside when it was planned."""
+        return tuple(absence.camera for absence in self.absent if absence.kind is AbsenceKind.ASIDE)
 
     @property
     def flagged(self) -> bool:
-        """Whole, but not good enough in sync: the operator should take it again."""
+        """Whole, but something is to be said of it, as a number over its limit: the operator should look at it."""
         return self.problem is not None and self.state is not TakeState.FAILED
 
 
@@ -146,6 +154,23 @@ class Script:
                 f"mien session {verb} {self.reference(position)}"
             )
         return standing
+
+    def check_keep(self, position: int) -> TakeLine:
+        """The failed take that may be kept without a photograph. Raises SessionError when there is none."""
+        self._check_open()
+        reference = self.reference(position)
+        takes = self.takes_of(position)
+        if not takes:
+            raise SessionError(f"{reference} has no take yet. First:  mien session fire {reference}")
+        last = takes[-1]
+        if last.state in UNDECIDED:
+            raise SessionError(f"{last.code} is still coming in; wait until its photographs are here")
+        if last.state is not TakeState.FAILED:
+            raise SessionError(
+                f"{last.code} is {last.state.value} and lacks no photograph. To accept it:  "
+                f"mien session accept {reference}"
+            )
+        return last
 
     def check_skip(self, position: int, reason: str) -> None:
         """Raise SessionError when the expression may not be skipped now."""

@@ -35,7 +35,11 @@ class TakeBody(Body):
 
 
 class AcceptBody(Body):
+    """`without`: cameras whose photographs are missing; the last take is kept all the same, for the reason."""
+
     expression: str | None = None
+    without: list[str] = []
+    reason: str = ""
 
 
 class SkipBody(Body):
@@ -113,7 +117,7 @@ def session_paths(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
 
     @api.post("/{session}/accept")
     def accept(session: str, body: AcceptBody) -> dict[str, Any]:
-        take = studio.accept(session, body.expression)
+        take = studio.accept(session, body.expression, without=body.without, reason=body.reason)
         return {
             "take": take.code,
             "state": take.state.value,

@@ -11,7 +11,7 @@ with Studio(load_settings(home)) as studio:
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -23,6 +23,7 @@ from msgspec import structs
 
 from camera_nodes.transport import CONTROLLER, AllowList, Authenticator, ensure_keys
 from controller.arming import arm_patiently
+from controller.asides import AsideBook, told, told_of
 from controller.care import Care
 from controller.desk import Desk
 from controller.draining import Draining
@@ -30,8 +31,10 @@ from controller.errors import ControllerError, RigNotReady, SessionError, TakeFa
 from controller.fire import FireOrder, Skew, order_fire
 from controller.handoff import Handoff, hand_over
 from controller.ingest import Ingest
+from controller.keeping import accept_take, offer
 from controller.lag import LagBook
 from controller.lag_shots import LagReport, LagStore, measure_lags
+from controller.late import LateNews
 from controller.lights import Lights, Lit, setup_record
 from controller.link import ControlLink
 from controller.preflight import Preflight, fly
@@ -59,6 +62,7 @@ log = logging.getLogger(__name__)
 class TakeResult:
     """What became of a fire. `faults`: why it was not kept, by camera. `flags` and `advice`: kept, but look again.
 
+    `cameras`: how many took part; `aside`: those that did not, and why.
     `warnings`: what a camera or its node could not do as it was asked to, and fired all the same.
 
     What its photographs show is looked at meanwhile: see Studio.reviewer.result().
@@ -78,6 +82,7 @@ class TakeResult:
     advice: Mapping[str, str] = field(default_factory=dict)
     warnings: Mapping[str, str] = field(default_factory=dict)
     message: str = ""
+    aside: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kept(self) -> bool:
@@ -122,12 +127,14 @@ class Studio:
         migrations.require_current(self.engine)
         self.store = Store(settings.records.store)
         self.records = Records(self.engine, self.rig)
+        self.asides = AsideBook(self.engine, self.rig)
         self.lag_store = LagStore(self.engine, self.rig)
         self.sessions = SessionBook(self.engine, self.rig)
         self.reviewer = Reviewer(self.engine, self.store, self.rig, self.records.photographs)
         self.care = Care(self.engine, self.rig, self.records, self._firing)
         self.care.start()
-        self.desk = Desk(self.records, self.reviewer.add, self.care)
+        self.late = LateNews(self.engine, self.reviewer.finish)
+        self.desk = Desk(self.records, self.reviewer.add, self.late.came, self.care)
         keys = ensure_keys(settings.records.keys, CONTROLLER)
         self.public_key = keys.public
         self.allowed = AllowList(settings.records.keys)
@@ -196,27 +203,30 @@ class Studio:
     # --- the rig ---
 
     def roster(self) -> Roster:
-        return self.link.roster()
+        """Who should be here, and is; the cameras that are aside are not expected."""
+        return self.link.roster().without(self.asides.current())
 
     def cameras(self) -> list[CameraReport]:
-        """Every camera of the rig in view order, then the unknown ones."""
-        return report_cameras(self.rig, self.roster(), self.link.nodes())
+        """Every camera of the rig in view order, those aside too, then the unknown ones."""
+        aside = {name: told(aside) for name, aside in self.asides.current().items()}
+        return report_cameras(self.rig, self.link.roster().without(aside), self.link.nodes(), aside)
 
     def wait_for_cameras(self, timeout_s: float) -> Roster:
-        """Until every expected camera is here with a clock good enough to arm.
+        """Until every expected camera is here with a clock good enough to arm; those aside are not waited for.
 
         Raises RigNotReady, naming each camera that is not.
         """
         end = time.monotonic() + timeout_s
         while True:
-            waiting = [report for report in self.cameras() if report.view >= 0 and not report.ready]
+            reports = [report for report in self.cameras() if report.view >= 0 and not report.aside]
+            waiting = [report for report in reports if not report.ready]
             if not waiting:
                 return self.roster()
             left = end - time.monotonic()
             if left <= 0:
                 width = max(len(report.camera) for report in waiting)
                 lines = [f"  {report.camera:<{width}}  {'; '.join(report.problems)}" for report in waiting]
-                head = f"{len(waiting)} of {len(self.rig.cameras)} cameras are not ready after {timeout_s:g} s."
+                head = f"{len(waiting)} of {len(reports)} cameras are not ready after {timeout_s:g} s."
                 raise RigNotReady("\n".join([head, *lines]))
             with self.link.changed:
                 self.link.changed.wait(min(left, 0.25))
@@ -283,11 +293,11 @@ class Studio:
             script.check_fire(line.position, retake)
             profile = profile or script.profile
             scene = self.rig.scene_of(profile)
-            self._require_rig()
+            aside = self._require_rig()
             lit = self.lights.show(scene) if scene is not None else None
             attempt = script.attempt(line.position)
-            take = self.records.plan(session, line.position, profile)
-            tally = Tally(take, (camera.name for camera in self.rig.cameras))
+            take = self.records.plan(session, line.position, profile, aside)
+            tally = Tally(take, (camera.name for camera in self.rig.cameras), aside=aside)
             self.desk.open(tally)
             future = self._fire(script, line, attempt, tally, profile, lit)
             if not future.done():
@@ -304,23 +314,28 @@ class Studio:
         """Fire an expression again. The old take is kept, and superseded once the new one is whole."""
         return self.fire(session, expression, retake=True, profile=profile)
 
-    def accept(self, session: str, expression: str | None = None) -> TakeLine:
-        """Accept the expression's latest whole take; by default the one that was captured last and not yet decided."""
+    def accept(
+        self, session: str, expression: str | None = None, *, without: Collection[str] = (), reason: str = ""
+    ) -> TakeLine:
+        """Accept the expression's latest whole take; by default the one that was captured last and not yet decided.
+
+        without, reason: the last take, which failed, is kept although it lacks these cameras' photographs. Raises
+        SessionError, and AsideRefused when more would be missing than may.
+        """
         script = self.records.script(session)
-        if expression is None:
-            undecided = [take for take in script.takes if take.state is TakeState.CAPTURED]
-            if not undecided:
-                raise SessionError(f"Session {session} has no captured take that waits to be accepted")
-            position = undecided[-1].position
-        else:
-            position = script.find(expression).position
-        take = script.check_accept(position)
-        self.records.accept(take.code)
-        return self.records.take(take.code)
+        code = accept_take(self.records, self.asides, script, expression, without, reason)
+        if without:
+            self.reviewer.finish(code)  # it failed, so nobody has judged it
+        return self.records.take(code)
 
     def close(self, session: str, *, incomplete: bool = False) -> Handoff:
-        """Close the session: the farm takes over. Raises SessionError, naming what is not accepted yet."""
-        return hand_over(self.records, self.store, session, len(self.rig.cameras), incomplete)
+        """Close the session: the farm takes over. Raises SessionError, naming what is not accepted yet.
+
+        Cameras that were aside until its end are back.
+        """
+        handed = hand_over(self.records, self.store, session, incomplete)
+        self.asides.lift_over()
+        return handed
 
     def measure_lags(self, shots: int, profile: str = DEFAULT_PROFILE) -> LagReport:
         """Fire shots that belong to no take, and keep each camera's lag under a profile. Raises like fire()."""
@@ -328,10 +343,10 @@ class Studio:
             raise SessionError("A take is being fired; wait for it")
         try:
             scene = self.rig.scene_of(profile)
-            self._require_rig()
+            rig = self.rig.without(self._require_rig())
             if scene is not None:
                 self.lights.settle(self.lights.show(scene))
-            return measure_lags(self.rig, self.link, self.lags, self.lag_store, profile, shots, self._quiet, log.info)
+            return measure_lags(rig, self.link, self.lags, self.lag_store, profile, shots, self._quiet, log.info)
         finally:
             self.lights.rest()
             self._firing.release()
@@ -343,7 +358,9 @@ class Studio:
         try:
             self.care.require_quiet()
             disks = [self.settings.records.home, *([self.store.folder] if self.store.folder else [])]
-            found = fly(self.rig, profile, self.link, self.lights, self.sessions, disks, self.ingest.trouble)
+            aside = {name: told(aside) for name, aside in self.asides.current().items()}
+            broken, trouble = self.asides.broken(aside), self.ingest.trouble
+            found = fly(self.rig, profile, self.link, self.lights, self.sessions, disks, trouble, aside, broken)
             found = replace(found, checks=(*found.checks, *self.care.checks()))
             self.last_preflight = found
             return found
@@ -356,17 +373,27 @@ class Studio:
 
     # --- one fire ---
 
-    def _require_rig(self) -> None:
+    def _require_rig(self) -> dict[str, str]:
+        """Who is aside, and why. Raises RigNotReady when another camera is not there, or when too many are aside."""
         self.care.require_quiet()
-        roster = self.roster()
+        aside = self.asides.reasons()
+        roster = self.link.roster().without(aside)
         if len(roster.ready) < len(roster.expected):
             raise RigNotReady(f"Nothing was fired. {roster.describe()}")
+        broken = self.asides.broken(aside)
+        if broken:
+            raise RigNotReady(
+                "Nothing was fired. Too much is aside:\n  "
+                + "\n  ".join(broken)
+                + f"\nTo bring one back:  mien rig back {next(iter(aside))}"
+            )
+        return aside
 
     def _fire(
         self, script: Script, line: Line, attempt: int, tally: Tally, profile: str, lit: Lit | None
     ) -> "Future[TakeResult]":
         lags = {camera: state.hello.lag_ns for camera, state in self.link.nodes().items()}
-        order = self.lag_store.applied(order_fire(tally.take, self.rig, lags, profile), profile)
+        order = self.lag_store.applied(order_fire(tally.take, self.rig.without(tally.aside), lags, profile), profile)
         try:
             with self._quiet():
                 failed = self._shoot(order, tally, profile, lit)
@@ -397,7 +424,7 @@ class Studio:
 
     def _coming_in(self, script: Script, line: Line, attempt: int, tally: Tally) -> TakeResult:
         held = f" Photographs cannot be filed: {self.ingest.trouble}" if self.ingest.trouble else ""
-        frames, cameras = len(tally.frames), len(self.rig.cameras)
+        frames, cameras = len(tally.frames), len(tally.cameras)
         return TakeResult(
             take=tally.take,
             session=script.session,
@@ -411,6 +438,7 @@ class Studio:
             faults=tally.faults,
             warnings=tally.warnings,
             message=f"Take {tally.take} is coming in: {frames} of {cameras} photographs are here.{held}",
+            aside=tally.aside,
         )
 
     def _shoot(self, order: FireOrder, tally: Tally, profile: str, lit: Lit | None) -> bool:
@@ -443,15 +471,22 @@ class Studio:
         skew = tally.skew() if faults or tally.fully_stamped() else Skew()
         flags = skew.flags(self.rig.sync) if verb == "kept" else []
         reference = f"mien session retake {script.reference(line.position)}"
-        cameras = len(self.rig.cameras)
+        cameras = len(tally.cameras)
+        state = TakeState.FAILED if faults else TakeState.CAPTURED
         if faults:
-            message = describe_failure(tally.take, cameras, faults, reference, verb)
+            lacking = tally.lacking() if verb == "kept" else []
+            keep = offer(self.asides, tally.aside, lacking, script.reference(line.position))
+            message = describe_failure(tally.take, cameras, faults, reference, verb, keep)
             self.reviewer.drop(tally.take)
             self.records.failed(tally.take, message, skew)
+            late = self.records.look_again(tally.take, lacking) if lacking else None
+            if late is not None:
+                state, message = late.after, f"{message}\n{self.late.came(late)}"
         else:
             self.records.captured(tally.take, skew, flags, tally.stamps)
             self.reviewer.finish(tally.take)
-            message = f"Take {tally.take} is whole: {cameras} of {cameras} photographs."
+            aside = f", {told_of(tally.aside)}" if tally.aside else ""
+            message = f"Take {tally.take} is whole: {cameras} of {cameras} photographs{aside}."
             if flags:
                 message += f" But {'; '.join(flags)}.\nTo take it again:  {reference}"
         self._last = TakeResult(
@@ -460,7 +495,7 @@ class Studio:
             expression=line.name,
             position=line.position,
             attempt=attempt,
-            state=(TakeState.FAILED if faults else TakeState.CAPTURED).value,
+            state=state.value,
             frames=len(tally.frames),
             cameras=cameras,
             skew=skew,
@@ -469,6 +504,7 @@ class Studio:
             advice={} if faults else dict(tally.notes),
             warnings=tally.warnings,
             message=message,
+            aside=tally.aside,
         )
         return self._last
 

@@ -11,11 +11,21 @@ from controller.plain import plain
 
 
 class Tally:
-    """Thread-safe. A camera is settled when its photograph is filed or it has a fault."""
+    """Thread-safe. A camera is settled when its photograph is filed or it has a fault.
 
-    def __init__(self, take: str, cameras: Iterable[str], frames: Iterable[str] = ()) -> None:
+    cameras: those that take part. aside: the others of the rig, and why; whatever they say changes nothing.
+    """
+
+    def __init__(
+        self,
+        take: str,
+        cameras: Iterable[str],
+        frames: Iterable[str] = (),
+        aside: Mapping[str, str] | None = None,
+    ) -> None:
         self.take = take
-        self.cameras = tuple(cameras)
+        self.aside: Mapping[str, str] = dict(aside or {})
+        self.cameras = tuple(camera for camera in cameras if camera not in self.aside)
         self._frames = set(frames)
         self._spooled: set[str] = set()
         self._notes: dict[str, str] = {}
@@ -30,8 +40,9 @@ class Tally:
 
     def add_stamps(self, stamps: Stamps) -> None:
         with self._changed:
-            self._stamps.setdefault(stamps.camera, stamps)
-            self._touch()
+            if stamps.camera not in self.aside:
+                self._stamps.setdefault(stamps.camera, stamps)
+                self._touch()
 
     def add_frame(self, camera: str, photo: Photo) -> None:
         with self._changed:
@@ -61,8 +72,9 @@ class Tally:
     def add_fault(self, camera: str, reason: str) -> None:
         """The first reason stands: what follows is mostly its consequence."""
         with self._changed:
-            self._faults.setdefault(camera, plain(reason))
-            self._touch()
+            if camera not in self.aside:
+                self._faults.setdefault(camera, plain(reason))
+                self._touch()
 
     def call_off(self) -> None:
         """Nothing was fired, so nothing comes: nobody waits for the cameras that have no fault."""
@@ -144,6 +156,11 @@ class Tally:
         """Cameras with neither photograph nor fault."""
         with self._changed:
             return [name for name in self.cameras if name not in self._frames and name not in self._faults]
+
+    def lacking(self) -> list[str]:
+        """Cameras without a photograph, with a fault or not."""
+        with self._changed:
+            return [name for name in self.cameras if name not in self._frames]
 
     def _touch(self) -> None:
         self._moved = time.monotonic()

@@ -30,6 +30,7 @@ from db.models import (
     SkippedExpression,
     Subject,
     Take,
+    TakeAbsence,
     TakeState,
 )
 
@@ -380,6 +381,7 @@ def add_frames(tx: Session, take: Take, frames: Sequence[FrameData]) -> int:
     another rig.
     """
     _require_kept(tx, take)
+    lock_take(tx, take)  # after the subject's row: an erasure takes them in this order
     known = dict(tx.execute(select(Frame.camera_id, Frame.sha256).where(Frame.take_id == take.id)).all())
     rig = select(CaptureSession.rig_id).where(CaptureSession.id == take.session_id).scalar_subquery()
     cameras = set(tx.scalars(select(Camera.id).where(Camera.rig_id == rig)))
@@ -433,7 +435,10 @@ def _require_kept(tx: Session, take: Take) -> None:
 
 
 def capture_take(tx: Session, take: Take) -> None:
-    """fired -> captured: every camera's photograph is in. Raises StateConflict naming the cameras that lack one."""
+    """fired -> captured: every camera's photograph is in, but for those without which the take is whole.
+
+    Raises StateConflict naming the cameras that lack one.
+    """
     lacking = missing_cameras(tx, take)
     if lacking:
         names = ", ".join(camera.name for camera in lacking)
@@ -467,12 +472,21 @@ def fail_take(tx: Session, take: Take, problem: str) -> None:
 
 
 def missing_cameras(tx: Session, take: Take) -> list[Camera]:
-    """Cameras of the rig without a photograph in this take, in order of view."""
+    """Cameras of the rig without a photograph in this take, in order of view; not those without which it is whole."""
     rig = select(CaptureSession.rig_id).where(CaptureSession.id == take.session_id).scalar_subquery()
     have = select(Frame.camera_id).where(Frame.take_id == take.id)
-    return list(
-        tx.scalars(select(Camera).where(Camera.rig_id == rig, Camera.id.not_in(have)).order_by(Camera.view_index))
-    )
+    absent = select(TakeAbsence.camera_id).where(TakeAbsence.take_id == take.id)
+    query = select(Camera).where(Camera.rig_id == rig, Camera.id.not_in(have), Camera.id.not_in(absent))
+    return list(tx.scalars(query.order_by(Camera.view_index)))
+
+
+def lock_take(tx: Session, take: Take) -> None:
+    """Hold the take's row until this transaction ends, and read its state again.
+
+    What follows from its photographs and its state is decided by one at a time; SQLite has one writer anyway.
+    """
+    tx.scalar(select(Take.id).where(Take.id == take.id).with_for_update())
+    tx.refresh(take, ["state"])
 
 
 def _move_session(tx: Session, session: CaptureSession, to: SessionState, **values: Any) -> None:
@@ -483,9 +497,14 @@ def _move_session(tx: Session, session: CaptureSession, to: SessionState, **valu
         raise StateConflict(f"Session {session.code} is {session.state}; it cannot become {to}")
 
 
-def _move_take(tx: Session, take: Take, to: TakeState, **values: Any) -> None:
-    guard = (Take.id == take.id, Take.state.in_(TAKE_MOVES[to]))
+def move_take(tx: Session, take: Take, to: TakeState, allowed: Sequence[TakeState], **values: Any) -> None:
+    """A take that is in one of the states `allowed` gets another one. Raises StateConflict."""
+    guard = (Take.id == take.id, Take.state.in_(allowed))
     won = changed(tx, update(Take).where(*guard).values(state=to, **values)) == 1
     tx.refresh(take, ["state", *values])
     if not won:
         raise StateConflict(f"Take {take.code} is {take.state}; it cannot become {to}")
+
+
+def _move_take(tx: Session, take: Take, to: TakeState, **values: Any) -> None:
+    move_take(tx, take, to, TAKE_MOVES[to], **values)

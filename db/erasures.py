@@ -17,6 +17,7 @@ from db.errors import ConsentError
 from db.models import (
     Artefact,
     ArtefactParent,
+    CameraAside,
     CaptureSession,
     Erasure,
     ErasureFile,
@@ -32,6 +33,7 @@ from db.models import (
     SkippedExpression,
     Subject,
     Take,
+    TakeAbsence,
     TakeCheck,
     TakeReview,
 )
@@ -216,8 +218,10 @@ def _blank(tx: Session, subject: Subject, takes: Collection[int]) -> None:
     """What was said of the person, by itself or by an operator in free words."""
     sessions = select(CaptureSession.id).where(CaptureSession.subject_id == subject.id)
     tx.execute(update(SkippedExpression).where(SkippedExpression.session_id.in_(sessions)).values(reason="erased"))
+    tx.execute(update(CameraAside).where(CameraAside.session_id.in_(sessions)).values(reason="erased"))
     for chunk in _chunks(takes):
         tx.execute(update(Take).where(Take.id.in_(chunk)).values(problem=None))
+        tx.execute(update(TakeAbsence).where(TakeAbsence.take_id.in_(chunk)).values(reason="erased"))
     tx.execute(delete(Personal).where(Personal.subject_id == subject.id))
     values = {"age": None, "gender": None, "job": None, "erased_at": utc_now()}
     tx.execute(update(Subject).where(Subject.id == subject.id).values(values))

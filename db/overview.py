@@ -26,6 +26,7 @@ from db.models import (
     SessionState,
     Subject,
     Take,
+    TakeAbsence,
     TakeState,
 )
 
@@ -101,7 +102,8 @@ class CoverageCell:
 def missing_frames(tx: Session, *, session: str | None = None, limit: int = 200) -> list[ShortTake]:
     """Takes that lack photographs while no whole take stands for their expression, the newest first.
 
-    A take becomes captured only when every camera's photograph is in, so the others are looked at.
+    A take becomes captured only when every camera's photograph is in, so the others are looked at. A camera that was
+    aside lacks nothing.
     """
     other = aliased(Take)
     stands = exists().where(
@@ -122,6 +124,9 @@ def missing_frames(tx: Session, *, session: str | None = None, limit: int = 200)
     takes = tx.execute(query).all()
     there: dict[int, set[int]] = {take.id: set() for take, *_ in takes}
     for take_id, camera in tx.execute(select(Frame.take_id, Frame.camera_id).where(Frame.take_id.in_(list(there)))):
+        there[take_id].add(camera)
+    absent = select(TakeAbsence.take_id, TakeAbsence.camera_id).where(TakeAbsence.take_id.in_(list(there)))
+    for take_id, camera in tx.execute(absent):
         there[take_id].add(camera)
     rigs: dict[int, list[tuple[int, str]]] = {}
     for rig, camera, name in tx.execute(select(Camera.rig_id, Camera.id, Camera.name).order_by(Camera.view_index)):

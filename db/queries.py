@@ -22,6 +22,7 @@ from db.models import (
     SkippedExpression,
     Subject,
     Take,
+    TakeAbsence,
     TakeState,
 )
 
@@ -42,6 +43,7 @@ class ExpressionProgress:
     clock_uncertainty_ms: float | None
     exposure_skew_ms: float | None
     skipped: str | None = None  # the reason
+    absent: int = 0  # cameras without which the take is whole
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,13 @@ def session_progress(tx: Session, session: CaptureSession) -> SessionProgress:
         .where(Take.session_id == session.id)
         .order_by(Take.attempt)
     )
+    missing = (
+        select(TakeAbsence.take_id, func.count())
+        .join(Take, Take.id == TakeAbsence.take_id)
+        .where(Take.session_id == session.id, TakeAbsence.came_at.is_(None))
+        .group_by(TakeAbsence.take_id)
+    )
+    absent = dict(tx.execute(missing).all())
     by_expression: dict[int, list[tuple[Take, int]]] = {}
     for take, count in takes:
         by_expression.setdefault(take.expression_id, []).append((take, count))
@@ -127,12 +136,14 @@ def session_progress(tx: Session, session: CaptureSession) -> SessionProgress:
         rig=session.rig.name,
         state=session.state,
         cameras=tx.scalar(select(func.count()).where(Camera.rig_id == session.rig_id)) or 0,
-        expressions=tuple(_expression_progress(e, by_expression.get(e.id, []), skipped.get(e.id)) for e in expressions),
+        expressions=tuple(
+            _expression_progress(e, by_expression.get(e.id, []), skipped.get(e.id), absent) for e in expressions
+        ),
     )
 
 
 def _expression_progress(
-    expression: ProtocolExpression, takes: list[tuple[Take, int]], skipped: str | None
+    expression: ProtocolExpression, takes: list[tuple[Take, int]], skipped: str | None, absent: Mapping[int, int]
 ) -> ExpressionProgress:
     accepted = [row for row in takes if row[0].state == TakeState.ACCEPTED]
     take, frames = (accepted or takes)[-1] if takes else (None, 0)
@@ -149,6 +160,7 @@ def _expression_progress(
         clock_uncertainty_ms=take.clock_uncertainty_ms if take else None,
         exposure_skew_ms=take.exposure_skew_ms if take else None,
         skipped=skipped,
+        absent=absent.get(take.id, 0) if take else 0,
     )
 
 
@@ -162,7 +174,10 @@ def sessions(tx: Session, *states: SessionState) -> list[CaptureSession]:
 
 @dataclass(frozen=True)
 class SessionMark:
-    """A session with accepted takes. `mark` changes when one comes or is replaced, with its cameras and its state."""
+    """A session with accepted takes.
+
+    `mark` changes when one comes or is replaced, or gets a photograph late; with its cameras and its state.
+    """
 
     session_id: int
     code: str
@@ -175,16 +190,25 @@ class SessionMark:
 def session_marks(tx: Session, *, unclosed: bool) -> list[SessionMark]:
     """Sessions with accepted takes, those of subjects in the chair first, then the oldest; closed ones alone, or all.
 
-    One pass over the takes, so that a daemon can ask every few seconds.
+    One pass over the takes, so that a daemon can ask every few seconds. An accepted take gets another photograph only
+    where it was kept without one by decision, so that such decisions alone are looked at.
     """
+    came = (
+        select(TakeAbsence.take_id, func.count().label("n"))
+        .where(TakeAbsence.came_at.is_not(None))
+        .group_by(TakeAbsence.take_id)
+        .subquery()
+    )
     calibration = func.coalesce(Take.calibration_id, CaptureSession.calibration_id)
     open_now, closed = CaptureSession.state == SessionState.OPEN, CaptureSession.state == SessionState.CLOSED
     query = (
         select(
             CaptureSession.id, CaptureSession.code, CaptureSession.subject_id, open_now, closed,
             func.count(), func.sum(Take.id), func.coalesce(func.sum(calibration), 0),
+            func.coalesce(func.sum(came.c.n), 0),
         )
         .join(Take, Take.session_id == CaptureSession.id)
+        .outerjoin(came, came.c.take_id == Take.id)
         .where(Take.state == TakeState.ACCEPTED)
         .group_by(CaptureSession.id)
         .order_by(case((open_now, 0), else_=1), CaptureSession.id)

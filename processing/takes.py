@@ -17,6 +17,11 @@ from processing.progress import Progress, silent
 
 NAME = re.compile(r"(?P<k>[1-9]\d*)_(?P<name>[a-z0-9_]+)$")
 FEWEST_VIEWS = 6
+# '<v>_absent' in params.json: why the studio knows that there is no photograph of a view.
+ABSENT = {
+    "aside": "its camera was set aside when the take was fired",
+    "decided": "its photograph is missing, and the studio kept the take without it",
+}
 HELD_BYTES = 500_000_000  # of a take's photographs are held decoded; the rest are decoded each time
 
 
@@ -86,7 +91,7 @@ def read_take(folder: Path, *, max_missing: int | None = None) -> Take:
         if params.get(f"{i}_valid") is False:
             skipped[i] = "marked invalid in params.json"
         elif not photo.is_file():
-            skipped[i] = f"{photo.name} is missing"
+            skipped[i] = ABSENT.get(str(params.get(f"{i}_absent")), f"{photo.name} is missing")
         else:
             try:
                 views.append(View(i, camera_from_params(params, i), photo, str(params.get(f"{i}_sn", ""))))

@@ -6,13 +6,16 @@ from urllib.parse import quote
 
 import typer
 
+from controller.commands.aside import aside, back
 from controller.commands.care import recover, view, write_off
 from db.commands.options import AsJson, Home, print_json, print_table
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The cameras: status, checks before a session, recovery, live view, shutter lag, exposure skew.",
+    help="The cameras: status, setting one aside, recovery, live view, checks before a session, lag, exposure skew.",
 )
+app.command()(aside)
+app.command()(back)
 app.command()(recover)
 app.command()(view)
 app.command("write-off")(write_off)
@@ -28,12 +31,13 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(answer)
         return
-    title = f"{answer['rig']}: {answer['ready']} of {answer['expected']} cameras ready"
+    gone = f", {len(answer['aside'])} aside" if answer["aside"] else ""
+    title = f"{answer['rig']}: {answer['ready']} of {answer['expected']} cameras ready{gone}"
     rows = [
         [
             camera["camera"],
             camera["node"] or "-",
-            camera["state"],
+            "aside" if camera["aside"] else camera["state"],
             f"{_ms(camera['clock_uncertainty_ms'])} {camera['clock_source']}".strip(),
             _ms(camera["round_trip_ms"]),
             "-" if camera["battery_percent"] is None else f"{camera['battery_percent']} %",
@@ -43,8 +47,9 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
     ]
     print_table(title, ["camera", "node", "state", "clock", "round trip", "battery", "waiting"], rows)
     for camera in answer["cameras"]:
-        if camera["problems"]:
-            print(f"  {camera['camera']}  {'; '.join(camera['problems'])}")
+        if camera["problems"] or camera["aside"]:
+            told = [f"aside: {camera['aside']}"] if camera["aside"] else []
+            print(f"  {camera['camera']}  {'; '.join([*told, *camera['problems']])}")
     print_warnings(
         {camera["camera"]: "; ".join(camera["warnings"]) for camera in answer["cameras"] if camera["warnings"]}
     )
@@ -200,8 +205,9 @@ def optical_skew(
         limit_ms = settings.rig.sync.max_skew_ms
         with open_studio(home) as studio:
             records = Records(studio.engine, settings.rig)
-            hashes = records.photographs(records.take(photographs).code)
-            found = measure_skew(lamps, *views_of_take(hashes, studio.store, settings.rig))
+            take = records.take(photographs)
+            hashes, absent = records.photographs(take.code), [absence.camera for absence in take.absent]
+            found = measure_skew(lamps, *views_of_take(hashes, studio.store, settings.rig, absent))
             kept = keep_with_take(studio.engine, photographs, found, limit_ms, lamps, replace)
     if as_json:
         print_json(report_data(found, limit_ms) | {"kept": kept})

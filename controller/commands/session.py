@@ -61,13 +61,26 @@ def retake(
 
 
 @app.command()
-def accept(expression: Expression = None, home: Home = None, as_json: AsJson = False) -> None:
+def accept(
+    expression: Expression = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Keep the last take, which failed, although this camera's photograph is missing (cam-07,...)."
+        ),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why it is kept without; stays with the take.")] = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
     """Accept the latest whole take of an expression; by default the one that waits."""
     from controller.client import StudioClient
+    from controller.commands.aside import camera_names
 
     client = StudioClient(home)
     session, wanted = _where(client, expression)
-    answer = client.post(f"/api/sessions/{session}/accept", expression=wanted)
+    asked = {"expression": wanted, "without": camera_names(without or []), "reason": reason}
+    answer = client.post(f"/api/sessions/{session}/accept", **asked)
     flags = f" although {answer['flags']}" if answer["flags"] else ""
     told = f"{answer['take']} {answer['state']}{flags}  {_following(answer['next'], session)}"
     print_json(answer) if as_json else print(told)
@@ -152,11 +165,14 @@ def close(
 ) -> None:
     """Close a session: the farm takes over."""
     from controller.client import StudioClient
+    from controller.commands.tables import print_without
 
     client = StudioClient(home)
     answer = client.post(f"/api/sessions/{session or _open(client)}/close", incomplete=incomplete)
     told = f"{answer['session']} closed: {len(answer['takes'])} takes, {answer['photographs']} photographs for the farm"
     print_json(answer) if as_json else print(told)
+    if not as_json:
+        print_without(answer["without"])
 
 
 @app.command()

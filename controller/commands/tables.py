@@ -18,6 +18,7 @@ def print_session(answer: Mapping[str, Any]) -> None:
     """Every take with its three numbers; below, what was skipped, flagged or failed, and what to do."""
     title = f"{answer['session']}  subject {answer['subject']}  {answer['state']}  profile {answer['profile']}  (ms)"
     rows, notes = [], []
+    without: dict[str, dict[str, str]] = {}
     for line in answer["expressions"]:
         label = f"{line['position']:>2} {line['name']}"
         if line["skipped"] is not None:
@@ -25,6 +26,10 @@ def print_session(answer: Mapping[str, Any]) -> None:
         for take in line["takes"] or [{}]:
             rows.append([label, *_take_cells(take, answer["session"], line["skipped"] is not None)])
             label = ""
+            for absence in take.get("absent", []):
+                came = ", but its photograph came late" if absence["came_at"] else ""
+                why = f"{absence['kind']}: {absence['reason']}{came}"
+                without.setdefault(take["code"], {})[absence["camera"]] = why
             if take.get("state") in ("captured", "accepted") and take["flagged"]:
                 notes.append(
                     f"{take['code']} is flagged: {take['problem']}.\n  To take it again:  "
@@ -37,6 +42,7 @@ def print_session(answer: Mapping[str, Any]) -> None:
     print_table(title, heads, rows)
     for note in notes:
         print(note)
+    print_without(without)
     if answer["state"] == "paused":
         print(f"To go on:  mien session resume {answer['session']}")
     elif answer["state"] == "open":
@@ -57,6 +63,17 @@ def _take_cells(take: Mapping[str, Any], session: str, skipped: bool) -> list[st
 
 def _short(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
+
+
+def print_without(takes: Mapping[str, Mapping[str, str]]) -> None:
+    """Cameras without which takes are whole: a line for each camera and reason, with its takes."""
+    named: dict[str, list[str]] = {}
+    for take, cameras in takes.items():
+        for camera, why in cameras.items():
+            named.setdefault(f"without {camera} ({why})", []).append(take)
+    for text, codes in named.items():
+        more = f" and {len(codes) - SHOWN} more" if len(codes) > SHOWN else ""
+        print(f"  {text}: {', '.join(codes[:SHOWN])}{more}")
 
 
 def print_warnings(warnings: Mapping[str, str]) -> None:

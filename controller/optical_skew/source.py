@@ -1,6 +1,6 @@
 """Which photographs to read the board in: a folder's, or a take's out of the store; and keeping its skew with it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -55,14 +55,20 @@ def views_of_folder(folder: Path, rig: Rig | None) -> tuple[list[View], list[str
     return views, missing
 
 
-def views_of_take(photographs: Mapping[str, str], store: Store, rig: Rig) -> tuple[list[View], list[str]]:
-    """The same of a take in the records. photographs: hash by camera. Raises MissingObject, RottenObject."""
+def views_of_take(
+    photographs: Mapping[str, str], store: Store, rig: Rig, absent: Collection[str] = ()
+) -> tuple[list[View], list[str]]:
+    """The same of a take in the records. photographs: hash by camera. absent: cameras without which it is whole.
+
+    Raises MissingObject, RottenObject.
+    """
     views = [
         View(camera.name, camera.tier, store.local_path(photographs[camera.name]), camera.readout_ms)
         for camera in rig.cameras
         if camera.name in photographs
     ]
-    return views, [camera.name for camera in rig.cameras if camera.name not in photographs]
+    missing = [camera.name for camera in rig.cameras if camera.name not in photographs]
+    return views, [camera for camera in missing if camera not in absent]
 
 
 def keep_with_take(engine: Engine, take: str, found: OpticalSkew, limit_ms: float, board: Board, replace: bool) -> str:

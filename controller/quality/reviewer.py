@@ -26,10 +26,11 @@ from controller.quality.judge import Facts, judge_photographs
 from controller.quality.seen import Seen
 from controller.quality.sheet import contact_sheet
 from controller.rig_file import Rig
+from db.absences import absences_of
 from db.captures import get_take
 from db.engine import reading, transaction
 from db.errors import RecordError
-from db.models import TakeState
+from db.models import AbsenceKind, CheckState, TakeState
 from db.protocols import recipe_of
 from db.reviews import (
     Check,
@@ -47,6 +48,8 @@ log = logging.getLogger(__name__)
 
 REMEMBERED = 6  # takes under examination; older ones are forgotten
 LEFT_BEHIND = 10  # whole takes that an earlier controller had not looked at
+WITHOUT = "without"
+SHEET_WORDS = {AbsenceKind.ASIDE: "aside", AbsenceKind.DECIDED: "missing"}
 
 
 @dataclass
@@ -291,16 +294,20 @@ class Reviewer:
     def _review(self, case: _Case, seen: dict[str, Seen]) -> tuple[Review, dict[str, Measure]]:
         with reading(self._engine) as tx:
             row = get_take(tx, case.take)
+            absent = {a.camera: SHEET_WORDS[a.kind] for a in absences_of(tx, row.id) if a.camera not in seen}
             expression, recipe = row.expression.name, recipe_of(row.expression)
             usual = baselines(tx, case.take, self._limits.baseline_takes)
             neutral = neutral_scores(tx, case.take)
         checks = judge_photographs(Facts(seen, usual, self._frontal, self._limits))
+        if absent:
+            told = ", ".join(f"{camera} ({why})" for camera, why in absent.items())
+            checks.append(Check(WITHOUT, CheckState.OK, f"{len(seen)} photographs, and none of {told}"))
         scores = face_scores(seen, self._limits)
         if self._frontal:
             checks += judge_expression(expression, recipe, scores, neutral, self._limits)
         sheet = None
         with suppress(RecordError, OSError):  # no room for a picture of pictures: the results count more
-            sheet = self._store.put_bytes(self._sheet(case.take, expression, seen, checks))
+            sheet = self._store.put_bytes(self._sheet(case.take, expression, seen, checks, absent))
         measures = {
             camera: Measure(one.sharpness, one.brightness, one.clipped_percent, one.face)
             for camera, one in seen.items()
@@ -309,11 +316,17 @@ class Reviewer:
         seconds = (time.monotonic_ns() - case.last_ns) / 1e9
         return Review(case.take, seconds, tuple(checks), sheet, scores), measures
 
-    def _sheet(self, take: str, expression: str, seen: dict[str, Seen], checks: list[Check]) -> bytes:
+    def _sheet(
+        self, take: str, expression: str, seen: dict[str, Seen], checks: list[Check], absent: dict[str, str]
+    ) -> bytes:
         flagged: dict[str, str] = {}
         for check in checks:
             if check.camera:
                 flagged[check.camera] = f"{flagged.get(check.camera, '')} {check.name}".strip()
         count = sum(check.state.value == "advice" for check in checks)
         title = f"{take}  {expression}  {len(seen)} photographs, {count or 'nothing'} to look at"
-        return contact_sheet(title, [(camera, one.thumbnail) for camera, one in seen.items()], flagged)
+        if absent:
+            title += f", without {', '.join(absent)}"
+        thumbnails = {camera: one.thumbnail for camera, one in seen.items()} | dict.fromkeys(absent, b"")
+        tiles = [(c.name, thumbnails[c.name]) for c in self._rig.cameras if c.name in thumbnails]
+        return contact_sheet(title, tiles, flagged, absent)

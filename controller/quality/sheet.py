@@ -8,11 +8,20 @@ from PIL import Image, ImageDraw, ImageFont
 WIDEST_PX = 1920
 LABEL_PX = 16
 GAP_PX = 6
-GROUND, INK, ALARM = (24, 24, 24), (220, 220, 220), (226, 50, 50)
+GROUND, INK, ALARM, FAINT = (24, 24, 24), (220, 220, 220), (226, 50, 50), (140, 140, 140)
 
 
-def contact_sheet(title: str, thumbnails: Sequence[tuple[str, bytes]], flagged: Mapping[str, str]) -> bytes:
-    """A JPEG. thumbnails: camera and small JPEG (empty: none) in order of view; flagged: camera -> a short why."""
+def contact_sheet(
+    title: str,
+    thumbnails: Sequence[tuple[str, bytes]],
+    flagged: Mapping[str, str],
+    absent: Mapping[str, str] | None = None,
+) -> bytes:
+    """A JPEG. thumbnails: camera and small JPEG (empty: none) in order of view; flagged: camera -> a short why.
+
+    absent: camera -> a word that stands in place of its photograph, as in "aside".
+    """
+    absent = absent or {}
     pictures = [(camera, Image.open(io.BytesIO(data)) if data else None) for camera, data in thumbnails]
     width = max([96, *(picture.width for _, picture in pictures if picture)])
     height = max([64, *(picture.height for _, picture in pictures if picture)])
@@ -28,6 +37,9 @@ def contact_sheet(title: str, thumbnails: Sequence[tuple[str, bytes]], flagged: 
         x, y = GAP_PX + place % columns * cell_w, head + place // columns * cell_h
         if picture is not None:
             sheet.paste(picture.convert("RGB"), (x + (width - picture.width) // 2, y + (height - picture.height) // 2))
+        elif camera in absent:
+            draw.rectangle((x, y, x + width - 1, y + height - 1), outline=FAINT)
+            draw.text((x + width / 2, y + height / 2), absent[camera], FAINT, font=large, anchor="mm")
         why = flagged.get(camera)
         if why is not None:
             draw.rectangle((x - 3, y - 3, x + width + 2, y + height + LABEL_PX), outline=ALARM, width=3)

@@ -37,7 +37,7 @@ def progress(
             e.name,
             e.attempts,
             f"skipped: {e.skipped}" if e.skipped else e.state,
-            f"{e.frames}/{found.cameras}",
+            f"{e.frames}/{found.cameras - e.absent}",
         ]
         for e in found.expressions
     ]

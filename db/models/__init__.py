@@ -1,5 +1,6 @@
 """The tables, by what they are about."""
 
+from db.models.absence import AbsenceKind, CameraAside, TakeAbsence
 from db.models.audit import AuditEvent
 from db.models.base import Base
 from db.models.camera_report import BodyVerdict, CameraReport
@@ -24,6 +25,7 @@ from db.models.rig import Calibration, Camera, CameraTier, Rig, ShutterLag
 from db.models.run_review import RunReview, RunVerdict
 
 __all__ = [
+    "AbsenceKind",
     "Artefact",
     "ArtefactParent",
     "AuditEvent",
@@ -31,6 +33,7 @@ __all__ = [
     "BodyVerdict",
     "Calibration",
     "Camera",
+    "CameraAside",
     "CameraReport",
     "CameraTier",
     "CaptureSession",
@@ -62,6 +65,7 @@ __all__ = [
     "SkippedExpression",
     "Subject",
     "Take",
+    "TakeAbsence",
     "TakeCheck",
     "TakeReview",
     "TakeState",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -12,6 +12,9 @@ from db.models.base import Base, OptionalJson, Sha256, checked, is_hash
 from db.models.people import Subject
 from db.models.protocol import Protocol, ProtocolExpression
 from db.models.rig import Calibration, Camera, Rig
+
+if TYPE_CHECKING:
+    from db.models.absence import TakeAbsence
 
 
 class SessionState(StrEnum):
@@ -23,7 +26,10 @@ class SessionState(StrEnum):
 
 
 class TakeState(StrEnum):
-    """planned -> fired -> captured -> accepted -> superseded; failed from planned, fired or captured."""
+    """planned -> fired -> captured -> accepted -> superseded; failed from planned, fired or captured.
+
+    failed -> captured or superseded: by the last photograph, which came late, or by decision without it.
+    """
 
     PLANNED = "planned"
     FIRED = "fired"
@@ -131,6 +137,7 @@ class Take(Base):
     session: Mapped[CaptureSession] = relationship(back_populates="takes")
     expression: Mapped[ProtocolExpression] = relationship()
     frames: Mapped[list["Frame"]] = relationship(back_populates="take")
+    absences: Mapped[list["TakeAbsence"]] = relationship(back_populates="take", order_by="TakeAbsence.camera_id")
 
 
 class Frame(Base):

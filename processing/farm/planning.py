@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from db.absences import absent_views
 from db.jobs import PRIORITY, InputFile, InputMade, JobSpec, db_now, enqueue_all
 from db.models import Calibration, Job, JobState
 from db.queries import ReadyTake, photographs_of_takes, ready_takes, session_marks
@@ -46,14 +47,22 @@ class SessionPlan:
 
 def take_listing(tx: Session, take_id: int, calibration_id: int | None) -> TakeListing:
     """A take's files. Raises DataError when its session has no calibration."""
-    return _listing(tx, calibration_id, photographs_of_takes(tx, [take_id])[take_id])
+    absent = absent_views(tx, [take_id]).get(take_id, {})
+    return _listing(tx, calibration_id, photographs_of_takes(tx, [take_id])[take_id], absent)
 
 
-def _listing(tx: Session, calibration_id: int | None, photographs: Mapping[int, tuple[str, int]]) -> TakeListing:
+def _listing(
+    tx: Session,
+    calibration_id: int | None,
+    photographs: Mapping[int, tuple[str, int]],
+    absent: Mapping[int, str],
+) -> TakeListing:
+    """absent: views without which the studio kept the take, and why; read_take says it of them."""
     calibration = tx.get(Calibration, calibration_id) if calibration_id is not None else None
     if calibration is None:
         raise DataError("the session has no calibration: nobody knows where its cameras were")
-    return TakeListing(photographs, params_bytes(calibration.data))
+    told = {f"{view}_absent": str(why) for view, why in absent.items()}
+    return TakeListing(photographs, params_bytes({**calibration.data, **told}))
 
 
 def plan_session(
@@ -61,11 +70,13 @@ def plan_session(
 ) -> SessionPlan:
     """The runs of one session's takes; a session that cannot be planned says why and does not stop the others."""
     first = takes[0]
-    photographs = photographs_of_takes(tx, [take.take_id for take in takes])
+    ids = [take.take_id for take in takes]
+    photographs, absent = photographs_of_takes(tx, ids), absent_views(tx, ids)
     try:
+        listings = [_listing(tx, t.calibration_id, photographs[t.take_id], absent.get(t.take_id, {})) for t in takes]
         sources = [
-            TakeSource(t.label, t.expression, _listing(tx, t.calibration_id, photographs[t.take_id]).digest)
-            for t in takes
+            TakeSource(take.label, take.expression, listing.digest)
+            for take, listing in zip(takes, listings, strict=True)
         ]
         return SessionPlan(first.session, first.subject, takes, plan(sources, template_digest, stages, params))
     except DataError as error:

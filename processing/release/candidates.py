@@ -1,10 +1,11 @@
 """What the records know of the takes of a subject that may leave: one query a kind, however many takes."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
+from db.absences import absent_views, made_before_arrival
 from db.artefacts import artefact_histories, input_hashes, parents_of
 from db.models import Artefact
 from db.queries import take_photographs
@@ -41,7 +42,9 @@ class Family:
 @dataclass(frozen=True)
 class Candidates:
     """families: take -> its files, or why it stays.  templates: job of a mesh -> SHA-256 of the template that it used.
-    used: mesh -> what it was made from.  photographs: take -> view -> (SHA-256, camera serial)."""
+    used: mesh -> what it was made from.  photographs: take -> view -> (SHA-256, camera serial).
+    absent: take -> view -> why the take is whole without it, "aside" or "decided".
+    """
 
     families: Mapping[int, Family | Stays]
     templates: Mapping[int, str]
@@ -49,6 +52,7 @@ class Candidates:
     runs: Mapping[int, Run]
     captures: Mapping[int, Capture]
     photographs: Mapping[int, Mapping[int, tuple[str, str | None]]]
+    absent: Mapping[int, Mapping[int, str]] = field(default_factory=dict)
 
     def family(self, take_id: int) -> Family:
         """A take's files. Raises Stays."""
@@ -68,7 +72,12 @@ def candidates(tx: Session, take_ids: Collection[int], *, photographs: bool) -> 
         if (stage, artefact.output) in (DISPLACEMENT, TEXTURE)
     ]
     parents = parents_of(tx, made)
-    families = {take: _family(history, parents) for take, history in histories.items()}
+    families: dict[int, Family | Stays] = {take: _family(history, parents) for take, history in histories.items()}
+    scans = {take: family.scan.id for take, family in families.items() if isinstance(family, Family)}
+    for take, cameras in made_before_arrival(tx, scans).items():
+        families[take] = Stays(
+            f"the photograph of {', '.join(cameras)} came after its scan was made; see: mien farm graph"
+        )
     whole = [family for family in families.values() if isinstance(family, Family)]
     return Candidates(
         families,
@@ -77,6 +86,10 @@ def candidates(tx: Session, take_ids: Collection[int], *, photographs: bool) -> 
         runs=runs_of(tx, {artefact.job_id for family in whole for artefact in family.files().values()}),
         captures=captures_of(tx, take_ids),
         photographs=take_photographs(tx, take_ids) if photographs else {},
+        absent={
+            take: {view: str(kind) for view, kind in views.items()}
+            for take, views in absent_views(tx, take_ids).items()
+        },
     )
 
 

@@ -37,7 +37,8 @@ class SelectedTake:
 
     runs: 'scan', 'mesh', 'texture' and 'displacement' -> the stage run that made it.  params: its calibration.
     cameras: params.json of the views that the scan used, as put right.  report: what the registration said.  exr: the
-    displacement in millimetres, where its stage wrote it.
+    displacement in millimetres, where its stage wrote it.  absent: view -> why the take is whole without it, "aside" or
+    "decided".
     """
 
     take_id: int
@@ -55,6 +56,7 @@ class SelectedTake:
     exr: str | None = None
     landmarks: str | None = None
     photographs: Mapping[int, Photograph] = field(default_factory=dict)
+    absent: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def hashes(self) -> list[str]:
@@ -235,6 +237,7 @@ def _take(gate: _Gate, known: Candidates, take: ReadyTake, publishable: bool) ->
         exr=runs["displacement"].outputs.get("exr"),
         landmarks=used.get(LANDMARKS),
         photographs=photographs,
+        absent=known.absent.get(take.take_id, {}),
     )
     gone = [sha256[:12] for sha256 in selected.hashes if sha256 not in gate.filed]
     if gone:

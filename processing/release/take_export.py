@@ -39,6 +39,11 @@ from processing.stages.files import read_image, read_json, read_vertices, write_
 # Counts up when the same take gives other bytes: what an interrupted build left is then made anew.
 EXPORT_VERSION = 2
 CHECKS = "checks"
+NO_PHOTOGRAPH = "this camera has no photograph"
+WITHOUT = {
+    "aside": "this camera was set aside when the take was fired",
+    "decided": "this camera's photograph is missing; the studio kept the take without it",
+}
 NO_PHOTOGRAPHS = "no consent to publish photographs"
 NOT_ASKED = "this release leaves out photographs"
 NO_EXR, EXR_NOT_ASKED = "its displacement was baked without one", "this release leaves out EXR"
@@ -237,7 +242,7 @@ class _TakeExport:
         left_out = dict(self._report(take.runs["scan"].outputs.get("report")).get("skipped", {}))
         sizes: dict[int, tuple[int, int]] = {}
         for view in sorted(calibrated_views(params) - take.photographs.keys()):
-            self.absent[f"{folder}/{view}.jpg"] = "this camera has no photograph"
+            self.absent[f"{folder}/{view}.jpg"] = WITHOUT.get(take.absent.get(view, ""), NO_PHOTOGRAPH)
         for view, photograph in sorted(take.photographs.items()):
             path = f"{folder}/{view}.jpg"
             data = self._checked(photograph.sha256).read_bytes()

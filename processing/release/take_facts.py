@@ -121,6 +121,7 @@ def take_facts(
         "made_from": {
             "template": take.template,
             "photographs": {str(view): photo.sha256 for view, photo in sorted(take.photographs.items())},
+            "without": {str(view): why for view, why in sorted(take.absent.items())},
         },
         "files": dict(files),
     }

@@ -67,12 +67,22 @@ ROWS: Rows = {
         {"id": 1, "code": "S001-1", "subject_id": 1, "protocol_id": 1, "rig_id": 1, "calibration_id": 1,
          "state": "closed", "profile": "default", "opened_at": WHEN, "closed_at": WHEN},
     ],
+    "camera_aside": [
+        {"id": 1, "camera_id": 1, "reason": "shutter stuck", "since": WHEN, "until": WHEN, "session_id": None,
+         "lifted_at": WHEN, "lifted_by": "time"},
+        {"id": 2, "camera_id": 1, "reason": "again", "since": WHEN, "until": None, "session_id": 1,
+         "lifted_at": None, "lifted_by": None},
+    ],
     "skipped_expression": [{"id": 1, "session_id": 1, "expression_id": 2, "reason": "tired", "skipped_at": WHEN}],
     "take": [
         {"id": 1, "code": "S001-1-E01-1", "session_id": 1, "expression_id": 1, "attempt": 1, "state": "accepted",
          "planned_at": WHEN, "fired_at": WHEN, "command_skew_ms": 0.5, "clock_uncertainty_ms": 0.25,
          "exposure_skew_ms": None, "exposure_source": "not_measured", "problem": "late", "profile": "default",
          "setup": {"iso": "100"}, "calibration_id": 1},
+    ],
+    "take_absence": [
+        {"id": 1, "take_id": 1, "camera_id": 1, "kind": "decided", "reason": "cable", "recorded_at": WHEN,
+         "came_at": WHEN},
     ],
     "frame": [
         {"id": 1, "take_id": 1, "camera_id": 1, "sha256": A, "bytes": 8_000_000_000, "width": 8, "height": 12,

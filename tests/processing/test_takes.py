@@ -59,6 +59,18 @@ def test_few_failures_are_skipped_with_their_reasons(folder: Path) -> None:
     assert take.skipped == {3: "3.jpg is missing", 5: "marked invalid in params.json"}
 
 
+def test_what_the_studio_knows_of_a_missing_photograph_is_told(folder: Path) -> None:
+    for view in (3, 5):
+        (folder / f"{view}.jpg").unlink()
+    edit(folder, {"3_absent": "aside", "5_absent": "decided", "7_absent": "aside"})
+    take = read_take(folder)
+    assert take.skipped == {
+        3: "its camera was set aside when the take was fired",
+        5: "its photograph is missing, and the studio kept the take without it",
+    }
+    assert 7 in [view.index for view in take.views]  # a photograph that is there counts, whatever is said of it
+
+
 def damage_missing(folder: Path, i: int) -> None:
     (folder / f"{i}.jpg").unlink()
 

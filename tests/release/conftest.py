@@ -17,7 +17,7 @@ from PIL import Image
 from sqlalchemy import Engine
 
 from db import captures, jobs
-from db.artefacts import OutputFile
+from db.artefacts import OutputFile, frames_of_take
 from db.engine import transaction
 from db.jobs import InputFile, InputMade, JobSpec
 from db.models import ConsentScope, Gender, Take
@@ -117,7 +117,9 @@ class FinishedStudio:
             assert lease is not None
             made = {output: self._make(output, f"{take.code} {version}"), **self.also(stage, take)}
             filed = [(name, self.records.store.put_file(path), path.stat().st_size) for name, path in made.items()]
-            jobs.finish(tx, lease, [OutputFile(name, sha256, size, "test") for name, sha256, size in filed])
+            outputs = [OutputFile(name, sha256, size, "test") for name, sha256, size in filed]
+            frames = [frame.id for frame in frames_of_take(tx, take.id)] if photos in needs[stage] else []
+            jobs.finish(tx, lease, outputs, frame_ids=frames)
             if stage == until:
                 return
 

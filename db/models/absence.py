@@ -1,0 +1,68 @@
+"""Cameras set aside for a while, and cameras without which a take is whole."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from db.models.base import Base, checked
+from db.models.capture import CaptureSession, Take
+from db.models.rig import Camera
+
+_OPEN = text("lifted_at IS NULL")
+
+
+class CameraAside(Base):
+    """A camera that takes no part in takes, since when, why and for how long. Rows are only added, and lifted once.
+
+    `until` and `session_id`: it comes back at that time, or when that session is closed; neither: when somebody brings
+    it back. `lifted_by` says which it was: back, time, session, changed.
+    """
+
+    __tablename__ = "camera_aside"
+    __table_args__ = (
+        Index("uq_camera_aside_open", "camera_id", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
+        CheckConstraint("length(reason) > 0", name="has_reason"),
+        CheckConstraint("(lifted_at IS NULL) = (lifted_by IS NULL)", name="lifted_for_a_reason"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    camera_id: Mapped[int] = mapped_column(ForeignKey("camera.id"))
+    reason: Mapped[str] = mapped_column(Text)
+    since: Mapped[datetime]
+    until: Mapped[datetime | None]
+    session_id: Mapped[int | None] = mapped_column(ForeignKey("session.id"))
+    lifted_at: Mapped[datetime | None]
+    lifted_by: Mapped[str | None] = mapped_column(String(16))
+
+    camera: Mapped[Camera] = relationship()
+    session: Mapped[CaptureSession | None] = relationship()
+
+
+class AbsenceKind(StrEnum):
+    """Why a take is whole without a camera: it was aside when the take was planned, or somebody decided so after."""
+
+    ASIDE = "aside"
+    DECIDED = "decided"
+
+
+class TakeAbsence(Base):
+    """A camera without which a take is whole. `came_at`: when its photograph came all the same."""
+
+    __tablename__ = "take_absence"
+    __table_args__ = (
+        UniqueConstraint("take_id", "camera_id"),
+        CheckConstraint("length(reason) > 0", name="has_reason"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    take_id: Mapped[int] = mapped_column(ForeignKey("take.id"))
+    camera_id: Mapped[int] = mapped_column(ForeignKey("camera.id"))
+    kind: Mapped[AbsenceKind] = mapped_column(checked(AbsenceKind))
+    reason: Mapped[str] = mapped_column(Text)
+    recorded_at: Mapped[datetime]
+    came_at: Mapped[datetime | None]
+
+    take: Mapped[Take] = relationship(back_populates="absences")
+    camera: Mapped[Camera] = relationship()
