@@ -118,6 +118,13 @@ def test_a_photograph_that_comes_too_late_is_told_apart_from_a_stray():
     assert report.verdict == "unfit"
 
 
+def test_a_body_that_gives_nothing_is_not_waited_for_a_hundred_times():
+    report = run(Habits(drop=tuple(range(1, 200))), shots=100)
+    assert report.exposures.made == report.exposures.without == 5
+    assert report.verdict == "unfit"
+    assert any("in a row" in reason.what for reason in report.reasons)
+
+
 def test_a_body_that_comes_back_is_waited_for():
     report = run(Habits(gone_release=(6,)))
     assert report.finished
