@@ -24,8 +24,15 @@ from camera_nodes.qualify_verdict import judge
 from camera_nodes.wire import Exposure
 
 _REOPENINGS = 3
+_IN_VAIN = 5  # exposures in a row without a photograph, and it is over: each is waited for as long as the table says
 _AGAIN_S = 0.5  # between tries to connect
 _ABSENT = ("GP_ERROR_BAD_PARAMETERS", "GP_ERROR_NOT_SUPPORTED")  # of reading a setting: it has none of that name
+
+
+class PhotoMissingAgain(CameraFault):
+    """Photographs do not come at all."""
+
+    code = "photo_missing"
 
 
 @dataclass(frozen=True)
@@ -218,6 +225,10 @@ class _Run:
             except CardFull:
                 self.say("the card is full")
                 return False
+            if self._shots.in_vain >= _IN_VAIN:
+                raise PhotoMissingAgain(
+                    f"{_IN_VAIN} exposures in a row gave no photograph; there is no use in going on"
+                )
             if number % every == 0 or not whole:
                 self.say(f"exposure {number} of {asked}{'' if whole else ': no whole photograph'}")
             time.sleep(max(0.0, self.known.between_s - (time.monotonic() - began)))

@@ -8,7 +8,7 @@ import math
 import re
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from camera_nodes.body_models import BodyModel, ClockSetting
 from camera_nodes.errors import FileKept
@@ -109,20 +109,29 @@ class PtpBody:
         return tuple(found)
 
     def settles(self, say: Callable[[str], None]) -> tuple[Settle, ...]:
-        """Each setting changed to and fro, timed until it reads so; as it was again at the end."""
-        found, left = [], {}
+        """Each setting changed to and fro, timed until it reads so; then whether a change holds over a new connection.
+
+        Afterwards they are as they were.
+        """
+        found: list[Settle] = []
+        changed: dict[str, tuple[str, str]] = {}  # as it was, as it was left to see whether that holds
         for label, names in TIMED.items():
             name = next((n for n in names if self._widget(n) is not None), None)
-            if name is None:
+            values = None if name is None else self._values(name)
+            if name is None or values is None:
                 continue
             say(f"settings: {label}")
-            settle = self._settle(name)
-            if settle is not None:
-                found.append(settle)
-                left[name] = self.value(name)
-        if left:
-            self._reopen()
-        return tuple(_with_holds(settle, left[settle.name], self.value(settle.name)) for settle in found)
+            found.append(self._settle(name, values))
+            changed[name] = values.here, values.beside
+        try:
+            for name, (_, beside) in changed.items():
+                self._change(name, beside, [])
+            if changed:
+                self._reopen()
+            return tuple(_with_holds(settle, changed[settle.name][1], self.value(settle.name)) for settle in found)
+        finally:
+            for name, (here, _) in changed.items():
+                self._change(name, here, [])
 
     def delete(self, folder: str, name: str) -> bool:
         """Delete a file, whatever the table says of the model.  Raises FileKept."""
@@ -192,7 +201,8 @@ class PtpBody:
                 record.succeeded("set_single_config", began)
                 return True
 
-    def _settle(self, name: str) -> Settle | None:
+    def _values(self, name: str) -> "_Values | None":
+        """Values to change between: plain ones alone, for a setting to bulb or auto says little."""
         setting = self.setting(name)
         if setting is None or setting.read_only:
             return None
@@ -202,10 +212,12 @@ class PtpBody:
             return None
         here = values.index(setting.value)
         beside = values[here + 1] if here + 1 < len(values) else values[here - 1]
-        across = values[0] if here > len(values) / 2 else values[-1]
+        return _Values(setting.value, beside, values[0] if here > len(values) / 2 else values[-1])
+
+    def _settle(self, name: str, values: "_Values") -> Settle:
         refused: list[str] = []
-        near = [self._change(name, v, refused) for _ in range(_NEAR) for v in (beside, setting.value)]
-        far = [self._change(name, v, refused) for _ in range(_FAR) for v in (across, setting.value)]
+        near = [self._change(name, v, refused) for _ in range(_NEAR) for v in (values.beside, values.here)]
+        far = [self._change(name, v, refused) for _ in range(_FAR) for v in (values.across, values.here)]
         took = [spread(ms for ms in times if not math.isnan(ms)) for times in (near, far)]
         return Settle(name, took[0], took[1], tuple(dict.fromkeys(refused)))
 
@@ -245,6 +257,11 @@ class PtpBody:
             return None
 
 
-def _with_holds(settle: Settle, before: str | None, after: str | None) -> Settle:
-    holds = None if before is None or after is None else before == after
-    return Settle(settle.name, settle.near_ms, settle.far_ms, settle.refused, holds)
+class _Values(NamedTuple):
+    here: str
+    beside: str
+    across: str
+
+
+def _with_holds(settle: Settle, left: str, found: str | None) -> Settle:
+    return Settle(settle.name, settle.near_ms, settle.far_ms, settle.refused, None if found is None else found == left)

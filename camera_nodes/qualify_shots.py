@@ -9,13 +9,23 @@ from typing import Any, Protocol
 from camera_nodes.body_models import BodyModel
 from camera_nodes.camera import CameraInfo, CameraState, Condition, RawFrame
 from camera_nodes.clock import Clock
-from camera_nodes.errors import CameraBusy, CameraFault, CameraMissing, CardFull, FileCut, FileGone, FileKept
+from camera_nodes.errors import (
+    CameraBusy,
+    CameraFault,
+    CameraMissing,
+    CardFull,
+    EquipmentError,
+    FileGone,
+    FileKept,
+    TooLate,
+)
 from camera_nodes.qualify_report import Deletion, Exposures, Fault, Lag, Times, order_of, spread
 from camera_nodes.wire import Exposure
 
 RAW_ENDINGS = (".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".pef", ".3fr", ".iiq", ".srw")
 JPEG_ENDINGS = (".jpg", ".jpeg")
 LEAD_NS = 40_000_000  # from the call to the moment of the exposure
+_DAMAGED = "photo_damaged"  # of every error that says that a file does not come whole
 _LISTEN_S = 0.5
 _AGAIN_S = 0.05  # between tries of a busy body
 _MB = 1e6
@@ -85,6 +95,7 @@ class Shots:
         self.camera = camera
         self.counts: Counter[str] = Counter()
         self.busiest = 0
+        self.in_vain = 0  # exposures in a row that gave no photograph
         self._known = known
         self._keep = keep
         self._heard = heard
@@ -107,9 +118,9 @@ class Shots:
         self.camera.listen(self._known.quiet_s)
         self._seen.update((file.path, 0) for file in self.camera.search())
 
-    def note(self, where: str, error: CameraFault) -> None:
+    def note(self, where: str, error: EquipmentError) -> None:
         """Count a fault."""
-        key = where, type(error).code
+        key = where, getattr(error, "code", "too_late")
         self._faults[key] += 1
         self._examples[key] = str(error)
 
@@ -136,7 +147,7 @@ class Shots:
         except (CameraMissing, CardFull) as error:
             self.note(where, error)
             raise
-        except CameraFault as error:
+        except (CameraFault, TooLate) as error:
             self.note(where, error)
             self._idle()
             good = False
@@ -213,8 +224,11 @@ class Shots:
             self.counts["raw_came"] += 1
         if "jpeg" not in came:
             self._missing += 1
+            self.in_vain += 1
             self.counts["without"] += 1
-        elif "raw" in came:
+            return came
+        self.in_vain = 0
+        if "raw" in came:
             self._firsts.append(next(iter(came)))
             self.counts["unmatched_raw"] += _stem(came["raw"]) != _stem(came["jpeg"])
         return came
@@ -248,7 +262,11 @@ class Shots:
             began = time.monotonic()
             try:
                 data = self.camera.read(file)
-            except FileCut as error:
+            except (CardFull, CameraMissing):
+                raise
+            except CameraFault as error:
+                if error.code != _DAMAGED:
+                    raise
                 self.note("reading", error)
                 self.counts["cut"] += 1
                 continue

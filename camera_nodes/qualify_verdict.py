@@ -81,8 +81,10 @@ def _settings(report: Report, known: BodyModel) -> Iterator[Reason]:
     for settle in report.settles:
         if settle.refused:
             yield Reason(True, f"{settle.name} did not take: {'; '.join(settle.refused[:3])}", f"{known.settle_s:g} s")
-        if settle.holds is False:
+        if settle.holds is False and known.cached_settings:
             yield Reason(True, f"{settle.name} reads otherwise on a new connection: what was read back was not so")
+        elif settle.holds is False:
+            yield Reason(False, f"{settle.name} is not kept over a new connection: it is set again at each arming")
         slowest = max((s.most for s in (settle.near_ms, settle.far_ms) if s), default=0.0) / 1e3
         if slowest > known.settle_s:
             yield Reason(

@@ -3,15 +3,19 @@
 import dataclasses
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from camera_nodes.agent import Agent, AgentSettings
+from camera_nodes.backends import use_models
 from camera_nodes.body_models import KEYS, BodyModel, BodyModels, body_model, built_in, load, parse
 from camera_nodes.body_models_page import page
 from camera_nodes.commands import agent_settings
 from camera_nodes.errors import BadSettings
+from camera_nodes.transport import CONTROLLER, ensure_keys
 
 ENTRIES = built_in().entries
 DOCS = Path(__file__).parents[2] / "docs"
@@ -147,6 +151,28 @@ def test_the_nodes_settings_name_it_relative_to_themselves(tmp_path):
     file = tmp_path / "cam-07.toml"
     file.write_text('camera = "cam-07"\nurl = "sim:"\ncontrol = "c"\nbulk = "b"\nmodels = "own.toml"\n')
     assert agent_settings(file, {}).models == str(tmp_path / "own.toml")
+
+
+def test_a_camera_that_goes_by_the_table_gets_the_operators_file(tmp_path):
+    own = tmp_path / "own.toml"
+    own.write_text('[[body]]\nname = "D850"\nfile_s = 7.5\n')
+    camera = SimpleNamespace(models_file=None)
+    use_models(camera, own)
+    assert camera.models_file == own
+    plain = SimpleNamespace()
+    use_models(plain, own)
+    assert not hasattr(plain, "models_file")
+
+
+def test_a_node_with_a_misspelt_file_of_models_does_not_start(tmp_path):
+    (tmp_path / "own.toml").write_text('[[body]]\nname = "D850"\nfiles_s = 7.5\n')
+    for name in ("cam-07", CONTROLLER):
+        ensure_keys(tmp_path / "keys", name)
+    addresses = {"control": "tcp://127.0.0.1:1", "bulk": "tcp://127.0.0.1:2"}
+    folders = {"keys": tmp_path / "keys", "spool": tmp_path / "spool"}
+    settings = AgentSettings("cam-07", "sim:", **addresses, **folders, models=str(tmp_path / "own.toml"))
+    with pytest.raises(BadSettings, match="did you mean 'file_s'"):
+        Agent(settings)
 
 
 def test_the_page_is_of_this_table():

@@ -1,11 +1,14 @@
 """A qualification finds each habit that a body has, says so with its limit, and judges."""
 
+import contextlib
 import importlib.util
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -31,6 +34,7 @@ Habits, ScriptedBody, Talk = scripted_body.Habits, scripted_body.ScriptedBody, s
 
 QUICK = parse('[[body]]\nname = "any"\nmatch = ["*"]\nfile_s = 0.1\nbusy_s = 0.3\ninit_s = 0.1\nquiet_s = 0.001\n', "t")
 FAKE = Path(__file__).parents[3] / "shared" / "tools" / "cameras" / "fake"
+EOS = FAKE.parent / "ptpip_body.py"
 ROOT = Path(__file__).parents[2]
 needs_files = pytest.mark.skipif(
     not hasattr(CameraBase, "listen"), reason="the camera layer does not say which files a body has"
@@ -116,6 +120,13 @@ def test_a_photograph_that_comes_too_late_is_told_apart_from_a_stray():
     report = run(Habits(late=(5,)))
     assert (report.exposures.without, report.exposures.late, report.exposures.strays) == (1, 1, 0)
     assert report.verdict == "unfit"
+
+
+def test_a_body_that_gives_nothing_is_not_waited_for_a_hundred_times():
+    report = run(Habits(drop=tuple(range(1, 200))), shots=100)
+    assert report.exposures.made == report.exposures.without == 5
+    assert report.verdict == "unfit"
+    assert any("in a row" in reason.what for reason in report.reasons)
 
 
 def test_a_body_that_comes_back_is_waited_for():
@@ -366,10 +377,11 @@ def test_the_virtual_ptp_camera(tmp_path):
     assert report.target.after_reopening == "Memory card"
     assert report.stores[0].free_photos == 150
     assert {settle.name for settle in report.settles} >= {"shutterspeed", "f-number"}
-    assert all(settle.holds and not settle.refused for settle in report.settles)
+    assert all(settle.near_ms and not settle.refused for settle in report.settles)
     assert report.exposures.without == report.exposures.strays == report.exposures.cut == 0
     assert abs(report.clock.error_after_s) < 2
-    # Its card forgets everything with the connection, and that is found out.
+    # It forgets everything with the connection, and that is found out.
+    assert all(settle.holds is False for settle in report.settles)
     assert [reason.what for reason in report.reasons if reason.unfit] == [
         "after the connection was made anew 3 photographs not yet read were gone (3 tries)"
     ]
@@ -407,6 +419,46 @@ def test_habits_of_a_body_under_libgphoto2_are_found(tmp_path, quirk, found):
     assert (tmp_path / "r.json").exists(), done.stderr
     report = read_report(tmp_path / "r.json")
     assert found(report), done.stdout
+
+
+@pytest.mark.slow
+@needs_files
+@pytest.mark.skipif(not EOS.is_file(), reason="the EOS responder is not here")
+def test_an_eos_body_that_acknowledges_a_setting_and_does_not_take_it(tmp_path):
+    """Through libgphoto2's own EOS driver, which answers the read-back from its memory: only a new connection tells."""
+    pytest.importorskip("gphoto2", reason="the gphoto2 wheel is not installed")
+    iso = 0xD103
+    folder = tmp_path / "body"
+    folder.mkdir()
+    (folder / "quirk.json").write_text(json.dumps({"ignore": [iso]}))
+    host = "127.0.78.9"
+    with subprocess.Popen([sys.executable, str(EOS), host, str(folder)]) as body:
+        try:
+            _wait_for_port(host, 15740)
+            done = camera_command(tmp_path, f"gphoto2:ptpip:{host}", "--shots", "2", "--out", "r.json")
+        finally:
+            body.terminate()
+    report = read_report(tmp_path / "r.json")
+    assert report.model == "Canon EOS 5D Mark IV", done.stderr
+    settles = {settle.name: settle for settle in report.settles}
+    assert settles["iso"].holds is False
+    assert not settles["iso"].refused
+    assert settles["shutterspeed"].holds
+    assert report.exposures.whole == report.exposures.made > 0
+    assert all(recovery.found for recovery in report.recoveries)
+    assert done.returncode == 3
+    assert [reason.what for reason in report.reasons if reason.unfit] == [
+        "iso reads otherwise on a new connection: what was read back was not so"
+    ]
+
+
+def _wait_for_port(host, port):
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"nothing listens at {host}:{port}")
 
 
 @needs_files
