@@ -1,5 +1,6 @@
 """A take that lacks a photograph, kept by decision: what the operator must say, and when it is refused."""
 
+import re
 from collections.abc import Collection, Sequence
 
 from controller.asides import LONGEST_REASON, AsideBook
@@ -22,7 +23,9 @@ def accept_take(
     else:
         position = script.find(expression).position
     if without:
-        return keep_without(records, asides, script, position, without, reason)
+        named = re.fullmatch(r".*[Ee]\d+-(\d+)", expression or "")
+        attempt = int(named.group(1)) if named else None
+        return keep_without(records, asides, script, position, without, reason, attempt)
     if told := refusal(records, asides, script, position):
         raise SessionError(told)
     take = script.check_accept(position)
@@ -41,14 +44,20 @@ def _waiting(records: Records, asides: AsideBook, script: Script, state: TakeSta
 
 
 def keep_without(
-    records: Records, asides: AsideBook, script: Script, position: int, without: Collection[str], reason: str
+    records: Records,
+    asides: AsideBook,
+    script: Script,
+    position: int,
+    without: Collection[str],
+    reason: str,
+    attempt: int | None = None,
 ) -> str:
-    """Accept the expression's last take although it lacks these cameras' photographs, and return its code.
+    """Accept an attempt (the last) although it lacks these cameras' photographs, and return the take's code.
 
     Raises SessionError when it does not lack exactly these, AsideRefused when too much would be missing.
     """
     reference = script.reference(position)
-    take = script.check_keep(position)
+    take = script.check_keep(position, attempt)
     reason = plain(reason.strip())
     if not reason or len(reason) > LONGEST_REASON:
         raise SessionError(f"Say why, in at most {LONGEST_REASON} characters:  {command(reference, sorted(without))}")

@@ -155,14 +155,22 @@ class Script:
             )
         return standing
 
-    def check_keep(self, position: int) -> TakeLine:
-        """The failed take that may be kept without a photograph. Raises SessionError when there is none."""
+    def check_keep(self, position: int, attempt: int | None = None) -> TakeLine:
+        """The failed take that may be kept without a photograph, the last by default.
+
+        Raises SessionError when there is none, or when a later attempt stands.
+        """
         self._check_open()
         reference = self.reference(position)
         takes = self.takes_of(position)
         if not takes:
             raise SessionError(f"{reference} has no take yet. First:  mien session fire {reference}")
-        last = takes[-1]
+        last = takes[-1] if attempt is None else next((take for take in takes if take.attempt == attempt), None)
+        if last is None:
+            raise SessionError(f"{reference} has no attempt {attempt}; see: mien session show")
+        standing = next((take for take in takes if take.attempt > last.attempt and take.state in KEPT), None)
+        if standing is not None:
+            raise SessionError(f"{last.code} is not kept: {standing.code} is {standing.state.value} and stands for it")
         if last.state in UNDECIDED:
             raise SessionError(f"{last.code} is still coming in; wait until its photographs are here")
         if last.state is not TakeState.FAILED:

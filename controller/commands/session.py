@@ -79,6 +79,8 @@ def accept(
 
     client = StudioClient(home)
     session, wanted = _where(client, expression)
+    if without and wanted is not None:
+        wanted = expression  # a take's code means that attempt
     asked = {"expression": wanted, "without": camera_names(without or []), "reason": reason}
     answer = client.post(f"/api/sessions/{session}/accept", **asked)
     flags = f" although {answer['flags']}" if answer["flags"] else ""

@@ -91,6 +91,26 @@ def test_one_dead_body_does_not_end_the_day(start: Callable[..., Studio], rig: R
     assert handed.without == {result.take: {"cam-03": f"aside: {WHY}"}}
 
 
+@pytest.mark.slow
+def test_sixty_six_of_sixty_eight(start: Callable[..., Studio], rig_of: Callable[..., Rig], home: Any) -> None:
+    """A whole rig with two dead bodies fires a whole session."""
+    rig = rig_of(68)
+    dead = ("cam-07", "cam-31")
+    studio = start(rig, dead=dead)
+    session = studio.start_session(home.subject, "short")
+    studio.asides.put(dead, WHY, "session")
+    assert len(studio.wait_for_cameras(200).ready) == 66
+    for _ in range(3):
+        result = studio.fire(session)
+        assert result.kept, result.message
+        assert "66 of 66 photographs, cam-07, cam-31 are aside: shutter stuck" in result.message
+        studio.accept(session)
+    handed = studio.close(session)
+    assert handed.photographs == 3 * 66
+    assert all(without.keys() == set(dead) for without in handed.without.values())
+    assert studio.roster().aside == ()  # the session is over
+
+
 def test_preflight_and_the_report_know_who_is_aside(start: Callable[..., Studio], rig: Rig) -> None:
     studio = start(rig, dead=("cam-03",))
     studio.asides.put(["cam-03"], WHY, "back")

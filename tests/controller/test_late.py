@@ -126,6 +126,19 @@ def test_kept_by_decision_with_the_reason_in_the_record(booth: Booth) -> None:
     assert review.sheet
 
 
+def test_an_earlier_attempt_may_be_the_better_one(booth: Booth) -> None:
+    studio = booth.studio
+    first, second = booth.shoot(lacking=(3,)), booth.shoot(lacking=(3, 6))
+    with pytest.raises(SessionError, match="has no attempt 7"):
+        studio.accept(booth.session, f"{booth.session}-E01-7", without=["cam-03"], reason="cable")
+    line = studio.accept(booth.session, first.take, without=["cam-03"], reason="cable")
+    assert (line.code, line.state) == (first.take, TakeState.ACCEPTED)
+    assert booth.state(second.take) is TakeState.FAILED
+    third = booth.shoot()
+    with pytest.raises(SessionError, match=f"{third.take} is captured and stands"):
+        studio.accept(booth.session, second.take, without=["cam-03", "cam-06"], reason="cable")
+
+
 def test_more_than_the_farm_can_do_without_is_refused_by_rule(booth: Booth) -> None:
     studio = booth.studio
     studio.asides.put(["cam-00"], "shutter stuck", "back")
