@@ -44,10 +44,11 @@ def climb(
     tell: Tell,
     stopping: threading.Event,
     patience_s: Callable[[wire.Rung], float] = _ANSWER_S.__getitem__,
+    opened: Callable[[], None] = lambda: None,
 ) -> bool:
     """Try each rung until the body answers; whether it does.  Leaves the camera idle or closed.  Never raises.
 
-    patience_s: how long a body is waited for after a rung.
+    patience_s: how long a body is waited for after a rung.  opened: called once it answers.
     """
     for rung in rungs:
         tell(rung, "begun", "")
@@ -62,6 +63,7 @@ def climb(
             continue
         problem = _wait_for(camera, patience_s(rung), stopping)
         if problem is None:
+            opened()
             tell(rung, "answers", f"{_name(camera)}, {done}")
             return True
         tell(rung, "failed", problem if rung == "reopen" else f"{done}; {problem}")
@@ -157,7 +159,10 @@ class Recovery:
                 last = outcome == "answers"
                 post(partial(self._step, message, rung, outcome, text, last))
 
-            if not climb(self._camera, message.rungs, tell, self._stopping):
+            def opened() -> None:
+                post(self._shooter.opened_anew())
+
+            if not climb(self._camera, message.rungs, tell, self._stopping, opened=opened):
                 post(partial(self._step, message, "", "given_up", self._advice(), True))
 
         self._shooter.side_job("recovered", job)

@@ -329,19 +329,20 @@ class Shooter:
 
         def run() -> Outcome:
             job(self._worker.post)
-            reports: Sequence[Report] = ()
-            if self._camera.state is CameraState.IDLE:  # it may be open anew: what has it that was not fetched?
-                try:
-                    reports = self._collector.connect()
-                except EquipmentError as error:
-                    reports = [Trouble(code_of(error), str(error))]
-            return lambda: self._side_done(reports)
+            return self._side_done
 
         self._worker.do(run)
 
-    def _side_done(self, reports: Sequence[Report]) -> None:
+    def opened_anew(self) -> Outcome:
+        """In the worker, of a side job that has opened the camera: what has it that was not fetched?"""
+        try:
+            reports = self._collector.connect()
+        except EquipmentError as error:
+            reports = [Trouble(code_of(error), str(error))]
+        return lambda: self._pass_on(reports)
+
+    def _side_done(self) -> None:
         self._side = ""
-        self._pass_on(reports)
         gone, was_gone = self._camera.state is CameraState.CLOSED, self.state == "no_camera"
         if not gone:
             self.camera_fault = None

@@ -121,7 +121,7 @@ class Recoveries:
                 del self._all[begun.recovery]
             raise RigNotReady(
                 f"{camera} cannot be recovered: {failed[camera]}. Start its node on the camera's computer:"
-                f"  systemctl restart mien-node@{camera}"
+                "  systemctl restart mien-nodes"
             )
         return begun
 
@@ -181,9 +181,7 @@ class Recoveries:
         if state is None:
             raise SessionError(f"no recovery {recovery} is known here")
         if not state.progress.done and time.monotonic() - state.heard > SILENCE_S:
-            text = (
-                f"its node has said nothing for {SILENCE_S:.0f} s: systemctl restart mien-node@{state.progress.camera}"
-            )
+            text = f"its node has said nothing for {SILENCE_S:.0f} s: pkill -x {state.progress.camera}"
             step = Step(utc_now(), "", "silent", text)
             state.progress = replace(state.progress, steps=(*state.progress.steps, step))
             self._end(state, answers=False)
