@@ -66,7 +66,7 @@ def test_a_frame_that_is_too_large_is_named(studio, start_node, tmp_path):
 
 
 def test_it_is_over_before_the_arming_and_does_not_begin_while_armed(studio, start_node):
-    node = start_node("sim:seed=3")
+    node = start_node("sim:seed=3", max_late_ms=10_000.0)
     studio.wait_for_clock("cam-00")
     studio.send("cam-00", VIEW)
     studio.wait(wire.Preview)
@@ -104,7 +104,7 @@ def test_it_ends_when_nobody_asks_any_more(studio, start_node, monkeypatch):
 
 
 def test_a_body_that_dies_in_live_view_is_told_of(studio, start_node):
-    start_node("sim:dead_after=1&lag_ms=5")
+    start_node("sim:dead_after=1&lag_ms=5", max_late_ms=10_000.0)
     studio.wait_for_clock("cam-00")
     studio.arm("cam-00", "f1")
     studio.fire("cam-00", "f1")

@@ -107,7 +107,7 @@ def test_the_same_recovery_asked_again_is_answered_and_not_done_again(studio, st
 
 
 def test_no_recovery_near_a_fire(studio, start_node):
-    start_node()
+    start_node(max_late_ms=10_000.0)
     studio.wait_for_clock("cam-00")
     assert isinstance(studio.arm("cam-00", "f1"), wire.Armed)
     studio.send("cam-00", wire.Recover(recovery_id="r1"))
@@ -120,7 +120,7 @@ def test_no_recovery_near_a_fire(studio, start_node):
 
 def test_no_fire_while_it_is_recovered(studio, start_node):
     """The body stays away for good, so the recovery lasts as long as the test looks at it."""
-    start_node("sim:stuck_until=power_cycle")
+    start_node("sim:stuck_until=power_cycle", max_late_ms=10_000.0)
     studio.wait_for_clock("cam-00")
     studio.send("cam-00", wire.Recover(recovery_id="r1", rungs=("usb_reset",)))
     studio.wait(wire.RecoverStep)
@@ -135,7 +135,7 @@ def test_no_fire_while_it_is_recovered(studio, start_node):
 
 
 def test_the_photograph_is_read_first(studio, start_node):
-    start_node("sim:lag_ms=5&download_ms=700")
+    start_node("sim:lag_ms=5&download_ms=700", max_late_ms=10_000.0)
     studio.wait_for_clock("cam-00")
     studio.arm("cam-00", "f1")
     studio.fire("cam-00", "f1")
@@ -151,7 +151,7 @@ def test_the_photograph_is_read_first(studio, start_node):
 
 
 def test_in_the_window_nothing_is_answered_and_afterwards_it_is_refused_or_done(studio, start_node):
-    start_node("sim:lag_ms=5&jitter_ms=0&download_ms=200")
+    start_node("sim:lag_ms=5&jitter_ms=0&download_ms=200", max_late_ms=10_000.0)
     studio.wait_for_clock("cam-00")
     studio.arm("cam-00", "f1")
     fire = studio.fire("cam-00", "f1", in_ms=800)
