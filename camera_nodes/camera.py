@@ -265,6 +265,7 @@ class CameraBase(ABC):
         try:
             return act()
         except CameraMissing:
+            self._viewing = False  # nothing is left to end
             self.close()
             raise
 
@@ -288,13 +289,9 @@ class CameraBase(ABC):
             raise NotIdle(f"{self._url} is {self._state.value}, not idle: it gives no live view")
         self._viewing = True  # a frame that fails may have raised the mirror all the same
         try:
-            return self._do_preview()
+            return self._guarded(self._do_preview)
         except NotPossible:
             self._viewing = False
-            raise
-        except CameraMissing:
-            self._viewing = False
-            self.close()
             raise
 
     def end_preview(self) -> None:

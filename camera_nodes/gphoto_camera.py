@@ -311,8 +311,7 @@ class GphotoCamera(CameraBase):
 
     def _do_end_preview(self) -> None:
         connection, _ = self._there()
-        with connection.patience(_CHECK_S):
-            gphoto_view.end_preview(connection.call)
+        gphoto_view.end_preview(connection.once)  # a connection made anew would have no live view to end
 
     def _do_usb_reset(self) -> str:
         return usb_reset.reset(self._socket())

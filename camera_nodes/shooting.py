@@ -297,15 +297,20 @@ class Shooter:
 
     def write_off(self, message: wire.WriteOff) -> None:
         """Give up the exposure of a take that has given no photograph."""
-        self._collector_job(lambda: self._collector.write_off(message.take_id, message.why))
+        self._collector_job(lambda: self._collector.write_off(message.take_id, message.why), tell_state=True)
 
-    def _collector_job(self, act: Callable[[], Sequence[Report]]) -> None:
+    def _collector_job(self, act: Callable[[], Sequence[Report]], *, tell_state: bool = False) -> None:
         def job() -> Outcome:
             try:
                 reports = act()
             except EquipmentError as error:
                 reports = [Trouble(code_of(error), str(error))]
-            return lambda: self._pass_on(reports)
+            return lambda: done(reports)
+
+        def done(reports: Sequence[Report]) -> None:
+            self._pass_on(reports)
+            if tell_state:
+                self._link.state_changed(camera_changed=False)
 
         self._worker.do(job)
 
