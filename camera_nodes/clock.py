@@ -40,14 +40,14 @@ WINDOW_NS = 180_000_000_000
 _RECENT_NS = 60_000_000_000  # of these every ping is kept
 _CELL_NS = 1_000_000_000  # of older ones the fastest there and the fastest back in each cell
 MAX_DRIFT = 500e-6  # the most a kernel lets its clock be steered, far above any crystal's error
-WANDER = 1e-6  # a crystal changes by less within three minutes, unless the room does by several degrees
+WANDER = 2e-6  # a crystal changes by less within three minutes, unless the room does by ten degrees
 _MORE_WANDER = (1e-5, 5e-5)  # what is allowed a clock that did not run straight: one that a daemon has steered
 _STRAIGHT = 0.75  # a corridor narrower than this share of the shortest round trip may belong to such a clock
 _BENT = 0.3  # and narrower than this even with more wander, to one that is being steered
 UNPROVEN_NS = 250_000  # no less than this is stated unless it is proven; half of what arming usually wants
 ASYMMETRY = 0.1  # the shortest way there and back may differ by this share of the shortest round trip
 _CENTRED = 0.25  # how far from the middle of what is possible the estimate may lie: it makes the bound that much wider
-_LEAST_FOR_SPREAD = 16  # with fewer pings than this the bound is all there is to say
+_LEAST_FOR_SPREAD = 32  # with fewer pings than this the bound is all there is to say
 _MAX_SAMPLES = 1200
 
 
