@@ -4,7 +4,8 @@ A line is (value at a moment, slope).  For a slope b its value is at most high(b
 to that moment along b, a concave function of b; and at least low(b), convex.  The corridor's width at a slope is
 high - low; the slopes where it is positive are an interval, and all extremes are found by bisection on subgradients.
 
-Convex-hull skew estimation: Moon, Skelly and Towsley 1999; Zhang, Liu and Xia 2002; here over both directions.
+Convex-hull skew estimation: Moon, Skelly and Towsley 1999; Zhang, Liu and Xia 2002; here over both directions, as the
+support vectors of Geng et al. 2018 (Huygens) are: the widest margin between the two ways' messages.
 """
 
 from collections.abc import Iterable, Sequence
