@@ -9,13 +9,14 @@ Over some minutes theta is a line, nearly.  A line that lies above all lower poi
 possible, any other is not (corridor.py).  Two figures say how wrong the estimate can be:
 
 - the bound: the farther end of what all possible lines allow at that moment.  It is proven: it assumes nothing of the
-  network, its load or its ways, only that the drift has changed by less than WANDER.  It cannot fall below half
-  of what the fastest messages of both ways take together.  This is the interval of Marzullo and Owicki 1983 and of Cristian 1989, NTP's root distance,
-  made narrower by taking each way's fastest messages apart and by following the drift;
-- the uncertainty, which is what the node states.  It is the bound wherever that is within UNPROVEN_NS: always on
-  a studio's network, but under heavy load.  On a line whose round trip is too long to prove that much it is how well the
-  corridor's edges are determined by their fastest messages, plus a share of the round trip for ways that differ in
-  length; never less than UNPROVEN_NS and never more than the bound.
+  network, its load or its ways, only that the drift has changed by less than WANDER.  It cannot fall below half of
+  what the fastest messages of both ways take together.  This is the interval of Marzullo and Owicki 1983 and of
+  Cristian 1989, NTP's root distance, made narrower by taking each way's fastest messages apart and by following the
+  drift;
+- the uncertainty, which is what the node states.  It is the bound wherever that is within UNPROVEN_NS: always on a
+  studio's network, but under heavy load.  On a line whose round trip is too long to prove that much it is how well
+  the corridor's edges are determined by their fastest messages, plus a share of the round trip for ways that differ
+  in length; never less than UNPROVEN_NS and never more than the bound.
 
 Ways do differ: on a machine that does too much, the fastest message of a whole minute may have waited three times as
 long there as back.  A smaller figure than the bound says nothing about that, so none is given where the bound will do.
