@@ -24,7 +24,7 @@ import zmq
 from camera_nodes import gphoto_library, transport, wire
 from camera_nodes.backends import make_camera, use_models
 from camera_nodes.camera import CameraState
-from camera_nodes.clock import ClockEstimator, Estimate
+from camera_nodes.clock import UNPROVEN_NS, ClockEstimator, Estimate
 from camera_nodes.errors import BadSettings, ClockUnknown, WireError
 from camera_nodes.live_view import LiveView
 from camera_nodes.realtime import Window, lock_memory, realtime_permitted
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 _FAST_HZ, _FAST_PINGS = 10.0, 25  # a new clock is known within three seconds
 _PING_HZ = 4.0
-_UNSURE_NS = 200_000  # above this a node pings fast: more pings, a better envelope
+_UNSURE_NS = UNPROVEN_NS  # above this a node pings fast: more pings, a better envelope
 _STATUS_S, _SETTLING_STATUS_S = 5.0, 0.7
 _REFUSED_S = 5.0
 

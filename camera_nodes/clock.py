@@ -9,13 +9,14 @@ Over some minutes theta is a line, nearly.  A line that lies above all lower poi
 possible, any other is not (corridor.py).  Two figures say how wrong the estimate can be:
 
 - the bound: the farther end of what all possible lines allow at that moment.  It is proven: it assumes nothing of the
-  network, its load or its ways, only that the drift has changed by less than WANDER.  It cannot fall below half the
-  shortest round trip.  This is the interval of Marzullo and Owicki 1983 and of Cristian 1989, NTP's root distance,
-  made narrower by taking each way's fastest messages apart and by following the drift;
-- the uncertainty, which is what the node states.  It is the bound wherever that is within UNPROVEN_NS: on a studio's
-  network, always but under heavy load.  On a line whose round trip is too long to prove that much it is how well the
-  corridor's edges are determined by their fastest messages, plus a share of the round trip for ways that differ in
-  length; never less than UNPROVEN_NS and never more than the bound.
+  network, its load or its ways, only that the drift has changed by less than WANDER.  It cannot fall below half of
+  what the fastest messages of both ways take together.  This is the interval of Marzullo and Owicki 1983 and of
+  Cristian 1989, NTP's root distance, made narrower by taking each way's fastest messages apart and by following the
+  drift;
+- the uncertainty, which is what the node states.  It is the bound wherever that is within UNPROVEN_NS: always on a
+  studio's network, but under heavy load.  On a line whose round trip is too long to prove that much it is how well
+  the corridor's edges are determined by their fastest messages, plus a share of the round trip for ways that differ
+  in length; never less than UNPROVEN_NS and never more than the bound.
 
 Ways do differ: on a machine that does too much, the fastest message of a whole minute may have waited three times as
 long there as back.  A smaller figure than the bound says nothing about that, so none is given where the bound will do.
@@ -40,14 +41,14 @@ WINDOW_NS = 180_000_000_000
 _RECENT_NS = 60_000_000_000  # of these every ping is kept
 _CELL_NS = 1_000_000_000  # of older ones the fastest there and the fastest back in each cell
 MAX_DRIFT = 500e-6  # the most a kernel lets its clock be steered, far above any crystal's error
-WANDER = 1e-6  # a crystal changes by less within three minutes, unless the room does by several degrees
+WANDER = 2e-6  # a crystal changes by less within three minutes, unless the room does by ten degrees
 _MORE_WANDER = (1e-5, 5e-5)  # what is allowed a clock that did not run straight: one that a daemon has steered
 _STRAIGHT = 0.75  # a corridor narrower than this share of the shortest round trip may belong to such a clock
 _BENT = 0.3  # and narrower than this even with more wander, to one that is being steered
 UNPROVEN_NS = 250_000  # no less than this is stated unless it is proven; half of what arming usually wants
 ASYMMETRY = 0.1  # the shortest way there and back may differ by this share of the shortest round trip
 _CENTRED = 0.25  # how far from the middle of what is possible the estimate may lie: it makes the bound that much wider
-_LEAST_FOR_SPREAD = 16  # with fewer pings than this the bound is all there is to say
+_LEAST_FOR_SPREAD = 32  # with fewer pings than this the bound is all there is to say
 _MAX_SAMPLES = 1200
 
 

@@ -4,7 +4,8 @@ A line is (value at a moment, slope).  For a slope b its value is at most high(b
 to that moment along b, a concave function of b; and at least low(b), convex.  The corridor's width at a slope is
 high - low; the slopes where it is positive are an interval, and all extremes are found by bisection on subgradients.
 
-Convex-hull skew estimation: Moon, Skelly and Towsley 1999; Zhang, Liu and Xia 2002; here over both directions.
+Convex-hull skew estimation: Moon, Skelly and Towsley 1999; Zhang, Liu and Xia 2002; here over both directions, as the
+support vectors of Geng et al. 2018 (Huygens) are: the widest margin between the two ways' messages.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +13,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 _EDGE_POINTS = 10  # how dense the fastest messages lie is read from this many
-_EDGE_SHARE = 0.6  # where ten lie within a distance, a tenth of it is likely and six tenths are once in 400
+_EDGE_SHARE = 0.5  # where ten lie within a distance, the true edge is half of it farther off once in 150: exp(-5)
+_PARTS = 3  # ways to share out the doubt between a corridor's direction and its edges
 _SLOPE_STEPS = 30
 
 Stamps = tuple[int, int, int, int]
@@ -33,7 +35,6 @@ class Corridor:
     slope: float
     width: float
     spread: float
-    slack: float
 
 
 def find_corridor(samples: Sequence[Stamps], at_ns: int, max_drift: float, wander: float) -> Corridor | None:
@@ -76,17 +77,20 @@ def find_corridor(samples: Sequence[Stamps], at_ns: int, max_drift: float, wande
         _distance_of_fastest(y - best * t - above for t, y in uppers),
         _distance_of_fastest(y + best * t - below for t, y in lowers),
     )
-    # Were delays exponential, a slope would be as likely as exp(density of the fastest * width): those whose corridor
-    # is narrower by the slack are as unlikely as an edge that lies off by it.
-    sides = _where(width, max(0.0, widest - slack), best, max_drift)
+    # Were delays exponential, a slope would be as likely as exp(density of the fastest * width): one whose corridor is
+    # narrower by some nanoseconds is as unlikely as an edge that lies off by as many.  The slack is spent on either.
+    spread = slack / 2
+    for spent in (slack * part / _PARTS for part in range(1, _PARTS + 1)):
+        sides = _where(width, max(0.0, widest - spent), best, max_drift)
+        turned = max(abs(middle(side) - middle(best)) for side in sides)
+        spread = max(spread, turned + (slack - spent) / 2)
     return Corridor(
         bottom=base - minus_low(_climb(minus_low, first, last))[0],
         top=base + high(_climb(high, first, last))[0],
         middle=base + middle(best),
         slope=best,
         width=widest,
-        slack=slack,
-        spread=max(abs(middle(side) - middle(best)) for side in sides) + slack / 2,
+        spread=spread,
     )
 
 

@@ -248,12 +248,13 @@ def test_old_pings_are_thinned_and_leave_the_window():
     assert 710 <= len(world.estimator) <= 725
 
 
-def test_three_minutes_tell_the_drift_better_than_one():
+def test_three_minutes_tell_a_steady_drift_better_than_one():
     spread = {}
     for minutes in (1, 3):
         errors = []
         for seed in range(24):
             world = World(seed, 10**9, 30e-6, JITTERS["2 +- 1 ms"])
+            world.estimator = ClockEstimator(wander=2e-7)
             at = world.pings(600 * minutes, 10)
             estimate = world.estimator.estimate(at)
             assert abs(estimate.offset_ns - world.theta(at)) <= estimate.uncertainty_ns
