@@ -49,6 +49,7 @@ class AgentSettings:
     node: name under which the node's key is enrolled, by default the camera's.  controller_key: the controller's public
     key, by default the content of <keys>/controller.pub.  lag_ms: the camera's shutter lag, told to the controller.
     release: what releases the shutter ("gpio:/dev/gpiochip0?shutter=27"), the camera itself when empty.
+    prove: photographs are proven whole here in idle time, so that the studio need not when they come in.
     """
 
     camera: str
@@ -65,6 +66,7 @@ class AgentSettings:
     realtime: bool = True
     spin_us: int = 100
     max_late_ms: float = 4.0
+    prove: bool = True
 
     def __post_init__(self) -> None:
         """Raises BadSettings."""
@@ -224,6 +226,7 @@ class Agent:
                 self._send_status()
         elif self._connected and self._shooter.settled and now >= self._next_hello:
             self._hello()
+        self._uploads.idle = self.settings.prove and self._shooter.uploads_welcome
         self._uploads.allowed = self._welcome and self._uploads_ok and self._shooter.uploads_welcome
         self._uploads.read()
         self._uploads.write()

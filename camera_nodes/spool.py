@@ -37,6 +37,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     sha256: Sha256
     bytes: int
     kind: FileKind = "jpeg"
+    body_clock_error_ms: int | None = None  # the body's clock minus the node's UTC
 
 
 @dataclass

@@ -34,6 +34,8 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Texts = Annotated[tuple[Text, ...], Meta(max_length=32)]
 ClockSource = Literal["pings", "chrony", "ptp"]  # what the mapping between two machines' clocks comes from
+ClockError = Annotated[int, Meta(ge=-(10**13), le=10**13)]  # ms: 300 years, for a body whose clock was never set
+Proof = Literal["strict"]  # see camera_nodes/jpeg_proof.py
 FileKind = Literal["jpeg", "raw"]  # what a body that keeps both gives for one exposure
 
 
@@ -105,6 +107,7 @@ class Armed(Message, frozen=True, tag="armed"):
     photos_left: Count | None = None
     focus_mode: Text | None = None  # as the body writes it
     warnings: Texts = ()
+    body_clock_error_ms: ClockError | None = None  # the body's clock minus the node's UTC
 
 
 class ArmRefused(Message, frozen=True, tag="arm_refused"):
@@ -156,6 +159,7 @@ class FrameSpooled(Message, frozen=True, tag="frame_spooled"):
     sha256: Sha256
     bytes: Count
     kind: FileKind = "jpeg"
+    body_clock_error_ms: ClockError | None = None
 
 
 class NodeFault(Message, frozen=True, tag="node_fault"):
@@ -264,7 +268,11 @@ class UploadHold(Message, frozen=True, tag="upload_hold"):
 
 
 class Offer(Message, frozen=True, tag="offer"):
-    """Node to controller: a photograph waits in the spool.  Repeated until it is Stored or Rejected."""
+    """Node to controller: a photograph waits in the spool.  Repeated until it is Stored or Rejected.
+
+    proof: the node has read every code of the JPEG that has this hash and found nothing wrong with it.
+    body_clock_error_ms: the body's clock minus the node's UTC; None when the body does not tell it.
+    """
 
     entry: Id  # unique for ever: fire and camera, and ".raw" for the raw file
     fire_id: Id
@@ -274,6 +282,8 @@ class Offer(Message, frozen=True, tag="offer"):
     sha256: Sha256
     bytes: Count
     kind: FileKind = "jpeg"
+    body_clock_error_ms: ClockError | None = None
+    proof: Proof | None = None
 
 
 class Want(Message, frozen=True, tag="want"):

@@ -1,6 +1,7 @@
-"""Whole files become photographs: decoded, moved into the store, committed; only then the node may forget its copy.
+"""Whole files become photographs: proven, moved into the store, committed; only then the node may forget its copy.
 
-Threads of their own, because decoding takes longer than the transfer. What fails for a reason on this side (database
+Threads of their own, because reading a photograph's codes takes longer than its transfer. A node that has done so
+already says it in its offer, and the hash says that these are the same bytes (controller.photo). What fails for a reason on this side (database
 away or locked, disk full) is tried again until it succeeds: nothing is thrown away, and `trouble` says why it waits.
 """
 
@@ -117,13 +118,19 @@ class Filing:
                 answer = None
             self._done(Outcome(offer, answer))
 
+    @staticmethod
+    def _read(offer: wire.Offer, path: Path) -> Photo | RawHeader:
+        if offer.kind == "raw":
+            return read_raw(path)
+        return read_photo(path, proven=offer.proof is not None)
+
     def _file(self, offer: wire.Offer, path: Path) -> wire.Stored | wire.Rejected | None:
         content: Photo | RawHeader | None = None
         adopted = False
         while True:
             try:
                 if content is None:
-                    content = read_raw(path) if offer.kind == "raw" else read_photo(path)
+                    content = self._read(offer, path)
                 if not adopted:
                     self._store.adopt_file(path, offer.sha256)
                     adopted = True

@@ -1,22 +1,27 @@
-"""Reading a photograph that has just arrived: whether it decodes at all, how large and bright it is, what it says."""
+"""Reading a photograph that has just arrived: whether it is whole, how large it is, what it says of itself.
 
+Nothing is looked at here: how bright it is, how sharp, is for the check processes (controller.quality), which read every
+code of it once more.
+"""
+
+import io
 import logging
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from camera_nodes.jpeg_proof import examine
 from controller.errors import FrameRejected
 
 log = logging.getLogger(__name__)
 
 MAX_PIXELS = 400_000_000
-CLIPPED = 253  # of 255: a JPEG rarely keeps a clean 255
-SAMPLE = 8  # brightness is judged on blocks of eight pixels each way
 
 # A 50-megapixel photograph is no attack; MAX_PIXELS is the limit here.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -49,39 +54,51 @@ class Exif:
 
 @dataclass(frozen=True)
 class Photo:
-    """A photograph that decodes: size in pixels, mean brightness 0..255, share of clipped blocks in percent, EXIF."""
+    """A photograph that is whole: size in pixels, EXIF."""
 
     width: int
     height: int
-    brightness: float
-    clipped_percent: float
     exif: Exif = Exif()
 
 
-def read_photo(path: Path) -> Photo:
-    """Decode the whole JPEG at an eighth of its size: every byte is read, and it takes less than half the time.
+def read_photo(path: Path, *, proven: bool = False) -> Photo:
+    """Read a JPEG's header and EXIF, and every code of it unless its node has `proven` these very bytes whole.
 
     Raises FrameRejected when it is not a JPEG, is truncated or damaged, or is absurdly large; OSError when the file
     itself cannot be opened. EXIF that cannot be read rejects nothing: the photograph is what matters.
     """
-    with path.open("rb") as file:
-        small, width, height, exif = _decode(file)
-    counts = small.histogram()
-    total = sum(counts)
-    mean = sum(value * count for value, count in enumerate(counts)) / total
-    return Photo(width, height, mean, 100.0 * sum(counts[CLIPPED:]) / total, exif)
+    if proven:
+        with path.open("rb") as file:
+            return _read_header(file)
+    data = path.read_bytes()
+    photo = _read_header(io.BytesIO(data))
+    verdict = examine(data)
+    if verdict.flaw:
+        raise FrameRejected(f"the JPEG is damaged: {verdict.flaw}")
+    if not verdict.strict:
+        _decode(data)
+    return photo
 
 
-def _decode(file: IO[bytes]) -> tuple[Image.Image, int, int, Exif]:
+def _read_header(file: IO[bytes]) -> Photo:
+    with _refusing(), Image.open(file, formats=["JPEG"]) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise FrameRejected(f"{width}x{height} pixels are over {MAX_PIXELS // 1_000_000} megapixels")
+        return Photo(width, height, _read_exif(image))
+
+
+def _decode(data: bytes) -> None:
+    """Where the strict reading stopped at an oddity of the header, the ordinary one has to do."""
+    with _refusing(), Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+        image.draft("L", (1, 1))
+        image.load()
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
     try:
-        with Image.open(file, formats=["JPEG"]) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise FrameRejected(f"{width}x{height} pixels are over {MAX_PIXELS // 1_000_000} megapixels")
-            exif = _read_exif(image)
-            image.draft("L", (max(1, width // SAMPLE), max(1, height // SAMPLE)))
-            image.load()
-            return image.convert("L"), width, height, exif
+        yield
     except UnidentifiedImageError as error:
         raise FrameRejected("not a JPEG photograph") from error
     except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
