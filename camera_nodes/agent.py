@@ -385,6 +385,8 @@ class Agent:
         self._mark_lost(time.monotonic())
         clock = self.estimate()
         self._tell_clock_problem()
+        if clock is not None:
+            self._uploads.utc_ns = time.time_ns() - clock.to_controller(self._clock.now_ns())
         self._unsure = clock is None or clock.uncertainty_ns > _UNSURE_NS
         self.send(
             wire.Status(

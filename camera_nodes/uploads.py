@@ -39,6 +39,7 @@ class Uploads:
         self.monitor = transport.Monitor(self.socket)
         self.allowed = False
         self.idle = False
+        self.utc_ns: int | None = None  # this machine's UTC minus the controller's clock
         self._spool = spool
         self._prover = Prover()
         self._proofs: dict[str, wire.Proof | None] = {}  # entry -> what was found; None: nothing that can be told
@@ -121,7 +122,7 @@ class Uploads:
             offer = wire.Offer(
                 entry=entry.entry, fire_id=entry.fire_id, take_id=entry.take_id, camera=entry.camera,
                 name=entry.name, sha256=entry.sha256, bytes=entry.bytes, kind=entry.kind,
-                body_clock_error_ms=entry.body_clock_error_ms, proof=self._proofs.get(entry.entry),
+                body_clock_error_ms=entry.body_clock_error_ms, utc_ns=self.utc_ns, proof=self._proofs.get(entry.entry),
             )  # fmt: skip
             if not transport.send(self.socket, offer, limit=wire.BULK_LIMIT):
                 return

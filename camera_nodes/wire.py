@@ -272,6 +272,7 @@ class Offer(Message, frozen=True, tag="offer"):
 
     proof: the node has read every code of the JPEG that has this hash and found nothing wrong with it.
     body_clock_error_ms: the body's clock minus the node's UTC; None when the body does not tell it.
+    utc_ns: the node's UTC (UNIX) minus the controller's clock; None while the node does not know the latter.
     """
 
     entry: Id  # unique for ever: fire and camera, and ".raw" for the raw file
@@ -283,6 +284,7 @@ class Offer(Message, frozen=True, tag="offer"):
     bytes: Count
     kind: FileKind = "jpeg"
     body_clock_error_ms: ClockError | None = None
+    utc_ns: Nanoseconds | None = None
     proof: Proof | None = None
 
 

@@ -1,7 +1,7 @@
 """Reading a photograph that has just arrived: whether it is whole, how large it is, what it says of itself.
 
-Nothing is looked at here: how bright it is, how sharp, is for the check processes (controller.quality), which read every
-code of it once more.
+Nothing is looked at here: how bright it is, how sharp, is for the check processes (controller.quality), which read
+every code of it once more.
 """
 
 import io
@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,7 +31,8 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 class Exif:
     """What a photograph says of itself (EXIF 2.32); empty or None where it says nothing.
 
-    taken_at: by the camera's own clock, as it writes it ("2026:03:01 10:15:02"). exposure_s in seconds, focal_length_mm
+    taken_at: by the camera's own clock, as it writes it ("2026:03:01 10:15:02"), with the fraction of a second
+    (taken_subsec, "25") and the time zone (taken_offset, "+01:00") where it tells them. exposure_s in seconds, focal_length_mm
     in millimetres, orientation 1..8 (1: as stored). problem: why the block could not be read.
     """
 
@@ -40,6 +41,8 @@ class Exif:
     serial: str = ""
     lens: str = ""
     taken_at: str = ""
+    taken_subsec: str = ""
+    taken_offset: str = ""
     exposure_s: float | None = None
     f_number: float | None = None
     iso: int | None = None
@@ -105,6 +108,12 @@ def _refusing() -> Iterator[None]:
         raise FrameRejected(f"the JPEG does not decode: {error}") from error
 
 
+def exif_of(values: Mapping[str, Any] | None) -> Exif:
+    """What Exif.values() was made of; fields of another version of Mien are left out."""
+    known = {one.name for one in fields(Exif)}
+    return Exif(**{key: value for key, value in (values or {}).items() if key in known})
+
+
 def _read_exif(image: Image.Image) -> Exif:
     try:
         tags = image.getexif()
@@ -115,6 +124,8 @@ def _read_exif(image: Image.Image) -> Exif:
             serial=_text(inner.get(ExifTags.Base.BodySerialNumber)),
             lens=_text(inner.get(ExifTags.Base.LensModel)),
             taken_at=_text(inner.get(ExifTags.Base.DateTimeOriginal)),
+            taken_subsec=_text(inner.get(ExifTags.Base.SubsecTimeOriginal)),
+            taken_offset=_text(inner.get(ExifTags.Base.OffsetTimeOriginal)),
             exposure_s=_number(inner.get(ExifTags.Base.ExposureTime)),
             f_number=_number(inner.get(ExifTags.Base.FNumber)),
             iso=_whole(inner.get(ExifTags.Base.ISOSpeedRatings)),
