@@ -3,8 +3,9 @@
 Every node is a process of its own with its real spool, agent and CURVE sockets; the controller receives, verifies,
 reads EXIF, files in the store (flushed to disk) and commits each photograph in a transaction of its own. Nodes have
 proven their photographs whole before, while they were idle, as between two fires (--unproven: the studio reads every
-code when they come in). The clock runs from the permission to upload until the last commit; ratio: beside the peer. The photographs are 24-megapixel JPEGs of photographic
-grain; they differ by a comment, so none is a copy of another. Memory is the controller's peak over the run.
+code when they come in). The clock runs from the permission to upload until the last commit; `ratio` is beside the peer,
+the better of two runs. The photographs are 24-megapixel JPEGs of photographic grain; they differ by a comment, so none
+is a copy of another. Memory is the controller's peak over the run.
 """
 
 import argparse

@@ -77,9 +77,9 @@ class Desk:
 
     def judge(self, offer: wire.Offer) -> Literal["want", "stored"]:
         tally = self.tally(offer.take_id)
-        if tally is not None and offer.kind == "jpeg" and offer.take_id in self._fired:
-            if offer.camera in tally.cameras and offer.camera not in tally.frames:
-                return "want"  # a tally knows of all that is filed of its take: no need to ask the records
+        waited_for = set(tally.cameras) - tally.frames if tally is not None else set()
+        if offer.kind == "jpeg" and offer.camera in waited_for and offer.take_id in self._fired:
+            return "want"  # a tally knows of all that is filed of its take: no need to ask the records
         if is_lag_shot(offer.take_id):
             return "stored"  # it has told its lag; nobody wants the photograph
         filed = self._records.filed(offer.take_id, offer.camera, offer.kind)

@@ -1,9 +1,9 @@
 """Whole files become photographs: proven, moved into the store, committed; only then the node may forget its copy.
 
 Threads of their own, because reading a photograph's codes takes longer than its transfer. A node that has done so
-already says it in its offer, and the hash says that these are the same bytes (controller.photo). What fails for a reason
-on this side (database away or locked, disk full) is tried again until it succeeds: nothing is thrown away, and `trouble`
-says why it waits.
+already says it in its offer, and the hash says that these are the same bytes (controller.photo). What fails for a
+reason on this side (database away or locked, disk full) is tried again until it succeeds: nothing is thrown away, and
+`trouble` says why it waits.
 """
 
 import logging

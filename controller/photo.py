@@ -32,8 +32,8 @@ class Exif:
     """What a photograph says of itself (EXIF 2.32); empty or None where it says nothing.
 
     taken_at: by the camera's own clock, as it writes it ("2026:03:01 10:15:02"), with the fraction of a second
-    (taken_subsec, "25") and the time zone (taken_offset, "+01:00") where it tells them. exposure_s in seconds, focal_length_mm
-    in millimetres, orientation 1..8 (1: as stored). problem: why the block could not be read.
+    (taken_subsec, "25") and the time zone (taken_offset, "+01:00") where it tells them. exposure_s in seconds,
+    focal_length_mm in millimetres, orientation 1..8 (1: as stored). problem: why the block could not be read.
     """
 
     make: str = ""

@@ -146,7 +146,7 @@ def file_number(name: str) -> int | None:
 
 def went_on(earlier: int, later: int) -> bool:
     """Whether a counter that stood at `earlier` can stand at `later` now: it grew, or began anew after 9999."""
-    return later > earlier or (later - earlier) % _COUNTER <= LEAP and later != earlier
+    return later > earlier or 0 < (later - earlier) % _COUNTER <= LEAP
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,6 @@ class Counter:
         """
         if went_on(self.number, number):
             return Counter(number, self.grew + 1), ""
-        odd = self.grew >= 2
-        text = (
-            f"its file's number, {number:04d}, does not follow its last one's, {self.number:04d}: is it the right one?"
-        )
-        return Counter(number), text if odd else ""
+        if self.grew < 2:
+            return Counter(number), ""
+        return Counter(number), f"its file's number {number:04d} does not follow its last one's, {self.number:04d}"
