@@ -93,22 +93,19 @@ def _decode(data: bytes) -> "tuple[Image.Image, int] | str":
 
     Every code is read strictly once more: the studio may have filed the photograph on its node's word.
     """
-    import simplejpeg
     from PIL import Image
 
-    from camera_nodes.jpeg_proof import check_layout, examine
+    from camera_nodes.jpeg_proof import Verdict, read_pixels
 
     with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
         width, height = image.size
         orientation = image.getexif().get(0x0112, 1)
         factor = max(size for size in (1, 2, 4, 8) if size <= max(1, max(image.size) // EXAMINED_PX))
-        try:
-            check_layout(data)
-            pixels = simplejpeg.decode_jpeg(data, min_height=-(-height // factor), min_width=-(-width // factor))
+        pixels = read_pixels(data, "RGB", min_height=-(-height // factor), min_width=-(-width // factor))
+        if not isinstance(pixels, Verdict):
             return Image.fromarray(pixels), orientation
-        except ValueError:
-            if flaw := examine(data).flaw:
-                return flaw
+        if pixels.flaw:
+            return pixels.flaw
         image.draft("RGB", (width // factor, height // factor))
         return image.convert("RGB"), orientation
 
