@@ -15,6 +15,7 @@ import socket
 import struct
 import sys
 import time
+import zlib
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -28,7 +29,7 @@ Answer = Literal["whole", "damaged", "unknown"]
 IDLE_S = 60.0
 AGAIN_S = 60.0  # after the prover could not be had
 MAX_BYTES = 200_000_000
-_NAME = "\0mien-prover-{uid}-{python}"
+_NAME = "\0mien-prover-{uid}-{code:08x}"
 _PROVEN = "proven"  # file beside a photograph in the spool, so that a node that starts again need not ask again
 
 
@@ -36,8 +37,8 @@ class Prover:
     """A node's side: one question at a time, never waited for. Use it from one thread."""
 
     def __init__(self, name: str = "", idle_s: float = IDLE_S) -> None:
-        """name: of the socket, by default this user's and this Python's."""
-        self._name = name or _NAME.format(uid=os.getuid(), python=sys.version_info.minor)
+        """name: of the socket, by default one for this user and this very code."""
+        self._name = name or _NAME.format(uid=os.getuid(), code=zlib.crc32(__file__.encode()))
         self._idle_s = idle_s
         self._socket: socket.socket | None = None
         self._child = 0
@@ -134,7 +135,7 @@ class Prover:
             listener.listen(128)
             listener.set_inheritable(True)
             command = [sys.executable, "-m", __name__, str(listener.fileno()), f"{self._idle_s:g}"]
-            nothing = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1)]
+            nothing = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
             self._child = os.posix_spawn(sys.executable, command, os.environ, file_actions=nothing, setsid=True)
 
 
