@@ -309,7 +309,7 @@ class Chunk(Message, frozen=True, tag="chunk"):
 
 
 class Stored(Message, frozen=True, tag="stored"):
-    """Controller to node: verified, decoded, filed and committed.  Only now the node deletes its copy."""
+    """Controller to node: verified, proven whole, filed and committed.  Only now the node deletes its copy."""
 
     entry: Id
     sha256: Sha256
