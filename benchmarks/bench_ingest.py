@@ -1,9 +1,11 @@
 """How fast a rig's photographs come in: 68 x 8 MB over loopback, beside `cp` and a hash of the same bytes.
 
 Every node is a process of its own with its real spool, agent and CURVE sockets; the controller receives, verifies,
-decodes, reads EXIF, files in the store (flushed to disk) and commits each photograph in a transaction of its own. The
-clock runs from the permission to upload until the last commit. The photographs are 24-megapixel JPEGs of photographic
-grain; they differ by a comment, so none is a copy of another. Memory is the controller's peak over the run.
+reads EXIF, files in the store (flushed to disk) and commits each photograph in a transaction of its own. Nodes have
+proven their photographs whole before, while they were idle, as between two fires (--unproven: the studio reads every
+code when they come in). The clock runs from the permission to upload until the last commit; `ratio` is beside the peer,
+the better of two runs. The photographs are 24-megapixel JPEGs of photographic grain; they differ by a comment, so none
+is a copy of another. Memory is the controller's peak over the run.
 """
 
 import argparse
@@ -24,6 +26,8 @@ from typing import Any
 from PIL import Image
 
 from camera_nodes.agent import AgentSettings, run
+from camera_nodes.jpeg_proof import examine
+from camera_nodes.prover import was_proven
 from camera_nodes.spool import Spool
 from camera_nodes.transport import ensure_keys
 from controller.rig_file import CameraEntry, Rig, SyncLimits, TransferLimits
@@ -102,7 +106,18 @@ def copy_and_hash(source: Path, folder: Path) -> float:
     return time.monotonic() - begun
 
 
-def bench(frames: int, megabytes: float, transfers: int, credit: int, takes_in_a_row: int = 4) -> dict[str, Any]:
+def proof_seconds(photo: Path) -> float:
+    """Processor time that reading every code of a photograph takes."""
+    data = photo.read_bytes()
+    examine(data)
+    begun = time.process_time()
+    examine(data)
+    return time.process_time() - begun
+
+
+def bench(
+    frames: int, megabytes: float, transfers: int, credit: int, takes_in_a_row: int = 4, proven: bool = True
+) -> dict[str, Any]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["camera_nodes.agent", "camera_nodes.sim_camera"])
     cameras = tuple(CameraEntry(f"cam-{view:02d}", view) for view in range(frames))
@@ -133,18 +148,11 @@ def bench(frames: int, megabytes: float, transfers: int, credit: int, takes_in_a
             for view, camera in enumerate(cameras):
                 data = unlike(made, round(megabytes * 1e6), view)
                 (folder / "photos" / f"{view}.jpg").write_bytes(data)
-                spool = Spool(folder / "spool" / camera.name, 0)
-                for number, tally in enumerate((warm, real)):
-                    if camera.name in tally.cameras:
-                        content = data if number else unlike(made, 0, 1000 + view)
-                        spool.put(
-                            fire_id=f"{tally.take}.f",
-                            take_id=tally.take,
-                            camera=camera.name,
-                            name="DSC_0099.JPG",
-                            data=content,
-                        )
-            processes = []
+                if camera.name in warm.cameras:
+                    spool_one(folder, camera.name, warm.take, unlike(made, 0, 1000 + view))
+                else:
+                    spool_one(folder, camera.name, real.take, data)
+            nodes = []
             for camera in cameras:
                 studio.enrol(camera.name, ensure_keys(folder / "nodes", camera.name).public)
                 settings = AgentSettings(
@@ -157,33 +165,59 @@ def bench(frames: int, megabytes: float, transfers: int, credit: int, takes_in_a
                     controller_key=studio.public_key,
                     min_free_mb=1,
                     max_late_ms=1000.0,  # what is measured is not the shutter
+                    prove=proven,
                 )
+                nodes.append(settings)
+            processes: list[Any] = []
+
+            def start(settings: AgentSettings) -> None:
                 processes.append(context.Process(target=run, args=(settings,)))
+                processes[-1].start()
+
             try:
-                return measure(studio, processes, warm, real, folder) | recycle(studio, session, takes_in_a_row)
+                for settings in nodes[: len(warm.cameras)]:
+                    start(settings)
+                if not warm.wait(PATIENCE_S):
+                    raise SystemExit(f"not even the first came: {warm.missing()} {studio.ingest.trouble}")
+                stop(processes)
+                processes.clear()
+                for camera in warm.cameras:
+                    photo = folder / "photos" / f"{names.index(camera)}.jpg"
+                    spool_one(folder, camera, real.take, photo.read_bytes())
+                studio.link.hold_uploads()
+                for settings in nodes:
+                    start(settings)
+                return measure(studio, processes, real, folder, proven) | recycle(studio, session, takes_in_a_row)
             finally:
-                begun = [process for process in processes if process.pid is not None]
-                for process in begun:
-                    process.terminate()
-                for process in begun:
-                    process.join(20)
+                stop(processes)
 
 
-def measure(studio: Studio, processes: list[Any], warm: Tally, real: Tally, folder: Path) -> dict[str, Any]:
-    for process in processes[: len(warm.cameras)]:
-        process.start()
-    if not warm.wait(PATIENCE_S):
-        raise SystemExit(f"not even the first came: {warm.missing()} {studio.ingest.trouble}")
-    studio.link.hold_uploads()
-    for process in processes[len(warm.cameras) :]:
-        process.start()
+def stop(processes: list[Any]) -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(20)
+
+
+def spool_one(folder: Path, camera: str, take: str, data: bytes) -> None:
+    """What a node finds in its spool when it starts."""
+    Spool(folder / "spool" / camera, 0).put(
+        fire_id=f"{take}.f", take_id=take, camera=camera, name="DSC_0099.JPG", data=data
+    )
+
+
+def measure(studio: Studio, processes: list[Any], real: Tally, folder: Path, proven: bool) -> dict[str, Any]:
     end = time.monotonic() + PATIENCE_S
     while len(studio.link.nodes()) < len(processes) and time.monotonic() < end:
+        time.sleep(0.1)
+    photos = [photo for camera in real.cameras for photo in (folder / "spool" / camera).glob("*/photo")]
+    while proven and not all(map(was_proven, photos)) and time.monotonic() < end:
         time.sleep(0.1)
     time.sleep(4.0)  # clocks settle, disks too
     subprocess.run(["sync", "-f", str(folder)], check=True)
     say(f"{len(studio.link.nodes())} nodes hold a photograph each")
     held_mb, cpu, nodes_cpu = forget_peak(), os.times(), cpu_seconds(processes)
+    before = studio.ingest.proven_on_nodes
     begun = time.monotonic()
     studio.link.allow_uploads()
     if not real.wait(PATIENCE_S):
@@ -202,12 +236,15 @@ def measure(studio: Studio, processes: list[Any], warm: Tally, real: Tally, fold
     return {
         "seconds": round(seconds, 2),
         "copy_and_hash_seconds": round(peer, 2),
+        "ratio": round(seconds / peer, 2),
         "frames": len(filed),
         "peak_rss_growth_mb": round(growth_mb, 1),
         "megabytes": round(sum(path.stat().st_size for path in (folder / "photos").iterdir()) / 1e6, 1),
         "spools_empty_seconds": round(emptied, 2),
         "controller_cpu_seconds": round(after.user + after.system - cpu.user - cpu.system, 2),
         "nodes_cpu_seconds": round(nodes_cpu, 2),
+        "proven_on_nodes": studio.ingest.proven_on_nodes - before,
+        "proof_cpu_seconds_a_photograph": round(proof_seconds(folder / "photos" / "0.jpg"), 3),
         "held_rss_mb": round(held_mb, 1),
         "cores": os.cpu_count(),
     }
@@ -245,9 +282,12 @@ def main() -> None:
     parser.add_argument("--credit", type=int, default=TransferLimits().credit)
     parser.add_argument("--json", action="store_true", help="figures as one JSON object on the last line")
     parser.add_argument("--recycle", type=int, default=4, help="takes fired in a row afterwards; 0: none")
+    parser.add_argument("--unproven", action="store_true", help="the nodes prove nothing")
     options = parser.parse_args()
     sys.setswitchinterval(0.0005)  # as `mien studio serve` does
-    figures = bench(options.frames, options.megabytes, options.transfers, options.credit, options.recycle)
+    figures = bench(
+        options.frames, options.megabytes, options.transfers, options.credit, options.recycle, not options.unproven
+    )
     if options.json:
         print(json.dumps(figures))
     else:

@@ -52,6 +52,7 @@ class AgentSettings:
     key, by default the content of <keys>/controller.pub.  lag_ms: the camera's shutter lag, told to the controller.
     release: what releases the shutter ("gpio:/dev/gpiochip0?shutter=27"), the camera itself when empty.
     models: a file of camera models to lay over Mien's own table, none when empty.
+    prove: photographs are proven whole here in idle time, so that the studio need not when they come in.
     """
 
     camera: str
@@ -69,6 +70,7 @@ class AgentSettings:
     realtime: bool = True
     spin_us: int = 100
     max_late_ms: float = 4.0
+    prove: bool = True
 
     def __post_init__(self) -> None:
         """Raises BadSettings."""
@@ -234,6 +236,7 @@ class Agent:
                 self._send_status()
         elif self._connected and self._shooter.settled and now >= self._next_hello:
             self._hello()
+        self._uploads.idle = self.settings.prove and self._shooter.uploads_welcome
         self._uploads.allowed = self._welcome and self._uploads_ok and self._shooter.uploads_welcome
         self._uploads.read()
         self._uploads.write()
@@ -405,6 +408,8 @@ class Agent:
         self._mark_lost(time.monotonic())
         clock = self.estimate()
         self._tell_clock_problem()
+        if clock is not None:
+            self._uploads.utc_ns = time.time_ns() - clock.to_controller(self._clock.now_ns())
         self._unsure = clock is None or clock.uncertainty_ns > _UNSURE_NS
         self.send(
             wire.Status(

@@ -2,6 +2,9 @@
 
 The controller says how much it takes (Want: offset and chunks); the node sends no more than that, and nothing at all
 while `allowed` is False.  A Want names its offset, so an upload goes on where it stopped after any interruption.
+
+While the node is `idle`, photographs that wait are proven whole (prover.py) and their Offers say so; no Offer waits for
+that, and one that was made without it is made again.
 """
 
 import logging
@@ -14,6 +17,7 @@ import zmq
 
 from camera_nodes import transport, wire
 from camera_nodes.errors import SpoolError, WireError
+from camera_nodes.prover import Prover, was_proven
 from camera_nodes.spool import Entry, Spool
 from camera_nodes.transport import Context, KeyPair
 
@@ -38,8 +42,12 @@ class Uploads:
         self.socket = transport.connect_dealer(context, endpoint, keys, controller_public, limit=wire.BULK_LIMIT)
         self.monitor = transport.Monitor(self.socket)
         self.allowed = False
+        self.idle = False
+        self.utc_ns: int | None = None  # this machine's UTC minus the controller's clock
         self._spool = spool
         self._on_stored = on_stored
+        self._prover = Prover()
+        self._proofs: dict[str, wire.Proof | None] = {}  # entry -> what was found; None: nothing that can be told
         self._on_rejected = on_rejected
         self._endpoint = endpoint
         self._knock_at = math.inf
@@ -55,6 +63,7 @@ class Uploads:
 
     def close(self) -> None:
         """Close the socket; what was not stored stays in the spool."""
+        self._prover.close()
         self.monitor.close()
         self.socket.close()
 
@@ -92,6 +101,7 @@ class Uploads:
             return
         self._wants.pop(entry.entry, None)
         self._touched.pop(entry.entry, None)
+        self._proofs.pop(entry.entry, None)
         if isinstance(message, wire.Rejected):
             kept = self._spool.reject(entry.entry)
             log.error("the controller rejected %s: %s (kept in %s)", entry.entry, message.reason, kept)
@@ -109,6 +119,7 @@ class Uploads:
         if now >= self._knock_at:
             self._knock_at = math.inf
             transport.reconnect(self.socket, self._endpoint)
+        self._prove()
         if not (self.allowed and self._connected):
             return
         entries = self._spool.entries()
@@ -119,7 +130,7 @@ class Uploads:
             offer = wire.Offer(
                 entry=entry.entry, fire_id=entry.fire_id, take_id=entry.take_id, camera=entry.camera,
                 name=entry.name, sha256=entry.sha256, bytes=entry.bytes, kind=entry.kind,
-                body_clock_error_ms=entry.body_clock_error_ms,
+                body_clock_error_ms=entry.body_clock_error_ms, utc_ns=self.utc_ns, proof=self._proofs.get(entry.entry),
             )  # fmt: skip
             if not transport.send(self.socket, offer, limit=wire.BULK_LIMIT):
                 return
@@ -130,6 +141,31 @@ class Uploads:
             if not self._send_chunk(next(iter(self._wants)), now):
                 self._full = True
                 return
+
+    def _prove(self) -> None:
+        """Take in what the prover has found, and ask it about the next photograph. Never waits."""
+        if (found := self._prover.answer()) is not None:
+            path, answer, flaw = found
+            entry = self._spool.get(path.parent.name)
+            if entry is not None:
+                self._proofs[entry.entry] = "strict" if answer == "whole" else None
+                if answer == "damaged":
+                    log.warning("%s is damaged: %s; the studio will refuse it", entry.entry, flaw)
+                elif answer == "whole" and entry.entry not in self._wants:
+                    self._touched.pop(entry.entry, None)  # offered without its proof: once more
+        if self.idle and not self._prover.busy and (entry := self._unproven()) is not None:
+            self._prover.ask(self._path(entry))
+
+    def _unproven(self) -> Entry | None:
+        for entry in self._spool.entries():
+            if entry.kind == "jpeg" and entry.entry not in self._proofs:
+                if not was_proven(self._path(entry)):
+                    return entry
+                self._proofs[entry.entry] = "strict"
+        return None
+
+    def _path(self, entry: Entry) -> Path:
+        return self._spool.folder / entry.entry / "photo"
 
     def _send_chunk(self, key: str, now: float) -> bool:
         offset, credit = self._wants.pop(key)
@@ -168,3 +204,5 @@ class Uploads:
         """Have a poller watch the socket for what it needs now."""
         poller.register(self.socket, zmq.POLLIN | (zmq.POLLOUT if self.wants_to_write else 0))
         poller.register(self.monitor.socket, zmq.POLLIN)
+        if (prover := self._prover.fileno()) is not None:
+            poller.register(prover, zmq.POLLIN)

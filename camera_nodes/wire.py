@@ -33,10 +33,11 @@ Nanoseconds = Annotated[int, Meta(ge=-(2**62), le=2**62)]
 Duration = Annotated[int, Meta(ge=0, le=10**15)]
 Drift = Annotated[int, Meta(ge=-(10**7), le=10**7)]  # 1e-9
 Count = Annotated[int, Meta(ge=0, le=2**53)]
-Offset = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Texts = Annotated[tuple[Text, ...], Meta(max_length=32)]
 ClockSource = Literal["pings", "chrony", "ptp"]  # what the mapping between two machines' clocks comes from
+ClockError = Annotated[int, Meta(ge=-(10**13), le=10**13)]  # ms: 300 years, for a body whose clock was never set
+Proof = Literal["strict"]  # see camera_nodes/jpeg_proof.py
 FileKind = Literal["jpeg", "raw"]  # what a body that keeps both gives for one exposure
 Rung = Literal["reopen", "usb_reset", "power_cycle"]  # of the ladder by which a body is recovered, gentlest first
 Rungs = Annotated[tuple[Rung, ...], Meta(min_length=1, max_length=3)]
@@ -110,7 +111,9 @@ class Armed(Message, frozen=True, tag="armed"):
     photos_left: Count | None = None
     focus_mode: Text | None = None  # as the body writes it
     warnings: Texts = ()
-    body_clock_error_ms: Offset | None = None  # the body's clock face, read as UTC, minus UTC, as far as it is known
+    body_clock_error_ms: ClockError | None = (
+        None  # the body's clock face, read as UTC, minus UTC, as far as it is known
+    )
 
 
 class Arming(Message, frozen=True, tag="arming"):
@@ -171,7 +174,7 @@ class FrameSpooled(Message, frozen=True, tag="frame_spooled"):
     sha256: Sha256
     bytes: Count
     kind: FileKind = "jpeg"
-    body_clock_error_ms: Offset | None = None
+    body_clock_error_ms: ClockError | None = None
 
 
 class NodeFault(Message, frozen=True, tag="node_fault"):
@@ -339,7 +342,12 @@ class View(Message, frozen=True, tag="view"):
 
 
 class Offer(Message, frozen=True, tag="offer"):
-    """Node to controller: a photograph waits in the spool.  Repeated until it is Stored or Rejected."""
+    """Node to controller: a photograph waits in the spool.  Repeated until it is Stored or Rejected.
+
+    proof: the node has read every code of the JPEG that has this hash and found nothing wrong with it.
+    body_clock_error_ms: the body's clock minus the node's UTC; None when the body does not tell it.
+    utc_ns: the node's UTC (UNIX) minus the controller's clock; None while the node does not know the latter.
+    """
 
     entry: Id  # unique for ever: fire and camera, and ".raw" for the raw file
     fire_id: Id
@@ -349,7 +357,9 @@ class Offer(Message, frozen=True, tag="offer"):
     sha256: Sha256
     bytes: Count
     kind: FileKind = "jpeg"
-    body_clock_error_ms: Offset | None = None  # the body's clock face, read as UTC, minus UTC, when it was taken
+    body_clock_error_ms: ClockError | None = None  # the body's clock face, read as UTC, minus UTC, when it was taken
+    utc_ns: Nanoseconds | None = None
+    proof: Proof | None = None
 
 
 class Want(Message, frozen=True, tag="want"):
@@ -373,7 +383,7 @@ class Chunk(Message, frozen=True, tag="chunk"):
 
 
 class Stored(Message, frozen=True, tag="stored"):
-    """Controller to node: verified, decoded, filed and committed.  Only now the node deletes its copy."""
+    """Controller to node: verified, proven whole, filed and committed.  Only now the node deletes its copy."""
 
     entry: Id
     sha256: Sha256

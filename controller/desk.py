@@ -2,9 +2,11 @@
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol
 
 from camera_nodes import wire
@@ -12,6 +14,7 @@ from controller.errors import FrameRejected
 from controller.filing import Arrival
 from controller.lag_shots import is_lag_shot
 from controller.photo import Photo
+from controller.proof import UNSTAMPED, Counter, Exposed, file_number, misdated
 from controller.records import Records
 from controller.tally import Tally
 from db.absences import LateArrival
@@ -20,6 +23,7 @@ from db.errors import RecordError
 log = logging.getLogger(__name__)
 
 REMEMBERED = 200
+_JOURNALLED_BEFORE = timedelta(seconds=40)  # a fire comes soon after the journal's entry; more is another clock
 
 
 class News(Protocol):
@@ -48,6 +52,8 @@ class Desk:
         self._filed = filed
         self._late = late
         self._tallies: OrderedDict[str, Tally] = OrderedDict()
+        self._fired: OrderedDict[str, datetime] = OrderedDict()  # when, by take, as journalled
+        self._counters: dict[tuple[str, str], Counter] = {}  # by session and camera
         self._lock = threading.Lock()
         self.stopped = False
 
@@ -99,15 +105,62 @@ class Desk:
     # --- from ingest ---
 
     def judge(self, offer: wire.Offer) -> Literal["want", "stored"]:
+        tally = self.tally(offer.take_id)
+        waited_for = set(tally.cameras) - tally.frames if tally is not None else set()
+        if offer.kind == "jpeg" and offer.camera in waited_for and offer.take_id in self._fired:
+            return "want"  # a tally knows of all that is filed of its take: no need to ask the records
         if is_lag_shot(offer.take_id):
             return "stored"  # it has told its lag; nobody wants the photograph
         filed = self._records.filed(offer.take_id, offer.camera, offer.kind)
         if filed is None:
+            self._fired_at(offer.take_id)
             return "want"
         if filed != offer.sha256:
             what = "raw file" if offer.kind == "raw" else "photograph"
             raise FrameRejected(f"{offer.camera} has another {what} in {offer.take_id} already")
         return "stored"
+
+    def prove(self, arrival: Arrival) -> None:
+        """A photograph that was taken at another time than its take is not its take's."""
+        if not isinstance(arrival.content, Photo) or arrival.body_clock_error_ms is None:
+            return
+        exposed = self._exposed(arrival)
+        if exposed is not None and (reason := misdated(arrival.content.exif, exposed, arrival.body_clock_error_ms)):
+            raise FrameRejected(reason)
+
+    def _exposed(self, arrival: Arrival) -> Exposed | None:
+        """When the exposure was, by its stamps; without them, or with those of another run's clock, by the journal."""
+        fired = self._fired_at(arrival.take_id)
+        if fired is None:
+            return None
+        tally = self.tally(arrival.take_id)
+        stamps = tally.stamps_of(arrival.camera) if tally is not None else None
+        if stamps is not None:
+            ago = timedelta(microseconds=(time.monotonic_ns() - stamps.commanded_at_ns) / 1000)
+            at, slack = datetime.now(UTC) - ago, timedelta(microseconds=stamps.clock_uncertainty_ns / 1000)
+            if abs(at - fired) <= _JOURNALLED_BEFORE and slack <= _JOURNALLED_BEFORE:
+                return Exposed(at, slack)
+        return Exposed(fired, UNSTAMPED)
+
+    def _fired_at(self, take: str) -> datetime | None:
+        fired = self._fired.get(take) or self._records.fired_at(take)
+        if fired is not None:
+            with self._lock:
+                self._fired[take] = fired
+                while len(self._fired) > REMEMBERED:
+                    self._fired.popitem(last=False)
+        return fired
+
+    def _count(self, arrival: Arrival) -> str:
+        """What is odd about the number in the file's name."""
+        number = file_number(arrival.name)
+        if number is None:
+            return ""
+        key = arrival.take_id.rsplit("-E", 1)[0], arrival.camera
+        with self._lock:
+            known = self._counters.get(key)
+            self._counters[key], odd = known.follow(number) if known is not None else (Counter(number), "")
+        return odd
 
     def commit(self, arrival: Arrival) -> None:
         tally = self.tally(arrival.take_id)
@@ -118,6 +171,8 @@ class Desk:
                 tally.add_note(
                     arrival.camera, f"its photograph was made by the body {found}; rig.toml has {expected} here"
                 )
+            if odd := self._count(arrival):
+                tally.add_note(arrival.camera, odd)
             if late is None:
                 self._filed(arrival.take_id, arrival.camera, arrival.sha256)
             tally.add_frame(arrival.camera, arrival.content)

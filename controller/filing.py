@@ -1,12 +1,15 @@
-"""Whole files become photographs: decoded, moved into the store, committed; only then the node may forget its copy.
+"""Whole files become photographs: proven, moved into the store, committed; only then the node may forget its copy.
 
-Threads of their own, because decoding takes longer than the transfer. What fails for a reason on this side (database
-away or locked, disk full) is tried again until it succeeds: nothing is thrown away, and `trouble` says why it waits.
+Threads of their own, because reading a photograph's codes takes longer than its transfer. A node that has done so
+already says it in its offer, and the hash says that these are the same bytes (controller.photo). What fails for a
+reason on this side (database away or locked, disk full) is tried again until it succeeds: nothing is thrown away, and
+`trouble` says why it waits.
 """
 
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,7 +31,10 @@ RETRY_S = 2.0
 
 @dataclass(frozen=True)
 class Arrival:
-    """A file that was verified, read and filed in the store: a photograph, or the raw file of one."""
+    """A file that was verified and read, to be filed: a photograph, or the raw file of one.
+
+    body_clock_error_ms: the body's clock minus the studio's UTC, at its node's word.
+    """
 
     take_id: str
     fire_id: str
@@ -37,6 +43,7 @@ class Arrival:
     sha256: str
     bytes: int
     content: Photo | RawHeader
+    body_clock_error_ms: int | None = None
 
 
 class Book(Protocol):
@@ -44,6 +51,10 @@ class Book(Protocol):
 
     def judge(self, offer: wire.Offer) -> Literal["want", "stored"]:
         """Whether the file is wanted. Raises FrameRejected when it never will be."""
+        ...
+
+    def prove(self, arrival: Arrival) -> None:
+        """Before the file goes into the store. Raises FrameRejected when it is not of its take."""
         ...
 
     def commit(self, arrival: Arrival) -> None:
@@ -117,27 +128,31 @@ class Filing:
                 answer = None
             self._done(Outcome(offer, answer))
 
+    @staticmethod
+    def _read(offer: wire.Offer, path: Path) -> Arrival:
+        return Arrival(
+            take_id=offer.take_id,
+            fire_id=offer.fire_id,
+            camera=offer.camera,
+            name=offer.name,
+            sha256=offer.sha256,
+            bytes=offer.bytes,
+            content=read_raw(path) if offer.kind == "raw" else read_photo(path, proven=offer.proof is not None),
+            body_clock_error_ms=_body_clock_error_ms(offer),
+        )
+
     def _file(self, offer: wire.Offer, path: Path) -> wire.Stored | wire.Rejected | None:
-        content: Photo | RawHeader | None = None
+        arrival: Arrival | None = None
         adopted = False
         while True:
             try:
-                if content is None:
-                    content = read_raw(path) if offer.kind == "raw" else read_photo(path)
+                if arrival is None:
+                    arrival = self._read(offer, path)
                 if not adopted:
+                    self._book.prove(arrival)
                     self._store.adopt_file(path, offer.sha256)
                     adopted = True
-                self._book.commit(
-                    Arrival(
-                        take_id=offer.take_id,
-                        fire_id=offer.fire_id,
-                        camera=offer.camera,
-                        name=offer.name,
-                        sha256=offer.sha256,
-                        bytes=offer.bytes,
-                        content=content,
-                    )
-                )
+                self._book.commit(arrival)
             except FrameRejected as rejection:
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
@@ -154,3 +169,11 @@ class Filing:
                     log.info("photographs are filed again")
                 self.trouble = ""
                 return wire.Stored(entry=offer.entry, sha256=offer.sha256)
+
+
+def _body_clock_error_ms(offer: wire.Offer) -> int | None:
+    """The body's clock minus this machine's UTC: the node's own may be off by as much as it likes."""
+    if offer.body_clock_error_ms is None or offer.utc_ns is None:
+        return None
+    here_ns = time.time_ns() - time.monotonic_ns()
+    return offer.body_clock_error_ms + (offer.utc_ns - here_ns) // 1_000_000

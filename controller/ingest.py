@@ -114,6 +114,7 @@ class Ingest:
         self._try_again_ns = 0
         self.endpoint = ""
         self.stored = 0
+        self.proven_on_nodes = 0  # of those stored
 
     @property
     def trouble(self) -> str:
@@ -216,6 +217,8 @@ class Ingest:
             self._filing[offer.entry].route = route
         elif offer.entry in self._active:
             transfer = self._active[offer.entry]
+            if offer.sha256 == transfer.offer.sha256:
+                transfer.offer = offer  # it may say now that the photograph was proven
             if transfer.route != route:
                 transfer.route = route
                 self._ask(transfer)
@@ -375,4 +378,5 @@ class Ingest:
                 self._reject(transfer.route, transfer.offer, outcome.answer.reason)
             elif outcome.answer is not None:
                 self.stored += 1
+                self.proven_on_nodes += outcome.offer.proof is not None
                 send_to(self._socket, transfer.route, outcome.answer, limit=wire.BULK_LIMIT)

@@ -1,22 +1,27 @@
-"""Reading a photograph that has just arrived: whether it decodes at all, how large and bright it is, what it says."""
+"""Reading a photograph that has just arrived: whether it is whole, how large it is, what it says of itself.
 
+Nothing is looked at here: how bright it is, how sharp, is for the check processes (controller.quality), which read
+every code of it once more.
+"""
+
+import io
 import logging
 import math
 import warnings
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, Any
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from camera_nodes.jpeg_proof import examine
 from controller.errors import FrameRejected
 
 log = logging.getLogger(__name__)
 
 MAX_PIXELS = 400_000_000
-CLIPPED = 253  # of 255: a JPEG rarely keeps a clean 255
-SAMPLE = 8  # brightness is judged on blocks of eight pixels each way
 
 # A 50-megapixel photograph is no attack; MAX_PIXELS is the limit here.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -26,8 +31,9 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 class Exif:
     """What a photograph says of itself (EXIF 2.32); empty or None where it says nothing.
 
-    taken_at: by the camera's own clock, as it writes it ("2026:03:01 10:15:02"). exposure_s in seconds, focal_length_mm
-    in millimetres, orientation 1..8 (1: as stored). problem: why the block could not be read.
+    taken_at: by the camera's own clock, as it writes it ("2026:03:01 10:15:02"), with the fraction of a second
+    (taken_subsec, "25") and the time zone (taken_offset, "+01:00") where it tells them. exposure_s in seconds,
+    focal_length_mm in millimetres, orientation 1..8 (1: as stored). problem: why the block could not be read.
     """
 
     make: str = ""
@@ -35,6 +41,8 @@ class Exif:
     serial: str = ""
     lens: str = ""
     taken_at: str = ""
+    taken_subsec: str = ""
+    taken_offset: str = ""
     exposure_s: float | None = None
     f_number: float | None = None
     iso: int | None = None
@@ -49,43 +57,61 @@ class Exif:
 
 @dataclass(frozen=True)
 class Photo:
-    """A photograph that decodes: size in pixels, mean brightness 0..255, share of clipped blocks in percent, EXIF."""
+    """A photograph that is whole: size in pixels, EXIF."""
 
     width: int
     height: int
-    brightness: float
-    clipped_percent: float
     exif: Exif = Exif()
 
 
-def read_photo(path: Path) -> Photo:
-    """Decode the whole JPEG at an eighth of its size: every byte is read, and it takes less than half the time.
+def read_photo(path: Path, *, proven: bool = False) -> Photo:
+    """Read a JPEG's header and EXIF, and every code of it unless its node has `proven` these very bytes whole.
 
     Raises FrameRejected when it is not a JPEG, is truncated or damaged, or is absurdly large; OSError when the file
     itself cannot be opened. EXIF that cannot be read rejects nothing: the photograph is what matters.
     """
-    with path.open("rb") as file:
-        small, width, height, exif = _decode(file)
-    counts = small.histogram()
-    total = sum(counts)
-    mean = sum(value * count for value, count in enumerate(counts)) / total
-    return Photo(width, height, mean, 100.0 * sum(counts[CLIPPED:]) / total, exif)
+    if proven:
+        with path.open("rb") as file:
+            return _read_header(file)
+    data = path.read_bytes()
+    photo = _read_header(io.BytesIO(data))
+    verdict = examine(data)
+    if verdict.flaw:
+        raise FrameRejected(f"the JPEG is damaged: {verdict.flaw}")
+    if not verdict.strict:
+        _decode(data)
+    return photo
 
 
-def _decode(file: IO[bytes]) -> tuple[Image.Image, int, int, Exif]:
+def _read_header(file: IO[bytes]) -> Photo:
+    with _refusing(), Image.open(file, formats=["JPEG"]) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise FrameRejected(f"{width}x{height} pixels are over {MAX_PIXELS // 1_000_000} megapixels")
+        return Photo(width, height, _read_exif(image))
+
+
+def _decode(data: bytes) -> None:
+    """Where the strict reading stopped at an oddity of the header, the ordinary one has to do."""
+    with _refusing(), Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+        image.draft("L", (1, 1))
+        image.load()
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
     try:
-        with Image.open(file, formats=["JPEG"]) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise FrameRejected(f"{width}x{height} pixels are over {MAX_PIXELS // 1_000_000} megapixels")
-            exif = _read_exif(image)
-            image.draft("L", (max(1, width // SAMPLE), max(1, height // SAMPLE)))
-            image.load()
-            return image.convert("L"), width, height, exif
+        yield
     except UnidentifiedImageError as error:
         raise FrameRejected("not a JPEG photograph") from error
     except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise FrameRejected(f"the JPEG does not decode: {error}") from error
+
+
+def exif_of(values: Mapping[str, Any] | None) -> Exif:
+    """What Exif.values() was made of; fields of another version of Mien are left out."""
+    known = {one.name for one in fields(Exif)}
+    return Exif(**{key: value for key, value in (values or {}).items() if key in known})
 
 
 def _read_exif(image: Image.Image) -> Exif:
@@ -98,6 +124,8 @@ def _read_exif(image: Image.Image) -> Exif:
             serial=_text(inner.get(ExifTags.Base.BodySerialNumber)),
             lens=_text(inner.get(ExifTags.Base.LensModel)),
             taken_at=_text(inner.get(ExifTags.Base.DateTimeOriginal)),
+            taken_subsec=_text(inner.get(ExifTags.Base.SubsecTimeOriginal)),
+            taken_offset=_text(inner.get(ExifTags.Base.OffsetTimeOriginal)),
             exposure_s=_number(inner.get(ExifTags.Base.ExposureTime)),
             f_number=_number(inner.get(ExifTags.Base.FNumber)),
             iso=_whole(inner.get(ExifTags.Base.ISOSpeedRatings)),

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine, func, select, update
@@ -13,7 +14,8 @@ from controller.errors import FrameRejected, SessionError
 from controller.filing import Arrival
 from controller.fire import NS_PER_MS, Skew
 from controller.late import faults_told, flags_of, problem_after
-from controller.photo import Photo
+from controller.photo import Photo, exif_of
+from controller.proof import deviations
 from controller.rig_file import DEFAULT_PROFILE, Rig
 from controller.script import KEPT, Line, Script, TakeLine
 from db import absences, audit, captures
@@ -284,6 +286,25 @@ class Records:
             where = (table.take_id == row.id, table.camera_id == self._cameras[camera])
             return tx.scalar(select(table.sha256).where(*where))
 
+    def fired_at(self, take: str) -> datetime | None:
+        """When a take's fire was journalled. Raises NotFound."""
+        with reading(self._engine) as tx:
+            return captures.get_take(tx, take).fired_at
+
+    def deviations(self, take: str) -> dict[str, str]:
+        """By camera, where a photograph was exposed otherwise than the take was set up."""
+        with reading(self._engine) as tx:
+            row = captures.get_take(tx, take)
+            setup: Mapping[str, str] = (row.setup or {}).get("exposure") or {}
+            query = (
+                select(Camera.name, Frame.exif)
+                .join(Camera, Camera.id == Frame.camera_id)
+                .where(Frame.take_id == row.id)
+                .order_by(Camera.view_index)
+            )
+            found = {camera: "; ".join(deviations(exif_of(exif), setup)) for camera, exif in tx.execute(query)}
+        return {camera: text for camera, text in found.items() if text}
+
     def add_file(self, arrival: Arrival, stamp: Stamps | None) -> LateArrival | None:
         """The row of a photograph or a raw file: ONE transaction, with what follows when the take was settled before.
 
@@ -303,6 +324,7 @@ class Records:
                         height=content.height,
                         name=arrival.name,
                         exif=content.exif.values(),
+                        body_clock_error_ms=arrival.body_clock_error_ms,
                         **(_stamped(stamp) if stamp is not None else {}),
                     )
                     if captures.add_frames(tx, take, [frame]):

@@ -37,6 +37,7 @@ from controller.lag_shots import LagReport, LagStore, measure_lags
 from controller.late import LateNews
 from controller.lights import Lights, Lit, setup_record
 from controller.link import ControlLink
+from controller.plain import by_reason
 from controller.preflight import Preflight, fly
 from controller.quality.reviewer import Reviewer
 from controller.records import Records
@@ -469,7 +470,9 @@ class Studio:
                 tally.add_fault(camera, f"its photograph did not come; nothing came in for {quiet:g} s")
         faults = dict(tally.faults)
         skew = tally.skew() if faults or tally.fully_stamped() else Skew()
-        flags = skew.flags(self.rig.sync) if verb == "kept" else []
+        flags: list[str] = []
+        if verb == "kept":
+            flags = [*skew.flags(self.rig.sync), *by_reason(self.records.deviations(tally.take))]
         reference = f"mien session retake {script.reference(line.position)}"
         cameras = len(tally.cameras)
         state = TakeState.FAILED if faults else TakeState.CAPTURED

@@ -74,6 +74,7 @@ class FrameData:
     clock_source: str | None = None
     clock_offset_ns: int | None = None
     clock_drift_ppb: int | None = None
+    body_clock_error_ms: int | None = None
     name: str | None = None
     exif: Mapping[str, Any] | None = None
 

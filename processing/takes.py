@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from camera_nodes.jpeg_proof import Verdict, read_pixels
 from processing.cameras import Camera, CameraError, Image, camera_from_params
 from processing.errors import TakeError
 from processing.json_files import read_object
@@ -165,16 +166,24 @@ def _read_again(path: Path) -> Callable[[], Image]:
 
 
 def decode_photo(path: Path) -> Image | str:
-    """(H, W, 3) BGR as stored (no EXIF rotation), or the reason why it cannot be had."""
+    """(H, W, 3) BGR as stored (no EXIF rotation), or the reason why it cannot be had.
+
+    A photograph that is damaged inside is none, as in the studio; what follows its end marker is not looked at.
+    """
     try:
-        data = np.fromfile(path, dtype=np.uint8)
+        data = path.read_bytes()
     except OSError as error:
         return f"{path.name} cannot be read: {error.strerror}"
-    if len(data) < 4 or data[:2].tobytes() != b"\xff\xd8":
+    if data[:2] != b"\xff\xd8":
         return f"{path.name} is not a JPEG"
-    if b"\xff\xd9" not in data[-64:].tobytes():
+    pixels = read_pixels(data, "BGR")
+    if not isinstance(pixels, Verdict):
+        return np.asarray(pixels, dtype=np.uint8)
+    if "cut short" in pixels.flaw:
         return f"{path.name} is cut short"
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels.flaw:
+        return f"{path.name} is damaged: {pixels.flaw}"
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     return f"{path.name} cannot be decoded as JPEG" if image is None else np.asarray(image, dtype=np.uint8)
 
 

@@ -44,8 +44,11 @@ def judge_photographs(facts: Facts) -> list[Check]:
 
 def examined(facts: Facts) -> list[Check]:
     """Photographs that could not be looked at; nothing when all could."""
-    lost = {camera: one.problem for camera, one in facts.seen.items() if one.problem}
-    checks = [Check(EXAMINED, CheckState.NOT_DONE, problem, camera) for camera, problem in lost.items()]
+    lost = {camera: one for camera, one in facts.seen.items() if one.problem}
+    checks = [
+        Check(EXAMINED, CheckState.ADVICE if one.damaged else CheckState.NOT_DONE, one.problem, camera)
+        for camera, one in lost.items()
+    ]
     if lost:
         text = f"{len(lost)} of {len(facts.seen)} photographs could not be examined"
         checks.insert(0, Check(EXAMINED, CheckState.NOT_DONE, text))

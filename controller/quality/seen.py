@@ -10,6 +10,7 @@ class Seen:
 
     face: whether one was found, None where none was looked for. frontal: 1 when it looks into the camera, 0 from the
     side. scores: of the face, by name. problem: why the photograph could not be examined; then the rest says nothing.
+    damaged: because it is no whole JPEG.
     """
 
     sharpness: float | None = None
@@ -20,3 +21,4 @@ class Seen:
     scores: Mapping[str, float] | None = None
     thumbnail: bytes = b""
     problem: str = ""
+    damaged: bool = False

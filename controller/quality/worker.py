@@ -64,15 +64,14 @@ def look(path: str, want_face: bool) -> Seen:
 
 def _look(path: Path, want_face: bool) -> Seen:
     import numpy as np
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     from controller.quality.measure import measure
 
-    with Image.open(path, formats=["JPEG"]) as image:
-        factor = max(1, max(image.size) // EXAMINED_PX)
-        image.draft("RGB", (image.width // factor, image.height // factor))
-        picture: Image.Image = image.convert("RGB")
-        orientation = image.getexif().get(0x0112, 1)
+    decoded = _decode(path.read_bytes())
+    if isinstance(decoded, str):
+        return Seen(problem=f"the photograph is damaged: {decoded}", damaged=True)
+    picture, orientation = decoded
     measures = measure(np.asarray(picture))
     small = picture.reduce(max(1, max(picture.size) // FACE_PX))
     small.getexif()[0x0112] = orientation
@@ -87,6 +86,28 @@ def _look(path: Path, want_face: bool) -> Seen:
         scores=face.scores if face else None,
         thumbnail=_thumbnail(small),
     )
+
+
+def _decode(data: bytes) -> "tuple[Image.Image, int] | str":
+    """The photograph as stored, at reduced size, and its EXIF orientation; or why it is no whole JPEG.
+
+    Every code is read strictly once more: the studio may have filed the photograph on its node's word.
+    """
+    from PIL import Image
+
+    from camera_nodes.jpeg_proof import Verdict, read_pixels
+
+    with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+        width, height = image.size
+        orientation = image.getexif().get(0x0112, 1)
+        factor = max(size for size in (1, 2, 4, 8) if size <= max(1, max(image.size) // EXAMINED_PX))
+        pixels = read_pixels(data, "RGB", min_height=-(-height // factor), min_width=-(-width // factor))
+        if not isinstance(pixels, Verdict):
+            return Image.fromarray(pixels), orientation
+        if pixels.flaw:
+            return pixels.flaw
+        image.draft("RGB", (width // factor, height // factor))
+        return image.convert("RGB"), orientation
 
 
 def _thumbnail(picture: "Image.Image") -> bytes:

@@ -163,6 +163,7 @@ class Frame(Base):
     clock_source: Mapped[str | None] = mapped_column(String(8))  # pings, chrony or ptp
     clock_offset_ns: Mapped[int | None] = mapped_column(BigInteger)  # the controller's monotonic clock minus the node's
     clock_drift_ppb: Mapped[int | None]  # how fast that grows
+    body_clock_error_ms: Mapped[int | None] = mapped_column(BigInteger)  # the body's own clock minus UTC, zone and all
     name: Mapped[str | None] = mapped_column(String(200))  # as the camera called it; identifies nothing
     exif: Mapped[Mapping[str, Any] | None] = mapped_column(
         OptionalJson

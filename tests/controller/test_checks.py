@@ -27,13 +27,11 @@ def noisy_jpeg() -> bytes:
     return stream.getvalue()
 
 
-def test_a_photograph_is_measured(tmp_path: Path) -> None:
+def test_the_size_of_a_photograph_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.part"
     path.write_bytes(jpeg(255))
     photo = read_photo(path)
     assert (photo.width, photo.height) == (64, 48)
-    assert photo.brightness == pytest.approx(255, abs=1)
-    assert photo.clipped_percent == 100
 
 
 @pytest.mark.parametrize(

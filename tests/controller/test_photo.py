@@ -36,7 +36,6 @@ def test_a_photograph_without_exif_says_nothing(tmp_path: Path) -> None:
     photo = read_photo(save(tmp_path / "0.jpg", b""))
     assert photo.exif.values() == {}
     assert (photo.width, photo.height) == (640, 480)
-    assert photo.brightness == pytest.approx(127, abs=3)
 
 
 @pytest.mark.parametrize(
@@ -69,5 +68,5 @@ def test_a_cut_off_photograph_does_not_decode(tmp_path: Path, lost: float) -> No
     Image.effect_noise((640, 480), 60).save(stream, "JPEG")
     data = stream.getvalue()
     path.write_bytes(data[: len(data) - round(lost if lost > 1 else lost * len(data))])
-    with pytest.raises(FrameRejected, match="does not decode"):
+    with pytest.raises(FrameRejected, match="cut short"):
         read_photo(path)

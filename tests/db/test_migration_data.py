@@ -87,7 +87,8 @@ ROWS: Rows = {
     "frame": [
         {"id": 1, "take_id": 1, "camera_id": 1, "sha256": A, "bytes": 8_000_000_000, "width": 8, "height": 12,
          "exposed_at_ns": 10**18, "command_error_ms": 0.125, "clock_uncertainty_ms": 0.5, "clock_source": "ptp",
-         "clock_offset_ns": -(10**12), "clock_drift_ppb": -40, "name": "IMG_1.JPG", "exif": {"iso": 100}},
+         "clock_offset_ns": -(10**12), "clock_drift_ppb": -40,
+         "body_clock_error_ms": 10**12, "name": "IMG_1.JPG", "exif": {"iso": 100}},
     ],
     "raw_file": [
         {"id": 1, "take_id": 1, "camera_id": 1, "sha256": B, "bytes": 5, "format": "dng", "model": "m", "name": "n"}
