@@ -138,8 +138,14 @@ def test_an_offer_says_that_its_photograph_was_proven(studio, start_node):
     assert (offer.proof, offer.sha256, offer.utc_ns is not None) == ("strict", spooled.sha256, True)
 
 
-def test_a_damaged_photograph_is_offered_without_a_proof(studio, start_node):
-    start_node("sim:lag_ms=20&jitter_ms=0&seed=3&truncate=1")
+def test_a_damaged_photograph_is_offered_without_a_proof(studio, start_node, tmp_path):
+    picture = io.BytesIO()
+    Image.effect_noise((400, 300), 60).save(picture, "JPEG", quality=90)
+    whole = picture.getvalue()
+    middle = len(whole) // 2
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "0.jpg").write_bytes(whole[:middle] + bytes(4096) + whole[middle + 4096 :])  # a lost block
+    start_node(f"sim:lag_ms=20&jitter_ms=0&seed=3&photos={tmp_path / 'photos'}")
     studio.wait_for_clock("cam-00")
     studio.arm("cam-00", "f1")
     studio.fire("cam-00", "f1", lag_ms=20.0)
