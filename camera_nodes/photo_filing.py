@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from camera_nodes import exposure_journal
-from camera_nodes.attribution import SAME_MOMENT_S, Sighting, assign, companion
+from camera_nodes.attribution import SAME_MOMENT_S, Sighting, assign, companion, twins
 from camera_nodes.backlog import Backlog
 from camera_nodes.camera import BodyFile
 from camera_nodes.errors import PhotoDamaged, SpoolError
@@ -112,21 +112,29 @@ class Filing:
             self._settle_raw(final)
             return
         clock_s = self._known_clock(photographs)
-        verdict = assign([one.sighting for one in photographs], journal.waiting(), clock_s, final=final)
+        counts = self._ledger.camera.tells_time
+        firsts = _one_each([one.sighting for one in photographs])
+        verdict = assign(firsts, journal.waiting(), clock_s, final=final, counts=counts)
         for fire_id, sighting in verdict.own.items():
             one = next(o for o in photographs if o.sighting is sighting)
             exposure = journal.find(fire_id)
             assert exposure is not None
             self._undecided.remove(one)
             self._file(exposure, one)
+            if exposure.file("jpeg") is None:
+                continue  # it could not be kept
+            journal.tells_time = sighting.taken_s is not None
             if sighting.taken_s is not None and exposure.released_s is not None:
                 self._last_own = (sighting.taken_s, exposure.released_s)
         if not self._ledger.clock_void and verdict.clock_s is not None:
             journal.clock_s = verdict.clock_s
+        for one in [o for o in photographs if o in self._undecided]:
+            if self._accompany(one):  # in the other slot
+                self._undecided.remove(one)
         for sighting, reason in verdict.strays:
-            one = next(o for o in photographs if o.sighting is sighting)
-            self._undecided.remove(one)
-            self._stray(one, reason)
+            for one in [o for o in self._undecided if o.sighting is sighting or twins(o.sighting, sighting)]:
+                self._undecided.remove(one)
+                self._stray(one, reason)
         if verdict.ambiguous:
             for exposure in journal.live():
                 exposure.state = "done"
@@ -224,6 +232,15 @@ class Filing:
         except SpoolError as error:
             kept = f"it is on the card; the tray cannot take it: {error}"
         self._ledger.tell("stray", f"{sighting.path} is filed in no take: {reason}; {kept}", take_id=take_id or None)
+
+
+def _one_each(sightings: list[Sighting]) -> list[Sighting]:
+    """Of a photograph in two slots the first."""
+    firsts: list[Sighting] = []
+    for one in sightings:
+        if not any(twins(one, first) for first in firsts):
+            firsts.append(one)
+    return firsts
 
 
 def _card_file(one: _Undecided, state: exposure_journal.FileState, *, copy: bool = False) -> CardFile:
