@@ -284,8 +284,10 @@ class Collector:
         Raises CameraMissing or another CameraFault that lasts.
         """
         self._turn(timeout_s)
-        if self._filing.undecided and not any(not one.doubtful for one in self._journal.live()):
-            self._filing.settle(final=True)
+        waits_s = self._filing.undecided_s
+        if waits_s is not None:
+            certain = any(not one.doubtful for one in self._journal.live())
+            self._filing.settle(final=not certain or waits_s > self._camera.file_s)
         self._copies.tidy()
         self._miss_raw_files()
         self._search_for_missing()

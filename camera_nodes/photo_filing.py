@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -11,7 +12,7 @@ from camera_nodes.backlog import Backlog
 from camera_nodes.camera import BodyFile
 from camera_nodes.errors import PhotoDamaged, SpoolError
 from camera_nodes.exposure_journal import CardFile, ExposureRecord
-from camera_nodes.file_kinds import capture_time, kind_of, read_name
+from camera_nodes.file_kinds import capture_time, kind_by_name, kind_of, read_name
 from camera_nodes.ledger import Ledger
 from camera_nodes.spool import Stray
 from camera_nodes.wire import FileKind
@@ -27,6 +28,7 @@ class _Undecided:
     file: BodyFile
     data: bytes = field(repr=False)
     problem: str = ""  # it is not whole
+    since: float = field(default_factory=lambda: time.monotonic())
 
 
 class Filing:
@@ -40,9 +42,9 @@ class Filing:
         self.strays = len(ledger.spool.strays())
 
     @property
-    def undecided(self) -> bool:
-        """Whether files wait for more to be known."""
-        return bool(self._undecided)
+    def undecided_s(self) -> float | None:
+        """For how long a file has waited for more to be known; None when there is none."""
+        return max((time.monotonic() - one.since for one in self._undecided), default=None)
 
     def holds(self, path: str) -> bool:
         """Whether a file of this path was read and is undecided."""
@@ -54,7 +56,7 @@ class Filing:
         if ours is not None and ours[1].damaged and ours[1].epoch == file.epoch:
             self._mended(*ours, data, problem)
             return
-        kind = "jpeg" if problem else kind_of(file.name, data)
+        kind = (problem and kind_by_name(file.name)) or kind_of(file.name, data)
         taken_s = capture_time(data)
         digest = hashlib.sha256(data).hexdigest()
         sighting = Sighting(file.folder, file.name, kind, digest, taken_s, file.epoch)
@@ -98,7 +100,7 @@ class Filing:
         """A photograph that came in pieces was read once more."""
         if problem:
             raise PhotoDamaged(problem)
-        entry = self._ledger.put(exposure, file.name, "jpeg", data)
+        entry = self._ledger.put(exposure, file.name, "raw" if file.kind == "raw" else "jpeg", data)
         file.sha256, file.bytes, file.state, file.damaged = entry.sha256, entry.bytes, "spooled", False
 
     def settle(self, *, final: bool = False) -> None:
@@ -204,14 +206,19 @@ class Filing:
             )
 
     def _damaged(self, exposure: ExposureRecord, one: _Undecided) -> None:
-        """Its photograph is on the card in pieces: it stays there, is named, and is read again later."""
+        """A file of it is on the card in pieces: it stays there, is named, and is read again later."""
         file = _card_file(one, "kept")
         file.damaged = True
         exposure.files.append(file)
-        exposure.stem, exposure.state = one.sighting.stem, "done"
+        exposure.stem = exposure.stem or one.sighting.stem
         self._ledger.journal.saw(one.sighting.name)
         self._backlog.read_again(one.file, one.problem)
-        self._ledger.tell("photo_damaged", f"{file.path} stays on its card: {one.problem}", exposure)
+        text = f"{file.path} stays on its card: {one.problem}"
+        if file.kind == "jpeg":
+            exposure.state = "done"
+            self._ledger.tell("photo_damaged", text, exposure)
+        else:
+            self._ledger.tell("photo_damaged", text, take_id=exposure.take_id)
 
     def _stray(self, one: _Undecided, reason: str, take_id: str = "") -> None:
         """Into the tray, and told; the body's copy stays."""

@@ -299,6 +299,8 @@ class Body:
             raise FileGone(file.path)
         if not self.habits.deletes:
             raise FileKept("it is forbidden")
+        if file.bytes is not None and file.bytes != len(place[file.path]):
+            raise FileKept("it has another size")
         if place[file.path] not in self.stored:
             raise Lost(f"{file.path}, {shows(place[file.path])}, was deleted and the studio has not stored it")
         del place[file.path]

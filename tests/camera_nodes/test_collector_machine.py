@@ -75,13 +75,18 @@ class Machine(RuleBasedStateMachine):
 
         A body that writes no capture time leaves the counter alone, and the counter does not tell whether the
         photograph that is missing is the one before or the one after: there nobody presses while an exposure's
-        photograph is outstanding, and its own file comes at once.  With capture times nobody presses within APART_S of
-        a release, nor while an arming is in force of which the node, killed, will not know whether it was fired.
+        photograph is outstanding, and its own file comes at once.  The same holds for a body that does not tell its
+        clock (or tells it in another time zone) before it has given its first photograph.  With capture times nobody
+        presses within APART_S of a release or of an arming.
         """
         bench = self.bench
-        if not bench.habits.times:
+        if not self._times_tell():
             return bench.body.quiet and not bench.outstanding
         return bench.clock.time() - max(bench.released, default=0.0) > APART_S
+
+    def _times_tell(self) -> bool:
+        clock_ms, habits = self.bench.collector.clock_error_ms, self.bench.habits
+        return habits.times and clock_ms is not None and abs(clock_ms / 1e3 - habits.clock_off_s) < 1.5
 
     @rule(shot=SHOTS, release=RELEASES, death=DEATHS, wait_s=st.sampled_from((0.2, 3.0, 20.0)))
     def take(self, shot: Shot, release: str, death: int | None, wait_s: float) -> None:
@@ -113,7 +118,7 @@ class Machine(RuleBasedStateMachine):
 
     def _settle_clock(self) -> None:
         """A release is not closer to a photograph by hand than that to a release."""
-        if self.pressed and self.bench.habits.times:
+        if self.pressed:
             self.bench.clock.sleep(max(0.0, self.pressed[-1] + APART_S - self.bench.clock.time()))
 
     @rule(shot=SHOTS)
@@ -124,10 +129,11 @@ class Machine(RuleBasedStateMachine):
         bench = self.bench
         self.presses += 1
         self.pressed.append(bench.clock.time())
-        if not bench.habits.times:
+        times_tell = self._times_tell()
+        if not times_tell:
             shot = Shot(twice=shot.twice)
         bench.body.expose(f"hand {self.presses}", shot)
-        if not bench.habits.times:
+        if not times_tell:
             bench.clock.sleep(max(plan.after_s for plan in bench.habits.plans) + 0.1)
             bench.live(lambda: bench.idle(4))
 
