@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from camera_nodes.file_kinds import Kind, next_number, read_name
 
 SAME_MOMENT_S = 3.0  # capture times are whole seconds, and the shutter has a lag
+_BEHIND = 50  # a counter that is behind by more was begun anew
 CLOCK_CHANGED_S = 600.0  # no file is as late as that: somebody has set the body's clock
 
 
@@ -145,6 +146,15 @@ def _beside(sighting: Sighting, one: Filed) -> bool:
     return one.kind != sighting.kind and one.path.rpartition("/")[0] == sighting.folder.rstrip("/")
 
 
+def twins(one: Sighting, other: Sighting) -> bool:
+    """Whether two photographs are of one exposure, in two slots."""
+    return (
+        one.stem == other.stem
+        and _slot(one.path) != _slot(other.path)
+        and not _apart(one.taken_s, other.taken_s)
+    )
+
+
 def _slot(path: str) -> str:
     """The card that a path is on: libgphoto2's first folder (store_00010001)."""
     return path.rpartition("/")[0].strip("/").partition("/")[0]
@@ -155,15 +165,23 @@ def _apart(one_s: float | None, other_s: float | None) -> bool:
 
 
 def assign(
-    files: Sequence[Sighting], waiting: Sequence[Waiting], clock_s: float | None, *, final: bool = False
+    files: Sequence[Sighting],
+    waiting: Sequence[Waiting],
+    clock_s: float | None,
+    *,
+    final: bool = False,
+    counts: bool = True,
 ) -> Verdict:
-    """Join photographs (JPEG, each with its own stem) with the exposures that wait for one.
+    """Join photographs (JPEG, one of each exposure) with the exposures that wait for one.
 
     Asked when the body has nothing more to say just now; `final`: nothing more will come that could decide it.
-    clock_s: the body's clock face minus UTC, None when unknown or meaningless.
+    clock_s: the body's clock face minus UTC, None when unknown or meaningless.  counts: the body's counter goes on from
+    one connection to the next, as a simulation's does not.
     """
     verdict = Verdict()
     rest, open_waiting = _by_time(files, waiting, clock_s, verdict)
+    if counts:
+        rest = _not_before(rest, open_waiting, verdict)
     if rest and not open_waiting:
         verdict.strays += [(one, "no exposure waits for a photograph") for one in rest]
     elif rest:
@@ -207,6 +225,24 @@ def _off_s(one: Sighting, waiting: Sequence[Waiting], clock_s: float) -> float |
     return min(
         (one.taken_s - clock_s - w.released_s for w in waiting if w.released_s is not None), key=abs, default=None
     )
+
+
+def _not_before(files: list[Sighting], waiting: list[Waiting], verdict: Verdict) -> list[Sighting]:
+    """Without those whose number says that they were made before any exposure that waits."""
+    numbers = [w.number for w in waiting]
+    first = numbers[0] if numbers and None not in numbers else None
+    rest = []
+    for one in files:
+        if first is not None and one.number is not None and one.number != first and _steps(one.number, first) < _BEHIND:
+            verdict.strays.append((one, "by its number it was made before the exposure that waits for one"))
+        else:
+            rest.append(one)
+    return rest
+
+
+def _steps(number: int, to: int) -> int:
+    """How many exposures after `number` the counter is at `to`."""
+    return (to - number) % 9999
 
 
 def _by_number(files: list[Sighting], waiting: list[Waiting], verdict: Verdict, final: bool) -> None:

@@ -47,6 +47,11 @@ class Backlog:
         """Whether a file of this path waits to be read."""
         return any(one.file.path == path for one in self.files)
 
+    @property
+    def fresh(self) -> bool:
+        """Whether there is a file that nobody has tried to read."""
+        return any(not one.tries for one in self.files)
+
     def stuck(self) -> Unread | None:
         """A file that could not be read so far."""
         return next((one for one in self.files if one.tries), None)

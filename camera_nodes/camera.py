@@ -398,8 +398,10 @@ class CameraBase(ABC):
         return self._guarded(lambda: self._do_read(file))
 
     def delete(self, file: BodyFile) -> bool:
-        """Delete the body's copy; False when it is to be kept there.  Raises FileKept when the body refuses, FileGone,
-        or as listen()."""
+        """Delete the body's copy; False when it is to be kept there.
+
+        Raises FileKept when the body refuses or has a file of another size there by now; FileGone; or as listen().
+        """
         self._require_readable()
         return self._guarded(lambda: self._do_delete(file))
 

@@ -7,6 +7,7 @@ journal remembers, the spool keeps.  A file stays on the card until the studio h
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from camera_nodes import exposure_journal
 from camera_nodes.attribution import SAME_MOMENT_S
@@ -27,6 +28,7 @@ QUIET_S = 0.05  # a body that has said nothing for so long has nothing more to s
 _DRAIN_S = 10.0  # ... and one that does not stop within this is not drained further
 _NOTHING_S = 0.05  # pause of a camera that answers at once that there is nothing
 _DOUBT_S = 3.0  # ... and one whose release failed, for this long
+_SEARCH_S = 30.0  # between searches of the card while a photograph is missing
 _GRACE_S = 10.0  # after a restart an exposure that may never have been is waited for this long
 
 
@@ -49,6 +51,7 @@ class Collector:
         self._filing = Filing(self._ledger, self._backlog)
         self._copies = CardCopies(self._ledger, self._backlog)
         self._since = time.monotonic()  # of this connection
+        self._next_search = 0.0  # for what is missing, monotonic
         self.unresolved = ""  # the take of the oldest exposure that has no file yet
 
     @property
@@ -154,7 +157,7 @@ class Collector:
         if one.state == "armed":  # the node was killed: it may never have been
             since_s, patience_s = time.monotonic() - self._since, _GRACE_S
         if one.doubtful:
-            self._listen_on(min(_DOUBT_S, patience_s) - since_s)
+            self._listen_on((_DOUBT_S if self._times_tell else patience_s) - since_s)
         elif since_s < patience_s:
             raise Unresolved(
                 f"its exposure of {one.take_id} has given no photograph yet: wait {patience_s - since_s:.0f} s more, or"
@@ -168,12 +171,17 @@ class Collector:
         if one.doubtful:
             one.state = "done"  # so long after the release, on a connection made anew: it was not released
             return f"the release that failed for {one.take_id} has made no photograph"
-        if one.state == "waiting" and self._journal.clock_s is None and one.number is None:
+        if one.state == "waiting" and not self._times_tell and one.number is None:
             raise Unresolved(
                 f"its exposure of {one.take_id} has given no photograph, and whether the next one is of it could not be"
                 f" told: write it off:  mien rig write-off {self._name}"
             )
         return self._write_off(one, "its body has no photograph of it")
+
+    @property
+    def _times_tell(self) -> bool:
+        """Whether a file that comes later can be told by its capture time."""
+        return self._ledger.clock_s is not None and self._journal.tells_time
 
     def _listen_on(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -182,6 +190,10 @@ class Collector:
 
     def write_off(self, take_id: str, why: str) -> list[Report]:
         """Give up an exposure by name: the camera may be armed again."""
+        with suppress(EquipmentError):  # what the body has of it is not to be the next one's
+            self._look_round()
+            self._drain()
+            self._filing.settle()
         for one in self._journal.live():
             if not take_id or one.take_id == take_id:
                 self._write_off(one, why or "written off by the operator")
@@ -209,6 +221,7 @@ class Collector:
         found = self._journal.find(fire_id)
         if found is not None and found.state == "armed":
             self._journal.exposures.remove(found)
+            self._ledger.save(durable=False)
 
     def released(self, fire_id: str, at_s: float, *, doubtful: bool = False) -> None:
         """The shutter was released, or (`doubtful`) may have been; at_s: UTC."""
@@ -271,17 +284,29 @@ class Collector:
         Raises CameraMissing or another CameraFault that lasts.
         """
         self._turn(timeout_s)
-        if self._filing.undecided and not any(not one.doubtful for one in self._journal.live()):
-            self._filing.settle(final=True)
+        waits_s = self._filing.undecided_s
+        if waits_s is not None:
+            certain = any(not one.doubtful for one in self._journal.live())
+            self._filing.settle(final=not certain or waits_s > self._camera.file_s)
         self._copies.tidy()
         self._miss_raw_files()
+        self._search_for_missing()
         return self.take_reports()
+
+    def _search_for_missing(self) -> None:
+        """What has not come may be on the card, its announcement lost."""
+        if self._journal.live() and time.monotonic() >= self._next_search:
+            self._look_round()
+            self._next_search = time.monotonic() + _SEARCH_S
 
     def _miss_raw_files(self) -> None:
         """Raw files that the body said it keeps, and that have not come."""
         for one in self._journal.exposures:
             late = time.time() - (one.released_s or one.armed_s) > self._camera.file_s
             if late and one.file("jpeg") is not None and not one.complete:
+                self._look_round()
+                if self._backlog.fresh:
+                    return
                 one.keeps_raw = False  # told once; if it comes yet, it is filed
                 said = f"{one.take_id}: its raw file has not come within {self._camera.file_s:g} s of the release"
                 self._ledger.tell("raw_missing", said, take_id=one.take_id)

@@ -79,6 +79,7 @@ class Journal(Struct, kw_only=True, forbid_unknown_fields=True):
     known: list[str] = field(default_factory=list)
     last_number: int | None = None
     clock_s: float | None = None
+    tells_time: bool = False  # the last photograph said when it was taken
     first: bool = True  # no camera was ever searched
 
     def find(self, fire_id: str) -> ExposureRecord | None:

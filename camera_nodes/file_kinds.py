@@ -26,6 +26,10 @@ _RAW_STARTS = (
     b"II\x1a\0\0\0HEAPCCDR",
 )
 _NO_PHOTOGRAPH = (".thm", ".xmp", ".wav", ".mov", ".mp4", ".avi", ".ctg", ".dat", ".txt")
+_RAW_ENDINGS = (
+    ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".fff", ".iiq", ".mrw", ".nef", ".nrw", ".orf", ".pef",
+    ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
+)  # fmt: skip
 _STANDALONE = frozenset((0x01, *range(0xD0, 0xD8)))  # markers without a length
 _NUMBER = re.compile(r"(\d{1,8})\Z")
 _HOST_NAME = re.compile(r"capt\d+\Z")  # given by libgphoto2 to what never was on a card
@@ -61,6 +65,16 @@ def kind_of(name: str, data: bytes) -> Kind:
     if data.startswith(_RAW_STARTS) or data[4:11] == b"ftypcrx":
         return "raw"
     return "other"
+
+
+def kind_by_name(name: str) -> Kind | None:
+    """What the name of a file says that came in pieces; None when only its bytes could tell."""
+    ending = name.lower()
+    if ending.endswith(_NO_PHOTOGRAPH):
+        return "other"
+    if ending.endswith((".jpg", ".jpeg")):
+        return "jpeg"
+    return "raw" if ending.endswith(_RAW_ENDINGS) else None
 
 
 def jpeg_fault(data: bytes) -> str:

@@ -1,12 +1,13 @@
 """What the parts of a collector share: camera, spool, journal, and what there is to tell the studio."""
 
+import hashlib
 from dataclasses import dataclass, field
 
 from camera_nodes import exposure_journal
 from camera_nodes.camera import CameraBase
 from camera_nodes.errors import CameraFault, EquipmentError, SpoolError, SpoolFull
 from camera_nodes.exposure_journal import ExposureRecord, Journal
-from camera_nodes.spool import Entry, Spool
+from camera_nodes.spool import Entry, Spool, entry_key
 from camera_nodes.wire import FileKind
 
 
@@ -55,6 +56,9 @@ class Ledger:
     def put(self, of: ExposureRecord, name: str, kind: FileKind, data: bytes, clock_s: float | None = None) -> Entry:
         """A file of an exposure into the spool, and reported.  Raises SpoolError."""
         known_s = self.clock_s if clock_s is None else clock_s
+        there = self.spool.get(entry_key(of.fire_id, self.name, kind))
+        if there is not None and there.sha256 == hashlib.sha256(data).hexdigest():
+            return there  # the node ended before it could write that down
         entry = self.spool.put(
             fire_id=of.fire_id, take_id=of.take_id, camera=self.name, name=name, data=data, kind=kind,
             body_clock_error_ms=None if known_s is None else round(known_s * 1e3),

@@ -2,16 +2,17 @@
 
 import hashlib
 import logging
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from camera_nodes import exposure_journal
-from camera_nodes.attribution import SAME_MOMENT_S, Sighting, assign, companion
+from camera_nodes.attribution import SAME_MOMENT_S, Sighting, assign, companion, twins
 from camera_nodes.backlog import Backlog
 from camera_nodes.camera import BodyFile
 from camera_nodes.errors import PhotoDamaged, SpoolError
 from camera_nodes.exposure_journal import CardFile, ExposureRecord
-from camera_nodes.file_kinds import capture_time, kind_of, read_name
+from camera_nodes.file_kinds import capture_time, kind_by_name, kind_of, read_name
 from camera_nodes.ledger import Ledger
 from camera_nodes.spool import Stray
 from camera_nodes.wire import FileKind
@@ -27,6 +28,7 @@ class _Undecided:
     file: BodyFile
     data: bytes = field(repr=False)
     problem: str = ""  # it is not whole
+    since: float = field(default_factory=lambda: time.monotonic())
 
 
 class Filing:
@@ -40,9 +42,9 @@ class Filing:
         self.strays = len(ledger.spool.strays())
 
     @property
-    def undecided(self) -> bool:
-        """Whether files wait for more to be known."""
-        return bool(self._undecided)
+    def undecided_s(self) -> float | None:
+        """For how long a file has waited for more to be known; None when there is none."""
+        return max((time.monotonic() - one.since for one in self._undecided), default=None)
 
     def holds(self, path: str) -> bool:
         """Whether a file of this path was read and is undecided."""
@@ -54,7 +56,7 @@ class Filing:
         if ours is not None and ours[1].damaged and ours[1].epoch == file.epoch:
             self._mended(*ours, data, problem)
             return
-        kind = "jpeg" if problem else kind_of(file.name, data)
+        kind = (problem and kind_by_name(file.name)) or kind_of(file.name, data)
         taken_s = capture_time(data)
         digest = hashlib.sha256(data).hexdigest()
         sighting = Sighting(file.folder, file.name, kind, digest, taken_s, file.epoch)
@@ -98,7 +100,7 @@ class Filing:
         """A photograph that came in pieces was read once more."""
         if problem:
             raise PhotoDamaged(problem)
-        entry = self._ledger.put(exposure, file.name, "jpeg", data)
+        entry = self._ledger.put(exposure, file.name, "raw" if file.kind == "raw" else "jpeg", data)
         file.sha256, file.bytes, file.state, file.damaged = entry.sha256, entry.bytes, "spooled", False
 
     def settle(self, *, final: bool = False) -> None:
@@ -112,21 +114,29 @@ class Filing:
             self._settle_raw(final)
             return
         clock_s = self._known_clock(photographs)
-        verdict = assign([one.sighting for one in photographs], journal.waiting(), clock_s, final=final)
+        counts = self._ledger.camera.tells_time
+        firsts = _one_each([one.sighting for one in photographs])
+        verdict = assign(firsts, journal.waiting(), clock_s, final=final, counts=counts)
         for fire_id, sighting in verdict.own.items():
             one = next(o for o in photographs if o.sighting is sighting)
             exposure = journal.find(fire_id)
             assert exposure is not None
             self._undecided.remove(one)
             self._file(exposure, one)
+            if exposure.file("jpeg") is None:
+                continue  # it could not be kept
+            journal.tells_time = sighting.taken_s is not None
             if sighting.taken_s is not None and exposure.released_s is not None:
                 self._last_own = (sighting.taken_s, exposure.released_s)
         if not self._ledger.clock_void and verdict.clock_s is not None:
             journal.clock_s = verdict.clock_s
+        for one in [o for o in photographs if o in self._undecided]:
+            if self._accompany(one):  # in the other slot
+                self._undecided.remove(one)
         for sighting, reason in verdict.strays:
-            one = next(o for o in photographs if o.sighting is sighting)
-            self._undecided.remove(one)
-            self._stray(one, reason)
+            for one in [o for o in self._undecided if o.sighting is sighting or twins(o.sighting, sighting)]:
+                self._undecided.remove(one)
+                self._stray(one, reason)
         if verdict.ambiguous:
             for exposure in journal.live():
                 exposure.state = "done"
@@ -196,14 +206,19 @@ class Filing:
             )
 
     def _damaged(self, exposure: ExposureRecord, one: _Undecided) -> None:
-        """Its photograph is on the card in pieces: it stays there, is named, and is read again later."""
+        """A file of it is on the card in pieces: it stays there, is named, and is read again later."""
         file = _card_file(one, "kept")
         file.damaged = True
         exposure.files.append(file)
-        exposure.stem, exposure.state = one.sighting.stem, "done"
+        exposure.stem = exposure.stem or one.sighting.stem
         self._ledger.journal.saw(one.sighting.name)
         self._backlog.read_again(one.file, one.problem)
-        self._ledger.tell("photo_damaged", f"{file.path} stays on its card: {one.problem}", exposure)
+        text = f"{file.path} stays on its card: {one.problem}"
+        if file.kind == "jpeg":
+            exposure.state = "done"
+            self._ledger.tell("photo_damaged", text, exposure)
+        else:
+            self._ledger.tell("photo_damaged", text, take_id=exposure.take_id)
 
     def _stray(self, one: _Undecided, reason: str, take_id: str = "") -> None:
         """Into the tray, and told; the body's copy stays."""
@@ -224,6 +239,15 @@ class Filing:
         except SpoolError as error:
             kept = f"it is on the card; the tray cannot take it: {error}"
         self._ledger.tell("stray", f"{sighting.path} is filed in no take: {reason}; {kept}", take_id=take_id or None)
+
+
+def _one_each(sightings: list[Sighting]) -> list[Sighting]:
+    """Of a photograph in two slots the first."""
+    firsts: list[Sighting] = []
+    for one in sightings:
+        if not any(twins(one, first) for first in firsts):
+            firsts.append(one)
+    return firsts
 
 
 def _card_file(one: _Undecided, state: exposure_journal.FileState, *, copy: bool = False) -> CardFile:
