@@ -148,11 +148,7 @@ def _beside(sighting: Sighting, one: Filed) -> bool:
 
 def twins(one: Sighting, other: Sighting) -> bool:
     """Whether two photographs are of one exposure, in two slots."""
-    return (
-        one.stem == other.stem
-        and _slot(one.path) != _slot(other.path)
-        and not _apart(one.taken_s, other.taken_s)
-    )
+    return one.stem == other.stem and _slot(one.path) != _slot(other.path) and not _apart(one.taken_s, other.taken_s)
 
 
 def _slot(path: str) -> str:

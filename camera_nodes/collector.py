@@ -157,7 +157,7 @@ class Collector:
         if one.state == "armed":  # the node was killed: it may never have been
             since_s, patience_s = time.monotonic() - self._since, _GRACE_S
         if one.doubtful:
-            self._listen_on((_DOUBT_S if self._times_tell else patience_s) - since_s)
+            self._listen_on(min(_DOUBT_S, patience_s) - since_s)
         elif since_s < patience_s:
             raise Unresolved(
                 f"its exposure of {one.take_id} has given no photograph yet: wait {patience_s - since_s:.0f} s more, or"

@@ -17,9 +17,10 @@ from functools import partial
 from typing import Protocol
 
 from camera_nodes import wire
+from camera_nodes.attendance import READING
 from camera_nodes.camera import CameraBase
 from camera_nodes.errors import EquipmentError, NotPossible
-from camera_nodes.shooting import READING, Shooter
+from camera_nodes.shooting import Shooter
 from camera_nodes.worker import Outcome
 
 log = logging.getLogger(__name__)
