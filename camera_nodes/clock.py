@@ -34,7 +34,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
-from camera_nodes.corridor import Corridor, Stamps, find_corridor
+from camera_nodes.corridor import Corridor, Stamps
 from camera_nodes.errors import ClockUnknown
 
 WINDOW_NS = 180_000_000_000
@@ -48,7 +48,7 @@ _BENT = 0.3  # and narrower than this even with more wander, to one that is bein
 UNPROVEN_NS = 250_000  # no less than this is stated unless it is proven; half of what arming usually wants
 ASYMMETRY = 0.1  # the shortest way there and back may differ by this share of the shortest round trip
 _CENTRED = 0.25  # how far from the middle of what is possible the estimate may lie: it makes the bound that much wider
-_LEAST_FOR_SPREAD = 32  # with fewer pings than this the bound is all there is to say
+_LEAST_FOR_DOUBT = 32  # with fewer pings than this the bound is all there is to say
 _MAX_SAMPLES = 1200
 
 
@@ -198,11 +198,12 @@ class ClockEstimator:
             self._older.clear()
         straight, found = corridors
         round_trip_ns = _shortest_ns(samples)
-        centre, half = (found.top + found.bottom) / 2, (found.top - found.bottom) / 2
+        bottom, top = found.extremes()
+        centre, half = (top + bottom) / 2, (top - bottom) / 2
         offset = min(max(found.middle, centre - _CENTRED * half), centre + _CENTRED * half)
-        bound_ns = uncertainty_ns = int(max(found.top - offset, offset - found.bottom)) + 1
-        if len(samples) >= _LEAST_FOR_SPREAD:
-            likely_ns = found.spread + abs(offset - straight.middle) + ASYMMETRY / 2 * round_trip_ns
+        bound_ns = uncertainty_ns = int(max(top - offset, offset - bottom)) + 1
+        if bound_ns > UNPROVEN_NS and len(samples) >= _LEAST_FOR_DOUBT:
+            likely_ns = found.doubt() + abs(offset - straight.middle) + ASYMMETRY / 2 * round_trip_ns
             uncertainty_ns = min(bound_ns, max(UNPROVEN_NS, int(likely_ns) + 1))
         return Estimate(
             at_ns=at_ns,
@@ -220,16 +221,17 @@ class ClockEstimator:
         None when no line fits with any wander of a crystal: some of the samples are of another past.
         """
         shortest_ns = _shortest_ns(samples)
-        straight = found = None
+        straight = None
         for wander in (self._wander, *(more for more in _MORE_WANDER if more > self._wander)):
-            found = find_corridor(samples, at_ns, self._max_drift, wander)
-            straight = straight or found
-            if found is not None and found.width >= _STRAIGHT * shortest_ns:
+            found = Corridor(samples, at_ns, self._max_drift, wander)
+            if straight is None and found.width >= 0:
+                straight = found
+            if found.width >= _STRAIGHT * shortest_ns:
                 break
-        if straight is None or found is None:
+        if straight is None:
             return None
         if found.width < _BENT * shortest_ns:
-            found = find_corridor(samples, at_ns, self._max_drift, self._max_drift) or found
+            found = Corridor(samples, at_ns, self._max_drift, self._max_drift)
         return straight, found
 
 

@@ -75,6 +75,7 @@ class Shooter(Attendance):
         self._cancelled = False
         self._expires = 0.0
         self._armed: wire.Armed | None = None
+        self._clock_at_arming: Estimate | None = None
         self._shot: _Shot | None = None
         self._fired: OrderedDict[str, wire.Stamps | None] = OrderedDict()  # None: not reported yet
 
@@ -238,7 +239,7 @@ class Shooter(Attendance):
         self._expires = time.monotonic() + message.expires_ns / 1e9
         self._become("armed")
         self._window.enter()
-        clock = self._link.estimate()
+        clock = self._clock_at_arming = self._link.estimate()
         self._armed = wire.Armed(
             fire_id=message.fire_id,
             camera=self._name,
@@ -299,9 +300,9 @@ class Shooter(Attendance):
         while len(self._fired) > _REMEMBERED_FIRES:
             self._fired.popitem(last=False)
         now_ns = self._clock.now_ns()
-        clock = self._link.estimate()
-        if clock is not None and 0 < (moment_ns := clock.to_node(message.at_ns)) - now_ns <= _LONGEST_WAIT_NS:
-            clock = self._link.estimate(moment_ns)  # how well it will be known then, not how well now
+        # How well the clock will be known at the moment, not how well now; the arming's will do to tell when that is.
+        moment_ns = self._clock_at_arming.to_node(message.at_ns) if self._clock_at_arming else now_ns
+        clock = self._link.estimate(moment_ns if 0 < moment_ns - now_ns <= _LONGEST_WAIT_NS else None)
         at_ns = clock.to_node(message.at_ns - message.lag_ns) if clock else now_ns
         quiet_ns = clock.to_node(message.at_ns) + wire.QUIET_AFTER_NS if clock else now_ns
         shot = self._shot = _Shot(message, clock, at_ns, max(quiet_ns, now_ns), self._link.clock_source)
