@@ -113,6 +113,12 @@ class Desk:
             return "stored"  # it has told its lag; nobody wants the photograph
         filed = self._records.filed(offer.take_id, offer.camera, offer.kind)
         if filed is None:
+            tally = self.tally(offer.take_id)
+            aside = (
+                self._records.was_aside(offer.take_id, offer.camera) if tally is None else offer.camera in tally.aside
+            )
+            if aside:
+                raise FrameRejected(f"{offer.camera} was aside when {offer.take_id} was fired: it is not of this take")
             self._fired_at(offer.take_id)
             return "want"
         if filed != offer.sha256:

@@ -264,7 +264,7 @@ class Records:
     def filed(self, take: str, camera: str, kind: FileKind = "jpeg") -> str | None:
         """The hash of the photograph (or raw file) that this camera has in this take.
 
-        Raises FrameRejected for a camera or a take that the records do not know, and for a camera that was aside.
+        Raises FrameRejected for a camera or a take that the records do not know.
         """
         if camera not in self._cameras:
             raise FrameRejected(f"{camera} is not in the rig {self._rig.name}")
@@ -275,13 +275,6 @@ class Records:
                 raise FrameRejected(f"no take {take} is recorded here") from None
             if row.fired_at is None:
                 raise FrameRejected(f"take {take} was never fired")
-            aside = select(TakeAbsence.id).where(
-                TakeAbsence.take_id == row.id,
-                TakeAbsence.camera_id == self._cameras[camera],
-                TakeAbsence.kind == AbsenceKind.ASIDE,
-            )
-            if tx.scalar(aside) is not None:
-                raise FrameRejected(f"{camera} was aside when {take} was fired: this is no photograph of it")
             table = RawFile if kind == "raw" else Frame
             where = (table.take_id == row.id, table.camera_id == self._cameras[camera])
             return tx.scalar(select(table.sha256).where(*where))
@@ -304,6 +297,17 @@ class Records:
             )
             found = {camera: "; ".join(deviations(exif_of(exif), setup)) for camera, exif in tx.execute(query)}
         return {camera: text for camera, text in found.items() if text}
+
+    def was_aside(self, take: str, camera: str) -> bool:
+        """Whether this camera was aside when the take was planned."""
+        with reading(self._engine) as tx:
+            aside = (
+                select(TakeAbsence.id)
+                .join(Take, Take.id == TakeAbsence.take_id)
+                .join(Camera, Camera.id == TakeAbsence.camera_id)
+                .where(Take.code == take, Camera.name == camera, TakeAbsence.kind == AbsenceKind.ASIDE)
+            )
+            return tx.scalar(aside) is not None
 
     def add_file(self, arrival: Arrival, stamp: Stamps | None) -> LateArrival | None:
         """The row of a photograph or a raw file: ONE transaction, with what follows when the take was settled before.

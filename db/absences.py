@@ -106,9 +106,9 @@ def note_arrival(tx: Session, take: Take, camera: Camera) -> LateArrival | None:
     before it that were captured become superseded, but not one that somebody accepted; where a later attempt stands, or
     stood, this one becomes superseded itself.
     """
-    decided = _mark_came(tx, take, camera)
     if take.state in (TakeState.PLANNED, TakeState.FIRED):
         return None
+    decided = _mark_came(tx, take, camera)
     before = take.state
     lacking = tuple(other.name for other in captures.missing_cameras(tx, take))
     stands = None

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm.attributes import set_committed_value
 
 from db.engine import changed, utc_now
 from db.errors import AlreadyThere, NotFound, RecordError, StateConflict
@@ -486,8 +487,8 @@ def lock_take(tx: Session, take: Take) -> None:
 
     What follows from its photographs and its state is decided by one at a time; SQLite has one writer anyway.
     """
-    tx.scalar(select(Take.id).where(Take.id == take.id).with_for_update())
-    tx.refresh(take, ["state"])
+    state = tx.scalar(select(Take.state).where(Take.id == take.id).with_for_update())
+    set_committed_value(take, "state", state)
 
 
 def _move_session(tx: Session, session: CaptureSession, to: SessionState, **values: Any) -> None:

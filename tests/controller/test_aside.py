@@ -18,6 +18,7 @@ from controller.errors import AsideRefused, RigNotReady, SessionError
 from controller.quality.sheet import contact_sheet
 from controller.rig_file import AsideLimits, PreflightLimits, Rig
 from controller.studio import Studio
+from controller.tally import Tally
 from db import asides, audit, captures
 from db.engine import reading, transaction, utc_now
 from db.errors import NotFound
@@ -220,8 +221,9 @@ def test_a_rig_file_that_allows_less_than_is_aside_stops_the_fire(
     assert checks["aside"].level == "fault"
 
 
+@pytest.mark.parametrize("remembered", [True, False])
 def test_a_photograph_that_claims_to_be_of_a_camera_that_was_aside_is_refused(
-    home: Any, rig: Rig, speaker: Callable[..., Any], jpeg: Callable[..., bytes]
+    home: Any, rig: Rig, speaker: Callable[..., Any], jpeg: Callable[..., bytes], remembered: bool
 ) -> None:
     from camera_nodes import wire
 
@@ -230,11 +232,15 @@ def test_a_photograph_that_claims_to_be_of_a_camera_that_was_aside_is_refused(
     session = studio.start_session(home.subject, "short")
     take = studio.records.plan(session, 1, aside=studio.asides.reasons())
     studio.records.fired(take)
+    if remembered:  # else it was fired by an earlier studio, and failed
+        studio.desk.open(Tally(take, [camera.name for camera in rig.cameras], aside=studio.asides.reasons()))
+    else:
+        studio.records.failed(take, "no photograph")
     node = speaker(studio, "cam-02")
     node.greet()
     answer = node.upload(take, jpeg(2))
     assert isinstance(answer, wire.Rejected)
-    assert "was aside" in answer.reason
+    assert "was aside when" in answer.reason
     with reading(studio.engine) as tx:
         assert [row.came_at for row in tx.scalars(select(TakeAbsence))] == [None]
 
