@@ -20,6 +20,7 @@ from camera_nodes.file_kinds import Kind, next_number, read_name
 SAME_MOMENT_S = 3.0  # capture times are whole seconds, and the shutter has a lag
 _ZONES_S = 900.0  # clocks of two time zones differ by a multiple of this
 _BEHIND = 50  # a counter that is behind by more was begun anew
+ARMED_S = 60.0  # an armed camera is fired or disarmed by then
 CLOCK_CHANGED_S = 600.0  # no file is as late as that: somebody has set the body's clock
 
 
@@ -55,6 +56,7 @@ class Sighting:
 class Waiting:
     """An exposure without a photograph; a sequence of them is in the order of release.  released_s: UTC.
 
+    armed_s: when it was armed, where the release was not written down: the shutter opened up to ARMED_S later, or never.
     number: what the body's counter should give it; None: not known.  proof: it may never have been (its release
     failed), or was given up by name, so that nothing but a capture time gives it a file.
     """
@@ -63,6 +65,7 @@ class Waiting:
     released_s: float | None
     number: int | None = None
     proof: bool = False
+    armed_s: float | None = None
 
 
 @dataclass
@@ -201,6 +204,9 @@ def _by_time(
     if clock_s is None:
         return list(files), list(waiting)
     fits = {one.path: [w.fire_id for w in waiting if _fits(one, w, clock_s, zones_s)] for one in files}
+    surely = {w.fire_id for w in waiting if w.released_s is not None}
+    for path, fires in fits.items():  # a release that is known is the better evidence
+        fits[path] = [fire for fire in fires if fire in surely] or fires
     rest: list[Sighting] = []
     for one in files:
         here = fits[one.path]
@@ -226,9 +232,16 @@ def _off_s(one: Sighting, waiting: Sequence[Waiting], clock_s: float, zones_s: f
     """How far the file was taken from the exposure nearest to it; None when that cannot be said."""
     if one.taken_s is None:
         return None
-    offs = [one.taken_s - clock_s - w.released_s for w in waiting if w.released_s is not None]
-    if zones_s:
-        offs = [(off_s + zones_s / 2) % zones_s - zones_s / 2 for off_s in offs]
+    offs = []
+    for w in waiting:
+        begin_s, long_s = (w.released_s, 0.0) if w.released_s is not None else (w.armed_s, ARMED_S)
+        if begin_s is None:
+            continue
+        off_s = one.taken_s - clock_s - begin_s
+        if zones_s:
+            before_s = (zones_s - long_s) / 2
+            off_s = (off_s + before_s) % zones_s - before_s
+        offs.append(min(off_s, 0.0) + max(off_s - long_s, 0.0))
     return min(offs, key=abs, default=None)
 
 

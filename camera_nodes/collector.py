@@ -113,9 +113,7 @@ class Collector:
         new = [f for f in found if f.path not in journal.known and not journal.ours(f.path) and not self._waits(f.path)]
         if journal.first:
             journal.first = False
-            journal.known = sorted(there)
-            for file in found:
-                journal.saw(file.name)
+            journal.known = sorted(there)  # perhaps of another body: they tell nothing of this one's counter
             if found:
                 log.warning(
                     "%s: its card has %d files that no take made, such as %s: they stay there",

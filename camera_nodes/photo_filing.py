@@ -226,7 +226,7 @@ class Filing:
     def _stray(self, one: _Undecided, reason: str, take_id: str = "") -> None:
         """Into the tray, and told; the body's copy stays."""
         sighting = one.sighting
-        for waiting in self._ledger.journal.exposures:
+        for waiting in self._ledger.journal.exposures if sighting.kind == "jpeg" else ():
             if waiting.state == "written_off" and waiting.number is not None and waiting.number == sighting.number:
                 waiting.state = "done"  # its number is used
         self._ledger.journal.saw(sighting.name)
