@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from camera_nodes.file_kinds import Kind, next_number, read_name
 
 SAME_MOMENT_S = 3.0  # capture times are whole seconds, and the shutter has a lag
+_ZONES_S = 900.0  # clocks of two time zones differ by a multiple of this
 _BEHIND = 50  # a counter that is behind by more was begun anew
+ARMED_S = 60.0  # an armed camera is fired or disarmed by then
 CLOCK_CHANGED_S = 600.0  # no file is as late as that: somebody has set the body's clock
 
 
@@ -54,6 +56,7 @@ class Sighting:
 class Waiting:
     """An exposure without a photograph; a sequence of them is in the order of release.  released_s: UTC.
 
+    armed_s: when it was armed, where the release was not written down: the shutter opened up to ARMED_S later, or never.
     number: what the body's counter should give it; None: not known.  proof: it may never have been (its release
     failed), or was given up by name, so that nothing but a capture time gives it a file.
     """
@@ -62,6 +65,7 @@ class Waiting:
     released_s: float | None
     number: int | None = None
     proof: bool = False
+    armed_s: float | None = None
 
 
 @dataclass
@@ -69,13 +73,14 @@ class Verdict:
     """own: file of each exposure.  strays: files of nobody, with the reason.  The rest is undecided yet.
 
     clock_s: what the body's clock face adds to UTC, as far as it is known now.  ambiguous: what came leaves open whose
-    it is, and nothing that may come yet can tell.
+    it is, and nothing that may come yet can tell.  by_time: a capture time made a stray.
     """
 
     own: dict[str, Sighting] = field(default_factory=dict)
     strays: list[tuple[Sighting, str]] = field(default_factory=list)
     clock_s: float | None = None
     ambiguous: bool = False
+    by_time: bool = False
 
 
 @dataclass(frozen=True)
@@ -167,15 +172,17 @@ def assign(
     *,
     final: bool = False,
     counts: bool = True,
+    proven: bool = True,
 ) -> Verdict:
     """Join photographs (JPEG, one of each exposure) with the exposures that wait for one.
 
     Asked when the body has nothing more to say just now; `final`: nothing more will come that could decide it.
     clock_s: the body's clock face minus UTC, None when unknown or meaningless.  counts: the body's counter goes on from
-    one connection to the next, as a simulation's does not.
+    one connection to the next, as a simulation's does not.  proven: a photograph has told the clock; else the body has
+    said it, and its time zone is open.
     """
     verdict = Verdict()
-    rest, open_waiting = _by_time(files, waiting, clock_s, verdict)
+    rest, open_waiting = _by_time(files, waiting, clock_s, _ZONES_S if not proven else 0.0, verdict)
     if counts:
         rest = _not_before(rest, open_waiting, verdict)
     if rest and not open_waiting:
@@ -187,40 +194,51 @@ def assign(
 
 
 def _by_time(
-    files: Sequence[Sighting], waiting: Sequence[Waiting], clock_s: float | None, verdict: Verdict
+    files: Sequence[Sighting], waiting: Sequence[Waiting], clock_s: float | None, zones_s: float, verdict: Verdict
 ) -> tuple[list[Sighting], list[Waiting]]:
     """Settle what capture times settle; what is left to other evidence is returned."""
     if clock_s is None:
         return list(files), list(waiting)
-    fits = {one.path: [w.fire_id for w in waiting if _fits(one, w, clock_s)] for one in files}
+    fits = {one.path: [w.fire_id for w in waiting if _fits(one, w, clock_s, zones_s)] for one in files}
+    surely = {w.fire_id for w in waiting if w.released_s is not None}
+    for path, fires in fits.items():  # a release that is known is the better evidence
+        fits[path] = [fire for fire in fires if fire in surely] or fires
     rest: list[Sighting] = []
     for one in files:
         here = fits[one.path]
         rivals = [other for other in files if set(here) & set(fits[other.path])]
-        off_s = _off_s(one, waiting, clock_s)
+        off_s = _off_s(one, waiting, clock_s, zones_s)
         if len(here) == 1 and len(rivals) == 1:
             verdict.own[here[0]] = one
         elif here or off_s is None or abs(off_s) > CLOCK_CHANGED_S:
             rest.append(one)
         else:
             when = "before" if off_s < 0 else "after"
+            verdict.by_time = True
             verdict.strays.append((one, f"by its clock it was taken {abs(off_s):.0f} s {when} the exposure"))
     return rest, [w for w in waiting if w.fire_id not in verdict.own]
 
 
-def _fits(one: Sighting, waiting: Waiting, clock_s: float) -> bool:
-    if one.taken_s is None or waiting.released_s is None:
-        return False
-    return abs(one.taken_s - clock_s - waiting.released_s) <= SAME_MOMENT_S
+def _fits(one: Sighting, waiting: Waiting, clock_s: float, zones_s: float) -> bool:
+    off_s = _off_s(one, [waiting], clock_s, zones_s)
+    return off_s is not None and abs(off_s) <= SAME_MOMENT_S
 
 
-def _off_s(one: Sighting, waiting: Sequence[Waiting], clock_s: float) -> float | None:
+def _off_s(one: Sighting, waiting: Sequence[Waiting], clock_s: float, zones_s: float) -> float | None:
     """How far the file was taken from the exposure nearest to it; None when that cannot be said."""
     if one.taken_s is None:
         return None
-    return min(
-        (one.taken_s - clock_s - w.released_s for w in waiting if w.released_s is not None), key=abs, default=None
-    )
+    offs = []
+    for w in waiting:
+        begin_s, long_s = (w.released_s, 0.0) if w.released_s is not None else (w.armed_s, ARMED_S)
+        if begin_s is None:
+            continue
+        off_s = one.taken_s - clock_s - begin_s
+        if zones_s:
+            before_s = (zones_s - long_s) / 2
+            off_s = (off_s + before_s) % zones_s - before_s
+        offs.append(min(off_s, 0.0) + max(off_s - long_s, 0.0))
+    return min(offs, key=abs, default=None)
 
 
 def _not_before(files: list[Sighting], waiting: list[Waiting], verdict: Verdict) -> list[Sighting]:

@@ -89,7 +89,7 @@ class Collector:
         """What the body says of its clock; a capture time tells more, as long as they agree but for the time zone."""
         reading_s, known_s = self._camera.body_clock_s(), self._journal.clock_s
         if reading_s is not None and (known_s is None or abs((known_s - reading_s + 450) % 900 - 450) > SAME_MOMENT_S):
-            self._journal.clock_s = reading_s
+            self._journal.clock_s, self._journal.clock_proven = reading_s, False
 
     def _exchanged(self, serial: str) -> None:
         journal = self._journal
@@ -103,6 +103,7 @@ class Collector:
             for kept in one.files:
                 kept.state = "kept" if kept.state != "deleted" else kept.state
         journal.known, journal.last_number, journal.clock_s, journal.first = [], None, None, True
+        journal.clock_proven = False
 
     def _look_round(self, *, fresh: bool = False) -> None:
         """Search the card: what was not there before, and is no exposure's yet, is as good as announced."""
@@ -112,9 +113,7 @@ class Collector:
         new = [f for f in found if f.path not in journal.known and not journal.ours(f.path) and not self._waits(f.path)]
         if journal.first:
             journal.first = False
-            journal.known = sorted(there)
-            for file in found:
-                journal.saw(file.name)
+            journal.known = sorted(there)  # perhaps of another body: they tell nothing of this one's counter
             if found:
                 log.warning(
                     "%s: its card has %d files that no take made, such as %s: they stay there",
@@ -155,7 +154,8 @@ class Collector:
         since_s = time.time() - (one.released_s or one.armed_s)
         patience_s = self._camera.file_s
         if one.state == "armed":  # the node was killed: it may never have been
-            since_s, patience_s = time.monotonic() - self._since, _GRACE_S
+            since_s = time.monotonic() - self._since
+            patience_s = _GRACE_S if self._times_tell else patience_s
         if one.doubtful:
             self._listen_on(min(_DOUBT_S, patience_s) - since_s)
         elif since_s < patience_s:
@@ -181,7 +181,7 @@ class Collector:
     @property
     def _times_tell(self) -> bool:
         """Whether a file that comes later can be told by its capture time."""
-        return self._ledger.clock_s is not None and self._journal.tells_time
+        return self._ledger.clock_s is not None and self._journal.clock_proven
 
     def _listen_on(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -268,6 +268,8 @@ class Collector:
             self._ledger.tell("card_full", "its card is full; no photograph was kept", one)
         else:
             said = f"no photograph within {self._camera.file_s:g} s of the release"
+            if self._filing.clock_doubted and not self._journal.clock_proven:
+                self._journal.clock_s = None  # the next one tells it
             self._ledger.tell("photo_missing", f"{said}; if it comes yet, it is filed in its take", one)
 
     def _full(self) -> bool:

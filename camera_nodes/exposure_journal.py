@@ -79,7 +79,7 @@ class Journal(Struct, kw_only=True, forbid_unknown_fields=True):
     known: list[str] = field(default_factory=list)
     last_number: int | None = None
     clock_s: float | None = None
-    tells_time: bool = False  # the last photograph said when it was taken
+    clock_proven: bool = False  # a photograph's capture time has told clock_s; else the body said it
     first: bool = True  # no camera was ever searched
 
     def find(self, fire_id: str) -> ExposureRecord | None:
@@ -89,7 +89,13 @@ class Journal(Struct, kw_only=True, forbid_unknown_fields=True):
     def waiting(self) -> list[Waiting]:
         """Exposures without a photograph, in the order of release."""
         return [
-            Waiting(one.fire_id, one.released_s, one.number, proof=one.state == "written_off" or one.doubtful)
+            Waiting(
+                one.fire_id,
+                one.released_s,
+                one.number,
+                proof=one.state == "written_off" or one.doubtful,
+                armed_s=one.armed_s,
+            )  # fmt: skip
             for one in self.exposures
             if one.state in ("armed", "waiting", "written_off") and one.file("jpeg") is None
         ]
@@ -110,7 +116,9 @@ class Journal(Struct, kw_only=True, forbid_unknown_fields=True):
 
     def next_number(self) -> int | None:
         """What the counter gives the next exposure."""
-        before = [w for w in self.waiting() if w.number is not None]
+        last = max((n for n, one in enumerate(self.exposures) if one.file("jpeg") is not None), default=-1)
+        since = {one.fire_id for one in self.exposures[last + 1 :]}  # what is before it has its number before it
+        before = [w for w in self.waiting() if w.number is not None and w.fire_id in since]
         return expected_number(self.last_number, len(before))
 
     def saw(self, name: str) -> None:

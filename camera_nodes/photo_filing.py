@@ -39,6 +39,7 @@ class Filing:
         self._backlog = backlog
         self._undecided: list[_Undecided] = []
         self._last_own: tuple[float, float] | None = None  # capture time and release of the last one that is certain
+        self.clock_doubted = False  # what the body says of its clock made a stray, and no photograph has borne it out
         self.strays = len(ledger.spool.strays())
 
     @property
@@ -116,7 +117,9 @@ class Filing:
         clock_s = self._known_clock(photographs)
         counts = self._ledger.camera.tells_time
         firsts = _one_each([one.sighting for one in photographs])
-        verdict = assign(firsts, journal.waiting(), clock_s, final=final, counts=counts)
+        proven = journal.clock_proven
+        verdict = assign(firsts, journal.waiting(), clock_s, final=final, counts=counts, proven=proven)
+        self.clock_doubted |= verdict.by_time and not proven
         for fire_id, sighting in verdict.own.items():
             one = next(o for o in photographs if o.sighting is sighting)
             exposure = journal.find(fire_id)
@@ -125,8 +128,8 @@ class Filing:
             self._file(exposure, one)
             if exposure.file("jpeg") is None:
                 continue  # it could not be kept
-            journal.tells_time = sighting.taken_s is not None
             if sighting.taken_s is not None and exposure.released_s is not None:
+                journal.clock_proven = True
                 self._last_own = (sighting.taken_s, exposure.released_s)
         if not self._ledger.clock_void and verdict.clock_s is not None:
             journal.clock_s = verdict.clock_s
@@ -223,7 +226,7 @@ class Filing:
     def _stray(self, one: _Undecided, reason: str, take_id: str = "") -> None:
         """Into the tray, and told; the body's copy stays."""
         sighting = one.sighting
-        for waiting in self._ledger.journal.exposures:
+        for waiting in self._ledger.journal.exposures if sighting.kind == "jpeg" else ():
             if waiting.state == "written_off" and waiting.number is not None and waiting.number == sighting.number:
                 waiting.state = "done"  # its number is used
         self._ledger.journal.saw(sighting.name)

@@ -17,8 +17,8 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
-from camera_nodes import exposure_journal
 from camera_nodes import collector as collector_module
+from camera_nodes import exposure_journal
 from camera_nodes.camera import BodyFile, CameraBase, CameraInfo, CameraState, Condition, Heard, Release
 from camera_nodes.collector import Collector, Spooled, Trouble
 from camera_nodes.errors import (
@@ -544,9 +544,9 @@ class Bench:
             self.tell(self.collector.rejected(entry, "no use"))
 
     @property
-    def outstanding(self) -> bool:
-        """Whether an exposure may have been made whose photograph the node does not have."""
-        return bool(exposure_journal.load(self.folder).live())
+    def outstanding(self) -> list[exposure_journal.ExposureRecord]:
+        """Exposures that may have been made and whose photograph the node does not have."""
+        return exposure_journal.load(self.folder).live()
 
     def unaccounted(self) -> list[str]:
         """Files of which nobody can say where they are."""

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from camera_nodes.gphoto_camera import RAW_ENDINGS, is_raw
+from camera_nodes.file_kinds import kind_by_name, kind_of
+from camera_nodes.ptp_settings import is_raw
 from controller.errors import FrameRejected
 from controller.raw_file import FORMATS, read_raw
 
@@ -141,7 +142,8 @@ def test_another_kind_of_file_is_rejected_by_name(tmp_path: Path, content: bytes
 
 
 def test_what_a_node_takes_for_a_raw_file_is_one_here() -> None:
-    assert {ending.removeprefix(".") for ending in RAW_ENDINGS} == set(FORMATS)
+    assert {kind_by_name(f"IMG_0001.{kind}") for kind in FORMATS} == {"raw"}
+    assert {kind_of("IMG_0001", data) for data in FILES.values()} == {"raw"}
     assert all(is_raw(f"{kind.upper()}+Fine") for kind in FORMATS)
     assert {kind.split("-")[0] for kind in FILES} == set(FORMATS)
 
