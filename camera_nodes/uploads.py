@@ -158,7 +158,7 @@ class Uploads:
 
     def _unproven(self) -> Entry | None:
         for entry in self._spool.entries():
-            if entry.kind == "jpeg" and entry.entry not in self._proofs:
+            if entry.kind == "jpeg" and entry.entry not in self._proofs and entry.entry not in self._wants:
                 if not was_proven(self._path(entry)):
                     return entry
                 self._proofs[entry.entry] = "strict"

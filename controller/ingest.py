@@ -232,7 +232,9 @@ class Ingest:
             line = self._waiting["jpeg"] or self._waiting["raw"]
             if not line or time.monotonic_ns() < self._try_again_ns:
                 return
-            entry, (route, node, offer) = line.popitem(last=False)
+            # Those that need not be read here first: the others' nodes may have proven them by then.
+            entry = next((key for key, (_, _, waiting) in line.items() if waiting.proof), next(iter(line)))
+            route, node, offer = line.pop(entry)
             try:
                 verdict = self._judge(offer)
             except FrameRejected as rejection:
