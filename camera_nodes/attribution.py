@@ -56,8 +56,8 @@ class Sighting:
 class Waiting:
     """An exposure without a photograph; a sequence of them is in the order of release.  released_s: UTC.
 
-    armed_s: when it was armed, where the release was not written down: the shutter opened up to ARMED_S later, or never.
-    number: what the body's counter should give it; None: not known.  proof: it may never have been (its release
+    armed_s: when it was armed, where the release was not written down: the shutter opened up to ARMED_S later, or
+    never.  number: what the body's counter should give it; None: not known.  proof: it may never have been (its release
     failed), or was given up by name, so that nothing but a capture time gives it a file.
     """
 

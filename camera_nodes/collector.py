@@ -46,6 +46,9 @@ class Collector:
         self._name = name
         self._stop = stop
         self._journal = exposure_journal.load(spool.folder)
+        for one in self._journal.live():  # the node ended between arming and fire
+            if one.state == "armed" and exposure_journal.surely_not_fired(spool.folder, one.fire_id):
+                self._journal.exposures.remove(one)
         self._ledger = Ledger(camera, spool, name, self._journal)
         self._backlog = Backlog(self._ledger)
         self._filing = Filing(self._ledger, self._backlog)
@@ -214,7 +217,12 @@ class Collector:
                 keeps_raw=keeps_raw,
             )
         )  # fmt: skip
+        exposure_journal.note_fire(self._ledger.spool.folder, "")
         self._ledger.save()
+
+    def firing(self, fire_id: str) -> None:
+        """The fire was accepted.  May be called from the loop's thread, ahead of the window."""
+        exposure_journal.note_fire(self._ledger.spool.folder, fire_id)
 
     def not_released(self, fire_id: str) -> None:
         """The shutter was surely not released."""

@@ -5,6 +5,7 @@ file may come.  What became of each file (spooled, stored by the studio, deleted
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -14,8 +15,10 @@ from msgspec import Struct, field
 from camera_nodes.attribution import Filed, Holder, Waiting, expected_number
 from camera_nodes.errors import SpoolError
 from camera_nodes.file_kinds import Kind, read_name
+from camera_nodes.spool import BOOT
 
 NAME = "exposures.json"
+_FIRING = "firing"
 _REMEMBERED = 48  # finished exposures: what comes late is late by seconds, at most by some takes
 _KNOWN = 4000  # paths of files that are nobody's
 
@@ -95,7 +98,7 @@ class Journal(Struct, kw_only=True, forbid_unknown_fields=True):
                 one.number,
                 proof=one.state == "written_off" or one.doubtful,
                 armed_s=one.armed_s,
-            )  # fmt: skip
+            )
             for one in self.exposures
             if one.state in ("armed", "waiting", "written_off") and one.file("jpeg") is None
         ]
@@ -146,6 +149,30 @@ class Journal(Struct, kw_only=True, forbid_unknown_fields=True):
                 self.known += [file.path for file in one.files if file.state == "kept"]
                 self.exposures.remove(one)
         del self.known[: max(0, len(self.known) - _KNOWN)]
+
+
+def note_fire(folder: Path, fire_id: str) -> None:
+    """Note that this fire was accepted ("": none since the last arming): quick, for the moments before the window.
+
+    It outlives the node, not the machine, and says so: surely_not_fired() believes it within one boot alone.
+    """
+    with suppress(OSError), (folder / _FIRING).open("w") as stream:
+        stream.write(f"{_boot()}\n{fire_id}\n")
+
+
+def surely_not_fired(folder: Path, fire_id: str) -> bool:
+    """Whether the node ended before it accepted this fire."""
+    try:
+        boot, noted = (folder / _FIRING).read_text().splitlines()
+    except (OSError, ValueError):
+        return False
+    return bool(boot) and boot == _boot() and noted != fire_id
+
+
+def _boot() -> str:
+    with suppress(OSError):
+        return BOOT.read_text().strip()
+    return ""
 
 
 def load(folder: Path) -> Journal:

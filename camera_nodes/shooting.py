@@ -321,6 +321,7 @@ class Shooter(Attendance):
             shot.stamps = self._missed(shot, problem)
         else:
             self.state = "firing"
+            self._collector.firing(message.fire_id)
 
     def _missed(self, shot: _Shot, reason: str) -> wire.Stamps:
         return wire.Stamps(

@@ -23,7 +23,7 @@ _MAKING = "."  # begins the name of a folder not yet whole
 _GOING = "~"  # ends the name of one being deleted; no entry's name has it
 STRAYS = "strays"
 _ASIDE = ("damaged", "rejected", STRAYS)
-_BOOT = Path("/proc/sys/kernel/random/boot_id")  # no two computers have the same; host names may be
+BOOT = Path("/proc/sys/kernel/random/boot_id")  # no two computers have the same; host names may be
 _ID = re.compile(r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 
 
@@ -76,7 +76,7 @@ class Spool:
     def disk(self) -> str:
         """Names the disk under the spool, alike for all nodes of this computer; empty where that cannot be told."""
         try:
-            return f"{_BOOT.read_text().strip()}:{self.folder.stat().st_dev}"
+            return f"{BOOT.read_text().strip()}:{self.folder.stat().st_dev}"
         except OSError:
             return ""
 

@@ -1,4 +1,4 @@
-"""A body with the habits of real ones, in virtual time, and the studio's side of the spool: for test_collector_machine.py.
+"""A body with the habits of real ones, in virtual time, and the studio's side of the spool.
 
 The body outlives the connections to it and the node.  The content of each of its files says of which exposure it is:
 `shows(data)`.  Everything that it does is decided by the test: what it makes of an exposure, when it says so, which of
@@ -422,7 +422,7 @@ class Bench:
         self.clock = VirtualTime()
         self._undo = self.clock.install()
         self.body = Body(self.clock, self.habits, self.stored)
-        self._undo.enter_context(mock.patch("os.fsync", lambda _: self.body.step("fsync")))
+        self._undo.enter_context(mock.patch("os.fsync", side_effect=lambda _: self.body.step("fsync")))
         self._log = logging.getLogger("camera_nodes")
         self._handler = logging.Handler(logging.WARNING)
         self._handler.emit = lambda record: self.said.append(record.getMessage())  # type: ignore[method-assign]

@@ -1,5 +1,5 @@
-"""Whatever a body, a node and a studio do in whatever order: an exposure's file is filed under its own take, or is in the
-tray, or is on the card and named; and the camera can be armed again.
+"""Whatever a body, a node and a studio do in whatever order: an exposure's file is filed under its own take, or is in
+the tray, or is on the card and named; and the camera can be armed again.
 
 What no evidence can decide is left out in one place, `_may_press`: there it says what is missing.
 """
@@ -98,12 +98,17 @@ class Machine(RuleBasedStateMachine):
         bench = self.bench
         self.fires += 1
         fire = f"f{self.fires}"
+        if release == "failed and did" and not self._times_tell():
+            # Whether a release that failed has exposed is seen by its file, which comes within seconds; one that comes
+            # later still and tells no time could as well be the next one's.
+            shot = replace(shot, late_s=0.0)
 
         def act() -> None:
             bench.body.kill_in = death
             if not bench.arm(fire):
                 return
             bench.clock.sleep(wait_s)
+            bench.collector.firing(fire)
             bench.released.append(bench.clock.time())
             if release in ("refused", "disarmed"):
                 bench.rest(fire)

@@ -42,7 +42,7 @@ def gp(monkeypatch):
 
 
 @pytest.fixture
-def body(gp, tmp_path):
+def body(gp, tmp_path):  # noqa: ARG001  (the module must be in place first)
     """Makes the camera: body("usb:001,004", model="cached_settings = true")."""
     made = []
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,7 @@ CAPTURED = ("plain", "late", "busy", "cut", "press", "raw")
 
 
 @pytest.fixture(scope="module")
-def eos(tools: Path) -> Iterator[Callable[[str], dict[str, Any]]]:
+def eos(tools: Path) -> Callable[[str], dict[str, Any]]:
     """One scenario of the responder, run at the first asking."""
     pytest.importorskip("gphoto2", reason="the gphoto2 wheel is not installed")
     (tools / "drive.py").write_text(DRIVE)
@@ -156,7 +156,7 @@ def eos(tools: Path) -> Iterator[Callable[[str], dict[str, Any]]]:
             known[name] = json.loads(done.stdout.splitlines()[-1])
         return known[name]
 
-    yield run
+    return run
 
 
 @pytest.mark.parametrize("name", EOS)
