@@ -58,6 +58,7 @@ class Attendance:
         self._opening = self._listening = self._hung = False
         self._next_open = self._next_listen = self._next_check = self._listening_since = 0.0
         self._closing_since: float | None = None
+        self._serial = ""  # as it was announced
         self._side = ""  # what is done with the camera beside the takes ("recovered"); no Arm meanwhile
 
     @property
@@ -131,6 +132,7 @@ class Attendance:
         changed = not self.settled or fault != self.camera_fault
         self._opening, self.settled, self.camera_fault = False, True, fault
         if fault is None:
+            self._serial = self._camera.info.serial
             log.info("%s: %s %s", self._name, self._camera.info.model, self._camera.info.serial)
         elif changed:
             self._fault(code, fault)
@@ -168,6 +170,9 @@ class Attendance:
         if condition is not None:
             self.condition = replace(condition, warnings=self.condition.warnings)
         self._pass_on(reports)
+        if self.state == "idle" and self._camera.state is CameraState.IDLE and self._camera.info.serial != self._serial:
+            self._serial = self._camera.info.serial  # the body has said it now
+            self._link.state_changed(camera_changed=True)
         if self._hung:  # it answers again
             self._hung, self.camera_fault = False, None
             self._become("idle", camera_changed=True)

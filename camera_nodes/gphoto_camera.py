@@ -12,7 +12,7 @@ numbers its files from 0099 with each connection, so neither identifies anything
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -200,8 +200,10 @@ class GphotoCamera(CameraBase):
 
         Not each time: python-gphoto2 holds the interpreter while it asks, and a body that is dying takes seconds.
         """
-        connection, _ = self._there()
+        connection, its = self._there()
         with connection.patience(_CHECK_S):
+            if self._info is not None and not self._info.serial:  # some bodies say it late
+                self._info = replace(self._info, model=self._model_name(), serial=its.read("serialnumber") or "")
             lately = time.monotonic() - self._left_at < _STORAGE_S
             return self._condition(self._left if lately else self._photos_left())
 
@@ -230,8 +232,10 @@ class GphotoCamera(CameraBase):
         connection, _ = self._there()
         gp = connection.gp
         files: list[BodyFile] = []
-        end = time.monotonic() + timeout_s
         with connection.patience(_LISTEN_S):
+            if self._suspect:  # at the failure, not at the next arming
+                connection.reconnect()
+            end = time.monotonic() + timeout_s
             while True:
                 left_s = 0.0 if files else min(0.5, end - time.monotonic())  # the rest of the queue is taken along
                 kind, data = connection.call("wait_for_event", max(1, round(left_s * 1000)))

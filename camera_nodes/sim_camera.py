@@ -21,6 +21,7 @@ from camera_nodes.errors import (
     CameraFault,
     CameraMissing,
     CardFull,
+    FileCut,
     FileGone,
     SettingsRefused,
 )
@@ -36,7 +37,7 @@ _RUNGS = ("reopen", "usb_reset", "power_cycle")
 class SimOptions:
     """The keys of a `sim:` address.
 
-    Times in ms.  Probabilities (drop, late, truncate, corrupt, busy) are per exposure or arming, in [0, 1].
+    Times in ms unless the name says otherwise.  Probabilities are per exposure or arming, in [0, 1].
     """
 
     seed: int = 0
@@ -54,6 +55,13 @@ class SimOptions:
     late_ms: float = 20.0
     truncate: float = 0.0  # the photograph ends half way
     corrupt: float = 0.0  # bytes of the photograph are overwritten
+    tardy: float = 0.0  # the photograph comes tardy_s later than download_ms says
+    tardy_s: float = 3.0
+    unheard: float = 0.0  # the photograph is on the card, and the body does not say so
+    twice: float = 0.0  # the photograph is announced twice
+    second_slot: float = 0.0  # a copy of the photograph comes into a second slot after it
+    cut: float = 0.0  # the first reading of the photograph gives half of it
+    by_hand: float = 0.0  # per look at the idle camera: somebody presses its button
     busy: float = 0.0  # arming is refused
     battery: float = 100.0  # percent
     battery_per_photo: float = 0.0
@@ -133,7 +141,8 @@ class _OnCard:
     due: float
     exposure: int
     source: int | None  # open file of the photograph
-    announced: bool = False
+    announcements: int = 1  # still to be made
+    cuts: int = 0  # readings that give half of it
 
 
 class SimCamera(CameraBase):
@@ -145,6 +154,8 @@ class SimCamera(CameraBase):
         self._died_at: float | None = None
         self._has_died = False
         self._card: list[_OnCard] = []
+        self._number = 0  # of the newest file, as its name says
+        self._hand = random.Random(f"{options.seed}/hand")
         self._epoch = time.time_ns() // 1_000_000
         self._settings = Exposure()
         self._frames = 0  # of live view
@@ -165,7 +176,7 @@ class SimCamera(CameraBase):
     @property
     def counter(self) -> int | None:
         """As its file names count."""
-        return (self._exposures - 1) % 9999 + 1 if self._exposures else 0
+        return self._number
 
     def _own_release(self) -> ShutterRelease:
         options = self.options
@@ -228,6 +239,8 @@ class SimCamera(CameraBase):
 
     def _do_check(self) -> Condition:
         self._check_alive()
+        if self.options.by_hand and self._hand.random() < self.options.by_hand:
+            self._put(f"{self._next_name()}.JPG", time.monotonic(), None)
         left = max(0, self.options.card - self._exposures) if self.options.card else None
         return Condition(self._battery, left, focus_mode=self._settings.focus_mode or self.options.focus)
 
@@ -279,24 +292,39 @@ class SimCamera(CameraBase):
             if source is None:
                 return
         due = time.monotonic() + options.download_ms / 1e3
-        name = f"SIM_{(self._exposures - 1) % 9999 + 1:04d}"
+        if draw.random() < options.tardy:
+            due += options.tardy_s
+        name = self._next_name()
         if options.raw:
-            raw = BodyFile(_FOLDER, f"{name}.{options.raw.upper()}", epoch=self._epoch)
-            self._card.append(_OnCard(raw, due, self._exposures, None))
-        self._card.append(_OnCard(BodyFile(_FOLDER, f"{name}.JPG", epoch=self._epoch), due, self._exposures, source))
+            self._put(f"{name}.{options.raw.upper()}", due, None)
+        photo = self._put(f"{name}.JPG", due, source)
+        photo.announcements = 0 if draw.random() < options.unheard else 1 + (draw.random() < options.twice)
+        photo.cuts = int(draw.random() < options.cut)
+        if draw.random() < options.second_slot:
+            copy = None if source is None else os.dup(source)
+            self._put(f"{name}.JPG", due + 0.3, copy, _FOLDER.replace("1/", "2/", 1))
+
+    def _next_name(self) -> str:
+        self._number = self._number % 9999 + 1
+        return f"SIM_{self._number:04d}"
+
+    def _put(self, name: str, due: float, source: int | None, folder: str = _FOLDER) -> _OnCard:
+        one = _OnCard(BodyFile(folder, name, epoch=self._epoch), due, self._exposures, source)
+        self._card.append(one)
         while len(self._card) > _CARD_FILES:
             self._forget(self._card[0])
+        return one
 
     def _do_listen(self, timeout_s: float) -> Heard:
         self._check_alive()
-        waiting = [one for one in self._card if not one.announced]
+        waiting = [one for one in self._card if one.announcements > 0]
         if not waiting:
             return Heard()
-        time.sleep(min(timeout_s, max(0.0, waiting[0].due - time.monotonic())))
+        time.sleep(min(timeout_s, max(0.0, min(one.due for one in waiting) - time.monotonic())))
         self._check_alive()
         came = [one for one in waiting if one.due <= time.monotonic()]
         for one in came:
-            one.announced = True
+            one.announcements -= 1
         return Heard(tuple(one.file for one in came))
 
     def _do_search(self, fresh: bool) -> tuple[BodyFile, ...]:  # noqa: ARG002  (it has no memory but the card)
@@ -310,6 +338,9 @@ class SimCamera(CameraBase):
             return self._read_raw(one.exposure)
         options, draw = self.options, random.Random(f"{self.options.seed}/{one.exposure}/damage")
         data = self._read_photo(one)
+        if one.cuts:
+            one.cuts -= 1
+            raise FileCut(f"{len(data) // 2} of {len(data)} bytes came", data[: len(data) // 2])
         if draw.random() < options.truncate:
             data = data[: len(data) // 2]
         if draw.random() < options.corrupt:

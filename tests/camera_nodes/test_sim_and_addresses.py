@@ -3,7 +3,7 @@
 import pytest
 
 from camera_nodes.backends import make_camera, open_camera
-from camera_nodes.errors import BadAddress, CameraBusy, CameraMissing, CardFull
+from camera_nodes.errors import BadAddress, CameraBusy, CameraMissing, CardFull, FileCut
 from camera_nodes.wire import Exposure
 
 
@@ -93,6 +93,40 @@ def test_faults_are_injected():
             shoot(camera)
         with pytest.raises(CameraMissing):
             camera.open()
+
+
+def test_files_misbehave_as_those_of_real_bodies():
+    def files(options, listens=1):
+        with open_camera(f"sim:seed=5&{options}") as camera:
+            camera.max_late_ns = 10**9
+            camera.arm(Exposure())
+            camera.expose(camera.clock.now_ns())
+            camera.finish()
+            heard = [file for _ in range(listens) for file in camera.listen(0.5).files]
+            return camera, heard, camera.search()
+
+    _, heard, found = files("unheard=1")
+    assert heard == []
+    assert [file.name for file in found] == ["SIM_0001.JPG"]
+    _, heard, found = files("twice=1", listens=3)
+    assert [file.path for file in heard] == [found[0].path] * 2
+    _, heard, found = files("second_slot=1", listens=3)
+    assert [file.name for file in heard] == ["SIM_0001.JPG"] * 2
+    assert len({file.folder for file in heard}) == len(found) == 2
+    _, heard, found = files("tardy=1&tardy_s=60")
+    assert (heard, found) == ([], ())
+    with open_camera("sim:seed=5&cut=1") as camera:
+        camera.max_late_ns = 10**9
+        camera.arm(Exposure())
+        camera.expose(camera.clock.now_ns())
+        file = camera.listen(0.1).files[0]
+        with pytest.raises(FileCut) as cut:
+            camera.read(file)
+        assert camera.read(file).startswith(cut.value.data)
+    with open_camera("sim:seed=5&by_hand=1") as camera:
+        camera.check()
+        assert [file.name for file in camera.listen(0.1).files] == ["SIM_0001.JPG"]
+        assert camera.counter == 1
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):

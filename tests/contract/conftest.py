@@ -1,6 +1,12 @@
 """Cameras for the contract suite.  A gphoto2 camera lives in a process of its own: libgphoto2 has one bus a process."""
 
 import multiprocessing
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -11,7 +17,9 @@ import pytest
 from camera_nodes.backends import make_camera
 from camera_nodes.sim_camera import built_in_photo
 
-BACKENDS = ("sim:seed=1&lag_ms=3", "gphoto2:virtual")
+BACKENDS = ("sim:seed=1&lag_ms=3", "gphoto2:virtual", "gphoto2:ptpip")
+# A Canon EOS that answers PTP/IP, so that libgphoto2's own EOS driver is under test.
+RESPONDER = Path(__file__).parents[3] / "shared" / "tools" / "cameras" / "ptpip_body.py"
 _METHODS = (
     "open", "close", "arm", "disarm", "expose", "finish", "listen", "search", "read", "delete", "check",
     "preview", "end_preview", "usb_reset", "power_cycle",
@@ -22,12 +30,12 @@ def _serve(pipe: Connection, url: str) -> None:
     camera = make_camera(url)
     camera.max_late_ns = 100_000_000  # the tests share their processors with others
     while True:
-        name, arguments = pipe.recv()
+        name, arguments, options = pipe.recv()
         if name == "end":
             return
         try:
             if name in _METHODS:
-                value = getattr(camera, name)(*arguments)
+                value = getattr(camera, name)(*arguments, **options)
             elif name == "now_ns":
                 value = camera.clock.now_ns()
             else:
@@ -48,8 +56,8 @@ class RemoteCamera:
         self._process.start()
         far.close()
 
-    def call(self, name: str, *arguments: Any) -> Any:
-        self._pipe.send((name, arguments))
+    def call(self, name: str, *arguments: Any, **options: Any) -> Any:
+        self._pipe.send((name, arguments, options))
         assert self._pipe.poll(60), f"{name} did not return"
         good, value = self._pipe.recv()
         if not good:
@@ -58,11 +66,11 @@ class RemoteCamera:
 
     def __getattr__(self, name: str) -> Any:
         if name in _METHODS:
-            return lambda *arguments: self.call(name, *arguments)
+            return lambda *arguments, **options: self.call(name, *arguments, **options)
         return self.call(name)
 
     def end(self) -> None:
-        self._pipe.send(("end", ()))
+        self._pipe.send(("end", (), {}))
         self._process.join(20)
         assert self._process.exitcode == 0
         self._pipe.close()
@@ -81,10 +89,10 @@ def remote(photos: Path) -> Iterator[Any]:
     """Makes cameras in processes of their own: remote("gphoto2:virtual", "refresh=0")."""
     made: list[RemoteCamera] = []
 
-    def make(url: str, options: str = "") -> RemoteCamera:
+    def make(url: str, options: str = "", *, served: bool = True) -> RemoteCamera:
         separator = "&" if url.startswith("sim:") else "?"
-        query = "&".join(part for part in (f"photos={photos}", options) if part)
-        made.append(RemoteCamera(f"{url}{separator}{query}"))
+        query = "&".join(part for part in (f"photos={photos}" if served else "", options) if part)
+        made.append(RemoteCamera(f"{url}{separator}{query}" if query else url))
         return made[-1]
 
     yield make
@@ -92,8 +100,35 @@ def remote(photos: Path) -> Iterator[Any]:
         camera.end()
 
 
-@pytest.fixture(params=BACKENDS, ids=["sim", "gphoto2"])
+def _answers(host: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((host, 15740)) == 0
+
+
+@pytest.fixture
+def eos(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A body on the network: its address (loopback), and the folder of its card."""
+    if not RESPONDER.is_file():
+        pytest.skip("no body that answers PTP/IP at ../shared/tools/cameras")
+    host = f"127.{os.getpid() % 200 + 20}.{random.randrange(1, 250)}.{random.randrange(1, 250)}"
+    folder = tmp_path / "eos"
+    environment = os.environ | {"MIEN_CLONE": str(Path(__file__).parents[2]), "SECONDS_MAX": "280"}
+    body = subprocess.Popen([sys.executable, str(RESPONDER), host, str(folder)], env=environment)
+    end = time.monotonic() + 30
+    while not _answers(host):
+        assert body.poll() is None, "the body ended"
+        assert time.monotonic() < end, "the body does not answer"
+        time.sleep(0.05)
+    yield host, folder
+    body.kill()
+    body.wait()
+
+
+@pytest.fixture(params=BACKENDS, ids=["sim", "gphoto2", "ptpip"])
 def camera(request: pytest.FixtureRequest, remote: Any) -> Any:
     if request.param.startswith("gphoto2"):
         pytest.importorskip("gphoto2", reason="the gphoto2 wheel is not installed")
+    if request.param.endswith("ptpip"):
+        host, _ = request.getfixturevalue("eos")
+        return remote(f"{request.param}:{host}", served=False)
     return remote(request.param)

@@ -41,7 +41,10 @@ from db.subjects import add_subject
 
 DEADLOCK_S = 240.0
 UNFIRED = ("not fired", "before the fire")
-_SHARE = {"drop": 0.05, "truncate": 0.05, "busy": 0.04, "late": 0.05}  # of takes in which some camera does this
+_SHARE = {  # of takes in which some camera does this
+    "drop": 0.05, "truncate": 0.05, "busy": 0.04, "late": 0.05, "tardy": 0.05, "unheard": 0.05, "twice": 0.1,
+    "second_slot": 0.1, "cut": 0.1, "by_hand": 0.1,
+}  # fmt: skip
 _FAULTS = ("kill node", "stop node", "kill controller", "lock database", "spurious frame")
 
 _picture = io.BytesIO()
@@ -66,8 +69,9 @@ def node(settings: AgentSettings, ledger: str) -> None:
 
     def noted(camera: SimCamera, at_ns: int) -> Any:
         done = expose(camera, at_ns)
-        if camera._photo is not None:  # the open file of what it saw
-            shown = os.pread(camera._photo, 40, 6)
+        made = next((one for one in camera._card if one.exposure == camera._exposures and one.source is not None), None)
+        if made is not None and made.source is not None:  # the open file of what it saw
+            shown = os.pread(made.source, 40, 6)
             file = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.write(file, shown.split(b"fire ")[1][:6] + b"\n")
             os.close(file)
@@ -327,8 +331,7 @@ class Soak:
         """All faults are over: everything that is on a node's disk comes in."""
 
         def empty() -> bool:
-            aside = ("damaged", "rejected")
-            return not any(p for p in (self.folder / "spool").glob("*/*") if p.name not in aside)
+            return not any((self.folder / "spool").glob("*/*/photo"))  # what is set aside lies deeper
 
         self.until(empty, "the spools do not become empty")
 
