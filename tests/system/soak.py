@@ -327,8 +327,8 @@ class Soak:
         """All faults are over: everything that is on a node's disk comes in."""
 
         def empty() -> bool:
-            aside = ("damaged", "rejected")
-            return not any(p for p in (self.folder / "spool").glob("*/*") if p.name not in aside)
+            aside = ("damaged", "rejected", "strays")
+            return not any(p for p in (self.folder / "spool").glob("*/*") if p.is_dir() and p.name not in aside)
 
         self.until(empty, "the spools do not become empty")
 
