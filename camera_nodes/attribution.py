@@ -242,8 +242,8 @@ def _off_s(one: Sighting, waiting: Sequence[Waiting], clock_s: float, zones_s: f
 
 
 def _not_before(files: list[Sighting], waiting: list[Waiting], verdict: Verdict) -> list[Sighting]:
-    """Without those whose number says that they were made before any exposure that waits."""
-    numbers = [w.number for w in waiting]
+    """Without those whose number says that they were made before any exposure that waits and is not given up."""
+    numbers = [w.number for w in waiting if not w.proof]
     first = numbers[0] if numbers and None not in numbers else None
     rest = []
     for one in files:

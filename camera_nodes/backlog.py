@@ -117,8 +117,8 @@ def read_whole(camera: CameraBase, file: BodyFile) -> bytes:
         is_jpeg = data.startswith(b"\xff\xd8") or file.name.lower().endswith((".jpg", ".jpeg"))
         if is_jpeg and (fault := jpeg_fault(data)):
             problem = fault
-        elif problem and data and data == before:
-            return data  # the same bytes twice: the size that the body states is wrong
+        elif problem and is_jpeg and data == before:
+            return data  # whole, and the same bytes twice: the size that the body states is wrong
         if not problem:
             return data
         before = data

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 QUIET_S = 0.05  # a body that has said nothing for so long has nothing more to say just now
 _DRAIN_S = 10.0  # ... and one that does not stop within this is not drained further
 _NOTHING_S = 0.05  # pause of a camera that answers at once that there is nothing
-_DOUBT_S = 3.0  # ... and one whose release failed, for this long
+_DOUBT_S = 2 * SAME_MOMENT_S + 1.0  # an exposure whose release failed is waited for; also to keep two apart by time
 _SEARCH_S = 30.0  # between searches of the card while a photograph is missing
 _GRACE_S = 10.0  # after a restart an exposure that may never have been is waited for this long
 
@@ -171,6 +171,9 @@ class Collector:
         self._filing.settle()
         if one.file("jpeg") is not None:
             return ""
+        if (one.doubtful or one.state == "armed") and (self._times_tell or not self._camera.tells_time):
+            one.state, one.number = "written_off", None  # its time will tell it, if it comes yet
+            return f"the release that failed or was not written down for {one.take_id} has made no photograph"
         if one.doubtful:
             one.state = "done"  # so long after the release, on a connection made anew: it was not released
             return f"the release that failed for {one.take_id} has made no photograph"

@@ -144,6 +144,7 @@ class Shooter(Attendance):
                 self._rest()
             self._refuse(message, reasons)
             return
+        before = self._arm.fire_id if self._arm is not None and self.state == "armed" else ""
         self._arm, self._armed, self._cancelled = message, None, False
         self._window.leave()
         self._become("arming")
@@ -153,6 +154,7 @@ class Shooter(Attendance):
         def job() -> Outcome:
             reports: list[Report] = []
             try:
+                self._collector.not_released(before)  # armed for a fire that never came
                 if self._camera.state is not CameraState.IDLE:
                     self._camera.disarm()
                 warnings, reports = self._collector.before_arming()

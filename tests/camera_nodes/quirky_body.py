@@ -382,7 +382,8 @@ class BodyCamera(CameraBase):
         how = self.body.reading_fails()
         if how == "cut":
             raise FileCut("half of it came", data[: len(data) // 2])
-        return data[: len(data) // 2] if how == "short" else data
+        # Of a body that states no size only a JPEG can be seen to be short.
+        return data[: len(data) // 2] if how == "short" and file.name.lower().endswith(".jpg") else data
 
     def _do_delete(self, file: BodyFile) -> bool:
         self.body.step("delete")

@@ -264,3 +264,74 @@ def test_every_exposure_is_filed_under_its_own_take_or_accounted_for() -> None:
 @pytest.mark.timeout(3600)
 def test_every_exposure_is_filed_under_its_own_take_or_accounted_for_2000_times() -> None:
     run(2000)
+
+
+# What the machine has found, as it found it: begin's habits, then (shot, release, death, wait_s) of each take, or the
+# name of another rule with its arguments.
+TWO_SLOTS = (Plan("JPG", 0.2), Plan("JPG", 0.9, slot=2, copy="same"))
+OTHER_SLOT = (Plan("JPG", 0.2), Plan("JPG", 6.0, slot=2, copy="other"))
+RAW_FIRST = (Plan("CR2", 0.2), Plan("JPG", 1.0))
+SIDECAR_FIRST = (Plan("XMP", 0.1), Plan("JPG", 0.5))
+SIDECAR_LAST = (Plan("JPG", 0.5), Plan("XMP", 4.0))
+NONE, LATE, LATER = Shot(none=True), Shot(late_s=FILE_S + 5.0), Shot(late_s=70.0)
+STORIES: dict[str, tuple[Habits, list[tuple[object, ...]]]] = {
+    "an announcement is lost and the file late": (Habits(), [(Shot(70.0, silent=True), "good", 22, 3.0)]),
+    "both slots' files are found at once": (
+        Habits(TWO_SLOTS, times=False),
+        [(NONE, "good", None, 0.2), (LATER, "good", None, 0.2), (Shot(silent=True), "good", None, 3.0)],
+    ),
+    "one that was given up comes after the counter began again": (
+        Habits(TWO_SLOTS, times=False, first_number=9997, clock_told_s=-19_800.0),
+        [(NONE, "good", None, 20.0), (LATER, "good", None, 0.2), (Shot(silent=True), "good", None, 3.0),
+         (Shot(silent=True), "good", 54, 20.0)],
+    ),
+    "killed between the photograph and the journal": (
+        Habits(SIDECAR_LAST, clock_off_s=7.0, clock_told_s=None),
+        [(Shot(twice=True), "good", None, 3.0), (Shot(12.0, silent=True), "good", None, 3.0),
+         (Shot(), "failed and did", None, 0.2), (Shot(2.0), "failed and did", 15, 20.0), (Shot(2.0), "good", None, 0.2)],
+    ),
+    "the zone of the body's clock is open": (
+        Habits(RAW_FIRST, clock_off_s=7.0, clock_told_s=3600.0, before=3),
+        [(LATER, "good", None, 20.0), ("write_off",), (LATE, "good", None, 0.2)],
+    ),
+    "a sidecar comes before a photograph that was given up": (
+        Habits(SIDECAR_FIRST, times=False, clock_told_s=None, first_number=1234, before=3),
+        [(Shot(silent=True), "good", 60, 3.0), (NONE, "good", None, 3.0), (Shot(silent=True), "good", None, 0.2),
+         (Shot(12.0), "failed and did", None, 20.0), (LATE, "good", None, 0.2), (Shot(), "disarmed", None, 0.2),
+         (LATER, "good", 43, 3.0)],
+    ),
+    "a release that failed comes late, and the node dies before the next is written down": (
+        Habits(TWO_SLOTS, clock_told_s=3600.0),
+        [(Shot(25.0, silent=True), "failed and did", 44, 20.0), ("press", Shot(25.0, twice=True)),
+         (Shot(twice=True), "good", 42, 20.0), (NONE, "good", None, 20.0)],
+    ),
+    "files of another body on the card": (
+        Habits(OTHER_SLOT, clock_off_s=-7200.5, clock_told_s=None, first_number=9997, before=3),
+        [(LATE, "good", None, 3.0), (Shot(silent=True), "good", None, 3.0)],
+    ),
+    "exposures without photographs put the counter's expectation wrong": (
+        Habits(OTHER_SLOT, times=False, clock_told_s=3600.0, before=3),
+        [(NONE, "good", None, 0.2), (Shot(2.0), "good", 59, 3.0), (Shot(12.0, silent=True), "good", None, 0.2),
+         (LATER, "failed and did", None, 20.0), (NONE, "good", None, 0.2), (LATER, "good", None, 20.0)],
+    ),
+    "a photograph by hand leaves a raw file that nobody has": (
+        Habits((Plan("JPG", 0.2), Plan("CR2", 8.0)), clock_off_s=-7200.5),
+        [("press", Shot(silent=True)), ("fail", "listen", "fault", 2), ("cable",), ("idle", 10, None),
+         ("fail", "read", "missing", 3), (NONE, "good", None, 20.0)],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_what_was_found_once(name: str) -> None:
+    habits, steps = STORIES[name]
+    machine = Machine()
+    try:
+        machine.begin(habits)
+        for step in steps:
+            if isinstance(step[0], str):
+                getattr(machine, step[0])(*step[1:])
+            else:
+                machine.take(*step)
+    finally:
+        machine.teardown()

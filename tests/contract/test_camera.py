@@ -78,17 +78,18 @@ def test_arm_expose_read_delete(camera, photos):
 
 def test_what_was_not_heard_is_found_on_the_card(camera):
     camera.open()
+    if "virtual" in camera.info.url:
+        pytest.skip("the virtual camera forgets its photographs with the connection")
     before = {one.path for one in camera.search()}
     shoot(camera)
     camera.finish()
     end = time.monotonic() + 20
-    while not (made := {one.path for one in camera.search()} - before):
+    while not (made := {one.path for one in camera.search(fresh=True)} - before):
         assert time.monotonic() < end, "the photograph is not on the card"
-        time.sleep(0.05)
+        time.sleep(0.3)
     camera.close()
     camera.open()
-    if "virtual" not in camera.info.url:  # the virtual camera forgets its photographs with the connection
-        assert {one.path for one in camera.search(fresh=True)} - before == made
+    assert {one.path for one in camera.search()} - before == made
 
 
 def test_an_armed_camera_is_left_alone(camera):

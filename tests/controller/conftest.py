@@ -112,7 +112,8 @@ class Fleet:
 
     def spooled(self, camera: str) -> list[str]:
         folder = self.folder / "spool" / camera
-        return sorted(path.name for path in folder.iterdir() if path.name not in ("damaged", "rejected"))
+        aside = ("damaged", "rejected", "strays")
+        return sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name not in aside)
 
     def kill(self, camera: str) -> None:
         self.processes[camera].kill()

@@ -135,7 +135,7 @@ def test_rubbish_on_both_sockets_does_not_stop_the_service(
     for size in (0, 1, 7, 400, 4000):
         node.control.send(draw.randbytes(size))
         node.bulk.send(draw.randbytes(size))
-    node.control.send(wire.encode(wire.Ping(seq=1, t1_ns=1)).replace(b"\xa1v\x01", b"\xa1v\x02"))
+    node.control.send(wire.encode(wire.Ping(seq=1, t1_ns=1)).replace(b"\xa1v\x02", b"\xa1v\x63"))
     node.bulk.send_multipart([b"a", b"b"])
     node.say(wire.Chunk(entry="nobody.asked", offset=0, data=b"x", last=True), bulk=True)
     node.say(wire.Ping(seq=7, t1_ns=123))

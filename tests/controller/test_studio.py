@@ -116,13 +116,13 @@ def test_a_dropped_photograph_fails_the_take_by_name_and_a_retake_supersedes_not
     assert states(studio, session) == {result.take: "failed", second.take: "failed"}
 
 
-def test_a_corrupt_photograph_is_rejected_and_kept_aside_on_the_node(start: Callable[..., Any], fleet: Any) -> None:
+def test_a_photograph_cut_short_stays_on_its_card_and_is_named(start: Callable[..., Any], fleet: Any) -> None:
     studio, session = start(cam_01={"truncate": 1.0})
     result = studio.fire(session)
     assert result.faults.keys() == {"cam-01"}
-    assert "rejected" in result.faults["cam-01"]
+    assert "stays on its card" in result.faults["cam-01"]
     assert studio.records.photographs(result.take).keys() == {"cam-00", "cam-02", "cam-03"}
-    assert len(list((fleet.folder / "spool" / "cam-01" / "rejected").iterdir())) == 1
+    assert fleet.spooled("cam-01") == []
 
 
 def test_a_camera_that_refuses_to_arm_stops_the_fire_before_it_happens(start: Callable[..., Any]) -> None:

@@ -178,7 +178,8 @@ class Bench:
     def spooled(self, camera: str) -> list[str]:
         if not self.spool(camera).exists():
             return []
-        return sorted(path.name for path in self.spool(camera).iterdir() if path.name not in ("damaged", "rejected"))
+        aside = ("damaged", "rejected", "strays")
+        return sorted(path.name for path in self.spool(camera).iterdir() if path.is_dir() and path.name not in aside)
 
     def aside(self, camera: str, where: str) -> list[str]:
         folder = self.spool(camera) / where
