@@ -263,6 +263,9 @@ def recycle(studio: Studio, session: str, count: int) -> dict[str, Any]:
     behind = len(studio.draining.takes)
     while studio.draining.takes and time.monotonic() < last + PATIENCE_S:
         time.sleep(0.05)
+    for line in (studio.records.take(take.take) for take in fired):
+        if line.state.value != "captured":
+            say(str(line.problem))
     gaps = sorted(b - a for a, b in itertools.pairwise(moments))
     return {
         "recycle_median_seconds": round(gaps[len(gaps) // 2], 2),

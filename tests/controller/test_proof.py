@@ -293,6 +293,18 @@ def test_a_damaged_photograph_is_rejected_even_where_a_node_proves_others(
     assert studio.ingest.proven_on_nodes == 1
 
 
+def test_a_proof_that_comes_during_the_transfer_counts(studio: Studio, tally: Tally, speaker: Any, jpeg: Any) -> None:
+    data = jpeg(1)
+    node = speaker(studio, "cam-00")
+    assert isinstance(node.greet(), wire.Welcome)
+    first = node.offer(tally.take, data)
+    assert node.hear(wire.Want, bulk=True) is not None
+    node.offer(tally.take, data, proof="strict")
+    node.say(wire.Chunk(entry=first.entry, offset=0, data=data, last=True), bulk=True)
+    assert isinstance(node.hear(wire.Stored, bulk=True), wire.Stored)
+    assert studio.ingest.proven_on_nodes == 1
+
+
 def test_the_checks_find_what_a_node_has_passed(tmp_path: Path, jpeg: Any) -> None:
     """A node that is wrong, or lies: the take is kept and its operator told."""
     data = jpeg(1, (640, 480))
