@@ -288,7 +288,8 @@ STORIES: dict[str, tuple[Habits, list[tuple[object, ...]]]] = {
     "killed between the photograph and the journal": (
         Habits(SIDECAR_LAST, clock_off_s=7.0, clock_told_s=None),
         [(Shot(twice=True), "good", None, 3.0), (Shot(12.0, silent=True), "good", None, 3.0),
-         (Shot(), "failed and did", None, 0.2), (Shot(2.0), "failed and did", 15, 20.0), (Shot(2.0), "good", None, 0.2)],
+         (Shot(), "failed and did", None, 0.2), (Shot(2.0), "failed and did", 15, 20.0),
+         (Shot(2.0), "good", None, 0.2)],
     ),
     "the zone of the body's clock is open": (
         Habits(RAW_FIRST, clock_off_s=7.0, clock_told_s=3600.0, before=3),

@@ -32,7 +32,7 @@ def gp(monkeypatch):
 
 
 @pytest.fixture
-def node(gp, studio, start_node):
+def node(gp, studio, start_node):  # noqa: ARG001  (the module must be in place first)
     def start():
         running = start_node("gphoto2:usb:001,004")
         studio.wait_for_clock("cam-00")
