@@ -419,6 +419,11 @@ class CameraBase(ABC):
         return 30.0
 
     @property
+    def quiet_s(self) -> float:
+        """After so long without news it has nothing more to say just now, in seconds."""
+        return 0.05
+
+    @property
     def counter(self) -> int | None:
         """The number of the last photograph that the body made, where it can be asked."""
         return None

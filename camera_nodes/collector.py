@@ -24,8 +24,7 @@ __all__ = ["Collector", "Report", "Spooled", "Trouble", "Unresolved", "code_of"]
 
 log = logging.getLogger(__name__)
 
-QUIET_S = 0.05  # a body that has said nothing for so long has nothing more to say just now
-_DRAIN_S = 10.0  # ... and one that does not stop within this is not drained further
+_DRAIN_S = 10.0  # a body that does not stop telling news within this is not drained further
 _NOTHING_S = 0.05  # pause of a camera that answers at once that there is nothing
 _DOUBT_S = 2 * SAME_MOMENT_S + 1.0  # an exposure whose release failed is waited for; also to keep two apart by time
 _SEARCH_S = 30.0  # between searches of the card while a photograph is missing
@@ -346,7 +345,7 @@ class Collector:
         """Until the body has nothing more to say; what it announces is read."""
         end = time.monotonic() + limit_s
         while True:
-            heard = self._camera.listen(QUIET_S)
+            heard = self._camera.listen(self._camera.quiet_s)
             self._hear(heard)
             self._backlog.read_due(self._filing.look_at)
             if (heard.quiet and not heard.files) or time.monotonic() > end or self._stop():

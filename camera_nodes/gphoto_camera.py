@@ -112,6 +112,11 @@ class GphotoCamera(CameraBase):
         return _VIRTUAL_WAIT_S if self._is_virtual else self.model.file_s
 
     @property
+    def quiet_s(self) -> float:
+        """By the table of models."""
+        return self.model.quiet_s
+
+    @property
     def tells_time(self) -> bool:
         """The virtual camera serves one picture again and again."""
         return not self._is_virtual
@@ -165,7 +170,7 @@ class GphotoCamera(CameraBase):
 
     def _do_arm(self, settings: Exposure, allow_ram: bool) -> Condition:
         connection, its = self._there()
-        with connection.patience(_ARM_S):
+        with connection.patience(max(_ARM_S, self.model.busy_s)):
             used_up = self._is_virtual and self._options.refresh and self._taken >= _VIRTUAL_ROOM
             if self._suspect or used_up:
                 connection.reconnect()

@@ -131,6 +131,8 @@ class Settings:
     def aim_at_card(self, *, allow_ram: bool) -> str:
         """Have photographs kept on the card; "" or a warning.  Raises CaptureTarget when they are not and must be."""
         names = self.model.card_target
+        if self.model.ram_only:
+            return self._in_memory("its memory", "bodies of this model know nothing else", allow_ram)
         now = self.read(_TARGET)
         if now is None or _on_card(now, names):
             return ""
@@ -142,7 +144,10 @@ class Settings:
             problem = self.write(_TARGET, wanted) or ""
             if not problem:
                 return ""
-        text = f"{self._url} keeps its photographs in {now!r} until they are fetched, not on its card: {problem}"
+        return self._in_memory(repr(now), problem, allow_ram)
+
+    def _in_memory(self, where: str, problem: str, allow_ram: bool) -> str:
+        text = f"{self._url} keeps its photographs in {where} until they are fetched, not on its card: {problem}"
         if allow_ram:
             return f"{text}; a photograph is lost if cable, node or power fail before it is fetched"
         raise CaptureTarget(f"{text}. Set it on the body, or allow it with allow_ram in the rig file")

@@ -106,6 +106,14 @@ def test_a_body_without_the_choice_is_armed(gp, body):
     assert body().arm(Exposure()).warnings == ()
 
 
+def test_a_model_that_is_known_to_keep_to_its_memory_is_taken_at_that(gp, body):
+    del gp.settings["capturetarget"]  # it has no choice to read
+    camera = body(model="ram_only = true")
+    with pytest.raises(CaptureTarget, match="know nothing else"):
+        camera.arm(Exposure())
+    assert any("a photograph is lost" in text for text in camera.arm(Exposure(), allow_ram=True).warnings)
+
+
 # --- 3: the card's copy
 
 
