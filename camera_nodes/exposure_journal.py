@@ -127,6 +127,12 @@ class Journal(Struct, kw_only=True, forbid_unknown_fields=True):
         if not behind:
             self.last_number = found.number
 
+    def recount(self, number: int) -> None:
+        """The counter was not where it was thought to be: what was expected of it is open."""
+        self.last_number = number
+        for one in self.live():
+            one.number = None
+
     def ours(self, path: str) -> tuple[ExposureRecord, CardFile] | None:
         """The newest exposure that has this path, and its file."""
         for exposure in reversed(self.exposures):
