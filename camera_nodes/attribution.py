@@ -56,7 +56,7 @@ class Sighting:
 class Waiting:
     """An exposure without a photograph; a sequence of them is in the order of release.  released_s: UTC.
 
-    armed_s: when it was armed, where the release was not written down: the shutter opened up to ARMED_S later, or never.
+    armed_s: when it was armed; where no release was written down, the shutter opened up to ARMED_S later, or never.
     number: what the body's counter should give it; None: not known.  proof: it may never have been (its release
     failed), or was given up by name, so that nothing but a capture time gives it a file.
     """
@@ -157,11 +157,7 @@ def _beside(sighting: Sighting, one: Filed) -> bool:
 
 def twins(one: Sighting, other: Sighting) -> bool:
     """Whether two photographs are of one exposure, in two slots."""
-    return (
-        one.stem == other.stem
-        and _slot(one.path) != _slot(other.path)
-        and not _apart(one.taken_s, other.taken_s)
-    )
+    return one.stem == other.stem and _slot(one.path) != _slot(other.path) and not _apart(one.taken_s, other.taken_s)
 
 
 def _slot(path: str) -> str:

@@ -89,10 +89,7 @@ class Journal(Struct, kw_only=True, forbid_unknown_fields=True):
     def waiting(self) -> list[Waiting]:
         """Exposures without a photograph, in the order of release."""
         return [
-            Waiting(
-                one.fire_id, one.released_s, one.number, proof=one.state == "written_off" or one.doubtful,
-                armed_s=one.armed_s,
-            )  # fmt: skip
+            Waiting(one.fire_id, one.released_s, one.number, one.state == "written_off" or one.doubtful, one.armed_s)
             for one in self.exposures
             if one.state in ("armed", "waiting", "written_off") and one.file("jpeg") is None
         ]

@@ -1,7 +1,7 @@
 """A `gphoto2` module for tests: one body whose settings, files, events and failures a test decides.
 
-`Module()` is used in place of the real module.  Calls are failed by name: `gp.fail("file_get", -7, times=2)`; `gp.calls`
-says what was asked.  The body is wherever `gp.ports` says; its card is a dictionary of paths.
+`Module()` is used in place of the real module.  Calls are failed by name: `gp.fail("file_get", -7, times=2)`;
+`gp.calls` says what was asked.  The body is wherever `gp.ports` says; its card is a dictionary of paths.
 """
 
 import time

@@ -1,5 +1,5 @@
-"""Whatever a body, a node and a studio do in whatever order: an exposure's file is filed under its own take, or is in the
-tray, or is on the card and named; and the camera can be armed again.
+"""Whatever a body, a node and a studio do, in whatever order: an exposure's file is filed under its own take, or is in
+the tray, or is on the card and named; and the camera can be armed again.
 
 What no evidence can decide is left out in one place, `_may_press`: there it says what is missing.
 """
@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from camera_nodes.attribution import ARMED_S
 
 sys.path.insert(0, str(Path(__file__).parent))
-from quirky_body import FILE_S, Bench, Fault, Habits, Plan, Shot  # noqa: E402
+from quirky_body import FILE_S, Bench, Fault, Habits, Plan, Shot
 
 sys.path.pop(0)
 
@@ -123,7 +123,7 @@ class Machine(RuleBasedStateMachine):
 
     def _within_patience(self, shot: Shot) -> Shot:
         """Where capture times do not tell, a release that failed may be told from one that was by waiting alone."""
-        return replace(shot, late_s=min(shot.late_s, FILE_S - 8.0)) if not self.bench.habits.times else shot
+        return replace(shot, late_s=min(shot.late_s, FILE_S - 8.0)) if not self._times_tell() else shot
 
     def _settle_clock(self) -> None:
         """A release is not closer to a photograph by hand than that to a release."""
@@ -283,7 +283,8 @@ STORIES: dict[str, tuple[Habits, list[tuple[object, ...]]]] = {
     "killed between the photograph and the journal": (
         Habits(SIDECAR_LAST, clock_off_s=7.0, clock_told_s=None),
         [(Shot(twice=True), "good", None, 3.0), (Shot(12.0, silent=True), "good", None, 3.0),
-         (Shot(), "failed and did", None, 0.2), (Shot(2.0), "failed and did", 15, 20.0), (Shot(2.0), "good", None, 0.2)],
+         (Shot(), "failed and did", None, 0.2), (Shot(2.0), "failed and did", 15, 20.0),
+         (Shot(2.0), "good", None, 0.2)],
     ),
     "the zone of the body's clock is open": (
         Habits(RAW_FIRST, clock_off_s=7.0, clock_told_s=3600.0, before=3),

@@ -45,6 +45,7 @@ def gp(monkeypatch):
 def body(gp, tmp_path):
     """Makes the camera: body("usb:001,004", model="cached_settings = true")."""
     made = []
+    assert gp.opened == []
 
     def make(port="usb:001,004", model="", **options):
         table = tmp_path / "models.toml"

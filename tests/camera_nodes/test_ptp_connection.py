@@ -219,7 +219,8 @@ def test_raw_in_every_slot_gives_no_photograph_and_a_body_may_not_say(gp, connec
 
 
 @pytest.mark.parametrize(
-    ("stores", "left"), [([2**64 - 1], None), ([-1], None), ([900, 2**64 - 1], 900), ([0], 0), ([3, 4], 7), (None, None)]
+    ("stores", "left"),
+    [([2**64 - 1], None), ([-1], None), ([900, 2**64 - 1], 900), ([0], 0), ([3, 4], 7), (None, None)],
 )
 def test_impossible_numbers_of_photographs_are_no_numbers(gp, connect, stores, left):
     gp.stores = stores

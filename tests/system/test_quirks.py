@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ LIMIT_S = 3600
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(LIMIT_S + 100),
-    pytest.mark.skipif(not (CAMERAS / "quirks.py").is_file(), reason="no bodies with quirks at ../shared/tools/cameras"),
+    pytest.mark.skipif(not (CAMERAS / "quirks.py").is_file(), reason="no bodies at ../shared/tools/cameras"),
 ]
 
 
@@ -100,7 +100,7 @@ def test_one_transient_error_costs_no_photograph(quirks: dict[str, Any], name: s
 
 # --- libgphoto2's own EOS driver, over PTP/IP
 
-DRIVE = '''
+DRIVE = """
 import json, os, subprocess, sys, time
 from harness import *
 name, quirk, address = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
@@ -135,7 +135,7 @@ try:
 finally:
     studio.stop()
     body.kill()
-'''
+"""
 EOS: dict[str, dict[str, Any]] = {
     "plain": {},
     "late": {"late": [12.0, 0.3]},
@@ -150,7 +150,7 @@ CAPTURED = ("plain", "late", "busy", "cut", "press", "raw")
 
 
 @pytest.fixture(scope="module")
-def eos(tools: Path) -> Iterator[Callable[[str], dict[str, Any]]]:
+def eos(tools: Path) -> Callable[[str], dict[str, Any]]:
     """One scenario of the responder, run at the first asking."""
     pytest.importorskip("gphoto2", reason="the gphoto2 wheel is not installed")
     (tools / "drive.py").write_text(DRIVE)
@@ -165,7 +165,7 @@ def eos(tools: Path) -> Iterator[Callable[[str], dict[str, Any]]]:
             known[name] = json.loads(done.stdout.splitlines()[-1])
         return known[name]
 
-    yield run
+    return run
 
 
 @pytest.mark.parametrize("name", EOS)
