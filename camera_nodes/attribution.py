@@ -19,7 +19,7 @@ from camera_nodes.file_kinds import Kind, next_number, read_name
 
 SAME_MOMENT_S = 3.0  # capture times are whole seconds, and the shutter has a lag
 _ZONES_S = 900.0  # clocks of two time zones differ by a multiple of this
-_BEHIND = 50  # a counter that is behind by more was begun anew
+_BEHIND = 10  # no file is late by more exposures: a counter that is further behind was set
 ARMED_S = 60.0  # an armed camera is fired or disarmed by then
 CLOCK_CHANGED_S = 600.0  # no file is as late as that: somebody has set the body's clock
 
@@ -56,8 +56,8 @@ class Sighting:
 class Waiting:
     """An exposure without a photograph; a sequence of them is in the order of release.  released_s: UTC.
 
-    armed_s: when it was armed, where the release was not written down: the shutter opened up to ARMED_S later, or
-    never.  number: what the body's counter should give it; None: not known.  proof: it may never have been (its release
+    armed_s: when it was armed; where no release was written down, the shutter opened up to ARMED_S later, or never.
+    number: what the body's counter should give it; None: not known.  proof: it may never have been (its release
     failed), or was given up by name, so that nothing but a capture time gives it a file.
     """
 
@@ -74,6 +74,8 @@ class Verdict:
 
     clock_s: what the body's clock face adds to UTC, as far as it is known now.  ambiguous: what came leaves open whose
     it is, and nothing that may come yet can tell.  by_time: a capture time made a stray.
+    contested: by their capture time these may as well be of an exposure that failed or was given up.
+    behind: their number made these strays.
     """
 
     own: dict[str, Sighting] = field(default_factory=dict)
@@ -81,6 +83,8 @@ class Verdict:
     clock_s: float | None = None
     ambiguous: bool = False
     by_time: bool = False
+    contested: list[Sighting] = field(default_factory=list)
+    behind: list[Sighting] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -210,6 +214,9 @@ def _by_time(
         off_s = _off_s(one, waiting, clock_s, zones_s)
         if len(here) == 1 and len(rivals) == 1:
             verdict.own[here[0]] = one
+        elif here and any(w.proof for w in waiting if w.fire_id in here):
+            verdict.contested.append(one)
+            rest.append(one)
         elif here or off_s is None or abs(off_s) > CLOCK_CHANGED_S:
             rest.append(one)
         else:
@@ -248,6 +255,7 @@ def _not_before(files: list[Sighting], waiting: list[Waiting], verdict: Verdict)
     rest = []
     for one in files:
         if first is not None and one.number is not None and one.number != first and _steps(one.number, first) < _BEHIND:
+            verdict.behind.append(one)
             verdict.strays.append((one, "by its number it was made before the exposure that waits for one"))
         else:
             rest.append(one)
@@ -267,7 +275,11 @@ def _by_number(files: list[Sighting], waiting: list[Waiting], verdict: Verdict, 
     """
     live = [w for w in waiting if not w.proof]
     given_up = {w.number for w in waiting if w.proof and w.number is not None}
-    doubtful = [one for one in files if given_up and (one.number is None or one.number in given_up)]
+    doubtful = [
+        one
+        for one in files
+        if one in verdict.contested or (given_up and (one.number is None or one.number in given_up))
+    ]
     certain = [one for one in files if one not in doubtful]
     if len(live) == 1 and len(certain) == 1 and (not doubtful or certain[0].number == live[0].number):
         verdict.own[live[0].fire_id] = certain[0]

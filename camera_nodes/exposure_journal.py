@@ -92,13 +92,7 @@ class Journal(Struct, kw_only=True, forbid_unknown_fields=True):
     def waiting(self) -> list[Waiting]:
         """Exposures without a photograph, in the order of release."""
         return [
-            Waiting(
-                one.fire_id,
-                one.released_s,
-                one.number,
-                proof=one.state == "written_off" or one.doubtful,
-                armed_s=one.armed_s,
-            )
+            Waiting(one.fire_id, one.released_s, one.number, one.state == "written_off" or one.doubtful, one.armed_s)
             for one in self.exposures
             if one.state in ("armed", "waiting", "written_off") and one.file("jpeg") is None
         ]
@@ -132,6 +126,12 @@ class Journal(Struct, kw_only=True, forbid_unknown_fields=True):
         behind = self.last_number is not None and 0 <= self.last_number - found.number < 5000
         if not behind:
             self.last_number = found.number
+
+    def recount(self, number: int) -> None:
+        """The counter was not where it was thought to be: what was expected of it is open."""
+        self.last_number = number
+        for one in self.live():
+            one.number = None
 
     def ours(self, path: str) -> tuple[ExposureRecord, CardFile] | None:
         """The newest exposure that has this path, and its file."""

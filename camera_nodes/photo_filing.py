@@ -140,6 +140,9 @@ class Filing:
             for one in [o for o in self._undecided if o.sighting is sighting or twins(o.sighting, sighting)]:
                 self._undecided.remove(one)
                 self._stray(one, reason)
+        for sighting in verdict.behind:
+            if sighting.number is not None:
+                journal.recount(sighting.number)
         if verdict.ambiguous:
             for exposure in journal.live():
                 exposure.state = "done"

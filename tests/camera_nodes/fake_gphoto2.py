@@ -92,7 +92,7 @@ class Module:
 
         self.Camera = Bound
         self.PortInfoList = lambda: Listing(module.known_ports)
-        self.CameraAbilitiesList = lambda: Listing(["PTP/IP Camera", "USB PTP Class Camera"])
+        self.CameraAbilitiesList = lambda: Models(module)
 
     @property
     def known_ports(self) -> list[str]:
@@ -158,6 +158,17 @@ class Listing:
 
     def __getitem__(self, index: int) -> Any:
         return SimpleNamespace(get_path=lambda: self._names[index], model=self._names[index])
+
+
+class Models(Listing):
+    """The models that libgphoto2 knows, and which of them are on the cable."""
+
+    def __init__(self, module: Module) -> None:
+        super().__init__(["PTP/IP Camera", "USB PTP Class Camera"])
+        self._module = module
+
+    def detect(self, _ports: Listing) -> list[tuple[str, str]]:
+        return [(self._names[1], port) for port in self._module.ports if port.startswith("usb:")]
 
 
 class Camera:

@@ -1,4 +1,4 @@
-"""A body with the habits of real ones, in virtual time, and the studio's side of the spool.
+"""A body with the habits of real ones, in virtual time, and a bench around it: for test_collector_machine.py.
 
 The body outlives the connections to it and the node.  The content of each of its files says of which exposure it is:
 `shows(data)`.  Everything that it does is decided by the test: what it makes of an exposure, when it says so, which of
@@ -423,12 +423,15 @@ class Bench:
         self.clock = VirtualTime()
         self._undo = self.clock.install()
         self.body = Body(self.clock, self.habits, self.stored)
-        self._undo.enter_context(mock.patch("os.fsync", side_effect=lambda _: self.body.step("fsync")))
+        self._undo.enter_context(mock.patch("os.fsync", self._fsync))
         self._log = logging.getLogger("camera_nodes")
         self._handler = logging.Handler(logging.WARNING)
         self._handler.emit = lambda record: self.said.append(record.getMessage())  # type: ignore[method-assign]
         self._log.addHandler(self._handler)
         self.start()
+
+    def _fsync(self, _: int) -> None:
+        self.body.step("fsync")
 
     def close(self) -> None:
         self._log.removeHandler(self._handler)

@@ -108,7 +108,7 @@ def test_a_number_before_the_exposure_s_is_a_stray_also_over_the_rollover():
     assert not assign([late], [Waiting("f1", 1000.0, 1)], None).own
     assert assign([seen("IMG_0001.JPG")], [Waiting("f1", 1000.0, 1)], None).own
     assert assign([seen("IMG_0003.JPG")], [Waiting("f1", 1000.0, 1)], None).own  # a photograph by hand before it
-    assert assign([seen("IMG_0001.JPG")], [Waiting("f1", 1000.0, 345)], None).own  # the counter was set back
+    assert assign([seen("IMG_0001.JPG")], [Waiting("f1", 1000.0, 45)], None).own  # the counter was set back
     assert assign([late], [Waiting("f1", 1000.0, 1)], None, counts=False).own
 
 

@@ -1,4 +1,4 @@
-"""Whatever a body, a node and a studio do in whatever order: an exposure's file is filed under its own take, or is in
+"""Whatever a body, a node and a studio do, in whatever order: an exposure's file is filed under its own take, or is in
 the tray, or is on the card and named; and the camera can be armed again.
 
 What no evidence can decide is left out in one place, `_may_press`: there it says what is missing.
@@ -128,7 +128,7 @@ class Machine(RuleBasedStateMachine):
 
     def _within_patience(self, shot: Shot) -> Shot:
         """Where capture times do not tell, a release that failed may be told from one that was by waiting alone."""
-        return replace(shot, late_s=min(shot.late_s, FILE_S - 8.0)) if not self.bench.habits.times else shot
+        return replace(shot, late_s=min(shot.late_s, FILE_S - 8.0)) if not self._times_tell() else shot
 
     def _settle_clock(self) -> None:
         """A release is not closer to a photograph by hand than that to a release."""

@@ -42,9 +42,10 @@ def gp(monkeypatch):
 
 
 @pytest.fixture
-def body(gp, tmp_path):  # noqa: ARG001  (the module must be in place first)
+def body(gp, tmp_path):
     """Makes the camera: body("usb:001,004", model="cached_settings = true")."""
     made = []
+    assert gp.opened == []
 
     def make(port="usb:001,004", model="", **options):
         table = tmp_path / "models.toml"

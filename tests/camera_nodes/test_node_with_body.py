@@ -32,8 +32,9 @@ def gp(monkeypatch):
 
 
 @pytest.fixture
-def node(gp, studio, start_node):  # noqa: ARG001  (the module must be in place first)
+def node(gp, studio, start_node):
     def start():
+        assert gp.opened == []
         running = start_node("gphoto2:usb:001,004")
         studio.wait_for_clock("cam-00")
         studio.until(lambda: studio.state() == "idle")

@@ -21,9 +21,7 @@ LIMIT_S = 3600
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(LIMIT_S + 100),
-    pytest.mark.skipif(
-        not (CAMERAS / "quirks.py").is_file(), reason="no bodies with quirks at ../shared/tools/cameras"
-    ),
+    pytest.mark.skipif(not (CAMERAS / "quirks.py").is_file(), reason="no bodies at ../shared/tools/cameras"),
 ]
 
 
