@@ -38,6 +38,7 @@ from camera_nodes.wire import Exposure
 _VIRTUAL_ROOM = 26  # photographs the virtual camera takes on one connection
 _VIRTUAL_WAIT_S = 3.0  # it reports its file at once or never
 _OPEN_S, _ARM_S, _READ_S, _LISTEN_S, _CHECK_S = 8.0, 8.0, 25.0, 4.0, 2.5  # patience with a body that answers badly
+_DELETE_PAUSE_S = 0.2  # between three attempts to delete a file
 _STORAGE_S = 10.0  # an idle body is asked for its storage this often
 _NOISE_S = 2.0  # of events after a file, which are no files
 _DEEP, _MOST_FILES = 6, 50_000  # of a search
@@ -303,12 +304,16 @@ class GphotoCamera(CameraBase):
             stated = self._stated_bytes(file)
         if stated is not None and file.bytes is not None and stated != file.bytes:
             raise FileKept(f"there is another file of that name now, of {stated} bytes")
-        try:
-            connection.once("file_delete", file.folder, file.name)
-        except (FileGone, CameraMissing):
-            raise
-        except EquipmentError as error:
-            raise FileKept(str(error)) from None
+        for more in (True, True, False):
+            try:
+                connection.once("file_delete", file.folder, file.name)
+                break
+            except (FileGone, CameraMissing):
+                raise
+            except EquipmentError as error:  # a body that forbids it says no more than one that stumbles
+                if not more or isinstance(error, Absent):
+                    raise FileKept(str(error)) from None
+            time.sleep(_DELETE_PAUSE_S)
         return True
 
     # --- live view and recovery

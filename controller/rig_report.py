@@ -15,8 +15,8 @@ def unresolved_text(camera: str, take: str) -> str:
     if not take:
         return ""
     return (
-        f"the photograph of {take} has not come and the camera is not armed: see that the body is on and its card in,"
-        f" then  mien rig recover {camera}  fetches it; or give it up:  mien rig write-off {camera}"
+        f"the photograph of {take} has not come: until it does, or the body shows at the next arming that it has none,"
+        f" the camera is not armed.  mien rig recover {camera}  fetches it; to give it up:  mien rig write-off {camera}"
     )
 
 
@@ -90,7 +90,7 @@ def _report(name: str, view: int, state: NodeState | None, problems: list[str], 
     uncertainty = status.clock_uncertainty_ns if status is not None else None
     drift_ppb = status.clock_drift_ppb if status is not None else None
     unresolved = status.unresolved if status is not None else ""
-    found = [*problems, *filter(None, [unresolved_text(name, unresolved)])]
+    found = [*problems]
     if state is not None and not problems:
         if uncertainty is None:
             found.append("its clock is not known yet: some seconds after connecting")

@@ -26,6 +26,7 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
     """Every camera with its state, clock and what stands in its way."""
     from controller.client import StudioClient
     from controller.commands.tables import print_faults, print_warnings
+    from controller.rig_report import unresolved_text
 
     answer = StudioClient(home).get("/api/rig")
     if as_json:
@@ -47,8 +48,10 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
     ]
     print_table(title, ["camera", "node", "state", "clock", "round trip", "battery", "waiting"], rows)
     for camera in answer["cameras"]:
-        if camera["problems"] or camera["aside"]:
+        waits = unresolved_text(camera["camera"], camera["unresolved"])
+        if camera["problems"] or camera["aside"] or waits:
             told = [f"aside: {camera['aside']}"] if camera["aside"] else []
+            told += [waits] if waits else []
             print(f"  {camera['camera']}  {'; '.join([*told, *camera['problems']])}")
     print_warnings(
         {camera["camera"]: "; ".join(camera["warnings"]) for camera in answer["cameras"] if camera["warnings"]}

@@ -273,13 +273,13 @@ def test_a_photograph_that_never_came_is_given_up_by_name(pair: Any) -> None:
     node.say(status(unresolved="S001-1-E03-1", strays=2))
     until(lambda: (state := studio.link.nodes()["cam-00"].status) and state.unresolved)
     (report,) = studio.cameras()
-    assert not report.ready
-    assert "mien rig recover cam-00" in report.problems[0]
-    assert "mien rig write-off cam-00" in report.problems[0]
+    assert report.unresolved == "S001-1-E03-1"
+    assert "S001-1-E03-1" not in " ".join(report.problems)  # the next arming may find that there is no photograph
     assert any("2 files belong to no take" in warning for warning in report.warnings)
     checks = {check.name: check for check in studio.care.checks()}
     assert checks["photographs"].level == "fault"
-    assert "S001-1-E03-1" in checks["photographs"].cameras["cam-00"]
+    told = checks["photographs"].cameras["cam-00"]
+    assert all(words in told for words in ("S001-1-E03-1", "mien rig recover cam-00", "mien rig write-off cam-00"))
     assert checks["strays"].level == "warning"
 
     taken: list[str] = []
