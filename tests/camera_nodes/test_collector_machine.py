@@ -240,12 +240,13 @@ class Machine(RuleBasedStateMachine):
             bench.tell(bench.collector.write_off("", "given up"))
             bench.clock.sleep(FILE_S)
             assert bench.arm("last"), bench.said[-3:]
+        may_be_a_stray = self._may_be_a_stray()
         bench.released.append(bench.clock.time())
         bench.camera.shutter("last", Shot())
         bench.fetch("last", bench.clock.time())
         bench.idle(30)
         assert bench.unaccounted() == []
-        if not bench.habits.ram and not self._may_be_a_stray():
+        if not bench.habits.ram and not may_be_a_stray:
             kinds = {plan.ending for plan in bench.habits.plans} & {"JPG", "CR2"}
             filed = [entry for entry in bench.spool.entries() if entry.fire_id == "last"]
             assert len(filed) == len(kinds), bench.said[-4:]
