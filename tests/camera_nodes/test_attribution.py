@@ -1,6 +1,6 @@
 """Whose a file is: what each kind of evidence settles, and that nothing else settles anything."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camera_nodes.attribution import (
@@ -155,6 +155,7 @@ def test_what_an_exposure_given_up_contests_by_its_time_is_nobody_s():
     assert len(verdict.strays) == 1
 
 
+@settings(deadline=None)
 @given(
     shots=st.lists(st.integers(10, 60), min_size=1, max_size=6),
     mine=st.lists(st.booleans(), min_size=6, max_size=6),
@@ -176,6 +177,7 @@ def test_with_a_known_clock_every_file_goes_to_the_exposure_of_its_time_or_to_no
     assert len(verdict.own) + len(verdict.strays) == len(files)
 
 
+@settings(deadline=None)
 @given(
     taken=st.lists(st.floats(900, 1100) | st.none(), max_size=5),
     released=st.lists(st.floats(900, 1100) | st.none(), max_size=4),
