@@ -326,6 +326,11 @@ STORIES: dict[str, tuple[Habits, list[tuple[object, ...]]]] = {
         [("press", Shot(silent=True)), ("fail", "listen", "fault", 2), ("cable",), ("idle", 10, None),
          ("fail", "read", "missing", 3), (NONE, "good", None, 20.0)],
     ),
+    "two releases that failed at once, one given up": (
+        Habits(),
+        [(Shot(), "failed and did not", None, 0.2), ("write_off",), (LATE, "failed and did", None, 0.2),
+         (Shot(), "good", None, 20.0)],
+    ),
 }  # fmt: skip
 
 
