@@ -160,6 +160,13 @@ def twins(one: Sighting, other: Sighting) -> bool:
     return one.stem == other.stem and _slot(one.path) != _slot(other.path) and not _apart(one.taken_s, other.taken_s)
 
 
+def twin_of(one: Sighting, path: str) -> bool:
+    """Whether a file of this path is of the same exposure as a photograph in another slot."""
+    folder, _, name = path.rpartition("/")
+    same_place = folder.rpartition("/")[2] == one.folder.rstrip("/").rpartition("/")[2]
+    return same_place and _slot(path) != _slot(one.path) and read_name(name).stem == one.stem
+
+
 def _slot(path: str) -> str:
     """The card that a path is on: libgphoto2's first folder (store_00010001)."""
     return path.rpartition("/")[0].strip("/").partition("/")[0]

@@ -170,12 +170,10 @@ class Collector:
         self._filing.settle()
         if one.file("jpeg") is not None:
             return ""
-        if (one.doubtful or one.state == "armed") and (self._times_tell or not self._camera.tells_time):
-            one.state, one.number = "written_off", None  # its time will tell it, if it comes yet
+        if one.doubtful or (one.state == "armed" and (self._times_tell or not self._camera.tells_time)):
+            # So long after, on a connection made anew, it was not released; if it was, its time will tell it yet.
+            one.state, one.number = "written_off", None
             return f"the release that failed or was not written down for {one.take_id} has made no photograph"
-        if one.doubtful:
-            one.state = "done"  # so long after the release, on a connection made anew: it was not released
-            return f"the release that failed for {one.take_id} has made no photograph"
         if one.state == "waiting" and not self._times_tell and one.number is None:
             raise Unresolved(
                 f"its exposure of {one.take_id} has given no photograph, and whether the next one is of it could not be"

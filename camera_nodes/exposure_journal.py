@@ -20,6 +20,7 @@ from camera_nodes.spool import BOOT
 NAME = "exposures.json"
 _FIRING = "firing"
 _REMEMBERED = 48  # finished exposures: what comes late is late by seconds, at most by some takes
+_STRAYS = 16
 _KNOWN = 4000  # paths of files that are nobody's
 
 FileState = Literal["spooled", "stored", "deleted", "kept"]
@@ -80,6 +81,7 @@ class Journal(Struct, kw_only=True, forbid_unknown_fields=True):
     serial: str = ""
     exposures: list[ExposureRecord] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
+    strays: list[str] = field(default_factory=list)  # paths of the last photographs that were nobody's
     last_number: int | None = None
     clock_s: float | None = None
     clock_proven: bool = False  # a photograph's capture time has told clock_s; else the body said it
@@ -148,6 +150,7 @@ class Journal(Struct, kw_only=True, forbid_unknown_fields=True):
             if all(file.state in ("deleted", "kept") for file in one.files):
                 self.known += [file.path for file in one.files if file.state == "kept"]
                 self.exposures.remove(one)
+        del self.strays[: max(0, len(self.strays) - _STRAYS)]
         del self.known[: max(0, len(self.known) - _KNOWN)]
 
 

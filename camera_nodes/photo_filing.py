@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from camera_nodes import exposure_journal
-from camera_nodes.attribution import SAME_MOMENT_S, Sighting, assign, companion, twins
+from camera_nodes.attribution import SAME_MOMENT_S, Sighting, assign, companion, twin_of, twins
 from camera_nodes.backlog import Backlog
 from camera_nodes.camera import BodyFile
 from camera_nodes.errors import PhotoDamaged, SpoolError
@@ -110,6 +110,9 @@ class Filing:
         for one in list(self._undecided):  # their exposure may have its first file by now
             if self._accompany(one):
                 self._undecided.remove(one)
+        for one in [o for o in self._undecided if any(twin_of(o.sighting, path) for path in journal.strays)]:
+            self._undecided.remove(one)
+            self._stray(one, "the file of that name in the other slot is one")
         photographs = [one for one in self._undecided if one.sighting.kind == "jpeg"]
         if not photographs:
             self._settle_raw(final)
@@ -233,6 +236,8 @@ class Filing:
             if waiting.state == "written_off" and waiting.number is not None and waiting.number == sighting.number:
                 waiting.state = "done"  # its number is used
         self._ledger.journal.saw(sighting.name)
+        if sighting.kind == "jpeg":
+            self._ledger.journal.strays.append(sighting.path)
         if sighting.path not in self._ledger.journal.known:
             self._ledger.journal.known.append(sighting.path)
         stray = Stray(

@@ -166,7 +166,7 @@ def test_a_photograph_that_never_comes_is_a_named_fault(studio, start_node, tmp_
 
 
 def test_a_camera_that_dies_and_comes_back(studio, start_node):
-    start_node("sim:dead_after=1&dead_for_s=0.5")
+    start_node("sim:dead_after=1&dead_for_s=4")
     studio.wait_for_clock("cam-00")
     for fire_id in ("f1", "f2"):
         assert isinstance(studio.arm("cam-00", fire_id), wire.Armed)

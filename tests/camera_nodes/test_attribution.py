@@ -1,6 +1,6 @@
 """Whose a file is: what each kind of evidence settles, and that nothing else settles anything."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camera_nodes.attribution import (
@@ -12,6 +12,7 @@ from camera_nodes.attribution import (
     assign,
     companion,
     expected_number,
+    twin_of,
     twins,
 )
 
@@ -83,6 +84,13 @@ def test_twins_are_of_one_stem_in_two_slots_and_not_apart_in_time():
     assert not twins(seen(), seen("IMG_0008.JPG", folder=TWO))
 
 
+def test_the_file_of_that_name_in_the_other_slot_is_known_by_its_path():
+    assert twin_of(seen(), f"{TWO}/IMG_0007.CR2")
+    assert not twin_of(seen(), f"{ONE}/IMG_0007.CR2")
+    assert not twin_of(seen(), f"{TWO}/IMG_0008.JPG")
+    assert not twin_of(seen(), "/store_00020001/DCIM/101CANON/IMG_0007.JPG")
+
+
 # --- assignment
 
 
@@ -124,6 +132,30 @@ def test_a_clock_that_was_set_meanwhile_is_learnt_from_the_only_file_of_the_only
     assert (list(verdict.own), verdict.clock_s) == (["f1"], 3600.0)
 
 
+def test_a_clock_that_the_body_said_is_right_but_for_its_zone():
+    hours = [Waiting("f1", 1000.0), Waiting("f2", 1100.0)]
+    verdict = assign([seen(taken_s=1100.4 + 5 * 3600)], hours, 0.0, proven=False)
+    assert list(verdict.own) == ["f2"]
+    verdict = assign([seen(taken_s=1050.0 + 5 * 3600)], hours, 0.0, proven=False)
+    assert (verdict.own, verdict.by_time) == ({}, True)
+
+
+def test_an_arming_whose_release_was_not_written_down_takes_what_was_made_within_its_time():
+    armed = Waiting("f1", None, armed_s=1000.0)
+    for taken_s, own in ((999.0, True), (1030.0, True), (990.0, False), (1100.0, False)):
+        assert bool(assign([seen(taken_s=taken_s)], [armed], 0.0).own) is own
+    both = [armed, Waiting("f2", 1020.0)]
+    assert list(assign([seen(taken_s=1020.5)], both, 0.0).own) == ["f2"]
+
+
+def test_what_an_exposure_given_up_contests_by_its_time_is_nobody_s():
+    given_up = Waiting("f1", 1000.0, proof=True)
+    verdict = assign([seen(taken_s=1001.0)], [given_up, Waiting("f2", 1001.5)], 0.0, final=True)
+    assert not verdict.own
+    assert len(verdict.strays) == 1
+
+
+@settings(deadline=None)
 @given(
     shots=st.lists(st.integers(10, 60), min_size=1, max_size=6),
     mine=st.lists(st.booleans(), min_size=6, max_size=6),
@@ -145,6 +177,7 @@ def test_with_a_known_clock_every_file_goes_to_the_exposure_of_its_time_or_to_no
     assert len(verdict.own) + len(verdict.strays) == len(files)
 
 
+@settings(deadline=None)
 @given(
     taken=st.lists(st.floats(900, 1100) | st.none(), max_size=5),
     released=st.lists(st.floats(900, 1100) | st.none(), max_size=4),

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from camera_nodes import exposure_journal
 from camera_nodes.attribution import ARMED_S
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -130,6 +131,11 @@ class Machine(RuleBasedStateMachine):
         """Where capture times do not tell, a release that failed may be told from one that was by waiting alone."""
         return replace(shot, late_s=min(shot.late_s, FILE_S - 8.0)) if not self._times_tell() else shot
 
+    def _may_be_a_stray(self) -> bool:
+        """Whether an exposure given up may have the same number, on a body whose capture times do not tell."""
+        given_up = [one for one in exposure_journal.load(self.bench.folder).exposures if one.state == "written_off"]
+        return bool(given_up) and not self._times_tell()
+
     def _settle_clock(self) -> None:
         """A release is not closer to a photograph by hand than that to a release."""
         if self.pressed:
@@ -239,11 +245,16 @@ class Machine(RuleBasedStateMachine):
             bench.tell(bench.collector.write_off("", "given up"))
             bench.clock.sleep(FILE_S)
             assert bench.arm("last"), bench.said[-3:]
+        may_be_a_stray = self._may_be_a_stray()
         bench.released.append(bench.clock.time())
         bench.camera.shutter("last", Shot())
         bench.fetch("last", bench.clock.time())
         bench.idle(30)
         assert bench.unaccounted() == []
+        if not bench.habits.ram and not may_be_a_stray:
+            kinds = {plan.ending for plan in bench.habits.plans} & {"JPG", "CR2"}
+            filed = [entry for entry in bench.spool.entries() if entry.fire_id == "last"]
+            assert len(filed) == len(kinds), bench.said[-4:]
 
 
 def run(examples: int) -> None:
@@ -319,6 +330,11 @@ STORIES: dict[str, tuple[Habits, list[tuple[object, ...]]]] = {
         Habits((Plan("JPG", 0.2), Plan("CR2", 8.0)), clock_off_s=-7200.5),
         [("press", Shot(silent=True)), ("fail", "listen", "fault", 2), ("cable",), ("idle", 10, None),
          ("fail", "read", "missing", 3), (NONE, "good", None, 20.0)],
+    ),
+    "two releases that failed at once, one given up": (
+        Habits(),
+        [(Shot(), "failed and did not", None, 0.2), ("write_off",), (LATE, "failed and did", None, 0.2),
+         (Shot(), "good", None, 20.0)],
     ),
 }  # fmt: skip
 

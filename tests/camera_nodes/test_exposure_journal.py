@@ -1,7 +1,7 @@
 """What a node remembers of exposures outlives it, and a damaged memory is set aside."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camera_nodes import exposure_journal
@@ -34,6 +34,7 @@ RECORDS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(
     st.builds(
         Journal,

@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -54,12 +54,14 @@ def test_a_whole_jpeg_is_whole_and_every_beginning_of_it_is_not(name):
         assert jpeg_fault(data[:size]), f"{size} of {len(data)} bytes passed"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=64))
 def test_what_a_maker_adds_after_the_end_does_not_matter(more):
     assert jpeg_fault(WHOLE["baseline"] + more) == ""
     assert jpeg_fault(WHOLE["baseline"] + bytes(5000) + more) == ""
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_bytes_upset_it(data):
     for beginning in (b"", b"\xff\xd8", b"\xff\xd8\xff", b"II*\0", b"\xff\xd8\xff\xe1\x00\x40Exif\0\0MM\0*"):
@@ -95,6 +97,7 @@ def test_when_a_file_was_written_is_no_capture_time(order):
     assert capture_time(jpeg()) is None
 
 
+@settings(deadline=None)
 @given(st.integers(0, 9_999_999))
 def test_the_counter_is_the_number_at_the_end_of_the_stem(number):
     found = read_name(f"IMG_{number:04d}.JPG")

@@ -113,7 +113,9 @@ class Fleet:
     def spooled(self, camera: str) -> list[str]:
         folder = self.folder / "spool" / camera
         aside = ("damaged", "rejected", "strays")
-        return sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name not in aside)
+        return sorted(
+            path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "." and path.name not in aside
+        )
 
     def kill(self, camera: str) -> None:
         self.processes[camera].kill()

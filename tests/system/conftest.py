@@ -179,7 +179,11 @@ class Bench:
         if not self.spool(camera).exists():
             return []
         aside = ("damaged", "rejected", "strays")
-        return sorted(path.name for path in self.spool(camera).iterdir() if path.is_dir() and path.name not in aside)
+        return sorted(
+            path.name
+            for path in self.spool(camera).iterdir()
+            if path.is_dir() and path.name[0] != "." and path.name not in aside
+        )
 
     def aside(self, camera: str, where: str) -> list[str]:
         folder = self.spool(camera) / where
