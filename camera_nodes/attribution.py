@@ -182,12 +182,14 @@ def assign(
     clock_s: float | None,
     *,
     final: bool = False,
+    patient: bool = False,
     counts: bool = True,
     proven: bool = True,
 ) -> Verdict:
     """Join photographs (JPEG, one of each exposure) with the exposures that wait for one.
 
-    Asked when the body has nothing more to say just now; `final`: nothing more will come that could decide it.
+    Asked when the body has nothing more to say just now; `patient`: and has had nothing for a while; `final`: nothing
+    more will come that could decide it.
     clock_s: the body's clock face minus UTC, None when unknown or meaningless.  counts: the body's counter goes on from
     one connection to the next, as a simulation's does not.  proven: a photograph has told the clock; else the body has
     said it, and its time zone is open.
@@ -199,7 +201,7 @@ def assign(
     if rest and not open_waiting:
         verdict.strays += [(one, "no exposure waits for a photograph") for one in rest]
     elif rest:
-        _by_number(rest, open_waiting, verdict, final)
+        _by_number(rest, open_waiting, verdict, final, patient or final)
     _learn_clock(verdict, waiting, clock_s)
     return verdict
 
@@ -274,11 +276,12 @@ def _steps(number: int, to: int) -> int:
     return (to - number) % 9999
 
 
-def _by_number(files: list[Sighting], waiting: list[Waiting], verdict: Verdict, final: bool) -> None:
+def _by_number(files: list[Sighting], waiting: list[Waiting], verdict: Verdict, final: bool, patient: bool) -> None:
     """The counter's word, and the last resort: one file, one exposure.
 
-    A number that an exposure given up should have had may be the next one's as well, if that exposure never was.  One
-    that was given up without its number being known, and so by a person, is out of account here.
+    A number that an exposure given up should have had is the next one's as well, if that exposure never was.  Were it
+    late instead, the next one's own file would come as well: so it is waited for.  An exposure that was given up
+    without its number being known, and so by a person, is out of account here.
     """
     live = [w for w in waiting if not w.proof]
     given_up = {w.number for w in waiting if w.proof and w.number is not None}
@@ -291,6 +294,9 @@ def _by_number(files: list[Sighting], waiting: list[Waiting], verdict: Verdict, 
     if len(live) == 1 and len(certain) == 1 and (not doubtful or certain[0].number == live[0].number):
         verdict.own[live[0].fire_id] = certain[0]
         files = doubtful
+    elif patient and len(live) == 1 and len(doubtful) == 1 and not certain and doubtful[0] not in verdict.contested:
+        verdict.own[live[0].fire_id] = doubtful[0]
+        files = []
     elif len(certain) > len(live) or (live and len(certain) + len(doubtful) > len(waiting)):
         verdict.strays += [(one, _crowd(len(files), len(waiting))) for one in files]
         verdict.ambiguous = True

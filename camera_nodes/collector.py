@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 _DRAIN_S = 10.0  # a body that does not stop telling news within this is not drained further
 _NOTHING_S = 0.05  # pause of a camera that answers at once that there is nothing
 _DOUBT_S = 2 * SAME_MOMENT_S + 1.0  # an exposure whose release failed is waited for; also to keep two apart by time
+_OTHER_S = 5.0  # a file that may be an earlier exposure's is its own take's when no other has come for so long
 _SEARCH_S = 30.0  # between searches of the card while a photograph is missing
 _GRACE_S = 10.0  # after a restart an exposure that may never have been is waited for this long
 
@@ -53,6 +54,7 @@ class Collector:
         self._filing = Filing(self._ledger, self._backlog)
         self._copies = CardCopies(self._ledger, self._backlog)
         self._since = time.monotonic()  # of this connection
+        self._came = 0.0  # when a file came last, monotonic
         self._next_search = 0.0  # for what is missing, monotonic
         self.unresolved = ""  # the take of the oldest exposure that has no file yet
 
@@ -330,6 +332,9 @@ class Collector:
         if came:
             self._drain()
             self._filing.settle()
+            self._came = time.monotonic()
+        elif self._filing.undecided_s is not None and time.monotonic() - self._came > _OTHER_S:
+            self._filing.settle(patient=True)
         elif not heard.files and timeout_s > 0.2:
             time.sleep(_NOTHING_S if heard.quiet else 0)
 

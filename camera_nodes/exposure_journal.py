@@ -120,6 +120,12 @@ class Journal(Struct, kw_only=True, forbid_unknown_fields=True):
         before = [w for w in self.waiting() if w.number is not None and w.fire_id in since]
         return expected_number(self.last_number, len(before))
 
+    def number_used(self, number: int | None) -> None:
+        """A photograph has this number: an exposure given up that should have had it never was, or is in the tray."""
+        for one in self.exposures:
+            if one.state == "written_off" and one.number is not None and one.number == number:
+                one.state = "done"
+
     def saw(self, name: str) -> None:
         """A file of this name exists: the counter is there, or past it."""
         found = read_name(name)

@@ -104,8 +104,8 @@ class Filing:
         entry = self._ledger.put(exposure, file.name, "raw" if file.kind == "raw" else "jpeg", data)
         file.sha256, file.bytes, file.state, file.damaged = entry.sha256, entry.bytes, "spooled", False
 
-    def settle(self, *, final: bool = False) -> None:
-        """Give what was read to the exposures whose it is."""
+    def settle(self, *, final: bool = False, patient: bool = False) -> None:
+        """Give what was read to the exposures whose it is; final, patient: as assign()."""
         journal = self._ledger.journal
         for one in list(self._undecided):  # their exposure may have its first file by now
             if self._accompany(one):
@@ -121,7 +121,7 @@ class Filing:
         counts = self._ledger.camera.tells_time
         firsts = _one_each([one.sighting for one in photographs])
         proven = journal.clock_proven
-        verdict = assign(firsts, journal.waiting(), clock_s, final=final, counts=counts, proven=proven)
+        verdict = assign(firsts, journal.waiting(), clock_s, final=final, patient=patient, counts=counts, proven=proven)
         self.clock_doubted |= verdict.by_time and not proven
         for fire_id, sighting in verdict.own.items():
             one = next(o for o in photographs if o.sighting is sighting)
@@ -205,6 +205,7 @@ class Filing:
         if kind == "jpeg":
             exposure.stem, exposure.taken_s = sighting.stem, sighting.taken_s
             exposure.state = "done"
+            self._ledger.journal.number_used(sighting.number)
         elif not exposure.stem:
             exposure.stem = sighting.stem
         self._ledger.journal.saw(sighting.name)
@@ -232,9 +233,8 @@ class Filing:
     def _stray(self, one: _Undecided, reason: str, take_id: str = "") -> None:
         """Into the tray, and told; the body's copy stays."""
         sighting = one.sighting
-        for waiting in self._ledger.journal.exposures if sighting.kind == "jpeg" else ():
-            if waiting.state == "written_off" and waiting.number is not None and waiting.number == sighting.number:
-                waiting.state = "done"  # its number is used
+        if sighting.kind == "jpeg":
+            self._ledger.journal.number_used(sighting.number)
         self._ledger.journal.saw(sighting.name)
         if sighting.kind == "jpeg":
             self._ledger.journal.strays.append(sighting.path)

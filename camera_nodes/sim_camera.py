@@ -155,6 +155,7 @@ class SimCamera(CameraBase):
         self._has_died = False
         self._card: list[_OnCard] = []
         self._number = 0  # of the newest file, as its name says
+        self._outstanding = 0  # an exposure whose photograph nobody has read: nobody presses the button meanwhile
         self._hand = random.Random(f"{options.seed}/hand")
         self._epoch = time.time_ns() // 1_000_000
         self._settings = Exposure()
@@ -239,7 +240,7 @@ class SimCamera(CameraBase):
 
     def _do_check(self) -> Condition:
         self._check_alive()
-        if self.options.by_hand and self._hand.random() < self.options.by_hand:
+        if self.options.by_hand and not self._outstanding and self._hand.random() < self.options.by_hand:
             self._put(f"{self._next_name()}.JPG", time.monotonic(), None)
         left = max(0, self.options.card - self._exposures) if self.options.card else None
         return Condition(self._battery, left, focus_mode=self._settings.focus_mode or self.options.focus)
@@ -282,6 +283,7 @@ class SimCamera(CameraBase):
 
     def _released(self) -> None:
         self._exposures += 1
+        self._outstanding = self._exposures
         options, draw = self.options, self._draw("photo")
         if draw.random() < options.drop:
             return
@@ -338,6 +340,8 @@ class SimCamera(CameraBase):
             return self._read_raw(one.exposure)
         options, draw = self.options, random.Random(f"{self.options.seed}/{one.exposure}/damage")
         data = self._read_photo(one)
+        if one.exposure == self._outstanding:
+            self._outstanding = 0
         if one.cuts:
             one.cuts -= 1
             raise FileCut(f"{len(data) // 2} of {len(data)} bytes came", data[: len(data) // 2])
