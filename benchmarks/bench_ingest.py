@@ -226,7 +226,7 @@ def measure(studio: Studio, processes: list[Any], real: Tally, folder: Path, pro
     after, nodes_cpu = os.times(), cpu_seconds(processes) - nodes_cpu
     growth_mb = peak_rss_mb() - held_mb
     spools = [folder / "spool" / camera for camera in real.cameras]
-    while any(any(spool.iterdir()) for spool in spools) and time.monotonic() < begun + PATIENCE_S:
+    while any(any(spool.glob("*/photo")) for spool in spools) and time.monotonic() < begun + PATIENCE_S:
         time.sleep(0.02)
     emptied = time.monotonic() - begun
     filed = studio.records.photographs(real.take)

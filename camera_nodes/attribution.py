@@ -28,7 +28,8 @@ CLOCK_CHANGED_S = 600.0  # no file is as late as that: somebody has set the body
 class Sighting:
     """A file that was read.  taken_s: capture time by the body's clock face, read as UTC.
 
-    epoch: connection on which it was announced, 0 when a search found it.
+    epoch: connection on which it was announced, 0 when a search found it.  heard_s: when the node came to know of it,
+    UTC: it is of no exposure that was armed later.
     """
 
     folder: str
@@ -37,6 +38,7 @@ class Sighting:
     sha256: str
     taken_s: float | None = None
     epoch: int = 0
+    heard_s: float | None = None
 
     @property
     def path(self) -> str:
@@ -195,6 +197,7 @@ def assign(
     said it, and its time zone is open.
     """
     verdict = Verdict()
+    files = _not_there_before(files, waiting, verdict)
     rest, open_waiting = _by_time(files, waiting, clock_s, _ZONES_S if not proven else 0.0, verdict)
     if counts:
         rest = _not_before(rest, open_waiting, verdict)
@@ -236,6 +239,8 @@ def _by_time(
 
 
 def _fits(one: Sighting, waiting: Waiting, clock_s: float, zones_s: float) -> bool:
+    if one.heard_s is not None and waiting.armed_s is not None and one.heard_s < waiting.armed_s:
+        return False
     off_s = _off_s(one, [waiting], clock_s, zones_s)
     return off_s is not None and abs(off_s) <= SAME_MOMENT_S
 
@@ -271,6 +276,19 @@ def _not_before(files: list[Sighting], waiting: list[Waiting], verdict: Verdict)
     return rest
 
 
+def _not_there_before(files: Sequence[Sighting], waiting: Sequence[Waiting], verdict: Verdict) -> list[Sighting]:
+    """Without those that the node knew of before any exposure that waits was armed, as one that could not be read."""
+    rest = []
+    for one in files:
+        heard_s = one.heard_s
+        later = [w for w in waiting if heard_s is not None and w.armed_s is not None and w.armed_s > heard_s]
+        if waiting and len(later) == len(waiting):
+            verdict.strays.append((one, "it was on the card before the exposure that waits for one"))
+        else:
+            rest.append(one)
+    return rest
+
+
 def _steps(number: int, to: int) -> int:
     """How many exposures after `number` the counter is at `to`."""
     return (to - number) % 9999
@@ -285,6 +303,13 @@ def _by_number(files: list[Sighting], waiting: list[Waiting], verdict: Verdict, 
     """
     live = [w for w in waiting if not w.proof]
     given_up = {w.number for w in waiting if w.proof and w.number is not None}
+    early = [
+        one
+        for one in files
+        if one.heard_s is not None and any(w.armed_s is not None and w.armed_s > one.heard_s for w in live)
+    ]
+    verdict.strays += [(one, "it was on the card before the exposure that waits for one") for one in early]
+    files = [one for one in files if one not in early]
     doubtful = [
         one
         for one in files

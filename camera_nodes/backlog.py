@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from camera_nodes.camera import BodyFile, CameraBase
 from camera_nodes.errors import CameraMissing, EquipmentError, FileCut, FileGone, NotIdle, PhotoDamaged
@@ -37,7 +37,7 @@ class Backlog:
     def add(self, file: BodyFile) -> None:
         """A file to be read, unless it waits already."""
         if not any(one.file.path == file.path and one.file.epoch == file.epoch for one in self.files):
-            self.files.append(Unread(file))
+            self.files.append(Unread(replace(file, heard_s=time.time())))
 
     def read_again(self, file: BodyFile, error: str) -> None:
         """One that came in pieces, and has been told of."""

@@ -94,13 +94,15 @@ class RawFrame:
 class BodyFile:
     """A file that a body has: where, and how many bytes the body says it has (None where it does not say).
 
-    epoch: the connection on which it was announced; 0: found by a search, so it may be old.
+    epoch: the connection on which it was announced; 0: found by a search, so it may be old.  heard_s: when the node came
+    to know of it, UTC.
     """
 
     folder: str
     name: str
     bytes: int | None = None
     epoch: int = 0
+    heard_s: float | None = None
 
     @property
     def path(self) -> str:

@@ -60,7 +60,7 @@ class Filing:
         kind = (problem and kind_by_name(file.name)) or kind_of(file.name, data)
         taken_s = capture_time(data)
         digest = hashlib.sha256(data).hexdigest()
-        sighting = Sighting(file.folder, file.name, kind, digest, taken_s, file.epoch)
+        sighting = Sighting(file.folder, file.name, kind, digest, taken_s, file.epoch, file.heard_s)
         if any(one.sighting.path == sighting.path and one.sighting.sha256 == digest for one in self._undecided):
             return
         undecided = _Undecided(sighting, file, data, problem)
