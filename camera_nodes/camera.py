@@ -94,8 +94,8 @@ class RawFrame:
 class BodyFile:
     """A file that a body has: where, and how many bytes the body says it has (None where it does not say).
 
-    epoch: the connection on which it was announced; 0: found by a search, so it may be old.  heard_s: when the node came
-    to know of it, UTC.
+    epoch: the connection on which it was announced; 0: found by a search, so it may be old.  heard_s: when the node
+    came to know of it, UTC.
     """
 
     folder: str
