@@ -4,6 +4,7 @@ the tray, or is on the card and named; and the camera can be armed again.
 What no evidence can decide is left out in one place, `_may_press`: there it says what is missing.
 """
 
+import shutil
 import sys
 import tempfile
 from dataclasses import replace
@@ -64,13 +65,13 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self._folder = tempfile.TemporaryDirectory()
+        self._folder = Path(tempfile.mkdtemp(prefix="mien-machine-"))
         self.fires = self.presses = 0
         self.pressed: list[float] = []
 
     @initialize(habits=HABITS)
     def begin(self, habits: Habits) -> None:
-        self.bench = Bench(Path(self._folder.name), habits)
+        self.bench = Bench(self._folder, habits)
         self.bench.open()
 
     def _may_press(self) -> bool:
@@ -220,13 +221,14 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if not hasattr(self, "bench"):
+            shutil.rmtree(self._folder, ignore_errors=True)
             return
         try:
             if not self.bench.wrong:
                 self._end()
         finally:
             self.bench.close()
-            self._folder.cleanup()
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _end(self) -> None:
         """The body is quiet and well again: where is everything, and does the next take work?"""
