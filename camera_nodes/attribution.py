@@ -185,6 +185,7 @@ def assign(
     *,
     final: bool = False,
     patient: bool = False,
+    newest: int | None = None,
     counts: bool = True,
     proven: bool = True,
 ) -> Verdict:
@@ -192,6 +193,7 @@ def assign(
 
     Asked when the body has nothing more to say just now; `patient`: and has had nothing for a while; `final`: nothing
     more will come that could decide it.
+    newest: the counter's last number that was seen.
     clock_s: the body's clock face minus UTC, None when unknown or meaningless.  counts: the body's counter goes on from
     one connection to the next, as a simulation's does not.  proven: a photograph has told the clock; else the body has
     said it, and its time zone is open.
@@ -204,7 +206,8 @@ def assign(
     if rest and not open_waiting:
         verdict.strays += [(one, "no exposure waits for a photograph") for one in rest]
     elif rest:
-        _by_number(rest, open_waiting, verdict, final, patient or final)
+        next_one = None if newest is None else next_number(newest)
+        _by_number(rest, open_waiting, verdict, final, patient or final, next_one)
     _learn_clock(verdict, waiting, clock_s)
     return verdict
 
@@ -294,11 +297,19 @@ def _steps(number: int, to: int) -> int:
     return (to - number) % 9999
 
 
-def _by_number(files: list[Sighting], waiting: list[Waiting], verdict: Verdict, final: bool, patient: bool) -> None:
+def _by_number(
+    files: list[Sighting],
+    waiting: list[Waiting],
+    verdict: Verdict,
+    final: bool,
+    patient: bool,
+    next_one: int | None,
+) -> None:
     """The counter's word, and the last resort: one file, one exposure.
 
     A number that an exposure given up should have had is the next one's as well, if that exposure never was.  Were it
-    late instead, the next one's own file would come as well: so it is waited for.  An exposure that was given up
+    late instead, the next one's own file would come as well: so it is waited for.  Behind a number that was seen
+    (next_one comes after it) it is the late one's.  An exposure that was given up
     without its number being known, and so by a person, is out of account here.
     """
     live = [w for w in waiting if not w.proof]
@@ -319,7 +330,10 @@ def _by_number(files: list[Sighting], waiting: list[Waiting], verdict: Verdict, 
     if len(live) == 1 and len(certain) == 1 and (not doubtful or certain[0].number == live[0].number):
         verdict.own[live[0].fire_id] = certain[0]
         files = doubtful
-    elif patient and len(live) == 1 and len(doubtful) == 1 and not certain and doubtful[0] not in verdict.contested:
+    elif (
+        patient and len(live) == 1 and len(doubtful) == 1 and not certain and doubtful[0] not in verdict.contested
+        and (doubtful[0].number is None or next_one is None or doubtful[0].number == next_one)
+    ):  # fmt: skip
         verdict.own[live[0].fire_id] = doubtful[0]
         files = []
     elif len(certain) > len(live) or (live and len(certain) + len(doubtful) > len(waiting)):

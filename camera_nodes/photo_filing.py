@@ -121,7 +121,16 @@ class Filing:
         counts = self._ledger.camera.tells_time
         firsts = _one_each([one.sighting for one in photographs])
         proven = journal.clock_proven
-        verdict = assign(firsts, journal.waiting(), clock_s, final=final, patient=patient, counts=counts, proven=proven)
+        verdict = assign(
+            firsts,
+            journal.waiting(),
+            clock_s,
+            final=final,
+            patient=patient,
+            newest=journal.last_number if counts else None,
+            counts=counts,
+            proven=proven,
+        )
         self.clock_doubted |= verdict.by_time and not proven
         for fire_id, sighting in verdict.own.items():
             one = next(o for o in photographs if o.sighting is sighting)
