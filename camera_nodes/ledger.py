@@ -53,15 +53,19 @@ class Ledger:
             Trouble(code, text, of.fire_id if of is not None else None, of.take_id if of is not None else take_id)
         )
 
-    def put(self, of: ExposureRecord, name: str, kind: FileKind, data: bytes, clock_s: float | None = None) -> Entry:
+    def put(
+        self, of: ExposureRecord, name: str, kind: FileKind, data: bytes, clock_s: float | None = None,
+        sha256: str = "",
+    ) -> Entry:  # fmt: skip
         """A file of an exposure into the spool, and reported.  Raises SpoolError."""
         known_s = self.clock_s if clock_s is None else clock_s
         there = self.spool.get(entry_key(of.fire_id, self.name, kind))
-        if there is not None and there.sha256 == hashlib.sha256(data).hexdigest():
+        sha256 = sha256 or hashlib.sha256(data).hexdigest()
+        if there is not None and there.sha256 == sha256:
             return there  # the node ended before it could write that down
         entry = self.spool.put(
             fire_id=of.fire_id, take_id=of.take_id, camera=self.name, name=name, data=data, kind=kind,
-            body_clock_error_ms=None if known_s is None else round(known_s * 1e3),
+            body_clock_error_ms=None if known_s is None else round(known_s * 1e3), sha256=sha256,
         )  # fmt: skip
         self.reports.append(Spooled(entry))
         return entry

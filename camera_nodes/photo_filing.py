@@ -206,7 +206,7 @@ class Filing:
             self._damaged(exposure, one)
             return
         try:
-            self._ledger.put(exposure, sighting.name, kind, one.data, clock_s)
+            self._ledger.put(exposure, sighting.name, kind, one.data, clock_s, sighting.sha256)
         except SpoolError as error:
             self._backlog.postpone_new(one.file, error)
             return

@@ -112,11 +112,13 @@ class Spool:
         data: bytes,
         kind: FileKind = "jpeg",
         body_clock_error_ms: int | None = None,
+        sha256: str = "",
     ) -> Entry:
         """Write a photograph, or the raw file of the same exposure; when this returns it survives a power cut.
 
         The entry's name is fire and camera (and ".raw"; a camera's name has no dot), so it is unique whatever the
-        camera calls its files.  Raises SpoolFull (nothing is left behind) or SpoolError.
+        camera calls its files.  sha256: of the data, where the caller has it.  Raises SpoolFull (nothing is left
+        behind) or SpoolError.
         """
         key = entry_key(fire_id, camera, kind)
         if not _ID.match(key):
@@ -131,7 +133,7 @@ class Spool:
             take_id=take_id,
             camera=camera,
             name=re.sub(r"[/\\\x00-\x1f]", "_", name)[:200] or "photo",
-            sha256=hashlib.sha256(data).hexdigest(),
+            sha256=sha256 or hashlib.sha256(data).hexdigest(),
             bytes=len(data),
             kind=kind,
             body_clock_error_ms=body_clock_error_ms,
