@@ -162,11 +162,13 @@ class Collector:
             patience_s = _GRACE_S if self._times_tell else patience_s
         if one.doubtful:
             self._listen_on(min(_DOUBT_S, patience_s) - since_s)
-        elif since_s < patience_s:
+        elif patience_s - since_s > _DOUBT_S:
             raise Unresolved(
                 f"its exposure of {one.take_id} has given no photograph yet: wait {patience_s - since_s:.0f} s more, or"
                 f" write it off:  mien rig write-off {self._name}"
             )
+        else:  # the little that is left is waited for here
+            self._listen_on(patience_s - since_s)
         self._look_round(fresh=True)
         self._drain()
         self._filing.settle()
