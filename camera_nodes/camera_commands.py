@@ -59,13 +59,11 @@ def qualify(
 
 def _run(address: str, release: str, models: Path | None, options: "QualifyOptions") -> "Report":
     """The report of one qualification, told of on stderr while it goes on."""
-    from typing import cast
 
     from camera_nodes.backends import make_camera, use_models
     from camera_nodes.body_models import load
     from camera_nodes.qualify import qualify as run
     from camera_nodes.qualify_record import recording
-    from camera_nodes.qualify_shots import Camera
 
     def ask(text: str) -> None:
         typer.prompt(text, default="", show_default=False, err=True)
@@ -75,7 +73,7 @@ def _run(address: str, release: str, models: Path | None, options: "QualifyOptio
         camera.max_late_ns = 100_000_000  # no rig waits for it
         use_models(camera, models)
         report, _ = run(
-            cast("Camera", camera),
+            camera,
             address,
             load(models),
             options,

@@ -14,12 +14,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from camera_nodes.body_models import BodyModel, BodyModels
-from camera_nodes.camera import CameraState
+from camera_nodes.camera import BodyFile, Camera, CameraState
 from camera_nodes.errors import CameraFault, CameraMissing, CardFull, EquipmentError, SettingsRefused
 from camera_nodes.qualify_body import PtpBody
 from camera_nodes.qualify_record import Record
 from camera_nodes.qualify_report import BodyClock, Events, Fault, Recovery, Report, Settle, spread
-from camera_nodes.qualify_shots import BodyFile, Camera, Shots
+from camera_nodes.qualify_shots import Shots
 from camera_nodes.qualify_verdict import judge
 from camera_nodes.wire import Exposure
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from camera_nodes.body_models import BodyModel, BodyModels, built_in, parse
 from camera_nodes.body_models_file import extend, proposed
-from camera_nodes.camera import CameraBase, CameraState
+from camera_nodes.camera import CameraState
 from camera_nodes.errors import BadSettings, CameraMissing
 from camera_nodes.qualify import QualifyOptions, qualify
 from camera_nodes.qualify_report import Report, decode, encode, order_of, read_report, spread
@@ -36,9 +36,6 @@ QUICK = parse('[[body]]\nname = "any"\nmatch = ["*"]\nfile_s = 0.1\nbusy_s = 0.3
 FAKE = Path(__file__).parents[3] / "shared" / "tools" / "cameras" / "fake"
 EOS = FAKE.parent / "ptpip_body.py"
 ROOT = Path(__file__).parents[2]
-needs_files = pytest.mark.skipif(
-    not hasattr(CameraBase, "listen"), reason="the camera layer does not say which files a body has"
-)
 
 
 def run(habits=None, shots=20, body=None, extra="", **options):
@@ -336,7 +333,6 @@ def camera_command(tmp_path, *arguments, env=None):
     )
 
 
-@needs_files
 def test_the_simulated_camera_from_the_command_line(tmp_path):
     done = camera_command(tmp_path, "sim:seed=1&lag_ms=3&raw=dng&card=500", "--shots", "20", "--out", "r.json")
     assert done.returncode == 0, done.stderr
@@ -347,7 +343,6 @@ def test_the_simulated_camera_from_the_command_line(tmp_path):
     assert report.lag.source == "simulated"
 
 
-@needs_files
 @pytest.mark.parametrize(
     ("habit", "what"),
     [("drop=1", "gave no photograph"), ("truncate=1", "came short"), ("busy=0.3", "times that it is busy"),
@@ -363,7 +358,6 @@ def test_habits_of_the_simulated_camera_are_found(tmp_path, habit, what):
     assert done.returncode == (3 if report.verdict == "unfit" else 0)
 
 
-@needs_files
 def test_the_virtual_ptp_camera(tmp_path):
     pytest.importorskip("gphoto2", reason="the gphoto2 wheel is not installed")
     photos = tmp_path / "photos"
@@ -389,7 +383,6 @@ def test_the_virtual_ptp_camera(tmp_path):
 
 
 @pytest.mark.slow
-@needs_files
 @pytest.mark.skipif(not FAKE.is_dir(), reason="the body with quirks is not here")
 @pytest.mark.parametrize(
     ("quirk", "found"),
@@ -422,7 +415,6 @@ def test_habits_of_a_body_under_libgphoto2_are_found(tmp_path, quirk, found):
 
 
 @pytest.mark.slow
-@needs_files
 @pytest.mark.skipif(not EOS.is_file(), reason="the EOS responder is not here")
 def test_an_eos_body_that_acknowledges_a_setting_and_does_not_take_it(tmp_path):
     """Through libgphoto2's own EOS driver, which answers the read-back from its memory: only a new connection tells."""
@@ -461,7 +453,6 @@ def _wait_for_port(host, port):
     pytest.fail(f"nothing listens at {host}:{port}")
 
 
-@needs_files
 def test_ctrl_c_leaves_a_report(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "mien", "camera", "qualify", "sim:seed=1&download_ms=100", "--out", "r.json"]
