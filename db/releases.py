@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import case, func, insert, select, update
@@ -232,6 +232,19 @@ def get_release(tx: Session, name: str, version: int | None = None) -> Release:
 def list_releases(tx: Session) -> list[Release]:
     """All releases, also failed ones, oldest first."""
     return list(tx.scalars(select(Release).order_by(Release.id)))
+
+
+def captured_days(tx: Session, take_ids: Collection[int]) -> tuple[str, str] | None:
+    """The first and the last day (UTC, ISO 8601) on which one of these takes was fired; None where none was."""
+    first: datetime | None = None
+    last: datetime | None = None
+    ids = sorted(take_ids)
+    for start in range(0, len(ids), 500):
+        query = select(func.min(Take.fired_at), func.max(Take.fired_at)).where(Take.id.in_(ids[start : start + 500]))
+        low, high = tx.execute(query).one()
+        first = low if first is None else min(first, low or first)
+        last = high if last is None else max(last, high or last)
+    return None if first is None or last is None else (first.date().isoformat(), last.date().isoformat())
 
 
 def releases_of_subject(tx: Session, subject: Subject) -> list[Release]:

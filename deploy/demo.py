@@ -35,7 +35,7 @@ from processing.farm.farm_screen import FarmScreen
 from processing.farm.options import studio_template
 from processing.farm.settings import FarmSettings
 from processing.mesh_files import whole_file
-from processing.release.build import build_release
+from processing.release.build import SYNTHETIC, build_release
 from processing.release.verify import verify
 from processing.synthetic import studio_rig, synthetic_subject, write_take
 
@@ -236,7 +236,7 @@ class Demo:
         with transaction(engine) as tx:
             subject = add_subject(tx, age=person.age, gender=Gender(person.gender), job="synthetic")
             for scope in (ConsentScope.RESEARCH_RELEASE, ConsentScope.PUBLICATION):
-                give_consent(tx, subject, scope, datetime.now(UTC).date())
+                give_consent(tx, subject, scope, datetime.now(UTC).date(), form_version=SYNTHETIC)
             return subject.code
 
     def _finished_session(self, engine: Engine, subject: str) -> str | None:

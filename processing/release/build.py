@@ -27,11 +27,13 @@ from db.releases import (
     abandon_builds,
     begin_release,
     building_release,
+    captured_days,
     complete_release,
     fail_release,
 )
 from db.studio import StudioRecords
 from processing.progress import Progress, part, silent
+from processing.release.about import read_about
 from processing.release.documents import ReleaseFacts
 from processing.release.errors import ReleaseError
 from processing.release.export import Plan, export
@@ -45,6 +47,8 @@ DEFAULT_LICENCE = "Research use only, under the agreement signed with the studio
 DEFAULT_DESCRIPTION = (
     "Registered face meshes, displacement maps, textures, scans and photographs of people in expressions."
 )
+# The version of the form that a subject made by a program "signed": nobody is behind it.
+SYNTHETIC = "synthetic"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 # A reviewer may take what the rules would not: only the consent gate and lineage are asked again.
 _ANY_QUALITY = Quality(verdicts=("accept", "review", "redo"))
@@ -87,6 +91,7 @@ def build_release(
     """
     if not _NAME.fullmatch(name):
         raise ReleaseError(f"'{name}' cannot name a release: use lower-case letters, digits, '.', '_' and '-'")
+    about = read_about(studio.settings.sections.get("release", {}))
     reviewed = _read(selection, name, day, subjects)
     day = (reviewed.file.day if reviewed else day) or utc_now().date()
     if day > utc_now().date():
@@ -94,6 +99,7 @@ def build_release(
     with reading(studio.engine) as tx:
         chosen = choose(tx, studio.store, day, only=subjects, quality=_ANY_QUALITY if reviewed else None)
         tombstones = find_tombstones(tx, name, day)
+        captured = captured_days(tx, [take.take_id for subject in chosen.subjects for take in subject.takes])
     if reviewed and selection:
         chosen = narrowed(chosen, reviewed, selection)
     if not chosen.subjects:
@@ -106,12 +112,27 @@ def build_release(
             store=studio.store,
             folder=building / "release",
             done=building / "done",
-            facts=ReleaseFacts(name, release.version, licence, description, review.by if review else None),
+            facts=ReleaseFacts(
+                name,
+                release.version,
+                licence,
+                description,
+                review.by if review else None,
+                about=about,
+                captured=captured,
+                synthetic=is_synthetic(chosen),
+            ),
             options=reviewed.file.options if reviewed else Options(),
             licence_text=licence_text or f"{licence}.",
             tombstones=tombstones,
         )
         return _build(studio, release, plan, out / f"{name}-{release.version}", reviewed, workers, progress)
+
+
+def is_synthetic(selection: Selection) -> bool:
+    """Whether no subject is a person: every consent was recorded as to the form SYNTHETIC."""
+    forms = [given.form_version for subject in selection.subjects for given in subject.consents.values()]
+    return bool(forms) and all(form == SYNTHETIC for form in forms)
 
 
 def _read(selection: Path | None, name: str, day: date | None, subjects: list[str] | None) -> Reviewed | None:

@@ -5,14 +5,24 @@ from typing import Any
 
 from processing.release.manifest import SCHEMA_VERSION
 from processing.release.rules import Options
-from processing.release.take_export import ReliefEncoding
+from processing.release.take_export import SKIN_POINTS, ReliefEncoding
 
 CONVENTIONS = "conventions.json"
 SIMILARITY = "x_b = scale R x_a + t_mm"
 
 
-def conventions(relief: ReliefEncoding, options: Options, topologies: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Units, axes, cameras, frames, encodings. topologies: as topology.write_topology returns them."""
+def conventions(
+    relief: ReliefEncoding,
+    options: Options,
+    topologies: Sequence[dict[str, Any]],
+    *,
+    colour_profiles: Sequence[str] = (),
+    synthetic: bool = False,
+) -> dict[str, Any]:
+    """Units, axes, cameras, frames, encodings. topologies: as topology.write_topology returns them.
+
+    colour_profiles: of the photographs, as their cameras stated them.  synthetic: no subject is a person.
+    """
     undistorted = options.photographs == "undistorted"
     return {
         "schema_version": SCHEMA_VERSION,
@@ -37,12 +47,19 @@ def conventions(relief: ReliefEncoding, options: Options, topologies: Sequence[d
             "photographs": "undistorted; distortion is zero" if undistorted else "distorted, by distortion",
             "pixel_centres": "integers: the first pixel spans [-0.5, 0.5]",
             "origin": "top left",
+            "matches": f"<view>_matches: how many of {SKIN_POINTS} points, evenly over the registered skin, the "
+            "photograph sees",
         },
+        "scan": {"confidence": "a vertex property `confidence` (0 to 1) where the reconstruction gave one"},
+        "predef": "predef/: FaceScape's landmark_indices, facial_mask and sym_dict for the topology of this release",
+        "synthetic": synthetic,
         "colour": {
             "photographs": "corrected by the calibration's profiles" if options.colour == "corrected" else "as taken",
             "profiles": "rigs/<rig>-<calibration>.json, <view>_colour: 3x3, linear RGB to linear sRGB; "
             "<view>_vignetting: share by which the corner is darker than the centre",
             "encoding": "sRGB",
+            "photograph_profiles": list(colour_profiles),
+            "textures": "sRGB IEC61966-2.1; no profile is embedded",
         },
         "mesh": {
             "uv_origin": "bottom left, as in OBJ",

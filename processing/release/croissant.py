@@ -1,24 +1,33 @@
-"""Croissant 1.0 metadata (mlcommons.org/croissant/1.0): what the release holds, for tools that load datasets."""
+"""Croissant 1.1 metadata (mlcommons.org/croissant/1.1): what the release holds, for tools that load datasets.
+
+With the Responsible-AI vocabulary, terms of use and provenance: see processing.release.responsible.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
-from processing.release.documents import INFO_LIST, SUBJECTS, TAKES, ReleaseFacts
+from processing.release.documents import INFO_LIST, SUBJECTS, TAKES, ReleaseFacts, urn
+from processing.release.responsible import RAI, VOCABULARIES, Figures, provenance, rai_fields, usage_info
 
 CROISSANT = "croissant.json"
+# The specification's own context (appendix 1), and what mlcroissant's adds to it.
 _CONTEXT = {
     "@language": "en",
     "@vocab": "https://schema.org/",
+    "annotation": "cr:annotation",
+    "arrayShape": "cr:arrayShape",
     "citeAs": "cr:citeAs",
     "column": "cr:column",
     "conformsTo": "dct:conformsTo",
+    "containedIn": "cr:containedIn",
     "cr": "http://mlcommons.org/croissant/",
-    "rai": "http://mlcommons.org/croissant/RAI/",
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
+    "description": {"@container": "@language"},
     "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
+    "excludes": "cr:excludes",
     "extract": "cr:extract",
     "field": "cr:field",
     "fileProperty": "cr:fileProperty",
@@ -26,10 +35,12 @@ _CONTEXT = {
     "fileSet": "cr:fileSet",
     "format": "cr:format",
     "includes": "cr:includes",
+    "isArray": "cr:isArray",
     "isLiveDataset": "cr:isLiveDataset",
     "jsonPath": "cr:jsonPath",
     "key": "cr:key",
     "md5": "cr:md5",
+    "name": {"@container": "@language"},
     "parentField": "cr:parentField",
     "path": "cr:path",
     "recordSet": "cr:recordSet",
@@ -39,10 +50,14 @@ _CONTEXT = {
     "replace": "cr:replace",
     "samplingRate": "cr:samplingRate",
     "sc": "https://schema.org/",
+    "sdVersion": "cr:sdVersion",
     "separator": "cr:separator",
     "source": "cr:source",
     "subField": "cr:subField",
     "transform": "cr:transform",
+    "unArchive": "cr:unArchive",
+    "value": "cr:value",
+    **VOCABULARIES,
 }
 _SETS = (
     ("meshes", "Registered meshes, all of one topology", "model/obj", "*/models_reg/*.obj"),
@@ -79,8 +94,9 @@ _TAKE_COLUMNS = (
 )
 
 
-def croissant(facts: ReleaseFacts, day: str, texts: Mapping[str, tuple[int, str]]) -> dict[str, Any]:
+def croissant(facts: ReleaseFacts, figures: Figures, day: str, texts: Mapping[str, tuple[int, str]]) -> dict[str, Any]:
     """The JSON-LD of a release. texts: name -> (bytes, SHA-256) of the lists that it describes file by file."""
+    about = facts.about
     objects = [
         {
             "@type": "cr:FileObject",
@@ -97,25 +113,40 @@ def croissant(facts: ReleaseFacts, day: str, texts: Mapping[str, tuple[int, str]
         {"@type": "cr:FileSet", "@id": key, "name": key, "description": what, "encodingFormat": media, "includes": glob}
         for key, what, media, glob in _SETS
     ]
-    return {
+    earlier = [urn(facts.name, version) for version in range(1, facts.version)][-1:]
+    document: dict[str, Any] = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
-        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "conformsTo": ["http://mlcommons.org/croissant/1.1", RAI],
         "name": facts.name,
         "version": f"{facts.version}.0.0",
         "description": facts.description,
         "license": facts.licence,
-        "url": f"urn:mien:release:{facts.name}:{facts.version}",
+        "url": about.url or urn(facts.name, facts.version),
+        "creator": [{"@type": "sc:Organization", "name": name} for name in about.made_by],
         "datePublished": day,
-        "citeAs": f"{facts.name}, version {facts.version}",
+        "dateCreated": day,
+        "keywords": list(about.keywords),
+        "inLanguage": "en",
+        "citeAs": facts.citation,
         "isLiveDataset": False,
+        "usageInfo": usage_info(about, facts.licence, synthetic=figures.synthetic),
         "distribution": [*objects, *sets],
         "recordSet": [
             _table("subjects", SUBJECTS, "index", _SUBJECT_COLUMNS),
             _table("takes", TAKES, "take", _TAKE_COLUMNS, {"index": "subjects/index"}),
             _pictures("texture_images", "textures", "Textures as pictures, with their paths"),
         ],
+        **rai_fields(about, figures),
+        **provenance(about, figures, facts.software, earlier),
     }
+    if about.title:
+        document["alternateName"] = about.title
+    if about.publisher:
+        document["publisher"] = {"@type": "sc:Organization", "name": about.publisher}
+    if about.doi:
+        document["sameAs"] = f"https://doi.org/{about.doi}"
+    return document
 
 
 def _table(

@@ -6,9 +6,11 @@ Formats of FaceScape's lists: its doc_tu_model.md ("Information list", "Publisha
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib import metadata
 from typing import Any
 
+from processing.release.about import About
 from processing.release.manifest import Tombstone
 from processing.release.select import SelectedSubject, Selection
 from processing.release.take_export import TakeRecord, take_paths
@@ -28,13 +30,40 @@ _GENDER = {"female": "f", "male": "m", "other": "o"}
 
 @dataclass(frozen=True)
 class ReleaseFacts:
-    """What every text of a release says of it. reviewed_by: who read the selection; None where nobody did."""
+    """What every text of a release says of it. reviewed_by: who read the selection; None where nobody did.
+
+    about: what the studio says under [release.about].  captured: the first and the last day on which a take was fired.
+    synthetic: no subject is a person.
+    """
 
     name: str
     version: int
     licence: str
     description: str
     reviewed_by: str | None = None
+    about: About = field(default_factory=About)
+    captured: tuple[str, str] | None = None
+    synthetic: bool = False
+
+    @property
+    def title(self) -> str:
+        return self.about.title or self.name
+
+    @property
+    def software(self) -> str:
+        """The program that made it, as in 'Mien 0.1.0'."""
+        return f"Mien {metadata.version('mien')}"
+
+    @property
+    def citation(self) -> str:
+        """How it is cited: who, what, which version, where."""
+        where = f"https://doi.org/{self.about.doi}" if self.about.doi else self.about.url
+        return f"{'; '.join(self.about.made_by)}: {self.title}, version {self.version}. {where}".strip()
+
+
+def urn(name: str, version: int) -> str:
+    """How a version is called where it has no address."""
+    return f"urn:mien:release:{name}:{version}"
 
 
 def info_list(subjects: Sequence[SelectedSubject]) -> str:

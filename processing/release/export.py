@@ -28,6 +28,8 @@ from processing.release.documents import ReleaseFacts
 from processing.release.errors import ReleaseError
 from processing.release.manifest import FileEntry, Tombstone, hash_files, usable_cpus
 from processing.release.plain import write_plain
+from processing.release.predef import PREDEF, write_predef
+from processing.release.responsible import Figures, counted_stages
 from processing.release.rules import Options
 from processing.release.select import Selection
 from processing.release.take_export import ReliefEncoding, TakeJob, TakeRecord, export_take, load_template, take_jobs
@@ -154,6 +156,9 @@ def _write_shared(plan: Plan, records: Records) -> list[str]:
     ]
     ends = (".json", ".npz", "_landmarks.png")
     written = [f"topology/{about['topology']}{end}" for about in topologies for end in ends]
+    for sha256 in sorted({take.template for take in takes}):
+        at = PREDEF if len(topologies) == 1 else f"{PREDEF}/{topology_id(sha256)}"
+        written += write_predef(folder, load_template(plan.store.local_path(sha256)), at)
     for capture in {rig_file(take.capture): take.capture for take in takes}.values():
         name = rig_file(capture)
         if name is not None:
@@ -177,11 +182,43 @@ def _write_shared(plan: Plan, records: Records) -> list[str]:
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     write_plain(folder / documents.RT_SCALE, documents.rt_scale(records))
-    write_plain(folder / CONVENTIONS, conventions(relief, plan.options, topologies))
+    write_plain(
+        folder / CONVENTIONS,
+        conventions(
+            relief,
+            plan.options,
+            topologies,
+            colour_profiles=sorted({name for record in records.values() for name in record.colour_profiles}),
+            synthetic=plan.facts.synthetic,
+        ),
+    )
     hashes = hash_files(folder, texts)
     described = {name: ((folder / name).stat().st_size, str(hashes[name])) for name in texts}
-    write_plain(folder / CROISSANT, croissant(plan.facts, selection.day.isoformat(), described))
+    figures = release_figures(plan, records)
+    write_plain(folder / CROISSANT, croissant(plan.facts, figures, selection.day.isoformat(), described))
     return [*written, *texts, documents.RT_SCALE, CONVENTIONS, CROISSANT]
+
+
+def release_figures(plan: Plan, records: Records) -> Figures:
+    """What can be counted of a release, for what it says of itself to reviewers."""
+    subjects = plan.selection.subjects
+    takes = [take for subject in subjects for take in subject.takes]
+    runs = {run.key: (run.stage, run.version) for take in takes for run in take.runs.values()}
+    return Figures(
+        subjects=len(subjects),
+        takes=len(takes),
+        photographs=sum(record.photographs for record in records.values()),
+        publishable=sum(subject.publishable for subject in subjects),
+        mosaicked=sum(subject.mosaic for subject in subjects),
+        ages=tuple(subject.age for subject in subjects),
+        genders=tuple(subject.gender for subject in subjects),
+        cameras=max((len(take.photographs) + len(take.absent) for take in takes), default=0),
+        stages=counted_stages(list(runs.values())),
+        days=plan.facts.captured,
+        synthetic=plan.facts.synthetic,
+        missing=sum(len(record.absent) for record in records.values()),
+        withdrawn=len(plan.tombstones),
+    )
 
 
 def _shared_relief(selection: Selection, records: Records) -> ReliefEncoding:

@@ -9,17 +9,24 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Picture
 
 from processing.cameras import Camera, CameraError, Image, camera_from_params
 from processing.mesh import Mesh, Surface
 from processing.photometry.profiles import Profile, apply_profile, profiles_of
+from processing.release.colour_profiles import with_profile
 from processing.release.errors import ReleaseError
 from processing.release.mosaic import EyeRegions, mosaic_photograph
 from processing.release.rules import Options
 from processing.whole_file import whole_file
 
+Floats = NDArray[np.float64]
+
 JPEG_QUALITY = 95
+# A point of the face is seen when nothing lies before it by more than this, and it is not turned away past 80 degrees.
+SEEN_MM = 1.0
+MIN_COSINE = 0.17
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _SOI, _EOI, _SOS, _COM = 0xD8, 0xD9, 0xDA, 0xFE
 
@@ -123,7 +130,7 @@ def write_photograph(
         done, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         if not done:
             raise ReleaseError(f"photograph {target.name} cannot be encoded")
-        temporary.write_bytes(np.asarray(encoded).tobytes())
+        temporary.write_bytes(with_profile(np.asarray(encoded).tobytes(), data))
 
 
 def _decoded(data: bytes, name: str) -> Image:
@@ -135,17 +142,33 @@ def _decoded(data: bytes, name: str) -> Image:
     return np.asarray(image, dtype=np.uint8)
 
 
+def seen_points(camera: Camera, points_mm: Floats, normals: Floats, surface: Surface) -> int:
+    """How many of these points on the face a photograph sees: in the picture, turned to it, nothing before them.
+
+    points_mm, normals: (N, 3).
+    """
+    towards = points_mm - camera.centre
+    distance = np.linalg.norm(towards, axis=1)
+    directions = towards / distance[:, None]
+    pixels = camera.project(points_mm)
+    inside = (pixels > -0.5).all(axis=1) & (pixels < [camera.width - 0.5, camera.height - 0.5]).all(axis=1)
+    there = np.flatnonzero(inside & ((normals * directions).sum(axis=1) < -MIN_COSINE))
+    hit, _, _ = surface.cast(np.broadcast_to(camera.centre, (len(there), 3)), directions[there])
+    return int((hit >= distance[there] - SEEN_MM).sum())
+
+
 def view_params(
     calibration: Mapping[str, Any],
     photographs: Mapping[int, str | None],
     sizes: Mapping[int, tuple[int, int]],
     *,
     undistorted: bool = False,
+    matches: Mapping[int, int] | None = None,
 ) -> dict[str, Any]:
     """FaceScape's params.json of one take: its nine keys for every calibrated view, and no others.
 
-    photographs: view -> serial of its camera.  sizes: view -> (width, height).  A view without a photograph is kept
-    and marked invalid. Raises ReleaseError for a photograph that no calibration covers.
+    photographs: view -> serial of its camera.  sizes: view -> (width, height).  matches: view -> how many points of the
+    face its photograph sees.  A view without a photograph is kept and marked invalid. Raises ReleaseError for a photograph that no calibration covers.
     """
     calibrated = calibrated_views(calibration)
     uncovered = sorted(photographs.keys() - calibrated)
@@ -162,7 +185,7 @@ def view_params(
             f"{view}_distortion": [0.0] * 5 if undistorted else distortion,
             f"{view}_width": width,
             f"{view}_height": height,
-            f"{view}_matches": calibration.get(f"{view}_matches", 0),
+            f"{view}_matches": (matches or {}).get(view, 0),
             f"{view}_valid": there and bool(calibration.get(f"{view}_valid", True)),
             f"{view}_sn": (photographs.get(view) or calibration.get(f"{view}_sn", "")),
             f"{view}_ori": f"{view}.jpg",

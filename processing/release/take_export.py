@@ -10,13 +10,15 @@ from typing import Any
 import cv2
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from db.store import Store, hash_file
 from processing.errors import ShapeError
-from processing.mesh import Surface
+from processing.mesh import Mesh, Surface
 from processing.mesh_files import read_ply, write_obj, write_ply
-from processing.registration.template import Template
+from processing.registration.template import SKIN, Template
+from processing.release.colour_profiles import stated_profile
 from processing.release.errors import ReleaseError
 from processing.release.manifest import FileEntry
 from processing.release.mosaic import eye_regions, mosaic_scan, mosaic_texture
@@ -25,6 +27,7 @@ from processing.release.photographs import (
     calibrated_views,
     cameras_of,
     picture_size,
+    seen_points,
     view_params,
     with_cameras_used,
     write_photograph,
@@ -36,8 +39,12 @@ from processing.release.take_facts import META, as_json, take_facts, to_template
 from processing.release.topology import draw_landmarks
 from processing.stages.files import read_image, read_json, read_vertices, write_image, write_json
 
+Floats = NDArray[np.float64]
+
 # Counts up when the same take gives other bytes: what an interrupted build left is then made anew.
-EXPORT_VERSION = 2
+EXPORT_VERSION = 3
+# So many points, evenly over the skin, are asked for by each photograph: params.json, <view>_matches.
+SKIN_POINTS = 4096
 CHECKS = "checks"
 NO_PHOTOGRAPH = "this camera has no photograph"
 WITHOUT = {
@@ -76,6 +83,7 @@ class TakeRecord(msgspec.Struct, frozen=True):
     size_px: int
     photographs: int
     tu_to_template: dict[str, Any]
+    colour_profiles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,6 +168,7 @@ class _TakeExport:
         self.at = take_paths(job.subject.index, job.take.label)
         self.written: list[str] = []
         self.absent: dict[str, str] = {}
+        self.colour_profiles: tuple[str, ...] = ()
 
     def write(self) -> TakeRecord:
         take, store = self.take, self.store
@@ -186,7 +195,7 @@ class _TakeExport:
             store.copy(take.exr, self._place("displacement_exr"))
         else:
             self.absent[self.at["displacement_exr"]] = NO_EXR if self.options.exr else EXR_NOT_ASKED
-        photographs = self._photographs(face)
+        photographs = self._photographs(face, _skin(template, mesh))
         if self.job.drawn:
             check = f"{CHECKS}/{self.subject.index}.png"
             self.written.append(check)
@@ -213,6 +222,7 @@ class _TakeExport:
                 "eyes_mosaicked": self.subject.mosaic,
                 "photographs": self.options.photographs if photographs else "none",
                 "colour": self.options.colour,
+                "colour_profiles": list(self.colour_profiles),
             },
             files={**dict.fromkeys(self.written), self.at["facts"]: None, **self.absent},
         )
@@ -230,10 +240,11 @@ class _TakeExport:
             size_px=size_px,
             photographs=photographs,
             tu_to_template=as_json(motion),
+            colour_profiles=self.colour_profiles,
         )
 
-    def _photographs(self, face: Face | None) -> int:
-        """Write photographs and params.json; how many photographs there are."""
+    def _photographs(self, face: Face | None, skin: tuple[Floats, Floats, Surface]) -> int:
+        """Write photographs and params.json; how many photographs there are. skin: as _skin gives it."""
         take, folder = self.take, self.at["photographs"]
         if not self.subject.publishable or self.options.photographs == "none":
             self.absent[folder] = NO_PHOTOGRAPHS if not self.subject.publishable else NOT_ASKED
@@ -241,6 +252,8 @@ class _TakeExport:
         params = with_cameras_used(take.capture.calibration, self._json(take.cameras) or {})
         left_out = dict(self._report(take.runs["scan"].outputs.get("report")).get("skipped", {}))
         sizes: dict[int, tuple[int, int]] = {}
+        matches: dict[int, int] = {}
+        colours: set[str] = set()
         for view in sorted(calibrated_views(params) - take.photographs.keys()):
             self.absent[f"{folder}/{view}.jpg"] = WITHOUT.get(take.absent.get(view, ""), NO_PHOTOGRAPH)
         for view, photograph in sorted(take.photographs.items()):
@@ -258,13 +271,17 @@ class _TakeExport:
                 continue
             write_photograph(data, self.folder / path, size, camera, profiles.get(view), self.options, face)
             sizes[view] = size
+            colours.add(stated_profile(data))
+            if camera is not None and params.get(f"{view}_valid") is not False:
+                matches[view] = seen_points(camera, *skin)
             self.written.append(path)
         serials = {view: take.photographs[view].serial for view in sizes}
         undistorted = self.options.photographs == "undistorted"
         target = self.folder / folder / "params.json"
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_plain(target, view_params(params, serials, sizes, undistorted=undistorted))
+        write_plain(target, view_params(params, serials, sizes, undistorted=undistorted, matches=matches))
         self.written.append(f"{folder}/params.json")
+        self.colour_profiles = tuple(sorted(colours))
         return len(sizes)
 
     def _place(self, what: str) -> Path:
@@ -284,3 +301,10 @@ class _TakeExport:
         said = self._json(sha256) or {}
         inner = said.get("report")
         return {**inner, **{k: v for k, v in said.items() if k != "report"}} if isinstance(inner, dict) else said
+
+
+def _skin(template: Template, mesh: Mesh) -> tuple[Floats, Floats, Surface]:
+    """Up to SKIN_POINTS vertices of the skin that counts, their normals, and the surface that may hide them."""
+    skin = np.flatnonzero((template.parts == SKIN) & (template.weights > 0.5))
+    chosen = skin[np.unique(np.linspace(0, len(skin) - 1, min(SKIN_POINTS, len(skin))).astype(np.int64))]
+    return mesh.vertices_mm[chosen], mesh.vertex_normals[chosen], Surface(mesh)
