@@ -4,6 +4,7 @@ Head motion is taken out (the release's template frame), lengths are metres in g
 metersPerUnit 0.001 in USD; y is up, the face looks along +z.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,23 @@ from processing.release.reader import ReleaseFolder, TakeEntry, TopologyArrays
 Floats32 = NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Rights:
+    """What goes with every exported file: under which terms, whose work, how it is cited, out of which release."""
+
+    licence: str
+    licence_text: str
+    creators: tuple[str, ...]
+    citation: str
+    release: str
+
+    @property
+    def notice(self) -> str:
+        """All of it in a line."""
+        whose = ", ".join(self.creators) or "the studio that made it"
+        return f"{whose}. From release {self.release}. Licence: {self.licence}. Cite as: {self.citation}"
+
+
 @dataclass(frozen=True, eq=False)
 class Rig:
     """A subject's expressions, of one topology, upright, mm. targets: name -> (V, 3) positions."""
@@ -30,6 +48,7 @@ class Rig:
     targets: dict[str, Floats32]
     texture: bytes
     texture_path: str
+    rights: Rights
 
 
 def rig_of(release: ReleaseFolder, takes: Sequence[TakeEntry]) -> Rig:
@@ -56,7 +75,22 @@ def rig_of(release: ReleaseFolder, takes: Sequence[TakeEntry]) -> Rig:
         targets,
         path.read_bytes(),
         release.texture_path(neutral),
+        rights_of(release),
     )
+
+
+def rights_of(release: ReleaseFolder) -> Rights:
+    """From what the release says of itself: its Croissant, and its LICENCE.txt. Raises ReleaseError without either."""
+    try:
+        said = json.loads((release.folder / "croissant.json").read_text(encoding="utf-8"))
+        text = (release.folder / "LICENCE.txt").read_text(encoding="utf-8").strip()
+        creators = tuple(str(creator["name"]) for creator in said.get("creator", ()))
+        licence, citation = str(said["license"]), str(said["citeAs"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ReleaseError(
+            f"{release.folder} does not say under which licence it stands ({error}): fetch croissant.json and LICENCE.txt"
+        ) from None
+    return Rights(licence, text, creators, citation, f"{release.manifest.name} {release.manifest.version}")
 
 
 def export_subjects(
@@ -83,7 +117,14 @@ def export_subjects(
         progress(number / len(wanted), f"subject {index}")
         written.append(out / f"{index}{ending}")
         write(written[-1], rig_of(release, by_subject[index]))
+    write_rights(out, rights_of(release))
     return written
+
+
+def write_rights(out: Path, rights: Rights) -> None:
+    """LICENCE.txt and CREDITS.txt beside what was exported."""
+    (out / "LICENCE.txt").write_text(rights.licence_text + "\n", encoding="utf-8")
+    (out / "CREDITS.txt").write_text(rights.notice + "\n", encoding="utf-8")
 
 
 def _writer(form: str) -> tuple[Callable[[Path, Rig], None], str]:
@@ -95,7 +136,7 @@ def _writer(form: str) -> tuple[Callable[[Path, Rig], None], str]:
         from processing.release.usd import write_usd
 
         return write_usd, ".usdc"
-    raise ReleaseError(f"there is no format '{form}'; there are: gltf, usd")
+    raise ReleaseError(f"there is no format '{form}'; there are: gltf, usd, colmap")
 
 
 def vertex_normals(vertices: Floats32, triangles: NDArray[np.int32]) -> Floats32:

@@ -34,7 +34,7 @@ from processing.release.rules import Options
 from processing.release.select import Selection
 from processing.release.take_export import ReliefEncoding, TakeJob, TakeRecord, export_take, load_template, take_jobs
 from processing.release.take_facts import rig_file
-from processing.release.topology import write_topology
+from processing.release.topology import topology_id, write_topology
 from processing.whole_file import whole_file
 
 # A process more is worth its start where it has this many takes to write.

@@ -56,6 +56,25 @@ class _Buffer:
         return len(self.accessors) - 1
 
 
+def _rights_packet(rig: Rig) -> dict[str, Any]:
+    """Rights as XMP in JSON-LD, by Khronos's extension KHR_xmp_json_ld: programs for assets show it."""
+    rights = rig.rights
+    return {
+        "@context": {
+            "dc": "http://purl.org/dc/elements/1.1/",
+            "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+            "xmpRights": "http://ns.adobe.com/xap/1.0/rights/",
+        },
+        "@id": "",
+        "dc:title": {"@type": "rdf:Alt", "rdf:_1": {"@language": "en", "@value": f"{rights.release}, {rig.index}"}},
+        "dc:creator": {"@list": list(rights.creators)},
+        "dc:rights": {"@type": "rdf:Alt", "rdf:_1": {"@language": "en", "@value": rights.licence}},
+        "dc:source": rights.release,
+        "xmpRights:Marked": True,
+        "xmpRights:UsageTerms": {"@type": "rdf:Alt", "rdf:_1": {"@language": "en", "@value": rights.licence_text}},
+    }
+
+
 def write_glb(path: Path, rig: Rig) -> None:
     """Whole or not at all. A vertex at a UV seam is there once for each of its UVs: glTF knows one index a corner."""
     topology = rig.topology
@@ -90,8 +109,20 @@ def write_glb(path: Path, rig: Rig) -> None:
         "asset": {
             "version": "2.0",
             "generator": "Mien",
-            "extras": {"release": rig.release, "version": rig.version, "subject": rig.index},
+            "copyright": rig.rights.notice,
+            "extras": {
+                "release": rig.release,
+                "version": rig.version,
+                "subject": rig.index,
+                "licence": rig.rights.licence,
+                "licence_text": rig.rights.licence_text,
+                "creators": list(rig.rights.creators),
+                "citation": rig.rights.citation,
+            },
+            "extensions": {"KHR_xmp_json_ld": {"packet": 0}},
         },
+        "extensionsUsed": ["KHR_xmp_json_ld"],
+        "extensions": {"KHR_xmp_json_ld": {"packets": [_rights_packet(rig)]}},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0, "name": f"subject_{rig.index}"}],

@@ -148,20 +148,30 @@ def show(
 
 def export(
     folder: Folder,
-    form: Annotated[str, typer.Option("--format", help="gltf or usd (needs the usd extra).")] = "gltf",
-    out: Annotated[Path, typer.Option(help="Where a file a subject is written.")] = Path("export"),
+    form: Annotated[
+        str, typer.Option("--format", help="gltf, usd (needs the usd extra), or colmap: a model a take.")
+    ] = "gltf",
+    out: Annotated[Path, typer.Option(help="Where a file a subject (a folder a take) is written.")] = Path("export"),
     subject: Annotated[list[int] | None, typer.Option(help="Only this subject's index; repeatable.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write subjects for artists: a neutral face with a morph target an expression, and its texture."""
+    """Write subjects for artists (a neutral face, morph targets, texture), or takes as COLMAP models.
+
+    Licence and credits go with each file.
+    """
     from processing.release.artists import export_subjects
+    from processing.release.colmap_export import export_colmap
 
     with bar(quiet=as_json) as progress:
-        written = export_subjects(folder, out, form, subjects=subject, progress=progress)
+        if form == "colmap":
+            written = export_colmap(folder, out, subjects=subject, progress=progress)
+        else:
+            written = export_subjects(folder, out, form, subjects=subject, progress=progress)
     if as_json:
         print_json([str(path) for path in written])
     else:
-        print(f"{out}: {len(written)} subjects, {', '.join(path.name for path in written[:8])}")
+        what = "takes" if form == "colmap" else "subjects"
+        print(f"{out}: {len(written)} {what}, {', '.join(str(path.relative_to(out)) for path in written[:8])}")
 
 
 def _manifest(release: str) -> tuple["Manifest", str]:

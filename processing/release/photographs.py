@@ -168,7 +168,8 @@ def view_params(
     """FaceScape's params.json of one take: its nine keys for every calibrated view, and no others.
 
     photographs: view -> serial of its camera.  sizes: view -> (width, height).  matches: view -> how many points of the
-    face its photograph sees.  A view without a photograph is kept and marked invalid. Raises ReleaseError for a photograph that no calibration covers.
+    face its photograph sees.  A view without a photograph is kept and marked invalid. Raises ReleaseError for a
+    photograph that no calibration covers.
     """
     calibrated = calibrated_views(calibration)
     uncovered = sorted(photographs.keys() - calibrated)

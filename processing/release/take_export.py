@@ -16,7 +16,7 @@ from PIL import Image
 from db.store import Store, hash_file
 from processing.errors import ShapeError
 from processing.mesh import Mesh, Surface
-from processing.mesh_files import read_ply, write_obj, write_ply
+from processing.mesh_files import read_ply, write_obj
 from processing.registration.template import SKIN, Template
 from processing.release.colour_profiles import stated_profile
 from processing.release.errors import ReleaseError
@@ -33,6 +33,7 @@ from processing.release.photographs import (
     write_photograph,
 )
 from processing.release.plain import write_plain
+from processing.release.ply_colours import recolour_ply
 from processing.release.rules import Options
 from processing.release.select import SelectedSubject, SelectedTake
 from processing.release.take_facts import META, as_json, take_facts, to_template
@@ -187,7 +188,9 @@ class _TakeExport:
         store.copy(take.scan, scan)
         if face is not None:
             write_image(texture, mosaic_texture(read_image(texture), mesh, face.regions))
-            write_ply(scan, mosaic_scan(read_ply(scan), mesh, face.regions))
+            coloured = mosaic_scan(read_ply(scan), mesh, face.regions).colors
+            if coloured is not None:
+                recolour_ply(scan, coloured)
         relief_path = self._place("displacement")
         store.copy(take.displacement, relief_path)
         relief, size_px = read_relief_encoding(relief_path)

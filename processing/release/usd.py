@@ -31,6 +31,16 @@ def write_usd(path: Path, rig: Rig) -> None:
         stage.SetDefaultPrim(root.GetPrim())
         root.GetPrim().SetCustomDataByKey("release", rig.release)
         root.GetPrim().SetCustomDataByKey("version", rig.version)
+        rights = {
+            "licence": rig.rights.licence,
+            "licence_text": rig.rights.licence_text,
+            "creators": ", ".join(rig.rights.creators),
+            "citation": rig.rights.citation,
+        }
+        for key, value in rights.items():
+            root.GetPrim().SetAssetInfoByKey(key, value)
+        stage.GetRootLayer().customLayerData = rights | {"release": rig.rights.release}
+        stage.GetRootLayer().comment = rig.rights.notice
         at = root.GetPath()
 
         mesh = UsdGeom.Mesh.Define(stage, at.AppendChild("face"))

@@ -50,6 +50,9 @@ def test_the_layout_is_facescapes(studio: Any, tmp_path: Path) -> None:
         "mosaicked_list.txt", "tombstones.csv", "Rt_scale_dict.json", "rigs/1-1.json", "checks/1.png",
     }  # fmt: skip
     wanted |= {f"topology/{studio.template[:12]}{end}" for end in (".json", ".npz", "_landmarks.png")}
+    wanted |= {f"predef/{name}" for name in ("landmark_indices.npz", "landmark_indices.txt")}
+    wanted |= {f"predef/facial_mask_{version}.png" for version in ("v10", "v16")}
+    wanted |= {f"predef/{name}.npy" for name in ("sym_dict", "sym_dict_old")}
     wanted |= {f"meta/1/{take}.json" for take in takes}
     wanted |= {f"1/models_reg/{take}{end}" for take in takes for end in (".obj", ".obj.mtl", ".jpg")}
     wanted |= {f"1/dpmap/{take}.png" for take in takes} | {f"mesh/1/{take}.ply" for take in takes}
