@@ -88,7 +88,7 @@ def rights_of(release: ReleaseFolder) -> Rights:
         licence, citation = str(said["license"]), str(said["citeAs"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ReleaseError(
-            f"{release.folder} does not say under which licence it stands ({error}): fetch croissant.json and LICENCE.txt"
+            f"{release.folder} does not say its licence ({error}): fetch croissant.json and LICENCE.txt"
         ) from None
     return Rights(licence, text, creators, citation, f"{release.manifest.name} {release.manifest.version}")
 

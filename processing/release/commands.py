@@ -2,7 +2,7 @@
 
 import typer
 
-from processing.release import holder_commands, studio_commands
+from processing.release import holder_commands, publish_command, studio_commands
 
 app = typer.Typer(no_args_is_help=True, help="Dataset releases: immutable, every file accounted for.")
 for command in (
@@ -13,5 +13,6 @@ for command in (
     holder_commands.diff,
     holder_commands.show,
     holder_commands.export,
+    publish_command.publish,
 ):
     app.command()(command)

@@ -23,6 +23,8 @@ from processing.progress import Progress, silent
 from processing.release import documents
 from processing.release.conventions import CONVENTIONS, conventions
 from processing.release.croissant import CROISSANT, croissant
+from processing.release.data_card import CARD, data_card
+from processing.release.datacite import DATACITE, datacite
 from processing.release.datasheet import DATASHEET, HISTOGRAM, LICENCE, datasheet, histogram_svg
 from processing.release.documents import ReleaseFacts
 from processing.release.errors import ReleaseError
@@ -192,11 +194,16 @@ def _write_shared(plan: Plan, records: Records) -> list[str]:
             synthetic=plan.facts.synthetic,
         ),
     )
+    figures = release_figures(plan, records)
+    day = selection.day.isoformat()
+    (folder / CARD).write_text(data_card(plan.facts, figures), encoding="utf-8")
+    files = [entry for record in records.values() for entry in record.files]
+    sizes = {"files": len(files), "bytes": sum(entry.bytes for entry in files)}
+    write_plain(folder / DATACITE, datacite(plan.facts, figures, day, sizes))
     hashes = hash_files(folder, texts)
     described = {name: ((folder / name).stat().st_size, str(hashes[name])) for name in texts}
-    figures = release_figures(plan, records)
-    write_plain(folder / CROISSANT, croissant(plan.facts, figures, selection.day.isoformat(), described))
-    return [*written, *texts, documents.RT_SCALE, CONVENTIONS, CROISSANT]
+    write_plain(folder / CROISSANT, croissant(plan.facts, figures, day, described))
+    return [*written, *texts, documents.RT_SCALE, CONVENTIONS, CROISSANT, CARD, DATACITE]
 
 
 def release_figures(plan: Plan, records: Records) -> Figures:

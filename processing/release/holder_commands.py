@@ -63,7 +63,7 @@ def verify(
     """Compare every file with the manifest, that with the records where there are any, and say who has withdrawn."""
     from processing.release.verify import verify as verify_folder
 
-    recorded, source, withdrawn = _recorded(folder, home, database)
+    recorded, source, withdrawn = recorded_facts(folder, home, database)
     if manifest_sha256:
         recorded, source = manifest_sha256, "the given hash"
     withdrawn = [*withdrawn, *_newer(folder, newer)]
@@ -230,7 +230,7 @@ def _list(home: Path | None, database: str | None, as_json: bool) -> None:
     print_table("Releases", ["name", "version", "state", "subjects", "consents valid on", "problem"], rows)
 
 
-def _recorded(folder: Path, home: Path | None, database: str | None) -> tuple[str | None, str, list["Tombstone"]]:
+def recorded_facts(folder: Path, home: Path | None, database: str | None) -> tuple[str | None, str, list["Tombstone"]]:
     """The manifest's hash, and who has withdrawn, from the records, where this machine has the studio's."""
     from processing.release.errors import ManifestError
     from processing.release.manifest import read_manifest

@@ -1,4 +1,4 @@
-"""New colours for the vertices of a PLY file, everything else as it was: normals, confidence, whatever else is there."""
+"""New colours for the vertices of a PLY file, everything else as it was: normals, confidence and whatever is there."""
 
 from pathlib import Path
 
@@ -22,9 +22,7 @@ def recolour_ply(path: Path, colours: NDArray[np.uint8]) -> None:
     data = bytearray(path.read_bytes())
     start, count, record = _vertices(data, path)
     if count != len(colours) or not {"red", "green", "blue"} <= set(record.names or ()):
-        raise ReleaseError(
-            f"{path.name} has {count} vertices, coloured or not; {len(colours)} colours were made for it"
-        )
+        raise ReleaseError(f"{path.name} has {count} vertices; {len(colours)} colours were made for it")
     vertices = np.frombuffer(data, dtype=record, count=count, offset=start)
     for channel, name in enumerate(("red", "green", "blue")):
         vertices[name] = colours[:, channel]
