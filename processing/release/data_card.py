@@ -10,7 +10,7 @@ import yaml
 
 from processing.release.datasheet import DATASHEET, HISTOGRAM, LICENCE
 from processing.release.documents import SUBJECTS, TAKES, ReleaseFacts
-from processing.release.responsible import Figures, rai_fields, told
+from processing.release.responsible import Figures, counted, rai_fields, told
 
 CARD = "README.md"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -35,7 +35,8 @@ def data_card(facts: ReleaseFacts, figures: Figures) -> str:
     contact = f" Contact: {facts.about.contact}." if facts.about.contact else ""
     parts.append(
         f"Version {facts.version} of `{facts.name}`, by {', '.join(facts.about.made_by)}.{contact} "
-        f"{figures.subjects} subjects, {figures.takes} expressions, {figures.photographs} photographs. "
+        f"{counted(figures.subjects, 'subject')}, {counted(figures.takes, 'expression')}, "
+        f"{counted(figures.photographs, 'photograph')}. "
         f"Terms: {facts.licence} (`{LICENCE}`).\n"
     )
     parts.append(f"![Age and gender]({HISTOGRAM})\n")

@@ -51,12 +51,12 @@ def rai_fields(about: About, figures: Figures) -> dict[str, Any]:
     where = f" in {about.place}" if about.place else ""
     fields: dict[str, Any] = {
         "rai:dataCollection": (
-            f"{figures.subjects} subjects ({people}) performed the expressions of a fixed protocol{where}{when}; "
-            f"{figures.takes} moments were photographed by {figures.cameras or 'all'} synchronised cameras each."
+            f"{counted(figures.subjects, 'subject')} ({people}) performed the expressions of a fixed protocol{where}{when}; "
+            f"{counted(figures.takes, 'moment')} photographed by {figures.cameras or 'all'} synchronised cameras each."
         ),
         "rai:dataCollectionType": ["Computer simulation"] if figures.synthetic else ["Observations", "Experiments"],
         "rai:dataCollectionMissingData": (
-            f"{figures.missing} files of these takes are not here; missing.csv names each with the reason, and meta/ "
+            f"{counted(figures.missing, 'file')} of these takes not here; missing.csv names each with the reason, and meta/ "
             "names the cameras that a take did without."
         ),
         "rai:dataCollectionRawData": (
@@ -69,7 +69,7 @@ def rai_fields(about: About, figures: Figures) -> dict[str, Any]:
             "Stage, version, parameters and key of every step are in meta/ of each take.",
         ],
         "rai:dataManipulationProtocol": (
-            f"Of {figures.mosaicked} subjects the eyes are in coarse blocks, by consent. Photographs have no EXIF."
+            f"Of {counted(figures.mosaicked, 'subject')} the eyes are in coarse blocks, by consent. Photographs have no EXIF."
         ),
         "rai:machineAnnotationTools": [
             f"{name} version {version} ({runs} runs)" for name, version, runs in figures.stages
@@ -182,7 +182,7 @@ def _personal(figures: Figures) -> list[str] | str:
     return [
         "Biometric: the shape and appearance of faces, by which a person could be recognised.",
         "Age in years and gender, as the subject says, where it said so. Occupation, names and contact are not here.",
-        f"Photographs of {figures.publishable} subjects, who consented to their publication.",
+        f"Photographs of {counted(figures.publishable, 'subject')} who consented to their publication.",
         "Each subject signed a consent to release; withdrawals are honoured by tombstones in the next version.",
     ]
 
@@ -217,6 +217,11 @@ def _limitations(figures: Figures) -> str:
 def counted_stages(runs: Sequence[tuple[str, int]]) -> tuple[tuple[str, int, int], ...]:
     """(name, version) of every run -> each once, with how often, by name."""
     return tuple((name, version, times) for (name, version), times in sorted(Counter(runs).items()))
+
+
+def counted(number: int, what: str) -> str:
+    """'1 subject', '3 subjects'."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def as_text(value: Any) -> str:
