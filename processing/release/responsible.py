@@ -51,13 +51,13 @@ def rai_fields(about: About, figures: Figures) -> dict[str, Any]:
     where = f" in {about.place}" if about.place else ""
     fields: dict[str, Any] = {
         "rai:dataCollection": (
-            f"{counted(figures.subjects, 'subject')} ({people}) performed the expressions of a fixed protocol{where}{when}; "
+            f"{counted(figures.subjects, 'subject')} ({people}) performed the expressions of a protocol{where}{when}; "
             f"{counted(figures.takes, 'moment')} photographed by {figures.cameras or 'all'} synchronised cameras each."
         ),
         "rai:dataCollectionType": ["Computer simulation"] if figures.synthetic else ["Observations", "Experiments"],
         "rai:dataCollectionMissingData": (
-            f"{counted(figures.missing, 'file')} of these takes not here; missing.csv names each with the reason, and meta/ "
-            "names the cameras that a take did without."
+            f"{counted(figures.missing, 'file')} of these takes not here; missing.csv names each with the reason, and "
+            "meta/ names the cameras that a take did without."
         ),
         "rai:dataCollectionRawData": (
             "The original photographs stay in the studio; meta/ holds the SHA-256 of each that a take was made from."
@@ -69,7 +69,7 @@ def rai_fields(about: About, figures: Figures) -> dict[str, Any]:
             "Stage, version, parameters and key of every step are in meta/ of each take.",
         ],
         "rai:dataManipulationProtocol": (
-            f"Of {counted(figures.mosaicked, 'subject')} the eyes are in coarse blocks, by consent. Photographs have no EXIF."
+            f"Of {counted(figures.mosaicked, 'subject')} the eyes are in coarse blocks. Photographs have no EXIF."
         ),
         "rai:machineAnnotationTools": [
             f"{name} version {version} ({runs} runs)" for name, version, runs in figures.stages
