@@ -52,4 +52,5 @@ def hand_over(records: Records, store: Store, session: str, incomplete: bool = F
         takes.append(take.code)
         count += len(photographs)
     records.close_session(session, incomplete)
+    records.tell_store(store)
     return Handoff(session, tuple(takes), count, without)

@@ -18,10 +18,10 @@ from controller.photo import Photo, exif_of
 from controller.proof import deviations
 from controller.rig_file import DEFAULT_PROFILE, Rig
 from controller.script import KEPT, Line, Script, TakeLine
-from db import absences, audit, captures
+from db import absences, audit, captures, identity
 from db.absences import Absence, LateArrival
 from db.engine import reading, transaction, utc_now
-from db.errors import NotFound, StateConflict
+from db.errors import NotFound, RecordError, StateConflict
 from db.models import (
     AbsenceKind,
     Camera,
@@ -35,6 +35,7 @@ from db.models import (
     TakeState,
 )
 from db.protocols import get_protocol
+from db.store import Store
 from db.subjects import get_subject
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,16 @@ class Records:
         with transaction(self._engine) as tx:
             captures.close_session(tx, captures.get_session(tx, session), incomplete=incomplete)
             audit.record(tx, "session.close", "session", session, {"incomplete": incomplete})
+
+    def tell_store(self, store: Store) -> None:
+        """The store notes how far the records have come, so that an older copy of them is recognised beside it."""
+        try:
+            verdict = identity.note(self._engine, store)
+            said = "" if verdict.same else verdict.message
+        except RecordError as error:
+            said = str(error)
+        if said:
+            log.warning("the store was not told of the session: %s", said)
 
     def script(self, session: str) -> Script:
         """The session as it stands now. Raises NotFound."""

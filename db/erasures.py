@@ -7,11 +7,13 @@ of it stay: they say that somebody was here and withdrew, and nothing of who.
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Engine, and_, delete, exists, insert, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from db import audit
+from db import audit, identity, pages
 from db.engine import changed, reading, transaction, utc_now
 from db.errors import ConsentError
 from db.models import (
@@ -40,20 +42,49 @@ from db.models import (
 from db.references import is_referenced
 from db.store import Store
 from db.subjects import get_subject
+from db.trash import Trash
 
 _CHUNK = 500
 
 
 @dataclass(frozen=True)
 class ErasureReport:
-    """How an erasure ended. shared: files kept because rows of others name them; waiting: files that were put again
-    while it ran, to be looked at by the next run of the same command."""
+    """How an erasure ended. files, bytes: removed; shared: files kept because rows of others name them; absent: files
+    that were not there, in the right store; waiting: files that were put again while it ran, or whose part of the store
+    is away; pages: why the database's own pages still hold traces. With one of the last two it is not over: the same
+    command goes on. trashed: files of nobody that lie in the trash, some of which may have been the subject's."""
 
     code: str
     files: int
     bytes: int
     shared: int
     waiting: int
+    absent: int = 0
+    pages: str = ""
+    trashed: int = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing of it is left to do."""
+        return not self.waiting and not self.pages
+
+
+@dataclass(frozen=True)
+class Doomed:
+    """What an erasure would remove. files: distinct ones, before it is seen which others share."""
+
+    takes: int
+    stage_runs: int
+    files: int
+
+
+def foretell(tx: Session, code: str) -> Doomed:
+    """What an erasure of this subject would remove; nothing is changed. Raises NotFound."""
+    subject = get_subject(tx, code)
+    takes = list(tx.scalars(select(Take.id).join(CaptureSession).where(CaptureSession.subject_id == subject.id)))
+    jobs = _doomed_jobs(tx, subject, takes)
+    left = select(ErasureFile.sha256).join(Erasure).where(Erasure.subject_id == subject.id)
+    return Doomed(len(takes), len(jobs), len(_files(tx, takes, jobs) | set(tx.scalars(left))))
 
 
 def erase_subject(
@@ -62,19 +93,26 @@ def erase_subject(
     """Erase a subject that has no open consent, or go on with an erasure that was interrupted.
 
     told: called with how many files are dealt with, of how many. Raises ConsentError while a consent or a session is
-    open, StoreError when the store does not answer: run the same command again then.
+    open; IdentityError, with nothing changed, unless the store is there and this studio's; StoreError when it goes away
+    in between: run the same command again then.
     """
+    identity.require(engine, store)
     with transaction(engine) as tx:
         erasure = _unfinished(tx, code) or _begin(tx, code)
     waiting = _remove_files(engine, store, erasure, told)
+    with reading(engine) as tx:
+        over = tx.get_one(Erasure, erasure).finished_at is not None
+    left = "" if waiting or over else pages.wipe(engine)
     with transaction(engine) as tx:
         row = tx.get_one(Erasure, erasure)
-        report = ErasureReport(code, row.files, row.bytes, row.shared, waiting)
-        if not waiting and row.finished_at is None:
+        if not waiting and not left and row.finished_at is None:
             row.finished_at = utc_now()
             detail = {"files": row.files, "bytes": row.bytes, "shared": row.shared}
             audit.record(tx, "subject.erase", "subject", code, detail)
-    return report
+        counts = (row.files, row.bytes, row.shared, waiting, row.absent)
+    identity.note(engine, store)
+    trashed = sum(len(batch.files) for batch in Trash(store).batches())
+    return ErasureReport(code, *counts, left, trashed)
 
 
 def unfinished_erasures(tx: Session) -> list[str]:
@@ -232,11 +270,15 @@ def _remove_files(engine: Engine, store: Store, erasure: int, told: Callable[[in
     since = utc_now()
     with reading(engine) as tx:
         pending = list(tx.scalars(select(ErasureFile.sha256).where(ErasureFile.erasure_id == erasure)))
+    trash = Trash(store)
+    thrown = trash.index() if pending else {}
     waiting = 0
     for number, sha256 in enumerate(pending, start=1):
         with reading(engine) as tx:
             shared = is_referenced(tx, sha256)
-        removed = None if shared else store.remove(sha256, untouched_since=since)
+        if shared:
+            store.recover(sha256)
+        removed = None if shared else _removed(engine, store, trash, sha256, thrown.get(sha256, ()), since)
         if shared or removed is not None:
             with transaction(engine) as tx:
                 _tick_off(tx, erasure, sha256, removed)
@@ -246,15 +288,32 @@ def _remove_files(engine: Engine, store: Store, erasure: int, told: Callable[[in
     return waiting
 
 
+def _removed(
+    engine: Engine, store: Store, trash: Trash, sha256: str, thrown: Collection[str], since: datetime
+) -> int | None:
+    """Remove a file wherever it lies: its bytes, 0 when it was nowhere, None when it has to wait.
+
+    That a file is not there counts only where the store is.
+    """
+    purged = trash.purge(thrown)
+    removed = store.remove(sha256, untouched_since=since)
+    if removed == 0:
+        identity.still(engine, store)
+        if store.lacks_part(sha256) and not purged:
+            return None
+    return removed if removed is None else removed + purged
+
+
 def _tick_off(tx: Session, erasure: int, sha256: str, removed: int | None) -> None:
     journal = delete(ErasureFile).where(ErasureFile.erasure_id == erasure, ErasureFile.sha256 == sha256)
     if changed(tx, journal) == 0:  # another run of the same erasure was here first
         return
-    counts = (
-        {"shared": Erasure.shared + 1}
-        if removed is None
-        else {"files": Erasure.files + 1, "bytes": Erasure.bytes + removed}
-    )
+    if removed is None:
+        counts: dict[str, Any] = {"shared": Erasure.shared + 1}
+    elif removed == 0:
+        counts = {"absent": Erasure.absent + 1}
+    else:
+        counts = {"files": Erasure.files + 1, "bytes": Erasure.bytes + removed}
     tx.execute(update(Erasure).where(Erasure.id == erasure).values(counts))
 
 

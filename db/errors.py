@@ -61,3 +61,11 @@ class MissingObject(StoreError):
 
 class RottenObject(StoreError):
     """A file in the store no longer has the hash it is filed under."""
+
+
+class IdentityError(StoreError):
+    """The store is away, another studio's, or it and the database are of different days. Nothing was changed."""
+
+
+class NotConfirmed(RecordError):
+    """So much would go that a person has to confirm it. Nothing was changed."""

@@ -77,7 +77,10 @@ class Settings:
         self.ingest.mkdir(exist_ok=True)
         self.keys.mkdir(mode=0o700, exist_ok=True)
         if "://" not in self.store:
-            Path(self.store).mkdir(parents=True, exist_ok=True)
+            try:
+                Path(self.store).mkdir(parents=True, exist_ok=True)
+            except FileExistsError as error:  # a file, or a link to what is not there
+                raise SettingsError(f"The store {self.store} is no folder, nor a link to one that is there") from error
 
 
 def _read(path: Path) -> dict[str, Any]:

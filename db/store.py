@@ -17,14 +17,18 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import fsspec
+from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
+from db import store_notes
 from db.errors import MissingObject, RottenObject, StoreError
+from db.store_notes import StoreNote
 
 _BLOCK = 1 << 20
 SHARDS = tuple(f"{number:02x}" for number in range(256))
 # A remote file is touched by sending it again, which costs: only when it is older than this.
 _FRESH = timedelta(hours=1)
+_DOOMED = "removing-"  # a file on its way out, by its hash: whoever is killed leaves it to be found
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,33 @@ class Store:
         self._root = str(root).rstrip("/")
         self.is_local = isinstance(self._fs, LocalFileSystem)
         self._cache = Path(self._root) if self.is_local else (cache or Path(tempfile.gettempdir()) / "mien-store-cache")
+
+    @property
+    def root(self) -> str:
+        """Where the store is, as its file system names it."""
+        return self._root
+
+    @property
+    def fs(self) -> AbstractFileSystem:
+        """The file system that the store is on, for what else of ours lies beside its files (notes, trash)."""
+        return self._fs
+
+    def absence(self) -> str:
+        """Why there is no store at this place; empty when there is. A remote place is asked when it is read."""
+        if not self.is_local:
+            return ""
+        place = Path(self._root)
+        try:
+            place.stat()
+        except FileNotFoundError:
+            return "it is a link to what is not there" if place.is_symlink() else "its folder is not there"
+        except OSError as error:
+            return f"its folder cannot be read: {error.strerror}"
+        return "" if place.is_dir() else "it is not a folder"
+
+    def identity(self) -> StoreNote | None:
+        """What the store says of itself; None when it carries no identity. Raises StoreError. See db.identity."""
+        return store_notes.newest(self._fs, self._root)
 
     @property
     def folder(self) -> Path | None:
@@ -145,22 +176,45 @@ class Store:
         """
         if not self.is_local:
             return self._remove_remote(sha256, untouched_since)
-        place = self._place(sha256)
-        doomed = self._temporary()
+        place, doomed = self._place(sha256), self._doomed(sha256)
         try:
-            place.replace(doomed)  # from here on, whoever puts these bytes files them anew
-        except FileNotFoundError:
-            doomed.unlink()
-            return 0
-        found = doomed.stat()
-        if datetime.fromtimestamp(found.st_mtime, UTC) > untouched_since:
+            self.recover(sha256)
+            doomed.parent.mkdir(exist_ok=True)
+            try:
+                place.replace(doomed)  # from here on, whoever puts these bytes files them anew
+            except FileNotFoundError:
+                return 0
+            try:
+                found = doomed.stat()
+            except FileNotFoundError:  # another run of the same removal was here: the next one looks again
+                return None
+            if datetime.fromtimestamp(found.st_mtime, UTC) > untouched_since:
+                self.recover(sha256)
+                return None
+            doomed.unlink(missing_ok=True)
+            _flush_folder(doomed.parent)
+            _flush_folder(place.parent)
+        except OSError as error:
+            raise StoreError(f"{place} cannot be removed: {error.strerror}; nothing else was") from error
+        return found.st_size
+
+    def recover(self, sha256: str) -> None:
+        """Bring back what was being removed when its remover was killed; the next removal decides anew."""
+        if not self.is_local:
+            return
+        doomed, place = self._doomed(sha256), self._place(sha256)
+        with suppress(FileNotFoundError):
             with suppress(FileExistsError):
                 os.link(doomed, place)
             doomed.unlink()
-            return None
-        doomed.unlink()
-        _flush_folder(place.parent)
-        return found.st_size
+            _flush_folder(place.parent)
+
+    def lacks_part(self, sha256: str) -> bool:
+        """Whether the whole part (by the first two digits) that this file belongs to is away: not mounted, perhaps.
+
+        Parts are folders only where the store is one; elsewhere nobody can tell.
+        """
+        return self.is_local and not self._place(sha256).parent.is_dir()
 
     def _remove_remote(self, sha256: str, untouched_since: datetime) -> int | None:
         key = self._key(sha256)
@@ -234,10 +288,17 @@ class Store:
 
     def verify(self, sha256: str) -> None:
         """Read the filed file and compare. Raises MissingObject, RottenObject."""
-        with self.open(sha256) as file, self._answering():
-            digest = hashlib.sha256()
-            while block := file.read(_BLOCK):
-                digest.update(block)
+        self.verify_at(self._key(sha256), sha256)
+
+    def verify_at(self, path: str, sha256: str) -> None:
+        """Read a file on the store's file system (a copy of it in the trash, say) and compare, as `verify` does."""
+        try:
+            with self._answering(), self._fs.open(path, "rb") as file:
+                digest = hashlib.sha256()
+                while block := file.read(_BLOCK):
+                    digest.update(block)
+        except FileNotFoundError as error:
+            raise self._missing(sha256) from error
         if digest.hexdigest() != sha256:
             raise self._rotten(sha256)
 
@@ -263,8 +324,14 @@ class Store:
     def leftovers(self, before: datetime) -> list[Path]:
         """Temporary files on this machine that were last written before that time: their writers died."""
         folder = self._cache / "tmp"
-        old = (path for path in folder.glob("*") if path.lstat().st_mtime < before.timestamp())
+        ours = (path for path in folder.glob("*") if not path.name.startswith(_DOOMED))
+        old = (path for path in ours if path.lstat().st_mtime < before.timestamp())
         return sorted(old) if folder.is_dir() else []
+
+    def half_removed(self) -> list[str]:
+        """Hashes of files whose remover was killed half-way: see `recover`."""
+        names = (path.name.removeprefix(_DOOMED) for path in (self._cache / "tmp").glob(f"{_DOOMED}*"))
+        return sorted(name for name in names if self.is_local and _belongs(name, name[:2]))
 
     def cached(self) -> Iterator[str]:
         """Hashes of the copies that this machine keeps of a remote store's files."""
@@ -330,6 +397,9 @@ class Store:
     def _place(self, sha256: str) -> Path:
         self._key(sha256)
         return self._cache / "sha256" / sha256[:2] / sha256
+
+    def _doomed(self, sha256: str) -> Path:
+        return self._cache / "tmp" / f"{_DOOMED}{sha256}"
 
     def _temporary(self) -> Path:
         folder = self._cache / "tmp"

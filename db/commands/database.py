@@ -1,19 +1,26 @@
 """`mien db`: the database of the studio."""
 
+import sys
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from db.commands import trash
 from db.commands.options import AsJson, Database, Home, print_json, print_table
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from db.fsck import FsckReport
+    from db.settings import Settings
 
 SHOWN = 40
 
 app = typer.Typer(no_args_is_help=True, help="The studio's database.")
+app.add_typer(trash.app, name="trash")
+app.command(name="adopt-store")(trash.adopt_store)
 
 
 @app.callback()
@@ -38,13 +45,29 @@ def upgrade(home: Home = None, database: Database = None, as_json: AsJson = Fals
         upgrade_schema(engine)
         with transaction(engine) as tx:
             install_protocol(tx, FACESCAPE)
+        doubt = _marked(settings, engine)
     finally:
         engine.dispose()
     url = engine.url.render_as_string()
     if as_json:
-        print_json({"database": url, "before": before, "revision": head()})
-    else:
-        print(f"{url} is at revision {head()}" + (" (it was already)" if before == head() else ""))
+        print_json({"database": url, "before": before, "revision": head(), "store": doubt or None})
+        return
+    print(f"{url} is at revision {head()}" + (" (it was already)" if before == head() else ""))
+    if doubt:
+        print(doubt, "Until then nothing is repaired in the store or erased.", sep="\n", file=sys.stderr)
+
+
+def _marked(settings: "Settings", engine: "Engine") -> str:
+    """Give store and database their identity where they belong together; otherwise why not."""
+    from db import identity
+    from db.errors import StoreError
+    from db.store import Store
+
+    try:
+        identity.require(engine, Store(settings.store, cache=settings.home / "cache"))
+    except StoreError as error:
+        return str(error).removesuffix("\nNothing was changed.")
+    return ""
 
 
 @app.command()
@@ -86,24 +109,29 @@ def fsck(
     older_than: Annotated[
         float, typer.Option(min=0, help="Hours that a file is left alone before nobody's file is an orphan.")
     ] = 24.0,
+    confirm: trash.Confirm = None,
     home: Home = None,
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hold the store against the records: missing, rotten and orphaned files. Exit code 4 while something is wrong."""
+    """Hold the store against the records: missing, rotten and orphaned files. Exit code 4 while something is wrong.
+
+    More than a small share is mended only with --confirm; what is removed lies in the trash (mien db trash).
+    """
     from rich.console import Console
     from rich.progress import Progress
 
     from db.engine import reading
     from db.erasures import unfinished_erasures
     from db.fsck import fsck as check
+    from db.safety import typed
     from db.studio import open_studio
 
     with open_studio(home, database) as studio, Progress(console=Console(stderr=True), transient=True) as screen:
         bar = screen.add_task("store", total=None)
         report = check(
             studio.engine, studio.store, read=not quick, repair=repair, older_than=timedelta(hours=older_than),
-            told=lambda done, all_: screen.update(bar, completed=done, total=all_),
+            told=lambda done, all_: screen.update(bar, completed=done, total=all_), agreed=typed(confirm),
         )  # fmt: skip
         with reading(studio.engine) as tx:
             unfinished = unfinished_erasures(tx)
@@ -123,7 +151,11 @@ def _print_fsck(report: "FsckReport", unfinished: list[str]) -> None:
         print_table("", ["", "file", "what it is", "mended"], rows)
     if len(report.findings) > SHOWN:
         print(f"and {len(report.findings) - SHOWN} more: --json lists them all")
+    if report.identity:
+        print(report.identity)
     for code in unfinished:
         print(f"The erasure of {code} was interrupted: mien subject withdraw {code} --erase goes on with it")
     left = sum(not f.mended for f in report.findings)
+    if left == 0 and report.identity:
+        return
     print("The store is sound" if left == 0 else f"{left} to mend" + ("" if any(r[3] for r in rows) else ": --repair"))

@@ -172,6 +172,7 @@ def withdraw(
     as_json: AsJson = False,
 ) -> None:
     """Withdraw a subject's consents (all by default): pending work stops, the next release leaves it out."""
+    from db import identity
     from db.engine import transaction
     from db.errors import ConsentError
     from db.models import ConsentScope
@@ -181,9 +182,10 @@ def withdraw(
 
     if erase and scope:
         raise ConsentError("--erase removes everything of a subject: leave --consent out")
-    if erase and not yes:
-        typer.confirm(f"Remove every photograph and artefact of {code} for good?", abort=True, err=True)
     with open_studio(home, database) as studio:
+        if erase:
+            identity.require(studio.engine, studio.store)  # before the consents close: nothing is changed in half
+            _foretell(studio, code, yes)
         with transaction(studio.engine) as tx:
             subject = get_subject(tx, code)
             nothing_open = all(consent.withdrawn_at is not None for consent in subject.consents)
@@ -197,8 +199,21 @@ def withdraw(
         print_json(report | ({"erased": asdict(erased)} if erased else {}))
     else:
         _print_withdrawal(code, done, erased)
-    if erased and erased.waiting:
+    if erased and not erased.finished:
         raise typer.Exit(4)
+
+
+def _foretell(studio: "StudioRecords", code: str, yes: bool) -> None:
+    """Say what an erasure would remove, and ask for the subject's code unless `yes` was given with it."""
+    from db.engine import reading
+    from db.erasures import foretell
+
+    with reading(studio.engine) as tx:
+        doomed = foretell(tx, code)
+    what = f"{doomed.files} files, {doomed.stage_runs} stage runs, {doomed.takes} takes' photographs"
+    _stderr().print(f"An erasure of {code} removes for good: {what}", highlight=False, soft_wrap=True)
+    if not yes and typer.prompt(f"Type {code} to go on", err=True) != code:
+        raise typer.Abort
 
 
 def _erase(studio: "StudioRecords", code: str) -> "ErasureReport":
@@ -223,10 +238,18 @@ def _print_withdrawal(code: str, done: "Withdrawal", erased: "ErasureReport | No
     if erased:
         shared = f"; {erased.shared} stay, because others have equal ones" if erased.shared else ""
         print(f"{erased.files} files of {code} are gone for good ({erased.bytes / 1e6:.1f} MB){shared}")
+        if erased.absent:
+            print(f"{erased.absent} were not in the store, or had been removed by a run that was interrupted")
         if erased.waiting:
-            print(f"{erased.waiting} were filed again meanwhile; run the same command again")
-        else:
-            print("Backups, other machines' caches and built releases are not this command's: see docs/data-manager.md")
+            print(f"{erased.waiting} were filed again meanwhile, or their part of the store is not there")
+        if erased.pages:
+            print(f"Traces may remain in the database's own file: {erased.pages}")
+        if not erased.finished:
+            print("The erasure is not over: run the same command again")
+            return
+        if erased.trashed:
+            print(f"{erased.trashed} files lie in the trash. Where some may be {code}'s: mien db trash empty --all")
+        print("Backups, other machines' caches and built releases are not this command's: see docs/data-manager.md")
 
 
 class _Signed(NamedTuple):

@@ -16,6 +16,7 @@ from db.models.capture import (
 )
 from db.models.erasure import Erasure, ErasureFile
 from db.models.farm import Artefact, ArtefactParent, Job, JobInput, JobState, JobTake
+from db.models.identity import StudioIdentity
 from db.models.people import Consent, ConsentScope, Gender, Subject
 from db.models.personal import Personal
 from db.models.protocol import Protocol, ProtocolExpression
@@ -63,6 +64,7 @@ __all__ = [
     "SessionState",
     "ShutterLag",
     "SkippedExpression",
+    "StudioIdentity",
     "Subject",
     "Take",
     "TakeAbsence",

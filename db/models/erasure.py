@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey
+from sqlalchemy import BigInteger, ForeignKey, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base, Sha256, is_hash
@@ -10,7 +10,7 @@ from db.models.base import Base, Sha256, is_hash
 
 class Erasure(Base):
     """A subject's photographs and artefacts go for good. files, bytes: removed so far; shared: kept, because another
-    subject's rows refer to equal bytes."""
+    subject's rows refer to equal bytes; absent: not there, in a store that proved to be the right one."""
 
     __tablename__ = "erasure"
 
@@ -21,6 +21,7 @@ class Erasure(Base):
     files: Mapped[int]
     bytes: Mapped[int] = mapped_column(BigInteger)
     shared: Mapped[int]
+    absent: Mapped[int] = mapped_column(server_default=text("0"), default=0)
 
 
 class ErasureFile(Base):

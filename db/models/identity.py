@@ -1,0 +1,26 @@
+"""Which studio these records are of, and how far its store was told that they had come."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import Base
+
+
+class StudioIdentity(Base):
+    """One row. studio: the name that the store carries too.
+
+    noting: the last note to the store that was begun; noted: the last of which it is known that the store has it. A
+    store whose note is before `noted` is an older copy; one whose note is after `noting` has seen records that this
+    database has not. See db.identity.
+    """
+
+    __tablename__ = "studio_identity"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    studio: Mapped[str] = mapped_column(String(32))
+    made_at: Mapped[datetime]
+    noting: Mapped[int]
+    noted: Mapped[int]

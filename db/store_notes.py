@@ -1,0 +1,130 @@
+"""What a store says of itself: small files under identity/ at its root, each written once.
+
+A note names the studio and how far its records had come when it was written. Two that note at once write two files, so
+neither takes the other's away; the highest number counts.
+"""
+
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
+
+from db.errors import StoreError
+
+FOLDER = "identity"
+KEPT = 3  # notes before the newest that stay, should the newest prove unreadable
+MOST_BYTES = 65_536
+_NAME = re.compile(r"^(\d{10})\.json$")
+
+
+@dataclass(frozen=True)
+class StoreNote:
+    """One note. studio: whose store it is; number: which note; head, entries: the audit log's head and length then;
+    takes, frames, erasures: rows of these tables then; noted_at: ISO 8601, UTC."""
+
+    studio: str
+    number: int
+    head: str
+    entries: int
+    takes: int
+    frames: int
+    erasures: int
+    noted_at: str
+
+    @classmethod
+    def parse(cls, text: bytes, where: str) -> Self:
+        """Raises StoreError for what is no note."""
+        try:
+            found: Any = json.loads(text)
+            given = {field.name: found[field.name] for field in fields(cls)}
+            if not all(isinstance(given[field.name], field.type) for field in fields(cls)):  # type: ignore[arg-type]
+                raise TypeError("a value of another type")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise StoreError(
+                f"{where} is no note of a store's identity ({type(error).__name__}); restore it from a copy,"
+                " or look at what is there: mien db adopt-store"
+            ) from error
+        return cls(**given)
+
+
+def numbers(fs: AbstractFileSystem, root: str) -> list[int]:
+    """The notes there are, oldest first. Raises StoreError when the store does not answer."""
+    try:
+        found = fs.ls(f"{root}/{FOLDER}", detail=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except Exception as error:
+        raise _silent(root, error) from error
+    names = (_NAME.match(str(path).rstrip("/").rsplit("/", 1)[-1]) for path in found)
+    return sorted(int(name.group(1)) for name in names if name)
+
+
+def newest(fs: AbstractFileSystem, root: str) -> StoreNote | None:
+    """The note that counts; None where the store carries none. Raises StoreError."""
+    for _ in range(3):  # a note may be pruned between the list and the reading of it
+        found = numbers(fs, root)
+        if not found:
+            return None
+        path = _path(root, found[-1])
+        try:
+            with fs.open(path, "rb") as file:
+                text = file.read(MOST_BYTES)
+        except FileNotFoundError:
+            continue
+        except Exception as error:
+            raise _silent(root, error) from error
+        return StoreNote.parse(text, path)
+    raise StoreError(f"The store {root} changes its identity while it is read; try again")
+
+
+def write(fs: AbstractFileSystem, root: str, note: StoreNote) -> None:
+    """Write a note, whole and durably, and remove the ones long before it. Raises StoreError."""
+    text = (json.dumps(asdict(note), indent=1) + "\n").encode()
+    path = _path(root, note.number)
+    try:
+        if isinstance(fs, LocalFileSystem):
+            _write_file(Path(path), text)
+        else:
+            fs.pipe_file(path, text)
+        for number in numbers(fs, root):
+            if number < note.number - KEPT:
+                fs.rm_file(_path(root, number))
+    except FileNotFoundError:
+        return  # another one pruned at the same time
+    except StoreError:
+        raise
+    except Exception as error:
+        raise _silent(root, error) from error
+
+
+def _write_file(path: Path, text: bytes) -> None:
+    # Not the folders above it: a store that is away must not be begun anew on the disk underneath.
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _path(root: str, number: int) -> str:
+    return f"{root}/{FOLDER}/{number:010d}.json"
+
+
+def _silent(root: str, error: Exception) -> StoreError:
+    said = (error.strerror if isinstance(error, OSError) else "") or type(error).__name__
+    return StoreError(f"The store {root} does not answer: {said}")
