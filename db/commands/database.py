@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from db.commands import backup as second_place
 from db.commands.options import AsJson, Database, Home, print_json, print_table
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 SHOWN = 40
 
 app = typer.Typer(no_args_is_help=True, help="The studio's database.")
+app.registered_commands += second_place.app.registered_commands
 
 
 @app.callback()
