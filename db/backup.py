@@ -42,6 +42,7 @@ from db.backup_folder import (
 from db.copying import copy_database
 from db.engine import open_database, reading, utc_now
 from db.errors import BackupError, MissingObject, StoreError
+from db.journal import begin_journal
 from db.migrations import head
 from db.references import Referred, described, is_referenced, referenced
 from db.settings import Settings
@@ -51,6 +52,7 @@ _PAGES = 4096  # of a step of SQLite's backup: 16 MB
 _HOME_FILES = frozenset({".toml", ".npz"})  # rig.toml, the template; never keys, addresses or databases
 _LARGEST_HOME_FILE = 64 << 20
 _WORKERS = 4
+_DESCRIBED = 1000  # lacking files that are told by what they are: with the store away it would be all of them
 Told = Callable[[str, int, int], None]
 
 
@@ -66,7 +68,7 @@ class Lacking:
 @dataclass
 class BackupReport:
     """What a backup has. seconds: of all of it; database_seconds: of the snapshot. still_held: subjects that were
-    erased and are in earlier snapshots."""
+    erased and are in earlier snapshots. store_empty: it holds no file at all, as when it is not mounted."""
 
     folder: str
     snapshot: str = ""
@@ -78,6 +80,7 @@ class BackupReport:
     lacking: list[Lacking] = field(default_factory=list)
     same_disk: bool = False
     sealed: bool = False
+    store_empty: bool = False
     still_held: tuple[str, ...] = ()
     database_seconds: float = 0.0
     seconds: float = 0.0
@@ -103,6 +106,8 @@ def back_up(
     """
     begun = time.monotonic()
     report = BackupReport(str(folder.path), sealed=folder.seal is not None, same_disk=_same_disk(folder, store))
+    report.store_empty = not store.shards()
+    begin_journal(engine)
     with folder.locked(), _workplace(folder, settings) as work:
         plain = work / DATABASE
         copy_to_sqlite(engine, plain, lambda done, all_: told("database", done, all_))
@@ -222,8 +227,10 @@ def _copy_files(
                     if isinstance(found, Stored):
                         added.append(found)
                     elif found.why != "missing" or _still_named(live, found.sha256):
-                        with Session(copy) as tx:
-                            about = tuple(described(tx, found.sha256))
+                        about: tuple[str, ...] = ()
+                        if len(report.lacking) < _DESCRIBED:
+                            with Session(copy) as tx:
+                                about = tuple(described(tx, found.sha256))
                         report.lacking.append(Lacking(found.sha256, found.why, about))
             finally:  # also when there is no room: what is whole is not copied again
                 if added:

@@ -126,6 +126,7 @@ class BackupFolder:
         with room(path):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.chmod(0o700)
+            (path / "files").mkdir(mode=0o700)
             if key is not None:
                 write_whole(path / "key.age", key)
             mark = {"format": FORMAT, "studio": studio, "sealed_for": list(seal.recipients) if seal else []}

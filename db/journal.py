@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from db.acts import Acts, acts_of
+from db.engine import reading
 
 NAME = "journal.jsonl"
 WATCHED = frozenset(
@@ -46,6 +47,16 @@ def place(store: str, home: Path) -> Path:
 def keep_journal(engine: Engine, path: Path) -> None:
     """Write what happens in this database from now on to the journal at `path`; creates nothing before that."""
     _KEPT[engine] = path
+
+
+def begin_journal(engine: Engine) -> None:
+    """Begin the journal now, where there is none, and not only with the next act."""
+    path = _KEPT.get(engine)
+    if path is not None and path.parent.is_dir() and not path.exists():
+        with reading(engine) as tx:
+            base = {"base": asdict(acts_of(tx))}
+        with suppress(OSError):  # the next act says that it cannot be written
+            _append(path, json.dumps(base) + "\n")
 
 
 def read_journal(path: Path) -> Acts | None:

@@ -290,7 +290,7 @@ def _place_home_files(
 
 @contextmanager
 def _workplace(settings: Settings) -> Iterator[Path]:
-    settings.home.mkdir(parents=True, exist_ok=True)
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     work = settings.home / "restore-tmp"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(mode=0o700)

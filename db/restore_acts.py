@@ -156,7 +156,7 @@ def name_what_is_newer(then: Acts, known: Acts, report: RestoreReport) -> None:
     for name, version in sorted(known.releases.items()):
         report.newer += [f"release {name} {n}" for n in range(then.releases.get(name, 0) + 1, version + 1)]
     for what, at in sorted(known.given.items()):
-        if at > then.given.get(what, "") and at > then.known_at:
+        if at > then.given.get(what, ""):
             code, _, scope = what.partition(" ")
             report.newer.append(f"consent of {code} for {scope}, entered {at[:10]}")
             if CODE.fullmatch(code) and int(code[1:]) <= then.subjects:

@@ -259,6 +259,8 @@ def _print_backup(report: "BackupReport") -> None:
         print("  It lies on the disk of the store: when that disk dies, both are gone. Copy it elsewhere.")
     for code in report.still_held:
         print(f"  {code} was erased; earlier snapshots may hold its files still: --keep lets them go")
+    if report.lacking and report.store_empty:
+        print("  The store holds no file at all: is it mounted?")
     if report.lacking:
         rows = [[one.sha256, one.why, "\n".join(one.about[:4])] for one in report.lacking[:SHOWN]]
         print_table(f"{len(report.lacking)} files are NOT in it", ["file", "why", "what it is"], rows)
