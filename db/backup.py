@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ from db.engine import open_database, reading, utc_now
 from db.errors import BackupError, MissingObject, StoreError
 from db.journal import begin_journal
 from db.migrations import head
-from db.references import Referred, described, is_referenced, referenced
+from db.references import described, is_referenced, referenced
 from db.settings import Settings
 from db.store import SHARDS, Store
 
@@ -210,32 +211,33 @@ def _copy_files(
 ) -> None:
     """Every file that the copy's rows name, part by part, so that memory stays flat."""
     damaged = folder.damaged()
-    with ThreadPoolExecutor(_WORKERS) as pool, private(listing) as names:
+    with ThreadPoolExecutor(_WORKERS) as pool, private(listing) as names, Session(copy) as tx:
         for number, shard in enumerate(SHARDS, start=1):
-            with Session(copy) as tx:
-                named = referenced(tx, shard)
+            named = referenced(tx, shard)
             there = {sha256: one for sha256, one in folder.index(shard).items() if sha256 not in damaged}
             # What may be a file or not (references.INPUT) is copied when it is one.
             wanted = [
-                (sha256, referred)
+                sha256
                 for sha256, referred in sorted(named.items())
                 if sha256 not in there and (referred.is_file or store.exists(sha256))
             ]
             added: list[Stored] = []
-            try:
-                for found in pool.map(lambda one: _copy_file(store, folder, *one), wanted):
-                    if isinstance(found, Stored):
-                        added.append(found)
-                    elif found.why != "missing" or _still_named(live, found.sha256):
-                        about: tuple[str, ...] = ()
-                        if len(report.lacking) < _DESCRIBED:
-                            with Session(copy) as tx:
-                                about = tuple(described(tx, found.sha256))
-                        report.lacking.append(Lacking(found.sha256, found.why, about))
-            finally:  # also when there is no room: what is whole is not copied again
-                if added:
+            for batch in _batches(wanted):
+                copied: list[Stored] = []
+                try:
+                    for found in pool.map(partial(_copy_file, store, folder), batch):
+                        if isinstance(found, Stored):
+                            copied.append(found)
+                        elif found.why != "missing" or _still_named(live, found.sha256):
+                            known = len(report.lacking) < _DESCRIBED
+                            about = tuple(described(tx, found.sha256)) if known else ()
+                            report.lacking.append(Lacking(found.sha256, found.why, about))
+                except BaseException:  # no room, say: what is whole is not copied again
                     with suppress(BackupError, OSError):
-                        folder.add_to_index(shard, added)
+                        _file(folder, shard, copied)
+                    raise
+                _file(folder, shard, copied)
+                added += copied
             report.new_files += len(added)
             report.new_bytes += sum(one.bytes for one in added)
             there |= {one.sha256: one for one in added}
@@ -254,25 +256,43 @@ def _copy_files(
             os.fsync(names.fileno())
 
 
-def _copy_file(store: Store, folder: BackupFolder, sha256: str, _referred: Referred) -> Stored | Lacking:
-    place = folder.place(sha256)
+def _copy_file(store: Store, folder: BackupFolder, sha256: str) -> Stored | Lacking:
+    """Into tmp/, flushed, under its hash; or why it cannot be."""
+    incoming = _incoming(folder, sha256)
     try:
         with store.open(sha256) as source:
-            incoming = folder.temporary / f"{place.name}.checked"
             stored = folder.put(source, incoming)
-            if stored.sha256 != sha256:
-                incoming.unlink()
-                return Lacking(sha256, "rotten")
     except MissingObject:
         return Lacking(sha256, "missing")
     except StoreError as error:
         return Lacking(sha256, str(error))
     except OSError as error:
         return Lacking(sha256, error.strerror or type(error).__name__)
-    with room(folder.path):
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        incoming.replace(place)
+    if stored.sha256 != sha256:
+        incoming.unlink()
+        return Lacking(sha256, "rotten")
     return stored
+
+
+def _file(folder: BackupFolder, shard: str, copied: list[Stored]) -> None:
+    """Move files from tmp/ to their places. Their lines come first: a line without its file is none."""
+    if not copied:
+        return
+    with room(folder.path):
+        (folder.path / "files" / shard).mkdir(mode=0o700, exist_ok=True)
+        folder.add_to_index(shard, copied)
+        for one in copied:
+            _incoming(folder, one.sha256).replace(folder.place(one.sha256))
+        flush_folder(folder.path / "files" / shard)
+
+
+def _incoming(folder: BackupFolder, sha256: str) -> Path:
+    return folder.temporary / f"{sha256}.incoming"
+
+
+def _batches(files: list[str], size: int = 64) -> Iterator[list[str]]:
+    for start in range(0, len(files), size):
+        yield files[start : start + size]
 
 
 def _still_named(live: Engine, sha256: str) -> bool:

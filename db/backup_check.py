@@ -70,11 +70,9 @@ def check_backup(
             report.snapshots.append(snapshot.name)
             found = check_snapshot(folder, snapshot, opener)
             report.damage += found
-            try:
+            if not check_list(folder, snapshot):  # otherwise it is named by check_snapshot
                 total = max(total, int(snapshot.manifest().get("files", 0)))
                 whole.append(snapshot)
-            except BackupError:  # named by check_snapshot
-                continue
         damaged = folder.damaged()
         before = set(damaged)
         with ThreadPoolExecutor(_WORKERS) as pool:

@@ -199,9 +199,8 @@ class BackupFolder:
         }
 
     def add_to_index(self, shard: str, stored: list[Stored]) -> None:
-        """After their files are on the disk."""
+        """Before their files take their places."""
         with room(self.path):
-            flush_folder(self.path / "files" / shard)
             append(self.path / "files" / shard / "index.txt", "".join(one.line() for one in stored))
 
     def rewrite_index(self, shard: str, stored: list[Stored]) -> None:
@@ -223,11 +222,10 @@ class BackupFolder:
                     if self.seal:
                         try:
                             self.seal.encrypt(reader, writer)
-                        except Exception:
+                        finally:  # the library words a failure beneath it anew, or even passes over the last one
                             beneath = writer.failed or reader.failed
                             if beneath is not None:
-                                raise beneath from None
-                            raise
+                                raise beneath
                     else:
                         while block := reader.read(BLOCK):
                             writer.write(block)
@@ -251,7 +249,12 @@ class BackupFolder:
             if self.seal:
                 if opener is None:
                     raise BackupError(f"{self.path} is sealed: give --identity or the passphrase")
-                opener.decrypt(reader, writer)
+                try:
+                    opener.decrypt(reader, writer)
+                finally:
+                    beneath = writer.failed or reader.failed
+                    if beneath is not None:
+                        raise beneath
             else:
                 while block := reader.read(BLOCK):
                     writer.write(block)
