@@ -52,6 +52,7 @@ from controller.tally import Tally
 from db import migrations
 from db.engine import open_database, transaction
 from db.errors import RecordError
+from db.journal import keep_journal, place
 from db.models import TakeState
 from db.protocols import FACESCAPE, install_protocol
 from db.store import Store
@@ -121,6 +122,7 @@ class Studio:
         settings = self.settings
         settings.records.make_home()
         self.engine = open_database(settings.records.database)
+        keep_journal(self.engine, place(settings.records.store, settings.records.home))
         if migrations.current(self.engine) is None:
             migrations.upgrade(self.engine)
             with transaction(self.engine) as tx:

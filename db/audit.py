@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy import event, func, insert, select
 from sqlalchemy.orm import Session
 
+from db import journal
 from db.engine import utc_now
 from db.models import AuditEvent
 
@@ -162,6 +163,7 @@ def _write(tx: Session) -> None:
         rows.append({**entry, "previous": previous, "sha256": sha256})
         previous = sha256
     tx.execute(insert(AuditEvent), rows)
+    journal.note(tx, rows)
 
 
 def _waiting(tx: Session) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from db.engine import changed, utc_now
 from db.errors import AlreadyThere, NotFound, RecordError, StateConflict
+from db.floors import attempts_given, sessions_given
 from db.models import (
     Calibration,
     Camera,
@@ -161,7 +162,9 @@ def start_session(
     if subject.erased_at is not None:
         raise StateConflict(f"Subject {subject.code} was erased; whoever takes part again is a new subject")
     _require_free(tx, rig)
-    earlier = tx.scalar(select(func.count()).where(CaptureSession.subject_id == subject.id)) or 0
+    codes = tx.scalars(select(CaptureSession.code).where(CaptureSession.subject_id == subject.id))
+    there = max((int(code.rpartition("-")[2]) for code in codes), default=0)
+    earlier = max(there, sessions_given(tx, subject.code))
     session = CaptureSession(
         code=f"{subject.code}-{earlier + 1}",
         subject=subject,
@@ -297,7 +300,7 @@ def plan_take(
     last = tx.scalar(
         select(func.max(Take.attempt)).where(Take.session_id == session.id, Take.expression_id == found.id)
     )
-    attempt = (last or 0) + 1
+    attempt = max(last or 0, attempts_given(tx, session.code)) + 1
     calibration = newest_calibration(tx, session.rig)
     take = Take(
         code=f"{session.code}-E{found.position:02d}-{attempt}",

@@ -51,6 +51,16 @@ class PersonalKeyError(PersonalDataError):
     exit_code = 2
 
 
+class BackupError(RecordError):
+    """A backup cannot be made, read or restored. What it held before is as it was."""
+
+
+class BackupKeyError(BackupError):
+    """The key or passphrase of a backup is missing, malformed or another. The message never holds any of it."""
+
+    exit_code = 2
+
+
 class StoreError(RecordError):
     """The store cannot keep or give back a file."""
 

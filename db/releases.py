@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from db import audit
 from db.engine import changed, utc_now
 from db.errors import NotFound, StateConflict
+from db.floors import versions_given
 from db.models import (
     Artefact,
     Calibration,
@@ -101,7 +102,7 @@ def begin_release(
     )
     release = Release(
         name=name,
-        version=(last or 0) + 1,
+        version=max(last or 0, versions_given(tx, name)) + 1,
         state=ReleaseState.BUILDING,
         schema_version=schema_version,
         consent_day=consent_day,

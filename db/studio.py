@@ -8,6 +8,7 @@ from typing import Self
 from sqlalchemy import Engine
 
 from db.engine import open_database
+from db.journal import keep_journal, place
 from db.migrations import require_current
 from db.settings import Settings
 from db.store import Store
@@ -46,4 +47,5 @@ def open_studio(home: Path | None = None, database: str | None = None) -> Studio
     except BaseException:
         engine.dispose()
         raise
+    keep_journal(engine, place(settings.store, settings.home))
     return StudioRecords(settings, engine, Store(settings.store, cache=settings.home / "cache"))

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, selectinload
 from db import audit
 from db.engine import changed, utc_now
 from db.errors import AlreadyThere, ConsentError, NotFound, RecordError
+from db.floors import subjects_given
 from db.models import Consent, ConsentScope, Gender, Subject
 from db.models.people import consent_counts
 from db.withdrawals import Withdrawal, mark_released, stop_work
@@ -193,4 +194,4 @@ def has_consent(tx: Session, subject_id: int, scope: ConsentScope, day: date) ->
 
 def _next_code(tx: Session) -> str:
     last = tx.scalar(select(Subject.code).order_by(func.length(Subject.code).desc(), Subject.code.desc()).limit(1))
-    return f"S{int(last[1:]) + 1 if last else 1:03d}"
+    return f"S{max(int(last[1:]) if last else 0, subjects_given(tx)) + 1:03d}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from db.commands import trash
+from db.commands import backup as second_place
 from db.commands.options import AsJson, Database, Home, print_json, print_table
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ SHOWN = 40
 app = typer.Typer(no_args_is_help=True, help="The studio's database.")
 app.add_typer(trash.app, name="trash")
 app.command(name="adopt-store")(trash.adopt_store)
+app.registered_commands += second_place.app.registered_commands
 
 
 @app.callback()
