@@ -16,7 +16,15 @@ from db.models.capture import (
 )
 from db.models.erasure import Erasure, ErasureFile
 from db.models.farm import Artefact, ArtefactParent, Job, JobInput, JobState, JobTake
-from db.models.people import Consent, ConsentScope, Gender, Subject
+from db.models.people import (
+    Consent,
+    ConsentScope,
+    Gender,
+    RetentionTerm,
+    Subject,
+    SubjectChange,
+    TakeWithdrawal,
+)
 from db.models.personal import Personal
 from db.models.protocol import Protocol, ProtocolExpression
 from db.models.release import Release, ReleaseItem, ReleaseState
@@ -57,6 +65,7 @@ __all__ = [
     "Release",
     "ReleaseItem",
     "ReleaseState",
+    "RetentionTerm",
     "Rig",
     "RunReview",
     "RunVerdict",
@@ -64,9 +73,11 @@ __all__ = [
     "ShutterLag",
     "SkippedExpression",
     "Subject",
+    "SubjectChange",
     "Take",
     "TakeAbsence",
     "TakeCheck",
     "TakeReview",
     "TakeState",
+    "TakeWithdrawal",
 ]
