@@ -66,11 +66,12 @@ def hash_form(path: Path) -> str:
         opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
         raise ConsentError(f"The signed form {name} cannot be read: {error.strerror}") from error
-    with open(opened, "rb") as file:
-        found = os.fstat(opened)
-        if not stat.S_ISREG(found.st_mode):
-            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no file"
-            raise ConsentError(f"The signed form {name} is {kind}: give the scan of the form itself")
+    found = os.fstat(opened)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(opened)
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no file"
+        raise ConsentError(f"The signed form {name} is {kind}: give the scan of the form itself")
+    with os.fdopen(opened, "rb") as file:
         if found.st_size > LARGEST_FORM_BYTES:
             raise ConsentError(f"The signed form {name} has {found.st_size / 1e6:.0f} MB: is that the form?")
         try:
@@ -91,7 +92,13 @@ def _read_form(file: IO[bytes]) -> tuple[str, bool]:
 
 
 def check_consent(
-    tx: Session, subject: Subject, scope: ConsentScope, given_on: object, signed: Signed, rules: ConsentRules, told: Told
+    tx: Session,
+    subject: Subject,
+    scope: ConsentScope,
+    given_on: object,
+    signed: Signed,
+    rules: ConsentRules,
+    told: Told,
 ) -> tuple[date, Signed]:
     """The consent as it is recorded. Raises ConsentError; `told` hears what is odd about it."""
     if subject.erased_at is not None:
@@ -208,7 +215,9 @@ def _who_signed(tx: Session, subject: Subject, day: date, signed: Signed, rules:
         return
     least, most = ages
     if most < 0:
-        raise ConsentError(f"{code} was not born on {day}, by the age that it said: which is wrong, the day or the age?")
+        raise ConsentError(
+            f"{code} was not born on {day}, by the age that it said: which is wrong, the day or the age?"
+        )
     if signed.guardian:
         return
     if most < grown:

@@ -1,17 +1,17 @@
 """`[records]` of studio.toml: who answers for the records, what consents demand, how long what is kept.
 
-    [records]
-    controller = "University of Example, Faces Laboratory, 1 Example Street, Example"
-    contact = "privacy@example.org"               # of the controller, or its data protection officer
-    notice = "https://example.org/faces/privacy"  # what subjects are told before they sign
-    purpose = "research on human faces"
-    earliest_consent = 2019-01-01                 # no form of this study can be older
-    age_of_consent = 18                           # years; under it a guardian signs
-    withdrawn_kept = "30 days"                    # for how long what is kept of somebody who withdrew may wait
+[records]
+controller = "University of Example, Faces Laboratory, 1 Example Street, Example"
+contact = "privacy@example.org"               # of the controller, or its data protection officer
+notice = "https://example.org/faces/privacy"  # what subjects are told before they sign
+purpose = "research on human faces"
+earliest_consent = 2019-01-01                 # no form of this study can be older
+age_of_consent = 18                           # years; under it a guardian signs
+withdrawn_kept = "30 days"                    # for how long what is kept of somebody who withdrew may wait
 
-    [records.retention]                           # from the day of signature
-    research_release = "10 years"
-    publication = "5 years"
+[records.retention]                           # from the day of signature
+research_release = "10 years"
+publication = "5 years"
 """
 
 import re
@@ -27,7 +27,8 @@ from db.models import ConsentScope
 from db.settings import Settings, check_keys
 
 SECTION = "records"
-_TEXTS = ("controller", "contact", "notice", "purpose")
+_DEMANDED = ("controller", "contact", "notice", "purpose")
+_TEXTS = (*_DEMANDED, "jurisdiction", "authority")
 _WHERE = f"studio.toml [{SECTION}]"
 _TERM = re.compile(r"(\d{1,4}) (day|month|year)s?")
 
@@ -50,7 +51,7 @@ class Term:
     def after(self, day: date) -> date:
         """The day on which it is over. A day that a month lacks is that month's last."""
         if self.unit == "day":
-            return min(day + timedelta(days=self.count), date.max) if self.count < 3_000_000 else date.max
+            return day + timedelta(days=self.count)
         months = day.year * 12 + day.month - 1 + self.count * (12 if self.unit == "year" else 1)
         year, month = divmod(months, 12)
         if year > date.max.year:
@@ -69,6 +70,8 @@ class StudySettings:
     contact: str | None = None
     notice: str | None = None
     purpose: str | None = None
+    jurisdiction: str | None = None
+    authority: str | None = None
     rules: ConsentRules = field(default_factory=ConsentRules)
     retention: Mapping[ConsentScope, Term] = field(default_factory=dict)
     withdrawn_kept: Term = Term(30, "day")
@@ -88,7 +91,7 @@ class StudySettings:
 
     def lacking(self) -> list[str]:
         """Keys without which a receipt does not say all that it should."""
-        missing = [name for name in _TEXTS if getattr(self, name) is None]
+        missing = [name for name in _DEMANDED if getattr(self, name) is None]
         terms = [f"retention.{scope}" for scope in LASTING if scope not in self.retention]
         return missing + terms
 

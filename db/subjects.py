@@ -25,6 +25,7 @@ class ConsentLine(NamedTuple):
     withdrawn_at: datetime | None
     document_sha256: str | None
     form_version: str | None
+    guardian: bool = False
 
     def valid_on(self, day: date) -> bool:
         """As Consent.valid_on."""
@@ -51,9 +52,7 @@ def add_subject(
     """
     age, gender, job = check_said(age, gender, job)
     for _ in range(20):
-        subject = Subject(
-            code=_next_code(tx), age=age, gender=gender, job=job, created_at=utc_now(), consents=[]
-        )
+        subject = Subject(code=_next_code(tx), age=age, gender=gender, job=job, created_at=utc_now(), consents=[])
         try:
             with tx.begin_nested():
                 tx.add(subject)
@@ -88,10 +87,12 @@ def get_subject(tx: Session, code: str) -> Subject:
 def list_subjects(tx: Session) -> list[SubjectLine]:
     """All subjects with their consents, in order of code."""
     columns = (Consent.subject_id, Consent.scope, Consent.given_on, Consent.withdrawn_at)
-    rows = tx.execute(select(*columns, Consent.document_sha256, Consent.form_version).order_by(Consent.id))
+    said = (Consent.document_sha256, Consent.form_version, Consent.guardian)
+    rows = tx.execute(select(*columns, *said).order_by(Consent.id))
     given: dict[int, list[ConsentLine]] = {}
-    for subject_id, scope, given_on, withdrawn_at, document, form in rows:
-        given.setdefault(subject_id, []).append(ConsentLine(scope, given_on, withdrawn_at, document, form))
+    for subject_id, scope, given_on, withdrawn_at, document, form, guardian in rows:
+        line = ConsentLine(scope, given_on, withdrawn_at, document, form, guardian)
+        given.setdefault(subject_id, []).append(line)
     query = select(Subject.id, Subject.code, Subject.age, Subject.gender, Subject.job, Subject.erased_at)
     found = tx.execute(query.order_by(func.length(Subject.code), Subject.code))
     return [
@@ -168,8 +169,8 @@ def withdraw_consent(
         guard = (Consent.subject_id == subject.id, Consent.scope == scope, Consent.withdrawn_at.is_(None))
         if changed(tx, update(Consent).where(*guard).values(withdrawn_at=when)) == 1:
             closed.append(scope)
-            detail = {"scope": scope, "at": when.astimezone(UTC).isoformat()}
-            audit.record(tx, "consent.withdraw", "subject", subject.code, detail)
+            closing = {"scope": scope, "at": when.astimezone(UTC).isoformat()}
+            audit.record(tx, "consent.withdraw", "subject", subject.code, closing)
     if not closed:
         raise ConsentError(f"Subject {subject.code} has no open consent for {', '.join(scopes)}; nothing was withdrawn")
     for consent in subject.consents:
