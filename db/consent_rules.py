@@ -66,6 +66,8 @@ def hash_form(path: Path) -> str:
         opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
         raise ConsentError(f"The signed form {name} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a zero byte in its name
+        raise ConsentError(f"The signed form {name} cannot be read: no file has such a name") from error
     found = os.fstat(opened)
     if not stat.S_ISREG(found.st_mode):
         os.close(opened)
