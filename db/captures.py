@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, joinedload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from db.engine import changed, utc_now
-from db.errors import AlreadyThere, NotFound, RecordError, StateConflict
+from db.errors import AlreadyThere, ConsentError, NotFound, RecordError, StateConflict
 from db.floors import attempts_given, sessions_given
 from db.models import (
     Calibration,
@@ -34,7 +34,9 @@ from db.models import (
     Take,
     TakeAbsence,
     TakeState,
+    TakeWithdrawal,
 )
+from db.withdrawals import withdrawn_takes
 
 SESSION_MOVES: Mapping[SessionState, tuple[SessionState, ...]] = {
     SessionState.PAUSED: (SessionState.OPEN,),
@@ -432,11 +434,14 @@ def add_raw(tx: Session, take: Take, raw: RawData) -> bool:
 
 
 def _require_kept(tx: Session, take: Take) -> None:
-    """A late photograph of somebody who was erased is not taken in; on PostgreSQL an erasure waits, or we for it."""
+    """A late photograph of what was erased is not taken in; on PostgreSQL an erasure waits, or we for it."""
     subject = select(Subject.erased_at).join(CaptureSession, CaptureSession.subject_id == Subject.id)
     kept = subject.where(CaptureSession.id == take.session_id).with_for_update(read=True, key_share=True, of=Subject)
     if tx.scalar(kept) is not None:
         raise StateConflict(f"Take {take.code}: its subject was erased; nothing more of it is kept")
+    erased = select(TakeWithdrawal.take_id).where(TakeWithdrawal.take_id == take.id)
+    if tx.scalar(erased.where(TakeWithdrawal.erasure_id.is_not(None))) is not None:
+        raise StateConflict(f"Take {take.code} was erased; nothing more of it is kept")
 
 
 def capture_take(tx: Session, take: Take) -> None:
@@ -454,7 +459,12 @@ def capture_take(tx: Session, take: Take) -> None:
 
 
 def accept_take(tx: Session, take: Take) -> None:
-    """captured -> accepted; the attempt accepted before, if any, becomes superseded. Raises StateConflict."""
+    """captured -> accepted; the attempt accepted before, if any, becomes superseded. Raises StateConflict.
+
+    Raises ConsentError for a take that its subject withdrew.
+    """
+    if withdrawn_takes(tx, [take.id]):
+        raise ConsentError(f"{take.code} was withdrawn by its subject: take the expression again")
     earlier = select(Take).where(
         Take.session_id == take.session_id,
         Take.expression_id == take.expression_id,

@@ -30,14 +30,17 @@ from db.models import (
     JobTake,
     Personal,
     RawFile,
+    RetentionTerm,
     RunReview,
     SessionState,
     SkippedExpression,
     Subject,
+    SubjectChange,
     Take,
     TakeAbsence,
     TakeCheck,
     TakeReview,
+    TakeWithdrawal,
 )
 from db.references import is_referenced
 from db.store import Store
@@ -116,9 +119,15 @@ def erase_subject(
 
 
 def unfinished_erasures(tx: Session) -> list[str]:
-    """Codes of subjects whose erasure was interrupted."""
-    query = select(Subject.code).join(Erasure, Erasure.subject_id == Subject.id).where(Erasure.finished_at.is_(None))
-    return list(tx.scalars(query.order_by(Erasure.id)))
+    """Codes of subjects whose erasure was interrupted; of a take alone, as the command takes it: 'S012 --take …'."""
+    query = (
+        select(Subject.code, Take.code)
+        .join(Erasure, Erasure.subject_id == Subject.id)
+        .outerjoin(TakeWithdrawal, TakeWithdrawal.erasure_id == Erasure.id)
+        .outerjoin(Take, Take.id == TakeWithdrawal.take_id)
+        .where(Erasure.finished_at.is_(None))
+    )
+    return [f"{code} --take {take}" if take else code for code, take in tx.execute(query.order_by(Erasure.id))]
 
 
 def _unfinished(tx: Session, code: str) -> int | None:
@@ -261,6 +270,8 @@ def _blank(tx: Session, subject: Subject, takes: Collection[int]) -> None:
         tx.execute(update(Take).where(Take.id.in_(chunk)).values(problem=None))
         tx.execute(update(TakeAbsence).where(TakeAbsence.take_id.in_(chunk)).values(reason="erased"))
     tx.execute(delete(Personal).where(Personal.subject_id == subject.id))
+    tx.execute(delete(SubjectChange).where(SubjectChange.subject_id == subject.id))
+    tx.execute(update(RetentionTerm).where(RetentionTerm.subject_id == subject.id).values(reason="erased"))
     values = {"age": None, "gender": None, "job": None, "erased_at": utc_now()}
     tx.execute(update(Subject).where(Subject.id == subject.id).values(values))
 

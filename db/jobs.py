@@ -18,7 +18,7 @@ from db.artefacts import OutputFile, record_artefacts
 from db.engine import changed, utc_now
 from db.errors import LeaseLost, NotFound, RecordError, StateConflict
 from db.models import Artefact, Base, Job, JobInput, JobState, JobTake, Take
-from db.withdrawals import STOPPED, lock_participants, stopped
+from db.withdrawals import STOPPED, lock_participants, stopped, withdrawn_takes
 
 MAX_ATTEMPTS = 3
 BACKOFF_S = 30.0
@@ -90,10 +90,11 @@ def enqueue(tx: Session, spec: JobSpec) -> bool:
 def enqueue_all(tx: Session, specs: Sequence[JobSpec]) -> int:
     """Ask for stage runs, in any order; how many were new. A few statements, however many runs. Raises as `enqueue`.
 
-    Nothing is asked for a subject that withdrew.
+    Nothing is asked for a subject that withdrew, nor for a take that was withdrawn.
     """
     may = lock_participants(tx, {spec.subject_id for spec in specs if spec.subject_id is not None})
-    specs = [spec for spec in specs if spec.subject_id is None or spec.subject_id in may]
+    gone = withdrawn_takes(tx, {spec.take_id for spec in specs if spec.take_id is not None})
+    specs = [s for s in specs if (s.subject_id is None or s.subject_id in may) and s.take_id not in gone]
     unique = {spec.key: spec for spec in specs}
     ids = _ids_of(tx, unique)
     now = db_now(tx)

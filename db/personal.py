@@ -3,15 +3,19 @@
 Everything else in Mien knows a subject by its code alone. What is kept here is sealed with Fernet (AES-128 in CBC with
 HMAC-SHA256, of the package cryptography) under a key from the environment, so that a copy of the database tells nobody:
 
-    export MIEN_PERSONAL_KEY=$(mien subject personal new-key)
+    mien subject personal new-key --to FILE        # and then: export MIEN_PERSONAL_KEY_FILE=FILE
 
-Several keys, separated by commas: the first seals, all of them open. So keys are changed by putting a new one in front,
-`mien subject personal rekey`, and taking the old one away.
+MIEN_PERSONAL_KEY holds the key itself, MIEN_PERSONAL_KEY_FILE the name of a file with it that is its owner's alone.
+Several keys, separated by commas or lines: the first seals, all of them open. So keys are changed by putting a new one
+in front, `mien subject personal rekey`, and taking the old one away.
 """
 
 import json
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import select
@@ -23,8 +27,10 @@ from db.errors import NotFound, PersonalDataError, PersonalKeyError
 from db.models import Personal, Subject
 
 KEY = "MIEN_PERSONAL_KEY"
+KEY_FILE = "MIEN_PERSONAL_KEY_FILE"
 FIELDS = ("name", "born", "email", "phone", "address", "note")
-_HOW = "make one with `mien subject personal new-key` and keep it where the database is not"
+_HOW = "make one with `mien subject personal new-key --to FILE` and keep it where the database is not"
+_LARGEST_KEY_FILE = 64 << 10
 
 
 def new_key() -> str:
@@ -32,11 +38,33 @@ def new_key() -> str:
     return Fernet.generate_key().decode()
 
 
-def keep_personal(tx: Session, subject: Subject, data: Mapping[str, str]) -> None:
-    """Seal what is known of a subject, in place of what was there. Empty fields are left out.
+def write_new_key(path: Path) -> None:
+    """Make a key in a file of its own, for its owner's eyes alone. Raises PersonalKeyError when there is a file."""
+    try:
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise PersonalKeyError(
+            f"{path} is there already: a key that is written over is lost with what it seals"
+        ) from None
+    except OSError as error:
+        raise PersonalKeyError(f"{path} cannot be written: {error.strerror}") from error
+    try:
+        with os.fdopen(opened, "w") as file:
+            os.fchmod(opened, 0o600)
+            file.write(new_key() + "\n")
+            file.flush()
+            os.fsync(opened)
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise
 
-    Raises PersonalKeyError without a key, PersonalDataError for an unknown field (never with its value) and for a
-    subject that was erased.
+
+def keep_personal(tx: Session, subject: Subject, data: Mapping[str, str], *, replace: bool = False) -> None:
+    """Seal what is known of a subject, with what was there; fields that are empty stay as they were.
+
+    replace: in place of all that was there. Raises PersonalKeyError without a key or with another than what is there
+    was sealed with, PersonalDataError for an unknown field (never with its value) and for a subject that was erased.
     """
     unknown = sorted(set(data) - set(FIELDS))
     if unknown:
@@ -46,11 +74,11 @@ def keep_personal(tx: Session, subject: Subject, data: Mapping[str, str]) -> Non
     said = {name: text.strip() for name, text in data.items() if text.strip()}
     if not said:
         raise PersonalDataError(f"Nothing was said of {subject.code}; to remove it: mien subject personal remove")
-    # The code is sealed with it: a row that was moved to another subject does not open.
-    plain = json.dumps({"code": subject.code, **said}, ensure_ascii=False)
-    sealed = _keys().encrypt(plain.encode()).decode()
-    tx.merge(Personal(subject_id=subject.id, sealed=sealed, changed_at=utc_now()))
-    audit.record(tx, "personal.keep", "subject", subject.code, {"fields": sorted(said)})
+    tx.execute(select(Subject.id).where(Subject.id == subject.id).with_for_update())  # two who add: both are kept
+    row = None if replace else tx.get(Personal, subject.id, populate_existing=True)
+    kept = {} if row is None else _unsealed(_keys(), row, subject)
+    _seal(tx, subject, {**kept, **said})
+    audit.record(tx, "personal.keep", "subject", subject.code, {"fields": sorted(said), "replace": replace})
 
 
 def personal_of(tx: Session, subject: Subject) -> dict[str, str]:
@@ -59,19 +87,39 @@ def personal_of(tx: Session, subject: Subject) -> dict[str, str]:
     Raises NotFound when nothing is, PersonalKeyError without the key that it was sealed with.
     """
     row = _row(tx, subject)
-    found = json.loads(_open(_keys(), row.sealed, subject.code))
-    if found.pop("code") != subject.code:
-        raise PersonalDataError(
-            f"What is kept under {subject.code} was sealed for another subject; rows were exchanged"
-        )
+    found = _unsealed(_keys(), row, subject)
     audit.record(tx, "personal.read", "subject", subject.code)
-    return dict(found)
+    return found
 
 
-def forget_personal(tx: Session, subject: Subject) -> None:
-    """Remove what is known of a subject; needs no key. Raises NotFound."""
-    tx.delete(_row(tx, subject))
-    audit.record(tx, "personal.forget", "subject", subject.code)
+def has_personal(tx: Session, subject: Subject) -> bool:
+    """Whether anything personal is kept of a subject; needs no key."""
+    return tx.scalar(select(Personal.subject_id).where(Personal.subject_id == subject.id)) is not None
+
+
+def forget_personal(tx: Session, subject: Subject, fields: Collection[str] = ()) -> None:
+    """Remove what is known of a subject, which needs no key, or some fields of it alone. Raises NotFound.
+
+    Raises PersonalDataError for a field that is none or was never said; the last one is removed with all.
+    """
+    row = _row(tx, subject)
+    if not fields:
+        tx.delete(row)
+        audit.record(tx, "personal.forget", "subject", subject.code)
+        return
+    tx.execute(select(Subject.id).where(Subject.id == subject.id).with_for_update())
+    tx.refresh(row)
+    kept = _unsealed(_keys(), row, subject)
+    if not set(fields) <= set(FIELDS):
+        raise PersonalDataError(f"There is a field that is none of {', '.join(FIELDS)}")
+    missing = sorted(set(fields) - set(kept))
+    if missing:
+        raise PersonalDataError(f"Of {subject.code} is not kept: {', '.join(missing)}")
+    if set(fields) == set(kept):
+        tx.delete(row)
+    else:
+        _seal(tx, subject, {name: text for name, text in kept.items() if name not in fields})
+    audit.record(tx, "personal.forget", "subject", subject.code, {"fields": sorted(set(fields))})
 
 
 def rekey_personal(tx: Session) -> int:
@@ -91,14 +139,52 @@ def _row(tx: Session, subject: Subject) -> Personal:
     return row
 
 
+def _seal(tx: Session, subject: Subject, known: Mapping[str, str]) -> None:
+    # The code is sealed with it: a row that was moved to another subject does not open.
+    plain = json.dumps({"code": subject.code, **known}, ensure_ascii=False)
+    sealed = _keys().encrypt(plain.encode()).decode()
+    tx.merge(Personal(subject_id=subject.id, sealed=sealed, changed_at=utc_now()))
+
+
+def _unsealed(keys: MultiFernet, row: Personal, subject: Subject) -> dict[str, str]:
+    found = json.loads(_open(keys, row.sealed, subject.code))
+    if found.pop("code") != subject.code:
+        raise PersonalDataError(
+            f"What is kept under {subject.code} was sealed for another subject; rows were exchanged"
+        )
+    return dict(found)
+
+
 def _keys() -> MultiFernet:
-    written = [key.strip() for key in os.environ.get(KEY, "").split(",") if key.strip()]
-    if not written:
-        raise PersonalKeyError(f"{KEY} is not set, and personal data is sealed with it: {_HOW}")
+    named, text = KEY, os.environ.get(KEY, "")
+    if not text.strip(" ,\n"):
+        path = os.environ.get(KEY_FILE)
+        if not path:
+            raise PersonalKeyError(f"{KEY} is not set, nor {KEY_FILE}, and personal data is sealed with it: {_HOW}")
+        named, text = KEY_FILE, _key_file(Path(path))
+    written = [key.strip() for key in text.replace("\n", ",").split(",") if key.strip()]
     try:
         return MultiFernet([Fernet(key) for key in written])
     except ValueError:
-        raise PersonalKeyError(f"{KEY} holds something that is no key (32 bytes in base64): {_HOW}") from None
+        raise PersonalKeyError(f"{named} holds something that is no key (32 bytes in base64): {_HOW}") from None
+
+
+def _key_file(path: Path) -> str:
+    """What the file says. Raises PersonalKeyError when it is not there, or others may read it."""
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise PersonalKeyError(f"{KEY_FILE}: {path} cannot be read: {error.strerror}") from error
+    found = os.fstat(opened)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(opened)
+        raise PersonalKeyError(f"{KEY_FILE}: {path} is no file")
+    with os.fdopen(opened, "rb") as file:
+        if found.st_size > _LARGEST_KEY_FILE:
+            raise PersonalKeyError(f"{KEY_FILE}: {path} is no file with a key")
+        if found.st_mode & 0o077:
+            raise PersonalKeyError(f"{KEY_FILE}: others may read {path}: chmod 600 it, and change the key if they did")
+        return file.read(_LARGEST_KEY_FILE).decode("ascii", "replace")
 
 
 def _open(keys: MultiFernet, sealed: str, code: str) -> bytes:

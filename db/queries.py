@@ -25,6 +25,7 @@ from db.models import (
     TakeAbsence,
     TakeState,
 )
+from db.withdrawals import take_withdrawn
 
 
 @dataclass(frozen=True)
@@ -245,7 +246,7 @@ def ready_takes(tx: Session, *, subject: str | None = None, sessions: Collection
         .join(Subject, CaptureSession.subject_id == Subject.id)
         .join(Rig, CaptureSession.rig_id == Rig.id)
         .join(ProtocolExpression, Take.expression_id == ProtocolExpression.id)
-        .where(Take.state == TakeState.ACCEPTED)
+        .where(Take.state == TakeState.ACCEPTED, ~take_withdrawn(Take.id))
         .order_by(Subject.id, CaptureSession.id, ProtocolExpression.position)
     )
     if sessions is None:

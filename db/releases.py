@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from db import audit
 from db.engine import changed, utc_now
-from db.errors import NotFound, StateConflict
+from db.errors import ConsentError, NotFound, StateConflict
 from db.floors import versions_given
 from db.models import (
     Artefact,
@@ -27,6 +27,7 @@ from db.models import (
     Subject,
     Take,
 )
+from db.withdrawals import take_withdrawn
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def complete_release(tx: Session, release: Release, manifest_sha256: str, takes:
     _end(tx, release, values)
     if takes:
         tx.execute(insert(ReleaseItem), [{"release_id": release.id, **asdict(take)} for take in takes])
+        _refuse_withdrawn(tx, release)
     about = f"{release.name} {release.version}"
     audit.record(tx, "release.complete", "release", about, {"manifest_sha256": manifest_sha256, "takes": len(takes)})
 
@@ -259,6 +261,17 @@ def subjects_of_release(tx: Session, release: Release) -> list[str]:
     """Codes of the subjects in a release, in order."""
     contained = select(ReleaseItem.subject_id).where(ReleaseItem.release_id == release.id)
     return list(tx.scalars(select(Subject.code).where(Subject.id.in_(contained)).order_by(Subject.id)))
+
+
+def _refuse_withdrawn(tx: Session, release: Release) -> None:
+    """Raise ConsentError when a take of it was withdrawn; one that is withdrawn now waits for this transaction."""
+    inside = select(ReleaseItem.take_id).where(ReleaseItem.release_id == release.id)
+    held = select(Take.id).where(Take.id.in_(inside)).order_by(Take.id)
+    tx.execute(held.with_for_update(read=True)).all()
+    query = select(Take.code).where(Take.id.in_(inside), take_withdrawn(Take.id)).order_by(Take.id)
+    withdrawn = list(tx.scalars(query))
+    if withdrawn:
+        raise ConsentError(f"Withdrawn while the release was built: {', '.join(withdrawn[:5])}; build it again")
 
 
 def _end(tx: Session, release: Release, values: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ Order of precedence: argument, environment (MIEN_HOME, MIEN_DATABASE), studio.to
     [studio]    # read by the controller
     [farm]      # read by the farm
     [release]   # read by the release
+    [records]   # read by db.study_settings
 """
 
 import difflib
@@ -23,7 +24,7 @@ from db.errors import SettingsError
 
 DEFAULT_HOME = Path("mien-studio")
 KEYS = ("database", "store")
-SECTIONS = ("studio", "farm", "release")
+SECTIONS = ("studio", "farm", "release", "records")
 
 
 def check_keys(found: Iterable[str], allowed: Iterable[str], where: str) -> None:

@@ -1,7 +1,7 @@
 """Subjects and their consents."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from sqlalchemy import func, select, update
@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
 from db import audit
+from db.consent_rules import JOB_LETTERS, RULES, ConsentRules, Signed, Told, check_consent, words
 from db.engine import changed, utc_now
 from db.errors import AlreadyThere, ConsentError, NotFound, RecordError
 from db.floors import subjects_given
@@ -25,6 +26,7 @@ class ConsentLine(NamedTuple):
     withdrawn_at: datetime | None
     document_sha256: str | None
     form_version: str | None
+    guardian: bool = False
 
     def valid_on(self, day: date) -> bool:
         """As Consent.valid_on."""
@@ -47,14 +49,11 @@ def add_subject(
 ) -> Subject:
     """A new subject with the next free code (S001, S002, ...). Age in years, gender and job are voluntary.
 
-    Raises RecordError for an age outside 0..120.
+    Raises RecordError as check_said.
     """
-    if age is not None and not 0 <= age <= 120:
-        raise RecordError(f"age {age} is outside 0..120")
+    age, gender, job = check_said(age, gender, job)
     for _ in range(20):
-        subject = Subject(
-            code=_next_code(tx), age=age, gender=gender, job=job or None, created_at=utc_now(), consents=[]
-        )
+        subject = Subject(code=_next_code(tx), age=age, gender=gender, job=job, created_at=utc_now(), consents=[])
         try:
             with tx.begin_nested():
                 tx.add(subject)
@@ -63,6 +62,19 @@ def add_subject(
         audit.record(tx, "subject.add", "subject", subject.code)
         return subject
     raise AlreadyThere("No free subject code after 20 tries; is another program adding subjects?")
+
+
+def check_said(age: int | None, gender: Gender | None, job: str | None) -> tuple[int | None, Gender | None, str | None]:
+    """What a subject says of itself, as it is kept.
+
+    Raises RecordError for an age outside 0..120, a gender that is none, and a job that is too long or cannot be shown.
+    """
+    if age is not None and (isinstance(age, bool) or not isinstance(age, int) or not 0 <= age <= 120):
+        raise RecordError(f"age {age} is outside 0..120")
+    if gender is not None and gender not in list(Gender):
+        raise RecordError(f"gender is one of {', '.join(Gender)}, or not said")
+    job = words(job, "The job", JOB_LETTERS) if job else None
+    return age, None if gender is None else Gender(gender), job or None
 
 
 def get_subject(tx: Session, code: str) -> Subject:
@@ -76,10 +88,12 @@ def get_subject(tx: Session, code: str) -> Subject:
 def list_subjects(tx: Session) -> list[SubjectLine]:
     """All subjects with their consents, in order of code."""
     columns = (Consent.subject_id, Consent.scope, Consent.given_on, Consent.withdrawn_at)
-    rows = tx.execute(select(*columns, Consent.document_sha256, Consent.form_version).order_by(Consent.id))
+    said = (Consent.document_sha256, Consent.form_version, Consent.guardian)
+    rows = tx.execute(select(*columns, *said).order_by(Consent.id))
     given: dict[int, list[ConsentLine]] = {}
-    for subject_id, scope, given_on, withdrawn_at, document, form in rows:
-        given.setdefault(subject_id, []).append(ConsentLine(scope, given_on, withdrawn_at, document, form))
+    for subject_id, scope, given_on, withdrawn_at, document, form, guardian in rows:
+        line = ConsentLine(scope, given_on, withdrawn_at, document, form, guardian)
+        given.setdefault(subject_id, []).append(line)
     query = select(Subject.id, Subject.code, Subject.age, Subject.gender, Subject.job, Subject.erased_at)
     found = tx.execute(query.order_by(func.length(Subject.code), Subject.code))
     return [
@@ -96,20 +110,29 @@ def give_consent(
     *,
     document_sha256: str | None = None,
     form_version: str | None = None,
+    guardian: bool = False,
+    shared_form: str | None = None,
+    rules: ConsentRules = RULES,
+    told: Told = lambda _: None,
 ) -> Consent:
-    """Record a signed consent. It counts from `given_on`: a future date does not open the gate before that day.
+    """Record a signed consent. It counts from `given_on`, which is not after today.
 
     document_sha256: of the signed form, which itself is kept elsewhere.  form_version: which text was signed.
-    Raises AlreadyThere when the scope has an open consent; ConsentError without a date, for a malformed hash or
-    version, for eyes mosaicked without publication, and for a subject that was erased.
+    guardian: a guardian signed for the subject.  shared_form: why others' consents name the same form.
+    told: hears what may be wrong and is not refused, as where the age is not known.
+    Raises AlreadyThere when the scope has an open consent; ConsentError as db.consent_rules.check_consent.
     """
-    _check_consent(subject, scope, given_on, document_sha256, form_version)
+    scope = ConsentScope(scope)
+    signed = Signed(document_sha256, form_version, guardian, shared_form)
+    day, signed = check_consent(tx, subject, scope, given_on, signed, rules, told)
     consent = Consent(
         subject_id=subject.id,
         scope=scope,
-        given_on=given_on,
-        document_sha256=document_sha256,
-        form_version=form_version,
+        given_on=day,
+        document_sha256=signed.document_sha256,
+        form_version=signed.form_version,
+        guardian=signed.guardian,
+        shared_reason=signed.shared_form,
         recorded_at=utc_now(),
     )
     try:
@@ -118,32 +141,12 @@ def give_consent(
     except IntegrityError as error:
         raise AlreadyThere(f"Subject {subject.code} has an open consent for {scope}; withdraw it first") from error
     tx.refresh(subject, ["consents"])
-    detail = {"scope": scope, "given_on": given_on.isoformat(), "document": document_sha256, "form": form_version}
+    detail = {
+        "scope": scope, "given_on": day.isoformat(), "document": signed.document_sha256, "form": signed.form_version,
+        "guardian": signed.guardian, "shared_form": signed.shared_form is not None,
+    }  # fmt: skip
     audit.record(tx, "consent.give", "subject", subject.code, detail)
     return consent
-
-
-def _check_consent(
-    subject: Subject, scope: ConsentScope, given_on: object, document_sha256: str | None, form_version: str | None
-) -> None:
-    if subject.erased_at is not None:
-        raise ConsentError(f"Subject {subject.code} was erased; whoever takes part again is a new subject")
-    if not isinstance(given_on, date):
-        raise ConsentError(f"A consent of {subject.code} for {scope} lacks the day on which it was signed")
-    if document_sha256 is not None and not (
-        len(document_sha256) == 64 and set(document_sha256) <= set("0123456789abcdef")
-    ):
-        raise ConsentError(f"'{document_sha256}' is not a SHA-256 of the signed document (64 lower-case hex digits)")
-    if form_version is not None and not 0 < len(form_version.strip()) <= 32:
-        raise ConsentError("The version of the form that was signed has 1 to 32 characters, as in '2026-01'")
-    if scope is ConsentScope.EYES_MOSAICKED and not _is_open(subject, ConsentScope.PUBLICATION):
-        raise ConsentError(
-            f"eyes_mosaicked says how pictures of {subject.code} may be shown: it needs an open consent for publication"
-        )
-
-
-def _is_open(subject: Subject, scope: ConsentScope) -> bool:
-    return any(consent.scope == scope and consent.withdrawn_at is None for consent in subject.consents)
 
 
 def withdraw_consent(
@@ -167,7 +170,8 @@ def withdraw_consent(
         guard = (Consent.subject_id == subject.id, Consent.scope == scope, Consent.withdrawn_at.is_(None))
         if changed(tx, update(Consent).where(*guard).values(withdrawn_at=when)) == 1:
             closed.append(scope)
-            audit.record(tx, "consent.withdraw", "subject", subject.code, {"scope": scope})
+            closing = {"scope": scope, "at": when.astimezone(UTC).isoformat()}
+            audit.record(tx, "consent.withdraw", "subject", subject.code, closing)
     if not closed:
         raise ConsentError(f"Subject {subject.code} has no open consent for {', '.join(scopes)}; nothing was withdrawn")
     for consent in subject.consents:

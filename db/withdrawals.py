@@ -24,6 +24,7 @@ from db.models import (
     ReleaseState,
     Subject,
     Take,
+    TakeWithdrawal,
 )
 
 STOPPED = "the subject withdrew its consent"
@@ -46,8 +47,14 @@ def withdrew(subject_id: InstrumentedAttribute[int] | InstrumentedAttribute[int 
 
 
 def stopped() -> ColumnElement[bool]:
-    """Condition on Job: its subject withdrew, and it serves no take of anybody who did not."""
-    return withdrew(Job.subject_id) & ~_serves_a_participant()
+    """Condition on Job: its subject withdrew, and it serves no take of anybody who did not; or its takes were."""
+    kept = exists().where(JobTake.job_id == Job.id, ~take_withdrawn(JobTake.take_id)).correlate(Job)
+    return (withdrew(Job.subject_id) & ~_serves_a_participant()) | (take_withdrawn(Job.take_id) & ~kept)
+
+
+def take_withdrawn(take_id: InstrumentedAttribute[int] | InstrumentedAttribute[int | None]) -> ColumnElement[bool]:
+    """Condition: the take of this column was withdrawn by its subject."""
+    return exists().where(TakeWithdrawal.take_id == take_id)
 
 
 def lock_participants(tx: Session, subject_ids: Collection[int]) -> set[int]:
@@ -58,6 +65,12 @@ def lock_participants(tx: Session, subject_ids: Collection[int]) -> set[int]:
     # A statement of its own: what follows sees every withdrawal that this one waited for.
     tx.execute(select(Subject.id).where(Subject.id.in_(ids)).with_for_update(read=True, key_share=True))
     return set(tx.scalars(select(Subject.id).where(Subject.id.in_(ids), ~withdrew(Subject.id))))
+
+
+def withdrawn_takes(tx: Session, take_ids: Collection[int]) -> set[int]:
+    """Those of these takes that their subjects withdrew."""
+    found = set(tx.scalars(select(TakeWithdrawal.take_id)))  # few in a whole study
+    return found & set(take_ids)
 
 
 def stop_work(tx: Session, subject: Subject) -> int:
@@ -72,9 +85,17 @@ def stop_work(tx: Session, subject: Subject) -> int:
     return changed(tx, update(Job).where(*mine, ~_serves_a_participant()).values(values))
 
 
-def mark_released(tx: Session, subject: Subject, scopes: Sequence[ConsentScope], when: datetime) -> tuple[str, ...]:
-    """Mark what left under these scopes in complete releases, and name those releases."""
+def mark_released(
+    tx: Session,
+    subject: Subject,
+    scopes: Sequence[ConsentScope],
+    when: datetime,
+    takes: Collection[int] | None = None,
+) -> tuple[str, ...]:
+    """Mark what left under these scopes in complete releases, and name those releases. takes: of these alone."""
     left = [ReleaseItem.subject_id == subject.id]
+    if takes is not None:
+        left.append(ReleaseItem.take_id.in_(list(takes)))
     if ConsentScope.RESEARCH_RELEASE not in scopes:
         left.append(or_(ReleaseItem.photographs, ReleaseItem.publishable))
     complete = select(Release.id).where(Release.state == ReleaseState.COMPLETE)

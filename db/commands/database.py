@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from db.commands import trash
+from db.commands import audit, trash
 from db.commands import backup as second_place
 from db.commands.options import AsJson, Database, Home, print_json, print_table
 
@@ -72,36 +72,7 @@ def _marked(settings: "Settings", engine: "Engine") -> str:
     return ""
 
 
-@app.command()
-def audit(
-    known: Annotated[str | None, typer.Option(help="A head noted earlier, which must still be in the log.")] = None,
-    home: Home = None,
-    database: Database = None,
-    as_json: AsJson = False,
-) -> None:
-    """Verify the audit log: every entry as it was written, none removed, inserted or exchanged."""
-    from db.audit import verify_chain
-    from db.engine import reading
-    from db.studio import open_studio
-
-    with open_studio(home, database) as studio, reading(studio.engine) as tx:
-        found = verify_chain(tx, known)
-    intact = found.broken is None and found.known_found is not False
-    if as_json:
-        print_json(asdict(found) | {"intact": intact})
-    elif found.broken is not None:
-        at = f"{found.broken.at:%Y-%m-%d %H:%M:%S} UTC"
-        print(f"The audit log breaks at entry {found.broken.entry} ({found.broken.action}, {at}):")
-        print(f"  {found.broken.problem}")
-        print(f"The {found.entries} entries before it hold. Compare with a backup to see what was changed.")
-    elif not intact:
-        print(f"The {found.entries} entries hold together, but the head {known} is not among them:")
-        print("  entries were cut off the end, or the log was written anew. Compare with a backup.")
-    else:
-        print(f"The audit log holds: {found.entries} entries, head {found.head}")
-        print("Note the head elsewhere; give it to the next audit as --known.")
-    if not intact:
-        raise typer.Exit(4)
+app.command(name="audit")(audit.audit)
 
 
 @app.command()

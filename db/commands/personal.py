@@ -1,7 +1,9 @@
 """`mien subject personal`: who a subject is, sealed. Nothing of it is ever an argument: shells keep those."""
 
+import shlex
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -11,16 +13,35 @@ app = typer.Typer(no_args_is_help=True, help="Who a subject is: optional, encryp
 
 
 @app.command(name="new-key")
-def make_key() -> None:
-    """Print a new key for MIEN_PERSONAL_KEY. Keep it where the database and its backups are not."""
-    from db.personal import new_key
+def make_key(
+    to: Annotated[
+        Path | None, typer.Option(help="A file to make, its owner's alone: for MIEN_PERSONAL_KEY_FILE.")
+    ] = None,
+) -> None:
+    """Make a new key, in a file or for a program. Keep it where the database and its backups are not."""
+    from db.errors import PersonalKeyError
+    from db.personal import KEY_FILE, new_key, write_new_key
 
-    print(new_key())
+    if to is not None:
+        write_new_key(to)
+        print(f"The key is in {to}: export {KEY_FILE}={shlex.quote(str(to.absolute()))}")
+    elif sys.stdout.isatty():
+        raise PersonalKeyError(
+            "A key on the screen stays in its memory and over your shoulder:"
+            " mien subject personal new-key --to FILE writes it where only you may read"
+        )
+    else:
+        print(new_key())
 
 
 @app.command(name="set")
-def keep(code: str, home: Home = None, database: Database = None) -> None:
-    """Keep a subject's name and how to reach it: asked for, or read as a JSON object from standard input."""
+def keep(
+    code: str,
+    replace: Annotated[bool, typer.Option("--replace", help="In place of all that was kept, not beside it.")] = False,
+    home: Home = None,
+    database: Database = None,
+) -> None:
+    """Keep a subject's name and how to reach it, beside what is kept: asked for, or a JSON object on standard input."""
     import json
 
     from db.engine import transaction
@@ -40,7 +61,7 @@ def keep(code: str, home: Home = None, database: Database = None) -> None:
         if not isinstance(said, dict) or not all(isinstance(text, str) for text in said.values()):
             raise PersonalDataError(f"Standard input is no JSON object of texts under {', '.join(FIELDS)}") from None
     with open_studio(home, database) as studio, transaction(studio.engine) as tx:
-        keep_personal(tx, get_subject(tx, code), said)
+        keep_personal(tx, get_subject(tx, code), said, replace=replace)
     print(f"Kept of {code}, sealed")
 
 
@@ -58,16 +79,26 @@ def show(code: str, home: Home = None, database: Database = None, as_json: AsJso
 
 
 @app.command()
-def remove(code: str, home: Home = None, database: Database = None) -> None:
-    """Remove who a subject is; everything else of it stays."""
+def remove(
+    code: str,
+    fields: Annotated[
+        list[str] | None, typer.Option("--field", help="This alone, as in phone; may be repeated.")
+    ] = None,
+    home: Home = None,
+    database: Database = None,
+) -> None:
+    """Remove who a subject is, or a field of that; everything else of it stays."""
     from db.engine import transaction
-    from db.personal import forget_personal
+    from db.personal import forget_personal, has_personal
     from db.studio import open_studio
     from db.subjects import get_subject
 
     with open_studio(home, database) as studio, transaction(studio.engine) as tx:
-        forget_personal(tx, get_subject(tx, code))
-    print(f"Nothing personal is kept of {code} any more")
+        subject = get_subject(tx, code)
+        forget_personal(tx, subject, fields or ())
+        tx.flush()
+        left = has_personal(tx, subject)
+    print(f"Removed of {code}: {', '.join(fields or ())}" if left else f"Nothing personal is kept of {code} any more")
 
 
 @app.command()

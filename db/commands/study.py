@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from db.commands import person
 from db.commands.options import AsJson, Database, Home, print_json, print_table
 
 app = typer.Typer(
     no_args_is_help=True, help="How the study stands: sessions, missing photographs, candidates, coverage."
 )
+app.command(name="retention")(person.retention)
 
 
 @app.command()

@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from db.commands import personal
+from db.commands import person, personal
 from db.commands.options import AsJson, Database, Home, print_json, print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from sqlalchemy.orm import Session
 
     from db.erasures import ErasureReport
     from db.models import ConsentScope, Subject
     from db.studio import StudioRecords
     from db.subjects import SubjectLine
+    from db.take_withdrawals import WithdrawnTake
     from db.withdrawals import Withdrawal
 
 app = typer.Typer(no_args_is_help=True, help="Subjects and their consents.")
 app.add_typer(personal.app, name="personal")
+app.command(name="edit")(person.edit)
+app.command(name="export")(person.export)
+app.command(name="receipt")(person.receipt)
+app.command(name="retention")(person.keep_until)
 
 Scopes = Annotated[
     list[str] | None,
@@ -31,6 +37,12 @@ Document = Annotated[
     Path | None, typer.Option("--consent-document", exists=True, help="The signed form; its hash is kept.")
 ]
 Version = Annotated[str | None, typer.Option("--consent-version", help="Which text was signed, as in '2026-01'.")]
+Guardian = Annotated[
+    bool, typer.Option("--guardian", help="A guardian signed for the subject; who, stays on the form.")
+]
+SharedForm = Annotated[
+    str | None, typer.Option("--shared-form", help="Why the form is other subjects' as well, as in 'one for siblings'.")
+]
 Day = Annotated[datetime | None, typer.Option("--consent-date", formats=["%Y-%m-%d"], help="Day of the signature.")]
 
 
@@ -43,6 +55,8 @@ def add(
     consent_date: Day = None,
     consent_document: Document = None,
     consent_version: Version = None,
+    guardian: Guardian = False,
+    shared_form: SharedForm = None,
     home: Home = None,
     database: Database = None,
     as_json: AsJson = False,
@@ -52,18 +66,17 @@ def add(
     from db.errors import ConsentError
     from db.models import Gender
     from db.studio import open_studio
-    from db.subjects import add_subject, give_consent
+    from db.subjects import add_subject
 
     scopes = _scopes(consent)
-    if not scopes and (consent_date or consent_document or consent_version):
+    if not scopes and (consent_date or consent_document or consent_version or guardian or shared_form):
         raise ConsentError("--consent-date, --consent-document and --consent-version need --consent SCOPE")
-    signed = _signed(consent_date, consent_document, consent_version) if scopes else None
+    signed = _signed(consent_date, consent_document, consent_version, guardian, shared_form) if scopes else None
     known_gender = Gender(_choice(gender, Gender, "--gender")) if gender else None
     with open_studio(home, database) as studio, transaction(studio.engine) as tx:
         subject = add_subject(tx, age=age, gender=known_gender, job=job)
-        for scope in scopes:
-            assert signed is not None
-            give_consent(tx, subject, scope, signed.day, document_sha256=signed.document, form_version=signed.version)
+        if signed is not None:
+            _give(tx, studio, subject, scopes, signed)
     print_json(_report(subject)) if as_json else print(subject.code)
 
 
@@ -92,17 +105,20 @@ def history(code: str, home: Home = None, database: Database = None, as_json: As
     """All that happened with a subject: sessions, takes, stage runs, releases, audit entries."""
     from db.engine import reading
     from db.overview import subject_history
+    from db.rectification import changes_of
     from db.studio import open_studio
     from db.subjects import get_subject
 
     with open_studio(home, database) as studio, reading(studio.engine) as tx:
-        found = subject_history(tx, get_subject(tx, code))
+        subject = get_subject(tx, code)
+        found, changes = subject_history(tx, subject), changes_of(tx, subject)
     events = [
         {"at": e.at.isoformat(), "actor": e.actor, "action": e.action, "about": e.about_id, "detail": dict(e.detail)}
         for e in found.events
     ]
     if as_json:
-        print_json(asdict(replace(found, events=())) | {"events": events})
+        said = [asdict(change) for change in changes]
+        print_json(asdict(replace(found, events=())) | {"put_right": said, "events": events})
         return
     rows: list[list[Any]] = [
         [s.code, s.state, f"{s.opened_at:%Y-%m-%d}", _counted(s.takes), s.photographs, f"{s.bytes / 1e9:.2f} GB"]
@@ -113,6 +129,9 @@ def history(code: str, home: Home = None, database: Database = None, as_json: As
     for name, withdrawn in found.releases:
         print(f"in release {name}" + (f", withdrawn {withdrawn:%Y-%m-%d}" if withdrawn else ""))
     print(f"{found.artefacts} artefacts, {found.artefact_bytes / 1e9:.2f} GB")
+    rows = [[f"{c.changed_at:%Y-%m-%d %H:%M:%S}", c.field, c.before, c.after] for c in changes]
+    if rows:
+        print_table("Put right", ["when (UTC)", "", "before", "after"], rows)
     rows = [[f"{e.at:%Y-%m-%d %H:%M:%S}", e.actor, e.action, e.about_id] for e in found.events]
     print_table("Audit log", ["when (UTC)", "who", "what", "about"], rows)
 
@@ -142,20 +161,20 @@ def consent(
     consent_date: Day = None,
     consent_document: Document = None,
     consent_version: Version = None,
+    guardian: Guardian = False,
+    shared_form: SharedForm = None,
     home: Home = None,
     database: Database = None,
 ) -> None:
     """Record a consent signed after the subject was added."""
     from db.engine import transaction
     from db.studio import open_studio
-    from db.subjects import get_subject, give_consent
+    from db.subjects import get_subject
 
     chosen = _scopes(scopes)
-    signed = _signed(consent_date, consent_document, consent_version)
+    signed = _signed(consent_date, consent_document, consent_version, guardian, shared_form)
     with open_studio(home, database) as studio, transaction(studio.engine) as tx:
-        subject = get_subject(tx, code)
-        for scope in chosen:
-            give_consent(tx, subject, scope, signed.day, document_sha256=signed.document, form_version=signed.version)
+        _give(tx, studio, get_subject(tx, code), chosen, signed)
     print(f"{code} consents to {', '.join(chosen)} from {signed.day}")
 
 
@@ -163,6 +182,7 @@ def consent(
 def withdraw(
     code: str,
     scope: Annotated[list[str] | None, typer.Option("--consent", help="Only this scope; may be repeated.")] = None,
+    take: Annotated[str | None, typer.Option("--take", help="Only this take, as in S012-1-E04-2.")] = None,
     erase: Annotated[
         bool, typer.Option("--erase", help="Remove its photographs and artefacts from the store for good.")
     ] = False,
@@ -171,7 +191,7 @@ def withdraw(
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
-    """Withdraw a subject's consents (all by default): pending work stops, the next release leaves it out."""
+    """Withdraw consents (all by default) or one take: pending work stops, the next release leaves it out."""
     from db import identity
     from db.engine import transaction
     from db.errors import ConsentError
@@ -180,8 +200,11 @@ def withdraw(
     from db.subjects import get_subject, withdraw_consent
     from db.withdrawals import Withdrawal
 
-    if erase and scope:
-        raise ConsentError("--erase removes everything of a subject: leave --consent out")
+    if scope and (erase or take):
+        raise ConsentError("--erase removes everything of a subject, and --take all of a take: leave --consent out")
+    if take:
+        _withdraw_take(code, take, erase, yes, home, database, as_json)
+        return
     with open_studio(home, database) as studio:
         if erase:
             identity.require(studio.engine, studio.store)  # before the consents close: nothing is changed in half
@@ -216,16 +239,52 @@ def _foretell(studio: "StudioRecords", code: str, yes: bool) -> None:
         raise typer.Abort
 
 
-def _erase(studio: "StudioRecords", code: str) -> "ErasureReport":
+def _withdraw_take(
+    code: str, take: str, erase: bool, yes: bool, home: Path | None, database: str | None, as_json: bool
+) -> None:
+    from db import identity
+    from db.engine import transaction
+    from db.studio import open_studio
+    from db.take_withdrawals import withdraw_take
+
+    if erase and not yes:
+        typer.confirm(f"Remove every photograph and artefact of {take} for good?", abort=True, err=True)
+    with open_studio(home, database) as studio:
+        if erase:
+            identity.require(studio.engine, studio.store)
+        with transaction(studio.engine) as tx:
+            done = withdraw_take(tx, code, take)
+        erased = _erase(studio, code, take) if erase else None
+    if as_json:
+        print_json({"code": code} | asdict(done) | ({"erased": asdict(erased)} if erased else {}))
+    else:
+        _print_take(done, erased)
+    if erased and erased.waiting:
+        raise typer.Exit(4)
+
+
+def _print_take(done: "WithdrawnTake", erased: "ErasureReport | None") -> None:
+    from db.withdrawals import Withdrawal
+
+    print(f"{done.take} was withdrawn before" if done.before else f"{done.take} leaves in no later release")
+    _print_withdrawal(done.take, Withdrawal((), done.stopped, done.released), erased)
+
+
+def _erase(studio: "StudioRecords", code: str, take: str | None = None) -> "ErasureReport":
     from rich.progress import Progress
 
     from db.erasures import erase_subject
+    from db.take_withdrawals import erase_take
 
     with Progress(console=_stderr(), transient=True) as screen:
-        bar = screen.add_task(f"erasing {code}", total=None)
-        return erase_subject(
-            studio.engine, studio.store, code, lambda done, all_: screen.update(bar, completed=done, total=all_)
-        )
+        bar = screen.add_task(f"erasing {take or code}", total=None)
+
+        def told(done: int, all_: int) -> None:
+            screen.update(bar, completed=done, total=all_)
+
+        if take is not None:
+            return erase_take(studio.engine, studio.store, code, take, told)
+        return erase_subject(studio.engine, studio.store, code, told)
 
 
 def _print_withdrawal(code: str, done: "Withdrawal", erased: "ErasureReport | None") -> None:
@@ -256,12 +315,33 @@ class _Signed(NamedTuple):
     day: date
     document: str
     version: str
+    guardian: bool
+    shared_form: str | None
 
 
-def _signed(day: datetime | None, document: Path | None, version: str | None) -> _Signed:
+def _give(
+    tx: "Session", studio: "StudioRecords", subject: "Subject", scopes: "list[ConsentScope]", signed: _Signed
+) -> None:
+    from db.study_settings import StudySettings
+    from db.subjects import give_consent
+
+    rules = StudySettings.of(studio.settings).rules
+    said: dict[str, None] = {}  # once, however many scopes the form has
+    for scope in scopes:
+        give_consent(
+            tx, subject, scope, signed.day, document_sha256=signed.document, form_version=signed.version,
+            guardian=signed.guardian, shared_form=signed.shared_form, rules=rules, told=lambda t: said.setdefault(t),
+        )  # fmt: skip
+    for text in said:
+        person.tell(text)
+
+
+def _signed(
+    day: datetime | None, document: Path | None, version: str | None, guardian: bool, shared_form: str | None
+) -> _Signed:
     """What was signed. Raises ConsentError that names all that lacks."""
+    from db.consent_rules import hash_form
     from db.errors import ConsentError
-    from db.store import hash_file
 
     if day is None or document is None or not version:
         lacking = [
@@ -270,7 +350,7 @@ def _signed(day: datetime | None, document: Path | None, version: str | None) ->
             *(["which text was signed (--consent-version)"] if not version else []),
         ]
         raise ConsentError(f"A consent needs {', and '.join(lacking)}")
-    return _Signed(day.date(), hash_file(document), version)
+    return _Signed(day.date(), hash_form(document), version, guardian, shared_form)
 
 
 def _scopes(names: list[str] | None) -> "list[ConsentScope]":
@@ -302,6 +382,7 @@ def _report(subject: "Subject | SubjectLine") -> dict[str, Any]:
                 "withdrawn_at": c.withdrawn_at.isoformat() if c.withdrawn_at else None,
                 "document_sha256": c.document_sha256,
                 "form_version": c.form_version,
+                "guardian": c.guardian,
             }
             for c in subject.consents
         ],
@@ -317,6 +398,7 @@ def _consent_text(consent: dict[str, Any]) -> str:
             f"given {consent['given_on']}",
             f"form {form}" if form else "no version of the form",
             f"document {document[:12]}" if document else "no document",
+            *(["signed by a guardian"] if consent["guardian"] else []),
             *([f"withdrawn {withdrawn[:10]}"] if withdrawn else []),
         ]
     )

@@ -17,7 +17,15 @@ from db.models.capture import (
 from db.models.erasure import Erasure, ErasureFile
 from db.models.farm import Artefact, ArtefactParent, Job, JobInput, JobState, JobTake
 from db.models.identity import StudioIdentity
-from db.models.people import Consent, ConsentScope, Gender, Subject
+from db.models.people import (
+    Consent,
+    ConsentScope,
+    Gender,
+    RetentionTerm,
+    Subject,
+    SubjectChange,
+    TakeWithdrawal,
+)
 from db.models.personal import Personal
 from db.models.protocol import Protocol, ProtocolExpression
 from db.models.release import Release, ReleaseItem, ReleaseState
@@ -58,6 +66,7 @@ __all__ = [
     "Release",
     "ReleaseItem",
     "ReleaseState",
+    "RetentionTerm",
     "Rig",
     "RunReview",
     "RunVerdict",
@@ -66,9 +75,11 @@ __all__ = [
     "SkippedExpression",
     "StudioIdentity",
     "Subject",
+    "SubjectChange",
     "Take",
     "TakeAbsence",
     "TakeCheck",
     "TakeReview",
     "TakeState",
+    "TakeWithdrawal",
 ]

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.models.base import Base, Sha256, checked, is_hash
@@ -66,12 +66,53 @@ class Consent(Base):
     given_on: Mapped[date]
     recorded_at: Mapped[datetime]
     withdrawn_at: Mapped[datetime | None]
+    guardian: Mapped[bool] = mapped_column(server_default=false(), default=False)  # a guardian signed for the subject
+    shared_reason: Mapped[str | None] = mapped_column(String(200))  # why others' consents name the same signed form
 
     subject: Mapped[Subject] = relationship(back_populates="consents")
 
     def valid_on(self, day: date) -> bool:
         """Given on or before `day`, and not withdrawn: a withdrawal closes a consent for good, whatever the day."""
         return consent_counts(self.given_on, self.withdrawn_at, day)
+
+
+class SubjectChange(Base):
+    """What a subject had said of itself before it was put right. Rows are only added, and go with an erasure.
+
+    before: as text; None where nothing had been said.
+    """
+
+    __tablename__ = "subject_change"
+    __table_args__ = (CheckConstraint("field in ('age', 'gender', 'job')", name="known_field"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subject.id"), index=True)
+    field: Mapped[str] = mapped_column(String(16))
+    before: Mapped[str | None] = mapped_column(String(100))
+    changed_at: Mapped[datetime]
+
+
+class TakeWithdrawal(Base):
+    """A take whose subject wants it in no release any more. erasure_id: its files were to go for good as well."""
+
+    __tablename__ = "take_withdrawal"
+
+    take_id: Mapped[int] = mapped_column(ForeignKey("take.id"), primary_key=True)
+    withdrawn_at: Mapped[datetime]
+    erasure_id: Mapped[int | None] = mapped_column(ForeignKey("erasure.id"))
+
+
+class RetentionTerm(Base):
+    """Until when a subject's data is kept under a scope, in place of the studio's own term. The newest row counts."""
+
+    __tablename__ = "retention_term"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subject.id"), index=True)
+    scope: Mapped[ConsentScope] = mapped_column(checked(ConsentScope))
+    until: Mapped[date]
+    reason: Mapped[str] = mapped_column(Text)
+    set_at: Mapped[datetime]
 
 
 def consent_counts(given_on: date, withdrawn_at: datetime | None, day: date) -> bool:

@@ -66,7 +66,11 @@ def test_a_subject_comes_consents_and_withdraws(tmp_path: Path) -> None:
     assert json.loads(run(subject.app, "show", "S001", "--json"))["valid_today"] == ["research_release"]
     assert json.loads(run(subject.app, "withdraw", "S001", "--json"))["withdrawn"] == ["research_release"]
     assert "withdrawn" in run(subject.app, "show", "S001")
-    run(subject.app, "consent", "S001", "--consent", "publication", "--consent-date", "2026-03-01", *signed)
+    again = ("consent", "S001", "--consent", "publication", "--consent-date", "2026-03-01")
+    with pytest.raises(ConsentError, match="withdrew this very form"):
+        run(subject.app, *again, *signed)
+    form.write_bytes(b"signed anew")
+    run(subject.app, *again, *signed)
     assert json.loads(run(subject.app, "list", "--json"))[0]["valid_today"] == ["publication"]
 
 

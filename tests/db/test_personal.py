@@ -47,7 +47,10 @@ def test_it_comes_back_whole_and_lies_there_sealed(kept: Engine) -> None:
         sealed = tx.scalars(select(Personal.sealed)).one()
         events = [(e.action, e.detail) for e in events_about(tx, "subject", "S001")]
     assert not any(text in sealed for text in PERSON.values())
-    assert events[1:] == [("personal.keep", {"fields": ["email", "name", "note"]}), ("personal.read", {})]
+    assert events[1:] == [
+        ("personal.keep", {"fields": ["email", "name", "note"], "replace": False}),
+        ("personal.read", {}),
+    ]
 
 
 @pytest.mark.parametrize(
