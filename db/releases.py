@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
 
-from sqlalchemy import case, func, insert, select, update
+from sqlalchemy import String, case, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -18,6 +18,7 @@ from db.models import (
     CaptureSession,
     Consent,
     Job,
+    ProtocolExpression,
     Release,
     ReleaseItem,
     ReleaseState,
@@ -30,12 +31,14 @@ from db.models import (
 
 @dataclass(frozen=True)
 class ReleasedTake:
-    """A take that leaves the studio."""
+    """A take that leaves the studio. mosaicked: the eyes, in all of its pictures.  label: its files' name, '2_smile'."""
 
     subject_id: int
     take_id: int
     photographs: bool
     publishable: bool
+    mosaicked: bool = False
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,19 @@ class GivenConsent:
     day: date | None
     form_version: str | None = None
     document_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class EarlierTake:
+    """A take in a complete version of a release."""
+
+    version: int
+    subject_id: int
+    code: str
+    take_id: int
+    label: str
+    photographs: bool
+    mosaicked: bool
 
 
 @dataclass(frozen=True)
@@ -215,6 +231,29 @@ def released_before(tx: Session, name: str) -> list[EarlierSubject]:
         .order_by(Subject.id)
     )
     return [EarlierSubject(*row) for row in tx.execute(query)]
+
+
+def takes_released_before(tx: Session, name: str) -> list[EarlierTake]:
+    """Every take in every complete version of this release, by subject, version and place in it."""
+    now = ProtocolExpression.position.cast(String) + "_" + ProtocolExpression.name
+    query = (
+        select(
+            Release.version,
+            Subject.id,
+            Subject.code,
+            ReleaseItem.take_id,
+            func.coalesce(ReleaseItem.label, now),
+            ReleaseItem.photographs,
+            ReleaseItem.mosaicked,
+        )
+        .join(Release, Release.id == ReleaseItem.release_id)
+        .join(Subject, Subject.id == ReleaseItem.subject_id)
+        .join(Take, Take.id == ReleaseItem.take_id)
+        .join(ProtocolExpression, ProtocolExpression.id == Take.expression_id)
+        .where(Release.name == name, Release.state == ReleaseState.COMPLETE)
+        .order_by(Subject.id, Release.version, ReleaseItem.id)
+    )
+    return [EarlierTake(*row) for row in tx.execute(query)]
 
 
 def get_release(tx: Session, name: str, version: int | None = None) -> Release:

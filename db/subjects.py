@@ -13,7 +13,7 @@ from db.engine import changed, utc_now
 from db.errors import AlreadyThere, ConsentError, NotFound, RecordError
 from db.models import Consent, ConsentScope, Gender, Subject
 from db.models.people import consent_counts
-from db.withdrawals import Withdrawal, mark_released, stop_work
+from db.withdrawals import Withdrawal, mark_narrowed, mark_released, stop_work
 
 
 class ConsentLine(NamedTuple):
@@ -100,7 +100,8 @@ def give_consent(
 
     document_sha256: of the signed form, which itself is kept elsewhere.  form_version: which text was signed.
     Raises AlreadyThere when the scope has an open consent; ConsentError without a date, for a malformed hash or
-    version, for eyes mosaicked without publication, and for a subject that was erased.
+    version, for eyes mosaicked without publication, and for a subject that was erased. Eyes mosaicked narrows what was
+    allowed before: what left with open eyes is marked (see db.withdrawals.releases_that_show_eyes).
     """
     _check_consent(subject, scope, given_on, document_sha256, form_version)
     consent = Consent(
@@ -119,6 +120,10 @@ def give_consent(
     tx.refresh(subject, ["consents"])
     detail = {"scope": scope, "given_on": given_on.isoformat(), "document": document_sha256, "form": form_version}
     audit.record(tx, "consent.give", "subject", subject.code, detail)
+    if scope is ConsentScope.EYES_MOSAICKED:
+        narrowed = mark_narrowed(tx, subject, consent.recorded_at)
+        if narrowed:
+            audit.record(tx, "subject.narrow", "subject", subject.code, {"in_releases": list(narrowed)})
     return consent
 
 

@@ -147,8 +147,10 @@ def consent(
 ) -> None:
     """Record a consent signed after the subject was added."""
     from db.engine import transaction
+    from db.models import ConsentScope
     from db.studio import open_studio
     from db.subjects import get_subject, give_consent
+    from db.withdrawals import releases_that_show_eyes
 
     chosen = _scopes(scopes)
     signed = _signed(consent_date, consent_document, consent_version)
@@ -156,7 +158,10 @@ def consent(
         subject = get_subject(tx, code)
         for scope in chosen:
             give_consent(tx, subject, scope, signed.day, document_sha256=signed.document, form_version=signed.version)
+        eyes = releases_that_show_eyes(tx, subject) if ConsentScope.EYES_MOSAICKED in chosen else ()
     print(f"{code} consents to {', '.join(chosen)} from {signed.day}")
+    if eyes:
+        print(f"Its eyes are to be seen in {', '.join(eyes)}: build the next version, and tell those who hold these")
 
 
 @app.command()
