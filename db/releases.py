@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
 
-from sqlalchemy import String, case, func, insert, select, update
+from sqlalchemy import String, case, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -24,14 +24,16 @@ from db.models import (
     ReleaseState,
     Rig,
     RunReview,
+    SessionState,
     Subject,
     Take,
+    TakeState,
 )
 
 
 @dataclass(frozen=True)
 class ReleasedTake:
-    """A take that leaves the studio. mosaicked: the eyes, in all of its pictures.  label: its files' name, '2_smile'."""
+    """A take that leaves the studio. mosaicked: the eyes, in all its pictures.  label: of its files, '2_smile'."""
 
     subject_id: int
     take_id: int
@@ -219,6 +221,20 @@ def open_consents(tx: Session, subject_ids: Collection[int]) -> dict[int, dict[s
     return found
 
 
+def accepted_counts(tx: Session) -> dict[str, tuple[int, int]]:
+    """code -> how many takes of a subject are accepted, and how many of these lie in sessions that are not closed."""
+    unclosed = func.sum(case((CaptureSession.state != SessionState.CLOSED, 1), else_=0))
+    query = (
+        select(Subject.code, func.count(), unclosed)
+        .join(CaptureSession, CaptureSession.subject_id == Subject.id)
+        .join(Take, Take.session_id == CaptureSession.id)
+        .where(Take.state == TakeState.ACCEPTED)
+        .group_by(Subject.id, Subject.code)
+        .order_by(Subject.id)
+    )
+    return {code: (accepted, int(waiting)) for code, accepted, waiting in tx.execute(query)}
+
+
 def released_before(tx: Session, name: str) -> list[EarlierSubject]:
     """Subjects in complete versions of this release, in order of code row."""
     shown = func.max(case((ReleaseItem.photographs, Release.version)))
@@ -233,8 +249,13 @@ def released_before(tx: Session, name: str) -> list[EarlierSubject]:
     return [EarlierSubject(*row) for row in tx.execute(query)]
 
 
-def takes_released_before(tx: Session, name: str) -> list[EarlierTake]:
-    """Every take in every complete version of this release, by subject, version and place in it."""
+def takes_released_before(
+    tx: Session, name: str, *, subjects: Collection[int] | None = None, takes: Collection[int] = ()
+) -> list[EarlierTake]:
+    """Every take in every complete version of this release, by subject, version and place in it.
+
+    subjects: of these alone, and of those with one of `takes`.
+    """
     now = ProtocolExpression.position.cast(String) + "_" + ProtocolExpression.name
     query = (
         select(
@@ -253,6 +274,9 @@ def takes_released_before(tx: Session, name: str) -> list[EarlierTake]:
         .where(Release.name == name, Release.state == ReleaseState.COMPLETE)
         .order_by(Subject.id, Release.version, ReleaseItem.id)
     )
+    if subjects is not None:
+        with_takes = select(ReleaseItem.subject_id).where(ReleaseItem.take_id.in_(list(takes)))
+        query = query.where(or_(Subject.id.in_(list(subjects)), Subject.id.in_(with_takes)))
     return [EarlierTake(*row) for row in tx.execute(query)]
 
 

@@ -1,7 +1,7 @@
 """What a withdrawal does beside closing consents: pending work stops, and what was released is marked.
 
-A consent that is narrowed (eyes_mosaicked, after pictures with open eyes have left) is a withdrawal of what it no longer
-allows, and a take can be withdrawn by itself. What must be deleted by those who hold a release is worked out from the
+A consent that is narrowed (eyes_mosaicked, after pictures with open eyes have left) is a withdrawal of what it no
+longer allows, and a take can be withdrawn by itself. What holders of a release must delete is worked out from the
 consents and these marks whenever somebody asks: see processing.release.records.
 
 A subject has withdrawn when it gave consents and none of them is open. That is judged from the consents themselves, so
@@ -120,6 +120,21 @@ def withdrawn_takes(tx: Session, take_ids: Collection[int] | None = None) -> set
     query = select(ReleaseItem.take_id).where(ReleaseItem.take_withdrawn).distinct()
     found = set(tx.scalars(query))
     return found if take_ids is None else found & set(take_ids)
+
+
+def withdrawn_scopes(tx: Session) -> dict[str, dict[str, date]]:
+    """code -> scope -> the last day (UTC) on which the subject withdrew it, also where it was given anew since."""
+    rows = tx.execute(
+        select(Subject.code, Consent.scope, Consent.withdrawn_at)
+        .join(Subject, Subject.id == Consent.subject_id)
+        .where(Consent.withdrawn_at.is_not(None))
+        .order_by(Consent.withdrawn_at)
+    )
+    found: dict[str, dict[str, date]] = {}
+    for code, scope, when in rows:
+        assert when is not None
+        found.setdefault(code, {})[str(scope)] = when.date()
+    return found
 
 
 def masked_subjects(tx: Session, day: date) -> set[int]:
