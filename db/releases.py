@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import case, func, insert, select, update
+from sqlalchemy import String, case, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -19,25 +19,30 @@ from db.models import (
     CaptureSession,
     Consent,
     Job,
+    ProtocolExpression,
     Release,
     ReleaseItem,
     ReleaseState,
     Rig,
     RunReview,
+    SessionState,
     Subject,
     Take,
+    TakeState,
 )
 from db.withdrawals import take_withdrawn
 
 
 @dataclass(frozen=True)
 class ReleasedTake:
-    """A take that leaves the studio."""
+    """A take that leaves the studio. mosaicked: the eyes, in all its pictures.  label: of its files, '2_smile'."""
 
     subject_id: int
     take_id: int
     photographs: bool
     publishable: bool
+    mosaicked: bool = False
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,19 @@ class GivenConsent:
     day: date | None
     form_version: str | None = None
     document_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class EarlierTake:
+    """A take in a complete version of a release."""
+
+    version: int
+    subject_id: int
+    code: str
+    take_id: int
+    label: str
+    photographs: bool
+    mosaicked: bool
 
 
 @dataclass(frozen=True)
@@ -206,6 +224,20 @@ def open_consents(tx: Session, subject_ids: Collection[int]) -> dict[int, dict[s
     return found
 
 
+def accepted_counts(tx: Session) -> dict[str, tuple[int, int]]:
+    """code -> how many takes of a subject are accepted, and how many of these lie in sessions that are not closed."""
+    unclosed = func.sum(case((CaptureSession.state != SessionState.CLOSED, 1), else_=0))
+    query = (
+        select(Subject.code, func.count(), unclosed)
+        .join(CaptureSession, CaptureSession.subject_id == Subject.id)
+        .join(Take, Take.session_id == CaptureSession.id)
+        .where(Take.state == TakeState.ACCEPTED)
+        .group_by(Subject.id, Subject.code)
+        .order_by(Subject.id)
+    )
+    return {code: (accepted, int(waiting)) for code, accepted, waiting in tx.execute(query)}
+
+
 def released_before(tx: Session, name: str) -> list[EarlierSubject]:
     """Subjects in complete versions of this release, in order of code row."""
     shown = func.max(case((ReleaseItem.photographs, Release.version)))
@@ -218,6 +250,37 @@ def released_before(tx: Session, name: str) -> list[EarlierSubject]:
         .order_by(Subject.id)
     )
     return [EarlierSubject(*row) for row in tx.execute(query)]
+
+
+def takes_released_before(
+    tx: Session, name: str, *, subjects: Collection[int] | None = None, takes: Collection[int] = ()
+) -> list[EarlierTake]:
+    """Every take in every complete version of this release, by subject, version and place in it.
+
+    subjects: of these alone, and of those with one of `takes`.
+    """
+    now = ProtocolExpression.position.cast(String) + "_" + ProtocolExpression.name
+    query = (
+        select(
+            Release.version,
+            Subject.id,
+            Subject.code,
+            ReleaseItem.take_id,
+            func.coalesce(ReleaseItem.label, now),
+            ReleaseItem.photographs,
+            ReleaseItem.mosaicked,
+        )
+        .join(Release, Release.id == ReleaseItem.release_id)
+        .join(Subject, Subject.id == ReleaseItem.subject_id)
+        .join(Take, Take.id == ReleaseItem.take_id)
+        .join(ProtocolExpression, ProtocolExpression.id == Take.expression_id)
+        .where(Release.name == name, Release.state == ReleaseState.COMPLETE)
+        .order_by(Subject.id, Release.version, ReleaseItem.id)
+    )
+    if subjects is not None:
+        with_takes = select(ReleaseItem.subject_id).where(ReleaseItem.take_id.in_(list(takes)))
+        query = query.where(or_(Subject.id.in_(list(subjects)), Subject.id.in_(with_takes)))
+    return [EarlierTake(*row) for row in tx.execute(query)]
 
 
 def get_release(tx: Session, name: str, version: int | None = None) -> Release:

@@ -15,7 +15,7 @@ from db.errors import AlreadyThere, ConsentError, NotFound, RecordError
 from db.floors import subjects_given
 from db.models import Consent, ConsentScope, Gender, Subject
 from db.models.people import consent_counts
-from db.withdrawals import Withdrawal, mark_released, stop_work
+from db.withdrawals import Withdrawal, mark_narrowed, mark_released, stop_work
 
 
 class ConsentLine(NamedTuple):
@@ -120,7 +120,8 @@ def give_consent(
     document_sha256: of the signed form, which itself is kept elsewhere.  form_version: which text was signed.
     guardian: a guardian signed for the subject.  shared_form: why others' consents name the same form.
     told: hears what may be wrong and is not refused, as where the age is not known.
-    Raises AlreadyThere when the scope has an open consent; ConsentError as db.consent_rules.check_consent.
+    Raises AlreadyThere when the scope has an open consent; ConsentError as db.consent_rules.check_consent. Eyes
+    mosaicked narrows what was allowed: what left with open eyes is marked (db.withdrawals.releases_that_show_eyes).
     """
     scope = ConsentScope(scope)
     signed = Signed(document_sha256, form_version, guardian, shared_form)
@@ -146,6 +147,10 @@ def give_consent(
         "guardian": signed.guardian, "shared_form": signed.shared_form is not None,
     }  # fmt: skip
     audit.record(tx, "consent.give", "subject", subject.code, detail)
+    if scope is ConsentScope.EYES_MOSAICKED:
+        narrowed = mark_narrowed(tx, subject, consent.recorded_at)
+        if narrowed:
+            audit.record(tx, "subject.narrow", "subject", subject.code, {"in_releases": list(narrowed)})
     return consent
 
 

@@ -168,14 +168,20 @@ def consent(
 ) -> None:
     """Record a consent signed after the subject was added."""
     from db.engine import transaction
+    from db.models import ConsentScope
     from db.studio import open_studio
     from db.subjects import get_subject
+    from db.withdrawals import releases_that_show_eyes
 
     chosen = _scopes(scopes)
     signed = _signed(consent_date, consent_document, consent_version, guardian, shared_form)
     with open_studio(home, database) as studio, transaction(studio.engine) as tx:
-        _give(tx, studio, get_subject(tx, code), chosen, signed)
+        subject = get_subject(tx, code)
+        _give(tx, studio, subject, chosen, signed)
+        eyes = releases_that_show_eyes(tx, subject) if ConsentScope.EYES_MOSAICKED in chosen else ()
     print(f"{code} consents to {', '.join(chosen)} from {signed.day}")
+    if eyes:
+        print(f"Its eyes are to be seen in {', '.join(eyes)}: build the next version, and tell those who hold these")
 
 
 @app.command()

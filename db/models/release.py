@@ -5,7 +5,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.models.base import Base, Sha256, checked, is_hash
@@ -64,6 +64,8 @@ class ReleaseItem(Base):
     take_id: Mapped[int] = mapped_column(ForeignKey("take.id"), index=True)
     photographs: Mapped[bool]
     publishable: Mapped[bool]
-    withdrawn_at: Mapped[datetime | None]  # the consent under which it left was withdrawn
+    withdrawn_at: Mapped[datetime | None]  # the consent under which it left was withdrawn, or narrowed
+    mosaicked: Mapped[bool] = mapped_column(server_default=false(), default=False)  # the eyes, in all of its pictures
+    label: Mapped[str | None] = mapped_column(String(80))  # '2_smile': its files' name there, whatever it is called now
 
     release: Mapped[Release] = relationship(back_populates="items")

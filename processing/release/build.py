@@ -11,7 +11,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -32,16 +32,20 @@ from db.releases import (
     fail_release,
 )
 from db.studio import StudioRecords
+from db.withdrawals import lock_participants, masked_subjects, withdrawn_takes
 from processing.progress import Progress, part, silent
 from processing.release.about import read_about
 from processing.release.documents import ReleaseFacts
 from processing.release.errors import ReleaseError
 from processing.release.export import Plan, export
-from processing.release.manifest import SCHEMA_VERSION, Manifest, make_manifest, write_manifest
-from processing.release.records import find_tombstones
-from processing.release.rules import Options, Quality
+from processing.release.manifest import MANIFEST, SCHEMA_VERSION, Manifest, make_manifest, write_durably, write_manifest
+from processing.release.records import find_tombstones, no_longer_part
+from processing.release.review import narrowed, require_review
+from processing.release.rules import Options
 from processing.release.select import Selection, Skipped, choose
-from processing.release.selection_file import Reviewed, narrowed, read_selection
+from processing.release.selection_file import Reviewed, read_selection
+from processing.release.signers import trusted_signers
+from processing.release.signing import RELEASE, PublicKey, public_of, read_small, sign, studio_key
 
 DEFAULT_LICENCE = "Research use only, under the agreement signed with the studio"
 DEFAULT_DESCRIPTION = (
@@ -50,8 +54,6 @@ DEFAULT_DESCRIPTION = (
 # The version of the form that a subject made by a program "signed": nobody is behind it.
 SYNTHETIC = "synthetic"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-# A reviewer may take what the rules would not: only the consent gate and lineage are asked again.
-_ANY_QUALITY = Quality(verdicts=("accept", "review", "redo"))
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class BuiltRelease:
     manifest: Manifest
     manifest_sha256: str
     skipped: tuple[Skipped, ...]
+    key: PublicKey  # with whose secret the manifest was signed
 
 
 def build_release(
@@ -72,6 +75,8 @@ def build_release(
     out: Path,
     *,
     selection: Path | None = None,
+    signature: Path | None = None,
+    sign_key: Path | None = None,
     day: date | None = None,
     subjects: list[str] | None = None,
     licence: str = DEFAULT_LICENCE,
@@ -83,30 +88,35 @@ def build_release(
 ) -> BuiltRelease:
     """Build the next version of `name` into the folder `out/<name>-<version>`.
 
-    selection: a reviewed file; without it the rules decide alone. day: consents must be valid on it (today, or the
-    file's). subjects: narrows to these codes. licence: its URL or name; licence_text: the whole. abandon: an earlier
-    build of this name that died elsewhere is given up; one that died here is taken up. Raises ReleaseError when nothing
-    may leave or the folder exists; StateConflict when a build is under way. Whatever is raised, no folder is left that
-    looks like a release, and the version number stays free.
+    selection: a reviewed file; without it the rules decide alone. signature: of that file, by somebody whom the studio
+    trusts ([release] signers in studio.toml). sign_key: signs the manifest (the studio's own key). day: consents must
+    be valid on it (today, or the file's). subjects: narrows to these codes. licence: its URL or name; licence_text: the
+    whole. abandon: an earlier build of this name that died elsewhere is given up; one that died here is taken up.
+    Raises ReleaseError when nothing may leave and nobody is to be told of a withdrawal, or the folder exists;
+    StateConflict when a build is under way. Whatever is raised, no folder is left that looks like a release, and the
+    version number stays free.
     """
     if not _NAME.fullmatch(name):
         raise ReleaseError(f"'{name}' cannot name a release: use lower-case letters, digits, '.', '_' and '-'")
     about = read_about(studio.settings.sections.get("release", {}))
-    reviewed = _read(selection, name, day, subjects)
+    reviewed = _read(studio, selection, signature, name, day, subjects)
     day = (reviewed.file.day if reviewed else day) or utc_now().date()
     if day > utc_now().date():
         raise ReleaseError(f"Consents cannot be judged on {day}: that day is not yet over; leave --day out")
+    options = reviewed.file.options if reviewed else Options()
     with reading(studio.engine) as tx:
-        chosen = choose(tx, studio.store, day, only=subjects, quality=_ANY_QUALITY if reviewed else None)
+        chosen = choose(tx, studio.store, day, only=subjects, quality=reviewed.file.quality if reviewed else None)
         tombstones = find_tombstones(tx, name, day)
+        if reviewed:
+            chosen = narrowed(chosen, reviewed)
         captured = captured_days(tx, [take.take_id for subject in chosen.subjects for take in subject.takes])
-    if reviewed and selection:
-        chosen = narrowed(chosen, reviewed, selection)
-    if not chosen.subjects:
+        asked = replace(chosen, skipped=(*chosen.skipped, *_not_asked(chosen, subjects)))
+        gone = no_longer_part(tx, name, asked, tombstones, photographs=options.photographs != "none")
+    if not chosen.subjects and not tombstones:
         raise ReleaseError(_nothing(chosen))
+    key = sign_key or studio_key(studio.settings.keys)
     criteria = {"subjects": subjects or "all", "licence": licence, "selection": reviewed.sha256 if reviewed else None}
     with _claimed(studio, name, out, day, criteria, abandon) as (release, building):
-        review = reviewed.file.review if reviewed else None
         plan = Plan(
             selection=chosen,
             store=studio.store,
@@ -117,16 +127,18 @@ def build_release(
                 release.version,
                 licence,
                 description,
-                review.by if review else None,
+                _reviewer(reviewed),
                 about=about,
                 captured=captured,
                 synthetic=is_synthetic(chosen),
             ),
-            options=reviewed.file.options if reviewed else Options(),
+            options=options,
             licence_text=licence_text or f"{licence}.",
             tombstones=tombstones,
+            no_longer=gone,
+            public_key=public_of(key),
         )
-        return _build(studio, release, plan, out / f"{name}-{release.version}", reviewed, workers, progress)
+        return _build(studio, release, plan, out / f"{name}-{release.version}", reviewed, key, workers, progress)
 
 
 def is_synthetic(selection: Selection) -> bool:
@@ -135,15 +147,37 @@ def is_synthetic(selection: Selection) -> bool:
     return bool(forms) and all(form == SYNTHETIC for form in forms)
 
 
-def _read(selection: Path | None, name: str, day: date | None, subjects: list[str] | None) -> Reviewed | None:
+def _read(
+    studio: StudioRecords,
+    selection: Path | None,
+    signature: Path | None,
+    name: str,
+    day: date | None,
+    subjects: list[str] | None,
+) -> Reviewed | None:
     if selection is None:
+        if signature is not None:
+            raise ReleaseError("--signature is of a reviewed file: name that with --selection")
         return None
     reviewed = read_selection(selection)
     if reviewed.file.name != name:
         raise ReleaseError(f"{selection} selects for release '{reviewed.file.name}', not for '{name}'")
     if day is not None or subjects:
         raise ReleaseError(f"{selection} says the day and the subjects; leave --day and --subject out")
-    return reviewed
+    made = read_small(signature, "the signature") if signature else None
+    return require_review(reviewed, made, trusted_signers(studio.settings))
+
+
+def _not_asked(chosen: Selection, subjects: list[str] | None) -> list[Skipped]:
+    left = chosen.known - set(subjects) if subjects else set()
+    return [Skipped(code, "", "not asked for", "not_asked") for code in sorted(left)]
+
+
+def _reviewer(reviewed: Reviewed | None) -> str | None:
+    if reviewed is None:
+        return None
+    by = reviewed.file.review.by
+    return by if reviewed.signer is None else f"{by} (signature of {reviewed.signer})"
 
 
 @contextmanager
@@ -215,6 +249,7 @@ def _build(
     plan: Plan,
     folder: Path,
     reviewed: Reviewed | None,
+    key: Path,
     workers: int | None,
     progress: Progress,
 ) -> BuiltRelease:
@@ -235,6 +270,7 @@ def _build(
         subjects=[subject.code for subject in plan.selection.subjects],
         tombstones=plan.tombstones,
         selection_sha256=reviewed.sha256 if reviewed else None,
+        no_longer=plan.no_longer,
     )
     changed = [entry.path for entry in manifest.files if entries[entry.path].sha256 != entry.sha256]
     if changed:
@@ -242,6 +278,9 @@ def _build(
     progress(0.95, "manifest")
     _sync(plan.folder, entries)
     digest = write_manifest(plan.folder, manifest)
+    about = f"{manifest.name} {manifest.version}"
+    signed = sign((plan.folder / MANIFEST).read_bytes(), key, RELEASE, about)
+    write_durably(plan.folder / f"{MANIFEST}{signed.ending}", signed.content)
     _sync_folders(plan.folder)
     # Consents may have been withdrawn while the files were written: judge once more, in the last transaction.
     moved = False
@@ -257,7 +296,8 @@ def _build(
             folder.rename(plan.folder)
         raise
     progress(1.0, f"{len(manifest.files)} files")
-    return BuiltRelease(plan.facts.name, plan.facts.version, folder, manifest, digest, plan.selection.skipped)
+    skipped = plan.selection.skipped
+    return BuiltRelease(plan.facts.name, plan.facts.version, folder, manifest, digest, skipped, signed.key)
 
 
 def _items(plan: Plan) -> list[ReleasedTake]:
@@ -267,6 +307,8 @@ def _items(plan: Plan) -> list[ReleasedTake]:
             take.take_id,
             bool(take.photographs) and plan.options.photographs != "none",
             subject.publishable,
+            subject.mosaic,
+            take.label,
         )
         for subject in plan.selection.subjects
         for take in subject.takes
@@ -274,16 +316,21 @@ def _items(plan: Plan) -> list[ReleasedTake]:
 
 
 def _still_allowed(tx: Session, plan: Plan) -> None:
-    day = plan.selection.day
+    day, chosen = plan.selection.day, plan.selection.subjects
+    # Whoever withdraws or narrows now waits until this is complete, and then finds it.
+    lock_participants(tx, {s.subject_id for s in chosen})
     may_leave = consenting_subjects(tx, ConsentScope.RESEARCH_RELEASE, day, lock=True)
     may_show = consenting_subjects(tx, ConsentScope.PUBLICATION, day, lock=True)
+    masked = masked_subjects(tx, day)
+    alone = withdrawn_takes(tx, {take.take_id for s in chosen for take in s.takes})
     withdrawn = [
         s.code
-        for s in plan.selection.subjects
-        if s.subject_id not in may_leave or (s.publishable and s.subject_id not in may_show)
+        for s in chosen
+        if s.subject_id not in may_leave
+        or (s.publishable and s.subject_id not in may_show)
+        or (s.subject_id in masked and not s.mosaic)
+        or any(take.take_id in alone for take in s.takes)
     ]
-    masked = consenting_subjects(tx, ConsentScope.EYES_MOSAICKED, day, lock=True)
-    withdrawn += [s.code for s in plan.selection.subjects if s.subject_id in masked and not s.mosaic]
     if withdrawn:
         raise ConsentChanged(f"Consent of {', '.join(withdrawn)} changed while the release was built; build it again")
     if find_tombstones(tx, plan.facts.name, day) != plan.tombstones:
@@ -323,6 +370,7 @@ def as_report(built: BuiltRelease) -> dict[str, object]:
         "version": built.version,
         "folder": str(built.folder),
         "manifest_sha256": built.manifest_sha256,
+        "signed_with": built.key.text,
         "files": len(built.manifest.files),
         "bytes": built.manifest.bytes,
         "subjects": list(built.manifest.subjects),

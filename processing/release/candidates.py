@@ -11,6 +11,7 @@ from db.models import Artefact
 from db.queries import take_photographs
 from db.releases import Capture, Run, captures_of, runs_of
 from db.store import Store
+from processing.release.tombstones import WhyNot
 
 # Which stage's output becomes which file of the release.
 SCAN = ("reconstruct", "scan")
@@ -23,7 +24,11 @@ Made = Sequence[tuple[str, Artefact]]  # stage, file
 
 
 class Stays(Exception):
-    """Why a take stays."""
+    """Why a take stays. kind: for those who hold an earlier version that has it."""
+
+    def __init__(self, why: str, kind: WhyNot = "not_available") -> None:
+        super().__init__(why)
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,8 @@ def candidates(tx: Session, take_ids: Collection[int], *, photographs: bool) -> 
     scans = {take: family.scan.id for take, family in families.items() if isinstance(family, Family)}
     for take, cameras in made_before_arrival(tx, scans).items():
         families[take] = Stays(
-            f"the photograph of {', '.join(cameras)} came after its scan was made; see: mien farm graph"
+            f"the photograph of {', '.join(cameras)} came after its scan was made; see: mien farm graph",
+            "unprocessed",
         )
     whole = [family for family in families.values() if isinstance(family, Family)]
     return Candidates(
@@ -109,7 +115,7 @@ def _family(history: Made, parents: Mapping[int, Made]) -> Family | Stays:
 def _last(history: Made, wanted: tuple[str, str]) -> Artefact:
     found = [artefact for stage, artefact in history if (stage, artefact.output) == wanted]
     if not found:
-        raise Stays(f"no {wanted[1]} yet; see: mien farm graph")
+        raise Stays(f"no {wanted[1]} yet; see: mien farm graph", "unprocessed")
     return found[-1]
 
 

@@ -10,6 +10,7 @@ for command in (
     studio_commands.build,
     holder_commands.fetch,
     holder_commands.verify,
+    holder_commands.sign,
     holder_commands.diff,
     holder_commands.show,
     holder_commands.export,

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from processing.release import documents
 from processing.release.conventions import CONVENTIONS
 from processing.release.documents import ReleaseFacts, is_complete
-from processing.release.manifest import Tombstone
 from processing.release.rules import Options
 from processing.release.select import SelectedSubject, Selection
 from processing.release.take_export import ReliefEncoding, TakeRecord
+from processing.release.tombstones import Tombstone
 
 DATASHEET = "datasheet.md"
 HISTOGRAM = "histogram.svg"
@@ -47,7 +47,7 @@ def datasheet(
 | Photographs | {photographs} ({how[options.photographs]}; colours {colours}) |
 | Subjects that may be shown in publications | {shown} |
 | Subjects with eyes mosaicked | {mosaicked} |
-| Subjects of earlier versions who withdrew | {len(tombstones)} |
+| Subjects of earlier versions who withdrew or narrowed | {len({stone.code for stone in tombstones})} |
 | Selection | {reviewed} |
 | Consents valid on | {selection.day.isoformat()} |
 | Licence | {facts.licence} |
@@ -72,8 +72,9 @@ and key of every step, the figures that it reported, and the hashes of the photo
 Every subject here signed a consent to release for research that was valid on the day above. Photographs (`img/`) are
 here only of subjects who also consented to publication; only these (`{documents.PUBLISHABLE_LIST}`) may be shown in
 papers and talks. Of subjects in `{documents.MOSAICKED_LIST}`, photographs, textures and the colours of scans have the
-eyes in coarse blocks. A subject may withdraw: the next version then lacks it and names it in
-`{documents.TOMBSTONES}`, and holders of this one delete its folders; `mien release verify --newer` says which.
+eyes in coarse blocks. A subject may withdraw, or allow less: the next version then names in `{documents.TOMBSTONES}`
+what holders of this one delete; `mien release verify --newer` says which files. What is not part of a version any more
+for another reason is in `{documents.NO_LONGER}`, and may be kept.
 
 ## What is where
 
@@ -92,7 +93,9 @@ eyes in coarse blocks. A subject may withdraw: the next version then lacks it an
 | `{documents.MISSING}` | every file that is not here, and why |
 | `{documents.RT_SCALE}` | from each scan to the upright head, in FaceScape's form |
 | `{CONVENTIONS}` | units, axes, camera model, frames, encoding, for programs |
+| `{documents.TOMBSTONES}`, `{documents.NO_LONGER}` | of earlier versions: what to delete; what is just not here |
 | `manifest.json` | size and SHA-256 of every file |
+| `manifest.json.minisig` or `.sig`, `release.pub` | its signature, and the key that made it |
 
 The valid label is 1 for a complete subject, then four digits that are 1 where some OBJ, material, texture or
 displacement map is missing.

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 
 from processing.release.manifest import Manifest
+from processing.release.tombstones import WHY_NOT
 
 
 @dataclass(frozen=True)
 class Difference:
-    """From `before` to `after`. withdrawn: who left by withdrawing.  moved: (old path, new path) of equal content."""
+    """From `before` to `after`. withdrawn: who withdrew something that `before` holds.  delete: files of `before` that
+    are withdrawn.  no_longer: what `after` says is not part any more, though it may be kept.  moved: (old path, new
+    path) of equal content.
+    """
 
     before: Manifest
     after: Manifest
@@ -18,6 +22,8 @@ class Difference:
     removed: tuple[str, ...]
     changed: tuple[str, ...]
     moved: tuple[tuple[str, str], ...]
+    delete: tuple[str, ...] = ()
+    no_longer: tuple[str, ...] = ()
 
     @property
     def same(self) -> bool:
@@ -36,13 +42,20 @@ def compare(before: Manifest, after: Manifest) -> Difference:
     for path in sorted(came):
         if where.get(came[path]):
             moved.append((where[came[path]].pop(), path))
+    stones = [s for s in after.tombstones if s.code in before.subjects and s.concerns(before.version)]
     left, arrived = {a for a, _ in moved}, {b for _, b in moved}
     return Difference(
         before=before,
         after=after,
         subjects_added=tuple(sorted(set(after.subjects) - set(before.subjects))),
         subjects_removed=tuple(sorted(set(before.subjects) - set(after.subjects))),
-        withdrawn=tuple(sorted({stone.code for stone in after.tombstones} & set(before.subjects))),
+        withdrawn=tuple(sorted({stone.code for stone in stones})),
+        delete=tuple(sorted(path for path in old if any(stone.holds(path) for stone in stones))),
+        no_longer=tuple(
+            f"{gone.code} {gone.take}{' photographs' if gone.what == 'photographs' else ''}: {WHY_NOT[gone.why]}"
+            for gone in after.no_longer
+            if gone.code in before.subjects and gone.last_version >= before.version
+        ),
         added=tuple(sorted(came.keys() - arrived)),
         removed=tuple(sorted(gone.keys() - left)),
         changed=tuple(sorted(p for p in old.keys() & new.keys() if old[p].sha256 != new[p].sha256)),

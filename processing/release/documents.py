@@ -7,14 +7,15 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from importlib import metadata
 from typing import Any
 
 from processing.release.about import About
-from processing.release.manifest import Tombstone
 from processing.release.select import SelectedSubject, Selection
 from processing.release.take_export import TakeRecord, take_paths
 from processing.release.take_facts import rig_file
+from processing.release.tombstones import WHY_NOT, NoLonger, Tombstone
 from processing.release.topology import topology_id
 
 INFO_LIST = "info_list.txt"
@@ -24,6 +25,7 @@ SUBJECTS = "subjects.csv"
 TAKES = "takes.csv"
 MISSING = "missing.csv"
 TOMBSTONES = "tombstones.csv"
+NO_LONGER = "no_longer_part.csv"
 RT_SCALE = "Rt_scale_dict.json"
 _GENDER = {"female": "f", "male": "m", "other": "o"}
 
@@ -138,9 +140,37 @@ def missing_csv(selection: Selection, records: Mapping[tuple[int, str], TakeReco
 
 
 def tombstones_csv(tombstones: Iterable[Tombstone]) -> str:
-    """Who was in an earlier version and has withdrawn what: whoever holds that version deletes it."""
-    rows = ((t.index, t.code, t.last_version, t.what) for t in tombstones)
-    return _csv(("index", "code", "last_version", "withdrawn"), rows)
+    """What is withdrawn of which earlier versions: whoever holds one of these deletes it, in every copy."""
+    rows = (
+        (
+            *(t.index, t.code, t.last_version, t.what, " ".join(t.takes) or "all"),
+            *(" ".join(map(str, t.versions)) or f"1-{t.last_version}", " ".join(t.places())),
+        )
+        for t in tombstones
+    )
+    return _csv(("index", "code", "last_version", "withdrawn", "expressions", "versions", "delete"), rows)
+
+
+def no_longer_csv(gone: Iterable[NoLonger]) -> str:
+    """What earlier versions have and this one has not, although the consent stands: holders may keep it."""
+    rows = ((g.index, g.code, g.take, g.last_version, g.what, WHY_NOT[g.why]) for g in gone)
+    return _csv(("index", "code", "expression", "last_version", "what", "why"), rows)
+
+
+def tombstones_alone(facts: ReleaseFacts, day: date, tombstones: Sequence[Tombstone]) -> str:
+    """The datasheet of a version that holds nobody."""
+    rows = [f"| {t.code} | {t.in_words()} | {', '.join(map(str, t.versions))} |" for t in tombstones]
+    return f"""# {facts.name}, version {facts.version}
+
+Nobody is in this version. It tells those who hold an earlier one what to delete, in every copy:
+
+| Subject | Withdrawn | In versions |
+|---|---|---|
+{chr(10).join(rows)}
+
+`{TOMBSTONES}` names folders and files; `mien release verify FOLDER --newer THIS` says what of it is still there.
+Consents were judged on {day.isoformat()}.
+"""
 
 
 def rt_scale(records: Mapping[tuple[int, str], TakeRecord]) -> dict[str, dict[str, list[Any]]]:

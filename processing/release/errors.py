@@ -17,3 +17,7 @@ class SelectionError(ReleaseError):
 
 class FetchError(ReleaseError):
     """A release cannot be fetched."""
+
+
+class SignatureError(ReleaseError):
+    """A signature, or a key to make or check one, is missing, is none, or does not fit."""

@@ -28,14 +28,16 @@ from processing.release.datacite import DATACITE, datacite
 from processing.release.datasheet import DATASHEET, HISTOGRAM, LICENCE, datasheet, histogram_svg
 from processing.release.documents import ReleaseFacts
 from processing.release.errors import ReleaseError
-from processing.release.manifest import FileEntry, Tombstone, hash_files, usable_cpus
+from processing.release.manifest import FileEntry, hash_files, usable_cpus
 from processing.release.plain import write_plain
 from processing.release.predef import PREDEF, write_predef
 from processing.release.responsible import Figures, counted_stages
 from processing.release.rules import Options
 from processing.release.select import Selection
+from processing.release.signing import STUDIO_PUBLIC, PublicKey, public_file
 from processing.release.take_export import ReliefEncoding, TakeJob, TakeRecord, export_take, load_template, take_jobs
 from processing.release.take_facts import rig_file
+from processing.release.tombstones import NoLonger, Tombstone
 from processing.release.topology import topology_id, write_topology
 from processing.whole_file import whole_file
 
@@ -56,16 +58,19 @@ class Plan:
     options: Options
     licence_text: str
     tombstones: tuple[Tombstone, ...] = ()
+    no_longer: tuple[NoLonger, ...] = ()
+    public_key: PublicKey | None = None
 
 
 def export(plan: Plan, *, workers: int | None = None, progress: Progress = silent) -> dict[str, FileEntry]:
     """Write everything but the manifest; every file by its path.
 
     workers: processes (as many as are worth it by default). Every copy from the store is checked against its hash; the
-    bytes do not depend on the number of processes or of interruptions. Raises ReleaseError, and what the store raises.
+    bytes do not depend on the number of processes or of interruptions. A release without a take has its lists and its
+    tombstones alone. Raises ReleaseError, and what the store raises.
     """
     jobs = [job for subject in plan.selection.subjects for job in take_jobs(subject, plan.options)]
-    if not jobs:
+    if not jobs and not plan.tombstones:
         raise ReleaseError("No take was selected: there is nothing to release")
     plan.done.mkdir(parents=True, exist_ok=True)
     progress(0.0, "looking at what is there")
@@ -150,7 +155,7 @@ def _remove_strangers(folder: Path, wanted: Any) -> None:
 def _write_shared(plan: Plan, records: Records) -> list[str]:
     """Topologies, rigs, lists, texts; their paths."""
     folder, selection, subjects = plan.folder, plan.selection, plan.selection.subjects
-    relief = _shared_relief(selection, records)
+    relief = _shared_relief(selection, records) if records else None
     takes = [take for subject in subjects for take in subject.takes]
     topologies = [
         write_topology(folder, load_template(plan.store.local_path(sha256)), sha256)
@@ -177,12 +182,20 @@ def _write_shared(plan: Plan, records: Records) -> list[str]:
         documents.TAKES: documents.takes_csv(selection, records),
         documents.MISSING: documents.missing_csv(selection, records),
         documents.TOMBSTONES: documents.tombstones_csv(plan.tombstones),
-        DATASHEET: datasheet(plan.facts, selection, records, relief, plan.options, plan.tombstones),
-        HISTOGRAM: histogram_svg(subjects),
+        documents.NO_LONGER: documents.no_longer_csv(plan.no_longer),
         LICENCE: plan.licence_text.rstrip("\n") + "\n",
     }
+    if plan.public_key is not None:
+        texts[STUDIO_PUBLIC] = public_file(plan.public_key)
+    if relief is None:
+        texts[DATASHEET] = documents.tombstones_alone(plan.facts, selection.day, plan.tombstones)
+    else:
+        texts[DATASHEET] = datasheet(plan.facts, selection, records, relief, plan.options, plan.tombstones)
+        texts[HISTOGRAM] = histogram_svg(subjects)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
+    if relief is None:
+        return list(texts)
     write_plain(folder / documents.RT_SCALE, documents.rt_scale(records))
     write_plain(
         folder / CONVENTIONS,

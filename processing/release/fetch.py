@@ -23,6 +23,7 @@ from processing.release.errors import FetchError
 from processing.release.manifest import (
     MANIFEST,
     SIDECAR,
+    SIGNATURES,
     FileEntry,
     Manifest,
     Tombstone,
@@ -114,7 +115,8 @@ def fetch_release(
             path, why = climbing[0]
             raise FetchError(f"the manifest at {base} names '{path}', which {why}: nothing was fetched")
         entries = [entry for entry in manifest.files if wanted.takes(entry.path)]
-        if not any(whose(entry.path)[0] for entry in entries):
+        somebody = any(whose(entry.path)[0] for entry in manifest.files)  # a version may hold tombstones alone
+        if somebody and not any(whose(entry.path)[0] for entry in entries):
             raise FetchError("nothing of the release is what was asked for; mien release show URL lists what there is")
         fetcher.all(entries, connections, progress)
         return Fetched(manifest, digest, len(entries), fetcher.fetched, fetcher.received)
@@ -154,6 +156,10 @@ class _Fetcher:
                 temporary = self.out / f".{name}{PART}"
                 temporary.write_bytes(content)
                 temporary.replace(self.out / name)
+            for name in SIGNATURES:
+                signature = self._optional(name)
+                if signature is not None:
+                    (self.out / name).write_bytes(signature)
         return manifest, digest
 
     def all(self, entries: Sequence[FileEntry], connections: int, progress: Progress) -> None:
@@ -247,6 +253,13 @@ class _Fetcher:
         if problem is not None:
             raise FetchError(f"{self.base} is no release that can be fetched: {name}: {problem}")
         return found[-1]
+
+    def _optional(self, name: str) -> bytes | None:
+        """A file that not every release has; where one should be there, mien release verify tells."""
+        try:
+            return self._small(name)
+        except FetchError:
+            return None
 
     def _again(self, receive: Callable[[], None]) -> str | None:
         """Try until it is done, or say why it is not."""

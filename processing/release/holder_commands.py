@@ -56,6 +56,9 @@ def verify(
         str | None, typer.Option(help="A newer version (folder or URL): says who has withdrawn since.")
     ] = None,
     partial: Annotated[bool, typer.Option("--partial", help="Only a part was fetched; files may be missing.")] = False,
+    signer: Annotated[
+        str | None, typer.Option(help="The public key (or its file) that must have signed it, as its studio published.")
+    ] = None,
     home: Home = None,
     database: Database = None,
     as_json: AsJson = False,
@@ -67,12 +70,13 @@ def verify(
     if manifest_sha256:
         recorded, source = manifest_sha256, "the given hash"
     withdrawn = [*withdrawn, *_newer(folder, newer)]
-    result = verify_folder(folder, recorded_sha256=recorded, withdrawn=withdrawn, partial=partial)
+    result = verify_folder(folder, recorded_sha256=recorded, withdrawn=withdrawn, partial=partial, signer=signer)
     report = {
         "folder": str(folder),
         "intact": result.intact,
         "manifest_sha256": result.manifest_sha256,
         "manifest_checked_against": source,
+        "signed_by": result.signed_by,
         "files": len(result.manifest.files) - result.absent if result.manifest else 0,
         "absent": result.absent,
         "bytes": result.manifest.bytes if result.manifest else 0,
@@ -83,10 +87,35 @@ def verify(
     elif result.intact:
         rest = f" ({result.absent} were not fetched)" if result.absent else ""
         print(f"{folder} is intact: {report['files']} files as released{rest}; its manifest agrees with {source}")
+        print(_signature_in_words(result.signed_by, signer))
     else:
         print_table(f"{folder} is not intact", ["path", "why"], [[p.path, p.why] for p in result.problems])
     if not result.intact:
         raise typer.Exit(4)
+
+
+def sign(
+    folder: Folder,
+    key: Annotated[Path | None, typer.Option(help="Secret key of minisign or OpenSSH (the studio's own).")] = None,
+    home: Home = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sign the manifest of a release that is there: manifest.json.minisig, or .sig with a key of OpenSSH."""
+    from processing.release.manifest import read_manifest
+    from processing.release.signature import sign_release
+    from processing.release.signing import studio_key
+
+    manifest, digest = read_manifest(folder)
+    if key is None:
+        from db.settings import Settings
+
+        key = studio_key(Settings.load(home, database).keys)
+    public = sign_release(folder, manifest, key)
+    if as_json:
+        print_json({"folder": str(folder), "manifest_sha256": digest, "signed_with": public})
+    else:
+        print(f"{folder}: manifest {digest} is signed with {public}")
 
 
 def diff(before: Folder, after: Folder, as_json: AsJson = False) -> None:
@@ -99,6 +128,8 @@ def diff(before: Folder, after: Folder, as_json: AsJson = False) -> None:
         "subjects added": found.subjects_added,
         "subjects removed": found.subjects_removed,
         "withdrawn": found.withdrawn,
+        "delete": found.delete,
+        "no longer part": found.no_longer,
         "added": found.added,
         "removed": found.removed,
         "changed": found.changed,
@@ -133,7 +164,7 @@ def show(
         "schema_version": manifest.schema_version,
         "consents_valid_on": manifest.consent_day,
         "subjects": list(manifest.subjects),
-        "withdrawn": [stone.code for stone in manifest.tombstones],
+        "withdrawn": list(dict.fromkeys(stone.code for stone in manifest.tombstones)),
         "files": len(manifest.files),
         "bytes": manifest.bytes,
         "manifest_sha256": digest,
@@ -142,7 +173,8 @@ def show(
         print_json(report)
     else:
         report["subjects"] = f"{len(manifest.subjects)}: {', '.join(manifest.subjects[:12])}"
-        report["withdrawn"] = ", ".join(stone.code for stone in manifest.tombstones) or None
+        stones = [f"{stone.code} {stone.in_words()}" for stone in manifest.tombstones]
+        report["withdrawn"] = ", ".join(stones) or None
         print_table(release, ["", ""], [[key, value] for key, value in report.items()])
 
 
@@ -174,6 +206,13 @@ def export(
         print(f"{out}: {len(written)} {what}, {', '.join(str(path.relative_to(out)) for path in written[:8])}")
 
 
+def _signature_in_words(signed_by: str | None, signer: str | None) -> str:
+    if signed_by is None:
+        return "Its manifest is not signed, or with a key that it does not name: --signer KEY tells"
+    named = "" if signer else ", as the release itself says; --signer KEY holds it against the key its studio published"
+    return f"Its manifest is signed with {signed_by}{named}"
+
+
 def _manifest(release: str) -> tuple["Manifest", str]:
     """Of a folder or of an address."""
     from processing.release.manifest import read_manifest
@@ -195,8 +234,9 @@ def _newer(folder: Path, newer: str | None) -> list["Tombstone"]:
         manifest, _ = read_manifest(folder)
     except ManifestError:
         return []  # verify says so itself
-    if newer is None:
-        return [stone for other in find_newer(folder, manifest) for stone in other.tombstones]
+    if newer is None:  # the newest says all: whoever has consented again since is not named in it
+        beside = find_newer(folder, manifest)
+        return list(max(beside, key=lambda other: other.version).tombstones) if beside else []
     other, _ = _manifest(newer)
     if other.name != manifest.name or other.version <= manifest.version:
         raise ReleaseError(f"{newer} is {other.name} {other.version}: no newer {manifest.name} than {manifest.version}")

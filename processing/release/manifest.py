@@ -2,6 +2,9 @@
 
 manifest.json          written last, so a folder without it is no release
 manifest.json.sha256   the manifest's hash, in the form that `sha256sum --check` reads
+manifest.json.minisig  its signature (or .sig, by ssh-keygen -Y); see processing.release.signing
+
+Schema 3: tombstones name kinds, expressions and versions; `no_longer`. Schema 2: tombstones, selection_sha256.
 """
 
 import hashlib
@@ -10,15 +13,19 @@ import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from processing.release.errors import ManifestError
+from processing.release.tombstones import NoLonger as NoLonger
+from processing.release.tombstones import Tombstone as Tombstone
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST = "manifest.json"
 SIDECAR = "manifest.json.sha256"
+SIGNATURES = ("manifest.json.minisig", "manifest.json.sig")  # in minisign's form, in OpenSSH's
+OWN = (MANIFEST, SIDECAR, *SIGNATURES)  # what stands beside the files and is not among them
 _HASH = re.compile(r"[0-9a-f]{64}")
 _BATCH = 32
 
@@ -31,37 +38,11 @@ class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str
 
 
-class Tombstone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A subject of an earlier version whose consent is withdrawn. last_version: the newest that has what is withdrawn.
-
-    what: 'everything', or 'photographs' where the consent to release still stands.
-    """
-
-    code: str
-    index: int
-    last_version: int
-    what: Literal["everything", "photographs"]
-
-    def holds(self, path: str) -> bool:
-        """Whether a file of a release is withdrawn by this."""
-        parts = PurePosixPath(path).parts
-        own = str(self.index)
-        if self.what == "photographs":
-            return parts[:2] == ("img", own)
-        if parts[0] == own:
-            return True
-        return len(parts) > 1 and parts[0] in _BY_SUBJECT and parts[1] in (own, f"{own}.png")
-
-
-# Folders with a folder or a picture a subject.
-_BY_SUBJECT = ("img", "mesh", "meta", "checks")
-
-
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a release consists of. consent_day: the day on which every consent was valid.
 
-    tombstones: who was in an earlier version and has withdrawn.  selection_sha256: of the reviewed file it was built
-    from; None where nobody reviewed one.
+    tombstones: what is withdrawn of earlier versions.  no_longer: what of them is not here, and may be kept.
+    selection_sha256: of the reviewed file it was built from; None where nobody reviewed one.
     """
 
     schema_version: int
@@ -72,6 +53,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     files: tuple[FileEntry, ...]
     tombstones: tuple[Tombstone, ...] = ()
     selection_sha256: str | None = None
+    no_longer: tuple[NoLonger, ...] = ()
 
     @property
     def by_path(self) -> Mapping[str, FileEntry]:
@@ -89,7 +71,7 @@ def path_problem(path: str) -> str | None:
         return "is not a plain relative path"
     if pure.is_absolute() or ".." in pure.parts or re.match(r"[A-Za-z]:", path):
         return "climbs out of the release"
-    if path in (MANIFEST, SIDECAR):
+    if path in OWN:
         return "is the manifest itself"
     return None
 
@@ -123,6 +105,7 @@ def make_manifest(
     subjects: Iterable[str],
     tombstones: Iterable[Tombstone] = (),
     selection_sha256: str | None = None,
+    no_longer: Iterable[NoLonger] = (),
 ) -> Manifest:
     """Hash the files of a finished folder. Raises ManifestError for a file that cannot be read."""
     hashes = hash_files(folder, sorted(files))
@@ -140,6 +123,7 @@ def make_manifest(
         tuple(entries),
         tuple(tombstones),
         selection_sha256,
+        tuple(no_longer),
     )
 
 
@@ -148,11 +132,16 @@ def write_manifest(folder: Path, manifest: Manifest) -> str:
     data = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
     digest = hashlib.sha256(data).hexdigest()
     for name, content in ((SIDECAR, f"{digest}  {MANIFEST}\n".encode()), (MANIFEST, data)):
-        with (folder / name).open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        write_durably(folder / name, content)
     return digest
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """A new file, on the disk when this returns. Raises FileExistsError."""
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_manifest(folder: Path) -> tuple[Manifest, str]:
@@ -186,12 +175,24 @@ def _migrated(value: dict[str, Any], where: str) -> dict[str, Any]:
         raise ManifestError(
             f"{where} has schema version {version}, this Mien reads 1 to {SCHEMA_VERSION}; use a newer Mien"
         )
-    if version == 1:
-        later = sorted({"tombstones", "selection_sha256"} & value.keys())
+    for older, news in ((1, ("tombstones", "selection_sha256")), (2, ("no_longer",))):
+        if version > older:
+            continue
+        later = sorted(set(news) & value.keys())
         if later:
-            raise ManifestError(f"{where} says schema version 1 and has {', '.join(later)}: it was edited")
-        value = {**value, "schema_version": 2, "tombstones": [], "selection_sha256": None}
+            raise ManifestError(f"{where} says schema version {version} and has {', '.join(later)}: it was edited")
+    if version == 2:  # whose tombstones meant every version up to the last
+        for stone in _dicts(value.get("tombstones")):
+            if {"takes", "versions"} & stone.keys() or stone.get("what") in ("take", "eyes"):
+                raise ManifestError(f"{where} says schema version 2 and has tombstones of a later one: it was edited")
+    if version < SCHEMA_VERSION:
+        value = {"tombstones": [], "selection_sha256": None, **value, "no_longer": []}
+        value["schema_version"] = SCHEMA_VERSION
     return value
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def read_sidecar(folder: Path) -> str | None:

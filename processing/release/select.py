@@ -5,7 +5,8 @@ photographs only with the publication scope as well. A take leaves only when it 
 scan, mesh, texture and relief belong together by lineage and are in the store.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
@@ -15,11 +16,13 @@ from sqlalchemy.orm import Session
 
 from db.models import CaptureSession, ConsentScope, ProtocolExpression, Subject
 from db.queries import ReadyTake, consenting_subjects, ready_takes
-from db.releases import Capture, GivenConsent, Run, open_consents
+from db.releases import Capture, GivenConsent, Run, accepted_counts, open_consents
 from db.store import Store
+from db.withdrawals import masked_subjects, withdrawn_scopes, withdrawn_takes
 from processing.release.candidates import LANDMARKS, Candidates, Filed, Stays, candidates
 from processing.release.errors import ReleaseError
 from processing.release.rules import Quality, quality_problem
+from processing.release.tombstones import WhyNot
 from processing.stages.files import read_json
 
 
@@ -78,7 +81,8 @@ class SelectedTake:
 class SelectedSubject:
     """A subject that leaves. index: its folder's name in FaceScape's layout; expected: all labels of its protocol.
 
-    publishable: pictures may be shown.  mosaic: with the eyes mosaicked.  consents: by scope.
+    publishable: pictures may be shown.  mosaic: with the eyes mosaicked.  consents: by scope.  kept_back: the reviewer
+    keeps photographs back that the consent would allow.
     """
 
     subject_id: int
@@ -91,24 +95,46 @@ class SelectedSubject:
     takes: tuple[SelectedTake, ...]
     mosaic: bool = False
     consents: Mapping[str, GivenConsent] = field(default_factory=dict)
+    kept_back: bool = False
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """What stays, and why. take is empty where the whole subject stays."""
+    """What stays, and why. take is empty where the whole subject stays.
+
+    kind: for holders of earlier versions; None where the consent is what keeps it here.  label: of the take, '2_smile'.
+    """
 
     subject: str
     take: str
     why: str
+    kind: WhyNot | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Of a subject's accepted takes: how many there are, are not processed yet, lie in sessions that are not closed."""
+
+    accepted: int = 0
+    unprocessed: int = 0
+    unclosed: int = 0
 
 
 @dataclass(frozen=True)
 class Selection:
-    """A release's contents, decided on one day."""
+    """A release's contents, decided on one day.
+
+    withdrawn: code -> scope -> the last day on which it was withdrawn.  waiting: code -> takes that may come yet.
+    known: all codes of the studio.
+    """
 
     day: date
     subjects: tuple[SelectedSubject, ...]
     skipped: tuple[Skipped, ...]
+    withdrawn: Mapping[str, Mapping[str, date]] = field(default_factory=dict)
+    waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    known: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -119,6 +145,7 @@ class _Gate:
     store: Store
     filed: Filed
     quality: Quality
+    alone: Collection[int]  # takes that were withdrawn by themselves
 
 
 def choose(
@@ -135,11 +162,13 @@ def choose(
         raise ReleaseError(f"No subject {', '.join(unknown)}; see: mien subject list")
     may_leave = consenting_subjects(tx, ConsentScope.RESEARCH_RELEASE, day)
     may_show = consenting_subjects(tx, ConsentScope.PUBLICATION, day)
-    gate = _Gate(tx, store, Filed(store), quality or Quality())
+    masked = masked_subjects(tx, day)
+    gate = _Gate(tx, store, Filed(store), quality or Quality(), withdrawn_takes(tx))
     by_subject: dict[str, list[ReadyTake]] = {}
     for take in ready_takes(tx):
         by_subject.setdefault(take.subject, []).append(take)
     given = open_consents(tx, {takes[0].subject_id for takes in by_subject.values()})
+    withdrawn = withdrawn_scopes(tx)
     subjects: list[SelectedSubject] = []
     skipped: list[Skipped] = []
     for code, takes in by_subject.items():
@@ -152,15 +181,27 @@ def choose(
             skipped.append(Skipped(code, "", f"its consent to {', '.join(undated)} has no date"))
             continue
         if subject_id not in may_leave:
-            skipped.append(Skipped(code, "", f"no research-release consent that is valid on {day}"))
+            closed = withdrawn.get(code, {}).get(ConsentScope.RESEARCH_RELEASE)
+            since = (
+                f"; it was withdrawn on {closed}" if closed and ConsentScope.RESEARCH_RELEASE not in consents else ""
+            )
+            skipped.append(Skipped(code, "", f"no research-release consent that is valid on {day}{since}"))
             continue
         chosen, left = _subject(gate, takes, subject_id in may_show)
         skipped += left
         if chosen is not None:
-            mosaic = ConsentScope.EYES_MOSAICKED in consents
-            subjects.append(replace(chosen, consents=consents, mosaic=mosaic))
+            subjects.append(replace(chosen, consents=consents, mosaic=subject_id in masked))
     _refuse_equal_folders(subjects)
-    return Selection(day, tuple(subjects), tuple(skipped))
+    return Selection(day, tuple(subjects), tuple(skipped), withdrawn, _waiting(tx, skipped, only), frozenset(codes))
+
+
+def _waiting(tx: Session, skipped: Sequence[Skipped], only: Sequence[str] | None) -> dict[str, Waiting]:
+    unprocessed = Counter(s.subject for s in skipped if s.kind == "unprocessed")
+    return {
+        code: Waiting(accepted, unprocessed[code], unclosed)
+        for code, (accepted, unclosed) in accepted_counts(tx).items()
+        if not only or code in only
+    }
 
 
 def _subject(
@@ -174,14 +215,18 @@ def _subject(
     chosen: SelectedSubject | None = None
     for session, members in reversed(by_session.items()):
         if chosen is not None:
-            skipped += [Skipped(t.subject, t.code, "a newer session of this subject is released") for t in members]
+            newer = "a newer session of this subject is released"
+            skipped += [Skipped(t.subject, t.code, newer, "replaced", t.label) for t in members]
             continue
         whole: list[SelectedTake] = []
         for take in members:
+            if take.take_id in gate.alone:
+                skipped.append(Skipped(take.subject, take.code, "this take was withdrawn", None, take.label))
+                continue
             try:
                 whole.append(_take(gate, known, take, publishable))
             except Stays as why:
-                skipped.append(Skipped(take.subject, take.code, str(why)))
+                skipped.append(Skipped(take.subject, take.code, str(why), why.kind, take.label))
         if whole:
             chosen = _described(gate.tx, members[0], session, tuple(whole), publishable)
     return chosen, skipped
@@ -245,7 +290,7 @@ def _take(gate: _Gate, known: Candidates, take: ReadyTake, publishable: bool) ->
     said = registration_report(gate.store, selected)
     problem = quality_problem(gate.quality, runs["scan"].verdict, said, capture.exposure_skew_ms)
     if problem is not None:
-        raise Stays(problem)
+        raise Stays(problem, "quality")
     return selected
 
 

@@ -5,9 +5,10 @@ exactly the takes in it, or refuses and says what no longer holds.
 """
 
 import hashlib
+import tomllib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -18,20 +19,33 @@ import tomli_w
 from db.models import ConsentScope
 from processing.release.errors import SelectionError
 from processing.release.rules import Options, Quality, Split, draw_held_back
-from processing.release.select import SelectedSubject, SelectedTake, Selection, Skipped
+from processing.release.select import SelectedSubject, SelectedTake, Selection, Waiting
 from processing.whole_file import whole_file
 
 FORMAT = 1
 HEAD = """# What a release will hold. Written by `mien release select`, to be read by a person.
 #
 # decision: "publish", "hold_back" (kept for evaluation) or "leave_out"; change it where the rules are wrong.
+# research_release, publication, eyes_mosaicked: its consents, with the forms that were signed. Delete the line
+#   `publication` to keep its photographs back; set eyes_mosaicked = true to cover its eyes although nobody asked.
+# accepted, not_processed, not_closed: its accepted takes, and how many of them cannot leave yet.
 # [subject.takes]: expression -> what it was made from; delete a line to leave that expression out.
-# Then write your name and the day under [review] and run: mien release build NAME --selection THIS_FILE
+# Then fill in both keys of [review] and run: mien release build NAME --selection THIS_FILE
 # [quality] may also have: max_surface_mm, min_matched, max_exposure_skew_ms.
 # [options] exr = false leaves out the displacement's OpenEXR files.
-# After changing [quality], [split] or [options], run: mien release select NAME --rules THIS_FILE --out NEW_FILE
+# After changing [quality] or [split], run: mien release select NAME --rules THIS_FILE --out NEW_FILE
+# A signature that no change of a byte outlives: minisign -Sm THIS_FILE, or
+#   ssh-keygen -Y sign -n mien-selection -f KEY THIS_FILE
 
 """
+# What `select` writes into every file. A key that is not there is refused: its default may allow more than was signed.
+_REQUIRED = {
+    "": ("format", "name", "day", "judged", "review", "quality", "split", "options"),
+    "review": ("by",),
+    "quality": ("verdicts", "complete"),
+    "split": ("hold_back", "seed"),
+    "options": ("photographs", "colour", "exr"),
+}
 
 
 class Review(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,24 +56,34 @@ class Review(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SubjectLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A subject and what is decided of it. Days: of its consents. takes: label -> digest of what it is made from."""
+    """A subject and what is decided of it. Days: of its consents. takes: label -> digest of what it is made from.
+
+    *_form: which text was signed, and the start of the signed form's hash.  left_out: code of a take -> why.
+    """
 
     code: str
     decision: Literal["publish", "hold_back", "leave_out"]
     why: str = ""
+    accepted: int = 0
+    not_processed: int = 0
+    not_closed: int = 0
     research_release: date | None = None
+    research_release_form: str | None = None
     publication: date | None = None
+    publication_form: str | None = None
     eyes_mosaicked: bool = False
+    eyes_mosaicked_form: str | None = None
     takes: dict[str, str] = {}
     left_out: dict[str, str] = {}
 
 
 class SelectionFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file. day: consents are judged on it."""
+    """The whole file. day: consents are judged on it.  judged: of the rules by which it was proposed."""
 
     format: int
     name: str
     day: date
+    judged: str = ""
     review: Review = Review()
     quality: Quality = Quality()
     split: Split = Split()
@@ -69,10 +93,13 @@ class SelectionFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Reviewed:
-    """A selection file as it was read, and the hash of its bytes."""
+    """A selection file as it was read: where, its bytes and their hash.  signer: whose signature of it counts."""
 
     file: SelectionFile
     sha256: str
+    path: Path
+    data: bytes = b""
+    signer: str | None = None
 
 
 def propose(
@@ -102,8 +129,7 @@ def propose(
                 code=subject.code,
                 decision=decision,
                 why=why,
-                research_release=_day(subject, ConsentScope.RESEARCH_RELEASE),
-                publication=_day(subject, ConsentScope.PUBLICATION),
+                **{**_counts(selection, subject.code), **consents_of(subject)},
                 eyes_mosaicked=subject.mosaic,
                 takes={take.label: digest(take) for take in subject.takes},
                 left_out=left,
@@ -114,8 +140,40 @@ def propose(
     for skipped in selection.skipped:
         if skipped.subject not in named:
             stay.setdefault(skipped.subject, f"{skipped.take} {skipped.why}".strip())
-    lines += [SubjectLine(code=code, decision="leave_out", why=why) for code, why in stay.items()]
-    return SelectionFile(FORMAT, name, selection.day, Review(), quality, split, options, tuple(lines))
+    for code, waiting in selection.waiting.items():
+        if code not in named and waiting.unclosed == waiting.accepted:
+            stay.setdefault(code, "its sessions are not closed")
+    lines += [
+        SubjectLine(code=code, decision="leave_out", why=why, **_counts(selection, code)) for code, why in stay.items()
+    ]
+    judged = judged_by(quality, split)
+    return SelectionFile(FORMAT, name, selection.day, judged, Review(), quality, split, options, tuple(lines))
+
+
+def consents_of(subject: SelectedSubject) -> dict[str, Any]:
+    """A subject's consents as its lines say them: days and forms."""
+    found: dict[str, Any] = {}
+    for scope in ConsentScope:
+        consent = subject.consents.get(scope)
+        if consent is None or (scope == ConsentScope.PUBLICATION and not subject.publishable):
+            continue
+        if scope != ConsentScope.EYES_MOSAICKED:
+            found[str(scope)] = consent.day
+        if consent.form_version or consent.document_sha256:
+            document = (consent.document_sha256 or "-")[:16]
+            found[f"{scope}_form"] = f"{consent.form_version or '-'} {document}"
+    return found
+
+
+def judged_by(quality: Quality, split: Split) -> str:
+    """The rules that proposed a file, in 16 digits: after them it was read, so they do not change any more."""
+    plain = msgspec.json.encode(msgspec.to_builtins((quality, split)))
+    return hashlib.sha256(plain).hexdigest()[:16]
+
+
+def _counts(selection: Selection, code: str) -> dict[str, Any]:
+    waiting = selection.waiting.get(code, Waiting())
+    return {"accepted": waiting.accepted, "not_processed": waiting.unprocessed, "not_closed": waiting.unclosed}
 
 
 def digest(take: SelectedTake) -> str:
@@ -128,12 +186,15 @@ def write_selection(path: Path, file: SelectionFile) -> None:
     if path.exists():
         raise SelectionError(f"{path} is there; a reviewed file is not written over: name another --out")
     plain = msgspec.to_builtins(file, builtin_types=(date,))
+    text = tomli_w.dumps(_without_none(plain))
+    unsigned = '[review]\nby = ""\n'
+    text = text.replace(unsigned, f"{unsigned}# on = {file.day.isoformat()}\n", 1)  # TOML knows no empty day
     with whole_file(path) as temporary:
-        temporary.write_text(HEAD + tomli_w.dumps(_without_none(plain)), encoding="utf-8")
+        temporary.write_text(HEAD + text, encoding="utf-8")
 
 
 def read_selection(path: Path, *, rules_only: bool = False) -> Reviewed:
-    """Read it and look at it by itself. rules_only: its subjects do not matter.
+    """Read it and look at it by itself. rules_only: its subjects do not matter. A pipe will do: it is read once.
 
     Raises SelectionError naming the key, the subject or what is missing.
     """
@@ -142,13 +203,19 @@ def read_selection(path: Path, *, rules_only: bool = False) -> Reviewed:
         file = msgspec.toml.decode(data, type=SelectionFile)
     except OSError as error:
         raise SelectionError(f"{path} cannot be read: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise SelectionError(f"{path} is no selection: {error}") from None
     if file.format != FORMAT:
         raise SelectionError(f"{path} has format {file.format}, this Mien reads {FORMAT}; run mien release select")
+    reviewed = Reviewed(file, hashlib.sha256(data).hexdigest(), path, data)
     if rules_only:
-        return Reviewed(file, hashlib.sha256(data).hexdigest())
-    problems = [
+        return reviewed
+    problems = _lacking(tomllib.loads(data.decode()))
+    if not problems and file.judged != judged_by(file.quality, file.split):
+        problems.append(
+            "[quality] or [split] was changed after the choice; run mien release select --rules, and review that"
+        )
+    problems += [
         f"subject {code} stands {times} times"
         for code, times in Counter(line.code for line in file.subject).items()
         if times > 1
@@ -162,53 +229,17 @@ def read_selection(path: Path, *, rules_only: bool = False) -> Reviewed:
             problems.append(f"subject {line.code} is to be published without a single take")
     if problems:
         raise SelectionError(f"{path} cannot be built:\n  " + "\n  ".join(problems))
-    return Reviewed(file, hashlib.sha256(data).hexdigest())
+    return reviewed
 
 
-def narrowed(selection: Selection, reviewed: Reviewed, path: Path) -> Selection:
-    """What the file publishes, out of what may leave now.
-
-    Raises SelectionError naming every subject and take that may no longer leave, or is not what was reviewed.
-    """
-    file = reviewed.file
-    if not file.review.by.strip() or file.review.on is None:
-        raise SelectionError(f"{path} is not reviewed: read it, then write your name and the day under [review]")
-    may = {subject.code: subject for subject in selection.subjects}
-    why_not = {skipped.subject: skipped.why for skipped in selection.skipped if not skipped.take}
-    why_take = {(skipped.subject, skipped.take): skipped.why for skipped in selection.skipped if skipped.take}
-    problems: list[str] = []
-    chosen: list[SelectedSubject] = []
-    skipped = [Skipped(line.code, "", f"{line.decision}: {line.why}") for line in file.subject if not _out(line)]
-    for line in file.subject:
-        if not _out(line):
-            continue
-        subject = may.get(line.code)
-        if subject is None:
-            problems.append(f"{line.code}  {why_not.get(line.code, 'has nothing that may leave')}")
-            continue
-        given = _day(subject, ConsentScope.RESEARCH_RELEASE)
-        if given != line.research_release:
-            problems.append(
-                f"{line.code}  the records have a consent of {given}, the file one of {line.research_release}"
-            )
-        if subject.mosaic and not line.eyes_mosaicked:
-            problems.append(f"{line.code}  consented with eyes mosaicked; the file says otherwise")
-        takes = {take.label: take for take in subject.takes}
-        for label, made_from in line.takes.items():
-            if label not in takes:
-                reasons = (why for (code, take), why in why_take.items() if code == line.code and _is(take, label))
-                problems.append(f"{line.code} {label}  {next(reasons, 'may not leave')}")
-            elif digest(takes[label]) != made_from:
-                problems.append(f"{line.code} {label}  was processed anew since the review")
-        kept = tuple(take for take in subject.takes if take.label in line.takes)
-        left = [take for take in subject.takes if take.label not in line.takes]
-        skipped += [Skipped(line.code, take.code, "left out by the reviewer") for take in left]
-        chosen.append(replace(subject, takes=kept, mosaic=subject.mosaic or line.eyes_mosaicked))
-    if problems:
-        what = "\n  ".join(problems[:40])
-        raise SelectionError(f"{path} no longer holds; run mien release select again and review it:\n  {what}")
-    skipped += [s for s in selection.skipped if s.subject in {subject.code for subject in chosen}]
-    return Selection(selection.day, tuple(chosen), tuple(skipped))
+def _lacking(written: Mapping[str, Any]) -> list[str]:
+    """Keys that `select` wrote and that are gone."""
+    return [
+        f"{f'[{table}] ' if table else ''}lacks `{key}`, which `mien release select` writes"
+        for table, keys in _REQUIRED.items()
+        for key in keys
+        if key not in (written.get(table, {}) if table else written) and (not table or table in written)
+    ]
 
 
 def _without_none(value: Any) -> Any:
@@ -216,18 +247,3 @@ def _without_none(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
     return [_without_none(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
-def _day(subject: SelectedSubject, scope: ConsentScope) -> date | None:
-    consent = subject.consents.get(scope)
-    return consent.day if consent else None
-
-
-def _out(line: SubjectLine) -> bool:
-    return line.decision == "publish"
-
-
-def _is(take_code: str, label: str) -> bool:
-    """Whether S001-1-E07-2 is a take of '7_jaw_forward'."""
-    position = take_code.rpartition("-E")[2].partition("-")[0]
-    return position.isdecimal() and int(position) == int(label.partition("_")[0])

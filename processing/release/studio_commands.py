@@ -12,6 +12,7 @@ from db.commands.options import AsJson, Database, Home, print_json, print_table
 
 if TYPE_CHECKING:
     from processing.progress import Progress
+    from processing.release.selection_file import SubjectLine
 
 Name = Annotated[str, typer.Argument(help="The release's name; its version is the next free number.")]
 
@@ -20,7 +21,7 @@ def select(
     name: Name,
     out: Annotated[Path, typer.Option(help="The file to write (TOML).")] = Path("selection.toml"),
     rules: Annotated[
-        Path | None, typer.Option(help="A selection file whose [quality], [split] and [options] count.")
+        Path | None, typer.Option(help="A selection file whose \\[quality], \\[split] and \\[options] count.")
     ] = None,
     hold_back: Annotated[
         int | None, typer.Option(min=0, help="How many subjects are kept for evaluation (0, or as the rules say).")
@@ -54,10 +55,23 @@ def select(
     write_selection(out, file)
     counts = Counter(str(line.decision) for line in file.subject)
     if as_json:
-        print_json({"file": str(out), "day": file.day, "subjects": dict(counts)})
+        waiting = {
+            "accepted": sum(line.accepted for line in file.subject),
+            "not_processed": sum(line.not_processed for line in file.subject),
+            "not_closed": sum(line.not_closed for line in file.subject),
+        }
+        print_json({"file": str(out), "day": file.day, "subjects": dict(counts), **waiting})
         return
-    rows = [[line.code, line.decision, len(line.takes), line.why or None] for line in file.subject]
-    print_table(f"Proposed for {name}", ["subject", "decision", "takes", "why"], rows)
+    rows = [
+        [line.code, line.decision, f"{len(line.takes)} of {line.accepted}", waiting_in_words(line), line.why or None]
+        for line in file.subject
+    ]
+    print_table(f"Proposed for {name}", ["subject", "decision", "accepted takes", "that wait", "why"], rows)
+    unprocessed, unclosed = sum(s.not_processed for s in file.subject), sum(s.not_closed for s in file.subject)
+    if unprocessed or unclosed:
+        parts = [f"{unprocessed} are not processed yet (mien farm status)"] if unprocessed else []
+        parts += [f"{unclosed} lie in sessions that are not closed"] if unclosed else []
+        print(f"Of {sum(s.accepted for s in file.subject)} accepted takes {' and '.join(parts)}: they cannot leave.")
     print(f"{out}: {', '.join(f'{n} {what}' for what, n in sorted(counts.items())) or 'nobody'}.")
     print(f"Read it, put your name and the day under [review], then: mien release build {name} --selection {out}")
 
@@ -67,6 +81,15 @@ def build(
     out: Annotated[Path, typer.Option(help="Where the folder NAME-VERSION is made.")] = Path("releases"),
     selection: Annotated[
         Path | None, typer.Option(help="A reviewed file of mien release select; without it the rules decide alone.")
+    ] = None,
+    signature: Annotated[
+        Path | None, typer.Option(help="A signature of that file: FILE.minisig, or FILE.sig of ssh-keygen -Y sign.")
+    ] = None,
+    sign_key: Annotated[
+        Path | None,
+        typer.Option(
+            help="Secret key of minisign or OpenSSH that signs the manifest (the studio's own, keys/release.key)."
+        ),
     ] = None,
     subject: Annotated[list[str] | None, typer.Option(help="Only this subject; may be repeated.")] = None,
     day: Annotated[
@@ -85,6 +108,7 @@ def build(
     from db.studio import open_studio
     from processing.release.build import DEFAULT_DESCRIPTION, DEFAULT_LICENCE, as_report, build_release
     from processing.release.errors import ReleaseError
+    from processing.release.tombstones import WHY_NOT
 
     text = None
     if licence_file is not None:
@@ -98,6 +122,8 @@ def build(
             name,
             out,
             selection=selection,
+            signature=signature,
+            sign_key=sign_key,
             day=day.date() if day else None,
             subjects=subject,
             licence=licence or DEFAULT_LICENCE,
@@ -113,11 +139,24 @@ def build(
     if built.skipped:
         print_table("Not released", ["subject", "take", "why"], [[s.subject, s.take, s.why] for s in built.skipped])
     if built.manifest.tombstones:
-        stones = [[t.code, t.what, t.last_version] for t in built.manifest.tombstones]
-        print_table("Withdrawn since an earlier version", ["subject", "what", "last in version"], stones)
+        stones = [[t.code, t.in_words(), ", ".join(map(str, t.versions))] for t in built.manifest.tombstones]
+        print_table(
+            "Withdrawn: holders delete it", ["subject", "what", "versions"], stones
+        )
+    if built.manifest.no_longer:
+        gone = [[g.code, g.take, g.what, WHY_NOT[g.why]] for g in built.manifest.no_longer]
+        print_table("No longer part; holders may keep it", ["subject", "expression", "what", "why"], gone)
     size = built.manifest.bytes / 1e6
     print(f"{built.folder}: {len(built.manifest.subjects)} subjects, {len(built.manifest.files)} files, {size:.1f} MB")
     print(f"manifest {built.manifest_sha256}")
+    print(f"signed with {built.key.text}")
+
+
+def waiting_in_words(line: "SubjectLine") -> str | None:
+    """How many of a subject's accepted takes cannot leave yet, and why."""
+    parts = [f"{line.not_processed} not processed"] if line.not_processed else []
+    parts += [f"{line.not_closed} not closed"] if line.not_closed else []
+    return ", ".join(parts) or None
 
 
 @contextmanager

@@ -53,6 +53,7 @@ WITHOUT = {
     "decided": "this camera's photograph is missing; the studio kept the take without it",
 }
 NO_PHOTOGRAPHS = "no consent to publish photographs"
+KEPT_BACK = "the reviewer kept the photographs back"
 NOT_ASKED = "this release leaves out photographs"
 NO_EXR, EXR_NOT_ASKED = "its displacement was baked without one", "this release leaves out EXR"
 
@@ -250,7 +251,8 @@ class _TakeExport:
         """Write photographs and params.json; how many photographs there are. skin: as _skin gives it."""
         take, folder = self.take, self.at["photographs"]
         if not self.subject.publishable or self.options.photographs == "none":
-            self.absent[folder] = NO_PHOTOGRAPHS if not self.subject.publishable else NOT_ASKED
+            unpublished = KEPT_BACK if self.subject.kept_back else NO_PHOTOGRAPHS
+            self.absent[folder] = unpublished if not self.subject.publishable else NOT_ASKED
             return 0
         params = with_cameras_used(take.capture.calibration, self._json(take.cameras) or {})
         left_out = dict(self._report(take.runs["scan"].outputs.get("report")).get("skipped", {}))

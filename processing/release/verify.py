@@ -10,6 +10,7 @@ from pathlib import Path
 from processing.release.errors import ManifestError
 from processing.release.manifest import (
     MANIFEST,
+    OWN,
     SIDECAR,
     Manifest,
     Tombstone,
@@ -18,6 +19,7 @@ from processing.release.manifest import (
     read_manifest,
     read_sidecar,
 )
+from processing.release.signature import check_signature
 
 
 class Fault(StrEnum):
@@ -32,6 +34,7 @@ class Fault(StrEnum):
     UNREADABLE = "unreadable"
     SUBJECT = "subject"
     WITHDRAWN = "withdrawn"
+    SIGNATURE = "signature"
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class Problem:
 class Verification:
     """What was looked at and what is wrong. manifest is None when there is none to go by.
 
-    absent: files of the manifest that are not here, where only a part of the release was asked for.
+    absent: files of the manifest that are not here, where only a part of the release was asked for.  signed_by: whose
+    signature over the manifest holds, as its public key; None where there is none, or none that can be checked.
     """
 
     folder: Path
@@ -55,6 +59,7 @@ class Verification:
     manifest_sha256: str | None
     problems: tuple[Problem, ...]
     absent: int = 0
+    signed_by: str | None = None
 
     @property
     def intact(self) -> bool:
@@ -67,20 +72,23 @@ def verify(
     recorded_sha256: str | None = None,
     withdrawn: Sequence[Tombstone] = (),
     partial: bool = False,
+    signer: str | None = None,
     workers: int | None = None,
 ) -> Verification:
     """Compare a release folder with its manifest, and the manifest with its sidecar and the recorded hash.
 
     recorded_sha256: the manifest's hash from the studio's database, or as published.  withdrawn: who has withdrawn
     since, as a newer version or the records say; what of them is here is told.  partial: only a part of the release was
-    fetched, so files may be missing. Never raises for what is wrong with the release: everything that is wrong is in
-    `problems`, in order of path.
+    fetched, so files may be missing.  signer: the public key (or its file) that must have signed the manifest. Never
+    raises for what is wrong with the release: everything that is wrong is in `problems`, in order of path.
     """
     try:
         manifest, digest = read_manifest(folder)
     except ManifestError as error:
         return Verification(folder, None, None, (Problem(Fault.MANIFEST, MANIFEST, str(error)),))
     problems = _manifest_problems(folder, digest, recorded_sha256) + _entry_problems(manifest)
+    signature = check_signature(folder, manifest, signer)
+    problems += [Problem(Fault.SIGNATURE, path, why) for path, why in signature.problems]
     there, found = _walk(folder)
     problems += found
     listed = {entry.path: entry for entry in manifest.files if path_problem(entry.path) is None}
@@ -108,7 +116,8 @@ def verify(
         elif hashed != listed[path].sha256:
             problems.append(Problem(Fault.CHANGED, path, "has other content than when it was released"))
     found_problems = tuple(sorted(problems, key=lambda p: (p.path, p.fault)))
-    return Verification(folder, manifest, digest, found_problems, len(gone) if partial else 0)
+    absent = len(gone) if partial else 0
+    return Verification(folder, manifest, digest, found_problems, absent, signature.signed_by)
 
 
 def find_newer(folder: Path, manifest: Manifest) -> list[Manifest]:
@@ -125,17 +134,18 @@ def find_newer(folder: Path, manifest: Manifest) -> list[Manifest]:
 
 
 def _withdrawn_problems(manifest: Manifest, withdrawn: Sequence[Tombstone], there: Mapping[str, int]) -> list[Problem]:
-    """One a person who has withdrawn and of whom something is here."""
+    """One a tombstone that is about this version, of which something is here."""
     problems = []
-    for stone in {(stone.code, stone.what): stone for stone in withdrawn}.values():
-        if stone.code not in manifest.subjects:
+    for stone in dict.fromkeys(withdrawn):
+        if stone.code not in manifest.subjects or not stone.concerns(manifest.version):
             continue
         files = sum(stone.holds(path) for path in there)
         if files:
-            where = f"img/{stone.index}" if stone.what == "photographs" else str(stone.index)
-            folders = where if stone.what == "photographs" else f"{where}, mesh/{where}, img/{where}, meta/{where}"
-            why = f"subject {stone.code} has withdrawn {stone.what}: delete {folders} ({files} files), in copies too"
-            problems.append(Problem(Fault.WITHDRAWN, where, why))
+            places = ", ".join(stone.places())
+            why = (
+                f"subject {stone.code} has withdrawn {stone.in_words()}: delete {places} ({files} files), in copies too"
+            )
+            problems.append(Problem(Fault.WITHDRAWN, stone.places()[0], why))
     return problems
 
 
@@ -183,7 +193,7 @@ def _walk(folder: Path) -> tuple[dict[str, int], list[Problem]]:
                         todo.append(f"{path}/")
                     elif not entry.is_file(follow_symlinks=False):
                         problems.append(Problem(Fault.EXTRA, path, "is neither a file nor a folder"))
-                    elif path not in (MANIFEST, SIDECAR):
+                    elif path not in OWN:
                         sizes[path] = entry.stat(follow_symlinks=False).st_size
         except OSError as error:
             problems.append(Problem(Fault.UNREADABLE, at or ".", f"cannot be read: {error.strerror}"))

@@ -129,7 +129,7 @@ ROWS: Rows = {
     ],
     "release_item": [
         {"id": 1, "release_id": 1, "subject_id": 1, "take_id": 1, "photographs": True, "publishable": False,
-         "withdrawn_at": WHEN},
+         "withdrawn_at": WHEN, "mosaicked": True, "label": "2_smile"},
     ],
     "erasure": [
         {"id": 1, "subject_id": 2, "started_at": WHEN, "finished_at": WHEN, "files": 3, "bytes": 10**12, "shared": 1}
