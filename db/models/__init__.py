@@ -16,6 +16,7 @@ from db.models.capture import (
 )
 from db.models.erasure import Erasure, ErasureFile
 from db.models.farm import Artefact, ArtefactParent, Job, JobInput, JobState, JobTake
+from db.models.holder import Fetch, Grant, Notice, Recipient, SignedLicence, Way
 from db.models.people import Consent, ConsentScope, Gender, Subject
 from db.models.personal import Personal
 from db.models.protocol import Protocol, ProtocolExpression
@@ -43,17 +44,21 @@ __all__ = [
     "Erasure",
     "ErasureFile",
     "ExposureSource",
+    "Fetch",
     "Frame",
     "FrameMeasure",
     "Gender",
+    "Grant",
     "Job",
     "JobInput",
     "JobState",
     "JobTake",
+    "Notice",
     "Personal",
     "Protocol",
     "ProtocolExpression",
     "RawFile",
+    "Recipient",
     "Release",
     "ReleaseItem",
     "ReleaseState",
@@ -62,6 +67,7 @@ __all__ = [
     "RunVerdict",
     "SessionState",
     "ShutterLag",
+    "SignedLicence",
     "SkippedExpression",
     "Subject",
     "Take",
@@ -69,4 +75,5 @@ __all__ = [
     "TakeCheck",
     "TakeReview",
     "TakeState",
+    "Way",
 ]
