@@ -93,7 +93,8 @@ class Fetch(Base):
     """A version that went to a recipient under a grant. The row is there before the first byte leaves.
 
     files: delivered to their last byte, of files_wanted that the grant allows; delivered: a bit a file in the order of
-    the manifest; begun: bytes by number of a file whose end has not left yet. network, agent: reduced, see db.holders.
+    the manifest; begun: by a file's number the parts of it, [from, to), while it is not whole. network, agent: reduced,
+    see db.holders.
     """
 
     __tablename__ = "release_fetch"

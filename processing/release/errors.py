@@ -17,3 +17,7 @@ class SelectionError(ReleaseError):
 
 class FetchError(ReleaseError):
     """A release cannot be fetched."""
+
+
+class AccessError(FetchError):
+    """A release is there, and not for this token or link; or a grant cannot be given so."""

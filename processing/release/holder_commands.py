@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from processing.release.manifest import Manifest, Tombstone
 
 Folder = Annotated[Path, typer.Argument(help="A release's folder.")]
+TokenFile = Annotated[
+    Path | None, typer.Option(help="Your token's file, for a gated server (or MIEN_RELEASE_TOKEN has it).")
+]
 
 
 def fetch(
@@ -26,18 +29,28 @@ def fetch(
     only: Annotated[list[str] | None, typer.Option(help="Only paths like this ('mesh/1/*'); repeatable.")] = None,
     manifest_sha256: Annotated[str | None, typer.Option(help="The manifest's published hash.")] = None,
     connections: Annotated[int, typer.Option(min=1, max=32, help="Files at a time.")] = 4,
+    token_file: TokenFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Fetch a release, or a part of it; interrupted, the same command goes on where it stopped."""
+    from processing.release.access import access_to, hiding_links
     from processing.release.fetch import Wanted, fetch_manifest, fetch_release
 
-    wanted = Wanted(tuple(subject or ()), tuple(expression or ()), tuple(kind or ()), tuple(only or ()))
-    if out is None:
-        manifest, _ = fetch_manifest(url)
-        out = Path(f"{manifest.name}-{manifest.version}")
-    with bar(quiet=as_json) as progress:
+    with hiding_links(), bar(quiet=as_json) as progress:
+        access = access_to(url, token_file)
+        if out is None or (access.gated and not kind):
+            manifest, _ = fetch_manifest(url, auth=access)
+            out = out or Path(f"{manifest.name}-{manifest.version}")
+        kinds = access.narrowed(kind or ())
+        wanted = Wanted(tuple(subject or ()), tuple(expression or ()), kinds, tuple(only or ()))
         got = fetch_release(
-            url, out, wanted=wanted, manifest_sha256=manifest_sha256, connections=connections, progress=progress
+            url,
+            out,
+            wanted=wanted,
+            manifest_sha256=manifest_sha256,
+            connections=connections,
+            auth=access,
+            progress=progress,
         )
     if as_json:
         report = {"folder": str(out), "files": got.files, "fetched": got.fetched, "bytes": got.bytes}
@@ -47,6 +60,8 @@ def fetch(
         f"{out}: {got.files} of {len(got.manifest.files)} files are here, {got.fetched} fetched now, every hash right"
     )
     print(f"manifest {got.manifest_sha256}")
+    if kinds != tuple(kind or ()):
+        print(f"Your grant allows {', '.join(kinds)}; nothing else was asked for.")
 
 
 def verify(
@@ -169,9 +184,11 @@ def _manifest(release: str) -> tuple["Manifest", str]:
     from processing.release.manifest import read_manifest
 
     if release.startswith(("http://", "https://")):
+        from processing.release.access import access_to, hiding_links
         from processing.release.fetch import fetch_manifest
 
-        return fetch_manifest(release)
+        with hiding_links():
+            return fetch_manifest(release, auth=access_to(release))
     return read_manifest(Path(release))
 
 
