@@ -4,11 +4,13 @@ A recipient is a code everywhere (R001): in audit entries, logs, file names. Its
 contact, a person's name and e-mail address, is sealed by db.personal. Both can be removed; what it holds stays known.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from email.headerregistry import Address
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -22,6 +24,7 @@ from db.personal import seal, unseal
 _CODE = re.compile(r"([RGN])0*([1-9]\d{0,8})", re.IGNORECASE)
 _ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[^\s@<>,;:\"()\[\]\\]{1,189}\.[^\s@<>,;:\"()\[\]\\.]{2,}")
 FIELDS = ("name", "email")
+_NOTHING = hashlib.sha256(b"").hexdigest()
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,12 @@ def keep_contact(tx: Session, recipient: Recipient, contact: Mapping[str, str]) 
     if set(contact) - set(FIELDS):
         raise PersonalDataError(f"A contact has {' and '.join(FIELDS)} and nothing else")
     name, email = contact.get("name", "").strip(), contact.get("email", "").strip()
-    if not _ADDRESS.fullmatch(email):
+    try:
+        Address(addr_spec=email)
+        fits = _ADDRESS.fullmatch(email) is not None
+    except (ValueError, IndexError):
+        fits = False
+    if not fits:
         raise PersonalDataError(f"The e-mail address of {recipient.code}'s contact is none")
     if len(name) > 100 or not name.isprintable():
         raise PersonalDataError(f"The name of {recipient.code}'s contact is longer than 100 signs, or no plain text")
@@ -126,13 +134,15 @@ def accept_licence(
 ) -> SignedLicence:
     """A licence's text that the recipient signed, accepted by whoever acts; the same again changes nothing.
 
-    Raises RecordError for a day that is to come, StateConflict where this text was accepted by another document or day,
-    and where the document is somebody else's or another text's.
+    Raises RecordError for a day that is to come and for a document that is none; StateConflict where this text was
+    accepted by another document or day, and where the document is somebody else's or another text's.
     """
     if signed_on > utc_now().date():
         raise RecordError(f"The licence is signed on {signed_on.isoformat()}, which is still to come")
     if signed_on.year < 2000:
         raise RecordError(f"The licence is signed on {signed_on.isoformat()}: is that the year?")
+    if document_sha256 in (text_sha256, _NOTHING):
+        raise RecordError("The signed document is empty, or the licence's text as it is, which nobody has signed")
     text_version = _one_line(text_version, "The licence's version", 32)
     same = select(SignedLicence).where(SignedLicence.document_sha256 == document_sha256)
     for other in tx.scalars(same):

@@ -2,7 +2,7 @@
 
 import typer
 
-from processing.release import holder_commands, studio_commands
+from processing.release import access_commands, holder_commands, serve_commands, studio_commands
 
 app = typer.Typer(no_args_is_help=True, help="Dataset releases: immutable, every file accounted for.")
 for command in (
@@ -13,5 +13,14 @@ for command in (
     holder_commands.diff,
     holder_commands.show,
     holder_commands.export,
+    access_commands.grant,
+    access_commands.licence,
+    access_commands.revoke,
+    access_commands.handed,
+    access_commands.holders,
+    access_commands.notices,
+    serve_commands.serve,
+    serve_commands.links,
 ):
     app.command()(command)
+app.add_typer(access_commands.recipient, name="recipient")

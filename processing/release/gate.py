@@ -100,7 +100,8 @@ class Gate:
             return Refused(404, "path", "the release has no such file")
         if item.kind and item.kind not in access.kinds:
             return Refused(403, "kind", "the grant does not allow files of this kind", access.kinds)
-        if item.number is not None and any(stone.holds(item.path) for stone in self._tombstones(shelf.name)):
+        stones = self._tombstones(shelf.name) if item.number is not None else ()
+        if any(stone.concerns(shelf.version) and stone.holds(item.path) for stone in stones):
             return Refused(410, "withdrawn", "the subject has withdrawn this; a newer version does without")
         return Opened(access, release_id, shelf, item)
 

@@ -1,5 +1,6 @@
 """`mien release fetch`, `verify`, `diff`, `show` and `export`: for whoever holds a release, studio or not."""
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,10 @@ from db.commands.options import AsJson, Database, Home, print_json, print_table
 from processing.release.studio_commands import bar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from httpx import Client
+
     from processing.release.manifest import Manifest, Tombstone
 
 Folder = Annotated[Path, typer.Argument(help="A release's folder.")]
@@ -18,7 +23,9 @@ TokenFile = Annotated[
 
 
 def fetch(
-    url: Annotated[str, typer.Argument(help="Address of a release's folder: where its manifest.json is.")],
+    url: Annotated[
+        str, typer.Argument(help="Address of a release's folder: where its manifest.json is. Or a file of links.")
+    ],
     out: Annotated[Path | None, typer.Option(help="The folder to fetch into (NAME-VERSION).")] = None,
     subject: Annotated[list[str] | None, typer.Option(help="Only this subject (code or index); repeatable.")] = None,
     expression: Annotated[list[str] | None, typer.Option(help="Only this expression; repeatable.")] = None,
@@ -36,8 +43,9 @@ def fetch(
     from processing.release.access import access_to, hiding_links
     from processing.release.fetch import Wanted, fetch_manifest, fetch_release
 
-    with hiding_links(), bar(quiet=as_json) as progress:
+    with hiding_links(), bar(quiet=as_json) as progress, _links(url) as (url, client, named):
         access = access_to(url, token_file)
+        out = out or named
         if out is None or (access.gated and not kind):
             manifest, _ = fetch_manifest(url, auth=access)
             out = out or Path(f"{manifest.name}-{manifest.version}")
@@ -49,6 +57,7 @@ def fetch(
             wanted=wanted,
             manifest_sha256=manifest_sha256,
             connections=connections,
+            client=client,
             auth=access,
             progress=progress,
         )
@@ -177,6 +186,21 @@ def export(
         print_json([str(path) for path in written])
     else:
         print(f"{out}: {len(written)} subjects, {', '.join(path.name for path in written[:8])}")
+
+
+@contextmanager
+def _links(url: str) -> "Iterator[tuple[str, Client | None, Path | None]]":
+    """The address, a client and the folder's name for a file of links; for a file with one link, that link."""
+    from processing.release.link_files import client_for, read_links
+    from processing.release.links import read_secret
+
+    if "://" in url or not Path(url).is_file():
+        yield url, None, None
+    elif (found := read_links(Path(url))) is not None:
+        with client_for(found) as client:
+            yield found.url, client, Path(f"{found.name}-{found.version}")
+    else:
+        yield read_secret(Path(url)).strip(), None, None
 
 
 def _manifest(release: str) -> tuple["Manifest", str]:

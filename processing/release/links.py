@@ -40,17 +40,8 @@ def server_key(keys: Path) -> bytes:
     """
     path = keys / KEY_FILE
     keys.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise AccessError(f"{path} cannot be made: {error.strerror}") from None
-    else:
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_hex(_KEY_BYTES) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+    if not os.path.lexists(path):
+        write_secret(path, secrets.token_hex(_KEY_BYTES) + "\n")
     try:
         key = bytes.fromhex(read_secret(path).strip())
     except ValueError:
@@ -79,6 +70,18 @@ def read_secret(path: Path, most: int = 4096) -> str:
         return data.decode("ascii")
     except UnicodeDecodeError:
         raise AccessError(f"{path} is no plain text") from None
+
+
+def write_secret(path: Path, text: str) -> None:
+    """A new file that its owner alone may read. Raises AccessError when something is there already."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise AccessError(f"{path} cannot be made: {error.strerror}; name another file") from None
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def sign(key: bytes, grant_id: int, until: datetime, place: str) -> str:

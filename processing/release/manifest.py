@@ -52,6 +52,19 @@ class Tombstone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return True
         return len(parts) > 1 and parts[0] in _BY_SUBJECT and parts[1] in (own, f"{own}.png")
 
+    def concerns(self, version: int) -> bool:
+        """Whether a version of the release holds what is withdrawn."""
+        return version <= self.last_version
+
+    def places(self) -> tuple[str, ...]:
+        """What to delete, as folders and files."""
+        i = self.index
+        return (f"img/{i}",) if self.what == "photographs" else (f"{i}", *(f"{place}/{i}" for place in _BY_SUBJECT))
+
+    def in_words(self) -> str:
+        """What is withdrawn, for people."""
+        return self.what
+
 
 # Folders with a folder or a picture a subject.
 _BY_SUBJECT = ("img", "mesh", "meta", "checks")
