@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from email.errors import MessageError
 from email.headerregistry import Address
 
 from sqlalchemy import select
@@ -78,12 +79,7 @@ def keep_contact(tx: Session, recipient: Recipient, contact: Mapping[str, str]) 
     if set(contact) - set(FIELDS):
         raise PersonalDataError(f"A contact has {' and '.join(FIELDS)} and nothing else")
     name, email = contact.get("name", "").strip(), contact.get("email", "").strip()
-    try:
-        Address(addr_spec=email)
-        fits = _ADDRESS.fullmatch(email) is not None
-    except (ValueError, IndexError):
-        fits = False
-    if not fits:
+    if not is_address(email):
         raise PersonalDataError(f"The e-mail address of {recipient.code}'s contact is none")
     if len(name) > 100 or not name.isprintable():
         raise PersonalDataError(f"The name of {recipient.code}'s contact is longer than 100 signs, or no plain text")
@@ -91,6 +87,15 @@ def keep_contact(tx: Session, recipient: Recipient, contact: Mapping[str, str]) 
     plain = json.dumps({"code": recipient.code, "name": name, "email": email}, ensure_ascii=False)
     recipient.contact = seal(plain)
     audit.record(tx, "recipient.contact", "recipient", recipient.code)
+
+
+def is_address(text: str) -> bool:
+    """Whether an e-mail can be written to it: one address, without a name."""
+    try:
+        Address(addr_spec=text)
+    except (ValueError, IndexError, MessageError):
+        return False
+    return _ADDRESS.fullmatch(text) is not None
 
 
 def contact_of(tx: Session, recipient: Recipient) -> Contact | None:

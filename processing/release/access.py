@@ -128,10 +128,14 @@ def hiding_links() -> Iterator[None]:
     try:
         yield
     except ReleaseError as error:
-        shown = _SECRET.sub(lambda found: f"{found[1] or found[2]}…", str(error))
-        if shown == str(error):
+        if hidden(str(error)) == str(error):
             raise
-        raise type(error)(shown) from None
+        raise type(error)(hidden(str(error))) from None
+
+
+def hidden(text: str) -> str:
+    """A text without what would open something in its addresses."""
+    return _SECRET.sub(lambda found: f"{found[1] or found[2]}…", text)
 
 
 def _private(origin: str) -> bool:

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from db.models import Recipient
-    from processing.release.holdings import Line
-
 Name = Annotated[str, typer.Argument(help="The release's name.")]
 GrantCode = Annotated[str, typer.Argument(metavar="GRANT", help="As in G001; mien release holders lists them.")]
 LicenceText = Annotated[Path | None, typer.Option(help="The text that was signed: LICENCE.txt of the release.")]
@@ -142,19 +140,14 @@ def holders(
     """Show who may have a release, who has which version under which licence, and what they were told."""
     from db.engine import reading
     from db.studio import open_studio
-    from processing.release.holdings import as_report, holdings
+    from processing.release.holdings import as_outline, as_report, holdings
 
     with open_studio(home, database) as studio, reading(studio.engine) as tx:
         lines = holdings(tx, name)
         if as_json:
             print_json([as_report(line) for line in lines])
             return
-        rows = [_row(line) for line in lines]
-    columns = ["recipient", "grant", "licence", "holds", "on", "how much", "told to delete"]
-    print_table(f"Holders of {name or 'releases'}", columns, rows)
-    behind = sum(line.told is not None and "confirmed" not in line.told for line in lines)
-    if behind:
-        print(f"{behind} have not confirmed that they deleted what was withdrawn: mien release notices NAME")
+        print("\n".join(as_outline(lines)) or "Nobody was given a release yet: mien release grant")
 
 
 def notices(
@@ -274,28 +267,6 @@ def _with_recipient(code: str, home: Path | None, database: str | None, act: "Ac
         found = get_recipient(tx, code)
         act(tx, found)
     print(f"{found.code}: done")
-
-
-def _row(line: "Line") -> list[object]:
-    held, grant = line.held, line.grant
-    who = grant.recipient.code + (f"\n{grant.recipient.institution}" if grant.recipient.institution else "")
-    last = "and later" if grant.last_version is None else f"to {grant.last_version}"
-    versions = (
-        str(grant.first_version) if grant.last_version == grant.first_version else f"{grant.first_version} {last}"
-    )
-    may = f"{grant.code}  {grant.release_name} {versions}\n{line.state}"
-    signed = f"{line.licence.text_version}\nsigned {line.licence.signed_on}" if line.licence else None
-    if held is None:
-        return [who, may, signed, None, None, "nothing yet", None]
-    when = f"{held.first_at:%Y-%m-%d}" + (
-        f"\nto {held.last_at:%Y-%m-%d}" if held.last_at.date() > held.first_at.date() else ""
-    )
-    much = "complete" if held.complete_at else f"{held.files} of {held.files_wanted} files"
-    if held.way != "server":
-        much = {"links": "by links, not seen", "handed": "handed over"}[str(held.way)]
-    elif held.bytes:
-        much += f"\n{held.bytes / 1e6:,.1f} MB"
-    return [who, may, signed, f"{held.release} {held.version}", when, much, line.told]
 
 
 if TYPE_CHECKING:

@@ -167,7 +167,9 @@ def show(
     else:
         report["subjects"] = f"{len(manifest.subjects)}: {', '.join(manifest.subjects[:12])}"
         report["withdrawn"] = ", ".join(stone.code for stone in manifest.tombstones) or None
-        print_table(release, ["", ""], [[key, value] for key, value in report.items()])
+        from processing.release.access import hidden
+
+        print_table(hidden(release), ["", ""], [[key, value] for key, value in report.items()])
 
 
 def export(

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
@@ -101,10 +101,8 @@ def state(grant: Grant, licences: Sequence[SignedLicence], now: datetime) -> str
     if grant.revoked_at is not None:
         return f"revoked {grant.revoked_at:%Y-%m-%d}"
     if now >= grant.expires_at:
-        return f"expired {grant.expires_at:%Y-%m-%d}"
-    if not licences:
-        return "waits for the licence"
-    return f"until {grant.expires_at:%Y-%m-%d}"
+        return f"expired {_last_day(grant)}"
+    return f"until {_last_day(grant)}" if licences else "waits for the licence"
 
 
 def progress(notice: Notice | None) -> str:
@@ -116,6 +114,52 @@ def progress(notice: Notice | None) -> str:
     if notice.sent_at is not None:
         return f"{notice.code} sent {notice.sent_at:%Y-%m-%d}"
     return f"{notice.code} written, NOT SENT"
+
+
+def as_outline(lines: Sequence[Line]) -> list[str]:
+    """For people: a recipient, its grants, what it holds under each, and what is still to be done."""
+    said: list[str] = []
+    last: tuple[str, str] = ("", "")
+    for line in lines:
+        grant, held = line.grant, line.held
+        who = grant.recipient
+        if last[0] != who.code:
+            said += ["", f"{who.code}  {who.institution or '(its name was removed)'}"]
+        if last[1] != grant.code:
+            later = {None: " and later", grant.first_version: ""}.get(grant.last_version, f" to {grant.last_version}")
+            without = "" if PHOTOGRAPHS in grant.kinds.split(",") else ", no photographs"
+            said.append(f"  {grant.code}  {grant.release_name} {grant.first_version}{later}{without}; {line.state}")
+            if line.licence is not None:
+                said.append(f"        licence {line.licence.text_version}, signed {line.licence.signed_on}")
+        last = (who.code, grant.code)
+        if held is None:
+            said.append("        holds nothing yet")
+            continue
+        said.append(f"        holds {held.release} {held.version}: {_how_much(held)}")
+        if line.told is not None:
+            said.append(f"          something of it is withdrawn: {line.told}")
+    behind = {line.grant.recipient.code for line in lines if line.told is not None and "confirmed" not in line.told}
+    if behind:
+        said += [
+            "",
+            f"{len(behind)} have not confirmed that they deleted what was withdrawn: mien release notices NAME",
+        ]
+    return said[1:]
+
+
+def _how_much(held: Holder) -> str:
+    first, last = held.first_at.date(), held.last_at.date()
+    when = f"{first}" if first == last else f"{first} to {last}"
+    if held.way == "links":
+        return f"links given out {when}; what was fetched by them is not seen"
+    if held.way == "handed":
+        return f"handed over {when}"
+    files = "complete" if held.complete_at is not None else f"{held.files} of {held.files_wanted} files"
+    return f"fetched {when}, {files}, {held.bytes / 1e6:,.1f} MB"
+
+
+def _last_day(grant: Grant) -> date:
+    return (grant.expires_at - timedelta(seconds=1)).date()
 
 
 def as_report(line: Line) -> dict[str, object]:

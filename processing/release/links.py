@@ -57,13 +57,15 @@ def read_secret(path: Path, most: int = 4096) -> str:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise AccessError(f"{path} cannot be read: {error.strerror}") from None
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise AccessError(f"{path} is no file")
         if stat.S_IMODE(status.st_mode) & 0o077:
             raise AccessError(f"{path} is a secret that others may read: chmod 600 {path}")
-        data = file.read(most + 1)
+        data = os.read(handle, most + 1)
+    finally:
+        os.close(handle)
     if len(data) > most:
         raise AccessError(f"{path} is longer than {most} bytes: it is something else")
     try:

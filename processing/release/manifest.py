@@ -59,7 +59,9 @@ class Tombstone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def places(self) -> tuple[str, ...]:
         """What to delete, as folders and files."""
         i = self.index
-        return (f"img/{i}",) if self.what == "photographs" else (f"{i}", *(f"{place}/{i}" for place in _BY_SUBJECT))
+        if self.what == "photographs":
+            return (f"img/{i}",)
+        return (f"{i}", f"mesh/{i}", f"img/{i}", f"meta/{i}", f"checks/{i}.png")
 
     def in_words(self) -> str:
         """What is withdrawn, for people."""

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from db.holders import find_notice, releases_named, write_notice
 from db.models import Notice, Recipient
-from db.recipients import Contact, contact_of, licences_of
+from db.recipients import Contact, contact_of, is_address, licences_of
 from processing.release.errors import AccessError
 from processing.release.holdings import Owed, held_by, owed
 
@@ -118,7 +118,7 @@ def text_of(tx: Session, notice: Notice, recipient: Recipient, contact: Contact 
             for version in sorted(due.versions)
         ]
     else:
-        said += _wrapped("A version that does without all of this is not out yet; we write again when it is.")
+        said += _wrapped("A version that does without all of this is not out yet.")
     said += [""]
     said += _wrapped(
         f"Then please answer this message and confirm for {notice.code} that it is deleted, or say what hinders you. "
@@ -136,7 +136,6 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _address(sender: str) -> Address:
-    try:
-        return Address(addr_spec=sender)
-    except (ValueError, IndexError):
-        raise AccessError("--from is no e-mail address (somebody@studio.example)") from None
+    if not is_address(sender):
+        raise AccessError("--from is no e-mail address (somebody@studio.example)")
+    return Address(addr_spec=sender)

@@ -71,8 +71,10 @@ def links(
         if release.startswith(("http://", "https://")):
             address, place = address_and_place(release, grant)
             text = address + sign(server_key(studio.settings.keys), grant.id, until, place) + "\n"
+            ends = f"and no longer than {grant.code} does"
         else:
             text = as_text(give_links(studio.engine, code, release, until))
+            ends = "nothing calls it back before"
     file = to or Path(f"{grant.release_name}-{grant.code}.links")
     write_secret(file, text)
-    print(f"{file} opens until {until:%Y-%m-%d %H:%M} UTC, and as long as {grant.code} does; send it by a safe way.")
+    print(f"{file} opens until {until:%Y-%m-%d %H:%M} UTC, {ends}; send it by a safe way.")
