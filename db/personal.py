@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from db import audit
 from db.engine import utc_now
 from db.errors import NotFound, PersonalDataError, PersonalKeyError
-from db.models import Personal, Subject
+from db.models import Personal, Recipient, Subject
 
 KEY = "MIEN_PERSONAL_KEY"
 KEY_FILE = "MIEN_PERSONAL_KEY_FILE"
@@ -128,8 +128,20 @@ def rekey_personal(tx: Session) -> int:
     for row, code in tx.execute(select(Personal, Subject.code).join(Subject, Subject.id == Personal.subject_id)).all():
         row.sealed = keys.encrypt(_open(keys, row.sealed, code)).decode()
         count += 1
+    for recipient in tx.scalars(select(Recipient).where(Recipient.contact.is_not(None))):
+        recipient.contact = seal(unseal(recipient.contact or "", recipient.code))
     audit.record(tx, "personal.rekey", "personal", "all", {"subjects": count})
     return count
+
+
+def seal(plain: str) -> str:
+    """Text sealed with the first key, for what else is personal in the records. Raises PersonalKeyError."""
+    return _keys().encrypt(plain.encode()).decode()
+
+
+def unseal(sealed: str, of: str) -> str:
+    """What `seal` sealed. of: whose it is, by code, for the message. Raises PersonalKeyError."""
+    return _open(_keys(), sealed, of).decode()
 
 
 def _row(tx: Session, subject: Subject) -> Personal:

@@ -16,6 +16,7 @@ from db.models.capture import (
 )
 from db.models.erasure import Erasure, ErasureFile
 from db.models.farm import Artefact, ArtefactParent, Job, JobInput, JobState, JobTake
+from db.models.holder import Fetch, Grant, Notice, Recipient, SignedLicence, Way
 from db.models.identity import StudioIdentity
 from db.models.people import (
     Consent,
@@ -52,17 +53,21 @@ __all__ = [
     "Erasure",
     "ErasureFile",
     "ExposureSource",
+    "Fetch",
     "Frame",
     "FrameMeasure",
     "Gender",
+    "Grant",
     "Job",
     "JobInput",
     "JobState",
     "JobTake",
+    "Notice",
     "Personal",
     "Protocol",
     "ProtocolExpression",
     "RawFile",
+    "Recipient",
     "Release",
     "ReleaseItem",
     "ReleaseState",
@@ -72,6 +77,7 @@ __all__ = [
     "RunVerdict",
     "SessionState",
     "ShutterLag",
+    "SignedLicence",
     "SkippedExpression",
     "StudioIdentity",
     "Subject",
@@ -82,4 +88,5 @@ __all__ = [
     "TakeReview",
     "TakeState",
     "TakeWithdrawal",
+    "Way",
 ]

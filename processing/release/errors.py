@@ -21,3 +21,7 @@ class FetchError(ReleaseError):
 
 class SignatureError(ReleaseError):
     """A signature, or a key to make or check one, is missing, is none, or does not fit."""
+
+
+class AccessError(FetchError):
+    """A release is there, and not for this token or link; or a grant cannot be given so."""

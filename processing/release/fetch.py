@@ -95,17 +95,21 @@ def fetch_release(
     tries: int = TRIES,
     wait_s: float = 0.5,
     client: httpx.Client | None = None,
+    auth: httpx.Auth | None = None,
     progress: Progress = silent,
 ) -> Fetched:
     """Fetch the release at `url` (its folder) into `out`; what is there already and right is not fetched again.
 
     manifest_sha256: as published; without it the manifest is believed if its sidecar agrees.  tries: of each file,
-    with pauses that double from wait_s. Raises FetchError naming the files that did not come: the same command then
-    goes on. Raises ManifestError for a manifest that is none.
+    with pauses that double from wait_s.  auth: of a gated server, see processing.release.access.
+    Raises FetchError naming the files that did not come: the same command then goes on. Raises ManifestError for a
+    manifest that is none.
     """
     wanted = wanted or Wanted()
     own = client is None
-    client = client or httpx.Client(timeout=TIMEOUT_S, follow_redirects=True, headers={"Accept-Encoding": "identity"})
+    client = client or httpx.Client(
+        timeout=TIMEOUT_S, follow_redirects=True, headers={"Accept-Encoding": "identity"}, auth=auth
+    )
     try:
         base = url.rstrip("/").removesuffix(f"/{MANIFEST}")
         fetcher = _Fetcher(client, base, out, tries, wait_s)
@@ -125,9 +129,13 @@ def fetch_release(
             client.close()
 
 
-def fetch_manifest(url: str, *, tries: int = TRIES, wait_s: float = 0.5) -> tuple[Manifest, str]:
+def fetch_manifest(
+    url: str, *, tries: int = TRIES, wait_s: float = 0.5, auth: httpx.Auth | None = None
+) -> tuple[Manifest, str]:
     """The manifest of the release at `url`, and its hash. Raises FetchError, ManifestError."""
-    with httpx.Client(timeout=TIMEOUT_S, follow_redirects=True, headers={"Accept-Encoding": "identity"}) as client:
+    with httpx.Client(
+        timeout=TIMEOUT_S, follow_redirects=True, headers={"Accept-Encoding": "identity"}, auth=auth
+    ) as client:
         base = url.rstrip("/").removesuffix(f"/{MANIFEST}")
         return _Fetcher(client, base, None, tries, wait_s).manifest(None)
 

@@ -1,5 +1,6 @@
 """`mien release fetch`, `verify`, `diff`, `show` and `export`: for whoever holds a release, studio or not."""
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,13 +10,22 @@ from db.commands.options import AsJson, Database, Home, print_json, print_table
 from processing.release.studio_commands import bar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from httpx import Client
+
     from processing.release.manifest import Manifest, Tombstone
 
 Folder = Annotated[Path, typer.Argument(help="A release's folder.")]
+TokenFile = Annotated[
+    Path | None, typer.Option(help="Your token's file, for a gated server (or MIEN_RELEASE_TOKEN has it).")
+]
 
 
 def fetch(
-    url: Annotated[str, typer.Argument(help="Address of a release's folder: where its manifest.json is.")],
+    url: Annotated[
+        str, typer.Argument(help="Address of a release's folder: where its manifest.json is. Or a file of links.")
+    ],
     out: Annotated[Path | None, typer.Option(help="The folder to fetch into (NAME-VERSION).")] = None,
     subject: Annotated[list[str] | None, typer.Option(help="Only this subject (code or index); repeatable.")] = None,
     expression: Annotated[list[str] | None, typer.Option(help="Only this expression; repeatable.")] = None,
@@ -26,18 +36,30 @@ def fetch(
     only: Annotated[list[str] | None, typer.Option(help="Only paths like this ('mesh/1/*'); repeatable.")] = None,
     manifest_sha256: Annotated[str | None, typer.Option(help="The manifest's published hash.")] = None,
     connections: Annotated[int, typer.Option(min=1, max=32, help="Files at a time.")] = 4,
+    token_file: TokenFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Fetch a release, or a part of it; interrupted, the same command goes on where it stopped."""
+    from processing.release.access import access_to, hiding_links
     from processing.release.fetch import Wanted, fetch_manifest, fetch_release
 
-    wanted = Wanted(tuple(subject or ()), tuple(expression or ()), tuple(kind or ()), tuple(only or ()))
-    if out is None:
-        manifest, _ = fetch_manifest(url)
-        out = Path(f"{manifest.name}-{manifest.version}")
-    with bar(quiet=as_json) as progress:
+    with hiding_links(), bar(quiet=as_json) as progress, _links(url) as (url, client, named):
+        access = access_to(url, token_file)
+        out = out or named
+        if out is None or (access.gated and not kind):
+            manifest, _ = fetch_manifest(url, auth=access)
+            out = out or Path(f"{manifest.name}-{manifest.version}")
+        kinds = access.narrowed(kind or ())
+        wanted = Wanted(tuple(subject or ()), tuple(expression or ()), kinds, tuple(only or ()))
         got = fetch_release(
-            url, out, wanted=wanted, manifest_sha256=manifest_sha256, connections=connections, progress=progress
+            url,
+            out,
+            wanted=wanted,
+            manifest_sha256=manifest_sha256,
+            connections=connections,
+            client=client,
+            auth=access,
+            progress=progress,
         )
     if as_json:
         report = {"folder": str(out), "files": got.files, "fetched": got.fetched, "bytes": got.bytes}
@@ -47,6 +69,8 @@ def fetch(
         f"{out}: {got.files} of {len(got.manifest.files)} files are here, {got.fetched} fetched now, every hash right"
     )
     print(f"manifest {got.manifest_sha256}")
+    if kinds != tuple(kind or ()):
+        print(f"Your grant allows {', '.join(kinds)}; nothing else was asked for.")
 
 
 def verify(
@@ -173,9 +197,11 @@ def show(
         print_json(report)
     else:
         report["subjects"] = f"{len(manifest.subjects)}: {', '.join(manifest.subjects[:12])}"
+        from processing.release.access import hidden
+
         stones = [f"{stone.code} {stone.in_words()}" for stone in manifest.tombstones]
         report["withdrawn"] = ", ".join(stones) or None
-        print_table(release, ["", ""], [[key, value] for key, value in report.items()])
+        print_table(hidden(release), ["", ""], [[key, value] for key, value in report.items()])
 
 
 def export(
@@ -213,14 +239,31 @@ def _signature_in_words(signed_by: str | None, signer: str | None) -> str:
     return f"Its manifest is signed with {signed_by}{named}"
 
 
+@contextmanager
+def _links(url: str) -> "Iterator[tuple[str, Client | None, Path | None]]":
+    """The address, a client and the folder's name for a file of links; for a file with one link, that link."""
+    from processing.release.link_files import client_for, read_links
+    from processing.release.links import read_secret
+
+    if "://" in url or not Path(url).is_file():
+        yield url, None, None
+    elif (found := read_links(Path(url))) is not None:
+        with client_for(found) as client:
+            yield found.url, client, Path(f"{found.name}-{found.version}")
+    else:
+        yield read_secret(Path(url)).strip(), None, None
+
+
 def _manifest(release: str) -> tuple["Manifest", str]:
     """Of a folder or of an address."""
     from processing.release.manifest import read_manifest
 
     if release.startswith(("http://", "https://")):
+        from processing.release.access import access_to, hiding_links
         from processing.release.fetch import fetch_manifest
 
-        return fetch_manifest(release)
+        with hiding_links():
+            return fetch_manifest(release, auth=access_to(release))
     return read_manifest(Path(release))
 
 
