@@ -14,6 +14,7 @@ from db.models.capture import (
     Take,
     TakeState,
 )
+from db.models.decision import ActKind, FormerTakeCode, SessionAct
 from db.models.erasure import Erasure, ErasureFile
 from db.models.farm import Artefact, ArtefactParent, Job, JobInput, JobState, JobTake
 from db.models.people import Consent, ConsentScope, Gender, Subject
@@ -26,6 +27,7 @@ from db.models.run_review import RunReview, RunVerdict
 
 __all__ = [
     "AbsenceKind",
+    "ActKind",
     "Artefact",
     "ArtefactParent",
     "AuditEvent",
@@ -43,6 +45,7 @@ __all__ = [
     "Erasure",
     "ErasureFile",
     "ExposureSource",
+    "FormerTakeCode",
     "Frame",
     "FrameMeasure",
     "Gender",
@@ -60,6 +63,7 @@ __all__ = [
     "Rig",
     "RunReview",
     "RunVerdict",
+    "SessionAct",
     "SessionState",
     "ShutterLag",
     "SkippedExpression",
