@@ -345,10 +345,10 @@ def expression_at(tx: Session, session: CaptureSession, expression: int | str) -
     return found
 
 
-def require_open(tx: Session, session: CaptureSession) -> None:
-    """Hold the session's row until this transaction ends. Raises StateConflict unless it is open."""
+def require_open(tx: Session, session: CaptureSession, *, or_paused: bool = False) -> None:
+    """Hold the session's row until this transaction ends. Raises StateConflict unless it is open (or paused)."""
     state = tx.scalar(select(CaptureSession.state).where(CaptureSession.id == session.id).with_for_update())
-    if state != SessionState.OPEN:
+    if state != SessionState.OPEN and not (or_paused and state == SessionState.PAUSED):
         raise StateConflict(f"Session {session.code} is {state}; a take needs an open session")
 
 

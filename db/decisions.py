@@ -15,6 +15,7 @@ from db.engine import utc_now
 from db.errors import StateConflict
 from db.hand_off import forget_runs
 from db.models import (
+    AbsenceKind,
     ActKind,
     CaptureSession,
     FormerTakeCode,
@@ -22,6 +23,7 @@ from db.models import (
     SessionAct,
     SkippedExpression,
     Take,
+    TakeAbsence,
     TakeState,
 )
 
@@ -84,9 +86,27 @@ def accept_take(tx: Session, take: Take, *, choose: bool = False) -> list[Take]:
     return others
 
 
+def require_no_whole_one(tx: Session, take: Take) -> None:
+    """Raise StateConflict when another take of the expression is accepted and lacks nothing by decision."""
+    decided = select(TakeAbsence.id).where(TakeAbsence.take_id == Take.id, TakeAbsence.kind == AbsenceKind.DECIDED)
+    query = select(Take.code).where(
+        Take.session_id == take.session_id,
+        Take.expression_id == take.expression_id,
+        Take.id != take.id,
+        Take.state == TakeState.ACCEPTED,
+        ~decided.where(TakeAbsence.came_at.is_(None)).correlate(Take).exists(),
+    )
+    whole = tx.scalar(query)
+    if whole is not None:
+        raise StateConflict(
+            f"{take.code} is not kept: {whole} is accepted and whole, and no take that lacks photographs replaces it. "
+            f"To have this one all the same, first:  mien session undo {whole}"
+        )
+
+
 def drop_take(tx: Session, take: Take) -> None:
     """captured -> superseded, marked as dropped: whole, and not wanted. It stays. Raises StateConflict."""
-    captures.require_open(tx, take.session)
+    captures.require_open(tx, take.session, or_paused=True)
     captures.lock_take(tx, take)
     before = shot([take])
     mark_dropped(tx, take)
@@ -193,7 +213,7 @@ def described(take: Take) -> str:
 
 
 def _require_may_decide(tx: Session, take: Take) -> None:
-    captures.require_open(tx, take.session)
+    captures.require_open(tx, take.session, or_paused=True)
     capture_consent.require(tx, take.session)
 
 

@@ -56,7 +56,7 @@ class HandOff:
 def hand_off(tx: Session, session: CaptureSession) -> HandOff:
     """How a session's accepted takes stand for the farm."""
     rows = tx.execute(
-        select(Take.id, Take.code, ProtocolExpression.name, func.coalesce(Take.calibration_id, session.calibration_id))
+        select(Take.id, Take.code, ProtocolExpression.name, Take.calibration_id)
         .join(ProtocolExpression, ProtocolExpression.id == Take.expression_id)
         .where(Take.session_id == session.id, Take.state == TakeState.ACCEPTED)
         .order_by(ProtocolExpression.position)
@@ -69,24 +69,26 @@ def hand_off(tx: Session, session: CaptureSession) -> HandOff:
     views = _views(tx, [take for take, *_ in rows])
     total = tx.scalar(select(func.count()).where(Camera.rig_id == session.rig_id)) or 0
     enough = max(FEWEST_VIEWS, total - total // 4)
-    calibrated: dict[int, set[int]] = {}
+    calibrated: dict[int, set[int] | None] = {}
     ready: list[tuple[str, str]] = []
     without: list[str] = []
     few: dict[str, list[str]] = {}
-    for take, code, expression, calibration in rows:
+    for take, code, expression, of_take in rows:
+        calibration = of_take or session.calibration_id
         if calibration is None:
             without.append(code)
             continue
         if calibration not in calibrated:
-            calibrated[calibration] = _placed(tx.get_one(Calibration, calibration).data, total)
-        usable = len(views[take] & calibrated[calibration])
+            calibrated[calibration] = _placed(tx.get_one(Calibration, calibration).data)
+        placed = calibrated[calibration]
+        usable = len(views[take] if placed is None else views[take] & placed)
         if usable < enough:
-            few.setdefault(f"{usable} of {total} views have a photograph and a calibration; {enough} are needed", [])
-            few[f"{usable} of {total} views have a photograph and a calibration; {enough} are needed"].append(code)
+            why = f"{usable} of {total} views have a photograph and a calibration; {enough} are needed"
+            few.setdefault(why, []).append(code)
         else:
             ready.append((code, expression))
-    held = [Held(tuple(takes), why, f"mien session retake {takes[0].rsplit('-', 1)[0]}, or a calibration of all views:"
-                 "  mien rig calibration FILE") for why, takes in few.items()]  # fmt: skip
+    again = "mien session retake {}, or calibrate all views:  mien rig calibration FILE"
+    held = [Held(tuple(takes), why, again.format(takes[0].rsplit("-", 1)[0])) for why, takes in few.items()]
     if without:
         do = f"mien rig calibration FILE, then they are ready; see: mien session calibrate {session.code}"
         held.append(Held(tuple(without), "nobody knows where the cameras were: they have no calibration", do))
@@ -99,7 +101,7 @@ def hand_off(tx: Session, session: CaptureSession) -> HandOff:
 
 def _consent(tx: Session, session: CaptureSession) -> tuple[str, str] | None:
     subject = tx.get_one(Subject, session.subject_id)
-    found = consenting(tx, subject.id)
+    found: Consenting = consenting(tx, subject.id)
     if found is Consenting.GIVEN:
         return None
     if found is Consenting.WITHDRAWN:
@@ -119,11 +121,10 @@ def _views(tx: Session, takes: Collection[int]) -> dict[int, set[int]]:
     return found
 
 
-def _placed(data: Mapping[str, Any], total: int) -> set[int]:
-    """The views that a calibration knows; one that names no camera at all is not judged here."""
-    if not any(key.endswith("_Rt") for key in data):
-        return set(range(total))
-    return {view for view in range(total) if f"{view}_Rt" in data and data.get(f"{view}_valid") is not False}
+def _placed(data: Mapping[str, Any]) -> set[int] | None:
+    """The views that a calibration knows; None for one that places no camera, which is not judged here."""
+    named = {int(key.removesuffix("_Rt")) for key in data if key.endswith("_Rt") and key[:-3].isdecimal()}
+    return {view for view in named if data.get(f"{view}_valid") is not False} if named else None
 
 
 def begun(tx: Session, takes: Collection[int]) -> str | None:

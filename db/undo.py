@@ -94,7 +94,7 @@ def _take_back(tx: Session, session: CaptureSession, act: SessionAct) -> str:
             state = reopen(tx, session)
             return f"session {session.code} is {state} again"
         case ActKind.FIRE:
-            return _drop_fired(tx, tx.get_one(Take, act.take_id))
+            return "; ".join([_drop_fired(tx, tx.get_one(Take, act.take_id)), *_skip_told(tx, session, act, detail)])
         case ActKind.ACCEPT | ActKind.DROP:
             return _restore(tx, session, act, detail)
         case ActKind.REASSIGN:
