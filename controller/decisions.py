@@ -87,6 +87,11 @@ class Decisions:
         with reading(self._engine) as tx:
             return hand_off(tx, captures.get_session(tx, session))
 
+    def positions_kept(self, script: Script, keep: Collection[str], keep_all: bool) -> set[int]:
+        """Expressions of which a take will stand once the session is closed so. Raises SessionError."""
+        codes = self._codes(script, keep)
+        return {take.position for take in script.undecided() if keep_all or take.code in codes}
+
     def kept(self, script: Script, keep: Collection[str], drop: Collection[str], keep_all: bool = False) -> Kept:
         """What was said of each undecided take.
 

@@ -16,7 +16,8 @@ from db.store import Store
 class Handoff:
     """What the farm finds, by codes of accepted takes.
 
-    ready: it can work on these; photographs: how many stand behind them. held: the others, why, and what to do.
+    photographs: how many stand behind them. ready: it can work on these, with ready_photographs. held: the others, why,
+    and what to do.
     without: of the takes that are whole without a camera, which and why ("aside: shutter stuck"). dropped: whole takes
     that nobody wanted; they are kept. left: whole takes that nobody may decide about, as the subject has withdrawn.
     """
@@ -29,11 +30,12 @@ class Handoff:
     held: tuple[Held, ...] = ()
     dropped: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    ready_photographs: int = 0
 
     def lines(self) -> list[str]:
         """For the operator: what is ready, what is not, why, and what to do."""
         count, ready = len(self.takes), len(self.ready)
-        told = f"{self.photographs} photographs" if ready else "nothing for it yet"
+        told = f"{self.ready_photographs} photographs" if ready else "nothing for it yet"
         lines = [f"{self.session} closed: {ready} of {count} accepted takes ready for the farm, {told}"]
         for held in self.held:
             lines += [f"  not ready: {_listed(held.takes)}: {held.why}", f"    {held.do}"]
@@ -62,8 +64,8 @@ def hand_over(
     was kept without by decision, are not asked for.
     """
     script = records.script(session)
+    script.check_close(incomplete, decisions.positions_kept(script, keep, keep_all))
     kept = decisions.kept(script, keep, drop, keep_all)
-    script.check_close(incomplete, {take.position for take in script.takes if take.code in kept.keep})
     for take in _to_stand(script, kept):
         _require_photographs(records, store, script, take)
     closed = decisions.close(session, incomplete, kept)
@@ -75,12 +77,13 @@ def hand_over(
     return Handoff(
         session,
         tuple(take.code for take in takes),
-        sum(take.frames for take in takes if take.code in closed.ready),
+        sum(take.frames for take in takes),
         {code: absent for code, absent in without.items() if absent},
         closed.ready,
         closed.held,
         tuple(take.code for take in script.takes if take.dropped),
         tuple(take.code for take in script.undecided()),
+        sum(take.frames for take in takes if take.code in closed.ready),
     )
 
 

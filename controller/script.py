@@ -279,7 +279,11 @@ class Script:
         self._check_settled()
         open_lines = [line for line in self.expressions if not self.done(line.position) and line.position not in kept]
         if open_lines and not incomplete:
-            listed = "\n".join(f"  {self.reference(line.position)}  {line.name}" for line in open_lines)
+            whole = {line.position: f"  ({t.code} waits to be accepted)" for line in open_lines
+                     if (t := self.kept(line.position)) is not None}  # fmt: skip
+            listed = "\n".join(
+                f"  {self.reference(line.position)}  {line.name}{whole.get(line.position, '')}" for line in open_lines
+            )
             raise SessionError(
                 f"Session {self.session} cannot be closed: {len(open_lines)} of {len(self.expressions)} expressions "
                 f"have no accepted take and are not skipped.\n{listed}\n"
