@@ -33,7 +33,7 @@ from sqlalchemy import Engine, insert
 from db import captures, subjects
 from db.engine import open_database, transaction, utc_now
 from db.migrations import upgrade
-from db.models import CameraTier, Job, JobInput, JobState
+from db.models import CameraTier, ConsentScope, Job, JobInput, JobState
 from db.protocols import FACESCAPE, install_protocol
 from db.store import Store
 from processing.farm.cluster import environment, executor
@@ -104,7 +104,9 @@ def studio(
             rig = captures.ensure_rig(tx, "bench", places)
             calibration = captures.add_calibration(tx, rig, "bench", cameras or {"0_K": [[1.0]]})
             protocol = install_protocol(tx, FACESCAPE)
-            session = captures.start_session(tx, subjects.add_subject(tx), protocol, rig, calibration)
+            subject = subjects.add_subject(tx)
+            subjects.give_consent(tx, subject, ConsentScope.RESEARCH_RELEASE, utc_now().date())
+            session = captures.start_session(tx, subject, protocol, rig, calibration)
             for position in range(1, min(A_SESSION, takes - first) + 1):
                 take = captures.plan_take(tx, session, position)
                 captures.fire_take(tx, take)

@@ -42,9 +42,10 @@ from camera_nodes.transport import ensure_keys
 from controller.rig_file import CameraEntry, Rig, SyncLimits
 from controller.settings import StudioSettings
 from controller.studio import Studio
-from db.engine import transaction
+from db.engine import transaction, utc_now
+from db.models import ConsentScope
 from db.settings import Settings
-from db.subjects import add_subject
+from db.subjects import add_subject, give_consent
 
 SIGMA_MS = 0.3
 SETTLE_S = 0.3
@@ -178,7 +179,9 @@ def fire_mien(studio: Studio, fires: int, nodes: int, truths: Any, warm_s: float
     studio.wait_for_cameras(180)
     say(f"{nodes} cameras ready after {time.monotonic() - begun:.1f} s")
     with transaction(studio.engine) as tx:
-        subject = add_subject(tx).code
+        who = add_subject(tx)
+        give_consent(tx, who, ConsentScope.RESEARCH_RELEASE, utc_now().date())
+        subject = who.code
     session = studio.start_session(subject)
     time.sleep(max(0.0, warm_s - (time.monotonic() - begun)))
     studio.wait_for_cameras(180)

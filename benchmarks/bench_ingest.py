@@ -34,9 +34,10 @@ from controller.rig_file import CameraEntry, Rig, SyncLimits, TransferLimits
 from controller.settings import StudioSettings
 from controller.studio import Studio
 from controller.tally import Tally
-from db.engine import transaction
+from db.engine import transaction, utc_now
+from db.models import ConsentScope
 from db.settings import Settings
-from db.subjects import add_subject
+from db.subjects import add_subject, give_consent
 
 SIZE_PX = (6000, 4000)
 PATIENCE_S = 300.0
@@ -133,7 +134,9 @@ def bench(
         )
         with Studio(StudioSettings(records, rig, control="tcp://127.0.0.1:*", bulk="tcp://127.0.0.1:*")) as studio:
             with transaction(studio.engine) as tx:
-                subject = add_subject(tx).code
+                who = add_subject(tx)
+                give_consent(tx, who, ConsentScope.RESEARCH_RELEASE, utc_now().date())
+                subject = who.code
             session = studio.start_session(subject)
             # Two takes: the first, of one photograph a filing thread, warms what is loaded once.
             takes = [studio.records.plan(session, 1), studio.records.plan(session, 2)]

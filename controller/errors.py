@@ -21,6 +21,16 @@ class SessionError(ControllerError):
     exit_code = 2
 
 
+class NotPrepared(ControllerError):
+    """A session that would begin although something is lacking, without anybody having decided so."""
+
+
+class DecisionNeeded(ControllerError):
+    """Something is left that only a person can decide; the message says how to."""
+
+    exit_code = 4
+
+
 class AsideRefused(ControllerError):
     """A camera that may not be set aside, or a take that may not be kept without a photograph; names the rules."""
 

@@ -1,6 +1,5 @@
 """A take that lacks a photograph, kept by decision: what the operator must say, and when it is refused."""
 
-import re
 from collections.abc import Collection, Sequence
 
 from controller.asides import LONGEST_REASON, AsideBook
@@ -12,35 +11,55 @@ from db.models import TakeState
 
 
 def accept_take(
-    records: Records, asides: AsideBook, script: Script, expression: str | None, without: Collection[str], reason: str
-) -> str:
-    """Accept what an operator means by an expression (None: what waits), and return the take's code.
+    records: Records, asides: AsideBook, script: Script, wanted: str | None, without: Collection[str], reason: str
+) -> tuple[str, list[str]]:
+    """Accept the take that an operator means; its code, and those of whole ones that were put beside it by that.
 
+    wanted: a take's code means exactly that take; an expression the take that is shown for it; None the one that waits.
     Raises SessionError, and AsideRefused when more would be missing than may.
     """
-    if expression is None:
-        position = _waiting(records, asides, script, TakeState.FAILED if without else TakeState.CAPTURED)
-    else:
-        position = script.find(expression).position
     if without:
-        named = re.fullmatch(r".*[Ee]\d+-(\d+)", expression or "")
-        attempt = int(named.group(1)) if named else None
-        return keep_without(records, asides, script, position, without, reason, attempt)
-    if told := refusal(records, asides, script, position):
-        raise SessionError(told)
-    take = script.check_accept(position)
-    records.accept(take.code)
-    return take.code
+        return _accept_without(records, asides, script, wanted, without, reason), []
+    take = script.find_take(wanted) if wanted is not None else None
+    if take is not None:
+        if told := refusal(records, asides, script, take):
+            raise SessionError(told)
+        take = script.check_accept_take(take)
+    else:
+        position = script.find(wanted).position if wanted is not None else _waiting(records, asides, script)
+        shown = script.shown(position)
+        if shown is not None and (told := refusal(records, asides, script, shown)):
+            raise SessionError(told)
+        take = script.check_accept(position)
+    return take.code, records.accept(take.code)
 
 
-def _waiting(records: Records, asides: AsideBook, script: Script, state: TakeState) -> int:
-    """The expression of the take in this state that was fired last."""
-    waiting = [take for take in script.takes if take.state is state]
+def _accept_without(
+    records: Records, asides: AsideBook, script: Script, wanted: str | None, without: Collection[str], reason: str
+) -> str:
+    if wanted is None:
+        failed = [take for take in script.takes if take.state is TakeState.FAILED]
+        if not failed:
+            raise SessionError(f"Session {script.session} has no failed take that waits to be accepted")
+        return keep_without(records, asides, script, failed[-1].position, without, reason)
+    named = script.find_take(wanted)
+    if named is not None:
+        return keep_without(records, asides, script, named.position, without, reason, named.attempt)
+    return keep_without(records, asides, script, script.find(wanted).position, without, reason)
+
+
+def _waiting(records: Records, asides: AsideBook, script: Script) -> int:
+    """The expression whose take waits to be decided. Raises SessionError when there is none, or are several."""
+    waiting = script.undecided()
+    positions = {take.position for take in waiting}
+    if len(positions) == 1:
+        return positions.pop()
     if waiting:
-        return waiting[-1].position
-    last = script.takes[-1].position if script.takes else None
-    told = refusal(records, asides, script, last) if last is not None and state is TakeState.CAPTURED else ""
-    raise SessionError(told or f"Session {script.session} has no {state} take that waits to be accepted")
+        listed = "\n".join(f"  mien session accept {take.code}" for take in waiting)
+        raise SessionError(f"{len(waiting)} takes wait to be decided; say which:\n{listed}")
+    last = script.takes[-1] if script.takes else None
+    told = refusal(records, asides, script, last) if last is not None else ""
+    raise SessionError(told or f"Session {script.session} has no captured take that waits to be accepted")
 
 
 def keep_without(
@@ -95,16 +114,14 @@ def offer(asides: AsideBook, aside: Collection[str], lacking: Sequence[str], ref
     return command(reference, lacking)
 
 
-def refusal(records: Records, asides: AsideBook, script: Script, position: int) -> str:
-    """Why a plain accept does not take the expression's failed take, and how it may be kept; "" for another cause."""
-    takes = script.takes_of(position)
-    last: TakeLine | None = takes[-1] if takes else None
-    if last is None or last.state is not TakeState.FAILED or script.kept(position) is not None or not last.frames:
+def refusal(records: Records, asides: AsideBook, script: Script, last: TakeLine) -> str:
+    """Why a plain accept does not take this failed take, and how it may be kept; "" for another cause."""
+    if last.state is not TakeState.FAILED or not last.frames:
         return ""
     lacking = records.lacking(last.code)
     if not lacking:
         return ""
-    reference = script.reference(position)
+    reference = script.reference(last.position)
     told = (
         f"Nothing to accept for {reference}: its last take, {last.code}, is failed and has no photograph of "
         f"{', '.join(lacking)}. To take it again:  mien session retake {reference}"

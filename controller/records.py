@@ -10,26 +10,29 @@ from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session, selectinload
 
 from camera_nodes.wire import FileKind, Offer, Stamps
-from controller.errors import FrameRejected, SessionError
+from controller.errors import FrameRejected
 from controller.filing import Arrival
 from controller.fire import NS_PER_MS, Skew
 from controller.late import faults_told, flags_of, problem_after
 from controller.photo import Photo, exif_of
 from controller.proof import deviations
 from controller.rig_file import DEFAULT_PROFILE, Rig
-from controller.script import KEPT, Line, Script, TakeLine
-from db import absences, audit, captures, identity
+from controller.script import Line, Script, TakeLine
+from db import absences, audit, capture_consent, captures, decisions, identity
 from db.absences import Absence, LateArrival
 from db.engine import reading, transaction, utc_now
 from db.errors import NotFound, RecordError, StateConflict
 from db.models import (
     AbsenceKind,
+    ActKind,
     Camera,
     CameraTier,
     CaptureSession,
     ExposureSource,
+    FormerTakeCode,
     Frame,
     RawFile,
+    SessionAct,
     Take,
     TakeAbsence,
     TakeState,
@@ -79,22 +82,35 @@ class Records:
             return captures.add_calibration(tx, captures.get_rig(tx, self._rig.name), method, data).version
 
     def start_session(
-        self, subject: str, protocol: str | None, version: int | None, profile: str = DEFAULT_PROFILE
+        self,
+        subject: str,
+        protocol: str | None,
+        version: int | None,
+        profile: str = DEFAULT_PROFILE,
+        *,
+        consent_later: bool = False,
+        without: Mapping[str, str] | None = None,
     ) -> str:
         """Open a session with the rig's newest calibration and return its code.
 
-        Raises RecordError for an unknown subject or protocol or when the rig has an open session, SessionError for a
-        subject who has withdrawn every consent.
+        consent_later: although no consent of the subject is recorded yet. without: what was lacking, and somebody
+        decided to begin all the same. Both are kept with who and when. Raises RecordError for an unknown subject or
+        protocol or when the rig has an open session, ConsentError for a subject who does not consent.
         """
         with transaction(self._engine) as tx:
             who = get_subject(tx, subject)
-            if who.consents and all(consent.withdrawn_at is not None for consent in who.consents):
-                raise SessionError(f"Subject {subject} has withdrawn its consent; nothing more is captured of it")
+            later = capture_consent.require_to_start(tx, who, consent_later)
             what = get_protocol(tx, protocol, version) if protocol else get_protocol(tx, version=version)
             rig = captures.get_rig(tx, self._rig.name)
             opened = captures.start_session(tx, who, what, rig, captures.newest_calibration(tx, rig), profile)
             tx.flush()
-            detail = {"protocol": what.name, "version": what.version, "profile": profile}
+            detail: dict[str, Any] = {"protocol": what.name, "version": what.version, "profile": profile}
+            if later:
+                decisions.note(tx, opened.id, ActKind.CONSENT_LATER)
+                detail["consent_later"] = True
+            if without:
+                decisions.note(tx, opened.id, ActKind.WITHOUT, None, {"lacking": dict(without)})
+                detail["without"] = sorted(without)
             audit.record(tx, "session.start", "session", opened.code, detail)
             return opened.code
 
@@ -103,12 +119,6 @@ class Records:
         with reading(self._engine) as tx:
             found = captures.open_session_of(tx, captures.get_rig(tx, self._rig.name))
             return None if found is None else found.code
-
-    def close_session(self, session: str, incomplete: bool) -> None:
-        """From now on the farm finds the session's accepted takes. Raises StateConflict."""
-        with transaction(self._engine) as tx:
-            captures.close_session(tx, captures.get_session(tx, session), incomplete=incomplete)
-            audit.record(tx, "session.close", "session", session, {"incomplete": incomplete})
 
     def tell_store(self, store: Store) -> None:
         """The store notes how far the records have come, so that an older copy of them is recognised beside it."""
@@ -127,6 +137,15 @@ class Records:
             counted = select(Frame.take_id, func.count()).join(Take).where(Take.session_id == row.id)
             counts = {found[0]: found[1] for found in tx.execute(counted.group_by(Frame.take_id))}
             load = (selectinload(Take.expression), selectinload(Take.absences).joinedload(TakeAbsence.camera))
+            former: dict[int, list[FormerTakeCode]] = {}
+            query_former = select(FormerTakeCode).where(FormerTakeCode.session_id == row.id)
+            for code in tx.scalars(query_former.order_by(FormerTakeCode.id)):
+                former.setdefault(code.take_id, []).append(code)
+            places = {e.id: e.position for e in row.protocol.expressions}
+            given_away = {
+                position: max(c.attempt for f in former.values() for c in f if places[c.expression_id] == position)
+                for position in {places[c.expression_id] for f in former.values() for c in f}
+            }
             query = select(Take).where(Take.session_id == row.id).options(*load)
             takes = tx.scalars(query.order_by(Take.id)).all()
             return Script(
@@ -134,9 +153,13 @@ class Records:
                 subject=row.subject.code,
                 state=row.state,
                 expressions=tuple(Line(e.position, e.name, e.instruction) for e in row.protocol.expressions),
-                takes=tuple(_line(take, counts.get(take.id, 0)) for take in takes),
+                takes=tuple(_line(take, counts.get(take.id, 0), former.get(take.id, ())) for take in takes),
                 profile=row.profile,
                 skipped={skip.expression.position: skip.reason for skip in row.skips},
+                given_away=given_away,
+                consent=capture_consent.consenting(tx, row.subject_id).value,
+                consent_later=capture_consent.later_of(tx, row.id),
+                without=_begun_without(tx, row.id),
             )
 
     # --- takes ---
@@ -146,10 +169,15 @@ class Records:
     ) -> str:
         """Journal the next attempt and return its code; nothing has fired yet. `profile`: the session's by default.
 
-        aside: the cameras that take no part in it, and why.
+        aside: the cameras that take no part in it, and why. Raises ConsentError when the subject has withdrawn.
         """
         with transaction(self._engine) as tx:
-            take = captures.plan_take(tx, captures.get_session(tx, session), position, profile=profile)
+            row = captures.get_session(tx, session)
+            captures.require_open(tx, row)
+            capture_consent.require(tx, row)
+            skipped = decisions.skip_reason(tx, row.id, captures.expression_at(tx, row, position).id)
+            take = captures.plan_take(tx, row, position, profile=profile)
+            decisions.note(tx, row.id, ActKind.FIRE, take, {} if skipped is None else {"skipped": skipped})
             reasons = {self._cameras[camera]: reason for camera, reason in (aside or {}).items()}
             absences.record_aside(tx, take, reasons)
             return take.code
@@ -157,10 +185,12 @@ class Records:
     def fired(self, take: str, setup: Mapping[str, Any] | None = None) -> None:
         """Written before FIRE goes out, so a controller that is killed in between knows that photographs may come.
 
-        setup: what was sent to cameras and lights for this take.
+        setup: what was sent to cameras and lights for this take. Raises ConsentError when the subject has withdrawn
+        since the take was planned.
         """
         with transaction(self._engine) as tx:
             row = captures.get_take(tx, take)
+            capture_consent.require(tx, row.session)
             captures.fire_take(tx, row)
             if setup is not None:
                 captures.record_setup(tx, row, setup)
@@ -185,7 +215,7 @@ class Records:
             return self._arrived(tx, row, cameras[-1])
 
     def captured(self, take: str, skew: Skew, flags: Sequence[str], stamps: Mapping[str, Stamps]) -> None:
-        """The take is whole: its numbers, its stamps, and the takes that it replaces, in one transaction."""
+        """The take is whole: its numbers and its stamps, in one transaction. Takes before it stay what they are."""
         with transaction(self._engine) as tx:
             row = captures.get_take(tx, take)
             _record_skew(tx, row, skew)
@@ -195,42 +225,30 @@ class Records:
             captures.capture_take(tx, row)
             if flags:
                 tx.execute(update(Take).where(Take.id == row.id).values(problem="; ".join(flags)))
-            self._supersede_earlier(tx, row)
 
-    @staticmethod
-    def _supersede_earlier(tx: Session, row: Take) -> None:
-        earlier = select(Take).where(
-            Take.session_id == row.session_id,
-            Take.expression_id == row.expression_id,
-            Take.attempt < row.attempt,
-            Take.state.in_(KEPT),
-        )
-        for old in tx.scalars(earlier).all():
-            captures.supersede_take(tx, old)
+    def accept(self, take: str, *, choose: bool = False) -> list[str]:
+        """Exactly this take stands for its expression; codes of the whole ones that were put beside it by that.
 
-    def accept(self, take: str) -> None:
+        choose: also one that was put beside or dropped. Raises StateConflict, ConsentError.
+        """
         with transaction(self._engine) as tx:
-            row = captures.get_take(tx, take)
-            if row.state is not TakeState.ACCEPTED:
-                captures.unskip_expression(tx, row.session, row.expression.position)
-                captures.accept_take(tx, row)
-                audit.record(tx, "take.accept", "take", take, {"attempt": row.attempt})
+            return [other.code for other in decisions.accept_take(tx, captures.get_take(tx, take), choose=choose)]
 
     def accept_without(self, take: str, cameras: Sequence[str], reason: str) -> None:
         """A take that failed for want of exactly these cameras' photographs is accepted without them, by decision.
 
-        Raises StateConflict when it is not so (any more).
+        Raises StateConflict when it is not so (any more), and when a whole take of the expression is accepted.
         """
         with transaction(self._engine) as tx:
             row = captures.get_take(tx, take)
+            captures.require_open(tx, row.session)
+            capture_consent.require(tx, row.session)
+            decisions.require_no_whole_one(tx, row)
             others = faults_told(row.problem or "", but=frozenset(cameras)) if row.problem else ""
             said = [f"kept without {', '.join(cameras)} by decision: {reason}", *flags_of(row, self._rig.sync)]
             problem = "; ".join([*said, others] if others else said)
             absences.keep_without(tx, row, [self._cameras[camera] for camera in cameras], reason, problem)
-            self._supersede_earlier(tx, row)
-            captures.unskip_expression(tx, row.session, row.expression.position)
-            captures.accept_take(tx, row)
-            audit.record(tx, "take.accept", "take", take, {"attempt": row.attempt, "without": list(cameras)})
+            decisions.accept_take(tx, row)
 
     def lacking(self, take: str) -> list[str]:
         """Cameras of which the take has no photograph, in order of view; not those without which it is whole."""
@@ -264,7 +282,8 @@ class Records:
         with reading(self._engine) as tx:
             row = captures.get_take(tx, take)
             frames = tx.scalar(select(func.count()).select_from(Frame).where(Frame.take_id == row.id)) or 0
-            return _line(row, frames)
+            codes = tx.scalars(select(FormerTakeCode).where(FormerTakeCode.take_id == row.id)).all()
+            return _line(row, frames, codes)
 
     def photographs(self, take: str) -> dict[str, str]:
         """SHA-256 of each photograph of a take, by camera in order of view."""
@@ -316,7 +335,8 @@ class Records:
                 select(TakeAbsence.id)
                 .join(Take, Take.id == TakeAbsence.take_id)
                 .join(Camera, Camera.id == TakeAbsence.camera_id)
-                .where(Take.code == take, Camera.name == camera, TakeAbsence.kind == AbsenceKind.ASIDE)
+                .where(Take.id == captures.get_take(tx, take).id)
+                .where(Camera.name == camera, TakeAbsence.kind == AbsenceKind.ASIDE)
             )
             return tx.scalar(aside) is not None
 
@@ -410,7 +430,14 @@ def _record_skew(tx: Session, take: Take, skew: Skew) -> None:
     )
 
 
-def _line(take: Take, frames: int) -> TakeLine:
+def _begun_without(tx: Session, session: int) -> dict[str, str]:
+    """What was lacking when the session began by decision."""
+    query = select(SessionAct.detail).where(SessionAct.session_id == session, SessionAct.kind == ActKind.WITHOUT)
+    found = tx.scalar(query.limit(1))
+    return dict((found or {}).get("lacking", {}))
+
+
+def _line(take: Take, frames: int, former: Sequence[FormerTakeCode] = ()) -> TakeLine:
     return TakeLine(
         code=take.code,
         position=take.expression.position,
@@ -425,4 +452,6 @@ def _line(take: Take, frames: int) -> TakeLine:
         profile=take.profile,
         setup=take.setup,
         absent=tuple(Absence(a.camera.name, a.kind, a.reason, a.came_at) for a in take.absences),
+        dropped=take.dropped_at is not None,
+        former=tuple(code.code for code in former if code.code != take.code),
     )

@@ -2,22 +2,23 @@
 
 SQL holds the truth; a Script is one reading of it, and says what the operator may do next or why not.
 
-    planned -> fired -> captured -> accepted          each earlier take of the expression that the new one replaces
-       └────────┴─> failed                            becomes superseded when the new one is captured, not before:
-                                                      a retake that fails takes nothing away
+    planned -> fired -> captured <-> accepted         captured: whole, and nobody has decided; a retake leaves what is
+       └────────┴─> failed  └─> superseded <─┘        accepted as it is. The one that is chosen is accepted, the others
+                                                      of its expression are superseded: kept beside it, or dropped
 
     open <-> paused, then closed                      an expression is done when a take of it is accepted or when it is
                                                       skipped with a reason; firing it asks for it again
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from controller.errors import SessionError
 from controller.rig_file import DEFAULT_PROFILE
 from db.absences import Absence
+from db.capture_consent import Later
 from db.models.absence import AbsenceKind
 from db.models.capture import SessionState, TakeState
 
@@ -39,7 +40,8 @@ class TakeLine:
     """One take of one expression, as the database has it.
 
     `problem`: why it failed; of a take that is whole, why it is flagged. `setup`: what was sent for it, exposure
-    settings and lights. `absent`: the cameras without which it is whole, and why.
+    settings and lights. `absent`: the cameras without which it is whole, and why. `former`: codes that it had before it
+    was given to this expression.
     """
 
     code: str
@@ -55,6 +57,13 @@ class TakeLine:
     profile: str = DEFAULT_PROFILE
     setup: Mapping[str, Any] | None = None
     absent: tuple[Absence, ...] = ()
+    dropped: bool = False
+    former: tuple[str, ...] = ()
+
+    @property
+    def standing(self) -> str:
+        """Its state in words."""
+        return "dropped" if self.dropped else str(self.state)
 
     @property
     def aside(self) -> tuple[str, ...]:
@@ -69,7 +78,11 @@ class TakeLine:
 
 @dataclass(frozen=True)
 class Script:
-    """A session: its expressions in order and all its takes. `skipped`: why, by position."""
+    """A session: its expressions in order and all its takes. `skipped`: why, by position.
+
+    given_away: the highest attempt, by position, of takes that are of another expression now. consent: how the subject
+    stands (db.capture_consent.Consenting). consent_later: who let it begin before. without: what it began without.
+    """
 
     session: str
     subject: str
@@ -78,13 +91,24 @@ class Script:
     takes: tuple[TakeLine, ...] = field(default=())
     profile: str = DEFAULT_PROFILE
     skipped: Mapping[int, str] = field(default_factory=dict)
+    given_away: Mapping[int, int] = field(default_factory=dict)
+    consent: str = "given"
+    consent_later: Later | None = None
+    without: Mapping[str, str] = field(default_factory=dict)
 
     def takes_of(self, position: int) -> Sequence[TakeLine]:
         return sorted((take for take in self.takes if take.position == position), key=lambda take: take.attempt)
 
     def kept(self, position: int) -> TakeLine | None:
-        """The take that stands for the expression: the latest one captured or accepted."""
-        return next((take for take in reversed(self.takes_of(position)) if take.state in KEPT), None)
+        """The whole take that is shown for the expression: the latest that waits to be decided, else the accepted."""
+        takes = self.takes_of(position)
+        waiting = next((take for take in reversed(takes) if take.state is TakeState.CAPTURED), None)
+        return waiting or self.accepted(position)
+
+    def shown(self, position: int) -> TakeLine | None:
+        """The take that is shown for the expression, and that its name means; the last one where none is whole."""
+        takes = self.takes_of(position)
+        return self.kept(position) or (takes[-1] if takes else None)
 
     def accepted(self, position: int) -> TakeLine | None:
         return next((take for take in self.takes_of(position) if take.state is TakeState.ACCEPTED), None)
@@ -93,15 +117,53 @@ class Script:
         """Accepted, or skipped."""
         return position in self.skipped or self.accepted(position) is not None
 
-    def next_expression(self) -> Line | None:
-        """The first expression neither accepted nor skipped; None when the session can be closed."""
-        return next((line for line in self.expressions if not self.done(line.position)), None)
+    def undecided(self) -> list[TakeLine]:
+        """Whole takes that nobody has accepted or dropped, by expression and attempt."""
+        waiting = [take for take in self.takes if take.state is TakeState.CAPTURED]
+        return sorted(waiting, key=lambda take: (take.position, take.attempt))
 
-    def next_to_fire(self) -> Line | None:
-        """The first expression that has no take yet to wait for or to decide on; the next one when all have."""
+    def next_expression(self) -> Line | None:
+        """What is next, wherever it is shown, and what a fire without a name fires: the one rule.
+
+        The first expression that is neither accepted nor skipped and has no take to wait for or to decide on.
+        """
         busy = {take.position for take in self.takes if take.state in KEPT or take.state in UNDECIDED}
-        waiting = (line for line in self.expressions if line.position not in busy and not self.done(line.position))
-        return next(waiting, None) or self.next_expression()
+        return next((e for e in self.expressions if e.position not in busy and not self.done(e.position)), None)
+
+    def check_next(self, shown: str | None = None) -> Line:
+        """What is next. Raises SessionError when nothing is, or when the operator was shown another one."""
+        self._check_open()
+        found = self.next_expression()
+        if shown is not None and (found is None or self.find(shown) != found):
+            now = "nothing is" if found is None else f"{found.name} is"
+            raise SessionError(f"{self.find(shown).name} was shown as next, and {now} next by now: look again")
+        if found is not None:
+            return found
+        if waiting := self.undecided():
+            listed = "\n".join(f"  mien session accept {take.code}" for take in waiting)
+            raise SessionError(f"Nothing is left to fire in {self.session}; these wait to be decided:\n{listed}")
+        if coming := [take.code for take in self.takes if take.state in UNDECIDED]:
+            raise SessionError(f"{', '.join(coming)} is still coming in; wait until its photographs are here")
+        raise SessionError(
+            f"Every expression of {self.session} is accepted or skipped. To end it:  mien session close {self.session}"
+        )
+
+    def find_take(self, wanted: str) -> TakeLine | None:
+        """The take of this code ("S012-1-E07-2", "E07-2"), also by one that it had; None when it is no take's code.
+
+        Raises SessionError for the code of a take that does not exist.
+        """
+        found = re.fullmatch(rf"(?:{re.escape(self.session)}-)?[Ee](\d+)-(\d+)", wanted)
+        if found is None:
+            return None
+        code = f"{self.session}-E{int(found.group(1)):02d}-{int(found.group(2))}"
+        for take in self.takes:
+            if take.code == code:
+                return take
+        for take in self.takes:
+            if code in take.former:
+                raise SessionError(f"{code} was given to another expression; it is {take.code} now")
+        raise SessionError(f"There is no take {code}; see: mien session show {self.session}")
 
     def find(self, wanted: str) -> Line:
         """An expression by name, position, label ("2_smile"), reference ("S012-E02") or take ("S012-E02-1")."""
@@ -116,7 +178,8 @@ class Script:
         raise SessionError(f"session {self.session} has no expression {wanted!r}; it has {names}")
 
     def attempt(self, position: int) -> int:
-        return max((take.attempt for take in self.takes_of(position)), default=0) + 1
+        taken = max((take.attempt for take in self.takes_of(position)), default=0)
+        return max(taken, self.given_away.get(position, 0)) + 1
 
     def reference(self, position: int) -> str:
         """How commands name the expression of this session, as in "S012-E07"."""
@@ -133,7 +196,7 @@ class Script:
         standing = self.kept(position)
         if standing is not None and not retake:
             raise SessionError(
-                f"{standing.code} is already {standing.state.value}. To take it again:  "
+                f"{standing.code} is already {standing.state.value}. To take it again beside it:  "
                 f"mien session retake {self.reference(position)}"
             )
         if retake and not self.takes_of(position):
@@ -142,18 +205,33 @@ class Script:
             )
 
     def check_accept(self, position: int) -> TakeLine:
-        """The take that an accept means. Raises SessionError when there is none to accept."""
+        """The take that an accept of an expression means: the one that is shown. Raises SessionError without one."""
         self._check_open()
         standing = self.kept(position)
         if standing is None:
             takes = self.takes_of(position)
-            told = f"its last take, {takes[-1].code}, is {takes[-1].state.value}" if takes else "it has no take yet"
+            told = f"its last take, {takes[-1].code}, is {takes[-1].standing}" if takes else "it has no take yet"
             verb = "retake" if takes else "fire"
             raise SessionError(
                 f"Nothing to accept for {self.reference(position)}: {told}. First:  "
                 f"mien session {verb} {self.reference(position)}"
             )
         return standing
+
+    def check_accept_take(self, take: TakeLine) -> TakeLine:
+        """Exactly this take may be accepted. Raises SessionError saying its state."""
+        self._check_open()
+        if take.state in KEPT:
+            return take
+        reference = self.reference(take.position)
+        told = f"{take.code} is not accepted: it is {take.standing}"
+        if take.state is TakeState.SUPERSEDED:
+            stands = self.accepted(take.position)
+            other = f", and {stands.code} stands for {reference}" if stands else ""
+            raise SessionError(f"{told}{other}. To have it after all:  mien session choose {take.code}")
+        if take.state in UNDECIDED:
+            raise SessionError(f"{told}; wait until its photographs are here")
+        raise SessionError(f"{told}. To take it again:  mien session retake {reference}")
 
     def check_keep(self, position: int, attempt: int | None = None) -> TakeLine:
         """The failed take that may be kept without a photograph, the last by default.
@@ -190,17 +268,22 @@ class Script:
         if standing is not None:
             raise SessionError(f"{reference} is not skipped: {standing.code} is {standing.state.value}")
 
-    def check_close(self, incomplete: bool = False) -> None:
+    def check_close(self, incomplete: bool = False, kept: Collection[int] = ()) -> None:
         """Raise SessionError while a take is under way, or an expression is neither accepted nor skipped.
 
-        The latter is allowed with `incomplete`. A paused session may be closed too.
+        The latter is allowed with `incomplete`. kept: positions of which a take is accepted by closing. A paused
+        session may be closed too.
         """
         if self.state is not SessionState.PAUSED:
             self._check_open()
         self._check_settled()
-        open_lines = [line for line in self.expressions if not self.done(line.position)]
+        open_lines = [line for line in self.expressions if not self.done(line.position) and line.position not in kept]
         if open_lines and not incomplete:
-            listed = "\n".join(f"  {self.reference(line.position)}  {line.name}" for line in open_lines)
+            whole = {line.position: f"  ({t.code} waits to be accepted)" for line in open_lines
+                     if (t := self.kept(line.position)) is not None}  # fmt: skip
+            listed = "\n".join(
+                f"  {self.reference(line.position)}  {line.name}{whole.get(line.position, '')}" for line in open_lines
+            )
             raise SessionError(
                 f"Session {self.session} cannot be closed: {len(open_lines)} of {len(self.expressions)} expressions "
                 f"have no accepted take and are not skipped.\n{listed}\n"
@@ -211,7 +294,10 @@ class Script:
         if self.state is SessionState.PAUSED:
             raise SessionError(f"Session {self.session} is paused. To go on:  mien session resume {self.session}")
         if self.state is not SessionState.OPEN:
-            raise SessionError(f"Session {self.session} is {self.state.value}; nothing more can be fired in it")
+            raise SessionError(
+                f"Session {self.session} is {self.state.value}; nothing more can be fired or decided in it. Until the "
+                f"farm has begun with it:  mien session reopen {self.session}"
+            )
 
     def _check_settled(self, position: int | None = None) -> None:
         """No take under way; with a position, one of another expression may still be coming in."""

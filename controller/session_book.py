@@ -7,7 +7,7 @@ from sqlalchemy import Engine, func, select
 
 from controller.rig_file import Rig
 from controller.script import Script
-from db import audit, captures
+from db import audit, capture_consent, captures, decisions
 from db.engine import reading, transaction
 from db.models import CaptureSession, ProtocolExpression, SessionState, SkippedExpression, Take, TakeState
 
@@ -37,19 +37,13 @@ class SessionBook:
         line = script.find(expression)
         script.check_skip(line.position, reason)
         with transaction(self._engine) as tx:
-            row = captures.get_session(tx, script.session)
-            captures.skip_expression(tx, row, line.position, reason.strip())
-            detail = {"expression": line.name}  # the reason may speak of the person, so it stays out of the audit log
-            audit.record(tx, "expression.skip", "session", script.session, detail)
+            decisions.skip(tx, captures.get_session(tx, script.session), line.position, reason.strip())
 
     def ask_again(self, script: Script, expression: str) -> bool:
         """Ask for a skipped expression after all; False when it was not skipped."""
         line = script.find(expression)
         with transaction(self._engine) as tx:
-            found = captures.unskip_expression(tx, captures.get_session(tx, script.session), line.position)
-            if found:
-                audit.record(tx, "expression.unskip", "session", script.session, {"expression": line.name})
-            return found
+            return decisions.unskip(tx, captures.get_session(tx, script.session), line.position)
 
     def pause(self, session: str) -> None:
         """open -> paused: the rig is free for another session. Photographs under way still come in.
@@ -61,9 +55,14 @@ class SessionBook:
             audit.record(tx, "session.pause", "session", session)
 
     def resume(self, session: str) -> None:
-        """paused -> open, on this day or another. Raises StateConflict when the rig has another open session."""
+        """paused -> open, on this day or another.
+
+        Raises StateConflict when the rig has another open session, ConsentError when the subject has withdrawn.
+        """
         with transaction(self._engine) as tx:
-            captures.resume_session(tx, captures.get_session(tx, session))
+            row = captures.get_session(tx, session)
+            capture_consent.require(tx, row)
+            captures.resume_session(tx, row)
             audit.record(tx, "session.resume", "session", session)
 
     def newest_calibration(self) -> tuple[int | None, datetime | None]:

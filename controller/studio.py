@@ -5,7 +5,7 @@ with Studio(load_settings(home)) as studio:
     session = studio.start_session("S012")
     result = studio.fire(session, "neutral")
     if result.kept:
-        studio.accept(session, "neutral")
+        studio.accept(session, result.take)
 """
 
 import logging
@@ -14,7 +14,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,21 +23,23 @@ from msgspec import structs
 
 from camera_nodes.transport import CONTROLLER, AllowList, Authenticator, ensure_keys
 from controller.arming import arm_patiently
-from controller.asides import AsideBook, told, told_of
+from controller.asides import AsideBook, told
+from controller.beginning import lacking, look, require_decision
 from controller.care import Care
+from controller.conclusion import Conclusion
+from controller.decisions import Decisions
 from controller.desk import Desk
 from controller.draining import Draining
-from controller.errors import ControllerError, RigNotReady, SessionError, TakeFailed, describe_failure
-from controller.fire import FireOrder, Skew, order_fire
+from controller.errors import ControllerError, RigNotReady, SessionError
+from controller.fire import FireOrder, order_fire
 from controller.handoff import Handoff, hand_over
 from controller.ingest import Ingest
-from controller.keeping import accept_take, offer
+from controller.keeping import accept_take
 from controller.lag import LagBook
 from controller.lag_shots import LagReport, LagStore, measure_lags
 from controller.late import LateNews
 from controller.lights import Lights, Lit, setup_record
 from controller.link import ControlLink
-from controller.plain import by_reason
 from controller.preflight import Preflight, fly
 from controller.quality.reviewer import Reviewer
 from controller.records import Records
@@ -48,58 +50,16 @@ from controller.roster import Roster
 from controller.script import Line, Script, TakeLine
 from controller.session_book import SessionBook
 from controller.settings import StudioSettings
+from controller.take_result import TakeResult as TakeResult
 from controller.tally import Tally
 from db import migrations
 from db.engine import open_database, transaction
 from db.errors import RecordError
 from db.journal import keep_journal, place
-from db.models import TakeState
 from db.protocols import FACESCAPE, install_protocol
 from db.store import Store
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TakeResult:
-    """What became of a fire. `faults`: why it was not kept, by camera. `flags` and `advice`: kept, but look again.
-
-    `cameras`: how many took part; `aside`: those that did not, and why.
-    `warnings`: what a camera or its node could not do as it was asked to, and fired all the same.
-
-    What its photographs show is looked at meanwhile: see Studio.reviewer.result().
-    """
-
-    take: str
-    session: str
-    expression: str
-    position: int
-    attempt: int
-    state: str
-    frames: int
-    cameras: int
-    skew: Skew
-    faults: Mapping[str, str] = field(default_factory=dict)
-    flags: tuple[str, ...] = ()
-    advice: Mapping[str, str] = field(default_factory=dict)
-    warnings: Mapping[str, str] = field(default_factory=dict)
-    message: str = ""
-    aside: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def kept(self) -> bool:
-        return self.state == TakeState.CAPTURED.value
-
-    @property
-    def coming_in(self) -> bool:
-        """Fired, and its photographs are on their way: look again."""
-        return self.state == TakeState.FIRED.value
-
-    def require_kept(self) -> Self:
-        """Itself, or TakeFailed with every camera that failed."""
-        if not self.kept:
-            raise TakeFailed(self.take, self.faults, self.message)
-        return self
 
 
 class Studio:
@@ -113,7 +73,6 @@ class Studio:
         self.settings = settings
         self.rig = settings.rig
         self._firing = threading.Lock()
-        self._last: TakeResult | None = None
         self.last_preflight: Preflight | None = None
         self.lags = LagBook()
         self.lights = Lights(settings.rig.lights, settings.rig.scenes, f"Mien {settings.rig.name}")
@@ -133,10 +92,12 @@ class Studio:
         self.asides = AsideBook(self.engine, self.rig)
         self.lag_store = LagStore(self.engine, self.rig)
         self.sessions = SessionBook(self.engine, self.rig)
+        self.decisions = Decisions(self.engine, self.rig)
         self.reviewer = Reviewer(self.engine, self.store, self.rig, self.records.photographs)
         self.care = Care(self.engine, self.rig, self.records, self._firing)
         self.care.start()
         self.late = LateNews(self.engine, self.reviewer.finish)
+        self.conclusion = Conclusion(self.rig, self.records, self.asides, self.reviewer, self.late)
         self.desk = Desk(self.records, self.reviewer.add, self.late.came, self.care)
         keys = ensure_keys(settings.records.keys, CONTROLLER)
         self.public_key = keys.public
@@ -161,7 +122,7 @@ class Studio:
         self.lights.__enter__()
         stopped, quiet_s = (lambda: self.desk.stopped), self.rig.transfer.frame_timeout_s
         self.draining: Draining[TakeResult] = Draining(lambda: self.ingest.trouble, stopped, quiet_s)
-        self._recovery = Recovery(self.records, self.desk, self.link, self.rig, self._conclude_late)
+        self._recovery = Recovery(self.records, self.desk, self.link, self.rig, self.conclusion.conclude_late)
         try:
             self._recovery.begin()
             self.link.start()
@@ -239,9 +200,32 @@ class Studio:
     def add_calibration(self, method: str, data: Mapping[str, Any]) -> int:
         """Keep a calibration of this rig (FaceScape's params.json keys, millimetres) and return its version.
 
-        Sessions started from now on refer to it.
+        Takes fired from now on refer to it; Decisions.calibrate gives it to those that have none.
         """
         return self.records.add_calibration(method, data)
+
+    def begin_session(
+        self,
+        subject: str,
+        protocol: str | None = None,
+        version: int | None = None,
+        profile: str = DEFAULT_PROFILE,
+        *,
+        without: Collection[str] = (),
+        consent_later: bool = False,
+    ) -> str:
+        """start_session, once nothing lacks that a session needs but what the operator decided to do `without`.
+
+        Raises NotPrepared, naming all that lacks.
+        """
+        self.rig.profile(profile)
+        aside = {name: told(aside) for name, aside in self.asides.current().items()}
+        checks = look(
+            self.rig, self.link.roster().without(aside), self.link.nodes(), aside, self.asides.broken(aside),
+            self.ingest.trouble, self.sessions.newest_calibration(), set(self.lag_store.used(profile)),
+        )  # fmt: skip
+        decided = require_decision(subject, lacking(checks), without)
+        return self.start_session(subject, protocol, version, profile, without=decided, consent_later=consent_later)
 
     def start_session(
         self,
@@ -249,10 +233,19 @@ class Studio:
         protocol: str | None = None,
         version: int | None = None,
         profile: str = DEFAULT_PROFILE,
+        *,
+        without: Mapping[str, str] | None = None,
+        consent_later: bool = False,
     ) -> str:
-        """Open a session of a subject (code) under a protocol (FaceScape's 20 expressions) and return its code."""
+        """Open a session of a subject (code) under a protocol (FaceScape's 20 expressions) and return its code.
+
+        The rig is not looked at: see begin_session. without: what is recorded as lacking. consent_later: it begins
+        before a consent is recorded. Raises ConsentError for a subject who does not consent.
+        """
         self.rig.profile(profile)
-        session = self.records.start_session(subject, protocol, version, profile)
+        session = self.records.start_session(
+            subject, protocol, version, profile, consent_later=consent_later, without=without
+        )
         self.reviewer.warm_up()
         return session
 
@@ -274,32 +267,33 @@ class Studio:
         retake: bool = False,
         profile: str | None = None,
         wait: bool = True,
+        shown: str | None = None,
     ) -> TakeResult:
-        """Fire one take and wait until it is whole or known not to be; the next expression to fire by default.
+        """Fire one take and wait until it is whole or known not to be; what is next by default.
+
+        shown: what the operator was shown as next; when another one is next by now, nothing is fired.
 
         Another take may be fired, from another thread, as soon as every photograph of this one is safe on its node:
         the transfer goes on behind. wait=False returns then, with a result that is `coming_in`; so does a take whose
         photographs cannot be filed for a reason on this side.
         profile: settings and lights of this take; the session's by default. Raises SessionError when the session does
-        not allow it, RigNotReady when a camera is not there and LightsFailed when the scene cannot be sent: nothing
-        was fired then and no attempt is used up. A take that fails is returned as failed, not raised.
+        not allow it, ConsentError when the subject has withdrawn, RigNotReady when a camera is not there and
+        LightsFailed when the scene cannot be sent: nothing was fired then and no attempt is used up. A take that fails
+        is returned as failed, not raised.
         """
         if not self._firing.acquire(blocking=False):
             raise SessionError("A take is being fired; wait for it")
         try:
             script = self.records.script(session)
-            line = script.find(expression) if expression is not None else script.next_to_fire()
-            if line is None:
-                raise SessionError(
-                    f"Every expression of {session} is accepted or skipped. To end it:  mien session close {session}"
-                )
+            line = script.find(expression) if expression is not None else script.check_next(shown)
             script.check_fire(line.position, retake)
+            self.decisions.require_consent(session)
             profile = profile or script.profile
             scene = self.rig.scene_of(profile)
             aside = self._require_rig()
             lit = self.lights.show(scene) if scene is not None else None
-            attempt = script.attempt(line.position)
             take = self.records.plan(session, line.position, profile, aside)
+            attempt = int(take.rsplit("-", 1)[1])
             tally = Tally(take, (camera.name for camera in self.rig.cameras), aside=aside)
             self.desk.open(tally)
             future = self._fire(script, line, attempt, tally, profile, lit)
@@ -310,33 +304,52 @@ class Studio:
             self._firing.release()
         result = self.draining.wait(future) if wait or future.done() else None
         if result is None:
-            result = self._last = self._coming_in(script, line, attempt, tally)
+            result = self.conclusion.coming_in(script, line, attempt, tally, self.ingest.trouble)
         return result
 
     def retake(self, session: str, expression: str, profile: str | None = None) -> TakeResult:
-        """Fire an expression again. The old take is kept, and superseded once the new one is whole."""
+        """Fire an expression again. The takes before stay what they are: of two whole ones the operator chooses."""
         return self.fire(session, expression, retake=True, profile=profile)
 
     def accept(
-        self, session: str, expression: str | None = None, *, without: Collection[str] = (), reason: str = ""
+        self, session: str, wanted: str | None = None, *, without: Collection[str] = (), reason: str = ""
     ) -> TakeLine:
-        """Accept the expression's latest whole take; by default the one that was captured last and not yet decided.
+        """Accept a take: a code means exactly that one, an expression the one that is shown, None the one that waits.
 
-        without, reason: the last take, which failed, is kept although it lacks these cameras' photographs. Raises
-        SessionError, and AsideRefused when more would be missing than may.
+        Other whole takes of the expression are put beside it: see choose(). without, reason: the last take, which
+        failed, is kept although it lacks these cameras' photographs. Raises SessionError saying its state for a take
+        that cannot be accepted, and AsideRefused when more would be missing than may.
         """
         script = self.records.script(session)
-        code = accept_take(self.records, self.asides, script, expression, without, reason)
+        code, _ = accept_take(self.records, self.asides, script, wanted, without, reason)
         if without:
             self.reviewer.finish(code)  # it failed, so nobody has judged it
         return self.records.take(code)
 
-    def close(self, session: str, *, incomplete: bool = False) -> Handoff:
-        """Close the session: the farm takes over. Raises SessionError, naming what is not accepted yet.
+    def choose(self, session: str, take: str) -> TakeLine:
+        """This whole take stands for its expression from now on, whatever was decided before. Raises SessionError."""
+        found = self.records.script(session).find_take(take)
+        if found is None:
+            raise SessionError(f"Say which take, as in {session}-E02-1; see: mien session show {session}")
+        self.records.accept(found.code, choose=True)
+        return self.records.take(found.code)
 
-        Cameras that were aside until its end are back.
+    def close(
+        self,
+        session: str,
+        *,
+        incomplete: bool = False,
+        keep: Collection[str] = (),
+        drop: Collection[str] = (),
+        keep_all: bool = False,
+    ) -> Handoff:
+        """Close the session: the farm takes over.
+
+        keep, drop, keep_all: what becomes of whole takes that nobody has accepted; DecisionNeeded is raised where that
+        is not said. Raises SessionError, naming what is not accepted yet. Cameras that were aside until its end are
+        back.
         """
-        handed = hand_over(self.records, self.store, session, incomplete)
+        handed = hand_over(self.records, self.decisions, self.store, session, incomplete, keep, drop, keep_all)
         self.asides.lift_over()
         return handed
 
@@ -372,7 +385,7 @@ class Studio:
 
     @property
     def last_take(self) -> TakeResult | None:
-        return self._last
+        return self.conclusion.last
 
     # --- one fire ---
 
@@ -409,9 +422,9 @@ class Studio:
             self.lights.rest()
         if failed:
             nothing_fired: Future[TakeResult] = Future()
-            nothing_fired.set_result(self._conclude(script, line, attempt, tally, "fired"))
+            nothing_fired.set_result(self.conclusion.conclude(script, line, attempt, tally, "fired"))
             return nothing_fired
-        return self.draining.begin(tally, lambda: self._conclude(script, line, attempt, tally, "kept"))
+        return self.draining.begin(tally, lambda: self.conclusion.conclude(script, line, attempt, tally, "kept"))
 
     @contextmanager
     def _quiet(self) -> Iterator[None]:
@@ -424,25 +437,6 @@ class Studio:
             self.link.allow_uploads()
             self.ingest.go_on()
             self.reviewer.go_on()
-
-    def _coming_in(self, script: Script, line: Line, attempt: int, tally: Tally) -> TakeResult:
-        held = f" Photographs cannot be filed: {self.ingest.trouble}" if self.ingest.trouble else ""
-        frames, cameras = len(tally.frames), len(tally.cameras)
-        return TakeResult(
-            take=tally.take,
-            session=script.session,
-            expression=line.name,
-            position=line.position,
-            attempt=attempt,
-            state=TakeState.FIRED.value,
-            frames=frames,
-            cameras=cameras,
-            skew=tally.skew(),
-            faults=tally.faults,
-            warnings=tally.warnings,
-            message=f"Take {tally.take} is coming in: {frames} of {cameras} photographs are here.{held}",
-            aside=tally.aside,
-        )
 
     def _shoot(self, order: FireOrder, tally: Tally, profile: str, lit: Lit | None) -> bool:
         """ARM, journal, FIRE. True when the cameras did not all arm, so that nothing was fired."""
@@ -463,59 +457,3 @@ class Studio:
         for camera, reason in report.faults.items():
             tally.add_fault(camera, reason)
         return False
-
-    def _conclude(self, script: Script, line: Line, attempt: int, tally: Tally, verb: str) -> TakeResult:
-        """Write what became of the take: captured when every camera is settled well, else failed with every reason."""
-        if verb == "kept":
-            for camera in tally.missing():
-                quiet = self.rig.transfer.frame_timeout_s
-                tally.add_fault(camera, f"its photograph did not come; nothing came in for {quiet:g} s")
-        faults = dict(tally.faults)
-        skew = tally.skew() if faults or tally.fully_stamped() else Skew()
-        flags: list[str] = []
-        if verb == "kept":
-            flags = [*skew.flags(self.rig.sync), *by_reason(self.records.deviations(tally.take))]
-        reference = f"mien session retake {script.reference(line.position)}"
-        cameras = len(tally.cameras)
-        state = TakeState.FAILED if faults else TakeState.CAPTURED
-        if faults:
-            lacking = tally.lacking() if verb == "kept" else []
-            keep = offer(self.asides, tally.aside, lacking, script.reference(line.position))
-            message = describe_failure(tally.take, cameras, faults, reference, verb, keep)
-            self.reviewer.drop(tally.take)
-            self.records.failed(tally.take, message, skew)
-            late = self.records.look_again(tally.take, lacking) if lacking else None
-            if late is not None:
-                state, message = late.after, f"{message}\n{self.late.came(late)}"
-        else:
-            self.records.captured(tally.take, skew, flags, tally.stamps)
-            self.reviewer.finish(tally.take)
-            aside = f", {told_of(tally.aside)}" if tally.aside else ""
-            message = f"Take {tally.take} is whole: {cameras} of {cameras} photographs{aside}."
-            if flags:
-                message += f" But {'; '.join(flags)}.\nTo take it again:  {reference}"
-        self._last = TakeResult(
-            take=tally.take,
-            session=script.session,
-            expression=line.name,
-            position=line.position,
-            attempt=attempt,
-            state=state.value,
-            frames=len(tally.frames),
-            cameras=cameras,
-            skew=skew,
-            faults=faults,
-            flags=tuple(flags),
-            advice={} if faults else dict(tally.notes),
-            warnings=tally.warnings,
-            message=message,
-            aside=tally.aside,
-        )
-        return self._last
-
-    def _conclude_late(self, tally: Tally) -> str:
-        """A take that an earlier controller fired: all that can come of it is in."""
-        session, reference = tally.take.rsplit("-E", 1)
-        script = self.records.script(session)
-        position, attempt = (int(part) for part in reference.split("-"))
-        return self._conclude(script, script.find(f"E{position}"), attempt, tally, "kept").message

@@ -102,9 +102,8 @@ class LateArrival:
 def note_arrival(tx: Session, take: Take, camera: Camera) -> LateArrival | None:
     """What the photograph that was just added changes; None while its take is still under way.
 
-    The caller holds the take's row (captures.lock_take). A failed take that is whole now becomes captured, and takes
-    before it that were captured become superseded, but not one that somebody accepted; where a later attempt stands, or
-    stood, this one becomes superseded itself.
+    The caller holds the take's row (captures.lock_take). A failed take that is whole now becomes captured, beside those
+    that were there before; where a later attempt stands, or stood, this one becomes superseded itself.
     """
     if take.state in (TakeState.PLANNED, TakeState.FIRED):
         return None
@@ -117,8 +116,6 @@ def note_arrival(tx: Session, take: Take, camera: Camera) -> LateArrival | None:
         stands = later[-1].code if later else None
         captures.move_take(tx, take, TakeState.SUPERSEDED if later else TakeState.CAPTURED, (TakeState.FAILED,))
         if not later:
-            for old in _others(tx, take, (TakeState.CAPTURED,), later=False):
-                captures.supersede_take(tx, old)
             accepted = _others(tx, take, (TakeState.ACCEPTED,), later=False)
             stands = accepted[-1].code if accepted else None
     detail = {"camera": camera.name, "before": before.value, "after": take.state.value, "lacking": list(lacking)}

@@ -23,6 +23,7 @@ from db.models import (
     CameraTier,
     CaptureSession,
     ExposureSource,
+    FormerTakeCode,
     Frame,
     Protocol,
     ProtocolExpression,
@@ -233,8 +234,8 @@ def skip_expression(tx: Session, session: CaptureSession, position: int, reason:
 
     Raises StateConflict unless the session is open, and while a take of it stands (captured or accepted).
     """
-    found = _expression(tx, session, position)
-    _require_open(tx, session)
+    found = expression_at(tx, session, position)
+    require_open(tx, session)
     standing = tx.scalar(
         select(Take.code).where(
             Take.session_id == session.id,
@@ -253,7 +254,7 @@ def unskip_expression(tx: Session, session: CaptureSession, position: int) -> bo
     """Ask for the expression after all; False when it was not skipped."""
     where = (
         SkippedExpression.session_id == session.id,
-        SkippedExpression.expression_id == _expression(tx, session, position).id,
+        SkippedExpression.expression_id == expression_at(tx, session, position).id,
     )
     return changed(tx, delete(SkippedExpression).where(*where)) == 1
 
@@ -297,12 +298,9 @@ def plan_take(
     expression is no longer skipped. Raises StateConflict unless the session is open, NotFound for an unknown
     expression.
     """
-    found = _expression(tx, session, expression)
-    _require_open(tx, session)
-    last = tx.scalar(
-        select(func.max(Take.attempt)).where(Take.session_id == session.id, Take.expression_id == found.id)
-    )
-    attempt = max(last or 0, attempts_given(tx, session.code)) + 1
+    found = expression_at(tx, session, expression)
+    require_open(tx, session)
+    attempt = next_attempt(tx, session.id, found.id)
     calibration = newest_calibration(tx, session.rig)
     take = Take(
         code=f"{session.code}-E{found.position:02d}-{attempt}",
@@ -322,13 +320,26 @@ def plan_take(
     return take
 
 
+def next_attempt(tx: Session, session_id: int, expression_id: int) -> int:
+    """The number of the next take of an expression; none is given twice, not even after a take was given away."""
+    last = [
+        tx.scalar(select(func.max(table.attempt)).where(
+            table.session_id == session_id, table.expression_id == expression_id
+        ))
+        for table in (Take, FormerTakeCode)
+    ]  # fmt: skip
+    code = tx.scalars(select(CaptureSession.code).where(CaptureSession.id == session_id)).one()
+    return max(*(found or 0 for found in last), attempts_given(tx, code)) + 1
+
+
 def record_setup(tx: Session, take: Take, setup: Mapping[str, Any]) -> None:
     """What was sent for the take: exposure settings and lights, as JSON values."""
     tx.execute(update(Take).where(Take.id == take.id).values(setup=dict(setup)))
     tx.refresh(take, ["setup"])
 
 
-def _expression(tx: Session, session: CaptureSession, expression: int | str) -> ProtocolExpression:
+def expression_at(tx: Session, session: CaptureSession, expression: int | str) -> ProtocolExpression:
+    """An expression of the session's protocol, by position or name. Raises NotFound."""
     wanted = (
         ProtocolExpression.position == expression
         if isinstance(expression, int)
@@ -340,17 +351,20 @@ def _expression(tx: Session, session: CaptureSession, expression: int | str) -> 
     return found
 
 
-def _require_open(tx: Session, session: CaptureSession) -> None:
+def require_open(tx: Session, session: CaptureSession, *, or_paused: bool = False) -> None:
+    """Hold the session's row until this transaction ends. Raises StateConflict unless it is open (or paused)."""
     state = tx.scalar(select(CaptureSession.state).where(CaptureSession.id == session.id).with_for_update())
-    if state != SessionState.OPEN:
+    if state != SessionState.OPEN and not (or_paused and state == SessionState.PAUSED):
         raise StateConflict(f"Session {session.code} is {state}; a take needs an open session")
 
 
 def get_take(tx: Session, code: str) -> Take:
-    """A take with session and expression loaded. Raises NotFound."""
-    take = tx.scalar(
-        select(Take).where(Take.code == code).options(joinedload(Take.session), joinedload(Take.expression))
-    )
+    """A take with session and expression loaded, by its code or one that it had before. Raises NotFound."""
+    load = (joinedload(Take.session), joinedload(Take.expression))
+    take = tx.scalar(select(Take).where(Take.code == code).options(*load))
+    if take is None:
+        former = select(FormerTakeCode.take_id).where(FormerTakeCode.code == code)
+        take = tx.scalar(select(Take).where(Take.id.in_(former)).options(*load))
     if take is None:
         raise NotFound(f"No take {code}; see: mien session show")
     return take

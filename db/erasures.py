@@ -32,6 +32,7 @@ from db.models import (
     RawFile,
     RetentionTerm,
     RunReview,
+    SessionAct,
     SessionState,
     SkippedExpression,
     Subject,
@@ -266,6 +267,7 @@ def _blank(tx: Session, subject: Subject, takes: Collection[int]) -> None:
     sessions = select(CaptureSession.id).where(CaptureSession.subject_id == subject.id)
     tx.execute(update(SkippedExpression).where(SkippedExpression.session_id.in_(sessions)).values(reason="erased"))
     tx.execute(update(CameraAside).where(CameraAside.session_id.in_(sessions)).values(reason="erased"))
+    tx.execute(update(SessionAct).where(SessionAct.session_id.in_(sessions)).values(detail=None))
     for chunk in _chunks(takes):
         tx.execute(update(Take).where(Take.id.in_(chunk)).values(problem=None))
         tx.execute(update(TakeAbsence).where(TakeAbsence.take_id.in_(chunk)).values(reason="erased"))

@@ -7,6 +7,7 @@ from datetime import date
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
+from db.capture_consent import consents, today
 from db.models import (
     Camera,
     CaptureSession,
@@ -177,7 +178,8 @@ def sessions(tx: Session, *states: SessionState) -> list[CaptureSession]:
 class SessionMark:
     """A session with accepted takes.
 
-    `mark` changes when one comes or is replaced, or gets a photograph late; with its cameras and its state.
+    `mark` changes when one comes or is replaced, is given to another expression, or gets a photograph late; with its
+    cameras, its state, and when its subject consents anew.
     """
 
     session_id: int
@@ -191,6 +193,8 @@ class SessionMark:
 def session_marks(tx: Session, *, unclosed: bool) -> list[SessionMark]:
     """Sessions with accepted takes, those of subjects in the chair first, then the oldest; closed ones alone, or all.
 
+    Nothing is handed off of a subject who does not consent today: its sessions come once the consent is recorded.
+
     One pass over the takes, so that a daemon can ask every few seconds. An accepted take gets another photograph only
     where it was kept without one by decision, so that such decisions alone are looked at.
     """
@@ -202,15 +206,22 @@ def session_marks(tx: Session, *, unclosed: bool) -> list[SessionMark]:
     )
     calibration = func.coalesce(Take.calibration_id, CaptureSession.calibration_id)
     open_now, closed = CaptureSession.state == SessionState.OPEN, CaptureSession.state == SessionState.CLOSED
+    day = today()
+    consented = (
+        select(func.coalesce(func.max(Consent.id), 0))
+        .where(Consent.subject_id == CaptureSession.subject_id, Consent.withdrawn_at.is_(None))
+        .correlate(CaptureSession)
+        .scalar_subquery()
+    )
     query = (
         select(
             CaptureSession.id, CaptureSession.code, CaptureSession.subject_id, open_now, closed,
             func.count(), func.sum(Take.id), func.coalesce(func.sum(calibration), 0),
-            func.coalesce(func.sum(came.c.n), 0),
+            func.coalesce(func.sum(came.c.n), 0), func.sum(Take.id * Take.expression_id), consented,
         )
         .join(Take, Take.session_id == CaptureSession.id)
         .outerjoin(came, came.c.take_id == Take.id)
-        .where(Take.state == TakeState.ACCEPTED)
+        .where(Take.state == TakeState.ACCEPTED, consents(CaptureSession.subject_id, day))
         .group_by(CaptureSession.id)
         .order_by(case((open_now, 0), else_=1), CaptureSession.id)
     )  # fmt: skip

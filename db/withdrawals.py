@@ -15,6 +15,7 @@ from datetime import date, datetime
 from sqlalchemy import ColumnElement, exists, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from db.capture_consent import consents, today
 from db.engine import changed
 from db.models import (
     CaptureSession,
@@ -62,13 +63,13 @@ def take_withdrawn(take_id: InstrumentedAttribute[int] | InstrumentedAttribute[i
 
 
 def lock_participants(tx: Session, subject_ids: Collection[int]) -> set[int]:
-    """Those of these subjects that have not withdrawn; their withdrawal waits until this transaction ends."""
+    """Those of these subjects that consent today; their withdrawal waits until this transaction ends."""
     ids = sorted(subject_ids)
     if not ids:
         return set()
     # A statement of its own: what follows sees every withdrawal that this one waited for.
     tx.execute(select(Subject.id).where(Subject.id.in_(ids)).with_for_update(read=True, key_share=True))
-    return set(tx.scalars(select(Subject.id).where(Subject.id.in_(ids), ~withdrew(Subject.id))))
+    return set(tx.scalars(select(Subject.id).where(Subject.id.in_(ids), consents(Subject.id, today()))))
 
 
 def stop_work(tx: Session, subject: Subject) -> int:

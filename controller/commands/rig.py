@@ -83,11 +83,18 @@ def calibration(
     params: Annotated[Path, typer.Argument(help="The cameras as FaceScape's params.json has them, millimetres.")],
     rig: Annotated[Path | None, typer.Option(help="The rig file; by default the home's.")] = None,
     method: Annotated[str, typer.Option(help="How it was made; kept with it.")] = "imported",
+    new_only: Annotated[
+        bool, typer.Option("--new-only", help="Leave earlier takes that have no calibration as they are.")
+    ] = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Keep a calibration of the rig; sessions started from now on refer to it."""
+    """Keep a calibration of the rig: for takes from now on, and for earlier ones that have none (recorded)."""
+    from dataclasses import asdict
+
     from controller.calibration_file import read_calibration
+    from controller.commands.tables import print_served
+    from controller.decisions import Decisions
     from controller.records import Records
     from controller.settings import load_settings
     from db.studio import open_studio
@@ -96,10 +103,13 @@ def calibration(
     data = read_calibration(params, settings.rig)
     with open_studio(home) as studio:
         version = Records(studio.engine, settings.rig).add_calibration(method, data)
+        served = [] if new_only else Decisions(studio.engine, settings.rig).calibrate()
     if as_json:
-        print_json({"rig": settings.rig.name, "version": version})
+        print_json({"rig": settings.rig.name, "version": version, "served": [asdict(one) for one in served]})
     else:
         print(f"Calibration {version} of rig {settings.rig.name}: {len(settings.rig.cameras)} cameras.")
+        if served:
+            print_served([asdict(one) for one in served])
 
 
 @app.command()

@@ -30,6 +30,8 @@ def print_session(answer: Mapping[str, Any]) -> None:
                 came = ", but its photograph came late" if absence["came_at"] else ""
                 why = f"{absence['kind']}: {absence['reason']}{came}"
                 without.setdefault(take["code"], {})[absence["camera"]] = why
+            if take.get("former"):
+                notes.append(f"{take['code']} was {', '.join(take['former'])} before it was given to this expression")
             if take.get("state") in ("captured", "accepted") and take["flagged"]:
                 notes.append(
                     f"{take['code']} is flagged: {take['problem']}.\n  To take it again:  "
@@ -43,19 +45,47 @@ def print_session(answer: Mapping[str, Any]) -> None:
     for note in notes:
         print(note)
     print_without(without)
+    print_standing(answer)
     if answer["state"] == "paused":
         print(f"To go on:  mien session resume {answer['session']}")
     elif answer["state"] == "open":
-        print(
-            f"next: {answer['next']}" if answer["next"] else f"nothing is left:  mien session close {answer['session']}"
-        )
+        if answer["undecided"]:
+            print(f"to decide: {', '.join(answer['undecided'])}")
+        if answer["next"]:
+            print(f"next: {answer['next']}")
+        elif not answer["undecided"]:
+            print(f"nothing is left:  mien session close {answer['session']}")
+
+
+def print_standing(answer: Mapping[str, Any]) -> None:
+    """Consent, what the session began without, and which accepted takes the farm cannot take yet."""
+    for name, text in answer["without"].items():
+        print(f"begun without {name}: {text}")
+    if answer["consent"]["told"]:
+        print(answer["consent"]["told"])
+    for held in answer["farm"]["held"]:
+        count = len(held["takes"])
+        print(f"not ready for the farm: {count} accepted {'take' if count == 1 else 'takes'}: {held['why']}")
+        print(f"  {held['do']}")
+
+
+def print_served(served: Sequence[Mapping[str, Any]]) -> None:
+    """Which takes have which calibration now."""
+    if not served:
+        print("No take was without a calibration; nothing is changed.")
+    named: dict[int, list[str]] = {}
+    for one in served:
+        named.setdefault(one["version"], []).append(one["take"])
+    for version, takes in named.items():
+        more = f" and {len(takes) - SHOWN} more" if len(takes) > SHOWN else ""
+        print(f"Calibration {version} serves {len(takes)} earlier takes: {', '.join(takes[:SHOWN])}{more}")
 
 
 def _take_cells(take: Mapping[str, Any], session: str, skipped: bool) -> list[str]:
     if not take:
         return ["-", "skipped" if skipped else "-", *["-"] * 6]
     numbers = [_short(take[key]) for key in ("command_skew_ms", "clock_uncertainty_ms", "exposure_skew_ms")]
-    state = take["state"] + (" !" if take["flagged"] and take["state"] in ("captured", "accepted") else "")
+    state = take["standing"] + (" !" if take["flagged"] and take["state"] in ("captured", "accepted") else "")
     source = "-" if take["exposure_skew_ms"] is None else SOURCES[take["exposure_source"]]
     looked = {None: "-", 0: "ok"}.get(take["checks"], f"{take['checks']} look")
     return [take["code"].removeprefix(f"{session}-"), state, str(take["frames"]), *numbers, source, looked]

@@ -14,6 +14,7 @@ from db.models.capture import (
     Take,
     TakeState,
 )
+from db.models.decision import ActKind, FormerTakeCode, SessionAct
 from db.models.erasure import Erasure, ErasureFile
 from db.models.farm import Artefact, ArtefactParent, Job, JobInput, JobState, JobTake
 from db.models.holder import Fetch, Grant, Notice, Recipient, SignedLicence, Way
@@ -36,6 +37,7 @@ from db.models.run_review import RunReview, RunVerdict
 
 __all__ = [
     "AbsenceKind",
+    "ActKind",
     "Artefact",
     "ArtefactParent",
     "AuditEvent",
@@ -54,6 +56,7 @@ __all__ = [
     "ErasureFile",
     "ExposureSource",
     "Fetch",
+    "FormerTakeCode",
     "Frame",
     "FrameMeasure",
     "Gender",
@@ -75,6 +78,7 @@ __all__ = [
     "Rig",
     "RunReview",
     "RunVerdict",
+    "SessionAct",
     "SessionState",
     "ShutterLag",
     "SignedLicence",

@@ -26,9 +26,10 @@ class SessionState(StrEnum):
 
 
 class TakeState(StrEnum):
-    """planned -> fired -> captured -> accepted -> superseded; failed from planned, fired or captured.
+    """planned -> fired -> captured (whole, undecided) <-> accepted (chosen) <-> superseded (whole, not chosen).
 
-    failed -> captured or superseded: by the last photograph, which came late, or by decision without it.
+    failed from planned, fired or captured. failed -> captured or superseded: by the last photograph, which came late,
+    or by decision without it. Only somebody's decision moves a take out of accepted.
     """
 
     PLANNED = "planned"
@@ -96,7 +97,7 @@ class SkippedExpression(Base):
 
 
 class Take(Base):
-    """One firing of the rig at one expression. A retake is a new row; the old one stays, superseded or failed.
+    """One firing of the rig at one expression. A retake is a new row; the old one stays as it is until one is chosen.
 
     `calibration_id` is the newest calibration of the rig when the take was planned: a session that is resumed on
     another day may have been calibrated anew. `setup` is what was sent for it: exposure settings, lights.
@@ -133,6 +134,7 @@ class Take(Base):
     profile: Mapped[str] = mapped_column(String(32), server_default="default", default="default")
     setup: Mapped[Mapping[str, Any] | None]
     calibration_id: Mapped[int | None] = mapped_column(ForeignKey("calibration.id"))
+    dropped_at: Mapped[datetime | None]  # whole, and somebody decided against it; it stays all the same
 
     session: Mapped[CaptureSession] = relationship(back_populates="takes")
     expression: Mapped[ProtocolExpression] = relationship()

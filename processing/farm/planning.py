@@ -68,8 +68,12 @@ def _listing(
 def plan_session(
     tx: Session, takes: Sequence[ReadyTake], template_digest: str, stages: Stages, params: Mapping[str, Any]
 ) -> SessionPlan:
-    """The runs of one session's takes; a session that cannot be planned says why and does not stop the others."""
+    """The runs of one session's takes; a session that cannot be planned says why and does not stop the others.
+
+    Takes without a calibration wait for one, and do not stop those that have one.
+    """
     first = takes[0]
+    takes = [take for take in takes if take.calibration_id is not None] or takes
     ids = [take.take_id for take in takes]
     photographs, absent = photographs_of_takes(tx, ids), absent_views(tx, ids)
     try:

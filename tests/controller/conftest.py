@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,8 +23,9 @@ from controller.rig_file import CameraEntry, Rig, SyncLimits, TransferLimits
 from controller.settings import StudioSettings
 from controller.studio import Studio
 from db.engine import transaction
+from db.models import ConsentScope
 from db.settings import Settings
-from db.subjects import add_subject
+from db.subjects import add_subject, give_consent
 
 PATIENCE_S = 30.0
 T = TypeVar("T")
@@ -70,7 +72,9 @@ def add_participant(engine: Engine) -> str:
     with transaction(engine) as tx:
         chosen = tuple(line for line in FACESCAPE.expressions if line[0] in SHORT)
         install_protocol(tx, ProtocolData("short", 1, chosen))
-        return add_subject(tx).code
+        subject = add_subject(tx)
+        give_consent(tx, subject, ConsentScope.RESEARCH_RELEASE, date(2026, 1, 2))
+        return subject.code
 
 
 @pytest.fixture

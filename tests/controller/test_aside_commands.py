@@ -127,7 +127,7 @@ def test_kept_without_and_shown_with_its_reason(
         if view != 5:
             assert isinstance(nodes[view].upload(take, jpeg(view)), wire.Stored)
     script = studio.records.script(session)
-    studio._conclude(script, script.expressions[0], 1, tally, "kept")
+    studio.conclusion.conclude(script, script.expressions[0], 1, tally, "kept")
 
     with pytest.raises(Refusal, match="--without cam-05 --reason") as refusal:
         mien("session", "accept")

@@ -247,7 +247,11 @@ def test_the_served_studio_answers_the_commands(home: Any, rig_of: Callable[...,
                 break
             except StudioUnreachable:
                 time.sleep(0.1)
-        started = command("session", "start", home.subject, "--protocol", "short", "--json")
+        refused = command("session", "start", home.subject, "--protocol", "short")
+        assert refused.returncode == 3
+        assert f"mien session start {home.subject} --without cameras,calibration" in refused.stderr
+        without = ("--without", "cameras,calibration")
+        started = command("session", "start", home.subject, "--protocol", "short", *without, "--json")
         assert started.returncode == 0, started.stderr
         session = json.loads(started.stdout)["session"]
         fired = command("session", "fire")

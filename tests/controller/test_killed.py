@@ -64,12 +64,14 @@ def deadly(step: Callable[..., Any], when: str) -> Callable[..., Any]:
 def go_on(studio: Studio, session: str) -> None:
     """What an operator does next: accept what is whole, take again what failed, fire what is not taken yet."""
     script = studio.script(session)
+    if waiting := script.undecided():
+        studio.accept(session, waiting[0].code)
+        return
     line = script.next_expression()
     assert line is not None
-    if script.kept(line.position) is None:
-        result = studio.fire(session, line.name, retake=bool(script.takes_of(line.position)))
-        assert result.kept, result.message
-    studio.accept(session, line.name)
+    result = studio.fire(session, line.name, retake=bool(script.takes_of(line.position)))
+    assert result.kept, result.message
+    studio.accept(session, result.take)
 
 
 def settle(studio: Studio) -> str:
@@ -89,7 +91,7 @@ def doomed(settings: Any, moment: "str | float") -> None:
         session = settle(studio)
         script = studio.script(session)
         line = script.next_expression()
-        if line is not None and script.takes_of(line.position):
+        if script.undecided() or (line is not None and script.takes_of(line.position)):
             go_on(studio, session)  # what the controller before left
         if isinstance(moment, float):
             threading.Timer(moment, die).start()

@@ -5,6 +5,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from controller.tally import Tally
 from db import absences, audit, captures
 from db.engine import reading, transaction
 from db.errors import StateConflict
-from db.models import AuditEvent, Frame, TakeState
+from db.models import AuditEvent, ConsentScope, Frame, TakeState
 
 CAMERAS = 8
 WAIT_S = 60.0
@@ -65,7 +66,7 @@ class Booth:
                 assert isinstance(self.upload(take, camera.view), wire.Stored)
         until(lambda: len(tally.frames) == len(tally.cameras) - len(lacking))
         line = next(line for line in script.expressions if line.position == position)
-        return studio._conclude(script, line, script.attempt(position), tally, "kept")
+        return studio.conclusion.conclude(script, line, script.attempt(position), tally, "kept")
 
     def state(self, take: str) -> TakeState:
         return self.studio.records.take(take).state
@@ -93,13 +94,26 @@ def test_never_silently(booth: Booth) -> None:
         studio.accept(booth.session, "neutral", without=["cam-03"])
     with pytest.raises(SessionError, match="does not lack cam-04; it lacks cam-03"):
         studio.accept(booth.session, "neutral", without=["cam-03", "cam-04"], reason="cable")
+    with pytest.raises(SessionError, match=r"no photograph of cam-03"):
+        studio.accept(booth.session, result.take)
     assert booth.state(result.take) is TakeState.FAILED
+
+
+def test_no_take_that_lacks_photographs_replaces_a_whole_one(booth: Booth) -> None:
+    studio = booth.studio
+    whole = booth.shoot()
+    studio.accept(booth.session, whole.take)
+    partial = booth.shoot(lacking=(3,))
+    with pytest.raises(StateConflict, match=f"{whole.take} is accepted and whole"):
+        studio.accept(booth.session, partial.take, without=["cam-03"], reason="cable")
+    assert (booth.state(whole.take), booth.state(partial.take)) == (TakeState.ACCEPTED, TakeState.FAILED)
+    studio.decisions.undo(booth.session, whole.take)
+    assert studio.accept(booth.session, partial.take, without=["cam-03"], reason="cable").code == partial.take
 
 
 def test_kept_by_decision_with_the_reason_in_the_record(booth: Booth) -> None:
     studio = booth.studio
     first = booth.shoot(position=1)
-    studio.accept(booth.session, "neutral")
     second = booth.shoot(lacking=(3, 6))
     with pytest.raises(SessionError, match=r"lacks more: cam-03, cam-06.*--without cam-03,cam-06"):
         studio.accept(booth.session, "neutral", without=["cam-06"], reason="cable")
@@ -120,7 +134,7 @@ def test_kept_by_decision_with_the_reason_in_the_record(booth: Booth) -> None:
         logged = {e.action: e.detail for e in tx.scalars(select(AuditEvent)) if e.action.startswith("take.")}
         assert audit.verify_chain(tx).broken is None
     assert logged["take.keep_without"] == {"cameras": ["cam-03", "cam-06"]}
-    assert logged["take.accept"]["without"] == ["cam-03", "cam-06"]
+    assert logged["take.accept"]["beside"] == [first.take]
     review = studio.reviewer.result(line.code, wait_s=WAIT_S)
     assert review is not None
     assert review.sheet
@@ -212,7 +226,7 @@ def test_late_after_a_retake_that_failed_too(booth: Booth) -> None:
     booth.upload(first.take, 3)
     assert (booth.state(first.take), booth.state(second.take)) == (TakeState.CAPTURED, TakeState.FAILED)
     booth.upload(second.take, 3)  # the later one is whole now, and the first was not decided on
-    assert (booth.state(first.take), booth.state(second.take)) == (TakeState.SUPERSEDED, TakeState.CAPTURED)
+    assert (booth.state(first.take), booth.state(second.take)) == (TakeState.CAPTURED, TakeState.CAPTURED)
 
 
 def test_late_does_not_undo_what_somebody_accepted(booth: Booth) -> None:
@@ -330,7 +344,7 @@ def test_a_take_is_kept_if_and_only_if_it_is_whole_or_was_decided(engine: Engine
     """After any history: what stands is whole but for what was decided, what failed lacks something, one counts."""
     records = Records(engine, RIG)
     with transaction(engine) as tx:
-        subject = studio_rows.subject(tx)
+        subject = studio_rows.subject(tx, ConsentScope.RESEARCH_RELEASE)
         busy = captures.open_session_of(tx, captures.get_rig(tx, RIG.name))
         if busy is not None:
             captures.close_session(tx, busy, incomplete=True)
@@ -358,7 +372,8 @@ def test_a_take_is_kept_if_and_only_if_it_is_whole_or_was_decided(engine: Engine
                 accepted = {code for code, state in before.items() if state is TakeState.ACCEPTED}
                 assert accepted == {code for code, state in after.items() if state is TakeState.ACCEPTED}
             elif what == "keep" and line.state is TakeState.FAILED:
-                records.accept_without(take, records.lacking(take), "cable")
+                with suppress(StateConflict):  # a whole one is accepted
+                    records.accept_without(take, records.lacking(take), "cable")
             elif what == "accept" and line.state is TakeState.CAPTURED:
                 records.accept(take)
     script = records.script(session)

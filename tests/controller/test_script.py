@@ -39,9 +39,11 @@ def test_references_split() -> None:
     assert split_reference("S012-1") == ("S012-1", None)
 
 
-def test_the_next_expression_is_the_first_not_accepted() -> None:
+def test_the_next_expression_is_the_first_that_waits_for_no_take_and_no_decision() -> None:
     assert script().next_expression() == LINES[0]
-    assert script((1, TakeState.CAPTURED)).next_expression() == LINES[0]
+    assert script((1, TakeState.CAPTURED)).next_expression() == LINES[1]
+    assert script((1, TakeState.FAILED)).next_expression() == LINES[0]
+    assert script((1, TakeState.SUPERSEDED)).next_expression() == LINES[0]
     assert script((1, TakeState.ACCEPTED), (3, TakeState.ACCEPTED)).next_expression() == LINES[1]
 
 
@@ -58,10 +60,9 @@ def test_firing_over_a_take_that_stands_needs_a_retake() -> None:
 def test_another_expression_may_be_fired_while_one_comes_in() -> None:
     draining = script((1, TakeState.ACCEPTED), (2, TakeState.FIRED))
     draining.check_fire(3)
-    assert draining.next_expression().position == 2
-    assert draining.next_to_fire().position == 3
+    assert draining.next_expression().position == 3
     decided = script((1, TakeState.CAPTURED), (2, TakeState.CAPTURED), (3, TakeState.FAILED))
-    assert decided.next_to_fire().position == 3
+    assert decided.next_expression().position == 3
 
 
 @pytest.mark.parametrize("state", [TakeState.PLANNED, TakeState.FIRED])
@@ -97,8 +98,8 @@ def test_a_paused_session_says_how_to_go_on_and_may_be_closed() -> None:
 
 def test_a_skipped_expression_is_done_and_the_session_closes_without_it() -> None:
     session = replace(script((1, TakeState.ACCEPTED), (3, TakeState.CAPTURED)), skipped={2: "cannot smile"})
-    assert session.next_expression() == LINES[2]
-    with pytest.raises(SessionError, match=r"(?s)1 of 3.*mouth_stretch"):
+    assert session.next_expression() is None
+    with pytest.raises(SessionError, match=r"(?s)1 of 3.*mouth_stretch.*S012-1-E03-1 waits to be accepted"):
         session.check_close()
     session.check_fire(2)  # may be asked for after all
     replace(session, skipped={2: "cannot smile", 3: "beard"}).check_close()

@@ -189,7 +189,11 @@ def test_a_take_over_the_limit_is_flagged_offered_for_retake_and_the_old_one_is_
     assert line.clock_uncertainty_ms is not None
     again = studio.retake(session, "neutral")
     assert again.attempt == 2
+    assert studio.records.take(late.take).state is TakeState.CAPTURED  # both are there until one is chosen
+    assert studio.accept(session, again.take).code == again.take
     assert studio.records.take(late.take).state is TakeState.SUPERSEDED
+    assert studio.choose(session, late.take).state is TakeState.ACCEPTED
+    assert studio.records.take(again.take).state is TakeState.SUPERSEDED
     assert len(studio.records.photographs(late.take)) == CAMERAS
 
 

@@ -81,9 +81,13 @@ def test_a_session_from_the_first_fire_to_the_close(start: Callable[..., Any], p
 
     again = studio.retake(session, "neutral")
     assert again.kept, again.message
-    assert states(studio, session) == {result.take: "superseded", again.take: "captured"}
+    assert f"{result.take} stays accepted" in again.message
+    assert states(studio, session) == {result.take: "accepted", again.take: "captured"}
+    with pytest.raises(SessionError, match=f"{session}-E01-3"):
+        studio.accept(session, f"{session}-E01-3")
     assert studio.records.photographs(result.take) == filed  # the old take keeps its photographs
-    studio.accept(session, "neutral")
+    studio.accept(session, "neutral")  # the one that is shown
+    assert states(studio, session) == {result.take: "superseded", again.take: "accepted"}
 
     for expression in ("smile", "mouth_stretch"):
         assert studio.fire(session).expression == expression

@@ -14,7 +14,7 @@ from db.captures import close_session
 from db.engine import reading, transaction
 from db.errors import LeaseLost, NotFound, StateConflict
 from db.jobs import InputFile, InputMade, JobSpec
-from db.models import JobState
+from db.models import ConsentScope, JobState
 from db.queries import farm_status, unprocessed_takes
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -243,7 +243,7 @@ def test_the_subject_in_the_chair_goes_first_and_what_was_taken_again_last(engin
     sha = studio_rows.sha
     with transaction(engine) as tx:
         rig = studio_rows.rig(tx)
-        subjects = [studio_rows.subject(tx) for _ in range(3)]
+        subjects = [studio_rows.subject(tx, ConsentScope.RESEARCH_RELEASE) for _ in range(3)]
         takes = []
         for subject in subjects:
             session = studio_rows.session(tx, subject, rig)

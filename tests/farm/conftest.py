@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 
 from db import captures
 from db.engine import reading, transaction
-from db.models import Artefact, Job, JobState
+from db.models import Artefact, ConsentScope, Job, JobState
 from db.queries import ready_takes
 from db.store import Store
 from processing.farm.daemon import Farm, Summary
@@ -127,7 +127,7 @@ def close_session_of(tx: Session, rows: Any, store: Store, cameras: int = 3) -> 
     """A subject's closed session with a take of each expression; photographs are a few bytes, all different."""
     rig = rows.rig(tx, cameras=cameras)
     cameras_data = {f"{v}_K": [[1.0, 0.0], [0.0, 1.0]] for v in range(cameras)}
-    session = rows.session(tx, rows.subject(tx), rig)
+    session = rows.session(tx, rows.subject(tx, ConsentScope.RESEARCH_RELEASE), rig)
     session.calibration = captures.add_calibration(tx, rig, "made up", cameras_data)
     takes = []
     for e, expression in enumerate(EXPRESSIONS):

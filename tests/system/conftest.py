@@ -19,11 +19,11 @@ from camera_nodes.transport import ensure_keys
 from controller.rig_file import CameraEntry, Rig, SyncLimits, TransferLimits
 from controller.settings import StudioSettings
 from controller.studio import Studio
-from db.engine import transaction
-from db.models import TakeState
+from db.engine import transaction, utc_now
+from db.models import ConsentScope, TakeState
 from db.protocols import FACESCAPE, ProtocolData, install_protocol
 from db.settings import Settings
-from db.subjects import add_subject
+from db.subjects import add_subject, give_consent
 
 PATIENCE_S = 60.0
 SETTLED = (TakeState.CAPTURED, TakeState.FAILED, TakeState.ACCEPTED, TakeState.SUPERSEDED)
@@ -66,7 +66,9 @@ class Bench:
         with transaction(self.studio.engine) as tx:
             chosen = tuple(line for line in FACESCAPE.expressions if line[0] in ("neutral", "smile"))
             install_protocol(tx, ProtocolData("two", 1, chosen))
-            subject = add_subject(tx).code
+            who = add_subject(tx)
+            give_consent(tx, who, ConsentScope.RESEARCH_RELEASE, utc_now().date())
+            subject = who.code
         self.session = self.studio.start_session(subject, "two")
         return self.studio
 

@@ -36,8 +36,9 @@ from camera_nodes.transport import AllowList, ensure_keys
 from controller.client import StudioClient
 from controller.errors import ControllerError, StudioUnreachable
 from controller.rig_file import CameraEntry, Rig, SyncLimits, TransferLimits, format_rig
-from db.engine import open_database, transaction
-from db.subjects import add_subject
+from db.engine import open_database, transaction, utc_now
+from db.models import ConsentScope
+from db.subjects import add_subject, give_consent
 
 DEADLOCK_S = 240.0
 UNFIRED = ("not fired", "before the fire")
@@ -276,9 +277,13 @@ class Soak:
         self.until(self.serving, "the studio is away")
         engine = open_database(f"sqlite:///{self.database}")
         with transaction(engine) as tx:
-            subject = add_subject(tx).code
+            who = add_subject(tx)
+            give_consent(tx, who, ConsentScope.RESEARCH_RELEASE, utc_now().date())
+            subject = who.code
         engine.dispose()
-        return str(StudioClient(self.home).post("/api/sessions", subject=subject)["session"])
+        return str(
+            StudioClient(self.home).post("/api/sessions", subject=subject, without=["calibration", "lags"])["session"]
+        )
 
     def standing(self, session: str) -> dict[int, str]:
         """State of each expression's latest take."""
