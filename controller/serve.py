@@ -1,6 +1,5 @@
 """The studio as a server: a Studio, its console on loopback, and a clean end on Ctrl-C or SIGTERM."""
 
-import logging
 import math
 import socket
 import sys
@@ -15,6 +14,7 @@ from controller.console import make_console, write_address
 from controller.errors import ControllerError
 from controller.settings import StudioSettings
 from controller.studio import Studio
+from guarding.logs import log_to
 
 SOCKET_THREADS = {"mien-control", "mien-ingest"}
 SWITCH_S = 0.0005  # threads take turns ten times as often as by default, so a pong waits for nobody
@@ -22,7 +22,7 @@ SWITCH_S = 0.0005  # threads take turns ten times as often as by default, so a p
 
 def serve_studio(settings: StudioSettings, port: int | None = None) -> None:
     """Serve until interrupted. Raises ControllerError when the console's port is taken."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    log_to()
     sys.setswitchinterval(SWITCH_S)
     port = port or settings.console_port
     with socket.socket() as listener:

@@ -50,6 +50,7 @@ from controller.session_book import SessionBook
 from controller.settings import StudioSettings
 from controller.tally import Tally
 from db import migrations
+from db.closed import require_closed
 from db.engine import open_database, transaction
 from db.errors import RecordError
 from db.models import TakeState
@@ -120,13 +121,14 @@ class Studio:
     def __enter__(self) -> Self:
         settings = self.settings
         settings.records.make_home()
+        require_closed(settings.records)
         self.engine = open_database(settings.records.database)
         if migrations.current(self.engine) is None:
             migrations.upgrade(self.engine)
             with transaction(self.engine) as tx:
                 install_protocol(tx, FACESCAPE)
         migrations.require_current(self.engine)
-        self.store = Store(settings.records.store)
+        self.store = Store(settings.records.store, cache=settings.records.home / "cache")
         self.records = Records(self.engine, self.rig)
         self.asides = AsideBook(self.engine, self.rig)
         self.lag_store = LagStore(self.engine, self.rig)
