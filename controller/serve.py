@@ -12,6 +12,7 @@ from camera_nodes.sd_notify import Service
 from controller.client import ADDRESS_FILE
 from controller.console import make_console, write_address
 from controller.errors import ControllerError
+from controller.http_guard import server_options
 from controller.settings import StudioSettings
 from controller.studio import Studio
 from guarding.logs import log_to
@@ -36,7 +37,7 @@ def serve_studio(settings: StudioSettings, port: int | None = None) -> None:
         with Studio(settings) as studio:
             address = settings.records.home / ADDRESS_FILE
             app = make_console(studio, write_address(settings.records.home, port))
-            server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5))
+            server = uvicorn.Server(uvicorn.Config(app, log_level="warning", log_config=None, timeout_graceful_shutdown=5, **server_options()))
             print(f"Rig {settings.rig.name}: {len(settings.rig.cameras)} cameras expected", file=sys.stderr)
             print(f"Nodes connect to   {studio.control_endpoint} and {studio.bulk_endpoint}", file=sys.stderr)
             print(f"Controller's key   {studio.public_key}", file=sys.stderr)
