@@ -40,7 +40,7 @@ class Pass:
         return hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode())
 
     def link(self, path: str) -> str:
-        """`path` with a seal: for some minutes whoever has it may fetch what is there, as an <img> cannot show a token."""
+        """`path` with a seal: whoever has it may fetch that for some minutes, as an <img> cannot show a token."""
         until = int(time.time() + LINK_S)
         return f"{path}?until={until}&seal={self._seal(path, until)}"
 

@@ -13,6 +13,7 @@ from controller.client import ADDRESS_FILE
 from controller.console import make_console, write_address
 from controller.errors import ControllerError
 from controller.http_guard import server_options
+from controller.port_guard import raise_descriptor_limit
 from controller.settings import StudioSettings
 from controller.studio import Studio
 from guarding.logs import log_to
@@ -24,6 +25,7 @@ SWITCH_S = 0.0005  # threads take turns ten times as often as by default, so a p
 def serve_studio(settings: StudioSettings, port: int | None = None) -> None:
     """Serve until interrupted. Raises ControllerError when the console's port is taken."""
     log_to()
+    raise_descriptor_limit()
     sys.setswitchinterval(SWITCH_S)
     port = port or settings.console_port
     with socket.socket() as listener:
@@ -37,7 +39,11 @@ def serve_studio(settings: StudioSettings, port: int | None = None) -> None:
         with Studio(settings) as studio:
             address = settings.records.home / ADDRESS_FILE
             app = make_console(studio, write_address(settings.records.home, port))
-            server = uvicorn.Server(uvicorn.Config(app, log_level="warning", log_config=None, timeout_graceful_shutdown=5, **server_options()))
+            server = uvicorn.Server(
+                uvicorn.Config(
+                    app, log_level="warning", log_config=None, timeout_graceful_shutdown=5, **server_options()
+                )
+            )
             print(f"Rig {settings.rig.name}: {len(settings.rig.cameras)} cameras expected", file=sys.stderr)
             print(f"Nodes connect to   {studio.control_endpoint} and {studio.bulk_endpoint}", file=sys.stderr)
             print(f"Controller's key   {studio.public_key}", file=sys.stderr)

@@ -38,6 +38,7 @@ from controller.late import LateNews
 from controller.lights import Lights, Lit, setup_record
 from controller.link import ControlLink
 from controller.plain import by_reason
+from controller.port_guard import PortGuard
 from controller.preflight import Preflight, fly
 from controller.quality.reviewer import Reviewer
 from controller.records import Records
@@ -144,7 +145,9 @@ class Studio:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._guard = Authenticator(self._context, self.allowed)
         self._guard.__enter__()
-        self.link = ControlLink(self._context, settings.control, keys, self.allowed, self.rig, self.desk)
+        self._ports = PortGuard(self._context, self._guard.bar)
+        self._ports.start()
+        self.link = ControlLink(self._context, settings.control, keys, self.allowed, self.rig, self.desk, self._ports)
         self.care.attach(self.link)
         self.ingest = Ingest(
             self._context,
@@ -157,6 +160,7 @@ class Studio:
             self.link.owner,
             self.rig.transfer,
             self.care.viewer.piece,
+            self._ports,
         )
         self.lights.__enter__()
         stopped, quiet_s = (lambda: self.desk.stopped), self.rig.transfer.frame_timeout_s
@@ -188,6 +192,7 @@ class Studio:
         self.care.stop()
         self.lights.__exit__(None, None, None)
         self._guard.__exit__(None, None, None)
+        self._ports.stop()
         self._context.destroy(linger=0)
         self.engine.dispose()
 

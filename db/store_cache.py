@@ -1,4 +1,4 @@
-"""This machine's copies of a remote store's files: people's photographs, in a folder that nobody else can reach or plant.
+"""This machine's copies of a remote store's files: people's photographs, in a folder that nobody else reaches or plants.
 
 In the studio's home where there is one. A worker without a home keeps them in the temporary folder, under a name that
 anybody could have made first: so what is there must be a folder of this user's own, closed, and no link; nothing is
@@ -61,7 +61,7 @@ class StoreCache:
 
 
 def _own(folder: Path) -> None:
-    """Raise StoreError for a link, another user's folder, or one in which others may write. Closes one they may read."""
+    """Raise StoreError for a link, another's folder, or one in which others may write. Closes one they may read."""
     try:
         found = folder.lstat()
     except FileNotFoundError:
@@ -70,7 +70,7 @@ def _own(folder: Path) -> None:
         raise StoreError(f"{folder} is no folder of Mien's own, but a link or a file; remove it")
     if found.st_uid not in (os.geteuid(), 0) or found.st_mode & 0o022:
         raise StoreError(
-            f"{folder} belongs to another user, or others may write there: what it holds is not to be trusted; remove it"
+            f"{folder} belongs to another user, or others may write there: do not trust what it holds; remove it"
         )
     if found.st_mode & 0o077:
         folder.chmod(0o700)

@@ -1,1 +1,1 @@
-"""How Mien keeps itself to itself: texts without commands in them, secrets unsaid, files closed. A leaf; all may use it."""
+"""How Mien keeps itself to itself: texts that command nothing, secrets unsaid, files closed. A leaf; all may use it."""

@@ -16,7 +16,7 @@ def close_files() -> None:
 
 
 def open_mode(path: Path) -> int | None:
-    """The mode of a file or folder that others than its owner may use in any way; None when it is closed or not there."""
+    """The mode of a file or folder that others than its owner may use; None when it is closed or not there."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError:

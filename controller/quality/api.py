@@ -50,10 +50,8 @@ def add_checks(engine: Engine, script: dict[str, Any]) -> dict[str, Any]:
     return script
 
 
-def check_paths(
-    reviewer: Reviewer, engine: Engine, store: Store, guard: Sequence[Depends], door: Pass
-) -> APIRouter:
-    """/api/takes/... wants what `guard` asks for. A sheet shows a participant: it wants the token, or the page's link."""
+def check_paths(reviewer: Reviewer, engine: Engine, store: Store, guard: Sequence[Depends], door: Pass) -> APIRouter:
+    """/api/takes/... wants what `guard` asks for; a sheet, which shows a participant, the token or the page's link."""
     api = APIRouter()
 
     @api.get("/api/takes/{take}/checks", dependencies=guard)

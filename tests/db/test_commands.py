@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from db.commands import database, protocol, subject
-from db.errors import AlreadyThere, ConsentError, NotFound, NoStudio
+from db.errors import AlreadyThere, ConsentError, NoStudio, NotFound
 
 
 def run(app: typer.Typer, *arguments: str, code: int = 0) -> str:
