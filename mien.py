@@ -8,10 +8,16 @@ import errno
 import importlib
 import os
 import sys
+import traceback
 from importlib.metadata import version
 from typing import NamedTuple
 
 import typer
+
+from guarding.masking import masked
+from guarding.modes import close_files
+from guarding.plain import plain_lines
+from guarding.streams import guard_streams
 
 # Commands work in threads of their own; OpenMP's, a set for each of them, spin while they wait: a scan on two cores
 # took 246 CPU seconds in place of 176. The variable is read when the first library loads.
@@ -54,10 +60,14 @@ COMMANDS = {
     "farm": Command("processing.farm.commands", "farm", "Turn closed sessions into artefacts, unattended."),
     "release": Command("processing.release.commands", "farm", "Dataset releases: select, build, verify, fetch."),
 }
+FAULT = 1
 USAGE = 2
 DATA = 4
-OURS = {"camera_nodes", "controller", "db", "deploy", "processing"}
+OURS = {"camera_nodes", "controller", "db", "deploy", "guarding", "processing"}
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+REFUSED_BY_THE_SYSTEM = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP,
+}  # fmt: skip
 
 
 def overview() -> str:
@@ -75,12 +85,14 @@ def load(name: str) -> typer.Typer:
 
 
 def complain(message: str, code: int) -> None:
-    print(message, file=sys.stderr)
+    print(plain_lines(masked(message)), file=sys.stderr)
     raise SystemExit(code)
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 done, 2 usage, 3 equipment, 4 data, 130 interrupted."""
+    """Entry point. Exit codes: 0 done, 1 a fault of ours, 2 usage, 3 equipment, 4 data, 130 interrupted."""
+    close_files()
+    guard_streams()
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
         print(overview())
@@ -102,15 +114,18 @@ def main() -> None:
             raise
         complain(f"mien {name} needs the package {error.name}: pip install 'mien[{COMMANDS[name].extra}]'", USAGE)
     except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        where = f" while writing {error.filename}" if error.filename else ""
-        complain(f"The disk is full{where}. Free some space and run the same command again.", DATA)
+        if error.errno in DISK_FULL:
+            where = f" while writing {error.filename}" if error.filename else ""
+            complain(f"The disk is full{where}. Free some space and run the same command again.", DATA)
+        if error.errno in REFUSED_BY_THE_SYSTEM and error.filename:
+            complain(f"{error.filename}: {error.strerror}", DATA)
+        complain(traceback.format_exc(), FAULT)
     except Exception as error:
         code = getattr(error, "exit_code", None)
         if not isinstance(code, int):
-            raise
-        complain(str(error), code)
+            complain(traceback.format_exc(), FAULT)
+        else:
+            complain(str(error), code)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from camera_nodes.errors import BadSettings
+from guarding.logs import log_to
 
 if TYPE_CHECKING:
     from camera_nodes.agent import AgentSettings
@@ -45,9 +46,7 @@ def run(
     given = {"camera": camera, "url": url, "control": control, "bulk": bulk, "keys": keys, "spool": spool, "node": node}
     overrides = {name: value for name, value in given.items() if value is not None}
     files = settings_files or []
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    log_to(level=logging.DEBUG if verbose else logging.INFO, fmt="%(asctime)s %(levelname)s %(message)s")
     if len(files) > 1 or any(file.is_dir() for file in files):
         if own := sorted(overrides.keys() & {"camera", "url", "spool", "node"}):
             raise BadSettings(f"--{own[0]} is one camera's, and {len(files)} files or a folder are given")

@@ -14,7 +14,7 @@ import re
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +36,7 @@ CONTROLLER = "controller"  # name of the controller's key pair
 _KEY_NAME = re.compile(r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z")
 _Z85 = re.compile(r"\A[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z")
 _HEARTBEAT_MS = 2000
+_HANDSHAKE_MS = 5000  # who has not proven its key by then is let go
 _WATCHED = (
     zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_DISCONNECTED
@@ -243,6 +244,7 @@ class Authenticator:
         self._allowed = allowed
         self._thread: ThreadAuthenticator | None = None
         self._said: dict[str, float] = {}
+        self._barred: dict[str, float] = {}  # public key -> until when (monotonic s)
         self.refused: dict[str, int] = {}  # public key -> attempts
 
     def __enter__(self) -> Self:
@@ -262,6 +264,11 @@ class Authenticator:
             self._thread.stop()
             self._thread = None
 
+    def bar(self, public: str, seconds: float) -> None:
+        """Refuse an enrolled key for some seconds: its node floods."""
+        now = time.monotonic()
+        self._barred = {key: until for key, until in self._barred.items() if until > now} | {public: now + seconds}
+
     def callback(self, domain: str, key: bytes) -> bool:  # noqa: ARG002  (pyzmq's interface)
         """Called by pyzmq in its own thread with the client's key in Z85."""
         public = key.decode("ascii", "replace")
@@ -271,7 +278,7 @@ class Authenticator:
             log.error("allow-list unreadable, nobody is let in: %s", error)
             return False
         if node is not None:
-            return True
+            return time.monotonic() >= self._barred.get(public, 0.0)
         if len(self.refused) < 10_000 or public in self.refused:
             self.refused[public] = self.refused.get(public, 0) + 1
         now = time.monotonic()
@@ -310,19 +317,31 @@ def reconnect(dealer: Socket, endpoint: str) -> None:
     dealer.connect(endpoint)
 
 
-def bind_router(context: Context, address: str, keys: KeyPair, *, limit: int) -> tuple[Socket, str]:
+def bind_router(
+    context: Context,
+    address: str,
+    keys: KeyPair,
+    *,
+    limit: int,
+    before: Callable[[Socket], None] = lambda _socket: None,
+) -> tuple[Socket, str]:
     """The controller's socket and the endpoint it got (address "tcp://127.0.0.1:*" takes a free port).
 
     limit: CONTROL_LIMIT or BULK_LIMIT; a longer message makes ZeroMQ drop that connection.
     An Authenticator must run on the context, else every client is let in: Authenticator first, then this.
+    before: gets the socket before it is bound, when nobody is connected yet.
     """
     socket = context.socket(zmq.ROUTER)
     _options(socket, limit)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+    if limit <= wire.CONTROL_LIMIT:
+        socket.setsockopt(zmq.RCVHWM, 200)  # of each node
     socket.curve_server = True
     socket.curve_secretkey = keys.secret.encode()
     socket.setsockopt(zmq.ZAP_DOMAIN, _DOMAIN.encode())
     socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # no authenticator, no connection
     socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+    before(socket)
     socket.bind(address)
     endpoint = socket.getsockopt(zmq.LAST_ENDPOINT)
     return socket, endpoint.decode().rstrip("\x00") if isinstance(endpoint, bytes) else str(endpoint)
@@ -363,9 +382,17 @@ class BadMessage:
 
 
 def receive(
-    router: Socket, decoder: msgspec.msgpack.Decoder[_M], allowed: KnownKeys, *, limit: int
+    router: Socket,
+    decoder: msgspec.msgpack.Decoder[_M],
+    allowed: KnownKeys,
+    *,
+    limit: int,
+    hear: Callable[[int, str, bool], None] | None = None,
 ) -> Received[_M] | BadMessage | None:
-    """The next message at a ROUTER, or None when there is none now.  Raises nothing for bad input."""
+    """The next message at a ROUTER, or None when there is none now.  Raises nothing for bad input.
+
+    hear: gets the descriptor and the key that it came over, and whether it was no message.
+    """
     try:
         frames = router.recv_multipart(zmq.DONTWAIT, copy=False)
     except zmq.Again:
@@ -379,12 +406,17 @@ def receive(
     node = allowed.name_of(public) or ""
     if not node:
         return BadMessage(route, "", WireError(f"the key {public} is no longer on the allow-list"))
+    found: Received[_M] | BadMessage
     if len(frames) != 2:
-        return BadMessage(route, node, Malformed(f"{len(frames) - 1} frames instead of one"))
-    try:
-        return Received(route, node, wire.decode(frames[1].buffer, decoder, limit), at_ns)
-    except WireError as error:
-        return BadMessage(route, node, error)
+        found = BadMessage(route, node, Malformed(f"{len(frames) - 1} frames instead of one"))
+    else:
+        try:
+            found = Received(route, node, wire.decode(frames[1].buffer, decoder, limit), at_ns)
+        except WireError as error:
+            found = BadMessage(route, node, error)
+    if hear is not None:
+        hear(int(frames[-1].get(zmq.SRCFD)), public, isinstance(found, BadMessage))
+    return found
 
 
 def send_to(router: Socket, route: bytes, message: wire.Message, *, limit: int) -> bool:

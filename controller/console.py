@@ -3,7 +3,6 @@
 The page shows and changes nothing. The API wants the token that lies in the home, readable by its owner alone.
 """
 
-import hmac
 import json
 import os
 import secrets
@@ -19,6 +18,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from controller.aside_api import aside_data, aside_paths
 from controller.client import ADDRESS_FILE
+from controller.doorman import Doorman, Pass
 from controller.lag_report import LagBody, lag_data, shots_data
 from controller.preflight import Preflight
 from controller.quality.api import add_checks, check_paths, review_data
@@ -69,15 +69,17 @@ def preflight_data(found: Preflight) -> dict[str, Any]:
 
 
 def make_console(studio: Studio, token: str) -> FastAPI:
-    """The application. Every path under /api/ wants `Authorization: Bearer <token>`."""
+    """The application. Every path under /api/ wants `Authorization: Bearer <token>`, before a body is read; so does a
+    sheet, or one of the page's links to it, which hold for some minutes."""
     app = FastAPI(title="Mien studio", docs_url=None, redoc_url=None, openapi_url=None)
+    door = Pass(token)
+    app.add_middleware(Doorman, guard=door)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     page = Environment(loader=PackageLoader("controller"), autoescape=select_autoescape()).get_template("console.html")
     _answer_errors(app)
 
     def authorised(request: Request) -> None:
-        given = request.headers.get("authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+        if not door.shown(request.headers):
             raise HTTPException(401, "the console's token is missing or wrong")
 
     guard = [Depends(authorised)]
@@ -95,6 +97,7 @@ def make_console(studio: Studio, token: str) -> FastAPI:
             preflight=preflight_data(studio.last_preflight) if studio.last_preflight else None,
             paused=studio.sessions.sessions(SessionState.PAUSED),
             limits=studio.rig.sync,
+            link=door.link,
         )
 
     @app.get("/api/rig", dependencies=guard)
@@ -108,7 +111,7 @@ def make_console(studio: Studio, token: str) -> FastAPI:
     app.include_router(rig_paths(studio, guard))
     app.include_router(aside_paths(studio, guard))
     app.include_router(session_paths(studio, guard))
-    app.include_router(check_paths(studio.reviewer, studio.engine, studio.store, guard))
+    app.include_router(check_paths(studio.reviewer, studio.engine, studio.store, guard, door))
 
     @app.get("/api/lag", dependencies=guard)
     def lag(profile: str = DEFAULT_PROFILE) -> dict[str, Any]:

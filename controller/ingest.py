@@ -22,9 +22,10 @@ from pathlib import Path
 import zmq
 
 from camera_nodes import wire
-from camera_nodes.transport import AllowList, BadMessage, Context, KeyPair, bind_router, receive, send_to
+from camera_nodes.transport import AllowList, BadMessage, Context, KeyPair, Socket, bind_router, receive, send_to
 from controller.errors import FrameRejected
 from controller.filing import RETRY_S, Arrival, Book, Filing, Outcome
+from controller.port_guard import Port, PortGuard
 from controller.rig_file import TransferLimits
 from db.errors import RecordError
 from db.store import Store
@@ -37,6 +38,8 @@ BACKLOG = 6  # whole files that may wait for the filing threads
 STALL_NS = 2_000_000_000
 GIVE_UP_NS = 7_000_000_000  # less than the node takes to offer it again
 QUEUE_LIMIT = 20_000
+UNDELIVERED, ALL_UNDELIVERED = 16_000_000, 128_000_000  # bytes: more than credit lets any node have under way
+RATE = 50_000.0  # messages a second of a node: credit bounds them well below
 STALE_S = 14 * 86_400.0  # a part that nobody has asked to go on with for so long
 
 
@@ -85,6 +88,7 @@ class Ingest:
         owner: Callable[[str], str | None],
         limits: TransferLimits,
         preview: Callable[[wire.Preview], None] = lambda _: None,
+        guard: PortGuard | None = None,
     ) -> None:
         self._context = context
         self._address = address
@@ -95,6 +99,9 @@ class Ingest:
         self._owner = owner
         self._limits = limits
         self._preview = preview
+        self._guard = guard
+        self._port: Port | None = None
+        self._refused = 0
         self._waiting: dict[wire.FileKind, OrderedDict[str, tuple[bytes, str, wire.Offer]]] = {
             "jpeg": OrderedDict(),
             "raw": OrderedDict(),
@@ -124,10 +131,16 @@ class Ingest:
     def start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
-        self._socket, self.endpoint = bind_router(self._context, self._address, self._keys, limit=wire.BULK_LIMIT)
+        self._socket, self.endpoint = bind_router(
+            self._context, self._address, self._keys, limit=wire.BULK_LIMIT, before=self._watch
+        )
         self._running = True
         self._files.start()
         self._thread.start()
+
+    def _watch(self, router: Socket) -> None:
+        if self._guard is not None:
+            self._port = self._guard.watch("bulk", router, UNDELIVERED, ALL_UNDELIVERED, RATE)
 
     def stop(self) -> None:
         self._running = False
@@ -197,11 +210,19 @@ class Ingest:
         for _ in range(64):
             if not self._running:
                 return
-            received = receive(self._socket, wire.NODE_BULK, self._allowed, limit=wire.BULK_LIMIT)
+            received = receive(
+                self._socket,
+                wire.NODE_BULK,
+                self._allowed,
+                limit=wire.BULK_LIMIT,
+                hear=self._port.hear if self._port else None,
+            )
             if received is None:
                 return
             if isinstance(received, BadMessage):
-                log.warning("refused a bulk message from %s: %s", received.node or "nobody", received.error)
+                self._refused += 1
+                if self._refused < 100 or self._refused % 1000 == 0:
+                    log.warning("refused a bulk message from %s: %s", received.node or "nobody", received.error)
             elif isinstance(received.message, wire.Offer):
                 self._take_offer(received.route, received.node, received.message)
             elif isinstance(received.message, wire.Preview):

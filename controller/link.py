@@ -21,10 +21,21 @@ import zmq
 
 from camera_nodes import wire
 from camera_nodes.system_time import SOURCES, Watch, read_pair
-from camera_nodes.transport import AllowList, BadMessage, Context, KeyPair, Received, bind_router, receive, send_to
+from camera_nodes.transport import (
+    AllowList,
+    BadMessage,
+    Context,
+    KeyPair,
+    Received,
+    Socket,
+    bind_router,
+    receive,
+    send_to,
+)
 from controller.errors import ControllerError
 from controller.fire import NS_PER_MS, ArmReport, FireOrder, StampReport, lead_ns, measure, near_limit, stamp_faults
 from controller.plain import plain
+from controller.port_guard import Port, PortGuard
 from controller.rig_file import Rig
 from controller.roster import Expected, Present, Roster, compare
 
@@ -32,6 +43,9 @@ log = logging.getLogger(__name__)
 
 TURNED_AWAY_NS = 10_000_000_000
 TELL_S = 10.0
+AT_ONCE = 256  # messages
+UNDELIVERED, ALL_UNDELIVERED = 4_000_000, 32_000_000  # bytes of messages whose end has not come
+RATE = 300.0  # messages a second of a node; pings are ten
 
 
 class Listener(Protocol):
@@ -90,12 +104,21 @@ class ControlLink:
     """Owns the control ROUTER. start() binds and runs; stop() ends the thread. An Authenticator must run before."""
 
     def __init__(
-        self, context: Context, address: str, keys: KeyPair, allowed: AllowList, rig: Rig, listener: Listener
+        self,
+        context: Context,
+        address: str,
+        keys: KeyPair,
+        allowed: AllowList,
+        rig: Rig,
+        listener: Listener,
+        guard: PortGuard | None = None,
     ) -> None:
         self._context = context
         self._address = address
         self._keys = keys
         self._allowed = allowed
+        self._guard = guard
+        self._port: Port | None = None
         self._rig = rig
         self._listener = listener
         self._expected = [Expected(camera.name, camera.serial, camera.url) for camera in rig.cameras]
@@ -118,13 +141,19 @@ class ControlLink:
         self.refused_messages = 0
 
     def start(self) -> None:
-        self._socket, self.endpoint = bind_router(self._context, self._address, self._keys, limit=wire.CONTROL_LIMIT)
+        self._socket, self.endpoint = bind_router(
+            self._context, self._address, self._keys, limit=wire.CONTROL_LIMIT, before=self._watch
+        )
         self._running = True
         wanted = self._rig.sync.system_time
         for source in SOURCES:
             if source == wanted:
                 self._system_time = Watch(source, quiet=lambda: self._phase is not None)
         self._thread.start()
+
+    def _watch(self, router: Socket) -> None:
+        if self._guard is not None:
+            self._port = self._guard.watch("control", router, UNDELIVERED, ALL_UNDELIVERED, RATE)
 
     def stop(self) -> None:
         if self._running:
@@ -232,9 +261,16 @@ class ControlLink:
                 events = dict(poller.poll(self._patience_ms()))
                 if self._wake_read.fileno() in events:
                     self._run_tasks()
-                while self._running and (
-                    received := receive(self._socket, wire.NODE_CONTROL, self._allowed, limit=wire.CONTROL_LIMIT)
-                ):
+                for _ in range(AT_ONCE):  # then deadlines, whatever floods
+                    received = receive(
+                        self._socket,
+                        wire.NODE_CONTROL,
+                        self._allowed,
+                        limit=wire.CONTROL_LIMIT,
+                        hear=self._port.hear if self._port else None,
+                    )
+                    if received is None or not self._running:
+                        break
                     self._take(received)
                     if not self._tasks.empty():
                         self._run_tasks()
@@ -388,7 +424,7 @@ class ControlLink:
             wanted_ns = time.monotonic_ns() + message.patience_ns
             phase.deadline_ns = max(phase.deadline_ns, min(wanted_ns, latest_ns))
         elif isinstance(message, wire.ArmRefused) and phase is not None and phase.expects == "armed":
-            phase.faults[state.camera] = "; ".join(message.reasons) or "refused without a reason"
+            phase.faults[state.camera] = plain("; ".join(message.reasons)) or "refused without a reason"
             if len(message.reasons) == 1 and near_limit(message.clock_uncertainty_ns, phase.order.limits):
                 phase.unsure.add(state.camera)
             phase.settle(state.camera)
@@ -400,7 +436,7 @@ class ControlLink:
         elif isinstance(message, wire.FrameSpooled):
             self._listener.spooled(message)
         elif isinstance(message, wire.NodeFault):
-            state.fault = f"{message.code}: {message.text}"
+            state.fault = plain(f"{message.code}: {message.text}")
             log.warning("%s: %s", state.camera, state.fault)
             self._listener.node_fault(message)
         elif isinstance(message, wire.RecoverStep):
@@ -433,9 +469,9 @@ class ControlLink:
 
     def _judge(self, node: str, hello: wire.Hello) -> wire.Refused | None:
         if hello.node != node:
-            return wire.Refused(code="wrong_key", reason=f"this key is enrolled as {node}, not {hello.node}")
+            return wire.Refused(code="wrong_key", reason=f"this key is enrolled as {node}, not {plain(hello.node)}")
         if hello.camera not in self._names:
-            return wire.Refused(code="unknown_camera", reason=f"{hello.camera} is not in the rig file")
+            return wire.Refused(code="unknown_camera", reason=f"{plain(hello.camera)} is not in the rig file")
         holder = self.nodes().get(hello.camera)
         if holder is not None and holder.node != node:
             return wire.Refused(code="duplicate", reason=f"{holder.node} has announced {hello.camera} already")

@@ -1,14 +1,10 @@
 """Words that came from a node, made fit for a terminal, a page and a database."""
 
-import re
 from collections.abc import Mapping
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+from guarding.plain import plain
 
-
-def plain(text: str) -> str:
-    """`text` with every control character as "?": PostgreSQL stores no NUL, and a terminal would obey an escape."""
-    return _CONTROL.sub("?", text)
+__all__ = ["by_reason", "plain"]
 
 
 def by_reason(texts: Mapping[str, str]) -> list[str]:

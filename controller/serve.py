@@ -1,6 +1,5 @@
 """The studio as a server: a Studio, its console on loopback, and a clean end on Ctrl-C or SIGTERM."""
 
-import logging
 import math
 import socket
 import sys
@@ -13,8 +12,11 @@ from camera_nodes.sd_notify import Service
 from controller.client import ADDRESS_FILE
 from controller.console import make_console, write_address
 from controller.errors import ControllerError
+from controller.http_guard import server_options
+from controller.port_guard import raise_descriptor_limit
 from controller.settings import StudioSettings
 from controller.studio import Studio
+from guarding.logs import log_to
 
 SOCKET_THREADS = {"mien-control", "mien-ingest"}
 SWITCH_S = 0.0005  # threads take turns ten times as often as by default, so a pong waits for nobody
@@ -22,7 +24,8 @@ SWITCH_S = 0.0005  # threads take turns ten times as often as by default, so a p
 
 def serve_studio(settings: StudioSettings, port: int | None = None) -> None:
     """Serve until interrupted. Raises ControllerError when the console's port is taken."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    log_to()
+    raise_descriptor_limit()
     sys.setswitchinterval(SWITCH_S)
     port = port or settings.console_port
     with socket.socket() as listener:
@@ -36,7 +39,11 @@ def serve_studio(settings: StudioSettings, port: int | None = None) -> None:
         with Studio(settings) as studio:
             address = settings.records.home / ADDRESS_FILE
             app = make_console(studio, write_address(settings.records.home, port))
-            server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5))
+            server = uvicorn.Server(
+                uvicorn.Config(
+                    app, log_level="warning", log_config=None, timeout_graceful_shutdown=5, **server_options()
+                )
+            )
             print(f"Rig {settings.rig.name}: {len(settings.rig.cameras)} cameras expected", file=sys.stderr)
             print(f"Nodes connect to   {studio.control_endpoint} and {studio.bulk_endpoint}", file=sys.stderr)
             print(f"Controller's key   {studio.public_key}", file=sys.stderr)

@@ -40,6 +40,7 @@ from controller.lag_shots import LagReport, LagStore, measure_lags
 from controller.late import LateNews
 from controller.lights import Lights, Lit, setup_record
 from controller.link import ControlLink
+from controller.port_guard import PortGuard
 from controller.preflight import Preflight, fly
 from controller.quality.reviewer import Reviewer
 from controller.records import Records
@@ -53,6 +54,7 @@ from controller.settings import StudioSettings
 from controller.take_result import TakeResult as TakeResult
 from controller.tally import Tally
 from db import migrations
+from db.closed import require_closed
 from db.engine import open_database, transaction
 from db.errors import RecordError
 from db.journal import keep_journal, place
@@ -80,6 +82,7 @@ class Studio:
     def __enter__(self) -> Self:
         settings = self.settings
         settings.records.make_home()
+        require_closed(settings.records)
         self.engine = open_database(settings.records.database)
         keep_journal(self.engine, place(settings.records.store, settings.records.home))
         if migrations.current(self.engine) is None:
@@ -87,7 +90,7 @@ class Studio:
             with transaction(self.engine) as tx:
                 install_protocol(tx, FACESCAPE)
         migrations.require_current(self.engine)
-        self.store = Store(settings.records.store)
+        self.store = Store(settings.records.store, cache=settings.records.home / "cache")
         self.records = Records(self.engine, self.rig)
         self.asides = AsideBook(self.engine, self.rig)
         self.lag_store = LagStore(self.engine, self.rig)
@@ -105,7 +108,9 @@ class Studio:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._guard = Authenticator(self._context, self.allowed)
         self._guard.__enter__()
-        self.link = ControlLink(self._context, settings.control, keys, self.allowed, self.rig, self.desk)
+        self._ports = PortGuard(self._context, self._guard.bar)
+        self._ports.start()
+        self.link = ControlLink(self._context, settings.control, keys, self.allowed, self.rig, self.desk, self._ports)
         self.care.attach(self.link)
         self.ingest = Ingest(
             self._context,
@@ -118,6 +123,7 @@ class Studio:
             self.link.owner,
             self.rig.transfer,
             self.care.viewer.piece,
+            self._ports,
         )
         self.lights.__enter__()
         stopped, quiet_s = (lambda: self.desk.stopped), self.rig.transfer.frame_timeout_s
@@ -149,6 +155,7 @@ class Studio:
         self.care.stop()
         self.lights.__exit__(None, None, None)
         self._guard.__exit__(None, None, None)
+        self._ports.stop()
         self._context.destroy(linger=0)
         self.engine.dispose()
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from db.errors import DatabaseUnavailable, SettingsError
+from guarding.masking import masked
 
 BUSY_TIMEOUT_MS = 30_000
 READ_ONLY = "mien_read_only"
@@ -36,8 +37,11 @@ def open_database(url: str) -> Engine:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise SettingsError(f"'{url}' is not a database URL; use sqlite:///studio.sqlite or postgresql://…") from error
+    except (ArgumentError, ValueError):  # neither its text nor its cause: a password may be in them
+        raise SettingsError(
+            "the database's address is no URL (it is not shown: it may hold a password); write "
+            "sqlite:///studio.sqlite or postgresql://USER@HOST:PORT/NAME"
+        ) from None
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(url, parsed.database)
     if parsed.get_backend_name() == "postgresql":
@@ -48,7 +52,14 @@ def open_database(url: str) -> Engine:
             hide_parameters=True,
             connect_args={"application_name": "mien", "connect_timeout": 10},
         )
-    raise SettingsError(f"'{parsed.render_as_string()}' is not a database Mien knows; use SQLite or PostgreSQL")
+    raise SettingsError(
+        f"'{parsed.get_backend_name()}' is not a database Mien knows; write sqlite:///… or postgresql://…"
+    )
+
+
+def shown(engine: Engine) -> str:
+    """The database's address as messages show it: without passwords, wherever in it they are."""
+    return masked(engine.url.render_as_string())
 
 
 @contextmanager
@@ -87,20 +98,26 @@ def _named_failures(engine: Engine) -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        where = engine.url.render_as_string()
-        raise DatabaseUnavailable(f"The database {where} does not answer: {error.orig}") from error
+        raise DatabaseUnavailable(f"The database {shown(engine)} does not answer: {error.orig}") from error
     except DBAPIError as error:
         if error.connection_invalidated:
-            raise DatabaseUnavailable(f"The connection to {engine.url.render_as_string()} was lost") from error
+            raise DatabaseUnavailable(f"The connection to {shown(engine)} was lost") from error
         raise
 
 
 def _open_sqlite(url: str, database: str | None) -> Engine:
     if not database or database == ":memory:":
         raise SettingsError("a SQLite database must be a file: other processes open it too")
-    Path(database).absolute().parent.mkdir(parents=True, exist_ok=True)
+    path = Path(database).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, hide_parameters=True)
-    event.listen(engine, "connect", _set_pragmas)
+
+    def connected(connection: sqlite3.Connection, record: Any) -> None:
+        if path.stat().st_size == 0:  # made this moment; its journals take its mode
+            path.chmod(0o600)
+        _set_pragmas(connection, record)
+
+    event.listen(engine, "connect", connected)
     event.listen(engine, "begin", _begin)
     return engine
 

@@ -13,6 +13,14 @@ class SettingsError(RecordError):
     exit_code = 2
 
 
+class NoStudio(SettingsError):
+    """There is no studio where one was looked for."""
+
+
+class OpenToOthers(SettingsError):
+    """Other users of this machine could read people's photographs or records."""
+
+
 class DatabaseUnavailable(RecordError):
     """The database cannot be reached or opened."""
 

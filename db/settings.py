@@ -20,7 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from db.errors import SettingsError
+from db.errors import OpenToOthers, SettingsError
+from guarding.masking import holds_password
+from guarding.modes import open_mode
 
 DEFAULT_HOME = Path("mien-studio")
 KEYS = ("database", "store")
@@ -59,6 +61,7 @@ class Settings:
         written = _read(home / "studio.toml")
         url = database or os.environ.get("MIEN_DATABASE") or written.get("database")
         store = written.get("store", "store")
+        _check_secrets(home / "studio.toml", written.get("database", ""), store)
         if "://" not in store:
             store = str(home / store)
         sections = {name: written[name] for name in SECTIONS if name in written}
@@ -73,15 +76,27 @@ class Settings:
         return self.home / "ingest"
 
     def make_home(self) -> None:
-        """Create the home with its folders; keys are for the owner alone."""
-        self.home.mkdir(parents=True, exist_ok=True)
-        self.ingest.mkdir(exist_ok=True)
+        """Create the home with its folders, for the owner alone; what is there stays as it is (see db.closed)."""
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.ingest.mkdir(mode=0o700, exist_ok=True)
         self.keys.mkdir(mode=0o700, exist_ok=True)
         if "://" not in self.store:
             try:
-                Path(self.store).mkdir(parents=True, exist_ok=True)
+                Path(self.store).mkdir(mode=0o700, parents=True, exist_ok=True)
             except FileExistsError as error:  # a file, or a link to what is not there
                 raise SettingsError(f"The store {self.store} is no folder, nor a link to one that is there") from error
+
+
+def _check_secrets(path: Path, database: str, store: str) -> None:
+    """Refuse keys in the store's address, and a password in a file that others may read."""
+    if store.startswith("s3:") and "@" in store:
+        raise SettingsError(
+            f"{path}: the store's address holds keys; write s3://BUCKET/PREFIX, and give the keys by AWS_ACCESS_KEY_ID "
+            "and AWS_SECRET_ACCESS_KEY or ~/.aws/credentials"
+        )
+    mode = open_mode(path)
+    if mode is not None and (holds_password(database) or holds_password(store)):
+        raise OpenToOthers(f"{path} holds a password and is open to other users (mode {mode:o}): chmod 600 {path}")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -94,7 +109,7 @@ def _read(path: Path) -> dict[str, Any]:
     check_keys(written, (*KEYS, *SECTIONS), str(path))
     for key in KEYS:
         if key in written and not isinstance(written[key], str):
-            raise SettingsError(f"{path}: '{key}' must be a string, not {written[key]!r}")
+            raise SettingsError(f"{path}: '{key}' must be a string, not {type(written[key]).__name__}")
     for name in SECTIONS:
         if name in written and not isinstance(written[name], dict):
             raise SettingsError(f"{path}: '{name}' must be a table: write [{name}]")

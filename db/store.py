@@ -22,7 +22,9 @@ from fsspec.implementations.local import LocalFileSystem
 
 from db import store_notes
 from db.errors import MissingObject, RottenObject, StoreError
+from db.store_cache import StoreCache
 from db.store_notes import StoreNote
+from guarding.masking import masked
 
 _BLOCK = 1 << 20
 SHARDS = tuple(f"{number:02x}" for number in range(256))
@@ -64,10 +66,11 @@ class Store:
             hint = (
                 " (pip install 'mien[s3]')" if str(place).startswith("s3:") and isinstance(error, ImportError) else ""
             )
-            raise StoreError(f"'{place}' is not a place for a store: {error}{hint}") from error
+            raise StoreError(masked(f"'{place}' is not a place for a store: {error}{hint}")) from None
         self._root = str(root).rstrip("/")
         self.is_local = isinstance(self._fs, LocalFileSystem)
-        self._cache = Path(self._root) if self.is_local else (cache or Path(tempfile.gettempdir()) / "mien-store-cache")
+        self._kept = StoreCache(Path(self._root) if self.is_local else cache)
+        self._cache = self._kept.folder
 
     @property
     def root(self) -> str:
@@ -235,10 +238,12 @@ class Store:
         Raises MissingObject, RottenObject.
         """
         place = self._place(sha256)
-        if place.is_file():
-            return place
         if self.is_local:
+            if place.is_file():
+                return place
             raise self._missing(sha256)
+        if self._kept.has(sha256):
+            return place
         temporary = self._temporary()
         try:
             with self._answering():
@@ -326,7 +331,7 @@ class Store:
         folder = self._cache / "tmp"
         ours = (path for path in folder.glob("*") if not path.name.startswith(_DOOMED))
         old = (path for path in ours if path.lstat().st_mtime < before.timestamp())
-        return sorted(old) if folder.is_dir() else []
+        return sorted(old) if folder.is_dir() and not folder.is_symlink() else []  # another's files lie behind a link
 
     def half_removed(self) -> list[str]:
         """Hashes of files whose remover was killed half-way: see `recover`."""
@@ -348,7 +353,7 @@ class Store:
     def sound_copy(self, sha256: str) -> Path | None:
         """This machine's copy of a remote file, when it is there and has its hash."""
         place = self._place(sha256)
-        return place if not self.is_local and place.is_file() and hash_file(place) == sha256 else None
+        return place if not self.is_local and self._kept.has(sha256) else None
 
     def unfinished_uploads(self, before: datetime) -> list[Upload]:
         """Uploads in parts that began before that time: they show nowhere and take room until they are aborted."""
@@ -396,14 +401,17 @@ class Store:
 
     def _place(self, sha256: str) -> Path:
         self._key(sha256)
-        return self._cache / "sha256" / sha256[:2] / sha256
+        return self._cache / "sha256" / sha256[:2] / sha256 if self.is_local else self._kept.place(sha256)
 
     def _doomed(self, sha256: str) -> Path:
         return self._cache / "tmp" / f"{_DOOMED}{sha256}"
 
     def _temporary(self) -> Path:
         folder = self._cache / "tmp"
-        folder.mkdir(parents=True, exist_ok=True)
+        if self.is_local:
+            folder.mkdir(parents=True, exist_ok=True)
+        else:
+            self._kept.temporaries()
         descriptor, name = tempfile.mkstemp(dir=folder)
         os.close(descriptor)
         return Path(name)
@@ -449,7 +457,9 @@ class Store:
         except Exception as error:
             if self.is_local:
                 raise
-            raise StoreError(f"The store {self._root} does not answer: {type(error).__name__}: {error}") from error
+            raise StoreError(
+                masked(f"The store {self._root} does not answer: {type(error).__name__}: {error}")
+            ) from error
 
     def _missing(self, sha256: str) -> MissingObject:
         return MissingObject(
@@ -484,7 +494,7 @@ def _settle(temporary: Path, place: Path) -> None:
     if not place.parent.is_dir():
         place.parent.mkdir(parents=True, exist_ok=True)
         _flush_folder(place.parent.parent)
-    temporary.chmod(0o444)
+    temporary.chmod(0o400)
     os.utime(temporary)
     temporary.replace(place)
     _flush_folder(place.parent)

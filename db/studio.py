@@ -7,6 +7,7 @@ from typing import Self
 
 from sqlalchemy import Engine
 
+from db.closed import require_studio
 from db.engine import open_database
 from db.journal import keep_journal, place
 from db.migrations import require_current
@@ -36,11 +37,18 @@ class StudioRecords:
 
 
 def open_studio(home: Path | None = None, database: str | None = None) -> StudioRecords:
-    """Settings, database and store of the studio at `home`, as db.settings resolves them.
+    """Settings, database and store of the studio at `home`, as db.settings resolves them; nothing is made.
 
-    Raises SettingsError, DatabaseUnavailable, and SchemaOutdated when `mien db upgrade` has not been run.
+    Raises SettingsError (NoStudio, OpenToOthers), DatabaseUnavailable, and SchemaOutdated when `mien db upgrade` has
+    not been run.
     """
     settings = Settings.load(home, database)
+    return StudioRecords(settings, open_records(settings), Store(settings.store, cache=settings.home / "cache"))
+
+
+def open_records(settings: Settings) -> Engine:
+    """The database of a studio that is there, closed to others and current. Raises as open_studio does."""
+    require_studio(settings)
     engine = open_database(settings.database)
     try:
         require_current(engine)
@@ -48,4 +56,4 @@ def open_studio(home: Path | None = None, database: str | None = None) -> Studio
         engine.dispose()
         raise
     keep_journal(engine, place(settings.store, settings.home))
-    return StudioRecords(settings, engine, Store(settings.store, cache=settings.home / "cache"))
+    return engine

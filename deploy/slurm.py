@@ -21,10 +21,12 @@ import dask
 import typer
 from dask_jobqueue.slurm import SLURMCluster, SLURMJob
 
-from db.engine import open_database, reading
-from db.errors import DatabaseUnavailable
-from db.migrations import require_current
+from db.engine import reading
+from db.errors import DatabaseUnavailable, SettingsError
 from db.settings import Settings
+from db.studio import open_records
+from guarding.modes import close_files
+from guarding.streams import guard_streams
 from processing.farm.cluster import environment
 from processing.farm.daemon import Farm
 from processing.farm.farm_screen import FarmScreen, say_summary, stop_on_signals
@@ -133,8 +135,9 @@ def main(
     studio = Settings.load(home, database)
     lease = Lease(cores, memory, walltime, runs, gpus, partition, account, tuple(sbatch or ()))
     settings = FarmSettings.load(studio, tls=str(tls) if tls else None, device=device or ("cuda" if gpus else None))
-    engine = open_database(studio.database)
-    require_current(engine)
+    if settings.tls is None:
+        raise SettingsError("whoever reaches the scheduler could run any code: mien farm keys slurm, then --tls FOLDER")
+    engine = open_records(studio)
     with FarmScreen() as screen, make_cluster(lease, settings.tls, logs.absolute()) as cluster:
         settings = replace(settings, scheduler=cluster.scheduler_address)
         farm = Farm(engine, studio.store, settings, studio_template(studio.home, settings.template), screen)
@@ -152,4 +155,6 @@ def main(
 
 
 if __name__ == "__main__":
+    close_files()
+    guard_streams()
     typer.run(main)

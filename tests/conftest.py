@@ -1,6 +1,7 @@
 """Fixtures for all tests. Without packages under tests/, the plugin modules beside this file are loaded by path."""
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ LONGEST = ("system/test_demo.py", "release/test_facescape_layout.py", "release/t
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.umask(0o077)  # as every command sets it: homes that tests make are closed, as studios' are
     for name in PLUGINS:
         module_name = f"mien_tests_{name}"
         spec = importlib.util.spec_from_file_location(module_name, Path(__file__).with_name(f"{name}.py"))

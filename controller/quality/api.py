@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.params import Depends
 from fastapi.responses import Response
 from sqlalchemy import Engine
 
+from controller.doorman import Pass
 from controller.quality.reviewer import Reviewer
 from db.engine import reading
 from db.reviews import Review, count_advice, is_sheet, last_whole
@@ -49,8 +50,8 @@ def add_checks(engine: Engine, script: dict[str, Any]) -> dict[str, Any]:
     return script
 
 
-def check_paths(reviewer: Reviewer, engine: Engine, store: Store, guard: Sequence[Depends]) -> APIRouter:
-    """/api/takes/... wants what `guard` asks for. A sheet is found by the hash of its content alone, as on the page."""
+def check_paths(reviewer: Reviewer, engine: Engine, store: Store, guard: Sequence[Depends], door: Pass) -> APIRouter:
+    """/api/takes/... wants what `guard` asks for; a sheet, which shows a participant, the token or the page's link."""
     api = APIRouter()
 
     @api.get("/api/takes/{take}/checks", dependencies=guard)
@@ -64,11 +65,13 @@ def check_paths(reviewer: Reviewer, engine: Engine, store: Store, guard: Sequenc
         return checks(take, wait_s)
 
     @api.get("/sheets/{sha256}.jpg")
-    def sheet(sha256: str) -> Response:
+    def sheet(sha256: str, request: Request) -> Response:
         with reading(engine) as tx:
             known = is_sheet(tx, sha256)
         if not known:
             raise HTTPException(404, "no contact sheet of this hash")
+        if not (door.shown(request.headers) or door.sealed(request.url.path, request.url.query)):
+            raise HTTPException(401, "the console's token is missing, or the link is too old: load the page again")
         with store.open(sha256) as file:
             data = file.read()
         # It shows a participant: this machine's page alone may embed it, and no proxy may keep it.

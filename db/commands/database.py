@@ -33,7 +33,8 @@ def _group() -> None:
 @app.command()
 def upgrade(home: Home = None, database: Database = None, as_json: AsJson = False) -> None:
     """Create the studio's home, bring its database to this program's schema, and enter FaceScape's protocol."""
-    from db.engine import open_database, transaction
+    from db.closed import close_studio
+    from db.engine import open_database, shown, transaction
     from db.migrations import current, head
     from db.migrations import upgrade as upgrade_schema
     from db.protocols import FACESCAPE, install_protocol
@@ -50,11 +51,14 @@ def upgrade(home: Home = None, database: Database = None, as_json: AsJson = Fals
         doubt = _marked(settings, engine)
     finally:
         engine.dispose()
-    url = engine.url.render_as_string()
+    closed = [str(path) for path in close_studio(settings)]
     if as_json:
-        print_json({"database": url, "before": before, "revision": head(), "store": doubt or None})
+        said = {"database": shown(engine), "before": before, "revision": head(), "store": doubt or None}
+        print_json(said | {"closed_to_others": closed})
         return
-    print(f"{url} is at revision {head()}" + (" (it was already)" if before == head() else ""))
+    print(f"{shown(engine)} is at revision {head()}" + (" (it was already)" if before == head() else ""))
+    for path in closed:
+        print(f"{path} was open to other users; it is closed now")
     if doubt:
         print(doubt, "Until then nothing is repaired in the store or erased.", sep="\n", file=sys.stderr)
 

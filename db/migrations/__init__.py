@@ -7,8 +7,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
+from db.engine import shown
 from db.errors import DatabaseUnavailable, RecordError, SchemaOutdated
 
 # Any constant will do, as long as all Mien programs take the same lock.
@@ -27,10 +28,8 @@ def current(engine: Engine) -> str | None:
     try:
         with engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
-    except OperationalError as error:
-        raise DatabaseUnavailable(
-            f"The database {engine.url.render_as_string()} does not answer: {error.orig}"
-        ) from error
+    except DBAPIError as error:  # away, a wrong password, an option that the server does not know, no database at all
+        raise DatabaseUnavailable(f"The database {shown(engine)} does not answer: {error.orig}") from error
 
 
 def require_current(engine: Engine) -> None:
@@ -38,7 +37,7 @@ def require_current(engine: Engine) -> None:
     found = current(engine)
     if found == head():
         return
-    url = engine.url.render_as_string()
+    url = shown(engine)
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if found is not None and found not in known:
         raise SchemaOutdated(f"{url} was made by a newer Mien (revision {found}); install that version here too")
@@ -77,9 +76,7 @@ def _run(engine: Engine, revision: str, *, up: bool) -> None:
             finally:
                 _foreign_keys(connection, on=True)
     except OperationalError as error:
-        raise DatabaseUnavailable(
-            f"The database {engine.url.render_as_string()} does not answer: {error.orig}"
-        ) from error
+        raise DatabaseUnavailable(f"The database {shown(engine)} does not answer: {error.orig}") from error
 
 
 def _foreign_keys(connection: Connection, *, on: bool) -> None:

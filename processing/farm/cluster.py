@@ -2,8 +2,6 @@
 
 import contextlib
 import logging
-import os
-import tempfile
 import threading
 import time
 import uuid
@@ -18,16 +16,17 @@ import dask
 from distributed import Client, KilledWorker, LocalCluster
 from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError, FatalCommClosedError
+from distributed.security import Security
 
 from db.errors import RecordError
 from processing.farm.rooms import Room
+from processing.farm.scratch import own_folder
 from processing.farm.settings import FarmSettings
-from processing.farm.tls import address, security
+from processing.farm.tls import address, credentials, security
 from processing.farm.worker import TOPIC, UNDER_WAY, Outcome, Result, Sent, Task, perform
 from processing.stages.base import Resources
 
 RAM, GPU = "RAM", "GPU"  # what workers say that they have, in GB and in runs at a time
-DASK_FOLDER = Path(tempfile.gettempdir()) / f"mien-dask-{os.getuid()}"
 CONNECT_S = 10
 LOOK_EVERY_S = 1.0
 GONE_S = 5.0
@@ -52,6 +51,11 @@ class SchedulerUnreachable(RecordError):
         return cls(f"no scheduler answers at {place} ({error}); {help_}")
 
 
+def dask_folder() -> Path:
+    """Where Dask's workers keep what they have under way: a folder of this user's own."""
+    return own_folder("dask")
+
+
 def environment(threads: int) -> dict[str, Any]:
     """Dask settings for workers that keep `threads` processors busy and leave memory limits to the farm.
 
@@ -64,6 +68,8 @@ def environment(threads: int) -> dict[str, Any]:
     kept = {"MALLOC_MMAP_THRESHOLD_": 1 << 30, "MALLOC_TRIM_THRESHOLD_": 1 << 30}
     return {
         "distributed.nanny.pre-spawn-environ": numerics | kept,
+        "distributed.worker.http.routes": [],  # nothing is shown to whoever comes
+        "distributed.scheduler.http.routes": [],
         "distributed.scheduler.allowed-failures": 0,  # the records count attempts, not Dask
         "distributed.worker.preload": ["processing.farm.preload"],
         "distributed.worker.memory.target": False,
@@ -175,8 +181,9 @@ class LentWorkers(Executor):
     def __init__(self, settings: FarmSettings, said: Callable[[dict[str, Any]], None]) -> None:
         super().__init__()
         assert settings.scheduler is not None
-        self._address = address(settings.scheduler, settings.tls)
-        self._security = security(settings.tls)
+        tls = credentials(settings.scheduler, settings.tls)
+        self._address = address(settings.scheduler, tls)
+        self._security = security(tls)
         self._said = said
         self._client: Client | None = None
         self._known: list[Room] = []
@@ -262,9 +269,14 @@ def executor(settings: FarmSettings, said: Callable[[dict[str, Any]], None]) -> 
 
 
 def _own_cluster(count: int) -> LocalCluster:
-    """So many worker processes of one run each, on this machine, without a dashboard."""
+    """So many worker processes of one run each, on this machine, without a dashboard.
+
+    They listen on loopback, where other users of the machine could reach them: only who holds the certificates of this
+    very cluster may speak to them, and those never leave its processes.
+    """
     with _starting:
         return LocalCluster(
-            n_workers=count, threads_per_worker=1, processes=True, memory_limit=0, local_directory=str(DASK_FOLDER),
+            n_workers=count, threads_per_worker=1, processes=True, memory_limit=0, local_directory=str(dask_folder()),
+            security=Security.temporary(),
             dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}, silence_logs=logging.CRITICAL,
         )  # fmt: skip

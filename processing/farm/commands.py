@@ -67,7 +67,10 @@ def scheduler(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Its port; 0: any that is free.")] = 8786,
     tls: Tls = None,
-    plain: Annotated[bool, typer.Option("--plain", help="Listen for other machines without TLS.")] = False,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="Listen for other machines without TLS: only where the network keeps others out."),
+    ] = False,
 ) -> None:
     """Pass stage runs between daemons and the workers of several machines. It remembers nothing."""
     from processing.farm.lending import run_scheduler, say_on_stderr

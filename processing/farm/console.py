@@ -10,20 +10,19 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine, select
 
-from db.engine import open_database, reading, transaction
+from db.engine import reading, transaction
 from db.jobs import retry
-from db.migrations import require_current
 from db.models import Job
 from db.settings import Settings
+from db.studio import open_records
 from processing.farm.options import studio_template
 from processing.farm.settings import FarmSettings
 
 
 @contextmanager
 def records(studio: Settings) -> Iterator[Engine]:
-    engine = open_database(studio.database)
+    engine = open_records(studio)
     try:
-        require_current(engine)
         yield engine
     finally:
         engine.dispose()
@@ -55,8 +54,8 @@ def missing_report(
 
     studio = Settings.load(home, database)
     settings = FarmSettings.load(studio, template=template)
-    digest = file_digest(studio_template(studio.home, settings.template))
     with records(studio) as engine, reading(engine) as tx:
+        digest = file_digest(studio_template(studio.home, settings.template))
         plans = all_plans(tx, digest, discover(*settings.stage_folders), settings.params, subject=subject,
                           unclosed=settings.open_sessions)  # fmt: skip
         return [asdict(missing) for missing in missing_runs(tx, plans)]

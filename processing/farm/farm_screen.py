@@ -12,10 +12,9 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from db.engine import open_database
-from db.migrations import require_current
 from db.models import JobState
 from db.settings import Settings
+from db.studio import open_records
 from processing.farm.daemon import Farm, Summary
 from processing.farm.options import studio_template
 from processing.farm.progress_query import Standing, counts
@@ -90,8 +89,7 @@ def run_with_screen(
     """`mien farm run`; the exit code: 0, 4 when runs failed for good, 130 when interrupted."""
     studio = Settings.load(home, database)
     settings = FarmSettings.load(studio, template=template, **given)
-    engine = open_database(studio.database)
-    require_current(engine)
+    engine = open_records(studio)
     with FarmScreen() as screen:
         path = studio_template(studio.home, settings.template, screen.warned)
         farm = Farm(engine, studio.store, settings, path, screen)

@@ -2,11 +2,9 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,9 +16,9 @@ import psutil
 from distributed import Nanny, Scheduler
 
 from db.errors import RecordError, SettingsError
-from processing.farm.cluster import DASK_FOLDER, GPU, RAM, SchedulerUnreachable, environment
+from processing.farm.cluster import GPU, RAM, SchedulerUnreachable, dask_folder, environment
 from processing.farm.scratch import VARIABLE
-from processing.farm.tls import address, security
+from processing.farm.tls import address, credentials, is_here, security
 from processing.farm.worker import THREADS
 
 AGAIN_S = 1.0
@@ -52,14 +50,19 @@ def run_scheduler(host: str, port: int, tls: str | None, plain: bool, say: Say) 
 
     Raises SettingsError when others than this machine could reach it without certificates, and for a port in use.
     """
-    if tls is None and not plain and not _is_here(host):
+    here = is_here(host)
+    if here and plain:
+        raise SettingsError(
+            "--plain is for the network of --host; on this machine alone TLS needs nothing, leave it out"
+        )
+    if tls is None and not plain and not here:
         raise SettingsError(
             f"whoever reaches {host}:{port} could run any code on the farm: give --tls FOLDER (mien farm keys NAME "
             "makes one), or --plain where the network itself keeps others out"
         )
     logging.getLogger("distributed").setLevel(logging.WARNING)
     with dask.config.set(environment(1)):
-        asyncio.run(_schedule(host, port, tls, say))
+        asyncio.run(_schedule(host, port, credentials(host, tls), say))
 
 
 async def _schedule(host: str, port: int, tls: str | None, say: Say) -> None:
@@ -81,6 +84,7 @@ def run_worker(scheduler: str, lent: Lent, tls: str | None, say: Say) -> None:
 
     A scheduler that goes away is waited for. Raises SchedulerUnreachable when there is none to begin with.
     """
+    tls = credentials(scheduler, tls)
     place = address(scheduler, tls)
     os.environ[THREADS] = str(lent.processors())
     if lent.scratch is not None:
@@ -98,7 +102,7 @@ async def _serve(place: str, lent: Lent, tls: str | None, say: Say) -> None:
         try:
             async with Nanny(
                 place, nthreads=lent.threads, memory_limit=0, security=security(tls), name=lent.name,
-                resources=lent.resources(), local_directory=str(DASK_FOLDER), silence_logs=logging.WARNING,
+                resources=lent.resources(), local_directory=str(dask_folder()), silence_logs=logging.WARNING,
             ) as nanny:  # fmt: skip
                 known = True
                 say(f"{nanny.worker_address}: {lent.threads} runs at a time, {lent.resources()}")
@@ -149,13 +153,6 @@ def _stopping() -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, event.set)
     return event
-
-
-def _is_here(host: str) -> bool:
-    """Whether only this machine reaches that address."""
-    with contextlib.suppress(ValueError, OSError):
-        return ipaddress.ip_address(socket.gethostbyname(host)).is_loopback
-    return False
 
 
 def say_on_stderr(text: str) -> None:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from guarding.logs import FORMAT, GuardedFormatter
+
 
 @contextmanager
 def run_log(path: Path, heading: str) -> Iterator[Callable[[str], None]]:
@@ -23,7 +25,7 @@ def run_log(path: Path, heading: str) -> Iterator[Callable[[str], None]]:
             file.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}\n")
 
         handler = logging.StreamHandler(file)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(GuardedFormatter(FORMAT))
         handler.addFilter(lambda record: record.thread == thread)
         logging.getLogger().addHandler(handler)
         crashes = not faulthandler.is_enabled()

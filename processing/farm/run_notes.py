@@ -12,7 +12,6 @@ makes the next one come again for that one's result instead of computing it anew
 import fcntl
 import json
 import os
-import tempfile
 import threading
 import time
 import uuid
@@ -147,7 +146,7 @@ def try_lock(path: Path) -> int | None:
     The lock is flock's: it ends with the descriptor, and so with the process. On NFS the server keeps it.
     """
     while True:
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
@@ -208,9 +207,9 @@ class ObjectNotes:
         return self._text(f"{self._root}/{key}.json") or self._text(f"{self._root}/{key}.done")
 
     def log_path(self, key: str) -> Path:
-        folder = Path(tempfile.gettempdir()) / f"mien-runs-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        return folder / f"{key}.log"
+        from processing.farm.scratch import own_folder  # which reads notes
+
+        return own_folder("runs") / f"{key}.log"
 
     def recorded(self, key: str) -> None:
         self.log_path(key).unlink(missing_ok=True)

@@ -2,12 +2,14 @@
 
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from db.errors import StoreError
 from db.store import Store
 from processing.farm.run_notes import try_lock
 
@@ -23,8 +25,23 @@ def scratch_folder(store: Store) -> Path:
     elif store.folder is not None:
         folder = store.folder / "tmp"
     else:
-        folder = Path(tempfile.gettempdir()) / f"mien-scratch-{os.getuid()}"
+        return own_folder("scratch")
     folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def own_folder(what: str) -> Path:
+    """A folder in the temporary one for this user alone.
+
+    Anybody could have made one of that name first: raises StoreError unless it is a folder, this user's, and closed.
+    """
+    folder = Path(tempfile.gettempdir()) / f"mien-{what}-{os.getuid()}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise StoreError(f"{folder} is not this user's own folder; who made it? Remove it, or set TMPDIR")
+    folder.chmod(0o700)
     return folder
 
 

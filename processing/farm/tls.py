@@ -5,9 +5,13 @@ only those who show a certificate of the farm's own authority.
 
     <home>/keys/farm/ca.pem ca-key.pem          the authority; its key stays here
     <home>/keys/farm/NAME/ca.pem cert.pem key.pem    one machine's: copied there, named by --tls
+    ~/.local/share/mien/farm-here/...                a user's own, for a scheduler on the same machine: nobody names it
 """
 
+import ipaddress
 import os
+import socket
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from distributed.security import Security
+from platformdirs import user_data_path
 
 from db.errors import SettingsError
 
@@ -61,10 +66,48 @@ def security(folder: str | Path | None) -> Security | None:
     missing = [name for name in FILES if not (place / name).is_file()]
     if missing:
         raise SettingsError(f"{place} lacks {', '.join(missing)}; mien farm keys NAME makes such a folder")
+    mode = (place / "key.pem").stat().st_mode & 0o777
+    if mode & 0o077:
+        raise SettingsError(
+            f"{place / 'key.pem'} is open to other users (mode {mode:o}): chmod 600 {place / 'key.pem'}"
+        )
     files: dict[str, Any] = {"tls_ca_file": str(place / "ca.pem"), "require_encryption": True}
     for role in ("client", "scheduler", "worker"):
         files |= {f"tls_{role}_cert": str(place / "cert.pem"), f"tls_{role}_key": str(place / "key.pem")}
     return Security(**files)
+
+
+def credentials(scheduler: str, tls: str | Path | None) -> str | None:
+    """The folder of certificates for a scheduler's address: the given one; on this machine, else, this user's own.
+
+    On loopback any user of the machine may knock, so that a scheduler there speaks TLS whether it is asked to or not.
+    None: a scheduler of another machine, in the clear.
+    """
+    if tls is not None:
+        return str(tls)
+    host = scheduler.partition("://")[2] or scheduler
+    return str(own()) if is_here(host.rpartition(":")[0] or host) else None
+
+
+def own() -> Path:
+    """This user's certificates for a scheduler on this machine; made at the first call, kept to their owner."""
+    folder = user_data_path("mien") / "farm-here"
+    place = folder / "here"
+    if not place.exists():
+        with suppress(SettingsError):  # another process was faster
+            issue(folder, "here")
+    for private in (folder, place, place / "key.pem"):
+        found = private.stat()
+        if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            raise SettingsError(f"{private} is not this user's alone; remove {folder}, and it is made anew")
+    return place
+
+
+def is_here(host: str) -> bool:
+    """Whether only this machine reaches that address."""
+    with suppress(ValueError, OSError):
+        return ipaddress.ip_address(socket.gethostbyname(host.strip("[]"))).is_loopback
+    return host.strip("[]") == "::1"
 
 
 def address(scheduler: str, tls: str | Path | None) -> str:

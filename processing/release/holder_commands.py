@@ -320,7 +320,7 @@ def recorded_facts(folder: Path, home: Path | None, database: str | None) -> tup
 
     alone = "its own sidecar only (no studio here; --manifest-sha256 HASH compares with a published hash)"
     try:
-        from db.errors import NotFound, SchemaOutdated
+        from db.errors import NoStudio, NotFound, SchemaOutdated
         from db.settings import Settings
         from db.studio import open_studio
     except ModuleNotFoundError:  # installed to read releases alone
@@ -337,7 +337,7 @@ def recorded_facts(folder: Path, home: Path | None, database: str | None) -> tup
             return digest, "the studio's records", withdrawn
     except ManifestError:
         return None, "nothing", []
-    except (NotFound, SchemaOutdated):
+    except (NoStudio, NotFound, SchemaOutdated):
         if home is not None or database is not None:
             raise
         return None, "its own sidecar only (the studio's records do not know this release)", []

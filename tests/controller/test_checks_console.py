@@ -52,7 +52,9 @@ def test_checks_are_told_with_reasons_and_the_sheet_is_served(reviewed: Any) -> 
     review = ask(studio, "GET", f"/api/takes/{take}/checks", headers=HEADERS).json()["review"]
     assert {check["check"] for check in review["checks"]} >= {"sharpness", "clipping", "brightness", "face"}
     assert all(check["reason"] for check in review["checks"])
-    sheet = ask(studio, "GET", f"/sheets/{review['sheet']}.jpg")
+    place = f"/sheets/{review['sheet']}.jpg"
+    assert ask(studio, "GET", place).status_code == 401  # it shows a participant
+    sheet = ask(studio, "GET", place, headers=HEADERS)
     assert sheet.headers["content-type"] == "image/jpeg"
     assert sheet.content[:2] == b"\xff\xd8"
     for sha256 in (*hashes, "0" * 64, "..%2f..%2fstudio.sqlite"):
@@ -84,7 +86,7 @@ def test_the_command_prints_every_check(
             return ask(studio, "GET", path, headers=HEADERS).json()
 
         def download(self, path: str) -> bytes:
-            return ask(studio, "GET", path).content
+            return ask(studio, "GET", path, headers=HEADERS).content
 
     assert {"get", "download"} <= set(dir(StudioClient))
     monkeypatch.setattr("controller.client.StudioClient", Client)

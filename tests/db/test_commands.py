@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from db.commands import database, protocol, subject
-from db.errors import AlreadyThere, ConsentError, NotFound, SchemaOutdated
+from db.errors import AlreadyThere, ConsentError, NoStudio, NotFound
 
 
 def run(app: typer.Typer, *arguments: str, code: int = 0) -> str:
@@ -30,8 +30,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_nothing_works_before_upgrade_and_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIEN_HOME", str(tmp_path / "new"))
-    with pytest.raises(SchemaOutdated, match="mien db upgrade"):
+    with pytest.raises(NoStudio, match="mien db upgrade"):
         run(subject.app, "list")
+    assert not (tmp_path / "new").exists()
 
 
 def test_upgrade_makes_a_home(home: Path) -> None:
