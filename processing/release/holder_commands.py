@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bounded.shown import shown
 from db.commands.options import AsJson, Database, Home, print_json, print_table
 from processing.release.studio_commands import bar
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from processing.release.manifest import Manifest, Tombstone
 
 Folder = Annotated[Path, typer.Argument(help="A release's folder.")]
+MOST_ROWS = 200  # of problems; more help nobody
 
 
 def fetch(
@@ -35,6 +37,7 @@ def fetch(
     if out is None:
         manifest, _ = fetch_manifest(url)
         out = Path(f"{manifest.name}-{manifest.version}")
+        del manifest  # of a million files, it may be
     with bar(quiet=as_json) as progress:
         got = fetch_release(
             url, out, wanted=wanted, manifest_sha256=manifest_sha256, connections=connections, progress=progress
@@ -84,7 +87,11 @@ def verify(
         rest = f" ({result.absent} were not fetched)" if result.absent else ""
         print(f"{folder} is intact: {report['files']} files as released{rest}; its manifest agrees with {source}")
     else:
-        print_table(f"{folder} is not intact", ["path", "why"], [[p.path, p.why] for p in result.problems])
+        rows = [[shown(p.path), shown(p.why, 500)] for p in result.problems[:MOST_ROWS]]
+        more = len(result.problems) - MOST_ROWS
+        print_table(
+            f"{folder} is not intact", ["path", "why"], rows + ([["...", f"and {more:,} more"]] if more > 0 else [])
+        )
     if not result.intact:
         raise typer.Exit(4)
 
@@ -110,7 +117,7 @@ def diff(before: Folder, after: Folder, as_json: AsJson = False) -> None:
     print_table(
         f"{found.before.name} {found.before.version} to {found.after.name} {found.after.version}",
         ["", "count", "first"],
-        [[key, len(value), ", ".join(value[:4]) or None] for key, value in lists.items()],
+        [[key, len(value), shown(", ".join(value[:4])) or None] for key, value in lists.items()],
     )
 
 
@@ -141,9 +148,9 @@ def show(
     if as_json:
         print_json(report)
     else:
-        report["subjects"] = f"{len(manifest.subjects)}: {', '.join(manifest.subjects[:12])}"
-        report["withdrawn"] = ", ".join(stone.code for stone in manifest.tombstones) or None
-        print_table(release, ["", ""], [[key, value] for key, value in report.items()])
+        report["subjects"] = shown(f"{len(manifest.subjects)}: {', '.join(manifest.subjects[:12])}", 500)
+        report["withdrawn"] = shown(", ".join(stone.code for stone in manifest.tombstones[:200]), 2000) or None
+        print_table(shown(release), ["", ""], [[key, value] for key, value in report.items()])
 
 
 def export(
@@ -189,7 +196,9 @@ def _newer(folder: Path, newer: str | None) -> list["Tombstone"]:
         return [stone for other in find_newer(folder, manifest) for stone in other.tombstones]
     other, _ = _manifest(newer)
     if other.name != manifest.name or other.version <= manifest.version:
-        raise ReleaseError(f"{newer} is {other.name} {other.version}: no newer {manifest.name} than {manifest.version}")
+        raise ReleaseError(
+            f"{shown(newer)} is {other.name} {other.version}: no newer {manifest.name} than {manifest.version}"
+        )
     return list(other.tombstones)
 
 
