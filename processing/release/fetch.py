@@ -7,10 +7,10 @@ name only when its hash is right; until then it is NAME.part, and goes on from t
 import contextlib
 import hashlib
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,8 +18,13 @@ from urllib.parse import quote
 
 import httpx
 
+from bounded.files import open_plain, read_bytes
+from bounded.limits import OutOfBounds
+from bounded.shown import shown
 from processing.progress import Progress, silent
+from processing.release.download import TIMEOUT, Downloader, Fault, WrongRange
 from processing.release.errors import FetchError
+from processing.release.gather import gather
 from processing.release.manifest import (
     MANIFEST,
     SIDECAR,
@@ -31,9 +36,14 @@ from processing.release.manifest import (
     path_problem,
     sidecar_hash,
 )
+from processing.release.manifest_bounds import MAX_BYTES, SIDECAR_BYTES
+from processing.release.paths import PART, collisions
 
 TRIES = 5
-TIMEOUT_S = 30.0
+SHOWN = 20  # files that did not come
+HOPELESS = 200  # failures, nearly all that was tried: the rest is not
+SLOW_TRIES = 2  # of a file that comes too slowly
+SILENT_TRIES = 3  # of a server that says nothing
 KINDS = {
     "mesh": ("*/models_reg/*.obj", "*/models_reg/*.obj.mtl"),
     "texture": ("*/models_reg/*.jpg",),
@@ -43,7 +53,8 @@ KINDS = {
     "photographs": ("img/*/*/*",),
     "facts": ("meta/*/*.json", "checks/*.png"),
 }
-PART = ".part"
+
+SIGNATURE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -107,21 +118,17 @@ def fetch_release(
     """
     wanted = wanted or Wanted()
     own = client is None
-    client = client or httpx.Client(
-        timeout=TIMEOUT_S, follow_redirects=True, headers={"Accept-Encoding": "identity"}, auth=auth
-    )
+    client = client or httpx.Client(timeout=TIMEOUT, auth=auth)
     try:
         base = url.rstrip("/").removesuffix(f"/{MANIFEST}")
         fetcher = _Fetcher(client, base, out, tries, wait_s)
         manifest, digest = fetcher.manifest(manifest_sha256)
-        climbing = [(entry.path, why) for entry in manifest.files if (why := path_problem(entry.path))]
-        if climbing:
-            path, why = climbing[0]
-            raise FetchError(f"the manifest at {base} names '{path}', which {why}: nothing was fetched")
         entries = [entry for entry in manifest.files if wanted.takes(entry.path)]
         somebody = any(whose(entry.path)[0] for entry in manifest.files)  # a version may hold tombstones alone
         if somebody and not any(whose(entry.path)[0] for entry in entries):
             raise FetchError("nothing of the release is what was asked for; mien release show URL lists what there is")
+        fetcher.check_room(entries)
+        fetcher.keep_manifest()
         fetcher.all(entries, connections, progress)
         return Fetched(manifest, digest, len(entries), fetcher.fetched, fetcher.received)
     finally:
@@ -133,172 +140,209 @@ def fetch_manifest(
     url: str, *, tries: int = TRIES, wait_s: float = 0.5, auth: httpx.Auth | None = None
 ) -> tuple[Manifest, str]:
     """The manifest of the release at `url`, and its hash. Raises FetchError, ManifestError."""
-    with httpx.Client(
-        timeout=TIMEOUT_S, follow_redirects=True, headers={"Accept-Encoding": "identity"}, auth=auth
-    ) as client:
+    with httpx.Client(timeout=TIMEOUT, auth=auth) as client:
         base = url.rstrip("/").removesuffix(f"/{MANIFEST}")
         return _Fetcher(client, base, None, tries, wait_s).manifest(None)
 
 
 class _Fetcher:
     def __init__(self, client: httpx.Client, base: str, out: Path | None, tries: int, wait_s: float) -> None:
-        self.client, self.base, self.out, self.tries, self.wait_s = client, base, out, tries, wait_s
+        self.base, self.out, self.tries, self.wait_s = base, out, tries, wait_s
+        self.downloader = Downloader(client)
         self.fetched, self.received = 0, 0
         self._count = threading.Lock()
+        self._kept: dict[str, bytearray] = {}
 
     def manifest(self, published: str | None) -> tuple[Manifest, str]:
-        """Read it, hold it against sidecar and published hash, and keep both files. Raises FetchError."""
-        data, sidecar = self._small(MANIFEST), self._small(SIDECAR)
+        """Read it and hold it against sidecar, published hash and what may stand in one. Raises FetchError."""
+        sidecar, data = self._small(SIDECAR, SIDECAR_BYTES), self._small(MANIFEST, MAX_BYTES)
         digest = hashlib.sha256(data).hexdigest()
+        where = f"{shown(self.base)}/{MANIFEST}"
         if sidecar_hash(sidecar) != digest:
-            raise FetchError(f"{self.base}/{MANIFEST} is not what its {SIDECAR} says: it was changed or cut short")
+            raise FetchError(f"{where} is not what its {SIDECAR} says: it was changed or cut short")
         if published is not None and published != digest:
-            raise FetchError(f"{self.base}/{MANIFEST} has hash {digest}, published is {published}: do not use it")
-        manifest = decode_manifest(data, f"{self.base}/{MANIFEST}")
-        if self.out is not None:
+            raise FetchError(f"{where} has hash {digest}, published is {shown(published)}: do not use it")
+        manifest = decode_manifest(data, where)
+        wrong = next(((e.path, why) for e in manifest.files if (why := path_problem(e.path)) is not None), None)
+        wrong = wrong or next(iter(collisions(entry.path for entry in manifest.files)), None)
+        if wrong is not None:
+            raise FetchError(f"{where} names '{shown(wrong[0])}', which {shown(wrong[1])}: nothing was fetched")
+        self._kept = {MANIFEST: data, SIDECAR: sidecar}
+        return manifest, digest
+
+    def keep_manifest(self) -> None:
+        """The manifest and its sidecar into the folder. Raises FetchError where another release is there."""
+        assert self.out is not None
+        try:
             self.out.mkdir(parents=True, exist_ok=True)
             old = self.out / MANIFEST
-            if old.exists() and old.read_bytes() != data:
+            if os.path.lexists(old) and read_bytes(old, MAX_BYTES) != self._kept[MANIFEST]:
                 raise FetchError(f"{self.out} holds another release or version; name another --out")
-            for name, content in ((MANIFEST, data), (SIDECAR, sidecar)):
+            for name, content in self._kept.items():
                 temporary = self.out / f".{name}{PART}"
-                temporary.write_bytes(content)
+                with os.fdopen(_open_to_write(temporary, 0), "wb") as file:
+                    file.write(content)
                 temporary.replace(self.out / name)
             for name in SIGNATURES:
                 signature = self._optional(name)
                 if signature is not None:
                     (self.out / name).write_bytes(signature)
-        return manifest, digest
+        except OutOfBounds:
+            raise FetchError(f"{self.out} holds another release or version; name another --out") from None
+        except OSError as error:
+            raise FetchError(f"{self.out} cannot be fetched into: {error.strerror}") from None
+        self._kept = {}
+
+    def check_room(self, entries: Sequence[FileEntry]) -> None:
+        """Raises FetchError when what is still to come is more than the disk has room for."""
+        assert self.out is not None
+        there = next(at for at in (self.out.absolute(), *self.out.absolute().parents) if at.exists())
+        free = shutil.disk_usage(there).free
+        if sum(entry.bytes for entry in entries) <= free:
+            return
+        left = sum(entry.bytes - _have(self.out / entry.path) for entry in entries)
+        if left > free:
+            raise FetchError(
+                f"{left / 1e9:,.1f} GB are still to come and {there} has room for {free / 1e9:,.1f} GB; "
+                "ask for a part (--subject, --kind), or name an --out on another disk"
+            )
 
     def all(self, entries: Sequence[FileEntry], connections: int, progress: Progress) -> None:
         """Every file, several at a time. Raises FetchError naming those that did not come."""
         total = sum(entry.bytes for entry in entries) or 1
-        done = 0
+        done = tried = failures = 0
         failed: list[str] = []
-        with ThreadPoolExecutor(max(1, connections), thread_name_prefix="mien-fetch") as pool:
-            outcomes = pool.map(self._one, entries)
-            try:
-                for entry, problem in zip(entries, outcomes, strict=True):
-                    done += entry.bytes
-                    progress(done / total, entry.path)
-                    if problem is not None:
-                        failed.append(f"{entry.path}  {problem}")
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        if failed:
-            shown = "\n  ".join(failed[:20]) + (f"\n  and {len(failed) - 20} more" if len(failed) > 20 else "")
+        for entry, problem in gather(self._one, entries, connections):
+            done, tried = done + entry.bytes, tried + 1
+            progress(done / total, shown(entry.path))
+            if problem is None:
+                continue
+            failures += 1
+            if len(failed) < SHOWN:
+                failed.append(f"{shown(entry.path)}  {problem}")
+            if failures >= HOPELESS and failures > 0.9 * tried:
+                failed.append("and so on: the rest was not tried")
+                break
+        if failures:
+            more = failures - SHOWN
+            shown_too = "\n  ".join(failed) + (f"\n  and {more} more" if more > 0 else "")
             raise FetchError(
-                f"{len(failed)} of {len(entries)} files did not come; the same command goes on where it stopped:\n  "
-                + shown
+                f"{failures} of {len(entries)} files did not come; the same command goes on where it stopped:\n  "
+                + shown_too
             )
 
     def _one(self, entry: FileEntry) -> str | None:
         """Why a file did not come; None when it is here."""
         assert self.out is not None
         path = self.out / entry.path
-        problem = _in_the_way(self.out, entry.path)
-        if problem is not None:
-            return problem
-        if path.exists() and path.stat().st_size == entry.bytes and _hash(path) == entry.sha256:
-            return None
-        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + PART)
-        why = self._again(lambda: self._receive(entry, part))
-        if why is None:
-            part.replace(path)
-            with self._count:
-                self.fetched += 1
+        try:
+            problem = _in_the_way(self.out, entry.path) or _in_the_way(self.out, entry.path + PART)
+            if problem is not None:
+                return problem
+            if path.exists() and path.stat().st_size == entry.bytes and _hash(path) == entry.sha256:
+                return None
+            path.parent.mkdir(parents=True, exist_ok=True)
+            anew = False
+
+            def receive() -> None:
+                nonlocal anew
+                try:
+                    self._receive(entry, part, 0 if anew else _have(part))
+                except WrongRange:
+                    anew = True
+                    raise
+
+            why = self._again(receive)
+            if why is None:
+                part.replace(path)
+                with self._count:
+                    self.fetched += 1
+        except OSError as error:
+            return f"cannot be written: {error.strerror}"
         return why
 
-    def _receive(self, entry: FileEntry, part: Path) -> None:
+    def _receive(self, entry: FileEntry, part: Path, have: int) -> None:
         """Go on with a part to the end, and look at its hash; a whole file with a wrong hash is begun anew."""
-        have = part.stat().st_size if part.exists() else 0
         if have > entry.bytes:
             part.unlink()
             have = 0
         if have < entry.bytes or entry.bytes == 0:
-            headers = {"Range": f"bytes={have}-"} if have else {}
             url = f"{self.base}/{quote(entry.path)}"
-            with self.client.stream("GET", url, headers=headers) as answer:
-                if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-                    part.unlink(missing_ok=True)
-                    raise _Fault("the server's file is shorter than the manifest says")
-                if answer.status_code not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
-                    raise _Fault(f"the server answers {answer.status_code}", lasting=_lasting(answer.status_code))
-                goes_on = answer.status_code == httpx.codes.PARTIAL_CONTENT and _starts_at(answer, have)
-                self._write(answer, part, goes_on, entry.bytes)
+            with os.fdopen(_open_to_write(part, have), "wb", closefd=True) as file:
+                try:
+                    longer = "the server's file is longer than the manifest says"
+                    for at, block in self.downloader.blocks(url, start=have, most=entry.bytes, longer=longer):
+                        if at != file.tell():
+                            file.seek(at)
+                            file.truncate()
+                        file.write(block)  # as it comes: what came before a connection drops is kept
+                        with self._count:
+                            self.received += len(block)
+                finally:
+                    file.flush()
+                    os.fsync(file.fileno())
         size = part.stat().st_size
         if size != entry.bytes:
-            raise _Fault(f"{size} of {entry.bytes} bytes came")
+            raise Fault(f"{size} of {entry.bytes} bytes came")
         if _hash(part) != entry.sha256:
             part.unlink()
-            raise _Fault("its content is not what the manifest says")
+            raise Fault("its content is not what the manifest says")
 
-    def _write(self, answer: httpx.Response, part: Path, goes_on: bool, most: int) -> None:
-        with part.open("ab" if goes_on else "wb") as file:
-            try:
-                for block in answer.iter_raw():  # as it comes: what came before a connection drops is kept
-                    file.write(block)
-                    with self._count:
-                        self.received += len(block)
-                    if file.tell() > most:
-                        raise _Fault("the server's file is longer than the manifest says", lasting=True)
-            finally:
-                file.flush()
-                os.fsync(file.fileno())
-
-    def _small(self, name: str) -> bytes:
-        found: list[bytes] = []
+    def _small(self, name: str, most: int) -> bytearray:
+        """A file that is held in memory: manifest, sidecar. Raises FetchError."""
+        found = bytearray()
 
         def receive() -> None:
-            answer = self.client.get(f"{self.base}/{name}")
-            if answer.status_code != httpx.codes.OK:
-                raise _Fault(f"the server answers {answer.status_code}", lasting=_lasting(answer.status_code))
-            found.append(answer.content)
+            found.clear()
+            longer = f"it has more than {most:,} bytes, and no more are read"
+            looked = name != MANIFEST
+            for _, block in self.downloader.blocks(f"{self.base}/{name}", start=0, most=most, longer=longer):
+                found.extend(block)
+                if not looked and len(found) >= 4096:  # before hundreds of megabytes of something else
+                    looked = True
+                    if not found.lstrip().startswith(b"{"):
+                        raise Fault("it is no manifest", lasting=True)
 
         problem = self._again(receive)
         if problem is not None:
-            raise FetchError(f"{self.base} is no release that can be fetched: {name}: {problem}")
-        return found[-1]
+            raise FetchError(f"{shown(self.base)} is no release that can be fetched: {name}: {problem}")
+        return found
 
     def _optional(self, name: str) -> bytes | None:
         """A file that not every release has; where one should be there, mien release verify tells."""
         try:
-            return self._small(name)
+            return bytes(self._small(name, SIGNATURE_BYTES))
         except FetchError:
             return None
 
     def _again(self, receive: Callable[[], None]) -> str | None:
         """Try until it is done, or say why it is not."""
         why = "no attempt"
+        slow = silent_for = 0
         for attempt in range(self.tries):
             if attempt:
                 time.sleep(self.wait_s * 2 ** (attempt - 1))
             try:
                 receive()
                 return None
-            except _Fault as fault:
+            except Fault as fault:
                 why = str(fault)
-                if fault.lasting:
+                slow += fault.slow
+                if fault.lasting or slow >= SLOW_TRIES:
                     return why
             except httpx.InvalidURL as error:
-                return f"is no address: {error}"
+                return f"is no address: {shown(error)}"
             except httpx.UnsupportedProtocol as error:
-                return f"{error}"
+                return shown(error)
             except httpx.HTTPError as error:
-                why = f"{type(error).__name__}: {error}".rstrip(": ")
+                why = f"{type(error).__name__}: {shown(error)}".rstrip(": ")
+                silent_for += isinstance(error, httpx.TimeoutException)
+                if silent_for >= SILENT_TRIES:
+                    break
             except OSError as error:
                 return f"cannot be written: {error.strerror}"
-        return f"{why} ({self.tries} tries)"
-
-
-class _Fault(Exception):
-    """One attempt failed. lasting: another would too."""
-
-    def __init__(self, why: str, *, lasting: bool = False) -> None:
-        super().__init__(why)
-        self.lasting = lasting
+        return f"{why} ({attempt + 1} tries)"
 
 
 def withdrawn_by(manifests: Iterator[Manifest] | Sequence[Manifest]) -> list[Tombstone]:
@@ -306,31 +350,43 @@ def withdrawn_by(manifests: Iterator[Manifest] | Sequence[Manifest]) -> list[Tom
     return [stone for manifest in manifests for stone in manifest.tombstones]
 
 
-def _lasting(status: int) -> bool:
-    """Whether a status stays: a missing file does, an overloaded server does not."""
-    return 400 <= status < 500 and status not in (408, 425, 429)
-
-
-def _starts_at(answer: httpx.Response, have: int) -> bool:
-    said = str(answer.headers.get("Content-Range", ""))
-    return said.removeprefix("bytes ").startswith(f"{have}-")
-
-
 def _in_the_way(out: Path, path: str) -> str | None:
-    """A link or a file where a folder should be: never written through."""
+    """A link, a file where a folder should be, or a pipe: never written through."""
     at = out
     parts = Path(path).parts
     for number, part in enumerate(parts):
         at = at / part
         if at.is_symlink():
-            return f"{at} is a symbolic link; remove it"
-        if number < len(parts) - 1 and at.exists() and not at.is_dir():
-            return f"{at} is no folder; move it away"
+            return f"{shown(at)} is a symbolic link; remove it"
+        last = number == len(parts) - 1
+        if at.exists() and not (at.is_file() if last else at.is_dir()):
+            return f"{shown(at)} is no {'file' if last else 'folder'}; move it away"
     return None
 
 
+def _have(path: Path) -> int:
+    """Bytes of a file that are here already."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _open_to_write(path: Path, keep: int) -> int:
+    """A descriptor at byte `keep` of a file, the rest of which is dropped; never through a link, never of a pipe."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    handle = os.open(path, flags, 0o666)
+    try:
+        os.ftruncate(handle, keep)  # refused for what is no file
+        os.lseek(handle, keep, os.SEEK_SET)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
 def _hash(path: Path) -> str | None:
-    with contextlib.suppress(OSError), path.open("rb") as file:
+    with contextlib.suppress(OSError), os.fdopen(open_plain(path, follow=False), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
     return None
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bounded.shown import shown
 from db.commands.options import AsJson, Database, Home, print_json, print_table
 from processing.release.studio_commands import bar
 
@@ -20,6 +21,7 @@ Folder = Annotated[Path, typer.Argument(help="A release's folder.")]
 TokenFile = Annotated[
     Path | None, typer.Option(help="Your token's file, for a gated server (or MIEN_RELEASE_TOKEN has it).")
 ]
+MOST_ROWS = 200  # of problems; more help nobody
 
 
 def fetch(
@@ -49,6 +51,7 @@ def fetch(
         if out is None or (access.gated and not kind):
             manifest, _ = fetch_manifest(url, auth=access)
             out = out or Path(f"{manifest.name}-{manifest.version}")
+            del manifest  # of a million files, it may be
         kinds = access.narrowed(kind or ())
         wanted = Wanted(tuple(subject or ()), tuple(expression or ()), kinds, tuple(only or ()))
         got = fetch_release(
@@ -113,7 +116,11 @@ def verify(
         print(f"{folder} is intact: {report['files']} files as released{rest}; its manifest agrees with {source}")
         print(_signature_in_words(result.signed_by, signer))
     else:
-        print_table(f"{folder} is not intact", ["path", "why"], [[p.path, p.why] for p in result.problems])
+        rows = [[shown(p.path), shown(p.why, 500)] for p in result.problems[:MOST_ROWS]]
+        more = len(result.problems) - MOST_ROWS
+        print_table(
+            f"{folder} is not intact", ["path", "why"], rows + ([["...", f"and {more:,} more"]] if more > 0 else [])
+        )
     if not result.intact:
         raise typer.Exit(4)
 
@@ -165,7 +172,7 @@ def diff(before: Folder, after: Folder, as_json: AsJson = False) -> None:
     print_table(
         f"{found.before.name} {found.before.version} to {found.after.name} {found.after.version}",
         ["", "count", "first"],
-        [[key, len(value), ", ".join(value[:4]) or None] for key, value in lists.items()],
+        [[key, len(value), shown(", ".join(value[:4])) or None] for key, value in lists.items()],
     )
 
 
@@ -196,12 +203,12 @@ def show(
     if as_json:
         print_json(report)
     else:
-        report["subjects"] = f"{len(manifest.subjects)}: {', '.join(manifest.subjects[:12])}"
+        report["subjects"] = shown(f"{len(manifest.subjects)}: {', '.join(manifest.subjects[:12])}", 500)
         from processing.release.access import hidden
 
-        stones = [f"{stone.code} {stone.in_words()}" for stone in manifest.tombstones]
-        report["withdrawn"] = ", ".join(stones) or None
-        print_table(hidden(release), ["", ""], [[key, value] for key, value in report.items()])
+        stones = [f"{stone.code} {stone.in_words()}" for stone in manifest.tombstones[:200]]
+        report["withdrawn"] = shown(", ".join(stones), 2000) or None
+        print_table(shown(hidden(release)), ["", ""], [[key, value] for key, value in report.items()])
 
 
 def export(
@@ -282,7 +289,9 @@ def _newer(folder: Path, newer: str | None) -> list["Tombstone"]:
         return list(max(beside, key=lambda other: other.version).tombstones) if beside else []
     other, _ = _manifest(newer)
     if other.name != manifest.name or other.version <= manifest.version:
-        raise ReleaseError(f"{newer} is {other.name} {other.version}: no newer {manifest.name} than {manifest.version}")
+        raise ReleaseError(
+            f"{shown(newer)} is {other.name} {other.version}: no newer {manifest.name} than {manifest.version}"
+        )
     return list(other.tombstones)
 
 

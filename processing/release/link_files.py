@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import httpx
 
 from processing.release.errors import AccessError
-from processing.release.fetch import TIMEOUT_S
+from processing.release.fetch import TIMEOUT
 
 HEAD = "# mien-links 1"
 HOST = "links.invalid"  # never asked: LinksTransport answers for it
@@ -80,7 +80,7 @@ class LinksTransport(httpx.BaseTransport):
 
 def client_for(links: Links) -> httpx.Client:
     """A client for fetch_release(links.url, client=...)."""
-    return httpx.Client(transport=LinksTransport(links), timeout=TIMEOUT_S, headers={"Accept-Encoding": "identity"})
+    return httpx.Client(transport=LinksTransport(links), timeout=TIMEOUT, headers={"Accept-Encoding": "identity"})
 
 
 def _pairs(file: Path, lines: Iterator[str]) -> Iterator[tuple[str, str]]:

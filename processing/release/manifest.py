@@ -12,12 +12,17 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from bounded.files import open_plain, read_bytes
+from bounded.limits import OutOfBounds
+from bounded.shown import shown
+from processing.release import manifest_bounds
 from processing.release.errors import ManifestError
+from processing.release.paths import path_problem as path_problem
 from processing.release.tombstones import NoLonger as NoLonger
 from processing.release.tombstones import Tombstone as Tombstone
 
@@ -30,7 +35,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 _BATCH = 32
 
 
-class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A file of the release; path is relative, with '/'."""
 
     path: str
@@ -62,18 +67,6 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def bytes(self) -> int:
         return sum(entry.bytes for entry in self.files)
-
-
-def path_problem(path: str) -> str | None:
-    """Why a path may not stand in a manifest; None when it may."""
-    pure = PurePosixPath(path)
-    if not path or path != str(pure) or "\\" in path or "\0" in path:
-        return "is not a plain relative path"
-    if pure.is_absolute() or ".." in pure.parts or re.match(r"[A-Za-z]:", path):
-        return "climbs out of the release"
-    if path in OWN:
-        return "is the manifest itself"
-    return None
 
 
 def hash_files(folder: Path, paths: Iterable[str], workers: int | None = None) -> dict[str, str | OSError]:
@@ -151,21 +144,36 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
     """
     path = folder / MANIFEST
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, manifest_bounds.MAX_BYTES)
+    except OutOfBounds as error:
+        raise ManifestError(f"{path} is no manifest that is read: {error}") from None
     except OSError as error:
         raise ManifestError(f"{folder} is no release: its {MANIFEST} cannot be read ({error.strerror})") from None
     return decode_manifest(data, str(path)), hashlib.sha256(data).hexdigest()
 
 
-def decode_manifest(data: bytes, where: str) -> Manifest:
+def decode_manifest(data: bytes | bytearray, where: str) -> Manifest:
     """A manifest from its bytes, brought to today's schema. where: how messages call it. Raises ManifestError."""
+    manifest_bounds.check_size(data, where)
     try:
-        value = msgspec.json.decode(data)
-        if not isinstance(value, dict) or not isinstance(value.get("schema_version"), int):
-            raise ManifestError(f"{where} is no manifest: it has no schema_version")
-        return msgspec.convert(_migrated(value, where), Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{where} is no manifest: {error}") from None
+        manifest = _decoded(data, where)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ManifestError(f"{where} is no manifest: {shown(error)}") from None
+    manifest_bounds.check_values(manifest, manifest.files, where)
+    return manifest
+
+
+def _decoded(data: bytes | bytearray, where: str) -> Manifest:
+    head = msgspec.json.decode(data, type=_Head)
+    if head.schema_version == SCHEMA_VERSION:  # most are, and may have a million files: not by way of plain values
+        return msgspec.json.decode(data, type=Manifest)
+    return msgspec.convert(_migrated(msgspec.json.decode(data), where), Manifest)
+
+
+class _Head(msgspec.Struct, frozen=True):
+    """What says how to read the rest."""
+
+    schema_version: int
 
 
 def _migrated(value: dict[str, Any], where: str) -> dict[str, Any]:
@@ -198,12 +206,12 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
 def read_sidecar(folder: Path) -> str | None:
     """The manifest's hash as its sidecar has it; None when the sidecar is not there or says nothing."""
     try:
-        return sidecar_hash((folder / SIDECAR).read_bytes())
-    except OSError:
+        return sidecar_hash(read_bytes(folder / SIDECAR, manifest_bounds.SIDECAR_BYTES))
+    except (OSError, OutOfBounds):
         return None
 
 
-def sidecar_hash(data: bytes) -> str | None:
+def sidecar_hash(data: bytes | bytearray) -> str | None:
     """The hash in a sidecar's bytes; None when they say none."""
     first = data.decode("ascii", "replace").split()
     return first[0] if first and _HASH.fullmatch(first[0]) else None
@@ -211,8 +219,7 @@ def sidecar_hash(data: bytes) -> str | None:
 
 def _hash(folder: Path, name: str) -> str | OSError:
     try:
-        handle = os.open(folder / name, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-        with os.fdopen(handle, "rb", buffering=0) as file:
+        with os.fdopen(open_plain(folder / name, follow=False), "rb", buffering=0) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         return error

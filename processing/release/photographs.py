@@ -1,7 +1,6 @@
 """The photographs of a take as they leave: without what the camera wrote into them, and changed only where asked."""
 
 import io
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from processing.mesh import Mesh, Surface
 from processing.photometry.profiles import Profile, apply_profile, profiles_of
 from processing.release.colour_profiles import with_profile
 from processing.release.errors import ReleaseError
+from processing.release.jpeg_strip import strip_jpeg as strip_jpeg
 from processing.release.mosaic import EyeRegions, mosaic_photograph
 from processing.release.rules import Options
 from processing.whole_file import whole_file
@@ -27,8 +27,6 @@ JPEG_QUALITY = 95
 # A point of the face is seen when nothing lies before it by more than this, and it is not turned away past 80 degrees.
 SEEN_MM = 1.0
 MIN_COSINE = 0.17
-_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_SOI, _EOI, _SOS, _COM = 0xD8, 0xD9, 0xDA, 0xFE
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,48 +36,6 @@ class Face:
     mesh: Mesh
     surface: Surface
     regions: EyeRegions
-
-
-def strip_jpeg(data: bytes) -> bytes:
-    """The same picture without EXIF, thumbnails, comments, makers' notes and whatever follows its end.
-
-    Kept are JFIF, the ICC profile and Adobe's colour transform. Pixels do not change. Raises ReleaseError.
-    """
-    if data[:2] != b"\xff\xd8":
-        raise ReleaseError("is not a JPEG")
-    kept, at = [data[:2]], 2
-    try:
-        while True:
-            while data[at] == 0xFF and data[at + 1] == 0xFF:
-                at += 1
-            if data[at] != 0xFF:
-                raise IndexError
-            marker = data[at + 1]
-            if marker == _EOI:
-                return b"".join([*kept, b"\xff\xd9"])
-            end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-            if marker == _SOS:
-                following = _NEXT_MARKER.search(data, end)
-                if following is None:
-                    raise IndexError
-                end = following.start()
-            if end > len(data):
-                raise IndexError
-            if not _tells(marker, data[at + 4 : at + 16]):
-                kept.append(data[at:end])
-            at = end
-    except IndexError:
-        raise ReleaseError("is a damaged JPEG") from None
-
-
-def _tells(marker: int, start: bytes) -> bool:
-    """Whether a segment says something that is not the picture."""
-    if marker == _COM:
-        return True
-    if not 0xE0 <= marker <= 0xEF:
-        return False
-    application = marker - 0xE0
-    return not (application in (0, 14) or (application == 2 and start.startswith(b"ICC_PROFILE\0")))
 
 
 def picture_size(data: bytes, name: str) -> tuple[int, int]:

@@ -161,8 +161,9 @@ def waiting_in_words(line: "SubjectLine") -> str | None:
 def bar(*, quiet: bool) -> "Iterator[Progress]":
     """A progress bar on stderr that goes when it is done."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress as Bar
 
     with Bar(console=Console(stderr=True), transient=True, disable=quiet) as shown:
         task = shown.add_task("", total=1.0)
-        yield lambda done, message: shown.update(task, completed=done, description=message)
+        yield lambda done, message: shown.update(task, completed=done, description=escape(message))

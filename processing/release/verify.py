@@ -19,6 +19,7 @@ from processing.release.manifest import (
     read_manifest,
     read_sidecar,
 )
+from processing.release.paths import collisions
 from processing.release.signature import check_signature
 
 
@@ -123,9 +124,13 @@ def verify(
 def find_newer(folder: Path, manifest: Manifest) -> list[Manifest]:
     """Manifests of later versions of the same release that lie beside the folder."""
     found = []
-    for sidecar in sorted(folder.absolute().parent.glob(f"{manifest.name}-*/{SIDECAR}")):
+    try:
+        beside = [at for at in folder.absolute().parent.iterdir() if at.name.startswith(f"{manifest.name}-")]
+    except OSError:
+        return []
+    for at in sorted(beside):
         try:
-            other, _ = read_manifest(sidecar.parent)
+            other, _ = read_manifest(at)
         except ManifestError:
             continue
         if other.name == manifest.name and other.version > manifest.version:
@@ -167,9 +172,8 @@ def _entry_problems(manifest: Manifest) -> list[Problem]:
         why = path_problem(entry.path)
         if why is not None:
             problems.append(Problem(Fault.PATH, entry.path, why))
-    for path, times in Counter(entry.path for entry in manifest.files).items():
-        if times > 1:
-            problems.append(Problem(Fault.PATH, path, f"stands {times} times in the manifest"))
+    good = [entry.path for entry in manifest.files if path_problem(entry.path) is None]
+    problems += [Problem(Fault.PATH, path, why) for path, why in collisions(good)]
     for code, times in Counter(manifest.subjects).items():
         if times > 1:
             problems.append(Problem(Fault.SUBJECT, MANIFEST, f"names subject {code} {times} times"))
