@@ -16,8 +16,8 @@ from urllib.parse import unquote
 
 import httpx
 
+from processing.release.download import TIMEOUT
 from processing.release.errors import AccessError
-from processing.release.fetch import TIMEOUT
 
 HEAD = "# mien-links 1"
 HOST = "links.invalid"  # never asked: LinksTransport answers for it
