@@ -30,20 +30,6 @@ BIG = "mesh/1/1_neutral.ply"
 PHOTOGRAPH = "img/1/1_neutral/0.jpg"
 
 
-@pytest.fixture(scope="module")
-def g() -> Any:
-    import importlib.util
-    import sys
-
-    spec = importlib.util.spec_from_file_location("mien_tests_gated", Path(__file__).with_name("gated.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def release(g: Any, engine: Engine, tmp_path: Path) -> Path:
     return g.make_release(engine, tmp_path / "releases")
