@@ -193,6 +193,10 @@ def test_links_on_the_command_line(where: tuple[str, ...], signed: tuple[str, ..
     assert link not in str(caught.value)
     with pytest.raises(AccessError, match="knows no such token or link"):
         run("fetch", link[:-9] + "A" + link[-8:], "--out", "other")
+    token = here / "faces-G001.token"
+    with pytest.raises(AccessError, match="--token-file") as caught:
+        run("fetch", token)
+    assert token.read_text().strip() not in str(caught.value)
     for wrong in ("https://host/other-1", "https://host/faces-1?x=1", "https://host/faces", "https://host/"):
         with pytest.raises(AccessError):
             run("links", "G001", wrong, "--to", "never", *where)
