@@ -249,6 +249,7 @@ def _signature_in_words(signed_by: str | None, signer: str | None) -> str:
 @contextmanager
 def _links(url: str) -> "Iterator[tuple[str, Client | None, Path | None]]":
     """The address, a client and the folder's name for a file of links; for a file with one link, that link."""
+    from processing.release.errors import AccessError
     from processing.release.link_files import client_for, read_links
     from processing.release.links import read_secret
 
@@ -258,7 +259,10 @@ def _links(url: str) -> "Iterator[tuple[str, Client | None, Path | None]]":
         with client_for(found) as client:
             yield found.url, client, Path(f"{found.name}-{found.version}")
     else:
-        yield read_secret(Path(url)).strip(), None, None
+        link = read_secret(Path(url)).strip()
+        if not link.startswith(("https://", "http://")) or len(link.split()) != 1:
+            raise AccessError(f"{url} holds neither a link nor links; a token goes with --token-file")
+        yield link, None, None
 
 
 def _manifest(release: str) -> tuple["Manifest", str]:

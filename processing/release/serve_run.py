@@ -45,6 +45,15 @@ class Door:
     headers_s: float = 10.0
 
 
+class ServerLoop(asyncio.SelectorEventLoop):
+    """asyncio's, where a TLS handshake that does not come has an end as early as headers that do not come."""
+
+    async def create_server(self, *arguments: Any, **named: Any) -> Any:
+        if named.get("ssl") is not None:
+            named.setdefault("ssl_handshake_timeout", Door.headers_s)
+        return await super().create_server(*arguments, **named)
+
+
 def open_door(door: Door) -> socket.socket:
     """A listening socket. Raises AccessError for a host that would be reached in the clear, and for a port in use."""
     if (door.certificate is None) != (door.key is None):
@@ -78,7 +87,7 @@ def make_server(app: Callable[..., Any], door: Door) -> uvicorn.Server:
         http=_guarded(door),
         ws="none",
         lifespan="off",
-        loop="asyncio",
+        loop=f"{__name__}:ServerLoop",
         access_log=False,
         log_config=None,
         log_level="critical",

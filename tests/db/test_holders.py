@@ -109,7 +109,8 @@ def test_contacts_that_were_exchanged_or_lost_their_key_do_not_open(
     "contact",
     [
         {"name": "A"}, {"email": "nobody"}, {"email": "a@b.example\nBcc: x@y.example"},
-        {"email": "a@b.example, c@d.example"}, {"email": "a@b.example", "phone": "1"}, {"name": "A\nB", "email": "a@b.example"}, {"email": "<a@b.example>"},
+        {"email": "a@b.example, c@d.example"}, {"email": "a@b.example", "phone": "1"},
+        {"name": "A\nB", "email": "a@b.example"}, {"email": "<a@b.example>"},
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

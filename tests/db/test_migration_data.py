@@ -131,6 +131,31 @@ ROWS: Rows = {
         {"id": 1, "release_id": 1, "subject_id": 1, "take_id": 1, "photographs": True, "publishable": False,
          "withdrawn_at": WHEN, "mosaicked": True, "label": "2_smile"},
     ],
+    "recipient": [
+        {"id": n, "institution": name, "contact": sealed, "created_at": WHEN, "forgotten_at": when}
+        for n, name, sealed, when in ((1, "University of Ä", "gAAAA", None), (2, None, None, WHEN))
+    ],
+    "signed_licence": [
+        {"id": 1, "recipient_id": 1, "release_name": "faces", "text_sha256": A, "text_version": "2026-01",
+         "document_sha256": B, "signed_on": date(2026, 2, 1), "accepted_by": "tester", "accepted_at": WHEN},
+    ],
+    "release_grant": [
+        {"id": n, "recipient_id": 1, "release_name": "faces", "first_version": 1, "last_version": last,
+         "kinds": "mesh,scan", "token_sha256": key, "issued_at": WHEN, "expires_at": WHEN, "revoked_at": revoked}
+        for n, last, key, revoked in ((1, None, C, None), (2, 3, D, WHEN))
+    ],
+    "release_fetch": [
+        {"id": 1, "grant_id": 1, "release_id": 1, "way": "server", "first_at": WHEN, "last_at": WHEN,
+         "bytes_sent": 10**13, "files": 2, "files_wanted": 9, "complete_at": None, "network": "2001:db8:1::/48",
+         "agent": "curl/8.0", "delivered": b"\x05\x00", "begun": {"7": [[0, 10**10]]}},
+        {"id": 2, "grant_id": 2, "release_id": 1, "way": "handed", "first_at": WHEN, "last_at": WHEN,
+         "bytes_sent": 0, "files": 0, "files_wanted": 0, "complete_at": WHEN, "network": None,
+         "agent": None, "delivered": None, "begun": None},
+    ],
+    "release_notice": [
+        {"id": 1, "recipient_id": 1, "release_name": "faces", "owed_sha256": A, "written_at": WHEN, "sent_at": WHEN,
+         "confirmed_at": None},
+    ],
     "erasure": [
         {"id": 1, "subject_id": 2, "started_at": WHEN, "finished_at": WHEN, "files": 3, "bytes": 10**12, "shared": 1}
     ],

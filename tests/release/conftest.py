@@ -213,6 +213,12 @@ def _synthetic_release(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def g() -> Any:
+    """What tests of gated access share: see gated.py."""
+    return _beside("gated")
+
+
+@pytest.fixture(scope="session")
 def beside() -> Callable[[str], Any]:
     """Loads a module beside this file by its name; there are no packages under tests/."""
     return _beside

@@ -2,15 +2,23 @@
 
 import hashlib
 import json
+import shutil
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from sqlalchemy import Engine, select
 
 from db.audit import events_about
@@ -23,25 +31,18 @@ from processing.release.access import Access, Token
 from processing.release.errors import AccessError, FetchError, ReleaseError
 from processing.release.fetch import Fetched, Wanted, fetch_manifest, fetch_release
 from processing.release.serve import Limits
+from processing.release.serve_run import Door, open_door
 from processing.release.verify import verify
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 BIG = "mesh/1/1_neutral.ply"
 PHOTOGRAPH = "img/1/1_neutral/0.jpg"
 
 
-@pytest.fixture(scope="module")
-def g() -> Any:
-    import importlib.util
-    import sys
-
-    spec = importlib.util.spec_from_file_location("mien_tests_gated", Path(__file__).with_name("gated.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def database_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """One database is enough: the records have tests of their own on both."""
+    shutil.copyfile(sqlite_template, tmp_path / "studio.sqlite")
+    return f"sqlite:///{tmp_path / 'studio.sqlite'}"
 
 
 @pytest.fixture
@@ -378,6 +379,54 @@ def test_half_open_connections_have_an_end_and_a_number(
             f"{server.url}/faces-1/info_list.txt", headers={"Authorization": f"Bearer {token}"}, trust_env=False
         )
         assert answer.status_code == 200
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """(certificate, key) of 127.0.0.1, signed by itself, for a day."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    own = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(utc_now() - timedelta(hours=1))
+        .not_valid_after(utc_now() + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / "certificate.pem", folder / "key.pem"
+    files[0].write_bytes(own.public_bytes(Encoding.PEM))
+    files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return files
+
+
+def test_over_https(g: Any, engine: Engine, release: Path, recipient: Any, tmp_path: Path) -> None:
+    _, token = g.make_grant(engine, recipient)
+    public, secret = certificate(tmp_path)
+    with g.serving(engine, [release], tmp_path / "keys", certificate=public, key=secret) as server:
+        known = ssl.create_default_context(cafile=str(public))
+        url = f"{server.url}/faces-1/info_list.txt"
+        answer = httpx.get(url, headers={"Authorization": f"Bearer {token}"}, verify=known, trust_env=False)
+        assert answer.content == g.FILES["info_list.txt"]
+        with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as plain:
+            plain.sendall(f"GET /faces-1/info_list.txt HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+            assert b"200" not in plain.recv(1000)
+
+
+def test_it_listens_to_others_over_https_alone(tmp_path: Path) -> None:
+    public, secret = certificate(tmp_path)
+    for door, said in [
+        (Door("0.0.0.0", 0), "in the clear"),
+        (Door("::", 0), "in the clear"),
+        (Door("studio.example", 0), "in the clear"),
+        (Door("127.0.0.1", 0, public), "go together"),
+        (Door("127.0.0.1", 0, public, tmp_path / "nothing"), "is no file"),
+    ]:
+        with pytest.raises(AccessError, match=said):
+            open_door(door)
+    with open_door(Door("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(AccessError, match="--port takes another"):
+            open_door(Door("127.0.0.1", port))
+    open_door(Door("0.0.0.0", 0, public, secret)).close()
 
 
 def test_nothing_secret_in_any_log(
