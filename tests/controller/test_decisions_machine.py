@@ -46,6 +46,7 @@ RIG = Rig("booth", tuple(CameraEntry(f"cam-{view:02d}", view) for view in range(
 POSITIONS = st.integers(1, 3)
 ANY = st.integers(0, 50)
 PHASES = (Phase.explicit, Phase.generate, Phase.shrink)
+CALM = settings(deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
 RARE = st.sampled_from([False, False, False, True])
 REFUSED = (ControllerError, RecordError)
 
