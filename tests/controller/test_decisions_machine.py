@@ -332,7 +332,9 @@ class Operators(RuleBasedStateMachine):
             assert all(code in refused for code in left)
             assert self.script() == script
             return
-        assert self.consent == "withdrawn" or len(keep) + len(drop) == len(waiting)
+        said = {self.model.of[self.number(code)] for code in keep}  # of these the others are put beside
+        unsaid = [code for code in waiting if code not in keep + drop]
+        assert self.consent == "withdrawn" or all(self.model.of[self.number(code)] in said for code in unsaid)
         for code in drop:
             self.model.dropped.add(self.number(code))
             self.model.acts.append((ActKind.DROP, self.number(code), {}))
