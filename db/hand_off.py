@@ -38,7 +38,7 @@ NEUTRAL = "neutral"  # every expression is registered from it
 
 @dataclass(frozen=True)
 class Held:
-    """Accepted takes that the farm does not take yet: why, and what makes them ready."""
+    """Accepted takes that the farm does not take yet: why, and what mends that. A take may be held for two reasons."""
 
     takes: tuple[str, ...]
     why: str
@@ -64,8 +64,7 @@ def hand_off(tx: Session, session: CaptureSession) -> HandOff:
     if not rows:
         return HandOff((), ())
     codes = tuple(code for _, code, _, _ in rows)
-    if (refused := _consent(tx, session)) is not None:
-        return HandOff((), (Held(codes, *refused),))
+    refused = _consent(tx, session)
     views = _views(tx, [take for take, *_ in rows])
     total = tx.scalar(select(func.count()).where(Camera.rig_id == session.rig_id)) or 0
     enough = max(FEWEST_VIEWS, total - total // 4)
@@ -96,6 +95,8 @@ def hand_off(tx: Session, session: CaptureSession) -> HandOff:
         why = "every expression is registered from the neutral face, and no take of it is ready"
         held.append(Held(tuple(code for code, _ in ready), why, f"mien session fire {session.code}-E01, and accept it"))
         ready = []
+    if refused is not None:  # what else they lack is said too: both can be mended at once
+        return HandOff((), (Held(codes, *refused), *held))
     return HandOff(tuple(code for code, _ in ready), tuple(held))
 
 

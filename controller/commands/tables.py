@@ -49,6 +49,8 @@ def print_session(answer: Mapping[str, Any]) -> None:
     if answer["state"] == "paused":
         print(f"To go on:  mien session resume {answer['session']}")
     elif answer["state"] == "open":
+        if answer["consent"]["standing"] == "withdrawn":
+            return
         if answer["undecided"]:
             print(f"to decide: {', '.join(answer['undecided'])}")
         if answer["next"]:

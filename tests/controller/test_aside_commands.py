@@ -145,5 +145,6 @@ def test_kept_without_and_shown_with_its_reason(
     assert "cam-05 (decided: USB hub died, but its photograph came late)" in mien("session", "show")
     assert "the photograph of cam-05 came late" in html.unescape(asked("GET", "/").text)
     told = mien("session", "close", "--incomplete")
-    assert "1 takes, 7 photographs for the farm" in told
+    assert f"{session} closed: 0 of 1 accepted takes ready for the farm" in told
+    assert "they have no calibration" in told
     assert f"without cam-00 (aside: shutter stuck): {take}" in told

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,11 @@ from controller.rig_file import CameraEntry, CheckLimits, Rig
 from db import captures
 from db.engine import open_database, reading, transaction
 from db.migrations import upgrade
-from db.models import CameraTier, CheckState, TakeState
+from db.models import CameraTier, CheckState, ConsentScope, TakeState
 from db.protocols import FACESCAPE, install_protocol
 from db.reviews import Review, baselines
 from db.store import Store
-from db.subjects import add_subject
+from db.subjects import add_subject, give_consent
 from processing.registration.landmarks import MODEL_SHA256 as FARM_SHA256
 
 SUBJECT = Path(__file__).parents[3] / "shared/data/subject-11"
@@ -52,7 +53,9 @@ class Desk:
             rig = captures.ensure_rig(tx, "studio", places)
             self.ids = {camera.name: camera.id for camera in rig.cameras}
             protocol = install_protocol(tx, FACESCAPE)
-            self.session = captures.start_session(tx, add_subject(tx), protocol, rig).code
+            subject = add_subject(tx)
+            give_consent(tx, subject, ConsentScope.RESEARCH_RELEASE, date(2026, 1, 2))
+            self.session = captures.start_session(tx, subject, protocol, rig).code
         self.reviewer = self.begin()
 
     def begin(self) -> Reviewer:

@@ -12,7 +12,7 @@ def take(code: str, **changes: Any) -> dict[str, Any]:
     return {
         "code": code, "state": "captured", "flagged": False, "problem": None, "frames": 68, "command_skew_ms": 0.48,
         "clock_uncertainty_ms": 0.14, "exposure_skew_ms": 2.18, "exposure_source": "hot_shoe", "checks": 0,
-    } | changes  # fmt: skip
+    } | changes | {"standing": changes.get("state", "captured")}  # fmt: skip
 
 
 def test_every_take_stands_on_one_line_of_eighty_columns(
@@ -32,7 +32,8 @@ def test_every_take_stands_on_one_line_of_eighty_columns(
     expressions[4]["skipped"] = "pain in the jaw"
     print_session(
         {"session": "S001-1", "subject": "S001", "state": "open", "profile": "default", "next": "smile",
-         "expressions": expressions}
+         "undecided": ["S001-1-E01-2"], "without": {}, "consent": {"standing": "given", "later": None, "told": ""},
+         "farm": {"ready": [], "held": []}, "expressions": expressions}
     )  # fmt: skip
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80

@@ -18,7 +18,7 @@ from db import captures
 from db.artefacts import artefacts_of_take, lineage
 from db.engine import reading, transaction
 from db.jobs import claim
-from db.models import Artefact, Job, JobState, RunVerdict
+from db.models import Artefact, ConsentScope, Job, JobState, RunVerdict
 from db.queries import ready_takes
 from db.run_reviews import count_verdicts, reviewed_runs
 from db.store import Store
@@ -232,7 +232,7 @@ def test_a_session_without_neutral_is_reported_and_others_go_on(studio: Any, stu
     store = Store(studio.store)
     with transaction(studio.engine) as tx:
         rig = studio_rows.rig(tx)
-        session = studio_rows.session(tx, studio_rows.subject(tx), rig)
+        session = studio_rows.session(tx, studio_rows.subject(tx, ConsentScope.RESEARCH_RELEASE), rig)
         session.calibration = captures.newest_calibration(tx, rig)
         photographs = [(store.put_bytes(f"lone {v}".encode()), 6) for v in range(3)]
         studio_rows.accepted(tx, session, rig, "smile", photographs)

@@ -88,7 +88,7 @@ def open_session(studio: Any, rows: Any, *expressions: str) -> tuple[CaptureSess
     store = Store(studio.store)
     with transaction(studio.engine) as tx:
         rig = rows.rig(tx)
-        session = rows.session(tx, rows.subject(tx), rig)
+        session = rows.session(tx, rows.subject(tx, ConsentScope.RESEARCH_RELEASE), rig)
         session.calibration = captures.newest_calibration(tx, rig)
         takes = [accepted(tx, rows, session, rig, store, expression) for expression in expressions]
     return session, takes

@@ -10,7 +10,7 @@ from db import absences, captures
 from db.artefacts import artefacts_of_take
 from db.engine import reading, transaction
 from db.jobs import UNWANTED
-from db.models import Job, JobState, Take
+from db.models import ConsentScope, Job, JobState, Take
 from db.queries import ready_takes, session_marks
 from db.store import Store
 from processing.farm.planning import all_plans, take_listing
@@ -28,7 +28,7 @@ def kept(studio: Any, studio_rows: Any) -> Any:
     store = Store(studio.store)
     with transaction(studio.engine) as tx:
         rig = captures.get_rig(tx, "booth")
-        session = studio_rows.session(tx, studio_rows.subject(tx), rig)
+        session = studio_rows.session(tx, studio_rows.subject(tx, ConsentScope.RESEARCH_RELEASE), rig)
         camera = rig.cameras[GONE]
         for name in EXPRESSIONS:
             take = captures.plan_take(tx, session, name)
