@@ -256,7 +256,8 @@ def test_a_receipt_says_what_it_should_in_words_and_in_fields(person: Engine, to
     text = as_text(receipt)
     for said in (
         "University of Example <Faces>", "privacy@example.org", "https://example.org/privacy", "research on faces",
-        "2026-01-02", "kept until 2036-01-02", "version 2026-01", "and withdrew on", "faces 1: withdrawn there",
+        "2026-01-02", "kept until 2036-01-02", "version 2026-01", "and withdrew it on",
+        "faces 1: what you withdrew is marked there",
         "To withdraw: say so to privacy@example.org with your code S001",
     ):  # fmt: skip
         assert said in text
