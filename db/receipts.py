@@ -222,6 +222,7 @@ def as_html(receipt: Receipt) -> str:
     style = (
         "body{font:16px/1.5 Georgia,serif;max-width:42em;margin:2em auto;padding:0 1em;color:#111}"
         "h1{font-size:1.5em}h2{font-size:1.1em;margin:1.2em 0 .2em}ul{margin:.2em 0;padding-left:1.2em}"
+        "@media print{body{font-size:12px;margin:0}}"
     )
     head = f"<meta charset='utf-8'><title>Consent receipt {html.escape(receipt.code)}</title><style>{style}</style>"
     return f"<!doctype html><html lang='en'><head>{head}</head><body>{''.join(parts)}</body></html>\n"

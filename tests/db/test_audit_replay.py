@@ -1,7 +1,9 @@
 """What the rows say is held against the log, and the log's guards are looked for: whoever changed either is told of."""
 
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -236,6 +238,20 @@ def test_guards_that_are_gone_are_named(engine: Engine, tmp_path: Path) -> None:
     result = CliRunner().invoke(database.app, where)
     assert result.exit_code == 4
     assert "does not refuse changes" in result.stdout
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("column", ["given_on", "recorded_at", "withdrawn_at", "scope", "subject_id"])
+def test_what_is_no_value_of_its_column_is_told(lived: Engine, tmp_path: Path, column: str) -> None:
+    where = ["audit", "--home", str(tmp_path), "--database", lived.url.render_as_string(hide_password=False)]
+    with closing(sqlite3.connect(str(lived.url.database))) as file:  # it keeps anything, with its checks off
+        file.execute("PRAGMA ignore_check_constraints = ON")
+        file.execute(f"UPDATE consent SET {column} = 'x' || char(27) WHERE id = 3")
+        file.commit()
+    result = CliRunner().invoke(database.app, where)
+    code = getattr(result.exception, "exit_code", result.exit_code)
+    assert code == 4
+    assert "\x1b" not in f"{result.output}{result.exception}"
 
 
 def test_the_command_says_which_rows_differ(lived: Engine, tmp_path: Path) -> None:
