@@ -69,11 +69,19 @@ def differences(tx: Session) -> list[str]:
         for number, code, erased in tx.execute(select(Subject.id, Subject.code, Subject.erased_at))
     }
     counted = select(SubjectChange.subject_id, SubjectChange.field, func.count())
-    changes: dict[tuple[int, str], int] = {}
+    changes: dict[int, dict[str, int]] = {}
     for number, name, count in tx.execute(counted.group_by(SubjectChange.subject_id, SubjectChange.field)):
-        changes[number, name] = count
+        changes.setdefault(number, {})[name] = count
     for code in sorted({*people, *codes}):
-        found += _of_subject(code, people.get(code, _Person()), codes.get(code), rows, changes)
+        if code not in codes:
+            found.append(f"the log tells of {_name(code)}, and the records have no such subject")
+            continue
+        number, erased = codes[code]
+        person = people.get(code, _Person())
+        found += _of_subject(code, person, erased, rows.get(number, {}), changes.get(number, {}))
+    nobodys = len(set(rows) - {number for number, _ in codes.values()})
+    if nobodys:
+        found.append(f"there are consents of {nobodys} subjects that the records do not have")
     return found + list(_of_takes(tx))
 
 
@@ -83,7 +91,8 @@ def _told(tx: Session) -> tuple[dict[str, _Person], list[str]]:
     columns = (AuditEvent.id, AuditEvent.at, AuditEvent.action, AuditEvent.about_id, AuditEvent.detail)
     query = select(*columns).where(AuditEvent.about_kind == "subject", AuditEvent.action.in_(ACTS))
     with closing(tx.execute(query.order_by(AuditEvent.id).execution_options(yield_per=1000))) as entries:
-        for entry, at, action, code, detail in entries:
+        for entry, at, action, code, said in entries:
+            detail: Mapping[str, Any] = said if isinstance(said, Mapping) else {}
             person = people.setdefault(code, _Person())
             match action:
                 case "subject.add":
@@ -104,42 +113,33 @@ def _told(tx: Session) -> tuple[dict[str, _Person], list[str]]:
     return people, odd
 
 
-def _rows(tx: Session) -> dict[tuple[int, str], list[Row]]:
+def _rows(tx: Session) -> dict[int, dict[str, list[Row]]]:
     columns = (
         Consent.subject_id, Consent.scope, Consent.id, Consent.given_on, Consent.document_sha256, Consent.form_version,
         Consent.guardian, Consent.shared_reason, Consent.recorded_at, Consent.withdrawn_at,
     )  # fmt: skip
-    rows: dict[tuple[int, str], list[Row]] = {}
+    rows: dict[int, dict[str, list[Row]]] = {}
     for subject, scope, number, day, document, form, guardian, shared, recorded, withdrawn in tx.execute(
         select(*columns).order_by(Consent.id)
     ):
         row = Row(number, day.isoformat(), document, form, guardian, shared is not None, recorded, withdrawn)
-        rows.setdefault((subject, str(scope)), []).append(row)
+        rows.setdefault(subject, {}).setdefault(str(scope), []).append(row)
     return rows
 
 
 def _of_subject(
-    code: str,
-    person: _Person,
-    row: tuple[int, bool] | None,
-    rows: Mapping[tuple[int, str], Sequence[Row]],
-    changes: Mapping[tuple[int, str], int],
+    code: str, person: _Person, erased: bool, rows: Mapping[str, Sequence[Row]], changes: Mapping[str, int]
 ) -> Iterator[str]:
-    if row is None:
-        yield f"the log tells of {_name(code)}, and the records have no such subject"
-        return
-    number, erased = row
     if not person.added:
         yield f"no entry of the log added {_name(code)}"
     if erased != person.erased:
         yield f"{_name(code)}'s row says that it was {'' if erased else 'not '}erased, and the log says the contrary"
-    for scope in sorted({*person.consents, *(scope for subject, scope in rows if subject == number)}):
-        yield from _of_scope(
-            f"{_name(code)}'s consent to {_name(scope)}", person.consents.get(scope, []), rows.get((number, scope), [])
-        )
+    for scope in sorted({*person.consents, *rows}):
+        what = f"{_name(code)}'s consent to {_name(scope)}"
+        yield from _of_scope(what, person.consents.get(scope, []), rows.get(scope, []))
     if not erased:
-        for name in sorted({*person.edits, *(field for subject, field in changes if subject == number)}):
-            told, kept = person.edits.get(name, 0), changes.get((number, name), 0)
+        for name in sorted({*person.edits, *changes}):
+            told, kept = person.edits.get(name, 0), changes.get(name, 0)
             if told != kept:
                 what = f"{_name(code)}'s {_name(name)} was put right {told} times by the log"
                 yield f"{what}, and what it said before is kept {kept} times"

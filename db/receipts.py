@@ -32,6 +32,11 @@ ALLOWS = {
     ),
     ConsentScope.EYES_MOSAICKED: "pictures of your face are shown and given with the eyes made unrecognisable only",
 }
+TITLES = {
+    ConsentScope.RESEARCH_RELEASE: "Scans for research",
+    ConsentScope.PUBLICATION: "Photographs and pictures",
+    ConsentScope.EYES_MOSAICKED: "The eyes made unrecognisable",
+}
 DATA = {
     ConsentScope.RESEARCH_RELEASE: ("scans, meshes, textures and relief of the face", "age, gender and job, as said"),
     ConsentScope.PUBLICATION: ("photographs of the face", "pictures of the face"),
@@ -83,7 +88,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a receipt says. releases: where the subject's data went, and whether it is withdrawn there."""
+    """What a receipt says. releases: where the subject's data went, and whether something of it is withdrawn there."""
 
     code: str
     made_at: datetime
@@ -124,7 +129,7 @@ def receipt_of(tx: Session, subject: Subject, study: StudySettings) -> Receipt:
     releases: dict[str, bool] = {}
     for name, version, withdrawn in tx.execute(went):
         where = f"{name} {version}"
-        releases[where] = releases.get(where, True) and withdrawn is not None
+        releases[where] = releases.get(where, False) or withdrawn is not None
     erased = None if subject.erased_at is None else subject.erased_at.date()
     return Receipt(subject.code, utc_now(), study, scopes, tuple(releases.items()), erased)
 
@@ -217,6 +222,7 @@ def as_html(receipt: Receipt) -> str:
     style = (
         "body{font:16px/1.5 Georgia,serif;max-width:42em;margin:2em auto;padding:0 1em;color:#111}"
         "h1{font-size:1.5em}h2{font-size:1.1em;margin:1.2em 0 .2em}ul{margin:.2em 0;padding-left:1.2em}"
+        "@media print{body{font-size:12px;margin:0}}"
     )
     head = f"<meta charset='utf-8'><title>Consent receipt {html.escape(receipt.code)}</title><style>{style}</style>"
     return f"<!doctype html><html lang='en'><head>{head}</head><body>{''.join(parts)}</body></html>\n"
@@ -240,7 +246,8 @@ def _sections(receipt: Receipt) -> Sequence[tuple[str, list[str]]]:
     if not receipt.scopes:
         sections.append(("What you allowed", ["Nothing: no consent of yours is recorded, and nothing of you leaves."]))
     went = [
-        f"{name}{': withdrawn there; holders are told to delete it' if gone else ''}" for name, gone in receipt.releases
+        f"{name}{': what you withdrew is marked there, for its holders to delete' if gone else ''}"
+        for name, gone in receipt.releases
     ]
     sections.append(("Where it went", went or ["Nowhere yet."]))
     rights = [f"You may ask at any time: {', '.join(_RIGHTS)}.", f"To withdraw: {_how_to_withdraw(receipt)}."]
@@ -251,9 +258,8 @@ def _sections(receipt: Receipt) -> Sequence[tuple[str, list[str]]]:
 
 
 def _title(scope: Scope) -> str:
-    if scope.withdrawn_on is not None:
-        return f"You allowed on {scope.given_on}, and withdrew on {scope.withdrawn_on}"
-    return f"You allowed on {scope.given_on}"
+    allowed = f"{TITLES[scope.scope]}: you allowed this on {scope.given_on}"
+    return allowed if scope.withdrawn_on is None else f"{allowed}, and withdrew it on {scope.withdrawn_on}"
 
 
 def _lines(scope: Scope) -> list[str]:

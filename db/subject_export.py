@@ -176,7 +176,7 @@ def _readme(records: SubjectRecords, personal: str, missing: list[tuple[str, str
         "",
         "receipt.html      what you allowed, when, for how long, and how to withdraw it; receipt.json for programs",
         "records.json      every row of the study's records that is about you, by table:",
-        *(f"                  {name}: {what}" for name, what in _TABLES.items() if records.tables.get(name)),
+        *(f"                  {name}: {_TABLES.get(name, 'more')}" for name, rows in records.tables.items() if rows),
         f"personal.json     your name and how to reach you: {personal}",
         *(f"{folder + '/':<18}{what} ({counts[folder]} files)" for folder, what in _FOLDERS.items()),
         "",

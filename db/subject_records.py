@@ -47,6 +47,9 @@ Holders = Callable[[Session, Sequence[str]], list[Mapping[str, Any]]]
 NOT_OF_A_PERSON = frozenset({"job_input", "job_take", "artefact_parent", "camera_aside", "erasure_file", "personal"})
 
 
+_CHUNK = 500
+
+
 @dataclass(frozen=True)
 class KeptFile:
     """A file of the store that is kept of somebody. name: its path in an archive."""
@@ -72,6 +75,7 @@ def subject_records(tx: Session, subject: Subject, holders: Holders | None = Non
     holders: says who holds releases, where that is known. Operators' names are left out of the audit entries.
     """
     tables = {model.__tablename__: _rows(tx, model, which) for model, which in _tables(subject).items()}
+    tables |= _further(tx, tables)
     names = {f"{r['name']} {r['version']}" for r in _releases(tx, subject)}
     tables["release"] = _releases(tx, subject)
     tables["expression"] = _expressions(tx, {row["expression_id"] for row in tables["take"]})
@@ -136,6 +140,26 @@ def _rows(tx: Session, model: type[Base], which: ColumnElement[bool]) -> list[di
     table = model.__table__
     query = select(table).where(which).order_by(*inspect(model).primary_key)
     return [{name: _plain(value) for name, value in row.items()} for row in tx.execute(query).mappings()]
+
+
+def _further(tx: Session, tables: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """Rows of other tables that refer to these: one that is added to the schema is handed out without being named."""
+    known = dict(tables)
+    for table in Base.metadata.sorted_tables:
+        if table.name in known or table.name in NOT_OF_A_PERSON:
+            continue
+        keys = [key for key in table.foreign_keys if key.column.table.name in known]
+        found: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for key in keys:
+            ids = [row[key.column.name] for row in known[key.column.table.name]]
+            for start in range(0, len(ids), _CHUNK):
+                query = select(table).where(key.parent.in_(ids[start : start + _CHUNK]))
+                for row in tx.execute(query).mappings():
+                    primary = tuple(row[column.name] for column in table.primary_key)
+                    found[primary] = {name: _plain(value) for name, value in row.items()}
+        if keys:
+            known[table.name] = [found[primary] for primary in sorted(found, key=str)]
+    return {name: rows for name, rows in known.items() if name not in tables}
 
 
 def _expressions(tx: Session, ids: set[int]) -> list[dict[str, Any]]:

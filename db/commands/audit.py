@@ -23,13 +23,20 @@ def audit(
     from db.audit import verify_chain
     from db.audit_guards import missing_guards
     from db.audit_replay import differences, one_snapshot
+    from db.consent_rules import words_shown
     from db.engine import reading
+    from db.errors import RecordError
     from db.studio import open_studio
 
     with open_studio(home, database) as studio, reading(studio.engine) as tx:
         one_snapshot(tx)
-        chain, unguarded = verify_chain(tx, known), missing_guards(tx)
-        differing = differences(tx)
+        unguarded = missing_guards(tx)
+        try:
+            chain, differing = verify_chain(tx, known), differences(tx)
+        except (ValueError, LookupError, TypeError) as error:  # what no program of ours writes, in a column
+            what = words_shown(f"{type(error).__name__}: {error}")[:200]
+            guards = f" ({', '.join(unguarded)})" if unguarded else ""
+            raise RecordError(f"The database holds something that Mien never wrote: {what}{guards}") from error
     holds = chain.broken is None and chain.known_found is not False
     intact = holds and not unguarded and not differing
     if as_json:

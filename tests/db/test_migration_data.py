@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, MetaData, Table, func, insert, select
+from sqlalchemy import Engine, MetaData, Table, func, insert, select, update
 
 from db import audit
 from db.engine import open_database, reading
@@ -39,9 +39,16 @@ ROWS: Rows = {
     ],
     "consent": [
         {"id": 1, "subject_id": 1, "scope": "research_release", "document_sha256": A, "form_version": "2026-01",
-         "given_on": date(2026, 1, 2), "recorded_at": WHEN, "withdrawn_at": None},
+         "given_on": date(2026, 1, 2), "recorded_at": WHEN, "withdrawn_at": None, "guardian": False,
+         "shared_reason": None},
         {"id": 2, "subject_id": 1, "scope": "publication", "document_sha256": None, "form_version": None,
-         "given_on": date(2026, 1, 2), "recorded_at": WHEN, "withdrawn_at": WHEN},
+         "given_on": date(2026, 1, 2), "recorded_at": WHEN, "withdrawn_at": WHEN, "guardian": True,
+         "shared_reason": "twins"},
+    ],
+    "subject_change": [{"id": 1, "subject_id": 1, "field": "job", "before": "cook", "changed_at": WHEN}],
+    "retention_term": [
+        {"id": 1, "subject_id": 1, "scope": "publication", "until": date(2030, 1, 2), "reason": "agreed",
+         "set_at": WHEN},
     ],
     "personal": [{"subject_id": 1, "sealed": "gAAAA", "changed_at": WHEN}],
     "protocol": [{"id": 1, "name": "two", "version": 1}],
@@ -78,6 +85,10 @@ ROWS: Rows = {
         {"id": 1, "code": "S001-1-E01-1", "session_id": 1, "expression_id": 1, "attempt": 1, "state": "accepted",
          "planned_at": WHEN, "fired_at": WHEN, "command_skew_ms": 0.5, "clock_uncertainty_ms": 0.25,
          "exposure_skew_ms": None, "exposure_source": "not_measured", "problem": "late", "profile": "default",
+         "setup": {"iso": "100"}, "calibration_id": 1},
+        {"id": 2, "code": "S001-1-E01-2", "session_id": 1, "expression_id": 1, "attempt": 2, "state": "superseded",
+         "planned_at": WHEN, "fired_at": WHEN, "command_skew_ms": 0.5, "clock_uncertainty_ms": 0.25,
+         "exposure_skew_ms": None, "exposure_source": "not_measured", "problem": None, "profile": "default",
          "setup": {"iso": "100"}, "calibration_id": 1},
     ],
     "take_absence": [
@@ -159,6 +170,7 @@ ROWS: Rows = {
     "erasure": [
         {"id": 1, "subject_id": 2, "started_at": WHEN, "finished_at": WHEN, "files": 3, "bytes": 10**12, "shared": 1}
     ],
+    "take_withdrawal": [{"take_id": 2, "withdrawn_at": WHEN, "erasure_id": 1}],
     "audit_event": audit_rows(),
 }  # fmt: skip
 
@@ -267,6 +279,23 @@ def test_what_an_older_schema_cannot_say_is_given_up_on_the_safe_side(empty: Eng
         open_scopes = connection.scalars(select(consent.c.scope).where(consent.c.withdrawn_at.is_(None)))
         assert list(open_scopes) == ["research_release"]
         assert connection.scalar(select(func.count()).select_from(consent)) == 3
+
+
+def test_a_withdrawn_take_stands_for_nothing_in_an_older_schema(empty: Engine) -> None:
+    upgrade(empty)
+    fill(empty)
+    tables = tables_of(empty)
+    with empty.begin() as connection:
+        connection.execute(update(tables["take"]).values(state="accepted").where(tables["take"].c.id == 1))
+        connection.execute(update(tables["take_withdrawal"]).values(take_id=1))
+        connection.execute(update(tables["erasure"]).values(finished_at=None))
+    with pytest.raises(RuntimeError, match="finish it"):
+        downgrade(empty, "0015")
+    with empty.begin() as connection:
+        connection.execute(update(tables["erasure"]).values(finished_at=WHEN))
+    downgrade(empty, "0015")
+    with empty.connect() as connection:
+        assert set(connection.scalars(select(tables["take"].c.state))) == {"superseded"}
 
 
 def test_an_unfinished_erasure_is_not_forgotten(empty: Engine) -> None:

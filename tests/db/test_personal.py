@@ -2,6 +2,9 @@
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from db.commands import subject as subject_command
 from db.engine import reading, transaction, utc_now
 from db.errors import NotFound, PersonalDataError, PersonalKeyError
 from db.models import Personal, Subject
-from db.personal import KEY, forget_personal, keep_personal, new_key, personal_of, rekey_personal
+from db.personal import KEY, KEY_FILE, forget_personal, keep_personal, new_key, personal_of, rekey_personal
 from db.subjects import add_subject, get_subject
 
 PERSON = {"name": "Zoë Plantedname", "email": "zoe@planted.example", "note": "prefers mornings"}
@@ -138,3 +141,60 @@ def test_mien_subject_personal(kept: Engine, tmp_path: Path, monkeypatch: pytest
     run("remove", "S002", *where)
     with pytest.raises(NotFound):
         run("show", "S002", *where)
+
+
+def test_what_is_added_keeps_what_was_there(kept: Engine, tmp_path: Path) -> None:
+    where = ("--home", str(tmp_path), "--database", kept.url.render_as_string(hide_password=False))
+    run("set", "S001", *where, said={"phone": "+1", "note": ""})
+    assert read(kept) == {**PERSON, "phone": "+1"}
+    assert run("remove", "S001", "--field", "phone", "--field", "note", *where) == (0, "Removed of S001: phone, note\n")
+    assert read(kept) == {name: text for name, text in PERSON.items() if name != "note"}
+    with pytest.raises(PersonalDataError, match="is not kept: phone"):
+        run("remove", "S001", "--field", "phone", *where)
+    run("set", "S001", "--replace", *where, said={"name": "Zoë Newname"})
+    assert read(kept) == {"name": "Zoë Newname"}
+    assert "Nothing personal" in run("remove", "S001", "--field", "name", *where)[1]
+    with pytest.raises(NotFound):
+        read(kept)
+
+
+def test_adding_needs_the_key_of_what_is_there(kept: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY, new_key())
+    with pytest.raises(PersonalKeyError, match="does not open"), transaction(kept) as tx:
+        keep_personal(tx, get_subject(tx, "S001"), {"phone": "+1"})
+
+
+def test_a_key_in_a_file_is_its_owners_alone(kept: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "the key"
+    said = run("new-key", "--to", str(path))[1]
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.read_text().strip() not in said
+    assert f"MIEN_PERSONAL_KEY_FILE='{path}'" in said
+    with pytest.raises(PersonalKeyError, match="is there already"):
+        run("new-key", "--to", str(path))
+    monkeypatch.delenv(KEY)
+    monkeypatch.setenv(KEY_FILE, str(path))
+    with transaction(kept) as tx:
+        keep_personal(tx, get_subject(tx, "S002"), {"name": "Another"})
+    assert read(kept, "S002") == {"name": "Another"}
+    for mode in (0o640, 0o604, 0o620):
+        path.chmod(mode)
+        with pytest.raises(PersonalKeyError, match="others may read"):
+            read(kept, "S002")
+    for wrong in (tmp_path, Path("/dev/zero"), tmp_path / "absent"):
+        monkeypatch.setenv(KEY_FILE, str(wrong))
+        with pytest.raises(PersonalKeyError, match=KEY_FILE):
+            read(kept, "S002")
+
+
+def test_a_key_is_not_shown_on_a_screen(tmp_path: Path) -> None:
+    main, screen = os.openpty()
+    try:
+        shown = subprocess.run(
+            [sys.executable, "-m", "mien", "subject", "personal", "new-key"], stdout=screen, stderr=subprocess.PIPE,
+            text=True, check=False, cwd=tmp_path, timeout=60,
+        )  # fmt: skip
+    finally:
+        os.close(screen)
+        os.close(main)
+    assert (shown.returncode, "--to FILE" in shown.stderr) == (2, True)

@@ -55,9 +55,19 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    withdrawn = op.get_bind().scalar(sa.text("SELECT count(*) FROM take_withdrawal"))
-    if withdrawn:
-        raise RuntimeError(f"{withdrawn} takes were withdrawn, which the older schema does not know: it would use them")
+    unfinished = op.get_bind().scalar(
+        sa.text(
+            "SELECT count(*) FROM take_withdrawal JOIN erasure ON erasure.id = take_withdrawal.erasure_id"
+            " WHERE erasure.finished_at IS NULL"
+        )
+    )
+    if unfinished:  # the older program would take it for the erasure of the whole person
+        raise RuntimeError(f"the erasure of {unfinished} takes is unfinished: finish it before going back")
+    # The older schema knows no withdrawn takes: none of them may stand for its expression there.
+    op.execute(
+        "UPDATE take SET state = 'superseded' WHERE state IN ('captured', 'accepted')"
+        " AND id IN (SELECT take_id FROM take_withdrawal)"
+    )
     op.drop_index(op.f("ix_retention_term_subject_id"), table_name="retention_term")
     op.drop_table("retention_term")
     op.drop_table("take_withdrawal")
