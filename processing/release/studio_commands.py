@@ -140,9 +140,7 @@ def build(
         print_table("Not released", ["subject", "take", "why"], [[s.subject, s.take, s.why] for s in built.skipped])
     if built.manifest.tombstones:
         stones = [[t.code, t.in_words(), ", ".join(map(str, t.versions))] for t in built.manifest.tombstones]
-        print_table(
-            "Withdrawn: holders delete it", ["subject", "what", "versions"], stones
-        )
+        print_table("Withdrawn: holders delete it", ["subject", "what", "versions"], stones)
     if built.manifest.no_longer:
         gone = [[g.code, g.take, g.what, WHY_NOT[g.why]] for g in built.manifest.no_longer]
         print_table("No longer part; holders may keep it", ["subject", "expression", "what", "why"], gone)

@@ -99,7 +99,7 @@ STEPS = st.lists(
 
 
 @SQLITE
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_holders_are_told_all_that_they_must_delete(engine: Engine, studio_rows: Any, steps: list[Any]) -> None:
     name = next(NAMES)
