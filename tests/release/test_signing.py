@@ -6,6 +6,8 @@ import stat
 import subprocess
 import threading
 from datetime import UTC, datetime
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from db.engine import transaction
 from db.errors import SettingsError
 from db.models import ConsentScope
+from db.subjects import get_subject, withdraw_consent
 from processing.release.build import build_release
 from processing.release.commands import app
 from processing.release.errors import SignatureError
+from processing.release.fetch import fetch_release
 from processing.release.manifest import MANIFEST, read_manifest
 from processing.release.signature import check_signature, sign_release
 from processing.release.signers import read_signers, signed_by
@@ -274,3 +279,31 @@ def test_sign_and_verify_as_commands(studio: Any, tmp_path: Path) -> None:
     assert f"is signed with {built.key.text}" in said
     result = CliRunner().invoke(app, ["verify", str(built.folder), "--signer", built.key.text, *where])
     assert (result.exit_code, "as the release itself" in result.stdout) == (0, False)
+
+
+@SQLITE
+def test_a_release_is_fetched_with_its_signature_and_one_of_tombstones_too(studio: Any, tmp_path: Path) -> None:
+    code = studio.subject(ConsentScope.RESEARCH_RELEASE, expressions=("neutral",))
+    key = build_release(studio.records, "faces", tmp_path / "here").key.text
+    with transaction(studio.records.engine) as tx:
+        withdraw_consent(tx, get_subject(tx, code))
+    build_release(studio.records, "faces", tmp_path / "here")
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "here"))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            for name in ("faces-1", "faces-2"):
+                url = f"http://127.0.0.1:{server.server_port}/{name}"
+                fetch_release(url, tmp_path / "mine" / name)
+        finally:
+            server.shutdown()
+            thread.join()
+    newest, _ = read_manifest(tmp_path / "mine/faces-2")
+    assert verify(tmp_path / "mine/faces-2", signer=key).intact
+    (problem,) = verify(tmp_path / "mine/faces-1", signer=key, withdrawn=newest.tombstones).problems
+    assert problem.fault is Fault.WITHDRAWN
