@@ -20,7 +20,7 @@ def aside(
 ) -> None:
     """Go on without a camera that is broken; `mien rig back` brings it back.
 
-    rig.toml says how many may be aside, by tier, and whether two neighbours may ([aside]).
+    rig.toml says how many may be aside, by tier, and whether two neighbours may (\\[aside]).
     """
     from controller.client import StudioClient
 

@@ -145,6 +145,8 @@ def _of_consents(line: SubjectLine, subject: SelectedSubject, selection: Selecti
         key = f"{scope}_form"
         if scope == ConsentScope.PUBLICATION and (line.publication is None or str(scope) not in now):
             continue  # kept back by the reviewer, or refused above
+        if scope in said and now.get(scope) != said[scope]:
+            continue  # another consent altogether
         form, wanted = getattr(line, key), now.get(key)
         if form != wanted:
             yield (

@@ -11,6 +11,7 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import sshsig
 from sshsig.sshsig import SshsigSignature
 
 from processing.release.errors import SignatureError
+from processing.whole_file import whole_file
 
 RELEASE, SELECTION = "mien-release", "mien-selection"  # namespaces of SSH signatures
 STUDIO_KEY, STUDIO_PUBLIC = "release.key", "release.pub"  # in the studio's keys/, the second in its releases too
@@ -154,9 +156,8 @@ def studio_key(keys: Path) -> Path:
         keys.mkdir(mode=0o700, parents=True, exist_ok=True)
         pair = minisign.KeyPair.generate()
         pair.secret_key.untrusted_comment = "Mien: secret key for the releases of this studio"
-        temporary = keys / f".{STUDIO_KEY}.{os.getpid()}"
-        temporary.unlink(missing_ok=True)
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        handle, temporary = tempfile.mkstemp(prefix=f".{STUDIO_KEY}.", dir=keys)  # 0600
+        with os.fdopen(handle, "wb") as file:
             file.write(bytes(pair.secret_key) + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -165,10 +166,11 @@ def studio_key(keys: Path) -> Path:
         except FileExistsError:
             pass
         finally:
-            temporary.unlink()
+            Path(temporary).unlink()
     public = keys / STUDIO_PUBLIC
     if not public.exists():
-        public.write_text(public_file(public_of(path)), encoding="utf-8")
+        with whole_file(public) as temporary_public:
+            temporary_public.write_text(public_file(public_of(path)), encoding="utf-8")
     return path
 
 

@@ -298,6 +298,28 @@ def test_a_withdrawn_take_stands_for_nothing_in_an_older_schema(empty: Engine) -
         assert set(connection.scalars(select(tables["take"].c.state))) == {"superseded"}
 
 
+def test_what_left_with_covered_eyes_is_known_after_the_upgrade(empty: Engine) -> None:
+    """By the consents of its time: given before the release was finished, and not withdrawn by then."""
+    earlier, later = WHEN.replace(year=2025), WHEN.replace(year=2027)
+    upgrade(empty, "0015")
+    fill(empty)
+    consent = tables_of(empty)["consent"]
+    for recorded_at, withdrawn_at, covered in (
+        (earlier, None, True), (earlier, later, True), (later, None, False), (earlier, earlier, False)
+    ):  # fmt: skip
+        row = ROWS["consent"][0] | {"id": 9, "scope": "eyes_mosaicked", "recorded_at": recorded_at}
+        with empty.begin() as connection:
+            connection.execute(insert(consent), [row | {"withdrawn_at": withdrawn_at}])
+        upgrade(empty)
+        items = tables_of(empty)["release_item"]
+        with empty.begin() as connection:
+            (item,) = connection.execute(select(items.c.mosaicked, items.c.label))
+            assert item[0] is covered
+            assert item[1].partition("_")[0].isdecimal()
+            connection.execute(consent.delete().where(consent.c.id == 9))
+        downgrade(empty, "0015")
+
+
 def test_an_unfinished_erasure_is_not_forgotten(empty: Engine) -> None:
     upgrade(empty)
     fill(empty)

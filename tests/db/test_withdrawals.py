@@ -39,6 +39,7 @@ from db.models import (
 from db.releases import ReleasedTake, begin_release, complete_release
 from db.store import Store
 from db.subjects import get_subject, give_consent, withdraw_consent
+from db.withdrawals import masked_subjects
 
 RELEASE, PUBLICATION, MOSAIC = ConsentScope.RESEARCH_RELEASE, ConsentScope.PUBLICATION, ConsentScope.EYES_MOSAICKED
 
@@ -220,6 +221,42 @@ def test_what_was_released_is_marked(study: Study) -> None:
     with reading(study.engine) as tx:
         event = audit.events_about(tx, "subject", study.codes[0])[-1]
     assert (event.action, event.detail["in_releases"]) == ("subject.withdraw", ["faces1 1", "faces0 1"])
+
+
+def test_a_narrowed_consent_marks_what_shows_the_eyes(study: Study, tmp_path: Path) -> None:
+    form = tmp_path / "form.pdf"
+    form.write_text("signed")
+    with transaction(study.engine) as tx:
+        for name, mosaicked in (("open", False), ("covered", True)):
+            release = begin_release(tx, name, schema_version=3, consent_day=date(2026, 3, 1), criteria={})
+            take = study.take(tx, 0)
+            item = ReleasedTake(take.session.subject_id, take.id, True, True, mosaicked, "1_neutral")
+            complete_release(tx, release, "a" * 64, [item])
+    url = study.engine.url.render_as_string(hide_password=False)
+    signed = ("--consent-date", "2026-04-01", "--consent-document", str(form), "--consent-version", "2026-01")
+    where = ("--home", str(tmp_path), "--database", url)
+    _, said = run("consent", study.codes[0], "--consent", "eyes_mosaicked", *signed, *where)
+    assert "Its eyes are to be seen in open 1: build the next version" in said
+    with reading(study.engine) as tx:
+        marked = tx.scalars(select(ReleaseItem.withdrawn_at).order_by(ReleaseItem.id)).all()
+        assert [when is not None for when in marked] == [True, False]
+        event = audit.events_about(tx, "subject", study.codes[0])[-1]
+        assert (event.action, event.detail) == ("subject.narrow", {"in_releases": ["open 1"]})
+
+
+def test_a_withdrawal_never_shows_more_than_before(study: Study) -> None:
+    """The condition goes with publication, and the eyes stay covered until publication is allowed without it."""
+    today = date(2026, 6, 1)
+    with transaction(study.engine) as tx:
+        subject = get_subject(tx, study.codes[0])
+        assert masked_subjects(tx, today) == set()
+        give_consent(tx, subject, MOSAIC, date(2026, 1, 2))
+        assert masked_subjects(tx, today) == {subject.id}
+        withdraw_consent(tx, subject, [PUBLICATION])
+        assert masked_subjects(tx, today) == {subject.id}
+        give_consent(tx, subject, PUBLICATION, date(2026, 7, 1))
+        assert masked_subjects(tx, today) == {subject.id}
+        assert masked_subjects(tx, date(2026, 7, 1)) == set()
 
 
 def test_mosaicked_eyes_are_a_condition_and_never_loosened(study: Study) -> None:
