@@ -31,6 +31,7 @@ from db.releases import (
     fail_release,
 )
 from db.studio import StudioRecords
+from guarding.modes import hand_on
 from processing.progress import Progress, part, silent
 from processing.release.documents import ReleaseFacts
 from processing.release.errors import ReleaseError
@@ -221,6 +222,7 @@ def _build(
     progress(0.95, "manifest")
     _sync(plan.folder, entries)
     digest = write_manifest(plan.folder, manifest)
+    hand_on(plan.folder)  # made to be read by others, unlike all else
     _sync_folders(plan.folder)
     # Consents may have been withdrawn while the files were written: judge once more, in the last transaction.
     moved = False
