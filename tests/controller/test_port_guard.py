@@ -35,6 +35,7 @@ class Served:
             self.context, "tcp://127.0.0.1:*", self.keys, limit=wire.CONTROL_LIMIT, before=self._watch
         )
         self.came: dict[str, int] = {}
+        self.nodes: list[Any] = []
         self.running = True
         self.thread = threading.Thread(target=self._read)
         self.thread.start()
@@ -57,15 +58,18 @@ class Served:
         folder = self.folder / name
         keys = transport.ensure_keys(folder, name)
         self.allowed.add(name, keys.public)
-        return transport.connect_dealer(self.context, self.endpoint, keys, self.keys.public, limit=1 << 30)
+        dealer = transport.connect_dealer(self.context, self.endpoint, keys, self.keys.public, limit=1 << 30)
+        self.nodes.append(dealer)
+        return dealer
 
     def close(self) -> None:
         self.running = False
         self.thread.join(10)
-        self.router.close(0)
+        for socket_ in (*self.nodes, self.router):
+            socket_.close(0)
         self.auth.__exit__(None, None, None)
         self.guard.stop()
-        self.context.destroy(linger=0)
+        self.context.term()
 
 
 @pytest.fixture

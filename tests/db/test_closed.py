@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from db.closed import close_studio, require_closed
 from db.commands import database
-from db.engine import open_database
+from db.engine import open_database, shown
 from db.errors import NoStudio, OpenToOthers, RecordError, SettingsError
 from db.migrations import current
 from db.settings import Settings
@@ -121,19 +121,17 @@ ADDRESSES = st.sampled_from([
 @given(ADDRESSES, st.text(st.characters(categories=("Lu", "Ll", "Nd", "Po")), max_size=10))
 def test_no_address_gives_a_password_away_nor_a_traceback(address: str, more: str) -> None:
     secret = f"QZsecretQZ{more}"
+    told: BaseException | None = None
     try:
         engine = open_database(address.format(secret))
-    except RecordError as told:
+    except RecordError as refusal:
+        told = refusal
+    if told is not None:
         assert "QZsecretQZ" not in str(told)
-        assert told.__cause__ is None
+        assert told.__context__ is None or told.__suppress_context__
         return
-    try:
-        if engine.url.host in ("127.0.0.1", "h"):  # an address that can be: whether it answers is another matter
-            from db.engine import shown
-
-            assert "QZsecretQZ" not in shown(engine)
-    finally:
-        engine.dispose()
+    assert "QZsecretQZ" not in shown(engine)  # an address that can be; whether it answers is another matter
+    engine.dispose()
 
 
 def test_a_server_that_does_not_know_an_option_is_told_of_without_the_password() -> None:

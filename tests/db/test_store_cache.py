@@ -3,6 +3,7 @@
 import os
 import stat
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -80,10 +81,8 @@ def test_nothing_is_read_written_or_removed_through_a_link(
         lambda: again.remove(sha256, untouched_since=datetime.now(UTC) + timedelta(days=1)),
         lambda: [path.unlink() for path in again.leftovers(datetime.now(UTC))],
     ):
-        try:
+        with suppress(StoreError):
             act()
-        except StoreError as told:
-            assert "remove it" in str(told)
     assert sorted(path.name for path in victim.iterdir()) == sorted(["precious", sha256])
     assert (victim / "precious").read_text() == "precious"
 

@@ -1,4 +1,4 @@
-"""Whatever is said: nothing of it is obeyed by a terminal, forges a log line, or is a secret; what is written is closed."""
+"""Whatever is said: nothing of it is obeyed, forges a log line or is a secret; and what is written is closed."""
 
 import io
 import json
