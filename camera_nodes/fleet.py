@@ -33,6 +33,7 @@ from camera_nodes import agent, gphoto_library
 from camera_nodes.agent import AgentSettings
 from camera_nodes.errors import BadSettings, EquipmentError
 from camera_nodes.sd_notify import Service
+from guarding.logs import GuardedFormatter
 
 log = logging.getLogger(__name__)
 
@@ -318,7 +319,7 @@ def _be_node(settings: AgentSettings, serve: Serve, ears: socket.socket, parent:
         os.environ.pop("WATCHDOG_PID", None)
         ears.close()
         for handler in logging.getLogger().handlers:
-            handler.setFormatter(logging.Formatter(f"%(asctime)s {settings.camera} %(levelname)s %(message)s"))
+            handler.setFormatter(GuardedFormatter(f"%(asctime)s {settings.camera} %(levelname)s %(message)s"))
         serve(settings)
         code = 0
     except EquipmentError as error:

@@ -16,6 +16,7 @@ from controller.http_guard import server_options
 from controller.port_guard import raise_descriptor_limit
 from controller.settings import StudioSettings
 from controller.studio import Studio
+from db.closed import require_home
 from guarding.logs import log_to
 
 SOCKET_THREADS = {"mien-control", "mien-ingest"}
@@ -24,6 +25,7 @@ SWITCH_S = 0.0005  # threads take turns ten times as often as by default, so a p
 
 def serve_studio(settings: StudioSettings, port: int | None = None) -> None:
     """Serve until interrupted. Raises ControllerError when the console's port is taken."""
+    require_home(settings.records)
     log_to()
     raise_descriptor_limit()
     sys.setswitchinterval(SWITCH_S)

@@ -26,6 +26,13 @@ def require_studio(settings: Settings) -> None:
     require_closed(settings)
 
 
+def require_home(settings: Settings) -> None:
+    """Raise NoStudio where the home is not there: for commands that write into one and do not make it."""
+    if not settings.home.is_dir():
+        home = settings.home
+        raise NoStudio(f"There is no studio at {home}; is it spelt right? mien db upgrade --home {home} makes one")
+
+
 def require_closed(settings: Settings) -> None:
     """Raise OpenToOthers with everything of the studio that others may read, and what to type."""
     found = [(path, mode) for path in _held(settings) if (mode := open_mode(path)) is not None]

@@ -1,4 +1,4 @@
-"""This machine's copies of a remote store's files: photographs of people, in a folder that nobody else reaches.
+"""This machine's copies of a remote store's files: people's photographs, in a folder that nobody else reaches.
 
 In the studio's home where there is one. A worker without a home keeps them in the temporary folder, under a name that
 anybody could have made first: so what is there must be a folder of this user's own, closed, and no link; nothing is

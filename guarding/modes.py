@@ -7,12 +7,20 @@ from pathlib import Path
 
 PRIVATE = 0o077  # the umask of every command
 _given = 0o022
+_closed = False
 
 
 def close_files() -> None:
     """From here on new files and folders, and those of the processes started, are for their owner alone."""
-    global _given
-    _given = os.umask(PRIVATE)
+    global _given, _closed
+    was = os.umask(PRIVATE)
+    if not _closed:
+        _given, _closed = was, True
+
+
+def file_mode() -> int:
+    """The mode of a new file where one must be set by hand, as of a temporary that takes another's place."""
+    return 0o600 if _closed else 0o644
 
 
 def open_mode(path: Path) -> int | None:

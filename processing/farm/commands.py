@@ -84,10 +84,13 @@ def keys(
     home: Home = None,
 ) -> None:
     """A folder of certificates for a machine of the farm, signed by this studio: copy it there, name it by --tls."""
+    from db.closed import require_home
     from db.settings import Settings
     from processing.farm.tls import issue
 
-    typer.echo(str(issue(Settings.load(home).keys / "farm", machine)))
+    settings = Settings.load(home)
+    require_home(settings)
+    typer.echo(str(issue(settings.keys / "farm", machine)))
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy import Engine, select
 
 from db.engine import reading, transaction
@@ -15,6 +16,7 @@ from db.jobs import retry
 from db.models import Job
 from db.settings import Settings
 from db.studio import open_records
+from guarding.plain import plain_lines
 from processing.farm.options import studio_template
 from processing.farm.settings import FarmSettings
 
@@ -71,5 +73,6 @@ def show_missing(rows: Sequence[Mapping[str, Any]]) -> None:
     for column in ("Session", "Take", "Stage", "Key", "Why"):
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(row["session"], row["take"], row["stage"], row["key"][:12], row["why"])
+        table.add_row(*(Text(plain_lines(row[c])) for c in ("session", "take", "stage")), row["key"][:12],
+                      Text(plain_lines(row["why"])))  # fmt: skip
     console.print(table)

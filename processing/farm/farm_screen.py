@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from db.models import JobState
 from db.settings import Settings
 from db.studio import open_records
+from guarding.plain import plain, plain_lines
 from processing.farm.daemon import Farm, Summary
 from processing.farm.options import studio_template
 from processing.farm.progress_query import Standing, counts
@@ -47,7 +49,7 @@ class FarmScreen:
         grid.add_row(self._bar)
         with self._lock:
             for label, text in self._running.items():
-                grid.add_row(f"  {label}  {text}")
+                grid.add_row(Text(plain(f"  {label}  {text}")))
         return grid
 
     def started(self, label: str, stage: str) -> None:
@@ -68,13 +70,13 @@ class FarmScreen:
             what = "will be tried again" if state == JobState.QUEUED else state.value
             lines = error.strip().splitlines() or ["no reason given"]
             said = lines[-1] if state == JobState.QUEUED else "\n".join(lines)
-            self.console.print(f"{label}  {stage}  {what}: {said}", style="yellow", markup=False)
+            self.console.print(plain_lines(f"{label}  {stage}  {what}: {said}"), style="yellow", markup=False)
 
     def stands(self, standing: Standing) -> None:
         self._bar.update(self._task, total=max(standing.total, 1), completed=standing.done)
 
     def warned(self, message: str) -> None:
-        self.console.print(message, style="yellow", markup=False)
+        self.console.print(plain_lines(message), style="yellow", markup=False)
 
 
 def run_with_screen(
@@ -138,4 +140,4 @@ def say_summary(summary: Summary, as_json: bool) -> None:
             style="yellow",
         )
     for session, problem in summary.problems.items():
-        console.print(f"Session {session} has no runs: {problem}", style="yellow", markup=False)
+        console.print(plain_lines(f"Session {session} has no runs: {problem}"), style="yellow", markup=False)

@@ -103,6 +103,7 @@ async def _serve(place: str, lent: Lent, tls: str | None, say: Say) -> None:
             async with Nanny(
                 place, nthreads=lent.threads, memory_limit=0, security=security(tls), name=lent.name,
                 resources=lent.resources(), local_directory=str(dask_folder()), silence_logs=logging.WARNING,
+                dashboard_address="127.0.0.1:0",
             ) as nanny:  # fmt: skip
                 known = True
                 say(f"{nanny.worker_address}: {lent.threads} runs at a time, {lent.resources()}")

@@ -19,6 +19,7 @@ from db.jobs import troubled_jobs
 from db.models import JobState, RunVerdict
 from db.run_reviews import count_verdicts, reviewed_runs
 from db.settings import Settings
+from guarding.plain import plain, plain_lines
 from processing.farm.console import records
 from processing.farm.progress_query import counts, running_runs, standing
 
@@ -67,7 +68,7 @@ def show_status(report: Mapping[str, Any]) -> None:
     _show_reviews(console, report)
     for one in report["troubles"]:
         console.print(_trouble(one))
-        console.print(f"    {one['error'].strip()[-1500:]}", highlight=False, markup=False)
+        console.print(plain_lines(f"    {one['error'].strip()[-1500:]}"), highlight=False, markup=False)
     if report["troubles"]:
         console.print("After mending the cause: mien farm retry [KEY]")
 
@@ -106,7 +107,7 @@ def _picture(report: Mapping[str, Any], done: int, seconds: float) -> Renderable
         parts.append(Text(f"  and {len(lines) - SHOWN} more"))
     for one in report["troubles"][:SHOWN]:
         last = (one["error"].strip().splitlines() or ["no reason recorded"])[-1]
-        parts.append(Text(f"{_trouble(one).plain}: {last}", style="yellow", no_wrap=True, overflow="ellipsis"))
+        parts.append(Text(plain(f"{_trouble(one).plain}: {last}"), style="yellow", no_wrap=True, overflow="ellipsis"))
     return Group(*parts)
 
 
@@ -117,7 +118,7 @@ def _table(report: Mapping[str, Any]) -> Table:
     for state in states:
         table.add_column(state, justify="right")
     for stage, by_state in report["stages"].items():
-        table.add_row(stage, *(f"{n:,}" if (n := by_state.get(state, 0)) else "–" for state in states))
+        table.add_row(Text(plain(stage)), *(f"{n:,}" if (n := by_state.get(state, 0)) else "–" for state in states))
     return table
 
 
@@ -135,13 +136,14 @@ def _running(report: Mapping[str, Any]) -> list[Text]:
         text += f", attempt {one['attempt']}" if one["attempt"] > 1 else ""
         text += f"  by {one['worker']}"
         silent = one["silent_s"] > SILENT_S
-        lines.append(Text(text + (f", silent for {_time(one['silent_s'])}" if silent else ""),
+        lines.append(Text(plain(text) + (f", silent for {_time(one['silent_s'])}" if silent else ""),
                           style="yellow" if silent else "", no_wrap=True, overflow="ellipsis"))  # fmt: skip
     return lines
 
 
 def _trouble(one: Mapping[str, Any]) -> Text:
-    return Text(f"{one['state']}  {one['stage']}  {one['key'][:12]}  after {one['attempts']} attempts", style="yellow")
+    text = f"{one['state']}  {one['stage']}  {one['key'][:12]}  after {one['attempts']} attempts"
+    return Text(plain(text), style="yellow")
 
 
 def _time(seconds: float) -> str:
@@ -163,6 +165,6 @@ def _show_reviews(console: Console, report: Mapping[str, Any]) -> None:
         style = "red" if one["verdict"] == RunVerdict.REDO.value else "yellow"
         console.print(f"{one['verdict']}  {one['label']}  {one['take']}", style=style, highlight=False, markup=False)
         for reason in one["reasons"][:5]:
-            console.print(f"    {reason}", highlight=False, markup=False)
+            console.print(plain_lines(f"    {reason}"), highlight=False, markup=False)
         if one["picture"]:
             console.print(f"    picture: object {one['picture'][:12]} of the store", highlight=False, markup=False)

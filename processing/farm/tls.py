@@ -86,7 +86,7 @@ def credentials(scheduler: str, tls: str | Path | None) -> str | None:
     if tls is not None:
         return str(tls)
     host = scheduler.partition("://")[2] or scheduler
-    return str(own()) if is_here(host.rpartition(":")[0] or host) else None
+    return str(own()) if is_here(host) or is_here(host.rpartition(":")[0]) else None
 
 
 def own() -> Path:
@@ -105,9 +105,10 @@ def own() -> Path:
 
 def is_here(host: str) -> bool:
     """Whether only this machine reaches that address."""
+    host = host.strip("[]")
     with suppress(ValueError, OSError):
-        return ipaddress.ip_address(socket.gethostbyname(host.strip("[]"))).is_loopback
-    return host.strip("[]") == "::1"
+        return host == "::1" or (bool(host) and ipaddress.ip_address(socket.gethostbyname(host)).is_loopback)
+    return False
 
 
 def address(scheduler: str, tls: str | Path | None) -> str:

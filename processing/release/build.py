@@ -33,6 +33,7 @@ from db.releases import (
 )
 from db.studio import StudioRecords
 from db.withdrawals import lock_participants, masked_subjects, withdrawn_takes
+from guarding.modes import hand_on
 from processing.progress import Progress, part, silent
 from processing.release.about import read_about
 from processing.release.documents import ReleaseFacts
@@ -281,6 +282,7 @@ def _build(
     about = f"{manifest.name} {manifest.version}"
     signed = sign((plan.folder / MANIFEST).read_bytes(), key, RELEASE, about)
     write_durably(plan.folder / f"{MANIFEST}{signed.ending}", signed.content)
+    hand_on(plan.folder)  # made to be read by others, unlike all else
     _sync_folders(plan.folder)
     # Consents may have been withdrawn while the files were written: judge once more, in the last transaction.
     moved = False

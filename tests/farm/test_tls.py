@@ -9,7 +9,7 @@ from db.errors import SettingsError
 from processing.farm.cluster import LentWorkers, SchedulerUnreachable
 from processing.farm.lending import Lent, run_scheduler, run_worker
 from processing.farm.settings import FarmSettings
-from processing.farm.tls import address, issue, security
+from processing.farm.tls import address, credentials, issue, own, security
 
 
 def test_certificates_are_signed_by_one_authority_and_kept_to_their_owner(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_nobody_listens_for_other_machines_in_the_clear_unasked() -> None:
     ("shows", "told"),
     [
         ("another authority's certificate", "certificates are not of one authority"),
-        ("none", "where it speaks TLS, give --tls"),
+        ("this user's own", "certificates are not of one authority"),
         ("none, and nobody listens", "no scheduler answers"),
     ],
 )
@@ -76,6 +76,7 @@ def test_a_stranger_is_not_let_in(
 ) -> None:
     import dask
 
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     foreign = issue(tmp_path / "foreign", "worker")
     tls = str(foreign) if shows.startswith("another") else None
     port = 1 if shows.endswith("nobody listens") else lent.port  # type: ignore[attr-defined]
@@ -90,3 +91,79 @@ def test_a_stranger_is_not_let_in(
         daemon = LentWorkers(FarmSettings(scheduler=f"tcp://127.0.0.1:{port}", tls=tls), lambda _event: None)
         with pytest.raises(SchedulerUnreachable, match=told):
             daemon.client()
+
+
+@pytest.fixture
+def own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return tmp_path / "data" / "mien" / "farm-here"
+
+
+@pytest.mark.parametrize(
+    "place", ["tcp://127.0.0.1:8786", "127.0.0.1:8786", "localhost:8786", "tls://127.0.0.2:1", "127.0.0.1", "::1"]
+)
+def test_on_this_machine_tls_is_spoken_unasked(own_data: Path, place: str) -> None:
+    tls = credentials(place, None)
+    assert tls == str(own_data / "here")
+    assert credentials(place, "given") == "given"
+    assert address("tcp://127.0.0.1:8786", tls) == "tls://127.0.0.1:8786"
+    for private in (own_data, own_data / "here", own_data / "here" / "key.pem"):
+        assert stat.S_IMODE(private.stat().st_mode) & 0o077 == 0
+
+
+def test_another_machine_is_spoken_to_as_before() -> None:
+    assert credentials("tcp://10.0.0.1:8786", None) is None
+
+
+def test_certificates_that_others_may_read_are_refused(own_data: Path) -> None:
+    place = own()
+    (place / "key.pem").chmod(0o640)
+    with pytest.raises(SettingsError, match="not this user's alone"):
+        own()
+    with pytest.raises(SettingsError, match="chmod 600"):
+        security(place)
+    assert own_data.exists()
+
+
+def test_nobody_without_its_certificates_reaches_a_cluster_of_this_machine() -> None:
+    """The daemon's own scheduler and workers: every port they listen on, spoken to as a stranger would."""
+    import psutil
+    from distributed import Client
+
+    from processing.farm.cluster import executor
+
+    me = psutil.Process()
+    before = {*me.children(recursive=True)}
+    mine = len([c for c in me.net_connections("inet") if c.status == "LISTEN"])
+    with executor(FarmSettings(workers=1, ram_gb=1.0), lambda _event: None) as cluster:
+        assert cluster.client().submit(int, "7").result(30) == 7
+        ports = {
+            (c.laddr.ip, c.laddr.port)
+            for process in (me, *({*me.children(recursive=True)} - before))
+            for c in process.net_connections("inet")
+            if c.status == "LISTEN"
+        }
+        assert len(ports) > mine
+        assert {ip for ip, _ in ports} <= {"127.0.0.1"}
+        assert str(cluster.client().scheduler.address).startswith("tls://")
+        for scheme in ("tcp", "tls"):
+            with pytest.raises((OSError, TypeError, TimeoutError)):
+                Client(cluster.client().scheduler.address.replace("tls", scheme), timeout=1, set_as_default=False)
+
+
+def test_a_folder_of_a_guessable_name_must_be_this_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    from db.errors import StoreError
+    from processing.farm.scratch import own_folder
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert stat.S_IMODE(own_folder("dask").stat().st_mode) == 0o700
+    planted = tmp_path / f"mien-runs-{os.getuid()}"
+    planted.symlink_to(tmp_path)
+    with pytest.raises(StoreError, match="not this user's own"):
+        own_folder("runs")
+    (tmp_path / f"mien-scratch-{os.getuid()}").mkdir()
+    (tmp_path / f"mien-scratch-{os.getuid()}").chmod(0o777)
+    with pytest.raises(StoreError, match="not this user's own"):
+        own_folder("scratch")
