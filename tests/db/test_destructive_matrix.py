@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from db import engine as engine_module
 from db import identity
 from db.engine import open_database, reading, transaction
 from db.migrations import upgrade
@@ -275,6 +276,33 @@ def test_pages_from_before_they_were_overwritten_go_too(studio: Any) -> None:
     assert b"a word of S001" in (studio.home / "studio.sqlite").read_bytes()
     assert studio.run(*ERASE)[0] == 0
     assert b"a word of S001" not in (studio.home / "studio.sqlite").read_bytes()
+
+
+@pytest.mark.parametrize("command", ["fsck", "erase"])
+@pytest.mark.parametrize("room", [0, 1, 4])
+def test_a_full_disk_under_the_database_loses_nothing(
+    bases: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, room: int
+) -> None:
+    """No more than `room` pages can be added to it."""
+    studio = TOOLS.Studio(tmp_path / "home")
+    shutil.copytree(bases["spoilt" if command == "fsck" else "now"], studio.home)
+    before = set(studio.files().values())
+    others = {studio.file(data).name for data in (b"photograph 1 cam-00", b"scan 1", b"template")}
+    real = engine_module._set_pragmas
+
+    def full(connection: Any, record: Any) -> None:
+        real(connection, record)
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages + room}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_module, "_set_pragmas", full)
+        code, said = studio.run(*COMMANDS[command])
+    assert code in (0, 4), said
+    assert (before if command == "fsck" else others) <= set(studio.files().values())
+    assert studio.run(*COMMANDS[command])[0] == 0
+    assert (before if command == "fsck" else others) <= set(studio.files().values())
+    assert (command == "fsck") == studio.file(b"scan 0").exists()
 
 
 def _disturbed(base: Path, mode: str, first: int, stride: int, command: tuple[str, ...]) -> list[dict[str, Any]]:

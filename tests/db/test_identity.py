@@ -1,10 +1,12 @@
 """Whose store it is, how far its records had come, and what is said of both."""
 
+import errno
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
@@ -12,6 +14,7 @@ from sqlalchemy import Engine
 from db import audit, identity, safety, store_notes
 from db.engine import reading, transaction
 from db.errors import IdentityError, NotConfirmed, StoreError
+from db.fsck import fsck
 from db.identity import Standing
 from db.models import ConsentScope
 from db.safety import Effect, Plan
@@ -95,6 +98,23 @@ def test_a_store_that_goes_away_in_between_is_noticed(engine: Engine, tmp_path: 
         make()
         with pytest.raises(IdentityError, match="went away"):
             identity.still(engine, store)
+
+
+@sqlite
+def test_a_store_that_refuses_is_an_error_with_words_and_nothing_is_taken_for_lost(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "store").mkdir()
+    store = Store(tmp_path / "store")
+    identity.require(engine, store)
+
+    def refused(*_given: Any, **_more: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(LocalFileSystem, "ls", refused)
+    for ask in (identity.check, identity.require, identity.still, fsck):
+        with pytest.raises(StoreError, match="Permission denied"):
+            ask(engine, store)
 
 
 @given(st.binary(max_size=200))
