@@ -153,18 +153,18 @@ STATES: dict[str, Callable[[Any, dict[str, Path]], None]] = {
 }
 
 
-@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("state", STATES)
 def test_nothing_is_destroyed_beside_what_it_does_not_belong_to(
-    studio: Any, bases: dict[str, Path], state: str, command: str
+    studio: Any, bases: dict[str, Path], state: str
 ) -> None:
     STATES[state](studio, bases)
     files, rows = studio.files(), studio.records()
-    code, said = studio.run(*COMMANDS[command])
-    assert code == 4, said
-    assert studio.files() == files
+    for name, command in COMMANDS.items():
+        code, said = studio.run(*command)
+        assert code == 4, (name, said)
+        assert studio.files() == files, name
+        assert "mien db adopt-store" in said or "Mount it" in said or "Nothing was changed" in said, said
     assert studio.records() == rows
-    assert "mien db adopt-store" in said or "Mount it" in said or "Nothing was changed" in said, said
 
 
 def test_a_part_of_the_store_that_is_away_is_not_taken_for_lost(studio: Any) -> None:
@@ -279,7 +279,7 @@ def test_pages_from_before_they_were_overwritten_go_too(studio: Any) -> None:
 
 
 @pytest.mark.parametrize("command", ["fsck", "erase"])
-@pytest.mark.parametrize("room", [0, 1, 4])
+@pytest.mark.parametrize("room", [0, 3])
 def test_a_full_disk_under_the_database_loses_nothing(
     bases: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, room: int
 ) -> None:
@@ -324,13 +324,9 @@ def _judge(found: list[dict[str, Any]], mode: str) -> None:
     assert any(run["killed"] for run in found) == (mode == "kill")
 
 
-@pytest.mark.parametrize(("mode", "first", "stride"), [("kill", 3, 29), ("full", 2, 19)])
-@pytest.mark.parametrize("command", ["fsck", "erase"])
-def test_whoever_is_disturbed_goes_on(
-    bases: dict[str, Path], tmp_path: Path, mode: str, first: int, stride: int, command: str
-) -> None:
-    shutil.copytree(bases["spoilt" if command == "fsck" else "now"], tmp_path / "base")
-    _judge(_disturbed(tmp_path / "base", mode, first, stride, COMMANDS[command]), mode)
+def test_whoever_is_killed_goes_on(bases: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(bases["now"], tmp_path / "base")
+    _judge(_disturbed(tmp_path / "base", "kill", 5, 29, ERASE), "kill")
 
 
 @pytest.mark.slow
