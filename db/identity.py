@@ -217,12 +217,12 @@ def _behind(tx: Session, own: DatabaseIdentity | None, note: StoreNote, store: S
     unmarked = own is None and (note.entries == 0 or not holds)
     if not lost and not newer and holds and not unmarked:
         return None
-    lacks = f" It lacks {', '.join(lost)} that the store knows of since {day}." if lost else ""
+    lacks = f", and this one lacks {', '.join(lost)} of them" if lost else ""
     if lost or newer or own is None:
         kind = "new, or another studio's" if own is None and entries == 0 else "an older copy, or another one"
         return Verdict(
             Standing.OLDER_DATABASE if own is not None else Standing.UNKNOWN,
-            f"The database is {kind}: the store {store.root} has seen records up to {day}.{lacks} Use the newest"
+            f"The database is {kind}: the store {store.root} has seen records up to {day}{lacks}. Use the newest"
             f" database, or restore a newer backup. If this one is the truth from now on, confirm it: {ADOPT}",
         )
     return Verdict(

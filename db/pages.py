@@ -92,13 +92,7 @@ def _wipe_postgresql(engine: Engine) -> str:
                     failed.append(f"{name} ({type(error.orig).__name__})")
         finally:
             connection.exec_driver_sql("RESET lock_timeout")
-        connection.exec_driver_sql("CHECKPOINT") if _is_superuser(connection) else None
     return f"VACUUM FULL did not come through for {', '.join(failed)}" if failed else ""
-
-
-def _is_superuser(connection: object) -> bool:
-    found = connection.exec_driver_sql("SELECT current_setting('is_superuser')").scalar()  # type: ignore[attr-defined]
-    return bool(found == "on")
 
 
 def _names(tables: Sequence[type[Base]]) -> list[str]:

@@ -35,8 +35,9 @@ class Effect:
         return max(1, int(self.total * SHARE), min(FEW, self.total // 10))
 
     def __str__(self) -> str:
-        share = f"{100 * self.number / self.total:.1f} % of {self.total}" if self.total else "of none"
-        return f"{self.number} {self.what} ({share})"
+        if self.total <= 1:
+            return f"{self.number} {self.what}"
+        return f"{self.number} {self.what} ({100 * self.number / self.total:.1f} % of {self.total})"
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,17 @@ def small_only(plan: Plan) -> None:
     """Let a small plan pass. Raises NotConfirmed for any other."""
     if plan.is_small:
         return
-    large = [effect for effect in plan.effects if not effect.is_small]
+    large = next(effect for effect in plan.effects if not effect.is_small)
+    limit = "This goes with a confirmation alone."
+    if not large.always:
+        limit = (
+            f"No more than {large.allowed} of {large.total} go unasked. Is this the right database, and is the whole"
+        )
+        limit += " store there?"
     raise NotConfirmed(
         "Nothing was changed. This would be done:\n"
         + "\n".join(f"  {line}" for line in plan.lines)
-        + f"\nNo more than {large[0].allowed} of {large[0].total} go unasked. Is this the right database, and is the"
-        f" whole store there? If it is meant:  {plan.again} --confirm {plan.phrase}"
+        + f"\n{limit} If it is meant:  {plan.again} --confirm {plan.phrase}"
     )
 
 

@@ -455,10 +455,11 @@ class Store:
         except (FileNotFoundError, NotADirectoryError, StoreError):
             raise
         except Exception as error:
-            if self.is_local:
+            if self.is_local and not isinstance(error, OSError):
                 raise
+            said = error.strerror if isinstance(error, OSError) else None
             raise StoreError(
-                masked(f"The store {self._root} does not answer: {type(error).__name__}: {error}")
+                masked(f"The store {self._root} does not answer: {said or type(error).__name__}")
             ) from error
 
     def _missing(self, sha256: str) -> MissingObject:

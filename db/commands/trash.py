@@ -116,12 +116,13 @@ def adopt_store(confirm: Confirm = None, home: Home = None, database: Database =
         print(f"the store     {identity.described(studio.store)}", file=sys.stderr)
         print(f"in them       {found}", file=sys.stderr)
         if not verdict.same:
-            print(verdict.message or "They agree, and carry no identity yet.", file=sys.stderr)
+            print(f"they are      {verdict.standing}\n", file=sys.stderr)
             missing = Effect("files that are named and that this store lacks", found.missing, found.named, always=True)
             unnamed = Effect(
                 "files that no record of this database names", found.unnamed, found.there + found.unnamed, always=True
             )
-            same_day = Effect("newer records given up, or another studio's store taken", int(found.enough), 1, True)
+            overruled = f"note overruled, by which it is: {verdict.standing}"
+            same_day = Effect(overruled, int(found.enough), 1, always=True)
             known = verdict.standing is identity.Standing.NEW
             typed(confirm)(Plan(() if known else (missing, unnamed, same_day), "mien db adopt-store"))
             identity.accept_as_current(studio.engine, studio.store)

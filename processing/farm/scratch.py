@@ -58,12 +58,19 @@ def scratch(folder: Path, stage: str) -> Iterator[Path]:
             os.close(held)
 
 
+def _is_ours(left: Path) -> bool:
+    """A run's folder, and not what else is called so: a studio's home is mien-studio unless somebody names another."""
+    if left.is_symlink() or not left.is_dir():
+        return False
+    return (left / _LOCK).is_file() or {path.name for path in left.iterdir()} <= {"in", "out"}
+
+
 def sweep(folder: Path, young_s: float = YOUNG_S) -> int:
     """Remove what runs that were killed left in `folder`, on whatever machine they ran; how many there were."""
     swept = 0
     for left in folder.glob("mien-*"):
         try:
-            if time.time() - left.stat().st_mtime < young_s:
+            if time.time() - left.stat().st_mtime < young_s or not _is_ours(left):
                 continue
             held = try_lock(left / _LOCK)
         except OSError:  # it ended just now

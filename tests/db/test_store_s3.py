@@ -15,10 +15,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from db.engine import utc_now
-from db.errors import MissingObject, RottenObject, StoreError
+from db import identity
+from db.engine import open_database, utc_now
+from db.errors import IdentityError, MissingObject, NotConfirmed, RottenObject, StoreError
 from db.fsck import Trouble, fsck
+from db.migrations import upgrade
 from db.store import Store
+from db.trash import Trash
 
 PLACE = "s3://studio/store"
 SMALL = os.urandom(300_000)
@@ -236,6 +239,37 @@ def test_rot_on_the_server_is_found(store: Store, engine: Engine) -> None:
     assert store.set_aside(digest).endswith(f"rotten/{digest}")
     assert list(store) == []
     assert fsck(engine, store).findings == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_is_thrown_away_comes_back_and_another_studios_bucket_is_told(
+    line: Line, store: Store, engine: Engine, tmp_path: Path
+) -> None:
+    assert identity.note(engine, store).same
+    nobodys = [store.put_bytes(f"nobody's {number}".encode()) for number in range(2)]
+    old = timedelta(seconds=-5)  # the server's times are of whole seconds
+    with pytest.raises(NotConfirmed, match="--confirm 2"):
+        fsck(engine, store, repair=True, older_than=old)
+    assert sorted(store) == sorted(nobodys)
+    assert fsck(engine, store, repair=True, older_than=old, agreed=lambda _plan: None).sound
+    assert list(store) == []
+    (batch,) = Trash(store).batches()
+    assert sorted(thrown.sha256 or "" for thrown in batch.files) == sorted(nobodys)
+    assert Trash(store).restore(batch.name) == (2, [])
+    for sha256 in nobodys:
+        store.verify(sha256)
+    assert Trash(store).batches() == []
+
+    other = open_database(f"sqlite:///{tmp_path / 'other.sqlite'}")
+    upgrade(other)
+    with pytest.raises(IdentityError):
+        fsck(other, store, repair=True)
+    identity.accept_as_current(other, store)
+    assert identity.check(engine, store).standing is identity.Standing.OTHER
+    line.cut_after = 0
+    with pytest.raises(StoreError, match="does not answer"):
+        identity.require(other, store)
+    other.dispose()
 
 
 def test_writers_of_equal_bytes_at_once(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

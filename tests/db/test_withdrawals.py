@@ -376,6 +376,41 @@ def test_an_interrupted_erasure_goes_on(study: Study, monkeypatch: pytest.Monkey
         assert len(tx.scalars(select(Erasure)).all()) == 1
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_dead_rows_are_rewritten_away_on_postgresql(study: Study) -> None:
+    """Not only out of sight: the tables' files hold none of the hashes any more."""
+    traces = [sha256.encode() for sha256 in study.files_of(0)]
+    tables = ("frame", "erasure_file", "raw_file", "take_review", "subject")
+
+    def files() -> bytes:
+        with study.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("CHECKPOINT")
+            folder = connection.exec_driver_sql("SHOW data_directory").scalar()
+            paths = [connection.exec_driver_sql(f"SELECT pg_relation_filepath('{t}')").scalar() for t in tables]
+        return b"".join((Path(str(folder)) / str(path)).read_bytes() for path in paths)
+
+    assert all(trace in files() for trace in traces)
+    study.withdraw(0)
+    assert erase_subject(study.engine, study.store, study.codes[0]).finished
+    left = files()
+    assert not any(trace in left for trace in traces)
+
+
+def test_while_a_session_is_open_the_pages_wait(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("db.pages.LARGE_BYTES", 0)
+    with transaction(study.engine) as tx:
+        rig, other = captures.get_rig(tx, "booth"), get_subject(tx, study.codes[1])
+        open_one = study.rows.session(tx, other, rig).code
+    study.withdraw(0)
+    report = erase_subject(study.engine, study.store, study.codes[0])
+    assert (report.waiting, report.finished, open_one in report.pages) == (0, False, True)
+    with reading(study.engine) as tx:
+        assert unfinished_erasures(tx) == [study.codes[0]]
+    with transaction(study.engine) as tx:
+        captures.close_session(tx, captures.get_session(tx, open_one), incomplete=True)
+    assert erase_subject(study.engine, study.store, study.codes[0]).finished
+
+
 def test_a_file_that_is_put_again_meanwhile_waits_for_its_row(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another subject's run makes equal bytes just now: its row is not there yet, and its file must not go."""
     mine = sorted(study.files_of(0))

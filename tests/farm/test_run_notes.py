@@ -192,6 +192,16 @@ def test_what_killed_runs_left_is_swept_and_what_lives_is_not(tmp_path: Path) ->
     assert sorted(p.name for p in tmp_path.iterdir()) == ["tmpabc"]
 
 
+def test_a_studio_beside_the_scratch_folders_is_nobodys_leftover(tmp_path: Path) -> None:
+    """Its home is mien-studio by default, and a worker's --scratch may be the folder that it lies in."""
+    for name in ("mien-studio", "mien-studio-2", "mien-measure-notes"):
+        (tmp_path / name / "store").mkdir(parents=True)
+        (tmp_path / name / "studio.sqlite").write_text("records")
+    (tmp_path / "mien-link").symlink_to(tmp_path / "mien-studio")
+    assert sweep(tmp_path, young_s=-1) == 0
+    assert (tmp_path / "mien-studio" / "studio.sqlite").read_text() == "records"
+
+
 def test_runs_work_on_the_stores_disk_or_where_the_machine_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
