@@ -3,8 +3,8 @@
 897 subjects x 20 expressions x 68 photographs (full_study.py). A writer of its own process adds a take's 68 frames
 every 1.5 s, as a rig at its fastest does, and says how long each commit took: alone, beside `mien db backup`, and
 beside `sqlite3 .backup`. Every file that the rows name is taken to be in the backup already, as on every night but the
-first: 1.5 million entries that it looks through (--shards 8: those of 8 of the 256 parts, for a busy machine). What bytes cost is measured apart, on photographs of 8 MB, against
-`cp` and `sha256sum` of the same bytes, flushed.
+first: 1.5 million entries that it looks through (--shards 8: those of 8 of the 256 parts, for a busy machine). What
+bytes cost is measured apart, on photographs of 8 MB, against `cp` and `sha256sum` of the same bytes, flushed.
 
     python benchmarks/bench_backup.py --json [--folder KEEP] [--subjects 897] [--photographs 128] [--postgresql]
 
