@@ -182,7 +182,7 @@ def photographs(folder: Path, count: int) -> dict[str, Any]:
 
 def measure(folder: Path, size: Size, count: int, shards: int) -> dict[str, Any]:
     result: dict[str, Any] = {"shards": shards}
-    backup.SHARDS = backup.SHARDS[:shards]
+    every, backup.SHARDS = backup.SHARDS, backup.SHARDS[:shards]
     with study("sqlite", folder, size) as (engine, loaded):
         say("the study " + ("was there" if loaded is None else f"was loaded in {loaded:.0f} s"))
         url, database = str(engine.url), Path(str(engine.url.database))
@@ -237,6 +237,7 @@ def measure(folder: Path, size: Size, count: int, shards: int) -> dict[str, Any]
         Snapshot.files = files  # type: ignore[method-assign]
     result["equal"] = digests(folder / "new" / "studio.sqlite") == digests(chosen.path / "studio.sqlite")
     say(f"restored in {result['restore_seconds']} s; equal: {result['equal']}")
+    backup.SHARDS = every
     result["photographs"] = photographs(folder, count)
     say(str(result["photographs"]))
     return result
