@@ -53,7 +53,7 @@ _PAGES = 4096  # of a step of SQLite's backup: 16 MB
 _HOME_FILES = frozenset({".toml", ".npz"})  # rig.toml, the template; never keys, addresses or databases
 _LARGEST_HOME_FILE = 64 << 20
 _WORKERS = 4
-_DESCRIBED = 1000  # lacking files that are told by what they are: with the store away it would be all of them
+_DESCRIBED = 200  # lacking files that are told by what they are: with the store away it would be all of them
 Told = Callable[[str, int, int], None]
 
 

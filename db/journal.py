@@ -12,6 +12,7 @@ no such acts: firing is not slowed.
 import json
 import logging
 import os
+import sqlite3
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db.acts import Acts, acts_of
@@ -121,7 +122,7 @@ def _settle(tx: Session) -> None:
     if not isinstance(engine, Engine) or engine.dialect.name != "sqlite":
         return
     # Best effort, and nobody waits for it: PASSIVE carries over what no reader still needs.
-    with suppress(DBAPIError):
+    with suppress(SQLAlchemyError, sqlite3.Error):
         connection = engine.raw_connection()
         try:
             connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").close()

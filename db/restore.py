@@ -78,7 +78,7 @@ def restore(
     store = Store(settings.store, cache=settings.home / "cache")
     _require_free(settings, store, snapshot, over)
     report = RestoreReport(str(settings.home), snapshot.name, str(manifest["made_at"]), str(manifest["revision"]))
-    with folder.read(), _workplace(settings) as work, _looked_at([settings, *old]) as engines:
+    with folder.read(), _workplace(settings) as work:
         copy = work / DATABASE
         _fetch_database(folder, snapshot, manifest, opener, copy)
         report.rows_equal = True  # its bytes have the hash that they had when the copy was made
@@ -86,7 +86,8 @@ def restore(
         then = Acts.from_json(about["acts"])
         report.missing = [dict(one) for one in about.get("lacking", ())]
         journals = [place(one.store, one.home) for one in [settings, *old]]
-        known = known_since(folder, opener, work, engines, list(dict.fromkeys(journals)))
+        with _looked_at([settings, *old]) as engines:
+            known = known_since(folder, opener, work, engines, list(dict.fromkeys(journals)))
         report.exact, report.sources = known.exact, known.sources
         engine = open_database(f"sqlite:///{copy}")
         try:
@@ -166,9 +167,7 @@ def _bring_up(engine: Engine, report: RestoreReport) -> None:
     """A copy that an older Mien made is brought to this program's schema; its audit log must hold."""
     if current(engine) != head():
         upgrade(engine)
-        report.to_do.append(
-            f"its schema was brought from revision {report.revision} to {head()}: all programs must be this Mien"
-        )
+        report.to_do.append(f"its schema is now {head()} (it was {report.revision}): all programs must be this Mien")
     with reading(engine) as tx:
         chain = audit.verify_chain(tx)
     if chain.broken is not None:

@@ -262,9 +262,9 @@ def _print_backup(report: "BackupReport") -> None:
     if report.lacking and report.store_empty:
         print("  The store holds no file at all: is it mounted?")
     if report.lacking:
-        rows = [[one.sha256, one.why, "\n".join(one.about[:4])] for one in report.lacking[:SHOWN]]
+        rows = [[one.sha256[:12], one.why, "\n".join(one.about[:4])] for one in report.lacking[:SHOWN]]
         print_table(f"{len(report.lacking)} files are NOT in it", ["file", "why", "what it is"], rows)
-        print("See mien db fsck. All others are in the snapshot.")
+        print("All others are in the snapshot. See mien db fsck; --json lists every one.")
 
 
 def _print_check(report: "CheckReport") -> None:
@@ -294,7 +294,7 @@ def _print_restore(report: "RestoreReport") -> None:
         if lines:
             print("\n".join([title, *(f"  {line}" for line in dict.fromkeys(lines))]))
     if report.missing:
-        rows = [[one["sha256"], one["why"], "\n".join(list(one["about"])[:4])] for one in report.missing[:SHOWN]]
+        rows = [[one["sha256"][:12], one["why"], "\n".join(list(one["about"])[:4])] for one in report.missing[:SHOWN]]
         print_table(f"{len(report.missing)} files that rows name are missing", ["file", "why", "what it is"], rows)
 
 
