@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from camera_nodes.jpeg_proof import examine, is_progressive
+from bounded.jpeg_proof import examine, is_progressive
 
 log = logging.getLogger(__name__)
 

@@ -95,7 +95,7 @@ def _decode(data: bytes) -> "tuple[Image.Image, int] | str":
     """
     from PIL import Image
 
-    from camera_nodes.jpeg_proof import Verdict, read_pixels
+    from bounded.jpeg_proof import Verdict, read_pixels
 
     with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
         width, height = image.size

@@ -15,6 +15,9 @@ from typing import Any, Literal
 import msgspec
 import tomli_w
 
+from bounded.files import read_bytes
+from bounded.limits import MAX_TOML_BYTES
+from bounded.text import check_toml
 from db.models import ConsentScope
 from processing.release.errors import SelectionError
 from processing.release.rules import Options, Quality, Split, draw_held_back
@@ -138,11 +141,12 @@ def read_selection(path: Path, *, rules_only: bool = False) -> Reviewed:
     Raises SelectionError naming the key, the subject or what is missing.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, MAX_TOML_BYTES)
+        check_toml(data.decode("utf-8"))
         file = msgspec.toml.decode(data, type=SelectionFile)
     except OSError as error:
         raise SelectionError(f"{path} cannot be read: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise SelectionError(f"{path} is no selection: {error}") from None
     if file.format != FORMAT:
         raise SelectionError(f"{path} has format {file.format}, this Mien reads {FORMAT}; run mien release select")
