@@ -83,12 +83,12 @@ def pillow(data: bytes, room: Room, *, mode: str = "", draft_px: int = 0, most_p
 
 
 def _open(data: bytes) -> Any:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # one meaning: Pillow's own would refuse half as much, or warn of it
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise ValueError("it is no picture of a kind that is read (JPEG, PNG, TIFF, BMP, WebP)") from None
 
 

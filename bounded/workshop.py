@@ -4,8 +4,9 @@
 
 A decoder that a file kills, holds up or makes greedy costs that process and one error. The processes start when they
 are first needed, one for each file that is decoded at the same time, and end a minute after the last. The file is
-opened here and handed over as a descriptor; what comes back is memory that both share, whose size is looked at before it is
-believed. Where a system cannot do that (it takes Linux), the file is decoded here, within the same bounds but for time.
+opened here and handed over as a descriptor; what comes back is memory that both share, whose size is looked at before
+it is believed. Where a system cannot do that (it takes Linux), the file is decoded here, within the same bounds but for
+time.
 """
 
 import atexit
@@ -43,8 +44,8 @@ class _Process:
     def __init__(self) -> None:
         mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         command = [sys.executable, "-P", decoder.__file__, str(DECODER_BYTES)]
-        actions = [(os.POSIX_SPAWN_DUP2, its.fileno(), 0)]
-        actions += [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (1, 2)]  # type: ignore[list-item]
+        actions: list[Any] = [(os.POSIX_SPAWN_DUP2, its.fileno(), 0)]
+        actions += [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (1, 2)]
         with its:
             self.number = os.posix_spawn(
                 sys.executable, command, {**os.environ, **_THREADS}, file_actions=actions, setsid=True

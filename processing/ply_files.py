@@ -1,4 +1,4 @@
-"""Reading PLY, ASCII and binary little-endian (Turk 1994): positions, colours and polygons; what else there is is passed over.
+"""Reading PLY, ASCII and binary little-endian (Turk 1994): positions, colours and polygons; the rest is passed over.
 
 The header's counts are held against the file's size before anything is made of them.
 """

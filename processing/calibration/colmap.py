@@ -233,7 +233,7 @@ def _read_binary(folder: Path) -> tuple[dict[int, _Lens], list[_Image]]:
         at += 8 * size
     data = read_bytes(folder / "images.bin", MAX_MODEL_BYTES)
     (count,), at = struct.unpack_from("<Q", data), 8
-    images = []
+    images: list[_Image] = []
     for _ in range(count):
         if len(images) >= MAX_VIEWS:
             raise ValueError(f"it has more than {MAX_VIEWS:,} images")

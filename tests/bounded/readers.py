@@ -122,14 +122,13 @@ def _meshes(kind: str) -> list[bytes]:
 
     rng = np.random.default_rng(3)
     corners = np.array([[0, 1, 2], [1, 3, 2]])
-    mesh = Mesh(
-        rng.uniform(-9, 9, (4, 3)), corners, rng.random((4, 2)), corners, rng.integers(0, 255, (4, 3)).astype(np.uint8)
-    )
+    colours = rng.integers(0, 255, (4, 3)).astype(np.uint8)
+    mesh = Mesh(rng.uniform(-9, 9, (4, 3)), corners, rng.random((4, 2)), corners, colours)
     if kind == "obj":
         quads = b"v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nvt 0 0\nf 1/1 2/1 3/1 4/1\nf -1 -2 -3\n"
         return [_written("m.obj", partial(write_obj, mesh=mesh)), quads]
-    text = b"ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\nelement face 1\n"
-    text += b"property list uchar int vertex_indices\nend_header\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
+    text = b"ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
+    text += b"element face 1\nproperty list uchar int vertex_indices\nend_header\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
     return [_written("m.ply", partial(write_ply, mesh=mesh)), text]
 
 
@@ -170,13 +169,8 @@ def _raws() -> list[bytes]:
     entries = struct.pack("<HHI4s", 50706, 1, 4, b"\1\6\0\0") + struct.pack("<HHII", 273, 4, 1, 60)
     entries = struct.pack("<HHII", 273, 4, 1, 60) + struct.pack("<HHII", 279, 4, 1, 40) + entries[:12]
     tiff = b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", 3) + entries + struct.pack("<I", 0) + bytes(120)
-    raf = (
-        b"FUJIFILMCCD-RAW "
-        + bytes(12)
-        + b"X-T5".ljust(56, b"\0")
-        + struct.pack(">6I", 120, 10, 130, 10, 140, 20)
-        + bytes(80)
-    )
+    raf = b"FUJIFILMCCD-RAW " + bytes(12) + b"X-T5".ljust(56, b"\0")
+    raf += struct.pack(">6I", 120, 10, 130, 10, 140, 20) + bytes(80)
     cr3 = struct.pack(">I4s", 24, b"ftyp") + b"crx \0\0\0\1crx isom" + struct.pack(">I4s", 16, b"moov") + bytes(8)
     return [tiff, raf, cr3 + struct.pack(">I4s", 24, b"mdat") + bytes(16)]
 
@@ -220,7 +214,8 @@ def _read_release(part: str) -> Callable[[Path], Any]:
 
 
 def _selection() -> list[bytes]:
-    text = 'format = 1\nname = "faces"\nday = 2026-01-01\n[review]\nby = "A"\non = 2026-01-02\n[[subject]]\ncode = "S001"\n'
+    text = 'format = 1\nname = "faces"\nday = 2026-01-01\n[review]\nby = "A"\non = 2026-01-02\n'
+    text += '[[subject]]\ncode = "S001"\n'
     return [(text + 'decision = "leave_out"\nwhy = "x"\n[subject.takes]\n1_neutral = "0123456789abcdef"\n').encode()]
 
 
