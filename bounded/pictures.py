@@ -88,6 +88,8 @@ def _open(data: bytes) -> Any:
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # one meaning: Pillow's own would refuse half as much, or warn of it
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise OutOfBounds(f"it has too many megapixels: {error}") from None
     except UnidentifiedImageError:
         raise ValueError("it is no picture of a kind that is read (JPEG, PNG, TIFF, BMP, WebP)") from None
 

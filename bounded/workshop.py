@@ -38,6 +38,10 @@ class DecoderFailed(OutOfBounds):
     """The decoder ended, or did not end, on a file."""
 
 
+class DecoderStopped(DecoderFailed):
+    """The decoder ended in the middle of a file."""
+
+
 class _Process:
     """One decoding process, seen from here. Used by one thread at a time."""
 
@@ -71,7 +75,7 @@ class _Process:
         except TimeoutError:
             raise DecoderFailed(f"it is not decoded in {seconds:.0f} s") from None
         except (EOFError, OSError, ValueError):
-            raise DecoderFailed("the decoder stopped in the middle of it") from None
+            raise DecoderStopped("the decoder stopped in the middle of it") from None
 
     def end(self) -> None:
         self.channel.close()
@@ -132,16 +136,29 @@ def decode(
     try:
         if not hasattr(os, "memfd_create") or not Path("/proc/self/statm").exists():
             return _here(task, handle, options)
-        process = _pool.take()
-        try:
-            reply, handles = process.ask({"task": task, "options": options}, handle, seconds)
-        except BaseException:
-            process.end()
-            raise
-        _pool.give(process)
+        reply, handles = _asked({"task": task, "options": options}, handle, seconds)
     finally:
         os.close(handle)
     return _result(reply, handles)
+
+
+def _asked(request: dict[str, Any], handle: int, seconds: float) -> tuple[dict[str, Any], list[int]]:
+    """A decoder that had ended by itself, or by another file, is no fault of this one: it has a second."""
+    while True:
+        process = _pool.take()
+        waited = process.used
+        try:
+            answered = process.ask(request, handle, seconds)
+        except DecoderStopped:
+            process.end()
+            if not waited:
+                raise
+        except BaseException:
+            process.end()
+            raise
+        else:
+            _pool.give(process)
+            return answered
 
 
 def _opened(source: Path | bytes, most: int) -> int:
@@ -186,7 +203,7 @@ def _result(reply: dict[str, Any], handles: list[int]) -> tuple[list[Any], dict[
         if not isinstance(about, dict) or not isinstance(kinds, list) or len(kinds) > MAX_PARTS:
             raise DecoderFailed("the decoder gave no answer")
         return (_arrays(kinds, handles[0]) if kinds else []), about
-    except (TypeError, KeyError, IndexError, AttributeError):
+    except (TypeError, KeyError, IndexError, AttributeError, OSError, OverflowError):
         raise DecoderFailed("the decoder gave no answer") from None
     finally:
         for handle in handles:

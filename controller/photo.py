@@ -7,6 +7,7 @@ every code of it once more.
 import logging
 import math
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -22,7 +23,8 @@ from controller.errors import FrameRejected
 
 log = logging.getLogger(__name__)
 
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # one meaning: Pillow's own limit would warn of half as much
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # one meaning: Pillow's own limit is another
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # what is over it is refused below
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,9 @@ def _refusing() -> Iterator[None]:
         yield
     except UnidentifiedImageError as error:
         raise FrameRejected("not a JPEG photograph") from error
-    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise FrameRejected(f"the photograph has more than {MAX_PIXELS // 1_000_000} megapixels: {error}") from None
+    except (OSError, SyntaxError, ValueError) as error:
         raise FrameRejected(f"the JPEG does not decode: {error}") from error
 
 

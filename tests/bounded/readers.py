@@ -145,7 +145,7 @@ def _colmap(binary: bool, name: str) -> Callable[[], bytes]:
         from processing.synthetic.rig import studio_rig
 
         with tempfile.TemporaryDirectory() as folder:
-            write_colmap(Path(folder), dict(enumerate(studio_rig(4))), binary=binary)
+            write_colmap(Path(folder), dict(enumerate(studio_rig(6))), binary=binary)
             return (Path(folder) / name).read_bytes()
 
     return made
