@@ -144,21 +144,24 @@ def decode(
 
 def _asked(request: dict[str, Any], handle: int, seconds: float) -> tuple[dict[str, Any], list[int]]:
     """A decoder that had ended by itself, or by another file, is no fault of this one: it has a second."""
-    while True:
-        process = _pool.take()
-        waited = process.used
-        try:
-            answered = process.ask(request, handle, seconds)
-        except DecoderStopped:
-            process.end()
-            if not waited:
-                raise
-        except BaseException:
-            process.end()
-            raise
-        else:
-            _pool.give(process)
-            return answered
+    process = _pool.take()
+    if process.used:
+        with suppress(DecoderStopped):
+            return _answered(process, request, handle, seconds)
+        process = _Process()
+    return _answered(process, request, handle, seconds)
+
+
+def _answered(
+    process: _Process, request: dict[str, Any], handle: int, seconds: float
+) -> tuple[dict[str, Any], list[int]]:
+    try:
+        answered = process.ask(request, handle, seconds)
+    except BaseException:
+        process.end()
+        raise
+    _pool.give(process)
+    return answered
 
 
 def _opened(source: Path | bytes, most: int) -> int:

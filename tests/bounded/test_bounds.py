@@ -2,7 +2,9 @@
 
 import io
 import os
+import socket
 import struct
+import subprocess
 import threading
 import time
 import tomllib
@@ -225,11 +227,15 @@ def test_a_decoder_that_dies_or_never_ends_costs_one_file(monkeypatch: pytest.Mo
     os.kill(process.number, 9)
     workshop._pool.give(process)
     assert decode("proof", jpeg())[1]["flaw"] == ""
-    process = workshop._pool.take()
-    monkeypatch.setattr(workshop._pool, "take", lambda: process)
-    os.kill(process.number, 19)  # stopped: it holds its file for ever
+    mute = object.__new__(workshop._Process)
+    mute.channel, other = socket.socketpair()
+    sleeper = subprocess.Popen(["sleep", "60"])
+    mute.number, mute.used = sleeper.pid, True
+    monkeypatch.setattr(workshop._pool, "take", lambda: mute)
     with pytest.raises(DecoderFailed, match="not decoded in"):
-        decode("proof", jpeg(), seconds=0.2)
+        decode("proof", jpeg(), seconds=0.1)
+    sleeper.returncode = -9  # it was ended, and waited for
+    other.close()
     monkeypatch.undo()
     assert decode("proof", jpeg())[1]["flaw"] == ""
 
