@@ -72,6 +72,8 @@ class _Process:
                 raise DecoderFailed(f"it is not decoded in {seconds:.0f} s")
             self.channel.settimeout(seconds)  # the answer is there, or it is none
             return decoder.receive(self.channel, ANSWER_BYTES)
+        except DecoderFailed:  # a ValueError, as damage is
+            raise
         except TimeoutError:
             raise DecoderFailed(f"it is not decoded in {seconds:.0f} s") from None
         except (EOFError, OSError, ValueError):
