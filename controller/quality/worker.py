@@ -14,6 +14,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bounded.files import read_bytes
+from bounded.limits import MAX_PHOTO_BYTES
 from controller.quality.seen import Seen
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ def _look(path: Path, want_face: bool) -> Seen:
 
     from controller.quality.measure import measure
 
-    decoded = _decode(path.read_bytes())
+    decoded = _decode(read_bytes(path, MAX_PHOTO_BYTES))
     if isinstance(decoded, str):
         return Seen(problem=f"the photograph is damaged: {decoded}", damaged=True)
     picture, orientation = decoded

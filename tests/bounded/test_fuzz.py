@@ -60,5 +60,5 @@ def test_a_pipe_holds_nobody_up(name: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / reader.name)
     try:
         reader.read(tmp_path / reader.name)
-    except Exception as error:  # whose it is, is what is asked
-        assert isinstance(getattr(error, "exit_code", None), int), repr(error)  # noqa: PT017
+    except Exception as error:  # whose it is, is what is asked; a file that cannot be opened may be told as such
+        assert isinstance(error, OSError) or isinstance(getattr(error, "exit_code", None), int), repr(error)  # noqa: PT017
