@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from camera_nodes.jpeg_proof import examine
+from bounded.jpeg_proof import examine
 
 SECTOR = 512
 KINDS: dict[str, dict[str, Any]] = {

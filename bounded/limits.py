@@ -9,6 +9,7 @@ MAX_PHOTO_BYTES = 400_000_000
 # What a decoder may hold beside the picture: a progressive JPEG's coefficients, two bytes each. Cameras write baseline
 # files, which need none; 50 megapixels saved anew by an editor need 150 to 300 MB.
 MAX_COEFFICIENT_BYTES = 320_000_000
+MAX_SEGMENTS = 10_000  # of a JPEG
 MAX_SCANS = 100  # passes over a JPEG's picture; libjpeg's own progressive script makes 10
 
 # Maps, masks and textures over a UV square: 16,384 a side.
@@ -21,6 +22,8 @@ MAX_FACES = 40_000_000
 MAX_POLYGON = 1_000
 MAX_LINE_BYTES = 1 << 20
 MAX_COORDINATE_MM = 1e9  # a thousand kilometres: beyond it squares are not what they should be
+
+MAX_UV = 1e6
 
 MAX_ARRAYS = 64
 MAX_ARRAY_BYTES = 600_000_000  # of all arrays of an .npz together, unpacked

@@ -8,13 +8,15 @@ import difflib
 import fnmatch
 import functools
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+from bounded.files import read_text
+from bounded.limits import MAX_TOML_BYTES
+from bounded.text import parse_toml
 from camera_nodes.errors import BadSettings
 
 Order = Literal["raw_first", "jpeg_first", "either"]
@@ -118,8 +120,8 @@ class BodyModels:
     def with_file(self, path: Path) -> "BodyModels":
         """This table with the operator's file laid over it.  Raises BadSettings."""
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_text(path, MAX_TOML_BYTES)
+        except (OSError, ValueError) as error:
             raise BadSettings(f"the file of camera models {path} cannot be read: {error}") from None
         return BodyModels((*self.entries, *parse(text, str(path), layer=1)))
 
@@ -156,8 +158,8 @@ KEYS = tuple(f.name for f in fields(BodyModel) if f.name not in (*_OF_ENTRY, "en
 def parse(text: str, where: str, *, layer: int = 0) -> tuple[Entry, ...]:
     """The entries of a table.  Raises BadSettings naming file, entry, key and the likely meant key."""
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table = parse_toml(text)
+    except ValueError as error:
         raise BadSettings(f"{where}: not a TOML file: {error}") from None
     _known(table, ("body",), where)
     written = table.get("body", [])

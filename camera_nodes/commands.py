@@ -4,12 +4,12 @@ import dataclasses
 import difflib
 import json
 import logging
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bounded.text import read_toml
 from camera_nodes.errors import BadSettings
 from guarding.logs import log_to
 
@@ -181,8 +181,8 @@ def agent_settings(file: Path | None, overrides: dict[str, Any]) -> "AgentSettin
     values: dict[str, Any] = {}
     if file is not None:
         try:
-            values = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            values = read_toml(file)
+        except (OSError, ValueError) as error:
             raise BadSettings(f"{file} cannot be read: {error}") from None
     where = file or "the node's settings"
     for key, value in values.items():

@@ -13,7 +13,6 @@ import logging
 import secrets
 import struct
 import time
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +22,7 @@ from urllib.parse import urlsplit
 import zmq
 from zmq.utils import z85
 
+from bounded.text import read_toml
 from camera_nodes import transport, wire
 from camera_nodes.errors import BadSettings, CodeRefused, KeyRefused, WireError
 from camera_nodes.transport import CONTROLLER, AllowList, Authenticator, KeyPair
@@ -223,10 +223,10 @@ def studio_addresses(keys_folder: Path) -> tuple[str, str]:
     """The control and bulk endpoints in the studio.toml beside a studio's keys folder; ("", "") without them."""
     file = keys_folder.resolve().parent / "studio.toml"
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8")).get("studio", {})
+        table = read_toml(file).get("studio", {})
     except FileNotFoundError:
         return "", ""
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise BadSettings(f"{file} cannot be read: {error}") from None
     control, bulk = table.get("control", ""), table.get("bulk", "")
     return (control, bulk) if isinstance(control, str) and isinstance(bulk, str) else ("", "")

@@ -20,7 +20,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from camera_nodes.jpeg_proof import examine, is_progressive
+from bounded.files import read_bytes
+from bounded.jpeg_proof import examine, is_progressive
+from bounded.limits import OutOfBounds
 
 log = logging.getLogger(__name__)
 
@@ -147,13 +149,11 @@ def was_proven(photo: Path) -> bool:
 def judge(path: Path) -> str:
     """The answer about a file: "whole", "damaged <why>", or "unknown" where it is left to the studio."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            return "unknown"
-        data = path.read_bytes()
+        data = read_bytes(path, MAX_BYTES)
         if is_progressive(data):
             return "unknown"  # that is too much memory for a small computer
         verdict = examine(data)
-    except (OSError, MemoryError, ImportError):
+    except (OSError, OutOfBounds, MemoryError, ImportError):
         return "unknown"
     return f"damaged {verdict.flaw}" if verdict.flaw else "whole" if verdict.strict else "unknown"
 

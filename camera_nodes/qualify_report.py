@@ -12,6 +12,8 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
+from bounded.files import read_bytes
+from bounded.limits import OutOfBounds
 from camera_nodes.errors import BadSettings
 
 FORM: Final = 1
@@ -230,15 +232,15 @@ def decode(data: bytes, where: str) -> Report:
         raise BadSettings(f"{where}: {len(data)} bytes are no report of a camera")
     try:
         return msgspec.json.decode(data, type=Report)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadSettings(f"{where}: not a report of `mien camera qualify`, form {FORM}: {error}") from None
 
 
 def read_report(path: Path) -> Report:
     """The report in a file.  Raises BadSettings."""
     try:
-        data = path.read_bytes()
-    except OSError as error:
+        data = read_bytes(path, _SIZE_LIMIT)
+    except (OSError, OutOfBounds) as error:
         raise BadSettings(f"{path} cannot be read: {error}") from None
     return decode(data, str(path))
 

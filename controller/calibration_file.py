@@ -1,10 +1,10 @@
 """A calibration as FaceScape's params.json has it, checked before the records keep it."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
+from bounded.text import read_json
 from controller.errors import ConfigurationError
 from controller.rig_file import Rig
 
@@ -16,7 +16,7 @@ SHAPES = {"K": (3, 3), "Rt": (3, 4), "distortion": (5,)}
 def read_calibration(path: Path, rig: Rig) -> dict[str, Any]:
     """The keys of every view of the rig, millimetres. Raises ConfigurationError naming the views and keys at fault."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:

@@ -7,8 +7,8 @@ that changes between two frames is no focus that changes. It depends on what is 
 itself alone.
 """
 
-import io
-
+from bounded.limits import OutOfBounds
+from bounded.workshop import decode
 from camera_nodes.wire import PREVIEW_LIMIT
 from controller.errors import FrameRejected
 
@@ -20,19 +20,17 @@ SCALE = 1000.0
 def focus_measure(jpeg: bytes) -> tuple[float, int, int]:
     """The measure, and the frame's width and height in pixels. Raises FrameRejected for what is no whole picture."""
     import numpy as np
-    from PIL import Image
 
     if len(jpeg) > PREVIEW_LIMIT:
         raise FrameRejected(f"a live view frame of {len(jpeg)} bytes is too large")
     try:
-        with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as picture:
-            width, height = picture.size
-            if width * height > MOST_PX:
-                raise FrameRejected(f"a live view frame of {width} x {height} pixels is too large")
-            left, top = round(width * (1 - MIDDLE) / 2), round(height * (1 - MIDDLE) / 2)
-            grey = picture.convert("L").crop((left, top, width - left, height - top))
-            pixels = np.asarray(grey, dtype=np.float32)
-    except (OSError, ValueError, SyntaxError) as error:
+        (grey,), _ = decode("pillow", jpeg, most=PREVIEW_LIMIT, mode="L", most_pixels=MOST_PX)
+        height, width = grey.shape
+        left, top = round(width * (1 - MIDDLE) / 2), round(height * (1 - MIDDLE) / 2)
+        pixels = np.asarray(grey[top : height - top, left : width - left], dtype=np.float32)
+    except OutOfBounds as error:
+        raise FrameRejected(f"a live view frame is too large: {error}") from None
+    except (OSError, ValueError) as error:
         raise FrameRejected(f"a live view frame does not decode: {error}") from None
     if min(pixels.shape) < 3:
         raise FrameRejected(f"a live view frame of {width} x {height} pixels is too small")

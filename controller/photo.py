@@ -4,9 +4,9 @@ Nothing is looked at here: how bright it is, how sharp, is for the check process
 every code of it once more.
 """
 
-import io
 import logging
 import math
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,15 +16,15 @@ from typing import IO, Any
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from camera_nodes.jpeg_proof import examine
+from bounded.files import open_plain
+from bounded.limits import MAX_PIXELS, OutOfBounds
+from bounded.workshop import decode
 from controller.errors import FrameRejected
 
 log = logging.getLogger(__name__)
 
-MAX_PIXELS = 400_000_000
-
-# A 50-megapixel photograph is no attack; MAX_PIXELS is the limit here.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # one meaning: Pillow's own limit is another
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # what is over it is refused below
 
 
 @dataclass(frozen=True)
@@ -71,15 +71,17 @@ def read_photo(path: Path, *, proven: bool = False) -> Photo:
     itself cannot be opened. EXIF that cannot be read rejects nothing: the photograph is what matters.
     """
     if proven:
-        with path.open("rb") as file:
+        with os.fdopen(open_plain(path), "rb") as file:
             return _read_header(file)
-    data = path.read_bytes()
-    photo = _read_header(io.BytesIO(data))
-    verdict = examine(data)
-    if verdict.flaw:
-        raise FrameRejected(f"the JPEG is damaged: {verdict.flaw}")
-    if not verdict.strict:
-        _decode(data)
+    photo = read_photo(path, proven=True)
+    try:
+        _, verdict = decode("proof", path)
+    except OutOfBounds as error:
+        raise FrameRejected(f"the JPEG is not read: {error}") from None
+    except ValueError as error:
+        raise FrameRejected(f"the JPEG is damaged: {error}") from None
+    if verdict["flaw"]:
+        raise FrameRejected(f"the JPEG is damaged: {verdict['flaw']}")
     return photo
 
 
@@ -91,20 +93,15 @@ def _read_header(file: IO[bytes]) -> Photo:
         return Photo(width, height, _read_exif(image))
 
 
-def _decode(data: bytes) -> None:
-    """Where the strict reading stopped at an oddity of the header, the ordinary one has to do."""
-    with _refusing(), Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
-        image.draft("L", (1, 1))
-        image.load()
-
-
 @contextmanager
 def _refusing() -> Iterator[None]:
     try:
         yield
     except UnidentifiedImageError as error:
         raise FrameRejected("not a JPEG photograph") from error
-    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise FrameRejected(f"the photograph has more than {MAX_PIXELS // 1_000_000} megapixels: {error}") from None
+    except (OSError, SyntaxError, ValueError) as error:
         raise FrameRejected(f"the JPEG does not decode: {error}") from error
 
 

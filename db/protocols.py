@@ -9,7 +9,6 @@ asks = ["jawOpen <0.25"]    # optional, with eyes = "closed": what the face shou
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
+from bounded.text import read_toml
 from db.errors import AlreadyThere, NotFound, RecordError
 from db.models import Protocol, ProtocolExpression
 from db.recipes import FACESCAPE_RECIPES, Recipe, parse_recipe
@@ -73,10 +73,10 @@ def load_protocol(path: Path) -> ProtocolData:
     names, an expression twice.
     """
     try:
-        written = tomllib.loads(path.read_text(encoding="utf-8"))
+        written = read_toml(path)
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise RecordError(f"{path}: not a TOML file: {error}") from error
     check_keys(written, ("name", "version", "expression"), str(path))
     name, version, rows = written.get("name"), written.get("version"), written.get("expression")

@@ -14,12 +14,12 @@ Order of precedence: argument, environment (MIEN_HOME, MIEN_DATABASE), studio.to
 
 import difflib
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from bounded.text import read_toml
 from db.errors import OpenToOthers, SettingsError
 from guarding.masking import holds_password
 from guarding.modes import open_mode
@@ -101,10 +101,10 @@ def _check_secrets(path: Path, database: str, store: str) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        written = tomllib.loads(path.read_text(encoding="utf-8"))
+        written = read_toml(path)
     except FileNotFoundError:
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise SettingsError(f"{path}: not a TOML file: {error}") from error
     check_keys(written, (*KEYS, *SECTIONS), str(path))
     for key in KEYS:

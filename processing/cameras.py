@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bounded.limits import MAX_PIXELS
 from processing.errors import DataError, ShapeError
 
 Floats = NDArray[np.float64]
@@ -174,12 +175,14 @@ def camera_from_params(params: Mapping[str, Any], view: int) -> Camera:
         distortion = np.array(params[f"{view}_distortion"], dtype=np.float64).ravel()
         width, height = int(params[f"{view}_width"]), int(params[f"{view}_height"])
         K = np.array(params[f"{view}_K"], dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise CameraError(f"params.json: view {view} holds a value that is no number ({error})") from None
     if Rt.shape != (3, 4):
         raise CameraError(f"params.json: {view}_Rt has shape {Rt.shape}; wanted (3, 4)")
     if len(distortion) not in (4, 5):
         raise CameraError(f"params.json: {view}_distortion has {len(distortion)} numbers; wanted 5 (k1 k2 p1 p2 k3)")
+    if not 0 < width * height <= MAX_PIXELS:
+        raise CameraError(f"params.json: view {view} has {width} x {height} pixels; at most {MAX_PIXELS:,} are read")
     padded = np.zeros(5)
     padded[: len(distortion)] = distortion
     return Camera(K=K, R=Rt[:, :3], t=Rt[:, 3], distortion=padded, width=width, height=height, name=str(view))

@@ -1,9 +1,9 @@
 """JSON files that hold one object: FaceScape's params.json, and the project's own of the same shape."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from bounded.text import read_json
 from processing.errors import DataError
 
 
@@ -16,7 +16,7 @@ def read_object(
     """
     name = f"{what} {path}".strip()
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except OSError as error:
         raise problem(f"{name} cannot be read: {error.strerror or error}") from None
     except ValueError as error:

@@ -1,12 +1,25 @@
 """Meshes in files: OBJ with UVs, and binary PLY. Files appear whole or not at all."""
 
+import os
+from array import array
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bounded.files import open_plain
+from bounded.limits import (
+    MAX_FACES,
+    MAX_LINE_BYTES,
+    MAX_MESH_BYTES,
+    MAX_POLYGON,
+    MAX_UV,
+    MAX_VERTICES,
+)
 from processing.errors import MeshError
 from processing.mesh import Mesh
+from processing.ply_files import clean_mesh
+from processing.ply_files import read_ply as read_ply
 from processing.whole_file import whole_file as whole_file
 
 
@@ -39,56 +52,101 @@ def read_obj(path: Path) -> Mesh:
 
     Raises MeshError naming the line that cannot be read.
     """
-    vertices: list[list[float]] = []
-    uvs: list[list[float]] = []
-    triangles: list[tuple[int, int, int]] = []
-    uv_triangles: list[tuple[int, int, int]] = []
     path = Path(path)
+    read = _Obj(path)
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        with os.fdopen(open_plain(path), "rb") as file:
+            if os.fstat(file.fileno()).st_size > MAX_MESH_BYTES:
+                raise MeshError(f"{path} has more than {MAX_MESH_BYTES >> 30} GiB, and no more are read")
+            number = 0
+            while line := file.readline(MAX_LINE_BYTES + 1):
+                number += 1
+                while line.endswith((b"\\\n", b"\\\r\n")) and len(line) <= MAX_LINE_BYTES:  # goes on in the next
+                    line = line.rstrip(b"\r\n")[:-1] + b" " + file.readline(MAX_LINE_BYTES + 1)
+                    number += 1
+                read.line(number, line)
     except OSError as error:
         raise MeshError(f"{path} cannot be read: {error.strerror}") from None
-    for number, line in enumerate(text.splitlines(), 1):
-        kind, _, rest = line.strip().partition(" ")
+    return read.mesh()
+
+
+class _Obj:
+    """What has been read of an OBJ, in flat arrays: a scan of millions is no list of lists."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.vertices, self.uvs = array("d"), array("d")
+        self.triangles, self.uv_triangles = array("q"), array("q")
+        self.vertex_count = self.uv_count = 0
+
+    def line(self, number: int, line: bytes) -> None:
+        """Raises MeshError."""
+        kind, *words = line.split(maxsplit=1) or [b""]
+        if len(line) > MAX_LINE_BYTES:
+            raise MeshError(f"{self.path}, line {number}: is longer than {MAX_LINE_BYTES:,} bytes")
+        rest = words[0] if words else b""
         try:
-            if kind == "v":
-                vertices.append([float(x) for x in rest.split()[:3]])
-            elif kind == "vt":
-                uvs.append([float(x) for x in rest.split()[:2]])
-            elif kind == "f":
-                corners = [corner.split("/") for corner in rest.split()]
-                at = [_index(c[0], len(vertices)) for c in corners]
-                uv = [_index(c[1], len(uvs)) for c in corners if len(c) > 1 and c[1]]
-                for k in range(1, len(at) - 1):
-                    triangles.append((at[0], at[k], at[k + 1]))
-                    if len(uv) == len(at):
-                        uv_triangles.append((uv[0], uv[k], uv[k + 1]))
-        except (ValueError, IndexError):
-            raise MeshError(f"{path}, line {number}: cannot be read as OBJ: {line.strip()[:60]!r}") from None
-    if not vertices or not triangles:
-        raise MeshError(f"{path} holds {len(vertices)} vertices and {len(triangles)} faces: not a mesh")
-    if any(len(v) != 3 for v in vertices):
-        raise MeshError(f"{path} has a vertex with fewer than three coordinates")
-    positions = np.array(vertices)
-    if not np.isfinite(positions).all():
-        raise MeshError(f"{path} has a vertex that is not finite")
-    if uvs and len(uv_triangles) == len(triangles):
-        return Mesh(positions, np.array(triangles, np.int32), np.array(uvs), np.array(uv_triangles, np.int32))
-    return Mesh(positions, np.array(triangles, np.int32))
+            if kind == b"v":
+                self.vertices.extend(_numbers(rest, 3))
+                self.vertex_count += 1
+            elif kind == b"vt":
+                self.uvs.extend(_numbers(rest, 2))
+                self.uv_count += 1
+            elif kind == b"f":
+                self._face(rest.split())
+        except (ValueError, IndexError, OverflowError):
+            said = line.strip()[:60].decode("utf-8", "replace")
+            raise MeshError(f"{self.path}, line {number}: cannot be read as OBJ: {said!r}") from None
+        if self.vertex_count > MAX_VERTICES or self.uv_count > MAX_VERTICES or len(self.triangles) > 3 * MAX_FACES:
+            most = f"at most {MAX_VERTICES:,} vertices and {MAX_FACES:,} triangles are read"
+            raise MeshError(f"{self.path}, line {number}: is too large; {most}")
+
+    def _face(self, words: list[bytes]) -> None:
+        if len(words) > MAX_POLYGON:
+            raise ValueError("a polygon of too many corners")
+        corners = [corner.split(b"/") for corner in words]
+        at = [_index(c[0], self.vertex_count) for c in corners]
+        uv = [_index(c[1], self.uv_count) for c in corners if len(c) > 1 and c[1]]
+        for k in range(1, len(at) - 1):
+            self.triangles.extend((at[0], at[k], at[k + 1]))
+            if len(uv) == len(at):
+                self.uv_triangles.extend((uv[0], uv[k], uv[k + 1]))
+
+    def mesh(self) -> Mesh:
+        """Raises MeshError."""
+        faces = len(self.triangles) // 3
+        if not self.vertex_count or not faces:
+            raise MeshError(f"{self.path} holds {self.vertex_count} vertices and {faces} faces: not a mesh")
+        vertices = np.array(self.vertices).reshape(-1, 3)
+        triangles = _within(self.triangles, self.vertex_count, self.path)
+        if not self.uv_count or len(self.uv_triangles) != len(self.triangles):
+            return clean_mesh(self.path, vertices, triangles)
+        uvs = np.array(self.uvs).reshape(-1, 2)
+        if not (np.abs(uvs) <= MAX_UV).all():
+            raise MeshError(f"{self.path} has a UV that is not finite, or beyond {MAX_UV:g}")
+        corners = _within(self.uv_triangles, self.uv_count, self.path)
+        return clean_mesh(self.path, vertices, triangles, uvs=uvs, uv_triangles=corners)
 
 
-def _index(text: str, count: int) -> int:
+def _numbers(text: bytes, count: int) -> list[float]:
+    numbers = [float(word) for word in text.split(maxsplit=count)[:count]]
+    if len(numbers) != count:
+        raise ValueError("too few numbers")
+    return numbers
+
+
+def _within(corners: "array[int]", count: int, path: Path) -> NDArray[np.int32]:
+    found = np.frombuffer(corners, np.int64)
+    if found.min() < 0 or found.max() >= count:
+        raise MeshError(f"{path} has a face with a corner that is not there ({count} are)")
+    return found.astype(np.int32).reshape(-1, 3)
+
+
+def _index(text: bytes, count: int) -> int:
     value = int(text)
     if value == 0:
         raise IndexError(text)
     return value - 1 if value > 0 else count + value
-
-
-_TYPES = {
-    **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4"},
-    **{"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4"},
-    **{"double": "f8", "float64": "f8"},
-}
 
 
 def write_ply(path: Path, mesh: Mesh) -> None:
@@ -112,75 +170,3 @@ def write_ply(path: Path, mesh: Mesh) -> None:
         file.write("\n".join(header).encode())
         file.write(rows.tobytes())
         file.write(faces.tobytes())
-
-
-def read_ply(path: Path) -> Mesh:
-    """A PLY of triangles (or polygons, fanned), ASCII or binary little-endian, with RGB where it has it.
-
-    Raises MeshError for a file that is cut short or not a mesh.
-    """
-    path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise MeshError(f"{path} cannot be read: {error.strerror}") from None
-    end = data.find(b"end_header")
-    if not data.startswith(b"ply") or end < 0:
-        raise MeshError(f"{path} is not a PLY file")
-    body = data[data.index(b"\n", end) + 1 :]
-    lines = [line.split() for line in data[:end].decode("ascii", "replace").splitlines()]
-    form = next((line[1] for line in lines if line[:1] == ["format"]), "")
-    elements: list[tuple[str, int, list[list[str]]]] = []
-    for line in lines:
-        if line[:1] == ["element"]:
-            elements.append((line[1], int(line[2]), []))
-        elif line[:1] == ["property"]:
-            elements[-1][2].append(line[1:])
-    if form not in ("binary_little_endian", "ascii") or [e[0] for e in elements[:2]] != ["vertex", "face"]:
-        raise MeshError(f"{path}: PLY of format {form!r} with elements {[e[0] for e in elements]} is not supported")
-    (_, vertex_count, properties), (_, face_count, face_properties) = elements[:2]
-    names = [p[-1] for p in properties]
-    try:
-        if form == "ascii":
-            columns, faces = _ascii(body.decode("ascii", "replace"), vertex_count, face_count, len(names))
-            get = {name: columns[:, k] for k, name in enumerate(names)}
-        else:
-            kind = np.dtype([(p[-1], "<" + _TYPES[p[0]]) for p in properties])
-            rows = np.frombuffer(body, kind, vertex_count)
-            faces = _binary_faces(body[rows.nbytes :], face_count, face_properties)
-            get = {name: rows[name] for name in names}
-        vertices = np.stack([get[axis] for axis in "xyz"], axis=1).astype(np.float64)
-    except (ValueError, KeyError, IndexError) as error:
-        raise MeshError(f"{path} is cut short or damaged ({error})") from None
-    colors = None
-    if {"red", "green", "blue"} <= set(names):
-        colors = np.stack([get[c] for c in ("red", "green", "blue")], axis=1).astype(np.uint8)
-    if len(vertices) == 0 or len(faces) == 0:
-        raise MeshError(f"{path} holds {len(vertices)} vertices and {len(faces)} faces: not a mesh")
-    return Mesh(vertices, faces, colors=colors)
-
-
-def _binary_faces(body: bytes, count: int, properties: list[list[str]]) -> NDArray[np.int32]:
-    if len(properties) != 1 or properties[0][0] != "list":
-        raise ValueError("faces have more than their vertex list")
-    size, index = (_TYPES[t] for t in properties[0][1:3])
-    if count and body:
-        first = int(np.frombuffer(body, "<" + size, 1)[0])
-        kind = np.dtype([("n", "<" + size), ("v", "<" + index, (first,))])
-        rows = np.frombuffer(body, kind, count)
-        if (rows["n"] == first).all() and first >= 3:
-            fans = [rows["v"][:, [0, k, k + 1]] for k in range(1, first - 1)]
-            return np.concatenate(fans).astype(np.int32)
-    raise ValueError("faces of differing size or none")
-
-
-def _ascii(text: str, vertices: int, faces: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    lines = text.splitlines()
-    rows = np.array([[float(x) for x in line.split()[:width]] for line in lines[:vertices]])
-    fans: list[list[int]] = []
-    for line in lines[vertices : vertices + faces]:
-        corner = [int(x) for x in line.split()[1 : 1 + int(line.split()[0])]]
-        fans += [[corner[0], corner[k], corner[k + 1]] for k in range(1, len(corner) - 1)]
-    if len(rows) != vertices:
-        raise ValueError("vertices missing")
-    return rows, np.array(fans, np.int32)

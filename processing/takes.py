@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from camera_nodes.jpeg_proof import Verdict, read_pixels
+from bounded.limits import OutOfBounds
+from bounded.workshop import decode
 from processing.cameras import Camera, CameraError, Image, camera_from_params
 from processing.errors import TakeError
 from processing.json_files import read_object
@@ -80,8 +80,8 @@ def read_take(folder: Path, *, max_missing: int | None = None) -> Take:
     if not folder.is_dir():
         raise TakeError(f"{folder} is not a folder; give a take: a folder of 0.jpg, 1.jpg, ... and params.json")
     params = _read_params(folder)
-    indices = sorted({int(m[1]) for key in params if (m := re.match(r"(\d+)_", key))})
-    photographs = {int(p.stem) for p in folder.glob("*.jpg") if p.stem.isdecimal()}
+    indices = sorted({int(m[1]) for key in params if (m := re.match(r"(\d{1,6})_", key))})
+    photographs = {int(p.stem) for p in folder.glob("*.jpg") if p.stem.isdecimal() and len(p.stem) <= 6}
     indices = sorted(set(indices) | photographs)
     if not indices:
         raise TakeError(f"{folder / 'params.json'} names no view; keys are '0_K', '0_Rt', '0_distortion', ...")
@@ -171,20 +171,20 @@ def decode_photo(path: Path) -> Image | str:
     A photograph that is damaged inside is none, as in the studio; what follows its end marker is not looked at.
     """
     try:
-        data = path.read_bytes()
+        images, about = decode("photograph", path)
+    except OutOfBounds as error:
+        return f"{path.name} is not read: {error}"
     except OSError as error:
         return f"{path.name} cannot be read: {error.strerror}"
-    if data[:2] != b"\xff\xd8":
+    except ValueError as error:
+        images, about = [], {"flaw": str(error)}
+    if images:
+        return np.asarray(images[0], dtype=np.uint8)
+    if about["flaw"] == "not a JPEG photograph":
         return f"{path.name} is not a JPEG"
-    pixels = read_pixels(data, "BGR")
-    if not isinstance(pixels, Verdict):
-        return np.asarray(pixels, dtype=np.uint8)
-    if "cut short" in pixels.flaw:
+    if "cut short" in about["flaw"]:
         return f"{path.name} is cut short"
-    if pixels.flaw:
-        return f"{path.name} is damaged: {pixels.flaw}"
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    return f"{path.name} cannot be decoded as JPEG" if image is None else np.asarray(image, dtype=np.uint8)
+    return f"{path.name} is damaged: {about['flaw']}"
 
 
 def find_takes(subject: Path) -> list[Path]:

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image
 
+from bounded.limits import MAX_PIXELS
+from bounded.workshop import decode
 from controller.lag import expected_range
 from controller.optical_skew.board import Board
 from controller.optical_skew.locate import BoardUnreadable, Lamps, measure_lamps
@@ -130,8 +131,9 @@ def _look(board: Board, view: View) -> _Seen:
     try:
         said, nominal_ms = _exif(view.photograph)
         model = said or view.tier
-        photo = cv2.imread(str(view.photograph), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-        if photo is None:
+        try:
+            (photo,), _ = decode("picture", Path(view.photograph), most_pixels=MAX_PIXELS)
+        except (OSError, ValueError):
             return _Seen(view, None, model, nominal_ms, None, "the photograph does not decode")
         lamps = measure_lamps(photo, board)
         exposed = find_exposure(board, lamps, nominal_ms, view.readout_ms)

@@ -14,6 +14,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bounded.files import read_bytes
+from bounded.limits import MAX_PHOTO_BYTES
 from controller.quality.seen import Seen
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ def _look(path: Path, want_face: bool) -> Seen:
 
     from controller.quality.measure import measure
 
-    decoded = _decode(path.read_bytes())
+    decoded = _decode(read_bytes(path, MAX_PHOTO_BYTES))
     if isinstance(decoded, str):
         return Seen(problem=f"the photograph is damaged: {decoded}", damaged=True)
     picture, orientation = decoded
@@ -95,7 +97,7 @@ def _decode(data: bytes) -> "tuple[Image.Image, int] | str":
     """
     from PIL import Image
 
-    from camera_nodes.jpeg_proof import Verdict, read_pixels
+    from bounded.jpeg_proof import Verdict, read_pixels
 
     with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
         width, height = image.size

@@ -5,6 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from bounded.limits import MAX_MAP_BYTES
+from bounded.workshop import decode
 from processing.appearance.refine import Appearance
 from processing.errors import DataError
 from processing.mesh_files import whole_file
@@ -21,7 +23,10 @@ def write_appearance(path: Path, appearance: Appearance | None) -> None:
 
 def read_appearance(path: Path) -> Appearance:
     """What write_appearance wrote. Raises DataError for another picture, or one of an expression."""
-    pixels = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4 or len(pixels) < 2:
+    try:
+        (pixels,), _ = decode("picture", path, most=MAX_MAP_BYTES, colours="AS_IS")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as a picture: {error}") from None
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 4 or len(pixels) < 2:
         raise DataError(f"{path} holds no appearance of a neutral face; register the neutral take again")
     return Appearance(np.ascontiguousarray(pixels[..., :3], dtype=np.uint8), np.asarray(pixels[..., 3] > 127))

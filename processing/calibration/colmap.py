@@ -12,6 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bounded.files import read_bytes, read_text
+from bounded.limits import MAX_MODEL_BYTES, MAX_SIDE_PX, MAX_VIEWS
+from bounded.shown import shown
 from processing.calibration.errors import CalibrationError
 from processing.cameras import Camera
 from processing.mesh_files import whole_file
@@ -70,15 +73,21 @@ def read_colmap(folder: Path, *, scale: float = 1.0) -> dict[int, Camera]:
             raise CalibrationError(f"{folder} is no COLMAP model: {name}{end} is missing")
     try:
         lenses, images = _read_binary(folder) if binary else _read_text(folder)
-    except (ValueError, IndexError, struct.error, UnicodeDecodeError) as error:
-        raise CalibrationError(f"{folder}: the COLMAP model is damaged: {error}") from None
+        return _cameras(folder, lenses, images, scale)
+    except OSError as error:
+        raise CalibrationError(f"{folder}: the COLMAP model cannot be read: {error.strerror}") from None
+    except (ValueError, IndexError, OverflowError, struct.error) as error:
+        raise CalibrationError(f"{folder}: the COLMAP model is damaged: {shown(error)}") from None
+
+
+def _cameras(folder: Path, lenses: Mapping[int, "_Lens"], images: "list[_Image]", scale: float) -> dict[int, Camera]:
     stems = {image.name: Path(image.name).stem for image in images}
     numbered = all(stem.isdecimal() for stem in stems.values()) and len({int(s) for s in stems.values()}) == len(stems)
     views = {n: int(s) for n, s in stems.items()} if numbered else {n: i for i, n in enumerate(sorted(stems))}
     found = {}
     for image in images:
         if image.camera not in lenses:
-            raise CalibrationError(f"{folder}: image {image.name} has camera {image.camera}, which is not there")
+            raise CalibrationError(f"{folder}: image {shown(image.name)} has camera {image.camera}, which is not there")
         lens = lenses[image.camera]
         K, distortion = _of_lens(lens, image.name)
         found[views[image.name]] = Camera(
@@ -109,7 +118,7 @@ def _of_lens(lens: _Lens, image: str) -> tuple[Floats, Floats]:
         fx, fy, cx, cy = p[:4]
         d[: len(p) - 4] = p[4:]
     if any(d[5:]):
-        raise CalibrationError(f"image {image}: its lens has k4, k5 or k6, which params.json cannot hold")
+        raise CalibrationError(f"image {shown(image)}: its lens has k4, k5 or k6, which params.json cannot hold")
     return np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]]), np.array(d[:5])
 
 
@@ -162,15 +171,16 @@ def _write_text(folder: Path, lenses: Mapping[int, _Lens], images: Mapping[int, 
 
 def _read_text(folder: Path) -> tuple[dict[int, _Lens], list[_Image]]:
     lenses = {}
-    for line in (folder / "cameras.txt").read_text(encoding="utf-8").splitlines():
+    for line in read_text(folder / "cameras.txt", MAX_MODEL_BYTES // 4).splitlines():
         if line.strip() and not line.startswith("#"):
             number, model, width, height, *parameters = line.split()
             lenses[int(number)] = _checked(_Lens(model, int(width), int(height), tuple(map(float, parameters))))
     images = []
     # Two lines an image, the second of which may be empty.
-    lines = [
-        line for line in (folder / "images.txt").read_text(encoding="utf-8").splitlines() if not line.startswith("#")
-    ]
+    text = read_text(folder / "images.txt", MAX_MODEL_BYTES // 4)
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    if len(lines) > 2 * MAX_VIEWS:
+        raise ValueError(f"it has more than {MAX_VIEWS:,} images")
     while lines and not lines[0].strip():
         lines.pop(0)
     for line in lines[::2]:
@@ -186,6 +196,8 @@ def _checked(lens: _Lens) -> _Lens:
         raise CalibrationError(
             f"the lens model {lens.model} is not held by params.json; take one of {', '.join(MODELS)}"
         )
+    if not (0 < lens.width <= MAX_SIDE_PX and 0 < lens.height <= MAX_SIDE_PX):
+        raise ValueError(f"a camera of {lens.width} x {lens.height} pixels")
     if len(lens.parameters) != MODELS[lens.model].parameters:
         raise ValueError(f"{lens.model} with {len(lens.parameters)} parameters")
     return lens
@@ -206,7 +218,7 @@ def _write_binary(folder: Path, lenses: Mapping[int, _Lens], images: Mapping[int
 
 
 def _read_binary(folder: Path) -> tuple[dict[int, _Lens], list[_Image]]:
-    data = (folder / "cameras.bin").read_bytes()
+    data = read_bytes(folder / "cameras.bin", MAX_MODEL_BYTES // 4)
     (count,), at = struct.unpack_from("<Q", data), 8
     lenses = {}
     for _ in range(count):
@@ -217,12 +229,14 @@ def _read_binary(folder: Path) -> tuple[dict[int, _Lens], list[_Image]]:
                 f"the lens model number {model} is not held by params.json; take {', '.join(MODELS)}"
             )
         size = MODELS[_NAMES[model]].parameters
-        lenses[number] = _Lens(_NAMES[model], width, height, struct.unpack_from(f"<{size}d", data, at))
+        lenses[number] = _checked(_Lens(_NAMES[model], width, height, struct.unpack_from(f"<{size}d", data, at)))
         at += 8 * size
-    data = (folder / "images.bin").read_bytes()
+    data = read_bytes(folder / "images.bin", MAX_MODEL_BYTES)
     (count,), at = struct.unpack_from("<Q", data), 8
-    images = []
+    images: list[_Image] = []
     for _ in range(count):
+        if len(images) >= MAX_VIEWS:
+            raise ValueError(f"it has more than {MAX_VIEWS:,} images")
         _, *numbers, camera = struct.unpack_from("<I7dI", data, at)
         at += 64
         end = data.index(b"\0", at)

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from bounded.limits import MAX_PIXELS, OutOfBounds
+from bounded.workshop import decode
 from processing.calibration.board import Board, read_board
 from processing.calibration.detection import Detection, detect
 from processing.calibration.errors import CalibrationError
@@ -140,8 +142,13 @@ def _read(path: Path) -> NDArray[np.uint8] | str:
     if path.suffix.lower() in (".jpg", ".jpeg"):
         image = decode_photo(path)
         return image if isinstance(image, str) else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
-    decoded = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
-    return f"{path.name} cannot be decoded" if decoded is None else np.asarray(decoded, dtype=np.uint8)
+    try:
+        (decoded,), _ = decode("picture", path, colours="GRAY", most_pixels=MAX_PIXELS)
+    except OutOfBounds as error:
+        return f"{path.name} is not read: {error}"
+    except (OSError, ValueError):
+        return f"{path.name} cannot be decoded"
+    return np.asarray(decoded, dtype=np.uint8)
 
 
 def _of_one_size(found: dict[tuple[int, int], Detection]) -> dict[tuple[int, int], Detection]:
@@ -171,5 +178,5 @@ def _orientation(path: Path | None) -> int:
     try:
         with Image.open(path) as picture:
             return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    except (OSError, UnidentifiedImageError, ValueError, TypeError):
+    except (OSError, UnidentifiedImageError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError):
         return 1

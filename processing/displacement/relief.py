@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import PngImagePlugin
 
+from bounded.limits import MAX_MAP_BYTES
+from bounded.workshop import decode
 from processing.errors import DataError, ShapeError
 from processing.whole_file import whole_file
 
@@ -78,13 +80,11 @@ def read_relief(path: Path, *, scale_mm: float | None = None) -> Relief:
     """
     path = Path(path)
     try:
-        with PillowImage.open(path) as picture:
-            picture.load()
-            about = dict(getattr(picture, "text", {}))
-            mode, values = picture.mode, np.array(picture)
+        (values,), said = decode("pillow", path, most=MAX_MAP_BYTES)
+        mode, about = said["mode"], said["text"]
     except FileNotFoundError:
         raise ReliefError(f"{path} is not there") from None
-    except (OSError, SyntaxError, ValueError, zlib.error) as error:
+    except (OSError, ValueError) as error:
         raise ReliefError(f"{path} cannot be read as a PNG: {error}") from None
     if mode not in ("I;16", "I;16B", "I"):
         raise ReliefError(f"{path} is a picture of mode {mode}; a displacement map is a 16-bit grey PNG")
@@ -111,7 +111,8 @@ def _valid(path: Path, text: str | None, shape: tuple[int, ...]) -> NDArray[np.b
     if text is None:
         return np.ones(shape, dtype=np.bool_)
     try:
-        bits = np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), dtype=np.uint8)
+        packed = base64.b64decode(text, validate=True)
+        bits = np.frombuffer(zlib.decompressobj().decompress(packed, count // 8 + 1), dtype=np.uint8)
         return np.unpackbits(bits, count=count).astype(np.bool_).reshape(shape)
     except (ValueError, zlib.error) as error:
         raise ReliefError(f"{path}: its mask of measured texels is damaged ({error})") from None

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from bounded.arrays import read_npz
 from processing.mesh import Mesh, submesh
 from processing.mesh_files import read_obj
 from processing.registration.find_parts import find_parts
@@ -63,11 +64,10 @@ def import_ict(path: Path, *, name: str = "") -> Template:
     """
     wanted = {"vertices", "quads", "quad_uvs", "quad_material", "uvs", "expression", "expression_names", "landmarks68"}
     try:
-        with np.load(path, allow_pickle=False) as data:
-            missing = sorted(wanted - set(data.files))
-            if missing:
-                raise TemplateError(f"{path} is no ICT face model: it lacks {', '.join(missing)}")
-            d = {key: data[key] for key in wanted}
+        d = read_npz(path, wanted)
+        missing = sorted(wanted - d.keys())
+        if missing:
+            raise TemplateError(f"{path} is no ICT face model: it lacks {', '.join(missing)}")
     except (OSError, ValueError) as error:
         raise TemplateError(f"{path} cannot be read: {error}") from None
     quads, uv_quads = d["quads"], d["quad_uvs"]

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bounded.text import read_json
 from processing.cameras import Camera, Image, triangulate
 from processing.errors import DataError, NoFace, ShapeError
 from processing.mesh_files import whole_file
@@ -204,7 +205,7 @@ def read_landmarks(path: Path) -> Landmarks3d:
     """What write_landmarks wrote, a plain JSON list of 68 points, or menpo's .ljson. Raises DataError."""
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:

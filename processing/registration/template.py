@@ -2,7 +2,6 @@
 
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,6 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bounded.arrays import read_npz
+from bounded.files import read_text
+from bounded.text import parse_json
 from processing.errors import DataError, ShapeError
 from processing.mesh import Mesh, Surface
 from processing.mesh_files import whole_file
@@ -24,6 +26,7 @@ PART_NAMES = ("skin", "eye", "mouth_interior")
 # Counts up when the built-in template's topology, UVs or landmarks change: a new one is then built and cached.
 BUILTIN_VERSION = 4
 FORMAT = 1
+MAX_LANDMARK_BYTES = 1_000_000
 
 
 class TemplateError(DataError):
@@ -104,9 +107,8 @@ class Template:
         """What `save` wrote. Raises TemplateError."""
         path = Path(path)
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
-                arrays = {key: data[key] for key in data.files}
-            head = json.loads(str(arrays["head"]))
+            arrays = read_npz(path)
+            head = parse_json(str(arrays["head"]))
             if head["format"] != FORMAT:
                 raise TemplateError(f"{path} is a template of format {head['format']}; this Mien reads {FORMAT}")
             vertices = arrays["vertices_mm"].astype(np.float64)
@@ -126,7 +128,7 @@ class Template:
             )
         except OSError as error:
             raise TemplateError(f"{path} cannot be read: {error.strerror or error}") from None
-        except (KeyError, ValueError, TypeError, zipfile.BadZipFile, EOFError) as error:
+        except (KeyError, ValueError, TypeError, IndexError, OverflowError) as error:
             raise TemplateError(f"{path} is no template ({error}); make one with `mien template build`") from None
 
 
@@ -165,12 +167,15 @@ def place_landmarks(mesh: Mesh, points_mm: Floats, allowed: NDArray[np.bool_] | 
 def read_landmark_file(path: Path, mesh: Mesh) -> Floats:
     """68 vertex numbers or 68 points (text or JSON) as (68, 3) mm. Raises TemplateError."""
     try:
-        text = path.read_text(encoding="utf-8")
-        values = np.array(json.loads(text) if text.lstrip().startswith("[") else text.split(), dtype=np.float64).ravel()
+        text = read_text(path, MAX_LANDMARK_BYTES)
+        listed = parse_json(text) if text.lstrip().startswith("[") else text.split()
+        values = np.array(listed, dtype=np.float64).ravel()
     except OSError as error:
         raise TemplateError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise TemplateError(f"{path} holds no landmarks ({error}); wanted 68 vertex numbers or 68 rows x y z") from None
+    if not np.isfinite(values).all():
+        raise TemplateError(f"{path} holds a number that is not finite")
     if values.size == 204:
         return values.reshape(68, 3)
     if values.size != 68:

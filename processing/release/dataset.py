@@ -15,11 +15,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.data import Dataset, Subset
 
+from bounded.limits import MAX_PIXELS
 from processing.release.errors import ReleaseError
-from processing.release.reader import ReleaseFolder, TakeEntry, TopologyArrays
+from processing.release.reader import ReleaseFolder, TakeEntry, TopologyArrays, read_rgb
 
 PARTS = ("vertices", "texture", "displacement", "views")
 
@@ -95,8 +95,7 @@ class ReleaseDataset(Dataset[dict[str, Any]]):  # type: ignore[misc]
             Rt = np.concatenate([R_new, Rt[:, :, 3:] - (R_new @ t)[:, :, None]], axis=2)
         pictures = []
         for view in views:
-            with Image.open(view.photograph) as picture:
-                pictures.append(np.array(picture.convert("RGB")))
+            pictures.append(read_rgb(view.photograph, most_pixels=MAX_PIXELS))
         return {
             "photographs": torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2),
             "K": torch.from_numpy(np.stack([view.K for view in views])),

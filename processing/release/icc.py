@@ -1,6 +1,6 @@
 """Colour profiles as they leave: the colour alone, in a profile made anew (ICC.1:2001-04, the form all programs read).
 
-A profile holds more than colour: names and serial numbers of devices, dates, makers' tags, notes, thumbnails of its own.
+A profile holds more than colour: names and serial numbers of devices, dates, notes, thumbnails of its own.
 Of a profile of primaries and curves every number that says how a value is seen is kept, and nothing else.
 """
 

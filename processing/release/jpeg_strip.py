@@ -1,18 +1,20 @@
 """A JPEG as it leaves: what its pixels are made of, a header that says only that it is one, and its colours.
 
-Kept are the frame, its tables and codes (ITU-T T.81), byte for byte. Everything else stays here: EXIF, XMP, IPTC, makers'
-notes, thumbnails (JFIF's and JFXX's too), comments, further pictures (MPF), markers that no decoder needs, and whatever
-follows the end. In their place stand JFIF's shortest header or, where that would change what a decoder makes of the
-components, Adobe's; and the colour profile, made anew (processing.release.icc).
+Kept are the frame, its tables and codes (ITU-T T.81), byte for byte. Everything else stays here: EXIF, XMP, IPTC,
+makers' notes, thumbnails (JFIF's and JFXX's too), comments, further pictures (MPF), markers that no decoder needs, and
+whatever follows the end. In their place stand JFIF's shortest header or, where that would change what a decoder makes
+of the components, Adobe's; and the colour profile, made anew (processing.release.icc).
 """
 
 import re
 import struct
 from dataclasses import dataclass, field
 
+from bounded.limits import MAX_SEGMENTS
 from processing.release.errors import ReleaseError
 from processing.release.icc import clean_profile
 
+_FILL = re.compile(rb"\xff+")
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _SOI, _EOI, _SOS, _DHT, _DQT, _DRI, _DNL, _DAC = 0xD8, 0xD9, 0xDA, 0xC4, 0xDB, 0xDD, 0xDC, 0xCC
 _FRAMES = {*range(0xC0, 0xD0)} - {_DHT, 0xC8, _DAC}
@@ -44,12 +46,13 @@ def strip_jpeg(data: bytes) -> bytes:
 
 
 def _parts(data: bytes) -> _Parts:
-    found, at = _Parts(), 2
+    found, at, segments = _Parts(), 2, 0
     while True:
-        while data[at] == 0xFF and data[at + 1] == 0xFF:
-            at += 1
-        if data[at] != 0xFF:
+        if data[at] != 0xFF or (segments := segments + 1) > MAX_SEGMENTS:
             raise IndexError
+        if data[at + 1] == 0xFF:
+            filled = _FILL.match(data, at)
+            at = filled.end() - 1 if filled else at
         marker = data[at + 1]
         if marker == _EOI:
             if not any(kind == _SOS for kind, _ in found.kept):

@@ -1,6 +1,5 @@
 """The photographs of a take as they leave: without what the camera wrote into them, and changed only where asked."""
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as Picture
 
+from bounded.jpeg_proof import check_size
+from bounded.limits import MAX_PIXELS
+from bounded.workshop import decode
 from processing.cameras import Camera, CameraError, Image, camera_from_params
 from processing.mesh import Mesh, Surface
 from processing.photometry.profiles import Profile, apply_profile, profiles_of
@@ -41,9 +42,8 @@ class Face:
 def picture_size(data: bytes, name: str) -> tuple[int, int]:
     """(width, height) as stored. Raises ReleaseError."""
     try:
-        with Picture.open(io.BytesIO(data)) as picture:
-            return picture.size
-    except OSError as error:
+        return check_size(data)
+    except ValueError as error:
         raise ReleaseError(f"photograph {name} cannot be read: {error}") from None
 
 
@@ -91,10 +91,10 @@ def write_photograph(
 
 def _decoded(data: bytes, name: str) -> Image:
     """(H, W, 3) BGR as stored: what K refers to, whatever the camera wrote of its orientation."""
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
-    if image is None:
-        raise ReleaseError(f"photograph {name} cannot be decoded")
+    try:
+        (image,), _ = decode("picture", data, most_pixels=MAX_PIXELS)
+    except (OSError, ValueError) as error:
+        raise ReleaseError(f"photograph {name} cannot be decoded: {error}") from None
     return np.asarray(image, dtype=np.uint8)
 
 

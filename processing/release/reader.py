@@ -3,7 +3,6 @@
 Nothing but NumPy and Pillow is needed to read meshes, pictures and cameras.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,12 +14,49 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bounded.files import read_bytes
+from bounded.limits import MAX_FACES, MAX_MAP_BYTES, MAX_MAP_PIXELS, MAX_MESH_BYTES, MAX_VERTICES
+from bounded.text import read_json
+from bounded.workshop import decode
 from processing.release.errors import ReleaseError
 from processing.release.manifest import Manifest, read_manifest
 
 Floats32 = NDArray[np.float32]
 Ints = NDArray[np.int32]
 _MESH = re.compile(r"(\d+)/models_reg/(\d+)_(\w+)\.obj")
+
+
+def read_rgb(path: Path, *, draft_px: int = 0, most_pixels: int = MAX_MAP_PIXELS) -> NDArray[np.uint8]:
+    """(H, W, 3); draft_px: as small as is quickly had and has so many. Raises ReleaseError."""
+    try:
+        (rgb,), _ = decode("pillow", path, most=MAX_MAP_BYTES, mode="RGB", draft_px=draft_px, most_pixels=most_pixels)
+    except (OSError, ValueError) as error:
+        raise ReleaseError(f"{path} cannot be read as a picture ({error}); run mien release verify") from None
+    return np.asarray(rgb, np.uint8)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises FileNotFoundError, ReleaseError."""
+    try:
+        found = read_json(path)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise ReleaseError(f"{path} cannot be read as JSON ({error}); run mien release verify") from None
+    if not isinstance(found, dict):
+        raise ReleaseError(f"{path} holds no object; run mien release verify")
+    return found
+
+
+def _rows(path: Path, kind: bytes, limit: int = MAX_VERTICES) -> list[bytes]:
+    """The lines of an OBJ that begin so, without that. Raises ReleaseError."""
+    try:
+        rows = [line[len(kind) :] for line in read_bytes(path, MAX_MESH_BYTES).split(b"\n") if line.startswith(kind)]
+    except (OSError, ValueError) as error:
+        raise ReleaseError(f"{path} cannot be read as OBJ ({error}); run mien release verify") from None
+    if len(rows) > limit:
+        raise ReleaseError(f"{path} has {len(rows):,} lines '{kind.decode()}'; at most {limit:,} are read")
+    return rows
 
 
 @dataclass(frozen=True)
@@ -88,34 +124,36 @@ class ReleaseFolder:
     def vertices(self, take: TakeEntry) -> Floats32:
         """(V, 3) mm, in the order of the topology, in the rig's frame."""
         path = self._there(f"{take.index}/models_reg/{take.label}.obj")
-        rows = [line[2:] for line in path.read_bytes().split(b"\n") if line.startswith(b"v ")]
+        rows = _rows(path, b"v ")
         try:
-            return np.array(b" ".join(rows).split(), dtype=np.float32).reshape(len(rows), -1)[:, :3]
+            found = np.array(b" ".join(rows).split(), dtype=np.float32).reshape(len(rows), -1)[:, :3]
+            if found.shape[1] != 3 or not np.isfinite(found).all():
+                raise ValueError("no finite coordinates")
+            return found
         except ValueError:
             raise ReleaseError(f"{path} cannot be read as OBJ; run mien release verify") from None
 
     def topology(self, take: TakeEntry) -> TopologyArrays:
         """Triangles and UVs, which all takes of a topology share."""
         path = self._there(f"{take.index}/models_reg/{take.label}.obj")
-        lines = path.read_bytes().split(b"\n")
-        uvs = [line[3:] for line in lines if line.startswith(b"vt ")]
-        faces = [line[2:].replace(b"/", b" ") for line in lines if line.startswith(b"f ")]
-        corners = np.array(b" ".join(faces).split(), dtype=np.int32).reshape(len(faces), 3, 2) - 1
-        return TopologyArrays(
-            np.ascontiguousarray(corners[..., 0]),
-            np.array(b" ".join(uvs).split(), dtype=np.float32).reshape(len(uvs), 2),
-            np.ascontiguousarray(corners[..., 1]),
-        )
+        uvs = _rows(path, b"vt ")
+        faces = [line.replace(b"/", b" ") for line in _rows(path, b"f ", MAX_FACES)]
+        try:
+            corners = np.array(b" ".join(faces).split(), dtype=np.int32).reshape(len(faces), 3, 2) - 1
+            places = np.array(b" ".join(uvs).split(), dtype=np.float32).reshape(len(uvs), 2)
+            if corners.size and (corners.min() < 0 or corners[..., 1].max() >= len(uvs)):
+                raise ValueError("a corner that is not there")
+        except (ValueError, OverflowError):
+            raise ReleaseError(f"{path} cannot be read as OBJ; run mien release verify") from None
+        return TopologyArrays(np.ascontiguousarray(corners[..., 0]), places, np.ascontiguousarray(corners[..., 1]))
 
     def texture(self, take: TakeEntry, size_px: int | None = None) -> NDArray[np.uint8]:
         """(S, S, 3) RGB over the UVs; size_px: made smaller or larger."""
-        with Image.open(self._there(self.texture_path(take))) as picture:
-            if size_px is not None:
-                picture.draft("RGB", (size_px, size_px))
-            rgb = picture.convert("RGB")
-            if size_px is not None:
-                rgb = rgb.resize((size_px, size_px), Image.Resampling.LANCZOS)
-            return np.array(rgb)
+        rgb = read_rgb(self._there(self.texture_path(take)), draft_px=size_px or 0)
+        if size_px is not None:
+            smaller = Image.fromarray(rgb).resize((size_px, size_px), Image.Resampling.LANCZOS)
+            return np.array(smaller)
+        return rgb
 
     @staticmethod
     def texture_path(take: TakeEntry) -> str:
@@ -132,9 +170,16 @@ class ReleaseFolder:
         """Photographs that are here, by view; none where the subject shows none."""
         folder = self.folder / "img" / str(take.index) / take.label
         try:
-            params = json.loads((folder / "params.json").read_text(encoding="utf-8"))
+            params = _object(folder / "params.json")
         except FileNotFoundError:
             return ()
+        try:
+            return self._views_of(params, folder)
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
+            raise ReleaseError(f"{folder}/params.json cannot be used ({error!r}); run mien release verify") from None
+
+    @staticmethod
+    def _views_of(params: Mapping[str, Any], folder: Path) -> tuple[View, ...]:
         indices = sorted(int(key.removesuffix("_K")) for key in params if key.endswith("_K"))
         return tuple(
             View(
@@ -154,8 +199,7 @@ class ReleaseFolder:
         path = self.folder / "meta" / str(take.index) / f"{take.label}.json"
         if not path.is_file():
             return {}
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return found
+        return _object(path)
 
     def to_template(self, take: TakeEntry) -> tuple[Floats32, Floats32]:
         """R (3, 3) and t (3,) mm that stand a mesh upright among all others: x_template = R x + t.

@@ -16,6 +16,9 @@ from typing import Any, Literal
 import msgspec
 import tomli_w
 
+from bounded.files import read_bytes
+from bounded.limits import MAX_TOML_BYTES
+from bounded.text import check_toml
 from db.models import ConsentScope
 from processing.release.errors import SelectionError
 from processing.release.rules import Options, Quality, Split, draw_held_back
@@ -200,10 +203,8 @@ def read_selection(path: Path, *, rules_only: bool = False) -> Reviewed:
     Raises SelectionError naming the key, the subject or what is missing.
     """
     try:
-        with path.open("rb") as source:
-            data = source.read(_LARGEST + 1)
-        if len(data) > _LARGEST:
-            raise SelectionError(f"{path} is no selection: it has more than {_LARGEST >> 20} MiB")
+        data = read_bytes(path, MAX_TOML_BYTES)
+        check_toml(data.decode("utf-8"))
         file = msgspec.toml.decode(data, type=SelectionFile)
     except OSError as error:
         raise SelectionError(f"{path} cannot be read: {error.strerror}") from None

@@ -9,6 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bounded.arrays import read_npz
+from bounded.limits import MAX_MAP_BYTES
+from bounded.text import read_json as read_plain
+from bounded.workshop import decode
 from processing.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -22,7 +26,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """A report. Raises DataError for a file that is none."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_plain(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(value, dict):
@@ -54,8 +58,7 @@ def write_vertices(path: Path, vertices_mm: Floats) -> None:
 def read_vertices(path: Path) -> Floats:
     """(V, 3) mm. Raises DataError for a file that holds none."""
     try:
-        with np.load(path) as data:
-            vertices = np.asarray(data["vertices_mm"], dtype=np.float64)
+        vertices = np.asarray(read_npz(path, ("vertices_mm",))["vertices_mm"], dtype=np.float64)
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path} holds no vertices: {error}") from None
     if vertices.ndim != 2 or vertices.shape[1] != 3 or not np.isfinite(vertices).all():
@@ -74,7 +77,8 @@ def write_image(path: Path, image: NDArray[np.uint8], *, jpeg_quality: int = 95)
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """(H, W, 3) BGR. Raises DataError for a file that is no picture."""
-    image = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise DataError(f"{path} cannot be read as a picture")
+    try:
+        (image,), _ = decode("picture", path, most=MAX_MAP_BYTES)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as a picture: {error}") from None
     return np.asarray(image, dtype=np.uint8)
