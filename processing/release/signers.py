@@ -43,7 +43,7 @@ def trusted_signers(settings: Settings) -> tuple[Signer, ...] | None:
     Raises SignatureError for a file that is not there, cannot be read, or names nobody.
     """
     table = settings.sections.get("release", {})
-    check_keys(table, ("signers",), "studio.toml [release]")
+    check_keys(table, ("signers", "about"), "studio.toml [release]")
     if "signers" not in table:
         return None
     path = settings.home / str(table["signers"])
