@@ -103,6 +103,16 @@ def erase_subject(
     identity.require(engine, store)
     with transaction(engine) as tx:
         erasure = _unfinished(tx, code) or _begin(tx, code)
+    return conclude(engine, store, erasure, code, ("subject.erase", "subject"), told)
+
+
+def conclude(
+    engine: Engine, store: Store, erasure: int, code: str, act: tuple[str, str], told: Callable[[int, int], None]
+) -> ErasureReport:
+    """What an erasure that has begun ends with: its files, the database's own pages, its entry in the audit log.
+
+    code: of whom or what is erased.  act: the entry's action, and what it is about.
+    """
     waiting = _remove_files(engine, store, erasure, told)
     with reading(engine) as tx:
         over = tx.get_one(Erasure, erasure).finished_at is not None
@@ -112,7 +122,7 @@ def erase_subject(
         if not waiting and not left and row.finished_at is None:
             row.finished_at = utc_now()
             detail = {"files": row.files, "bytes": row.bytes, "shared": row.shared}
-            audit.record(tx, "subject.erase", "subject", code, detail)
+            audit.record(tx, act[0], act[1], code, detail)
         counts = (row.files, row.bytes, row.shared, waiting, row.absent)
     identity.note(engine, store)
     trashed = sum(len(batch.files) for batch in Trash(store).batches())

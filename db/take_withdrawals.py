@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Engine, and_, delete, exists, insert, select, update
 from sqlalchemy.orm import Session, aliased
 
-from db import audit, erasures
+from db import audit, erasures, identity
 from db.captures import get_take, lock_take
 from db.engine import changed, transaction, utc_now
 from db.errors import ConsentError
@@ -81,20 +81,13 @@ def erase_take(
 ) -> erasures.ErasureReport:
     """Remove the files of a take that was withdrawn, and what was made of it, for good; or go on with that.
 
-    Raises ConsentError for a take that was not withdrawn, StoreError when the store does not answer: run the same
-    command again then.
+    Raises ConsentError for a take that was not withdrawn; IdentityError unless the store is there and this studio's;
+    StoreError when it goes away in between: run the same command again then.
     """
+    identity.require(engine, store)
     with transaction(engine) as tx:
         erasure = _begin(tx, get_subject(tx, code), get_take(tx, take_code))
-    waiting = erasures._remove_files(engine, store, erasure, told)
-    with transaction(engine) as tx:
-        row = tx.get_one(Erasure, erasure)
-        report = erasures.ErasureReport(take_code, row.files, row.bytes, row.shared, waiting)
-        if not waiting and row.finished_at is None:
-            row.finished_at = utc_now()
-            detail = {"files": row.files, "bytes": row.bytes, "shared": row.shared}
-            audit.record(tx, "take.erase", "take", take_code, detail)
-    return report
+    return erasures.conclude(engine, store, erasure, take_code, ("take.erase", "take"), told)
 
 
 def _begin(tx: Session, subject: Subject, take: Take) -> int:

@@ -265,7 +265,7 @@ def _withdraw_take(
         print_json({"code": code} | asdict(done) | ({"erased": asdict(erased)} if erased else {}))
     else:
         _print_take(done, erased)
-    if erased and erased.waiting:
+    if erased and not erased.finished:
         raise typer.Exit(4)
 
 
