@@ -155,7 +155,13 @@ def forget_runs(tx: Session, take: Take) -> None:
         raise StateConflict(
             f"Take {take.code} stays what it is: {why}. Take the other expression:  mien session retake"
         )
-    doomed = set(tx.scalars(select(JobTake.job_id).where(JobTake.take_id == take.id)))
+    served = set(tx.scalars(select(JobTake.job_id).where(JobTake.take_id == take.id)))
+    others = select(JobTake.job_id, JobTake.take_id).where(JobTake.job_id.in_(list(served)), JobTake.take_id != take.id)
+    shared = dict(tx.execute(others).all())  # of takes with the very same photographs
+    for job, other in shared.items():
+        tx.execute(delete(JobTake).where(JobTake.job_id == job, JobTake.take_id == take.id))
+        tx.execute(update(Job).where(Job.id == job, Job.take_id == take.id).values(take_id=other))
+    doomed = served - shared.keys()
     fresh = doomed
     while fresh:
         fresh = set(tx.scalars(select(JobInput.job_id).where(JobInput.from_job_id.in_(list(fresh))))) - doomed

@@ -263,7 +263,7 @@ def close(
     from controller.commands.tables import print_without
 
     client = StudioClient(home)
-    code = session or _open(client, or_paused=True)
+    code = session or _open(client)
     kept, dropped = list(keep or []), list(drop or [])
     if not as_json and not keep_all:
         _ask_each(client, code, kept, dropped)

@@ -325,14 +325,16 @@ class Operators(RuleBasedStateMachine):
             handed = hand_over(self.records, self.decisions, self.store, self.session, incomplete, keep, drop)
         except DecisionNeeded as refusal:
             refused = str(refusal)
-            left = [code for code in waiting if code not in keep + drop]
+            said = {self.model.of[self.number(code)] for code in keep}  # of these the others are put beside
+            left = [c for c in waiting if c not in keep + drop and self.model.of[self.number(c)] not in said]
+            assert left
         except REFUSED:
             refused, left = "refused", []
         if refused:
             assert all(code in refused for code in left)
             assert self.script() == script
             return
-        said = {self.model.of[self.number(code)] for code in keep}  # of these the others are put beside
+        said = {self.model.of[self.number(code)] for code in keep}
         unsaid = [code for code in waiting if code not in keep + drop]
         assert self.consent == "withdrawn" or all(self.model.of[self.number(code)] in said for code in unsaid)
         for code in drop:

@@ -4,13 +4,12 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
-from db import captures, subjects
+from db import captures
 from db.engine import reading, transaction, utc_now
 from db.jobs import IN_THE_CHAIR, PRIORITY, REPLACED, UNWANTED
 from db.models import CaptureSession, ConsentScope, Job, JobState, Subject, Take
@@ -170,7 +169,7 @@ def test_what_a_withdrawal_stopped_is_no_trouble(studio: Any, run: Any) -> None:
     Farm(studio.engine, studio.store, studio.settings(), studio.template).plan_once()
     with transaction(studio.engine) as tx:
         subject = tx.scalars(select(Subject)).one()
-        subjects.give_consent(tx, subject, ConsentScope.RESEARCH_RELEASE, date(2026, 1, 2)).withdrawn_at = utc_now()
+        subject.consents[0].withdrawn_at = utc_now()
         tx.flush()
         assert stop_work(tx, subject) == 9
     summary, heard = run()
