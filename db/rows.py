@@ -87,7 +87,8 @@ class Reader:
             while chunk := cursor.fetchmany(CHUNK):
                 yield [convert(row) for row in chunk]
         finally:
-            cursor.close()
+            with suppress(Exception):  # given up in the middle: the connection may be gone before this is
+                cursor.close()
 
     def digest(self, table: Table) -> TableDigest:
         """Read a whole table."""
