@@ -56,7 +56,7 @@ COMMANDS = {
 }
 USAGE = 2
 DATA = 4
-OURS = {"camera_nodes", "controller", "db", "deploy", "processing"}
+OURS = {"bounded", "camera_nodes", "controller", "db", "deploy", "processing"}
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
