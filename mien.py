@@ -63,7 +63,7 @@ COMMANDS = {
 FAULT = 1
 USAGE = 2
 DATA = 4
-OURS = {"camera_nodes", "controller", "db", "deploy", "guarding", "processing"}
+OURS = {"bounded", "camera_nodes", "controller", "db", "deploy", "guarding", "processing"}
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REFUSED_BY_THE_SYSTEM = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP,

@@ -181,7 +181,7 @@ def camera_from_params(params: Mapping[str, Any], view: int) -> Camera:
         raise CameraError(f"params.json: {view}_Rt has shape {Rt.shape}; wanted (3, 4)")
     if len(distortion) not in (4, 5):
         raise CameraError(f"params.json: {view}_distortion has {len(distortion)} numbers; wanted 5 (k1 k2 p1 p2 k3)")
-    if not 0 < width * height <= MAX_PIXELS:
+    if width * height > MAX_PIXELS:
         raise CameraError(f"params.json: view {view} has {width} x {height} pixels; at most {MAX_PIXELS:,} are read")
     padded = np.zeros(5)
     padded[: len(distortion)] = distortion
