@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import typer
 
-from guarding.masking import masked
-from guarding.modes import close_files
-from guarding.plain import plain_lines
-from guarding.streams import guard_streams
+from camera_nodes.guarding.masking import masked
+from camera_nodes.guarding.modes import close_files
+from camera_nodes.guarding.plain import plain_lines
+from camera_nodes.guarding.streams import guard_streams
 
 # Commands work in threads of their own; OpenMP's, a set for each of them, spin while they wait: a scan on two cores
 # took 246 CPU seconds in place of 176. The variable is read when the first library loads.
@@ -63,7 +63,7 @@ COMMANDS = {
 FAULT = 1
 USAGE = 2
 DATA = 4
-OURS = {"bounded", "camera_nodes", "controller", "db", "deploy", "guarding", "processing"}
+OURS = {"camera_nodes", "controller", "db", "deploy", "processing"}
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REFUSED_BY_THE_SYSTEM = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP,

@@ -25,8 +25,8 @@ from typing import Any
 
 from PIL import Image
 
-from bounded.jpeg_proof import examine
 from camera_nodes.agent import AgentSettings, run
+from camera_nodes.bounded.jpeg_proof import examine
 from camera_nodes.prover import was_proven
 from camera_nodes.spool import Spool
 from camera_nodes.transport import ensure_keys

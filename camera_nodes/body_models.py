@@ -14,9 +14,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from bounded.files import read_text
-from bounded.limits import MAX_TOML_BYTES
-from bounded.text import parse_toml
+from camera_nodes.bounded.files import read_text
+from camera_nodes.bounded.limits import MAX_TOML_BYTES
+from camera_nodes.bounded.text import parse_toml
 from camera_nodes.errors import BadSettings
 
 Order = Literal["raw_first", "jpeg_first", "either"]

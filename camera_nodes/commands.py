@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bounded.text import read_toml
+from camera_nodes.bounded.text import read_toml
 from camera_nodes.errors import BadSettings
-from guarding.logs import log_to
+from camera_nodes.guarding.logs import log_to
 
 if TYPE_CHECKING:
     from camera_nodes.agent import AgentSettings

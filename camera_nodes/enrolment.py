@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 import zmq
 from zmq.utils import z85
 
-from bounded.text import read_toml
 from camera_nodes import transport, wire
+from camera_nodes.bounded.text import read_toml
 from camera_nodes.errors import BadSettings, CodeRefused, KeyRefused, WireError
 from camera_nodes.transport import CONTROLLER, AllowList, Authenticator, KeyPair
 

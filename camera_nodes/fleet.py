@@ -32,8 +32,8 @@ from types import FrameType
 from camera_nodes import agent, gphoto_library
 from camera_nodes.agent import AgentSettings
 from camera_nodes.errors import BadSettings, EquipmentError
+from camera_nodes.guarding.logs import GuardedFormatter
 from camera_nodes.sd_notify import Service
-from guarding.logs import GuardedFormatter
 
 log = logging.getLogger(__name__)
 

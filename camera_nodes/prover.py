@@ -20,9 +20,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from bounded.files import read_bytes
-from bounded.jpeg_proof import examine, is_progressive
-from bounded.limits import OutOfBounds
+from camera_nodes.bounded.files import read_bytes
+from camera_nodes.bounded.jpeg_proof import examine, is_progressive
+from camera_nodes.bounded.limits import OutOfBounds
 
 log = logging.getLogger(__name__)
 

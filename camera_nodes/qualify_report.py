@@ -12,8 +12,8 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from bounded.files import read_bytes
-from bounded.limits import OutOfBounds
+from camera_nodes.bounded.files import read_bytes
+from camera_nodes.bounded.limits import OutOfBounds
 from camera_nodes.errors import BadSettings
 
 FORM: Final = 1

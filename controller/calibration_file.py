@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from bounded.text import read_json
+from camera_nodes.bounded.text import read_json
 from controller.errors import ConfigurationError
 from controller.rig_file import Rig
 

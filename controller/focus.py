@@ -7,8 +7,8 @@ that changes between two frames is no focus that changes. It depends on what is 
 itself alone.
 """
 
-from bounded.limits import OutOfBounds
-from bounded.workshop import decode
+from camera_nodes.bounded.limits import OutOfBounds
+from camera_nodes.bounded.workshop import decode
 from camera_nodes.wire import PREVIEW_LIMIT
 from controller.errors import FrameRejected
 

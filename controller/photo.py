@@ -16,9 +16,9 @@ from typing import IO, Any
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from bounded.files import open_plain
-from bounded.limits import MAX_PIXELS, OutOfBounds
-from bounded.workshop import decode
+from camera_nodes.bounded.files import open_plain
+from camera_nodes.bounded.limits import MAX_PIXELS, OutOfBounds
+from camera_nodes.bounded.workshop import decode
 from controller.errors import FrameRejected
 
 log = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from guarding.plain import plain
+from camera_nodes.guarding.plain import plain
 
 __all__ = ["by_reason", "plain"]
 

@@ -8,6 +8,7 @@ import time
 
 import uvicorn
 
+from camera_nodes.guarding.logs import log_to
 from camera_nodes.sd_notify import Service
 from controller.client import ADDRESS_FILE
 from controller.console import make_console, write_address
@@ -17,7 +18,6 @@ from controller.port_guard import raise_descriptor_limit
 from controller.settings import StudioSettings
 from controller.studio import Studio
 from db.closed import require_home
-from guarding.logs import log_to
 
 SOCKET_THREADS = {"mien-control", "mien-ingest"}
 SWITCH_S = 0.0005  # threads take turns ten times as often as by default, so a pong waits for nobody

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import bounded.text
+from camera_nodes.bounded import text
 from controller.errors import ConfigurationError
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Raises ConfigurationError naming the file."""
     try:
-        return bounded.text.read_toml(path)
+        return text.read_toml(path)
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:

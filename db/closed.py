@@ -10,9 +10,9 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
+from camera_nodes.guarding.modes import close, open_mode
 from db.errors import NoStudio, OpenToOthers
 from db.settings import Settings
-from guarding.modes import close, open_mode
 
 
 def require_studio(settings: Settings) -> None:

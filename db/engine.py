@@ -17,8 +17,8 @@ from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engi
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
+from camera_nodes.guarding.masking import masked
 from db.errors import DatabaseUnavailable, SettingsError
-from guarding.masking import masked
 
 BUSY_TIMEOUT_MS = 30_000
 READ_ONLY = "mien_read_only"

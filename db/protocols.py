@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from bounded.text import read_toml
+from camera_nodes.bounded.text import read_toml
 from db.errors import AlreadyThere, NotFound, RecordError
 from db.models import Protocol, ProtocolExpression
 from db.recipes import FACESCAPE_RECIPES, Recipe, parse_recipe

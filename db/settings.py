@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from bounded.text import read_toml
+from camera_nodes.bounded.text import read_toml
+from camera_nodes.guarding.masking import holds_password
+from camera_nodes.guarding.modes import open_mode
 from db.errors import OpenToOthers, SettingsError
-from guarding.masking import holds_password
-from guarding.modes import open_mode
 
 DEFAULT_HOME = Path("mien-studio")
 KEYS = ("database", "store")

@@ -20,11 +20,11 @@ import fsspec
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
+from camera_nodes.guarding.masking import masked
 from db import store_notes
 from db.errors import MissingObject, RottenObject, StoreError
 from db.store_cache import StoreCache
 from db.store_notes import StoreNote
-from guarding.masking import masked
 
 _BLOCK = 1 << 20
 SHARDS = tuple(f"{number:02x}" for number in range(256))

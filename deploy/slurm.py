@@ -21,12 +21,12 @@ import dask
 import typer
 from dask_jobqueue.slurm import SLURMCluster, SLURMJob
 
+from camera_nodes.guarding.modes import close_files
+from camera_nodes.guarding.streams import guard_streams
 from db.engine import reading
 from db.errors import DatabaseUnavailable, SettingsError
 from db.settings import Settings
 from db.studio import open_records
-from guarding.modes import close_files
-from guarding.streams import guard_streams
 from processing.farm.cluster import environment
 from processing.farm.daemon import Farm
 from processing.farm.farm_screen import FarmScreen, say_summary, stop_on_signals

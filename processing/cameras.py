@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bounded.limits import MAX_PIXELS
+from camera_nodes.bounded.limits import MAX_PIXELS
 from processing.errors import DataError, ShapeError
 
 Floats = NDArray[np.float64]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from bounded.text import read_json
+from camera_nodes.bounded.text import read_json
 from processing.errors import DataError
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bounded.files import open_plain
-from bounded.limits import (
+from camera_nodes.bounded.files import open_plain
+from camera_nodes.bounded.limits import (
     MAX_FACES,
     MAX_LINE_BYTES,
     MAX_MESH_BYTES,

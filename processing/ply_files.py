@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bounded.files import open_plain
-from bounded.limits import MAX_COORDINATE_MM, MAX_FACES, MAX_MESH_BYTES, MAX_POLYGON, MAX_VERTICES
-from bounded.shown import shown
+from camera_nodes.bounded.files import open_plain
+from camera_nodes.bounded.limits import MAX_COORDINATE_MM, MAX_FACES, MAX_MESH_BYTES, MAX_POLYGON, MAX_VERTICES
+from camera_nodes.bounded.shown import shown
 from processing.errors import MeshError
 from processing.mesh import Mesh
 

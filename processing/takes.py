@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bounded.limits import OutOfBounds
-from bounded.workshop import decode
+from camera_nodes.bounded.limits import OutOfBounds
+from camera_nodes.bounded.workshop import decode
 from processing.cameras import Camera, CameraError, Image, camera_from_params
 from processing.errors import TakeError
 from processing.json_files import read_object

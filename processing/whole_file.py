@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from guarding.modes import file_mode
+from camera_nodes.guarding.modes import file_mode
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from bounded.limits import MAX_PIXELS
-from bounded.workshop import decode
+from camera_nodes.bounded.limits import MAX_PIXELS
+from camera_nodes.bounded.workshop import decode
 from controller.lag import expected_range
 from controller.optical_skew.board import Board
 from controller.optical_skew.locate import BoardUnreadable, Lamps, measure_lamps

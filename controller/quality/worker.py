@@ -14,8 +14,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bounded.files import read_bytes
-from bounded.limits import MAX_PHOTO_BYTES
+from camera_nodes.bounded.files import read_bytes
+from camera_nodes.bounded.limits import MAX_PHOTO_BYTES
 from controller.quality.seen import Seen
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _decode(data: bytes) -> "tuple[Image.Image, int] | str":
     """
     from PIL import Image
 
-    from bounded.jpeg_proof import Verdict, read_pixels
+    from camera_nodes.bounded.jpeg_proof import Verdict, read_pixels
 
     with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
         width, height = image.size

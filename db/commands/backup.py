@@ -12,12 +12,16 @@ import typer
 from db.commands.options import AsJson, Database, Home, print_json, print_table
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from db.backup import BackupReport
     from db.backup_check import CheckReport
     from db.backup_folder import BackupFolder
     from db.copying import CopyReport
     from db.restore_acts import RestoreReport
     from db.sealing import Opener
+    from db.settings import Settings
+    from db.store import Store
 
 SHOWN = 20
 app = typer.Typer()
@@ -112,7 +116,9 @@ def restore(
 
     def attempt(first: str | None) -> "RestoreReport":
         with _bar() as told:
-            return restore(folder, chosen, settings, opener, codes_from=first, old=before, over=over, told=told)
+            return restore(
+                folder, chosen, settings, opener, codes_from=first, old=before, over=over, told=told, adopt=_adopt
+            )
 
     try:
         report = attempt(codes_from)
@@ -280,6 +286,13 @@ def _print_check(report: "CheckReport") -> None:
         print("Files that are sound in the store are copied anew by the next mien db backup. Check the disk.")
     else:
         print("The backup is sound")
+
+
+def _adopt(engine: "Engine", store: "Store", _settings: "Settings") -> None:
+    """The copy and its store are the truth from now on: a person asked for that by restoring."""
+    from db.identity import accept_as_current
+
+    accept_as_current(engine, store)
 
 
 def _print_restore(report: "RestoreReport") -> None:

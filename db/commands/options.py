@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from guarding.plain import plain_lines
+from camera_nodes.guarding.plain import plain_lines
 
 Home = Annotated[Path | None, typer.Option("--home", help="Studio home (MIEN_HOME; default ./mien-studio).")]
 Database = Annotated[str | None, typer.Option("--database", help="Database URL (MIEN_DATABASE; default in the home).")]

@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bounded.limits import MAX_MAP_BYTES
-from bounded.workshop import decode
+from camera_nodes.bounded.limits import MAX_MAP_BYTES
+from camera_nodes.bounded.workshop import decode
 from processing.appearance.refine import Appearance
 from processing.errors import DataError
 from processing.mesh_files import whole_file

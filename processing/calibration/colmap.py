@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bounded.files import read_bytes, read_text
-from bounded.limits import MAX_MODEL_BYTES, MAX_SIDE_PX, MAX_VIEWS
-from bounded.shown import shown
+from camera_nodes.bounded.files import read_bytes, read_text
+from camera_nodes.bounded.limits import MAX_MODEL_BYTES, MAX_SIDE_PX, MAX_VIEWS
+from camera_nodes.bounded.shown import shown
 from processing.calibration.errors import CalibrationError
 from processing.cameras import Camera
 from processing.mesh_files import whole_file

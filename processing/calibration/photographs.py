@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from bounded.limits import MAX_PIXELS, OutOfBounds
-from bounded.workshop import decode
+from camera_nodes.bounded.limits import MAX_PIXELS, OutOfBounds
+from camera_nodes.bounded.workshop import decode
 from processing.calibration.board import Board, read_board
 from processing.calibration.detection import Detection, detect
 from processing.calibration.errors import CalibrationError

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import bounded.text
+from camera_nodes.bounded import text
 from processing.calibration.errors import CalibrationError
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Raises CalibrationError naming the file."""
     try:
-        return bounded.text.read_toml(path)
+        return text.read_toml(path)
     except OSError as error:
         raise CalibrationError(f"{path} cannot be read: {error.strerror or error}") from None
     except ValueError as error:

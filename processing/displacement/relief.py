@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import PngImagePlugin
 
-from bounded.limits import MAX_MAP_BYTES
-from bounded.workshop import decode
+from camera_nodes.bounded.limits import MAX_MAP_BYTES
+from camera_nodes.bounded.workshop import decode
 from processing.errors import DataError, ShapeError
 from processing.whole_file import whole_file
 

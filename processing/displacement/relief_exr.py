@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bounded.limits import MAX_MAP_BYTES
-from bounded.workshop import decode
+from camera_nodes.bounded.limits import MAX_MAP_BYTES
+from camera_nodes.bounded.workshop import decode
 from processing.displacement.relief import Relief, ReliefError
 from processing.whole_file import whole_file
 

@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Engine, select
 
+from camera_nodes.guarding.plain import plain_lines
 from db.engine import reading, transaction
 from db.jobs import retry
 from db.models import Job
 from db.settings import Settings
 from db.studio import open_records
-from guarding.plain import plain_lines
 from processing.farm.options import studio_template
 from processing.farm.settings import FarmSettings
 

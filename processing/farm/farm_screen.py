@@ -13,10 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from camera_nodes.guarding.plain import plain, plain_lines
 from db.models import JobState
 from db.settings import Settings
 from db.studio import open_records
-from guarding.plain import plain, plain_lines
 from processing.farm.daemon import Farm, Summary
 from processing.farm.options import studio_template
 from processing.farm.progress_query import Standing, counts

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from guarding.logs import FORMAT, GuardedFormatter
+from camera_nodes.guarding.logs import FORMAT, GuardedFormatter
 
 
 @contextmanager

@@ -13,13 +13,13 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Engine
 
+from camera_nodes.guarding.plain import plain, plain_lines
 from db.engine import reading
 from db.errors import DatabaseUnavailable
 from db.jobs import troubled_jobs
 from db.models import JobState, RunVerdict
 from db.run_reviews import count_verdicts, reviewed_runs
 from db.settings import Settings
-from guarding.plain import plain, plain_lines
 from processing.farm.console import records
 from processing.farm.progress_query import counts, running_runs, standing
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from bounded.arrays import read_npz
+from camera_nodes.bounded.arrays import read_npz
 from processing.mesh import Mesh, submesh
 from processing.mesh_files import read_obj
 from processing.registration.find_parts import find_parts

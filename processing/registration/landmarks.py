@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bounded.text import read_json
+from camera_nodes.bounded.text import read_json
 from processing.cameras import Camera, Image, triangulate
 from processing.errors import DataError, NoFace, ShapeError
 from processing.mesh_files import whole_file

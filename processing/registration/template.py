@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bounded.arrays import read_npz
-from bounded.files import read_text
-from bounded.text import parse_json
+from camera_nodes.bounded.arrays import read_npz
+from camera_nodes.bounded.files import read_text
+from camera_nodes.bounded.text import parse_json
 from processing.errors import DataError, ShapeError
 from processing.mesh import Mesh, Surface
 from processing.mesh_files import whole_file

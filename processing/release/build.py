@@ -18,6 +18,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from camera_nodes.guarding.modes import hand_on
 from db.engine import reading, transaction, utc_now
 from db.errors import StateConflict
 from db.models import ConsentScope, Release
@@ -33,7 +34,6 @@ from db.releases import (
 )
 from db.studio import StudioRecords
 from db.withdrawals import lock_participants, masked_subjects, withdrawn_takes
-from guarding.modes import hand_on
 from processing.progress import Progress, part, silent
 from processing.release.about import read_about
 from processing.release.documents import ReleaseFacts

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Subset
 
-from bounded.limits import MAX_PIXELS
+from camera_nodes.bounded.limits import MAX_PIXELS
 from processing.release.errors import ReleaseError
 from processing.release.reader import ReleaseFolder, TakeEntry, TopologyArrays, read_rgb
 

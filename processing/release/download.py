@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from bounded.shown import shown
+from camera_nodes.bounded.shown import shown
 
 TIMEOUT = httpx.Timeout(15.0)
 MAX_REDIRECTS = 5

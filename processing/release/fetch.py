@@ -18,9 +18,9 @@ from urllib.parse import quote
 
 import httpx
 
-from bounded.files import open_plain, read_bytes
-from bounded.limits import OutOfBounds
-from bounded.shown import shown
+from camera_nodes.bounded.files import open_plain, read_bytes
+from camera_nodes.bounded.limits import OutOfBounds
+from camera_nodes.bounded.shown import shown
 from processing.progress import Progress, silent
 from processing.release.download import TIMEOUT, Downloader, Fault, WrongRange
 from processing.release.errors import FetchError

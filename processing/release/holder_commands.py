@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bounded.shown import shown
+from camera_nodes.bounded.shown import shown
 from db.commands.options import AsJson, Database, Home, print_json, print_table
 from processing.release.studio_commands import bar
 

@@ -10,7 +10,7 @@ import re
 import struct
 from dataclasses import dataclass, field
 
-from bounded.limits import MAX_SEGMENTS
+from camera_nodes.bounded.limits import MAX_SEGMENTS
 from processing.release.errors import ReleaseError
 from processing.release.icc import clean_profile
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import msgspec
 
-from bounded.files import open_plain, read_bytes
-from bounded.limits import OutOfBounds
-from bounded.shown import shown
+from camera_nodes.bounded.files import open_plain, read_bytes
+from camera_nodes.bounded.limits import OutOfBounds
+from camera_nodes.bounded.shown import shown
 from processing.release import manifest_bounds
 from processing.release.errors import ManifestError
 from processing.release.paths import path_problem as path_problem

@@ -8,9 +8,9 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
-from bounded.limits import OutOfBounds
-from bounded.shown import is_plain, shown
-from bounded.text import check_json
+from camera_nodes.bounded.limits import OutOfBounds
+from camera_nodes.bounded.shown import is_plain, shown
+from camera_nodes.bounded.text import check_json
 from processing.release.errors import ManifestError
 from processing.release.paths import name_problem
 

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
-from bounded.shown import is_plain
+from camera_nodes.bounded.shown import is_plain
 
 PART = ".part"  # of a file that has not come whole; no file of a release ends so
 MANIFESTS = ("manifest.json", "manifest.json.sha256", "manifest.json.minisig", "manifest.json.sig")

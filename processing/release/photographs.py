@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bounded.jpeg_proof import check_size
-from bounded.limits import MAX_PIXELS
-from bounded.workshop import decode
+from camera_nodes.bounded.jpeg_proof import check_size
+from camera_nodes.bounded.limits import MAX_PIXELS
+from camera_nodes.bounded.workshop import decode
 from processing.cameras import Camera, CameraError, Image, camera_from_params
 from processing.mesh import Mesh, Surface
 from processing.photometry.profiles import Profile, apply_profile, profiles_of

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bounded.files import read_bytes
-from bounded.limits import MAX_FACES, MAX_MAP_BYTES, MAX_MAP_PIXELS, MAX_MESH_BYTES, MAX_VERTICES
-from bounded.text import read_json
-from bounded.workshop import decode
+from camera_nodes.bounded.files import read_bytes
+from camera_nodes.bounded.limits import MAX_FACES, MAX_MAP_BYTES, MAX_MAP_PIXELS, MAX_MESH_BYTES, MAX_VERTICES
+from camera_nodes.bounded.text import read_json
+from camera_nodes.bounded.workshop import decode
 from processing.release.errors import ReleaseError
 from processing.release.manifest import Manifest, read_manifest
 

@@ -16,9 +16,9 @@ from typing import Any, Literal
 import msgspec
 import tomli_w
 
-from bounded.files import read_bytes
-from bounded.limits import MAX_TOML_BYTES
-from bounded.text import check_toml
+from camera_nodes.bounded.files import read_bytes
+from camera_nodes.bounded.limits import MAX_TOML_BYTES
+from camera_nodes.bounded.text import check_toml
 from db.models import ConsentScope
 from processing.release.errors import SelectionError
 from processing.release.rules import Options, Quality, Split, draw_held_back

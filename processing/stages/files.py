@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bounded.arrays import read_npz
-from bounded.limits import MAX_MAP_BYTES
-from bounded.text import read_json as read_plain
-from bounded.workshop import decode
+from camera_nodes.bounded.arrays import read_npz
+from camera_nodes.bounded.limits import MAX_MAP_BYTES
+from camera_nodes.bounded.text import read_json as read_plain
+from camera_nodes.bounded.workshop import decode
 from processing.errors import DataError
 
 Floats = NDArray[np.float64]

@@ -19,15 +19,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bounded import workshop
-from bounded.arrays import read_npz
-from bounded.files import read_bytes
-from bounded.jpeg_proof import check_size, examine, is_progressive
-from bounded.limits import MAX_DEPTH, MAX_PIXELS, OutOfBounds
-from bounded.pictures import check_exr
-from bounded.shown import is_plain, shown
-from bounded.text import parse_json, parse_toml
-from bounded.workshop import DecoderFailed, decode
+from camera_nodes.bounded import workshop
+from camera_nodes.bounded.arrays import read_npz
+from camera_nodes.bounded.files import read_bytes
+from camera_nodes.bounded.jpeg_proof import check_size, examine, is_progressive
+from camera_nodes.bounded.limits import MAX_DEPTH, MAX_PIXELS, OutOfBounds
+from camera_nodes.bounded.pictures import check_exr
+from camera_nodes.bounded.shown import is_plain, shown
+from camera_nodes.bounded.text import parse_json, parse_toml
+from camera_nodes.bounded.workshop import DecoderFailed, decode
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (30, 40, 3)).astype(np.uint8)
 

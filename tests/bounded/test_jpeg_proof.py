@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bounded.jpeg_proof import PADDING, examine, is_progressive
+from camera_nodes.bounded.jpeg_proof import PADDING, examine, is_progressive
 
 SIZE = (480, 320)
 SECTOR = 512

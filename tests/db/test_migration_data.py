@@ -50,6 +50,7 @@ ROWS: Rows = {
         {"id": 1, "subject_id": 1, "scope": "publication", "until": date(2030, 1, 2), "reason": "agreed",
          "set_at": WHEN},
     ],
+    "studio_identity": [{"id": 1, "studio": "0" * 32, "made_at": WHEN, "noting": 2, "noted": 1}],
     "personal": [{"subject_id": 1, "sealed": "gAAAA", "changed_at": WHEN}],
     "protocol": [{"id": 1, "name": "two", "version": 1}],
     "protocol_expression": [
@@ -85,11 +86,19 @@ ROWS: Rows = {
         {"id": 1, "code": "S001-1-E01-1", "session_id": 1, "expression_id": 1, "attempt": 1, "state": "accepted",
          "planned_at": WHEN, "fired_at": WHEN, "command_skew_ms": 0.5, "clock_uncertainty_ms": 0.25,
          "exposure_skew_ms": None, "exposure_source": "not_measured", "problem": "late", "profile": "default",
-         "setup": {"iso": "100"}, "calibration_id": 1},
+         "setup": {"iso": "100"}, "calibration_id": 1, "dropped_at": None},
         {"id": 2, "code": "S001-1-E01-2", "session_id": 1, "expression_id": 1, "attempt": 2, "state": "superseded",
          "planned_at": WHEN, "fired_at": WHEN, "command_skew_ms": 0.5, "clock_uncertainty_ms": 0.25,
          "exposure_skew_ms": None, "exposure_source": "not_measured", "problem": None, "profile": "default",
-         "setup": {"iso": "100"}, "calibration_id": 1},
+         "setup": {"iso": "100"}, "calibration_id": 1, "dropped_at": None},
+    ],
+    "session_act": [
+        {"id": 1, "session_id": 1, "take_id": 1, "kind": "accept", "detail": {"was": "captured"}, "by": "tester",
+         "at": WHEN, "undone_at": WHEN, "undone_by": "tester"},
+    ],
+    "former_take_code": [
+        {"id": 1, "take_id": 1, "code": "S001-1-E02-1", "session_id": 1, "expression_id": 2, "attempt": 1,
+         "until": WHEN},
     ],
     "take_absence": [
         {"id": 1, "take_id": 1, "camera_id": 1, "kind": "decided", "reason": "cable", "recorded_at": WHEN,
@@ -168,7 +177,7 @@ ROWS: Rows = {
          "confirmed_at": None},
     ],
     "erasure": [
-        {"id": 1, "subject_id": 2, "started_at": WHEN, "finished_at": WHEN, "files": 3, "bytes": 10**12, "shared": 1}
+        {"id": 1, "subject_id": 2, "started_at": WHEN, "finished_at": WHEN, "files": 3, "bytes": 10**12, "shared": 1, "absent": 0}
     ],
     "take_withdrawal": [{"take_id": 2, "withdrawn_at": WHEN, "erasure_id": 1}],
     "audit_event": audit_rows(),

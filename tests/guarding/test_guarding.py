@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guarding.logs import GuardedFormatter
-from guarding.masking import MASK, masked
-from guarding.modes import close, hand_on, open_mode
-from guarding.plain import escaped_lines, plain, plain_lines
-from guarding.streams import GuardedStream
+from camera_nodes.guarding.logs import GuardedFormatter
+from camera_nodes.guarding.masking import MASK, masked
+from camera_nodes.guarding.modes import close, hand_on, open_mode
+from camera_nodes.guarding.plain import escaped_lines, plain, plain_lines
+from camera_nodes.guarding.streams import GuardedStream
 
 ANY = st.text(st.characters(codec=None), max_size=60)  # halves of pairs too
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m[red]x[/nope]\u202egpj.exe\r\n2026-11-28 12:00:00 ERROR: FORGED\x00\ud800"

@@ -4,8 +4,8 @@ import logging
 import sys
 from typing import TextIO
 
-from guarding.masking import masked
-from guarding.plain import plain_lines
+from camera_nodes.guarding.masking import masked
+from camera_nodes.guarding.plain import plain_lines
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _FURTHER = "    | "

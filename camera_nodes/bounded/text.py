@@ -6,8 +6,15 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from bounded.files import read_bytes
-from bounded.limits import MAX_DEPTH, MAX_JSON_BYTES, MAX_JSON_VALUES, MAX_KEY_PARTS, MAX_TOML_BYTES, OutOfBounds
+from camera_nodes.bounded.files import read_bytes
+from camera_nodes.bounded.limits import (
+    MAX_DEPTH,
+    MAX_JSON_BYTES,
+    MAX_JSON_VALUES,
+    MAX_KEY_PARTS,
+    MAX_TOML_BYTES,
+    OutOfBounds,
+)
 
 # A text, or a bracket. Texts are passed over, so that brackets in them do not count.
 _JSON_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)

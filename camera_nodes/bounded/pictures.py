@@ -2,7 +2,7 @@
 
 Each takes an open file's bytes (or its path) and options, and gives arrays and plain facts. Raises ValueError for what
 cannot be decoded, OutOfBounds for what would take more than there is for it. Runs in a process of its own where it is
-called by bounded.workshop.
+called by camera_nodes.bounded.workshop.
 """
 
 import io
@@ -11,8 +11,8 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bounded.jpeg_proof import Verdict, check_size, examine, read_pixels
-from bounded.limits import MAX_MAP_PIXELS, MAX_PIXELS, OutOfBounds
+from camera_nodes.bounded.jpeg_proof import Verdict, check_size, examine, read_pixels
+from camera_nodes.bounded.limits import MAX_MAP_PIXELS, MAX_PIXELS, OutOfBounds
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 EXR_CHANNELS = 8

@@ -5,7 +5,7 @@ import os
 import stat
 from pathlib import Path
 
-from bounded.limits import OutOfBounds
+from camera_nodes.bounded.limits import OutOfBounds
 
 
 def open_plain(path: Path, *, follow: bool = True) -> int:

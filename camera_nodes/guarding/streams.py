@@ -9,7 +9,7 @@ import re
 import sys
 from typing import TextIO
 
-from guarding.plain import escaped_lines
+from camera_nodes.guarding.plain import escaped_lines
 
 # What rich writes: colours, the cursor up, to the first column, hidden and shown, a line erased.
 _OWN = re.compile(r"(\x1b\[[0-9;]*m|\x1b\[\d*[A-D]|\x1b\[\d*G|\x1b\[\?25[lh]|\x1b\[[012]?K|\r)")

@@ -1,4 +1,4 @@
-"""A decoding process: takes files over a socket, gives arrays in memory that both share. Started by bounded.workshop.
+"""A decoding process: takes files over a socket, gives arrays in memory that both share. Started by the workshop.
 
 Its address space has a limit; it ends when nobody has asked for a while, or when the other side is gone.
 """
@@ -19,11 +19,11 @@ from typing import Any
 IDLE_S = 60.0
 CPU_S = 9.0  # of the processor, for one file: 400 megapixels take 5
 MODULES = {
-    "proof": ("simplejpeg", "bounded.pictures"),
-    "photograph": ("numpy", "simplejpeg", "bounded.pictures"),
-    "picture": ("numpy", "cv2", "bounded.pictures"),
-    "pillow": ("numpy", "PIL.Image", "bounded.pictures"),
-    "exr": ("numpy", "OpenEXR", "bounded.pictures"),
+    "proof": ("simplejpeg", "camera_nodes.bounded.pictures"),
+    "photograph": ("numpy", "simplejpeg", "camera_nodes.bounded.pictures"),
+    "picture": ("numpy", "cv2", "camera_nodes.bounded.pictures"),
+    "pillow": ("numpy", "PIL.Image", "camera_nodes.bounded.pictures"),
+    "exr": ("numpy", "OpenEXR", "camera_nodes.bounded.pictures"),
 }
 HEAD = struct.Struct(">I")
 
@@ -78,7 +78,7 @@ class _Shared:
         """Copy them in, one after the other, unless they lie there."""
         import numpy as np
 
-        from bounded.pictures import size_of
+        from camera_nodes.bounded.pictures import size_of
 
         size = size_of(arrays)
         if self.map is not None and len(arrays) == 1 and size <= len(self.map):
@@ -101,8 +101,8 @@ class _Shared:
 
 def answer(request: dict[str, Any], handle: int, shared: _Shared) -> dict[str, Any]:
     """Do one task. What goes wrong is in the answer."""
-    from bounded.limits import OutOfBounds
-    from bounded.pictures import TASKS
+    from camera_nodes.bounded.limits import OutOfBounds
+    from camera_nodes.bounded.pictures import TASKS
 
     try:
         raw = os.pread(handle, os.fstat(handle).st_size, 0)
@@ -161,5 +161,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     main()

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from bounded.limits import MAX_COEFFICIENT_BYTES, MAX_PIXELS, MAX_SCANS, MAX_SEGMENTS, OutOfBounds
+from camera_nodes.bounded.limits import MAX_COEFFICIENT_BYTES, MAX_PIXELS, MAX_SCANS, MAX_SEGMENTS, OutOfBounds
 
 ZEROS = 64  # bytes of nothing but zero bits, within which a block of a photograph would have to end
 PADDING = 64  # equal bytes that a body may leave between its last code and the end marker

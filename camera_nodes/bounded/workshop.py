@@ -22,10 +22,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bounded import decoder
-from bounded.files import open_plain
-from bounded.limits import DECODER_BYTES, DECODER_S, MAX_PHOTO_BYTES, OutOfBounds
-from bounded.shown import shown
+from camera_nodes.bounded import decoder
+from camera_nodes.bounded.files import open_plain
+from camera_nodes.bounded.limits import DECODER_BYTES, DECODER_S, MAX_PHOTO_BYTES, OutOfBounds
+from camera_nodes.bounded.shown import shown
 
 ANSWER_BYTES = 80_000_000  # of facts: a displacement map's texts
 MAX_PARTS = 16
@@ -129,7 +129,7 @@ if hasattr(os, "register_at_fork"):
 def decode(
     task: str, source: Path | bytes, *, most: int = MAX_PHOTO_BYTES, seconds: float = DECODER_S, **options: Any
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Do one of bounded.pictures.TASKS with a file or its bytes: arrays, and what else there is to say.
+    """Do one of camera_nodes.bounded.pictures.TASKS with a file or its bytes: arrays, and what else there is to say.
 
     most: bytes of the file.  seconds: for it. Raises OSError for a file that cannot be opened, ValueError for what
     cannot be decoded, OutOfBounds (a ValueError) for what takes more than there is for it.
@@ -190,7 +190,7 @@ def _unnamed() -> int:
 
 
 def _here(task: str, handle: int, options: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    from bounded.pictures import TASKS
+    from camera_nodes.bounded.pictures import TASKS
 
     data = os.pread(handle, os.fstat(handle).st_size, 0)
     if task == "exr":

@@ -11,8 +11,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import IO, Any
 
-from bounded.files import open_plain
-from bounded.limits import MAX_ARRAY_BYTES, MAX_ARRAYS, OutOfBounds
+from camera_nodes.bounded.files import open_plain
+from camera_nodes.bounded.limits import MAX_ARRAY_BYTES, MAX_ARRAYS, OutOfBounds
 
 HEADER_BYTES = 10_000
 MAX_DIMENSIONS = 8
