@@ -6,12 +6,14 @@ that end beyond it. RW2 does not say how long its sensor's data is, only where i
 picture is a JPEG thumbnail. Both as ExifTool reads them (Exif.pm, PanasonicRaw.pm).
 """
 
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from camera_nodes.bounded.files import open_plain
 from controller.errors import FrameRejected
 
 FORMATS = ("dng", "cr2", "cr3", "nef", "nrw", "arw", "raf", "orf", "rw2")
@@ -43,8 +45,8 @@ def read_raw(path: Path) -> RawHeader:
     Raises FrameRejected for a file of another kind, a damaged header, or a file that ends early; OSError when it cannot
     be opened.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with os.fdopen(open_plain(path), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
         start = file.read(16)
         try:
             if start[4:12] == b"ftypcrx ":

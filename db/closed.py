@@ -35,7 +35,11 @@ def require_home(settings: Settings) -> None:
 
 def require_closed(settings: Settings) -> None:
     """Raise OpenToOthers with everything of the studio that others may read, and what to type."""
-    found = [(path, mode) for path in _held(settings) if (mode := open_mode(path)) is not None]
+    found = [
+        (path, mode)
+        for path in _held(settings)
+        if (mode := open_mode(path)) is not None and not (path == settings.home and _bare(settings, mode))
+    ]
     if found:
         told = "\n".join(
             f"  {path} is open to other users (mode {mode:o}): chmod go-rwx {path}" for path, mode in found
@@ -68,6 +72,13 @@ def database_file(settings: Settings) -> Path | None:
 
 def _store(settings: Settings) -> Path | None:
     return Path(settings.store) if "://" not in settings.store else None
+
+
+def _bare(settings: Settings, mode: int) -> bool:
+    """Whether a home that others may look into, not write to, holds a database alone, which is closed by itself: a copy
+    in somebody's folder gives nothing away."""
+    theirs = (settings.keys, settings.ingest, settings.home / "store", settings.home / "studio.toml")
+    return not mode & 0o022 and not any(path.exists() for path in theirs)
 
 
 def _held(settings: Settings) -> Iterator[Path]:

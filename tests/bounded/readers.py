@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -214,9 +215,24 @@ def _read_release(part: str) -> Callable[[Path], Any]:
 
 
 def _selection() -> list[bytes]:
-    text = 'format = 1\nname = "faces"\nday = 2026-01-01\n[review]\nby = "A"\non = 2026-01-02\n'
-    text += '[[subject]]\ncode = "S001"\n'
-    return [(text + 'decision = "leave_out"\nwhy = "x"\n[subject.takes]\n1_neutral = "0123456789abcdef"\n').encode()]
+    """As `mien release select` writes it, and signed."""
+    from processing.release.rules import Options, Quality, Split
+    from processing.release.select import Selection, Skipped
+    from processing.release.selection_file import propose, write_selection
+
+    skipped = (Skipped("S001", "S001-1-E01-1", "its scan is poor"), Skipped("S002", "", "no consent to release"))
+    file = propose(
+        "faces",
+        Selection(date(2026, 1, 1), (), skipped),
+        quality=Quality(),
+        split=Split(),
+        options=Options(),
+        published={},
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        write_selection(Path(folder, "s.toml"), file)
+        text = Path(folder, "s.toml").read_text(encoding="utf-8")
+    return [text.replace('by = ""', 'by = "A"').replace("# on =", "on =").encode()]
 
 
 def _call(place: str, *arguments: Any, **more: Any) -> Callable[[Path], Any]:

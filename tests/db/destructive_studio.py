@@ -110,9 +110,9 @@ class Studio:
         return self.place / "sha256" / sha256[:2] / sha256
 
     def files(self) -> dict[str, str]:
-        """SHA-256 of every file of the store's place but its notes of identity, by path."""
+        """SHA-256 of every file of the store's place but its notes (identity, journal), by path."""
         found = (path for path in self.place.rglob("*") if path.is_file() and not path.is_symlink())
-        kept = (path for path in found if path.relative_to(self.place).parts[0] != "identity")
+        kept = (path for path in found if path.relative_to(self.place).parts[0] not in ("identity", "journal.jsonl"))
         return {str(p.relative_to(self.place)): hashlib.sha256(p.read_bytes()).hexdigest() for p in kept}
 
     def records(self) -> str:

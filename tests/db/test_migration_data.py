@@ -177,7 +177,8 @@ ROWS: Rows = {
          "confirmed_at": None},
     ],
     "erasure": [
-        {"id": 1, "subject_id": 2, "started_at": WHEN, "finished_at": WHEN, "files": 3, "bytes": 10**12, "shared": 1, "absent": 0}
+        {"id": 1, "subject_id": 2, "started_at": WHEN, "finished_at": WHEN, "files": 3, "bytes": 10**12, "shared": 1,
+         "absent": 0}
     ],
     "take_withdrawal": [{"take_id": 2, "withdrawn_at": WHEN, "erasure_id": 1}],
     "audit_event": audit_rows(),
