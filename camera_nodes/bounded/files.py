@@ -27,6 +27,20 @@ def open_plain(path: Path, *, follow: bool = True) -> int:
     return handle
 
 
+def read_given(path: Path, most: int) -> bytes:
+    """As read_bytes; a pipe too where the caller's shell has opened it: /dev/stdin, or /dev/fd/N as `<(…)` names it.
+
+    Such a pipe has somebody who writes; one in the file system may wait for ever.
+    """
+    if not (str(path) == "/dev/stdin" or str(path.parent) in ("/dev/fd", "/proc/self/fd")):
+        return read_bytes(path, most)
+    with path.open("rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OutOfBounds(f"it has more than {most:,} bytes, and no more are read")
+    return data
+
+
 def read_bytes(path: Path, most: int) -> bytes:
     """A whole ordinary file of at most `most` bytes. Raises OSError, and OutOfBounds for a larger one."""
     with os.fdopen(open_plain(path), "rb", buffering=0) as file:

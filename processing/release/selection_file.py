@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 import tomli_w
 
-from camera_nodes.bounded.files import read_bytes
+from camera_nodes.bounded.files import read_given
 from camera_nodes.bounded.limits import MAX_TOML_BYTES
 from camera_nodes.bounded.text import check_toml
 from db.models import ConsentScope
@@ -203,7 +203,7 @@ def read_selection(path: Path, *, rules_only: bool = False) -> Reviewed:
     Raises SelectionError naming the key, the subject or what is missing.
     """
     try:
-        data = read_bytes(path, MAX_TOML_BYTES)
+        data = read_given(path, MAX_TOML_BYTES)
         check_toml(data.decode("utf-8"))
         file = msgspec.toml.decode(data, type=SelectionFile)
     except OSError as error:
