@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
@@ -212,3 +213,21 @@ def reduced_agent(agent: str | None) -> str | None:
     """The first product of a User-Agent, plain letters alone: 'python-httpx/0.28.1'."""
     found = re.match(r"[A-Za-z][A-Za-z0-9._+-]{0,24}(/[0-9][0-9A-Za-z.+-]{0,12})?", agent or "")
     return found[0] if found else None
+
+
+def holders_by_name(tx: Session, releases: Collection[str]) -> list[Holder]:
+    """As holders_of, of releases by name and version ('faces 2')."""
+    rows = tx.execute(select(Release.id, Release.name, Release.version).where(Release.state == ReleaseState.COMPLETE))
+    return holders_of(tx, [number for number, name, version in rows if f"{name} {version}" in releases])
+
+
+def holders_told_to(tx: Session, releases: Sequence[str]) -> list[Mapping[str, Any]]:
+    """Who holds these releases, as the subject in them is told: institution, which version, since when."""
+    return [
+        {
+            "release": f"{holder.release} {holder.version}",
+            "held_by": holder.institution or holder.recipient,
+            "since": holder.first_at.isoformat(),
+        }
+        for holder in holders_by_name(tx, releases)
+    ]

@@ -56,6 +56,7 @@ def export(
     from rich.console import Console
     from rich.progress import Progress
 
+    from db.holders import holders_told_to
     from db.studio import open_studio
     from db.study_settings import StudySettings
     from db.subject_export import export_subject
@@ -63,7 +64,7 @@ def export(
     with open_studio(home, database) as studio, Progress(console=Console(stderr=True), transient=True) as screen:
         bar, study = screen.add_task(code, total=None), StudySettings.of(studio.settings)
         report = export_subject(
-            studio.engine, studio.store, study, code, to,
+            studio.engine, studio.store, study, code, to, holders=holders_told_to,
             told=lambda done, all_: screen.update(bar, completed=done, total=all_),
         )  # fmt: skip
     if as_json:

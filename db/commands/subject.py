@@ -1,6 +1,6 @@
 """`mien subject`: the participants and their consents."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -222,12 +222,14 @@ def withdraw(
                 done = Withdrawal(())
             else:
                 done = withdraw_consent(tx, subject, _scopes(scope) or tuple(ConsentScope))
+            held = _held_by(tx, done.released)
         erased = _erase(studio, code) if erase else None
     if as_json:
-        report = {"code": code, "withdrawn": done.closed, "stopped_runs": done.stopped, "in_releases": done.released}
+        report = {"code": code, "withdrawn": done.closed, "stopped_runs": done.stopped, "in_releases": done.released,
+                  "held_by": held}  # fmt: skip
         print_json(report | ({"erased": asdict(erased)} if erased else {}))
     else:
-        _print_withdrawal(code, done, erased)
+        _print_withdrawal(code, done, erased, held)
     if erased and not erased.finished:
         raise typer.Exit(4)
 
@@ -260,20 +262,28 @@ def _withdraw_take(
             identity.require(studio.engine, studio.store)
         with transaction(studio.engine) as tx:
             done = withdraw_take(tx, code, take)
+            held = _held_by(tx, done.released)
         erased = _erase(studio, code, take) if erase else None
     if as_json:
-        print_json({"code": code} | asdict(done) | ({"erased": asdict(erased)} if erased else {}))
+        print_json({"code": code, "held_by": held} | asdict(done) | ({"erased": asdict(erased)} if erased else {}))
     else:
-        _print_take(done, erased)
+        _print_take(done, erased, held)
     if erased and not erased.finished:
         raise typer.Exit(4)
 
 
-def _print_take(done: "WithdrawnTake", erased: "ErasureReport | None") -> None:
+def _print_take(done: "WithdrawnTake", erased: "ErasureReport | None", held: Sequence[str]) -> None:
     from db.withdrawals import Withdrawal
 
     print(f"{done.take} was withdrawn before" if done.before else f"{done.take} leaves in no later release")
-    _print_withdrawal(done.take, Withdrawal((), done.stopped, done.released), erased)
+    _print_withdrawal(done.take, Withdrawal((), done.stopped, done.released), erased, held)
+
+
+def _held_by(tx: "Session", releases: Sequence[str]) -> list[str]:
+    """Recipients of these releases, by code, as the ledger knows them."""
+    from db.holders import holders_by_name
+
+    return list(dict.fromkeys(holder.recipient for holder in holders_by_name(tx, releases)))
 
 
 def _erase(studio: "StudioRecords", code: str, take: str | None = None) -> "ErasureReport":
@@ -293,13 +303,15 @@ def _erase(studio: "StudioRecords", code: str, take: str | None = None) -> "Eras
         return erase_subject(studio.engine, studio.store, code, told)
 
 
-def _print_withdrawal(code: str, done: "Withdrawal", erased: "ErasureReport | None") -> None:
+def _print_withdrawal(code: str, done: "Withdrawal", erased: "ErasureReport | None", held: Sequence[str] = ()) -> None:
     if done.closed:
         print(f"{code} no longer consents to {', '.join(done.closed)}")
     if done.stopped:
         print(f"{done.stopped} stage runs were stopped")
     if done.released:
         print(f"It is in {', '.join(done.released)}: build the next version, and tell those who hold these")
+        if held:
+            print(f"  held by {', '.join(held)}: mien release notices writes to them")
     if erased:
         shared = f"; {erased.shared} stay, because others have equal ones" if erased.shared else ""
         print(f"{erased.files} files of {code} are gone for good ({erased.bytes / 1e6:.1f} MB){shared}")

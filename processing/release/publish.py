@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from camera_nodes.guarding.modes import hand_on
 from processing.progress import Progress, silent
 from processing.release.conventions import CONVENTIONS
 from processing.release.croissant import CROISSANT
@@ -79,6 +80,7 @@ def publish(
         make: Callable[[Path, Manifest, Path, bool, Progress], tuple[bool, tuple[str, ...]]]
         make = {FOLDER: _folder, HUGGINGFACE: _huggingface, ZENODO: _zenodo}[target]
         packed, todo = make(release, manifest, building, not ungated, progress)
+        hand_on(building)  # made to be read by others, unlike all else
         building.rename(out)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
@@ -142,6 +144,8 @@ def _zenodo(
     groups = _grouped(subjects, ZENODO_FILES - len(beside) - len(_manifest_files(release)) - 1)
     _pack(release, {"shared": rest} | groups, upload, f"{manifest.name}-{manifest.version}-", progress)
     _copy(release, [*beside, *_manifest_files(release)], upload, silent)
+    if not (release / DATACITE).is_file():
+        raise ReleaseError(f"{release} holds tombstones alone: send its manifest to the holders (mien release notices)")
     record = zenodo_record(json.loads((release / DATACITE).read_text(encoding="utf-8")), gated=gated)
     (out / "zenodo.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return True, (
