@@ -240,6 +240,7 @@ def test_bodies_without_a_socket_can_be_reopened_alone(url: str, says: str) -> N
             rung()
 
 
+@pytest.mark.slow
 def test_a_bodys_ladder_reaches_the_socket_of_its_address_alone(tmp_path: Path, uhubctl: Callable[[str], None]) -> None:
     """A socket that this computer surely lacks, so the body stays away and every rung is tried, the last at its hub."""
     pytest.importorskip("gphoto2", reason="the gphoto2 wheel is not installed")

@@ -92,7 +92,7 @@ def test_the_command_makes_the_rigs_next_calibration(tmp_path: Path) -> None:
         file = write(tmp_path / "params.json", content)
         done = CliRunner().invoke(app, ["calibration", str(file), "--home", str(home), "--json"])
         assert done.exit_code == 0, done.output
-        assert json.loads(done.output) == {"rig": "small", "version": expected}
+        assert json.loads(done.output) == {"rig": "small", "version": expected, "served": []}
     with open_studio(home) as studio, reading(studio.engine) as tx:
         newest = newest_calibration(tx, get_rig(tx, "small"))
         assert newest is not None

@@ -106,7 +106,7 @@ def test_a_body_that_does_not_come_back_is_exit_code_3(
     answer = mien("recover", "cam-00")  # which closed it: it is opened again
     assert answer.exit_code == 0
     assert "it answers: " in answer.output
-    answer = mien("view", "cam-00", "--seconds", "30")
+    answer = mien("view", "cam-00", "--seconds", "2")
     assert answer.exit_code == 3
     assert "this body gives no live view over PTP" in answer.output
 

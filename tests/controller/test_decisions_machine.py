@@ -454,7 +454,7 @@ def test_operators_decisions_are_kept(sqlite_template: Path, tmp_path: Path) -> 
     run_state_machine_as_test(
         Here,
         settings=settings(
-            max_examples=20,
+            max_examples=8,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -67,7 +67,8 @@ def test_notes_at_once_leave_the_newest_and_both_belong_together(engine: Engine,
         thread.join()
     found = store.identity()
     assert found is not None
-    assert found.number == 21
+    # An object store has no exclusive creation: two that note at once may take one number, and the newer note stays.
+    assert found.number == 21 if store.is_local else 6 <= found.number <= 21
     assert identity.check(engine, store).same
     assert len(store_notes.numbers(store.fs, store.root)) <= 2 * store_notes.KEPT
 

@@ -187,6 +187,7 @@ def test_a_cut_upload_shows_nothing_and_the_next_one_is_whole(
     store.verify(sha(data))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.usefixtures("parts")
 def test_a_killed_upload_shows_nothing_and_its_parts_are_found(

@@ -142,7 +142,10 @@ def test_a_command_closes_what_it_writes_and_shows_no_secret_in_a_fault(tmp_path
     assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o600
 
 
-def test_what_is_handed_on_is_readable_and_what_has_another_name_stays_closed(tmp_path: Path) -> None:
+def test_what_is_handed_on_is_readable_and_what_has_another_name_stays_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("camera_nodes.guarding.modes._given", 0o022)
     (tmp_path / "release" / "deep").mkdir(parents=True)
     file, kept = tmp_path / "release" / "deep" / "a.obj", tmp_path / "kept"
     file.write_text("x")

@@ -144,6 +144,7 @@ def test_a_folder_and_the_hub_get_the_release_as_it_is(synthetic: Any, tmp_path:
         publish(synthetic.folder, manifest, "folder", tmp_path / "web")
 
 
+@pytest.mark.slow
 def test_a_hub_that_takes_few_files_gets_archives(
     synthetic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

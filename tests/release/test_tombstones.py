@@ -21,7 +21,8 @@ from db.errors import AlreadyThere, ConsentError
 from db.models import ConsentScope, Release, ReleaseItem, Take
 from db.releases import ReleasedTake, begin_release, complete_release
 from db.subjects import get_subject, give_consent, withdraw_consent
-from db.withdrawals import mark_released, releases_that_show_eyes
+from db.take_withdrawals import withdraw_take
+from db.withdrawals import releases_that_show_eyes
 from processing.release.build import build_release
 from processing.release.diff import compare
 from processing.release.errors import ManifestError, ReleaseError
@@ -156,7 +157,7 @@ def _do(tx: Any, name: str, step: Any, people: list[Person], versions: list[list
         take = person.takes[step[2]]
         if not any(item.take == take for version in versions for item in version):
             return  # it never left: how that is recorded is another table's
-        told = mark_released(tx, subject, (), utc_now(), takes=[take])
+        told = withdraw_take(tx, person.code, tx.get_one(Take, take).code).released
         person.taken_back.add(take)
     for number, version in enumerate(versions, start=1):
         assert told is None or _gone(version) <= before[number - 1] or f"{name} {number}" in told
@@ -249,7 +250,7 @@ def test_a_take_taken_back_is_a_tombstone_and_never_leaves_again(studio: Any, tm
     first = build_release(studio.records, "faces", tmp_path)
     with transaction(studio.records.engine) as tx:
         take = tx.scalars(select(Take).where(Take.code == f"{code}-1-E02-1")).one()
-        assert mark_released(tx, get_subject(tx, code), (), utc_now(), takes=[take.id]) == ("faces 1",)
+        assert withdraw_take(tx, code, take.code).released == ("faces 1",)
     second = build_release(studio.records, "faces", tmp_path)
     assert second.manifest.tombstones == (Tombstone(code, 1, 1, "take", ("2_smile",), (1,)),)
     assert not any("2_smile" in path for path in second.manifest.by_path)
