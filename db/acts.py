@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import utc_now
 from db.floors import floors_of
-from db.models import CaptureSession, Consent, Release, ReleaseState, SessionState, Subject
+from db.models import CaptureSession, Consent, Release, ReleaseState, SessionState, Subject, Take, TakeWithdrawal
 
 CODE = re.compile(r"S(\d{1,9})")
 SESSION = re.compile(r"(S\d{1,9})-(\d{1,6})")
@@ -25,7 +25,8 @@ class Acts:
     """What is known. known_at: ISO time of the newest look.  sessions, releases: highest number by subject and name.
 
     open_sessions: those that may still have taken photographs.  erased: code -> when.  withdrawn, given: the newest
-    withdrawal and the newest consent, 'S012 publication' -> when. Times are ISO 8601, UTC.
+    withdrawal and the newest consent, 'S012 publication' -> when.  taken, taken_files: takes that were withdrawn by
+    themselves, and those whose files were erased, by code -> when. Times are ISO 8601, UTC.
     """
 
     known_at: str = ""
@@ -36,6 +37,8 @@ class Acts:
     erased: Mapping[str, str] = field(default_factory=dict)
     withdrawn: Mapping[str, str] = field(default_factory=dict)
     given: Mapping[str, str] = field(default_factory=dict)
+    taken: Mapping[str, str] = field(default_factory=dict)
+    taken_files: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -47,6 +50,7 @@ class Acts:
             open_sessions=tuple(str(code) for code in value["open_sessions"]),
             releases={str(k): int(v) for k, v in value["releases"].items()},
             **{name: {str(k): str(v) for k, v in value[name].items()} for name in ("erased", "withdrawn", "given")},
+            **{name: {str(k): str(v) for k, v in value.get(name, {}).items()} for name in ("taken", "taken_files")},
         )
 
     def __or__(self, other: "Acts") -> "Acts":
@@ -60,6 +64,8 @@ class Acts:
             {**other.erased, **self.erased},
             _highest(self.withdrawn, other.withdrawn),
             _highest(self.given, other.given),
+            {**other.taken, **self.taken},
+            {**other.taken_files, **self.taken_files},
         )
 
     def followed_by(self, action: str, about: str, detail: Mapping[str, Any], at: str) -> "Acts":
@@ -79,6 +85,10 @@ class Acts:
             more = Acts(at, given={f"{about} {detail.get('scope')}": at})
         elif action in ("subject.erase.begin", "subject.erase") and code:
             more = Acts(at, erased={about: at})
+        elif action == "take.withdraw":
+            more = Acts(at, taken={about: at})
+        elif action in ("take.erase.begin", "take.erase"):
+            more = Acts(at, taken_files={about: at})
         return self | more
 
 
@@ -106,7 +116,20 @@ def acts_of(tx: Session) -> Acts:
         erased={code: at.isoformat() for code, at in tx.execute(erased) if at is not None},
         withdrawn=_times(tx, consents.where(Consent.withdrawn_at.is_not(None)).group_by(*by_scope)),
         given=_times(tx, given.group_by(*by_scope)),
+        **_taken(tx),
     )
+
+
+def _taken(tx: Session) -> dict[str, dict[str, str]]:
+    rows = tx.execute(
+        select(Take.code, TakeWithdrawal.withdrawn_at, TakeWithdrawal.erasure_id)
+        .join(Take, Take.id == TakeWithdrawal.take_id)
+        .order_by(Take.id)
+    ).all()
+    return {
+        "taken": {code: at.isoformat() for code, at, _ in rows},
+        "taken_files": {code: at.isoformat() for code, at, erasure in rows if erasure is not None},
+    }
 
 
 def _times(tx: Session, query: Select[Any, Any, Any]) -> dict[str, str]:

@@ -31,6 +31,7 @@ NAME = "journal.jsonl"
 WATCHED = frozenset(
     {
         *("subject.add", "session.start", "consent.give", "consent.withdraw"),
+        *("take.withdraw", "take.erase.begin", "take.erase"),
         *("subject.erase.begin", "subject.erase", "release.begin", "release.complete", "studio.restore"),
     }
 )

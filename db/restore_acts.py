@@ -27,6 +27,7 @@ from db.models import CaptureSession, Consent, ConsentScope, SessionState, Subje
 from db.sealing import Opener
 from db.store import Store
 from db.subjects import withdraw_consent
+from db.take_withdrawals import erase_take, withdraw_take
 
 SKIP = 10  # numbers passed over where nobody can say which were given
 
@@ -174,6 +175,11 @@ def repeat(engine: Engine, store: Store, then: Acts, known: Acts, report: Restor
             since.setdefault(code, {})[scope] = at
     for code, scopes in sorted(since.items()):
         _attempt(report, f"mien subject withdraw {code}", partial(_withdraw, engine, code, scopes, report))
+    for take, at in sorted(known.taken.items()):
+        if take not in then.taken or (take in known.taken_files and take not in then.taken_files):
+            files = take in known.taken_files
+            what = f"mien subject withdraw {take.partition('-')[0]} --take {take}" + (" --erase" if files else "")
+            _attempt(report, what, partial(_withdraw_take, engine, store, take, at, files, report))
     for code, at in sorted(known.erased.items()):
         if code not in then.erased:
             what = f"{code} was erased on {at[:10]}: mien subject withdraw {code} --erase"
@@ -201,6 +207,18 @@ def _withdraw(engine: Engine, code: str, scopes: dict[str, str], report: Restore
             withdraw_consent(tx, subject, still)
             said = ", ".join(f"{scope} on {scopes[scope][:10]}" for scope in still)
             report.repeated.append(f"{code} withdrew {said}")
+
+
+def _withdraw_take(engine: Engine, store: Store, take: str, at: str, files: bool, report: RestoreReport) -> None:
+    code = take.partition("-")[0]
+    with transaction(engine) as tx:
+        if tx.scalar(select(Take.id).where(Take.code == take)) is None:
+            return
+        withdraw_take(tx, code, take)
+    said = f"{take} was withdrawn on {at[:10]}"
+    if files:
+        said += f": erased again, {erase_take(engine, store, code, take).files} files"
+    report.repeated.append(said)
 
 
 def _erase(engine: Engine, store: Store, code: str, at: str, report: RestoreReport) -> None:

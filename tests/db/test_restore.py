@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from db import captures, journal
@@ -23,7 +23,7 @@ from db.engine import open_database, reading, transaction
 from db.erasures import erase_subject
 from db.errors import AlreadyThere, BackupError
 from db.migrations import downgrade
-from db.models import ConsentScope, Subject
+from db.models import ConsentScope, Subject, Take
 from db.protocols import FACESCAPE, install_protocol
 from db.releases import begin_release, complete_release
 from db.restore import choose, restore
@@ -33,6 +33,8 @@ from db.settings import Settings
 from db.store import Store
 from db.studio import open_studio
 from db.subjects import add_subject, get_subject, give_consent, list_subjects, withdraw_consent
+from db.take_withdrawals import withdraw_take
+from db.withdrawals import withdrawn_takes
 
 RESEARCH, PUBLICATION = ConsentScope.RESEARCH_RELEASE, ConsentScope.PUBLICATION
 
@@ -194,6 +196,9 @@ def test_withdrawals_and_erasures_since_are_done_again(studio: Studio, tmp_path:
     chosen = studio.backed_up()
     with transaction(studio.engine) as tx:
         close_session(tx, get_session(tx, "S002-1"), incomplete=True)
+        taken = tx.scalars(select(Take.code).where(Take.code.startswith("S001-")).order_by(Take.id)).first()
+        assert taken is not None
+        withdraw_take(tx, "S001", taken)
         withdraw_consent(tx, get_subject(tx, "S001"), [PUBLICATION])
         withdraw_consent(tx, get_subject(tx, "S002"))
     erase_subject(studio.engine, studio.store, "S002")
@@ -211,10 +216,12 @@ def test_withdrawals_and_erasures_since_are_done_again(studio: Studio, tmp_path:
     report = restored(studio, tmp_path, chosen, **given)
     assert any("S001 withdrew publication" in line for line in report.repeated)
     assert any("S002 was erased" in line for line in report.repeated)
+    assert any(f"{taken} was withdrawn" in line for line in report.repeated)
     assert any("enter the consent of S001 for publication" in line for line in report.to_do)
     with open_studio(tmp_path / "new") as opened, reading(opened.engine) as tx:
         assert _open_scopes(tx, "S001") == {RESEARCH}
         assert get_subject(tx, "S002").erased_at is not None
+        assert len(withdrawn_takes(tx)) == 1
         assert len(set(opened.store)) == 3  # S001's alone
     blob = b"".join(path.read_bytes() for path in (tmp_path / "new").rglob("*") if path.is_file())
     assert b"S002 photograph" not in blob
