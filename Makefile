@@ -21,7 +21,7 @@ demo: $(STAMP)
 	$(BIN)/mien demo --out $(DEMO_OUT)
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
