@@ -237,7 +237,6 @@ def release_figures(plan: Plan, records: Records) -> Figures:
         days=plan.facts.captured,
         synthetic=plan.facts.synthetic,
         missing=sum(len(record.absent) for record in records.values()),
-        withdrawn=len(plan.tombstones),
     )
 
 

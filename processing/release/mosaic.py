@@ -70,7 +70,7 @@ def mosaic_photograph(image: Image, camera: Camera, mesh: Mesh, surface: Surface
         points = mesh.vertices_mm[vertices]
         pixels = camera.project(points)
         known = np.isfinite(pixels).all(axis=1)
-        if known.sum() < 3 or not _any_seen(points[known], camera, surface):
+        if known.sum() < 3 or not seen(points[known], camera, surface, OCCLUDED_MM).any():
             continue
         hull = cv2.convexHull(pixels[known].astype(np.float32)).reshape(-1, 2)
         middle = hull.mean(axis=0)
@@ -132,14 +132,19 @@ def mosaic_scan(scan: Mesh, mesh: Mesh, regions: EyeRegions) -> Mesh:
     return replace(scan, colors=colors)
 
 
-def _any_seen(points_mm: Floats, camera: Camera, surface: Surface) -> bool:
-    """Whether the camera sees any of the points past the face itself."""
+def seen(points_mm: Floats, camera: Camera, surface: Surface, before_mm: float) -> NDArray[np.bool_]:
+    """(N,) whether a camera sees each of these points: in the picture, nothing of the face before it by `before_mm`."""
     towards = points_mm - camera.centre
     distance = np.linalg.norm(towards, axis=1)
-    hit, _, _ = surface.cast(np.broadcast_to(camera.centre, towards.shape), towards / distance[:, None])
     pixels = camera.project(points_mm)
-    inside = (pixels > -0.5).all(axis=1) & (pixels < [camera.width - 0.5, camera.height - 0.5]).all(axis=1)
-    return bool(((hit >= distance - OCCLUDED_MM) & inside).any())
+    within = (pixels > -0.5).all(axis=1) & (pixels < [camera.width - 0.5, camera.height - 0.5]).all(axis=1)
+    found = np.zeros(len(points_mm), dtype=np.bool_)
+    inside = np.flatnonzero(within)
+    if len(inside):
+        origins = np.broadcast_to(camera.centre, (len(inside), 3))
+        hit, _, _ = surface.cast(origins, towards[inside] / distance[inside, None])
+        found[inside] = hit >= distance[inside] - before_mm
+    return found
 
 
 def _block_mm(points_mm: Floats) -> float:

@@ -18,7 +18,7 @@ from processing.photometry.profiles import Profile, apply_profile, profiles_of
 from processing.release.colour_profiles import with_profile
 from processing.release.errors import ReleaseError
 from processing.release.jpeg_strip import strip_jpeg as strip_jpeg
-from processing.release.mosaic import EyeRegions, mosaic_photograph
+from processing.release.mosaic import EyeRegions, mosaic_photograph, seen
 from processing.release.rules import Options
 from processing.whole_file import whole_file
 
@@ -104,13 +104,8 @@ def seen_points(camera: Camera, points_mm: Floats, normals: Floats, surface: Sur
     points_mm, normals: (N, 3).
     """
     towards = points_mm - camera.centre
-    distance = np.linalg.norm(towards, axis=1)
-    directions = towards / distance[:, None]
-    pixels = camera.project(points_mm)
-    inside = (pixels > -0.5).all(axis=1) & (pixels < [camera.width - 0.5, camera.height - 0.5]).all(axis=1)
-    there = np.flatnonzero(inside & ((normals * directions).sum(axis=1) < -MIN_COSINE))
-    hit, _, _ = surface.cast(np.broadcast_to(camera.centre, (len(there), 3)), directions[there])
-    return int((hit >= distance[there] - SEEN_MM).sum())
+    facing = (normals * towards).sum(axis=1) < -MIN_COSINE * np.linalg.norm(towards, axis=1)
+    return int(seen(points_mm[facing], camera, surface, SEEN_MM).sum())
 
 
 def view_params(

@@ -41,7 +41,6 @@ class Figures:
     days: tuple[str, str] | None = None
     synthetic: bool = False
     missing: int = 0
-    withdrawn: int = 0
 
 
 def rai_fields(about: About, figures: Figures) -> dict[str, Any]:

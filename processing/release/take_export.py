@@ -199,7 +199,7 @@ class _TakeExport:
             store.copy(take.exr, self._place("displacement_exr"))
         else:
             self.absent[self.at["displacement_exr"]] = NO_EXR if self.options.exr else EXR_NOT_ASKED
-        photographs = self._photographs(face, _skin(template, mesh))
+        photographs = self._photographs(face, template, mesh)
         if self.job.drawn:
             check = f"{CHECKS}/{self.subject.index}.png"
             self.written.append(check)
@@ -247,8 +247,8 @@ class _TakeExport:
             colour_profiles=self.colour_profiles,
         )
 
-    def _photographs(self, face: Face | None, skin: tuple[Floats, Floats, Surface]) -> int:
-        """Write photographs and params.json; how many photographs there are. skin: as _skin gives it."""
+    def _photographs(self, face: Face | None, template: Template, mesh: Mesh) -> int:
+        """Write photographs and params.json; how many photographs there are."""
         take, folder = self.take, self.at["photographs"]
         if not self.subject.publishable or self.options.photographs == "none":
             unpublished = KEPT_BACK if self.subject.kept_back else NO_PHOTOGRAPHS
@@ -256,6 +256,7 @@ class _TakeExport:
             return 0
         params = with_cameras_used(take.capture.calibration, self._json(take.cameras) or {})
         left_out = dict(self._report(take.runs["scan"].outputs.get("report")).get("skipped", {}))
+        skin = _skin(template, mesh, face.surface if face is not None else Surface(mesh))
         sizes: dict[int, tuple[int, int]] = {}
         matches: dict[int, int] = {}
         colours: set[str] = set()
@@ -308,8 +309,8 @@ class _TakeExport:
         return {**inner, **{k: v for k, v in said.items() if k != "report"}} if isinstance(inner, dict) else said
 
 
-def _skin(template: Template, mesh: Mesh) -> tuple[Floats, Floats, Surface]:
+def _skin(template: Template, mesh: Mesh, surface: Surface) -> tuple[Floats, Floats, Surface]:
     """Up to SKIN_POINTS vertices of the skin that counts, their normals, and the surface that may hide them."""
     skin = np.flatnonzero((template.parts == SKIN) & (template.weights > 0.5))
     chosen = skin[np.unique(np.linspace(0, len(skin) - 1, min(SKIN_POINTS, len(skin))).astype(np.int64))]
-    return mesh.vertices_mm[chosen], mesh.vertex_normals[chosen], Surface(mesh)
+    return mesh.vertices_mm[chosen], mesh.vertex_normals[chosen], surface

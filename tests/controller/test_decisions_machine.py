@@ -447,34 +447,27 @@ class Operators(RuleBasedStateMachine):
         return given
 
 
-def test_operators_decisions_are_kept(sqlite_template: Path, tmp_path: Path) -> None:
+def run(template: Path, folder: Path, examples: int, steps: int) -> None:
     class Here(Operators):
-        template, folder = sqlite_template, tmp_path
+        pass
 
+    Here.template, Here.folder = template, folder
     run_state_machine_as_test(
         Here,
         settings=settings(
-            max_examples=8,
-            stateful_step_count=25,
+            max_examples=examples,
+            stateful_step_count=steps,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             phases=PHASES,
         ),
     )
+
+
+def test_operators_decisions_are_kept(sqlite_template: Path, tmp_path: Path) -> None:
+    run(sqlite_template, tmp_path, examples=8, steps=25)
 
 
 @pytest.mark.slow
 def test_operators_decisions_are_kept_for_long(sqlite_template: Path, tmp_path: Path) -> None:
-    class Here(Operators):
-        template, folder = sqlite_template, tmp_path
-
-    run_state_machine_as_test(
-        Here,
-        settings=settings(
-            max_examples=400,
-            stateful_step_count=60,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            phases=PHASES,
-        ),
-    )
+    run(sqlite_template, tmp_path, examples=400, steps=60)
