@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import typer
 
-from camera_nodes.guarding.masking import masked
-from camera_nodes.guarding.modes import close_files
-from camera_nodes.guarding.plain import plain_lines
-from camera_nodes.guarding.streams import guard_streams
+from common.guarding.file_modes import close_files
+from common.guarding.output_streams import guard_streams
+from common.guarding.safe_text import plain_lines
+from common.guarding.secret_masking import masked
 
 # Commands work in threads of their own; OpenMP's, a set for each of them, spin while they wait: a scan on two cores
 # took 246 CPU seconds in place of 176. The variable is read when the first library loads.
@@ -31,39 +31,39 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "demo": Command("deploy.demo_command", "dev", "The whole studio on this machine: shutters to a verified release."),
-    "doctor": Command("deploy.doctor_command", "", "What this machine can run, what is missing, how to get it."),
+    "demo": Command("deploy.commands.demo", "dev", "The whole studio on this machine: shutters to a verified release."),
+    "doctor": Command("deploy.commands.doctor", "", "What this machine can run, what is missing, how to get it."),
     "db": Command("db.commands.database", "controller", "Create and upgrade the database."),
     "subject": Command("db.commands.subject", "controller", "Subjects and their consent."),
     "study": Command("db.commands.study", "controller", "How the study stands: missing, candidates, coverage."),
     "protocol": Command("db.commands.protocol", "controller", "The expressions that a session asks for."),
-    "node": Command("camera_nodes.commands", "node", "The process beside a camera: run it, its keys, its enrolment."),
+    "node": Command(
+        "camera_nodes.commands.node", "node", "The process beside a camera: run it, its keys, its enrolment."
+    ),
     "camera": Command(
-        "deploy.camera_command", "node", "One camera: qualify its body, keep the report, what its model is known for."
+        "deploy.commands.camera", "node", "One camera: qualify its body, keep the report, what its model is known for."
     ),
     "rig": Command(
         "controller.commands.rig", "controller", "The cameras: status, shutter lag, checks before a session."
     ),
     "studio": Command("controller.commands.studio", "controller", "The studio's server and console."),
     "session": Command("controller.commands.session", "controller", "A subject in the chair: fire, accept, retake."),
-    "calibrate": Command("processing.calibration.command", "farm", "Photographs of the board to the rig's cameras."),
+    "calibrate": Command("processing.commands.calibrate", "farm", "Photographs of the board to the rig's cameras."),
     "cameras": Command(
-        "processing.calibration.cameras_command", "farm", "The board to print; cameras to and from COLMAP; colours."
+        "processing.commands.cameras", "farm", "The board to print; cameras to and from COLMAP; colours."
     ),
-    "reconstruct": Command("processing.reconstruction.command", "farm", "Photographs of one take to a scan."),
-    "register": Command("processing.registration.command", "farm", "A scan to a registered mesh."),
-    "process": Command("processing.farm.process_command", "farm", "Photographs of one subject to release layout."),
-    "template": Command("processing.registration.template_commands", "farm", "The topology that scans are brought to."),
-    "displace": Command(
-        "processing.displacement.command", "farm", "A registered mesh and its relief to a detailed mesh."
-    ),
-    "farm": Command("processing.farm.commands", "farm", "Turn closed sessions into artefacts, unattended."),
-    "release": Command("processing.release.commands", "farm", "Dataset releases: select, build, verify, fetch."),
+    "reconstruct": Command("processing.commands.reconstruct", "farm", "Photographs of one take to a scan."),
+    "register": Command("processing.commands.register", "farm", "A scan to a registered mesh."),
+    "process": Command("processing.commands.process", "farm", "Photographs of one subject to release layout."),
+    "template": Command("processing.commands.template", "farm", "The topology that scans are brought to."),
+    "displace": Command("processing.commands.displace", "farm", "A registered mesh and its relief to a detailed mesh."),
+    "farm": Command("processing.commands.farm", "farm", "Turn closed sessions into artefacts, unattended."),
+    "release": Command("processing.commands.release", "farm", "Dataset releases: select, build, verify, fetch."),
 }
 FAULT = 1
 USAGE = 2
 DATA = 4
-OURS = {"camera_nodes", "controller", "db", "deploy", "processing"}
+OURS = {"camera_nodes", "common", "controller", "db", "deploy", "processing"}
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REFUSED_BY_THE_SYSTEM = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP,

@@ -31,18 +31,19 @@ from bench_db import server, study
 from full_study import Size
 from sqlalchemy import select
 
-from db import backup, captures
-from db.backup import back_up, copy_to_sqlite, opened_copy
-from db.backup_folder import BackupFolder, Snapshot, Stored
-from db.copying import copy_database
+from db import captures
+from db.backups import backup
+from db.backups.backup import back_up, copy_to_sqlite, opened_copy
+from db.backups.backup_repository import BackupFolder, Snapshot, Stored
+from db.backups.restore import choose, restore
 from db.engine import open_database, reading, transaction
 from db.models import Frame
-from db.references import referenced
-from db.restore import choose, restore
-from db.rows import snapshot, tables
 from db.settings import Settings
 from db.store import Store
+from db.store_parts.store_references import referenced
 from db.subjects import add_subject
+from db.transfer.database_copy import copy_database
+from db.transfer.table_rows import snapshot, tables
 
 EVERY_S = 1.5
 ALONE_S = 45.0

@@ -11,11 +11,11 @@ import time
 
 import numpy as np
 
-from processing.displacement.bake import bake
-from processing.displacement.displace import displace
-from processing.mesh import Mesh, Surface, subdivide
-from processing.registration.template import SKIN, default_template
-from processing.uv_texels import texels_of
+from processing.displacement.apply_displacement import displace
+from processing.displacement.displacement_bake import bake
+from processing.geometry.mesh import Mesh, Surface, subdivide
+from processing.geometry.uv_rasterization import texels_of
+from processing.template.template import SKIN, default_template
 
 
 def make_scan(mesh: Mesh, subdivisions: int) -> Mesh:

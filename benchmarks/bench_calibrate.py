@@ -14,13 +14,13 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
-from processing.calibration.board import Board
-from processing.calibration.calibrate import Calibration, calibrate
-from processing.calibration.detection import Detection, detect
-from processing.calibration.rendered import Pose, Shot, corners_seen, faces, photograph, poses_about
-from processing.calibration.rotations import align, angle_deg
-from processing.cameras import Camera
-from processing.synthetic.rig import studio_rig
+from benchmarks.rendered_board import Pose, Shot, corners_seen, faces, photograph, poses_about
+from processing.calibration.charuco_board import Board
+from processing.calibration.corner_detection import Detection, detect
+from processing.calibration.rig_calibration import Calibration, calibrate
+from processing.geometry.cameras import Camera
+from processing.geometry.rotations import align, angle_deg
+from processing.synthetic.studio_rig import studio_rig
 
 Views = dict[tuple[int, int], Detection]
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from controller.quality.reviewer import Reviewer
 from controller.rig_file import CameraEntry, CheckLimits, Rig
+from controller.take_checks.take_reviewer import Reviewer
 from db import captures
 from db.engine import open_database, transaction
 from db.migrations import upgrade
@@ -32,7 +32,7 @@ SIZE_PX = (4000, 6000)
 
 def photographs() -> list[bytes]:
     """Some frontal photographs of a synthetic head, about 8 MB each with a sensor's noise."""
-    from processing.synthetic.rig import studio_rig
+    from processing.synthetic.studio_rig import studio_rig
     from processing.synthetic.subject import synthetic_subject
     from processing.synthetic.takes import photograph
 

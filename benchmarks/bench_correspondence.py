@@ -22,18 +22,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from processing.appearance.refine import Appearance, neutral_appearance, refine_by_appearance
-from processing.cameras import Camera, Image
-from processing.displacement.bake import bake
-from processing.displacement.displace import displace
-from processing.mesh import Mesh, Surface, submesh
-from processing.mesh_files import read_ply
+from processing.displacement.apply_displacement import displace
+from processing.displacement.displacement_bake import bake
+from processing.files.obj import read_ply
+from processing.files.take_folder import read_photos, read_take
+from processing.geometry.cameras import Camera, Image
+from processing.geometry.mesh import Mesh, Surface, submesh
+from processing.landmarks.triangulation import Landmarks3d, read_landmarks, triangulate_landmarks, write_landmarks
+from processing.mesh_repair.mesh_defects import find_faults
 from processing.registration.correspondence import ScanSurface
-from processing.registration.faults import find_faults
-from processing.registration.landmarks import Landmarks3d, read_landmarks, triangulate_landmarks, write_landmarks
 from processing.registration.register import register_expression, register_neutral
-from processing.registration.template import SKIN, Template, default_template
-from processing.takes import read_photos, read_take
+from processing.template.template import SKIN, Template, default_template
+from processing.texture.flow_refinement import Appearance, neutral_appearance, refine_by_appearance
 
 Floats = NDArray[np.float64]
 SUBJECT = Path(__file__).resolve().parents[2] / "shared" / "data" / "subject-11"

@@ -31,15 +31,15 @@ from full_study import Size, load
 from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session
 
-from controller.records import Records
 from controller.rig_file import CameraEntry, Rig
+from controller.sessions.session_store import Records
 from db import captures
-from db.audit import verify_chain
+from db.audit.audit_log import verify_chain
 from db.engine import open_database, reading, transaction
 from db.migrations import upgrade
 from db.models import Camera, CaptureSession, Frame, Job, Subject, Take, TakeState
-from db.overview import coverage, missing_frames, release_candidates, subject_history
-from db.queries import farm_status, session_progress
+from db.reports.progress_queries import farm_status, session_progress
+from db.reports.study_overview import coverage, missing_frames, release_candidates, subject_history
 from db.subjects import add_subject, get_subject, list_subjects
 
 DATABASES = ("sqlite", "postgresql")

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from measured import peak_rss_gb
 
-from processing.mesh import Mesh
-from processing.mesh_files import write_ply
-from processing.registration.register_files import register_files
+from processing.files.obj import write_ply
+from processing.geometry.mesh import Mesh
+from processing.stages.support.scan_registration import register_files
 
 SUBJECT = Path(__file__).resolve().parents[2] / "shared" / "data" / "subject-11"
 

@@ -36,10 +36,10 @@ from db.migrations import upgrade
 from db.models import CameraTier, ConsentScope, Job, JobInput, JobState
 from db.protocols import FACESCAPE, install_protocol
 from db.store import Store
-from processing.farm.cluster import environment, executor
 from processing.farm.daemon import Farm, Silent
+from processing.farm.display.farm_status import farm_report
+from processing.farm.execution.dask_cluster import environment, executor
 from processing.farm.settings import FarmSettings
-from processing.farm.status import farm_report
 
 STAGES = {
     "a_noop.py": """
@@ -126,7 +126,7 @@ def small_take(folder: Path) -> tuple[Callable[[int], Photographs], dict[str, An
     """Photographs of a synthetic face, in as many versions as are asked for, and their cameras."""
     import cv2
 
-    from processing.synthetic.rig import studio_rig
+    from processing.synthetic.studio_rig import studio_rig
     from processing.synthetic.subject import synthetic_subject
     from processing.synthetic.takes import write_take
 
@@ -283,7 +283,7 @@ def overhead(runs: int, database: str | None) -> dict[str, float]:
 
 def bare_run(folder: Path, number: int) -> None:
     """The stage of WORK on a take folder, in this process."""
-    from processing.farm.execute import run_stage
+    from processing.farm.execution.stage_run import run_stage
     from processing.stages.base import Inputs
     from processing.stages.reconstruct import Reconstruct
 

@@ -37,11 +37,11 @@ from delayed_line import DelayedLine
 
 from camera_nodes import wire
 from camera_nodes.agent import Agent, AgentSettings
-from camera_nodes.clock import EmulatedClock, Estimate
+from camera_nodes.clock_sync.clock import EmulatedClock, Estimate
 from camera_nodes.transport import ensure_keys
 from controller.rig_file import CameraEntry, Rig, SyncLimits
-from controller.settings import StudioSettings
 from controller.studio import Studio
+from controller.studio_settings import StudioSettings
 from db.engine import transaction, utc_now
 from db.models import ConsentScope
 from db.settings import Settings

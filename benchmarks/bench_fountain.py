@@ -24,11 +24,11 @@ import open3d as o3d
 from measured import spend
 from openmvs import run_openmvs, write_scene
 
-from processing.cameras import Camera, params_from_cameras
-from processing.mesh import Mesh, Surface
-from processing.mesh_files import read_ply
-from processing.rendering import beside, render
-from processing.takes import read_photos, read_take
+from processing.files.obj import read_ply
+from processing.files.take_folder import read_photos, read_take
+from processing.geometry.cameras import Camera, params_from_cameras
+from processing.geometry.mesh import Mesh, Surface
+from processing.geometry.rendering import beside, render
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[1] / "shared" / "data" / "fountain"

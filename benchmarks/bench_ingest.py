@@ -26,14 +26,14 @@ from typing import Any
 from PIL import Image
 
 from camera_nodes.agent import AgentSettings, run
-from camera_nodes.bounded.jpeg_proof import examine
-from camera_nodes.prover import was_proven
-from camera_nodes.spool import Spool
+from camera_nodes.photo_transfer.jpeg_verifier import was_proven
+from camera_nodes.photo_transfer.spool import Spool
 from camera_nodes.transport import ensure_keys
+from common.bounded.jpeg_integrity import examine
 from controller.rig_file import CameraEntry, Rig, SyncLimits, TransferLimits
-from controller.settings import StudioSettings
 from controller.studio import Studio
-from controller.tally import Tally
+from controller.studio_settings import StudioSettings
+from controller.takes.take_progress import Tally
 from db.engine import transaction, utc_now
 from db.models import ConsentScope
 from db.settings import Settings

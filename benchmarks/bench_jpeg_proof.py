@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from camera_nodes.bounded.jpeg_proof import examine
+from common.bounded.jpeg_integrity import examine
 
 SECTOR = 512
 KINDS: dict[str, dict[str, Any]] = {

@@ -21,12 +21,12 @@ import numpy as np
 from bench_expression import SUBJECT, scan_of
 from numpy.typing import NDArray
 
-from processing.mesh_files import read_ply
-from processing.registration.landmarks import triangulate_landmarks
-from processing.registration.landmarks68 import CONTOUR, MEDIAPIPE_TO_68
-from processing.registration.register_files import register_files
-from processing.registration.scan_landmarks import landmarks_of_scan
-from processing.takes import read_photos, read_take
+from processing.files.obj import read_ply
+from processing.files.take_folder import read_photos, read_take
+from processing.landmarks.multi_pie_68 import CONTOUR, MEDIAPIPE_TO_68
+from processing.landmarks.scan_landmarks import landmarks_of_scan
+from processing.landmarks.triangulation import triangulate_landmarks
+from processing.stages.support.scan_registration import register_files
 
 Floats = NDArray[np.float64]
 

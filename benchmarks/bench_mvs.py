@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 from measured import spend
 
-from processing.mesh import Mesh, Surface
-from processing.mesh_files import read_ply
-from processing.reconstruction import FAST, ReconstructionSettings
-from processing.takes import find_takes, read_photos, read_take
+from processing.files.obj import read_ply
+from processing.files.take_folder import find_takes, read_photos, read_take
+from processing.geometry.mesh import Mesh, Surface
+from processing.reconstruction.settings import FAST, ReconstructionSettings
 
 HERE = Path(__file__).resolve().parent
 SUBJECT = HERE.parents[1] / "shared" / "data" / "subject-11"
@@ -38,7 +38,9 @@ SAMPLE = 400_000
 
 def synthetic_takes(folder: Path) -> Path:
     """One neutral take of Mien's own synthetic head, with its truth."""
-    from processing.synthetic import studio_rig, synthetic_subject, write_take
+    from processing.synthetic.studio_rig import studio_rig
+    from processing.synthetic.subject import synthetic_subject
+    from processing.synthetic.takes import write_take
 
     print("no --subject: photographing a synthetic head", file=sys.stderr)
     write_take(folder / "1_neutral", synthetic_subject(7).pose("neutral"), studio_rig(34, 480, 720))

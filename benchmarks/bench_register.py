@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from processing.mesh import Mesh, Surface, subdivide, submesh, triangle_components
+from processing.geometry.mesh import Mesh, Surface, subdivide, submesh, triangle_components
+from processing.geometry.procrustes import fit_motion_robust
 from processing.registration.correspondence import ScanSurface
-from processing.registration.nonrigid import Anchors, fit_nonrigid
-from processing.registration.procrustes import fit_motion_robust
+from processing.registration.nonrigid_icp import Anchors, fit_nonrigid
 
 FACE_VERTICES = 9409  # the first of the ICT head's, as ICT-FaceKit numbers them: the face alone
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -50,8 +50,8 @@ def ict_case(data: Path, take: str) -> Case:
 
 
 def synthetic_case(seed: int = 11) -> Case:
-    from processing.registration.template import default_template
-    from processing.synthetic import synthetic_subject
+    from processing.synthetic.subject import synthetic_subject
+    from processing.template.template import default_template
 
     template = default_template()
     posed = synthetic_subject(seed).pose("neutral")

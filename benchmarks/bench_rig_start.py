@@ -25,10 +25,10 @@ from bench_fire import photograph, say
 from camera_nodes.agent import AgentSettings
 from camera_nodes.transport import ensure_keys
 from controller.rig_file import CameraEntry, Rig, SyncLimits
-from controller.settings import StudioSettings
 from controller.studio import Studio
+from controller.studio_settings import StudioSettings
 from db.settings import Settings
-from deploy.local import write_node
+from deploy.demo.local_studio import write_node
 
 PATIENCE_S = 300.0
 BARE = "import sys, zmq, gphoto2; print('here', flush=True); sys.stdin.read()"

@@ -23,10 +23,11 @@ import numpy as np
 from measured import spend
 from one_scan import spread
 
-from processing.cameras import Camera
-from processing.reconstruction import ReconstructionSettings
-from processing.synthetic import studio_rig, synthetic_subject, write_take
-from processing.synthetic.subject import PosedHead
+from processing.geometry.cameras import Camera
+from processing.reconstruction.settings import ReconstructionSettings
+from processing.synthetic.studio_rig import studio_rig
+from processing.synthetic.subject import PosedHead, synthetic_subject
+from processing.synthetic.takes import write_take
 
 HERE = Path(__file__).resolve().parent
 FINE_VERTICES = 1_000_000

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from db import audit
+from db.audit import audit_log
 from db.captures import CameraPlace, add_calibration, ensure_rig
 from db.engine import open_database, transaction
 from db.migrations import upgrade
@@ -278,7 +278,7 @@ class Study:
                     yield number, release, take.subject, take.id, shown, shown, withdrawn
 
     def _audit(self) -> Iterator[tuple[Any, ...]]:
-        previous = audit.BEGINNING
+        previous = audit_log.BEGINNING
         number = 0
         for take in self._takes:
             acts = [("take", take.code, "take.accept")]
@@ -296,7 +296,7 @@ class Study:
                     "about_id": about,
                     "detail": {},
                 }
-                sha256 = audit.link(previous, entry)
+                sha256 = audit_log.link(previous, entry)
                 yield number, self._when(at), "bench", action, kind, about, "{}", previous, sha256
                 previous = sha256
 

@@ -22,11 +22,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # as `mien` sets it
 import numpy as np
 from measured import peak_rss_gb
 
-from processing.cameras import Camera
-from processing.mesh_files import write_ply
-from processing.reconstruction import ReconstructionSettings, reconstruct
-from processing.reconstruction.volume import angles_between, common_focus, spread_views
-from processing.takes import read_photos, read_take
+from processing.files.obj import write_ply
+from processing.files.take_folder import read_photos, read_take
+from processing.geometry.cameras import Camera
+from processing.geometry.working_volume import angles_between, common_focus, spread_views
+from processing.reconstruction.multi_view_stereo import reconstruct
+from processing.reconstruction.settings import ReconstructionSettings
 
 
 def spread(cameras: Sequence[Camera], count: int) -> list[int]:

@@ -17,12 +17,12 @@ import cv2
 import numpy as np
 from measured import spend
 
-from processing.cameras import Camera, Image
-from processing.cv_threads import one_thread_each
-from processing.drift import DriftSettings
-from processing.drift.features import find_features
-from processing.drift.network import Network
-from processing.reconstruction.volume import working_volume
+from processing.camera_check.feature_matching import find_features
+from processing.camera_check.feature_network import Network
+from processing.camera_check.settings import DriftSettings
+from processing.geometry.cameras import Camera, Image
+from processing.geometry.opencv_threads import one_thread_each
+from processing.geometry.working_volume import working_volume
 
 FULL = DriftSettings(megapixels=8.0, features=3000, band_px=2.0, tolerance_px=1.0)
 MOST_POINTS = 30_000

@@ -21,19 +21,20 @@ from types import FrameType
 
 import zmq
 
-from camera_nodes import gphoto_library, transport, wire
+from camera_nodes import transport, wire
 from camera_nodes.backends import make_camera, use_models
 from camera_nodes.camera import CameraState
-from camera_nodes.clock import UNPROVEN_NS, ClockEstimator, Estimate
+from camera_nodes.camera_control.exposure_control import Shooter
+from camera_nodes.camera_control.live_view import LiveView
+from camera_nodes.camera_control.realtime import Window, lock_memory, realtime_permitted
+from camera_nodes.camera_control.recovery import Recovery
+from camera_nodes.clock_sync.clock import UNPROVEN_NS, ClockEstimator, Estimate
+from camera_nodes.clock_sync.system_time import STALE_S, Mark, Watch, choose
 from camera_nodes.errors import BadSettings, ClockUnknown, WireError
-from camera_nodes.live_view import LiveView
-from camera_nodes.realtime import Window, lock_memory, realtime_permitted
-from camera_nodes.recovery import Recovery
+from camera_nodes.gphoto import library
+from camera_nodes.photo_transfer.spool import Entry, Spool
+from camera_nodes.photo_transfer.uploads import Uploads
 from camera_nodes.sd_notify import Service
-from camera_nodes.shooting import Shooter
-from camera_nodes.spool import Entry, Spool
-from camera_nodes.system_time import STALE_S, Mark, Watch, choose
-from camera_nodes.uploads import Uploads
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ class Agent:
         self.node = settings.node or settings.camera
         keys = transport.load_keys(settings.keys, self.node)
         controller_key = settings.controller_key or transport.load_public(settings.keys / f"{transport.CONTROLLER}.pub")
-        gphoto_library.live_in(gphoto_library.home_beside(settings.spool))
+        library.live_in(library.home_beside(settings.spool))
         self._camera = make_camera(settings.url, settings.release)
         use_models(self._camera, Path(settings.models) if settings.models else None)
         self._camera.spin_ns = settings.spin_us * 1000

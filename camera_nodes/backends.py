@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
-from camera_nodes.body_models import load
 from camera_nodes.camera import CameraBase, ShutterRelease
+from camera_nodes.camera_models.models import load
 from camera_nodes.errors import BadAddress
-from camera_nodes.usb_port import is_socket
+from camera_nodes.usb.port import is_socket
 
 _T = TypeVar("_T")
 _BACKENDS = ("sim", "gphoto2")
@@ -70,7 +70,7 @@ def make_release(url: str) -> ShutterRelease:
         from camera_nodes.sim_camera import SimRelease, SimReleaseOptions
 
         return SimRelease(parse_options(SimReleaseOptions, rest, url))
-    from camera_nodes.release_gpio import GpioOptions, GpioRelease
+    from camera_nodes.gpio_release import GpioOptions, GpioRelease
 
     chip, _, query = rest.partition("?")
     options = parse_options(GpioOptions, query, url)

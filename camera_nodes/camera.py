@@ -17,7 +17,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Literal, Protocol, Self, TypeVar
 
-from camera_nodes.clock import Clock, MonotonicClock
+from camera_nodes.clock_sync.clock import Clock, MonotonicClock
 from camera_nodes.errors import (
     CameraClosed,
     CameraFault,

@@ -23,9 +23,9 @@ import zmq
 from zmq.utils import z85
 
 from camera_nodes import transport, wire
-from camera_nodes.bounded.text import read_toml
 from camera_nodes.errors import BadSettings, CodeRefused, KeyRefused, WireError
 from camera_nodes.transport import CONTROLLER, AllowList, Authenticator, KeyPair
+from common.bounded.json_toml import read_toml
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from camera_nodes import gphoto_library, gphoto_view, usb_reset
-from camera_nodes.body_models import BodyModel, body_model
 from camera_nodes.camera import BodyFile, CameraBase, CameraInfo, Condition, Heard, Release, ShutterRelease
+from camera_nodes.camera_models.models import BodyModel, body_model
 from camera_nodes.errors import (
     Absent,
     CameraFault,
@@ -31,8 +30,10 @@ from camera_nodes.errors import (
     NotPossible,
     SettingsRefused,
 )
-from camera_nodes.ptp_connection import VIRTUAL, PtpConnection, names_in
-from camera_nodes.ptp_settings import WIDGETS, Settings
+from camera_nodes.gphoto import library, live_view
+from camera_nodes.gphoto.connection import VIRTUAL, PtpConnection, names_in
+from camera_nodes.gphoto.settings import WIDGETS, Settings
+from camera_nodes.usb import reset
 from camera_nodes.wire import Exposure
 
 _VIRTUAL_ROOM = 26  # photographs the virtual camera takes on one connection
@@ -321,20 +322,20 @@ class GphotoCamera(CameraBase):
     def _do_preview(self) -> bytes:
         connection, _ = self._there()
         with connection.patience(_CHECK_S):
-            return gphoto_view.preview(connection.call, self._url)
+            return live_view.preview(connection.call, self._url)
 
     def _do_end_preview(self) -> None:
         connection, _ = self._there()
-        gphoto_view.end_preview(connection.once)  # a connection made anew would have no live view to end
+        live_view.end_preview(connection.once)  # a connection made anew would have no live view to end
 
     def _do_usb_reset(self) -> str:
-        return usb_reset.reset(self._socket())
+        return reset.reset(self._socket())
 
     def _do_power_cycle(self) -> str:
-        return usb_reset.power_cycle(self._socket())
+        return reset.power_cycle(self._socket())
 
     def _socket(self) -> str:
-        if self._port.startswith(gphoto_library.NETWORK):
+        if self._port.startswith(library.NETWORK):
             raise NotPossible(f"{self._url} is reached over the network: it can be reopened, no more")
         if self._is_virtual:
             raise NotPossible(f"{self._url} is played by this computer: it can be reopened, no more")
@@ -350,4 +351,4 @@ class GphotoCamera(CameraBase):
 
 def _import_gphoto2(photos: str | None, url: str) -> Any:
     """gphoto2 as a camera of this address needs it; see gphoto_library."""
-    return gphoto_library.load(photos, url)
+    return library.load(photos, url)

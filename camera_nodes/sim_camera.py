@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from camera_nodes.camera import BodyFile, CameraBase, CameraInfo, Condition, Heard, Release, ShutterRelease
-from camera_nodes.clock import EmulatedClock, MonotonicClock
+from camera_nodes.clock_sync.clock import EmulatedClock, MonotonicClock
 from camera_nodes.errors import (
     BadAddress,
     BatteryLow,
@@ -25,7 +25,7 @@ from camera_nodes.errors import (
     FileGone,
     SettingsRefused,
 )
-from camera_nodes.sim_preview import preview_jpeg, with_comment
+from camera_nodes.sim_live_view import preview_jpeg, with_comment
 from camera_nodes.wire import Exposure
 
 _FOLDER = "/store_00010001/DCIM/100SIM__"

@@ -37,7 +37,7 @@ Percent = Annotated[int, Meta(ge=0, le=100)]
 Texts = Annotated[tuple[Text, ...], Meta(max_length=32)]
 ClockSource = Literal["pings", "chrony", "ptp"]  # what the mapping between two machines' clocks comes from
 ClockError = Annotated[int, Meta(ge=-(10**13), le=10**13)]  # ms: 300 years, for a body whose clock was never set
-Proof = Literal["strict"]  # see camera_nodes/bounded/jpeg_proof.py
+Proof = Literal["strict"]  # see common/bounded/jpeg_integrity.py
 FileKind = Literal["jpeg", "raw"]  # what a body that keeps both gives for one exposure
 Rung = Literal["reopen", "usb_reset", "power_cycle"]  # of the ladder by which a body is recovered, gentlest first
 Rungs = Annotated[tuple[Rung, ...], Meta(min_length=1, max_length=3)]

@@ -9,9 +9,9 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from common.configuration.toml_file import read_toml
 from controller.errors import ConfigurationError
-from controller.scenes import LightsEntry, Scene, format_scene, parse_scene
-from controller.toml_file import read_toml
+from controller.lighting.light_scenes import LightsEntry, Scene, format_scene, parse_scene
 
 TIERS = ("frontal", "side")
 T = TypeVar("T")

@@ -22,42 +22,42 @@ import zmq
 from msgspec import structs
 
 from camera_nodes.transport import CONTROLLER, AllowList, Authenticator, ensure_keys
-from controller.arming import arm_patiently
-from controller.asides import AsideBook, told
-from controller.beginning import lacking, look, require_decision
-from controller.care import Care
-from controller.conclusion import Conclusion
-from controller.decisions import Decisions
-from controller.desk import Desk
-from controller.draining import Draining
+from controller.cameras.camera_maintenance import Care
 from controller.errors import ControllerError, RigNotReady, SessionError
-from controller.fire import FireOrder, order_fire
-from controller.handoff import Handoff, hand_over
-from controller.ingest import Ingest
-from controller.keeping import accept_take
-from controller.lag import LagBook
-from controller.lag_shots import LagReport, LagStore, measure_lags
-from controller.late import LateNews
-from controller.lights import Lights, Lit, setup_record
-from controller.link import ControlLink
-from controller.port_guard import PortGuard
-from controller.preflight import Preflight, fly
-from controller.quality.reviewer import Reviewer
-from controller.records import Records
-from controller.resume import Recovery
+from controller.firing.fire_timing import FireOrder, order_fire
+from controller.ingest.photograph_transfer import Ingest
+from controller.lighting.sacn_sender import Lights, Lit, setup_record
+from controller.node_links.arming import arm_patiently
+from controller.node_links.camera_status import CameraReport, report_cameras
+from controller.node_links.connection_guard import PortGuard
+from controller.node_links.control_channel import ControlLink
+from controller.preflight.preflight import Preflight, fly
+from controller.preflight.start_requirements import lacking, look, require_decision
+from controller.rig.cameras_aside import AsideBook, told
+from controller.rig.roster import Roster
 from controller.rig_file import DEFAULT_PROFILE
-from controller.rig_report import CameraReport, report_cameras
-from controller.roster import Roster
-from controller.script import Line, Script, TakeLine
-from controller.session_book import SessionBook
-from controller.settings import StudioSettings
-from controller.take_result import TakeResult as TakeResult
-from controller.tally import Tally
+from controller.sessions.farm_handoff import Handoff, hand_over
+from controller.sessions.late_photographs import LateNews
+from controller.sessions.operator_decisions import Decisions
+from controller.sessions.session_lifecycle import SessionBook
+from controller.sessions.session_state import Line, Script, TakeLine
+from controller.sessions.session_store import Records
+from controller.shutter_lag.lag_book import LagBook
+from controller.shutter_lag.lag_measurement import LagReport, LagStore, measure_lags
+from controller.studio_settings import StudioSettings
+from controller.take_checks.take_reviewer import Reviewer
+from controller.takes.incomplete_takes import accept_take
+from controller.takes.take_completion import Draining
+from controller.takes.take_events import Desk
+from controller.takes.take_outcome import Conclusion
+from controller.takes.take_progress import Tally
+from controller.takes.take_recovery import Recovery
+from controller.takes.take_result import TakeResult as TakeResult
 from db import migrations
-from db.closed import require_closed
+from db.access_guard import require_closed
+from db.audit.restore_journal import keep_journal, place
 from db.engine import open_database, transaction
 from db.errors import RecordError
-from db.journal import keep_journal, place
 from db.protocols import FACESCAPE, install_protocol
 from db.store import Store
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.consent_rules import words_shown
+from db.consents.consent_rules import words_shown
 from db.models import AuditEvent, Consent, Subject, SubjectChange, Take, TakeWithdrawal
 
 ACTS = ("subject.add", "consent.give", "consent.withdraw", "subject.erase.begin", "subject.edit")

@@ -14,9 +14,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 from sqlalchemy.orm.attributes import set_committed_value
 
+from db.audit.number_floors import attempts_given, sessions_given
+from db.consents.withdrawals import withdrawn_takes
 from db.engine import changed, utc_now
 from db.errors import AlreadyThere, ConsentError, NotFound, RecordError, StateConflict
-from db.floors import attempts_given, sessions_given
 from db.models import (
     Calibration,
     Camera,
@@ -37,7 +38,6 @@ from db.models import (
     TakeState,
     TakeWithdrawal,
 )
-from db.withdrawals import withdrawn_takes
 
 SESSION_MOVES: Mapping[SessionState, tuple[SessionState, ...]] = {
     SessionState.PAUSED: (SessionState.OPEN,),

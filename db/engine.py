@@ -17,7 +17,7 @@ from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engi
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
-from camera_nodes.guarding.masking import masked
+from common.guarding.secret_masking import masked
 from db.errors import DatabaseUnavailable, SettingsError
 
 BUSY_TIMEOUT_MS = 30_000

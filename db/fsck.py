@@ -17,15 +17,24 @@ from shutil import rmtree
 from sqlalchemy import Engine, delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from db import identity
+from db import store_identity as identity
+from db.consents.withdrawals import stopped
 from db.engine import reading, transaction, utc_now
+from db.erasure.destructive_plan import Agreed, Effect, Plan, small_only
+from db.erasure.store_trash import TERM, OpenBatch, Trash
 from db.errors import MissingObject, RottenObject, StoreError
 from db.models import Artefact, ArtefactParent, Job, JobInput, JobState, RunReview, TakeReview
-from db.references import ARTEFACT, PHOTOGRAPH, RAW, SHEET, Referred, described, is_referenced, referenced
-from db.safety import Agreed, Effect, Plan, small_only
 from db.store import SHARDS, Filed, Store, Upload
-from db.trash import TERM, OpenBatch, Trash
-from db.withdrawals import stopped
+from db.store_parts.store_references import (
+    ARTEFACT,
+    PHOTOGRAPH,
+    RAW,
+    SHEET,
+    Referred,
+    described,
+    is_referenced,
+    referenced,
+)
 
 GRACE = timedelta(hours=24)
 MADE_ANEW = "made anew: its file in the store was gone"

@@ -5,7 +5,7 @@ version = 1
 [[expression]]
 name = "neutral"
 instruction = "Look straight ahead, mouth closed, face at rest."
-asks = ["jawOpen <0.25"]    # optional, with eyes = "closed": what the face should score, see db.recipes
+asks = ["jawOpen <0.25"]    # optional, with eyes = "closed": what the face should score, see db.expression_recipes
 """
 
 import re
@@ -17,10 +17,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from camera_nodes.bounded.text import read_toml
+from common.bounded.json_toml import read_toml
 from db.errors import AlreadyThere, NotFound, RecordError
+from db.expression_recipes import FACESCAPE_RECIPES, Recipe, parse_recipe
 from db.models import Protocol, ProtocolExpression
-from db.recipes import FACESCAPE_RECIPES, Recipe, parse_recipe
 from db.settings import check_keys
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")

@@ -9,7 +9,7 @@ Order of precedence: argument, environment (MIEN_HOME, MIEN_DATABASE), studio.to
     [studio]    # read by the controller
     [farm]      # read by the farm
     [release]   # read by the release
-    [records]   # read by db.study_settings
+    [records]   # read by db.consents.study_settings
 """
 
 import difflib
@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from camera_nodes.bounded.text import read_toml
-from camera_nodes.guarding.masking import holds_password
-from camera_nodes.guarding.modes import open_mode
+from common.bounded.json_toml import read_toml
+from common.guarding.file_modes import open_mode
+from common.guarding.secret_masking import holds_password
 from db.errors import OpenToOthers, SettingsError
 
 DEFAULT_HOME = Path("mien-studio")
@@ -76,7 +76,7 @@ class Settings:
         return self.home / "ingest"
 
     def make_home(self) -> None:
-        """Create the home with its folders, for the owner alone; what is there stays as it is (see db.closed)."""
+        """Create the home with its folders, for the owner alone; what is there stays as it is (see db.access_guard)."""
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.ingest.mkdir(mode=0o700, exist_ok=True)
         self.keys.mkdir(mode=0o700, exist_ok=True)

@@ -1,7 +1,7 @@
 """A content-addressed store: a file is filed under the SHA-256 of its bytes, in a folder or any fsspec place.
 
 Files appear whole or not at all, are never changed, and equal bytes are kept once. A file that is put again is touched:
-whoever removes files (db.fsck, db.erasures) leaves those alone that somebody may be about to refer to.
+whoever removes files (db.fsck, db.erasure.erasures) leaves those alone that somebody may be about to refer to.
 """
 
 import errno
@@ -20,11 +20,11 @@ import fsspec
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from camera_nodes.guarding.masking import masked
-from db import store_notes
+from common.guarding.secret_masking import masked
 from db.errors import MissingObject, RottenObject, StoreError
-from db.store_cache import StoreCache
-from db.store_notes import StoreNote
+from db.store_parts import store_identity_notes
+from db.store_parts.store_cache import StoreCache
+from db.store_parts.store_identity_notes import StoreNote
 
 _BLOCK = 1 << 20
 SHARDS = tuple(f"{number:02x}" for number in range(256))
@@ -96,8 +96,8 @@ class Store:
         return "" if place.is_dir() else "it is not a folder"
 
     def identity(self) -> StoreNote | None:
-        """What the store says of itself; None when it carries no identity. Raises StoreError. See db.identity."""
-        return store_notes.newest(self._fs, self._root)
+        """What the store says of itself; None when it carries no identity. Raises StoreError. See db.store_identity."""
+        return store_identity_notes.newest(self._fs, self._root)
 
     @property
     def folder(self) -> Path | None:

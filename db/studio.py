@@ -7,9 +7,9 @@ from typing import Self
 
 from sqlalchemy import Engine
 
-from db.closed import require_studio
+from db.access_guard import require_studio
+from db.audit.restore_journal import keep_journal, place
 from db.engine import open_database
-from db.journal import keep_journal, place
 from db.migrations import require_current
 from db.settings import Settings
 from db.store import Store

@@ -8,14 +8,14 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
-from db import audit
-from db.consent_rules import JOB_LETTERS, RULES, ConsentRules, Signed, Told, check_consent, words
+from db.audit import audit_log
+from db.audit.number_floors import subjects_given
+from db.consents.consent_rules import JOB_LETTERS, RULES, ConsentRules, Signed, Told, check_consent, words
+from db.consents.withdrawals import Withdrawal, mark_narrowed, mark_released, stop_work
 from db.engine import changed, utc_now
 from db.errors import AlreadyThere, ConsentError, NotFound, RecordError
-from db.floors import subjects_given
 from db.models import Consent, ConsentScope, Gender, Subject
 from db.models.people import consent_counts
-from db.withdrawals import Withdrawal, mark_narrowed, mark_released, stop_work
 
 
 class ConsentLine(NamedTuple):
@@ -59,7 +59,7 @@ def add_subject(
                 tx.add(subject)
         except IntegrityError:  # another program took the code between our look and our insert
             continue
-        audit.record(tx, "subject.add", "subject", subject.code)
+        audit_log.record(tx, "subject.add", "subject", subject.code)
         return subject
     raise AlreadyThere("No free subject code after 20 tries; is another program adding subjects?")
 
@@ -120,8 +120,8 @@ def give_consent(
     document_sha256: of the signed form, which itself is kept elsewhere.  form_version: which text was signed.
     guardian: a guardian signed for the subject.  shared_form: why others' consents name the same form.
     told: hears what may be wrong and is not refused, as where the age is not known.
-    Raises AlreadyThere when the scope has an open consent; ConsentError as db.consent_rules.check_consent. Eyes
-    mosaicked narrows what was allowed: what left with open eyes is marked (db.withdrawals.releases_that_show_eyes).
+    Raises AlreadyThere when the scope has an open consent; ConsentError as db.consents.consent_rules.check_consent. Eyes
+    mosaicked narrows what was allowed: what left with open eyes is marked (db.consents.withdrawals.releases_that_show_eyes).
     """
     scope = ConsentScope(scope)
     signed = Signed(document_sha256, form_version, guardian, shared_form)
@@ -146,11 +146,11 @@ def give_consent(
         "scope": scope, "given_on": day.isoformat(), "document": signed.document_sha256, "form": signed.form_version,
         "guardian": signed.guardian, "shared_form": signed.shared_form is not None,
     }  # fmt: skip
-    audit.record(tx, "consent.give", "subject", subject.code, detail)
+    audit_log.record(tx, "consent.give", "subject", subject.code, detail)
     if scope is ConsentScope.EYES_MOSAICKED:
         narrowed = mark_narrowed(tx, subject, consent.recorded_at)
         if narrowed:
-            audit.record(tx, "subject.narrow", "subject", subject.code, {"in_releases": list(narrowed)})
+            audit_log.record(tx, "subject.narrow", "subject", subject.code, {"in_releases": list(narrowed)})
     return consent
 
 
@@ -176,7 +176,7 @@ def withdraw_consent(
         if changed(tx, update(Consent).where(*guard).values(withdrawn_at=when)) == 1:
             closed.append(scope)
             closing = {"scope": scope, "at": when.astimezone(UTC).isoformat()}
-            audit.record(tx, "consent.withdraw", "subject", subject.code, closing)
+            audit_log.record(tx, "consent.withdraw", "subject", subject.code, closing)
     if not closed:
         raise ConsentError(f"Subject {subject.code} has no open consent for {', '.join(scopes)}; nothing was withdrawn")
     for consent in subject.consents:
@@ -186,7 +186,7 @@ def withdraw_consent(
     stopped = 0 if still_open else stop_work(tx, subject)
     if stopped or released:
         detail = {"stopped_runs": stopped, "in_releases": list(released)}
-        audit.record(tx, "subject.withdraw", "subject", subject.code, detail)
+        audit_log.record(tx, "subject.withdraw", "subject", subject.code, detail)
     return Withdrawal(tuple(closed), stopped, released)
 
 

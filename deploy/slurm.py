@@ -21,18 +21,18 @@ import dask
 import typer
 from dask_jobqueue.slurm import SLURMCluster, SLURMJob
 
-from camera_nodes.guarding.modes import close_files
-from camera_nodes.guarding.streams import guard_streams
+from common.guarding.file_modes import close_files
+from common.guarding.output_streams import guard_streams
 from db.engine import reading
 from db.errors import DatabaseUnavailable, SettingsError
 from db.settings import Settings
 from db.studio import open_records
-from processing.farm.cluster import environment
 from processing.farm.daemon import Farm
-from processing.farm.farm_screen import FarmScreen, say_summary, stop_on_signals
-from processing.farm.options import studio_template
-from processing.farm.progress_query import standing
+from processing.farm.display.farm_progress import FarmScreen, say_summary, stop_on_signals
+from processing.farm.execution.dask_cluster import environment
+from processing.farm.scheduling.job_counts import standing
 from processing.farm.settings import FarmSettings
+from processing.farm.template_files import studio_template
 from processing.farm.tls import security
 
 LOOK_S = 20.0

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from processing.cameras import Camera
-from processing.mesh import Mesh
+from processing.geometry.cameras import Camera
+from processing.geometry.mesh import Mesh
 
 MakeSphere = Callable[..., Mesh]
 MakeCameras = Callable[..., list[Camera]]

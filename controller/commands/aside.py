@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from db.commands.options import AsJson, Home, print_json
+from common.terminal.options import AsJson, Home, print_json
 
 
 def aside(

@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 import typer
 
+from common.terminal.options import AsJson, Home, print_json, print_table
 from controller.commands.aside import aside, back
-from controller.commands.care import recover, view, write_off
-from db.commands.options import AsJson, Home, print_json, print_table
+from controller.commands.camera_maintenance import recover, view, write_off
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,8 +25,8 @@ app.command("write-off")(write_off)
 def status(home: Home = None, as_json: AsJson = False) -> None:
     """Every camera with its state, clock and what stands in its way."""
     from controller.client import StudioClient
-    from controller.commands.tables import print_faults, print_warnings
-    from controller.rig_report import unresolved_text
+    from controller.commands.session_tables import print_faults, print_warnings
+    from controller.node_links.camera_status import unresolved_text
 
     answer = StudioClient(home).get("/api/rig")
     if as_json:
@@ -70,7 +70,7 @@ def preflight(
 ) -> None:
     """Whether a session can begin: exit code 0, or 3 with everything that stands in the way."""
     from controller.client import StudioClient
-    from controller.commands.tables import print_preflight
+    from controller.commands.session_tables import print_preflight
 
     answer = StudioClient(home).post("/api/preflight", profile=profile)
     print_json(answer) if as_json else print_preflight(answer)
@@ -92,11 +92,11 @@ def calibration(
     """Keep a calibration of the rig: for takes from now on, and for earlier ones that have none (recorded)."""
     from dataclasses import asdict
 
-    from controller.calibration_file import read_calibration
-    from controller.commands.tables import print_served
-    from controller.decisions import Decisions
-    from controller.records import Records
-    from controller.settings import load_settings
+    from controller.commands.session_tables import print_served
+    from controller.rig.calibration_file import read_calibration
+    from controller.sessions.operator_decisions import Decisions
+    from controller.sessions.session_store import Records
+    from controller.studio_settings import load_settings
     from db.studio import open_studio
 
     settings = load_settings(home, rig_file=rig)
@@ -130,7 +130,7 @@ def lag(
     """
     from controller.client import StudioClient
     from controller.errors import RigNotReady
-    from controller.lag_shots import patience_s
+    from controller.shutter_lag.lag_measurement import patience_s
 
     client = StudioClient(home)
     if shots is not None:
@@ -199,12 +199,12 @@ def optical_skew(
     The figure is kept with a take when every camera of the rig has read the board. docs/led-board.md says how to build
     the board; `mien rig led-board` prints its face.
     """
-    from controller.optical_skew.board import read_board
-    from controller.optical_skew.measure import measure_skew
-    from controller.optical_skew.report import report_data, report_lines, report_table
-    from controller.optical_skew.source import keep_with_take, rig_of_home, views_of_folder, views_of_take
-    from controller.records import Records
-    from controller.settings import load_settings
+    from controller.optical_skew.board_photographs import keep_with_take, rig_of_home, views_of_folder, views_of_take
+    from controller.optical_skew.led_board import read_board
+    from controller.optical_skew.skew_measurement import measure_skew
+    from controller.optical_skew.skew_report import report_data, report_lines, report_table
+    from controller.sessions.session_store import Records
+    from controller.studio_settings import load_settings
     from db.studio import open_studio
 
     lamps = read_board(board)
@@ -239,8 +239,8 @@ def led_board(
     bits: Annotated[int, typer.Option(min=8, max=16, help="Bits of the counter.")] = 16,
 ) -> None:
     """Print the face of the LED board: markers, and where the lamps go. See docs/led-board.md."""
-    from controller.optical_skew.board import Board
-    from controller.optical_skew.drawing import face_svg
+    from controller.optical_skew.board_drawing import face_svg
+    from controller.optical_skew.led_board import Board
 
     out.write_text(face_svg(Board(bits=bits), face), encoding="utf-8")
     print(f"{out}: face {face}, {4 * bits} lamps. Print it at 100 %; markers measure 36 mm.")

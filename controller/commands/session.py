@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from controller.commands.checks import checks
-from db.commands.options import AsJson, Home, print_json, print_table
+from common.terminal.options import AsJson, Home, print_json, print_table
+from controller.commands.take_checks import checks
 
 app = typer.Typer(no_args_is_help=True, help="A subject in the chair: fire, accept, take again, skip, pause, close.")
 
@@ -124,7 +124,7 @@ def undo(
 ) -> None:
     """Take back the last decision: accept, choose, fire, drop, skip, reassign; the close until the farm has begun."""
     from controller.client import StudioClient
-    from controller.script import split_reference
+    from controller.sessions.session_state import split_reference
 
     client = StudioClient(home)
     part = split_reference(what)[1] if what is not None else None
@@ -165,8 +165,8 @@ def calibrate(
 ) -> None:
     """Give a calibration that was made afterwards to the takes of a session that have none."""
     from controller.client import StudioClient
-    from controller.commands.tables import print_served
-    from controller.script import split_reference
+    from controller.commands.session_tables import print_served
+    from controller.sessions.session_state import split_reference
 
     client = StudioClient(home)
     code = session or (split_reference(take)[0] if take else _open(client, or_paused=True))
@@ -260,7 +260,7 @@ def close(
 ) -> None:
     """Close a session: the farm takes over. Whole takes that nobody accepted are asked about."""
     from controller.client import StudioClient
-    from controller.commands.tables import print_without
+    from controller.commands.session_tables import print_without
 
     client = StudioClient(home)
     code = session or _open(client)
@@ -296,7 +296,7 @@ def reopen(
 def show(session: Session = None, home: Home = None, as_json: AsJson = False) -> None:
     """Show a session: expressions, every take with its three numbers, what comes next."""
     from controller.client import StudioClient
-    from controller.commands.tables import print_session
+    from controller.commands.session_tables import print_session
 
     client = StudioClient(home)
     answer = client.get(f"/api/sessions/{session or _open(client, or_paused=True)}")
@@ -308,8 +308,8 @@ app.command()(checks)
 
 def _shoot(verb: str, expression: str | None, profile: str | None, no_wait: bool, home: Any, as_json: bool) -> None:
     from controller.client import StudioClient
-    from controller.commands.checks import print_after_fire
-    from controller.commands.tables import ms, print_warnings
+    from controller.commands.session_tables import ms, print_warnings
+    from controller.commands.take_checks import print_after_fire
 
     client = StudioClient(home)
     session, wanted = _where(client, expression)
@@ -372,7 +372,7 @@ def _where(client: Any, expression: str | None, whole: bool = False) -> tuple[st
 
     whole: as it was written, so that a take's code means that take.
     """
-    from controller.script import split_reference
+    from controller.sessions.session_state import split_reference
 
     if expression is None:
         return _open(client), None

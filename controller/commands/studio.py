@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from db.commands.options import Database, Home
+from common.terminal.options import Database, Home
 
 app = typer.Typer(no_args_is_help=True, help="The studio's server and console.")
 
@@ -23,7 +23,7 @@ def serve(
     database: Database = None,
 ) -> None:
     """Serve cameras, ingest and console until interrupted; `mien session` and `mien rig` talk to it."""
-    from controller.serve import serve_studio
-    from controller.settings import load_settings
+    from controller.api.server import serve_studio
+    from controller.studio_settings import load_settings
 
     serve_studio(load_settings(home, database, rig), port)

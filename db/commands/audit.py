@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from db.commands.options import AsJson, Database, Home, print_json
+from common.terminal.options import AsJson, Database, Home, print_json
 
 if TYPE_CHECKING:
-    from db.audit import ChainReport
+    from db.audit.audit_log import ChainReport
 
 SHOWN = 40
 
@@ -20,10 +20,10 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Verify the audit log: every entry as it was written, guarded, and the consents in the records as it says."""
-    from db.audit import verify_chain
-    from db.audit_guards import missing_guards
+    from db.audit.audit_log import verify_chain
+    from db.audit.audit_triggers import missing_guards
     from db.audit_replay import differences, one_snapshot
-    from db.consent_rules import words_shown
+    from db.consents.consent_rules import words_shown
     from db.engine import reading
     from db.errors import RecordError
     from db.studio import open_studio

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from db.commands.options import AsJson, Database, Home, print_json, print_table
+from common.terminal.options import AsJson, Database, Home, print_json, print_table
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from db.backup import BackupReport
-    from db.backup_check import CheckReport
-    from db.backup_folder import BackupFolder
-    from db.copying import CopyReport
-    from db.restore_acts import RestoreReport
-    from db.sealing import Opener
+    from db.backups.age_encryption import Opener
+    from db.backups.backup import BackupReport
+    from db.backups.backup_repository import BackupFolder
+    from db.backups.backup_verification import CheckReport
+    from db.backups.restore_replay import RestoreReport
     from db.settings import Settings
     from db.store import Store
+    from db.transfer.database_copy import CopyReport
 
 SHOWN = 20
 app = typer.Typer()
@@ -58,9 +58,9 @@ def backup(
     keys/ and MIEN_PERSONAL_KEY are not in it: keep these two, apart from it. Exit code 4 when files are missing or
     rotten; all others are in the snapshot then.
     """
-    from db.backup import back_up
-    from db.backup_check import check_backup
-    from db.backup_folder import BackupFolder
+    from db.backups.backup import back_up
+    from db.backups.backup_repository import BackupFolder
+    from db.backups.backup_verification import check_backup
     from db.studio import open_studio
 
     if (to is None) == (check is None):
@@ -102,9 +102,9 @@ def restore(
     as_json: AsJson = False,
 ) -> None:
     """Make a studio from a backup, in a new --home. What the copy lacks is named, what can be repeated is repeated."""
-    from db.backup_folder import BackupFolder
-    from db.restore import choose, restore
-    from db.restore_acts import CodesUnknown
+    from db.backups.backup_repository import BackupFolder
+    from db.backups.restore import choose, restore
+    from db.backups.restore_replay import CodesUnknown
     from db.settings import Settings
 
     settings, folder = Settings.load(home, database), BackupFolder.open(source)
@@ -142,10 +142,10 @@ def copy(
 
     Give PostgreSQL's password by ~/.pgpass or PGPASSWORD: others can read it in a command line.
     """
-    from db.copying import copy_database
     from db.engine import open_database
     from db.errors import SettingsError
     from db.settings import Settings
+    from db.transfer.database_copy import copy_database
 
     try:
         target = open_database(to)
@@ -171,9 +171,9 @@ def copy(
 
 def _folder(path: Path, encrypt_to: str | None, ask: bool, passphrase_file: Path | None, studio: str) -> "BackupFolder":
     """The folder of backups that is there, or a new one, sealed as was asked."""
-    from db.backup_folder import MARK, BackupFolder
+    from db.backups.age_encryption import new_passphrase_key, read_passphrase, read_recipients
+    from db.backups.backup_repository import MARK, BackupFolder
     from db.errors import BackupKeyError
-    from db.sealing import new_passphrase_key, read_passphrase, read_recipients
 
     if encrypt_to and (ask or passphrase_file):
         raise typer.BadParameter("seal it for a recipient or under a passphrase, not both")
@@ -195,7 +195,7 @@ def _folder(path: Path, encrypt_to: str | None, ask: bool, passphrase_file: Path
 
 
 def _opener(folder: "BackupFolder", identity: Path | None, passphrase_file: Path | None) -> "Opener | None":
-    from db.sealing import open_passphrase_key, read_identities, read_passphrase
+    from db.backups.age_encryption import open_passphrase_key, read_identities, read_passphrase
 
     if folder.seal is None:
         return None
@@ -230,7 +230,7 @@ def _confirm(words: str, given: str | None) -> None:
 
 
 def _let_go(folder: "BackupFolder", keep: int, yes: bool, as_json: bool) -> None:
-    from db.backup_check import let_go, surplus
+    from db.backups.backup_verification import let_go, surplus
 
     going = surplus(folder, keep)
     if going and not yes:
@@ -290,7 +290,7 @@ def _print_check(report: "CheckReport") -> None:
 
 def _adopt(engine: "Engine", store: "Store", _settings: "Settings") -> None:
     """The copy and its store are the truth from now on: a person asked for that by restoring."""
-    from db.identity import accept_as_current
+    from db.store_identity import accept_as_current
 
     accept_as_current(engine, store)
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from common.terminal.options import AsJson, Database, Home, print_json, print_table
 from db.commands import audit, trash
 from db.commands import backup as second_place
-from db.commands.options import AsJson, Database, Home, print_json, print_table
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -33,7 +33,7 @@ def _group() -> None:
 @app.command()
 def upgrade(home: Home = None, database: Database = None, as_json: AsJson = False) -> None:
     """Create the studio's home, bring its database to this program's schema, and enter FaceScape's protocol."""
-    from db.closed import close_studio
+    from db.access_guard import close_studio
     from db.engine import open_database, shown, transaction
     from db.migrations import current, head
     from db.migrations import upgrade as upgrade_schema
@@ -65,12 +65,12 @@ def upgrade(home: Home = None, database: Database = None, as_json: AsJson = Fals
 
 def _marked(settings: "Settings", engine: "Engine") -> str:
     """Give store and database their identity where they belong together; otherwise why not."""
-    from db import identity
+    from db import store_identity
     from db.errors import StoreError
     from db.store import Store
 
     try:
-        identity.require(engine, Store(settings.store, cache=settings.home / "cache"))
+        store_identity.require(engine, Store(settings.store, cache=settings.home / "cache"))
     except StoreError as error:
         return str(error).removesuffix("\nNothing was changed.")
     return ""
@@ -99,9 +99,9 @@ def fsck(
     from rich.progress import Progress
 
     from db.engine import reading
-    from db.erasures import unfinished_erasures
+    from db.erasure.destructive_plan import typed
+    from db.erasure.erasures import unfinished_erasures
     from db.fsck import fsck as check
-    from db.safety import typed
     from db.studio import open_studio
 
     with open_studio(home, database) as studio, Progress(console=Console(stderr=True), transient=True) as screen:

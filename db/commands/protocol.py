@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from db.commands.options import AsJson, Database, Home, print_json, print_table
+from common.terminal.options import AsJson, Database, Home, print_json, print_table
 
 if TYPE_CHECKING:
     from db.models import Protocol

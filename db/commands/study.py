@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from db.commands import person
-from db.commands.options import AsJson, Database, Home, print_json, print_table
+from common.terminal.options import AsJson, Database, Home, print_json, print_table
+from db.commands import subject_rights
 
 app = typer.Typer(
     no_args_is_help=True, help="How the study stands: sessions, missing photographs, candidates, coverage."
 )
-app.command(name="retention")(person.retention)
+app.command(name="retention")(subject_rights.retention)
 
 
 @app.command()
@@ -25,7 +25,7 @@ def progress(
     """Where a session stands with each expression; `mien session show` says the same where a studio is served."""
     from db.captures import get_session
     from db.engine import reading
-    from db.queries import session_progress
+    from db.reports.progress_queries import session_progress
     from db.studio import open_studio
 
     with open_studio(home, database) as studio, reading(studio.engine) as tx:
@@ -55,7 +55,7 @@ def missing(
 ) -> None:
     """Takes that lack photographs while no whole take stands for their expression."""
     from db.engine import reading
-    from db.overview import missing_frames
+    from db.reports.study_overview import missing_frames
     from db.studio import open_studio
 
     with open_studio(home, database) as studio, reading(studio.engine) as tx:
@@ -79,7 +79,7 @@ def candidates(
 ) -> None:
     """Who could be released today, and what keeps the others back."""
     from db.engine import reading
-    from db.overview import release_candidates
+    from db.reports.study_overview import release_candidates
     from db.studio import open_studio
 
     with open_studio(home, database) as studio, reading(studio.engine) as tx:
@@ -107,7 +107,7 @@ def candidates(
 def show_coverage(home: Home = None, database: Database = None, as_json: AsJson = False) -> None:
     """Subjects by gender and age, and how many of them are captured and released."""
     from db.engine import reading
-    from db.overview import coverage
+    from db.reports.study_overview import coverage
     from db.studio import open_studio
 
     with open_studio(home, database) as studio, reading(studio.engine) as tx:

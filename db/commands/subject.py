@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from db.commands import person, personal
-from db.commands.options import AsJson, Database, Home, print_json, print_table
+from common.terminal.options import AsJson, Database, Home, print_json, print_table
+from db.commands import personal_data, subject_rights
 
 if TYPE_CHECKING:
     from rich.console import Console
     from sqlalchemy.orm import Session
 
-    from db.erasures import ErasureReport
+    from db.consents.withdrawals import Withdrawal
+    from db.erasure.erasures import ErasureReport
+    from db.erasure.take_withdrawals import WithdrawnTake
     from db.models import ConsentScope, Subject
     from db.studio import StudioRecords
     from db.subjects import SubjectLine
-    from db.take_withdrawals import WithdrawnTake
-    from db.withdrawals import Withdrawal
 
 app = typer.Typer(no_args_is_help=True, help="Subjects and their consents.")
-app.add_typer(personal.app, name="personal")
-app.command(name="edit")(person.edit)
-app.command(name="export")(person.export)
-app.command(name="receipt")(person.receipt)
-app.command(name="retention")(person.keep_until)
+app.add_typer(personal_data.app, name="personal")
+app.command(name="edit")(subject_rights.edit)
+app.command(name="export")(subject_rights.export)
+app.command(name="receipt")(subject_rights.receipt)
+app.command(name="retention")(subject_rights.keep_until)
 
 Scopes = Annotated[
     list[str] | None,
@@ -84,7 +84,7 @@ def add(
 def show(code: str, home: Home = None, database: Database = None, as_json: AsJson = False) -> None:
     """Show a subject, its consents and the releases that contain it."""
     from db.engine import reading
-    from db.releases import releases_of_subject
+    from db.release_records.releases import releases_of_subject
     from db.studio import open_studio
     from db.subjects import get_subject
 
@@ -104,9 +104,9 @@ def show(code: str, home: Home = None, database: Database = None, as_json: AsJso
 def history(code: str, home: Home = None, database: Database = None, as_json: AsJson = False) -> None:
     """All that happened with a subject: sessions, takes, stage runs, releases, audit entries."""
     from db.engine import reading
-    from db.overview import subject_history
-    from db.rectification import changes_of
+    from db.reports.study_overview import subject_history
     from db.studio import open_studio
+    from db.subject_data.rectification import changes_of
     from db.subjects import get_subject
 
     with open_studio(home, database) as studio, reading(studio.engine) as tx:
@@ -167,11 +167,11 @@ def consent(
     database: Database = None,
 ) -> None:
     """Record a consent signed after the subject was added."""
+    from db.consents.withdrawals import releases_that_show_eyes
     from db.engine import transaction
     from db.models import ConsentScope
     from db.studio import open_studio
     from db.subjects import get_subject
-    from db.withdrawals import releases_that_show_eyes
 
     chosen = _scopes(scopes)
     signed = _signed(consent_date, consent_document, consent_version, guardian, shared_form)
@@ -198,13 +198,13 @@ def withdraw(
     as_json: AsJson = False,
 ) -> None:
     """Withdraw consents (all by default) or one take: pending work stops, the next release leaves it out."""
-    from db import identity
+    from db import store_identity
+    from db.consents.withdrawals import Withdrawal
     from db.engine import transaction
     from db.errors import ConsentError
     from db.models import ConsentScope
     from db.studio import open_studio
     from db.subjects import get_subject, withdraw_consent
-    from db.withdrawals import Withdrawal
 
     if scope and (erase or take):
         raise ConsentError("--erase removes everything of a subject, and --take all of a take: leave --consent out")
@@ -213,7 +213,7 @@ def withdraw(
         return
     with open_studio(home, database) as studio:
         if erase:
-            identity.require(studio.engine, studio.store)  # before the consents close: nothing is changed in half
+            store_identity.require(studio.engine, studio.store)  # before the consents close: nothing is changed in half
             _foretell(studio, code, yes)
         with transaction(studio.engine) as tx:
             subject = get_subject(tx, code)
@@ -237,7 +237,7 @@ def withdraw(
 def _foretell(studio: "StudioRecords", code: str, yes: bool) -> None:
     """Say what an erasure would remove, and ask for the subject's code unless `yes` was given with it."""
     from db.engine import reading
-    from db.erasures import foretell
+    from db.erasure.erasures import foretell
 
     with reading(studio.engine) as tx:
         doomed = foretell(tx, code)
@@ -250,16 +250,16 @@ def _foretell(studio: "StudioRecords", code: str, yes: bool) -> None:
 def _withdraw_take(
     code: str, take: str, erase: bool, yes: bool, home: Path | None, database: str | None, as_json: bool
 ) -> None:
-    from db import identity
+    from db import store_identity
     from db.engine import transaction
+    from db.erasure.take_withdrawals import withdraw_take
     from db.studio import open_studio
-    from db.take_withdrawals import withdraw_take
 
     if erase and not yes:
         typer.confirm(f"Remove every photograph and artefact of {take} for good?", abort=True, err=True)
     with open_studio(home, database) as studio:
         if erase:
-            identity.require(studio.engine, studio.store)
+            store_identity.require(studio.engine, studio.store)
         with transaction(studio.engine) as tx:
             done = withdraw_take(tx, code, take)
             held = _held_by(tx, done.released)
@@ -273,7 +273,7 @@ def _withdraw_take(
 
 
 def _print_take(done: "WithdrawnTake", erased: "ErasureReport | None", held: Sequence[str]) -> None:
-    from db.withdrawals import Withdrawal
+    from db.consents.withdrawals import Withdrawal
 
     print(f"{done.take} was withdrawn before" if done.before else f"{done.take} leaves in no later release")
     _print_withdrawal(done.take, Withdrawal((), done.stopped, done.released), erased, held)
@@ -281,7 +281,7 @@ def _print_take(done: "WithdrawnTake", erased: "ErasureReport | None", held: Seq
 
 def _held_by(tx: "Session", releases: Sequence[str]) -> list[str]:
     """Recipients of these releases, by code, as the ledger knows them."""
-    from db.holders import holders_by_name
+    from db.release_records.release_holders import holders_by_name
 
     return list(dict.fromkeys(holder.recipient for holder in holders_by_name(tx, releases)))
 
@@ -289,8 +289,8 @@ def _held_by(tx: "Session", releases: Sequence[str]) -> list[str]:
 def _erase(studio: "StudioRecords", code: str, take: str | None = None) -> "ErasureReport":
     from rich.progress import Progress
 
-    from db.erasures import erase_subject
-    from db.take_withdrawals import erase_take
+    from db.erasure.erasures import erase_subject
+    from db.erasure.take_withdrawals import erase_take
 
     with Progress(console=_stderr(), transient=True) as screen:
         bar = screen.add_task(f"erasing {take or code}", total=None)
@@ -340,7 +340,7 @@ class _Signed(NamedTuple):
 def _give(
     tx: "Session", studio: "StudioRecords", subject: "Subject", scopes: "list[ConsentScope]", signed: _Signed
 ) -> None:
-    from db.study_settings import StudySettings
+    from db.consents.study_settings import StudySettings
     from db.subjects import give_consent
 
     rules = StudySettings.of(studio.settings).rules
@@ -351,14 +351,14 @@ def _give(
             guardian=signed.guardian, shared_form=signed.shared_form, rules=rules, told=lambda t: said.setdefault(t),
         )  # fmt: skip
     for text in said:
-        person.tell(text)
+        subject_rights.tell(text)
 
 
 def _signed(
     day: datetime | None, document: Path | None, version: str | None, guardian: bool, shared_form: str | None
 ) -> _Signed:
     """What was signed. Raises ConsentError that names all that lacks."""
-    from db.consent_rules import hash_form
+    from db.consents.consent_rules import hash_form
     from db.errors import ConsentError
 
     if day is None or document is None or not version:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from db.commands.options import AsJson, Database, Home, print_json, print_table
+from common.terminal.options import AsJson, Database, Home, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="What was removed from the store and can be brought back.")
 
@@ -17,8 +17,8 @@ Confirm = Annotated[
 @app.command(name="list")
 def list_all(home: Home = None, database: Database = None, as_json: AsJson = False) -> None:
     """What lies in the trash, by the command that put it there, and when its term ends."""
+    from db.erasure.store_trash import Trash
     from db.studio import open_studio
-    from db.trash import Trash
 
     with open_studio(home, database) as studio:
         batches = Trash(studio.store).batches()
@@ -52,16 +52,17 @@ def list_all(home: Home = None, database: Database = None, as_json: AsJson = Fal
 @app.command()
 def restore(batch: str, home: Home = None, database: Database = None) -> None:
     """Bring a batch back into the store. Files that have changed in the trash stay there (exit code 4)."""
-    from db import audit, identity
+    from db import store_identity
+    from db.audit import audit_log
     from db.engine import transaction
+    from db.erasure.store_trash import Trash
     from db.studio import open_studio
-    from db.trash import Trash
 
     with open_studio(home, database) as studio:
-        identity.require(studio.engine, studio.store)
+        store_identity.require(studio.engine, studio.store)
         back, rotten = Trash(studio.store).restore(batch)
         with transaction(studio.engine) as tx:
-            audit.record(tx, "store.trash.restore", "trash", batch, {"files": back, "rotten": len(rotten)})
+            audit_log.record(tx, "store.trash.restore", "trash", batch, {"files": back, "rotten": len(rotten)})
     print(f"{back} files are back in the store")
     for path in rotten:
         print(f"  {path} has changed in the trash, and stays there")
@@ -77,14 +78,15 @@ def empty(
     database: Database = None,
 ) -> None:
     """Remove for good what is past its term; with --all, everything that lies there."""
-    from db import audit, identity
+    from db import store_identity
+    from db.audit import audit_log
     from db.engine import transaction, utc_now
-    from db.safety import Effect, Plan, typed
+    from db.erasure.destructive_plan import Effect, Plan, typed
+    from db.erasure.store_trash import Trash
     from db.studio import open_studio
-    from db.trash import Trash
 
     with open_studio(home, database) as studio:
-        identity.require(studio.engine, studio.store)
+        store_identity.require(studio.engine, studio.store)
         trash = Trash(studio.store)
         batches = trash.batches()
         over = [batch for batch in batches if everything or batch.until < utc_now()]
@@ -93,27 +95,27 @@ def empty(
         effect = Effect("files that are within their term removed from the trash for good", young, total, always=True)
         typed(confirm)(Plan((effect,), "mien db trash empty --all"))
         for batch in over:
-            identity.still(studio.engine, studio.store)
+            store_identity.still(studio.engine, studio.store)
             with transaction(studio.engine) as tx:
-                audit.record(tx, "store.trash.empty", "trash", batch.name, {"files": len(batch.files)})
+                audit_log.record(tx, "store.trash.empty", "trash", batch.name, {"files": len(batch.files)})
             trash.empty(batch.name)
     print(f"{number} files of the trash are gone for good; {total - number} stay")
 
 
 def adopt_store(confirm: Confirm = None, home: Home = None, database: Database = None, as_json: AsJson = False) -> None:
     """Confirm that this database and this store are the truth from now on: after a restore, or a change of either."""
-    from db import identity
+    from db import store_identity
     from db.engine import reading
-    from db.safety import Effect, Plan, typed
+    from db.erasure.destructive_plan import Effect, Plan, typed
     from db.studio import open_studio
 
     with open_studio(home, database) as studio:
-        verdict = identity.check(studio.engine, studio.store)
-        found = identity.agreement(studio.engine, studio.store)
+        verdict = store_identity.check(studio.engine, studio.store)
+        found = store_identity.agreement(studio.engine, studio.store)
         with reading(studio.engine) as tx:
-            own = identity.read(tx)
+            own = store_identity.read(tx)
         print(f"the database  {f'is of studio {own.studio[:8]}' if own else 'carries no identity'}", file=sys.stderr)
-        print(f"the store     {identity.described(studio.store)}", file=sys.stderr)
+        print(f"the store     {store_identity.described(studio.store)}", file=sys.stderr)
         print(f"in them       {found}", file=sys.stderr)
         if not verdict.same:
             print(f"they are      {verdict.standing}\n", file=sys.stderr)
@@ -123,10 +125,10 @@ def adopt_store(confirm: Confirm = None, home: Home = None, database: Database =
             )
             overruled = f"note overruled, by which it is: {verdict.standing}"
             same_day = Effect(overruled, int(found.enough), 1, always=True)
-            known = verdict.standing is identity.Standing.NEW
+            known = verdict.standing is store_identity.Standing.NEW
             typed(confirm)(Plan(() if known else (missing, unnamed, same_day), "mien db adopt-store"))
-            identity.accept_as_current(studio.engine, studio.store)
-        verdict = identity.check(studio.engine, studio.store)
+            store_identity.accept_as_current(studio.engine, studio.store)
+        verdict = store_identity.check(studio.engine, studio.store)
     if as_json:
         print_json({"standing": verdict.standing, "missing": found.missing, "unnamed": found.unnamed})
     else:

@@ -11,9 +11,9 @@ from db.models.base import Base, Sha256, is_hash
 
 
 class AuditEvent(Base):
-    """One act on one thing; `detail` holds no personal data. Only db.audit adds rows.
+    """One act on one thing; `detail` holds no personal data. Only db.audit.audit_log adds rows.
 
-    sha256: of this entry with `previous`, the hash of the entry before; see db.audit.
+    sha256: of this entry with `previous`, the hash of the entry before; see db.audit.audit_log.
     """
 
     __tablename__ = "audit_event"

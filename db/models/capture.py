@@ -169,7 +169,7 @@ class Frame(Base):
     name: Mapped[str | None] = mapped_column(String(200))  # as the camera called it; identifies nothing
     exif: Mapped[Mapping[str, Any] | None] = mapped_column(
         OptionalJson
-    )  # what the photograph says of itself: controller.photo.Exif
+    )  # what the photograph says of itself: controller.image_files.photograph_reader.Exif
 
     take: Mapped[Take] = relationship(back_populates="frames")
     camera: Mapped[Camera] = relationship()
@@ -199,7 +199,7 @@ class RawFile(Base):
     camera_id: Mapped[int] = mapped_column(ForeignKey("camera.id"))
     sha256: Mapped[str] = mapped_column(Sha256, index=True)
     bytes: Mapped[int] = mapped_column(BigInteger)
-    format: Mapped[str] = mapped_column(String(8))  # as controller.raw_file.FORMATS
+    format: Mapped[str] = mapped_column(String(8))  # as controller.image_files.raw_file.FORMATS
     model: Mapped[str] = mapped_column(String(100))  # the body, as the header says; may be empty
     name: Mapped[str] = mapped_column(String(200))
 

@@ -21,7 +21,7 @@ class Way(StrEnum):
 class Recipient(Base):
     """Somebody outside who asked for a release: a code in logs, audit entries and file names, never a name.
 
-    institution: as it signed; contact: a person, sealed by db.personal. Both can be removed, the row stays.
+    institution: as it signed; contact: a person, sealed by db.subject_data.personal_data. Both can be removed, the row stays.
     """
 
     __tablename__ = "recipient"
@@ -94,7 +94,7 @@ class Fetch(Base):
 
     files: delivered to their last byte, of files_wanted that the grant allows; delivered: a bit a file in the order of
     the manifest; begun: by a file's number the parts of it, [from, to), while it is not whole. network, agent: reduced,
-    see db.holders.
+    see db.release_records.release_holders.
     """
 
     __tablename__ = "release_fetch"

@@ -13,7 +13,7 @@ class StudioIdentity(Base):
 
     noting: the last note to the store that was begun; noted: the last of which it is known that the store has it. A
     store whose note is before `noted` is an older copy; one whose note is after `noting` has seen records that this
-    database has not. See db.identity.
+    database has not. See db.store_identity.
     """
 
     __tablename__ = "studio_identity"

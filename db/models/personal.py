@@ -9,7 +9,7 @@ from db.models.base import Base
 
 
 class Personal(Base):
-    """Name and whatever else is needed to reach a subject, encrypted by db.personal."""
+    """Name and whatever else is needed to reach a subject, encrypted by db.subject_data.personal_data."""
 
     __tablename__ = "personal"
 

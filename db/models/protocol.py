@@ -39,7 +39,7 @@ class ProtocolExpression(Base):
     position: Mapped[int]
     name: Mapped[str] = mapped_column(String(48))
     instruction: Mapped[str] = mapped_column(Text)
-    recipe: Mapped[Mapping[str, Any] | None]  # what the face should score: see db.recipes
+    recipe: Mapped[Mapping[str, Any] | None]  # what the face should score: see db.expression_recipes
 
     protocol: Mapped[Protocol] = relationship(back_populates="expressions")
 

@@ -22,7 +22,9 @@ from sqlalchemy.orm import Session
 
 from db.engine import reading, transaction
 from db.errors import DatabaseUnavailable, LeaseLost
-from db.jobs import (
+from db.models import JobState, RunVerdict
+from db.reports.progress_queries import SessionMark, ready_takes, session_marks
+from db.stage_runs.job_queue import (
     IN_THE_CHAIR,
     PRIORITY,
     Lease,
@@ -40,21 +42,19 @@ from db.jobs import (
     set_last,
     states_of,
 )
-from db.models import JobState, RunVerdict
-from db.queries import SessionMark, ready_takes, session_marks
-from db.run_reviews import save_run_review
+from db.stage_runs.run_reviews import save_run_review
 from db.store import Store
 from processing.errors import DataError
-from processing.farm.assignments import Assignments, Changed
-from processing.farm.cluster import Executor, executor
-from processing.farm.keys import file_digest
-from processing.farm.planning import by_session, enqueue_plan, plan_session
-from processing.farm.progress_query import Standing, standing
-from processing.farm.rooms import Rooms
-from processing.farm.run_notes import log_tail, notes_beside
-from processing.farm.scratch import free_gb, scratch_folder, sweep
+from processing.farm.execution.dask_cluster import Executor, executor
+from processing.farm.execution.run_journal import log_tail, notes_beside
+from processing.farm.execution.scratch_folders import free_gb, scratch_folder, sweep
+from processing.farm.execution.task_execution import Outcome, Result, Task, with_log
+from processing.farm.scheduling.content_keys import file_digest
+from processing.farm.scheduling.job_counts import Standing, standing
+from processing.farm.scheduling.run_planning import by_session, enqueue_plan, plan_session
+from processing.farm.scheduling.task_assignment import Assignments, Changed
+from processing.farm.scheduling.worker_capacity import Rooms
 from processing.farm.settings import FarmSettings
-from processing.farm.worker import Outcome, Result, Task, with_log
 from processing.stages.discovery import discover
 
 PLAN_FOR_S = 2.0  # then what can run is handed out, and planning goes on afterwards

@@ -6,9 +6,11 @@ from concurrent.futures import Executor
 import cv2
 import numpy as np
 
-from processing.cameras import Camera
-from processing.progress import Progress
-from processing.reconstruction.fusion import (
+from common.progress import Progress
+from processing.geometry.cameras import Camera
+from processing.geometry.working_volume import Volume
+from processing.reconstruction.bounded_map import in_turn
+from processing.reconstruction.depth_fusion import (
     NO_POINTS,
     DepthMap,
     OrientedPoints,
@@ -17,12 +19,11 @@ from processing.reconstruction.fusion import (
     merge,
     oriented_points,
 )
-from processing.reconstruction.in_turn import in_turn
-from processing.reconstruction.matching import own_detail
-from processing.reconstruction.pixels import TILE_PIXELS, Band, Region, bands
-from processing.reconstruction.rig import TILE_HALO_PX, Maps, Rig
+from processing.reconstruction.image_regions import TILE_PIXELS, Band, Region, bands
 from processing.reconstruction.settings import Gray, ReconstructionError
-from processing.reconstruction.surface import (
+from processing.reconstruction.stereo_matching import own_detail
+from processing.reconstruction.stereo_views import TILE_HALO_PX, Maps, Rig
+from processing.reconstruction.surface_reconstruction import (
     RenderedSurface,
     clipped_region,
     filled,
@@ -31,7 +32,6 @@ from processing.reconstruction.surface import (
     poisson,
     trim,
 )
-from processing.reconstruction.volume import Volume
 from processing.reconstruction.wider_search import search_wider
 
 SWEEP_STEP_PX = 0.75  # disparity between planes of the sweep

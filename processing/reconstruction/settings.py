@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processing.errors import DataError
-from processing.mesh import Mesh
+from processing.geometry.mesh import Mesh
 
 Floats = NDArray[np.float64]
 Gray = NDArray[np.float32]

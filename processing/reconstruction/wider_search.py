@@ -5,13 +5,13 @@ from concurrent.futures import Executor
 import cv2
 import numpy as np
 
-from processing.reconstruction.atlas import Atlas, tiles
-from processing.reconstruction.fusion import DepthMap, agreement
-from processing.reconstruction.matching import normalised, own_detail
-from processing.reconstruction.pixels import TILE_PIXELS, Pixels, Region, bands
-from processing.reconstruction.rig import TILE_HALO_PX, Maps, Rig
+from processing.reconstruction.depth_fusion import DepthMap, agreement
+from processing.reconstruction.image_regions import TILE_PIXELS, Pixels, Region, bands
 from processing.reconstruction.settings import Bools, Gray
-from processing.reconstruction.surface import RenderedSurface, filled
+from processing.reconstruction.stereo_matching import normalised, own_detail
+from processing.reconstruction.stereo_views import TILE_HALO_PX, Maps, Rig
+from processing.reconstruction.surface_reconstruction import RenderedSurface, filled
+from processing.reconstruction.tile_atlas import Atlas, tiles
 
 # (step in px of disparity, steps to either side): the search itself, on images that were normalised beforehand, and the
 # passes that measure what it found.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from processing.mesh import Mesh, Surface
+from processing.geometry.mesh import Mesh, Surface
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 
-from processing.mesh import Mesh
+from processing.geometry.mesh import Mesh
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]

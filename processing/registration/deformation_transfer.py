@@ -10,8 +10,8 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from processing.errors import ShapeError
-from processing.mesh import Mesh
-from processing.registration.sparse_solve import Factor
+from processing.geometry.mesh import Mesh
+from processing.geometry.sparse_cholesky import Factor
 
 Floats = NDArray[np.float64]
 

@@ -5,17 +5,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from common.progress import Progress, part, silent
 from processing.errors import NoFace, ShapeError
-from processing.mesh import Mesh
-from processing.progress import Progress, part, silent
+from processing.geometry.mesh import Mesh
+from processing.geometry.procrustes import Similarity, fit_motion, fit_motion_robust
+from processing.landmarks.triangulation import Landmarks3d
 from processing.registration.correspondence import ScanSurface
 from processing.registration.deformation_transfer import DeformationTransfer
-from processing.registration.landmarks import Landmarks3d
-from processing.registration.loose_pieces import carry_loose_pieces, main_piece
-from processing.registration.nonrigid import Anchors, Fit, NonRigidSettings, Step, fit_nonrigid
-from processing.registration.procrustes import Similarity, fit_motion, fit_motion_robust
+from processing.registration.loose_parts import carry_loose_pieces, main_piece
+from processing.registration.nonrigid_icp import Anchors, Fit, NonRigidSettings, Step, fit_nonrigid
 from processing.registration.scan_checks import checked_scan, refuse_partial
-from processing.registration.template import EYE, MOUTH_INTERIOR, Template
+from processing.template.template import EYE, MOUTH_INTERIOR, Template
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]

@@ -5,10 +5,10 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from processing.errors import MeshError, NoFace
-from processing.mesh import Mesh
+from processing.geometry.mesh import Mesh
+from processing.landmarks.triangulation import Landmarks3d
 from processing.registration.correspondence import ScanSurface
-from processing.registration.landmarks import Landmarks3d
-from processing.registration.template import SKIN, Template
+from processing.template.template import SKIN, Template
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

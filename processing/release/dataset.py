@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Subset
 
-from camera_nodes.bounded.limits import MAX_PIXELS
-from processing.release.errors import ReleaseError
+from common.bounded.limits import MAX_PIXELS
+from processing.release.formats.errors import ReleaseError
 from processing.release.reader import ReleaseFolder, TakeEntry, TopologyArrays, read_rgb
 
 PARTS = ("vertices", "texture", "displacement", "views")

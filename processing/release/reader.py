@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from camera_nodes.bounded.files import read_bytes
-from camera_nodes.bounded.limits import MAX_FACES, MAX_MAP_BYTES, MAX_MAP_PIXELS, MAX_MESH_BYTES, MAX_VERTICES
-from camera_nodes.bounded.text import read_json
-from camera_nodes.bounded.workshop import decode
-from processing.release.errors import ReleaseError
-from processing.release.manifest import Manifest, read_manifest
+from common.bounded.decoder_pool import decode
+from common.bounded.files import read_bytes
+from common.bounded.json_toml import read_json
+from common.bounded.limits import MAX_FACES, MAX_MAP_BYTES, MAX_MAP_PIXELS, MAX_MESH_BYTES, MAX_VERTICES
+from processing.release.formats.errors import ReleaseError
+from processing.release.formats.manifest import Manifest, read_manifest
 
 Floats32 = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -161,7 +161,7 @@ class ReleaseFolder:
 
     def displacement(self, take: TakeEntry) -> tuple[Floats32, NDArray[np.bool_]]:
         """(S, S) mm along the mesh's normals, and where it was measured; row 0 is v = 1."""
-        from processing.displacement.relief import read_relief
+        from processing.files.displacement_png import read_relief
 
         relief = read_relief(self._there(f"{take.index}/dpmap/{take.label}.png"))
         return relief.height_mm, relief.valid

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from processing.errors import DataError
-from processing.scan_quality.measure import ScanQuality
+from processing.scan_quality.scan_measures import ScanQuality
 
 Verdict = Literal["accept", "review", "redo"]
 

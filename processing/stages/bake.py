@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from processing.displacement.bake import bake
-from processing.displacement.relief import write_relief
-from processing.displacement.relief_exr import write_relief_exr
-from processing.mesh_files import read_ply
-from processing.registration.template import SKIN, Template
+from processing.displacement.displacement_bake import bake
+from processing.files.displacement_exr import write_relief_exr
+from processing.files.displacement_png import write_relief
+from processing.files.obj import read_ply
+from processing.files.stage_files import read_vertices
 from processing.stages.base import TEMPLATE, Inputs, Resources, Stage, StageParams
-from processing.stages.files import read_vertices
+from processing.template.template import SKIN, Template
 
 
 class Bake(Stage):

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self, dataclass_transform
 
+from common.progress import Progress, silent
 from processing.errors import DataError
-from processing.progress import Progress, silent
 
 TAKE = "take"  # the folder of photographs and params.json
 TEMPLATE = "template"  # the template's file

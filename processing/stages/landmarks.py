@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from processing.progress import part
-from processing.registration.landmarks import triangulate_landmarks, write_landmarks
+from common.progress import part
+from processing.files.take_folder import read_photos, read_take
+from processing.landmarks.triangulation import triangulate_landmarks, write_landmarks
 from processing.stages.base import TAKE, Inputs, Resources, Stage, StageParams
-from processing.takes import read_photos, read_take
 
 
 class Landmarks(Stage):

@@ -7,17 +7,17 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from processing import rendering
-from processing.cameras import Camera
-from processing.displacement.displace import displace
-from processing.displacement.relief import read_relief
-from processing.mesh import Mesh, Surface, submesh
-from processing.mesh_files import read_ply
-from processing.registration.landmarks import Landmarks3d, read_landmarks
-from processing.registration.template import SKIN, Template
+from processing.displacement.apply_displacement import displace
+from processing.files.displacement_png import read_relief
+from processing.files.obj import read_ply
+from processing.files.stage_files import read_image, read_json, read_vertices, write_image, write_json
+from processing.files.take_folder import Take, read_photos, read_take
+from processing.geometry import rendering
+from processing.geometry.cameras import Camera
+from processing.geometry.mesh import Mesh, Surface, submesh
+from processing.landmarks.triangulation import Landmarks3d, read_landmarks
 from processing.stages.base import TAKE, TEMPLATE, Inputs, Resources, Stage, StageParams
-from processing.stages.files import read_image, read_json, read_vertices, write_image, write_json
-from processing.takes import Take, read_photos, read_take
+from processing.template.template import SKIN, Template
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.uint8]

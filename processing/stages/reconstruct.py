@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from processing.drift import DriftSettings
-from processing.drift.takes import cameras_used
-from processing.mesh_files import write_ply
-from processing.photometry.profiles import read_profiles
-from processing.progress import part
-from processing.reconstruction import ReconstructionSettings
-from processing.reconstruction.files import report_dict, scan_take
-from processing.scan_quality import QualitySettings
+from common.progress import part
+from processing.camera_check.settings import DriftSettings
+from processing.camera_check.take_check import cameras_used
+from processing.files.obj import write_ply
+from processing.files.stage_files import write_image, write_json
+from processing.files.take_folder import read_photos, read_take
+from processing.photometry.colour_profiles import read_profiles
+from processing.reconstruction.settings import ReconstructionSettings
+from processing.scan_quality.verdict import QualitySettings
 from processing.stages.base import TAKE, Inputs, Resources, Stage, StageParams
-from processing.stages.files import write_image, write_json
-from processing.takes import read_photos, read_take
+from processing.stages.support.take_scan import report_dict, scan_take
 
 
 class Reconstruct(Stage):

@@ -4,20 +4,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from processing.appearance.appearance_files import read_appearance, write_appearance
-from processing.appearance.refine import neutral_appearance, refine_by_appearance
-from processing.drift.takes import with_cameras_used
-from processing.mesh_files import read_ply
-from processing.progress import part
+from common.progress import part
+from processing.camera_check.take_check import with_cameras_used
+from processing.files.appearance_png import read_appearance, write_appearance
+from processing.files.obj import read_ply
+from processing.files.stage_files import read_json, read_vertices, write_image, write_json, write_vertices
+from processing.files.take_folder import read_photos, read_take
+from processing.landmarks.triangulation import read_landmarks
 from processing.registration.correspondence import ScanSurface
-from processing.registration.landmarks import read_landmarks
-from processing.registration.quality import RegistrationLimits, judge_registration, measure
-from processing.registration.quality_picture import registration_picture
 from processing.registration.register import register_expression, register_neutral
-from processing.registration.template import Template
+from processing.scan_quality.registration_picture import registration_picture
+from processing.scan_quality.registration_quality import RegistrationLimits, judge_registration, measure
 from processing.stages.base import TAKE, TEMPLATE, Inputs, Resources, Stage, StageParams
-from processing.stages.files import read_json, read_vertices, write_image, write_json, write_vertices
-from processing.takes import read_photos, read_take
+from processing.template.template import Template
+from processing.texture.flow_refinement import neutral_appearance, refine_by_appearance
 
 
 class Register(Stage):

@@ -6,13 +6,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from processing.appearance import project_texture
-from processing.drift.takes import with_cameras_used
-from processing.progress import part
-from processing.registration.template import Template
+from common.progress import part
+from processing.camera_check.take_check import with_cameras_used
+from processing.files.stage_files import read_json, read_vertices, write_image, write_json
+from processing.files.take_folder import read_photos, read_take
 from processing.stages.base import TAKE, TEMPLATE, Inputs, Resources, Stage, StageParams
-from processing.stages.files import read_json, read_vertices, write_image, write_json
-from processing.takes import read_photos, read_take
+from processing.template.template import Template
+from processing.texture.texture_projection import project_texture
 
 
 class Texture(Stage):

@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from processing.cameras import Camera
-from processing.face_models.anny_head import EXPRESSION_RECIPES, EYE, SKIN, TEETH, TONGUE, Identity
-from processing.mesh import Mesh, Surface
-from processing.registration.build_template import template_topology
-from processing.registration.template import Template, default_template
-from processing.synthetic.fine_head import DEFAULT_VERTICES, FineHead, fine_head
-from processing.synthetic.noise import Noise
-from processing.synthetic.photograph import Scene
-from processing.synthetic.skin import Palette, paint, paint_eyes, relief, wrinkles
+from processing.geometry.cameras import Camera
+from processing.geometry.mesh import Mesh, Surface
+from processing.geometry.noise_field import Noise
+from processing.geometry.photograph_rendering import Scene
+from processing.template.anny_head import EXPRESSION_RECIPES, EYE, SKIN, TEETH, TONGUE, Identity
+from processing.template.builtin_template import template_topology
+from processing.template.fine_head import DEFAULT_VERTICES, FineHead, fine_head
+from processing.template.skin_painting import Palette, paint, paint_eyes, relief, wrinkles
+from processing.template.template import Template, default_template
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]

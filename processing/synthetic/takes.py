@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from processing.cameras import Camera, Image, params_from_cameras
+from common.progress import Progress, silent
 from processing.errors import TakeError
-from processing.face_models.anny_head import EXPRESSION_RECIPES
-from processing.mesh_files import whole_file
-from processing.progress import Progress, silent
-from processing.registration.build_template import template_topology
-from processing.registration.template import BUILTIN_VERSION
-from processing.synthetic.photograph import Sensor
+from processing.files.obj import whole_file
+from processing.geometry.cameras import Camera, Image, params_from_cameras
+from processing.geometry.photograph_rendering import Sensor
 from processing.synthetic.subject import PosedHead
+from processing.template.anny_head import EXPRESSION_RECIPES
+from processing.template.builtin_template import template_topology
+from processing.template.template import BUILTIN_VERSION
 
 JPEG_QUALITY = 95
 

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from processing.calibration.board import Board
-from processing.calibration.calibrate import Calibration
-from processing.calibration.detection import Detection
-from processing.calibration.rendered import Pose, corners_seen, poses_about
-from processing.calibration.rotations import align, angle_deg
-from processing.cameras import Camera
-from processing.synthetic.rig import studio_rig
+from benchmarks.rendered_board import Pose, corners_seen, poses_about
+from processing.calibration.charuco_board import Board
+from processing.calibration.corner_detection import Detection
+from processing.calibration.rig_calibration import Calibration
+from processing.geometry.cameras import Camera
+from processing.geometry.rotations import align, angle_deg
+from processing.synthetic.studio_rig import studio_rig
 
 Views = dict[tuple[int, int], Detection]
 NOISE_PX = 0.03  # what the detector does on sharp photographs

@@ -14,7 +14,7 @@ import pytest
 from camera_nodes.errors import CameraMissing
 from camera_nodes.sd_notify import Service
 from camera_nodes.transport import ensure_keys
-from camera_nodes.usb_port import address_of, is_socket
+from camera_nodes.usb.port import address_of, is_socket
 
 
 @pytest.fixture

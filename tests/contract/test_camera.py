@@ -6,7 +6,7 @@ import pytest
 
 from camera_nodes.camera import BodyFile, CameraState
 from camera_nodes.errors import CameraClosed, CardFull, FileGone, NotArmed, NotExposed, NotIdle, TooLate
-from camera_nodes.file_kinds import jpeg_fault
+from camera_nodes.photo_collection.file_types import jpeg_fault
 from camera_nodes.wire import Exposure
 
 

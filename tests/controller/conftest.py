@@ -20,8 +20,8 @@ from camera_nodes import wire
 from camera_nodes.agent import AgentSettings, run
 from camera_nodes.transport import KeyPair, connect_dealer, ensure_keys, make_keys, receive_reply, send
 from controller.rig_file import CameraEntry, Rig, SyncLimits, TransferLimits
-from controller.settings import StudioSettings
 from controller.studio import Studio
+from controller.studio_settings import StudioSettings
 from db.engine import transaction
 from db.models import ConsentScope
 from db.settings import Settings

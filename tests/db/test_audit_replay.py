@@ -16,15 +16,15 @@ from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
 from db import captures
-from db.audit_guards import missing_guards
+from db.audit.audit_triggers import missing_guards
 from db.audit_replay import differences
 from db.commands import database
 from db.engine import open_database, reading, transaction, utc_now
+from db.erasure.take_withdrawals import withdraw_take
 from db.errors import RecordError
 from db.models import ConsentScope, Gender
-from db.rectification import edit_subject
+from db.subject_data.rectification import edit_subject
 from db.subjects import add_subject, get_subject, give_consent, withdraw_consent
-from db.take_withdrawals import withdraw_take
 
 RELEASE, PUBLICATION, MOSAIC = ConsentScope.RESEARCH_RELEASE, ConsentScope.PUBLICATION, ConsentScope.EYES_MOSAICKED
 

@@ -11,7 +11,7 @@ from db.engine import reading, transaction
 from db.errors import AlreadyThere, NotFound, RecordError, StateConflict
 from db.models import ExposureSource, SessionState, TakeState
 from db.protocols import EXPRESSIONS
-from db.queries import ready_takes, session_progress, take_photographs
+from db.reports.progress_queries import ready_takes, session_progress, take_photographs
 
 
 def test_a_whole_session(engine: Engine, studio_rows: Any) -> None:

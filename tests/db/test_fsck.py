@@ -13,12 +13,12 @@ from sqlalchemy import Engine, select
 from typer.testing import CliRunner
 
 from db import captures
-from db.artefacts import OutputFile
 from db.commands import database
 from db.engine import reading, transaction, utc_now
 from db.fsck import FsckReport, Trouble, fsck
-from db.jobs import InputFile, InputMade, JobSpec, claim, enqueue_all, finish, states_of
 from db.models import Artefact, ConsentScope, Job, JobState, TakeReview
+from db.stage_runs.artefacts import OutputFile
+from db.stage_runs.job_queue import InputFile, InputMade, JobSpec, claim, enqueue_all, finish, states_of
 from db.store import Store
 from db.subjects import get_subject, withdraw_consent
 

@@ -8,7 +8,7 @@ import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, MetaData, Table, func, insert, select, update
 
-from db import audit
+from db.audit import audit_log
 from db.engine import open_database, reading
 from db.migrations import _config, downgrade, upgrade
 from db.models import Base
@@ -20,12 +20,12 @@ Rows = dict[str, list[dict[str, Any]]]
 
 
 def audit_rows() -> list[dict[str, Any]]:
-    previous, rows = audit.BEGINNING, []
+    previous, rows = audit_log.BEGINNING, []
     details: list[dict[str, Any]] = [{}, {"scope": "publication", "n": 3.0}, {"nested": {"x": [1e16, 0.1, "ä"]}}]
     for number, detail in enumerate(details, start=1):
         about = {"about_kind": "subject", "about_id": "S001"}
         row = {"at": WHEN, "actor": "tester", "action": f"act.{number}", **about, "detail": detail}
-        sha256 = audit.link(previous, row)
+        sha256 = audit_log.link(previous, row)
         rows.append({"id": number, **row, "previous": previous, "sha256": sha256})
         previous = sha256
     return rows
@@ -254,7 +254,7 @@ def test_rows_of_every_revision_go_up_and_come_back(empty: Engine, revision: str
     upgrade(empty)
     assert read(empty, columns) == before
     with reading(empty) as tx:
-        report = audit.verify_chain(tx)
+        report = audit_log.verify_chain(tx)
         assert (report.entries, report.broken) == (3, None)
         assert report.head == ROWS["audit_event"][-1]["sha256"]  # what the migration wrote is what Mien writes
     downgrade(empty, revision)

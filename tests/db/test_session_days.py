@@ -10,7 +10,7 @@ from db.captures import FrameData, accept_take, add_frames, capture_take, fire_t
 from db.engine import reading, transaction
 from db.errors import NotFound, StateConflict
 from db.models import SessionState
-from db.queries import ready_takes, session_progress
+from db.reports.progress_queries import ready_takes, session_progress
 
 
 def test_a_paused_session_frees_the_rig_and_goes_on_when_it_is_free(engine: Engine, studio_rows: Any) -> None:

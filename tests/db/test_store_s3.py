@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from db import identity
+from db import store_identity
 from db.engine import open_database, utc_now
+from db.erasure.store_trash import Trash
 from db.errors import IdentityError, MissingObject, NotConfirmed, RottenObject, StoreError
 from db.fsck import Trouble, fsck
 from db.migrations import upgrade
 from db.store import Store
-from db.trash import Trash
 
 PLACE = "s3://studio/store"
 SMALL = os.urandom(300_000)
@@ -246,7 +246,7 @@ def test_rot_on_the_server_is_found(store: Store, engine: Engine) -> None:
 def test_what_is_thrown_away_comes_back_and_another_studios_bucket_is_told(
     line: Line, store: Store, engine: Engine, tmp_path: Path
 ) -> None:
-    assert identity.note(engine, store).same
+    assert store_identity.note(engine, store).same
     nobodys = [store.put_bytes(f"nobody's {number}".encode()) for number in range(2)]
     old = timedelta(seconds=-5)  # the server's times are of whole seconds
     with pytest.raises(NotConfirmed, match="--confirm 2"):
@@ -265,11 +265,11 @@ def test_what_is_thrown_away_comes_back_and_another_studios_bucket_is_told(
     upgrade(other)
     with pytest.raises(IdentityError):
         fsck(other, store, repair=True)
-    identity.accept_as_current(other, store)
-    assert identity.check(engine, store).standing is identity.Standing.OTHER
+    store_identity.accept_as_current(other, store)
+    assert store_identity.check(engine, store).standing is store_identity.Standing.OTHER
     line.cut_after = 0
     with pytest.raises(StoreError, match="does not answer"):
-        identity.require(other, store)
+        store_identity.require(other, store)
     other.dispose()
 
 

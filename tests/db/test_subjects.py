@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import StatementError
 
-from db.audit import events_about
+from db.audit.audit_log import events_about
 from db.engine import reading, transaction
 from db.errors import AlreadyThere, ConsentError, NotFound, RecordError
 from db.models import ConsentScope, Gender

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 import mien
-from camera_nodes import fleet
+from camera_nodes import node_supervisor
 from camera_nodes.backends import make_camera, make_release
-from camera_nodes.commands import agent_settings
-from camera_nodes.realtime import PRIORITY
+from camera_nodes.camera_control.realtime import PRIORITY
+from camera_nodes.commands.node import agent_settings
 from controller.rig_file import format_rig, parse_rig, read_rig
-from controller.settings import load_settings
+from controller.studio_settings import load_settings
 
 DEPLOY = Path(mien.__file__).parent / "deploy"
 UNITS = sorted((DEPLOY / "systemd").iterdir())
@@ -103,7 +103,7 @@ def test_the_nodes_unit_restarts_for_ever_and_may_run_in_real_time() -> None:
         assert f"\n{line}\n" in node
     for line in ("KillMode=mixed", "OOMPolicy=continue"):  # one node's end is not its neighbours'
         assert f"\n{line}\n" in node
-    assert float(re.findall(r"^TimeoutStopSec=(\d+)$", node, re.MULTILINE)[0]) > fleet._STOP_S
+    assert float(re.findall(r"^TimeoutStopSec=(\d+)$", node, re.MULTILINE)[0]) > node_supervisor._STOP_S
     studio = (DEPLOY / "systemd" / "mien-studio.service").read_text()
     assert "LimitRTPRIO" not in studio  # nothing in the studio asks for it
 

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from db import captures
 from db.engine import reading, transaction
 from db.models import Artefact, ConsentScope, Job, JobState
-from db.queries import ready_takes
+from db.reports.progress_queries import ready_takes
 from db.store import Store
 from processing.farm.daemon import Farm, Summary
 from processing.farm.settings import FarmSettings

@@ -15,18 +15,18 @@ import pytest
 from sqlalchemy import func, select, update
 
 from db import captures
-from db.artefacts import artefacts_of_take, lineage
 from db.engine import reading, transaction
-from db.jobs import claim
 from db.models import Artefact, ConsentScope, Job, JobState, RunVerdict
-from db.queries import ready_takes
-from db.run_reviews import count_verdicts, reviewed_runs
+from db.reports.progress_queries import ready_takes
+from db.stage_runs.artefacts import artefacts_of_take, lineage
+from db.stage_runs.job_queue import claim
+from db.stage_runs.run_reviews import count_verdicts, reviewed_runs
 from db.store import Store
-from processing.farm.console import retry_jobs
-from processing.farm.planning import all_plans, missing_runs
-from processing.farm.run_notes import notes_beside
-from processing.farm.status import farm_report, show_status
-from processing.farm.worker import Outcome, perform
+from processing.farm.display.farm_status import farm_report, show_status
+from processing.farm.display.missing_runs import retry_jobs
+from processing.farm.execution.run_journal import notes_beside
+from processing.farm.execution.task_execution import Outcome, perform
+from processing.farm.scheduling.run_planning import all_plans, missing_runs
 from processing.stages.discovery import discover
 
 # Dask drops a socket that was still connecting when a cluster in this process closes; it is nobody's harm.

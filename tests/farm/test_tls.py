@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from db.errors import SettingsError
-from processing.farm.cluster import LentWorkers, SchedulerUnreachable
-from processing.farm.lending import Lent, run_scheduler, run_worker
+from processing.farm.execution.dask_cluster import LentWorkers, SchedulerUnreachable
+from processing.farm.execution.services import Lent, run_scheduler, run_worker
 from processing.farm.settings import FarmSettings
 from processing.farm.tls import address, credentials, issue, own, security
 
@@ -80,8 +80,8 @@ def test_a_stranger_is_not_let_in(
     foreign = issue(tmp_path / "foreign", "worker")
     tls = str(foreign) if shows.startswith("another") else None
     port = 1 if shows.endswith("nobody listens") else lent.port  # type: ignore[attr-defined]
-    monkeypatch.setattr("processing.farm.lending.environment", lambda _threads: {})
-    monkeypatch.setattr("processing.farm.cluster.CONNECT_S", 1)
+    monkeypatch.setattr("processing.farm.execution.services.environment", lambda _threads: {})
+    monkeypatch.setattr("processing.farm.execution.dask_cluster.CONNECT_S", 1)
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
         pytest.raises(SchedulerUnreachable, match=told),
@@ -130,7 +130,7 @@ def test_nobody_without_its_certificates_reaches_a_cluster_of_this_machine() -> 
     import psutil
     from distributed import Client
 
-    from processing.farm.cluster import executor
+    from processing.farm.execution.dask_cluster import executor
 
     me = psutil.Process()
     before = {*me.children(recursive=True)}
@@ -155,7 +155,7 @@ def test_a_folder_of_a_guessable_name_must_be_this_users_own(tmp_path: Path, mon
     import os
 
     from db.errors import StoreError
-    from processing.farm.scratch import own_folder
+    from processing.farm.execution.scratch_folders import own_folder
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert stat.S_IMODE(own_folder("dask").stat().st_mode) == 0o700

@@ -8,14 +8,15 @@ import cv2
 import numpy as np
 import pytest
 
-from processing.cameras import Camera
-from processing.mesh import Mesh, Surface
-from processing.reconstruction import ReconstructionSettings, Scan, reconstruct
-from processing.reconstruction.matching import OpenCvKernels
-from processing.reconstruction.photos import pyramid
-from processing.reconstruction.rig import Rig
-from processing.reconstruction.scratch import Scratch
-from processing.reconstruction.volume import choose_neighbours, working_volume
+from processing.geometry.cameras import Camera
+from processing.geometry.mesh import Mesh, Surface
+from processing.geometry.working_volume import choose_neighbours, working_volume
+from processing.reconstruction.image_pyramid import pyramid
+from processing.reconstruction.multi_view_stereo import reconstruct
+from processing.reconstruction.scratch_files import Scratch
+from processing.reconstruction.settings import ReconstructionSettings, Scan
+from processing.reconstruction.stereo_matching import OpenCvKernels
+from processing.reconstruction.stereo_views import Rig
 
 WIDTH, HEIGHT, FOCAL, DISTANCE_MM = 160, 240, 480.0, 600.0
 FOOTPRINT_MM = DISTANCE_MM / FOCAL  # a pixel spans 1.25 mm

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from processing.photographs import Photographs, picked
-from processing.reconstruction import Scan, reconstruct
-from processing.reconstruction.in_turn import in_turn
-from processing.reconstruction.scratch import Scratch
+from processing.files.photograph_sequence import Photographs, picked
+from processing.reconstruction.bounded_map import in_turn
+from processing.reconstruction.multi_view_stereo import reconstruct
+from processing.reconstruction.scratch_files import Scratch
+from processing.reconstruction.settings import Scan
 
 
 def test_beyond_its_limit_arrays_lie_in_files_and_dropped_ones_make_room(

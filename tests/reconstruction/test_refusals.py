@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from processing.errors import DataError, ShapeError
-from processing.reconstruction import ReconstructionError, ReconstructionSettings, reconstruct
+from processing.reconstruction.multi_view_stereo import reconstruct
+from processing.reconstruction.settings import ReconstructionError, ReconstructionSettings
 
 
 def test_five_views_are_too_few(scene: Any, tools: Any) -> None:

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from processing.mesh import Surface
-from processing.reconstruction import Scan, reconstruct
+from processing.geometry.mesh import Surface
 from processing.reconstruction.depth_maps import refine_all
-from processing.reconstruction.detail import correction
-from processing.reconstruction.matching import OpenCvKernels
-from processing.reconstruction.matching_torch import TorchKernels
-from processing.reconstruction.rig import Rig
-from processing.reconstruction.surface import RenderedSurface
+from processing.reconstruction.multi_view_stereo import reconstruct
+from processing.reconstruction.settings import Scan
+from processing.reconstruction.stereo_matching import OpenCvKernels
+from processing.reconstruction.stereo_matching_torch import TorchKernels
+from processing.reconstruction.stereo_views import Rig
+from processing.reconstruction.surface_reconstruction import RenderedSurface
+from processing.reconstruction.surface_refinement import correction
 from processing.reconstruction.wider_search import search_wider
 
 VIEWS = [2, 3]

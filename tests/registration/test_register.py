@@ -10,18 +10,18 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from processing.errors import DataError, MeshError, NoFace
-from processing.mesh import Mesh, Surface, subdivide, submesh
-from processing.mesh_files import read_obj, write_obj, write_ply
+from processing.files.obj import read_obj, write_obj, write_ply
+from processing.geometry.mesh import Mesh, Surface, subdivide, submesh
+from processing.geometry.procrustes import Similarity
+from processing.landmarks.scan_landmarks import landmarks_of_scan
+from processing.landmarks.triangulation import Landmarks3d, read_landmarks, write_landmarks
+from processing.mesh_repair.mesh_defects import find_faults
 from processing.registration.correspondence import ScanSurface
-from processing.registration.faults import find_faults
-from processing.registration.landmarks import Landmarks3d, read_landmarks, write_landmarks
-from processing.registration.procrustes import Similarity
-from processing.registration.quality import measure
-from processing.registration.regions import face_regions
 from processing.registration.register import register_expression, register_neutral
-from processing.registration.register_files import choose_landmarks, read_scan, register_files
-from processing.registration.scan_landmarks import landmarks_of_scan
-from processing.registration.template import Template, default_template, from_mesh, place_landmarks
+from processing.scan_quality.registration_quality import measure
+from processing.stages.support.scan_registration import choose_landmarks, read_scan, register_files
+from processing.template.face_regions import face_regions
+from processing.template.template import Template, default_template, from_mesh, place_landmarks
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 SUBJECT, JAMES = DATA / "subject-11", DATA / "james"
@@ -213,8 +213,8 @@ def test_a_scan_of_no_heads_size_is_refused(uv_sphere) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not SUBJECT.is_dir(), reason="the reference subject is not on this machine")
 def test_the_reference_subject_within_half_a_millimetre() -> None:
-    from processing.displacement.bake import bake
-    from processing.displacement.displace import displace
+    from processing.displacement.apply_displacement import displace
+    from processing.displacement.displacement_bake import bake
 
     template = default_template()
     neutral = None
@@ -278,7 +278,7 @@ def test_landmarks_placed_by_hand_go_before_those_found(
     rows: list[list[float | None]] = [[None] * 3 for _ in range(68)]
     rows[30], rows[48] = [1.0, 2.0, 3.0], [4.0, 5.0, 6.0]
     (tmp_path / "placed.json").write_text(json.dumps(rows))
-    monkeypatch.setattr("processing.registration.register_files.landmarks_of_scan", lambda _scan, progress: found)  # noqa: ARG005
+    monkeypatch.setattr("processing.stages.support.scan_registration.landmarks_of_scan", lambda _scan, progress: found)  # noqa: ARG005
     points = choose_landmarks(scan, tmp_path / "placed.json", None, ()).points_mm
     np.testing.assert_array_equal(points[[30, 48]], [[1, 2, 3], [4, 5, 6]])
     others = np.delete(np.arange(68), [30, 48])
@@ -287,7 +287,7 @@ def test_landmarks_placed_by_hand_go_before_those_found(
     def nobody(_scan: Mesh, progress: Any) -> Landmarks3d:  # noqa: ARG001
         raise NoFace("no face is seen")
 
-    monkeypatch.setattr("processing.registration.register_files.landmarks_of_scan", nobody)
+    monkeypatch.setattr("processing.stages.support.scan_registration.landmarks_of_scan", nobody)
     alone = choose_landmarks(scan, tmp_path / "placed.json", None, ())
     np.testing.assert_array_equal(np.flatnonzero(alone.known), [30, 48])
     with pytest.raises(NoFace):

@@ -16,22 +16,23 @@ from filelock import FileLock
 from PIL import Image
 from sqlalchemy import Engine
 
-from db import captures, jobs
-from db.artefacts import OutputFile, frames_of_take
+from db import captures
 from db.engine import transaction, utc_now
-from db.jobs import InputFile, InputMade, JobSpec
 from db.models import Consent, ConsentScope, Gender, Take
 from db.protocols import EXPRESSIONS
 from db.settings import Settings
+from db.stage_runs import job_queue
+from db.stage_runs.artefacts import OutputFile, frames_of_take
+from db.stage_runs.job_queue import InputFile, InputMade, JobSpec
 from db.store import Store
 from db.studio import StudioRecords
-from processing.displacement.relief import Relief, write_relief
-from processing.mesh import Mesh
-from processing.mesh_files import write_ply
-from processing.registration.template import from_mesh
-from processing.release import topology
-from processing.release.build import build_release
-from processing.stages.files import write_vertices
+from processing.files.displacement_png import Relief, write_relief
+from processing.files.obj import write_ply
+from processing.files.stage_files import write_vertices
+from processing.geometry.mesh import Mesh
+from processing.release.studio import topology_files
+from processing.release.studio.build import build_release
+from processing.template.template import from_mesh
 
 VIEWS = 3
 OUTPUTS = {"reconstruct": "scan", "register": "mesh", "texture": "texture", "bake": "displacement"}
@@ -127,14 +128,14 @@ class FinishedStudio:
         }
         for stage, output in OUTPUTS.items():
             spec = JobSpec(keys[stage], stage, version, {}, needs[stage], take.session.subject_id, take.id)
-            jobs.enqueue(tx, spec)
-            lease = jobs.claim_key(tx, keys[stage], "test")
+            job_queue.enqueue(tx, spec)
+            lease = job_queue.claim_key(tx, keys[stage], "test")
             assert lease is not None
             made = {output: self._make(output, f"{take.code} {version}"), **self.also(stage, take)}
             filed = [(name, self.records.store.put_file(path), path.stat().st_size) for name, path in made.items()]
             outputs = [OutputFile(name, sha256, size, "test") for name, sha256, size in filed]
             frames = [frame.id for frame in frames_of_take(tx, take.id)] if photos in needs[stage] else []
-            jobs.finish(tx, lease, outputs, frame_ids=frames)
+            job_queue.finish(tx, lease, outputs, frame_ids=frames)
             if stage == until:
                 return
 
@@ -178,7 +179,7 @@ def nothing_reaches_the_disk() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures of landmarks are for people; most tests only need them to be there."""
-    monkeypatch.setattr(topology, "CHECK_HEIGHT_PX", 48)
+    monkeypatch.setattr(topology_files, "CHECK_HEIGHT_PX", 48)
 
 
 @pytest.fixture
@@ -221,7 +222,9 @@ def _synthetic_release(folder: Path) -> Path:
     made.capture(studio, release, publication, eyes, expressions=two, age=58, gender=Gender.MALE)
     made.capture(studio, release, expressions=two[:1], age=58, gender=Gender.MALE)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(topology, "CHECK_HEIGHT_PX", 48)  # no longer than this: it outlives the tests that ask for it
+        patch.setattr(
+            topology_files, "CHECK_HEIGHT_PX", 48
+        )  # no longer than this: it outlives the tests that ask for it
         built = build_release(studio.records, "faces", folder / "releases", workers=1)
     studio.records.engine.dispose()
     return built.folder

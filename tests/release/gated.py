@@ -12,18 +12,18 @@ from typing import Any
 from sqlalchemy import Engine
 
 from db.engine import transaction, utc_now
-from db.grants import add_grant, new_token
 from db.models import Recipient
-from db.recipients import accept_licence, add_recipient
-from db.releases import begin_release, complete_release
-from processing.release.fetch import KINDS
-from processing.release.gate import Gate
-from processing.release.ledger import Ledger
-from processing.release.links import server_key
-from processing.release.manifest import make_manifest, write_manifest
-from processing.release.serve import Limits, ReleaseServer
-from processing.release.serve_run import Door, make_server, open_door
-from processing.release.shelf import Shelf
+from db.release_records.access_grants import add_grant, new_token
+from db.release_records.recipients import accept_licence, add_recipient
+from db.release_records.releases import begin_release, complete_release
+from processing.release.formats.manifest import make_manifest, write_manifest
+from processing.release.holder.fetch import KINDS
+from processing.release.studio.access_control import Gate
+from processing.release.studio.delivery_ledger import Ledger
+from processing.release.studio.file_server import Limits, ReleaseServer
+from processing.release.studio.served_release import Shelf
+from processing.release.studio.server_process import Door, make_server, open_door
+from processing.release.studio.signed_links import server_key
 
 LICENCE_TEXT = b"You may look.\n"
 FILES = {

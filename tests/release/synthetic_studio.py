@@ -21,16 +21,16 @@ from db.models import ConsentScope, Gender, Take
 from db.settings import Settings
 from db.store import Store
 from db.studio import StudioRecords
-from processing.appearance import project_texture
-from processing.cameras import Camera, params_from_cameras
-from processing.displacement.relief import Relief, write_relief
-from processing.displacement.relief_exr import write_relief_exr
-from processing.mesh_files import write_ply
-from processing.registration.template import default_template
-from processing.stages.files import write_vertices
-from processing.synthetic.rig import studio_rig
+from processing.files.displacement_exr import write_relief_exr
+from processing.files.displacement_png import Relief, write_relief
+from processing.files.obj import write_ply
+from processing.files.stage_files import write_vertices
+from processing.geometry.cameras import Camera, params_from_cameras
+from processing.synthetic.studio_rig import studio_rig
 from processing.synthetic.subject import PosedHead, synthetic_subject
 from processing.synthetic.takes import photograph
+from processing.template.template import default_template
+from processing.texture.texture_projection import project_texture
 
 WIDTH, HEIGHT, TEXTURE_PX = 160, 240, 256
 

@@ -18,18 +18,18 @@ from db import captures
 from db.engine import transaction
 from db.models import ConsentScope, Gender
 from db.studio import StudioRecords
-from processing.appearance import project_texture
-from processing.cameras import camera_from_params
-from processing.displacement.relief import Relief, write_relief
 from processing.farm.daemon import Farm
 from processing.farm.settings import FarmSettings
-from processing.mesh import Mesh
-from processing.mesh_files import write_ply
-from processing.registration.template import default_template, from_mesh, place_landmarks
-from processing.release import topology
-from processing.release.build import build_release
-from processing.release.verify import verify
-from processing.stages.files import write_vertices
+from processing.files.displacement_png import Relief, write_relief
+from processing.files.obj import write_ply
+from processing.files.stage_files import write_vertices
+from processing.geometry.cameras import camera_from_params
+from processing.geometry.mesh import Mesh
+from processing.release.holder.verify import verify
+from processing.release.studio import topology_files
+from processing.release.studio.build import build_release
+from processing.template.template import default_template, from_mesh, place_landmarks
+from processing.texture.texture_projection import project_texture
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 SUBJECT = DATA / "subject-11"
@@ -158,7 +158,7 @@ def look_alike(readers: Any, folder: Path, k: int, views: int, nose: Any, off: A
 def test_made_from_the_truth(
     studio: Any, studio_rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, readers: Any
 ) -> None:
-    monkeypatch.setattr(topology, "CHECK_HEIGHT_PX", 96)
+    monkeypatch.setattr(topology_files, "CHECK_HEIGHT_PX", 96)
     (tmp_path / "subject").mkdir()
     finished = subject_11_studio(type(studio), studio.records, studio_rows, tmp_path / "subject")
     with transaction(studio.records.engine) as tx:
@@ -188,7 +188,7 @@ def test_made_by_the_real_stages(
     studio: Any, studio_rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, readers: Any
 ) -> None:
     """Neutral and smile, 38 photographs of 0.24 MP, from the takes in the records to the release."""
-    monkeypatch.setattr(topology, "CHECK_HEIGHT_PX", 96)
+    monkeypatch.setattr(topology_files, "CHECK_HEIGHT_PX", 96)
     chosen, records = [*range(30), *range(30, 68, 5)], studio.records
     with transaction(records.engine) as tx:
         subject = studio_rows.subject(tx, ConsentScope.RESEARCH_RELEASE, ConsentScope.PUBLICATION)

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from processing import rendering
-from processing.calibration.rotations import exp
-from processing.cameras import Camera, Image
-from processing.mesh import Mesh
-from processing.scan_quality import QualitySettings, judge, measure_scan, quality_picture
-from processing.scan_quality.measure import roughness_mm
-from processing.scan_quality.verdict import QualitySettingsError
-from processing.synthetic.rig import studio_rig
+from processing.geometry import rendering
+from processing.geometry.cameras import Camera, Image
+from processing.geometry.mesh import Mesh
+from processing.geometry.rotations import exp
+from processing.scan_quality.scan_measures import measure_scan, roughness_mm
+from processing.scan_quality.scan_picture import quality_picture
+from processing.scan_quality.verdict import QualitySettings, QualitySettingsError, judge
+from processing.synthetic.studio_rig import studio_rig
 
 
 def ball(step: int = 120) -> Mesh:

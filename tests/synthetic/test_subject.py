@@ -5,13 +5,17 @@ import json
 import numpy as np
 import pytest
 
-from processing.mesh import Surface
-from processing.registration.landmarks import LandmarkDetector, triangulate_landmarks
-from processing.registration.landmarks68 import CONTOUR, MEDIAPIPE_TO_68
-from processing.registration.template import SKIN, default_template
-from processing.synthetic import Sensor, photograph, studio_rig, synthetic_subject, write_take
-from processing.synthetic.noise import Noise
-from processing.takes import read_photos, read_take
+from processing.files.take_folder import read_photos, read_take
+from processing.geometry import photograph_rendering
+from processing.geometry.mesh import Surface
+from processing.geometry.noise_field import Noise
+from processing.geometry.photograph_rendering import Sensor
+from processing.landmarks.multi_pie_68 import CONTOUR, MEDIAPIPE_TO_68
+from processing.landmarks.triangulation import LandmarkDetector, triangulate_landmarks
+from processing.synthetic.studio_rig import studio_rig
+from processing.synthetic.subject import synthetic_subject
+from processing.synthetic.takes import write_take
+from processing.template.template import SKIN, default_template
 
 FINE = 80_000
 
@@ -41,7 +45,7 @@ def test_everything_follows_from_the_seed(subject, smile):
     assert (posed.mesh.vertices_mm == smile.mesh.vertices_mm).all()
     assert (posed.albedo == smile.albedo).all()
     lens = studio_rig(6, 80, 120)[0]
-    shots = [photograph(p, lens, rng=np.random.default_rng(1)) for p in (posed, smile)]
+    shots = [photograph_rendering(p, lens, rng=np.random.default_rng(1)) for p in (posed, smile)]
     assert (shots[0] == shots[1]).all()
 
 
@@ -84,8 +88,8 @@ def test_the_mesh_is_skin_with_relief_and_paint(neutral):
 def test_most_frontal_photographs_show_a_face_where_it_is(neutral, smile):
     cameras = [c for c in studio_rig(40, 320, 480) if c.viewing_direction[2] < -0.6][:9]
     assert len(cameras) == 9
-    images = [photograph(neutral, c, rng=np.random.default_rng(0)) for c in cameras]
-    smiling = [photograph(smile, c, rng=np.random.default_rng(0)) for c in cameras[:4]]
+    images = [photograph_rendering(neutral, c, rng=np.random.default_rng(0)) for c in cameras]
+    smiling = [photograph_rendering(smile, c, rng=np.random.default_rng(0)) for c in cameras[:4]]
     errors = []
     with LandmarkDetector() as detector:
         for posed, camera, image in [

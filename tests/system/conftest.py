@@ -17,8 +17,8 @@ from PIL import Image
 
 from camera_nodes.transport import ensure_keys
 from controller.rig_file import CameraEntry, Rig, SyncLimits, TransferLimits
-from controller.settings import StudioSettings
 from controller.studio import Studio
+from controller.studio_settings import StudioSettings
 from db.engine import transaction, utc_now
 from db.models import ConsentScope, TakeState
 from db.protocols import FACESCAPE, ProtocolData, install_protocol

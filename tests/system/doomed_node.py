@@ -13,7 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from camera_nodes import agent, camera, shooting, spool, transport, wire
+from camera_nodes import agent, camera, transport, wire
+from camera_nodes.camera_control import exposure_control
+from camera_nodes.photo_transfer import spool
 
 
 def die() -> None:
@@ -48,7 +50,7 @@ def is_first_chunk(_socket: Any, message: Any, **_: Any) -> bool:
 
 
 MOMENTS: dict[str, Callable[[], None]] = {
-    "fire has come": lambda: before(shooting.Shooter, "fire"),
+    "fire has come": lambda: before(exposure_control.Shooter, "fire"),
     "shutter not released": lambda: before(camera.CameraBase, "expose"),
     "shutter released": lambda: after(camera.CameraBase, "expose"),
     "photograph half written": lambda: after(spool, "_write"),

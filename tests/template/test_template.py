@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from processing.commands.template import app
 from processing.errors import DataError, ShapeError
-from processing.face_models.anny_head import EXPRESSION_RECIPES
-from processing.mesh import Mesh, Surface, triangle_components
-from processing.mesh_files import write_obj
-from processing.registration.faults import find_faults
-from processing.registration.find_parts import find_parts
-from processing.registration.import_template import import_obj
-from processing.registration.landmarks68 import CONTOUR, GROUPS, MEDIAPIPE_TO_68, MIRROR_68
-from processing.registration.template import (
+from processing.files.obj import write_obj
+from processing.geometry.mesh import Mesh, Surface, triangle_components
+from processing.landmarks.multi_pie_68 import CONTOUR, GROUPS, MEDIAPIPE_TO_68, MIRROR_68
+from processing.mesh_repair.mesh_defects import find_faults
+from processing.template.anny_head import EXPRESSION_RECIPES
+from processing.template.part_labelling import find_parts
+from processing.template.template import (
     EYE,
     MOUTH_INTERIOR,
     SKIN,
@@ -24,7 +24,7 @@ from processing.registration.template import (
     from_mesh,
     place_landmarks,
 )
-from processing.registration.template_commands import app
+from processing.template.template_import import import_obj
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +274,7 @@ def test_commands_import_and_show(patch, tmp_path):
 
 @pytest.mark.slow
 def test_a_damaged_cache_is_built_again(tmp_path, monkeypatch):
-    from processing.registration import template as module
+    from processing.template import template as module
 
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
     module.cache_path().write_bytes(b"damaged")

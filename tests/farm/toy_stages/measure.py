@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from processing.errors import DataError
-from processing.farm.run_notes import FolderNotes
+from processing.farm.execution.run_journal import FolderNotes
 from processing.stages.base import TAKE, Inputs, Stage, StageParams
 
 

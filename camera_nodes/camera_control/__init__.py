@@ -1,0 +1,1 @@
+"""A camera between and during takes: supervision, exposure, recovery, live view."""

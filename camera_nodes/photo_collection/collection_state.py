@@ -1,0 +1,82 @@
+"""What the parts of a collector share: camera, spool, journal, and what there is to tell the studio."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+from camera_nodes.camera import CameraBase
+from camera_nodes.errors import CameraFault, EquipmentError, SpoolError, SpoolFull
+from camera_nodes.photo_collection import exposure_journal
+from camera_nodes.photo_collection.exposure_journal import ExposureRecord, Journal
+from camera_nodes.photo_transfer.spool import Entry, Spool, entry_key
+from camera_nodes.wire import FileKind
+
+
+@dataclass(frozen=True)
+class Spooled:
+    """A file of an exposure is safe on the node's disk."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that the studio is told.  fire_id: that fire brings no photograph from this camera (yet)."""
+
+    code: str
+    text: str
+    fire_id: str | None = None
+    take_id: str | None = None
+
+
+Report = Spooled | Trouble
+
+
+@dataclass
+class Ledger:
+    """One camera's books.  clock_void: capture times in its photographs mean nothing."""
+
+    camera: CameraBase
+    spool: Spool
+    name: str
+    journal: Journal
+    reports: list[Report] = field(default_factory=list)
+    clock_void: bool = False
+
+    @property
+    def clock_s(self) -> float | None:
+        """The body's clock face, read as UTC, minus UTC, as far as it is known and means anything."""
+        return None if self.clock_void else self.journal.clock_s
+
+    def tell(self, code: str, text: str, of: ExposureRecord | None = None, take_id: str | None = None) -> None:
+        """Have the studio told; `of`: this exposure brings no photograph, or not yet."""
+        self.reports.append(
+            Trouble(code, text, of.fire_id if of is not None else None, of.take_id if of is not None else take_id)
+        )
+
+    def put(
+        self, of: ExposureRecord, name: str, kind: FileKind, data: bytes, clock_s: float | None = None,
+        sha256: str = "",
+    ) -> Entry:  # fmt: skip
+        """A file of an exposure into the spool, and reported.  Raises SpoolError."""
+        known_s = self.clock_s if clock_s is None else clock_s
+        there = self.spool.get(entry_key(of.fire_id, self.name, kind))
+        sha256 = sha256 or hashlib.sha256(data).hexdigest()
+        if there is not None and there.sha256 == sha256:
+            return there  # the node ended before it could write that down
+        entry = self.spool.put(
+            fire_id=of.fire_id, take_id=of.take_id, camera=self.name, name=name, data=data, kind=kind,
+            body_clock_error_ms=None if known_s is None else round(known_s * 1e3), sha256=sha256,
+        )  # fmt: skip
+        self.reports.append(Spooled(entry))
+        return entry
+
+    def save(self, *, durable: bool = True) -> None:
+        """Write the journal.  Raises SpoolError."""
+        exposure_journal.save(self.journal, self.spool.folder, durable=durable)
+
+
+def code_of(error: EquipmentError) -> str:
+    """The short name of what went wrong with a camera or the spool."""
+    if isinstance(error, SpoolError):
+        return "spool_full" if isinstance(error, SpoolFull) else "spool_fault"
+    return error.code if isinstance(error, CameraFault) else "camera_fault"

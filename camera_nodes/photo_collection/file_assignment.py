@@ -1,0 +1,278 @@
+"""Files that were read: each to its exposure, into the tray, or undecided until more is known."""
+
+import hashlib
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from camera_nodes.camera import BodyFile
+from camera_nodes.errors import PhotoDamaged, SpoolError
+from camera_nodes.photo_collection import exposure_journal
+from camera_nodes.photo_collection.collection_state import Ledger
+from camera_nodes.photo_collection.exposure_journal import CardFile, ExposureRecord
+from camera_nodes.photo_collection.exposure_matching import SAME_MOMENT_S, Sighting, assign, companion, twin_of, twins
+from camera_nodes.photo_collection.file_types import capture_time, kind_by_name, kind_of, read_name
+from camera_nodes.photo_collection.unread_files import Backlog
+from camera_nodes.photo_transfer.spool import Stray
+from camera_nodes.wire import FileKind
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Undecided:
+    """A file that was read, and nobody's yet."""
+
+    sighting: Sighting
+    file: BodyFile
+    data: bytes = field(repr=False)
+    problem: str = ""  # it is not whole
+    since: float = field(default_factory=lambda: time.monotonic())
+
+
+class Filing:
+    """See the module.  `strays`: files in the tray."""
+
+    def __init__(self, ledger: Ledger, backlog: Backlog) -> None:
+        self._ledger = ledger
+        self._backlog = backlog
+        self._undecided: list[_Undecided] = []
+        self._last_own: tuple[float, float] | None = None  # capture time and release of the last one that is certain
+        self.clock_doubted = False  # what the body says of its clock made a stray, and no photograph has borne it out
+        self.strays = len(ledger.spool.strays())
+
+    @property
+    def undecided_s(self) -> float | None:
+        """For how long a file has waited for more to be known; None when there is none."""
+        return max((time.monotonic() - one.since for one in self._undecided), default=None)
+
+    def holds(self, path: str) -> bool:
+        """Whether a file of this path was read and is undecided."""
+        return any(one.file.path == path for one in self._undecided)
+
+    def look_at(self, file: BodyFile, data: bytes, problem: str) -> None:
+        """Find out what a file is; it is then filed, undecided, a stray, or known already."""
+        ours = self._ledger.journal.ours(file.path)
+        if ours is not None and ours[1].damaged and ours[1].epoch == file.epoch:
+            self._mended(*ours, data, problem)
+            return
+        kind = (problem and kind_by_name(file.name)) or kind_of(file.name, data)
+        taken_s = capture_time(data)
+        digest = hashlib.sha256(data).hexdigest()
+        sighting = Sighting(file.folder, file.name, kind, digest, taken_s, file.epoch, file.heard_s)
+        if any(one.sighting.path == sighting.path and one.sighting.sha256 == digest for one in self._undecided):
+            return
+        undecided = _Undecided(sighting, file, data, problem)
+        if not self._accompany(undecided):
+            if kind == "other":
+                self._stray(undecided, "it is neither a photograph nor a raw file")
+            else:
+                self._undecided.append(undecided)
+
+    def _accompany(self, one: _Undecided) -> bool:
+        """File it with the exposure that it belongs to by its stem; whether there is one."""
+        sighting = one.sighting
+        found = companion(sighting, self._ledger.journal.holders())
+        if found is None:
+            return False
+        exposure = self._ledger.journal.find(found.fire_id)
+        assert exposure is not None  # holders are the journal's
+        if found.copy:
+            self._copied(exposure, one)
+        elif sighting.kind == "other":
+            self._stray(one, f"it lies beside the photograph of {exposure.take_id}", exposure.take_id)
+        elif exposure.file(sighting.kind) is not None:
+            self._stray(one, f"{exposure.take_id} has another file of that name", exposure.take_id)
+        else:
+            self._file(exposure, one)
+        return True
+
+    def _copied(self, exposure: ExposureRecord, one: _Undecided) -> None:
+        """The same bytes in another place, such as the second slot, or told a second time."""
+        same = next((f for f in exposure.files if f.path == one.sighting.path), None)
+        if same is not None:
+            return
+        original = next(f for f in exposure.files if f.sha256 == one.sighting.sha256)
+        state: exposure_journal.FileState = "stored" if original.state == "deleted" else original.state
+        exposure.files.append(_card_file(one, state, copy=True))
+
+    def _mended(self, exposure: ExposureRecord, file: CardFile, data: bytes, problem: str) -> None:
+        """A photograph that came in pieces was read once more."""
+        if problem:
+            raise PhotoDamaged(problem)
+        entry = self._ledger.put(exposure, file.name, "raw" if file.kind == "raw" else "jpeg", data)
+        file.sha256, file.bytes, file.state, file.damaged = entry.sha256, entry.bytes, "spooled", False
+
+    def settle(self, *, final: bool = False, patient: bool = False) -> None:
+        """Give what was read to the exposures whose it is; final, patient: as assign()."""
+        journal = self._ledger.journal
+        for one in list(self._undecided):  # their exposure may have its first file by now
+            if self._accompany(one):
+                self._undecided.remove(one)
+        for one in [o for o in self._undecided if any(twin_of(o.sighting, path) for path in journal.strays)]:
+            self._undecided.remove(one)
+            self._stray(one, "the file of that name in the other slot is one")
+        photographs = [one for one in self._undecided if one.sighting.kind == "jpeg"]
+        if not photographs:
+            self._settle_raw(final)
+            return
+        clock_s = self._known_clock(photographs)
+        counts = self._ledger.camera.tells_time
+        firsts = _one_each([one.sighting for one in photographs])
+        proven = journal.clock_proven
+        verdict = assign(
+            firsts,
+            journal.waiting(),
+            clock_s,
+            final=final,
+            patient=patient,
+            newest=journal.last_number if counts else None,
+            counts=counts,
+            proven=proven,
+        )
+        self.clock_doubted |= verdict.by_time and not proven
+        for fire_id, sighting in verdict.own.items():
+            one = next(o for o in photographs if o.sighting is sighting)
+            exposure = journal.find(fire_id)
+            assert exposure is not None
+            self._undecided.remove(one)
+            self._file(exposure, one)
+            if exposure.file("jpeg") is None:
+                continue  # it could not be kept
+            if sighting.taken_s is not None and exposure.released_s is not None:
+                journal.clock_proven = True
+                self._last_own = (sighting.taken_s, exposure.released_s)
+        if not self._ledger.clock_void and verdict.clock_s is not None:
+            journal.clock_s = verdict.clock_s
+        for one in [o for o in photographs if o in self._undecided]:
+            if self._accompany(one):  # in the other slot
+                self._undecided.remove(one)
+        for sighting, reason in verdict.strays:
+            for one in [o for o in self._undecided if o.sighting is sighting or twins(o.sighting, sighting)]:
+                self._undecided.remove(one)
+                self._stray(one, reason)
+        for sighting in verdict.behind:
+            if sighting.number is not None:
+                journal.recount(sighting.number)
+        if verdict.ambiguous:
+            for exposure in journal.live():
+                exposure.state = "done"
+                self._ledger.tell(
+                    "photo_missing", f"{verdict.strays[0][1]}; they are in the tray and on the card", exposure
+                )
+        self._settle_raw(final)
+
+    def _settle_raw(self, final: bool) -> None:
+        for one in list(self._undecided):
+            if one.sighting.kind == "raw" and (self._accompany(one) or (final or not self._ledger.journal.live())):
+                self._undecided.remove(one)
+                if self._ledger.journal.ours(one.sighting.path) is None:
+                    self._stray(one, "no photograph has its name")
+
+    def _known_clock(self, photographs: list[_Undecided]) -> float | None:
+        """The body's clock, unless it stands still: then capture times mean nothing."""
+        if self._ledger.clock_void:
+            return None
+        for one in photographs:
+            if self._last_own is None or one.sighting.taken_s != self._last_own[0]:
+                continue
+            if any(
+                w.released_s and w.released_s - self._last_own[1] > SAME_MOMENT_S
+                for w in self._ledger.journal.waiting()
+            ):
+                log.warning(
+                    "%s: its photographs all say the same time; capture times are left out of account",
+                    self._ledger.name,
+                )
+                self._ledger.clock_void, self._ledger.journal.clock_s = True, None
+                return None
+        return self._ledger.journal.clock_s
+
+    def _file(self, exposure: ExposureRecord, one: _Undecided) -> None:
+        """Into the spool under its exposure."""
+        sighting = one.sighting
+        clock_s = None if self._ledger.clock_void else self._ledger.journal.clock_s
+        if (
+            sighting.kind == "jpeg"
+            and clock_s is None
+            and not self._ledger.clock_void
+            and exposure.released_s
+            and sighting.taken_s
+        ):
+            clock_s = sighting.taken_s - exposure.released_s
+        kind: FileKind = "raw" if sighting.kind == "raw" else "jpeg"
+        if one.problem:
+            self._damaged(exposure, one)
+            return
+        try:
+            self._ledger.put(exposure, sighting.name, kind, one.data, clock_s, sighting.sha256)
+        except SpoolError as error:
+            self._backlog.postpone_new(one.file, error)
+            return
+        exposure.files.append(_card_file(one, "spooled"))
+        if kind == "jpeg":
+            exposure.stem, exposure.taken_s = sighting.stem, sighting.taken_s
+            exposure.state = "done"
+            self._ledger.journal.number_used(sighting.number)
+        elif not exposure.stem:
+            exposure.stem = sighting.stem
+        self._ledger.journal.saw(sighting.name)
+        if self._ledger.camera.tells_time and read_name(sighting.name).made_up:
+            said = f"{exposure.take_id}: its photograph {sighting.path} was in the body's memory, not on its card"
+            self._ledger.tell(
+                "capture_target", f"{said}: a failure before it was fetched loses it", take_id=exposure.take_id
+            )
+
+    def _damaged(self, exposure: ExposureRecord, one: _Undecided) -> None:
+        """A file of it is on the card in pieces: it stays there, is named, and is read again later."""
+        file = _card_file(one, "kept")
+        file.damaged = True
+        exposure.files.append(file)
+        exposure.stem = exposure.stem or one.sighting.stem
+        self._ledger.journal.saw(one.sighting.name)
+        self._backlog.read_again(one.file, one.problem)
+        text = f"{file.path} stays on its card: {one.problem}"
+        if file.kind == "jpeg":
+            exposure.state = "done"
+            self._ledger.tell("photo_damaged", text, exposure)
+        else:
+            self._ledger.tell("photo_damaged", text, take_id=exposure.take_id)
+
+    def _stray(self, one: _Undecided, reason: str, take_id: str = "") -> None:
+        """Into the tray, and told; the body's copy stays."""
+        sighting = one.sighting
+        if sighting.kind == "jpeg":
+            self._ledger.journal.number_used(sighting.number)
+        self._ledger.journal.saw(sighting.name)
+        if sighting.kind == "jpeg":
+            self._ledger.journal.strays.append(sighting.path)
+        if sighting.path not in self._ledger.journal.known:
+            self._ledger.journal.known.append(sighting.path)
+        stray = Stray(
+            camera=self._ledger.name, path=sighting.path, sha256=sighting.sha256, bytes=len(one.data), reason=reason,
+            found_at=datetime.now(UTC).isoformat(timespec="seconds"), take_id=take_id,
+        )  # fmt: skip
+        try:
+            kept = f"it is kept in {self._ledger.spool.put_stray(stray, one.data)} and on the card"
+            self.strays = len(self._ledger.spool.strays())
+        except SpoolError as error:
+            kept = f"it is on the card; the tray cannot take it: {error}"
+        self._ledger.tell("stray", f"{sighting.path} is filed in no take: {reason}; {kept}", take_id=take_id or None)
+
+
+def _one_each(sightings: list[Sighting]) -> list[Sighting]:
+    """Of a photograph in two slots the first."""
+    firsts: list[Sighting] = []
+    for one in sightings:
+        if not any(twins(one, first) for first in firsts):
+            firsts.append(one)
+    return firsts
+
+
+def _card_file(one: _Undecided, state: exposure_journal.FileState, *, copy: bool = False) -> CardFile:
+    sighting = one.sighting
+    return CardFile(
+        folder=sighting.folder, name=sighting.name, kind=sighting.kind, sha256=sighting.sha256, bytes=len(one.data),
+        epoch=sighting.epoch, state=state, copy=copy,
+    )  # fmt: skip

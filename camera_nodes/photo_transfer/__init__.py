@@ -1,0 +1,1 @@
+"""Files on their way to the studio: spool, proof of whole JPEGs, uploads."""

@@ -1,0 +1,1 @@
+"""A body proven before it joins a rig: trials, verdict, report."""

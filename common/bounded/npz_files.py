@@ -1,0 +1,97 @@
+"""NumPy's .npz files from elsewhere: what each array says of itself is added up before one is unpacked."""
+
+import io
+import math
+import os
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Collection
+from pathlib import Path
+from typing import IO, Any
+
+from common.bounded.files import open_plain
+from common.bounded.limits import MAX_ARRAY_BYTES, MAX_ARRAYS, OutOfBounds
+
+HEADER_BYTES = 10_000
+MAX_DIMENSIONS = 8
+_KINDS = "biufUS"  # numbers and texts; never objects, which are programs
+_DIGITS = re.compile(rb"\d{19,}")
+
+
+def read_npz(path: Path, names: Collection[str] | None = None, *, most: int = MAX_ARRAY_BYTES) -> dict[str, Any]:
+    """The arrays of an .npz by name. names: only these; those that are not there are left out.
+
+    most: bytes of all together, unpacked. Raises OSError, and ValueError (OutOfBounds is one) for what is none.
+    """
+    with os.fdopen(open_plain(path), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most + (1 << 20):
+            raise OutOfBounds(f"it has {size:,} bytes; at most {most:,} are read")
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return _arrays(archive, names, most)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
+            raise ValueError(f"it is no .npz file, or a damaged one ({error})") from None
+
+
+def _arrays(archive: zipfile.ZipFile, names: Collection[str] | None, most: int) -> dict[str, Any]:
+    members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
+    if len(archive.infolist()) > MAX_ARRAYS:
+        raise OutOfBounds(f"it holds {len(archive.infolist())} members; at most {MAX_ARRAYS} are read")
+    wanted = [m for m in members if names is None or m.filename.removesuffix(".npy") in names]
+    total = sum(member.file_size for member in wanted)
+    if total > most:
+        raise OutOfBounds(f"its arrays have {total:,} bytes unpacked; at most {most:,} are read")
+    found: dict[str, Any] = {}
+    for member in wanted:
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{member.filename[:40]} is packed in a way that NumPy does not write")
+        name = member.filename.removesuffix(".npy")
+        if name in found:
+            raise ValueError(f"it holds {name[:40]} twice")
+        with archive.open(member) as stream:
+            found[name] = _array(stream, member.file_size, name[:40])
+    return found
+
+
+def _array(stream: IO[bytes], size: int, name: str) -> Any:
+    """One array; its header and the member's size must agree."""
+    import numpy as np
+
+    head = stream.read(12)
+    if head[:6] != b"\x93NUMPY" or head[6:8] not in (b"\x01\0", b"\x02\0", b"\x03\0"):
+        raise ValueError(f"{name} is no array")
+    short = head[6] == 1
+    length = int.from_bytes(head[8:10] if short else head[8:12], "little")
+    start = (10 if short else 12) + length
+    if length > HEADER_BYTES or start > size:
+        raise ValueError(f"{name} has a header of {length} bytes")
+    header = (head[10:] if short else b"") + stream.read(length - (2 if short else 0))
+    if _DIGITS.search(header):
+        raise ValueError(f"{name} has a shape that no array has")
+    prefix = head[:10] if short else head[:12]
+    whole = io.BytesIO(prefix + header)
+    whole.seek(8)
+    reader = np.lib.format.read_array_header_1_0 if short else np.lib.format.read_array_header_2_0
+    try:
+        shape, fortran, dtype = reader(whole, max_header_size=HEADER_BYTES)
+    except (SyntaxError, TypeError, RecursionError, MemoryError, OverflowError) as error:
+        raise ValueError(f"{name} has a header that cannot be read ({type(error).__name__})") from None
+    if dtype.kind not in _KINDS or dtype.fields is not None or dtype.subdtype is not None or not dtype.itemsize:
+        raise ValueError(f"{name} holds {dtype}; wanted numbers or texts")
+    if len(shape) > MAX_DIMENSIONS or any(n < 0 for n in shape):
+        raise ValueError(f"{name} has a shape that no array has")
+    expected = math.prod(shape) * dtype.itemsize
+    if expected != size - start:
+        raise ValueError(f"{name} has {size - start} bytes of data; its shape {shape} wants {expected}")
+    data = bytearray(expected)
+    view, at = memoryview(data), 0
+    while at < expected:
+        count = stream.readinto(view[at : at + (1 << 20)])  # type: ignore[attr-defined]
+        if not count:
+            raise ValueError(f"{name} is cut short")
+        at += count
+    stream.read(1)  # to the end, where the checksum is compared
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")

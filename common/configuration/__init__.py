@@ -1,0 +1,1 @@
+"""Settings read from TOML, and what a misspelling probably meant."""

@@ -1,0 +1,1 @@
+"""A command's terminal: options that many take, tables, progress bars."""

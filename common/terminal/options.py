@@ -1,0 +1,36 @@
+"""Options that every command on the records takes, and how they report."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from common.guarding.safe_text import plain_lines
+
+Home = Annotated[Path | None, typer.Option("--home", help="Studio home (MIEN_HOME; default ./mien-studio).")]
+Database = Annotated[str | None, typer.Option("--database", help="Database URL (MIEN_DATABASE; default in the home).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
+
+
+def print_json(value: Any) -> None:
+    """Print a report for programs; times and dates in ISO 8601."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a report for people; None shows as a dash."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=Text(plain_lines(title)), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
+    for number, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*(Text("–" if cell is None else plain_lines(str(cell))) for cell in row))
+    Console().print(table)

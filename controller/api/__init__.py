@@ -1,0 +1,1 @@
+"""The studio over HTTP: routes, authentication, limits of connections, the server."""

@@ -1,0 +1,1 @@
+"""One camera as the operator sees it: faults, maintenance, recovery, live view, focus."""

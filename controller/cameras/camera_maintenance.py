@@ -1,0 +1,175 @@
+"""What an operator does for one camera between takes: recover it, look through it, give up a photograph of it.
+
+Everything here stays out of a fire's way: nothing begins while one is under way, nothing is fired during a recovery.
+"""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Engine
+
+from camera_nodes import wire
+from controller.background_writer import Clerk
+from controller.cameras.body_recovery import Recoveries
+from controller.cameras.camera_faults import FaultBook
+from controller.cameras.live_view import Viewer
+from controller.errors import ControllerError, RigNotReady, SessionError
+from controller.node_links.camera_status import strays_text, unresolved_text
+from controller.node_links.control_channel import ControlLink
+from controller.preflight.preflight import Check
+from controller.rig_file import Rig
+from controller.sessions.session_store import Records
+from db.rigs.camera_events import record_event
+
+FIRING = "A take is being fired; wait for it"
+WRITE_OFF_S = 15.0  # a node's Status comes every 5 s at the latest
+SHOWN = 3  # faults of one camera in an overview
+SESSION_S = 1.0  # how long the open session's code is believed
+
+
+class Care:
+    """Belongs to a Studio: start() once the records are there, attach() the link, stop() at the end.
+
+    firing: the studio's lock, held while a take is fired.
+    """
+
+    def __init__(self, engine: Engine, rig: Rig, records: Records, firing: threading.Lock) -> None:
+        self._rig = rig
+        self._records = records
+        self._firing = firing
+        self._link: ControlLink | None = None
+        self._session = ("", 0.0)
+        self.clerk = Clerk(engine)
+        self.faults = FaultBook(engine, rig.name, self.clerk)
+        self.recoveries = Recoveries(engine, rig, self.clerk, self._tell, self._open_session)
+        names = [camera.name for camera in rig.cameras]
+        self.viewer = Viewer(names, self._tell, lambda: FIRING if firing.locked() else "")
+
+    def start(self) -> None:
+        self.faults.recall()
+        self.recoveries.recall()
+        self.clerk.start()
+
+    def attach(self, link: ControlLink) -> None:
+        self._link = link
+
+    def stop(self) -> None:
+        self.clerk.stop()
+
+    # --- what the operator asks for
+
+    def recover(self, camera: str, rungs: Sequence[wire.Rung]) -> str:
+        """Begin a recovery and return its name; see recoveries.progress(). Raises SessionError or RigNotReady."""
+        if not self._firing.acquire(blocking=False):
+            raise SessionError(FIRING)
+        try:
+            return self.recoveries.begin(camera, rungs).recovery
+        finally:
+            self._firing.release()
+
+    def write_off(self, camera: str, reason: str) -> str:
+        """Give up the file of the camera's unresolved exposure, and return the take that it belongs to.
+
+        Raises SessionError when the camera has no such exposure, RigNotReady when its node is not there or does not do
+        it.
+        """
+        link = self._require_link()
+        state = link.nodes().get(camera)
+        if camera not in {entry.name for entry in self._rig.cameras}:
+            raise SessionError(f"{camera} is not in the rig file; mien rig status lists the cameras")
+        if state is None:
+            raise RigNotReady(f"{camera}: no node announces it, so nothing can be written off there")
+        take = state.status.unresolved if state.status is not None else ""
+        if not take:
+            raise SessionError(f"{camera} has no exposure that waits for its file: there is nothing to write off")
+        why = reason or "written off by the operator"
+        if failed := self._tell([camera], wire.WriteOff(take_id=take, why=why[:1000])):
+            raise RigNotReady(f"{camera}: {failed[camera]}")
+        end = time.monotonic() + WRITE_OFF_S
+        while self._unresolved(camera) == take:
+            if (left := end - time.monotonic()) <= 0:
+                raise RigNotReady(
+                    f"{camera}: its node has not written {take} off within {WRITE_OFF_S:.0f} s; see its log"
+                )
+            with link.changed:
+                link.changed.wait(min(left, 0.25))
+        detail = {"take": take, "reason": why[:300]}
+        self.clerk.write(lambda tx: record_event(tx, self._rig.name, camera, "camera.write_off", detail))
+        return take
+
+    # --- what the studio asks for
+
+    def require_quiet(self) -> None:
+        """Raises RigNotReady while a camera is being recovered."""
+        self.recoveries.require_none()
+
+    def checks(self) -> tuple[Check, ...]:
+        """For the preflight: exposures without their file, strays, and cameras recovered again and again."""
+        nodes = self._require_link().nodes()
+        waiting = {
+            camera: text for camera in sorted(nodes) if (text := unresolved_text(camera, self._unresolved(camera)))
+        }
+        strays = {
+            camera: strays_text(state.status.strays)
+            for camera, state in sorted(nodes.items())
+            if state.status is not None and state.status.strays
+        }
+        often = {camera: text.removeprefix(f"{camera} ") for camera, text in self.recoveries.often().items()}
+        return (
+            Check("photographs", "fault", f"{len(waiting)} have not come", waiting)
+            if waiting
+            else Check("photographs", "ok", "every exposure has its file"),
+            Check("strays", "warning", f"{_count(strays)} files without a take", strays)
+            if strays
+            else Check("strays", "ok", "no files without a take"),
+            Check("recovered", "warning", f"{_count(often, was=True)} recovered more than once", often)
+            if often
+            else Check("recovered", "ok", "no camera was recovered more than once"),
+        )
+
+    def overview(self, camera: str) -> dict[str, Any]:
+        """What the operator should know of a camera beside its state."""
+        return {
+            "faults": [fault.line() for fault in self.faults.faults(camera, SHOWN)],
+            "recovered": self.recoveries.often().get(camera, ""),
+        }
+
+    # --- told by the link: return at once
+
+    def fault(self, message: wire.NodeFault) -> None:
+        self.faults.add(message)
+
+    def recover_step(self, message: wire.RecoverStep) -> None:
+        self.recoveries.step(message)
+
+    def view_state(self, message: wire.ViewState) -> None:
+        self.viewer.state(message)
+
+    # ---
+
+    def _unresolved(self, camera: str) -> str:
+        state = self._require_link().nodes().get(camera)
+        return state.status.unresolved if state is not None and state.status is not None else ""
+
+    def _tell(self, cameras: Sequence[str], message: wire.Message) -> Mapping[str, str]:
+        return self._require_link().tell(tuple(cameras), message)
+
+    def _require_link(self) -> ControlLink:
+        if self._link is None:
+            raise ControllerError("the studio is not running")
+        return self._link
+
+    def _open_session(self) -> str:
+        code, at = self._session
+        if time.monotonic() - at > SESSION_S:
+            code = self._records.open_session() or ""
+            self._session = (code, time.monotonic())
+        return code
+
+
+def _count(cameras: Mapping[str, str], was: bool = False) -> str:
+    if len(cameras) == 1:
+        return "1 camera was" if was else "1 camera has"
+    return f"{len(cameras)} cameras {'were' if was else 'have'}"

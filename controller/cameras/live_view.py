@@ -1,0 +1,164 @@
+"""Live view of the cameras: asked for as long as somebody looks, frames put together, focus measured when looked at.
+
+Frames stay in memory, the newest of each camera, and are forgotten when nobody has looked for a while.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from camera_nodes import wire
+from controller.cameras.focus_measure import focus_measure
+from controller.errors import FrameRejected, SessionError
+from controller.fault_text import plain
+
+FORGET_S = 30.0  # a frame older than this is not shown
+FRESH_S = 60.0  # after so long without a look a camera's best focus is found anew
+
+Tell = Callable[[Sequence[str], wire.Message], Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One camera in live view. focus: of its newest frame; best: the largest since the look began; both without unit.
+
+    relative: focus over best, 1.0 at the best so far. age_ms: of the frame. problem: why there is none.
+    """
+
+    camera: str
+    frame: int | None = None
+    age_ms: float | None = None
+    width: int | None = None
+    height: int | None = None
+    focus: float | None = None
+    best: float | None = None
+    relative: float | None = None
+    problem: str = ""
+
+
+@dataclass
+class _Eye:
+    """What is known of one camera's live view."""
+
+    number: int = -1  # of the frame that is coming in
+    coming: bytearray | None = None
+    size: int = 0
+    frame: int | None = None  # the newest whole one
+    jpeg: bytes = b""
+    at: float = 0.0
+    measured: int | None = None
+    focus: tuple[float, int, int] | None = None
+    best: float = 0.0
+    looked: float = 0.0
+    problem: str = ""
+
+
+class Viewer:
+    """Asks nodes for live view and keeps their newest frames. Any thread may call anything.
+
+    busy: why no live view may be asked for now ("a take is being fired"), or "".
+    """
+
+    def __init__(self, cameras: Sequence[str], tell: Tell, busy: Callable[[], str]) -> None:
+        self._eyes = {camera: _Eye() for camera in cameras}
+        self._tell = tell
+        self._busy = busy
+        self._lock = threading.Lock()
+
+    def ask(self, cameras: Sequence[str] = (), every_ms: int = 500) -> list[Seen]:
+        """Have live view go on (or begin) for some seconds, and what is to be seen now; all cameras by default.
+
+        Raises SessionError for an unknown camera.
+        """
+        wanted = self._known(cameras)
+        now = time.monotonic()
+        with self._lock:
+            for eye in (self._eyes[camera] for camera in wanted):
+                if now - eye.looked > FRESH_S:
+                    eye.best = 0.0
+                eye.looked = now
+        busy = self._busy()
+        failed = {} if busy else self._tell(wanted, wire.View(on=True, every_ms=every_ms))
+        return [self._seen(camera, busy or failed.get(camera, "")) for camera in wanted]
+
+    def end(self, cameras: Sequence[str] = ()) -> None:
+        """End live view at once."""
+        wanted = self._known(cameras)
+        with self._lock:
+            for camera in wanted:  # why there is none stays: a node tells it when it changes
+                self._eyes[camera] = _Eye(problem=self._eyes[camera].problem)
+        if not self._busy():  # a fire has ended it
+            self._tell(wanted, wire.View(on=False))
+
+    def look(self, cameras: Sequence[str] = ()) -> list[Seen]:
+        """What is to be seen, without asking the nodes for more."""
+        return [self._seen(camera, "") for camera in self._known(cameras)]
+
+    def jpeg(self, camera: str) -> bytes | None:
+        """The camera's newest frame, if it is not old. Raises SessionError for an unknown camera."""
+        (camera,) = self._known([camera])
+        with self._lock:
+            eye = self._eyes[camera]
+            self._forget(eye)
+            return eye.jpeg or None
+
+    def _known(self, cameras: Sequence[str]) -> list[str]:
+        for camera in cameras:
+            if camera not in self._eyes:
+                raise SessionError(f"{camera} is not in the rig file; mien rig status lists the cameras")
+        return list(dict.fromkeys(cameras)) or list(self._eyes)
+
+    # --- told by the sockets: return at once
+
+    def piece(self, message: wire.Preview) -> None:
+        """A piece of a frame, from the camera's own node."""
+        eye = self._eyes.get(message.camera)
+        if eye is None:
+            return
+        with self._lock:
+            if message.offset == 0:
+                eye.number, eye.size, eye.coming = message.number, message.size, bytearray()
+            if eye.coming is None or (message.number, message.size) != (eye.number, eye.size):
+                return  # the rest of a frame that was given up
+            if message.offset != len(eye.coming) or message.offset + len(message.data) > eye.size:
+                eye.coming = None
+                return
+            eye.coming += message.data
+            if len(eye.coming) == eye.size:
+                eye.frame, eye.jpeg, eye.at, eye.coming = eye.number, bytes(eye.coming), time.monotonic(), None
+                eye.problem = ""
+
+    def state(self, message: wire.ViewState) -> None:
+        """A node's live view began, or ended and why."""
+        eye = self._eyes.get(message.camera)
+        if eye is not None:
+            with self._lock:
+                eye.problem = "" if message.on else plain(message.text)
+
+    # ---
+
+    def _seen(self, camera: str, problem: str) -> Seen:
+        eye = self._eyes[camera]
+        with self._lock:
+            self._forget(eye)
+            problem = problem or eye.problem
+            jpeg, number, at = eye.jpeg, eye.frame, eye.at
+            known = eye.focus if eye.measured == number else None
+        if number is None:
+            return Seen(camera, problem=problem or "no frame yet")
+        try:
+            focus = known or focus_measure(jpeg)
+        except FrameRejected as error:
+            return Seen(camera, number, problem=str(error))
+        with self._lock:
+            if eye.frame == number:
+                eye.measured, eye.focus = number, focus
+            eye.best = best = max(eye.best, focus[0])
+        age_ms = (time.monotonic() - at) * 1e3
+        value, width, height = focus
+        return Seen(camera, number, age_ms, width, height, value, best, value / best if best else None, problem)
+
+    def _forget(self, eye: _Eye) -> None:
+        if eye.frame is not None and time.monotonic() - eye.at > FORGET_S:
+            eye.frame, eye.jpeg, eye.measured, eye.focus = None, b"", None, None

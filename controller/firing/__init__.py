@@ -1,0 +1,1 @@
+"""When a take is fired: the moment and each camera's lead."""

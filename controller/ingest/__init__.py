@@ -1,0 +1,1 @@
+"""Photographs from the nodes into the store, each committed once."""

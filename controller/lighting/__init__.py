@@ -1,0 +1,1 @@
+"""Lights over sACN, and the scenes that a take asks for."""

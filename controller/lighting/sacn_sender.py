@@ -1,0 +1,198 @@
+"""The studio's lights over sACN (ANSI E1.31): one scene at a time, sent to each universe's multicast group.
+
+A scene goes out at once, three times, then every 0.9 s: a fixture takes a source for lost after 2.5 s of silence
+(E1.31-2018, sections 6.6.1 and 6.7.1). At the end the lights go dark and the stream says that it ends.
+
+Fixtures do not answer. What can be known is that the packets left this machine; `trouble` says when they do not.
+"""
+
+import logging
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+from sacn.messages.data_packet import DataPacket
+
+from controller.errors import LightsFailed
+from controller.lighting.light_scenes import LightsEntry, Scene
+
+log = logging.getLogger(__name__)
+
+PORT = 5568
+KEEP_ALIVE_S = 0.9
+REPEATS = 3
+REPEAT_S = 0.022  # 44 packets a second is the most that a DMX line carries
+TTL = 8
+PATIENCE_S = 2.0
+DARK = Scene("dark", {})
+CID_SPACE = uuid.UUID("6b0b2bd5-2f4c-5c0e-9c0a-6d69656e0000")
+
+
+@dataclass(frozen=True)
+class Lit:
+    """A scene that has left for every universe: when, by the records' clock and by the monotonic clock, ns."""
+
+    scene: Scene
+    at: datetime
+    at_ns: int
+
+    def record(self) -> dict[str, Any]:
+        """As it is kept with a take."""
+        return {"scene": self.scene.name, "universes": self.scene.record(), "sent_at": self.at.isoformat()}
+
+
+class Lights:
+    """A context manager: enters with a thread that sends, leaves with the lights dark. Methods are thread-safe.
+
+    scenes: every scene of the rig file; their universes are the ones that are sent. source: the name that lighting
+    desks show; the same source has the same CID for ever.
+    """
+
+    def __init__(self, entry: LightsEntry, scenes: Mapping[str, Scene], source: str) -> None:
+        self._entry = entry
+        self._between = scenes[entry.between] if entry.between else DARK
+        cid = tuple(uuid.uuid5(CID_SPACE, source).bytes)
+        name = source.encode()[:63].decode(errors="ignore")
+        universes = sorted({universe for scene in scenes.values() for universe in scene.ranges})
+        self._packets = {
+            universe: DataPacket(cid=cid, sourceName=name, universe=universe, priority=entry.priority)
+            for universe in universes
+        }
+        self._changed = threading.Condition()
+        self._wanted = self._between
+        self._order = 0  # counts show(); `_sent` is the order that went out last
+        self._sent = -1
+        self._lit: Lit | None = None
+        self._trouble = ""
+        self._running = False
+        self._thread = threading.Thread(target=self._run, name="mien-lights", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, TTL)
+            self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
+            if self._entry.interface:
+                address = socket.inet_aton(self._entry.interface)
+                self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, address)
+        except OSError as error:
+            # A studio whose lights' network is down still shows its cameras; a fire that needs lights is refused.
+            self._trouble = f"{self._entry.interface} is no address of this machine: {error.strerror}"
+            log.error("lights: %s", self._trouble)
+            self._socket.close()
+            return self
+        self._running = True
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._running:
+            return
+        with self._changed:
+            self._running = False
+            self._changed.notify_all()
+        self._thread.join(PATIENCE_S)
+        self._socket.close()
+
+    @property
+    def universes(self) -> tuple[int, ...]:
+        return tuple(self._packets)
+
+    @property
+    def scene(self) -> str:
+        """The name of the scene that is being sent."""
+        with self._changed:
+            return self._wanted.name
+
+    @property
+    def trouble(self) -> str:
+        """Why packets do not leave; empty when they do."""
+        with self._changed:
+            return self._trouble
+
+    def show(self, scene: Scene) -> Lit:
+        """Light the scene and return once its first packets have left. Raises LightsFailed."""
+        with self._changed:
+            self._wanted = scene
+            self._order += 1
+            order = self._order
+            self._changed.notify_all()
+            end = time.monotonic() + PATIENCE_S
+            while self._sent < order and self._running and (left := end - time.monotonic()) > 0:
+                self._changed.wait(left)
+            lit = self._lit
+            if self._trouble or self._sent < order or lit is None:
+                reason = self._trouble or "its thread does not run"
+                raise LightsFailed(
+                    f"The lights cannot be lit ({scene.name}): {reason}. Look at the lights' network and at "
+                    "'interface' in [lights] of the rig file"
+                )
+            return lit
+
+    def settle(self, lit: Lit) -> None:
+        """Wait until the scene has been up for settle_ms."""
+        left_s = self._entry.settle_ms / 1e3 - (time.monotonic_ns() - lit.at_ns) / 1e9
+        if left_s > 0:
+            time.sleep(left_s)
+
+    def rest(self) -> None:
+        """The scene between takes: dark, unless the rig file names one. Never raises."""
+        with self._changed:
+            if self._wanted is not self._between:
+                self._wanted = self._between
+                self._order += 1
+                self._changed.notify_all()
+
+    # --- the sending thread ---
+
+    def _run(self) -> None:
+        order, repeats = -1, 0
+        while True:
+            with self._changed:
+                if self._running and order == self._order:
+                    self._changed.wait(REPEAT_S if repeats > 0 else KEEP_ALIVE_S)
+                running, wanted = self._running, self._wanted
+                if order != self._order:
+                    order, repeats = self._order, REPEATS
+            if not running:
+                self._send(DARK)
+                for _ in range(REPEATS):
+                    self._send(DARK, ends=True)
+                return
+            trouble = self._send(wanted)
+            repeats -= 1
+            with self._changed:
+                if trouble != self._trouble:
+                    log.log(logging.ERROR if trouble else logging.INFO, "lights: %s", trouble or "packets leave again")
+                self._trouble = trouble
+                if order > self._sent:
+                    self._sent = order
+                    self._lit = Lit(wanted, datetime.now(UTC), time.monotonic_ns())
+                    self._changed.notify_all()
+
+    def _send(self, scene: Scene, ends: bool = False) -> str:
+        """A packet to each universe; why one did not leave, or nothing."""
+        trouble = ""
+        for universe, packet in self._packets.items():
+            packet.dmxData = scene.levels(universe)
+            packet.option_StreamTerminated = ends
+            try:
+                self._socket.sendto(bytes(packet.getBytes()), (packet.calculate_multicast_addr(), PORT))
+            except OSError as error:
+                trouble = f"universe {universe} cannot be sent: {error.strerror or error}"
+            packet.sequence_increase()
+        return trouble
+
+
+def setup_record(profile: str, exposure: Mapping[str, str | None], lit: Lit | None) -> dict[str, Any]:
+    """What is kept with a take of what was sent for it: settings profile, camera settings, lights."""
+    sent = {name: value for name, value in exposure.items() if value}
+    return {"profile": profile, "exposure": sent, "lights": None if lit is None else lit.record()}

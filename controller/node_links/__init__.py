@@ -1,0 +1,1 @@
+"""The studio's side of its nodes: control channel, arming, status, a guard over the ports."""

@@ -1,0 +1,120 @@
+"""Every camera for the operator: what state it is in and what stands in its way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from controller.node_links.control_channel import NodeState
+from controller.rig.roster import Roster
+from controller.rig_file import Rig
+
+NOT_REALTIME = "its node fires without real-time scheduling"
+
+
+def unresolved_text(camera: str, take: str) -> str:
+    """What the operator reads of an exposure whose file has not come; empty when there is none."""
+    if not take:
+        return ""
+    return (
+        f"the photograph of {take} has not come: until it does, or the body shows at the next arming that it has none,"
+        f" the camera is not armed.  mien rig recover {camera}  fetches it; to give it up:  mien rig write-off {camera}"
+    )
+
+
+def strays_text(count: int) -> str:
+    """What the operator reads of files in a node's tray."""
+    files = "1 file belongs" if count == 1 else f"{count} files belong"
+    return f"{files} to no take: look into strays/ in its spool"
+
+
+@dataclass(frozen=True)
+class CameraReport:
+    """One camera for the operator. `problems` stand in its way, `warnings` do not.
+
+    aside: why and for how long nothing is asked of it; empty when it takes part.
+
+    clock_source: what its node's clock is kept by (pings, chrony, ptp); empty while it is not known. clock_offset_ms:
+    studio minus node. clock_drift_ppm: how fast that grows.
+    """
+
+    camera: str
+    view: int
+    node: str
+    state: str
+    ready: bool
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+    clock_uncertainty_ms: float | None
+    clock_source: str
+    clock_offset_ms: float | None
+    clock_drift_ppm: float | None
+    round_trip_ms: float | None
+    battery_percent: int | None
+    photos_left: int | None
+    spooled: int
+    unresolved: str = ""  # take of the exposure whose file has not come
+    strays: int = 0
+    aside: str = ""
+
+
+def report_cameras(
+    rig: Rig, roster: Roster, nodes: Mapping[str, NodeState], aside: Mapping[str, str] | None = None
+) -> list[CameraReport]:
+    """Every camera of the rig in view order, then the unknown ones. aside: camera -> why and for how long."""
+    problems: dict[str, list[str]] = {}
+    for item in roster.discrepancies:
+        problems.setdefault(item.camera, []).append(item.text)
+    aside = aside or {}
+    known = {camera.name for camera in rig.cameras}
+    strangers = [name for name in problems if name not in known]
+    limit_ms = rig.sync.max_clock_uncertainty_ms
+    reports = [
+        _report(camera.name, camera.view, nodes.get(camera.name), problems.get(camera.name, []), limit_ms)
+        for camera in rig.cameras
+    ]
+    reports = [
+        replace(report, ready=False, problems=(), warnings=(), aside=aside[report.camera])
+        if report.camera in aside
+        else report
+        for report in reports
+    ]
+    return reports + [_report(name, -1, nodes.get(name), problems[name], limit_ms) for name in strangers]
+
+
+def without_realtime(nodes: Mapping[str, NodeState]) -> list[str]:
+    """Cameras whose nodes have said that they fire at ordinary priority."""
+    return sorted(camera for camera, state in nodes.items() if "realtime" not in state.hello.capabilities)
+
+
+def _report(name: str, view: int, state: NodeState | None, problems: list[str], limit_ms: float) -> CameraReport:
+    status = state.status if state is not None else None
+    uncertainty = status.clock_uncertainty_ns if status is not None else None
+    drift_ppb = status.clock_drift_ppb if status is not None else None
+    unresolved = status.unresolved if status is not None else ""
+    found = [*problems]
+    if state is not None and not problems:
+        if uncertainty is None:
+            found.append("its clock is not known yet: some seconds after connecting")
+        elif uncertainty / 1e6 > limit_ms:
+            found.append(f"clock uncertainty {uncertainty / 1e6:.2f} ms is over {limit_ms:g} ms")
+    strays = status.strays if status is not None else 0
+    warnings = [NOT_REALTIME] if state is not None and without_realtime({name: state}) else []
+    warnings += [strays_text(strays)] if strays else []
+    return CameraReport(
+        camera=name,
+        view=view,
+        node=state.node if state is not None else "",
+        state=status.state if status is not None else ("connected" if state is not None else "absent"),
+        ready=not found,
+        problems=tuple(found),
+        warnings=tuple(warnings),
+        clock_uncertainty_ms=None if uncertainty is None else uncertainty / 1e6,
+        clock_source="" if status is None or uncertainty is None else status.clock_source,
+        clock_offset_ms=None if status is None or status.clock_offset_ns is None else status.clock_offset_ns / 1e6,
+        clock_drift_ppm=None if drift_ppb is None else drift_ppb / 1e3,
+        round_trip_ms=None if status is None or status.round_trip_ns is None else status.round_trip_ns / 1e6,
+        battery_percent=None if status is None else status.battery_percent,
+        photos_left=None if status is None else status.photos_left,
+        spooled=0 if status is None else status.spooled,
+        unresolved=unresolved,
+        strays=strays,
+    )

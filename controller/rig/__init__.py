@@ -1,0 +1,1 @@
+"""The rig as it stands: roster, calibration, cameras set aside."""

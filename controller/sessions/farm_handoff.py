@@ -1,0 +1,116 @@
+"""From the studio to the farm: a closed session is the hand-off; the farm finds its accepted takes in the database."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from controller.errors import SessionError
+from controller.sessions.operator_decisions import Decisions, Kept
+from controller.sessions.session_state import Script, TakeLine
+from controller.sessions.session_store import Records
+from db.models import TakeState
+from db.store import Store
+from db.takes.farm_handoff import Held
+
+
+@dataclass(frozen=True)
+class Handoff:
+    """What the farm finds, by codes of accepted takes.
+
+    photographs: how many stand behind them. ready: it can work on these, with ready_photographs. held: the others, why,
+    and what to do.
+    without: of the takes that are whole without a camera, which and why ("aside: shutter stuck"). dropped: whole takes
+    that nobody wanted; they are kept. left: whole takes that nobody may decide about, as the subject has withdrawn.
+    """
+
+    session: str
+    takes: tuple[str, ...]
+    photographs: int
+    without: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    ready: tuple[str, ...] = ()
+    held: tuple[Held, ...] = ()
+    dropped: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    ready_photographs: int = 0
+
+    def lines(self) -> list[str]:
+        """For the operator: what is ready, what is not, why, and what to do."""
+        count, ready = len(self.takes), len(self.ready)
+        told = f"{self.ready_photographs} photographs" if ready else "nothing for it yet"
+        lines = [f"{self.session} closed: {ready} of {count} accepted takes ready for the farm, {told}"]
+        for held in self.held:
+            lines += [f"  not ready: {_listed(held.takes)}: {held.why}", f"    {held.do}"]
+        if self.dropped:
+            lines.append(f"  dropped, and kept all the same: {_listed(self.dropped)}")
+        if self.left:
+            lines.append(f"  not decided, and in quarantine: {_listed(self.left)}")
+        return lines
+
+
+def hand_over(
+    records: Records,
+    decisions: Decisions,
+    store: Store,
+    session: str,
+    incomplete: bool = False,
+    keep: Collection[str] = (),
+    drop: Collection[str] = (),
+    keep_all: bool = False,
+) -> Handoff:
+    """Close the session once everything that the farm needs is there.
+
+    keep, drop, keep_all: what becomes of whole takes that nobody has accepted. Raises DecisionNeeded, listing them,
+    where that is not said of each; SessionError when expressions are not accepted (unless `incomplete`), or when an
+    accepted take lacks a photograph in the records or in the store. Cameras that were aside, and photographs that it
+    was kept without by decision, are not asked for.
+    """
+    script = records.script(session)
+    script.check_close(incomplete, decisions.positions_kept(script, keep, keep_all))
+    kept = decisions.kept(script, keep, drop, keep_all)
+    for take in _to_stand(script, kept):
+        _require_photographs(records, store, script, take)
+    closed = decisions.close(session, incomplete, kept)
+    records.tell_store(store)
+    script = records.script(session)
+    takes = [take for take in script.takes if take.state is TakeState.ACCEPTED]
+    without = {
+        take.code: {a.camera: f"{a.kind}: {a.reason}" for a in take.absent if a.came_at is None} for take in takes
+    }
+    return Handoff(
+        session,
+        tuple(take.code for take in takes),
+        sum(take.frames for take in takes),
+        {code: absent for code, absent in without.items() if absent},
+        closed.ready,
+        closed.held,
+        tuple(take.code for take in script.takes if take.dropped),
+        tuple(take.code for take in script.undecided()),
+        sum(take.frames for take in takes if take.code in closed.ready),
+    )
+
+
+def _to_stand(script: Script, kept: Kept) -> list[TakeLine]:
+    """Takes that will be accepted once the session is closed."""
+    chosen = {take.position for take in script.takes if take.code in kept.keep}
+    return [
+        take
+        for take in script.takes
+        if take.code in kept.keep or (take.state is TakeState.ACCEPTED and take.position not in chosen)
+    ]
+
+
+def _require_photographs(records: Records, store: Store, script: Script, take: TakeLine) -> None:
+    photographs = records.photographs(take.code)
+    lost = [camera for camera, sha256 in photographs.items() if not store.exists(sha256)]
+    lacking = records.lacking(take.code)
+    if lacking or lost:
+        gone = f" and the store has lost those of {', '.join(lost)}" if lost else ""
+        raise SessionError(
+            f"Session {script.session} cannot be closed: "
+            f"{take.code} has {len(photographs)} of {len(photographs) + len(lacking)} photographs{gone}. "
+            f"Take it again:  mien session retake {script.reference(take.position)}"
+        )
+
+
+def _listed(codes: tuple[str, ...], shown: int = 8) -> str:
+    more = f" and {len(codes) - shown} more" if len(codes) > shown else ""
+    return f"{', '.join(codes[:shown])}{more}"

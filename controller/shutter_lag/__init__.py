@@ -1,0 +1,1 @@
+"""Each camera's shutter lag: measured, kept, foretold."""

@@ -1,0 +1,127 @@
+"""The check processes: they decode photographs at reduced size and look at them, away from the studio's event loops.
+
+They run at low priority, ignore Ctrl-C (the studio ends them), and end when the studio is gone.
+"""
+
+import io
+import os
+import signal
+import sys
+import threading
+from functools import cache
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.bounded.files import read_bytes
+from common.bounded.limits import MAX_PHOTO_BYTES
+from controller.take_checks.photograph_findings import Seen
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from controller.take_checks.face_landmarker import FaceReader
+
+NICE = 10
+EXAMINED_PX = 2000  # the longer side is at least this, where the photograph has it: fine enough to judge focus
+FACE_PX = 640
+THUMBNAIL_PX = 200
+
+
+def begin() -> None:
+    """Once in each process, before its first photograph."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_studio, daemon=True).start()
+    os.nice(NICE)
+    # mediapipe's C++ writes to the process's standard error whatever one asks.
+    sys.stderr.flush()
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    os.close(sink)
+
+
+def _end_with_the_studio() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(0)
+
+
+def warm_up(faces: bool) -> None:
+    """Load what the first photograph would wait for."""
+    import controller.take_checks.image_measures  # noqa: F401
+
+    if faces:
+        _reader()
+
+
+def look(path: str, want_face: bool) -> Seen:
+    """Everything there is to know of one photograph. Never raises: what goes wrong is the answer's `problem`."""
+    try:
+        return _look(Path(path), want_face)
+    except Exception as error:  # whatever one photograph does, the others are looked at
+        return Seen(problem=f"it could not be examined: {type(error).__name__}: {error}"[:500])
+
+
+def _look(path: Path, want_face: bool) -> Seen:
+    import numpy as np
+    from PIL import ImageOps
+
+    from controller.take_checks.image_measures import measure
+
+    decoded = _decode(read_bytes(path, MAX_PHOTO_BYTES))
+    if isinstance(decoded, str):
+        return Seen(problem=f"the photograph is damaged: {decoded}", damaged=True)
+    picture, orientation = decoded
+    measures = measure(np.asarray(picture))
+    small = picture.reduce(max(1, max(picture.size) // FACE_PX))
+    small.getexif()[0x0112] = orientation
+    small = ImageOps.exif_transpose(small)
+    face = _reader().read(np.asarray(small)) if want_face else None
+    return Seen(
+        sharpness=measures.sharpness,
+        brightness=measures.brightness,
+        clipped_percent=measures.clipped_percent,
+        face=(face is not None) if want_face else None,
+        frontal=face.frontal if face else 0.0,
+        scores=face.scores if face else None,
+        thumbnail=_thumbnail(small),
+    )
+
+
+def _decode(data: bytes) -> "tuple[Image.Image, int] | str":
+    """The photograph as stored, at reduced size, and its EXIF orientation; or why it is no whole JPEG.
+
+    Every code is read strictly once more: the studio may have filed the photograph on its node's word.
+    """
+    from PIL import Image
+
+    from common.bounded.jpeg_integrity import Verdict, read_pixels
+
+    with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+        width, height = image.size
+        orientation = image.getexif().get(0x0112, 1)
+        factor = max(size for size in (1, 2, 4, 8) if size <= max(1, max(image.size) // EXAMINED_PX))
+        pixels = read_pixels(data, "RGB", min_height=-(-height // factor), min_width=-(-width // factor))
+        if not isinstance(pixels, Verdict):
+            return Image.fromarray(pixels), orientation
+        if pixels.flaw:
+            return pixels.flaw
+        image.draft("RGB", (width // factor, height // factor))
+        return image.convert("RGB"), orientation
+
+
+def _thumbnail(picture: "Image.Image") -> bytes:
+    small = picture.copy()
+    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    stream = io.BytesIO()
+    small.save(stream, "JPEG", quality=85)
+    return stream.getvalue()
+
+
+@cache
+def _reader() -> "FaceReader":
+    from controller.take_checks.face_landmarker import FaceReader
+
+    return FaceReader()

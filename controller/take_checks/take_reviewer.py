@@ -1,0 +1,332 @@
+"""Looks at every take while its photographs come in, and says soon after the last one what deserves a look.
+
+Photographs are decoded and measured in processes of their own, as they are filed; once a take is whole its figures are
+judged, the contact sheet is made, and all of it is written in one transaction. Nothing here can fail a take: what
+cannot be checked is reported as not done.
+"""
+
+import logging
+import multiprocessing
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+from sqlalchemy import Engine
+
+from controller.errors import SessionError
+from controller.rig_file import Rig
+from controller.take_checks import check_process
+from controller.take_checks.contact_sheet import contact_sheet
+from controller.take_checks.expression_check import face_scores, judge_expression
+from controller.take_checks.photograph_checks import Facts, judge_photographs
+from controller.take_checks.photograph_findings import Seen
+from db.captures import get_take
+from db.engine import reading, transaction
+from db.errors import RecordError
+from db.models import AbsenceKind, CheckState, TakeState
+from db.protocols import recipe_of
+from db.store import Store
+from db.takes.missing_photographs import absences_of
+from db.takes.take_reviews import (
+    Check,
+    Measure,
+    Review,
+    baselines,
+    get_review,
+    neutral_scores,
+    save_review,
+    unreviewed,
+)
+
+log = logging.getLogger(__name__)
+
+REMEMBERED = 6  # takes under examination; older ones are forgotten
+LEFT_BEHIND = 10  # whole takes that an earlier controller had not looked at
+WITHOUT = "without"
+SHEET_WORDS = {AbsenceKind.ASIDE: "aside", AbsenceKind.DECIDED: "missing"}
+
+
+@dataclass
+class _Case:
+    """A take under examination. asked: hashes by camera. again: cameras whose check process died once."""
+
+    take: str
+    seen: dict[str, Seen] = field(default_factory=dict)
+    asked: dict[str, str] = field(default_factory=dict)
+    again: set[str] = field(default_factory=set)
+    last_ns: int = field(default_factory=time.monotonic_ns)
+    whole: bool = False
+    done: bool = False
+
+
+class Reviewer:
+    """Threads and processes start with the first photograph; stop() ends them. Methods return at once but result()."""
+
+    def __init__(self, engine: Engine, store: Store, rig: Rig, photographs: Callable[[str], dict[str, str]]) -> None:
+        """photographs: a take's hashes by camera in order of view, as the records have them."""
+        self._engine, self._store, self._rig, self._photographs = engine, store, rig, photographs
+        self._limits = rig.checks
+        self._frontal = frozenset(camera.name for camera in rig.cameras if camera.tier == "frontal")
+        self._cases: OrderedDict[str, _Case] = OrderedDict()
+        self._queue: deque[tuple[_Case, str, str]] = deque()
+        self._changed = threading.Condition()
+        self._open = True
+        self._under_way = 0
+        self._stopped = False
+        self._pool: ProcessPoolExecutor | None = None
+        self._threads: list[threading.Thread] = []
+
+    # --- called by the studio ---
+
+    def warm_up(self) -> None:
+        """Start the processes ahead of the first photograph: a session has begun."""
+        with self._changed:
+            if not self._stopped and self._frontal:
+                self._start()
+                pool = self._processes()
+                for _ in range(self._limits.processes):
+                    pool.submit(check_process.warm_up, True)
+
+    def catch_up(self) -> None:
+        """Look at what an earlier controller left without a look."""
+        with reading(self._engine) as tx:
+            takes = unreviewed(tx, self._rig.name, LEFT_BEHIND)
+        for take in takes:
+            self.finish(take)
+
+    def add(self, take: str, camera: str, sha256: str) -> None:
+        """A photograph is filed."""
+        with self._changed:
+            if not self._stopped:
+                self._start()
+                case = self._case(take)
+                case.last_ns = time.monotonic_ns()
+                self._ask(case, camera, sha256)
+
+    def finish(self, take: str) -> None:
+        """The take is whole: judge it as soon as every photograph has been looked at."""
+        with self._changed:
+            if not self._stopped:
+                self._start()
+                self._case(take).whole = True
+                self._changed.notify_all()
+
+    def again(self, take: str) -> None:
+        """Look once more at a take that is whole. Raises NotFound; SessionError for a take that is not whole."""
+        with reading(self._engine) as tx:
+            state = get_take(tx, take).state
+        if state in (TakeState.PLANNED, TakeState.FIRED, TakeState.FAILED):
+            raise SessionError(f"{take} is {state.value}; only a whole take is looked at")
+        self.finish(take)
+
+    def drop(self, take: str) -> None:
+        """The take failed: nothing more is looked at."""
+        with self._changed:
+            self._cases.pop(take, None)
+            self._queue = deque(item for item in self._queue if item[0].take != take)
+
+    def hold(self) -> None:
+        """Begin nothing new until go_on(): a fire is near."""
+        with self._changed:
+            self._open = False
+
+    def go_on(self) -> None:
+        with self._changed:
+            self._open = True
+            self._changed.notify_all()
+
+    def result(self, take: str, wait_s: float = 0.0) -> Review | None:
+        """The review of a take, waiting up to `wait_s` for one that is under way. Raises NotFound."""
+        end = time.monotonic() + wait_s
+        with self._changed:
+            while (case := self._cases.get(take)) is not None and case.whole and not case.done and not self._stopped:
+                left = end - time.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(left)
+        with reading(self._engine) as tx:
+            return get_review(tx, take)
+
+    def stop(self) -> None:
+        """End the threads after the judgement in hand; what was not judged is at the next start."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(30)
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    # --- inside, with the lock held ---
+
+    def _start(self) -> None:
+        if not self._threads:
+            for name, work in (("look", self._dispatch), ("judge", self._judge)):
+                self._threads.append(threading.Thread(target=work, name=f"mien-checks-{name}", daemon=True))
+                self._threads[-1].start()
+
+    def _case(self, take: str) -> _Case:
+        case = self._cases.get(take)
+        if case is None or case.done:
+            case = self._cases[take] = _Case(take)
+            while len(self._cases) > REMEMBERED:
+                waiting = next((old for old in self._cases.values() if not old.whole or old.done), None)
+                if waiting is None or waiting is case:
+                    break
+                del self._cases[waiting.take]
+        return case
+
+    def _ask(self, case: _Case, camera: str, sha256: str) -> None:
+        if case.asked.get(camera) != sha256:
+            case.asked[camera] = sha256
+            self._queue.append((case, camera, sha256))
+            self._changed.notify_all()
+
+    def _processes(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            # spawn: the studio has threads and sockets that no child may inherit.
+            self._pool = ProcessPoolExecutor(
+                self._limits.processes, multiprocessing.get_context("spawn"), initializer=check_process.begin
+            )
+        return self._pool
+
+    # --- the thread that hands out photographs ---
+
+    def _dispatch(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: (
+                        self._stopped or (self._queue and self._open and self._under_way < self._limits.processes + 1)
+                    )
+                )
+                if self._stopped:
+                    return
+                case, camera, sha256 = self._queue.popleft()
+                self._under_way += 1
+            try:
+                path = str(self._store.local_path(sha256))
+                pool = self._processes()
+                future = pool.submit(check_process.look, path, camera in self._frontal)
+            except BrokenProcessPool:
+                self._broken(pool, case, camera, sha256)
+            except (RecordError, OSError, RuntimeError) as error:
+                self._seen(case, camera, Seen(problem=str(error)))
+            else:
+                future.add_done_callback(partial(self._looked, pool, case, camera, sha256))
+
+    def _looked(self, pool: ProcessPoolExecutor, case: _Case, camera: str, sha256: str, future: "Future[Seen]") -> None:
+        if future.cancelled():
+            return
+        error = future.exception()
+        if isinstance(error, BrokenProcessPool):
+            self._broken(pool, case, camera, sha256)
+        elif error is not None:
+            self._seen(case, camera, Seen(problem=str(error)))
+        else:
+            self._seen(case, camera, future.result())
+
+    def _broken(self, pool: ProcessPoolExecutor, case: _Case, camera: str, sha256: str) -> None:
+        """A process died (memory, a library's fault) and its fellows with it: new ones, and a second chance."""
+        with self._changed:
+            if self._pool is pool:
+                self._pool = None
+                log.error("a check process died; new ones are started")
+                pool.shutdown(wait=False)
+            if camera not in case.again and not self._stopped:
+                case.again.add(camera)
+                self._under_way -= 1
+                self._queue.append((case, camera, sha256))
+                self._changed.notify_all()
+                return
+        self._seen(case, camera, Seen(problem="the check process died while it was looked at, twice"))
+
+    def _seen(self, case: _Case, camera: str, seen: Seen) -> None:
+        with self._changed:
+            case.seen[camera] = seen
+            self._under_way -= 1
+            self._changed.notify_all()
+
+    # --- the thread that judges ---
+
+    def _judge(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._stopped or any(c.whole and not c.done for c in self._cases.values())
+                )
+                if self._stopped:
+                    return
+                case = next(c for c in self._cases.values() if c.whole and not c.done)
+            try:
+                self._conclude(case)
+            except Exception:
+                log.exception("take %s could not be reviewed", case.take)
+            with self._changed:
+                case.done = True
+                case.seen.clear()
+                self._changed.notify_all()
+
+    def _conclude(self, case: _Case) -> None:
+        filed = self._photographs(case.take)
+        end = time.monotonic() + self._limits.timeout_s
+        with self._changed:
+            for camera, sha256 in filed.items():
+                self._ask(case, camera, sha256)
+            while not self._stopped and len(case.seen) < len(case.asked) and (left := end - time.monotonic()) > 0:
+                self._changed.wait(left)
+            if self._stopped:
+                return
+            late = Seen(problem=f"not looked at within {self._limits.timeout_s:g} s")
+            seen = {camera: case.seen.get(camera, late) for camera in filed}
+        review, measures = self._review(case, seen)
+        with transaction(self._engine) as tx:
+            save_review(tx, review, measures)
+        for check in review.advice:
+            log.info("%s: %s%s", case.take, f"{check.camera}: " if check.camera else "", check.reason)
+
+    def _review(self, case: _Case, seen: dict[str, Seen]) -> tuple[Review, dict[str, Measure]]:
+        with reading(self._engine) as tx:
+            row = get_take(tx, case.take)
+            absent = {a.camera: SHEET_WORDS[a.kind] for a in absences_of(tx, row.id) if a.camera not in seen}
+            expression, recipe = row.expression.name, recipe_of(row.expression)
+            usual = baselines(tx, case.take, self._limits.baseline_takes)
+            neutral = neutral_scores(tx, case.take)
+        checks = judge_photographs(Facts(seen, usual, self._frontal, self._limits))
+        if absent:
+            told = ", ".join(f"{camera} ({why})" for camera, why in absent.items())
+            checks.append(Check(WITHOUT, CheckState.OK, f"{len(seen)} photographs, and none of {told}"))
+        scores = face_scores(seen, self._limits)
+        if self._frontal:
+            checks += judge_expression(expression, recipe, scores, neutral, self._limits)
+        sheet = None
+        with suppress(RecordError, OSError):  # no room for a picture of pictures: the results count more
+            sheet = self._store.put_bytes(self._sheet(case.take, expression, seen, checks, absent))
+        measures = {
+            camera: Measure(one.sharpness, one.brightness, one.clipped_percent, one.face)
+            for camera, one in seen.items()
+            if not one.problem
+        }
+        seconds = (time.monotonic_ns() - case.last_ns) / 1e9
+        return Review(case.take, seconds, tuple(checks), sheet, scores), measures
+
+    def _sheet(
+        self, take: str, expression: str, seen: dict[str, Seen], checks: list[Check], absent: dict[str, str]
+    ) -> bytes:
+        flagged: dict[str, str] = {}
+        for check in checks:
+            if check.camera:
+                flagged[check.camera] = f"{flagged.get(check.camera, '')} {check.name}".strip()
+        count = sum(check.state.value == "advice" for check in checks)
+        title = f"{take}  {expression}  {len(seen)} photographs, {count or 'nothing'} to look at"
+        if absent:
+            title += f", without {', '.join(absent)}"
+        thumbnails = {camera: one.thumbnail for camera, one in seen.items()} | dict.fromkeys(absent, b"")
+        tiles = [(c.name, thumbnails[c.name]) for c in self._rig.cameras if c.name in thumbnails]
+        return contact_sheet(title, tiles, flagged, absent)

@@ -1,0 +1,1 @@
+"""A take from fire to settled: events, progress, completion, recovery after a crash."""

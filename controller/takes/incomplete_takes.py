@@ -1,0 +1,136 @@
+"""A take that lacks a photograph, kept by decision: what the operator must say, and when it is refused."""
+
+from collections.abc import Collection, Sequence
+
+from controller.errors import AsideRefused, SessionError
+from controller.fault_text import plain
+from controller.rig.cameras_aside import LONGEST_REASON, AsideBook
+from controller.sessions.session_state import Script, TakeLine
+from controller.sessions.session_store import Records
+from db.models import TakeState
+
+
+def accept_take(
+    records: Records, asides: AsideBook, script: Script, wanted: str | None, without: Collection[str], reason: str
+) -> tuple[str, list[str]]:
+    """Accept the take that an operator means; its code, and those of whole ones that were put beside it by that.
+
+    wanted: a take's code means exactly that take; an expression the take that is shown for it; None the one that waits.
+    Raises SessionError, and AsideRefused when more would be missing than may.
+    """
+    if without:
+        return _accept_without(records, asides, script, wanted, without, reason), []
+    take = script.find_take(wanted) if wanted is not None else None
+    if take is not None:
+        if told := refusal(records, asides, script, take):
+            raise SessionError(told)
+        take = script.check_accept_take(take)
+    else:
+        position = script.find(wanted).position if wanted is not None else _waiting(records, asides, script)
+        shown = script.shown(position)
+        if shown is not None and (told := refusal(records, asides, script, shown)):
+            raise SessionError(told)
+        take = script.check_accept(position)
+    return take.code, records.accept(take.code)
+
+
+def _accept_without(
+    records: Records, asides: AsideBook, script: Script, wanted: str | None, without: Collection[str], reason: str
+) -> str:
+    if wanted is None:
+        failed = [take for take in script.takes if take.state is TakeState.FAILED]
+        if not failed:
+            raise SessionError(f"Session {script.session} has no failed take that waits to be accepted")
+        return keep_without(records, asides, script, failed[-1].position, without, reason)
+    named = script.find_take(wanted)
+    if named is not None:
+        return keep_without(records, asides, script, named.position, without, reason, named.attempt)
+    return keep_without(records, asides, script, script.find(wanted).position, without, reason)
+
+
+def _waiting(records: Records, asides: AsideBook, script: Script) -> int:
+    """The expression whose take waits to be decided. Raises SessionError when there is none, or are several."""
+    waiting = script.undecided()
+    positions = {take.position for take in waiting}
+    if len(positions) == 1:
+        return positions.pop()
+    if waiting:
+        listed = "\n".join(f"  mien session accept {take.code}" for take in waiting)
+        raise SessionError(f"{len(waiting)} takes wait to be decided; say which:\n{listed}")
+    last = script.takes[-1] if script.takes else None
+    told = refusal(records, asides, script, last) if last is not None else ""
+    raise SessionError(told or f"Session {script.session} has no captured take that waits to be accepted")
+
+
+def keep_without(
+    records: Records,
+    asides: AsideBook,
+    script: Script,
+    position: int,
+    without: Collection[str],
+    reason: str,
+    attempt: int | None = None,
+) -> str:
+    """Accept an attempt (the last) although it lacks these cameras' photographs, and return the take's code.
+
+    Raises SessionError when it does not lack exactly these, AsideRefused when too much would be missing.
+    """
+    reference = script.reference(position)
+    take = script.check_keep(position, attempt)
+    reason = plain(reason.strip())
+    if not reason or len(reason) > LONGEST_REASON:
+        raise SessionError(f"Say why, in at most {LONGEST_REASON} characters:  {command(reference, sorted(without))}")
+    lacking = records.lacking(take.code)
+    if not lacking:
+        raise SessionError(
+            f"{take.code} lacks no photograph: it failed for another reason. To take it again:  "
+            f"mien session retake {reference}"
+        )
+    there = [camera for camera in without if camera not in lacking]
+    if there:
+        raise SessionError(
+            f"{take.code} does not lack {', '.join(there)}; it lacks {', '.join(lacking)}:  "
+            f"{command(reference, lacking)}"
+        )
+    if set(without) != set(lacking):
+        raise SessionError(
+            f"{take.code} lacks more: {', '.join(lacking)}. To keep it without them all:  {command(reference, lacking)}"
+        )
+    broken = asides.broken({*lacking, *take.aside})
+    if broken:
+        raise AsideRefused(
+            f"{take.code} cannot be kept without {', '.join(lacking)}:\n  "
+            + "\n  ".join(broken)
+            + f"\nTo take it again:  mien session retake {reference}"
+        )
+    records.accept_without(take.code, lacking, reason)
+    return take.code
+
+
+def offer(asides: AsideBook, aside: Collection[str], lacking: Sequence[str], reference: str) -> str:
+    """The command that keeps a take without these photographs; "" when it would be refused."""
+    if not lacking or asides.broken({*lacking, *aside}):
+        return ""
+    return command(reference, lacking)
+
+
+def refusal(records: Records, asides: AsideBook, script: Script, last: TakeLine) -> str:
+    """Why a plain accept does not take this failed take, and how it may be kept; "" for another cause."""
+    if last.state is not TakeState.FAILED or not last.frames:
+        return ""
+    lacking = records.lacking(last.code)
+    if not lacking:
+        return ""
+    reference = script.reference(last.position)
+    told = (
+        f"Nothing to accept for {reference}: its last take, {last.code}, is failed and has no photograph of "
+        f"{', '.join(lacking)}. To take it again:  mien session retake {reference}"
+    )
+    broken = asides.broken({*lacking, *last.aside})
+    if broken:
+        return told + "\nIt cannot be kept without:\n  " + "\n  ".join(broken)
+    return f"{told}\nTo keep it without:  {command(reference, lacking)}"
+
+
+def command(reference: str, lacking: Sequence[str]) -> str:
+    return f"mien session accept {reference} --without {','.join(lacking)} --reason '...'"

@@ -1,0 +1,105 @@
+"""Takes whose photographs are still coming in: each is concluded behind the operator's back, who may fire the next.
+
+A take is given up when nothing has come for a while; but not while photographs cannot be filed for a reason on this
+side (disk full, database locked): they are safe on the nodes, the operator is told, and the take waits.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+from controller.errors import ControllerError
+from controller.takes.take_progress import Tally
+from db.errors import DatabaseUnavailable
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 2.0
+GLANCE_S = 0.25
+R = TypeVar("R")
+
+
+class Draining(Generic[R]):
+    """One thread a take under way.
+
+    trouble: why photographs cannot be filed now, or "". stopped: whether the controller is ending. quiet_s: a take is
+    concluded without the photographs of which nothing has come for so long.
+    """
+
+    def __init__(self, trouble: Callable[[], str], stopped: Callable[[], bool], quiet_s: float) -> None:
+        self._trouble = trouble
+        self._stopped = stopped
+        self._quiet_s = quiet_s
+        self._one = threading.Lock()
+        self._lock = threading.Lock()
+        self._threads: dict[str, threading.Thread] = {}
+
+    @property
+    def takes(self) -> list[str]:
+        """The takes that are still coming in, oldest first."""
+        with self._lock:
+            return list(self._threads)
+
+    def begin(self, tally: Tally, conclude: Callable[[], R]) -> "Future[R]":
+        """Wait for the take's photographs and conclude it, in a thread of its own."""
+        future: Future[R] = Future()
+        thread = threading.Thread(
+            target=self._drain, args=(tally, conclude, future), name=f"mien-drain-{tally.take}", daemon=True
+        )
+        with self._lock:
+            self._threads[tally.take] = thread
+        thread.start()
+        return future
+
+    def wait(self, future: "Future[R]") -> R | None:
+        """What was concluded; None when photographs could not be filed for so long that somebody must see to it."""
+        since = time.monotonic()
+        while True:
+            try:
+                return future.result(GLANCE_S)
+            except TimeoutError:
+                now = time.monotonic()
+                if not self._trouble():
+                    since = now
+                elif now - since > self._quiet_s:
+                    return None
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the threads once the tallies were told to stop waiting."""
+        end = time.monotonic() + timeout_s
+        with self._lock:
+            threads = list(self._threads.values())
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
+
+    def _drain(self, tally: Tally, conclude: Callable[[], R], future: "Future[R]") -> None:
+        try:
+            while not tally.wait(self._quiet_s) and not self._stopped() and self._trouble():
+                log.warning("%s waits: %s", tally.take, self._trouble())
+            result = self._conclude(tally.take, conclude)
+        except Exception as error:
+            if not self._stopped():
+                log.exception("take %s could not be concluded", tally.take)
+            self._end(tally.take)
+            future.set_exception(error)
+        else:
+            self._end(tally.take)
+            future.set_result(result)
+
+    def _conclude(self, take: str, conclude: Callable[[], R]) -> R:
+        while True:
+            if self._stopped():
+                raise ControllerError(f"The studio was stopped; {take} is settled at the next start")
+            try:
+                with self._one:  # takes are compared with the one before
+                    return conclude()
+            except DatabaseUnavailable as error:
+                log.error("%s cannot be concluded now: %s", take, error)
+                time.sleep(RETRY_S)
+
+    def _end(self, take: str) -> None:
+        with self._lock:
+            self._threads.pop(take, None)

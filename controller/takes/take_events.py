@@ -1,0 +1,197 @@
+"""Where news of takes meet: stamps and faults from the control link, photographs from ingest, rows for the records."""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Literal, Protocol
+
+from camera_nodes import wire
+from controller.errors import FrameRejected
+from controller.image_files.exif_consistency import UNSTAMPED, Counter, Exposed, file_number, misdated
+from controller.image_files.photograph_reader import Photo
+from controller.ingest.file_commit import Arrival
+from controller.sessions.session_store import Records
+from controller.shutter_lag.lag_measurement import is_lag_shot
+from controller.takes.take_progress import Tally
+from db.errors import RecordError
+from db.takes.missing_photographs import LateArrival
+
+log = logging.getLogger(__name__)
+
+REMEMBERED = 200
+_JOURNALLED_BEFORE = timedelta(seconds=40)  # a fire comes soon after the journal's entry; more is another clock
+
+
+class News(Protocol):
+    """Who wants to know what nodes say outside a fire. Called in the control thread: return at once."""
+
+    def fault(self, message: wire.NodeFault) -> None: ...
+
+    def recover_step(self, message: wire.RecoverStep) -> None: ...
+
+    def view_state(self, message: wire.ViewState) -> None: ...
+
+
+class Desk:
+    """Listener of the control link and Book of ingest. Late news about an older take still find their tally."""
+
+    def __init__(
+        self,
+        records: Records,
+        filed: Callable[[str, str, str], None] = lambda *_: None,
+        late: Callable[[LateArrival], object] = lambda _: None,
+        news: News | None = None,
+    ) -> None:
+        """filed: told the take, camera and hash of each photograph that has its row. late: of those that came late."""
+        self._records = records
+        self._news = news
+        self._filed = filed
+        self._late = late
+        self._tallies: OrderedDict[str, Tally] = OrderedDict()
+        self._fired: OrderedDict[str, datetime] = OrderedDict()  # when, by take, as journalled
+        self._counters: dict[tuple[str, str], Counter] = {}  # by session and camera
+        self._lock = threading.Lock()
+        self.stopped = False
+
+    def open(self, tally: Tally) -> None:
+        with self._lock:
+            self._tallies[tally.take] = tally
+            while len(self._tallies) > REMEMBERED:
+                self._tallies.popitem(last=False)
+
+    def tally(self, take: str) -> Tally | None:
+        with self._lock:
+            return self._tallies.get(take)
+
+    def stop_waiting(self) -> None:
+        """The controller ends: whoever waits for a take goes home, and the take stays as it is in the records."""
+        with self._lock:
+            self.stopped = True
+            tallies = list(self._tallies.values())
+        for tally in tallies:
+            tally.stop_waiting()
+
+    # --- from the control link: must return at once ---
+
+    def stamps(self, message: wire.Stamps) -> None:
+        tally = self.tally(message.take_id)
+        if tally is not None:
+            tally.add_stamps(message)
+
+    def spooled(self, message: wire.FrameSpooled) -> None:
+        tally = self.tally(message.take_id)
+        if tally is not None and message.kind == "jpeg":
+            tally.add_spooled(message.camera)
+
+    def node_fault(self, message: wire.NodeFault) -> None:
+        tally = self.tally(message.take_id) if message.take_id else None
+        if tally is not None and message.fire_id:
+            tally.add_fault(message.camera, f"{message.text} ({message.code})")
+        elif self._news is not None and not message.fire_id:
+            self._news.fault(message)
+
+    def recover_step(self, message: wire.RecoverStep) -> None:
+        if self._news is not None:
+            self._news.recover_step(message)
+
+    def view_state(self, message: wire.ViewState) -> None:
+        if self._news is not None:
+            self._news.view_state(message)
+
+    # --- from ingest ---
+
+    def judge(self, offer: wire.Offer) -> Literal["want", "stored"]:
+        tally = self.tally(offer.take_id)
+        waited_for = set(tally.cameras) - tally.frames if tally is not None else set()
+        if offer.kind == "jpeg" and offer.camera in waited_for and offer.take_id in self._fired:
+            return "want"  # a tally knows of all that is filed of its take: no need to ask the records
+        if is_lag_shot(offer.take_id):
+            return "stored"  # it has told its lag; nobody wants the photograph
+        filed = self._records.filed(offer.take_id, offer.camera, offer.kind)
+        if filed is None:
+            tally = self.tally(offer.take_id)
+            aside = (
+                self._records.was_aside(offer.take_id, offer.camera) if tally is None else offer.camera in tally.aside
+            )
+            if aside:
+                raise FrameRejected(f"{offer.camera} was aside when {offer.take_id} was fired: it is not of this take")
+            self._fired_at(offer.take_id)
+            return "want"
+        if filed != offer.sha256:
+            what = "raw file" if offer.kind == "raw" else "photograph"
+            raise FrameRejected(f"{offer.camera} has another {what} in {offer.take_id} already")
+        return "stored"
+
+    def prove(self, arrival: Arrival) -> None:
+        """A photograph that was taken at another time than its take is not its take's."""
+        if not isinstance(arrival.content, Photo) or arrival.body_clock_error_ms is None:
+            return
+        exposed = self._exposed(arrival)
+        if exposed is not None and (reason := misdated(arrival.content.exif, exposed, arrival.body_clock_error_ms)):
+            raise FrameRejected(reason)
+
+    def _exposed(self, arrival: Arrival) -> Exposed | None:
+        """When the exposure was, by its stamps; without them, or with those of another run's clock, by the journal."""
+        fired = self._fired_at(arrival.take_id)
+        if fired is None:
+            return None
+        tally = self.tally(arrival.take_id)
+        stamps = tally.stamps_of(arrival.camera) if tally is not None else None
+        if stamps is not None:
+            ago = timedelta(microseconds=(time.monotonic_ns() - stamps.commanded_at_ns) / 1000)
+            at, slack = datetime.now(UTC) - ago, timedelta(microseconds=stamps.clock_uncertainty_ns / 1000)
+            if abs(at - fired) <= _JOURNALLED_BEFORE and slack <= _JOURNALLED_BEFORE:
+                return Exposed(at, slack)
+        return Exposed(fired, UNSTAMPED)
+
+    def _fired_at(self, take: str) -> datetime | None:
+        fired = self._fired.get(take) or self._records.fired_at(take)
+        if fired is not None:
+            with self._lock:
+                self._fired[take] = fired
+                while len(self._fired) > REMEMBERED:
+                    self._fired.popitem(last=False)
+        return fired
+
+    def _count(self, arrival: Arrival) -> str:
+        """What is odd about the number in the file's name."""
+        number = file_number(arrival.name)
+        if number is None:
+            return ""
+        key = arrival.take_id.rsplit("-E", 1)[0], arrival.camera
+        with self._lock:
+            known = self._counters.get(key)
+            self._counters[key], odd = known.follow(number) if known is not None else (Counter(number), "")
+        return odd
+
+    def commit(self, arrival: Arrival) -> None:
+        tally = self.tally(arrival.take_id)
+        late = self._records.add_file(arrival, tally.stamps_of(arrival.camera) if tally else None)
+        if tally is not None and isinstance(arrival.content, Photo):
+            expected, found = self._records.serial(arrival.camera), arrival.content.exif.serial
+            if expected and found and expected != found:
+                tally.add_note(
+                    arrival.camera, f"its photograph was made by the body {found}; rig.toml has {expected} here"
+                )
+            if odd := self._count(arrival):
+                tally.add_note(arrival.camera, odd)
+            if late is None:
+                self._filed(arrival.take_id, arrival.camera, arrival.sha256)
+            tally.add_frame(arrival.camera, arrival.content)
+        if late is not None:
+            self._late(late)
+
+    def rejected(self, offer: wire.Offer, reason: str) -> None:
+        with suppress(RecordError):  # the log has it, and the node keeps the file
+            self._records.note_rejection(offer, reason)
+        tally = self.tally(offer.take_id)
+        if tally is None:
+            return
+        if offer.kind == "raw":
+            tally.add_note(offer.camera, f"its raw file was rejected: {reason}")
+        elif offer.camera not in tally.frames:
+            tally.add_fault(offer.camera, f"its photograph was rejected: {reason}")

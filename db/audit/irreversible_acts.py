@@ -1,0 +1,140 @@
+"""What happened that a restored copy must not forget: numbers given, withdrawals, erasures; and where to learn of it.
+
+From a database that can still be read, from a backup's snapshots, and from the journal beside the store (db.audit.restore_journal).
+Codes and days alone: nothing here says who anybody is.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from db.audit.number_floors import floors_of
+from db.engine import utc_now
+from db.models import CaptureSession, Consent, Release, ReleaseState, SessionState, Subject, Take, TakeWithdrawal
+
+CODE = re.compile(r"S(\d{1,9})")
+SESSION = re.compile(r"(S\d{1,9})-(\d{1,6})")
+
+
+@dataclass(frozen=True)
+class Acts:
+    """What is known. known_at: ISO time of the newest look.  sessions, releases: highest number by subject and name.
+
+    open_sessions: those that may still have taken photographs.  erased: code -> when.  withdrawn, given: the newest
+    withdrawal and the newest consent, 'S012 publication' -> when.  taken, taken_files: takes that were withdrawn by
+    themselves, and those whose files were erased, by code -> when. Times are ISO 8601, UTC.
+    """
+
+    known_at: str = ""
+    subjects: int = 0
+    sessions: Mapping[str, int] = field(default_factory=dict)
+    open_sessions: tuple[str, ...] = ()
+    releases: Mapping[str, int] = field(default_factory=dict)
+    erased: Mapping[str, str] = field(default_factory=dict)
+    withdrawn: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, str] = field(default_factory=dict)
+    taken: Mapping[str, str] = field(default_factory=dict)
+    taken_files: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Raises KeyError, TypeError, ValueError for what is none."""
+        return cls(
+            known_at=str(value["known_at"]),
+            subjects=int(value["subjects"]),
+            sessions={str(k): int(v) for k, v in value["sessions"].items()},
+            open_sessions=tuple(str(code) for code in value["open_sessions"]),
+            releases={str(k): int(v) for k, v in value["releases"].items()},
+            **{name: {str(k): str(v) for k, v in value[name].items()} for name in ("erased", "withdrawn", "given")},
+            **{name: {str(k): str(v) for k, v in value.get(name, {}).items()} for name in ("taken", "taken_files")},
+        )
+
+    def __or__(self, other: "Acts") -> "Acts":
+        """What both know together."""
+        return Acts(
+            max(self.known_at, other.known_at),
+            max(self.subjects, other.subjects),
+            _highest(self.sessions, other.sessions),
+            tuple(sorted({*self.open_sessions, *other.open_sessions})),
+            _highest(self.releases, other.releases),
+            {**other.erased, **self.erased},
+            _highest(self.withdrawn, other.withdrawn),
+            _highest(self.given, other.given),
+            {**other.taken, **self.taken},
+            {**other.taken_files, **self.taken_files},
+        )
+
+    def followed_by(self, action: str, about: str, detail: Mapping[str, Any], at: str) -> "Acts":
+        """With one entry of the audit log more; those that are none of ours change nothing."""
+        more = Acts(known_at=at)
+        code, session = CODE.fullmatch(about), SESSION.fullmatch(about)
+        if action == "subject.add" and code:
+            more = Acts(at, subjects=int(code[1]))
+        elif action == "session.start" and session:
+            more = Acts(at, sessions={session[1]: int(session[2])}, open_sessions=(about,))
+        elif action in ("release.begin", "release.complete"):
+            name, _, version = about.rpartition(" ")
+            more = Acts(at, releases={name: int(version)}) if version.isdecimal() else more
+        elif action == "consent.withdraw" and code:
+            more = Acts(at, withdrawn={f"{about} {detail.get('scope')}": at})
+        elif action == "consent.give" and code:
+            more = Acts(at, given={f"{about} {detail.get('scope')}": at})
+        elif action in ("subject.erase.begin", "subject.erase") and code:
+            more = Acts(at, erased={about: at})
+        elif action == "take.withdraw":
+            more = Acts(at, taken={about: at})
+        elif action in ("take.erase.begin", "take.erase"):
+            more = Acts(at, taken_files={about: at})
+        return self | more
+
+
+def acts_of(tx: Session) -> Acts:
+    """What a database knows."""
+    sessions: dict[str, int] = {}
+    for code, kept in tx.execute(select(CaptureSession.code, Subject.code).join(CaptureSession.subject)):
+        found = SESSION.fullmatch(code)
+        sessions[kept] = max(sessions.get(kept, 0), int(found[2]) if found else 0)
+    open_ones = select(CaptureSession.code).where(CaptureSession.state != SessionState.CLOSED)
+    versions = select(Release.name, func.max(Release.version)).where(Release.state != ReleaseState.FAILED)
+    erased = select(Subject.code, Subject.erased_at).where(Subject.erased_at.is_not(None))
+    consents = select(Subject.code, Consent.scope, func.max(Consent.withdrawn_at)).join(Consent.subject)
+    given = select(Subject.code, Consent.scope, func.max(Consent.recorded_at)).join(Consent.subject)
+    by_scope = (Subject.code, Consent.scope)
+    floors = floors_of(tx)  # what an earlier restore knew
+    codes = [int(code[1:]) for code in tx.scalars(select(Subject.code)) if CODE.fullmatch(code)]
+    released = {str(name): int(version) for name, version in tx.execute(versions.group_by(Release.name))}
+    return Acts(
+        known_at=utc_now().isoformat(),
+        subjects=max([floors.subjects, *codes]),
+        sessions=_highest(sessions, floors.sessions),
+        open_sessions=tuple(tx.scalars(open_ones)),
+        releases=_highest(released, floors.releases),
+        erased={code: at.isoformat() for code, at in tx.execute(erased) if at is not None},
+        withdrawn=_times(tx, consents.where(Consent.withdrawn_at.is_not(None)).group_by(*by_scope)),
+        given=_times(tx, given.group_by(*by_scope)),
+        **_taken(tx),
+    )
+
+
+def _taken(tx: Session) -> dict[str, dict[str, str]]:
+    rows = tx.execute(
+        select(Take.code, TakeWithdrawal.withdrawn_at, TakeWithdrawal.erasure_id)
+        .join(Take, Take.id == TakeWithdrawal.take_id)
+        .order_by(Take.id)
+    ).all()
+    return {
+        "taken": {code: at.isoformat() for code, at, _ in rows},
+        "taken_files": {code: at.isoformat() for code, at, erasure in rows if erasure is not None},
+    }
+
+
+def _times(tx: Session, query: Select[Any, Any, Any]) -> dict[str, str]:
+    return {f"{code} {scope}": at.isoformat() for code, scope, at in tx.execute(query)}
+
+
+def _highest(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: max(at for at in (one.get(name), other.get(name)) if at is not None) for name in {*one, *other}}

@@ -1,0 +1,1 @@
+"""A second place: backup, its proof, restore."""

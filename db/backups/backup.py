@@ -1,0 +1,392 @@
+"""A backup of a studio that goes on working: the database at one moment, and every file that its rows name.
+
+The database is copied from one snapshot, which no writer waits for: SQLite's by its online backup, PostgreSQL's rows
+into a SQLite file, so that each backup can be read and restored anywhere. Then the files: each is copied once, hashed
+on its way, and shared by all snapshots that name it. The snapshot appears last. Killed at any moment, the same command
+goes on.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, NullPool, create_engine, make_url
+from sqlalchemy.orm import Session
+
+from db.audit.audit_log import verify_chain
+from db.audit.irreversible_acts import Acts, acts_of
+from db.audit.restore_journal import begin_journal
+from db.backups.backup_repository import (
+    ABOUT,
+    DATABASE,
+    FORMAT,
+    LIST,
+    MANIFEST,
+    SETTINGS,
+    BackupFolder,
+    Stored,
+    flush_folder,
+    json_hash,
+    private,
+    room,
+    write_whole,
+)
+from db.engine import open_database, reading, utc_now
+from db.errors import BackupError, MissingObject, StoreError
+from db.migrations import head
+from db.settings import Settings
+from db.store import SHARDS, Store
+from db.store_parts.store_references import described, is_referenced, referenced
+from db.transfer.database_copy import copy_database
+
+_PAGES = 4096  # of a step of SQLite's backup: 16 MB
+_HOME_FILES = frozenset({".toml", ".npz"})  # rig.toml, the template; never keys, addresses or databases
+_LARGEST_HOME_FILE = 64 << 20
+_WORKERS = 4
+_DESCRIBED = 200  # lacking files that are told by what they are: with the store away it would be all of them
+Told = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """A file that rows name and that could not be backed up. why: missing, rotten, or what the disk said."""
+
+    sha256: str
+    why: str
+    about: tuple[str, ...] = ()
+
+
+@dataclass
+class BackupReport:
+    """What a backup has. seconds: of all of it; database_seconds: of the snapshot. still_held: subjects that were
+    erased and are in earlier snapshots. store_empty: it holds no file at all, as when it is not mounted."""
+
+    folder: str
+    snapshot: str = ""
+    database_bytes: int = 0
+    files: int = 0
+    bytes: int = 0
+    new_files: int = 0
+    new_bytes: int = 0
+    lacking: list[Lacking] = field(default_factory=list)
+    same_disk: bool = False
+    sealed: bool = False
+    store_empty: bool = False
+    still_held: tuple[str, ...] = ()
+    database_seconds: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has every file that the rows name."""
+        return not self.lacking
+
+
+def back_up(
+    settings: Settings,
+    engine: Engine,
+    store: Store,
+    folder: BackupFolder,
+    told: Told = lambda _what, _done, _all: None,
+) -> BackupReport:
+    """Add a snapshot to a folder of backups.
+
+    told: called with what is being copied, how much is done, and of how much.
+    Raises BackupError when there is no room or the folder is in use: the snapshots that are there are untouched.
+    A file that is missing or rotten in the store is named in the report and stops nothing.
+    """
+    begun = time.monotonic()
+    report = BackupReport(str(folder.path), sealed=folder.seal is not None, same_disk=_same_disk(folder, store))
+    report.store_empty = not store.shards()
+    begin_journal(engine)
+    with folder.locked(), _workplace(folder, settings) as work:
+        plain = work / DATABASE
+        copy_to_sqlite(engine, plain, lambda done, all_: told("database", done, all_))
+        report.database_seconds = round(time.monotonic() - begun, 2)
+        report.database_bytes = plain.stat().st_size
+        new = folder.temporary / "snapshot"
+        new.mkdir(mode=0o700)
+        with opened_copy(plain) as copy:
+            _copy_files(copy, engine, store, folder, new / LIST, report, told)
+            with Session(copy) as tx:
+                acts, chain = acts_of(tx), verify_chain(tx)
+        about = {"acts": asdict(acts), "audit_head": chain.head, "lacking": [asdict(one) for one in report.lacking]}
+        parts = {
+            DATABASE: _part(folder, plain, new / f"{DATABASE}{folder.ending}"),
+            ABOUT: _part_bytes(folder, work, json.dumps(about).encode(), new / f"{ABOUT}{folder.ending}"),
+            LIST: _listed(new / LIST),
+        }
+        for name, data in _home_files(settings, sealed=report.sealed):
+            parts[f"home/{name}"] = _part_bytes(folder, work, data, new / f"{name}{folder.ending}")
+        manifest: dict[str, Any] = {
+            "format": FORMAT,
+            "made_at": utc_now().isoformat(),
+            "revision": head(),
+            "copied_from": engine.dialect.name,
+            "files": report.files,
+            "bytes": report.bytes,
+            "lacking": len(report.lacking),
+            "sealed": report.sealed,
+            "parts": parts,
+        }
+        with room(folder.path):
+            write_whole(new / MANIFEST, json.dumps({**manifest, "sha256": json_hash(manifest)}, indent=2).encode())
+        report.snapshot = _publish(folder, new)
+    report.still_held = _still_held(folder, acts)
+    report.seconds = round(time.monotonic() - begun, 2)
+    return report
+
+
+def copy_to_sqlite(engine: Engine, target: Path, told: Callable[[int, int], None]) -> None:
+    """The database of one moment as one SQLite file, for its owner alone; no writer waits.
+
+    Raises BackupError when there is no room for it or the source cannot be read.
+    """
+    private(target).close()
+    try:
+        if engine.dialect.name == "sqlite":
+            _copy_sqlite(engine, target, told)
+        else:
+            into = open_database(f"sqlite:///{target}")
+            try:
+                copy_database(engine, into, told)
+            finally:
+                into.dispose()
+        with closing(sqlite3.connect(target, isolation_level=None)) as copy:
+            copy.execute("PRAGMA journal_mode = DELETE").fetchall()  # one file, which needs no other beside it
+    except sqlite3.Error as error:
+        if "full" in str(error):
+            raise BackupError(
+                f"There is no room for a copy of the database in {target.parent}. Earlier snapshots are as they were; "
+                "make room and run the same command again"
+            ) from error
+        raise BackupError(f"The database cannot be copied: {error}") from error
+    with target.open("rb") as file, room(target.parent):
+        os.fsync(file.fileno())
+
+
+def _copy_sqlite(engine: Engine, target: Path, told: Callable[[int, int], None]) -> None:
+    path = Path(str(engine.url.database)).absolute()
+    if not path.is_file():
+        raise BackupError(f"There is no database {path}")
+    with (
+        closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=30, isolation_level=None)) as source,
+        closing(sqlite3.connect(target, isolation_level=None)) as copy,
+    ):
+        # While this transaction reads, the backup's steps all see its moment, and never begin anew for a writer.
+        source.execute("BEGIN")
+        source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        copy.execute("PRAGMA synchronous = OFF")  # flushed once, at the end
+        source.backup(copy, pages=_PAGES, progress=lambda _status, left, all_: told(all_ - left, all_), sleep=0.01)
+        source.execute("ROLLBACK")
+
+
+@contextmanager
+def opened_copy(path: Path) -> Iterator[Engine]:
+    """A copy of the database, to read from; it is not changed by that."""
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True),
+        poolclass=NullPool,
+        hide_parameters=True,
+    )
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _copy_files(
+    copy: Engine, live: Engine, store: Store, folder: BackupFolder, listing: Path, report: BackupReport, told: Told
+) -> None:
+    """Every file that the copy's rows name, part by part, so that memory stays flat."""
+    damaged = folder.damaged()
+    with ThreadPoolExecutor(_WORKERS) as pool, private(listing) as names, Session(copy) as tx:
+        for number, shard in enumerate(SHARDS, start=1):
+            named = referenced(tx, shard)
+            there = {sha256: one for sha256, one in folder.index(shard).items() if sha256 not in damaged}
+            # What may be a file or not (references.INPUT) is copied when it is one.
+            wanted = [
+                sha256
+                for sha256, referred in sorted(named.items())
+                if sha256 not in there and (referred.is_file or store.exists(sha256))
+            ]
+            added: list[Stored] = []
+            for batch in _batches(wanted):
+                copied: list[Stored] = []
+                try:
+                    for found in pool.map(partial(_copy_file, store, folder), batch):
+                        if isinstance(found, Stored):
+                            copied.append(found)
+                        elif found.why != "missing" or _still_named(live, found.sha256):
+                            known = len(report.lacking) < _DESCRIBED
+                            about = tuple(described(tx, found.sha256)) if known else ()
+                            report.lacking.append(Lacking(found.sha256, found.why, about))
+                except BaseException:  # no room, say: what is whole is not copied again
+                    with suppress(BackupError, OSError):
+                        _file(folder, shard, copied)
+                    raise
+                _file(folder, shard, copied)
+                added += copied
+            report.new_files += len(added)
+            report.new_bytes += sum(one.bytes for one in added)
+            there |= {one.sha256: one for one in added}
+            kept = [there[sha256] for sha256 in sorted(named) if sha256 in there]
+            report.files += len(kept)
+            report.bytes += sum(one.bytes for one in kept)
+            with room(folder.path):
+                names.write("".join(f"{one.sha256} {one.bytes}\n" for one in kept).encode())
+            mended = damaged & {one.sha256 for one in added}
+            if mended:
+                damaged -= mended
+                folder.note_damaged(damaged)
+            told("files", number, len(SHARDS))
+        with room(folder.path):
+            names.flush()
+            os.fsync(names.fileno())
+
+
+def _copy_file(store: Store, folder: BackupFolder, sha256: str) -> Stored | Lacking:
+    """Into tmp/, flushed, under its hash; or why it cannot be."""
+    incoming = _incoming(folder, sha256)
+    try:
+        with store.open(sha256) as source:
+            stored = folder.put(source, incoming)
+    except MissingObject:
+        return Lacking(sha256, "missing")
+    except StoreError as error:
+        return Lacking(sha256, str(error))
+    except OSError as error:
+        return Lacking(sha256, error.strerror or type(error).__name__)
+    if stored.sha256 != sha256:
+        incoming.unlink()
+        return Lacking(sha256, "rotten")
+    return stored
+
+
+def _file(folder: BackupFolder, shard: str, copied: list[Stored]) -> None:
+    """Move files from tmp/ to their places. Their lines come first: a line without its file is none."""
+    if not copied:
+        return
+    with room(folder.path):
+        (folder.path / "files" / shard).mkdir(mode=0o700, exist_ok=True)
+        folder.add_to_index(shard, copied)
+        for one in copied:
+            _incoming(folder, one.sha256).replace(folder.place(one.sha256))
+        flush_folder(folder.path / "files" / shard)
+
+
+def _incoming(folder: BackupFolder, sha256: str) -> Path:
+    return folder.temporary / f"{sha256}.incoming"
+
+
+def _batches(files: list[str], size: int = 64) -> Iterator[list[str]]:
+    for start in range(0, len(files), size):
+        yield files[start : start + size]
+
+
+def _still_named(live: Engine, sha256: str) -> bool:
+    """Whether the studio's own rows name it still: what was erased since is nobody's loss."""
+    with reading(live) as tx:
+        return is_referenced(tx, sha256)
+
+
+def _part(folder: BackupFolder, plain: Path, target: Path) -> dict[str, Any]:
+    if not folder.seal and plain.parent == folder.temporary:  # on the same disk, and read once to hash it
+        with plain.open("rb") as file:
+            digest = _hash(file)
+        size = plain.stat().st_size
+        plain.replace(target)
+        return {"name": target.name, **asdict(Stored(digest, size, digest, size))}
+    with plain.open("rb") as source:
+        return {"name": target.name, **asdict(folder.put(source, target))}
+
+
+def _part_bytes(folder: BackupFolder, work: Path, data: bytes, target: Path) -> dict[str, Any]:
+    plain = work / f"{target.name}.plain"
+    with room(work), private(plain) as file:
+        file.write(data)
+    try:
+        with plain.open("rb") as source:
+            return {"name": target.name, **asdict(folder.put(source, target))}
+    finally:
+        plain.unlink(missing_ok=True)
+
+
+def _listed(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = _hash(file)
+    size = path.stat().st_size
+    return {"name": path.name, **asdict(Stored(digest, size, digest, size))}
+
+
+def _hash(file: Any) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _home_files(settings: Settings, *, sealed: bool) -> Iterator[tuple[str, bytes]]:
+    """What a studio needs to live again and is no secret. An unsealed copy of studio.toml has no password in it."""
+    for path in sorted(settings.home.iterdir()):
+        usable = path.suffix in _HOME_FILES and path.is_file() and not path.is_symlink()
+        if not usable or path.stat().st_size > _LARGEST_HOME_FILE:
+            continue
+        data = path.read_bytes()
+        if path.name == SETTINGS and not sealed and "://" in settings.database:
+            password = make_url(settings.database).password
+            if password:
+                data = data.replace(str(password).encode(), b"***")
+        yield path.name, data
+
+
+def _publish(folder: BackupFolder, new: Path) -> str:
+    """The snapshot appears, under the second that it was made in."""
+    snapshots = folder.path / "snapshots"
+    with room(folder.path):
+        snapshots.mkdir(mode=0o700, exist_ok=True)
+        flush_folder(new)
+        stamp = f"{utc_now():%Y-%m-%dT%H%M%SZ}"
+        name, number = stamp, 1
+        while (snapshots / name).exists():
+            number += 1
+            name = f"{stamp}-{number}"
+        new.replace(snapshots / name)
+        flush_folder(snapshots)
+    return name
+
+
+@contextmanager
+def _workplace(folder: BackupFolder, settings: Settings) -> Iterator[Path]:
+    """Where the copy of the database is made: never in clear in a folder whose content is sealed."""
+    if not folder.seal:
+        yield folder.temporary
+        return
+    work = settings.home / "backup-tmp"
+    shutil.rmtree(work, ignore_errors=True)
+    with room(work):
+        work.mkdir(mode=0o700)
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _still_held(folder: BackupFolder, acts: Acts) -> tuple[str, ...]:
+    """Subjects that were erased after a snapshot that is kept still: it may hold their photographs."""
+    oldest = folder.snapshots()[0].manifest()["made_at"]
+    return tuple(sorted(code for code, at in acts.erased.items() if at > oldest))
+
+
+def _same_disk(folder: BackupFolder, store: Store) -> bool:
+    with suppress(OSError):
+        return store.folder is not None and store.folder.stat().st_dev == folder.path.stat().st_dev
+    return False

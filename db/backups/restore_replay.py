@@ -1,0 +1,264 @@
+"""What happened after a copy was made, where it can be learnt, and what of it is done again when the copy is restored.
+
+From the later snapshots, from the journal beside the store, and from the old database where it can still be read.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, func, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from db.audit import audit_log
+from db.audit.irreversible_acts import CODE, Acts, acts_of
+from db.audit.number_floors import Floors
+from db.audit.restore_journal import read_journal
+from db.backups.age_encryption import Opener
+from db.backups.backup_repository import ABOUT, BackupFolder, Snapshot, Stored, private, read_json, room
+from db.captures import close_session, get_session
+from db.engine import reading, transaction
+from db.erasure.erasures import erase_subject
+from db.erasure.take_withdrawals import erase_take, withdraw_take
+from db.errors import BackupError, RecordError
+from db.models import CaptureSession, Consent, ConsentScope, SessionState, Subject, Take
+from db.store import Store
+from db.subjects import withdraw_consent
+
+SKIP = 10  # numbers passed over where nobody can say which were given
+
+
+class CodesUnknown(BackupError):
+    """Nothing that can be read says which codes were given after the copy: the person has to."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What is known of the time after the copy. exact: from something that saw everything; sources: in words."""
+
+    acts: Acts
+    exact: bool
+    sources: tuple[str, ...]
+
+
+@dataclass
+class RestoreReport:
+    """What was restored, what the copy lacks, what was repeated, and what a person has to do.
+
+    next_code: the first that is given now.  missing: files that rows name and the backup has not, or not sound.
+    """
+
+    home: str
+    snapshot: str
+    made_at: str
+    revision: str
+    rows_equal: bool = False
+    files: int = 0
+    bytes: int = 0
+    next_code: str = ""
+    exact: bool = False
+    sources: tuple[str, ...] = ()
+    missing: list[dict[str, Any]] = field(default_factory=list)
+    newer: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
+    to_do: list[str] = field(default_factory=list)
+
+
+def known_since(
+    folder: BackupFolder, opener: Opener | None, work: Path, engines: Sequence[Engine], journals: Sequence[Path]
+) -> Knowledge:
+    """What all snapshots, these databases and these journals know together.
+
+    A journal or a database saw everything when it knows of every number that any of the others does: one that stopped
+    early, or was put back by hand, does not.
+    """
+    together, sources, witnesses = Acts(), [], []
+    for snapshot in folder.snapshots():
+        with suppress(BackupError, OSError, ValueError, KeyError, TypeError, AttributeError):
+            together |= acts_of_snapshot(folder, snapshot, opener, work)
+            sources = [f"the snapshots up to {snapshot.name}"]
+    for path in journals:
+        found = read_journal(path)
+        if found is not None:
+            witnesses.append((f"the journal {path}", found))
+    for engine in engines:
+        where = f"the database {engine.url.render_as_string()}"
+        try:
+            with reading(engine) as tx:
+                witnesses.append((where, acts_of(tx)))
+        except (RecordError, DBAPIError, ValueError) as error:
+            sources.append(f"not {where}, which cannot be read ({type(error).__name__})")
+    for _, acts in witnesses:
+        together |= acts
+    for name, acts in witnesses:
+        sources.append(name if _saw_everything(acts, together) else f"{name}, which does not know of everything")
+    return Knowledge(together, any(_saw_everything(acts, together) for _, acts in witnesses), tuple(sources))
+
+
+def acts_of_snapshot(folder: BackupFolder, snapshot: Snapshot, opener: Opener | None, work: Path) -> Acts:
+    """What a snapshot knew. Raises BackupError, ValueError when it is damaged."""
+    return Acts.from_json(about_of(folder, snapshot, opener, work)["acts"])
+
+
+def floors_for(tx: Session, known: Knowledge, codes_from: str | None) -> Floors:
+    """The numbers never to give again.
+
+    codes_from: the first code that may be given. Raises BackupError when that or a later one was given already,
+    CodesUnknown when nothing says what was given and neither does `codes_from`.
+    """
+    highest = known.acts.subjects
+    if codes_from is not None:
+        said = CODE.fullmatch(codes_from.strip().upper())
+        if said is None:
+            raise CodesUnknown(
+                f"'{codes_from}' is no subject code; give the first that is free, as in S{highest + 1:03d}"
+            )
+        if int(said[1]) <= highest:
+            raise BackupError(
+                f"{said[0]} cannot be the next code: S{highest:03d} was given. --codes-from S{highest + 1:03d} or later"
+            )
+        highest = int(said[1]) - 1
+    elif not known.exact:
+        raise CodesUnknown(
+            f"Codes up to S{highest:03d} are known to have been given, and nothing says whether there were more: no "
+            "journal, no old database. Look at the signed forms, then give the first free code, as in "
+            f"--codes-from S{highest + SKIP:03d}; or show the studio as it was with --old HOME"
+        )
+    skipped = 0 if known.exact else SKIP
+    sessions = dict(known.acts.sessions)
+    for code in tx.scalars(select(Subject.code)):
+        sessions[code] = sessions.get(code, 0) + skipped
+    attempts = {
+        code: last + SKIP
+        for code, last in tx.execute(
+            select(CaptureSession.code, func.coalesce(func.max(Take.attempt), 0))
+            .outerjoin(Take, Take.session_id == CaptureSession.id)
+            .where(CaptureSession.state != SessionState.CLOSED)
+            .group_by(CaptureSession.code)
+        )
+    }
+    releases = {name: version + skipped for name, version in known.acts.releases.items()}
+    return Floors(highest, {code: last for code, last in sessions.items() if last}, attempts, releases)
+
+
+def name_what_is_newer(then: Acts, known: Acts, report: RestoreReport) -> None:
+    """What happened after the copy, and is not in it."""
+    if known.subjects > then.subjects:
+        first, last = f"S{then.subjects + 1:03d}", f"S{known.subjects:03d}"
+        report.newer.append(f"subjects {first} to {last}" if first != last else f"subject {first}")
+    for code, number in sorted(known.sessions.items()):
+        report.newer += [f"session {code}-{n}" for n in range(then.sessions.get(code, 0) + 1, number + 1)]
+    for name, version in sorted(known.releases.items()):
+        report.newer += [f"release {name} {n}" for n in range(then.releases.get(name, 0) + 1, version + 1)]
+    for what, at in sorted(known.given.items()):
+        if at > then.given.get(what, ""):
+            code, _, scope = what.partition(" ")
+            report.newer.append(f"consent of {code} for {scope}, entered {at[:10]}")
+            if CODE.fullmatch(code) and int(code[1:]) <= then.subjects:
+                report.to_do.append(f"enter the consent of {code} for {scope} of {at[:10]} anew, from its form")
+    for code in then.open_sessions:
+        report.to_do.append(f"session {code} was not closed: takes it made after the copy are not in it")
+
+
+def repeat(engine: Engine, store: Store, then: Acts, known: Acts, report: RestoreReport) -> None:
+    """Withdrawals and erasures that the copy does not know of are made again; what cannot be is named."""
+    since: dict[str, dict[str, str]] = {}
+    for what, at in known.withdrawn.items():
+        if at > then.withdrawn.get(what, ""):
+            code, _, scope = what.partition(" ")
+            since.setdefault(code, {})[scope] = at
+    for code, scopes in sorted(since.items()):
+        _attempt(report, f"mien subject withdraw {code}", partial(_withdraw, engine, code, scopes, report))
+    for take, at in sorted(known.taken.items()):
+        if take not in then.taken or (take in known.taken_files and take not in then.taken_files):
+            files = take in known.taken_files
+            what = f"mien subject withdraw {take.partition('-')[0]} --take {take}" + (" --erase" if files else "")
+            _attempt(report, what, partial(_withdraw_take, engine, store, take, at, files, report))
+    for code, at in sorted(known.erased.items()):
+        if code not in then.erased:
+            what = f"{code} was erased on {at[:10]}: mien subject withdraw {code} --erase"
+            _attempt(report, what, partial(_erase, engine, store, code, at, report))
+
+
+def _attempt(report: RestoreReport, by_hand: str, act: Callable[[], None]) -> None:
+    try:
+        act()
+    except RecordError as error:
+        report.to_do.append(f"{by_hand} ({error})")
+
+
+def _withdraw(engine: Engine, code: str, scopes: dict[str, str], report: RestoreReport) -> None:
+    with transaction(engine) as tx:
+        subject = tx.scalar(select(Subject).where(Subject.code == code))
+        if subject is None:
+            return
+        still = [
+            consent.scope
+            for consent in subject.consents
+            if consent.withdrawn_at is None and consent.recorded_at.isoformat() < scopes.get(consent.scope, "")
+        ]
+        if still:
+            withdraw_consent(tx, subject, still)
+            said = ", ".join(f"{scope} on {scopes[scope][:10]}" for scope in still)
+            report.repeated.append(f"{code} withdrew {said}")
+
+
+def _withdraw_take(engine: Engine, store: Store, take: str, at: str, files: bool, report: RestoreReport) -> None:
+    code = take.partition("-")[0]
+    with transaction(engine) as tx:
+        if tx.scalar(select(Take.id).where(Take.code == take)) is None:
+            return
+        withdraw_take(tx, code, take)
+    said = f"{take} was withdrawn on {at[:10]}"
+    if files:
+        said += f": erased again, {erase_take(engine, store, code, take).files} files"
+    report.repeated.append(said)
+
+
+def _erase(engine: Engine, store: Store, code: str, at: str, report: RestoreReport) -> None:
+    with transaction(engine) as tx:
+        subject = tx.scalar(select(Subject).where(Subject.code == code))
+        if subject is None:
+            return
+        still = tx.scalars(
+            select(Consent.scope).where(Consent.subject_id == subject.id, Consent.withdrawn_at.is_(None))
+        )
+        scopes: list[ConsentScope] = list(still)
+        if scopes:
+            withdraw_consent(tx, subject, scopes)
+        sitting = select(CaptureSession.code).where(
+            CaptureSession.subject_id == subject.id, CaptureSession.state != SessionState.CLOSED
+        )
+        for session in list(tx.scalars(sitting)):
+            close_session(tx, get_session(tx, session), incomplete=True)
+            audit_log.record(tx, "session.close", "session", session, {"incomplete": True})
+    erased = erase_subject(engine, store, code)
+    report.repeated.append(f"{code} was erased on {at[:10]}: erased again, {erased.files} files")
+
+
+def _saw_everything(acts: Acts, together: Acts) -> bool:
+    return acts.subjects >= together.subjects and all(
+        acts.sessions.get(code, 0) >= number for code, number in together.sessions.items()
+    )
+
+
+def fetch(folder: BackupFolder, path: Path, stored: Stored, target: Path, opener: Opener | None) -> None:
+    target.unlink(missing_ok=True)
+    with room(target.parent), private(target) as file:
+        folder.get(path, stored, file, opener)
+
+
+def about_of(folder: BackupFolder, snapshot: Snapshot, opener: Opener | None, work: Path) -> dict[str, Any]:
+    path, stored = snapshot.part(snapshot.manifest(), ABOUT)
+    plain = work / f"{snapshot.name}.about"
+    try:
+        fetch(folder, path, stored, plain, opener)
+        return read_json(plain)
+    finally:
+        plain.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Consents: their rules, what they allow, withdrawal."""

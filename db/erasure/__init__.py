@@ -1,0 +1,1 @@
+"""Deletion that is proven: erasures, withdrawn takes, trash, free pages."""

@@ -1,0 +1,1 @@
+"""Releases, recipients, grants and holders in the records."""

@@ -1,0 +1,1 @@
+"""How a study and a session stand, asked in few queries."""

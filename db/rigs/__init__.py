@@ -1,0 +1,1 @@
+"""Rigs in the records: cameras set aside, events, qualifications, sync measures."""

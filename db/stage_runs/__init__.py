@@ -1,0 +1,1 @@
+"""Jobs of the farm, their artefacts, and what people said of them."""

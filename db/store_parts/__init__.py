@@ -1,0 +1,1 @@
+"""Parts of the store: cache, references, whose store it is."""

@@ -1,0 +1,1 @@
+"""A person's own data: kept apart, exported, rectified, receipts, retention."""

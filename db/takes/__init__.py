@@ -1,0 +1,1 @@
+"""Takes after the fire: missing photographs, reviews, decisions, hand-off to the farm."""

@@ -1,0 +1,1 @@
+"""Every table in one form, and from one database to another."""

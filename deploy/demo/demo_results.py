@@ -1,0 +1,157 @@
+"""What the demo ended with: each take beside the truth, the report, the table."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Engine
+
+from db.captures import get_take
+from db.engine import reading
+from db.reports.progress_queries import ready_takes
+from db.settings import Settings
+from db.stage_runs.artefacts import artefacts_of_take
+from db.store import Store
+from deploy.demo.synthetic_truth import TruthError, compare
+from processing.farm.display.quality_figures import CAPTIONS
+from processing.farm.display.subject_report import Report, ReportTake, write_report
+from processing.files.obj import read_ply
+from processing.files.stage_files import read_vertices
+from processing.template.template import Template
+
+
+@dataclass(frozen=True)
+class DemoTake:
+    """A row of the demo's table."""
+
+    name: str
+    take: str
+    frames: int
+    cameras: int
+    command_skew_ms: float | None
+    clock_uncertainty_ms: float | None
+    exposure_skew_ms: float | None
+    exposure_source: str
+    error: TruthError
+
+
+@dataclass(frozen=True)
+class Done:
+    """What the demo ended with."""
+
+    out: Path
+    takes: tuple[DemoTake, ...]
+    release: Path
+    release_files: int
+    seconds: dict[str, float]
+
+    @property
+    def report(self) -> Path:
+        return self.out / "report.html"
+
+
+def compare_takes(engine: Engine, home: Settings, scene: Path, session: str) -> tuple[DemoTake, ...]:
+    """The session's accepted takes beside the truth that `scene` holds, in the protocol's order."""
+    template = Template.load(home.home / "template.npz")
+    store = Store(home.store)
+    rows = []
+    with reading(engine) as tx:
+        for ready in sorted((t for t in ready_takes(tx) if t.session == session), key=lambda t: t.position):
+            take = get_take(tx, ready.code)
+            files = artefacts_of_take(tx, take.id)
+            error = compare(
+                scene / f"{ready.label}.truth.npz",
+                read_ply(store.local_path(files["reconstruct", "scan"].sha256)),
+                read_vertices(store.local_path(files["register", "mesh"].sha256)),
+                template,
+            )
+            rows.append(
+                DemoTake(
+                    name=ready.label,
+                    take=ready.code,
+                    frames=ready.frames,
+                    cameras=ready.cameras,
+                    command_skew_ms=take.command_skew_ms,
+                    clock_uncertainty_ms=take.clock_uncertainty_ms,
+                    exposure_skew_ms=take.exposure_skew_ms,
+                    exposure_source=take.exposure_source.value,
+                    error=error,
+                )
+            )
+    return tuple(rows)
+
+
+def write_demo_report(engine: Engine, store: Store, done: Done, facts: Mapping[str, str]) -> None:
+    """report.html: the table, and the pictures that the farm's preview stage made of each take."""
+    takes = []
+    for row in done.takes:
+        with reading(engine) as tx:
+            files = artefacts_of_take(tx, get_take(tx, row.take).id)
+        pictures = [
+            (caption, store.local_path(files["preview", key].sha256))
+            for key, caption in CAPTIONS.items()
+            if ("preview", key) in files
+        ]
+        takes.append(ReportTake(row.name, figures(row), pictures))
+    steps = {title: f"{seconds:.0f} s" for title, seconds in done.seconds.items()}
+    release = {"Release": f"{done.release.name}, {done.release_files} files, every hash verified"}
+    notes = [
+        "Command skew, clock uncertainty and exposure skew are three different numbers: how far apart the release "
+        "commands went out, how well the clocks are known, and how far apart the shutters opened.",
+        "Scan mm: mean distance from the true skin to the scan; scan share: the part of the skin with the scan within "
+        "0.5 mm. TU mm: median distance from a registered vertex to its true place on the subject; skin mm: mean "
+        "distance from the true skin to the registered mesh.",
+    ]
+    title = "A session, from the shutter to the release"
+    write_report(done.report, Report(title, takes, {**facts, **release, **steps}, notes))
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A figure as a person reads it."""
+    return "not measured" if value is None else f"{value:.{digits}f}"
+
+
+COLUMNS: dict[str, Callable[[DemoTake], str]] = {
+    "Command ms": lambda t: number(t.command_skew_ms),
+    "Clock ±ms": lambda t: number(t.clock_uncertainty_ms),
+    "Exposure ms": lambda t: number(t.exposure_skew_ms),
+    "Frames in": lambda t: f"{t.frames}/{t.cameras}",
+    "Scan mm": lambda t: number(t.error.scan_mean_mm, 3),
+    "Scan share": lambda t: f"{100 * t.error.scan_complete:.1f} %",
+    "TU mm": lambda t: number(t.error.tu_median_mm),
+    "Skin mm": lambda t: number(t.error.tu_surface_mean_mm, 3),
+}
+
+
+def figures(take: DemoTake) -> dict[str, str]:
+    """The columns of the table, as a person reads them."""
+    return {name: text(take) for name, text in COLUMNS.items()}
+
+
+def show(done: Done, as_json: bool) -> None:
+    """The demo's end on the terminal."""
+    if as_json:
+        report = {
+            "takes": [asdict(take) for take in done.takes],
+            "release": str(done.release),
+            "report": str(done.report),
+            "seconds": {title: round(seconds, 1) for title, seconds in done.seconds.items()},
+        }
+        print(json.dumps(report))
+        return
+    table = Table(title="Each take, beside the subject's truth", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("Take", no_wrap=True)
+    for name in COLUMNS:
+        table.add_column("\n".join(name.rsplit(" ", 1)), justify="right", no_wrap=True)
+    for take in done.takes:
+        table.add_row(take.name, *figures(take).values())
+    console = Console(file=sys.stdout)
+    console.print(table)
+    console.print(f"Release  {done.release}  ({done.release_files} files, verified)", highlight=False, soft_wrap=True)
+    console.print(f"Report   {done.report}", highlight=False, soft_wrap=True)
+    console.print(f"Took     {sum(done.seconds.values()):.0f} s", highlight=False)

@@ -1,0 +1,345 @@
+"""Detections of a board become a calibrated rig, with everything that was not believed named."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.progress import Progress, silent
+from processing.calibration.bundle_adjustment import Corners, Solution, State, adjust, project
+from processing.calibration.corner_detection import Detection
+from processing.calibration.initial_estimate import (
+    FEWEST_VIEWS,
+    corners_of,
+    first_lenses,
+    first_places,
+    first_state,
+    groups,
+)
+from processing.files.calibration_errors import CalibrationError, NotLinked
+from processing.geometry.cameras import Camera
+from processing.geometry.rotations import hat
+
+Floats = NDArray[np.float64]
+
+_VIEW_PX = 1.0  # a view whose middle corner is off by more contradicts the rig
+_VIEW_FACTOR = 6.0  # ... or by so many times what is usual
+_CORNER_SIGMAS = 4.5
+_FEWEST_IN_VIEW = 6
+
+
+@dataclass(frozen=True, eq=False)
+class CameraQuality:
+    """What is known of one camera. rms_px: of a corner's distance.  covered: share of the picture with corners in it.
+
+    centre_covariance_mm2: (3, 3) in the rig's frame, against all other cameras.  turn_covariance_deg2: (3, 3), about
+    the camera's own axes.  lens_sd: (9,) of fx fy cx cy (px) k1 k2 p1 p2 k3.
+    """
+
+    poses: int
+    corners: int
+    rms_px: float
+    covered: float
+    centre_covariance_mm2: Floats
+    turn_covariance_deg2: Floats
+    lens_sd: Floats
+
+    @property
+    def centre_sd_mm(self) -> float:
+        """Along the worst direction."""
+        return float(np.sqrt(np.linalg.eigvalsh(self.centre_covariance_mm2)[-1].clip(0)))
+
+    @property
+    def turn_sd_deg(self) -> float:
+        return float(np.sqrt(np.linalg.eigvalsh(self.turn_covariance_deg2)[-1].clip(0)))
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A view that is not used. camera None: the whole pose."""
+
+    pose: str
+    camera: str | None
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """cameras: by index, only those that could be placed.  unlinked: camera name -> why it is missing.
+
+    rms_px: of all corners' distances.  sigma_px: of one coordinate.  poses: name -> (R, t) board to world.
+    """
+
+    cameras: Mapping[int, Camera]
+    quality: Mapping[int, CameraQuality]
+    poses: Mapping[str, tuple[Floats, Floats]]
+    unlinked: Mapping[str, str]
+    rejected: tuple[Rejected, ...]
+    warnings: tuple[str, ...]
+    rms_px: float
+    sigma_px: float
+    corners: int
+    iterations: int
+
+    def moved(self, R: Floats, t: Floats) -> "Calibration":
+        """The same after the world moved: x_new = R x + t."""
+        return replace(
+            self,
+            cameras={c: camera.moved(R, t) for c, camera in self.cameras.items()},
+            quality={
+                c: replace(q, centre_covariance_mm2=R @ q.centre_covariance_mm2 @ R.T) for c, q in self.quality.items()
+            },
+            poses={name: (R @ a, R @ b + t) for name, (a, b) in self.poses.items()},
+        )
+
+
+def calibrate(
+    views: Mapping[tuple[int, int], Detection],
+    names: Sequence[str],
+    pose_names: Sequence[str],
+    corners_mm: Floats,
+    *,
+    allow_unlinked: bool = False,
+    progress: Progress = silent,
+) -> Calibration:
+    """The rig that saw these boards.
+
+    views: (camera, pose) -> what the camera saw of that pose; views without corners are named as rejected.
+    names, pose_names: of the indices.  corners_mm: (K, 3) of the board.  allow_unlinked: go on with the largest part.
+    Raises NotLinked with every camera that cannot be placed, CalibrationError where there is nothing to work with.
+    """
+    rejected = [
+        Rejected(pose_names[p], names[c], d.reason) for (c, p), d in sorted(views.items(), key=lambda v: v[0][::-1])
+        if d.reason
+    ]  # fmt: skip
+    used = {key: d for key, d in views.items() if not d.reason}
+    if not used:
+        raise CalibrationError(
+            "The board is in none of the photographs. Check board.toml against the print: squares, sizes, dictionary"
+        )
+    unlinked, group = _linked(used, names, len(pose_names))
+    if len(group) < 2:
+        raise NotLinked(_unlinked_message(unlinked, len(names), "No two cameras saw the same pose."))
+    used = {key: d for key, d in used.items() if key[0] in set(group)}
+    progress(0.05, "a first guess of every lens")
+    sizes = [
+        next(((d.width, d.height) for (c, _), d in used.items() if c == camera), (1, 1)) for camera in range(len(names))
+    ]
+    lenses = first_lenses(used, sizes, corners_mm)
+    progress(0.25, "a first guess of every place")
+    places = first_places(used, lenses, corners_mm)
+    used = {key: d for key, d in used.items() if key in places}
+    start, loose = first_state(places, lenses, group, len(pose_names))
+    unlinked |= {names[c]: "its views fit no other camera's" for c in loose}
+    used = {key: d for key, d in used.items() if key[0] not in loose}
+    prior = _prior(lenses, sizes)
+    progress(0.35, "bundle adjustment")
+    solution, corners, bad = _robust(start, corners_of(used), corners_mm, prior, part_of=progress)
+    rejected += _named(bad, corners, names, pose_names)
+    left = sorted({(int(c), int(p)) for c, p in zip(corners.camera, corners.pose, strict=True)})
+    still, kept = _linked(dict.fromkeys(left, None), names, len(pose_names))
+    unlinked |= {name: why for name, why in still.items() if name not in unlinked}
+    if unlinked and not allow_unlinked:
+        raise NotLinked(_unlinked_message(unlinked, len(names), _rejected_lines(rejected)))
+    corners = corners.where(np.isin(corners.camera, kept))
+    progress(0.9, "covariance")
+    solution = adjust(
+        solution.state, corners, corners_mm, prior=prior, noise_px=max(0.02, solution.sigma_px), with_covariance=True
+    )
+    progress(1.0, "calibrated")
+    return _result(solution, corners, corners_mm, kept, names, pose_names, sizes, unlinked, rejected)
+
+
+def _linked(
+    used: Mapping[tuple[int, int], object], names: Sequence[str], poses: int
+) -> tuple[dict[str, str], list[int]]:
+    """Cameras that cannot be placed, with the reason, and the largest group that can."""
+    count = np.bincount([c for c, _ in used], minlength=len(names))
+    enough = [key for key in used if count[key[0]] >= FEWEST_VIEWS]
+    group, *others = groups(enough, len(names), poses)
+    why = {}
+    for other in others:
+        for c in other:
+            if count[c] == 0:
+                reason = "it sees the board in no pose"
+            elif count[c] < FEWEST_VIEWS:
+                reason = f"it sees the board in {count[c]} of {poses} poses; {FEWEST_VIEWS} are needed"
+            elif len(other) == 1:
+                reason = "it shares no pose with any other camera"
+            else:
+                near = ", ".join(names[o] for o in other if o != c)
+                reason = f"linked to {near} only; no pose is shared with the other {len(group)} cameras"
+            why[names[c]] = reason
+    if len(group) == 1 and group[0] not in {c for c, _ in enough}:
+        why[names[group[0]]] = f"it sees the board in {count[group[0]]} of {poses} poses; {FEWEST_VIEWS} are needed"
+    return why, group
+
+
+def _unlinked_message(unlinked: Mapping[str, str], total: int, more: str) -> str:
+    lines = [f"The rig was not calibrated: {len(unlinked)} of {total} cameras cannot be placed beside the others."]
+    lines += [f"  {name}  {why}" for name, why in list(unlinked.items())[:30]]
+    if len(unlinked) > 30:
+        lines.append(f"  and {len(unlinked) - 30} more")
+    lines += [more] if more else []
+    lines.append("Photograph the board in poses that these and their neighbours see, add them, and run it again;")
+    lines.append("or go on without these cameras: --allow-unlinked")
+    return "\n".join(lines)
+
+
+def _rejected_lines(rejected: Sequence[Rejected]) -> str:
+    shown = [r for r in rejected if r.reason != "no board found"]
+    lines = [f"  {r.pose}{'' if r.camera is None else f', {r.camera}'}: {r.reason}" for r in shown[:15]]
+    return (
+        "\n".join(["Not used:", *lines, *([f"  and {len(shown) - 15} more"] if len(shown) > 15 else [])])
+        if lines
+        else ""
+    )
+
+
+def _prior(lenses: Floats, sizes: Sequence[tuple[int, int]]) -> tuple[Floats, Floats]:
+    """What is expected of any lens, far weaker than what a well seen board says: (mean, sigma), each (C, 9)."""
+    size = np.array(sizes, dtype=np.float64)
+    mean = np.zeros_like(lenses)
+    mean[:, :2], mean[:, 2:4] = lenses[:, :2], (size - 1) / 2
+    sigma = np.empty_like(lenses)
+    sigma[:, :2] = lenses[:, :1]
+    sigma[:, 2:4] = 0.05 * size.max(1, keepdims=True)
+    # Distortion as pixels in the corner of the picture, of which 5 % of its half diagonal are much.
+    corner = np.linalg.norm(size, axis=1) / 2 / lenses[:, 0]
+    for column, power in ((4, 2), (5, 4), (8, 6)):
+        sigma[:, column] = 0.3 / corner**power
+    sigma[:, 6:8] = (0.02 / corner)[:, None]
+    return mean, sigma
+
+
+def _robust(
+    start: State, corners: Corners, corners_mm: Floats, prior: tuple[Floats, Floats], part_of: Progress
+) -> tuple[Solution, Corners, dict[tuple[int, int], float]]:
+    """Adjust, drop what contradicts the rest, adjust again. Also the corners kept, and dropped views' errors, px."""
+    bad: dict[tuple[int, int], float] = {}
+    solution = Solution(start, np.zeros((0, 0)), 1.0, 0)
+    off = np.linalg.norm(project(start, corners, corners_mm) - corners.pixels, axis=1)
+    behind = ~np.isfinite(off)
+    if behind.any():
+        view = corners.view_of()
+        lost = np.isin(view, np.unique(view[behind]))
+        bad |= {(int(c), int(p)): float("inf") for c, p in zip(corners.camera[lost], corners.pose[lost], strict=True)}
+        corners, off = corners.where(~lost), off[~lost]
+    losses = [1.0, 1.0, 0.5]
+    if np.median(off) > 3:
+        losses = [float(np.median(off)), *losses]
+    for turn, loss in enumerate(losses):
+        solution = adjust(solution.state, corners, corners_mm, prior=prior, noise_px=0.1, loss_px=loss)
+        part_of(0.35 + 0.5 * (turn + 1) / len(losses), f"bundle adjustment, {solution.iterations} iterations")
+        if loss > 1:
+            continue
+        off = np.linalg.norm(project(solution.state, corners, corners_mm) - corners.pixels, axis=1)
+        view = corners.view_of()
+        starts = corners.view_starts()
+        middle = np.array([np.median(part) for part in np.split(off, starts[1:])])
+        lost = middle > max(_VIEW_PX, _VIEW_FACTOR * float(np.median(off)))
+        bad |= {
+            (int(corners.camera[starts[v]]), int(corners.pose[starts[v]])): float(middle[v])
+            for v in np.flatnonzero(lost)
+        }
+        keep = ~lost[view]
+        if turn > 0:
+            keep &= off < _limits(corners, off)
+        enough = np.bincount(view[keep], minlength=len(starts))[view] >= _FEWEST_IN_VIEW
+        thin = ~enough & ~lost[view]
+        bad |= {
+            (int(c), int(p)): float(middle[v])
+            for c, p, v in zip(corners.camera[thin], corners.pose[thin], view[thin], strict=True)
+        }
+        corners = corners.where(keep & enough)
+        if not len(corners):
+            raise CalibrationError(
+                "No two cameras agree on where the board was; was it held still, and is board.toml right?"
+            )
+    return solution, corners, bad
+
+
+def _limits(corners: Corners, off: Floats) -> Floats:
+    """(N,) how far off a corner may be: by the noise of its own camera, as blur and size differ."""
+    limits = np.empty(len(off))
+    for c in np.unique(corners.camera):
+        rows = corners.camera == c
+        sigma = float(np.median(off[rows])) / 1.1774  # of one coordinate, from the median of the distance
+        limits[rows] = max(0.15, _CORNER_SIGMAS * sigma)
+    return limits
+
+
+def _named(
+    bad: Mapping[tuple[int, int], float], corners: Corners, names: Sequence[str], pose_names: Sequence[str]
+) -> list[Rejected]:
+    """Dropped views in words: a pose of which most views contradict each other is named once."""
+    left = {(int(c), int(p)) for c, p in zip(corners.camera, corners.pose, strict=True)}
+    told = []
+    for p, pose in enumerate(pose_names):
+        views = {c: px for (c, q), px in sorted(bad.items()) if q == p}
+        kept = sum(1 for _, q in left if q == p)
+        if len(views) > 1 and len(views) >= kept:
+            told.append(Rejected(pose, None, f"{len(views)} of {len(views) + kept} cameras contradict each other:"
+                                 " the board moved while it was photographed"))  # fmt: skip
+        for c, px in views.items():
+            how = f"by {px:.1f} px" if np.isfinite(px) else "altogether"
+            told.append(Rejected(pose, names[c], f"the board is not where the other cameras saw it, off {how}"))
+    return told
+
+
+def _result(
+    solution: Solution,
+    corners: Corners,
+    corners_mm: Floats,
+    kept: Sequence[int],
+    names: Sequence[str],
+    pose_names: Sequence[str],
+    sizes: Sequence[tuple[int, int]],
+    unlinked: Mapping[str, str],
+    rejected: Sequence[Rejected],
+) -> Calibration:
+    state = solution.state
+    off = np.linalg.norm(project(state, corners, corners_mm) - corners.pixels, axis=1)
+    cameras, quality, warnings = {}, {}, []
+    for c in kept:
+        rows = corners.camera == c
+        fx, fy, cx, cy, *lens = state.lens[c]
+        width, height = sizes[c]
+        cameras[c] = Camera(
+            K=np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), R=state.R[c], t=state.t[c], width=width, height=height,
+            distortion=np.array(lens), name=names[c],
+        )  # fmt: skip
+        block = solution.covariance[c * 15 : c * 15 + 15, c * 15 : c * 15 + 15]
+        R, t = state.R[c], state.t[c]
+        to_centre = np.c_[-R.T @ hat(t), -R.T]
+        cells = np.floor(corners.pixels[rows] / [width, height] * 10).clip(0, 9)
+        quality[c] = CameraQuality(
+            poses=len(np.unique(corners.pose[rows])),
+            corners=int(rows.sum()),
+            rms_px=float(np.sqrt((off[rows] ** 2).mean())),
+            covered=len(np.unique(cells, axis=0)) / 100,
+            centre_covariance_mm2=to_centre @ block[9:, 9:] @ to_centre.T,
+            turn_covariance_deg2=block[9:12, 9:12] * np.degrees(1) ** 2,
+            lens_sd=np.sqrt(np.diag(block)[:9].clip(0)),
+        )
+        warnings += _doubts(names[c], quality[c])
+    poses = {pose_names[p]: (state.board_R[p], state.board_t[p]) for p in np.unique(corners.pose)}
+    return Calibration(
+        cameras, quality, poses, dict(unlinked), tuple(rejected), tuple(warnings), float(np.sqrt((off**2).mean())),
+        solution.sigma_px, len(corners), solution.iterations,
+    )  # fmt: skip
+
+
+def _doubts(name: str, q: CameraQuality) -> list[str]:
+    doubts = []
+    if q.centre_sd_mm > 0.5 or q.turn_sd_deg > 0.05:
+        doubts.append(
+            f"{name}: placed to {q.centre_sd_mm:.2f} mm and {q.turn_sd_deg:.3f} degrees only, from {q.poses} poses;"
+            " photograph more poses that it sees, tilted, near and far"
+        )
+    if q.covered < 0.25:
+        doubts.append(f"{name}: corners in {100 * q.covered:.0f} % of its picture; its lens is unknown in the rest")
+    if q.rms_px > 0.5:
+        doubts.append(f"{name}: {q.rms_px:.2f} px RMS; is it out of focus, or did it move?")
+    return doubts

@@ -1,0 +1,370 @@
+"""The watch: each camera of a take held against what the others saw."""
+
+import os
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from common.progress import Progress, silent
+from processing.camera_check.feature_matching import find_features, match_anywhere, working_camera
+from processing.camera_check.feature_network import Cloud, Network
+from processing.camera_check.local_triangulation import Star
+from processing.camera_check.photograph_check import judge_photographs
+from processing.camera_check.pose_refinement import PoseFit, fit_pose, simplest_motion
+from processing.camera_check.report import Finding, WatchReport
+from processing.camera_check.settings import DriftError, DriftSettings
+from processing.errors import ShapeError
+from processing.geometry.cameras import Camera, Image
+from processing.geometry.opencv_threads import one_thread_each
+from processing.geometry.rotations import angle_deg
+from processing.geometry.working_volume import FEWEST_VIEWS, working_volume
+from processing.reconstruction.settings import ReconstructionError
+
+Floats = NDArray[np.float64]
+
+_CLOUD = 3000  # points at which photographs are compared
+_LOST = 0.25  # a view with less than this share of its neighbours' points has lost its place
+_EXPECTED = 24  # where the neighbours share so many points at least
+_PLAIN = 0.4  # a photograph with less than this share of its neighbours' features cannot be asked where it belongs
+_VOTES = 12  # features that must lie where another camera would see them
+_VOTE_PX = 6.0  # so near
+_JUDGED_LEAST = 6
+_FOLLOWED_DEG, _FOLLOWED_MM = 15.0, 400.0
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """cameras: one a photograph, put right where it could be; None where the photograph is left out.
+
+    points_mm: (P, 3) head frame, places of the subject that three views or more agree on.
+    """
+
+    cameras: tuple[Camera | None, ...]
+    report: WatchReport
+    points_mm: Floats = field(default_factory=lambda: np.zeros((0, 3)))
+
+
+def watch(
+    images: Sequence[Image],
+    cameras: Sequence[Camera],
+    *,
+    settings: DriftSettings | None = None,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> Watched:
+    """Hold every camera against the points that its neighbours triangulate, and every photograph against theirs.
+
+    images: (H, W, 3) uint8 BGR as taken, one a camera.  cameras: as calibrated, head frame, mm.  workers: threads.
+    A motion of the whole rig shows in no photograph and is not found. Raises DriftError where so many cameras do not
+    fit that the calibration must be another rig's, and ShapeError.
+    """
+    settings = settings or DriftSettings()
+    if len(images) != len(cameras):
+        raise ShapeError("images", (len(images),), f"({len(cameras)},), one a camera")
+    for image, camera in zip(images, cameras, strict=True):
+        if image.shape != (camera.height, camera.width, 3):
+            raise ShapeError(
+                f"camera {camera.name or '?'}: image", image.shape, f"({camera.height}, {camera.width}, 3)"
+            )
+    names = [camera.name or str(i) for i, camera in enumerate(cameras)]
+    try:
+        volume = working_volume(cameras)[0]
+    except ReconstructionError:  # the reconstruction says it better
+        silence = tuple(Finding(name, "not judged", "kept", "the cameras have no common point") for name in names)
+        return Watched(tuple(cameras), WatchReport(len(cameras), 0, silence, 0, None))
+    with one_thread_each(), ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
+        begun = time.monotonic()
+        progress(0.0, "features of the photographs")
+        features = list(
+            pool.map(
+                lambda i: find_features(images[i], cameras[i], settings.megapixels, settings.features),
+                range(len(cameras)),
+            )
+        )
+        found = time.monotonic()
+        progress(0.5, "cameras against each other")
+        network = Network(features, volume, settings, pool, set(range(len(cameras))))
+        network.link()
+        matched = time.monotonic()
+        work = _Watch(images, cameras, names, network)
+        work.run()
+    seconds = {
+        "features": round(found - begun, 2),
+        "matches": round(matched - found, 2),
+        "cameras": round(time.monotonic() - matched, 2),
+    }
+    progress(1.0, "cameras judged")
+    return Watched(tuple(work.cameras), replace(work.report(), seconds=seconds), work.points())
+
+
+class _Watch:
+    """The state of one watch: which views may still vouch for others, and what was found."""
+
+    def __init__(
+        self, images: Sequence[Image], cameras: Sequence[Camera], names: Sequence[str], network: Network
+    ) -> None:
+        self.images, self.calibrated, self.names, self.net = images, list(cameras), names, network
+        self.settings = network.settings
+        self.lenses = [working_camera(c, self.settings.megapixels) for c in cameras]
+        self.slot = list(range(len(cameras)))  # which calibrated camera took each photograph
+        self.cameras: list[Camera | None] = list(cameras)
+        self.findings: dict[int, list[Finding]] = {}
+        self.stars: dict[int, Star] = {}
+        self.fits: dict[int, PoseFit] = {}
+        self.held: dict[int, Finding] = {}
+        self.followed: list[int] = []  # moved so far that they were sought by their photographs alone
+
+    def run(self) -> None:
+        net = self.net
+        self.stars = net.stars(range(len(self.calibrated)))
+        self._judge_photographs()
+        self._find_places()
+        moved = self._find_moved()
+        for view in moved:
+            self._put_right(view)
+        self._refuse_another_rig()
+
+    def _say(self, view: int, finding: Finding) -> None:
+        self.findings.setdefault(view, []).append(finding)
+        if finding.action == "excluded":
+            self.cameras[view] = None
+            self.net.active.discard(view)
+
+    def _judge_photographs(self) -> None:
+        cloud = self.net.cloud(self.stars, _CLOUD)
+        working = [f.camera for f in self.net.features]
+        lost = set(self._lost())
+        # A photograph that is out of place cannot be asked for places.
+        cloud = Cloud(cloud.points_mm, cloud.seen & ~np.isin(np.arange(len(working)), list(lost)), cloud.descriptors)
+        bad = judge_photographs(self.images, self.calibrated, working, self.names, cloud, self.settings, self.net.pool)
+        for view, finding in bad.items():
+            if view not in lost:
+                self._say(view, finding)
+            elif finding.action == "excluded":
+                self.held[view] = finding  # unless it turns out to be another camera's
+        self._renew(view for view in bad if view not in self.net.active)
+
+    def _renew(self, changed: Iterable[int]) -> None:
+        """Judge again what the neighbours of changed views say."""
+        near = {j for i in changed for j in self.net.near[i]}
+        self.stars |= self.net.stars(sorted(near))
+
+    def _lost(self) -> list[int]:
+        """Views that share far fewer points with their neighbours than these do among themselves."""
+        out = []
+        for view in sorted(self.net.active):
+            others = [len(self.stars[j].feature) for j in self.net.near[view] if j in self.net.active]
+            expected = float(np.median(others)) if len(others) >= 2 else 0.0
+            if expected >= _EXPECTED and len(self.stars[view].feature) < _LOST * expected:
+                out.append(view)
+        return out
+
+    def _fit(self, view: int) -> PoseFit | None:
+        found = self.stars[view]
+        if len(found.feature) < self.settings.tracks:
+            return None
+        return fit_pose(self.net.features[view].camera, found.points_mm, found.observed)
+
+    def _find_places(self) -> None:
+        """Photographs that lie far from where their cameras should see things: whose are they?"""
+        suspects = set(self._lost()) | set(self.held)
+        for view in sorted(self.net.active - suspects):
+            fit = self._fit(view)
+            if fit is not None and fit.before_px > self.settings.band_px / 2:
+                suspects.add(view)
+        if not suspects:
+            return
+        active = self.net.active - suspects
+        stars = {v: s for v, s in self.stars.items() if v in active}
+        self.net.active = active
+        stars = self.net.stars(sorted(stars))
+        cloud = self.net.cloud(stars, 30_000)
+        belongs = {view: self._whose(view, cloud) for view in sorted(suspects)}
+        taken = {self.slot[v] for v in active}
+        for view, whose in belongs.items():
+            if whose in (view, None) and view in self.held:
+                self._say(view, self.held[view])
+                continue
+            if whose is None and self._follow(view, cloud):
+                continue
+            self.net.active.add(view)
+            self._seat(view, whose, taken, belongs)
+        self.net.link()
+        self._renew(suspects)
+        self.stars |= self.net.stars(sorted(suspects))
+
+    def _whose(self, view: int, cloud: Cloud) -> int | None:
+        """The camera where most of a photograph's features lie where that camera would see them; None: nobody's."""
+        features = self.net.features[view]
+        matches = match_anywhere(features.descriptors, cloud.descriptors)
+        if len(matches) < _VOTES:
+            return None
+        points, raw = cloud.points_mm[matches[:, 1]], features.raw[matches[:, 0]]
+        size = (self.lenses[view].width, self.lenses[view].height)
+        votes = np.zeros(len(self.lenses), int)
+        for j, lens in enumerate(self.lenses):
+            if (lens.width, lens.height) == size:
+                off = np.linalg.norm(lens.project(points) - raw, axis=1)
+                votes[j] = int((off < _VOTE_PX).sum())
+        best = int(votes.argmax())
+        runner_up = int(np.sort(votes)[-2]) if len(votes) > 1 else 0
+        if votes[best] < max(_VOTES, 2 * runner_up):
+            return None
+        return best
+
+    def _follow(self, view: int, cloud: Cloud) -> bool:
+        """Where a camera stands that moved by more than features are sought, by its photograph and the cloud alone."""
+        features = self.net.features[view]
+        matches = match_anywhere(features.descriptors, cloud.descriptors)
+        if len(matches) < _VOTES:
+            return False
+        points, pixels = cloud.points_mm[matches[:, 1]], features.pixels[matches[:, 0]]
+        cv2.setRNGSeed(0)
+        done, turn, t, good = cv2.solvePnPRansac(
+            points, pixels, features.camera.K, None, iterationsCount=2000, reprojectionError=3.0, confidence=0.9999
+        )
+        if not done or good is None or len(good) < _VOTES:
+            return False
+        lens = self.lenses[view]
+        posed = replace(lens, R=cv2.Rodrigues(turn)[0], t=t.ravel())
+        if angle_deg(lens.R, posed.R) > _FOLLOWED_DEG or np.linalg.norm(lens.centre - posed.centre) > _FOLLOWED_MM:
+            return False
+        self.net.place(view, posed)
+        self.followed.append(view)
+        return True
+
+    def _plain(self, view: int) -> bool:
+        """Whether a photograph has few features beside its neighbours', as of smooth hair."""
+        others = [len(self.net.features[j].pixels) for j in self.net.near[view]]
+        return len(self.net.features[view].pixels) < _PLAIN * float(np.median(others or [0]))
+
+    def _seat(self, view: int, whose: int | None, taken: set[int], belongs: dict[int, int | None]) -> None:
+        name = self.names[view]
+        if whose == view:
+            return  # few features, but at their place; or it moved by little: judged with the others
+        if whose is None and self._plain(view):
+            return  # no wonder that nobody knows it: it may stay, and is told as not judged
+        if whose is None:
+            text = "its photograph does not fit its place nor any other camera's; left out"
+            self._say(view, Finding(name, "misfit", "excluded", text))
+        elif whose in taken or list(belongs.values()).count(whose) > 1:
+            text = f"its photograph was taken by camera {self.names[whose]}, which has its own; left out"
+            self._say(view, Finding(name, "swapped", "excluded", text, {"taken_by": float(whose)}))
+        else:
+            text = f"swapped: its photograph was taken by camera {self.names[whose]}; put right"
+            self.slot[view] = whose
+            self.cameras[view] = replace(self.calibrated[whose], name=name)
+            self.net.place(view, self.lenses[whose])
+            self._say(view, Finding(name, "swapped", "exchanged", text, {"taken_by": float(whose)}))
+
+    def _strength(self, view: int, fit: PoseFit) -> float:
+        """How many times over the limit a motion is; 0 where it is not significant."""
+        s, across = self.settings, self._limit_px(view)
+        if fit.view_px < s.least_px:
+            return 0.0
+        parts = [
+            (fit.view_px / across, fit.view_px > s.significance * fit.view_sd),
+            (abs(fit.roll_deg) / s.turn_deg, abs(fit.roll_deg) > s.significance * fit.roll_sd),
+            (abs(fit.along_mm) / s.shift_mm / 1.5, abs(fit.along_mm) > s.significance * fit.along_sd),
+        ]
+        return max(size if certain else 0.0 for size, certain in parts)
+
+    def _limit_px(self, view: int) -> float:
+        """What the least turn or shift that counts would move in the working picture."""
+        camera = self.net.features[view].camera
+        depth = float(camera.depth(self.net.volume.centre_mm[None])[0])
+        focal = float(camera.K[0, 0])
+        return focal * min(float(np.tan(np.radians(self.settings.turn_deg))), self.settings.shift_mm / max(depth, 1.0))
+
+    def _find_moved(self) -> list[int]:
+        """The worst goes first and no longer vouches for the others; until all fit."""
+        moved = list(self.followed)
+        todo = sorted(self.net.active)
+        fits: dict[int, PoseFit | None] = {}
+        while True:
+            fits |= dict(zip(todo, self.net.pool.map(self._fit, todo), strict=True))
+            strength = {v: self._strength(v, f) for v, f in fits.items() if f is not None and v not in moved}
+            worst = max(strength, key=lambda v: strength[v], default=None)
+            if worst is None or strength[worst] < 1 or len(moved) > len(self.calibrated) // 2:
+                break
+            moved.append(worst)
+            self.net.active.discard(worst)
+            todo = [j for j in self.net.near[worst] if j in self.net.active]
+            self.stars |= self.net.stars(todo)
+        self.fits = {v: f for v, f in fits.items() if f is not None and v not in moved}
+        for view in sorted(self.net.active - set(self.fits)):
+            count = len(self.stars[view].feature)
+            text = f"{count} features in common with its neighbours; {self.settings.tracks} are needed"
+            self._say(view, Finding(self.names[view], "not judged", "kept", text, {"tracks": float(count)}))
+        return moved
+
+    def _put_right(self, view: int) -> None:
+        """What a moved camera did, from the views that fit alone; and its pose adjusted, or the view left out."""
+        found = self.net.star(view)
+        name, s = self.names[view], self.settings
+        camera = self.lenses[self.slot[view]].pinhole()
+        calibrated = self.calibrated[self.slot[view]]
+        if len(found.feature) < s.tracks:
+            text = f"moved, but only {len(found.feature)} features tell how; left out"
+            self._say(view, Finding(name, "moved", "excluded", text))
+            return
+        # A view's placing changes where its lens stands, not the lens: what was seen holds for the calibrated one too.
+        fit, other = simplest_motion(camera, found.points_mm, found.observed)
+        larger = calibrated.width / camera.width
+        figures = {
+            "turn_deg": fit.turn_deg,
+            "shift_mm": fit.shift_mm,
+            "view_px": fit.view_px * larger,
+            "rest_px": fit.rest_px * larger,
+            "tracks": float(fit.tracks),
+        }
+        what = _motion(fit) + (f" (or {_motion(other)})" if other is not None else "")
+        seen = f"{what}: its picture lies {figures['view_px']:.1f} px off, told by {fit.tracks} features"
+        within = fit.turn_deg <= s.refine_turn_deg and fit.shift_mm <= s.refine_shift_mm
+        if s.refine and within and fit.rest_px <= s.refine_rest_px and fit.tracks >= s.tracks:
+            text = f"{seen}; put right for this scan, {figures['rest_px']:.1f} px remain"
+            self.cameras[view] = replace(calibrated, R=fit.camera.R, t=fit.camera.t)
+            self._say(view, Finding(name, "moved", "refined", text, figures))
+            return
+        why = "too far to be put right" if not within else f"{figures['rest_px']:.1f} px remain, too much"
+        self._say(view, Finding(name, "moved", "excluded", f"{seen}; {why if s.refine else 'left out'}", figures))
+
+    def points(self) -> Floats:
+        """(P, 3) mm what the views that fit agree on."""
+        return self.net.cloud({v: self.stars[v] for v in self.net.active}, 100_000).points_mm
+
+    def _refuse_another_rig(self) -> None:
+        wrong = [v for v, fs in self.findings.items() if any(f.kind in ("moved", "swapped", "misfit") for f in fs)]
+        judged = len(self.fits) + len(wrong)
+        if judged < _JUDGED_LEAST or len(wrong) <= self.settings.misfit_share * judged:
+            return
+        lines = [
+            f"{len(wrong)} of {judged} cameras do not stand where the calibration has them, so it does not belong to "
+            "these photographs: were they taken before it, or with another rig? Calibrate anew. The first ones:"
+        ]
+        lines += [f"  camera {self.names[v]}  {self.findings[v][0].text}" for v in sorted(wrong)[:10]]
+        raise DriftError("\n".join(lines))
+
+    def report(self) -> WatchReport:
+        if sum(c is not None for c in self.cameras) < FEWEST_VIEWS:
+            lines = [f"fewer than {FEWEST_VIEWS} views are left:"]
+            lines += [f"  camera {f.camera}  {f.text}" for fs in self.findings.values() for f in fs]
+            raise DriftError("\n".join(lines))
+        findings = tuple(f for v in sorted(self.findings) for f in self.findings[v])
+        rest = [f.before_px for f in self.fits.values()]
+        tracks = sum(len(s.feature) for s in self.stars.values())
+        residual = float(np.median(rest)) if rest else None
+        return WatchReport(len(self.calibrated), len(self.fits), findings, tracks, residual)
+
+
+def _motion(fit: PoseFit) -> str:
+    return {
+        "turn": f"turned by {fit.turn_deg:.2f}°",
+        "shift": f"shifted by {fit.shift_mm:.1f} mm",
+        "both": f"turned by {fit.turn_deg:.2f}° and shifted by {fit.shift_mm:.1f} mm",
+    }[fit.model]

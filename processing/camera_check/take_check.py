@@ -1,0 +1,54 @@
+"""The drift watch over a take: views that it leaves out are skipped with their reason, cameras are put right."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from common.progress import Progress, silent
+from processing.camera_check.camera_check import Watched, watch
+from processing.camera_check.settings import DriftSettings
+from processing.files.camera_models import params_of
+from processing.files.photograph_sequence import Photographs, picked
+from processing.files.take_folder import Take
+from processing.geometry.cameras import Image, camera_from_params
+
+
+def watch_take(
+    take: Take,
+    images: Sequence[Image],
+    *,
+    settings: DriftSettings | None = None,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> tuple[Take, Photographs, Watched]:
+    """The take and its photographs (as `read_photos` gives them) without the views that were left out.
+
+    Raises DriftError where the calibration does not belong to the photographs, or too few views are left.
+    """
+    watched = watch(images, take.cameras, settings=settings, workers=workers, progress=progress)
+    views, kept, skipped = [], [], dict(take.skipped)
+    why = watched.report.excluded
+    for at, (view, camera) in enumerate(zip(take.views, watched.cameras, strict=True)):
+        if camera is None:
+            skipped[view.index] = why[str(view.camera.name)]
+        else:
+            views.append(replace(view, camera=camera))
+            kept.append(at)
+    return replace(take, views=tuple(views), skipped=dict(sorted(skipped.items()))), picked(images, kept), watched
+
+
+def cameras_used(take: Take) -> dict[str, Any]:
+    """FaceScape's params.json of the views that are used, as put right; the others are marked invalid."""
+    params = params_of({v.index: v.camera for v in take.views}, {v.index: v.serial for v in take.views})
+    return params | {f"{view}_valid": False for view in take.skipped}
+
+
+def with_cameras_used(take: Take, params: Mapping[str, Any]) -> Take:
+    """A take, read anew, with the cameras that `cameras_used` wrote. Raises CameraError."""
+    views = tuple(
+        replace(view, camera=camera_from_params(params, view.index))
+        for view in take.views
+        if params.get(f"{view.index}_valid") is not False
+    )
+    left = {v.index: "left out of the scan" for v in take.views if params.get(f"{v.index}_valid") is False}
+    return replace(take, views=views, skipped=dict(sorted((left | dict(take.skipped)).items())))

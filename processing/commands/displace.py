@@ -1,0 +1,33 @@
+"""`mien displace`: a registered mesh and its displacement map back to a detailed mesh."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def displace(
+    obj: Annotated[Path, typer.Argument(help="Registered mesh with UVs (OBJ, mm).")],
+    dpmap: Annotated[Path, typer.Argument(help="Its displacement map (16-bit PNG, or EXR).")],
+    out: Annotated[Path, typer.Option("--out", help="The detailed mesh to write (PLY).")] = Path("detailed.ply"),
+    subdivisions: Annotated[int, typer.Option(min=0, max=5, help="Each makes four triangles of one.")] = 2,
+    scale_mm: Annotated[
+        float | None,
+        typer.Option(min=1e-6, help="For a map without one: mm of half a PNG's range, of 1 in an EXR."),
+    ] = None,
+) -> None:
+    """Apply a displacement map to a registered mesh."""
+    from processing.displacement.apply_displacement import displace as apply
+    from processing.files.displacement_exr import read_relief_exr
+    from processing.files.displacement_png import read_relief
+    from processing.files.obj import read_obj, write_ply
+
+    read = read_relief_exr if dpmap.suffix.lower() == ".exr" else read_relief
+    mesh, relief = read_obj(obj), read(dpmap, scale_mm=scale_mm)
+    detailed = apply(mesh, relief, subdivisions=subdivisions)
+    write_ply(out, detailed)
+    share = float(relief.valid.mean())
+    typer.echo(f"{out}: {len(detailed.vertices_mm):,} vertices, {share:.0%} of the map measured")

@@ -1,0 +1,51 @@
+"""`mien release publish`: a release made ready for the place that will hand it out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from common.terminal.options import AsJson, Database, Home, print_json
+from processing.commands.release_build import bar
+from processing.commands.release_holder import Folder, recorded_facts
+
+
+def publish(
+    folder: Folder,
+    to: Annotated[str, typer.Option(help="A folder to make, or huggingface, or zenodo.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to make for huggingface or zenodo (NAME-VERSION-PLACE).")
+    ] = None,
+    ungated: Annotated[
+        bool, typer.Option("--ungated", help="Free for everybody: for releases of synthetic subjects alone.")
+    ] = False,
+    home: Home = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make what a place that hands out data wants, out of a release that is whole; nothing is uploaded."""
+    from common.progress import part
+    from processing.release.formats.errors import ReleaseError
+    from processing.release.holder.verify import verify
+    from processing.release.studio.publish import FOLDER, TARGETS, publish
+
+    recorded, _, withdrawn = recorded_facts(folder, home, database)
+    with bar(quiet=as_json) as progress:
+        progress(0.0, "verifying")
+        found = verify(folder, recorded_sha256=recorded, withdrawn=withdrawn)
+        if found.manifest is None or not found.intact:
+            first = "; ".join(f"{problem.path} {problem.why}" for problem in found.problems[:3])
+            raise ReleaseError(f"{folder} cannot be published: {first}. mien release verify lists everything")
+        target = to if to in TARGETS else FOLDER
+        named = f"{found.manifest.name}-{found.manifest.version}-{to}"
+        place = (out or Path(named)) if target == to else Path(to)
+        made = publish(folder, found.manifest, target, place, ungated=ungated, progress=part(progress, 0.3, 0.7))
+    if as_json:
+        print_json(
+            {"folder": str(made.folder), "files": made.files, "bytes": made.bytes, "packed": made.packed}
+            | {"todo": list(made.todo)}
+        )
+        return
+    print(f"{made.folder}: {made.files} files, {made.bytes / 1e6:.1f} MB" + (", packed" if made.packed else ""))
+    for number, step in enumerate(made.todo, start=1):
+        print(f"  {number}. {step}")

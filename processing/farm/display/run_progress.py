@@ -1,0 +1,90 @@
+"""What a person sees while runs go on: on the terminal's error stream, so that --json stays clean."""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from common.progress import Progress as Listener
+from processing.farm.display.quality_figures import brief
+from processing.farm.process_subject import Processed
+from processing.farm.scheduling.stage_graph import Run
+
+# The share of a take's time that a stage takes, about; the bar moves evenly with these.
+WEIGHTS = {"reconstruct": 30.0, "register": 8.0, "texture": 4.0, "bake": 3.0, "preview": 4.0, "landmarks": 2.0}
+
+
+class RunScreen:
+    """A bar over all runs, and the step of the run under way. A context manager."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            console=self.console,
+        )
+        self._task = self._progress.add_task("starting", total=None)
+        self._done = 0.0
+        self._left: list[Run] = []
+        self._said = 0.0
+
+    def __enter__(self) -> "RunScreen":
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None:
+            self._progress.update(self._task, description="done", completed=1, total=1)
+        self._progress.stop()
+
+    def checking(self, done: float, message: str) -> None:
+        self._progress.update(self._task, description=message, completed=done, total=1)
+
+    def planned(self, runs: Sequence[Run]) -> None:
+        self._left = list(runs)
+        total = sum(WEIGHTS.get(run.stage, 1.0) for run in runs)
+        self._progress.update(self._task, total=total, completed=0)
+
+    def started(self, run: Run) -> Listener:
+        """The listener of a run; what was planned before it is done."""
+        self._done = 0.0
+        for earlier in self._left:
+            if earlier.key == run.key:
+                break
+            self._done += WEIGHTS.get(earlier.stage, 1.0)
+        weight = WEIGHTS.get(run.stage, 1.0)
+        base = self._done
+        begun = time.monotonic()
+        if not self.console.is_terminal:
+            self.console.print(f"{run.take}  {run.stage}", highlight=False)
+
+        def report(done: float, message: str) -> None:
+            text = f"{run.take}  {run.stage}: {message} ({time.monotonic() - begun:.0f} s)"
+            self._progress.update(self._task, description=text, completed=base + weight * done)
+
+        report(0.0, "starting")
+        return report
+
+
+def show_processed(made: Processed) -> None:
+    """The result as a table."""
+    console = Console()
+    for warning in made.warnings:
+        console.print(f"Warning: {warning}", style="yellow", markup=False)
+    table = Table(title=f"{len(made.quality)} takes, {made.runs} stage runs, {made.seconds:.0f} s")
+    rows = {name: brief(quality) for name, quality in made.quality.items()}
+    table.add_column("Take")
+    for column in next(iter(rows.values()), {}):
+        table.add_column(column, justify="right")
+    for name, row in rows.items():
+        table.add_row(name, *row.values())
+    console.print(table)
+    console.print("Distances are from the registered skin to the scan, mean; then with relief; then its 95 %.")
+    console.print(f"Look at {made.out / 'report.html'}", markup=False, highlight=False)

@@ -1,0 +1,1 @@
+"""Stage runs carried out: in this process or on Dask, with a journal."""

@@ -1,0 +1,133 @@
+"""Runs a graph in this process with a folder as the memory of what was made: no database, no Dask.
+
+    cache/<key>/            the outputs of a finished run, and run.json with their hashes
+    cache/.<key>.<pid>/     a run under way, or one that was killed; removed at the next start
+
+A finished run's folder appears by one rename, record included, so a process killed at any instant leaves either all
+of a run or nothing of it.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.progress import Progress, silent
+from processing.errors import DataError
+from processing.farm.execution.stage_run import Output, media_type, named_disk_errors, run_stage, sync
+from processing.farm.scheduling.content_keys import file_digest
+from processing.farm.scheduling.stage_graph import Made, Run, missing
+from processing.stages.base import TAKE, Inputs, StageError
+from processing.stages.discovery import Stages
+
+RECORD = "run.json"
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Finished runs by their key, in a folder."""
+
+    folder: Path
+
+    def outputs(self, run_key: str) -> dict[str, Output] | None:
+        """A finished run's outputs, or None. Files are compared with their recorded size, not read."""
+        home = self.folder / run_key
+        try:
+            record = json.loads((home / RECORD).read_text())
+            found = {
+                name: Output(home / o["file"], o["sha256"], o["bytes"], media_type(home / o["file"]))
+                for name, o in record["outputs"].items()
+            }
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return found if all(o.path.is_file() and o.path.stat().st_size == o.bytes for o in found.values()) else None
+
+    def sound(self, run_key: str) -> bool:
+        """Whether a finished run is there and every file still has its hash; a damaged one is removed."""
+        found = self.outputs(run_key)
+        if found is not None and all(file_digest(o.path) == o.sha256 for o in found.values()):
+            return True
+        shutil.rmtree(self.folder / run_key, ignore_errors=True)
+        return False
+
+    def temporary(self, run_key: str) -> Path:
+        return self.folder / f".{run_key}.{os.getpid()}"
+
+    def keep(self, run: Run, made: Mapping[str, Output], temporary: Path) -> None:
+        """Make a run's outputs its finished result: write the record, then rename the folder."""
+        outputs = {n: {"file": o.path.name, "sha256": o.sha256, "bytes": o.bytes} for n, o in made.items()}
+        record: dict[str, Any] = {"key": run.key, "stage": run.stage, "version": run.version, "take": run.take}
+        record |= {"params": dict(run.params), "outputs": outputs}
+        (temporary / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True))
+        sync(temporary / RECORD)
+        sync(temporary)
+        target = self.folder / run.key
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
+        sync(self.folder)
+
+    def sweep(self) -> None:
+        """Remove what killed runs of this machine left."""
+        for path in self.folder.glob(".*.*"):
+            pid = path.suffix[1:]
+            if not pid.isdecimal() or not Path(f"/proc/{pid}").exists() or int(pid) == os.getpid():
+                shutil.rmtree(path, ignore_errors=True)
+
+
+class RunFailed(DataError):
+    """A stage of a take failed; the message names both."""
+
+    def __init__(self, run: Run, cause: DataError) -> None:
+        super().__init__(f"{run.take}, stage {run.stage}: {cause}")
+        self.run = run
+
+
+def execute(
+    runs: Iterable[Run],
+    stages: Stages,
+    cache: Cache,
+    sources: Mapping[tuple[str, str], Path],
+    *,
+    device: str = "cpu",
+    started: Callable[[Run], Progress] = lambda _run: silent,
+) -> int:
+    """Run what is missing, in order; the number of runs made.
+
+    sources: (take name, 'take' or 'template') -> path.  started: called before each run, gives its progress listener.
+    Raises RunFailed at the first stage that refuses its inputs; what was finished before stays.
+    """
+    ordered = list(runs)
+    with named_disk_errors(cache.folder):
+        cache.folder.mkdir(parents=True, exist_ok=True)
+        cache.sweep()
+        present = {run.key for run in ordered if cache.sound(run.key)}
+        todo = missing(ordered, present)
+        for run in todo:
+            inputs = Inputs(input_paths(run, cache, sources), device=device, progress=started(run))
+            temporary = cache.temporary(run.key)
+            try:
+                made = run_stage(stages[run.stage], run.params, inputs, temporary)
+            except DataError as error:
+                raise RunFailed(run, error) from error
+            try:
+                cache.keep(run, made, temporary)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+    return len(todo)
+
+
+def input_paths(run: Run, cache: Cache, sources: Mapping[tuple[str, str], Path]) -> dict[str, Path]:
+    """Where a run's inputs lie. Raises StageError when a needed run has no result."""
+    paths: dict[str, Path] = {}
+    for name, item in run.inputs.items():
+        if isinstance(item, Made):
+            outputs = cache.outputs(item.key)
+            if outputs is None or item.output not in outputs:
+                raise StageError(f"{run.take}, stage {run.stage}: its input '{name}' is gone; run the command again")
+            paths[name] = outputs[item.output].path
+        else:
+            paths[name] = sources[run.take if item.source == TAKE else "", item.source]
+    return paths

@@ -1,0 +1,73 @@
+"""From a subject's finished runs to the release layout: everything is prepared aside, then renamed into place.
+
+    OUT/models_reg/<name>.obj .obj.mtl .jpg     OUT/dpmap/<name>.png .exr     OUT/mesh/<name>.ply     OUT/report.html
+
+report.html comes last: where it is, the set is whole.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from processing.errors import DataError
+from processing.farm.execution.stage_run import Output, link_or_copy, named_disk_errors
+from processing.files.obj import write_obj
+from processing.files.stage_files import read_vertices
+from processing.template.template import Template
+
+REPORT = "report.html"
+RECORD = "placed.json"
+Results = Mapping[str, Mapping[str, Output]]  # stage -> output -> file
+
+
+def prepare(folder: Path, template: Template, takes: Mapping[str, Results]) -> list[Path]:
+    """Write the layout of these takes (name -> results) into a new folder; the files' paths relative to it."""
+    with named_disk_errors(folder):
+        for name, results in takes.items():
+            mesh = template.mesh.with_vertices(read_vertices(results["register"]["mesh"].path))
+            write_obj(folder / "models_reg" / f"{name}.obj", mesh, texture=f"{name}.jpg")
+            link_or_copy(results["texture"]["texture"].path, folder / "models_reg" / f"{name}.jpg")
+            link_or_copy(results["bake"]["displacement"].path, folder / "dpmap" / f"{name}.png")
+            link_or_copy(results["bake"]["exr"].path, folder / "dpmap" / f"{name}.exr")
+            link_or_copy(results["reconstruct"]["scan"].path, folder / "mesh" / f"{name}.ply")
+    return sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+
+
+def place(prepared: Path, files: Sequence[Path], out: Path, work: Path) -> None:
+    """Rename prepared files (report.html among them) to their places under `out`, and drop those of an earlier call.
+
+    A file in the way that no earlier call placed is never replaced: DataError names it.
+    """
+    record = work / RECORD
+    earlier = _placed(record)
+    foreign = [str(f) for f in files if (out / f).exists() and str(f) not in earlier]
+    if foreign:
+        raise DataError(
+            f"{out} already holds {', '.join(foreign[:3])}{' and others' if len(foreign) > 3 else ''}, which this "
+            "command did not make. Move them away, or name another --out."
+        )
+    with named_disk_errors(out):
+        (out / REPORT).unlink(missing_ok=True)
+        _write(record, sorted({*earlier, *map(str, files)}))
+        for file in sorted(files, key=lambda f: f.name == REPORT):
+            (out / file).parent.mkdir(parents=True, exist_ok=True)
+            (prepared / file).replace(out / file)
+        for stale in earlier - set(map(str, files)):
+            (out / stale).unlink(missing_ok=True)
+        _write(record, sorted(map(str, files)))
+    shutil.rmtree(prepared, ignore_errors=True)
+
+
+def _placed(record: Path) -> set[str]:
+    try:
+        return set(json.loads(record.read_text()))
+    except (OSError, ValueError):
+        return set()
+
+
+def _write(record: Path, files: list[str]) -> None:
+    temporary = record.with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps(files, indent=1))
+    temporary.replace(record)

@@ -1,0 +1,267 @@
+"""What happens on a worker: inputs from the store, checked; the stage; outputs into the store. No database here."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from common.progress import Progress
+from db.errors import RecordError, StoreError
+from db.stage_runs.artefacts import OutputFile
+from db.store import Store
+from processing.errors import DataError
+from processing.farm.execution.run_journal import RunNotes, log_tail, noted_outputs, notes_beside
+from processing.farm.execution.run_log import run_log
+from processing.farm.execution.scratch_folders import free_gb, scratch, scratch_folder
+from processing.farm.execution.stage_run import NO_SPACE, DiskFull, disk_full, run_stage
+from processing.farm.scheduling.run_planning import materialise
+from processing.stages.base import Inputs, Stage
+from processing.stages.discovery import BUILT_IN, discover
+
+TOPIC = "mien-progress"
+UNDER_WAY = "mien-runs"  # what a worker says that it runs now
+SAY_EVERY_S = 0.5
+REVIEW, PICTURE = "review", "quality"  # outputs by which a stage judges its result
+Sent = tuple[str, int]  # a job's key and attempt
+THREADS = "MIEN_RUN_THREADS"  # how many processors one run may keep busy on this machine
+
+
+class Outcome(StrEnum):
+    """How an attempt ended, and so what becomes of the job."""
+
+    DONE = "done"
+    INPUT = "input"  # the input is at fault: another attempt would end alike
+    ATTEMPT = "attempt"  # another attempt may end better; this one counts
+    DISK_FULL = "disk full"  # the same, and this worker gets nothing for a while
+    NO_ROOM = "no room"  # not begun, for this worker's disk is nearly full; does not count
+    UNFIT = "unfit"  # not begun, for this worker has another version of the stage; does not count
+    LOST = "lost"  # the scheduler was lost, and the run with it; does not count
+    ELSEWHERE = "elsewhere"  # not begun, for another process computes it still; does not count
+
+
+class Unfit(Exception):
+    """This worker has another version of the stage than the one asked for."""
+
+
+class NoRoom(Exception):
+    """This worker's disk is nearly full."""
+
+
+class Elsewhere(Exception):
+    """Another process computes this key still."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A claimed job, complete: what a worker needs to know.
+
+    files: input -> (SHA-256, file name).  stages: folders of stage files; "" for Mien's own, wherever it is installed.
+    """
+
+    key: str
+    stage: str
+    version: int
+    params: Mapping[str, Any]
+    label: str
+    stages: tuple[str, ...]
+    store: str
+    files: Mapping[str, tuple[str, str]]
+    take_inputs: tuple[str, ...] = ()
+    take_name: str = ""
+    photographs: Mapping[str, str] = field(default_factory=dict)
+    take_params: bytes = b""
+    frames: tuple[int, ...] = ()  # the photographs' rows, for the lineage
+    device: str = "cpu"
+    threads: int | None = None  # None: what this worker's command says
+    attempt: int = 1
+    disk_floor_gb: float = 0.0  # so much of this worker's disk is left alone
+    limit_s: float | None = None  # a run that takes longer hangs: its process is ended
+
+
+@dataclass(frozen=True)
+class Result:
+    """How an attempt at a task ended. error: with the end of the run's log; empty when it ended well.
+
+    review: what the stage said of its result, where it makes an output of that name.
+    """
+
+    key: str
+    attempt: int
+    outcome: Outcome
+    outputs: tuple[OutputFile, ...] = ()
+    error: str = ""
+    seconds: float = 0.0
+    review: Mapping[str, Any] | None = None
+
+
+_under_way: set[Sent] = set()
+
+
+def under_way() -> list[Sent]:
+    """What this process runs now, for daemons that did not send it: theirs died, perhaps, and it goes on."""
+    return list(_under_way)
+
+
+def perform(task: Task) -> Result:
+    """Run a task, unless an earlier run of its key left its outputs. Never raises for what the stage does."""
+    _under_way.add((task.key, task.attempt))
+    try:
+        return _perform(task)
+    finally:
+        _under_way.discard((task.key, task.attempt))
+
+
+def _perform(task: Task) -> Result:
+    begun = time.monotonic()
+    notes = notes_beside(task.store)
+
+    def waiting() -> None:
+        if time.monotonic() - begun > notes.patience_s:
+            raise Elsewhere("another process computes this still: its daemon was lost, or is slow")
+
+    outcome, error = Outcome.DONE, ""
+    outputs: tuple[OutputFile, ...] = ()
+    review = None
+    try:
+        stage = _stage(task)
+        with notes.alone(task.key, waiting):
+            outputs = noted_outputs(notes, task.key, Store(task.store)) or _run(task, stage, notes)
+        review = _review(task, outputs)
+    except Unfit as unfit:
+        outcome, error = Outcome.UNFIT, str(unfit)
+    except NoRoom as full:
+        outcome, error = Outcome.NO_ROOM, str(full)
+    except Elsewhere as there:
+        outcome, error = Outcome.ELSEWHERE, str(there)
+    except Exception as failed:
+        outcome, error = _judged(task, failed)
+        error = with_log(error, log_tail(notes, task.key))
+    return Result(task.key, task.attempt, outcome, outputs, error, time.monotonic() - begun, review)
+
+
+def with_log(error: str, log: str) -> str:
+    """An error with the end of the run's log, the error last: that is what lists show."""
+    return f"{log.rstrip()}\n{error}" if log.strip() else error
+
+
+def _judged(task: Task, failed: Exception) -> tuple[Outcome, str]:
+    """Whether the input, the disk or something else is to blame, and what to say."""
+    cause = failed if isinstance(failed, OSError) else failed.__cause__
+    if isinstance(failed, DiskFull):
+        return Outcome.DISK_FULL, f"{socket.gethostname()}: {failed}"
+    if isinstance(cause, OSError) and cause.errno in NO_SPACE:
+        return Outcome.DISK_FULL, f"{socket.gethostname()}: {disk_full(scratch_folder(Store(task.store)))}"
+    if isinstance(failed, StoreError) and isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
+        return Outcome.ATTEMPT, traceback.format_exc()  # the disk or the network, not the file
+    if isinstance(failed, DataError | RecordError):
+        return Outcome.INPUT, str(failed)
+    return Outcome.ATTEMPT, traceback.format_exc()
+
+
+def _stage(task: Task) -> Stage:
+    """The stage in the version asked for. Raises Unfit."""
+    try:
+        stage = discover(*(Path(s) if s else BUILT_IN for s in task.stages)).get(task.stage)
+    except (DataError, OSError, ImportError, SyntaxError) as error:
+        raise Unfit(f"{socket.gethostname()} cannot load the stages: {error}") from error
+    if stage is None or stage.version != task.version:
+        have = "not at all" if stage is None else f"in version {stage.version}"
+        raise Unfit(
+            f"{socket.gethostname()} has stage {task.stage} {have}; version {task.version} is asked for: update Mien "
+            "there and start its worker again"
+        )
+    return stage
+
+
+def _review(task: Task, outputs: tuple[OutputFile, ...]) -> Mapping[str, Any] | None:
+    """The output 'review' of a stage that judges its result: verdict, reasons, figures. Raises DataError."""
+    made = {output.output: output for output in outputs}
+    if REVIEW not in made:
+        return None
+    with Store(task.store).open(made[REVIEW].sha256) as file:
+        found = json.load(file)
+    if not isinstance(found, dict) or not {"verdict", "reasons", "figures"} <= set(found):
+        raise DataError(f"stage {task.stage} made a review without verdict, reasons and figures")
+    return found | {"picture": made[PICTURE].sha256 if PICTURE in made else None}
+
+
+def _run(task: Task, stage: Stage, notes: RunNotes) -> tuple[OutputFile, ...]:
+    store = Store(task.store)
+    folder = scratch_folder(store)
+    if (free := min(free_gb(f) for f in (folder, store.folder) if f is not None)) < task.disk_floor_gb:
+        raise NoRoom(
+            f"{socket.gethostname()} has {free:.1f} GB free for runs, of which {task.disk_floor_gb:g} stay free "
+            f"([farm] disk_floor_gb): make room on the disk of {folder}"
+        )
+    heading = f"{socket.gethostname()} process {os.getpid()}: {task.label} {task.stage}, attempt {task.attempt}"
+    with run_log(notes.log_path(task.key), heading) as say, _limited(task, say), scratch(folder, task.stage) as own:
+        paths: dict[str, Path] = {}
+        for name, (sha256, file_name) in task.files.items():
+            store.verify(sha256)
+            store.link(sha256, own / "in" / name / file_name)
+            paths[name] = own / "in" / name / file_name
+        if task.take_inputs:
+            place = own / "in" / task.take_name
+            materialise(task.photographs, task.take_params, store, place)
+            paths |= dict.fromkeys(task.take_inputs, place)
+        threads = task.threads or int(os.environ.get(THREADS, 0)) or None
+        inputs = Inputs(paths, device=task.device, threads=threads, progress=_listener(task, say))
+        made = run_stage(stage, task.params, inputs, own / "out", durable=False)
+        outputs = tuple(
+            OutputFile(name, store.put_file(o.path, expected=o.sha256), o.bytes, o.media) for name, o in made.items()
+        )
+    notes.write(task.key, outputs)
+    return outputs
+
+
+@contextlib.contextmanager
+def _limited(task: Task, say: Callable[[str], None]) -> Iterator[None]:
+    """End this process when the run takes longer than its limit: a thread that hangs cannot be ended otherwise."""
+    if task.limit_s is None:
+        yield
+        return
+
+    def end() -> None:
+        say(f"ended after {task.limit_s:.0f} s, the limit of a run ([farm] limit_s)")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    timer = threading.Timer(task.limit_s, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _listener(task: Task, say: Callable[[str], None]) -> Progress:
+    """Writes the stage's progress to its log and sends it to the daemon, at most twice a second."""
+    last = 0.0
+
+    def report(done: float, message: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= SAY_EVERY_S:
+            last = now
+            say(f"{100 * done:3.0f} % {message}")
+            _say(task, done, message)
+
+    return report
+
+
+def _say(task: Task, done: float, message: str) -> None:
+    """Tell the daemon through Dask; nobody outside it."""
+    with contextlib.suppress(Exception):  # progress is a courtesy; the run goes on
+        from distributed import get_worker
+
+        event = {"label": task.label, "stage": task.stage, "done": done, "message": message}
+        get_worker().log_event(TOPIC, event)

@@ -1,0 +1,185 @@
+"""A subject's photographs in folders -> release layout in a folder, with no database."""
+
+import fcntl
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.progress import Progress, silent
+from processing.errors import DataError, TakeError
+from processing.farm.display.quality_figures import figures, findings, pictures
+from processing.farm.display.subject_report import Report, ReportTake, write_report
+from processing.farm.execution import subject_layout
+from processing.farm.execution.in_process import Cache, execute
+from processing.farm.execution.stage_run import DiskFull, disk_full, named_disk_errors
+from processing.farm.scheduling.content_keys import file_digest, take_digest
+from processing.farm.scheduling.stage_graph import NEUTRAL_EXPRESSION, Run, TakeSource, plan
+from processing.farm.template_files import template_file
+from processing.files.stage_files import read_json
+from processing.files.take_folder import Take, find_takes, read_photos, read_take
+from processing.stages.base import TAKE, TEMPLATE
+from processing.stages.discovery import Stages
+
+WORK = ".work"
+ROOM_PER_TAKE = 60e6  # bytes that a take of 68 photographs of 1 MP leaves, about; larger photographs leave more
+
+
+@dataclass(frozen=True)
+class Processed:
+    """What was made. quality: take name -> the preview's figures; runs: how many stage runs it took."""
+
+    out: Path
+    quality: Mapping[str, Mapping[str, Any]]
+    warnings: Sequence[str]
+    runs: int
+    seconds: float
+
+
+def read_takes(subject: Path, expressions: Sequence[str] | None, progress: Progress = silent) -> list[Take]:
+    """The subject's takes, every photograph looked at; `expressions` chooses some, and the neutral always.
+
+    Raises TakeError with everything that is wrong with all of them.
+    """
+    folders = find_takes(subject)
+    if expressions:
+        folders = _chosen(subject, folders, expressions)
+    takes: list[Take] = []
+    problems: list[str] = []
+    for number, folder in enumerate(folders):
+        progress(number / len(folders), f"checking {folder.name}")
+        try:
+            takes.append(read_photos(read_take(folder))[0])
+        except DataError as error:
+            problems.append(str(error))
+    if problems:
+        raise TakeError("\n".join(problems))
+    return takes
+
+
+def _chosen(subject: Path, folders: Sequence[Path], expressions: Sequence[str]) -> list[Path]:
+    names = {f.name: f.name.partition("_")[2] for f in folders}
+    unknown = [e for e in expressions if e not in names and e not in names.values()]
+    if unknown:
+        raise TakeError(f"{subject} has no take {', '.join(unknown)}; it has {', '.join(names)}")
+    wanted = {*expressions, NEUTRAL_EXPRESSION}
+    return [f for f in folders if f.name in wanted or names[f.name] in wanted]
+
+
+def process_subject(
+    subject: Path,
+    out: Path,
+    stages: Stages,
+    *,
+    template: str | None = None,
+    expressions: Sequence[str] | None = None,
+    params: Mapping[str, Mapping[str, Any]] | None = None,
+    device: str = "cpu",
+    checking: Progress = silent,
+    planned: Callable[[Sequence[Run]], None] = lambda _runs: None,
+    started: Callable[[Run], Progress] = lambda _run: silent,
+) -> Processed:
+    """Run every stage that is missing, then place the results and a report under `out`.
+
+    Finished runs are kept under `out/.work` and never made again, so an interrupted or failed call goes on where it
+    was. Nothing is placed unless everything was made. template: a file, or None for Mien's own. Raises DataError.
+    """
+    begun = time.monotonic()
+    takes = read_takes(subject, expressions, checking)
+    identified = [TakeSource(t.name, t.expression, take_digest(t.folder)) for t in takes]
+    plan(identified, "", stages, params)  # what is wrong with the takes or the parameters is said before any work
+    with _only_one(out) as work:
+        _check_room(out, work, len(takes))
+        file = template_file(template, lambda text: checking(1.0, text))
+        runs = plan(identified, file_digest(file), stages, params)
+        planned(runs)
+        sources = {(t.name, TAKE): t.folder for t in takes} | {("", TEMPLATE): file}
+        cache = Cache(work)
+        made = execute(runs, stages, cache, sources, device=device, started=started)
+        results = _results(runs, cache)
+        quality = {t.name: read_json(results[t.name]["preview"]["quality"].path) for t in takes}
+        warnings = [f"{t.name}: view {v} is not used: {why}" for t in takes for v, why in t.skipped.items()]
+        warnings += [f"{name}: {said}" for name, found in quality.items() for said in findings(found)]
+        processed = Processed(out, quality, warnings, made, time.monotonic() - begun)
+        _place(out, work, file, {t.name: results[t.name] for t in takes}, processed, subject)
+    return processed
+
+
+def _results(runs: Sequence[Run], cache: Cache) -> dict[str, subject_layout.Results]:
+    results: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        outputs = cache.outputs(run.key)
+        if outputs is None:
+            raise DataError(
+                f"{run.take}: what stage {run.stage} made is gone from {cache.folder}; run the command again"
+            )
+        results.setdefault(run.take, {})[run.stage] = outputs
+    return dict(results)
+
+
+def _place(
+    out: Path,
+    work: Path,
+    template: Path,
+    results: Mapping[str, subject_layout.Results],
+    processed: Processed,
+    subject: Path,
+) -> None:
+    from processing.template.template import Template
+
+    prepared = work / ".placing"
+    shutil.rmtree(prepared, ignore_errors=True)
+    loaded = Template.load(template)
+    files = subject_layout.prepare(prepared, loaded, results)
+    report = Report(
+        title=f"Subject {subject.resolve().name}",
+        takes=[
+            ReportTake(
+                name, figures(processed.quality[name]), pictures(results[name]["preview"], results[name]["reconstruct"])
+            )
+            for name in results
+        ],
+        facts={
+            "Takes": str(len(results)),
+            "Template": f"{loaded.name} version {loaded.version}, {len(loaded.mesh.vertices_mm):,} vertices",
+            "This run": f"{processed.runs} stage runs in {processed.seconds:.0f} s",
+        },
+        notes=[
+            "Distances are from the registered mesh's skin to the scan, over its area; with relief: after the "
+            "displacement map was applied. They say how well the mesh follows the scan, not how true the scan is."
+        ],
+        warnings=processed.warnings,
+    )
+    with named_disk_errors(out):
+        write_report(prepared / subject_layout.REPORT, report)
+    subject_layout.place(prepared, [*files, Path(subject_layout.REPORT)], out, work)
+
+
+@contextmanager
+def _only_one(out: Path) -> Iterator[Path]:
+    """The work folder under `out`, held by this process alone. Raises DataError when another one has it."""
+    work = out / WORK
+    try:
+        with named_disk_errors(out):
+            work.mkdir(parents=True, exist_ok=True)
+            lock = (work / "lock").open("w")
+    except (FileExistsError, NotADirectoryError):
+        raise DataError(f"{out} is a file; name a folder for --out") from None
+    except PermissionError as error:
+        raise DataError(f"{out} cannot be written: {error.strerror}; name another folder for --out") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(f"another mien process is working in {out}; wait for it, or name another --out") from None
+        yield work
+
+
+def _check_room(out: Path, work: Path, takes: int) -> None:
+    """Refuse to begin what cannot end. Raises DiskFull."""
+    there = sum(p.stat().st_size for p in work.rglob("*") if p.is_file())
+    if shutil.disk_usage(out).free + there < takes * ROOM_PER_TAKE:
+        raise DiskFull(f"{disk_full(out)} {takes} takes need about {takes * ROOM_PER_TAKE / 1e6:.0f} MB.")

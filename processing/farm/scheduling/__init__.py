@@ -1,0 +1,1 @@
+"""What is missing and what runs next: graph, keys, planning, capacity."""

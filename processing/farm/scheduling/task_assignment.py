@@ -1,0 +1,81 @@
+"""From a claimed job to a task that a worker can do without asking."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from sqlalchemy.orm import Session
+
+from db.models import Take
+from db.stage_runs.job_queue import Lease
+from processing.errors import DataError
+from processing.farm.execution.task_execution import Task
+from processing.farm.scheduling.run_planning import TakeListing, take_listing
+from processing.farm.settings import FarmSettings
+from processing.stages.base import TAKE, TEMPLATE, Stage
+from processing.stages.discovery import BUILT_IN
+
+TAKES_REMEMBERED = 64
+
+
+class Changed(Exception):
+    """The take's photographs or cameras have changed since the run was asked for; another run replaces it."""
+
+
+class Assignments:
+    """Makes tasks of leases; remembers takes, for their next stages ask again soon."""
+
+    def __init__(
+        self, store_place: str, settings: FarmSettings, stages: Mapping[str, Stage], template_suffix: str
+    ) -> None:
+        self._store_place = store_place
+        self._settings = settings
+        self._stages = stages
+        self._template_suffix = template_suffix
+        self._takes: dict[int, tuple[str, str, TakeListing]] = {}
+
+    def task_of(self, tx: Session, lease: Lease) -> Task:
+        """All that a worker needs to know for a claimed job. Raises Changed, and DataError for a job without a take."""
+        stage, settings = self._stages[lease.stage], self._settings
+        files: dict[str, tuple[str, str]] = {}
+        take_inputs: list[str] = []
+        for name, need in stage.parsed_needs():
+            if name not in lease.inputs:
+                continue
+            sha256 = lease.inputs[name][0]
+            if need.source == TAKE:
+                take_inputs.append(name)
+            elif need.source == TEMPLATE:
+                files[name] = (sha256, f"template{self._template_suffix}")
+            else:
+                files[name] = (sha256, self._stages[need.stage].file_name(need.output))
+        subject, take_name, listing = self._take(tx, lease)
+        if any(lease.inputs[i][0] != listing.digest for i in take_inputs):
+            self._takes.clear()  # cameras that were calibrated anew since they were remembered
+            subject, take_name, listing = self._take(tx, lease)
+        label = f"{subject} {take_name}"
+        if any(lease.inputs[i][0] != listing.digest for i in take_inputs):
+            raise Changed(label)
+        task = Task(
+            key=lease.key, stage=lease.stage, version=lease.version, params=dict(lease.params), label=label,
+            stages=tuple("" if s == BUILT_IN else str(s) for s in settings.stage_folders), store=self._store_place,
+            files=files, take_inputs=tuple(take_inputs), take_name=take_name, attempt=lease.attempt,
+            device=settings.device, threads=settings.processors if settings.scheduler else settings.threads(),
+            disk_floor_gb=settings.disk_floor_gb, limit_s=settings.limit_s,
+        )  # fmt: skip
+        if not take_inputs:
+            return task
+        photographs = {f"{view}.jpg": sha for view, (sha, _) in listing.photographs.items()}
+        frames = tuple(frame for _, frame in listing.photographs.values())
+        return replace(task, photographs=photographs, take_params=listing.params, frames=frames)
+
+    def _take(self, tx: Session, lease: Lease) -> tuple[str, str, TakeListing]:
+        """Subject code, take name and files of a job's take."""
+        if lease.take_id is None:
+            raise DataError(f"job {lease.key[:12]} belongs to no take")
+        if lease.take_id not in self._takes:
+            take = tx.get_one(Take, lease.take_id)
+            listing = take_listing(tx, take.id, take.calibration_id or take.session.calibration_id)
+            while len(self._takes) >= TAKES_REMEMBERED:
+                del self._takes[next(iter(self._takes))]
+            self._takes[lease.take_id] = (take.session.subject.code, take.expression.label, listing)
+        return self._takes[lease.take_id]

@@ -1,0 +1,172 @@
+"""Meshes in files: OBJ with UVs, and binary PLY. Files appear whole or not at all."""
+
+import os
+from array import array
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.bounded.files import open_plain
+from common.bounded.limits import (
+    MAX_FACES,
+    MAX_LINE_BYTES,
+    MAX_MESH_BYTES,
+    MAX_POLYGON,
+    MAX_UV,
+    MAX_VERTICES,
+)
+from common.files.atomic_write import whole_file as whole_file
+from processing.errors import MeshError
+from processing.files.ply import clean_mesh
+from processing.files.ply import read_ply as read_ply
+from processing.geometry.mesh import Mesh
+
+
+def write_obj(path: Path, mesh: Mesh, texture: str | None = None) -> None:
+    """OBJ in millimetres with UVs when the mesh has them.
+
+    With `texture` (a file name relative to the OBJ), `<path>.mtl` is written beside it and referred to.
+    """
+    path = Path(path)
+    lines = ["# Mien. Millimetres, right-handed, y up, z out of the face."]
+    if texture is not None:
+        lines += [f"mtllib {path.name}.mtl", "usemtl face"]
+    lines += [f"v {x:.5f} {y:.5f} {z:.5f}" for x, y, z in mesh.vertices_mm.tolist()]
+    if mesh.uvs is not None and mesh.uv_triangles is not None:
+        lines += [f"vt {u:.6f} {v:.6f}" for u, v in mesh.uvs.tolist()]
+        both = np.stack([mesh.triangles, mesh.uv_triangles], axis=2) + 1
+        lines += [f"f {a}/{i} {b}/{j} {c}/{k}" for (a, i), (b, j), (c, k) in both.tolist()]
+    else:
+        lines += [f"f {a} {b} {c}" for a, b, c in (mesh.triangles + 1).tolist()]
+    if texture is not None:
+        material = f"newmtl face\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {texture}\n"
+        with whole_file(path.with_name(path.name + ".mtl")) as temporary:
+            temporary.write_text(material)
+    with whole_file(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n")
+
+
+def read_obj(path: Path) -> Mesh:
+    """An OBJ of triangles, quads or polygons (fanned), with UVs where every face has them.
+
+    Raises MeshError naming the line that cannot be read.
+    """
+    path = Path(path)
+    read = _Obj(path)
+    try:
+        with os.fdopen(open_plain(path), "rb") as file:
+            if os.fstat(file.fileno()).st_size > MAX_MESH_BYTES:
+                raise MeshError(f"{path} has more than {MAX_MESH_BYTES >> 30} GiB, and no more are read")
+            number = 0
+            while line := file.readline(MAX_LINE_BYTES + 1):
+                number += 1
+                while line.endswith((b"\\\n", b"\\\r\n")) and len(line) <= MAX_LINE_BYTES:  # goes on in the next
+                    line = line.rstrip(b"\r\n")[:-1] + b" " + file.readline(MAX_LINE_BYTES + 1)
+                    number += 1
+                read.line(number, line)
+    except OSError as error:
+        raise MeshError(f"{path} cannot be read: {error.strerror}") from None
+    return read.mesh()
+
+
+class _Obj:
+    """What has been read of an OBJ, in flat arrays: a scan of millions is no list of lists."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.vertices, self.uvs = array("d"), array("d")
+        self.triangles, self.uv_triangles = array("q"), array("q")
+        self.vertex_count = self.uv_count = 0
+
+    def line(self, number: int, line: bytes) -> None:
+        """Raises MeshError."""
+        kind, *words = line.split(maxsplit=1) or [b""]
+        if len(line) > MAX_LINE_BYTES:
+            raise MeshError(f"{self.path}, line {number}: is longer than {MAX_LINE_BYTES:,} bytes")
+        rest = words[0] if words else b""
+        try:
+            if kind == b"v":
+                self.vertices.extend(_numbers(rest, 3))
+                self.vertex_count += 1
+            elif kind == b"vt":
+                self.uvs.extend(_numbers(rest, 2))
+                self.uv_count += 1
+            elif kind == b"f":
+                self._face(rest.split())
+        except (ValueError, IndexError, OverflowError):
+            said = line.strip()[:60].decode("utf-8", "replace")
+            raise MeshError(f"{self.path}, line {number}: cannot be read as OBJ: {said!r}") from None
+        if self.vertex_count > MAX_VERTICES or self.uv_count > MAX_VERTICES or len(self.triangles) > 3 * MAX_FACES:
+            most = f"at most {MAX_VERTICES:,} vertices and {MAX_FACES:,} triangles are read"
+            raise MeshError(f"{self.path}, line {number}: is too large; {most}")
+
+    def _face(self, words: list[bytes]) -> None:
+        if len(words) > MAX_POLYGON:
+            raise ValueError("a polygon of too many corners")
+        corners = [corner.split(b"/") for corner in words]
+        at = [_index(c[0], self.vertex_count) for c in corners]
+        uv = [_index(c[1], self.uv_count) for c in corners if len(c) > 1 and c[1]]
+        for k in range(1, len(at) - 1):
+            self.triangles.extend((at[0], at[k], at[k + 1]))
+            if len(uv) == len(at):
+                self.uv_triangles.extend((uv[0], uv[k], uv[k + 1]))
+
+    def mesh(self) -> Mesh:
+        """Raises MeshError."""
+        faces = len(self.triangles) // 3
+        if not self.vertex_count or not faces:
+            raise MeshError(f"{self.path} holds {self.vertex_count} vertices and {faces} faces: not a mesh")
+        vertices = np.array(self.vertices).reshape(-1, 3)
+        triangles = _within(self.triangles, self.vertex_count, self.path)
+        if not self.uv_count or len(self.uv_triangles) != len(self.triangles):
+            return clean_mesh(self.path, vertices, triangles)
+        uvs = np.array(self.uvs).reshape(-1, 2)
+        if not (np.abs(uvs) <= MAX_UV).all():
+            raise MeshError(f"{self.path} has a UV that is not finite, or beyond {MAX_UV:g}")
+        corners = _within(self.uv_triangles, self.uv_count, self.path)
+        return clean_mesh(self.path, vertices, triangles, uvs=uvs, uv_triangles=corners)
+
+
+def _numbers(text: bytes, count: int) -> list[float]:
+    numbers = [float(word) for word in text.split(maxsplit=count)[:count]]
+    if len(numbers) != count:
+        raise ValueError("too few numbers")
+    return numbers
+
+
+def _within(corners: "array[int]", count: int, path: Path) -> NDArray[np.int32]:
+    found = np.frombuffer(corners, np.int64)
+    if found.min() < 0 or found.max() >= count:
+        raise MeshError(f"{path} has a face with a corner that is not there ({count} are)")
+    return found.astype(np.int32).reshape(-1, 3)
+
+
+def _index(text: bytes, count: int) -> int:
+    value = int(text)
+    if value == 0:
+        raise IndexError(text)
+    return value - 1 if value > 0 else count + value
+
+
+def write_ply(path: Path, mesh: Mesh) -> None:
+    """Binary little-endian PLY: float positions in mm, normals, RGB where the mesh has it, triangles."""
+    fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("nx", "<f4"), ("ny", "<f4"), ("nz", "<f4")]
+    if mesh.colors is not None:
+        fields += [("red", "u1"), ("green", "u1"), ("blue", "u1")]
+    rows = np.zeros(len(mesh.vertices_mm), dtype=fields)
+    for k, axis in enumerate("xyz"):
+        rows[axis], rows[f"n{axis}"] = mesh.vertices_mm[:, k], mesh.vertex_normals[:, k]
+    if mesh.colors is not None:
+        for k, name in enumerate(("red", "green", "blue")):
+            rows[name] = mesh.colors[:, k]
+    faces = np.zeros(len(mesh.triangles), dtype=[("n", "u1"), ("v", "<i4", (3,))])
+    faces["n"], faces["v"] = 3, mesh.triangles
+    names = {"<f4": "float", "u1": "uchar"}
+    header = ["ply", "format binary_little_endian 1.0", "comment Mien; millimetres, y up, z out of the face"]
+    header += [f"element vertex {len(rows)}", *(f"property {names[kind]} {name}" for name, kind in fields)]
+    header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header\n"]
+    with whole_file(Path(path)) as temporary, temporary.open("wb") as file:
+        file.write("\n".join(header).encode())
+        file.write(rows.tobytes())
+        file.write(faces.tobytes())

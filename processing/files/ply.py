@@ -1,0 +1,215 @@
+"""Reading PLY, ASCII and binary little-endian (Turk 1994): positions, colours and polygons; the rest is passed over.
+
+The header's counts are held against the file's size before anything is made of them.
+"""
+
+import mmap
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.bounded.files import open_plain
+from common.bounded.limits import MAX_COORDINATE_MM, MAX_FACES, MAX_MESH_BYTES, MAX_POLYGON, MAX_VERTICES
+from common.bounded.printable import shown
+from processing.errors import MeshError
+from processing.geometry.mesh import Mesh
+
+HEADER_BYTES = 1 << 20
+MAX_PROPERTIES = 128
+_TYPES = {
+    **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4"},
+    **{"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4"},
+    **{"double": "f8", "float64": "f8"},
+}
+_CORNERS = ("vertex_indices", "vertex_index")
+
+
+@dataclass
+class _Element:
+    """name, how many, and (name, type, type of the list's length or '') of each property."""
+
+    name: str
+    count: int
+    properties: list[tuple[str, str, str]]
+
+
+def read_ply(path: Path) -> Mesh:
+    """A PLY of triangles (or polygons, fanned), with RGB where it has it.
+
+    Raises MeshError for a file that is cut short, is too large, or is no mesh.
+    """
+    path = Path(path)
+    try:
+        with os.fdopen(open_plain(path), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_MESH_BYTES:
+                raise MeshError(f"{path} has more than {MAX_MESH_BYTES >> 30} GiB, and no more are read")
+            data: Any = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) if size > 1 << 20 else file.read()
+    except OSError as error:
+        raise MeshError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        form, vertex, face, start = _header(data)
+        read = _read_ascii if form == "ascii" else _read_binary
+        columns, triangles = read(data, start, vertex, face)
+        return _mesh(path, columns, triangles)
+    except (ValueError, KeyError, IndexError, OverflowError) as error:
+        raise MeshError(f"{path} is cut short or damaged ({shown(error)})") from None
+
+
+def _header(data: Any) -> tuple[str, _Element, _Element, int]:
+    """Form, vertices, faces, and where the body begins. Raises ValueError."""
+    end = data.find(b"end_header", 0, HEADER_BYTES)
+    if data[:3] != b"ply" or end < 0:
+        raise ValueError("it has no PLY header")
+    lines = [line.split() for line in bytes(data[:end]).decode("ascii", "replace").splitlines()]
+    form = next((line[1] for line in lines if line[:1] == ["format"] and len(line) > 1), "")
+    elements: list[_Element] = []
+    for line in lines:
+        if line[:1] == ["element"]:
+            count = int(line[2])
+            if not 0 <= count <= MAX_FACES or len(elements) >= MAX_PROPERTIES:
+                raise ValueError(f"it says that it has {count:,} of '{line[1]}'; at most {MAX_FACES:,} are read")
+            elements.append(_Element(line[1], count, []))
+        elif line[:1] == ["property"]:
+            if not elements or len(elements[-1].properties) >= MAX_PROPERTIES:
+                raise ValueError(f"an element has more than {MAX_PROPERTIES} properties, or a property has none")
+            of_list = line[1] == "list"
+            elements[-1].properties.append((line[-1], _TYPES[line[-2]], _TYPES[line[2]] if of_list else ""))
+    if form not in ("binary_little_endian", "ascii") or [e.name for e in elements[:2]] != ["vertex", "face"]:
+        raise ValueError(f"format {form!r} with elements {[e.name for e in elements[:8]]} is not supported")
+    vertex, face = elements[:2]
+    if vertex.count > MAX_VERTICES:
+        raise ValueError(f"it has {vertex.count:,} vertices; at most {MAX_VERTICES:,} are read")
+    if any(of_list for _, _, of_list in vertex.properties):
+        raise ValueError("its vertices have a list")
+    for element in (vertex, face):
+        names = [name for name, _, _ in element.properties]
+        if len(set(names)) < len(names):
+            raise ValueError(f"its {element.name} has two properties of one name")
+    if not any(name in _CORNERS and of_list for name, _, of_list in face.properties):
+        raise ValueError(f"its faces have no list {_CORNERS[0]}")
+    line_end = data.find(b"\n", end, end + 100)
+    if line_end < 0:
+        raise ValueError("it ends with its header")
+    return form, vertex, face, line_end + 1
+
+
+def _read_binary(
+    data: Any, start: int, vertex: _Element, face: _Element
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.int32]]:
+    kind = np.dtype([(name, "<" + letters) for name, letters, _ in vertex.properties])
+    if start + vertex.count * kind.itemsize > len(data):
+        there = (len(data) - start) // max(1, kind.itemsize)
+        raise ValueError(f"it has {there:,} of {vertex.count:,} vertices")
+    rows = np.frombuffer(data, kind, vertex.count, start)
+    columns = {name: rows[name] for name, _, _ in vertex.properties}
+    return columns, _binary_faces(data, start + rows.nbytes, face)
+
+
+def _binary_faces(data: Any, start: int, face: _Element) -> NDArray[np.int32]:
+    """Every face has lists as long as the first's. Raises ValueError."""
+    if not face.count:
+        return np.zeros((0, 3), np.int32)
+    fields: list[Any] = []
+    lists: dict[str, int] = {}
+    at = start
+    for name, letters, of_list in face.properties:
+        if of_list:
+            length = int(np.frombuffer(data, "<" + of_list, 1, at)[0])
+            if not 0 <= length <= MAX_POLYGON:
+                raise ValueError(f"a face's list {name} has {length} items; at most {MAX_POLYGON} are read")
+            lists[name] = length
+            fields += [(f"{name}#", "<" + of_list), (name, "<" + letters, (length,))]
+            at += np.dtype(of_list).itemsize + length * np.dtype(letters).itemsize
+        else:
+            fields.append((name, "<" + letters))
+            at += np.dtype(letters).itemsize
+    kind = np.dtype(fields)
+    there = (len(data) - start) // kind.itemsize
+    count = min(face.count, there)
+    rows = np.frombuffer(data, kind, count, start)
+    for name, length in lists.items():
+        if not (rows[f"{name}#"] == length).all():
+            raise ValueError(f"its faces' lists {name} are not all as long as the first, {length}; triangulate it")
+    if there < face.count:
+        raise ValueError(f"it has {there:,} of {face.count:,} faces")
+    corners = next(name for name in lists if name in _CORNERS)
+    if lists[corners] < 3:
+        raise ValueError(f"its faces have {lists[corners]} corners")
+    if count * (lists[corners] - 2) > MAX_FACES:
+        raise ValueError(f"its polygons are {count * (lists[corners] - 2):,} triangles; at most {MAX_FACES:,} are read")
+    items = rows[corners]
+    if items.dtype.kind == "f" or items.max() > np.iinfo(np.int32).max:
+        raise ValueError("a corner is no number of a vertex")
+    fans = [items[:, [0, k, k + 1]].astype(np.int32) for k in range(1, lists[corners] - 1)]
+    return np.concatenate(fans)
+
+
+def _read_ascii(
+    data: Any, start: int, vertex: _Element, face: _Element
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.int32]]:
+    lines = bytes(data[start:]).splitlines()
+    if len(lines) < vertex.count:
+        raise ValueError(f"it has {len(lines):,} of {vertex.count:,} vertices")
+    if len(lines) < vertex.count + face.count:
+        raise ValueError(f"it has {len(lines) - vertex.count:,} of {face.count:,} faces")
+    width = len(vertex.properties)
+    rows = np.empty((vertex.count, width))
+    for number, line in enumerate(lines[: vertex.count]):
+        rows[number] = [float(word) for word in line.split()[:width]]
+    fans: list[tuple[int, int, int]] = []
+    for line in lines[vertex.count : vertex.count + face.count]:
+        corner = _ascii_corners(line.split(), face)
+        fans += [(corner[0], corner[k], corner[k + 1]) for k in range(1, len(corner) - 1)]
+        if len(fans) > MAX_FACES:
+            raise ValueError(f"it has more than {MAX_FACES:,} triangles")
+    columns: dict[str, NDArray[Any]] = {name: rows[:, k] for k, (name, _, _) in enumerate(vertex.properties)}
+    return columns, np.array(fans, np.int32).reshape(-1, 3)
+
+
+def _ascii_corners(words: list[bytes], face: _Element) -> list[int]:
+    at = 0
+    for name, _, of_list in face.properties:
+        length = int(words[at]) if of_list else 0
+        if not 0 <= length <= MAX_POLYGON:
+            raise ValueError(f"a face's list {name} has {length} items; at most {MAX_POLYGON} are read")
+        if name in _CORNERS and of_list:
+            corners = [int(word) for word in words[at + 1 : at + 1 + length]]
+            if len(corners) < max(3, length):
+                raise ValueError(f"a face has {len(corners)} corners")
+            return corners
+        at += 1 + length
+    raise ValueError("a face without corners")
+
+
+def _mesh(path: Path, columns: dict[str, NDArray[Any]], triangles: NDArray[np.int32]) -> Mesh:
+    vertices = np.stack([columns[axis] for axis in "xyz"], axis=1).astype(np.float64)
+    if len(vertices) == 0 or len(triangles) == 0:
+        raise MeshError(f"{path} holds {len(vertices)} vertices and {len(triangles)} faces: not a mesh")
+    colors = None
+    if {"red", "green", "blue"} <= columns.keys():
+        rgb = np.stack([columns[c] for c in ("red", "green", "blue")], axis=1)
+        colors = np.nan_to_num(rgb.astype(np.float64)).clip(0, 255).astype(np.uint8) if rgb.dtype != np.uint8 else rgb
+    return clean_mesh(path, vertices, triangles, colors=colors)
+
+
+def clean_mesh(path: Path, vertices: NDArray[np.float64], triangles: NDArray[np.int32], **more: Any) -> Mesh:
+    """The mesh; vertices that are not finite and belong to no face are left out. Raises MeshError."""
+    if triangles.min() < 0 or triangles.max() >= len(vertices):
+        raise MeshError(f"{path} has a face with a corner that is not there ({len(vertices):,} are)")
+    bad = ~np.isfinite(vertices).all(axis=1) | (np.abs(np.nan_to_num(vertices)).max(axis=1) > MAX_COORDINATE_MM)
+    if bad.any():
+        used = np.zeros(len(vertices), np.bool_)
+        used[triangles.ravel()] = True
+        if (wrong := int((bad & used).sum())) > 0:
+            what = "not finite, or beyond a thousand kilometres"
+            raise MeshError(f"{path} has {wrong:,} vertices with a coordinate that is {what}; repair the scan")
+        number = np.cumsum(~bad) - 1
+        triangles, vertices = number[triangles].astype(np.int32), vertices[~bad]
+        if more.get("colors") is not None:
+            more["colors"] = more["colors"][~bad]
+    return Mesh(vertices, triangles, **more)

@@ -1,0 +1,1 @@
+"""Cameras, meshes, rays, rotations, rasters: arrays in, arrays out."""

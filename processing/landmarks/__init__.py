@@ -1,0 +1,1 @@
+"""Facial landmarks: detected in photographs, triangulated, on scans."""

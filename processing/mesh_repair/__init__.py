@@ -1,0 +1,1 @@
+"""Meshes mended: defects, folds, surfaces that crossed."""

@@ -1,0 +1,79 @@
+"""The same places of the subject in many photographs: how bright, how sharp, how clipped each shows them."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from processing.geometry.cameras import Camera, Image
+
+Floats = NDArray[np.float64]
+
+_MEGAPIXELS = 1.0
+_DARK, _BRIGHT = 6, 249  # the ends of the scale
+_PATCH_PX = 5
+_DETAIL_PX = 21
+_NOISE = 0.15  # grey levels of it that no lens makes
+
+
+@dataclass(frozen=True, eq=False)
+class PlacesSeen:
+    """What one view shows of P places; NaN where it was not asked or a place is outside its picture.
+
+    log_rgb: (P, 3) natural logarithm of the mean of a small patch; NaN where it is at an end of the scale.
+    clipped: (P,) +1 at the bright end, -1 at the dark end, else 0.
+    detail: (P,) logarithm of the finest detail's amplitude over the local brightness, so that exposure drops out.
+    radius2: (P,) squared distance from the picture's centre, 1 at its corners.
+    """
+
+    log_rgb: Floats
+    clipped: Floats
+    detail: Floats
+    radius2: Floats
+
+
+def look(image: Image, camera: Camera, points_mm: Floats, asked: NDArray[np.bool_]) -> PlacesSeen:
+    """Measure the asked ones of (P, 3) places, head frame, in a photograph (BGR, as taken by the camera)."""
+    factor = float(np.sqrt(_MEGAPIXELS * 1e6 / (camera.width * camera.height)))
+    if factor < 1:
+        camera = camera.scaled(factor)
+        image = np.asarray(cv2.resize(image, (camera.width, camera.height), interpolation=cv2.INTER_AREA))
+    out = PlacesSeen(*(np.full((len(points_mm), *more), np.nan) for more in ((3,), (), (), ())))
+    index = np.flatnonzero(asked)
+    pixels = camera.project(points_mm[index])
+    margin = _DETAIL_PX // 2
+    with np.errstate(invalid="ignore"):
+        inside = ((pixels >= margin) & (pixels <= [camera.width - 1 - margin, camera.height - 1 - margin])).all(axis=1)
+    index, pixels = index[inside], pixels[inside]
+    if not len(index):
+        return out
+    patch = _sample(cv2.boxFilter(image, -1, (_PATCH_PX, _PATCH_PX)), pixels)[:, ::-1]
+    ends = np.where(patch.max(axis=1) >= _BRIGHT, 1.0, np.where(patch.mean(axis=1) <= _DARK, -1.0, 0.0))
+    usable = (ends == 0) & (patch.min(axis=1) > 1)
+    out.clipped[index] = ends
+    out.log_rgb[index[usable]] = np.log(patch[usable])
+    out.detail[index] = _sample(_detail(image), pixels)
+    half = np.array([camera.width, camera.height]) / 2
+    out.radius2[index] = (((pixels - half + 0.5) / np.linalg.norm(half)) ** 2).sum(axis=1)
+    return out
+
+
+def _detail(image: Image) -> NDArray[np.float32]:
+    """(H, W) logarithm of the amplitude of the finest detail over the local brightness."""
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    box = (_DETAIL_PX, _DETAIL_PX)
+    band = cv2.GaussianBlur(grey, (0, 0), 0.7) - cv2.GaussianBlur(grey, (0, 0), 1.8)
+    amplitude = np.sqrt(cv2.boxFilter(band * band, -1, box))
+    return np.asarray(np.log((amplitude + _NOISE) / (cv2.boxFilter(grey, -1, box) + 1)), dtype=np.float32)
+
+
+def _sample(image: NDArray[np.generic], pixels: Floats) -> Floats:
+    """Values at (n, 2) px: (n,) or (n, channels)."""
+    columns = 4096
+    rows = -(-len(pixels) // columns)
+    maps = np.zeros((rows * columns, 2), np.float32)
+    maps[: len(pixels)] = pixels
+    block = maps.reshape(rows, columns, 2)
+    out = np.asarray(cv2.remap(image, block[..., 0], block[..., 1], cv2.INTER_LINEAR), dtype=np.float64)
+    return out.reshape(rows * columns, *image.shape[2:])[: len(pixels)]

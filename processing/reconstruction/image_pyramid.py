@@ -1,0 +1,86 @@
+"""Photographs made ready for matching: undistorted grey pyramids with their pinhole cameras."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from processing.errors import ShapeError
+from processing.geometry.cameras import Camera, Image
+from processing.reconstruction.image_regions import TILE_PIXELS, bands
+from processing.reconstruction.scratch_files import Scratch
+from processing.reconstruction.settings import Floats, Gray, ReconstructionSettings
+
+COARSEST_PX = 230  # the pyramid stops where the longer side falls below this
+FLAT = 2.0  # grey levels: a photograph whose standard deviation is below this shows nothing
+
+
+@dataclass(frozen=True, eq=False)
+class Pyramid:
+    """levels[0] is the finest: (grey float32, pinhole camera of that size); each next is half as large.
+
+    footprint_mm: what a pixel of the finest spans at the subject.
+    """
+
+    levels: tuple[tuple[Gray, Camera], ...]
+    footprint_mm: float
+
+    def level_for(self, footprint_mm: float) -> int:
+        """The level whose pixels come nearest to such a footprint."""
+        wanted = round(float(np.log2(footprint_mm / self.footprint_mm)))
+        return min(max(wanted, 0), len(self.levels) - 1)
+
+    def near(self, footprint_mm: float) -> tuple[Gray, Camera]:
+        return self.levels[self.level_for(footprint_mm)]
+
+
+def working_scale(camera: Camera, settings: ReconstructionSettings) -> float:
+    """The share of its size at which a photograph is matched."""
+    megapixels = camera.width * camera.height / 1e6
+    return min(settings.scale, float(np.sqrt(settings.max_megapixels / megapixels)), 1.0)
+
+
+def check_photo(image: Image, camera: Camera) -> str | None:
+    """Why a photograph cannot serve, or None. Raises ShapeError where it does not fit its camera."""
+    if image.shape != (camera.height, camera.width, 3):
+        raise ShapeError(f"camera {camera.name or '?'}: image", image.shape, f"({camera.height}, {camera.width}, 3)")
+    if float(image[::4, ::4].std()) < FLAT:
+        return "the photograph shows nothing (one even tone)"
+    return None
+
+
+def pyramid(
+    image: Image, camera: Camera, focus_mm: Floats, settings: ReconstructionSettings, scratch: Scratch
+) -> Pyramid:
+    """(H, W, 3) BGR as taken -> grey levels as `camera.pinhole()` would have taken them. focus_mm: (3,) the subject."""
+    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), dtype=np.float32)
+    scale = working_scale(camera, settings)
+    if scale < 1:
+        camera = camera.scaled(scale)
+        grey = _resized(grey, camera)
+    grey = _undistorted(grey, camera, scratch)
+    current = camera.pinhole()
+    footprint = float(current.depth(focus_mm[None])[0] / current.K[0, 0])
+    levels = [(grey, current)]
+    while max(current.width, current.height) > COARSEST_PX:
+        current = current.scaled(0.5)
+        grey = scratch.kept(_resized(grey, current))
+        levels.append((grey, current))
+    return Pyramid(tuple(levels), footprint)
+
+
+def _undistorted(grey: Gray, camera: Camera, scratch: Scratch) -> Gray:
+    """As `Camera.undistort`, by cubic interpolation: a linear one blurs each place of the photograph differently."""
+    if not camera.distortion.any():
+        return scratch.kept(grey)
+    straight = scratch.empty((camera.height, camera.width))
+    for band in bands(grey.shape, TILE_PIXELS, 0):
+        K = camera.K - np.array([[0, 0, 0], [0, 0, band.kept.start], [0, 0, 0]])
+        size = camera.width, band.kept.stop - band.kept.start
+        mx, my = cv2.initUndistortRectifyMap(camera.K, camera.distortion, np.eye(3), K, size, cv2.CV_32FC1)
+        straight[band.kept] = cv2.remap(grey, mx, my, cv2.INTER_CUBIC)
+    return straight
+
+
+def _resized(grey: Gray, camera: Camera) -> Gray:
+    return np.asarray(cv2.resize(grey, (camera.width, camera.height), interpolation=cv2.INTER_AREA), dtype=np.float32)

@@ -1,0 +1,201 @@
+"""Photographs and cameras become a scan (multi-view stereo)."""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from common.progress import Progress, part, silent
+from processing.errors import ShapeError
+from processing.files.photograph_sequence import picked
+from processing.geometry.cameras import Camera, Image
+from processing.geometry.loop_subdivision import loop_subdivided
+from processing.geometry.opencv_threads import one_thread_each
+from processing.geometry.working_volume import (
+    FEWEST_VIEWS,
+    Volume,
+    angles_between,
+    choose_neighbours,
+    spread_views,
+    working_volume,
+)
+from processing.reconstruction.depth_maps import depth_maps, fuse
+from processing.reconstruction.image_pyramid import check_photo, pyramid
+from processing.reconstruction.scratch_files import Scratch
+from processing.reconstruction.settings import Floats, ReconstructionError, ReconstructionSettings, Scan, ScanReport
+from processing.reconstruction.stereo_matching import Kernels, OpenCvKernels
+from processing.reconstruction.stereo_views import Rig
+from processing.reconstruction.surface_reconstruction import poisson, trim
+from processing.reconstruction.surface_refinement import refine_surface
+from processing.reconstruction.vertex_colours import ColourView, vertex_colors
+
+CONFIRM_DEG = 45.0  # views farther apart than this do not confirm each other's depths, where nearer ones are to be had
+CONFIRM_VIEWS = 10
+OVERLAP = 3.0  # a surface point seen by many views is kept from about so many
+NORMAL_PX = 5  # normals come from points averaged over so many pixels
+TRIM_CELLS = 3.0  # the surface is not cut nearer to its points than so many of their cells
+VERTICES_A_CELL = 1.5  # of the solved surface, over its area in cells (the mean of |x| + |y| + |z| of a normal)
+COLOUR_PX = 3.0  # a view sees a vertex that lies within so many footprints of its depth map
+DEFAULT = ReconstructionSettings()
+
+
+@dataclass(frozen=True, eq=False)
+class _Usable:
+    images: Sequence[Image]
+    cameras: list[Camera]
+    volume: Volume
+    unused: dict[str, str]
+
+
+def reconstruct(
+    images: Sequence[Image],
+    cameras: Sequence[Camera],
+    *,
+    settings: ReconstructionSettings = DEFAULT,
+    device: str = "cpu",
+    progress: Progress = silent,
+) -> Scan:
+    """The surface that calibrated photographs show.
+
+    images: (H, W, 3) uint8 BGR as taken (with lens distortion), one a camera, sizes may differ; at least six cameras
+    that look at a common point. device: "cpu" (OpenCV), or a torch device. Result in the cameras' frame, mm.
+
+    Coarse to fine with windows that follow the surface (Beeler et al. 2010), depth confirmed between views (Galliani et
+    al. 2015), screened Poisson (Kazhdan and Hoppe 2013). Raises ReconstructionError and ShapeError (exit code 4).
+    """
+    clock = _Clock()
+    kernels = _kernels(device)
+    use = _usable(images, cameras)
+    with one_thread_each(), ThreadPoolExecutor(settings.threads) as pool:
+        progress(0.0, "undistorting the photographs")
+        rig = _rig(use, settings, kernels, pool)
+        footprint = rig.volume.footprint_mm
+        clock.lap("prepare")
+        maps, about = depth_maps(rig, pool, part(progress, 0.02, 0.6))
+        clock.lap("depth")
+        progress(0.6, "fusing the depth maps")
+        cell = _cell_mm(settings, footprint, about.area_mm2)
+        points = fuse(
+            rig, maps, settings.tolerance_px * footprint, settings.min_consistent, cell, NORMAL_PX, OVERLAP, pool
+        )
+        clock.lap("fuse")
+        progress(0.67, f"surface through {len(points)} points")
+        nearby = max(settings.trim_px * footprint, TRIM_CELLS * cell)
+        mesh = trim(poisson(points, cell, settings.poisson_depth), points, nearby)
+        if settings.subdivide:
+            mesh = loop_subdivided(mesh)
+        clock.lap("surface")
+        for n in range(settings.detail_passes):
+            progress(0.8 + 0.13 * n / settings.detail_passes, f"detail, pass {n + 1} of {settings.detail_passes}")
+            mesh = refine_surface(mesh, rig, pool)
+        clock.lap("detail")
+        progress(0.93, "colours")
+        views = [ColourView(use.images, i, use.cameras[i], m) for i, m in maps.items()]
+        mesh = replace(mesh, colors=vertex_colors(mesh, views, COLOUR_PX * footprint, pool, 2 * settings.threads))
+        clock.lap("colour")
+    scores = np.concatenate([m.score[np.isfinite(m.depth)][::17] for m in maps.values()])
+    centre = [float(x) for x in rig.volume.centre_mm]
+    report = ScanReport(
+        views=len(images),
+        depth_views=len(maps),
+        unused=use.unused,
+        points=len(points),
+        vertices=len(mesh.vertices_mm),
+        triangles=len(mesh.triangles),
+        footprint_mm=footprint,
+        score=float(np.median(scores)),
+        centre_mm=(centre[0], centre[1], centre[2]),
+        radius_mm=rig.volume.radius_mm,
+        seconds=clock.laps,
+    )
+    progress(1.0, f"scan of {report.vertices} vertices")
+    return Scan(mesh, report)
+
+
+def _kernels(device: str) -> Kernels:
+    if device == "cpu":
+        return OpenCvKernels()
+    from processing.reconstruction.stereo_matching_torch import TorchKernels
+
+    return TorchKernels(device)
+
+
+def _usable(images: Sequence[Image], cameras: Sequence[Camera]) -> _Usable:
+    """The photographs that show something, of cameras that look where the others look."""
+    if len(images) != len(cameras):
+        raise ShapeError("images", (len(images),), f"({len(cameras)},), one a camera")
+    names = [camera.name or str(i) for i, camera in enumerate(cameras)]
+    wrong = {i: why for i in range(len(images)) if (why := check_photo(images[i], cameras[i]))}
+    good = [i for i in range(len(images)) if i not in wrong]
+    if len(good) < FEWEST_VIEWS:
+        lines = [f"{len(good)} usable views of {len(images)}; a scan needs at least {FEWEST_VIEWS}."]
+        raise ReconstructionError("\n".join(lines + [f"  camera {names[i]}  {why}" for i, why in wrong.items()]))
+    volume, looking = working_volume([cameras[i] for i in good])
+    kept = [good[k] for k in looking]
+    wrong |= {i: "does not look at the point that the others look at" for i in good if i not in kept}
+    unused = {names[i]: wrong[i] for i in sorted(wrong)}
+    return _Usable(picked(images, kept), [cameras[i] for i in kept], volume, unused)
+
+
+def _rig(use: _Usable, settings: ReconstructionSettings, kernels: Kernels, pool: ThreadPoolExecutor) -> Rig:
+    """Pyramids, and which views are compared with which."""
+    focus = use.volume.centre_mm
+    scratch = Scratch(1e9 * settings.memory_gb)
+    pyramids = list(
+        pool.map(lambda i: pyramid(use.images[i], use.cameras[i], focus, settings, scratch), range(len(use.cameras)))
+    )
+    lenses = [p.levels[0][1] for p in pyramids]
+    neighbours = choose_neighbours(lenses, focus, settings.neighbours, settings.angles_deg)
+    angle = angles_between(lenses, focus)
+    matched = [i for i in range(len(lenses)) if neighbours[i]]
+    if len(matched) < FEWEST_VIEWS:
+        raise ReconstructionError(
+            f"only {len(matched)} of {len(lenses)} views have another within 60 degrees to compare with;"
+            f" {FEWEST_VIEWS} must. Add cameras between the others"
+        )
+    depth_views = [
+        matched[k] for k in spread_views(angle[np.ix_(matched, matched)], settings.depth_views or len(matched))
+    ]
+    return Rig(
+        pyramids,
+        replace(use.volume, footprint_mm=float(np.median([p.footprint_mm for p in pyramids]))),
+        depth_views,
+        neighbours,
+        [_confirming(angle[i], depth_views, i) for i in range(len(lenses))],
+        [float(np.tan(np.radians(np.median(angle[i, n])))) if n else 1.0 for i, n in enumerate(neighbours)],
+        settings,
+        kernels,
+        scratch,
+    )
+
+
+def _cell_mm(settings: ReconstructionSettings, footprint_mm: float, area_mm2: float) -> float:
+    """Side of the cells in which points are merged and the surface is solved; larger where the vertices asked for are
+    few for such an area.
+    """
+    cell = settings.spacing_px * footprint_mm
+    if settings.vertices is None:
+        return cell
+    solved = settings.vertices / (4 if settings.subdivide else 1)
+    return max(cell, float(np.sqrt(VERTICES_A_CELL * area_mm2 / solved)))
+
+
+def _confirming(angle: Floats, depth_views: Sequence[int], i: int) -> list[int]:
+    """The nearest other depth views; at least three, however far, so that a sparse rig works too."""
+    nearest = sorted((j for j in depth_views if j != i), key=lambda j: float(angle[j]))
+    return [j for k, j in enumerate(nearest[:CONFIRM_VIEWS]) if k < 3 or angle[j] < CONFIRM_DEG]
+
+
+class _Clock:
+    """Seconds of each step."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.laps[name] = round(now - self._last, 2)
+        self._last = now

@@ -1,0 +1,198 @@
+"""Oriented points become a surface; a surface becomes depth maps."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import open3d as o3d
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from processing.geometry.cameras import Camera
+from processing.geometry.mesh import Mesh
+from processing.reconstruction.depth_fusion import OrientedPoints
+from processing.reconstruction.image_regions import Region, bands
+from processing.reconstruction.settings import Bools, Floats, Gray, ReconstructionError
+
+BAND_RAYS = 500_000  # cast at a time, which bounds their memory
+
+
+def poisson(points: OrientedPoints, cell_mm: float, depth: int | None) -> Mesh:
+    """Screened Poisson surface (Kazhdan and Hoppe 2013, Open3D's); closed, untrimmed.
+
+    cell_mm: side of the finest octree cells, met by the size of the cube around the points; `depth` overrides it.
+    One thread: the result is the same each time, and the threads of this solver spin while they wait (two took 33 CPU
+    seconds for the work of 28 on an idle machine and several times as many on a busy one).
+    """
+    extent = float(np.ptp(points.points_mm, axis=0).max())
+    scale = 1.1
+    if depth is None:
+        depth = int(np.clip(np.ceil(np.log2(1.05 * extent / cell_mm)), 5, 13))
+        scale = max(cell_mm * 2**depth / extent, 1.05)
+    cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(points.points_mm.astype(np.float64)))
+    cloud.normals = o3d.utility.Vector3dVector(points.normals.astype(np.float64))
+    with o3d.utility.VerbosityContextManager(o3d.utility.VerbosityLevel.Error):
+        mesh, _ = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson(
+            cloud, depth=depth, scale=scale, linear_fit=False, n_threads=1
+        )
+    return Mesh(np.asarray(mesh.vertices), np.asarray(mesh.triangles))
+
+
+def trim(mesh: Mesh, points: OrientedPoints, farthest_mm: float) -> Mesh:
+    """The largest connected piece of what lies near a measured point.
+
+    Near: as `near_points` has it.
+    Raises ReconstructionError where nothing is left.
+    """
+    near = near_points(mesh.vertices_mm, points.points_mm, farthest_mm)
+    triangles = mesh.triangles[near[mesh.triangles].all(axis=1)]
+    if len(triangles) == 0:
+        raise ReconstructionError("no surface was reconstructed: nothing lies near a measured point")
+    count = len(mesh.vertices_mm)
+    rows, columns = triangles[:, :2].ravel(), triangles[:, 1:].ravel()
+    graph = sparse.coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(count, count)).tocsr()
+    _, piece = connected_components(graph, directed=False)
+    label = piece[triangles[:, 0]]
+    return _compact(mesh.vertices_mm, triangles[label == np.bincount(label).argmax()])
+
+
+def _compact(vertices_mm: Floats, triangles: NDArray[np.int32]) -> Mesh:
+    used = np.zeros(len(vertices_mm), np.bool_)
+    used[triangles.ravel()] = True
+    number = np.cumsum(used, dtype=np.int32) - 1
+    return Mesh(vertices_mm[used], number[triangles].astype(np.int32))
+
+
+def near_points(queries_mm: Floats | Gray, points_mm: Gray, farthest_mm: float) -> Bools:
+    """(Q,) whether a query's cell, of half of farthest_mm, or one of the 26 around it holds a point."""
+    cell_mm = farthest_mm / 2
+    origin = np.minimum(queries_mm.min(axis=0), points_mm.min(axis=0)) - 2 * cell_mm
+    occupied = np.unique(_keys(points_mm, origin, cell_mm))
+    around = np.array([(i << 42) + (j << 21) + k for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)])
+    grown = np.unique((occupied[:, None] + around).ravel())
+    keys = _keys(queries_mm, origin, cell_mm)
+    at = np.searchsorted(grown, keys).clip(max=len(grown) - 1)
+    return np.asarray(grown[at] == keys)
+
+
+def _keys(points_mm: Floats | Gray, origin: Floats, cell_mm: float) -> NDArray[np.int64]:
+    cell = np.floor((points_mm - origin) / cell_mm).astype(np.int64)
+    return np.asarray((cell[:, 0] << 42) | (cell[:, 1] << 21) | cell[:, 2])
+
+
+class RenderedSurface:
+    """A mesh whose depth is wanted in many cameras (Open3D's Embree scene)."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
+        self._vertices = mesh.vertices_mm.astype(np.float32)
+        self._scene = o3d.t.geometry.RaycastingScene()
+        self._scene.add_triangles(o3d.core.Tensor(self._vertices), o3d.core.Tensor(mesh.triangles.astype(np.uint32)))
+
+    @property
+    def area_mm2(self) -> float:
+        return float(np.linalg.norm(self._mesh.triangle_cross, axis=1).sum() / 2)
+
+    def region(self, camera: Camera, margin: int) -> Region | None:
+        """The rectangle of a pinhole camera's image that the surface and a margin fill; None where it is not seen."""
+        at = self._vertices @ (camera.K @ camera.R).T.astype(np.float32) + (camera.K @ camera.t).astype(np.float32)
+        at = at[at[:, 2] > 0]
+        if len(at) == 0:
+            return None
+        x, y = at[:, 0] / at[:, 2], at[:, 1] / at[:, 2]
+        return clipped_region(
+            (float(y.min()), float(y.max()), float(x.min()), float(x.max())), margin, camera.height, camera.width
+        )
+
+    def depth(self, camera: Camera, region: Region | None = None) -> Gray:
+        """(h, w) depth of a region of a pinhole camera's image (None: all of it), mm.
+
+        NaN where a ray meets nothing, inf where it meets a surface from behind (through a hole).
+        """
+        region = region or Region(0, camera.height, 0, camera.width)
+        parts = [self._band(camera, region.band(band.kept)) for band in bands(region.shape, BAND_RAYS, 0)]
+        return np.concatenate(parts) if parts else np.empty(region.shape, np.float32)
+
+    def _band(self, camera: Camera, region: Region) -> Gray:
+        rays = np.empty((*region.shape, 6), np.float32)
+        rays[..., :3] = camera.centre
+        M = camera.R.T @ np.linalg.inv(camera.K)  # z = 1 in the camera, so that the hit's distance is its depth
+        for k in range(3):
+            rays[..., 3 + k] = M[k, 0] * region.x + (M[k, 1] * region.y + M[k, 2])
+        hit = self._scene.cast_rays(o3d.core.Tensor(rays), nthreads=1)
+        distance = hit["t_hit"].numpy()
+        distance[~np.isfinite(distance)] = np.nan
+        distance[np.einsum("hwk,hwk->hw", hit["primitive_normals"].numpy(), rays[..., 3:]) > 0] = np.inf
+        return np.asarray(distance, dtype=np.float32)
+
+
+def vertex_normals(mesh: Mesh) -> Gray:
+    """(V, 3) unit, weighted by area; by bincount, which is quicker than a sparse product on millions."""
+    v, t = mesh.vertices_mm.astype(np.float32), mesh.triangles
+    cross = np.cross(v[t[:, 1]] - v[t[:, 0]], v[t[:, 2]] - v[t[:, 0]])
+    total = np.zeros((len(v), 3))
+    for k in range(3):
+        for corner in range(3):
+            total[:, k] += np.bincount(t[:, corner], weights=cross[:, k], minlength=len(v))
+    return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True).clip(1e-20), dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Skin:
+    """Vertices that many views look at, float32: positions (mm), unit normals (V, 3), and their product (V,)."""
+
+    vertices: Gray
+    normals: Gray
+    lever: Gray
+
+    @staticmethod
+    def of(mesh: Mesh) -> "Skin":
+        vertices, normals = mesh.vertices_mm.astype(np.float32), vertex_normals(mesh)
+        return Skin(vertices, normals, np.einsum("nk,nk->n", vertices, normals))
+
+    def facing(self, camera: Camera, least_cosine: float) -> tuple[NDArray[np.intp], Gray, Gray]:
+        """Index (n,) of the vertices that face a camera, their rays' lengths along their normals (n,) and depths (n,).
+
+        Facing: where the cosine between the normal and the ray is above least_cosine, or nearly, towards the corners of
+        the picture.
+        """
+        along = self.lever - self.normals @ camera.centre.astype(np.float32)
+        z = self.vertices @ camera.R[2].astype(np.float32) + np.float32(camera.t[2])
+        front = np.flatnonzero(along < -np.float32(least_cosine) * z)
+        return front, along[front], z[front]
+
+    def at(self, pick: NDArray[np.intp]) -> "Skin":
+        return Skin(self.vertices[pick], self.normals[pick], self.lever[pick])
+
+
+def clipped_region(bounds: tuple[float, float, float, float], margin: int, height: int, width: int) -> Region | None:
+    """The rectangle between such first and last rows and columns (y0, y1, x0, x1), a margin around it, as far as the
+    image goes; None where it lies outside.
+    """
+    y0, y1, x0, x1 = bounds
+    region = Region(
+        max(int(np.floor(y0)) - margin, 0),
+        min(int(np.ceil(y1)) + 1 + margin, height),
+        max(int(np.floor(x0)) - margin, 0),
+        min(int(np.ceil(x1)) + 1 + margin, width),
+    )
+    return region if region.y0 < region.y1 and region.x0 < region.x1 else None
+
+
+def known_bounds(values: Gray) -> tuple[int, int, int, int] | None:
+    """First and last row, first and last column that hold a finite value."""
+    finite = np.isfinite(values)
+    rows, columns = np.flatnonzero(finite.any(axis=1)), np.flatnonzero(finite.any(axis=0))
+    return (int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])) if len(rows) else None
+
+
+def filled(depth: Gray) -> Gray:
+    """Unknown pixels take the nearest known depth, so that windows across the edge have something to follow."""
+    unknown = ~np.isfinite(depth)
+    if not unknown.any() or unknown.all():
+        return depth
+    _, label = cv2.distanceTransformWithLabels(unknown.astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
+    lookup = np.zeros(int(label.max()) + 1, np.float32)
+    lookup[label[~unknown]] = depth[~unknown]
+    return np.asarray(lookup[label], dtype=np.float32)

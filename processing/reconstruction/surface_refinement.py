@@ -1,0 +1,178 @@
+"""Detail below the matching window: the fused surface is moved along its normals to where the photographs agree."""
+
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from processing.geometry.cameras import Camera
+from processing.geometry.mesh import Mesh
+from processing.reconstruction.bounded_map import in_turn
+from processing.reconstruction.depth_maps import MARGIN_PX
+from processing.reconstruction.image_regions import TILE_PIXELS, Region, bands
+from processing.reconstruction.settings import Gray
+from processing.reconstruction.stereo_views import TILE_HALO_PX, Rig
+from processing.reconstruction.surface_reconstruction import RenderedSurface, Skin, clipped_region, filled
+
+STEP_PX = 0.2  # disparity between the positions that are compared
+REACH = 2  # of them to either side
+LEAST_COSINE = 0.3  # a view that sees a vertex less squarely does not move it
+STEEP = 4.0  # a window in which the depth ranges over more than so many footprints a pixel holds a step, not a slope
+SEEN_PX = 1.5  # a vertex within so many footprints of the rendered depth is seen
+SMOOTH_PX = 1.6  # standard deviation of the Gaussian over a view's offsets
+SHARED = 2.0  # by which the scatter of views that share photographs is too small
+
+
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """What one view would change: offset of the depth (mm) and its weight, beside the depth that was rendered."""
+
+    camera: Camera
+    region: Region
+    depth: Gray
+    offset: Gray
+    weight: Gray
+
+
+def refine_surface(mesh: Mesh, rig: Rig, pool: Executor) -> Mesh:
+    """The surface with each vertex moved along its normal by the mean of what the views that see it ask for.
+
+    Each view correlates windows that follow the rendered surface with its neighbours, a fraction of a pixel before and
+    behind it, and what is found adds to the surface: detail smaller than the window, of which a match returns a share,
+    comes back with each pass, and noise is averaged over all views (photo-consistent refinement after Beeler et al.
+    2010, section 3.4, and Vu et al. 2012, section 5).
+    """
+    surface = RenderedSurface(mesh)
+    skin = Skin.of(mesh)
+    sums = np.zeros(
+        (4, len(skin.vertices)), np.float32
+    )  # of weights, their squares, weighted moves, weighted squared moves
+    views = list(rig.depth_views)
+    for found in in_turn(pool, lambda i: _asked(rig, i, surface, skin), views, 2 * rig.settings.threads):
+        if found is not None:
+            index, move, share = found
+            for row, term in enumerate((share, share * share, share * move, share * move * move)):
+                sums[row, index] += term
+    move = agreed_move(*sums)
+    return replace(mesh, vertices_mm=mesh.vertices_mm + (move[:, None] * skin.normals).astype(np.float64))
+
+
+def agreed_move(weight: Gray, squares: Gray, moves: Gray, moves_squared: Gray) -> Gray:
+    """(V,) the weighted mean of the views' moves, mm, shrunk where they scatter more than they move.
+
+    All (V,): sums over the views of w, w^2, w m and w m^2. With e the standard error of the mean (neighbouring views
+    share photographs, so it is taken for twice as many squares), the mean m is worth m^2 / (m^2 + e^2) (Wiener's
+    filter). A vertex that fewer than two views see stays.
+    """
+    w = np.maximum(weight, np.float32(1e-9))
+    mean = moves / w
+    scatter = np.maximum(moves_squared / w - mean * mean, 0)
+    views = w * w / np.maximum(squares, np.float32(1e-12))
+    error = SHARED * scatter / np.maximum(views - 1, np.float32(1e-3))
+    worth = mean * mean / (mean * mean + error + np.float32(1e-12))
+    return np.asarray(np.where(views > 1.5, mean * worth, 0), dtype=np.float32)
+
+
+def _asked(rig: Rig, i: int, surface: RenderedSurface, skin: Skin) -> tuple[NDArray[np.intp], Gray, Gray] | None:
+    """Which vertices view i moves, by how much (mm) along their normals, and with what weight; tile by tile."""
+    camera = rig.pyramids[i].levels[0][1]
+    facing = look(camera, skin)
+    region = facing.region(camera, MARGIN_PX)
+    if region is None:
+        return None
+    tolerance = SEEN_PX * rig.volume.footprint_mm
+    found = []
+    for band in bands(region.shape, TILE_PIXELS, TILE_HALO_PX):
+        top, bottom = region.y0 + band.kept.start, region.y0 + band.kept.stop
+        asked = correction(rig, i, surface, region.band(band.around))
+        if asked is not None:
+            found.append(moves(asked, facing.between(top, bottom), tolerance))
+    if not found:
+        return None
+    index, move, share = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return index, move, share
+
+
+@dataclass(frozen=True, eq=False)
+class Facing:
+    """Vertices that face a view, all (n,): index; x, y, z: pixel and depth; slope: how far a unit of depth moves the
+    surface along the vertex's normal (negative).
+    """
+
+    index: NDArray[np.intp]
+    x: Gray
+    y: Gray
+    z: Gray
+    slope: Gray
+
+    def region(self, camera: Camera, margin: int) -> Region | None:
+        """The rectangle of the image in which they and a margin lie."""
+        if len(self.index) == 0:
+            return None
+        bounds = float(self.y.min()), float(self.y.max()), float(self.x.min()), float(self.x.max())
+        return clipped_region(bounds, margin, camera.height, camera.width)
+
+    def at(self, keep: NDArray[Any]) -> "Facing":
+        return Facing(self.index[keep], self.x[keep], self.y[keep], self.z[keep], self.slope[keep])
+
+    def between(self, top: int, bottom: int) -> "Facing":
+        """Those seen at rows top <= y < bottom."""
+        return self.at((self.y >= top) & (self.y < bottom))
+
+
+def look(camera: Camera, skin: Skin) -> Facing:
+    """The vertices that face a pinhole camera squarely enough."""
+    front, along, z = skin.facing(camera, LEAST_COSINE)
+    from_camera = skin.vertices[front] - camera.centre.astype(np.float32)
+    pixel = from_camera @ (camera.K @ camera.R).T.astype(np.float32) / z[:, None]
+    return Facing(front, pixel[:, 0], pixel[:, 1], z, along / z)
+
+
+def correction(rig: Rig, i: int, surface: RenderedSurface, region: Region) -> Correction | None:
+    """What a region of view i would change of the surface, or None where it sees nothing of it."""
+    image, camera = rig.pyramids[i].levels[0]
+    cut = surface.depth(camera, region)
+    if not np.isfinite(cut).any():
+        return None
+    others = [rig.pyramids[j].near(rig.volume.footprint_mm) for j in rig.neighbours[i]]
+    depth = filled(cut)
+    pixel = float(camera.depth(rig.volume.centre_mm[None])[0] / camera.K[0, 0])
+    step = STEP_PX * pixel / rig.parallax[i]
+    window = rig.settings.detail_window
+    pixels = region.of(image)
+    moved, score = rig.kernels.refine(pixels, camera, others, depth, step, REACH, window, rig.settings.best, even=False)
+    offset = moved - depth
+    within = np.ones((window, window), np.uint8)
+    even = cv2.dilate(depth, within) - cv2.erode(depth, within) < STEEP * window * pixel
+    known = cv2.erode(np.isfinite(cut).astype(np.uint8), within) > 0
+    sure = np.abs(offset) < (REACH - 0.01) * step
+    weight = np.where(even & known & sure, np.square(np.maximum(score - np.float32(0.2), 0)), 0).astype(np.float32)
+    share = cv2.GaussianBlur(weight, (0, 0), SMOOTH_PX)
+    offset = cv2.GaussianBlur(weight * offset, (0, 0), SMOOTH_PX) / np.maximum(share, np.float32(1e-6))
+    return Correction(camera, region, cut, offset, np.where(known & even, share, 0).astype(np.float32))
+
+
+def moves(found: Correction, facing: Facing, tolerance_mm: float) -> tuple[NDArray[np.intp], Gray, Gray]:
+    """Which of the vertices that face a view it sees, how far (mm) each moves along its normal and with what weight.
+
+    tolerance_mm: how far a vertex may lie from the rendered depth.
+    """
+    region = found.region
+    height, width = region.shape
+    x, y = facing.x - np.float32(region.x0), facing.y - np.float32(region.y0)
+    inside = (x > 0) & (y > 0) & (x < width - 1) & (y < height - 1)
+    facing, x, y = facing.at(inside), x[inside], y[inside]
+    nearest = (y + 0.5).astype(np.int32), (x + 0.5).astype(np.int32)
+    seen = (np.abs(found.depth[nearest] - facing.z) < tolerance_mm / -facing.slope) & (found.weight[nearest] > 0)
+    weight = found.weight[nearest][seen]
+    facing, x, y = facing.at(seen), x[seen], y[seen]
+    x0, y0 = x.astype(np.int32), y.astype(np.int32)
+    fx, fy = x - x0, y - y0
+    o = found.offset
+    offset = (o[y0, x0] * (1 - fx) + o[y0, x0 + 1] * fx) * (1 - fy) + (
+        o[y0 + 1, x0] * (1 - fx) + o[y0 + 1, x0 + 1] * fx
+    ) * fy
+    return facing.index, offset * facing.slope, weight * facing.slope * facing.slope

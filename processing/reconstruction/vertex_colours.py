@@ -1,0 +1,156 @@
+"""Vertex colours from the photographs: exposures evened out, the squarest views first, disagreeing ones discounted."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from processing.geometry.cameras import Camera, Image
+from processing.geometry.mesh import Mesh
+from processing.photometry.exposure_gains import Gains, solve_gains
+from processing.reconstruction.bounded_map import in_turn
+from processing.reconstruction.depth_fusion import DepthMap
+from processing.reconstruction.settings import Floats, Gray
+from processing.reconstruction.surface_reconstruction import Skin
+
+SLOTS = 4  # the best views of a vertex that are blended
+SAMPLE = 20_000  # vertices on which exposures are compared
+LEAST = 50  # of them a view must share with others
+AGREE = 12.0  # grey levels of disagreement at which a view's weight halves
+
+
+@dataclass(frozen=True, eq=False)
+class ColourView:
+    """A photograph (BGR, as taken), its camera (with distortion) and its depth map, which tells what it sees.
+
+    images, at: the photograph is images[at], which may have to be decoded.
+    """
+
+    images: Sequence[Image]
+    at: int
+    camera: Camera
+    depth: DepthMap
+
+
+def _look(view: ColourView, skin: Skin, tolerance_mm: float) -> tuple[NDArray[np.intp], Gray, Gray, Gray]:
+    """Which vertices a view sees, their weights, their RGB (n, 3) float32 there, and their squared distances from the
+    picture's centre, 1 at its corners.
+    """
+    seen_at = view.depth.camera
+    index, along, _ = skin.facing(seen_at, 0.2)
+    cosine = -along / np.linalg.norm(skin.vertices[index] - seen_at.centre.astype(np.float32), axis=1)
+    index, cosine = index[cosine > 0.2], cosine[cosine > 0.2]
+    in_camera = skin.vertices[index] @ seen_at.R.T.astype(np.float32) + seen_at.t.astype(np.float32)
+    x = in_camera[:, 0] / in_camera[:, 2]
+    y = in_camera[:, 1] / in_camera[:, 2]
+    K, region = seen_at.K, view.depth.region
+    mx = (K[0, 0] * x + K[0, 1] * y + K[0, 2] - region.x0).astype(np.float32)
+    my = (K[1, 1] * y + K[1, 2] - region.y0).astype(np.float32)
+    depth = _sample(view.depth.depth, mx, my, cv2.INTER_NEAREST, float("nan"))
+    seen = np.abs(depth - in_camera[:, 2]) < tolerance_mm / np.maximum(cosine, 0.3)
+    index, cosine, x, y = index[seen], cosine[seen], x[seen].astype(np.float64), y[seen].astype(np.float64)
+    pixels = _distorted(view.camera, x, y)
+    image = view.images[view.at]
+    rgb = _sample(image, pixels[0], pixels[1], cv2.INTER_LINEAR, 0)[:, ::-1]
+    height, width = image.shape[:2]
+    inside = (pixels[0] > 0) & (pixels[1] > 0) & (pixels[0] < width - 1) & (pixels[1] < height - 1)
+    index, cosine, rgb = index[inside], cosine[inside], rgb[inside]
+    radius2 = ((pixels[0][inside] + 0.5 - width / 2) ** 2 + (pixels[1][inside] + 0.5 - height / 2) ** 2) / (
+        (width * width + height * height) / 4
+    )
+    return index, (cosine**4).astype(np.float32), rgb, radius2
+
+
+def _distorted(camera: Camera, x: Floats, y: Floats) -> tuple[Gray, Gray]:
+    """Normalised coordinates -> pixels with distortion, float32 (Brown-Conrady)."""
+    k1, k2, p1, p2, k3 = camera.distortion
+    r2 = x * x + y * y
+    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+    xd = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
+    yd = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
+    K = camera.K
+    return (K[0, 0] * xd + K[0, 1] * yd + K[0, 2]).astype(np.float32), (K[1, 1] * yd + K[1, 2]).astype(np.float32)
+
+
+def _sample(image: Gray | Image, x: Gray, y: Gray, how: int, border: float) -> Gray:
+    """Values at (n,) positions: (n,) or (n, channels). remap's maps are limited to 32767 columns, so rows of 4096."""
+    columns = 4096
+    rows = -(-len(x) // columns)
+    maps = np.zeros((2, rows * columns), np.float32)
+    maps[0, : len(x)], maps[1, : len(y)] = x, y
+    if rows == 0:
+        return np.zeros((0, *image.shape[2:]), np.float32)
+    mx, my = (m.reshape(rows, columns) for m in maps)
+    value = (border,) * 4
+    out = np.asarray(cv2.remap(image, mx, my, how, borderMode=cv2.BORDER_CONSTANT, borderValue=value), np.float32)
+    return out.reshape(rows * columns, *image.shape[2:])[: len(x)]
+
+
+def exposure_gains(views: Sequence[ColourView], skin: Skin, tolerance_mm: float) -> Gains:
+    """What brings the photographs' RGB to a common exposure, colour and evenness, from vertices that several see."""
+    count = len(skin.vertices)
+    pick = np.linspace(0, count - 1, min(SAMPLE, count)).astype(np.intp)
+    some = skin.at(pick)
+    log = np.full((len(views), len(pick), 3), np.nan, np.float32)
+    radius2 = np.full(log.shape[:2], np.nan, np.float32)
+    for v, view in enumerate(views):
+        index, _, rgb, r2 = _look(view, some, tolerance_mm)
+        usable = ((rgb > 8) & (rgb < 247)).all(axis=1)
+        log[v, index[usable]] = np.log(rgb[usable])
+        radius2[v, index[usable]] = r2[usable]
+    return solve_gains(log, radius2, least=LEAST)
+
+
+def vertex_colors(
+    mesh: Mesh, views: Sequence[ColourView], tolerance_mm: float, pool: Executor, ahead: int
+) -> NDArray[np.uint8]:
+    """(V, 3) RGB. Vertices that no view sees take the colour of their neighbours on the surface.
+
+    tolerance_mm: how far a vertex may lie from a view's depth map to count as seen by it.  ahead: how many views
+    may be looked at ahead of the one that is blended.
+    """
+    skin = Skin.of(mesh)
+    gains = exposure_gains(views, skin, tolerance_mm)
+    count = len(skin.vertices)
+    weights = np.zeros((count, SLOTS), np.float32)
+    colors = np.zeros((count, SLOTS, 3), np.uint8)
+    looks = in_turn(pool, lambda view: _look(view, skin, tolerance_mm), views, ahead)
+    for v, (index, weight, rgb, radius2) in enumerate(looks):
+        slot = weights[index].argmin(axis=1)
+        better = weight > weights[index, slot]
+        index, slot = index[better], slot[better]
+        weights[index, slot] = weight[better]
+        even = rgb[better] * gains.factors(v, radius2[better])
+        colors[index, slot] = np.clip(even + 0.5, 0, 255).astype(np.uint8)
+    return _spread_colors(mesh, _blend(weights, colors), weights.max(axis=1) > 0)
+
+
+def _blend(weights: Gray, colors: NDArray[np.uint8]) -> Gray:
+    """(V, 3) weighted mean of the slots; a slot far from their weighted mean loses weight (one robust step)."""
+    values = colors.astype(np.float32)
+    w = weights[..., None]
+    mean = (values * w).sum(axis=1) / np.maximum(w.sum(axis=1), 1e-9)
+    off = np.linalg.norm(values - mean[:, None], axis=2) / AGREE
+    w = (weights / (1 + off * off))[..., None]
+    return np.asarray((values * w).sum(axis=1) / np.maximum(w.sum(axis=1), 1e-9), dtype=np.float32)
+
+
+def _spread_colors(mesh: Mesh, colors: Gray, known: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Let known colours flow along the edges into unknown vertices until none is left, or 200 rings."""
+    colors, known = colors.copy(), known.copy()
+    edges = np.concatenate([mesh.triangles[:, [0, 1]], mesh.triangles[:, [1, 2]], mesh.triangles[:, [2, 0]]])
+    edges = np.concatenate([edges, edges[:, ::-1]])
+    edges = edges[~known[edges[:, 0]]]
+    for _ in range(200):
+        into = edges[known[edges[:, 1]]]
+        if len(into) == 0:
+            break
+        targets, inverse, number = np.unique(into[:, 0], return_inverse=True, return_counts=True)
+        for k in range(3):
+            colors[targets, k] = np.bincount(inverse, weights=colors[into[:, 1], k]) / number
+        known[targets] = True
+        edges = edges[~known[edges[:, 0]]]
+    return np.asarray(np.clip(colors + 0.5, 0, 255), dtype=np.uint8)

@@ -1,0 +1,1 @@
+"""What a release is written in: manifest, layout, metadata, formats of pictures and meshes."""

@@ -1,0 +1,1 @@
+"""What a holder of a release does: fetch, verify, read, export."""

@@ -1,0 +1,94 @@
+"""Takes of a release as COLMAP models, for splatting and radiance fields: photographs, cameras, points of the scan.
+
+<out>/<id>/<k>_<name>/images/<view>.jpg       the photographs, hard links where that can be
+<out>/<id>/<k>_<name>/sparse/0/*.txt          cameras, images, points3D (of the scan, coloured, without tracks), mm
+<out>/<id>/<k>_<name>/LICENCE.txt, CREDITS.txt
+
+Format: https://colmap.github.io/format.html. Lengths stay millimetres, the frame the rig's.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from common.files.atomic_write import whole_file
+from common.progress import Progress, silent
+from processing.files.colmap import write_colmap
+from processing.files.obj import read_ply
+from processing.geometry.cameras import camera_from_params
+from processing.release.formats.errors import ReleaseError
+from processing.release.holder.morph_target_export import Rights, rights_of, write_rights
+from processing.release.reader import ReleaseFolder, TakeEntry, View
+
+POINTS = 100_000
+GREY = 128
+
+
+def export_colmap(
+    folder: Path, out: Path, *, subjects: Sequence[int] | None = None, progress: Progress = silent
+) -> list[Path]:
+    """A model for each take that has photographs; their folders. Raises ReleaseError where there is none."""
+    release = ReleaseFolder(folder)
+    takes = [take for take in release.takes if subjects is None or take.index in subjects]
+    unknown = sorted(set(subjects or ()) - {take.index for take in takes})
+    if unknown:
+        raise ReleaseError(f"{folder} has no subject {unknown[0]}; see its subjects.csv")
+    rights = rights_of(release)
+    written = []
+    for number, take in enumerate(takes):
+        progress(number / len(takes), f"{take.index} {take.label}")
+        views = [view for view in release.views(take) if view.valid]
+        if views:
+            written.append(_export_take(release, take, views, out / str(take.index) / take.label, rights))
+    if not written:
+        raise ReleaseError(f"{folder} has no photographs here: COLMAP's models need them; see missing.csv")
+    return written
+
+
+def _export_take(release: ReleaseFolder, take: TakeEntry, views: list[View], target: Path, rights: Rights) -> Path:
+    (target / "images").mkdir(parents=True, exist_ok=True)
+    for view in views:
+        _link(view.photograph, target / "images" / view.photograph.name)
+    model = target / "sparse" / "0"
+    params = json.loads((views[0].photograph.parent / "params.json").read_text(encoding="utf-8"))
+    write_colmap(model, {view.index: camera_from_params(params, view.index) for view in views})
+    for name in ("cameras.txt", "images.txt"):
+        _noted(model / name, rights)
+    _write_points(model / "points3D.txt", release.folder / f"mesh/{take.index}/{take.label}.ply", rights)
+    write_rights(target, rights)
+    return target
+
+
+def _write_points(path: Path, scan: Path, rights: Rights) -> None:
+    """Points of the scan, evenly over its vertices, in its colours; a file without points where there is no scan."""
+    lines = [f"# {rights.notice}", "# POINT3D_ID, X, Y, Z (mm), R, G, B, ERROR, TRACK[] as (IMAGE_ID, POINT2D_IDX)"]
+    if scan.is_file():
+        mesh = read_ply(scan)
+        count = len(mesh.vertices_mm)
+        chosen = np.unique(np.linspace(0, count - 1, min(POINTS, count)).astype(np.int64))
+        colours = np.full((count, 3), GREY) if mesh.colors is None else mesh.colors
+        for number, (point, colour) in enumerate(zip(mesh.vertices_mm[chosen], colours[chosen], strict=True), start=1):
+            x, y, z = point.tolist()
+            lines.append(f"{number} {x:.4f} {y:.4f} {z:.4f} {colour[0]} {colour[1]} {colour[2]} 0")
+    with whole_file(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _noted(path: Path, rights: Rights) -> None:
+    """Put the rights above what a file says, as a comment."""
+    text = path.read_text(encoding="utf-8")
+    with whole_file(path) as temporary:
+        temporary.write_text(f"# {rights.notice}\n{text}", encoding="utf-8")
+
+
+def _link(source: Path, target: Path) -> None:
+    if target.exists():
+        return
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copyfile(source, target)

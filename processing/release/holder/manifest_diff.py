@@ -1,0 +1,63 @@
+"""What changed from one release to another, by their manifests."""
+
+from dataclasses import dataclass
+
+from processing.release.formats.manifest import Manifest
+from processing.release.formats.tombstones import WHY_NOT
+
+
+@dataclass(frozen=True)
+class Difference:
+    """From `before` to `after`. withdrawn: who withdrew something that `before` holds.  delete: files of `before` that
+    are withdrawn.  no_longer: what `after` says is not part any more, though it may be kept.  moved: (old path, new
+    path) of equal content.
+    """
+
+    before: Manifest
+    after: Manifest
+    subjects_added: tuple[str, ...]
+    subjects_removed: tuple[str, ...]
+    withdrawn: tuple[str, ...]
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+    moved: tuple[tuple[str, str], ...]
+    delete: tuple[str, ...] = ()
+    no_longer: tuple[str, ...] = ()
+
+    @property
+    def same(self) -> bool:
+        return not (self.added or self.removed or self.changed or self.moved)
+
+
+def compare(before: Manifest, after: Manifest) -> Difference:
+    """Files and subjects that came, went, changed or were renamed."""
+    old, new = before.by_path, after.by_path
+    gone = {path: old[path].sha256 for path in old.keys() - new.keys()}
+    came = {path: new[path].sha256 for path in new.keys() - old.keys()}
+    where: dict[str, list[str]] = {}
+    for path in sorted(gone, reverse=True):
+        where.setdefault(gone[path], []).append(path)
+    moved = []
+    for path in sorted(came):
+        if where.get(came[path]):
+            moved.append((where[came[path]].pop(), path))
+    stones = [s for s in after.tombstones if s.code in before.subjects and s.concerns(before.version)]
+    left, arrived = {a for a, _ in moved}, {b for _, b in moved}
+    return Difference(
+        before=before,
+        after=after,
+        subjects_added=tuple(sorted(set(after.subjects) - set(before.subjects))),
+        subjects_removed=tuple(sorted(set(before.subjects) - set(after.subjects))),
+        withdrawn=tuple(sorted({stone.code for stone in stones})),
+        delete=tuple(sorted(path for path in old if any(stone.holds(path) for stone in stones))),
+        no_longer=tuple(
+            f"{gone.code} {gone.take}{' photographs' if gone.what == 'photographs' else ''}: {WHY_NOT[gone.why]}"
+            for gone in after.no_longer
+            if gone.code in before.subjects and gone.last_version >= before.version
+        ),
+        added=tuple(sorted(came.keys() - arrived)),
+        removed=tuple(sorted(gone.keys() - left)),
+        changed=tuple(sorted(p for p in old.keys() & new.keys() if old[p].sha256 != new[p].sha256)),
+        moved=tuple(moved),
+    )

@@ -1,0 +1,1 @@
+"""What a studio does with releases: select, build, publish, grant, serve."""

@@ -1,0 +1,127 @@
+"""Whether a request opens a file of a release: token or link, licence, kind, and that nobody in it has withdrawn."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Engine
+
+from db.engine import reading, utc_now
+from db.errors import NotFound
+from db.release_records.access_grants import Access, Refusal, access_by_token, access_of
+from db.release_records.releases import get_release
+from processing.release.formats.errors import ReleaseError
+from processing.release.formats.manifest import Tombstone
+from processing.release.studio import signed_links
+from processing.release.studio.release_records import find_tombstones
+from processing.release.studio.served_release import Item, Shelf
+
+TOMBSTONES_S = 2.0  # how long a withdrawal may take to reach the server
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An answer without a file. refusal: a word for programs; status: HTTP's; why: for people."""
+
+    status: int
+    refusal: str
+    why: str
+    kinds: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file that may leave."""
+
+    access: Access
+    release_id: int
+    shelf: Shelf
+    item: Item
+
+
+REFUSALS = {
+    Refusal.UNKNOWN: (401, "no such token or link is known here"),
+    Refusal.EXPIRED: (401, "the token or link has expired"),
+    Refusal.REVOKED: (403, "the token was revoked"),
+    Refusal.OTHER: (403, "the token or link is not for this release or version"),
+    Refusal.LICENCE: (403, "no signed licence of this version's text was accepted yet"),
+}
+
+
+class Gate:
+    """Judges requests. Each is judged by the records of that moment: a revoked grant opens nothing more."""
+
+    def __init__(self, engine: Engine, shelves: Sequence[Shelf], key: bytes) -> None:
+        """Raises ReleaseError for a folder that the records do not know as a release, or know otherwise."""
+        self._engine, self._key = engine, key
+        self._shelves: dict[str, tuple[Shelf, int]] = {}
+        self._stones: dict[str, tuple[float, tuple[Tombstone, ...]]] = {}
+        self._lock = threading.Lock()
+        with reading(engine) as tx:
+            for shelf in shelves:
+                try:
+                    release = get_release(tx, shelf.name, shelf.version)
+                except NotFound:
+                    raise ReleaseError(f"{shelf.folder} is no release of this studio's records") from None
+                if release.manifest_sha256 != shelf.manifest_sha256:
+                    raise ReleaseError(f"{shelf.folder} is not {shelf.place} as it was built: its manifest was changed")
+                if shelf.place in self._shelves:
+                    raise ReleaseError(f"{shelf.place} is given twice")
+                self._shelves[shelf.place] = (shelf, release.id)
+
+    def judge(self, path: str, token: str | None, now: datetime | None = None) -> Opened | Refused:
+        """path: of the address, decoded, without its first '/'. token: of the header; None where there is none."""
+        now = now or utc_now()
+        until: datetime | None = None
+        signed: signed_links.Link | None = None
+        if token is None and path.startswith(f"{signed_links.PREFIX}/"):
+            said, _, path = path.removeprefix(f"{signed_links.PREFIX}/").partition("/")
+            signed = signed_links.check(self._key, said, path)
+            if signed is None:
+                return refused(Refusal.UNKNOWN)
+            until = signed.until
+        place, _, inside = path.partition("/")
+        with reading(self._engine) as tx:
+            access = access_of(tx, signed.grant_id) if signed else access_by_token(tx, token) if token else None
+        if access is None:
+            return refused(Refusal.UNKNOWN)
+        if until is not None and now >= until:
+            return refused(Refusal.EXPIRED)
+        shelf, release_id = self._shelves.get(place, (None, 0))
+        if shelf is None:  # what is not here looks like what is not given
+            return refused(access.standing(now) or Refusal.OTHER)
+        refusal = access.refusal(shelf.name, shelf.version, shelf.licence_sha256, now)
+        if refusal is not None:
+            return refused(refusal)
+        item = shelf.items.get(inside)
+        if item is None:
+            return Refused(404, "path", "the release has no such file")
+        if item.kind and item.kind not in access.kinds:
+            return Refused(403, "kind", "the grant does not allow files of this kind", access.kinds)
+        stones = self._tombstones(shelf.name) if item.number is not None else ()
+        if any(stone.concerns(shelf.version) and stone.holds(item.path) for stone in stones):
+            return Refused(410, "withdrawn", "the subject has withdrawn this; a newer version does without")
+        return Opened(access, release_id, shelf, item)
+
+    def still(self, access: Access) -> bool:
+        """Whether a grant that opened something opens it still."""
+        with reading(self._engine) as tx:
+            now = access_of(tx, access.grant_id)
+        return now is not None and now.standing(utc_now()) is None
+
+    def _tombstones(self, name: str) -> tuple[Tombstone, ...]:
+        with self._lock:
+            seen, stones = self._stones.get(name, (-TOMBSTONES_S, ()))
+            if time.monotonic() - seen >= TOMBSTONES_S or name not in self._stones:
+                with reading(self._engine) as tx:
+                    stones = find_tombstones(tx, name, utc_now().date())
+                self._stones[name] = (time.monotonic(), stones)
+            return stones
+
+
+def refused(refusal: Refusal) -> Refused:
+    """The answer to it."""
+    status, why = REFUSALS[refusal]
+    return Refused(status, str(refusal), why)

@@ -1,0 +1,387 @@
+"""Building a release: it is either whole in its folder and complete in the records, or it is not there.
+
+A build works in OUT/.NAME-VERSION.building and is renamed from there when its last byte is on the disk. What an
+interrupted build wrote stays there and is used by the next one as far as it is still what it would write.
+"""
+
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from common.guarding.file_modes import hand_on
+from common.progress import Progress, part, silent
+from db.consents.withdrawals import lock_participants, masked_subjects, withdrawn_takes
+from db.engine import reading, transaction, utc_now
+from db.errors import StateConflict
+from db.models import ConsentScope, Release
+from db.release_records.releases import (
+    ReleasedTake,
+    abandon_builds,
+    begin_release,
+    building_release,
+    captured_days,
+    complete_release,
+    fail_release,
+)
+from db.reports.progress_queries import consenting_subjects
+from db.studio import StudioRecords
+from processing.release.formats.errors import ReleaseError
+from processing.release.formats.manifest import (
+    MANIFEST,
+    SCHEMA_VERSION,
+    Manifest,
+    make_manifest,
+    write_durably,
+    write_manifest,
+)
+from processing.release.formats.signing import RELEASE, PublicKey, public_of, read_small, sign, studio_key
+from processing.release.formats.studio_statement import read_about
+from processing.release.studio.export import Plan, export
+from processing.release.studio.release_lists import ReleaseFacts
+from processing.release.studio.release_records import find_tombstones, no_longer_part
+from processing.release.studio.selection import Selection, Skipped, choose
+from processing.release.studio.selection_file import Reviewed, read_selection
+from processing.release.studio.selection_review import narrowed, require_review
+from processing.release.studio.selection_rules import Options
+from processing.release.studio.selection_signers import trusted_signers
+
+DEFAULT_LICENCE = "Research use only, under the agreement signed with the studio"
+DEFAULT_DESCRIPTION = (
+    "Registered face meshes, displacement maps, textures, scans and photographs of people in expressions."
+)
+# The version of the form that a subject made by a program "signed": nobody is behind it.
+SYNTHETIC = "synthetic"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class BuiltRelease:
+    """A release that is there."""
+
+    name: str
+    version: int
+    folder: Path
+    manifest: Manifest
+    manifest_sha256: str
+    skipped: tuple[Skipped, ...]
+    key: PublicKey  # with whose secret the manifest was signed
+
+
+def build_release(
+    studio: StudioRecords,
+    name: str,
+    out: Path,
+    *,
+    selection: Path | None = None,
+    signature: Path | None = None,
+    sign_key: Path | None = None,
+    day: date | None = None,
+    subjects: list[str] | None = None,
+    licence: str = DEFAULT_LICENCE,
+    licence_text: str | None = None,
+    description: str = DEFAULT_DESCRIPTION,
+    abandon: bool = False,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> BuiltRelease:
+    """Build the next version of `name` into the folder `out/<name>-<version>`.
+
+    selection: a reviewed file; without it the rules decide alone. signature: of that file, by somebody whom the studio
+    trusts ([release] signers in studio.toml). sign_key: signs the manifest (the studio's own key). day: consents must
+    be valid on it (today, or the file's). subjects: narrows to these codes. licence: its URL or name; licence_text: the
+    whole. abandon: an earlier build of this name that died elsewhere is given up; one that died here is taken up.
+    Raises ReleaseError when nothing may leave and nobody is to be told of a withdrawal, or the folder exists;
+    StateConflict when a build is under way. Whatever is raised, no folder is left that looks like a release, and the
+    version number stays free.
+    """
+    if not _NAME.fullmatch(name):
+        raise ReleaseError(f"'{name}' cannot name a release: use lower-case letters, digits, '.', '_' and '-'")
+    about = read_about(studio.settings.sections.get("release", {}))
+    reviewed = _read(studio, selection, signature, name, day, subjects)
+    day = (reviewed.file.day if reviewed else day) or utc_now().date()
+    if day > utc_now().date():
+        raise ReleaseError(f"Consents cannot be judged on {day}: that day is not yet over; leave --day out")
+    options = reviewed.file.options if reviewed else Options()
+    with reading(studio.engine) as tx:
+        chosen = choose(tx, studio.store, day, only=subjects, quality=reviewed.file.quality if reviewed else None)
+        tombstones = find_tombstones(tx, name, day)
+        if reviewed:
+            chosen = narrowed(chosen, reviewed)
+        captured = captured_days(tx, [take.take_id for subject in chosen.subjects for take in subject.takes])
+        asked = replace(chosen, skipped=(*chosen.skipped, *_not_asked(chosen, subjects)))
+        gone = no_longer_part(tx, name, asked, tombstones, photographs=options.photographs != "none")
+    if not chosen.subjects and not tombstones:
+        raise ReleaseError(_nothing(chosen))
+    key = sign_key or studio_key(studio.settings.keys)
+    criteria = {"subjects": subjects or "all", "licence": licence, "selection": reviewed.sha256 if reviewed else None}
+    with _claimed(studio, name, out, day, criteria, abandon) as (release, building):
+        plan = Plan(
+            selection=chosen,
+            store=studio.store,
+            folder=building / "release",
+            done=building / "done",
+            facts=ReleaseFacts(
+                name,
+                release.version,
+                licence,
+                description,
+                _reviewer(reviewed),
+                about=about,
+                captured=captured,
+                synthetic=is_synthetic(chosen),
+            ),
+            options=options,
+            licence_text=licence_text or f"{licence}.",
+            tombstones=tombstones,
+            no_longer=gone,
+            public_key=public_of(key),
+        )
+        return _build(studio, release, plan, out / f"{name}-{release.version}", reviewed, key, workers, progress)
+
+
+def is_synthetic(selection: Selection) -> bool:
+    """Whether no subject is a person: every consent was recorded as to the form SYNTHETIC."""
+    forms = [given.form_version for subject in selection.subjects for given in subject.consents.values()]
+    return bool(forms) and all(form == SYNTHETIC for form in forms)
+
+
+def _read(
+    studio: StudioRecords,
+    selection: Path | None,
+    signature: Path | None,
+    name: str,
+    day: date | None,
+    subjects: list[str] | None,
+) -> Reviewed | None:
+    if selection is None:
+        if signature is not None:
+            raise ReleaseError("--signature is of a reviewed file: name that with --selection")
+        return None
+    reviewed = read_selection(selection)
+    if reviewed.file.name != name:
+        raise ReleaseError(f"{selection} selects for release '{reviewed.file.name}', not for '{name}'")
+    if day is not None or subjects:
+        raise ReleaseError(f"{selection} says the day and the subjects; leave --day and --subject out")
+    made = read_small(signature, "the signature") if signature else None
+    return require_review(reviewed, made, trusted_signers(studio.settings))
+
+
+def _not_asked(chosen: Selection, subjects: list[str] | None) -> list[Skipped]:
+    left = chosen.known - set(subjects) if subjects else set()
+    return [Skipped(code, "", "not asked for", "not_asked") for code in sorted(left)]
+
+
+def _reviewer(reviewed: Reviewed | None) -> str | None:
+    if reviewed is None:
+        return None
+    by = reviewed.file.review.by
+    return by if reviewed.signer is None else f"{by} (signature of {reviewed.signer})"
+
+
+@contextmanager
+def _claimed(
+    studio: StudioRecords, name: str, out: Path, day: date, criteria: dict[str, Any], abandon: bool
+) -> Iterator[tuple[Release, Path]]:
+    """The release's row, building, and the folder to work in, both this process's alone.
+
+    A row whose process died is taken up where its folder is here and nobody holds its lock. An error fails the row.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with transaction(studio.engine) as tx:
+        if abandon:
+            abandon_builds(tx, name)
+        dead = building_release(tx, name)
+        if dead is not None and _started_here(_building(out, dead), dead):
+            release, lock = dead, _lock(_building(out, dead), dead)
+            release.consent_day, release.criteria = day, criteria
+        else:
+            release = begin_release(tx, name, schema_version=SCHEMA_VERSION, consent_day=day, criteria=criteria)
+            lock = _lock(_building(out, release), release)
+    building = _building(out, release)
+    try:
+        (building / "build.json").write_text(json.dumps({"release": release.id}))
+        yield release, building
+    except BaseException as error:
+        with transaction(studio.engine) as tx:
+            fail_release(tx, tx.merge(release, load=False), f"{type(error).__name__}: {error}")
+        if isinstance(error, ConsentChanged) or not any(building.glob("done/*.json")):
+            shutil.rmtree(building, ignore_errors=True)
+        raise
+    finally:
+        os.close(lock)
+    shutil.rmtree(building, ignore_errors=True)
+
+
+class ConsentChanged(ReleaseError):
+    """Somebody withdrew while the release was built: nothing of it is kept."""
+
+
+def _building(out: Path, release: Release) -> Path:
+    return out / f".{release.name}-{release.version}.building"
+
+
+def _started_here(building: Path, release: Release) -> bool:
+    try:
+        return bool(json.loads((building / "build.json").read_text())["release"] == release.id)
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _lock(building: Path, release: Release) -> int:
+    """An open descriptor that holds the folder's lock, which goes with its process. Raises StateConflict."""
+    building.mkdir(parents=True, exist_ok=True)
+    handle = os.open(building / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise StateConflict(
+            f"Release {release.name} {release.version} is being built in {building} by another process; wait for it"
+        ) from None
+    return handle
+
+
+def _build(
+    studio: StudioRecords,
+    release: Release,
+    plan: Plan,
+    folder: Path,
+    reviewed: Reviewed | None,
+    key: Path,
+    workers: int | None,
+    progress: Progress,
+) -> BuiltRelease:
+    if folder.exists():
+        # Renamed by a build that died before the records had it: only then are there takes' records and no folder.
+        if plan.folder.exists() or not any(plan.done.glob("*.json")):
+            raise ReleaseError(f"{folder} is there, but not in the records; move it away, or name another --out")
+        folder.rename(plan.folder)
+    plan.folder.mkdir(exist_ok=True)
+    entries = export(plan, workers=workers, progress=part(progress, 0.0, 0.8))
+    progress(0.8, "hashing")
+    manifest = make_manifest(
+        plan.folder,
+        entries,
+        name=plan.facts.name,
+        version=plan.facts.version,
+        consent_day=plan.selection.day.isoformat(),
+        subjects=[subject.code for subject in plan.selection.subjects],
+        tombstones=plan.tombstones,
+        selection_sha256=reviewed.sha256 if reviewed else None,
+        no_longer=plan.no_longer,
+    )
+    changed = [entry.path for entry in manifest.files if entries[entry.path].sha256 != entry.sha256]
+    if changed:
+        raise ReleaseError(f"{', '.join(changed[:5])} changed on the disk while the release was built; build it again")
+    progress(0.95, "manifest")
+    _sync(plan.folder, entries)
+    digest = write_manifest(plan.folder, manifest)
+    about = f"{manifest.name} {manifest.version}"
+    signed = sign((plan.folder / MANIFEST).read_bytes(), key, RELEASE, about)
+    write_durably(plan.folder / f"{MANIFEST}{signed.ending}", signed.content)
+    hand_on(plan.folder)  # made to be read by others, unlike all else
+    _sync_folders(plan.folder)
+    # Consents may have been withdrawn while the files were written: judge once more, in the last transaction.
+    moved = False
+    try:
+        with transaction(studio.engine) as tx:
+            _still_allowed(tx, plan)
+            complete_release(tx, tx.merge(release, load=False), digest, _items(plan))
+            plan.folder.rename(folder)
+            moved = True
+        _sync_folder(folder.parent)
+    except BaseException:
+        if moved:  # renamed, but the records did not take it
+            folder.rename(plan.folder)
+        raise
+    progress(1.0, f"{len(manifest.files)} files")
+    skipped = plan.selection.skipped
+    return BuiltRelease(plan.facts.name, plan.facts.version, folder, manifest, digest, skipped, signed.key)
+
+
+def _items(plan: Plan) -> list[ReleasedTake]:
+    return [
+        ReleasedTake(
+            subject.subject_id,
+            take.take_id,
+            bool(take.photographs) and plan.options.photographs != "none",
+            subject.publishable,
+            subject.mosaic,
+            take.label,
+        )
+        for subject in plan.selection.subjects
+        for take in subject.takes
+    ]
+
+
+def _still_allowed(tx: Session, plan: Plan) -> None:
+    day, chosen = plan.selection.day, plan.selection.subjects
+    # Whoever withdraws or narrows now waits until this is complete, and then finds it.
+    lock_participants(tx, {s.subject_id for s in chosen})
+    may_leave = consenting_subjects(tx, ConsentScope.RESEARCH_RELEASE, day, lock=True)
+    may_show = consenting_subjects(tx, ConsentScope.PUBLICATION, day, lock=True)
+    masked = masked_subjects(tx, day)
+    alone = withdrawn_takes(tx, {take.take_id for s in chosen for take in s.takes})
+    withdrawn = [
+        s.code
+        for s in chosen
+        if s.subject_id not in may_leave
+        or (s.publishable and s.subject_id not in may_show)
+        or (s.subject_id in masked and not s.mosaic)
+        or any(take.take_id in alone for take in s.takes)
+    ]
+    if withdrawn:
+        raise ConsentChanged(f"Consent of {', '.join(withdrawn)} changed while the release was built; build it again")
+    if find_tombstones(tx, plan.facts.name, day) != plan.tombstones:
+        raise ConsentChanged("A subject of an earlier version withdrew while the release was built; build it again")
+
+
+def _nothing(selection: Selection) -> str:
+    lines = ["Nothing may leave: no subject has both a valid consent and a processed take."]
+    lines += [f"  {skipped.subject} {skipped.take}  {skipped.why}" for skipped in selection.skipped[:20]]
+    if not selection.skipped:
+        lines.append("  No closed session has an accepted take; see: mien session show")
+    return "\n".join(lines)
+
+
+def _sync(folder: Path, files: Iterable[str]) -> None:
+    for name in files:
+        _sync_folder(folder / name)
+
+
+def _sync_folders(folder: Path) -> None:
+    for at, _, _ in os.walk(folder):
+        _sync_folder(Path(at))
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def as_report(built: BuiltRelease) -> dict[str, object]:
+    """A built release for --json."""
+    return {
+        "name": built.name,
+        "version": built.version,
+        "folder": str(built.folder),
+        "manifest_sha256": built.manifest_sha256,
+        "signed_with": built.key.text,
+        "files": len(built.manifest.files),
+        "bytes": built.manifest.bytes,
+        "subjects": list(built.manifest.subjects),
+        "skipped": [asdict(skipped) for skipped in built.skipped],
+    }

@@ -1,0 +1,237 @@
+"""The gated server's answers: one file a request, by range where it is asked for, each byte into the ledger.
+
+GET and HEAD alone, no body, no listing. `Authorization: Bearer TOKEN`, or a link that was signed (processing.release.
+links). Who was refused learns why in the header X-Mien-Refusal and in a line of JSON; whether a release is here at all
+learns only who may have it.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import re
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from db.errors import RecordError
+from processing.release.formats.manifest import MANIFEST
+from processing.release.holder.fetch import KINDS
+from processing.release.holder.token_access import ALLOWED, REFUSAL
+from processing.release.studio.access_control import Gate, Opened, Refused
+from processing.release.studio.delivery_ledger import Ledger, Progress
+from processing.release.studio.served_release import NotServed
+
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
+
+BLOCK = 1 << 18
+log = logging.getLogger("mien.release.serve")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_BEARER = re.compile(r"Bearer ([A-Za-z0-9_-]{20,200})", re.IGNORECASE)
+_TYPES = {".json": "application/json", ".jpg": "image/jpeg", ".png": "image/png", ".txt": "text/plain; charset=utf-8"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """of_grant: requests of one grant at a time.  failures: refusals an address may collect in failures_s.  send_s: how
+    long a client may take nothing.  recheck_s: how long a revocation may take to cut what is being sent.
+    """
+
+    of_grant: int = 32
+    failures: int = 40
+    failures_s: float = 60.0
+    send_s: float = 60.0
+    recheck_s: float = 1.0
+
+
+class Cut(Exception):
+    """The answer ends here: the connection is to be closed, not kept."""
+
+
+class ReleaseServer:
+    """An ASGI application. Raises nothing: what is wrong in here is one line of the log and status 500 or a cut."""
+
+    def __init__(self, gate: Gate, ledger: Ledger, limits: Limits | None = None) -> None:
+        self._gate, self._ledger, self._limits = gate, ledger, limits or Limits()
+        self._busy: Counter[int] = Counter()
+        self._failures: OrderedDict[str, list[float]] = OrderedDict()
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        try:
+            await self._answer(scope, receive, send)
+        except (Cut, OSError, TimeoutError):
+            _abort(scope)
+        except Exception as error:
+            log.error("a request failed: %s", type(error).__name__)  # its text may hold what is a secret
+            _abort(scope)
+
+    async def _answer(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        headers = {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in scope["headers"]}
+        address = (scope.get("client") or ("", 0))[0]
+        if scope["method"] not in ("GET", "HEAD"):
+            return await _refuse(send, Refused(405, "method", "only GET and HEAD are answered"), {"allow": "GET, HEAD"})
+        if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+            return await _refuse(send, Refused(413, "body", "a request has no body here"), {"connection": "close"})
+        if self._too_many_failures(address):
+            return await _refuse(send, Refused(429, "rate", "too many refusals; wait a minute"), {"retry-after": "60"})
+        bearer = _BEARER.fullmatch(headers.get("authorization", "").strip())
+        token = bearer[1] if bearer else ("-" if "authorization" in headers else None)
+        try:
+            judged = await asyncio.to_thread(self._gate.judge, str(scope["path"]).removeprefix("/"), token)
+        except RecordError:
+            log.error("the records do not answer; nothing is given meanwhile")
+            return await _refuse(send, Refused(503, "records", "the server cannot look it up"), {"retry-after": "5"})
+        if isinstance(judged, Refused):
+            if judged.status == 401:
+                self._failures.setdefault(address, []).append(time.monotonic())
+            more = {"www-authenticate": 'Bearer realm="mien release"'} if judged.status == 401 else {}
+            return await _refuse(send, judged, more)
+        grant = judged.access.grant_id
+        if self._busy[grant] >= self._limits.of_grant:
+            why = Refused(429, "busy", f"{self._limits.of_grant} requests of this grant are under way")
+            return await _refuse(send, why, {"retry-after": "1"})
+        self._busy[grant] += 1
+        try:
+            return await self._give(judged, scope["method"] == "HEAD", headers, address, receive, send)
+        finally:
+            self._busy[grant] -= 1
+            if not self._busy[grant]:
+                del self._busy[grant]
+
+    async def _give(
+        self, opened: Opened, head: bool, asked: Mapping[str, str], address: str, receive: Receive, send: Send
+    ) -> None:
+        item, shelf = opened.item, opened.shelf
+        etag = f'"{item.sha256}"'
+        headers = {
+            "etag": etag, "accept-ranges": "bytes", "cache-control": "private, no-transform",
+            "x-content-type-options": "nosniff", "content-disposition": "attachment",
+            "content-type": _TYPES.get(PurePosixPath(item.path).suffix, "application/octet-stream"),
+        }  # fmt: skip
+        if item.path == MANIFEST:
+            headers[ALLOWED.lower()] = ",".join(kind for kind in KINDS if kind in opened.access.kinds)
+        if etag in asked.get("if-none-match", ""):
+            return await _start(send, 304, headers, last=True)
+        span = _span(asked, item.bytes, etag)
+        if span is None:
+            headers["content-range"] = f"bytes */{item.bytes}"
+            return await _start(send, 416, headers | {"content-length": "0"}, last=True)
+        start, end = span
+        status = 200 if "range" not in asked or (start, end) == (0, item.bytes) else 206
+        if status == 206:
+            headers["content-range"] = f"bytes {start}-{end - 1}/{item.bytes}"
+        headers["content-length"] = str(end - start)
+        if head:
+            return await _start(send, status, headers, last=True)
+        try:
+            file = await asyncio.to_thread(shelf.open, item)
+        except NotServed as error:
+            log.error("%s", error)
+            return await _refuse(send, Refused(503, "damaged", "the file is not as it was released; tell the studio"))
+        try:
+            progress = await asyncio.to_thread(
+                self._ledger.begin, opened.access.grant_id, opened.release_id, shelf, opened.access.kinds, address,
+                asked.get("user-agent", "")[:200],
+            )  # fmt: skip
+            await _start(send, status, headers)
+            await self._stream(opened, file, start, end, progress, receive, send)
+        finally:
+            os.close(file)
+
+    async def _stream(
+        self, opened: Opened, file: int, start: int, end: int, progress: Progress, receive: Receive, send: Send
+    ) -> None:
+        item, at, checked = opened.item, start, time.monotonic()
+        gone = asyncio.create_task(_until_gone(receive))
+        try:
+            if start == end:
+                _note(progress, item.number, start, 0, item.bytes)
+            while at < end:
+                if time.monotonic() - checked >= self._limits.recheck_s:
+                    if not await asyncio.to_thread(self._gate.still, opened.access):
+                        raise Cut
+                    checked = time.monotonic()
+                block = await asyncio.to_thread(os.pread, file, min(BLOCK, end - at), at)
+                if not block:
+                    log.error("%s/%s grew shorter while it was sent", opened.shelf.place, item.path)
+                    raise Cut
+                if gone.done():
+                    return
+                # Written down before it is sent: whoever gets a byte stands in the ledger with it.
+                _note(progress, item.number, at, len(block), item.bytes)
+                at += len(block)
+                body = {"type": "http.response.body", "body": block, "more_body": at < end}
+                await asyncio.wait_for(send(body), self._limits.send_s)
+            if start == end:
+                await send({"type": "http.response.body", "body": b""})
+        finally:
+            gone.cancel()
+
+    def _too_many_failures(self, address: str) -> bool:
+        now, since = time.monotonic(), self._limits.failures_s
+        while len(self._failures) > 10_000:
+            self._failures.popitem(last=False)
+        recent = [at for at in self._failures.get(address, ()) if now - at < since]
+        if recent:
+            self._failures[address] = recent
+        else:
+            self._failures.pop(address, None)
+        return len(recent) >= self._limits.failures
+
+
+def _note(progress: Progress, number: int | None, start: int, count: int, size: int) -> None:
+    if number is not None:
+        progress.add(number, start, count, size)
+
+
+def _span(asked: Mapping[str, str], size: int, etag: str) -> tuple[int, int] | None:
+    """[from, to) of what is asked for (RFC 9110, section 14); None when it cannot be. What is no single range of bytes,
+    or is for another content, is a request for all of it.
+    """
+    found = _RANGE.fullmatch(asked.get("range", "").replace(" ", ""))
+    if found is None or asked.get("if-range", etag) != etag or found.groups() == ("", ""):
+        return 0, size
+    first, last = found.groups()
+    if first == "":
+        return (max(0, size - int(last)), size) if int(last) and size else None
+    start, end = int(first), min(int(last) + 1, size) if last else size
+    if last and int(last) < start:
+        return 0, size
+    return (start, end) if start < size else None
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _start(send: Send, status: int, headers: Mapping[str, str], *, last: bool = False) -> None:
+    lines = [(name.encode("latin-1"), text.encode("latin-1")) for name, text in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": lines})
+    if last:
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _refuse(send: Send, refused: Refused, more: Mapping[str, str] | None = None) -> None:
+    body = json.dumps({"refusal": refused.refusal, "why": refused.why}).encode()
+    headers = {
+        REFUSAL.lower(): refused.refusal, "content-type": "application/json", "content-length": str(len(body)),
+        "cache-control": "no-store", **(more or {}),
+    }  # fmt: skip
+    if refused.refusal == "kind":
+        headers[ALLOWED.lower()] = ",".join(kind for kind in KINDS if kind in refused.kinds)
+    await _start(send, refused.status, headers)
+    await send({"type": "http.response.body", "body": body})
+
+
+def _abort(scope: Mapping[str, Any]) -> None:
+    abort = scope.get("extensions", {}).get("mien.abort")
+    if abort is not None:
+        abort()

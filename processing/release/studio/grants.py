@@ -1,0 +1,161 @@
+"""Giving a grant: what was signed, what may be fetched, and a token that is written to one file and kept nowhere."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import typer
+from sqlalchemy.orm import Session
+
+from db.engine import transaction
+from db.models import Recipient, SignedLicence
+from db.release_records.access_grants import add_grant, new_token
+from db.release_records.recipients import FIELDS, accept_licence, get_recipient, licences_of
+from db.release_records.releases import get_release
+from db.store import hash_file
+from db.studio import open_studio
+from processing.release.formats.errors import AccessError
+from processing.release.formats.file_kinds import PHOTOGRAPHS, USUAL
+from processing.release.holder.fetch import KINDS
+from processing.release.holder.token_access import origin_of
+from processing.release.studio.signed_links import write_secret
+
+MOST_TEXT = 1 << 20
+
+
+@dataclass(frozen=True)
+class Licence:
+    """A licence that was signed, as files: hashes alone are kept of them."""
+
+    text_sha256: str
+    version: str
+    document_sha256: str
+    signed_on: date
+
+    @classmethod
+    def of(
+        cls, text: Path | None, version: str | None, document: Path | None, signed_on: datetime | None
+    ) -> "Licence | None":
+        """None when nothing is said of a licence. Raises AccessError when only a part is, or a file cannot be read."""
+        said = {
+            "--licence-text": text, "--licence-version": version, "--licence-document": document,
+            "--signed-on": signed_on,
+        }  # fmt: skip
+        lacking = [option for option, value in said.items() if value is None]
+        if len(lacking) == len(said):
+            return None
+        if lacking:
+            raise AccessError(f"a signed licence needs all of {', '.join(said)}; {', '.join(lacking)} is not given")
+        assert text is not None
+        assert document is not None
+        assert signed_on is not None
+        try:
+            if text.stat().st_size > MOST_TEXT:
+                raise AccessError(f"--licence-text {text} is larger than a licence's text is")
+            read = text.read_bytes()
+            signed = hash_file(document)
+        except OSError as error:
+            raise AccessError(f"{error.filename} cannot be read: {error.strerror}") from None
+        # The text as a release has it: see processing.release.studio.export.
+        as_released = read.decode("utf-8", "replace").rstrip("\n") + "\n"
+        return cls(hashlib.sha256(as_released.encode()).hexdigest(), version or "", signed, signed_on.date())
+
+    def accept(self, tx: Session, recipient: Recipient, release_name: str) -> SignedLicence:
+        """Into the records. Raises RecordError."""
+        return accept_licence(
+            tx, recipient, release_name, text_sha256=self.text_sha256, text_version=self.version,
+            document_sha256=self.document_sha256, signed_on=self.signed_on,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Given:
+    """A grant that was given. what: as in 'faces 3 and later'. licensed: whether a licence was accepted before."""
+
+    grant: str
+    recipient: str
+    what: str
+    kinds: tuple[str, ...]
+    token: str
+    file: Path | None
+    licensed: bool
+
+    def as_report(self, *, with_token: bool) -> dict[str, object]:
+        """For programs; the token only where it was asked for."""
+        report: dict[str, object] = {
+            "grant": self.grant, "recipient": self.recipient, "what": self.what, "kinds": list(self.kinds),
+            "file": str(self.file) if self.file else None, "licence_accepted": self.licensed,
+        }  # fmt: skip
+        return report | ({"token": self.token} if with_token else {})
+
+
+def give(
+    home: Path | None,
+    database: str | None,
+    name: str,
+    to: str,
+    until: datetime,
+    *,
+    version: int | None,
+    and_later: bool,
+    kinds: Sequence[str] | None,
+    photographs: bool,
+    licence: Licence | None,
+    token_to: Path | None,
+    server: str | None,
+) -> Given:
+    """Record a grant and write its token. token_to: its file, an empty path for one in this folder, None for none.
+
+    The grant is there when its file is on the disk, and neither without the other. Raises AccessError, RecordError.
+    """
+    allowed = _allowed(kinds, photographs)
+    origin = origin_of(server) if server is not None else None
+    token = new_token()
+    written: Path | None = None
+    try:
+        with open_studio(home, database) as studio, transaction(studio.engine) as tx:
+            release = get_release(tx, name, version)
+            recipient = get_recipient(tx, to)
+            if licence is not None:
+                licence.accept(tx, recipient, name)
+            only = version is not None and not and_later
+            grant = add_grant(
+                tx, recipient, name, first_version=release.version, last_version=release.version if only else None,
+                kinds=allowed, until=until.replace(tzinfo=UTC) + timedelta(days=1), token=token,
+            )  # fmt: skip
+            licensed = bool(licences_of(tx, recipient.id, name))
+            if token_to is not None:
+                file = token_to if token_to.name else Path(f"{name}-{grant.code}.token")
+                write_secret(file, token + (f" {origin}" if origin else "") + "\n")
+                written = file
+    except BaseException:
+        if written is not None:
+            written.unlink(missing_ok=True)
+        raise
+    what = f"{name} {release.version}" + ("" if only else " and later")
+    return Given(grant.code, recipient.code, what, allowed, token, written, licensed)
+
+
+def asked_contact() -> dict[str, str]:
+    """Whom to write to: asked for, or a JSON object on standard input. Raises AccessError, never with what was said."""
+    if sys.stdin.isatty():
+        return {name: typer.prompt(name, default="", show_default=False) for name in FIELDS}
+    try:
+        said = json.loads(sys.stdin.read(1 << 16))
+    except ValueError:
+        said = None
+    if not isinstance(said, dict) or not all(isinstance(text, str) for text in said.values()):
+        raise AccessError('standard input is no JSON object of texts: {"name": …, "email": …}; or use --no-contact')
+    return said
+
+
+def _allowed(kinds: Sequence[str] | None, photographs: bool) -> tuple[str, ...]:
+    unknown = sorted(set(kinds or ()) - KINDS.keys())
+    if unknown:
+        raise AccessError(f"there is no kind '{unknown[0]}' of files; there are: {', '.join(KINDS)}")
+    asked = {*(kinds or USUAL), *((PHOTOGRAPHS,) if photographs else ())}
+    return tuple(kind for kind in KINDS if kind in asked)

@@ -1,0 +1,203 @@
+"""The lists of a release: FaceScape's two, and the same again with names of columns, a line a subject, take, gap.
+
+Formats of FaceScape's lists: its doc_tu_model.md ("Information list", "Publishable list").
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from importlib import metadata
+from typing import Any
+
+from processing.release.formats.studio_statement import About
+from processing.release.formats.tombstones import WHY_NOT, NoLonger, Tombstone
+from processing.release.studio.selection import SelectedSubject, Selection
+from processing.release.studio.take_export import TakeRecord, take_paths
+from processing.release.studio.take_metadata import rig_file
+from processing.release.studio.topology_files import topology_id
+
+INFO_LIST = "info_list.txt"
+PUBLISHABLE_LIST = "publishable_list.txt"
+MOSAICKED_LIST = "mosaicked_list.txt"
+SUBJECTS = "subjects.csv"
+TAKES = "takes.csv"
+MISSING = "missing.csv"
+TOMBSTONES = "tombstones.csv"
+NO_LONGER = "no_longer_part.csv"
+RT_SCALE = "Rt_scale_dict.json"
+_GENDER = {"female": "f", "male": "m", "other": "o"}
+
+
+@dataclass(frozen=True)
+class ReleaseFacts:
+    """What every text of a release says of it. reviewed_by: who read the selection; None where nobody did.
+
+    about: what the studio says under [release.about].  captured: the first and the last day on which a take was fired.
+    synthetic: no subject is a person.
+    """
+
+    name: str
+    version: int
+    licence: str
+    description: str
+    reviewed_by: str | None = None
+    about: About = field(default_factory=About)
+    captured: tuple[str, str] | None = None
+    synthetic: bool = False
+
+    @property
+    def title(self) -> str:
+        return self.about.title or self.name
+
+    @property
+    def software(self) -> str:
+        """The program that made it, as in 'Mien 0.1.0'."""
+        return f"Mien {metadata.version('mien')}"
+
+    @property
+    def citation(self) -> str:
+        """How it is cited: who, what, which version, where."""
+        where = f"https://doi.org/{self.about.doi}" if self.about.doi else self.about.url
+        return f"{'; '.join(self.about.made_by)}: {self.title}, version {self.version}. {where}".strip()
+
+
+def urn(name: str, version: int) -> str:
+    """How a version is called where it has no address."""
+    return f"urn:mien:release:{name}:{version}"
+
+
+def info_list(subjects: Sequence[SelectedSubject]) -> str:
+    """A row a subject: index, gender (m, f, o; - not said), age (or -), valid label.
+
+    The label is FaceScape's [1 + 4] digits: 1 when the subject is complete, then 1 for each of OBJ, material, texture
+    and displacement map that some expression lacks. Files of an expression come together or not at all.
+    """
+    rows = []
+    for subject in subjects:
+        label = "10000" if is_complete(subject) else "01111"
+        gender = _GENDER[subject.gender] if subject.gender else "-"
+        rows.append(f"{subject.index} {gender} {subject.age if subject.age is not None else '-'} {label}\n")
+    return "".join(rows)
+
+
+def publishable_list(subjects: Sequence[SelectedSubject]) -> str:
+    """Indexes of the subjects that may be shown in publications, one a row."""
+    return "".join(f"{subject.index}\n" for subject in subjects if subject.publishable)
+
+
+def mosaicked_list(subjects: Sequence[SelectedSubject]) -> str:
+    """Indexes of the subjects whose eyes are mosaicked in photographs, textures and scan colours, one a row."""
+    return "".join(f"{subject.index}\n" for subject in subjects if subject.mosaic)
+
+
+def subjects_csv(subjects: Sequence[SelectedSubject]) -> str:
+    """One key a subject in every layout: the folder's index and the studio's code. Empty: not said."""
+    return _csv(
+        ("index", "code", "gender", "age", "publishable", "eyes_mosaicked", "expressions"),
+        ((s.index, s.code, s.gender, s.age, _word(s.publishable), _word(s.mosaic), len(s.takes)) for s in subjects),
+    )
+
+
+def takes_csv(selection: Selection, records: Mapping[tuple[int, str], TakeRecord]) -> str:
+    """A line a take: its key, its files, its rig, calibration and topology."""
+    rows = []
+    for subject in selection.subjects:
+        for take in subject.takes:
+            at, record = take_paths(subject.index, take.label), records[subject.index, take.label]
+            photographs = at["photographs"] if record.photographs else None
+            name = take.label.partition("_")[2]
+            rows.append(
+                (
+                    *(f"{subject.index}/{take.label}", subject.index, take.position, name, at["mesh"], at["texture"]),
+                    *(at["displacement"], at["scan"], photographs, record.photographs, at["facts"]),
+                    *(rig_file(take.capture), topology_id(take.template)),
+                )
+            )
+    columns = ("take", "index", "position", "expression", "mesh", "texture", "displacement", "scan", "photographs")
+    return _csv((*columns, "views", "facts", "rig", "topology"), rows)
+
+
+def missing_csv(selection: Selection, records: Mapping[tuple[int, str], TakeRecord]) -> str:
+    """A line a file that is not here, and why. Subjects that stay are not named."""
+    rows: list[tuple[object, ...]] = []
+    for subject in selection.subjects:
+        why = {
+            int(skipped.take.rsplit("-E", 1)[-1].partition("-")[0]): skipped.why
+            for skipped in selection.skipped
+            if skipped.subject == subject.code and skipped.take
+        }
+        have = {take.label for take in subject.takes}
+        for label in subject.expected:
+            if label in have:
+                record = records[subject.index, label]
+                rows += [(subject.index, label, absent.path, absent.why) for absent in record.absent]
+            else:
+                reason = why.get(int(label.partition("_")[0]), "not captured, or not accepted")
+                rows += [(subject.index, label, path, reason) for path in take_paths(subject.index, label).values()]
+    return _csv(("index", "expression", "file", "why"), rows)
+
+
+def tombstones_csv(tombstones: Iterable[Tombstone]) -> str:
+    """What is withdrawn of which earlier versions: whoever holds one of these deletes it, in every copy."""
+    rows = (
+        (
+            *(t.index, t.code, t.last_version, t.what, " ".join(t.takes) or "all"),
+            *(" ".join(map(str, t.versions)) or f"1-{t.last_version}", " ".join(t.places())),
+        )
+        for t in tombstones
+    )
+    return _csv(("index", "code", "last_version", "withdrawn", "expressions", "versions", "delete"), rows)
+
+
+def no_longer_csv(gone: Iterable[NoLonger]) -> str:
+    """What earlier versions have and this one has not, although the consent stands: holders may keep it."""
+    rows = ((g.index, g.code, g.take, g.last_version, g.what, WHY_NOT[g.why]) for g in gone)
+    return _csv(("index", "code", "expression", "last_version", "what", "why"), rows)
+
+
+def tombstones_alone(facts: ReleaseFacts, day: date, tombstones: Sequence[Tombstone]) -> str:
+    """The datasheet of a version that holds nobody."""
+    rows = [f"| {t.code} | {t.in_words()} | {', '.join(map(str, t.versions))} |" for t in tombstones]
+    return f"""# {facts.name}, version {facts.version}
+
+Nobody is in this version. It tells those who hold an earlier one what to delete, in every copy:
+
+| Subject | Withdrawn | In versions |
+|---|---|---|
+{chr(10).join(rows)}
+
+`{TOMBSTONES}` names folders and files; `mien release verify FOLDER --newer THIS` says what of it is still there.
+Consents were judged on {day.isoformat()}.
+"""
+
+
+def rt_scale(records: Mapping[tuple[int, str], TakeRecord]) -> dict[str, dict[str, list[Any]]]:
+    """FaceScape's Rt_scale_dict: [id][expression] -> [scale, Rt (3, 4)] that stands a scan upright among all others.
+
+    x_aligned = R (scale x) + t; scale is 1, for scans are metric. It does the same for the mesh in models_reg.
+    """
+    found: dict[str, dict[str, list[Any]]] = {}
+    for (index, label), record in records.items():
+        motion = record.tu_to_template
+        Rt = [[*row, t] for row, t in zip(motion["R"], motion["t_mm"], strict=True)]
+        found.setdefault(str(index), {})[label.partition("_")[0]] = [motion["scale"], Rt]
+    return found
+
+
+def is_complete(subject: SelectedSubject) -> bool:
+    """Whether every expression of the subject's protocol is here."""
+    return {take.label for take in subject.takes} >= set(subject.expected)
+
+
+def _word(value: bool) -> str:
+    return str(value).lower()
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return out.getvalue()

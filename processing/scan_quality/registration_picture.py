@@ -1,0 +1,93 @@
+"""A registration's quality as a picture: the mesh, its distance to the scan, flow before and after, figures."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from processing.geometry import rendering
+from processing.geometry.cameras import Image
+from processing.geometry.mesh import Mesh, submesh
+from processing.scan_quality.registration_quality import Measured
+from processing.scan_quality.verdict import Review
+from processing.template.template import SKIN, Template
+
+_COLORS = {"accept": (70, 150, 60), "review": (30, 140, 220), "redo": (40, 40, 200)}
+_PAPER = (250, 250, 250)
+_YAWS_DEG = (0.0, 45.0)
+_ROW_PX = 20
+SLIP_MM = 3.0  # the end of the flow's scale
+
+
+def registration_picture(
+    template: Template, mesh: Mesh, measured: Measured, review: Review, *, most_mm: float = 0.5, height_px: int = 420
+) -> Image:
+    """(h, w, 3) BGR. mesh: registered.  most_mm: the end of the heat map's scale.
+
+    Below an expression's distances stands how far skin lay from its vertex before and after the refinement.
+    """
+    keep = (template.parts == SKIN)[mesh.triangles].all(axis=1)
+    skin, number = submesh(mesh, keep)
+    views = [rendering.portrait_camera(rendering.bounds(skin), yaw_deg=y, height_px=height_px) for y in _YAWS_DEG]
+    colors = rendering.heat_colors(measured.distance_mm[number], most_mm)
+    row = [rendering.render(mesh, v, supersample=1) for v in views]
+    row += [rendering.render(skin, v, vertex_colors=colors, supersample=1) for v in views]
+    rows = [rendering.with_color_bar(rendering.beside(row), most_mm)]
+    width = rows[0].shape[1]
+    if measured.slip_mm is not None:
+        rows += [_caption("skin off its vertex, mm: before, and after comparing it with the neutral", width)]
+        shades = [rendering.heat_colors(slip[number], SLIP_MM) for slip in measured.slip_mm]
+        row = [rendering.render(skin, v, vertex_colors=s, supersample=1) for s in shades for v in views]
+        rows += [rendering.with_color_bar(rendering.beside(row), SLIP_MM)]
+    return np.concatenate([_heading(review, width), *rows, _table(review.figures, width)])
+
+
+def _caption(words: str, width: int) -> Image:
+    out = np.full((_ROW_PX, width, 3), _PAPER, np.uint8)
+    rendering.text(out, words, (10, 15))
+    return out
+
+
+def _heading(review: Review, width: int) -> Image:
+    shown = review.reasons[:5]
+    out = np.full((40 + _ROW_PX * len(shown), width, 3), _PAPER, np.uint8)
+    cv2.rectangle(out, (0, 0), (width, 30), _COLORS[review.verdict], -1)
+    cv2.putText(out, review.verdict.upper(), (10, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.65, (255, 255, 255), 2, cv2.LINE_AA)
+    for number, reason in enumerate(shown):
+        rendering.text(out, reason, (10, 48 + _ROW_PX * number))
+    return out
+
+
+def _table(figures: Mapping[str, Any], width: int) -> Image:
+    """Distance to the scan by region; openings; skin's slip before and after."""
+    regions: Sequence[tuple[str, Mapping[str, Any]]] = list(figures["regions"].items())
+    out = np.full((_ROW_PX * (len(regions) + 2), width, 3), _PAPER, np.uint8)
+    half = width // 2
+    for x, text in ((10, "distance to the scan, mm"), (210, "mean"), (280, "95 %"), (345, "covered")):
+        rendering.text(out, text, (x, 15))
+    for number, (name, one) in enumerate(regions):
+        y = 15 + _ROW_PX * (number + 1)
+        rendering.text(out, name, (10, y))
+        for x, text in ((210, _mm(one["mean_mm"])), (280, _mm(one["p95_mm"])), (345, _share(one["covered"]))):
+            rendering.text(out, text, (x, y))
+    lines = []
+    for name, one in figures["apertures"].items():
+        lines.append(f"{name.replace('_', ' ')}: {_mm(one['mesh_mm'])} open, photographs {_mm(one['photographs_mm'])}")
+    if figures["slip_mm"] is not None:
+        (before, after), (far, near) = figures["slip_mm"], figures["slip_p95_mm"]
+        lines.append(f"skin off its vertex: {before:.2f} -> {after:.2f} mm, 95 % {far:.2f} -> {near:.2f}")
+        lines.append(f"compared: {_share(figures['compared'])} of the skin")
+    bad = figures["triangles"]
+    lines.append(f"triangles flipped {bad['flipped']}, crossing {bad['crossing']}, stretched {bad['stretched']}")
+    for number, line in enumerate(lines):
+        rendering.text(out, line, (half, 15 + _ROW_PX * number))
+    return out
+
+
+def _mm(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f} %"

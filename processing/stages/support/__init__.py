@@ -1,0 +1,1 @@
+"""Takes and scans as stages prepare and report them."""

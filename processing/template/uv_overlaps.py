@@ -1,0 +1,72 @@
+"""Charts that lie upon each other in UV, as when every material has the whole square: laid side by side."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from processing.geometry.mesh import Mesh
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+RASTER_PX = 1024
+LEAST_SIDE = 5  # tiles along the square, of which the margin takes one
+SHARED = 0.05  # of a chart's texels may touch its neighbours'
+
+
+def without_overlaps(mesh: Mesh, important: Floats) -> Mesh:
+    """The mesh with UVs in the unit square in which no chart covers another; as it is if that is so already.
+
+    important: (T,) by how much the square's larger part should go to a triangle's chart.
+    Charts are gathered in layers without overlaps; the most important layer keeps all but a margin of the square, the
+    others become small tiles in the margin. Charts in other tiles than the first (UDIM) are brought into it before.
+    """
+    if mesh.uvs is None or mesh.uv_triangles is None:
+        return mesh
+    charts = _charts(mesh.uv_triangles, len(mesh.uvs))
+    uvs = mesh.uvs.copy()
+    inside = uvs.min() >= 0 and uvs.max() <= 1
+    of_uv = np.zeros(len(uvs), dtype=np.int64)
+    of_uv[mesh.uv_triangles.ravel()] = np.repeat(charts, 3)
+    for chart in range(charts.max() + 1):
+        uvs[of_uv == chart] -= np.floor(uvs[of_uv == chart].mean(axis=0))
+    weight = np.bincount(charts, important)
+    layers: list[Bools] = []
+    layer_of = np.zeros(len(weight), dtype=np.int64)
+    for chart in np.argsort(-weight, kind="stable"):
+        covered = _raster(uvs[mesh.uv_triangles[charts == chart]])
+        free = (k for k, layer in enumerate(layers) if (layer & covered).sum() <= SHARED * covered.sum())
+        layer_of[chart] = next(free, len(layers))
+        if layer_of[chart] == len(layers):
+            layers.append(np.zeros_like(covered))
+        layers[layer_of[chart]] |= covered
+    if len(layers) == 1 and inside:
+        return mesh
+    side = max(LEAST_SIDE, len(layers) // 2)
+    margin = 1 / side if len(layers) > 1 else 0.0
+    slots = [(x * margin, 0.0) for x in range(side)] + [(1 - margin, y * margin) for y in range(1, side)]
+    placed = uvs.clip(0, 1)
+    layer = layer_of[of_uv]
+    placed[layer == 0] = placed[layer == 0] * (1 - margin) + [0.0, margin]
+    for k in range(1, len(layers)):
+        placed[layer == k] = placed[layer == k] * 0.96 * margin + 0.02 * margin + slots[k - 1]
+    return Mesh(mesh.vertices_mm, mesh.triangles, placed, mesh.uv_triangles, mesh.colors)
+
+
+def _charts(uv_triangles: NDArray[np.int32], count: int) -> NDArray[np.int64]:
+    """(T,) the number of the connected chart of each triangle."""
+    i, j = uv_triangles[:, [0, 1]].ravel(), uv_triangles[:, [1, 2]].ravel()
+    graph = sparse.csr_array((np.ones(len(i)), (i, j)), shape=(count, count))
+    _, label = connected_components(graph, directed=False)
+    _, charts = np.unique(label[uv_triangles[:, 0]], return_inverse=True)
+    return charts.astype(np.int64)
+
+
+def _raster(corners: Floats) -> Bools:
+    """(N, 3, 2) triangles in the unit square -> the texels that they cover."""
+    image = np.zeros((RASTER_PX, RASTER_PX), dtype=np.uint8)
+    for triangle in np.rint(corners * (RASTER_PX - 1) * 16).astype(np.int32):
+        cv2.fillConvexPoly(image, triangle, 1, cv2.LINE_8, 4)
+    return image.astype(np.bool_)

@@ -1,0 +1,1 @@
+"""Photographs to a texture over the registered mesh's UVs."""

@@ -1,0 +1,233 @@
+"""Vertices moved along the skin until each one lies where the subject's neutral face shows the same skin.
+
+Geometry alone lets a mesh slide over smooth cheeks. FaceScape (TPAMI 2023, section 3.2) therefore compares textures:
+the expression's is brought into the UVs, dense flow tells where the neutral's pattern went, and vertices follow it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.progress import Progress, part, silent
+from processing.errors import ShapeError
+from processing.geometry.cameras import Camera, Image
+from processing.geometry.mesh import Mesh
+from processing.geometry.sparse_cholesky import SmoothField, graph_laplacian
+from processing.geometry.uv_rasterization import texels_of
+from processing.mesh_repair.fold_repair import mend
+from processing.registration.correspondence import ScanSurface, doubt_far
+from processing.registration.loose_parts import carry_loose_pieces, main_piece
+from processing.template.template import EYE, MOUTH_INTERIOR, SKIN, Template
+from processing.texture.optical_flow import Flow, appearance_flow, sample
+from processing.texture.texture_projection import PhotoProjection
+
+Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+SETTLING_ROUNDS = 2
+FAR_OFF_MM, DOUBTED_MM = 3.0, 0.3  # a slide leaves the scan by less than this; by more than that it is doubted
+ACROSS_MM = 25.0  # a motion longer than this has crossed a seam or a gap of the chart
+
+
+@dataclass(frozen=True)
+class AppearanceSettings:
+    """size_px: of the textures compared.  rounds: at most so many.  sure_px: flow that misses itself by less counts.
+
+    smoothness: of the motion along the skin, against one a vertex; settling: of the way back onto the scan.
+    far_mm: motions farther than this from their neighbours' are doubted.  least_mm: rounds end below this motion.
+    floor_mm: a mean distance to the scan that is as good as none.  least_sure: where less of the skin agrees, it is
+    another skin, and nothing moves.
+    """
+
+    size_px: int = 1024
+    rounds: int = 3
+    sure_px: float = 1.0
+    smoothness: float = 0.5
+    settling: float = 0.05
+    far_mm: float = 0.6
+    least_mm: float = 0.03
+    floor_mm: float = 0.01
+    least_sure: float = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Appearance:
+    """The neutral face as it looks over the template's UVs: image (S, S, 3) BGR, seen (S, S)."""
+
+    image: Image
+    seen: Bools
+
+
+@dataclass(frozen=True)
+class AppearanceReport:
+    """slip_mm, slip_p95_mm: how far skin lay from its vertex along the surface, median and 95th percentile, by round;
+    the last is what is left.  sure: share of the skin whose flow counted.  rounds: those that were kept.
+    surface_mm: mean distance of the skin's vertices to the scan, before and after.
+    """
+
+    slip_mm: tuple[float, ...]
+    slip_p95_mm: tuple[float, ...]
+    sure: float
+    rounds: int
+    surface_mm: tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """vertices_mm: (V, 3).  report: what was gained.
+
+    slip_mm: how far skin lay from each vertex (V,) before and after, NaN where it could not be compared.
+    """
+
+    vertices_mm: Floats
+    report: AppearanceReport
+    slip_mm: tuple[Floats, Floats]
+
+
+def neutral_appearance(
+    template: Template,
+    vertices_mm: Floats,
+    images: Sequence[Image],
+    cameras: Sequence[Camera],
+    *,
+    settings: AppearanceSettings | None = None,
+    progress: Progress = silent,
+) -> Appearance:
+    """What `refine_by_appearance` compares expressions with. vertices_mm: (V, 3) the registered neutral."""
+    settings = AppearanceSettings() if settings is None else settings
+    mesh = template.mesh.with_vertices(vertices_mm)
+    projection = PhotoProjection(mesh, images, cameras, progress=part(progress, 0, 0.6))
+    texture = projection.texture(mesh, texels_of(mesh, settings.size_px), progress=part(progress, 0.6, 1))
+    return Appearance(texture.image, texture.seen)
+
+
+def refine_by_appearance(
+    template: Template,
+    vertices_mm: Floats,
+    scan: ScanSurface,
+    neutral: Appearance,
+    images: Sequence[Image],
+    cameras: Sequence[Camera],
+    *,
+    settings: AppearanceSettings | None = None,
+    progress: Progress = silent,
+) -> Refined:
+    """Slide the vertices of a registered expression to the skin that the neutral has there, and back onto the scan.
+
+    vertices_mm: (V, 3) in the template's topology, on the scan.  images: (H, W, 3) BGR of this expression, one a
+    camera.  A round counts only where it brings flow down and the mean distance to the scan does not grow.
+    Raises ShapeError, DataError when no camera sees the mesh.
+    """
+    settings = AppearanceSettings() if settings is None else settings
+    if neutral.image.shape != (settings.size_px, settings.size_px, 3):
+        raise ShapeError("neutral.image", neutral.image.shape, f"({settings.size_px}, {settings.size_px}, 3)")
+    slide = _Slide(template, scan, settings)
+    mesh = template.mesh.with_vertices(vertices_mm)
+    projection = PhotoProjection(mesh, images, cameras, progress=part(progress, 0, 0.3))
+    texels = texels_of(mesh, settings.size_px)
+    current = kept = vertices_mm
+    before = distance = kept_mm = slide.distance_mm(vertices_mm)
+    slips: list[tuple[float, float, float]] = []
+    flows: list[Floats] = []
+    for number in range(settings.rounds + 1):
+        progress(0.3 + 0.7 * number / (settings.rounds + 1), f"comparing skin, round {number + 1}")
+        texture = projection.texture(mesh.with_vertices(current), texels)
+        flow = appearance_flow(neutral.image, texture.image, neutral.seen, texture.seen)
+        positions = np.asarray(texels.image(texels.interpolate(mesh, current)), dtype=np.float32)
+        wanted, weight = slide.motions(positions, flow)
+        slip = _slip(np.linalg.norm(wanted[weight > 0], axis=1), slide.sure(weight))
+        if number > 0 and not slip[0] < slips[-1][0]:
+            break
+        kept, kept_mm = current, distance
+        slips.append(slip)
+        flows.append(np.where(weight > 0, np.linalg.norm(wanted, axis=1), np.nan))
+        if number == settings.rounds or not slip[0] >= settings.least_mm or slip[2] < settings.least_sure:
+            break
+        current = slide.settled(current, slide.smooth(wanted, weight))
+        distance = slide.distance_mm(current)
+        if distance > max(before, settings.floor_mm):
+            break
+    progress(1.0, "skin compared")
+    median, p95, sure = zip(*slips, strict=True)
+    report = AppearanceReport(median, p95, sure[-1], len(slips) - 1, (before, kept_mm))
+    return Refined(kept, report, (flows[0], flows[-1]))
+
+
+def _slip(slip_mm: Floats, sure: float) -> tuple[float, float, float]:
+    if not len(slip_mm):
+        return float("nan"), float("nan"), sure
+    return round(float(np.median(slip_mm)), 4), round(float(np.percentile(slip_mm, 95)), 4), sure
+
+
+class _Slide:
+    """Motions along one template's surface, and the way back onto one scan."""
+
+    def __init__(self, template: Template, scan: ScanSurface, settings: AppearanceSettings) -> None:
+        self.scan, self.settings = scan, settings
+        self.mesh = template.mesh
+        self.kept, self.main = main_piece(template.mesh)
+        count = len(template.mesh.vertices_mm)
+        adjacency = template.mesh.adjacency()
+        inner = np.isin(template.parts, (EYE, MOUTH_INTERIOR)).astype(np.float64)
+        rim = adjacency @ inner + inner > 0
+        self.skin: Bools = (template.parts == SKIN) & (template.weights > 0.5)
+        self.judged: Bools = self.skin & ~rim
+        self.parts = template.parts
+        self.sheets: Bools = template.parts == EYE
+        self.field = SmoothField(graph_laplacian(template.mesh.edges, count))
+        self.texel = self._texel_of_each()
+
+    def _texel_of_each(self) -> Floats:
+        """(V, 2) texel positions; a vertex on a seam has one of its places."""
+        mesh, size = self.mesh, self.settings.size_px
+        if mesh.uvs is None or mesh.uv_triangles is None:
+            raise ShapeError("template UVs", (0,), "(U, 2): a template without UVs has no texture to compare")
+        uv = np.zeros((len(mesh.vertices_mm), 2))
+        uv[mesh.triangles.ravel()] = mesh.uvs[mesh.uv_triangles.ravel()]
+        return np.stack([uv[:, 0] * size, (1 - uv[:, 1]) * size], axis=1) - 0.5
+
+    def sure(self, weight: Floats) -> float:
+        return float((weight[self.judged] > 0).mean())
+
+    def motions(self, positions: Floats32, flow: Flow) -> tuple[Floats, Floats]:
+        """(V, 3) mm where each vertex's skin is now, from where the vertex is, and (V,) how sure that is."""
+        shift, doubt = flow.at(self.texel)
+        wanted = (sample(positions, self.texel + shift) - sample(positions, self.texel)).astype(np.float64)
+        weight = (self.judged & (doubt < self.settings.sure_px)).astype(np.float64)
+        weight /= 1 + np.square(np.where(weight > 0, doubt, 0.0) / 0.5)
+        weight[np.linalg.norm(wanted, axis=1) > ACROSS_MM] = 0.0
+        return wanted, weight
+
+    def smooth(self, wanted: Floats, weight: Floats) -> Floats:
+        """(V, 3) a motion of the whole surface: near the wanted ones, robust against those alone among others."""
+        field = np.zeros_like(wanted)
+        say = weight
+        for _ in range(4):
+            field = self.field(say, wanted, smoothness=self.settings.smoothness, hold=1e-5)
+            off = np.linalg.norm(wanted - field, axis=1)
+            say = weight / (1 + np.square(off / self.settings.far_mm)) ** 2
+        return field
+
+    def settled(self, current: Floats, motion: Floats) -> Floats:
+        """`current` moved, brought back onto the scan along the normals, without folds."""
+        moved = current + motion
+        where = np.flatnonzero(self.judged)
+        for _ in range(SETTLING_ROUNDS):
+            normals = self.mesh.with_vertices(moved).vertex_normals
+            matches = self.scan.along_normals(moved[where], normals[where], max_mm=FAR_OFF_MM, min_cosine=0.5)
+            matches = doubt_far(matches, moved[where], DOUBTED_MM)
+            weight, goal = np.zeros(len(moved)), np.zeros_like(moved)
+            weight[where], goal[where] = matches.weight, matches.points_mm - moved[where]
+            moved = moved + self.field(weight, goal, smoothness=self.settings.settling, hold=1e-3)
+        start = Mesh(current[self.main], self.kept.triangles)
+        moved[self.main], _ = mend(start, moved[self.main], self.sheets[self.main])
+        return carry_loose_pieces(self.mesh, self.parts, current, moved, self.main)
+
+    def distance_mm(self, vertices: Floats) -> float:
+        """Mean distance of the skin to the scan, where the scan goes on."""
+        found = self.scan.surface.closest(vertices[self.skin])
+        known = ~self.scan.at_edge[found.triangle] & (found.distance_mm < 5.0)
+        return float(found.distance_mm[known].mean()) if known.any() else float("inf")

@@ -1,0 +1,86 @@
+"""Dense optical flow between two pictures of one face over the same UVs, and how far to believe it."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from processing.errors import ShapeError
+from processing.geometry.cameras import Image
+
+Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+_PATCH_PX, _STRIDE_PX, _DESCENTS, _FINEST = 8, 4, 25, 1
+_UNSEEN = 1e3
+_LOW_CONTRAST = 2.0  # grey levels: below this there is nothing but noise to compare
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """shift_px: (S, S, 2) x and y: what the reference shows at p, the other picture shows at p + shift.
+
+    doubt_px: (S, S) by which the way there and the way back miss each other; _UNSEEN where either picture is.
+    """
+
+    shift_px: Floats32
+    doubt_px: Floats32
+
+    def at(self, pixels: Floats) -> tuple[Floats32, Floats32]:
+        """(N, 2) texel positions -> (N, 2) shift and (N,) doubt, bilinear."""
+        return sample(self.shift_px, pixels), sample(self.doubt_px, pixels)[:, 0]
+
+
+def appearance_flow(
+    reference: Image, other: Image, reference_seen: Bools, other_seen: Bools, *, contrast_px: float = 8.0
+) -> Flow:
+    """Flow from `reference` to `other`, (S, S, 3) BGR, by dense inverse search (Kroeger et al. 2016), both ways.
+
+    Local brightness and contrast are taken out first (over contrast_px): wrinkles and light change them, and skin keeps
+    its pattern.  reference_seen, other_seen: (S, S) texels that show the face.  Raises ShapeError.
+    """
+    if reference.shape != other.shape or reference.ndim != 3:
+        raise ShapeError("other", other.shape, f"as reference, {reference.shape}")
+    for name, mask in (("reference_seen", reference_seen), ("other_seen", other_seen)):
+        if mask.shape != reference.shape[:2]:
+            raise ShapeError(name, mask.shape, str(reference.shape[:2]))
+    a, b = _pattern(reference, contrast_px), _pattern(other, contrast_px)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search.setFinestScale(_FINEST)
+    search.setPatchSize(_PATCH_PX)
+    search.setPatchStride(_STRIDE_PX)
+    search.setGradientDescentIterations(_DESCENTS)
+    there = np.asarray(search.calc(a, b, None), dtype=np.float32)
+    back = np.asarray(search.calc(b, a, None), dtype=np.float32)
+    size = len(a)
+    x, y = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))
+    at_x, at_y = x + there[..., 0], y + there[..., 1]
+    returned = there + cv2.remap(back, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    doubt = np.asarray(np.linalg.norm(returned, axis=2), dtype=np.float32)
+    arrived = cv2.remap(other_seen.astype(np.float32), at_x, at_y, cv2.INTER_LINEAR, borderValue=(0,))
+    doubt[~reference_seen | (np.asarray(arrived) < 0.999)] = _UNSEEN
+    return Flow(there, doubt)
+
+
+def _pattern(image: Image, radius_px: float) -> Image:
+    """(S, S) uint8: grey less its local mean, over its local standard deviation."""
+    grey = image.astype(np.float32).mean(axis=2)
+    detail = grey - cv2.GaussianBlur(grey, (0, 0), radius_px)
+    spread = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), radius_px)) + _LOW_CONTRAST
+    return np.asarray((128 + 50 * detail / spread).clip(0, 255), dtype=np.uint8)
+
+
+def sample(values: NDArray[np.generic], pixels: NDArray[np.floating]) -> Floats32:
+    """(H, W) or (H, W, K) read at (N, 2) x, y: (N, K), bilinear, the border going on beyond itself."""
+    count, width = len(pixels), 4096
+    block = np.zeros((-(-max(count, 1) // width) * width, 2), dtype=np.float32)
+    block[:count] = pixels
+    grid = block.reshape(-1, width, 2)
+    # remap takes at most 32767 rows.
+    out = [
+        cv2.remap(values, rows, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for rows in np.split(grid, range(16384, len(grid), 16384))
+    ]
+    return np.concatenate(out).reshape(len(block), -1)[:count].astype(np.float32)

@@ -1,0 +1,128 @@
+"""A JPEG is whole or it is not: damage as cards, cables and disks do it is found, a whole one never blamed."""
+
+import io
+import random
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from common.bounded.jpeg_integrity import PADDING, examine, is_progressive
+
+SIZE = (480, 320)
+SECTOR = 512
+
+
+def encode(mode: str = "RGB", quality: int = 92, **options: object) -> bytes:
+    coarse = Image.radial_gradient("L").resize(SIZE)
+    grain = Image.frombytes("L", SIZE, random.Random(5).randbytes(SIZE[0] * SIZE[1]))
+    stream = io.BytesIO()
+    Image.blend(coarse, grain, 0.15).convert(mode).save(stream, "JPEG", quality=quality, **options)
+    return stream.getvalue()
+
+
+WHOLE = {
+    "baseline": encode(),
+    "optimized": encode(optimize=True),
+    "restarts": encode(restart_marker_rows=1),
+    "grey": encode("L"),
+    "4:4:4": encode(subsampling=0),
+}
+ALL = WHOLE | {"progressive": encode(progressive=True), "cmyk": encode("CMYK"), "coarse": encode(quality=20)}
+
+
+def codes(data: bytes) -> range:
+    """Where the last scan's codes are."""
+    start = data.rfind(b"\xff\xda")
+    return range(start + 2 + int.from_bytes(data[start + 2 : start + 4], "big"), len(data) - 2)
+
+
+def cut(data: bytes, at: int) -> bytes:
+    return data[:at]
+
+
+def cut_and_closed(data: bytes, at: int) -> bytes:
+    return data[:at] + b"\xff\xd9"
+
+
+def cut_and_padded(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes(len(data) - at)
+
+
+def lower_half_zeroed(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes(len(data) - 2 - at) + data[-2:]
+
+
+def sector_zeroed(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes(SECTOR) + data[at + SECTOR :]
+
+
+def sector_erased(data: bytes, at: int) -> bytes:
+    return data[:at] + b"\xff" * SECTOR + data[at + SECTOR :]
+
+
+def sector_lost(data: bytes, at: int) -> bytes:
+    return data[:at] + data[at + SECTOR :]
+
+
+def sector_twice(data: bytes, at: int) -> bytes:
+    return data[: at + SECTOR] + data[at:]
+
+
+ALWAYS = [
+    cut, cut_and_closed, cut_and_padded, lower_half_zeroed, sector_zeroed, sector_erased, sector_lost, sector_twice,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+@pytest.mark.parametrize("damage", ALWAYS)
+def test_damage_inside_is_found_wherever_it_is(kind: str, damage: Callable[[bytes, int], bytes]) -> None:
+    data = WHOLE[kind]
+    inside = codes(data)
+    for at in range(inside.start, inside.stop - 2 * SECTOR, max(1, len(inside) // 23)):
+        assert examine(damage(data, at)).flaw, f"from byte {at} of {len(data)}"
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_whole_photograph_is_never_blamed(kind: str) -> None:
+    verdict = examine(ALL[kind])
+    assert verdict.flaw == ""
+    assert verdict.strict
+    assert is_progressive(ALL[kind]) == (kind == "progressive")
+
+
+@pytest.mark.parametrize("value", [0, 255, 128])
+@pytest.mark.parametrize("options", [{}, {"optimize": True}, {"progressive": True}])
+def test_a_flat_picture_is_no_loss(value: int, options: dict[str, bool]) -> None:
+    """Its codes are nearly all alike, zeros where the encoder made the shortest code so."""
+    for mode in ("L", "RGB"):
+        stream = io.BytesIO()
+        Image.new("RGB", (3000, 2000), (value,) * 3).convert(mode).save(stream, "JPEG", **options)
+        assert examine(stream.getvalue()).flaw == ""
+
+
+@pytest.mark.parametrize("after", [bytes(512), b"\xff" * 100, ALL["grey"], b"SEFT" * 99], ids=lambda b: str(len(b)))
+def test_what_follows_the_end_marker_is_none_of_its_business(after: bytes) -> None:
+    assert examine(WHOLE["baseline"] + after).flaw == ""
+
+
+def test_a_body_may_pad_its_codes_and_may_not_leave_rubbish() -> None:
+    data = WHOLE["baseline"]
+    for count in (1, 9, PADDING):
+        assert examine(data[:-2] + b"\x55" * count + data[-2:]).flaw == ""
+    assert "extraneous" in examine(data[:-2] + random.Random(1).randbytes(300).replace(b"\xff", b"") + data[-2:]).flaw
+
+
+def test_an_oddity_of_the_header_is_left_to_an_ordinary_decoder() -> None:
+    verdict = examine(WHOLE["baseline"].replace(b"JFIF\0\1", b"JFIF\0\3"))
+    assert (verdict.flaw, verdict.strict) == ("", False)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=400), st.sampled_from(sorted(ALL)), st.integers(0, 700), st.booleans())
+def test_rubbish_is_refused_or_passed_and_never_raises(rubbish: bytes, kind: str, at: int, spliced: bool) -> None:
+    data = ALL[kind]
+    examine(data[:at] + rubbish + data[at + len(rubbish) :] if spliced else rubbish)
+    assert spliced or examine(rubbish).flaw

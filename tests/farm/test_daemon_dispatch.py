@@ -1,0 +1,237 @@
+"""What a daemon hands out, in what order, and when it hands out nothing. Workers are threads here: nothing dies."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from db import captures
+from db.consents.withdrawals import stop_work
+from db.engine import reading, transaction, utc_now
+from db.models import CaptureSession, ConsentScope, Job, JobState, Subject, Take
+from db.stage_runs.job_queue import IN_THE_CHAIR, PRIORITY, REPLACED, UNWANTED
+from db.store import Store
+from processing.farm import daemon
+from processing.farm.daemon import Farm, Silent, Summary
+from processing.farm.display.farm_status import report_of
+from processing.farm.execution.dask_cluster import Executor
+from processing.farm.execution.task_execution import Outcome, Result, Task, perform
+from processing.farm.scheduling.job_counts import standing
+from processing.farm.scheduling.worker_capacity import Room
+
+
+class Threads(Executor):
+    """One run at a time in a thread; `answers` may stand in for what a worker would say."""
+
+    local = True
+
+    def __init__(self, rooms: list[Room], answers: Callable[[Task, Room], Result | None]) -> None:
+        super().__init__()
+        self._rooms, self._answers = rooms, answers
+        self._pool = ThreadPoolExecutor(1)
+
+    def rooms(self) -> list[Room]:
+        return self._rooms
+
+    def submit(self, task: Task, room: Room, needs: Any, done: Callable[[Result], None]) -> None:  # noqa: ARG002
+        self._pool.submit(lambda: done(self._answers(task, room) or perform(task)))
+
+    def forget(self, key: str, attempt: int) -> None:
+        """Nothing is remembered."""
+
+
+class Heard(Silent):
+    """What was started, in order, and what was warned of."""
+
+    def __init__(self) -> None:
+        self.started_runs: list[str] = []
+        self.warnings: list[str] = []
+
+    def started(self, label: str, stage: str) -> None:
+        self.started_runs.append(f"{label} {stage}")
+
+    def warned(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+@pytest.fixture
+def run(studio: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Summary, Heard]]:
+    def with_threads(
+        rooms: list[Room] | None = None,
+        answers: Callable[[Task, Room], Result | None] = lambda _task, _room: None,
+        **settings: Any,
+    ) -> tuple[Summary, Heard]:
+        @contextlib.contextmanager
+        def executor(*_: Any) -> Iterator[Executor]:
+            yield Threads(rooms or [Room("", 1, 8.0)], answers)
+
+        monkeypatch.setattr(daemon, "executor", executor)
+        heard = Heard()
+        farm = Farm(studio.engine, studio.store, studio.settings(**settings), studio.template, heard)
+        stop = threading.Timer(250, farm.stop)
+        stop.start()
+        try:
+            return farm.run(until_idle=True), heard
+        finally:
+            stop.cancel()
+
+    return with_threads
+
+
+def open_session(studio: Any, rows: Any, *expressions: str) -> tuple[CaptureSession, list[Take]]:
+    """Another subject's session with accepted takes; the subject is in the chair still."""
+    store = Store(studio.store)
+    with transaction(studio.engine) as tx:
+        rig = rows.rig(tx)
+        session = rows.session(tx, rows.subject(tx, ConsentScope.RESEARCH_RELEASE), rig)
+        session.calibration = captures.newest_calibration(tx, rig)
+        takes = [accepted(tx, rows, session, rig, store, expression) for expression in expressions]
+    return session, takes
+
+
+def accepted(tx: Any, rows: Any, session: CaptureSession, rig: Any, store: Store, expression: str) -> Take:
+    again = len(list(tx.scalars(select(Take).where(Take.session_id == session.id))))
+    data = [f"{session.code} {expression} {again} {view}".encode() for view in range(3)]
+    take: Take = rows.accepted(tx, session, rig, expression, [(store.put_bytes(d), len(d)) for d in data])
+    return take
+
+
+def test_the_subject_in_the_chair_goes_first(studio: Any, studio_rows: Any, run: Any) -> None:
+    open_session(studio, studio_rows, "neutral", "smile")
+    summary, heard = run()
+    assert summary.done == 15
+    first = heard.started_runs[:6]
+    assert len({label.split()[0] for label in first}) == 1
+    assert {label.split()[1] for label in first} == {"1_neutral", "2_smile"}
+    assert len({label.split()[0] for label in heard.started_runs}) == 2
+
+
+def test_open_sessions_wait_where_the_studio_wants_it_so(studio: Any, studio_rows: Any, run: Any) -> None:
+    open_session(studio, studio_rows, "neutral")
+    summary, _ = run(open_sessions=False)
+    assert summary.done == 9
+
+
+def test_an_open_session_without_its_neutral_is_no_problem_until_it_is_closed(
+    studio: Any, studio_rows: Any, run: Any
+) -> None:
+    session, _ = open_session(studio, studio_rows, "smile")
+    assert run()[0].problems == {}
+    with transaction(studio.engine) as tx:
+        captures.close_session(tx, tx.merge(session), incomplete=True)
+    assert "No take is neutral" in run()[0].problems[session.code]
+
+
+def test_what_a_retake_replaces_goes_last(studio: Any, studio_rows: Any, run: Any) -> None:
+    session, _ = open_session(studio, studio_rows, "neutral", "smile")
+    farm = Farm(studio.engine, studio.store, studio.settings(), studio.template)
+    farm.plan_once()
+    with transaction(studio.engine) as tx:
+        here = tx.merge(session)
+        accepted(tx, studio_rows, here, here.rig, Store(studio.store), "smile")
+    farm.plan_once()
+    with reading(studio.engine) as tx:
+        jobs = list(tx.scalars(select(Job).join(Take, Take.id == Job.take_id).where(Take.session_id == session.id)))
+    assert sorted(job.priority for job in jobs) == [IN_THE_CHAIR] * 6 + [REPLACED] * 3
+    with transaction(studio.engine) as tx:
+        captures.close_session(tx, tx.merge(session), incomplete=True)
+    farm.plan_once()
+    with reading(studio.engine) as tx:
+        assert set(tx.scalars(select(Job.priority))) == {PRIORITY, REPLACED}
+    _, heard = run()
+    assert len(heard.started_runs) == 18
+    assert all("2_smile" in label for label in heard.started_runs[-3:])
+
+
+def test_runs_of_cameras_that_were_calibrated_anew_are_set_aside(studio: Any, run: Any) -> None:
+    Farm(studio.engine, studio.store, studio.settings(), studio.template).plan_once()
+    with transaction(studio.engine) as tx:
+        session = tx.scalars(select(CaptureSession)).one()
+        session.calibration = captures.add_calibration(tx, session.rig, "anew", {"0_K": [[2.0]]})
+        for take in tx.scalars(select(Take)):
+            take.calibration_id = session.calibration.id
+    summary, _ = run()
+    stands = summary.standing
+    assert (stands.done, stands.stopped, stands.failed, stands.parked) == (9, 3, 0, 0)  # what they feed stays behind
+    assert not stands.troubled
+    with reading(studio.engine) as tx:
+        assert set(tx.scalars(select(Job.error).where(Job.state == JobState.PARKED))) == {UNWANTED}
+    report = report_of(studio.engine)
+    assert report["troubles"] == []
+    assert report["jobs"]["stopped"] == 3
+
+
+def test_what_a_withdrawal_stopped_is_no_trouble(studio: Any, run: Any) -> None:
+    Farm(studio.engine, studio.store, studio.settings(), studio.template).plan_once()
+    with transaction(studio.engine) as tx:
+        subject = tx.scalars(select(Subject)).one()
+        subject.consents[0].withdrawn_at = utc_now()
+        tx.flush()
+        assert stop_work(tx, subject) == 9
+    summary, heard = run()
+    assert heard.started_runs == []
+    assert (summary.standing.stopped, summary.standing.troubled) == (9, False)
+
+
+def test_nothing_begins_on_a_full_disk(run: Any) -> None:
+    summary, heard = run(disk_floor_gb=1e9)
+    assert heard.started_runs == []
+    assert len(heard.warnings) == 1
+    assert "no run begins until there is room" in heard.warnings[0]
+    assert summary.problems == {"disk": heard.warnings[0]}
+    assert run()[0].done == 9
+
+
+def test_workers_without_room_are_asked_later_and_no_attempt_is_counted(studio: Any, run: Any) -> None:
+    full = [True]
+
+    def answers(task: Task, _room: Room) -> Result | None:
+        if full:
+            full.clear()
+            return Result(task.key, task.attempt, Outcome.NO_ROOM, error="gpu-1 has 0.1 GB free")
+        return None
+
+    summary, heard = run([Room("gpu-1", 1, 8.0)], answers, backoff_s=3600.0)
+    assert summary.done == 0
+    assert summary.problems == {"disk": "gpu-1 has 0.1 GB free"}
+    assert heard.warnings == ["gpu-1 has 0.1 GB free"]
+    with transaction(studio.engine) as tx:
+        assert tx.execute(update(Job).values(not_before=None).where(Job.not_before.is_not(None))).rowcount == 1
+    summary, _ = run()
+    assert summary.done == 9
+    with reading(studio.engine) as tx:
+        assert set(tx.scalars(select(Job.attempts))) == {1}
+
+
+def test_a_result_of_an_earlier_attempt_does_not_count(studio: Any, run: Any) -> None:
+    def answers(task: Task, _room: Room) -> Result | None:
+        if task.stage == "measure" and task.attempt == 1:
+            return Result(task.key, task.attempt, Outcome.ATTEMPT, error="stumbled")
+        return None
+
+    summary, _ = run(answers=answers)
+    assert (summary.done, summary.failed_attempts) == (9, 3)
+    with reading(studio.engine) as tx:
+        assert set(tx.scalars(select(Job.attempts).where(Job.stage == "measure"))) == {2}
+
+
+def test_status_tells_what_runs_for_whom(studio: Any, run: Any) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def answers(_task: Task, _room: Room) -> Result | None:
+        if not seen:
+            seen.append(report_of(studio.engine))
+        return None
+
+    run(answers=answers)
+    (running,) = seen[0]["running"]
+    assert running["label"].endswith("1_neutral")
+    assert running["stage"] == "measure"
+    assert running["attempt"] == 1
+    assert 0 <= running["silent_s"] < 60
+    with reading(studio.engine) as tx:
+        assert standing(tx).running == 0
