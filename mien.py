@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import typer
 
-from common.guarding.file_modes import close_files
-from common.guarding.output_streams import guard_streams
+from common.guarding.file_modes import restrict_new_files
+from common.guarding.output_streams import sanitise_standard_streams
 from common.guarding.safe_text import plain_lines
 from common.guarding.secret_masking import masked
 
@@ -91,8 +91,8 @@ def complain(message: str, code: int) -> None:
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 a fault of ours, 2 usage, 3 equipment, 4 data, 130 interrupted."""
-    close_files()
-    guard_streams()
+    restrict_new_files()
+    sanitise_standard_streams()
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
         print(overview())

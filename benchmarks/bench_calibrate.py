@@ -13,13 +13,13 @@ from collections.abc import Mapping
 
 import cv2
 import numpy as np
+from rendered_board import Pose, ShotConditions, corners_seen, faces, photograph, poses_about
 
-from benchmarks.rendered_board import Pose, Shot, corners_seen, faces, photograph, poses_about
 from processing.calibration.charuco_board import Board
 from processing.calibration.corner_detection import Detection, detect
 from processing.calibration.rig_calibration import Calibration, calibrate
 from processing.geometry.cameras import Camera
-from processing.geometry.rotations import align, angle_deg
+from processing.geometry.rotations import align_rigid, rotation_angle_deg
 from processing.synthetic.studio_rig import studio_rig
 
 Views = dict[tuple[int, int], Detection]
@@ -34,7 +34,7 @@ def rendered(
     for c, camera in enumerate(cameras):
         for p, pose in enumerate(poses):
             if faces(camera, pose):
-                image = photograph(board, camera, pose, Shot(blur_px=rng.uniform(0.5, 1.2)), rng)
+                image = photograph(board, camera, pose, ShotConditions(blur_px=rng.uniform(0.5, 1.2)), rng)
                 begun = time.perf_counter()
                 views[c, p] = found = detect(image, board)
                 seconds += time.perf_counter() - begun
@@ -44,10 +44,10 @@ def rendered(
 
 def compare(found: Calibration, true: list[Camera]) -> dict[str, float]:
     kept = list(found.cameras)
-    R, t = align(np.stack([found.cameras[c].centre for c in kept]), np.stack([true[c].centre for c in kept]))
+    R, t = align_rigid(np.stack([found.cameras[c].centre for c in kept]), np.stack([true[c].centre for c in kept]))
     moved = found.moved(R, t)
     off = np.array([np.linalg.norm(moved.cameras[c].centre - true[c].centre) for c in kept])
-    turn = np.array([angle_deg(moved.cameras[c].R, true[c].R) for c in kept])
+    turn = np.array([rotation_angle_deg(moved.cameras[c].R, true[c].R) for c in kept])
     predicted = [np.trace(q.centre_covariance_mm2) for q in found.quality.values()]
     return {
         "cameras": len(kept),

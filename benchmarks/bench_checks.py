@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from controller.rig_file import CameraEntry, CheckLimits, Rig
-from controller.take_checks.take_reviewer import Reviewer
+from controller.take_checks.take_reviewer import TakeReviewer
 from db import captures
 from db.engine import open_database, transaction
 from db.migrations import upgrade
@@ -73,7 +73,7 @@ def bench(folder: Path, data: list[bytes], processes: int, ingest_s: float) -> d
         protocol, where = install_protocol(tx, FACESCAPE), captures.get_rig(tx, "bench")
         session = captures.start_session(tx, add_subject(tx), protocol, where).code
     filed = {name: store.put_bytes(data[view % len(data)]) for view, name in enumerate(names)}
-    reviewer = Reviewer(engine, store, rig, lambda _take: filed)
+    reviewer = TakeReviewer(engine, store, rig, lambda _take: filed)
 
     def take(expression: str, over_s: float) -> float:
         with transaction(engine) as tx:

@@ -29,8 +29,8 @@ from processing.files.take_folder import read_photos, read_take
 from processing.geometry.cameras import Camera, Image
 from processing.geometry.mesh import Mesh, Surface, submesh
 from processing.landmarks.triangulation import Landmarks3d, read_landmarks, triangulate_landmarks, write_landmarks
-from processing.mesh_repair.mesh_defects import find_faults
-from processing.registration.correspondence import ScanSurface
+from processing.mesh_repair.mesh_defects import find_mesh_defects
+from processing.registration.correspondence import TargetSurface
 from processing.registration.register import register_expression, register_neutral
 from processing.template.template import SKIN, Template, default_template
 from processing.texture.flow_refinement import Appearance, neutral_appearance, refine_by_appearance
@@ -115,7 +115,7 @@ def judged(
     """Distance of the true skin, bad triangles on it, and for an expression how far vertices miss their true place."""
     mesh = template.mesh.with_vertices(vertices)
     found: dict[str, object] = {"tu_mm": spread(Surface(mesh).closest(truth.skin.vertices_mm).distance_mm)}
-    found |= find_faults(mesh, template.mesh).counts(facial_triangles(template, truth, vertices))
+    found |= find_mesh_defects(mesh, template.mesh).counts(facial_triangles(template, truth, vertices))
     if neutral is not None:
         skin = np.flatnonzero((template.parts == SKIN) & (template.weights > 0.5))
         found["correspondence_mm"] = spread(correspondence(neutral[0], truth, neutral[1], vertices, skin)[0])
@@ -166,7 +166,7 @@ def run(
             appearance = neutral_appearance(template, vertices, images, take.cameras)
         elif refine and appearance is not None:
             clock = Clock()
-            refined = refine_by_appearance(template, vertices, ScanSurface(scan), appearance, images, take.cameras)
+            refined = refine_by_appearance(template, vertices, TargetSurface(scan), appearance, images, take.cameras)
             vertices = refined.vertices_mm
             takes[name] = {
                 **clock.read("refine"),

@@ -32,7 +32,7 @@ from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session
 
 from controller.rig_file import CameraEntry, Rig
-from controller.sessions.session_store import Records
+from controller.sessions.session_store import SessionStore
 from db import captures
 from db.audit.audit_log import verify_chain
 from db.engine import open_database, reading, transaction
@@ -102,7 +102,7 @@ def questions(engine: Engine, size: Size) -> dict[str, Callable[[], object]]:
     rig = Rig(
         "facescape", tuple(CameraEntry(f"cam-{view:02d}", view, url=f"usb:{view}") for view in range(size.cameras))
     )
-    records = Records(engine, rig)
+    records = SessionStore(engine, rig)
 
     def anybody() -> str:
         return f"S{draw.randint(1, size.subjects):03d}"

@@ -36,7 +36,7 @@ from db.migrations import upgrade
 from db.models import CameraTier, ConsentScope, Job, JobInput, JobState
 from db.protocols import FACESCAPE, install_protocol
 from db.store import Store
-from processing.farm.daemon import Farm, Silent
+from processing.farm.daemon import FarmDaemon, NullListener
 from processing.farm.display.farm_status import farm_report
 from processing.farm.execution.dask_cluster import environment, executor
 from processing.farm.settings import FarmSettings
@@ -147,7 +147,7 @@ def cpu_seconds() -> float:
     return sum(one.ru_utime + one.ru_stime for one in spent)
 
 
-class Clock(Silent):
+class Clock(NullListener):
     """When the first run was handed out, and when the last one ended."""
 
     def __init__(self) -> None:
@@ -182,7 +182,7 @@ def run_farm(
                 workers=workers, processors=1, stages=(stage_folder,), params=params, poll_s=60, disk_floor_gb=0
             )
             clock = Clock()
-            summary = Farm(engine, place, settings, template, clock).run(until_idle=True)
+            summary = FarmDaemon(engine, place, settings, template, clock).run(until_idle=True)
             return clock.seconds, summary.done
 
 

@@ -26,14 +26,14 @@ from typing import Any
 from PIL import Image
 
 from camera_nodes.agent import AgentSettings, run
-from camera_nodes.photo_transfer.jpeg_verifier import was_proven
+from camera_nodes.photo_transfer.jpeg_verifier import was_verified
 from camera_nodes.photo_transfer.spool import Spool
 from camera_nodes.transport import ensure_keys
 from common.bounded.jpeg_integrity import examine
 from controller.rig_file import CameraEntry, Rig, SyncLimits, TransferLimits
 from controller.studio import Studio
 from controller.studio_settings import StudioSettings
-from controller.takes.take_progress import Tally
+from controller.takes.take_progress import TakeProgress
 from db.engine import transaction, utc_now
 from db.models import ConsentScope
 from db.settings import Settings
@@ -141,7 +141,7 @@ def bench(
             # Two takes: the first, of one photograph a filing thread, warms what is loaded once.
             takes = [studio.records.plan(session, 1), studio.records.plan(session, 2)]
             names = [camera.name for camera in cameras]
-            warm, real = Tally(takes[0], names[:2]), Tally(takes[1], names)
+            warm, real = TakeProgress(takes[0], names[:2]), TakeProgress(takes[1], names)
             for tally in (warm, real):
                 studio.records.fired(tally.take)
                 studio.desk.open(tally)
@@ -209,12 +209,12 @@ def spool_one(folder: Path, camera: str, take: str, data: bytes) -> None:
     )
 
 
-def measure(studio: Studio, processes: list[Any], real: Tally, folder: Path, proven: bool) -> dict[str, Any]:
+def measure(studio: Studio, processes: list[Any], real: TakeProgress, folder: Path, proven: bool) -> dict[str, Any]:
     end = time.monotonic() + PATIENCE_S
     while len(studio.link.nodes()) < len(processes) and time.monotonic() < end:
         time.sleep(0.1)
     photos = [photo for camera in real.cameras for photo in (folder / "spool" / camera).glob("*/photo")]
-    while proven and not all(map(was_proven, photos)) and time.monotonic() < end:
+    while proven and not all(map(was_verified, photos)) and time.monotonic() < end:
         time.sleep(0.1)
     time.sleep(4.0)  # clocks settle, disks too
     subprocess.run(["sync", "-f", str(folder)], check=True)

@@ -18,8 +18,8 @@ import numpy as np
 
 from processing.geometry.mesh import Mesh, Surface, subdivide, submesh, triangle_components
 from processing.geometry.procrustes import fit_motion_robust
-from processing.registration.correspondence import ScanSurface
-from processing.registration.nonrigid_icp import Anchors, fit_nonrigid
+from processing.registration.correspondence import TargetSurface
+from processing.registration.nonrigid_icp import LandmarkConstraints, fit_nonrigid
 
 FACE_VERTICES = 9409  # the first of the ICT head's, as ICT-FaceKit numbers them: the face alone
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -69,13 +69,13 @@ def place(name: str, source: Mesh, truth: np.ndarray, scan: Mesh, landmarks: np.
 
 def ours(case: Case) -> np.ndarray:
     count = len(case.landmarks)
-    anchors = Anchors(
+    anchors = LandmarkConstraints(
         np.repeat(case.landmarks[:, None], 3, axis=1).astype(np.int32),
         np.tile([1.0, 0.0, 0.0], (count, 1)),
         case.truth[case.landmarks],
         np.ones(count),
     )
-    return fit_nonrigid(case.source, ScanSurface(case.scan), anchors=anchors).vertices_mm
+    return fit_nonrigid(case.source, TargetSurface(case.scan), anchors=anchors).vertices_mm
 
 
 def by_trimesh(case: Case, method: str) -> np.ndarray:

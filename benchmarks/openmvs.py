@@ -18,22 +18,22 @@ import numpy as np
 from measured import spend
 
 from processing.camera_check.feature_matching import find_features
-from processing.camera_check.feature_network import Network
-from processing.camera_check.settings import DriftSettings
+from processing.camera_check.feature_network import FeatureNetwork
+from processing.camera_check.settings import CameraCheckSettings
 from processing.geometry.cameras import Camera, Image
-from processing.geometry.opencv_threads import one_thread_each
+from processing.geometry.opencv_threads import single_threaded_opencv
 from processing.geometry.working_volume import working_volume
 
-FULL = DriftSettings(megapixels=8.0, features=3000, band_px=2.0, tolerance_px=1.0)
+FULL = CameraCheckSettings(megapixels=8.0, features=3000, band_px=2.0, tolerance_px=1.0)
 MOST_POINTS = 30_000
 
 
 def sparse_points(images: Sequence[Image], cameras: Sequence[Camera]) -> tuple[np.ndarray, np.ndarray]:
     """(P, 3) points, mm, that features of three views or more agree on, and (P, V) which views see each."""
-    with one_thread_each(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with single_threaded_opencv(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         pairs = zip(images, cameras, strict=True)
         features = list(pool.map(lambda p: find_features(p[0], p[1], FULL.megapixels, FULL.features), pairs))
-        network = Network(features, working_volume(cameras)[0], FULL, pool, set(range(len(cameras))))
+        network = FeatureNetwork(features, working_volume(cameras)[0], FULL, pool, set(range(len(cameras))))
         network.link()
         cloud = network.cloud(network.stars(range(len(cameras))), MOST_POINTS)
     return cloud.points_mm, cloud.seen

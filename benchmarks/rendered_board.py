@@ -17,7 +17,7 @@ Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Shot:
+class ShotConditions:
     """How a photograph is spoilt.
 
     blur_px: of the lens, a Gaussian's standard deviation.  noise: read noise of full scale.  shot: electrons at full
@@ -59,7 +59,8 @@ def _rays(camera: Camera) -> tuple[Floats, Floats, Floats]:
 
 
 def photograph(
-    board: Board, camera: Camera, pose: Pose, shot: Shot = Shot(), rng: np.random.Generator | None = None
+    board: Board, camera: Camera, pose: Pose, shot: ShotConditions = ShotConditions(),
+    rng: np.random.Generator | None = None,
 ) -> Image:  # fmt: skip
     """(H, W) uint8, gamma 2.2: the board before a mottled wall. rng None: no noise and no clutter.
 
@@ -87,7 +88,9 @@ def _wall(camera: Camera) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(coarse, (camera.width, camera.height), interpolation=cv2.INTER_CUBIC))
 
 
-def _paint(picture: NDArray[np.float32], board: Board, camera: Camera, R: Floats, t: Floats, shot: Shot) -> None:
+def _paint(
+    picture: NDArray[np.float32], board: Board, camera: Camera, R: Floats, t: Floats, shot: ShotConditions
+) -> None:
     half = np.array(board.size_mm) / 2 + board.square_mm / 2  # with a white rim
     edge = np.linspace(-1, 1, 21)
     rim = np.concatenate(

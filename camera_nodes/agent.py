@@ -22,17 +22,17 @@ from types import FrameType
 import zmq
 
 from camera_nodes import transport, wire
-from camera_nodes.backends import make_camera, use_models
+from camera_nodes.backends import load_model_overrides, make_camera
 from camera_nodes.camera import CameraState
-from camera_nodes.camera_control.exposure_control import Shooter
+from camera_nodes.camera_control.exposure_control import ExposureController
 from camera_nodes.camera_control.live_view import LiveView
-from camera_nodes.camera_control.realtime import Window, lock_memory, realtime_permitted
+from camera_nodes.camera_control.realtime import RealtimeWindow, lock_memory, realtime_permitted
 from camera_nodes.camera_control.recovery import Recovery
 from camera_nodes.clock_sync.clock import UNPROVEN_NS, ClockEstimator, Estimate
-from camera_nodes.clock_sync.system_time import STALE_S, Mark, Watch, choose
+from camera_nodes.clock_sync.system_time import STALE_S, ClockDaemonMonitor, SystemTimeSample, choose_offset
 from camera_nodes.errors import BadSettings, ClockUnknown, WireError
 from camera_nodes.gphoto import library
-from camera_nodes.photo_transfer.spool import Entry, Spool
+from camera_nodes.photo_transfer.spool import Spool, SpoolEntry
 from camera_nodes.photo_transfer.uploads import Uploads
 from camera_nodes.sd_notify import Service
 
@@ -116,9 +116,9 @@ class Agent:
         self.node = settings.node or settings.camera
         keys = transport.load_keys(settings.keys, self.node)
         controller_key = settings.controller_key or transport.load_public(settings.keys / f"{transport.CONTROLLER}.pub")
-        library.live_in(library.home_beside(settings.spool))
+        library.use_gphoto_home(library.gphoto_home_beside(settings.spool))
         self._camera = make_camera(settings.url, settings.release)
-        use_models(self._camera, Path(settings.models) if settings.models else None)
+        load_model_overrides(self._camera, Path(settings.models) if settings.models else None)
         self._camera.spin_ns = settings.spin_us * 1000
         self._camera.max_late_ns = round(settings.max_late_ms * 1e6)
         self._spool = Spool(settings.spool, settings.min_free_mb * 1_000_000)
@@ -138,7 +138,9 @@ class Agent:
         self._was_in_window = False
         self._service = Service()
         self._realtime = settings.realtime and realtime_permitted()
-        self._shooter = Shooter(self, self._camera, self._spool, settings.camera, Window(settings.realtime), self._wake)
+        self._shooter = ExposureController(
+            self, self._camera, self._spool, settings.camera, RealtimeWindow(settings.realtime), self._wake
+        )
         self._recovery = Recovery(self, self._shooter, self._camera, settings.camera)
         self._view = LiveView(self, self._shooter, self._camera, settings.camera, self._uploads.send)
 
@@ -152,8 +154,8 @@ class Agent:
         self.clock_source: wire.ClockSource = "pings"
         self.clock_problem = ""  # why it is not what the studio asks for
         self._told_problem = ""
-        self._system_time: Watch | None = None
-        self._mark: Mark | None = None
+        self._system_time: ClockDaemonMonitor | None = None
+        self._mark: SystemTimeSample | None = None
         self._marked_at = 0.0
         self._knock_at = math.inf
         self._next_ping = self._next_status = self._next_hello = 0.0
@@ -279,7 +281,7 @@ class Agent:
             return None
         if self._system_time is None:
             return pings
-        reading = choose(pings, self._clock, self._mark, self._system_time)
+        reading = choose_offset(pings, self._clock, self._mark, self._system_time)
         self.clock_source, problem = reading.source, reading.problem
         self.clock_problem = problem
         return reading.estimate
@@ -393,9 +395,9 @@ class Agent:
         self._estimator.add(message.t1_ns, message.t2_ns, message.t3_ns, t4_ns)
         if message.real_source is None or message.real_ns is None or message.real_error_ns is None:
             return
-        self._mark = Mark(message.t3_ns, message.real_ns, message.real_error_ns, message.real_source)
+        self._mark = SystemTimeSample(message.t3_ns, message.real_ns, message.real_error_ns, message.real_source)
         if self._system_time is None:
-            self._system_time = Watch(message.real_source, self._shooter.is_armed)
+            self._system_time = ClockDaemonMonitor(message.real_source, self._shooter.is_armed)
         self._marked_at = time.monotonic()
 
     def _mark_lost(self, now: float) -> None:
@@ -441,10 +443,10 @@ class Agent:
             text = f"{self.clock_problem}; until then pings keep the clock"
             self.send_surely(wire.NodeFault(camera=self.settings.camera, code="system_time", text=text[:1000]))
 
-    def _photo_stored(self, entry: Entry) -> None:
+    def _photo_stored(self, entry: SpoolEntry) -> None:
         self._shooter.stored(entry)
 
-    def _photo_rejected(self, entry: Entry, reason: str, kept: Path | None) -> None:
+    def _photo_rejected(self, entry: SpoolEntry, reason: str, kept: Path | None) -> None:
         text = f"{entry.take_id}: the controller refused the photograph {entry.name}: {reason} (kept in {kept})"
         self.send_surely(
             wire.NodeFault(camera=self.settings.camera, code="rejected", text=text[:1000], take_id=entry.take_id)

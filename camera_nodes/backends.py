@@ -51,7 +51,7 @@ def make_camera(url: str, release: str = "") -> CameraBase:
     return camera
 
 
-def use_models(camera: CameraBase, file: Path | None) -> None:
+def load_model_overrides(camera: CameraBase, file: Path | None) -> None:
     """Lay the operator's file of camera models over Mien's table, for a camera that goes by it.  Raises BadSettings."""
     load(file)
     if hasattr(camera, "models_file"):

@@ -32,8 +32,17 @@ from camera_nodes.errors import (
 from camera_nodes.wire import Exposure
 
 __all__ = [
-    "BodyFile", "Camera", "CameraBase", "CameraInfo", "CameraState", "Condition", "Exposure", "Heard", "RawFrame",
-    "Release", "ShutterRelease",
+    "BodyFile",
+    "Camera",
+    "CameraBase",
+    "CameraCondition",
+    "CameraInfo",
+    "CameraState",
+    "EventPoll",
+    "Exposure",
+    "ReleaseStamps",
+    "ShutterRelease",
+    "UncollectedExposure",
 ]  # fmt: skip
 
 ExposureSource = Literal["simulated", "hot_shoe"]
@@ -60,7 +69,7 @@ class CameraInfo:
 
 
 @dataclass(frozen=True)
-class Condition:
+class CameraCondition:
     """How the camera is, as far as it says.  `warnings`: what was asked of it and is not in its power.
 
     keeps_raw: whether it keeps a raw file of each exposure beside the photograph; None: it does not say.
@@ -74,7 +83,7 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Release:
+class ReleaseStamps:
     """The shutter command went out at released_at_ns; the true exposure moment, where known, and from what."""
 
     released_at_ns: int
@@ -83,11 +92,11 @@ class Release:
 
 
 @dataclass(frozen=True)
-class RawFrame:
+class UncollectedExposure:
     """An exposure whose photograph is still in the camera."""
 
     commanded_at_ns: int
-    release: Release
+    release: ReleaseStamps
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,7 @@ class BodyFile:
 
 
 @dataclass(frozen=True)
-class Heard:
+class EventPoll:
     """What a body said: files announced, and whether its queue of events was empty at the end.
 
     interrupted: the connection was made anew meanwhile, so announcements may be lost: search the card.
@@ -142,7 +151,7 @@ class ShutterRelease(Protocol):
         """Half-press, and wait until the body is ready, so that the release itself is quick.  Raises ReleaseFault."""
         ...
 
-    def release(self) -> Release:
+    def release(self) -> ReleaseStamps:
         """Release now, stamped as close to the command as can be.  Raises ReleaseFault."""
         ...
 
@@ -162,12 +171,12 @@ class Camera(Protocol):
     def info(self) -> CameraInfo: ...
     def open(self) -> None: ...
     def close(self) -> None: ...
-    def arm(self, settings: Exposure, *, allow_ram: bool = False) -> Condition: ...
-    def check(self) -> Condition: ...
+    def arm(self, settings: Exposure, *, allow_ram: bool = False) -> CameraCondition: ...
+    def check(self) -> CameraCondition: ...
     def disarm(self) -> None: ...
-    def expose(self, at_ns: int) -> RawFrame: ...
+    def expose(self, at_ns: int) -> UncollectedExposure: ...
     def finish(self) -> None: ...
-    def listen(self, timeout_s: float) -> Heard: ...
+    def listen(self, timeout_s: float) -> EventPoll: ...
     def search(self, *, fresh: bool = False) -> tuple[BodyFile, ...]: ...
     def read(self, file: BodyFile) -> bytes: ...
     def delete(self, file: BodyFile) -> bool: ...
@@ -241,7 +250,7 @@ class CameraBase(ABC):
             self.release_by.close()
             self._do_close()
 
-    def arm(self, settings: Exposure, *, allow_ram: bool = False) -> Condition:
+    def arm(self, settings: Exposure, *, allow_ram: bool = False) -> CameraCondition:
         """Apply the settings, read them back, check battery and card.
 
         allow_ram: a body that keeps its photographs in memory until they are fetched, not on its card, is armed all the
@@ -271,7 +280,7 @@ class CameraBase(ABC):
             self.close()
             raise
 
-    def check(self) -> Condition:
+    def check(self) -> CameraCondition:
         """How the camera is, between takes; finds out that it is gone before the next arming does.
 
         Raises NotIdle; CameraMissing (the camera is then closed) or another CameraFault.
@@ -333,7 +342,7 @@ class CameraBase(ABC):
             self.release_by.rest()
             self._do_disarm()
 
-    def expose(self, at_ns: int) -> RawFrame:
+    def expose(self, at_ns: int) -> UncollectedExposure:
         """Wait until `at_ns` and release the shutter.
 
         Raises NotArmed; TooLate when the moment passed by more than max_late_ns (nothing was released and the camera
@@ -357,9 +366,9 @@ class CameraBase(ABC):
         self._state = CameraState.EXPOSED
         self._released()
         exposed_ns = release.exposed_at_ns
-        return RawFrame(
+        return UncollectedExposure(
             at_ns,
-            Release(
+            ReleaseStamps(
                 self.clock.from_monotonic(release.released_at_ns),
                 None if exposed_ns is None else self.clock.from_monotonic(exposed_ns),
                 release.source,
@@ -375,7 +384,7 @@ class CameraBase(ABC):
 
     # --- files; idle or exposed
 
-    def listen(self, timeout_s: float) -> Heard:
+    def listen(self, timeout_s: float) -> EventPoll:
         """Wait until the body announces a file, or its events have run dry for `timeout_s`.
 
         Raises NotIdle, CameraMissing (the camera is then closed) or another CameraFault.
@@ -394,7 +403,8 @@ class CameraBase(ABC):
     def read(self, file: BodyFile) -> bytes:
         """The file's bytes, as many as the body says that it has.
 
-        Raises FileGone, FileCut (fewer or more bytes than the body states, however often it is read), or as listen().
+        Raises FileGone, FileTruncated (fewer or more bytes than the body states, however often it is read), or as
+        listen().
         """
         self._require_readable()
         return self._guarded(lambda: self._do_read(file))
@@ -402,7 +412,8 @@ class CameraBase(ABC):
     def delete(self, file: BodyFile) -> bool:
         """Delete the body's copy; False when it is to be kept there.
 
-        Raises FileKept when the body refuses or has a file of another size there by now; FileGone; or as listen().
+        Raises FileNotDeleted when the body refuses or has a file of another size there by now; FileGone; or as
+        listen().
         """
         self._require_readable()
         return self._guarded(lambda: self._do_delete(file))
@@ -435,9 +446,9 @@ class CameraBase(ABC):
         """Whether the capture times in its photographs mean anything (those of a simulation do not)."""
         return False
 
-    def _do_check(self) -> Condition:
+    def _do_check(self) -> CameraCondition:
         """Ask the camera something small.  Raises CameraMissing when it does not answer."""
-        return Condition()
+        return CameraCondition()
 
     def _do_preview(self) -> bytes:
         raise NotPossible(f"{self._url} has no live view")
@@ -474,7 +485,7 @@ class CameraBase(ABC):
     def _do_close(self) -> None: ...
 
     @abstractmethod
-    def _do_arm(self, settings: Exposure, allow_ram: bool) -> Condition: ...
+    def _do_arm(self, settings: Exposure, allow_ram: bool) -> CameraCondition: ...
 
     @abstractmethod
     def _do_disarm(self) -> None: ...
@@ -484,7 +495,7 @@ class CameraBase(ABC):
         """The camera's own way of releasing its shutter."""
 
     @abstractmethod
-    def _do_listen(self, timeout_s: float) -> Heard: ...
+    def _do_listen(self, timeout_s: float) -> EventPoll: ...
 
     @abstractmethod
     def _do_search(self, fresh: bool) -> tuple[BodyFile, ...]: ...

@@ -92,7 +92,7 @@ class _OnlyThis:
 
 
 @dataclass(frozen=True)
-class Joined:
+class EnrolledNode:
     """A node that was let in.  `replaced`: it had another key before."""
 
     node: str
@@ -122,7 +122,7 @@ class Enrolment:
         self._life_s = life_s
         self._left = attempts
         self._withdrawn = False
-        self._joined: Joined | None = None
+        self._joined: EnrolledNode | None = None
 
     def __enter__(self) -> Self:
         """Raises BadSettings when the address cannot be listened on."""
@@ -156,7 +156,7 @@ class Enrolment:
         self._guard.__exit__(None, None, None)
         self._context.destroy(linger=200)
 
-    def wait(self) -> Joined:
+    def wait(self) -> EnrolledNode:
         """Until the node has come.  Raises CodeRefused when the code expires or too many wrong ones were tried."""
         poller = zmq.Poller()
         poller.register(self._router, zmq.POLLIN)
@@ -197,7 +197,7 @@ class Enrolment:
             self._allowed.add(self.node, message.public)
         except KeyRefused as refusal:
             return wire.NotEnrolled(reason=str(refusal)[:1000])
-        self._joined = Joined(self.node, message.public, before is not None and before != message.public)
+        self._joined = EnrolledNode(self.node, message.public, before is not None and before != message.public)
         self._end = time.monotonic() + _LAST_WORD_S
         return self._answer
 
@@ -252,7 +252,7 @@ def full_address(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Pinned:
+class PinnedStudio:
     """What the node has afterwards.  `replaced`: another studio's key was pinned before."""
 
     public: str
@@ -262,7 +262,7 @@ class Pinned:
     replaced: bool
 
 
-def join(keys_folder: Path, node: str, studio: str, code: str, timeout_s: float = 30.0) -> Pinned:
+def join(keys_folder: Path, node: str, studio: str, code: str, timeout_s: float = 30.0) -> PinnedStudio:
     """Present `code` and the node's public key (made when it is not there) to the studio, and pin the studio's key.
 
     studio: as full_address takes it.  Raises CodeRefused with the studio's reason or what may be wrong; KeyRefused.
@@ -284,7 +284,7 @@ def join(keys_folder: Path, node: str, studio: str, code: str, timeout_s: float 
         monitor.close()
         dealer.close()
         context.term()
-    return Pinned(keys.public, answer.controller, answer.control, answer.bulk, replaced)
+    return PinnedStudio(keys.public, answer.controller, answer.control, answer.bulk, replaced)
 
 
 def _await_handshake(dealer: transport.Socket, monitor: transport.Monitor, endpoint: str, end: float) -> None:

@@ -50,7 +50,7 @@ class CameraBusy(CameraFault):
     code = "camera_busy"
 
 
-class Absent(EquipmentError):
+class NotSupported(EquipmentError):
     """The body has no such setting, file or ability."""
 
 
@@ -86,7 +86,7 @@ class FileGone(CameraFault):
     """The body has no such file, or no longer."""
 
 
-class FileCut(CameraFault):
+class FileTruncated(CameraFault):
     """A file comes with another number of bytes than the body states.  `data`: what came last."""
 
     code = "photo_damaged"
@@ -96,7 +96,7 @@ class FileCut(CameraFault):
         self.data = data
 
 
-class FileKept(CameraFault):
+class FileNotDeleted(CameraFault):
     """The body does not delete a file."""
 
     code = "not_deleted"

@@ -16,23 +16,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from camera_nodes.camera import BodyFile, CameraBase, CameraInfo, Condition, Heard, Release, ShutterRelease
+from camera_nodes.camera import (
+    BodyFile,
+    CameraBase,
+    CameraCondition,
+    CameraInfo,
+    EventPoll,
+    ReleaseStamps,
+    ShutterRelease,
+)
 from camera_nodes.camera_models.models import BodyModel, body_model
 from camera_nodes.errors import (
-    Absent,
     CameraFault,
     CameraMissing,
     CardFull,
     EquipmentError,
-    FileCut,
     FileGone,
-    FileKept,
+    FileNotDeleted,
+    FileTruncated,
     NotPossible,
+    NotSupported,
     SettingsRefused,
 )
 from camera_nodes.gphoto import library, live_view
 from camera_nodes.gphoto.connection import VIRTUAL, PtpConnection, names_in
-from camera_nodes.gphoto.settings import WIDGETS, Settings
+from camera_nodes.gphoto.settings import WIDGETS, CameraSettings
 from camera_nodes.usb import reset
 from camera_nodes.wire import Exposure
 
@@ -71,11 +79,11 @@ class PtpRelease:
     def prepare(self) -> None:
         """With the focus set by hand there is nothing to prepare over PTP."""
 
-    def release(self) -> Release:
+    def release(self) -> ReleaseStamps:
         """Send the trigger command; stamped before, as it returns only when the body has answered."""
         released_ns = time.monotonic_ns()
         self._trigger()
-        return Release(released_ns)
+        return ReleaseStamps(released_ns)
 
     def rest(self) -> None:
         """PTP's command holds no button."""
@@ -91,7 +99,7 @@ class GphotoCamera(CameraBase):
         self._port = port
         self._options = options
         self._connection: PtpConnection | None = None
-        self._settings: Settings | None = None
+        self._settings: CameraSettings | None = None
         self._taken = 0  # on this connection
         self._suspect = False  # the last release failed: connect anew before the next
         self._interrupted = False  # the connection was made anew, and nobody has heard of it
@@ -130,7 +138,7 @@ class GphotoCamera(CameraBase):
             raise CameraFault(f"{self._url}: this process has a camera open already; run one process a camera")
         gp = _import_gphoto2(self._options.photos if self._is_virtual else None, self._url)
         connection = PtpConnection(gp, self._url, self._port, self._connected)
-        self._connection, self._settings = connection, Settings(connection, self._url)
+        self._connection, self._settings = connection, CameraSettings(connection, self._url)
         try:
             with connection.patience(_OPEN_S):
                 connection.open()
@@ -158,7 +166,7 @@ class GphotoCamera(CameraBase):
         if not self._is_virtual:
             settings.set_clock()
 
-    def _there(self) -> tuple[PtpConnection, Settings]:
+    def _there(self) -> tuple[PtpConnection, CameraSettings]:
         assert self._connection is not None  # the state machine asks nothing of a closed camera
         assert self._settings is not None
         return self._connection, self._settings
@@ -170,7 +178,7 @@ class GphotoCamera(CameraBase):
 
     # --- arming
 
-    def _do_arm(self, settings: Exposure, allow_ram: bool) -> Condition:
+    def _do_arm(self, settings: Exposure, allow_ram: bool) -> CameraCondition:
         connection, its = self._there()
         with connection.patience(max(_ARM_S, self.model.busy_s)):
             used_up = self._is_virtual and self._options.refresh and self._taken >= _VIRTUAL_ROOM
@@ -185,24 +193,24 @@ class GphotoCamera(CameraBase):
             found = self._condition(self._photos_left())
         if found.photos_left == 0:
             raise CardFull(f"the card of {self._url} is full (0 photographs left): empty or change it")
-        return Condition(
+        return CameraCondition(
             found.battery_percent, found.photos_left, tuple(text for text in (*warnings, target) if text),
             found.focus_mode, formats.raw,
         )  # fmt: skip
 
-    def _condition(self, left: int | None) -> Condition:
+    def _condition(self, left: int | None) -> CameraCondition:
         _, settings = self._there()
         focus = settings.first(WIDGETS["focus_mode"])
         if self._is_virtual and self._taken > _VIRTUAL_ROOM:
             left = 0
-        return Condition(settings.battery_percent(), left, focus_mode=None if focus is None else focus[1])
+        return CameraCondition(settings.battery_percent(), left, focus_mode=None if focus is None else focus[1])
 
     def _photos_left(self) -> int | None:
         _, settings = self._there()
         self._left, self._left_at = settings.photos_left(), time.monotonic()
         return self._left
 
-    def _do_check(self) -> Condition:
+    def _do_check(self) -> CameraCondition:
         """Storage is asked on the wire; settings may be answered from libgphoto2's memory.
 
         Not each time: python-gphoto2 holds the interpreter while it asks, and a body that is dying takes seconds.
@@ -235,7 +243,7 @@ class GphotoCamera(CameraBase):
 
     # --- files
 
-    def _do_listen(self, timeout_s: float) -> Heard:
+    def _do_listen(self, timeout_s: float) -> EventPoll:
         connection, _ = self._there()
         gp = connection.gp
         files: list[BodyFile] = []
@@ -253,7 +261,7 @@ class GphotoCamera(CameraBase):
                     quiet = kind == gp.GP_EVENT_TIMEOUT
                     break
         interrupted, self._interrupted = self._interrupted, False
-        return Heard(tuple(files), quiet, interrupted)
+        return EventPoll(tuple(files), quiet, interrupted)
 
     def _do_search(self, fresh: bool) -> tuple[BodyFile, ...]:
         connection, _ = self._there()
@@ -270,7 +278,7 @@ class GphotoCamera(CameraBase):
         try:
             found += [BodyFile(folder, name) for name in names_in(connection.call("folder_list_files", folder))]
             folders = names_in(connection.call("folder_list_folders", folder)) if deep else []
-        except (FileGone, Absent):
+        except (FileGone, NotSupported):
             return  # it was there a moment ago; or this body has no folders
         for name in folders:
             if len(found) < _MOST_FILES:
@@ -280,7 +288,7 @@ class GphotoCamera(CameraBase):
         connection, _ = self._there()
         try:
             about = connection.call("file_get_info", file.folder, file.name).file
-        except Absent:
+        except NotSupported:
             return None
         known = about.fields & getattr(connection.gp, "GP_FILE_INFO_SIZE", 4)
         return int(about.size) if known and about.size else None
@@ -292,7 +300,7 @@ class GphotoCamera(CameraBase):
             answer = connection.call("file_get", file.folder, file.name, connection.gp.GP_FILE_TYPE_NORMAL)
             data = bytes(memoryview(answer.get_data_and_size()))
         if stated is not None and len(data) != stated:
-            raise FileCut(f"{len(data)} of {stated} bytes came", data)
+            raise FileTruncated(f"{len(data)} of {stated} bytes came", data)
         return data
 
     def _do_delete(self, file: BodyFile) -> bool:
@@ -300,11 +308,11 @@ class GphotoCamera(CameraBase):
             return False
         connection, _ = self._there()
         if not self.model.deletes:
-            raise FileKept("bodies of this model delete nothing from here")
+            raise FileNotDeleted("bodies of this model delete nothing from here")
         with connection.patience(_CHECK_S):
             stated = self._stated_bytes(file)
         if stated is not None and file.bytes is not None and stated != file.bytes:
-            raise FileKept(f"there is another file of that name now, of {stated} bytes")
+            raise FileNotDeleted(f"there is another file of that name now, of {stated} bytes")
         for more in (True, True, False):
             try:
                 connection.once("file_delete", file.folder, file.name)
@@ -312,8 +320,8 @@ class GphotoCamera(CameraBase):
             except (FileGone, CameraMissing):
                 raise
             except EquipmentError as error:  # a body that forbids it says no more than one that stumbles
-                if not more or isinstance(error, Absent):
-                    raise FileKept(str(error)) from None
+                if not more or isinstance(error, NotSupported):
+                    raise FileNotDeleted(str(error)) from None
             time.sleep(_DELETE_PAUSE_S)
         return True
 

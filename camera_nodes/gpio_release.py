@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from camera_nodes.camera import Release
+from camera_nodes.camera import ReleaseStamps
 from camera_nodes.errors import BadAddress, ReleaseFault
 
 _CONSUMER: Final = "mien"
@@ -125,7 +125,7 @@ class GpioRelease:
             time.sleep(self._options.settle_ms / 1e3)
         self._read_edges()  # of test flashes and of earlier takes
 
-    def release(self) -> Release:
+    def release(self) -> ReleaseStamps:
         """Press the shutter and wait for the hot shoe, asleep; without one, return at once.
 
         The button stays down until `rest`.  No edge within edge_ms: the exposure moment is not known.
@@ -135,7 +135,7 @@ class GpioRelease:
         self._set(self._shutter, pressed=True)
         self._pressed_at = time.monotonic()
         if self._contact is None:
-            return Release(released_ns)
+            return ReleaseStamps(released_ns)
         first_ns = released_ns + round(self._options.blind_ms * 1e6)
         deadline_ns = released_ns + round(self._options.edge_ms * 1e6)
         while (left_ns := deadline_ns - time.monotonic_ns()) > 0:
@@ -144,8 +144,8 @@ class GpioRelease:
             for stamp_ns in self._read_edges():
                 # The contact bounces: the first edge counts. A driver that stamps by another clock gives none.
                 if first_ns <= stamp_ns <= time.monotonic_ns():
-                    return Release(released_ns, stamp_ns, "hot_shoe")
-        return Release(released_ns)
+                    return ReleaseStamps(released_ns, stamp_ns, "hot_shoe")
+        return ReleaseStamps(released_ns)
 
     def rest(self) -> None:
         """Both buttons up, the shutter not before press_ms: a body may overlook a shorter press."""

@@ -34,7 +34,7 @@ from camera_nodes.agent import AgentSettings
 from camera_nodes.errors import BadSettings, EquipmentError
 from camera_nodes.gphoto import library
 from camera_nodes.sd_notify import Service
-from common.guarding.log_records import GuardedFormatter
+from common.guarding.log_records import SafeLogFormatter
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class _Node:
         return self.settings.camera if self.settings else self.file.name
 
 
-class Fleet:
+class NodeSupervisor:
     """See the module.  sources: settings files and folders of them (`*.toml`); read: makes settings of a file."""
 
     def __init__(
@@ -320,7 +320,7 @@ def _be_node(settings: AgentSettings, serve: Serve, ears: socket.socket, parent:
         os.environ.pop("WATCHDOG_PID", None)
         ears.close()
         for handler in logging.getLogger().handlers:
-            handler.setFormatter(GuardedFormatter(f"%(asctime)s {settings.camera} %(levelname)s %(message)s"))
+            handler.setFormatter(SafeLogFormatter(f"%(asctime)s {settings.camera} %(levelname)s %(message)s"))
         serve(settings)
         code = 0
     except EquipmentError as error:

@@ -12,7 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from camera_nodes.camera import BodyFile, CameraBase, CameraInfo, Condition, Heard, Release, ShutterRelease
+from camera_nodes.camera import (
+    BodyFile,
+    CameraBase,
+    CameraCondition,
+    CameraInfo,
+    EventPoll,
+    ReleaseStamps,
+    ShutterRelease,
+)
 from camera_nodes.clock_sync.clock import EmulatedClock, MonotonicClock
 from camera_nodes.errors import (
     BadAddress,
@@ -21,11 +29,11 @@ from camera_nodes.errors import (
     CameraFault,
     CameraMissing,
     CardFull,
-    FileCut,
     FileGone,
+    FileTruncated,
     SettingsRefused,
 )
-from camera_nodes.sim_live_view import preview_jpeg, with_comment
+from camera_nodes.sim_live_view import simulated_preview_jpeg, with_comment
 from camera_nodes.wire import Exposure
 
 _FOLDER = "/store_00010001/DCIM/100SIM__"
@@ -107,7 +115,7 @@ class SimRelease:
     def prepare(self) -> None:
         """Always ready."""
 
-    def release(self) -> Release:
+    def release(self) -> ReleaseStamps:
         """The command goes out now; the exposure follows by the lag."""
         released_ns = time.monotonic_ns()
         options, draw = self._options, random.Random(f"{self._options.seed}/{self._releases}/release")
@@ -115,7 +123,7 @@ class SimRelease:
         lag_ms = options.lag_ms + draw.gauss(0.0, 1.0) * options.jitter_ms
         if draw.random() < options.late:
             lag_ms += options.late_ms
-        return Release(released_ns, released_ns + round(max(0.0, lag_ms) * 1e6), "simulated")
+        return ReleaseStamps(released_ns, released_ns + round(max(0.0, lag_ms) * 1e6), "simulated")
 
     def rest(self) -> None:
         """No button to let go of."""
@@ -128,7 +136,7 @@ class _OwnShutter(SimRelease):
         super().__init__(options)
         self._camera = camera
 
-    def release(self) -> Release:
+    def release(self) -> ReleaseStamps:
         self._camera.die_if_due()
         return super().release()
 
@@ -218,7 +226,7 @@ class SimCamera(CameraBase):
     def _battery(self) -> int:
         return max(0, round(self.options.battery - self.options.battery_per_photo * self._exposures))
 
-    def _do_arm(self, settings: Exposure, allow_ram: bool) -> Condition:  # noqa: ARG002  (it has a card)
+    def _do_arm(self, settings: Exposure, allow_ram: bool) -> CameraCondition:  # noqa: ARG002  (it has a card)
         self._check_alive()
         if self._draw("busy").random() < self.options.busy:
             self._exposures += 1  # the next try draws anew
@@ -236,14 +244,14 @@ class SimCamera(CameraBase):
             raise SettingsRefused(f"{self._url} did not take: {difference}", [difference])
         self._settings = Exposure(**{name: kept[name] if value is None else value for name, value in given.items()})
         focus = self._settings.focus_mode or self.options.focus
-        return Condition(self._battery, left, focus_mode=focus, keeps_raw=bool(self.options.raw))
+        return CameraCondition(self._battery, left, focus_mode=focus, keeps_raw=bool(self.options.raw))
 
-    def _do_check(self) -> Condition:
+    def _do_check(self) -> CameraCondition:
         self._check_alive()
         if self.options.by_hand and not self._outstanding and self._hand.random() < self.options.by_hand:
             self._put(f"{self._next_name()}.JPG", time.monotonic(), None)
         left = max(0, self.options.card - self._exposures) if self.options.card else None
-        return Condition(self._battery, left, focus_mode=self._settings.focus_mode or self.options.focus)
+        return CameraCondition(self._battery, left, focus_mode=self._settings.focus_mode or self.options.focus)
 
     def _do_disarm(self) -> None:
         """It holds no button."""
@@ -257,7 +265,7 @@ class SimCamera(CameraBase):
                 return with_comment(Path(self.options.preview).read_bytes(), comment)
             except OSError as error:
                 raise CameraFault(f"{self._url}: no live view: {error}") from None
-        return preview_jpeg(self.options.defocus, comment)
+        return simulated_preview_jpeg(self.options.defocus, comment)
 
     def _do_usb_reset(self) -> str:
         return self._climb("usb_reset", "after a reset of the simulated socket")
@@ -317,17 +325,17 @@ class SimCamera(CameraBase):
             self._forget(self._card[0])
         return one
 
-    def _do_listen(self, timeout_s: float) -> Heard:
+    def _do_listen(self, timeout_s: float) -> EventPoll:
         self._check_alive()
         waiting = [one for one in self._card if one.announcements > 0]
         if not waiting:
-            return Heard()
+            return EventPoll()
         time.sleep(min(timeout_s, max(0.0, min(one.due for one in waiting) - time.monotonic())))
         self._check_alive()
         came = [one for one in waiting if one.due <= time.monotonic()]
         for one in came:
             one.announcements -= 1
-        return Heard(tuple(one.file for one in came))
+        return EventPoll(tuple(one.file for one in came))
 
     def _do_search(self, fresh: bool) -> tuple[BodyFile, ...]:  # noqa: ARG002  (it has no memory but the card)
         self._check_alive()
@@ -344,7 +352,7 @@ class SimCamera(CameraBase):
             self._outstanding = 0
         if one.cuts:
             one.cuts -= 1
-            raise FileCut(f"{len(data) // 2} of {len(data)} bytes came", data[: len(data) // 2])
+            raise FileTruncated(f"{len(data) // 2} of {len(data)} bytes came", data[: len(data) // 2])
         if draw.random() < options.truncate:
             data = data[: len(data) // 2]
         if draw.random() < options.corrupt:

@@ -7,7 +7,7 @@ blurred by a Gaussian of 0, 1, 2, 4 and 8 pixels.
 import base64
 
 
-def preview_jpeg(defocus: float, comment: str) -> bytes:
+def simulated_preview_jpeg(defocus: float, comment: str) -> bytes:
     """The star blurred by about `defocus` pixels (sigma), with a comment that makes it unlike any other."""
     nearest = min(_STARS, key=lambda sigma: abs(sigma - defocus))
     whole = base64.b64decode(_STARS[nearest])

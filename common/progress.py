@@ -8,7 +8,7 @@ class Progress(Protocol):
         """done: the share finished, in [0, 1]. message: what is being done, for a person."""
 
 
-def silent(done: float, message: str) -> None:
+def no_progress(done: float, message: str) -> None:
     """A listener that does not care."""
 
 

@@ -18,7 +18,7 @@ WAITING = 500  # entries that wait for a database that is away; beyond them the 
 RETRY_S = 2.0
 
 
-class Clerk:
+class BackgroundWriter:
     """One thread that writes, in order, what it is given. start() and stop() once."""
 
     def __init__(self, engine: Engine) -> None:

@@ -12,7 +12,7 @@ ADDRESS_FILE = "console.json"
 PATIENCE_S = 300.0
 
 
-class Refusal(ControllerError):
+class StudioRefusal(ControllerError):
     """The studio's own error, with its own exit code."""
 
     def __init__(self, message: str, exit_code: int) -> None:
@@ -21,7 +21,10 @@ class Refusal(ControllerError):
 
 
 class StudioClient:
-    """Calls the server that runs for this home. Raises StudioUnreachable, or Refusal with the studio's message."""
+    """Calls the server that runs for this home.
+
+    Raises StudioUnreachable, or StudioRefusal with the studio's message.
+    """
 
     def __init__(self, home: Path | None = None) -> None:
         self._home = Settings.load(home).home
@@ -51,7 +54,7 @@ class StudioClient:
         except httpx.TransportError as error:
             raise StudioUnreachable(f"{self._url} does not answer ({error}). {self._advice()}") from error
         if answer.status_code != 200:
-            raise Refusal(f"{path} cannot be had: {answer.status_code}", 4)
+            raise StudioRefusal(f"{path} cannot be had: {answer.status_code}", 4)
         return answer.content
 
     def _call(
@@ -78,7 +81,9 @@ class StudioClient:
             raise StudioUnreachable(f"{self._url} answered {answer.status_code} without data; see the studio's log")
         if answer.status_code == 200:
             return data
-        raise Refusal(str(data.get("error") or data.get("detail") or answer.status_code), int(data.get("exit_code", 3)))
+        raise StudioRefusal(
+            str(data.get("error") or data.get("detail") or answer.status_code), int(data.get("exit_code", 3))
+        )
 
     def _advice(self) -> str:
         return (

@@ -22,36 +22,36 @@ import zmq
 from msgspec import structs
 
 from camera_nodes.transport import CONTROLLER, AllowList, Authenticator, ensure_keys
-from controller.cameras.camera_maintenance import Care
+from controller.cameras.camera_maintenance import CameraMaintenance
 from controller.errors import ControllerError, RigNotReady, SessionError
 from controller.firing.fire_timing import FireOrder, order_fire
 from controller.ingest.photograph_transfer import Ingest
-from controller.lighting.sacn_sender import Lights, Lit, setup_record
+from controller.lighting.sacn_sender import LightingRecord, SacnSender, setup_record
 from controller.node_links.arming import arm_patiently
 from controller.node_links.camera_status import CameraReport, report_cameras
-from controller.node_links.connection_guard import PortGuard
+from controller.node_links.connection_guard import ConnectionGuard
 from controller.node_links.control_channel import ControlLink
-from controller.preflight.preflight import Preflight, fly
+from controller.preflight.preflight import Preflight, run_preflight
 from controller.preflight.start_requirements import lacking, look, require_decision
-from controller.rig.cameras_aside import AsideBook, told
+from controller.rig.cameras_aside import CamerasAside, told
 from controller.rig.roster import Roster
 from controller.rig_file import DEFAULT_PROFILE
-from controller.sessions.farm_handoff import Handoff, hand_over
-from controller.sessions.late_photographs import LateNews
+from controller.sessions.farm_handoff import FarmHandoff, hand_over
+from controller.sessions.late_photographs import LatePhotographs
 from controller.sessions.operator_decisions import Decisions
-from controller.sessions.session_lifecycle import SessionBook
-from controller.sessions.session_state import Line, Script, TakeLine
-from controller.sessions.session_store import Records
-from controller.shutter_lag.lag_book import LagBook
-from controller.shutter_lag.lag_measurement import LagReport, LagStore, measure_lags
+from controller.sessions.session_lifecycle import SessionLifecycle
+from controller.sessions.session_state import ExpressionState, SessionStateMachine, TakeLine
+from controller.sessions.session_store import SessionStore
+from controller.shutter_lag.lag_book import ShutterLagStatistics
+from controller.shutter_lag.lag_measurement import LagReport, ShutterLagStore, measure_lags
 from controller.studio_settings import StudioSettings
-from controller.take_checks.take_reviewer import Reviewer
+from controller.take_checks.take_reviewer import TakeReviewer
 from controller.takes.incomplete_takes import accept_take
-from controller.takes.take_completion import Draining
-from controller.takes.take_events import Desk
-from controller.takes.take_outcome import Conclusion
-from controller.takes.take_progress import Tally
-from controller.takes.take_recovery import Recovery
+from controller.takes.take_completion import TakeCompletion
+from controller.takes.take_events import TakeEvents
+from controller.takes.take_outcome import TakeSettlement
+from controller.takes.take_progress import TakeProgress
+from controller.takes.take_recovery import TakeRecovery
 from controller.takes.take_result import TakeResult as TakeResult
 from db import migrations
 from db.access_guard import require_closed
@@ -76,8 +76,8 @@ class Studio:
         self.rig = settings.rig
         self._firing = threading.Lock()
         self.last_preflight: Preflight | None = None
-        self.lags = LagBook()
-        self.lights = Lights(settings.rig.lights, settings.rig.scenes, f"Mien {settings.rig.name}")
+        self.lags = ShutterLagStatistics()
+        self.lights = SacnSender(settings.rig.lights, settings.rig.scenes, f"Mien {settings.rig.name}")
 
     def __enter__(self) -> Self:
         settings = self.settings
@@ -91,24 +91,24 @@ class Studio:
                 install_protocol(tx, FACESCAPE)
         migrations.require_current(self.engine)
         self.store = Store(settings.records.store, cache=settings.records.home / "cache")
-        self.records = Records(self.engine, self.rig)
-        self.asides = AsideBook(self.engine, self.rig)
-        self.lag_store = LagStore(self.engine, self.rig)
-        self.sessions = SessionBook(self.engine, self.rig)
+        self.records = SessionStore(self.engine, self.rig)
+        self.asides = CamerasAside(self.engine, self.rig)
+        self.lag_store = ShutterLagStore(self.engine, self.rig)
+        self.sessions = SessionLifecycle(self.engine, self.rig)
         self.decisions = Decisions(self.engine, self.rig)
-        self.reviewer = Reviewer(self.engine, self.store, self.rig, self.records.photographs)
-        self.care = Care(self.engine, self.rig, self.records, self._firing)
+        self.reviewer = TakeReviewer(self.engine, self.store, self.rig, self.records.photographs)
+        self.care = CameraMaintenance(self.engine, self.rig, self.records, self._firing)
         self.care.start()
-        self.late = LateNews(self.engine, self.reviewer.finish)
-        self.conclusion = Conclusion(self.rig, self.records, self.asides, self.reviewer, self.late)
-        self.desk = Desk(self.records, self.reviewer.add, self.late.came, self.care)
+        self.late = LatePhotographs(self.engine, self.reviewer.finish)
+        self.conclusion = TakeSettlement(self.rig, self.records, self.asides, self.reviewer, self.late)
+        self.desk = TakeEvents(self.records, self.reviewer.add, self.late.came, self.care)
         keys = ensure_keys(settings.records.keys, CONTROLLER)
         self.public_key = keys.public
         self.allowed = AllowList(settings.records.keys)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._guard = Authenticator(self._context, self.allowed)
         self._guard.__enter__()
-        self._ports = PortGuard(self._context, self._guard.bar)
+        self._ports = ConnectionGuard(self._context, self._guard.bar)
         self._ports.start()
         self.link = ControlLink(self._context, settings.control, keys, self.allowed, self.rig, self.desk, self._ports)
         self.care.attach(self.link)
@@ -127,8 +127,8 @@ class Studio:
         )
         self.lights.__enter__()
         stopped, quiet_s = (lambda: self.desk.stopped), self.rig.transfer.frame_timeout_s
-        self.draining: Draining[TakeResult] = Draining(lambda: self.ingest.trouble, stopped, quiet_s)
-        self._recovery = Recovery(self.records, self.desk, self.link, self.rig, self.conclusion.conclude_late)
+        self.draining: TakeCompletion[TakeResult] = TakeCompletion(lambda: self.ingest.trouble, stopped, quiet_s)
+        self._recovery = TakeRecovery(self.records, self.desk, self.link, self.rig, self.conclusion.conclude_late)
         try:
             self._recovery.begin()
             self.link.start()
@@ -256,13 +256,13 @@ class Studio:
         self.reviewer.warm_up()
         return session
 
-    def resume_session(self, session: str) -> Script:
+    def resume_session(self, session: str) -> SessionStateMachine:
         """Go on with a paused session, where it stands. Raises StateConflict when another one is open."""
         self.sessions.resume(session)
         self.reviewer.warm_up()
         return self.records.script(session)
 
-    def script(self, session: str) -> Script:
+    def script(self, session: str) -> SessionStateMachine:
         """The session as it stands: expressions, takes, what comes next."""
         return self.records.script(session)
 
@@ -301,7 +301,7 @@ class Studio:
             lit = self.lights.show(scene) if scene is not None else None
             take = self.records.plan(session, line.position, profile, aside)
             attempt = int(take.rsplit("-", 1)[1])
-            tally = Tally(take, (camera.name for camera in self.rig.cameras), aside=aside)
+            tally = TakeProgress(take, (camera.name for camera in self.rig.cameras), aside=aside)
             self.desk.open(tally)
             future = self._fire(script, line, attempt, tally, profile, lit)
             if not future.done():
@@ -349,7 +349,7 @@ class Studio:
         keep: Collection[str] = (),
         drop: Collection[str] = (),
         keep_all: bool = False,
-    ) -> Handoff:
+    ) -> FarmHandoff:
         """Close the session: the farm takes over.
 
         keep, drop, keep_all: what becomes of whole takes that nobody has accepted; DecisionNeeded is raised where that
@@ -383,7 +383,9 @@ class Studio:
             disks = [self.settings.records.home, *([self.store.folder] if self.store.folder else [])]
             aside = {name: told(aside) for name, aside in self.asides.current().items()}
             broken, trouble = self.asides.broken(aside), self.ingest.trouble
-            found = fly(self.rig, profile, self.link, self.lights, self.sessions, disks, trouble, aside, broken)
+            found = run_preflight(
+                self.rig, profile, self.link, self.lights, self.sessions, disks, trouble, aside, broken
+            )
             found = replace(found, checks=(*found.checks, *self.care.checks()))
             self.last_preflight = found
             return found
@@ -413,7 +415,13 @@ class Studio:
         return aside
 
     def _fire(
-        self, script: Script, line: Line, attempt: int, tally: Tally, profile: str, lit: Lit | None
+        self,
+        script: SessionStateMachine,
+        line: ExpressionState,
+        attempt: int,
+        tally: TakeProgress,
+        profile: str,
+        lit: LightingRecord | None,
     ) -> "Future[TakeResult]":
         lags = {camera: state.hello.lag_ns for camera, state in self.link.nodes().items()}
         order = self.lag_store.applied(order_fire(tally.take, self.rig.without(tally.aside), lags, profile), profile)
@@ -445,7 +453,7 @@ class Studio:
             self.ingest.go_on()
             self.reviewer.go_on()
 
-    def _shoot(self, order: FireOrder, tally: Tally, profile: str, lit: Lit | None) -> bool:
+    def _shoot(self, order: FireOrder, tally: TakeProgress, profile: str, lit: LightingRecord | None) -> bool:
         """ARM, journal, FIRE. True when the cameras did not all arm, so that nothing was fired."""
         order, armed = arm_patiently(self.link, order)
         for camera, found in armed.armed.items():

@@ -23,7 +23,7 @@ _WRITTEN_WITHIN = timedelta(minutes=10)
 _SAME = timedelta(milliseconds=1)
 
 
-class Row(NamedTuple):
+class ReplayDifference(NamedTuple):
     """A consent in the records."""
 
     id: int
@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 
 @dataclass
-class Told:
+class ReplayedState:
     """A consent as the log tells of it. withdrawn: when that was written; at: when it was closed, where it says so."""
 
     said: Mapping[str, Any]
@@ -51,7 +51,7 @@ class _Person:
     added: bool = False
     erased: bool = False
     edits: dict[str, int] = field(default_factory=dict)
-    consents: dict[str, list[Told]] = field(default_factory=dict)  # by scope
+    consents: dict[str, list[ReplayedState]] = field(default_factory=dict)  # by scope
 
 
 def one_snapshot(tx: Session) -> None:
@@ -103,7 +103,7 @@ def _told(tx: Session) -> tuple[dict[str, _Person], list[str]]:
                     for name in detail.get("fields", ()):
                         person.edits[name] = person.edits.get(name, 0) + 1
                 case "consent.give":
-                    person.consents.setdefault(str(detail.get("scope")), []).append(Told(detail, at))
+                    person.consents.setdefault(str(detail.get("scope")), []).append(ReplayedState(detail, at))
                 case _:
                     given = person.consents.get(str(detail.get("scope")), [])
                     if not given or given[-1].withdrawn is not None:
@@ -113,22 +113,24 @@ def _told(tx: Session) -> tuple[dict[str, _Person], list[str]]:
     return people, odd
 
 
-def _rows(tx: Session) -> dict[int, dict[str, list[Row]]]:
+def _rows(tx: Session) -> dict[int, dict[str, list[ReplayDifference]]]:
     columns = (
         Consent.subject_id, Consent.scope, Consent.id, Consent.given_on, Consent.document_sha256, Consent.form_version,
         Consent.guardian, Consent.shared_reason, Consent.recorded_at, Consent.withdrawn_at,
     )  # fmt: skip
-    rows: dict[int, dict[str, list[Row]]] = {}
+    rows: dict[int, dict[str, list[ReplayDifference]]] = {}
     for subject, scope, number, day, document, form, guardian, shared, recorded, withdrawn in tx.execute(
         select(*columns).order_by(Consent.id)
     ):
-        row = Row(number, day.isoformat(), document, form, guardian, shared is not None, recorded, withdrawn)
+        row = ReplayDifference(
+            number, day.isoformat(), document, form, guardian, shared is not None, recorded, withdrawn
+        )
         rows.setdefault(subject, {}).setdefault(str(scope), []).append(row)
     return rows
 
 
 def _of_subject(
-    code: str, person: _Person, erased: bool, rows: Mapping[str, Sequence[Row]], changes: Mapping[str, int]
+    code: str, person: _Person, erased: bool, rows: Mapping[str, Sequence[ReplayDifference]], changes: Mapping[str, int]
 ) -> Iterator[str]:
     if not person.added:
         yield f"no entry of the log added {_name(code)}"
@@ -145,7 +147,7 @@ def _of_subject(
                 yield f"{what}, and what it said before is kept {kept} times"
 
 
-def _of_scope(what: str, told: Sequence[Told], rows: Sequence[Row]) -> Iterator[str]:
+def _of_scope(what: str, told: Sequence[ReplayedState], rows: Sequence[ReplayDifference]) -> Iterator[str]:
     for number in range(max(len(told), len(rows))):
         if number >= len(rows):
             yield f"{what}, given on {_name(told[number].said.get('given_on'))} by the log, is not in the records"
@@ -155,7 +157,7 @@ def _of_scope(what: str, told: Sequence[Told], rows: Sequence[Row]) -> Iterator[
             yield from _of_consent(what, told[number], rows[number])
 
 
-def _of_consent(what: str, told: Told, row: Row) -> Iterator[str]:
+def _of_consent(what: str, told: ReplayedState, row: ReplayDifference) -> Iterator[str]:
     for key in ("given_on", "document", "form", "guardian", "shared_form"):
         if key in told.said and told.said[key] != getattr(row, key):  # older logs do not say everything
             yield f"{what}: its {_WORDS[key]} is {_name(getattr(row, key))}, the log says {_name(told.said[key])}"

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from db import store_identity as identity
 from db.consents.withdrawals import stopped
 from db.engine import reading, transaction, utc_now
-from db.erasure.destructive_plan import Agreed, Effect, Plan, small_only
+from db.erasure.destructive_plan import Agreed, DestructiveEffect, DestructivePlan, small_only
 from db.erasure.store_trash import TERM, OpenBatch, Trash
 from db.errors import MissingObject, RottenObject, StoreError
 from db.models import Artefact, ArtefactParent, Job, JobInput, JobState, RunReview, TakeReview
@@ -30,7 +30,7 @@ from db.store_parts.store_references import (
     PHOTOGRAPH,
     RAW,
     SHEET,
-    Referred,
+    StoreReference,
     described,
     is_referenced,
     referenced,
@@ -102,8 +102,8 @@ def fsck(
         for sha256 in store.half_removed():
             store.recover(sha256)
     verdict = identity.check(engine, store)
-    if verdict.standing is identity.Standing.NEW:  # to be marked by the first that changes anything
-        verdict = identity.Verdict(identity.Standing.SAME)
+    if verdict.standing is identity.IdentityStanding.NEW:  # to be marked by the first that changes anything
+        verdict = identity.Verdict(identity.IdentityStanding.SAME)
     check = _Check(engine, store, repair, utc_now() - older_than, FsckReport(read, identity=verdict.message))
     with ThreadPoolExecutor(workers) as pool:
         there = set(store.shards())
@@ -183,17 +183,19 @@ class _Check:
             act = partial(self._aborted, upload)
             self._told(Trouble.LEFTOVER, upload.key, ("an upload that never ended",), OTHER, act)
 
-    def plan(self) -> Plan:
+    def plan(self) -> DestructivePlan:
         """What mending would destroy or take away, of how much."""
         named = self.report.named
         totals = {TO_TRASH: self.report.files, ASIDE: self.report.files, ANEW: named, FORGOTTEN: named}
         totals |= {COPIES: self.copies}
-        effects = [Effect(kind, sum(m.kind == kind for m in self.mendings), all_) for kind, all_ in totals.items()]
+        effects = [
+            DestructiveEffect(kind, sum(m.kind == kind for m in self.mendings), all_) for kind, all_ in totals.items()
+        ]
         if self.parts_away and any(mending.kind in (ANEW, FORGOTTEN) for mending in self.mendings):
             away = "parts of the store taken for lost, whose folders are not there"
-            effects.append(Effect(away, self.parts_away, len(SHARDS), always=True))
+            effects.append(DestructiveEffect(away, self.parts_away, len(SHARDS), always=True))
         how = "" if self.report.read else " --quick"
-        return Plan(tuple(effects), f"mien db fsck{how} --repair")
+        return DestructivePlan(tuple(effects), f"mien db fsck{how} --repair")
 
     def mend(self) -> None:
         """Do what was agreed, each finding looked at once more; the report says what was done."""
@@ -218,27 +220,27 @@ class _Check:
         if act is not None:
             self.mendings.append(_Mending(finding, kind, act))
 
-    def _missing(self, sha256: str, referred: Referred) -> None:
+    def _missing(self, sha256: str, referred: StoreReference) -> None:
         with reading(self.engine) as tx:
             if self.store.exists(sha256) or not is_referenced(tx, sha256):  # it came, or went, in between
                 return
             about = described(tx, sha256)
         self._told(Trouble.MISSING, sha256, about, self._loss(sha256, referred), partial(self._found, sha256, referred))
 
-    def _loss(self, sha256: str, referred: Referred) -> str:
+    def _loss(self, sha256: str, referred: StoreReference) -> str:
         """Which effect mending a file that is not there has."""
         if self.store.sound_copy(sha256) or referred.kinds & {PHOTOGRAPH, RAW}:
             return OTHER
         return ANEW if ARTEFACT in referred.kinds else FORGOTTEN if SHEET in referred.kinds else OTHER
 
-    def _found(self, sha256: str, referred: Referred) -> str | None:
+    def _found(self, sha256: str, referred: StoreReference) -> str | None:
         with reading(self.engine) as tx:
             if self.store.exists(sha256) or not is_referenced(tx, sha256):
                 return None
         identity.still(self.engine, self.store)  # nothing is taken for lost in a store that went away just now
         return self._restored(sha256, referred)
 
-    def _rotten(self, files: Collection[Filed], named: dict[str, Referred], pool: ThreadPoolExecutor) -> None:
+    def _rotten(self, files: Collection[Filed], named: dict[str, StoreReference], pool: ThreadPoolExecutor) -> None:
         for file, rotten in zip(files, pool.map(lambda file: self._is_rotten(file, named), files), strict=True):
             if rotten:
                 with reading(self.engine) as tx:
@@ -246,7 +248,7 @@ class _Check:
                 act = partial(self._replaced, file.sha256, named[file.sha256])
                 self._told(Trouble.ROTTEN, file.sha256, about, ASIDE, act)
 
-    def _is_rotten(self, file: Filed, named: dict[str, Referred]) -> bool:
+    def _is_rotten(self, file: Filed, named: dict[str, StoreReference]) -> bool:
         size = named[file.sha256].bytes
         if size is not None and size != file.bytes:
             return True
@@ -260,7 +262,7 @@ class _Check:
             return False
         return False
 
-    def _replaced(self, sha256: str, referred: Referred) -> str | None:
+    def _replaced(self, sha256: str, referred: StoreReference) -> str | None:
         try:
             self.store.verify(sha256)
         except RottenObject:
@@ -274,7 +276,7 @@ class _Check:
         restored = self._restored(sha256, referred)
         return f"{restored}; the rotten one is {aside}" if restored else ""
 
-    def _restored(self, sha256: str, referred: Referred) -> str:
+    def _restored(self, sha256: str, referred: StoreReference) -> str:
         """Mend a file that is gone: from a copy, the trash, or by making it anew; empty where none can be."""
         copy = self.store.sound_copy(sha256)
         if copy is not None:

@@ -27,7 +27,7 @@ MANY = 100_000  # files: more than that are compared by samples
 ADOPT = "mien db adopt-store"
 
 
-class Standing(StrEnum):
+class IdentityStanding(StrEnum):
     """How a store and a database stand to each other. Only with the first may anything be destroyed."""
 
     SAME = "same"
@@ -44,13 +44,13 @@ class Standing(StrEnum):
 class Verdict:
     """How they stand, and what to say of it: what, which, what to do."""
 
-    standing: Standing
+    standing: IdentityStanding
     message: str = ""
 
     @property
     def same(self) -> bool:
         """Whether they belong together as they are."""
-        return self.standing is Standing.SAME
+        return self.standing is IdentityStanding.SAME
 
 
 @dataclass(frozen=True)
@@ -101,13 +101,13 @@ def read(tx: Session) -> DatabaseIdentity | None:
 def check(engine: Engine, store: Store) -> Verdict:
     """Hold both identities against each other; changes nothing. Raises StoreError when the store does not answer."""
     if away := store.absence():
-        return Verdict(Standing.AWAY, f"The store {store.root} is away: {away}. Mount it, then run this again.")
+        return Verdict(IdentityStanding.AWAY, f"The store {store.root} is away: {away}. Mount it, then run this again.")
     with reading(engine) as tx:
         own = read(tx)
         note = store.identity()
         if own is not None and note is not None and own.studio != note.studio:
             return Verdict(
-                Standing.OTHER,
+                IdentityStanding.OTHER,
                 f"The store {store.root} is another studio's ({note.studio[:8]}; this database is of {own.studio[:8]})."
                 f" Name the right --database or `store` in studio.toml, or look at what is there: {ADOPT}",
             )
@@ -118,13 +118,13 @@ def check(engine: Engine, store: Store) -> Verdict:
     if own is not None and note is not None:
         if note.number < own.noted:
             return Verdict(
-                Standing.OLDER_STORE,
+                IdentityStanding.OLDER_STORE,
                 f"The store {store.root} is an older copy: its note is number {note.number} ({note.noted_at[:10]}), the"
                 f" database knows of number {own.noted}. Restore what is missing, then confirm it: {ADOPT}",
             )
-        return Verdict(Standing.SAME)
+        return Verdict(IdentityStanding.SAME)
     if note is not None:  # the database lost its identity, and holds all that the store knows of
-        return Verdict(Standing.NEW)
+        return Verdict(IdentityStanding.NEW)
     return _unmarked(engine, store, own)
 
 
@@ -134,7 +134,7 @@ def require(engine: Engine, store: Store) -> None:
     Raises IdentityError otherwise, StoreError when the store does not answer. Nothing else is changed.
     """
     verdict = check(engine, store)
-    if verdict.standing is Standing.NEW:
+    if verdict.standing is IdentityStanding.NEW:
         _mark(engine, store)
         verdict = check(engine, store)
     if not verdict.same:
@@ -148,7 +148,7 @@ def note(engine: Engine, store: Store) -> Verdict:
     StoreError when the store does not answer.
     """
     verdict = check(engine, store)
-    if verdict.standing is Standing.NEW:
+    if verdict.standing is IdentityStanding.NEW:
         _mark(engine, store)
         return check(engine, store)
     if verdict.same:
@@ -222,12 +222,12 @@ def _behind(tx: Session, own: DatabaseIdentity | None, note: StoreNote, store: S
     if lost or newer or own is None:
         kind = "new, or another studio's" if own is None and entries == 0 else "an older copy, or another one"
         return Verdict(
-            Standing.OLDER_DATABASE if own is not None else Standing.UNKNOWN,
+            IdentityStanding.OLDER_DATABASE if own is not None else IdentityStanding.UNKNOWN,
             f"The database is {kind}: the store {store.root} has seen records up to {day}{lacks}. Use the newest"
             f" database, or restore a newer backup. If this one is the truth from now on, confirm it: {ADOPT}",
         )
     return Verdict(
-        Standing.OTHER_LINE,
+        IdentityStanding.OTHER_LINE,
         f"The database went another way than the one that the store {store.root} belongs to: entry {note.entries} of"
         f" its audit log ({day}) is another. If this one is the truth from now on, confirm it: {ADOPT}",
     )
@@ -240,17 +240,17 @@ def _unmarked(engine: Engine, store: Store, own: DatabaseIdentity | None) -> Ver
     empty = found.there == 0 and found.unnamed == 0
     if empty and (known or found.named):
         return Verdict(
-            Standing.AWAY,
+            IdentityStanding.AWAY,
             f"The store {store.root} is empty and carries no identity, and the records name files: is its disk mounted?"
             f" Mount it, then run this again. If its files are lost and this is a new one: {ADOPT}",
         )
     if known or not found.enough:
         return Verdict(
-            Standing.UNKNOWN,
+            IdentityStanding.UNKNOWN,
             f"The store {store.root} does not say whose it is, and may be another's, or not wholly there: {found}."
             f" Look at it, and confirm that it is this database's: {ADOPT}",
         )
-    return Verdict(Standing.NEW)
+    return Verdict(IdentityStanding.NEW)
 
 
 def _mark(engine: Engine, store: Store) -> None:

@@ -120,8 +120,10 @@ def give_consent(
     document_sha256: of the signed form, which itself is kept elsewhere.  form_version: which text was signed.
     guardian: a guardian signed for the subject.  shared_form: why others' consents name the same form.
     told: hears what may be wrong and is not refused, as where the age is not known.
-    Raises AlreadyThere when the scope has an open consent; ConsentError as db.consents.consent_rules.check_consent. Eyes
-    mosaicked narrows what was allowed: what left with open eyes is marked (db.consents.withdrawals.releases_that_show_eyes).
+    Raises AlreadyThere when the scope has an open consent; ConsentError as db.consents.consent_rules.check_consent.
+    Eyes
+    mosaicked narrows what was allowed: what left with open eyes is marked
+    (db.consents.withdrawals.releases_that_show_eyes).
     """
     scope = ConsentScope(scope)
     signed = Signed(document_sha256, form_version, guardian, shared_form)

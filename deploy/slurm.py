@@ -21,13 +21,13 @@ import dask
 import typer
 from dask_jobqueue.slurm import SLURMCluster, SLURMJob
 
-from common.guarding.file_modes import close_files
-from common.guarding.output_streams import guard_streams
+from common.guarding.file_modes import restrict_new_files
+from common.guarding.output_streams import sanitise_standard_streams
 from db.engine import reading
 from db.errors import DatabaseUnavailable, SettingsError
 from db.settings import Settings
 from db.studio import open_records
-from processing.farm.daemon import Farm
+from processing.farm.daemon import FarmDaemon
 from processing.farm.display.farm_progress import FarmScreen, say_summary, stop_on_signals
 from processing.farm.execution.dask_cluster import environment
 from processing.farm.scheduling.job_counts import standing
@@ -40,7 +40,7 @@ WARN_S = 600  # before a job's time is over
 
 
 @dataclass(frozen=True)
-class Lease:
+class SlurmRequest:
     """What one Slurm job asks for. runs: stage runs at a time; extra: further #SBATCH options."""
 
     cores: int
@@ -71,7 +71,7 @@ class WorkerCluster(SLURMCluster):  # type: ignore[misc]
     job_cls = WorkerJob
 
 
-def make_cluster(lease: Lease, tls: str | None, logs: Path, **scheduler: Any) -> Any:
+def make_cluster(lease: SlurmRequest, tls: str | None, logs: Path, **scheduler: Any) -> Any:
     """A scheduler in this process whose workers are Slurm jobs; none is started yet."""
     options = ["--threads", str(lease.runs), "--memory", f"{0.9 * lease.memory_gb:g}", "--gpus", str(lease.gpus)]
     if tls is not None:
@@ -88,7 +88,7 @@ def make_cluster(lease: Lease, tls: str | None, logs: Path, **scheduler: Any) ->
 class Scaling(threading.Thread):
     """Keeps as many jobs as there is work for; takes none away while anything runs."""
 
-    def __init__(self, farm: Farm, cluster: Any, most: int, runs_a_job: int) -> None:
+    def __init__(self, farm: FarmDaemon, cluster: Any, most: int, runs_a_job: int) -> None:
         super().__init__(name="mien-slurm", daemon=True)
         self._farm, self._cluster = farm, cluster
         self._most, self._runs = most, runs_a_job
@@ -133,14 +133,14 @@ def main(
 ) -> None:
     """Run the farm with Slurm jobs as workers."""
     studio = Settings.load(home, database)
-    lease = Lease(cores, memory, walltime, runs, gpus, partition, account, tuple(sbatch or ()))
+    lease = SlurmRequest(cores, memory, walltime, runs, gpus, partition, account, tuple(sbatch or ()))
     settings = FarmSettings.load(studio, tls=str(tls) if tls else None, device=device or ("cuda" if gpus else None))
     if settings.tls is None:
         raise SettingsError("whoever reaches the scheduler could run any code: mien farm keys slurm, then --tls FOLDER")
     engine = open_records(studio)
     with FarmScreen() as screen, make_cluster(lease, settings.tls, logs.absolute()) as cluster:
         settings = replace(settings, scheduler=cluster.scheduler_address)
-        farm = Farm(engine, studio.store, settings, studio_template(studio.home, settings.template), screen)
+        farm = FarmDaemon(engine, studio.store, settings, studio_template(studio.home, settings.template), screen)
         stopped = stop_on_signals(farm)
         farm.plan_once()
         scaling = Scaling(farm, cluster, jobs, runs)
@@ -155,6 +155,6 @@ def main(
 
 
 if __name__ == "__main__":
-    close_files()
-    guard_streams()
+    restrict_new_files()
+    sanitise_standard_streams()
     typer.run(main)

@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import Literal, Protocol
 
 from camera_nodes import wire
-from camera_nodes.camera import CameraBase, CameraState, Condition
-from camera_nodes.camera_control.worker_thread import Outcome, Worker
+from camera_nodes.camera import CameraBase, CameraCondition, CameraState
+from camera_nodes.camera_control.worker_thread import JobOutcome, WorkerThread
 from camera_nodes.clock_sync.clock import Estimate
 from camera_nodes.errors import CameraFault, CameraMissing, EquipmentError
-from camera_nodes.photo_collection.collector import Collector, Report, Spooled, Trouble, code_of
-from camera_nodes.photo_transfer.spool import Entry, Spool
+from camera_nodes.photo_collection.collector import CollectionEvent, CollectionFault, Collector, FileSpooled, fault_code
+from camera_nodes.photo_transfer.spool import Spool, SpoolEntry
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _HUNG_S = 4.0  # a call that takes longer between takes is told: nobody can say 
 _FINISH_S = 10.0  # at the end of the node: for the photograph under way
 
 
-class Link(Protocol):
+class AgentServices(Protocol):
     """What shooting needs of the agent.  `clock_problem`: the clock is good, but not from where the studio wants it."""
 
     clock_source: wire.ClockSource
@@ -42,18 +42,20 @@ class Link(Protocol):
     def state_changed(self, *, camera_changed: bool) -> None: ...
 
 
-class Attendance:
+class CameraSupervisor:
     """See the module.  `near_fire` and `in_window` are the Shooter's to know."""
 
-    def __init__(self, link: Link, camera: CameraBase, spool: Spool, name: str, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, link: AgentServices, camera: CameraBase, spool: Spool, name: str, wake: Callable[[], None]
+    ) -> None:
         self.state: State = "no_camera"
-        self.condition = Condition()
+        self.condition = CameraCondition()
         self.camera_fault: str | None = None
         self.settled = False  # the camera was opened once, or was not to be had
         self._link = link
         self._camera = camera
         self._name = name
-        self._worker = Worker(wake)
+        self._worker = WorkerThread(wake)
         self._collector = Collector(camera, spool, name, self._is_closing)
         self._opening = self._listening = self._hung = False
         self._next_open = self._next_listen = self._next_check = self._listening_since = 0.0
@@ -116,7 +118,7 @@ class Attendance:
     def _open(self) -> None:
         self._opening = True
 
-        def job() -> Outcome:
+        def job() -> JobOutcome:
             try:
                 self._camera.open()
                 reports = self._collector.connect()
@@ -128,7 +130,7 @@ class Attendance:
 
         self._worker.do(job)
 
-    def _opened(self, fault: str | None, code: str = "camera_missing", reports: Sequence[Report] = ()) -> None:
+    def _opened(self, fault: str | None, code: str = "camera_missing", reports: Sequence[CollectionEvent] = ()) -> None:
         changed = not self.settled or fault != self.camera_fault
         self._opening, self.settled, self.camera_fault = False, True, fault
         if fault is None:
@@ -147,7 +149,7 @@ class Attendance:
         if check:
             self._next_check = self._listening_since + _CHECK_S
 
-        def job() -> Outcome:
+        def job() -> JobOutcome:
             if self._camera.state is not CameraState.IDLE:  # armed in the meantime
                 return lambda: self._listened(None, [])
             condition = None
@@ -159,12 +161,12 @@ class Attendance:
                 self._camera.close()
                 return lambda error=error: self._lost(error)  # type: ignore[misc]
             except EquipmentError as error:
-                reports = [Trouble(code_of(error), str(error))]
+                reports = [CollectionFault(fault_code(error), str(error))]
             return lambda: self._listened(condition, reports)
 
         self._worker.do(job)
 
-    def _listened(self, condition: Condition | None, reports: Sequence[Report]) -> None:
+    def _listened(self, condition: CameraCondition | None, reports: Sequence[CollectionEvent]) -> None:
         self._listening = False
         self._next_listen = time.monotonic() + _LISTEN_S
         if condition is not None:
@@ -194,10 +196,10 @@ class Attendance:
         self._fault("camera_missing", self.camera_fault)
         self._become("no_camera", camera_changed=True)
 
-    def _pass_on(self, reports: Sequence[Report]) -> None:
+    def _pass_on(self, reports: Sequence[CollectionEvent]) -> None:
         """Tell the studio what the collector has to tell."""
         for report in reports:
-            if isinstance(report, Spooled):
+            if isinstance(report, FileSpooled):
                 entry = report.entry
                 self._link.send(
                     wire.FrameSpooled(
@@ -209,11 +211,11 @@ class Attendance:
             else:
                 self._fault(report.code, report.text, report.fire_id, report.take_id)
 
-    def stored(self, entry: Entry) -> None:
+    def stored(self, entry: SpoolEntry) -> None:
         """The studio has stored a photograph: the camera's copy may go."""
         self._collector_job(lambda: self._collector.stored(entry))
 
-    def rejected(self, entry: Entry, reason: str) -> None:
+    def rejected(self, entry: SpoolEntry, reason: str) -> None:
         """The studio refused a photograph: read it once more from the camera, which has it still."""
         self._collector_job(lambda: self._collector.rejected(entry, reason))
 
@@ -221,15 +223,15 @@ class Attendance:
         """Give up the exposure of a take that has given no photograph."""
         self._collector_job(lambda: self._collector.write_off(message.take_id, message.why), tell_state=True)
 
-    def _collector_job(self, act: Callable[[], Sequence[Report]], *, tell_state: bool = False) -> None:
-        def job() -> Outcome:
+    def _collector_job(self, act: Callable[[], Sequence[CollectionEvent]], *, tell_state: bool = False) -> None:
+        def job() -> JobOutcome:
             try:
                 reports = act()
             except EquipmentError as error:
-                reports = [Trouble(code_of(error), str(error))]
+                reports = [CollectionFault(fault_code(error), str(error))]
             return lambda: done(reports)
 
-        def done(reports: Sequence[Report]) -> None:
+        def done(reports: Sequence[CollectionEvent]) -> None:
             self._pass_on(reports)
             if tell_state:
                 self._link.state_changed(camera_changed=False)
@@ -247,25 +249,25 @@ class Attendance:
             return READING
         return f"the camera is being {self._side}" if self._side else ""
 
-    def side_job(self, kind: str, job: Callable[[Callable[[Outcome], None]], None]) -> None:
+    def side_job(self, kind: str, job: Callable[[Callable[[JobOutcome], None]], None]) -> None:
         """Run `job` in the worker when nothing is `near_fire`; until it is done no Arm is taken.
 
         kind: "recovered", as in "the camera is being recovered".  The job gets a way to have the loop run something.
         """
         self._side = kind
 
-        def run() -> Outcome:
+        def run() -> JobOutcome:
             job(self._worker.post)
             return self._side_done
 
         self._worker.do(run)
 
-    def opened_anew(self) -> Outcome:
+    def opened_anew(self) -> JobOutcome:
         """In the worker, of a side job that has opened the camera: what has it that was not fetched?"""
         try:
             reports = self._collector.connect()
         except EquipmentError as error:
-            reports = [Trouble(code_of(error), str(error))]
+            reports = [CollectionFault(fault_code(error), str(error))]
         return lambda: self._pass_on(reports)
 
     def _side_done(self) -> None:
@@ -278,7 +280,7 @@ class Attendance:
         self._next_open = time.monotonic() + _OPEN_AGAIN_S
         self._become("no_camera" if gone else "idle", camera_changed=gone or was_gone)
 
-    def quick_job(self, job: Callable[[], Outcome]) -> None:
+    def quick_job(self, job: Callable[[], JobOutcome]) -> None:
         """Run something short in the worker, beside whatever the camera is doing."""
         self._worker.do(job)
 

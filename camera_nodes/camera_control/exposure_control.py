@@ -12,13 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from camera_nodes import wire
-from camera_nodes.camera import CameraBase, CameraState, Condition, RawFrame
-from camera_nodes.camera_control.camera_supervision import READING, Attendance, Link
-from camera_nodes.camera_control.realtime import Window
-from camera_nodes.camera_control.worker_thread import Outcome
+from camera_nodes.camera import CameraBase, CameraCondition, CameraState, UncollectedExposure
+from camera_nodes.camera_control.camera_supervision import READING, AgentServices, CameraSupervisor
+from camera_nodes.camera_control.realtime import RealtimeWindow
+from camera_nodes.camera_control.worker_thread import JobOutcome
 from camera_nodes.clock_sync.clock import Estimate
 from camera_nodes.errors import (
-    Absent,
     CameraBusy,
     CameraClosed,
     CameraLost,
@@ -26,11 +25,12 @@ from camera_nodes.errors import (
     CardFull,
     EquipmentError,
     NotArmed,
+    NotSupported,
     ReleaseFault,
     SettingsRefused,
     TooLate,
 )
-from camera_nodes.photo_collection.collector import Report, Trouble, code_of
+from camera_nodes.photo_collection.collector import CollectionEvent, CollectionFault, fault_code
 from camera_nodes.photo_transfer.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ _ARMING_TOLD_S, _ARMING_PATIENCE_S = 0.8, 3.0  # the studio is asked for patienc
 
 
 # The release was refused, or there was no body to release: there was surely no exposure.
-_NOT_RELEASED = (TooLate, NotArmed, CameraBusy, CardFull, CameraMissing, ReleaseFault, Absent)
+_NOT_RELEASED = (TooLate, NotArmed, CameraBusy, CardFull, CameraMissing, ReleaseFault, NotSupported)
 
 
 @dataclass
@@ -59,11 +59,17 @@ class _Shot:
     released_s: float | None = None  # UTC; None: the shutter was surely not released
 
 
-class Shooter(Attendance):
+class ExposureController(CameraSupervisor):
     """One camera's state machine.  `in_window`: call nothing but `turn` and `disarm`, and send nothing."""
 
     def __init__(
-        self, link: Link, camera: CameraBase, spool: Spool, name: str, window: Window, wake: Callable[[], None]
+        self,
+        link: AgentServices,
+        camera: CameraBase,
+        spool: Spool,
+        name: str,
+        window: RealtimeWindow,
+        wake: Callable[[], None],
     ) -> None:
         super().__init__(link, camera, spool, name, wake)
         self.last_stamps: wire.Stamps | None = None
@@ -124,7 +130,7 @@ class Shooter(Attendance):
         self._attend()
 
     def close(self) -> None:
-        """Report what was exposed, let a photograph under way reach the spool, let go of the camera."""
+        """CollectionEvent what was exposed, let a photograph under way reach the spool, let go of the camera."""
         if (shot := self._shot) is not None:
             self._report(shot, shot.stamps or self._missed(shot, "the node was stopped"))
         self._window.leave()
@@ -151,8 +157,8 @@ class Shooter(Attendance):
         self._arming_since = time.monotonic()
         self._told_arming = self._arming_since + _ARMING_TOLD_S
 
-        def job() -> Outcome:
-            reports: list[Report] = []
+        def job() -> JobOutcome:
+            reports: list[CollectionEvent] = []
             try:
                 self._collector.not_released(before)  # armed for a fire that never came
                 if self._camera.state is not CameraState.IDLE:
@@ -216,7 +222,7 @@ class Shooter(Attendance):
             )
         )
 
-    def _arm_failed(self, message: wire.Arm, error: EquipmentError, reports: Sequence[Report]) -> None:
+    def _arm_failed(self, message: wire.Arm, error: EquipmentError, reports: Sequence[CollectionEvent]) -> None:
         differences = error.differences if isinstance(error, SettingsRefused) else ()
         if isinstance(error, CameraMissing):
             self.camera_fault = str(error)
@@ -225,7 +231,7 @@ class Shooter(Attendance):
         self._pass_on(reports)
         self._refuse(message, list(differences) or [text])
 
-    def _arm_done(self, message: wire.Arm, condition: Condition, reports: Sequence[Report]) -> None:
+    def _arm_done(self, message: wire.Arm, condition: CameraCondition, reports: Sequence[CollectionEvent]) -> None:
         self.condition = condition
         self._pass_on(reports)
         reasons = self._clock_objections(message)
@@ -261,7 +267,7 @@ class Shooter(Attendance):
         fire_id = self._arm.fire_id if self._arm is not None else ""
         self._arm = self._armed = None
 
-        def job() -> Outcome:
+        def job() -> JobOutcome:
             try:
                 if released_s is None:
                     self._collector.not_released(fire_id)
@@ -348,7 +354,7 @@ class Shooter(Attendance):
             shot.released_s = time.time() - (self._clock.now_ns() - frame.release.released_at_ns) / 1e9
             shot.quiet_until_ns = max(shot.quiet_until_ns, frame.release.released_at_ns + wire.QUIET_AFTER_NS)
 
-    def _stamps(self, shot: _Shot, frame: RawFrame) -> wire.Stamps:
+    def _stamps(self, shot: _Shot, frame: UncollectedExposure) -> wire.Stamps:
         assert shot.clock is not None  # a fire without it is missed
         release = frame.release
         exposed_ns = release.exposed_at_ns
@@ -381,16 +387,16 @@ class Shooter(Attendance):
         if was_firing or self.state == "armed":
             self._rest(shot.released_s)
 
-    def _fetch(self, shot: _Shot) -> Outcome:
+    def _fetch(self, shot: _Shot) -> JobOutcome:
         """In the worker: the exposure's files from the camera into the spool."""
         try:
             self._collector.released(shot.fire.fire_id, shot.released_s or time.time())
             reports = self._collector.collect(shot.fire.fire_id)
         except EquipmentError as error:
             reports = self._collector.take_reports()
-            reports.append(Trouble(code_of(error), str(error), shot.fire.fire_id, shot.fire.take_id))
+            reports.append(CollectionFault(fault_code(error), str(error), shot.fire.fire_id, shot.fire.take_id))
         return lambda: self._fetched(reports)
 
-    def _fetched(self, reports: Sequence[Report]) -> None:
+    def _fetched(self, reports: Sequence[CollectionEvent]) -> None:
         self._become_free()
         self._pass_on(reports)

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from camera_nodes import wire
 from camera_nodes.camera import CameraBase, CameraState
-from camera_nodes.camera_control.exposure_control import Shooter
-from camera_nodes.camera_control.worker_thread import Outcome
+from camera_nodes.camera_control.exposure_control import ExposureController
+from camera_nodes.camera_control.worker_thread import JobOutcome
 from camera_nodes.errors import CameraFault, CameraMissing, EquipmentError, NotPossible
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ _FULL_S = 0.02  # a full socket is tried again after so long
 _AGAIN_S = 5.0  # a refusal is told again this often: the studio may be another one
 
 
-class Link(Protocol):
+class MessageSender(Protocol):
     """What live view needs of the agent."""
 
     def send(self, message: wire.Message) -> bool: ...
@@ -36,7 +36,12 @@ class LiveView:
     """
 
     def __init__(
-        self, link: Link, shooter: Shooter, camera: CameraBase, name: str, send_bulk: Callable[[wire.Message], bool]
+        self,
+        link: MessageSender,
+        shooter: ExposureController,
+        camera: CameraBase,
+        name: str,
+        send_bulk: Callable[[wire.Message], bool],
     ) -> None:
         self._link = link
         self._shooter = shooter
@@ -106,7 +111,7 @@ class LiveView:
 
     # --- in the worker
 
-    def _read(self) -> Outcome:
+    def _read(self) -> JobOutcome:
         if not self._on or self._camera.state is not CameraState.IDLE:
             return self._skipped
         try:
@@ -115,7 +120,7 @@ class LiveView:
             return lambda error=error: self._failed(error)  # type: ignore[misc]
         return lambda: self._frame(jpeg)
 
-    def _switch_off(self) -> Outcome:
+    def _switch_off(self) -> JobOutcome:
         if self._camera.state is CameraState.IDLE:
             try:
                 self._camera.end_preview()

@@ -28,7 +28,7 @@ def lock_memory() -> bool:
         return False
 
 
-class Window:
+class RealtimeWindow:
     """Entered when the camera is armed, left when the stamps are reported.  Acts on the calling thread."""
 
     def __init__(self, realtime: bool) -> None:

@@ -19,8 +19,8 @@ from typing import Protocol
 from camera_nodes import wire
 from camera_nodes.camera import CameraBase
 from camera_nodes.camera_control.camera_supervision import READING
-from camera_nodes.camera_control.exposure_control import Shooter
-from camera_nodes.camera_control.worker_thread import Outcome
+from camera_nodes.camera_control.exposure_control import ExposureController
+from camera_nodes.camera_control.worker_thread import JobOutcome
 from camera_nodes.errors import EquipmentError, NotPossible
 
 log = logging.getLogger(__name__)
@@ -33,13 +33,13 @@ _REMEMBERED = 16
 Tell = Callable[[str, str, str], None]  # rung, outcome, text
 
 
-class Link(Protocol):
+class MessageSender(Protocol):
     """What a recovery needs of the agent."""
 
     def send_surely(self, message: wire.Message) -> None: ...
 
 
-def climb(
+def recover_camera(
     camera: CameraBase,
     rungs: tuple[wire.Rung, ...],
     tell: Tell,
@@ -104,7 +104,7 @@ def _name(camera: CameraBase) -> str:
 class Recovery:
     """Takes Recover from the studio.  The agent's loop calls everything here."""
 
-    def __init__(self, link: Link, shooter: Shooter, camera: CameraBase, name: str) -> None:
+    def __init__(self, link: MessageSender, shooter: ExposureController, camera: CameraBase, name: str) -> None:
         self._link = link
         self._shooter = shooter
         self._camera = camera
@@ -155,7 +155,7 @@ class Recovery:
             return
         log.warning("%s: the studio asks for a recovery: %s", self._name, ", ".join(message.rungs))
 
-        def job(post: Callable[[Outcome], None]) -> None:
+        def job(post: Callable[[JobOutcome], None]) -> None:
             def tell(rung: str, outcome: str, text: str) -> None:
                 last = outcome == "answers"
                 post(partial(self._step, message, rung, outcome, text, last))
@@ -163,7 +163,7 @@ class Recovery:
             def opened() -> None:
                 post(self._shooter.opened_anew())
 
-            if not climb(self._camera, message.rungs, tell, self._stopping, opened=opened):
+            if not recover_camera(self._camera, message.rungs, tell, self._stopping, opened=opened):
                 post(partial(self._step, message, "", "given_up", self._advice(), True))
 
         self._shooter.side_job("recovered", job)

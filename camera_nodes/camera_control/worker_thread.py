@@ -6,24 +6,24 @@ from functools import partial
 from queue import SimpleQueue
 from threading import Thread
 
-Outcome = Callable[[], None]
+JobOutcome = Callable[[], None]
 
 
-class Worker:
+class WorkerThread:
     """One thread that does slow things in order and posts what came of them back to the loop."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
-        self._jobs: SimpleQueue[Callable[[], Outcome] | None] = SimpleQueue()
-        self._done: deque[Outcome] = deque()
+        self._jobs: SimpleQueue[Callable[[], JobOutcome] | None] = SimpleQueue()
+        self._done: deque[JobOutcome] = deque()
         self._wake = wake
         self._thread = Thread(target=self._work, name="camera", daemon=True)
         self._thread.start()
 
-    def do(self, job: Callable[[], Outcome]) -> None:
+    def do(self, job: Callable[[], JobOutcome]) -> None:
         """Run `job` in the thread; what it returns is run by the loop."""
         self._jobs.put(job)
 
-    def post(self, outcome: Outcome) -> None:
+    def post(self, outcome: JobOutcome) -> None:
         """From within a job: have the loop run this now, before the job is done."""
         self._done.append(outcome)
         self._wake()

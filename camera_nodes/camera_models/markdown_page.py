@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from camera_nodes.camera_models.models import BodyModels, ClockSetting, Entry
+from camera_nodes.camera_models.models import BodyModels, ClockSetting, ModelEntry
 
 _HEAD = """\
 # What the table of camera models says
 
-Made by `mien camera models --markdown` from `camera_nodes/camera_models/data/body_models.toml`. How a node goes by it, and how to add
+Made by `mien camera models --markdown` from `camera_nodes/camera_models/data/body_models.toml`. How a node goes by
+it, and how to add
 what your own bodies do: [the operators' guide](operators.md#what-each-models-table-says).
 
 Every entry says what its sources say, in our own words, and nothing more; what is not said is as for any body.
@@ -34,13 +35,13 @@ def page(models: BodyModels) -> str:
     return "\n".join([_HEAD, *(line for entry in models.entries for line in _section(entry))])
 
 
-def facts(entry: Entry) -> Iterator[str]:
+def facts(entry: ModelEntry) -> Iterator[str]:
     """What an entry sets, in words."""
     for key, value in entry.values.items():
         yield _fact(key, value)
 
 
-def _section(entry: Entry) -> Iterator[str]:
+def _section(entry: ModelEntry) -> Iterator[str]:
     yield f"## {entry.name}\n"
     yield f"Models: {', '.join(f'`{pattern}`' for pattern in entry.match)}\n"
     for fact in facts(entry):

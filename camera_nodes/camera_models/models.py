@@ -79,7 +79,7 @@ class BodyModel:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ModelEntry:
     """One entry: whom it fits, what it says.  `layer`: 0 of the built-in table, 1 of the operator's file."""
 
     name: str
@@ -100,7 +100,7 @@ class Entry:
 class BodyModels:
     """A table of entries."""
 
-    entries: tuple[Entry, ...] = field(default=())
+    entries: tuple[ModelEntry, ...] = field(default=())
 
     def find(self, model: str) -> BodyModel:
         """What is known of the body that calls itself `model`; that of any body when nothing is."""
@@ -155,7 +155,7 @@ _OF_ENTRY = ("name", "match", "notes", "sources")
 KEYS = tuple(f.name for f in fields(BodyModel) if f.name not in (*_OF_ENTRY, "entries"))
 
 
-def parse(text: str, where: str, *, layer: int = 0) -> tuple[Entry, ...]:
+def parse(text: str, where: str, *, layer: int = 0) -> tuple[ModelEntry, ...]:
     """The entries of a table.  Raises BadSettings naming file, entry, key and the likely meant key."""
     try:
         table = parse_toml(text)
@@ -173,7 +173,7 @@ def parse(text: str, where: str, *, layer: int = 0) -> tuple[Entry, ...]:
     return entries
 
 
-def _entry(written: Mapping[str, Any], where: str, layer: int) -> Entry:
+def _entry(written: Mapping[str, Any], where: str, layer: int) -> ModelEntry:
     name = written.get("name")
     if not isinstance(name, str) or not name.strip():
         raise BadSettings(f'{where}: it needs a name, as in name = "Canon EOS 5D Mark IV"')
@@ -186,7 +186,7 @@ def _entry(written: Mapping[str, Any], where: str, layer: int) -> Entry:
     if not isinstance(notes, str):
         raise BadSettings(f"{where}: notes is {notes!r}, not a text")
     values = {key: _value(key, value, where) for key, value in written.items() if key in KEYS}
-    return Entry(name, match, values, notes.strip(), _sources(written.get("sources", []), where), layer)
+    return ModelEntry(name, match, values, notes.strip(), _sources(written.get("sources", []), where), layer)
 
 
 def _value(key: str, value: Any, where: str) -> Any:

@@ -34,7 +34,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
-from camera_nodes.clock_sync.offset_bounds import Corridor, Stamps
+from camera_nodes.clock_sync.offset_bounds import OffsetBounds, Stamps
 from camera_nodes.errors import ClockUnknown
 
 WINDOW_NS = 180_000_000_000
@@ -215,7 +215,7 @@ class ClockEstimator:
             samples=len(samples),
         )
 
-    def _corridors(self, samples: list[Stamps], at_ns: int) -> tuple[Corridor, Corridor] | None:
+    def _corridors(self, samples: list[Stamps], at_ns: int) -> tuple[OffsetBounds, OffsetBounds] | None:
         """With the least wander that any line fits, and with as much as it takes to be as wide as one should be.
 
         None when no line fits with any wander of a crystal: some of the samples are of another past.
@@ -223,7 +223,7 @@ class ClockEstimator:
         shortest_ns = _shortest_ns(samples)
         straight = None
         for wander in (self._wander, *(more for more in _MORE_WANDER if more > self._wander)):
-            found = Corridor(samples, at_ns, self._max_drift, wander)
+            found = OffsetBounds(samples, at_ns, self._max_drift, wander)
             if straight is None and found.width >= 0:
                 straight = found
             if found.width >= _STRAIGHT * shortest_ns:
@@ -231,7 +231,7 @@ class ClockEstimator:
         if straight is None:
             return None
         if found.width < _BENT * shortest_ns:
-            found = Corridor(samples, at_ns, self._max_drift, self._max_drift)
+            found = OffsetBounds(samples, at_ns, self._max_drift, self._max_drift)
         return straight, found
 
 

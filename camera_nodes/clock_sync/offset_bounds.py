@@ -21,7 +21,7 @@ _ROUGH_STEPS = 18  # a doubt to some parts in 10^9
 Stamps = tuple[int, int, int, int]
 
 
-class Corridor:
+class OffsetBounds:
     """The corridor of four-stamp pings (clock.py) at the node's time `at_ns`.
 
     wander: how much the slope may change over the samples: a point binds the line at at_ns less by that much of its

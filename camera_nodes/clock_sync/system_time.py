@@ -43,7 +43,7 @@ class SystemTimeError(Exception):
 
 
 @dataclass(frozen=True)
-class Mark:
+class SystemTimeSample:
     """One moment by the controller's monotonic clock and by its system time, and how wrong the latter can be."""
 
     mono_ns: int
@@ -129,7 +129,7 @@ def read_pair(now_ns: Callable[[], int], real_ns: Callable[[], int] = time.time_
     return best
 
 
-class Watch:
+class ClockDaemonMonitor:
     """Asks the daemon every few seconds in a thread of its own, while `quiet` does not forbid it.
 
     `error_ns` is the latest answer, None while there is none; `problem` says why.
@@ -177,7 +177,7 @@ class Watch:
 
 
 @dataclass(frozen=True)
-class Reading:
+class OffsetChoice:
     """The clocks' difference that is used, where it is from, and why it is not from the daemon that was asked for."""
 
     estimate: Estimate
@@ -185,16 +185,20 @@ class Reading:
     problem: str = ""
 
 
-def choose(
-    pings: Estimate, clock: Clock, mark: Mark | None, watch: Watch, real_ns: Callable[[], int] = time.time_ns
-) -> Reading:
+def choose_offset(
+    pings: Estimate,
+    clock: Clock,
+    mark: SystemTimeSample | None,
+    watch: ClockDaemonMonitor,
+    real_ns: Callable[[], int] = time.time_ns,
+) -> OffsetChoice:
     """The system time's word on the clocks' difference when it is sound and agrees with the pings, else theirs."""
     source = watch.source
     if mark is None or mark.source != source:
-        return Reading(pings, "pings", f"{source}: the studio's system time is not known")
+        return OffsetChoice(pings, "pings", f"{source}: the studio's system time is not known")
     error_ns = watch.error_ns
     if error_ns is None:
-        return Reading(pings, "pings", f"{source}: {watch.problem or 'its last answer is too old'}")
+        return OffsetChoice(pings, "pings", f"{source}: {watch.problem or 'its last answer is too old'}")
     node_ns, here_ns, width_ns = read_pair(clock.now_ns, real_ns)
     offset_ns = (mark.mono_ns - mark.real_ns) + (here_ns - node_ns)
     limit_ns = mark.error_ns + error_ns + width_ns
@@ -204,10 +208,10 @@ def choose(
             f"{source} and the pings disagree by {apart_ns / 1e6:.2f} ms, which is more than both can be wrong"
             f" ({limit_ns / 1e6:.2f} and {pings.bound_ns / 1e6:.2f} ms): do both machines follow the same source?"
         )
-        return Reading(pings, "pings", text)
+        return OffsetChoice(pings, "pings", text)
     if limit_ns > max(_GOOD_ENOUGH_NS, pings.bound_ns):
         text = f"{source} vouches for {limit_ns / 1e6:.2f} ms only; the pings prove {pings.bound_ns / 1e6:.2f} ms"
-        return Reading(pings, "pings", text)
+        return OffsetChoice(pings, "pings", text)
     accepted = Estimate(
         at_ns=node_ns,
         offset_ns=offset_ns,
@@ -217,4 +221,4 @@ def choose(
         round_trip_ns=pings.round_trip_ns,
         samples=pings.samples,
     )
-    return Reading(accepted, source)
+    return OffsetChoice(accepted, source)

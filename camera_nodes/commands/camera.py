@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from camera_nodes.qualification.qualify import QualifyOptions
-    from camera_nodes.qualification.report import Report
+    from camera_nodes.qualification.report import QualificationReport
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 ModelsOption = Annotated[
@@ -57,10 +57,10 @@ def qualify(
         raise SystemExit(3 if report.finished else 130)
 
 
-def _run(address: str, release: str, models: Path | None, options: "QualifyOptions") -> "Report":
+def _run(address: str, release: str, models: Path | None, options: "QualifyOptions") -> "QualificationReport":
     """The report of one qualification, told of on stderr while it goes on."""
 
-    from camera_nodes.backends import make_camera, use_models
+    from camera_nodes.backends import load_model_overrides, make_camera
     from camera_nodes.camera_models.models import load
     from camera_nodes.qualification.call_recording import recording
     from camera_nodes.qualification.qualify import qualify as run
@@ -71,7 +71,7 @@ def _run(address: str, release: str, models: Path | None, options: "QualifyOptio
     with recording() as record:
         camera = make_camera(address, release)
         camera.max_late_ns = 100_000_000  # no rig waits for it
-        use_models(camera, models)
+        load_model_overrides(camera, models)
         report, _ = run(
             camera,
             address,

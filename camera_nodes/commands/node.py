@@ -41,7 +41,7 @@ def run(
 ) -> None:
     """Serve a camera, or all cameras of a computer, until SIGTERM or Ctrl-C. Flags go before what the file says."""
     from camera_nodes import agent
-    from camera_nodes.node_supervisor import Fleet
+    from camera_nodes.node_supervisor import NodeSupervisor
 
     given = {"camera": camera, "url": url, "control": control, "bulk": bulk, "keys": keys, "spool": spool, "node": node}
     overrides = {name: value for name, value in given.items() if value is not None}
@@ -50,7 +50,7 @@ def run(
     if len(files) > 1 or any(file.is_dir() for file in files):
         if own := sorted(overrides.keys() & {"camera", "url", "spool", "node"}):
             raise BadSettings(f"--{own[0]} is one camera's, and {len(files)} files or a folder are given")
-        Fleet(files, lambda file: agent_settings(file, overrides)).run()
+        NodeSupervisor(files, lambda file: agent_settings(file, overrides)).run()
     else:
         agent.run(agent_settings(files[0] if files else None, overrides))
 
@@ -120,10 +120,10 @@ def strays(
     as_json: JsonOption = False,
 ) -> None:
     """Show the tray: what the camera had and no take made, and why each file is filed in none."""
-    from camera_nodes.photo_transfer.stray_files import copy_out, list_tray
+    from camera_nodes.photo_transfer.stray_files import copy_stray_files, list_stray_files
 
-    found = list_tray(agent_settings(settings_file, {}).spool)
-    copied = copy_out(found, copy) if copy is not None else []
+    found = list_stray_files(agent_settings(settings_file, {}).spool)
+    copied = copy_stray_files(found, copy) if copy is not None else []
     if as_json:
         typer.echo(json.dumps([one.as_json() for one in found]))
         return

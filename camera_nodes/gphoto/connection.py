@@ -13,7 +13,6 @@ from enum import Enum
 from typing import Any
 
 from camera_nodes.errors import (
-    Absent,
     CameraBusy,
     CameraFault,
     CameraLost,
@@ -21,6 +20,7 @@ from camera_nodes.errors import (
     CardFull,
     EquipmentError,
     FileGone,
+    NotSupported,
 )
 from camera_nodes.gphoto import library
 
@@ -29,7 +29,7 @@ _PAUSE_S = 0.25
 _RECONNECT_PAUSE_S = 0.5
 
 
-class Trouble(Enum):
+class PtpErrorKind(Enum):
     """What an error of libgphoto2 means."""
 
     ABSENT = "absent"
@@ -42,14 +42,14 @@ class Trouble(Enum):
 
 
 _MEANS = {
-    Trouble.ABSENT: ("GP_ERROR_NOT_SUPPORTED", "GP_ERROR_BAD_PARAMETERS"),
-    Trouble.NO_FILE: ("GP_ERROR_FILE_NOT_FOUND", "GP_ERROR_DIRECTORY_NOT_FOUND"),
-    Trouble.BUSY: ("GP_ERROR_CAMERA_BUSY", "GP_ERROR_IO_USB_CLAIM", "GP_ERROR_IO_LOCK"),
-    Trouble.FULL: ("GP_ERROR_NO_MEMORY", "GP_ERROR_NO_SPACE"),
-    Trouble.GONE: (
+    PtpErrorKind.ABSENT: ("GP_ERROR_NOT_SUPPORTED", "GP_ERROR_BAD_PARAMETERS"),
+    PtpErrorKind.NO_FILE: ("GP_ERROR_FILE_NOT_FOUND", "GP_ERROR_DIRECTORY_NOT_FOUND"),
+    PtpErrorKind.BUSY: ("GP_ERROR_CAMERA_BUSY", "GP_ERROR_IO_USB_CLAIM", "GP_ERROR_IO_LOCK"),
+    PtpErrorKind.FULL: ("GP_ERROR_NO_MEMORY", "GP_ERROR_NO_SPACE"),
+    PtpErrorKind.GONE: (
         "GP_ERROR_IO_USB_FIND", "GP_ERROR_IO_INIT", "GP_ERROR_MODEL_NOT_FOUND", "GP_ERROR_UNKNOWN_PORT",
     ),
-    Trouble.LOST: ("GP_ERROR_IO", "GP_ERROR_OS_FAILURE"),
+    PtpErrorKind.LOST: ("GP_ERROR_IO", "GP_ERROR_OS_FAILURE"),
 }  # fmt: skip
 
 
@@ -119,7 +119,7 @@ class PtpConnection:
                 self._preparing = False
 
     def _connect(self) -> None:
-        self._camera = camera = library.body_at(self.gp, self._port, self._url)
+        self._camera = camera = library.open_body(self.gp, self._port, self._url)
         camera.init()
         if self._port.startswith(("usb:", library.NETWORK)):
             found = str(camera.get_port_info().get_path())
@@ -129,7 +129,10 @@ class PtpConnection:
     # --- calling
 
     def once(self, name: str, *arguments: Any) -> Any:
-        """One attempt, as in the window.  Raises Absent, FileGone, CameraBusy, CardFull, CameraMissing, CameraFault."""
+        """One attempt, as in the window.
+
+        Raises NotSupported, FileGone, CameraBusy, CardFull, CameraMissing, CameraFault.
+        """
         try:
             return getattr(self._require(), name)(*arguments)
         except self.gp.GPhoto2Error as error:
@@ -138,7 +141,7 @@ class PtpConnection:
     def call(self, name: str, *arguments: Any) -> Any:
         """Call a method of libgphoto2's Camera until it succeeds or the patience is at its end.
 
-        Raises Absent, FileGone, CardFull at once; CameraBusy, CameraMissing, CameraFault at the end.
+        Raises NotSupported, FileGone, CardFull at once; CameraBusy, CameraMissing, CameraFault at the end.
         """
         deadline = time.monotonic() + self.patience_s
         passing = 0
@@ -147,12 +150,12 @@ class PtpConnection:
                 return getattr(self._require(), name)(*arguments)
             except self.gp.GPhoto2Error as error:
                 trouble = self.meaning(error)
-                if trouble in (Trouble.ABSENT, Trouble.NO_FILE, Trouble.FULL):
+                if trouble in (PtpErrorKind.ABSENT, PtpErrorKind.NO_FILE, PtpErrorKind.FULL):
                     raise self._translated(error) from None
                 if time.monotonic() >= deadline:
                     raise self._translated(error) from None
-                passing += trouble is Trouble.PASSING
-                if trouble in (Trouble.GONE, Trouble.LOST) or passing > 1:
+                passing += trouble is PtpErrorKind.PASSING
+                if trouble in (PtpErrorKind.GONE, PtpErrorKind.LOST) or passing > 1:
                     passing = 0
                     self.close()
                     self._connect_until(deadline)
@@ -164,28 +167,28 @@ class PtpConnection:
             raise CameraMissing(f"no camera answers at {self._url}: look at its cable and power")
         return self._camera
 
-    def meaning(self, error: Any) -> Trouble:
+    def meaning(self, error: Any) -> PtpErrorKind:
         """What an error of libgphoto2 means."""
         for trouble, names in _MEANS.items():
             if any(getattr(self.gp, name, None) == error.code for name in names):
                 return trouble
-        return Trouble.PASSING
+        return PtpErrorKind.PASSING
 
     def _translated(self, error: Any) -> EquipmentError:
         match self.meaning(error):
-            case Trouble.ABSENT:
-                return Absent(f"{self._url}: {error}")
-            case Trouble.NO_FILE:
+            case PtpErrorKind.ABSENT:
+                return NotSupported(f"{self._url}: {error}")
+            case PtpErrorKind.NO_FILE:
                 return FileGone(f"{self._url}: {error}")
-            case Trouble.BUSY:
+            case PtpErrorKind.BUSY:
                 return CameraBusy(f"{self._url} is busy or held by another program ({error})")
-            case Trouble.FULL:
+            case PtpErrorKind.FULL:
                 return CardFull(f"the card of {self._url} is full ({error}): empty or change it")
-            case Trouble.GONE:
+            case PtpErrorKind.GONE:
                 return CameraMissing(f"no camera answers at {self._url} ({error}): look at its cable and power")
-            case Trouble.LOST:
+            case PtpErrorKind.LOST:
                 return CameraLost(f"{self._url} no longer answers ({error}): look at its cable and power")
-            case Trouble.PASSING:
+            case PtpErrorKind.PASSING:
                 return CameraFault(f"{self._url}: {error}")
 
 

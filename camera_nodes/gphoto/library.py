@@ -32,13 +32,13 @@ _home: Path | None = None
 _models: Any = None  # the list of models, kept for the process's life
 
 
-def live_in(folder: Path) -> None:
+def use_gphoto_home(folder: Path) -> None:
     """Where libgphoto2 keeps its settings from its loading on; a node calls it before it opens its camera."""
     global _home
     _home = folder
 
 
-def home_beside(spool: Path) -> Path:
+def gphoto_home_beside(spool: Path) -> Path:
     """A node's own folder for libgphoto2, beside its spool, in which there are photographs alone."""
     return spool.absolute().with_name(f"{spool.name}.gphoto")
 
@@ -104,7 +104,7 @@ def _choose_bus(gp: Any, *, virtual: bool) -> None:
 # --- addresses
 
 
-def body_at(gp: Any, port: str, url: str) -> Any:
+def open_body(gp: Any, port: str, url: str) -> Any:
     """The body that an address means, as a gphoto2.Camera with model and port named, ready for its `init`.
 
     port: "" (the only USB body), "virtual", "port:1-1.4", "usb:001,004", "ptpip:HOST".

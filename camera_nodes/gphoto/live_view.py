@@ -7,7 +7,7 @@ versions of libgphoto2).  Some bodies refuse a release while their live view is 
 from collections.abc import Callable
 from typing import Any
 
-from camera_nodes.errors import Absent, CameraFault, NotPossible
+from camera_nodes.errors import CameraFault, NotPossible, NotSupported
 
 Call = Callable[..., Any]  # any method of gphoto2.Camera by name, as PtpConnection.call
 SWITCHES = ("viewfinder", "eosviewfinder")
@@ -17,7 +17,7 @@ def preview(call: Call, url: str) -> bytes:
     """One frame, a JPEG.  Raises NotPossible for a body without live view, CameraFault when it gives none."""
     try:
         file = call("capture_preview")
-    except Absent:
+    except NotSupported:
         raise NotPossible(f"{url}: this body gives no live view over PTP") from None
     data = bytes(memoryview(file.get_data_and_size()))
     if not data.startswith(b"\xff\xd8"):
@@ -30,7 +30,7 @@ def end_preview(call: Call) -> None:
     for name in SWITCHES:
         try:
             widget = call("get_single_config", name)
-        except Absent:
+        except NotSupported:
             continue
         widget.set_value(0)
         call("set_single_config", name, widget)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from camera_nodes.camera_models.models import BodyModel
-from camera_nodes.errors import Absent, CaptureTarget, SettingsRefused
+from camera_nodes.errors import CaptureTarget, NotSupported, SettingsRefused
 from camera_nodes.gphoto.connection import PtpConnection
 from camera_nodes.wire import Exposure
 
@@ -32,7 +32,7 @@ _CLOCK_OFF_S = 1.0
 
 
 @dataclass(frozen=True)
-class Formats:
+class ImageFormats:
     """What a body keeps of an exposure, over all its slots; None where it does not say."""
 
     raw: bool | None
@@ -40,7 +40,7 @@ class Formats:
     text: str = ""
 
 
-class Settings:
+class CameraSettings:
     """The settings of one body, of a model that is known (`model`) to need so long and to have such habits."""
 
     def __init__(self, connection: PtpConnection, url: str) -> None:
@@ -52,7 +52,7 @@ class Settings:
         """The value of a setting; None when the body has no such setting.  Raises CameraFault for anything else."""
         try:
             return str(self._connection.call("get_single_config", name).get_value())
-        except Absent:
+        except NotSupported:
             return None
 
     def first(self, names: Sequence[str]) -> tuple[str, str] | None:
@@ -152,19 +152,19 @@ class Settings:
             return f"{text}; a photograph is lost if cable, node or power fail before it is fetched"
         raise CaptureTarget(f"{text}. Set it on the body, or allow it with allow_ram in the rig file")
 
-    def formats(self) -> Formats:
+    def formats(self) -> ImageFormats:
         """What the body keeps, as all its slots say together."""
         texts = [text for name in FORMATS if (text := self.read(name))]
         if not texts:
-            return Formats(None, None)
+            return ImageFormats(None, None)
         raw, jpeg = any(is_raw(text) for text in texts), any(_gives_jpeg(text) for text in texts)
-        return Formats(raw, jpeg or None, " and ".join(dict.fromkeys(texts)))
+        return ImageFormats(raw, jpeg or None, " and ".join(dict.fromkeys(texts)))
 
     def photos_left(self) -> int | None:
         """How many photographs the cards still take; None when the body does not say, or says something impossible."""
         try:
             stores = self._connection.call("get_storageinfo")
-        except Absent:
+        except NotSupported:
             return None
         mark = self._connection.gp.GP_STORAGEINFO_FREESPACEIMAGES
         known = [int(store.freeimages) for store in stores if store.fields & mark]

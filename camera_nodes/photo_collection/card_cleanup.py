@@ -5,19 +5,19 @@ import logging
 from contextlib import suppress
 
 from camera_nodes.camera import BodyFile
-from camera_nodes.errors import CameraFault, EquipmentError, FileGone, FileKept, SpoolError
-from camera_nodes.photo_collection.collection_state import Ledger
+from camera_nodes.errors import CameraFault, EquipmentError, FileGone, FileNotDeleted, SpoolError
+from camera_nodes.photo_collection.collection_state import CollectionState
 from camera_nodes.photo_collection.exposure_journal import CardFile, FileState
-from camera_nodes.photo_collection.unread_files import Backlog, read_whole
-from camera_nodes.photo_transfer.spool import Entry, entry_key
+from camera_nodes.photo_collection.unread_files import UnreadFiles, read_whole
+from camera_nodes.photo_transfer.spool import SpoolEntry, entry_key
 
 log = logging.getLogger(__name__)
 
 
-class CardCopies:
+class CardCleanup:
     """See the module."""
 
-    def __init__(self, ledger: Ledger, backlog: Backlog) -> None:
+    def __init__(self, ledger: CollectionState, backlog: UnreadFiles) -> None:
         self._ledger = ledger
         self._backlog = backlog
 
@@ -36,7 +36,7 @@ class CardCopies:
                         self._ledger.put(exposure, file.name, file.kind, data)
                         file.state = "spooled"
 
-    def stored(self, entry: Entry) -> None:
+    def stored(self, entry: SpoolEntry) -> None:
         """The studio has stored it: the card's copies may go, at the next quiet moment."""
         found = self._ledger.journal.find(entry.fire_id)
         for file in found.files if found is not None else ():
@@ -44,7 +44,7 @@ class CardCopies:
                 file.state = "stored"
         self._ledger.save(durable=False)
 
-    def rejected(self, entry: Entry, reason: str) -> None:
+    def rejected(self, entry: SpoolEntry, reason: str) -> None:
         """The studio has no use for it as it is: once more from the card, where it is still."""
         exposure = self._ledger.journal.find(entry.fire_id)
         file = next((f for f in exposure.files if f.sha256 == entry.sha256 and not f.copy), None) if exposure else None
@@ -83,7 +83,7 @@ class CardCopies:
             gone = self._ledger.camera.delete(BodyFile(file.folder, file.name, file.bytes))
         except FileGone:
             return "deleted"
-        except FileKept as error:
+        except FileNotDeleted as error:
             self._ledger.tell("not_deleted", f"{file.path} is stored and stays on the card: {error}")
             return "kept"
         return "deleted" if gone else "kept"

@@ -7,19 +7,19 @@ from camera_nodes.camera import CameraBase
 from camera_nodes.errors import CameraFault, EquipmentError, SpoolError, SpoolFull
 from camera_nodes.photo_collection import exposure_journal
 from camera_nodes.photo_collection.exposure_journal import ExposureRecord, Journal
-from camera_nodes.photo_transfer.spool import Entry, Spool, entry_key
+from camera_nodes.photo_transfer.spool import Spool, SpoolEntry, entry_key
 from camera_nodes.wire import FileKind
 
 
 @dataclass(frozen=True)
-class Spooled:
+class FileSpooled:
     """A file of an exposure is safe on the node's disk."""
 
-    entry: Entry
+    entry: SpoolEntry
 
 
 @dataclass(frozen=True)
-class Trouble:
+class CollectionFault:
     """Something that the studio is told.  fire_id: that fire brings no photograph from this camera (yet)."""
 
     code: str
@@ -28,18 +28,18 @@ class Trouble:
     take_id: str | None = None
 
 
-Report = Spooled | Trouble
+CollectionEvent = FileSpooled | CollectionFault
 
 
 @dataclass
-class Ledger:
+class CollectionState:
     """One camera's books.  clock_void: capture times in its photographs mean nothing."""
 
     camera: CameraBase
     spool: Spool
     name: str
     journal: Journal
-    reports: list[Report] = field(default_factory=list)
+    reports: list[CollectionEvent] = field(default_factory=list)
     clock_void: bool = False
 
     @property
@@ -50,13 +50,15 @@ class Ledger:
     def tell(self, code: str, text: str, of: ExposureRecord | None = None, take_id: str | None = None) -> None:
         """Have the studio told; `of`: this exposure brings no photograph, or not yet."""
         self.reports.append(
-            Trouble(code, text, of.fire_id if of is not None else None, of.take_id if of is not None else take_id)
+            CollectionFault(
+                code, text, of.fire_id if of is not None else None, of.take_id if of is not None else take_id
+            )
         )
 
     def put(
         self, of: ExposureRecord, name: str, kind: FileKind, data: bytes, clock_s: float | None = None,
         sha256: str = "",
-    ) -> Entry:  # fmt: skip
+    ) -> SpoolEntry:  # fmt: skip
         """A file of an exposure into the spool, and reported.  Raises SpoolError."""
         known_s = self.clock_s if clock_s is None else clock_s
         there = self.spool.get(entry_key(of.fire_id, self.name, kind))
@@ -67,7 +69,7 @@ class Ledger:
             fire_id=of.fire_id, take_id=of.take_id, camera=self.name, name=name, data=data, kind=kind,
             body_clock_error_ms=None if known_s is None else round(known_s * 1e3), sha256=sha256,
         )  # fmt: skip
-        self.reports.append(Spooled(entry))
+        self.reports.append(FileSpooled(entry))
         return entry
 
     def save(self, *, durable: bool = True) -> None:
@@ -75,7 +77,7 @@ class Ledger:
         exposure_journal.save(self.journal, self.spool.folder, durable=durable)
 
 
-def code_of(error: EquipmentError) -> str:
+def fault_code(error: EquipmentError) -> str:
     """The short name of what went wrong with a camera or the spool."""
     if isinstance(error, SpoolError):
         return "spool_full" if isinstance(error, SpoolFull) else "spool_fault"

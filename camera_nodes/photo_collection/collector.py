@@ -9,18 +9,24 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from camera_nodes.camera import CameraBase, CameraState, Heard
+from camera_nodes.camera import CameraBase, CameraState, EventPoll
 from camera_nodes.errors import CameraFault, CardFull, EquipmentError
 from camera_nodes.photo_collection import exposure_journal
-from camera_nodes.photo_collection.card_cleanup import CardCopies
-from camera_nodes.photo_collection.collection_state import Ledger, Report, Spooled, Trouble, code_of
+from camera_nodes.photo_collection.card_cleanup import CardCleanup
+from camera_nodes.photo_collection.collection_state import (
+    CollectionEvent,
+    CollectionFault,
+    CollectionState,
+    FileSpooled,
+    fault_code,
+)
 from camera_nodes.photo_collection.exposure_journal import ExposureRecord
 from camera_nodes.photo_collection.exposure_matching import SAME_MOMENT_S
-from camera_nodes.photo_collection.file_assignment import Filing
-from camera_nodes.photo_collection.unread_files import Backlog
-from camera_nodes.photo_transfer.spool import Entry, Spool
+from camera_nodes.photo_collection.file_assignment import FileAssignment
+from camera_nodes.photo_collection.unread_files import UnreadFiles
+from camera_nodes.photo_transfer.spool import Spool, SpoolEntry
 
-__all__ = ["Collector", "Report", "Spooled", "Trouble", "Unresolved", "code_of"]
+__all__ = ["CollectionEvent", "CollectionFault", "Collector", "FileSpooled", "UnresolvedExposure", "fault_code"]
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +38,7 @@ _SEARCH_S = 30.0  # between searches of the card while a photograph is missing
 _GRACE_S = 10.0  # after a restart an exposure that may never have been is waited for this long
 
 
-class Unresolved(CameraFault):
+class UnresolvedExposure(CameraFault):
     """An earlier exposure has no photograph yet, so whose the next one is could not be told."""
 
     code = "unresolved"
@@ -47,12 +53,12 @@ class Collector:
         self._stop = stop
         self._journal = exposure_journal.load(spool.folder)
         for one in self._journal.live():  # the node ended between arming and fire
-            if one.state == "armed" and exposure_journal.surely_not_fired(spool.folder, one.fire_id):
+            if one.state == "armed" and exposure_journal.certainly_not_fired(spool.folder, one.fire_id):
                 self._journal.exposures.remove(one)
-        self._ledger = Ledger(camera, spool, name, self._journal)
-        self._backlog = Backlog(self._ledger)
-        self._filing = Filing(self._ledger, self._backlog)
-        self._copies = CardCopies(self._ledger, self._backlog)
+        self._ledger = CollectionState(camera, spool, name, self._journal)
+        self._backlog = UnreadFiles(self._ledger)
+        self._filing = FileAssignment(self._ledger, self._backlog)
+        self._copies = CardCleanup(self._ledger, self._backlog)
         self._since = time.monotonic()  # of this connection
         self._came = 0.0  # when a file came last, monotonic
         self._next_search = 0.0  # for what is missing, monotonic
@@ -71,7 +77,7 @@ class Collector:
 
     # --- the camera comes
 
-    def connect(self) -> list[Report]:
+    def connect(self) -> list[CollectionEvent]:
         """The camera was opened: what has it that was not fetched?  Raises CameraFault."""
         self._since, self._ledger.clock_void = time.monotonic(), not self._camera.tells_time
         serial = self._camera.info.serial
@@ -137,10 +143,10 @@ class Collector:
 
     # --- before, during and after an exposure
 
-    def before_arming(self) -> tuple[list[str], list[Report]]:
+    def before_arming(self) -> tuple[list[str], list[CollectionEvent]]:
         """Read away what the body has to say, and make sure that no exposure is unresolved.
 
-        Returns warnings, and what to tell.  Raises Unresolved, or CameraFault.
+        Returns warnings, and what to tell.  Raises UnresolvedExposure, or CameraFault.
         """
         self._drain()
         self._filing.settle()
@@ -150,11 +156,11 @@ class Collector:
                 warnings.append(self._resolve(one))
         stuck = self._backlog.stuck()
         if stuck is not None and self._journal.live():
-            raise Unresolved(f"{stuck.file.path} is on its card and cannot be read: {stuck.error}")
+            raise UnresolvedExposure(f"{stuck.file.path} is on its card and cannot be read: {stuck.error}")
         return [text for text in warnings if text], self.take_reports()
 
     def _resolve(self, one: ExposureRecord) -> str:
-        """Find its photograph, or write it off where a later file can be told apart.  Raises Unresolved."""
+        """Find its photograph, or write it off where a later file can be told apart.  Raises UnresolvedExposure."""
         since_s = time.time() - (one.released_s or one.armed_s)
         patience_s = self._camera.file_s
         if one.state == "armed":  # the node was killed: it may never have been
@@ -163,7 +169,7 @@ class Collector:
         if one.doubtful:
             self._listen_on(min(_DOUBT_S, patience_s) - since_s)
         elif patience_s - since_s > _DOUBT_S:
-            raise Unresolved(
+            raise UnresolvedExposure(
                 f"its exposure of {one.take_id} has given no photograph yet: wait {patience_s - since_s:.0f} s more, or"
                 f" write it off:  mien rig write-off {self._name}"
             )
@@ -179,7 +185,7 @@ class Collector:
             one.state, one.number = "written_off", None
             return f"the release that failed or was not written down for {one.take_id} has made no photograph"
         if one.state == "waiting" and not self._times_tell and one.number is None:
-            raise Unresolved(
+            raise UnresolvedExposure(
                 f"its exposure of {one.take_id} has given no photograph, and whether the next one is of it could not be"
                 f" told: write it off:  mien rig write-off {self._name}"
             )
@@ -195,7 +201,7 @@ class Collector:
         while time.monotonic() < end and not self._stop():
             self._turn(min(0.5, max(0.001, end - time.monotonic())))
 
-    def write_off(self, take_id: str, why: str) -> list[Report]:
+    def write_off(self, take_id: str, why: str) -> list[CollectionEvent]:
         """Give up an exposure by name: the camera may be armed again."""
         with suppress(EquipmentError):  # what the body has of it is not to be the next one's
             self._look_round()
@@ -242,7 +248,7 @@ class Collector:
             found.state, found.released_s, found.doubtful = "waiting", at_s, doubtful
             self._ledger.save()
 
-    def collect(self, fire_id: str, patience_s: float | None = None) -> list[Report]:
+    def collect(self, fire_id: str, patience_s: float | None = None) -> list[CollectionEvent]:
         """Wait for the exposure's photograph and put it into the spool; its raw file follows, now or later."""
         one = self._journal.find(fire_id)
         if one is None:
@@ -292,7 +298,7 @@ class Collector:
         except EquipmentError:
             return False
 
-    def idle(self, timeout_s: float = 0.1) -> list[Report]:
+    def idle(self, timeout_s: float = 0.1) -> list[CollectionEvent]:
         """Between takes: hear the body, read what could not be read, delete what the studio has stored.
 
         Raises CameraMissing or another CameraFault that lasts.
@@ -340,7 +346,7 @@ class Collector:
         elif not heard.files and timeout_s > 0.2:
             time.sleep(_NOTHING_S if heard.quiet else 0)
 
-    def _hear(self, heard: Heard) -> None:
+    def _hear(self, heard: EventPoll) -> None:
         for file in heard.files:
             self._backlog.add(file)
         if heard.interrupted:
@@ -356,17 +362,17 @@ class Collector:
             if (heard.quiet and not heard.files) or time.monotonic() > end or self._stop():
                 return
 
-    def stored(self, entry: Entry) -> list[Report]:
+    def stored(self, entry: SpoolEntry) -> list[CollectionEvent]:
         """The studio has stored it: the card's copies may go, at the next quiet moment."""
         self._copies.stored(entry)
         return self.take_reports()
 
-    def rejected(self, entry: Entry, reason: str) -> list[Report]:
+    def rejected(self, entry: SpoolEntry, reason: str) -> list[CollectionEvent]:
         """The studio has no use for it as it is: once more from the card, where it is still."""
         self._copies.rejected(entry, reason)
         return self.take_reports()
 
-    def take_reports(self) -> list[Report]:
+    def take_reports(self) -> list[CollectionEvent]:
         """What there is to tell, once."""
         reports, self._ledger.reports = self._ledger.reports, []
         live = [one for one in self._journal.live() if one.state == "waiting"]

@@ -13,7 +13,12 @@ import msgspec
 from msgspec import Struct, field
 
 from camera_nodes.errors import SpoolError
-from camera_nodes.photo_collection.exposure_matching import Filed, Holder, Waiting, expected_number
+from camera_nodes.photo_collection.exposure_matching import (
+    FiledFile,
+    PendingExposure,
+    ResolvedExposure,
+    expected_number,
+)
 from camera_nodes.photo_collection.file_types import Kind, read_name
 from camera_nodes.photo_transfer.spool import BOOT
 
@@ -91,10 +96,12 @@ class Journal(Struct, kw_only=True, forbid_unknown_fields=True):
         """The exposure of that fire."""
         return next((one for one in reversed(self.exposures) if one.fire_id == fire_id), None)
 
-    def waiting(self) -> list[Waiting]:
+    def waiting(self) -> list[PendingExposure]:
         """Exposures without a photograph, in the order of release."""
         return [
-            Waiting(one.fire_id, one.released_s, one.number, one.state == "written_off" or one.doubtful, one.armed_s)
+            PendingExposure(
+                one.fire_id, one.released_s, one.number, one.state == "written_off" or one.doubtful, one.armed_s
+            )
             for one in self.exposures
             if one.state in ("armed", "waiting", "written_off") and one.file("jpeg") is None
         ]
@@ -103,11 +110,14 @@ class Journal(Struct, kw_only=True, forbid_unknown_fields=True):
         """Exposures that may have been made and are neither resolved nor written off."""
         return [one for one in self.exposures if one.state in ("armed", "waiting") and one.file("jpeg") is None]
 
-    def holders(self) -> list[Holder]:
+    def holders(self) -> list[ResolvedExposure]:
         """Exposures that have files."""
         return [
-            Holder(
-                one.fire_id, one.stem, tuple(Filed(f.path, f.kind, f.sha256, f.epoch) for f in one.files), one.taken_s
+            ResolvedExposure(
+                one.fire_id,
+                one.stem,
+                tuple(FiledFile(f.path, f.kind, f.sha256, f.epoch) for f in one.files),
+                one.taken_s,
             )
             for one in self.exposures
             if one.files
@@ -163,13 +173,13 @@ class Journal(Struct, kw_only=True, forbid_unknown_fields=True):
 def note_fire(folder: Path, fire_id: str) -> None:
     """Note that this fire was accepted ("": none since the last arming): quick, for the moments before the window.
 
-    It outlives the node, not the machine, and says so: surely_not_fired() believes it within one boot alone.
+    It outlives the node, not the machine, and says so: certainly_not_fired() believes it within one boot alone.
     """
     with suppress(OSError), (folder / _FIRING).open("w") as stream:
         stream.write(f"{_boot()}\n{fire_id}\n")
 
 
-def surely_not_fired(folder: Path, fire_id: str) -> bool:
+def certainly_not_fired(folder: Path, fire_id: str) -> bool:
     """Whether the node ended before it accepted this fire."""
     try:
         boot, noted = (folder / _FIRING).read_text().splitlines()

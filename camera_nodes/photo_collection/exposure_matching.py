@@ -25,7 +25,7 @@ CLOCK_CHANGED_S = 600.0  # no file is as late as that: somebody has set the body
 
 
 @dataclass(frozen=True)
-class Sighting:
+class CandidateFile:
     """A file that was read.  taken_s: capture time by the body's clock face, read as UTC.
 
     epoch: connection on which it was announced, 0 when a search found it.  heard_s: when the node came to know of it,
@@ -55,7 +55,7 @@ class Sighting:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class PendingExposure:
     """An exposure without a photograph; a sequence of them is in the order of release.  released_s: UTC.
 
     armed_s: when it was armed; where no release was written down, the shutter opened up to ARMED_S later, or never.
@@ -71,7 +71,7 @@ class Waiting:
 
 
 @dataclass
-class Verdict:
+class MatchResult:
     """own: file of each exposure.  strays: files of nobody, with the reason.  The rest is undecided yet.
 
     clock_s: what the body's clock face adds to UTC, as far as it is known now.  ambiguous: what came leaves open whose
@@ -80,17 +80,17 @@ class Verdict:
     behind: their number made these strays.
     """
 
-    own: dict[str, Sighting] = field(default_factory=dict)
-    strays: list[tuple[Sighting, str]] = field(default_factory=list)
+    own: dict[str, CandidateFile] = field(default_factory=dict)
+    strays: list[tuple[CandidateFile, str]] = field(default_factory=list)
     clock_s: float | None = None
     ambiguous: bool = False
     by_time: bool = False
-    contested: list[Sighting] = field(default_factory=list)
-    behind: list[Sighting] = field(default_factory=list)
+    contested: list[CandidateFile] = field(default_factory=list)
+    behind: list[CandidateFile] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Filed:
+class FiledFile:
     """A file that an exposure has already."""
 
     path: str
@@ -100,24 +100,24 @@ class Filed:
 
 
 @dataclass(frozen=True)
-class Holder:
+class ResolvedExposure:
     """An exposure that has files: what a companion is told by."""
 
     fire_id: str
     stem: str
-    files: tuple[Filed, ...]
+    files: tuple[FiledFile, ...]
     taken_s: float | None = None
 
 
 @dataclass(frozen=True)
-class Companion:
+class CompanionFile:
     """A file that belongs to an exposure which has files: `copy` of one (the same bytes), or one more."""
 
     fire_id: str
     copy: bool = False
 
 
-def companion(sighting: Sighting, holders: Sequence[Holder]) -> Companion | None:
+def companion(sighting: CandidateFile, holders: Sequence[ResolvedExposure]) -> CompanionFile | None:
     """The exposure that this file accompanies, by its stem; None when it stands for itself.
 
     holders: newest last.  The same path once more with other bytes is a new photograph under an old name, as bodies
@@ -126,18 +126,18 @@ def companion(sighting: Sighting, holders: Sequence[Holder]) -> Companion | None
     """
     for holder in reversed(holders):
         if any(_is_copy(sighting, one) for one in holder.files if one.sha256 == sighting.sha256):
-            return Companion(holder.fire_id, copy=True)
+            return CompanionFile(holder.fire_id, copy=True)
         if holder.stem != sighting.stem or not all(_beside(sighting, one) for one in holder.files):
             continue
         if _apart(sighting.taken_s, holder.taken_s):
             continue
         if read_name(sighting.name).made_up and all(one.epoch != sighting.epoch for one in holder.files):
             continue
-        return Companion(holder.fire_id)
+        return CompanionFile(holder.fire_id)
     return None
 
 
-def _is_copy(sighting: Sighting, one: Filed) -> bool:
+def _is_copy(sighting: CandidateFile, one: FiledFile) -> bool:
     """Whether two files of the same bytes are one photograph: told twice, or in two slots (the first folder).
 
     Two names in one slot are two files even so: what serves the same picture again and again is no body, but a test.
@@ -147,7 +147,7 @@ def _is_copy(sighting: Sighting, one: Filed) -> bool:
     return _slot(one.path) != _slot(sighting.path) or read_name(one.path.rpartition("/")[2]).stem == sighting.stem
 
 
-def _beside(sighting: Sighting, one: Filed) -> bool:
+def _beside(sighting: CandidateFile, one: FiledFile) -> bool:
     """Whether a file of the same stem can be of the same exposure as this one.
 
     In one slot it is in the same folder and of another kind: numbers begin again in the next folder.
@@ -157,12 +157,12 @@ def _beside(sighting: Sighting, one: Filed) -> bool:
     return one.kind != sighting.kind and one.path.rpartition("/")[0] == sighting.folder.rstrip("/")
 
 
-def twins(one: Sighting, other: Sighting) -> bool:
+def twins(one: CandidateFile, other: CandidateFile) -> bool:
     """Whether two photographs are of one exposure, in two slots."""
     return one.stem == other.stem and _slot(one.path) != _slot(other.path) and not _apart(one.taken_s, other.taken_s)
 
 
-def twin_of(one: Sighting, path: str) -> bool:
+def copy_in_other_slot(one: CandidateFile, path: str) -> bool:
     """Whether a file of this path is of the same exposure as a photograph in another slot."""
     folder, _, name = path.rpartition("/")
     same_place = folder.rpartition("/")[2] == one.folder.rstrip("/").rpartition("/")[2]
@@ -178,9 +178,9 @@ def _apart(one_s: float | None, other_s: float | None) -> bool:
     return one_s is not None and other_s is not None and abs(one_s - other_s) > SAME_MOMENT_S
 
 
-def assign(
-    files: Sequence[Sighting],
-    waiting: Sequence[Waiting],
+def match_files(
+    files: Sequence[CandidateFile],
+    waiting: Sequence[PendingExposure],
     clock_s: float | None,
     *,
     final: bool = False,
@@ -188,7 +188,7 @@ def assign(
     newest: int | None = None,
     counts: bool = True,
     proven: bool = True,
-) -> Verdict:
+) -> MatchResult:
     """Join photographs (JPEG, one of each exposure) with the exposures that wait for one.
 
     Asked when the body has nothing more to say just now; `patient`: and has had nothing for a while; `final`: nothing
@@ -198,7 +198,7 @@ def assign(
     one connection to the next, as a simulation's does not.  proven: a photograph has told the clock; else the body has
     said it, and its time zone is open.
     """
-    verdict = Verdict()
+    verdict = MatchResult()
     files = _not_there_before(files, waiting, verdict)
     rest, open_waiting = _by_time(files, waiting, clock_s, _ZONES_S if not proven else 0.0, verdict)
     if counts:
@@ -213,8 +213,12 @@ def assign(
 
 
 def _by_time(
-    files: Sequence[Sighting], waiting: Sequence[Waiting], clock_s: float | None, zones_s: float, verdict: Verdict
-) -> tuple[list[Sighting], list[Waiting]]:
+    files: Sequence[CandidateFile],
+    waiting: Sequence[PendingExposure],
+    clock_s: float | None,
+    zones_s: float,
+    verdict: MatchResult,
+) -> tuple[list[CandidateFile], list[PendingExposure]]:
     """Settle what capture times settle; what is left to other evidence is returned."""
     if clock_s is None:
         return list(files), list(waiting)
@@ -222,7 +226,7 @@ def _by_time(
     surely = {w.fire_id for w in waiting if w.released_s is not None}
     for path, fires in fits.items():  # a release that is known is the better evidence
         fits[path] = [fire for fire in fires if fire in surely] or fires
-    rest: list[Sighting] = []
+    rest: list[CandidateFile] = []
     for one in files:
         here = fits[one.path]
         rivals = [other for other in files if set(here) & set(fits[other.path])]
@@ -241,14 +245,14 @@ def _by_time(
     return rest, [w for w in waiting if w.fire_id not in verdict.own]
 
 
-def _fits(one: Sighting, waiting: Waiting, clock_s: float, zones_s: float) -> bool:
+def _fits(one: CandidateFile, waiting: PendingExposure, clock_s: float, zones_s: float) -> bool:
     if one.heard_s is not None and waiting.armed_s is not None and one.heard_s < waiting.armed_s:
         return False
     off_s = _off_s(one, [waiting], clock_s, zones_s)
     return off_s is not None and abs(off_s) <= SAME_MOMENT_S
 
 
-def _off_s(one: Sighting, waiting: Sequence[Waiting], clock_s: float, zones_s: float) -> float | None:
+def _off_s(one: CandidateFile, waiting: Sequence[PendingExposure], clock_s: float, zones_s: float) -> float | None:
     """How far the file was taken from the exposure nearest to it; None when that cannot be said."""
     if one.taken_s is None:
         return None
@@ -265,7 +269,9 @@ def _off_s(one: Sighting, waiting: Sequence[Waiting], clock_s: float, zones_s: f
     return min(offs, key=abs, default=None)
 
 
-def _not_before(files: list[Sighting], waiting: list[Waiting], verdict: Verdict) -> list[Sighting]:
+def _not_before(
+    files: list[CandidateFile], waiting: list[PendingExposure], verdict: MatchResult
+) -> list[CandidateFile]:
     """Without those whose number says that they were made before any exposure that waits and is not given up."""
     numbers = [w.number for w in waiting if not w.proof]
     first = numbers[0] if numbers and None not in numbers else None
@@ -279,7 +285,9 @@ def _not_before(files: list[Sighting], waiting: list[Waiting], verdict: Verdict)
     return rest
 
 
-def _not_there_before(files: Sequence[Sighting], waiting: Sequence[Waiting], verdict: Verdict) -> list[Sighting]:
+def _not_there_before(
+    files: Sequence[CandidateFile], waiting: Sequence[PendingExposure], verdict: MatchResult
+) -> list[CandidateFile]:
     """Without those that the node knew of before any exposure that waits was armed, as one that could not be read."""
     rest = []
     for one in files:
@@ -298,9 +306,9 @@ def _steps(number: int, to: int) -> int:
 
 
 def _by_number(
-    files: list[Sighting],
-    waiting: list[Waiting],
-    verdict: Verdict,
+    files: list[CandidateFile],
+    waiting: list[PendingExposure],
+    verdict: MatchResult,
     final: bool,
     patient: bool,
     next_one: int | None,
@@ -351,7 +359,7 @@ def _crowd(files: int, waiting: int) -> str:
     return f"{files} photographs came and {waiting} {were} for one: which is whose cannot be told"
 
 
-def _learn_clock(verdict: Verdict, waiting: Sequence[Waiting], clock_s: float | None) -> None:
+def _learn_clock(verdict: MatchResult, waiting: Sequence[PendingExposure], clock_s: float | None) -> None:
     """A file that is an exposure's tells the clock, also where it was not known or was set meanwhile."""
     verdict.clock_s = clock_s
     released = {w.fire_id: w.released_s for w in waiting}

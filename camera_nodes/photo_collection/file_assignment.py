@@ -9,12 +9,19 @@ from datetime import UTC, datetime
 from camera_nodes.camera import BodyFile
 from camera_nodes.errors import PhotoDamaged, SpoolError
 from camera_nodes.photo_collection import exposure_journal
-from camera_nodes.photo_collection.collection_state import Ledger
+from camera_nodes.photo_collection.collection_state import CollectionState
 from camera_nodes.photo_collection.exposure_journal import CardFile, ExposureRecord
-from camera_nodes.photo_collection.exposure_matching import SAME_MOMENT_S, Sighting, assign, companion, twin_of, twins
+from camera_nodes.photo_collection.exposure_matching import (
+    SAME_MOMENT_S,
+    CandidateFile,
+    companion,
+    copy_in_other_slot,
+    match_files,
+    twins,
+)
 from camera_nodes.photo_collection.file_types import capture_time, kind_by_name, kind_of, read_name
-from camera_nodes.photo_collection.unread_files import Backlog
-from camera_nodes.photo_transfer.spool import Stray
+from camera_nodes.photo_collection.unread_files import UnreadFiles
+from camera_nodes.photo_transfer.spool import StrayFile
 from camera_nodes.wire import FileKind
 
 log = logging.getLogger(__name__)
@@ -24,17 +31,17 @@ log = logging.getLogger(__name__)
 class _Undecided:
     """A file that was read, and nobody's yet."""
 
-    sighting: Sighting
+    sighting: CandidateFile
     file: BodyFile
     data: bytes = field(repr=False)
     problem: str = ""  # it is not whole
     since: float = field(default_factory=lambda: time.monotonic())
 
 
-class Filing:
+class FileAssignment:
     """See the module.  `strays`: files in the tray."""
 
-    def __init__(self, ledger: Ledger, backlog: Backlog) -> None:
+    def __init__(self, ledger: CollectionState, backlog: UnreadFiles) -> None:
         self._ledger = ledger
         self._backlog = backlog
         self._undecided: list[_Undecided] = []
@@ -60,7 +67,7 @@ class Filing:
         kind = (problem and kind_by_name(file.name)) or kind_of(file.name, data)
         taken_s = capture_time(data)
         digest = hashlib.sha256(data).hexdigest()
-        sighting = Sighting(file.folder, file.name, kind, digest, taken_s, file.epoch, file.heard_s)
+        sighting = CandidateFile(file.folder, file.name, kind, digest, taken_s, file.epoch, file.heard_s)
         if any(one.sighting.path == sighting.path and one.sighting.sha256 == digest for one in self._undecided):
             return
         undecided = _Undecided(sighting, file, data, problem)
@@ -110,7 +117,7 @@ class Filing:
         for one in list(self._undecided):  # their exposure may have its first file by now
             if self._accompany(one):
                 self._undecided.remove(one)
-        for one in [o for o in self._undecided if any(twin_of(o.sighting, path) for path in journal.strays)]:
+        for one in [o for o in self._undecided if any(copy_in_other_slot(o.sighting, path) for path in journal.strays)]:
             self._undecided.remove(one)
             self._stray(one, "the file of that name in the other slot is one")
         photographs = [one for one in self._undecided if one.sighting.kind == "jpeg"]
@@ -121,7 +128,7 @@ class Filing:
         counts = self._ledger.camera.tells_time
         firsts = _one_each([one.sighting for one in photographs])
         proven = journal.clock_proven
-        verdict = assign(
+        verdict = match_files(
             firsts,
             journal.waiting(),
             clock_s,
@@ -249,7 +256,7 @@ class Filing:
             self._ledger.journal.strays.append(sighting.path)
         if sighting.path not in self._ledger.journal.known:
             self._ledger.journal.known.append(sighting.path)
-        stray = Stray(
+        stray = StrayFile(
             camera=self._ledger.name, path=sighting.path, sha256=sighting.sha256, bytes=len(one.data), reason=reason,
             found_at=datetime.now(UTC).isoformat(timespec="seconds"), take_id=take_id,
         )  # fmt: skip
@@ -261,9 +268,9 @@ class Filing:
         self._ledger.tell("stray", f"{sighting.path} is filed in no take: {reason}; {kept}", take_id=take_id or None)
 
 
-def _one_each(sightings: list[Sighting]) -> list[Sighting]:
+def _one_each(sightings: list[CandidateFile]) -> list[CandidateFile]:
     """Of a photograph in two slots the first."""
-    firsts: list[Sighting] = []
+    firsts: list[CandidateFile] = []
     for one in sightings:
         if not any(twins(one, first) for first in firsts):
             firsts.append(one)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from camera_nodes.camera import BodyFile, CameraBase
-from camera_nodes.errors import CameraMissing, EquipmentError, FileCut, FileGone, NotIdle, PhotoDamaged
-from camera_nodes.photo_collection.collection_state import Ledger, code_of
+from camera_nodes.errors import CameraMissing, EquipmentError, FileGone, FileTruncated, NotIdle, PhotoDamaged
+from camera_nodes.photo_collection.collection_state import CollectionState, fault_code
 from camera_nodes.photo_collection.file_types import jpeg_fault
 
 log = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ AGAIN_S = (2.0, 5.0, 15.0, 60.0)  # between attempts at a file that cannot be re
 
 
 @dataclass
-class Unread:
+class UnreadFile:
     """A file that the body has and that is not read yet."""
 
     file: BodyFile
@@ -27,21 +27,21 @@ class Unread:
     code: str = "photo_missing"
 
 
-class Backlog:
+class UnreadFiles:
     """See the module."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: CollectionState) -> None:
         self._ledger = ledger
-        self.files: list[Unread] = []
+        self.files: list[UnreadFile] = []
 
     def add(self, file: BodyFile) -> None:
         """A file to be read, unless it waits already."""
         if not any(one.file.path == file.path and one.file.epoch == file.epoch for one in self.files):
-            self.files.append(Unread(replace(file, heard_s=time.time())))
+            self.files.append(UnreadFile(replace(file, heard_s=time.time())))
 
     def read_again(self, file: BodyFile, error: str) -> None:
         """One that came in pieces, and has been told of."""
-        self.files.append(Unread(file, 1, time.monotonic() + AGAIN_S[0], error, "photo_damaged"))
+        self.files.append(UnreadFile(file, 1, time.monotonic() + AGAIN_S[0], error, "photo_damaged"))
 
     def holds(self, path: str) -> bool:
         """Whether a file of this path waits to be read."""
@@ -52,7 +52,7 @@ class Backlog:
         """Whether there is a file that nobody has tried to read."""
         return any(not one.tries for one in self.files)
 
-    def stuck(self) -> Unread | None:
+    def stuck(self) -> UnreadFile | None:
         """A file that could not be read so far."""
         return next((one for one in self.files if one.tries), None)
 
@@ -79,7 +79,7 @@ class Backlog:
             self.files.remove(one)
         return came
 
-    def _read(self, one: Unread, look: Callable[[BodyFile, bytes, str], None]) -> None:
+    def _read(self, one: UnreadFile, look: Callable[[BodyFile, bytes, str], None]) -> None:
         problem = ""
         try:
             data = read_whole(self._ledger.camera, one.file)
@@ -89,17 +89,17 @@ class Backlog:
 
     def postpone_new(self, file: BodyFile, error: EquipmentError) -> None:
         """A file that was read and could not be kept: once more, later."""
-        self.files.append(one := Unread(file))
+        self.files.append(one := UnreadFile(file))
         self.postpone(one, error)
 
-    def postpone(self, one: Unread, error: EquipmentError) -> None:
+    def postpone(self, one: UnreadFile, error: EquipmentError) -> None:
         """Try it again later, and tell so the first time."""
         one.next_s = time.monotonic() + AGAIN_S[min(one.tries, len(AGAIN_S) - 1)]
         one.tries += 1
         if isinstance(error, PhotoDamaged) and one.tries > len(AGAIN_S):
             one.next_s = float("inf")  # named, on the card, and no better for being read once more
         first, one.error = not one.error, str(error)
-        one.code = code_of(error)
+        one.code = fault_code(error)
         if first:
             self._ledger.tell(one.code, f"{one.file.path} stays on its card and is read again later: {error}")
 
@@ -110,7 +110,7 @@ def read_whole(camera: CameraBase, file: BodyFile) -> bytes:
     for _ in range(_READS):
         try:
             data = camera.read(file)
-        except FileCut as cut:
+        except FileTruncated as cut:
             data, problem = cut.data, str(cut)
         else:
             problem = "" if data else "it is empty"

@@ -35,7 +35,7 @@ _NAME = "\0mien-prover-{uid}-{code:08x}"
 _PROVEN = "proven"  # file beside a photograph in the spool, so that a node that starts again need not ask again
 
 
-class Prover:
+class JpegVerifier:
     """A node's side: one question at a time, never waited for. Use it from one thread."""
 
     def __init__(self, name: str = "", idle_s: float = IDLE_S) -> None:
@@ -141,12 +141,12 @@ class Prover:
             self._child = os.posix_spawn(sys.executable, command, os.environ, file_actions=nothing, setsid=True)
 
 
-def was_proven(photo: Path) -> bool:
+def was_verified(photo: Path) -> bool:
     """Whether an earlier answer about this file was "whole"."""
     return (photo.parent / _PROVEN).exists()
 
 
-def judge(path: Path) -> str:
+def verify_jpeg(path: Path) -> str:
     """The answer about a file: "whole", "damaged <why>", or "unknown" where it is left to the studio."""
     try:
         data = read_bytes(path, MAX_BYTES)
@@ -177,7 +177,7 @@ def serve(listener: socket.socket, idle_s: float) -> None:
             try:
                 asked = asker.recv(8192)
                 if asked:
-                    asker.send(judge(Path(os.fsdecode(asked))).encode()[:4000])
+                    asker.send(verify_jpeg(Path(os.fsdecode(asked))).encode()[:4000])
             except OSError:
                 asked = b""
             last = time.monotonic()

@@ -27,7 +27,7 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")  # no two computers have the same
 _ID = re.compile(r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class SpoolEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the spool knows of a photograph; the content of entry.json."""
 
     entry: Id
@@ -41,7 +41,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     body_clock_error_ms: int | None = None  # the body's clock face minus UTC, as the node knew it
 
 
-class Stray(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class StrayFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A file that is no exposure's: where on the body it was, and why it was set aside; its entry.json in the tray."""
 
     camera: Id
@@ -60,7 +60,7 @@ class Spool:
     folder: Path
     min_free_bytes: int = 200_000_000
     damaged: list[str] = field(default_factory=list)
-    _entries: dict[str, Entry] = field(default_factory=dict)
+    _entries: dict[str, SpoolEntry] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises SpoolError when the folder cannot be made or read."""
@@ -113,7 +113,7 @@ class Spool:
         kind: FileKind = "jpeg",
         body_clock_error_ms: int | None = None,
         sha256: str = "",
-    ) -> Entry:
+    ) -> SpoolEntry:
         """Write a photograph, or the raw file of the same exposure; when this returns it survives a power cut.
 
         The entry's name is fire and camera (and ".raw"; a camera's name has no dot), so it is unique whatever the
@@ -127,7 +127,7 @@ class Spool:
             raise SpoolError(f"the spool holds a photograph of {key} already")
         if self.free_bytes() - len(data) < self.min_free_bytes:
             raise SpoolFull(f"the disk of the spool {self.folder} is full: {self.free_bytes() / 1e6:.0f} MB are free")
-        entry = Entry(
+        entry = SpoolEntry(
             entry=key,
             fire_id=fire_id,
             take_id=take_id,
@@ -142,14 +142,14 @@ class Spool:
         self._entries[key] = entry
         return entry
 
-    def put_stray(self, stray: Stray, data: bytes) -> Path:
+    def put_stray(self, stray: StrayFile, data: bytes) -> Path:
         """Put a file that is no exposure's into the tray; once only, however often it is found.
 
         Returns its folder there (`photo`, `entry.json`).  Raises SpoolFull or SpoolError.
         """
         tray = self.folder / STRAYS
         for folder in self.strays():
-            if (known := read_stray(folder)) is not None and known.sha256 == stray.sha256:
+            if (known := read_stray_file(folder)) is not None and known.sha256 == stray.sha256:
                 return folder
         if self.free_bytes() - len(data) < self.min_free_bytes:
             raise SpoolFull(f"the disk of the spool {self.folder} is full: {self.free_bytes() / 1e6:.0f} MB are free")
@@ -180,11 +180,11 @@ class Spool:
                 raise SpoolFull(f"the disk of the spool {self.folder} is full") from None
             raise SpoolError(f"the spool {self.folder} cannot be written: {error.strerror}") from None
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[SpoolEntry]:
         """Whole files waiting, photographs before raw files, oldest name first."""
         return sorted(self._entries.values(), key=lambda entry: (entry.kind, entry.entry))
 
-    def get(self, key: str) -> Entry | None:
+    def get(self, key: str) -> SpoolEntry | None:
         """The entry of that name, or None."""
         return self._entries.get(key)
 
@@ -250,17 +250,17 @@ def entry_key(fire_id: str, camera: str, kind: FileKind) -> str:
     return f"{fire_id}.{camera}.raw" if kind == "raw" else f"{fire_id}.{camera}"
 
 
-def read_stray(path: Path) -> Stray | None:
+def read_stray_file(path: Path) -> StrayFile | None:
     """What the tray says of the file in this folder."""
     try:
-        return msgspec.json.decode((path / "entry.json").read_bytes(), type=Stray)
+        return msgspec.json.decode((path / "entry.json").read_bytes(), type=StrayFile)
     except (OSError, msgspec.MsgspecError):
         return None
 
 
-def _read_entry(path: Path) -> Entry | None:
+def _read_entry(path: Path) -> SpoolEntry | None:
     try:
-        return msgspec.json.decode((path / "entry.json").read_bytes(), type=Entry)
+        return msgspec.json.decode((path / "entry.json").read_bytes(), type=SpoolEntry)
     except (OSError, msgspec.MsgspecError):
         return None
 

@@ -9,15 +9,15 @@ from typing import Any
 import msgspec
 
 from camera_nodes.errors import SpoolError
-from camera_nodes.photo_transfer.spool import STRAYS, Stray, read_stray
+from camera_nodes.photo_transfer.spool import STRAYS, StrayFile, read_stray_file
 
 
 @dataclass(frozen=True)
-class InTray:
+class ListedStray:
     """A file in the tray and the folder that it is in."""
 
     folder: Path
-    stray: Stray
+    stray: StrayFile
 
     def as_json(self) -> dict[str, Any]:
         """What is known of it."""
@@ -25,16 +25,16 @@ class InTray:
         return known | {"folder": str(self.folder)}
 
 
-def list_tray(spool: Path) -> list[InTray]:
+def list_stray_files(spool: Path) -> list[ListedStray]:
     """What lies in the tray of this spool, oldest first.  It may be read while the node runs."""
     tray = spool / STRAYS
     if not tray.is_dir():
         return []
-    found = [InTray(folder, stray) for folder in tray.iterdir() if (stray := read_stray(folder)) is not None]
+    found = [ListedStray(folder, stray) for folder in tray.iterdir() if (stray := read_stray_file(folder)) is not None]
     return sorted(found, key=lambda one: (one.stray.found_at, one.folder.name))
 
 
-def copy_out(files: Sequence[InTray], target: Path) -> list[Path]:
+def copy_stray_files(files: Sequence[ListedStray], target: Path) -> list[Path]:
     """Copy them under their own names, two of one name apart; never over a file that is there.  Raises SpoolError."""
     copied = []
     try:

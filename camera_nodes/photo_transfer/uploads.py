@@ -17,8 +17,8 @@ import zmq
 
 from camera_nodes import transport, wire
 from camera_nodes.errors import SpoolError, WireError
-from camera_nodes.photo_transfer.jpeg_verifier import Prover, was_proven
-from camera_nodes.photo_transfer.spool import Entry, Spool
+from camera_nodes.photo_transfer.jpeg_verifier import JpegVerifier, was_verified
+from camera_nodes.photo_transfer.spool import Spool, SpoolEntry
 from camera_nodes.transport import Context, KeyPair
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Uploads:
 
     def __init__(
         self, context: Context, endpoint: str, keys: KeyPair, controller_public: str, spool: Spool,
-        on_stored: Callable[[Entry], None], on_rejected: Callable[[Entry, str, Path | None], None],
+        on_stored: Callable[[SpoolEntry], None], on_rejected: Callable[[SpoolEntry, str, Path | None], None],
     ) -> None:  # fmt: skip
         self.socket = transport.connect_dealer(context, endpoint, keys, controller_public, limit=wire.BULK_LIMIT)
         self.monitor = transport.Monitor(self.socket)
@@ -46,7 +46,7 @@ class Uploads:
         self.utc_ns: int | None = None  # this machine's UTC minus the controller's clock
         self._spool = spool
         self._on_stored = on_stored
-        self._prover = Prover()
+        self._prover = JpegVerifier()
         self._proofs: dict[str, wire.Proof | None] = {}  # entry -> what was found; None: nothing that can be told
         self._on_rejected = on_rejected
         self._endpoint = endpoint
@@ -156,15 +156,15 @@ class Uploads:
         if self.idle and not self._prover.busy and (entry := self._unproven()) is not None:
             self._prover.ask(self._path(entry))
 
-    def _unproven(self) -> Entry | None:
+    def _unproven(self) -> SpoolEntry | None:
         for entry in self._spool.entries():
             if entry.kind == "jpeg" and entry.entry not in self._proofs and entry.entry not in self._wants:
-                if not was_proven(self._path(entry)):
+                if not was_verified(self._path(entry)):
                     return entry
                 self._proofs[entry.entry] = "strict"
         return None
 
-    def _path(self, entry: Entry) -> Path:
+    def _path(self, entry: SpoolEntry) -> Path:
         return self._spool.folder / entry.entry / "photo"
 
     def _send_chunk(self, key: str, now: float) -> bool:

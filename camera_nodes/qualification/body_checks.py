@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from camera_nodes.camera_models.models import BodyModel, ClockSetting
-from camera_nodes.errors import FileKept
-from camera_nodes.qualification.call_recording import Record
-from camera_nodes.qualification.report import BodyClock, Setting, Settle, Store, Target, spread
+from camera_nodes.errors import FileNotDeleted
+from camera_nodes.qualification.call_recording import CallRecord
+from camera_nodes.qualification.report import BodyClock, Setting, SettleTime, Store, Target, spread
 
 TIMED = {
     "shutter": ("shutterspeed", "shutterspeed2", "exptime"),
@@ -26,10 +26,10 @@ _NEAR, _FAR = 5, 2  # how often each setting is changed by one step, and across
 _EVENTS_BETWEEN = 20
 
 
-class PtpBody:
+class BodyProbe:
     """A body under libgphoto2.  `reopen` makes the camera layer's connection anew."""
 
-    def __init__(self, record: Record, known: BodyModel, reopen: Callable[[], object]) -> None:
+    def __init__(self, record: CallRecord, known: BodyModel, reopen: Callable[[], object]) -> None:
         self._record = record
         self._known = known
         self._reopen = reopen
@@ -108,12 +108,12 @@ class PtpBody:
             )
         return tuple(found)
 
-    def settles(self, say: Callable[[str], None]) -> tuple[Settle, ...]:
+    def settles(self, say: Callable[[str], None]) -> tuple[SettleTime, ...]:
         """Each setting changed to and fro, timed until it reads so; then whether a change holds over a new connection.
 
         Afterwards they are as they were.
         """
-        found: list[Settle] = []
+        found: list[SettleTime] = []
         changed: dict[str, tuple[str, str]] = {}  # as it was, as it was left to see whether that holds
         for label, names in TIMED.items():
             name = next((n for n in names if self._widget(n) is not None), None)
@@ -134,14 +134,14 @@ class PtpBody:
                 self._change(name, here, [])
 
     def delete(self, folder: str, name: str) -> bool:
-        """Delete a file, whatever the table says of the model.  Raises FileKept."""
+        """Delete a file, whatever the table says of the model.  Raises FileNotDeleted."""
         record = self._record
         began = time.monotonic()
         try:
             record.camera.file_delete(folder, name)
         except record.gp.GPhoto2Error as error:
             record.failed("file_delete", int(error.code), str(error), began)
-            raise FileKept(str(error)) from None
+            raise FileNotDeleted(str(error)) from None
         record.succeeded("file_delete", began)
         return True
 
@@ -214,12 +214,12 @@ class PtpBody:
         beside = values[here + 1] if here + 1 < len(values) else values[here - 1]
         return _Values(setting.value, beside, values[0] if here > len(values) / 2 else values[-1])
 
-    def _settle(self, name: str, values: "_Values") -> Settle:
+    def _settle(self, name: str, values: "_Values") -> SettleTime:
         refused: list[str] = []
         near = [self._change(name, v, refused) for _ in range(_NEAR) for v in (values.beside, values.here)]
         far = [self._change(name, v, refused) for _ in range(_FAR) for v in (values.across, values.here)]
         took = [spread(ms for ms in times if not math.isnan(ms)) for times in (near, far)]
-        return Settle(name, took[0], took[1], tuple(dict.fromkeys(refused)))
+        return SettleTime(name, took[0], took[1], tuple(dict.fromkeys(refused)))
 
     def _change(self, name: str, value: str, refused: list[str]) -> float:
         """Set and wait until it reads so; how long, in ms.  NaN when it never does, which `refused` then says."""
@@ -263,5 +263,7 @@ class _Values(NamedTuple):
     across: str
 
 
-def _with_holds(settle: Settle, left: str, found: str | None) -> Settle:
-    return Settle(settle.name, settle.near_ms, settle.far_ms, settle.refused, None if found is None else found == left)
+def _with_holds(settle: SettleTime, left: str, found: str | None) -> SettleTime:
+    return SettleTime(
+        settle.name, settle.near_ms, settle.far_ms, settle.refused, None if found is None else found == left
+    )

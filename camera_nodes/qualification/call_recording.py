@@ -19,7 +19,7 @@ _EVENTS = ("GP_EVENT_UNKNOWN", "GP_EVENT_TIMEOUT", "GP_EVENT_FILE_ADDED", "GP_EV
 
 
 @dataclass
-class Record:
+class CallRecord:
     """Notes of all calls.  Times in seconds.  `camera`: the library's camera object of the newest connection.
 
     errors: by call and code.  example: the newest text of each.  polls_over: how much longer each poll for events
@@ -77,7 +77,7 @@ class Record:
 class _Camera:
     """The library's camera object, noted."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: CallRecord) -> None:
         self._record = record
         self._camera = record.gp.Camera()
         record.camera = self._camera
@@ -104,7 +104,7 @@ class _Camera:
 class _Gphoto2:
     """The gphoto2 module, whose cameras are noted."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: CallRecord) -> None:
         self._record = record
 
     def Camera(self) -> _Camera:
@@ -115,9 +115,9 @@ class _Gphoto2:
 
 
 @contextlib.contextmanager
-def recording() -> Iterator[Record]:
+def recording() -> Iterator[CallRecord]:
     """Cameras opened in here are noted in the record that this gives."""
-    record = Record()
+    record = CallRecord()
     real = gphoto_camera._import_gphoto2
 
     def import_noted(photos: str | None, url: str) -> Any:

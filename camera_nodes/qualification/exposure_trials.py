@@ -14,7 +14,7 @@ from camera_nodes.errors import (
     CardFull,
     EquipmentError,
     FileGone,
-    FileKept,
+    FileNotDeleted,
     TooLate,
 )
 from camera_nodes.qualification.report import Deletion, Exposures, Fault, Lag, Times, order_of, spread
@@ -29,11 +29,11 @@ _AGAIN_S = 0.05  # between tries of a busy body
 _MB = 1e6
 
 
-class Shots:
+class ExposureTrials:
     """Makes exposures and counts.  `heard`: how many events the library has had, to count those around an exposure.
 
     Only files of its own exposures are ever deleted.  `keep`: not even these.  `delete_at_body`: deletes where the
-    camera layer does not try, because the table of models says that it is of no use; raises FileKept.
+    camera layer does not try, because the table of models says that it is of no use; raises FileNotDeleted.
     """
 
     def __init__(
@@ -238,7 +238,7 @@ class Shots:
         try:
             try:
                 gone = self.camera.delete(file)
-            except FileKept:
+            except FileNotDeleted:
                 if self._known.deletes or self._delete_at_body is None:
                     raise
                 gone = self._delete_at_body(file)
@@ -246,7 +246,7 @@ class Shots:
                 self.counts["deleted"] += 1
                 self._deleted.add(file.path)
                 self._seen.pop(file.path, None)
-        except (FileKept, FileGone) as error:
+        except (FileNotDeleted, FileGone) as error:
             self.counts["delete_refused"] += 1
             self.note("deleting", error)
 

@@ -13,13 +13,13 @@ from typing import Any
 
 from camera_nodes.camera_models.models import BodyModel, parse
 from camera_nodes.errors import BadSettings
-from camera_nodes.qualification.report import Report
+from camera_nodes.qualification.report import QualificationReport
 
 _ROOM = 2.0
 _ANY = BodyModel()
 
 
-def proposed(report: Report) -> dict[str, Any]:
+def proposed(report: QualificationReport) -> dict[str, Any]:
     """The keys of an entry for the report's model, as far as the report differs from what holds for any body."""
     found: dict[str, Any] = {}
     longest = {
@@ -45,7 +45,7 @@ def proposed(report: Report) -> dict[str, Any]:
     return found
 
 
-def extend(path: Path, report: Report) -> str:
+def extend(path: Path, report: QualificationReport) -> str:
     """Put the proposed entry into the operator's file, in place of an earlier one of this model; gives its text.
 
     The rest of the file stays as it is.  Raises BadSettings when the file is no table of models.
@@ -77,7 +77,7 @@ def _name(block: str) -> str | None:
     return found[0].name if found else None
 
 
-def _toml(report: Report) -> str:
+def _toml(report: QualificationReport) -> str:
     firmware = f", firmware {report.firmware}" if report.firmware else ""
     shots = f"{report.exposures.made} exposures"
     values: Mapping[str, Any] = {

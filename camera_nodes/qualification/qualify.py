@@ -16,11 +16,19 @@ from typing import Any
 from camera_nodes.camera import BodyFile, Camera, CameraState
 from camera_nodes.camera_models.models import BodyModel, BodyModels
 from camera_nodes.errors import CameraFault, CameraMissing, CardFull, EquipmentError, SettingsRefused
-from camera_nodes.qualification.body_checks import PtpBody
-from camera_nodes.qualification.call_recording import Record
-from camera_nodes.qualification.exposure_trials import Shots
-from camera_nodes.qualification.report import BodyClock, Events, Fault, Recovery, Report, Settle, spread
-from camera_nodes.qualification.verdict import judge
+from camera_nodes.qualification.body_checks import BodyProbe
+from camera_nodes.qualification.call_recording import CallRecord
+from camera_nodes.qualification.exposure_trials import ExposureTrials
+from camera_nodes.qualification.report import (
+    BodyClock,
+    Events,
+    Fault,
+    QualificationReport,
+    Recovery,
+    SettleTime,
+    spread,
+)
+from camera_nodes.qualification.verdict import decide_fitness
 from camera_nodes.wire import Exposure
 
 _REOPENINGS = 3
@@ -52,11 +60,11 @@ def qualify(
     models: BodyModels,
     options: QualifyOptions,
     *,
-    record: Record | None = None,
+    record: CallRecord | None = None,
     release: str = "",
     say: Callable[[str], None] = lambda _: None,
     ask: Callable[[str], object] = lambda _: None,
-) -> tuple[Report, BodyModel]:
+) -> tuple[QualificationReport, BodyModel]:
     """The report on the camera at `address`, and what the table says of its model; the camera is closed afterwards.
 
     `record`: notes of the library's calls, where it is a body under libgphoto2 (qualify_record.recording).
@@ -90,14 +98,14 @@ def qualify(
         "finished": finished,
         "table": run.known.entries,
     }
-    verdict, reasons = judge(Report(**found), run.known)
-    return Report(**found, verdict=verdict, reasons=reasons), run.known
+    verdict, reasons = decide_fitness(QualificationReport(**found), run.known)
+    return QualificationReport(**found, verdict=verdict, reasons=reasons), run.known
 
 
 class _Run:
     """One qualification.  `found` fills up with the fields of the report."""
 
-    def __init__(self, camera: Camera, models: BodyModels, options: QualifyOptions, record: Record | None) -> None:
+    def __init__(self, camera: Camera, models: BodyModels, options: QualifyOptions, record: CallRecord | None) -> None:
         self.camera = camera
         self.options = options
         self.record = record
@@ -111,7 +119,7 @@ class _Run:
         self._recoveries: list[Recovery] = []
         self._asked = options.shots
         self.wired = False
-        self._shots = Shots(camera, self.known)
+        self._shots = ExposureTrials(camera, self.known)
 
     def open(self) -> None:
         """The first connection.  Raises as Camera.open."""
@@ -119,7 +127,7 @@ class _Run:
         info = self.camera.info
         self.known = self._models.find(info.model)
         heard = self.record.heard if self.record else lambda: 0
-        self._shots = Shots(
+        self._shots = ExposureTrials(
             self.camera,
             self.known,
             keep=self.options.keep,
@@ -181,7 +189,7 @@ class _Run:
         with self._counted("settings"):
             self.found["settles"] = self._body().settles(self.say) if self.record else self._settles_by_arming()
 
-    def _settles_by_arming(self) -> tuple[Settle, ...]:
+    def _settles_by_arming(self) -> tuple[SettleTime, ...]:
         """A camera without settings of its own: ISO by arming."""
         refused: list[str] = []
         took_ms = []
@@ -198,7 +206,7 @@ class _Run:
                 raise
             except CameraFault as error:
                 self._shots.note("settings", error)
-        return (Settle("iso", spread(took_ms), None, tuple(dict.fromkeys(refused))),)
+        return (SettleTime("iso", spread(took_ms), None, tuple(dict.fromkeys(refused))),)
 
     def _clock(self) -> None:
         self.say("clock")
@@ -281,9 +289,9 @@ class _Run:
             else:
                 return
 
-    def _body(self) -> PtpBody:
+    def _body(self) -> BodyProbe:
         assert self.record is not None
-        return PtpBody(self.record, self.known, self._reopen)
+        return BodyProbe(self.record, self.known, self._reopen)
 
     def _delete_at_body(self, file: BodyFile) -> bool:
         folder, _, name = file.path.rpartition("/")

@@ -21,7 +21,7 @@ Verdict = Literal["fit", "fit_with_remarks", "unfit"]
 _SIZE_LIMIT = 8 << 20
 
 
-class Spread(Struct, frozen=True, forbid_unknown_fields=True):
+class SampleSummary(Struct, frozen=True, forbid_unknown_fields=True):
     """Many figures as a few, in the unit of the field that holds it."""
 
     count: int
@@ -64,12 +64,12 @@ class Setting(Struct, frozen=True, forbid_unknown_fields=True):
     read_only: bool = False
 
 
-class Settle(Struct, frozen=True, forbid_unknown_fields=True):
+class SettleTime(Struct, frozen=True, forbid_unknown_fields=True):
     """How long a setting takes to be there, one step and far apart.  refused: set and never read back, as it read."""
 
     name: str
-    near_ms: Spread | None = None
-    far_ms: Spread | None = None
+    near_ms: SampleSummary | None = None
+    far_ms: SampleSummary | None = None
     refused: tuple[str, ...] = ()
     holds: bool | None = None  # over a new connection
 
@@ -78,13 +78,13 @@ class Times(Struct, frozen=True, forbid_unknown_fields=True):
     """release_ms: from the command until the body answered it.  file_ms, raw_ms: from the command to the announcement.
     poll_ms: how long single polls for events lasted beyond the time that they were given."""
 
-    open_s: Spread | None = None
-    arm_ms: Spread | None = None
-    release_ms: Spread | None = None
-    file_ms: Spread | None = None
-    raw_ms: Spread | None = None
-    read_mb_s: Spread | None = None
-    poll_ms: Spread | None = None
+    open_s: SampleSummary | None = None
+    arm_ms: SampleSummary | None = None
+    release_ms: SampleSummary | None = None
+    file_ms: SampleSummary | None = None
+    raw_ms: SampleSummary | None = None
+    read_mb_s: SampleSummary | None = None
+    poll_ms: SampleSummary | None = None
 
 
 class Exposures(Struct, frozen=True, forbid_unknown_fields=True):
@@ -130,7 +130,7 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
 class Lag(Struct, frozen=True, forbid_unknown_fields=True):
     """From the release's command to the true exposure, by what it was seen."""
 
-    ms: Spread
+    ms: SampleSummary
     source: str
 
 
@@ -172,7 +172,7 @@ class Reason(Struct, frozen=True, forbid_unknown_fields=True):
     limit: str = ""
 
 
-class Report(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class QualificationReport(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A qualification.  finished: not broken off.  table: entries of the table of models that were gone by."""
 
     form: Literal[1] = FORM
@@ -189,7 +189,7 @@ class Report(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     target: Target = Target()
     stores: tuple[Store, ...] = ()
     formats: tuple[Setting, ...] = ()
-    settles: tuple[Settle, ...] = ()
+    settles: tuple[SettleTime, ...] = ()
     times: Times = Times()
     exposures: Exposures = Exposures(0)
     events: Events = Events()
@@ -206,7 +206,7 @@ class Report(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     reasons: tuple[Reason, ...] = ()
 
 
-def spread(values: Iterable[float]) -> Spread | None:
+def spread(values: Iterable[float]) -> SampleSummary | None:
     """The figures of some values; None for none.  Percentiles by the nearest rank, so that each was really seen."""
     found = sorted(values)
     if not found:
@@ -218,25 +218,25 @@ def spread(values: Iterable[float]) -> Spread | None:
     figures = (
         statistics.fmean(found), statistics.pstdev(found), found[0], at(0.5), at(0.9), at(0.99), found[-1],
     )  # fmt: skip
-    return Spread(len(found), *(round(value, 4) for value in figures))
+    return SampleSummary(len(found), *(round(value, 4) for value in figures))
 
 
-def encode(report: Report) -> bytes:
+def encode(report: QualificationReport) -> bytes:
     """The report as JSON, indented, for a file."""
     return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
 
 
-def decode(data: bytes, where: str) -> Report:
+def decode(data: bytes, where: str) -> QualificationReport:
     """A report from JSON.  Raises BadSettings naming `where` and the field."""
     if len(data) > _SIZE_LIMIT:
         raise BadSettings(f"{where}: {len(data)} bytes are no report of a camera")
     try:
-        return msgspec.json.decode(data, type=Report)
+        return msgspec.json.decode(data, type=QualificationReport)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadSettings(f"{where}: not a report of `mien camera qualify`, form {FORM}: {error}") from None
 
 
-def read_report(path: Path) -> Report:
+def read_report(path: Path) -> QualificationReport:
     """The report in a file.  Raises BadSettings."""
     try:
         data = read_bytes(path, _SIZE_LIMIT)

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from camera_nodes.qualification.report import Report, Setting, Spread
+from camera_nodes.qualification.report import QualificationReport, SampleSummary, Setting
 
 _WIDTH = 18
 
 
-def table(report: Report) -> str:
+def table(report: QualificationReport) -> str:
     """The report, its verdict last."""
     lines = [f"{report.model}, serial {report.serial or 'not told'}, firmware {report.firmware or 'not told'}"]
     lines += [f"  {name:<{_WIDTH}} {text}" for name, text in _rows(report)]
@@ -19,7 +19,7 @@ def table(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _rows(report: Report) -> Iterator[tuple[str, str]]:
+def _rows(report: QualificationReport) -> Iterator[tuple[str, str]]:
     yield "address", f"{report.address}{f', released by {report.release}' if report.release else ''}"
     yield "library", report.library or "not told"
     yield "table of models", " > ".join(report.table) or "no entry: as any body"
@@ -44,7 +44,7 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
     yield from _after(report)
 
 
-def _times(report: Report) -> Iterator[tuple[str, str]]:
+def _times(report: QualificationReport) -> Iterator[tuple[str, str]]:
     times = report.times
     if times.open_s:
         yield "connecting", _spread(times.open_s, "s", 2)
@@ -62,7 +62,7 @@ def _times(report: Report) -> Iterator[tuple[str, str]]:
         yield "shutter lag", "not seen by this release: measure it by hot shoe or LED board"
 
 
-def _exposures(report: Report) -> Iterator[tuple[str, str]]:
+def _exposures(report: QualificationReport) -> Iterator[tuple[str, str]]:
     shots = report.exposures
     yield (
         "exposures",
@@ -82,7 +82,7 @@ def _exposures(report: Report) -> Iterator[tuple[str, str]]:
         yield "fault", f"{fault.count} x {fault.where} ({fault.code}): {fault.example[:80]}"
 
 
-def _after(report: Report) -> Iterator[tuple[str, str]]:
+def _after(report: QualificationReport) -> Iterator[tuple[str, str]]:
     gone = report.deletion
     yield (
         "deletion",
@@ -116,10 +116,10 @@ def _setting(setting: Setting) -> str:
     return f"{setting.name} = {setting.value}{f' of {choices}' if choices else ''}"
 
 
-def _ms(found: Spread) -> str:
+def _ms(found: SampleSummary) -> str:
     return _spread(found, "ms", 1)
 
 
-def _spread(found: Spread, unit: str, digits: int) -> str:
+def _spread(found: SampleSummary, unit: str, digits: int) -> str:
     figures = (f"{value:.{digits}f}" for value in (found.median, found.p90, found.p99, found.most))
     return " / ".join(figures) + f" {unit}" + (" (median, 90 %, 99 %, most)" if found.count > 1 else "")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from camera_nodes.camera_models.models import BodyModel
-from camera_nodes.qualification.report import Reason, Report, Verdict
+from camera_nodes.qualification.report import QualificationReport, Reason, Verdict
 
 MIN_BATTERY_PERCENT = 20
 MAX_CLOCK_ERROR_S = 2.0
@@ -12,7 +12,7 @@ MAX_REOPEN_S = 20.0
 MIN_SHOTS = 20  # fewer say little of faults that come now and then
 
 
-def judge(report: Report, known: BodyModel) -> tuple[Verdict, tuple[Reason, ...]]:
+def decide_fitness(report: QualificationReport, known: BodyModel) -> tuple[Verdict, tuple[Reason, ...]]:
     """The verdict and the reasons, those that make it unfit first.  `known`: what its table says of the model."""
     reasons = [*_exposures(report, known), *_storage(report, known), *_settings(report, known), *_recovery(report)]
     reasons += [*_habits(report, known), *_condition(report)]
@@ -22,7 +22,7 @@ def judge(report: Report, known: BodyModel) -> tuple[Verdict, tuple[Reason, ...]
     return ("fit_with_remarks" if reasons else "fit"), tuple(reasons)
 
 
-def _exposures(report: Report, known: BodyModel) -> Iterator[Reason]:
+def _exposures(report: QualificationReport, known: BodyModel) -> Iterator[Reason]:
     shots = report.exposures
     if not known.releases and not report.release:
         yield Reason(True, "this model cannot be released over the cable, says the table: release it by wires")
@@ -53,7 +53,7 @@ def _exposures(report: Report, known: BodyModel) -> Iterator[Reason]:
         )
 
 
-def _storage(report: Report, known: BodyModel) -> Iterator[Reason]:
+def _storage(report: QualificationReport, known: BodyModel) -> Iterator[Reason]:
     target = report.target
     now = target.after_reopening or target.read_back or target.found
     if known.ram_only:
@@ -77,7 +77,7 @@ def _storage(report: Report, known: BodyModel) -> Iterator[Reason]:
         )
 
 
-def _settings(report: Report, known: BodyModel) -> Iterator[Reason]:
+def _settings(report: QualificationReport, known: BodyModel) -> Iterator[Reason]:
     for settle in report.settles:
         if settle.refused:
             yield Reason(True, f"{settle.name} did not take: {'; '.join(settle.refused[:3])}", f"{known.settle_s:g} s")
@@ -96,7 +96,7 @@ def _settings(report: Report, known: BodyModel) -> Iterator[Reason]:
         yield Reason(True, f"{named}: a raw file alone gives no photograph to check", "RAW + JPEG, or JPEG")
 
 
-def _recovery(report: Report) -> Iterator[Reason]:
+def _recovery(report: QualificationReport) -> Iterator[Reason]:
     for how in dict.fromkeys(recovery.how for recovery in report.recoveries):
         tries = [recovery for recovery in report.recoveries if recovery.how == how]
         after = "after the connection was made anew" if how == "reopened" else "after its cable was pulled"
@@ -115,7 +115,7 @@ def _recovery(report: Report) -> Iterator[Reason]:
             yield Reason(False, f"{after} it answered after {longest:.1f} s", f"{MAX_REOPEN_S:g} s")
 
 
-def _habits(report: Report, known: BodyModel) -> Iterator[Reason]:
+def _habits(report: QualificationReport, known: BodyModel) -> Iterator[Reason]:
     times, shots = report.times, report.exposures
     if times.file_ms and times.file_ms.most / 1e3 > known.file_s / 2:
         slowest = times.file_ms.most / 1e3
@@ -142,7 +142,7 @@ def _habits(report: Report, known: BodyModel) -> Iterator[Reason]:
         )
 
 
-def _condition(report: Report) -> Iterator[Reason]:
+def _condition(report: QualificationReport) -> Iterator[Reason]:
     clock = report.clock
     error = clock.error_s if clock.error_after_s is None else clock.error_after_s
     if error is None:

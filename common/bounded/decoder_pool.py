@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from common.bounded import decoder_process
-from common.bounded.files import open_plain
+from common.bounded.files import open_regular_file
 from common.bounded.limits import DECODER_BYTES, DECODER_S, MAX_PHOTO_BYTES, OutOfBounds
 from common.bounded.printable import shown
 
@@ -168,7 +168,7 @@ def _answered(
 
 def _opened(source: Path | bytes, most: int) -> int:
     if isinstance(source, Path):
-        handle = open_plain(source)
+        handle = open_regular_file(source)
         size = os.fstat(handle).st_size
     else:
         size = len(source)

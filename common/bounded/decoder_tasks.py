@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from common.bounded.jpeg_integrity import Verdict, check_size, examine, read_pixels
+from common.bounded.jpeg_integrity import JpegVerdict, check_size, examine, read_pixels
 from common.bounded.limits import MAX_MAP_PIXELS, MAX_PIXELS, OutOfBounds
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
@@ -40,7 +40,7 @@ def photograph(data: bytes, room: Room, *, colours: str = "BGR", min_height: int
     depth = 1 if colours == "GRAY" else 3
     buffer = room(width * height * depth) if not (min_height or min_width) else None
     pixels = read_pixels(data, colours, min_height=min_height, min_width=min_width, buffer=buffer)
-    if not isinstance(pixels, Verdict):
+    if not isinstance(pixels, JpegVerdict):
         return [pixels], {"flaw": ""}
     if pixels.flaw:
         return [], {"flaw": pixels.flaw}

@@ -8,7 +8,7 @@ from pathlib import Path
 from common.bounded.limits import OutOfBounds
 
 
-def open_plain(path: Path, *, follow: bool = True) -> int:
+def open_regular_file(path: Path, *, follow: bool = True) -> int:
     """A descriptor of an ordinary file, open for reading. follow: through a symbolic link.
 
     Raises OSError (also for a pipe, a socket, a device or a folder, with words that say so) and never waits.
@@ -27,7 +27,7 @@ def open_plain(path: Path, *, follow: bool = True) -> int:
     return handle
 
 
-def read_given(path: Path, most: int) -> bytes:
+def read_file_or_pipe(path: Path, most: int) -> bytes:
     """As read_bytes; a pipe too where the caller's shell has opened it: /dev/stdin, or /dev/fd/N as `<(…)` names it.
 
     Such a pipe has somebody who writes; one in the file system may wait for ever.
@@ -43,7 +43,7 @@ def read_given(path: Path, most: int) -> bytes:
 
 def read_bytes(path: Path, most: int) -> bytes:
     """A whole ordinary file of at most `most` bytes. Raises OSError, and OutOfBounds for a larger one."""
-    with os.fdopen(open_plain(path), "rb", buffering=0) as file:
+    with os.fdopen(open_regular_file(path), "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
             raise OutOfBounds(f"it has {size:,} bytes; at most {most:,} are read")

@@ -32,7 +32,7 @@ _QUIRKS = (  # of the header: said before any code is read, and no sign of damag
 
 
 @dataclass(frozen=True)
-class Verdict:
+class JpegVerdict:
     """flaw: why the file is no whole JPEG; empty when nothing is wrong with it.
 
     strict: False when the decoder stopped at an oddity of the header, so that the codes were not read.
@@ -98,7 +98,7 @@ def check_layout(data: bytes) -> None:
             raise ValueError(f"nothing but zeros from byte {at} on, for {ZEROS} bytes or more")
 
 
-def examine(data: bytes) -> Verdict:
+def examine(data: bytes) -> JpegVerdict:
     """Read all of a JPEG's codes. Needs simplejpeg (ImportError without it). Raises nothing else, whatever `data` is.
 
     What follows the end marker (padding, a maker's trailer, another picture) is not looked at.
@@ -113,11 +113,11 @@ def examine(data: bytes) -> Verdict:
     except ValueError as error:
         text = str(error)
         if text.startswith(_QUIRKS):
-            return Verdict(strict=False)
+            return JpegVerdict(strict=False)
         if (extra := _EXTRA.search(text)) and _is_padding(data, layout.end, int(extra[1])):
-            return Verdict()
-        return Verdict(text[:300] or "the decoder gives no reason")
-    return Verdict()
+            return JpegVerdict()
+        return JpegVerdict(text[:300] or "the decoder gives no reason")
+    return JpegVerdict()
 
 
 def read_pixels(data: bytes, colours: str, *, min_height: int = 0, min_width: int = 0, buffer: Any = None) -> Any:

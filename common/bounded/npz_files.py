@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import IO, Any
 
-from common.bounded.files import open_plain
+from common.bounded.files import open_regular_file
 from common.bounded.limits import MAX_ARRAY_BYTES, MAX_ARRAYS, OutOfBounds
 
 HEADER_BYTES = 10_000
@@ -25,7 +25,7 @@ def read_npz(path: Path, names: Collection[str] | None = None, *, most: int = MA
 
     most: bytes of all together, unpacked. Raises OSError, and ValueError (OutOfBounds is one) for what is none.
     """
-    with os.fdopen(open_plain(path), "rb") as file:
+    with os.fdopen(open_regular_file(path), "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > most + (1 << 20):
             raise OutOfBounds(f"it has {size:,} bytes; at most {most:,} are read")

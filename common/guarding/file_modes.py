@@ -10,7 +10,7 @@ _given = 0o022
 _closed = False
 
 
-def close_files() -> None:
+def restrict_new_files() -> None:
     """From here on new files and folders, and those of the processes started, are for their owner alone."""
     global _given, _closed
     was = os.umask(PRIVATE)
@@ -41,7 +41,7 @@ def close(path: Path) -> bool:
     return True
 
 
-def hand_on(folder: Path) -> None:
+def share_with_others(folder: Path) -> None:
     """Give a finished folder that is for others the modes that its maker's own umask would have given it.
 
     Links are left alone, and files of several names: one of the names may be in a store.

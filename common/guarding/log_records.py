@@ -11,7 +11,7 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _FURTHER = "    | "
 
 
-class GuardedFormatter(logging.Formatter):
+class SafeLogFormatter(logging.Formatter):
     """A formatter whose records begin a line once: further lines are indented, tracebacks too. Secrets are masked."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -25,6 +25,6 @@ def log_to(stream: TextIO | None = None, level: int = logging.INFO, fmt: str = F
     if root.handlers:  # somebody else's program, or called before
         return
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(GuardedFormatter(fmt))
+    handler.setFormatter(SafeLogFormatter(fmt))
     root.setLevel(level)
     root.addHandler(handler)

@@ -33,7 +33,7 @@ class GuardedStream(io.TextIOWrapper):
         return len(text)
 
 
-def guard_streams() -> None:
+def sanitise_standard_streams() -> None:
     """From now on what is written to standard output and error is guarded."""
     sys.stdout, sys.stderr = _guarded(sys.stdout), _guarded(sys.stderr)
 

@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from controller.api.aside_routes import aside_data, aside_paths
-from controller.api.authentication import Doorman, Pass
+from controller.api.authentication import AccessToken, AuthenticationMiddleware
 from controller.api.camera_routes import rig_paths
 from controller.api.session_routes import Body, script_data, session_paths, take_data
 from controller.api.shutter_lag_data import LagBody, lag_data, shots_data
@@ -72,8 +72,8 @@ def make_console(studio: Studio, token: str) -> FastAPI:
     """The application. Every path under /api/ wants `Authorization: Bearer <token>`, before a body is read; so does a
     sheet, or one of the page's links to it, which hold for some minutes."""
     app = FastAPI(title="Mien studio", docs_url=None, redoc_url=None, openapi_url=None)
-    door = Pass(token)
-    app.add_middleware(Doorman, guard=door)
+    door = AccessToken(token)
+    app.add_middleware(AuthenticationMiddleware, guard=door)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     page = Environment(loader=PackageLoader("controller"), autoescape=select_autoescape()).get_template("console.html")
     _answer_errors(app)

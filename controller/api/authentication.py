@@ -28,7 +28,7 @@ HEADERS = {
 }
 
 
-class Pass:
+class AccessToken:
     """Who may pass: whoever shows the token, or follows a link that the page was given lately."""
 
     def __init__(self, token: str) -> None:
@@ -56,10 +56,10 @@ class Pass:
         return hmac.new(self._token.encode(), f"{path} {until}".encode(), hashlib.sha256).hexdigest()
 
 
-class Doorman:
+class AuthenticationMiddleware:
     """ASGI middleware before everything that reads a request's body."""
 
-    def __init__(self, app: ASGIApp, guard: Pass) -> None:
+    def __init__(self, app: ASGIApp, guard: AccessToken) -> None:
         self._app = app
         self._guard = guard
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from camera_nodes.wire import Rung
 from controller.api.session_routes import Body
-from controller.cameras.body_recovery import RUNGS, Progress
+from controller.cameras.body_recovery import RUNGS, RecoveryProgress
 from controller.studio import Studio
 
 LONGEST_WAIT_S = 30.0
@@ -36,7 +36,7 @@ class ViewEndBody(Body):
     cameras: list[str] = Field(default_factory=list, max_length=1000)
 
 
-def progress_data(found: Progress) -> dict[str, Any]:
+def progress_data(found: RecoveryProgress) -> dict[str, Any]:
     return asdict(found) | {
         "steps": [asdict(step) | {"line": step.line()} for step in found.steps],
     }

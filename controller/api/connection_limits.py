@@ -13,7 +13,7 @@ MOST = 96  # connections at a time: a page, some commands; the rest is nobody's
 ASK_S = 5.0
 
 
-class GuardedHttp(H11Protocol):
+class LimitedHttpProtocol(H11Protocol):
     """uvicorn's protocol with a limit of connections and a deadline for each request's head."""
 
     _deadline: asyncio.TimerHandle | None = None
@@ -27,7 +27,9 @@ class GuardedHttp(H11Protocol):
         self._came = self.loop.time()
         self._wait_for_request()
         if len(self.connections) > MOST:
-            silent = [c for c in self.connections if isinstance(c, GuardedHttp) and not c._answering and c is not self]
+            silent = [
+                c for c in self.connections if isinstance(c, LimitedHttpProtocol) and not c._answering and c is not self
+            ]
             (min(silent, key=lambda c: c._came) if silent else self)._drop()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -61,4 +63,4 @@ class GuardedHttp(H11Protocol):
 
 def server_options() -> dict[str, Any]:
     """uvicorn's options for it: what is accepted in one go is bounded too, as each costs a descriptor."""
-    return {"http": GuardedHttp, "ws": "none", "backlog": 64, "h11_max_incomplete_event_size": 16 * 1024}
+    return {"http": LimitedHttpProtocol, "ws": "none", "backlog": 64, "h11_max_incomplete_event_size": 16 * 1024}

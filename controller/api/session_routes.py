@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict
 
 from controller.api.take_check_routes import add_checks
 from controller.rig_file import DEFAULT_PROFILE
-from controller.sessions.session_state import Line, Script, TakeLine
+from controller.sessions.session_state import ExpressionState, SessionStateMachine, TakeLine
 from controller.studio import Studio
 from controller.takes.take_result import TakeResult
-from db.consents.capture_consent import Consenting
+from db.consents.capture_consent import CaptureConsent
 from db.models import SessionState, TakeState
 
 
@@ -101,7 +101,7 @@ def _line_data(take: TakeLine) -> dict[str, Any]:
     return asdict(take) | {"state": take.state.value, "standing": take.standing, "flagged": take.flagged}
 
 
-def script_data(script: Script) -> dict[str, Any]:
+def script_data(script: SessionStateMachine) -> dict[str, Any]:
     """A session as the page and the commands have it. `next` is what a fire without a name fires.
 
     `shown` of an expression: the take that its name means to `accept`. `undecided`: whole takes that wait.
@@ -125,7 +125,7 @@ def script_data(script: Script) -> dict[str, Any]:
     }
 
 
-def _expression_data(script: Script, line: Line) -> dict[str, Any]:
+def _expression_data(script: SessionStateMachine, line: ExpressionState) -> dict[str, Any]:
     shown = script.shown(line.position)
     return {
         "position": line.position,
@@ -138,14 +138,14 @@ def _expression_data(script: Script, line: Line) -> dict[str, Any]:
     }
 
 
-def consent_told(script: Script) -> str:
+def consent_told(script: SessionStateMachine) -> str:
     """What the operator is told of the consent; "" when all is well."""
-    if script.consent == Consenting.WITHDRAWN:
+    if script.consent == CaptureConsent.WITHDRAWN:
         return (
             f"{script.subject} has withdrawn its consent: nothing more is fired or accepted; what was fired is in "
             f"quarantine. To end:  mien session close {script.session} --incomplete"
         )
-    if script.consent == Consenting.GIVEN:
+    if script.consent == CaptureConsent.GIVEN:
         return ""
     later = script.consent_later
     begun = f"begun by {later.by} at {later.at:%Y-%m-%d %H:%M} UTC before that; " if later else ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from controller.rig_file import DEFAULT_PROFILE, format_rig
-from controller.shutter_lag.lag_book import Lag, Outlook, outlook, settings_text, with_lags
+from controller.shutter_lag.lag_book import ShutterLagEstimate, SkewForecast, outlook, settings_text, with_lags
 from controller.shutter_lag.lag_measurement import LEAST_SHOTS, MOST_SHOTS
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ def lag_data(studio: "Studio", profile: str) -> dict[str, Any]:
     settings = settings_text(studio.rig.profile(profile))
     kept = studio.lag_store.used(profile)
     seen = {lag.camera: lag for lag in studio.lags.table(profile)}
-    lags = [Lag(record.camera, record.shots, record.mean_ms, record.sigma_ms) for record in kept.values()]
+    lags = [
+        ShutterLagEstimate(record.camera, record.shots, record.mean_ms, record.sigma_ms) for record in kept.values()
+    ]
     at = [record.measured_at for record in kept.values() if record.measured_at is not None]
     shown = lags or list(seen.values())
     return {
@@ -56,19 +58,19 @@ def shots_data(studio: "Studio", body: LagBody) -> dict[str, Any]:
     return lag_data(studio, body.profile) | {"shots": report.shots, "observed_ms": report.observed_ms}
 
 
-def _row(studio: "Studio", lag: Lag, seen: Lag | None) -> dict[str, Any]:
+def _row(studio: "Studio", lag: ShutterLagEstimate, seen: ShutterLagEstimate | None) -> dict[str, Any]:
     """A camera's lag, and how far its takes have moved from it since: a shutter that wears, or other settings."""
     drift = None if seen is None or seen.shots < LEAST_SHOTS else seen.mean_ms - lag.mean_ms
     return asdict(lag) | {"tier": studio.rig.camera(lag.camera).tier, "drift_ms": drift}
 
 
-def _unmeasured(studio: "Studio", lags: list[Lag]) -> list[str]:
+def _unmeasured(studio: "Studio", lags: list[ShutterLagEstimate]) -> list[str]:
     known = {lag.camera for lag in lags}
     known |= studio.asides.current().keys()
     return [camera.name for camera in studio.rig.cameras if camera.name not in known]
 
 
-def _outlook_data(found: Outlook | None) -> dict[str, Any]:
+def _outlook_data(found: SkewForecast | None) -> dict[str, Any]:
     if found is None:
         return {"expected_skew_ms": None, "outlook": None, "verdict": ""}
     data = asdict(found) | {"holds": found.holds}

@@ -8,16 +8,16 @@ from fastapi.params import Depends
 from fastapi.responses import Response
 from sqlalchemy import Engine
 
-from controller.api.authentication import Pass
-from controller.take_checks.take_reviewer import Reviewer
+from controller.api.authentication import AccessToken
+from controller.take_checks.take_reviewer import TakeReviewer
 from db.engine import reading
 from db.store import Store
-from db.takes.take_reviews import Review, count_advice, is_sheet, last_whole
+from db.takes.take_reviews import TakeReviewData, count_advice, is_sheet, last_whole
 
 LONGEST_WAIT_S = 60.0
 
 
-def review_data(review: Review) -> dict[str, Any]:
+def review_data(review: TakeReviewData) -> dict[str, Any]:
     return {
         "take": review.take,
         "seconds": review.seconds,
@@ -50,7 +50,9 @@ def add_checks(engine: Engine, script: dict[str, Any]) -> dict[str, Any]:
     return script
 
 
-def check_paths(reviewer: Reviewer, engine: Engine, store: Store, guard: Sequence[Depends], door: Pass) -> APIRouter:
+def check_paths(
+    reviewer: TakeReviewer, engine: Engine, store: Store, guard: Sequence[Depends], door: AccessToken
+) -> APIRouter:
     """/api/takes/... wants what `guard` asks for; a sheet, which shows a participant, the token or the page's link."""
     api = APIRouter()
 

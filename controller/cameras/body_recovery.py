@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from camera_nodes import wire
-from controller.background_writer import Clerk
+from controller.background_writer import BackgroundWriter
 from controller.errors import RigNotReady, SessionError
 from controller.fault_text import plain
 from controller.rig_file import Rig
@@ -33,7 +33,7 @@ Tell = Callable[[Sequence[str], wire.Message], Mapping[str, str]]
 
 
 @dataclass(frozen=True)
-class Step:
+class RecoveryStep:
     """One thing that the node told. outcome: as in wire.RecoverStep, or "silent" when it told no more."""
 
     at: datetime
@@ -57,13 +57,13 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Progress:
+class RecoveryProgress:
     """How a recovery stands. often: how this camera has been recovered before, once it is done; empty if it is new."""
 
     recovery: str
     camera: str
     session: str
-    steps: tuple[Step, ...] = ()
+    steps: tuple[RecoveryStep, ...] = ()
     done: bool = False
     answers: bool = False
     often: str = ""
@@ -71,17 +71,19 @@ class Progress:
 
 @dataclass
 class _UnderWay:
-    progress: Progress
+    progress: RecoveryProgress
     heard: float = field(default_factory=time.monotonic)
 
 
-class Recoveries:
+class BodyRecoveries:
     """The recoveries of one rig. Any thread may call anything; step() returns at once.
 
     session: the code of the session that is open, empty when none is.
     """
 
-    def __init__(self, engine: Engine, rig: Rig, clerk: Clerk, tell: Tell, session: Callable[[], str]) -> None:
+    def __init__(
+        self, engine: Engine, rig: Rig, clerk: BackgroundWriter, tell: Tell, session: Callable[[], str]
+    ) -> None:
         self._engine = engine
         self._rig = rig
         self._clerk = clerk
@@ -99,7 +101,7 @@ class Recoveries:
 
     # --- asked by other threads
 
-    def begin(self, camera: str, rungs: Sequence[wire.Rung] = RUNGS) -> Progress:
+    def begin(self, camera: str, rungs: Sequence[wire.Rung] = RUNGS) -> RecoveryProgress:
         """Ask the camera's node to recover it by these rungs, in the order of RUNGS; see progress().
 
         Call it while nothing can be fired. Raises SessionError for an unknown camera or one that is being recovered,
@@ -110,7 +112,7 @@ class Recoveries:
         if camera in self.under_way():
             raise SessionError(f"{camera} is being recovered already")
         wanted = tuple(rung for rung in RUNGS if rung in rungs)
-        begun = Progress(uuid.uuid4().hex, camera, self._session())
+        begun = RecoveryProgress(uuid.uuid4().hex, camera, self._session())
         with self._changed:
             self._all[begun.recovery] = _UnderWay(begun)
             while len(self._all) > REMEMBERED:
@@ -125,7 +127,7 @@ class Recoveries:
             )
         return begun
 
-    def progress(self, recovery: str, after: int = 0, wait_s: float = 0.0) -> Progress:
+    def progress(self, recovery: str, after: int = 0, wait_s: float = 0.0) -> RecoveryProgress:
         """How it stands; waits for a step beyond the first `after` ones, or for its end. Raises SessionError."""
         end = time.monotonic() + wait_s
         with self._changed:
@@ -167,7 +169,7 @@ class Recoveries:
             state = self._all.get(message.recovery_id)
             if state is None or state.progress.done or state.progress.camera != message.camera:
                 return
-            step = Step(utc_now(), message.rung, message.outcome, plain(message.text))
+            step = RecoveryStep(utc_now(), message.rung, message.outcome, plain(message.text))
             told = [(one.rung, one.outcome, one.text) for one in state.progress.steps]
             state.heard = time.monotonic()
             if (step.rung, step.outcome, step.text) not in told[-1:]:  # else it was told again after a reconnection
@@ -176,13 +178,13 @@ class Recoveries:
                 self._end(state, answers=message.outcome == "answers")
             self._changed.notify_all()
 
-    def _find(self, recovery: str) -> Progress:
+    def _find(self, recovery: str) -> RecoveryProgress:
         state = self._all.get(recovery)
         if state is None:
             raise SessionError(f"no recovery {recovery} is known here")
         if not state.progress.done and time.monotonic() - state.heard > SILENCE_S:
             text = f"its node has said nothing for {SILENCE_S:.0f} s: pkill -x {state.progress.camera}"
-            step = Step(utc_now(), "", "silent", text)
+            step = RecoveryStep(utc_now(), "", "silent", text)
             state.progress = replace(state.progress, steps=(*state.progress.steps, step))
             self._end(state, answers=False)
         return state.progress
@@ -198,7 +200,7 @@ class Recoveries:
         detail = {"session": done.session or None, "steps": steps, "answers": answers}
         self._clerk.write(lambda tx: record_event(tx, self._rig.name, done.camera, "camera.recover", detail))
 
-    def _often_of(self, done: Progress) -> str:
+    def _often_of(self, done: RecoveryProgress) -> str:
         oldest = utc_now() - LATELY
         count = sum(
             camera == done.camera and (code == done.session if done.session else at >= oldest)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine
 
 from camera_nodes import wire
-from controller.background_writer import Clerk
+from controller.background_writer import BackgroundWriter
 from controller.fault_text import plain
 from db.engine import reading, utc_now
 from db.rigs.camera_events import events_of, record_event
@@ -38,10 +38,10 @@ class CameraFault:
         return f"{self.last_at:%H:%M} UTC  {self.code}: {self.text}{often}"
 
 
-class FaultBook:
+class CameraFaultLog:
     """The newest faults by camera. add() returns at once; any thread may call anything."""
 
-    def __init__(self, engine: Engine, rig: str, clerk: Clerk) -> None:
+    def __init__(self, engine: Engine, rig: str, clerk: BackgroundWriter) -> None:
         self._engine = engine
         self._rig = rig
         self._clerk = clerk

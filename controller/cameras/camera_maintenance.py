@@ -11,16 +11,16 @@ from typing import Any
 from sqlalchemy import Engine
 
 from camera_nodes import wire
-from controller.background_writer import Clerk
-from controller.cameras.body_recovery import Recoveries
-from controller.cameras.camera_faults import FaultBook
-from controller.cameras.live_view import Viewer
+from controller.background_writer import BackgroundWriter
+from controller.cameras.body_recovery import BodyRecoveries
+from controller.cameras.camera_faults import CameraFaultLog
+from controller.cameras.live_view import LiveViewer
 from controller.errors import ControllerError, RigNotReady, SessionError
 from controller.node_links.camera_status import strays_text, unresolved_text
 from controller.node_links.control_channel import ControlLink
-from controller.preflight.preflight import Check
+from controller.preflight.preflight import PreflightCheck
 from controller.rig_file import Rig
-from controller.sessions.session_store import Records
+from controller.sessions.session_store import SessionStore
 from db.rigs.camera_events import record_event
 
 FIRING = "A take is being fired; wait for it"
@@ -29,23 +29,23 @@ SHOWN = 3  # faults of one camera in an overview
 SESSION_S = 1.0  # how long the open session's code is believed
 
 
-class Care:
+class CameraMaintenance:
     """Belongs to a Studio: start() once the records are there, attach() the link, stop() at the end.
 
     firing: the studio's lock, held while a take is fired.
     """
 
-    def __init__(self, engine: Engine, rig: Rig, records: Records, firing: threading.Lock) -> None:
+    def __init__(self, engine: Engine, rig: Rig, records: SessionStore, firing: threading.Lock) -> None:
         self._rig = rig
         self._records = records
         self._firing = firing
         self._link: ControlLink | None = None
         self._session = ("", 0.0)
-        self.clerk = Clerk(engine)
-        self.faults = FaultBook(engine, rig.name, self.clerk)
-        self.recoveries = Recoveries(engine, rig, self.clerk, self._tell, self._open_session)
+        self.clerk = BackgroundWriter(engine)
+        self.faults = CameraFaultLog(engine, rig.name, self.clerk)
+        self.recoveries = BodyRecoveries(engine, rig, self.clerk, self._tell, self._open_session)
         names = [camera.name for camera in rig.cameras]
-        self.viewer = Viewer(names, self._tell, lambda: FIRING if firing.locked() else "")
+        self.viewer = LiveViewer(names, self._tell, lambda: FIRING if firing.locked() else "")
 
     def start(self) -> None:
         self.faults.recall()
@@ -105,7 +105,7 @@ class Care:
         """Raises RigNotReady while a camera is being recovered."""
         self.recoveries.require_none()
 
-    def checks(self) -> tuple[Check, ...]:
+    def checks(self) -> tuple[PreflightCheck, ...]:
         """For the preflight: exposures without their file, strays, and cameras recovered again and again."""
         nodes = self._require_link().nodes()
         waiting = {
@@ -118,15 +118,15 @@ class Care:
         }
         often = {camera: text.removeprefix(f"{camera} ") for camera, text in self.recoveries.often().items()}
         return (
-            Check("photographs", "fault", f"{len(waiting)} have not come", waiting)
+            PreflightCheck("photographs", "fault", f"{len(waiting)} have not come", waiting)
             if waiting
-            else Check("photographs", "ok", "every exposure has its file"),
-            Check("strays", "warning", f"{_count(strays)} files without a take", strays)
+            else PreflightCheck("photographs", "ok", "every exposure has its file"),
+            PreflightCheck("strays", "warning", f"{_count(strays)} files without a take", strays)
             if strays
-            else Check("strays", "ok", "no files without a take"),
-            Check("recovered", "warning", f"{_count(often, was=True)} recovered more than once", often)
+            else PreflightCheck("strays", "ok", "no files without a take"),
+            PreflightCheck("recovered", "warning", f"{_count(often, was=True)} recovered more than once", often)
             if often
-            else Check("recovered", "ok", "no camera was recovered more than once"),
+            else PreflightCheck("recovered", "ok", "no camera was recovered more than once"),
         )
 
     def overview(self, camera: str) -> dict[str, Any]:

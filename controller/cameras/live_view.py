@@ -20,7 +20,7 @@ Tell = Callable[[Sequence[str], wire.Message], Mapping[str, str]]
 
 
 @dataclass(frozen=True)
-class Seen:
+class LiveViewFrame:
     """One camera in live view. focus: of its newest frame; best: the largest since the look began; both without unit.
 
     relative: focus over best, 1.0 at the best so far. age_ms: of the frame. problem: why there is none.
@@ -38,7 +38,7 @@ class Seen:
 
 
 @dataclass
-class _Eye:
+class _LiveViewStream:
     """What is known of one camera's live view."""
 
     number: int = -1  # of the frame that is coming in
@@ -54,19 +54,19 @@ class _Eye:
     problem: str = ""
 
 
-class Viewer:
+class LiveViewer:
     """Asks nodes for live view and keeps their newest frames. Any thread may call anything.
 
     busy: why no live view may be asked for now ("a take is being fired"), or "".
     """
 
     def __init__(self, cameras: Sequence[str], tell: Tell, busy: Callable[[], str]) -> None:
-        self._eyes = {camera: _Eye() for camera in cameras}
+        self._eyes = {camera: _LiveViewStream() for camera in cameras}
         self._tell = tell
         self._busy = busy
         self._lock = threading.Lock()
 
-    def ask(self, cameras: Sequence[str] = (), every_ms: int = 500) -> list[Seen]:
+    def ask(self, cameras: Sequence[str] = (), every_ms: int = 500) -> list[LiveViewFrame]:
         """Have live view go on (or begin) for some seconds, and what is to be seen now; all cameras by default.
 
         Raises SessionError for an unknown camera.
@@ -87,11 +87,11 @@ class Viewer:
         wanted = self._known(cameras)
         with self._lock:
             for camera in wanted:  # why there is none stays: a node tells it when it changes
-                self._eyes[camera] = _Eye(problem=self._eyes[camera].problem)
+                self._eyes[camera] = _LiveViewStream(problem=self._eyes[camera].problem)
         if not self._busy():  # a fire has ended it
             self._tell(wanted, wire.View(on=False))
 
-    def look(self, cameras: Sequence[str] = ()) -> list[Seen]:
+    def look(self, cameras: Sequence[str] = ()) -> list[LiveViewFrame]:
         """What is to be seen, without asking the nodes for more."""
         return [self._seen(camera, "") for camera in self._known(cameras)]
 
@@ -138,7 +138,7 @@ class Viewer:
 
     # ---
 
-    def _seen(self, camera: str, problem: str) -> Seen:
+    def _seen(self, camera: str, problem: str) -> LiveViewFrame:
         eye = self._eyes[camera]
         with self._lock:
             self._forget(eye)
@@ -146,19 +146,21 @@ class Viewer:
             jpeg, number, at = eye.jpeg, eye.frame, eye.at
             known = eye.focus if eye.measured == number else None
         if number is None:
-            return Seen(camera, problem=problem or "no frame yet")
+            return LiveViewFrame(camera, problem=problem or "no frame yet")
         try:
             focus = known or focus_measure(jpeg)
         except FrameRejected as error:
-            return Seen(camera, number, problem=str(error))
+            return LiveViewFrame(camera, number, problem=str(error))
         with self._lock:
             if eye.frame == number:
                 eye.measured, eye.focus = number, focus
             eye.best = best = max(eye.best, focus[0])
         age_ms = (time.monotonic() - at) * 1e3
         value, width, height = focus
-        return Seen(camera, number, age_ms, width, height, value, best, value / best if best else None, problem)
+        return LiveViewFrame(
+            camera, number, age_ms, width, height, value, best, value / best if best else None, problem
+        )
 
-    def _forget(self, eye: _Eye) -> None:
+    def _forget(self, eye: _LiveViewStream) -> None:
         if eye.frame is not None and time.monotonic() - eye.at > FORGET_S:
             eye.frame, eye.jpeg, eye.measured, eye.focus = None, b"", None, None

@@ -150,14 +150,14 @@ def line(seen: Mapping[str, Any]) -> str:
 
 
 def _save(client: Any, seen: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    from controller.client import Refusal
+    from controller.client import StudioRefusal
 
     for one in seen:
         if one["focus"] is None:
             continue
         try:
             jpeg = client.download(f"/api/rig/cameras/{one['camera']}/preview.jpg")
-        except Refusal:
+        except StudioRefusal:
             continue  # it has grown old since
         path = folder / f"{one['camera']}.jpg"
         temporary = path.with_name(f".{path.name}.part")

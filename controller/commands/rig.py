@@ -95,14 +95,14 @@ def calibration(
     from controller.commands.session_tables import print_served
     from controller.rig.calibration_file import read_calibration
     from controller.sessions.operator_decisions import Decisions
-    from controller.sessions.session_store import Records
+    from controller.sessions.session_store import SessionStore
     from controller.studio_settings import load_settings
     from db.studio import open_studio
 
     settings = load_settings(home, rig_file=rig)
     data = read_calibration(params, settings.rig)
     with open_studio(home) as studio:
-        version = Records(studio.engine, settings.rig).add_calibration(method, data)
+        version = SessionStore(studio.engine, settings.rig).add_calibration(method, data)
         served = [] if new_only else Decisions(studio.engine, settings.rig).calibrate()
     if as_json:
         print_json({"rig": settings.rig.name, "version": version, "served": [asdict(one) for one in served]})
@@ -203,7 +203,7 @@ def optical_skew(
     from controller.optical_skew.led_board import read_board
     from controller.optical_skew.skew_measurement import measure_skew
     from controller.optical_skew.skew_report import report_data, report_lines, report_table
-    from controller.sessions.session_store import Records
+    from controller.sessions.session_store import SessionStore
     from controller.studio_settings import load_settings
     from db.studio import open_studio
 
@@ -217,7 +217,7 @@ def optical_skew(
         settings = load_settings(home, rig_file=rig)
         limit_ms = settings.rig.sync.max_skew_ms
         with open_studio(home) as studio:
-            records = Records(studio.engine, settings.rig)
+            records = SessionStore(studio.engine, settings.rig)
             take = records.take(photographs)
             hashes, absent = records.photographs(take.code), [absence.camera for absence in take.absent]
             found = measure_skew(lamps, *views_of_take(hashes, studio.store, settings.rig, absent))
@@ -240,9 +240,9 @@ def led_board(
 ) -> None:
     """Print the face of the LED board: markers, and where the lamps go. See docs/led-board.md."""
     from controller.optical_skew.board_drawing import face_svg
-    from controller.optical_skew.led_board import Board
+    from controller.optical_skew.led_board import LedBoard
 
-    out.write_text(face_svg(Board(bits=bits), face), encoding="utf-8")
+    out.write_text(face_svg(LedBoard(bits=bits), face), encoding="utf-8")
     print(f"{out}: face {face}, {4 * bits} lamps. Print it at 100 %; markers measure 36 mm.")
 
 

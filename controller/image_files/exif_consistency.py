@@ -29,7 +29,7 @@ _ISO_UNKNOWN = 65535  # what EXIF's 16 bits say of any ISO that they do not hold
 
 
 @dataclass(frozen=True)
-class Exposed:
+class StampedExposure:
     """What is known of the exposure that a photograph is said to be of.
 
     at: when it was. slack: how far from it that can be.
@@ -39,7 +39,7 @@ class Exposed:
     slack: timedelta
 
 
-def misdated(exif: Exif, exposed: Exposed, body_clock_error_ms: int | None) -> str:
+def capture_time_mismatch(exif: Exif, exposed: StampedExposure, body_clock_error_ms: int | None) -> str:
     """Why the photograph is of another moment than its take; empty when it is not, or when nothing tells.
 
     DateTimeOriginal alone counts: DateTime is when the file was written.
@@ -144,25 +144,27 @@ def file_number(name: str) -> int | None:
     return None if found is None or found[1] == "0000" else int(found[1])
 
 
-def went_on(earlier: int, later: int) -> bool:
+def counter_advanced(earlier: int, later: int) -> bool:
     """Whether a counter that stood at `earlier` can stand at `later` now: it grew, or began anew after 9999."""
     return later > earlier or 0 < (later - earlier) % _COUNTER <= LEAP
 
 
 @dataclass(frozen=True)
-class Counter:
+class FileNumberCounter:
     """What a camera's file names were like in a session: the last number, and how often it grew."""
 
     number: int
     grew: int = 0
 
-    def follow(self, number: int) -> tuple["Counter", str]:
+    def follow(self, number: int) -> tuple["FileNumberCounter", str]:
         """The counter after the next photograph, and what is odd about it.
 
         Nothing is, unless this body's numbers have been seen to grow: some begin anew with each connection.
         """
-        if went_on(self.number, number):
-            return Counter(number, self.grew + 1), ""
+        if counter_advanced(self.number, number):
+            return FileNumberCounter(number, self.grew + 1), ""
         if self.grew < 2:
-            return Counter(number), ""
-        return Counter(number), f"its file's number {number:04d} does not follow its last one's, {self.number:04d}"
+            return FileNumberCounter(number), ""
+        return FileNumberCounter(
+            number
+        ), f"its file's number {number:04d} does not follow its last one's, {self.number:04d}"

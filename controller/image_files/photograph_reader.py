@@ -17,7 +17,7 @@ from typing import IO, Any
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from common.bounded.decoder_pool import decode
-from common.bounded.files import open_plain
+from common.bounded.files import open_regular_file
 from common.bounded.limits import MAX_PIXELS, OutOfBounds
 from controller.errors import FrameRejected
 
@@ -56,7 +56,7 @@ class Exif:
 
 
 @dataclass(frozen=True)
-class Photo:
+class PhotographHeader:
     """A photograph that is whole: size in pixels, EXIF."""
 
     width: int
@@ -64,14 +64,14 @@ class Photo:
     exif: Exif = Exif()
 
 
-def read_photo(path: Path, *, proven: bool = False) -> Photo:
+def read_photo(path: Path, *, proven: bool = False) -> PhotographHeader:
     """Read a JPEG's header and EXIF, and every code of it unless its node has `proven` these very bytes whole.
 
     Raises FrameRejected when it is not a JPEG, is truncated or damaged, or is absurdly large; OSError when the file
     itself cannot be opened. EXIF that cannot be read rejects nothing: the photograph is what matters.
     """
     if proven:
-        with os.fdopen(open_plain(path), "rb") as file:
+        with os.fdopen(open_regular_file(path), "rb") as file:
             return _read_header(file)
     photo = read_photo(path, proven=True)
     try:
@@ -85,12 +85,12 @@ def read_photo(path: Path, *, proven: bool = False) -> Photo:
     return photo
 
 
-def _read_header(file: IO[bytes]) -> Photo:
+def _read_header(file: IO[bytes]) -> PhotographHeader:
     with _refusing(), Image.open(file, formats=["JPEG"]) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise FrameRejected(f"{width}x{height} pixels are over {MAX_PIXELS // 1_000_000} megapixels")
-        return Photo(width, height, _read_exif(image))
+        return PhotographHeader(width, height, _read_exif(image))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from common.bounded.files import open_plain
+from common.bounded.files import open_regular_file
 from controller.errors import FrameRejected
 
 FORMATS = ("dng", "cr2", "cr3", "nef", "nrw", "arw", "raf", "orf", "rw2")
@@ -45,7 +45,7 @@ def read_raw(path: Path) -> RawHeader:
     Raises FrameRejected for a file of another kind, a damaged header, or a file that ends early; OSError when it cannot
     be opened.
     """
-    with os.fdopen(open_plain(path), "rb") as file:
+    with os.fdopen(open_regular_file(path), "rb") as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(16)
         try:

@@ -1,7 +1,8 @@
 """Whole files become photographs: proven, moved into the store, committed; only then the node may forget its copy.
 
 Threads of their own, because reading a photograph's codes takes longer than its transfer. A node that has done so
-already says it in its offer, and the hash says that these are the same bytes (controller.image_files.photograph_reader). What fails for a
+already says it in its offer, and the hash says that these are the same bytes
+(controller.image_files.photograph_reader). What fails for a
 reason on this side (database away or locked, disk full) is tried again until it succeeds: nothing is thrown away, and
 `trouble` says why it waits.
 """
@@ -18,7 +19,7 @@ from typing import Literal, Protocol
 
 from camera_nodes import wire
 from controller.errors import FrameRejected
-from controller.image_files.photograph_reader import Photo, read_photo
+from controller.image_files.photograph_reader import PhotographHeader, read_photo
 from controller.image_files.raw_file import RawHeader, read_raw
 from db.errors import RecordError
 from db.store import Store
@@ -30,7 +31,7 @@ RETRY_S = 2.0
 
 
 @dataclass(frozen=True)
-class Arrival:
+class ReceivedPhotograph:
     """A file that was verified and read, to be filed: a photograph, or the raw file of one.
 
     body_clock_error_ms: the body's clock minus the studio's UTC, at its node's word.
@@ -42,22 +43,22 @@ class Arrival:
     name: str
     sha256: str
     bytes: int
-    content: Photo | RawHeader
+    content: PhotographHeader | RawHeader
     body_clock_error_ms: int | None = None
 
 
-class Book(Protocol):
+class CommitLog(Protocol):
     """Where arrivals are written. Called from ingest threads."""
 
     def judge(self, offer: wire.Offer) -> Literal["want", "stored"]:
         """Whether the file is wanted. Raises FrameRejected when it never will be."""
         ...
 
-    def prove(self, arrival: Arrival) -> None:
+    def prove(self, arrival: ReceivedPhotograph) -> None:
         """Before the file goes into the store. Raises FrameRejected when it is not of its take."""
         ...
 
-    def commit(self, arrival: Arrival) -> None:
+    def commit(self, arrival: ReceivedPhotograph) -> None:
         """ONE transaction for the file. Raises FrameRejected, or RecordError when it may be tried again."""
         ...
 
@@ -67,17 +68,17 @@ class Book(Protocol):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CommitOutcome:
     """What the node is told; None when the controller stopped first, and the file waits in its folder."""
 
     offer: wire.Offer
     answer: wire.Stored | wire.Rejected | None
 
 
-class Filing:
+class FileCommitter:
     """A few threads that file what they are given, in order. `done` is called from them with each Outcome."""
 
-    def __init__(self, store: Store, book: Book, done: Callable[[Outcome], None]) -> None:
+    def __init__(self, store: Store, book: CommitLog, done: Callable[[CommitOutcome], None]) -> None:
         self._store = store
         self._book = book
         self._done = done
@@ -126,11 +127,11 @@ class Filing:
                 log.exception("filing %s failed", offer.entry)
                 self.trouble = f"filing {offer.entry} failed: {error}"
                 answer = None
-            self._done(Outcome(offer, answer))
+            self._done(CommitOutcome(offer, answer))
 
     @staticmethod
-    def _read(offer: wire.Offer, path: Path) -> Arrival:
-        return Arrival(
+    def _read(offer: wire.Offer, path: Path) -> ReceivedPhotograph:
+        return ReceivedPhotograph(
             take_id=offer.take_id,
             fire_id=offer.fire_id,
             camera=offer.camera,
@@ -142,7 +143,7 @@ class Filing:
         )
 
     def _file(self, offer: wire.Offer, path: Path) -> wire.Stored | wire.Rejected | None:
-        arrival: Arrival | None = None
+        arrival: ReceivedPhotograph | None = None
         adopted = False
         while True:
             try:

@@ -1,4 +1,5 @@
-"""Photographs come in: asked for by credit, resumed by byte, verified; then filed and committed (controller.ingest.file_commit).
+"""Photographs come in: asked for by credit, resumed by byte, verified; then filed and committed
+(controller.ingest.file_commit).
 
 One thread owns the bulk socket and writes chunks to disk. At most `transfers` files are under way, each with `credit`
 chunks in flight, so memory stays flat whatever a photograph weighs. Photographs go before raw files. Nothing of this
@@ -24,13 +25,13 @@ import zmq
 from camera_nodes import wire
 from camera_nodes.transport import AllowList, BadMessage, Context, KeyPair, Socket, bind_router, receive, send_to
 from controller.errors import FrameRejected
-from controller.ingest.file_commit import RETRY_S, Arrival, Book, Filing, Outcome
-from controller.node_links.connection_guard import Port, PortGuard
+from controller.ingest.file_commit import RETRY_S, CommitLog, CommitOutcome, FileCommitter, ReceivedPhotograph
+from controller.node_links.connection_guard import ConnectionGuard, Port
 from controller.rig_file import TransferLimits
 from db.errors import RecordError
 from db.store import Store
 
-__all__ = ["Arrival", "Book", "Ingest"]
+__all__ = ["CommitLog", "Ingest", "ReceivedPhotograph"]
 
 log = logging.getLogger(__name__)
 
@@ -84,11 +85,11 @@ class Ingest:
         allowed: AllowList,
         folder: Path,
         store: Store,
-        book: Book,
+        book: CommitLog,
         owner: Callable[[str], str | None],
         limits: TransferLimits,
         preview: Callable[[wire.Preview], None] = lambda _: None,
-        guard: PortGuard | None = None,
+        guard: ConnectionGuard | None = None,
     ) -> None:
         self._context = context
         self._address = address
@@ -108,13 +109,13 @@ class Ingest:
         }
         self._active: dict[str, _Transfer] = {}
         self._filing: dict[str, _Transfer] = {}
-        self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[CommitOutcome] = queue.SimpleQueue()
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.setblocking(False)
         self._open = threading.Event()
         self._open.set()
         self._reopened = False
-        self._files = Filing(store, book, self._filed)
+        self._files = FileCommitter(store, book, self._filed)
         self._thread = threading.Thread(target=self._run, name="mien-ingest", daemon=True)
         self._running = False
         self._trouble = ""
@@ -167,7 +168,7 @@ class Ingest:
         with suppress(OSError):
             self._wake_write.send(b"\0")
 
-    def _filed(self, outcome: Outcome) -> None:
+    def _filed(self, outcome: CommitOutcome) -> None:
         self._outcomes.put(outcome)
         self._wake()
 

@@ -35,7 +35,7 @@ CID_SPACE = uuid.UUID("6b0b2bd5-2f4c-5c0e-9c0a-6d69656e0000")
 
 
 @dataclass(frozen=True)
-class Lit:
+class LightingRecord:
     """A scene that has left for every universe: when, by the records' clock and by the monotonic clock, ns."""
 
     scene: Scene
@@ -47,7 +47,7 @@ class Lit:
         return {"scene": self.scene.name, "universes": self.scene.record(), "sent_at": self.at.isoformat()}
 
 
-class Lights:
+class SacnSender:
     """A context manager: enters with a thread that sends, leaves with the lights dark. Methods are thread-safe.
 
     scenes: every scene of the rig file; their universes are the ones that are sent. source: the name that lighting
@@ -68,7 +68,7 @@ class Lights:
         self._wanted = self._between
         self._order = 0  # counts show(); `_sent` is the order that went out last
         self._sent = -1
-        self._lit: Lit | None = None
+        self._lit: LightingRecord | None = None
         self._trouble = ""
         self._running = False
         self._thread = threading.Thread(target=self._run, name="mien-lights", daemon=True)
@@ -118,7 +118,7 @@ class Lights:
         with self._changed:
             return self._trouble
 
-    def show(self, scene: Scene) -> Lit:
+    def show(self, scene: Scene) -> LightingRecord:
         """Light the scene and return once its first packets have left. Raises LightsFailed."""
         with self._changed:
             self._wanted = scene
@@ -137,7 +137,7 @@ class Lights:
                 )
             return lit
 
-    def settle(self, lit: Lit) -> None:
+    def settle(self, lit: LightingRecord) -> None:
         """Wait until the scene has been up for settle_ms."""
         left_s = self._entry.settle_ms / 1e3 - (time.monotonic_ns() - lit.at_ns) / 1e9
         if left_s > 0:
@@ -175,7 +175,7 @@ class Lights:
                 self._trouble = trouble
                 if order > self._sent:
                     self._sent = order
-                    self._lit = Lit(wanted, datetime.now(UTC), time.monotonic_ns())
+                    self._lit = LightingRecord(wanted, datetime.now(UTC), time.monotonic_ns())
                     self._changed.notify_all()
 
     def _send(self, scene: Scene, ends: bool = False) -> str:
@@ -192,7 +192,7 @@ class Lights:
         return trouble
 
 
-def setup_record(profile: str, exposure: Mapping[str, str | None], lit: Lit | None) -> dict[str, Any]:
+def setup_record(profile: str, exposure: Mapping[str, str | None], lit: LightingRecord | None) -> dict[str, Any]:
     """What is kept with a take of what was sent for it: settings profile, camera settings, lights."""
     sent = {name: value for name, value in exposure.items() if value}
     return {"profile": profile, "exposure": sent, "lights": None if lit is None else lit.record()}

@@ -56,7 +56,7 @@ def raise_descriptor_limit() -> int:
 
 
 @dataclass
-class Heard:
+class PeerActivity:
     """What the reading thread counts of a connection; written there alone, read by the guard."""
 
     public: str
@@ -87,19 +87,19 @@ class Port:
     rate: float
     most: int
     monitor: Socket
-    heard: dict[int, Heard] = field(default_factory=dict)
+    heard: dict[int, PeerActivity] = field(default_factory=dict)
     connections: dict[int, _Connection] = field(default_factory=dict)
 
     def hear(self, descriptor: int, public: str, bad: bool) -> None:
         """A message came over this descriptor from the holder of this key; bad: it was none."""
         heard = self.heard.get(descriptor)
         if heard is None or heard.public != public:
-            heard = self.heard[descriptor] = Heard(public)
+            heard = self.heard[descriptor] = PeerActivity(public)
         heard.messages += 1
         heard.bad += bad
 
 
-class PortGuard:
+class ConnectionGuard:
     """A thread over all guarded ports. bar: takes a public key and for how many seconds it is to be refused."""
 
     def __init__(self, context: Context, bar: Callable[[str, float], None]) -> None:

@@ -20,7 +20,7 @@ from typing import Protocol
 import zmq
 
 from camera_nodes import wire
-from camera_nodes.clock_sync.system_time import SOURCES, Watch, read_pair
+from camera_nodes.clock_sync.system_time import SOURCES, ClockDaemonMonitor, read_pair
 from camera_nodes.transport import (
     AllowList,
     BadMessage,
@@ -44,7 +44,7 @@ from controller.firing.fire_timing import (
     near_limit,
     stamp_faults,
 )
-from controller.node_links.connection_guard import Port, PortGuard
+from controller.node_links.connection_guard import ConnectionGuard, Port
 from controller.rig.roster import Expected, Present, Roster, compare
 from controller.rig_file import Rig
 
@@ -57,7 +57,7 @@ UNDELIVERED, ALL_UNDELIVERED = 4_000_000, 32_000_000  # bytes of messages whose 
 RATE = 300.0  # messages a second of a node; pings are ten
 
 
-class Listener(Protocol):
+class ControlListener(Protocol):
     """What nodes report on their own account. Called in the control thread: return at once."""
 
     def stamps(self, message: wire.Stamps) -> None: ...
@@ -87,7 +87,7 @@ class NodeState:
         return self.hello.camera
 
 
-class _Phase:
+class _RequestPhase:
     """One of the two phases under way: who has not answered, and until when to wait."""
 
     def __init__(self, order: FireOrder, expects: str) -> None:
@@ -119,8 +119,8 @@ class ControlLink:
         keys: KeyPair,
         allowed: AllowList,
         rig: Rig,
-        listener: Listener,
-        guard: PortGuard | None = None,
+        listener: ControlListener,
+        guard: ConnectionGuard | None = None,
     ) -> None:
         self._context = context
         self._address = address
@@ -135,8 +135,8 @@ class ControlLink:
         self._names = {camera.name for camera in rig.cameras}
         self._nodes: dict[bytes, NodeState] = {}
         self._turned_away: dict[tuple[str, str], tuple[Present, int]] = {}
-        self._phase: _Phase | None = None
-        self._system_time: Watch | None = None
+        self._phase: _RequestPhase | None = None
+        self._system_time: ClockDaemonMonitor | None = None
         self._hold = False
         self._tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._wake_read, self._wake_write = socket.socketpair()
@@ -157,7 +157,7 @@ class ControlLink:
         wanted = self._rig.sync.system_time
         for source in SOURCES:
             if source == wanted:
-                self._system_time = Watch(source, quiet=lambda: self._phase is not None)
+                self._system_time = ClockDaemonMonitor(source, quiet=lambda: self._phase is not None)
         self._thread.start()
 
     def _watch(self, router: Socket) -> None:
@@ -197,7 +197,7 @@ class ControlLink:
 
     def arm(self, order: FireOrder) -> ArmReport:
         """Phase one: ask every camera and wait until all have answered or the time is up."""
-        phase = _Phase(order, "armed")
+        phase = _RequestPhase(order, "armed")
         self._ask(lambda: self._begin_arm(phase), phase)
         for camera in phase.waiting:
             phase.faults[camera] = f"no reply in {(phase.deadline_ns - phase.began_ns) / NS_PER_MS:.0f} ms"
@@ -205,7 +205,7 @@ class ControlLink:
 
     def release(self, order: FireOrder) -> StampReport:
         """Phase two: name the moment, wait for the stamps. Cameras that did not answer are among the faults."""
-        phase = _Phase(order, "stamps")
+        phase = _RequestPhase(order, "stamps")
         collecting = gc.isenabled()
         gc.disable()
         try:
@@ -253,7 +253,7 @@ class ControlLink:
         with suppress(BlockingIOError, OSError):
             self._wake_write.send(b"\0")
 
-    def _ask(self, begin: Callable[[], None], phase: _Phase) -> None:
+    def _ask(self, begin: Callable[[], None], phase: _RequestPhase) -> None:
         if not self._running:
             raise ControllerError("the control link is not running")
         self._do(begin)
@@ -318,7 +318,7 @@ class ControlLink:
             if not phase.done.done():
                 phase.done.set_result(None)
 
-    def _begin_arm(self, phase: _Phase) -> None:
+    def _begin_arm(self, phase: _RequestPhase) -> None:
         order = phase.order
         message = wire.Arm(
             fire_id=order.fire_id,
@@ -335,7 +335,7 @@ class ControlLink:
             phase.faults[camera] = reason
             phase.settle(camera)
 
-    def _begin_fire(self, phase: _Phase) -> None:
+    def _begin_fire(self, phase: _RequestPhase) -> None:
         order = phase.order
         self._phase = phase
         routes = {state.camera: state.route for state in self._nodes.values()}

@@ -15,8 +15,8 @@ from controller.optical_skew.led_board import (
     MARKER_MM,
     QUIET_MM,
     WIDTH_MM,
-    Board,
     Floats,
+    LedBoard,
     marker_quads_mm,
 )
 
@@ -57,7 +57,7 @@ class Lamps:
     clipped: NDArray[np.bool_]
 
 
-def measure_lamps(photo: NDArray[np.uint8], board: Board) -> Lamps:
+def measure_lamps(photo: NDArray[np.uint8], board: LedBoard) -> Lamps:
     """Find the board and measure every pair of lamps.
 
     photo: (H, W, 3) sRGB as the sensor's rows lie, not turned by EXIF.  Raises BoardUnreadable.
@@ -212,7 +212,7 @@ def _patches(image: Floats, lamps_mm: Floats) -> Floats:
     return np.where(inside & (values >= 0), values, np.nan)
 
 
-def _follow_lamps(linear: Floats, board: Board) -> Floats | None:
+def _follow_lamps(linear: Floats, board: LedBoard) -> Floats | None:
     """The small affine correction (board mm to board mm) that puts the lamps where they shine; None when too few do.
 
     With two markers, or on a bent board or through a distorting lens, the homography alone may be a millimetre off.
@@ -240,7 +240,7 @@ def _follow_lamps(linear: Floats, board: Board) -> Floats | None:
 
 
 def _measure(
-    height: int, face: int, markers: int, board: Board, linear: Floats, raw: NDArray[np.uint8], to_board: Floats
+    height: int, face: int, markers: int, board: LedBoard, linear: Floats, raw: NDArray[np.uint8], to_board: Floats
 ) -> Lamps:
     _, distance = _offsets()
     core, ring = distance <= CORE_MM, (distance >= RING_MM[0]) & (distance <= RING_MM[1])

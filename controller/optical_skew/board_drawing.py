@@ -9,13 +9,13 @@ from controller.optical_skew.led_board import (
     MARKER_MM,
     QUIET_MM,
     WIDTH_MM,
-    Board,
+    LedBoard,
 )
 
 CELLS = 6  # a marker of DICT_4X4_50: four cells and a black border each side
 
 
-def face_svg(board: Board, face: int) -> str:
+def face_svg(board: LedBoard, face: int) -> str:
     """Black with four markers; a ring where each lamp goes, with the name of its line (3 and 3' are bit 3)."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH_MM:g}mm" height="{HEIGHT_MM:g}mm"'

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Engine
 
 from controller.errors import ConfigurationError
-from controller.optical_skew.led_board import Board
-from controller.optical_skew.skew_measurement import OpticalSkew, View
+from controller.optical_skew.led_board import LedBoard
+from controller.optical_skew.skew_measurement import BoardPhotograph, OpticalSkew
 from controller.rig_file import Rig, read_rig
 from controller.studio_settings import load_settings
 from db import captures
@@ -32,19 +32,19 @@ def rig_of_home(home: Path | None, rig_file: Path | None) -> Rig | None:
     return load_settings(home).rig
 
 
-def views_of_folder(folder: Path, rig: Rig | None) -> tuple[list[View], list[str]]:
+def views_of_folder(folder: Path, rig: Rig | None) -> tuple[list[BoardPhotograph], list[str]]:
     """(views, cameras without a photograph). Files are named by view (7.jpg) or by camera (cam-07.jpg).
 
     Without a rig every photograph in the folder counts. Raises ConfigurationError when there is none.
     """
     files = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in ENDINGS}
     if rig is None:
-        views = [View(name, "", path) for name, path in files.items()]
+        views = [BoardPhotograph(name, "", path) for name, path in files.items()]
         missing: list[str] = []
     else:
         found = {camera.name: files.get(camera.name) or files.get(str(camera.view)) for camera in rig.cameras}
         views = [
-            View(camera.name, camera.tier, path, camera.readout_ms)
+            BoardPhotograph(camera.name, camera.tier, path, camera.readout_ms)
             for camera in rig.cameras
             if (path := found[camera.name]) is not None
         ]
@@ -57,13 +57,13 @@ def views_of_folder(folder: Path, rig: Rig | None) -> tuple[list[View], list[str
 
 def views_of_take(
     photographs: Mapping[str, str], store: Store, rig: Rig, absent: Collection[str] = ()
-) -> tuple[list[View], list[str]]:
+) -> tuple[list[BoardPhotograph], list[str]]:
     """The same of a take in the records. photographs: hash by camera. absent: cameras without which it is whole.
 
     Raises MissingObject, RottenObject.
     """
     views = [
-        View(camera.name, camera.tier, store.local_path(photographs[camera.name]), camera.readout_ms)
+        BoardPhotograph(camera.name, camera.tier, store.local_path(photographs[camera.name]), camera.readout_ms)
         for camera in rig.cameras
         if camera.name in photographs
     ]
@@ -71,7 +71,9 @@ def views_of_take(
     return views, [camera for camera in missing if camera not in absent]
 
 
-def keep_with_take(engine: Engine, take: str, found: OpticalSkew, limit_ms: float, board: Board, replace: bool) -> str:
+def keep_with_take(
+    engine: Engine, take: str, found: OpticalSkew, limit_ms: float, board: LedBoard, replace: bool
+) -> str:
     """Store the skew with the take and return what to tell the operator. It is kept only when every camera was read:
     the skew of a part of the rig would flatter the whole. Raises NotFound, StateConflict.
     """
@@ -86,7 +88,7 @@ def keep_with_take(engine: Engine, take: str, found: OpticalSkew, limit_ms: floa
     return f"Kept with take {take} as its exposure skew (optical).{again}"
 
 
-def _detail(found: OpticalSkew, board: Board) -> dict[str, Any]:
+def _detail(found: OpticalSkew, board: LedBoard) -> dict[str, Any]:
     return {
         "board": asdict(board),
         "skew_ms": round(found.skew_ms or 0.0, 4),

@@ -17,8 +17,8 @@ from controller.optical_skew.led_board import (
     MARKER_MM,
     QUIET_MM,
     WIDTH_MM,
-    Board,
     Floats,
+    LedBoard,
 )
 
 SAMPLES = 400  # of the counter over one exposure
@@ -26,7 +26,7 @@ ROW_STEPS = 64  # the readout is followed in this many steps over the board
 
 
 @dataclass(frozen=True)
-class Shot:
+class RenderedShot:
     """What one camera sees and how.
 
     begin_ms: of the exposure at the sensor's middle row, by the board's clock.  readout_ms: first to last row.
@@ -58,7 +58,7 @@ class Shot:
     face: int = 0
 
 
-def render(board: Board, shot: Shot, rng: np.random.Generator) -> NDArray[np.uint8]:
+def render(board: LedBoard, shot: RenderedShot, rng: np.random.Generator) -> NDArray[np.uint8]:
     """(H, W, 3) sRGB photograph of the board."""
     width, height = shot.size_px
     to_photo = homography(shot)
@@ -80,7 +80,7 @@ def render(board: Board, shot: Shot, rng: np.random.Generator) -> NDArray[np.uin
     return np.clip(np.rint(colour), 0, 255).astype(np.uint8)
 
 
-def homography(shot: Shot) -> Floats:
+def homography(shot: RenderedShot) -> Floats:
     """From the board's millimetres to the photograph's pixels: a pinhole at four board widths."""
     focal = 4.0
     turn, tilt, yaw = (np.deg2rad(angle) for angle in (shot.turn_deg, shot.tilt_deg, shot.yaw_deg))
@@ -101,7 +101,7 @@ def homography(shot: Shot) -> Floats:
     return np.asarray(camera @ pose @ centred)
 
 
-def _face(shot: Shot, scale: float) -> Floats:
+def _face(shot: RenderedShot, scale: float) -> Floats:
     """The printed face without its lamps, linear light."""
     face = np.full((round(HEIGHT_MM * scale), round(WIDTH_MM * scale)), shot.ambient)
     dictionary = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_4X4_50)
@@ -114,7 +114,7 @@ def _face(shot: Shot, scale: float) -> Floats:
     return face
 
 
-def _shine(board: Board, shot: Shot, to_photo: Floats, light: Floats, rng: np.random.Generator) -> Floats:
+def _shine(board: LedBoard, shot: RenderedShot, to_photo: Floats, light: Floats, rng: np.random.Generator) -> Floats:
     """Add the lamps, each row of the sensor with what it saw in its own time."""
     to_board = np.linalg.inv(to_photo)
     height, width = light.shape

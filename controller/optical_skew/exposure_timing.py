@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.optical_skew.board_detection import BoardUnreadable, Lamps
-from controller.optical_skew.led_board import Board, Floats
+from controller.optical_skew.led_board import Floats, LedBoard
 
 SHARE_SIGMA = 0.04  # of a pair's share: noise, crosstalk between lamps, unequal lamps
 CLIPPED_SIGMA = 0.25  # an overexposed pair tells little more than which lamp was on for longer
@@ -30,7 +30,7 @@ WORST_MISFIT = 0.8  # root mean square in sigmas: above it the lamps do not show
 
 
 @dataclass(frozen=True)
-class Exposed:
+class ExposureInterval:
     """One exposure by the board's clock, milliseconds modulo the board's period.
 
     middle_ms: the middle of the exposure at the sensor's middle row; sigma_ms: its standard error.  exposure_ms:
@@ -47,12 +47,12 @@ class Exposed:
 
 
 def find_exposure(
-    board: Board,
+    board: LedBoard,
     lamps: Lamps,
     nominal_ms: float | None = None,
     readout_ms: float | None = None,
     readout_sigma_ms: float = 0.0,
-) -> Exposed:
+) -> ExposureInterval:
     """nominal_ms: the exposure time that the camera reports.  readout_ms: first to last row, when it is known, to
     readout_sigma_ms.
 
@@ -75,7 +75,7 @@ def find_exposure(
     sigma, readout_sigma = fit.errors(best)
     if readout_ms is not None:
         sigma, readout_sigma = float(np.hypot(sigma, fit.row * readout_sigma_ms)), readout_sigma_ms
-    return Exposed(
+    return ExposureInterval(
         middle_ms=float((best[0] - best[2] * fit.row) % period),
         sigma_ms=sigma,
         exposure_ms=float(best[1]),
@@ -88,7 +88,7 @@ def find_exposure(
 class _Fit:
     """Parameters: middle ms at the board's mean row, length ms, readout ms, tone exponent."""
 
-    def __init__(self, board: Board, lamps: Lamps, nominal_ms: float | None, readout_ms: float | None) -> None:
+    def __init__(self, board: LedBoard, lamps: Lamps, nominal_ms: float | None, readout_ms: float | None) -> None:
         self.board = board
         self.bits = board.pair_bits[lamps.usable]
         if self.bits.size < board.bits:

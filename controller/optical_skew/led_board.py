@@ -34,7 +34,7 @@ FACES = 12  # markers 4f to 4f + 3 of DICT_4X4_50 tell face f
 
 
 @dataclass(frozen=True)
-class Board:
+class LedBoard:
     """bits: of the counter.  tick_us: time between two counts, microseconds (at most 1000: 1 kHz or faster)."""
 
     bits: int = 16
@@ -105,15 +105,15 @@ def marker_quads_mm() -> Floats:
     return quads
 
 
-def read_board(path: Path | None) -> Board:
+def read_board(path: Path | None) -> LedBoard:
     """The board of a file with `bits` and `tick_us`; the standard one without. Raises ConfigurationError."""
     if path is None:
-        return Board()
+        return LedBoard()
     table = read_toml(path)
-    known = {item.name for item in fields(Board)}
+    known = {item.name for item in fields(LedBoard)}
     for key, value in table.items():
         if key not in known:
             raise ConfigurationError(f"{path}: unknown key {key!r}; a board has {' and '.join(sorted(known))}")
         if isinstance(value, bool) or not isinstance(value, int if key == "bits" else int | float):
             raise ConfigurationError(f"{path}: {key!r} must be a number, not {value!r}")
-    return Board(**table)
+    return LedBoard(**table)

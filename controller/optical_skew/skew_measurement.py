@@ -21,8 +21,8 @@ from PIL import Image
 from common.bounded.decoder_pool import decode
 from common.bounded.limits import MAX_PIXELS
 from controller.optical_skew.board_detection import BoardUnreadable, Lamps, measure_lamps
-from controller.optical_skew.exposure_timing import Exposed, find_exposure
-from controller.optical_skew.led_board import Board
+from controller.optical_skew.exposure_timing import ExposureInterval, find_exposure
+from controller.optical_skew.led_board import LedBoard
 from controller.shutter_lag.lag_book import expected_range
 
 EXIF_IFD, EXPOSURE_TIME, MODEL = 0x8769, 0x829A, 0x0110
@@ -32,7 +32,7 @@ READOUT_GOOD_MS = 4.0  # a model's readout known better than this is used for it
 
 
 @dataclass(frozen=True)
-class View:
+class BoardPhotograph:
     """A camera whose photograph may show the board. `readout_ms`: first to last row, where the rig file has it."""
 
     camera: str
@@ -97,23 +97,23 @@ class Readout(NamedTuple):
 
 @dataclass(frozen=True)
 class _Seen:
-    view: View
+    view: BoardPhotograph
     lamps: Lamps | None
     model: str
     nominal_ms: float | None
-    first: Exposed | None
+    first: ExposureInterval | None
     problem: str = ""
 
 
 def measure_skew(
-    board: Board,
-    views: Sequence[View],
+    board: LedBoard,
+    views: Sequence[BoardPhotograph],
     missing: Sequence[str] = (),
     told: Callable[[str], None] = lambda _text: None,
 ) -> OpticalSkew:
     """Read the board in every photograph. `missing`: cameras of the rig without a photograph."""
 
-    def look(view: View) -> _Seen:
+    def look(view: BoardPhotograph) -> _Seen:
         seen = _look(board, view)
         told(f"{view.camera}: {seen.problem or 'read'}")
         return seen
@@ -126,7 +126,7 @@ def measure_skew(
     return _compare(board, seen, exposed, learnt, tuple(missing))
 
 
-def _look(board: Board, view: View) -> _Seen:
+def _look(board: LedBoard, view: BoardPhotograph) -> _Seen:
     model, nominal_ms = view.tier, None
     try:
         said, nominal_ms = _exif(view.photograph)
@@ -156,7 +156,7 @@ def _exif(path: Path) -> tuple[str, float | None]:
 
 def _learn_readouts(seen: Sequence[_Seen]) -> dict[str, Readout]:
     """By model, the error-weighted mean over its cameras; models of which too little is known are left out."""
-    told: dict[str, list[Exposed]] = defaultdict(list)
+    told: dict[str, list[ExposureInterval]] = defaultdict(list)
     for one in seen:
         if one.first is not None and one.view.readout_ms is None and one.first.readout_sigma_ms > 0:
             told[one.model].append(one.first)
@@ -171,7 +171,7 @@ def _learn_readouts(seen: Sequence[_Seen]) -> dict[str, Readout]:
     return learnt
 
 
-def _again(board: Board, one: _Seen, learnt: Mapping[str, Readout]) -> Exposed | str:
+def _again(board: LedBoard, one: _Seen, learnt: Mapping[str, Readout]) -> ExposureInterval | str:
     """The reading with the model's readout, or why there is none."""
     if one.lamps is None or one.first is None:
         return one.problem
@@ -188,13 +188,13 @@ def _again(board: Board, one: _Seen, learnt: Mapping[str, Readout]) -> Exposed |
 
 
 def _compare(
-    board: Board,
+    board: LedBoard,
     seen: Sequence[_Seen],
-    exposed: Sequence[Exposed | str],
+    exposed: Sequence[ExposureInterval | str],
     learnt: Mapping[str, Readout],
     missing: tuple[str, ...],
 ) -> OpticalSkew:
-    good = [found for found in exposed if isinstance(found, Exposed)]
+    good = [found for found in exposed if isinstance(found, ExposureInterval)]
     readouts_ms = {model: readout.ms for model, readout in learnt.items()}
     start = _earliest_ms([found.middle_ms for found in good], board.period_ms)
     readings = []

@@ -17,13 +17,13 @@ from typing import Literal
 from camera_nodes.wire import Armed
 from controller.errors import LightsFailed
 from controller.firing.fire_timing import NS_PER_MS, ArmReport, order_fire
-from controller.lighting.sacn_sender import Lights
+from controller.lighting.sacn_sender import SacnSender
 from controller.node_links.arming import arm_patiently
 from controller.node_links.camera_status import NOT_REALTIME, without_realtime
 from controller.node_links.control_channel import ControlLink, NodeState
 from controller.rig.roster import Roster
 from controller.rig_file import ExposureEntry, Rig
-from controller.sessions.session_lifecycle import SessionBook
+from controller.sessions.session_lifecycle import SessionLifecycle
 from db.engine import utc_now
 
 Level = Literal["ok", "warning", "fault"]
@@ -34,7 +34,7 @@ MANUAL = re.compile(r"m(f|anual|\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Check:
+class PreflightCheck:
     """One thing that was looked at. `cameras`: what is wrong, by camera; `text`: the rig as a whole."""
 
     name: str
@@ -50,36 +50,36 @@ class Preflight:
     rig: str
     profile: str
     at: datetime
-    checks: tuple[Check, ...]
+    checks: tuple[PreflightCheck, ...]
 
     @property
     def ready(self) -> bool:
         return not self.faults
 
     @property
-    def faults(self) -> tuple[Check, ...]:
+    def faults(self) -> tuple[PreflightCheck, ...]:
         return tuple(check for check in self.checks if check.level == "fault")
 
 
-def check_roster(roster: Roster) -> Check:
+def check_roster(roster: Roster) -> PreflightCheck:
     differences: dict[str, str] = {}
     for item in roster.discrepancies:
         differences[item.camera] = "; ".join(filter(None, (differences.get(item.camera, ""), item.text)))
     text = f"{len(roster.ready)} of {len(roster.expected)} are here"
-    return Check("cameras", "fault" if differences else "ok", text, differences)
+    return PreflightCheck("cameras", "fault" if differences else "ok", text, differences)
 
 
-def check_aside(rig: Rig, aside: Mapping[str, str], broken: Sequence[str]) -> Check:
+def check_aside(rig: Rig, aside: Mapping[str, str], broken: Sequence[str]) -> PreflightCheck:
     """Who is aside, and whether so many and these may be. aside: camera -> why and for how long."""
     if not aside:
-        return Check("aside", "ok", "no camera is set aside")
+        return PreflightCheck("aside", "ok", "no camera is set aside")
     text = f"{len(aside)} of at most {rig.aside.max} {'is' if len(aside) == 1 else 'are'} aside"
     if broken:
-        return Check("aside", "fault", f"{'; '.join(broken)}. To bring one back:  mien rig back CAMERA", aside)
-    return Check("aside", "warning", text, aside)
+        return PreflightCheck("aside", "fault", f"{'; '.join(broken)}. To bring one back:  mien rig back CAMERA", aside)
+    return PreflightCheck("aside", "warning", text, aside)
 
 
-def check_arming(report: ArmReport, absent: Iterable[str], profile: ExposureEntry) -> Check:
+def check_arming(report: ArmReport, absent: Iterable[str], profile: ExposureEntry) -> PreflightCheck:
     """The settings were applied and read back; cameras that the roster has named are not named again."""
     missing = set(absent)
     refused = {camera: reason for camera, reason in report.faults.items() if camera not in missing}
@@ -87,10 +87,10 @@ def check_arming(report: ArmReport, absent: Iterable[str], profile: ExposureEntr
     wanted = [f"{name} {value}" for name, value in vars(profile).items() if value and name != "scene"]
     told = f"{len(report.armed)} armed with {', '.join(wanted) or 'the settings they have'}"
     level: Level = "fault" if refused else "warning" if warned or not report.armed else "ok"
-    return Check("settings", level, told, refused or warned)
+    return PreflightCheck("settings", level, told, refused or warned)
 
 
-def check_cameras(rig: Rig, armed: Mapping[str, Armed], disks: Mapping[str, str]) -> list[Check]:
+def check_cameras(rig: Rig, armed: Mapping[str, Armed], disks: Mapping[str, str]) -> list[PreflightCheck]:
     """Battery, frames left, focus mode, clock and disk, as the cameras said when they were armed.
 
     disks: by camera, the name of the disk that its photographs go to.
@@ -108,7 +108,7 @@ def check_cameras(rig: Rig, armed: Mapping[str, Armed], disks: Mapping[str, str]
 
 def _least(
     name: str, armed: Mapping[str, Armed], read: Callable[[Armed], float | None], limit: float, form: str
-) -> Check:
+) -> PreflightCheck:
     """The camera that has least of something; cameras that do not say are a warning, for nobody can look it up."""
     values = {camera: value for camera, found in armed.items() if (value := read(found)) is not None}
     low = {
@@ -118,19 +118,19 @@ def _least(
     }
     silent = {camera: "does not say" for camera in armed if camera not in values}
     if not armed:
-        return Check(name, "warning", "no camera was armed")
+        return PreflightCheck(name, "warning", "no camera was armed")
     text = "no camera says"
     if values:
         least = min(values, key=lambda camera: values[camera])
         text = f"least {form.format(values[least])} ({least})"
     level: Level = "fault" if low else "warning" if silent else "ok"
-    return Check(name, level, text, low or silent)
+    return PreflightCheck(name, level, text, low or silent)
 
 
-def _node_disks(armed: Mapping[str, Armed], disks: Mapping[str, str], each: float) -> Check:
+def _node_disks(armed: Mapping[str, Armed], disks: Mapping[str, str], each: float) -> PreflightCheck:
     """Room for `each` bytes a camera; nodes on one disk need theirs together, whether they were armed now or not."""
     if not armed:
-        return Check("node disk", "warning", "no camera was armed")
+        return PreflightCheck("node disk", "warning", "no camera was armed")
     sharing: dict[str, list[str]] = defaultdict(list)
     for camera in sorted(armed.keys() | disks.keys()):
         sharing[disks.get(camera) or f"of {camera} alone"].append(camera)
@@ -148,10 +148,10 @@ def _node_disks(armed: Mapping[str, Armed], disks: Mapping[str, str], each: floa
     together = len(sharing.get(disks.get(tightest, ""), ()))
     shared = f", on a disk of {together} cameras" if together > 1 else ""
     text = f"least {armed[tightest].free_bytes / GB:.2f} GB ({tightest}{shared})"
-    return Check("node disk", "fault" if low else "ok", text, low)
+    return PreflightCheck("node disk", "fault" if low else "ok", text, low)
 
 
-def _focus(armed: Mapping[str, Armed]) -> Check:
+def _focus(armed: Mapping[str, Armed]) -> PreflightCheck:
     wrong = {
         camera: f"{found.focus_mode!r} is not manual: set the lens or the body to manual focus"
         for camera, found in armed.items()
@@ -159,14 +159,14 @@ def _focus(armed: Mapping[str, Armed]) -> Check:
     }
     silent = {camera: "does not say: look at the lens" for camera, found in armed.items() if found.focus_mode is None}
     if not armed:
-        return Check("focus mode", "warning", "no camera was armed")
+        return PreflightCheck("focus mode", "warning", "no camera was armed")
     text = f"manual at {len(armed) - len(wrong) - len(silent)} of {len(armed)}"
-    return Check("focus mode", "fault" if wrong else "warning" if silent else "ok", text, wrong or silent)
+    return PreflightCheck("focus mode", "fault" if wrong else "warning" if silent else "ok", text, wrong or silent)
 
 
-def _clock(uncertainty_ms: Mapping[str, float], limit_ms: float) -> Check:
+def _clock(uncertainty_ms: Mapping[str, float], limit_ms: float) -> PreflightCheck:
     if not uncertainty_ms:
-        return Check("clock", "warning", "no camera was armed")
+        return PreflightCheck("clock", "warning", "no camera was armed")
     worst = max(uncertainty_ms, key=lambda camera: uncertainty_ms[camera])
     over = {
         camera: f"{value:.2f} ms, the limit is {limit_ms:g} ms"
@@ -174,59 +174,65 @@ def _clock(uncertainty_ms: Mapping[str, float], limit_ms: float) -> Check:
         if value > limit_ms
     }
     text = f"worst {uncertainty_ms[worst]:.2f} ms ({worst})"
-    return Check("clock", "fault" if over else "ok", text, over)
+    return PreflightCheck("clock", "fault" if over else "ok", text, over)
 
 
-def check_realtime(nodes: Mapping[str, NodeState]) -> Check:
+def check_realtime(nodes: Mapping[str, NodeState]) -> PreflightCheck:
     """Whether the nodes may run at real-time priority in the window; the others fire all the same."""
     slow = without_realtime(nodes)
     text = f"{len(nodes) - len(slow)} of {len(nodes)} nodes fire with real-time scheduling"
-    return Check("real time", "warning" if slow else "ok", text, dict.fromkeys(slow, NOT_REALTIME))
+    return PreflightCheck("real time", "warning" if slow else "ok", text, dict.fromkeys(slow, NOT_REALTIME))
 
 
-def check_studio_disk(rig: Rig, places: Iterable[Path]) -> Check:
+def check_studio_disk(rig: Rig, places: Iterable[Path]) -> PreflightCheck:
     """Room for the photographs of one session where they are filed and where they are put together."""
     needed = rig.preflight.frames * len(rig.cameras) * rig.preflight.frame_mb * MB
     free = min((shutil.disk_usage(place).free for place in places), default=None)
     if free is None:
-        return Check("studio disk", "ok", "the store is elsewhere")
+        return PreflightCheck("studio disk", "ok", "the store is elsewhere")
     text = f"{free / GB:.1f} GB free, a session needs up to {needed / GB:.1f} GB"
-    return Check("studio disk", "ok" if free >= needed else "fault", text)
+    return PreflightCheck("studio disk", "ok" if free >= needed else "fault", text)
 
 
-def check_filing(trouble: str | None) -> Check:
-    return Check("filing", "fault", trouble) if trouble else Check("filing", "ok", "photographs can be filed")
+def check_filing(trouble: str | None) -> PreflightCheck:
+    return (
+        PreflightCheck("filing", "fault", trouble)
+        if trouble
+        else PreflightCheck("filing", "ok", "photographs can be filed")
+    )
 
 
-def check_calibration(version: int | None, made_at: datetime | None, now: datetime, max_age_h: float) -> Check:
+def check_calibration(version: int | None, made_at: datetime | None, now: datetime, max_age_h: float) -> PreflightCheck:
     """The newest calibration: without one no scan can be made, and an old one may no longer be true."""
     if version is None or made_at is None:
-        return Check(
+        return PreflightCheck(
             "calibration", "fault", "there is none: photograph the board, then  mien calibrate, mien rig calibration"
         )
     age_h = (now - made_at).total_seconds() / 3600
     told = f"version {version}, {age_h:.1f} h old" if age_h < 48 else f"version {version}, {age_h / 24:.1f} days old"
     if age_h > max_age_h:
-        return Check("calibration", "fault", f"{told}, the limit is {max_age_h:g} h: photograph the board again")
-    return Check("calibration", "ok", told)
+        return PreflightCheck(
+            "calibration", "fault", f"{told}, the limit is {max_age_h:g} h: photograph the board again"
+        )
+    return PreflightCheck("calibration", "ok", told)
 
 
-def check_lights(scene: str, universes: tuple[int, ...], trouble: str) -> Check:
+def check_lights(scene: str, universes: tuple[int, ...], trouble: str) -> PreflightCheck:
     """Fixtures do not answer, so a person has to look whether they lit."""
     if trouble:
-        return Check("lights", "fault", trouble)
+        return PreflightCheck("lights", "fault", trouble)
     if not scene:
-        return Check("lights", "ok", "the profile has no scene")
+        return PreflightCheck("lights", "ok", "the profile has no scene")
     named = ", ".join(str(universe) for universe in universes)
-    return Check("lights", "ok", f"scene {scene} was sent to universe {named}: look whether it lit")
+    return PreflightCheck("lights", "ok", f"scene {scene} was sent to universe {named}: look whether it lit")
 
 
-def fly(
+def run_preflight(
     rig: Rig,
     profile: str,
     link: ControlLink,
-    lights: Lights,
-    book: SessionBook,
+    lights: SacnSender,
+    book: SessionLifecycle,
     disks: Iterable[Path],
     filing: str | None,
     aside: Mapping[str, str],

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from controller.errors import ConfigurationError, NotPrepared
 from controller.node_links.control_channel import NodeState
-from controller.preflight.preflight import Check, check_aside, check_calibration, check_filing, check_roster
+from controller.preflight.preflight import PreflightCheck, check_aside, check_calibration, check_filing, check_roster
 from controller.rig.roster import Roster
 from controller.rig_file import Rig
 from db.engine import utc_now
@@ -13,7 +13,9 @@ from db.engine import utc_now
 WITHOUT = ("cameras", "aside", "filing", "calibration", "lags")
 
 
-def check_lags(rig: Rig, nodes: Mapping[str, NodeState], measured: Collection[str], aside: Collection[str]) -> Check:
+def check_lags(
+    rig: Rig, nodes: Mapping[str, NodeState], measured: Collection[str], aside: Collection[str]
+) -> PreflightCheck:
     """Cameras whose shutter lag nobody knows: neither measured, nor in the rig file, nor told by the node."""
     unknown = {
         camera.name: "not measured, not in rig.toml, not told by its node"
@@ -25,15 +27,15 @@ def check_lags(rig: Rig, nodes: Mapping[str, NodeState], measured: Collection[st
         and not node.hello.lag_ns
     }
     text = "measure them:  mien rig lag --shots 30" if unknown else "every camera's is known"
-    return Check("lags", "fault" if unknown else "ok", text, unknown)
+    return PreflightCheck("lags", "fault" if unknown else "ok", text, unknown)
 
 
-def lacking(checks: Iterable[Check]) -> dict[str, str]:
+def lacking(checks: Iterable[PreflightCheck]) -> dict[str, str]:
     """What stands in the way of a session, by name."""
     return {check.name: described(check) for check in checks if check.level == "fault"}
 
 
-def described(check: Check) -> str:
+def described(check: PreflightCheck) -> str:
     named = [f"{camera}: {text}" for camera, text in sorted(check.cameras.items())]
     more = f" and {len(named) - 4} more" if len(named) > 4 else ""
     return f"{check.text} ({'; '.join(named[:4])}{more})" if named else check.text
@@ -78,7 +80,7 @@ def look(
     filing: str | None,
     calibration: tuple[int | None, datetime | None],
     measured: Collection[str],
-) -> list[Check]:
+) -> list[PreflightCheck]:
     """The checks. calibration: version and time of the newest; measured: cameras with a kept lag."""
     version, made_at = calibration
     return [

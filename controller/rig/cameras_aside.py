@@ -20,7 +20,7 @@ from db import captures
 from db.engine import reading, transaction, utc_now
 from db.errors import RecordError
 from db.rigs import cameras_aside
-from db.rigs.cameras_aside import Aside
+from db.rigs.cameras_aside import CameraAsideRecord
 
 log = logging.getLogger(__name__)
 
@@ -31,18 +31,18 @@ LONGEST = timedelta(days=60)
 LONGEST_REASON = 300
 
 
-class AsideBook:
+class CamerasAside:
     """The cameras of one rig that are aside. Thread-safe."""
 
     def __init__(self, engine: Engine, rig: Rig) -> None:
         self._engine = engine
         self._rig = rig
         self._lock = threading.RLock()
-        self._known: dict[str, Aside] = {}
+        self._known: dict[str, CameraAsideRecord] = {}
         self._neighbours: tuple[int | None, Neighbours] = (None, {})
         self.lift_over()
 
-    def current(self) -> dict[str, Aside]:
+    def current(self) -> dict[str, CameraAsideRecord]:
         """By camera in order of view, who is aside now. Those whose time is over are lifted in the records."""
         with self._lock:
             now = utc_now()
@@ -57,7 +57,7 @@ class AsideBook:
         """By camera, why it is aside."""
         return {name: aside.reason for name, aside in self.current().items()}
 
-    def put(self, cameras: Collection[str], reason: str, until: str) -> dict[str, Aside]:
+    def put(self, cameras: Collection[str], reason: str, until: str) -> dict[str, CameraAsideRecord]:
         """Set cameras aside; until: "back", "session" (the open one is closed), "today", or a duration as in "2h".
 
         Raises AsideRefused naming each rule that stands against it, or what is wrong with reason or duration;
@@ -85,7 +85,7 @@ class AsideBook:
             self._read()
             return self.current()
 
-    def back(self, cameras: Collection[str]) -> dict[str, Aside]:
+    def back(self, cameras: Collection[str]) -> dict[str, CameraAsideRecord]:
         """Bring cameras back; who is aside still. Raises NotFound for one that is not aside."""
         with self._lock:
             self.current()
@@ -120,7 +120,9 @@ class AsideBook:
         """The rules that a take without these cameras would break."""
         return broken_rules(self._rig, out, self.neighbours() if len(out) > 1 else {})
 
-    def _refuse_broken(self, out: Collection[str], there: Mapping[str, Aside], wanted: Collection[str]) -> None:
+    def _refuse_broken(
+        self, out: Collection[str], there: Mapping[str, CameraAsideRecord], wanted: Collection[str]
+    ) -> None:
         known = {camera.name for camera in self._rig.cameras}
         broken = self.broken([name for name in out if name in known])
         if broken:
@@ -156,7 +158,7 @@ def until_when(until: str, now: datetime) -> datetime | None:
     return now + length
 
 
-def told(aside: Aside) -> str:
+def told(aside: CameraAsideRecord) -> str:
     """Why and for how long, for the operator: "shutter stuck (since 10:20 UTC, until it is brought back)"."""
     if aside.session is not None:
         end = f"until {aside.session} is closed"

@@ -4,16 +4,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from controller.errors import SessionError
-from controller.sessions.operator_decisions import Decisions, Kept
-from controller.sessions.session_state import Script, TakeLine
-from controller.sessions.session_store import Records
+from controller.sessions.operator_decisions import ClosingDecision, Decisions
+from controller.sessions.session_state import SessionStateMachine, TakeLine
+from controller.sessions.session_store import SessionStore
 from db.models import TakeState
 from db.store import Store
-from db.takes.farm_handoff import Held
+from db.takes.farm_handoff import HeldBackTake
 
 
 @dataclass(frozen=True)
-class Handoff:
+class FarmHandoff:
     """What the farm finds, by codes of accepted takes.
 
     photographs: how many stand behind them. ready: it can work on these, with ready_photographs. held: the others, why,
@@ -27,7 +27,7 @@ class Handoff:
     photographs: int
     without: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ready: tuple[str, ...] = ()
-    held: tuple[Held, ...] = ()
+    held: tuple[HeldBackTake, ...] = ()
     dropped: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     ready_photographs: int = 0
@@ -47,7 +47,7 @@ class Handoff:
 
 
 def hand_over(
-    records: Records,
+    records: SessionStore,
     decisions: Decisions,
     store: Store,
     session: str,
@@ -55,7 +55,7 @@ def hand_over(
     keep: Collection[str] = (),
     drop: Collection[str] = (),
     keep_all: bool = False,
-) -> Handoff:
+) -> FarmHandoff:
     """Close the session once everything that the farm needs is there.
 
     keep, drop, keep_all: what becomes of whole takes that nobody has accepted. Raises DecisionNeeded, listing them,
@@ -75,7 +75,7 @@ def hand_over(
     without = {
         take.code: {a.camera: f"{a.kind}: {a.reason}" for a in take.absent if a.came_at is None} for take in takes
     }
-    return Handoff(
+    return FarmHandoff(
         session,
         tuple(take.code for take in takes),
         sum(take.frames for take in takes),
@@ -88,7 +88,7 @@ def hand_over(
     )
 
 
-def _to_stand(script: Script, kept: Kept) -> list[TakeLine]:
+def _to_stand(script: SessionStateMachine, kept: ClosingDecision) -> list[TakeLine]:
     """Takes that will be accepted once the session is closed."""
     chosen = {take.position for take in script.takes if take.code in kept.keep}
     return [
@@ -98,7 +98,7 @@ def _to_stand(script: Script, kept: Kept) -> list[TakeLine]:
     ]
 
 
-def _require_photographs(records: Records, store: Store, script: Script, take: TakeLine) -> None:
+def _require_photographs(records: SessionStore, store: Store, script: SessionStateMachine, take: TakeLine) -> None:
     photographs = records.photographs(take.code)
     lost = [camera for camera, sha256 in photographs.items() if not store.exists(sha256)]
     lacking = records.lacking(take.code)

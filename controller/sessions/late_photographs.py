@@ -22,7 +22,7 @@ KEPT = 20  # photographs that are told of
 MOST = 2000  # characters of what was said before
 
 
-class LateNews:
+class LatePhotographs:
     """Tells of photographs that came late, and has what is whole now looked at. Called from ingest threads."""
 
     def __init__(self, engine: Engine, look_at: Callable[[str], None]) -> None:

@@ -7,21 +7,21 @@ from sqlalchemy import Engine
 
 from controller.errors import DecisionNeeded, SessionError
 from controller.rig_file import Rig
-from controller.sessions.session_state import Script, TakeLine, split_reference
+from controller.sessions.session_state import SessionStateMachine, TakeLine, split_reference
 from db import captures
 from db.audit import audit_log
 from db.consents import capture_consent
-from db.consents.capture_consent import Consenting
+from db.consents.capture_consent import CaptureConsent
 from db.engine import reading, transaction
 from db.models import ActKind, SessionState
 from db.takes import decision_undo, late_calibration, take_decisions
 from db.takes.decision_undo import Undone
 from db.takes.farm_handoff import HandOff, hand_off
-from db.takes.late_calibration import Served
+from db.takes.late_calibration import CalibratedTakes
 
 
 @dataclass(frozen=True)
-class Kept:
+class ClosingDecision:
     """What becomes of a session's undecided takes when it closes: their codes.
 
     beside: accepted takes that stay chosen over undecided ones of their expression.
@@ -33,7 +33,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Reassigned:
+class ReassignedTake:
     """A take that was given to another expression. state: how it stands there."""
 
     was: str
@@ -60,7 +60,7 @@ class Decisions:
             row = captures.get_session(tx, session)
             return decision_undo.undo(tx, row, captures.get_take(tx, take) if take is not None else None)
 
-    def reassign(self, script: Script, take: str, expression: str) -> Reassigned:
+    def reassign(self, script: SessionStateMachine, take: str, expression: str) -> ReassignedTake:
         """Give a take to another expression of its session. Raises SessionError for one that does not exist."""
         line, found = script.find(expression), script.find_take(take)
         if found is None:
@@ -68,11 +68,11 @@ class Decisions:
         with transaction(self._engine) as tx:
             row = captures.get_take(tx, found.code)
             was = take_decisions.reassign_take(tx, row, line.position)
-            return Reassigned(was, row.code, line.name, row.state.value)
+            return ReassignedTake(was, row.code, line.name, row.state.value)
 
     def calibrate(
         self, session: str | None = None, take: str | None = None, version: int | None = None
-    ) -> list[Served]:
+    ) -> list[CalibratedTakes]:
         """Give a calibration to takes that have none (of a session, or all of the rig's), or to one take.
 
         version: which; of each the one nearest in time by default.
@@ -90,12 +90,14 @@ class Decisions:
         with reading(self._engine) as tx:
             return hand_off(tx, captures.get_session(tx, session))
 
-    def positions_kept(self, script: Script, keep: Collection[str], keep_all: bool) -> set[int]:
+    def positions_kept(self, script: SessionStateMachine, keep: Collection[str], keep_all: bool) -> set[int]:
         """Expressions of which a take will stand once the session is closed so. Raises SessionError."""
         codes = self._codes(script, keep)
         return {take.position for take in script.undecided() if keep_all or take.code in codes}
 
-    def kept(self, script: Script, keep: Collection[str], drop: Collection[str], keep_all: bool = False) -> Kept:
+    def kept(
+        self, script: SessionStateMachine, keep: Collection[str], drop: Collection[str], keep_all: bool = False
+    ) -> ClosingDecision:
         """What was said of each undecided take.
 
         Raises SessionError for a take that is not undecided or named twice, DecisionNeeded where one is left.
@@ -111,13 +113,13 @@ class Decisions:
         positions = [undecided[code].position for code in wanted]
         if len(set(positions)) < len(positions):
             raise SessionError("One take can stand for an expression: keep one of each, and drop the others")
-        if script.consent == Consenting.WITHDRAWN:
+        if script.consent == CaptureConsent.WITHDRAWN:
             if wanted or keep_all:
                 raise SessionError(
                     f"{script.subject} has withdrawn its consent: nothing more of it is accepted. Without --keep its "
                     "takes stay as they are, in quarantine"
                 )
-            return Kept((), tuple(unwanted))
+            return ClosingDecision((), tuple(unwanted))
         left = [take for code, take in undecided.items() if code not in unwanted and take.position not in positions]
         beside: list[str] = []
         if keep_all:
@@ -129,9 +131,9 @@ class Decisions:
                     wanted.append([take for take in left if take.position == position][-1].code)
         elif left:
             raise DecisionNeeded(_undecided_told(script, left))
-        return Kept(tuple(wanted), tuple(unwanted), tuple(beside))
+        return ClosingDecision(tuple(wanted), tuple(unwanted), tuple(beside))
 
-    def close(self, session: str, incomplete: bool, kept: Kept) -> HandOff:
+    def close(self, session: str, incomplete: bool, kept: ClosingDecision) -> HandOff:
         """From now on the farm finds the session's accepted takes. One transaction with what is kept and dropped.
 
         Raises StateConflict, DecisionNeeded for a take that came in just now.
@@ -143,7 +145,7 @@ class Decisions:
             for code in (*kept.keep, *kept.beside):
                 take_decisions.accept_take(tx, captures.get_take(tx, code))
             left = take_decisions.undecided_takes(tx, row)
-            if left and capture_consent.consenting(tx, row.subject_id) is not Consenting.WITHDRAWN:
+            if left and capture_consent.consenting(tx, row.subject_id) is not CaptureConsent.WITHDRAWN:
                 raise DecisionNeeded(f"{', '.join(take.code for take in left)} came in just now: look, and close again")
             was = row.state.value
             captures.close_session(tx, row, incomplete=incomplete)
@@ -163,7 +165,7 @@ class Decisions:
             capture_consent.require(tx, captures.get_session(tx, session))
 
     @staticmethod
-    def _codes(script: Script, given: Collection[str]) -> list[str]:
+    def _codes(script: SessionStateMachine, given: Collection[str]) -> list[str]:
         found: list[str] = []
         for text in given:
             take = script.find_take(text)
@@ -175,7 +177,7 @@ class Decisions:
         return found
 
 
-def _undecided_told(script: Script, left: Collection[TakeLine]) -> str:
+def _undecided_told(script: SessionStateMachine, left: Collection[TakeLine]) -> str:
     names = {line.position: line.name for line in script.expressions}
     rows = []
     for take in left:

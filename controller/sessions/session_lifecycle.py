@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Engine, func, select
 
 from controller.rig_file import Rig
-from controller.sessions.session_state import Script
+from controller.sessions.session_state import SessionStateMachine
 from db import captures
 from db.audit import audit_log
 from db.consents import capture_consent
@@ -16,7 +16,7 @@ from db.takes import take_decisions
 
 
 @dataclass(frozen=True)
-class SessionLine:
+class SessionSummary:
     """One session of the rig: how far it is."""
 
     session: str
@@ -28,21 +28,21 @@ class SessionLine:
     skipped: int
 
 
-class SessionBook:
+class SessionLifecycle:
     """The rig's sessions in the database; each act is one transaction with an audit event."""
 
     def __init__(self, engine: Engine, rig: Rig) -> None:
         self._engine = engine
         self._rig = rig
 
-    def skip(self, script: Script, expression: str, reason: str) -> None:
+    def skip(self, script: SessionStateMachine, expression: str, reason: str) -> None:
         """Do without an expression. Raises SessionError when it has a take that stands, or without a reason."""
         line = script.find(expression)
         script.check_skip(line.position, reason)
         with transaction(self._engine) as tx:
             take_decisions.skip(tx, captures.get_session(tx, script.session), line.position, reason.strip())
 
-    def ask_again(self, script: Script, expression: str) -> bool:
+    def ask_again(self, script: SessionStateMachine, expression: str) -> bool:
         """Ask for a skipped expression after all; False when it was not skipped."""
         line = script.find(expression)
         with transaction(self._engine) as tx:
@@ -74,7 +74,7 @@ class SessionBook:
             found = captures.newest_calibration(tx, captures.get_rig(tx, self._rig.name))
             return (None, None) if found is None else (found.version, found.made_at)
 
-    def sessions(self, *states: SessionState) -> list[SessionLine]:
+    def sessions(self, *states: SessionState) -> list[SessionSummary]:
         """The rig's sessions in these states (all by default), newest first."""
         with reading(self._engine) as tx:
             rig = captures.get_rig(tx, self._rig.name)
@@ -101,6 +101,6 @@ class SessionBook:
             if states:
                 query = query.where(CaptureSession.state.in_(states))
             return [
-                SessionLine(row.code, row.subject.code, row.state.value, row.opened_at, total, done, without)
+                SessionSummary(row.code, row.subject.code, row.state.value, row.opened_at, total, done, without)
                 for row, total, done, without in tx.execute(query)
             ]

@@ -17,7 +17,7 @@ from typing import Any
 
 from controller.errors import SessionError
 from controller.rig_file import DEFAULT_PROFILE
-from db.consents.capture_consent import Later
+from db.consents.capture_consent import DownstreamUse
 from db.models.absence import AbsenceKind
 from db.models.capture import SessionState, TakeState
 from db.takes.missing_photographs import Absence
@@ -27,7 +27,7 @@ KEPT = (TakeState.CAPTURED, TakeState.ACCEPTED)
 
 
 @dataclass(frozen=True)
-class Line:
+class ExpressionState:
     """One expression of the protocol."""
 
     position: int
@@ -77,23 +77,24 @@ class TakeLine:
 
 
 @dataclass(frozen=True)
-class Script:
+class SessionStateMachine:
     """A session: its expressions in order and all its takes. `skipped`: why, by position.
 
     given_away: the highest attempt, by position, of takes that are of another expression now. consent: how the subject
-    stands (db.consents.capture_consent.Consenting). consent_later: who let it begin before. without: what it began without.
+    stands (db.consents.capture_consent.Consenting). consent_later: who let it begin before. without: what it began
+    without.
     """
 
     session: str
     subject: str
     state: SessionState
-    expressions: tuple[Line, ...]
+    expressions: tuple[ExpressionState, ...]
     takes: tuple[TakeLine, ...] = field(default=())
     profile: str = DEFAULT_PROFILE
     skipped: Mapping[int, str] = field(default_factory=dict)
     given_away: Mapping[int, int] = field(default_factory=dict)
     consent: str = "given"
-    consent_later: Later | None = None
+    consent_later: DownstreamUse | None = None
     without: Mapping[str, str] = field(default_factory=dict)
 
     def takes_of(self, position: int) -> Sequence[TakeLine]:
@@ -122,7 +123,7 @@ class Script:
         waiting = [take for take in self.takes if take.state is TakeState.CAPTURED]
         return sorted(waiting, key=lambda take: (take.position, take.attempt))
 
-    def next_expression(self) -> Line | None:
+    def next_expression(self) -> ExpressionState | None:
         """What is next, wherever it is shown, and what a fire without a name fires: the one rule.
 
         The first expression that is neither accepted nor skipped and has no take to wait for or to decide on.
@@ -130,7 +131,7 @@ class Script:
         busy = {take.position for take in self.takes if take.state in KEPT or take.state in UNDECIDED}
         return next((e for e in self.expressions if e.position not in busy and not self.done(e.position)), None)
 
-    def check_next(self, shown: str | None = None) -> Line:
+    def check_next(self, shown: str | None = None) -> ExpressionState:
         """What is next. Raises SessionError when nothing is, or when the operator was shown another one."""
         self._check_open()
         found = self.next_expression()
@@ -165,7 +166,7 @@ class Script:
                 raise SessionError(f"{code} was given to another expression; it is {take.code} now")
         raise SessionError(f"There is no take {code}; see: mien session show {self.session}")
 
-    def find(self, wanted: str) -> Line:
+    def find(self, wanted: str) -> ExpressionState:
         """An expression by name, position, label ("2_smile"), reference ("S012-E02") or take ("S012-E02-1")."""
         code = re.fullmatch(rf"(?:{re.escape(self.session)}-)?[Ee](\d+)(?:-\d+)?", wanted)
         number = code.group(1) if code else wanted

@@ -13,11 +13,11 @@ from camera_nodes.wire import FileKind, Offer, Stamps
 from controller.errors import FrameRejected
 from controller.firing.fire_timing import NS_PER_MS, Skew
 from controller.image_files.exif_consistency import deviations
-from controller.image_files.photograph_reader import Photo, exif_of
-from controller.ingest.file_commit import Arrival
+from controller.image_files.photograph_reader import PhotographHeader, exif_of
+from controller.ingest.file_commit import ReceivedPhotograph
 from controller.rig_file import DEFAULT_PROFILE, Rig
 from controller.sessions.late_photographs import faults_told, flags_of, problem_after
-from controller.sessions.session_state import Line, Script, TakeLine
+from controller.sessions.session_state import ExpressionState, SessionStateMachine, TakeLine
 from db import captures, store_identity
 from db.audit import audit_log
 from db.consents import capture_consent
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Unsettled:
+class UnsettledTake:
     """A take that was under way when the controller stopped. filed: cameras already; aside: camera -> reason."""
 
     take: str
@@ -57,7 +57,7 @@ class Unsettled:
     aside: Mapping[str, str]
 
 
-class Records:
+class SessionStore:
     """The database as the controller sees it, for one rig."""
 
     def __init__(self, engine: Engine, rig: Rig) -> None:
@@ -133,7 +133,7 @@ class Records:
         if said:
             log.warning("the store was not told of the session: %s", said)
 
-    def script(self, session: str) -> Script:
+    def script(self, session: str) -> SessionStateMachine:
         """The session as it stands now. Raises NotFound."""
         with reading(self._engine) as tx:
             row = captures.get_session(tx, session)
@@ -151,11 +151,11 @@ class Records:
             }
             query = select(Take).where(Take.session_id == row.id).options(*load)
             takes = tx.scalars(query.order_by(Take.id)).all()
-            return Script(
+            return SessionStateMachine(
                 session=row.code,
                 subject=row.subject.code,
                 state=row.state,
-                expressions=tuple(Line(e.position, e.name, e.instruction) for e in row.protocol.expressions),
+                expressions=tuple(ExpressionState(e.position, e.name, e.instruction) for e in row.protocol.expressions),
                 takes=tuple(_line(take, counts.get(take.id, 0), former.get(take.id, ())) for take in takes),
                 profile=row.profile,
                 skipped={skip.expression.position: skip.reason for skip in row.skips},
@@ -258,7 +258,7 @@ class Records:
         with reading(self._engine) as tx:
             return [camera.name for camera in captures.missing_cameras(tx, captures.get_take(tx, take))]
 
-    def unsettled(self) -> list[Unsettled]:
+    def unsettled(self) -> list[UnsettledTake]:
         """Takes of this rig that were under way when the controller stopped."""
         names = {number: name for name, number in self._cameras.items()}
         with reading(self._engine) as tx:
@@ -271,7 +271,7 @@ class Records:
                 .order_by(Take.id)
             )
             return [
-                Unsettled(
+                UnsettledTake(
                     take.code,
                     take.state,
                     tuple(names[frame.camera_id] for frame in take.frames),
@@ -343,7 +343,7 @@ class Records:
             )
             return tx.scalar(aside) is not None
 
-    def add_file(self, arrival: Arrival, stamp: Stamps | None) -> LateArrival | None:
+    def add_file(self, arrival: ReceivedPhotograph, stamp: Stamps | None) -> LateArrival | None:
         """The row of a photograph or a raw file: ONE transaction, with what follows when the take was settled before.
 
         Returns what a photograph that came late has changed. Raises FrameRejected when the camera has another one in
@@ -353,7 +353,7 @@ class Records:
         try:
             with transaction(self._engine) as tx:
                 take = captures.get_take(tx, arrival.take_id)
-                if isinstance(content, Photo):
+                if isinstance(content, PhotographHeader):
                     frame = captures.FrameData(
                         camera_id=camera,
                         sha256=arrival.sha256,

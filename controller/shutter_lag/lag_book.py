@@ -18,7 +18,7 @@ SHOTS_NEEDED = 5
 
 
 @dataclass(frozen=True)
-class Lag:
+class ShutterLagEstimate:
     """Command to exposure of one camera over `shots` fires, milliseconds. sigma_ms is None below two shots."""
 
     camera: str
@@ -27,7 +27,7 @@ class Lag:
     sigma_ms: float | None
 
 
-class LagBook:
+class ShutterLagStatistics:
     """Thread-safe; the latest SHOTS_KEPT shots of each camera and profile count."""
 
     def __init__(self) -> None:
@@ -42,10 +42,12 @@ class LagBook:
                     lag_ms = (stamp.exposed_at_ns - stamp.released_at_ns) / NS_PER_MS
                     self._lags_ms[profile, stamp.camera].append(lag_ms)
 
-    def table(self, profile: str = DEFAULT_PROFILE) -> list[Lag]:
+    def table(self, profile: str = DEFAULT_PROFILE) -> list[ShutterLagEstimate]:
         with self._lock:
             return [
-                Lag(camera, len(lags), statistics.fmean(lags), statistics.stdev(lags) if len(lags) > 1 else None)
+                ShutterLagEstimate(
+                    camera, len(lags), statistics.fmean(lags), statistics.stdev(lags) if len(lags) > 1 else None
+                )
                 for (its_profile, camera), lags in sorted(self._lags_ms.items())
                 if its_profile == profile
             ]
@@ -57,7 +59,7 @@ def settings_text(profile: ExposureEntry) -> str:
     return ", ".join(f"{name} {value}" for name, value in given if value) or "as the bodies are"
 
 
-def with_lags(rig: Rig, lags: Iterable[Lag]) -> Rig:
+def with_lags(rig: Rig, lags: Iterable[ShutterLagEstimate]) -> Rig:
     """The rig with the measured lags of the cameras that were fired at least SHOTS_NEEDED times."""
     measured = {lag.camera: lag for lag in lags if lag.shots >= SHOTS_NEEDED}
     cameras = tuple(
@@ -76,7 +78,7 @@ WELL_BELOW = 0.01  # a rig holds a limit when fewer takes than this share go ove
 
 
 @dataclass(frozen=True)
-class Outlook:
+class SkewForecast:
     """What the jitter of the lags makes of a take, milliseconds.
 
     sigma_ms: root mean square over the cameras, the uncertainty of each measured mean included.  range_ms: latest minus
@@ -106,7 +108,7 @@ class Outlook:
         return f"{head}: the rig CANNOT hold it, {share} will go over. Wire the releases, or mend the worst cameras."
 
 
-def outlook(lags: Iterable[Lag], limit_ms: float) -> Outlook | None:
+def outlook(lags: Iterable[ShutterLagEstimate], limit_ms: float) -> SkewForecast | None:
     """What to expect of the cameras with these lags together; None with fewer than two.
 
     Independent normal residuals, each with its camera's own sigma. The mean that is compensated was measured in
@@ -117,9 +119,9 @@ def outlook(lags: Iterable[Lag], limit_ms: float) -> Outlook | None:
         return None
     rms = math.sqrt(statistics.fmean([sigma**2 for sigma in sigmas]))
     if rms == 0.0:
-        return Outlook(len(sigmas), 0.0, 0.0, expected_range(len(sigmas)), limit_ms, 0.0)
+        return SkewForecast(len(sigmas), 0.0, 0.0, expected_range(len(sigmas)), limit_ms, 0.0)
     wide = expected_range_of(sigmas)
-    return Outlook(len(sigmas), rms, wide, wide / rms, limit_ms, share_over(sigmas, limit_ms))
+    return SkewForecast(len(sigmas), rms, wide, wide / rms, limit_ms, share_over(sigmas, limit_ms))
 
 
 def expected_range(cameras: int) -> float:
@@ -171,7 +173,7 @@ def share_over(sigmas: Sequence[float], limit: float) -> float:
     return min(1.0, max(0.0, 1.0 - within))
 
 
-def expected_skew_ms(lags: Iterable[Lag]) -> float | None:
+def expected_skew_ms(lags: Iterable[ShutterLagEstimate]) -> float | None:
     """What the jitter left after compensation makes of a take, expected."""
     found = outlook(lags, math.inf)
     return None if found is None else found.range_ms

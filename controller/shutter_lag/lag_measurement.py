@@ -20,7 +20,13 @@ from controller.errors import RigNotReady, TakeFailed, describe_failure
 from controller.firing.fire_timing import NS_PER_MS, FireOrder, StampReport, new_fire_id, order_fire
 from controller.node_links.control_channel import ControlLink
 from controller.rig_file import DEFAULT_PROFILE, Rig
-from controller.shutter_lag.lag_book import Lag, LagBook, Outlook, outlook, settings_text
+from controller.shutter_lag.lag_book import (
+    ShutterLagEstimate,
+    ShutterLagStatistics,
+    SkewForecast,
+    outlook,
+    settings_text,
+)
 from db import captures
 from db.engine import reading, transaction
 from db.rigs.sync_measures import LagRecord, add_lags, newest_lags
@@ -45,7 +51,7 @@ def is_lag_shot(take_id: str) -> bool:
     return take_id.startswith(LAG_SHOT)
 
 
-class LagStore:
+class ShutterLagStore:
     """The measured lags as the records have them. Thread-safe."""
 
     def __init__(self, engine: Engine, rig: Rig) -> None:
@@ -69,7 +75,7 @@ class LagStore:
         found = {**self.of(DEFAULT_PROFILE), **self.of(profile)}
         return {camera.name: found[camera.name] for camera in self._rig.cameras if camera.name in found}
 
-    def keep(self, profile: str, lags: Sequence[Lag], measured_by: str) -> None:
+    def keep(self, profile: str, lags: Sequence[ShutterLagEstimate], measured_by: str) -> None:
         settings = settings_text(self._rig.profile(profile))
         records = [
             LagRecord(lag.camera, profile, settings, lag.shots, lag.mean_ms, lag.sigma_ms or 0.0, measured_by)
@@ -101,9 +107,9 @@ class LagReport:
     profile: str
     settings: str
     shots: int
-    lags: tuple[Lag, ...]
+    lags: tuple[ShutterLagEstimate, ...]
     unmeasured: tuple[str, ...]
-    outlook: Outlook | None
+    outlook: SkewForecast | None
     observed_ms: float | None
     measured_by: str
 
@@ -111,8 +117,8 @@ class LagReport:
 def measure_lags(
     rig: Rig,
     link: ControlLink,
-    book: LagBook,
-    store: LagStore,
+    book: ShutterLagStatistics,
+    store: ShutterLagStore,
     profile: str,
     shots: int,
     quiet: Quiet,
@@ -175,8 +181,8 @@ def _shot(order: FireOrder, link: ControlLink, rig: Rig, quiet: Quiet) -> StampR
     return report
 
 
-def _lags_of(shots: Sequence[Mapping[str, Stamps]]) -> list[Lag]:
-    book = LagBook()
+def _lags_of(shots: Sequence[Mapping[str, Stamps]]) -> list[ShutterLagEstimate]:
+    book = ShutterLagStatistics()
     for stamps in shots:
         book.add(stamps.values())
     return [lag for lag in book.table() if lag.shots >= LEAST_SHOTS]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from common.bounded.files import read_bytes
 from common.bounded.limits import MAX_PHOTO_BYTES
-from controller.take_checks.photograph_findings import Seen
+from controller.take_checks.photograph_findings import PhotographFindings
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -56,15 +56,15 @@ def warm_up(faces: bool) -> None:
         _reader()
 
 
-def look(path: str, want_face: bool) -> Seen:
+def look(path: str, want_face: bool) -> PhotographFindings:
     """Everything there is to know of one photograph. Never raises: what goes wrong is the answer's `problem`."""
     try:
         return _look(Path(path), want_face)
     except Exception as error:  # whatever one photograph does, the others are looked at
-        return Seen(problem=f"it could not be examined: {type(error).__name__}: {error}"[:500])
+        return PhotographFindings(problem=f"it could not be examined: {type(error).__name__}: {error}"[:500])
 
 
-def _look(path: Path, want_face: bool) -> Seen:
+def _look(path: Path, want_face: bool) -> PhotographFindings:
     import numpy as np
     from PIL import ImageOps
 
@@ -72,14 +72,14 @@ def _look(path: Path, want_face: bool) -> Seen:
 
     decoded = _decode(read_bytes(path, MAX_PHOTO_BYTES))
     if isinstance(decoded, str):
-        return Seen(problem=f"the photograph is damaged: {decoded}", damaged=True)
+        return PhotographFindings(problem=f"the photograph is damaged: {decoded}", damaged=True)
     picture, orientation = decoded
     measures = measure(np.asarray(picture))
     small = picture.reduce(max(1, max(picture.size) // FACE_PX))
     small.getexif()[0x0112] = orientation
     small = ImageOps.exif_transpose(small)
     face = _reader().read(np.asarray(small)) if want_face else None
-    return Seen(
+    return PhotographFindings(
         sharpness=measures.sharpness,
         brightness=measures.brightness,
         clipped_percent=measures.clipped_percent,
@@ -97,14 +97,14 @@ def _decode(data: bytes) -> "tuple[Image.Image, int] | str":
     """
     from PIL import Image
 
-    from common.bounded.jpeg_integrity import Verdict, read_pixels
+    from common.bounded.jpeg_integrity import JpegVerdict, read_pixels
 
     with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
         width, height = image.size
         orientation = image.getexif().get(0x0112, 1)
         factor = max(size for size in (1, 2, 4, 8) if size <= max(1, max(image.size) // EXAMINED_PX))
         pixels = read_pixels(data, "RGB", min_height=-(-height // factor), min_width=-(-width // factor))
-        if not isinstance(pixels, Verdict):
+        if not isinstance(pixels, JpegVerdict):
             return Image.fromarray(pixels), orientation
         if pixels.flaw:
             return pixels.flaw

@@ -5,10 +5,10 @@ import statistics
 from collections.abc import Mapping
 
 from controller.rig_file import CheckLimits
-from controller.take_checks.photograph_findings import Seen
+from controller.take_checks.photograph_findings import PhotographFindings
 from db.expression_recipes import Condition, Recipe
 from db.models.review import CheckState
-from db.takes.take_reviews import NEUTRAL, Check
+from db.takes.take_reviews import NEUTRAL, CheckResult
 
 EYES, EXPRESSION = "eyes", "expression"
 
@@ -35,7 +35,7 @@ WORDS: Mapping[str, str] = {
 }
 
 
-def face_scores(seen: Mapping[str, Seen], limits: CheckLimits) -> dict[str, float]:
+def face_scores(seen: Mapping[str, PhotographFindings], limits: CheckLimits) -> dict[str, float]:
     """The median of each score over the views that the face looks into; empty with fewer than `min_face_views`.
 
     Turned views score badly: those within `frontal_degrees` count, or where too few are, the most frontal ones.
@@ -52,20 +52,20 @@ def face_scores(seen: Mapping[str, Seen], limits: CheckLimits) -> dict[str, floa
 
 def judge_expression(
     name: str, recipe: Recipe | None, scores: Mapping[str, float], neutral: Mapping[str, float], limits: CheckLimits
-) -> list[Check]:
+) -> list[CheckResult]:
     """Eyes and expression. scores: face_scores of this take; neutral: of the session's neutral take, or empty."""
     if not scores:
         why = f"fewer than {limits.min_face_views} frontal views see a face"
-        return [Check(EYES, CheckState.NOT_DONE, why), Check(EXPRESSION, CheckState.NOT_DONE, why)]
+        return [CheckResult(EYES, CheckState.NOT_DONE, why), CheckResult(EXPRESSION, CheckState.NOT_DONE, why)]
     return [_eyes(name, recipe, scores, limits), _performed(name, recipe, scores, neutral)]
 
 
-def _eyes(name: str, recipe: Recipe | None, scores: Mapping[str, float], limits: CheckLimits) -> Check:
+def _eyes(name: str, recipe: Recipe | None, scores: Mapping[str, float], limits: CheckLimits) -> CheckResult:
     wanted = recipe.eyes if recipe is not None else "open"
     left, right = _value(scores, "eyeBlinkLeft"), _value(scores, "eyeBlinkRight")
     bound = limits.eyes_closed_score
     if wanted == "any":
-        return Check(EYES, CheckState.OK, f"{name} leaves the eyes free", "", (left + right) / 2, bound)
+        return CheckResult(EYES, CheckState.OK, f"{name} leaves the eyes free", "", (left + right) / 2, bound)
     shut = [side for side, score in (("left", left), ("right", right)) if score >= bound]
     worst = max(left, right) if wanted == "open" else min(left, right)
     if wanted == "open":
@@ -77,13 +77,15 @@ def _eyes(name: str, recipe: Recipe | None, scores: Mapping[str, float], limits:
         text = f"{which} open (score {worst:.2f} of {bound:g}); {name} asks for closed eyes"
         good = len(shut) == 2
     if good:
-        return Check(EYES, CheckState.OK, f"The eyes are {wanted}, as {name} asks", "", worst, bound)
-    return Check(EYES, CheckState.ADVICE, text, "", worst, bound)
+        return CheckResult(EYES, CheckState.OK, f"The eyes are {wanted}, as {name} asks", "", worst, bound)
+    return CheckResult(EYES, CheckState.ADVICE, text, "", worst, bound)
 
 
-def _performed(name: str, recipe: Recipe | None, scores: Mapping[str, float], neutral: Mapping[str, float]) -> Check:
+def _performed(
+    name: str, recipe: Recipe | None, scores: Mapping[str, float], neutral: Mapping[str, float]
+) -> CheckResult:
     if recipe is None or not recipe.asks:
-        return Check(EXPRESSION, CheckState.NOT_DONE, f"The protocol does not say what {name} asks of the face")
+        return CheckResult(EXPRESSION, CheckState.NOT_DONE, f"The protocol does not say what {name} asks of the face")
     unknown = []
     for line in recipe.asks:
         verdicts = [_holds(condition, scores, neutral) for condition in line]
@@ -94,7 +96,7 @@ def _performed(name: str, recipe: Recipe | None, scores: Mapping[str, float], ne
             continue
         told = ", ".join(_tell(condition, scores, neutral) for condition in line)
         asked = "asked is" if len(line) == 1 else "asked is one of"
-        return Check(
+        return CheckResult(
             EXPRESSION,
             CheckState.ADVICE,
             f"{name} seems not to be performed; {asked}: {told}",
@@ -104,10 +106,12 @@ def _performed(name: str, recipe: Recipe | None, scores: Mapping[str, float], ne
         )
     if len(unknown) == len(recipe.asks):
         text = f"Nothing to compare {name} with: this session has no whole {NEUTRAL} take"
-        return Check(EXPRESSION, CheckState.NOT_DONE, text)
+        return CheckResult(EXPRESSION, CheckState.NOT_DONE, text)
     if all(condition.sign == "<" for line in recipe.asks for condition in line) and name != NEUTRAL:
-        return Check(EXPRESSION, CheckState.OK, f"Nothing speaks against {name}; the detector does not score it itself")
-    return Check(EXPRESSION, CheckState.OK, f"{name} seems to be performed")
+        return CheckResult(
+            EXPRESSION, CheckState.OK, f"Nothing speaks against {name}; the detector does not score it itself"
+        )
+    return CheckResult(EXPRESSION, CheckState.OK, f"{name} seems to be performed")
 
 
 def _holds(condition: Condition, scores: Mapping[str, float], neutral: Mapping[str, float]) -> bool | None:
@@ -139,5 +143,5 @@ def _value(scores: Mapping[str, float], unit: str) -> float:
     return (scores.get(f"{unit}Left", 0.0) + scores.get(f"{unit}Right", 0.0)) / 2
 
 
-def _score(one: Seen, name: str) -> float:
+def _score(one: PhotographFindings, name: str) -> float:
     return (one.scores or {}).get(name, 0.0)

@@ -20,7 +20,7 @@ FAINT = 0.1  # of the brightness: coarse detail weaker than this is no sign of f
 
 
 @dataclass(frozen=True)
-class Measures:
+class ImageMeasures:
     """sharpness: finest detail beside coarse, None where a photograph has no detail at all.
     brightness: mean, 0..255.  clipped_percent: pixels of which a channel is at its end."""
 
@@ -29,10 +29,10 @@ class Measures:
     clipped_percent: float
 
 
-def measure(rgb: Pixels) -> Measures:
+def measure(rgb: Pixels) -> ImageMeasures:
     """(H, W, 3) uint8 -> Measures."""
     clipped = (rgb[::6, ::6] >= CLIPPED).any(axis=-1)
-    return Measures(
+    return ImageMeasures(
         sharpness=sharpness(rgb[..., 1]),  # green: the sharpest channel
         brightness=float(rgb[::4, ::4].mean()),
         clipped_percent=100.0 * float(clipped.mean()),

@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from controller.rig_file import CheckLimits
-from controller.take_checks.photograph_findings import Seen
+from controller.take_checks.photograph_findings import PhotographFindings
 from db.models.review import CheckState
-from db.takes.take_reviews import Baseline, Check
+from db.takes.take_reviews import Baseline, CheckResult
 
 SHARPNESS, CLIPPING, BRIGHTNESS, FACE = "sharpness", "clipping", "brightness", "face"
 EXAMINED = "examined"
@@ -21,41 +21,41 @@ USUALLY = 0.8  # of the takes: a camera that usually sees the face
 
 
 @dataclass(frozen=True)
-class Facts:
+class CheckContext:
     """What the checks look at, by camera name. frontal: the cameras that look at the face (tier "frontal")."""
 
-    seen: Mapping[str, Seen]
+    seen: Mapping[str, PhotographFindings]
     baselines: Mapping[str, Baseline]
     frontal: Collection[str]
     limits: CheckLimits
 
     @property
-    def examined(self) -> dict[str, Seen]:
+    def examined(self) -> dict[str, PhotographFindings]:
         return {camera: one for camera, one in self.seen.items() if not one.problem}
 
     def baseline(self, camera: str) -> Baseline:
         return self.baselines.get(camera, Baseline())
 
 
-def judge_photographs(facts: Facts) -> list[Check]:
+def judge_photographs(facts: CheckContext) -> list[CheckResult]:
     """Everything that can be said without knowing what the subject was asked to do."""
     return [*examined(facts), *sharpness(facts), *clipping(facts), *brightness(facts), *faces(facts)]
 
 
-def examined(facts: Facts) -> list[Check]:
+def examined(facts: CheckContext) -> list[CheckResult]:
     """Photographs that could not be looked at; nothing when all could."""
     lost = {camera: one for camera, one in facts.seen.items() if one.problem}
     checks = [
-        Check(EXAMINED, CheckState.ADVICE if one.damaged else CheckState.NOT_DONE, one.problem, camera)
+        CheckResult(EXAMINED, CheckState.ADVICE if one.damaged else CheckState.NOT_DONE, one.problem, camera)
         for camera, one in lost.items()
     ]
     if lost:
         text = f"{len(lost)} of {len(facts.seen)} photographs could not be examined"
-        checks.insert(0, Check(EXAMINED, CheckState.NOT_DONE, text))
+        checks.insert(0, CheckResult(EXAMINED, CheckState.NOT_DONE, text))
     return checks
 
 
-def sharpness(facts: Facts) -> list[Check]:
+def sharpness(facts: CheckContext) -> list[CheckResult]:
     """Each camera against its own baseline; one that has none yet, against the others of its kind, twice as loosely."""
     limit = facts.limits.min_sharpness
     found, own = [], 0
@@ -76,13 +76,13 @@ def sharpness(facts: Facts) -> list[Check]:
         ratio = (one.sharpness or 0.0) / usual if usual else 1.0
         if one.brightness > BLACK and ratio < bound:
             reason = f"{100 * ratio:.0f} % of {whose} sharpness, {100 * bound:.0f} % is wanted: focus, or movement?"
-            found.append(Check(SHARPNESS, CheckState.ADVICE, reason, camera, ratio, bound))
+            found.append(CheckResult(SHARPNESS, CheckState.ADVICE, reason, camera, ratio, bound))
     count = len(facts.examined)
     told = "as sharp as usual" if own == count else f"sharp; {count - own} have no baseline of their own yet"
     return _summary(SHARPNESS, found, count, told, "not as sharp as usual")
 
 
-def clipping(facts: Facts) -> list[Check]:
+def clipping(facts: CheckContext) -> list[CheckResult]:
     """Pure white beyond what the camera usually has (a white wall stays white)."""
     limit = facts.limits.max_clipped_percent
     found = []
@@ -93,11 +93,11 @@ def clipping(facts: Facts) -> list[Check]:
         if more > limit:
             than = f", usually {usual:.1f} %" if usual is not None else ""
             reason = f"{one.clipped_percent:.1f} % of its pixels are clipped{than}: too much light"
-            found.append(Check(CLIPPING, CheckState.ADVICE, reason, camera, more, limit))
+            found.append(CheckResult(CLIPPING, CheckState.ADVICE, reason, camera, more, limit))
     return _summary(CLIPPING, found, len(facts.examined), "not clipped", "clipped")
 
 
-def brightness(facts: Facts) -> list[Check]:
+def brightness(facts: CheckContext) -> list[CheckResult]:
     """The odd one out: a camera whose brightness changed by another factor than the rig's median.
 
     Cameras see different things, so each is compared with itself: with this session's takes (the same person), or with
@@ -105,7 +105,7 @@ def brightness(facts: Facts) -> list[Check]:
     """
     factor, seen = facts.limits.brightness_outlier_factor, facts.examined
     found = [
-        Check(
+        CheckResult(
             BRIGHTNESS,
             CheckState.ADVICE,
             "black: lens cap, or a strobe that did not fire?",
@@ -137,7 +137,7 @@ def brightness(facts: Facts) -> list[Check]:
                 word = "brighter" if ratio > 1 else "darker"
                 cause = "a reflection, or its exposure?" if ratio > 1 else "a strobe that did not fire?"
                 text = f"{max(ratio, 1 / ratio):.1f} times {word} than expected from it {whose}: {cause}"
-                found.append(Check(BRIGHTNESS, CheckState.ADVICE, text, camera, ratio, bound))
+                found.append(CheckResult(BRIGHTNESS, CheckState.ADVICE, text, camera, ratio, bound))
     checks = _summary(BRIGHTNESS, found, len(seen), "as bright as expected", "not as bright as expected")
     if changes is not here and changes is not ever:
         return checks
@@ -145,22 +145,24 @@ def brightness(facts: Facts) -> list[Check]:
     if not 1 / most <= usual <= most:
         word = "brighter" if usual > 1 else "darker"
         text = f"The whole rig is {max(usual, 1 / usual):.1f} times {word} than {whose}: the lights, or the exposure?"
-        checks[0] = Check(BRIGHTNESS, CheckState.ADVICE, text, "", usual, most)
+        checks[0] = CheckResult(BRIGHTNESS, CheckState.ADVICE, text, "", usual, most)
     return checks
 
 
-def faces(facts: Facts) -> list[Check]:
+def faces(facts: CheckContext) -> list[CheckResult]:
     """A face in the frontal views; and cameras that usually see it and now do not."""
     looked = {camera: one for camera, one in facts.examined.items() if one.face is not None}
     if not looked:
-        return [Check(FACE, CheckState.NOT_DONE, 'No camera of the rig file has tier = "frontal"')]
+        return [CheckResult(FACE, CheckState.NOT_DONE, 'No camera of the rig file has tier = "frontal"')]
     count = sum(bool(one.face) for one in looked.values())
     share, least = count / len(looked), facts.limits.min_face_share
     if share < least:
         text = f"A face is seen in {count} of {len(looked)} frontal views: is the subject in place, the face free?"
-        return [Check(FACE, CheckState.ADVICE, text, "", share, least)]
+        return [CheckResult(FACE, CheckState.ADVICE, text, "", share, least)]
     found = [
-        Check(FACE, CheckState.ADVICE, "it usually sees the face, now it does not: turned away, or covered?", camera)
+        CheckResult(
+            FACE, CheckState.ADVICE, "it usually sees the face, now it does not: turned away, or covered?", camera
+        )
         for camera, one in looked.items()
         if not one.face
         and facts.baseline(camera).takes >= FEWEST_TAKES
@@ -168,12 +170,12 @@ def faces(facts: Facts) -> list[Check]:
     ]
     text = f"A face is seen in {count} of {len(looked)} frontal views"
     state = CheckState.ADVICE if found else CheckState.OK
-    return [Check(FACE, state, text, "", share, least), *found]
+    return [CheckResult(FACE, state, text, "", share, least), *found]
 
 
-def _summary(name: str, found: list[Check], count: int, well: str, ill: str) -> list[Check]:
+def _summary(name: str, found: list[CheckResult], count: int, well: str, ill: str) -> list[CheckResult]:
     if not count:
-        return [Check(name, CheckState.NOT_DONE, "No photograph could be examined")]
+        return [CheckResult(name, CheckState.NOT_DONE, "No photograph could be examined")]
     if not found:
-        return [Check(name, CheckState.OK, f"{count} of {count} photographs are {well}")]
-    return [Check(name, CheckState.ADVICE, f"{len(found)} of {count} photographs are {ill}"), *found]
+        return [CheckResult(name, CheckState.OK, f"{count} of {count} photographs are {well}")]
+    return [CheckResult(name, CheckState.ADVICE, f"{len(found)} of {count} photographs are {ill}"), *found]

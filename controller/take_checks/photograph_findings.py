@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Seen:
+class PhotographFindings:
     """sharpness, brightness, clipped_percent: see measure.Measures. thumbnail: a small JPEG, empty without one.
 
     face: whether one was found, None where none was looked for. frontal: 1 when it looks into the camera, 0 from the

@@ -24,8 +24,8 @@ from controller.rig_file import Rig
 from controller.take_checks import check_process
 from controller.take_checks.contact_sheet import contact_sheet
 from controller.take_checks.expression_check import face_scores, judge_expression
-from controller.take_checks.photograph_checks import Facts, judge_photographs
-from controller.take_checks.photograph_findings import Seen
+from controller.take_checks.photograph_checks import CheckContext, judge_photographs
+from controller.take_checks.photograph_findings import PhotographFindings
 from db.captures import get_take
 from db.engine import reading, transaction
 from db.errors import RecordError
@@ -34,9 +34,9 @@ from db.protocols import recipe_of
 from db.store import Store
 from db.takes.missing_photographs import absences_of
 from db.takes.take_reviews import (
-    Check,
-    Measure,
-    Review,
+    CheckResult,
+    PhotographMeasure,
+    TakeReviewData,
     baselines,
     get_review,
     neutral_scores,
@@ -57,7 +57,7 @@ class _Case:
     """A take under examination. asked: hashes by camera. again: cameras whose check process died once."""
 
     take: str
-    seen: dict[str, Seen] = field(default_factory=dict)
+    seen: dict[str, PhotographFindings] = field(default_factory=dict)
     asked: dict[str, str] = field(default_factory=dict)
     again: set[str] = field(default_factory=set)
     last_ns: int = field(default_factory=time.monotonic_ns)
@@ -65,7 +65,7 @@ class _Case:
     done: bool = False
 
 
-class Reviewer:
+class TakeReviewer:
     """Threads and processes start with the first photograph; stop() ends them. Methods return at once but result()."""
 
     def __init__(self, engine: Engine, store: Store, rig: Rig, photographs: Callable[[str], dict[str, str]]) -> None:
@@ -141,7 +141,7 @@ class Reviewer:
             self._open = True
             self._changed.notify_all()
 
-    def result(self, take: str, wait_s: float = 0.0) -> Review | None:
+    def result(self, take: str, wait_s: float = 0.0) -> TakeReviewData | None:
         """The review of a take, waiting up to `wait_s` for one that is under way. Raises NotFound."""
         end = time.monotonic() + wait_s
         with self._changed:
@@ -217,18 +217,20 @@ class Reviewer:
             except BrokenProcessPool:
                 self._broken(pool, case, camera, sha256)
             except (RecordError, OSError, RuntimeError) as error:
-                self._seen(case, camera, Seen(problem=str(error)))
+                self._seen(case, camera, PhotographFindings(problem=str(error)))
             else:
                 future.add_done_callback(partial(self._looked, pool, case, camera, sha256))
 
-    def _looked(self, pool: ProcessPoolExecutor, case: _Case, camera: str, sha256: str, future: "Future[Seen]") -> None:
+    def _looked(
+        self, pool: ProcessPoolExecutor, case: _Case, camera: str, sha256: str, future: "Future[PhotographFindings]"
+    ) -> None:
         if future.cancelled():
             return
         error = future.exception()
         if isinstance(error, BrokenProcessPool):
             self._broken(pool, case, camera, sha256)
         elif error is not None:
-            self._seen(case, camera, Seen(problem=str(error)))
+            self._seen(case, camera, PhotographFindings(problem=str(error)))
         else:
             self._seen(case, camera, future.result())
 
@@ -245,9 +247,9 @@ class Reviewer:
                 self._queue.append((case, camera, sha256))
                 self._changed.notify_all()
                 return
-        self._seen(case, camera, Seen(problem="the check process died while it was looked at, twice"))
+        self._seen(case, camera, PhotographFindings(problem="the check process died while it was looked at, twice"))
 
-    def _seen(self, case: _Case, camera: str, seen: Seen) -> None:
+    def _seen(self, case: _Case, camera: str, seen: PhotographFindings) -> None:
         with self._changed:
             case.seen[camera] = seen
             self._under_way -= 1
@@ -283,7 +285,7 @@ class Reviewer:
                 self._changed.wait(left)
             if self._stopped:
                 return
-            late = Seen(problem=f"not looked at within {self._limits.timeout_s:g} s")
+            late = PhotographFindings(problem=f"not looked at within {self._limits.timeout_s:g} s")
             seen = {camera: case.seen.get(camera, late) for camera in filed}
         review, measures = self._review(case, seen)
         with transaction(self._engine) as tx:
@@ -291,17 +293,19 @@ class Reviewer:
         for check in review.advice:
             log.info("%s: %s%s", case.take, f"{check.camera}: " if check.camera else "", check.reason)
 
-    def _review(self, case: _Case, seen: dict[str, Seen]) -> tuple[Review, dict[str, Measure]]:
+    def _review(
+        self, case: _Case, seen: dict[str, PhotographFindings]
+    ) -> tuple[TakeReviewData, dict[str, PhotographMeasure]]:
         with reading(self._engine) as tx:
             row = get_take(tx, case.take)
             absent = {a.camera: SHEET_WORDS[a.kind] for a in absences_of(tx, row.id) if a.camera not in seen}
             expression, recipe = row.expression.name, recipe_of(row.expression)
             usual = baselines(tx, case.take, self._limits.baseline_takes)
             neutral = neutral_scores(tx, case.take)
-        checks = judge_photographs(Facts(seen, usual, self._frontal, self._limits))
+        checks = judge_photographs(CheckContext(seen, usual, self._frontal, self._limits))
         if absent:
             told = ", ".join(f"{camera} ({why})" for camera, why in absent.items())
-            checks.append(Check(WITHOUT, CheckState.OK, f"{len(seen)} photographs, and none of {told}"))
+            checks.append(CheckResult(WITHOUT, CheckState.OK, f"{len(seen)} photographs, and none of {told}"))
         scores = face_scores(seen, self._limits)
         if self._frontal:
             checks += judge_expression(expression, recipe, scores, neutral, self._limits)
@@ -309,15 +313,20 @@ class Reviewer:
         with suppress(RecordError, OSError):  # no room for a picture of pictures: the results count more
             sheet = self._store.put_bytes(self._sheet(case.take, expression, seen, checks, absent))
         measures = {
-            camera: Measure(one.sharpness, one.brightness, one.clipped_percent, one.face)
+            camera: PhotographMeasure(one.sharpness, one.brightness, one.clipped_percent, one.face)
             for camera, one in seen.items()
             if not one.problem
         }
         seconds = (time.monotonic_ns() - case.last_ns) / 1e9
-        return Review(case.take, seconds, tuple(checks), sheet, scores), measures
+        return TakeReviewData(case.take, seconds, tuple(checks), sheet, scores), measures
 
     def _sheet(
-        self, take: str, expression: str, seen: dict[str, Seen], checks: list[Check], absent: dict[str, str]
+        self,
+        take: str,
+        expression: str,
+        seen: dict[str, PhotographFindings],
+        checks: list[CheckResult],
+        absent: dict[str, str],
     ) -> bytes:
         flagged: dict[str, str] = {}
         for check in checks:

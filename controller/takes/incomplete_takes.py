@@ -4,14 +4,19 @@ from collections.abc import Collection, Sequence
 
 from controller.errors import AsideRefused, SessionError
 from controller.fault_text import plain
-from controller.rig.cameras_aside import LONGEST_REASON, AsideBook
-from controller.sessions.session_state import Script, TakeLine
-from controller.sessions.session_store import Records
+from controller.rig.cameras_aside import LONGEST_REASON, CamerasAside
+from controller.sessions.session_state import SessionStateMachine, TakeLine
+from controller.sessions.session_store import SessionStore
 from db.models import TakeState
 
 
 def accept_take(
-    records: Records, asides: AsideBook, script: Script, wanted: str | None, without: Collection[str], reason: str
+    records: SessionStore,
+    asides: CamerasAside,
+    script: SessionStateMachine,
+    wanted: str | None,
+    without: Collection[str],
+    reason: str,
 ) -> tuple[str, list[str]]:
     """Accept the take that an operator means; its code, and those of whole ones that were put beside it by that.
 
@@ -35,20 +40,25 @@ def accept_take(
 
 
 def _accept_without(
-    records: Records, asides: AsideBook, script: Script, wanted: str | None, without: Collection[str], reason: str
+    records: SessionStore,
+    asides: CamerasAside,
+    script: SessionStateMachine,
+    wanted: str | None,
+    without: Collection[str],
+    reason: str,
 ) -> str:
     if wanted is None:
         failed = [take for take in script.takes if take.state is TakeState.FAILED]
         if not failed:
             raise SessionError(f"Session {script.session} has no failed take that waits to be accepted")
-        return keep_without(records, asides, script, failed[-1].position, without, reason)
+        return keep_incomplete_take(records, asides, script, failed[-1].position, without, reason)
     named = script.find_take(wanted)
     if named is not None:
-        return keep_without(records, asides, script, named.position, without, reason, named.attempt)
-    return keep_without(records, asides, script, script.find(wanted).position, without, reason)
+        return keep_incomplete_take(records, asides, script, named.position, without, reason, named.attempt)
+    return keep_incomplete_take(records, asides, script, script.find(wanted).position, without, reason)
 
 
-def _waiting(records: Records, asides: AsideBook, script: Script) -> int:
+def _waiting(records: SessionStore, asides: CamerasAside, script: SessionStateMachine) -> int:
     """The expression whose take waits to be decided. Raises SessionError when there is none, or are several."""
     waiting = script.undecided()
     positions = {take.position for take in waiting}
@@ -62,10 +72,10 @@ def _waiting(records: Records, asides: AsideBook, script: Script) -> int:
     raise SessionError(told or f"Session {script.session} has no captured take that waits to be accepted")
 
 
-def keep_without(
-    records: Records,
-    asides: AsideBook,
-    script: Script,
+def keep_incomplete_take(
+    records: SessionStore,
+    asides: CamerasAside,
+    script: SessionStateMachine,
     position: int,
     without: Collection[str],
     reason: str,
@@ -107,14 +117,14 @@ def keep_without(
     return take.code
 
 
-def offer(asides: AsideBook, aside: Collection[str], lacking: Sequence[str], reference: str) -> str:
+def offer(asides: CamerasAside, aside: Collection[str], lacking: Sequence[str], reference: str) -> str:
     """The command that keeps a take without these photographs; "" when it would be refused."""
     if not lacking or asides.broken({*lacking, *aside}):
         return ""
     return command(reference, lacking)
 
 
-def refusal(records: Records, asides: AsideBook, script: Script, last: TakeLine) -> str:
+def refusal(records: SessionStore, asides: CamerasAside, script: SessionStateMachine, last: TakeLine) -> str:
     """Why a plain accept does not take this failed take, and how it may be kept; "" for another cause."""
     if last.state is not TakeState.FAILED or not last.frames:
         return ""

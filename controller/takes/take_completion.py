@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 from controller.errors import ControllerError
-from controller.takes.take_progress import Tally
+from controller.takes.take_progress import TakeProgress
 from db.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ GLANCE_S = 0.25
 R = TypeVar("R")
 
 
-class Draining(Generic[R]):
+class TakeCompletion(Generic[R]):
     """One thread a take under way.
 
     trouble: why photographs cannot be filed now, or "". stopped: whether the controller is ending. quiet_s: a take is
@@ -43,7 +43,7 @@ class Draining(Generic[R]):
         with self._lock:
             return list(self._threads)
 
-    def begin(self, tally: Tally, conclude: Callable[[], R]) -> "Future[R]":
+    def begin(self, tally: TakeProgress, conclude: Callable[[], R]) -> "Future[R]":
         """Wait for the take's photographs and conclude it, in a thread of its own."""
         future: Future[R] = Future()
         thread = threading.Thread(
@@ -75,7 +75,7 @@ class Draining(Generic[R]):
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
 
-    def _drain(self, tally: Tally, conclude: Callable[[], R], future: "Future[R]") -> None:
+    def _drain(self, tally: TakeProgress, conclude: Callable[[], R], future: "Future[R]") -> None:
         try:
             while not tally.wait(self._quiet_s) and not self._stopped() and self._trouble():
                 log.warning("%s waits: %s", tally.take, self._trouble())

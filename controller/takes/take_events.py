@@ -11,12 +11,18 @@ from typing import Literal, Protocol
 
 from camera_nodes import wire
 from controller.errors import FrameRejected
-from controller.image_files.exif_consistency import UNSTAMPED, Counter, Exposed, file_number, misdated
-from controller.image_files.photograph_reader import Photo
-from controller.ingest.file_commit import Arrival
-from controller.sessions.session_store import Records
+from controller.image_files.exif_consistency import (
+    UNSTAMPED,
+    FileNumberCounter,
+    StampedExposure,
+    capture_time_mismatch,
+    file_number,
+)
+from controller.image_files.photograph_reader import PhotographHeader
+from controller.ingest.file_commit import ReceivedPhotograph
+from controller.sessions.session_store import SessionStore
 from controller.shutter_lag.lag_measurement import is_lag_shot
-from controller.takes.take_progress import Tally
+from controller.takes.take_progress import TakeProgress
 from db.errors import RecordError
 from db.takes.missing_photographs import LateArrival
 
@@ -26,7 +32,7 @@ REMEMBERED = 200
 _JOURNALLED_BEFORE = timedelta(seconds=40)  # a fire comes soon after the journal's entry; more is another clock
 
 
-class News(Protocol):
+class NodeNewsListener(Protocol):
     """Who wants to know what nodes say outside a fire. Called in the control thread: return at once."""
 
     def fault(self, message: wire.NodeFault) -> None: ...
@@ -36,34 +42,34 @@ class News(Protocol):
     def view_state(self, message: wire.ViewState) -> None: ...
 
 
-class Desk:
+class TakeEvents:
     """Listener of the control link and Book of ingest. Late news about an older take still find their tally."""
 
     def __init__(
         self,
-        records: Records,
+        records: SessionStore,
         filed: Callable[[str, str, str], None] = lambda *_: None,
         late: Callable[[LateArrival], object] = lambda _: None,
-        news: News | None = None,
+        news: NodeNewsListener | None = None,
     ) -> None:
         """filed: told the take, camera and hash of each photograph that has its row. late: of those that came late."""
         self._records = records
         self._news = news
         self._filed = filed
         self._late = late
-        self._tallies: OrderedDict[str, Tally] = OrderedDict()
+        self._tallies: OrderedDict[str, TakeProgress] = OrderedDict()
         self._fired: OrderedDict[str, datetime] = OrderedDict()  # when, by take, as journalled
-        self._counters: dict[tuple[str, str], Counter] = {}  # by session and camera
+        self._counters: dict[tuple[str, str], FileNumberCounter] = {}  # by session and camera
         self._lock = threading.Lock()
         self.stopped = False
 
-    def open(self, tally: Tally) -> None:
+    def open(self, tally: TakeProgress) -> None:
         with self._lock:
             self._tallies[tally.take] = tally
             while len(self._tallies) > REMEMBERED:
                 self._tallies.popitem(last=False)
 
-    def tally(self, take: str) -> Tally | None:
+    def tally(self, take: str) -> TakeProgress | None:
         with self._lock:
             return self._tallies.get(take)
 
@@ -126,15 +132,17 @@ class Desk:
             raise FrameRejected(f"{offer.camera} has another {what} in {offer.take_id} already")
         return "stored"
 
-    def prove(self, arrival: Arrival) -> None:
+    def prove(self, arrival: ReceivedPhotograph) -> None:
         """A photograph that was taken at another time than its take is not its take's."""
-        if not isinstance(arrival.content, Photo) or arrival.body_clock_error_ms is None:
+        if not isinstance(arrival.content, PhotographHeader) or arrival.body_clock_error_ms is None:
             return
         exposed = self._exposed(arrival)
-        if exposed is not None and (reason := misdated(arrival.content.exif, exposed, arrival.body_clock_error_ms)):
+        if exposed is not None and (
+            reason := capture_time_mismatch(arrival.content.exif, exposed, arrival.body_clock_error_ms)
+        ):
             raise FrameRejected(reason)
 
-    def _exposed(self, arrival: Arrival) -> Exposed | None:
+    def _exposed(self, arrival: ReceivedPhotograph) -> StampedExposure | None:
         """When the exposure was, by its stamps; without them, or with those of another run's clock, by the journal."""
         fired = self._fired_at(arrival.take_id)
         if fired is None:
@@ -145,8 +153,8 @@ class Desk:
             ago = timedelta(microseconds=(time.monotonic_ns() - stamps.commanded_at_ns) / 1000)
             at, slack = datetime.now(UTC) - ago, timedelta(microseconds=stamps.clock_uncertainty_ns / 1000)
             if abs(at - fired) <= _JOURNALLED_BEFORE and slack <= _JOURNALLED_BEFORE:
-                return Exposed(at, slack)
-        return Exposed(fired, UNSTAMPED)
+                return StampedExposure(at, slack)
+        return StampedExposure(fired, UNSTAMPED)
 
     def _fired_at(self, take: str) -> datetime | None:
         fired = self._fired.get(take) or self._records.fired_at(take)
@@ -157,7 +165,7 @@ class Desk:
                     self._fired.popitem(last=False)
         return fired
 
-    def _count(self, arrival: Arrival) -> str:
+    def _count(self, arrival: ReceivedPhotograph) -> str:
         """What is odd about the number in the file's name."""
         number = file_number(arrival.name)
         if number is None:
@@ -165,13 +173,13 @@ class Desk:
         key = arrival.take_id.rsplit("-E", 1)[0], arrival.camera
         with self._lock:
             known = self._counters.get(key)
-            self._counters[key], odd = known.follow(number) if known is not None else (Counter(number), "")
+            self._counters[key], odd = known.follow(number) if known is not None else (FileNumberCounter(number), "")
         return odd
 
-    def commit(self, arrival: Arrival) -> None:
+    def commit(self, arrival: ReceivedPhotograph) -> None:
         tally = self.tally(arrival.take_id)
         late = self._records.add_file(arrival, tally.stamps_of(arrival.camera) if tally else None)
-        if tally is not None and isinstance(arrival.content, Photo):
+        if tally is not None and isinstance(arrival.content, PhotographHeader):
             expected, found = self._records.serial(arrival.camera), arrival.content.exif.serial
             if expected and found and expected != found:
                 tally.add_note(

@@ -3,22 +3,24 @@
 from controller.errors import describe_failure
 from controller.fault_text import by_reason
 from controller.firing.fire_timing import Skew
-from controller.rig.cameras_aside import AsideBook, told_of
+from controller.rig.cameras_aside import CamerasAside, told_of
 from controller.rig_file import Rig
-from controller.sessions.late_photographs import LateNews
-from controller.sessions.session_state import Line, Script
-from controller.sessions.session_store import Records
-from controller.take_checks.take_reviewer import Reviewer
+from controller.sessions.late_photographs import LatePhotographs
+from controller.sessions.session_state import ExpressionState, SessionStateMachine
+from controller.sessions.session_store import SessionStore
+from controller.take_checks.take_reviewer import TakeReviewer
 from controller.takes.incomplete_takes import offer
-from controller.takes.take_progress import Tally
+from controller.takes.take_progress import TakeProgress
 from controller.takes.take_result import TakeResult
 from db.models import TakeState
 
 
-class Conclusion:
+class TakeSettlement:
     """Concludes takes. last: the take that was told of last."""
 
-    def __init__(self, rig: Rig, records: Records, asides: AsideBook, reviewer: Reviewer, late: LateNews) -> None:
+    def __init__(
+        self, rig: Rig, records: SessionStore, asides: CamerasAside, reviewer: TakeReviewer, late: LatePhotographs
+    ) -> None:
         self._rig = rig
         self._records = records
         self._asides = asides
@@ -26,7 +28,9 @@ class Conclusion:
         self._late = late
         self.last: TakeResult | None = None
 
-    def coming_in(self, script: Script, line: Line, attempt: int, tally: Tally, trouble: str | None) -> TakeResult:
+    def coming_in(
+        self, script: SessionStateMachine, line: ExpressionState, attempt: int, tally: TakeProgress, trouble: str | None
+    ) -> TakeResult:
         """The take so far. trouble: why photographs cannot be filed, on this side."""
         held = f" Photographs cannot be filed: {trouble}" if trouble else ""
         frames, cameras = len(tally.frames), len(tally.cameras)
@@ -47,7 +51,9 @@ class Conclusion:
         )
         return self.last
 
-    def conclude(self, script: Script, line: Line, attempt: int, tally: Tally, verb: str) -> TakeResult:
+    def conclude(
+        self, script: SessionStateMachine, line: ExpressionState, attempt: int, tally: TakeProgress, verb: str
+    ) -> TakeResult:
         """Write what became of the take: captured when every camera is settled well, else failed with every reason."""
         if verb == "kept":
             for camera in tally.missing():
@@ -99,7 +105,7 @@ class Conclusion:
         )
         return self.last
 
-    def conclude_late(self, tally: Tally) -> str:
+    def conclude_late(self, tally: TakeProgress) -> str:
         """A take that an earlier controller fired: all that can come of it is in."""
         session, reference = tally.take.rsplit("-E", 1)
         script = self._records.script(session)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from camera_nodes.wire import Stamps
 from controller.fault_text import plain
 from controller.firing.fire_timing import Skew, measure
-from controller.image_files.photograph_reader import Photo
+from controller.image_files.photograph_reader import PhotographHeader
 
 
-class Tally:
+class TakeProgress:
     """Thread-safe. A camera is settled when its photograph is filed or it has a fault.
 
     cameras: those that take part. aside: the others of the rig, and why; whatever they say changes nothing.
@@ -32,7 +32,7 @@ class Tally:
         self._warnings: dict[str, str] = {}
         self._faults: dict[str, str] = {}
         self._stamps: dict[str, Stamps] = {}
-        self._photos: dict[str, Photo] = {}
+        self._photos: dict[str, PhotographHeader] = {}
         self._changed = threading.Condition()
         self._moved = time.monotonic()
         self._stopped = False
@@ -44,7 +44,7 @@ class Tally:
                 self._stamps.setdefault(stamps.camera, stamps)
                 self._touch()
 
-    def add_frame(self, camera: str, photo: Photo) -> None:
+    def add_frame(self, camera: str, photo: PhotographHeader) -> None:
         with self._changed:
             self._frames.add(camera)
             self._photos[camera] = photo
@@ -97,7 +97,7 @@ class Tally:
             return dict(self._stamps)
 
     @property
-    def photos(self) -> Mapping[str, Photo]:
+    def photos(self) -> Mapping[str, PhotographHeader]:
         """What was seen of the photographs that came in since the controller started."""
         with self._changed:
             return dict(self._photos)

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from controller.node_links.control_channel import ControlLink
 from controller.rig_file import Rig
-from controller.sessions.session_store import Records
-from controller.takes.take_events import Desk
-from controller.takes.take_progress import Tally
+from controller.sessions.session_store import SessionStore
+from controller.takes.take_events import TakeEvents
+from controller.takes.take_progress import TakeProgress
 from db.models import TakeState
 
 log = logging.getLogger(__name__)
@@ -21,14 +21,19 @@ log = logging.getLogger(__name__)
 LOOK_S = 0.25
 
 
-class Recovery:
+class TakeRecovery:
     """begin() before the sockets open, so that no photograph comes in before its take is known; join() at the end.
 
     conclude(tally) writes what became of a take and returns what to tell the operator.
     """
 
     def __init__(
-        self, records: Records, desk: Desk, link: ControlLink, rig: Rig, conclude: Callable[[Tally], str]
+        self,
+        records: SessionStore,
+        desk: TakeEvents,
+        link: ControlLink,
+        rig: Rig,
+        conclude: Callable[[TakeProgress], str],
     ) -> None:
         self._records = records
         self._desk = desk
@@ -42,7 +47,7 @@ class Recovery:
             if left.state is TakeState.PLANNED:
                 self._records.failed(left.take, "The controller stopped before the fire; nothing was photographed.")
                 continue
-            tally = Tally(left.take, (camera.name for camera in self._rig.cameras), left.filed, left.aside)
+            tally = TakeProgress(left.take, (camera.name for camera in self._rig.cameras), left.filed, left.aside)
             self._desk.open(tally)
             name = f"mien-recover-{left.take}"
             thread = threading.Thread(target=self._settle, args=(tally,), name=name, daemon=True)
@@ -53,7 +58,7 @@ class Recovery:
         for thread in self._threads:
             thread.join(timeout_s)
 
-    def _settle(self, tally: Tally) -> None:
+    def _settle(self, tally: TakeProgress) -> None:
         try:
             self._wait(tally)
             if self._desk.stopped:
@@ -62,7 +67,7 @@ class Recovery:
         except Exception:
             log.exception("take %s could not be settled", tally.take)
 
-    def _wait(self, tally: Tally) -> None:
+    def _wait(self, tally: TakeProgress) -> None:
         """Until every camera is settled, or nothing has come in for the frame time-out."""
         quiet_s = self._rig.transfer.frame_timeout_s
         end, seen = time.monotonic() + quiet_s, -1

@@ -1,6 +1,7 @@
 """What happened that a restored copy must not forget: numbers given, withdrawals, erasures; and where to learn of it.
 
-From a database that can still be read, from a backup's snapshots, and from the journal beside the store (db.audit.restore_journal).
+From a database that can still be read, from a backup's snapshots, and from the journal beside the store
+(db.audit.restore_journal).
 Codes and days alone: nothing here says who anybody is.
 """
 
@@ -21,7 +22,7 @@ SESSION = re.compile(r"(S\d{1,9})-(\d{1,6})")
 
 
 @dataclass(frozen=True)
-class Acts:
+class IrreversibleActs:
     """What is known. known_at: ISO time of the newest look.  sessions, releases: highest number by subject and name.
 
     open_sessions: those that may still have taken photographs.  erased: code -> when.  withdrawn, given: the newest
@@ -53,9 +54,9 @@ class Acts:
             **{name: {str(k): str(v) for k, v in value.get(name, {}).items()} for name in ("taken", "taken_files")},
         )
 
-    def __or__(self, other: "Acts") -> "Acts":
+    def __or__(self, other: "IrreversibleActs") -> "IrreversibleActs":
         """What both know together."""
-        return Acts(
+        return IrreversibleActs(
             max(self.known_at, other.known_at),
             max(self.subjects, other.subjects),
             _highest(self.sessions, other.sessions),
@@ -68,31 +69,31 @@ class Acts:
             {**other.taken_files, **self.taken_files},
         )
 
-    def followed_by(self, action: str, about: str, detail: Mapping[str, Any], at: str) -> "Acts":
+    def followed_by(self, action: str, about: str, detail: Mapping[str, Any], at: str) -> "IrreversibleActs":
         """With one entry of the audit log more; those that are none of ours change nothing."""
-        more = Acts(known_at=at)
+        more = IrreversibleActs(known_at=at)
         code, session = CODE.fullmatch(about), SESSION.fullmatch(about)
         if action == "subject.add" and code:
-            more = Acts(at, subjects=int(code[1]))
+            more = IrreversibleActs(at, subjects=int(code[1]))
         elif action == "session.start" and session:
-            more = Acts(at, sessions={session[1]: int(session[2])}, open_sessions=(about,))
+            more = IrreversibleActs(at, sessions={session[1]: int(session[2])}, open_sessions=(about,))
         elif action in ("release.begin", "release.complete"):
             name, _, version = about.rpartition(" ")
-            more = Acts(at, releases={name: int(version)}) if version.isdecimal() else more
+            more = IrreversibleActs(at, releases={name: int(version)}) if version.isdecimal() else more
         elif action == "consent.withdraw" and code:
-            more = Acts(at, withdrawn={f"{about} {detail.get('scope')}": at})
+            more = IrreversibleActs(at, withdrawn={f"{about} {detail.get('scope')}": at})
         elif action == "consent.give" and code:
-            more = Acts(at, given={f"{about} {detail.get('scope')}": at})
+            more = IrreversibleActs(at, given={f"{about} {detail.get('scope')}": at})
         elif action in ("subject.erase.begin", "subject.erase") and code:
-            more = Acts(at, erased={about: at})
+            more = IrreversibleActs(at, erased={about: at})
         elif action == "take.withdraw":
-            more = Acts(at, taken={about: at})
+            more = IrreversibleActs(at, taken={about: at})
         elif action in ("take.erase.begin", "take.erase"):
-            more = Acts(at, taken_files={about: at})
+            more = IrreversibleActs(at, taken_files={about: at})
         return self | more
 
 
-def acts_of(tx: Session) -> Acts:
+def irreversible_acts(tx: Session) -> IrreversibleActs:
     """What a database knows."""
     sessions: dict[str, int] = {}
     for code, kept in tx.execute(select(CaptureSession.code, Subject.code).join(CaptureSession.subject)):
@@ -107,7 +108,7 @@ def acts_of(tx: Session) -> Acts:
     floors = floors_of(tx)  # what an earlier restore knew
     codes = [int(code[1:]) for code in tx.scalars(select(Subject.code)) if CODE.fullmatch(code)]
     released = {str(name): int(version) for name, version in tx.execute(versions.group_by(Release.name))}
-    return Acts(
+    return IrreversibleActs(
         known_at=utc_now().isoformat(),
         subjects=max([floors.subjects, *codes]),
         sessions=_highest(sessions, floors.sessions),

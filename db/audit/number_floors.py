@@ -18,7 +18,7 @@ ACTION, KIND, ABOUT = "studio.restore", "studio", "numbers"
 
 
 @dataclass(frozen=True)
-class Floors:
+class NumberFloors:
     """The highest numbers that may have been given. subjects: as in S012; sessions: by subject; attempts: of a take,
     by session; releases: versions by name."""
 
@@ -28,11 +28,11 @@ class Floors:
     releases: Mapping[str, int] = field(default_factory=dict)
 
 
-def floors_of(tx: Session) -> Floors:
+def floors_of(tx: Session) -> NumberFloors:
     """All of them together."""
-    found = Floors()
+    found = NumberFloors()
     for detail in _details(tx):
-        found = Floors(
+        found = NumberFloors(
             max(found.subjects, int(detail.get("subjects", 0))),
             *(_merged(getattr(found, kind), detail.get(kind, {})) for kind in ("sessions", "attempts", "releases")),
         )

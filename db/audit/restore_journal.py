@@ -1,7 +1,8 @@
 """A journal outside the database of what a restored copy must not forget, kept beside the store.
 
 Whoever opens a studio's database says where its store is (`keep_journal`); from then on the entries of the audit log
-that matter (db.audit.irreversible_acts) are appended to `journal.jsonl` before their transaction commits. An entry whose transaction
+that matter (db.audit.irreversible_acts) are appended to `journal.jsonl` before their transaction commits. An entry
+whose transaction
 failed afterwards skips a number or names a withdrawal twice, which harms nobody. The first line says what the database
 held when the journal began, so the journal alone knows all.
 
@@ -24,7 +25,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from db.audit.irreversible_acts import Acts, acts_of
+from db.audit.irreversible_acts import IrreversibleActs, irreversible_acts
 from db.engine import reading
 
 NAME = "journal.jsonl"
@@ -56,24 +57,24 @@ def begin_journal(engine: Engine) -> None:
     path = _KEPT.get(engine)
     if path is not None and path.parent.is_dir() and not path.exists():
         with reading(engine) as tx:
-            base = {"base": asdict(acts_of(tx))}
+            base = {"base": asdict(irreversible_acts(tx))}
         with suppress(OSError):  # the next act says that it cannot be written
             _append(path, json.dumps(base) + "\n")
 
 
-def read_journal(path: Path) -> Acts | None:
+def read_journal(path: Path) -> IrreversibleActs | None:
     """What a journal knows; None when there is none. A last line that was cut off by a crash is passed over."""
     try:
         with path.open("rb") as file:
             lines = file.read(_LARGEST).splitlines()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    acts: Acts | None = None
+    acts: IrreversibleActs | None = None
     for line in lines:
         with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
             written = json.loads(line)
             if "base" in written:
-                base = Acts.from_json(written["base"])
+                base = IrreversibleActs.from_json(written["base"])
                 acts = base if acts is None else acts | base
             elif acts is not None:
                 acts = acts.followed_by(written["action"], written["about"], written["detail"], written["at"])
@@ -92,7 +93,7 @@ def note(tx: Session, entries: Sequence[Mapping[str, Any]]) -> None:
         return
     lines = []
     if not path.exists():
-        lines.append({"base": asdict(acts_of(tx))})
+        lines.append({"base": asdict(irreversible_acts(tx))})
     for entry in watched:
         said = {"scope": str(entry["detail"]["scope"])} if "scope" in entry["detail"] else {}
         at = entry["at"].isoformat()

@@ -24,7 +24,7 @@ from sqlalchemy import Engine, NullPool, create_engine, make_url
 from sqlalchemy.orm import Session
 
 from db.audit.audit_log import verify_chain
-from db.audit.irreversible_acts import Acts, acts_of
+from db.audit.irreversible_acts import IrreversibleActs, irreversible_acts
 from db.audit.restore_journal import begin_journal
 from db.backups.backup_repository import (
     ABOUT,
@@ -35,7 +35,7 @@ from db.backups.backup_repository import (
     SETTINGS,
     BackupFolder,
     Stored,
-    flush_folder,
+    fsync_folder,
     json_hash,
     private,
     room,
@@ -58,7 +58,7 @@ Told = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Lacking:
+class MissingFile:
     """A file that rows name and that could not be backed up. why: missing, rotten, or what the disk said."""
 
     sha256: str
@@ -78,7 +78,7 @@ class BackupReport:
     bytes: int = 0
     new_files: int = 0
     new_bytes: int = 0
-    lacking: list[Lacking] = field(default_factory=list)
+    lacking: list[MissingFile] = field(default_factory=list)
     same_disk: bool = False
     sealed: bool = False
     store_empty: bool = False
@@ -119,7 +119,7 @@ def back_up(
         with opened_copy(plain) as copy:
             _copy_files(copy, engine, store, folder, new / LIST, report, told)
             with Session(copy) as tx:
-                acts, chain = acts_of(tx), verify_chain(tx)
+                acts, chain = irreversible_acts(tx), verify_chain(tx)
         about = {"acts": asdict(acts), "audit_head": chain.head, "lacking": [asdict(one) for one in report.lacking]}
         parts = {
             DATABASE: _part(folder, plain, new / f"{DATABASE}{folder.ending}"),
@@ -231,7 +231,7 @@ def _copy_files(
                         elif found.why != "missing" or _still_named(live, found.sha256):
                             known = len(report.lacking) < _DESCRIBED
                             about = tuple(described(tx, found.sha256)) if known else ()
-                            report.lacking.append(Lacking(found.sha256, found.why, about))
+                            report.lacking.append(MissingFile(found.sha256, found.why, about))
                 except BaseException:  # no room, say: what is whole is not copied again
                     with suppress(BackupError, OSError):
                         _file(folder, shard, copied)
@@ -256,21 +256,21 @@ def _copy_files(
             os.fsync(names.fileno())
 
 
-def _copy_file(store: Store, folder: BackupFolder, sha256: str) -> Stored | Lacking:
+def _copy_file(store: Store, folder: BackupFolder, sha256: str) -> Stored | MissingFile:
     """Into tmp/, flushed, under its hash; or why it cannot be."""
     incoming = _incoming(folder, sha256)
     try:
         with store.open(sha256) as source:
             stored = folder.put(source, incoming)
     except MissingObject:
-        return Lacking(sha256, "missing")
+        return MissingFile(sha256, "missing")
     except StoreError as error:
-        return Lacking(sha256, str(error))
+        return MissingFile(sha256, str(error))
     except OSError as error:
-        return Lacking(sha256, error.strerror or type(error).__name__)
+        return MissingFile(sha256, error.strerror or type(error).__name__)
     if stored.sha256 != sha256:
         incoming.unlink()
-        return Lacking(sha256, "rotten")
+        return MissingFile(sha256, "rotten")
     return stored
 
 
@@ -283,7 +283,7 @@ def _file(folder: BackupFolder, shard: str, copied: list[Stored]) -> None:
         folder.add_to_index(shard, copied)
         for one in copied:
             _incoming(folder, one.sha256).replace(folder.place(one.sha256))
-        flush_folder(folder.path / "files" / shard)
+        fsync_folder(folder.path / "files" / shard)
 
 
 def _incoming(folder: BackupFolder, sha256: str) -> Path:
@@ -353,14 +353,14 @@ def _publish(folder: BackupFolder, new: Path) -> str:
     snapshots = folder.path / "snapshots"
     with room(folder.path):
         snapshots.mkdir(mode=0o700, exist_ok=True)
-        flush_folder(new)
+        fsync_folder(new)
         stamp = f"{utc_now():%Y-%m-%dT%H%M%SZ}"
         name, number = stamp, 1
         while (snapshots / name).exists():
             number += 1
             name = f"{stamp}-{number}"
         new.replace(snapshots / name)
-        flush_folder(snapshots)
+        fsync_folder(snapshots)
     return name
 
 
@@ -380,7 +380,7 @@ def _workplace(folder: BackupFolder, settings: Settings) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _still_held(folder: BackupFolder, acts: Acts) -> tuple[str, ...]:
+def _still_held(folder: BackupFolder, acts: IrreversibleActs) -> tuple[str, ...]:
     """Subjects that were erased after a snapshot that is kept still: it may hold their photographs."""
     oldest = folder.snapshots()[0].manifest()["made_at"]
     return tuple(sorted(code for code, at in acts.erased.items() if at > oldest))

@@ -51,12 +51,17 @@ class Stored:
     @classmethod
     def of_line(cls, line: str) -> "Stored | None":
         parts = line.split()
-        if len(parts) != 4 or not is_hash(parts[0]) or not is_hash(parts[2]) or not (parts[1] + parts[3]).isdecimal():
+        if (
+            len(parts) != 4
+            or not is_sha256(parts[0])
+            or not is_sha256(parts[2])
+            or not (parts[1] + parts[3]).isdecimal()
+        ):
             return None
         return cls(parts[0], int(parts[1]), parts[2], int(parts[3]))
 
 
-def is_hash(text: str) -> bool:
+def is_sha256(text: str) -> bool:
     return len(text) == 64 and set(text) <= set("0123456789abcdef")
 
 
@@ -94,7 +99,7 @@ class Snapshot:
             with (self.path / LIST).open(encoding="ascii", errors="replace") as lines:
                 for line in lines:
                     sha256, _, size = line.strip().partition(" ")
-                    if is_hash(sha256) and size.isdecimal():
+                    if is_sha256(sha256) and size.isdecimal():
                         yield sha256, int(size)
         except OSError as error:
             raise BackupError(f"{self.path / LIST} cannot be read: {error.strerror}") from error
@@ -179,7 +184,7 @@ class BackupFolder:
         return [Snapshot(path) for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
 
     def place(self, sha256: str) -> Path:
-        if not is_hash(sha256):
+        if not is_sha256(sha256):
             raise BackupError(f"'{sha256}' is not a SHA-256")
         return self.path / "files" / sha256[:2] / f"{sha256}{self.ending}"
 
@@ -358,7 +363,7 @@ def json_hash(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def flush_folder(folder: Path) -> None:
+def fsync_folder(folder: Path) -> None:
     with suppress(OSError):  # some network file systems cannot
         descriptor = os.open(folder, os.O_RDONLY)
         try:

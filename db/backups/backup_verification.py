@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import IO, cast
 
 from db.backups.age_encryption import Opener
-from db.backups.backup_repository import BackupFolder, Snapshot, Stored, flush_folder, room
+from db.backups.backup_repository import BackupFolder, Snapshot, Stored, fsync_folder, room
 from db.engine import utc_now
 from db.errors import BackupError, BackupKeyError
 
@@ -22,7 +22,7 @@ Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Damage:
+class DamagedFile:
     """Something in a backup that is not what was written. snapshots: those that need it."""
 
     name: str
@@ -39,7 +39,7 @@ class CheckReport:
     files: int = 0
     bytes: int = 0
     opened: bool = False
-    damage: list[Damage] = field(default_factory=list)
+    damage: list[DamagedFile] = field(default_factory=list)
 
     @property
     def sound(self) -> bool:
@@ -84,7 +84,7 @@ def check_backup(
                     report.files += 1
                     report.bytes += size
                     if why:
-                        report.damage.append(Damage(sha256, why, snapshots))
+                        report.damage.append(DamagedFile(sha256, why, snapshots))
                         damaged.add(sha256)
                 told(report.files, max(total, report.files))
         if damaged != before:
@@ -93,13 +93,13 @@ def check_backup(
     return report
 
 
-def check_snapshot(folder: BackupFolder, snapshot: Snapshot, opener: Opener | None) -> list[Damage]:
+def check_snapshot(folder: BackupFolder, snapshot: Snapshot, opener: Opener | None) -> list[DamagedFile]:
     """A snapshot's own files: manifest, database, lists."""
     try:
         manifest = snapshot.manifest()
         parts = dict(manifest["parts"])
     except (BackupError, KeyError, TypeError, ValueError) as error:
-        return [Damage(f"{snapshot.name}/manifest.json", str(error), (snapshot.name,))]
+        return [DamagedFile(f"{snapshot.name}/manifest.json", str(error), (snapshot.name,))]
     found = []
     for name in parts:
         try:
@@ -110,9 +110,9 @@ def check_snapshot(folder: BackupFolder, snapshot: Snapshot, opener: Opener | No
         except BackupKeyError:
             raise
         except FileNotFoundError:
-            found.append(Damage(f"{snapshot.name}/{name}", "it is not there", (snapshot.name,)))
+            found.append(DamagedFile(f"{snapshot.name}/{name}", "it is not there", (snapshot.name,)))
         except (BackupError, OSError, ValueError) as error:
-            found.append(Damage(f"{snapshot.name}/{name}", str(error), (snapshot.name,)))
+            found.append(DamagedFile(f"{snapshot.name}/{name}", str(error), (snapshot.name,)))
     return found
 
 
@@ -151,7 +151,7 @@ def _verdict(folder: BackupFolder, index: dict[str, Stored], opener: Opener | No
     return ""
 
 
-def surplus(folder: BackupFolder, keep: int) -> list[Snapshot]:
+def surplus_snapshots(folder: BackupFolder, keep: int) -> list[Snapshot]:
     """The snapshots beyond the newest `keep`; never the newest that is sound and has every file.
 
     Raises BackupError when none is sound and whole: none is let go then.
@@ -172,7 +172,7 @@ def _good(folder: BackupFolder, snapshot: Snapshot) -> bool:
     return not check_snapshot(folder, snapshot, None) and not snapshot.manifest()["lacking"]
 
 
-def let_go(folder: BackupFolder, snapshots: list[Snapshot]) -> tuple[int, int]:
+def prune_snapshots(folder: BackupFolder, snapshots: list[Snapshot]) -> tuple[int, int]:
     """Move snapshots to dropped/, and remove for good what has been there longer than TERM, with its files.
 
     How many files went, and their bytes.
@@ -183,7 +183,7 @@ def let_go(folder: BackupFolder, snapshots: list[Snapshot]) -> tuple[int, int]:
         for snapshot in snapshots:
             target = dropped / f"{snapshot.name}.{utc_now():%Y%m%dT%H%M%SZ}"
             snapshot.path.replace(target)
-        flush_folder(dropped)
+        fsync_folder(dropped)
         expired = [path for path in sorted(dropped.iterdir()) if _dropped_at(path.name) < utc_now() - TERM]
         for path in expired:
             shutil.rmtree(path)

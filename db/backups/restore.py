@@ -1,7 +1,8 @@
 """A studio from a backup: never over another one, never with a code that somebody has, and nothing forgotten unsaid.
 
 A restored database is older than the world: codes were given since, people withdrew, some were erased. The copy is
-prepared beside its place, where numbers are raised and withdrawals and erasures repeated (db.backups.restore_replay), and is
+prepared beside its place, where numbers are raised and withdrawals and erasures repeated (db.backups.restore_replay),
+and is
 moved there last. Killed at any moment, the same command goes on; until the end there is no database in the new home.
 """
 
@@ -21,7 +22,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from db.audit import audit_log
-from db.audit.irreversible_acts import Acts
+from db.audit.irreversible_acts import IrreversibleActs
 from db.audit.number_floors import ABOUT, ACTION, KIND
 from db.audit.restore_journal import place
 from db.backups.age_encryption import Opener
@@ -91,7 +92,7 @@ def restore(
         _fetch_database(folder, snapshot, manifest, opener, copy)
         report.rows_equal = True  # its bytes have the hash that they had when the copy was made
         about = about_of(folder, snapshot, opener, work)
-        then = Acts.from_json(about["acts"])
+        then = IrreversibleActs.from_json(about["acts"])
         report.missing = [dict(one) for one in about.get("lacking", ())]
         journals = [place(one.store, one.home) for one in [settings, *old]]
         with _looked_at([settings, *old]) as engines:

@@ -15,8 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from db.audit import audit_log
-from db.audit.irreversible_acts import CODE, Acts, acts_of
-from db.audit.number_floors import Floors
+from db.audit.irreversible_acts import CODE, IrreversibleActs, irreversible_acts
+from db.audit.number_floors import NumberFloors
 from db.audit.restore_journal import read_journal
 from db.backups.age_encryption import Opener
 from db.backups.backup_repository import ABOUT, BackupFolder, Snapshot, Stored, private, read_json, room
@@ -39,10 +39,10 @@ class CodesUnknown(BackupError):
 
 
 @dataclass(frozen=True)
-class Knowledge:
+class ActsKnown:
     """What is known of the time after the copy. exact: from something that saw everything; sources: in words."""
 
-    acts: Acts
+    acts: IrreversibleActs
     exact: bool
     sources: tuple[str, ...]
 
@@ -72,13 +72,13 @@ class RestoreReport:
 
 def known_since(
     folder: BackupFolder, opener: Opener | None, work: Path, engines: Sequence[Engine], journals: Sequence[Path]
-) -> Knowledge:
+) -> ActsKnown:
     """What all snapshots, these databases and these journals know together.
 
     A journal or a database saw everything when it knows of every number that any of the others does: one that stopped
     early, or was put back by hand, does not.
     """
-    together, sources, witnesses = Acts(), [], []
+    together, sources, witnesses = IrreversibleActs(), [], []
     for snapshot in folder.snapshots():
         with suppress(BackupError, OSError, ValueError, KeyError, TypeError, AttributeError):
             together |= acts_of_snapshot(folder, snapshot, opener, work)
@@ -91,22 +91,22 @@ def known_since(
         where = f"the database {engine.url.render_as_string()}"
         try:
             with reading(engine) as tx:
-                witnesses.append((where, acts_of(tx)))
+                witnesses.append((where, irreversible_acts(tx)))
         except (RecordError, DBAPIError, ValueError) as error:
             sources.append(f"not {where}, which cannot be read ({type(error).__name__})")
     for _, acts in witnesses:
         together |= acts
     for name, acts in witnesses:
         sources.append(name if _saw_everything(acts, together) else f"{name}, which does not know of everything")
-    return Knowledge(together, any(_saw_everything(acts, together) for _, acts in witnesses), tuple(sources))
+    return ActsKnown(together, any(_saw_everything(acts, together) for _, acts in witnesses), tuple(sources))
 
 
-def acts_of_snapshot(folder: BackupFolder, snapshot: Snapshot, opener: Opener | None, work: Path) -> Acts:
+def acts_of_snapshot(folder: BackupFolder, snapshot: Snapshot, opener: Opener | None, work: Path) -> IrreversibleActs:
     """What a snapshot knew. Raises BackupError, ValueError when it is damaged."""
-    return Acts.from_json(about_of(folder, snapshot, opener, work)["acts"])
+    return IrreversibleActs.from_json(about_of(folder, snapshot, opener, work)["acts"])
 
 
-def floors_for(tx: Session, known: Knowledge, codes_from: str | None) -> Floors:
+def floors_for(tx: Session, known: ActsKnown, codes_from: str | None) -> NumberFloors:
     """The numbers never to give again.
 
     codes_from: the first code that may be given. Raises BackupError when that or a later one was given already,
@@ -144,10 +144,10 @@ def floors_for(tx: Session, known: Knowledge, codes_from: str | None) -> Floors:
         )
     }
     releases = {name: version + skipped for name, version in known.acts.releases.items()}
-    return Floors(highest, {code: last for code, last in sessions.items() if last}, attempts, releases)
+    return NumberFloors(highest, {code: last for code, last in sessions.items() if last}, attempts, releases)
 
 
-def name_what_is_newer(then: Acts, known: Acts, report: RestoreReport) -> None:
+def name_what_is_newer(then: IrreversibleActs, known: IrreversibleActs, report: RestoreReport) -> None:
     """What happened after the copy, and is not in it."""
     if known.subjects > then.subjects:
         first, last = f"S{then.subjects + 1:03d}", f"S{known.subjects:03d}"
@@ -166,7 +166,9 @@ def name_what_is_newer(then: Acts, known: Acts, report: RestoreReport) -> None:
         report.to_do.append(f"session {code} was not closed: takes it made after the copy are not in it")
 
 
-def repeat(engine: Engine, store: Store, then: Acts, known: Acts, report: RestoreReport) -> None:
+def repeat(
+    engine: Engine, store: Store, then: IrreversibleActs, known: IrreversibleActs, report: RestoreReport
+) -> None:
     """Withdrawals and erasures that the copy does not know of are made again; what cannot be is named."""
     since: dict[str, dict[str, str]] = {}
     for what, at in known.withdrawn.items():
@@ -242,7 +244,7 @@ def _erase(engine: Engine, store: Store, code: str, at: str, report: RestoreRepo
     report.repeated.append(f"{code} was erased on {at[:10]}: erased again, {erased.files} files")
 
 
-def _saw_everything(acts: Acts, together: Acts) -> bool:
+def _saw_everything(acts: IrreversibleActs, together: IrreversibleActs) -> bool:
     return acts.subjects >= together.subjects and all(
         acts.sessions.get(code, 0) >= number for code, number in together.sessions.items()
     )

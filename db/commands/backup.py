@@ -230,13 +230,13 @@ def _confirm(words: str, given: str | None) -> None:
 
 
 def _let_go(folder: "BackupFolder", keep: int, yes: bool, as_json: bool) -> None:
-    from db.backups.backup_verification import let_go, surplus
+    from db.backups.backup_verification import prune_snapshots, surplus_snapshots
 
-    going = surplus(folder, keep)
+    going = surplus_snapshots(folder, keep)
     if going and not yes:
         print(f"To be let go: {', '.join(one.name for one in going)}", file=sys.stderr)
         _confirm(f"let {len(going)} go", None)
-    files, size = let_go(folder, going)
+    files, size = prune_snapshots(folder, going)
     if not as_json:
         print(
             f"{len(going)} snapshots were moved to dropped/, for a week; "

@@ -237,10 +237,10 @@ def withdraw(
 def _foretell(studio: "StudioRecords", code: str, yes: bool) -> None:
     """Say what an erasure would remove, and ask for the subject's code unless `yes` was given with it."""
     from db.engine import reading
-    from db.erasure.erasures import foretell
+    from db.erasure.erasures import preview_erasure
 
     with reading(studio.engine) as tx:
-        doomed = foretell(tx, code)
+        doomed = preview_erasure(tx, code)
     what = f"{doomed.files} files, {doomed.stage_runs} stage runs, {doomed.takes} takes' photographs"
     _stderr().print(f"An erasure of {code} removes for good: {what}", highlight=False, soft_wrap=True)
     if not yes and typer.prompt(f"Type {code} to go on", err=True) != code:

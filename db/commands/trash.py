@@ -81,7 +81,7 @@ def empty(
     from db import store_identity
     from db.audit import audit_log
     from db.engine import transaction, utc_now
-    from db.erasure.destructive_plan import Effect, Plan, typed
+    from db.erasure.destructive_plan import DestructiveEffect, DestructivePlan, typed
     from db.erasure.store_trash import Trash
     from db.studio import open_studio
 
@@ -92,8 +92,10 @@ def empty(
         over = [batch for batch in batches if everything or batch.until < utc_now()]
         total, number = (sum(len(batch.files) for batch in some) for some in (batches, over))
         young = sum(len(batch.files) for batch in over if batch.until >= utc_now())
-        effect = Effect("files that are within their term removed from the trash for good", young, total, always=True)
-        typed(confirm)(Plan((effect,), "mien db trash empty --all"))
+        effect = DestructiveEffect(
+            "files that are within their term removed from the trash for good", young, total, always=True
+        )
+        typed(confirm)(DestructivePlan((effect,), "mien db trash empty --all"))
         for batch in over:
             store_identity.still(studio.engine, studio.store)
             with transaction(studio.engine) as tx:
@@ -106,7 +108,7 @@ def adopt_store(confirm: Confirm = None, home: Home = None, database: Database =
     """Confirm that this database and this store are the truth from now on: after a restore, or a change of either."""
     from db import store_identity
     from db.engine import reading
-    from db.erasure.destructive_plan import Effect, Plan, typed
+    from db.erasure.destructive_plan import DestructiveEffect, DestructivePlan, typed
     from db.studio import open_studio
 
     with open_studio(home, database) as studio:
@@ -119,14 +121,16 @@ def adopt_store(confirm: Confirm = None, home: Home = None, database: Database =
         print(f"in them       {found}", file=sys.stderr)
         if not verdict.same:
             print(f"they are      {verdict.standing}\n", file=sys.stderr)
-            missing = Effect("files that are named and that this store lacks", found.missing, found.named, always=True)
-            unnamed = Effect(
+            missing = DestructiveEffect(
+                "files that are named and that this store lacks", found.missing, found.named, always=True
+            )
+            unnamed = DestructiveEffect(
                 "files that no record of this database names", found.unnamed, found.there + found.unnamed, always=True
             )
             overruled = f"note overruled, by which it is: {verdict.standing}"
-            same_day = Effect(overruled, int(found.enough), 1, always=True)
-            known = verdict.standing is store_identity.Standing.NEW
-            typed(confirm)(Plan(() if known else (missing, unnamed, same_day), "mien db adopt-store"))
+            same_day = DestructiveEffect(overruled, int(found.enough), 1, always=True)
+            known = verdict.standing is store_identity.IdentityStanding.NEW
+            typed(confirm)(DestructivePlan(() if known else (missing, unnamed, same_day), "mien db adopt-store"))
             store_identity.accept_as_current(studio.engine, studio.store)
         verdict = store_identity.check(studio.engine, studio.store)
     if as_json:

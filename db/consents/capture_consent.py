@@ -15,7 +15,7 @@ from db.errors import ConsentError
 from db.models import ActKind, CaptureSession, Consent, ConsentScope, SessionAct, Subject
 
 
-class Consenting(StrEnum):
+class CaptureConsent(StrEnum):
     """How a subject stands."""
 
     GIVEN = "given"
@@ -25,7 +25,7 @@ class Consenting(StrEnum):
 
 
 @dataclass(frozen=True)
-class Later:
+class DownstreamUse:
     """Who let a session begin before the consent was recorded, and when."""
 
     by: str
@@ -49,7 +49,7 @@ def consents(
     )
 
 
-def consenting(tx: Session, subject_id: int, day: date | None = None) -> Consenting:
+def consenting(tx: Session, subject_id: int, day: date | None = None) -> CaptureConsent:
     """How the subject stands on `day` (today by default)."""
     columns = (Consent.scope, Consent.given_on, Consent.withdrawn_at)
     rows = [
@@ -59,19 +59,19 @@ def consenting(tx: Session, subject_id: int, day: date | None = None) -> Consent
     ]
     still_open = [given_on for given_on, withdrawn_at in rows if withdrawn_at is None]
     if any(given_on <= (day or today()) for given_on in still_open):
-        return Consenting.GIVEN
+        return CaptureConsent.GIVEN
     if still_open:
-        return Consenting.NOT_YET
-    return Consenting.WITHDRAWN if rows else Consenting.NONE
+        return CaptureConsent.NOT_YET
+    return CaptureConsent.WITHDRAWN if rows else CaptureConsent.NONE
 
 
-def later_of(tx: Session, session_id: int) -> Later | None:
+def later_of(tx: Session, session_id: int) -> DownstreamUse | None:
     """Who let this session begin before the consent, if anybody did."""
     query = select(SessionAct.by, SessionAct.at).where(
         SessionAct.session_id == session_id, SessionAct.kind == ActKind.CONSENT_LATER
     )
     row = tx.execute(query.order_by(SessionAct.id).limit(1)).first()
-    return None if row is None else Later(*row)
+    return None if row is None else DownstreamUse(*row)
 
 
 def require_to_start(tx: Session, subject: Subject, later: bool) -> bool:
@@ -82,12 +82,12 @@ def require_to_start(tx: Session, subject: Subject, later: bool) -> bool:
     """
     _lock(tx, subject.id)
     found = consenting(tx, subject.id)
-    if found is Consenting.WITHDRAWN:
+    if found is CaptureConsent.WITHDRAWN:
         raise ConsentError(f"Subject {subject.code} has withdrawn its consent; nothing more is captured of it")
-    if found is Consenting.GIVEN:
+    if found is CaptureConsent.GIVEN:
         return False
     if not later:
-        lacking = "no consent" if found is Consenting.NONE else "no consent that counts today"
+        lacking = "no consent" if found is CaptureConsent.NONE else "no consent that counts today"
         raise ConsentError(
             f"Subject {subject.code} has {lacking} on record. When the form is signed:  mien subject consent "
             f"{subject.code} --consent research_release --consent-date DAY --consent-document FORM "
@@ -102,10 +102,12 @@ def require(tx: Session, session: CaptureSession) -> None:
     """Raise ConsentError when nothing more may be photographed or accepted in this session."""
     _lock(tx, session.subject_id)
     found = consenting(tx, session.subject_id)
-    if found is Consenting.GIVEN or (found is not Consenting.WITHDRAWN and later_of(tx, session.id) is not None):
+    if found is CaptureConsent.GIVEN or (
+        found is not CaptureConsent.WITHDRAWN and later_of(tx, session.id) is not None
+    ):
         return
     code = tx.scalar(select(Subject.code).where(Subject.id == session.subject_id))
-    if found is not Consenting.WITHDRAWN:
+    if found is not CaptureConsent.WITHDRAWN:
         raise ConsentError(f"Subject {code} has no consent on record that counts today; see: mien subject show {code}")
     raise ConsentError(
         f"Subject {code} has withdrawn its consent: nothing more is fired or accepted in session {session.code}. "

@@ -120,7 +120,10 @@ def releases_that_show_eyes(tx: Session, subject: Subject) -> tuple[str, ...]:
 
 
 def withdrawn_takes(tx: Session, take_ids: Collection[int] | None = None) -> set[int]:
-    """Takes, of these or of all, that were withdrawn by themselves (db.erasure.take_withdrawals): they never leave again."""
+    """Takes, of these or of all, that were withdrawn by themselves (db.erasure.take_withdrawals):
+
+    they never leave again.
+    """
     found = set(tx.scalars(select(TakeWithdrawal.take_id)))  # few in a whole study
     return found if take_ids is None else found & set(take_ids)
 

@@ -15,7 +15,7 @@ FEW = 5  # always few, unless they are more than a tenth
 
 
 @dataclass(frozen=True)
-class Effect:
+class DestructiveEffect:
     """One kind of what a command would do. what: in words, as in 'files to the trash'; number of total; always: it has
     to be confirmed however few they are."""
 
@@ -41,10 +41,10 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DestructivePlan:
     """What a command would destroy. again: how to say so again, without the confirmation."""
 
-    effects: tuple[Effect, ...]
+    effects: tuple[DestructiveEffect, ...]
     again: str
 
     @property
@@ -63,10 +63,10 @@ class Plan:
         return [str(effect) for effect in self.effects if effect.number]
 
 
-Agreed = Callable[[Plan], None]
+Agreed = Callable[[DestructivePlan], None]
 
 
-def small_only(plan: Plan) -> None:
+def small_only(plan: DestructivePlan) -> None:
     """Let a small plan pass. Raises NotConfirmed for any other."""
     if plan.is_small:
         return
@@ -87,7 +87,7 @@ def small_only(plan: Plan) -> None:
 def typed(confirm: str | None) -> Agreed:
     """Judge plans by what was given as --confirm, or asked for at a terminal. Small ones pass."""
 
-    def agreed(plan: Plan) -> None:
+    def agreed(plan: DestructivePlan) -> None:
         if plan.is_small:
             return
         if confirm is None and sys.stdin is not None and sys.stdin.isatty():

@@ -76,7 +76,7 @@ class ErasureReport:
 
 
 @dataclass(frozen=True)
-class Doomed:
+class ErasurePreview:
     """What an erasure would remove. files: distinct ones, before it is seen which others share."""
 
     takes: int
@@ -84,13 +84,13 @@ class Doomed:
     files: int
 
 
-def foretell(tx: Session, code: str) -> Doomed:
+def preview_erasure(tx: Session, code: str) -> ErasurePreview:
     """What an erasure of this subject would remove; nothing is changed. Raises NotFound."""
     subject = get_subject(tx, code)
     takes = list(tx.scalars(select(Take.id).join(CaptureSession).where(CaptureSession.subject_id == subject.id)))
     jobs = _doomed_jobs(tx, subject, takes)
     left = select(ErasureFile.sha256).join(Erasure).where(Erasure.subject_id == subject.id)
-    return Doomed(len(takes), len(jobs), len(_files(tx, takes, jobs) | set(tx.scalars(left))))
+    return ErasurePreview(len(takes), len(jobs), len(_files(tx, takes, jobs) | set(tx.scalars(left))))
 
 
 def erase_subject(
@@ -118,7 +118,7 @@ def conclude(
     waiting = _remove_files(engine, store, erasure, told)
     with reading(engine) as tx:
         over = tx.get_one(Erasure, erasure).finished_at is not None
-    left = "" if waiting or over else pages.wipe(engine)
+    left = "" if waiting or over else pages.purge_free_pages(engine)
     with transaction(engine) as tx:
         row = tx.get_one(Erasure, erasure)
         if not waiting and not left and row.finished_at is None:

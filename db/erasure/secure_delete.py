@@ -45,7 +45,7 @@ TOUCHED: tuple[type[Base], ...] = (
 )  # fmt: skip
 
 
-def wipe(engine: Engine) -> str:
+def purge_free_pages(engine: Engine) -> str:
     """Rewrite what may hold deleted rows, and empty the log; what is still to be done and why, empty when all is.
 
     Others may go on reading and writing; while it runs, writers wait.

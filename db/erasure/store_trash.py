@@ -31,7 +31,7 @@ _ANY = re.compile(r"^(sha256/[0-9a-f]{2}|runs)/[^/]+$")
 
 
 @dataclass(frozen=True)
-class Thrown:
+class TrashedFile:
     """A file in the trash. path: what it had in the store, as in 'sha256/ab/ab12…'."""
 
     path: str
@@ -44,14 +44,14 @@ class Thrown:
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrashBatch:
     """What one act removed. command, actor: as its note says, empty when it lost it."""
 
     name: str
     thrown_at: datetime
     command: str
     actor: str
-    files: tuple[Thrown, ...]
+    files: tuple[TrashedFile, ...]
 
     @property
     def until(self) -> datetime:
@@ -70,7 +70,7 @@ class Trash:
         """A new batch, made with the first file that comes into it."""
         return OpenBatch(self._store, f"{utc_now():%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}", command)
 
-    def batches(self) -> list[Batch]:
+    def batches(self) -> list[TrashBatch]:
         """What lies in the trash, oldest first."""
         return [self._batch(name) for name in self._names()]
 
@@ -152,12 +152,12 @@ class Trash:
         names = (str(path).rstrip("/").rsplit("/", 1)[-1] for path in found)
         return sorted(name for name in names if _BATCH.match(name))
 
-    def _require(self, batch: str) -> Batch:
+    def _require(self, batch: str) -> TrashBatch:
         if batch not in self._names():
             raise NotFound(f"There is no batch '{batch}' in the trash; mien db trash list names them")
         return self._batch(batch)
 
-    def _batch(self, name: str) -> Batch:
+    def _batch(self, name: str) -> TrashBatch:
         root = f"{self._root}/{name}"
         with _told(self._store, "look into the trash"):
             found: dict[str, dict[str, Any]] = self._fs.find(root, detail=True)
@@ -170,9 +170,11 @@ class Trash:
         for path, info in sorted(found.items()):
             inside = str(path).strip("/").removeprefix(prefix)
             if _ANY.match(inside):
-                files.append(Thrown(inside, int(info.get("size") or 0)))
+                files.append(TrashedFile(inside, int(info.get("size") or 0)))
         when = datetime.strptime(name.split("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-        return Batch(name, when, str(about.get("command", ""))[:200], str(about.get("actor", ""))[:100], tuple(files))
+        return TrashBatch(
+            name, when, str(about.get("command", ""))[:200], str(about.get("actor", ""))[:100], tuple(files)
+        )
 
     def _move(self, source: str, target: str) -> None:
         self._fs.makedirs(target.rsplit("/", 1)[0], exist_ok=True)

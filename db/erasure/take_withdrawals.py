@@ -40,7 +40,10 @@ from db.subjects import get_subject
 
 @dataclass(frozen=True)
 class WithdrawnTake:
-    """What the withdrawal of a take changed; as db.consents.withdrawals.Withdrawal. before: it had been withdrawn already."""
+    """What the withdrawal of a take changed; as db.consents.withdrawals.Withdrawal.
+
+    before: it had been withdrawn already.
+    """
 
     take: str
     stopped: int = 0

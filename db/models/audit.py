@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base, Sha256, is_hash
+from db.models.base import Base, Sha256, sha256_constraint
 
 
 class AuditEvent(Base):
@@ -19,8 +19,8 @@ class AuditEvent(Base):
     __tablename__ = "audit_event"
     __table_args__ = (
         Index("ix_audit_event_about", "about_kind", "about_id"),
-        is_hash("previous"),
-        is_hash("sha256"),
+        sha256_constraint("previous"),
+        sha256_constraint("sha256"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -67,6 +67,6 @@ def checked(kind: type[StrEnum]) -> Enum:
     )
 
 
-def is_hash(column: str) -> CheckConstraint:
+def sha256_constraint(column: str) -> CheckConstraint:
     """A column of lower-case hexadecimal SHA-256 (or NULL, where the column admits it)."""
     return CheckConstraint(f"length({column}) = 64 and {column} = lower({column})", name=f"{column}_hex")

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from db.models.base import Base, Sha256, checked, is_hash
+from db.models.base import Base, Sha256, checked, sha256_constraint
 from db.models.rig import Camera
 
 
@@ -32,7 +32,7 @@ class CameraReport(Base):
         Index("ix_camera_report_camera_id", "camera_id"),
         Index("ix_camera_report_body", "model", "serial"),
         CheckConstraint("exposures >= 0", name="exposures_from_0"),
-        is_hash("sha256"),
+        sha256_constraint("sha256"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

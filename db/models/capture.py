@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from db.models.base import Base, OptionalJson, Sha256, checked, is_hash
+from db.models.base import Base, OptionalJson, Sha256, checked, sha256_constraint
 from db.models.people import Subject
 from db.models.protocol import Protocol, ProtocolExpression
 from db.models.rig import Calibration, Camera, Rig
@@ -149,7 +149,7 @@ class Frame(Base):
     __table_args__ = (
         UniqueConstraint("take_id", "camera_id"),
         CheckConstraint("bytes > 0 and width > 0 and height > 0", name="not_empty"),
-        is_hash("sha256"),
+        sha256_constraint("sha256"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -191,7 +191,7 @@ class RawFile(Base):
     __table_args__ = (
         UniqueConstraint("take_id", "camera_id"),
         CheckConstraint("bytes > 0", name="not_empty"),
-        is_hash("sha256"),
+        sha256_constraint("sha256"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, ForeignKey, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base, Sha256, is_hash
+from db.models.base import Base, Sha256, sha256_constraint
 
 
 class Erasure(Base):
@@ -28,7 +28,7 @@ class ErasureFile(Base):
     """A file that still has to go. The row goes with the file, so that no hash of it remains."""
 
     __tablename__ = "erasure_file"
-    __table_args__ = (is_hash("sha256"),)
+    __table_args__ = (sha256_constraint("sha256"),)
 
     erasure_id: Mapped[int] = mapped_column(ForeignKey("erasure.id"), primary_key=True)
     sha256: Mapped[str] = mapped_column(Sha256, primary_key=True)

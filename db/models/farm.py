@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from db.models.base import Base, Sha256, checked, is_hash
+from db.models.base import Base, Sha256, checked, sha256_constraint
 
 
 class JobState(StrEnum):
@@ -29,7 +29,7 @@ class Job(Base):
     __table_args__ = (
         Index("ix_job_claim", "state", "priority", "id"),
         Index("ix_job_stage_state", "stage", "state"),
-        is_hash("key"),
+        sha256_constraint("key"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -75,7 +75,7 @@ class JobInput(Base):
         CheckConstraint(
             "sha256 IS NOT NULL OR (from_job_id IS NOT NULL AND from_output IS NOT NULL)", name="has_source"
         ),
-        is_hash("sha256"),
+        sha256_constraint("sha256"),
         Index(
             "ix_job_input_sha256",
             "sha256",
@@ -101,7 +101,7 @@ class Artefact(Base):
     __table_args__ = (
         UniqueConstraint("job_id", "output"),
         CheckConstraint("bytes >= 0", name="size"),
-        is_hash("sha256"),
+        sha256_constraint("sha256"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

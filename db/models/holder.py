@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Integer, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from db.models.base import Base, OptionalJson, Sha256, checked, is_hash
+from db.models.base import Base, OptionalJson, Sha256, checked, sha256_constraint
 
 
 class Way(StrEnum):
@@ -21,7 +21,8 @@ class Way(StrEnum):
 class Recipient(Base):
     """Somebody outside who asked for a release: a code in logs, audit entries and file names, never a name.
 
-    institution: as it signed; contact: a person, sealed by db.subject_data.personal_data. Both can be removed, the row stays.
+    institution: as it signed; contact: a person, sealed by db.subject_data.personal_data. Both can be removed, the
+    row stays.
     """
 
     __tablename__ = "recipient"
@@ -43,8 +44,8 @@ class SignedLicence(Base):
     __tablename__ = "signed_licence"
     __table_args__ = (
         UniqueConstraint("recipient_id", "release_name", "text_sha256"),
-        is_hash("text_sha256"),
-        is_hash("document_sha256"),
+        sha256_constraint("text_sha256"),
+        sha256_constraint("document_sha256"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -68,7 +69,7 @@ class Grant(Base):
     __table_args__ = (
         CheckConstraint("first_version >= 1", name="first_version_from_1"),
         CheckConstraint("last_version IS NULL OR last_version >= first_version", name="versions_in_order"),
-        is_hash("token_sha256"),
+        sha256_constraint("token_sha256"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -122,7 +123,7 @@ class Notice(Base):
     """A recipient is told what to delete. owed_sha256: of what the notice lists, so that more owed is a new notice."""
 
     __tablename__ = "release_notice"
-    __table_args__ = (UniqueConstraint("recipient_id", "release_name", "owed_sha256"), is_hash("owed_sha256"))
+    __table_args__ = (UniqueConstraint("recipient_id", "release_name", "owed_sha256"), sha256_constraint("owed_sha256"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
     recipient_id: Mapped[int] = mapped_column(ForeignKey("recipient.id"))

@@ -6,7 +6,7 @@ from enum import StrEnum
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from db.models.base import Base, Sha256, checked, is_hash
+from db.models.base import Base, Sha256, checked, sha256_constraint
 
 
 class Gender(StrEnum):
@@ -55,7 +55,7 @@ class Consent(Base):
             sqlite_where=text("withdrawn_at IS NULL"),
             postgresql_where=text("withdrawn_at IS NULL"),
         ),
-        is_hash("document_sha256"),
+        sha256_constraint("document_sha256"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from db.models.base import Base, Sha256, checked, is_hash
+from db.models.base import Base, Sha256, checked, sha256_constraint
 
 
 class ReleaseState(StrEnum):
@@ -34,7 +34,7 @@ class Release(Base):
         ),
         CheckConstraint("version >= 1", name="version_from_1"),
         CheckConstraint("state <> 'complete' OR manifest_sha256 IS NOT NULL", name="complete_has_manifest"),
-        is_hash("manifest_sha256"),
+        sha256_constraint("manifest_sha256"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from db.models.base import Base, Sha256, checked, is_hash
+from db.models.base import Base, Sha256, checked, sha256_constraint
 from db.models.capture import Frame, Take
 from db.models.rig import Camera
 
@@ -50,7 +50,7 @@ class TakeReview(Base):
     """
 
     __tablename__ = "take_review"
-    __table_args__ = (is_hash("sheet"), Index("ix_take_review_sheet", "sheet"))
+    __table_args__ = (sha256_constraint("sheet"), Index("ix_take_review_sheet", "sheet"))
 
     take_id: Mapped[int] = mapped_column(ForeignKey("take.id"), primary_key=True)
     reviewed_at: Mapped[datetime]

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from db.models.base import Base, Sha256, checked, is_hash
+from db.models.base import Base, Sha256, checked, sha256_constraint
 from db.models.farm import Job
 
 
@@ -30,7 +30,7 @@ class RunReview(Base):
     __table_args__ = (
         Index("ix_run_review_verdict", "verdict"),
         Index("ix_run_review_picture", "picture"),
-        is_hash("picture"),
+        sha256_constraint("picture"),
     )
 
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True)

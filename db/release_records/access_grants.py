@@ -19,7 +19,7 @@ from db.release_records.recipients import number_of
 TOKEN_PREFIX = "mien_"  # recognised by those who search for secrets that got out
 
 
-class Refusal(StrEnum):
+class GrantRefusal(StrEnum):
     """Why a token or a link does not open what was asked for."""
 
     UNKNOWN = "unknown"
@@ -30,7 +30,7 @@ class Refusal(StrEnum):
 
 
 @dataclass(frozen=True)
-class Access:
+class GrantAccess:
     """A grant as a server needs it. licences: hashes of the texts that the recipient signed for this release."""
 
     grant_id: int
@@ -43,21 +43,21 @@ class Access:
     recipient_id: int
     licences: frozenset[str]
 
-    def standing(self, now: datetime) -> Refusal | None:
+    def standing(self, now: datetime) -> GrantRefusal | None:
         """Whether it opens anything at all; None when it does."""
         if self.revoked_at is not None:
-            return Refusal.REVOKED
-        return Refusal.EXPIRED if now >= self.expires_at else None
+            return GrantRefusal.REVOKED
+        return GrantRefusal.EXPIRED if now >= self.expires_at else None
 
-    def refusal(self, name: str, version: int, text_sha256: str, now: datetime) -> Refusal | None:
+    def refusal(self, name: str, version: int, text_sha256: str, now: datetime) -> GrantRefusal | None:
         """Why it does not open a version whose licence's text has this hash; None when it does."""
         standing = self.standing(now)
         if standing is not None:
             return standing
         last = self.last_version if self.last_version is not None else version
         if name != self.release_name or not self.first_version <= version <= last:
-            return Refusal.OTHER
-        return None if text_sha256 in self.licences else Refusal.LICENCE
+            return GrantRefusal.OTHER
+        return None if text_sha256 in self.licences else GrantRefusal.LICENCE
 
 
 def new_token() -> str:
@@ -124,23 +124,23 @@ def revoke_grant(tx: Session, grant: Grant) -> None:
     audit_log.record(tx, "grant.revoke", "grant", grant.code, {"release": grant.release_name})
 
 
-def access_by_token(tx: Session, token: str) -> Access | None:
+def access_by_token(tx: Session, token: str) -> GrantAccess | None:
     """The grant that a token belongs to; None for a token of nobody."""
     return _access(tx, tx.scalar(select(Grant).where(Grant.token_sha256 == token_hash(token))))
 
 
-def access_of(tx: Session, grant_id: int) -> Access | None:
+def access_of(tx: Session, grant_id: int) -> GrantAccess | None:
     """A grant by its number, for links that were signed for it."""
     return _access(tx, tx.get(Grant, grant_id))
 
 
-def _access(tx: Session, grant: Grant | None) -> Access | None:
+def _access(tx: Session, grant: Grant | None) -> GrantAccess | None:
     if grant is None:
         return None
     signed = select(SignedLicence.text_sha256).where(
         SignedLicence.recipient_id == grant.recipient_id, SignedLicence.release_name == grant.release_name
     )
-    return Access(
+    return GrantAccess(
         grant_id=grant.id,
         release_name=grant.release_name,
         first_version=grant.first_version,

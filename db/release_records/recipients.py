@@ -1,7 +1,8 @@
 """Recipients of releases and the licences that they signed.
 
 A recipient is a code everywhere (R001): in audit entries, logs, file names. Its institution is kept as it signed; the
-contact, a person's name and e-mail address, is sealed by db.subject_data.personal_data. Both can be removed; what it holds stays known.
+contact, a person's name and e-mail address, is sealed by db.subject_data.personal_data. Both can be removed; what it
+holds stays known.
 """
 
 import hashlib

@@ -122,7 +122,7 @@ def begin_fetch(
 
 
 @dataclass(frozen=True)
-class Delivered:
+class Delivery:
     """How far a fetch has come. delivered: a bit a file; begun: a file's number -> its parts so far."""
 
     bytes_sent: int
@@ -132,7 +132,7 @@ class Delivered:
     complete: bool
 
 
-def note_delivered(tx: Session, fetch_id: int, now: datetime, so_far: Delivered) -> None:
+def note_delivered(tx: Session, fetch_id: int, now: datetime, so_far: Delivery) -> None:
     """Write down how far a fetch has come; a version that was complete once stays so."""
     values = {
         "last_at": now, "bytes_sent": so_far.bytes_sent, "files": so_far.files, "delivered": so_far.delivered,

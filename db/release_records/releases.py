@@ -46,7 +46,7 @@ class ReleasedTake:
 
 
 @dataclass(frozen=True)
-class Run:
+class ReleasedRun:
     """The stage run that made a file: all that determines it, what it said of its result, and its files by output."""
 
     stage: str
@@ -60,7 +60,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Capture:
+class ReleasedCapture:
     """How a take was photographed. The three sync numbers are milliseconds; None: not measured."""
 
     session: str
@@ -168,22 +168,22 @@ def building_release(tx: Session, name: str) -> Release | None:
     return tx.scalar(select(Release).where(Release.name == name, Release.state == ReleaseState.BUILDING))
 
 
-def runs_of(tx: Session, job_ids: Collection[int]) -> dict[int, Run]:
+def runs_of(tx: Session, job_ids: Collection[int]) -> dict[int, ReleasedRun]:
     """Stage runs, by their jobs."""
     ids = list(job_ids)
     files: dict[int, dict[str, str]] = {job: {} for job in ids}
     made = select(Artefact.job_id, Artefact.output, Artefact.sha256).where(Artefact.job_id.in_(ids))
     for job_id, output, sha256 in tx.execute(made.order_by(Artefact.id)):
         files[job_id][output] = sha256
-    found: dict[int, Run] = {}
+    found: dict[int, ReleasedRun] = {}
     query = select(Job, RunReview).outerjoin(RunReview, RunReview.job_id == Job.id).where(Job.id.in_(ids))
     for job, review in tx.execute(query):
         said = (str(review.verdict), tuple(review.reasons.splitlines()), review.figures) if review else (None, (), {})
-        found[job.id] = Run(job.stage, job.version, job.params, job.key, files[job.id], *said)
+        found[job.id] = ReleasedRun(job.stage, job.version, job.params, job.key, files[job.id], *said)
     return found
 
 
-def captures_of(tx: Session, take_ids: Collection[int]) -> dict[int, Capture]:
+def captures_of(tx: Session, take_ids: Collection[int]) -> dict[int, ReleasedCapture]:
     """take -> how it was photographed, with the calibration that counts for it."""
     counts = func.coalesce(Take.calibration_id, CaptureSession.calibration_id)
     query = (
@@ -198,7 +198,7 @@ def captures_of(tx: Session, take_ids: Collection[int]) -> dict[int, Capture]:
     found = {}
     for take, session, rig_id, rig, number in rows:
         calibration = calibrations.get(number)
-        found[take.id] = Capture(
+        found[take.id] = ReleasedCapture(
             session=session,
             rig_id=rig_id,
             rig=rig,

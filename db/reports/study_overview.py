@@ -47,7 +47,7 @@ class ShortTake:
 
 
 @dataclass(frozen=True)
-class SessionLine:
+class SubjectSession:
     """A session in a subject's history."""
 
     code: str
@@ -63,7 +63,7 @@ class SessionLine:
 class SubjectHistory:
     """All that happened with a subject. runs: by stage and state."""
 
-    sessions: tuple[SessionLine, ...]
+    sessions: tuple[SubjectSession, ...]
     runs: Mapping[str, Mapping[JobState, int]]
     artefacts: int
     artefact_bytes: int
@@ -72,7 +72,7 @@ class SubjectHistory:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ReleaseCandidate:
     """How a subject stands before a release. verdicts: of its runs, where they are not simply accepted.
 
     why: what keeps it out; empty when it can be released. pictures: 'yes', 'eyes mosaicked' or 'no'.
@@ -172,7 +172,7 @@ def subject_history(tx: Session, subject: Subject) -> SubjectHistory:
     )
     return SubjectHistory(
         sessions=tuple(
-            SessionLine(
+            SubjectSession(
                 row.code, row.state, row.opened_at, row.closed_at, takes.get(row.id, {}), *frames.get(row.id, (0, 0))
             )
             for row in rows
@@ -185,7 +185,7 @@ def subject_history(tx: Session, subject: Subject) -> SubjectHistory:
     )
 
 
-def release_candidates(tx: Session, day: date, *, stage: str = LAST_STAGE) -> list[Candidate]:
+def release_candidates(tx: Session, day: date, *, stage: str = LAST_STAGE) -> list[ReleaseCandidate]:
     """Every subject with a closed session, and what keeps it out of a release on `day`, by code row.
 
     A take is processed when a run of `stage` is done for it. Whether its files are in the store is looked at when the
@@ -215,7 +215,9 @@ def release_candidates(tx: Session, day: date, *, stage: str = LAST_STAGE) -> li
             why = "no accepted take"
         elif not processed:
             why = f"no run of {stage} is done"
-        found.append(Candidate(code, wanted, accepted, processed, _pictures(scopes), verdicts.get(subject, {}), why))
+        found.append(
+            ReleaseCandidate(code, wanted, accepted, processed, _pictures(scopes), verdicts.get(subject, {}), why)
+        )
     return found
 
 

@@ -15,7 +15,7 @@ from db.models import Camera, CameraAside, CaptureSession, Rig, SessionState
 
 
 @dataclass(frozen=True)
-class Aside:
+class CameraAsideRecord:
     """A camera that is aside now. until, session: when it comes back by itself; neither: when it is brought back."""
 
     camera: str
@@ -25,7 +25,7 @@ class Aside:
     session: str | None = None
 
 
-def asides_of(tx: Session, rig: Rig) -> dict[str, Aside]:
+def asides_of(tx: Session, rig: Rig) -> dict[str, CameraAsideRecord]:
     """The cameras of this rig that are aside, by name in order of view; those whose time is over too: see lift_over."""
     query = (
         select(CameraAside)
@@ -119,6 +119,6 @@ def _known(rig: Rig, cameras: Collection[str]) -> Mapping[str, int]:
     return {camera: ids[camera] for camera in dict.fromkeys(cameras)}
 
 
-def _aside(row: CameraAside) -> Aside:
+def _aside(row: CameraAside) -> CameraAsideRecord:
     code = row.session.code if row.session is not None else None
-    return Aside(row.camera.name, row.reason, row.since, row.until, code)
+    return CameraAsideRecord(row.camera.name, row.reason, row.since, row.until, code)

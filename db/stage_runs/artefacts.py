@@ -37,7 +37,10 @@ def record_artefacts(
     frame_ids: Sequence[int],
     made_at: datetime,
 ) -> list[Artefact]:
-    """Rows for a job's files, each with the job's parents; db.stage_runs.job_queue.finish calls it in the job's last transaction."""
+    """Rows for a job's files, each with the job's parents.
+
+    db.stage_runs.job_queue.finish calls it in the job's last transaction.
+    """
     artefacts = [
         Artefact(job_id=job_id, output=o.output, sha256=o.sha256, bytes=o.bytes, media=o.media, made_at=made_at)
         for o in outputs

@@ -30,7 +30,7 @@ def is_referenced(tx: Session, sha256: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Referred:
+class StoreReference:
     """A file that rows name. kinds: what it is; bytes: its size, where a row says it."""
 
     kinds: frozenset[str]
@@ -42,7 +42,7 @@ class Referred:
         return self.kinds != {INPUT}
 
 
-def referenced(tx: Session, shard: str) -> dict[str, Referred]:
+def referenced(tx: Session, shard: str) -> dict[str, StoreReference]:
     """Every file named whose hash begins with these two hexadecimal digits."""
     first, last = shard.ljust(64, "0"), shard.ljust(64, "f")
     named = [
@@ -54,7 +54,7 @@ def referenced(tx: Session, shard: str) -> dict[str, Referred]:
     for kind, sha256, size in tx.execute(union_all(*named)):
         kinds.setdefault(sha256, set()).add(kind)
         sizes[sha256] = sizes.get(sha256) or size
-    return {sha256: Referred(frozenset(found), sizes[sha256]) for sha256, found in kinds.items()}
+    return {sha256: StoreReference(frozenset(found), sizes[sha256]) for sha256, found in kinds.items()}
 
 
 def described(tx: Session, sha256: str) -> list[str]:

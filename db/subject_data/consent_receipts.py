@@ -73,7 +73,7 @@ _RIGHTS = (
 
 
 @dataclass(frozen=True)
-class Scope:
+class ReceiptScope:
     """One consent on a receipt. until: for how long; None: the study has not said."""
 
     id: int
@@ -93,7 +93,7 @@ class Receipt:
     code: str
     made_at: datetime
     study: StudySettings
-    scopes: tuple[Scope, ...]
+    scopes: tuple[ReceiptScope, ...]
     releases: tuple[tuple[str, bool], ...]
     erased_on: date | None
 
@@ -113,7 +113,7 @@ def receipt_of(tx: Session, subject: Subject, study: StudySettings) -> Receipt:
     """As make_receipt, told to nobody."""
     rows = tx.scalars(select(Consent).where(Consent.subject_id == subject.id).order_by(Consent.id)).all()
     scopes = tuple(
-        Scope(
+        ReceiptScope(
             row.id, row.scope, row.given_on, row.form_version, row.document_sha256, row.guardian,
             None if row.withdrawn_at is None else row.withdrawn_at.date(),
             kept_until(tx, subject.id, row.scope, row.given_on, study),
@@ -166,7 +166,7 @@ def as_record(receipt: Receipt) -> dict[str, Any]:
     return record
 
 
-def _purpose(receipt: Receipt, scope: Scope) -> dict[str, Any]:
+def _purpose(receipt: Receipt, scope: ReceiptScope) -> dict[str, Any]:
     study = receipt.study
     return {
         "consent_id": f"{receipt.code}-{scope.scope}-{scope.id}",
@@ -191,7 +191,7 @@ def _purpose(receipt: Receipt, scope: Scope) -> dict[str, Any]:
     }
 
 
-def _events(code: str, scope: Scope) -> list[dict[str, Any]]:
+def _events(code: str, scope: ReceiptScope) -> list[dict[str, Any]]:
     of = {"consent_id": f"{code}-{scope.scope}-{scope.id}", "entity_id": code, "event_type": "explicit"}
     lasts = None if scope.until is None else f"until {scope.until.isoformat()}"
     given = {**of, "event_time": scope.given_on.isoformat(), "event_state": "consent given", "validity_duration": lasts}
@@ -257,12 +257,12 @@ def _sections(receipt: Receipt) -> Sequence[tuple[str, list[str]]]:
     return sections
 
 
-def _title(scope: Scope) -> str:
+def _title(scope: ReceiptScope) -> str:
     allowed = f"{TITLES[scope.scope]}: you allowed this on {scope.given_on}"
     return allowed if scope.withdrawn_on is None else f"{allowed}, and withdrew it on {scope.withdrawn_on}"
 
 
-def _lines(scope: Scope) -> list[str]:
+def _lines(scope: ReceiptScope) -> list[str]:
     lines = [f"{ALLOWS[scope.scope].capitalize()} ({scope.scope})."]
     if scope.guardian:
         lines.append("A guardian signed for you.")

@@ -18,7 +18,7 @@ FIELDS = ("age", "gender", "job")
 
 
 @dataclass(frozen=True)
-class Change:
+class SubjectEdit:
     """Something that was put right. before, after: as text; None: nothing was said."""
 
     field: str
@@ -68,13 +68,13 @@ def edit_subject(
     return tuple(changed)
 
 
-def changes_of(tx: Session, subject: Subject) -> list[Change]:
+def changes_of(tx: Session, subject: Subject) -> list[SubjectEdit]:
     """All that was put right, oldest first."""
     query = select(SubjectChange).where(SubjectChange.subject_id == subject.id).order_by(SubjectChange.id)
     now: dict[str, str | None] = {name: _text(getattr(subject, name)) for name in FIELDS}
     found = []
     for row in reversed(tx.scalars(query).all()):
-        found.append(Change(row.field, row.before, now[row.field], row.changed_at))
+        found.append(SubjectEdit(row.field, row.before, now[row.field], row.changed_at))
         now[row.field] = row.before
     return found[::-1]
 

@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.audit import audit_log
-from db.consents.capture_consent import Consenting, consenting
+from db.consents.capture_consent import CaptureConsent, consenting
 from db.engine import changed
 from db.errors import StateConflict
 from db.models import (
@@ -37,7 +37,7 @@ NEUTRAL = "neutral"  # every expression is registered from it
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldBackTake:
     """Accepted takes that the farm does not take yet: why, and what mends that. A take may be held for two reasons."""
 
     takes: tuple[str, ...]
@@ -50,7 +50,7 @@ class HandOff:
     """A session's accepted takes: those that the farm can work on, and those that it cannot."""
 
     ready: tuple[str, ...]
-    held: tuple[Held, ...]
+    held: tuple[HeldBackTake, ...]
 
 
 def hand_off(tx: Session, session: CaptureSession) -> HandOff:
@@ -87,25 +87,27 @@ def hand_off(tx: Session, session: CaptureSession) -> HandOff:
         else:
             ready.append((code, expression))
     again = "mien session retake {}, or calibrate all views:  mien rig calibration FILE"
-    held = [Held(tuple(takes), why, again.format(takes[0].rsplit("-", 1)[0])) for why, takes in few.items()]
+    held = [HeldBackTake(tuple(takes), why, again.format(takes[0].rsplit("-", 1)[0])) for why, takes in few.items()]
     if without:
         do = f"mien rig calibration FILE, then they are ready; see: mien session calibrate {session.code}"
-        held.append(Held(tuple(without), "nobody knows where the cameras were: they have no calibration", do))
+        held.append(HeldBackTake(tuple(without), "nobody knows where the cameras were: they have no calibration", do))
     if ready and NEUTRAL not in {expression for _, expression in ready}:
         why = "every expression is registered from the neutral face, and no take of it is ready"
-        held.append(Held(tuple(code for code, _ in ready), why, f"mien session fire {session.code}-E01, and accept it"))
+        held.append(
+            HeldBackTake(tuple(code for code, _ in ready), why, f"mien session fire {session.code}-E01, and accept it")
+        )
         ready = []
     if refused is not None:  # what else they lack is said too: both can be mended at once
-        return HandOff((), (Held(codes, *refused), *held))
+        return HandOff((), (HeldBackTake(codes, *refused), *held))
     return HandOff(tuple(code for code, _ in ready), tuple(held))
 
 
 def _consent(tx: Session, session: CaptureSession) -> tuple[str, str] | None:
     subject = tx.get_one(Subject, session.subject_id)
-    found: Consenting = consenting(tx, subject.id)
-    if found is Consenting.GIVEN:
+    found: CaptureConsent = consenting(tx, subject.id)
+    if found is CaptureConsent.GIVEN:
         return None
-    if found is Consenting.WITHDRAWN:
+    if found is CaptureConsent.WITHDRAWN:
         why = f"{subject.code} has withdrawn its consent: they are in quarantine"
         return why, f"nothing, or to remove them for good:  mien subject withdraw {subject.code} --erase"
     return (

@@ -13,7 +13,7 @@ from db.takes.take_decisions import note
 
 
 @dataclass(frozen=True)
-class Served:
+class CalibratedTakes:
     """A take and the version of the calibration that it has now."""
 
     take: str
@@ -45,7 +45,7 @@ def get_calibration(tx: Session, rig: Rig, version: int) -> Calibration:
     return found
 
 
-def serve(tx: Session, rig: Rig, takes: Sequence[Take], chosen: Calibration | None = None) -> list[Served]:
+def serve(tx: Session, rig: Rig, takes: Sequence[Take], chosen: Calibration | None = None) -> list[CalibratedTakes]:
     """Give these takes a calibration: the chosen one, else of each the one nearest in time. Kept and audited.
 
     Raises NotFound when the rig has none.
@@ -66,5 +66,5 @@ def serve(tx: Session, rig: Rig, takes: Sequence[Take], chosen: Calibration | No
         detail = {"version": best.version, "chosen": chosen is not None, "before": before}
         note(tx, take.session_id, ActKind.CALIBRATE, take, detail)
         audit_log.record(tx, "take.calibrate", "take", take.code, detail)
-        served.append(Served(take.code, take.session.code, best.version))
+        served.append(CalibratedTakes(take.code, take.session.code, best.version))
     return served

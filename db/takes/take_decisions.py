@@ -1,6 +1,7 @@
 """What an operator decides about takes: which one stands, which one nobody wants, which expression one is of.
 
-Each decision is kept with the states before and after, so that it can be taken back (db.takes.decision_undo). No decision removes
+Each decision is kept with the states before and after, so that it can be taken back (db.takes.decision_undo). No
+decision removes
 anything.
 """
 

@@ -30,7 +30,7 @@ NEUTRAL = "neutral"
 
 
 @dataclass(frozen=True)
-class Measure:
+class PhotographMeasure:
     """One photograph's figures; see FrameMeasure."""
 
     sharpness: float | None
@@ -40,7 +40,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckResult:
     """One result. camera: empty for the take as a whole. See TakeCheck."""
 
     name: str
@@ -52,18 +52,18 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Review:
+class TakeReviewData:
     """A second look at a take. seconds: from its last photograph to this result."""
 
     take: str
     seconds: float
-    checks: tuple[Check, ...]
+    checks: tuple[CheckResult, ...]
     sheet: str | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     reviewed_at: datetime | None = None
 
     @property
-    def advice(self) -> tuple[Check, ...]:
+    def advice(self) -> tuple[CheckResult, ...]:
         return tuple(check for check in self.checks if check.state is CheckState.ADVICE)
 
 
@@ -83,7 +83,7 @@ class Baseline:
     session_clipped_percent: float | None = None
 
 
-def save_review(tx: Session, review: Review, measures: Mapping[str, Measure]) -> None:
+def save_review(tx: Session, review: TakeReviewData, measures: Mapping[str, PhotographMeasure]) -> None:
     """Write a review and its measures (by camera); what an earlier review of the take said is replaced.
 
     Raises NotFound. Measures of cameras that have no photograph in the take are left out.
@@ -137,7 +137,7 @@ def save_review(tx: Session, review: Review, measures: Mapping[str, Measure]) ->
     )
 
 
-def get_review(tx: Session, take: str) -> Review | None:
+def get_review(tx: Session, take: str) -> TakeReviewData | None:
     """The review of a take; None when it has none yet. Raises NotFound for an unknown take."""
     row = get_take(tx, take)
     review = tx.get(TakeReview, row.id)
@@ -150,10 +150,10 @@ def get_review(tx: Session, take: str) -> Review | None:
         .order_by(TakeCheck.id)
     )
     checks = tuple(
-        Check(check.name, check.state, check.reason, camera or "", check.measured, check.bound)
+        CheckResult(check.name, check.state, check.reason, camera or "", check.measured, check.bound)
         for check, camera in tx.execute(query)
     )
-    return Review(take, review.seconds, checks, review.sheet, dict(review.scores), review.reviewed_at)
+    return TakeReviewData(take, review.seconds, checks, review.sheet, dict(review.scores), review.reviewed_at)
 
 
 def is_sheet(tx: Session, sha256: str) -> bool:

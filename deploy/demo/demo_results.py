@@ -17,7 +17,7 @@ from db.reports.progress_queries import ready_takes
 from db.settings import Settings
 from db.stage_runs.artefacts import artefacts_of_take
 from db.store import Store
-from deploy.demo.synthetic_truth import TruthError, compare
+from deploy.demo.synthetic_truth import TruthError, compare_to_truth
 from processing.farm.display.quality_figures import CAPTIONS
 from processing.farm.display.subject_report import Report, ReportTake, write_report
 from processing.files.obj import read_ply
@@ -41,7 +41,7 @@ class DemoTake:
 
 
 @dataclass(frozen=True)
-class Done:
+class DemoOutcome:
     """What the demo ended with."""
 
     out: Path
@@ -64,7 +64,7 @@ def compare_takes(engine: Engine, home: Settings, scene: Path, session: str) -> 
         for ready in sorted((t for t in ready_takes(tx) if t.session == session), key=lambda t: t.position):
             take = get_take(tx, ready.code)
             files = artefacts_of_take(tx, take.id)
-            error = compare(
+            error = compare_to_truth(
                 scene / f"{ready.label}.truth.npz",
                 read_ply(store.local_path(files["reconstruct", "scan"].sha256)),
                 read_vertices(store.local_path(files["register", "mesh"].sha256)),
@@ -86,7 +86,7 @@ def compare_takes(engine: Engine, home: Settings, scene: Path, session: str) -> 
     return tuple(rows)
 
 
-def write_demo_report(engine: Engine, store: Store, done: Done, facts: Mapping[str, str]) -> None:
+def write_demo_report(engine: Engine, store: Store, done: DemoOutcome, facts: Mapping[str, str]) -> None:
     """report.html: the table, and the pictures that the farm's preview stage made of each take."""
     takes = []
     for row in done.takes:
@@ -133,7 +133,7 @@ def figures(take: DemoTake) -> dict[str, str]:
     return {name: text(take) for name, text in COLUMNS.items()}
 
 
-def show(done: Done, as_json: bool) -> None:
+def show(done: DemoOutcome, as_json: bool) -> None:
     """The demo's end on the terminal."""
     if as_json:
         report = {

@@ -26,14 +26,14 @@ from db.settings import Settings
 from db.store import Store
 from db.studio import open_studio
 from db.subjects import add_subject, give_consent, list_subjects
-from deploy.demo.demo_results import Done, compare_takes, number, write_demo_report
-from deploy.demo.local_studio import LocalStudio, SimulatedBody, perform
+from deploy.demo.demo_results import DemoOutcome, compare_takes, number, write_demo_report
+from deploy.demo.local_studio import LocalStudio, SimulatedBody, perform_expression
 from processing.errors import DataError
-from processing.farm.daemon import Farm
+from processing.farm.daemon import FarmDaemon
 from processing.farm.display.farm_progress import FarmScreen
 from processing.farm.settings import FarmSettings
 from processing.farm.template_files import studio_template
-from processing.files.obj import whole_file
+from processing.files.obj import atomic_write
 from processing.geometry.cameras import params_from_cameras
 from processing.release.holder.verify import verify
 from processing.release.studio.build import SYNTHETIC, build_release
@@ -92,7 +92,7 @@ class Demo:
         self.seconds: dict[str, float] = {}
         self._check_same()
 
-    def run(self) -> Done:
+    def run(self) -> DemoOutcome:
         """Subject, photographs, session, farm, release, verification, report. Raises what a step raises."""
         with self._step("A synthetic subject is photographed"):
             self._photograph()
@@ -107,7 +107,7 @@ class Demo:
                 release, files = self._release(engine, session)
             with self._step("Results are compared with the truth"):
                 takes = compare_takes(engine, self.home, self.scene, session)
-                done = Done(self.out, takes, release, files, self.seconds)
+                done = DemoOutcome(self.out, takes, release, files, self.seconds)
                 write_demo_report(engine, Store(self.home.store), done, self._facts())
         finally:
             engine.dispose()
@@ -139,7 +139,7 @@ class Demo:
         elif self.out.exists() and any(self.out.iterdir()):
             raise DataError(f"{self.out} is not empty and holds no demo; name another --out")
         self.out.mkdir(parents=True, exist_ok=True)
-        with whole_file(record) as temporary:
+        with atomic_write(record) as temporary:
             temporary.write_text(json.dumps({"settings": mine}))
 
     # --- before the cameras ---
@@ -191,7 +191,7 @@ class Demo:
             self.console.print(f"  session {finished} is complete already")
             return finished
         first = self.scene / "{}_{}".format(*self.settings.expressions[0])
-        perform(self.scene / "now", first)
+        perform_expression(self.scene / "now", first)
         with LocalStudio(self.home.home, self.out / "nodes", self.scene / "now", self._bodies()) as local:
             studio = local.studio
             self.console.print(f"  {self.settings.cameras} camera processes started; waiting for their clocks")
@@ -201,7 +201,7 @@ class Demo:
                 script = studio.script(session)
                 if script.accepted(script.find(name).position) is not None:
                     continue
-                perform(self.scene / "now", self.scene / f"{k}_{name}")
+                perform_expression(self.scene / "now", self.scene / f"{k}_{name}")
                 result = self._shoot(studio, session, name)
                 studio.accept(session, name)
                 self.console.print(f"  {name:<16} {_sync(result)}", highlight=False)
@@ -255,7 +255,7 @@ class Demo:
         settings = FarmSettings.load(self.home, params=FARM_PARAMS)
         with FarmScreen(self.console) as screen:
             template = studio_template(self.home.home, settings.template, screen.warned)
-            summary = Farm(engine, self.home.store, settings, template, screen).run(until_idle=True)
+            summary = FarmDaemon(engine, self.home.store, settings, template, screen).run(until_idle=True)
         if summary.standing.troubled or summary.problems:
             problems = "; ".join(summary.problems.values()) or f"see: mien farm status --home {self.home.home}"
             raise DataError(f"the farm could not finish: {problems}")

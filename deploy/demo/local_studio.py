@@ -19,7 +19,7 @@ from controller.rig_file import CameraEntry, Rig, SyncLimits, format_rig
 from controller.studio import Studio
 from controller.studio_settings import StudioSettings
 from db.settings import Settings
-from processing.files.obj import whole_file
+from processing.files.obj import atomic_write
 
 STOP_S = 30.0
 
@@ -129,7 +129,7 @@ def write_node(path: Path, settings: AgentSettings) -> Path:
             text = str(value.absolute()) if isinstance(value, Path) else value
             lines.append(f"{name} = {json.dumps(text, ensure_ascii=False)}\n")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("".join(lines), encoding="utf-8")
     return path
 
@@ -148,12 +148,12 @@ def write_rig(path: Path, name: str, bodies: Sequence[SimulatedBody]) -> Rig:
         for body in bodies
     )
     rig = Rig(name=name, cameras=cameras, sync=PATIENT)
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(format_rig(rig), encoding="utf-8")
     return rig
 
 
-def perform(scene: Path, take: Path) -> None:
+def perform_expression(scene: Path, take: Path) -> None:
     """The subject changes its face: the bodies' view of the scene becomes that of `take`, at once."""
     new = scene.with_name(f".{scene.name}-{os.getpid()}")
     new.unlink(missing_ok=True)

@@ -26,7 +26,9 @@ class TruthError:
     tu_surface_mean_mm: float
 
 
-def compare(truth_file: Path, scan: Mesh, registered_mm: NDArray[np.float64], template: Template) -> TruthError:
+def compare_to_truth(
+    truth_file: Path, scan: Mesh, registered_mm: NDArray[np.float64], template: Template
+) -> TruthError:
     """registered_mm: (V, 3) in the template's topology, which is that of the truth file (see synthetic.write_truth)."""
     with np.load(truth_file) as truth:
         skin = Mesh(truth["vertices"].astype(np.float64), truth["triangles"])

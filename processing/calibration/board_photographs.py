@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from common.bounded.decoder_pool import decode
 from common.bounded.limits import MAX_PIXELS, OutOfBounds
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from processing.calibration.charuco_board import Board, read_board
 from processing.calibration.corner_detection import Detection, detect
 from processing.files.calibration_errors import CalibrationError
@@ -28,7 +28,7 @@ _UP = {3: (0.0, 1.0, 0.0), 6: (-1.0, 0.0, 0.0), 8: (1.0, 0.0, 0.0)}  # EXIF orie
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class CameraPosition:
     """A camera as the rig file has it."""
 
     name: str
@@ -44,7 +44,7 @@ class BoardShots:
     folder: Path
     board: Board
     poses: tuple[str, ...]
-    cameras: tuple[Place, ...]
+    cameras: tuple[CameraPosition, ...]
     photographs: Mapping[tuple[int, int], Path]
     numbered: bool
 
@@ -90,16 +90,16 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name) if part]
 
 
-def _counted(names: Sequence[str]) -> list[Place]:
+def _counted(names: Sequence[str]) -> list[CameraPosition]:
     if all(name.isdecimal() for name in names):
         views = [int(name) for name in names]
         if len(set(views)) < len(views):
             raise CalibrationError("some photographs have the same number in two writings, such as 7.jpg and 07.jpg")
-        return [Place(name, view) for name, view in zip(names, views, strict=True)]
-    return [Place(name, view) for view, name in enumerate(names)]
+        return [CameraPosition(name, view) for name, view in zip(names, views, strict=True)]
+    return [CameraPosition(name, view) for view, name in enumerate(names)]
 
 
-def read_rig(path: Path) -> list[Place]:
+def read_rig(path: Path) -> list[CameraPosition]:
     """The cameras of a rig.toml, in the order of their views."""
     entries = read_toml(path).get("camera")
     if not isinstance(entries, list) or not all(isinstance(e, dict) and "name" in e and "view" in e for e in entries):
@@ -110,13 +110,15 @@ def read_rig(path: Path) -> list[Place]:
     return sorted(places, key=lambda place: place.view)
 
 
-def _place(entry: Mapping[str, Any], path: Path) -> Place:
+def _place(entry: Mapping[str, Any], path: Path) -> CameraPosition:
     if not isinstance(entry["name"], str) or type(entry["view"]) is not int:
         raise CalibrationError(f"{path}: camera {entry['name']!r} needs a name and a whole number as view")
-    return Place(entry["name"], entry["view"], str(entry.get("serial", "")), entry.get("tier") == "frontal")
+    return CameraPosition(entry["name"], entry["view"], str(entry.get("serial", "")), entry.get("tier") == "frontal")
 
 
-def detect_all(shots: BoardShots, *, workers: int = 2, progress: Progress = silent) -> dict[tuple[int, int], Detection]:
+def detect_all(
+    shots: BoardShots, *, workers: int = 2, progress: Progress = no_progress
+) -> dict[tuple[int, int], Detection]:
     """Every photograph's corners; one that cannot be read, or has another size than its camera's others, says so.
 
     OpenCV and NumPy leave the interpreter's lock while they work, so threads are enough.
@@ -164,7 +166,7 @@ def _of_one_size(found: dict[tuple[int, int], Detection]) -> dict[tuple[int, int
     return found
 
 
-def ups(shots: BoardShots) -> list[Floats]:
+def image_up_vectors(shots: BoardShots) -> list[Floats]:
     """(3,) a camera: which way is up in its stored photographs, from their EXIF orientation where they have one."""
     first: dict[int, Path] = {}
     for (camera, _), path in sorted(shots.photographs.items()):

@@ -26,7 +26,7 @@ _VIEW = _CAMERA + _POSE
 
 
 @dataclass(frozen=True, eq=False)
-class Corners:
+class CornerObservations:
     """What was seen, one row a corner, all rows of a view (camera, pose) together.
 
     camera, pose, corner: (N,) indices.  pixels: (N, 2) px.
@@ -51,8 +51,8 @@ class Corners:
     def __len__(self) -> int:
         return len(self.camera)
 
-    def where(self, keep: NDArray[np.bool_]) -> "Corners":
-        return Corners(self.camera[keep], self.pose[keep], self.corner[keep], self.pixels[keep])
+    def where(self, keep: NDArray[np.bool_]) -> "CornerObservations":
+        return CornerObservations(self.camera[keep], self.pose[keep], self.corner[keep], self.pixels[keep])
 
     def view_starts(self) -> Ints:
         """(V,) the first row of each view."""
@@ -69,7 +69,7 @@ class Corners:
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class BundleState:
     """The rig and the board's poses.
 
     lens: (C, 9) as INTRINSICS, px.  R, t: (C, 3, 3), (C, 3) world to camera, mm.
@@ -87,7 +87,7 @@ class State:
         """(C, 3) mm."""
         return np.asarray(-np.einsum("cji,cj->ci", self.R, self.t))
 
-    def moved(self, R: Floats, t: Floats) -> "State":
+    def moved(self, R: Floats, t: Floats) -> "BundleState":
         """The same after the world moved: x_new = R x + t."""
         camera_R = self.R @ R.T
         return replace(
@@ -102,7 +102,7 @@ class Solution:
     sigma_px: standard deviation of one coordinate of a corner. iterations: of the solver.
     """
 
-    state: State
+    state: BundleState
     covariance: Floats
     sigma_px: float
     iterations: int
@@ -118,7 +118,7 @@ def distort(x: Floats, y: Floats, lens: Floats) -> tuple[Floats, Floats]:
     return fx * u + cx, fy * v + cy
 
 
-def project(state: State, corners: Corners, board_mm: Floats) -> Floats:
+def project(state: BundleState, corners: CornerObservations, board_mm: Floats) -> Floats:
     """(N, 2) where the corners should be seen, px. board_mm: (K, 3) places of the corners on the board."""
     c, p = corners.camera, corners.pose
     world = np.einsum("nij,nj->ni", state.board_R[p], board_mm[corners.corner]) + state.board_t[p]
@@ -127,7 +127,7 @@ def project(state: State, corners: Corners, board_mm: Floats) -> Floats:
     return np.stack(distort(x / z, y / z, state.lens[c]), axis=1)
 
 
-class Problem:
+class BundleProblem:
     """The cost of a step away from a start, with its gradient and Gauss-Newton matrix.
 
     prior: (mean (C, 9), sigma (C, 9)) of the intrinsics, weak: they only hold what the corners leave open.
@@ -137,8 +137,8 @@ class Problem:
 
     def __init__(
         self,
-        start: State,
-        corners: Corners,
+        start: BundleState,
+        corners: CornerObservations,
         board_mm: Floats,
         prior: tuple[Floats, Floats],
         noise_px: float,
@@ -154,11 +154,11 @@ class Problem:
         at_pose = cameras * _CAMERA + corners.pose[first][:, None] * _POSE + np.arange(_POSE)
         self.at = np.concatenate([at_camera, at_pose], axis=1)
 
-    def state(self, step: Floats) -> State:
+    def state(self, step: Floats) -> BundleState:
         of_camera = step[: self.cameras * _CAMERA].reshape(-1, _CAMERA)
         of_pose = step[self.cameras * _CAMERA :].reshape(-1, _POSE)
         s = self.start
-        return State(
+        return BundleState(
             lens=s.lens + of_camera[:, :9],
             R=exp(of_camera[:, 9:12]) @ s.R,
             t=s.t + of_camera[:, 12:],
@@ -200,7 +200,7 @@ class Problem:
         matrix[lens_at, lens_at] += (1 / self.prior_sigma**2).ravel()
         return gradient, matrix
 
-    def _jacobian(self, state: State, step: Floats) -> tuple[Floats, Floats]:
+    def _jacobian(self, state: BundleState, step: Floats) -> tuple[Floats, Floats]:
         """Residual (N, 2) and its derivative (N, 2, 21): lens, rotation, t of the camera; rotation, t of the pose."""
         c, p = self.corners.camera, self.corners.pose
         camera_J = left_jacobian(step[: self.cameras * _CAMERA].reshape(-1, _CAMERA)[:, 9:12])
@@ -242,8 +242,8 @@ class Problem:
 
 
 def adjust(
-    start: State,
-    corners: Corners,
+    start: BundleState,
+    corners: CornerObservations,
     board_mm: Floats,
     *,
     prior: tuple[Floats, Floats],
@@ -257,7 +257,7 @@ def adjust(
 
     Cameras and poses without corners stay as they are. listen: told of each iteration and its cost.
     """
-    problem = Problem(start, corners, board_mm, prior, noise_px, loss_px)
+    problem = BundleProblem(start, corners, board_mm, prior, noise_px, loss_px)
     seen = np.zeros(problem.size, dtype=bool)
     seen[np.unique(problem.at)] = True
     held = int(corners.camera[0]) * _CAMERA + 9
@@ -312,7 +312,7 @@ def adjust(
     return Solution(state, covariance, sigma, len(costs) - 1)
 
 
-def _covariance(problem: Problem, step: Floats, free: Ints, sigma_px: float) -> Floats:
+def _covariance(problem: BundleProblem, step: Floats, free: Ints, sigma_px: float) -> Floats:
     """Of the cameras, with no camera held: moved to the datum of all their centres (Baarda's S-transformation)."""
     matrix = problem.normal(step)[1][np.ix_(free, free)]
     scale = 1 / np.sqrt(np.diag(matrix))

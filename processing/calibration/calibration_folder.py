@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from common.progress import Progress, part, silent
-from processing.calibration.board_photographs import BoardShots, detect_all, find_shots, ups
+from common.progress import Progress, no_progress, part
+from processing.calibration.board_photographs import BoardShots, detect_all, find_shots, image_up_vectors
 from processing.calibration.calibration_report import rig_json
 from processing.calibration.head_frame import Motion, frame_like, frame_of_pose, frame_of_rig
 from processing.calibration.rig_calibration import Calibration, calibrate
@@ -23,7 +23,7 @@ def calibrate_folder(
     front: tuple[int, ...] = (),
     allow_unlinked: bool = False,
     workers: int = 2,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> tuple[Calibration, BoardShots, str]:
     """Detect, calibrate, move to the head frame, write the file whole or not at all.
 
@@ -74,7 +74,7 @@ def _motion(found: Calibration, shots: BoardShots, frame: str, front: tuple[int,
     if kind == "like":
         motion, _ = frame_like(by_view, read_cameras(Path(name)))
         return motion
-    up = ups(shots)
+    up = image_up_vectors(shots)
     chosen = set(front) or {place.view for place in shots.cameras if place.frontal}
     return frame_of_rig(
         list(by_view.values()),

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from processing.calibration.board_photographs import Place
+from processing.calibration.board_photographs import CameraPosition
 from processing.calibration.rig_calibration import Calibration
 from processing.files.camera_models import params_of
 from processing.geometry.cameras import Camera
@@ -13,7 +13,7 @@ from processing.geometry.cameras import Camera
 _SHOWN = 40
 
 
-def rig_json(found: Calibration, places: Sequence[Place], frame: str) -> dict[str, Any]:
+def rig_json(found: Calibration, places: Sequence[CameraPosition], frame: str) -> dict[str, Any]:
     """FaceScape's params.json of the rig, with each view's quality beside its cameras and the rest under "calibration".
 
     '<v>_quality': rms_px, poses, corners, centre and turn covariance, and the lens's standard deviations. A view that
@@ -90,7 +90,7 @@ def lines(found: Calibration) -> list[str]:
 def differences(first: Mapping[int, Camera], second: Mapping[int, Camera]) -> list[dict[str, float]]:
     """Views in both, after the second was moved onto the first: centre mm, turn degrees, focal length per cent."""
     from processing.calibration.head_frame import frame_like
-    from processing.geometry.rotations import angle_deg
+    from processing.geometry.rotations import rotation_angle_deg
 
     (R, t), off = frame_like(second, first)
     out = []
@@ -98,7 +98,7 @@ def differences(first: Mapping[int, Camera], second: Mapping[int, Camera]) -> li
         a, b = first[view], second[view].moved(R, t)
         focal = 100 * (b.K[0, 0] / a.K[0, 0] - 1)
         shift = float(np.linalg.norm(a.K[:2, 2] - b.K[:2, 2]))
-        turn = float(angle_deg(a.R, b.R))
+        turn = float(rotation_angle_deg(a.R, b.R))
         out.append(
             {"view": view, "centre_mm": mm, "turn_deg": turn, "focal_percent": float(focal), "principal_px": shift}
         )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from processing.files.calibration_errors import CalibrationError
 from processing.geometry.cameras import Camera
-from processing.geometry.rotations import align
+from processing.geometry.rotations import align_rigid
 
 Floats = NDArray[np.float64]
 Motion = tuple[Floats, Floats]  # R, t of x_head = R x + t
@@ -79,7 +79,7 @@ def frame_like(cameras: Mapping[int, Camera], known: Mapping[int, Camera]) -> tu
     R, t, off = np.eye(3), np.zeros(3), np.zeros(len(shared))
     keep = _agreeing(a, b)
     for _ in range(5):
-        R, t = align(a[keep], b[keep])
+        R, t = align_rigid(a[keep], b[keep])
         off = np.linalg.norm(a @ R.T + t - b, axis=1)
         closer = off <= max(_LIKE_MM, 3 * float(np.median(off)))
         if closer.sum() < 3 or (closer == keep).all():

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 
-from processing.calibration.bundle_adjustment import Corners, State, distort
+from processing.calibration.bundle_adjustment import BundleState, CornerObservations, distort
 from processing.calibration.corner_detection import Detection
-from processing.geometry.rotations import angle_deg
+from processing.geometry.rotations import rotation_angle_deg
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -26,14 +26,14 @@ _SAME_DEG, _SAME_SHARE = 3.0, 0.03  # places agree within this angle, and this s
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class BoardPose:
     """Where the board is before a camera: one or two answers, the better first. R: (A, 3, 3), t: (A, 3) mm."""
 
     R: Floats
     t: Floats
 
 
-def first_lenses(
+def initial_intrinsics(
     views: Mapping[tuple[int, int], Detection], sizes: Sequence[tuple[int, int]], corners_mm: Floats
 ) -> Floats:
     """(C, 9) intrinsics. views: (camera, pose) -> detection.  sizes: (width, height) px of each camera.
@@ -85,9 +85,9 @@ def _lens(seen: Sequence[Detection], size: tuple[int, int], corners_mm: Floats) 
     return None
 
 
-def first_places(
+def initial_board_poses(
     views: Mapping[tuple[int, int], Detection], lenses: Floats, corners_mm: Floats
-) -> dict[tuple[int, int], Place]:
+) -> dict[tuple[int, int], BoardPose]:
     """The board before each camera that sees it."""
     places = {}
     for (camera, pose), d in views.items():
@@ -110,7 +110,7 @@ def first_places(
         # A second answer that is far worse is none.
         answers = [a for a in answers if a[0] < 4 * answers[0][0] + 0.5]
         if answers:
-            places[camera, pose] = Place(np.stack([a[1] for a in answers]), np.stack([a[2] for a in answers]))
+            places[camera, pose] = BoardPose(np.stack([a[1] for a in answers]), np.stack([a[2] for a in answers]))
     return places
 
 
@@ -126,8 +126,8 @@ def groups(views: Sequence[tuple[int, int]], cameras: int, poses: int) -> list[l
 
 
 def first_state(
-    places: Mapping[tuple[int, int], Place], lenses: Floats, group: Sequence[int], poses: int
-) -> tuple[State, list[int]]:
+    places: Mapping[tuple[int, int], BoardPose], lenses: Floats, group: Sequence[int], poses: int
+) -> tuple[BundleState, list[int]]:
     """The cameras of a group and the poses they saw, in the frame of its best linked camera.
 
     Returns the state (others at the identity) and the cameras that could not be chained.
@@ -157,10 +157,10 @@ def first_state(
         seen = [c for c in group if c in chained and (c, p) in places]
         if seen:
             board_R[p], board_t[p] = _agreed([places[c, p] for c in seen], R[seen], t[seen])
-    return State(lenses, R, t, board_R, board_t), [c for c in group if c not in chained]
+    return BundleState(lenses, R, t, board_R, board_t), [c for c in group if c not in chained]
 
 
-def _between(first: Sequence[Place], second: Sequence[Place]) -> tuple[Floats, Floats, float]:
+def _between(first: Sequence[BoardPose], second: Sequence[BoardPose]) -> tuple[Floats, Floats, float]:
     """Camera a to camera b from the poses both saw: the candidate that most poses support, and how many do."""
     R, t, pose = [], [], []
     for p, (a, b) in enumerate(zip(first, second, strict=True)):
@@ -176,7 +176,7 @@ def _between(first: Sequence[Place], second: Sequence[Place]) -> tuple[Floats, F
     return _most_supported(np.stack(R), np.stack(t), np.array(pose), distance / 2)
 
 
-def _agreed(seen: Sequence[Place], R: Floats, t: Floats) -> tuple[Floats, Floats]:
+def _agreed(seen: Sequence[BoardPose], R: Floats, t: Floats) -> tuple[Floats, Floats]:
     """The board in the world from the cameras that saw it."""
     turns, shifts, camera = [], [], []
     for c, place in enumerate(seen):
@@ -191,7 +191,7 @@ def _agreed(seen: Sequence[Place], R: Floats, t: Floats) -> tuple[Floats, Floats
 
 def _most_supported(R: Floats, t: Floats, source: Ints, distance_mm: float) -> tuple[Floats, Floats, float]:
     """The one of the motions that motions of most sources resemble; the closest ones break ties."""
-    turn = angle_deg(R[:, None], R[None]) / _SAME_DEG
+    turn = rotation_angle_deg(R[:, None], R[None]) / _SAME_DEG
     shift = np.linalg.norm(t[:, None] - t[None], axis=2) / (_SAME_SHARE * distance_mm)
     apart = turn**2 + shift**2
     support = np.zeros((len(R), source.max() + 1))
@@ -202,13 +202,13 @@ def _most_supported(R: Floats, t: Floats, source: Ints, distance_mm: float) -> t
     return R[best], t[best], float(votes[best])
 
 
-def corners_of(views: Mapping[tuple[int, int], Detection]) -> Corners:
+def corners_of(views: Mapping[tuple[int, int], Detection]) -> CornerObservations:
     """All views in one table."""
     items = sorted(views.items())
     if not items:
         none = np.zeros(0, np.int64)
-        return Corners(none, none, none, np.zeros((0, 2)))
-    return Corners(
+        return CornerObservations(none, none, none, np.zeros((0, 2)))
+    return CornerObservations(
         np.concatenate([np.full(len(d.corner), camera) for (camera, _), d in items]),
         np.concatenate([np.full(len(d.corner), pose) for (_, pose), d in items]),
         np.concatenate([d.corner for _, d in items]),

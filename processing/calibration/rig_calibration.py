@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from common.progress import Progress, silent
-from processing.calibration.bundle_adjustment import Corners, Solution, State, adjust, project
+from common.progress import Progress, no_progress
+from processing.calibration.bundle_adjustment import BundleState, CornerObservations, Solution, adjust, project
 from processing.calibration.corner_detection import Detection
 from processing.calibration.initial_estimate import (
     FEWEST_VIEWS,
     corners_of,
-    first_lenses,
-    first_places,
     first_state,
     groups,
+    initial_board_poses,
+    initial_intrinsics,
 )
 from processing.files.calibration_errors import CalibrationError, NotLinked
 from processing.geometry.cameras import Camera
@@ -101,7 +101,7 @@ def calibrate(
     corners_mm: Floats,
     *,
     allow_unlinked: bool = False,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Calibration:
     """The rig that saw these boards.
 
@@ -126,9 +126,9 @@ def calibrate(
     sizes = [
         next(((d.width, d.height) for (c, _), d in used.items() if c == camera), (1, 1)) for camera in range(len(names))
     ]
-    lenses = first_lenses(used, sizes, corners_mm)
+    lenses = initial_intrinsics(used, sizes, corners_mm)
     progress(0.25, "a first guess of every place")
-    places = first_places(used, lenses, corners_mm)
+    places = initial_board_poses(used, lenses, corners_mm)
     used = {key: d for key, d in used.items() if key in places}
     start, loose = first_state(places, lenses, group, len(pose_names))
     unlinked |= {names[c]: "its views fit no other camera's" for c in loose}
@@ -214,8 +214,8 @@ def _prior(lenses: Floats, sizes: Sequence[tuple[int, int]]) -> tuple[Floats, Fl
 
 
 def _robust(
-    start: State, corners: Corners, corners_mm: Floats, prior: tuple[Floats, Floats], part_of: Progress
-) -> tuple[Solution, Corners, dict[tuple[int, int], float]]:
+    start: BundleState, corners: CornerObservations, corners_mm: Floats, prior: tuple[Floats, Floats], part_of: Progress
+) -> tuple[Solution, CornerObservations, dict[tuple[int, int], float]]:
     """Adjust, drop what contradicts the rest, adjust again. Also the corners kept, and dropped views' errors, px."""
     bad: dict[tuple[int, int], float] = {}
     solution = Solution(start, np.zeros((0, 0)), 1.0, 0)
@@ -260,7 +260,7 @@ def _robust(
     return solution, corners, bad
 
 
-def _limits(corners: Corners, off: Floats) -> Floats:
+def _limits(corners: CornerObservations, off: Floats) -> Floats:
     """(N,) how far off a corner may be: by the noise of its own camera, as blur and size differ."""
     limits = np.empty(len(off))
     for c in np.unique(corners.camera):
@@ -271,7 +271,7 @@ def _limits(corners: Corners, off: Floats) -> Floats:
 
 
 def _named(
-    bad: Mapping[tuple[int, int], float], corners: Corners, names: Sequence[str], pose_names: Sequence[str]
+    bad: Mapping[tuple[int, int], float], corners: CornerObservations, names: Sequence[str], pose_names: Sequence[str]
 ) -> list[Rejected]:
     """Dropped views in words: a pose of which most views contradict each other is named once."""
     left = {(int(c), int(p)) for c, p in zip(corners.camera, corners.pose, strict=True)}
@@ -290,7 +290,7 @@ def _named(
 
 def _result(
     solution: Solution,
-    corners: Corners,
+    corners: CornerObservations,
     corners_mm: Floats,
     kept: Sequence[int],
     names: Sequence[str],

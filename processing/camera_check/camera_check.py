@@ -10,18 +10,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from processing.camera_check.feature_matching import find_features, match_anywhere, working_camera
-from processing.camera_check.feature_network import Cloud, Network
-from processing.camera_check.local_triangulation import Star
+from processing.camera_check.feature_network import FeatureNetwork, SparsePoints
+from processing.camera_check.local_triangulation import LocalTriangulation
 from processing.camera_check.photograph_check import judge_photographs
 from processing.camera_check.pose_refinement import PoseFit, fit_pose, simplest_motion
-from processing.camera_check.report import Finding, WatchReport
-from processing.camera_check.settings import DriftError, DriftSettings
+from processing.camera_check.report import CameraCheckReport, CameraFinding
+from processing.camera_check.settings import CameraCheckSettings, CameraCheckSettingsError
 from processing.errors import ShapeError
 from processing.geometry.cameras import Camera, Image
-from processing.geometry.opencv_threads import one_thread_each
-from processing.geometry.rotations import angle_deg
+from processing.geometry.opencv_threads import single_threaded_opencv
+from processing.geometry.rotations import rotation_angle_deg
 from processing.geometry.working_volume import FEWEST_VIEWS, working_volume
 from processing.reconstruction.settings import ReconstructionError
 
@@ -38,14 +38,14 @@ _FOLLOWED_DEG, _FOLLOWED_MM = 15.0, 400.0
 
 
 @dataclass(frozen=True, eq=False)
-class Watched:
+class CheckedCameras:
     """cameras: one a photograph, put right where it could be; None where the photograph is left out.
 
     points_mm: (P, 3) head frame, places of the subject that three views or more agree on.
     """
 
     cameras: tuple[Camera | None, ...]
-    report: WatchReport
+    report: CameraCheckReport
     points_mm: Floats = field(default_factory=lambda: np.zeros((0, 3)))
 
 
@@ -53,17 +53,18 @@ def watch(
     images: Sequence[Image],
     cameras: Sequence[Camera],
     *,
-    settings: DriftSettings | None = None,
+    settings: CameraCheckSettings | None = None,
     workers: int | None = None,
-    progress: Progress = silent,
-) -> Watched:
+    progress: Progress = no_progress,
+) -> CheckedCameras:
     """Hold every camera against the points that its neighbours triangulate, and every photograph against theirs.
 
     images: (H, W, 3) uint8 BGR as taken, one a camera.  cameras: as calibrated, head frame, mm.  workers: threads.
-    A motion of the whole rig shows in no photograph and is not found. Raises DriftError where so many cameras do not
+    A motion of the whole rig shows in no photograph and is not found. Raises CameraCheckSettingsError where so many
+    cameras do not
     fit that the calibration must be another rig's, and ShapeError.
     """
-    settings = settings or DriftSettings()
+    settings = settings or CameraCheckSettings()
     if len(images) != len(cameras):
         raise ShapeError("images", (len(images),), f"({len(cameras)},), one a camera")
     for image, camera in zip(images, cameras, strict=True):
@@ -75,9 +76,9 @@ def watch(
     try:
         volume = working_volume(cameras)[0]
     except ReconstructionError:  # the reconstruction says it better
-        silence = tuple(Finding(name, "not judged", "kept", "the cameras have no common point") for name in names)
-        return Watched(tuple(cameras), WatchReport(len(cameras), 0, silence, 0, None))
-    with one_thread_each(), ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
+        silence = tuple(CameraFinding(name, "not judged", "kept", "the cameras have no common point") for name in names)
+        return CheckedCameras(tuple(cameras), CameraCheckReport(len(cameras), 0, silence, 0, None))
+    with single_threaded_opencv(), ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
         begun = time.monotonic()
         progress(0.0, "features of the photographs")
         features = list(
@@ -88,10 +89,10 @@ def watch(
         )
         found = time.monotonic()
         progress(0.5, "cameras against each other")
-        network = Network(features, volume, settings, pool, set(range(len(cameras))))
+        network = FeatureNetwork(features, volume, settings, pool, set(range(len(cameras))))
         network.link()
         matched = time.monotonic()
-        work = _Watch(images, cameras, names, network)
+        work = _CameraCheck(images, cameras, names, network)
         work.run()
     seconds = {
         "features": round(found - begun, 2),
@@ -99,24 +100,24 @@ def watch(
         "cameras": round(time.monotonic() - matched, 2),
     }
     progress(1.0, "cameras judged")
-    return Watched(tuple(work.cameras), replace(work.report(), seconds=seconds), work.points())
+    return CheckedCameras(tuple(work.cameras), replace(work.report(), seconds=seconds), work.points())
 
 
-class _Watch:
+class _CameraCheck:
     """The state of one watch: which views may still vouch for others, and what was found."""
 
     def __init__(
-        self, images: Sequence[Image], cameras: Sequence[Camera], names: Sequence[str], network: Network
+        self, images: Sequence[Image], cameras: Sequence[Camera], names: Sequence[str], network: FeatureNetwork
     ) -> None:
         self.images, self.calibrated, self.names, self.net = images, list(cameras), names, network
         self.settings = network.settings
         self.lenses = [working_camera(c, self.settings.megapixels) for c in cameras]
         self.slot = list(range(len(cameras)))  # which calibrated camera took each photograph
         self.cameras: list[Camera | None] = list(cameras)
-        self.findings: dict[int, list[Finding]] = {}
-        self.stars: dict[int, Star] = {}
+        self.findings: dict[int, list[CameraFinding]] = {}
+        self.stars: dict[int, LocalTriangulation] = {}
         self.fits: dict[int, PoseFit] = {}
-        self.held: dict[int, Finding] = {}
+        self.held: dict[int, CameraFinding] = {}
         self.followed: list[int] = []  # moved so far that they were sought by their photographs alone
 
     def run(self) -> None:
@@ -129,7 +130,7 @@ class _Watch:
             self._put_right(view)
         self._refuse_another_rig()
 
-    def _say(self, view: int, finding: Finding) -> None:
+    def _say(self, view: int, finding: CameraFinding) -> None:
         self.findings.setdefault(view, []).append(finding)
         if finding.action == "excluded":
             self.cameras[view] = None
@@ -140,7 +141,9 @@ class _Watch:
         working = [f.camera for f in self.net.features]
         lost = set(self._lost())
         # A photograph that is out of place cannot be asked for places.
-        cloud = Cloud(cloud.points_mm, cloud.seen & ~np.isin(np.arange(len(working)), list(lost)), cloud.descriptors)
+        cloud = SparsePoints(
+            cloud.points_mm, cloud.seen & ~np.isin(np.arange(len(working)), list(lost)), cloud.descriptors
+        )
         bad = judge_photographs(self.images, self.calibrated, working, self.names, cloud, self.settings, self.net.pool)
         for view, finding in bad.items():
             if view not in lost:
@@ -198,7 +201,7 @@ class _Watch:
         self._renew(suspects)
         self.stars |= self.net.stars(sorted(suspects))
 
-    def _whose(self, view: int, cloud: Cloud) -> int | None:
+    def _whose(self, view: int, cloud: SparsePoints) -> int | None:
         """The camera where most of a photograph's features lie where that camera would see them; None: nobody's."""
         features = self.net.features[view]
         matches = match_anywhere(features.descriptors, cloud.descriptors)
@@ -217,7 +220,7 @@ class _Watch:
             return None
         return best
 
-    def _follow(self, view: int, cloud: Cloud) -> bool:
+    def _follow(self, view: int, cloud: SparsePoints) -> bool:
         """Where a camera stands that moved by more than features are sought, by its photograph and the cloud alone."""
         features = self.net.features[view]
         matches = match_anywhere(features.descriptors, cloud.descriptors)
@@ -232,7 +235,10 @@ class _Watch:
             return False
         lens = self.lenses[view]
         posed = replace(lens, R=cv2.Rodrigues(turn)[0], t=t.ravel())
-        if angle_deg(lens.R, posed.R) > _FOLLOWED_DEG or np.linalg.norm(lens.centre - posed.centre) > _FOLLOWED_MM:
+        if (
+            rotation_angle_deg(lens.R, posed.R) > _FOLLOWED_DEG
+            or np.linalg.norm(lens.centre - posed.centre) > _FOLLOWED_MM
+        ):
             return False
         self.net.place(view, posed)
         self.followed.append(view)
@@ -251,16 +257,16 @@ class _Watch:
             return  # no wonder that nobody knows it: it may stay, and is told as not judged
         if whose is None:
             text = "its photograph does not fit its place nor any other camera's; left out"
-            self._say(view, Finding(name, "misfit", "excluded", text))
+            self._say(view, CameraFinding(name, "misfit", "excluded", text))
         elif whose in taken or list(belongs.values()).count(whose) > 1:
             text = f"its photograph was taken by camera {self.names[whose]}, which has its own; left out"
-            self._say(view, Finding(name, "swapped", "excluded", text, {"taken_by": float(whose)}))
+            self._say(view, CameraFinding(name, "swapped", "excluded", text, {"taken_by": float(whose)}))
         else:
             text = f"swapped: its photograph was taken by camera {self.names[whose]}; put right"
             self.slot[view] = whose
             self.cameras[view] = replace(self.calibrated[whose], name=name)
             self.net.place(view, self.lenses[whose])
-            self._say(view, Finding(name, "swapped", "exchanged", text, {"taken_by": float(whose)}))
+            self._say(view, CameraFinding(name, "swapped", "exchanged", text, {"taken_by": float(whose)}))
 
     def _strength(self, view: int, fit: PoseFit) -> float:
         """How many times over the limit a motion is; 0 where it is not significant."""
@@ -300,7 +306,7 @@ class _Watch:
         for view in sorted(self.net.active - set(self.fits)):
             count = len(self.stars[view].feature)
             text = f"{count} features in common with its neighbours; {self.settings.tracks} are needed"
-            self._say(view, Finding(self.names[view], "not judged", "kept", text, {"tracks": float(count)}))
+            self._say(view, CameraFinding(self.names[view], "not judged", "kept", text, {"tracks": float(count)}))
         return moved
 
     def _put_right(self, view: int) -> None:
@@ -311,7 +317,7 @@ class _Watch:
         calibrated = self.calibrated[self.slot[view]]
         if len(found.feature) < s.tracks:
             text = f"moved, but only {len(found.feature)} features tell how; left out"
-            self._say(view, Finding(name, "moved", "excluded", text))
+            self._say(view, CameraFinding(name, "moved", "excluded", text))
             return
         # A view's placing changes where its lens stands, not the lens: what was seen holds for the calibrated one too.
         fit, other = simplest_motion(camera, found.points_mm, found.observed)
@@ -329,10 +335,10 @@ class _Watch:
         if s.refine and within and fit.rest_px <= s.refine_rest_px and fit.tracks >= s.tracks:
             text = f"{seen}; put right for this scan, {figures['rest_px']:.1f} px remain"
             self.cameras[view] = replace(calibrated, R=fit.camera.R, t=fit.camera.t)
-            self._say(view, Finding(name, "moved", "refined", text, figures))
+            self._say(view, CameraFinding(name, "moved", "refined", text, figures))
             return
         why = "too far to be put right" if not within else f"{figures['rest_px']:.1f} px remain, too much"
-        self._say(view, Finding(name, "moved", "excluded", f"{seen}; {why if s.refine else 'left out'}", figures))
+        self._say(view, CameraFinding(name, "moved", "excluded", f"{seen}; {why if s.refine else 'left out'}", figures))
 
     def points(self) -> Floats:
         """(P, 3) mm what the views that fit agree on."""
@@ -348,18 +354,18 @@ class _Watch:
             "these photographs: were they taken before it, or with another rig? Calibrate anew. The first ones:"
         ]
         lines += [f"  camera {self.names[v]}  {self.findings[v][0].text}" for v in sorted(wrong)[:10]]
-        raise DriftError("\n".join(lines))
+        raise CameraCheckSettingsError("\n".join(lines))
 
-    def report(self) -> WatchReport:
+    def report(self) -> CameraCheckReport:
         if sum(c is not None for c in self.cameras) < FEWEST_VIEWS:
             lines = [f"fewer than {FEWEST_VIEWS} views are left:"]
             lines += [f"  camera {f.camera}  {f.text}" for fs in self.findings.values() for f in fs]
-            raise DriftError("\n".join(lines))
+            raise CameraCheckSettingsError("\n".join(lines))
         findings = tuple(f for v in sorted(self.findings) for f in self.findings[v])
         rest = [f.before_px for f in self.fits.values()]
         tracks = sum(len(s.feature) for s in self.stars.values())
         residual = float(np.median(rest)) if rest else None
-        return WatchReport(len(self.calibrated), len(self.fits), findings, tracks, residual)
+        return CameraCheckReport(len(self.calibrated), len(self.fits), findings, tracks, residual)
 
 
 def _motion(fit: PoseFit) -> str:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processing.camera_check.feature_matching import Features, match_along_lines
-from processing.camera_check.local_triangulation import Star, star
-from processing.camera_check.settings import DriftSettings
+from processing.camera_check.local_triangulation import LocalTriangulation, star
+from processing.camera_check.settings import CameraCheckSettings
 from processing.geometry.cameras import Camera
 from processing.geometry.working_volume import Volume, angles_between
 
@@ -22,7 +22,7 @@ _SPARSE_DEG = 60.0  # where fewer than three are near, views up to here help
 
 
 @dataclass(frozen=True, eq=False)
-class Cloud:
+class SparsePoints:
     """points_mm: (P, 3) head frame.  seen: (P, V) by which views.  descriptors: (P, 128), as one of them has it."""
 
     points_mm: Floats
@@ -44,7 +44,7 @@ class Cloud:
 
 
 @dataclass(eq=False)
-class Network:
+class FeatureNetwork:
     """Views by number. `features` say what each shows and which camera is believed to have taken it.
 
     active: the views that may vouch for others.
@@ -52,7 +52,7 @@ class Network:
 
     features: list[Features]
     volume: Volume
-    settings: DriftSettings
+    settings: CameraCheckSettings
     pool: Executor
     active: set[int]
     near: list[list[int]] = field(default_factory=list)
@@ -77,12 +77,12 @@ class Network:
         self.features[view] = self.features[view].placed(lens)
         self.partner = {pair: found for pair, found in self.partner.items() if view not in pair}
 
-    def star(self, view: int) -> Star:
+    def star(self, view: int) -> LocalTriangulation:
         """What the active neighbours say about a view's features."""
         near = [j for j in self.near[view] if j in self.active]
         return star(view, near, self.features, self.partner, self.settings.tolerance_px)
 
-    def stars(self, views: Iterable[int]) -> dict[int, Star]:
+    def stars(self, views: Iterable[int]) -> dict[int, LocalTriangulation]:
         chosen = list(views)
         return dict(zip(chosen, self.pool.map(self.star, chosen), strict=True))
 
@@ -90,7 +90,7 @@ class Network:
         for _ in self.pool.map(work, views):
             pass
 
-    def cloud(self, stars: dict[int, Star], most: int) -> Cloud:
+    def cloud(self, stars: dict[int, LocalTriangulation], most: int) -> SparsePoints:
         """The stars' points within the subject's sphere that their own views agree on, thinned evenly to `most`."""
         points, seen, descriptors = [np.zeros((0, 3))], [np.zeros((0, len(self.features)), bool)], []
         for view, found in stars.items():
@@ -106,10 +106,10 @@ class Network:
         p, s = np.concatenate(points), np.concatenate(seen)
         d = np.concatenate([np.zeros((0, 128), np.float32), *descriptors])
         pick = np.linspace(0, len(p) - 1, min(most, len(p))).astype(np.intp)
-        return Cloud(p[pick], s[pick], d[pick])
+        return SparsePoints(p[pick], s[pick], d[pick])
 
 
-def _neighbours(cameras: Sequence[Camera], focus_mm: Floats, settings: DriftSettings) -> list[list[int]]:
+def _neighbours(cameras: Sequence[Camera], focus_mm: Floats, settings: CameraCheckSettings) -> list[list[int]]:
     """The nearest in angle, in turn on different sides, made mutual."""
     angle = angles_between(cameras, focus_mm)
     near: list[set[int]] = [set() for _ in cameras]

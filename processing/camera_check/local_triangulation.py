@@ -18,7 +18,7 @@ _PARALLAX_DEG = 2.5
 
 
 @dataclass(frozen=True, eq=False)
-class Star:
+class LocalTriangulation:
     """What the neighbours say about n features of one view.
 
     feature: (n,) which.  points_mm: (n, 3), triangulated without the view.  observed: (n, 2) px, where the view has
@@ -38,7 +38,7 @@ class Star:
 
 def star(
     view: int, neighbours: Sequence[int], features: Sequence[Features], partner: dict[tuple[int, int], Ints], tol: float
-) -> Star:
+) -> LocalTriangulation:
     """Triangulate each feature of a view from its matches in the neighbours alone.
 
     partner[i, j]: (N_i,) the feature of j that matches each of i, or -1.  tol: px, within which neighbours agree.
@@ -84,7 +84,7 @@ def star(
     weight = agreeing[good].astype(float)
     points = _solve((across[good] * weight[..., None, None]).sum(1), (target[good] * weight[..., None]).sum(1))
     feature = keep[good]
-    return Star(feature, points, features[view].pixels[feature], agreeing[good], tuple(neighbours))
+    return LocalTriangulation(feature, points, features[view].pixels[feature], agreeing[good], tuple(neighbours))
 
 
 def _solve(normal: Floats, right: Floats) -> Floats:

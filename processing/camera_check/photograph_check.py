@@ -5,9 +5,9 @@ from concurrent.futures import Executor
 
 import numpy as np
 
-from processing.camera_check.feature_network import Cloud
-from processing.camera_check.report import Action, Finding, Kind
-from processing.camera_check.settings import DriftSettings
+from processing.camera_check.feature_network import SparsePoints
+from processing.camera_check.report import Action, CameraFinding, Kind
+from processing.camera_check.settings import CameraCheckSettings
 from processing.geometry.cameras import Camera, Image
 from processing.photometry.exposure_gains import solve_gains
 from processing.photometry.point_samples import look
@@ -22,10 +22,10 @@ def judge_photographs(
     cameras: Sequence[Camera],
     working: Sequence[Camera],
     names: Sequence[str],
-    cloud: Cloud,
-    settings: DriftSettings,
+    cloud: SparsePoints,
+    settings: CameraCheckSettings,
     pool: Executor,
-) -> dict[int, Finding]:
+) -> dict[int, CameraFinding]:
     """View -> what is wrong with its photograph. working: the cameras of the cloud's views, for the angles."""
     views = range(len(images))
     asked = [cloud.asked(v, working[v], working, settings.widest_deg) for v in views]
@@ -34,7 +34,7 @@ def judge_photographs(
     gains = solve_gains(log, least=_LEAST, limit=1000.0)
     detail = np.stack([s.detail for s in looks])
     whole = np.array([np.log2(image[::8, ::8].mean() + 0.5) * _GAMMA for image in images])
-    out: dict[int, Finding] = {}
+    out: dict[int, CameraFinding] = {}
     for v in views:
         ends = looks[v].clipped
         count = int(np.isfinite(ends).sum())
@@ -47,11 +47,11 @@ def judge_photographs(
         others = float((np.delete(np.stack([s.clipped for s in looks]), v, axis=0)[:, np.isfinite(ends)] == 1).mean())
         if bright > settings.clipped_drop and bright > 2 * others:
             text = f"saturated: {100 * bright:.0f} % of what its neighbours show is white in it; left out"
-            out[v] = Finding(names[v], "saturated", "excluded", text, {"clipped_percent": 100 * bright})
+            out[v] = CameraFinding(names[v], "saturated", "excluded", text, {"clipped_percent": 100 * bright})
             continue
         if dark > settings.clipped_drop:
             text = f"black: {100 * dark:.0f} % of what its neighbours show is black in it; left out"
-            out[v] = Finding(names[v], "dark", "excluded", text, {"clipped_percent": 100 * dark})
+            out[v] = CameraFinding(names[v], "dark", "excluded", text, {"clipped_percent": 100 * dark})
             continue
         if gains.known[v]:
             stops = -float(np.log2(gains.gain[v]).mean()) * _GAMMA
@@ -65,7 +65,9 @@ def judge_photographs(
             drop = ratio < settings.blur_drop
             text = f"blurred: {100 * ratio:.0f} % of the fine detail that its neighbours show of the same places; "
             text += "left out" if drop else "kept; look at its focus"
-            out[v] = Finding(names[v], "blurred", "excluded" if drop else "kept", text, {"sharpness_ratio": ratio})
+            out[v] = CameraFinding(
+                names[v], "blurred", "excluded" if drop else "kept", text, {"sharpness_ratio": ratio}
+            )
     return out
 
 
@@ -78,9 +80,9 @@ def _sharpness(detail: np.ndarray[tuple[int, ...], np.dtype[np.float64]], view: 
     return float(np.exp(np.median(detail[view, known] - np.nanmedian(others[:, known], axis=0))))
 
 
-def _exposure(name: str, stops: float, action: Action) -> Finding:
+def _exposure(name: str, stops: float, action: Action) -> CameraFinding:
     kind: Kind = "dark" if stops < 0 else "bright"
     side = "under" if stops < 0 else "over"
     done = "left out" if action == "excluded" else "kept; its colours are evened out"
     text = f"{side}exposed by {abs(stops):.1f} stops beside the others; {done}"
-    return Finding(name, kind, action, text, {"stops": stops})
+    return CameraFinding(name, kind, action, text, {"stops": stops})

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processing.geometry.cameras import Camera
-from processing.geometry.rotations import angle_deg, exp, hat
+from processing.geometry.rotations import exp, hat, rotation_angle_deg
 
 Floats = NDArray[np.float64]
 Model = Literal["turn", "shift", "both"]
@@ -78,7 +78,7 @@ def fit_pose(camera: Camera, points_mm: Floats, observed: Floats, model: Model =
     return PoseFit(
         camera=now,
         model=model,
-        turn_deg=float(angle_deg(camera.R, now.R)),
+        turn_deg=float(rotation_angle_deg(camera.R, now.R)),
         shift_mm=float(np.linalg.norm(camera.centre - now.centre)),
         roll_deg=float(np.degrees(total[2])),
         roll_sd=float(np.degrees(np.sqrt(covariance[2, 2]))),

@@ -9,7 +9,7 @@ Action = Literal["refined", "exchanged", "excluded", "kept"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class CameraFinding:
     """One camera's trouble. figures: name with unit -> value; text: for a person, what was seen and what was done."""
 
     camera: str
@@ -20,7 +20,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class WatchReport:
+class CameraCheckReport:
     """judged: cameras with enough features for a judgement, that stand where they should.  tracks: features used.
 
     residual_px: median over them of how far their features lie from the points of the others, at the working size.
@@ -28,13 +28,13 @@ class WatchReport:
 
     cameras: int
     judged: int
-    findings: tuple[Finding, ...]
+    findings: tuple[CameraFinding, ...]
     tracks: int
     residual_px: float | None
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def troubles(self) -> tuple[Finding, ...]:
+    def troubles(self) -> tuple[CameraFinding, ...]:
         """Without the cameras that could not be judged."""
         return tuple(f for f in self.findings if f.kind != "not judged")
 
@@ -44,7 +44,7 @@ class WatchReport:
         return {f.camera: f.text for f in self.findings if f.action == "excluded"}
 
 
-def lines(report: WatchReport) -> list[str]:
+def lines(report: CameraCheckReport) -> list[str]:
     """For a terminal: the troubles one a line, then in one line what could not be judged."""
     out = [f"camera {f.camera}  {f.text}" for f in report.troubles]
     silent = [f.camera for f in report.findings if f.kind == "not judged"]

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from processing.errors import DataError
 
 
-class DriftError(DataError):
+class CameraCheckSettingsError(DataError):
     """These photographs do not fit these cameras, or the settings of the watch make no sense."""
 
 
 @dataclass(frozen=True)
-class DriftSettings:
+class CameraCheckSettings:
     """When a camera counts as moved or misset, and what is done about it. Pixels are those of the working size.
 
     megapixels: photographs are looked at in no more than this; features: at most so many in each.
@@ -60,4 +60,4 @@ class DriftSettings:
         if not 0 < self.exposure_warn_stops <= self.exposure_drop_stops:
             wrong.append("0 < exposure_warn_stops <= exposure_drop_stops")
         if wrong:
-            raise DriftError("the settings of the drift watch cannot be used: " + "; ".join(wrong))
+            raise CameraCheckSettingsError("the settings of the drift watch cannot be used: " + "; ".join(wrong))

@@ -4,23 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from common.progress import Progress, silent
-from processing.camera_check.camera_check import Watched, watch
-from processing.camera_check.settings import DriftSettings
+from common.progress import Progress, no_progress
+from processing.camera_check.camera_check import CheckedCameras, watch
+from processing.camera_check.settings import CameraCheckSettings
 from processing.files.camera_models import params_of
-from processing.files.photograph_sequence import Photographs, picked
+from processing.files.photograph_sequence import LazyPhotographs, selected_photographs
 from processing.files.take_folder import Take
 from processing.geometry.cameras import Image, camera_from_params
 
 
-def watch_take(
+def check_take_cameras(
     take: Take,
     images: Sequence[Image],
     *,
-    settings: DriftSettings | None = None,
+    settings: CameraCheckSettings | None = None,
     workers: int | None = None,
-    progress: Progress = silent,
-) -> tuple[Take, Photographs, Watched]:
+    progress: Progress = no_progress,
+) -> tuple[Take, LazyPhotographs, CheckedCameras]:
     """The take and its photographs (as `read_photos` gives them) without the views that were left out.
 
     Raises DriftError where the calibration does not belong to the photographs, or too few views are left.
@@ -34,7 +34,11 @@ def watch_take(
         else:
             views.append(replace(view, camera=camera))
             kept.append(at)
-    return replace(take, views=tuple(views), skipped=dict(sorted(skipped.items()))), picked(images, kept), watched
+    return (
+        replace(take, views=tuple(views), skipped=dict(sorted(skipped.items()))),
+        selected_photographs(images, kept),
+        watched,
+    )
 
 
 def cameras_used(take: Take) -> dict[str, Any]:

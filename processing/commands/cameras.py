@@ -26,7 +26,7 @@ def board(
     from PIL import Image
 
     from processing.calibration.charuco_board import Board, board_toml
-    from processing.files.obj import whole_file
+    from processing.files.obj import atomic_write
 
     wide, _, high = squares.lower().partition("x")
     if not (wide.isdecimal() and high.isdecimal()):
@@ -35,12 +35,12 @@ def board(
         raise typer.BadParameter(f"{out} ends neither in .pdf nor in .png", param_hint="--out")
     made = Board(int(wide), int(high), square_mm, marker_mm or 0.75 * square_mm, dictionary)
     picture = Image.fromarray(made.picture(dpi / 25.4))
-    with whole_file(out) as temporary:
+    with atomic_write(out) as temporary:
         if out.suffix.lower() == ".pdf":
             picture.convert("1", dither=Image.Dither.NONE).save(temporary, "PDF", resolution=dpi)
         else:
             picture.save(temporary, "PNG", dpi=(dpi, dpi))
-    with whole_file(out.with_suffix(".toml")) as temporary:
+    with atomic_write(out.with_suffix(".toml")) as temporary:
         temporary.write_text(board_toml(made), encoding="utf-8")
     w, h = made.size_mm
     typer.echo(f"{out}: {wide} x {high} squares, {w:g} x {h:g} mm, and {out.with_suffix('.toml').name}")
@@ -102,11 +102,11 @@ def colours(
 ) -> None:
     """Colour profiles of the views, from photographs of a ColorChecker (24 patches) in the studio's light."""
     from processing.files.camera_models import read_params, write_params
-    from processing.photometry.colour_checker_folder import check_folder
+    from processing.photometry.colour_checker_folder import fit_colour_checkers
     from processing.photometry.colour_profiles import params_of_profiles
 
     params = read_params(out) if out.exists() else {}
-    found = check_folder(folder)
+    found = fit_colour_checkers(folder)
     write_params(out, params | params_of_profiles({view: fit.profile for view, fit in found.fits.items()}))
     if as_json:
         errors = {str(view): fit.error for view, fit in found.fits.items()}

@@ -21,11 +21,11 @@ def displace(
 ) -> None:
     """Apply a displacement map to a registered mesh."""
     from processing.displacement.apply_displacement import displace as apply
-    from processing.files.displacement_exr import read_relief_exr
-    from processing.files.displacement_png import read_relief
+    from processing.files.displacement_exr import read_displacement_exr
+    from processing.files.displacement_png import read_displacement_png
     from processing.files.obj import read_obj, write_ply
 
-    read = read_relief_exr if dpmap.suffix.lower() == ".exr" else read_relief
+    read = read_displacement_exr if dpmap.suffix.lower() == ".exr" else read_displacement_png
     mesh, relief = read_obj(obj), read(dpmap, scale_mm=scale_mm)
     detailed = apply(mesh, relief, subdivisions=subdivisions)
     write_ply(out, detailed)

@@ -56,9 +56,9 @@ def worker(
     tls: Tls = None,
 ) -> None:
     """Lend this machine to a farm. It must see the store as the daemon does. SIGTERM lets what runs end."""
-    from processing.farm.execution.services import Lent, run_worker, say_on_stderr
+    from processing.farm.execution.services import OfferedResources, run_worker, say_on_stderr
 
-    lent = Lent(threads=threads, ram_gb=memory, gpus=gpus, name=name, scratch=scratch)
+    lent = OfferedResources(threads=threads, ram_gb=memory, gpus=gpus, name=name, scratch=scratch)
     run_worker(scheduler, lent, str(tls) if tls else None, say_on_stderr)
 
 

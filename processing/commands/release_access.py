@@ -50,10 +50,10 @@ def grant(
     as_json: AsJson = False,
 ) -> None:
     """Let a recipient fetch a release. The token is made once, for its file; what is kept is its hash."""
-    from processing.release.studio.grants import Given, Licence, give
+    from processing.release.studio.grants import IssuedGrant, Licence, give
 
     licence = Licence.of(licence_text, licence_version, licence_document, signed_on)
-    given: Given = give(
+    given: IssuedGrant = give(
         home, database, name, to, until, version=version, and_later=and_later, kinds=kind, photographs=photographs,
         licence=licence, token_to=None if show_token else token_to or Path(), server=server,
     )  # fmt: skip

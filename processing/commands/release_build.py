@@ -39,7 +39,7 @@ def select(
     from db.engine import reading, utc_now
     from db.release_records.releases import released_before
     from db.studio import open_studio
-    from processing.release.studio.selection import choose
+    from processing.release.studio.selection import select_takes
     from processing.release.studio.selection_file import propose, read_selection, write_selection
     from processing.release.studio.selection_rules import Options, Quality, Split
 
@@ -49,7 +49,7 @@ def select(
     if hold_back is not None:
         split = Split(hold_back, split.seed)
     with open_studio(home, database) as studio, reading(studio.engine) as tx:
-        chosen = choose(tx, studio.store, day.date() if day else utc_now().date(), quality=quality)
+        chosen = select_takes(tx, studio.store, day.date() if day else utc_now().date(), quality=quality)
         published = {earlier.code: earlier.last_version for earlier in released_before(tx, name)}
     file = propose(name, chosen, quality=quality, split=split, options=options, published=published)
     write_selection(out, file)

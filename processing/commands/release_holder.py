@@ -42,7 +42,7 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """Fetch a release, or a part of it; interrupted, the same command goes on where it stopped."""
-    from processing.release.holder.fetch import Wanted, fetch_manifest, fetch_release
+    from processing.release.holder.fetch import FetchFilter, fetch_manifest, fetch_release
     from processing.release.holder.token_access import access_to, hiding_links
 
     with hiding_links(), bar(quiet=as_json) as progress, _links(url) as (url, client, named):
@@ -53,7 +53,7 @@ def fetch(
             out = out or Path(f"{manifest.name}-{manifest.version}")
             del manifest  # of a million files, it may be
         kinds = access.narrowed(kind or ())
-        wanted = Wanted(tuple(subject or ()), tuple(expression or ()), kinds, tuple(only or ()))
+        wanted = FetchFilter(tuple(subject or ()), tuple(expression or ()), kinds, tuple(only or ()))
         got = fetch_release(
             url,
             out,

@@ -25,18 +25,18 @@ def serve(
 ) -> None:
     """Serve releases to holders of a token or a link, each file by its manifest, until interrupted."""
     from db.studio import open_studio
-    from processing.release.studio.access_control import Gate
+    from processing.release.studio.access_control import AccessControl
     from processing.release.studio.delivery_ledger import Ledger
     from processing.release.studio.file_server import ReleaseServer
-    from processing.release.studio.served_release import Shelf
-    from processing.release.studio.server_process import Door, make_server, open_door, serve_until_stopped
+    from processing.release.studio.served_release import ServedRelease
+    from processing.release.studio.server_process import ListenSettings, make_server, open_door, serve_until_stopped
     from processing.release.studio.signed_links import server_key
 
-    door = Door(host, port, certificate, key, behind_proxy, connections)
+    door = ListenSettings(host, port, certificate, key, behind_proxy, connections)
     with open_door(door) as listener, open_studio(home, database) as studio:
-        shelves = [Shelf(folder) for folder in folders]
+        shelves = [ServedRelease(folder) for folder in folders]
         ledger = Ledger(studio.engine)
-        app = ReleaseServer(Gate(studio.engine, shelves, server_key(studio.settings.keys)), ledger)
+        app = ReleaseServer(AccessControl(studio.engine, shelves, server_key(studio.settings.keys)), ledger)
         scheme = "https" if certificate else "http"
         for shelf in shelves:
             print(

@@ -68,13 +68,13 @@ def show(
     """Draw a template: the head with numbered landmarks from three sides, its UV layout, its expressions."""
     import cv2
 
-    from processing.files.obj import whole_file
+    from processing.files.obj import atomic_write
     from processing.template.template import Template, default_template
     from processing.template.template_picture import draw_template
 
     loaded = Template.load(template) if template else default_template()
     done, data = cv2.imencode(".png", draw_template(loaded))
-    with whole_file(out) as temporary:
+    with atomic_write(out) as temporary:
         temporary.write_bytes(data.tobytes() if done else b"")
     _report(loaded, out, json_)
 

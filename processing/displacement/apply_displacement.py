@@ -5,20 +5,20 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from processing.errors import MeshError
-from processing.files.displacement_png import Relief
+from processing.files.displacement_png import DisplacementMap
 from processing.geometry.mesh import Mesh, subdivide
 
 Floats = NDArray[np.float64]
 
 
-def sample_relief(relief: Relief, uvs: Floats) -> Floats:
+def sample_displacement(relief: DisplacementMap, uvs: Floats) -> Floats:
     """(N, 2) UVs -> (N,) heights in mm, bilinear between texel centres."""
     size = relief.height_mm.shape[0]
     rows, columns = (1 - uvs[:, 1]) * size - 0.5, uvs[:, 0] * size - 0.5
     return np.asarray(map_coordinates(relief.height_mm.astype(np.float64), [rows, columns], order=1, mode="nearest"))
 
 
-def displace(mesh: Mesh, relief: Relief, *, subdivisions: int = 2) -> Mesh:
+def displace(mesh: Mesh, relief: DisplacementMap, *, subdivisions: int = 2) -> Mesh:
     """The mesh subdivided at its edges' middles and moved along its normals by the relief.
 
     subdivisions: each makes four triangles of one (2: 26,000 vertices become 0.4 million).  The normals are those of
@@ -38,5 +38,5 @@ def displace(mesh: Mesh, relief: Relief, *, subdivisions: int = 2) -> Mesh:
     pairs = np.unique(fine.triangles.ravel().astype(np.int64) << 32 | fine.uv_triangles.ravel())
     vertex, uv = pairs >> 32, pairs & 0xFFFFFFFF
     sides = np.bincount(vertex, minlength=count).clip(1)
-    height = np.bincount(vertex, sample_relief(relief, fine.uvs)[uv], count) / sides
+    height = np.bincount(vertex, sample_displacement(relief, fine.uvs)[uv], count) / sides
     return fine.with_vertices(fine.vertices_mm + height[:, None] * normals)

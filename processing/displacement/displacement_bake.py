@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from processing.errors import ShapeError
-from processing.files.displacement_png import SCALE_MM, Relief
+from processing.files.displacement_png import SCALE_MM, DisplacementMap
 from processing.geometry.mesh import Mesh
 from processing.geometry.sparse_cholesky import SmoothField, graph_laplacian
 from processing.geometry.uv_rasterization import Texels, texels_of
-from processing.registration.correspondence import ScanSurface
+from processing.registration.correspondence import TargetSurface
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
@@ -28,13 +28,13 @@ FILL_PX = 3.0
 
 def bake(
     mesh: Mesh,
-    scan: Mesh | ScanSurface,
+    scan: Mesh | TargetSurface,
     *,
     size_px: int = 2048,
     max_mm: float = SCALE_MM * 0.98,
     skin: Bools | None = None,
-    progress: Progress = silent,
-) -> Relief:
+    progress: Progress = no_progress,
+) -> DisplacementMap:
     """Trace each texel's surface point along the mesh's normal, both ways, to the scan.
 
     mesh: registered, with UVs, mm.  scan: mm, same frame.  skin: (V,) vertices that have a relief; others stay flat
@@ -47,7 +47,7 @@ def bake(
     if skin.shape != (count,):
         raise ShapeError("skin", skin.shape, f"({count},)")
     progress(0.0, "preparing the scan")
-    surface = ScanSurface.of(scan)
+    surface = TargetSurface.of(scan)
     progress(0.1, "rasterising the UVs")
     texels = texels_of(mesh, size_px)
     field, trust = _vertex_field(mesh, surface, skin, max_mm)
@@ -73,13 +73,13 @@ def bake(
     total = (smooth + share * filled).clip(-SCALE_MM, SCALE_MM)
     valid = measured & (share > 0.5) & texels.inside
     progress(1.0, "baked")
-    return Relief(
+    return DisplacementMap(
         np.asarray(texels.image(total.astype(np.float32)), dtype=np.float32),
         np.asarray(texels.image(valid), dtype=np.bool_),
     )
 
 
-def _vertex_field(mesh: Mesh, surface: ScanSurface, skin: Bools, max_mm: float) -> tuple[Floats, Floats]:
+def _vertex_field(mesh: Mesh, surface: TargetSurface, skin: Bools, max_mm: float) -> tuple[Floats, Floats]:
     """A smooth height (V,) from the vertices' own traces, and how far (V,) in [0, 1] texels may differ from it."""
     count = len(mesh.vertices_mm)
     normals = mesh.vertex_normals
@@ -101,7 +101,7 @@ def _vertex_field(mesh: Mesh, surface: ScanSurface, skin: Bools, max_mm: float) 
 
 
 def _trace(
-    mesh: Mesh, places: Floats32, texels: Texels, some: NDArray[np.int64], surface: ScanSurface, expected: Floats32
+    mesh: Mesh, places: Floats32, texels: Texels, some: NDArray[np.int64], surface: TargetSurface, expected: Floats32
 ) -> Floats32:
     """Signed height at some texels near what is expected there, NaN where the scan is not met.
 

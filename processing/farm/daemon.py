@@ -46,14 +46,14 @@ from db.stage_runs.run_reviews import save_run_review
 from db.store import Store
 from processing.errors import DataError
 from processing.farm.execution.dask_cluster import Executor, executor
-from processing.farm.execution.run_journal import log_tail, notes_beside
+from processing.farm.execution.run_journal import log_tail, run_journal_of
 from processing.farm.execution.scratch_folders import free_gb, scratch_folder, sweep
-from processing.farm.execution.task_execution import Outcome, Result, Task, with_log
+from processing.farm.execution.task_execution import Task, TaskOutcome, TaskResult, with_log
 from processing.farm.scheduling.content_keys import file_digest
-from processing.farm.scheduling.job_counts import Standing, standing
+from processing.farm.scheduling.job_counts import JobCounts, standing
 from processing.farm.scheduling.run_planning import by_session, enqueue_plan, plan_session
-from processing.farm.scheduling.task_assignment import Assignments, Changed
-from processing.farm.scheduling.worker_capacity import Rooms
+from processing.farm.scheduling.task_assignment import TakeChanged, TaskBuilder
+from processing.farm.scheduling.worker_capacity import CapacityTracker
 from processing.farm.settings import FarmSettings
 from processing.stages.discovery import discover
 
@@ -61,10 +61,10 @@ PLAN_FOR_S = 2.0  # then what can run is handed out, and planning goes on afterw
 SWEEP_EVERY_S = 3600.0
 SHUT_AT_LEAST_S = 1.0
 AGAIN_S = 5.0  # then it is asked again whether another process still computes a run
-COUNTED = (Outcome.INPUT, Outcome.ATTEMPT, Outcome.DISK_FULL)  # outcomes of an attempt that counts
+COUNTED = (TaskOutcome.INPUT, TaskOutcome.ATTEMPT, TaskOutcome.DISK_FULL)  # outcomes of an attempt that counts
 
 
-class Listener(Protocol):
+class FarmListener(Protocol):
     """What the daemon tells of itself. Every call comes from one of its threads."""
 
     def started(self, label: str, stage: str) -> None: ...
@@ -73,12 +73,12 @@ class Listener(Protocol):
 
     def ended(self, label: str, stage: str, state: JobState, error: str, seconds: float) -> None: ...
 
-    def stands(self, standing: Standing) -> None: ...
+    def stands(self, standing: JobCounts) -> None: ...
 
     def warned(self, message: str) -> None: ...
 
 
-class Silent:
+class NullListener:
     """A listener that does not care."""
 
     def started(self, label: str, stage: str) -> None:
@@ -90,7 +90,7 @@ class Silent:
     def ended(self, label: str, stage: str, state: JobState, error: str, seconds: float) -> None:
         """A run ended; `state` is what the job became."""
 
-    def stands(self, standing: Standing) -> None:
+    def stands(self, standing: JobCounts) -> None:
         """How all jobs stand."""
 
     def warned(self, message: str) -> None:
@@ -105,7 +105,7 @@ class Summary:
     failed_attempts: int = 0
     planned: int = 0
     seconds: float = 0.0
-    standing: Standing = field(default_factory=Standing)
+    standing: JobCounts = field(default_factory=JobCounts)
     problems: dict[str, str] = field(default_factory=dict)  # session -> why it has no runs
 
 
@@ -117,7 +117,7 @@ class _Held:
     lost: bool = False
 
 
-class Farm:
+class FarmDaemon:
     """One daemon. `run` is its life; `stop` may be called from anywhere."""
 
     def __init__(
@@ -126,22 +126,22 @@ class Farm:
         store_place: str,
         settings: FarmSettings,
         template: Path,
-        listener: Listener | None = None,
+        listener: FarmListener | None = None,
     ) -> None:
         self.engine = engine
         self.settings = settings
         self.worker = f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._store = Store(store_place)
-        self._notes = notes_beside(store_place)
+        self._notes = run_journal_of(store_place)
         self._template = template
         self._stages = discover(*settings.stage_folders)
         self._versions = {name: stage.version for name, stage in self._stages.items()}
-        self._rooms = Rooms(self._stages, settings.device)
-        self._assignments = Assignments(store_place, settings, self._stages, template.suffix)
-        self._listener: Listener = listener or Silent()
+        self._rooms = CapacityTracker(self._stages, settings.device)
+        self._assignments = TaskBuilder(store_place, settings, self._stages, template.suffix)
+        self._listener: FarmListener = listener or NullListener()
         self._held: dict[str, _Held] = {}
         self._lock = threading.Lock()  # over _held, which the thread of the leases reads
-        self._results: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[TaskResult | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._template_digest = ""
         self._planned: dict[str, tuple[int, ...]] = {}
@@ -184,7 +184,7 @@ class Farm:
         self._plan(float("inf"))
 
     def task_of(self, tx: Session, lease: Lease) -> Task:
-        """All that a worker needs to know for a claimed job. Raises Changed and DataError."""
+        """All that a worker needs to know for a claimed job. Raises TakeChanged and DataError."""
         return self._assignments.task_of(tx, lease)
 
     def _work(self, workers: Executor, until_idle: bool) -> None:
@@ -204,8 +204,8 @@ class Farm:
                 self._stop.wait(1.0)
             self._settle(workers, self._results_within(min(0.5, self.settings.poll_s)))
 
-    def _results_within(self, seconds: float) -> list[Result]:
-        found: list[Result] = []
+    def _results_within(self, seconds: float) -> list[TaskResult]:
+        found: list[TaskResult] = []
         with contextlib.suppress(queue.Empty):
             item = self._results.get(timeout=seconds)
             while True:
@@ -302,7 +302,7 @@ class Farm:
         for key in self._rooms.held_in(workers.gone()):
             if key in self._held:
                 attempt = self._held[key].lease.attempt
-                self._results.put(Result(key, attempt, Outcome.LOST, error="the worker left before it began"))
+                self._results.put(TaskResult(key, attempt, TaskOutcome.LOST, error="the worker left before it began"))
         if self._rooms.choice() is None:
             return
         taken: list[tuple[Task, _Held, str]] = []
@@ -330,7 +330,7 @@ class Farm:
                 continue
             try:
                 task = self.task_of(tx, lease)
-            except Changed:
+            except TakeChanged:
                 set_aside(tx, lease)
                 continue
             except DataError as error:
@@ -339,11 +339,11 @@ class Farm:
             self._rooms.take(task.key, task.stage, room)
             taken.append((task, _Held(lease, task.label, task.frames), room.name))
 
-    def _settle(self, workers: Executor, results: list[Result]) -> None:
+    def _settle(self, workers: Executor, results: list[TaskResult]) -> None:
         """Write results down in one transaction; when the database is lost they wait for the next round."""
         if not results:
             return
-        told: list[tuple[_Held, JobState, Result]] = []
+        told: list[tuple[_Held, JobState, TaskResult]] = []
         try:
             with transaction(self.engine) as tx:
                 for result in results:
@@ -376,8 +376,8 @@ class Farm:
                 self.summary.failed_attempts += result.outcome in COUNTED
             self._listener.ended(held.label, held.lease.stage, state, result.error, result.seconds)
 
-    def _write(self, tx: Session, held: _Held, result: Result) -> JobState:
-        if result.outcome == Outcome.DONE:
+    def _write(self, tx: Session, held: _Held, result: TaskResult) -> JobState:
+        if result.outcome == TaskOutcome.DONE:
             finish(tx, held.lease, result.outputs, frame_ids=held.frames)
             if (said := result.review) is not None:
                 verdict = RunVerdict(said["verdict"])
@@ -385,28 +385,28 @@ class Farm:
             return JobState.DONE
         if result.outcome not in COUNTED:
             delays = {
-                Outcome.NO_ROOM: self.settings.backoff_s,
-                Outcome.ELSEWHERE: min(AGAIN_S, self.settings.lease_s / 4),
+                TaskOutcome.NO_ROOM: self.settings.backoff_s,
+                TaskOutcome.ELSEWHERE: min(AGAIN_S, self.settings.lease_s / 4),
             }
             delay = delays.get(result.outcome, 0.0)
             return postpone(tx, held.lease, result.error, delay)
         error = result.error
-        if result.outcome == Outcome.ATTEMPT and not result.seconds:  # its worker could not say anything
+        if result.outcome == TaskOutcome.ATTEMPT and not result.seconds:  # its worker could not say anything
             error = with_log(error, log_tail(self._notes, result.key))
         return fail(
-            tx, held.lease, error, retry=result.outcome != Outcome.INPUT,
+            tx, held.lease, error, retry=result.outcome != TaskOutcome.INPUT,
             max_attempts=self.settings.max_attempts, backoff_s=self.settings.backoff_s,
         )  # fmt: skip
 
-    def _blame(self, held: _Held, result: Result) -> None:
+    def _blame(self, held: _Held, result: TaskResult) -> None:
         """Take a run out of its room, and send no more there where the room is at fault."""
         room = self._rooms.leave(result.key)
         if room is None:
             return
-        if result.outcome == Outcome.UNFIT:
+        if result.outcome == TaskOutcome.UNFIT:
             self._rooms.refuse(room, held.lease.stage)
             self._listener.warned(f"{result.error} (worker {room or 'of this machine'})")
-        elif result.outcome in (Outcome.DISK_FULL, Outcome.NO_ROOM):
+        elif result.outcome in (TaskOutcome.DISK_FULL, TaskOutcome.NO_ROOM):
             self._rooms.shut(room, max(self.settings.backoff_s, SHUT_AT_LEAST_S))
             self._full = result.error.splitlines()[-1]
             self._listener.warned(self._full)
@@ -428,7 +428,9 @@ class Farm:
             for one in lost:
                 one.lost = True
                 workers.forget(one.lease.key, one.lease.attempt)
-                self._results.put(Result(one.lease.key, one.lease.attempt, Outcome.LOST, error="the lease was lost"))
+                self._results.put(
+                    TaskResult(one.lease.key, one.lease.attempt, TaskOutcome.LOST, error="the lease was lost")
+                )
 
     def _give_back(self) -> None:
         """Free what is still held. Workers of a foreign scheduler may be busy still: the locks make others wait."""

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from processing.errors import DataError, TakeError
 from processing.farm.display.quality_figures import figures, findings, pictures
 from processing.farm.display.subject_report import Report, ReportTake, write_report
 from processing.farm.execution import subject_layout
-from processing.farm.execution.in_process import Cache, execute
+from processing.farm.execution.in_process import RunCache, execute_runs
 from processing.farm.execution.stage_run import DiskFull, disk_full, named_disk_errors
 from processing.farm.scheduling.content_keys import file_digest, take_digest
-from processing.farm.scheduling.stage_graph import NEUTRAL_EXPRESSION, Run, TakeSource, plan
+from processing.farm.scheduling.stage_graph import NEUTRAL_EXPRESSION, StageRun, TakeInput, plan
 from processing.farm.template_files import template_file
 from processing.files.stage_files import read_json
 from processing.files.take_folder import Take, find_takes, read_photos, read_take
@@ -29,7 +29,7 @@ ROOM_PER_TAKE = 60e6  # bytes that a take of 68 photographs of 1 MP leaves, abou
 
 
 @dataclass(frozen=True)
-class Processed:
+class ProcessedSubject:
     """What was made. quality: take name -> the preview's figures; runs: how many stage runs it took."""
 
     out: Path
@@ -39,7 +39,7 @@ class Processed:
     seconds: float
 
 
-def read_takes(subject: Path, expressions: Sequence[str] | None, progress: Progress = silent) -> list[Take]:
+def read_takes(subject: Path, expressions: Sequence[str] | None, progress: Progress = no_progress) -> list[Take]:
     """The subject's takes, every photograph looked at; `expressions` chooses some, and the neutral always.
 
     Raises TakeError with everything that is wrong with all of them.
@@ -78,10 +78,10 @@ def process_subject(
     expressions: Sequence[str] | None = None,
     params: Mapping[str, Mapping[str, Any]] | None = None,
     device: str = "cpu",
-    checking: Progress = silent,
-    planned: Callable[[Sequence[Run]], None] = lambda _runs: None,
-    started: Callable[[Run], Progress] = lambda _run: silent,
-) -> Processed:
+    checking: Progress = no_progress,
+    planned: Callable[[Sequence[StageRun]], None] = lambda _runs: None,
+    started: Callable[[StageRun], Progress] = lambda _run: no_progress,
+) -> ProcessedSubject:
     """Run every stage that is missing, then place the results and a report under `out`.
 
     Finished runs are kept under `out/.work` and never made again, so an interrupted or failed call goes on where it
@@ -89,7 +89,7 @@ def process_subject(
     """
     begun = time.monotonic()
     takes = read_takes(subject, expressions, checking)
-    identified = [TakeSource(t.name, t.expression, take_digest(t.folder)) for t in takes]
+    identified = [TakeInput(t.name, t.expression, take_digest(t.folder)) for t in takes]
     plan(identified, "", stages, params)  # what is wrong with the takes or the parameters is said before any work
     with _only_one(out) as work:
         _check_room(out, work, len(takes))
@@ -97,18 +97,18 @@ def process_subject(
         runs = plan(identified, file_digest(file), stages, params)
         planned(runs)
         sources = {(t.name, TAKE): t.folder for t in takes} | {("", TEMPLATE): file}
-        cache = Cache(work)
-        made = execute(runs, stages, cache, sources, device=device, started=started)
+        cache = RunCache(work)
+        made = execute_runs(runs, stages, cache, sources, device=device, started=started)
         results = _results(runs, cache)
         quality = {t.name: read_json(results[t.name]["preview"]["quality"].path) for t in takes}
         warnings = [f"{t.name}: view {v} is not used: {why}" for t in takes for v, why in t.skipped.items()]
         warnings += [f"{name}: {said}" for name, found in quality.items() for said in findings(found)]
-        processed = Processed(out, quality, warnings, made, time.monotonic() - begun)
+        processed = ProcessedSubject(out, quality, warnings, made, time.monotonic() - begun)
         _place(out, work, file, {t.name: results[t.name] for t in takes}, processed, subject)
     return processed
 
 
-def _results(runs: Sequence[Run], cache: Cache) -> dict[str, subject_layout.Results]:
+def _results(runs: Sequence[StageRun], cache: RunCache) -> dict[str, subject_layout.Results]:
     results: dict[str, dict[str, Any]] = {}
     for run in runs:
         outputs = cache.outputs(run.key)
@@ -125,7 +125,7 @@ def _place(
     work: Path,
     template: Path,
     results: Mapping[str, subject_layout.Results],
-    processed: Processed,
+    processed: ProcessedSubject,
     subject: Path,
 ) -> None:
     from processing.template.template import Template

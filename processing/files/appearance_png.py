@@ -8,7 +8,7 @@ import numpy as np
 from common.bounded.decoder_pool import decode
 from common.bounded.limits import MAX_MAP_BYTES
 from processing.errors import DataError
-from processing.files.obj import whole_file
+from processing.files.obj import atomic_write
 from processing.texture.flow_refinement import Appearance
 
 
@@ -17,7 +17,7 @@ def write_appearance(path: Path, appearance: Appearance | None) -> None:
     pixels = np.zeros((1, 1, 4), np.uint8)
     if appearance is not None:
         pixels = np.dstack([appearance.image, appearance.seen.astype(np.uint8) * 255])
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 4])[1].tobytes())
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from processing.files.calibration_errors import CalibrationError
 from processing.files.colmap import read_colmap, write_colmap
 from processing.files.json_object import read_object
-from processing.files.obj import whole_file
+from processing.files.obj import atomic_write
 from processing.geometry.cameras import Camera, camera_from_params, params_from_cameras
 
 
@@ -49,7 +49,7 @@ def params_of(cameras: Mapping[int, Camera], serials: Mapping[int, str] | None =
 
 
 def write_params(path: Path, params: Mapping[str, Any]) -> None:
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(params, indent=1), encoding="utf-8")
 
 

@@ -16,20 +16,21 @@ from common.bounded.files import read_bytes, read_text
 from common.bounded.limits import MAX_MODEL_BYTES, MAX_SIDE_PX, MAX_VIEWS
 from common.bounded.printable import shown
 from processing.files.calibration_errors import CalibrationError
-from processing.files.obj import whole_file
+from processing.files.obj import atomic_write
 from processing.geometry.cameras import Camera
 
 Floats = NDArray[np.float64]
 
 
-class Model(NamedTuple):
+class ColmapModel(NamedTuple):
     number: int
     parameters: int
 
 
 MODELS = {
-    "SIMPLE_PINHOLE": Model(0, 3), "PINHOLE": Model(1, 4), "SIMPLE_RADIAL": Model(2, 4), "RADIAL": Model(3, 5),
-    "OPENCV": Model(4, 8), "FULL_OPENCV": Model(6, 12),
+    "SIMPLE_PINHOLE": ColmapModel(0, 3), "PINHOLE": ColmapModel(1, 4), "SIMPLE_RADIAL": ColmapModel(2, 4),
+    "RADIAL": ColmapModel(3, 5),
+    "OPENCV": ColmapModel(4, 8), "FULL_OPENCV": ColmapModel(6, 12),
 }  # fmt: skip
 _NAMES = {model.number: name for name, model in MODELS.items()}
 
@@ -165,7 +166,7 @@ def _write_text(folder: Path, lenses: Mapping[int, _Lens], images: Mapping[int, 
         numbers = " ".join(map(repr, (*image.quaternion, *image.t)))
         poses += [f"{view + 1} {numbers} {image.camera} {image.name}", ""]
     for name, lines in (("cameras", cameras), ("images", poses), ("points3D", ["# empty"])):
-        with whole_file(folder / f"{name}.txt") as temporary:
+        with atomic_write(folder / f"{name}.txt") as temporary:
             temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -213,7 +214,7 @@ def _write_binary(folder: Path, lenses: Mapping[int, _Lens], images: Mapping[int
         poses += struct.pack("<I7dI", view + 1, *image.quaternion, *image.t, image.camera)
         poses += image.name.encode() + b"\0" + struct.pack("<Q", 0)
     for name, data in (("cameras", cameras), ("images", poses), ("points3D", struct.pack("<Q", 0))):
-        with whole_file(folder / f"{name}.bin") as temporary:
+        with atomic_write(folder / f"{name}.bin") as temporary:
             temporary.write_bytes(data)
 
 

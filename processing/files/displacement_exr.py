@@ -10,60 +10,66 @@ import numpy as np
 
 from common.bounded.decoder_pool import decode
 from common.bounded.limits import MAX_MAP_BYTES
-from common.files.atomic_write import whole_file
-from processing.files.displacement_png import Relief, ReliefError
+from common.files.atomic_write import atomic_write
+from processing.files.displacement_png import DisplacementMap, DisplacementMapError
 
 FORMULA = "height_mm = (value - midpoint) * scale_mm"
 
 
-def write_relief_exr(path: Path, relief: Relief) -> None:
-    """One EXR file, lossless (ZIP), whole or not at all. Raises ReliefError for heights that are not finite."""
+def write_displacement_exr(path: Path, relief: DisplacementMap) -> None:
+    """One EXR file, lossless (ZIP), whole or not at all.
+
+    Raises DisplacementMapError for heights that are not finite.
+    """
     import OpenEXR
 
     if not np.isfinite(relief.height_mm).all():
-        raise ReliefError("a displacement map has heights that are not finite")
+        raise DisplacementMapError("a displacement map has heights that are not finite")
     about = {"unit": "mm", "scale_mm": 1.0, "midpoint": 0.0, "formula": FORMULA}
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage} | about
     channels = {"Y": np.ascontiguousarray(relief.height_mm), "valid": relief.valid.astype(np.float16)}
-    with whole_file(Path(path)) as temporary, OpenEXR.File(header, channels) as file:
+    with atomic_write(Path(path)) as temporary, OpenEXR.File(header, channels) as file:
         file.write(str(temporary))
 
 
-def read_relief_exr(path: Path, *, scale_mm: float | None = None) -> Relief:
-    """What write_relief_exr wrote, or another program's one-channel EXR with its scale_mm (mm a unit) given.
+def read_displacement_exr(path: Path, *, scale_mm: float | None = None) -> DisplacementMap:
+    """What write_displacement_exr wrote, or another program's one-channel EXR with its scale_mm (mm a unit) given.
 
-    Raises ReliefError for a file that is no square one-channel EXR, is cut short, or has no scale from anywhere.
+    Raises DisplacementMapError for a file that is no square one-channel EXR, is cut short, or has no scale from
+    anywhere.
     """
     path = Path(path)
     if not path.is_file():
-        raise ReliefError(f"{path} is not there")
+        raise DisplacementMapError(f"{path} is not there")
     try:
         arrays, about = decode("exr", path, most=MAX_MAP_BYTES)
         header, channels = about["header"], dict(zip(about["channels"], arrays, strict=True))
     except (OSError, ValueError) as error:
-        raise ReliefError(f"{path} cannot be read as an EXR: {error}") from None
+        raise DisplacementMapError(f"{path} cannot be read as an EXR: {error}") from None
     heights = [name for name in ("Y", "Z", "R", "height") if name in channels]
     if not heights:
-        raise ReliefError(f"{path} has the channels {', '.join(channels)}; a displacement map has Y (or Z, R, height)")
+        raise DisplacementMapError(
+            f"{path} has the channels {', '.join(channels)}; a displacement map has Y (or Z, R, height)"
+        )
     values = channels[heights[0]]
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        raise ReliefError(f"{path} is {values.shape[1]} x {values.shape[0]}; a displacement map is square")
+        raise DisplacementMapError(f"{path} is {values.shape[1]} x {values.shape[0]}; a displacement map is square")
     try:
         own = float(header["scale_mm"]) if "scale_mm" in header else None
         midpoint = float(header.get("midpoint", 0.0))
     except ValueError as error:
-        raise ReliefError(f"{path}: its scale cannot be read ({error})") from None
+        raise DisplacementMapError(f"{path}: its scale cannot be read ({error})") from None
     if own is None and scale_mm is None:
-        raise ReliefError(f"{path} does not say its scale; give --scale-mm, the height in mm of a value of 1")
+        raise DisplacementMapError(f"{path} does not say its scale; give --scale-mm, the height in mm of a value of 1")
     if own is not None and scale_mm is not None and abs(own - scale_mm) > 1e-9:
-        raise ReliefError(f"{path} says that its scale is {own} mm, not {scale_mm} mm; leave --scale-mm out")
+        raise DisplacementMapError(f"{path} says that its scale is {own} mm, not {scale_mm} mm; leave --scale-mm out")
     scale = own if own is not None else scale_mm or 1.0
     height = ((values.astype(np.float64) - midpoint) * scale).astype(np.float32)
     if not np.isfinite(height).all():
-        raise ReliefError(f"{path} has heights that are not finite")
+        raise DisplacementMapError(f"{path} has heights that are not finite")
     if "valid" in channels and channels["valid"].shape != values.shape:
-        raise ReliefError(
+        raise DisplacementMapError(
             f"{path} says of {channels['valid'].shape} texels where it was measured; it has {values.shape}"
         )
     valid = channels["valid"] > 0.5 if "valid" in channels else np.ones(values.shape, dtype=np.bool_)
-    return Relief(height, np.asarray(valid, dtype=np.bool_))
+    return DisplacementMap(height, np.asarray(valid, dtype=np.bool_))

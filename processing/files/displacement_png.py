@@ -18,7 +18,7 @@ from PIL import PngImagePlugin
 
 from common.bounded.decoder_pool import decode
 from common.bounded.limits import MAX_MAP_BYTES
-from common.files.atomic_write import whole_file
+from common.files.atomic_write import atomic_write
 from processing.errors import DataError, ShapeError
 
 SCALE_MM = 5.0
@@ -27,12 +27,12 @@ GRAIN = 16  # steps of the 16 bits that a file keeps: 2.4 um, a tenth of a scan'
 FORMULA = "height_mm = (value - midpoint) / midpoint * scale_mm"
 
 
-class ReliefError(DataError):
+class DisplacementMapError(DataError):
     """A displacement map cannot be read, or does not say its scale."""
 
 
 @dataclass(frozen=True, eq=False)
-class Relief:
+class DisplacementMap:
     """height_mm: (S, S) float32, along the normal, outwards positive; row 0 is v = 1.  valid: (S, S) measured."""
 
     height_mm: NDArray[np.float32]
@@ -45,20 +45,20 @@ class Relief:
             raise ShapeError("valid", self.valid.shape, str(self.height_mm.shape))
 
 
-def encode_relief(height_mm: NDArray[np.float32], scale_mm: float = SCALE_MM) -> NDArray[np.uint16]:
+def encode_displacement(height_mm: NDArray[np.float32], scale_mm: float = SCALE_MM) -> NDArray[np.uint16]:
     """Heights as 16-bit numbers; a step is scale_mm / 32768 (0.15 um), heights beyond the scale are cut off."""
     if not np.isfinite(height_mm).all():
-        raise ReliefError("a displacement map has heights that are not finite")
+        raise DisplacementMapError("a displacement map has heights that are not finite")
     value = np.rint(height_mm.astype(np.float64) / scale_mm * MIDPOINT) + MIDPOINT
     return value.clip(0, 65535).astype(np.uint16)
 
 
-def decode_relief(values: NDArray[np.uint16], scale_mm: float = SCALE_MM) -> NDArray[np.float32]:
-    """What encode_relief encoded, within half a step."""
+def decode_displacement(values: NDArray[np.uint16], scale_mm: float = SCALE_MM) -> NDArray[np.float32]:
+    """What encode_displacement encoded, within half a step."""
     return ((values.astype(np.float64) - MIDPOINT) / MIDPOINT * scale_mm).astype(np.float32)
 
 
-def write_relief(path: Path, relief: Relief, scale_mm: float = SCALE_MM) -> None:
+def write_displacement_png(path: Path, relief: DisplacementMap, scale_mm: float = SCALE_MM) -> None:
     """A 16-bit grey PNG with its scale and validity inside; heights to the nearest of every GRAIN-th value."""
     about = PngImagePlugin.PngInfo()
     about.add_text("scale_mm", repr(scale_mm))
@@ -67,43 +67,45 @@ def write_relief(path: Path, relief: Relief, scale_mm: float = SCALE_MM) -> None
     about.add_text("formula", FORMULA)
     bits = zlib.compress(np.packbits(relief.valid.ravel()).tobytes(), 9)
     about.add_text("valid_mask", base64.b64encode(bits).decode("ascii"))
-    values = encode_relief(relief.height_mm, scale_mm).astype(np.int32) + GRAIN // 2
+    values = encode_displacement(relief.height_mm, scale_mm).astype(np.int32) + GRAIN // 2
     picture = PillowImage.fromarray((values // GRAIN * GRAIN).clip(0, 65535).astype(np.uint16))
-    with whole_file(Path(path)) as temporary:
+    with atomic_write(Path(path)) as temporary:
         picture.save(temporary, format="PNG", pnginfo=about, compress_level=4)
 
 
-def read_relief(path: Path, *, scale_mm: float | None = None) -> Relief:
+def read_displacement_png(path: Path, *, scale_mm: float | None = None) -> DisplacementMap:
     """A displacement map; scale_mm is for PNGs that do not say theirs (it is refused where they do and differ).
 
-    Raises ReliefError for a file that is no square 16-bit PNG, is cut short, or has no scale from anywhere.
+    Raises DisplacementMapError for a file that is no square 16-bit PNG, is cut short, or has no scale from anywhere.
     """
     path = Path(path)
     try:
         (values,), said = decode("pillow", path, most=MAX_MAP_BYTES)
         mode, about = said["mode"], said["text"]
     except FileNotFoundError:
-        raise ReliefError(f"{path} is not there") from None
+        raise DisplacementMapError(f"{path} is not there") from None
     except (OSError, ValueError) as error:
-        raise ReliefError(f"{path} cannot be read as a PNG: {error}") from None
+        raise DisplacementMapError(f"{path} cannot be read as a PNG: {error}") from None
     if mode not in ("I;16", "I;16B", "I"):
-        raise ReliefError(f"{path} is a picture of mode {mode}; a displacement map is a 16-bit grey PNG")
+        raise DisplacementMapError(f"{path} is a picture of mode {mode}; a displacement map is a 16-bit grey PNG")
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        raise ReliefError(f"{path} is {values.shape[1]} x {values.shape[0]}; a displacement map is square")
+        raise DisplacementMapError(f"{path} is {values.shape[1]} x {values.shape[0]}; a displacement map is square")
     try:
         own = float(about["scale_mm"]) if "scale_mm" in about else None
         midpoint = int(about.get("midpoint", MIDPOINT))
     except ValueError as error:
-        raise ReliefError(f"{path}: its scale cannot be read ({error})") from None
+        raise DisplacementMapError(f"{path}: its scale cannot be read ({error})") from None
     if own is None and scale_mm is None:
-        raise ReliefError(f"{path} does not say its scale; give --scale-mm, the height in mm of half the 16-bit range")
+        raise DisplacementMapError(
+            f"{path} does not say its scale; give --scale-mm, the height in mm of half the 16-bit range"
+        )
     if own is not None and scale_mm is not None and abs(own - scale_mm) > 1e-9:
-        raise ReliefError(f"{path} says that its scale is {own} mm, not {scale_mm} mm; leave --scale-mm out")
+        raise DisplacementMapError(f"{path} says that its scale is {own} mm, not {scale_mm} mm; leave --scale-mm out")
     scale = own if own is not None else scale_mm
     if scale is None or not np.isfinite(scale) or scale <= 0 or midpoint <= 0:
-        raise ReliefError(f"{path}: a scale of {scale} mm around {midpoint} cannot be used")
+        raise DisplacementMapError(f"{path}: a scale of {scale} mm around {midpoint} cannot be used")
     height = ((values.astype(np.float64) - midpoint) / midpoint * scale).astype(np.float32)
-    return Relief(height, _valid(path, about.get("valid_mask"), values.shape))
+    return DisplacementMap(height, _valid(path, about.get("valid_mask"), values.shape))
 
 
 def _valid(path: Path, text: str | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -115,4 +117,4 @@ def _valid(path: Path, text: str | None, shape: tuple[int, ...]) -> NDArray[np.b
         bits = np.frombuffer(zlib.decompressobj().decompress(packed, count // 8 + 1), dtype=np.uint8)
         return np.unpackbits(bits, count=count).astype(np.bool_).reshape(shape)
     except (ValueError, zlib.error) as error:
-        raise ReliefError(f"{path}: its mask of measured texels is damaged ({error})") from None
+        raise DisplacementMapError(f"{path}: its mask of measured texels is damaged ({error})") from None

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from common.bounded.files import open_plain
+from common.bounded.files import open_regular_file
 from common.bounded.limits import (
     MAX_FACES,
     MAX_LINE_BYTES,
@@ -16,7 +16,7 @@ from common.bounded.limits import (
     MAX_UV,
     MAX_VERTICES,
 )
-from common.files.atomic_write import whole_file as whole_file
+from common.files.atomic_write import atomic_write as atomic_write
 from processing.errors import MeshError
 from processing.files.ply import clean_mesh
 from processing.files.ply import read_ply as read_ply
@@ -41,9 +41,9 @@ def write_obj(path: Path, mesh: Mesh, texture: str | None = None) -> None:
         lines += [f"f {a} {b} {c}" for a, b, c in (mesh.triangles + 1).tolist()]
     if texture is not None:
         material = f"newmtl face\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {texture}\n"
-        with whole_file(path.with_name(path.name + ".mtl")) as temporary:
+        with atomic_write(path.with_name(path.name + ".mtl")) as temporary:
             temporary.write_text(material)
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n")
 
 
@@ -55,7 +55,7 @@ def read_obj(path: Path) -> Mesh:
     path = Path(path)
     read = _Obj(path)
     try:
-        with os.fdopen(open_plain(path), "rb") as file:
+        with os.fdopen(open_regular_file(path), "rb") as file:
             if os.fstat(file.fileno()).st_size > MAX_MESH_BYTES:
                 raise MeshError(f"{path} has more than {MAX_MESH_BYTES >> 30} GiB, and no more are read")
             number = 0
@@ -166,7 +166,7 @@ def write_ply(path: Path, mesh: Mesh) -> None:
     header = ["ply", "format binary_little_endian 1.0", "comment Mien; millimetres, y up, z out of the face"]
     header += [f"element vertex {len(rows)}", *(f"property {names[kind]} {name}" for name, kind in fields)]
     header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header\n"]
-    with whole_file(Path(path)) as temporary, temporary.open("wb") as file:
+    with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
         file.write("\n".join(header).encode())
         file.write(rows.tobytes())
         file.write(faces.tobytes())

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.bounded.files import open_plain
+from common.bounded.files import open_regular_file
 from common.bounded.limits import MAX_COORDINATE_MM, MAX_FACES, MAX_MESH_BYTES, MAX_POLYGON, MAX_VERTICES
 from common.bounded.printable import shown
 from processing.errors import MeshError
@@ -44,7 +44,7 @@ def read_ply(path: Path) -> Mesh:
     """
     path = Path(path)
     try:
-        with os.fdopen(open_plain(path), "rb") as file:
+        with os.fdopen(open_regular_file(path), "rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size > MAX_MESH_BYTES:
                 raise MeshError(f"{path} has more than {MAX_MESH_BYTES >> 30} GiB, and no more are read")

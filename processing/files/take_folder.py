@@ -10,10 +10,10 @@ import numpy as np
 
 from common.bounded.decoder_pool import decode
 from common.bounded.limits import OutOfBounds
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from processing.errors import TakeError
 from processing.files.json_object import read_object
-from processing.files.photograph_sequence import Photographs, given
+from processing.files.photograph_sequence import LazyPhotographs, constant_maker
 from processing.geometry.cameras import Camera, CameraError, Image, camera_from_params
 
 NAME = re.compile(r"(?P<k>[1-9]\d*)_(?P<name>[a-z0-9_]+)$")
@@ -124,7 +124,9 @@ def _check_missing(take: Take, total: int, max_missing: int | None) -> None:
     raise TakeError("\n".join(lines))
 
 
-def read_photos(take: Take, *, max_missing: int | None = None, progress: Progress = silent) -> tuple[Take, Photographs]:
+def read_photos(
+    take: Take, *, max_missing: int | None = None, progress: Progress = no_progress
+) -> tuple[Take, LazyPhotographs]:
     """Decode the photographs: the take without the views that turned out unusable, and (H, W, 3) BGR for the rest.
 
     Those beyond HELD_BYTES are decoded again each time they are asked for, so take them one at a time.
@@ -148,11 +150,11 @@ def read_photos(take: Take, *, max_missing: int | None = None, progress: Progres
         else:
             views.append(view)
             held += image.nbytes
-            images.append(given(image) if held <= HELD_BYTES else _read_again(view.photo))
+            images.append(constant_maker(image) if held <= HELD_BYTES else _read_again(view.photo))
     read = Take(take.folder, take.name, tuple(views), dict(sorted(skipped.items())))
     _check_missing(read, len(take.views) + len(take.skipped), max_missing)
     progress(1.0, f"{len(images)} photographs read")
-    return read, Photographs(images)
+    return read, LazyPhotographs(images)
 
 
 def _read_again(path: Path) -> Callable[[], Image]:

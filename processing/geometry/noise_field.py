@@ -10,7 +10,7 @@ _SIDE = 64
 _SPREAD = 0.328
 
 
-class Noise:
+class NoiseField:
     """A periodic field over space, the same for the same seed: mean 0, standard deviation about 1."""
 
     def __init__(self, seed: int) -> None:

@@ -7,7 +7,7 @@ import cv2
 
 
 @contextmanager
-def one_thread_each() -> Iterator[None]:
+def single_threaded_opencv() -> Iterator[None]:
     """OpenCV keeps to the calling thread; its setting is put back."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)

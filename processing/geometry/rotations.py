@@ -35,7 +35,7 @@ def left_jacobian(vectors: Floats) -> Floats:
     return np.asarray(np.eye(3) + b * h + c * (h @ h))
 
 
-def angle_deg(a: Floats, b: Floats) -> Floats:
+def rotation_angle_deg(a: Floats, b: Floats) -> Floats:
     """(..., 3, 3) twice -> (...,) degrees between them; exact for small angles too."""
     chord = np.linalg.norm(a - b, axis=(-2, -1)) / np.sqrt(8.0)  # sin of half of the angle
     return np.asarray(np.degrees(2 * np.arcsin(np.clip(chord, 0, 1))))
@@ -50,7 +50,7 @@ def nearest_rotation(matrices: Floats) -> Floats:
     return np.asarray(u @ vt)
 
 
-def align(source_mm: Floats, target_mm: Floats) -> tuple[Floats, Floats]:
+def align_rigid(source_mm: Floats, target_mm: Floats) -> tuple[Floats, Floats]:
     """R (3, 3), t (3,) with R source + t nearest to target, both (N, 3) (Kabsch 1976)."""
     a, b = source_mm.mean(0), target_mm.mean(0)
     R = nearest_rotation((target_mm - b).T @ (source_mm - a))

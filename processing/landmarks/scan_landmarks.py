@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from common.progress import Progress, part, silent
+from common.progress import Progress, no_progress, part
 from processing.errors import MeshError, NoFace
 from processing.geometry.cameras import Camera, Image
 from processing.geometry.mesh import Mesh, Surface
@@ -16,7 +16,7 @@ FACE_MM = (80.0, 900.0)
 
 
 def landmarks_of_scan(
-    scan: Mesh, *, rng: np.random.Generator | None = None, progress: Progress = silent
+    scan: Mesh, *, rng: np.random.Generator | None = None, progress: Progress = no_progress
 ) -> Landmarks3d:
     """The 68 landmarks of a scan in the head frame (mm, y up, z out of the face), coloured or not.
 

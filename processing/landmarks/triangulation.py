@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.bounded.json_toml import read_json
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from processing.errors import DataError, NoFace, ShapeError
-from processing.files.obj import whole_file
+from processing.files.obj import atomic_write
 from processing.geometry.cameras import Camera, Image, triangulate
 from processing.landmarks.multi_pie_68 import MEDIAPIPE_TO_68
 
@@ -197,7 +197,7 @@ def write_landmarks(path: Path, landmarks: Landmarks3d) -> None:
         "error_px": [plain(x) for x in landmarks.error_px.tolist()],
         "views": landmarks.views.tolist(),
     }
-    with whole_file(Path(path)) as temporary:
+    with atomic_write(Path(path)) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
@@ -279,7 +279,7 @@ def triangulate_landmarks(
     rng: np.random.Generator | None = None,
     max_views: int = 24,
     tolerance_mm: float = 4.0,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Landmarks3d:
     """The 68 landmarks of the photographed face in the head frame.
 

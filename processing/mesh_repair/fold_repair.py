@@ -7,8 +7,8 @@ from scipy.sparse.csgraph import connected_components
 
 from processing.geometry.mesh import Mesh
 from processing.geometry.sparse_cholesky import Factor, graph_laplacian
-from processing.mesh_repair.mesh_defects import against_surroundings, crossing, turned_over
-from processing.mesh_repair.surface_separation import separate
+from processing.mesh_repair.mesh_defects import crossing, flipped_triangles, opposing_triangles
+from processing.mesh_repair.surface_separation import separate_surfaces
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -47,7 +47,7 @@ def _spanned_over(source: Mesh, bad: Bools, vertices_mm: Floats, moved: Bools) -
     """What neither helped: the few vertices around it on the smoothest surface between those about them."""
     ring = source.adjacency()
     for rings in SPANNED_RINGS:
-        patch = grown(ring, source, bad, rings)
+        patch = dilated(ring, source, bad, rings)
         if not bad.any() or patch.mean() > MOST_SHARE:
             break
         smooth = spanned(source, vertices_mm, patch)
@@ -64,8 +64,8 @@ def _bad(source: Mesh, vertices_mm: Floats) -> Bools:
 
 def _turned(source: Mesh, vertices_mm: Floats) -> Bools:
     """(T,) triangles that turned over, or face against their surroundings as they did not in `source`."""
-    now = against_surroundings(source.with_vertices(vertices_mm)) & ~against_surroundings(source)
-    return np.asarray(turned_over(source, vertices_mm) | now)
+    now = opposing_triangles(source.with_vertices(vertices_mm)) & ~opposing_triangles(source)
+    return np.asarray(flipped_triangles(source, vertices_mm) | now)
 
 
 def _mended(source: Mesh, vertices_mm: Floats, sheets: Bools | None, contact: bool) -> tuple[Floats, Bools]:
@@ -83,23 +83,23 @@ def _mended(source: Mesh, vertices_mm: Floats, sheets: Bools | None, contact: bo
         if not (bad | through).any():
             break
         if contact and through.any():
-            among = grown(ring, source, through, CONTACT_RINGS) & ~near_sheets & ~given_up
-            apart = separate(posed, among)
+            among = dilated(ring, source, through, CONTACT_RINGS) & ~near_sheets & ~given_up
+            apart = separate_surfaces(posed, among)
             away = np.linalg.norm(apart - vertices_mm, axis=1) > MOVED_MM
             vertices_mm = np.where(_widened(ring, away, 1)[:, None], apart, vertices_mm)
             moved |= away
             through = crossing(source.with_vertices(vertices_mm))
             if number >= CONTACT_ROUNDS:
-                given_up |= grown(ring, source, through, CONTACT_RINGS)
+                given_up |= dilated(ring, source, through, CONTACT_RINGS)
         bad |= through
-        at = grown(ring, source, bad, 0)
+        at = dilated(ring, source, bad, 0)
         loose = np.zeros_like(moved)
         for patch in patches:
             wide = _widened(ring, patch, 1 + number)
             if (at & wide).any():
                 vertices_mm = spanned(source, vertices_mm, wide, taut=number >= SMOOTH_ROUNDS)
                 loose |= wide
-        rest = grown(ring, source, bad & ~loose[source.triangles].any(axis=1), 1 + number // 2)
+        rest = dilated(ring, source, bad & ~loose[source.triangles].any(axis=1), 1 + number // 2)
         if rest.mean() > MOST_SHARE:
             break
         if rest.any():
@@ -108,7 +108,7 @@ def _mended(source: Mesh, vertices_mm: Floats, sheets: Bools | None, contact: bo
     return vertices_mm, moved
 
 
-def span_sheets(mesh: Mesh, sheets: Bools) -> Floats:
+def span_hidden_sheets(mesh: Mesh, sheets: Bools) -> Floats:
     """(V, 3) with each connected sheet (V,) and the ring around it spanned anew, whether or not it crosses anything."""
     vertices = mesh.vertices_mm
     for patch in _patches(mesh.adjacency(), sheets):
@@ -137,7 +137,7 @@ def harmonic(laplacian: sparse.csr_array, values: Floats, inside: Bools) -> Floa
     return out
 
 
-def grown(ring: sparse.csr_array, mesh: Mesh, triangles: Bools, rings: int) -> Bools:
+def dilated(ring: sparse.csr_array, mesh: Mesh, triangles: Bools, rings: int) -> Bools:
     """(V,) the corners of some triangles and so many rings around them."""
     out = np.zeros(len(mesh.vertices_mm), dtype=np.bool_)
     out[mesh.triangles[triangles].ravel()] = True

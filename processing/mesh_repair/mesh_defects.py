@@ -18,7 +18,7 @@ _STRETCHED = 4.0  # times longer or thinner than the reference, against the whol
 
 
 @dataclass(frozen=True, eq=False)
-class Faults:
+class MeshDefects:
     """(T,) triangles: flipped against the reference, crossing another one, stretched beyond what skin does."""
 
     flipped: Bools
@@ -31,7 +31,7 @@ class Faults:
         return {name: int((mask & among).sum()) for name, mask in named.items()}
 
 
-def find_faults(mesh: Mesh, reference: Mesh) -> Faults:
+def find_mesh_defects(mesh: Mesh, reference: Mesh) -> MeshDefects:
     """Faults of a mesh; reference: the same topology without faults (the template's expression, or the neutral).
 
     A triangle is flipped when it faces away from the mean of its surroundings, though it did not in the reference.
@@ -39,18 +39,18 @@ def find_faults(mesh: Mesh, reference: Mesh) -> Faults:
     """
     if mesh.triangles.shape != reference.triangles.shape:
         raise ShapeError("reference.triangles", reference.triangles.shape, str(mesh.triangles.shape))
-    return Faults(
-        against_surroundings(mesh) & ~against_surroundings(reference), crossing(mesh), _stretched(mesh, reference)
+    return MeshDefects(
+        opposing_triangles(mesh) & ~opposing_triangles(reference), crossing(mesh), _stretched(mesh, reference)
     )
 
 
-def against_surroundings(mesh: Mesh) -> Bools:
+def opposing_triangles(mesh: Mesh) -> Bools:
     """(T,) triangles that face away from the mean of their corners' normals."""
     around = mesh.vertex_normals[mesh.triangles].mean(axis=1)
     return np.asarray(np.einsum("td,td->t", around, mesh.triangle_cross) < 0)
 
 
-def turned_over(start: Mesh, vertices_mm: Floats) -> Bools:
+def flipped_triangles(start: Mesh, vertices_mm: Floats) -> Bools:
     """(T,) triangles that face away from where they faced at the start."""
     now = start.with_vertices(vertices_mm).triangle_cross
     return np.asarray(np.einsum("td,td->t", now, start.triangle_cross) < 0)
@@ -92,7 +92,7 @@ def crossing(mesh: Mesh) -> Bools:
     Two triangles that cross have an edge of one through the inside of the other.
     """
     out = np.zeros(len(mesh.triangles), dtype=np.bool_)
-    edges, triangles = crossings(mesh)
+    edges, triangles = self_intersections(mesh)
     out[triangles] = True
     through = np.zeros(len(mesh.edges), dtype=np.bool_)
     through[edges] = True
@@ -104,7 +104,7 @@ def crossing(mesh: Mesh) -> Bools:
     return out
 
 
-def crossings(mesh: Mesh, among: Bools | None = None) -> tuple[Ints, Ints]:
+def self_intersections(mesh: Mesh, among: Bools | None = None) -> tuple[Ints, Ints]:
     """(N,) edges (of `mesh.edges`) and the (N,) triangles, without a common corner, that they pass through.
 
     among: (V,) vertices whose edges are looked at (default: all).

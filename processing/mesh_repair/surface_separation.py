@@ -6,7 +6,7 @@ from scipy import sparse
 
 from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.sparse_cholesky import Factor, graph_laplacian
-from processing.mesh_repair.mesh_defects import crossings
+from processing.mesh_repair.mesh_defects import self_intersections
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -18,7 +18,7 @@ SPREAD = 0.2  # smoothness of a separating motion, against one for what is insid
 _OFF_MM = 0.002
 
 
-def separate(mesh: Mesh, among: Bools, deepest_mm: float = 3.0, rounds: int = ROUNDS) -> Floats:
+def separate_surfaces(mesh: Mesh, among: Bools, deepest_mm: float = 3.0, rounds: int = ROUNDS) -> Floats:
     """(V, 3) with surfaces that pass through each other by less than deepest_mm drawn apart, each by half.
 
     among: (V,) the vertices that may be found inside.  A vertex that sees the inside of the mesh when it looks along
@@ -34,7 +34,7 @@ def separate(mesh: Mesh, among: Bools, deepest_mm: float = 3.0, rounds: int = RO
     vertices = mesh.vertices_mm.copy()
     for _ in range(rounds):
         posed = mesh.with_vertices(vertices)
-        edge, triangle = crossings(posed, free)
+        edge, triangle = self_intersections(posed, free)
         through = np.unique(np.concatenate([posed.edges[edge].ravel(), posed.triangles[triangle].ravel()]))
         if not among[through].any():
             break

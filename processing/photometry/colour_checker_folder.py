@@ -10,14 +10,14 @@ from processing.photometry.colour_profiles import ProfileError
 
 
 @dataclass(frozen=True, eq=False)
-class Checked:
+class ColourCheckerFits:
     """fits: view -> its profile and how well it fits; refused: view -> why it has none."""
 
     fits: Mapping[int, CheckerFit]
     refused: Mapping[int, str]
 
 
-def check_folder(folder: Path) -> Checked:
+def fit_colour_checkers(folder: Path) -> ColourCheckerFits:
     """Profiles from `<view>.jpg`. Raises ProfileError where none of the folder shows a chart."""
     photographs = sorted((p for p in folder.glob("*.jpg") if p.stem.isdecimal()), key=lambda p: int(p.stem))
     if not photographs:
@@ -36,4 +36,4 @@ def check_folder(folder: Path) -> Checked:
     if not fits:
         lines = [f"none of the {len(photographs)} photographs of {folder} gives a colour profile:"]
         raise ProfileError("\n".join(lines + [f"  view {view}  {why}" for view, why in list(refused.items())[:20]]))
-    return Checked(fits, refused)
+    return ColourCheckerFits(fits, refused)

@@ -18,7 +18,7 @@ _NOISE = 0.15  # grey levels of it that no lens makes
 
 
 @dataclass(frozen=True, eq=False)
-class PlacesSeen:
+class PointSamples:
     """What one view shows of P places; NaN where it was not asked or a place is outside its picture.
 
     log_rgb: (P, 3) natural logarithm of the mean of a small patch; NaN where it is at an end of the scale.
@@ -33,13 +33,13 @@ class PlacesSeen:
     radius2: Floats
 
 
-def look(image: Image, camera: Camera, points_mm: Floats, asked: NDArray[np.bool_]) -> PlacesSeen:
+def look(image: Image, camera: Camera, points_mm: Floats, asked: NDArray[np.bool_]) -> PointSamples:
     """Measure the asked ones of (P, 3) places, head frame, in a photograph (BGR, as taken by the camera)."""
     factor = float(np.sqrt(_MEGAPIXELS * 1e6 / (camera.width * camera.height)))
     if factor < 1:
         camera = camera.scaled(factor)
         image = np.asarray(cv2.resize(image, (camera.width, camera.height), interpolation=cv2.INTER_AREA))
-    out = PlacesSeen(*(np.full((len(points_mm), *more), np.nan) for more in ((3,), (), (), ())))
+    out = PointSamples(*(np.full((len(points_mm), *more), np.nan) for more in ((3,), (), (), ())))
     index = np.flatnonzero(asked)
     pixels = camera.project(points_mm[index])
     margin = _DETAIL_PX // 2

@@ -9,7 +9,7 @@ Job = TypeVar("Job")
 Made = TypeVar("Made")
 
 
-def in_turn(pool: Executor, work: Callable[[Job], Made], jobs: Sequence[Job], ahead: int) -> Iterator[Made]:
+def bounded_map(pool: Executor, work: Callable[[Job], Made], jobs: Sequence[Job], ahead: int) -> Iterator[Made]:
     """As pool.map, with at most `ahead` jobs begun whose results were not taken yet."""
     waiting = deque(pool.submit(work, job) for job in jobs[:ahead])
     for job in jobs[ahead:]:

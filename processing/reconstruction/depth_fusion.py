@@ -149,7 +149,7 @@ def oriented_points(
     return [OrientedPoints(points[keep], normals[keep], weight[keep]) for keep in every]
 
 
-def joined(parts: Sequence[OrientedPoints]) -> OrientedPoints:
+def concatenated(parts: Sequence[OrientedPoints]) -> OrientedPoints:
     """All points of all parts."""
     return OrientedPoints(
         np.concatenate([p.points_mm for p in parts]),
@@ -158,12 +158,12 @@ def joined(parts: Sequence[OrientedPoints]) -> OrientedPoints:
     )
 
 
-def merge(parts: Sequence[OrientedPoints], cell_mm: float) -> OrientedPoints:
+def merge_points(parts: Sequence[OrientedPoints], cell_mm: float) -> OrientedPoints:
     """One point a cell: the weighted mean of positions and normals. Cells whose normals cancel are dropped.
 
     The cells are those of a fixed grid, so what was merged before can be merged with more.
     """
-    every = joined(parts)
+    every = concatenated(parts)
     points, normals, weight = every.points_mm, every.normals, every.weight
     if len(points) == 0:
         return every

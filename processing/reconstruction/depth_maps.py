@@ -9,20 +9,20 @@ import numpy as np
 from common.progress import Progress
 from processing.geometry.cameras import Camera
 from processing.geometry.working_volume import Volume
-from processing.reconstruction.bounded_map import in_turn
+from processing.reconstruction.bounded_map import bounded_map
 from processing.reconstruction.depth_fusion import (
     NO_POINTS,
     DepthMap,
     OrientedPoints,
     agreement,
-    joined,
-    merge,
+    concatenated,
+    merge_points,
     oriented_points,
 )
 from processing.reconstruction.image_regions import TILE_PIXELS, Band, Region, bands
 from processing.reconstruction.settings import Gray, ReconstructionError
 from processing.reconstruction.stereo_matching import own_detail
-from processing.reconstruction.stereo_views import TILE_HALO_PX, Maps, Rig
+from processing.reconstruction.stereo_views import TILE_HALO_PX, Maps, StereoViews
 from processing.reconstruction.surface_reconstruction import (
     RenderedSurface,
     clipped_region,
@@ -30,7 +30,7 @@ from processing.reconstruction.surface_reconstruction import (
     known_bounds,
     near_points,
     poisson,
-    trim,
+    trim_far_faces,
 )
 from processing.reconstruction.wider_search import search_wider
 
@@ -46,7 +46,7 @@ SURFACE_BELOW_SIDE = 400  # a level whose photographs are smaller than this (lon
 GROWN = np.ones((2 * MARGIN_PX + 1, 2 * MARGIN_PX + 1), np.uint8)
 
 
-def sweep_all(rig: Rig, footprint_mm: float, pool: Executor) -> Maps:
+def sweep_all(rig: StereoViews, footprint_mm: float, pool: Executor) -> Maps:
     """Depth maps of the coarsest level by plane sweep through the whole volume."""
 
     def one(i: int) -> DepthMap:
@@ -65,7 +65,7 @@ def sweep_all(rig: Rig, footprint_mm: float, pool: Executor) -> Maps:
 
 
 def refine_all(
-    rig: Rig,
+    rig: StereoViews,
     footprint_mm: float,
     surface: RenderedSurface,
     before: Maps | None,
@@ -140,7 +140,14 @@ def smoothed(depth: Gray, score: Gray, limit_mm: float) -> Gray:
 
 
 def fuse(
-    rig: Rig, maps: Maps, tolerance_mm: float, least: int, cell_mm: float, smooth: int, overlap: float, pool: Executor
+    rig: StereoViews,
+    maps: Maps,
+    tolerance_mm: float,
+    least: int,
+    cell_mm: float,
+    smooth: int,
+    overlap: float,
+    pool: Executor,
 ) -> OrientedPoints:
     """Merged oriented points of all depths that at least `least` other views confirm.
 
@@ -164,14 +171,14 @@ def fuse(
     points, lone = NO_POINTS, NO_POINTS
     pending: list[tuple[OrientedPoints, OrientedPoints]] = []
     jobs = [(i, band) for i in maps for band in bands(maps[i].region.shape, TILE_PIXELS, smooth)]
-    for n, found in enumerate(in_turn(pool, part, jobs, 2 * rig.settings.threads), start=1):
+    for n, found in enumerate(bounded_map(pool, part, jobs, 2 * rig.settings.threads), start=1):
         pending.append(found)
         if n == len(jobs) or sum(len(strong) + len(weak) for strong, weak in pending) > PENDING_POINTS:
-            points = merge([points, *(strong for strong, _ in pending)], cell_mm)
-            lone = merge([lone, *(weak for _, weak in pending)], cell_mm)
+            points = merge_points([points, *(strong for strong, _ in pending)], cell_mm)
+            lone = merge_points([lone, *(weak for _, weak in pending)], cell_mm)
             pending = []
     if len(points) and len(lone):
-        points = joined([points, lone.kept(~near_points(lone.points_mm, points.points_mm, 2 * cell_mm))])
+        points = concatenated([points, lone.kept(~near_points(lone.points_mm, points.points_mm, 2 * cell_mm))])
     if len(points) < 100:
         raise ReconstructionError(
             f"nothing was reconstructed: only {len(points)} points are confirmed by {least} other views. Check that the"
@@ -188,11 +195,11 @@ def _within(points: OrientedPoints, volume: Volume) -> OrientedPoints:
 
 def common_surface(points: OrientedPoints, footprint_mm: float) -> RenderedSurface:
     """The surface that the next level's views start from."""
-    mesh = trim(poisson(points, SURFACE_CELL_PX * footprint_mm, None), points, 4 * footprint_mm)
+    mesh = trim_far_faces(poisson(points, SURFACE_CELL_PX * footprint_mm, None), points, 4 * footprint_mm)
     return RenderedSurface(mesh)
 
 
-def depth_maps(rig: Rig, pool: Executor, progress: Progress) -> tuple[Maps, RenderedSurface]:
+def depth_maps(rig: StereoViews, pool: Executor, progress: Progress) -> tuple[Maps, RenderedSurface]:
     """The finest depth maps of the rig's depth views, coarse to fine, and the last surface on the way."""
     finest = min(p.footprint_mm for p in rig.pyramids)
     coarsest = max(p.footprint_mm * 2 ** (len(p.levels) - 1) for p in rig.pyramids)
@@ -231,7 +238,7 @@ def depth_maps(rig: Rig, pool: Executor, progress: Progress) -> tuple[Maps, Rend
     return maps, surface
 
 
-def _carried(rig: Rig, maps: Maps, tolerance_mm: float, surface: RenderedSurface, pool: Executor) -> Maps:
+def _carried(rig: StereoViews, maps: Maps, tolerance_mm: float, surface: RenderedSurface, pool: Executor) -> Maps:
     """Depth maps to start the next level from: averaged where another view agrees, else the view's own where it scores
     well and no other sees past it, else the surface's depth.
     """

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from common.progress import Progress, part, silent
+from common.progress import Progress, no_progress, part
 from processing.errors import ShapeError
-from processing.files.photograph_sequence import picked
+from processing.files.photograph_sequence import selected_photographs
 from processing.geometry.cameras import Camera, Image
 from processing.geometry.loop_subdivision import loop_subdivided
-from processing.geometry.opencv_threads import one_thread_each
+from processing.geometry.opencv_threads import single_threaded_opencv
 from processing.geometry.working_volume import (
     FEWEST_VIEWS,
     Volume,
@@ -26,8 +26,8 @@ from processing.reconstruction.image_pyramid import check_photo, pyramid
 from processing.reconstruction.scratch_files import Scratch
 from processing.reconstruction.settings import Floats, ReconstructionError, ReconstructionSettings, Scan, ScanReport
 from processing.reconstruction.stereo_matching import Kernels, OpenCvKernels
-from processing.reconstruction.stereo_views import Rig
-from processing.reconstruction.surface_reconstruction import poisson, trim
+from processing.reconstruction.stereo_views import StereoViews
+from processing.reconstruction.surface_reconstruction import poisson, trim_far_faces
 from processing.reconstruction.surface_refinement import refine_surface
 from processing.reconstruction.vertex_colours import ColourView, vertex_colors
 
@@ -55,7 +55,7 @@ def reconstruct(
     *,
     settings: ReconstructionSettings = DEFAULT,
     device: str = "cpu",
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Scan:
     """The surface that calibrated photographs show.
 
@@ -68,7 +68,7 @@ def reconstruct(
     clock = _Clock()
     kernels = _kernels(device)
     use = _usable(images, cameras)
-    with one_thread_each(), ThreadPoolExecutor(settings.threads) as pool:
+    with single_threaded_opencv(), ThreadPoolExecutor(settings.threads) as pool:
         progress(0.0, "undistorting the photographs")
         rig = _rig(use, settings, kernels, pool)
         footprint = rig.volume.footprint_mm
@@ -83,7 +83,7 @@ def reconstruct(
         clock.lap("fuse")
         progress(0.67, f"surface through {len(points)} points")
         nearby = max(settings.trim_px * footprint, TRIM_CELLS * cell)
-        mesh = trim(poisson(points, cell, settings.poisson_depth), points, nearby)
+        mesh = trim_far_faces(poisson(points, cell, settings.poisson_depth), points, nearby)
         if settings.subdivide:
             mesh = loop_subdivided(mesh)
         clock.lap("surface")
@@ -136,10 +136,10 @@ def _usable(images: Sequence[Image], cameras: Sequence[Camera]) -> _Usable:
     kept = [good[k] for k in looking]
     wrong |= {i: "does not look at the point that the others look at" for i in good if i not in kept}
     unused = {names[i]: wrong[i] for i in sorted(wrong)}
-    return _Usable(picked(images, kept), [cameras[i] for i in kept], volume, unused)
+    return _Usable(selected_photographs(images, kept), [cameras[i] for i in kept], volume, unused)
 
 
-def _rig(use: _Usable, settings: ReconstructionSettings, kernels: Kernels, pool: ThreadPoolExecutor) -> Rig:
+def _rig(use: _Usable, settings: ReconstructionSettings, kernels: Kernels, pool: ThreadPoolExecutor) -> StereoViews:
     """Pyramids, and which views are compared with which."""
     focus = use.volume.centre_mm
     scratch = Scratch(1e9 * settings.memory_gb)
@@ -158,7 +158,7 @@ def _rig(use: _Usable, settings: ReconstructionSettings, kernels: Kernels, pool:
     depth_views = [
         matched[k] for k in spread_views(angle[np.ix_(matched, matched)], settings.depth_views or len(matched))
     ]
-    return Rig(
+    return StereoViews(
         pyramids,
         replace(use.volume, footprint_mm=float(np.median([p.footprint_mm for p in pyramids]))),
         depth_views,

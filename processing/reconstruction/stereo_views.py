@@ -16,7 +16,7 @@ TILE_HALO_PX = 20  # around a tile of a view: what windows and smoothing reach
 
 
 @dataclass(frozen=True, eq=False)
-class Rig:
+class StereoViews:
     """What the depth maps are made from.
 
     depth_views: the views that get one.  neighbours: view -> others it is compared with.  near: view -> others that may

@@ -39,7 +39,7 @@ def poisson(points: OrientedPoints, cell_mm: float, depth: int | None) -> Mesh:
     return Mesh(np.asarray(mesh.vertices), np.asarray(mesh.triangles))
 
 
-def trim(mesh: Mesh, points: OrientedPoints, farthest_mm: float) -> Mesh:
+def trim_far_faces(mesh: Mesh, points: OrientedPoints, farthest_mm: float) -> Mesh:
     """The largest connected piece of what lies near a measured point.
 
     Near: as `near_points` has it.
@@ -139,7 +139,7 @@ def vertex_normals(mesh: Mesh) -> Gray:
 
 
 @dataclass(frozen=True, eq=False)
-class Skin:
+class SurfaceVertices:
     """Vertices that many views look at, float32: positions (mm), unit normals (V, 3), and their product (V,)."""
 
     vertices: Gray
@@ -147,9 +147,9 @@ class Skin:
     lever: Gray
 
     @staticmethod
-    def of(mesh: Mesh) -> "Skin":
+    def of(mesh: Mesh) -> "SurfaceVertices":
         vertices, normals = mesh.vertices_mm.astype(np.float32), vertex_normals(mesh)
-        return Skin(vertices, normals, np.einsum("nk,nk->n", vertices, normals))
+        return SurfaceVertices(vertices, normals, np.einsum("nk,nk->n", vertices, normals))
 
     def facing(self, camera: Camera, least_cosine: float) -> tuple[NDArray[np.intp], Gray, Gray]:
         """Index (n,) of the vertices that face a camera, their rays' lengths along their normals (n,) and depths (n,).
@@ -162,8 +162,8 @@ class Skin:
         front = np.flatnonzero(along < -np.float32(least_cosine) * z)
         return front, along[front], z[front]
 
-    def at(self, pick: NDArray[np.intp]) -> "Skin":
-        return Skin(self.vertices[pick], self.normals[pick], self.lever[pick])
+    def at(self, pick: NDArray[np.intp]) -> "SurfaceVertices":
+        return SurfaceVertices(self.vertices[pick], self.normals[pick], self.lever[pick])
 
 
 def clipped_region(bounds: tuple[float, float, float, float], margin: int, height: int, width: int) -> Region | None:

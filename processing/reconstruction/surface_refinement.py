@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh
-from processing.reconstruction.bounded_map import in_turn
+from processing.reconstruction.bounded_map import bounded_map
 from processing.reconstruction.depth_maps import MARGIN_PX
 from processing.reconstruction.image_regions import TILE_PIXELS, Region, bands
 from processing.reconstruction.settings import Gray
-from processing.reconstruction.stereo_views import TILE_HALO_PX, Rig
-from processing.reconstruction.surface_reconstruction import RenderedSurface, Skin, clipped_region, filled
+from processing.reconstruction.stereo_views import TILE_HALO_PX, StereoViews
+from processing.reconstruction.surface_reconstruction import RenderedSurface, SurfaceVertices, clipped_region, filled
 
 STEP_PX = 0.2  # disparity between the positions that are compared
 REACH = 2  # of them to either side
@@ -37,7 +37,7 @@ class Correction:
     weight: Gray
 
 
-def refine_surface(mesh: Mesh, rig: Rig, pool: Executor) -> Mesh:
+def refine_surface(mesh: Mesh, rig: StereoViews, pool: Executor) -> Mesh:
     """The surface with each vertex moved along its normal by the mean of what the views that see it ask for.
 
     Each view correlates windows that follow the rendered surface with its neighbours, a fraction of a pixel before and
@@ -46,12 +46,12 @@ def refine_surface(mesh: Mesh, rig: Rig, pool: Executor) -> Mesh:
     2010, section 3.4, and Vu et al. 2012, section 5).
     """
     surface = RenderedSurface(mesh)
-    skin = Skin.of(mesh)
+    skin = SurfaceVertices.of(mesh)
     sums = np.zeros(
         (4, len(skin.vertices)), np.float32
     )  # of weights, their squares, weighted moves, weighted squared moves
     views = list(rig.depth_views)
-    for found in in_turn(pool, lambda i: _asked(rig, i, surface, skin), views, 2 * rig.settings.threads):
+    for found in bounded_map(pool, lambda i: _asked(rig, i, surface, skin), views, 2 * rig.settings.threads):
         if found is not None:
             index, move, share = found
             for row, term in enumerate((share, share * share, share * move, share * move * move)):
@@ -76,10 +76,12 @@ def agreed_move(weight: Gray, squares: Gray, moves: Gray, moves_squared: Gray) -
     return np.asarray(np.where(views > 1.5, mean * worth, 0), dtype=np.float32)
 
 
-def _asked(rig: Rig, i: int, surface: RenderedSurface, skin: Skin) -> tuple[NDArray[np.intp], Gray, Gray] | None:
+def _asked(
+    rig: StereoViews, i: int, surface: RenderedSurface, skin: SurfaceVertices
+) -> tuple[NDArray[np.intp], Gray, Gray] | None:
     """Which vertices view i moves, by how much (mm) along their normals, and with what weight; tile by tile."""
     camera = rig.pyramids[i].levels[0][1]
-    facing = look(camera, skin)
+    facing = vertices_facing(camera, skin)
     region = facing.region(camera, MARGIN_PX)
     if region is None:
         return None
@@ -97,7 +99,7 @@ def _asked(rig: Rig, i: int, surface: RenderedSurface, skin: Skin) -> tuple[NDAr
 
 
 @dataclass(frozen=True, eq=False)
-class Facing:
+class FacingVertices:
     """Vertices that face a view, all (n,): index; x, y, z: pixel and depth; slope: how far a unit of depth moves the
     surface along the vertex's normal (negative).
     """
@@ -115,23 +117,23 @@ class Facing:
         bounds = float(self.y.min()), float(self.y.max()), float(self.x.min()), float(self.x.max())
         return clipped_region(bounds, margin, camera.height, camera.width)
 
-    def at(self, keep: NDArray[Any]) -> "Facing":
-        return Facing(self.index[keep], self.x[keep], self.y[keep], self.z[keep], self.slope[keep])
+    def at(self, keep: NDArray[Any]) -> "FacingVertices":
+        return FacingVertices(self.index[keep], self.x[keep], self.y[keep], self.z[keep], self.slope[keep])
 
-    def between(self, top: int, bottom: int) -> "Facing":
+    def between(self, top: int, bottom: int) -> "FacingVertices":
         """Those seen at rows top <= y < bottom."""
         return self.at((self.y >= top) & (self.y < bottom))
 
 
-def look(camera: Camera, skin: Skin) -> Facing:
+def vertices_facing(camera: Camera, skin: SurfaceVertices) -> FacingVertices:
     """The vertices that face a pinhole camera squarely enough."""
     front, along, z = skin.facing(camera, LEAST_COSINE)
     from_camera = skin.vertices[front] - camera.centre.astype(np.float32)
     pixel = from_camera @ (camera.K @ camera.R).T.astype(np.float32) / z[:, None]
-    return Facing(front, pixel[:, 0], pixel[:, 1], z, along / z)
+    return FacingVertices(front, pixel[:, 0], pixel[:, 1], z, along / z)
 
 
-def correction(rig: Rig, i: int, surface: RenderedSurface, region: Region) -> Correction | None:
+def correction(rig: StereoViews, i: int, surface: RenderedSurface, region: Region) -> Correction | None:
     """What a region of view i would change of the surface, or None where it sees nothing of it."""
     image, camera = rig.pyramids[i].levels[0]
     cut = surface.depth(camera, region)
@@ -155,7 +157,7 @@ def correction(rig: Rig, i: int, surface: RenderedSurface, region: Region) -> Co
     return Correction(camera, region, cut, offset, np.where(known & even, share, 0).astype(np.float32))
 
 
-def moves(found: Correction, facing: Facing, tolerance_mm: float) -> tuple[NDArray[np.intp], Gray, Gray]:
+def moves(found: Correction, facing: FacingVertices, tolerance_mm: float) -> tuple[NDArray[np.intp], Gray, Gray]:
     """Which of the vertices that face a view it sees, how far (mm) each moves along its normal and with what weight.
 
     tolerance_mm: how far a vertex may lie from the rendered depth.

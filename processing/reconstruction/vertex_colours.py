@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from processing.geometry.cameras import Camera, Image
 from processing.geometry.mesh import Mesh
 from processing.photometry.exposure_gains import Gains, solve_gains
-from processing.reconstruction.bounded_map import in_turn
+from processing.reconstruction.bounded_map import bounded_map
 from processing.reconstruction.depth_fusion import DepthMap
 from processing.reconstruction.settings import Floats, Gray
-from processing.reconstruction.surface_reconstruction import Skin
+from processing.reconstruction.surface_reconstruction import SurfaceVertices
 
 SLOTS = 4  # the best views of a vertex that are blended
 SAMPLE = 20_000  # vertices on which exposures are compared
@@ -35,7 +35,7 @@ class ColourView:
     depth: DepthMap
 
 
-def _look(view: ColourView, skin: Skin, tolerance_mm: float) -> tuple[NDArray[np.intp], Gray, Gray, Gray]:
+def _look(view: ColourView, skin: SurfaceVertices, tolerance_mm: float) -> tuple[NDArray[np.intp], Gray, Gray, Gray]:
     """Which vertices a view sees, their weights, their RGB (n, 3) float32 there, and their squared distances from the
     picture's centre, 1 at its corners.
     """
@@ -89,7 +89,7 @@ def _sample(image: Gray | Image, x: Gray, y: Gray, how: int, border: float) -> G
     return out.reshape(rows * columns, *image.shape[2:])[: len(x)]
 
 
-def exposure_gains(views: Sequence[ColourView], skin: Skin, tolerance_mm: float) -> Gains:
+def exposure_gains(views: Sequence[ColourView], skin: SurfaceVertices, tolerance_mm: float) -> Gains:
     """What brings the photographs' RGB to a common exposure, colour and evenness, from vertices that several see."""
     count = len(skin.vertices)
     pick = np.linspace(0, count - 1, min(SAMPLE, count)).astype(np.intp)
@@ -112,12 +112,12 @@ def vertex_colors(
     tolerance_mm: how far a vertex may lie from a view's depth map to count as seen by it.  ahead: how many views
     may be looked at ahead of the one that is blended.
     """
-    skin = Skin.of(mesh)
+    skin = SurfaceVertices.of(mesh)
     gains = exposure_gains(views, skin, tolerance_mm)
     count = len(skin.vertices)
     weights = np.zeros((count, SLOTS), np.float32)
     colors = np.zeros((count, SLOTS, 3), np.uint8)
-    looks = in_turn(pool, lambda view: _look(view, skin, tolerance_mm), views, ahead)
+    looks = bounded_map(pool, lambda view: _look(view, skin, tolerance_mm), views, ahead)
     for v, (index, weight, rgb, radius2) in enumerate(looks):
         slot = weights[index].argmin(axis=1)
         better = weight > weights[index, slot]

@@ -9,7 +9,7 @@ from processing.reconstruction.depth_fusion import DepthMap, agreement
 from processing.reconstruction.image_regions import TILE_PIXELS, Pixels, Region, bands
 from processing.reconstruction.settings import Bools, Gray
 from processing.reconstruction.stereo_matching import normalised, own_detail
-from processing.reconstruction.stereo_views import TILE_HALO_PX, Maps, Rig
+from processing.reconstruction.stereo_views import TILE_HALO_PX, Maps, StereoViews
 from processing.reconstruction.surface_reconstruction import RenderedSurface, filled
 from processing.reconstruction.tile_atlas import Atlas, tiles
 
@@ -24,7 +24,7 @@ SEARCH_HALO_PX = 3  # around each of them
 
 
 def search_wider(
-    rig: Rig, maps: Maps, footprint_mm: float, tolerance_mm: float, surface: RenderedSurface, pool: Executor
+    rig: StereoViews, maps: Maps, footprint_mm: float, tolerance_mm: float, surface: RenderedSurface, pool: Executor
 ) -> Maps:
     """The depth maps with what other views do not confirm sought again, farther before and behind the surface.
 
@@ -55,7 +55,7 @@ def search_wider(
 
 
 def _searched(
-    rig: Rig, i: int, footprint_mm: float, region: Region, start: Gray, atlas: Atlas
+    rig: StereoViews, i: int, footprint_mm: float, region: Region, start: Gray, atlas: Atlas
 ) -> tuple[Gray, Gray, Bools]:
     """Depth (mm), score (0 to 1) and whether it holds, all of the atlas's shape: tiles of a region of view i searched
     around planes through the median of their start.

@@ -20,7 +20,7 @@ class Matches:
     weight: Floats
 
 
-class ScanSurface:
+class TargetSurface:
     """A scan made ready to be matched: its ray scene and its edge.
 
     Matches on a triangle at the scan's edge do not count: beyond it the scan says nothing, and the nearest point of
@@ -33,9 +33,9 @@ class ScanSurface:
         self.at_edge: Bools = np.asarray(scan.boundary_vertices[scan.triangles].any(axis=1))
 
     @classmethod
-    def of(cls, scan: "Mesh | ScanSurface") -> "ScanSurface":
+    def of(cls, scan: "Mesh | TargetSurface") -> "TargetSurface":
         """As it is, if it was made ready before."""
-        return scan if isinstance(scan, ScanSurface) else cls(scan)
+        return scan if isinstance(scan, TargetSurface) else cls(scan)
 
     def facing(self, triangle: Ints, directions: NDArray[np.floating]) -> NDArray[np.floating]:
         """(N,) the cosine between some triangles' normals and unit directions (N, 3); 0 for degenerate triangles."""
@@ -88,7 +88,7 @@ class ScanSurface:
         return out
 
 
-def doubt_far(matches: Matches, points_mm: Floats, floor_mm: float) -> Matches:
+def downweight_far(matches: Matches, points_mm: Floats, floor_mm: float) -> Matches:
     """Give matches much farther than the others less say (Geman-McClure, scale 3 medians, at least floor_mm)."""
     off = np.linalg.norm(matches.points_mm - points_mm, axis=1)
     used = matches.weight > 0

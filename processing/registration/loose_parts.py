@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 
 from processing.geometry.mesh import Mesh, submesh
 from processing.geometry.procrustes import fit_motion
-from processing.mesh_repair.mesh_defects import crossings
+from processing.mesh_repair.mesh_defects import self_intersections
 from processing.template.template import EYE, SKIN
 
 Floats = NDArray[np.float64]
@@ -19,14 +19,14 @@ NEAR_MM = 4.0
 ONE_EYE_MM = 5.0
 
 
-def main_piece(mesh: Mesh) -> tuple[Mesh, Ints]:
+def largest_part(mesh: Mesh) -> tuple[Mesh, Ints]:
     """The connected piece with the most triangles, without UVs, and the number of each of its vertices."""
     _, piece = connected_components(mesh.adjacency(), directed=False)
     largest = np.bincount(piece[mesh.triangles[:, 0]]).argmax()
     return submesh(Mesh(mesh.vertices_mm, mesh.triangles), piece[mesh.triangles[:, 0]] == largest)
 
 
-def carry_loose_pieces(
+def move_loose_parts(
     mesh: Mesh, parts: NDArray[np.int8], before: Floats, after: Floats, main: Ints, neighbours: int = 150
 ) -> Floats:
     """Move each connected piece other than `main` by the similarity of the main piece's motion around it.
@@ -85,7 +85,7 @@ def _seated(mesh: Mesh, vertices: Floats, eye: Bools, skin: Bools) -> Floats:
 
 def _through(mesh: Mesh, eye: Bools, near: Bools, on_skin: Bools) -> NDArray[np.int64]:
     """Triangles of the skin that the eye's edges pass through, or whose edges pass through its triangles."""
-    edges, triangles = crossings(mesh, near)
+    edges, triangles = self_intersections(mesh, near)
     edge_in, triangle_in = eye[mesh.edges[edges]].all(axis=1), eye[mesh.triangles[triangles]].all(axis=1)
     hit = np.zeros(len(mesh.triangles), dtype=np.bool_)
     hit[triangles[edge_in]] = True

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from processing.errors import MeshError, ShapeError
 from processing.geometry.mesh import Mesh
 from processing.geometry.sparse_cholesky import Factor, SmoothField, factored, graph_laplacian
 from processing.mesh_repair.fold_repair import mend
-from processing.mesh_repair.mesh_defects import turned_over
-from processing.registration.correspondence import ScanSurface, doubt_far
+from processing.mesh_repair.mesh_defects import flipped_triangles
+from processing.registration.correspondence import TargetSurface, downweight_far
 from processing.registration.deformation_graph import DeformationGraph
 
 Floats = NDArray[np.float64]
@@ -30,7 +30,7 @@ FREE = 1e-5  # what holds a vertex that nothing draws
 
 
 @dataclass(frozen=True)
-class Step:
+class IcpStep:
     """One stiffness of the graph pass, relative to a data term of one per mm^2 and vertex.
 
     landmarks: their weight.  max_mm, min_cosine: what a match may be off by.  every: use one vertex in so many.
@@ -45,12 +45,12 @@ class Step:
 
 
 COARSE_TO_FINE = (
-    Step(stiffness=300.0, landmarks=20.0, max_mm=40.0, min_cosine=0.3, iterations=3, every=3),
-    Step(stiffness=60.0, landmarks=10.0, max_mm=30.0, min_cosine=0.3, iterations=3, every=3),
-    Step(stiffness=15.0, landmarks=5.0, max_mm=20.0, min_cosine=0.4, iterations=3, every=2),
-    Step(stiffness=4.0, landmarks=1.5, max_mm=16.0, min_cosine=0.5, iterations=3),
-    Step(stiffness=1.2, landmarks=0.4, max_mm=12.0, min_cosine=0.5, iterations=3),
-    Step(stiffness=0.4, landmarks=0.1, max_mm=10.0, min_cosine=0.5, iterations=2),
+    IcpStep(stiffness=300.0, landmarks=20.0, max_mm=40.0, min_cosine=0.3, iterations=3, every=3),
+    IcpStep(stiffness=60.0, landmarks=10.0, max_mm=30.0, min_cosine=0.3, iterations=3, every=3),
+    IcpStep(stiffness=15.0, landmarks=5.0, max_mm=20.0, min_cosine=0.4, iterations=3, every=2),
+    IcpStep(stiffness=4.0, landmarks=1.5, max_mm=16.0, min_cosine=0.5, iterations=3),
+    IcpStep(stiffness=1.2, landmarks=0.4, max_mm=12.0, min_cosine=0.5, iterations=3),
+    IcpStep(stiffness=0.4, landmarks=0.1, max_mm=10.0, min_cosine=0.5, iterations=2),
 )
 
 
@@ -61,7 +61,7 @@ class NonRigidSettings:
     vertex_max_mm: how far along its normal a vertex may be drawn.  floor_mm: distances that are never suspicious.
     """
 
-    steps: tuple[Step, ...] = COARSE_TO_FINE
+    steps: tuple[IcpStep, ...] = COARSE_TO_FINE
     hops: int = 3
     smoothness: tuple[float, ...] = (5.0, 2.0, 1.0, 0.3, 0.1)
     vertex_max_mm: float = 8.0
@@ -70,7 +70,7 @@ class NonRigidSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Anchors:
+class LandmarkConstraints:
     """Points on the template's surface that belong at known places.
 
     corners: (L, 3) vertices.  barycentric: (L, 3).  points_mm: (L, 3).  weights: (L,).
@@ -88,11 +88,11 @@ class Anchors:
         return sparse.csr_array(data, shape=(len(self.corners), vertices))
 
 
-NO_ANCHORS = Anchors(np.zeros((0, 3), np.int32), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0))
+NO_ANCHORS = LandmarkConstraints(np.zeros((0, 3), np.int32), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0))
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
+class NonRigidFit:
     """vertices_mm: (V, 3).  matched: (V,) which vertices met the scan in the last iteration.  flipped: triangles
     that turned over and were relaxed."""
 
@@ -104,15 +104,15 @@ class Fit:
 
 def fit_nonrigid(
     source: Mesh,
-    scan: ScanSurface,
+    scan: TargetSurface,
     *,
     weights: Floats | None = None,
     sheets: Bools | None = None,
-    anchors: Anchors = NO_ANCHORS,
+    anchors: LandmarkConstraints = NO_ANCHORS,
     settings: NonRigidSettings | None = None,
     graph: DeformationGraph | None = None,
-    progress: Progress = silent,
-) -> Fit:
+    progress: Progress = no_progress,
+) -> NonRigidFit:
     """Deform `source` (one connected mesh, roughly in place) onto the scan.
 
     weights: (V,) in [0, 1], how much the scan may pull each vertex; 0 follows its neighbours.
@@ -132,14 +132,14 @@ def fit_nonrigid(
     vertices, history = _graph_pass(source, scan, pull, anchors, settings, graph, progress, total)
     fit = _vertex_pass(source.with_vertices(vertices), scan, pull, settings, progress, total)
     vertices, mended = mend(source, fit.vertices_mm, sheets)
-    return Fit(vertices, fit.matched & ~mended, fit.flipped, (*history, *fit.history_mm))
+    return NonRigidFit(vertices, fit.matched & ~mended, fit.flipped, (*history, *fit.history_mm))
 
 
 def _graph_pass(
     source: Mesh,
-    scan: ScanSurface,
+    scan: TargetSurface,
     pull: Floats,
-    anchors: Anchors,
+    anchors: LandmarkConstraints,
     settings: NonRigidSettings,
     graph: DeformationGraph,
     progress: Progress,
@@ -161,7 +161,7 @@ def _graph_pass(
             matches = scan.nearest(
                 vertices[active], current.vertex_normals[active], max_mm=step.max_mm, min_cosine=step.min_cosine
             )
-            matches = doubt_far(matches, vertices[active], max(settings.floor_mm, step.max_mm / 3))
+            matches = downweight_far(matches, vertices[active], max(settings.floor_mm, step.max_mm / 3))
             if not matches.weight.any() and not len(anchors.weights):
                 raise MeshError(
                     "the scan lies nowhere near the template: give landmarks, or check units (mm) and frame"
@@ -189,8 +189,8 @@ def _median_mm(points: Floats, goals: Floats, weight: Floats) -> float:
 
 
 def _vertex_pass(
-    start: Mesh, scan: ScanSurface, pull: Floats, settings: NonRigidSettings, progress: Progress, total: int
-) -> Fit:
+    start: Mesh, scan: TargetSurface, pull: Floats, settings: NonRigidSettings, progress: Progress, total: int
+) -> NonRigidFit:
     """Minimise sum w |x - goal|^2 + smoothness sum over edges |d_i - d_j|^2 for displacements d = x - start."""
     count = len(pull)
     active = np.flatnonzero(pull >= SINGLY)
@@ -206,12 +206,12 @@ def _vertex_pass(
         matches = scan.along_normals(
             vertices[active], normals[active], max_mm=settings.vertex_max_mm, min_cosine=settings.vertex_min_cosine
         )
-        matches = doubt_far(matches, vertices[active], settings.floor_mm)
+        matches = downweight_far(matches, vertices[active], settings.floor_mm)
         weight, goal = np.zeros(count), np.zeros_like(vertices)
         weight[active] = pull[active] * matches.weight
         goal[active] = matches.points_mm - start.vertices_mm[active]
         vertices = start.vertices_mm + field(weight, goal, smoothness=smoothness, hold=FREE)
-        over = turned_over(start, vertices)
+        over = flipped_triangles(start, vertices)
         if over.any():
             flipped = int(over.sum())
             vertices, weight = _relax(start, field, smoothness, weight, goal, over)
@@ -219,7 +219,7 @@ def _vertex_pass(
         matched = weight > 0
         history.append(_median_mm(vertices[active], matches.points_mm, matches.weight))
     progress(1.0, "fitted")
-    return Fit(vertices, matched, flipped, tuple(history))
+    return NonRigidFit(vertices, matched, flipped, tuple(history))
 
 
 def _relax(
@@ -234,7 +234,7 @@ def _relax(
         free |= adjacency @ free.astype(np.float64) > 0
         weight = np.where(free, 0.0, weight)
         vertices = start.vertices_mm + field(weight, goal, smoothness=smoothness, hold=FREE)
-        over = turned_over(start, vertices)
+        over = flipped_triangles(start, vertices)
         if not over.any():
             break
     return vertices, weight

@@ -5,16 +5,22 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from common.progress import Progress, part, silent
+from common.progress import Progress, no_progress, part
 from processing.errors import NoFace, ShapeError
 from processing.geometry.mesh import Mesh
 from processing.geometry.procrustes import Similarity, fit_motion, fit_motion_robust
 from processing.landmarks.triangulation import Landmarks3d
-from processing.registration.correspondence import ScanSurface
+from processing.registration.correspondence import TargetSurface
 from processing.registration.deformation_transfer import DeformationTransfer
-from processing.registration.loose_parts import carry_loose_pieces, main_piece
-from processing.registration.nonrigid_icp import Anchors, Fit, NonRigidSettings, Step, fit_nonrigid
-from processing.registration.scan_checks import checked_scan, refuse_partial
+from processing.registration.loose_parts import largest_part, move_loose_parts
+from processing.registration.nonrigid_icp import (
+    IcpStep,
+    LandmarkConstraints,
+    NonRigidFit,
+    NonRigidSettings,
+    fit_nonrigid,
+)
+from processing.registration.scan_checks import checked_scan, require_complete_scan
 from processing.template.template import EYE, MOUTH_INTERIOR, Template
 
 Floats = NDArray[np.float64]
@@ -32,11 +38,11 @@ LID_RINGS, LIP_RINGS = 3, 1
 NEUTRAL = NonRigidSettings()
 EXPRESSION = NonRigidSettings(
     steps=(
-        Step(stiffness=150.0, landmarks=20.0, max_mm=25.0, min_cosine=0.3, iterations=2, every=3),
-        Step(stiffness=30.0, landmarks=8.0, max_mm=20.0, min_cosine=0.3, iterations=3, every=2),
-        Step(stiffness=6.0, landmarks=2.0, max_mm=16.0, min_cosine=0.4, iterations=3),
-        Step(stiffness=1.5, landmarks=0.5, max_mm=12.0, min_cosine=0.5, iterations=3),
-        Step(stiffness=0.4, landmarks=0.1, max_mm=10.0, min_cosine=0.5, iterations=2),
+        IcpStep(stiffness=150.0, landmarks=20.0, max_mm=25.0, min_cosine=0.3, iterations=2, every=3),
+        IcpStep(stiffness=30.0, landmarks=8.0, max_mm=20.0, min_cosine=0.3, iterations=3, every=2),
+        IcpStep(stiffness=6.0, landmarks=2.0, max_mm=16.0, min_cosine=0.4, iterations=3),
+        IcpStep(stiffness=1.5, landmarks=0.5, max_mm=12.0, min_cosine=0.5, iterations=3),
+        IcpStep(stiffness=0.4, landmarks=0.1, max_mm=10.0, min_cosine=0.5, iterations=2),
     )
 )
 
@@ -79,11 +85,11 @@ class Registration:
 
 def register_neutral(
     template: Template,
-    scan: Mesh | ScanSurface,
+    scan: Mesh | TargetSurface,
     landmarks: Landmarks3d,
     *,
     settings: RegistrationSettings | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Registration:
     """The template fitted to the scan of a neutral face: similarity by landmarks, then non-rigid ICP.
 
@@ -102,18 +108,18 @@ def register_neutral(
             "(Multi-PIE's 68), or the photographs."
         )
     start = motion(template.mesh.vertices_mm)
-    return _settle(template, start, surface, landmarks, settings.neutral, 1.0, progress)
+    return _fit_and_repair(template, start, surface, landmarks, settings.neutral, 1.0, progress)
 
 
 def register_expression(
     template: Template,
     expression: str,
     neutral_vertices: Floats,
-    scan: Mesh | ScanSurface,
+    scan: Mesh | TargetSurface,
     landmarks: Landmarks3d,
     *,
     settings: RegistrationSettings | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Registration:
     """The subject's registered neutral face fitted to the scan of an expression.
 
@@ -133,7 +139,7 @@ def register_expression(
         posed = transfer(to_subject(template.mesh.vertices_mm), to_subject(template.expressions[expression]))
     strength, motion = _strength(template, neutral_vertices, posed, landmarks)
     start = motion(neutral_vertices + strength * (posed - neutral_vertices))
-    return _settle(template, start, surface, landmarks, settings.expression, strength, part(progress, 0.1, 1.0))
+    return _fit_and_repair(template, start, surface, landmarks, settings.expression, strength, part(progress, 0.1, 1.0))
 
 
 def _strength(template: Template, neutral: Floats, posed: Floats, landmarks: Landmarks3d) -> tuple[float, Similarity]:
@@ -154,10 +160,10 @@ def _strength(template: Template, neutral: Floats, posed: Floats, landmarks: Lan
     return strength, motion
 
 
-def _settle(
+def _fit_and_repair(
     template: Template,
     start: Floats,
-    surface: ScanSurface,
+    surface: TargetSurface,
     landmarks: Landmarks3d,
     settings: NonRigidSettings,
     strength: float,
@@ -165,13 +171,13 @@ def _settle(
 ) -> Registration:
     """Non-rigid ICP of the template's main piece from `start`; loose pieces (eyeballs) ride along."""
     mesh = template.mesh
-    kept, main = main_piece(mesh)
-    pull = _pull(template)
+    kept, main = largest_part(mesh)
+    pull = _data_weights(template)
     number = np.full(len(start), -1, dtype=np.int32)
     number[main] = np.arange(len(main), dtype=np.int32)
     corners = number[mesh.triangles[template.landmark_triangles]]
     use = landmarks.known & (corners >= 0).all(axis=1)
-    anchors = Anchors(corners[use], template.landmark_barycentric[use], landmarks.points_mm[use], _SAY[use])
+    anchors = LandmarkConstraints(corners[use], template.landmark_barycentric[use], landmarks.points_mm[use], _SAY[use])
     fit = fit_nonrigid(
         replace(kept, vertices_mm=start[main]),
         surface,
@@ -183,14 +189,14 @@ def _settle(
     )
     vertices = start.copy()
     vertices[main] = fit.vertices_mm
-    vertices = carry_loose_pieces(mesh, template.parts, start, vertices, main)
-    refuse_partial(template, vertices, surface)
+    vertices = move_loose_parts(mesh, template.parts, start, vertices, main)
+    require_complete_scan(template, vertices, surface)
     matched = np.zeros(len(start), dtype=np.bool_)
     matched[main] = fit.matched
     return Registration(vertices, matched, _report(template, vertices, matched, surface, landmarks, fit, strength))
 
 
-def _pull(template: Template) -> Floats:
+def _data_weights(template: Template) -> Floats:
     """The template's weights, none inside the mouth, little at the lids' and lips' own edges.
 
     Those edges turn inwards, where no camera looks: pulled singly, they would fold over to what is seen instead.
@@ -209,9 +215,9 @@ def _report(
     template: Template,
     vertices: Floats,
     matched: NDArray[np.bool_],
-    surface: ScanSurface,
+    surface: TargetSurface,
     landmarks: Landmarks3d,
-    fit: Fit,
+    fit: NonRigidFit,
     strength: float,
 ) -> RegistrationReport:
     skin = (template.weights > 0.5) & (template.parts != MOUTH_INTERIOR)

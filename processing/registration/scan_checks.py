@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 from processing.errors import MeshError, NoFace
 from processing.geometry.mesh import Mesh
 from processing.landmarks.triangulation import Landmarks3d
-from processing.registration.correspondence import ScanSurface
+from processing.registration.correspondence import TargetSurface
 from processing.template.template import SKIN, Template
 
 Floats = NDArray[np.float64]
@@ -22,9 +22,9 @@ LEAST_SHARE = 0.55  # of each half of the face must have a scan
 _UNITS = (("metres", 1000.0), ("centimetres", 10.0), ("inches", 25.4))
 
 
-def checked_scan(given: Mesh | ScanSurface, landmarks: Landmarks3d) -> ScanSurface:
+def checked_scan(given: Mesh | TargetSurface, landmarks: Landmarks3d) -> TargetSurface:
     """The scan made ready, or the reason why it is no face that these landmarks belong to. Raises MeshError, NoFace."""
-    scan = given.mesh if isinstance(given, ScanSurface) else given
+    scan = given.mesh if isinstance(given, TargetSurface) else given
     if not np.isfinite(scan.vertices_mm).all():
         raise MeshError("the scan has vertices that are not finite")
     known = landmarks.known
@@ -39,7 +39,7 @@ def checked_scan(given: Mesh | ScanSurface, landmarks: Landmarks3d) -> ScanSurfa
         )
     if not len(scan.triangles):
         raise MeshError("the scan has no triangles")
-    surface = ScanSurface.of(given)
+    surface = TargetSurface.of(given)
     inner = known & (np.arange(68) >= 17)
     off = surface.surface.closest(landmarks.points_mm[inner])
     # A quarter: where half of the face is missing, its landmarks have nothing to lie on.
@@ -83,7 +83,7 @@ def _directions(landmarks: Landmarks3d) -> tuple[Floats | None, Floats | None]:
     return np.asarray(out / length), np.asarray(up / height)
 
 
-def refuse_partial(template: Template, vertices_mm: Floats, scan: ScanSurface) -> None:
+def require_complete_scan(template: Template, vertices_mm: Floats, scan: TargetSurface) -> None:
     """Raises MeshError when a half of the registered face (V, 3) lies where the scan is not."""
     rest = template.mesh.vertices_mm
     landmarks = template.landmark_points(rest)

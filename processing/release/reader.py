@@ -161,9 +161,9 @@ class ReleaseFolder:
 
     def displacement(self, take: TakeEntry) -> tuple[Floats32, NDArray[np.bool_]]:
         """(S, S) mm along the mesh's normals, and where it was measured; row 0 is v = 1."""
-        from processing.files.displacement_png import read_relief
+        from processing.files.displacement_png import read_displacement_png
 
-        relief = read_relief(self._there(f"{take.index}/dpmap/{take.label}.png"))
+        relief = read_displacement_png(self._there(f"{take.index}/dpmap/{take.label}.png"))
         return relief.height_mm, relief.valid
 
     def views(self, take: TakeEntry) -> tuple[View, ...]:

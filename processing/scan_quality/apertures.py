@@ -16,7 +16,7 @@ _PAIRS = {
 
 
 @dataclass(frozen=True)
-class Aperture:
+class ApertureMeasure:
     """One opening. photographs_mm, mesh_mm: mean distance of its upper from its lower edge; None where unknown."""
 
     photographs_mm: float | None
@@ -28,7 +28,7 @@ class Aperture:
         return None if self.photographs_mm is None else self.mesh_mm - self.photographs_mm
 
 
-def apertures(seen_mm: Floats, registered_mm: Floats) -> dict[str, Aperture]:
+def apertures(seen_mm: Floats, registered_mm: Floats) -> dict[str, ApertureMeasure]:
     """lips, right_lids and left_lids. seen_mm, registered_mm: (68, 3) landmarks of the photographs (NaN where unknown)
     and of the mesh. The template's landmarks are the same detector's, so that its habits cancel out."""
     found = {}
@@ -37,7 +37,7 @@ def apertures(seen_mm: Floats, registered_mm: Floats) -> dict[str, Aperture]:
         seen = np.linalg.norm(seen_mm[upper] - seen_mm[lower], axis=1)
         mesh = np.linalg.norm(registered_mm[upper] - registered_mm[lower], axis=1)
         known = np.isfinite(seen)
-        found[name] = Aperture(
+        found[name] = ApertureMeasure(
             float(seen[known].mean()) if known.any() else None, float(mesh[known | ~known.any()].mean())
         )
     return found

@@ -9,8 +9,8 @@ import numpy as np
 from processing.geometry import rendering
 from processing.geometry.cameras import Image
 from processing.geometry.mesh import Mesh, submesh
-from processing.scan_quality.registration_quality import Measured
-from processing.scan_quality.verdict import Review
+from processing.scan_quality.registration_quality import RegistrationMeasures
+from processing.scan_quality.verdict import QualityReview
 from processing.template.template import SKIN, Template
 
 _COLORS = {"accept": (70, 150, 60), "review": (30, 140, 220), "redo": (40, 40, 200)}
@@ -21,7 +21,13 @@ SLIP_MM = 3.0  # the end of the flow's scale
 
 
 def registration_picture(
-    template: Template, mesh: Mesh, measured: Measured, review: Review, *, most_mm: float = 0.5, height_px: int = 420
+    template: Template,
+    mesh: Mesh,
+    measured: RegistrationMeasures,
+    review: QualityReview,
+    *,
+    most_mm: float = 0.5,
+    height_px: int = 420,
 ) -> Image:
     """(h, w, 3) BGR. mesh: registered.  most_mm: the end of the heat map's scale.
 
@@ -49,7 +55,7 @@ def _caption(words: str, width: int) -> Image:
     return out
 
 
-def _heading(review: Review, width: int) -> Image:
+def _heading(review: QualityReview, width: int) -> Image:
     shown = review.reasons[:5]
     out = np.full((40 + _ROW_PX * len(shown), width, 3), _PAPER, np.uint8)
     cv2.rectangle(out, (0, 0), (width, 30), _COLORS[review.verdict], -1)

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from processing.errors import DataError
 from processing.landmarks.triangulation import Landmarks3d
-from processing.mesh_repair.mesh_defects import find_faults
-from processing.registration.correspondence import ScanSurface
-from processing.registration.loose_parts import main_piece
+from processing.mesh_repair.mesh_defects import find_mesh_defects
+from processing.registration.correspondence import TargetSurface
+from processing.registration.loose_parts import largest_part
 from processing.scan_quality.apertures import apertures
-from processing.scan_quality.verdict import Review, Verdict
+from processing.scan_quality.verdict import QualityReview, Verdict
 from processing.template.face_regions import face_regions
 from processing.template.template import SKIN, Template
 from processing.texture.flow_refinement import Refined
@@ -56,7 +56,7 @@ class RegistrationLimits:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class RegistrationMeasures:
     """distance_mm: (V,) of each vertex to the scan.  figures: what is said of them.
 
     slip_mm: as Refined has it, of an expression that was compared with its neutral.
@@ -67,13 +67,13 @@ class Measured:
     slip_mm: tuple[Floats, Floats] | None = None
 
 
-def measure(
+def measure_registration(
     template: Template,
     vertices_mm: Floats,
-    scan: ScanSurface,
+    scan: TargetSurface,
     landmarks: Landmarks3d,
     refined: Refined | None = None,
-) -> Measured:
+) -> RegistrationMeasures:
     """Figures of one registration. refined: of an expression that was compared with its neutral."""
     appearance = None if refined is None else refined.report
     found = scan.surface.closest(vertices_mm)
@@ -85,8 +85,8 @@ def measure(
     known = landmarks.known
     off = np.linalg.norm(registered[known] - landmarks.points_mm[known], axis=1)
     # Loose pieces (eyeballs, teeth) may touch the skin.
-    kept, main = main_piece(template.mesh)
-    faults = find_faults(kept.with_vertices(vertices_mm[main]), kept)
+    kept, main = largest_part(template.mesh)
+    faults = find_mesh_defects(kept.with_vertices(vertices_mm[main]), kept)
     openings = apertures(landmarks.points_mm, registered)
     figures: dict[str, Any] = {
         "surface_mm": _mean(found.distance_mm[face & covered]),
@@ -110,10 +110,10 @@ def measure(
         "slip_p95_mm": None if appearance is None else [appearance.slip_p95_mm[0], appearance.slip_p95_mm[-1]],
         "compared": None if appearance is None else appearance.sure,
     }
-    return Measured(found.distance_mm, figures, None if refined is None else refined.slip_mm)
+    return RegistrationMeasures(found.distance_mm, figures, None if refined is None else refined.slip_mm)
 
 
-def judge_registration(measured: Measured, limits: RegistrationLimits | None = None) -> Review:
+def judge_registration(measured: RegistrationMeasures, limits: RegistrationLimits | None = None) -> QualityReview:
     """The verdict on a registered mesh, and why it is not better, the worst first."""
     limits = limits or RegistrationLimits()
     f = measured.figures
@@ -144,7 +144,7 @@ def judge_registration(measured: Measured, limits: RegistrationLimits | None = N
         held(f["slip_p95_mm"][-1], limits.slip_mm, "skin lies up to {:.1f} mm from its vertex (95 %)")
         unsure = f"the appearance of {100 * (1 - f['compared']):.0f} % of the skin could not be compared"
         held(1 - f["compared"], limits.unsure, unsure)
-    return Review.of(found, f)
+    return QualityReview.of(found, f)
 
 
 _NAMES = {"lips": "the lips are", "right_lids": "the right eye's lids are", "left_lids": "the left eye's lids are"}

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from processing.geometry.cameras import Camera, Image
 from processing.geometry.mesh import Mesh, Surface
-from processing.geometry.opencv_threads import one_thread_each
+from processing.geometry.opencv_threads import single_threaded_opencv
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
@@ -78,7 +78,7 @@ def measure_scan(
     places_mm: Floats,
     *,
     workers: int | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> ScanQuality:
     """Hold a coloured scan (mm, head frame) against its photographs (BGR as taken) and against known places (P, 3).
 
@@ -91,7 +91,7 @@ def measure_scan(
     footprint = float(np.median([c.depth(centre[None])[0] / c.K[0, 0] for c in cameras]))
     views: list[DepthView] = []
     found: list[CameraResidual] = []
-    with one_thread_each(), ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
+    with single_threaded_opencv(), ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
         count = len(cameras)
         pictures = pool.map(lambda i: _one(surface, colors, images[i], cameras[i]), range(count))
         for number, (view, residual) in enumerate(pictures):

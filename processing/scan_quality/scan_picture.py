@@ -10,7 +10,7 @@ from processing.geometry import rendering
 from processing.geometry.cameras import Camera, Image
 from processing.geometry.mesh import Mesh, Surface
 from processing.scan_quality.scan_measures import DepthView, ScanQuality, depth_picture
-from processing.scan_quality.verdict import Review
+from processing.scan_quality.verdict import QualityReview
 
 Floats = NDArray[np.float64]
 
@@ -25,7 +25,7 @@ _PAPER, _INK = (250, 250, 250), (40, 40, 40)
 def quality_picture(
     mesh: Mesh,
     quality: ScanQuality,
-    review: Review,
+    review: QualityReview,
     trouble: Mapping[str, str],
     cameras: Sequence[Camera],
     height_px: int = 420,
@@ -74,7 +74,7 @@ def _ramp(count: NDArray[np.int_]) -> Image:
     return np.asarray(stops[low] * (1 - part) + stops[high] * part, dtype=np.uint8)
 
 
-def _heading(review: Review, width: int) -> Image:
+def _heading(review: QualityReview, width: int) -> Image:
     shown = review.reasons[:4]
     out = np.full((44 + 18 * len(shown), width, 3), _PAPER, np.uint8)
     cv2.rectangle(out, (0, 0), (width, 30), _COLORS[review.verdict], -1)

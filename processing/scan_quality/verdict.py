@@ -41,7 +41,7 @@ class QualitySettings:
 
 
 @dataclass(frozen=True)
-class Review:
+class QualityReview:
     """verdict, and why it is not better, the worst first. figures: name with unit -> value."""
 
     verdict: Verdict
@@ -49,13 +49,13 @@ class Review:
     figures: Mapping[str, Any]
 
     @classmethod
-    def of(cls, found: Sequence[tuple[Verdict, str]], figures: Mapping[str, Any]) -> "Review":
+    def of(cls, found: Sequence[tuple[Verdict, str]], figures: Mapping[str, Any]) -> "QualityReview":
         """The worst of what was found decides; nothing found is accepted."""
         ordered = sorted(found, key=lambda one: one[0] == "review")
         return cls(ordered[0][0] if ordered else "accept", tuple(text for _, text in ordered), figures)
 
 
-def judge(quality: ScanQuality, *, taken: int, settings: QualitySettings | None = None) -> Review:
+def judge(quality: ScanQuality, *, taken: int, settings: QualitySettings | None = None) -> QualityReview:
     """taken: photographs that the take should have; those without a residual here gave nothing."""
     s = settings or QualitySettings()
     footprint = quality.footprint_mm
@@ -79,7 +79,7 @@ def judge(quality: ScanQuality, *, taken: int, settings: QualitySettings | None 
     if typical is not None:
         held(typical / footprint, s.typical_offset, f"the cameras' views of the scan are {typical:.2f} mm off")
     held(quality.noise_mm / footprint, s.noise, f"the surface is rough by {quality.noise_mm:.3f} mm")
-    return Review.of(found, figures(quality, taken))
+    return QualityReview.of(found, figures(quality, taken))
 
 
 def figures(quality: ScanQuality, taken: int) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from processing.displacement.displacement_bake import bake
-from processing.files.displacement_exr import write_relief_exr
-from processing.files.displacement_png import write_relief
+from processing.files.displacement_exr import write_displacement_exr
+from processing.files.displacement_png import write_displacement_png
 from processing.files.obj import read_ply
 from processing.files.stage_files import read_vertices
 from processing.stages.base import TEMPLATE, Inputs, Resources, Stage, StageParams
@@ -29,5 +29,5 @@ class Bake(Stage):
         mesh = template.mesh.with_vertices(read_vertices(inputs["mesh"]))
         scan = read_ply(inputs["scan"])
         relief = bake(mesh, scan, size_px=params.size_px, skin=template.parts == SKIN, progress=inputs.progress)
-        write_relief(out / "displacement.png", relief)
-        write_relief_exr(out / "exr.exr", relief)
+        write_displacement_png(out / "displacement.png", relief)
+        write_displacement_exr(out / "exr.exr", relief)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self, dataclass_transform
 
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from processing.errors import DataError
 
 TAKE = "take"  # the folder of photographs and params.json
@@ -84,7 +84,7 @@ class Inputs:
     paths: Mapping[str, Path]
     device: str = "cpu"
     threads: int | None = None
-    progress: Progress = field(default=silent, compare=False)
+    progress: Progress = field(default=no_progress, compare=False)
 
     def __getitem__(self, name: str) -> Path:
         return self.paths[name]

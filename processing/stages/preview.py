@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processing.displacement.apply_displacement import displace
-from processing.files.displacement_png import read_relief
+from processing.files.displacement_png import read_displacement_png
 from processing.files.obj import read_ply
 from processing.files.stage_files import read_image, read_json, read_vertices, write_image, write_json
 from processing.files.take_folder import Take, read_photos, read_take
@@ -63,7 +63,7 @@ class Preview(Stage):
         mesh = template.mesh.with_vertices(read_vertices(inputs["mesh"]))
         skin = submesh(mesh, (template.parts[mesh.triangles] == SKIN).all(axis=1))[0]
         scan = read_ply(inputs["scan"])
-        relief = read_relief(inputs["displacement"])
+        relief = read_displacement_png(inputs["displacement"])
         landmarks = read_landmarks(inputs["landmarks"])
 
         take, images = read_photos(read_take(inputs["take"]))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from common.progress import part
-from processing.camera_check.settings import DriftSettings
+from processing.camera_check.settings import CameraCheckSettings
 from processing.camera_check.take_check import cameras_used
 from processing.files.obj import write_ply
 from processing.files.stage_files import write_image, write_json
@@ -83,7 +83,7 @@ class Reconstruct(Stage):
             images,
             settings=settings,
             device=inputs.device,
-            drift=DriftSettings(refine=params.refine),
+            drift=CameraCheckSettings(refine=params.refine),
             watched=params.watch,
             thresholds=thresholds,
             profiles=read_profiles(inputs["take"] / "params.json", [v.index for v in take.views]),

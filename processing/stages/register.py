@@ -11,10 +11,10 @@ from processing.files.obj import read_ply
 from processing.files.stage_files import read_json, read_vertices, write_image, write_json, write_vertices
 from processing.files.take_folder import read_photos, read_take
 from processing.landmarks.triangulation import read_landmarks
-from processing.registration.correspondence import ScanSurface
+from processing.registration.correspondence import TargetSurface
 from processing.registration.register import register_expression, register_neutral
 from processing.scan_quality.registration_picture import registration_picture
-from processing.scan_quality.registration_quality import RegistrationLimits, judge_registration, measure
+from processing.scan_quality.registration_quality import RegistrationLimits, judge_registration, measure_registration
 from processing.stages.base import TAKE, TEMPLATE, Inputs, Resources, Stage, StageParams
 from processing.template.template import Template
 from processing.texture.flow_refinement import neutral_appearance, refine_by_appearance
@@ -68,7 +68,7 @@ class Register(Stage):
             slip_mm=(params.review_slip_mm, params.redo_slip_mm),
         )
         template = Template.load(inputs["template"])
-        surface = ScanSurface(read_ply(inputs["scan"]))
+        surface = TargetSurface(read_ply(inputs["scan"]))
         landmarks = read_landmarks(inputs["landmarks"])
         neutral, likeness = inputs.get("neutral"), inputs.get("neutral_appearance")
         fitting = part(inputs.progress, 0.0, 0.45)
@@ -94,7 +94,7 @@ class Register(Stage):
                 )
                 vertices = refined.vertices_mm
         compared = None if refined is None else refined.report
-        measured = measure(template, vertices, surface, landmarks, refined)
+        measured = measure_registration(template, vertices, surface, landmarks, refined)
         review = judge_registration(measured, limits)
         write_vertices(out / "mesh.npz", vertices)
         write_json(out / "report.json", {"report": registration.report, "appearance": compared})

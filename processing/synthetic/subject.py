@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
-from processing.geometry.noise_field import Noise
+from processing.geometry.noise_field import NoiseField
 from processing.geometry.photograph_rendering import Scene
 from processing.template.anny_head import EXPRESSION_RECIPES, EYE, SKIN, TEETH, TONGUE, Identity
 from processing.template.builtin_template import template_topology
@@ -76,8 +76,8 @@ class Subject:
     motion_mm: float
 
     @cached_property
-    def _noise(self) -> Noise:
-        return Noise(self.seed)
+    def _noise(self) -> NoiseField:
+        return NoiseField(self.seed)
 
     @cached_property
     def _albedo(self) -> Floats32:

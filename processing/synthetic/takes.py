@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from processing.errors import TakeError
-from processing.files.obj import whole_file
+from processing.files.obj import atomic_write
 from processing.geometry.cameras import Camera, Image, params_from_cameras
 from processing.geometry.photograph_rendering import Sensor
 from processing.synthetic.subject import PosedHead
@@ -44,7 +44,7 @@ def write_take(
     serials: Sequence[str] | None = None,
     truth: bool = True,
     workers: int = 2,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Path:
     """Photograph a head with every camera into `folder` (`<k>_<name>`): 0.jpg .. N.jpg and params.json.
 
@@ -63,13 +63,13 @@ def write_take(
         done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         if not done:
             raise TakeError(f"photograph {view} of {folder.name} cannot be encoded")
-        with whole_file(folder / f"{view}.jpg") as temporary:
+        with atomic_write(folder / f"{view}.jpg") as temporary:
             temporary.write_bytes(data.tobytes())
 
     with ThreadPoolExecutor(workers) as pool:
         for count, _ in enumerate(pool.map(shoot, range(len(cameras))), 1):
             progress(count / len(cameras), f"{posed.expression}: photograph {count} of {len(cameras)}")
-    with whole_file(folder / "params.json") as temporary:
+    with atomic_write(folder / "params.json") as temporary:
         serials = serials or [f"SIM{i:04d}" for i in range(len(cameras))]
         temporary.write_text(json.dumps(params_from_cameras(cameras, serials)), encoding="utf-8")
     if truth:
@@ -94,5 +94,5 @@ def write_truth(path: Path, posed: PosedHead, cameras: list[Camera]) -> None:
         "landmarks68_mm": posed.landmarks_mm.astype(np.float32),
         "template_version": np.array(BUILTIN_VERSION),
     }
-    with whole_file(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]

@@ -6,12 +6,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from common.progress import Progress, part, silent
+from common.progress import Progress, no_progress, part
 from processing.geometry.cameras import Camera
 from processing.geometry.catmull_clark import Refinement, refine_to
 from processing.geometry.mesh import Mesh
 from processing.landmarks.multi_pie_68 import MIRROR_68
-from processing.mesh_repair.fold_repair import span_sheets
+from processing.mesh_repair.fold_repair import span_hidden_sheets
 from processing.template.anny_head import EXPRESSION_RECIPES, AnnyHead, load_head
 from processing.template.template import (
     BUILTIN_VERSION,
@@ -64,13 +64,13 @@ def template_topology(vertices: int = VERTICES) -> TemplateTopology:
     return TemplateTopology(control.astype(np.int32), refinement, parts, face)
 
 
-def build_template(vertices: int = VERTICES, *, progress: Progress = silent) -> Template:
+def build_template(vertices: int = VERTICES, *, progress: Progress = no_progress) -> Template:
     """Crop, subdivide, unwrap, pose the 20 expressions and find the landmarks. Takes some 15 seconds."""
     progress(0.0, "reading the head")
     head, topology = load_head(), template_topology(vertices)
     plain = Mesh(topology.vertices(head.vertices_mm), topology.refinement.triangles)
     # The head's lids pass through the surface between them.
-    neutral = span_sheets(plain, topology.parts == EYE)
+    neutral = span_hidden_sheets(plain, topology.parts == EYE)
     plain = plain.with_vertices(neutral)
     progress(0.15, "unwrapping")
     density = np.select([topology.parts == SKIN, topology.parts == EYE], [1.0, 0.6], 0.03) * (1 + 2 * topology.face)
@@ -78,13 +78,13 @@ def build_template(vertices: int = VERTICES, *, progress: Progress = silent) -> 
     mesh = Mesh(neutral, plain.triangles, chart.uvs, chart.triangles)
     progress(0.45, "posing the expressions")
     expressions = {
-        name: span_sheets(
+        name: span_hidden_sheets(
             plain.with_vertices(topology.vertices(head.express(head.vertices_mm, name))), topology.parts == EYE
         )
         for name in EXPRESSION_RECIPES
     }
     skin = (topology.parts[mesh.triangles] == SKIN).all(1)
-    points = find_landmarks(head, progress=part(progress, 0.5, 0.95))
+    points = detect_template_landmarks(head, progress=part(progress, 0.5, 0.95))
     triangles, barycentric = place_landmarks(mesh, points, skin)
     progress(1.0, f"template of {len(neutral)} vertices")
     return from_mesh(
@@ -92,13 +92,13 @@ def build_template(vertices: int = VERTICES, *, progress: Progress = silent) -> 
     )
 
 
-def find_landmarks(head: AnnyHead, *, progress: Progress = silent) -> Floats:
+def detect_template_landmarks(head: AnnyHead, *, progress: Progress = no_progress) -> Floats:
     """(68, 3) mm: the detector's landmarks on painted renders of the average head, joined over views.
 
     The same detector reads the photographs, so that what it always misplaces is misplaced alike here.
     The head is symmetric: left and right are averaged.
     """
-    from processing.geometry.noise_field import Noise
+    from processing.geometry.noise_field import NoiseField
     from processing.geometry.photograph_rendering import Scene
     from processing.landmarks.triangulation import triangulate_landmarks
     from processing.template.fine_head import fine_head
@@ -107,7 +107,7 @@ def find_landmarks(head: AnnyHead, *, progress: Progress = silent) -> Floats:
     progress(0.0, "painting the template")
     fine, palette = fine_head(120_000), Palette(freckles=0.0)
     mesh = Mesh(fine.average_mm, fine.triangles)
-    color = paint(fine, palette, Noise(0), mottle=0.3)
+    color = paint(fine, palette, NoiseField(0), mottle=0.3)
     color = paint_eyes(color, fine, mesh.vertices_mm, head.eyeballs(head.vertices_mm), palette)
     scene = Scene(mesh, color, occlusion_rays=24)
     cameras = [_look(*direction) for direction in _LOOKS]

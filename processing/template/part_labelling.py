@@ -17,7 +17,7 @@ _OFF_SHARE = 2e-4  # of the head's height, by which rays start before the surfac
 _GRAZING = 0.1
 
 
-def find_parts(mesh: Mesh, landmarks_mm: Floats, parts: Parts | None = None) -> Parts:
+def label_parts(mesh: Mesh, landmarks_mm: Floats, parts: Parts | None = None) -> Parts:
     """(V,) SKIN, EYE or MOUTH_INTERIOR of a head and its loose pieces; landmarks_mm: (68, 3) on it.
 
     Loose pieces about an eye's landmarks are eyes, others (teeth) belong to the mouth. Of the main piece, what is in

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from processing.geometry.noise_field import Noise
+from processing.geometry.noise_field import NoiseField
 from processing.template.anny_head import EYE, MOUTH_INTERIOR, SKIN, TEETH, TONGUE
 from processing.template.fine_head import FineHead
 
@@ -42,7 +42,7 @@ class Palette:
         return cls(three[0], three[1], three[2], float(rng.uniform(0.2, 1.0)))  # type: ignore[arg-type]
 
 
-def paint(fine: FineHead, palette: Palette, noise: Noise, *, mottle: float = 1.0) -> Floats32:
+def paint(fine: FineHead, palette: Palette, noise: NoiseField, *, mottle: float = 1.0) -> Floats32:
     """(N, 3) linear RGB albedo; the eyes' iris and pupil are added by `paint_eyes` when the pose is known.
 
     mottle: strength of the skin's uneven colour; 1 is enough for stereo.
@@ -96,7 +96,7 @@ def _lashes(fine: FineHead) -> Floats32:
     return out
 
 
-def _hair(p: Floats32, noise: Noise) -> Floats32:
+def _hair(p: Floats32, noise: NoiseField) -> Floats32:
     """(N,) 0..1: a close-cropped cap: above the forehead, round the ears, down to the nape."""
     x, y, z = p.T
     front = (y - 96 + 0.0035 * x**2) / 5
@@ -127,7 +127,7 @@ def paint_eyes(
     return out
 
 
-def relief(fine: FineHead, noise: Noise) -> Floats32:
+def relief(fine: FineHead, noise: NoiseField) -> Floats32:
     """(N,) mm along the normal: pores and fine texture of the skin at rest; zero on eyes, teeth and mouth."""
     p = fine.average_mm.astype(np.float32)
     height = 0.055 * noise(p, 4.0, 11) + 0.035 * noise(p, 2.2, 12) + 0.018 * noise(p, 1.3, 13)
@@ -136,7 +136,7 @@ def relief(fine: FineHead, noise: Noise) -> Floats32:
     return np.asarray(height * calm * (fine.parts == SKIN), np.float32)
 
 
-def wrinkles(fine: FineHead, squeeze: Floats32, noise: Noise) -> Floats32:
+def wrinkles(fine: FineHead, squeeze: Floats32, noise: NoiseField) -> Floats32:
     """(N,) mm: creases where the skin is squeezed; squeeze: (N,) 0 .. 1, the share of its area a place has lost.
 
     Lines run across the forehead, fan out at the eyes' corners and ring the mouth elsewhere.

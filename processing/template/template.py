@@ -14,7 +14,7 @@ from common.bounded.files import read_text
 from common.bounded.json_toml import parse_json
 from common.bounded.npz_files import read_npz
 from processing.errors import DataError, ShapeError
-from processing.files.obj import whole_file
+from processing.files.obj import atomic_write
 from processing.geometry.mesh import Mesh, Surface
 
 Floats = NDArray[np.float64]
@@ -99,7 +99,7 @@ class Template:
         if mesh.uvs is not None and mesh.uv_triangles is not None:
             arrays |= {"uvs": mesh.uvs, "uv_triangles": mesh.uv_triangles}
         head = {"format": FORMAT, "name": self.name, "version": self.version, "expressions": list(self.expressions)}
-        with whole_file(Path(path)) as temporary, temporary.open("wb") as file:
+        with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, head=np.array(json.dumps(head)), **arrays)  # type: ignore[arg-type]
 
     @classmethod

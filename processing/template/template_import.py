@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from common.bounded.npz_files import read_npz
 from processing.files.obj import read_obj
 from processing.geometry.mesh import Mesh, submesh
-from processing.template.part_labelling import find_parts
+from processing.template.part_labelling import label_parts
 from processing.template.template import (
     EYE,
     MOUTH_INTERIOR,
@@ -91,7 +91,7 @@ def import_ict(path: Path, *, name: str = "") -> Template:
             if unit in names:
                 moved += 10 * weight * d["expression"][names.index(unit)].astype(np.float64)
         expressions[expression] = moved[used]
-    parts = find_parts(mesh, landmarks, vertex_parts[used])
+    parts = label_parts(mesh, landmarks, vertex_parts[used])
     mesh = without_overlaps(mesh, _importance(mesh, landmarks, parts))
     return from_mesh(name or path.stem, mesh, at, barycentric, parts=parts, expressions=expressions)
 
@@ -102,7 +102,7 @@ def import_obj(
     """A studio's own topology, quads or triangles: an OBJ in millimetres and a file of its 68 landmarks.
 
     landmarks: text or JSON holding 68 vertex numbers (from 0), or 68 rows x y z on the surface.
-    expressions: name -> OBJ with the same vertices.  Which vertices are skin is found out (`find_parts`).
+    expressions: name -> OBJ with the same vertices.  Which vertices are skin is found out (`label_parts`).
     Raises TemplateError and MeshError.
     """
     mesh = read_obj(path)
@@ -115,7 +115,7 @@ def import_obj(
             have, want = len(other.vertices_mm), len(mesh.vertices_mm)
             raise TemplateError(f"{file} has {have} vertices, {path} has {want}: not the same topology")
         posed[expression] = other.vertices_mm
-    parts = find_parts(mesh, points)
+    parts = label_parts(mesh, points)
     mesh = without_overlaps(mesh, _importance(mesh, points, parts))
     return from_mesh(name or path.stem, mesh, triangles, barycentric, parts=parts, expressions=posed)
 

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from common.progress import Progress, part, silent
+from common.progress import Progress, no_progress, part
 from processing.errors import ShapeError
 from processing.geometry.cameras import Camera, Image
 from processing.geometry.mesh import Mesh
 from processing.geometry.sparse_cholesky import SmoothField, graph_laplacian
 from processing.geometry.uv_rasterization import texels_of
 from processing.mesh_repair.fold_repair import mend
-from processing.registration.correspondence import ScanSurface, doubt_far
-from processing.registration.loose_parts import carry_loose_pieces, main_piece
+from processing.registration.correspondence import TargetSurface, downweight_far
+from processing.registration.loose_parts import largest_part, move_loose_parts
 from processing.template.template import EYE, MOUTH_INTERIOR, SKIN, Template
-from processing.texture.optical_flow import Flow, appearance_flow, sample
+from processing.texture.optical_flow import Flow, appearance_flow, sample_bilinear
 from processing.texture.texture_projection import PhotoProjection
 
 Floats = NDArray[np.float64]
@@ -94,7 +94,7 @@ def neutral_appearance(
     cameras: Sequence[Camera],
     *,
     settings: AppearanceSettings | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Appearance:
     """What `refine_by_appearance` compares expressions with. vertices_mm: (V, 3) the registered neutral."""
     settings = AppearanceSettings() if settings is None else settings
@@ -107,13 +107,13 @@ def neutral_appearance(
 def refine_by_appearance(
     template: Template,
     vertices_mm: Floats,
-    scan: ScanSurface,
+    scan: TargetSurface,
     neutral: Appearance,
     images: Sequence[Image],
     cameras: Sequence[Camera],
     *,
     settings: AppearanceSettings | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Refined:
     """Slide the vertices of a registered expression to the skin that the neutral has there, and back onto the scan.
 
@@ -124,7 +124,7 @@ def refine_by_appearance(
     settings = AppearanceSettings() if settings is None else settings
     if neutral.image.shape != (settings.size_px, settings.size_px, 3):
         raise ShapeError("neutral.image", neutral.image.shape, f"({settings.size_px}, {settings.size_px}, 3)")
-    slide = _Slide(template, scan, settings)
+    slide = _TangentialAlignment(template, scan, settings)
     mesh = template.mesh.with_vertices(vertices_mm)
     projection = PhotoProjection(mesh, images, cameras, progress=part(progress, 0, 0.3))
     texels = texels_of(mesh, settings.size_px)
@@ -138,7 +138,7 @@ def refine_by_appearance(
         flow = appearance_flow(neutral.image, texture.image, neutral.seen, texture.seen)
         positions = np.asarray(texels.image(texels.interpolate(mesh, current)), dtype=np.float32)
         wanted, weight = slide.motions(positions, flow)
-        slip = _slip(np.linalg.norm(wanted[weight > 0], axis=1), slide.sure(weight))
+        slip = _drift_summary(np.linalg.norm(wanted[weight > 0], axis=1), slide.sure(weight))
         if number > 0 and not slip[0] < slips[-1][0]:
             break
         kept, kept_mm = current, distance
@@ -156,19 +156,19 @@ def refine_by_appearance(
     return Refined(kept, report, (flows[0], flows[-1]))
 
 
-def _slip(slip_mm: Floats, sure: float) -> tuple[float, float, float]:
+def _drift_summary(slip_mm: Floats, sure: float) -> tuple[float, float, float]:
     if not len(slip_mm):
         return float("nan"), float("nan"), sure
     return round(float(np.median(slip_mm)), 4), round(float(np.percentile(slip_mm, 95)), 4), sure
 
 
-class _Slide:
+class _TangentialAlignment:
     """Motions along one template's surface, and the way back onto one scan."""
 
-    def __init__(self, template: Template, scan: ScanSurface, settings: AppearanceSettings) -> None:
+    def __init__(self, template: Template, scan: TargetSurface, settings: AppearanceSettings) -> None:
         self.scan, self.settings = scan, settings
         self.mesh = template.mesh
-        self.kept, self.main = main_piece(template.mesh)
+        self.kept, self.main = largest_part(template.mesh)
         count = len(template.mesh.vertices_mm)
         adjacency = template.mesh.adjacency()
         inner = np.isin(template.parts, (EYE, MOUTH_INTERIOR)).astype(np.float64)
@@ -195,7 +195,9 @@ class _Slide:
     def motions(self, positions: Floats32, flow: Flow) -> tuple[Floats, Floats]:
         """(V, 3) mm where each vertex's skin is now, from where the vertex is, and (V,) how sure that is."""
         shift, doubt = flow.at(self.texel)
-        wanted = (sample(positions, self.texel + shift) - sample(positions, self.texel)).astype(np.float64)
+        wanted = (sample_bilinear(positions, self.texel + shift) - sample_bilinear(positions, self.texel)).astype(
+            np.float64
+        )
         weight = (self.judged & (doubt < self.settings.sure_px)).astype(np.float64)
         weight /= 1 + np.square(np.where(weight > 0, doubt, 0.0) / 0.5)
         weight[np.linalg.norm(wanted, axis=1) > ACROSS_MM] = 0.0
@@ -218,13 +220,13 @@ class _Slide:
         for _ in range(SETTLING_ROUNDS):
             normals = self.mesh.with_vertices(moved).vertex_normals
             matches = self.scan.along_normals(moved[where], normals[where], max_mm=FAR_OFF_MM, min_cosine=0.5)
-            matches = doubt_far(matches, moved[where], DOUBTED_MM)
+            matches = downweight_far(matches, moved[where], DOUBTED_MM)
             weight, goal = np.zeros(len(moved)), np.zeros_like(moved)
             weight[where], goal[where] = matches.weight, matches.points_mm - moved[where]
             moved = moved + self.field(weight, goal, smoothness=self.settings.settling, hold=1e-3)
         start = Mesh(current[self.main], self.kept.triangles)
         moved[self.main], _ = mend(start, moved[self.main], self.sheets[self.main])
-        return carry_loose_pieces(self.mesh, self.parts, current, moved, self.main)
+        return move_loose_parts(self.mesh, self.parts, current, moved, self.main)
 
     def distance_mm(self, vertices: Floats) -> float:
         """Mean distance of the skin to the scan, where the scan goes on."""

@@ -30,7 +30,7 @@ class Flow:
 
     def at(self, pixels: Floats) -> tuple[Floats32, Floats32]:
         """(N, 2) texel positions -> (N, 2) shift and (N,) doubt, bilinear."""
-        return sample(self.shift_px, pixels), sample(self.doubt_px, pixels)[:, 0]
+        return sample_bilinear(self.shift_px, pixels), sample_bilinear(self.doubt_px, pixels)[:, 0]
 
 
 def appearance_flow(
@@ -72,7 +72,7 @@ def _pattern(image: Image, radius_px: float) -> Image:
     return np.asarray((128 + 50 * detail / spread).clip(0, 255), dtype=np.uint8)
 
 
-def sample(values: NDArray[np.generic], pixels: NDArray[np.floating]) -> Floats32:
+def sample_bilinear(values: NDArray[np.generic], pixels: NDArray[np.floating]) -> Floats32:
     """(H, W) or (H, W, K) read at (N, 2) x, y: (N, K), bilinear, the border going on beyond itself."""
     count, width = len(pixels), 4096
     block = np.zeros((-(-max(count, 1) // width) * width, 2), dtype=np.float32)

@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.progress import Progress, part, silent
+from common.progress import Progress, no_progress, part
 from processing.errors import DataError, ShapeError
 from processing.geometry.cameras import Camera, Image
 from processing.geometry.mesh import Mesh, subdivide
 from processing.geometry.uv_rasterization import Texels, texels_of
 from processing.photometry.exposure_gains import Gains, solve_gains
-from processing.texture.optical_flow import sample
-from processing.texture.view_visibility import keep_best, view_weights
+from processing.texture.optical_flow import sample_bilinear
+from processing.texture.view_visibility import keep_best_views, view_weights
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
@@ -58,7 +58,7 @@ def project_texture(
     cameras: Sequence[Camera],
     *,
     size_px: int = 2048,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Texture:
     """Project the photographs onto the mesh's UVs.
 
@@ -81,7 +81,7 @@ class PhotoProjection:
     """
 
     def __init__(
-        self, mesh: Mesh, images: Sequence[Image], cameras: Sequence[Camera], *, progress: Progress = silent
+        self, mesh: Mesh, images: Sequence[Image], cameras: Sequence[Camera], *, progress: Progress = no_progress
     ) -> None:
         if len(images) != len(cameras):
             raise ShapeError("images", (len(images),), f"one a camera, ({len(cameras)},)")
@@ -97,10 +97,10 @@ class PhotoProjection:
         looks = _looks(mesh, images, cameras, weights)
         self.gains = match_colours(looks)
         weights = weights * _trust(looks * self.gains.gain.astype(np.float32)[:, None], weights)
-        weights = keep_best(weights, VIEWS_A_VERTEX)
+        weights = keep_best_views(weights, VIEWS_A_VERTEX)
         self.weights: Floats32 = weights / weights.sum(axis=1, keepdims=True).clip(1e-12)
 
-    def texture(self, mesh: Mesh, texels: Texels, *, progress: Progress = silent) -> Texture:
+    def texture(self, mesh: Mesh, texels: Texels, *, progress: Progress = no_progress) -> Texture:
         """The photographs over `texels` of a mesh like the first one. Raises ShapeError."""
         if len(mesh.vertices_mm) != len(self.weights):
             raise ShapeError("mesh.vertices_mm", mesh.vertices_mm.shape, f"({len(self.weights)}, 3)")
@@ -177,7 +177,7 @@ class _Sums:
                 return
             for band, power in enumerate(powers):
                 say = here[:, 2] if power == 1 else here[:, 2] ** power
-                self.total[band, some] += sample(split[band], here[:, :2]) * gain * say[:, None]
+                self.total[band, some] += sample_bilinear(split[band], here[:, :2]) * gain * say[:, None]
                 self.mass[band, some] += say
 
         if len(touched):
@@ -213,7 +213,7 @@ def _looks(mesh: Mesh, images: Sequence[Image], cameras: Sequence[Camera], weigh
     for c, (image, camera) in enumerate(zip(images, cameras, strict=True)):
         seeing = np.flatnonzero(weights[:, c] > 0)
         if len(seeing):
-            looks[c, seeing] = sample(
+            looks[c, seeing] = sample_bilinear(
                 cv2.GaussianBlur(image, (0, 0), _LOOK_PX), camera.project(mesh.vertices_mm[seeing])
             )
     return looks
@@ -245,10 +245,10 @@ def _fill_unseen(texels: Texels, color: Floats32, seen: Bools) -> Floats32:
     """Unseen texels, and the square around the charts, take the colours nearest by, ever more blurred (push-pull)."""
     values = np.asarray(texels.image(np.where(seen[:, None], color, 0).astype(np.float32)), dtype=np.float32)
     mask = np.asarray(texels.image(seen.astype(np.float32)), dtype=np.float32)
-    return push_pull(values, mask)
+    return push_pull_fill(values, mask)
 
 
-def push_pull(values: Floats32, mask: Floats32) -> Floats32:
+def push_pull_fill(values: Floats32, mask: Floats32) -> Floats32:
     """Fill (H, W, K) where mask (H, W) is 0 from coarser and coarser averages; kept exactly where it is 1."""
     height, width = mask.shape
     if not mask.any() or (mask > 0).all() or min(height, width) <= 1:
@@ -257,6 +257,6 @@ def push_pull(values: Floats32, mask: Floats32) -> Floats32:
     share = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
     half = cv2.resize(values * mask[..., None], size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], -1)
     half = half / np.maximum(share, 1e-6)[..., None]
-    coarse = push_pull(half.astype(np.float32), (share > 1e-6).astype(np.float32))
+    coarse = push_pull_fill(half.astype(np.float32), (share > 1e-6).astype(np.float32))
     back = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, -1)
     return np.asarray(np.where(mask[..., None] > 0, values, back), dtype=np.float32)

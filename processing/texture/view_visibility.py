@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
 
@@ -18,7 +18,7 @@ RAY_START_MM = 0.3
 BORDER_PX = 8.0
 
 
-def view_weights(mesh: Mesh, cameras: Sequence[Camera], *, progress: Progress = silent) -> Floats32:
+def view_weights(mesh: Mesh, cameras: Sequence[Camera], *, progress: Progress = no_progress) -> Floats32:
     """(V, C) how good a look each camera has at each vertex; 0 where it is hidden, turned away or out of the picture.
 
     The weight is the resolution on the surface (px per mm, squared) times the cosine to the normal, squared again to
@@ -56,7 +56,7 @@ def view_weights(mesh: Mesh, cameras: Sequence[Camera], *, progress: Progress = 
     return weights
 
 
-def keep_best(weights: Floats32, most: int) -> Floats32:
+def keep_best_views(weights: Floats32, most: int) -> Floats32:
     """The `most` best views of each vertex, each less what the next one would have: so views fade and never jump."""
     if weights.shape[1] <= most:
         return weights

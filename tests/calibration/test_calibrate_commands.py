@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from rendered_board import ShotConditions, faces, photograph, poses_about
 from typer.testing import CliRunner
 
-from benchmarks.rendered_board import Shot, faces, photograph, poses_about
 from processing.calibration.charuco_board import Board, board_toml, read_board
 from processing.commands.calibrate import app as calibrate_app
 from processing.commands.cameras import app as cameras_app
@@ -39,7 +39,7 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / pose.name).mkdir()
         for view, camera in enumerate(RIG):
             if faces(camera, pose):
-                picture = photograph(board, camera, pose, Shot(blur_px=rng.uniform(0.5, 1.0)), rng)
+                picture = photograph(board, camera, pose, ShotConditions(blur_px=rng.uniform(0.5, 1.0)), rng)
                 Image.fromarray(picture).save(folder / pose.name / f"{view}.jpg", quality=95)
     good = sorted(folder.glob("pose-03/*.jpg"))
     good[0].write_bytes(good[0].read_bytes()[:3000])

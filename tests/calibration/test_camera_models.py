@@ -13,7 +13,7 @@ from processing.calibration.head_frame import frame_like, frame_of_pose, frame_o
 from processing.files.calibration_errors import CalibrationError
 from processing.files.camera_models import read_cameras, write_cameras
 from processing.geometry.cameras import Camera
-from processing.geometry.rotations import angle_deg, exp
+from processing.geometry.rotations import exp, rotation_angle_deg
 from processing.synthetic.studio_rig import studio_rig
 
 POINTS = np.random.default_rng(0).uniform(-80, 80, (50, 3))
@@ -101,7 +101,7 @@ def test_the_rig_tells_the_head_frame() -> None:
     moved, R, t = somewhere(rig)
     for front in ((), moved[:30]):
         R_back, t_back = frame_of_rig(moved, front)
-        assert angle_deg(R_back @ R, np.eye(3)) < 6.0
+        assert rotation_angle_deg(R_back @ R, np.eye(3)) < 6.0
         assert np.linalg.norm(R_back @ t + t_back) < 20.0
 
 
@@ -112,7 +112,7 @@ def test_cameras_on_their_side_tell_up_by_their_exif() -> None:
     ups = [roll @ np.array([0.0, -1.0, 0.0])] * len(side)
     R_back, _ = frame_of_rig(side, side[:8], ups)
     upright, _ = frame_of_rig(rig, rig[:8])
-    assert angle_deg(R_back, upright) < 1e-6
+    assert rotation_angle_deg(R_back, upright) < 1e-6
 
 
 def test_a_rig_that_tells_no_up_or_no_front_says_what_to_give() -> None:

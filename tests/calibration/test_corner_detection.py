@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 import pytest
+from rendered_board import Pose, ShotConditions, photograph, poses_about
 
-from benchmarks.rendered_board import Pose, Shot, photograph, poses_about
 from processing.calibration.charuco_board import Board, board_toml, read_board
 from processing.calibration.corner_detection import detect
 from processing.files.calibration_errors import CalibrationError
@@ -15,7 +15,9 @@ CAMERA = studio_rig(12)[1]
 POSE = poses_about(4, np.random.default_rng(5), reach_mm=30, towards=[CAMERA.centre], tilt_deg=35)[1]
 
 
-def shoot(board: Board, shot: Shot = Shot(), camera: Camera = CAMERA, pose: Pose = POSE, seed: int = 0):  # type: ignore[no-untyped-def]
+def shoot(
+    board: Board, shot: ShotConditions = ShotConditions(), camera: Camera = CAMERA, pose: Pose = POSE, seed: int = 0
+):  # type: ignore[no-untyped-def]
     found = detect(photograph(board, camera, pose, shot, np.random.default_rng(seed)), board)
     true = camera.project(board.corners_mm[found.corner] @ pose.R.T + pose.t)
     return found, found.pixels - true
@@ -24,16 +26,16 @@ def shoot(board: Board, shot: Shot = Shot(), camera: Camera = CAMERA, pose: Pose
 @pytest.mark.parametrize(
     ("shot", "rms_px"),
     [
-        (Shot(), 0.05),
-        (Shot(blur_px=1.6), 0.08),
-        (Shot(noise=0.02), 0.12),
-        (Shot(shade=0.8), 0.08),
-        (Shot(covered=0.4), 0.06),
-        (Shot(clutter=5), 0.08),
-        (Shot(exposure=0.25), 0.1),
+        (ShotConditions(), 0.05),
+        (ShotConditions(blur_px=1.6), 0.08),
+        (ShotConditions(noise=0.02), 0.12),
+        (ShotConditions(shade=0.8), 0.08),
+        (ShotConditions(covered=0.4), 0.06),
+        (ShotConditions(clutter=5), 0.08),
+        (ShotConditions(exposure=0.25), 0.1),
     ],
 )
-def test_corners_lie_where_they_are(shot: Shot, rms_px: float) -> None:
+def test_corners_lie_where_they_are(shot: ShotConditions, rms_px: float) -> None:
     board = Board()
     found, off = shoot(board, shot)
     assert not found.reason

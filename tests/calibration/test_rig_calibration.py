@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rendered_board import Pose
 
-from benchmarks.rendered_board import Pose
 from processing.calibration.charuco_board import Board
 from processing.calibration.corner_detection import Detection
 from processing.calibration.rig_calibration import Calibration, calibrate

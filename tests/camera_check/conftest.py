@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from processing.camera_check import camera_check
-from processing.camera_check.camera_check import Watched
+from processing.camera_check.camera_check import CheckedCameras
 from processing.files.take_folder import read_photos, read_take
 from processing.geometry.cameras import Camera, Image
 from processing.geometry.rotations import exp
@@ -34,7 +34,7 @@ class Photographed:
     def with_cameras(self, changed: dict[int, Camera]) -> "Photographed":
         return replace(self, cameras=tuple(changed.get(v, camera) for v, camera in enumerate(self.cameras)))
 
-    def watched(self) -> Watched:
+    def watched(self) -> CheckedCameras:
         return camera_check(self.images, self.cameras, workers=2)
 
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from processing.camera_check import camera_check
-from processing.camera_check.report import Finding, lines
-from processing.camera_check.settings import DriftError, DriftSettings
+from processing.camera_check.report import CameraFinding, lines
+from processing.camera_check.settings import CameraCheckSettings, CameraCheckSettingsError
 from processing.errors import ShapeError
-from processing.geometry.rotations import angle_deg
+from processing.geometry.rotations import rotation_angle_deg
 
 
-def only(found: tuple[Finding, ...]) -> Finding:
+def only(found: tuple[CameraFinding, ...]) -> CameraFinding:
     (one,) = found
     return one
 
@@ -55,7 +55,7 @@ def test_three_turned_cameras_are_told_apart_from_their_neighbours(subject: Any,
     for finding in found.report.findings:
         assert finding.action == "refined"
         put_right = found.cameras[int(finding.camera)]
-        assert float(angle_deg(put_right.R, subject.cameras[int(finding.camera)].R)) < 0.1
+        assert float(rotation_angle_deg(put_right.R, subject.cameras[int(finding.camera)].R)) < 0.1
         assert 0.2 < finding.figures["turn_deg"] < 0.4 or "shifted" in finding.text
 
 
@@ -68,7 +68,7 @@ def test_a_camera_that_was_knocked_is_followed(subject: Any, faults: Any) -> Non
 
 def test_a_moved_camera_may_be_left_out_instead(subject: Any, faults: Any) -> None:
     moved = subject.with_cameras({8: faults.turned(subject.cameras[8], 0.3, (0, 1, 0))})
-    found = camera_check(moved.images, moved.cameras, settings=DriftSettings(refine=False), workers=2)
+    found = camera_check(moved.images, moved.cameras, settings=CameraCheckSettings(refine=False), workers=2)
     assert only(found.report.findings).action == "excluded"
     assert found.cameras[8] is None
     assert set(found.report.excluded) == {"8"}
@@ -110,7 +110,9 @@ def test_bad_photographs_are_named_by_their_fault(subject: Any) -> None:
 def test_another_rigs_calibration_is_refused(subject: Any, faults: Any) -> None:
     rng = np.random.default_rng(5)
     wrong = {v: faults.turned(c, 0.4, rng.normal(size=3)) for v, c in enumerate(subject.cameras) if v % 2}
-    with pytest.raises(DriftError, match=r"do not stand where the calibration has them(.|\n)*camera ") as caught:
+    with pytest.raises(
+        CameraCheckSettingsError, match=r"do not stand where the calibration has them(.|\n)*camera "
+    ) as caught:
         subject.with_cameras(wrong).watched()
     assert caught.value.exit_code == 4
 
@@ -130,7 +132,7 @@ def test_shapes_must_fit(subject: Any) -> None:
 
 
 def test_settings_that_make_no_sense() -> None:
-    with pytest.raises(DriftError, match="turn_deg is 0"):
-        DriftSettings(turn_deg=0)
-    with pytest.raises(DriftError, match="blur_drop"):
-        DriftSettings(blur_drop=0.9)
+    with pytest.raises(CameraCheckSettingsError, match="turn_deg is 0"):
+        CameraCheckSettings(turn_deg=0)
+    with pytest.raises(CameraCheckSettingsError, match="blur_drop"):
+        CameraCheckSettings(blur_drop=0.9)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from processing.camera_check.pose_refinement import fit_pose, simplest_motion
 from processing.geometry.cameras import Camera
-from processing.geometry.rotations import angle_deg, exp
+from processing.geometry.rotations import exp, rotation_angle_deg
 from processing.synthetic.studio_rig import studio_rig
 
 CAMERA = studio_rig(12, 400, 600)[2].pinhole()
@@ -54,7 +54,7 @@ def test_a_turn_alone_is_told_as_a_turn(axis: tuple[int, int, int]) -> None:
     fit, _ = simplest_motion(CAMERA, p, observed)
     assert fit.model == "turn"
     assert fit.turn_deg == pytest.approx(0.3, abs=0.02)
-    assert float(angle_deg(fit.camera.R, true.R)) < 0.02
+    assert float(rotation_angle_deg(fit.camera.R, true.R)) < 0.02
 
 
 def test_a_small_turn_and_a_small_shift_across_look_alike_and_both_are_said() -> None:

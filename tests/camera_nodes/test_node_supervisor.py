@@ -18,7 +18,8 @@ import pytest
 from camera_nodes import transport, wire
 from camera_nodes.sim_camera import built_in_photo
 
-SHORT = "import camera_nodes.node_supervisor as f; f._AGAIN_S = 0.2; {}import mien; mien.main()"  # nobody waits two seconds here
+# Nobody waits two seconds here.
+SHORT = "import camera_nodes.node_supervisor as f; f._AGAIN_S = 0.2; {}import mien; mien.main()"
 PATIENCE_S = 60.0
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from camera_nodes.backends import make_camera, open_camera
-from camera_nodes.errors import BadAddress, CameraBusy, CameraMissing, CardFull, FileCut
+from camera_nodes.errors import BadAddress, CameraBusy, CameraMissing, CardFull, FileTruncated
 from camera_nodes.wire import Exposure
 
 
@@ -120,7 +120,7 @@ def test_files_misbehave_as_those_of_real_bodies():
         camera.arm(Exposure())
         camera.expose(camera.clock.now_ns())
         file = camera.listen(0.1).files[0]
-        with pytest.raises(FileCut) as cut:
+        with pytest.raises(FileTruncated) as cut:
             camera.read(file)
         assert camera.read(file).startswith(cut.value.data)
     with open_camera("sim:seed=5&by_hand=1") as camera:

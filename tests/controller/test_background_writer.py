@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from controller import background_writer as module
-from controller.background_writer import Clerk
+from controller.background_writer import BackgroundWriter
 from db import migrations
 from db.engine import open_database, reading
 from db.errors import DatabaseUnavailable
@@ -25,9 +25,9 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def clerk(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clerk]:
+def clerk(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackgroundWriter]:
     monkeypatch.setattr(module, "RETRY_S", 0.01)
-    made = Clerk(engine)
+    made = BackgroundWriter(engine)
     yield made
     made.stop()
 
@@ -41,7 +41,7 @@ def texts(engine: Engine) -> list[str]:
         return [event.detail["text"] for event in events_of(tx, "rig", "camera.fault")]
 
 
-def test_a_database_that_is_away_is_waited_for_and_the_order_is_kept(clerk: Clerk, engine: Engine) -> None:
+def test_a_database_that_is_away_is_waited_for_and_the_order_is_kept(clerk: BackgroundWriter, engine: Engine) -> None:
     tries = []
 
     def stubborn(tx: Session) -> None:
@@ -58,7 +58,7 @@ def test_a_database_that_is_away_is_waited_for_and_the_order_is_kept(clerk: Cler
     assert texts(engine) == ["0", "1", "2"]
 
 
-def test_an_entry_that_cannot_be_written_loses_no_other(clerk: Clerk, engine: Engine) -> None:
+def test_an_entry_that_cannot_be_written_loses_no_other(clerk: BackgroundWriter, engine: Engine) -> None:
     def impossible(tx: Session) -> None:
         record_event(tx, "rig", "cam-00", "camera.fault", {"text": object()})
 
@@ -69,7 +69,7 @@ def test_an_entry_that_cannot_be_written_loses_no_other(clerk: Clerk, engine: En
     assert texts(engine) == ["0", "2"]
 
 
-def test_too_many_are_dropped_and_nobody_waits(clerk: Clerk, engine: Engine) -> None:
+def test_too_many_are_dropped_and_nobody_waits(clerk: BackgroundWriter, engine: Engine) -> None:
     held = threading.Event()
     clerk.write(lambda _tx: held.wait(30) and None)
     for number in range(module.WAITING + 50):
@@ -81,7 +81,7 @@ def test_too_many_are_dropped_and_nobody_waits(clerk: Clerk, engine: Engine) -> 
 
 
 def test_what_waits_is_written_at_the_end(engine: Engine) -> None:
-    clerk = Clerk(engine)
+    clerk = BackgroundWriter(engine)
     clerk.start()
     for number in range(5):
         clerk.write(note(number))

@@ -15,12 +15,12 @@ from db import store_identity
 from db.audit import audit_log
 from db.engine import reading, transaction
 from db.erasure import destructive_plan
-from db.erasure.destructive_plan import Effect, Plan
+from db.erasure.destructive_plan import DestructiveEffect, DestructivePlan
 from db.errors import IdentityError, NotConfirmed, StoreError
 from db.fsck import fsck
 from db.models import ConsentScope
 from db.store import Store
-from db.store_identity import Standing
+from db.store_identity import IdentityStanding
 from db.store_parts import store_identity_notes
 from db.store_parts.store_identity_notes import StoreNote
 
@@ -37,7 +37,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 def test_a_new_studio_is_marked_once_and_notes_count_up(engine: Engine, store: Store, studio_rows: Any) -> None:
     assert (store_identity.check(engine, store).standing, store.identity()) == (
-        Standing.NEW,
+        IdentityStanding.NEW,
         None,
     )  # looking marks nothing
     store_identity.require(engine, store)
@@ -132,8 +132,8 @@ def test_whatever_lies_in_a_notes_place_is_a_note_or_an_error(text: bytes) -> No
 
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 1_000_000)), min_size=1, max_size=4))
 def test_little_passes_and_much_needs_its_number(sizes: list[tuple[int, int]]) -> None:
-    effects = tuple(Effect("files gone", number, max(number, total)) for number, total in sizes)
-    plan = Plan(effects, "mien db fsck --repair")
+    effects = tuple(DestructiveEffect("files gone", number, max(number, total)) for number, total in sizes)
+    plan = DestructivePlan(effects, "mien db fsck --repair")
     large = any(
         e.number > 1 and e.number > e.total / 100 and (e.number > 5 or e.number > e.total / 10) for e in effects
     )

@@ -266,7 +266,7 @@ def test_what_is_thrown_away_comes_back_and_another_studios_bucket_is_told(
     with pytest.raises(IdentityError):
         fsck(other, store, repair=True)
     store_identity.accept_as_current(other, store)
-    assert store_identity.check(engine, store).standing is store_identity.Standing.OTHER
+    assert store_identity.check(engine, store).standing is store_identity.IdentityStanding.OTHER
     line.cut_after = 0
     with pytest.raises(StoreError, match="does not answer"):
         store_identity.require(other, store)

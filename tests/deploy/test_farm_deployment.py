@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import mien
-from deploy.slurm import Lease, make_cluster
+from deploy.slurm import SlurmRequest, make_cluster
 from processing.farm.tls import issue
 
 DEPLOY = Path(mien.__file__).parent / "deploy"
@@ -83,7 +83,9 @@ def test_who_is_drained_is_given_the_time_for_it() -> None:
 
 def test_a_slurm_job_says_what_it_asks_for_and_runs_the_farms_worker(tmp_path: Path) -> None:
     tls = str(issue(tmp_path / "keys", "slurm"))
-    lease = Lease(8, 32, "04:00:00", runs=2, gpus=1, partition="gpu", account="faces", extra=("--constraint=ib",))
+    lease = SlurmRequest(
+        8, 32, "04:00:00", runs=2, gpus=1, partition="gpu", account="faces", extra=("--constraint=ib",)
+    )
     with make_cluster(lease, tls, tmp_path / "logs", host="127.0.0.1", port=0) as cluster:
         script = cluster.job_script()
     options = set(re.findall(r"^#SBATCH (.*)$", script, re.MULTILINE))

@@ -5,11 +5,11 @@ import pytest
 from typer.testing import CliRunner
 
 from processing.commands.displace import app
-from processing.displacement.apply_displacement import displace, sample_relief
+from processing.displacement.apply_displacement import displace, sample_displacement
 from processing.displacement.displacement_bake import bake
 from processing.errors import MeshError
-from processing.files.displacement_exr import write_relief_exr
-from processing.files.displacement_png import read_relief, write_relief
+from processing.files.displacement_exr import write_displacement_exr
+from processing.files.displacement_png import read_displacement_png, write_displacement_png
 from processing.files.obj import read_ply, write_obj
 from processing.geometry.mesh import Mesh, Surface, subdivide, submesh
 from processing.geometry.uv_rasterization import texels_of
@@ -62,8 +62,8 @@ def test_applied_relief_is_the_bumpy_ball(ball: Mesh, bumpy: Mesh) -> None:
 def test_heights_go_on_over_the_seam(ball: Mesh, bumpy: Mesh) -> None:
     relief = bake(ball, bumpy, size_px=384)
     v = np.linspace(0.2, 0.8, 40)
-    left = sample_relief(relief, np.c_[np.full(40, 0.05), v])
-    right = sample_relief(relief, np.c_[np.full(40, 0.95), v])
+    left = sample_displacement(relief, np.c_[np.full(40, 0.05), v])
+    right = sample_displacement(relief, np.c_[np.full(40, 0.95), v])
     assert np.abs(left - right).max() < 0.02
 
 
@@ -134,13 +134,13 @@ def test_meshes_without_uvs_are_refused(ball: Mesh, bumpy: Mesh) -> None:
 
 def test_command_writes_the_detailed_mesh(tmp_path: Path, ball: Mesh) -> None:
     write_obj(tmp_path / "face.obj", ball)
-    write_relief(tmp_path / "face.png", bake(ball, offset(ball, 0.5), size_px=128))
-    assert read_relief(tmp_path / "face.png").valid.any()
+    write_displacement_png(tmp_path / "face.png", bake(ball, offset(ball, 0.5), size_px=128))
+    assert read_displacement_png(tmp_path / "face.png").valid.any()
     out = tmp_path / "fine.ply"
     arguments = [str(tmp_path / "face.obj"), str(tmp_path / "face.png"), "--out", str(out), "--subdivisions", "1"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    write_relief_exr(tmp_path / "face.exr", read_relief(tmp_path / "face.png"))
+    write_displacement_exr(tmp_path / "face.exr", read_displacement_png(tmp_path / "face.png"))
     from_exr = tmp_path / "exr.ply"
     arguments[1], arguments[3] = str(tmp_path / "face.exr"), str(from_exr)
     assert CliRunner().invoke(app, arguments).exit_code == 0

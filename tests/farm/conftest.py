@@ -26,7 +26,7 @@ from db.engine import reading, transaction
 from db.models import Artefact, ConsentScope, Job, JobState
 from db.reports.progress_queries import ready_takes
 from db.store import Store
-from processing.farm.daemon import Farm, Summary
+from processing.farm.daemon import FarmDaemon, Summary
 from processing.farm.settings import FarmSettings
 from processing.farm.tls import issue
 
@@ -56,8 +56,8 @@ class Studio:
         }  # fmt: skip
         return FarmSettings(**(given | changed))
 
-    def farm(self, **changed: Any) -> Farm:
-        return Farm(self.engine, self.store, self.settings(**changed), self.template)
+    def farm(self, **changed: Any) -> FarmDaemon:
+        return FarmDaemon(self.engine, self.store, self.settings(**changed), self.template)
 
     def run(self, **changed: Any) -> Summary:
         return self.farm(**changed).run(until_idle=True)
@@ -73,7 +73,7 @@ class Studio:
         return Counter(path.read_text().split() if path.exists() else [])
 
     @contextmanager
-    def farming(self, **changed: Any) -> Iterator[Farm]:
+    def farming(self, **changed: Any) -> Iterator[FarmDaemon]:
         """A daemon in a thread of its own; the block ends when it has nothing left to do."""
         farm = self.farm(**changed)
         failed: list[BaseException] = []

@@ -25,7 +25,7 @@ def main() -> None:
         finish = daemon.finish
         daemon.finish = lambda *given, **more: die(finish(*given, **more))  # type: ignore[assignment]
     settings = FarmSettings(**(told["settings"] | {"stages": tuple(told["settings"]["stages"])}))
-    farm = daemon.Farm(open_database(told["url"]), told["store"], settings, Path(told["template"]))
+    farm = daemon.FarmDaemon(open_database(told["url"]), told["store"], settings, Path(told["template"]))
     farm.run(until_idle=True)
 
 

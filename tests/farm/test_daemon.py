@@ -24,8 +24,8 @@ from db.stage_runs.run_reviews import count_verdicts, reviewed_runs
 from db.store import Store
 from processing.farm.display.farm_status import farm_report, show_status
 from processing.farm.display.missing_runs import retry_jobs
-from processing.farm.execution.run_journal import notes_beside
-from processing.farm.execution.task_execution import Outcome, perform
+from processing.farm.execution.run_journal import run_journal_of
+from processing.farm.execution.task_execution import TaskOutcome, run_task
 from processing.farm.scheduling.run_planning import all_plans, missing_runs
 from processing.stages.discovery import discover
 
@@ -158,7 +158,7 @@ def test_a_result_that_was_stored_but_not_recorded_is_found_again(studio: Any) -
         lease = claim(tx, "a daemon that dies", stages=["measure"])
         assert lease is not None
         task = farm.task_of(tx, lease)
-    result = perform(task)
+    result = run_task(task)
     assert not result.error
     ran = studio.runs()
     with transaction(studio.engine) as tx:
@@ -179,12 +179,12 @@ def test_a_run_that_another_process_computes_still_does_not_keep_a_worker(studio
         lease = claim(tx, "the next daemon", stages=["measure"])
         assert lease is not None
         task = farm.task_of(tx, lease)
-    notes = notes_beside(studio.store)
+    notes = run_journal_of(studio.store)
     with notes.alone(task.key, lambda: None):
-        result = perform(task)
-    assert result.outcome == Outcome.ELSEWHERE
+        result = run_task(task)
+    assert result.outcome == TaskOutcome.ELSEWHERE
     assert not studio.runs()
-    assert perform(task).outcome == Outcome.DONE
+    assert run_task(task).outcome == TaskOutcome.DONE
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -16,12 +16,12 @@ from db.models import CaptureSession, ConsentScope, Job, JobState, Subject, Take
 from db.stage_runs.job_queue import IN_THE_CHAIR, PRIORITY, REPLACED, UNWANTED
 from db.store import Store
 from processing.farm import daemon
-from processing.farm.daemon import Farm, Silent, Summary
+from processing.farm.daemon import FarmDaemon, NullListener, Summary
 from processing.farm.display.farm_status import report_of
 from processing.farm.execution.dask_cluster import Executor
-from processing.farm.execution.task_execution import Outcome, Result, Task, perform
+from processing.farm.execution.task_execution import Task, TaskOutcome, TaskResult, run_task
 from processing.farm.scheduling.job_counts import standing
-from processing.farm.scheduling.worker_capacity import Room
+from processing.farm.scheduling.worker_capacity import WorkerCapacity
 
 
 class Threads(Executor):
@@ -29,22 +29,24 @@ class Threads(Executor):
 
     local = True
 
-    def __init__(self, rooms: list[Room], answers: Callable[[Task, Room], Result | None]) -> None:
+    def __init__(
+        self, rooms: list[WorkerCapacity], answers: Callable[[Task, WorkerCapacity], TaskResult | None]
+    ) -> None:
         super().__init__()
         self._rooms, self._answers = rooms, answers
         self._pool = ThreadPoolExecutor(1)
 
-    def rooms(self) -> list[Room]:
+    def rooms(self) -> list[WorkerCapacity]:
         return self._rooms
 
-    def submit(self, task: Task, room: Room, needs: Any, done: Callable[[Result], None]) -> None:  # noqa: ARG002
-        self._pool.submit(lambda: done(self._answers(task, room) or perform(task)))
+    def submit(self, task: Task, room: WorkerCapacity, needs: Any, done: Callable[[TaskResult], None]) -> None:  # noqa: ARG002
+        self._pool.submit(lambda: done(self._answers(task, room) or run_task(task)))
 
     def forget(self, key: str, attempt: int) -> None:
         """Nothing is remembered."""
 
 
-class Heard(Silent):
+class Heard(NullListener):
     """What was started, in order, and what was warned of."""
 
     def __init__(self) -> None:
@@ -61,17 +63,17 @@ class Heard(Silent):
 @pytest.fixture
 def run(studio: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Summary, Heard]]:
     def with_threads(
-        rooms: list[Room] | None = None,
-        answers: Callable[[Task, Room], Result | None] = lambda _task, _room: None,
+        rooms: list[WorkerCapacity] | None = None,
+        answers: Callable[[Task, WorkerCapacity], TaskResult | None] = lambda _task, _room: None,
         **settings: Any,
     ) -> tuple[Summary, Heard]:
         @contextlib.contextmanager
         def executor(*_: Any) -> Iterator[Executor]:
-            yield Threads(rooms or [Room("", 1, 8.0)], answers)
+            yield Threads(rooms or [WorkerCapacity("", 1, 8.0)], answers)
 
         monkeypatch.setattr(daemon, "executor", executor)
         heard = Heard()
-        farm = Farm(studio.engine, studio.store, studio.settings(**settings), studio.template, heard)
+        farm = FarmDaemon(studio.engine, studio.store, studio.settings(**settings), studio.template, heard)
         stop = threading.Timer(250, farm.stop)
         stop.start()
         try:
@@ -128,7 +130,7 @@ def test_an_open_session_without_its_neutral_is_no_problem_until_it_is_closed(
 
 def test_what_a_retake_replaces_goes_last(studio: Any, studio_rows: Any, run: Any) -> None:
     session, _ = open_session(studio, studio_rows, "neutral", "smile")
-    farm = Farm(studio.engine, studio.store, studio.settings(), studio.template)
+    farm = FarmDaemon(studio.engine, studio.store, studio.settings(), studio.template)
     farm.plan_once()
     with transaction(studio.engine) as tx:
         here = tx.merge(session)
@@ -148,7 +150,7 @@ def test_what_a_retake_replaces_goes_last(studio: Any, studio_rows: Any, run: An
 
 
 def test_runs_of_cameras_that_were_calibrated_anew_are_set_aside(studio: Any, run: Any) -> None:
-    Farm(studio.engine, studio.store, studio.settings(), studio.template).plan_once()
+    FarmDaemon(studio.engine, studio.store, studio.settings(), studio.template).plan_once()
     with transaction(studio.engine) as tx:
         session = tx.scalars(select(CaptureSession)).one()
         session.calibration = captures.add_calibration(tx, session.rig, "anew", {"0_K": [[2.0]]})
@@ -166,7 +168,7 @@ def test_runs_of_cameras_that_were_calibrated_anew_are_set_aside(studio: Any, ru
 
 
 def test_what_a_withdrawal_stopped_is_no_trouble(studio: Any, run: Any) -> None:
-    Farm(studio.engine, studio.store, studio.settings(), studio.template).plan_once()
+    FarmDaemon(studio.engine, studio.store, studio.settings(), studio.template).plan_once()
     with transaction(studio.engine) as tx:
         subject = tx.scalars(select(Subject)).one()
         subject.consents[0].withdrawn_at = utc_now()
@@ -189,13 +191,13 @@ def test_nothing_begins_on_a_full_disk(run: Any) -> None:
 def test_workers_without_room_are_asked_later_and_no_attempt_is_counted(studio: Any, run: Any) -> None:
     full = [True]
 
-    def answers(task: Task, _room: Room) -> Result | None:
+    def answers(task: Task, _room: WorkerCapacity) -> TaskResult | None:
         if full:
             full.clear()
-            return Result(task.key, task.attempt, Outcome.NO_ROOM, error="gpu-1 has 0.1 GB free")
+            return TaskResult(task.key, task.attempt, TaskOutcome.NO_ROOM, error="gpu-1 has 0.1 GB free")
         return None
 
-    summary, heard = run([Room("gpu-1", 1, 8.0)], answers, backoff_s=3600.0)
+    summary, heard = run([WorkerCapacity("gpu-1", 1, 8.0)], answers, backoff_s=3600.0)
     assert summary.done == 0
     assert summary.problems == {"disk": "gpu-1 has 0.1 GB free"}
     assert heard.warnings == ["gpu-1 has 0.1 GB free"]
@@ -208,9 +210,9 @@ def test_workers_without_room_are_asked_later_and_no_attempt_is_counted(studio: 
 
 
 def test_a_result_of_an_earlier_attempt_does_not_count(studio: Any, run: Any) -> None:
-    def answers(task: Task, _room: Room) -> Result | None:
+    def answers(task: Task, _room: WorkerCapacity) -> TaskResult | None:
         if task.stage == "measure" and task.attempt == 1:
-            return Result(task.key, task.attempt, Outcome.ATTEMPT, error="stumbled")
+            return TaskResult(task.key, task.attempt, TaskOutcome.ATTEMPT, error="stumbled")
         return None
 
     summary, _ = run(answers=answers)
@@ -222,7 +224,7 @@ def test_a_result_of_an_earlier_attempt_does_not_count(studio: Any, run: Any) ->
 def test_status_tells_what_runs_for_whom(studio: Any, run: Any) -> None:
     seen: list[dict[str, Any]] = []
 
-    def answers(_task: Task, _room: Room) -> Result | None:
+    def answers(_task: Task, _room: WorkerCapacity) -> TaskResult | None:
         if not seen:
             seen.append(report_of(studio.engine))
         return None

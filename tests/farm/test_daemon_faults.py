@@ -24,7 +24,7 @@ from db.engine import open_database, reading
 from db.errors import DatabaseUnavailable
 from db.models import Job, JobState
 from processing.farm import daemon
-from processing.farm.daemon import Farm, Silent
+from processing.farm.daemon import FarmDaemon, NullListener
 
 NAMES = ("1_neutral", "2_smile", "3_mouth_stretch")
 MORTAL = Path(__file__).with_name("mortal_daemon.py")
@@ -40,7 +40,7 @@ def attempts(engine: Engine, take: int, stage: str = "measure") -> int:
     return found
 
 
-class Heard(Silent):
+class Heard(NullListener):
     """What a daemon warned of."""
 
     def __init__(self) -> None:
@@ -217,7 +217,7 @@ def test_the_connection_is_lost_between_a_commit_and_its_answer(
     monkeypatch.setattr(daemon, "transaction", lossy)
     heard = Heard()
     settings = studio.settings(**(lent.settings | {"lease_s": 60.0}))
-    Farm(studio.engine, studio.store, settings, studio.template, heard).run(until_idle=True)
+    FarmDaemon(studio.engine, studio.store, settings, studio.template, heard).run(until_idle=True)
     studio.whole()
     assert set(committed) == {"claim", "result"}
     assert studio.runs() == ONCE
@@ -232,7 +232,7 @@ def test_a_database_that_is_locked_for_long_is_waited_for(
     studio.engine.dispose()  # the next connections have little patience
     hold = studio.order("hold-2_smile")
     heard = Heard()
-    farm = Farm(studio.engine, studio.store, studio.settings(**lent.settings), studio.template, heard)
+    farm = FarmDaemon(studio.engine, studio.store, studio.settings(**lent.settings), studio.template, heard)
     monkeypatch.setattr(studio, "farm", lambda **_: farm)
     with studio.farming():
         waiting(studio.control / "reached-2_smile")
@@ -256,7 +256,7 @@ def test_a_worker_whose_disk_fills_is_passed_over(studio: Any, odd_worker: Any) 
     for name in NAMES:
         studio.order(f"large-{name}")
     heard = Heard()
-    farm = Farm(
+    farm = FarmDaemon(
         studio.engine, studio.store, studio.settings(**odd_worker.settings, backoff_s=0.2), studio.template, heard
     )
     summary = farm.run(until_idle=True)
@@ -269,7 +269,7 @@ def test_a_worker_whose_disk_fills_is_passed_over(studio: Any, odd_worker: Any) 
 @pytest.mark.slow
 def test_a_worker_of_an_older_version_gets_nothing_that_it_cannot_do(studio: Any, odd_worker: Any) -> None:
     heard = Heard()
-    farm = Farm(studio.engine, studio.store, studio.settings(**odd_worker.settings), studio.template, heard)
+    farm = FarmDaemon(studio.engine, studio.store, studio.settings(**odd_worker.settings), studio.template, heard)
     summary = farm.run(until_idle=True)
     studio.whole()
     assert summary.failed_attempts == 0

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from db.errors import SettingsError
-from processing.farm.execution.dask_cluster import LentWorkers, SchedulerUnreachable
-from processing.farm.execution.services import Lent, run_scheduler, run_worker
+from processing.farm.execution.dask_cluster import RemoteWorkers, SchedulerUnreachable
+from processing.farm.execution.services import OfferedResources, run_scheduler, run_worker
 from processing.farm.settings import FarmSettings
 from processing.farm.tls import address, credentials, issue, own, security
 
@@ -86,9 +86,9 @@ def test_a_stranger_is_not_let_in(
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
         pytest.raises(SchedulerUnreachable, match=told),
     ):
-        run_worker(f"tcp://127.0.0.1:{port}", Lent(ram_gb=1.0), tls, print)
+        run_worker(f"tcp://127.0.0.1:{port}", OfferedResources(ram_gb=1.0), tls, print)
     with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
-        daemon = LentWorkers(FarmSettings(scheduler=f"tcp://127.0.0.1:{port}", tls=tls), lambda _event: None)
+        daemon = RemoteWorkers(FarmSettings(scheduler=f"tcp://127.0.0.1:{port}", tls=tls), lambda _event: None)
         with pytest.raises(SchedulerUnreachable, match=told):
             daemon.client()
 

@@ -7,7 +7,7 @@ import open3d as o3d
 import pytest
 
 from processing.errors import MeshError, ShapeError
-from processing.files.obj import read_obj, read_ply, whole_file, write_obj, write_ply
+from processing.files.obj import atomic_write, read_obj, read_ply, write_obj, write_ply
 from processing.geometry.mesh import Mesh, Surface, largest_component, subdivide, submesh
 
 
@@ -142,7 +142,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_litter(tmp_path: Path) 
     path.write_text("old")
 
     def write_and_fail() -> None:
-        with whole_file(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("half")
             raise OSError("disk full")
 

@@ -3,8 +3,8 @@ import pytest
 
 from processing.errors import ShapeError
 from processing.geometry.mesh import Mesh
-from processing.mesh_repair.fold_repair import mend, span_sheets
-from processing.mesh_repair.mesh_defects import crossing, find_faults, turned_over
+from processing.mesh_repair.fold_repair import mend, span_hidden_sheets
+from processing.mesh_repair.mesh_defects import crossing, find_mesh_defects, flipped_triangles
 
 
 @pytest.fixture
@@ -25,20 +25,20 @@ def test_a_sound_mesh_has_no_faults(ball: Mesh) -> None:
     motion = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
     everywhere = np.ones(len(ball.triangles), bool)
     turned = ball.with_vertices(1.7 * ball.vertices_mm @ motion.T + 30)
-    assert find_faults(turned, ball).counts(everywhere) == {"flipped": 0, "crossing": 0, "stretched": 0}
+    assert find_mesh_defects(turned, ball).counts(everywhere) == {"flipped": 0, "crossing": 0, "stretched": 0}
 
 
 def test_a_vertex_pulled_over_its_neighbours_is_found_and_put_back(ball: Mesh, front: int) -> None:
     broken = ball.vertices_mm.copy()
     broken[front] += [18.0, 0, -2]
-    faults = find_faults(ball.with_vertices(broken), ball)
+    faults = find_mesh_defects(ball.with_vertices(broken), ball)
     assert faults.flipped.any()
     assert faults.stretched.any()
     touched = (ball.triangles == front).any(axis=1)
     assert not (faults.stretched & ~touched).any()
     mended, moved = mend(ball, broken)
-    assert not find_faults(ball.with_vertices(mended), ball).flipped.any()
-    assert not turned_over(ball, mended).any()
+    assert not find_mesh_defects(ball.with_vertices(mended), ball).flipped.any()
+    assert not flipped_triangles(ball, mended).any()
     assert np.abs(mended - ball.vertices_mm).max() < 1
     assert moved.mean() < 0.2
     np.testing.assert_array_equal(mended[~moved], broken[~moved])
@@ -75,9 +75,9 @@ def test_a_sheet_that_bulges_through_the_skin_is_spanned_anew(ball: Mesh, front:
     out = ball.vertex_normals[front]
     along = broken[sheet] - broken[front]
     broken[sheet] = broken[front] - 4 * out + 2.5 * (along - (along @ out)[:, None] * out)
-    assert find_faults(ball.with_vertices(broken), ball).crossing.any()
+    assert find_mesh_defects(ball.with_vertices(broken), ball).crossing.any()
     mended, moved = mend(ball, broken, sheet)
-    left = find_faults(ball.with_vertices(mended), ball)
+    left = find_mesh_defects(ball.with_vertices(mended), ball)
     assert not left.crossing.any()
     assert not left.flipped.any()
     assert np.abs(np.linalg.norm(mended, axis=1) - 50).max() < 1.5
@@ -88,7 +88,7 @@ def test_spanning_leaves_everything_else(ball: Mesh, front: int) -> None:
     sheet = around(ball, front, 10)
     dented = ball.vertices_mm.copy()
     dented[sheet] *= 0.8
-    spanned = span_sheets(ball.with_vertices(dented), sheet)
+    spanned = span_hidden_sheets(ball.with_vertices(dented), sheet)
     assert np.abs(np.linalg.norm(spanned[sheet], axis=1) - 50).max() < 1
     far = ~around(ball, front, 25)
     np.testing.assert_array_equal(spanned[far], dented[far])
@@ -115,4 +115,4 @@ def test_closed_lips_that_went_through_each_other_are_drawn_apart(uv_sphere) -> 
 
 def test_another_topology_is_refused(ball: Mesh) -> None:
     with pytest.raises(ShapeError, match="reference"):
-        find_faults(ball, Mesh(ball.vertices_mm, ball.triangles[:-1]))
+        find_mesh_defects(ball, Mesh(ball.vertices_mm, ball.triangles[:-1]))

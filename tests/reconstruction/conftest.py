@@ -16,7 +16,7 @@ from processing.reconstruction.multi_view_stereo import reconstruct
 from processing.reconstruction.scratch_files import Scratch
 from processing.reconstruction.settings import ReconstructionSettings, Scan
 from processing.reconstruction.stereo_matching import OpenCvKernels
-from processing.reconstruction.stereo_views import Rig
+from processing.reconstruction.stereo_views import StereoViews
 
 WIDTH, HEIGHT, FOCAL, DISTANCE_MM = 160, 240, 480.0, 600.0
 FOOTPRINT_MM = DISTANCE_MM / FOCAL  # a pixel spans 1.25 mm
@@ -177,7 +177,7 @@ def pool() -> Iterator[Executor]:
 
 
 @pytest.fixture(scope="session")
-def rig(scene: Scene) -> Rig:
+def rig(scene: Scene) -> StereoViews:
     """The scene's pyramids and which views are compared; every other view may confirm a depth."""
     volume, _ = working_volume(scene.cameras)
     scratch = Scratch(1e9)
@@ -185,4 +185,4 @@ def rig(scene: Scene) -> Rig:
     every = list(range(len(pyramids)))
     neighbours = choose_neighbours(scene.cameras, volume.centre_mm, 5, (6.0, 30.0))
     near = [[j for j in every if j != i] for i in every]
-    return Rig(pyramids, volume, every, neighbours, near, [0.3] * len(every), QUICK, OpenCvKernels(), scratch)
+    return StereoViews(pyramids, volume, every, neighbours, near, [0.3] * len(every), QUICK, OpenCvKernels(), scratch)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from processing.files.photograph_sequence import Photographs, picked
-from processing.reconstruction.bounded_map import in_turn
+from processing.files.photograph_sequence import LazyPhotographs, selected_photographs
+from processing.reconstruction.bounded_map import bounded_map
 from processing.reconstruction.multi_view_stereo import reconstruct
 from processing.reconstruction.scratch_files import Scratch
 from processing.reconstruction.settings import Scan
@@ -55,8 +55,8 @@ def test_photographs_are_made_when_they_are_asked_for() -> None:
 
         return image
 
-    images = Photographs(maker(k) for k in range(5))
-    some = picked(images.changed(lambda at, image: image + np.uint8(10 * at)), [3, 1])
+    images = LazyPhotographs(maker(k) for k in range(5))
+    some = selected_photographs(images.changed(lambda at, image: image + np.uint8(10 * at)), [3, 1])
     assert made == []
     assert [int(image[0, 0, 0]) for image in some] == [33, 11]
     assert made == [3, 1]
@@ -71,7 +71,7 @@ def test_a_scan_of_photographs_on_demand_is_the_same(scene: Any, scan: Scan, too
     def maker(image: np.ndarray) -> Any:
         return lambda: image.copy()
 
-    again = reconstruct(Photographs(maker(i) for i in scene.images), scene.cameras, settings=tools.quick)
+    again = reconstruct(LazyPhotographs(maker(i) for i in scene.images), scene.cameras, settings=tools.quick)
     assert np.array_equal(again.mesh.vertices_mm, scan.mesh.vertices_mm)
     assert again.mesh.colors is not None
     assert np.array_equal(again.mesh.colors, scan.mesh.colors)
@@ -86,7 +86,7 @@ def test_work_goes_ahead_but_not_too_far(pool: Executor, ahead: int) -> None:
         return 10 * job
 
     taken = []
-    for result in in_turn(pool, work, range(20), ahead):
+    for result in bounded_map(pool, work, range(20), ahead):
         assert len(begun) <= len(taken) + ahead + 1
         taken.append(result)
     assert taken == [10 * job for job in range(20)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from processing.geometry.mesh import Surface
-from processing.reconstruction.depth_fusion import DepthMap, agreement, merge, normals_of, oriented_points
+from processing.reconstruction.depth_fusion import DepthMap, agreement, merge_points, normals_of, oriented_points
 from processing.reconstruction.image_pyramid import Pyramid, pyramid
 from processing.reconstruction.image_regions import Region, bands
 from processing.reconstruction.scratch_files import Scratch
@@ -176,7 +176,7 @@ def test_normals_and_points_of_a_true_depth_map(
     cosine = (normals * scene.mesh.triangle_normals[on.triangle]).sum(axis=1)
     assert np.degrees(np.arccos(np.median(cosine).clip(-1, 1))) < 4
     (points,) = oriented_points(one, [there], 3)
-    merged = merge([points, points], 3 * tools.footprint_mm)
+    merged = merge_points([points, points], 3 * tools.footprint_mm)
     assert 0.05 * len(points) < len(merged) < 0.4 * len(points)
     assert np.percentile(Surface(scene.mesh).closest(merged.points_mm.astype(float)).distance_mm, 95) < 0.5
     assert np.allclose(np.linalg.norm(merged.normals, axis=1), 1, atol=1e-4)

@@ -11,14 +11,14 @@ from processing.geometry.mesh import Mesh, Surface
 from processing.reconstruction.image_regions import Region
 from processing.reconstruction.multi_view_stereo import reconstruct
 from processing.reconstruction.settings import Scan
-from processing.reconstruction.stereo_views import Rig
-from processing.reconstruction.surface_reconstruction import Skin
-from processing.reconstruction.surface_refinement import Correction, agreed_move, look, moves, refine_surface
+from processing.reconstruction.stereo_views import StereoViews
+from processing.reconstruction.surface_reconstruction import SurfaceVertices
+from processing.reconstruction.surface_refinement import Correction, agreed_move, moves, refine_surface, vertices_facing
 
 
-def skin_of(points: np.ndarray, normals: np.ndarray) -> Skin:
+def skin_of(points: np.ndarray, normals: np.ndarray) -> SurfaceVertices:
     p, n = points.astype(np.float32), normals.astype(np.float32)
-    return Skin(p, n, (p * n).sum(axis=1))
+    return SurfaceVertices(p, n, (p * n).sum(axis=1))
 
 
 def seen_squarely(mesh: Mesh) -> np.ndarray:
@@ -27,7 +27,7 @@ def seen_squarely(mesh: Mesh) -> np.ndarray:
 
 
 def test_ripples_that_the_photographs_do_not_show_are_taken_away(
-    scene: Any, rig: Rig, pool: Executor, tools: Any
+    scene: Any, rig: StereoViews, pool: Executor, tools: Any
 ) -> None:
     height = 0.3 * tools.footprint_mm * np.sin(scene.mesh.vertices_mm @ [0.2, 0.24, 0.16])
     wrong = scene.mesh.with_vertices(scene.mesh.vertices_mm + height[:, None] * scene.mesh.vertex_normals)
@@ -38,7 +38,7 @@ def test_ripples_that_the_photographs_do_not_show_are_taken_away(
     assert np.array_equal(better.triangles, wrong.triangles)
 
 
-def test_what_no_camera_sees_stays(scene: Any, rig: Rig, pool: Executor) -> None:
+def test_what_no_camera_sees_stays(scene: Any, rig: StereoViews, pool: Executor) -> None:
     moved = refine_surface(scene.mesh, rig, pool).vertices_mm - scene.mesh.vertices_mm
     behind = scene.mesh.vertex_normals[:, 2] < -0.5
     assert np.abs(moved[behind]).max() == 0
@@ -46,7 +46,7 @@ def test_what_no_camera_sees_stays(scene: Any, rig: Rig, pool: Executor) -> None
 
 
 @pytest.mark.parametrize("tilt_deg", [0.0, 40.0])
-def test_an_offset_of_depth_moves_a_plane_by_its_foreshortened_length(rig: Rig, tilt_deg: float) -> None:
+def test_an_offset_of_depth_moves_a_plane_by_its_foreshortened_length(rig: StereoViews, tilt_deg: float) -> None:
     camera = rig.pyramids[0].levels[0][1]
     axis, tilt = camera.viewing_direction, np.radians(tilt_deg)
     normal = -np.cos(tilt) * axis + np.sin(tilt) * camera.R[0]
@@ -63,7 +63,7 @@ def test_an_offset_of_depth_moves_a_plane_by_its_foreshortened_length(rig: Rig, 
     asked = Correction(camera, whole, depth.reshape(shape).astype(np.float32), np.full(shape, 0.5, np.float32),
                        np.ones(shape, np.float32))  # fmt: skip
     normals = np.broadcast_to(normal, plane.shape).astype(np.float32)
-    index, move, _ = moves(asked, look(camera, skin_of(plane, normals)), 0.5)
+    index, move, _ = moves(asked, vertices_facing(camera, skin_of(plane, normals)), 0.5)
     assert len(index) == len(plane)
     moved = plane[index] + move[:, None] * normal
     # The plane that moved is the one whose depth is 0.5 mm greater along every ray.
@@ -73,14 +73,14 @@ def test_an_offset_of_depth_moves_a_plane_by_its_foreshortened_length(rig: Rig, 
     assert np.abs(((moved - deeper) * normal).sum(axis=1)).max() < 1e-3
 
 
-def test_a_vertex_behind_the_rendered_surface_is_not_moved_by_the_view(rig: Rig) -> None:
+def test_a_vertex_behind_the_rendered_surface_is_not_moved_by_the_view(rig: StereoViews) -> None:
     camera = rig.pyramids[0].levels[0][1]
     shape = camera.height, camera.width
     asked = Correction(camera, Region(0, shape[0], 0, shape[1]), np.full(shape, 600, np.float32),
                        np.ones(shape, np.float32), np.ones(shape, np.float32))  # fmt: skip
     points = (camera.centre + np.array([[600.0], [640.0]]) * camera.viewing_direction).astype(np.float32)
     normals = np.tile(-camera.viewing_direction, (2, 1)).astype(np.float32)
-    index, _, _ = moves(asked, look(camera, skin_of(points, normals)), 2.0)
+    index, _, _ = moves(asked, vertices_facing(camera, skin_of(points, normals)), 2.0)
     assert index.tolist() == [0]
 
 

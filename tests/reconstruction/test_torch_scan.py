@@ -13,7 +13,7 @@ from processing.reconstruction.multi_view_stereo import reconstruct
 from processing.reconstruction.settings import Scan
 from processing.reconstruction.stereo_matching import OpenCvKernels
 from processing.reconstruction.stereo_matching_torch import TorchKernels
-from processing.reconstruction.stereo_views import Rig
+from processing.reconstruction.stereo_views import StereoViews
 from processing.reconstruction.surface_reconstruction import RenderedSurface
 from processing.reconstruction.surface_refinement import correction
 from processing.reconstruction.wider_search import search_wider
@@ -34,12 +34,12 @@ class Counted(TorchKernels):
 
 
 @pytest.fixture(scope="module")
-def rigs(rig: Rig) -> Sequence[Rig]:
+def rigs(rig: StereoViews) -> Sequence[StereoViews]:
     settings = replace(rig.settings, min_consistent=1)  # of two views, one can confirm the other
     return [replace(rig, kernels=k, depth_views=VIEWS, settings=settings) for k in (OpenCvKernels(), Counted())]
 
 
-def test_the_wider_search_finds_the_same(scene: Any, rigs: Sequence[Rig], pool: Any, tools: Any) -> None:
+def test_the_wider_search_finds_the_same(scene: Any, rigs: Sequence[StereoViews], pool: Any, tools: Any) -> None:
     pixel = rigs[0].volume.footprint_mm
     v = scene.mesh.vertices_mm.copy()
     v[:, 2] += np.where((v[:, 2] > 0) & (np.linalg.norm(v[:, :2] - [5.0, 8.0], axis=1) < 15), 18.0, 0)
@@ -59,7 +59,7 @@ def test_the_wider_search_finds_the_same(scene: Any, rigs: Sequence[Rig], pool: 
     assert (36, 5) in kernels.asked  # the wide search itself, not only the levels
 
 
-def test_the_pass_of_detail_asks_for_the_same(scene: Any, rigs: Sequence[Rig], tools: Any) -> None:
+def test_the_pass_of_detail_asks_for_the_same(scene: Any, rigs: Sequence[StereoViews], tools: Any) -> None:
     surface = RenderedSurface(scene.mesh)
     region = surface.region(rigs[0].pyramids[3].levels[0][1], 4)
     assert region is not None

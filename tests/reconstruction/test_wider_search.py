@@ -11,7 +11,7 @@ from processing.geometry.mesh import Mesh
 from processing.reconstruction import depth_maps, wider_search
 from processing.reconstruction.depth_fusion import OrientedPoints
 from processing.reconstruction.depth_maps import fuse, refine_all
-from processing.reconstruction.stereo_views import Maps, Rig
+from processing.reconstruction.stereo_views import Maps, StereoViews
 from processing.reconstruction.surface_reconstruction import RenderedSurface
 from processing.reconstruction.tile_atlas import Atlas, tiles
 from processing.reconstruction.wider_search import search_wider
@@ -25,7 +25,7 @@ def spanned(mesh: Mesh, rise_mm: float, radius_mm: float) -> Mesh:
     return mesh.with_vertices(v)
 
 
-def test_what_lies_behind_a_cap_is_found(scene: Any, rig: Rig, pool: Executor, tools: Any) -> None:
+def test_what_lies_behind_a_cap_is_found(scene: Any, rig: StereoViews, pool: Executor, tools: Any) -> None:
     cap, truth = RenderedSurface(spanned(scene.mesh, 18.0, 15.0)), RenderedSurface(scene.mesh)
     pixel = rig.volume.footprint_mm
     maps = refine_all(rig, pixel, cap, None, pool, lambda: None)
@@ -93,7 +93,7 @@ def test_an_atlas_has_room_for_every_tile(count: int) -> None:
 
 
 def test_a_view_matched_tile_by_tile_is_the_view_matched_whole(
-    scene: Any, rig: Rig, pool: Executor, tools: Any, monkeypatch: pytest.MonkeyPatch
+    scene: Any, rig: StereoViews, pool: Executor, tools: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cap, pixel = RenderedSurface(spanned(scene.mesh, 18.0, 15.0)), rig.volume.footprint_mm
     two = replace(rig, depth_views=[2, 3], settings=replace(rig.settings, min_consistent=1))

@@ -5,7 +5,7 @@ import pytest
 
 from processing.geometry.mesh import Mesh
 from processing.mesh_repair.mesh_defects import crossing
-from processing.registration.loose_parts import carry_loose_pieces, main_piece
+from processing.registration.loose_parts import largest_part, move_loose_parts
 from processing.template.template import EYE, MOUTH_INTERIOR, SKIN
 
 PARTS = np.array([SKIN, EYE, MOUTH_INTERIOR], dtype=np.int8)  # of skin, eyeball, lash
@@ -32,9 +32,9 @@ def moved_skin(mesh: Mesh, piece: np.ndarray, dent_mm: float) -> np.ndarray:
 
 def test_a_piece_that_comes_through_the_skin_is_seated(head_with_eye) -> None:
     mesh, piece = head_with_eye
-    _, main = main_piece(mesh)
+    _, main = largest_part(mesh)
     assert (piece[main] == 0).all()
-    after = carry_loose_pieces(mesh, PARTS[piece], mesh.vertices_mm, moved_skin(mesh, piece, 0.8), main)
+    after = move_loose_parts(mesh, PARTS[piece], mesh.vertices_mm, moved_skin(mesh, piece, 0.8), main)
     at_fault = crossing(mesh.with_vertices(after))
     assert not at_fault[(piece == 1)[mesh.triangles].any(axis=1)].any()
     motion = (after - mesh.vertices_mm)[piece == 1]
@@ -44,13 +44,13 @@ def test_a_piece_that_comes_through_the_skin_is_seated(head_with_eye) -> None:
 
 def test_what_needs_no_seat_rides_along(head_with_eye) -> None:
     mesh, piece = head_with_eye
-    _, main = main_piece(mesh)
-    after = carry_loose_pieces(mesh, PARTS[piece], mesh.vertices_mm, moved_skin(mesh, piece, 0.0), main)
+    _, main = largest_part(mesh)
+    after = move_loose_parts(mesh, PARTS[piece], mesh.vertices_mm, moved_skin(mesh, piece, 0.0), main)
     np.testing.assert_allclose(after, mesh.vertices_mm + UP, atol=1e-6)  # the lash too, through the skin
 
 
 def test_a_piece_that_cannot_be_seated_stays_where_it_belongs(head_with_eye) -> None:
     mesh, piece = head_with_eye
-    _, main = main_piece(mesh)
-    after = carry_loose_pieces(mesh, PARTS[piece], mesh.vertices_mm, moved_skin(mesh, piece, 6.0), main)
+    _, main = largest_part(mesh)
+    after = move_loose_parts(mesh, PARTS[piece], mesh.vertices_mm, moved_skin(mesh, piece, 6.0), main)
     assert (after - mesh.vertices_mm)[piece == 1, 2].mean() > -2.0

@@ -5,9 +5,9 @@ from scipy import sparse
 from processing.errors import MeshError
 from processing.geometry.mesh import Mesh, Surface, subdivide, submesh
 from processing.geometry.sparse_cholesky import Factor, NotPositive, graph_laplacian
-from processing.registration.correspondence import ScanSurface
+from processing.registration.correspondence import TargetSurface
 from processing.registration.deformation_graph import DeformationGraph
-from processing.registration.nonrigid_icp import Anchors, fit_nonrigid
+from processing.registration.nonrigid_icp import LandmarkConstraints, fit_nonrigid
 
 
 def warp(v: np.ndarray) -> np.ndarray:
@@ -36,15 +36,15 @@ def scan(template: Mesh) -> Mesh:
 
 
 @pytest.fixture(scope="module")
-def anchors(template: Mesh) -> Anchors:
+def anchors(template: Mesh) -> LandmarkConstraints:
     front = np.flatnonzero(template.vertices_mm[:, 2] > 10)
     chosen = np.random.default_rng(0).choice(front, 14, replace=False).astype(np.int32)
     goals = warp(template.vertices_mm[chosen])
-    return Anchors(np.repeat(chosen[:, None], 3, axis=1), np.tile([1.0, 0, 0], (14, 1)), goals, np.ones(14))
+    return LandmarkConstraints(np.repeat(chosen[:, None], 3, axis=1), np.tile([1.0, 0, 0], (14, 1)), goals, np.ones(14))
 
 
-def test_a_smooth_warp_is_recovered(template: Mesh, scan: Mesh, anchors: Anchors) -> None:
-    fit = fit_nonrigid(template, ScanSurface(scan), anchors=anchors)
+def test_a_smooth_warp_is_recovered(template: Mesh, scan: Mesh, anchors: LandmarkConstraints) -> None:
+    fit = fit_nonrigid(template, TargetSurface(scan), anchors=anchors)
     truth = warp(template.vertices_mm)
     before = np.linalg.norm(template.vertices_mm - truth, axis=1)
     off = np.linalg.norm(fit.vertices_mm - truth, axis=1)
@@ -60,14 +60,14 @@ def test_a_smooth_warp_is_recovered(template: Mesh, scan: Mesh, anchors: Anchors
     assert (np.einsum("td,td->t", new.triangle_cross, Mesh(truth, template.triangles).triangle_cross) > 0).all()
 
 
-def test_unweighted_vertices_follow_their_neighbours(template: Mesh, scan: Mesh, anchors: Anchors) -> None:
+def test_unweighted_vertices_follow_their_neighbours(template: Mesh, scan: Mesh, anchors: LandmarkConstraints) -> None:
     """A part that the scan must not pull (here the nose) is carried along, although the scan lies elsewhere there."""
     dented = scan.vertices_mm.copy()
     near = np.linalg.norm(dented - warp(np.array([[0.0, 0, 57]])), axis=1) < 14
     dented[near, 2] -= 6
     nose = np.linalg.norm(template.vertices_mm - [0, 0, 57], axis=1) < 18
     fit = fit_nonrigid(
-        template, ScanSurface(scan.with_vertices(dented)), weights=(~nose).astype(float), anchors=anchors
+        template, TargetSurface(scan.with_vertices(dented)), weights=(~nose).astype(float), anchors=anchors
     )
     truth = warp(template.vertices_mm)
     tip = np.linalg.norm(template.vertices_mm - [0, 0, 57], axis=1) < 8
@@ -75,13 +75,15 @@ def test_unweighted_vertices_follow_their_neighbours(template: Mesh, scan: Mesh,
     assert not fit.matched[nose].any()
 
 
-def test_the_fit_moves_with_the_frame(template: Mesh, scan: Mesh, anchors: Anchors) -> None:
+def test_the_fit_moves_with_the_frame(template: Mesh, scan: Mesh, anchors: LandmarkConstraints) -> None:
     shift = np.array([300.0, -200, 50])
-    here = fit_nonrigid(template, ScanSurface(scan), anchors=anchors).vertices_mm
-    moved_anchors = Anchors(anchors.corners, anchors.barycentric, anchors.points_mm + shift, anchors.weights)
+    here = fit_nonrigid(template, TargetSurface(scan), anchors=anchors).vertices_mm
+    moved_anchors = LandmarkConstraints(
+        anchors.corners, anchors.barycentric, anchors.points_mm + shift, anchors.weights
+    )
     there = fit_nonrigid(
         template.with_vertices(template.vertices_mm + shift),
-        ScanSurface(scan.with_vertices(scan.vertices_mm + shift)),
+        TargetSurface(scan.with_vertices(scan.vertices_mm + shift)),
         anchors=moved_anchors,
     ).vertices_mm
     assert np.median(np.linalg.norm(there - shift - here, axis=1)) < 0.02
@@ -89,11 +91,11 @@ def test_the_fit_moves_with_the_frame(template: Mesh, scan: Mesh, anchors: Ancho
 
 def test_a_scan_out_of_reach_is_refused(template: Mesh, scan: Mesh) -> None:
     with pytest.raises(MeshError, match="nowhere near"):
-        fit_nonrigid(template, ScanSurface(scan.with_vertices(scan.vertices_mm + 1000)))
+        fit_nonrigid(template, TargetSurface(scan.with_vertices(scan.vertices_mm + 1000)))
 
 
 def test_matches_reject_the_edge_the_far_and_the_turned(scan: Mesh) -> None:
-    surface = ScanSurface(scan)
+    surface = TargetSurface(scan)
     inner = np.flatnonzero(~scan.boundary_vertices & (scan.vertices_mm[:, 2] > 0))[:50]
     points, normals = scan.vertices_mm[inner], scan.vertex_normals[inner]
     good = surface.nearest(points + normals, normals, max_mm=3, min_cosine=0.5)

@@ -15,10 +15,10 @@ from processing.geometry.mesh import Mesh, Surface, subdivide, submesh
 from processing.geometry.procrustes import Similarity
 from processing.landmarks.scan_landmarks import landmarks_of_scan
 from processing.landmarks.triangulation import Landmarks3d, read_landmarks, write_landmarks
-from processing.mesh_repair.mesh_defects import find_faults
-from processing.registration.correspondence import ScanSurface
+from processing.mesh_repair.mesh_defects import find_mesh_defects
+from processing.registration.correspondence import TargetSurface
 from processing.registration.register import register_expression, register_neutral
-from processing.scan_quality.registration_quality import measure
+from processing.scan_quality.registration_quality import measure_registration
 from processing.stages.support.scan_registration import choose_landmarks, read_scan, register_files
 from processing.template.face_regions import face_regions
 from processing.template.template import Template, default_template, from_mesh, place_landmarks
@@ -242,11 +242,11 @@ def test_a_real_scan_with_closed_lips_and_lids(given: bool) -> None:
     landmarks = read_landmarks(JAMES / "james.ljson") if given else landmarks_of_scan(scan)
     template = default_template()
     found = register_neutral(template, scan, landmarks)
-    figures = measure(template, found.vertices_mm, ScanSurface(scan), landmarks).figures
+    figures = measure_registration(template, found.vertices_mm, TargetSurface(scan), landmarks).figures
     assert figures["surface_mm"] < 0.5
     assert max(figures["regions"][name]["mean_mm"] for name in ("brow", "nose", "chin", "cheek")) < 0.1
     mesh = Mesh(template.mesh.vertices_mm, template.mesh.triangles)
-    faults = find_faults(mesh.with_vertices(found.vertices_mm), mesh)
+    faults = find_mesh_defects(mesh.with_vertices(found.vertices_mm), mesh)
     regions = face_regions(template)
     face = np.any([regions[name] for name in ("brow", "eye", "nose", "mouth", "chin", "cheek")], axis=0)
     counts = faults.counts(face[mesh.triangles].all(axis=1))

@@ -26,7 +26,7 @@ from db.stage_runs.artefacts import OutputFile, frames_of_take
 from db.stage_runs.job_queue import InputFile, InputMade, JobSpec
 from db.store import Store
 from db.studio import StudioRecords
-from processing.files.displacement_png import Relief, write_relief
+from processing.files.displacement_png import DisplacementMap, write_displacement_png
 from processing.files.obj import write_ply
 from processing.files.stage_files import write_vertices
 from processing.geometry.mesh import Mesh
@@ -155,8 +155,8 @@ class FinishedStudio:
             Image.fromarray(self._pixels(text, (16, 16, 3))).save(self.folder / "texture.jpg")
             return self.folder / "texture.jpg"
         rng = np.random.default_rng(_seed(text))
-        relief = Relief(rng.normal(0, 0.3, (16, 16)).astype(np.float32), rng.random((16, 16)) < 0.9)
-        write_relief(self.folder / "displacement.png", relief, self.relief_scale_mm)
+        relief = DisplacementMap(rng.normal(0, 0.3, (16, 16)).astype(np.float32), rng.random((16, 16)) < 0.9)
+        write_displacement_png(self.folder / "displacement.png", relief, self.relief_scale_mm)
         return self.folder / "displacement.png"
 
     @staticmethod

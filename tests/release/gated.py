@@ -18,11 +18,11 @@ from db.release_records.recipients import accept_licence, add_recipient
 from db.release_records.releases import begin_release, complete_release
 from processing.release.formats.manifest import make_manifest, write_manifest
 from processing.release.holder.fetch import KINDS
-from processing.release.studio.access_control import Gate
+from processing.release.studio.access_control import AccessControl
 from processing.release.studio.delivery_ledger import Ledger
-from processing.release.studio.file_server import Limits, ReleaseServer
-from processing.release.studio.served_release import Shelf
-from processing.release.studio.server_process import Door, make_server, open_door
+from processing.release.studio.file_server import ReleaseServer, RequestLimits
+from processing.release.studio.served_release import ServedRelease
+from processing.release.studio.server_process import ListenSettings, make_server, open_door
 from processing.release.studio.signed_links import server_key
 
 LICENCE_TEXT = b"You may look.\n"
@@ -86,19 +86,19 @@ class Gated:
     url: str
     key: bytes
     ledger: Ledger
-    gate: Gate
+    gate: AccessControl
     app: ReleaseServer
     stop: Any = field(repr=False, default=None)
 
 
 @contextmanager
 def serving(
-    engine: Engine, folders: list[Path], keys: Path, limits: Limits | None = None, **door_says: Any
+    engine: Engine, folders: list[Path], keys: Path, limits: RequestLimits | None = None, **door_says: Any
 ) -> Iterator[Gated]:
-    door = Door(port=0, **door_says)
+    door = ListenSettings(port=0, **door_says)
     key = server_key(keys)
-    gate, ledger = Gate(engine, [Shelf(folder) for folder in folders], key), Ledger(engine)
-    app = ReleaseServer(gate, ledger, limits or Limits(recheck_s=0.0))
+    gate, ledger = AccessControl(engine, [ServedRelease(folder) for folder in folders], key), Ledger(engine)
+    app = ReleaseServer(gate, ledger, limits or RequestLimits(recheck_s=0.0))
     listener = open_door(door)
     server = make_server(app, door)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

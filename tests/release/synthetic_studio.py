@@ -21,8 +21,8 @@ from db.models import ConsentScope, Gender, Take
 from db.settings import Settings
 from db.store import Store
 from db.studio import StudioRecords
-from processing.files.displacement_exr import write_relief_exr
-from processing.files.displacement_png import Relief, write_relief
+from processing.files.displacement_exr import write_displacement_exr
+from processing.files.displacement_png import DisplacementMap, write_displacement_png
 from processing.files.obj import write_ply
 from processing.files.stage_files import write_vertices
 from processing.geometry.cameras import Camera, params_from_cameras
@@ -110,9 +110,9 @@ def synthetic_studio(base: type, folder: Path, *, views: int = 8, seed: int = 3)
                 return self.folder / "texture.jpg"
             rng = np.random.default_rng(len(text) + self.posed.subject.seed)
             height = cv2.GaussianBlur(rng.normal(0, 1.0, (64, 64)).astype(np.float32), (0, 0), 3)
-            relief = Relief(np.asarray(height, np.float32), np.ones((64, 64), np.bool_))
-            write_relief(self.folder / "displacement.png", relief)
-            write_relief_exr(self.folder / "displacement.exr", relief)
+            relief = DisplacementMap(np.asarray(height, np.float32), np.ones((64, 64), np.bool_))
+            write_displacement_png(self.folder / "displacement.png", relief)
+            write_displacement_exr(self.folder / "displacement.exr", relief)
             return self.folder / "displacement.png"
 
     records = StudioRecords(settings, engine, Store(settings.store))

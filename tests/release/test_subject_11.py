@@ -18,9 +18,9 @@ from db import captures
 from db.engine import transaction
 from db.models import ConsentScope, Gender
 from db.studio import StudioRecords
-from processing.farm.daemon import Farm
+from processing.farm.daemon import FarmDaemon
 from processing.farm.settings import FarmSettings
-from processing.files.displacement_png import Relief, write_relief
+from processing.files.displacement_png import DisplacementMap, write_displacement_png
 from processing.files.obj import write_ply
 from processing.files.stage_files import write_vertices
 from processing.geometry.cameras import camera_from_params
@@ -120,7 +120,9 @@ def subject_11_studio(base: type, records: StudioRecords, rows: Any, folder: Pat
                 cameras = [camera_from_params(self.params, view) for view in range(self.views)]
                 cv2.imwrite(str(path), project_texture(mesh, self.images, cameras, size_px=256).image)
             elif output == "displacement":
-                write_relief(path, Relief(np.zeros((64, 64), np.float32), np.ones((64, 64), np.bool_)))
+                write_displacement_png(
+                    path, DisplacementMap(np.zeros((64, 64), np.float32), np.ones((64, 64), np.bool_))
+                )
             return path
 
     return Subject11(records, rows, folder)
@@ -208,7 +210,7 @@ def test_made_by_the_real_stages(
     default_template().save(template)
     small = {"reconstruct": {"vertices": 200_000}, "texture": {"size_px": 512}, "bake": {"size_px": 512}}
     settings = FarmSettings(workers=1, disk_floor_gb=0.0, poll_s=0.5, params=small)
-    summary = Farm(records.engine, records.settings.store, settings, template).run(until_idle=True)
+    summary = FarmDaemon(records.engine, records.settings.store, settings, template).run(until_idle=True)
     assert not summary.standing.troubled
     built = build_release(records, "faces", tmp_path / "out", workers=1)
     assert verify(built.folder, recorded_sha256=built.manifest_sha256).intact

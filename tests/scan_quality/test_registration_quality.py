@@ -7,15 +7,15 @@ import pytest
 
 from processing.geometry.mesh import Mesh, submesh
 from processing.landmarks.triangulation import Landmarks3d
-from processing.registration.correspondence import ScanSurface
+from processing.registration.correspondence import TargetSurface
 from processing.scan_quality.apertures import apertures
 from processing.scan_quality.registration_picture import registration_picture
 from processing.scan_quality.registration_quality import (
-    Measured,
     RegistrationLimits,
     RegistrationLimitsError,
+    RegistrationMeasures,
     judge_registration,
-    measure,
+    measure_registration,
 )
 from processing.template.face_regions import REGIONS, face_regions
 from processing.template.template import SKIN, Template, default_template
@@ -27,19 +27,23 @@ def template() -> Template:
     return default_template()
 
 
-def skin_of(template: Template, vertices: np.ndarray, keep: np.ndarray | None = None) -> ScanSurface:
+def skin_of(template: Template, vertices: np.ndarray, keep: np.ndarray | None = None) -> TargetSurface:
     of_skin = (template.parts == SKIN)[template.mesh.triangles].all(axis=1)
-    return ScanSurface(submesh(Mesh(vertices, template.mesh.triangles), of_skin if keep is None else of_skin & keep)[0])
+    return TargetSurface(
+        submesh(Mesh(vertices, template.mesh.triangles), of_skin if keep is None else of_skin & keep)[0]
+    )
 
 
-def measured(template: Template, vertices: np.ndarray, seen: np.ndarray, scan: np.ndarray | None = None) -> Measured:
+def measured(
+    template: Template, vertices: np.ndarray, seen: np.ndarray, scan: np.ndarray | None = None
+) -> RegistrationMeasures:
     """vertices: registered.  seen: the vertices whose landmarks the photographs show.  scan: default the vertices."""
     landmarks = Landmarks3d.of_points(template.landmark_points(seen))
-    return measure(template, vertices, skin_of(template, vertices if scan is None else scan), landmarks)
+    return measure_registration(template, vertices, skin_of(template, vertices if scan is None else scan), landmarks)
 
 
 @pytest.fixture(scope="module")
-def sound(template: Template) -> Measured:
+def sound(template: Template) -> RegistrationMeasures:
     rest = template.mesh.vertices_mm
     return measured(template, rest, rest)
 
@@ -59,7 +63,7 @@ def test_regions_are_where_their_names_say(template: Template) -> None:
     assert np.sum(list(regions.values()), axis=0).max() == 1
 
 
-def test_a_sound_registration_is_accepted(sound: Measured) -> None:
+def test_a_sound_registration_is_accepted(sound: RegistrationMeasures) -> None:
     review = judge_registration(sound)
     assert (review.verdict, review.reasons) == ("accept", ())
     assert review.figures["surface_mm"] < 0.01
@@ -99,7 +103,7 @@ def test_a_missing_piece_of_scan_is_told(template: Template) -> None:
     rest = template.mesh.vertices_mm
     left = rest[template.mesh.triangles].mean(axis=1)[:, 0] < 15
     landmarks = Landmarks3d.of_points(template.landmark_points(rest))
-    found = measure(template, rest, skin_of(template, rest, left), landmarks)
+    found = measure_registration(template, rest, skin_of(template, rest, left), landmarks)
     review = judge_registration(found)
     assert review.verdict != "accept"
     assert any("has no scan" in reason for reason in review.reasons)
@@ -115,7 +119,7 @@ def test_a_turned_over_triangle_is_told(template: Template) -> None:
     assert any("turned over" in reason for reason in review.reasons)
 
 
-def test_skin_that_still_slips_is_told(sound: Measured) -> None:
+def test_skin_that_still_slips_is_told(sound: RegistrationMeasures) -> None:
     before = AppearanceReport((2.0, 1.9), (6.0, 5.0), 0.9, 1, (0.02, 0.02))
     figures = dict(sound.figures)
     figures |= {"slip_mm": [2.0, 1.9], "slip_p95_mm": [before.slip_p95_mm[0], before.slip_p95_mm[-1]], "compared": 0.3}
@@ -135,7 +139,7 @@ def test_thresholds_that_make_no_sense_are_refused() -> None:
         RegistrationLimits(lips_mm=(5.0, 2.0))
 
 
-def test_the_picture_shows_the_verdict(template: Template, sound: Measured) -> None:
+def test_the_picture_shows_the_verdict(template: Template, sound: RegistrationMeasures) -> None:
     review = judge_registration(sound)
     picture = registration_picture(template, template.mesh, sound, review, height_px=120)
     assert picture.dtype == np.uint8
@@ -144,7 +148,7 @@ def test_the_picture_shows_the_verdict(template: Template, sound: Measured) -> N
     assert green > red
 
 
-def test_the_picture_shows_the_flow_before_and_after(template: Template, sound: Measured) -> None:
+def test_the_picture_shows_the_flow_before_and_after(template: Template, sound: RegistrationMeasures) -> None:
     count = len(template.mesh.vertices_mm)
     slips = np.full(count, 3.0), np.zeros(count)
     compared = {"slip_mm": [3.0, 0.0], "slip_p95_mm": [3.0, 0.0], "compared": 1.0}

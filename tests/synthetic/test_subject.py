@@ -8,7 +8,7 @@ import pytest
 from processing.files.take_folder import read_photos, read_take
 from processing.geometry import photograph_rendering
 from processing.geometry.mesh import Surface
-from processing.geometry.noise_field import Noise
+from processing.geometry.noise_field import NoiseField
 from processing.geometry.photograph_rendering import Sensor
 from processing.landmarks.multi_pie_68 import CONTOUR, MEDIAPIPE_TO_68
 from processing.landmarks.triangulation import LandmarkDetector, triangulate_landmarks
@@ -145,11 +145,11 @@ def test_cameras_may_be_exposed_differently(tmp_path, neutral):
 
 
 def test_noise_is_even_and_smooth():
-    noise = Noise(3)
+    noise = NoiseField(3)
     points = np.random.default_rng(0).uniform(-200, 200, (20_000, 3))
     values = noise(points, 5.0)
     assert values.mean() == pytest.approx(0, abs=0.1)
     assert values.std() == pytest.approx(1, abs=0.15)
     assert np.abs(noise(points + 0.01, 5.0) - values).max() < 0.05
-    assert (Noise(3)(points, 5.0) == values).all()
+    assert (NoiseField(3)(points, 5.0) == values).all()
     assert np.abs(np.corrcoef(noise(points, 5.0, 1), values)[0, 1]) < 0.1

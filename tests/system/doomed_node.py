@@ -50,7 +50,7 @@ def is_first_chunk(_socket: Any, message: Any, **_: Any) -> bool:
 
 
 MOMENTS: dict[str, Callable[[], None]] = {
-    "fire has come": lambda: before(exposure_control.Shooter, "fire"),
+    "fire has come": lambda: before(exposure_control.ExposureController, "fire"),
     "shutter not released": lambda: before(camera.CameraBase, "expose"),
     "shutter released": lambda: after(camera.CameraBase, "expose"),
     "photograph half written": lambda: after(spool, "_write"),

@@ -11,9 +11,9 @@ from processing.errors import DataError, ShapeError
 from processing.files.obj import write_obj
 from processing.geometry.mesh import Mesh, Surface, triangle_components
 from processing.landmarks.multi_pie_68 import CONTOUR, GROUPS, MEDIAPIPE_TO_68, MIRROR_68
-from processing.mesh_repair.mesh_defects import find_faults
+from processing.mesh_repair.mesh_defects import find_mesh_defects
 from processing.template.anny_head import EXPRESSION_RECIPES
-from processing.template.part_labelling import find_parts
+from processing.template.part_labelling import label_parts
 from processing.template.template import (
     EYE,
     MOUTH_INTERIOR,
@@ -65,7 +65,7 @@ def test_the_lids_do_not_pass_through_the_eyes(template):
     """In the neutral and where only the eyes' surroundings or the jaw move."""
     skin = (template.parts == SKIN)[template.mesh.triangles].all(axis=1)
     for name in ("neutral", "mouth_stretch", "brow_raiser", "grin"):
-        faults = find_faults(template.mesh.with_vertices(template.expressions[name]), template.mesh)
+        faults = find_mesh_defects(template.mesh.with_vertices(template.expressions[name]), template.mesh)
         assert faults.counts(skin)["flipped"] == 0, name
         assert faults.counts(skin)["crossing"] == 0, name
 
@@ -216,13 +216,13 @@ def test_what_nobody_says_of_a_heads_parts_is_found(template):
         np.concatenate([template.mesh.vertices_mm, corners + eye, corners + mouth]),
         np.concatenate([template.mesh.triangles, solid + count, solid + count + 4]),
     )
-    parts = find_parts(head, landmarks)
+    parts = label_parts(head, landmarks)
     assert (parts[count : count + 4] == EYE).all()
     assert (parts[count + 4 :] == MOUTH_INTERIOR).all()
     own = template.parts
     assert (parts[:count][own == MOUTH_INTERIOR] == MOUTH_INTERIOR).mean() > 0.95
     assert (parts[:count][own == SKIN] == SKIN).mean() > 0.98
-    known = find_parts(template.mesh, landmarks, own)
+    known = label_parts(template.mesh, landmarks, own)
     assert (known[own == EYE] == EYE).all()
 
 

@@ -6,18 +6,18 @@ import pytest
 from processing.errors import ShapeError
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
-from processing.geometry.noise_field import Noise
-from processing.registration.correspondence import ScanSurface
+from processing.geometry.noise_field import NoiseField
+from processing.registration.correspondence import TargetSurface
 from processing.template.template import Template, from_mesh
 from processing.texture.flow_refinement import AppearanceSettings, neutral_appearance, refine_by_appearance
-from processing.texture.optical_flow import appearance_flow, sample
+from processing.texture.optical_flow import appearance_flow, sample_bilinear
 
 SETTINGS = AppearanceSettings(size_px=256)
 
 
 def texture_at(points_mm: np.ndarray) -> np.ndarray:
     """(N, 3) BGR of skin by where it was in the neutral face."""
-    rough = sum(Noise(k)(points_mm, s) for k, s in ((1, 3.0), (2, 8.0), (3, 20.0))) / 3
+    rough = sum(NoiseField(k)(points_mm, s) for k, s in ((1, 3.0), (2, 8.0), (3, 20.0))) / 3
     return 128 + 60 * np.stack([rough, rough, rough], axis=1)
 
 
@@ -75,7 +75,7 @@ def test_vertices_follow_the_skin_and_stay_on_the_scan(template: Template, camer
     most_deg = 3.0  # 2.6 mm
     images = [photograph(template.mesh, c, most_deg) for c in cameras]
     start = template.mesh.vertices_mm
-    surface = ScanSurface(template.mesh)
+    surface = TargetSurface(template.mesh)
     found = refine_by_appearance(template, start, surface, neutral, images, cameras, settings=SETTINGS)
     truth = turned(start, most_deg)
     front = (start[:, 2] > 15) & (np.abs(start[:, 1]) < 30)
@@ -95,7 +95,7 @@ def test_skin_that_did_not_slide_stays(template: Template, cameras: list[Camera]
     images = [photograph(template.mesh, c, 0) for c in cameras]
     start = template.mesh.vertices_mm
     found = refine_by_appearance(
-        template, start, ScanSurface(template.mesh), neutral, images, cameras, settings=SETTINGS
+        template, start, TargetSurface(template.mesh), neutral, images, cameras, settings=SETTINGS
     )
     assert np.linalg.norm(found.vertices_mm - start, axis=1).max() < 0.1
 
@@ -106,7 +106,7 @@ def test_other_skin_moves_nothing_far(template: Template, cameras: list[Camera],
     noise = [np.asarray(rng.integers(60, 200, (c.height, c.width, 3)), np.uint8) for c in cameras]
     start = template.mesh.vertices_mm
     found = refine_by_appearance(
-        template, start, ScanSurface(template.mesh), neutral, noise, cameras, settings=SETTINGS
+        template, start, TargetSurface(template.mesh), neutral, noise, cameras, settings=SETTINGS
     )
     assert found.report.sure < 0.5
     assert np.median(np.linalg.norm(found.vertices_mm - start, axis=1)) < 1.0
@@ -133,12 +133,12 @@ def test_flow_is_the_shift_whatever_the_light() -> None:
 def test_sampling_many_points_is_bilinear() -> None:
     picture = np.add.outer(np.arange(40.0) * 3, np.arange(50.0)).astype(np.float32)
     points = np.random.default_rng(0).uniform(0, 39, (300_000, 2))
-    np.testing.assert_allclose(sample(picture, points)[:, 0], points[:, 1] * 3 + points[:, 0], atol=0.15)
+    np.testing.assert_allclose(sample_bilinear(picture, points)[:, 0], points[:, 1] * 3 + points[:, 0], atol=0.15)
 
 
 def test_a_neutral_of_another_size_is_refused(template: Template, neutral) -> None:
     with pytest.raises(ShapeError, match="neutral"):
         refine_by_appearance(
-            template, template.mesh.vertices_mm, ScanSurface(template.mesh), neutral, [], [],
+            template, template.mesh.vertices_mm, TargetSurface(template.mesh), neutral, [], [],
             settings=AppearanceSettings(size_px=128),
         )  # fmt: skip

@@ -6,8 +6,8 @@ from processing.errors import DataError, ShapeError
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.uv_rasterization import texels_of
-from processing.texture.texture_projection import project_texture, push_pull, split_bands
-from processing.texture.view_visibility import keep_best, view_weights
+from processing.texture.texture_projection import project_texture, push_pull_fill, split_bands
+from processing.texture.view_visibility import keep_best_views, view_weights
 
 SIZE = 128
 
@@ -117,7 +117,7 @@ def test_what_stands_before_the_skin_hides_it(ball: Mesh, cameras: list[Camera])
 def test_views_fade_in_and_out(ball: Mesh, cameras: list[Camera]) -> None:
     """Kept weights are continuous: no vertex differs from its neighbours more than the weights did."""
     weights = view_weights(ball, cameras)
-    kept = keep_best(weights, 3)
+    kept = keep_best_views(weights, 3)
     assert ((kept > 0).sum(axis=1) <= 3).all()
     a, b = ball.edges[:, 0], ball.edges[:, 1]
     assert np.abs(kept[a] - kept[b]).max() <= 2 * np.abs(weights[a] - weights[b]).max() + 1e-9
@@ -153,7 +153,7 @@ def test_filling_keeps_what_is_known() -> None:
     values = np.zeros((40, 56, 3), np.float32)
     mask = np.zeros((40, 56), np.float32)
     values[10:20, 10:30], mask[10:20, 10:30] = 90, 1
-    filled = push_pull(values, mask)
+    filled = push_pull_fill(values, mask)
     np.testing.assert_array_equal(filled[mask > 0], 90)
     np.testing.assert_allclose(filled, 90, atol=1e-3)
 

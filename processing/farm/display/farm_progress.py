@@ -17,8 +17,8 @@ from common.guarding.safe_text import plain, plain_lines
 from db.models import JobState
 from db.settings import Settings
 from db.studio import open_records
-from processing.farm.daemon import Farm, Summary
-from processing.farm.scheduling.job_counts import Standing, counts
+from processing.farm.daemon import FarmDaemon, Summary
+from processing.farm.scheduling.job_counts import JobCounts, counts
 from processing.farm.settings import FarmSettings
 from processing.farm.template_files import studio_template
 
@@ -72,7 +72,7 @@ class FarmScreen:
             said = lines[-1] if state == JobState.QUEUED else "\n".join(lines)
             self.console.print(plain_lines(f"{label}  {stage}  {what}: {said}"), style="yellow", markup=False)
 
-    def stands(self, standing: Standing) -> None:
+    def stands(self, standing: JobCounts) -> None:
         self._bar.update(self._task, total=max(standing.total, 1), completed=standing.done)
 
     def warned(self, message: str) -> None:
@@ -94,7 +94,7 @@ def run_with_screen(
     engine = open_records(studio)
     with FarmScreen() as screen:
         path = studio_template(studio.home, settings.template, screen.warned)
-        farm = Farm(engine, studio.store, settings, path, screen)
+        farm = FarmDaemon(engine, studio.store, settings, path, screen)
         interrupted = stop_on_signals(farm)
         summary = farm.run(until_idle=until_idle)
     engine.dispose()
@@ -105,7 +105,7 @@ def run_with_screen(
     return 4 if summary.standing.troubled or summary.problems else 0
 
 
-def stop_on_signals(farm: Farm) -> threading.Event:
+def stop_on_signals(farm: FarmDaemon) -> threading.Event:
     """Ctrl-C and SIGTERM end the daemon in order; a second one ends it at once."""
     asked = threading.Event()
 

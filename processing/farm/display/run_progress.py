@@ -10,8 +10,8 @@ from rich.table import Table
 
 from common.progress import Progress as Listener
 from processing.farm.display.quality_figures import brief
-from processing.farm.process_subject import Processed
-from processing.farm.scheduling.stage_graph import Run
+from processing.farm.process_subject import ProcessedSubject
+from processing.farm.scheduling.stage_graph import StageRun
 
 # The share of a take's time that a stage takes, about; the bar moves evenly with these.
 WEIGHTS = {"reconstruct": 30.0, "register": 8.0, "texture": 4.0, "bake": 3.0, "preview": 4.0, "landmarks": 2.0}
@@ -32,7 +32,7 @@ class RunScreen:
         )
         self._task = self._progress.add_task("starting", total=None)
         self._done = 0.0
-        self._left: list[Run] = []
+        self._left: list[StageRun] = []
         self._said = 0.0
 
     def __enter__(self) -> "RunScreen":
@@ -47,12 +47,12 @@ class RunScreen:
     def checking(self, done: float, message: str) -> None:
         self._progress.update(self._task, description=message, completed=done, total=1)
 
-    def planned(self, runs: Sequence[Run]) -> None:
+    def planned(self, runs: Sequence[StageRun]) -> None:
         self._left = list(runs)
         total = sum(WEIGHTS.get(run.stage, 1.0) for run in runs)
         self._progress.update(self._task, total=total, completed=0)
 
-    def started(self, run: Run) -> Listener:
+    def started(self, run: StageRun) -> Listener:
         """The listener of a run; what was planned before it is done."""
         self._done = 0.0
         for earlier in self._left:
@@ -73,7 +73,7 @@ class RunScreen:
         return report
 
 
-def show_processed(made: Processed) -> None:
+def show_processed(made: ProcessedSubject) -> None:
     """The result as a table."""
     console = Console()
     for warning in made.warnings:

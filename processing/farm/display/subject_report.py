@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from processing.errors import DataError
-from processing.files.obj import whole_file
+from processing.files.obj import atomic_write
 
 WIDEST_PX = 1400
 
@@ -46,7 +46,7 @@ class _Picture:
 
 def write_report(path: Path, report: Report) -> None:
     """Write the page, whole or not at all. Raises DataError for a picture that cannot be read."""
-    with whole_file(Path(path)) as temporary:
+    with atomic_write(Path(path)) as temporary:
         temporary.write_text(render_report(report), encoding="utf-8")
 
 

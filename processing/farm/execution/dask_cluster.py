@@ -20,8 +20,16 @@ from distributed.security import Security
 
 from db.errors import RecordError
 from processing.farm.execution.scratch_folders import own_folder
-from processing.farm.execution.task_execution import TOPIC, UNDER_WAY, Outcome, Result, Sent, Task, perform
-from processing.farm.scheduling.worker_capacity import Room
+from processing.farm.execution.task_execution import (
+    TOPIC,
+    UNDER_WAY,
+    AttemptId,
+    Task,
+    TaskOutcome,
+    TaskResult,
+    run_task,
+)
+from processing.farm.scheduling.worker_capacity import WorkerCapacity
 from processing.farm.settings import FarmSettings
 from processing.farm.tls import address, credentials, security
 from processing.stages.base import Resources
@@ -89,10 +97,10 @@ class Executor:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sent: dict[Sent, tuple[Any, Callable[[Result], None]]] = {}  # -> future, callback
-        self._ended: deque[Sent] = deque(maxlen=REMEMBERED)
+        self._sent: dict[AttemptId, tuple[Any, Callable[[TaskResult], None]]] = {}  # -> future, callback
+        self._ended: deque[AttemptId] = deque(maxlen=REMEMBERED)
 
-    def rooms(self) -> list[Room]:
+    def rooms(self) -> list[WorkerCapacity]:
         """Who takes tasks now; none while the scheduler is away."""
         raise NotImplementedError
 
@@ -107,14 +115,14 @@ class Executor:
         """The connection. Raises SchedulerUnreachable."""
         raise NotImplementedError
 
-    def submit(self, task: Task, room: Room, needs: Resources, done: Callable[[Result], None]) -> None:
+    def submit(self, task: Task, room: WorkerCapacity, needs: Resources, done: Callable[[TaskResult], None]) -> None:
         """Start a task; `done` is called from another thread with its result, or with what became of it."""
         name = f"{task.stage}-{task.key[:16]}-{uuid.uuid4().hex}"  # never the name of an earlier one
         try:
             where = self._where(room, needs)
-            future = self.client().submit(perform, task, key=name, pure=False, retries=0, **where)
+            future = self.client().submit(run_task, task, key=name, pure=False, retries=0, **where)
         except Exception as error:  # the scheduler went away this moment
-            done(Result(task.key, task.attempt, Outcome.LOST, error=f"not sent: {error!r}"))
+            done(TaskResult(task.key, task.attempt, TaskOutcome.LOST, error=f"not sent: {error!r}"))
             return
         with self._lock:
             self._sent[task.key, task.attempt] = future, done
@@ -130,7 +138,7 @@ class Executor:
             with contextlib.suppress(Exception):  # its scheduler may be gone
                 future.cancel()
 
-    def _where(self, room: Room, needs: Resources) -> dict[str, Any]:  # noqa: ARG002
+    def _where(self, room: WorkerCapacity, needs: Resources) -> dict[str, Any]:  # noqa: ARG002
         return {}
 
     def _all_lost(self) -> None:
@@ -138,42 +146,42 @@ class Executor:
         with self._lock:
             sent, self._sent = self._sent, {}
         for (key, attempt), (_, done) in sent.items():
-            done(Result(key, attempt, Outcome.LOST, error="the scheduler was lost"))
+            done(TaskResult(key, attempt, TaskOutcome.LOST, error="the scheduler was lost"))
 
 
-def _result(task: Task, finished: Any) -> Result:
+def _result(task: Task, finished: Any) -> TaskResult:
     """What came of a task: what the worker says, or what is known where the worker cannot say anything."""
     try:
         result = finished.result()
-        assert isinstance(result, Result)
+        assert isinstance(result, TaskResult)
         return result
     except (CancelledError, FutureCancelledError, CommClosedError) as lost:
-        return Result(task.key, task.attempt, Outcome.LOST, error=f"the scheduler was lost: {lost}")
+        return TaskResult(task.key, task.attempt, TaskOutcome.LOST, error=f"the scheduler was lost: {lost}")
     except KilledWorker:
         error = "the worker's process died: killed, out of memory, or a fault in a library"
     except BaseException as other:  # what an old worker cannot read, for one
         error = f"the worker could not run it: {other!r}"
-    return Result(task.key, task.attempt, Outcome.ATTEMPT, error=error)
+    return TaskResult(task.key, task.attempt, TaskOutcome.ATTEMPT, error=error)
 
 
-class OwnWorkers(Executor):
+class LocalWorkers(Executor):
     """A cluster of this machine's own; they share its memory."""
 
     local = True
 
-    def __init__(self, client: Client, room: Room) -> None:
+    def __init__(self, client: Client, room: WorkerCapacity) -> None:
         super().__init__()
         self._client = client
         self._room = room
 
-    def rooms(self) -> list[Room]:
+    def rooms(self) -> list[WorkerCapacity]:
         return [self._room]
 
     def client(self) -> Client:
         return self._client
 
 
-class LentWorkers(Executor):
+class RemoteWorkers(Executor):
     """The workers of a scheduler that others run: `mien farm scheduler` and `mien farm worker`. It may come and go."""
 
     local = False
@@ -186,7 +194,7 @@ class LentWorkers(Executor):
         self._security = security(tls)
         self._said = said
         self._client: Client | None = None
-        self._known: list[Room] = []
+        self._known: list[WorkerCapacity] = []
         self._away: dict[str, float] = {}  # workers that were there -> since when they are not
         self._seen: set[str] = set()
         self._looked = 0.0
@@ -205,7 +213,7 @@ class LentWorkers(Executor):
             self._client = client
         return self._client
 
-    def rooms(self) -> list[Room]:
+    def rooms(self) -> list[WorkerCapacity]:
         if time.monotonic() - self._looked < LOOK_EVERY_S:
             return self._known
         try:
@@ -221,7 +229,9 @@ class LentWorkers(Executor):
         with self._lock:
             mine = {*self._sent, *self._ended}
         self._known = [
-            Room(place, w["nthreads"] - _others(w, mine), w["resources"][RAM], int(w["resources"].get(GPU, 0)))
+            WorkerCapacity(
+                place, w["nthreads"] - _others(w, mine), w["resources"][RAM], int(w["resources"].get(GPU, 0))
+            )
             for place, w in workers.items()
             if w["status"] == "running" and RAM in w["resources"]
         ]
@@ -235,12 +245,12 @@ class LentWorkers(Executor):
         now = time.monotonic()
         return {place for place, since in self._away.items() if now - since > GONE_S}
 
-    def _where(self, room: Room, needs: Resources) -> dict[str, Any]:
+    def _where(self, room: WorkerCapacity, needs: Resources) -> dict[str, Any]:
         """There and nowhere else: with a choice of workers Dask would forget a task whose first choice has gone."""
         return {"workers": [room.name], "resources": {RAM: needs.ram_gb} | ({GPU: 1} if needs.gpu else {})}
 
 
-def _others(worker: Mapping[str, Any], mine: Container[Sent]) -> int:
+def _others(worker: Mapping[str, Any], mine: Container[AttemptId]) -> int:
     """How many runs a worker has under way that another daemon sent, which may have died, or that were given up."""
     return sum(tuple(run) not in mine for run in worker["metrics"].get(UNDER_WAY, ()))
 
@@ -254,7 +264,7 @@ def executor(settings: FarmSettings, said: Callable[[dict[str, Any]], None]) -> 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with dask.config.set(environment(settings.threads())):
         if settings.scheduler is not None:
-            lent = LentWorkers(settings, said)
+            lent = RemoteWorkers(settings, said)
             lent.client()
             try:
                 yield lent
@@ -265,7 +275,7 @@ def executor(settings: FarmSettings, said: Callable[[dict[str, Any]], None]) -> 
         with _own_cluster(count) as cluster, Client(cluster, set_as_default=False) as client:
             client.subscribe_topic(TOPIC, lambda event: said(event[1]))
             gpus = settings.gpus if settings.device != "cpu" else 0
-            yield OwnWorkers(client, Room("", count, settings.ram_budget_gb(), gpus))
+            yield LocalWorkers(client, WorkerCapacity("", count, settings.ram_budget_gb(), gpus))
 
 
 def _own_cluster(count: int) -> LocalCluster:

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from processing.errors import DataError
 from processing.farm.execution.stage_run import Output, media_type, named_disk_errors, run_stage, sync
 from processing.farm.scheduling.content_keys import file_digest
-from processing.farm.scheduling.stage_graph import Made, Run, missing
+from processing.farm.scheduling.stage_graph import StageOutput, StageRun, missing
 from processing.stages.base import TAKE, Inputs, StageError
 from processing.stages.discovery import Stages
 
@@ -27,7 +27,7 @@ RECORD = "run.json"
 
 
 @dataclass(frozen=True)
-class Cache:
+class RunCache:
     """Finished runs by their key, in a folder."""
 
     folder: Path
@@ -56,7 +56,7 @@ class Cache:
     def temporary(self, run_key: str) -> Path:
         return self.folder / f".{run_key}.{os.getpid()}"
 
-    def keep(self, run: Run, made: Mapping[str, Output], temporary: Path) -> None:
+    def keep(self, run: StageRun, made: Mapping[str, Output], temporary: Path) -> None:
         """Make a run's outputs its finished result: write the record, then rename the folder."""
         outputs = {n: {"file": o.path.name, "sha256": o.sha256, "bytes": o.bytes} for n, o in made.items()}
         record: dict[str, Any] = {"key": run.key, "stage": run.stage, "version": run.version, "take": run.take}
@@ -80,19 +80,19 @@ class Cache:
 class RunFailed(DataError):
     """A stage of a take failed; the message names both."""
 
-    def __init__(self, run: Run, cause: DataError) -> None:
+    def __init__(self, run: StageRun, cause: DataError) -> None:
         super().__init__(f"{run.take}, stage {run.stage}: {cause}")
         self.run = run
 
 
-def execute(
-    runs: Iterable[Run],
+def execute_runs(
+    runs: Iterable[StageRun],
     stages: Stages,
-    cache: Cache,
+    cache: RunCache,
     sources: Mapping[tuple[str, str], Path],
     *,
     device: str = "cpu",
-    started: Callable[[Run], Progress] = lambda _run: silent,
+    started: Callable[[StageRun], Progress] = lambda _run: no_progress,
 ) -> int:
     """Run what is missing, in order; the number of runs made.
 
@@ -119,11 +119,11 @@ def execute(
     return len(todo)
 
 
-def input_paths(run: Run, cache: Cache, sources: Mapping[tuple[str, str], Path]) -> dict[str, Path]:
+def input_paths(run: StageRun, cache: RunCache, sources: Mapping[tuple[str, str], Path]) -> dict[str, Path]:
     """Where a run's inputs lie. Raises StageError when a needed run has no result."""
     paths: dict[str, Path] = {}
     for name, item in run.inputs.items():
-        if isinstance(item, Made):
+        if isinstance(item, StageOutput):
             outputs = cache.outputs(item.key)
             if outputs is None or item.output not in outputs:
                 raise StageError(f"{run.take}, stage {run.stage}: its input '{name}' is gone; run the command again")

@@ -32,7 +32,7 @@ LOG_TAIL = 8000  # characters
 LATE_S = 3600.0
 
 
-class RunNotes(Protocol):
+class RunJournal(Protocol):
     """The notes of one store's runs. patience_s: after so long in `alone`, a holder that has died would be known."""
 
     patience_s: float
@@ -59,13 +59,13 @@ class RunNotes(Protocol):
         """Remove the notes of runs that were recorded so long ago."""
 
 
-def notes_beside(store_place: str) -> RunNotes:
+def run_journal_of(store_place: str) -> RunJournal:
     """The notes of the runs of a store."""
     folder = Store(store_place).folder
-    return ObjectNotes(f"{store_place.rstrip('/')}/runs") if folder is None else FolderNotes(folder / "runs")
+    return ObjectRunJournal(f"{store_place.rstrip('/')}/runs") if folder is None else FolderRunJournal(folder / "runs")
 
 
-def noted_outputs(notes: RunNotes, key: str, store: Store) -> tuple[OutputFile, ...]:
+def journalled_outputs(notes: RunJournal, key: str, store: Store) -> tuple[OutputFile, ...]:
     """The outputs of a run that were filed but not recorded, checked in the store; empty when there are none."""
     text = notes.read(key)
     if text is None:
@@ -79,7 +79,7 @@ def noted_outputs(notes: RunNotes, key: str, store: Store) -> tuple[OutputFile, 
     return outputs
 
 
-def log_tail(notes: RunNotes, key: str) -> str:
+def log_tail(notes: RunJournal, key: str) -> str:
     """The end of a run's log, where this machine can see it."""
     with suppress(OSError):
         return notes.log_path(key).read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:]
@@ -90,7 +90,7 @@ def _as_text(outputs: Sequence[OutputFile]) -> str:
     return json.dumps([[o.output, o.sha256, o.bytes, o.media] for o in outputs])
 
 
-class FolderNotes:
+class FolderRunJournal:
     """Beside a store in a folder. The kernel drops a killed process's lock, also for other machines that share it."""
 
     patience_s = 0.5
@@ -159,7 +159,7 @@ def try_lock(path: Path) -> int | None:
         os.close(descriptor)
 
 
-class ObjectNotes:
+class ObjectRunJournal:
     """Beside a store of objects, which has no locks: a marker that its holder renews, stale when it no longer changes.
 
     Two that begin in the same moment would both pass; the leases in the database never let two begin so.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from common.guarding.log_records import FORMAT, GuardedFormatter
+from common.guarding.log_records import FORMAT, SafeLogFormatter
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def run_log(path: Path, heading: str) -> Iterator[Callable[[str], None]]:
             file.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}\n")
 
         handler = logging.StreamHandler(file)
-        handler.setFormatter(GuardedFormatter(FORMAT))
+        handler.setFormatter(SafeLogFormatter(FORMAT))
         handler.addFilter(lambda record: record.thread == thread)
         logging.getLogger().addHandler(handler)
         crashes = not faulthandler.is_enabled()

@@ -27,7 +27,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Lent:
+class OfferedResources:
     """What a machine lends. threads: stage runs at a time; gpus: how many of them may use a graphics processor."""
 
     threads: int = 1
@@ -79,7 +79,7 @@ async def _schedule(host: str, port: int, tls: str | None, say: Say) -> None:
     await scheduler.close(reason="stopped")
 
 
-def run_worker(scheduler: str, lent: Lent, tls: str | None, say: Say) -> None:
+def run_worker(scheduler: str, lent: OfferedResources, tls: str | None, say: Say) -> None:
     """Serve a scheduler until SIGTERM or Ctrl-C, which let what runs end; a second one ends it at once.
 
     A scheduler that goes away is waited for. Raises SchedulerUnreachable when there is none to begin with.
@@ -95,7 +95,7 @@ def run_worker(scheduler: str, lent: Lent, tls: str | None, say: Say) -> None:
         asyncio.run(_serve(place, lent, tls, say))
 
 
-async def _serve(place: str, lent: Lent, tls: str | None, say: Say) -> None:
+async def _serve(place: str, lent: OfferedResources, tls: str | None, say: Say) -> None:
     stop = _stopping()
     known = False
     while not stop.is_set():

@@ -19,11 +19,11 @@ from db.errors import RecordError, StoreError
 from db.stage_runs.artefacts import OutputFile
 from db.store import Store
 from processing.errors import DataError
-from processing.farm.execution.run_journal import RunNotes, log_tail, noted_outputs, notes_beside
+from processing.farm.execution.run_journal import RunJournal, journalled_outputs, log_tail, run_journal_of
 from processing.farm.execution.run_log import run_log
 from processing.farm.execution.scratch_folders import free_gb, scratch, scratch_folder
 from processing.farm.execution.stage_run import NO_SPACE, DiskFull, disk_full, run_stage
-from processing.farm.scheduling.run_planning import materialise
+from processing.farm.scheduling.run_planning import write_take_folder
 from processing.stages.base import Inputs, Stage
 from processing.stages.discovery import BUILT_IN, discover
 
@@ -31,11 +31,11 @@ TOPIC = "mien-progress"
 UNDER_WAY = "mien-runs"  # what a worker says that it runs now
 SAY_EVERY_S = 0.5
 REVIEW, PICTURE = "review", "quality"  # outputs by which a stage judges its result
-Sent = tuple[str, int]  # a job's key and attempt
+AttemptId = tuple[str, int]  # a job's key and attempt
 THREADS = "MIEN_RUN_THREADS"  # how many processors one run may keep busy on this machine
 
 
-class Outcome(StrEnum):
+class TaskOutcome(StrEnum):
     """How an attempt ended, and so what becomes of the job."""
 
     DONE = "done"
@@ -48,15 +48,15 @@ class Outcome(StrEnum):
     ELSEWHERE = "elsewhere"  # not begun, for another process computes it still; does not count
 
 
-class Unfit(Exception):
+class StageVersionMismatch(Exception):
     """This worker has another version of the stage than the one asked for."""
 
 
-class NoRoom(Exception):
+class WorkerDiskLow(Exception):
     """This worker's disk is nearly full."""
 
 
-class Elsewhere(Exception):
+class ComputedElsewhere(Exception):
     """Another process computes this key still."""
 
 
@@ -88,7 +88,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Result:
+class TaskResult:
     """How an attempt at a task ended. error: with the end of the run's log; empty when it ended well.
 
     review: what the stage said of its result, where it makes an output of that name.
@@ -96,22 +96,22 @@ class Result:
 
     key: str
     attempt: int
-    outcome: Outcome
+    outcome: TaskOutcome
     outputs: tuple[OutputFile, ...] = ()
     error: str = ""
     seconds: float = 0.0
     review: Mapping[str, Any] | None = None
 
 
-_under_way: set[Sent] = set()
+_under_way: set[AttemptId] = set()
 
 
-def under_way() -> list[Sent]:
+def under_way() -> list[AttemptId]:
     """What this process runs now, for daemons that did not send it: theirs died, perhaps, and it goes on."""
     return list(_under_way)
 
 
-def perform(task: Task) -> Result:
+def run_task(task: Task) -> TaskResult:
     """Run a task, unless an earlier run of its key left its outputs. Never raises for what the stage does."""
     _under_way.add((task.key, task.attempt))
     try:
@@ -120,32 +120,32 @@ def perform(task: Task) -> Result:
         _under_way.discard((task.key, task.attempt))
 
 
-def _perform(task: Task) -> Result:
+def _perform(task: Task) -> TaskResult:
     begun = time.monotonic()
-    notes = notes_beside(task.store)
+    notes = run_journal_of(task.store)
 
     def waiting() -> None:
         if time.monotonic() - begun > notes.patience_s:
-            raise Elsewhere("another process computes this still: its daemon was lost, or is slow")
+            raise ComputedElsewhere("another process computes this still: its daemon was lost, or is slow")
 
-    outcome, error = Outcome.DONE, ""
+    outcome, error = TaskOutcome.DONE, ""
     outputs: tuple[OutputFile, ...] = ()
     review = None
     try:
         stage = _stage(task)
         with notes.alone(task.key, waiting):
-            outputs = noted_outputs(notes, task.key, Store(task.store)) or _run(task, stage, notes)
+            outputs = journalled_outputs(notes, task.key, Store(task.store)) or _run(task, stage, notes)
         review = _review(task, outputs)
-    except Unfit as unfit:
-        outcome, error = Outcome.UNFIT, str(unfit)
-    except NoRoom as full:
-        outcome, error = Outcome.NO_ROOM, str(full)
-    except Elsewhere as there:
-        outcome, error = Outcome.ELSEWHERE, str(there)
+    except StageVersionMismatch as unfit:
+        outcome, error = TaskOutcome.UNFIT, str(unfit)
+    except WorkerDiskLow as full:
+        outcome, error = TaskOutcome.NO_ROOM, str(full)
+    except ComputedElsewhere as there:
+        outcome, error = TaskOutcome.ELSEWHERE, str(there)
     except Exception as failed:
         outcome, error = _judged(task, failed)
         error = with_log(error, log_tail(notes, task.key))
-    return Result(task.key, task.attempt, outcome, outputs, error, time.monotonic() - begun, review)
+    return TaskResult(task.key, task.attempt, outcome, outputs, error, time.monotonic() - begun, review)
 
 
 def with_log(error: str, log: str) -> str:
@@ -153,29 +153,29 @@ def with_log(error: str, log: str) -> str:
     return f"{log.rstrip()}\n{error}" if log.strip() else error
 
 
-def _judged(task: Task, failed: Exception) -> tuple[Outcome, str]:
+def _judged(task: Task, failed: Exception) -> tuple[TaskOutcome, str]:
     """Whether the input, the disk or something else is to blame, and what to say."""
     cause = failed if isinstance(failed, OSError) else failed.__cause__
     if isinstance(failed, DiskFull):
-        return Outcome.DISK_FULL, f"{socket.gethostname()}: {failed}"
+        return TaskOutcome.DISK_FULL, f"{socket.gethostname()}: {failed}"
     if isinstance(cause, OSError) and cause.errno in NO_SPACE:
-        return Outcome.DISK_FULL, f"{socket.gethostname()}: {disk_full(scratch_folder(Store(task.store)))}"
+        return TaskOutcome.DISK_FULL, f"{socket.gethostname()}: {disk_full(scratch_folder(Store(task.store)))}"
     if isinstance(failed, StoreError) and isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
-        return Outcome.ATTEMPT, traceback.format_exc()  # the disk or the network, not the file
+        return TaskOutcome.ATTEMPT, traceback.format_exc()  # the disk or the network, not the file
     if isinstance(failed, DataError | RecordError):
-        return Outcome.INPUT, str(failed)
-    return Outcome.ATTEMPT, traceback.format_exc()
+        return TaskOutcome.INPUT, str(failed)
+    return TaskOutcome.ATTEMPT, traceback.format_exc()
 
 
 def _stage(task: Task) -> Stage:
-    """The stage in the version asked for. Raises Unfit."""
+    """The stage in the version asked for. Raises StageVersionMismatch."""
     try:
         stage = discover(*(Path(s) if s else BUILT_IN for s in task.stages)).get(task.stage)
     except (DataError, OSError, ImportError, SyntaxError) as error:
-        raise Unfit(f"{socket.gethostname()} cannot load the stages: {error}") from error
+        raise StageVersionMismatch(f"{socket.gethostname()} cannot load the stages: {error}") from error
     if stage is None or stage.version != task.version:
         have = "not at all" if stage is None else f"in version {stage.version}"
-        raise Unfit(
+        raise StageVersionMismatch(
             f"{socket.gethostname()} has stage {task.stage} {have}; version {task.version} is asked for: update Mien "
             "there and start its worker again"
         )
@@ -194,11 +194,11 @@ def _review(task: Task, outputs: tuple[OutputFile, ...]) -> Mapping[str, Any] | 
     return found | {"picture": made[PICTURE].sha256 if PICTURE in made else None}
 
 
-def _run(task: Task, stage: Stage, notes: RunNotes) -> tuple[OutputFile, ...]:
+def _run(task: Task, stage: Stage, notes: RunJournal) -> tuple[OutputFile, ...]:
     store = Store(task.store)
     folder = scratch_folder(store)
     if (free := min(free_gb(f) for f in (folder, store.folder) if f is not None)) < task.disk_floor_gb:
-        raise NoRoom(
+        raise WorkerDiskLow(
             f"{socket.gethostname()} has {free:.1f} GB free for runs, of which {task.disk_floor_gb:g} stay free "
             f"([farm] disk_floor_gb): make room on the disk of {folder}"
         )
@@ -211,7 +211,7 @@ def _run(task: Task, stage: Stage, notes: RunNotes) -> tuple[OutputFile, ...]:
             paths[name] = own / "in" / name / file_name
         if task.take_inputs:
             place = own / "in" / task.take_name
-            materialise(task.photographs, task.take_params, store, place)
+            write_take_folder(task.photographs, task.take_params, store, place)
             paths |= dict.fromkeys(task.take_inputs, place)
         threads = task.threads or int(os.environ.get(THREADS, 0)) or None
         inputs = Inputs(paths, device=task.device, threads=threads, progress=_listener(task, say))

@@ -15,7 +15,7 @@ COUNTS = ("done", "running", "ready", "later", "blocked", "failed", "parked", "s
 
 
 @dataclass(frozen=True)
-class Standing:
+class JobCounts:
     """ready: queued with every input made; later: the same, waiting for its back-off to end; blocked: queued behind
     others. failed: the input is at fault; parked: out of attempts; stopped: withdrawn, or replaced by a later take."""
 
@@ -40,7 +40,7 @@ class Standing:
         return self.failed + self.parked > 0
 
 
-def standing(tx: Session) -> Standing:
+def standing(tx: Session) -> JobCounts:
     """Counts of all jobs."""
     status = farm_status(tx)
     queued = status.total(JobState.QUEUED)
@@ -49,7 +49,7 @@ def standing(tx: Session) -> Standing:
         ready, later = count_ready(tx)
     parked = status.total(JobState.PARKED)
     stopped = count_set_aside(tx) if parked else 0
-    return Standing(
+    return JobCounts(
         done=status.total(JobState.DONE),
         running=status.total(JobState.LEASED),
         ready=ready,
@@ -63,7 +63,7 @@ def standing(tx: Session) -> Standing:
     )
 
 
-def counts(stands: Standing) -> dict[str, int]:
+def counts(stands: JobCounts) -> dict[str, int]:
     """The numbers of a standing by name."""
     return {name: int(getattr(stands, name)) for name in COUNTS}
 

@@ -17,7 +17,7 @@ from db.store import Store
 from db.takes.missing_photographs import absent_views
 from processing.errors import DataError
 from processing.farm.scheduling.content_keys import listing_digest, params_bytes
-from processing.farm.scheduling.stage_graph import Made, Run, TakeSource, plan
+from processing.farm.scheduling.stage_graph import StageOutput, StageRun, TakeInput, plan
 from processing.stages.discovery import Stages
 
 
@@ -41,7 +41,7 @@ class SessionPlan:
     session: str
     subject: str
     takes: Sequence[ReadyTake]
-    runs: Sequence[Run]
+    runs: Sequence[StageRun]
     problem: str = ""
 
 
@@ -79,7 +79,7 @@ def plan_session(
     try:
         listings = [_listing(tx, t.calibration_id, photographs[t.take_id], absent.get(t.take_id, {})) for t in takes]
         sources = [
-            TakeSource(take.label, take.expression, listing.digest)
+            TakeInput(take.label, take.expression, listing.digest)
             for take, listing in zip(takes, listings, strict=True)
         ]
         return SessionPlan(first.session, first.subject, takes, plan(sources, template_digest, stages, params))
@@ -116,10 +116,10 @@ def enqueue_plan(tx: Session, planned: SessionPlan, priority: int = PRIORITY) ->
     return enqueue_all(tx, [_spec(run, ids[run.take], priority) for run in planned.runs])
 
 
-def _spec(run: Run, take: ReadyTake, priority: int) -> JobSpec:
+def _spec(run: StageRun, take: ReadyTake, priority: int) -> JobSpec:
     inputs: list[InputFile | InputMade] = []
     for name, source in run.inputs.items():
-        if isinstance(source, Made):
+        if isinstance(source, StageOutput):
             inputs.append(InputMade(name, source.key, source.output))
         else:
             inputs.append(InputFile(name, source.digest))
@@ -136,7 +136,7 @@ def _spec(run: Run, take: ReadyTake, priority: int) -> JobSpec:
 
 
 @dataclass(frozen=True)
-class Missing:
+class MissingRun:
     """A run whose result is not there, and why."""
 
     session: str
@@ -146,16 +146,16 @@ class Missing:
     why: str
 
 
-def missing_runs(tx: Session, plans: Sequence[SessionPlan]) -> list[Missing]:
+def missing_runs(tx: Session, plans: Sequence[SessionPlan]) -> list[MissingRun]:
     """Goal minus what is present, each with its reason."""
     now = db_now(tx)
-    found: list[Missing] = []
+    found: list[MissingRun] = []
     for planned in plans:
         if planned.problem:
-            found.append(Missing(planned.session, "", "", "", planned.problem))
+            found.append(MissingRun(planned.session, "", "", "", planned.problem))
         why = _Reasons(tx, planned.runs, now)
         found += [
-            Missing(planned.session, run.take, run.stage, run.key, why.of(run))
+            MissingRun(planned.session, run.take, run.stage, run.key, why.of(run))
             for run in planned.runs
             if not why.done(run.key)
         ]
@@ -165,7 +165,7 @@ def missing_runs(tx: Session, plans: Sequence[SessionPlan]) -> list[Missing]:
 class _Reasons:
     """Why the runs of a session are not done."""
 
-    def __init__(self, tx: Session, runs: Sequence[Run], now: datetime) -> None:
+    def __init__(self, tx: Session, runs: Sequence[StageRun], now: datetime) -> None:
         self._runs = {run.key: run for run in runs}
         self._now = now
         self._jobs: dict[str, tuple[JobState, str, datetime | None]] = {}
@@ -178,7 +178,7 @@ class _Reasons:
     def done(self, key: str) -> bool:
         return key in self._jobs and self._jobs[key][0] == JobState.DONE
 
-    def of(self, run: Run) -> str:
+    def of(self, run: StageRun) -> str:
         if run.key not in self._jobs:
             return "not asked for yet: mien farm run"
         state, error, not_before = self._jobs[run.key]
@@ -195,7 +195,7 @@ class _Reasons:
             return f"tried again at {not_before.astimezone(UTC):%H:%M:%S} UTC; before: {error}"
         return "ready to run"
 
-    def _stuck(self, run: Run) -> list[str]:
+    def _stuck(self, run: StageRun) -> list[str]:
         """The failed and parked runs that this one needs, near or far."""
         found: dict[str, str] = {}
         seen: set[str] = set()
@@ -221,7 +221,7 @@ def _last_line(text: str) -> str:
     return text.strip().splitlines()[-1] if text.strip() else "no reason recorded"
 
 
-def materialise(listing: Mapping[str, str], params: bytes, store: Store, folder: Path) -> None:
+def write_take_folder(listing: Mapping[str, str], params: bytes, store: Store, folder: Path) -> None:
     """Make a take's folder from the store: photographs (file name -> SHA-256), each checked, and params.json."""
     folder.mkdir(parents=True)
     for name, sha256 in listing.items():

@@ -13,7 +13,7 @@ NEUTRAL_EXPRESSION = "neutral"
 
 
 @dataclass(frozen=True)
-class TakeSource:
+class TakeInput:
     """A take to process. name: '2_smile'; digest: the identity of its photographs and cameras."""
 
     name: str
@@ -22,7 +22,7 @@ class TakeSource:
 
 
 @dataclass(frozen=True)
-class Outside:
+class ExternalInput:
     """An input that no run makes: a take or a template, with its identity."""
 
     source: str
@@ -34,7 +34,7 @@ class Outside:
 
 
 @dataclass(frozen=True)
-class Made:
+class StageOutput:
     """An input that another run makes."""
 
     key: str
@@ -46,7 +46,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Run:
+class StageRun:
     """One run of a stage on one take; `key` is all that decides its result."""
 
     key: str
@@ -54,22 +54,22 @@ class Run:
     version: int
     take: str
     params: Mapping[str, Any]
-    inputs: Mapping[str, Outside | Made]
+    inputs: Mapping[str, ExternalInput | StageOutput]
 
     @property
     def parents(self) -> frozenset[str]:
-        return frozenset(i.key for i in self.inputs.values() if isinstance(i, Made))
+        return frozenset(i.key for i in self.inputs.values() if isinstance(i, StageOutput))
 
     def __hash__(self) -> int:
         return hash((self.key, self.take))
 
 
 def plan(
-    takes: Sequence[TakeSource],
+    takes: Sequence[TakeInput],
     template_digest: str,
     stages: Stages,
     params: Mapping[str, Mapping[str, Any]] | None = None,
-) -> list[Run]:
+) -> list[StageRun]:
     """Every run of these takes of one subject, each after those it needs; the neutral's come first.
 
     params: stage -> parameters that differ from their defaults. Raises ParamsError for a stage or parameter that does
@@ -77,8 +77,8 @@ def plan(
     """
     chosen = _params(stages, params or {})
     neutral = _neutral(takes, stages)
-    made: dict[tuple[str, str], Run] = {}
-    runs: list[Run] = []
+    made: dict[tuple[str, str], StageRun] = {}
+    runs: list[StageRun] = []
     for take in sorted(takes, key=lambda t: t is not neutral):
         for name in in_order(stages):
             run = _run(stages[name], take, neutral, template_digest, chosen[name], made)
@@ -94,7 +94,7 @@ def _params(stages: Stages, given: Mapping[str, Mapping[str, Any]]) -> dict[str,
     return {name: stage.Params.from_mapping(given.get(name, {}), f"stage {name}") for name, stage in stages.items()}
 
 
-def _neutral(takes: Sequence[TakeSource], stages: Stages) -> TakeSource | None:
+def _neutral(takes: Sequence[TakeInput], stages: Stages) -> TakeInput | None:
     found = [t for t in takes if t.expression == NEUTRAL_EXPRESSION]
     if len(found) > 1:
         raise TakeError(f"{' and '.join(t.name for t in found)} are both neutral; keep one of them")
@@ -109,33 +109,33 @@ def _neutral(takes: Sequence[TakeSource], stages: Stages) -> TakeSource | None:
 
 def _run(
     stage: Stage,
-    take: TakeSource,
-    neutral: TakeSource | None,
+    take: TakeInput,
+    neutral: TakeInput | None,
     template_digest: str,
     params: Any,
-    made: Mapping[tuple[str, str], Run],
-) -> Run:
+    made: Mapping[tuple[str, str], StageRun],
+) -> StageRun:
     values = params.to_mapping()
     if any(f.name == "expression" for f in fields(params)):
         values["expression"] = take.expression
-    inputs: dict[str, Outside | Made] = {}
+    inputs: dict[str, ExternalInput | StageOutput] = {}
     for name, need in stage.parsed_needs():
         if need.source == TAKE:
-            inputs[name] = Outside(TAKE, take.digest)
+            inputs[name] = ExternalInput(TAKE, take.digest)
         elif need.source == TEMPLATE:
-            inputs[name] = Outside(TEMPLATE, template_digest)
+            inputs[name] = ExternalInput(TEMPLATE, template_digest)
         elif not need.of_neutral:
-            inputs[name] = Made(made[take.name, need.stage].key, need.output)
+            inputs[name] = StageOutput(made[take.name, need.stage].key, need.output)
         elif neutral is not None and take is not neutral:
-            inputs[name] = Made(made[neutral.name, need.stage].key, need.output)
+            inputs[name] = StageOutput(made[neutral.name, need.stage].key, need.output)
     key = content_key(stage.name, stage.version, values, {n: i.identity for n, i in inputs.items()})
-    return Run(key, stage.name, stage.version, take.name, values, inputs)
+    return StageRun(key, stage.name, stage.version, take.name, values, inputs)
 
 
-def missing(runs: Iterable[Run], present: Collection[str]) -> list[Run]:
+def missing(runs: Iterable[StageRun], present: Collection[str]) -> list[StageRun]:
     """The runs whose results are not there, each key once, in order."""
     seen = set(present)
-    todo: list[Run] = []
+    todo: list[StageRun] = []
     for run in runs:
         if run.key not in seen:
             seen.add(run.key)
@@ -143,7 +143,7 @@ def missing(runs: Iterable[Run], present: Collection[str]) -> list[Run]:
     return todo
 
 
-def descendants(runs: Sequence[Run], key: str) -> set[str]:
+def descendants(runs: Sequence[StageRun], key: str) -> set[str]:
     """The keys of all runs that need this one's result, near or far."""
     found = {key}
     for run in runs:  # in order: parents come first

@@ -17,11 +17,11 @@ from processing.stages.discovery import BUILT_IN
 TAKES_REMEMBERED = 64
 
 
-class Changed(Exception):
+class TakeChanged(Exception):
     """The take's photographs or cameras have changed since the run was asked for; another run replaces it."""
 
 
-class Assignments:
+class TaskBuilder:
     """Makes tasks of leases; remembers takes, for their next stages ask again soon."""
 
     def __init__(
@@ -34,7 +34,10 @@ class Assignments:
         self._takes: dict[int, tuple[str, str, TakeListing]] = {}
 
     def task_of(self, tx: Session, lease: Lease) -> Task:
-        """All that a worker needs to know for a claimed job. Raises Changed, and DataError for a job without a take."""
+        """All that a worker needs to know for a claimed job.
+
+        Raises TakeChanged, and DataError for a job without a take.
+        """
         stage, settings = self._stages[lease.stage], self._settings
         files: dict[str, tuple[str, str]] = {}
         take_inputs: list[str] = []
@@ -54,7 +57,7 @@ class Assignments:
             subject, take_name, listing = self._take(tx, lease)
         label = f"{subject} {take_name}"
         if any(lease.inputs[i][0] != listing.digest for i in take_inputs):
-            raise Changed(label)
+            raise TakeChanged(label)
         task = Task(
             key=lease.key, stage=lease.stage, version=lease.version, params=dict(lease.params), label=label,
             stages=tuple("" if s == BUILT_IN else str(s) for s in settings.stage_folders), store=self._store_place,

@@ -6,7 +6,14 @@ With the Responsible-AI vocabulary, terms of use and provenance: see processing.
 from collections.abc import Mapping
 from typing import Any
 
-from processing.release.formats.responsible_ai import RAI, VOCABULARIES, Figures, provenance, rai_fields, usage_info
+from processing.release.formats.responsible_ai import (
+    RAI,
+    VOCABULARIES,
+    ReleaseCounts,
+    provenance,
+    rai_fields,
+    usage_info,
+)
 from processing.release.studio.release_lists import INFO_LIST, SUBJECTS, TAKES, ReleaseFacts, urn
 
 CROISSANT = "croissant.json"
@@ -94,7 +101,9 @@ _TAKE_COLUMNS = (
 )
 
 
-def croissant(facts: ReleaseFacts, figures: Figures, day: str, texts: Mapping[str, tuple[int, str]]) -> dict[str, Any]:
+def croissant(
+    facts: ReleaseFacts, figures: ReleaseCounts, day: str, texts: Mapping[str, tuple[int, str]]
+) -> dict[str, Any]:
     """The JSON-LD of a release. texts: name -> (bytes, SHA-256) of the lists that it describes file by file."""
     about = facts.about
     objects = [

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from processing.release.formats.responsible_ai import Figures, counted, rai_fields, told
+from processing.release.formats.responsible_ai import ReleaseCounts, count_phrase, field_text, rai_fields
 from processing.release.studio.datasheet import DATASHEET, HISTOGRAM, LICENCE
 from processing.release.studio.release_lists import SUBJECTS, TAKES, ReleaseFacts
 
@@ -27,7 +27,7 @@ _SECTIONS = (
 )
 
 
-def data_card(facts: ReleaseFacts, figures: Figures) -> str:
+def data_card(facts: ReleaseFacts, figures: ReleaseCounts) -> str:
     """README.md."""
     fields = rai_fields(facts.about, figures)
     head = yaml.safe_dump(_front_matter(facts, figures), sort_keys=False, allow_unicode=True, width=110)
@@ -35,8 +35,8 @@ def data_card(facts: ReleaseFacts, figures: Figures) -> str:
     contact = f" Contact: {facts.about.contact}." if facts.about.contact else ""
     parts.append(
         f"Version {facts.version} of `{facts.name}`, by {', '.join(facts.about.made_by)}.{contact} "
-        f"{counted(figures.subjects, 'subject')}, {counted(figures.takes, 'expression')}, "
-        f"{counted(figures.photographs, 'photograph')}. "
+        f"{count_phrase(figures.subjects, 'subject')}, {count_phrase(figures.takes, 'expression')}, "
+        f"{count_phrase(figures.photographs, 'photograph')}. "
         f"Terms: {facts.licence} (`{LICENCE}`).\n"
     )
     parts.append(f"![Age and gender]({HISTOGRAM})\n")
@@ -45,7 +45,7 @@ def data_card(facts: ReleaseFacts, figures: Figures) -> str:
         "file has its SHA-256 in `manifest.json`; `mien release verify` compares them.\n"
     )
     parts.append(_LOADING.format(name=facts.name, version=facts.version))
-    parts += [f"## {title}\n\n{told(fields, key)}\n" for title, key in _SECTIONS]
+    parts += [f"## {title}\n\n{field_text(fields, key)}\n" for title, key in _SECTIONS]
     if facts.about.ethics_approval:
         parts.append(f"## Ethics\n\n{facts.about.ethics_approval}\n")
     if facts.about.funding:
@@ -54,7 +54,7 @@ def data_card(facts: ReleaseFacts, figures: Figures) -> str:
     return "\n".join(parts)
 
 
-def _front_matter(facts: ReleaseFacts, figures: Figures) -> dict[str, Any]:
+def _front_matter(facts: ReleaseFacts, figures: ReleaseCounts) -> dict[str, Any]:
     about = facts.about
     known = bool(about.licence_id) and not about.licence_id.startswith("LicenseRef")
     licence: dict[str, Any] = {"license": about.licence_id.lower()} if known else {

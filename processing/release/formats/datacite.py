@@ -6,13 +6,13 @@ Schema: datacite-metadata-schema.readthedocs.io. The publication year is that of
 from collections.abc import Mapping
 from typing import Any
 
-from processing.release.formats.responsible_ai import Figures, rai_fields, told
+from processing.release.formats.responsible_ai import ReleaseCounts, field_text, rai_fields
 from processing.release.studio.release_lists import ReleaseFacts, urn
 
 DATACITE = "datacite.json"
 
 
-def datacite(facts: ReleaseFacts, figures: Figures, day: str, sizes: Mapping[str, int]) -> dict[str, Any]:
+def datacite(facts: ReleaseFacts, figures: ReleaseCounts, day: str, sizes: Mapping[str, int]) -> dict[str, Any]:
     """The `attributes` of a DOI. sizes: 'files' and 'bytes' of the release's takes."""
     about = facts.about
     fields = rai_fields(about, figures)
@@ -32,8 +32,8 @@ def datacite(facts: ReleaseFacts, figures: Figures, day: str, sizes: Mapping[str
         "rightsList": [_rights(facts)],
         "descriptions": [
             {"description": facts.description, "descriptionType": "Abstract", "lang": "en"},
-            {"description": told(fields, "dataCollection"), "descriptionType": "Methods", "lang": "en"},
-            {"description": told(fields, "dataLimitations"), "descriptionType": "TechnicalInfo", "lang": "en"},
+            {"description": field_text(fields, "dataCollection"), "descriptionType": "Methods", "lang": "en"},
+            {"description": field_text(fields, "dataLimitations"), "descriptionType": "TechnicalInfo", "lang": "en"},
         ],
         "sizes": [f"{sizes['files']} files", f"{sizes['bytes']} bytes"],
         "formats": ["model/obj", "model/ply", "image/png", "image/x-exr", "image/jpeg", "application/json", "text/csv"],

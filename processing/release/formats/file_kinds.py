@@ -2,11 +2,11 @@
 
 from fnmatch import fnmatchcase
 
-from processing.release.holder.fetch import KINDS, whose
+from processing.release.holder.fetch import KINDS, subject_and_take_of
 
 PHOTOGRAPHS = "photographs"
-EVERYBODYS = ""  # lists, conventions, topology: they come with every grant
-USUAL = tuple(kind for kind in KINDS if kind != PHOTOGRAPHS)
+SHARED_FILES = ""  # lists, conventions, topology: they come with every grant
+DEFAULT_KINDS = tuple(kind for kind in KINDS if kind != PHOTOGRAPHS)
 
 
 def kind_of(path: str) -> str:
@@ -18,4 +18,4 @@ def kind_of(path: str) -> str:
     for kind, patterns in KINDS.items():
         if any(fnmatchcase(path, pattern) for pattern in patterns):
             return kind
-    return EVERYBODYS if whose(path)[0] is None else PHOTOGRAPHS
+    return SHARED_FILES if subject_and_take_of(path)[0] is None else PHOTOGRAPHS

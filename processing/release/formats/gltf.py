@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.files.atomic_write import whole_file
-from processing.release.holder.morph_target_export import Rig, vertex_normals
+from common.files.atomic_write import atomic_write
+from processing.release.holder.morph_target_export import MorphTargetModel, vertex_normals
 
 METRES = 0.001
 FLOAT, UNSIGNED_INT, VERTICES, INDICES = 5126, 5125, 34962, 34963
@@ -56,7 +56,7 @@ class _Buffer:
         return len(self.accessors) - 1
 
 
-def _rights_packet(rig: Rig) -> dict[str, Any]:
+def _rights_packet(rig: MorphTargetModel) -> dict[str, Any]:
     """Rights as XMP in JSON-LD, by Khronos's extension KHR_xmp_json_ld: programs for assets show it."""
     rights = rig.rights
     return {
@@ -75,7 +75,7 @@ def _rights_packet(rig: Rig) -> dict[str, Any]:
     }
 
 
-def write_glb(path: Path, rig: Rig) -> None:
+def write_glb(path: Path, rig: MorphTargetModel) -> None:
     """Whole or not at all. A vertex at a UV seam is there once for each of its UVs: glTF knows one index a corner."""
     topology = rig.topology
     pairs = topology.triangles.astype(np.int64).ravel() << 32 | topology.uv_triangles.ravel()
@@ -147,7 +147,7 @@ def write_glb(path: Path, rig: Rig) -> None:
     text = json.dumps(document, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
     data = bytes(buffer.data) + bytes(-len(buffer.data) % 4)
-    with whole_file(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         file.write(struct.pack("<4sII", b"glTF", 2, 12 + 8 + len(text) + 8 + len(data)))
         file.write(struct.pack("<I4s", len(text), b"JSON") + text)
         file.write(struct.pack("<I4s", len(data), b"BIN\0") + data)

@@ -20,12 +20,12 @@ from processing.release.formats.errors import AccessError
 from processing.release.holder.download import TIMEOUT
 
 HEAD = "# mien-links 1"
-HOST = "links.invalid"  # never asked: LinksTransport answers for it
+HOST = "links.invalid"  # never asked: LinkListTransport answers for it
 _NAMED = re.compile(rf"{HEAD} ([A-Za-z0-9][A-Za-z0-9._-]{{0,63}}) ([1-9][0-9]{{0,8}})")
 
 
 @dataclass(frozen=True)
-class Links:
+class LinkList:
     """Links by path. name, version: of the release."""
 
     name: str
@@ -37,7 +37,7 @@ class Links:
         return f"http://{HOST}/{self.name}-{self.version}"
 
 
-def as_text(links: Links) -> str:
+def as_text(links: LinkList) -> str:
     """As a file of links: see above."""
     lines = [f"{HEAD} {links.name} {links.version}"]
     for path, url in links.by_path.items():
@@ -45,20 +45,20 @@ def as_text(links: Links) -> str:
     return "\n".join(lines) + "\n"
 
 
-def read_links(file: Path) -> Links | None:
+def read_links(file: Path) -> LinkList | None:
     """A file of links; None for another file. Raises AccessError for one that is damaged."""
     with suppress(OSError), file.open(encoding="utf-8", errors="replace") as lines:
         first = _NAMED.fullmatch(lines.readline(200).rstrip("\n"))
         if first is None:
             return None
-        return Links(first[1], int(first[2]), dict(_pairs(file, lines)))
+        return LinkList(first[1], int(first[2]), dict(_pairs(file, lines)))
     return None
 
 
-class LinksTransport(httpx.BaseTransport):
+class LinkListTransport(httpx.BaseTransport):
     """Answers for a release's folder by asking its links."""
 
-    def __init__(self, links: Links) -> None:
+    def __init__(self, links: LinkList) -> None:
         self._links = links
         self._through = httpx.HTTPTransport()
 
@@ -78,9 +78,9 @@ class LinksTransport(httpx.BaseTransport):
         self._through.close()
 
 
-def client_for(links: Links) -> httpx.Client:
+def client_for(links: LinkList) -> httpx.Client:
     """A client for fetch_release(links.url, client=...)."""
-    return httpx.Client(transport=LinksTransport(links), timeout=TIMEOUT, headers={"Accept-Encoding": "identity"})
+    return httpx.Client(transport=LinkListTransport(links), timeout=TIMEOUT, headers={"Accept-Encoding": "identity"})
 
 
 def _pairs(file: Path, lines: Iterator[str]) -> Iterator[tuple[str, str]]:

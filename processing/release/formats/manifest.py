@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from common.bounded.files import open_plain, read_bytes
+from common.bounded.files import open_regular_file, read_bytes
 from common.bounded.limits import OutOfBounds
 from common.bounded.printable import shown
 from processing.release.formats import manifest_limits
@@ -219,7 +219,7 @@ def sidecar_hash(data: bytes | bytearray) -> str | None:
 
 def _hash(folder: Path, name: str) -> str | OSError:
     try:
-        with os.fdopen(open_plain(folder / name, follow=False), "rb", buffering=0) as file:
+        with os.fdopen(open_regular_file(folder / name, follow=False), "rb", buffering=0) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         return error

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from common.files.atomic_write import whole_file
+from common.files.atomic_write import atomic_write
 from processing.release.formats.errors import ReleaseError
 
 _TYPES = {
@@ -26,7 +26,7 @@ def recolour_ply(path: Path, colours: NDArray[np.uint8]) -> None:
     vertices = np.frombuffer(data, dtype=record, count=count, offset=start)
     for channel, name in enumerate(("red", "green", "blue")):
         vertices[name] = colours[:, channel]
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(data)
 
 

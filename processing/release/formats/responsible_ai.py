@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from processing.release.formats.studio_statement import About
+from processing.release.formats.studio_statement import StudioStatement
 
 RAI = "http://mlcommons.org/croissant/RAI/1.0"
 VOCABULARIES = {
@@ -26,7 +26,7 @@ DUTIES = ("attribute", "delete")
 
 
 @dataclass(frozen=True)
-class Figures:
+class ReleaseCounts:
     """What can be counted of a release. stages: (name, version, runs); days: first and last capture, ISO 8601."""
 
     subjects: int
@@ -43,19 +43,22 @@ class Figures:
     missing: int = 0
 
 
-def rai_fields(about: About, figures: Figures) -> dict[str, Any]:
+def rai_fields(about: StudioStatement, figures: ReleaseCounts) -> dict[str, Any]:
     """The `rai:` fields, those that conferences ask for among them."""
     people = "synthetic heads, of nobody" if figures.synthetic else "volunteers who came to one studio"
     when = f" between {figures.days[0]} and {figures.days[1]}" if figures.days else ""
     where = f" in {about.place}" if about.place else ""
     fields: dict[str, Any] = {
         "rai:dataCollection": (
-            f"{counted(figures.subjects, 'subject')} ({people}) performed the expressions of a protocol{where}{when}; "
-            f"{counted(figures.takes, 'moment')} photographed by {figures.cameras or 'all'} synchronised cameras each."
+            f"{count_phrase(figures.subjects, 'subject')} ({people}) performed the expressions of a protocol"
+            f"{where}{when}; "
+            f"{count_phrase(figures.takes, 'moment')} photographed by {figures.cameras or 'all'} synchronised "
+            "cameras each."
         ),
         "rai:dataCollectionType": ["Computer simulation"] if figures.synthetic else ["Observations", "Experiments"],
         "rai:dataCollectionMissingData": (
-            f"{counted(figures.missing, 'file')} of these takes not here; missing.csv names each with the reason, and "
+            f"{count_phrase(figures.missing, 'file')} of these takes not here; missing.csv names each with the reason, "
+            "and "
             "meta/ names the cameras that a take did without."
         ),
         "rai:dataCollectionRawData": (
@@ -68,7 +71,7 @@ def rai_fields(about: About, figures: Figures) -> dict[str, Any]:
             "Stage, version, parameters and key of every step are in meta/ of each take.",
         ],
         "rai:dataManipulationProtocol": (
-            f"Of {counted(figures.mosaicked, 'subject')} the eyes are in coarse blocks. Photographs have no EXIF."
+            f"Of {count_phrase(figures.mosaicked, 'subject')} the eyes are in coarse blocks. Photographs have no EXIF."
         ),
         "rai:machineAnnotationTools": [
             f"{name} version {version} ({runs} runs)" for name, version, runs in figures.stages
@@ -97,7 +100,7 @@ def rai_fields(about: About, figures: Figures) -> dict[str, Any]:
     return fields
 
 
-def usage_info(about: About, licence: str, *, synthetic: bool = False) -> list[dict[str, Any]]:
+def usage_info(about: StudioStatement, licence: str, *, synthetic: bool = False) -> list[dict[str, Any]]:
     """Terms of use, for programs: terms of the Data Use Ontology, and an ODRL offer with the same in its own words.
 
     Synthetic data has no person behind it: no restriction but the licence's.
@@ -138,7 +141,9 @@ def usage_info(about: About, licence: str, *, synthetic: bool = False) -> list[d
     return [*terms, offer]
 
 
-def provenance(about: About, figures: Figures, software: str, sources: Sequence[str] = ()) -> dict[str, Any]:
+def provenance(
+    about: StudioStatement, figures: ReleaseCounts, software: str, sources: Sequence[str] = ()
+) -> dict[str, Any]:
     """PROV-O: the capture and the processing as activities, who answers for them. sources: earlier versions' URNs."""
     capture: dict[str, Any] = {
         "@type": "prov:Activity",
@@ -175,18 +180,18 @@ def _term(code: str, name: str) -> dict[str, str]:
     }
 
 
-def _personal(figures: Figures) -> list[str] | str:
+def _personal(figures: ReleaseCounts) -> list[str] | str:
     if figures.synthetic:
         return "None: the heads are synthetic and belong to nobody."
     return [
         "Biometric: the shape and appearance of faces, by which a person could be recognised.",
         "Age in years and gender, as the subject says, where it said so. Occupation, names and contact are not here.",
-        f"Photographs of {counted(figures.publishable, 'subject')} who consented to their publication.",
+        f"Photographs of {count_phrase(figures.publishable, 'subject')} who consented to their publication.",
         "Each subject signed a consent to release; withdrawals are honoured by tombstones in the next version.",
     ]
 
 
-def _biases(figures: Figures) -> str:
+def _biases(figures: ReleaseCounts) -> str:
     if figures.synthetic:
         return "Heads drawn from a statistical body model: they vary as that model does, not as people do."
     genders = Counter(figures.genders)
@@ -200,7 +205,7 @@ def _biases(figures: Figures) -> str:
     )
 
 
-def _limitations(figures: Figures) -> str:
+def _limitations(figures: ReleaseCounts) -> str:
     made = (
         "rendered, not photographed, so noise and skin are a model's"
         if figures.synthetic
@@ -218,7 +223,7 @@ def counted_stages(runs: Sequence[tuple[str, int]]) -> tuple[tuple[str, int, int
     return tuple((name, version, times) for (name, version), times in sorted(Counter(runs).items()))
 
 
-def counted(number: int, what: str) -> str:
+def count_phrase(number: int, what: str) -> str:
     """'1 subject', '3 subjects'."""
     return f"{number} {what}" + ("" if number == 1 else "s")
 
@@ -228,6 +233,6 @@ def as_text(value: Any) -> str:
     return " ".join(value) if isinstance(value, list | tuple) else str(value)
 
 
-def told(fields: Mapping[str, Any], key: str) -> str:
+def field_text(fields: Mapping[str, Any], key: str) -> str:
     """A RAI field as text."""
     return as_text(fields.get(f"rai:{key}", ""))

@@ -19,7 +19,7 @@ import minisign
 import sshsig
 from sshsig.sshsig import SshsigSignature
 
-from common.files.atomic_write import whole_file
+from common.files.atomic_write import atomic_write
 from processing.release.formats.errors import SignatureError
 
 RELEASE, SELECTION = "mien-release", "mien-selection"  # namespaces of SSH signatures
@@ -169,7 +169,7 @@ def studio_key(keys: Path) -> Path:
             Path(temporary).unlink()
     public = keys / STUDIO_PUBLIC
     if not public.exists():
-        with whole_file(public) as temporary_public:
+        with atomic_write(public) as temporary_public:
             temporary_public.write_text(public_file(public_of(path)), encoding="utf-8")
     return path
 

@@ -22,7 +22,7 @@ from processing.release.formats.errors import ReleaseError
 SECTION = "about"
 
 
-class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StudioStatement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The keys of [release.about]. commercial: whether the licence allows commercial use; redistribution likewise."""
 
     title: str = ""
@@ -56,9 +56,9 @@ class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(key for key in wanted if not getattr(self, key))
 
 
-def read_about(section: Mapping[str, Any]) -> About:
+def read_about(section: Mapping[str, Any]) -> StudioStatement:
     """From the [release] table of studio.toml. Raises ReleaseError naming the key that is wrong."""
     try:
-        return msgspec.convert(dict(section).get(SECTION, {}), About)
+        return msgspec.convert(dict(section).get(SECTION, {}), StudioStatement)
     except msgspec.ValidationError as error:
         raise ReleaseError(f"studio.toml [release.{SECTION}]: {error}") from None

@@ -95,7 +95,7 @@ class NoLonger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     why: WhyNot
 
 
-class HeldTake(Protocol):
+class PublishedTake(Protocol):
     """A take in a version of a release, as the records have it (db.release_records.releases.EarlierTake)."""
 
     @property
@@ -114,8 +114,8 @@ class HeldTake(Protocol):
     def mosaicked(self) -> bool: ...
 
 
-def stones_of(
-    held: Iterable[HeldTake],
+def tombstones_of(
+    held: Iterable[PublishedTake],
     *,
     may_leave: frozenset[int],
     may_show: frozenset[int],
@@ -123,7 +123,7 @@ def stones_of(
     withdrawn_takes: frozenset[int],
 ) -> tuple[Tombstone, ...]:
     """Tombstones of all that earlier versions hold and the consents do not allow. Sets: ids of subjects, of takes."""
-    by_subject: dict[int, list[HeldTake]] = {}
+    by_subject: dict[int, list[PublishedTake]] = {}
     for take in held:
         by_subject.setdefault(take.subject_id, []).append(take)
     stones: list[Tombstone] = []
@@ -132,7 +132,7 @@ def stones_of(
             stones += _stones("everything", takes)
             continue
         alone = [take for take in takes if take.take_id in withdrawn_takes]
-        by_versions: dict[tuple[int, ...], list[HeldTake]] = {}
+        by_versions: dict[tuple[int, ...], list[PublishedTake]] = {}
         for label in dict.fromkeys(take.label for take in alone):
             same = [take for take in alone if take.label == label]
             by_versions.setdefault(_versions(same), []).extend(same)
@@ -145,14 +145,14 @@ def stones_of(
     return tuple(stones)
 
 
-def _stones(what: What, takes: Sequence[HeldTake], labels: Iterable[str] = ()) -> list[Tombstone]:
+def _stones(what: What, takes: Sequence[PublishedTake], labels: Iterable[str] = ()) -> list[Tombstone]:
     if not takes:
         return []
     versions, code = _versions(takes), takes[0].code
     return [Tombstone(code, int(code[1:]), versions[-1], what, tuple(labels), versions)]
 
 
-def _versions(takes: Iterable[HeldTake]) -> tuple[int, ...]:
+def _versions(takes: Iterable[PublishedTake]) -> tuple[int, ...]:
     return tuple(sorted({take.version for take in takes}))
 
 

@@ -7,22 +7,22 @@ from pathlib import Path
 
 import numpy as np
 
-from common.files.atomic_write import whole_file
+from common.files.atomic_write import atomic_write
 from processing.release.formats.errors import ReleaseError
-from processing.release.holder.morph_target_export import Rig, vertex_normals
+from processing.release.holder.morph_target_export import MorphTargetModel, vertex_normals
 
 
-def write_usd(path: Path, rig: Rig) -> None:
+def write_usd(path: Path, rig: MorphTargetModel) -> None:
     """`path` and <name>.jpg beside it, whole or not at all. Raises ReleaseError without usd-core."""
     try:
         from pxr import Gf, Sdf, Usd, UsdGeom, UsdShade, UsdSkel, Vt
     except ImportError:
         raise ReleaseError("USD needs usd-core: pip install 'mien[usd]'") from None
     texture = path.with_suffix(".jpg")
-    with whole_file(texture) as temporary:
+    with atomic_write(texture) as temporary:
         temporary.write_bytes(rig.texture)
     topology = rig.topology
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.unlink()
         stage = Usd.Stage.CreateNew(str(temporary))
         UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.y)
@@ -103,6 +103,6 @@ def write_usd(path: Path, rig: Rig) -> None:
         stage.GetRootLayer().Save()
 
 
-def _extent(rig: Rig) -> list[tuple[float, ...]]:
+def _extent(rig: MorphTargetModel) -> list[tuple[float, ...]]:
     everything = np.stack([rig.neutral, *rig.targets.values()])
     return [tuple(map(float, everything.min(axis=(0, 1)))), tuple(map(float, everything.max(axis=(0, 1))))]

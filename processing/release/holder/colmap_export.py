@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.files.atomic_write import whole_file
-from common.progress import Progress, silent
+from common.files.atomic_write import atomic_write
+from common.progress import Progress, no_progress
 from processing.files.colmap import write_colmap
 from processing.files.obj import read_ply
 from processing.geometry.cameras import camera_from_params
@@ -29,7 +29,7 @@ GREY = 128
 
 
 def export_colmap(
-    folder: Path, out: Path, *, subjects: Sequence[int] | None = None, progress: Progress = silent
+    folder: Path, out: Path, *, subjects: Sequence[int] | None = None, progress: Progress = no_progress
 ) -> list[Path]:
     """A model for each take that has photographs; their folders. Raises ReleaseError where there is none."""
     release = ReleaseFolder(folder)
@@ -74,14 +74,14 @@ def _write_points(path: Path, scan: Path, rights: Rights) -> None:
         for number, (point, colour) in enumerate(zip(mesh.vertices_mm[chosen], colours[chosen], strict=True), start=1):
             x, y, z = point.tolist()
             lines.append(f"{number} {x:.4f} {y:.4f} {z:.4f} {colour[0]} {colour[1]} {colour[2]} 0")
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _noted(path: Path, rights: Rights) -> None:
     """Put the rights above what a file says, as a comment."""
     text = path.read_text(encoding="utf-8")
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(f"# {rights.notice}\n{text}", encoding="utf-8")
 
 

@@ -26,7 +26,7 @@ _PACKED = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 Headers = Callable[[str], Mapping[str, str]]
 
 
-class Fault(Exception):
+class DownloadFault(Exception):
     """One attempt failed. lasting: another would too.  slow: one more is enough to see that it stays so."""
 
     def __init__(self, why: str, *, lasting: bool = False, slow: bool = False) -> None:
@@ -59,22 +59,24 @@ class Downloader:
             started, came = self.clock(), 0
             for block in _unpacked(answer, most - at):
                 if at + len(block) > most:
-                    raise Fault(longer, lasting=True)
+                    raise DownloadFault(longer, lasting=True)
                 yield at, block
                 at += len(block)
                 came += len(block)
                 if self.clock() - started >= self.window_s:
                     if came < self.window_bytes and at < most:
-                        raise Fault(f"it comes at less than {self.window_bytes / self.window_s:.0f} bytes/s", slow=True)
+                        raise DownloadFault(
+                            f"it comes at less than {self.window_bytes / self.window_s:.0f} bytes/s", slow=True
+                        )
                     started, came = self.clock(), 0
 
     @contextmanager
     def _answer(self, url: str, start: int) -> Iterator[httpx.Response]:
-        """A file's answer, after redirects. Raises Fault."""
+        """A file's answer, after redirects. Raises DownloadFault."""
         at = httpx.URL(url)
         for _ in range(MAX_REDIRECTS + 1):
             if at.scheme not in ("http", "https"):
-                raise Fault(f"{shown(at)} is neither http nor https", lasting=True)
+                raise DownloadFault(f"{shown(at)} is neither http nor https", lasting=True)
             headers = {"Accept-Encoding": "identity", **self.headers(str(at))}
             if start:
                 headers["Range"] = f"bytes={start}-"
@@ -85,18 +87,18 @@ class Downloader:
                     return
                 to = at.join(answer.headers["Location"])
             if at.scheme == "https" and to.scheme != "https":
-                raise Fault(f"the server leads from https to {shown(to.scheme)}", lasting=True)
+                raise DownloadFault(f"the server leads from https to {shown(to.scheme)}", lasting=True)
             at = to
-        raise Fault(f"the server leads on more than {MAX_REDIRECTS} times", lasting=True)
+        raise DownloadFault(f"the server leads on more than {MAX_REDIRECTS} times", lasting=True)
 
 
 def _check_status(answer: httpx.Response) -> None:
     status = answer.status_code
     if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-        raise Fault("the server's file is shorter than the manifest says")
+        raise DownloadFault("the server's file is shorter than the manifest says")
     if status not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
         lasting = 400 <= status < 500 and status not in (408, 425, 429)
-        raise Fault(f"the server answers {status}", lasting=lasting)
+        raise DownloadFault(f"the server answers {status}", lasting=lasting)
 
 
 def _begins(answer: httpx.Response, start: int, most: int) -> int:
@@ -113,7 +115,7 @@ def _begins(answer: httpx.Response, start: int, most: int) -> int:
     return start
 
 
-class WrongRange(Fault):
+class WrongRange(DownloadFault):
     """A part that was not asked for: the next attempt asks for the whole."""
 
 
@@ -124,7 +126,9 @@ def _unpacked(answer: httpx.Response, most: int) -> Iterator[bytes]:
         yield from answer.iter_raw()
         return
     if packing not in _PACKED:
-        raise Fault(f"the server packs its files as '{shown(packing, 40)}', which was not asked for", lasting=True)
+        raise DownloadFault(
+            f"the server packs its files as '{shown(packing, 40)}', which was not asked for", lasting=True
+        )
     unpack = zlib.decompressobj(_PACKED[packing])
     left = most
     for block in answer.iter_raw():
@@ -132,7 +136,7 @@ def _unpacked(answer: httpx.Response, most: int) -> Iterator[bytes]:
             try:
                 piece = unpack.decompress(block, min(max(left + 1, 1), 1 << 20))
             except zlib.error:
-                raise Fault(f"what the server packed as {packing} cannot be unpacked") from None
+                raise DownloadFault(f"what the server packed as {packing} cannot be unpacked") from None
             block = unpack.unconsumed_tail
             left -= len(piece)
             if piece:

@@ -18,10 +18,10 @@ from urllib.parse import quote
 
 import httpx
 
-from common.bounded.files import open_plain, read_bytes
+from common.bounded.files import open_regular_file, read_bytes
 from common.bounded.limits import OutOfBounds
 from common.bounded.printable import shown
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from processing.release.formats.errors import FetchError
 from processing.release.formats.manifest import (
     MANIFEST,
@@ -36,8 +36,8 @@ from processing.release.formats.manifest import (
 )
 from processing.release.formats.manifest_limits import MAX_BYTES, SIDECAR_BYTES
 from processing.release.formats.release_paths import PART, collisions
-from processing.release.holder.download import TIMEOUT, Downloader, Fault, WrongRange
-from processing.release.holder.parallel_map import gather
+from processing.release.holder.download import TIMEOUT, Downloader, DownloadFault, WrongRange
+from processing.release.holder.parallel_map import ordered_parallel_map
 
 TRIES = 5
 SHOWN = 20  # files that did not come
@@ -58,7 +58,7 @@ SIGNATURE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
-class Wanted:
+class FetchFilter:
     """Which part: files that are all of this. subjects: codes or indexes; expressions: names or '2_smile'; kinds: of
     KINDS; patterns: of paths. What is nobody's (lists, conventions, topology, rigs) always comes.
     """
@@ -73,7 +73,7 @@ class Wanted:
         unknown = sorted(set(self.kinds) - KINDS.keys())
         if unknown:
             raise FetchError(f"there is no kind '{unknown[0]}' of files; there are: {', '.join(KINDS)}")
-        subject, label = whose(path)
+        subject, label = subject_and_take_of(path)
         if subject is None:
             return True
         if self.subjects and subject not in {_index(s) for s in self.subjects}:
@@ -86,7 +86,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Fetched:
+class FetchResult:
     """What came. files: asked for; fetched: of these, those that were not here yet; bytes: over the wire."""
 
     manifest: Manifest
@@ -100,15 +100,15 @@ def fetch_release(
     url: str,
     out: Path,
     *,
-    wanted: Wanted | None = None,
+    wanted: FetchFilter | None = None,
     manifest_sha256: str | None = None,
     connections: int = 4,
     tries: int = TRIES,
     wait_s: float = 0.5,
     client: httpx.Client | None = None,
     auth: httpx.Auth | None = None,
-    progress: Progress = silent,
-) -> Fetched:
+    progress: Progress = no_progress,
+) -> FetchResult:
     """Fetch the release at `url` (its folder) into `out`; what is there already and right is not fetched again.
 
     manifest_sha256: as published; without it the manifest is believed if its sidecar agrees.  tries: of each file,
@@ -116,7 +116,7 @@ def fetch_release(
     Raises FetchError naming the files that did not come: the same command then goes on. Raises ManifestError for a
     manifest that is none.
     """
-    wanted = wanted or Wanted()
+    wanted = wanted or FetchFilter()
     own = client is None
     client = client or httpx.Client(timeout=TIMEOUT, auth=auth)
     try:
@@ -124,13 +124,15 @@ def fetch_release(
         fetcher = _Fetcher(client, base, out, tries, wait_s)
         manifest, digest = fetcher.manifest(manifest_sha256)
         entries = [entry for entry in manifest.files if wanted.takes(entry.path)]
-        somebody = any(whose(entry.path)[0] for entry in manifest.files)  # a version may hold tombstones alone
-        if somebody and not any(whose(entry.path)[0] for entry in entries):
+        somebody = any(
+            subject_and_take_of(entry.path)[0] for entry in manifest.files
+        )  # a version may hold tombstones alone
+        if somebody and not any(subject_and_take_of(entry.path)[0] for entry in entries):
             raise FetchError("nothing of the release is what was asked for; mien release show URL lists what there is")
         fetcher.check_room(entries)
         fetcher.keep_manifest()
         fetcher.all(entries, connections, progress)
-        return Fetched(manifest, digest, len(entries), fetcher.fetched, fetcher.received)
+        return FetchResult(manifest, digest, len(entries), fetcher.fetched, fetcher.received)
     finally:
         if own:
             client.close()
@@ -212,7 +214,7 @@ class _Fetcher:
         total = sum(entry.bytes for entry in entries) or 1
         done = tried = failures = 0
         failed: list[str] = []
-        for entry, problem in gather(self._one, entries, connections):
+        for entry, problem in ordered_parallel_map(self._one, entries, connections):
             done, tried = done + entry.bytes, tried + 1
             progress(done / total, shown(entry.path))
             if problem is None:
@@ -284,10 +286,10 @@ class _Fetcher:
                     os.fsync(file.fileno())
         size = part.stat().st_size
         if size != entry.bytes:
-            raise Fault(f"{size} of {entry.bytes} bytes came")
+            raise DownloadFault(f"{size} of {entry.bytes} bytes came")
         if _hash(part) != entry.sha256:
             part.unlink()
-            raise Fault("its content is not what the manifest says")
+            raise DownloadFault("its content is not what the manifest says")
 
     def _small(self, name: str, most: int) -> bytearray:
         """A file that is held in memory: manifest, sidecar. Raises FetchError."""
@@ -302,7 +304,7 @@ class _Fetcher:
                 if not looked and len(found) >= 4096:  # before hundreds of megabytes of something else
                     looked = True
                     if not found.lstrip().startswith(b"{"):
-                        raise Fault("it is no manifest", lasting=True)
+                        raise DownloadFault("it is no manifest", lasting=True)
 
         problem = self._again(receive)
         if problem is not None:
@@ -326,7 +328,7 @@ class _Fetcher:
             try:
                 receive()
                 return None
-            except Fault as fault:
+            except DownloadFault as fault:
                 why = str(fault)
                 slow += fault.slow
                 if fault.lasting or slow >= SLOW_TRIES:
@@ -386,12 +388,12 @@ def _open_to_write(path: Path, keep: int) -> int:
 
 
 def _hash(path: Path) -> str | None:
-    with contextlib.suppress(OSError), os.fdopen(open_plain(path, follow=False), "rb") as file:
+    with contextlib.suppress(OSError), os.fdopen(open_regular_file(path, follow=False), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
     return None
 
 
-def whose(path: str) -> tuple[str | None, str | None]:
+def subject_and_take_of(path: str) -> tuple[str | None, str | None]:
     """Index and label that a file belongs to: '1/dpmap/2_smile.png' -> ('1', '2_smile')."""
     parts = path.split("/")
     if parts[0].isdecimal() and len(parts) > 2:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from processing.release.formats.errors import ReleaseError
 from processing.release.reader import ReleaseFolder, TakeEntry, TopologyArrays
 
@@ -37,7 +37,7 @@ class Rights:
 
 
 @dataclass(frozen=True, eq=False)
-class Rig:
+class MorphTargetModel:
     """A subject's expressions, of one topology, upright, mm. targets: name -> (V, 3) positions."""
 
     release: str
@@ -51,7 +51,7 @@ class Rig:
     rights: Rights
 
 
-def rig_of(release: ReleaseFolder, takes: Sequence[TakeEntry]) -> Rig:
+def morph_target_model_of(release: ReleaseFolder, takes: Sequence[TakeEntry]) -> MorphTargetModel:
     """The takes of one subject as a neutral face and targets. Raises ReleaseError without a neutral face."""
     neutral = next((take for take in takes if take.expression == "neutral"), None)
     if neutral is None:
@@ -66,7 +66,7 @@ def rig_of(release: ReleaseFolder, takes: Sequence[TakeEntry]) -> Rig:
     if not path.is_file():
         raise ReleaseError(f"{path} is not here; fetch the subject's textures too")
     manifest = release.manifest
-    return Rig(
+    return MorphTargetModel(
         manifest.name,
         manifest.version,
         neutral.index,
@@ -99,7 +99,7 @@ def export_subjects(
     form: str,
     *,
     subjects: Sequence[int] | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> list[Path]:
     """One file a subject under `out`: <id>.glb or <id>.usdc (with its texture beside it). Raises ReleaseError."""
     write, ending = _writer(form)
@@ -116,7 +116,7 @@ def export_subjects(
     for number, index in enumerate(wanted):
         progress(number / len(wanted), f"subject {index}")
         written.append(out / f"{index}{ending}")
-        write(written[-1], rig_of(release, by_subject[index]))
+        write(written[-1], morph_target_model_of(release, by_subject[index]))
     write_rights(out, rights_of(release))
     return written
 
@@ -127,7 +127,7 @@ def write_rights(out: Path, rights: Rights) -> None:
     (out / "CREDITS.txt").write_text(rights.notice + "\n", encoding="utf-8")
 
 
-def _writer(form: str) -> tuple[Callable[[Path, Rig], None], str]:
+def _writer(form: str) -> tuple[Callable[[Path, MorphTargetModel], None], str]:
     if form == "gltf":
         from processing.release.formats.gltf import write_glb
 

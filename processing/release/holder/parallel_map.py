@@ -10,7 +10,7 @@ R = TypeVar("R")
 AHEAD = 8  # pieces begun for each thread
 
 
-def gather(work: Callable[[T], R], pieces: Iterable[T], threads: int) -> Iterator[tuple[T, R]]:
+def ordered_parallel_map(work: Callable[[T], R], pieces: Iterable[T], threads: int) -> Iterator[tuple[T, R]]:
     """(piece, result) in the order of the pieces. What is begun is finished when the caller stops; no more is begun."""
     waiting: deque[tuple[T, Future[R]]] = deque()
     with ThreadPoolExecutor(max(1, threads), thread_name_prefix="mien-fetch") as pool:

@@ -66,7 +66,7 @@ def origin_of(url: str) -> str:
     return f"{parsed.scheme}://{host}:{port}"
 
 
-class Access(httpx.Auth):
+class TokenAuth(httpx.Auth):
     """Headers for the one server that a token is for, and words for its refusals. allowed: the kinds that the server
     said the grant has; None where it said nothing.  gated: whether there is something to open a gate with."""
 
@@ -117,9 +117,9 @@ class Access(httpx.Auth):
         return tuple(kind for kind in KINDS if kind in self.allowed)
 
 
-def access_to(url: str, token_file: Path | None = None) -> Access:
+def access_to(url: str, token_file: Path | None = None) -> TokenAuth:
     """For a client of httpx that fetches from `url`. Raises AccessError."""
-    return Access(url, read_token(token_file))
+    return TokenAuth(url, read_token(token_file))
 
 
 @contextmanager

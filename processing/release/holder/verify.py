@@ -23,7 +23,7 @@ from processing.release.formats.manifest_signature import check_signature
 from processing.release.formats.release_paths import collisions
 
 
-class Fault(StrEnum):
+class VerificationFault(StrEnum):
     """What can be wrong with a release folder."""
 
     MANIFEST = "manifest"
@@ -42,7 +42,7 @@ class Fault(StrEnum):
 class Problem:
     """One thing that is wrong, in words."""
 
-    fault: Fault
+    fault: VerificationFault
     path: str
     why: str
 
@@ -86,10 +86,10 @@ def verify(
     try:
         manifest, digest = read_manifest(folder)
     except ManifestError as error:
-        return Verification(folder, None, None, (Problem(Fault.MANIFEST, MANIFEST, str(error)),))
+        return Verification(folder, None, None, (Problem(VerificationFault.MANIFEST, MANIFEST, str(error)),))
     problems = _manifest_problems(folder, digest, recorded_sha256) + _entry_problems(manifest)
     signature = check_signature(folder, manifest, signer)
-    problems += [Problem(Fault.SIGNATURE, path, why) for path, why in signature.problems]
+    problems += [Problem(VerificationFault.SIGNATURE, path, why) for path, why in signature.problems]
     there, found = _walk(folder)
     problems += found
     listed = {entry.path: entry for entry in manifest.files if path_problem(entry.path) is None}
@@ -100,22 +100,27 @@ def verify(
         if path not in odd and not any(path.startswith(f"{other}/") for other in odd)
     ]
     if not partial:
-        problems += [Problem(Fault.MISSING, path, "is in the manifest and not in the folder") for path in gone]
+        problems += [
+            Problem(VerificationFault.MISSING, path, "is in the manifest and not in the folder") for path in gone
+        ]
     problems += _withdrawn_problems(manifest, withdrawn, there)
     problems += [
-        Problem(Fault.EXTRA, path, "is in the folder and not in the manifest") for path in there.keys() - listed.keys()
+        Problem(VerificationFault.EXTRA, path, "is in the folder and not in the manifest")
+        for path in there.keys() - listed.keys()
     ]
     to_hash: list[str] = []
     for path in sorted(listed.keys() & there.keys()):
         if there[path] == listed[path].bytes:
             to_hash.append(path)
         else:
-            problems.append(Problem(Fault.CHANGED, path, f"has {there[path]} bytes instead of {listed[path].bytes}"))
+            problems.append(
+                Problem(VerificationFault.CHANGED, path, f"has {there[path]} bytes instead of {listed[path].bytes}")
+            )
     for path, hashed in hash_files(folder, to_hash, workers).items():
         if isinstance(hashed, OSError):
-            problems.append(Problem(Fault.UNREADABLE, path, f"cannot be read: {hashed.strerror}"))
+            problems.append(Problem(VerificationFault.UNREADABLE, path, f"cannot be read: {hashed.strerror}"))
         elif hashed != listed[path].sha256:
-            problems.append(Problem(Fault.CHANGED, path, "has other content than when it was released"))
+            problems.append(Problem(VerificationFault.CHANGED, path, "has other content than when it was released"))
     found_problems = tuple(sorted(problems, key=lambda p: (p.path, p.fault)))
     absent = len(gone) if partial else 0
     return Verification(folder, manifest, digest, found_problems, absent, signature.signed_by)
@@ -150,7 +155,7 @@ def _withdrawn_problems(manifest: Manifest, withdrawn: Sequence[Tombstone], ther
             why = (
                 f"subject {stone.code} has withdrawn {stone.in_words()}: delete {places} ({files} files), in copies too"
             )
-            problems.append(Problem(Fault.WITHDRAWN, stone.places()[0], why))
+            problems.append(Problem(VerificationFault.WITHDRAWN, stone.places()[0], why))
     return problems
 
 
@@ -158,11 +163,17 @@ def _manifest_problems(folder: Path, digest: str, recorded: str | None) -> list[
     problems = []
     sidecar = read_sidecar(folder)
     if sidecar is None:
-        problems.append(Problem(Fault.MANIFEST, SIDECAR, "is missing or holds no hash: the manifest cannot be trusted"))
+        problems.append(
+            Problem(VerificationFault.MANIFEST, SIDECAR, "is missing or holds no hash: the manifest cannot be trusted")
+        )
     elif sidecar != digest:
-        problems.append(Problem(Fault.MANIFEST, MANIFEST, f"was changed: its hash is not the one in {SIDECAR}"))
+        problems.append(
+            Problem(VerificationFault.MANIFEST, MANIFEST, f"was changed: its hash is not the one in {SIDECAR}")
+        )
     if recorded is not None and recorded != digest:
-        problems.append(Problem(Fault.MANIFEST, MANIFEST, "was changed: its hash is not the one the studio recorded"))
+        problems.append(
+            Problem(VerificationFault.MANIFEST, MANIFEST, "was changed: its hash is not the one the studio recorded")
+        )
     return problems
 
 
@@ -171,12 +182,12 @@ def _entry_problems(manifest: Manifest) -> list[Problem]:
     for entry in manifest.files:
         why = path_problem(entry.path)
         if why is not None:
-            problems.append(Problem(Fault.PATH, entry.path, why))
+            problems.append(Problem(VerificationFault.PATH, entry.path, why))
     good = [entry.path for entry in manifest.files if path_problem(entry.path) is None]
-    problems += [Problem(Fault.PATH, path, why) for path, why in collisions(good)]
+    problems += [Problem(VerificationFault.PATH, path, why) for path, why in collisions(good)]
     for code, times in Counter(manifest.subjects).items():
         if times > 1:
-            problems.append(Problem(Fault.SUBJECT, MANIFEST, f"names subject {code} {times} times"))
+            problems.append(Problem(VerificationFault.SUBJECT, MANIFEST, f"names subject {code} {times} times"))
     return problems
 
 
@@ -192,13 +203,15 @@ def _walk(folder: Path) -> tuple[dict[str, int], list[Problem]]:
                 for entry in entries:
                     path = f"{at}{entry.name}"
                     if entry.is_symlink():
-                        problems.append(Problem(Fault.SYMLINK, path, "is a symbolic link; a release holds files only"))
+                        problems.append(
+                            Problem(VerificationFault.SYMLINK, path, "is a symbolic link; a release holds files only")
+                        )
                     elif entry.is_dir(follow_symlinks=False):
                         todo.append(f"{path}/")
                     elif not entry.is_file(follow_symlinks=False):
-                        problems.append(Problem(Fault.EXTRA, path, "is neither a file nor a folder"))
+                        problems.append(Problem(VerificationFault.EXTRA, path, "is neither a file nor a folder"))
                     elif path not in OWN:
                         sizes[path] = entry.stat(follow_symlinks=False).st_size
         except OSError as error:
-            problems.append(Problem(Fault.UNREADABLE, at or ".", f"cannot be read: {error.strerror}"))
+            problems.append(Problem(VerificationFault.UNREADABLE, at or ".", f"cannot be read: {error.strerror}"))
     return sizes, problems

@@ -10,19 +10,19 @@ from sqlalchemy import Engine
 
 from db.engine import reading, utc_now
 from db.errors import NotFound
-from db.release_records.access_grants import Access, Refusal, access_by_token, access_of
+from db.release_records.access_grants import GrantAccess, GrantRefusal, access_by_token, access_of
 from db.release_records.releases import get_release
 from processing.release.formats.errors import ReleaseError
 from processing.release.formats.manifest import Tombstone
 from processing.release.studio import signed_links
 from processing.release.studio.release_records import find_tombstones
-from processing.release.studio.served_release import Item, Shelf
+from processing.release.studio.served_release import ServedFile, ServedRelease
 
 TOMBSTONES_S = 2.0  # how long a withdrawal may take to reach the server
 
 
 @dataclass(frozen=True)
-class Refused:
+class AccessRefused:
     """An answer without a file. refusal: a word for programs; status: HTTP's; why: for people."""
 
     status: int
@@ -32,31 +32,31 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Opened:
+class AccessGranted:
     """A file that may leave."""
 
-    access: Access
+    access: GrantAccess
     release_id: int
-    shelf: Shelf
-    item: Item
+    shelf: ServedRelease
+    item: ServedFile
 
 
 REFUSALS = {
-    Refusal.UNKNOWN: (401, "no such token or link is known here"),
-    Refusal.EXPIRED: (401, "the token or link has expired"),
-    Refusal.REVOKED: (403, "the token was revoked"),
-    Refusal.OTHER: (403, "the token or link is not for this release or version"),
-    Refusal.LICENCE: (403, "no signed licence of this version's text was accepted yet"),
+    GrantRefusal.UNKNOWN: (401, "no such token or link is known here"),
+    GrantRefusal.EXPIRED: (401, "the token or link has expired"),
+    GrantRefusal.REVOKED: (403, "the token was revoked"),
+    GrantRefusal.OTHER: (403, "the token or link is not for this release or version"),
+    GrantRefusal.LICENCE: (403, "no signed licence of this version's text was accepted yet"),
 }
 
 
-class Gate:
+class AccessControl:
     """Judges requests. Each is judged by the records of that moment: a revoked grant opens nothing more."""
 
-    def __init__(self, engine: Engine, shelves: Sequence[Shelf], key: bytes) -> None:
+    def __init__(self, engine: Engine, shelves: Sequence[ServedRelease], key: bytes) -> None:
         """Raises ReleaseError for a folder that the records do not know as a release, or know otherwise."""
         self._engine, self._key = engine, key
-        self._shelves: dict[str, tuple[Shelf, int]] = {}
+        self._shelves: dict[str, tuple[ServedRelease, int]] = {}
         self._stones: dict[str, tuple[float, tuple[Tombstone, ...]]] = {}
         self._lock = threading.Lock()
         with reading(engine) as tx:
@@ -71,41 +71,41 @@ class Gate:
                     raise ReleaseError(f"{shelf.place} is given twice")
                 self._shelves[shelf.place] = (shelf, release.id)
 
-    def judge(self, path: str, token: str | None, now: datetime | None = None) -> Opened | Refused:
+    def judge(self, path: str, token: str | None, now: datetime | None = None) -> AccessGranted | AccessRefused:
         """path: of the address, decoded, without its first '/'. token: of the header; None where there is none."""
         now = now or utc_now()
         until: datetime | None = None
-        signed: signed_links.Link | None = None
+        signed: signed_links.SignedLink | None = None
         if token is None and path.startswith(f"{signed_links.PREFIX}/"):
             said, _, path = path.removeprefix(f"{signed_links.PREFIX}/").partition("/")
             signed = signed_links.check(self._key, said, path)
             if signed is None:
-                return refused(Refusal.UNKNOWN)
+                return refused(GrantRefusal.UNKNOWN)
             until = signed.until
         place, _, inside = path.partition("/")
         with reading(self._engine) as tx:
             access = access_of(tx, signed.grant_id) if signed else access_by_token(tx, token) if token else None
         if access is None:
-            return refused(Refusal.UNKNOWN)
+            return refused(GrantRefusal.UNKNOWN)
         if until is not None and now >= until:
-            return refused(Refusal.EXPIRED)
+            return refused(GrantRefusal.EXPIRED)
         shelf, release_id = self._shelves.get(place, (None, 0))
         if shelf is None:  # what is not here looks like what is not given
-            return refused(access.standing(now) or Refusal.OTHER)
+            return refused(access.standing(now) or GrantRefusal.OTHER)
         refusal = access.refusal(shelf.name, shelf.version, shelf.licence_sha256, now)
         if refusal is not None:
             return refused(refusal)
         item = shelf.items.get(inside)
         if item is None:
-            return Refused(404, "path", "the release has no such file")
+            return AccessRefused(404, "path", "the release has no such file")
         if item.kind and item.kind not in access.kinds:
-            return Refused(403, "kind", "the grant does not allow files of this kind", access.kinds)
+            return AccessRefused(403, "kind", "the grant does not allow files of this kind", access.kinds)
         stones = self._tombstones(shelf.name) if item.number is not None else ()
         if any(stone.concerns(shelf.version) and stone.holds(item.path) for stone in stones):
-            return Refused(410, "withdrawn", "the subject has withdrawn this; a newer version does without")
-        return Opened(access, release_id, shelf, item)
+            return AccessRefused(410, "withdrawn", "the subject has withdrawn this; a newer version does without")
+        return AccessGranted(access, release_id, shelf, item)
 
-    def still(self, access: Access) -> bool:
+    def still(self, access: GrantAccess) -> bool:
         """Whether a grant that opened something opens it still."""
         with reading(self._engine) as tx:
             now = access_of(tx, access.grant_id)
@@ -121,7 +121,7 @@ class Gate:
             return stones
 
 
-def refused(refusal: Refusal) -> Refused:
+def refused(refusal: GrantRefusal) -> AccessRefused:
     """The answer to it."""
     status, why = REFUSALS[refusal]
-    return Refused(status, str(refusal), why)
+    return AccessRefused(status, str(refusal), why)

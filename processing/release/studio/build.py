@@ -18,8 +18,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from common.guarding.file_modes import hand_on
-from common.progress import Progress, part, silent
+from common.guarding.file_modes import share_with_others
+from common.progress import Progress, no_progress, part
 from db.consents.withdrawals import lock_participants, masked_subjects, withdrawn_takes
 from db.engine import reading, transaction, utc_now
 from db.errors import StateConflict
@@ -46,10 +46,10 @@ from processing.release.formats.manifest import (
 )
 from processing.release.formats.signing import RELEASE, PublicKey, public_of, read_small, sign, studio_key
 from processing.release.formats.studio_statement import read_about
-from processing.release.studio.export import Plan, export
+from processing.release.studio.export import ExportPlan, export
 from processing.release.studio.release_lists import ReleaseFacts
 from processing.release.studio.release_records import find_tombstones, no_longer_part
-from processing.release.studio.selection import Selection, Skipped, choose
+from processing.release.studio.selection import Selection, Skipped, select_takes
 from processing.release.studio.selection_file import Reviewed, read_selection
 from processing.release.studio.selection_review import narrowed, require_review
 from processing.release.studio.selection_rules import Options
@@ -92,7 +92,7 @@ def build_release(
     description: str = DEFAULT_DESCRIPTION,
     abandon: bool = False,
     workers: int | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> BuiltRelease:
     """Build the next version of `name` into the folder `out/<name>-<version>`.
 
@@ -113,7 +113,7 @@ def build_release(
         raise ReleaseError(f"Consents cannot be judged on {day}: that day is not yet over; leave --day out")
     options = reviewed.file.options if reviewed else Options()
     with reading(studio.engine) as tx:
-        chosen = choose(tx, studio.store, day, only=subjects, quality=reviewed.file.quality if reviewed else None)
+        chosen = select_takes(tx, studio.store, day, only=subjects, quality=reviewed.file.quality if reviewed else None)
         tombstones = find_tombstones(tx, name, day)
         if reviewed:
             chosen = narrowed(chosen, reviewed)
@@ -125,7 +125,7 @@ def build_release(
     key = sign_key or studio_key(studio.settings.keys)
     criteria = {"subjects": subjects or "all", "licence": licence, "selection": reviewed.sha256 if reviewed else None}
     with _claimed(studio, name, out, day, criteria, abandon) as (release, building):
-        plan = Plan(
+        plan = ExportPlan(
             selection=chosen,
             store=studio.store,
             folder=building / "release",
@@ -254,7 +254,7 @@ def _lock(building: Path, release: Release) -> int:
 def _build(
     studio: StudioRecords,
     release: Release,
-    plan: Plan,
+    plan: ExportPlan,
     folder: Path,
     reviewed: Reviewed | None,
     key: Path,
@@ -289,7 +289,7 @@ def _build(
     about = f"{manifest.name} {manifest.version}"
     signed = sign((plan.folder / MANIFEST).read_bytes(), key, RELEASE, about)
     write_durably(plan.folder / f"{MANIFEST}{signed.ending}", signed.content)
-    hand_on(plan.folder)  # made to be read by others, unlike all else
+    share_with_others(plan.folder)  # made to be read by others, unlike all else
     _sync_folders(plan.folder)
     # Consents may have been withdrawn while the files were written: judge once more, in the last transaction.
     moved = False
@@ -309,7 +309,7 @@ def _build(
     return BuiltRelease(plan.facts.name, plan.facts.version, folder, manifest, digest, skipped, signed.key)
 
 
-def _items(plan: Plan) -> list[ReleasedTake]:
+def _items(plan: ExportPlan) -> list[ReleasedTake]:
     return [
         ReleasedTake(
             subject.subject_id,
@@ -324,7 +324,7 @@ def _items(plan: Plan) -> list[ReleasedTake]:
     ]
 
 
-def _still_allowed(tx: Session, plan: Plan) -> None:
+def _still_allowed(tx: Session, plan: ExportPlan) -> None:
     day, chosen = plan.selection.day, plan.selection.subjects
     # Whoever withdraws or narrows now waits until this is complete, and then finds it.
     lock_participants(tx, {s.subject_id for s in chosen})

@@ -5,14 +5,14 @@ from typing import Any
 
 from processing.release.formats.manifest import SCHEMA_VERSION
 from processing.release.studio.selection_rules import Options
-from processing.release.studio.take_export import SKIN_POINTS, ReliefEncoding
+from processing.release.studio.take_export import SKIN_POINTS, DisplacementEncoding
 
 CONVENTIONS = "conventions.json"
 SIMILARITY = "x_b = scale R x_a + t_mm"
 
 
 def conventions(
-    relief: ReliefEncoding,
+    relief: DisplacementEncoding,
     options: Options,
     topologies: Sequence[dict[str, Any]],
     *,

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from processing.release.formats.tombstones import Tombstone
-from processing.release.studio import release_lists
+from processing.release.studio import release_lists as lists
 from processing.release.studio.conventions import CONVENTIONS
 from processing.release.studio.release_lists import ReleaseFacts, is_complete
 from processing.release.studio.selection import SelectedSubject, Selection
 from processing.release.studio.selection_rules import Options
-from processing.release.studio.take_export import ReliefEncoding, TakeRecord
+from processing.release.studio.take_export import DisplacementEncoding, TakeRecord
 
 DATASHEET = "datasheet.md"
 HISTOGRAM = "histogram.svg"
@@ -22,7 +22,7 @@ def datasheet(
     facts: ReleaseFacts,
     selection: Selection,
     records: Mapping[tuple[int, str], TakeRecord],
-    relief: ReliefEncoding,
+    relief: DisplacementEncoding,
     options: Options,
     tombstones: Sequence[Tombstone],
 ) -> str:
@@ -70,11 +70,11 @@ and key of every step, the figures that it reported, and the hashes of the photo
 ## Consent
 
 Every subject here signed a consent to release for research that was valid on the day above. Photographs (`img/`) are
-here only of subjects who also consented to publication; only these (`{release_lists.PUBLISHABLE_LIST}`) may be shown in
-papers and talks. Of subjects in `{release_lists.MOSAICKED_LIST}`, photographs, textures and the colours of scans have the
-eyes in coarse blocks. A subject may withdraw, or allow less: the next version then names in `{release_lists.TOMBSTONES}`
+here only of subjects who also consented to publication; only these (`{lists.PUBLISHABLE_LIST}`) may be shown in
+papers and talks. Of subjects in `{lists.MOSAICKED_LIST}`, photographs, textures and the colours of scans have the
+eyes in coarse blocks. A subject may withdraw, or allow less: the next version then names in `{lists.TOMBSTONES}`
 what holders of this one delete; `mien release verify --newer` says which files. What is not part of a version any more
-for another reason is in `{release_lists.NO_LONGER}`, and may be kept.
+for another reason is in `{lists.NO_LONGER}`, and may be kept.
 
 ## What is where
 
@@ -88,12 +88,12 @@ for another reason is in `{release_lists.NO_LONGER}`, and may be kept.
 | `checks/<id>.png` | the landmarks drawn on a registered mesh of the subject |
 | `topology/` | triangles, UVs, seams and landmarks that all meshes share |
 | `rigs/` | calibrations, with colour profiles |
-| `{release_lists.INFO_LIST}` | index, gender (m, f, o), age, valid label; `-`: not said |
-| `{release_lists.SUBJECTS}`, `{release_lists.TAKES}` | the same with names of columns; a line a take with its files |
-| `{release_lists.MISSING}` | every file that is not here, and why |
-| `{release_lists.RT_SCALE}` | from each scan to the upright head, in FaceScape's form |
+| `{lists.INFO_LIST}` | index, gender (m, f, o), age, valid label; `-`: not said |
+| `{lists.SUBJECTS}`, `{lists.TAKES}` | the same with names of columns; a line a take with its files |
+| `{lists.MISSING}` | every file that is not here, and why |
+| `{lists.RT_SCALE}` | from each scan to the upright head, in FaceScape's form |
 | `{CONVENTIONS}` | units, axes, camera model, frames, encoding, for programs |
-| `{release_lists.TOMBSTONES}`, `{release_lists.NO_LONGER}` | of earlier versions: what to delete; what is just not here |
+| `{lists.TOMBSTONES}`, `{lists.NO_LONGER}` | of earlier versions: what to delete; what is just not here |
 | `manifest.json` | size and SHA-256 of every file |
 | `manifest.json.minisig` or `.sig`, `release.pub` | its signature, and the key that made it |
 

@@ -1,4 +1,7 @@
-"""What a server has given to whom, in memory between two writes to the records: see db.release_records.release_holders."""
+"""What a server has given to whom, in memory between two writes to the records:
+
+see db.release_records.release_holders.
+"""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -8,8 +11,8 @@ from sqlalchemy import Engine
 
 from db.engine import transaction, utc_now
 from db.models import Way
-from db.release_records.release_holders import Delivered, begin_fetch, note_delivered
-from processing.release.studio.served_release import Shelf
+from db.release_records.release_holders import Delivery, begin_fetch, note_delivered
+from processing.release.studio.served_release import ServedRelease
 
 # Beyond these a file counts as delivered: what is owed to the subjects is not to be escaped by odd ranges.
 MOST_PARTS = 64
@@ -17,7 +20,7 @@ MOST_BEGUN = 5000
 
 
 @dataclass
-class Progress:
+class DeliveredParts:
     """One grant's fetch of one version. wanted: numbers of the files that it may have."""
 
     fetch_id: int
@@ -48,14 +51,14 @@ class Progress:
     def has(self, number: int) -> bool:
         return bool(self.bits[number // 8] >> (number % 8) & 1)
 
-    def take(self) -> Delivered | None:
+    def take(self) -> Delivery | None:
         """How far it has come, if that is not written down yet."""
         with self._lock:
             if not self.dirty:
                 return None
             self.dirty = False
             complete = self.done >= len(self.wanted)
-            return Delivered(self.bytes_sent, self.done, bytes(self.bits), dict(self.begun), complete)
+            return Delivery(self.bytes_sent, self.done, bytes(self.bits), dict(self.begun), complete)
 
 
 class Ledger:
@@ -63,12 +66,18 @@ class Ledger:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._open: dict[tuple[int, int], Progress] = {}
+        self._open: dict[tuple[int, int], DeliveredParts] = {}
         self._lock = threading.Lock()
 
     def begin(
-        self, grant_id: int, release_id: int, shelf: Shelf, kinds: frozenset[str], address: str | None, agent: str
-    ) -> Progress:
+        self,
+        grant_id: int,
+        release_id: int,
+        shelf: ServedRelease,
+        kinds: frozenset[str],
+        address: str | None,
+        agent: str,
+    ) -> DeliveredParts:
         """The fetch of a version under a grant, as far as it came before."""
         key = (grant_id, release_id)
         with self._lock:
@@ -82,7 +91,7 @@ class Ledger:
                 )
                 bits = bytearray(-(-len(shelf.manifest.files) // 8) or 1)
                 bits[: len(row.delivered or b"")] = row.delivered or b""
-                progress = Progress(row.id, wanted, bits, _parts(row.begun or {}), row.bytes_sent)
+                progress = DeliveredParts(row.id, wanted, bits, _parts(row.begun or {}), row.bytes_sent)
             progress.done = sum(progress.has(number) for number in wanted)
             return self._open.setdefault(key, progress)
 

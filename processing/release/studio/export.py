@@ -18,16 +18,16 @@ from typing import Any
 
 import msgspec
 
-from common.files.atomic_write import whole_file
-from common.progress import Progress, silent
+from common.files.atomic_write import atomic_write
+from common.progress import Progress, no_progress
 from db.store import Store
 from processing.release.formats.croissant import CROISSANT, croissant
 from processing.release.formats.data_card import CARD, data_card
 from processing.release.formats.datacite import DATACITE, datacite
 from processing.release.formats.errors import ReleaseError
-from processing.release.formats.json_documents import write_plain
+from processing.release.formats.json_documents import write_json_document
 from processing.release.formats.manifest import FileEntry, hash_files, usable_cpus
-from processing.release.formats.responsible_ai import Figures, counted_stages
+from processing.release.formats.responsible_ai import ReleaseCounts, counted_stages
 from processing.release.formats.signing import STUDIO_PUBLIC, PublicKey, public_file
 from processing.release.formats.tombstones import NoLonger, Tombstone
 from processing.release.studio import release_lists
@@ -38,7 +38,7 @@ from processing.release.studio.release_lists import ReleaseFacts
 from processing.release.studio.selection import Selection
 from processing.release.studio.selection_rules import Options
 from processing.release.studio.take_export import (
-    ReliefEncoding,
+    DisplacementEncoding,
     TakeJob,
     TakeRecord,
     export_take,
@@ -50,11 +50,11 @@ from processing.release.studio.topology_files import topology_id, write_topology
 
 # A process more is worth its start where it has this many takes to write.
 TAKES_A_WORKER = 8
-Records = Mapping[tuple[int, str], TakeRecord]
+TakeRecords = Mapping[tuple[int, str], TakeRecord]
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExportPlan:
     """What is written where. done: the folder of the takes' records."""
 
     selection: Selection
@@ -69,7 +69,7 @@ class Plan:
     public_key: PublicKey | None = None
 
 
-def export(plan: Plan, *, workers: int | None = None, progress: Progress = silent) -> dict[str, FileEntry]:
+def export(plan: ExportPlan, *, workers: int | None = None, progress: Progress = no_progress) -> dict[str, FileEntry]:
     """Write everything but the manifest; every file by its path.
 
     workers: processes (as many as are worth it by default). Every copy from the store is checked against its hash; the
@@ -99,7 +99,7 @@ def export(plan: Plan, *, workers: int | None = None, progress: Progress = silen
     return entries
 
 
-def _write_takes(plan: Plan, jobs: Sequence[TakeJob], workers: int | None) -> Iterator[TakeRecord]:
+def _write_takes(plan: ExportPlan, jobs: Sequence[TakeJob], workers: int | None) -> Iterator[TakeRecord]:
     """Takes as they are done, in this process or in others."""
     count = min(usable_cpus(), len(jobs) // TAKES_A_WORKER) if workers is None else min(workers, len(jobs))
     if count <= 1:
@@ -123,12 +123,12 @@ def _write_takes(plan: Plan, jobs: Sequence[TakeJob], workers: int | None) -> It
 
 def _write_take(job: TakeJob, store: Store, folder: Path, done: Path) -> TakeRecord:
     record = export_take(job, store, folder)
-    with whole_file(done / f"{record.index}_{record.label}.json") as temporary:
+    with atomic_write(done / f"{record.index}_{record.label}.json") as temporary:
         temporary.write_bytes(msgspec.json.encode(record))
     return record
 
 
-def _finished(plan: Plan, jobs: Sequence[TakeJob]) -> dict[tuple[int, str], TakeRecord]:
+def _finished(plan: ExportPlan, jobs: Sequence[TakeJob]) -> dict[tuple[int, str], TakeRecord]:
     """Takes that an earlier build wrote from the same inputs, their files read again and found whole."""
     found: dict[tuple[int, str], TakeRecord] = {}
     for job in jobs:
@@ -159,7 +159,7 @@ def _remove_strangers(folder: Path, wanted: Any) -> None:
             Path(at).rmdir()
 
 
-def _write_shared(plan: Plan, records: Records) -> list[str]:
+def _write_shared(plan: ExportPlan, records: TakeRecords) -> list[str]:
     """Topologies, rigs, lists, texts; their paths."""
     folder, selection, subjects = plan.folder, plan.selection, plan.selection.subjects
     relief = _shared_relief(selection, records) if records else None
@@ -179,7 +179,7 @@ def _write_shared(plan: Plan, records: Records) -> list[str]:
             (folder / name).parent.mkdir(exist_ok=True)
             about = {"rig": capture.rig, "id": capture.rig_id, "calibration": capture.calibration_version}
             cameras = {"method": capture.calibration_method, "cameras": dict(capture.calibration)}
-            write_plain(folder / name, about | cameras)
+            write_json_document(folder / name, about | cameras)
             written.append(name)
     texts = {
         release_lists.INFO_LIST: release_lists.info_list(subjects),
@@ -203,8 +203,8 @@ def _write_shared(plan: Plan, records: Records) -> list[str]:
         (folder / name).write_text(text, encoding="utf-8")
     if relief is None:
         return list(texts)
-    write_plain(folder / release_lists.RT_SCALE, release_lists.rt_scale(records))
-    write_plain(
+    write_json_document(folder / release_lists.RT_SCALE, release_lists.rt_scale(records))
+    write_json_document(
         folder / CONVENTIONS,
         conventions(
             relief,
@@ -219,19 +219,19 @@ def _write_shared(plan: Plan, records: Records) -> list[str]:
     (folder / CARD).write_text(data_card(plan.facts, figures), encoding="utf-8")
     files = [entry for record in records.values() for entry in record.files]
     sizes = {"files": len(files), "bytes": sum(entry.bytes for entry in files)}
-    write_plain(folder / DATACITE, datacite(plan.facts, figures, day, sizes))
+    write_json_document(folder / DATACITE, datacite(plan.facts, figures, day, sizes))
     hashes = hash_files(folder, texts)
     described = {name: ((folder / name).stat().st_size, str(hashes[name])) for name in texts}
-    write_plain(folder / CROISSANT, croissant(plan.facts, figures, day, described))
+    write_json_document(folder / CROISSANT, croissant(plan.facts, figures, day, described))
     return [*written, *texts, release_lists.RT_SCALE, CONVENTIONS, CROISSANT, CARD, DATACITE]
 
 
-def release_figures(plan: Plan, records: Records) -> Figures:
+def release_figures(plan: ExportPlan, records: TakeRecords) -> ReleaseCounts:
     """What can be counted of a release, for what it says of itself to reviewers."""
     subjects = plan.selection.subjects
     takes = [take for subject in subjects for take in subject.takes]
     runs = {run.key: (run.stage, run.version) for take in takes for run in take.runs.values()}
-    return Figures(
+    return ReleaseCounts(
         subjects=len(subjects),
         takes=len(takes),
         photographs=sum(record.photographs for record in records.values()),
@@ -247,7 +247,7 @@ def release_figures(plan: Plan, records: Records) -> Figures:
     )
 
 
-def _shared_relief(selection: Selection, records: Records) -> ReliefEncoding:
+def _shared_relief(selection: Selection, records: TakeRecords) -> DisplacementEncoding:
     """The encoding that all displacement maps of the release share. Raises ReleaseError where they differ."""
     codes = {(s.index, take.label): take.code for s in selection.subjects for take in s.takes}
     shared = next(iter(records.values())).relief

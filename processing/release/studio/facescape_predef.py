@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from common.files.atomic_write import whole_file
+from common.files.atomic_write import atomic_write
 from processing.files.stage_files import write_image
 from processing.release.formats.errors import ReleaseError
 from processing.release.studio.topology_files import landmark_vertices
@@ -101,10 +101,10 @@ def facial_mask(template: Template, size_px: int = MASK_PX) -> NDArray[np.uint8]
 def _write_array(path: Path, values: Ints) -> None:
     out = io.BytesIO()
     np.save(out, values.astype(np.int64), allow_pickle=False)
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(out.getvalue())
 
 
 def _write_arrays(path: Path, arrays: dict[str, Ints]) -> None:
-    with whole_file(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

@@ -21,8 +21,8 @@ from db.errors import RecordError
 from processing.release.formats.manifest import MANIFEST
 from processing.release.holder.fetch import KINDS
 from processing.release.holder.token_access import ALLOWED, REFUSAL
-from processing.release.studio.access_control import Gate, Opened, Refused
-from processing.release.studio.delivery_ledger import Ledger, Progress
+from processing.release.studio.access_control import AccessControl, AccessGranted, AccessRefused
+from processing.release.studio.delivery_ledger import DeliveredParts, Ledger
 from processing.release.studio.served_release import NotServed
 
 Message = MutableMapping[str, Any]
@@ -37,7 +37,7 @@ _TYPES = {".json": "application/json", ".jpg": "image/jpeg", ".png": "image/png"
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """of_grant: requests of one grant at a time.  failures: refusals an address may collect in failures_s.  send_s: how
     long a client may take nothing.  recheck_s: how long a revocation may take to cut what is being sent.
     """
@@ -49,15 +49,15 @@ class Limits:
     recheck_s: float = 1.0
 
 
-class Cut(Exception):
+class ConnectionCut(Exception):
     """The answer ends here: the connection is to be closed, not kept."""
 
 
 class ReleaseServer:
     """An ASGI application. Raises nothing: what is wrong in here is one line of the log and status 500 or a cut."""
 
-    def __init__(self, gate: Gate, ledger: Ledger, limits: Limits | None = None) -> None:
-        self._gate, self._ledger, self._limits = gate, ledger, limits or Limits()
+    def __init__(self, gate: AccessControl, ledger: Ledger, limits: RequestLimits | None = None) -> None:
+        self._gate, self._ledger, self._limits = gate, ledger, limits or RequestLimits()
         self._busy: Counter[int] = Counter()
         self._failures: OrderedDict[str, list[float]] = OrderedDict()
 
@@ -66,7 +66,7 @@ class ReleaseServer:
             return
         try:
             await self._answer(scope, receive, send)
-        except (Cut, OSError, TimeoutError):
+        except (ConnectionCut, OSError, TimeoutError):
             _abort(scope)
         except Exception as error:
             log.error("a request failed: %s", type(error).__name__)  # its text may hold what is a secret
@@ -76,26 +76,34 @@ class ReleaseServer:
         headers = {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in scope["headers"]}
         address = (scope.get("client") or ("", 0))[0]
         if scope["method"] not in ("GET", "HEAD"):
-            return await _refuse(send, Refused(405, "method", "only GET and HEAD are answered"), {"allow": "GET, HEAD"})
+            return await _refuse(
+                send, AccessRefused(405, "method", "only GET and HEAD are answered"), {"allow": "GET, HEAD"}
+            )
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-            return await _refuse(send, Refused(413, "body", "a request has no body here"), {"connection": "close"})
+            return await _refuse(
+                send, AccessRefused(413, "body", "a request has no body here"), {"connection": "close"}
+            )
         if self._too_many_failures(address):
-            return await _refuse(send, Refused(429, "rate", "too many refusals; wait a minute"), {"retry-after": "60"})
+            return await _refuse(
+                send, AccessRefused(429, "rate", "too many refusals; wait a minute"), {"retry-after": "60"}
+            )
         bearer = _BEARER.fullmatch(headers.get("authorization", "").strip())
         token = bearer[1] if bearer else ("-" if "authorization" in headers else None)
         try:
             judged = await asyncio.to_thread(self._gate.judge, str(scope["path"]).removeprefix("/"), token)
         except RecordError:
             log.error("the records do not answer; nothing is given meanwhile")
-            return await _refuse(send, Refused(503, "records", "the server cannot look it up"), {"retry-after": "5"})
-        if isinstance(judged, Refused):
+            return await _refuse(
+                send, AccessRefused(503, "records", "the server cannot look it up"), {"retry-after": "5"}
+            )
+        if isinstance(judged, AccessRefused):
             if judged.status == 401:
                 self._failures.setdefault(address, []).append(time.monotonic())
             more = {"www-authenticate": 'Bearer realm="mien release"'} if judged.status == 401 else {}
             return await _refuse(send, judged, more)
         grant = judged.access.grant_id
         if self._busy[grant] >= self._limits.of_grant:
-            why = Refused(429, "busy", f"{self._limits.of_grant} requests of this grant are under way")
+            why = AccessRefused(429, "busy", f"{self._limits.of_grant} requests of this grant are under way")
             return await _refuse(send, why, {"retry-after": "1"})
         self._busy[grant] += 1
         try:
@@ -106,7 +114,7 @@ class ReleaseServer:
                 del self._busy[grant]
 
     async def _give(
-        self, opened: Opened, head: bool, asked: Mapping[str, str], address: str, receive: Receive, send: Send
+        self, opened: AccessGranted, head: bool, asked: Mapping[str, str], address: str, receive: Receive, send: Send
     ) -> None:
         item, shelf = opened.item, opened.shelf
         etag = f'"{item.sha256}"'
@@ -134,7 +142,9 @@ class ReleaseServer:
             file = await asyncio.to_thread(shelf.open, item)
         except NotServed as error:
             log.error("%s", error)
-            return await _refuse(send, Refused(503, "damaged", "the file is not as it was released; tell the studio"))
+            return await _refuse(
+                send, AccessRefused(503, "damaged", "the file is not as it was released; tell the studio")
+            )
         try:
             progress = await asyncio.to_thread(
                 self._ledger.begin, opened.access.grant_id, opened.release_id, shelf, opened.access.kinds, address,
@@ -146,7 +156,14 @@ class ReleaseServer:
             os.close(file)
 
     async def _stream(
-        self, opened: Opened, file: int, start: int, end: int, progress: Progress, receive: Receive, send: Send
+        self,
+        opened: AccessGranted,
+        file: int,
+        start: int,
+        end: int,
+        progress: DeliveredParts,
+        receive: Receive,
+        send: Send,
     ) -> None:
         item, at, checked = opened.item, start, time.monotonic()
         gone = asyncio.create_task(_until_gone(receive))
@@ -156,12 +173,12 @@ class ReleaseServer:
             while at < end:
                 if time.monotonic() - checked >= self._limits.recheck_s:
                     if not await asyncio.to_thread(self._gate.still, opened.access):
-                        raise Cut
+                        raise ConnectionCut
                     checked = time.monotonic()
                 block = await asyncio.to_thread(os.pread, file, min(BLOCK, end - at), at)
                 if not block:
                     log.error("%s/%s grew shorter while it was sent", opened.shelf.place, item.path)
-                    raise Cut
+                    raise ConnectionCut
                 if gone.done():
                     return
                 # Written down before it is sent: whoever gets a byte stands in the ledger with it.
@@ -186,7 +203,7 @@ class ReleaseServer:
         return len(recent) >= self._limits.failures
 
 
-def _note(progress: Progress, number: int | None, start: int, count: int, size: int) -> None:
+def _note(progress: DeliveredParts, number: int | None, start: int, count: int, size: int) -> None:
     if number is not None:
         progress.add(number, start, count, size)
 
@@ -219,7 +236,7 @@ async def _start(send: Send, status: int, headers: Mapping[str, str], *, last: b
         await send({"type": "http.response.body", "body": b""})
 
 
-async def _refuse(send: Send, refused: Refused, more: Mapping[str, str] | None = None) -> None:
+async def _refuse(send: Send, refused: AccessRefused, more: Mapping[str, str] | None = None) -> None:
     body = json.dumps({"refusal": refused.refusal, "why": refused.why}).encode()
     headers = {
         REFUSAL.lower(): refused.refusal, "content-type": "application/json", "content-length": str(len(body)),

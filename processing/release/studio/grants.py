@@ -19,7 +19,7 @@ from db.release_records.releases import get_release
 from db.store import hash_file
 from db.studio import open_studio
 from processing.release.formats.errors import AccessError
-from processing.release.formats.file_kinds import PHOTOGRAPHS, USUAL
+from processing.release.formats.file_kinds import DEFAULT_KINDS, PHOTOGRAPHS
 from processing.release.holder.fetch import KINDS
 from processing.release.holder.token_access import origin_of
 from processing.release.studio.signed_links import write_secret
@@ -73,7 +73,7 @@ class Licence:
 
 
 @dataclass(frozen=True)
-class Given:
+class IssuedGrant:
     """A grant that was given. what: as in 'faces 3 and later'. licensed: whether a licence was accepted before."""
 
     grant: str
@@ -107,7 +107,7 @@ def give(
     licence: Licence | None,
     token_to: Path | None,
     server: str | None,
-) -> Given:
+) -> IssuedGrant:
     """Record a grant and write its token. token_to: its file, an empty path for one in this folder, None for none.
 
     The grant is there when its file is on the disk, and neither without the other. Raises AccessError, RecordError.
@@ -137,7 +137,7 @@ def give(
             written.unlink(missing_ok=True)
         raise
     what = f"{name} {release.version}" + ("" if only else " and later")
-    return Given(grant.code, recipient.code, what, allowed, token, written, licensed)
+    return IssuedGrant(grant.code, recipient.code, what, allowed, token, written, licensed)
 
 
 def asked_contact() -> dict[str, str]:
@@ -157,5 +157,5 @@ def _allowed(kinds: Sequence[str] | None, photographs: bool) -> tuple[str, ...]:
     unknown = sorted(set(kinds or ()) - KINDS.keys())
     if unknown:
         raise AccessError(f"there is no kind '{unknown[0]}' of files; there are: {', '.join(KINDS)}")
-    asked = {*(kinds or USUAL), *((PHOTOGRAPHS,) if photographs else ())}
+    asked = {*(kinds or DEFAULT_KINDS), *((PHOTOGRAPHS,) if photographs else ())}
     return tuple(kind for kind in KINDS if kind in asked)

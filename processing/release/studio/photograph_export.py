@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from common.bounded.decoder_pool import decode
 from common.bounded.jpeg_integrity import check_size
 from common.bounded.limits import MAX_PIXELS
-from common.files.atomic_write import whole_file
+from common.files.atomic_write import atomic_write
 from processing.geometry.cameras import Camera, CameraError, Image, camera_from_params
 from processing.geometry.mesh import Mesh, Surface
 from processing.photometry.colour_profiles import Profile, apply_profile, profiles_of
@@ -64,7 +64,7 @@ def write_photograph(
     """
     undistort = options.photographs == "undistorted" and camera is not None and bool(camera.distortion.any())
     correct = options.colour == "corrected" and profile is not None
-    with whole_file(target) as temporary:
+    with atomic_write(target) as temporary:
         if not undistort and not correct and face is None:
             try:
                 temporary.write_bytes(strip_jpeg(data))

@@ -18,16 +18,16 @@ from db.release_records.release_holders import hand_over
 from db.release_records.releases import get_release
 from processing.release.formats.errors import AccessError
 from processing.release.formats.file_kinds import kind_of
-from processing.release.formats.link_list import Links
+from processing.release.formats.link_list import LinkList
 from processing.release.formats.manifest import MANIFEST, SIDECAR, Manifest, decode_manifest, path_problem
 from processing.release.studio.datasheet import LICENCE
 from processing.release.studio.release_records import find_tombstones
-from processing.release.studio.served_release import BESIDE
+from processing.release.studio.served_release import UNLISTED_FILES
 
 MOST_DAYS = 7  # what S3 allows
 
 
-def give_links(engine: Engine, code: str, place: str, until: datetime) -> Links:
+def give_links(engine: Engine, code: str, place: str, until: datetime) -> LinkList:
     """Links to all that a grant allows of the release at `place` ('s3://bucket/faces-3'), written into the ledger.
 
     Raises AccessError where the grant does not open it, where it is not the release of the records, and where the store
@@ -39,7 +39,7 @@ def give_links(engine: Engine, code: str, place: str, until: datetime) -> Links:
     try:
         fs, root = fsspec.core.url_to_fs(place.rstrip("/"), use_listings_cache=False)
         data = fs.cat_file(f"{root}/{MANIFEST}")
-        beside = [name for name in BESIDE if name in (MANIFEST, SIDECAR) or fs.exists(f"{root}/{name}")]
+        beside = [name for name in UNLISTED_FILES if name in (MANIFEST, SIDECAR) or fs.exists(f"{root}/{name}")]
     except (OSError, ValueError, ImportError) as error:
         why = type(error).__name__
         raise AccessError(f"no release can be read at that place ({why}): s3://bucket/folder") from None
@@ -57,7 +57,7 @@ def give_links(engine: Engine, code: str, place: str, until: datetime) -> Links:
         raise AccessError("that store signs no links; serve the folder: mien release serve") from None
     with transaction(engine) as tx:
         hand_over(tx, grant, release, Way.LINKS)
-    return Links(manifest.name, manifest.version, by_path)
+    return LinkList(manifest.name, manifest.version, by_path)
 
 
 def _allowed(tx: Session, grant: Grant, manifest: Manifest, now: datetime) -> list[str]:

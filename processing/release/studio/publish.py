@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from common.guarding.file_modes import hand_on
-from common.progress import Progress, silent
+from common.guarding.file_modes import share_with_others
+from common.progress import Progress, no_progress
 from processing.release.formats.croissant import CROISSANT
 from processing.release.formats.data_card import CARD
 from processing.release.formats.datacite import DATACITE
@@ -59,7 +59,7 @@ def publish(
     out: Path,
     *,
     ungated: bool = False,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Published:
     """Make `out` out of a verified release. ungated: free for everybody, which is for synthetic subjects alone.
 
@@ -80,7 +80,7 @@ def publish(
         make: Callable[[Path, Manifest, Path, bool, Progress], tuple[bool, tuple[str, ...]]]
         make = {FOLDER: _folder, HUGGINGFACE: _huggingface, ZENODO: _zenodo}[target]
         packed, todo = make(release, manifest, building, not ungated, progress)
-        hand_on(building)  # made to be read by others, unlike all else
+        share_with_others(building)  # made to be read by others, unlike all else
         building.rename(out)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
@@ -143,7 +143,7 @@ def _zenodo(
     rest = [path for path in shared if path not in _BESIDE]
     groups = _grouped(subjects, ZENODO_FILES - len(beside) - len(_manifest_files(release)) - 1)
     _pack(release, {"shared": rest} | groups, upload, f"{manifest.name}-{manifest.version}-", progress)
-    _copy(release, [*beside, *_manifest_files(release)], upload, silent)
+    _copy(release, [*beside, *_manifest_files(release)], upload, no_progress)
     if not (release / DATACITE).is_file():
         raise ReleaseError(f"{release} holds tombstones alone: send its manifest to the holders (mien release notices)")
     record = zenodo_record(json.loads((release / DATACITE).read_text(encoding="utf-8")), gated=gated)

@@ -18,7 +18,7 @@ from processing.release.studio.release_records import find_tombstones
 
 
 @dataclass(frozen=True)
-class Owed:
+class DeletionDue:
     """What a recipient must delete. versions: version -> what is withdrawn of it, of those that the recipient holds.
 
     sha256: of exactly this, so that a notice of it is known again.
@@ -39,7 +39,7 @@ class Owed:
 
 
 @dataclass(frozen=True)
-class Line:
+class HoldingRow:
     """A grant and a version that went out under it, or a grant under which nothing did (held is None).
 
     told: None where nothing is to be deleted; 'to be told', or how far the notice N001 has come.
@@ -52,7 +52,7 @@ class Line:
     told: str | None
 
 
-def owed(tx: Session, name: str, day: date | None = None) -> dict[int, Owed]:
+def deletions_due(tx: Session, name: str, day: date | None = None) -> dict[int, DeletionDue]:
     """recipient's number -> what it must delete of a release, by today's consents."""
     stones = find_tombstones(tx, name, day or utc_now().date())
     if not stones:
@@ -72,14 +72,14 @@ def owed(tx: Session, name: str, day: date | None = None) -> dict[int, Owed]:
         )
         if mine:
             found.setdefault(number, {})[one.version] = mine
-    return {number: Owed(number, name, versions) for number, versions in found.items()}
+    return {number: DeletionDue(number, name, versions) for number, versions in found.items()}
 
 
-def holdings(tx: Session, name: str | None, now: datetime | None = None) -> list[Line]:
+def holdings(tx: Session, name: str | None, now: datetime | None = None) -> list[HoldingRow]:
     """Every grant for a release, or all, with what went out under it, in order of recipient and grant."""
     now = now or utc_now()
     grants = grants_named(tx, name)
-    owing = {release: owed(tx, release, now.date()) for release in {grant.release_name for grant in grants}}
+    owing = {release: deletions_due(tx, release, now.date()) for release in {grant.release_name for grant in grants}}
     held: dict[str, list[Holder]] = {}
     for one in holders_of(tx, releases_named(tx, name)):
         held.setdefault(one.grant, []).append(one)
@@ -92,7 +92,9 @@ def holdings(tx: Session, name: str | None, now: datetime | None = None) -> list
             told = None
             if version is not None and due is not None and version.version in due.versions:
                 told = progress(find_notice(tx, grant.recipient_id, grant.release_name, due.sha256))
-            lines.append(Line(grant, state(grant, licences, now), licences[-1] if licences else None, version, told))
+            lines.append(
+                HoldingRow(grant, state(grant, licences, now), licences[-1] if licences else None, version, told)
+            )
     return lines
 
 
@@ -116,7 +118,7 @@ def progress(notice: Notice | None) -> str:
     return f"{notice.code} written, NOT SENT"
 
 
-def as_outline(lines: Sequence[Line]) -> list[str]:
+def as_outline(lines: Sequence[HoldingRow]) -> list[str]:
     """For people: a recipient, its grants, what it holds under each, and what is still to be done."""
     said: list[str] = []
     last: tuple[str, str] = ("", "")
@@ -162,7 +164,7 @@ def _last_day(grant: Grant) -> date:
     return (grant.expires_at - timedelta(seconds=1)).date()
 
 
-def as_report(line: Line) -> dict[str, object]:
+def as_report(line: HoldingRow) -> dict[str, object]:
     """For programs."""
     grant, held = line.grant, line.held
     return {

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sqlalchemy.orm import Session
 
 from db.models import Artefact
-from db.release_records.releases import Capture, Run, captures_of, runs_of
+from db.release_records.releases import ReleasedCapture, ReleasedRun, captures_of, runs_of
 from db.reports.progress_queries import take_photographs
 from db.stage_runs.artefacts import artefact_histories, input_hashes, parents_of
 from db.store import Store
@@ -20,10 +20,10 @@ TEXTURE = ("texture", "texture")
 DISPLACEMENT = ("bake", "displacement")
 LANDMARKS = ("landmarks", "landmarks")
 
-Made = Sequence[tuple[str, Artefact]]  # stage, file
+MadeFile = Sequence[tuple[str, Artefact]]  # stage, file
 
 
-class Stays(Exception):
+class NotReleasable(Exception):
     """Why a take stays. kind: for those who hold an earlier version that has it."""
 
     def __init__(self, why: str, kind: WhyNot = "not_available") -> None:
@@ -32,7 +32,7 @@ class Stays(Exception):
 
 
 @dataclass(frozen=True)
-class Family:
+class TakeLineage:
     """The newest relief with the mesh and scan it was baked from, and the newest texture of that mesh."""
 
     scan: Artefact
@@ -45,29 +45,29 @@ class Family:
 
 
 @dataclass(frozen=True)
-class Candidates:
+class ReleaseInputs:
     """families: take -> its files, or why it stays.  templates: job of a mesh -> SHA-256 of the template that it used.
     used: mesh -> what it was made from.  photographs: take -> view -> (SHA-256, camera serial).
     absent: take -> view -> why the take is whole without it, "aside" or "decided".
     """
 
-    families: Mapping[int, Family | Stays]
+    families: Mapping[int, TakeLineage | NotReleasable]
     templates: Mapping[int, str]
-    used: Mapping[int, Made]
-    runs: Mapping[int, Run]
-    captures: Mapping[int, Capture]
+    used: Mapping[int, MadeFile]
+    runs: Mapping[int, ReleasedRun]
+    captures: Mapping[int, ReleasedCapture]
     photographs: Mapping[int, Mapping[int, tuple[str, str | None]]]
     absent: Mapping[int, Mapping[int, str]] = field(default_factory=dict)
 
-    def family(self, take_id: int) -> Family:
-        """A take's files. Raises Stays."""
+    def family(self, take_id: int) -> TakeLineage:
+        """A take's files. Raises NotReleasable."""
         found = self.families[take_id]
-        if isinstance(found, Stays):
+        if isinstance(found, NotReleasable):
             raise found
         return found
 
 
-def candidates(tx: Session, take_ids: Collection[int], *, photographs: bool) -> Candidates:
+def find_release_inputs(tx: Session, take_ids: Collection[int], *, photographs: bool) -> ReleaseInputs:
     """What is known of these takes; of their photographs only where asked."""
     histories = artefact_histories(tx, take_ids)
     made = [
@@ -77,15 +77,17 @@ def candidates(tx: Session, take_ids: Collection[int], *, photographs: bool) -> 
         if (stage, artefact.output) in (DISPLACEMENT, TEXTURE)
     ]
     parents = parents_of(tx, made)
-    families: dict[int, Family | Stays] = {take: _family(history, parents) for take, history in histories.items()}
-    scans = {take: family.scan.id for take, family in families.items() if isinstance(family, Family)}
+    families: dict[int, TakeLineage | NotReleasable] = {
+        take: _family(history, parents) for take, history in histories.items()
+    }
+    scans = {take: family.scan.id for take, family in families.items() if isinstance(family, TakeLineage)}
     for take, cameras in made_before_arrival(tx, scans).items():
-        families[take] = Stays(
+        families[take] = NotReleasable(
             f"the photograph of {', '.join(cameras)} came after its scan was made; see: mien farm graph",
             "unprocessed",
         )
-    whole = [family for family in families.values() if isinstance(family, Family)]
-    return Candidates(
+    whole = [family for family in families.values() if isinstance(family, TakeLineage)]
+    return ReleaseInputs(
         families,
         templates=input_hashes(tx, {family.mesh.job_id for family in whole}, "template"),
         used=parents_of(tx, {family.mesh.id for family in whole}),
@@ -99,27 +101,27 @@ def candidates(tx: Session, take_ids: Collection[int], *, photographs: bool) -> 
     )
 
 
-def _family(history: Made, parents: Mapping[int, Made]) -> Family | Stays:
+def _family(history: MadeFile, parents: Mapping[int, MadeFile]) -> TakeLineage | NotReleasable:
     try:
         displacement = _last(history, DISPLACEMENT)
         above = {(stage, artefact.output): artefact for stage, artefact in parents[displacement.id]}
         if MESH not in above or SCAN not in above:
-            return Stays("its displacement does not say which mesh and scan it was baked from")
+            return NotReleasable("its displacement does not say which mesh and scan it was baked from")
         mesh = above[MESH]
         of_mesh = [(s, a) for s, a in history if mesh.id in {p.id for _, p in parents.get(a.id, ())}]
-        return Family(above[SCAN], mesh, _last(of_mesh, TEXTURE), displacement)
-    except Stays as why:
+        return TakeLineage(above[SCAN], mesh, _last(of_mesh, TEXTURE), displacement)
+    except NotReleasable as why:
         return why
 
 
-def _last(history: Made, wanted: tuple[str, str]) -> Artefact:
+def _last(history: MadeFile, wanted: tuple[str, str]) -> Artefact:
     found = [artefact for stage, artefact in history if (stage, artefact.output) == wanted]
     if not found:
-        raise Stays(f"no {wanted[1]} yet; see: mien farm graph", "unprocessed")
+        raise NotReleasable(f"no {wanted[1]} yet; see: mien farm graph", "unprocessed")
     return found[-1]
 
 
-class Filed:
+class StoredFiles:
     """Which files are in a store. A remote one is listed part by part, each once: it would be asked a million times."""
 
     def __init__(self, store: Store) -> None:

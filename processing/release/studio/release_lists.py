@@ -11,7 +11,7 @@ from datetime import date
 from importlib import metadata
 from typing import Any
 
-from processing.release.formats.studio_statement import About
+from processing.release.formats.studio_statement import StudioStatement
 from processing.release.formats.tombstones import WHY_NOT, NoLonger, Tombstone
 from processing.release.studio.selection import SelectedSubject, Selection
 from processing.release.studio.take_export import TakeRecord, take_paths
@@ -43,7 +43,7 @@ class ReleaseFacts:
     licence: str
     description: str
     reviewed_by: str | None = None
-    about: About = field(default_factory=About)
+    about: StudioStatement = field(default_factory=StudioStatement)
     captured: tuple[str, str] | None = None
     synthetic: bool = False
 

@@ -11,7 +11,7 @@ from db.models import ConsentScope
 from db.release_records.releases import get_release, released_before, takes_released_before
 from db.reports.progress_queries import consenting_subjects
 from db.studio import StudioRecords
-from processing.release.formats.tombstones import NoLonger, Tombstone, WhyNot, stones_of
+from processing.release.formats.tombstones import NoLonger, Tombstone, WhyNot, tombstones_of
 from processing.release.studio.selection import Selection
 
 
@@ -37,7 +37,7 @@ def find_tombstones(tx: Session, name: str, day: date) -> tuple[Tombstone, ...]:
         or (earlier.last_shown is not None and earlier.subject_id not in may_show)
     }
     held = takes_released_before(tx, name, subjects=affected, takes=alone)
-    return stones_of(held, may_leave=may_leave, may_show=may_show, masked=masked, withdrawn_takes=alone)
+    return tombstones_of(held, may_leave=may_leave, may_show=may_show, masked=masked, withdrawn_takes=alone)
 
 
 def no_longer_part(

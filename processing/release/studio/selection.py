@@ -16,13 +16,19 @@ from sqlalchemy.orm import Session
 
 from db.consents.withdrawals import masked_subjects, withdrawn_scopes, withdrawn_takes
 from db.models import CaptureSession, ConsentScope, ProtocolExpression, Subject
-from db.release_records.releases import Capture, GivenConsent, Run, accepted_counts, open_consents
+from db.release_records.releases import GivenConsent, ReleasedCapture, ReleasedRun, accepted_counts, open_consents
 from db.reports.progress_queries import ReadyTake, consenting_subjects, ready_takes
 from db.store import Store
 from processing.files.stage_files import read_json
 from processing.release.formats.errors import ReleaseError
 from processing.release.formats.tombstones import WhyNot
-from processing.release.studio.release_inputs import LANDMARKS, Candidates, Filed, Stays, candidates
+from processing.release.studio.release_inputs import (
+    LANDMARKS,
+    NotReleasable,
+    ReleaseInputs,
+    StoredFiles,
+    find_release_inputs,
+)
 from processing.release.studio.selection_rules import Quality, quality_problem
 
 
@@ -52,8 +58,8 @@ class SelectedTake:
     template: str
     texture: str
     displacement: str
-    capture: Capture
-    runs: Mapping[str, Run]
+    capture: ReleasedCapture
+    runs: Mapping[str, ReleasedRun]
     cameras: str | None = None
     report: str | None = None
     exr: str | None = None
@@ -143,12 +149,12 @@ class _Gate:
 
     tx: Session
     store: Store
-    filed: Filed
+    filed: StoredFiles
     quality: Quality
     alone: Collection[int]  # takes that were withdrawn by themselves
 
 
-def choose(
+def select_takes(
     tx: Session, store: Store, day: date, *, only: Sequence[str] | None = None, quality: Quality | None = None
 ) -> Selection:
     """Subjects and takes that may leave on `day`; `only` narrows to these subject codes and never widens.
@@ -163,7 +169,7 @@ def choose(
     may_leave = consenting_subjects(tx, ConsentScope.RESEARCH_RELEASE, day)
     may_show = consenting_subjects(tx, ConsentScope.PUBLICATION, day)
     masked = masked_subjects(tx, day)
-    gate = _Gate(tx, store, Filed(store), quality or Quality(), withdrawn_takes(tx))
+    gate = _Gate(tx, store, StoredFiles(store), quality or Quality(), withdrawn_takes(tx))
     by_subject: dict[str, list[ReadyTake]] = {}
     for take in ready_takes(tx):
         by_subject.setdefault(take.subject, []).append(take)
@@ -210,7 +216,7 @@ def _subject(
     by_session: dict[str, list[ReadyTake]] = {}
     for take in takes:
         by_session.setdefault(take.session, []).append(take)
-    known = candidates(gate.tx, [take.take_id for take in takes], photographs=publishable)
+    known = find_release_inputs(gate.tx, [take.take_id for take in takes], photographs=publishable)
     skipped: list[Skipped] = []
     chosen: SelectedSubject | None = None
     for session, members in reversed(by_session.items()):
@@ -225,7 +231,7 @@ def _subject(
                 continue
             try:
                 whole.append(_take(gate, known, take, publishable))
-            except Stays as why:
+            except NotReleasable as why:
                 skipped.append(Skipped(take.subject, take.code, str(why), why.kind, take.label))
         if whole:
             chosen = _described(gate.tx, members[0], session, tuple(whole), publishable)
@@ -254,15 +260,15 @@ def _described(
     )
 
 
-def _take(gate: _Gate, known: Candidates, take: ReadyTake, publishable: bool) -> SelectedTake:
+def _take(gate: _Gate, known: ReleaseInputs, take: ReadyTake, publishable: bool) -> SelectedTake:
     family = known.family(take.take_id)
     scan, mesh, texture, displacement = family.scan, family.mesh, family.texture, family.displacement
     template = known.templates.get(mesh.job_id)
     if template is None:
-        raise Stays("the registration does not say which template it used")
+        raise NotReleasable("the registration does not say which template it used")
     capture = known.captures[take.take_id]
     if publishable and capture.calibration_id is None:
-        raise Stays("its session has no calibration")
+        raise NotReleasable("its session has no calibration")
     photographs = {view: Photograph(*shown) for view, shown in known.photographs.get(take.take_id, {}).items()}
     runs = {name: known.runs[artefact.job_id] for name, artefact in family.files().items()}
     used = {(stage, artefact.output): artefact.sha256 for stage, artefact in known.used[mesh.id]}
@@ -286,11 +292,11 @@ def _take(gate: _Gate, known: Candidates, take: ReadyTake, publishable: bool) ->
     )
     gone = [sha256[:12] for sha256 in selected.hashes if sha256 not in gate.filed]
     if gone:
-        raise Stays(f"the store lacks {', '.join(gone)}")
+        raise NotReleasable(f"the store lacks {', '.join(gone)}")
     said = registration_report(gate.store, selected)
     problem = quality_problem(gate.quality, runs["scan"].verdict, said, capture.exposure_skew_ms)
     if problem is not None:
-        raise Stays(problem, "quality")
+        raise NotReleasable(problem, "quality")
     return selected
 
 

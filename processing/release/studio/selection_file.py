@@ -16,10 +16,10 @@ from typing import Any, Literal
 import msgspec
 import tomli_w
 
-from common.bounded.files import read_given
+from common.bounded.files import read_file_or_pipe
 from common.bounded.json_toml import check_toml
 from common.bounded.limits import MAX_TOML_BYTES
-from common.files.atomic_write import whole_file
+from common.files.atomic_write import atomic_write
 from db.models import ConsentScope
 from processing.release.formats.errors import SelectionError
 from processing.release.studio.selection import SelectedSubject, SelectedTake, Selection, Waiting
@@ -193,7 +193,7 @@ def write_selection(path: Path, file: SelectionFile) -> None:
     text = tomli_w.dumps(_without_none(plain))
     unsigned = '[review]\nby = ""\n'
     text = text.replace(unsigned, f"{unsigned}# on = {file.day.isoformat()}\n", 1)  # TOML knows no empty day
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(HEAD + text, encoding="utf-8")
 
 
@@ -203,7 +203,7 @@ def read_selection(path: Path, *, rules_only: bool = False) -> Reviewed:
     Raises SelectionError naming the key, the subject or what is missing.
     """
     try:
-        data = read_given(path, MAX_TOML_BYTES)
+        data = read_file_or_pipe(path, MAX_TOML_BYTES)
         check_toml(data.decode("utf-8"))
         file = msgspec.toml.decode(data, type=SelectionFile)
     except OSError as error:

@@ -12,12 +12,12 @@ from processing.release.formats.manifest import MANIFEST, SIDECAR, path_problem,
 from processing.release.studio.datasheet import LICENCE
 
 # What lies beside the files that the manifest names: it, its hash, its signatures.
-BESIDE = (MANIFEST, SIDECAR, f"{MANIFEST}.minisig", f"{MANIFEST}.sig")
+UNLISTED_FILES = (MANIFEST, SIDECAR, f"{MANIFEST}.minisig", f"{MANIFEST}.sig")
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 
 
 @dataclass(frozen=True)
-class Item:
+class ServedFile:
     """A file that may leave. number: its place in the manifest; None for what lies beside."""
 
     path: str
@@ -31,7 +31,7 @@ class NotServed(Exception):
     """A file is not what the manifest says, or is reached by a link: it does not leave."""
 
 
-class Shelf:
+class ServedRelease:
     """One version, ready to be given. licence_sha256: of its LICENCE.txt, which a recipient must have signed."""
 
     def __init__(self, folder: Path) -> None:
@@ -40,13 +40,13 @@ class Shelf:
         self.manifest, self.manifest_sha256 = read_manifest(self.folder)
         self.name, self.version = self.manifest.name, self.manifest.version
         self.place = f"{self.name}-{self.version}"
-        self.items: dict[str, Item] = {}
+        self.items: dict[str, ServedFile] = {}
         for number, entry in enumerate(self.manifest.files):
             problem = path_problem(entry.path)
             if problem is not None or entry.path in self.items:
                 raise ReleaseError(f"{folder}: its manifest names '{entry.path}', which {problem or 'stands twice'}")
-            self.items[entry.path] = Item(entry.path, number, entry.bytes, entry.sha256, kind_of(entry.path))
-        for name in BESIDE:
+            self.items[entry.path] = ServedFile(entry.path, number, entry.bytes, entry.sha256, kind_of(entry.path))
+        for name in UNLISTED_FILES:
             self._beside(name)
         if self.items[MANIFEST].sha256 != self.manifest_sha256:
             raise ReleaseError(f"{folder}: its {MANIFEST} is being changed; a release never changes")
@@ -66,7 +66,7 @@ class Shelf:
             )
         return self._wanted[kinds]
 
-    def open(self, item: Item) -> int:
+    def open(self, item: ServedFile) -> int:
         """A descriptor of the file, as large as it was released. Raises NotServed."""
         at = os.open(self.folder, _FLAGS | os.O_DIRECTORY)
         try:
@@ -92,4 +92,4 @@ class Shelf:
             return
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        self.items[name] = Item(name, None, path.stat().st_size, digest, "")
+        self.items[name] = ServedFile(name, None, path.stat().st_size, digest, "")

@@ -30,7 +30,7 @@ log = logging.getLogger("mien.release.serve")
 
 
 @dataclass(frozen=True)
-class Door:
+class ListenSettings:
     """Where and how the server listens. connections, of_address: at one time.  headers_s: how long a request's headers
     may take.  certificate, key: PEM files; without them it listens on this machine alone, for a proxy.
     """
@@ -50,11 +50,11 @@ class ServerLoop(asyncio.SelectorEventLoop):
 
     async def create_server(self, *arguments: Any, **named: Any) -> Any:
         if named.get("ssl") is not None:
-            named.setdefault("ssl_handshake_timeout", Door.headers_s)
+            named.setdefault("ssl_handshake_timeout", ListenSettings.headers_s)
         return await super().create_server(*arguments, **named)
 
 
-def open_door(door: Door) -> socket.socket:
+def open_door(door: ListenSettings) -> socket.socket:
     """A listening socket. Raises AccessError for a host that would be reached in the clear, and for a port in use."""
     if (door.certificate is None) != (door.key is None):
         raise AccessError("--certificate and --key go together")
@@ -80,7 +80,7 @@ def open_door(door: Door) -> socket.socket:
     return listener
 
 
-def make_server(app: Callable[..., Any], door: Door) -> uvicorn.Server:
+def make_server(app: Callable[..., Any], door: ListenSettings) -> uvicorn.Server:
     """uvicorn with this door's limits. Its own log stays silent: addresses of requests hold links."""
     config = uvicorn.Config(
         app,
@@ -133,7 +133,7 @@ def _here(host: str) -> bool:
         return host == "localhost"
 
 
-def _guarded(door: Door) -> type[H11Protocol]:
+def _guarded(door: ListenSettings) -> type[H11Protocol]:
     """uvicorn's protocol with an end to waiting and to the number of connections."""
     there: Counter[str] = Counter()
     of_address = door.connections if door.behind_proxy else door.of_address

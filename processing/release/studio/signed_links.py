@@ -25,7 +25,7 @@ _PURPOSE = b"mien release link 1\0"
 _KEY_BYTES = 32
 
 
-class Link(NamedTuple):
+class SignedLink(NamedTuple):
     """What a link says that was rightly signed. place: without '/' at either end."""
 
     grant_id: int
@@ -92,7 +92,7 @@ def sign(key: bytes, grant_id: int, until: datetime, place: str) -> str:
     return f"/{PREFIX}/{said}.{_signature(key, said, place)}/{place}"
 
 
-def check(key: bytes, said: str, path: str) -> Link | None:
+def check(key: bytes, said: str, path: str) -> SignedLink | None:
     """Who signed for `path`: of its whole, or of the release's folder that it is in. None for a link that is not ours.
 
     said: 'G001.1767139200.SIGNATURE'. Says nothing of the time: that is for the caller to see.
@@ -104,7 +104,7 @@ def check(key: bytes, said: str, path: str) -> Link | None:
     for place in dict.fromkeys((path, path.partition("/")[0])):
         right = _signature(key, f"{words[0]}.{words[1]}", place)
         if hmac.compare_digest(right.encode(), words[2].encode("utf-8", "surrogatepass")):
-            found = Link(int(words[0][1:]), datetime.fromtimestamp(int(words[1]), UTC), place)
+            found = SignedLink(int(words[0][1:]), datetime.fromtimestamp(int(words[1]), UTC), place)
     return found
 
 

@@ -20,7 +20,7 @@ from processing.files.stage_files import read_image, read_json, read_vertices, w
 from processing.geometry.mesh import Mesh, Surface
 from processing.release.formats.colour_profiles import stated_profile
 from processing.release.formats.errors import ReleaseError
-from processing.release.formats.json_documents import write_plain
+from processing.release.formats.json_documents import write_json_document
 from processing.release.formats.manifest import FileEntry
 from processing.release.formats.ply_colours import recolour_ply
 from processing.release.studio.eye_mosaic import eye_regions, mosaic_scan, mosaic_texture
@@ -36,7 +36,7 @@ from processing.release.studio.photograph_export import (
 )
 from processing.release.studio.selection import SelectedSubject, SelectedTake
 from processing.release.studio.selection_rules import Options
-from processing.release.studio.take_metadata import META, as_json, take_facts, to_template
+from processing.release.studio.take_metadata import META, as_json, describe_take, to_template
 from processing.release.studio.topology_files import draw_landmarks
 from processing.template.template import SKIN, Template
 
@@ -58,7 +58,7 @@ NOT_ASKED = "this release leaves out photographs"
 NO_EXR, EXR_NOT_ASKED = "its displacement was baked without one", "this release leaves out EXR"
 
 
-class ReliefEncoding(msgspec.Struct, frozen=True):
+class DisplacementEncoding(msgspec.Struct, frozen=True):
     """How displacement maps keep heights in 16 bits."""
 
     scale_mm: float
@@ -74,14 +74,14 @@ class Absent(msgspec.Struct, frozen=True):
 
 
 class TakeRecord(msgspec.Struct, frozen=True):
-    """What was written of a take. key: of all that determines it; tu_to_template: as take_facts.as_json has it."""
+    """What was written of a take. key: of all that determines it; tu_to_template: as describe_take.as_json has it."""
 
     key: str
     index: int
     label: str
     files: tuple[FileEntry, ...]
     absent: tuple[Absent, ...]
-    relief: ReliefEncoding
+    relief: DisplacementEncoding
     size_px: int
     photographs: int
     tu_to_template: dict[str, Any]
@@ -126,7 +126,7 @@ def export_take(job: TakeJob, store: Store, folder: Path) -> TakeRecord:
         raise ReleaseError(f"{job.take.code}: {error}") from None
 
 
-def read_relief_encoding(path: Path) -> tuple[ReliefEncoding, int]:
+def read_relief_encoding(path: Path) -> tuple[DisplacementEncoding, int]:
     """What a displacement map says of its own encoding, and its size in pixels.
 
     Raises ReleaseError when it is not 16-bit grey or is silent.
@@ -135,7 +135,7 @@ def read_relief_encoding(path: Path) -> tuple[ReliefEncoding, int]:
         mode, said = image.mode, {str(key): str(value) for key, value in getattr(image, "text", {}).items()}
         size = image.width
     try:
-        encoding = ReliefEncoding(float(said["scale_mm"]), int(said["midpoint"]), said["formula"])
+        encoding = DisplacementEncoding(float(said["scale_mm"]), int(said["midpoint"]), said["formula"])
     except (KeyError, ValueError) as error:
         raise ReleaseError(f"{path.name} does not say its displacement scale ({error}); bake it again") from None
     if not mode.startswith("I"):
@@ -205,7 +205,7 @@ class _TakeExport:
             self.written.append(check)
             (self.folder / CHECKS).mkdir(parents=True, exist_ok=True)
             write_image(self.folder / check, draw_landmarks(template, motion(vertices)))
-        said = take_facts(
+        said = describe_take(
             self.subject,
             take,
             template,
@@ -285,7 +285,7 @@ class _TakeExport:
         undistorted = self.options.photographs == "undistorted"
         target = self.folder / folder / "params.json"
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_plain(target, view_params(params, serials, sizes, undistorted=undistorted, matches=matches))
+        write_json_document(target, view_params(params, serials, sizes, undistorted=undistorted, matches=matches))
         self.written.append(f"{folder}/params.json")
         self.colour_profiles = tuple(sorted(colours))
         return len(sizes)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from db.release_records.releases import Capture, Run
+from db.release_records.releases import ReleasedCapture, ReleasedRun
 from processing.geometry.procrustes import IDENTITY, Similarity, fit_motion_robust
 from processing.registration.register import EXPRESSION, NEUTRAL
 from processing.release.studio.selection import SelectedSubject, SelectedTake
@@ -56,7 +56,7 @@ def from_json(value: Mapping[str, Any]) -> Similarity:
     return Similarity(float(value["scale"]), np.array(value["R"], dtype=np.float64), np.array(value["t_mm"]))
 
 
-def take_facts(
+def describe_take(
     subject: SelectedSubject,
     take: SelectedTake,
     template: Template,
@@ -128,7 +128,7 @@ def take_facts(
     }
 
 
-def rig_facts(capture: Capture) -> dict[str, Any]:
+def rig_facts(capture: ReleasedCapture) -> dict[str, Any]:
     """Which cameras took it, under which calibration; the file has the cameras and their colour profiles."""
     return {
         "id": capture.rig_id,
@@ -144,14 +144,14 @@ def rig_facts(capture: Capture) -> dict[str, Any]:
     }
 
 
-def rig_file(capture: Capture) -> str | None:
+def rig_file(capture: ReleasedCapture) -> str | None:
     """Where a release keeps a calibration; None where the take has none."""
     if capture.calibration_id is None:
         return None
     return f"rigs/{capture.rig_id}-{capture.calibration_version}.json"
 
 
-def scale_facts(capture: Capture) -> dict[str, Any]:
+def scale_facts(capture: ReleasedCapture) -> dict[str, Any]:
     """Where the millimetre comes from."""
     about = capture.calibration.get("calibration")
     frame = about.get("frame") if isinstance(about, dict) else None
@@ -169,6 +169,6 @@ def fitting(take: SelectedTake) -> dict[str, Any]:
     return {"known": True, **asdict(NEUTRAL if run.params.get("expression", "neutral") == "neutral" else EXPRESSION)}
 
 
-def made_by(run: Run) -> dict[str, Any]:
+def made_by(run: ReleasedRun) -> dict[str, Any]:
     """A stage run: equal key, equal result."""
     return {"stage": run.stage, "version": run.version, "params": dict(run.params), "key": run.key}

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.files.atomic_write import whole_file
+from common.files.atomic_write import atomic_write
 from processing.errors import MeshError
 from processing.files.stage_files import write_image, write_json
 from processing.geometry.cameras import Image
@@ -101,7 +101,7 @@ def write_topology(folder: Path, template: Template, template_sha256: str) -> di
         "landmark_barycentric": template.landmark_barycentric,
         "landmark_vertices": landmark_vertices(template),
     }
-    with whole_file(folder / TOPOLOGY / f"{name}.npz") as temporary, temporary.open("wb") as file:
+    with atomic_write(folder / TOPOLOGY / f"{name}.npz") as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     write_image(folder / TOPOLOGY / f"{name}_landmarks.png", draw_landmarks(template, mesh.vertices_mm))
     return about

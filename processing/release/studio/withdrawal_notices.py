@@ -18,13 +18,13 @@ from db.models import Notice, Recipient
 from db.release_records.recipients import Contact, contact_of, is_address, licences_of
 from db.release_records.release_holders import find_notice, releases_named, write_notice
 from processing.release.formats.errors import AccessError
-from processing.release.studio.recipient_holdings import Owed, held_by, owed
+from processing.release.studio.recipient_holdings import DeletionDue, deletions_due, held_by
 
 WIDTH = 78
 
 
 @dataclass(frozen=True)
-class Message:
+class NoticeMessage:
     """A notice to be written. addressed: whether a contact is known."""
 
     notice: Notice
@@ -38,7 +38,7 @@ class Message:
         return f"{self.notice.release_name}-{self.notice.code}-{self.recipient}.eml"
 
 
-def make_notices(tx: Session, name: str, *, sender: str | None = None, again: bool = False) -> list[Message]:
+def make_notices(tx: Session, name: str, *, sender: str | None = None, again: bool = False) -> list[NoticeMessage]:
     """A message to each holder who must delete something and was not sent exactly this yet.
 
     sender: an address for 'From'.  again: those too that were sent and not confirmed. Raises PersonalKeyError where
@@ -46,7 +46,7 @@ def make_notices(tx: Session, name: str, *, sender: str | None = None, again: bo
     """
     newest = max((version for _, version in releases_named(tx, name).values()), default=0)
     messages = []
-    for number, due in sorted(owed(tx, name).items()):
+    for number, due in sorted(deletions_due(tx, name).items()):
         known = find_notice(tx, number, name, due.sha256)
         if known is not None and (known.confirmed_at is not None or (known.sent_at is not None and not again)):
             continue
@@ -62,11 +62,11 @@ def make_notices(tx: Session, name: str, *, sender: str | None = None, again: bo
         message["X-Mien-Notice"] = f"{notice.code} {recipient.code}"
         message.set_content(text_of(tx, notice, recipient, contact, due, newest), cte="8bit")
         written = message.as_bytes()
-        messages.append(Message(notice, recipient.code, recipient.institution, written, contact is not None))
+        messages.append(NoticeMessage(notice, recipient.code, recipient.institution, written, contact is not None))
     return messages
 
 
-def write_messages(folder: Path, messages: list[Message]) -> list[Path]:
+def write_messages(folder: Path, messages: list[NoticeMessage]) -> list[Path]:
     """Each as a file for its owner alone; one that is there is replaced."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     written = []
@@ -84,7 +84,9 @@ def write_messages(folder: Path, messages: list[Message]) -> list[Path]:
     return written
 
 
-def text_of(tx: Session, notice: Notice, recipient: Recipient, contact: Contact | None, due: Owed, newest: int) -> str:
+def text_of(
+    tx: Session, notice: Notice, recipient: Recipient, contact: Contact | None, due: DeletionDue, newest: int
+) -> str:
     """What a notice says."""
     name = due.release
     said = [f"Dear {contact.name}," if contact is not None and contact.name else "Dear holder of this dataset,", ""]

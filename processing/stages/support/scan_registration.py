@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.progress import Progress, part, silent
+from common.progress import Progress, no_progress, part
 from processing.displacement.displacement_bake import bake
 from processing.errors import DataError, MeshError, NoFace
 from processing.files.appearance_png import read_appearance, write_appearance
-from processing.files.displacement_exr import write_relief_exr
-from processing.files.displacement_png import write_relief
-from processing.files.obj import read_obj, read_ply, whole_file, write_obj
+from processing.files.displacement_exr import write_displacement_exr
+from processing.files.displacement_png import write_displacement_png
+from processing.files.obj import atomic_write, read_obj, read_ply, write_obj
 from processing.files.take_folder import Take, read_photos, read_take
 from processing.geometry.cameras import Image
 from processing.geometry.mesh import Mesh
@@ -26,11 +26,11 @@ from processing.landmarks.triangulation import (
     triangulate_landmarks,
     write_landmarks,
 )
-from processing.registration.correspondence import ScanSurface
+from processing.registration.correspondence import TargetSurface
 from processing.registration.register import RegistrationReport, register_expression, register_neutral
 from processing.scan_quality.registration_picture import registration_picture
-from processing.scan_quality.registration_quality import judge_registration, measure
-from processing.scan_quality.verdict import Review
+from processing.scan_quality.registration_quality import judge_registration, measure_registration
+from processing.scan_quality.verdict import QualityReview
 from processing.template.template import SKIN, Template, default_template
 from processing.texture.flow_refinement import AppearanceReport, neutral_appearance, refine_by_appearance
 from processing.texture.texture_projection import project_texture
@@ -47,7 +47,7 @@ class RegisteredFiles:
     landmarks: Path
     quality: Path
     report: RegistrationReport
-    review: Review
+    review: QualityReview
     appearance: AppearanceReport | None = None
 
     def as_json(self) -> str:
@@ -90,7 +90,7 @@ def register_files(
     neutral: Path | None = None,
     expression: str = "",
     size_px: int = 2048,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> RegisteredFiles:
     """Read, register, bake, texture where there are photographs, write. Nothing is written when a step fails.
 
@@ -110,7 +110,7 @@ def register_files(
     points = choose_landmarks(surface, landmarks, take, images, part(progress, 0.08, 0.16))
     appearance, likeness, refined = None, None, None
     progress(0.16, "preparing the scan")
-    scanned = ScanSurface(surface)
+    scanned = TargetSurface(surface)
     fitting, comparing = part(progress, 0.2, 0.4), part(progress, 0.4, 0.65)
     if neutral is None:
         registration = register_neutral(model, scanned, points, progress=fitting)
@@ -132,7 +132,7 @@ def register_files(
         vertices = refined.vertices_mm
     mesh = model.mesh.with_vertices(vertices)
     progress(0.65, "judging the mesh")
-    measured = measure(model, vertices, scanned, points, refined)
+    measured = measure_registration(model, vertices, scanned, points, refined)
     review = judge_registration(measured)
     relief = bake(mesh, scanned, size_px=size_px, skin=model.parts == SKIN, progress=part(progress, 0.68, 0.78))
     texture = None
@@ -155,8 +155,8 @@ def register_files(
     if Path(scan).resolve() == files.mesh.resolve():
         raise DataError(f"{files.mesh} is the scan itself; give another --out")
     write_landmarks(files.landmarks, points)
-    write_relief(files.displacement, relief)
-    write_relief_exr(files.displacement_exr, relief)
+    write_displacement_png(files.displacement, relief)
+    write_displacement_exr(files.displacement_exr, relief)
     _write_picture(files.quality, registration_picture(model, mesh, measured, review))
     if appearance is not None:
         write_appearance(appearance_beside(files.mesh), appearance)
@@ -174,12 +174,12 @@ def appearance_beside(mesh: Path) -> Path:
 
 def _write_picture(path: Path, image: NDArray[np.uint8]) -> None:
     options = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix == ".jpg" else []
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(cv2.imencode(path.suffix, image, options)[1].tobytes())
 
 
 def choose_landmarks(
-    scan: Mesh, given: Path | None, take: Take | None, images: Sequence[Image], progress: Progress = silent
+    scan: Mesh, given: Path | None, take: Take | None, images: Sequence[Image], progress: Progress = no_progress
 ) -> Landmarks3d:
     """Those of a file; what it leaves open (null) comes from the photographs, else from pictures of the scan.
 

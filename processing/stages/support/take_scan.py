@@ -9,14 +9,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from common.progress import Progress, part, silent
-from processing.camera_check.report import WatchReport
-from processing.camera_check.settings import DriftSettings
-from processing.camera_check.take_check import watch_take
+from common.progress import Progress, no_progress, part
+from processing.camera_check.report import CameraCheckReport
+from processing.camera_check.settings import CameraCheckSettings
+from processing.camera_check.take_check import check_take_cameras
 from processing.errors import TakeError
 from processing.files.json_object import read_object
-from processing.files.obj import whole_file, write_ply
-from processing.files.photograph_sequence import picked
+from processing.files.obj import atomic_write, write_ply
+from processing.files.photograph_sequence import selected_photographs
 from processing.files.take_folder import HELD_BYTES, Take, read_photos, read_take
 from processing.geometry.cameras import Camera, Image, camera_from_params
 from processing.photometry.colour_profiles import Profile, apply_profile, read_profiles
@@ -24,7 +24,7 @@ from processing.reconstruction.multi_view_stereo import reconstruct
 from processing.reconstruction.settings import ReconstructionSettings, Scan
 from processing.scan_quality.scan_measures import ScanQuality, measure_scan
 from processing.scan_quality.scan_picture import quality_picture
-from processing.scan_quality.verdict import QualitySettings, Review, judge
+from processing.scan_quality.verdict import QualityReview, QualitySettings, judge
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +37,9 @@ class TakeScan:
 
     scan: Scan
     take: Take
-    watch: WatchReport | None
+    watch: CameraCheckReport | None
     quality: ScanQuality
-    review: Review
+    review: QualityReview
     cameras: tuple[Camera, ...]
 
     @property
@@ -64,11 +64,11 @@ def scan_take(
     *,
     settings: ReconstructionSettings,
     device: str = "cpu",
-    drift: DriftSettings | None = None,
+    drift: CameraCheckSettings | None = None,
     watched: bool = True,
     thresholds: QualitySettings | None = None,
     profiles: Mapping[int, Profile] | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> TakeScan:
     """Watch the cameras, reconstruct, and judge the scan.
 
@@ -83,19 +83,19 @@ def scan_take(
         return image if profile is None else apply_profile(image, profile)
 
     indices = [view.index for view in take.views]
-    kept = picked(images, range(len(indices)))
+    kept = selected_photographs(images, range(len(indices)))
     if given:
         kept = kept.changed(in_profile).held(HELD_BYTES)
     report, places = None, np.zeros((0, 3))
     if watched:
-        take, kept, seen = watch_take(
+        take, kept, seen = check_take_cameras(
             take, kept, settings=drift, workers=settings.workers, progress=part(progress, 0.0, 0.08)
         )
         report, places = seen.report, seen.points_mm
     scan = reconstruct(kept, take.cameras, settings=settings, device=device, progress=part(progress, 0.08, 0.9))
     unused = {int(name): why for name, why in scan.report.unused.items()}
     used = [k for k, view in enumerate(take.views) if view.index not in unused]
-    kept = picked(kept, used)
+    kept = selected_photographs(kept, used)
     take = replace(
         take, views=tuple(take.views[k] for k in used), skipped=dict(sorted((dict(take.skipped) | unused).items()))
     )
@@ -115,7 +115,7 @@ def reconstruct_take(
     watched: bool = True,
     colours: Path | None = None,
     picture: Path | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> TakeScan:
     """Read a take, reconstruct it, write the PLY whole or not at all.
 
@@ -153,7 +153,7 @@ def write_picture(path: Path, picture: Image) -> None:
     done, data = cv2.imencode(".png", picture)
     if not done:
         raise TakeError(f"{path.name} cannot be encoded from a picture of shape {picture.shape}")
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(data.tobytes())
 
 

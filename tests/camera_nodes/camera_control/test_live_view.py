@@ -10,9 +10,9 @@ from PIL import Image
 from camera_nodes import wire
 from camera_nodes.backends import make_camera, open_camera
 from camera_nodes.camera import CameraState
-from camera_nodes.errors import Absent, CameraClosed, CameraFault, CameraMissing, NotIdle, NotPossible
+from camera_nodes.errors import CameraClosed, CameraFault, CameraMissing, NotIdle, NotPossible, NotSupported
 from camera_nodes.gphoto import live_view
-from camera_nodes.sim_live_view import preview_jpeg
+from camera_nodes.sim_live_view import simulated_preview_jpeg
 from camera_nodes.wire import Exposure
 
 VIEW = wire.View(on=True, every_ms=100)
@@ -46,7 +46,7 @@ def test_frames_come_and_go_on_while_they_are_asked_for(studio, start_node):
 
 
 def test_a_frame_longer_than_a_message_comes_in_pieces(studio, start_node, tmp_path):
-    jpeg = preview_jpeg(0, "x") + bytes(5 * wire.CHUNK_BYTES)
+    jpeg = simulated_preview_jpeg(0, "x") + bytes(5 * wire.CHUNK_BYTES)
     (tmp_path / "big.jpg").write_bytes(jpeg)
     start_node(f"sim:preview={tmp_path}/big.jpg")
     studio.wait_for_clock("cam-00")
@@ -58,7 +58,7 @@ def test_a_frame_longer_than_a_message_comes_in_pieces(studio, start_node, tmp_p
 
 
 def test_a_frame_that_is_too_large_is_named(studio, start_node, tmp_path):
-    (tmp_path / "huge.jpg").write_bytes(preview_jpeg(0, "x") + bytes(wire.PREVIEW_LIMIT))
+    (tmp_path / "huge.jpg").write_bytes(simulated_preview_jpeg(0, "x") + bytes(wire.PREVIEW_LIMIT))
     start_node(f"sim:preview={tmp_path}/huge.jpg")
     studio.wait_for_clock("cam-00")
     studio.send("cam-00", VIEW)
@@ -142,7 +142,7 @@ def test_only_an_idle_camera_gives_frames():
 def test_more_defocus_never_looks_sharper(one, other):
     """Bytes stand for detail here: the same picture, the same quality."""
     sharper, blurred = sorted((one, other))
-    assert len(preview_jpeg(sharper, "c")) >= len(preview_jpeg(blurred, "c"))
+    assert len(simulated_preview_jpeg(sharper, "c")) >= len(simulated_preview_jpeg(blurred, "c"))
 
 
 class Body:
@@ -161,7 +161,7 @@ class Body:
             return self
         if name == "get_single_config":
             if arguments[0] != self.switch:
-                raise Absent("gphoto2:: [-2] Bad parameters")
+                raise NotSupported("gphoto2:: [-2] Bad parameters")
             return self
         assert name == "set_single_config"
         self.mirror_up = bool(self.value)
@@ -184,7 +184,7 @@ def test_the_mirror_comes_down_where_there_is_a_switch(switch):
 
 def test_a_body_without_live_view_is_told_from_one_that_failed():
     with pytest.raises(NotPossible, match="no live view"):
-        live_view.preview(Body(error=("capture_preview", Absent("u: [-6] Unsupported operation"))).call, "u")
+        live_view.preview(Body(error=("capture_preview", NotSupported("u: [-6] Unsupported operation"))).call, "u")
     with pytest.raises(CameraFault, match="busy"):
         live_view.preview(Body(error=("capture_preview", CameraFault("u: [-110] busy"))).call, "u")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from camera_nodes import wire
 from camera_nodes.backends import make_camera
 from camera_nodes.camera import CameraState
-from camera_nodes.camera_control.recovery import climb
+from camera_nodes.camera_control.recovery import recover_camera
 from camera_nodes.wire import Exposure
 
 RUNGS = ("reopen", "usb_reset", "power_cycle")
@@ -34,7 +34,7 @@ def test_it_answers_by_the_first_rung_that_is_enough(stuck, rungs):
     """Whatever holds the body, and whatever is tried: each rung is told, nothing is tried after the one that did it."""
     camera, tell = make_camera(f"sim:stuck_until={stuck}"), Teller()
     enough = [rung for rung in rungs if RUNGS.index(rung) >= RUNGS.index(stuck)]
-    answers = climb(camera, tuple(rungs), tell, threading.Event(), quick)
+    answers = recover_camera(camera, tuple(rungs), tell, threading.Event(), quick)
     assert answers == bool(enough)
     assert (camera.state is CameraState.IDLE) == answers
     tried = rungs[: rungs.index(enough[0]) + 1] if enough else rungs
@@ -46,7 +46,7 @@ def test_it_answers_by_the_first_rung_that_is_enough(stuck, rungs):
 
 def test_a_rung_that_cannot_be_had_is_passed_over():
     camera, tell = make_camera("gphoto2:ptpip:127.0.0.1"), Teller()
-    assert not climb(camera, ("usb_reset", "power_cycle"), tell, threading.Event(), quick)
+    assert not recover_camera(camera, ("usb_reset", "power_cycle"), tell, threading.Event(), quick)
     assert [outcome for _, outcome in tell.steps] == ["begun", "impossible", "begun", "impossible"]
     assert "over the network" in tell.text
 
@@ -55,7 +55,7 @@ def test_what_a_body_was_armed_for_is_let_go():
     camera = make_camera("sim:seed=1")
     camera.open()
     camera.arm(Exposure())
-    assert climb(camera, RUNGS, Teller(), threading.Event(), quick)
+    assert recover_camera(camera, RUNGS, Teller(), threading.Event(), quick)
     assert camera.state is CameraState.IDLE
 
 
@@ -63,7 +63,7 @@ def test_an_end_of_the_node_is_not_waited_out():
     stopping = threading.Event()
     stopping.set()
     tell = Teller()
-    assert not climb(make_camera("sim:stuck_until=power_cycle"), RUNGS, tell, stopping, lambda _rung: 3600.0)
+    assert not recover_camera(make_camera("sim:stuck_until=power_cycle"), RUNGS, tell, stopping, lambda _rung: 3600.0)
     assert tell.steps == [("reopen", "begun"), ("reopen", "failed")]
 
 

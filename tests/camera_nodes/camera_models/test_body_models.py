@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camera_nodes.agent import Agent, AgentSettings
-from camera_nodes.backends import use_models
+from camera_nodes.backends import load_model_overrides
 from camera_nodes.camera_models.markdown_page import page
 from camera_nodes.camera_models.models import KEYS, BodyModel, BodyModels, body_model, built_in, load, parse
 from camera_nodes.commands.node import agent_settings
@@ -157,10 +157,10 @@ def test_a_camera_that_goes_by_the_table_gets_the_operators_file(tmp_path):
     own = tmp_path / "own.toml"
     own.write_text('[[body]]\nname = "D850"\nfile_s = 7.5\n')
     camera = SimpleNamespace(models_file=None)
-    use_models(camera, own)
+    load_model_overrides(camera, own)
     assert camera.models_file == own
     plain = SimpleNamespace()
-    use_models(plain, own)
+    load_model_overrides(plain, own)
     assert not hasattr(plain, "models_file")
 
 

@@ -8,7 +8,13 @@ import pytest
 from camera_nodes import wire
 from camera_nodes.clock_sync import system_time
 from camera_nodes.clock_sync.clock import EmulatedClock, Estimate, MonotonicClock
-from camera_nodes.clock_sync.system_time import Mark, SystemTimeError, Watch, choose, read_pair
+from camera_nodes.clock_sync.system_time import (
+    ClockDaemonMonitor,
+    SystemTimeError,
+    SystemTimeSample,
+    choose_offset,
+    read_pair,
+)
 
 # chronyc(1), tracking with -c: reference, name, stratum, time, system offset, last, RMS, frequency, residual, skew,
 # root delay, root dispersion, interval, leap status; seconds and ppm.
@@ -85,7 +91,7 @@ def chronyc(monkeypatch, tmp_path):
 
 
 def watching(source="chrony", error_ns=60_000):
-    watch = Watch(source, read=lambda _source: error_ns)
+    watch = ClockDaemonMonitor(source, read=lambda _source: error_ns)
     assert watch.asked.wait(10)
     watch.stop()
     return watch
@@ -97,13 +103,13 @@ def pings_of(clock, true_offset_ns, off_by_ns=0, bound_ns=100_000):
 
 def mark(error_ns=50_000, off_by_ns=0, source="chrony"):
     mono_ns, real_ns, _ = read_pair(time.monotonic_ns)
-    return Mark(mono_ns, real_ns + off_by_ns, error_ns, source)
+    return SystemTimeSample(mono_ns, real_ns + off_by_ns, error_ns, source)
 
 
 @pytest.mark.parametrize("clock", [MonotonicClock(), EmulatedClock(3 * 10**9, 0.0), EmulatedClock(-(10**9), 0.0)])
 def test_accepted_it_maps_the_clocks_without_the_pings(clock):
     truth_ns = time.monotonic_ns() - clock.now_ns()
-    reading = choose(pings_of(clock, truth_ns, off_by_ns=90_000), clock, mark(), watching())
+    reading = choose_offset(pings_of(clock, truth_ns, off_by_ns=90_000), clock, mark(), watching())
     assert (reading.source, reading.problem) == ("chrony", "")
     assert abs(reading.estimate.offset_ns - truth_ns) < 50_000  # the pings' error of 90 us is not in it
     assert 110_000 <= reading.estimate.uncertainty_ns < 200_000  # both daemons' errors and the reading's own
@@ -113,7 +119,7 @@ def test_accepted_it_maps_the_clocks_without_the_pings(clock):
 
 def test_a_system_time_that_the_pings_contradict_is_refused():
     clock = MonotonicClock()
-    wrong = choose(pings_of(clock, 0), clock, mark(off_by_ns=5_000_000), watching())
+    wrong = choose_offset(pings_of(clock, 0), clock, mark(off_by_ns=5_000_000), watching())
     assert wrong.source == "pings"
     assert wrong.estimate.offset_ns == 0
     assert "chrony and the pings disagree by 5.0" in wrong.problem
@@ -129,7 +135,7 @@ def test_a_system_time_that_the_pings_contradict_is_refused():
 )
 def test_without_a_sound_word_of_both_ends_pings_are_used(mark_of, watch_of, says):
     clock = MonotonicClock()
-    reading = choose(pings_of(clock, 0), clock, mark_of(), watch_of())
+    reading = choose_offset(pings_of(clock, 0), clock, mark_of(), watch_of())
     assert reading.source == "pings"
     assert says in reading.problem
 
@@ -143,19 +149,19 @@ def test_a_daemon_that_loses_its_source_is_believed_no_more(monkeypatch):
             return answers.pop()
         raise SystemTimeError("chrony is not synchronised")
 
-    watch = Watch("chrony", read=read)
+    watch = ClockDaemonMonitor("chrony", read=read)
     deadline = time.monotonic() + 20
     while watch.problem != "chrony is not synchronised" and time.monotonic() < deadline:
         time.sleep(0.005)
     watch.stop()
     assert watch.error_ns is None
     clock = MonotonicClock()
-    assert choose(pings_of(clock, 0), clock, mark(), watch).problem == "chrony: chrony is not synchronised"
+    assert choose_offset(pings_of(clock, 0), clock, mark(), watch).problem == "chrony: chrony is not synchronised"
 
 
 def test_nothing_is_asked_while_a_fire_is_near():
     asked = []
-    watch = Watch("chrony", quiet=lambda: True, read=lambda source: asked.append(source) or 1)
+    watch = ClockDaemonMonitor("chrony", quiet=lambda: True, read=lambda source: asked.append(source) or 1)
     time.sleep(0.05)
     watch.stop()
     assert asked == []

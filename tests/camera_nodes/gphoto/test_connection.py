@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from camera_nodes.errors import (
-    Absent,
     CameraBusy,
     CameraFault,
     CameraLost,
@@ -14,16 +13,17 @@ from camera_nodes.errors import (
     CardFull,
     EquipmentError,
     FileGone,
+    NotSupported,
 )
 from camera_nodes.gphoto import connection as ptp_connection
-from camera_nodes.gphoto.connection import PtpConnection, Trouble
-from camera_nodes.gphoto.settings import Settings, is_raw, same
+from camera_nodes.gphoto.connection import PtpConnection, PtpErrorKind
+from camera_nodes.gphoto.settings import CameraSettings, is_raw, same
 
 _spec = importlib.util.spec_from_file_location("fake_gphoto2", Path(__file__).with_name("fake_gphoto2.py"))
 fake_gphoto2 = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(fake_gphoto2)
 
-AT_ONCE = {-2: Absent, -6: Absent, -107: FileGone, -108: FileGone, -3: CardFull, -115: CardFull}
+AT_ONCE = {-2: NotSupported, -6: NotSupported, -107: FileGone, -108: FileGone, -3: CardFull, -115: CardFull}
 PASSES = {
     -1: CameraFault, -7: CameraLost, -10: CameraFault, -34: CameraFault, -35: CameraFault, -102: CameraFault,
     -110: CameraBusy, -53: CameraBusy, -60: CameraBusy, -52: CameraMissing, -31: CameraMissing, -105: CameraMissing,
@@ -99,7 +99,7 @@ def test_in_the_window_there_is_one_attempt(gp, connect, code):
 
 def test_only_two_codes_mean_that_there_is_no_such_thing(gp, connect):
     connection = connect()
-    absent = {code for code in range(-130, 0) if connection.meaning(gp.GPhoto2Error(code)) is Trouble.ABSENT}
+    absent = {code for code in range(-130, 0) if connection.meaning(gp.GPhoto2Error(code)) is PtpErrorKind.ABSENT}
     assert absent == {-2, -6}
 
 
@@ -172,7 +172,7 @@ def test_without_a_port_two_bodies_are_one_too_many(gp, connect):
 
 @pytest.mark.parametrize("code", [-110, -1, -7, -10, -34, -102])
 def test_an_error_of_a_read_is_not_taken_for_no_such_setting(gp, connect, code):
-    settings = Settings(connect(patience_s=30.0), "gphoto2:")
+    settings = CameraSettings(connect(patience_s=30.0), "gphoto2:")
     gp.fail("get_single_config iso", code, 1)
     assert settings.read("iso") == "100"
     assert settings.read("whitebalance") is None
@@ -204,7 +204,7 @@ def test_which_image_formats_keep_a_raw_file(text, raw):
 
 def formats(connect, gp, **values):
     gp.settings.update({name: fake_gphoto2.Widget(value) for name, value in values.items()})
-    return Settings(connect(), "gphoto2:").formats()
+    return CameraSettings(connect(), "gphoto2:").formats()
 
 
 def test_every_slot_is_asked_for_its_format(gp, connect):
@@ -216,7 +216,7 @@ def test_raw_in_every_slot_gives_no_photograph_and_a_body_may_not_say(gp, connec
     found = formats(connect, gp, imageformat="RAW", imageformatcf="RAW")
     assert (found.raw, found.jpeg) == (True, None)
     gp.settings = {}
-    found = Settings(connect(), "gphoto2:").formats()
+    found = CameraSettings(connect(), "gphoto2:").formats()
     assert (found.raw, found.jpeg) == (None, None)
 
 
@@ -226,4 +226,4 @@ def test_raw_in_every_slot_gives_no_photograph_and_a_body_may_not_say(gp, connec
 )
 def test_impossible_numbers_of_photographs_are_no_numbers(gp, connect, stores, left):
     gp.stores = stores
-    assert Settings(connect(), "gphoto2:").photos_left() == left
+    assert CameraSettings(connect(), "gphoto2:").photos_left() == left

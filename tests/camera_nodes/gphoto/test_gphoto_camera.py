@@ -14,13 +14,13 @@ from camera_nodes.errors import (
     CaptureTarget,
     CardFull,
     EquipmentError,
-    FileCut,
-    FileKept,
+    FileNotDeleted,
+    FileTruncated,
     SettingsRefused,
 )
 from camera_nodes.gphoto import connection
 from camera_nodes.gphoto_camera import GphotoCamera, GphotoOptions
-from camera_nodes.photo_collection.collector import Collector, Spooled, Trouble
+from camera_nodes.photo_collection.collector import CollectionFault, Collector, FileSpooled
 from camera_nodes.photo_transfer.spool import Spool
 from camera_nodes.sim_camera import built_in_photo, built_in_raw
 from camera_nodes.wire import Exposure
@@ -124,7 +124,7 @@ def test_a_file_shorter_than_the_body_says_is_no_file(gp, body):
     gp.photograph("IMG_0001.JPG", PHOTO)
     gp.shorten = [0.5]
     file = camera.listen(1.0).files[0]
-    with pytest.raises(FileCut, match=f"of {len(PHOTO)} bytes"):
+    with pytest.raises(FileTruncated, match=f"of {len(PHOTO)} bytes"):
         camera.read(file)
     assert camera.read(file) == PHOTO
 
@@ -132,7 +132,7 @@ def test_a_file_shorter_than_the_body_says_is_no_file(gp, body):
 def test_a_file_that_has_changed_since_is_not_deleted(gp, body):
     camera = body()
     gp.card[f"{DCIM}/IMG_0001.JPG"] = PHOTO + b"x"
-    with pytest.raises(FileKept, match="another file of that name"):
+    with pytest.raises(FileNotDeleted, match="another file of that name"):
         camera.delete(BodyFile(DCIM, "IMG_0001.JPG", len(PHOTO)))
     assert gp.card
 
@@ -141,7 +141,7 @@ def test_deletion_that_is_forbidden_is_told(gp, body):
     camera = body()
     gp.deletes = False
     gp.photograph("IMG_0001.JPG", PHOTO)
-    with pytest.raises(FileKept):
+    with pytest.raises(FileNotDeleted):
         camera.delete(camera.listen(1.0).files[0])
 
 
@@ -314,7 +314,7 @@ def one_take(gp, node, fire="f1", *, files=None, before=lambda: None, patience_s
 
 
 def spooled(reports):
-    return [(report.entry.fire_id, report.entry.kind) for report in reports if isinstance(report, Spooled)]
+    return [(report.entry.fire_id, report.entry.kind) for report in reports if isinstance(report, FileSpooled)]
 
 
 @pytest.mark.parametrize("code", TRANSIENT)
@@ -331,7 +331,7 @@ def test_a_short_read_is_read_again_and_the_card_keeps_its_copy_until_the_studio
 
     reports = one_take(gp, node, before=short)
     assert spooled(reports) == [("f1", "jpeg")]
-    entry = next(report.entry for report in reports if isinstance(report, Spooled))
+    entry = next(report.entry for report in reports if isinstance(report, FileSpooled))
     node[1].idle(0.01)
     assert gp.card
     node[1].stored(entry)
@@ -346,7 +346,7 @@ def test_a_file_that_never_comes_whole_stays_on_the_card_and_is_named(gp, node):
         gp.shorten = [0.5] * 100_000
 
     reports = one_take(gp, node, before=short)
-    told = [report for report in reports if isinstance(report, Trouble)]
+    told = [report for report in reports if isinstance(report, CollectionFault)]
     assert [(one.code, one.fire_id) for one in told] == [("photo_damaged", "f1")]
     assert f"{DCIM}/IMG_0001.JPG stays on its card" in told[0].text
     assert gp.card
@@ -356,7 +356,7 @@ def test_a_file_that_never_comes_whole_stays_on_the_card_and_is_named(gp, node):
 
 def test_deletion_forbidden_is_told_once_and_costs_nothing(gp, node):
     gp.deletes = False
-    entry = next(report.entry for report in one_take(gp, node) if isinstance(report, Spooled))
+    entry = next(report.entry for report in one_take(gp, node) if isinstance(report, FileSpooled))
     node[1].stored(entry)
     told = [*node[1].idle(0.01), *node[1].idle(0.01)]
     assert [report.code for report in told] == ["not_deleted"]
@@ -382,14 +382,16 @@ def test_a_raw_file_in_pieces_does_not_take_the_place_of_its_photograph(gp, node
     reports = one_take(gp, node, files=files, before=short)
     reports += node[1].idle(0.05)
     assert ("f1", "jpeg") in spooled(reports)
-    assert any(isinstance(one, Trouble) and one.code == "photo_damaged" and "CR2" in one.text for one in reports)
+    assert any(
+        isinstance(one, CollectionFault) and one.code == "photo_damaged" and "CR2" in one.text for one in reports
+    )
 
 
 def test_sidecars_go_to_the_tray_whatever_comes_first(gp, node):
     reports = one_take(gp, node, files={"IMG_0001.XMP": b"<x/>", "IMG_0001.JPG": built_in_photo("f1")})
     reports += node[1].idle(0.05)
     assert spooled(reports) == [("f1", "jpeg")]
-    strays = [one for one in reports if isinstance(one, Trouble)]
+    strays = [one for one in reports if isinstance(one, CollectionFault)]
     assert [one.code for one in strays] == ["stray"]
     assert "IMG_0001.XMP" in strays[0].text
 
@@ -403,7 +405,7 @@ def test_another_body_at_the_same_socket_is_another_body(gp, node, caplog):
     camera.open()
     with caplog.at_level(logging.WARNING):
         reports = collector.connect()
-    assert [one.code for one in reports if isinstance(one, Trouble)] == ["written_off"]
+    assert [one.code for one in reports if isinstance(one, CollectionFault)] == ["written_off"]
     assert "42 was exchanged for 99" in reports[0].text
     assert "IMG_4711.JPG" in caplog.text
     assert spooled(one_take(gp, node, "f4712")) == [("f4712", "jpeg")]

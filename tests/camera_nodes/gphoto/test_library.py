@@ -47,9 +47,9 @@ from camera_nodes import gphoto_library as library
 from camera_nodes.gphoto_camera import _import_gphoto2
 photos, home, target = sys.argv[1:]
 if home:
-    library.live_in(library.home_beside(Path(home)))
+    library.use_gphoto_home(library.gphoto_home_beside(Path(home)))
 gp = _import_gphoto2(photos, "gphoto2:virtual")
-camera = library.body_at(gp, "virtual", "gphoto2:virtual")
+camera = library.open_body(gp, "virtual", "gphoto2:virtual")
 camera.init()
 before = camera.get_single_config("capturetarget").get_value()
 widget = camera.get_single_config("capturetarget")
@@ -70,7 +70,7 @@ def test_two_nodes_of_one_user_do_not_rewrite_each_others_settings(photos: Path,
     assert python(SETS_TARGET, user, photos, spools[1], ram) == [ram, ram]
     assert list(user.iterdir()) == []  # and the user's own are nobody's
     for spool in spools:
-        home = gphoto_library.home_beside(spool)
+        home = gphoto_library.gphoto_home_beside(spool)
         assert home.stat().st_mode & 0o777 == 0o700
         assert any(path.name == "settings" for path in home.rglob("*"))
         assert not spool.exists()  # nothing of it lies among photographs
@@ -131,7 +131,7 @@ def kilobytes():
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss_Anon:"))
 before = 0
 for again in range(6):
-    camera = library.body_at(gp, "virtual", "gphoto2:virtual")
+    camera = library.open_body(gp, "virtual", "gphoto2:virtual")
     camera.init()
     before = before or kilobytes()
     camera.exit()
@@ -185,7 +185,7 @@ class Library:
 
 
 def opened(library: Library, port: str) -> list[str]:
-    gphoto_library.body_at(library, port, f"gphoto2:{port}")
+    gphoto_library.open_body(library, port, f"gphoto2:{port}")
     return library.named
 
 
@@ -252,7 +252,7 @@ gp = library.load(sys.argv[1], "gphoto2:")
 os.environ["IOLIBS"] = sys.argv[2]  # both buses at once
 found = []
 for port in ("ptpip:" + sys.argv[3], "virtual"):
-    camera = library.body_at(gp, port, "gphoto2:" + port)
+    camera = library.open_body(gp, port, "gphoto2:" + port)
     camera.init()
     found.append([camera.get_single_config("cameramodel").get_value(), camera.get_port_info().get_path()])
     camera.exit()

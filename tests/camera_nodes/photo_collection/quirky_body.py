@@ -17,22 +17,22 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
-from camera_nodes.camera import BodyFile, CameraBase, CameraInfo, CameraState, Condition, Heard, Release
+from camera_nodes.camera import BodyFile, CameraBase, CameraCondition, CameraInfo, CameraState, EventPoll, ReleaseStamps
 from camera_nodes.errors import (
-    Absent,
     CameraBusy,
     CameraFault,
     CameraLost,
     CameraMissing,
     EquipmentError,
-    FileCut,
     FileGone,
-    FileKept,
+    FileNotDeleted,
+    FileTruncated,
+    NotSupported,
 )
 from camera_nodes.photo_collection import collector as collector_module
 from camera_nodes.photo_collection import exposure_journal
-from camera_nodes.photo_collection.collector import Collector, Spooled, Trouble
-from camera_nodes.photo_transfer.spool import Entry, Spool
+from camera_nodes.photo_collection.collector import CollectionFault, Collector, FileSpooled
+from camera_nodes.photo_transfer.spool import Spool, SpoolEntry
 from camera_nodes.sim_camera import built_in_photo, built_in_raw
 from camera_nodes.wire import Exposure
 
@@ -298,9 +298,9 @@ class Body:
         if file.path not in place:
             raise FileGone(file.path)
         if not self.habits.deletes:
-            raise FileKept("it is forbidden")
+            raise FileNotDeleted("it is forbidden")
         if file.bytes is not None and file.bytes != len(place[file.path]):
-            raise FileKept("it has another size")
+            raise FileNotDeleted("it has another size")
         if place[file.path] not in self.stored:
             raise Lost(f"{file.path}, {shows(place[file.path])}, was deleted and the studio has not stored it")
         del place[file.path]
@@ -328,7 +328,7 @@ class BodyCamera(CameraBase):
         self._state = CameraState.EXPOSED
 
     def _own_release(self) -> Any:
-        return mock.Mock(sees_exposure=False, release=lambda: Release(0))
+        return mock.Mock(sees_exposure=False, release=lambda: ReleaseStamps(0))
 
     def _do_open(self) -> CameraInfo:
         self.body.step("open")
@@ -338,18 +338,18 @@ class BodyCamera(CameraBase):
     def _do_close(self) -> None:
         self.body.connection_ends()
 
-    def _do_arm(self, settings: Exposure, allow_ram: bool) -> Condition:  # noqa: ARG002
+    def _do_arm(self, settings: Exposure, allow_ram: bool) -> CameraCondition:  # noqa: ARG002
         self.body.step("arm")
-        return Condition(keeps_raw=any(plan.ending == "CR2" for plan in self.body.habits.plans))
+        return CameraCondition(keeps_raw=any(plan.ending == "CR2" for plan in self.body.habits.plans))
 
-    def _do_check(self) -> Condition:
+    def _do_check(self) -> CameraCondition:
         self.body.step("check")
-        return Condition()
+        return CameraCondition()
 
     def _do_disarm(self) -> None:
         self.body.step("disarm")
 
-    def _do_listen(self, timeout_s: float) -> Heard:
+    def _do_listen(self, timeout_s: float) -> EventPoll:
         body, clock = self.body, self.body.clock
         body.step("listen")
         end = clock.monotonic() + timeout_s
@@ -359,7 +359,7 @@ class BodyCamera(CameraBase):
                 break
             clock.sleep(min(end, due if due is not None else end) - now + 1e-3)
         interrupted, body.interrupted = body.interrupted, False
-        return Heard(tuple(files), not files, interrupted)
+        return EventPoll(tuple(files), not files, interrupted)
 
     def reconnect(self) -> None:
         """Inside a call, unseen by the node but for `interrupted`."""
@@ -381,7 +381,7 @@ class BodyCamera(CameraBase):
             raise FileGone(file.path)
         how = self.body.reading_fails()
         if how == "cut":
-            raise FileCut("half of it came", data[: len(data) // 2])
+            raise FileTruncated("half of it came", data[: len(data) // 2])
         # Of a body that states no size only a JPEG can be seen to be short.
         return data[: len(data) // 2] if how == "short" and file.name.lower().endswith(".jpg") else data
 
@@ -399,7 +399,7 @@ class BodyCamera(CameraBase):
 class WatchedSpool(Spool):
     """A spool that knows whose each file is."""
 
-    def put(self, **about: Any) -> Entry:
+    def put(self, **about: Any) -> SpoolEntry:
         if shows(about["data"]) != about["fire_id"]:
             raise Misfiled(f"{about['name']} shows {shows(about['data'])} and was filed under {about['fire_id']}")
         return super().put(**about)
@@ -460,10 +460,10 @@ class Bench:
 
     def tell(self, reports: Any) -> None:
         for report in reports:
-            if isinstance(report, Trouble):
+            if isinstance(report, CollectionFault):
                 self.said.append(f"{report.code}: {report.text}")
             else:
-                assert isinstance(report, Spooled)
+                assert isinstance(report, FileSpooled)
 
     def open(self) -> bool:
         """As the node does while it has no camera."""
@@ -529,7 +529,7 @@ class Bench:
             self.said.append(str(error))
             self.tell(self.collector.take_reports())
 
-    def store(self, entry: Entry, *, told: bool, first_removed: bool) -> None:
+    def store(self, entry: SpoolEntry, *, told: bool, first_removed: bool) -> None:
         """The studio has stored it; the node hears of it, or not."""
         self.stored.add((self.folder / entry.entry / "photo").read_bytes())
         if not told:
@@ -541,10 +541,10 @@ class Bench:
         self.body.step("between")
         self.spool.remove(entry.entry, entry.sha256)
 
-    def reject(self, entry: Entry) -> None:
+    def reject(self, entry: SpoolEntry) -> None:
         self.spool.reject(entry.entry)
         self.body.step("between")
-        with suppress(Absent):
+        with suppress(NotSupported):
             self.tell(self.collector.rejected(entry, "no use"))
 
     @property

@@ -5,14 +5,14 @@ from hypothesis import strategies as st
 
 from camera_nodes.photo_collection.exposure_matching import (
     SAME_MOMENT_S,
-    Filed,
-    Holder,
-    Sighting,
-    Waiting,
-    assign,
+    CandidateFile,
+    FiledFile,
+    PendingExposure,
+    ResolvedExposure,
     companion,
+    copy_in_other_slot,
     expected_number,
-    twin_of,
+    match_files,
     twins,
 )
 
@@ -20,14 +20,14 @@ ONE, TWO = "/store_00010001/DCIM/100CANON", "/store_00020001/DCIM/100CANON"
 
 
 def seen(name="IMG_0007.JPG", folder=ONE, sha="a", taken_s=None, epoch=1, kind="jpeg"):
-    return Sighting(folder, name, kind, sha, taken_s, epoch)
+    return CandidateFile(folder, name, kind, sha, taken_s, epoch)
 
 
 def holder(*files, fire="f1", stem="img_0007", taken_s=None):
-    return Holder(fire, stem, tuple(files), taken_s)
+    return ResolvedExposure(fire, stem, tuple(files), taken_s)
 
 
-PHOTO = Filed(f"{ONE}/IMG_0007.JPG", "jpeg", "a", 1)
+PHOTO = FiledFile(f"{ONE}/IMG_0007.JPG", "jpeg", "a", 1)
 
 
 # --- companions
@@ -59,7 +59,7 @@ def test_the_same_event_once_more_is_a_copy_and_the_same_name_on_a_later_connect
 
 
 def test_names_that_the_host_made_up_join_on_one_connection_alone():
-    made_up = Filed("/capt0000.jpg", "jpeg", "a", 1)
+    made_up = FiledFile("/capt0000.jpg", "jpeg", "a", 1)
     raw = seen("capt0000.cr2", folder="/", sha="r", kind="raw")
     assert companion(raw, [holder(made_up, stem="capt0000")]).fire_id == "f1"
     later = seen("capt0000.cr2", folder="/", sha="r", kind="raw", epoch=2)
@@ -73,7 +73,7 @@ def test_capture_times_apart_part_what_a_stem_would_join():
 
 def test_the_newest_of_two_exposures_of_one_stem_gets_the_companion():
     raw = seen("IMG_0007.CR2", sha="r", kind="raw")
-    other = Filed(f"{ONE}/IMG_0007.JPG", "jpeg", "b", 2)
+    other = FiledFile(f"{ONE}/IMG_0007.JPG", "jpeg", "b", 2)
     assert companion(raw, [holder(PHOTO), holder(other, fire="f2")]).fire_id == "f2"
 
 
@@ -85,27 +85,27 @@ def test_twins_are_of_one_stem_in_two_slots_and_not_apart_in_time():
 
 
 def test_the_file_of_that_name_in_the_other_slot_is_known_by_its_path():
-    assert twin_of(seen(), f"{TWO}/IMG_0007.CR2")
-    assert not twin_of(seen(), f"{ONE}/IMG_0007.CR2")
-    assert not twin_of(seen(), f"{TWO}/IMG_0008.JPG")
-    assert not twin_of(seen(), "/store_00020001/DCIM/101CANON/IMG_0007.JPG")
+    assert copy_in_other_slot(seen(), f"{TWO}/IMG_0007.CR2")
+    assert not copy_in_other_slot(seen(), f"{ONE}/IMG_0007.CR2")
+    assert not copy_in_other_slot(seen(), f"{TWO}/IMG_0008.JPG")
+    assert not copy_in_other_slot(seen(), "/store_00020001/DCIM/101CANON/IMG_0007.JPG")
 
 
 # --- assignment
 
 
 def test_one_file_and_one_exposure_belong_together_and_tell_the_clock():
-    verdict = assign([seen(taken_s=1007.0)], [Waiting("f1", 1000.0)], None)
+    verdict = match_files([seen(taken_s=1007.0)], [PendingExposure("f1", 1000.0)], None)
     assert (list(verdict.own), verdict.clock_s) == (["f1"], 7.0)
 
 
 def test_a_file_that_nobody_waits_for_is_a_stray_and_says_so():
-    verdict = assign([seen()], [], None)
+    verdict = match_files([seen()], [], None)
     assert [reason for _, reason in verdict.strays] == ["no exposure waits for a photograph"]
 
 
 def test_two_files_for_one_exposure_without_other_evidence_are_both_strays():
-    verdict = assign([seen(), seen("IMG_0008.JPG", sha="b")], [Waiting("f1", 1000.0)], None)
+    verdict = match_files([seen(), seen("IMG_0008.JPG", sha="b")], [PendingExposure("f1", 1000.0)], None)
     assert verdict.ambiguous
     assert not verdict.own
     assert len(verdict.strays) == 2
@@ -113,44 +113,48 @@ def test_two_files_for_one_exposure_without_other_evidence_are_both_strays():
 
 def test_a_number_before_the_exposure_s_is_a_stray_also_over_the_rollover():
     late = seen("IMG_9998.JPG")
-    assert not assign([late], [Waiting("f1", 1000.0, 1)], None).own
-    assert assign([seen("IMG_0001.JPG")], [Waiting("f1", 1000.0, 1)], None).own
-    assert assign([seen("IMG_0003.JPG")], [Waiting("f1", 1000.0, 1)], None).own  # a photograph by hand before it
-    assert assign([seen("IMG_0001.JPG")], [Waiting("f1", 1000.0, 45)], None).own  # the counter was set back
-    assert assign([late], [Waiting("f1", 1000.0, 1)], None, counts=False).own
+    assert not match_files([late], [PendingExposure("f1", 1000.0, 1)], None).own
+    assert match_files([seen("IMG_0001.JPG")], [PendingExposure("f1", 1000.0, 1)], None).own
+    assert match_files(
+        [seen("IMG_0003.JPG")], [PendingExposure("f1", 1000.0, 1)], None
+    ).own  # a photograph by hand before it
+    assert match_files(
+        [seen("IMG_0001.JPG")], [PendingExposure("f1", 1000.0, 45)], None
+    ).own  # the counter was set back
+    assert match_files([late], [PendingExposure("f1", 1000.0, 1)], None, counts=False).own
 
 
 def test_an_exposure_whose_release_failed_gets_a_file_by_its_time_alone():
-    doubtful = Waiting("f1", 1000.0, 7, proof=True)
-    assert not assign([seen()], [doubtful], None, final=True).own
-    assert not assign([seen()], [doubtful], 7.0, final=True).own
-    assert assign([seen(taken_s=1007.2)], [doubtful], 7.0).own
+    doubtful = PendingExposure("f1", 1000.0, 7, proof=True)
+    assert not match_files([seen()], [doubtful], None, final=True).own
+    assert not match_files([seen()], [doubtful], 7.0, final=True).own
+    assert match_files([seen(taken_s=1007.2)], [doubtful], 7.0).own
 
 
 def test_a_clock_that_was_set_meanwhile_is_learnt_from_the_only_file_of_the_only_exposure():
-    verdict = assign([seen(taken_s=4600.0)], [Waiting("f1", 1000.0)], 0.0)
+    verdict = match_files([seen(taken_s=4600.0)], [PendingExposure("f1", 1000.0)], 0.0)
     assert (list(verdict.own), verdict.clock_s) == (["f1"], 3600.0)
 
 
 def test_a_clock_that_the_body_said_is_right_but_for_its_zone():
-    hours = [Waiting("f1", 1000.0), Waiting("f2", 1100.0)]
-    verdict = assign([seen(taken_s=1100.4 + 5 * 3600)], hours, 0.0, proven=False)
+    hours = [PendingExposure("f1", 1000.0), PendingExposure("f2", 1100.0)]
+    verdict = match_files([seen(taken_s=1100.4 + 5 * 3600)], hours, 0.0, proven=False)
     assert list(verdict.own) == ["f2"]
-    verdict = assign([seen(taken_s=1050.0 + 5 * 3600)], hours, 0.0, proven=False)
+    verdict = match_files([seen(taken_s=1050.0 + 5 * 3600)], hours, 0.0, proven=False)
     assert (verdict.own, verdict.by_time) == ({}, True)
 
 
 def test_an_arming_whose_release_was_not_written_down_takes_what_was_made_within_its_time():
-    armed = Waiting("f1", None, armed_s=1000.0)
+    armed = PendingExposure("f1", None, armed_s=1000.0)
     for taken_s, own in ((999.0, True), (1030.0, True), (990.0, False), (1100.0, False)):
-        assert bool(assign([seen(taken_s=taken_s)], [armed], 0.0).own) is own
-    both = [armed, Waiting("f2", 1020.0)]
-    assert list(assign([seen(taken_s=1020.5)], both, 0.0).own) == ["f2"]
+        assert bool(match_files([seen(taken_s=taken_s)], [armed], 0.0).own) is own
+    both = [armed, PendingExposure("f2", 1020.0)]
+    assert list(match_files([seen(taken_s=1020.5)], both, 0.0).own) == ["f2"]
 
 
 def test_what_an_exposure_given_up_contests_by_its_time_is_nobody_s():
-    given_up = Waiting("f1", 1000.0, proof=True)
-    verdict = assign([seen(taken_s=1001.0)], [given_up, Waiting("f2", 1001.5)], 0.0, final=True)
+    given_up = PendingExposure("f1", 1000.0, proof=True)
+    verdict = match_files([seen(taken_s=1001.0)], [given_up, PendingExposure("f2", 1001.5)], 0.0, final=True)
     assert not verdict.own
     assert len(verdict.strays) == 1
 
@@ -169,10 +173,10 @@ def test_with_a_known_clock_every_file_goes_to_the_exposure_of_its_time_or_to_no
     for index, gap_s in enumerate(shots):
         at_s += gap_s
         if mine[index]:
-            waiting.append(Waiting(f"f{index}", at_s))
+            waiting.append(PendingExposure(f"f{index}", at_s))
         files.append(seen(f"IMG_{index:04d}.JPG", sha=str(index), taken_s=float(int(at_s + clock_s + part))))
     order.shuffle(files)
-    verdict = assign(files, waiting, clock_s, final=True)
+    verdict = match_files(files, waiting, clock_s, final=True)
     assert {fire: one.sha256 for fire, one in verdict.own.items()} == {w.fire_id: w.fire_id[1:] for w in waiting}
     assert len(verdict.own) + len(verdict.strays) == len(files)
 
@@ -188,8 +192,8 @@ def test_with_a_known_clock_every_file_goes_to_the_exposure_of_its_time_or_to_no
 )
 def test_no_file_is_given_twice_nor_against_its_time(taken, released, numbers, proofs, clock_s, final):
     files = [seen(f"IMG_{n:04d}.JPG", sha=str(n), taken_s=at) for n, at in enumerate(taken)]
-    waiting = [Waiting(f"f{n}", at, numbers[n], proofs[n]) for n, at in enumerate(released)]
-    verdict = assign(files, waiting, clock_s, final=final)
+    waiting = [PendingExposure(f"f{n}", at, numbers[n], proofs[n]) for n, at in enumerate(released)]
+    verdict = match_files(files, waiting, clock_s, final=final)
     given_away = [*verdict.own.values(), *(one for one, _ in verdict.strays)]
     assert len({one.sha256 for one in given_away}) == len(given_away)
     moments = {w.fire_id: w.released_s for w in waiting}

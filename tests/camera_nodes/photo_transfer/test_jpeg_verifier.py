@@ -14,7 +14,7 @@ from PIL import Image
 
 from camera_nodes import wire
 from camera_nodes.photo_transfer import jpeg_verifier as module
-from camera_nodes.photo_transfer.jpeg_verifier import Prover, judge, was_proven
+from camera_nodes.photo_transfer.jpeg_verifier import JpegVerifier, verify_jpeg, was_verified
 from camera_nodes.sim_camera import built_in_photo
 
 GOOD = built_in_photo("prover")
@@ -26,19 +26,19 @@ def entry(folder: Path, name: str, data: bytes) -> Path:
     return folder / name / "photo"
 
 
-def answer(prover: Prover) -> tuple[Path, str, str]:
+def answer(prover: JpegVerifier) -> tuple[Path, str, str]:
     while (found := prover.answer()) is None:
         assert select.select([prover.fileno()], [], [], 60)[0], "the prover says nothing"
     return found
 
 
 @pytest.fixture
-def make() -> Iterator[Callable[..., Prover]]:
+def make() -> Iterator[Callable[..., JpegVerifier]]:
     """make() -> Prover of a name of this test's own."""
     name, made = f"\0mien-test-{uuid.uuid4()}", []
 
-    def one(**options: float) -> Prover:
-        made.append(Prover(name, **options))
+    def one(**options: float) -> JpegVerifier:
+        made.append(JpegVerifier(name, **options))
         return made[-1]
 
     yield one
@@ -50,23 +50,23 @@ def make() -> Iterator[Callable[..., Prover]]:
         each.close()
 
 
-def test_photographs_are_told_apart_and_the_answer_is_kept(tmp_path: Path, make: Callable[..., Prover]) -> None:
+def test_photographs_are_told_apart_and_the_answer_is_kept(tmp_path: Path, make: Callable[..., JpegVerifier]) -> None:
     prover = make()
     good, bad = entry(tmp_path, "good", GOOD), entry(tmp_path, "bad", GOOD[: len(GOOD) // 2])
     assert prover.ask(good)
     assert not prover.ask(bad)  # one at a time
     assert answer(prover) == (good, "whole", "")
-    assert was_proven(good)
+    assert was_verified(good)
     assert prover.ask(bad)
     path, kind, flaw = answer(prover)
     assert (path, kind) == (bad, "damaged")
     assert "cut short" in flaw
-    assert not was_proven(bad)
+    assert not was_verified(bad)
     assert prover.ask(tmp_path / "nothing" / "photo")
     assert answer(prover)[1] == "unknown"
 
 
-def test_the_nodes_of_a_machine_share_one(tmp_path: Path, make: Callable[..., Prover]) -> None:
+def test_the_nodes_of_a_machine_share_one(tmp_path: Path, make: Callable[..., JpegVerifier]) -> None:
     provers = [make() for _ in range(5)]
     for number, prover in enumerate(provers):
         assert prover.ask(entry(tmp_path, str(number), GOOD))
@@ -74,7 +74,7 @@ def test_the_nodes_of_a_machine_share_one(tmp_path: Path, make: Callable[..., Pr
     assert sum(bool(prover._child) for prover in provers) == 1
 
 
-def test_a_prover_that_dies_takes_nothing_along(tmp_path: Path, make: Callable[..., Prover]) -> None:
+def test_a_prover_that_dies_takes_nothing_along(tmp_path: Path, make: Callable[..., JpegVerifier]) -> None:
     prover = make()
     photo = entry(tmp_path, "a", GOOD)
     assert prover.ask(photo)
@@ -87,7 +87,9 @@ def test_a_prover_that_dies_takes_nothing_along(tmp_path: Path, make: Callable[.
     assert not prover.busy
 
 
-def test_an_idle_prover_ends_and_the_next_question_starts_another(tmp_path: Path, make: Callable[..., Prover]) -> None:
+def test_an_idle_prover_ends_and_the_next_question_starts_another(
+    tmp_path: Path, make: Callable[..., JpegVerifier]
+) -> None:
     prover = make(idle_s=0.05)
     photo = entry(tmp_path, "a", GOOD)
     assert prover.ask(photo)
@@ -102,7 +104,7 @@ def test_an_idle_prover_ends_and_the_next_question_starts_another(tmp_path: Path
 
 
 def test_a_stranger_under_the_name_is_not_believed(
-    tmp_path: Path, make: Callable[..., Prover], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, make: Callable[..., JpegVerifier], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prover = make()
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:
@@ -115,7 +117,7 @@ def test_a_stranger_under_the_name_is_not_believed(
 
 def test_without_the_decoder_nothing_is_proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda _: None)
-    prover = Prover()
+    prover = JpegVerifier()
     assert not prover.ask(entry(tmp_path, "a", GOOD))
     prover.close()
 
@@ -123,7 +125,7 @@ def test_without_the_decoder_nothing_is_proven(tmp_path: Path, monkeypatch: pyte
 def test_a_progressive_photograph_is_left_to_the_studio(tmp_path: Path) -> None:
     stream = io.BytesIO()
     Image.linear_gradient("L").save(stream, "JPEG", progressive=True)
-    assert judge(entry(tmp_path, "a", stream.getvalue())) == "unknown"
+    assert verify_jpeg(entry(tmp_path, "a", stream.getvalue())) == "unknown"
 
 
 def test_an_offer_says_that_its_photograph_was_proven(studio, start_node):

@@ -5,9 +5,17 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
-from camera_nodes.camera import CameraInfo, CameraState, Condition, RawFrame, Release
+from camera_nodes.camera import CameraCondition, CameraInfo, CameraState, ReleaseStamps, UncollectedExposure
 from camera_nodes.clock_sync.clock import MonotonicClock
-from camera_nodes.errors import CameraBusy, CameraFault, CameraMissing, CardFull, FileCut, FileGone, FileKept
+from camera_nodes.errors import (
+    CameraBusy,
+    CameraFault,
+    CameraMissing,
+    CardFull,
+    FileGone,
+    FileNotDeleted,
+    FileTruncated,
+)
 from camera_nodes.sim_camera import built_in_photo, built_in_raw
 from camera_nodes.wire import Exposure
 
@@ -31,7 +39,7 @@ class Habits:
     drop: tuple[int, ...] = ()  # no photograph comes
     late: tuple[int, ...] = ()  # it comes when the next exposure is about to be armed
     cut: tuple[int, ...] = ()  # it comes short, without an error
-    damaged: tuple[int, ...] = ()  # reading raises FileCut
+    damaged: tuple[int, ...] = ()  # reading raises FileTruncated
     twice: tuple[int, ...] = ()  # it is announced a second time
     stray: tuple[int, ...] = ()  # a file that no exposure made comes with it
     copies: bool = False  # each photograph lies in a second slot too
@@ -89,7 +97,7 @@ class ScriptedBody:
             self.state = CameraState.CLOSED
             raise CameraMissing("it no longer answers")
 
-    def arm(self, settings: Exposure, *, allow_ram: bool = False) -> Condition:
+    def arm(self, settings: Exposure, *, allow_ram: bool = False) -> CameraCondition:
         self._check()
         assert self.state is CameraState.IDLE
         assert allow_ram or settings != Exposure()
@@ -104,14 +112,14 @@ class ScriptedBody:
         self.state = CameraState.ARMED
         return SimpleNamespace(keeps_raw=bool(self.habits.raw), warnings=())
 
-    def check(self) -> Condition:
+    def check(self) -> CameraCondition:
         self._check()
-        return Condition(self.habits.battery, self.habits.photos_left)
+        return CameraCondition(self.habits.battery, self.habits.photos_left)
 
     def disarm(self) -> None:
         self.state = CameraState.IDLE
 
-    def expose(self, at_ns: int) -> RawFrame:
+    def expose(self, at_ns: int) -> UncollectedExposure:
         assert self.state is CameraState.ARMED
         number = self._exposures + 1
         for which, error in (("busy_release", CameraBusy), ("gone_release", CameraMissing)):
@@ -125,7 +133,7 @@ class ScriptedBody:
         lags = self.habits.lag_ms
         exposed = now + round(lags[number % len(lags)] * 1e6) if lags else None
         self._make(number)
-        return RawFrame(at_ns, Release(now, exposed, "simulated" if lags else None))
+        return UncollectedExposure(at_ns, ReleaseStamps(now, exposed, "simulated" if lags else None))
 
     def _make(self, number: int) -> None:
         habits = self.habits
@@ -178,13 +186,13 @@ class ScriptedBody:
         if file.path not in self.card:
             raise FileGone(f"no {file.path}")
         if self._exposures in self.habits.damaged:
-            raise FileCut("it comes short each time", b"")
+            raise FileTruncated("it comes short each time", b"")
         return self.card[file.path]
 
     def delete(self, file: File) -> bool:
         self._check()
         if self.habits.refuses_deletion:
-            raise FileKept("deletion is forbidden")
+            raise FileNotDeleted("deletion is forbidden")
         if file.path not in self.card:
             raise FileGone(f"no {file.path}")
         self.deleted.append(file.path)

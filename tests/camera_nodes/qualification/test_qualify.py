@@ -21,9 +21,9 @@ from camera_nodes.camera_models.models import BodyModel, BodyModels, built_in, p
 from camera_nodes.errors import BadSettings, CameraMissing
 from camera_nodes.qualification.model_proposal import extend, proposed
 from camera_nodes.qualification.qualify import QualifyOptions, qualify
-from camera_nodes.qualification.report import Report, decode, encode, order_of, read_report, spread
+from camera_nodes.qualification.report import QualificationReport, decode, encode, order_of, read_report, spread
 from camera_nodes.qualification.report_text import table
-from camera_nodes.qualification.verdict import MAX_LAG_SIGMA_MS, is_raw_alone, judge
+from camera_nodes.qualification.verdict import MAX_LAG_SIGMA_MS, decide_fitness, is_raw_alone
 from camera_nodes.sim_camera import built_in_photo
 
 _spec = importlib.util.spec_from_file_location("scripted_body", Path(__file__).with_name("scripted_body.py"))
@@ -255,16 +255,16 @@ def test_the_verdict_follows_from_the_reasons(sigma, without, remark):
     lag = msgspec.structs.replace(base.lag, ms=msgspec.structs.replace(base.lag.ms, sigma=sigma))
     shots = msgspec.structs.replace(base.exposures, without=without)
     report = msgspec.structs.replace(base, lag=lag, exposures=shots, photos_left=None if remark else 100)
-    verdict, found = judge(report, BodyModel())
+    verdict, found = decide_fitness(report, BodyModel())
     assert (verdict == "unfit") == (without > 0) == any(reason.unfit for reason in found)
     assert (verdict == "fit") == (not without and not remark and sigma <= MAX_LAG_SIGMA_MS)
     assert [reason.unfit for reason in found] == sorted((reason.unfit for reason in found), reverse=True)
 
 
-_once: list[Report] = []
+_once: list[QualificationReport] = []
 
 
-def run_once() -> Report:
+def run_once() -> QualificationReport:
     if not _once:
         _once.append(run(Habits(lag_ms=(50.0,)), shots=20))
     return _once[0]

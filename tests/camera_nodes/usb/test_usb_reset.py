@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from camera_nodes import wire
 from camera_nodes.backends import make_camera
-from camera_nodes.camera_control.recovery import climb
+from camera_nodes.camera_control.recovery import recover_camera
 from camera_nodes.errors import CameraFault, CameraMissing, NotPossible
 from camera_nodes.usb import reset as usb_reset
 from camera_nodes.usb.reset import USBDEVFS_RESET, UsbTree, hub_and_port, power_cycle, reset
@@ -249,7 +249,7 @@ def test_a_bodys_ladder_reaches_the_socket_of_its_address_alone(tmp_path: Path, 
     told: list[tuple[str, str, str]] = []
     camera = make_camera("gphoto2:port:99-9.9")
     rungs: tuple[wire.Rung, ...] = ("reopen", "usb_reset", "power_cycle")
-    assert not climb(camera, rungs, lambda *step: told.append(step), threading.Event(), lambda _rung: 0.0)
+    assert not recover_camera(camera, rungs, lambda *step: told.append(step), threading.Event(), lambda _rung: 0.0)
     assert [(rung, outcome) for rung, outcome, _ in told] == [
         step for rung in rungs for step in ((rung, "begun"), (rung, "failed"))
     ]

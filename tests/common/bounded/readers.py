@@ -72,22 +72,22 @@ def _pictures() -> list[bytes]:
 
 
 def _relief() -> Any:
-    from processing.files.displacement_png import Relief
+    from processing.files.displacement_png import DisplacementMap
 
     rng = np.random.default_rng(2)
-    return Relief(rng.uniform(-2, 2, (16, 16)).astype(np.float32), rng.random((16, 16)) > 0.3)
+    return DisplacementMap(rng.uniform(-2, 2, (16, 16)).astype(np.float32), rng.random((16, 16)) > 0.3)
 
 
 def _reliefs() -> list[bytes]:
-    from processing.files.displacement_png import write_relief
+    from processing.files.displacement_png import write_displacement_png
 
-    return [_written("m.png", partial(write_relief, relief=_relief()))]
+    return [_written("m.png", partial(write_displacement_png, relief=_relief()))]
 
 
 def _exrs() -> list[bytes]:
-    from processing.files.displacement_exr import write_relief_exr
+    from processing.files.displacement_exr import write_displacement_exr
 
-    return [_written("m.exr", partial(write_relief_exr, relief=_relief()))]
+    return [_written("m.exr", partial(write_displacement_exr, relief=_relief()))]
 
 
 def _appearances() -> list[bytes]:
@@ -318,7 +318,9 @@ READERS = {
     "relief": Reader("m.png", _reliefs, _call("processing.files.displacement_png:read_relief")),
     "relief-exr": Reader("m.exr", _exrs, _call("processing.files.displacement_exr:read_relief_exr")),
     "template": Reader("t.npz", _templates, _call("processing.template.template:Template.load")),
-    "vertices": Reader("v.npz", lambda: [_npz(vertices_mm=np.eye(3))], _call("processing.files.stage_files:read_vertices")),
+    "vertices": Reader(
+        "v.npz", lambda: [_npz(vertices_mm=np.eye(3))], _call("processing.files.stage_files:read_vertices")
+    ),
     "obj": Reader("m.obj", lambda: _meshes("obj"), _call("processing.files.obj:read_obj")),
     "ply": Reader("m.ply", lambda: _meshes("ply"), _call("processing.files.obj:read_ply")),
     "params": Reader(
@@ -354,7 +356,9 @@ READERS = {
         lambda: {"images.bin": _images_bin()},
     ),
     "raw": Reader("r.dng", _raws, _call("controller.image_files.raw_file:read_raw")),
-    "manifest": Reader("manifest.json", lambda: [_manifest(_release())], _folder("processing.release.holder.verify:verify")),
+    "manifest": Reader(
+        "manifest.json", lambda: [_manifest(_release())], _folder("processing.release.holder.verify:verify")
+    ),
     "release-obj": Reader(
         "x", lambda: _meshes("obj")[:1], _read_release("obj"), lambda: {"manifest.json": _manifest(_release())}
     ),

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.guarding.file_modes import close, hand_on, open_mode
-from common.guarding.log_records import GuardedFormatter
+from common.guarding.file_modes import close, open_mode, share_with_others
+from common.guarding.log_records import SafeLogFormatter
 from common.guarding.output_streams import GuardedStream
 from common.guarding.safe_text import escaped_lines, plain, plain_lines
 from common.guarding.secret_masking import MASK, masked
@@ -80,7 +80,7 @@ def test_a_record_begins_one_line_whatever_is_logged(message: str, cause: str) -
         raise ValueError(cause)
     except ValueError:
         record = logging.LogRecord("x", logging.ERROR, "x.py", 1, "%s said", (message,), sys.exc_info())
-    first, *further = GuardedFormatter("LOG %(message)s").format(record).split("\n")
+    first, *further = SafeLogFormatter("LOG %(message)s").format(record).split("\n")
     assert first.startswith("LOG ")
     assert all(line.startswith("    | ") for line in further)
     assert not any(obeyed(line) - {"\t"} for line in (first, *further))
@@ -152,7 +152,7 @@ def test_what_is_handed_on_is_readable_and_what_has_another_name_stays_closed(
     kept.write_text("y")
     os.link(kept, tmp_path / "release" / "linked")
     (tmp_path / "release" / "away").symlink_to(kept)
-    hand_on(tmp_path / "release")
+    share_with_others(tmp_path / "release")
     assert open_mode(tmp_path / "release") == open_mode(tmp_path / "release" / "deep") == 0o755
     assert open_mode(file) == 0o644
     assert open_mode(kept) is None

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from camera_nodes import wire
 from controller.api.app import make_console, write_address
-from controller.client import ADDRESS_FILE, Refusal, StudioClient
+from controller.client import ADDRESS_FILE, StudioClient, StudioRefusal
 from controller.commands.session_tables import print_warnings
 from controller.errors import StudioUnreachable
 from controller.rig_file import ExposureEntry, Rig, format_rig
@@ -257,7 +257,7 @@ def test_the_served_studio_answers_the_commands(home: Any, rig_of: Callable[...,
         fired = command("session", "fire")
         assert fired.returncode == 3
         assert "0 of 2 cameras are ready" in fired.stderr
-        with pytest.raises(Refusal) as refusal:
+        with pytest.raises(StudioRefusal) as refusal:
             StudioClient(home.folder).post(f"/api/sessions/{session}/accept", expression="smile")
         assert refusal.value.exit_code == 2
         assert command("rig", "preflight").returncode == 3

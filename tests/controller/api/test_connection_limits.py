@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.api import connection_limits
-from controller.api.authentication import BODY_LIMIT, HEADERS, Doorman, Pass
+from controller.api.authentication import BODY_LIMIT, HEADERS, AccessToken, AuthenticationMiddleware
 
 TOKEN = "the-token"
 
@@ -33,7 +33,10 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         listener.bind(("127.0.0.1", 0))
         listener.listen()  # who comes before the server is there waits
         config = uvicorn.Config(
-            Doorman(echo, Pass(TOKEN)), log_config=None, lifespan="off", **connection_limits.server_options()
+            AuthenticationMiddleware(echo, AccessToken(TOKEN)),
+            log_config=None,
+            lifespan="off",
+            **connection_limits.server_options(),
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -98,7 +101,7 @@ def call(headers: list[tuple[bytes, bytes]], body: list[dict[str, Any]]) -> tupl
         answers.append(message)
 
     scope = {"type": "http", "path": "/api/x", "method": "POST", "headers": headers, "query_string": b""}
-    asyncio.run(Doorman(echo, Pass(TOKEN))(scope, receive, send))
+    asyncio.run(AuthenticationMiddleware(echo, AccessToken(TOKEN))(scope, receive, send))
     return answers[0]["status"], asked
 
 
@@ -116,11 +119,11 @@ def test_a_length_that_is_none_is_refused_unread(length: bytes) -> None:
 
 
 def test_a_link_of_the_page_opens_one_path_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    door = Pass(TOKEN)
+    door = AccessToken(TOKEN)
     path, _, query = door.link("/sheets/ab.jpg").partition("?")
     assert door.sealed(path, query)
     assert not door.sealed("/sheets/cd.jpg", query)
-    assert not Pass("another").sealed(path, query)
+    assert not AccessToken("another").sealed(path, query)
     for wrong in (
         "",
         "until=9&seal=",

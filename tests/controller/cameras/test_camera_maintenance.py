@@ -20,7 +20,7 @@ RUNGS = body_recovery.RUNGS
 WAIT_S = 60.0
 
 
-def finished(studio: Any, recovery: str) -> body_recovery.Progress:
+def finished(studio: Any, recovery: str) -> body_recovery.RecoveryProgress:
     end = time.monotonic() + WAIT_S
     told = 0
     while time.monotonic() < end:

@@ -16,7 +16,7 @@ from PIL import Image, ImageFilter
 from camera_nodes import wire
 from controller.cameras import live_view
 from controller.cameras.focus_measure import focus_measure
-from controller.cameras.live_view import Viewer
+from controller.cameras.live_view import LiveViewer
 from controller.errors import FrameRejected, SessionError
 from controller.rig_file import Rig
 
@@ -84,7 +84,7 @@ class Wire:
     def __init__(self) -> None:
         self.told: list[tuple[tuple[str, ...], wire.Message]] = []
         self.busy = ""
-        self.viewer = Viewer(["cam-00", "cam-01"], self.tell, lambda: self.busy)
+        self.viewer = LiveViewer(["cam-00", "cam-01"], self.tell, lambda: self.busy)
 
     def tell(self, cameras: Any, message: wire.Message) -> dict[str, str]:
         self.told.append((tuple(cameras), message))

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from camera_nodes import wire
 from controller.api.app import make_console
-from controller.client import Refusal, StudioClient
+from controller.client import StudioClient, StudioRefusal
 from controller.rig_file import Rig
 from controller.studio import Studio
-from controller.takes.take_progress import Tally
+from controller.takes.take_progress import TakeProgress
 
 TOKEN = "secret-token"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
@@ -45,7 +45,7 @@ def asked(studio: Studio) -> Callable[..., httpx.Response]:
 
 @pytest.fixture
 def mien(asked: Callable[..., httpx.Response], monkeypatch: pytest.MonkeyPatch) -> Mien:
-    """mien("rig", "aside", ...): what it prints. Raises Refusal with the studio's message."""
+    """mien("rig", "aside", ...): what it prints. Raises StudioRefusal with the studio's message."""
     from controller.commands import rig, session
 
     class Client(StudioClient):
@@ -57,7 +57,7 @@ def mien(asked: Callable[..., httpx.Response], monkeypatch: pytest.MonkeyPatch) 
             answer = asked(method, path, **({} if body is None else {"json": body}))
             data: dict[str, Any] = answer.json()
             if answer.status_code != 200:
-                raise Refusal(str(data["error"]), data["exit_code"])
+                raise StudioRefusal(str(data["error"]), data["exit_code"])
             return data
 
     monkeypatch.setattr("controller.client.StudioClient", Client)
@@ -93,16 +93,16 @@ def test_set_aside_shown_everywhere_and_brought_back(
     assert "0 of 6 cameras ready" in page
     assert "cam-03 is aside: shutter stuck" in page
     assert "mien rig back cam-03" in page
-    with pytest.raises(Refusal, match="cam-03 and cam-04 stand side by side") as refusal:
+    with pytest.raises(StudioRefusal, match="cam-03 and cam-04 stand side by side") as refusal:
         mien("rig", "aside", "cam-04", "--reason", "too")
     assert refusal.value.exit_code == 2
-    with pytest.raises(Refusal, match="Say which camera"):
+    with pytest.raises(StudioRefusal, match="Say which camera"):
         mien("rig", "aside", "--reason", "stuck")
     told = mien("rig", "back", "cam-03,cam-06")
     assert "cam-03 is back, but no node announces it" in told
     assert told.endswith("No camera is aside; 4 may be.\n")
     assert studio.asides.current() == {}
-    with pytest.raises(Refusal, match="cam-03 is not aside"):
+    with pytest.raises(StudioRefusal, match="cam-03 is not aside"):
         mien("rig", "back", "cam-03")
 
 
@@ -118,7 +118,7 @@ def test_kept_without_and_shown_with_its_reason(
     session = studio.start_session(home.subject, "short")
     take = studio.records.plan(session, 1, aside=studio.asides.reasons())
     studio.records.fired(take)
-    tally = Tally(take, [camera.name for camera in studio.rig.cameras], aside=studio.asides.reasons())
+    tally = TakeProgress(take, [camera.name for camera in studio.rig.cameras], aside=studio.asides.reasons())
     studio.desk.open(tally)
     nodes = {}
     for view in range(1, CAMERAS):
@@ -129,7 +129,7 @@ def test_kept_without_and_shown_with_its_reason(
     script = studio.records.script(session)
     studio.conclusion.conclude(script, script.expressions[0], 1, tally, "kept")
 
-    with pytest.raises(Refusal, match="--without cam-05 --reason") as refusal:
+    with pytest.raises(StudioRefusal, match="--without cam-05 --reason") as refusal:
         mien("session", "accept")
     assert refusal.value.exit_code == 2
     told = mien("session", "accept", "--without", "cam-05", "--reason", "USB hub died")

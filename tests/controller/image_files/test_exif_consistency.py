@@ -16,20 +16,20 @@ from PIL.TiffImagePlugin import IFDRational
 
 from camera_nodes import wire
 from controller.image_files.exif_consistency import (
-    Counter,
-    Exposed,
+    FileNumberCounter,
+    StampedExposure,
+    capture_time_mismatch,
+    counter_advanced,
     deviations,
     file_number,
-    misdated,
     setting_number,
-    went_on,
 )
 from controller.image_files.photograph_reader import Exif, exif_of, read_photo
 from controller.rig_file import CheckLimits, Rig
 from controller.studio import Studio
 from controller.take_checks.check_process import look
-from controller.take_checks.photograph_checks import Facts, examined
-from controller.takes.take_progress import Tally
+from controller.take_checks.photograph_checks import CheckContext, examined
+from controller.takes.take_progress import TakeProgress
 from db.engine import reading
 from db.models import Frame
 
@@ -75,7 +75,7 @@ def test_the_right_photograph_is_never_refused(
 ) -> None:
     error_ms = body.error_ms(at - timedelta(seconds=earlier_s))
     taken = at + timedelta(seconds=off_s)
-    assert misdated(body.exif(taken, exposure_s), Exposed(at, timedelta()), error_ms) == ""
+    assert capture_time_mismatch(body.exif(taken, exposure_s), StampedExposure(at, timedelta()), error_ms) == ""
 
 
 @given(moments, bodies, exposures, st.floats(5, 86_400), st.booleans(), st.floats(0, 3600))
@@ -86,7 +86,7 @@ def test_the_neighbouring_takes_photograph_always_is(
     assume(not body.tells_zone or abs(body.drift) < abs(body.zone) / 2 or not body.zone)
     error_ms = body.error_ms(at - timedelta(seconds=asked_s))
     other = at + timedelta(seconds=apart_s if later else -apart_s)
-    reason = misdated(body.exif(other, exposure_s), Exposed(at, timedelta()), error_ms)
+    reason = capture_time_mismatch(body.exif(other, exposure_s), StampedExposure(at, timedelta()), error_ms)
     assert ("after its take" if later else "before its take") in reason
     assert f"{at:%H:%M:%S}" in reason  # both times are named
     assert len(reason) < 1000
@@ -94,20 +94,22 @@ def test_the_neighbouring_takes_photograph_always_is(
 
 @given(st.text(max_size=30), st.text(max_size=4), st.text(max_size=7), st.integers(-(10**13), 10**13))
 def test_whatever_a_body_writes_there_is_an_answer(at: str, subsec: str, offset: str, error_ms: int) -> None:
-    misdated(Exif(taken_at=at, taken_subsec=subsec, taken_offset=offset), Exposed(FIRED, timedelta()), error_ms)
+    capture_time_mismatch(
+        Exif(taken_at=at, taken_subsec=subsec, taken_offset=offset), StampedExposure(FIRED, timedelta()), error_ms
+    )
 
 
 @pytest.mark.parametrize("taken", ["", "0000:00:00 00:00:00", "    :  :     :  :  ", "2026-03-01 10:15:02"])
 def test_a_body_that_tells_no_time_is_not_judged_by_it(taken: str) -> None:
-    assert misdated(Exif(taken_at=taken), Exposed(FIRED, timedelta()), 0) == ""
-    assert misdated(Exif(taken_at="2001:01:01 00:00:00"), Exposed(FIRED, timedelta()), None) == ""
+    assert capture_time_mismatch(Exif(taken_at=taken), StampedExposure(FIRED, timedelta()), 0) == ""
+    assert capture_time_mismatch(Exif(taken_at="2001:01:01 00:00:00"), StampedExposure(FIRED, timedelta()), None) == ""
 
 
 def test_the_time_of_writing_is_no_time_of_taking(tmp_path: Path) -> None:
     """Tag 306 may be hours later: when the file was turned, or copied."""
     exif = read_photo(photograph(tmp_path, FIRED, {}, written=FIRED + timedelta(hours=3))).exif
     assert exif.taken_at == "2026:03:01 10:15:02"
-    assert misdated(exif, Exposed(FIRED, timedelta()), 0) == ""
+    assert capture_time_mismatch(exif, StampedExposure(FIRED, timedelta()), 0) == ""
     assert exif_of(exif.values()) == exif
 
 
@@ -173,12 +175,12 @@ def test_the_number_in_a_files_name(name: str, number: int | None) -> None:
 @given(st.integers(1, 9999), st.integers(1, 400))
 def test_a_counter_goes_on_over_its_end(number: int, more: int) -> None:
     later = (number + more - 1) % 9999 + 1
-    assert went_on(number, later)
-    assert not went_on(number, number)
+    assert counter_advanced(number, later)
+    assert not counter_advanced(number, number)
 
 
 def test_only_a_body_that_counts_is_asked_why_it_does_not() -> None:
-    counter, odd = Counter(99), []
+    counter, odd = FileNumberCounter(99), []
     for number in (99, 99, 99):  # begins anew with each connection
         counter, text = counter.follow(number)
         odd.append(text)
@@ -214,11 +216,11 @@ def studio(home: Any, rig_of: Callable[[int], Rig]) -> Studio:
 
 
 @pytest.fixture
-def tally(home: Any, studio: Studio) -> Tally:
+def tally(home: Any, studio: Studio) -> TakeProgress:
     take = studio.records.plan(studio.start_session(home.subject, "short"), 1)
     setup = {"profile": "default", "exposure": {"iso": "200", "shutter": "1/125"}, "lights": None}
     studio.records.fired(take, setup)
-    tally = Tally(take, [camera.name for camera in studio.rig.cameras])
+    tally = TakeProgress(take, [camera.name for camera in studio.rig.cameras])
     studio.desk.open(tally)
     return tally
 
@@ -231,7 +233,7 @@ def node_clock(wrong: timedelta) -> int:
 @pytest.mark.parametrize("node_wrong", [timedelta(), timedelta(days=-400)], ids=["", "a Raspberry Pi without a clock"])
 @pytest.mark.parametrize("apart_s", [-30, 0, 30])
 def test_a_photograph_of_another_moment_is_kept_out_of_the_take_and_named(
-    studio: Studio, tally: Tally, speaker: Any, tmp_path: Path, apart_s: int, node_wrong: timedelta
+    studio: Studio, tally: TakeProgress, speaker: Any, tmp_path: Path, apart_s: int, node_wrong: timedelta
 ) -> None:
     node = speaker(studio, "cam-00")
     assert isinstance(node.greet(), wire.Welcome)
@@ -254,7 +256,7 @@ def test_a_photograph_of_another_moment_is_kept_out_of_the_take_and_named(
 
 
 def test_without_the_bodys_clock_or_the_nodes_there_is_no_verdict(
-    studio: Studio, tally: Tally, speaker: Any, tmp_path: Path
+    studio: Studio, tally: TakeProgress, speaker: Any, tmp_path: Path
 ) -> None:
     old = datetime(2001, 1, 1, tzinfo=UTC)
     for number, clocks in enumerate(({"utc_ns": node_clock(timedelta())}, {"body_clock_error_ms": 0})):
@@ -265,7 +267,7 @@ def test_without_the_bodys_clock_or_the_nodes_there_is_no_verdict(
 
 
 def test_a_take_that_was_exposed_otherwise_is_kept_and_flagged_by_camera(
-    studio: Studio, tally: Tally, speaker: Any, tmp_path: Path
+    studio: Studio, tally: TakeProgress, speaker: Any, tmp_path: Path
 ) -> None:
     asked = {34855: 200, 33434: IFDRational(1, 125)}
     for number, tags in enumerate((asked, asked | {34855: 100})):
@@ -286,7 +288,7 @@ def test_a_take_that_was_exposed_otherwise_is_kept_and_flagged_by_camera(
 
 
 def test_a_damaged_photograph_is_rejected_even_where_a_node_proves_others(
-    studio: Studio, tally: Tally, speaker: Any, jpeg: Any
+    studio: Studio, tally: TakeProgress, speaker: Any, jpeg: Any
 ) -> None:
     data = jpeg(1, (640, 480))
     damaged = data[: len(data) // 2] + bytes(len(data) - len(data) // 2 - 2) + data[-2:]
@@ -301,7 +303,9 @@ def test_a_damaged_photograph_is_rejected_even_where_a_node_proves_others(
     assert studio.ingest.proven_on_nodes == 1
 
 
-def test_a_proof_that_comes_during_the_transfer_counts(studio: Studio, tally: Tally, speaker: Any, jpeg: Any) -> None:
+def test_a_proof_that_comes_during_the_transfer_counts(
+    studio: Studio, tally: TakeProgress, speaker: Any, jpeg: Any
+) -> None:
     data = jpeg(1)
     node = speaker(studio, "cam-00")
     assert isinstance(node.greet(), wire.Welcome)
@@ -320,7 +324,7 @@ def test_the_checks_find_what_a_node_has_passed(tmp_path: Path, jpeg: Any) -> No
     path.write_bytes(data[: len(data) // 2] + b"\xff\xd9")
     seen = look(str(path), False)
     assert seen.damaged
-    checks = examined(Facts({"cam-00": seen}, {}, (), CheckLimits()))
+    checks = examined(CheckContext({"cam-00": seen}, {}, (), CheckLimits()))
     assert [(check.camera, check.state.value) for check in checks] == [("", "not_done"), ("cam-00", "advice")]
     assert "damaged" in checks[1].reason
     path.write_bytes(data)

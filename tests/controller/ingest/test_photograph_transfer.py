@@ -10,13 +10,13 @@ import pytest
 from camera_nodes import wire
 from controller.rig_file import Rig
 from controller.studio import Studio
-from controller.takes.take_progress import Tally
+from controller.takes.take_progress import TakeProgress
 
 
-def fired_take(studio: Studio, session: str) -> Tally:
+def fired_take(studio: Studio, session: str) -> TakeProgress:
     take = studio.records.plan(session, 1)
     studio.records.fired(take)
-    tally = Tally(take, [camera.name for camera in studio.rig.cameras])
+    tally = TakeProgress(take, [camera.name for camera in studio.rig.cameras])
     studio.desk.open(tally)
     return tally
 
@@ -27,7 +27,7 @@ def studio(home: Any, rig_of: Callable[[int], Rig]) -> Studio:
 
 
 @pytest.fixture
-def tally(home: Any, studio: Studio) -> Tally:
+def tally(home: Any, studio: Studio) -> TakeProgress:
     return fired_take(studio, studio.start_session(home.subject, "short"))
 
 
@@ -44,7 +44,7 @@ def big_photo(jpeg: Callable[..., bytes], size: int) -> bytes:
 
 
 def test_a_photograph_is_stored_once_however_often_it_is_offered(
-    studio: Studio, tally: Tally, node: Any, jpeg: Callable[..., bytes]
+    studio: Studio, tally: TakeProgress, node: Any, jpeg: Callable[..., bytes]
 ) -> None:
     data = big_photo(jpeg, 3_000_000)
     stored = node.upload(tally.take, data)
@@ -58,7 +58,7 @@ def test_a_photograph_is_stored_once_however_often_it_is_offered(
 
 
 def test_a_second_photograph_of_one_camera_is_rejected_and_spoils_nothing(
-    studio: Studio, tally: Tally, node: Any, jpeg: Callable[..., bytes]
+    studio: Studio, tally: TakeProgress, node: Any, jpeg: Callable[..., bytes]
 ) -> None:
     first = node.upload(tally.take, jpeg(1))
     second = node.upload(tally.take, jpeg(2), entry="another")
@@ -69,7 +69,7 @@ def test_a_second_photograph_of_one_camera_is_rejected_and_spoils_nothing(
 
 
 def test_bytes_that_are_not_what_was_announced_are_asked_for_again_then_rejected(
-    studio: Studio, tally: Tally, node: Any, jpeg: Callable[..., bytes]
+    studio: Studio, tally: TakeProgress, node: Any, jpeg: Callable[..., bytes]
 ) -> None:
     answer = node.upload(tally.take, jpeg(1), sha256="0" * 64)
     assert isinstance(answer, wire.Rejected)
@@ -79,7 +79,7 @@ def test_bytes_that_are_not_what_was_announced_are_asked_for_again_then_rejected
 
 
 def test_a_flipped_bit_on_the_way_costs_a_second_transfer_and_nothing_else(
-    studio: Studio, tally: Tally, node: Any, jpeg: Callable[..., bytes]
+    studio: Studio, tally: TakeProgress, node: Any, jpeg: Callable[..., bytes]
 ) -> None:
     data = jpeg(1)
     offer = node.offer(tally.take, data)
@@ -94,7 +94,7 @@ def test_a_flipped_bit_on_the_way_costs_a_second_transfer_and_nothing_else(
 
 @pytest.mark.parametrize("kind", ["truncated", "text", "empty"])
 def test_what_is_no_photograph_is_rejected_with_the_reason(
-    studio: Studio, tally: Tally, node: Any, jpeg: Callable[..., bytes], kind: str
+    studio: Studio, tally: TakeProgress, node: Any, jpeg: Callable[..., bytes], kind: str
 ) -> None:
     data = {"truncated": jpeg(1, (640, 480))[:-4000], "text": b"hello " * 50, "empty": b""}[kind]
     answer = node.upload(tally.take, data)
@@ -104,7 +104,7 @@ def test_what_is_no_photograph_is_rejected_with_the_reason(
 
 
 def test_a_broken_transfer_goes_on_where_it_stopped(
-    studio: Studio, tally: Tally, node: Any, jpeg: Callable[..., bytes]
+    studio: Studio, tally: TakeProgress, node: Any, jpeg: Callable[..., bytes]
 ) -> None:
     data = big_photo(jpeg, 2 * wire.CHUNK_BYTES)
     offer = node.offer(tally.take, data)
@@ -117,7 +117,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped(
 
 
 def test_nobody_delivers_for_another_camera_or_an_unknown_take(
-    studio: Studio, tally: Tally, node: Any, speaker: Callable[..., Any], jpeg: Callable[..., bytes]
+    studio: Studio, tally: TakeProgress, node: Any, speaker: Callable[..., Any], jpeg: Callable[..., bytes]
 ) -> None:
     other = speaker(studio, "cam-01")
     other.greet()
@@ -129,7 +129,7 @@ def test_nobody_delivers_for_another_camera_or_an_unknown_take(
 
 
 def test_rubbish_on_both_sockets_does_not_stop_the_service(
-    studio: Studio, tally: Tally, node: Any, jpeg: Callable[..., bytes]
+    studio: Studio, tally: TakeProgress, node: Any, jpeg: Callable[..., bytes]
 ) -> None:
     draw = random.Random(5)
     for size in (0, 1, 7, 400, 4000):
@@ -147,7 +147,7 @@ def test_rubbish_on_both_sockets_does_not_stop_the_service(
 
 
 def test_memory_stays_flat_whatever_a_photograph_weighs(
-    studio: Studio, tally: Tally, node: Any, jpeg: Callable[..., bytes]
+    studio: Studio, tally: TakeProgress, node: Any, jpeg: Callable[..., bytes]
 ) -> None:
     node.upload(tally.take, jpeg(1))
     take = fired_take(studio, tally.take.rsplit("-E", 1)[0]).take
@@ -157,7 +157,9 @@ def test_memory_stays_flat_whatever_a_photograph_weighs(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 25_000  # kB
 
 
-def test_nothing_is_asked_for_while_held(studio: Studio, tally: Tally, node: Any, jpeg: Callable[..., bytes]) -> None:
+def test_nothing_is_asked_for_while_held(
+    studio: Studio, tally: TakeProgress, node: Any, jpeg: Callable[..., bytes]
+) -> None:
     studio.ingest.hold()
     node.offer(tally.take, jpeg(1))
     assert node.hear(wire.Want, bulk=True, patience_s=0.6) is None

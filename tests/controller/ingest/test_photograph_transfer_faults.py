@@ -13,7 +13,7 @@ import pytest
 from camera_nodes import wire
 from controller.rig_file import Rig
 from controller.studio import Studio
-from controller.takes.take_progress import Tally
+from controller.takes.take_progress import TakeProgress
 from db import engine as database
 from db.engine import reading
 from db.models import AuditEvent, Frame, TakeState
@@ -30,10 +30,10 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     return pytest.fail(f"never: {what}")
 
 
-def fired_take(studio: Studio, subject: str) -> Tally:
+def fired_take(studio: Studio, subject: str) -> TakeProgress:
     take = studio.records.plan(studio.start_session(subject, "short"), 1)
     studio.records.fired(take)
-    tally = Tally(take, [camera.name for camera in studio.rig.cameras])
+    tally = TakeProgress(take, [camera.name for camera in studio.rig.cameras])
     studio.desk.open(tally)
     return tally
 

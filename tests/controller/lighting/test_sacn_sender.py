@@ -13,7 +13,7 @@ import sacn
 
 from controller.errors import ConfigurationError, LightsFailed
 from controller.lighting.light_scenes import LightsEntry, Scene, parse_scene
-from controller.lighting.sacn_sender import DARK, PORT, Lights
+from controller.lighting.sacn_sender import DARK, PORT, SacnSender
 from controller.rig_file import format_rig, parse_rig
 
 LOOPBACK = "127.0.0.1"
@@ -99,7 +99,7 @@ def fixture() -> Iterator[Fixture]:
 
 
 def test_a_scene_goes_to_every_universe_and_what_it_does_not_name_is_dark(fixture: Fixture) -> None:
-    with Lights(LightsEntry(LOOPBACK, priority=120), SCENES, "studio-a") as lights:
+    with SacnSender(LightsEntry(LOOPBACK, priority=120), SCENES, "studio-a") as lights:
         assert lights.universes == (1, 7)
         assert fixture.hear(lambda p: p.universe == 7).levels == (0,) * 512  # dark from the start
         lit = lights.show(CROSS)
@@ -118,7 +118,7 @@ def test_a_scene_goes_to_every_universe_and_what_it_does_not_name_is_dark(fixtur
 def test_a_scene_is_repeated_so_that_a_lost_packet_matters_little_and_numbers_follow_each_other(
     fixture: Fixture,
 ) -> None:
-    with Lights(LightsEntry(LOOPBACK), {"full": FULL}, "studio-a") as lights:
+    with SacnSender(LightsEntry(LOOPBACK), {"full": FULL}, "studio-a") as lights:
         lights.show(FULL)
         first = fixture.hear(lambda p: any(p.levels))
         for step in range(1, 5):  # three at once, then the keep-alive
@@ -128,13 +128,13 @@ def test_a_scene_is_repeated_so_that_a_lost_packet_matters_little_and_numbers_fo
 
 
 def test_between_takes_it_is_dark_or_as_the_rig_file_says(fixture: Fixture) -> None:
-    with Lights(LightsEntry(LOOPBACK), SCENES, "a") as lights:
+    with SacnSender(LightsEntry(LOOPBACK), SCENES, "a") as lights:
         lights.show(FULL)
         fixture.hear(lambda p: any(p.levels))
         lights.rest()
         assert fixture.hear(lambda p: p.universe == 1 and not any(p.levels)).levels == (0,) * 512
         assert lights.scene == DARK.name
-    with Lights(LightsEntry(LOOPBACK, between="cross"), SCENES, "a") as lights:
+    with SacnSender(LightsEntry(LOOPBACK, between="cross"), SCENES, "a") as lights:
         lights.show(FULL)
         lights.rest()
         assert fixture.hear(lambda p: p.levels[12] == 128).universe == 1
@@ -147,7 +147,7 @@ def test_another_program_of_the_standard_understands_it() -> None:
     receiver.join_multicast(1)
     receiver.start()
     try:
-        with Lights(LightsEntry(LOOPBACK), SCENES, "a") as lights:
+        with SacnSender(LightsEntry(LOOPBACK), SCENES, "a") as lights:
             lights.show(CROSS)
             levels = seen.get(timeout=PATIENCE_S)
             while not any(levels):
@@ -158,7 +158,7 @@ def test_another_program_of_the_standard_understands_it() -> None:
 
 
 def test_lights_that_cannot_be_sent_are_refused_and_the_studio_goes_on() -> None:
-    with Lights(LightsEntry("192.0.2.77"), SCENES, "a") as lights:  # an address that nobody has
+    with SacnSender(LightsEntry("192.0.2.77"), SCENES, "a") as lights:  # an address that nobody has
         assert "192.0.2.77" in lights.trouble
         with pytest.raises(LightsFailed, match=r"(?s)full.*192\.0\.2\.77.*interface"):
             lights.show(FULL)

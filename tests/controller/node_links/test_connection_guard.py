@@ -13,7 +13,7 @@ import zmq
 from camera_nodes import transport, wire
 from camera_nodes.transport import AllowList, Authenticator, make_keys
 from controller.node_links import connection_guard
-from controller.node_links.connection_guard import Port, PortGuard
+from controller.node_links.connection_guard import ConnectionGuard, Port
 
 LONG_S = 30.0
 
@@ -28,7 +28,7 @@ class Served:
         self.allowed = AllowList(folder / "keys")
         self.auth = Authenticator(self.context, self.allowed)
         self.auth.__enter__()
-        self.guard = PortGuard(self.context, self.auth.bar)
+        self.guard = ConnectionGuard(self.context, self.auth.bar)
         self.guard.start()
         self.port: Port
         self.router, self.endpoint = transport.bind_router(

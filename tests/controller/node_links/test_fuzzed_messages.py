@@ -18,7 +18,7 @@ from sqlalchemy import text
 from camera_nodes import wire
 from controller.rig_file import Rig
 from controller.studio import Studio
-from controller.takes.take_progress import Tally
+from controller.takes.take_progress import TakeProgress
 from db.engine import reading
 
 FUZZ = settings(
@@ -33,17 +33,17 @@ def studio(home: Any, rig_of: Callable[[int], Rig]) -> Studio:
 
 
 @pytest.fixture
-def tally(home: Any, studio: Studio) -> Tally:
+def tally(home: Any, studio: Studio) -> TakeProgress:
     session = studio.start_session(home.subject, "short")
     take = studio.records.plan(session, 1)
     studio.records.fired(take)
-    tally = Tally(take, [camera.name for camera in studio.rig.cameras])
+    tally = TakeProgress(take, [camera.name for camera in studio.rig.cameras])
     studio.desk.open(tally)
     return tally
 
 
 @pytest.fixture
-def honest(studio: Studio, tally: Tally, speaker: Callable[..., Any], jpeg: Callable[..., bytes]) -> Any:
+def honest(studio: Studio, tally: TakeProgress, speaker: Callable[..., Any], jpeg: Callable[..., bytes]) -> Any:
     made = speaker(studio, HONEST)
     assert isinstance(made.greet(), wire.Welcome)
     assert isinstance(made.upload(tally.take, jpeg(1)), wire.Stored)
@@ -57,7 +57,7 @@ def liar(studio: Studio, speaker: Callable[..., Any]) -> Any:
     return made
 
 
-def unharmed(studio: Studio, tally: Tally, honest: Any, seq: int) -> None:
+def unharmed(studio: Studio, tally: TakeProgress, honest: Any, seq: int) -> None:
     """The honest node is answered on both sockets, and what it brought is as it was."""
     honest.say(wire.Ping(seq=seq, t1_ns=5))
     pong = honest.hear(wire.Pong)
@@ -140,7 +140,7 @@ def no_guard(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_guard")
 def test_malformed_and_made_up_messages_change_nothing_of_anybody_elses(
-    studio: Studio, tally: Tally, honest: Any, liar: Any
+    studio: Studio, tally: TakeProgress, honest: Any, liar: Any
 ) -> None:
     counted = [0]
 
@@ -156,7 +156,9 @@ def test_malformed_and_made_up_messages_change_nothing_of_anybody_elses(
     assert studio.link.refused_messages > 100
 
 
-def test_words_of_a_node_cannot_steer_a_terminal_or_break_a_record(studio: Studio, tally: Tally, liar: Any) -> None:
+def test_words_of_a_node_cannot_steer_a_terminal_or_break_a_record(
+    studio: Studio, tally: TakeProgress, liar: Any
+) -> None:
     """PostgreSQL takes no NUL, and a terminal would obey an escape."""
     text = "card\x00full \x1b[2Jall is well\x1b]0;owned\x07 \u202egood"
     liar.say(wire.NodeFault(camera=LIAR, code="card_full", text=text, fire_id="f.1", take_id=tally.take))
@@ -168,7 +170,7 @@ def test_words_of_a_node_cannot_steer_a_terminal_or_break_a_record(studio: Studi
 
 
 def test_a_photograph_for_a_take_that_was_never_fired_is_refused(
-    studio: Studio, tally: Tally, liar: Any, jpeg: Callable[..., bytes]
+    studio: Studio, tally: TakeProgress, liar: Any, jpeg: Callable[..., bytes]
 ) -> None:
     """Not before its fire, and not after a fire that did not come to pass."""
     session = tally.take.rsplit("-E", 1)[0]
@@ -183,7 +185,7 @@ def test_a_photograph_for_a_take_that_was_never_fired_is_refused(
 
 
 def test_oversized_messages_cost_the_liar_its_connection_alone(
-    studio: Studio, tally: Tally, honest: Any, liar: Any, jpeg: Callable[..., bytes]
+    studio: Studio, tally: TakeProgress, honest: Any, liar: Any, jpeg: Callable[..., bytes]
 ) -> None:
     for number, (bulk, size) in enumerate(
         [(False, wire.CONTROL_LIMIT + 1), (True, wire.BULK_LIMIT + 1), (False, 8_000_000), (True, 64_000_000)]
@@ -197,7 +199,7 @@ def test_oversized_messages_cost_the_liar_its_connection_alone(
 
 
 def test_replayed_messages_are_taken_once(
-    studio: Studio, tally: Tally, honest: Any, liar: Any, jpeg: Callable[..., bytes]
+    studio: Studio, tally: TakeProgress, honest: Any, liar: Any, jpeg: Callable[..., bytes]
 ) -> None:
     """All that a node said in one take, said again in any order: nothing is doubled, nothing is overwritten."""
     data = jpeg(2)

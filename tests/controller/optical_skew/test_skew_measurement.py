@@ -14,13 +14,13 @@ from PIL import Image
 from controller.errors import ConfigurationError
 from controller.optical_skew.board_detection import BoardUnreadable, find_board, measure_lamps
 from controller.optical_skew.board_drawing import face_svg
-from controller.optical_skew.board_rendering import Shot, homography, render
-from controller.optical_skew.exposure_timing import Exposed, find_exposure
-from controller.optical_skew.led_board import Board, read_board
-from controller.optical_skew.skew_measurement import OpticalSkew, View, measure_skew
+from controller.optical_skew.board_rendering import RenderedShot, homography, render
+from controller.optical_skew.exposure_timing import ExposureInterval, find_exposure
+from controller.optical_skew.led_board import LedBoard, read_board
+from controller.optical_skew.skew_measurement import BoardPhotograph, OpticalSkew, measure_skew
 from controller.optical_skew.skew_report import report_data, report_lines
 
-BOARD = Board(bits=12)  # its period is a second: less to search than the standard board's sixteen
+BOARD = LedBoard(bits=12)  # its period is a second: less to search than the standard board's sixteen
 BOARD_FILE = "bits = 12\ntick_us = 250\n"
 MODEL, EXIF_IFD, EXPOSURE_TIME = 0x0110, 0x8769, 0x829A
 
@@ -30,7 +30,7 @@ def apart_ms(found_ms: float, true_ms: float) -> float:
     return abs((found_ms - true_ms + half) % BOARD.period_ms - half)
 
 
-def decode(shot: Shot, seed: int = 0, nominal: bool = True, readout: bool = True) -> Exposed:
+def decode(shot: RenderedShot, seed: int = 0, nominal: bool = True, readout: bool = True) -> ExposureInterval:
     photo = render(BOARD, shot, np.random.default_rng(seed))
     lamps = measure_lamps(photo, BOARD)
     nominal_ms = 1.1 * shot.exposure_ms if nominal else None  # EXIF is not exact
@@ -42,7 +42,7 @@ def decode(shot: Shot, seed: int = 0, nominal: bool = True, readout: bool = True
 
 @given(st.integers(8, 16), st.integers(0, 2**16 - 1))
 def test_one_bit_changes_at_each_tick_also_where_the_code_begins_anew(bits: int, count: int) -> None:
-    board = Board(bits=bits)
+    board = LedBoard(bits=bits)
     at = (np.array([count, count + 1]) + 0.5) * board.tick_ms
     changes = [board.state(at, bit) for bit in range(bits)]
     assert sum(int(before != after) for before, after in changes) == 1
@@ -62,30 +62,30 @@ def test_a_board_that_no_photograph_could_tell_is_refused(tmp_path: Path) -> Non
         with pytest.raises(ConfigurationError, match=told):
             read_board(tmp_path / "board.toml")
     (tmp_path / "board.toml").write_text("bits = 12\ntick_us = 1000")
-    assert read_board(tmp_path / "board.toml") == Board(12, 1000)
-    assert read_board(None) == Board()
+    assert read_board(tmp_path / "board.toml") == LedBoard(12, 1000)
+    assert read_board(None) == LedBoard()
 
 
 # --- one photograph ---
 
 CONDITIONS = {
-    "straight": Shot(0),
-    "tilted": Shot(0, tilt_deg=38, yaw_deg=-30, turn_deg=75),
-    "upside down": Shot(0, turn_deg=181),
-    "blurred": Shot(0, blur_px=4.0),
-    "noisy": Shot(0, noise=14.0, lamp=0.25),
-    "small": Shot(0, board_px=250.0, blur_px=0.6),
-    "shorter than two ticks": Shot(0, exposure_ms=0.4),
-    "1/500": Shot(0, exposure_ms=2.0),
-    "1/60": Shot(0, exposure_ms=16.7),
-    "another tone curve": Shot(0, tone=1.25),
-    "half hidden": Shot(0, covered_mm=((0, 0, 240, 62),)),
-    "corner hidden": Shot(0, covered_mm=((0, 0, 100, 80),)),
-    "dead lamps": Shot(0, dead=(3, 7)),
-    "at the edge": Shot(0, centre=(0.14, 0.5)),
-    "curtain, board low": Shot(0, readout_ms=3.2, centre=(0.5, 0.75)),
-    "rolling, board high": Shot(0, readout_ms=20.0, centre=(0.4, 0.25)),
-    "rolling, portrait, last row first": Shot(0, readout_ms=-15.0, turn_deg=92, centre=(0.6, 0.65)),
+    "straight": RenderedShot(0),
+    "tilted": RenderedShot(0, tilt_deg=38, yaw_deg=-30, turn_deg=75),
+    "upside down": RenderedShot(0, turn_deg=181),
+    "blurred": RenderedShot(0, blur_px=4.0),
+    "noisy": RenderedShot(0, noise=14.0, lamp=0.25),
+    "small": RenderedShot(0, board_px=250.0, blur_px=0.6),
+    "shorter than two ticks": RenderedShot(0, exposure_ms=0.4),
+    "1/500": RenderedShot(0, exposure_ms=2.0),
+    "1/60": RenderedShot(0, exposure_ms=16.7),
+    "another tone curve": RenderedShot(0, tone=1.25),
+    "half hidden": RenderedShot(0, covered_mm=((0, 0, 240, 62),)),
+    "corner hidden": RenderedShot(0, covered_mm=((0, 0, 100, 80),)),
+    "dead lamps": RenderedShot(0, dead=(3, 7)),
+    "at the edge": RenderedShot(0, centre=(0.14, 0.5)),
+    "curtain, board low": RenderedShot(0, readout_ms=3.2, centre=(0.5, 0.75)),
+    "rolling, board high": RenderedShot(0, readout_ms=20.0, centre=(0.4, 0.25)),
+    "rolling, portrait, last row first": RenderedShot(0, readout_ms=-15.0, turn_deg=92, centre=(0.6, 0.65)),
 }
 
 
@@ -105,7 +105,7 @@ def test_the_moment_is_found_within_a_third_of_a_millisecond(name: str) -> None:
 
 def test_the_exposure_time_and_the_rows_are_learnt_where_nobody_says_them() -> None:
     for seed, readout in enumerate((20.0, -7.0)):
-        shot = Shot(321.0 + seed, exposure_ms=5.0, readout_ms=readout, centre=(0.5, 0.3))
+        shot = RenderedShot(321.0 + seed, exposure_ms=5.0, readout_ms=readout, centre=(0.5, 0.3))
         found = decode(shot, seed, nominal=False, readout=False)
         assert found.exposure_ms == pytest.approx(5.0, abs=0.4)
         assert abs(found.readout_ms - readout) < 4 * found.readout_sigma_ms + 0.3
@@ -113,7 +113,7 @@ def test_the_exposure_time_and_the_rows_are_learnt_where_nobody_says_them() -> N
 
 
 def test_overexposed_lamps_are_told_and_trusted_less() -> None:
-    shot = Shot(777.0, lamp=5.0)
+    shot = RenderedShot(777.0, lamp=5.0)
     lamps = measure_lamps(render(BOARD, shot, np.random.default_rng(1)), BOARD)
     assert lamps.clipped.mean() > 0.9
     dim, bright = decode(replace(shot, lamp=0.5)), find_exposure(BOARD, lamps, 8.0, 0.0)
@@ -124,19 +124,19 @@ def test_overexposed_lamps_are_told_and_trusted_less() -> None:
 @pytest.mark.parametrize(
     ("shot", "told"),
     [
-        (Shot(5.0, covered_mm=((-5, -5, 245, 155),)), "no marker"),
-        (Shot(5.0, covered_mm=((55, -5, 245, 155), (-5, 60, 60, 155))), "one marker"),
-        (Shot(5.0, lamp=0.0), "switched on"),
-        (Shot(5.0, covered_mm=((55, 0, 185, 150),)), "lamps"),
+        (RenderedShot(5.0, covered_mm=((-5, -5, 245, 155),)), "no marker"),
+        (RenderedShot(5.0, covered_mm=((55, -5, 245, 155), (-5, 60, 60, 155))), "one marker"),
+        (RenderedShot(5.0, lamp=0.0), "switched on"),
+        (RenderedShot(5.0, covered_mm=((55, 0, 185, 150),)), "lamps"),
     ],
 )
-def test_a_board_that_cannot_be_read_says_why(shot: Shot, told: str) -> None:
+def test_a_board_that_cannot_be_read_says_why(shot: RenderedShot, told: str) -> None:
     with pytest.raises(BoardUnreadable, match=told):
         decode(shot)
 
 
 def test_a_bit_that_is_hidden_on_both_ends_is_not_guessed() -> None:
-    lamps = measure_lamps(render(BOARD, Shot(100.0), np.random.default_rng(0)), BOARD)
+    lamps = measure_lamps(render(BOARD, RenderedShot(100.0), np.random.default_rng(0)), BOARD)
     usable = lamps.usable.copy()
     usable[BOARD.pair_bits == 9] = False
     lamps = replace(lamps, usable=usable)
@@ -147,14 +147,14 @@ def test_a_bit_that_is_hidden_on_both_ends_is_not_guessed() -> None:
 
 
 def test_a_board_with_another_tick_is_not_read_as_ours() -> None:
-    photo = render(Board(bits=12, tick_us=333.0), Shot(400.7, exposure_ms=2.0), np.random.default_rng(2))
+    photo = render(LedBoard(bits=12, tick_us=333.0), RenderedShot(400.7, exposure_ms=2.0), np.random.default_rng(2))
     lamps = measure_lamps(photo, BOARD)
     with pytest.raises(BoardUnreadable, match="code"):
         find_exposure(BOARD, replace(lamps, light=lamps.light[:, ::-1]), 2.0, 0.0)
 
 
 def test_the_homography_is_the_renderers() -> None:
-    shot = Shot(0.0, tilt_deg=25, yaw_deg=20, turn_deg=-40, face=3)
+    shot = RenderedShot(0.0, tilt_deg=25, yaw_deg=20, turn_deg=-40, face=3)
     face, markers, to_board = find_board(render(BOARD, shot, np.random.default_rng(0)))
     assert (face, markers) == (3, 4)
     corners = np.array([[10.0, 10, 1], [230, 20, 1], [120, 140, 1]]).T
@@ -166,7 +166,7 @@ def test_the_homography_is_the_renderers() -> None:
 # --- a rig ---
 
 
-def save(path: Path, shot: Shot, seed: int, model: str = "") -> None:
+def save(path: Path, shot: RenderedShot, seed: int, model: str = "") -> None:
     exif = Image.Exif()
     exif[MODEL] = model
     exif.get_ifd(EXIF_IFD)[EXPOSURE_TIME] = shot.exposure_ms / 1000
@@ -175,13 +175,13 @@ def save(path: Path, shot: Shot, seed: int, model: str = "") -> None:
     )
 
 
-def photograph_rig(folder: Path, middles_ms: list[float], changes: dict[int, dict[str, Any]]) -> list[View]:
+def photograph_rig(folder: Path, middles_ms: list[float], changes: dict[int, dict[str, Any]]) -> list[BoardPhotograph]:
     """Two models with rows of opposite order, boards anywhere in the picture, exposure times of their own."""
     rng = np.random.default_rng(11)
     views = []
     for view, middle in enumerate(middles_ms):
         exposure = 8.0 if view % 2 else 4.0
-        shot = Shot(
+        shot = RenderedShot(
             middle - exposure / 2,
             exposure_ms=exposure,
             readout_ms=6.0 if view % 2 else -8.0,
@@ -192,7 +192,7 @@ def photograph_rig(folder: Path, middles_ms: list[float], changes: dict[int, dic
         )
         path = folder / f"{view}.jpg"
         save(path, replace(shot, **changes.get(view, {})), view, f"BODY-{view % 2}")
-        views.append(View(f"cam-{view:02d}", "side", path))
+        views.append(BoardPhotograph(f"cam-{view:02d}", "side", path))
     return views
 
 
@@ -218,10 +218,10 @@ def test_a_camera_that_cannot_learn_its_rows_knows_its_moment_less_well(tmp_path
     """A board that lies along the rows shows both copies of the code on the same ones."""
     found = {}
     for turn in (3.0, 87.0):
-        shot = Shot(300.0, exposure_ms=8.0, readout_ms=6.0, centre=(0.5, 0.7), turn_deg=turn)
+        shot = RenderedShot(300.0, exposure_ms=8.0, readout_ms=6.0, centre=(0.5, 0.7), turn_deg=turn)
         save(tmp_path / "0.jpg", shot, 5)
         save(tmp_path / "1.jpg", replace(shot, begin_ms=302.0), 6)
-        found[turn] = measure_skew(BOARD, [View(str(i), "side", tmp_path / f"{i}.jpg") for i in range(2)])
+        found[turn] = measure_skew(BOARD, [BoardPhotograph(str(i), "side", tmp_path / f"{i}.jpg") for i in range(2)])
     upright, along = found[3.0].read[0], found[87.0].read[0]
     assert upright.sigma_ms is not None
     assert along.sigma_ms is not None
@@ -229,9 +229,9 @@ def test_a_camera_that_cannot_learn_its_rows_knows_its_moment_less_well(tmp_path
 
 
 def test_nothing_is_said_of_a_rig_of_which_one_camera_reads_the_board(tmp_path: Path) -> None:
-    save(tmp_path / "0.jpg", Shot(50.0), 0)
+    save(tmp_path / "0.jpg", RenderedShot(50.0), 0)
     (tmp_path / "1.jpg").write_bytes(b"no photograph")
-    views = [View("a", "side", tmp_path / "0.jpg"), View("b", "side", tmp_path / "1.jpg")]
+    views = [BoardPhotograph("a", "side", tmp_path / "0.jpg"), BoardPhotograph("b", "side", tmp_path / "1.jpg")]
     found = measure_skew(BOARD, views, missing=["c"])
     assert (found.skew_ms, found.cameras, len(found.read)) == (None, 3, 1)
     assert "takes two cameras" in report_lines(found, 5.0)[0]
@@ -239,8 +239,8 @@ def test_nothing_is_said_of_a_rig_of_which_one_camera_reads_the_board(tmp_path: 
 
 
 def test_the_standard_board_is_read_too() -> None:
-    board = Board()
-    shot = Shot(12_345.6, exposure_ms=8.0, tilt_deg=20)
+    board = LedBoard()
+    shot = RenderedShot(12_345.6, exposure_ms=8.0, tilt_deg=20)
     lamps = measure_lamps(render(board, shot, np.random.default_rng(4)), board)
     assert find_exposure(board, lamps, 8.0, 0.0).middle_ms == pytest.approx(12_349.6, abs=0.35)
 

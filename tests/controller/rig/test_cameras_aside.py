@@ -18,7 +18,7 @@ from controller.rig.cameras_aside import told_of, until_when
 from controller.rig_file import AsideLimits, PreflightLimits, Rig
 from controller.studio import Studio
 from controller.take_checks.contact_sheet import contact_sheet
-from controller.takes.take_progress import Tally
+from controller.takes.take_progress import TakeProgress
 from db import captures
 from db.audit import audit_log
 from db.engine import reading, transaction, utc_now
@@ -235,7 +235,7 @@ def test_a_photograph_that_claims_to_be_of_a_camera_that_was_aside_is_refused(
     take = studio.records.plan(session, 1, aside=studio.asides.reasons())
     studio.records.fired(take)
     if remembered:  # else it was fired by an earlier studio, and failed
-        studio.desk.open(Tally(take, [camera.name for camera in rig.cameras], aside=studio.asides.reasons()))
+        studio.desk.open(TakeProgress(take, [camera.name for camera in rig.cameras], aside=studio.asides.reasons()))
     else:
         studio.records.failed(take, "no photograph")
     node = speaker(studio, "cam-02")

@@ -19,9 +19,9 @@ from controller.errors import AsideRefused, SessionError
 from controller.firing.fire_timing import Skew
 from controller.rig_file import AsideLimits, CameraEntry, Rig
 from controller.sessions.late_photographs import faults_told
-from controller.sessions.session_store import Records
+from controller.sessions.session_store import SessionStore
 from controller.studio import Studio, TakeResult
-from controller.takes.take_progress import Tally
+from controller.takes.take_progress import TakeProgress
 from db import captures
 from db.audit import audit_log
 from db.engine import reading, transaction
@@ -61,7 +61,7 @@ class Booth:
         script = studio.records.script(self.session)
         take = studio.records.plan(self.session, position, aside=studio.asides.reasons())
         studio.records.fired(take)
-        tally = Tally(take, [camera.name for camera in studio.rig.cameras], aside=studio.asides.reasons())
+        tally = TakeProgress(take, [camera.name for camera in studio.rig.cameras], aside=studio.asides.reasons())
         studio.desk.open(tally)
         for camera in studio.rig.cameras:
             if camera.view not in lacking and camera.name in tally.cameras:
@@ -344,7 +344,7 @@ EVENTS = st.lists(
 @given(EVENTS)
 def test_a_take_is_kept_if_and_only_if_it_is_whole_or_was_decided(engine: Engine, studio_rows: Any, plan: Any) -> None:
     """After any history: what stands is whole but for what was decided, what failed lacks something, one counts."""
-    records = Records(engine, RIG)
+    records = SessionStore(engine, RIG)
     with transaction(engine) as tx:
         subject = studio_rows.subject(tx, ConsentScope.RESEARCH_RELEASE)
         busy = captures.open_session_of(tx, captures.get_rig(tx, RIG.name))
@@ -388,7 +388,7 @@ def test_a_take_is_kept_if_and_only_if_it_is_whole_or_was_decided(engine: Engine
         assert came <= records.photographs(take.code).keys()
 
 
-def add(engine: Engine, records: Records, take: str, camera: str) -> None:
+def add(engine: Engine, records: SessionStore, take: str, camera: str) -> None:
     """The transaction in which ingest adds a photograph."""
     with transaction(engine) as tx:
         row = captures.get_take(tx, take)

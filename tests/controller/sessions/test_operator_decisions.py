@@ -14,8 +14,8 @@ from controller.errors import ConfigurationError, NotPrepared, SessionError
 from controller.firing.fire_timing import Skew
 from controller.preflight.start_requirements import require_decision
 from controller.rig_file import CameraEntry, Rig
-from controller.sessions.operator_decisions import Decisions, Kept
-from controller.sessions.session_store import Records
+from controller.sessions.operator_decisions import ClosingDecision, Decisions
+from controller.sessions.session_store import SessionStore
 from controller.studio import Studio
 from db import captures
 from db.audit import audit_log
@@ -34,7 +34,7 @@ class Desk:
     """A rig of six cameras, a subject, and takes whose photographs are rows."""
 
     def __init__(self, engine: Engine, studio_rows: Any, *scopes: ConsentScope, later: bool = False) -> None:
-        self.engine, self.records, self.decisions = engine, Records(engine, RIG), Decisions(engine, RIG)
+        self.engine, self.records, self.decisions = engine, SessionStore(engine, RIG), Decisions(engine, RIG)
         with transaction(engine) as tx:
             self.subject = studio_rows.subject(tx, *scopes).code
             from db.protocols import FACESCAPE, install_protocol
@@ -97,7 +97,7 @@ def test_a_session_begun_before_the_consent_waits_for_it(engine: Engine, studio_
     told = script_data(desk.records.script(desk.session))["consent"]
     assert told["later"]["by"] == audit_log.actor()
     assert "nothing is handed off" in told["told"]
-    closed = desk.decisions.close(desk.session, True, Kept())
+    closed = desk.decisions.close(desk.session, True, ClosingDecision())
     assert closed.ready == ()
     with transaction(engine) as tx:
         assert session_marks(tx, unclosed=True) == []
@@ -196,19 +196,19 @@ def test_what_the_farm_has_begun_with_stays_what_it_is(desk: Desk) -> None:
     desk.decisions.reassign(desk.records.script(desk.session), asked, "anger")
     with reading(desk.engine) as tx:
         assert job_queue.count_ready(tx) == (0, 0)  # nothing is made under the name that it had
-    desk.decisions.close(desk.session, True, Kept())
+    desk.decisions.close(desk.session, True, ClosingDecision())
     assert desk.decisions.reopen(desk.session) is SessionState.OPEN
     desk.asked(begun, begun=True)
     with pytest.raises(StateConflict, match="the farm has begun with it"):
         desk.decisions.reassign(desk.records.script(desk.session), begun, "sadness")
-    desk.decisions.close(desk.session, True, Kept())
+    desk.decisions.close(desk.session, True, ClosingDecision())
     for act in (lambda: desk.decisions.reopen(desk.session), lambda: desk.decisions.undo(desk.session)):
         with pytest.raises(StateConflict, match="stays closed: the farm has begun"):
             act()
 
 
 def test_a_session_is_reopened_as_paused_while_another_is_open(desk: Desk) -> None:
-    desk.decisions.close(desk.session, True, Kept())
+    desk.decisions.close(desk.session, True, ClosingDecision())
     other = desk.records.start_session(desk.subject, None, None)
     assert desk.decisions.reopen(desk.session) is SessionState.PAUSED
     assert desk.records.open_session() == other

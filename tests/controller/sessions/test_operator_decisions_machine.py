@@ -24,13 +24,13 @@ from sqlalchemy import event
 from controller.api.session_routes import script_data
 from controller.errors import ControllerError, DecisionNeeded
 from controller.firing.fire_timing import Skew
-from controller.rig.cameras_aside import AsideBook
+from controller.rig.cameras_aside import CamerasAside
 from controller.rig_file import CameraEntry, Rig
 from controller.sessions.farm_handoff import hand_over
 from controller.sessions.operator_decisions import Decisions
-from controller.sessions.session_lifecycle import SessionBook
-from controller.sessions.session_state import Script
-from controller.sessions.session_store import Records
+from controller.sessions.session_lifecycle import SessionLifecycle
+from controller.sessions.session_state import SessionStateMachine
+from controller.sessions.session_store import SessionStore
 from controller.takes.incomplete_takes import accept_take
 from db import captures
 from db.engine import open_database, reading, transaction
@@ -90,8 +90,8 @@ class Operators(RuleBasedStateMachine):
         self.path = path
         self.engine = open_database(f"sqlite:///{path}")
         event.listen(self.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
-        self.records, self.decisions = Records(self.engine, RIG), Decisions(self.engine, RIG)
-        self.asides, self.book = AsideBook(self.engine, RIG), SessionBook(self.engine, RIG)
+        self.records, self.decisions = SessionStore(self.engine, RIG), Decisions(self.engine, RIG)
+        self.asides, self.book = CamerasAside(self.engine, RIG), SessionLifecycle(self.engine, RIG)
         self.store = Store(str(self.folder / "store"))
         self.photograph = self.store.put_bytes(b"a photograph")
         self.codes: dict[str, int] = {}
@@ -206,7 +206,7 @@ class Operators(RuleBasedStateMachine):
         if code is not None:
             self.chose(code, lambda _script: (self.records.accept(code, choose=True), code)[1])
 
-    def chose(self, named: str | None, act: Callable[[Script], str]) -> None:
+    def chose(self, named: str | None, act: Callable[[SessionStateMachine], str]) -> None:
         script = self.script()
         before = self.states()
         done = self.refusable(lambda: act(script), consent=True)
@@ -420,7 +420,7 @@ class Operators(RuleBasedStateMachine):
     def it_is_open_or_closed_as_it_was_left(self) -> None:
         assert (self.script().state is SessionState.CLOSED) == self.model.closed
 
-    def script(self) -> Script:
+    def script(self) -> SessionStateMachine:
         return self.records.script(self.session)
 
     def states(self) -> dict[str, tuple[TakeState, bool]]:

@@ -7,19 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.errors import SessionError
-from controller.sessions.session_state import Line, Script, TakeLine, split_reference
+from controller.sessions.session_state import ExpressionState, SessionStateMachine, TakeLine, split_reference
 from db.models import SessionState, TakeState
 
-LINES = (Line(1, "neutral"), Line(2, "smile"), Line(3, "mouth_stretch"))
+LINES = (ExpressionState(1, "neutral"), ExpressionState(2, "smile"), ExpressionState(3, "mouth_stretch"))
 
 
-def script(*takes: tuple[int, TakeState], state: SessionState = SessionState.OPEN) -> Script:
+def script(*takes: tuple[int, TakeState], state: SessionState = SessionState.OPEN) -> SessionStateMachine:
     lines, counts = [], {1: 0, 2: 0, 3: 0}
     for position, take_state in takes:
         counts[position] += 1
         code = f"S012-1-E{position:02d}-{counts[position]}"
         lines.append(TakeLine(code, position, counts[position], take_state))
-    return Script("S012-1", "S012", state, LINES, tuple(lines))
+    return SessionStateMachine("S012-1", "S012", state, LINES, tuple(lines))
 
 
 @pytest.mark.parametrize("text", ["smile", "2", "2_smile", "E2", "E02", "S012-1-E02", "S012-1-E02-3"])

@@ -12,7 +12,7 @@ from camera_nodes.wire import Stamps
 from controller.errors import FrameRejected
 from controller.image_files.photograph_reader import read_photo
 from controller.rig_file import CameraEntry, Rig
-from controller.shutter_lag.lag_book import LagBook, expected_range, expected_skew_ms, with_lags
+from controller.shutter_lag.lag_book import ShutterLagStatistics, expected_range, expected_skew_ms, with_lags
 
 
 def jpeg(value: int = 128, size: tuple[int, int] = (64, 48)) -> bytes:
@@ -45,7 +45,7 @@ def test_what_does_not_decode_is_rejected(tmp_path: Path, data: bytes) -> None:
 
 
 def test_lags_are_learnt_from_stamps() -> None:
-    book, draw = LagBook(), random.Random(3)
+    book, draw = ShutterLagStatistics(), random.Random(3)
     for shot in range(400):
         at = shot * 10**9
         book.add(

@@ -17,7 +17,14 @@ from controller.api.shutter_lag_data import LagBody, lag_data, shots_data
 from controller.errors import RigNotReady
 from controller.firing.fire_timing import order_fire
 from controller.rig_file import ExposureEntry, Rig
-from controller.shutter_lag.lag_book import Lag, expected_range, expected_range_of, outlook, settings_text, share_over
+from controller.shutter_lag.lag_book import (
+    ShutterLagEstimate,
+    expected_range,
+    expected_range_of,
+    outlook,
+    settings_text,
+    share_over,
+)
 from controller.shutter_lag.lag_measurement import FREE_S, patience_s
 
 LAGS_MS = (10.0, 24.0, 31.0)
@@ -42,8 +49,8 @@ def test_range_and_share_over_the_limit_are_what_drawing_gives(sigmas: list[floa
 
 
 def test_a_rig_that_can_hold_five_milliseconds_is_told_from_one_that_cannot() -> None:
-    good = outlook([Lag(f"c{i}", 30, 55.0, 0.3) for i in range(68)], 5.0)
-    poor = outlook([Lag(f"c{i}", 30, 55.0, 1.2) for i in range(68)], 5.0)
+    good = outlook([ShutterLagEstimate(f"c{i}", 30, 55.0, 0.3) for i in range(68)], 5.0)
+    poor = outlook([ShutterLagEstimate(f"c{i}", 30, 55.0, 1.2) for i in range(68)], 5.0)
     assert good is not None
     assert poor is not None
     assert good.holds
@@ -54,12 +61,12 @@ def test_a_rig_that_can_hold_five_milliseconds_is_told_from_one_that_cannot() ->
 
 
 def test_few_shots_widen_what_is_expected_and_one_camera_expects_nothing() -> None:
-    few, many = (outlook([Lag(name, shots, 50.0, 0.5) for name in "abc"], 5.0) for shots in (5, 500))
+    few, many = (outlook([ShutterLagEstimate(name, shots, 50.0, 0.5) for name in "abc"], 5.0) for shots in (5, 500))
     assert few is not None
     assert many is not None
     assert few.range_ms > 1.05 * many.range_ms
-    assert outlook([Lag("a", 30, 50.0, 0.5)], 5.0) is None
-    steady = outlook([Lag("a", 30, 50.0, 0.0), Lag("b", 30, 60.0, 0.0)], 5.0)
+    assert outlook([ShutterLagEstimate("a", 30, 50.0, 0.5)], 5.0) is None
+    steady = outlook([ShutterLagEstimate("a", 30, 50.0, 0.0), ShutterLagEstimate("b", 30, 60.0, 0.0)], 5.0)
     assert steady is not None
     assert (steady.range_ms, steady.over, steady.holds) == (0.0, 0.0, True)
 
@@ -151,8 +158,12 @@ def test_each_camera_falls_back_on_its_own(home: Any, rig_of: Callable[..., Rig]
     cameras = (*plain.cameras[:2], replace(plain.cameras[2], lag_ms=30.0), plain.cameras[3])
     rig = replace(plain, cameras=cameras, profiles={"hard": ExposureEntry(iso="200")})
     store = home.open(rig).lag_store
-    store.keep("default", [Lag("cam-00", 30, 50.0, 0.3), Lag("cam-01", 30, 51.0, 0.3)], "hot_shoe")
-    store.keep("hard", [Lag("cam-00", 30, 60.0, 0.3)], "hot_shoe")
+    store.keep(
+        "default",
+        [ShutterLagEstimate("cam-00", 30, 50.0, 0.3), ShutterLagEstimate("cam-01", 30, 51.0, 0.3)],
+        "hot_shoe",
+    )
+    store.keep("hard", [ShutterLagEstimate("cam-00", 30, 60.0, 0.3)], "hot_shoe")
     order = order_fire("t", rig, {"cam-02": 1, "cam-03": 40_000_000}, "hard")
     lags = store.applied(order, "hard").lags_ns
     assert [lags[camera.name] / 1e6 for camera in cameras] == [60.0, 51.0, 30.0, 40.0]

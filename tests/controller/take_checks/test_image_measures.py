@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from controller.rig_file import CheckLimits
 from controller.take_checks.expression_check import face_scores, judge_expression
 from controller.take_checks.image_measures import measure, sharpness
-from controller.take_checks.photograph_checks import Facts, judge_photographs
-from controller.take_checks.photograph_findings import Seen
+from controller.take_checks.photograph_checks import CheckContext, judge_photographs
+from controller.take_checks.photograph_findings import PhotographFindings
 from db.errors import RecordError
 from db.expression_recipes import FACE_UNITS, FACESCAPE_RECIPES, parse_recipe
 from db.models import CheckState
 from db.protocols import EXPRESSIONS
-from db.takes.take_reviews import Baseline, Check
+from db.takes.take_reviews import Baseline, CheckResult
 
 LIMITS = CheckLimits()
 USUAL = Baseline(takes=20, sharpness=0.5, brightness=90.0, clipped_percent=0.2, face_share=1.0)
 HERE = replace(USUAL, session_brightness=90.0, session_clipped_percent=0.2)
-GOOD = Seen(sharpness=0.5, brightness=90.0, clipped_percent=0.2, face=True, frontal=1.0, scores={})
+GOOD = PhotographFindings(sharpness=0.5, brightness=90.0, clipped_percent=0.2, face=True, frontal=1.0, scores={})
 
 
 def picture(seed: int, blur_px: float = 0.0, gain: float = 1.0, noise: float = 1.0) -> np.ndarray:
@@ -45,18 +45,18 @@ def picture(seed: int, blur_px: float = 0.0, gain: float = 1.0, noise: float = 1
 
 
 def judged(
-    seen: Mapping[str, Seen], baseline: Baseline | None = HERE, frontal: int = 3
-) -> dict[tuple[str, str], Check]:
+    seen: Mapping[str, PhotographFindings], baseline: Baseline | None = HERE, frontal: int = 3
+) -> dict[tuple[str, str], CheckResult]:
     baselines = {} if baseline is None else dict.fromkeys(seen, baseline)
-    checks = judge_photographs(Facts(seen, baselines, list(seen)[:frontal], LIMITS))
+    checks = judge_photographs(CheckContext(seen, baselines, list(seen)[:frontal], LIMITS))
     return {(check.name, check.camera): check for check in checks}
 
 
-def flagged(checks: Mapping[tuple[str, str], Check]) -> set[tuple[str, str]]:
+def flagged(checks: Mapping[tuple[str, str], CheckResult]) -> set[tuple[str, str]]:
     return {key for key, check in checks.items() if check.state is CheckState.ADVICE}
 
 
-def rig(**changes: Seen) -> dict[str, Seen]:
+def rig(**changes: PhotographFindings) -> dict[str, PhotographFindings]:
     return {f"cam{i}": GOOD for i in range(6)} | changes
 
 
@@ -108,7 +108,7 @@ def test_a_good_take_has_nothing_to_look_at_and_every_check_gives_a_reason() -> 
         (replace(GOOD, face=False, scores=None), "face", "usually sees the face"),
     ],
 )
-def test_the_camera_at_fault_is_named_with_the_reason(seen: Seen, check: str, words: str) -> None:
+def test_the_camera_at_fault_is_named_with_the_reason(seen: PhotographFindings, check: str, words: str) -> None:
     checks = judged(rig(cam1=seen))
     assert flagged(checks) == {(check, ""), (check, "cam1")}
     assert words in checks[check, "cam1"].reason
@@ -150,10 +150,10 @@ def test_an_empty_chair_is_told_once() -> None:
 
 
 def test_what_could_not_be_looked_at_is_named_and_keeps_nobody_from_the_rest() -> None:
-    checks = judged(rig(cam2=Seen(problem="the check process died")))
+    checks = judged(rig(cam2=PhotographFindings(problem="the check process died")))
     assert checks["examined", "cam2"].state is CheckState.NOT_DONE
     assert checks["sharpness", ""].state is CheckState.OK
-    assert {c.state for c in judged({"a": Seen(problem="no")}).values()} == {CheckState.NOT_DONE}
+    assert {c.state for c in judged({"a": PhotographFindings(problem="no")}).values()} == {CheckState.NOT_DONE}
 
 
 def test_a_rig_without_frontal_cameras_says_that_faces_were_not_looked_for() -> None:
@@ -166,7 +166,7 @@ def test_a_rig_without_frontal_cameras_says_that_faces_were_not_looked_for() -> 
 REST = {unit: 0.0 for unit in FACE_UNITS if f"{unit}Left" not in FACE_UNITS} | {"browInnerUp": 0.3}
 
 
-def expression(name: str, neutral: Mapping[str, float] = REST, **scores: float) -> dict[str, Check]:
+def expression(name: str, neutral: Mapping[str, float] = REST, **scores: float) -> dict[str, CheckResult]:
     return {c.name: c for c in judge_expression(name, FACESCAPE_RECIPES.get(name), REST | scores, neutral, LIMITS)}
 
 
@@ -230,7 +230,7 @@ def test_eyes_are_held_against_what_is_asked(
 
 
 def test_scores_come_from_several_frontal_views_and_one_bad_view_does_not_count() -> None:
-    def view(score: float, frontal: float) -> Seen:
+    def view(score: float, frontal: float) -> PhotographFindings:
         return replace(GOOD, frontal=frontal, scores={"jawOpen": score})
 
     views = {"a": view(0.5, 1.0), "b": view(0.6, 0.95), "c": view(0.55, 0.9), "d": view(0.0, 0.85), "e": view(0.0, 0.3)}

@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 from controller.errors import SessionError
 from controller.rig_file import CameraEntry, CheckLimits, Rig
 from controller.take_checks.face_landmarker import MODEL_SHA256, FaceReader, model_path
-from controller.take_checks.take_reviewer import Reviewer
+from controller.take_checks.take_reviewer import TakeReviewer
 from db import captures
 from db.engine import open_database, reading, transaction
 from db.migrations import upgrade
@@ -27,7 +27,7 @@ from db.models import CameraTier, CheckState, ConsentScope, TakeState
 from db.protocols import FACESCAPE, install_protocol
 from db.store import Store
 from db.subjects import add_subject, give_consent
-from db.takes.take_reviews import Review, baselines
+from db.takes.take_reviews import TakeReviewData, baselines
 from processing.landmarks.triangulation import MODEL_SHA256 as FARM_SHA256
 
 SUBJECT = Path(__file__).parents[4] / "shared/data/subject-11"
@@ -58,8 +58,8 @@ class Desk:
             self.session = captures.start_session(tx, subject, protocol, rig).code
         self.reviewer = self.begin()
 
-    def begin(self) -> Reviewer:
-        return Reviewer(self.engine, self.store, self.rig, lambda take: self.hashes[take])
+    def begin(self) -> TakeReviewer:
+        return TakeReviewer(self.engine, self.store, self.rig, lambda take: self.hashes[take])
 
     def shoot(self, expression: str, photographs: dict[str, bytes]) -> str:
         """A whole take of these photographs; the reviewer is not told."""
@@ -75,7 +75,7 @@ class Desk:
             captures.capture_take(tx, take)
             return take.code
 
-    def look(self, expression: str, photographs: dict[str, bytes]) -> Review:
+    def look(self, expression: str, photographs: dict[str, bytes]) -> TakeReviewData:
         take = self.shoot(expression, photographs)
         for camera, sha256 in self.hashes[take].items():
             self.reviewer.add(take, camera, sha256)
@@ -122,7 +122,7 @@ def changed(data: bytes, change: Callable[[np.ndarray], np.ndarray]) -> bytes:
     return encoded.tobytes()
 
 
-def advice(review: Review) -> set[tuple[str, str]]:
+def advice(review: TakeReviewData) -> set[tuple[str, str]]:
     return {(check.name, check.camera) for check in review.advice}
 
 

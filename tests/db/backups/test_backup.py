@@ -19,7 +19,7 @@ from db.backups import backup, backup_repository, backup_verification
 from db.backups.age_encryption import Opener, Seal, new_passphrase_key, open_passphrase_key
 from db.backups.backup import back_up, copy_to_sqlite, opened_copy
 from db.backups.backup_repository import BackupFolder
-from db.backups.backup_verification import check_backup, let_go, surplus
+from db.backups.backup_verification import check_backup, prune_snapshots, surplus_snapshots
 from db.engine import open_database, transaction, utc_now
 from db.errors import BackupError, BackupKeyError
 from db.models import ConsentScope
@@ -287,22 +287,22 @@ def test_the_last_good_snapshot_never_goes(studio: Studio, tmp_path: Path, monke
     data = place.read_bytes()
     place.unlink()
     lame = [studio.backed_up(folder).snapshot for _ in range(2)]
-    assert [one.name for one in surplus(folder, 1)] == [lame[0]]
+    assert [one.name for one in surplus_snapshots(folder, 1)] == [lame[0]]
     with pytest.raises(BackupError, match="1 or more"):
-        surplus(folder, 0)
+        surplus_snapshots(folder, 0)
     studio.store.put_bytes(data)
     newest = studio.backed_up(folder).snapshot
-    going = surplus(folder, 1)
+    going = surplus_snapshots(folder, 1)
     assert [one.name for one in going] == [good, *lame]
     only_old = studio.photographs[1]
     with transaction(studio.engine) as tx:  # as an erasure leaves it: no row names it any more
         tx.connection().exec_driver_sql("DELETE FROM frame WHERE sha256 = ?", (only_old,))
     last = studio.backed_up(folder).snapshot
-    assert let_go(folder, surplus(folder, 1)) == (0, 0)  # moved aside, for a term
+    assert prune_snapshots(folder, surplus_snapshots(folder, 1)) == (0, 0)  # moved aside, for a term
     assert folder.place(only_old).exists()
     later = utc_now() + backup_verification.TERM + timedelta(hours=1)
     monkeypatch.setattr(backup_verification, "utc_now", lambda: later)
-    assert let_go(folder, surplus(folder, 1))[0] == 1
+    assert prune_snapshots(folder, surplus_snapshots(folder, 1))[0] == 1
     assert not folder.place(only_old).exists()
     assert [one.name for one in folder.snapshots()] == [last]
     assert newest != last

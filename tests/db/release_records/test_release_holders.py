@@ -16,7 +16,14 @@ from db.audit.audit_log import events_about
 from db.engine import reading, transaction, utc_now
 from db.errors import NotFound, PersonalDataError, PersonalKeyError, RecordError, StateConflict
 from db.models import Fetch, Grant, Recipient, Release, Way
-from db.release_records.access_grants import Refusal, access_by_token, add_grant, get_grant, new_token, revoke_grant
+from db.release_records.access_grants import (
+    GrantRefusal,
+    access_by_token,
+    add_grant,
+    get_grant,
+    new_token,
+    revoke_grant,
+)
 from db.release_records.recipients import (
     accept_licence,
     add_recipient,
@@ -27,7 +34,7 @@ from db.release_records.recipients import (
     number_of,
 )
 from db.release_records.release_holders import (
-    Delivered,
+    Delivery,
     begin_fetch,
     hand_over,
     holders_of,
@@ -150,7 +157,7 @@ def test_a_grant_opens_what_it_is_for_while_it_stands(engine: Engine) -> None:
         assert access_by_token(tx, token + "x") is None
         access = access_by_token(tx, token)
         assert access is not None
-        assert access.refusal("faces", 2, TEXT, now) is Refusal.LICENCE
+        assert access.refusal("faces", 2, TEXT, now) is GrantRefusal.LICENCE
         signed(tx, get_recipient(tx, "R001"))
     with reading(engine) as tx:
         access = access_by_token(tx, token)
@@ -158,13 +165,13 @@ def test_a_grant_opens_what_it_is_for_while_it_stands(engine: Engine) -> None:
         for name, version, text, refusal in [
             ("faces", 2, TEXT, None),
             ("faces", 3, TEXT, None),
-            ("faces", 3, "d" * 64, Refusal.LICENCE),
-            ("faces", 1, TEXT, Refusal.OTHER),
-            ("faces", 4, TEXT, Refusal.OTHER),
-            ("heads", 2, TEXT, Refusal.OTHER),
+            ("faces", 3, "d" * 64, GrantRefusal.LICENCE),
+            ("faces", 1, TEXT, GrantRefusal.OTHER),
+            ("faces", 4, TEXT, GrantRefusal.OTHER),
+            ("heads", 2, TEXT, GrantRefusal.OTHER),
         ]:
             assert access.refusal(name, version, text, now) is refusal
-        assert access.refusal("faces", 2, TEXT, access.expires_at) is Refusal.EXPIRED
+        assert access.refusal("faces", 2, TEXT, access.expires_at) is GrantRefusal.EXPIRED
         columns = [str(value) for row in tx.execute(select(Grant.__table__)) for value in row]
         assert not any(token in value for value in columns)
     with transaction(engine) as tx:
@@ -173,7 +180,7 @@ def test_a_grant_opens_what_it_is_for_while_it_stands(engine: Engine) -> None:
             revoke_grant(tx, get_grant(tx, "G001"))
         access = access_by_token(tx, token)
         assert access is not None
-        assert access.refusal("faces", 2, TEXT, now) is Refusal.REVOKED
+        assert access.refusal("faces", 2, TEXT, now) is GrantRefusal.REVOKED
 
 
 def test_an_institution_that_may_still_fetch_is_not_forgotten(engine: Engine) -> None:
@@ -202,9 +209,9 @@ def test_holders_of_a_release(engine: Engine) -> None:
         hand_over(tx, by_disk, first, Way.HANDED)
     later = utc_now()
     with transaction(engine) as tx:
-        note_delivered(tx, fetch.id, later, Delivered(10, 2, b"\x03", {2: [(0, 7)]}, False))
-        note_delivered(tx, fetch.id, later, Delivered(99, 5, b"\x1f", {}, True))
-        note_delivered(tx, fetch.id, later + timedelta(hours=1), Delivered(120, 5, b"\x1f", {}, True))
+        note_delivered(tx, fetch.id, later, Delivery(10, 2, b"\x03", {2: [(0, 7)]}, False))
+        note_delivered(tx, fetch.id, later, Delivery(99, 5, b"\x1f", {}, True))
+        note_delivered(tx, fetch.id, later + timedelta(hours=1), Delivery(120, 5, b"\x1f", {}, True))
     with reading(engine) as tx:
         held = holders_of(tx, [first.id])
         assert [(h.recipient, h.way, h.files, h.bytes) for h in held] == [

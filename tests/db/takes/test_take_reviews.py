@@ -13,9 +13,9 @@ from db.models import CameraTier, CheckState, FrameMeasure, Protocol, TakeCheck
 from db.protocols import FACESCAPE, get_protocol, install_protocol, load_protocol, recipe_of
 from db.subjects import add_subject
 from db.takes.take_reviews import (
-    Check,
-    Measure,
-    Review,
+    CheckResult,
+    PhotographMeasure,
+    TakeReviewData,
     baselines,
     count_advice,
     get_review,
@@ -48,17 +48,17 @@ def shoot(engine: Engine, session: str, expression: str) -> str:
         return take.code
 
 
-def review(engine: Engine, take: str, brightness: float = 90.0, **changes: object) -> Review:
+def review(engine: Engine, take: str, brightness: float = 90.0, **changes: object) -> TakeReviewData:
     checks = (
-        Check("sharpness", CheckState.ADVICE, "1 of 2", "", 0.5, 0.7),
-        Check("sharpness", CheckState.ADVICE, "blurred", "cam-1", 0.5, 0.7),
-        Check("face", CheckState.OK, "seen"),
+        CheckResult("sharpness", CheckState.ADVICE, "1 of 2", "", 0.5, 0.7),
+        CheckResult("sharpness", CheckState.ADVICE, "blurred", "cam-1", 0.5, 0.7),
+        CheckResult("face", CheckState.OK, "seen"),
     )
-    made = Review(take, 1.5, checks, SHEET, {"jawOpen": 0.25})
-    made = Review(**{**made.__dict__, **changes})  # type: ignore[arg-type]
-    measures = {f"cam-{v}": Measure(0.5, brightness + v, 0.1, v == 0) for v in range(2)}
+    made = TakeReviewData(take, 1.5, checks, SHEET, {"jawOpen": 0.25})
+    made = TakeReviewData(**{**made.__dict__, **changes})  # type: ignore[arg-type]
+    measures = {f"cam-{v}": PhotographMeasure(0.5, brightness + v, 0.1, v == 0) for v in range(2)}
     with transaction(engine) as tx:
-        save_review(tx, made, measures | {"cam-9": Measure(1, 1, 1)})
+        save_review(tx, made, measures | {"cam-9": PhotographMeasure(1, 1, 1)})
     return made
 
 

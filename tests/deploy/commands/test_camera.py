@@ -8,12 +8,12 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from camera_nodes.qualification.report import Exposures, Reason, Report, encode
+from camera_nodes.qualification.report import Exposures, QualificationReport, Reason, encode
 from db.commands import database
 from db.errors import AlreadyThere
 from deploy.commands.camera import app
 
-REPORT = Report(
+REPORT = QualificationReport(
     made_at="2026-11-28T14:00:00+00:00", mien="0.1.0", library="libgphoto2 2.5.34", address="gphoto2:", model="D850",
     serial="123\0", firmware="1.20", finished=True, exposures=Exposures(100, made=100, whole=100),
     verdict="fit_with_remarks", reasons=(Reason(False, "it does not tell its clock"),),
@@ -80,7 +80,8 @@ def test_beside_the_camera_nothing_of_the_records_is_needed():
     code = (
         "import sys\n"
         "for name in ('sqlalchemy', 'alembic', 'numpy', 'cv2', 'PIL', 'psycopg'): sys.modules[name] = None\n"
-        "import camera_nodes.qualification.qualify, camera_nodes.qualification.report_text, camera_nodes.qualification.model_proposal\n"
+        "import camera_nodes.qualification.qualify, camera_nodes.qualification.report_text\n"
+        "import camera_nodes.qualification.model_proposal\n"
         "sys.argv = ['mien', 'camera', 'models', 'D850']\n"
         "import mien; mien.main()\n"
     )

@@ -13,7 +13,7 @@ from camera_nodes.camera_control.realtime import PRIORITY
 from camera_nodes.commands.node import agent_settings
 from controller.rig_file import read_rig
 from deploy.demo.demo_run import DemoSettings
-from deploy.demo.local_studio import LocalStudio, SimulatedBody, perform, write_node, write_rig
+from deploy.demo.local_studio import LocalStudio, SimulatedBody, perform_expression, write_node, write_rig
 from deploy.system_check import _chips, examine
 from processing.errors import DataError
 
@@ -70,7 +70,7 @@ def test_the_scene_changes_at_once(tmp_path: Path) -> None:
     for name in ("1_neutral", "2_smile"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "0.jpg").write_text(name)
-        perform(tmp_path / "now", tmp_path / name)
+        perform_expression(tmp_path / "now", tmp_path / name)
         assert (tmp_path / "now" / "0.jpg").read_text() == name
     assert sorted(p.name for p in tmp_path.iterdir()) == ["1_neutral", "2_smile", "now"]
 

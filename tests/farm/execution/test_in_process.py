@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from processing.farm.execution.in_process import Cache, RunFailed, execute
+from processing.farm.execution.in_process import RunCache, RunFailed, execute_runs
 from processing.farm.execution.stage_run import DiskFull
 from processing.farm.scheduling.content_keys import take_digest
-from processing.farm.scheduling.stage_graph import Run, TakeSource, plan
+from processing.farm.scheduling.stage_graph import StageRun, TakeInput, plan
 from processing.stages.base import Inputs, StageError, StageParams
 from processing.stages.discovery import discover
 
@@ -36,8 +36,8 @@ def subject(tmp_path: Path) -> Path:
     return tmp_path / "subject"
 
 
-def planned(subject: Path) -> tuple[list[Run], dict[tuple[str, str], Path]]:
-    takes = [TakeSource(n, n.partition("_")[2], take_digest(subject / n)) for n in NAMES]
+def planned(subject: Path) -> tuple[list[StageRun], dict[tuple[str, str], Path]]:
+    takes = [TakeInput(n, n.partition("_")[2], take_digest(subject / n)) for n in NAMES]
     params = {"measure": {"control": str(subject.parent / "control")}}
     sources = {(n, "take"): subject / n for n in NAMES} | {("", "template"): subject.parent / "template"}
     return plan(takes, "t" * 64, TOYS, params), sources
@@ -50,9 +50,9 @@ def measured(subject: Path) -> Counter[str]:
 
 def test_a_second_run_does_nothing_and_results_are_right(subject: Path, tmp_path: Path) -> None:
     runs, sources = planned(subject)
-    cache = Cache(tmp_path / "work")
-    assert execute(runs, TOYS, cache, sources) == 9
-    assert execute(runs, TOYS, cache, sources) == 0
+    cache = RunCache(tmp_path / "work")
+    assert execute_runs(runs, TOYS, cache, sources) == 9
+    assert execute_runs(runs, TOYS, cache, sources) == 0
     assert measured(subject) == dict.fromkeys(NAMES, 1)
     for run in runs:
         if run.stage == "conclude":
@@ -88,23 +88,23 @@ def test_killed_around_the_rename_it_goes_on_where_it_was(subject: Path, tmp_pat
     killed = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     runs, sources = planned(subject)
-    cache = Cache(work)
+    cache = RunCache(work)
     there = {(r.take, r.stage) for r in runs if cache.sound(r.key)}
     assert (("2_smile", "compare") in there) == after
-    assert execute(runs, TOYS, cache, sources) == 9 - len(there)
+    assert execute_runs(runs, TOYS, cache, sources) == 9 - len(there)
     assert measured(subject) == dict.fromkeys(NAMES, 1)
     assert not list(work.glob(".*"))  # what the killed process left is gone
 
 
 def test_a_damaged_result_is_made_again(subject: Path, tmp_path: Path) -> None:
     runs, sources = planned(subject)
-    cache = Cache(tmp_path / "work")
-    execute(runs, TOYS, cache, sources)
+    cache = RunCache(tmp_path / "work")
+    execute_runs(runs, TOYS, cache, sources)
     victim = next(r for r in runs if (r.take, r.stage) == ("2_smile", "measure"))
     path = cache.folder / victim.key / "size.json"
     before = path.read_bytes()
     path.write_bytes(bytes(len(before)))  # same size, other bytes
-    assert execute(runs, TOYS, cache, sources) == 1
+    assert execute_runs(runs, TOYS, cache, sources) == 1
     assert path.read_bytes() == before
 
 
@@ -112,12 +112,12 @@ def test_a_refusal_names_take_and_stage_and_keeps_what_was_made(subject: Path, t
     runs, sources = planned(subject)
     poison = tmp_path / "control" / "poison-3_anger"
     poison.touch()
-    cache = Cache(tmp_path / "work")
+    cache = RunCache(tmp_path / "work")
     with pytest.raises(RunFailed, match=r"3_anger, stage measure: 3_anger is poisoned"):
-        execute(runs, TOYS, cache, sources)
+        execute_runs(runs, TOYS, cache, sources)
     assert not list(cache.folder.glob(".*"))
     poison.unlink()
-    assert execute(runs, TOYS, cache, sources) == 3
+    assert execute_runs(runs, TOYS, cache, sources) == 3
 
 
 class Forgetful(type(TOYS["conclude"])):  # type: ignore[misc]
@@ -130,7 +130,7 @@ class Forgetful(type(TOYS["conclude"])):  # type: ignore[misc]
 def test_a_stage_without_its_output_has_failed(subject: Path, tmp_path: Path) -> None:
     runs, sources = planned(subject)
     with pytest.raises(RunFailed, match="ended without its output 'word'") as caught:
-        execute(runs, dict(TOYS) | {"conclude": Forgetful()}, Cache(tmp_path / "work"), sources)
+        execute_runs(runs, dict(TOYS) | {"conclude": Forgetful()}, RunCache(tmp_path / "work"), sources)
     assert isinstance(caught.value.__cause__, StageError)
 
 
@@ -144,25 +144,25 @@ class Hungry(type(TOYS["measure"])):  # type: ignore[misc]
 def test_a_full_disk_is_named_and_leaves_nothing(subject: Path, tmp_path: Path) -> None:
     """The file size limit stands in for the disk's end: write() fails in the middle of a file."""
     runs, sources = planned(subject)
-    cache = Cache(tmp_path / "work")
+    cache = RunCache(tmp_path / "work")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     old: Any = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
     try:
         with pytest.raises(RunFailed, match="No room is left to write under") as caught:
-            execute(runs, dict(TOYS) | {"measure": Hungry()}, cache, sources)
+            execute_runs(runs, dict(TOYS) | {"measure": Hungry()}, cache, sources)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, old)
     assert isinstance(caught.value.__cause__, DiskFull)
     assert not list(cache.folder.iterdir())
-    assert execute(runs, TOYS, cache, sources) == 9
+    assert execute_runs(runs, TOYS, cache, sources) == 9
 
 
 def test_the_record_tells_where_a_result_came_from(subject: Path, tmp_path: Path) -> None:
     runs, sources = planned(subject)
-    cache = Cache(tmp_path / "work")
-    execute(runs, TOYS, cache, sources)
+    cache = RunCache(tmp_path / "work")
+    execute_runs(runs, TOYS, cache, sources)
     for run in runs:
         record = json.loads((cache.folder / run.key / "run.json").read_text())
         assert (record["stage"], record["version"], record["take"]) == (run.stage, run.version, run.take)
@@ -170,7 +170,7 @@ def test_the_record_tells_where_a_result_came_from(subject: Path, tmp_path: Path
 
 
 def test_another_live_process_keeps_its_temporary_folder(tmp_path: Path) -> None:
-    cache = Cache(tmp_path / "work")
+    cache = RunCache(tmp_path / "work")
     theirs = cache.folder / f".{'a' * 64}.{os.getppid()}"
     theirs.mkdir(parents=True)
     dead = cache.folder / f".{'b' * 64}.999999999"

@@ -17,11 +17,11 @@ import pytest
 from db.stage_runs.artefacts import OutputFile
 from db.store import Store
 from processing.farm.execution.run_journal import (
-    FolderNotes,
-    ObjectNotes,
+    FolderRunJournal,
+    ObjectRunJournal,
+    journalled_outputs,
     log_tail,
-    noted_outputs,
-    notes_beside,
+    run_journal_of,
     try_lock,
 )
 from processing.farm.execution.run_log import run_log
@@ -31,8 +31,8 @@ KEY = "ab" * 32
 HOLDER = """
 import sys, time
 from pathlib import Path
-from processing.farm.execution.run_journal import FolderNotes
-with FolderNotes(Path(sys.argv[1])).alone(sys.argv[2], lambda: None):
+from processing.farm.execution.run_journal import FolderRunJournal
+with FolderRunJournal(Path(sys.argv[1])).alone(sys.argv[2], lambda: None):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -41,9 +41,9 @@ with FolderNotes(Path(sys.argv[1])).alone(sys.argv[2], lambda: None):
 @pytest.fixture(params=["folder", "objects"])
 def notes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     if request.param == "folder":
-        yield FolderNotes(tmp_path / "runs")
+        yield FolderRunJournal(tmp_path / "runs")
     else:
-        yield ObjectNotes(f"memory://{uuid.uuid4().hex}/runs", beat_s=0.02, beats=10)
+        yield ObjectRunJournal(f"memory://{uuid.uuid4().hex}/runs", beat_s=0.02, beats=10)
 
 
 def test_the_second_waits_for_the_first(notes: Any) -> None:
@@ -98,16 +98,16 @@ def test_a_killed_holder_frees_the_key_at_once(tmp_path: Path) -> None:
         holder.kill()
         holder.wait()
         holder.stdout.close()  # type: ignore[union-attr]
-    with FolderNotes(tmp_path).alone(KEY, lambda: pytest.fail("its holder is dead")):
+    with FolderRunJournal(tmp_path).alone(KEY, lambda: pytest.fail("its holder is dead")):
         assert (tmp_path / f"{KEY}.lock").exists()
     assert not (tmp_path / f"{KEY}.lock").exists()
 
 
 def test_a_marker_that_nobody_renews_is_stale() -> None:
     place = f"memory://{uuid.uuid4().hex}/runs"
-    ObjectNotes(place)._fs.pipe_file(f"{ObjectNotes(place)._root}/{KEY}.lock", b"a dead worker 7")
+    ObjectRunJournal(place)._fs.pipe_file(f"{ObjectRunJournal(place)._root}/{KEY}.lock", b"a dead worker 7")
     waited: list[bool] = []
-    with ObjectNotes(place, beat_s=0.02, beats=5).alone(KEY, lambda: waited.append(True)):
+    with ObjectRunJournal(place, beat_s=0.02, beats=5).alone(KEY, lambda: waited.append(True)):
         assert waited
 
 
@@ -129,34 +129,34 @@ def test_noted_outputs_are_there_or_they_do_not_count(notes: Any, tmp_path: Path
     store = Store(tmp_path / "store")
     data = b"a result"
     outputs = (OutputFile("x", store.put_bytes(data), len(data), "text/plain"),)
-    assert noted_outputs(notes, KEY, store) == ()
+    assert journalled_outputs(notes, KEY, store) == ()
     with notes.alone(KEY, lambda: None):
         notes.write(KEY, outputs)
-    assert noted_outputs(notes, KEY, store) == outputs
+    assert journalled_outputs(notes, KEY, store) == outputs
     notes.recorded(KEY)
-    assert noted_outputs(notes, KEY, store) == outputs  # for one who comes late
+    assert journalled_outputs(notes, KEY, store) == outputs  # for one who comes late
     notes.sweep(older_s=3600)
-    assert noted_outputs(notes, KEY, store) == outputs
+    assert journalled_outputs(notes, KEY, store) == outputs
     notes.sweep(older_s=-10)
-    assert noted_outputs(notes, KEY, store) == ()
+    assert journalled_outputs(notes, KEY, store) == ()
     with notes.alone(KEY, lambda: None):
         notes.write(KEY, outputs)
     notes.sweep(older_s=-10)
-    assert noted_outputs(notes, KEY, store) == outputs  # not recorded yet: kept for as long as that takes
+    assert journalled_outputs(notes, KEY, store) == outputs  # not recorded yet: kept for as long as that takes
     place = store.local_path(outputs[0].sha256)
     place.chmod(0o644)
     place.write_bytes(b"rotten")
-    assert noted_outputs(notes, KEY, store) == ()
+    assert journalled_outputs(notes, KEY, store) == ()
 
 
 def test_a_stores_notes_are_beside_it(tmp_path: Path) -> None:
-    assert isinstance(notes_beside(str(tmp_path)), FolderNotes)
-    assert notes_beside(str(tmp_path)).log_path(KEY) == tmp_path / "runs" / f"{KEY}.log"
-    assert isinstance(notes_beside("memory://bucket/store"), ObjectNotes)
+    assert isinstance(run_journal_of(str(tmp_path)), FolderRunJournal)
+    assert run_journal_of(str(tmp_path)).log_path(KEY) == tmp_path / "runs" / f"{KEY}.log"
+    assert isinstance(run_journal_of("memory://bucket/store"), ObjectRunJournal)
 
 
 def test_the_log_has_what_its_own_run_said(tmp_path: Path) -> None:
-    notes = FolderNotes(tmp_path)
+    notes = FolderRunJournal(tmp_path)
     logger = logging.getLogger("some.library")
     with run_log(notes.log_path(KEY), "gpu-1: S001 1_neutral measure, attempt 1") as say:
         logger.warning("%d points are missing", 3)

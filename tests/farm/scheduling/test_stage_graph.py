@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from processing.errors import TakeError
 from processing.farm.scheduling.content_keys import content_key, listing_digest, output_identity, take_digest
-from processing.farm.scheduling.stage_graph import Made, TakeSource, descendants, missing, plan
+from processing.farm.scheduling.stage_graph import StageOutput, TakeInput, descendants, missing, plan
 from processing.stages.base import ParamsError
 from processing.stages.discovery import discover
 
 TOYS = discover(Path(__file__).parents[1] / "toy_stages")
-TAKES = [TakeSource(f"{k}_{e}", e, f"{k}" * 64) for k, e in enumerate(("neutral", "smile", "anger"), 1)]
+TAKES = [TakeInput(f"{k}_{e}", e, f"{k}" * 64) for k, e in enumerate(("neutral", "smile", "anger"), 1)]
 SIMPLE = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -77,14 +77,14 @@ def test_three_takes_give_every_run_once_makers_first() -> None:
 
 def test_expressions_need_the_neutrals_run_and_the_neutral_does_not() -> None:
     runs = {(r.take, r.stage): r for r in plan(TAKES, "t" * 64, TOYS)}
-    wanted = Made(runs["1_neutral", "measure"].key, "size")
+    wanted = StageOutput(runs["1_neutral", "measure"].key, "size")
     assert runs["2_smile", "compare"].inputs["neutral"] == wanted
     assert runs["3_anger", "compare"].inputs["neutral"] == wanted
     assert "neutral" not in runs["1_neutral", "compare"].inputs
     assert runs["2_smile", "compare"].params["expression"] == "smile"
 
 
-def keys_of(takes: list[TakeSource], template: str = "t" * 64, **params: Any) -> dict[tuple[str, str], str]:
+def keys_of(takes: list[TakeInput], template: str = "t" * 64, **params: Any) -> dict[tuple[str, str], str]:
     return {(r.take, r.stage): r.key for r in plan(takes, template, TOYS, params)}
 
 
@@ -95,9 +95,9 @@ def changed(before: dict[tuple[str, str], str], after: dict[tuple[str, str], str
 def test_a_change_reaches_its_descendants_and_no_other() -> None:
     before = keys_of(TAKES)
     everyone = {t.name for t in TAKES}
-    retake = [TAKES[0], TakeSource("2_smile", "smile", "9" * 64), TAKES[2]]
+    retake = [TAKES[0], TakeInput("2_smile", "smile", "9" * 64), TAKES[2]]
     assert changed(before, keys_of(retake)) == {("2_smile", s) for s in TOYS}
-    other_neutral = [TakeSource("1_neutral", "neutral", "9" * 64), *TAKES[1:]]
+    other_neutral = [TakeInput("1_neutral", "neutral", "9" * 64), *TAKES[1:]]
     after = changed(before, keys_of(other_neutral))
     assert after == {(t, s) for t in everyone for s in TOYS} - {("2_smile", "measure"), ("3_anger", "measure")}
     assert changed(before, keys_of(TAKES, "u" * 64)) == {(t, s) for t in everyone for s in ("compare", "conclude")}
@@ -111,7 +111,7 @@ def test_the_version_is_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_equal_photographs_share_their_runs() -> None:
-    twice = [TAKES[0], TakeSource("2_smile", "smile", "7" * 64), TakeSource("3_smile", "smile", "7" * 64)]
+    twice = [TAKES[0], TakeInput("2_smile", "smile", "7" * 64), TakeInput("3_smile", "smile", "7" * 64)]
     runs = plan(twice, "t" * 64, TOYS)
     assert len(runs) == 9
     assert len(missing(runs, ())) == 6
@@ -131,7 +131,7 @@ def test_no_neutral_two_neutrals_and_misspellings_are_explained() -> None:
     with pytest.raises(TakeError, match="No take is neutral among 2_smile, 3_anger"):
         plan(TAKES[1:], "t" * 64, TOYS)
     with pytest.raises(TakeError, match="1_neutral and 4_neutral are both neutral"):
-        plan([*TAKES, TakeSource("4_neutral", "neutral", "4" * 64)], "t" * 64, TOYS)
+        plan([*TAKES, TakeInput("4_neutral", "neutral", "4" * 64)], "t" * 64, TOYS)
     with pytest.raises(ParamsError, match="no stage 'mesure'"):
         plan(TAKES, "t" * 64, TOYS, {"mesure": {}})
     with pytest.raises(ParamsError, match="did you mean 'control'"):

@@ -6,7 +6,7 @@ from typing import Any
 
 from processing.farm.execution.dask_cluster import _others
 from processing.farm.execution.task_execution import UNDER_WAY
-from processing.farm.scheduling.worker_capacity import Room, Rooms
+from processing.farm.scheduling.worker_capacity import CapacityTracker, WorkerCapacity
 from processing.stages.base import Resources
 
 
@@ -17,14 +17,14 @@ def stages(**resources: Resources) -> Mapping[str, Any]:
 STAGES = stages(large=Resources(6), small=Resources(1), drawn=Resources(2, gpu=True))
 
 
-def fitting(rooms: Rooms) -> tuple[str, set[str]] | None:
+def fitting(rooms: CapacityTracker) -> tuple[str, set[str]] | None:
     choice = rooms.choice()
     return None if choice is None else (choice[0].name, set(choice[1]))
 
 
 def test_memory_slots_and_gpus_are_counted_by_room() -> None:
-    rooms = Rooms(STAGES, "cuda")
-    plain, gpu = Room("plain", 3, 8.0), Room("gpu", 1, 16.0, gpus=1)
+    rooms = CapacityTracker(STAGES, "cuda")
+    plain, gpu = WorkerCapacity("plain", 3, 8.0), WorkerCapacity("gpu", 1, 16.0, gpus=1)
     rooms.update([plain, gpu])
     assert fitting(rooms) == ("plain", {"large", "small"})
     rooms.take("1", "large", plain)
@@ -40,19 +40,19 @@ def test_memory_slots_and_gpus_are_counted_by_room() -> None:
 
 
 def test_one_gpu_serves_one_run_and_the_others_go_on_without() -> None:
-    rooms = Rooms(STAGES, "cuda")
-    room = Room("", 3, 100.0, gpus=1)
+    rooms = CapacityTracker(STAGES, "cuda")
+    room = WorkerCapacity("", 3, 100.0, gpus=1)
     rooms.update([room])
     rooms.take("1", "drawn", room)
     assert fitting(rooms) == ("", {"large", "small"})
-    on_cpu = Rooms(STAGES, "cpu")
-    on_cpu.update([Room("", 3, 100.0)])
+    on_cpu = CapacityTracker(STAGES, "cpu")
+    on_cpu.update([WorkerCapacity("", 3, 100.0)])
     assert fitting(on_cpu) == ("", {"large", "small", "drawn"})
 
 
 def test_a_stage_that_is_larger_than_the_room_runs_there_alone() -> None:
-    rooms = Rooms(STAGES, "cpu")
-    tight = Room("tight", 2, 4.0)
+    rooms = CapacityTracker(STAGES, "cpu")
+    tight = WorkerCapacity("tight", 2, 4.0)
     rooms.update([tight])
     assert fitting(rooms) == ("tight", {"large", "small", "drawn"})
     assert rooms.needs("large", tight).ram_gb == 4.0
@@ -61,8 +61,8 @@ def test_a_stage_that_is_larger_than_the_room_runs_there_alone() -> None:
 
 
 def test_rooms_without_work_that_is_to_be_had_are_passed_over() -> None:
-    rooms = Rooms(STAGES, "cuda")
-    rooms.update([Room("plain", 2, 8.0), Room("gpu", 1, 8.0, gpus=1)])
+    rooms = CapacityTracker(STAGES, "cuda")
+    rooms.update([WorkerCapacity("plain", 2, 8.0), WorkerCapacity("gpu", 1, 8.0, gpus=1)])
     choice = rooms.choice([frozenset({"large", "small"})])
     assert choice is not None
     assert choice[0].name == "gpu"
@@ -70,8 +70,8 @@ def test_rooms_without_work_that_is_to_be_had_are_passed_over() -> None:
 
 
 def test_a_room_at_fault_gets_nothing_until_it_is_a_new_one() -> None:
-    rooms = Rooms(STAGES, "cpu")
-    bad, good = Room("bad", 2, 8.0), Room("good", 1, 8.0)
+    rooms = CapacityTracker(STAGES, "cpu")
+    bad, good = WorkerCapacity("bad", 2, 8.0), WorkerCapacity("good", 1, 8.0)
     rooms.update([bad, good])
     rooms.refuse("bad", "large")
     assert fitting(rooms) == ("bad", {"small", "drawn"})
@@ -91,6 +91,8 @@ def test_a_worker_that_still_computes_for_another_daemon_has_no_place_for_more()
     worker = {"metrics": {UNDER_WAY: [["mine", 1], ["of a dead daemon", 1], ["mine", 2]]}}
     assert _others(worker, {("mine", 1)}) == 2
     assert _others({"metrics": {}}, set()) == 0
-    rooms = Rooms(STAGES, "cpu")
-    rooms.update([Room("one", 1 - _others(worker, {("mine", 1), ("mine", 2)}), 8.0), Room("two", 1, 8.0)])
+    rooms = CapacityTracker(STAGES, "cpu")
+    rooms.update(
+        [WorkerCapacity("one", 1 - _others(worker, {("mine", 1), ("mine", 2)}), 8.0), WorkerCapacity("two", 1, 8.0)]
+    )
     assert (fitting(rooms) or ("", ()))[0] == "two"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from processing.errors import DataError
-from processing.farm.execution.run_journal import FolderNotes
+from processing.farm.execution.run_journal import FolderRunJournal
 from processing.stages.base import TAKE, Inputs, Stage, StageParams
 
 
@@ -49,10 +49,10 @@ def obey(control: Path, name: str) -> None:
         raise ValueError(f"{name} stumbled")
     if (control / f"crash-filed-{name}").exists():
         (control / f"crash-filed-{name}").unlink()
-        FolderNotes.write = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+        FolderRunJournal.write = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
     if (control / f"crash-noted-{name}").exists():
         (control / f"crash-noted-{name}").unlink()
-        FolderNotes.write = die_after(FolderNotes.write)  # type: ignore[method-assign]
+        FolderRunJournal.write = die_after(FolderRunJournal.write)  # type: ignore[method-assign]
     while (control / f"hold-{name}").exists():
         time.sleep(0.02)
 

@@ -27,7 +27,7 @@ from processing.release.formats.manifest import MANIFEST, read_manifest
 from processing.release.formats.manifest_signature import check_signature, sign_release
 from processing.release.formats.signing import RELEASE, SELECTION, PublicKey, check, public_of, sign, studio_key
 from processing.release.holder.fetch import fetch_release
-from processing.release.holder.verify import Fault, verify
+from processing.release.holder.verify import VerificationFault, verify
 from processing.release.studio.build import build_release
 from processing.release.studio.selection_signers import read_signers, signed_by
 
@@ -224,7 +224,7 @@ def test_a_manifest_is_signed_and_each_way_of_failing_is_told(studio: Any, tmp_p
     def told(signer: str | None = None) -> list[str]:
         found = verify(folder, signer=signer)
         assert not found.intact
-        return [problem.why for problem in found.problems if problem.fault is Fault.SIGNATURE]
+        return [problem.why for problem in found.problems if problem.fault is VerificationFault.SIGNATURE]
 
     assert told(stranger) == [f"is not by {stranger}: was signed with another key; it is good for {key}"]
     with pytest.raises(SignatureError, match="is no public key"):
@@ -306,4 +306,4 @@ def test_a_release_is_fetched_with_its_signature_and_one_of_tombstones_too(studi
     newest, _ = read_manifest(tmp_path / "mine/faces-2")
     assert verify(tmp_path / "mine/faces-2", signer=key).intact
     (problem,) = verify(tmp_path / "mine/faces-1", signer=key, withdrawn=newest.tombstones).problems
-    assert problem.fault is Fault.WITHDRAWN
+    assert problem.fault is VerificationFault.WITHDRAWN

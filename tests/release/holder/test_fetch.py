@@ -12,8 +12,8 @@ import pytest
 
 from processing.release.formats.errors import FetchError, ManifestError
 from processing.release.formats.manifest import MANIFEST, SIDECAR, make_manifest, write_manifest
-from processing.release.holder.fetch import Fetched, Wanted, fetch_manifest, fetch_release
-from processing.release.holder.verify import Fault, verify
+from processing.release.holder.fetch import FetchFilter, FetchResult, fetch_manifest, fetch_release
+from processing.release.holder.verify import VerificationFault, verify
 
 BIG = "mesh/1/1_neutral.ply"
 FILES = {
@@ -130,7 +130,7 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "mine"
 
 
-def fetched(url: str, out: Path, **more: Any) -> Fetched:
+def fetched(url: str, out: Path, **more: Any) -> FetchResult:
     return fetch_release(url, out, wait_s=0.001, **more)
 
 
@@ -146,19 +146,19 @@ def test_all_of_it(url: str, out: Path) -> None:
 def test_a_part_of_it_and_then_more(url: str, out: Path, faults: Faults) -> None:
     shared = {"info_list.txt", "topology/abc.npz", "empty.txt"}
     here = lambda: {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()} - {MANIFEST, SIDECAR}  # noqa: E731
-    fetched(url, out, wanted=Wanted(subjects=("S001",), kinds=("mesh",), expressions=("smile",)))
+    fetched(url, out, wanted=FetchFilter(subjects=("S001",), kinds=("mesh",), expressions=("smile",)))
     assert here() == shared | {"1/models_reg/2_smile.obj"}
     found = verify(out, partial=True)
     assert found.intact
     assert found.absent == len(FILES) - 4
-    assert {problem.fault for problem in verify(out).problems} == {Fault.MISSING}
-    fetched(url, out, wanted=Wanted(subjects=("1",), patterns=("mesh/*",)))
+    assert {problem.fault for problem in verify(out).problems} == {VerificationFault.MISSING}
+    fetched(url, out, wanted=FetchFilter(subjects=("1",), patterns=("mesh/*",)))
     assert here() == shared | {"1/models_reg/2_smile.obj", BIG}
     assert faults.asked("1/models_reg/2_smile.obj") == [None]
     with pytest.raises(FetchError, match="no kind 'meshes'"):
-        fetched(url, out, wanted=Wanted(kinds=("meshes",)))
+        fetched(url, out, wanted=FetchFilter(kinds=("meshes",)))
     with pytest.raises(FetchError, match="nothing of the release"):
-        fetched(url, out, wanted=Wanted(subjects=("S009",)))
+        fetched(url, out, wanted=FetchFilter(subjects=("S009",)))
 
 
 def test_dropped_connections_go_on_where_they_were_cut(url: str, out: Path, faults: Faults) -> None:
@@ -265,7 +265,7 @@ def test_links_in_the_way_are_not_followed(url: str, out: Path, tmp_path: Path) 
 
 
 def test_two_versions_do_not_mix(url: str, out: Path, release: Path) -> None:
-    fetched(url, out, wanted=Wanted(kinds=("facts",)))
+    fetched(url, out, wanted=FetchFilter(kinds=("facts",)))
     (release / MANIFEST).unlink()
     (release / SIDECAR).unlink()
     write_manifest(

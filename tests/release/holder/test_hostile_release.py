@@ -20,7 +20,7 @@ from processing.release.formats.errors import FetchError, ManifestError
 from processing.release.formats.manifest import decode_manifest
 from processing.release.formats.release_paths import collisions, name_problem, path_problem
 from processing.release.holder import fetch as fetching
-from processing.release.holder.download import Downloader, Fault
+from processing.release.holder.download import Downloader, DownloadFault
 from processing.release.holder.fetch import fetch_release
 from processing.release.holder.verify import verify
 
@@ -233,7 +233,7 @@ def test_a_drip_is_given_up(server: Server) -> None:
     moments = iter(range(0, 10_000, 60))
     with httpx.Client() as client:
         slow = Downloader(client, clock=lambda: float(next(moments)), window_bytes=10**9)
-        with pytest.raises(Fault, match="comes at less than"):
+        with pytest.raises(DownloadFault, match="comes at less than"):
             list(slow.blocks(f"{url}/{ENTRY['path']}", start=0, most=len(DATA) + 1, longer="x"))
 
 

@@ -29,7 +29,7 @@ from processing.release.formats.manifest import (
 )
 from processing.release.holder.manifest_diff import compare
 from processing.release.holder.morph_target_export import export_subjects
-from processing.release.holder.verify import Fault, find_newer, verify
+from processing.release.holder.verify import VerificationFault, find_newer, verify
 from processing.release.reader import ReleaseFolder
 from processing.release.studio.build import build_release
 from processing.release.studio.release_records import recorded
@@ -256,7 +256,10 @@ def test_who_withdraws_is_a_tombstone_and_holders_are_told(studio: Any, tmp_path
     newer = find_newer(first.folder, first.manifest)
     assert [manifest.version for manifest in newer] == [2, 3]
     found = verify(first.folder, withdrawn=[stone for manifest in newer for stone in manifest.tombstones])
-    assert [(p.fault, p.path) for p in found.problems] == [(Fault.WITHDRAWN, "1"), (Fault.WITHDRAWN, "img/2")]
+    assert [(p.fault, p.path) for p in found.problems] == [
+        (VerificationFault.WITHDRAWN, "1"),
+        (VerificationFault.WITHDRAWN, "img/2"),
+    ]
     assert f"subject {leaves} has withdrawn everything: delete 1, mesh/1, img/1, meta/1" in found.problems[0].why
     for path in ("1", "mesh/1", "img/1", "meta/1", "img/2"):
         for file in (first.folder / path).rglob("*"):
@@ -272,8 +275,8 @@ def test_a_manifest_that_names_a_subject_twice(studio: Any, tmp_path: Path) -> N
     folder = build_release(studio.records, "faces", tmp_path).folder
     manifest, _ = read_manifest(folder)
     _edit(folder, lambda value: value.update(subjects=["S001", "S001"]))
-    (problem,) = (p for p in verify(folder).problems if p.fault is not Fault.SIGNATURE)
-    assert (problem.fault, problem.why) == (Fault.SUBJECT, "names subject S001 2 times")
+    (problem,) = (p for p in verify(folder).problems if p.fault is not VerificationFault.SIGNATURE)
+    assert (problem.fault, problem.why) == (VerificationFault.SUBJECT, "names subject S001 2 times")
     twice = make_manifest(folder, [], name="x", version=1, consent_day="2026-01-01", subjects=manifest.subjects)
     assert twice.subjects == ("S001",)
 

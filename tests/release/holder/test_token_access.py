@@ -16,8 +16,8 @@ from processing.release.holder.fetch import fetch_manifest
 from processing.release.holder.token_access import (
     REFUSAL,
     VARIABLE,
-    Access,
     Token,
+    TokenAuth,
     access_to,
     hidden,
     hiding_links,
@@ -67,7 +67,7 @@ def places() -> Iterator[tuple[Place, Place]]:
 
 
 def ask(url: str, token: Token | None = Token(SECRET)) -> None:
-    fetch_manifest(f"{url}/faces-1", tries=1, auth=Access(f"{url}/faces-1", token))
+    fetch_manifest(f"{url}/faces-1", tries=1, auth=TokenAuth(f"{url}/faces-1", token))
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -106,14 +106,14 @@ def test_a_server_that_wants_a_token_says_so(places: tuple[Place, Place]) -> Non
 
 def test_it_does_not_go_in_the_clear_nor_to_a_server_that_it_is_not_for() -> None:
     with pytest.raises(AccessError, match="in the clear"):
-        Access("http://host.example/faces-1", Token(SECRET))
-    Access("https://host.example/faces-1", Token(SECRET))
-    Access("http://host.example/faces-1", None)
+        TokenAuth("http://host.example/faces-1", Token(SECRET))
+    TokenAuth("https://host.example/faces-1", Token(SECRET))
+    TokenAuth("http://host.example/faces-1", None)
     bound = Token(SECRET, "https://releases.example:443")
     with pytest.raises(AccessError, match=r"is for https://releases.example:443") as caught:
-        Access("https://releases.example.evil.example/faces-1", bound)
+        TokenAuth("https://releases.example.evil.example/faces-1", bound)
     assert SECRET not in str(caught.value)
-    assert Access("https://RELEASES.example/faces-1", bound).headers("https://releases.example/faces-1/a")
+    assert TokenAuth("https://RELEASES.example/faces-1", bound).headers("https://releases.example/faces-1/a")
 
 
 @given(
@@ -121,7 +121,7 @@ def test_it_does_not_go_in_the_clear_nor_to_a_server_that_it_is_not_for() -> Non
     st.sampled_from(["", ":443", ":80", ":8443"]), st.sampled_from(["", "user:password@", "a.example@"]),
 )  # fmt: skip
 def test_headers_go_to_one_origin(scheme: str, host: str, port: str, user: str) -> None:
-    access = Access("https://a.example/faces-1", Token(SECRET))
+    access = TokenAuth("https://a.example/faces-1", Token(SECRET))
     own = scheme == "https" and host.lower() == "a.example" and port in ("", ":443")
     sent = access.headers(f"{scheme}://{user}{host}{port}/faces-1/manifest.json")
     assert sent == ({"Authorization": f"Bearer {SECRET}"} if own else {})

@@ -19,7 +19,7 @@ from processing.release.formats.manifest import (
     write_manifest,
 )
 from processing.release.holder.manifest_diff import compare
-from processing.release.holder.verify import Fault, verify
+from processing.release.holder.verify import VerificationFault, verify
 
 PICTURE = "1/models_reg/1_neutral.jpg"
 EMPTY = "1/dpmap/empty.bin"
@@ -43,7 +43,7 @@ def recorded(folder: Path) -> str:
     return (folder.parent / "RECORDED").read_text()
 
 
-def faults(folder: Path) -> list[tuple[Fault, str]]:
+def faults(folder: Path) -> list[tuple[VerificationFault, str]]:
     return [(problem.fault, problem.path) for problem in verify(folder, recorded_sha256=recorded(folder)).problems]
 
 
@@ -67,7 +67,7 @@ def test_one_changed_byte(release: Path, at: int) -> None:
         byte = file.read(1)[0]
         file.seek(at)
         file.write(bytes([byte ^ 1]))
-    assert faults(release) == [(Fault.CHANGED, PICTURE)]
+    assert faults(release) == [(VerificationFault.CHANGED, PICTURE)]
 
 
 def _remove(folder: Path) -> None:
@@ -106,16 +106,18 @@ def _link_folder(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "wanted"),
     [
-        (_remove, (Fault.MISSING, PICTURE)),
-        (_append, (Fault.CHANGED, EMPTY)),
-        (_add, (Fault.EXTRA, "1/models_reg/21_wink.jpg")),
-        (_add_deep, (Fault.EXTRA, "hidden/.x/y")),
-        (_fifo, (Fault.EXTRA, "pipe")),
-        (_link_file, (Fault.SYMLINK, PICTURE)),
-        (_link_folder, (Fault.SYMLINK, "mesh")),
+        (_remove, (VerificationFault.MISSING, PICTURE)),
+        (_append, (VerificationFault.CHANGED, EMPTY)),
+        (_add, (VerificationFault.EXTRA, "1/models_reg/21_wink.jpg")),
+        (_add_deep, (VerificationFault.EXTRA, "hidden/.x/y")),
+        (_fifo, (VerificationFault.EXTRA, "pipe")),
+        (_link_file, (VerificationFault.SYMLINK, PICTURE)),
+        (_link_folder, (VerificationFault.SYMLINK, "mesh")),
     ],
 )
-def test_each_harm_is_named_once(release: Path, harm: Callable[[Path], None], wanted: tuple[Fault, str]) -> None:
+def test_each_harm_is_named_once(
+    release: Path, harm: Callable[[Path], None], wanted: tuple[VerificationFault, str]
+) -> None:
     harm(release)
     assert faults(release) == [wanted]
 
@@ -123,7 +125,11 @@ def test_each_harm_is_named_once(release: Path, harm: Callable[[Path], None], wa
 def test_several_harms_are_all_named(release: Path) -> None:
     for harm in (_remove, _append, _add):
         harm(release)
-    assert {fault for fault, _ in faults(release)} == {Fault.MISSING, Fault.CHANGED, Fault.EXTRA}
+    assert {fault for fault, _ in faults(release)} == {
+        VerificationFault.MISSING,
+        VerificationFault.CHANGED,
+        VerificationFault.EXTRA,
+    }
 
 
 def _edit(folder: Path, change: Callable[[dict[str, object]], None], *, sidecar: bool) -> None:
@@ -144,9 +150,9 @@ def test_a_file_changed_together_with_its_entry(release: Path) -> None:
                 entry |= {"bytes": 5, "sha256": hashlib.sha256(b"other").hexdigest()}
 
     _edit(release, agree, sidecar=False)
-    assert faults(release) == [(Fault.MANIFEST, MANIFEST), (Fault.MANIFEST, MANIFEST)]
+    assert faults(release) == [(VerificationFault.MANIFEST, MANIFEST), (VerificationFault.MANIFEST, MANIFEST)]
     _edit(release, lambda _value: None, sidecar=True)
-    assert faults(release) == [(Fault.MANIFEST, MANIFEST)]  # the studio's records still know
+    assert faults(release) == [(VerificationFault.MANIFEST, MANIFEST)]  # the studio's records still know
     assert verify(release).intact  # who has neither records nor published hash cannot know
 
 
@@ -164,12 +170,12 @@ def test_a_path_that_climbs_is_named_and_not_followed(release: Path, path: str) 
     _edit(release, climb, sidecar=True)
     assert path_problem(path) is not None
     found = verify(release)
-    assert [(problem.fault, problem.path) for problem in found.problems] == [(Fault.PATH, path)]
+    assert [(problem.fault, problem.path) for problem in found.problems] == [(VerificationFault.PATH, path)]
 
 
 def test_an_entry_twice(release: Path) -> None:
     _edit(release, lambda value: value["files"].append(value["files"][0]), sidecar=True)  # type: ignore[attr-defined]
-    assert [problem.fault for problem in verify(release).problems] == [Fault.PATH]
+    assert [problem.fault for problem in verify(release).problems] == [VerificationFault.PATH]
 
 
 @pytest.mark.parametrize(
@@ -185,16 +191,16 @@ def test_what_is_no_manifest_is_said(release: Path, change: Callable[[dict[str, 
     _edit(release, change, sidecar=True)
     found = verify(release)
     assert not found.intact
-    assert [problem.fault for problem in found.problems] == [Fault.MANIFEST]
+    assert [problem.fault for problem in found.problems] == [VerificationFault.MANIFEST]
     with pytest.raises(ManifestError):
         read_manifest(release)
 
 
 def test_a_missing_manifest_or_sidecar(release: Path) -> None:
     (release / SIDECAR).write_text("nonsense")
-    assert faults(release) == [(Fault.MANIFEST, SIDECAR)]
+    assert faults(release) == [(VerificationFault.MANIFEST, SIDECAR)]
     (release / MANIFEST).unlink()
-    assert faults(release) == [(Fault.MANIFEST, MANIFEST)]
+    assert faults(release) == [(VerificationFault.MANIFEST, MANIFEST)]
     assert not verify(release.parent / "nowhere").intact
 
 

@@ -27,12 +27,12 @@ from db.models import Fetch
 from db.release_records.access_grants import get_grant, revoke_grant
 from db.release_records.release_holders import Holder, holders_of, releases_named
 from processing.release.formats.errors import AccessError, FetchError, ReleaseError
-from processing.release.holder.fetch import Fetched, Wanted, fetch_manifest, fetch_release
-from processing.release.holder.token_access import Access, Token
+from processing.release.holder.fetch import FetchFilter, FetchResult, fetch_manifest, fetch_release
+from processing.release.holder.token_access import Token, TokenAuth
 from processing.release.holder.verify import verify
 from processing.release.studio import signed_links
-from processing.release.studio.file_server import Limits
-from processing.release.studio.server_process import Door, open_door
+from processing.release.studio.file_server import RequestLimits
+from processing.release.studio.server_process import ListenSettings, open_door
 
 BIG = "mesh/1/1_neutral.ply"
 PHOTOGRAPH = "img/1/1_neutral/0.jpg"
@@ -74,9 +74,9 @@ def get(server: Any) -> Iterator[Callable[..., httpx.Response]]:
         yield ask
 
 
-def fetched(server: Any, token: str | None, out: Path, *, path: str = "faces-1", **more: Any) -> Fetched:
+def fetched(server: Any, token: str | None, out: Path, *, path: str = "faces-1", **more: Any) -> FetchResult:
     url = f"{server.url}/{path}"
-    return fetch_release(url, out, wait_s=0.001, auth=Access(url, Token(token) if token else None), **more)
+    return fetch_release(url, out, wait_s=0.001, auth=TokenAuth(url, Token(token) if token else None), **more)
 
 
 def held(engine: Engine, server: Any) -> list[Holder]:
@@ -226,10 +226,10 @@ def test_photographs_for_those_who_may_have_them(
     with pytest.raises(AccessError, match="your grant allows: facts, mesh, scan, texture"):
         fetched(server, token, tmp_path / "mine")
     url = f"{server.url}/faces-1"
-    access = Access(url, Token(token))
+    access = TokenAuth(url, Token(token))
     fetch_manifest(url, auth=access)
     assert access.narrowed(()) == ("mesh", "texture", "scan", "facts")
-    got = fetched(server, token, tmp_path / "mine", wanted=Wanted(kinds=access.narrowed(())))
+    got = fetched(server, token, tmp_path / "mine", wanted=FetchFilter(kinds=access.narrowed(())))
     assert got.files == len(g.FILES) - 1
     assert not (tmp_path / "mine" / PHOTOGRAPH).exists()
     (one,) = held(engine, server)
@@ -324,7 +324,7 @@ def test_links_open_what_they_were_signed_for_until_they_expire(
     number = int(code[1:])
     soon = utc_now() + timedelta(hours=1)
     folder = signed_links.sign(server.key, number, soon, "faces-1")
-    got = fetched(server, None, tmp_path / "mine", path=folder.lstrip("/"), wanted=Wanted(kinds=("mesh",)))
+    got = fetched(server, None, tmp_path / "mine", path=folder.lstrip("/"), wanted=FetchFilter(kinds=("mesh",)))
     assert got.fetched
     assert get(f"{folder}/{PHOTOGRAPH}").status_code == 403
     one = signed_links.sign(server.key, number, soon, "faces-1/info_list.txt")
@@ -353,7 +353,7 @@ def test_too_many_at_once_and_too_many_refusals(
     g: Any, engine: Engine, release: Path, recipient: Any, tmp_path: Path
 ) -> None:
     _, token = g.make_grant(engine, recipient)
-    with g.serving(engine, [release], tmp_path / "keys", Limits(of_grant=0, failures=3)) as server:
+    with g.serving(engine, [release], tmp_path / "keys", RequestLimits(of_grant=0, failures=3)) as server:
         url = f"{server.url}/faces-1/info_list.txt"
         with httpx.Client(trust_env=False) as client:
             busy = client.get(url, headers={"Authorization": f"Bearer {token}"})
@@ -414,19 +414,19 @@ def test_over_https(g: Any, engine: Engine, release: Path, recipient: Any, tmp_p
 def test_it_listens_to_others_over_https_alone(tmp_path: Path) -> None:
     public, secret = certificate(tmp_path)
     for door, said in [
-        (Door("0.0.0.0", 0), "in the clear"),
-        (Door("::", 0), "in the clear"),
-        (Door("studio.example", 0), "in the clear"),
-        (Door("127.0.0.1", 0, public), "go together"),
-        (Door("127.0.0.1", 0, public, tmp_path / "nothing"), "is no file"),
+        (ListenSettings("0.0.0.0", 0), "in the clear"),
+        (ListenSettings("::", 0), "in the clear"),
+        (ListenSettings("studio.example", 0), "in the clear"),
+        (ListenSettings("127.0.0.1", 0, public), "go together"),
+        (ListenSettings("127.0.0.1", 0, public, tmp_path / "nothing"), "is no file"),
     ]:
         with pytest.raises(AccessError, match=said):
             open_door(door)
-    with open_door(Door("127.0.0.1", 0)) as taken:
+    with open_door(ListenSettings("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(AccessError, match="--port takes another"):
-            open_door(Door("127.0.0.1", port))
-    open_door(Door("0.0.0.0", 0, public, secret)).close()
+            open_door(ListenSettings("127.0.0.1", port))
+    open_door(ListenSettings("0.0.0.0", 0, public, secret)).close()
 
 
 def test_nothing_secret_in_any_log(

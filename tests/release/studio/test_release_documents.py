@@ -15,8 +15,8 @@ from PIL import Image
 from db.models import ConsentScope
 from processing.release.formats.errors import ReleaseError
 from processing.release.formats.manifest import read_manifest
-from processing.release.formats.responsible_ai import Figures, rai_fields, usage_info
-from processing.release.formats.studio_statement import About, read_about
+from processing.release.formats.responsible_ai import ReleaseCounts, rai_fields, usage_info
+from processing.release.formats.studio_statement import StudioStatement, read_about
 from processing.release.holder.verify import verify
 from processing.release.studio.build import build_release
 from processing.release.studio.facescape_predef import facial_mask, mirrored
@@ -57,15 +57,15 @@ def test_croissant_is_1_1_with_responsible_ai_terms_and_provenance(synthetic: An
 
 
 def test_a_studio_that_says_nothing_is_told_what_a_reviewer_will_ask() -> None:
-    assert "ethics_approval" in About().unsaid
+    assert "ethics_approval" in StudioStatement().unsaid
     assert read_about({"about": {"title": "Faces", "creators": ["A", "B"]}}).made_by == ("A", "B")
     with pytest.raises(ReleaseError, match=r"release\.about.*titel"):
         read_about({"about": {"titel": "Faces"}})
 
 
 def test_what_a_studio_writes_stands_before_what_is_counted() -> None:
-    figures = Figures(2, 3, 4, 1, 1, (20, None), ("female", None), 5, (("bake", 1, 3),))
-    written = About(limitations="No beards.", biases="Students.", commercial=True, ethics_approval="Board 12")
+    figures = ReleaseCounts(2, 3, 4, 1, 1, (20, None), ("female", None), 5, (("bake", 1, 3),))
+    written = StudioStatement(limitations="No beards.", biases="Students.", commercial=True, ethics_approval="Board 12")
     fields = rai_fields(written, figures)
     assert (fields["rai:dataLimitations"], fields["rai:dataBiases"]) == ("No beards.", "Students.")
     codes = {term.get("termCode") for term in usage_info(written, "x")}

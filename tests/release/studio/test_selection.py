@@ -17,8 +17,8 @@ from db.store import Store
 from db.subjects import get_subject, give_consent, withdraw_consent
 from processing.release.formats.errors import ReleaseError, SelectionError
 from processing.release.studio.build import build_release
-from processing.release.studio.release_inputs import Filed
-from processing.release.studio.selection import choose
+from processing.release.studio.release_inputs import StoredFiles
+from processing.release.studio.selection import select_takes
 from processing.release.studio.selection_file import propose, read_selection, write_selection
 from processing.release.studio.selection_rules import Options, Quality, Split, draw_held_back, quality_problem
 
@@ -28,7 +28,7 @@ RELEASE, PUBLICATION = ConsentScope.RESEARCH_RELEASE, ConsentScope.PUBLICATION
 
 def proposed(studio: Any, path: Path, *, quality: Quality | None = None, split: Split | None = None) -> Path:
     with reading(studio.records.engine) as tx:
-        chosen = choose(tx, studio.records.store, utc_now().date(), quality=quality)
+        chosen = select_takes(tx, studio.records.store, utc_now().date(), quality=quality)
         published = {earlier.code: earlier.last_version for earlier in released_before(tx, "faces")}
     file = propose(
         "faces", chosen, quality=quality or Quality(), split=split or Split(), options=Options(), published=published
@@ -137,7 +137,7 @@ def test_quality_rules(studio: Any, tmp_path: Path) -> None:
     code = studio.subject(RELEASE)
     with transaction(studio.records.engine) as tx:
         take = get_subject(tx, code)
-        chosen = choose(tx, studio.records.store, utc_now().date())
+        chosen = select_takes(tx, studio.records.store, utc_now().date())
         job = next(t for t in chosen.subjects[0].takes if t.label == "2_smile").runs["scan"].key
         from sqlalchemy import select as sql
 
@@ -185,7 +185,7 @@ def test_a_subject_costs_as_many_questions_however_many_takes_it_has(studio: Any
         code = studio.subject(RELEASE, PUBLICATION, expressions=expressions)
         asked.clear()
         with reading(studio.records.engine) as tx:
-            chosen = choose(tx, studio.records.store, utc_now().date(), only=[code])
+            chosen = select_takes(tx, studio.records.store, utc_now().date(), only=[code])
         assert [len(subject.takes) for subject in chosen.subjects] == [len(expressions)]
         counts.append(len(asked))
     assert counts[0] == counts[1]
@@ -196,6 +196,6 @@ def test_a_remote_store_is_listed_and_not_asked_for_every_file(monkeypatch: pyte
     store = Store(f"memory://{uuid.uuid4().hex}/store")
     there = [store.put_bytes(bytes([n])) for n in range(40)]
     monkeypatch.setattr(store, "exists", lambda _hash: pytest.fail("asked for one file"))
-    filed = Filed(store)
+    filed = StoredFiles(store)
     assert all(sha256 in filed for sha256 in there)
     assert "ab" * 32 not in filed

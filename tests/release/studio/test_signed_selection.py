@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from db.engine import reading, utc_now
 from db.models import ConsentScope
-from db.release_records.releases import Capture, GivenConsent, Run
+from db.release_records.releases import GivenConsent, ReleasedCapture, ReleasedRun
 from processing.errors import DataError
 from processing.release.formats.errors import SelectionError
 from processing.release.studio.selection import (
@@ -23,7 +23,7 @@ from processing.release.studio.selection import (
     Selection,
     Skipped,
     Waiting,
-    choose,
+    select_takes,
 )
 from processing.release.studio.selection_file import digest, propose, read_selection, write_selection
 from processing.release.studio.selection_review import narrowed, require_review
@@ -31,8 +31,8 @@ from processing.release.studio.selection_rules import Options, Quality, Split
 
 DAY = utc_now().date()
 RELEASE, PUBLICATION, EYES = ConsentScope
-CAPTURE = Capture("S001-1", 1, "booth", 1, 1, "board", {}, "default", None, None, None, "not_measured")
-RUN = Run("reconstruct", 1, {}, "0" * 64, {})
+CAPTURE = ReleasedCapture("S001-1", 1, "booth", 1, 1, "board", {}, "default", None, None, None, "not_measured")
+RUN = ReleasedRun("reconstruct", 1, {}, "0" * 64, {})
 LABELS = ("1_neutral", "2_smile", "3_mouth_stretch")
 
 
@@ -257,7 +257,7 @@ def test_takes_that_are_not_processed_are_counted(studio: Any) -> None:
         session = studio.rows.session(tx, get_subject(tx, open_one), rig)
         studio.rows.accepted(tx, session, rig, "smile", studio.photographs(session.code, "smile"))
     with reading(studio.records.engine) as tx:
-        chosen = choose(tx, studio.records.store, DAY)
+        chosen = select_takes(tx, studio.records.store, DAY)
     assert chosen.waiting == {code: Waiting(3, 2, 0), open_one: Waiting(1, 0, 1)}
     file = propose("faces", chosen, quality=Quality(), split=Split(), options=Options(), published={})
     lines = [(s.code, s.decision, s.accepted, s.not_processed, s.not_closed) for s in file.subject]

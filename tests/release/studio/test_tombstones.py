@@ -27,10 +27,10 @@ from processing.release.formats.errors import ManifestError, ReleaseError
 from processing.release.formats.manifest import MANIFEST, decode_manifest, read_manifest
 from processing.release.formats.tombstones import Tombstone
 from processing.release.holder.manifest_diff import compare
-from processing.release.holder.verify import Fault, verify
+from processing.release.holder.verify import VerificationFault, verify
 from processing.release.studio.build import build_release
 from processing.release.studio.release_records import find_tombstones, recorded
-from processing.release.studio.selection import choose
+from processing.release.studio.selection import select_takes
 from processing.release.studio.selection_file import propose, read_selection, write_selection
 from processing.release.studio.selection_review import narrowed, require_review
 from processing.release.studio.selection_rules import Options, Quality, Split
@@ -204,7 +204,7 @@ def test_narrowed_consent_is_told_and_the_next_version_covers_the_eyes(studio: A
     stones = recorded(studio.records, "faces", 1)[1]
     assert stones == [Tombstone(code, 1, 1, "eyes", (), (1,))]
     (problem,) = verify(first.folder, withdrawn=stones).problems
-    assert problem.fault is Fault.WITHDRAWN
+    assert problem.fault is VerificationFault.WITHDRAWN
     assert (
         "has withdrawn pictures that show the eyes: delete img/1/*/*.jpg, 1/models_reg/*.jpg, mesh/1/*.ply (5 files)"
         in (problem.why)
@@ -273,7 +273,7 @@ def test_what_is_left_out_is_no_longer_part_and_may_be_kept(studio: Any, tmp_pat
     first = build_release(studio.records, "faces", tmp_path)
     path = tmp_path / "faces.toml"
     with reading(studio.records.engine) as tx:
-        chosen = choose(tx, studio.records.store, DAY)
+        chosen = select_takes(tx, studio.records.store, DAY)
     rules: dict[str, Any] = {"quality": Quality(), "split": Split(), "options": Options(), "published": {}}
     write_selection(path, propose("faces", chosen, **rules))
     text = path.read_text().replace('by = ""\n# on', 'by = "A. Reviewer"\non')
