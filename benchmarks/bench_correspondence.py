@@ -22,11 +22,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats, Image
 from processing.displacement.apply_displacement import displace
 from processing.displacement.displacement_bake import bake
 from processing.files.obj import read_ply
 from processing.files.take_folder import read_photos, read_take
-from processing.geometry.cameras import Camera, Image
+from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface, submesh
 from processing.landmarks.triangulation import Landmarks3d, read_landmarks, triangulate_landmarks, write_landmarks
 from processing.mesh_repair.mesh_defects import find_mesh_defects
@@ -35,7 +36,6 @@ from processing.registration.register import register_expression, register_neutr
 from processing.template.template import SKIN, Template, default_template
 from processing.texture.flow_refinement import Appearance, neutral_appearance, refine_by_appearance
 
-Floats = NDArray[np.float64]
 SUBJECT = Path(__file__).resolve().parents[2] / "shared" / "data" / "subject-11"
 SKIN_MATERIALS = 1  # the highest number of a skin material in the true topology
 NEAR_MM = 1.0  # a vertex of the true topology belongs to the photographed skin within this

@@ -19,16 +19,14 @@ from pathlib import Path
 
 import numpy as np
 from bench_expression import SUBJECT, scan_of
-from numpy.typing import NDArray
 
+from common.array_types import Floats
 from processing.files.obj import read_ply
 from processing.files.take_folder import read_photos, read_take
 from processing.landmarks.multi_pie_68 import CONTOUR, MEDIAPIPE_TO_68
 from processing.landmarks.scan_landmarks import landmarks_of_scan
 from processing.landmarks.triangulation import triangulate_landmarks
 from processing.stages.support.scan_registration import register_files
-
-Floats = NDArray[np.float64]
 
 
 def timed(find: Callable[[], Floats], truth: Floats) -> dict[str, object]:

@@ -17,10 +17,11 @@ import cv2
 import numpy as np
 from measured import spend
 
+from common.array_types import Image
 from processing.camera_check.feature_matching import find_features
 from processing.camera_check.feature_network import FeatureNetwork
 from processing.camera_check.settings import CameraCheckSettings
-from processing.geometry.cameras import Camera, Image
+from processing.geometry.cameras import Camera
 from processing.geometry.opencv_threads import single_threaded_opencv
 from processing.geometry.working_volume import working_volume
 

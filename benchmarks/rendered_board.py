@@ -8,12 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats, Image
 from processing.calibration.charuco_board import Board
 from processing.calibration.corner_detection import FEWEST_CORNERS, Detection
 from processing.geometry.cameras import Camera
-
-Floats = NDArray[np.float64]
-Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

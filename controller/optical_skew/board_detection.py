@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats
 from controller.errors import ControllerError
 from controller.optical_skew.led_board import (
     FACES,
@@ -15,7 +16,6 @@ from controller.optical_skew.led_board import (
     MARKER_MM,
     QUIET_MM,
     WIDTH_MM,
-    Floats,
     LedBoard,
     marker_quads_mm,
 )

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats
 from controller.optical_skew.led_board import (
     HEIGHT_MM,
     LAMP_RADIUS_MM,
@@ -17,7 +18,6 @@ from controller.optical_skew.led_board import (
     MARKER_MM,
     QUIET_MM,
     WIDTH_MM,
-    Floats,
     LedBoard,
 )
 

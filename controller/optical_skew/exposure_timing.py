@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats
 from controller.optical_skew.board_detection import BoardUnreadable, Lamps
-from controller.optical_skew.led_board import Floats, LedBoard
+from controller.optical_skew.led_board import LedBoard
 
 SHARE_SIGMA = 0.04  # of a pair's share: noise, crosstalk between lamps, unequal lamps
 CLIPPED_SIGMA = 0.25  # an overexposed pair tells little more than which lamp was on for longer

@@ -18,10 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats
 from common.configuration.toml_file import read_toml
 from controller.errors import ConfigurationError
-
-Floats = NDArray[np.float64]
 
 WIDTH_MM, HEIGHT_MM = 240.0, 150.0
 MARKER_MM = 36.0

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Gray = NDArray[np.float32]
+from common.array_types import Gray
+
 Pixels = NDArray[np.uint8]
 
 TILE_PX = 64

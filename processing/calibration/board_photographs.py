@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from common.array_types import Floats
 from common.bounded.decoder_pool import decode
 from common.bounded.limits import MAX_PIXELS, OutOfBounds
 from common.progress import Progress, no_progress
@@ -20,8 +21,6 @@ from processing.calibration.corner_detection import Detection, detect
 from processing.files.calibration_errors import CalibrationError
 from processing.files.take_folder import decode_photo
 from processing.files.toml_document import read_toml
-
-Floats = NDArray[np.float64]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 _UP = {3: (0.0, 1.0, 0.0), 6: (-1.0, 0.0, 0.0), 8: (1.0, 0.0, 0.0)}  # EXIF orientation -> up in the stored picture

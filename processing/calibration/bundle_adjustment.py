@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
+from common.array_types import Floats, Ints64
 from processing.errors import ShapeError
 from processing.geometry.rotations import exp, hat, left_jacobian
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 INTRINSICS = ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3")
 _LENS, _CAMERA, _POSE = 9, 15, 6
@@ -32,9 +30,9 @@ class CornerObservations:
     camera, pose, corner: (N,) indices.  pixels: (N, 2) px.
     """
 
-    camera: Ints
-    pose: Ints
-    corner: Ints
+    camera: Ints64
+    pose: Ints64
+    corner: Ints64
     pixels: Floats
 
     def __post_init__(self) -> None:
@@ -54,14 +52,14 @@ class CornerObservations:
     def where(self, keep: NDArray[np.bool_]) -> "CornerObservations":
         return CornerObservations(self.camera[keep], self.pose[keep], self.corner[keep], self.pixels[keep])
 
-    def view_starts(self) -> Ints:
+    def view_starts(self) -> Ints64:
         """(V,) the first row of each view."""
         if not len(self):
             return np.zeros(0, np.int64)
         new = (np.diff(self.camera) != 0) | (np.diff(self.pose) != 0)
         return np.concatenate([[0], np.flatnonzero(new) + 1]).astype(np.int64)
 
-    def view_of(self) -> Ints:
+    def view_of(self) -> Ints64:
         """(N,) the view of each row, counted from 0."""
         marks = np.zeros(len(self), np.int64)
         marks[self.view_starts()[1:]] = 1
@@ -312,7 +310,7 @@ def adjust(
     return Solution(state, covariance, sigma, len(costs) - 1)
 
 
-def _covariance(problem: BundleProblem, step: Floats, free: Ints, sigma_px: float) -> Floats:
+def _covariance(problem: BundleProblem, step: Floats, free: Ints64, sigma_px: float) -> Floats:
     """Of the cameras, with no camera held: moved to the datum of all their centres (Baarda's S-transformation)."""
     matrix = problem.normal(step)[1][np.ix_(free, free)]
     scale = 1 / np.sqrt(np.diag(matrix))

@@ -11,11 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats, Image
 from processing.files.calibration_errors import CalibrationError
 from processing.files.toml_document import read_toml
-
-Floats = NDArray[np.float64]
-Image = NDArray[np.uint8]
 
 DICTIONARIES = (
     *(f"{bits}X{bits}_{count}" for bits in (4, 5, 6, 7) for count in (50, 100, 250, 1000)),

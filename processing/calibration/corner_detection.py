@@ -7,12 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats, Image, Ints64
 from processing.calibration.charuco_board import Board
 from processing.calibration.corner_refinement import fit_crossings
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Image = NDArray[np.uint8]
 
 FEWEST_CORNERS = 8
 SEARCH_SIDE_PX = 2400  # markers are looked for in the photograph reduced to this; corners refined in the whole one
@@ -25,7 +22,7 @@ class Detection:
     dropped: corners found but not believed.  reason: why nothing is used of it, or empty.
     """
 
-    corner: Ints
+    corner: Ints64
     pixels: Floats
     width: int
     height: int
@@ -60,7 +57,7 @@ def detect(image: Image, board: Board) -> Detection:
     return Detection(corner, refined, width, height, found - len(corner))
 
 
-def _search(grey: Image, board: Board) -> tuple[Ints, Floats]:
+def _search(grey: Image, board: Board) -> tuple[Ints64, Floats]:
     """Corners to about a pixel. A blurred or small board is looked for again in the whole picture."""
     factor = min(1.0, SEARCH_SIDE_PX / max(grey.shape))
     corner, pixels = _charuco(grey, board, factor)
@@ -69,7 +66,7 @@ def _search(grey: Image, board: Board) -> tuple[Ints, Floats]:
     return corner, pixels
 
 
-def _charuco(grey: Image, board: Board, factor: float) -> tuple[Ints, Floats]:
+def _charuco(grey: Image, board: Board, factor: float) -> tuple[Ints64, Floats]:
     small = grey if factor == 1 else cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     parameters = cv2.aruco.DetectorParameters()
     parameters.cornerRefinementMethod = cv2.aruco.CORNER_REFINE_SUBPIX
@@ -93,7 +90,7 @@ def _charuco(grey: Image, board: Board, factor: float) -> tuple[Ints, Floats]:
     return np.asarray(numbers).ravel().astype(np.int64), (at + 0.5) / [sx, sy] - 0.5
 
 
-def _agreeing(corner: Ints, pixels: Floats, board: Board) -> NDArray[np.bool_]:
+def _agreeing(corner: Ints64, pixels: Floats, board: Board) -> NDArray[np.bool_]:
     """Which corners lie where a plane's picture has them; wide enough for any lens (see `_GROSS`)."""
     if len(corner) < 4:
         return np.zeros(len(corner), dtype=bool)
@@ -113,7 +110,7 @@ def _square_px(plane: Floats, pixels: Floats, board: Board) -> Floats:
     return np.where(known, shortest, np.median(shortest[known]) if known.any() else 20.0)
 
 
-def _refine(grey: Image, corner: Ints, pixels: Floats, board: Board) -> tuple[Floats, NDArray[np.bool_]]:
+def _refine(grey: Image, corner: Ints64, pixels: Floats, board: Board) -> tuple[Floats, NDArray[np.bool_]]:
     """Corners to subpixels, and which of them can be believed. The plane's picture says how the squares lie there."""
     plane = board.corners_mm[corner, :2]
     H, _ = cv2.findHomography(plane, pixels, 0)

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf
 
-Floats = NDArray[np.float64]
-Image = NDArray[np.uint8]
+from common.array_types import Floats, Image
 
 _UNKNOWNS = 9  # place x y, turns of the two edges, blur, middle, contrast, slope of the light x y
 _LARGEST, _SMALLEST = 12, 3  # half a window, px

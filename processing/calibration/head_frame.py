@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats
 from processing.files.calibration_errors import CalibrationError
 from processing.geometry.cameras import Camera
 from processing.geometry.rotations import align_rigid
 
-Floats = NDArray[np.float64]
 Motion = tuple[Floats, Floats]  # R, t of x_head = R x + t
 
 _LIKE_MM = 5.0

@@ -9,16 +9,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 
+from common.array_types import Floats, Ints64
 from processing.calibration.bundle_adjustment import BundleState, CornerObservations, distort
 from processing.calibration.corner_detection import Detection
 from processing.geometry.rotations import rotation_angle_deg
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 FEWEST_VIEWS = 3
 _MOST_VIEWS = 16  # of one camera for its first lens; the adjustment uses all
@@ -189,7 +186,7 @@ def _agreed(seen: Sequence[BoardPose], R: Floats, t: Floats) -> tuple[Floats, Fl
     return board_R, board_t
 
 
-def _most_supported(R: Floats, t: Floats, source: Ints, distance_mm: float) -> tuple[Floats, Floats, float]:
+def _most_supported(R: Floats, t: Floats, source: Ints64, distance_mm: float) -> tuple[Floats, Floats, float]:
     """The one of the motions that motions of most sources resemble; the closest ones break ties."""
     turn = rotation_angle_deg(R[:, None], R[None]) / _SAME_DEG
     shift = np.linalg.norm(t[:, None] - t[None], axis=2) / (_SAME_SHARE * distance_mm)

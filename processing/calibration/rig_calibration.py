@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from common.array_types import Floats
 from common.progress import Progress, no_progress
 from processing.calibration.bundle_adjustment import BundleState, CornerObservations, Solution, adjust, project
 from processing.calibration.corner_detection import Detection
@@ -20,8 +20,6 @@ from processing.calibration.initial_estimate import (
 from processing.files.calibration_errors import CalibrationError, NotLinked
 from processing.geometry.cameras import Camera
 from processing.geometry.rotations import hat
-
-Floats = NDArray[np.float64]
 
 _VIEW_PX = 1.0  # a view whose middle corner is off by more contradicts the rig
 _VIEW_FACTOR = 6.0  # ... or by so many times what is usual

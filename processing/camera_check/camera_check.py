@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from common.array_types import Floats, Image
 from common.progress import Progress, no_progress
 from processing.camera_check.feature_matching import find_features, match_anywhere, working_camera
 from processing.camera_check.feature_network import FeatureNetwork, SparsePoints
@@ -19,13 +19,11 @@ from processing.camera_check.pose_refinement import PoseFit, fit_pose, simplest_
 from processing.camera_check.report import CameraCheckReport, CameraFinding
 from processing.camera_check.settings import CameraCheckSettings, CameraCheckSettingsError
 from processing.errors import ShapeError
-from processing.geometry.cameras import Camera, Image
+from processing.geometry.cameras import Camera
 from processing.geometry.opencv_threads import single_threaded_opencv
 from processing.geometry.rotations import rotation_angle_deg
 from processing.geometry.working_volume import FEWEST_VIEWS, working_volume
 from processing.reconstruction.settings import ReconstructionError
-
-Floats = NDArray[np.float64]
 
 _CLOUD = 3000  # points at which photographs are compared
 _LOST = 0.25  # a view with less than this share of its neighbours' points has lost its place

@@ -4,13 +4,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from processing.geometry.cameras import Camera, Image
-
-Floats = NDArray[np.float64]
-Floats32 = NDArray[np.float32]
-Ints = NDArray[np.int64]
+from common.array_types import Floats, Floats32, Image, Ints64
+from processing.geometry.cameras import Camera
 
 _CONTRAST = 0.012  # skin has little of it
 _RATIO = 0.86
@@ -65,7 +61,7 @@ def find_features(image: Image, camera: Camera, megapixels: float, most: int) ->
     return Features(pinhole, _flat(seen, small), descriptors, seen)
 
 
-def match_along_lines(a: Features, b: Features, centre_mm: Floats, radius_mm: float, band_px: float) -> Ints:
+def match_along_lines(a: Features, b: Features, centre_mm: Floats, radius_mm: float, band_px: float) -> Ints64:
     """(M, 2) indices of features of a and b that are each other's nearest within a band about the epipolar lines.
 
     The band ends where the ray leaves the sphere (centre_mm (3,), radius_mm) in which the subject is.
@@ -92,14 +88,14 @@ def match_along_lines(a: Features, b: Features, centre_mm: Floats, radius_mm: fl
     return _mutual(near)
 
 
-def match_anywhere(a: Floats32, b: Floats32) -> Ints:
+def match_anywhere(a: Floats32, b: Floats32) -> Ints64:
     """(M, 2) indices of descriptors that are each other's nearest, by a clear margin."""
     if min(len(a), len(b)) < 2:
         return np.zeros((0, 2), np.int64)
     return _mutual(a @ b.T)
 
 
-def _mutual(near: Floats32) -> Ints:
+def _mutual(near: Floats32) -> Ints64:
     """Mutual nearest neighbours that pass Lowe's ratio test. near: (N, M) cosines, -1 where not allowed."""
     rows = np.arange(len(near))
     best = near.argmax(axis=1)

@@ -7,15 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Bools, Floats, Ints64
 from processing.camera_check.feature_matching import Features, match_along_lines
 from processing.camera_check.local_triangulation import LocalTriangulation, star
 from processing.camera_check.settings import CameraCheckSettings
 from processing.geometry.cameras import Camera
 from processing.geometry.working_volume import Volume, angles_between
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
 
 _NEAREST_DEG = 3.0  # closer views triangulate nothing
 _SPARSE_DEG = 60.0  # where fewer than three are near, views up to here help
@@ -56,7 +53,7 @@ class FeatureNetwork:
     pool: Executor
     active: set[int]
     near: list[list[int]] = field(default_factory=list)
-    partner: dict[tuple[int, int], Ints] = field(default_factory=dict)
+    partner: dict[tuple[int, int], Ints64] = field(default_factory=dict)
 
     def link(self) -> None:
         """Choose neighbours and match those pairs that have not been matched."""
@@ -68,7 +65,7 @@ class FeatureNetwork:
             forth[matches[:, 0]], back[matches[:, 1]] = matches[:, 1], matches[:, 0]
             self.partner[i, j], self.partner[j, i] = forth, back
 
-    def _match(self, pair: tuple[int, int]) -> Ints:
+    def _match(self, pair: tuple[int, int]) -> Ints64:
         a, b = (self.features[v] for v in pair)
         return match_along_lines(a, b, self.volume.centre_mm, self.volume.radius_mm, self.settings.band_px)
 

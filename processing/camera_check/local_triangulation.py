@@ -5,14 +5,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from common.array_types import Bools, Floats, Ints64
 from processing.camera_check.feature_matching import Features
 from processing.geometry.cameras import Camera
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
 
 _PARALLAX_DEG = 2.5
 
@@ -25,7 +21,7 @@ class LocalTriangulation:
     them.  agreeing: (n, k) which of the k neighbours.
     """
 
-    feature: Ints
+    feature: Ints64
     points_mm: Floats
     observed: Floats
     agreeing: Bools
@@ -37,7 +33,11 @@ class LocalTriangulation:
 
 
 def star(
-    view: int, neighbours: Sequence[int], features: Sequence[Features], partner: dict[tuple[int, int], Ints], tol: float
+    view: int,
+    neighbours: Sequence[int],
+    features: Sequence[Features],
+    partner: dict[tuple[int, int], Ints64],
+    tol: float,
 ) -> LocalTriangulation:
     """Triangulate each feature of a view from its matches in the neighbours alone.
 

@@ -5,10 +5,11 @@ from concurrent.futures import Executor
 
 import numpy as np
 
+from common.array_types import Image
 from processing.camera_check.feature_network import SparsePoints
 from processing.camera_check.report import Action, CameraFinding, Kind
 from processing.camera_check.settings import CameraCheckSettings
-from processing.geometry.cameras import Camera, Image
+from processing.geometry.cameras import Camera
 from processing.photometry.exposure_gains import solve_gains
 from processing.photometry.point_samples import look
 

@@ -4,12 +4,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from common.array_types import Floats
 from processing.geometry.cameras import Camera
 from processing.geometry.rotations import exp, hat, rotation_angle_deg
 
-Floats = NDArray[np.float64]
 Model = Literal["turn", "shift", "both"]
 
 _TUKEY = 4.685

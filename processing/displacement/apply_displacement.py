@@ -1,14 +1,12 @@
 """A registered mesh with its displacement map applied: the detailed face again."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
+from common.array_types import Floats
 from processing.errors import MeshError
 from processing.files.displacement_png import DisplacementMap
 from processing.geometry.mesh import Mesh, subdivide
-
-Floats = NDArray[np.float64]
 
 
 def sample_displacement(relief: DisplacementMap, uvs: Floats) -> Floats:

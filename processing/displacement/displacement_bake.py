@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Bools, Floats, Floats32
 from common.progress import Progress, no_progress
 from processing.errors import ShapeError
 from processing.files.displacement_png import SCALE_MM, DisplacementMap
@@ -15,10 +16,6 @@ from processing.geometry.mesh import Mesh
 from processing.geometry.sparse_cholesky import SmoothField, graph_laplacian
 from processing.geometry.uv_rasterization import Texels, texels_of
 from processing.registration.correspondence import TargetSurface
-
-Floats = NDArray[np.float64]
-Floats32 = NDArray[np.float32]
-Bools = NDArray[np.bool_]
 
 _CHUNK = 1 << 18
 MIN_COSINE = 0.3

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import overload
 
-from processing.geometry.cameras import Image
+from common.array_types import Image
 
 
 class LazyPhotographs(Sequence[Image]):

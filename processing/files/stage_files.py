@@ -9,13 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats
 from common.bounded.decoder_pool import decode
 from common.bounded.json_toml import read_json as read_plain
 from common.bounded.limits import MAX_MAP_BYTES
 from common.bounded.npz_files import read_npz
 from processing.errors import DataError
-
-Floats = NDArray[np.float64]
 
 
 def write_json(path: Path, value: Any) -> None:

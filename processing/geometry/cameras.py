@@ -11,13 +11,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from common.array_types import Floats, Image
 from common.bounded.limits import MAX_PIXELS
 from processing.errors import DataError, ShapeError
-
-Floats = NDArray[np.float64]
-Image = NDArray[np.uint8]
 
 
 class CameraError(DataError):

@@ -8,17 +8,13 @@ Catmull and Clark 1978; limit positions after Halstead, Kass and DeRose 1993.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
+from common.array_types import Bools, Floats, Ints32
 from processing.errors import MeshError, ShapeError
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
-Bools = NDArray[np.bool_]
 
-
-def _rows(counts: tuple[int, int], row: Ints, column: Ints, value: Floats) -> sparse.csr_array:
+def _rows(counts: tuple[int, int], row: Ints32, column: Ints32, value: Floats) -> sparse.csr_array:
     return sparse.csr_array((value, (row, column)), shape=counts)
 
 
@@ -26,12 +22,12 @@ def _rows(counts: tuple[int, int], row: Ints, column: Ints, value: Floats) -> sp
 class QuadEdges:
     """edges: (E, 2) vertices, lower first.  of_quad: (Q, 4), edge k joins corners k and k + 1.  faces: (E,) 1 or 2."""
 
-    edges: Ints
-    of_quad: Ints
-    faces: Ints
+    edges: Ints32
+    of_quad: Ints32
+    faces: Ints32
 
 
-def quad_edges(quads: Ints) -> QuadEdges:
+def quad_edges(quads: Ints32) -> QuadEdges:
     """Each edge of a quad mesh once. Raises MeshError where more than two quads meet at an edge."""
     if quads.ndim != 2 or quads.shape[1] != 4:
         raise ShapeError("quads", quads.shape, "(Q, 4)")
@@ -45,7 +41,7 @@ def quad_edges(quads: Ints) -> QuadEdges:
     return QuadEdges(edges.astype(np.int32), inverse.reshape(-1, 4).astype(np.int32), count.astype(np.int32))
 
 
-def refine(quads: Ints, vertices: int) -> tuple[sparse.csr_array, Ints]:
+def refine(quads: Ints32, vertices: int) -> tuple[sparse.csr_array, Ints32]:
     """One Catmull-Clark step: the matrix (V + E + Q, V) and four quads for each.
 
     New vertices: the old ones moved, then one an edge, then one a quad. Quad k's children keep its corners' order.
@@ -77,7 +73,7 @@ def refine(quads: Ints, vertices: int) -> tuple[sparse.csr_array, Ints]:
     return matrix, np.stack(children, axis=1).reshape(-1, 4).astype(np.int32)
 
 
-def limit(quads: Ints, vertices: int) -> sparse.csr_array:
+def limit(quads: Ints32, vertices: int) -> sparse.csr_array:
     """(V, V) matrix from the vertices of a mesh refined at least once to their places on the limit surface."""
     e = quad_edges(quads)
     V, Q = vertices, len(quads)
@@ -105,8 +101,8 @@ class Refinement:
     """
 
     steps: tuple[sparse.csr_array, ...]
-    triangles: Ints
-    triangle_quads: Ints
+    triangles: Ints32
+    triangle_quads: Ints32
 
     def __call__(self, control: Floats) -> Floats:
         """(V, k) values at the control vertices, such as positions -> (N, k)."""
@@ -115,7 +111,7 @@ class Refinement:
         return np.asarray(control)
 
 
-def refine_to(quads: Ints, control_mm: Floats, levels: int, vertices: int, quad_weights: Floats) -> Refinement:
+def refine_to(quads: Ints32, control_mm: Floats, levels: int, vertices: int, quad_weights: Floats) -> Refinement:
     """Subdivide `levels` times, then split the longest edges once until there are `vertices` vertices.
 
     quads: (Q, 4) over control_mm (V, 3).  quad_weights: (Q,) multiply the edges' lengths in the choice, so that a
@@ -154,7 +150,7 @@ def refine_to(quads: Ints, control_mm: Floats, levels: int, vertices: int, quad_
     return Refinement((*steps, sparse.csr_array(to_limit[np.flatnonzero(used)])), packed, owner.astype(np.int32))
 
 
-def _longest(places: Floats, triangles: Ints, split: Ints, weights: Floats, total: int, wanted: int) -> Bools:
+def _longest(places: Floats, triangles: Ints32, split: Ints32, weights: Floats, total: int, wanted: int) -> Bools:
     """(total,) marks the split points of the `wanted` longest edges, mirror images of an edge alike."""
     chosen = np.zeros(total, dtype=bool)
     if wanted <= 0:
@@ -168,7 +164,7 @@ def _longest(places: Floats, triangles: Ints, split: Ints, weights: Floats, tota
     return chosen
 
 
-def _split_triangles(triangles: Ints, split: Ints, marked: Bools, owner: Ints) -> tuple[Ints, Ints]:
+def _split_triangles(triangles: Ints32, split: Ints32, marked: Bools, owner: Ints32) -> tuple[Ints32, Ints32]:
     """Replace each triangle by 1, 2, 3 or 4 according to which of its edges (0-1, 1-2, 2-0) are marked."""
     count = marked.sum(1)
     # Turn each triangle so that its pattern starts at edge 0: one marked -> edge 0; two -> edges 0 and 1.

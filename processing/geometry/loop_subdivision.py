@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats
 from processing.geometry.mesh import Mesh
-from processing.reconstruction.settings import Floats
 
 
 def loop_subdivided(mesh: Mesh) -> Mesh:

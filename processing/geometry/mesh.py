@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from common.array_types import Bools, Floats, Ints32
 from processing.errors import MeshError, ShapeError
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
-Bools = NDArray[np.bool_]
 Colors = NDArray[np.uint8]
 
 
@@ -28,9 +26,9 @@ class Mesh:
     """
 
     vertices_mm: Floats
-    triangles: Ints
+    triangles: Ints32
     uvs: Floats | None = None
-    uv_triangles: Ints | None = None
+    uv_triangles: Ints32 | None = None
     colors: Colors | None = None
 
     def __post_init__(self) -> None:
@@ -97,7 +95,7 @@ class Mesh:
         return sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=shape)
 
     @cached_property
-    def edges(self) -> Ints:
+    def edges(self) -> Ints32:
         """(E, 2) each edge once, the lower vertex first, sorted."""
         return _edge_ends(np.unique(_edge_keys(self.triangles)))
 
@@ -130,18 +128,18 @@ def _unit(vectors: Floats) -> Floats:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-20))
 
 
-def _edge_keys(triangles: Ints) -> NDArray[np.int64]:
+def _edge_keys(triangles: Ints32) -> NDArray[np.int64]:
     """(3 T,) one number an edge of each triangle, equal for both directions; numbers sort like vertex pairs."""
     t = triangles.astype(np.int64)
     a, b = np.concatenate([t[:, 0], t[:, 1], t[:, 2]]), np.concatenate([t[:, 1], t[:, 2], t[:, 0]])
     return np.asarray(np.minimum(a, b) << 32 | np.maximum(a, b))
 
 
-def _edge_ends(keys: NDArray[np.int64]) -> Ints:
+def _edge_ends(keys: NDArray[np.int64]) -> Ints32:
     return np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1).astype(np.int32)
 
 
-def _split(triangles: Ints, count: int) -> tuple[Ints, Ints]:
+def _split(triangles: Ints32, count: int) -> tuple[Ints32, Ints32]:
     """Edges to halve (E, 2) and the four-fold triangles, in the order (corner a, b, c, middle) of each."""
     keys, inverse = np.unique(_edge_keys(triangles), return_inverse=True)
     edges = _edge_ends(keys)
@@ -166,7 +164,7 @@ def subdivide(mesh: Mesh, times: int = 1) -> Mesh:
     return mesh
 
 
-def submesh(mesh: Mesh, keep: Bools) -> tuple[Mesh, Ints]:
+def submesh(mesh: Mesh, keep: Bools) -> tuple[Mesh, Ints32]:
     """The triangles marked in keep (T,), unused vertices dropped; and (V',) the old number of each vertex."""
     used, triangles = np.unique(mesh.triangles[keep], return_inverse=True)
     uvs, uv_triangles = mesh.uvs, mesh.uv_triangles
@@ -178,7 +176,7 @@ def submesh(mesh: Mesh, keep: Bools) -> tuple[Mesh, Ints]:
     return kept, used.astype(np.int32)
 
 
-def triangle_components(mesh: Mesh) -> Ints:
+def triangle_components(mesh: Mesh) -> Ints32:
     """(T,) the number of the connected piece that each triangle belongs to."""
     _, label = connected_components(mesh.adjacency(), directed=False)
     return np.asarray(label[mesh.triangles[:, 0]], dtype=np.int32)
@@ -195,7 +193,7 @@ class Closest:
     """points_mm (N, 3) on the surface, triangle (N,), barycentric (N, 3), distance_mm (N,)."""
 
     points_mm: Floats
-    triangle: Ints
+    triangle: Ints32
     barycentric: Floats
     distance_mm: Floats
 
@@ -224,7 +222,7 @@ class Surface:
         nearest = np.einsum("nk,nkd->nd", barycentric, self.mesh.vertices_mm[self.mesh.triangles[triangle]])
         return Closest(nearest, triangle, barycentric, np.linalg.norm(nearest - points_mm, axis=1))
 
-    def cast(self, origins_mm: NDArray[np.floating], directions: NDArray[np.floating]) -> tuple[Floats, Ints, Floats]:
+    def cast(self, origins_mm: NDArray[np.floating], directions: NDArray[np.floating]) -> tuple[Floats, Ints32, Floats]:
         """First hits of (N, 3) rays: distance in direction lengths (inf: none), triangle (-1), barycentric (N, 3)."""
         rays = np.concatenate([origins_mm, directions], axis=1).astype(np.float32)
         answer = self._scene.cast_rays(_tensor(rays))

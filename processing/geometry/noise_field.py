@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-Floats32 = NDArray[np.float32]
+from common.array_types import Floats32
+
 _SIDE = 64
 # A cubic B-spline over unit normal samples has this standard deviation, (sum of squares of its weights) ** 1.5.
 _SPREAD = 0.328

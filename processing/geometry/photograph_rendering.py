@@ -6,14 +6,11 @@ from functools import cached_property
 import cv2
 import numpy as np
 import open3d as o3d
-from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError, cKDTree
 
-from processing.geometry.cameras import Camera, Image
+from common.array_types import Floats, Floats32, Image
+from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh
-
-Floats = NDArray[np.float64]
-Floats32 = NDArray[np.float32]
 
 BACKGROUND = 0.03
 AMBIENT = 0.20

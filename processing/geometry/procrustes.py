@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from common.array_types import Floats
 from processing.errors import DataError, ShapeError
-
-Floats = NDArray[np.float64]
 
 
 class Degenerate(DataError):

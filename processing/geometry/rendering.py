@@ -6,12 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats, Image
 from processing.errors import MeshError, ShapeError
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
-
-Floats = NDArray[np.float64]
-Image = NDArray[np.uint8]
 
 BACKGROUND = (250, 248, 246)
 SKIN = (178, 190, 205)

@@ -1,9 +1,8 @@
 """Rotations as vectors, many at a time."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from common.array_types import Floats
 
 
 def hat(vectors: Floats) -> Floats:

@@ -6,14 +6,10 @@ from typing import Any
 
 import numpy as np
 import qdldl
-from numpy.typing import NDArray
 from scipy import sparse
 
+from common.array_types import Floats, Ints32
 from processing.errors import DataError, ShapeError
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
-
 
 UNHELD = 1e14  # a solution so many times beyond its right-hand side is rounding, divided by nothing
 SINGULAR = "the smoothness system is singular: a vertex is held by nothing"
@@ -103,7 +99,7 @@ def _upper_half(matrix: sparse.sparray) -> sparse.csc_matrix:
     return upper
 
 
-def graph_laplacian(edges: Ints, count: int, weights: Floats | None = None) -> sparse.csr_array:
+def graph_laplacian(edges: Ints32, count: int, weights: Floats | None = None) -> sparse.csr_array:
     """(V, V) with the edges' weights (default 1): x^T L x = sum over edges w |x_i - x_j|^2."""
     w = np.ones(len(edges)) if weights is None else weights
     i, j = edges[:, 0], edges[:, 1]

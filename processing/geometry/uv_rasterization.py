@@ -7,12 +7,9 @@ import numpy as np
 import open3d as o3d
 from numpy.typing import NDArray
 
+from common.array_types import Bools, Ints32
 from processing.errors import MeshError
 from processing.geometry.mesh import Mesh
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
-Bools = NDArray[np.bool_]
 
 _CHUNK = 1 << 20
 
@@ -27,7 +24,7 @@ class Texels:
 
     size_px: int
     index: NDArray[np.int64]
-    triangle: Ints
+    triangle: Ints32
     barycentric: NDArray[np.float32]
     inside: Bools
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.array_types import Floats
 from processing.geometry.cameras import Camera
-from processing.reconstruction.settings import Floats, ReconstructionError
+from processing.reconstruction.settings import ReconstructionError
 
 FEWEST_VIEWS = 6
 

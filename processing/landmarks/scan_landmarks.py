@@ -3,9 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Image
 from common.progress import Progress, no_progress, part
 from processing.errors import MeshError, NoFace
-from processing.geometry.cameras import Camera, Image
+from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
 from processing.landmarks.triangulation import Landmarks3d, triangulate_landmarks
 from processing.registration.scan_checks import guess_unit

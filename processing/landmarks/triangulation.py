@@ -22,15 +22,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats, Image, Ints32
 from common.bounded.json_toml import read_json
 from common.progress import Progress, no_progress
 from processing.errors import DataError, NoFace, ShapeError
 from processing.files.obj import atomic_write
-from processing.geometry.cameras import Camera, Image, triangulate
+from processing.geometry.cameras import Camera, triangulate
 from processing.landmarks.multi_pie_68 import MEDIAPIPE_TO_68
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
 
 MODEL_FILE = "face_landmarker_v2.task"
 MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
@@ -157,7 +155,7 @@ class Landmarks3d:
 
     points_mm: Floats
     error_px: Floats
-    views: Ints
+    views: Ints32
 
     def __post_init__(self) -> None:
         if self.points_mm.shape != (68, 3):
@@ -416,9 +414,9 @@ def _consensus_of_views(
     centres: Floats,
     tolerance_mm: float,
     rng: np.random.Generator,
-) -> Ints | None:
+) -> Ints32 | None:
     """Indices of the largest set of detections whose landmarks mostly agree, one a camera at most."""
-    best: tuple[int, float, Ints] | None = None
+    best: tuple[int, float, Ints32] | None = None
     for a, b in _pairs(len(cameras), 400, rng):
         apart = np.degrees(np.arccos(np.clip(rays[a, 30] @ rays[b, 30], -1, 1)))
         if cameras[a] is cameras[b] or apart < 3:

@@ -1,17 +1,14 @@
 """Folds and crossings taken out of a deformed mesh, without moving the rest of it."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from common.array_types import Bools, Floats
 from processing.geometry.mesh import Mesh
 from processing.geometry.sparse_cholesky import Factor, graph_laplacian
 from processing.mesh_repair.mesh_defects import crossing, flipped_triangles, opposing_triangles
 from processing.mesh_repair.surface_separation import separate_surfaces
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 ROUNDS = 8
 SMOOTH_ROUNDS = 2  # a sheet that still crosses something after these is spanned taut

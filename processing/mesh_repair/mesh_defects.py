@@ -4,14 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import open3d as o3d
-from numpy.typing import NDArray
 
+from common.array_types import Bools, Floats, Ints64
 from processing.errors import ShapeError
 from processing.geometry.mesh import Mesh
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
 
 _END = 1e-3  # share of an edge at either end, where the triangles around it meet it
 _STRETCHED = 4.0  # times longer or thinner than the reference, against the whole mesh
@@ -104,7 +100,7 @@ def crossing(mesh: Mesh) -> Bools:
     return out
 
 
-def self_intersections(mesh: Mesh, among: Bools | None = None) -> tuple[Ints, Ints]:
+def self_intersections(mesh: Mesh, among: Bools | None = None) -> tuple[Ints64, Ints64]:
     """(N,) edges (of `mesh.edges`) and the (N,) triangles, without a common corner, that they pass through.
 
     among: (V,) vertices whose edges are looked at (default: all).

@@ -4,12 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from common.array_types import Bools, Floats
 from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.sparse_cholesky import Factor, graph_laplacian
 from processing.mesh_repair.mesh_defects import self_intersections
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 ROUNDS = 6
 GAP_MM = 0.1

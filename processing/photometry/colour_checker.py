@@ -4,12 +4,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from processing.geometry.cameras import Image
+from common.array_types import Floats, Image
 from processing.photometry.colour_profiles import Profile, ProfileError, to_linear
-
-Floats = NDArray[np.float64]
 
 # sRGB of the 24 patches, row by row from dark skin to black (X-Rite, ColorChecker Classic, after November 2014).
 PATCHES_SRGB = np.array(

@@ -13,11 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats, Image
 from processing.errors import DataError
 from processing.files.json_object import read_object
-from processing.geometry.cameras import Image
-
-Floats = NDArray[np.float64]
 
 _STEPS = 4096
 

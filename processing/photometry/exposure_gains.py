@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from common.array_types import Bools, Floats
 
 _ROUNDS = 12
 _PLACES = 5000  # so many are enough

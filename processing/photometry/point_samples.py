@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from processing.geometry.cameras import Camera, Image
-
-Floats = NDArray[np.float64]
+from common.array_types import Floats, Image
+from processing.geometry.cameras import Camera
 
 _MEGAPIXELS = 1.0
 _DARK, _BRIGHT = 6, 249  # the ends of the scale

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from common.array_types import Bools, Gray
 from processing.geometry.cameras import Camera
 from processing.reconstruction.image_regions import Region
-from processing.reconstruction.settings import Bools, Gray
 from processing.reconstruction.stereo_matching import ray_terms
 
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from common.array_types import Floats, Gray, Image
 from processing.errors import ShapeError
-from processing.geometry.cameras import Camera, Image
+from processing.geometry.cameras import Camera
 from processing.reconstruction.image_regions import TILE_PIXELS, bands
 from processing.reconstruction.scratch_files import Scratch
-from processing.reconstruction.settings import Floats, Gray, ReconstructionSettings
+from processing.reconstruction.settings import ReconstructionSettings
 
 COARSEST_PX = 230  # the pyramid stops where the longer side falls below this
 FLAT = 2.0  # grey levels: a photograph whose standard deviation is below this shows nothing

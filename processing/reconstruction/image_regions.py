@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from processing.reconstruction.settings import Floats, Gray
+from common.array_types import Floats, Gray
 
 TILE_PIXELS = 1_000_000  # of a view that are worked on at a time, which bounds a thread's memory
 

@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from processing.reconstruction.settings import Gray
+from common.array_types import Gray
 
 
 class Scratch:

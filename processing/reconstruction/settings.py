@@ -3,16 +3,8 @@
 import os
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from processing.errors import DataError
 from processing.geometry.mesh import Mesh
-
-Floats = NDArray[np.float64]
-Gray = NDArray[np.float32]
-Bools = NDArray[np.bool_]
-
 
 FEWEST_VERTICES = 1000  # fewer do not make a face
 

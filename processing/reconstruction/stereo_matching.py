@@ -10,9 +10,9 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from common.array_types import Bools, Floats, Gray
 from processing.geometry.cameras import Camera
 from processing.reconstruction.image_regions import Pixels, Region, bands
-from processing.reconstruction.settings import Bools, Floats, Gray
 
 NOISE_VARIANCE = 1.0  # grey levels squared: below this a window is flat and correlates with nothing
 OWN_SHARE = 0.06  # of the variance of a window that its middle must carry

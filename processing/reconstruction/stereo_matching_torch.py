@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from common.array_types import Floats, Gray
 from processing.geometry.cameras import Camera
 from processing.reconstruction.image_regions import Pixels, Region, bands
-from processing.reconstruction.settings import Floats, Gray, ReconstructionError
+from processing.reconstruction.settings import ReconstructionError
 from processing.reconstruction.stereo_matching import NOISE_VARIANCE, projection
 
 BAND_PIXELS = 1_000_000

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from common.array_types import Gray
 from processing.geometry.cameras import Camera
 from processing.geometry.working_volume import Volume
 from processing.reconstruction.depth_fusion import DepthMap
 from processing.reconstruction.image_pyramid import Pyramid
 from processing.reconstruction.scratch_files import Scratch
-from processing.reconstruction.settings import Gray, ReconstructionSettings
+from processing.reconstruction.settings import ReconstructionSettings
 from processing.reconstruction.stereo_matching import Kernels
 
 Maps = dict[int, DepthMap]  # of the views that have one

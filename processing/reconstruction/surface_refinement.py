@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Gray
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh
 from processing.reconstruction.bounded_map import bounded_map
 from processing.reconstruction.depth_maps import MARGIN_PX
 from processing.reconstruction.image_regions import TILE_PIXELS, Region, bands
-from processing.reconstruction.settings import Gray
 from processing.reconstruction.stereo_views import TILE_HALO_PX, StereoViews
 from processing.reconstruction.surface_reconstruction import RenderedSurface, SurfaceVertices, clipped_region, filled
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from processing.reconstruction.settings import Bools, Gray
+from common.array_types import Bools, Gray
 
 ATLAS_COLUMNS = 16  # patches side by side
 Scalar = TypeVar("Scalar", bound=np.generic)

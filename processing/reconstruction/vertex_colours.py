@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from processing.geometry.cameras import Camera, Image
+from common.array_types import Floats, Gray, Image
+from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh
 from processing.photometry.exposure_gains import Gains, solve_gains
 from processing.reconstruction.bounded_map import bounded_map
 from processing.reconstruction.depth_fusion import DepthMap
-from processing.reconstruction.settings import Floats, Gray
 from processing.reconstruction.surface_reconstruction import SurfaceVertices
 
 SLOTS = 4  # the best views of a vertex that are blended

@@ -5,9 +5,9 @@ from concurrent.futures import Executor
 import cv2
 import numpy as np
 
+from common.array_types import Bools, Gray
 from processing.reconstruction.depth_fusion import DepthMap, agreement
 from processing.reconstruction.image_regions import TILE_PIXELS, Pixels, Region, bands
-from processing.reconstruction.settings import Bools, Gray
 from processing.reconstruction.stereo_matching import normalised, own_detail
 from processing.reconstruction.stereo_views import TILE_HALO_PX, Maps, StereoViews
 from processing.reconstruction.surface_reconstruction import RenderedSurface, filled

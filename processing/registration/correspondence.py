@@ -5,11 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Bools, Floats, Ints32
 from processing.geometry.mesh import Mesh, Surface
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +34,7 @@ class TargetSurface:
         """As it is, if it was made ready before."""
         return scan if isinstance(scan, TargetSurface) else cls(scan)
 
-    def facing(self, triangle: Ints, directions: NDArray[np.floating]) -> NDArray[np.floating]:
+    def facing(self, triangle: Ints32, directions: NDArray[np.floating]) -> NDArray[np.floating]:
         """(N,) the cosine between some triangles' normals and unit directions (N, 3); 0 for degenerate triangles."""
         a, b, c = (self.mesh.vertices_mm[self.mesh.triangles[triangle, k]] for k in range(3))
         cross = np.cross(b - a, c - a)

@@ -8,14 +8,11 @@ the mesh is dense: at lips and lids.
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 
+from common.array_types import Floats, Ints32
 from processing.geometry.mesh import Mesh
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
 
 NODES_A_VERTEX = 6
 
@@ -75,7 +72,7 @@ class DeformationGraph:
         return sparse.csr_array(difference.T @ difference)
 
     @cached_property
-    def _pairs(self) -> tuple[sparse.csr_array, Ints, Ints]:
+    def _pairs(self) -> tuple[sparse.csr_array, Ints32, Ints32]:
         """(pairs, V) products of shares, and the two nodes of each pair; fixed by the topology."""
         count, width = self.near.shape
         first = np.repeat(self.near, width, axis=1).astype(np.int64)
@@ -98,7 +95,7 @@ class DeformationGraph:
         return sparse.csr_array(sparse.bsr_array((blocks, second, starts), shape=(size, size)))
 
 
-def _spread(adjacency: sparse.csr_array, hops: int, seed: int) -> Ints:
+def _spread(adjacency: sparse.csr_array, hops: int, seed: int) -> Ints32:
     """Vertices over `hops` edges apart with none farther than that: a maximal independent set (Luby 1986)."""
     count = adjacency.shape[0]
     reach = sparse.csr_array(adjacency + sparse.eye_array(count))
@@ -119,7 +116,7 @@ def _spread(adjacency: sparse.csr_array, hops: int, seed: int) -> Ints:
     return np.flatnonzero(chosen).astype(np.int32)
 
 
-def _influence(mesh: Mesh, adjacency: sparse.csr_array, nodes: Ints, steps: int) -> tuple[Ints, Floats]:
+def _influence(mesh: Mesh, adjacency: sparse.csr_array, nodes: Ints32, steps: int) -> tuple[Ints32, Floats]:
     """Each vertex's nearest nodes along the surface and their shares: regions spread by a short random walk."""
     count = len(mesh.vertices_mm)
     e = mesh.edges
@@ -138,7 +135,7 @@ def _influence(mesh: Mesh, adjacency: sparse.csr_array, nodes: Ints, steps: int)
     return _largest(share, NODES_A_VERTEX)
 
 
-def _largest(share: sparse.csr_array, width: int) -> tuple[Ints, Floats]:
+def _largest(share: sparse.csr_array, width: int) -> tuple[Ints32, Floats]:
     """The `width` largest entries of each row, sorted by column; what is left out is taken off, so shares fade."""
     count = share.shape[0]
     each = np.diff(share.indptr)
@@ -154,7 +151,7 @@ def _largest(share: sparse.csr_array, width: int) -> tuple[Ints, Floats]:
     return np.take_along_axis(column, order[:, :width], axis=1), value / value.sum(axis=1, keepdims=True)
 
 
-def _links(near: Ints, share: Floats, nodes: int) -> Ints:
+def _links(near: Ints32, share: Floats, nodes: int) -> Ints32:
     """Pairs of nodes that move a vertex together."""
     first = np.repeat(near, near.shape[1], axis=1)
     second = np.tile(near, (1, near.shape[1]))

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from common.array_types import Floats
 from processing.errors import ShapeError
 from processing.geometry.mesh import Mesh
 from processing.geometry.sparse_cholesky import Factor
-
-Floats = NDArray[np.float64]
 
 
 def frames(vertices_mm: Floats, triangles: NDArray[np.int32]) -> Floats:

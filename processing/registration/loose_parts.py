@@ -5,21 +5,18 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from common.array_types import Bools, Floats, Ints32
 from processing.geometry.mesh import Mesh, submesh
 from processing.geometry.procrustes import fit_motion
 from processing.mesh_repair.mesh_defects import self_intersections
 from processing.template.template import EYE, SKIN
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
-Bools = NDArray[np.bool_]
 
 BACK_MM = (0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.0)  # an eye that came through its lids goes back by the first that does
 NEAR_MM = 4.0
 ONE_EYE_MM = 5.0
 
 
-def largest_part(mesh: Mesh) -> tuple[Mesh, Ints]:
+def largest_part(mesh: Mesh) -> tuple[Mesh, Ints32]:
     """The connected piece with the most triangles, without UVs, and the number of each of its vertices."""
     _, piece = connected_components(mesh.adjacency(), directed=False)
     largest = np.bincount(piece[mesh.triangles[:, 0]]).argmax()
@@ -27,7 +24,7 @@ def largest_part(mesh: Mesh) -> tuple[Mesh, Ints]:
 
 
 def move_loose_parts(
-    mesh: Mesh, parts: NDArray[np.int8], before: Floats, after: Floats, main: Ints, neighbours: int = 150
+    mesh: Mesh, parts: NDArray[np.int8], before: Floats, after: Floats, main: Ints32, neighbours: int = 150
 ) -> Floats:
     """Move each connected piece other than `main` by the similarity of the main piece's motion around it.
 
@@ -54,7 +51,7 @@ def move_loose_parts(
     return after
 
 
-def _eyes(piece: Ints, loose_eyes: Bools, vertices: Floats) -> list[Bools]:
+def _eyes(piece: Ints32, loose_eyes: Bools, vertices: Floats) -> list[Bools]:
     """(V,) each: loose pieces that are eyes; those around one place (a cornea over its eyeball) are one."""
     found = np.unique(piece[loose_eyes])
     if not len(found):

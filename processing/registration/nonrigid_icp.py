@@ -7,9 +7,9 @@ fading as the surface takes over. The second moves single vertices to where thei
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
+from common.array_types import Bools, Floats, Ints32
 from common.progress import Progress, no_progress
 from processing.errors import MeshError, ShapeError
 from processing.geometry.mesh import Mesh
@@ -18,11 +18,6 @@ from processing.mesh_repair.fold_repair import mend
 from processing.mesh_repair.mesh_defects import flipped_triangles
 from processing.registration.correspondence import TargetSurface, downweight_far
 from processing.registration.deformation_graph import DeformationGraph
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
-Bools = NDArray[np.bool_]
-
 
 # Vertices of less weight than this (eyes, the rim) are carried by the graph and never settle one by one.
 SINGLY = 0.5
@@ -76,7 +71,7 @@ class LandmarkConstraints:
     corners: (L, 3) vertices.  barycentric: (L, 3).  points_mm: (L, 3).  weights: (L,).
     """
 
-    corners: Ints
+    corners: Ints32
     barycentric: Floats
     points_mm: Floats
     weights: Floats

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats
 from common.progress import Progress, no_progress, part
 from processing.errors import NoFace, ShapeError
 from processing.geometry.mesh import Mesh
@@ -22,9 +23,6 @@ from processing.registration.nonrigid_icp import (
 )
 from processing.registration.scan_checks import checked_scan, require_complete_scan
 from processing.template.template import EYE, MOUTH_INTERIOR, Template
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
 
 # How much a landmark says about where the skin is: points of the jaw slide along it, brows vary with hair.
 _SAY = np.concatenate([np.full(17, 0.1), np.full(10, 0.4), np.full(9, 1.0), np.full(12, 1.0), np.full(20, 1.0)])

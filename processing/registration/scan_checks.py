@@ -1,17 +1,14 @@
 """Scans that cannot be registered, told by name before a mesh is made that looks fine and is not."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from common.array_types import Bools, Floats
 from processing.errors import MeshError, NoFace
 from processing.geometry.mesh import Mesh
 from processing.landmarks.triangulation import Landmarks3d
 from processing.registration.correspondence import TargetSurface
 from processing.template.template import SKIN, Template
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 EYE_CORNERS_APART_MM = (55.0, 140.0)
 ON_SCAN_MM = 15.0

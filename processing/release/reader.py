@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from common.array_types import Floats32, Ints32
 from common.bounded.decoder_pool import decode
 from common.bounded.files import read_bytes
 from common.bounded.json_toml import read_json
@@ -21,8 +22,6 @@ from common.bounded.limits import MAX_FACES, MAX_MAP_BYTES, MAX_MAP_PIXELS, MAX_
 from processing.release.formats.errors import ReleaseError
 from processing.release.formats.manifest import Manifest, read_manifest
 
-Floats32 = NDArray[np.float32]
-Ints = NDArray[np.int32]
 _MESH = re.compile(r"(\d+)/models_reg/(\d+)_(\w+)\.obj")
 
 
@@ -76,9 +75,9 @@ class TakeEntry:
 class TopologyArrays:
     """triangles, uv_triangles: (T, 3).  uvs: (U, 2), origin at the bottom left."""
 
-    triangles: Ints
+    triangles: Ints32
     uvs: Floats32
-    uv_triangles: Ints
+    uv_triangles: Ints32
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from common.array_types import Floats
 
 # Pairs of Multi-PIE landmarks above and below each opening.
 _PAIRS = {

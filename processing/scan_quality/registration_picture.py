@@ -6,8 +6,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from common.array_types import Image
 from processing.geometry import rendering
-from processing.geometry.cameras import Image
 from processing.geometry.mesh import Mesh, submesh
 from processing.scan_quality.registration_quality import RegistrationMeasures
 from processing.scan_quality.verdict import QualityReview

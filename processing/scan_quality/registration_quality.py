@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from common.array_types import Bools, Floats
 from processing.errors import DataError
 from processing.landmarks.triangulation import Landmarks3d
 from processing.mesh_repair.mesh_defects import find_mesh_defects
@@ -17,9 +17,6 @@ from processing.scan_quality.verdict import QualityReview, Verdict
 from processing.template.face_regions import face_regions
 from processing.template.template import SKIN, Template
 from processing.texture.flow_refinement import Refined
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 BEYOND_MM = 20.0  # skin farther from the scan than this has no scan
 

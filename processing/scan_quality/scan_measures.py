@@ -9,14 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Bools, Floats, Floats32, Image
 from common.progress import Progress, no_progress
-from processing.geometry.cameras import Camera, Image
+from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.opencv_threads import single_threaded_opencv
-
-Floats = NDArray[np.float64]
-Floats32 = NDArray[np.float32]
-Bools = NDArray[np.bool_]
 
 _MEGAPIXELS = 0.12  # at which the scan is held against each photograph
 _GAP_SHARE = 0.04  # gaps up to this share of the picture's height count as holes of the surface

@@ -6,13 +6,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats, Image
 from processing.geometry import rendering
-from processing.geometry.cameras import Camera, Image
+from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
 from processing.scan_quality.scan_measures import DepthView, ScanQuality, depth_picture
 from processing.scan_quality.verdict import QualityReview
-
-Floats = NDArray[np.float64]
 
 _YAWS_DEG = (-45.0, 0.0, 45.0)
 _MANY = 16  # cameras from which on a place is as well seen as it needs to be

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from common.array_types import Floats, Image
 from processing.displacement.apply_displacement import displace
 from processing.files.displacement_png import read_displacement_png
 from processing.files.obj import read_ply
@@ -19,8 +19,6 @@ from processing.landmarks.triangulation import Landmarks3d, read_landmarks
 from processing.stages.base import TAKE, TEMPLATE, Inputs, Resources, Stage, StageParams
 from processing.template.template import SKIN, Template
 
-Floats = NDArray[np.float64]
-Image = NDArray[np.uint8]
 YAWS_DEG = (0.0, 40.0)
 
 

@@ -1,12 +1,10 @@
 """The demo studio's cameras: FaceScape's arrangement of frontal and side cameras, for any count."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from common.array_types import Floats
 from processing.errors import DataError
 from processing.geometry.cameras import Camera
-
-Floats = NDArray[np.float64]
 
 FEWEST = 6
 FRONT_DISTANCE_MM, SIDE_DISTANCE_MM = 980.0, 1050.0

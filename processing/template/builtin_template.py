@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats, Ints32
 from common.progress import Progress, no_progress, part
 from processing.geometry.cameras import Camera
 from processing.geometry.catmull_clark import Refinement, refine_to
@@ -24,9 +25,6 @@ from processing.template.template import (
 )
 from processing.template.uv_unwrapping import unwrap_head
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
-
 VERTICES = 26_000
 # Directions (azimuth, elevation in degrees) from which the template's own landmarks are looked at.
 _LOOKS = [(az, el) for el in (-14, 0, 14) for az in (-36, -24, -12, 0, 12, 24, 36)]
@@ -39,7 +37,7 @@ class TemplateTopology:
     control: (n,) the head's control vertices that the template uses.  parts: (V,).  face: (V,) 0..1.
     """
 
-    control: Ints
+    control: Ints32
     refinement: Refinement
     parts: NDArray[np.int8]
     face: Floats
@@ -55,7 +53,7 @@ def template_topology(vertices: int = VERTICES) -> TemplateTopology:
     head = load_head()
     kept = np.isin(head.quad_parts, (SKIN, EYE, MOUTH_INTERIOR))
     control, packed = np.unique(head.quads[kept], return_inverse=True)
-    quads: Ints = packed.reshape(-1, 4).astype(np.int32)
+    quads: Ints32 = packed.reshape(-1, 4).astype(np.int32)
     weights = np.where(head.quad_parts[kept] == MOUTH_INTERIOR, 0.3, np.where(head.quad_parts[kept] == EYE, 0.6, 1.0))
     refinement = refine_to(quads, head.vertices_mm[control], 1, vertices, weights)
     share = refinement((head.parts[control][:, None] == np.arange(3)).astype(np.float64))

@@ -1,13 +1,10 @@
 """Parts of the face by name, on any template: from its landmarks, in its neutral pose."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from common.array_types import Bools
 from processing.template.template import SKIN, Template
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 REGIONS = ("brow", "eye", "nose", "mouth", "chin", "cheek", "ear")
 # Landmarks (Multi-PIE) and how near skin must be to belong; earlier names come first.

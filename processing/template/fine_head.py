@@ -6,11 +6,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats, Ints32
 from processing.geometry.catmull_clark import Refinement, refine_to
 from processing.template.anny_head import EYE, SKIN, TEETH, AnnyHead, load_head
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
 
 DEFAULT_VERTICES = 400_000
 
@@ -29,7 +27,7 @@ class FineHead:
     masks: dict[str, NDArray[np.float32]]
 
     @property
-    def triangles(self) -> Ints:
+    def triangles(self) -> Ints32:
         return self.refinement.triangles
 
 

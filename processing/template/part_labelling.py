@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
+from common.array_types import Floats
 from processing.geometry.mesh import Mesh, Surface
 from processing.template.template import EYE, MOUTH_INTERIOR, SKIN
 
-Floats = NDArray[np.float64]
 Parts = NDArray[np.int8]
 
 DIRECTIONS = 96

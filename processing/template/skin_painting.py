@@ -7,15 +7,12 @@ The mottle is strong enough for stereo to match at half a millimetre a pixel.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from common.array_types import Floats, Floats32
 from processing.geometry.noise_field import NoiseField
 from processing.template.anny_head import EYE, MOUTH_INTERIOR, SKIN, TEETH, TONGUE
 from processing.template.fine_head import FineHead
-
-Floats = NDArray[np.float64]
-Floats32 = NDArray[np.float32]
 
 IRIS_DEGREES, PUPIL_DEGREES = 24.0, 9.0
 

@@ -10,15 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats, Ints32
 from common.bounded.files import read_text
 from common.bounded.json_toml import parse_json
 from common.bounded.npz_files import read_npz
 from processing.errors import DataError, ShapeError
 from processing.files.obj import atomic_write
 from processing.geometry.mesh import Mesh, Surface
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
 
 # Part of each vertex; the numbers are those of face_models.anny_head.
 SKIN, EYE, MOUTH_INTERIOR = 0, 1, 2
@@ -50,7 +48,7 @@ class Template:
     parts: NDArray[np.int8]
     weights: Floats
     boundary: NDArray[np.bool_]
-    landmark_triangles: Ints
+    landmark_triangles: Ints32
     landmark_barycentric: Floats
     expressions: Mapping[str, Floats] = field(default_factory=dict)
 
@@ -135,7 +133,7 @@ class Template:
 def from_mesh(
     name: str,
     mesh: Mesh,
-    landmark_triangles: Ints,
+    landmark_triangles: Ints32,
     landmark_barycentric: Floats,
     *,
     parts: NDArray[np.int8] | None = None,
@@ -153,7 +151,7 @@ def from_mesh(
     )
 
 
-def place_landmarks(mesh: Mesh, points_mm: Floats, allowed: NDArray[np.bool_] | None = None) -> tuple[Ints, Floats]:
+def place_landmarks(mesh: Mesh, points_mm: Floats, allowed: NDArray[np.bool_] | None = None) -> tuple[Ints32, Floats]:
     """The nearest surface point of each of (68, 3): triangles (68,) and barycentric (68, 3).
 
     allowed: (T,) triangles that may carry a landmark.

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from common.array_types import Floats
 from common.bounded.npz_files import read_npz
 from processing.files.obj import read_obj
 from processing.geometry.mesh import Mesh, submesh
@@ -22,8 +23,6 @@ from processing.template.template import (
     read_landmark_file,
 )
 from processing.template.uv_overlaps import without_overlaps
-
-Floats = NDArray[np.float64]
 
 # Materials of the ICT head that make a template: skin and hair-bearing skin; gums and teeth; eyes.
 _MATERIAL_PARTS = {0: SKIN, 1: SKIN, 2: MOUTH_INTERIOR, 3: MOUTH_INTERIOR, 4: EYE, 5: EYE, 6: EYE, 7: EYE}

@@ -6,10 +6,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from common.array_types import Bools, Floats
 from processing.geometry.mesh import Mesh
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 RASTER_PX = 1024
 LEAST_SIDE = 5  # tiles along the square, of which the margin takes one

@@ -13,11 +13,9 @@ from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import splu
 
+from common.array_types import Floats, Ints32
 from processing.errors import MeshError
 from processing.geometry.mesh import Mesh
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
 
 MARGIN = 1 / 512
 
@@ -27,8 +25,8 @@ class Unwrapped:
     """uvs: (U, 2) in the unit square.  triangles: (T, 3) into uvs.  vertices: (U,) the mesh vertex of each uv."""
 
     uvs: Floats
-    triangles: Ints
-    vertices: Ints
+    triangles: Ints32
+    vertices: Ints32
 
 
 def unwrap_head(mesh: Mesh, density: Floats, iterations: int = 12) -> Unwrapped:
@@ -65,7 +63,7 @@ def _cross(a: Floats, b: Floats) -> Floats:
     return np.asarray(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
 
 
-def _nape_seam(mesh: Mesh) -> Ints:
+def _nape_seam(mesh: Mesh) -> Ints32:
     """Vertices from the neck's rim at the back up to the crown, the shortest way along edges near x = 0."""
     v = mesh.vertices_mm
     rim = np.flatnonzero(mesh.boundary_vertices)
@@ -87,7 +85,7 @@ def _nape_seam(mesh: Mesh) -> Ints:
     return np.array(path[::-1], dtype=np.int32)
 
 
-def _cut_open(mesh: Mesh, seam: Ints) -> tuple[Ints, Ints]:
+def _cut_open(mesh: Mesh, seam: Ints32) -> tuple[Ints32, Ints32]:
     """Double the seam's vertices (not the crown's): the triangles on the seam's right use the copies.
 
     Returns triangles (T, 3) and the mesh vertex of each of the (U,) cut vertices.
@@ -114,7 +112,7 @@ def _cut_open(mesh: Mesh, seam: Ints) -> tuple[Ints, Ints]:
     return triangles, vertices
 
 
-def _boundary_loop(triangles: Ints) -> Ints:
+def _boundary_loop(triangles: Ints32) -> Ints32:
     """The one boundary, walked with the surface to its left."""
     directed = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     known = {(int(a), int(b)) for a, b in directed}
@@ -128,7 +126,7 @@ def _boundary_loop(triangles: Ints) -> Ints:
     return np.array(loop, dtype=np.int32)
 
 
-def _on_square(points: Floats, loop: Ints, vertices: Ints, crown: int, seam: set[int]) -> Floats:
+def _on_square(points: Floats, loop: Ints32, vertices: Ints32, crown: int, seam: set[int]) -> Floats:
     """(n, 2) a place on the square's sides for each vertex of the loop: the crown at the top's middle."""
     turn = int(np.flatnonzero(vertices[loop] == crown)[0])
     order = np.roll(np.arange(len(loop)), -turn)
@@ -158,7 +156,7 @@ def _walk_square(s: Floats) -> Floats:
     return np.stack([np.interp(s, at, corners[:, 0]), np.interp(s, at, corners[:, 1])], axis=1)
 
 
-def _mean_value_weights(points: Floats, triangles: Ints) -> sparse.csr_array:
+def _mean_value_weights(points: Floats, triangles: Ints32) -> sparse.csr_array:
     """(U, U) positive: (tan(alpha / 2) + tan(beta / 2)) / length at each edge."""
     rows, columns, values = [], [], []
     for k in range(3):
@@ -184,7 +182,7 @@ def _embed(weights: sparse.csr_array, fixed: NDArray[np.bool_], uvs: Floats) -> 
     return out
 
 
-def _vertex_stretch(points: Floats, uvs: Floats, triangles: Ints, wanted: Floats) -> tuple[Floats, float]:
+def _vertex_stretch(points: Floats, uvs: Floats, triangles: Ints32, wanted: Floats) -> tuple[Floats, float]:
     """(U,) how much too few texels each vertex has (mean 1), and the whole chart's L2 stretch.
 
     Sander et al. 2001's stretch, divided by the one that the wanted density gives.

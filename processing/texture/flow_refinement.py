@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from common.array_types import Bools, Floats, Floats32, Image
 from common.progress import Progress, no_progress, part
 from processing.errors import ShapeError
-from processing.geometry.cameras import Camera, Image
+from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh
 from processing.geometry.sparse_cholesky import SmoothField, graph_laplacian
 from processing.geometry.uv_rasterization import texels_of
@@ -22,10 +22,6 @@ from processing.registration.loose_parts import largest_part, move_loose_parts
 from processing.template.template import EYE, MOUTH_INTERIOR, SKIN, Template
 from processing.texture.optical_flow import Flow, appearance_flow, sample_bilinear
 from processing.texture.texture_projection import PhotoProjection
-
-Floats = NDArray[np.float64]
-Floats32 = NDArray[np.float32]
-Bools = NDArray[np.bool_]
 
 SETTLING_ROUNDS = 2
 FAR_OFF_MM, DOUBTED_MM = 3.0, 0.3  # a slide leaves the scan by less than this; by more than that it is doubted

@@ -6,12 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Bools, Floats, Floats32, Image
 from processing.errors import ShapeError
-from processing.geometry.cameras import Image
-
-Floats = NDArray[np.float64]
-Floats32 = NDArray[np.float32]
-Bools = NDArray[np.bool_]
 
 _PATCH_PX, _STRIDE_PX, _DESCENTS, _FINEST = 8, 4, 25, 1
 _UNSEEN = 1e3

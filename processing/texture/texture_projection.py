@@ -13,18 +13,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Bools, Floats, Floats32, Image
 from common.progress import Progress, no_progress, part
 from processing.errors import DataError, ShapeError
-from processing.geometry.cameras import Camera, Image
+from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, subdivide
 from processing.geometry.uv_rasterization import Texels, texels_of
 from processing.photometry.exposure_gains import Gains, solve_gains
 from processing.texture.optical_flow import sample_bilinear
 from processing.texture.view_visibility import keep_best_views, view_weights
-
-Floats = NDArray[np.float64]
-Floats32 = NDArray[np.float32]
-Bools = NDArray[np.bool_]
 
 VIEWS_A_VERTEX = 5
 DISAGREEMENT = 18.0  # grey levels between views of one place that are still ordinary

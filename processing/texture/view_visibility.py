@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from common.array_types import Floats32
 from common.progress import Progress, no_progress
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
-
-Floats = NDArray[np.float64]
-Floats32 = NDArray[np.float32]
 
 # A grazing view smears the texture: views beyond acos(0.2) = 78 degrees from the normal do not count.
 MIN_COSINE = 0.2

@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
+from common.array_types import Image
 from processing.camera_check import camera_check
 from processing.camera_check.camera_check import CheckedCameras
 from processing.files.take_folder import read_photos, read_take
-from processing.geometry.cameras import Camera, Image
+from processing.geometry.cameras import Camera
 from processing.geometry.rotations import exp
 
 SUBJECT = Path(__file__).resolve().parents[3] / "shared" / "data" / "subject-11"

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from common.array_types import Image
 from processing.geometry import rendering
-from processing.geometry.cameras import Camera, Image
+from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh
 from processing.geometry.rotations import exp
 from processing.scan_quality.scan_measures import measure_scan, roughness_mm

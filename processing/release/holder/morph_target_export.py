@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats32
 from common.progress import Progress, no_progress
 from processing.release.formats.errors import ReleaseError
 from processing.release.reader import ReleaseFolder, TakeEntry, TopologyArrays
-
-Floats32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from processing.geometry.cameras import Camera, Image
+from common.array_types import Bools, Floats, Image, Ints32
+from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface, submesh
 from processing.release.formats.errors import ReleaseError
 from processing.template.template import Template
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
-Bools = NDArray[np.bool_]
 
 EYES = (range(36, 42), range(42, 48))  # Multi-PIE, right and left
 # Half the region's extent beside the distance of an eye's corners: from the brow's lower edge to the bag below.
@@ -34,7 +31,7 @@ FAR_PX = 30_000  # OpenCV draws no farther
 class EyeRegions:
     """vertices: of the topology, one array an eye.  triangles: (T,) those of either eye."""
 
-    vertices: tuple[Ints, ...]
+    vertices: tuple[Ints32, ...]
     triangles: Bools
 
 
@@ -42,7 +39,7 @@ def eye_regions(template: Template) -> EyeRegions:
     """The regions around the lids. Raises ReleaseError for a template whose landmarks are no eyes."""
     mesh = template.mesh
     points = template.landmark_points(mesh.vertices_mm)
-    found: list[Ints] = []
+    found: list[Ints32] = []
     inside = np.zeros(len(mesh.vertices_mm), dtype=np.bool_)
     for eye in EYES:
         lids = points[list(eye)]

@@ -18,15 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from common.array_types import Floats, Ints64
 from common.files.atomic_write import atomic_write
 from processing.files.stage_files import write_image
 from processing.release.formats.errors import ReleaseError
 from processing.release.studio.topology_files import landmark_vertices
 from processing.template.face_regions import face_regions
 from processing.template.template import Template
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 PREDEF = "predef"
 MASK_PX = 1024
@@ -51,7 +49,7 @@ def write_predef(folder: Path, template: Template, at: str = PREDEF) -> list[str
     return sorted(f"{at}/{path.name}" for path in target.iterdir() if path.is_file())
 
 
-def mirrored(template: Template) -> tuple[Ints, Floats]:
+def mirrored(template: Template) -> tuple[Ints64, Floats]:
     """(V,) the vertex nearest to where each one lies in a mirror, on the neutral face, and (V,) how far off it is, mm.
 
     The mirror stands at the mean x of the landmarks on the midline.
@@ -98,13 +96,13 @@ def facial_mask(template: Template, size_px: int = MASK_PX) -> NDArray[np.uint8]
     return mask
 
 
-def _write_array(path: Path, values: Ints) -> None:
+def _write_array(path: Path, values: Ints64) -> None:
     out = io.BytesIO()
     np.save(out, values.astype(np.int64), allow_pickle=False)
     with atomic_write(path) as temporary:
         temporary.write_bytes(out.getvalue())
 
 
-def _write_arrays(path: Path, arrays: dict[str, Ints]) -> None:
+def _write_arrays(path: Path, arrays: dict[str, Ints64]) -> None:
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

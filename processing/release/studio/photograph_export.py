@@ -7,13 +7,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from common.array_types import Floats, Image
 from common.bounded.decoder_pool import decode
 from common.bounded.jpeg_integrity import check_size
 from common.bounded.limits import MAX_PIXELS
 from common.files.atomic_write import atomic_write
-from processing.geometry.cameras import Camera, CameraError, Image, camera_from_params
+from processing.geometry.cameras import Camera, CameraError, camera_from_params
 from processing.geometry.mesh import Mesh, Surface
 from processing.photometry.colour_profiles import Profile, apply_profile, profiles_of
 from processing.release.formats.colour_profiles import with_profile
@@ -21,8 +21,6 @@ from processing.release.formats.errors import ReleaseError
 from processing.release.formats.jpeg_strip import strip_jpeg as strip_jpeg
 from processing.release.studio.eye_mosaic import EyeRegions, mosaic_photograph, seen
 from processing.release.studio.selection_rules import Options
-
-Floats = NDArray[np.float64]
 
 JPEG_QUALITY = 95
 # A point of the face is seen when nothing lies before it by more than this, and it is not turned away past 80 degrees.

@@ -10,9 +10,9 @@ from typing import Any
 import cv2
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from common.array_types import Floats
 from db.store import Store, hash_file
 from processing.errors import ShapeError
 from processing.files.obj import read_ply, write_obj
@@ -39,8 +39,6 @@ from processing.release.studio.selection_rules import Options
 from processing.release.studio.take_metadata import META, as_json, describe_take, to_template
 from processing.release.studio.topology_files import draw_landmarks
 from processing.template.template import SKIN, Template
-
-Floats = NDArray[np.float64]
 
 # Counts up when the same take gives other bytes: what an interrupted build left is then made anew.
 EXPORT_VERSION = 3

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from common.array_types import Floats
 from db.release_records.releases import ReleasedCapture, ReleasedRun
 from processing.geometry.procrustes import IDENTITY, Similarity, fit_motion_robust
 from processing.registration.register import EXPRESSION, NEUTRAL
@@ -18,8 +18,6 @@ from processing.release.studio.selection import SelectedSubject, SelectedTake
 from processing.release.studio.topology_files import landmark_version, topology_id
 from processing.stages.register import Register
 from processing.template.template import SKIN, Template
-
-Floats = NDArray[np.float64]
 
 META = "meta"
 # A head is the same head in every expression: what moves by more is expression, not head.

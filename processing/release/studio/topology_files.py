@@ -13,18 +13,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats, Image, Ints32
 from common.files.atomic_write import atomic_write
 from processing.errors import MeshError
 from processing.files.stage_files import write_image, write_json
-from processing.geometry.cameras import Image
 from processing.geometry.mesh import Mesh
 from processing.geometry.rendering import bounds, portrait_camera, render, text
 from processing.landmarks.multi_pie_68 import GROUPS
 from processing.release.formats.errors import ReleaseError
 from processing.template.template import PART_NAMES, Template
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
 
 TOPOLOGY = "topology"
 CHECK_HEIGHT_PX = 560
@@ -36,7 +33,7 @@ def topology_id(template_sha256: str) -> str:
     return template_sha256[:12]
 
 
-def uv_vertex(mesh: Mesh) -> Ints:
+def uv_vertex(mesh: Mesh) -> Ints32:
     """(U,) the vertex that each UV belongs to; -1 for a UV that no triangle uses. Raises MeshError without UVs."""
     if mesh.uvs is None or mesh.uv_triangles is None:
         raise MeshError("the mesh has no UVs")
@@ -45,14 +42,14 @@ def uv_vertex(mesh: Mesh) -> Ints:
     return owner
 
 
-def seam_vertices(mesh: Mesh) -> Ints:
+def seam_vertices(mesh: Mesh) -> Ints32:
     """Vertices with more than one UV, ascending: where a loader that keeps one index a corner must split them."""
     owner = uv_vertex(mesh)
     uses = np.bincount(owner[owner >= 0], minlength=len(mesh.vertices_mm))
     return np.flatnonzero(uses > 1).astype(np.int32)
 
 
-def landmark_vertices(template: Template) -> Ints:
+def landmark_vertices(template: Template) -> Ints32:
     """(68,) the vertex nearest to each landmark: the corner with the largest share of its triangle."""
     corners = template.mesh.triangles[template.landmark_triangles]
     return np.asarray(corners[np.arange(68), template.landmark_barycentric.argmax(axis=1)], dtype=np.int32)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Image
 from common.progress import Progress, no_progress, part
 from processing.displacement.displacement_bake import bake
 from processing.errors import DataError, MeshError, NoFace
@@ -17,7 +18,6 @@ from processing.files.displacement_exr import write_displacement_exr
 from processing.files.displacement_png import write_displacement_png
 from processing.files.obj import atomic_write, read_obj, read_ply, write_obj
 from processing.files.take_folder import Take, read_photos, read_take
-from processing.geometry.cameras import Image
 from processing.geometry.mesh import Mesh
 from processing.landmarks.scan_landmarks import landmarks_of_scan
 from processing.landmarks.triangulation import (

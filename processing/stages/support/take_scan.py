@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from common.array_types import Image
 from common.progress import Progress, no_progress, part
 from processing.camera_check.report import CameraCheckReport
 from processing.camera_check.settings import CameraCheckSettings
@@ -18,7 +19,7 @@ from processing.files.json_object import read_object
 from processing.files.obj import atomic_write, write_ply
 from processing.files.photograph_sequence import selected_photographs
 from processing.files.take_folder import HELD_BYTES, Take, read_photos, read_take
-from processing.geometry.cameras import Camera, Image, camera_from_params
+from processing.geometry.cameras import Camera, camera_from_params
 from processing.photometry.colour_profiles import Profile, apply_profile, read_profiles
 from processing.reconstruction.multi_view_stereo import reconstruct
 from processing.reconstruction.settings import ReconstructionSettings, Scan
