@@ -11,6 +11,7 @@ from common.guarding.safe_text import plain_lines
 
 Home = Annotated[Path | None, typer.Option("--home", help="Studio home (MIEN_HOME; default ./mien-studio).")]
 Database = Annotated[str | None, typer.Option("--database", help="Database URL (MIEN_DATABASE; default in the home).")]
+SubjectCode = Annotated[str, typer.Argument(metavar="CODE", help="The subject's code: S012.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from common.terminal.options import AsJson, Database, Home, print_json, print_table
+from common.terminal.options import AsJson, Database, Home, SubjectCode, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Who a subject is: optional, encrypted, apart from everything else.")
 
@@ -36,7 +36,7 @@ def make_key(
 
 @app.command(name="set")
 def keep(
-    code: str,
+    code: SubjectCode,
     replace: Annotated[bool, typer.Option("--replace", help="In place of all that was kept, not beside it.")] = False,
     home: Home = None,
     database: Database = None,
@@ -66,7 +66,7 @@ def keep(
 
 
 @app.command()
-def show(code: str, home: Home = None, database: Database = None, as_json: AsJson = False) -> None:
+def show(code: SubjectCode, home: Home = None, database: Database = None, as_json: AsJson = False) -> None:
     """Show who a subject is; the audit log says that somebody looked."""
     from db.engine import transaction
     from db.studio import open_studio
@@ -80,7 +80,7 @@ def show(code: str, home: Home = None, database: Database = None, as_json: AsJso
 
 @app.command()
 def remove(
-    code: str,
+    code: SubjectCode,
     fields: Annotated[
         list[str] | None, typer.Option("--field", help="This alone, as in phone; may be repeated.")
     ] = None,

@@ -52,7 +52,11 @@ def show(
 
 
 @app.command()
-def load(path: Path, home: Home = None, database: Database = None) -> None:
+def load(
+    path: Annotated[Path, typer.Argument(help="name, version, and an [[expression]] table for each.")],
+    home: Home = None,
+    database: Database = None,
+) -> None:
     """Enter a protocol from a TOML file."""
     from db.engine import transaction
     from db.protocols import install_protocol, load_protocol

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from common.terminal.options import AsJson, Database, Home, print_json, print_table
+from common.terminal.options import AsJson, Database, Home, SubjectCode, print_json, print_table
 from db.commands import personal_data, subject_rights
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def add(
 
 
 @app.command()
-def show(code: str, home: Home = None, database: Database = None, as_json: AsJson = False) -> None:
+def show(code: SubjectCode, home: Home = None, database: Database = None, as_json: AsJson = False) -> None:
     """Show a subject, its consents and the releases that contain it."""
     from db.engine import reading
     from db.release_records.releases import releases_of_subject
@@ -101,7 +101,7 @@ def show(code: str, home: Home = None, database: Database = None, as_json: AsJso
 
 
 @app.command()
-def history(code: str, home: Home = None, database: Database = None, as_json: AsJson = False) -> None:
+def history(code: SubjectCode, home: Home = None, database: Database = None, as_json: AsJson = False) -> None:
     """All that happened with a subject: sessions, takes, stage runs, releases, audit entries."""
     from db.engine import reading
     from db.reports.study_overview import subject_history
@@ -154,7 +154,7 @@ def list_all(home: Home = None, database: Database = None, as_json: AsJson = Fal
 
 @app.command()
 def consent(
-    code: str,
+    code: SubjectCode,
     scopes: Annotated[
         list[str], typer.Option("--consent", help="research_release, publication or eyes_mosaicked; may be repeated.")
     ],
@@ -186,7 +186,7 @@ def consent(
 
 @app.command()
 def withdraw(
-    code: str,
+    code: SubjectCode,
     scope: Annotated[list[str] | None, typer.Option("--consent", help="Only this scope; may be repeated.")] = None,
     take: Annotated[str | None, typer.Option("--take", help="Only this take, as in S012-1-E04-2.")] = None,
     erase: Annotated[

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from common.terminal.options import AsJson, Database, Home, print_json, print_table
+from common.terminal.options import AsJson, Database, Home, SubjectCode, print_json, print_table
 
 if TYPE_CHECKING:
     from db.subject_data.consent_receipts import Receipt
@@ -19,10 +19,10 @@ def tell(text: str) -> None:
 
 
 def edit(
-    code: str,
+    code: SubjectCode,
     age: Annotated[int | None, typer.Option(help="Years.")] = None,
     gender: Annotated[str | None, typer.Option(help="female, male or other.")] = None,
-    job: Annotated[str | None, typer.Option()] = None,
+    job: Annotated[str | None, typer.Option(help="Voluntary; in place of what it said.")] = None,
     clear: Annotated[
         list[str] | None, typer.Option("--clear", help="age, gender or job: it says nothing of that any more.")
     ] = None,
@@ -46,7 +46,7 @@ def edit(
 
 
 def export(
-    code: str,
+    code: SubjectCode,
     to: Annotated[Path, typer.Option("--to", help="The ZIP file to make.")],
     home: Home = None,
     database: Database = None,
@@ -82,7 +82,7 @@ def export(
 
 
 def receipt(
-    code: str,
+    code: SubjectCode,
     to: Annotated[
         Path | None, typer.Option("--to", help="A file to write, by its ending: .html, .txt, .json or .jsonld.")
     ] = None,
@@ -140,7 +140,7 @@ def _tell_lacking(lacking: list[str]) -> None:
 
 
 def keep_until(
-    code: str,
+    code: SubjectCode,
     until: Annotated[datetime, typer.Option("--until", formats=["%Y-%m-%d"], help="The last day.")],
     reason: Annotated[str, typer.Option("--reason", help="Why this subject has a term of its own; no names.")],
     scope: Annotated[

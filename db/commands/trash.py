@@ -50,7 +50,11 @@ def list_all(home: Home = None, database: Database = None, as_json: AsJson = Fal
 
 
 @app.command()
-def restore(batch: str, home: Home = None, database: Database = None) -> None:
+def restore(
+    batch: Annotated[str, typer.Argument(help="What one act removed, as `trash list` names it.")],
+    home: Home = None,
+    database: Database = None,
+) -> None:
     """Bring a batch back into the store. Files that have changed in the trash stay there (exit code 4)."""
     from db import store_identity
     from db.audit import audit_log
