@@ -53,7 +53,7 @@ def show(
 
 @app.command()
 def load(
-    path: Annotated[Path, typer.Argument(help="name, version, and an [[expression]] table for each.")],
+    path: Annotated[Path, typer.Argument(help="TOML: name, version, and a table for each expression.")],
     home: Home = None,
     database: Database = None,
 ) -> None:
