@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 import zmq
+from patience import Patience, until
 
 from camera_nodes import transport, wire
 from camera_nodes.agent import Agent, AgentSettings
@@ -56,12 +57,12 @@ class TinyStudio:
         ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, args=(ready,), daemon=True)
         self._thread.start()
-        assert ready.wait(10)
+        assert ready.wait(600)
         return self
 
     def stop(self) -> None:
         self._stop = True
-        self._thread.join(10)
+        self._thread.join(600)
         assert not self._thread.is_alive()
 
     def _serve(self, ready: threading.Event) -> None:
@@ -156,22 +157,19 @@ class TinyStudio:
         self, kind: type[M], where: Callable[[M], bool] = lambda _: True, *, count: int = 1, timeout_s: float = 20.0
     ) -> M:
         """The `count`-th message of that kind that fits, waiting for it."""
-        deadline = time.monotonic() + timeout_s
+        patience = Patience(timeout_s)
         with self._changed:
             while True:
                 fits = [m for _, m, _ in self.seen if isinstance(m, kind) and where(m)]
                 if len(fits) >= count:
                     return fits[count - 1]
-                left = deadline - time.monotonic()
-                assert left > 0, f"no {kind.__name__} number {count}; seen: {[m for _, m, _ in self.seen][-12:]}"
-                self._changed.wait(left)
+                told = f"no {kind.__name__} number {count}; seen: {[m for _, m, _ in self.seen][-12:]}"
+                assert not patience.spent(), told
+                self._changed.wait(0.1)
 
     def until(self, holds: Callable[[], bool], timeout_s: float = 20.0) -> None:
         """Until something holds that a message brings about."""
-        deadline = time.monotonic() + timeout_s
-        while not holds():
-            assert time.monotonic() < deadline, f"in vain; seen: {[m for _, m, _ in self.seen][-12:]}"
-            time.sleep(0.005)
+        until(holds, lambda: f"in vain; seen: {[m for _, m, _ in self.seen][-12:]}", timeout_s)
 
     def state(self, camera: str = "cam-00") -> str:
         """The state that the node reported last."""
@@ -228,7 +226,7 @@ class Running:
 
     def stop(self) -> None:
         self.agent.stop()
-        self.thread.join(20)
+        self.thread.join(600)
         assert not self.thread.is_alive()
         assert not self.errors, self.errors
 

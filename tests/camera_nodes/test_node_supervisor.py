@@ -8,12 +8,12 @@ import socket
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import until
 
 from camera_nodes import transport, wire
 from camera_nodes.sim_camera import built_in_photo
@@ -58,7 +58,7 @@ class Computer:
     def stop(self) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(40)
+        return self.process.wait(600)
 
     def children(self) -> dict[str, int]:
         """Process by camera."""
@@ -71,10 +71,7 @@ class Computer:
         return found
 
     def until(self, holds: Callable[[], object], what: str) -> None:
-        end = time.monotonic() + PATIENCE_S
-        while not holds():
-            assert time.monotonic() < end, f"{what}: in vain; {self.log.read_text()[-3000:]}"
-            time.sleep(0.01)
+        until(holds, lambda: f"{what}: in vain; {self.log.read_text()[-3000:]}", PATIENCE_S)
 
     def said(self, pattern: str) -> None:
         self.until(lambda: re.search(pattern, self.log.read_text()), pattern)
@@ -233,7 +230,7 @@ def test_when_no_file_is_good_the_command_says_so(computer: Computer, text: str)
         (computer.nodes / "cam-00.toml").write_text(text)
     computer.start()
     assert computer.process is not None
-    assert computer.process.wait(40) == 2
+    assert computer.process.wait(600) == 2
     told = computer.log.read_text()
     assert ("missing control, bulk" if text else "no settings of a node (*.toml) in") in told
     assert "Traceback" not in told
@@ -243,7 +240,7 @@ def test_flags_of_one_camera_are_refused_for_several(computer: Computer) -> None
     files = [computer.add("cam-00"), computer.add("cam-01")]
     computer.start(*files, "--url", "sim:")
     assert computer.process is not None
-    assert computer.process.wait(40) == 2
+    assert computer.process.wait(600) == 2
     assert "--url is one camera's" in computer.log.read_text()
 
 
@@ -255,7 +252,7 @@ def test_nodes_end_when_what_started_them_is_killed(computer: Computer) -> None:
     children = computer.children()
     assert computer.process is not None
     computer.process.kill()
-    computer.process.wait(20)
+    computer.process.wait(600)
     computer.until(lambda: all(gone(pid) for pid in children.values()), "the nodes end")
 
 
@@ -269,7 +266,7 @@ def test_ctrl_c_ends_them_all_in_order(computer: Computer) -> None:
     for name in ("cam-00", "cam-01"):
         computer.heard(name)
     os.killpg(computer.pid, signal.SIGINT)
-    assert computer.process.wait(40) == 0
+    assert computer.process.wait(600) == 0
     told = computer.log.read_text()
     assert "Traceback" not in told
     assert told.count("0 photographs in the spool") == 4  # each said so at its start and at its end

@@ -81,7 +81,7 @@ def test_a_node_without_camera_and_controller_is_up_and_alive(manager: socket.so
         node.terminate()
         while (said := manager.recv(200)) != b"STOPPING=1":
             assert said == b"WATCHDOG=1"
-        assert node.wait(30) == 0
+        assert node.wait(600) == 0
     finally:
         node.kill()
         node.wait()

@@ -6,13 +6,13 @@ import random
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import Patience
 
 from camera_nodes.backends import make_camera
 from camera_nodes.sim_camera import built_in_photo
@@ -114,11 +114,10 @@ def eos(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     folder = tmp_path / "eos"
     environment = os.environ | {"MIEN_CLONE": str(Path(__file__).parents[2]), "SECONDS_MAX": "280"}
     body = subprocess.Popen([sys.executable, str(RESPONDER), host, str(folder)], env=environment)
-    end = time.monotonic() + 30
+    patience = Patience(30)
     while not _answers(host):
         assert body.poll() is None, "the body ended"
-        assert time.monotonic() < end, "the body does not answer"
-        time.sleep(0.05)
+        assert patience.sleep(0.05), "the body does not answer"
     yield host, folder
     body.kill()
     body.wait()

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from patience import Patience, until
 
 from camera_nodes.camera import BodyFile, CameraState
 from camera_nodes.errors import CameraClosed, CardFull, FileGone, NotArmed, NotExposed, NotIdle, TooLate
@@ -18,8 +19,8 @@ def shoot(camera, in_ms=5.0):
 
 def announced(camera, timeout_s=5.0):
     """The file of the exposure just made, once the body has announced it."""
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
+    patience = Patience(timeout_s)
+    while not patience.spent():
         files = camera.listen(0.2).files
         if files:
             camera.finish()
@@ -83,10 +84,10 @@ def test_what_was_not_heard_is_found_on_the_card(camera):
     before = {one.path for one in camera.search()}
     shoot(camera)
     camera.finish()
-    end = time.monotonic() + 20
-    while not (made := {one.path for one in camera.search(fresh=True)} - before):
-        assert time.monotonic() < end, "the photograph is not on the card"
-        time.sleep(0.3)
+    news = "the photograph is not on the card"
+    made = until(lambda: {one.path for one in camera.search(fresh=True)} - before, news, 20)
+        lambda: {one.path for one in camera.search(fresh=True)} - before, "the photograph is not on the card", 20
+    )
     camera.close()
     camera.open()
     assert {one.path for one in camera.search()} - before == made

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import multiprocessing
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 import zmq
+from patience import Patience
 from PIL import Image
 from sqlalchemy import Engine
 
@@ -190,9 +190,9 @@ class Speaker:
     def hear(self, kind: type[T], bulk: bool = False, patience_s: float = PATIENCE_S) -> T | None:
         """The next message of this kind, passing over others; None when none comes in time."""
         socket, decoder = (self.bulk, wire.CONTROLLER_BULK) if bulk else (self.control, wire.CONTROLLER_CONTROL)
-        end = time.monotonic() + patience_s
-        while (left := end - time.monotonic()) > 0:
-            if socket.poll(left * 1000):
+        patience = Patience(patience_s)
+        while not patience.spent():
+            if socket.poll(min(100, patience_s * 1000)):
                 message = receive_reply(socket, decoder, limit=wire.BULK_LIMIT)
                 if isinstance(message, kind):
                     return message

@@ -1,11 +1,11 @@
 """Real PTP bodies as libgphoto2's virtual camera plays them: all alike, and no photograph in another's place."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import Patience
 
 from controller.rig_file import Rig
 from db.engine import reading
@@ -43,7 +43,7 @@ def test_names_never_collide_though_bodies_number_their_files_alike(
         for camera, data in zip(rig.cameras, scenes, strict=True):
             assert studio.store.open(found[take, camera.name][1]).read() == data
     assert len({sha256 for _, sha256 in found.values()}) == 2  # equal photographs are one file with rows of their own
-    end = time.monotonic() + WAIT_S
-    while any(fleet.spooled(camera.name) for camera in rig.cameras) and time.monotonic() < end:
-        time.sleep(0.05)
+    patience = Patience(WAIT_S)
+    while any(fleet.spooled(camera.name) for camera in rig.cameras) and patience.sleep():
+        pass
     assert [fleet.spooled(camera.name) for camera in rig.cameras] == [[], [], []]

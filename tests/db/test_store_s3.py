@@ -84,7 +84,7 @@ class Line:
         self._listener.close()
         for end in self._open:
             end.close()
-        self._thread.join(5)
+        self._thread.join(600)
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,7 @@ def test_a_killed_upload_shows_nothing_and_its_parts_are_found(
     )
     arguments = [sys.executable, "-c", program, str(file_of(tmp_path, LARGE)), str(tmp_path / "other")]
     writer = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
-    assert line.stalled.wait(60)
+    assert line.stalled.wait(600)
     writer.send_signal(signal.SIGKILL)
     writer.wait()
     line.stall_after = None

@@ -3,13 +3,13 @@
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from patience import run_patiently
 
 import mien
 from camera_nodes import node_supervisor
@@ -71,9 +71,7 @@ def test_a_unit_runs_a_command_that_exists(unit: Path) -> None:
     assert found is not None
     program, group, command, *arguments = shlex.split(found[1])
     assert Path(program).name == "mien"
-    answer = subprocess.run(
-        [sys.executable, "-m", "mien", group, command, "--help"], capture_output=True, text=True, timeout=120
-    )
+    answer = run_patiently([sys.executable, "-m", "mien", group, command, "--help"])
     assert answer.returncode == 0, answer.stderr
     for option in (argument for argument in arguments if argument.startswith("--")):
         assert option in answer.stdout
@@ -90,7 +88,7 @@ def test_systemd_reads_the_units_without_a_complaint(tmp_path: Path) -> None:
         target.write_text(text)
         names.append(str(target))
     command = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *names]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    answer = run_patiently(command)
     assert answer.returncode == 0, answer.stderr
     complaints = [line for line in answer.stderr.splitlines() if "mien-" in line or str(tmp_path) in line]
     assert not complaints

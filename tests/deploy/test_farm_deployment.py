@@ -5,14 +5,13 @@ import os
 import re
 import shlex
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from patience import Patience, run_patiently
 
 import mien
 from deploy.slurm import SlurmRequest, make_cluster
@@ -55,10 +54,8 @@ def test_compose_has_every_role_and_each_waits_for_what_it_needs() -> None:
 @pytest.mark.parametrize(("service", "command"), commands(), ids=lambda given: given if isinstance(given, str) else "")
 def test_a_service_runs_a_command_that_exists_with_options_that_it_has(service: str, command: list[str]) -> None:
     group, name, *arguments = command
-    answer = subprocess.run(
-        [sys.executable, "-m", "mien", group, name, "--help"], capture_output=True, text=True, timeout=240,
-        env=os.environ | {"COLUMNS": "200"},
-    )  # fmt: skip
+    command = [sys.executable, "-m", "mien", group, name, "--help"]
+    answer = run_patiently(command, env=os.environ | {"COLUMNS": "200"})
     assert answer.returncode == 0, f"{service}: {answer.stderr}"
     for option in (argument for argument in arguments if argument.startswith("--")):
         assert option in answer.stdout
@@ -112,14 +109,14 @@ def test_slurm_jobs_do_the_farms_work(tmp_path: Path, farm_home: Path, monkeypat
         sys.executable, "-m", "deploy.slurm", "--jobs", "2", "--cores", "1", "--memory", "4", "--until-idle",
         "--home", str(farm_home), "--tls", str(tls), "--logs", str(tmp_path / "logs"),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=DEPLOY.parent)
+    done = run_patiently(command, cwd=DEPLOY.parent)
     assert done.returncode == 0, done.stderr
     assert "9 of 9 are done" in done.stdout
     jobs = (tmp_path / "jobs").read_text().split()
     assert 1 <= len(jobs) <= 2
-    end = time.monotonic() + 30
-    while any(Path(f"/proc/{job}").exists() for job in jobs) and time.monotonic() < end:
-        time.sleep(0.1)
+    patience = Patience(30)
+    while any(Path(f"/proc/{job}").exists() for job in jobs) and patience.sleep():
+        pass
     for job in jobs:  # scancel reached them
         assert not Path(f"/proc/{job}").exists() or os.kill(int(job), signal.SIGKILL)
 

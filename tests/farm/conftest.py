@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import until
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
@@ -88,11 +88,11 @@ class Studio:
         thread.start()
         try:
             yield farm
-            thread.join(timeout=120)
+            thread.join(timeout=600)
             assert not thread.is_alive(), "the daemon does not end"
         finally:
             farm.stop()
-            thread.join(timeout=30)
+            thread.join(timeout=600)
         if failed:
             raise failed[0]
 
@@ -143,10 +143,7 @@ def close_session_of(tx: Session, rows: Any, store: Store, cameras: int = 3) -> 
 def wait_for(what: Path | Callable[[], Any], seconds: float = 60) -> None:
     """Until a file exists, or a question is answered by yes."""
     asked = what.exists if isinstance(what, Path) else what
-    end = time.monotonic() + seconds
-    while not asked():
-        assert time.monotonic() < end, f"waited {seconds} s in vain for {what}"
-        time.sleep(0.02)
+    until(asked, lambda: f"waited {seconds} s in vain for {what}", seconds)
 
 
 @pytest.fixture
@@ -248,11 +245,11 @@ class LentFarm:
 
     def kill(self, name: str) -> None:
         self.processes[name].send_signal(signal.SIGKILL)
-        self.processes[name].wait(timeout=20)
+        self.processes[name].wait(timeout=600)
 
     def terminate(self, name: str) -> int:
         self.processes[name].send_signal(signal.SIGTERM)
-        return self.processes[name].wait(timeout=60)
+        return self.processes[name].wait(timeout=600)
 
 
 @pytest.fixture(scope="session")
@@ -274,7 +271,7 @@ def lent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LentFarm]:
     finally:
         for process in farm.processes.values():
             process.kill()
-            process.wait(timeout=20)
+            process.wait(timeout=600)
 
 
 @pytest.fixture(scope="module")

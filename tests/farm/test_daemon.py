@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import run_patiently
 from sqlalchemy import func, select, update
 
 from db import captures
@@ -124,7 +125,7 @@ def test_a_stage_that_keeps_failing_is_parked_with_its_log(studio: Any) -> None:
         "--database",
         studio.url,
     ]
-    status = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=120).stdout)
+    status = json.loads(run_patiently(command).stdout)
     assert status["jobs"]["parked"] == 1
     (trouble,) = status["troubles"]
     assert "ValueError: 3_mouth_stretch stumbled" in trouble["error"]
@@ -141,7 +142,7 @@ def test_two_daemons_do_nothing_twice(studio: Any, another_session: Any) -> None
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=120)
+        thread.join(timeout=600)
     assert studio.runs() == dict.fromkeys(NAMES, 2)  # once a subject
     assert sum(farm.summary.done for farm in farms) == 6 * STAGES
     with reading(studio.engine) as tx:
@@ -209,7 +210,7 @@ def test_interrupted_by_ctrl_c_then_resumed(studio: Any, waiting: Any) -> None:
     try:
         waiting(studio.control / "reached-2_smile")
         os.killpg(daemon.pid, signal.SIGINT)  # as a terminal does: to the daemon and its workers
-        _, errors = daemon.communicate(timeout=60)
+        _, errors = daemon.communicate(timeout=600)
     finally:
         daemon.kill()
     assert daemon.returncode == 130, errors.decode()

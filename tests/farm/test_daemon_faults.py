@@ -113,7 +113,7 @@ def test_the_daemon_is_killed_in_the_middle_of_a_stage_and_before_a_commit(
     first.kill()
     first.wait()
     second = mortal("commit", tmp_path / "second.log")
-    assert second.wait(timeout=60) == -signal.SIGKILL, (tmp_path / "second.log").read_text()
+    assert second.wait(timeout=600) == -signal.SIGKILL, (tmp_path / "second.log").read_text()
     assert JobState.DONE not in studio.states().values()
     with studio.farming(lease_s=2.0, **lent.settings):
         waiting(lambda: attempts(studio.engine, studio.takes[0]) > 1)  # the dead daemon's lease ran out
@@ -292,7 +292,7 @@ def test_a_worker_that_is_asked_to_stop_ends_what_it_runs(studio: Any, lent: Any
         assert lent.processes["three"].poll() is None
         for hold in holds:
             hold.unlink()
-        assert lent.processes.pop("three").wait(timeout=60) == 0
+        assert lent.processes.pop("three").wait(timeout=600) == 0
     studio.whole()
     assert studio.runs() == ONCE
 

@@ -6,13 +6,13 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import until
 from PIL import Image
 
 from camera_nodes.transport import ensure_keys
@@ -169,10 +169,7 @@ class Bench:
         return self.studio.records.take(take)
 
     def until(self, condition: Callable[[], object]) -> None:
-        end = time.monotonic() + PATIENCE_S
-        while not condition():
-            assert time.monotonic() < end, "did not come to pass"
-            time.sleep(0.05)
+        until(condition, "did not come to pass", PATIENCE_S)
 
     def spool(self, camera: str) -> Path:
         return self.folder / "spool" / camera

@@ -6,13 +6,13 @@ The bodies and the harness are not of this repository: without them these tests 
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import run_patiently
 
 ROOT = Path(__file__).resolve().parents[2]
 CAMERAS = ROOT.parent / "shared" / "tools" / "cameras"
@@ -40,9 +40,7 @@ ENVIRONMENT = os.environ | {"MIEN_CLONE": str(ROOT)}
 @pytest.fixture(scope="module")
 def quirks(tools: Path) -> dict[str, Any]:
     """Every scenario, run once, by name."""
-    done = subprocess.run(
-        [sys.executable, "quirks.py"], cwd=tools, env=ENVIRONMENT, capture_output=True, text=True, timeout=LIMIT_S
-    )
+    done = run_patiently([sys.executable, "quirks.py"], cwd=tools, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr[-3000:]
     reports = [json.loads(line) for line in (tools / "run" / "quirks.jsonl").read_text().splitlines()]
     return {report["scenario"]: report for report in reports}
@@ -165,7 +163,7 @@ def eos(tools: Path) -> Callable[[str], dict[str, Any]]:
         if name not in known:
             address = f"127.0.1.{20 + list(EOS).index(name)}"
             command = [sys.executable, "drive.py", name, json.dumps(EOS[name]), address]
-            done = subprocess.run(command, cwd=tools, env=ENVIRONMENT, capture_output=True, text=True, timeout=580)
+            done = run_patiently(command, cwd=tools, env=ENVIRONMENT)
             assert done.returncode == 0, done.stderr[-3000:]
             known[name] = json.loads(done.stdout.splitlines()[-1])
         return known[name]

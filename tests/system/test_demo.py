@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from patience import run_patiently
 
 BIN = Path(sys.executable).parent
 CAMERAS, HEIGHT, SEED = 34, 420, 7
@@ -28,7 +29,7 @@ def mien(*arguments: str, check: bool = True, given: str | None = None) -> subpr
     environment = {k: v for k, v in os.environ.items() if k not in ("MIEN_HOME", "MIEN_DATABASE")}
     environment["MIEN_PERSONAL_KEY"] = KEY
     command = [BIN / "mien", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280, input=given)
+    done = run_patiently(command, env=environment, input=given)
     Said.text += done.stdout + done.stderr
     assert not check or done.returncode == 0, done.stderr
     return done

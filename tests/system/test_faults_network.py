@@ -2,13 +2,12 @@
 
 import os
 import shutil
-import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from patience import Patience, run_patiently
 
 from db.models import TakeState
 
@@ -38,12 +37,12 @@ class Island:
         ip("link", "set", self.ours, "up")
 
     def remove(self) -> None:
-        subprocess.run(["ip", "link", "del", self.ours], capture_output=True, timeout=20)
-        subprocess.run(["ip", "netns", "del", self.name], capture_output=True, timeout=20)
+        run_patiently(["ip", "link", "del", self.ours])
+        run_patiently(["ip", "netns", "del", self.name])
 
 
 def ip(*words: str) -> None:
-    done = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=20)
+    done = run_patiently(["ip", *words])
     if done.returncode:
         raise RuntimeError(f"ip {' '.join(words)}: {done.stderr.strip()}")
 
@@ -119,8 +118,8 @@ def test_the_network_cut_between_arm_and_fire_then_between_fire_and_stamps(
 
 def fire_once_armed(bench: Any) -> Any:
     """The first take that all cameras were armed for; a node that was cut off needs some seconds to be back."""
-    end = time.monotonic() + 60
+    patience = Patience(60)
     while True:
         line = bench.settled(bench.fire().take)
-        if line.state is TakeState.CAPTURED or time.monotonic() > end:
+        if line.state is TakeState.CAPTURED or patience.spent():
             return line

@@ -7,7 +7,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 import zmq
+from patience import Patience, run_patiently
 
 from camera_nodes import wire
 from camera_nodes.transport import AllowList, connect_dealer, make_keys
@@ -76,11 +76,10 @@ class Processes:
             return json.load(answer)
 
     def until(self, condition: Callable[[], object]) -> None:
-        end = time.monotonic() + 90
+        patience = Patience(90)
         while not condition():
-            assert time.monotonic() < end, "did not come to pass"
+            assert patience.sleep(0.1), "did not come to pass"
             assert all(process.poll() is None for process in self.started), self.log("studio")
-            time.sleep(0.1)
 
     def stop(self) -> None:
         for process in self.started:
@@ -192,6 +191,6 @@ def test_a_key_that_others_can_read_is_refused_with_what_to_do(running: Processe
         command = ["studio", "serve", "--home", str(tmp_path), "--port", str(running.port + 1)]
     else:
         command = [*running.node_command(), "--keys", str(keys)]
-    done = subprocess.run([*MIEN, *command], capture_output=True, text=True, timeout=120)
+    done = run_patiently([*MIEN, *command])
     assert done.returncode == 3, done.stderr
     assert "chmod 600" in done.stderr

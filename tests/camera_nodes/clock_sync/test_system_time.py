@@ -4,6 +4,7 @@ import subprocess
 import time
 
 import pytest
+from patience import Patience
 
 from camera_nodes import wire
 from camera_nodes.clock_sync import system_time
@@ -92,7 +93,7 @@ def chronyc(monkeypatch, tmp_path):
 
 def watching(source="chrony", error_ns=60_000):
     watch = ClockDaemonMonitor(source, read=lambda _source: error_ns)
-    assert watch.asked.wait(10)
+    assert watch.asked.wait(600)
     watch.stop()
     return watch
 
@@ -150,9 +151,9 @@ def test_a_daemon_that_loses_its_source_is_believed_no_more(monkeypatch):
         raise SystemTimeError("chrony is not synchronised")
 
     watch = ClockDaemonMonitor("chrony", read=read)
-    deadline = time.monotonic() + 20
-    while watch.problem != "chrony is not synchronised" and time.monotonic() < deadline:
-        time.sleep(0.005)
+    patience = Patience(20)
+    while watch.problem != "chrony is not synchronised" and patience.sleep():
+        pass
     watch.stop()
     assert watch.error_ns is None
     clock = MonotonicClock()

@@ -80,10 +80,10 @@ def test_a_node_process_serves_and_ends_cleanly_on_sigterm_and_survives_sigkill(
         entry = studio.wait(wire.FrameSpooled).entry
     finally:
         process.kill()
-        process.wait(20)
+        process.wait(600)
     studio.under_way.clear()
     studio.store_after = True
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     studio.until(lambda: entry in studio.stored)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(600) == 0

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from patience import run_patiently
 
 from camera_nodes.backends import make_camera
 from camera_nodes.errors import BadAddress, CameraFault, CameraMissing
@@ -33,9 +34,7 @@ def python(code: str, home: Path, *arguments: object) -> Any:
     """What a process of its own prints as JSON in its last line; libgphoto2 is a process's own."""
     environment = {name: value for name, value in os.environ.items() if name not in ("XDG_CONFIG_HOME", "VCAMERADIR")}
     words = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
-    done = subprocess.run(
-        words, capture_output=True, text=True, timeout=120, check=False, env=environment | {"HOME": str(home)}
-    )
+    done = run_patiently(words, env=environment | {"HOME": str(home)})
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import Patience, run_patiently
 
 BODY = Path(__file__).resolve().parents[4] / "shared" / "tools" / "cameras" / "ptpip_body.py"
 HERE = Path(__file__).resolve().parent
@@ -44,19 +45,13 @@ def test_frames_come_and_the_mirror_is_down_before_the_shot(tmp_path: Path) -> N
     environment = os.environ | {"SECONDS_MAX": "120"}
     body = subprocess.Popen([sys.executable, tmp_path / "body.py", address, tmp_path / "eos"], env=environment)
     try:
-        end = time.monotonic() + 30
-        while time.monotonic() < end:
+        patience = Patience(30)
+        while not patience.spent():
             with socket.socket() as probe:
                 if probe.connect_ex((address, 15740)) == 0:
                     break
             time.sleep(0.05)
-        done = subprocess.run(
-            [sys.executable, HERE / "eos_live_view.py", address],
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
+        done = run_patiently([sys.executable, HERE / "eos_live_view.py", address])
     finally:
         body.kill()
         body.wait()

@@ -132,7 +132,7 @@ def test_a_camera_that_does_not_come_back_from_a_call_is_told_and_is_there_again
 
     def check(self):
         if trouble.is_set():
-            over.wait(60)
+            over.wait(600)
         return real(self)
 
     monkeypatch.setattr(SimCamera, "_do_check", check)

@@ -44,7 +44,7 @@ def node(studio, tmp_path):
     yield start
     for process in processes:
         process.terminate()
-        assert process.wait(40) == 0
+        assert process.wait(600) == 0
 
 
 def take(studio, fire_id):

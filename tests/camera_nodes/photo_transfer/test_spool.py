@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import run_patiently
 
 from camera_nodes.errors import SpoolError, SpoolFull
 from camera_nodes.photo_transfer.spool import Spool
@@ -83,7 +84,7 @@ spool.put(fire_id="f1", take_id="t", camera="cam-07", name="a.jpg", data=bytes(r
 
 
 def kill(folder: Path, where: str) -> None:
-    done = subprocess.run([sys.executable, "-c", KILLER, str(folder), where], check=False, timeout=60)
+    done = run_patiently([sys.executable, "-c", KILLER, str(folder), where])
     assert done.returncode == -9
 
 

@@ -5,12 +5,12 @@ MIEN_FUZZ_S says for how many seconds each reader is tried: MIEN_FUZZ_S=1800 for
 
 import importlib.util
 import os
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from patience import run_patiently
 
 HERE = Path(__file__).parent
 SECONDS = float(os.environ.get("MIEN_FUZZ_S", "5"))
@@ -34,7 +34,7 @@ READERS = _load("readers").READERS
 @pytest.mark.parametrize("name", sorted(READERS))
 def test_mutated_files(name: str, tmp_path: Path) -> None:
     command = [sys.executable, str(HERE / "fuzz.py"), name, str(SECONDS), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS + 200, check=False)
+    done = run_patiently(command)
     said = (done.stdout + done.stderr)[-6000:]
     assert done.returncode == 0, f"{name} ended with {done.returncode}; the file is in {tmp_path / name}\n{said}"
     print(done.stdout.strip())

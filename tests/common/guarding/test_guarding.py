@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import stat
-import subprocess
 import sys
 import unicodedata
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import run_patiently
 
 from common.guarding.file_modes import close, open_mode, share_with_others
 from common.guarding.log_records import SafeLogFormatter
@@ -134,7 +134,7 @@ def test_a_command_closes_what_it_writes_and_shows_no_secret_in_a_fault(tmp_path
         "sys.argv = ['mien', 'db']\n"
         "mien.main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = run_patiently([sys.executable, "-c", code], cwd=tmp_path)
     assert done.returncode == 1
     assert "RuntimeError" in done.stderr
     assert "s3cretpw" not in done.stderr

@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 import pytest
+from patience import Patience
 from typer.testing import CliRunner
 
 from camera_nodes import wire
@@ -134,9 +135,9 @@ def test_each_clocks_keeper_and_nodes_without_real_time_are_shown(
     told = {"state": "idle", "free_bytes": 1, "spooled": 0, "spooled_bytes": 0, **clock}
     first.say(wire.Status(camera="cam-00", clock_source="chrony", **told))
     second.say(wire.Status(camera="cam-01", **told))
-    end = time.monotonic() + 20
-    while not all(camera.clock_source for camera in studio.cameras()) and time.monotonic() < end:
-        time.sleep(0.01)
+    patience = Patience(20)
+    while not all(camera.clock_source for camera in studio.cameras()) and patience.sleep():
+        pass
     one, two = client.get("/api/rig", headers=HEADERS).json()["cameras"]
     assert (one["clock_source"], two["clock_source"]) == ("chrony", "pings")
     assert (one["clock_offset_ms"], one["clock_drift_ppm"], one["clock_uncertainty_ms"]) == (-5.0, 1.5, 0.12)
@@ -240,8 +241,8 @@ def test_the_served_studio_answers_the_commands(home: Any, rig_of: Callable[...,
         return subprocess.run([*mien, *words, "--home", str(home.folder)], capture_output=True, text=True, check=False)
 
     try:
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
+        patience = Patience(60)
+        while not patience.spent():
             try:
                 StudioClient(home.folder).get("/api/rig")
                 break
@@ -263,6 +264,6 @@ def test_the_served_studio_answers_the_commands(home: Any, rig_of: Callable[...,
         assert command("rig", "preflight").returncode == 3
     finally:
         server.send_signal(signal.SIGINT)
-        told = server.communicate(timeout=30)[1]
+        told = server.communicate(timeout=600)[1]
     assert "Controller's key" in told
     assert not (home.folder / ADDRESS_FILE).exists()

@@ -1,12 +1,12 @@
 """One camera is recovered, its faults are told, its missing photograph is given up; and none of it near a fire."""
 
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import Patience, until
 
 from camera_nodes import wire
 from controller.cameras import body_recovery, camera_faults, camera_maintenance
@@ -21,22 +21,13 @@ WAIT_S = 60.0
 
 
 def finished(studio: Any, recovery: str) -> body_recovery.RecoveryProgress:
-    end = time.monotonic() + WAIT_S
-    told = 0
-    while time.monotonic() < end:
+    patience, told = Patience(WAIT_S), 0
+    while not patience.spent():
         found = studio.care.recoveries.progress(recovery, told, 1.0)
         told = len(found.steps)
         if found.done:
             return found
     raise AssertionError(f"not done: {found}")
-
-
-def until(holds: Callable[[], Any]) -> Any:
-    end = time.monotonic() + WAIT_S
-    while not (found := holds()):
-        assert time.monotonic() < end, "in vain"
-        time.sleep(0.01)
-    return found
 
 
 def written(studio: Any, action: Any) -> list[Any]:

@@ -2,7 +2,6 @@
 
 import io
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import until
 from PIL import Image, ImageFilter
 
 from camera_nodes import wire
@@ -187,7 +187,7 @@ def test_focus_of_two_cameras_over_the_wire_and_a_fire_in_the_middle(
     looking = threading.Thread(target=look)
     looking.start()
     try:
-        wait_for(lambda: len(newest) == 2 and all(seen.frame for seen in newest.values()))
+        until(lambda: len(newest) == 2 and all(seen.frame for seen in newest.values()))
         sharp, soft = newest["cam-00"].focus, newest["cam-01"].focus
         assert sharp > 3 * soft
         for expression in ("neutral", "smile"):
@@ -195,16 +195,9 @@ def test_focus_of_two_cameras_over_the_wire_and_a_fire_in_the_middle(
             assert result.kept, result.message
             assert result.frames == 2
             frame = newest["cam-00"].frame
-            wait_for(lambda frame=frame: (newest["cam-00"].frame or 0) > frame)  # it comes back by itself
+            until(lambda frame=frame: (newest["cam-00"].frame or 0) > frame)  # it comes back by itself
     finally:
         stop.set()
         looking.join()
     viewer.end()
-    wait_for(lambda: viewer.jpeg("cam-00") is None)
-
-
-def wait_for(holds: Callable[[], Any]) -> None:
-    end = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < end, "in vain"
-        time.sleep(0.02)
+    until(lambda: viewer.jpeg("cam-00") is None)

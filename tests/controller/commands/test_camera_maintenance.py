@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from patience import until
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -54,20 +55,13 @@ def mien(home: Any) -> Callable[..., Result]:
     return lambda *words: CliRunner().invoke(rig.app, [*words, "--home", str(home.folder)])
 
 
-def wait_for(holds: Callable[[], Any]) -> None:
-    end = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < end, "in vain"
-        time.sleep(0.01)
-
-
 def test_recover_tells_each_step_and_ends_with_what_came_of_it(
     home: Any, rig_of: Callable[..., Rig], fleet: Any, sim_url: Callable[..., str], photos: Path,
     serve: Callable[[Any], str], mien: Callable[..., Result],
 ) -> None:  # fmt: skip
     studio = home.open(rig_of(2))
     fleet.start(studio, {"cam-00": sim_url(0, photos, stuck_until="usb_reset"), "cam-01": sim_url(1, photos)})
-    wait_for(lambda: set(studio.link.nodes()) == {"cam-00", "cam-01"} and "cam-01" in studio.roster().ready)
+    until(lambda: set(studio.link.nodes()) == {"cam-00", "cam-01"} and "cam-01" in studio.roster().ready)
     serve(studio)
     answer = mien("recover", "cam-00")
     assert answer.exit_code == 0, answer.output
@@ -137,7 +131,7 @@ def test_view_prints_a_line_a_second_keeps_frames_and_sorts_the_worst_first(
     sharp, soft = told[-1]["cameras"]
     assert sharp["focus"] > 2 * soft["focus"]
     studio.care.viewer.ask(["cam-00"])
-    wait_for(lambda: studio.care.viewer.jpeg("cam-00"))
+    until(lambda: studio.care.viewer.jpeg("cam-00"))
     path = f"{address}/api/rig/cameras/cam-00/preview.jpg"
     assert httpx.get(path).status_code == 401  # a face may be in it
     token = json.loads((home.folder / "console.json").read_text())["token"]
@@ -167,7 +161,7 @@ def test_write_off_and_what_the_nodes_told_are_shown(
     base = {"camera": "cam-00", "state": "idle", "free_bytes": 1, "spooled": 0, "spooled_bytes": 0}
     node.say(wire.Status(**base, unresolved="S001-1-E03-1", strays=1))
     node.say(wire.NodeFault(camera="cam-00", code="unresolved", text="no file within 30 s", take_id="S001-1-E03-1"))
-    wait_for(lambda: studio.care.faults.faults("cam-00"))
+    until(lambda: studio.care.faults.faults("cam-00"))
     shown = mien("status").output
     assert "cam-00  the photograph of S001-1-E03-1 has not come" in shown
     assert "1 file belongs to no take" in shown

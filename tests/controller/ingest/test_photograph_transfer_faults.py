@@ -2,13 +2,13 @@
 
 import sqlite3
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import until
 
 from camera_nodes import wire
 from controller.rig_file import Rig
@@ -19,15 +19,6 @@ from db.engine import reading
 from db.models import AuditEvent, Frame, TakeState
 
 WAIT_S = 60.0
-
-
-def until(condition: Callable[[], Any], what: str) -> Any:
-    end = time.monotonic() + WAIT_S
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.02)
-    return pytest.fail(f"never: {what}")
 
 
 def fired_take(studio: Studio, subject: str) -> TakeProgress:

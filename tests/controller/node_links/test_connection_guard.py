@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import zmq
+from patience import Patience
 
 from camera_nodes import transport, wire
 from camera_nodes.transport import AllowList, Authenticator, make_keys
@@ -80,9 +81,9 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 def until(condition: Any) -> bool:
-    end = time.monotonic() + LONG_S
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.01)
+    patience = Patience(LONG_S)
+    while not condition() and patience.sleep():
+        pass
     return bool(condition())
 
 

@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from patience import until
 from sqlalchemy import Engine, select
 
 from camera_nodes import wire
@@ -31,13 +31,6 @@ from db.takes import missing_photographs
 
 CAMERAS = 8
 WAIT_S = 60.0
-
-
-def until(what: Callable[[], Any], patience_s: float = WAIT_S) -> None:
-    end = time.monotonic() + patience_s
-    while not what():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
 
 
 class Booth:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import Patience
 
 from controller.rig_file import Rig
 from controller.studio import Studio
@@ -76,9 +77,9 @@ def go_on(studio: Studio, session: str) -> None:
 
 def settle(studio: Studio) -> str:
     """Wait until nothing is under way; the session that is open."""
-    end = time.monotonic() + WAIT_S
-    while studio.records.unsettled() and time.monotonic() < end:
-        time.sleep(0.05)
+    patience = Patience(WAIT_S)
+    while studio.records.unsettled() and patience.sleep():
+        pass
     assert not studio.records.unsettled()
     studio.wait_for_cameras(WAIT_S)
     session = studio.records.open_session()

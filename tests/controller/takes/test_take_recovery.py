@@ -4,13 +4,13 @@ import multiprocessing
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import Patience
 
 from controller.rig_file import Rig
 from controller.studio import Studio
@@ -65,9 +65,9 @@ def crash(
 
 
 def settled(studio: Studio, take: str) -> TakeState:
-    end = time.monotonic() + WAIT_S
-    while studio.records.take(take).state is TakeState.FIRED and time.monotonic() < end:
-        time.sleep(0.1)
+    patience = Patience(WAIT_S)
+    while studio.records.take(take).state is TakeState.FIRED and patience.sleep():
+        pass
     return studio.records.take(take).state
 
 

@@ -200,7 +200,7 @@ def test_a_key_is_not_shown_on_a_screen(tmp_path: Path) -> None:
     try:
         shown = subprocess.run(
             [sys.executable, "-m", "mien", "subject", "personal", "new-key"], stdout=screen, stderr=subprocess.PIPE,
-            text=True, check=False, cwd=tmp_path, timeout=60,
+            text=True, check=False, cwd=tmp_path,
         )  # fmt: skip
     finally:
         os.close(screen)

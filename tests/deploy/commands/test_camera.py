@@ -1,11 +1,11 @@
 """`mien camera` from the report beside the camera to the records of the studio."""
 
 import json
-import subprocess
 import sys
 
 import msgspec
 import pytest
+from patience import run_patiently
 from typer.testing import CliRunner
 
 from camera_nodes.qualification.report import Exposures, QualificationReport, Reason, encode
@@ -85,7 +85,7 @@ def test_beside_the_camera_nothing_of_the_records_is_needed():
         "sys.argv = ['mien', 'camera', 'models', 'D850']\n"
         "import mien; mien.main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = run_patiently([sys.executable, "-c", code])
     assert done.returncode == 0, done.stderr
     assert "Nikon D850" in done.stdout
 
@@ -99,6 +99,6 @@ def test_without_the_records_the_command_says_what_to_install(file):
         f"sys.argv = ['mien', 'camera', 'keep', {str(file)!r}]\n"
         "import mien; mien.main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = run_patiently([sys.executable, "-c", code])
     assert done.returncode == 2
     assert "mien[controller]" in done.stderr

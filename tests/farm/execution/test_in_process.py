@@ -4,13 +4,13 @@ import json
 import os
 import resource
 import signal
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import run_patiently
 
 from processing.farm.execution.in_process import RunCache, RunFailed, execute_runs
 from processing.farm.execution.stage_run import DiskFull
@@ -85,7 +85,7 @@ execute(runs, TOYS, Cache(Path({work!r})), sources)
 def test_killed_around_the_rename_it_goes_on_where_it_was(subject: Path, tmp_path: Path, after: bool) -> None:
     work = tmp_path / "work"
     script = KILLED.format(tests=str(Path(__file__).parents[1]), subject=str(subject), work=str(work), after=after)
-    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60)
+    killed = run_patiently([sys.executable, "-c", script])
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     runs, sources = planned(subject)
     cache = RunCache(work)
