@@ -86,8 +86,6 @@ def test_what_was_not_heard_is_found_on_the_card(camera):
     camera.finish()
     news = "the photograph is not on the card"
     made = until(lambda: {one.path for one in camera.search(fresh=True)} - before, news, 20)
-        lambda: {one.path for one in camera.search(fresh=True)} - before, "the photograph is not on the card", 20
-    )
     camera.close()
     camera.open()
     assert {one.path for one in camera.search()} - before == made
