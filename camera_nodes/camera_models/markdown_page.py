@@ -8,9 +8,8 @@ from camera_nodes.camera_models.models import BodyModels, ClockSetting, ModelEnt
 _HEAD = """\
 # What the table of camera models says
 
-Made by `mien camera models --markdown` from `camera_nodes/camera_models/data/body_models.toml`. How a node goes by
-it, and how to add
-what your own bodies do: [the operators' guide](operators.md#what-each-models-table-says).
+Made by `mien camera models --markdown` from `camera_nodes/camera_models/data/body_models.toml`. How a node
+goes by it, and how to add what your own bodies do: [the operators' guide](operators.md#what-each-models-table-says).
 
 Every entry says what its sources say, in our own words, and nothing more; what is not said is as for any body.
 """

@@ -42,7 +42,7 @@ def python(code: str, home: Path, *arguments: object) -> Any:
 SETS_TARGET = """
 import json, os, sys
 from pathlib import Path
-from camera_nodes import gphoto_library as library
+from camera_nodes.gphoto import library
 from camera_nodes.gphoto_camera import _import_gphoto2
 photos, home, target = sys.argv[1:]
 if home:
@@ -97,7 +97,7 @@ def test_a_bus_is_chosen_after_the_import_too(photos: Path, tmp_path: Path) -> N
     """The process that the nodes are forked from has imported the library before any bus was wanted."""
     code = """
 import json, os, sys
-from camera_nodes import gphoto_library as library
+from camera_nodes.gphoto import library
 assert library.preload() and "VCAMERADIR" not in os.environ
 found = []
 for photos in (None, sys.argv[1]):
@@ -122,7 +122,7 @@ def test_a_connection_made_anew_costs_no_memory(photos: Path, tmp_path: Path) ->
     code = """
 import json, sys
 from pathlib import Path
-from camera_nodes import gphoto_library as library
+from camera_nodes.gphoto import library
 library.preload()
 gp = library.load(sys.argv[1], "gphoto2:virtual")
 def kilobytes():
@@ -246,7 +246,7 @@ def test_a_body_on_the_network_is_opened_with_another_on_usb(photos: Path, tmp_p
     )
     code = """
 import json, os, sys, warnings
-from camera_nodes import gphoto_library as library
+from camera_nodes.gphoto import library
 gp = library.load(sys.argv[1], "gphoto2:")
 os.environ["IOLIBS"] = sys.argv[2]  # both buses at once
 found = []
