@@ -24,5 +24,9 @@ class ShapeError(DataError):
         super().__init__(f"{what} has shape {came}; wanted {wanted}")
 
 
+class ReconstructionError(DataError):
+    """These photographs and cameras do not make a scan."""
+
+
 class NoFace(DataError):
     """No face was found where one was needed."""

@@ -18,12 +18,11 @@ from processing.camera_check.photograph_check import judge_photographs
 from processing.camera_check.pose_refinement import PoseFit, fit_pose, simplest_motion
 from processing.camera_check.report import CameraCheckReport, CameraFinding
 from processing.camera_check.settings import CameraCheckSettings, CameraCheckSettingsError
-from processing.errors import ShapeError
+from processing.errors import ReconstructionError, ShapeError
 from processing.geometry.cameras import Camera
 from processing.geometry.opencv_threads import single_threaded_opencv
 from processing.geometry.rotations import rotation_angle_deg
 from processing.geometry.working_volume import FEWEST_VIEWS, working_volume
-from processing.reconstruction.settings import ReconstructionError
 
 _CLOUD = 3000  # points at which photographs are compared
 _LOST = 0.25  # a view with less than this share of its neighbours' points has lost its place

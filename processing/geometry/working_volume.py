@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.array_types import Floats
+from processing.errors import ReconstructionError
 from processing.geometry.cameras import Camera
-from processing.reconstruction.settings import ReconstructionError
 
 FEWEST_VIEWS = 6
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from common.array_types import Gray
 from common.progress import Progress
+from processing.errors import ReconstructionError
 from processing.geometry.cameras import Camera
 from processing.geometry.working_volume import Volume
 from processing.reconstruction.bounded_map import bounded_map
@@ -21,7 +22,6 @@ from processing.reconstruction.depth_fusion import (
     oriented_points,
 )
 from processing.reconstruction.image_regions import TILE_PIXELS, Band, Region, bands
-from processing.reconstruction.settings import ReconstructionError
 from processing.reconstruction.stereo_matching import own_detail
 from processing.reconstruction.stereo_views import TILE_HALO_PX, Maps, StereoViews
 from processing.reconstruction.surface_reconstruction import (

@@ -9,7 +9,7 @@ import numpy as np
 
 from common.array_types import Floats, Image
 from common.progress import Progress, no_progress, part
-from processing.errors import ShapeError
+from processing.errors import ReconstructionError, ShapeError
 from processing.files.photograph_sequence import selected_photographs
 from processing.geometry.cameras import Camera
 from processing.geometry.loop_subdivision import loop_subdivided
@@ -25,7 +25,7 @@ from processing.geometry.working_volume import (
 from processing.reconstruction.depth_maps import depth_maps, fuse
 from processing.reconstruction.image_pyramid import check_photo, pyramid
 from processing.reconstruction.scratch_files import Scratch
-from processing.reconstruction.settings import ReconstructionError, ReconstructionSettings, Scan, ScanReport
+from processing.reconstruction.settings import ReconstructionSettings, Scan, ScanReport
 from processing.reconstruction.stereo_matching import Kernels, OpenCvKernels
 from processing.reconstruction.stereo_views import StereoViews
 from processing.reconstruction.surface_reconstruction import poisson, trim_far_faces

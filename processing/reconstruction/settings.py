@@ -3,14 +3,10 @@
 import os
 from dataclasses import dataclass, field
 
-from processing.errors import DataError
+from processing.errors import ReconstructionError
 from processing.geometry.mesh import Mesh
 
 FEWEST_VERTICES = 1000  # fewer do not make a face
-
-
-class ReconstructionError(DataError):
-    """These photographs and cameras do not make a scan."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import torch
 from torch.nn import functional
 
 from common.array_types import Floats, Gray
+from processing.errors import ReconstructionError
 from processing.geometry.cameras import Camera
 from processing.reconstruction.image_regions import Pixels, Region, bands
-from processing.reconstruction.settings import ReconstructionError
 from processing.reconstruction.stereo_matching import NOISE_VARIANCE, projection
 
 BAND_PIXELS = 1_000_000

@@ -10,11 +10,11 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from common.array_types import Bools, Floats, Gray
+from processing.errors import ReconstructionError
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh
 from processing.reconstruction.depth_fusion import OrientedPoints
 from processing.reconstruction.image_regions import Region, bands
-from processing.reconstruction.settings import ReconstructionError
 
 BAND_RAYS = 500_000  # cast at a time, which bounds their memory
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from processing.errors import DataError, ShapeError
+from processing.errors import DataError, ReconstructionError, ShapeError
 from processing.reconstruction.multi_view_stereo import reconstruct
-from processing.reconstruction.settings import ReconstructionError, ReconstructionSettings
+from processing.reconstruction.settings import ReconstructionSettings
 
 
 def test_five_views_are_too_few(scene: Any, tools: Any) -> None:
