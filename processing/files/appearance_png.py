@@ -1,15 +1,24 @@
 """A neutral face's appearance as a file: a PNG whose transparency says what was seen."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from common.array_types import Bools, Image
 from common.bounded.decoder_pool import decode
 from common.bounded.limits import MAX_MAP_BYTES
+from common.files.atomic_write import atomic_write
 from processing.errors import DataError
-from processing.files.obj import atomic_write
-from processing.texture.flow_refinement import Appearance
+
+
+@dataclass(frozen=True, eq=False)
+class Appearance:
+    """The neutral face as it looks over the template's UVs: image (S, S, 3) BGR, seen (S, S)."""
+
+    image: Image
+    seen: Bools
 
 
 def write_appearance(path: Path, appearance: Appearance | None) -> None:

@@ -13,9 +13,10 @@ from common.bounded.decoder_pool import decode
 from common.bounded.limits import OutOfBounds
 from common.progress import Progress, no_progress
 from processing.errors import TakeError
+from processing.files.camera_models import camera_from_params
 from processing.files.json_object import read_object
 from processing.files.photograph_sequence import LazyPhotographs, constant_maker
-from processing.geometry.cameras import Camera, CameraError, camera_from_params
+from processing.geometry.cameras import Camera, CameraError
 
 NAME = re.compile(r"(?P<k>[1-9]\d*)_(?P<name>[a-z0-9_]+)$")
 FEWEST_VIEWS = 6

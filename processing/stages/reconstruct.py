@@ -7,7 +7,7 @@ from typing import ClassVar
 from common.progress import part
 from processing.camera_check.settings import CameraCheckSettings
 from processing.camera_check.take_check import cameras_used
-from processing.files.obj import write_ply
+from processing.files.ply import write_ply
 from processing.files.stage_files import write_image, write_json
 from processing.files.take_folder import read_photos, read_take
 from processing.photometry.colour_profiles import read_profiles

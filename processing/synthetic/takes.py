@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.array_types import Image
+from common.files.atomic_write import atomic_write
 from common.progress import Progress, no_progress
 from processing.errors import TakeError
-from processing.files.obj import atomic_write
-from processing.geometry.cameras import Camera, params_from_cameras
+from processing.files.camera_models import params_from_cameras
+from processing.geometry.cameras import Camera
 from processing.geometry.photograph_rendering import Sensor
 from processing.synthetic.subject import PosedHead
 from processing.template.anny_head import EXPRESSION_RECIPES
-from processing.template.builtin_template import template_topology
-from processing.template.template import BUILTIN_VERSION
+from processing.template.builtin_template import BUILTIN_VERSION, template_topology
 
 JPEG_QUALITY = 95
 

@@ -21,15 +21,17 @@ from db.models import ConsentScope, Gender, Take
 from db.settings import Settings
 from db.store import Store
 from db.studio import StudioRecords
+from processing.files.camera_models import params_from_cameras
 from processing.files.displacement_exr import write_displacement_exr
 from processing.files.displacement_png import DisplacementMap, write_displacement_png
-from processing.files.obj import write_ply
+from processing.files.ply import write_ply
 from processing.files.stage_files import write_vertices
-from processing.geometry.cameras import Camera, params_from_cameras
+from processing.geometry.cameras import Camera
 from processing.synthetic.studio_rig import studio_rig
 from processing.synthetic.subject import PosedHead, synthetic_subject
 from processing.synthetic.takes import photograph
-from processing.template.template import default_template
+from processing.template.builtin_template import default_template
+from processing.template.template_file import write_template
 from processing.texture.texture_projection import project_texture
 
 WIDTH, HEIGHT, TEXTURE_PX = 160, 240, 256
@@ -48,7 +50,7 @@ def synthetic_studio(base: type, folder: Path, *, views: int = 8, seed: int = 3)
         views: int
 
         def __post_init__(self) -> None:
-            default_template().save(self.folder / "template.npz")
+            write_template(self.folder / "template.npz", default_template())
             self.template = self.records.store.put_file(self.folder / "template.npz")
             self.mesh = default_template().mesh
             self.person = synthetic_subject(seed, vertices=20_000)

@@ -15,7 +15,8 @@ from processing.landmarks.triangulation import LandmarkDetector, triangulate_lan
 from processing.synthetic.studio_rig import studio_rig
 from processing.synthetic.subject import synthetic_subject
 from processing.synthetic.takes import write_take
-from processing.template.template import SKIN, default_template
+from processing.template.builtin_template import default_template
+from processing.template.template import SKIN
 
 FINE = 80_000
 

@@ -13,7 +13,8 @@ from common.bounded.decoder_pool import decode
 from common.bounded.jpeg_integrity import check_size
 from common.bounded.limits import MAX_PIXELS
 from common.files.atomic_write import atomic_write
-from processing.geometry.cameras import Camera, CameraError, camera_from_params
+from processing.files.camera_models import camera_from_params
+from processing.geometry.cameras import Camera, CameraError
 from processing.geometry.mesh import Mesh, Surface
 from processing.photometry.colour_profiles import Profile, apply_profile, profiles_of
 from processing.release.formats.colour_profiles import with_profile

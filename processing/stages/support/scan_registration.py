@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.array_types import Image
+from common.files.atomic_write import atomic_write
 from common.progress import Progress, no_progress, part
 from processing.displacement.displacement_bake import bake
 from processing.errors import DataError, MeshError, NoFace
 from processing.files.appearance_png import read_appearance, write_appearance
 from processing.files.displacement_exr import write_displacement_exr
 from processing.files.displacement_png import write_displacement_png
-from processing.files.obj import atomic_write, read_obj, read_ply, write_obj
+from processing.files.obj import read_obj, write_obj
+from processing.files.ply import read_ply
 from processing.files.take_folder import Take, read_photos, read_take
 from processing.geometry.mesh import Mesh
 from processing.landmarks.scan_landmarks import landmarks_of_scan
@@ -31,7 +33,9 @@ from processing.registration.register import RegistrationReport, register_expres
 from processing.scan_quality.registration_picture import registration_picture
 from processing.scan_quality.registration_quality import judge_registration, measure_registration
 from processing.scan_quality.verdict import QualityReview
-from processing.template.template import SKIN, Template, default_template
+from processing.template.builtin_template import default_template
+from processing.template.template import SKIN
+from processing.template.template_file import read_template
 from processing.texture.flow_refinement import AppearanceReport, neutral_appearance, refine_by_appearance
 from processing.texture.texture_projection import project_texture
 
@@ -102,7 +106,7 @@ def register_files(
         raise DataError("--expression needs --neutral: the subject's registered neutral mesh")
     progress(0.0, "reading the scan")
     surface = read_scan(scan)
-    model = default_template() if template is None else Template.load(template)
+    model = default_template() if template is None else read_template(template)
     take = read_take(photos) if photos is not None else None
     images: Sequence[Image] = ()
     if take is not None:

@@ -10,16 +10,18 @@ import cv2
 import numpy as np
 
 from common.array_types import Image
+from common.files.atomic_write import atomic_write
 from common.progress import Progress, no_progress, part
 from processing.camera_check.report import CameraCheckReport
 from processing.camera_check.settings import CameraCheckSettings
 from processing.camera_check.take_check import check_take_cameras
 from processing.errors import TakeError
+from processing.files.camera_models import camera_from_params
 from processing.files.json_object import read_object
-from processing.files.obj import atomic_write, write_ply
 from processing.files.photograph_sequence import selected_photographs
+from processing.files.ply import write_ply
 from processing.files.take_folder import HELD_BYTES, Take, read_photos, read_take
-from processing.geometry.cameras import Camera, camera_from_params
+from processing.geometry.cameras import Camera
 from processing.photometry.colour_profiles import Profile, apply_profile, read_profiles
 from processing.reconstruction.multi_view_stereo import reconstruct
 from processing.reconstruction.settings import ReconstructionSettings, Scan

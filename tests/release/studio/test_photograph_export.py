@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from processing.geometry.cameras import Camera, camera_from_params
+from processing.files.camera_models import camera_from_params
+from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
 from processing.photometry.colour_profiles import Profile, apply_profile
 from processing.release.formats.errors import ReleaseError
@@ -19,7 +20,8 @@ from processing.release.studio.photograph_export import strip_jpeg, view_params,
 from processing.release.studio.selection_rules import Options
 from processing.synthetic.subject import synthetic_subject
 from processing.synthetic.takes import photograph
-from processing.template.template import PART_NAMES, default_template
+from processing.template.builtin_template import default_template
+from processing.template.template import PART_NAMES
 
 LIDS = (range(36, 42), range(42, 48))
 
@@ -196,10 +198,10 @@ def test_the_texture_and_the_scan_too() -> None:
 
 
 def test_a_template_without_eyes_cannot_mosaic(studio: Any) -> None:
-    from processing.template.template import Template
+    from processing.template.template_file import read_template
 
     with pytest.raises(ReleaseError, match="mark no eyes"):
-        eye_regions(Template.load(studio.folder / "template.npz"))
+        eye_regions(read_template(studio.folder / "template.npz"))
 
 
 def _jpeg(image: Any, **more: Any) -> bytes:
