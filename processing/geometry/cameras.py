@@ -127,6 +127,17 @@ class Camera:
         return np.asarray(cv2.undistort(image, self.K, self.distortion), dtype=np.uint8)
 
 
+def look_at(centre_mm: Floats, aim_mm: Floats, roll: float = 0.0) -> Floats:
+    """(3, 3) rotation, head frame to camera, of an upright camera that looks at a point; roll in radians."""
+    z = aim_mm - centre_mm
+    z = z / np.linalg.norm(z)
+    x = np.cross(z, [0.0, 1.0, 0.0])
+    x /= np.linalg.norm(x)
+    y = np.cross(z, x)
+    c, s = np.cos(roll), np.sin(roll)
+    return np.stack([c * x + s * y, c * y - s * x, z])
+
+
 def triangulate(cameras: Sequence[Camera], pixels: Floats, iterations: int = 5) -> Floats:
     """The point that projects nearest to what the cameras saw.
 

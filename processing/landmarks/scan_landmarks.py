@@ -8,8 +8,8 @@ from common.progress import Progress, no_progress, part
 from processing.errors import MeshError, NoFace
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
+from processing.geometry.units import guess_unit
 from processing.landmarks.triangulation import Landmarks3d, triangulate_landmarks
-from processing.registration.scan_checks import guess_unit
 
 SIDES_DEG = tuple((azimuth, elevation) for elevation in (-12, 12) for azimuth in (-35, -20, -7, 7, 20, 35))
 HEIGHT_PX = 560

@@ -6,6 +6,7 @@ from scipy.spatial import cKDTree
 from common.array_types import Bools, Floats
 from processing.errors import MeshError, NoFace
 from processing.geometry.mesh import Mesh
+from processing.geometry.units import guess_unit
 from processing.landmarks.triangulation import Landmarks3d
 from processing.registration.correspondence import TargetSurface
 from processing.template.template import SKIN, Template
@@ -16,7 +17,6 @@ _USUAL_MM = 90.0
 _FACE_REACH_MM = 25.0  # skin within this of a landmark (the jaw's left aside) is the face
 _THERE_MM = 6.0
 LEAST_SHARE = 0.55  # of each half of the face must have a scan
-_UNITS = (("metres", 1000.0), ("centimetres", 10.0), ("inches", 25.4))
 
 
 def checked_scan(given: Mesh | TargetSurface, landmarks: Landmarks3d) -> TargetSurface:
@@ -59,14 +59,6 @@ def checked_scan(given: Mesh | TargetSurface, landmarks: Landmarks3d) -> TargetS
         if float(np.median(facing)) < -0.2:
             raise MeshError("the scan is inside out: its triangles are clockwise seen from outside; turn them over")
     return surface
-
-
-def guess_unit(size: float, usual: float) -> str:
-    """' (these look like metres)' where another unit would make the size usual."""
-    for name, factor in _UNITS:
-        if 0.6 < size * factor / usual < 1.6:
-            return f" (these look like {name})"
-    return ""
 
 
 def _directions(landmarks: Landmarks3d) -> tuple[Floats | None, Floats | None]:

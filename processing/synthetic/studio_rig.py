@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from common.array_types import Floats
 from processing.errors import DataError
-from processing.geometry.cameras import Camera
+from processing.geometry.cameras import Camera, look_at
 
 FEWEST = 6
 FRONT_DISTANCE_MM, SIDE_DISTANCE_MM = 980.0, 1050.0
@@ -61,14 +60,3 @@ def studio_rig(count: int = 68, width: int = 800, height: int = 1200, seed: int 
             Camera(K=K, R=R, t=-R @ centre, distortion=distortion, width=width, height=height, name=f"cam-{i:02d}")
         )
     return cameras
-
-
-def look_at(centre_mm: Floats, aim_mm: Floats, roll: float = 0.0) -> Floats:
-    """(3, 3) rotation, head frame to camera, of an upright camera that looks at a point; roll in radians."""
-    z = aim_mm - centre_mm
-    z = z / np.linalg.norm(z)
-    x = np.cross(z, [0.0, 1.0, 0.0])
-    x /= np.linalg.norm(x)
-    y = np.cross(z, x)
-    c, s = np.cos(roll), np.sin(roll)
-    return np.stack([c * x + s * y, c * y - s * x, z])

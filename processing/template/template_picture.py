@@ -4,10 +4,9 @@ import cv2
 import numpy as np
 
 from common.array_types import Floats, Image
-from processing.geometry.cameras import Camera
+from processing.geometry.cameras import Camera, look_at
 from processing.geometry.mesh import Mesh
 from processing.geometry.photograph_rendering import Scene
-from processing.synthetic.studio_rig import look_at
 from processing.template.template import Template
 
 _PART_COLOURS = np.array([[0.55, 0.45, 0.38], [0.75, 0.75, 0.78], [0.40, 0.12, 0.12]], dtype=np.float32)

@@ -4,10 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from processing.geometry.cameras import Camera
+from processing.geometry.cameras import Camera, look_at
 from processing.geometry.mesh import Mesh, subdivide
 from processing.geometry.photograph_rendering import BACKGROUND, Scene, Sensor
-from processing.synthetic.studio_rig import look_at
 
 EXACT = Sensor(blur_px=0.0)
 
