@@ -67,17 +67,13 @@ def show(
     json_: _Json = False,
 ) -> None:
     """Draw a template: the head with numbered landmarks from three sides, its UV layout, its expressions."""
-    import cv2
-
-    from common.files.atomic_write import atomic_write
+    from processing.files.image_files import write_image
     from processing.template.builtin_template import default_template
     from processing.template.template_file import read_template
     from processing.template.template_picture import draw_template
 
     loaded = read_template(template) if template else default_template()
-    done, data = cv2.imencode(".png", draw_template(loaded))
-    with atomic_write(out) as temporary:
-        temporary.write_bytes(data.tobytes() if done else b"")
+    write_image(out, draw_template(loaded))
     _report(loaded, out, json_)
 
 

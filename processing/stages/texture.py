@@ -8,7 +8,8 @@ import numpy as np
 
 from common.progress import part
 from processing.camera_check.take_check import with_cameras_used
-from processing.files.stage_files import read_json, read_vertices, write_image, write_json
+from processing.files.image_files import write_image
+from processing.files.stage_files import read_json, read_vertices, write_json
 from processing.files.take_folder import read_photos, read_take
 from processing.stages.base import TAKE, TEMPLATE, Inputs, Resources, Stage, StageParams
 from processing.template.template_file import read_template

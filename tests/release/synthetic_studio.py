@@ -29,7 +29,6 @@ from processing.files.stage_files import write_vertices
 from processing.geometry.cameras import Camera
 from processing.synthetic.studio_rig import studio_rig
 from processing.synthetic.subject import PosedHead, synthetic_subject
-from processing.synthetic.takes import photograph
 from processing.template.builtin_template import default_template
 from processing.template.template_file import write_template
 from processing.texture.texture_projection import project_texture
@@ -72,7 +71,7 @@ def synthetic_studio(base: type, folder: Path, *, views: int = 8, seed: int = 3)
             for view, camera in enumerate(self.cameras):
                 rng = np.random.default_rng([self.person.seed, view])
                 path = self.folder / "photo.jpg"
-                picture = Image.fromarray(photograph(self.posed, camera, rng=rng)[:, :, ::-1])
+                picture = Image.fromarray(self.posed.scene.photograph(camera, rng=rng)[:, :, ::-1])
                 exif = Image.Exif()
                 exif[0x013B] = "Planted Name"  # Artist
                 picture.save(path, quality=93, exif=exif, comment=b"Planted Name")
@@ -82,7 +81,7 @@ def synthetic_studio(base: type, folder: Path, *, views: int = 8, seed: int = 3)
         @cached_property
         def texture(self) -> Any:
             posed = self.person.pose("neutral")
-            images = [photograph(posed, camera) for camera in self.cameras]
+            images = [posed.scene.photograph(camera) for camera in self.cameras]
             mesh = self.mesh.with_vertices(posed.tu_vertices_mm)
             return project_texture(mesh, images, self.cameras, size_px=TEXTURE_PX).image
 

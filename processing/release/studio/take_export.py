@@ -15,9 +15,10 @@ from PIL import Image
 from common.array_types import Floats
 from db.store import Store, hash_file
 from processing.errors import ShapeError
+from processing.files.image_files import read_image, write_image
 from processing.files.obj import write_obj
 from processing.files.ply import read_ply
-from processing.files.stage_files import read_image, read_json, read_vertices, write_image, write_json
+from processing.files.stage_files import read_json, read_vertices, write_json
 from processing.geometry.mesh import Mesh, Surface
 from processing.release.formats.colour_profiles import stated_profile
 from processing.release.formats.errors import ReleaseError

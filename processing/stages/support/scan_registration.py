@@ -5,18 +5,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from common.array_types import Image
-from common.files.atomic_write import atomic_write
 from common.progress import Progress, no_progress, part
 from processing.displacement.displacement_bake import bake
 from processing.errors import DataError, MeshError, NoFace
 from processing.files.appearance_png import read_appearance, write_appearance
 from processing.files.displacement_exr import write_displacement_exr
 from processing.files.displacement_png import write_displacement_png
+from processing.files.image_files import write_image
 from processing.files.obj import read_obj, write_obj
 from processing.files.ply import read_ply
 from processing.files.take_folder import Take, read_photos, read_take
@@ -161,12 +159,12 @@ def register_files(
     write_landmarks(files.landmarks, points)
     write_displacement_png(files.displacement, relief)
     write_displacement_exr(files.displacement_exr, relief)
-    _write_picture(files.quality, registration_picture(model, mesh, measured, review))
+    write_image(files.quality, registration_picture(model, mesh, measured, review))
     if appearance is not None:
         write_appearance(appearance_beside(files.mesh), appearance)
     if texture is not None and files.texture is not None:
-        _write_picture(files.texture, texture.image)
-        _write_picture(out / f"{name}.seen.png", texture.seen.astype(np.uint8) * 255)
+        write_image(files.texture, texture.image)
+        write_image(out / f"{name}.seen.png", texture.seen.astype(np.uint8) * 255)
     write_obj(files.mesh, mesh, files.texture.name if files.texture is not None else None)
     return files
 
@@ -174,12 +172,6 @@ def register_files(
 def appearance_beside(mesh: Path) -> Path:
     """Where a registered neutral keeps how it looks."""
     return mesh.with_suffix(".appearance.png")
-
-
-def _write_picture(path: Path, image: NDArray[np.uint8]) -> None:
-    options = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix == ".jpg" else []
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(cv2.imencode(path.suffix, image, options)[1].tobytes())
 
 
 def choose_landmarks(
