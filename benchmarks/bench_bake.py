@@ -15,7 +15,8 @@ from processing.displacement.apply_displacement import displace
 from processing.displacement.displacement_bake import bake
 from processing.geometry.mesh import Mesh, Surface, subdivide
 from processing.geometry.uv_rasterization import texels_of
-from processing.template.template import SKIN, default_template
+from processing.template.builtin_template import default_template
+from processing.template.template import SKIN
 
 
 def make_scan(mesh: Mesh, subdivisions: int) -> Mesh:

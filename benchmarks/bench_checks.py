@@ -34,12 +34,11 @@ def photographs() -> list[bytes]:
     """Some frontal photographs of a synthetic head, about 8 MB each with a sensor's noise."""
     from processing.synthetic.studio_rig import studio_rig
     from processing.synthetic.subject import synthetic_subject
-    from processing.synthetic.takes import photograph
 
     posed = synthetic_subject(1, vertices=150_000).pose("neutral")
     made = []
     for view, camera in enumerate(studio_rig(CAMERAS, 1000, 1500)[4 : 4 + DISTINCT]):
-        large = cv2.resize(photograph(posed, camera), SIZE_PX, interpolation=cv2.INTER_CUBIC).astype(np.float32)
+        large = cv2.resize(posed.scene.photograph(camera), SIZE_PX, interpolation=cv2.INTER_CUBIC).astype(np.float32)
         noise = np.random.default_rng(view).normal(0, 6, (SIZE_PX[1], SIZE_PX[0], 1))
         done, data = cv2.imencode(".jpg", (large + noise).clip(0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 92])
         assert done

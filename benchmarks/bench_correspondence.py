@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from common.array_types import Floats, Image
 from processing.displacement.apply_displacement import displace
 from processing.displacement.displacement_bake import bake
-from processing.files.obj import read_ply
+from processing.files.appearance_png import Appearance
+from processing.files.ply import read_ply
 from processing.files.take_folder import read_photos, read_take
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface, submesh
@@ -33,8 +34,10 @@ from processing.landmarks.triangulation import Landmarks3d, read_landmarks, tria
 from processing.mesh_repair.mesh_defects import find_mesh_defects
 from processing.registration.correspondence import TargetSurface
 from processing.registration.register import register_expression, register_neutral
-from processing.template.template import SKIN, Template, default_template
-from processing.texture.flow_refinement import Appearance, neutral_appearance, refine_by_appearance
+from processing.template.builtin_template import default_template
+from processing.template.template import SKIN, Template
+from processing.template.template_file import read_template
+from processing.texture.flow_refinement import neutral_appearance, refine_by_appearance
 
 SUBJECT = Path(__file__).resolve().parents[2] / "shared" / "data" / "subject-11"
 SKIN_MATERIALS = 1  # the highest number of a skin material in the true topology
@@ -195,7 +198,7 @@ def main() -> None:
     arguments = parser.parse_args()
     found = sorted(p.name.removesuffix(".truth.npz") for p in arguments.subject.glob("*.truth.npz"))
     names = arguments.takes.split(",") if arguments.takes else sorted(found, key=lambda n: int(n.partition("_")[0]))
-    template = Template.load(arguments.template) if arguments.template else default_template()
+    template = read_template(arguments.template) if arguments.template else default_template()
     refine = not arguments.geometry
     result = run(arguments.subject, arguments.scans, names, arguments.cache, arguments.size, refine, template)
     if arguments.json:

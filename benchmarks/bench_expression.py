@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from measured import peak_rss_gb
 
-from processing.files.obj import write_ply
+from processing.files.ply import write_ply
 from processing.geometry.mesh import Mesh
 from processing.stages.support.scan_registration import register_files
 

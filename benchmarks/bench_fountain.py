@@ -24,9 +24,10 @@ import open3d as o3d
 from measured import spend
 from openmvs import run_openmvs, write_scene
 
-from processing.files.obj import read_ply
+from processing.files.camera_models import params_from_cameras
+from processing.files.ply import read_ply
 from processing.files.take_folder import read_photos, read_take
-from processing.geometry.cameras import Camera, params_from_cameras
+from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.rendering import beside, render
 

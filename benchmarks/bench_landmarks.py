@@ -21,7 +21,7 @@ import numpy as np
 from bench_expression import SUBJECT, scan_of
 
 from common.array_types import Floats
-from processing.files.obj import read_ply
+from processing.files.ply import read_ply
 from processing.files.take_folder import read_photos, read_take
 from processing.landmarks.multi_pie_68 import CONTOUR, MEDIAPIPE_TO_68
 from processing.landmarks.scan_landmarks import landmarks_of_scan

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from measured import spend
 
-from processing.files.obj import read_ply
+from processing.files.ply import read_ply
 from processing.files.take_folder import find_takes, read_photos, read_take
 from processing.geometry.mesh import Mesh, Surface
 from processing.reconstruction.settings import FAST, ReconstructionSettings

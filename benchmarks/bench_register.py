@@ -51,7 +51,7 @@ def ict_case(data: Path, take: str) -> Case:
 
 def synthetic_case(seed: int = 11) -> Case:
     from processing.synthetic.subject import synthetic_subject
-    from processing.template.template import default_template
+    from processing.template.builtin_template import default_template
 
     template = default_template()
     posed = synthetic_subject(seed).pose("neutral")

@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # as `mien` sets it
 import numpy as np
 from measured import peak_rss_gb
 
-from processing.files.obj import write_ply
+from processing.files.ply import write_ply
 from processing.files.take_folder import read_photos, read_take
 from processing.geometry.cameras import Camera
 from processing.geometry.working_volume import angles_between, common_focus, spread_views

@@ -20,9 +20,9 @@ from db.store import Store
 from deploy.demo.synthetic_truth import TruthError, compare_to_truth
 from processing.farm.display.quality_figures import CAPTIONS
 from processing.farm.display.subject_report import Report, ReportTake, write_report
-from processing.files.obj import read_ply
+from processing.files.ply import read_ply
 from processing.files.stage_files import read_vertices
-from processing.template.template import Template
+from processing.template.template_file import read_template
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class DemoOutcome:
 
 def compare_takes(engine: Engine, home: Settings, scene: Path, session: str) -> tuple[DemoTake, ...]:
     """The session's accepted takes beside the truth that `scene` holds, in the protocol's order."""
-    template = Template.load(home.home / "template.npz")
+    template = read_template(home.home / "template.npz")
     store = Store(home.store)
     rows = []
     with reading(engine) as tx:

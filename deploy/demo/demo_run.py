@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from sqlalchemy import Engine
 
+from common.files.atomic_write import atomic_write
 from controller.errors import ControllerError
 from controller.studio import Studio, TakeResult
 from db import migrations
@@ -33,8 +34,7 @@ from processing.farm.daemon import FarmDaemon
 from processing.farm.display.farm_progress import FarmScreen
 from processing.farm.settings import FarmSettings
 from processing.farm.template_files import studio_template
-from processing.files.obj import atomic_write
-from processing.geometry.cameras import params_from_cameras
+from processing.files.camera_models import params_from_cameras
 from processing.release.holder.verify import verify
 from processing.release.studio.build import SYNTHETIC, build_release
 from processing.synthetic.studio_rig import studio_rig

@@ -15,11 +15,11 @@ from urllib.parse import urlencode
 
 from camera_nodes.agent import AgentSettings
 from camera_nodes.transport import ensure_keys
+from common.files.atomic_write import atomic_write
 from controller.rig_file import CameraEntry, Rig, SyncLimits, format_rig
 from controller.studio import Studio
 from controller.studio_settings import StudioSettings
 from db.settings import Settings
-from processing.files.obj import atomic_write
 
 STOP_S = 30.0
 

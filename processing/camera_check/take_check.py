@@ -8,10 +8,9 @@ from common.array_types import Image
 from common.progress import Progress, no_progress
 from processing.camera_check.camera_check import CheckedCameras, watch
 from processing.camera_check.settings import CameraCheckSettings
-from processing.files.camera_models import params_of
+from processing.files.camera_models import camera_from_params, params_of
 from processing.files.photograph_sequence import LazyPhotographs, selected_photographs
 from processing.files.take_folder import Take
-from processing.geometry.cameras import camera_from_params
 
 
 def check_take_cameras(

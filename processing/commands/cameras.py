@@ -25,8 +25,8 @@ def board(
     """Draw the board at true size, with the file that says its measures."""
     from PIL import Image
 
+    from common.files.atomic_write import atomic_write
     from processing.calibration.charuco_board import Board, board_toml
-    from processing.files.obj import atomic_write
 
     wide, _, high = squares.lower().partition("x")
     if not (wide.isdecimal() and high.isdecimal()):
@@ -102,8 +102,8 @@ def colours(
 ) -> None:
     """Colour profiles of the views, from photographs of a ColorChecker (24 patches) in the studio's light."""
     from processing.files.camera_models import read_params, write_params
+    from processing.files.colour_profiles import params_of_profiles
     from processing.photometry.colour_checker_folder import fit_colour_checkers
-    from processing.photometry.colour_profiles import params_of_profiles
 
     params = read_params(out) if out.exists() else {}
     found = fit_colour_checkers(folder)

@@ -23,7 +23,8 @@ def displace(
     from processing.displacement.apply_displacement import displace as apply
     from processing.files.displacement_exr import read_displacement_exr
     from processing.files.displacement_png import read_displacement_png
-    from processing.files.obj import read_obj, write_ply
+    from processing.files.obj import read_obj
+    from processing.files.ply import write_ply
 
     read = read_displacement_exr if dpmap.suffix.lower() == ".exr" else read_displacement_png
     mesh, relief = read_obj(obj), read(dpmap, scale_mm=scale_mm)

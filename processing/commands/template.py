@@ -22,14 +22,14 @@ def build(
     """Build the template of the anny head anew: mesh, UVs, 20 expressions, 68 landmarks."""
     from rich.progress import Progress as Bar
 
-    from processing.template.builtin_template import build_template
-    from processing.template.template import cache_path
+    from processing.template.builtin_template import build_template, cache_path
+    from processing.template.template_file import write_template
 
     path = out or cache_path()
     with Bar(transient=True, disable=json_) as bar:
         task = bar.add_task("template", total=1.0)
         template = build_template(progress=lambda done, message: bar.update(task, completed=done, description=message))
-    template.save(path)
+    write_template(path, template)
     _report(template, path, json_)
 
 
@@ -46,6 +46,7 @@ def import_(
 ) -> None:
     """Make a template of another topology."""
     from processing.template.template import TemplateError
+    from processing.template.template_file import write_template
     from processing.template.template_import import import_ict, import_obj
 
     if obj.suffix == ".npz":
@@ -55,7 +56,7 @@ def import_(
             raise TemplateError(f"{obj} needs --landmarks: a file of 68 vertex numbers, or 68 rows x y z, on it")
         posed = {p.stem: p for p in sorted(expressions.glob("*.obj"))} if expressions else {}
         template = import_obj(obj, landmarks, name=name, expressions=posed)
-    template.save(out)
+    write_template(out, template)
     _report(template, out, json_)
 
 
@@ -66,16 +67,13 @@ def show(
     json_: _Json = False,
 ) -> None:
     """Draw a template: the head with numbered landmarks from three sides, its UV layout, its expressions."""
-    import cv2
-
-    from processing.files.obj import atomic_write
-    from processing.template.template import Template, default_template
+    from processing.files.image_files import write_image
+    from processing.template.builtin_template import default_template
+    from processing.template.template_file import read_template
     from processing.template.template_picture import draw_template
 
-    loaded = Template.load(template) if template else default_template()
-    done, data = cv2.imencode(".png", draw_template(loaded))
-    with atomic_write(out) as temporary:
-        temporary.write_bytes(data.tobytes() if done else b"")
+    loaded = read_template(template) if template else default_template()
+    write_image(out, draw_template(loaded))
     _report(loaded, out, json_)
 
 

@@ -128,11 +128,11 @@ def _place(
     processed: ProcessedSubject,
     subject: Path,
 ) -> None:
-    from processing.template.template import Template
+    from processing.template.template_file import read_template
 
     prepared = work / ".placing"
     shutil.rmtree(prepared, ignore_errors=True)
-    loaded = Template.load(template)
+    loaded = read_template(template)
     files = subject_layout.prepare(prepared, loaded, results)
     report = Report(
         title=f"Subject {subject.resolve().name}",

@@ -32,7 +32,7 @@ def template_file(given: str | None, message: Callable[[str], None] = lambda _te
         if not path.is_file():
             raise DataError(f"there is no template file {path}; mien template build makes one")
         return path
-    from processing.template.template import cache_path, default_template
+    from processing.template.builtin_template import cache_path, default_template
 
     message("preparing the template")
     default_template()
@@ -45,7 +45,7 @@ def studio_template(home: Path, given: str | None, message: Callable[[str], None
     Mien's own is built on each machine, so two machines' may differ in a last digit and with it in their hash; the
     studio keeps one, or every daemon would make everything anew.
     """
-    from processing.files.obj import atomic_write
+    from common.files.atomic_write import atomic_write
 
     kept = home / "template.npz"
     if given is None and not kept.is_file():

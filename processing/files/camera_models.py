@@ -2,15 +2,18 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from common.bounded.limits import MAX_PIXELS
+from common.files.atomic_write import atomic_write
 from processing.files.calibration_errors import CalibrationError
 from processing.files.colmap import read_colmap, write_colmap
-from processing.files.json_object import read_object
-from processing.files.obj import atomic_write
-from processing.geometry.cameras import Camera, camera_from_params, params_from_cameras
+from processing.files.json_object import CAMERA_KEYS, read_object
+from processing.geometry.cameras import Camera, CameraError
 
 
 def read_cameras(path: Path, *, scale: float = 1.0) -> dict[int, Camera]:
@@ -34,7 +37,48 @@ def read_cameras(path: Path, *, scale: float = 1.0) -> dict[int, Camera]:
 
 
 def read_params(path: Path) -> dict[str, Any]:
-    return read_object(path, CalibrationError)
+    return read_object(path, CalibrationError, keys=CAMERA_KEYS)
+
+
+def camera_from_params(params: Mapping[str, Any], view: int) -> Camera:
+    """View `view` of a FaceScape params.json. Raises CameraError naming a missing or unusable key."""
+    missing = [k for k in ("K", "Rt", "distortion", "width", "height") if f"{view}_{k}" not in params]
+    if missing:
+        raise CameraError(f"params.json lacks {', '.join(f'{view}_{k}' for k in missing)}")
+    try:
+        Rt = np.array(params[f"{view}_Rt"], dtype=np.float64)
+        distortion = np.array(params[f"{view}_distortion"], dtype=np.float64).ravel()
+        width, height = int(params[f"{view}_width"]), int(params[f"{view}_height"])
+        K = np.array(params[f"{view}_K"], dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise CameraError(f"params.json: view {view} holds a value that is no number ({error})") from None
+    if Rt.shape != (3, 4):
+        raise CameraError(f"params.json: {view}_Rt has shape {Rt.shape}; wanted (3, 4)")
+    if len(distortion) not in (4, 5):
+        raise CameraError(f"params.json: {view}_distortion has {len(distortion)} numbers; wanted 5 (k1 k2 p1 p2 k3)")
+    if width * height > MAX_PIXELS:
+        raise CameraError(f"params.json: view {view} has {width} x {height} pixels; at most {MAX_PIXELS:,} are read")
+    padded = np.zeros(5)
+    padded[: len(distortion)] = distortion
+    return Camera(K=K, R=Rt[:, :3], t=Rt[:, 3], distortion=padded, width=width, height=height, name=str(view))
+
+
+def params_from_cameras(cameras: Iterable[Camera], serials: Sequence[str] | None = None) -> dict[str, Any]:
+    """A FaceScape params.json of these cameras, view 0 first."""
+    params: dict[str, Any] = {}
+    for i, camera in enumerate(cameras):
+        params |= {
+            f"{i}_K": camera.K.tolist(),
+            f"{i}_Rt": np.c_[camera.R, camera.t].tolist(),
+            f"{i}_distortion": camera.distortion.tolist(),
+            f"{i}_width": camera.width,
+            f"{i}_height": camera.height,
+            f"{i}_matches": 0,
+            f"{i}_valid": True,
+            f"{i}_sn": serials[i] if serials else camera.name,
+            f"{i}_ori": f"{i}.jpg",
+        }
+    return params
 
 
 def params_of(cameras: Mapping[int, Camera], serials: Mapping[int, str] | None = None) -> dict[str, Any]:

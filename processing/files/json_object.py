@@ -6,10 +6,10 @@ from typing import Any
 from common.bounded.json_toml import read_json
 from processing.errors import DataError
 
+CAMERA_KEYS = "'0_K', '0_Rt', ..."  # of FaceScape's params.json
 
-def read_object(
-    path: Path, problem: type[DataError], *, what: str = "", keys: str = "'0_K', '0_Rt', ..."
-) -> dict[str, Any]:
+
+def read_object(path: Path, problem: type[DataError], *, what: str = "", keys: str = "") -> dict[str, Any]:
     """The object. what: how messages call the file, such as "the rig"; keys: what is expected in it.
 
     Raises `problem` naming the file, and what it holds instead.
@@ -22,5 +22,5 @@ def read_object(
     except ValueError as error:
         raise problem(f"{name} cannot be read as JSON: {error}") from None
     if not isinstance(found, dict):
-        raise problem(f"{name} holds a {type(found).__name__}; wanted an object with keys {keys}")
+        raise problem(f"{name} holds a {type(found).__name__}; wanted an object{f' with keys {keys}' if keys else ''}")
     return found

@@ -1,4 +1,4 @@
-"""Meshes in files: OBJ with UVs, and binary PLY. Files appear whole or not at all."""
+"""Wavefront OBJ: meshes with UVs, and the material file of a texture. Files appear whole or not at all."""
 
 import os
 from array import array
@@ -16,10 +16,9 @@ from common.bounded.limits import (
     MAX_UV,
     MAX_VERTICES,
 )
-from common.files.atomic_write import atomic_write as atomic_write
+from common.files.atomic_write import atomic_write
 from processing.errors import MeshError
 from processing.files.ply import clean_mesh
-from processing.files.ply import read_ply as read_ply
 from processing.geometry.mesh import Mesh
 
 
@@ -147,26 +146,3 @@ def _index(text: bytes, count: int) -> int:
     if value == 0:
         raise IndexError(text)
     return value - 1 if value > 0 else count + value
-
-
-def write_ply(path: Path, mesh: Mesh) -> None:
-    """Binary little-endian PLY: float positions in mm, normals, RGB where the mesh has it, triangles."""
-    fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("nx", "<f4"), ("ny", "<f4"), ("nz", "<f4")]
-    if mesh.colors is not None:
-        fields += [("red", "u1"), ("green", "u1"), ("blue", "u1")]
-    rows = np.zeros(len(mesh.vertices_mm), dtype=fields)
-    for k, axis in enumerate("xyz"):
-        rows[axis], rows[f"n{axis}"] = mesh.vertices_mm[:, k], mesh.vertex_normals[:, k]
-    if mesh.colors is not None:
-        for k, name in enumerate(("red", "green", "blue")):
-            rows[name] = mesh.colors[:, k]
-    faces = np.zeros(len(mesh.triangles), dtype=[("n", "u1"), ("v", "<i4", (3,))])
-    faces["n"], faces["v"] = 3, mesh.triangles
-    names = {"<f4": "float", "u1": "uchar"}
-    header = ["ply", "format binary_little_endian 1.0", "comment Mien; millimetres, y up, z out of the face"]
-    header += [f"element vertex {len(rows)}", *(f"property {names[kind]} {name}" for name, kind in fields)]
-    header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header\n"]
-    with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
-        file.write("\n".join(header).encode())
-        file.write(rows.tobytes())
-        file.write(faces.tobytes())

@@ -1,4 +1,4 @@
-"""Reading PLY, ASCII and binary little-endian (Turk 1994): positions, colours and polygons; the rest is passed over.
+"""PLY, ASCII and binary little-endian (Turk 1994): positions, colours and polygons; the rest is passed over.
 
 The header's counts are held against the file's size before anything is made of them.
 """
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from common.bounded.files import open_regular_file
 from common.bounded.limits import MAX_COORDINATE_MM, MAX_FACES, MAX_MESH_BYTES, MAX_POLYGON, MAX_VERTICES
 from common.bounded.printable import shown
+from common.files.atomic_write import atomic_write
 from processing.errors import MeshError
 from processing.geometry.mesh import Mesh
 
@@ -35,6 +36,29 @@ class _Element:
     name: str
     count: int
     properties: list[tuple[str, str, str]]
+
+
+def write_ply(path: Path, mesh: Mesh) -> None:
+    """Binary little-endian PLY: float positions in mm, normals, RGB where the mesh has it, triangles."""
+    fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("nx", "<f4"), ("ny", "<f4"), ("nz", "<f4")]
+    if mesh.colors is not None:
+        fields += [("red", "u1"), ("green", "u1"), ("blue", "u1")]
+    rows = np.zeros(len(mesh.vertices_mm), dtype=fields)
+    for k, axis in enumerate("xyz"):
+        rows[axis], rows[f"n{axis}"] = mesh.vertices_mm[:, k], mesh.vertex_normals[:, k]
+    if mesh.colors is not None:
+        for k, name in enumerate(("red", "green", "blue")):
+            rows[name] = mesh.colors[:, k]
+    faces = np.zeros(len(mesh.triangles), dtype=[("n", "u1"), ("v", "<i4", (3,))])
+    faces["n"], faces["v"] = 3, mesh.triangles
+    names = {"<f4": "float", "u1": "uchar"}
+    header = ["ply", "format binary_little_endian 1.0", "comment Mien; millimetres, y up, z out of the face"]
+    header += [f"element vertex {len(rows)}", *(f"property {names[kind]} {name}" for name, kind in fields)]
+    header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header\n"]
+    with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
+        file.write("\n".join(header).encode())
+        file.write(rows.tobytes())
+        file.write(faces.tobytes())
 
 
 def read_ply(path: Path) -> Mesh:

@@ -13,9 +13,10 @@ from common.bounded.decoder_pool import decode
 from common.bounded.limits import OutOfBounds
 from common.progress import Progress, no_progress
 from processing.errors import TakeError
-from processing.files.json_object import read_object
+from processing.files.camera_models import camera_from_params
+from processing.files.json_object import CAMERA_KEYS, read_object
 from processing.files.photograph_sequence import LazyPhotographs, constant_maker
-from processing.geometry.cameras import Camera, CameraError, camera_from_params
+from processing.geometry.cameras import Camera, CameraError
 
 NAME = re.compile(r"(?P<k>[1-9]\d*)_(?P<name>[a-z0-9_]+)$")
 FEWEST_VIEWS = 6
@@ -108,7 +109,7 @@ def _read_params(folder: Path) -> dict[str, Any]:
     path = folder / "params.json"
     if not path.is_file():
         raise TakeError(f"{folder} is not a take: it has no params.json (the cameras of its photographs)")
-    return read_object(path, TakeError)
+    return read_object(path, TakeError, keys=CAMERA_KEYS)
 
 
 def _check_missing(take: Take, total: int, max_missing: int | None) -> None:

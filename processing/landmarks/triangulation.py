@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from common.array_types import Floats, Image, Ints32
 from common.bounded.json_toml import read_json
+from common.files.atomic_write import atomic_write
 from common.progress import Progress, no_progress
 from processing.errors import DataError, NoFace, ShapeError
-from processing.files.obj import atomic_write
 from processing.geometry.cameras import Camera, triangulate
 from processing.landmarks.multi_pie_68 import MEDIAPIPE_TO_68
 

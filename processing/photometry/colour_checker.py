@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from common.array_types import Floats, Image
-from processing.photometry.colour_profiles import Profile, ProfileError, to_linear
+from processing.files.colour_profiles import Profile, ProfileError
+from processing.photometry.colour_correction import to_linear
 
 # sRGB of the 24 patches, row by row from dark skin to black (X-Rite, ColorChecker Classic, after November 2014).
 PATCHES_SRGB = np.array(

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from processing.files.colour_profiles import ProfileError
 from processing.files.take_folder import decode_photo
 from processing.photometry.colour_checker import CheckerFit, fit_matrix, patches_of
-from processing.photometry.colour_profiles import ProfileError
 
 
 @dataclass(frozen=True, eq=False)

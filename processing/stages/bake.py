@@ -7,10 +7,11 @@ from typing import ClassVar
 from processing.displacement.displacement_bake import bake
 from processing.files.displacement_exr import write_displacement_exr
 from processing.files.displacement_png import write_displacement_png
-from processing.files.obj import read_ply
+from processing.files.ply import read_ply
 from processing.files.stage_files import read_vertices
 from processing.stages.base import TEMPLATE, Inputs, Resources, Stage, StageParams
-from processing.template.template import SKIN, Template
+from processing.template.template import SKIN
+from processing.template.template_file import read_template
 
 
 class Bake(Stage):
@@ -25,7 +26,7 @@ class Bake(Stage):
         size_px: int = 2048
 
     def run(self, inputs: Inputs, params: Params, out: Path) -> None:
-        template = Template.load(inputs["template"])
+        template = read_template(inputs["template"])
         mesh = template.mesh.with_vertices(read_vertices(inputs["mesh"]))
         scan = read_ply(inputs["scan"])
         relief = bake(mesh, scan, size_px=params.size_px, skin=template.parts == SKIN, progress=inputs.progress)

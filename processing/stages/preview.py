@@ -9,8 +9,9 @@ import numpy as np
 from common.array_types import Floats, Image
 from processing.displacement.apply_displacement import displace
 from processing.files.displacement_png import read_displacement_png
-from processing.files.obj import read_ply
-from processing.files.stage_files import read_image, read_json, read_vertices, write_image, write_json
+from processing.files.image_files import read_image, write_image
+from processing.files.ply import read_ply
+from processing.files.stage_files import read_json, read_vertices, write_json
 from processing.files.take_folder import Take, read_photos, read_take
 from processing.geometry import rendering
 from processing.geometry.cameras import Camera
@@ -18,6 +19,7 @@ from processing.geometry.mesh import Mesh, Surface, submesh
 from processing.landmarks.triangulation import Landmarks3d, read_landmarks
 from processing.stages.base import TAKE, TEMPLATE, Inputs, Resources, Stage, StageParams
 from processing.template.template import SKIN, Template
+from processing.template.template_file import read_template
 
 YAWS_DEG = (0.0, 40.0)
 
@@ -57,7 +59,7 @@ class Preview(Stage):
         subdivisions: int = 2  # of the registered mesh when its displacement is applied
 
     def run(self, inputs: Inputs, params: Params, out: Path) -> None:
-        template = Template.load(inputs["template"])
+        template = read_template(inputs["template"])
         mesh = template.mesh.with_vertices(read_vertices(inputs["mesh"]))
         skin = submesh(mesh, (template.parts[mesh.triangles] == SKIN).all(axis=1))[0]
         scan = read_ply(inputs["scan"])

@@ -7,10 +7,11 @@ from typing import ClassVar
 from common.progress import part
 from processing.camera_check.settings import CameraCheckSettings
 from processing.camera_check.take_check import cameras_used
-from processing.files.obj import write_ply
-from processing.files.stage_files import write_image, write_json
+from processing.files.colour_profiles import read_profiles
+from processing.files.image_files import write_image
+from processing.files.ply import write_ply
+from processing.files.stage_files import write_json
 from processing.files.take_folder import read_photos, read_take
-from processing.photometry.colour_profiles import read_profiles
 from processing.reconstruction.settings import ReconstructionSettings
 from processing.scan_quality.verdict import QualitySettings
 from processing.stages.base import TAKE, Inputs, Resources, Stage, StageParams

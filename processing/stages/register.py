@@ -7,8 +7,9 @@ from typing import ClassVar
 from common.progress import part
 from processing.camera_check.take_check import with_cameras_used
 from processing.files.appearance_png import read_appearance, write_appearance
-from processing.files.obj import read_ply
-from processing.files.stage_files import read_json, read_vertices, write_image, write_json, write_vertices
+from processing.files.image_files import write_image
+from processing.files.ply import read_ply
+from processing.files.stage_files import read_json, read_vertices, write_json, write_vertices
 from processing.files.take_folder import read_photos, read_take
 from processing.landmarks.triangulation import read_landmarks
 from processing.registration.correspondence import TargetSurface
@@ -16,7 +17,7 @@ from processing.registration.register import register_expression, register_neutr
 from processing.scan_quality.registration_picture import registration_picture
 from processing.scan_quality.registration_quality import RegistrationLimits, judge_registration, measure_registration
 from processing.stages.base import TAKE, TEMPLATE, Inputs, Resources, Stage, StageParams
-from processing.template.template import Template
+from processing.template.template_file import read_template
 from processing.texture.flow_refinement import neutral_appearance, refine_by_appearance
 
 
@@ -67,7 +68,7 @@ class Register(Stage):
             lids_mm=(params.review_lids_mm, params.redo_lids_mm),
             slip_mm=(params.review_slip_mm, params.redo_slip_mm),
         )
-        template = Template.load(inputs["template"])
+        template = read_template(inputs["template"])
         surface = TargetSurface(read_ply(inputs["scan"]))
         landmarks = read_landmarks(inputs["landmarks"])
         neutral, likeness = inputs.get("neutral"), inputs.get("neutral_appearance")

@@ -8,10 +8,11 @@ import numpy as np
 
 from common.progress import part
 from processing.camera_check.take_check import with_cameras_used
-from processing.files.stage_files import read_json, read_vertices, write_image, write_json
+from processing.files.image_files import write_image
+from processing.files.stage_files import read_json, read_vertices, write_json
 from processing.files.take_folder import read_photos, read_take
 from processing.stages.base import TAKE, TEMPLATE, Inputs, Resources, Stage, StageParams
-from processing.template.template import Template
+from processing.template.template_file import read_template
 from processing.texture.texture_projection import project_texture
 
 
@@ -33,7 +34,7 @@ class Texture(Stage):
         quality: int = 95
 
     def run(self, inputs: Inputs, params: Params, out: Path) -> None:
-        mesh = Template.load(inputs["template"]).mesh.with_vertices(read_vertices(inputs["mesh"]))
+        mesh = read_template(inputs["template"]).mesh.with_vertices(read_vertices(inputs["mesh"]))
         take = with_cameras_used(read_take(inputs["take"]), read_json(inputs["cameras"]))
         # The scan was made of these views; how many are left was judged there.
         take, images = read_photos(

@@ -13,10 +13,10 @@ from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.noise_field import NoiseField
 from processing.geometry.photograph_rendering import Scene
 from processing.template.anny_head import EXPRESSION_RECIPES, EYE, SKIN, TEETH, TONGUE, Identity
-from processing.template.builtin_template import template_topology
+from processing.template.builtin_template import default_template, template_topology
 from processing.template.fine_head import DEFAULT_VERTICES, FineHead, fine_head
 from processing.template.skin_painting import Palette, paint, paint_eyes, relief, wrinkles
-from processing.template.template import Template, default_template
+from processing.template.template import Template
 
 # The part of the head that a studio measures: not the back of the head, nor the lower neck (average head, mm).
 MEASURED_BEHIND_MM, MEASURED_BELOW_MM = -30.0, -115.0

@@ -1,38 +1,24 @@
-"""Write what the studio's cameras would have delivered, and the truth behind it."""
+"""Synthetic takes: the photographs that the studio's cameras would have delivered, and the truth behind them."""
 
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.array_types import Image
+from common.files.atomic_write import atomic_write
 from common.progress import Progress, no_progress
-from processing.errors import TakeError
-from processing.files.obj import atomic_write
-from processing.geometry.cameras import Camera, params_from_cameras
+from processing.files.camera_models import params_from_cameras
+from processing.files.image_files import write_image
+from processing.geometry.cameras import Camera
 from processing.geometry.photograph_rendering import Sensor
 from processing.synthetic.subject import PosedHead
 from processing.template.anny_head import EXPRESSION_RECIPES
-from processing.template.builtin_template import template_topology
-from processing.template.template import BUILTIN_VERSION
+from processing.template.builtin_template import BUILTIN_VERSION, template_topology
 
 JPEG_QUALITY = 95
-
-
-def photograph(
-    posed: PosedHead,
-    camera: Camera,
-    *,
-    supersample: int = 1,
-    sensor: Sensor | None = None,
-    rng: np.random.Generator | None = None,
-) -> Image:
-    """(H, W, 3) uint8 BGR. rng None: a sensor without noise."""
-    return posed.scene.photograph(camera, supersample=supersample, sensor=sensor, rng=rng)
 
 
 def write_take(
@@ -40,7 +26,6 @@ def write_take(
     posed: PosedHead,
     cameras: Sequence[Camera],
     *,
-    supersample: int = 1,
     sensors: Sequence[Sensor] | None = None,
     serials: Sequence[str] | None = None,
     truth: bool = True,
@@ -57,18 +42,14 @@ def write_take(
     number = list(EXPRESSION_RECIPES).index(posed.expression)
     posed.scene  # noqa: B018  (made before the threads need it)
 
-    def shoot(view: int) -> None:
+    def write_photograph(view: int) -> None:
         rng = np.random.default_rng([posed.subject.seed, number, view])
         sensor = sensors[view] if sensors else None
-        image = photograph(posed, cameras[view], supersample=supersample, sensor=sensor, rng=rng)
-        done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        if not done:
-            raise TakeError(f"photograph {view} of {folder.name} cannot be encoded")
-        with atomic_write(folder / f"{view}.jpg") as temporary:
-            temporary.write_bytes(data.tobytes())
+        image = posed.scene.photograph(cameras[view], sensor=sensor, rng=rng)
+        write_image(folder / f"{view}.jpg", image, jpeg_quality=JPEG_QUALITY)
 
     with ThreadPoolExecutor(workers) as pool:
-        for count, _ in enumerate(pool.map(shoot, range(len(cameras))), 1):
+        for count, _ in enumerate(pool.map(write_photograph, range(len(cameras))), 1):
             progress(count / len(cameras), f"{posed.expression}: photograph {count} of {len(cameras)}")
     with atomic_write(folder / "params.json") as temporary:
         serials = serials or [f"SIM{i:04d}" for i in range(len(cameras))]

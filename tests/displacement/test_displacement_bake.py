@@ -10,7 +10,8 @@ from processing.displacement.displacement_bake import bake
 from processing.errors import MeshError
 from processing.files.displacement_exr import write_displacement_exr
 from processing.files.displacement_png import read_displacement_png, write_displacement_png
-from processing.files.obj import read_ply, write_obj
+from processing.files.obj import write_obj
+from processing.files.ply import read_ply
 from processing.geometry.mesh import Mesh, Surface, subdivide, submesh
 from processing.geometry.uv_rasterization import texels_of
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import mien
-from processing.geometry.cameras import Camera, params_from_cameras
+from processing.files.camera_models import params_from_cameras
+from processing.geometry.cameras import Camera
 
 VIEWS = 17  # of which 2 may fail, as 8 of 68
 SIZE = (48, 32)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from processing.errors import DataError
-from processing.files.stage_files import read_image, read_json, read_vertices, write_image, write_json, write_vertices
+from processing.files.image_files import read_image, write_image
+from processing.files.stage_files import read_json, read_vertices, write_json, write_vertices
 
 
 def test_vertices_come_back_to_the_last_bit_and_files_are_repeatable(tmp_path: Path) -> None:

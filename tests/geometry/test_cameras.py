@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from processing.errors import DataError, ShapeError
-from processing.geometry.cameras import Camera, CameraError, camera_from_params, params_from_cameras, triangulate
+from processing.files.camera_models import camera_from_params, params_from_cameras
+from processing.geometry.cameras import Camera, CameraError, triangulate
 
 
 def ring(count: int, seed: int = 0) -> list[Camera]:

@@ -6,8 +6,10 @@ import numpy as np
 import open3d as o3d
 import pytest
 
+from common.files.atomic_write import atomic_write
 from processing.errors import MeshError, ShapeError
-from processing.files.obj import atomic_write, read_obj, read_ply, write_obj, write_ply
+from processing.files.obj import read_obj, write_obj
+from processing.files.ply import read_ply, write_ply
 from processing.geometry.mesh import Mesh, Surface, largest_component, subdivide, submesh
 
 

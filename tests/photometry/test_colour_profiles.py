@@ -9,17 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from processing.commands.cameras import app
+from processing.files.colour_profiles import Profile, ProfileError, params_of_profiles, profiles_of, read_profiles
 from processing.photometry.colour_checker import PATCHES_SRGB, fit_matrix
-from processing.photometry.colour_profiles import (
-    Profile,
-    ProfileError,
-    apply_profile,
-    from_linear,
-    params_of_profiles,
-    profiles_of,
-    read_profiles,
-    to_linear,
-)
+from processing.photometry.colour_correction import apply_profile, from_linear, to_linear
 
 CAST = np.array([[0.72, 0.1, 0.02], [0.05, 0.6, 0.08], [0.01, 0.12, 0.5]])  # a camera's own colours
 

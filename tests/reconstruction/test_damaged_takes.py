@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from processing.commands import reconstruct
 from processing.errors import TakeError
-from processing.files.obj import read_ply
+from processing.files.camera_models import params_from_cameras
+from processing.files.ply import read_ply
 from processing.files.take_folder import read_photos, read_take
-from processing.geometry.cameras import params_from_cameras
 from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.rotations import exp
 from processing.reconstruction.settings import ReconstructionSettings

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from processing.commands.reconstruct import app
 from processing.errors import DataError, TakeError
-from processing.files.obj import read_ply
+from processing.files.camera_models import params_from_cameras
+from processing.files.ply import read_ply
 from processing.files.take_folder import read_photos, read_take
-from processing.geometry.cameras import params_from_cameras
 from processing.geometry.mesh import Mesh, Surface
 from processing.reconstruction.multi_view_stereo import reconstruct
 from processing.reconstruction.settings import ReconstructionSettings

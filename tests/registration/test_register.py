@@ -10,7 +10,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from processing.errors import DataError, MeshError, NoFace
-from processing.files.obj import read_obj, write_obj, write_ply
+from processing.files.obj import read_obj, write_obj
+from processing.files.ply import write_ply
 from processing.geometry.mesh import Mesh, Surface, subdivide, submesh
 from processing.geometry.procrustes import Similarity
 from processing.landmarks.scan_landmarks import landmarks_of_scan
@@ -20,8 +21,10 @@ from processing.registration.correspondence import TargetSurface
 from processing.registration.register import register_expression, register_neutral
 from processing.scan_quality.registration_quality import measure_registration
 from processing.stages.support.scan_registration import choose_landmarks, read_scan, register_files
+from processing.template.builtin_template import default_template
 from processing.template.face_regions import face_regions
-from processing.template.template import Template, default_template, from_mesh, place_landmarks
+from processing.template.template import Template, from_mesh, place_landmarks
+from processing.template.template_file import write_template
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 SUBJECT, JAMES = DATA / "subject-11", DATA / "james"
@@ -169,7 +172,7 @@ def test_a_hole_in_a_cheek_is_no_missing_half(template: Template) -> None:
 def test_files_in_files_out(template: Template, tmp_path: Path) -> None:
     truth = subject(template.mesh.vertices_mm)
     scan, landmarks = photographed(template, truth)
-    template.save(tmp_path / "t.npz")
+    write_template(tmp_path / "t.npz", template)
     write_ply(tmp_path / "scan.ply", scan)
     write_landmarks(tmp_path / "l.json", landmarks)
     files = register_files(

@@ -27,12 +27,13 @@ from db.stage_runs.job_queue import InputFile, InputMade, JobSpec
 from db.store import Store
 from db.studio import StudioRecords
 from processing.files.displacement_png import DisplacementMap, write_displacement_png
-from processing.files.obj import write_ply
+from processing.files.ply import write_ply
 from processing.files.stage_files import write_vertices
 from processing.geometry.mesh import Mesh
 from processing.release.studio import topology_files
 from processing.release.studio.build import build_release
 from processing.template.template import from_mesh
+from processing.template.template_file import write_template
 
 VIEWS = 3
 OUTPUTS = {"reconstruct": "scan", "register": "mesh", "texture": "texture", "bake": "displacement"}
@@ -63,7 +64,7 @@ class FinishedStudio:
 
     def __post_init__(self) -> None:
         landmarks = np.zeros(68, np.int32), np.tile([1 / 3, 1 / 3, 1 / 3], (68, 1))
-        from_mesh("sheet", self.mesh, *landmarks).save(self.folder / "template.npz")
+        write_template(self.folder / "template.npz", from_mesh("sheet", self.mesh, *landmarks))
         self.template = self.records.store.put_file(self.folder / "template.npz")
 
     def subject(

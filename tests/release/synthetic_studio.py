@@ -21,15 +21,16 @@ from db.models import ConsentScope, Gender, Take
 from db.settings import Settings
 from db.store import Store
 from db.studio import StudioRecords
+from processing.files.camera_models import params_from_cameras
 from processing.files.displacement_exr import write_displacement_exr
 from processing.files.displacement_png import DisplacementMap, write_displacement_png
-from processing.files.obj import write_ply
+from processing.files.ply import write_ply
 from processing.files.stage_files import write_vertices
-from processing.geometry.cameras import Camera, params_from_cameras
+from processing.geometry.cameras import Camera
 from processing.synthetic.studio_rig import studio_rig
 from processing.synthetic.subject import PosedHead, synthetic_subject
-from processing.synthetic.takes import photograph
-from processing.template.template import default_template
+from processing.template.builtin_template import default_template
+from processing.template.template_file import write_template
 from processing.texture.texture_projection import project_texture
 
 WIDTH, HEIGHT, TEXTURE_PX = 160, 240, 256
@@ -48,7 +49,7 @@ def synthetic_studio(base: type, folder: Path, *, views: int = 8, seed: int = 3)
         views: int
 
         def __post_init__(self) -> None:
-            default_template().save(self.folder / "template.npz")
+            write_template(self.folder / "template.npz", default_template())
             self.template = self.records.store.put_file(self.folder / "template.npz")
             self.mesh = default_template().mesh
             self.person = synthetic_subject(seed, vertices=20_000)
@@ -70,7 +71,7 @@ def synthetic_studio(base: type, folder: Path, *, views: int = 8, seed: int = 3)
             for view, camera in enumerate(self.cameras):
                 rng = np.random.default_rng([self.person.seed, view])
                 path = self.folder / "photo.jpg"
-                picture = Image.fromarray(photograph(self.posed, camera, rng=rng)[:, :, ::-1])
+                picture = Image.fromarray(self.posed.scene.photograph(camera, rng=rng)[:, :, ::-1])
                 exif = Image.Exif()
                 exif[0x013B] = "Planted Name"  # Artist
                 picture.save(path, quality=93, exif=exif, comment=b"Planted Name")
@@ -80,7 +81,7 @@ def synthetic_studio(base: type, folder: Path, *, views: int = 8, seed: int = 3)
         @cached_property
         def texture(self) -> Any:
             posed = self.person.pose("neutral")
-            images = [photograph(posed, camera) for camera in self.cameras]
+            images = [posed.scene.photograph(camera) for camera in self.cameras]
             mesh = self.mesh.with_vertices(posed.tu_vertices_mm)
             return project_texture(mesh, images, self.cameras, size_px=TEXTURE_PX).image
 

@@ -20,15 +20,17 @@ from db.models import ConsentScope, Gender
 from db.studio import StudioRecords
 from processing.farm.daemon import FarmDaemon
 from processing.farm.settings import FarmSettings
+from processing.files.camera_models import camera_from_params
 from processing.files.displacement_png import DisplacementMap, write_displacement_png
-from processing.files.obj import write_ply
+from processing.files.ply import write_ply
 from processing.files.stage_files import write_vertices
-from processing.geometry.cameras import camera_from_params
 from processing.geometry.mesh import Mesh
 from processing.release.holder.verify import verify
 from processing.release.studio import topology_files
 from processing.release.studio.build import build_release
-from processing.template.template import default_template, from_mesh, place_landmarks
+from processing.template.builtin_template import default_template
+from processing.template.template import from_mesh, place_landmarks
+from processing.template.template_file import write_template
 from processing.texture.texture_projection import project_texture
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -91,7 +93,7 @@ def subject_11_studio(base: type, records: StudioRecords, rows: Any, folder: Pat
             self.kept, self.mesh = face_topology()
             with truth("neutral") as known:
                 landmarks = place_landmarks(self.mesh, known["base_vertices"][known["landmarks68"]].astype(np.float64))
-            from_mesh("ict", self.mesh, *landmarks).save(self.folder / "template.npz")
+            write_template(self.folder / "template.npz", from_mesh("ict", self.mesh, *landmarks))
             self.template = self.records.store.put_file(self.folder / "template.npz")
             self.params, _ = reduced("neutral", chosen, 0.25)
 
@@ -207,7 +209,7 @@ def test_made_by_the_real_stages(
             studio_rows.accepted(tx, session, rig, expression, filed)
         captures.close_session(tx, session, incomplete=True)
     template = tmp_path / "template.npz"
-    default_template().save(template)
+    write_template(template, default_template())
     small = {"reconstruct": {"vertices": 200_000}, "texture": {"size_px": 512}, "bake": {"size_px": 512}}
     settings = FarmSettings(workers=1, disk_floor_gb=0.0, poll_s=0.5, params=small)
     summary = FarmDaemon(records.engine, records.settings.store, settings, template).run(until_idle=True)

@@ -17,8 +17,9 @@ from processing.scan_quality.registration_quality import (
     judge_registration,
     measure_registration,
 )
+from processing.template.builtin_template import default_template
 from processing.template.face_regions import REGIONS, face_regions
-from processing.template.template import SKIN, Template, default_template
+from processing.template.template import SKIN, Template
 from processing.texture.flow_refinement import AppearanceReport
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from processing.files.take_folder import read_photos, read_take
-from processing.geometry import photograph_rendering
 from processing.geometry.mesh import Surface
 from processing.geometry.noise_field import NoiseField
 from processing.geometry.photograph_rendering import Sensor
@@ -15,7 +14,8 @@ from processing.landmarks.triangulation import LandmarkDetector, triangulate_lan
 from processing.synthetic.studio_rig import studio_rig
 from processing.synthetic.subject import synthetic_subject
 from processing.synthetic.takes import write_take
-from processing.template.template import SKIN, default_template
+from processing.template.builtin_template import default_template
+from processing.template.template import SKIN
 
 FINE = 80_000
 
@@ -45,7 +45,7 @@ def test_everything_follows_from_the_seed(subject, smile):
     assert (posed.mesh.vertices_mm == smile.mesh.vertices_mm).all()
     assert (posed.albedo == smile.albedo).all()
     lens = studio_rig(6, 80, 120)[0]
-    shots = [photograph_rendering(p, lens, rng=np.random.default_rng(1)) for p in (posed, smile)]
+    shots = [p.scene.photograph(lens, rng=np.random.default_rng(1)) for p in (posed, smile)]
     assert (shots[0] == shots[1]).all()
 
 
@@ -88,8 +88,8 @@ def test_the_mesh_is_skin_with_relief_and_paint(neutral):
 def test_most_frontal_photographs_show_a_face_where_it_is(neutral, smile):
     cameras = [c for c in studio_rig(40, 320, 480) if c.viewing_direction[2] < -0.6][:9]
     assert len(cameras) == 9
-    images = [photograph_rendering(neutral, c, rng=np.random.default_rng(0)) for c in cameras]
-    smiling = [photograph_rendering(smile, c, rng=np.random.default_rng(0)) for c in cameras[:4]]
+    images = [neutral.scene.photograph(c, rng=np.random.default_rng(0)) for c in cameras]
+    smiling = [smile.scene.photograph(c, rng=np.random.default_rng(0)) for c in cameras[:4]]
     errors = []
     with LandmarkDetector() as detector:
         for posed, camera, image in [

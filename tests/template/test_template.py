@@ -13,17 +13,10 @@ from processing.geometry.mesh import Mesh, Surface, triangle_components
 from processing.landmarks.multi_pie_68 import CONTOUR, GROUPS, MEDIAPIPE_TO_68, MIRROR_68
 from processing.mesh_repair.mesh_defects import find_mesh_defects
 from processing.template.anny_head import EXPRESSION_RECIPES
+from processing.template.builtin_template import default_template
 from processing.template.part_labelling import label_parts
-from processing.template.template import (
-    EYE,
-    MOUTH_INTERIOR,
-    SKIN,
-    Template,
-    TemplateError,
-    default_template,
-    from_mesh,
-    place_landmarks,
-)
+from processing.template.template import EYE, MOUTH_INTERIOR, SKIN, TemplateError, from_mesh, place_landmarks
+from processing.template.template_file import read_template, write_template
 from processing.template.template_import import import_obj
 
 
@@ -141,8 +134,8 @@ def test_expressions_move_what_they_should(template):
 
 def test_save_and_load_give_the_same_template(template, tmp_path):
     path = tmp_path / "t.npz"
-    template.save(path)
-    again = Template.load(path)
+    write_template(path, template)
+    again = read_template(path)
     assert (again.name, again.version) == (template.name, template.version)
     assert (again.mesh.vertices_mm == template.mesh.vertices_mm).all()
     assert (again.mesh.triangles == template.mesh.triangles).all()
@@ -169,10 +162,10 @@ def test_damaged_files_are_refused(template, tmp_path, damage):
     elif damage == "other":
         np.savez(path, a=np.zeros(3))
     elif damage == "cut":
-        template.save(path)
+        write_template(path, template)
         path.write_bytes(path.read_bytes()[:20_000])
     with pytest.raises(TemplateError, match=r"t\.npz") as refused:
-        Template.load(path)
+        read_template(path)
     assert refused.value.exit_code == 4
 
 
@@ -274,13 +267,13 @@ def test_commands_import_and_show(patch, tmp_path):
 
 @pytest.mark.slow
 def test_a_damaged_cache_is_built_again(tmp_path, monkeypatch):
-    from processing.template import template as module
+    from processing.template import builtin_template as module
 
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
     module.cache_path().write_bytes(b"damaged")
     built = default_template.__wrapped__()
     assert len(built.mesh.vertices_mm) == len(default_template().mesh.vertices_mm)
-    assert Template.load(module.cache_path()).version == module.BUILTIN_VERSION
+    assert read_template(module.cache_path()).version == module.BUILTIN_VERSION
     found = built.landmark_points(built.mesh.vertices_mm)
     known = default_template().landmark_points(default_template().mesh.vertices_mm)
     assert np.linalg.norm(found - known, axis=1)[~CONTOUR].max() < 0.5, "the landmarks are found again where they were"

@@ -6,7 +6,8 @@ import pytest
 from processing.errors import MeshError
 from processing.geometry.mesh import Mesh, subdivide
 from processing.geometry.uv_rasterization import texels_of
-from processing.template.template import SKIN, default_template
+from processing.template.builtin_template import default_template
+from processing.template.template import SKIN
 from processing.template.uv_overlaps import without_overlaps
 from processing.template.uv_unwrapping import unwrap_head
 

@@ -17,9 +17,9 @@ import numpy as np
 
 from common.files.atomic_write import atomic_write
 from common.progress import Progress, no_progress
+from processing.files.camera_models import camera_from_params
 from processing.files.colmap import write_colmap
-from processing.files.obj import read_ply
-from processing.geometry.cameras import camera_from_params
+from processing.files.ply import read_ply
 from processing.release.formats.errors import ReleaseError
 from processing.release.holder.morph_target_export import Rights, rights_of, write_rights
 from processing.release.reader import ReleaseFolder, TakeEntry, View

@@ -20,7 +20,7 @@ from scipy.spatial import cKDTree
 
 from common.array_types import Floats, Ints64
 from common.files.atomic_write import atomic_write
-from processing.files.stage_files import write_image
+from processing.files.image_files import write_image
 from processing.release.formats.errors import ReleaseError
 from processing.release.studio.topology_files import landmark_vertices
 from processing.template.face_regions import face_regions

@@ -13,9 +13,11 @@ from common.bounded.decoder_pool import decode
 from common.bounded.jpeg_integrity import check_size
 from common.bounded.limits import MAX_PIXELS
 from common.files.atomic_write import atomic_write
-from processing.geometry.cameras import Camera, CameraError, camera_from_params
+from processing.files.camera_models import camera_from_params
+from processing.files.colour_profiles import Profile, profiles_of
+from processing.geometry.cameras import Camera, CameraError
 from processing.geometry.mesh import Mesh, Surface
-from processing.photometry.colour_profiles import Profile, apply_profile, profiles_of
+from processing.photometry.colour_correction import apply_profile
 from processing.release.formats.colour_profiles import with_profile
 from processing.release.formats.errors import ReleaseError
 from processing.release.formats.jpeg_strip import strip_jpeg as strip_jpeg

@@ -15,8 +15,10 @@ from PIL import Image
 from common.array_types import Floats
 from db.store import Store, hash_file
 from processing.errors import ShapeError
-from processing.files.obj import read_ply, write_obj
-from processing.files.stage_files import read_image, read_json, read_vertices, write_image, write_json
+from processing.files.image_files import read_image, write_image
+from processing.files.obj import write_obj
+from processing.files.ply import read_ply
+from processing.files.stage_files import read_json, read_vertices, write_json
 from processing.geometry.mesh import Mesh, Surface
 from processing.release.formats.colour_profiles import stated_profile
 from processing.release.formats.errors import ReleaseError
@@ -39,6 +41,7 @@ from processing.release.studio.selection_rules import Options
 from processing.release.studio.take_metadata import META, as_json, describe_take, to_template
 from processing.release.studio.topology_files import draw_landmarks
 from processing.template.template import SKIN, Template
+from processing.template.template_file import read_template
 
 # Counts up when the same take gives other bytes: what an interrupted build left is then made anew.
 EXPORT_VERSION = 3
@@ -158,7 +161,7 @@ def take_paths(index: int, label: str) -> dict[str, str]:
 @lru_cache(maxsize=4)
 def load_template(path: Path) -> Template:
     """A template from the store, kept: all takes of a release share one or two."""
-    return Template.load(path)
+    return read_template(path)
 
 
 class _TakeExport:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from common.array_types import Floats, Image, Ints32
 from common.files.atomic_write import atomic_write
 from processing.errors import MeshError
-from processing.files.stage_files import write_image, write_json
+from processing.files.image_files import write_image
+from processing.files.stage_files import write_json
 from processing.geometry.mesh import Mesh
 from processing.geometry.rendering import bounds, portrait_camera, render, text
 from processing.landmarks.multi_pie_68 import GROUPS

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from common.array_types import Image
 from common.progress import Progress, no_progress, part
@@ -16,7 +14,9 @@ from processing.errors import DataError, MeshError, NoFace
 from processing.files.appearance_png import read_appearance, write_appearance
 from processing.files.displacement_exr import write_displacement_exr
 from processing.files.displacement_png import write_displacement_png
-from processing.files.obj import atomic_write, read_obj, read_ply, write_obj
+from processing.files.image_files import write_image
+from processing.files.obj import read_obj, write_obj
+from processing.files.ply import read_ply
 from processing.files.take_folder import Take, read_photos, read_take
 from processing.geometry.mesh import Mesh
 from processing.landmarks.scan_landmarks import landmarks_of_scan
@@ -31,7 +31,9 @@ from processing.registration.register import RegistrationReport, register_expres
 from processing.scan_quality.registration_picture import registration_picture
 from processing.scan_quality.registration_quality import judge_registration, measure_registration
 from processing.scan_quality.verdict import QualityReview
-from processing.template.template import SKIN, Template, default_template
+from processing.template.builtin_template import default_template
+from processing.template.template import SKIN
+from processing.template.template_file import read_template
 from processing.texture.flow_refinement import AppearanceReport, neutral_appearance, refine_by_appearance
 from processing.texture.texture_projection import project_texture
 
@@ -102,7 +104,7 @@ def register_files(
         raise DataError("--expression needs --neutral: the subject's registered neutral mesh")
     progress(0.0, "reading the scan")
     surface = read_scan(scan)
-    model = default_template() if template is None else Template.load(template)
+    model = default_template() if template is None else read_template(template)
     take = read_take(photos) if photos is not None else None
     images: Sequence[Image] = ()
     if take is not None:
@@ -157,12 +159,12 @@ def register_files(
     write_landmarks(files.landmarks, points)
     write_displacement_png(files.displacement, relief)
     write_displacement_exr(files.displacement_exr, relief)
-    _write_picture(files.quality, registration_picture(model, mesh, measured, review))
+    write_image(files.quality, registration_picture(model, mesh, measured, review))
     if appearance is not None:
         write_appearance(appearance_beside(files.mesh), appearance)
     if texture is not None and files.texture is not None:
-        _write_picture(files.texture, texture.image)
-        _write_picture(out / f"{name}.seen.png", texture.seen.astype(np.uint8) * 255)
+        write_image(files.texture, texture.image)
+        write_image(out / f"{name}.seen.png", texture.seen.astype(np.uint8) * 255)
     write_obj(files.mesh, mesh, files.texture.name if files.texture is not None else None)
     return files
 
@@ -170,12 +172,6 @@ def register_files(
 def appearance_beside(mesh: Path) -> Path:
     """Where a registered neutral keeps how it looks."""
     return mesh.with_suffix(".appearance.png")
-
-
-def _write_picture(path: Path, image: NDArray[np.uint8]) -> None:
-    options = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix == ".jpg" else []
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(cv2.imencode(path.suffix, image, options)[1].tobytes())
 
 
 def choose_landmarks(

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from common.array_types import Image
@@ -15,12 +14,15 @@ from processing.camera_check.report import CameraCheckReport
 from processing.camera_check.settings import CameraCheckSettings
 from processing.camera_check.take_check import check_take_cameras
 from processing.errors import TakeError
-from processing.files.json_object import read_object
-from processing.files.obj import atomic_write, write_ply
+from processing.files.camera_models import camera_from_params
+from processing.files.colour_profiles import Profile, read_profiles
+from processing.files.image_files import write_image
+from processing.files.json_object import CAMERA_KEYS, read_object
 from processing.files.photograph_sequence import selected_photographs
+from processing.files.ply import write_ply
 from processing.files.take_folder import HELD_BYTES, Take, read_photos, read_take
-from processing.geometry.cameras import Camera, camera_from_params
-from processing.photometry.colour_profiles import Profile, apply_profile, read_profiles
+from processing.geometry.cameras import Camera
+from processing.photometry.colour_correction import apply_profile
 from processing.reconstruction.multi_view_stereo import reconstruct
 from processing.reconstruction.settings import ReconstructionSettings, Scan
 from processing.scan_quality.scan_measures import ScanQuality, measure_scan
@@ -144,23 +146,14 @@ def reconstruct_take(
     progress(0.97, f"writing {out.name}")
     write_ply(out, made.scan.mesh)
     if picture is not None:
-        write_picture(picture, made.picture())
+        write_image(picture, made.picture())
     progress(1.0, f"wrote {out}")
     return made
 
 
-def write_picture(path: Path, picture: Image) -> None:
-    """A PNG, whole or not at all."""
-    done, data = cv2.imencode(".png", picture)
-    if not done:
-        raise TakeError(f"{path.name} cannot be encoded from a picture of shape {picture.shape}")
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(data.tobytes())
-
-
 def with_rig(take: Take, path: Path) -> Take:
     """The take with the cameras of a rig file. Raises TakeError and CameraError."""
-    params = read_object(path, TakeError, what="the rig")
+    params = read_object(path, TakeError, what="the rig", keys=CAMERA_KEYS)
     views = tuple(replace(view, camera=camera_from_params(params, view.index)) for view in take.views)
     return replace(take, views=views)
 

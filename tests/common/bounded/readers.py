@@ -108,17 +108,20 @@ def _templates() -> list[bytes]:
     def save(path: Path) -> None:
         from processing.geometry.mesh import Mesh
         from processing.template.template import from_mesh
+        from processing.template.template_file import write_template
 
         mesh = Mesh(np.eye(3), np.array([[0, 1, 2]]), np.zeros((3, 2)), np.array([[0, 1, 2]]))
-        from_mesh("t", mesh, np.zeros(68, np.int32), np.full((68, 3), 1 / 3), expressions={"smile": np.eye(3)}).save(
-            path
+        barycentric = np.full((68, 3), 1 / 3)
+        write_template(
+            path, from_mesh("t", mesh, np.zeros(68, np.int32), barycentric, expressions={"smile": np.eye(3)})
         )
 
     return [_written("t.npz", save)]
 
 
 def _meshes(kind: str) -> list[bytes]:
-    from processing.files.obj import write_obj, write_ply
+    from processing.files.obj import write_obj
+    from processing.files.ply import write_ply
     from processing.geometry.mesh import Mesh
 
     rng = np.random.default_rng(3)
@@ -269,7 +272,7 @@ def _calibration(path: Path) -> Any:
 
 def _landmark_text(path: Path) -> Any:
     from processing.geometry.mesh import Mesh
-    from processing.template.template import read_landmark_file
+    from processing.template.template_file import read_landmark_file
 
     return read_landmark_file(path, Mesh(np.zeros((100, 3)), np.array([[0, 1, 2]])))
 
@@ -317,7 +320,7 @@ READERS = {
     "appearance": Reader("a.png", _appearances, _call("processing.files.appearance_png:read_appearance")),
     "relief": Reader("m.png", _reliefs, _call("processing.files.displacement_png:read_relief")),
     "relief-exr": Reader("m.exr", _exrs, _call("processing.files.displacement_exr:read_relief_exr")),
-    "template": Reader("t.npz", _templates, _call("processing.template.template:Template.load")),
+    "template": Reader("t.npz", _templates, _call("processing.template.template_file:read_template")),
     "vertices": Reader(
         "v.npz", lambda: [_npz(vertices_mm=np.eye(3))], _call("processing.files.stage_files:read_vertices")
     ),

@@ -162,7 +162,6 @@ def test_closed_eyes_are_told_from_open_ones() -> None:
     """A synthetic head of known eyes, photographed from the front."""
     from processing.synthetic.studio_rig import directions, studio_rig
     from processing.synthetic.subject import synthetic_subject
-    from processing.synthetic.takes import photograph
 
     cameras, places = studio_rig(68, 400, 600), directions(68)
     frontal = sorted((i for i, place in enumerate(places) if place[2]), key=lambda i: sum(map(abs, places[i][:2])))[:3]
@@ -171,7 +170,7 @@ def test_closed_eyes_are_told_from_open_ones() -> None:
         for expression, closed in (("neutral", False), ("eye_closed", True)):
             posed = subject.pose(expression)
             for view in frontal:
-                face = reader.read(photograph(posed, cameras[view])[..., ::-1])
+                face = reader.read(posed.scene.photograph(cameras[view])[..., ::-1])
                 assert face is not None
                 blink = [face.scores[f"eyeBlink{side}"] for side in ("Left", "Right")]
                 assert [score >= CheckLimits().eyes_closed_score for score in blink] == [closed, closed]

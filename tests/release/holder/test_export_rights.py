@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from processing.files.camera_models import camera_from_params
 from processing.files.colmap import read_colmap
-from processing.files.obj import read_ply, write_ply
-from processing.geometry.cameras import camera_from_params
+from processing.files.ply import read_ply, write_ply
 from processing.geometry.mesh import Mesh
 from processing.release.formats.colour_profiles import ADOBE_RGB, NOT_STATED, SRGB, stated_profile, with_profile
 from processing.release.formats.errors import ReleaseError

@@ -18,7 +18,8 @@ from db.errors import ConsentError, RottenObject, StateConflict
 from db.models import ConsentScope, ReleaseState
 from db.release_records.releases import begin_release, list_releases, releases_of_subject
 from db.subjects import get_subject, give_consent, withdraw_consent
-from processing.files.obj import read_obj, read_ply
+from processing.files.obj import read_obj
+from processing.files.ply import read_ply
 from processing.files.take_folder import read_take
 from processing.release.formats.errors import ReleaseError
 from processing.release.holder.manifest_diff import compare

@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from processing.geometry.cameras import Camera, camera_from_params
+from processing.files.camera_models import camera_from_params
+from processing.files.colour_profiles import Profile
+from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
-from processing.photometry.colour_profiles import Profile, apply_profile
+from processing.photometry.colour_correction import apply_profile
 from processing.release.formats.errors import ReleaseError
 from processing.release.studio.eye_mosaic import eye_regions, mosaic_photograph, mosaic_scan, mosaic_texture
 from processing.release.studio.photograph_export import strip_jpeg, view_params, with_cameras_used, write_photograph
 from processing.release.studio.selection_rules import Options
 from processing.synthetic.subject import synthetic_subject
-from processing.synthetic.takes import photograph
-from processing.template.template import PART_NAMES, default_template
+from processing.template.builtin_template import default_template
+from processing.template.template import PART_NAMES
 
 LIDS = (range(36, 42), range(42, 48))
 
@@ -96,7 +98,7 @@ def test_no_view_of_any_subject_keeps_an_eye(seed: int, expression: str, distanc
         focal = 0.55 * lens * distance_mm
         K = np.array([[focal, 0, 89.5], [0, focal, 119.5], [0, 0, 1.0]])
         camera = Camera(K=K, R=R, t=-R @ centre, width=180, height=240, distortion=np.array([-0.08, 0.02, 0, 0, 0]))
-        before = photograph(posed, camera, rng=np.random.default_rng(number))
+        before = posed.scene.photograph(camera, rng=np.random.default_rng(number))
         after = mosaic_photograph(before, camera, mesh, surface, regions)
         for eye in eyes:
             pixels = camera.project(eye)
@@ -196,10 +198,10 @@ def test_the_texture_and_the_scan_too() -> None:
 
 
 def test_a_template_without_eyes_cannot_mosaic(studio: Any) -> None:
-    from processing.template.template import Template
+    from processing.template.template_file import read_template
 
     with pytest.raises(ReleaseError, match="mark no eyes"):
-        eye_regions(Template.load(studio.folder / "template.npz"))
+        eye_regions(read_template(studio.folder / "template.npz"))
 
 
 def _jpeg(image: Any, **more: Any) -> bytes:

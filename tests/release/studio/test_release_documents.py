@@ -21,7 +21,8 @@ from processing.release.holder.verify import verify
 from processing.release.studio.build import build_release
 from processing.release.studio.facescape_predef import facial_mask, mirrored
 from processing.release.studio.publish import HUGGINGFACE, ZENODO, is_synthetic_release, publish
-from processing.template.template import SKIN, default_template
+from processing.template.builtin_template import default_template
+from processing.template.template import SKIN
 
 RELEASE, PUBLICATION = ConsentScope.RESEARCH_RELEASE, ConsentScope.PUBLICATION
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
