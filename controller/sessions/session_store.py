@@ -39,6 +39,7 @@ from db.models import (
     TakeState,
 )
 from db.protocols import get_protocol
+from db.session_rules import UNDER_WAY
 from db.store import Store
 from db.subjects import get_subject
 from db.takes import missing_photographs, take_decisions
@@ -266,7 +267,7 @@ class SessionStore:
             query = (
                 select(Take)
                 .join(CaptureSession)
-                .where(CaptureSession.rig_id == rig.id, Take.state.in_((TakeState.PLANNED, TakeState.FIRED)))
+                .where(CaptureSession.rig_id == rig.id, Take.state.in_(UNDER_WAY))
                 .options(selectinload(Take.frames))
                 .order_by(Take.id)
             )

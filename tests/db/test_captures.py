@@ -12,6 +12,7 @@ from db.errors import AlreadyThere, NotFound, RecordError, StateConflict
 from db.models import ExposureSource, SessionState, TakeState
 from db.protocols import EXPRESSIONS
 from db.reports.progress_queries import ready_takes, session_progress, take_photographs
+from db.session_rules import PUT_BESIDE
 
 
 def test_a_whole_session(engine: Engine, studio_rows: Any) -> None:
@@ -69,7 +70,7 @@ def test_states_cannot_be_skipped_or_taken_back(engine: Engine, studio_rows: Any
         with pytest.raises(StateConflict, match="is fired; it cannot become fired"):
             fire_take(tx, take)
         fail_take(tx, take, "test")
-        for act in (fire_take, accept_take, captures.supersede_take):
+        for act in (fire_take, accept_take, lambda tx, take: captures.move_take(tx, take, PUT_BESIDE)):
             with pytest.raises(StateConflict, match="is failed"):
                 act(tx, take)
 

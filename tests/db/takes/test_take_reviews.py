@@ -11,6 +11,7 @@ from db.errors import AlreadyThere, RecordError
 from db.expression_recipes import FACESCAPE_RECIPES
 from db.models import CameraTier, CheckState, FrameMeasure, Protocol, TakeCheck
 from db.protocols import FACESCAPE, get_protocol, install_protocol, load_protocol, recipe_of
+from db.session_rules import PUT_BESIDE
 from db.subjects import add_subject
 from db.takes.take_reviews import (
     CheckResult,
@@ -96,7 +97,7 @@ def test_baselines_are_of_kept_takes_without_the_one_in_question(engine: Engine,
     for take, brightness in zip(takes, (10.0, 80.0, 100.0, 200.0), strict=True):
         review(engine, take, brightness)
     with transaction(engine) as tx:
-        captures.supersede_take(tx, captures.get_take(tx, takes[0]))
+        captures.move_take(tx, captures.get_take(tx, takes[0]), PUT_BESIDE)
     with reading(engine) as tx:
         found = baselines(tx, takes[3], 100)
         assert found["cam-0"].brightness == pytest.approx(90.0)
