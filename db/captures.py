@@ -1,4 +1,4 @@
-"""What happens in the studio: rigs, sessions, takes, frames.
+"""What happens in the studio: sessions, takes, photographs.
 
 Every change of state is one guarded update; zero rows changed means that someone else acted, and is a StateConflict
 that names the state found.
@@ -18,11 +18,10 @@ from db import session_rules as rules
 from db.audit.number_floors import attempts_given, sessions_given
 from db.consents.withdrawals import withdrawn_takes
 from db.engine import changed, utc_now
-from db.errors import AlreadyThere, ConsentError, NotFound, RecordError, StateConflict
+from db.errors import ConsentError, NotFound, RecordError, StateConflict
 from db.models import (
     Calibration,
     Camera,
-    CameraTier,
     CaptureSession,
     ExposureSource,
     FormerTakeCode,
@@ -39,17 +38,7 @@ from db.models import (
     TakeState,
     TakeWithdrawal,
 )
-
-
-@dataclass(frozen=True)
-class CameraPlace:
-    """A camera of a rig file."""
-
-    view_index: int
-    name: str
-    url: str
-    tier: CameraTier
-    serial: str | None = None
+from db.rigs.rig_records import newest_calibration
 
 
 @dataclass(frozen=True)
@@ -82,60 +71,6 @@ class RawData:
     format: str
     model: str
     name: str
-
-
-def ensure_rig(tx: Session, name: str, cameras: Sequence[CameraPlace]) -> Rig:
-    """The rig of this name with these cameras; added when absent, serials, URLs and tiers brought up to date.
-
-    Raises AlreadyThere when the rig exists with other views or camera names: photographs refer to them.
-    """
-    rig = tx.scalar(select(Rig).where(Rig.name == name))
-    if rig is None:
-        rig = Rig(name=name, cameras=[Camera(**asdict(place)) for place in cameras])
-        tx.add(rig)
-        tx.flush()
-        return rig
-    known = {camera.view_index: camera for camera in rig.cameras}
-    if {(place.view_index, place.name) for place in cameras} != {(view, camera.name) for view, camera in known.items()}:
-        raise AlreadyThere(
-            f"Rig {name} exists with {len(known)} cameras of other views or names; give the changed rig another name"
-        )
-    for place in cameras:
-        camera = known[place.view_index]
-        camera.serial, camera.url, camera.tier = place.serial, place.url, place.tier
-    tx.flush()
-    return rig
-
-
-def get_rig(tx: Session, name: str) -> Rig:
-    """A rig with its cameras in order of view. Raises NotFound."""
-    rig = tx.scalar(select(Rig).where(Rig.name == name).options(joinedload(Rig.cameras)))
-    if rig is None:
-        raise NotFound(
-            f"No rig {name} in the database; it is entered when the studio is first served with its rig file"
-        )
-    return rig
-
-
-def add_calibration(tx: Session, rig: Rig, method: str, data: Mapping[str, Any]) -> Calibration:
-    """The next version of the rig's calibration; the newest one when it is the same already.
-
-    data: FaceScape's params.json keys for every view, millimetres.
-    """
-    newest = newest_calibration(tx, rig)
-    if newest is not None and newest.method == method and newest.data == data:
-        return newest
-    version = 1 if newest is None else newest.version + 1
-    calibration = Calibration(rig_id=rig.id, version=version, method=method, data=dict(data), made_at=utc_now())
-    tx.add(calibration)
-    tx.flush()
-    return calibration
-
-
-def newest_calibration(tx: Session, rig: Rig) -> Calibration | None:
-    """The rig's newest calibration."""
-    query = select(Calibration).where(Calibration.rig_id == rig.id).order_by(Calibration.version.desc()).limit(1)
-    return tx.scalar(query)
 
 
 def start_session(

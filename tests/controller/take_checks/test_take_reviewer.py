@@ -25,6 +25,7 @@ from db.engine import open_database, reading, transaction
 from db.migrations import upgrade
 from db.models import CameraTier, CheckState, ConsentScope, TakeState
 from db.protocols import FACESCAPE, install_protocol
+from db.rigs import rig_records
 from db.session_rules import PUT_BESIDE
 from db.store import Store
 from db.subjects import add_subject, give_consent
@@ -50,8 +51,8 @@ class Desk:
         self.hashes: dict[str, dict[str, str]] = {}
         upgrade(self.engine)
         with transaction(self.engine) as tx:
-            places = [captures.CameraPlace(c.view, c.name, "", CameraTier(c.tier)) for c in cameras]
-            rig = captures.ensure_rig(tx, "studio", places)
+            places = [rig_records.CameraPlace(c.view, c.name, "", CameraTier(c.tier)) for c in cameras]
+            rig = rig_records.ensure_rig(tx, "studio", places)
             self.ids = {camera.name: camera.id for camera in rig.cameras}
             protocol = install_protocol(tx, FACESCAPE)
             subject = add_subject(tx)
