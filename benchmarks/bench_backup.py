@@ -38,6 +38,7 @@ from db.backups.backup_repository import BackupFolder, Snapshot, Stored
 from db.backups.restore import choose, restore
 from db.engine import open_database, reading, transaction
 from db.models import Frame
+from db.rigs import rig_records
 from db.settings import Settings
 from db.store import Store
 from db.store_parts.store_references import referenced
@@ -57,7 +58,7 @@ def write_takes(url: str, store: str, stop: Event, told: Any) -> None:
     """Until `stop`: a take every EVERY_S; puts (began, milliseconds) of each commit of its frames."""
     engine = open_database(url)
     with transaction(engine) as tx:
-        rig = captures.get_rig(tx, "facescape")
+        rig = rig_records.get_rig(tx, "facescape")
         cameras = [camera.id for camera in rig.cameras]
         captures.pause_session(tx, open_) if (open_ := captures.open_session_of(tx, rig)) else None
         protocol = captures.get_session(tx, "S001-1").protocol
@@ -150,8 +151,8 @@ def photographs(folder: Path, count: int) -> dict[str, Any]:
     upgrade(engine)
     hashes = [store.put_bytes(os.urandom(8_000_000)) for _ in range(count)]
     with transaction(engine) as tx:
-        places = [captures.CameraPlace(view, f"cam-{view}", f"sim:{view}", CameraTier.SIDE) for view in range(count)]
-        rig = captures.ensure_rig(tx, "small", places)
+        places = [rig_records.CameraPlace(view, f"cam-{view}", f"sim:{view}", CameraTier.SIDE) for view in range(count)]
+        rig = rig_records.ensure_rig(tx, "small", places)
         session = captures.start_session(tx, add_subject(tx), install_protocol(tx, FACESCAPE), rig)
         take = captures.plan_take(tx, session, 1)
         captures.fire_take(tx, take)

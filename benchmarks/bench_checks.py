@@ -23,6 +23,7 @@ from db.engine import open_database, transaction
 from db.migrations import upgrade
 from db.models import CameraTier
 from db.protocols import FACESCAPE, install_protocol
+from db.rigs import rig_records
 from db.store import Store
 from db.subjects import add_subject
 
@@ -67,9 +68,9 @@ def bench(folder: Path, data: list[bytes], processes: int, ingest_s: float) -> d
     rig = Rig("bench", cameras, checks=CheckLimits(processes=processes, timeout_s=120.0))
     upgrade(engine)
     with transaction(engine) as tx:
-        places = [captures.CameraPlace(c.view, c.name, "", CameraTier(c.tier)) for c in cameras]
-        ids = {camera.name: camera.id for camera in captures.ensure_rig(tx, "bench", places).cameras}
-        protocol, where = install_protocol(tx, FACESCAPE), captures.get_rig(tx, "bench")
+        places = [rig_records.CameraPlace(c.view, c.name, "", CameraTier(c.tier)) for c in cameras]
+        ids = {camera.name: camera.id for camera in rig_records.ensure_rig(tx, "bench", places).cameras}
+        protocol, where = install_protocol(tx, FACESCAPE), rig_records.get_rig(tx, "bench")
         session = captures.start_session(tx, add_subject(tx), protocol, where).code
     filed = {name: store.put_bytes(data[view % len(data)]) for view, name in enumerate(names)}
     reviewer = TakeReviewer(engine, store, rig, lambda _take: filed)

@@ -40,6 +40,7 @@ from db.migrations import upgrade
 from db.models import Camera, CaptureSession, Frame, Job, Subject, Take, TakeState
 from db.reports.progress_queries import farm_status, session_progress
 from db.reports.study_overview import coverage, missing_frames, release_candidates, subject_history
+from db.rigs import rig_records
 from db.subjects import add_subject, get_subject, list_subjects
 
 DATABASES = ("sqlite", "postgresql")
@@ -146,7 +147,7 @@ def p95(values: list[float]) -> float:
 def insert_takes(engine: Engine, rounds: int) -> tuple[list[float], list[float]]:
     """What a take of photographs costs, in a session of its own that is removed again."""
     with transaction(engine) as tx:
-        rig = captures.get_rig(tx, "facescape")
+        rig = rig_records.get_rig(tx, "facescape")
         captures.pause_session(tx, open_) if (open_ := captures.open_session_of(tx, rig)) else None
         protocol = captures.get_session(tx, "S001-1").protocol
         session = captures.start_session(tx, add_subject(tx), protocol, rig)

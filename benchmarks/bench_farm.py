@@ -35,6 +35,7 @@ from db.engine import open_database, transaction, utc_now
 from db.migrations import upgrade
 from db.models import CameraTier, ConsentScope, Job, JobInput, JobState
 from db.protocols import FACESCAPE, install_protocol
+from db.rigs import rig_records
 from db.store import Store
 from processing.farm.daemon import FarmDaemon, NullListener
 from processing.farm.display.farm_status import farm_report
@@ -100,9 +101,9 @@ def studio(
     for first in range(0, takes, A_SESSION):
         with transaction(engine) as tx:
             views = photographs(0)
-            places = [captures.CameraPlace(v, f"cam-{v:02d}", "sim:", CameraTier.FRONTAL) for v in views]
-            rig = captures.ensure_rig(tx, "bench", places)
-            calibration = captures.add_calibration(tx, rig, "bench", cameras or {"0_K": [[1.0]]})
+            places = [rig_records.CameraPlace(v, f"cam-{v:02d}", "sim:", CameraTier.FRONTAL) for v in views]
+            rig = rig_records.ensure_rig(tx, "bench", places)
+            calibration = rig_records.add_calibration(tx, rig, "bench", cameras or {"0_K": [[1.0]]})
             protocol = install_protocol(tx, FACESCAPE)
             subject = subjects.add_subject(tx)
             subjects.give_consent(tx, subject, ConsentScope.RESEARCH_RELEASE, utc_now().date())

@@ -15,11 +15,11 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from db.audit import audit_log
-from db.captures import CameraPlace, add_calibration, ensure_rig
 from db.engine import open_database, transaction
 from db.migrations import upgrade
 from db.models import Base, CameraTier
 from db.protocols import FACESCAPE, install_protocol
+from db.rigs.rig_records import CameraPlace, add_calibration, ensure_rig
 
 STAGES = ("reconstruct", "landmarks", "register", "refine", "texture", "bake", "preview", "check")
 READS = {"landmarks": 0, "register": 0, "refine": 2, "texture": 2, "bake": 2, "preview": 5, "check": 5}

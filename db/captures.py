@@ -1,4 +1,4 @@
-"""What happens in the studio: rigs, sessions, takes, frames.
+"""What happens in the studio: sessions, takes, photographs.
 
 Every change of state is one guarded update; zero rows changed means that someone else acted, and is a StateConflict
 that names the state found.
@@ -14,14 +14,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 from sqlalchemy.orm.attributes import set_committed_value
 
+from db import session_rules as rules
 from db.audit.number_floors import attempts_given, sessions_given
 from db.consents.withdrawals import withdrawn_takes
 from db.engine import changed, utc_now
-from db.errors import AlreadyThere, ConsentError, NotFound, RecordError, StateConflict
+from db.errors import ConsentError, NotFound, RecordError, StateConflict
 from db.models import (
     Calibration,
     Camera,
-    CameraTier,
     CaptureSession,
     ExposureSource,
     FormerTakeCode,
@@ -38,30 +38,7 @@ from db.models import (
     TakeState,
     TakeWithdrawal,
 )
-
-SESSION_MOVES: Mapping[SessionState, tuple[SessionState, ...]] = {
-    SessionState.PAUSED: (SessionState.OPEN,),
-    SessionState.OPEN: (SessionState.PAUSED,),
-    SessionState.CLOSED: (SessionState.OPEN, SessionState.PAUSED),
-}
-TAKE_MOVES: Mapping[TakeState, tuple[TakeState, ...]] = {
-    TakeState.FIRED: (TakeState.PLANNED,),
-    TakeState.CAPTURED: (TakeState.FIRED,),
-    TakeState.ACCEPTED: (TakeState.CAPTURED,),
-    TakeState.SUPERSEDED: (TakeState.CAPTURED, TakeState.ACCEPTED),
-    TakeState.FAILED: (TakeState.PLANNED, TakeState.FIRED, TakeState.CAPTURED),
-}
-
-
-@dataclass(frozen=True)
-class CameraPlace:
-    """A camera of a rig file."""
-
-    view_index: int
-    name: str
-    url: str
-    tier: CameraTier
-    serial: str | None = None
+from db.rigs.rig_records import newest_calibration
 
 
 @dataclass(frozen=True)
@@ -94,60 +71,6 @@ class RawData:
     format: str
     model: str
     name: str
-
-
-def ensure_rig(tx: Session, name: str, cameras: Sequence[CameraPlace]) -> Rig:
-    """The rig of this name with these cameras; added when absent, serials, URLs and tiers brought up to date.
-
-    Raises AlreadyThere when the rig exists with other views or camera names: photographs refer to them.
-    """
-    rig = tx.scalar(select(Rig).where(Rig.name == name))
-    if rig is None:
-        rig = Rig(name=name, cameras=[Camera(**asdict(place)) for place in cameras])
-        tx.add(rig)
-        tx.flush()
-        return rig
-    known = {camera.view_index: camera for camera in rig.cameras}
-    if {(place.view_index, place.name) for place in cameras} != {(view, camera.name) for view, camera in known.items()}:
-        raise AlreadyThere(
-            f"Rig {name} exists with {len(known)} cameras of other views or names; give the changed rig another name"
-        )
-    for place in cameras:
-        camera = known[place.view_index]
-        camera.serial, camera.url, camera.tier = place.serial, place.url, place.tier
-    tx.flush()
-    return rig
-
-
-def get_rig(tx: Session, name: str) -> Rig:
-    """A rig with its cameras in order of view. Raises NotFound."""
-    rig = tx.scalar(select(Rig).where(Rig.name == name).options(joinedload(Rig.cameras)))
-    if rig is None:
-        raise NotFound(
-            f"No rig {name} in the database; it is entered when the studio is first served with its rig file"
-        )
-    return rig
-
-
-def add_calibration(tx: Session, rig: Rig, method: str, data: Mapping[str, Any]) -> Calibration:
-    """The next version of the rig's calibration; the newest one when it is the same already.
-
-    data: FaceScape's params.json keys for every view, millimetres.
-    """
-    newest = newest_calibration(tx, rig)
-    if newest is not None and newest.method == method and newest.data == data:
-        return newest
-    version = 1 if newest is None else newest.version + 1
-    calibration = Calibration(rig_id=rig.id, version=version, method=method, data=dict(data), made_at=utc_now())
-    tx.add(calibration)
-    tx.flush()
-    return calibration
-
-
-def newest_calibration(tx: Session, rig: Rig) -> Calibration | None:
-    """The rig's newest calibration."""
-    query = select(Calibration).where(Calibration.rig_id == rig.id).order_by(Calibration.version.desc()).limit(1)
-    return tx.scalar(query)
 
 
 def start_session(
@@ -219,14 +142,14 @@ def open_session_of(tx: Session, rig: Rig) -> CaptureSession | None:
 
 def pause_session(tx: Session, session: CaptureSession) -> None:
     """open -> paused. Raises StateConflict."""
-    _move_session(tx, session, SessionState.PAUSED)
+    _move_session(tx, session, rules.PAUSE)
 
 
 def resume_session(tx: Session, session: CaptureSession) -> None:
     """paused -> open. Raises StateConflict, also when the rig has another open session."""
     if session.state is SessionState.PAUSED:
         _require_free(tx, session.rig)
-    _move_session(tx, session, SessionState.OPEN)
+    _move_session(tx, session, rules.RESUME)
 
 
 def skip_expression(tx: Session, session: CaptureSession, position: int, reason: str) -> None:
@@ -240,7 +163,7 @@ def skip_expression(tx: Session, session: CaptureSession, position: int, reason:
         select(Take.code).where(
             Take.session_id == session.id,
             Take.expression_id == found.id,
-            Take.state.in_((TakeState.PLANNED, TakeState.FIRED, TakeState.CAPTURED, TakeState.ACCEPTED)),
+            Take.state.in_(rules.OCCUPYING),
         )
     )
     if standing is not None:
@@ -265,23 +188,23 @@ def close_session(tx: Session, session: CaptureSession, *, incomplete: bool = Fa
     Raises StateConflict when expressions are neither accepted nor skipped (naming them) unless `incomplete`, or when
     closed already.
     """
-    accepted = select(Take.expression_id).where(Take.session_id == session.id, Take.state == TakeState.ACCEPTED)
-    skipped = select(SkippedExpression.expression_id).where(SkippedExpression.session_id == session.id)
-    lacking = tx.scalars(
-        select(ProtocolExpression)
-        .where(
-            ProtocolExpression.protocol_id == session.protocol_id,
-            ProtocolExpression.id.not_in(accepted),
-            ProtocolExpression.id.not_in(skipped),
-        )
-        .order_by(ProtocolExpression.position)
-    ).all()
+    states: dict[int, list[TakeState]] = {}
+    for expression_id, state in tx.execute(select(Take.expression_id, Take.state).where(Take.session_id == session.id)):
+        states.setdefault(expression_id, []).append(state)
+    skips = select(SkippedExpression.expression_id).where(SkippedExpression.session_id == session.id)
+    skipped = set(tx.scalars(skips))
+    asked = select(ProtocolExpression).where(ProtocolExpression.protocol_id == session.protocol_id)
+    lacking = [
+        expression
+        for expression in tx.scalars(asked.order_by(ProtocolExpression.position))
+        if not rules.done(states.get(expression.id, ()), skipped=expression.id in skipped)
+    ]
     if lacking and not incomplete:
         names = ", ".join(expression.label for expression in lacking)
         raise StateConflict(
             f"Session {session.code} lacks an accepted take of {names}; capture these, or close it as incomplete"
         )
-    _move_session(tx, session, SessionState.CLOSED, closed_at=utc_now())
+    _move_session(tx, session, rules.CLOSE, closed_at=utc_now())
 
 
 def plan_take(
@@ -354,7 +277,7 @@ def expression_at(tx: Session, session: CaptureSession, expression: int | str) -
 def require_open(tx: Session, session: CaptureSession, *, or_paused: bool = False) -> None:
     """Hold the session's row until this transaction ends. Raises StateConflict unless it is open (or paused)."""
     state = tx.scalar(select(CaptureSession.state).where(CaptureSession.id == session.id).with_for_update())
-    if state != SessionState.OPEN and not (or_paused and state == SessionState.PAUSED):
+    if state not in (rules.DECIDABLE if or_paused else rules.FIREABLE):
         raise StateConflict(f"Session {session.code} is {state}; a take needs an open session")
 
 
@@ -372,7 +295,7 @@ def get_take(tx: Session, code: str) -> Take:
 
 def fire_take(tx: Session, take: Take, *, at: datetime | None = None) -> None:
     """planned -> fired. Raises StateConflict."""
-    _move_take(tx, take, TakeState.FIRED, fired_at=at or utc_now())
+    move_take(tx, take, rules.FIRE, fired_at=at or utc_now())
 
 
 def record_sync(
@@ -469,7 +392,7 @@ def capture_take(tx: Session, take: Take) -> None:
         raise StateConflict(
             f"Take {take.code} is not whole: no photograph from {names}; retake it when these are fixed"
         )
-    _move_take(tx, take, TakeState.CAPTURED)
+    move_take(tx, take, rules.CAPTURE)
 
 
 def accept_take(tx: Session, take: Take) -> None:
@@ -486,18 +409,13 @@ def accept_take(tx: Session, take: Take) -> None:
         Take.state == TakeState.ACCEPTED,
     )
     for other in tx.scalars(earlier).all():
-        _move_take(tx, other, TakeState.SUPERSEDED)
-    _move_take(tx, take, TakeState.ACCEPTED)
-
-
-def supersede_take(tx: Session, take: Take) -> None:
-    """captured or accepted -> superseded: it is kept, and another attempt will stand for it. Raises StateConflict."""
-    _move_take(tx, take, TakeState.SUPERSEDED)
+        move_take(tx, other, rules.PUT_BESIDE)
+    move_take(tx, take, rules.ACCEPT)
 
 
 def fail_take(tx: Session, take: Take, problem: str) -> None:
     """planned, fired or captured -> failed, with the reason in words. Raises StateConflict."""
-    _move_take(tx, take, TakeState.FAILED, problem=problem)
+    move_take(tx, take, rules.FAIL, problem=problem)
 
 
 def missing_cameras(tx: Session, take: Take) -> list[Camera]:
@@ -518,22 +436,18 @@ def lock_take(tx: Session, take: Take) -> None:
     set_committed_value(take, "state", state)
 
 
-def _move_session(tx: Session, session: CaptureSession, to: SessionState, **values: Any) -> None:
-    guard = (CaptureSession.id == session.id, CaptureSession.state.in_(SESSION_MOVES[to]))
-    won = changed(tx, update(CaptureSession).where(*guard).values(state=to, **values)) == 1
+def _move_session(tx: Session, session: CaptureSession, move: rules.SessionMove, **values: Any) -> None:
+    guard = (CaptureSession.id == session.id, CaptureSession.state.in_(move.allowed))
+    won = changed(tx, update(CaptureSession).where(*guard).values(state=move.to, **values)) == 1
     tx.refresh(session, ["state", "closed_at"])
     if not won:
-        raise StateConflict(f"Session {session.code} is {session.state}; it cannot become {to}")
+        raise StateConflict(f"Session {session.code} is {session.state}; it cannot become {move.to}")
 
 
-def move_take(tx: Session, take: Take, to: TakeState, allowed: Sequence[TakeState], **values: Any) -> None:
-    """A take that is in one of the states `allowed` gets another one. Raises StateConflict."""
-    guard = (Take.id == take.id, Take.state.in_(allowed))
-    won = changed(tx, update(Take).where(*guard).values(state=to, **values)) == 1
+def move_take(tx: Session, take: Take, move: rules.TakeMove, **values: Any) -> None:
+    """The take goes on to another state, and gets these values of its row. Raises StateConflict where it may not."""
+    guard = (Take.id == take.id, Take.state.in_(move.allowed))
+    won = changed(tx, update(Take).where(*guard).values(state=move.to, **values)) == 1
     tx.refresh(take, ["state", *values])
     if not won:
-        raise StateConflict(f"Take {take.code} is {take.state}; it cannot become {to}")
-
-
-def _move_take(tx: Session, take: Take, to: TakeState, **values: Any) -> None:
-    move_take(tx, take, to, TAKE_MOVES[to], **values)
+        raise StateConflict(f"Take {take.code} is {take.state}; it cannot become {move.to}")

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from db import captures, subjects
 from db.models import CameraTier, CaptureSession, ConsentScope, Rig, Subject, Take
 from db.protocols import FACESCAPE, install_protocol
+from db.rigs import rig_records
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -118,10 +119,10 @@ class StudioRows:
 
     def rig(self, tx: Session, cameras: int = 3, name: str = "booth") -> Rig:
         places = [
-            captures.CameraPlace(view, f"cam-{view:02d}", f"sim:view={view}", CameraTier.FRONTAL, f"serial-{view}")
+            rig_records.CameraPlace(view, f"cam-{view:02d}", f"sim:view={view}", CameraTier.FRONTAL, f"serial-{view}")
             for view in range(cameras)
         ]
-        return captures.ensure_rig(tx, name, places)
+        return rig_records.ensure_rig(tx, name, places)
 
     def subject(self, tx: Session, *scopes: ConsentScope, given_on: date = date(2026, 1, 2)) -> Subject:
         subject = subjects.add_subject(tx)

@@ -19,7 +19,7 @@ from controller.rig_file import Rig
 from db import captures
 from db.engine import reading, transaction, utc_now
 from db.errors import RecordError
-from db.rigs import cameras_aside
+from db.rigs import cameras_aside, rig_records
 from db.rigs.cameras_aside import CameraAsideRecord
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class CamerasAside:
             there = self.current()
             self._refuse_broken({*there, *cameras}, there, cameras)
             with transaction(self._engine) as tx:
-                rig = captures.get_rig(tx, self._rig.name)
+                rig = rig_records.get_rig(tx, self._rig.name)
                 session = captures.open_session_of(tx, rig) if until == UNTIL_SESSION else None
                 if until == UNTIL_SESSION and session is None:
                     raise AsideRefused(
@@ -90,7 +90,7 @@ class CamerasAside:
         with self._lock:
             self.current()
             with transaction(self._engine) as tx:
-                cameras_aside.bring_back(tx, captures.get_rig(tx, self._rig.name), cameras)
+                cameras_aside.bring_back(tx, rig_records.get_rig(tx, self._rig.name), cameras)
             self._read()
             return self.current()
 
@@ -98,7 +98,7 @@ class CamerasAside:
         """Lift those whose time is over or whose session is closed; the cameras that are back."""
         with self._lock:
             with transaction(self._engine) as tx:
-                back = cameras_aside.lift_over(tx, captures.get_rig(tx, self._rig.name))
+                back = cameras_aside.lift_over(tx, rig_records.get_rig(tx, self._rig.name))
             self._read()
         if back:
             log.info("no longer aside: %s", ", ".join(back))
@@ -110,7 +110,7 @@ class CamerasAside:
             return {}
         with self._lock:
             with reading(self._engine) as tx:
-                found = captures.newest_calibration(tx, captures.get_rig(tx, self._rig.name))
+                found = rig_records.newest_calibration(tx, rig_records.get_rig(tx, self._rig.name))
                 version, data = (None, None) if found is None else (found.version, found.data)
             if not self._neighbours[1] or self._neighbours[0] != version:
                 self._neighbours = version, neighbours_of(self._rig, data)
@@ -135,7 +135,7 @@ class CamerasAside:
 
     def _read(self) -> None:
         with reading(self._engine) as tx:
-            self._known = cameras_aside.asides_of(tx, captures.get_rig(tx, self._rig.name))
+            self._known = cameras_aside.asides_of(tx, rig_records.get_rig(tx, self._rig.name))
 
 
 def until_when(until: str, now: datetime) -> datetime | None:

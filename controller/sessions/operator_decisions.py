@@ -14,6 +14,7 @@ from db.consents import capture_consent
 from db.consents.capture_consent import CaptureConsent
 from db.engine import reading, transaction
 from db.models import ActKind, SessionState
+from db.rigs import rig_records
 from db.takes import decision_undo, late_calibration, take_decisions
 from db.takes.decision_undo import Undone
 from db.takes.farm_handoff import HandOff, hand_off
@@ -78,8 +79,8 @@ class Decisions:
         version: which; of each the one nearest in time by default.
         """
         with transaction(self._engine) as tx:
-            rig = captures.get_rig(tx, self._rig.name)
-            chosen = late_calibration.get_calibration(tx, rig, version) if version is not None else None
+            rig = rig_records.get_rig(tx, self._rig.name)
+            chosen = rig_records.get_calibration(tx, rig, version) if version is not None else None
             if take is not None:
                 return late_calibration.serve(tx, rig, [captures.get_take(tx, take)], chosen)
             row = captures.get_session(tx, session) if session is not None else None

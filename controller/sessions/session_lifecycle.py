@@ -12,6 +12,7 @@ from db.audit import audit_log
 from db.consents import capture_consent
 from db.engine import reading, transaction
 from db.models import CaptureSession, ProtocolExpression, SessionState, SkippedExpression, Take, TakeState
+from db.rigs import rig_records
 from db.takes import take_decisions
 
 
@@ -71,13 +72,13 @@ class SessionLifecycle:
     def newest_calibration(self) -> tuple[int | None, datetime | None]:
         """Version and time of the rig's newest calibration; nothing when there is none."""
         with reading(self._engine) as tx:
-            found = captures.newest_calibration(tx, captures.get_rig(tx, self._rig.name))
+            found = rig_records.newest_calibration(tx, rig_records.get_rig(tx, self._rig.name))
             return (None, None) if found is None else (found.version, found.made_at)
 
     def sessions(self, *states: SessionState) -> list[SessionSummary]:
         """The rig's sessions in these states (all by default), newest first."""
         with reading(self._engine) as tx:
-            rig = captures.get_rig(tx, self._rig.name)
+            rig = rig_records.get_rig(tx, self._rig.name)
             expressions = (
                 select(func.count())
                 .where(ProtocolExpression.protocol_id == CaptureSession.protocol_id)

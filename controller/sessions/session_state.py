@@ -1,13 +1,7 @@
 """A session as a state machine over its protocol's expressions: what may be fired, accepted, taken again, closed.
 
-SQL holds the truth; a Script is one reading of it, and says what the operator may do next or why not.
-
-    planned -> fired -> captured <-> accepted         captured: whole, and nobody has decided; a retake leaves what is
-       └────────┴─> failed  └─> superseded <─┘        accepted as it is. The one that is chosen is accepted, the others
-                                                      of its expression are superseded: kept beside it, or dropped
-
-    open <-> paused, then closed                      an expression is done when a take of it is accepted or when it is
-                                                      skipped with a reason; firing it asks for it again
+SQL holds the truth; this is one reading of it, and says what the operator may do next or why not. What follows from
+which states is in db.session_rules.
 """
 
 import re
@@ -17,13 +11,11 @@ from typing import Any
 
 from controller.errors import SessionError
 from controller.rig_file import DEFAULT_PROFILE
+from db import session_rules as rules
 from db.consents.capture_consent import DownstreamUse
 from db.models.absence import AbsenceKind
 from db.models.capture import SessionState, TakeState
 from db.takes.missing_photographs import Absence
-
-UNDECIDED = (TakeState.PLANNED, TakeState.FIRED)
-KEPT = (TakeState.CAPTURED, TakeState.ACCEPTED)
 
 
 @dataclass(frozen=True)
@@ -102,21 +94,18 @@ class SessionStateMachine:
 
     def kept(self, position: int) -> TakeLine | None:
         """The whole take that is shown for the expression: the latest that waits to be decided, else the accepted."""
-        takes = self.takes_of(position)
-        waiting = next((take for take in reversed(takes) if take.state is TakeState.CAPTURED), None)
-        return waiting or self.accepted(position)
+        return rules.kept(self.takes_of(position))
 
     def shown(self, position: int) -> TakeLine | None:
         """The take that is shown for the expression, and that its name means; the last one where none is whole."""
-        takes = self.takes_of(position)
-        return self.kept(position) or (takes[-1] if takes else None)
+        return rules.shown(self.takes_of(position))
 
     def accepted(self, position: int) -> TakeLine | None:
-        return next((take for take in self.takes_of(position) if take.state is TakeState.ACCEPTED), None)
+        return rules.accepted(self.takes_of(position))
 
     def done(self, position: int) -> bool:
         """Accepted, or skipped."""
-        return position in self.skipped or self.accepted(position) is not None
+        return rules.done(self._states(position), skipped=position in self.skipped)
 
     def undecided(self) -> list[TakeLine]:
         """Whole takes that nobody has accepted or dropped, by expression and attempt."""
@@ -128,8 +117,10 @@ class SessionStateMachine:
 
         The first expression that is neither accepted nor skipped and has no take to wait for or to decide on.
         """
-        busy = {take.position for take in self.takes if take.state in KEPT or take.state in UNDECIDED}
-        return next((e for e in self.expressions if e.position not in busy and not self.done(e.position)), None)
+        for line in self.expressions:
+            if rules.waits_to_be_fired(self._states(line.position), skipped=line.position in self.skipped):
+                return line
+        return None
 
     def check_next(self, shown: str | None = None) -> ExpressionState:
         """What is next. Raises SessionError when nothing is, or when the operator was shown another one."""
@@ -143,7 +134,7 @@ class SessionStateMachine:
         if waiting := self.undecided():
             listed = "\n".join(f"  mien session accept {take.code}" for take in waiting)
             raise SessionError(f"Nothing is left to fire in {self.session}; these wait to be decided:\n{listed}")
-        if coming := [take.code for take in self.takes if take.state in UNDECIDED]:
+        if coming := [take.code for take in self.takes if take.state in rules.UNDER_WAY]:
             raise SessionError(f"{', '.join(coming)} is still coming in; wait until its photographs are here")
         raise SessionError(
             f"Every expression of {self.session} is accepted or skipped. To end it:  mien session close {self.session}"
@@ -222,7 +213,7 @@ class SessionStateMachine:
     def check_accept_take(self, take: TakeLine) -> TakeLine:
         """Exactly this take may be accepted. Raises SessionError saying its state."""
         self._check_open()
-        if take.state in KEPT:
+        if take.state in rules.KEPT:
             return take
         reference = self.reference(take.position)
         told = f"{take.code} is not accepted: it is {take.standing}"
@@ -230,7 +221,7 @@ class SessionStateMachine:
             stands = self.accepted(take.position)
             other = f", and {stands.code} stands for {reference}" if stands else ""
             raise SessionError(f"{told}{other}. To have it after all:  mien session choose {take.code}")
-        if take.state in UNDECIDED:
+        if take.state in rules.UNDER_WAY:
             raise SessionError(f"{told}; wait until its photographs are here")
         raise SessionError(f"{told}. To take it again:  mien session retake {reference}")
 
@@ -247,10 +238,10 @@ class SessionStateMachine:
         last = takes[-1] if attempt is None else next((take for take in takes if take.attempt == attempt), None)
         if last is None:
             raise SessionError(f"{reference} has no attempt {attempt}; see: mien session show")
-        standing = next((take for take in takes if take.attempt > last.attempt and take.state in KEPT), None)
+        standing = next((take for take in takes if take.attempt > last.attempt and take.state in rules.KEPT), None)
         if standing is not None:
             raise SessionError(f"{last.code} is not kept: {standing.code} is {standing.state.value} and stands for it")
-        if last.state in UNDECIDED:
+        if last.state in rules.UNDER_WAY:
             raise SessionError(f"{last.code} is still coming in; wait until its photographs are here")
         if last.state is not TakeState.FAILED:
             raise SessionError(
@@ -265,7 +256,7 @@ class SessionStateMachine:
         reference = self.reference(position)
         if not reason.strip():
             raise SessionError(f"Say why {reference} is skipped:  mien session skip {reference} --reason '...'")
-        standing = next((t for t in self.takes_of(position) if t.state in KEPT or t.state in UNDECIDED), None)
+        standing = rules.occupying(self.takes_of(position))
         if standing is not None:
             raise SessionError(f"{reference} is not skipped: {standing.code} is {standing.state.value}")
 
@@ -291,6 +282,9 @@ class SessionStateMachine:
                 f"To close it without them:  mien session close {self.session} --incomplete"
             )
 
+    def _states(self, position: int) -> list[TakeState]:
+        return [take.state for take in self.takes if take.position == position]
+
     def _check_open(self) -> None:
         if self.state is SessionState.PAUSED:
             raise SessionError(f"Session {self.session} is paused. To go on:  mien session resume {self.session}")
@@ -303,8 +297,7 @@ class SessionStateMachine:
     def _check_settled(self, position: int | None = None) -> None:
         """No take under way; with a position, one of another expression may still be coming in."""
         for take in self.takes:
-            behind = take.state is TakeState.FIRED and position not in (None, take.position)
-            if take.state in UNDECIDED and not behind:
+            if rules.blocks_fire(take.state, same_expression=position in (None, take.position)):
                 raise SessionError(f"{take.code} is still coming in; wait until its photographs are here")
 
 

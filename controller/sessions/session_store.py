@@ -39,6 +39,8 @@ from db.models import (
     TakeState,
 )
 from db.protocols import get_protocol
+from db.rigs import rig_records
+from db.session_rules import UNDER_WAY
 from db.store import Store
 from db.subjects import get_subject
 from db.takes import missing_photographs, take_decisions
@@ -64,7 +66,7 @@ class SessionStore:
         self._engine = engine
         self._rig = rig
         places = [
-            captures.CameraPlace(
+            rig_records.CameraPlace(
                 view_index=camera.view,
                 name=camera.name,
                 url=camera.url,
@@ -74,7 +76,7 @@ class SessionStore:
             for camera in rig.cameras
         ]
         with transaction(engine) as tx:
-            row = captures.ensure_rig(tx, rig.name, places)
+            row = rig_records.ensure_rig(tx, rig.name, places)
             self._cameras: Mapping[str, int] = {camera.name: camera.id for camera in row.cameras}
 
     # --- sessions ---
@@ -82,7 +84,7 @@ class SessionStore:
     def add_calibration(self, method: str, data: Mapping[str, Any]) -> int:
         """The version under which this calibration of the rig is kept; data: FaceScape's params.json keys."""
         with transaction(self._engine) as tx:
-            return captures.add_calibration(tx, captures.get_rig(tx, self._rig.name), method, data).version
+            return rig_records.add_calibration(tx, rig_records.get_rig(tx, self._rig.name), method, data).version
 
     def start_session(
         self,
@@ -104,8 +106,8 @@ class SessionStore:
             who = get_subject(tx, subject)
             later = capture_consent.require_to_start(tx, who, consent_later)
             what = get_protocol(tx, protocol, version) if protocol else get_protocol(tx, version=version)
-            rig = captures.get_rig(tx, self._rig.name)
-            opened = captures.start_session(tx, who, what, rig, captures.newest_calibration(tx, rig), profile)
+            rig = rig_records.get_rig(tx, self._rig.name)
+            opened = captures.start_session(tx, who, what, rig, rig_records.newest_calibration(tx, rig), profile)
             tx.flush()
             detail: dict[str, Any] = {"protocol": what.name, "version": what.version, "profile": profile}
             if later:
@@ -120,7 +122,7 @@ class SessionStore:
     def open_session(self) -> str | None:
         """The code of the session that is open on this rig."""
         with reading(self._engine) as tx:
-            found = captures.open_session_of(tx, captures.get_rig(tx, self._rig.name))
+            found = captures.open_session_of(tx, rig_records.get_rig(tx, self._rig.name))
             return None if found is None else found.code
 
     def tell_store(self, store: Store) -> None:
@@ -262,11 +264,11 @@ class SessionStore:
         """Takes of this rig that were under way when the controller stopped."""
         names = {number: name for name, number in self._cameras.items()}
         with reading(self._engine) as tx:
-            rig = captures.get_rig(tx, self._rig.name)
+            rig = rig_records.get_rig(tx, self._rig.name)
             query = (
                 select(Take)
                 .join(CaptureSession)
-                .where(CaptureSession.rig_id == rig.id, Take.state.in_((TakeState.PLANNED, TakeState.FIRED)))
+                .where(CaptureSession.rig_id == rig.id, Take.state.in_(UNDER_WAY))
                 .options(selectinload(Take.frames))
                 .order_by(Take.id)
             )

@@ -27,8 +27,8 @@ from controller.shutter_lag.lag_book import (
     outlook,
     settings_text,
 )
-from db import captures
 from db.engine import reading, transaction
+from db.rigs import rig_records
 from db.rigs.sync_measures import LagRecord, add_lags, newest_lags
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class ShutterLagStore:
             if profile not in self._known:
                 settings = settings_text(self._rig.profile(profile))
                 with reading(self._engine) as tx:
-                    found = newest_lags(tx, captures.get_rig(tx, self._rig.name), profile)
+                    found = newest_lags(tx, rig_records.get_rig(tx, self._rig.name), profile)
                 self._known[profile] = {record.camera: record for record in found if record.settings == settings}
             return dict(self._known[profile])
 
@@ -82,7 +82,7 @@ class ShutterLagStore:
             for lag in lags
         ]
         with transaction(self._engine) as tx:
-            add_lags(tx, captures.get_rig(tx, self._rig.name), records)
+            add_lags(tx, rig_records.get_rig(tx, self._rig.name), records)
         with self._lock:
             self._known.pop(profile, None)
 

@@ -29,8 +29,9 @@ from controller.take_checks.photograph_findings import PhotographFindings
 from db.captures import get_take
 from db.engine import reading, transaction
 from db.errors import RecordError
-from db.models import AbsenceKind, CheckState, TakeState
+from db.models import AbsenceKind, CheckState
 from db.protocols import recipe_of
+from db.session_rules import WHOLE
 from db.store import Store
 from db.takes.missing_photographs import absences_of
 from db.takes.take_reviews import (
@@ -121,7 +122,7 @@ class TakeReviewer:
         """Look once more at a take that is whole. Raises NotFound; SessionError for a take that is not whole."""
         with reading(self._engine) as tx:
             state = get_take(tx, take).state
-        if state in (TakeState.PLANNED, TakeState.FIRED, TakeState.FAILED):
+        if state not in WHOLE:
             raise SessionError(f"{take} is {state.value}; only a whole take is looked at")
         self.finish(take)
 

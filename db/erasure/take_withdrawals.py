@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Engine, and_, delete, exists, insert, select, update
 from sqlalchemy.orm import Session, aliased
 
+from db import session_rules as rules
 from db import store_identity
 from db.audit import audit_log
 from db.captures import get_take, lock_take
@@ -31,7 +32,6 @@ from db.models import (
     Subject,
     Take,
     TakeAbsence,
-    TakeState,
     TakeWithdrawal,
 )
 from db.store import Store
@@ -63,12 +63,12 @@ def withdraw_take(tx: Session, code: str, take_code: str) -> WithdrawnTake:
     lock_take(tx, take)
     if tx.get(TakeWithdrawal, take.id) is not None:
         return WithdrawnTake(take.code, before=True)
-    if take.state in (TakeState.PLANNED, TakeState.FIRED):
+    if take.state in rules.UNDER_WAY:
         raise ConsentError(f"{take.code} is {take.state}: wait until its photographs are in, or it has failed")
     now = utc_now()
     tx.add(TakeWithdrawal(take_id=take.id, withdrawn_at=now))
-    if take.state in (TakeState.CAPTURED, TakeState.ACCEPTED):
-        take.state = TakeState.SUPERSEDED
+    if take.state in rules.PUT_BESIDE.allowed:
+        take.state = rules.PUT_BESIDE.to
     tx.flush()
     stopped = _stop_work(tx, take)
     released = mark_released(tx, subject, list(ConsentScope), now, [take.id])

@@ -29,8 +29,8 @@ from db.models import (
     TakeAbsence,
     TakeState,
 )
+from db.session_rules import KEPT
 
-WHOLE = (TakeState.CAPTURED, TakeState.ACCEPTED)
 LAST_STAGE = "bake"  # what a take needs to be ready for a release: FaceScape's relief is made last
 
 
@@ -107,7 +107,7 @@ def missing_frames(tx: Session, *, session: str | None = None, limit: int = 200)
     """
     other = aliased(Take)
     stands = exists().where(
-        other.session_id == Take.session_id, other.expression_id == Take.expression_id, other.state.in_(WHOLE)
+        other.session_id == Take.session_id, other.expression_id == Take.expression_id, other.state.in_(KEPT)
     )
     query = (
         select(Take, Subject.code, ProtocolExpression, CaptureSession.rig_id)

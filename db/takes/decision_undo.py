@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import captures
+from db import session_rules as rules
 from db.audit import audit_log
 from db.consents import capture_consent
 from db.engine import utc_now
@@ -19,7 +20,6 @@ from db.takes.take_decisions import described, mark_dropped, move_to_expression,
 UNDOABLE = (
     *(ActKind.FIRE, ActKind.ACCEPT, ActKind.DROP, ActKind.SKIP, ActKind.UNSKIP, ActKind.REASSIGN, ActKind.CLOSE),
 )
-_OF_WHOLE_TAKES = (TakeState.CAPTURED, TakeState.SUPERSEDED, TakeState.ACCEPTED)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _take_back(tx: Session, session: CaptureSession, act: SessionAct) -> str:
 
 def _drop_fired(tx: Session, take: Take) -> str:
     captures.lock_take(tx, take)
-    if take.state in (TakeState.PLANNED, TakeState.FIRED):
+    if take.state in rules.UNDER_WAY:
         raise StateConflict(f"Take {take.code} is still coming in; wait until its photographs are here")
     if take.state is not TakeState.CAPTURED:
         raise StateConflict(f"Take {take.code} is {described(take)}; choose another one first")
@@ -133,7 +133,7 @@ def _restore(tx: Session, session: CaptureSession, act: SessionAct, detail: Mapp
     for key in sorted(before, key=lambda k: before[k][0] == TakeState.ACCEPTED):
         take, (state, dropped, _) = takes[key], before[key]
         when = (take.dropped_at or utc_now()) if dropped else None
-        captures.move_take(tx, take, TakeState(state), _OF_WHOLE_TAKES, dropped_at=when)
+        captures.move_take(tx, take, rules.restore(TakeState(state)), dropped_at=when)
         told.append(f"{take.code} is {described(take)} again")
     return "; ".join([*told, *_skip_told(tx, session, act, detail)])
 
@@ -155,10 +155,10 @@ def _give_back(tx: Session, session: CaptureSession, act: SessionAct, detail: Ma
     if state == TakeState.ACCEPTED and tx.scalar(stands) is not None:
         state = TakeState.CAPTURED
     if take.state is TakeState.ACCEPTED:  # never two accepted ones of an expression, not even in between
-        captures.move_take(tx, take, TakeState.CAPTURED, _OF_WHOLE_TAKES)
+        captures.move_take(tx, take, rules.WAIT_AGAIN)
     move_to_expression(tx, take, target)
     when = (take.dropped_at or utc_now()) if dropped else None
-    captures.move_take(tx, take, TakeState(state), _OF_WHOLE_TAKES, dropped_at=when)
+    captures.move_take(tx, take, rules.restore(TakeState(state)), dropped_at=when)
     told = [f"{was} is {take.code} again, {target.label}, {described(take)}"]
     reason = detail.get("skipped")
     if reason is not None:
@@ -186,9 +186,8 @@ def _skip_told(tx: Session, session: CaptureSession, act: SessionAct, detail: Ma
 def _skip_if_free(tx: Session, session: CaptureSession, position: int, reason: str) -> list[str]:
     """Skip an expression again where no take of it stands."""
     expression = captures.expression_at(tx, session, position)
-    states = (TakeState.PLANNED, TakeState.FIRED, TakeState.CAPTURED, TakeState.ACCEPTED)
-    where = (Take.session_id == session.id, Take.expression_id == expression.id, Take.state.in_(states))
-    if tx.scalar(select(Take.id).where(*where).limit(1)) is not None:
+    here = (Take.session_id == session.id, Take.expression_id == expression.id)
+    if tx.scalar(select(Take.id).where(*here, Take.state.in_(rules.OCCUPYING)).limit(1)) is not None:
         return []
     if skip_reason(tx, session.id, expression.id) is not None:
         return []

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from db import session_rules as rules
 from db.audit import audit_log
 from db.consents.capture_consent import CaptureConsent, consenting
 from db.engine import changed
@@ -187,11 +188,11 @@ def reopen_session(tx: Session, session: CaptureSession) -> SessionState:
             CaptureSession.rig_id == session.rig_id, CaptureSession.state == SessionState.OPEN
         )
     )
-    to = SessionState.OPEN if busy is None else SessionState.PAUSED
-    guard = (CaptureSession.id == session.id, CaptureSession.state == SessionState.CLOSED)
-    won = changed(tx, update(CaptureSession).where(*guard).values(state=to, closed_at=None)) == 1
+    move = rules.reopen(busy is not None)
+    guard = (CaptureSession.id == session.id, CaptureSession.state.in_(move.allowed))
+    won = changed(tx, update(CaptureSession).where(*guard).values(state=move.to, closed_at=None)) == 1
     tx.refresh(session, ["state", "closed_at"])
     if not won:
         raise StateConflict(f"Session {session.code} is {session.state}; only a closed one is reopened")
-    audit_log.record(tx, "session.reopen", "session", session.code, {"state": to.value})
-    return to
+    audit_log.record(tx, "session.reopen", "session", session.code, {"state": move.to.value})
+    return move.to

@@ -34,17 +34,6 @@ def lacking(tx: Session, rig: Rig, session: CaptureSession | None = None) -> lis
     return list(tx.scalars(query.order_by(Take.id)))
 
 
-def get_calibration(tx: Session, rig: Rig, version: int) -> Calibration:
-    """Raises NotFound, naming the versions that there are."""
-    query = select(Calibration).where(Calibration.rig_id == rig.id)
-    found = tx.scalar(query.where(Calibration.version == version))
-    if found is None:
-        versions = tx.scalars(select(Calibration.version).where(Calibration.rig_id == rig.id).order_by(Calibration.id))
-        known = ", ".join(map(str, versions)) or "none"
-        raise NotFound(f"Rig {rig.name} has no calibration {version}; it has {known}")
-    return found
-
-
 def serve(tx: Session, rig: Rig, takes: Sequence[Take], chosen: Calibration | None = None) -> list[CalibratedTakes]:
     """Give these takes a calibration: the chosen one, else of each the one nearest in time. Kept and audited.
 

@@ -13,6 +13,7 @@ from sqlalchemy import exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from db import captures
+from db import session_rules as rules
 from db.audit import audit_log
 from db.engine import changed, utc_now
 from db.errors import StateConflict
@@ -73,7 +74,7 @@ def keep_without(tx: Session, take: Take, cameras: Collection[int], reason: str,
         names = ", ".join(lacking.values()) or "no photograph"
         raise StateConflict(f"Take {take.code} is {take.state} and lacks {names}; it is not kept without others")
     _record(tx, take, AbsenceKind.DECIDED, dict.fromkeys(cameras, reason))
-    captures.move_take(tx, take, TakeState.CAPTURED, (TakeState.FAILED,), problem=problem)
+    captures.move_take(tx, take, rules.COMPLETE, problem=problem)
     # The reason is in free words that may speak of somebody, so it stays out of the audit log, which forgets nothing.
     audit_log.record(tx, "take.keep_without", "take", take.code, {"cameras": sorted(lacking.values())})
 
@@ -106,16 +107,16 @@ def note_arrival(tx: Session, take: Take, camera: Camera) -> LateArrival | None:
     The caller holds the take's row (captures.lock_take). A failed take that is whole now becomes captured, beside those
     that were there before; where a later attempt stands, or stood, this one becomes superseded itself.
     """
-    if take.state in (TakeState.PLANNED, TakeState.FIRED):
+    if take.state in rules.UNDER_WAY:
         return None
     decided = _mark_came(tx, take, camera)
     before = take.state
     lacking = tuple(other.name for other in captures.missing_cameras(tx, take))
     stands = None
     if before is TakeState.FAILED and not lacking:
-        later = _others(tx, take, (TakeState.CAPTURED, TakeState.ACCEPTED, TakeState.SUPERSEDED), later=True)
+        later = _others(tx, take, rules.WHOLE, later=True)
         stands = later[-1].code if later else None
-        captures.move_take(tx, take, TakeState.SUPERSEDED if later else TakeState.CAPTURED, (TakeState.FAILED,))
+        captures.move_take(tx, take, rules.COMPLETE_BESIDE if later else rules.COMPLETE)
         if not later:
             accepted = _others(tx, take, (TakeState.ACCEPTED,), later=False)
             stands = accepted[-1].code if accepted else None

@@ -1,8 +1,7 @@
 """What an operator decides about takes: which one stands, which one nobody wants, which expression one is of.
 
 Each decision is kept with the states before and after, so that it can be taken back (db.takes.decision_undo). No
-decision removes
-anything.
+decision removes anything.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,6 +11,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from db import captures
+from db import session_rules as rules
 from db.audit import audit_log
 from db.consents import capture_consent
 from db.engine import utc_now
@@ -29,8 +29,6 @@ from db.models import (
     TakeState,
 )
 from db.takes.farm_handoff import forget_runs
-
-WHOLE = (TakeState.CAPTURED, TakeState.ACCEPTED, TakeState.SUPERSEDED)
 
 
 def note(
@@ -66,17 +64,17 @@ def accept_take(tx: Session, take: Take, *, choose: bool = False) -> list[Take]:
     """
     _require_may_decide(tx, take)
     captures.lock_take(tx, take)
-    others = _siblings(tx, take, (TakeState.ACCEPTED, TakeState.CAPTURED))
+    others = _siblings(tx, take, rules.KEPT)
     if take.state is TakeState.ACCEPTED and not others:
         return []
-    allowed = (TakeState.CAPTURED, TakeState.ACCEPTED, *((TakeState.SUPERSEDED,) if choose else ()))
-    if take.state not in allowed:
-        raise StateConflict(f"Take {take.code} is {described(take)}; it cannot become {TakeState.ACCEPTED}")
+    move = rules.CHOOSE if choose else rules.CONFIRM
+    if take.state not in move.allowed:
+        raise StateConflict(f"Take {take.code} is {described(take)}; it cannot become {move.to}")
     before = shot([take, *others])
     reason = skip_reason(tx, take.session_id, take.expression_id)
     for other in others:
-        captures.move_take(tx, other, TakeState.SUPERSEDED, (TakeState.ACCEPTED, TakeState.CAPTURED))
-    captures.move_take(tx, take, TakeState.ACCEPTED, allowed, dropped_at=None)
+        captures.move_take(tx, other, rules.PUT_BESIDE)
+    captures.move_take(tx, take, move, dropped_at=None)
     captures.unskip_expression(tx, take.session, take.expression.position)
     detail: dict[str, Any] = {"before": before, "after": shot([take, *others])}
     if reason is not None:
@@ -119,7 +117,7 @@ def drop_take(tx: Session, take: Take) -> None:
 
 def mark_dropped(tx: Session, take: Take) -> None:
     """captured -> superseded, marked as dropped. Raises StateConflict."""
-    captures.move_take(tx, take, TakeState.SUPERSEDED, (TakeState.CAPTURED,), dropped_at=utc_now())
+    captures.move_take(tx, take, rules.DROP, dropped_at=utc_now())
 
 
 def reassign_take(tx: Session, take: Take, position: int) -> str:
@@ -131,7 +129,7 @@ def reassign_take(tx: Session, take: Take, position: int) -> str:
     _require_may_decide(tx, take)
     captures.lock_take(tx, take)
     target = captures.expression_at(tx, take.session, position)
-    if take.state not in WHOLE:
+    if take.state not in rules.WHOLE:
         raise StateConflict(f"Take {take.code} is {take.state}; only a whole take can be given to another expression")
     if target.id == take.expression_id:
         raise StateConflict(f"Take {take.code} is of {target.label} already")
@@ -141,7 +139,7 @@ def reassign_take(tx: Session, take: Take, position: int) -> str:
     stands = _standing(tx, take.session_id, target.id)
     captures.unskip_expression(tx, take.session, position)
     if take.state is TakeState.ACCEPTED and stands:
-        captures.move_take(tx, take, TakeState.CAPTURED, (TakeState.ACCEPTED,))
+        captures.move_take(tx, take, rules.WAIT_AGAIN)
     move_to_expression(tx, take, target)
     detail: dict[str, Any] = {"before": before, "after": shot([take]), "was": former, "is": take.code}
     if reason is not None:

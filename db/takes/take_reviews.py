@@ -22,10 +22,9 @@ from db.models import (
     Take,
     TakeCheck,
     TakeReview,
-    TakeState,
 )
+from db.session_rules import KEPT
 
-KEPT = (TakeState.CAPTURED, TakeState.ACCEPTED)
 NEUTRAL = "neutral"
 
 

@@ -12,6 +12,8 @@ from db.errors import AlreadyThere, NotFound, RecordError, StateConflict
 from db.models import ExposureSource, SessionState, TakeState
 from db.protocols import EXPRESSIONS
 from db.reports.progress_queries import ready_takes, session_progress, take_photographs
+from db.rigs import rig_records
+from db.session_rules import PUT_BESIDE
 
 
 def test_a_whole_session(engine: Engine, studio_rows: Any) -> None:
@@ -69,7 +71,7 @@ def test_states_cannot_be_skipped_or_taken_back(engine: Engine, studio_rows: Any
         with pytest.raises(StateConflict, match="is fired; it cannot become fired"):
             fire_take(tx, take)
         fail_take(tx, take, "test")
-        for act in (fire_take, accept_take, captures.supersede_take):
+        for act in (fire_take, accept_take, lambda tx, take: captures.move_take(tx, take, PUT_BESIDE)):
             with pytest.raises(StateConflict, match="is failed"):
                 act(tx, take)
 
@@ -144,7 +146,7 @@ def test_the_three_numbers_and_unknown_names(engine: Engine, studio_rows: Any) -
             lambda: plan_take(tx, session, 21),
             lambda: captures.get_take(tx, "S001-1-E99-1"),
             lambda: captures.get_session(tx, "S404-1"),
-            lambda: captures.get_rig(tx, "attic"),
+            lambda: rig_records.get_rig(tx, "attic"),
         ):
             with pytest.raises(NotFound):
                 call()
@@ -153,12 +155,12 @@ def test_the_three_numbers_and_unknown_names(engine: Engine, studio_rows: Any) -
 def test_a_rig_may_change_its_bodies_but_not_its_views(engine: Engine, studio_rows: Any) -> None:
     with transaction(engine) as tx:
         rig = studio_rows.rig(tx)
-        place = captures.CameraPlace(0, "cam-00", "gphoto2:usb", rig.cameras[0].tier, "new body")
-        rest = [captures.CameraPlace(c.view_index, c.name, c.url, c.tier, c.serial) for c in rig.cameras[1:]]
-        assert captures.ensure_rig(tx, "booth", [place, *rest]).id == rig.id
-        assert captures.get_rig(tx, "booth").cameras[0].serial == "new body"
+        place = rig_records.CameraPlace(0, "cam-00", "gphoto2:usb", rig.cameras[0].tier, "new body")
+        rest = [rig_records.CameraPlace(c.view_index, c.name, c.url, c.tier, c.serial) for c in rig.cameras[1:]]
+        assert rig_records.ensure_rig(tx, "booth", [place, *rest]).id == rig.id
+        assert rig_records.get_rig(tx, "booth").cameras[0].serial == "new body"
         with pytest.raises(AlreadyThere, match="another name"):
-            captures.ensure_rig(tx, "booth", rest)
-        first = captures.add_calibration(tx, rig, "board", {"0_K": [[1.0, 0.0, 4.0]]})
-        assert captures.add_calibration(tx, rig, "board", {"0_K": [[1.0, 0.0, 4.0]]}).id == first.id
-        assert captures.add_calibration(tx, rig, "board", {"0_K": [[2.0, 0.0, 4.0]]}).version == 2
+            rig_records.ensure_rig(tx, "booth", rest)
+        first = rig_records.add_calibration(tx, rig, "board", {"0_K": [[1.0, 0.0, 4.0]]})
+        assert rig_records.add_calibration(tx, rig, "board", {"0_K": [[1.0, 0.0, 4.0]]}).id == first.id
+        assert rig_records.add_calibration(tx, rig, "board", {"0_K": [[2.0, 0.0, 4.0]]}).version == 2

@@ -11,6 +11,7 @@ from db.engine import reading, transaction
 from db.errors import NotFound, StateConflict
 from db.models import SessionState
 from db.reports.progress_queries import ready_takes, session_progress
+from db.rigs import rig_records
 
 
 def test_a_paused_session_frees_the_rig_and_goes_on_when_it_is_free(engine: Engine, studio_rows: Any) -> None:
@@ -70,7 +71,7 @@ def test_each_take_keeps_what_was_sent_for_it_and_the_calibration_of_its_day(eng
         rig = studio_rows.rig(tx)
         session = studio_rows.session(tx, studio_rows.subject(tx), rig)
         for day, name in enumerate(("neutral", "smile")):
-            captures.add_calibration(tx, rig, "board", {"0_K": day})
+            rig_records.add_calibration(tx, rig, "board", {"0_K": day})
             take = plan_take(tx, session, name, profile="cross" if day else None)
             fire_take(tx, take)
             captures.record_setup(tx, take, {"lights": {"scene": "cross"}, "day": day})

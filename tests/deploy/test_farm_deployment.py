@@ -128,6 +128,7 @@ def farm_home(tmp_path: Path, studio_rows: Any, sqlite_template: Path) -> Path:
 
     from db import captures
     from db.engine import open_database, transaction
+    from db.rigs import rig_records
     from db.store import Store
 
     home = tmp_path / "home"
@@ -141,7 +142,7 @@ def farm_home(tmp_path: Path, studio_rows: Any, sqlite_template: Path) -> Path:
     with transaction(engine) as tx:
         rig = studio_rows.rig(tx)
         session = studio_rows.session(tx, studio_rows.subject(tx), rig)
-        session.calibration = captures.add_calibration(tx, rig, "made up", {"0_K": [[1.0]]})
+        session.calibration = rig_records.add_calibration(tx, rig, "made up", {"0_K": [[1.0]]})
         for name in ("neutral", "smile", "mouth_stretch"):
             photographs = [(store.put_bytes(f"{name} {view}".encode()), len(f"{name} {view}")) for view in range(3)]
             studio_rows.accepted(tx, session, rig, name, photographs)

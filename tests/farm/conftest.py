@@ -25,6 +25,7 @@ from db import captures
 from db.engine import reading, transaction
 from db.models import Artefact, ConsentScope, Job, JobState
 from db.reports.progress_queries import ready_takes
+from db.rigs import rig_records
 from db.store import Store
 from processing.farm.daemon import FarmDaemon, Summary
 from processing.farm.settings import FarmSettings
@@ -128,7 +129,7 @@ def close_session_of(tx: Session, rows: Any, store: Store, cameras: int = 3) -> 
     rig = rows.rig(tx, cameras=cameras)
     cameras_data = {f"{v}_K": [[1.0, 0.0], [0.0, 1.0]] for v in range(cameras)}
     session = rows.session(tx, rows.subject(tx, ConsentScope.RESEARCH_RELEASE), rig)
-    session.calibration = captures.add_calibration(tx, rig, "made up", cameras_data)
+    session.calibration = rig_records.add_calibration(tx, rig, "made up", cameras_data)
     takes = []
     for e, expression in enumerate(EXPRESSIONS):
         photographs = []

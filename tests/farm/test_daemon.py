@@ -19,6 +19,7 @@ from db import captures
 from db.engine import reading, transaction
 from db.models import Artefact, ConsentScope, Job, JobState, RunVerdict
 from db.reports.progress_queries import ready_takes
+from db.rigs import rig_records
 from db.stage_runs.artefacts import artefacts_of_take, lineage
 from db.stage_runs.job_queue import claim
 from db.stage_runs.run_reviews import count_verdicts, reviewed_runs
@@ -234,7 +235,7 @@ def test_a_session_without_neutral_is_reported_and_others_go_on(studio: Any, stu
     with transaction(studio.engine) as tx:
         rig = studio_rows.rig(tx)
         session = studio_rows.session(tx, studio_rows.subject(tx, ConsentScope.RESEARCH_RELEASE), rig)
-        session.calibration = captures.newest_calibration(tx, rig)
+        session.calibration = rig_records.newest_calibration(tx, rig)
         photographs = [(store.put_bytes(f"lone {v}".encode()), 6) for v in range(3)]
         studio_rows.accepted(tx, session, rig, "smile", photographs)
         captures.close_session(tx, session, incomplete=True)

@@ -13,6 +13,7 @@ from db import captures
 from db.consents.withdrawals import stop_work
 from db.engine import reading, transaction, utc_now
 from db.models import CaptureSession, ConsentScope, Job, JobState, Subject, Take
+from db.rigs import rig_records
 from db.stage_runs.job_queue import IN_THE_CHAIR, PRIORITY, REPLACED, UNWANTED
 from db.store import Store
 from processing.farm import daemon
@@ -90,7 +91,7 @@ def open_session(studio: Any, rows: Any, *expressions: str) -> tuple[CaptureSess
     with transaction(studio.engine) as tx:
         rig = rows.rig(tx)
         session = rows.session(tx, rows.subject(tx, ConsentScope.RESEARCH_RELEASE), rig)
-        session.calibration = captures.newest_calibration(tx, rig)
+        session.calibration = rig_records.newest_calibration(tx, rig)
         takes = [accepted(tx, rows, session, rig, store, expression) for expression in expressions]
     return session, takes
 
@@ -153,7 +154,7 @@ def test_runs_of_cameras_that_were_calibrated_anew_are_set_aside(studio: Any, ru
     FarmDaemon(studio.engine, studio.store, studio.settings(), studio.template).plan_once()
     with transaction(studio.engine) as tx:
         session = tx.scalars(select(CaptureSession)).one()
-        session.calibration = captures.add_calibration(tx, session.rig, "anew", {"0_K": [[2.0]]})
+        session.calibration = rig_records.add_calibration(tx, session.rig, "anew", {"0_K": [[2.0]]})
         for take in tx.scalars(select(Take)):
             take.calibration_id = session.calibration.id
     summary, _ = run()

@@ -20,6 +20,7 @@ from db import captures
 from db.engine import transaction, utc_now
 from db.models import Consent, ConsentScope, Gender, Take
 from db.protocols import EXPRESSIONS
+from db.rigs import rig_records
 from db.settings import Settings
 from db.stage_runs import job_queue
 from db.stage_runs.artefacts import OutputFile, frames_of_take
@@ -98,7 +99,7 @@ class FinishedStudio:
     def session(self, tx: Any, subject: Any, expressions: tuple[str, ...]) -> list[Take]:
         rig = self.rows.rig(tx, cameras=self.views)
         session = self.rows.session(tx, subject, rig)
-        session.calibration = captures.add_calibration(tx, rig, "board", self.calibration())
+        session.calibration = rig_records.add_calibration(tx, rig, "board", self.calibration())
         takes = []
         for name in expressions:
             takes.append(self.rows.accepted(tx, session, rig, name, self.photographs(session.code, name)))

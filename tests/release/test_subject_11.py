@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 from db import captures
 from db.engine import transaction
 from db.models import ConsentScope, Gender
+from db.rigs import rig_records
 from db.studio import StudioRecords
 from processing.farm.daemon import FarmDaemon
 from processing.farm.settings import FarmSettings
@@ -205,7 +206,7 @@ def test_made_by_the_real_stages(
                 data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
                 filed.append((records.store.put_bytes(data), len(data)))
             if expression == "neutral":
-                session.calibration = captures.add_calibration(tx, rig, "made up", params)
+                session.calibration = rig_records.add_calibration(tx, rig, "made up", params)
             studio_rows.accepted(tx, session, rig, expression, filed)
         captures.close_session(tx, session, incomplete=True)
     template = tmp_path / "template.npz"

@@ -13,6 +13,7 @@ from controller.commands import take_checks as command
 from controller.rig_file import Rig
 from db import captures
 from db.engine import transaction
+from db.rigs import rig_records
 
 TOKEN = "secret-token"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
@@ -27,7 +28,7 @@ def reviewed(home: Any, rig_of: Callable[..., Rig], jpeg: Callable[..., bytes]) 
     with transaction(studio.engine) as tx:
         take = captures.plan_take(tx, captures.get_session(tx, session), "neutral")
         captures.fire_take(tx, take)
-        cameras = captures.get_rig(tx, studio.rig.name).cameras
+        cameras = rig_records.get_rig(tx, studio.rig.name).cameras
         frames = [captures.FrameData(c.id, sha256, 1, 400, 300) for c, sha256 in zip(cameras, hashes, strict=True)]
         captures.add_frames(tx, take, frames)
         captures.capture_take(tx, take)

@@ -276,6 +276,7 @@ def take_of(home: Any, rig_of: Callable[..., Any]) -> Callable[..., tuple[Any, s
         from db import captures
         from db.engine import transaction
         from db.models import TakeState
+        from db.rigs import rig_records
 
         rig = rig_of(cameras)
         studio = home.open(rig)
@@ -286,7 +287,7 @@ def take_of(home: Any, rig_of: Callable[..., Any]) -> Callable[..., tuple[Any, s
         studio.records.fired(take)
         with transaction(studio.engine) as tx:
             row = captures.get_take(tx, take)
-            places = {camera.name: camera.id for camera in captures.get_rig(tx, rig.name).cameras}
+            places = {camera.name: camera.id for camera in rig_records.get_rig(tx, rig.name).cameras}
             frames = [
                 captures.FrameData(places[camera.name], studio.store.put_file(path), path.stat().st_size, 1500, 1000)
                 for camera in rig.cameras

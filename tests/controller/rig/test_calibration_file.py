@@ -11,9 +11,9 @@ from controller.commands.rig import app
 from controller.errors import ConfigurationError
 from controller.rig.calibration_file import read_calibration
 from controller.rig_file import CameraEntry, Rig, format_rig
-from db.captures import get_rig, newest_calibration
 from db.engine import reading
 from db.migrations import upgrade
+from db.rigs.rig_records import get_rig, newest_calibration
 from db.studio import open_studio
 
 RIG = Rig("small", (CameraEntry("cam-00", 0), CameraEntry("cam-01", 1)))

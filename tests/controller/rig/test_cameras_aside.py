@@ -19,12 +19,11 @@ from controller.rig_file import AsideLimits, PreflightLimits, Rig
 from controller.studio import Studio
 from controller.take_checks.contact_sheet import contact_sheet
 from controller.takes.take_progress import TakeProgress
-from db import captures
 from db.audit import audit_log
 from db.engine import reading, transaction, utc_now
 from db.errors import NotFound
 from db.models import AbsenceKind, AuditEvent, CameraAside, TakeAbsence, TakeState
-from db.rigs import cameras_aside
+from db.rigs import cameras_aside, rig_records
 
 CAMERAS = 8
 WHY = "shutter stuck"
@@ -164,7 +163,7 @@ def test_who_is_aside_survives_a_restart_and_ends_when_its_time_is_over(home: An
     with transaction(studio.engine) as tx:
         rows = list(tx.scalars(select(CameraAside).order_by(CameraAside.id)))
         assert [row.lifted_by for row in rows] == ["changed", None, None]
-        back = cameras_aside.lift_over(tx, captures.get_rig(tx, rig.name), utc_now() + timedelta(days=4))
+        back = cameras_aside.lift_over(tx, rig_records.get_rig(tx, rig.name), utc_now() + timedelta(days=4))
     assert back == ["cam-01"]
     home.stack.close()
     studio = home.open(rig)
@@ -212,7 +211,7 @@ def test_a_rig_file_that_allows_less_than_is_aside_stops_the_fire(
 ) -> None:
     studio = start(replace(rig, aside=AsideLimits(max=0)), dead=("cam-03",))
     with transaction(studio.engine) as tx:  # as an earlier studio with another rig file left it
-        cameras_aside.put_aside(tx, captures.get_rig(tx, rig.name), ["cam-03"], WHY)
+        cameras_aside.put_aside(tx, rig_records.get_rig(tx, rig.name), ["cam-03"], WHY)
     studio.asides.lift_over()
     studio.wait_for_cameras(60)
     session = studio.start_session(home.subject, "short")

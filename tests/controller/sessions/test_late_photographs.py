@@ -27,6 +27,7 @@ from db.audit import audit_log
 from db.engine import reading, transaction
 from db.errors import StateConflict
 from db.models import AuditEvent, ConsentScope, Frame, TakeState
+from db.rigs import rig_records
 from db.takes import missing_photographs
 
 CAMERAS = 8
@@ -340,10 +341,10 @@ def test_a_take_is_kept_if_and_only_if_it_is_whole_or_was_decided(engine: Engine
     records = SessionStore(engine, RIG)
     with transaction(engine) as tx:
         subject = studio_rows.subject(tx, ConsentScope.RESEARCH_RELEASE)
-        busy = captures.open_session_of(tx, captures.get_rig(tx, RIG.name))
+        busy = captures.open_session_of(tx, rig_records.get_rig(tx, RIG.name))
         if busy is not None:
             captures.close_session(tx, busy, incomplete=True)
-        session = studio_rows.session(tx, subject, captures.get_rig(tx, RIG.name)).code
+        session = studio_rows.session(tx, subject, rig_records.get_rig(tx, RIG.name)).code
     takes: list[str] = []
     for what, view, other in plan:
         if what == "shoot":

@@ -23,6 +23,7 @@ from db.engine import reading, transaction, utc_now
 from db.errors import ConsentError, NotFound, StateConflict
 from db.models import ActKind, AuditEvent, Calibration, ConsentScope, Frame, SessionAct, SessionState, Take, TakeState
 from db.reports.progress_queries import session_marks
+from db.rigs import rig_records
 from db.stage_runs import job_queue
 from db.stage_runs.job_queue import JobSpec
 from db.subjects import give_consent, withdraw_consent
@@ -47,7 +48,7 @@ class Desk:
         self.records.fired(take)
         with transaction(self.engine) as tx:
             row = captures.get_take(tx, take)
-            cameras = captures.get_rig(tx, RIG.name).cameras[lacking:]
+            cameras = rig_records.get_rig(tx, RIG.name).cameras[lacking:]
             captures.add_frames(
                 tx, row, [captures.FrameData(c.id, hashlib.sha256(f"{take}{c.id}".encode()).hexdigest(), 9, 8, 12)
                           for c in cameras]

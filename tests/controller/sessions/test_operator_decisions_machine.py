@@ -38,6 +38,7 @@ from db.errors import ConsentError, RecordError
 from db.models import ActKind, ConsentScope, SessionState, TakeState
 from db.protocols import FACESCAPE, ProtocolData, install_protocol
 from db.reports.progress_queries import session_marks
+from db.rigs import rig_records
 from db.stage_runs import job_queue
 from db.stage_runs.job_queue import JobSpec
 from db.store import Store
@@ -177,7 +178,7 @@ class Operators(RuleBasedStateMachine):
         self.records.fired(code)
         with transaction(self.engine) as tx:
             row = captures.get_take(tx, code)
-            rig = captures.get_rig(tx, RIG.name)
+            rig = rig_records.get_rig(tx, RIG.name)
             frames = [captures.FrameData(camera.id, self.photograph, 12, 8, 12) for camera in rig.cameras]
             captures.add_frames(tx, row, frames if whole else frames[1:])
         if whole:

@@ -25,6 +25,8 @@ from db.engine import open_database, reading, transaction
 from db.migrations import upgrade
 from db.models import CameraTier, CheckState, ConsentScope, TakeState
 from db.protocols import FACESCAPE, install_protocol
+from db.rigs import rig_records
+from db.session_rules import PUT_BESIDE
 from db.store import Store
 from db.subjects import add_subject, give_consent
 from db.takes.take_reviews import TakeReviewData, baselines
@@ -49,8 +51,8 @@ class Desk:
         self.hashes: dict[str, dict[str, str]] = {}
         upgrade(self.engine)
         with transaction(self.engine) as tx:
-            places = [captures.CameraPlace(c.view, c.name, "", CameraTier(c.tier)) for c in cameras]
-            rig = captures.ensure_rig(tx, "studio", places)
+            places = [rig_records.CameraPlace(c.view, c.name, "", CameraTier(c.tier)) for c in cameras]
+            rig = rig_records.ensure_rig(tx, "studio", places)
             self.ids = {camera.name: camera.id for camera in rig.cameras}
             protocol = install_protocol(tx, FACESCAPE)
             subject = add_subject(tx)
@@ -185,7 +187,7 @@ def test_measures_become_the_cameras_baseline_and_a_superseded_take_does_not(des
     studio = desk(frontal=())
     takes = [studio.look(name, plain_take()).take for name in ("neutral", "smile", "anger")]
     with transaction(studio.engine) as tx:
-        captures.supersede_take(tx, captures.get_take(tx, takes[0]))
+        captures.move_take(tx, captures.get_take(tx, takes[0]), PUT_BESIDE)
     with reading(studio.engine) as tx:
         assert {base.takes for base in baselines(tx, takes[2], 100).values()} == {1}
         assert baselines(tx, takes[2], 100).keys() == set(plain_take())

@@ -31,6 +31,7 @@ from db.migrations import downgrade
 from db.models import ConsentScope, Subject, Take
 from db.protocols import FACESCAPE, install_protocol
 from db.release_records.releases import begin_release, complete_release
+from db.rigs import rig_records
 from db.settings import Settings
 from db.store import Store
 from db.studio import open_studio
@@ -166,7 +167,7 @@ def test_session_take_and_release_numbers_go_on_too(studio: Studio, tmp_path: Pa
     chosen = studio.backed_up()
     with transaction(studio.engine) as tx:
         close_session(tx, get_session(tx, "S002-1"), incomplete=True)
-        rig = captures.get_rig(tx, "booth")
+        rig = rig_records.get_rig(tx, "booth")
         session = captures.start_session(tx, get_subject(tx, "S001"), install_protocol(tx, FACESCAPE), rig)
         close_session(tx, session, incomplete=True)
         release = begin_release(tx, "faces", schema_version=2, consent_day=date(2026, 2, 1), criteria={})
@@ -180,7 +181,7 @@ def test_session_take_and_release_numbers_go_on_too(studio: Studio, tmp_path: Pa
         take = captures.plan_take(tx, get_session(tx, "S002-1"), 1)
         assert take.attempt == 12  # attempts at the open session's expressions that the copy may not know
         close_session(tx, get_session(tx, "S002-1"), incomplete=True)
-        rig, protocol = captures.get_rig(tx, "booth"), install_protocol(tx, FACESCAPE)
+        rig, protocol = rig_records.get_rig(tx, "booth"), install_protocol(tx, FACESCAPE)
         numbers = []
         for _ in range(2):
             session = captures.start_session(tx, get_subject(tx, "S001"), protocol, rig)

@@ -37,6 +37,7 @@ from db.models import (
     TakeReview,
 )
 from db.release_records.releases import ReleasedTake, begin_release, complete_release
+from db.rigs import rig_records
 from db.stage_runs.artefacts import OutputFile
 from db.stage_runs.job_queue import InputFile, InputMade, JobSpec, claim, enqueue_all, finish, heartbeat, retry
 from db.store import Store
@@ -55,7 +56,7 @@ class Study:
             self.codes = [self._subject(tx, number) for number in range(2)]
 
     def _subject(self, tx: Session, number: int) -> str:
-        rig = captures.get_rig(tx, "booth")
+        rig = rig_records.get_rig(tx, "booth")
         subject: Subject = self.rows.subject(tx, RELEASE, PUBLICATION)
         subject.age, subject.gender, subject.job = 30 + number, Gender.FEMALE, "welder"
         session = self.rows.session(tx, subject, rig)
@@ -400,7 +401,7 @@ def test_dead_rows_are_rewritten_away_on_postgresql(study: Study) -> None:
 def test_while_a_session_is_open_the_pages_wait(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("db.erasure.secure_delete.LARGE_BYTES", 0)
     with transaction(study.engine) as tx:
-        rig, other = captures.get_rig(tx, "booth"), get_subject(tx, study.codes[1])
+        rig, other = rig_records.get_rig(tx, "booth"), get_subject(tx, study.codes[1])
         open_one = study.rows.session(tx, other, rig).code
     study.withdraw(0)
     report = erase_subject(study.engine, study.store, study.codes[0])
@@ -435,7 +436,7 @@ def test_a_file_that_is_put_again_meanwhile_waits_for_its_row(study: Study, monk
 def test_shared_runs_become_the_others(study: Study) -> None:
     """Equal photographs give equal keys; the run stays for the one who stays, with its lineage."""
     with transaction(study.engine) as tx:
-        rig = captures.get_rig(tx, "booth")
+        rig = rig_records.get_rig(tx, "booth")
         other = get_subject(tx, study.codes[1])
         session = study.rows.session(tx, other, rig)
         frames = tx.scalars(select(Frame).where(Frame.take_id == study.take(tx, 0).id).order_by(Frame.camera_id)).all()
@@ -476,7 +477,7 @@ def test_nobody_is_erased_by_mistake_and_nobody_comes_back(study: Study) -> None
         erase_subject(study.engine, study.store, study.codes[0])
     with transaction(study.engine) as tx:
         subject = get_subject(tx, study.codes[0])
-        captures.start_session(tx, subject, study.take(tx, 0).session.protocol, captures.get_rig(tx, "booth"))
+        captures.start_session(tx, subject, study.take(tx, 0).session.protocol, rig_records.get_rig(tx, "booth"))
     study.withdraw(0)
     with pytest.raises(ConsentError, match="not closed"):
         erase_subject(study.engine, study.store, study.codes[0])
@@ -484,7 +485,7 @@ def test_nobody_is_erased_by_mistake_and_nobody_comes_back(study: Study) -> None
         captures.close_session(tx, captures.get_session(tx, f"{study.codes[0]}-2"), incomplete=True)
     erase_subject(study.engine, study.store, study.codes[0])
     with transaction(study.engine) as tx:
-        subject, take, rig = get_subject(tx, study.codes[0]), study.take(tx, 0), captures.get_rig(tx, "booth")
+        subject, take, rig = get_subject(tx, study.codes[0]), study.take(tx, 0), rig_records.get_rig(tx, "booth")
         with pytest.raises(ConsentError, match="was erased"):
             give_consent(tx, subject, RELEASE, date(2026, 3, 1))
         with pytest.raises(StateConflict, match="was erased"):

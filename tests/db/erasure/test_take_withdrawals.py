@@ -19,6 +19,7 @@ from db.errors import ConsentError, LeaseLost, StateConflict, StoreError
 from db.models import Artefact, ConsentScope, Frame, Job, JobState, ReleaseItem, Take, TakeState
 from db.release_records.releases import ReleasedTake, begin_release, complete_release
 from db.reports.progress_queries import ready_takes
+from db.rigs import rig_records
 from db.stage_runs.artefacts import OutputFile
 from db.stage_runs.job_queue import InputFile, InputMade, JobSpec, claim, enqueue_all, finish, retry
 from db.store import Store
@@ -171,7 +172,7 @@ def test_a_take_of_somebody_else_or_under_way_is_refused(study: Study) -> None:
 def _setting(tx: Any) -> tuple[Any, Any]:
     from db.protocols import FACESCAPE, install_protocol
 
-    return install_protocol(tx, FACESCAPE), captures.get_rig(tx, "booth")
+    return install_protocol(tx, FACESCAPE), rig_records.get_rig(tx, "booth")
 
 
 def test_an_erased_take_takes_its_files_and_what_was_made_of_it(study: Study) -> None:
@@ -190,7 +191,7 @@ def test_an_erased_take_takes_its_files_and_what_was_made_of_it(study: Study) ->
     assert study.state(study.second, "mesh") is None
     assert erase_take(study.engine, study.store, "S001", study.first) == report  # again: nothing more
     with transaction(study.engine) as tx:
-        take, camera = captures.get_take(tx, study.first), captures.get_rig(tx, "booth").cameras[0].id
+        take, camera = captures.get_take(tx, study.first), rig_records.get_rig(tx, "booth").cameras[0].id
         late = captures.FrameData(camera, study.rows.sha("late"), 9, 8, 12)
         with pytest.raises(StateConflict, match="was erased"):
             captures.add_frames(tx, take, [late])

@@ -14,7 +14,7 @@ from db.erasure.erasures import erase_subject
 from db.errors import NotFound, StateConflict
 from db.models import AuditEvent, CameraAside, ConsentScope, TakeAbsence, TakeState
 from db.reports.study_overview import missing_frames
-from db.rigs import cameras_aside
+from db.rigs import cameras_aside, rig_records
 from db.store import Store
 from db.subjects import get_subject, withdraw_consent
 from db.takes import missing_photographs
@@ -38,7 +38,7 @@ def failed(engine: Engine, studio_rows: Any) -> str:
 
 
 def add(tx: Any, take: Any, view: int) -> LateArrival | None:
-    camera = captures.get_rig(tx, "booth").cameras[view]
+    camera = rig_records.get_rig(tx, "booth").cameras[view]
     captures.add_frames(tx, take, [captures.FrameData(camera.id, f"{take.id:032x}{view:032x}", 9, 8, 12)])
     return missing_photographs.note_arrival(tx, take, camera)
 
@@ -73,7 +73,7 @@ def test_a_decision_and_a_photograph_at_once(engine: Engine, failed: str) -> Non
         add(tx, captures.get_take(tx, failed), 3)
     with transaction(engine) as tx:
         take = captures.get_take(tx, failed)
-        cameras = [camera.id for camera in captures.get_rig(tx, "booth").cameras[2:]]
+        cameras = [camera.id for camera in rig_records.get_rig(tx, "booth").cameras[2:]]
         with pytest.raises(StateConflict, match="is captured"):
             missing_photographs.keep_without(tx, take, cameras, "why", "kept")
 
@@ -131,7 +131,7 @@ def test_one_aside_a_camera_is_open_and_all_are_kept(engine: Engine, studio_rows
         rows = [(row.reason, row.lifted_by) for row in tx.scalars(select(CameraAside).order_by(CameraAside.id))]
     assert sorted(rows) == [("lent", "time"), ("stuck", "back"), ("stuck", "changed")]
     with transaction(engine) as tx:
-        rig = captures.get_rig(tx, "booth")
+        rig = rig_records.get_rig(tx, "booth")
         tx.add(CameraAside(camera_id=rig.cameras[0].id, reason="another studio", since=utc_now()))
         tx.flush()
         with pytest.raises(StateConflict, match="Somebody else"):

@@ -11,6 +11,8 @@ from db.errors import AlreadyThere, RecordError
 from db.expression_recipes import FACESCAPE_RECIPES
 from db.models import CameraTier, CheckState, FrameMeasure, Protocol, TakeCheck
 from db.protocols import FACESCAPE, get_protocol, install_protocol, load_protocol, recipe_of
+from db.rigs import rig_records
+from db.session_rules import PUT_BESIDE
 from db.subjects import add_subject
 from db.takes.take_reviews import (
     CheckResult,
@@ -32,8 +34,8 @@ SHEET = "a" * 64
 @pytest.fixture
 def session(engine: Engine) -> str:
     with transaction(engine) as tx:
-        places = [captures.CameraPlace(v, f"cam-{v}", "", CameraTier.FRONTAL) for v in range(2)]
-        rig = captures.ensure_rig(tx, "studio", places)
+        places = [rig_records.CameraPlace(v, f"cam-{v}", "", CameraTier.FRONTAL) for v in range(2)]
+        rig = rig_records.ensure_rig(tx, "studio", places)
         return captures.start_session(tx, add_subject(tx), install_protocol(tx, FACESCAPE), rig).code
 
 
@@ -41,7 +43,7 @@ def shoot(engine: Engine, session: str, expression: str) -> str:
     with transaction(engine) as tx:
         take = captures.plan_take(tx, captures.get_session(tx, session), expression)
         captures.fire_take(tx, take)
-        cameras = captures.get_rig(tx, "studio").cameras
+        cameras = rig_records.get_rig(tx, "studio").cameras
         frames = [captures.FrameData(c.id, f"{take.id:032x}{c.id:032x}", 1, 1, 1) for c in cameras]
         captures.add_frames(tx, take, frames)
         captures.capture_take(tx, take)
@@ -96,7 +98,7 @@ def test_baselines_are_of_kept_takes_without_the_one_in_question(engine: Engine,
     for take, brightness in zip(takes, (10.0, 80.0, 100.0, 200.0), strict=True):
         review(engine, take, brightness)
     with transaction(engine) as tx:
-        captures.supersede_take(tx, captures.get_take(tx, takes[0]))
+        captures.move_take(tx, captures.get_take(tx, takes[0]), PUT_BESIDE)
     with reading(engine) as tx:
         found = baselines(tx, takes[3], 100)
         assert found["cam-0"].brightness == pytest.approx(90.0)

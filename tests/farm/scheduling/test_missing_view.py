@@ -10,6 +10,7 @@ from db import captures
 from db.engine import reading, transaction
 from db.models import ConsentScope, Job, JobState, Take
 from db.reports.progress_queries import ready_takes, session_marks
+from db.rigs import rig_records
 from db.stage_runs.artefacts import artefacts_of_take
 from db.stage_runs.job_queue import UNWANTED
 from db.store import Store
@@ -28,7 +29,7 @@ def kept(studio: Any, studio_rows: Any) -> Any:
     """The studio with another closed session: of the neutral view 2 was aside, the smile was kept without view 2."""
     store = Store(studio.store)
     with transaction(studio.engine) as tx:
-        rig = captures.get_rig(tx, "booth")
+        rig = rig_records.get_rig(tx, "booth")
         session = studio_rows.session(tx, studio_rows.subject(tx, ConsentScope.RESEARCH_RELEASE), rig)
         camera = rig.cameras[GONE]
         for name in EXPRESSIONS:
@@ -59,7 +60,7 @@ def arrive(studio: Any, name: str) -> None:
     """The photograph of view 2 comes late."""
     with transaction(studio.engine) as tx:
         take = captures.get_take(tx, f"{studio.session}-{name}")
-        camera = captures.get_rig(tx, "booth").cameras[GONE]
+        camera = rig_records.get_rig(tx, "booth").cameras[GONE]
         add(tx, Store(studio.store), take, camera)
         assert missing_photographs.note_arrival(tx, take, camera) is not None
 

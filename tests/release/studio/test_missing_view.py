@@ -10,6 +10,7 @@ import pytest
 from db import captures
 from db.engine import transaction
 from db.models import Camera, ConsentScope, Take
+from db.rigs import rig_records
 from db.takes import missing_photographs
 from processing.release.holder.verify import verify
 from processing.release.studio.build import build_release
@@ -50,7 +51,7 @@ def session(studio: Any) -> Any:
         subject = studio.rows.subject(tx, RELEASE, PUBLICATION)
         rig = studio.rows.rig(tx, cameras=VIEWS)
         session = studio.rows.session(tx, subject, rig)
-        session.calibration = captures.add_calibration(tx, rig, "board", studio.calibration())
+        session.calibration = rig_records.add_calibration(tx, rig, "board", studio.calibration())
         return session
 
 
