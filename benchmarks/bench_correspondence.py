@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.array_types import Floats, Image
+from common.take_codes import TakeLabel
 from processing.displacement.apply_displacement import displace
 from processing.displacement.displacement_bake import bake
 from processing.files.appearance_png import Appearance
@@ -160,7 +161,7 @@ def run(
         if name == neutral_name:
             vertices = neutral = register_neutral(template, scan, points).vertices_mm
         else:
-            expression = name.partition("_")[2]
+            expression = TakeLabel.parse(name).name
             vertices = register_expression(template, expression, neutral, scan, points).vertices_mm
         takes[name] = clock.read("register") | judged(
             template, truth, vertices, None if name == neutral_name else (neutral_truth, neutral)
@@ -197,7 +198,7 @@ def main() -> None:
     parser.add_argument("--geometry", action="store_true", help="leave the refinement by appearance out")
     arguments = parser.parse_args()
     found = sorted(p.name.removesuffix(".truth.npz") for p in arguments.subject.glob("*.truth.npz"))
-    names = arguments.takes.split(",") if arguments.takes else sorted(found, key=lambda n: int(n.partition("_")[0]))
+    names = arguments.takes.split(",") if arguments.takes else sorted(found, key=TakeLabel.parse)
     template = read_template(arguments.template) if arguments.template else default_template()
     refine = not arguments.geometry
     result = run(arguments.subject, arguments.scans, names, arguments.cache, arguments.size, refine, template)

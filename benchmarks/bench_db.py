@@ -31,6 +31,7 @@ from full_study import Size, load
 from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session
 
+from common.take_codes import SubjectCode
 from controller.rig_file import CameraEntry, Rig
 from controller.sessions.session_store import SessionStore
 from db import captures
@@ -106,7 +107,7 @@ def questions(engine: Engine, size: Size) -> dict[str, Callable[[], object]]:
     records = SessionStore(engine, rig)
 
     def anybody() -> str:
-        return f"S{draw.randint(1, size.subjects):03d}"
+        return str(SubjectCode(draw.randint(1, size.subjects)))
 
     def asked(question: Callable[[Session], object]) -> Callable[[], object]:
         def ask() -> object:

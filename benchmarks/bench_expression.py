@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from measured import peak_rss_gb
 
+from common.take_codes import TakeLabel
 from processing.files.ply import write_ply
 from processing.geometry.mesh import Mesh
 from processing.stages.support.scan_registration import register_files
@@ -68,7 +69,7 @@ def main() -> None:
             parts, begun, cpu = Parts(), time.perf_counter(), time.process_time()
             made = register_files(
                 scan, out / "tu", photos=given.subject / name, neutral=start.mesh,
-                expression=name.partition("_")[2], size_px=given.size, progress=parts,
+                expression=TakeLabel.parse(name).name, size_px=given.size, progress=parts,
             )  # fmt: skip
             parts(1.0, "")
             takes[name] = {

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
+from common.take_codes import SessionCode, SubjectCode, TakeCode
 from db.audit import audit_log
 from db.engine import open_database, transaction
 from db.migrations import upgrade
@@ -114,7 +115,7 @@ class Study:
         for subject in range(1, self.size.subjects + 1):
             age = None if subject % 50 == 0 else min(70, max(16, round(self._random.gauss(27, 11))))
             gender = None if subject % 90 == 0 else ("female", "male")[self._random.random() < 0.55]
-            yield subject, f"S{subject:03d}", age, gender, None, self._at(subject)
+            yield subject, str(SubjectCode(subject)), age, gender, None, self._at(subject)
 
     def _consents(self) -> Iterator[tuple[Any, ...]]:
         number = 0
@@ -139,7 +140,7 @@ class Study:
             here = subject == self.size.subjects
             closed = None if here else self._at(subject, 1800)
             state = "open" if here else "closed"
-            yield subject, f"S{subject:03d}-1", subject, 1, 1, 1, state, "default", self._at(subject), closed
+            yield subject, _session(subject), subject, 1, 1, 1, state, "default", self._at(subject), closed
 
     def _take_rows(self) -> Iterator[tuple[Any, ...]]:
         for take in self._takes:
@@ -283,7 +284,7 @@ class Study:
         for take in self._takes:
             acts = [("take", take.code, "take.accept")]
             if take.position == 1 and take.attempt == 1:
-                code = f"S{take.subject:03d}"
+                code = str(SubjectCode(take.subject))
                 acts = [("subject", code, "subject.add"), ("session", f"{code}-1", "session.start"), *acts]
             for kind, about, action in acts:
                 number += 1
@@ -322,7 +323,7 @@ class _Take:
 
     @property
     def code(self) -> str:
-        return f"S{self.subject:03d}-1-E{self.position:02d}-{self.attempt}"
+        return str(TakeCode.of(_session(self.subject), self.position, self.attempt))
 
 
 @dataclass(frozen=True)
@@ -389,6 +390,10 @@ def _into_postgresql(engine: Engine, study: Study) -> None:
                 newest = f'(SELECT coalesce(max(id), 0) + 1 FROM "{table.name}")'
                 link.execute(text(f"SELECT setval(pg_get_serial_sequence('\"{table.name}\"', 'id'), {newest}, false)"))
         link.execute(text("VACUUM ANALYZE"))  # as autovacuum does in a studio's night
+
+
+def _session(subject: int) -> str:
+    return str(SessionCode(SubjectCode(subject), 1))
 
 
 def _sha(of: str) -> str:

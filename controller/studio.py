@@ -22,6 +22,7 @@ import zmq
 from msgspec import structs
 
 from camera_nodes.transport import CONTROLLER, AllowList, Authenticator, ensure_keys
+from common.take_codes import TakeCode
 from controller.cameras.camera_maintenance import CameraMaintenance
 from controller.errors import ControllerError, RigNotReady, SessionError
 from controller.firing.fire_timing import FireOrder, order_fire
@@ -300,7 +301,7 @@ class Studio:
             aside = self._require_rig()
             lit = self.lights.show(scene) if scene is not None else None
             take = self.records.plan(session, line.position, profile, aside)
-            attempt = int(take.rsplit("-", 1)[1])
+            attempt = TakeCode.parse(take).attempt
             tally = TakeProgress(take, (camera.name for camera in self.rig.cameras), aside=aside)
             self.desk.open(tally)
             future = self._fire(script, line, attempt, tally, profile, lit)

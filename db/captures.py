@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 from sqlalchemy.orm.attributes import set_committed_value
 
+from common.take_codes import SessionCode, SubjectCode, TakeCode
 from db import session_rules as rules
 from db.audit.number_floors import attempts_given, sessions_given
 from db.consents.withdrawals import withdrawn_takes
@@ -89,10 +90,10 @@ def start_session(
         raise StateConflict(f"Subject {subject.code} was erased; whoever takes part again is a new subject")
     _require_free(tx, rig)
     codes = tx.scalars(select(CaptureSession.code).where(CaptureSession.subject_id == subject.id))
-    there = max((int(code.rpartition("-")[2]) for code in codes), default=0)
+    there = max((SessionCode.parse(code).number for code in codes), default=0)
     earlier = max(there, sessions_given(tx, subject.code))
     session = CaptureSession(
-        code=f"{subject.code}-{earlier + 1}",
+        code=str(SessionCode(SubjectCode.parse(subject.code), earlier + 1)),
         subject=subject,
         protocol=protocol,
         rig=rig,
@@ -226,7 +227,7 @@ def plan_take(
     attempt = next_attempt(tx, session.id, found.id)
     calibration = newest_calibration(tx, session.rig)
     take = Take(
-        code=f"{session.code}-E{found.position:02d}-{attempt}",
+        code=str(TakeCode.of(session.code, found.position, attempt)),
         session_id=session.id,
         expression=found,
         attempt=attempt,

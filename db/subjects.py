@@ -8,6 +8,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
+from common.take_codes import SubjectCode
 from db.audit import audit_log
 from db.audit.number_floors import subjects_given
 from db.consents.consent_rules import JOB_LETTERS, RULES, ConsentRules, Signed, Told, check_consent, words
@@ -205,4 +206,4 @@ def has_consent(tx: Session, subject_id: int, scope: ConsentScope, day: date) ->
 
 def _next_code(tx: Session) -> str:
     last = tx.scalar(select(Subject.code).order_by(func.length(Subject.code).desc(), Subject.code.desc()).limit(1))
-    return f"S{max(int(last[1:]) if last else 0, subjects_given(tx)) + 1:03d}"
+    return str(SubjectCode(max(SubjectCode.parse(last).number if last else 0, subjects_given(tx)) + 1))

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from common.take_codes import TakeReference
 from common.terminal.options import AsJson, Home, print_json, print_table
 from controller.commands.take_checks import checks
 
@@ -124,11 +125,9 @@ def undo(
 ) -> None:
     """Take back the last decision: accept, choose, fire, drop, skip, reassign; the close until the farm has begun."""
     from controller.client import StudioClient
-    from controller.sessions.session_state import split_reference
 
     client = StudioClient(home)
-    part = split_reference(what)[1] if what is not None else None
-    if what is not None and part is None:
+    if what is not None and _split(what) is None:
         session, take = what, None
     else:
         session, take = _where(client, what, whole=True)
@@ -166,10 +165,12 @@ def calibrate(
     """Give a calibration that was made afterwards to the takes of a session that have none."""
     from controller.client import StudioClient
     from controller.commands.session_tables import print_served
-    from controller.sessions.session_state import split_reference
 
     client = StudioClient(home)
-    code = session or (split_reference(take)[0] if take else _open(client, or_paused=True))
+    if session is None and take:
+        named = _split(take)
+        session = take if named is None else named[0]
+    code = session or _open(client, or_paused=True)
     answer = client.post(f"/api/sessions/{code}/calibrate", take=take, version=version)
     print_json(answer) if as_json else print_served(answer["served"])
 
@@ -372,14 +373,18 @@ def _where(client: Any, expression: str | None, whole: bool = False) -> tuple[st
 
     whole: as it was written, so that a take's code means that take.
     """
-    from controller.sessions.session_state import split_reference
-
     if expression is None:
         return _open(client), None
-    session, part = split_reference(expression)
-    if part is None:
+    named = _split(expression)
+    if named is None:
         return _open(client), expression
-    return session, expression if whole else part
+    return named[0], expression if whole else named[1]
+
+
+def _split(text: str) -> tuple[str, str] | None:
+    """Session and expression (as in E07) that a text names; None for one that names no session."""
+    found = TakeReference.find(text)
+    return None if found is None or found.session is None else (found.session, found.within)
 
 
 def _open(client: Any, or_paused: bool = False) -> str:

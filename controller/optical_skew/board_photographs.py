@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from common.take_codes import TakeCode
 from controller.errors import ConfigurationError
 from controller.optical_skew.led_board import LedBoard
 from controller.optical_skew.skew_measurement import BoardPhotograph, OpticalSkew
@@ -84,7 +85,7 @@ def keep_with_take(
         record_optical_skew(
             tx, captures.get_take(tx, take), found.skew_ms, _detail(found, board), flag=flag, replace=replace
         )
-    again = f" It is flagged: mien session retake {take.rsplit('-', 1)[0]}" if flag else ""
+    again = f" It is flagged: mien session retake {TakeCode.parse(take).expression}" if flag else ""
     return f"Kept with take {take} as its exposure skew (optical).{again}"
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
+from common.take_codes import TakeCode
 from controller.firing.fire_timing import Skew
 from controller.rig_file import SyncLimits
 from db.captures import get_take
@@ -35,7 +36,7 @@ class LatePhotographs:
         message = f"{arrival.take}: the photograph of {arrival.camera} came late; see: mien session show"
         with suppress(RecordError), reading(self._engine) as tx:  # it is told in less words while the records are away
             take = get_take(tx, arrival.take)
-            message = told(arrival, take, take.code.rsplit("-", 1)[0], utc_now())
+            message = told(arrival, take, str(TakeCode.parse(take.code).expression), utc_now())
         log.info("%s", message)
         self.told.append(message)
         if not arrival.lacking and arrival.after is not TakeState.SUPERSEDED:

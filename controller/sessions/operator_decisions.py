@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from controller.errors import DecisionNeeded, SessionError
 from controller.rig_file import Rig
-from controller.sessions.session_state import SessionStateMachine, TakeLine, split_reference
+from controller.sessions.session_state import SessionStateMachine, TakeLine
 from db import captures
 from db.audit import audit_log
 from db.consents import capture_consent
@@ -171,8 +171,7 @@ class Decisions:
         for text in given:
             take = script.find_take(text)
             if take is None:
-                session, _ = split_reference(text)
-                raise SessionError(f"{text!r} names no take; say it as in {session}-E02-1")
+                raise SessionError(f"{text!r} names no take; say it as in {script.session}-E02-1")
             if take.code not in found:
                 found.append(take.code)
         return found

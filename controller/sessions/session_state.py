@@ -4,11 +4,11 @@ SQL holds the truth; this is one reading of it, and says what the operator may d
 which states is in db.session_rules.
 """
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from common.take_codes import ExpressionCode, SessionCode, TakeCode, TakeLabel, TakeReference
 from controller.errors import SessionError
 from controller.rig_file import DEFAULT_PROFILE
 from db import session_rules as rules
@@ -145,10 +145,10 @@ class SessionStateMachine:
 
         Raises SessionError for the code of a take that does not exist.
         """
-        found = re.fullmatch(rf"(?:{re.escape(self.session)}-)?[Ee](\d+)-(\d+)", wanted)
-        if found is None:
+        found = TakeReference.find(wanted)
+        if found is None or found.attempt is None or found.session not in (None, self.session):
             return None
-        code = f"{self.session}-E{int(found.group(1)):02d}-{int(found.group(2))}"
+        code = str(TakeCode.of(self.session, found.position, found.attempt))
         for take in self.takes:
             if take.code == code:
                 return take
@@ -159,12 +159,12 @@ class SessionStateMachine:
 
     def find(self, wanted: str) -> ExpressionState:
         """An expression by name, position, label ("2_smile"), reference ("S012-E02") or take ("S012-E02-1")."""
-        code = re.fullmatch(rf"(?:{re.escape(self.session)}-)?[Ee](\d+)(?:-\d+)?", wanted)
-        number = code.group(1) if code else wanted
+        label, reference = TakeLabel.find(wanted), TakeReference.find(wanted)
+        position = int(wanted) if wanted.isdecimal() else None
+        if reference is not None and reference.session in (None, self.session):
+            position = reference.position
         for line in self.expressions:
-            if wanted in (line.name, f"{line.position}_{line.name}") or (
-                number.isdecimal() and int(number) == line.position
-            ):
+            if wanted == line.name or position == line.position or label == TakeLabel(line.position, line.name):
                 return line
         names = ", ".join(line.name for line in self.expressions)
         raise SessionError(f"session {self.session} has no expression {wanted!r}; it has {names}")
@@ -175,11 +175,11 @@ class SessionStateMachine:
 
     def reference(self, position: int) -> str:
         """How commands name the expression of this session, as in "S012-E07"."""
-        return f"{self.session}-E{position:02d}"
+        return str(ExpressionCode(SessionCode.parse(self.session), position))
 
     def take_code(self, position: int) -> str:
         """The code of the take that would be fired next, as in "S012-E07-1"."""
-        return f"{self.reference(position)}-{self.attempt(position)}"
+        return str(TakeCode.of(self.session, position, self.attempt(position)))
 
     def check_fire(self, position: int, retake: bool = False) -> None:
         """Raise SessionError when the expression may not be fired now (again, with `retake`)."""
@@ -299,9 +299,3 @@ class SessionStateMachine:
         for take in self.takes:
             if rules.blocks_fire(take.state, same_expression=position in (None, take.position)):
                 raise SessionError(f"{take.code} is still coming in; wait until its photographs are here")
-
-
-def split_reference(text: str) -> tuple[str, str | None]:
-    """("S012-E07-1" or "S012-E07" or "S012") as the session's code and the expression's part, if any."""
-    found = re.fullmatch(r"(.+?)-[Ee](\d+)(?:-\d+)?", text)
-    return (found.group(1), f"E{found.group(2)}") if found else (text, None)

@@ -4,11 +4,12 @@ import math
 import statistics
 from collections.abc import Mapping
 
+from common.take_codes import NEUTRAL
 from controller.rig_file import CheckLimits
 from controller.take_checks.photograph_findings import PhotographFindings
 from db.expression_recipes import Condition, Recipe
 from db.models.review import CheckState
-from db.takes.take_reviews import NEUTRAL, CheckResult
+from db.takes.take_reviews import CheckResult
 
 EYES, EXPRESSION = "eyes", "expression"
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol
 
 from camera_nodes import wire
+from common.take_codes import SessionCode, TakeCode
 from controller.errors import FrameRejected
 from controller.image_files.exif_consistency import (
     UNSTAMPED,
@@ -59,7 +60,7 @@ class TakeEvents:
         self._late = late
         self._tallies: OrderedDict[str, TakeProgress] = OrderedDict()
         self._fired: OrderedDict[str, datetime] = OrderedDict()  # when, by take, as journalled
-        self._counters: dict[tuple[str, str], FileNumberCounter] = {}  # by session and camera
+        self._counters: dict[tuple[SessionCode, str], FileNumberCounter] = {}  # by session and camera
         self._lock = threading.Lock()
         self.stopped = False
 
@@ -170,7 +171,7 @@ class TakeEvents:
         number = file_number(arrival.name)
         if number is None:
             return ""
-        key = arrival.take_id.rsplit("-E", 1)[0], arrival.camera
+        key = TakeCode.parse(arrival.take_id).session, arrival.camera
         with self._lock:
             known = self._counters.get(key)
             self._counters[key], odd = known.follow(number) if known is not None else (FileNumberCounter(number), "")

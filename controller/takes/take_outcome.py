@@ -1,5 +1,6 @@
 """What becomes of a take that was fired: whole, or failed with every reason, written down and said."""
 
+from common.take_codes import TakeCode
 from controller.errors import describe_failure
 from controller.fault_text import by_reason
 from controller.firing.fire_timing import Skew
@@ -107,7 +108,7 @@ class TakeSettlement:
 
     def conclude_late(self, tally: TakeProgress) -> str:
         """A take that an earlier controller fired: all that can come of it is in."""
-        session, reference = tally.take.rsplit("-E", 1)
-        script = self._records.script(session)
-        position, attempt = (int(part) for part in reference.split("-"))
-        return self.conclude(script, script.find(f"E{position}"), attempt, tally, "kept").message
+        code = TakeCode.parse(tally.take)
+        script = self._records.script(str(code.session))
+        line = script.find(str(code.expression))
+        return self.conclude(script, line, code.attempt, tally, "kept").message

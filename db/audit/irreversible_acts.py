@@ -5,7 +5,6 @@ From a database that can still be read, from a backup's snapshots, and from the 
 Codes and days alone: nothing here says who anybody is.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -13,12 +12,10 @@ from typing import Any, Self
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from common.take_codes import SessionCode, SubjectCode, TakeCode
 from db.audit.number_floors import floors_of
 from db.engine import utc_now
 from db.models import CaptureSession, Consent, Release, ReleaseState, SessionState, Subject, Take, TakeWithdrawal
-
-CODE = re.compile(r"S(\d{1,9})")
-SESSION = re.compile(r"(S\d{1,9})-(\d{1,6})")
 
 
 @dataclass(frozen=True)
@@ -72,11 +69,11 @@ class IrreversibleActs:
     def followed_by(self, action: str, about: str, detail: Mapping[str, Any], at: str) -> "IrreversibleActs":
         """With one entry of the audit log more; those that are none of ours change nothing."""
         more = IrreversibleActs(known_at=at)
-        code, session = CODE.fullmatch(about), SESSION.fullmatch(about)
+        code, session, take = SubjectCode.find(about), SessionCode.find(about), TakeCode.find(about)
         if action == "subject.add" and code:
-            more = IrreversibleActs(at, subjects=int(code[1]))
+            more = IrreversibleActs(at, subjects=code.number)
         elif action == "session.start" and session:
-            more = IrreversibleActs(at, sessions={session[1]: int(session[2])}, open_sessions=(about,))
+            more = IrreversibleActs(at, sessions={str(session.subject): session.number}, open_sessions=(about,))
         elif action in ("release.begin", "release.complete"):
             name, _, version = about.rpartition(" ")
             more = IrreversibleActs(at, releases={name: int(version)}) if version.isdecimal() else more
@@ -86,9 +83,9 @@ class IrreversibleActs:
             more = IrreversibleActs(at, given={f"{about} {detail.get('scope')}": at})
         elif action in ("subject.erase.begin", "subject.erase") and code:
             more = IrreversibleActs(at, erased={about: at})
-        elif action == "take.withdraw":
+        elif action == "take.withdraw" and take:
             more = IrreversibleActs(at, taken={about: at})
-        elif action in ("take.erase.begin", "take.erase"):
+        elif action in ("take.erase.begin", "take.erase") and take:
             more = IrreversibleActs(at, taken_files={about: at})
         return self | more
 
@@ -97,8 +94,7 @@ def irreversible_acts(tx: Session) -> IrreversibleActs:
     """What a database knows."""
     sessions: dict[str, int] = {}
     for code, kept in tx.execute(select(CaptureSession.code, Subject.code).join(CaptureSession.subject)):
-        found = SESSION.fullmatch(code)
-        sessions[kept] = max(sessions.get(kept, 0), int(found[2]) if found else 0)
+        sessions[kept] = max(sessions.get(kept, 0), SessionCode.parse(code).number)
     open_ones = select(CaptureSession.code).where(CaptureSession.state != SessionState.CLOSED)
     versions = select(Release.name, func.max(Release.version)).where(Release.state != ReleaseState.FAILED)
     erased = select(Subject.code, Subject.erased_at).where(Subject.erased_at.is_not(None))
@@ -106,7 +102,7 @@ def irreversible_acts(tx: Session) -> IrreversibleActs:
     given = select(Subject.code, Consent.scope, func.max(Consent.recorded_at)).join(Consent.subject)
     by_scope = (Subject.code, Consent.scope)
     floors = floors_of(tx)  # what an earlier restore knew
-    codes = [int(code[1:]) for code in tx.scalars(select(Subject.code)) if CODE.fullmatch(code)]
+    codes = [SubjectCode.parse(code).number for code in tx.scalars(select(Subject.code))]
     released = {str(name): int(version) for name, version in tx.execute(versions.group_by(Release.name))}
     return IrreversibleActs(
         known_at=utc_now().isoformat(),

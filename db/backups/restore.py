@@ -21,6 +21,7 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from common.take_codes import SubjectCode
 from db.audit import audit_log
 from db.audit.irreversible_acts import IrreversibleActs
 from db.audit.number_floors import ABOUT, ACTION, KIND
@@ -122,7 +123,7 @@ def restore(
             f"the store has {more} files that the copy does not name, perhaps photographs taken since: "
             "look before you run mien db fsck --repair"
         )
-    report.next_code = f"S{max(floors.subjects, then.subjects) + 1:03d}"
+    report.next_code = str(SubjectCode(max(floors.subjects, then.subjects) + 1))
     return report
 
 

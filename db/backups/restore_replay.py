@@ -14,8 +14,9 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from common.take_codes import SubjectCode, TakeCode
 from db.audit import audit_log
-from db.audit.irreversible_acts import CODE, IrreversibleActs, irreversible_acts
+from db.audit.irreversible_acts import IrreversibleActs, irreversible_acts
 from db.audit.number_floors import NumberFloors
 from db.audit.restore_journal import read_journal
 from db.backups.age_encryption import Opener
@@ -114,21 +115,22 @@ def floors_for(tx: Session, known: ActsKnown, codes_from: str | None) -> NumberF
     """
     highest = known.acts.subjects
     if codes_from is not None:
-        said = CODE.fullmatch(codes_from.strip().upper())
+        said = SubjectCode.find(codes_from.strip().upper())
         if said is None:
             raise CodesUnknown(
-                f"'{codes_from}' is no subject code; give the first that is free, as in S{highest + 1:03d}"
+                f"'{codes_from}' is no subject code; give the first that is free, as in {SubjectCode(highest + 1)}"
             )
-        if int(said[1]) <= highest:
+        if said.number <= highest:
             raise BackupError(
-                f"{said[0]} cannot be the next code: S{highest:03d} was given. --codes-from S{highest + 1:03d} or later"
+                f"{said} cannot be the next code: {SubjectCode(highest)} was given. "
+                f"--codes-from {SubjectCode(highest + 1)} or later"
             )
-        highest = int(said[1]) - 1
+        highest = said.number - 1
     elif not known.exact:
         raise CodesUnknown(
-            f"Codes up to S{highest:03d} are known to have been given, and nothing says whether there were more: no "
-            "journal, no old database. Look at the signed forms, then give the first free code, as in "
-            f"--codes-from S{highest + SKIP:03d}; or show the studio as it was with --old HOME"
+            f"Codes up to {SubjectCode(highest)} are known to have been given, and nothing says whether there were "
+            "more: no journal, no old database. Look at the signed forms, then give the first free code, as in "
+            f"--codes-from {SubjectCode(highest + SKIP)}; or show the studio as it was with --old HOME"
         )
     skipped = 0 if known.exact else SKIP
     sessions = dict(known.acts.sessions)
@@ -150,7 +152,7 @@ def floors_for(tx: Session, known: ActsKnown, codes_from: str | None) -> NumberF
 def name_what_is_newer(then: IrreversibleActs, known: IrreversibleActs, report: RestoreReport) -> None:
     """What happened after the copy, and is not in it."""
     if known.subjects > then.subjects:
-        first, last = f"S{then.subjects + 1:03d}", f"S{known.subjects:03d}"
+        first, last = SubjectCode(then.subjects + 1), SubjectCode(known.subjects)
         report.newer.append(f"subjects {first} to {last}" if first != last else f"subject {first}")
     for code, number in sorted(known.sessions.items()):
         report.newer += [f"session {code}-{n}" for n in range(then.sessions.get(code, 0) + 1, number + 1)]
@@ -160,7 +162,8 @@ def name_what_is_newer(then: IrreversibleActs, known: IrreversibleActs, report: 
         if at > then.given.get(what, ""):
             code, _, scope = what.partition(" ")
             report.newer.append(f"consent of {code} for {scope}, entered {at[:10]}")
-            if CODE.fullmatch(code) and int(code[1:]) <= then.subjects:
+            subject = SubjectCode.find(code)
+            if subject is not None and subject.number <= then.subjects:
                 report.to_do.append(f"enter the consent of {code} for {scope} of {at[:10]} anew, from its form")
     for code in then.open_sessions:
         report.to_do.append(f"session {code} was not closed: takes it made after the copy are not in it")
@@ -178,10 +181,11 @@ def repeat(
     for code, scopes in sorted(since.items()):
         _attempt(report, f"mien subject withdraw {code}", partial(_withdraw, engine, code, scopes, report))
     for take, at in sorted(known.taken.items()):
-        if take not in then.taken or (take in known.taken_files and take not in then.taken_files):
+        code = TakeCode.find(take)
+        if code and (take not in then.taken or (take in known.taken_files and take not in then.taken_files)):
             files = take in known.taken_files
-            what = f"mien subject withdraw {take.partition('-')[0]} --take {take}" + (" --erase" if files else "")
-            _attempt(report, what, partial(_withdraw_take, engine, store, take, at, files, report))
+            what = f"mien subject withdraw {code.subject} --take {take}" + (" --erase" if files else "")
+            _attempt(report, what, partial(_withdraw_take, engine, store, code, at, files, report))
     for code, at in sorted(known.erased.items()):
         if code not in then.erased:
             what = f"{code} was erased on {at[:10]}: mien subject withdraw {code} --erase"
@@ -211,15 +215,15 @@ def _withdraw(engine: Engine, code: str, scopes: dict[str, str], report: Restore
             report.repeated.append(f"{code} withdrew {said}")
 
 
-def _withdraw_take(engine: Engine, store: Store, take: str, at: str, files: bool, report: RestoreReport) -> None:
-    code = take.partition("-")[0]
+def _withdraw_take(engine: Engine, store: Store, code: TakeCode, at: str, files: bool, report: RestoreReport) -> None:
+    subject, take = str(code.subject), str(code)
     with transaction(engine) as tx:
         if tx.scalar(select(Take.id).where(Take.code == take)) is None:
             return
-        withdraw_take(tx, code, take)
+        withdraw_take(tx, subject, take)
     said = f"{take} was withdrawn on {at[:10]}"
     if files:
-        said += f": erased again, {erase_take(engine, store, code, take).files} files"
+        said += f": erased again, {erase_take(engine, store, subject, take).files} files"
     report.repeated.append(said)
 
 

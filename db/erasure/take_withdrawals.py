@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Engine, and_, delete, exists, insert, select, update
 from sqlalchemy.orm import Session, aliased
 
+from common.take_codes import TakeCode
 from db import session_rules as rules
 from db import store_identity
 from db.audit import audit_log
@@ -58,7 +59,7 @@ def withdraw_take(tx: Session, code: str, take_code: str) -> WithdrawnTake:
     """
     subject, take = get_subject(tx, code), get_take(tx, take_code)
     if take.session.subject_id != subject.id:
-        raise ConsentError(f"{take.code} is no take of {code}: {take.code.partition('-')[0]} asks for that")
+        raise ConsentError(f"{take.code} is no take of {code}: {TakeCode.parse(take.code).subject} asks for that")
     tx.execute(select(Subject.id).where(Subject.id == subject.id).with_for_update())  # nobody asks for runs meanwhile
     lock_take(tx, take)
     if tx.get(TakeWithdrawal, take.id) is not None:

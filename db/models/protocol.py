@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from common.take_codes import TakeLabel
 from db.models.base import Base
 
 
@@ -46,4 +47,4 @@ class ProtocolExpression(Base):
     @property
     def label(self) -> str:
         """FaceScape's name of a take, as in '1_neutral'."""
-        return f"{self.position}_{self.name}"
+        return str(TakeLabel(self.position, self.name))

@@ -7,6 +7,7 @@ from datetime import date
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
+from common.take_codes import TakeLabel
 from db.consents.capture_consent import consents, today
 from db.consents.withdrawals import take_withdrawn
 from db.models import (
@@ -85,7 +86,7 @@ class ReadyTake:
     @property
     def label(self) -> str:
         """FaceScape's name, as in '2_smile'."""
-        return f"{self.position}_{self.expression}"
+        return str(TakeLabel(self.position, self.expression))
 
 
 @dataclass(frozen=True)

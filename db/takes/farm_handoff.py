@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from common.take_codes import NEUTRAL, ExpressionCode, SessionCode, TakeCode
 from db import session_rules as rules
 from db.audit import audit_log
 from db.consents.capture_consent import CaptureConsent, consenting
@@ -34,7 +35,6 @@ from db.models import (
 )
 
 FEWEST_VIEWS = 6  # a scan needs so many
-NEUTRAL = "neutral"  # every expression is registered from it
 
 
 @dataclass(frozen=True)
@@ -88,15 +88,16 @@ def hand_off(tx: Session, session: CaptureSession) -> HandOff:
         else:
             ready.append((code, expression))
     again = "mien session retake {}, or calibrate all views:  mien rig calibration FILE"
-    held = [HeldBackTake(tuple(takes), why, again.format(takes[0].rsplit("-", 1)[0])) for why, takes in few.items()]
+    held = [
+        HeldBackTake(tuple(takes), why, again.format(TakeCode.parse(takes[0]).expression)) for why, takes in few.items()
+    ]
     if without:
         do = f"mien rig calibration FILE, then they are ready; see: mien session calibrate {session.code}"
         held.append(HeldBackTake(tuple(without), "nobody knows where the cameras were: they have no calibration", do))
     if ready and NEUTRAL not in {expression for _, expression in ready}:
+        first = ExpressionCode(SessionCode.parse(session.code), 1)
         why = "every expression is registered from the neutral face, and no take of it is ready"
-        held.append(
-            HeldBackTake(tuple(code for code, _ in ready), why, f"mien session fire {session.code}-E01, and accept it")
-        )
+        held.append(HeldBackTake(tuple(code for code, _ in ready), why, f"mien session fire {first}, and accept it"))
         ready = []
     if refused is not None:  # what else they lack is said too: both can be mended at once
         return HandOff((), (HeldBackTake(codes, *refused), *held))

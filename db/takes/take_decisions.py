@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from common.take_codes import TakeCode
 from db import captures
 from db import session_rules as rules
 from db.audit import audit_log
@@ -156,7 +157,7 @@ def move_to_expression(tx: Session, take: Take, target: ProtocolExpression) -> N
         select(FormerTakeCode).where(FormerTakeCode.take_id == take.id, FormerTakeCode.expression_id == target.id)
     )
     attempt = captures.next_attempt(tx, take.session_id, target.id) if known is None else known.attempt
-    code = f"{take.session.code}-E{target.position:02d}-{attempt}" if known is None else known.code
+    code = str(TakeCode.of(take.session.code, target.position, attempt)) if known is None else known.code
     if tx.scalar(select(FormerTakeCode.id).where(FormerTakeCode.code == former)) is None:
         tx.add(
             FormerTakeCode(

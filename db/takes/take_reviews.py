@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
+from common.take_codes import NEUTRAL
 from db.captures import get_take
 from db.engine import utc_now
 from db.models import (
@@ -24,8 +25,6 @@ from db.models import (
     TakeReview,
 )
 from db.session_rules import KEPT
-
-NEUTRAL = "neutral"
 
 
 @dataclass(frozen=True)

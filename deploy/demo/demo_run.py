@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from sqlalchemy import Engine
 
 from common.files.atomic_write import atomic_write
+from common.take_codes import TakeLabel
 from controller.errors import ControllerError
 from controller.studio import Studio, TakeResult
 from db import migrations
@@ -150,8 +151,8 @@ class Demo:
         missing = [
             (k, name)
             for k, name in settings.expressions
-            if not (self.scene / f"{k}_{name}" / "params.json").exists()
-            or not (self.scene / f"{k}_{name}.truth.npz").exists()
+            if not (self.scene / str(TakeLabel(k, name)) / "params.json").exists()
+            or not (self.scene / f"{TakeLabel(k, name)}.truth.npz").exists()
         ]
         if not missing:
             return
@@ -165,7 +166,9 @@ class Demo:
                 def tell(done: float, message: str, line: Any = line) -> None:
                     bar.update(line, completed=done, description=message)
 
-                write_take(self.scene / f"{k}_{name}", posed, cameras, serials=_serials(cameras), progress=tell)
+                write_take(
+                    self.scene / str(TakeLabel(k, name)), posed, cameras, serials=_serials(cameras), progress=tell
+                )
 
     def _bar(self) -> Progress:
         columns = (TextColumn("  {task.description}", markup=False), BarColumn(), TaskProgressColumn())
@@ -201,7 +204,7 @@ class Demo:
                 script = studio.script(session)
                 if script.accepted(script.find(name).position) is not None:
                     continue
-                perform_expression(self.scene / "now", self.scene / f"{k}_{name}")
+                perform_expression(self.scene / "now", self.scene / str(TakeLabel(k, name)))
                 result = self._shoot(studio, session, name)
                 studio.accept(session, name)
                 self.console.print(f"  {name:<16} {_sync(result)}", highlight=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from common.progress import Progress, no_progress
+from common.take_codes import NEUTRAL, TakeLabel
 from processing.errors import DataError, TakeError
 from processing.farm.display.quality_figures import figures, findings, pictures
 from processing.farm.display.subject_report import Report, ReportTake, write_report
@@ -17,7 +18,7 @@ from processing.farm.execution import subject_layout
 from processing.farm.execution.in_process import RunCache, execute_runs
 from processing.farm.execution.stage_run import DiskFull, disk_full, named_disk_errors
 from processing.farm.scheduling.content_keys import file_digest, take_digest
-from processing.farm.scheduling.stage_graph import NEUTRAL_EXPRESSION, StageRun, TakeInput, plan
+from processing.farm.scheduling.stage_graph import StageRun, TakeInput, plan
 from processing.farm.template_files import template_file
 from processing.files.stage_files import read_json
 from processing.files.take_folder import Take, find_takes, read_photos, read_take
@@ -61,11 +62,11 @@ def read_takes(subject: Path, expressions: Sequence[str] | None, progress: Progr
 
 
 def _chosen(subject: Path, folders: Sequence[Path], expressions: Sequence[str]) -> list[Path]:
-    names = {f.name: f.name.partition("_")[2] for f in folders}
+    names = {f.name: TakeLabel.parse(f.name).name for f in folders}
     unknown = [e for e in expressions if e not in names and e not in names.values()]
     if unknown:
         raise TakeError(f"{subject} has no take {', '.join(unknown)}; it has {', '.join(names)}")
-    wanted = {*expressions, NEUTRAL_EXPRESSION}
+    wanted = {*expressions, NEUTRAL}
     return [f for f in folders if f.name in wanted or names[f.name] in wanted]
 
 

@@ -12,13 +12,13 @@ from common.array_types import Image
 from common.bounded.decoder_pool import decode
 from common.bounded.limits import OutOfBounds
 from common.progress import Progress, no_progress
+from common.take_codes import TakeLabel
 from processing.errors import TakeError
 from processing.files.camera_models import camera_from_params
 from processing.files.json_object import CAMERA_KEYS, read_object
 from processing.files.photograph_sequence import LazyPhotographs, constant_maker
 from processing.geometry.cameras import Camera, CameraError
 
-NAME = re.compile(r"(?P<k>[1-9]\d*)_(?P<name>[a-z0-9_]+)$")
 FEWEST_VIEWS = 6
 # '<v>_absent' in params.json: why the studio knows that there is no photograph of a view.
 ABSENT = {
@@ -54,14 +54,14 @@ class Take:
     @property
     def expression(self) -> str:
         """`smile` of `2_smile`; the whole name where it has no number."""
-        match = NAME.fullmatch(self.name)
-        return match["name"] if match else self.name
+        label = TakeLabel.find(self.name)
+        return label.name if label else self.name
 
     @property
     def position(self) -> int:
         """2 of `2_smile`; 0 where the name has no number."""
-        match = NAME.fullmatch(self.name)
-        return int(match["k"]) if match else 0
+        label = TakeLabel.find(self.name)
+        return label.position if label else 0
 
 
 def allowed_missing(views: int) -> int:
@@ -196,8 +196,8 @@ def find_takes(subject: Path) -> list[Path]:
     subject = Path(subject)
     if not subject.is_dir():
         raise TakeError(f"{subject} is not a folder; give a subject: a folder of takes <k>_<name>/")
-    folders = [p for p in subject.iterdir() if p.is_dir() and NAME.fullmatch(p.name)]
-    if not folders:
+    labels = {p: label for p in subject.iterdir() if p.is_dir() and (label := TakeLabel.find(p.name))}
+    if not labels:
         hint = "it is a take itself: give the folder above it" if (subject / "params.json").is_file() else "none found"
         raise TakeError(f"{subject} has no take folders <k>_<name> such as 1_neutral; {hint}")
-    return sorted(folders, key=lambda p: (int(p.name.split("_")[0]), p.name))
+    return sorted(labels, key=labels.__getitem__)

@@ -4,12 +4,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from common.take_codes import NEUTRAL
 from processing.errors import TakeError
 from processing.farm.scheduling.content_keys import content_key, output_identity
 from processing.stages.base import TAKE, TEMPLATE, ParamsError, Stage
 from processing.stages.discovery import Stages, in_order
-
-NEUTRAL_EXPRESSION = "neutral"
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def _params(stages: Stages, given: Mapping[str, Mapping[str, Any]]) -> dict[str,
 
 
 def _neutral(takes: Sequence[TakeInput], stages: Stages) -> TakeInput | None:
-    found = [t for t in takes if t.expression == NEUTRAL_EXPRESSION]
+    found = [t for t in takes if t.expression == NEUTRAL]
     if len(found) > 1:
         raise TakeError(f"{' and '.join(t.name for t in found)} are both neutral; keep one of them")
     asking = [s.name for s in stages.values() if any(n.of_neutral for _, n in s.parsed_needs())]

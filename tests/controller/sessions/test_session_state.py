@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.errors import SessionError
-from controller.sessions.session_state import ExpressionState, SessionStateMachine, TakeLine, split_reference
+from controller.sessions.session_state import ExpressionState, SessionStateMachine, TakeLine
 from db.models import SessionState, TakeState
 
 LINES = (ExpressionState(1, "neutral"), ExpressionState(2, "smile"), ExpressionState(3, "mouth_stretch"))
@@ -31,12 +31,6 @@ def test_an_expression_is_found_by_every_name_it_has(text: str) -> None:
 def test_an_unknown_expression_is_refused_with_the_known_ones(text: str) -> None:
     with pytest.raises(SessionError, match="neutral, smile, mouth_stretch"):
         script().find(text)
-
-
-def test_references_split() -> None:
-    assert split_reference("S012-1-E07-2") == ("S012-1", "E07")
-    assert split_reference("S012-1-E07") == ("S012-1", "E07")
-    assert split_reference("S012-1") == ("S012-1", None)
 
 
 def test_the_next_expression_is_the_first_that_waits_for_no_take_and_no_decision() -> None:
