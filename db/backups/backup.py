@@ -6,7 +6,6 @@ on its way, and shared by all snapshots that name it. The snapshot appears last.
 goes on.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -23,6 +22,9 @@ from typing import Any
 from sqlalchemy import Engine, NullPool, create_engine, make_url
 from sqlalchemy.orm import Session
 
+from common.files.atomic_write import write_whole
+from common.files.durable import fsync_file, fsync_folder
+from common.files.hashes import stream_sha256
 from db.audit.audit_log import verify_chain
 from db.audit.irreversible_acts import IrreversibleActs, irreversible_acts
 from db.audit.restore_journal import begin_journal
@@ -35,11 +37,9 @@ from db.backups.backup_repository import (
     SETTINGS,
     BackupFolder,
     Stored,
-    fsync_folder,
     json_hash,
     private,
     room,
-    write_whole,
 )
 from db.engine import open_database, reading, utc_now
 from db.errors import BackupError, MissingObject, StoreError
@@ -140,7 +140,9 @@ def back_up(
             "parts": parts,
         }
         with room(folder.path):
-            write_whole(new / MANIFEST, json.dumps({**manifest, "sha256": json_hash(manifest)}, indent=2).encode())
+            write_whole(
+                new / MANIFEST, json.dumps({**manifest, "sha256": json_hash(manifest)}, indent=2).encode(), mode=0o600
+            )
         report.snapshot = _publish(folder, new)
     report.still_held = _still_held(folder, acts)
     report.seconds = round(time.monotonic() - begun, 2)
@@ -171,8 +173,8 @@ def copy_to_sqlite(engine: Engine, target: Path, told: Callable[[int, int], None
                 "make room and run the same command again"
             ) from error
         raise BackupError(f"The database cannot be copied: {error}") from error
-    with target.open("rb") as file, room(target.parent):
-        os.fsync(file.fileno())
+    with room(target.parent):
+        fsync_file(target)
 
 
 def _copy_sqlite(engine: Engine, target: Path, told: Callable[[int, int], None]) -> None:
@@ -304,7 +306,7 @@ def _still_named(live: Engine, sha256: str) -> bool:
 def _part(folder: BackupFolder, plain: Path, target: Path) -> dict[str, Any]:
     if not folder.seal and plain.parent == folder.temporary:  # on the same disk, and read once to hash it
         with plain.open("rb") as file:
-            digest = _hash(file)
+            digest = stream_sha256(file)
         size = plain.stat().st_size
         plain.replace(target)
         return {"name": target.name, **asdict(Stored(digest, size, digest, size))}
@@ -325,13 +327,9 @@ def _part_bytes(folder: BackupFolder, work: Path, data: bytes, target: Path) -> 
 
 def _listed(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
-        digest = _hash(file)
+        digest = stream_sha256(file)
     size = path.stat().st_size
     return {"name": path.name, **asdict(Stored(digest, size, digest, size))}
-
-
-def _hash(file: Any) -> str:
-    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _home_files(settings: Settings, *, sealed: bool) -> Iterator[tuple[str, bytes]]:

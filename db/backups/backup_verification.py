@@ -11,8 +11,9 @@ from heapq import merge
 from itertools import groupby
 from typing import IO, cast
 
+from common.files.durable import fsync_folder
 from db.backups.age_encryption import Opener
-from db.backups.backup_repository import BackupFolder, Snapshot, Stored, fsync_folder, room
+from db.backups.backup_repository import BackupFolder, Snapshot, Stored, room
 from db.engine import utc_now
 from db.errors import BackupError, BackupKeyError
 

@@ -21,13 +21,14 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from common.files.atomic_write import write_whole
 from db.audit import audit_log
 from db.audit.irreversible_acts import IrreversibleActs
 from db.audit.number_floors import ABOUT, ACTION, KIND
 from db.audit.restore_journal import place
 from db.backups.age_encryption import Opener
 from db.backups.backup import opened_copy
-from db.backups.backup_repository import DATABASE, BackupFolder, Snapshot, Stored, read_json, write_whole
+from db.backups.backup_repository import DATABASE, BackupFolder, Snapshot, Stored, read_json
 from db.backups.backup_verification import check_list
 from db.backups.restore_replay import (
     RestoreReport,
@@ -104,7 +105,7 @@ def restore(
             with reading(engine) as tx:
                 floors = floors_for(tx, known, codes_from)
             settings.make_home()
-            write_whole(settings.home / _MARK, json.dumps({"snapshot": snapshot.name}).encode())
+            write_whole(settings.home / _MARK, json.dumps({"snapshot": snapshot.name}).encode(), mode=0o600)
             _restore_files(folder, snapshot, store, opener, work, report, told)
             with transaction(engine) as tx:
                 audit_log.record(tx, ACTION, KIND, ABOUT, {"snapshot": snapshot.name, **asdict(floors)})

@@ -11,7 +11,6 @@ import io
 import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import minisign
 import sshsig
 from sshsig.sshsig import SshsigSignature
 
-from common.files.atomic_write import atomic_write
+from common.files.atomic_write import write_first, write_whole
 from processing.release.formats.errors import SignatureError
 
 RELEASE, SELECTION = "mien-release", "mien-selection"  # namespaces of SSH signatures
@@ -156,21 +155,10 @@ def studio_key(keys: Path) -> Path:
         keys.mkdir(mode=0o700, parents=True, exist_ok=True)
         pair = minisign.KeyPair.generate()
         pair.secret_key.untrusted_comment = "Mien: secret key for the releases of this studio"
-        handle, temporary = tempfile.mkstemp(prefix=f".{STUDIO_KEY}.", dir=keys)  # 0600
-        with os.fdopen(handle, "wb") as file:
-            file.write(bytes(pair.secret_key) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)  # fails where another program made one meanwhile: then that one counts
-        except FileExistsError:
-            pass
-        finally:
-            Path(temporary).unlink()
+        write_first(path, bytes(pair.secret_key) + b"\n", mode=0o600)
     public = keys / STUDIO_PUBLIC
     if not public.exists():
-        with atomic_write(public) as temporary_public:
-            temporary_public.write_text(public_file(public_of(path)), encoding="utf-8")
+        write_whole(public, public_file(public_of(path)))
     return path
 
 
