@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session
 from common.files.atomic_write import write_whole
 from common.files.durable import fsync_file, fsync_folder
 from common.files.hashes import stream_sha256
+from common.progress import CountProgress, StepProgress
 from db.audit.audit_log import verify_chain
 from db.audit.irreversible_acts import IrreversibleActs, irreversible_acts
 from db.audit.restore_journal import begin_journal
@@ -54,7 +55,6 @@ _HOME_FILES = frozenset({".toml", ".npz"})  # rig.toml, the template; never keys
 _LARGEST_HOME_FILE = 64 << 20
 _WORKERS = 4
 _DESCRIBED = 200  # lacking files that are told by what they are: with the store away it would be all of them
-Told = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def back_up(
     engine: Engine,
     store: Store,
     folder: BackupFolder,
-    told: Told = lambda _what, _done, _all: None,
+    told: StepProgress = lambda _what, _done, _all: None,
 ) -> BackupReport:
     """Add a snapshot to a folder of backups.
 
@@ -149,7 +149,7 @@ def back_up(
     return report
 
 
-def copy_to_sqlite(engine: Engine, target: Path, told: Callable[[int, int], None]) -> None:
+def copy_to_sqlite(engine: Engine, target: Path, told: CountProgress) -> None:
     """The database of one moment as one SQLite file, for its owner alone; no writer waits.
 
     Raises BackupError when there is no room for it or the source cannot be read.
@@ -177,7 +177,7 @@ def copy_to_sqlite(engine: Engine, target: Path, told: Callable[[int, int], None
         fsync_file(target)
 
 
-def _copy_sqlite(engine: Engine, target: Path, told: Callable[[int, int], None]) -> None:
+def _copy_sqlite(engine: Engine, target: Path, told: CountProgress) -> None:
     path = Path(str(engine.url.database)).absolute()
     if not path.is_file():
         raise BackupError(f"There is no database {path}")
@@ -209,7 +209,13 @@ def opened_copy(path: Path) -> Iterator[Engine]:
 
 
 def _copy_files(
-    copy: Engine, live: Engine, store: Store, folder: BackupFolder, listing: Path, report: BackupReport, told: Told
+    copy: Engine,
+    live: Engine,
+    store: Store,
+    folder: BackupFolder,
+    listing: Path,
+    report: BackupReport,
+    told: StepProgress,
 ) -> None:
     """Every file that the copy's rows name, part by part, so that memory stays flat."""
     damaged = folder.damaged()

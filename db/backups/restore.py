@@ -22,6 +22,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from common.files.atomic_write import write_whole
+from common.progress import StepProgress
 from db.audit import audit_log
 from db.audit.irreversible_acts import IrreversibleActs
 from db.audit.number_floors import ABOUT, ACTION, KIND
@@ -48,7 +49,6 @@ from db.transfer.database_copy import copy_database, require_empty
 
 _WORKERS = 4
 _MARK = "restoring.json"
-Told = Callable[[str, int, int], None]
 
 
 def choose(folder: BackupFolder, name: str | None) -> Snapshot:
@@ -75,7 +75,7 @@ def restore(
     old: Sequence[Settings] = (),
     over: bool = False,
     adopt: Callable[[Engine, Store, Settings], None] = lambda _engine, _store, _settings: None,
-    told: Told = lambda _what, _done, _all: None,
+    told: StepProgress = lambda _what, _done, _all: None,
 ) -> RestoreReport:
     """Make the studio of `settings` from a snapshot.
 
@@ -191,7 +191,7 @@ def _restore_files(
     opener: Opener | None,
     work: Path,
     report: RestoreReport,
-    told: Told,
+    told: StepProgress,
 ) -> None:
     total = int(snapshot.manifest()["files"])
     one = partial(_restore_file, folder, store, opener, work)

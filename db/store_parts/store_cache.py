@@ -6,12 +6,12 @@ read, written or removed through a link; and a copy counts only once its bytes h
 """
 
 import os
-import stat
 import tempfile
 from pathlib import Path
 
 from common.bounded.files import open_regular_file
 from common.files.hashes import stream_sha256
+from common.guarding.secret_files import NoSecret, close_own_folder
 from db.errors import StoreError
 
 NAME = "mien-store-cache"
@@ -64,17 +64,15 @@ class StoreCache:
 def _own(folder: Path) -> None:
     """Raise StoreError for a link, another's folder, or one in which others may write. Closes one they may read."""
     try:
-        found = folder.lstat()
+        close_own_folder(folder, (os.geteuid(), 0))
     except FileNotFoundError:
         return
-    if not stat.S_ISDIR(found.st_mode):
-        raise StoreError(f"{folder} is no folder of Mien's own, but a link or a file; remove it")
-    if found.st_uid not in (os.geteuid(), 0) or found.st_mode & 0o022:
+    except NoSecret as error:
+        if error.fault == "kind":
+            raise StoreError(f"{folder} is no folder of Mien's own, but a link or a file; remove it") from None
         raise StoreError(
             f"{folder} belongs to another user, or others may write there: do not trust what it holds; remove it"
-        )
-    if found.st_mode & 0o077:
-        folder.chmod(0o700)
+        ) from None
 
 
 def _of_this_user() -> Path:

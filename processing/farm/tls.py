@@ -24,6 +24,7 @@ from distributed.security import Security
 from platformdirs import user_data_path
 
 from common.files.atomic_write import write_whole
+from common.guarding.secret_files import NoSecret, check_private
 from db.errors import SettingsError
 
 FILES = ("ca.pem", "cert.pem", "key.pem")
@@ -67,11 +68,11 @@ def security(folder: str | Path | None) -> Security | None:
     missing = [name for name in FILES if not (place / name).is_file()]
     if missing:
         raise SettingsError(f"{place} lacks {', '.join(missing)}; mien farm keys NAME makes such a folder")
-    mode = (place / "key.pem").stat().st_mode & 0o777
-    if mode & 0o077:
-        raise SettingsError(
-            f"{place / 'key.pem'} is open to other users (mode {mode:o}): chmod 600 {place / 'key.pem'}"
-        )
+    key = place / "key.pem"
+    try:
+        check_private(key)
+    except NoSecret as error:
+        raise SettingsError(f"{key} is open to other users (mode {error.mode:o}): chmod 600 {key}") from None
     files: dict[str, Any] = {"tls_ca_file": str(place / "ca.pem"), "require_encryption": True}
     for role in ("client", "scheduler", "worker"):
         files |= {f"tls_{role}_cert": str(place / "cert.pem"), f"tls_{role}_key": str(place / "key.pem")}
@@ -98,9 +99,10 @@ def own() -> Path:
         with suppress(SettingsError):  # another process was faster
             issue(folder, "here")
     for private in (folder, place, place / "key.pem"):
-        found = private.stat()
-        if found.st_uid != os.geteuid() or found.st_mode & 0o077:
-            raise SettingsError(f"{private} is not this user's alone; remove {folder}, and it is made anew")
+        try:
+            check_private(private, owners=(os.geteuid(),))
+        except NoSecret:
+            raise SettingsError(f"{private} is not this user's alone; remove {folder}, and it is made anew") from None
     return place
 
 

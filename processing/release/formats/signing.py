@@ -8,7 +8,6 @@ An SSH signature states what it is for (its namespace), so that one for a select
 
 import getpass
 import io
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import sshsig
 from sshsig.sshsig import SshsigSignature
 
 from common.files.atomic_write import write_first, write_whole
+from common.guarding.file_modes import open_mode
 from processing.release.formats.errors import SignatureError
 
 RELEASE, SELECTION = "mien-release", "mien-selection"  # namespaces of SSH signatures
@@ -26,7 +26,6 @@ STUDIO_KEY, STUDIO_PUBLIC = "release.key", "release.pub"  # in the studio's keys
 SSH_BEGINS = b"-----BEGIN SSH SIGNATURE-----"
 _HASHES = (b"sha256", b"sha512")  # as OpenSSH takes them
 _LARGEST = 65_536  # bytes of a key or a signature
-_SECRET_MODE = 0o077
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def sign(data: bytes, key: Path, namespace: str, about: str) -> Signed:
     The same key and bytes give the same signature. Raises SignatureError.
     """
     secret = read_small(key, "the key to sign with")
-    if os.name == "posix" and key.stat().st_mode & _SECRET_MODE and b"PRIVATE KEY" not in secret:
+    if b"PRIVATE KEY" not in secret and open_mode(key) is not None:  # ssh-keygen looks at its own
         raise SignatureError(f"{key} can be read by others; run chmod 600 {key}")
     if b"PRIVATE KEY" in secret or secret.startswith(b"ssh-"):
         content = _ssh_keygen("-Y", "sign", "-f", str(key), "-n", namespace, given=data)
