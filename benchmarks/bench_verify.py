@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from processing.release.formats.manifest import make_manifest, usable_cpus, write_manifest
+from common.processors import usable_cpus
+from processing.release.formats.manifest import make_manifest, write_manifest
 from processing.release.holder.verify import verify
 
 # One expression: (path, kilobytes), after FaceScape's files at the demo's resolution.

@@ -5,7 +5,6 @@ by sparse points; they come from the features that our watch over the cameras fi
 """
 
 import json
-import os
 import struct
 import sys
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ import numpy as np
 from measured import spend
 
 from common.array_types import Image
+from common.processors import usable_cpus
 from processing.camera_check.feature_matching import find_features
 from processing.camera_check.feature_network import FeatureNetwork
 from processing.camera_check.settings import CameraCheckSettings
@@ -31,7 +31,7 @@ MOST_POINTS = 30_000
 
 def sparse_points(images: Sequence[Image], cameras: Sequence[Camera]) -> tuple[np.ndarray, np.ndarray]:
     """(P, 3) points, mm, that features of three views or more agree on, and (P, V) which views see each."""
-    with single_threaded_opencv(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with single_threaded_opencv(), ThreadPoolExecutor(usable_cpus()) as pool:
         pairs = zip(images, cameras, strict=True)
         features = list(pool.map(lambda p: find_features(p[0], p[1], FULL.megapixels, FULL.features), pairs))
         network = FeatureNetwork(features, working_volume(cameras)[0], FULL, pool, set(range(len(cameras))))

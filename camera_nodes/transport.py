@@ -25,6 +25,8 @@ import zmq
 
 from camera_nodes import wire
 from camera_nodes.errors import KeyRefused, Malformed, WireError
+from common.files.atomic_write import write_whole
+from common.guarding.secret_files import NoSecret, check_private, write_secret
 
 if TYPE_CHECKING:
     from zmq.auth.thread import ThreadAuthenticator
@@ -73,13 +75,9 @@ def make_keys(folder: Path, name: str) -> KeyPair:
     path = folder / f"{name}.key"
     text = f"# secret key of {name}: never copy it to another machine\npublic = {pair.public}\nsecret = {pair.secret}\n"
     try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        write_secret(path, text)
     except FileExistsError:
         raise KeyRefused(f"{path} exists already; remove it first if {name} shall have new keys") from None
-    with os.fdopen(file, "w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
     _write_public(folder / f"{name}.pub", pair.public)
     return pair
 
@@ -145,14 +143,13 @@ def _check_name(name: str) -> None:
 
 
 def _check_private(path: Path) -> None:
-    status = path.stat()
-    if stat.S_IMODE(status.st_mode) & 0o077:
+    try:
+        check_private(path, owners=(os.geteuid(), 0))
+    except NoSecret as error:
+        if error.fault == "owner":
+            raise KeyRefused(f"{path} belongs to another user (uid {error.uid})") from None
         wanted = "700" if path.is_dir() else "600"
-        raise KeyRefused(
-            f"{path} is open to other users (mode {stat.S_IMODE(status.st_mode):o}): chmod {wanted} {path}"
-        )
-    if status.st_uid not in (os.geteuid(), 0):
-        raise KeyRefused(f"{path} belongs to another user (uid {status.st_uid})")
+        raise KeyRefused(f"{path} is open to other users (mode {error.mode:o}): chmod {wanted} {path}") from None
 
 
 def pin_controller(folder: Path, public: str) -> bool:
@@ -164,10 +161,7 @@ def pin_controller(folder: Path, public: str) -> bool:
 
 
 def _write_public(path: Path, public: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(public + "\n")
-    temporary.chmod(0o644)
-    temporary.replace(path)
+    write_whole(path, public + "\n", mode=0o644, durable=False)
 
 
 class KnownKeys(Protocol):

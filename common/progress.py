@@ -1,6 +1,12 @@
 """How a long computation says how far it is, without knowing who listens."""
 
+from collections.abc import Callable
 from typing import Protocol
+
+#: Of work that is counted: how many are done, how many there are.
+CountProgress = Callable[[int, int], None]
+#: Of work in several parts that are counted: the part's name, how many are done of it, how many there are.
+StepProgress = Callable[[str, int, int], None]
 
 
 class Progress(Protocol):

@@ -17,6 +17,7 @@ from shutil import rmtree
 from sqlalchemy import Engine, delete, or_, select, update
 from sqlalchemy.orm import Session
 
+from common.progress import CountProgress
 from db import store_identity as identity
 from db.consents.withdrawals import stopped
 from db.engine import reading, transaction, utc_now
@@ -85,7 +86,7 @@ def fsck(
     repair: bool = False,
     older_than: timedelta = GRACE,
     workers: int = 4,
-    told: Callable[[int, int], None] = lambda _done, _all: None,
+    told: CountProgress = lambda _done, _all: None,
     agreed: Agreed = small_only,
 ) -> FsckReport:
     """Hold the store against the rows.

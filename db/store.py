@@ -7,7 +7,6 @@ whoever removes files (db.fsck, db.erasure.erasures) leaves those alone that som
 import errno
 import hashlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +19,9 @@ import fsspec
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
+from common.files.durable import fsync_file, fsync_folder
+from common.files.hard_links import link_or_copy
+from common.files.hashes import file_sha256, is_sha256, stream_sha256
 from common.guarding.secret_masking import masked
 from db.errors import MissingObject, RottenObject, StoreError
 from db.store_parts import store_identity_notes
@@ -48,12 +50,6 @@ class Filed:
     sha256: str
     bytes: int
     modified: datetime
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Store:
@@ -125,8 +121,8 @@ class Store:
         already filed under that hash is replaced by the bytes just verified. Raises StoreError when there is no room.
         """
         if self.is_local:
-            with _room(path), path.open("rb") as file:
-                os.fsync(file.fileno())
+            with _room(path):
+                fsync_file(path)
             try:
                 _settle(path, self._place(digest))
                 return
@@ -195,8 +191,8 @@ class Store:
                 self.recover(sha256)
                 return None
             doomed.unlink(missing_ok=True)
-            _flush_folder(doomed.parent)
-            _flush_folder(place.parent)
+            fsync_folder(doomed.parent)
+            fsync_folder(place.parent)
         except OSError as error:
             raise StoreError(f"{place} cannot be removed: {error.strerror}; nothing else was") from error
         return found.st_size
@@ -210,7 +206,7 @@ class Store:
             with suppress(FileExistsError):
                 os.link(doomed, place)
             doomed.unlink()
-            _flush_folder(place.parent)
+            fsync_folder(place.parent)
 
     def lacks_part(self, sha256: str) -> bool:
         """Whether the whole part (by the first two digits) that this file belongs to is away: not mounted, perhaps.
@@ -248,7 +244,7 @@ class Store:
         try:
             with self._answering():
                 self._fs.get_file(self._key(sha256), str(temporary))
-            if hash_file(temporary) != sha256:
+            if file_sha256(temporary) != sha256:
                 raise self._rotten(sha256)
             _settle(temporary, place)
         except FileNotFoundError as error:
@@ -262,14 +258,7 @@ class Store:
 
         Raises MissingObject; FileExistsError when `target` exists.
         """
-        source = self.local_path(sha256)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(source, target)
-        except FileExistsError:
-            raise
-        except OSError:  # another file system
-            shutil.copyfile(source, target)
+        link_or_copy(self.local_path(sha256), target)
 
     def copy(self, sha256: str, target: Path) -> None:
         """Copy the file to `target`, for one who may change it or carry it away, checking its hash on the way.
@@ -299,12 +288,10 @@ class Store:
         """Read a file on the store's file system (a copy of it in the trash, say) and compare, as `verify` does."""
         try:
             with self._answering(), self._fs.open(path, "rb") as file:
-                digest = hashlib.sha256()
-                while block := file.read(_BLOCK):
-                    digest.update(block)
+                digest = stream_sha256(file)
         except FileNotFoundError as error:
             raise self._missing(sha256) from error
-        if digest.hexdigest() != sha256:
+        if digest != sha256:
             raise self._rotten(sha256)
 
     def __iter__(self) -> Iterator[str]:
@@ -472,7 +459,7 @@ class Store:
 
 
 def _belongs(name: str, shard: str) -> bool:
-    return len(name) == 64 and name.startswith(shard) and set(name) <= set("0123456789abcdef")
+    return name.startswith(shard) and is_sha256(name)
 
 
 def _filed(sha256: str, info: dict[str, Any]) -> Filed:
@@ -494,19 +481,11 @@ def _settle(temporary: Path, place: Path) -> None:
     """Move a finished file to its place, read-only, durably."""
     if not place.parent.is_dir():
         place.parent.mkdir(parents=True, exist_ok=True)
-        _flush_folder(place.parent.parent)
+        fsync_folder(place.parent.parent)
     temporary.chmod(0o400)
     os.utime(temporary)
     temporary.replace(place)
-    _flush_folder(place.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    fsync_folder(place.parent)
 
 
 class _room:  # noqa: N801

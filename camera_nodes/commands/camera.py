@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from common.files.atomic_write import write_whole
+
 if TYPE_CHECKING:
     from camera_nodes.qualification.qualify import QualifyOptions
     from camera_nodes.qualification.report import QualificationReport
@@ -43,7 +45,7 @@ def qualify(
     options = QualifyOptions(shots, keep, not no_clock, interactive)
     report = _run(address, release, models, options)
     if out is not None:
-        _write(out, encode(report))
+        write_whole(out, encode(report), durable=False)
     typer.echo(encode(report).decode() if as_json else table(report), nl=not as_json)
     if extend is not None:
         from camera_nodes.qualification.model_proposal import extend as extend_file
@@ -83,12 +85,6 @@ def _run(address: str, release: str, models: Path | None, options: "QualifyOptio
             ask=ask,
         )
     return report
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(data)
-    temporary.replace(path)
 
 
 def models(

@@ -4,7 +4,6 @@ An exposure is written down before the camera is armed, so that a node which is 
 file may come.  What became of each file (spooled, stored by the studio, deleted on the card, left there) follows.
 """
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -21,6 +20,7 @@ from camera_nodes.photo_collection.exposure_matching import (
 )
 from camera_nodes.photo_collection.file_types import Kind, read_name
 from camera_nodes.photo_transfer.spool import BOOT
+from common.files.atomic_write import write_whole
 
 NAME = "exposures.json"
 _FIRING = "firing"
@@ -216,13 +216,7 @@ def save(journal: Journal, folder: Path, *, durable: bool = True) -> None:
     """
     journal.forget_old()
     path = folder / NAME
-    making = path.with_suffix(".new")
     try:
-        with making.open("wb") as stream:
-            stream.write(msgspec.json.encode(journal))
-            stream.flush()
-            if durable:
-                os.fsync(stream.fileno())
-        making.rename(path)
+        write_whole(path, msgspec.json.encode(journal), durable=durable)
     except OSError as error:
         raise SpoolError(f"{path} cannot be written: {error.strerror}") from None

@@ -18,6 +18,9 @@ import msgspec
 
 from camera_nodes.errors import SpoolError, SpoolFull
 from camera_nodes.wire import FileKind, FileName, Id, Sha256
+from common.files.atomic_write import write_new
+from common.files.durable import fsync_folder
+from common.files.hashes import file_sha256
 
 _MAKING = "."  # begins the name of a folder not yet whole
 _GOING = "~"  # ends the name of one being deleted; no entry's name has it
@@ -89,11 +92,11 @@ class Spool:
         if entry is not None and (path / "photo").is_file():
             whole = (path / "photo").stat().st_size == entry.bytes
             if whole and unfinished:  # the rename is what was missing; it is worth the reading
-                whole = _sha256(path / "photo") == entry.sha256
+                whole = file_sha256(path / "photo") == entry.sha256
             if whole and (unfinished or entry.entry == path.name):
                 if unfinished:
                     path.rename(self.folder / entry.entry)
-                    _sync_folder(self.folder)
+                    fsync_folder(self.folder)
                 self._entries[entry.entry] = entry
                 return
         if unfinished and not any(path.iterdir()):
@@ -169,11 +172,11 @@ class Spool:
         try:
             shutil.rmtree(making, ignore_errors=True)
             making.mkdir()
-            _write(making / "photo", data)
-            _write(making / "entry.json", msgspec.json.encode(about))
-            _sync_folder(making)
+            write_new(making / "photo", data)
+            write_new(making / "entry.json", msgspec.json.encode(about))
+            fsync_folder(making)
             making.rename(target)
-            _sync_folder(target.parent)
+            fsync_folder(target.parent)
         except OSError as error:
             shutil.rmtree(making, ignore_errors=True)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -263,23 +266,3 @@ def _read_entry(path: Path) -> SpoolEntry | None:
         return msgspec.json.decode((path / "entry.json").read_bytes(), type=SpoolEntry)
     except (OSError, msgspec.MsgspecError):
         return None
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -5,7 +5,6 @@ Only what was measured is proposed, with room above it: twice the longest time, 
 
 import json
 import math
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from camera_nodes.camera_models.models import BodyModel, parse
 from camera_nodes.errors import BadSettings
 from camera_nodes.qualification.report import QualificationReport
+from common.files.atomic_write import write_whole
 
 _ROOM = 2.0
 _ANY = BodyModel()
@@ -63,12 +63,7 @@ def extend(path: Path, report: QualificationReport) -> str:
     written = f"{body}\n\n{entry}" if body else entry
     parse(written, str(path), layer=1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(written)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    write_whole(path, written)
     return entry
 
 

@@ -16,6 +16,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from jinja2 import Environment, PackageLoader, select_autoescape
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from common.files.atomic_write import write_whole
 from controller.api.aside_routes import aside_data, aside_paths
 from controller.api.authentication import AccessToken, AuthenticationMiddleware
 from controller.api.camera_routes import rig_paths
@@ -38,13 +39,8 @@ class PreflightBody(Body):
 def write_address(home: Path, port: int) -> str:
     """Leave the port and a fresh token where the commands look (mode 0600), and return the token."""
     token = secrets.token_urlsafe(32)
-    path = home / ADDRESS_FILE
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump({"port": port, "token": token, "pid": os.getpid()}, file)
-    temporary.replace(path)
+    text = json.dumps({"port": port, "token": token, "pid": os.getpid()})
+    write_whole(home / ADDRESS_FILE, text, mode=0o600, durable=False)
     return token
 
 

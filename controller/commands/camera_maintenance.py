@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from common.files.atomic_write import write_whole
 from common.terminal.options import AsJson, Home, print_json
 
 STEP_WAIT_S = 10.0
@@ -159,7 +160,4 @@ def _save(client: Any, seen: Sequence[Mapping[str, Any]], folder: Path) -> None:
             jpeg = client.download(f"/api/rig/cameras/{one['camera']}/preview.jpg")
         except StudioRefusal:
             continue  # it has grown old since
-        path = folder / f"{one['camera']}.jpg"
-        temporary = path.with_name(f".{path.name}.part")
-        temporary.write_bytes(jpeg)
-        temporary.replace(path)
+        write_whole(folder / f"{one['camera']}.jpg", jpeg, durable=False)

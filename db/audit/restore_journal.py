@@ -12,7 +12,6 @@ no such acts: firing is not slowed.
 
 import json
 import logging
-import os
 import sqlite3
 import weakref
 from collections.abc import Mapping, Sequence
@@ -25,6 +24,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from common.files.append_lines import append_lines
 from db.audit.irreversible_acts import IrreversibleActs, irreversible_acts
 from db.engine import reading
 
@@ -59,7 +59,7 @@ def begin_journal(engine: Engine) -> None:
         with reading(engine) as tx:
             base = {"base": asdict(irreversible_acts(tx))}
         with suppress(OSError):  # the next act says that it cannot be written
-            _append(path, json.dumps(base) + "\n")
+            append_lines(path, json.dumps(base) + "\n")
 
 
 def read_journal(path: Path) -> IrreversibleActs | None:
@@ -99,21 +99,9 @@ def note(tx: Session, entries: Sequence[Mapping[str, Any]]) -> None:
         at = entry["at"].isoformat()
         lines.append({"at": at, "action": entry["action"], "about": entry["about_id"], "detail": said})
     try:
-        _append(path, "".join(json.dumps(line) + "\n" for line in lines))
+        append_lines(path, "".join(json.dumps(line) + "\n" for line in lines))
     except OSError as error:
         _log.warning("The journal %s cannot be written (%s): make backups until it can", path, error.strerror)
-
-
-def _append(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a line that was cut off
-            text = "\n" + text
-        os.write(descriptor, text.encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @event.listens_for(Session, "after_commit")

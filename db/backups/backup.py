@@ -6,13 +6,12 @@ on its way, and shared by all snapshots that name it. The snapshot appears last.
 goes on.
 """
 
-import hashlib
 import json
 import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -23,6 +22,10 @@ from typing import Any
 from sqlalchemy import Engine, NullPool, create_engine, make_url
 from sqlalchemy.orm import Session
 
+from common.files.atomic_write import write_whole
+from common.files.durable import fsync_file, fsync_folder
+from common.files.hashes import stream_sha256
+from common.progress import CountProgress, StepProgress
 from db.audit.audit_log import verify_chain
 from db.audit.irreversible_acts import IrreversibleActs, irreversible_acts
 from db.audit.restore_journal import begin_journal
@@ -35,11 +38,9 @@ from db.backups.backup_repository import (
     SETTINGS,
     BackupFolder,
     Stored,
-    fsync_folder,
     json_hash,
     private,
     room,
-    write_whole,
 )
 from db.engine import open_database, reading, utc_now
 from db.errors import BackupError, MissingObject, StoreError
@@ -54,7 +55,6 @@ _HOME_FILES = frozenset({".toml", ".npz"})  # rig.toml, the template; never keys
 _LARGEST_HOME_FILE = 64 << 20
 _WORKERS = 4
 _DESCRIBED = 200  # lacking files that are told by what they are: with the store away it would be all of them
-Told = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def back_up(
     engine: Engine,
     store: Store,
     folder: BackupFolder,
-    told: Told = lambda _what, _done, _all: None,
+    told: StepProgress = lambda _what, _done, _all: None,
 ) -> BackupReport:
     """Add a snapshot to a folder of backups.
 
@@ -140,14 +140,16 @@ def back_up(
             "parts": parts,
         }
         with room(folder.path):
-            write_whole(new / MANIFEST, json.dumps({**manifest, "sha256": json_hash(manifest)}, indent=2).encode())
+            write_whole(
+                new / MANIFEST, json.dumps({**manifest, "sha256": json_hash(manifest)}, indent=2).encode(), mode=0o600
+            )
         report.snapshot = _publish(folder, new)
     report.still_held = _still_held(folder, acts)
     report.seconds = round(time.monotonic() - begun, 2)
     return report
 
 
-def copy_to_sqlite(engine: Engine, target: Path, told: Callable[[int, int], None]) -> None:
+def copy_to_sqlite(engine: Engine, target: Path, told: CountProgress) -> None:
     """The database of one moment as one SQLite file, for its owner alone; no writer waits.
 
     Raises BackupError when there is no room for it or the source cannot be read.
@@ -171,11 +173,11 @@ def copy_to_sqlite(engine: Engine, target: Path, told: Callable[[int, int], None
                 "make room and run the same command again"
             ) from error
         raise BackupError(f"The database cannot be copied: {error}") from error
-    with target.open("rb") as file, room(target.parent):
-        os.fsync(file.fileno())
+    with room(target.parent):
+        fsync_file(target)
 
 
-def _copy_sqlite(engine: Engine, target: Path, told: Callable[[int, int], None]) -> None:
+def _copy_sqlite(engine: Engine, target: Path, told: CountProgress) -> None:
     path = Path(str(engine.url.database)).absolute()
     if not path.is_file():
         raise BackupError(f"There is no database {path}")
@@ -207,7 +209,13 @@ def opened_copy(path: Path) -> Iterator[Engine]:
 
 
 def _copy_files(
-    copy: Engine, live: Engine, store: Store, folder: BackupFolder, listing: Path, report: BackupReport, told: Told
+    copy: Engine,
+    live: Engine,
+    store: Store,
+    folder: BackupFolder,
+    listing: Path,
+    report: BackupReport,
+    told: StepProgress,
 ) -> None:
     """Every file that the copy's rows name, part by part, so that memory stays flat."""
     damaged = folder.damaged()
@@ -304,7 +312,7 @@ def _still_named(live: Engine, sha256: str) -> bool:
 def _part(folder: BackupFolder, plain: Path, target: Path) -> dict[str, Any]:
     if not folder.seal and plain.parent == folder.temporary:  # on the same disk, and read once to hash it
         with plain.open("rb") as file:
-            digest = _hash(file)
+            digest = stream_sha256(file)
         size = plain.stat().st_size
         plain.replace(target)
         return {"name": target.name, **asdict(Stored(digest, size, digest, size))}
@@ -325,13 +333,9 @@ def _part_bytes(folder: BackupFolder, work: Path, data: bytes, target: Path) -> 
 
 def _listed(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
-        digest = _hash(file)
+        digest = stream_sha256(file)
     size = path.stat().st_size
     return {"name": path.name, **asdict(Stored(digest, size, digest, size))}
-
-
-def _hash(file: Any) -> str:
-    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _home_files(settings: Settings, *, sealed: bool) -> Iterator[tuple[str, bytes]]:

@@ -24,6 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
+from common.files.append_lines import append_lines
+from common.files.atomic_write import write_whole
+from common.files.hashes import is_sha256, stream_sha256
 from db.backups.age_encryption import Opener, Seal
 from db.errors import BackupError
 
@@ -59,10 +62,6 @@ class Stored:
         ):
             return None
         return cls(parts[0], int(parts[1]), parts[2], int(parts[3]))
-
-
-def is_sha256(text: str) -> bool:
-    return len(text) == 64 and set(text) <= set("0123456789abcdef")
 
 
 class Snapshot:
@@ -133,9 +132,9 @@ class BackupFolder:
             path.chmod(0o700)
             (path / "files").mkdir(mode=0o700)
             if key is not None:
-                write_whole(path / "key.age", key)
+                write_whole(path / "key.age", key, mode=0o600)
             mark = {"format": FORMAT, "studio": studio, "sealed_for": list(seal.recipients) if seal else []}
-            write_whole(path / MARK, json.dumps(mark, indent=2).encode())
+            write_whole(path / MARK, json.dumps(mark, indent=2).encode(), mode=0o600)
         return cls(path, seal, studio)
 
     @contextmanager
@@ -172,7 +171,7 @@ class BackupFolder:
 
     def note_damaged(self, damaged: set[str]) -> None:
         with room(self.path):
-            write_whole(self.path / DAMAGED, "".join(f"{sha256}\n" for sha256 in sorted(damaged)).encode())
+            write_whole(self.path / DAMAGED, "".join(f"{sha256}\n" for sha256 in sorted(damaged)).encode(), mode=0o600)
 
     @property
     def temporary(self) -> Path:
@@ -206,11 +205,13 @@ class BackupFolder:
     def add_to_index(self, shard: str, stored: list[Stored]) -> None:
         """Before their files take their places."""
         with room(self.path):
-            append(self.path / "files" / shard / "index.txt", "".join(one.line() for one in stored))
+            append_lines(self.path / "files" / shard / "index.txt", "".join(one.line() for one in stored))
 
     def rewrite_index(self, shard: str, stored: list[Stored]) -> None:
         """After files went."""
-        write_whole(self.path / "files" / shard / "index.txt", "".join(one.line() for one in stored).encode())
+        write_whole(
+            self.path / "files" / shard / "index.txt", "".join(one.line() for one in stored).encode(), mode=0o600
+        )
 
     def put(self, source: IO[bytes], target: Path) -> Stored:
         """Write a stream, sealed when the folder is, to `target`: whole or not at all.
@@ -269,7 +270,7 @@ class BackupFolder:
     def verify_stored(self, path: Path, stored: Stored) -> None:
         """Compare what lies in the backup, without opening it. Raises ValueError, OSError."""
         with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != stored.stored_sha256:
+            if stream_sha256(file) != stored.stored_sha256:
                 raise ValueError("its bytes have changed")
 
 
@@ -326,27 +327,6 @@ def private(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb")
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    with private(temporary) as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def append(path: Path, text: str) -> None:
-    """Add lines to a file; one that a crash cut off before stays a line of its own."""
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "ab") as file:
-        size = os.fstat(descriptor).st_size
-        cut_off = bool(size) and os.pread(descriptor, 1, size - 1) != b"\n"
-        file.write(("\n" if cut_off else "").encode() + text.encode())
-        file.flush()
-        os.fsync(descriptor)
-
-
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object of a bounded size. Raises BackupError."""
     try:
@@ -361,12 +341,3 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def json_hash(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def fsync_folder(folder: Path) -> None:
-    with suppress(OSError):  # some network file systems cannot
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

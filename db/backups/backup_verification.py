@@ -1,7 +1,7 @@
 """Reading a backup back: is every byte of it still what was written? And letting old snapshots go."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,14 +11,15 @@ from heapq import merge
 from itertools import groupby
 from typing import IO, cast
 
+from common.files.durable import fsync_folder
+from common.progress import CountProgress
 from db.backups.age_encryption import Opener
-from db.backups.backup_repository import BackupFolder, Snapshot, Stored, fsync_folder, room
+from db.backups.backup_repository import BackupFolder, Snapshot, Stored, room
 from db.engine import utc_now
 from db.errors import BackupError, BackupKeyError
 
 TERM = timedelta(days=7)
 _WORKERS = 4
-Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ NOWHERE = cast(IO[bytes], _Nowhere())
 
 
 def check_backup(
-    folder: BackupFolder, opener: Opener | None = None, told: Told = lambda _done, _all: None
+    folder: BackupFolder, opener: Opener | None = None, told: CountProgress = lambda _done, _all: None
 ) -> CheckReport:
     """Read everything in a folder of backups and compare. Damaged files are noted: the next backup copies them anew.
 

@@ -21,6 +21,8 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from common.files.atomic_write import write_whole
+from common.progress import StepProgress
 from common.take_codes import SubjectCode
 from db.audit import audit_log
 from db.audit.irreversible_acts import IrreversibleActs
@@ -28,7 +30,7 @@ from db.audit.number_floors import ABOUT, ACTION, KIND
 from db.audit.restore_journal import place
 from db.backups.age_encryption import Opener
 from db.backups.backup import opened_copy
-from db.backups.backup_repository import DATABASE, BackupFolder, Snapshot, Stored, read_json, write_whole
+from db.backups.backup_repository import DATABASE, BackupFolder, Snapshot, Stored, read_json
 from db.backups.backup_verification import check_list
 from db.backups.restore_replay import (
     RestoreReport,
@@ -48,7 +50,6 @@ from db.transfer.database_copy import copy_database, require_empty
 
 _WORKERS = 4
 _MARK = "restoring.json"
-Told = Callable[[str, int, int], None]
 
 
 def choose(folder: BackupFolder, name: str | None) -> Snapshot:
@@ -75,7 +76,7 @@ def restore(
     old: Sequence[Settings] = (),
     over: bool = False,
     adopt: Callable[[Engine, Store, Settings], None] = lambda _engine, _store, _settings: None,
-    told: Told = lambda _what, _done, _all: None,
+    told: StepProgress = lambda _what, _done, _all: None,
 ) -> RestoreReport:
     """Make the studio of `settings` from a snapshot.
 
@@ -105,7 +106,7 @@ def restore(
             with reading(engine) as tx:
                 floors = floors_for(tx, known, codes_from)
             settings.make_home()
-            write_whole(settings.home / _MARK, json.dumps({"snapshot": snapshot.name}).encode())
+            write_whole(settings.home / _MARK, json.dumps({"snapshot": snapshot.name}).encode(), mode=0o600)
             _restore_files(folder, snapshot, store, opener, work, report, told)
             with transaction(engine) as tx:
                 audit_log.record(tx, ACTION, KIND, ABOUT, {"snapshot": snapshot.name, **asdict(floors)})
@@ -191,7 +192,7 @@ def _restore_files(
     opener: Opener | None,
     work: Path,
     report: RestoreReport,
-    told: Told,
+    told: StepProgress,
 ) -> None:
     total = int(snapshot.manifest()["files"])
     one = partial(_restore_file, folder, store, opener, work)

@@ -1,8 +1,6 @@
 """`mien db backup`, `restore` and `copy`: the studio in a second place."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from common.terminal.options import AsJson, Database, Home, print_json, print_table
+from common.terminal.progress_bar import step_bar
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -67,12 +66,12 @@ def backup(
         raise typer.BadParameter("say --to FOLDER to make a backup, or --check FOLDER to read one back")
     if check is not None:
         folder = BackupFolder.open(check)
-        with _bar() as told:
+        with step_bar() as told:
             found = check_backup(folder, _opener(folder, identity, passphrase_file), lambda d, a: told("files", d, a))
         print_json(asdict(found) | {"sound": found.sound}) if as_json else _print_check(found)
         raise typer.Exit(0 if found.sound else 4)
     assert to is not None
-    with open_studio(home, database) as studio, _bar() as told:
+    with open_studio(home, database) as studio, step_bar() as told:
         folder = _folder(to, encrypt_to, passphrase, passphrase_file, str(studio.settings.home))
         report = back_up(studio.settings, studio.engine, studio.store, folder, told)
     print_json(asdict(report) | {"whole": report.whole}) if as_json else _print_backup(report)
@@ -115,7 +114,7 @@ def restore(
     before = [Settings.load(one, _own_database(one)) for one in old or ()]
 
     def attempt(first: str | None) -> "RestoreReport":
-        with _bar() as told:
+        with step_bar() as told:
             return restore(
                 folder, chosen, settings, opener, codes_from=first, old=before, over=over, told=told, adopt=_adopt
             )
@@ -157,7 +156,7 @@ def copy(
     try:
         if target.url.password:
             print("Others can read a password in the list of processes: use ~/.pgpass or PGPASSWORD", file=sys.stderr)
-        with _bar() as told:
+        with step_bar() as told:
             report = copy_database(source, target, lambda done, all_: told("rows", done, all_))
     finally:
         source.dispose()
@@ -242,16 +241,6 @@ def _let_go(folder: "BackupFolder", keep: int, yes: bool, as_json: bool) -> None
             f"{len(going)} snapshots were moved to dropped/, for a week; "
             f"{files} files ({size / 1e9:.2f} GB) went for good"
         )
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[str, int, int], None]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as screen:
-        bar = screen.add_task("", total=None)
-        yield lambda what, done, all_: screen.update(bar, description=what, completed=done, total=all_)
 
 
 def _print_backup(report: "BackupReport") -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from common.terminal.options import AsJson, Database, Home, print_json, print_table
+from common.terminal.progress_bar import count_bar
 from db.commands import audit, trash
 from db.commands import backup as second_place
 
@@ -95,20 +96,16 @@ def fsck(
 
     More than a small share is mended only with --confirm; what is removed lies in the trash (mien db trash).
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from db.engine import reading
     from db.erasure.destructive_plan import typed
     from db.erasure.erasures import unfinished_erasures
     from db.fsck import fsck as check
     from db.studio import open_studio
 
-    with open_studio(home, database) as studio, Progress(console=Console(stderr=True), transient=True) as screen:
-        bar = screen.add_task("store", total=None)
+    with open_studio(home, database) as studio, count_bar("store") as told:
         report = check(
             studio.engine, studio.store, read=not quick, repair=repair, older_than=timedelta(hours=older_than),
-            told=lambda done, all_: screen.update(bar, completed=done, total=all_), agreed=typed(confirm),
+            told=told, agreed=typed(confirm),
         )  # fmt: skip
         with reading(studio.engine) as tx:
             unfinished = unfinished_erasures(tx)

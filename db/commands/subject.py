@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from common.terminal.options import AsJson, Database, Home, SubjectCode, print_json, print_table
+from common.terminal.progress_bar import count_bar
 from db.commands import personal_data, subject_rights
 
 if TYPE_CHECKING:
@@ -287,17 +288,10 @@ def _held_by(tx: "Session", releases: Sequence[str]) -> list[str]:
 
 
 def _erase(studio: "StudioRecords", code: str, take: str | None = None) -> "ErasureReport":
-    from rich.progress import Progress
-
     from db.erasure.erasures import erase_subject
     from db.erasure.take_withdrawals import erase_take
 
-    with Progress(console=_stderr(), transient=True) as screen:
-        bar = screen.add_task(f"erasing {take or code}", total=None)
-
-        def told(done: int, all_: int) -> None:
-            screen.update(bar, completed=done, total=all_)
-
+    with count_bar(f"erasing {take or code}") as told:
         if take is not None:
             return erase_take(studio.engine, studio.store, code, take, told)
         return erase_subject(studio.engine, studio.store, code, told)

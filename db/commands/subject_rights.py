@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from common.terminal.options import AsJson, Database, Home, SubjectCode, print_json, print_table
+from common.terminal.progress_bar import count_bar
 
 if TYPE_CHECKING:
     from db.subject_data.consent_receipts import Receipt
@@ -53,20 +54,14 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """All that is kept of one person in one archive, which only you may read. Exit code 4 when a file is missing."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from db.consents.study_settings import StudySettings
     from db.release_records.release_holders import holders_told_to
     from db.studio import open_studio
     from db.subject_data.subject_archive import export_subject
 
-    with open_studio(home, database) as studio, Progress(console=Console(stderr=True), transient=True) as screen:
-        bar, study = screen.add_task(code, total=None), StudySettings.of(studio.settings)
-        report = export_subject(
-            studio.engine, studio.store, study, code, to, holders=holders_told_to,
-            told=lambda done, all_: screen.update(bar, completed=done, total=all_),
-        )  # fmt: skip
+    with open_studio(home, database) as studio, count_bar(code) as told:
+        study = StudySettings.of(studio.settings)
+        report = export_subject(studio.engine, studio.store, study, code, to, holders=holders_told_to, told=told)
     if as_json:
         print_json(asdict(report))
     else:
@@ -111,8 +106,8 @@ def receipt(
 
 def _write_receipt(made: "Receipt", to: Path) -> None:
     import json
-    import os
 
+    from common.files.atomic_write import write_new
     from db.errors import AlreadyThere, RecordError
     from db.subject_data.consent_receipts import as_html, as_record, as_text
 
@@ -126,8 +121,7 @@ def _write_receipt(made: "Receipt", to: Path) -> None:
         case _:
             raise typer.BadParameter("the ending says what to write: .html, .txt, .json or .jsonld", param_hint="--to")
     try:
-        with os.fdopen(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
+        write_new(to, text, mode=0o600)
     except FileExistsError:
         raise AlreadyThere(f"{to} is there already: another name, or remove it first") from None
     except OSError as error:

@@ -5,7 +5,7 @@ was interrupted goes on where it stopped. The subject's code, its sessions and t
 of it stay: they say that somebody was here and withdrew, and nothing of who.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Engine, and_, delete, exists, insert, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
+from common.progress import CountProgress
 from db import store_identity
 from db.audit import audit_log
 from db.engine import changed, reading, transaction, utc_now
@@ -94,7 +95,7 @@ def preview_erasure(tx: Session, code: str) -> ErasurePreview:
 
 
 def erase_subject(
-    engine: Engine, store: Store, code: str, told: Callable[[int, int], None] = lambda _done, _all: None
+    engine: Engine, store: Store, code: str, told: CountProgress = lambda _done, _all: None
 ) -> ErasureReport:
     """Erase a subject that has no open consent, or go on with an erasure that was interrupted.
 
@@ -109,7 +110,7 @@ def erase_subject(
 
 
 def conclude(
-    engine: Engine, store: Store, erasure: int, code: str, act: tuple[str, str], told: Callable[[int, int], None]
+    engine: Engine, store: Store, erasure: int, code: str, act: tuple[str, str], told: CountProgress
 ) -> ErasureReport:
     """What an erasure that has begun ends with: its files, the database's own pages, its entry in the audit log.
 
@@ -290,7 +291,7 @@ def _blank(tx: Session, subject: Subject, takes: Collection[int]) -> None:
     tx.execute(update(Subject).where(Subject.id == subject.id).values(values))
 
 
-def _remove_files(engine: Engine, store: Store, erasure: int, told: Callable[[int, int], None]) -> int:
+def _remove_files(engine: Engine, store: Store, erasure: int, told: CountProgress) -> int:
     """Remove what is journalled; how many files have to wait for the next run."""
     since = utc_now()
     with reading(engine) as tx:

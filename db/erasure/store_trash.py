@@ -17,10 +17,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from common.files.hashes import file_sha256
 from db.audit import audit_log
 from db.engine import utc_now
 from db.errors import MissingObject, NotFound, RottenObject, StoreError
-from db.store import Store, hash_file
+from db.store import Store
 
 FOLDER = "trash"
 TERM = timedelta(days=30)
@@ -105,7 +106,7 @@ class Trash:
         """File what lies in the trash again, when it has its hash; whether it has."""
         with _told(self._store, f"restore {sha256}"):
             if self._store.is_local:
-                if hash_file(Path(source)) != sha256:
+                if file_sha256(Path(source)) != sha256:
                     return False
                 self._store.adopt_file(Path(source), sha256)
                 return True

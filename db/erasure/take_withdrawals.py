@@ -4,12 +4,13 @@ The take gives up its place (it becomes superseded), so that everything that wor
 row of its own keeps it from being chosen again. Its files stay, unless they are to go for good: see erase_take.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Engine, and_, delete, exists, insert, select, update
 from sqlalchemy.orm import Session, aliased
 
+from common.progress import CountProgress
 from common.take_codes import TakeCode
 from db import session_rules as rules
 from db import store_identity
@@ -83,7 +84,7 @@ def erase_take(
     store: Store,
     code: str,
     take_code: str,
-    told: Callable[[int, int], None] = lambda _done, _all: None,
+    told: CountProgress = lambda _done, _all: None,
 ) -> erasures.ErasureReport:
     """Remove the files of a take that was withdrawn, and what was made of it, for good; or go on with that.
 

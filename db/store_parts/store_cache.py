@@ -5,12 +5,13 @@ anybody could have made first: so what is there must be a folder of this user's 
 read, written or removed through a link; and a copy counts only once its bytes have been hashed by this process.
 """
 
-import hashlib
 import os
-import stat
 import tempfile
 from pathlib import Path
 
+from common.bounded.files import open_regular_file
+from common.files.hashes import stream_sha256
+from common.guarding.secret_files import NoSecret, close_own_folder
 from db.errors import StoreError
 
 NAME = "mien-store-cache"
@@ -42,7 +43,7 @@ class StoreCache:
         """Whether the copy is here and has its hash; another is dropped. Hashed once as long as it is not touched."""
         place = self.place(sha256)
         try:
-            descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = open_regular_file(place, follow=False)
         except FileNotFoundError:
             return False
         except OSError:  # a link, for one: the name goes, not what it points at
@@ -53,7 +54,7 @@ class StoreCache:
             known = (found.st_ino, found.st_size, found.st_ctime_ns)
             if self._found.get(sha256) == known:
                 return True
-            if stat.S_ISREG(found.st_mode) and hashlib.file_digest(file, "sha256").hexdigest() == sha256:
+            if stream_sha256(file) == sha256:
                 self._found[sha256] = known
                 return True
         place.unlink(missing_ok=True)
@@ -63,17 +64,15 @@ class StoreCache:
 def _own(folder: Path) -> None:
     """Raise StoreError for a link, another's folder, or one in which others may write. Closes one they may read."""
     try:
-        found = folder.lstat()
+        close_own_folder(folder, (os.geteuid(), 0))
     except FileNotFoundError:
         return
-    if not stat.S_ISDIR(found.st_mode):
-        raise StoreError(f"{folder} is no folder of Mien's own, but a link or a file; remove it")
-    if found.st_uid not in (os.geteuid(), 0) or found.st_mode & 0o022:
+    except NoSecret as error:
+        if error.fault == "kind":
+            raise StoreError(f"{folder} is no folder of Mien's own, but a link or a file; remove it") from None
         raise StoreError(
             f"{folder} belongs to another user, or others may write there: do not trust what it holds; remove it"
-        )
-    if found.st_mode & 0o077:
-        folder.chmod(0o700)
+        ) from None
 
 
 def _of_this_user() -> Path:

@@ -5,7 +5,6 @@ neither takes the other's away; the highest number counts.
 """
 
 import json
-import os
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any, Self
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
+from common.files.atomic_write import write_whole
+from common.files.durable import fsync_folder
 from db.errors import StoreError
 
 FOLDER = "identity"
@@ -105,20 +106,8 @@ def write(fs: AbstractFileSystem, root: str, note: StoreNote) -> None:
 def _write_file(path: Path, text: bytes) -> None:
     # Not the folders above it: a store that is away must not be begun anew on the disk underneath.
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_whole(path, text)
+    fsync_folder(path.parent)
 
 
 def _path(root: str, number: int) -> str:

@@ -12,15 +12,14 @@ in front, `mien subject personal rekey`, and taking the old one away.
 
 import json
 import os
-import stat
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from common.guarding.secret_files import NoSecret, read_secret, write_secret
 from db.audit import audit_log
 from db.engine import utc_now
 from db.errors import NotFound, PersonalDataError, PersonalKeyError
@@ -41,23 +40,13 @@ def new_key() -> str:
 def write_new_key(path: Path) -> None:
     """Make a key in a file of its own, for its owner's eyes alone. Raises PersonalKeyError when there is a file."""
     try:
-        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        write_secret(path, new_key() + "\n")
     except FileExistsError:
         raise PersonalKeyError(
             f"{path} is there already: a key that is written over is lost with what it seals"
         ) from None
     except OSError as error:
         raise PersonalKeyError(f"{path} cannot be written: {error.strerror}") from error
-    try:
-        with os.fdopen(opened, "w") as file:
-            os.fchmod(opened, 0o600)
-            file.write(new_key() + "\n")
-            file.flush()
-            os.fsync(opened)
-    except BaseException:
-        with suppress(OSError):
-            path.unlink()
-        raise
 
 
 def keep_personal(tx: Session, subject: Subject, data: Mapping[str, str], *, replace: bool = False) -> None:
@@ -184,19 +173,18 @@ def _keys() -> MultiFernet:
 def _key_file(path: Path) -> str:
     """What the file says. Raises PersonalKeyError when it is not there, or others may read it."""
     try:
-        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return read_secret(path, _LARGEST_KEY_FILE, follow=True).decode("ascii", "replace")
     except OSError as error:
         raise PersonalKeyError(f"{KEY_FILE}: {path} cannot be read: {error.strerror}") from error
-    found = os.fstat(opened)
-    if not stat.S_ISREG(found.st_mode):
-        os.close(opened)
-        raise PersonalKeyError(f"{KEY_FILE}: {path} is no file")
-    with os.fdopen(opened, "rb") as file:
-        if found.st_size > _LARGEST_KEY_FILE:
-            raise PersonalKeyError(f"{KEY_FILE}: {path} is no file with a key")
-        if found.st_mode & 0o077:
-            raise PersonalKeyError(f"{KEY_FILE}: others may read {path}: chmod 600 it, and change the key if they did")
-        return file.read(_LARGEST_KEY_FILE).decode("ascii", "replace")
+    except NoSecret as error:
+        match error.fault:
+            case "open":
+                why = f"others may read {path}: chmod 600 it, and change the key if they did"
+            case "size":
+                why = f"{path} is no file with a key"
+            case _:
+                why = f"{path} is no file"
+        raise PersonalKeyError(f"{KEY_FILE}: {why}") from None
 
 
 def _open(keys: MultiFernet, sealed: str, code: str) -> bytes:

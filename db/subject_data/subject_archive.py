@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from sqlalchemy import Engine
 
+from common.progress import CountProgress
 from db.audit import audit_log
 from db.audit_replay import one_snapshot
 from db.consents.study_settings import StudySettings
@@ -53,7 +54,7 @@ def export_subject(
     target: Path,
     *,
     holders: Holders | None = None,
-    told: Callable[[int, int], None] = lambda _done, _all: None,
+    told: CountProgress = lambda _done, _all: None,
 ) -> ExportReport:
     """Write all that is kept of `code` to a new ZIP file.
 

@@ -4,13 +4,14 @@ One snapshot of the source, one transaction of the target: it has every row or n
 digest of each table, and the audit log's chain is followed in the copy.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sqlalchemy import Engine, inspect
 from sqlalchemy.exc import DBAPIError
 
+from common.progress import CountProgress
 from db.audit.audit_log import verify_chain
 from db.engine import reading
 from db.errors import AlreadyThere, RecordError
@@ -42,7 +43,7 @@ class CopyReport:
 
 
 def copy_database(
-    source: Engine, target: Engine, told: Callable[[int, int], None] = lambda _done, _all: None, *, compare: bool = True
+    source: Engine, target: Engine, told: CountProgress = lambda _done, _all: None, *, compare: bool = True
 ) -> CopyReport:
     """Copy every table of `source` into `target`, which must be empty; its schema is made.
 
@@ -89,7 +90,7 @@ def require_empty(target: Engine) -> None:
         raise AlreadyThere(f"{where} is not empty: it has rows in {', '.join(filled[:5])}; make a new database")
 
 
-def _copy(read: Reader, target: Engine, told: Callable[[int, int], None]) -> dict[str, TableDigest]:
+def _copy(read: Reader, target: Engine, told: CountProgress) -> dict[str, TableDigest]:
     counts = {table.name: read.count(table) for table in tables()}
     total, done = sum(counts.values()), 0
     digests: dict[str, TableDigest] = {}

@@ -1,6 +1,5 @@
 """The watch: each camera of a take held against what the others saw."""
 
-import os
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 
 from common.array_types import Floats, Image
+from common.processors import usable_cpus
 from common.progress import Progress, no_progress
 from processing.camera_check.feature_matching import find_features, match_anywhere, working_camera
 from processing.camera_check.feature_network import FeatureNetwork, SparsePoints
@@ -75,7 +75,7 @@ def watch(
     except ReconstructionError:  # the reconstruction says it better
         silence = tuple(CameraFinding(name, "not judged", "kept", "the cameras have no common point") for name in names)
         return CheckedCameras(tuple(cameras), CameraCheckReport(len(cameras), 0, silence, 0, None))
-    with single_threaded_opencv(), ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
+    with single_threaded_opencv(), ThreadPoolExecutor(workers or usable_cpus()) as pool:
         begun = time.monotonic()
         progress(0.0, "features of the photographs")
         features = list(

@@ -1,7 +1,5 @@
 """`mien release select` and `build`: from the records to a folder."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from common.terminal.options import AsJson, Database, Home, print_json, print_table
+from common.terminal.progress_bar import progress_bar
 
 if TYPE_CHECKING:
-    from common.progress import Progress
     from processing.release.studio.selection_file import SubjectLine
 
 Name = Annotated[str, typer.Argument(help="The release's name; its version is the next free number.")]
@@ -116,7 +114,7 @@ def build(
             text = licence_file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ReleaseError(f"--licence-file {licence_file} cannot be read: {error}") from None
-    with open_studio(home, database) as studio, bar(quiet=as_json) as progress:
+    with open_studio(home, database) as studio, progress_bar(quiet=as_json) as progress:
         built = build_release(
             studio,
             name,
@@ -155,15 +153,3 @@ def waiting_in_words(line: "SubjectLine") -> str | None:
     parts = [f"{line.not_processed} not processed"] if line.not_processed else []
     parts += [f"{line.not_closed} not closed"] if line.not_closed else []
     return ", ".join(parts) or None
-
-
-@contextmanager
-def bar(*, quiet: bool) -> "Iterator[Progress]":
-    """A progress bar on stderr that goes when it is done."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True, disable=quiet) as shown:
-        task = shown.add_task("", total=1.0)
-        yield lambda done, message: shown.update(task, completed=done, description=escape(message))

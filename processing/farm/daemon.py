@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from common.files.hashes import file_sha256
 from db.engine import reading, transaction
 from db.errors import DatabaseUnavailable, LeaseLost
 from db.models import JobState, RunVerdict
@@ -49,7 +50,6 @@ from processing.farm.execution.dask_cluster import Executor, executor
 from processing.farm.execution.run_journal import log_tail, run_journal_of
 from processing.farm.execution.scratch_folders import free_gb, scratch_folder, sweep
 from processing.farm.execution.task_execution import Task, TaskOutcome, TaskResult, with_log
-from processing.farm.scheduling.content_keys import file_digest
 from processing.farm.scheduling.job_counts import JobCounts, standing
 from processing.farm.scheduling.run_planning import by_session, enqueue_plan, plan_session
 from processing.farm.scheduling.task_assignment import TakeChanged, TaskBuilder
@@ -444,7 +444,7 @@ class FarmDaemon:
                     give_back(tx, one.lease)
 
     def _put_template(self) -> str:
-        digest = file_digest(self._template)
+        digest = file_sha256(self._template)
         if not self._store.exists(digest):
             self._store.put_file(self._template, expected=digest)
         return digest

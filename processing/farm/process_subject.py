@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.files.hashes import file_sha256
 from common.progress import Progress, no_progress
 from common.take_codes import NEUTRAL, TakeLabel
 from processing.errors import DataError, TakeError
@@ -17,7 +18,7 @@ from processing.farm.display.subject_report import Report, ReportTake, write_rep
 from processing.farm.execution import subject_layout
 from processing.farm.execution.in_process import RunCache, execute_runs
 from processing.farm.execution.stage_run import DiskFull, disk_full, named_disk_errors
-from processing.farm.scheduling.content_keys import file_digest, take_digest
+from processing.farm.scheduling.content_keys import take_digest
 from processing.farm.scheduling.stage_graph import StageRun, TakeInput, plan
 from processing.farm.template_files import template_file
 from processing.files.stage_files import read_json
@@ -95,7 +96,7 @@ def process_subject(
     with _only_one(out) as work:
         _check_room(out, work, len(takes))
         file = template_file(template, lambda text: checking(1.0, text))
-        runs = plan(identified, file_digest(file), stages, params)
+        runs = plan(identified, file_sha256(file), stages, params)
         planned(runs)
         sources = {(t.name, TAKE): t.folder for t in takes} | {("", TEMPLATE): file}
         cache = RunCache(work)

@@ -1,6 +1,5 @@
 """How a farm runs: from studio.toml's [farm], overridden by the command line."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, Self
 
 import psutil
 
+from common.processors import usable_cpus
 from db.errors import SettingsError
 from db.settings import Settings, check_keys
 from processing.stages.discovery import BUILT_IN
@@ -79,11 +79,11 @@ class FarmSettings:
         """One worker a processor, and no more than there is memory for (3 GB each)."""
         if self.workers is not None:
             return self.workers
-        return max(1, min(len(os.sched_getaffinity(0)), int(self.ram_budget_gb() // 3)))
+        return max(1, min(usable_cpus(), int(self.ram_budget_gb() // 3)))
 
     def ram_budget_gb(self) -> float:
         return self.ram_gb if self.ram_gb is not None else 0.8 * float(psutil.virtual_memory().total) / 1e9
 
     def threads(self) -> int:
         """How many processors one run on a worker of this machine's own may keep busy."""
-        return self.processors or max(1, len(os.sched_getaffinity(0)) // self.worker_count())
+        return self.processors or max(1, usable_cpus() // self.worker_count())

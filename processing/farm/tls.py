@@ -23,6 +23,8 @@ from cryptography.x509.oid import NameOID
 from distributed.security import Security
 from platformdirs import user_data_path
 
+from common.files.atomic_write import write_whole
+from common.guarding.secret_files import NoSecret, check_private
 from db.errors import SettingsError
 
 FILES = ("ca.pem", "cert.pem", "key.pem")
@@ -43,17 +45,17 @@ def issue(folder: Path, name: str) -> Path:
     if not (folder / "ca-key.pem").exists():
         key = ec.generate_private_key(ec.SECP256R1())
         authority = _certificate("Mien farm", key, "Mien farm", key, authority=True)
-        _write(folder / "ca.pem", authority.public_bytes(serialization.Encoding.PEM), 0o644)
-        _write(folder / "ca-key.pem", _pem(key), 0o600)
+        write_whole(folder / "ca.pem", authority.public_bytes(serialization.Encoding.PEM), durable=False)
+        write_whole(folder / "ca-key.pem", _pem(key), mode=0o600, durable=False)
     signer = serialization.load_pem_private_key((folder / "ca-key.pem").read_bytes(), password=None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _certificate(name, key, "Mien farm", signer, authority=False)
     making = folder / f".{name}.{os.getpid()}"
     making.mkdir(mode=0o700)
-    _write(making / "ca.pem", (folder / "ca.pem").read_bytes(), 0o644)
-    _write(making / "key.pem", _pem(key), 0o600)
-    _write(making / "cert.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    write_whole(making / "ca.pem", (folder / "ca.pem").read_bytes(), durable=False)
+    write_whole(making / "key.pem", _pem(key), mode=0o600, durable=False)
+    write_whole(making / "cert.pem", certificate.public_bytes(serialization.Encoding.PEM), durable=False)
     making.rename(place)
     return place
 
@@ -66,11 +68,11 @@ def security(folder: str | Path | None) -> Security | None:
     missing = [name for name in FILES if not (place / name).is_file()]
     if missing:
         raise SettingsError(f"{place} lacks {', '.join(missing)}; mien farm keys NAME makes such a folder")
-    mode = (place / "key.pem").stat().st_mode & 0o777
-    if mode & 0o077:
-        raise SettingsError(
-            f"{place / 'key.pem'} is open to other users (mode {mode:o}): chmod 600 {place / 'key.pem'}"
-        )
+    key = place / "key.pem"
+    try:
+        check_private(key)
+    except NoSecret as error:
+        raise SettingsError(f"{key} is open to other users (mode {error.mode:o}): chmod 600 {key}") from None
     files: dict[str, Any] = {"tls_ca_file": str(place / "ca.pem"), "require_encryption": True}
     for role in ("client", "scheduler", "worker"):
         files |= {f"tls_{role}_cert": str(place / "cert.pem"), f"tls_{role}_key": str(place / "key.pem")}
@@ -97,9 +99,10 @@ def own() -> Path:
         with suppress(SettingsError):  # another process was faster
             issue(folder, "here")
     for private in (folder, place, place / "key.pem"):
-        found = private.stat()
-        if found.st_uid != os.geteuid() or found.st_mode & 0o077:
-            raise SettingsError(f"{private} is not this user's alone; remove {folder}, and it is made anew")
+        try:
+            check_private(private, owners=(os.geteuid(),))
+        except NoSecret:
+            raise SettingsError(f"{private} is not this user's alone; remove {folder}, and it is made anew") from None
     return place
 
 
@@ -144,11 +147,3 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-    temporary.replace(path)

@@ -1,8 +1,8 @@
 """What a reconstruction can be told, and what it tells."""
 
-import os
 from dataclasses import dataclass, field
 
+from common.processors import usable_cpus
 from processing.errors import ReconstructionError
 from processing.geometry.mesh import Mesh
 
@@ -53,7 +53,7 @@ class ReconstructionSettings:
 
     @property
     def threads(self) -> int:
-        return self.workers or len(os.sched_getaffinity(0))
+        return self.workers or usable_cpus()
 
     def __post_init__(self) -> None:
         wrong = [

@@ -1,6 +1,5 @@
 """Figures of a scan against the photographs it was made from."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.array_types import Bools, Floats, Floats32, Image
+from common.processors import usable_cpus
 from common.progress import Progress, no_progress
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
@@ -88,7 +88,7 @@ def measure_scan(
     footprint = float(np.median([c.depth(centre[None])[0] / c.K[0, 0] for c in cameras]))
     views: list[DepthView] = []
     found: list[CameraResidual] = []
-    with single_threaded_opencv(), ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
+    with single_threaded_opencv(), ThreadPoolExecutor(workers or usable_cpus()) as pool:
         count = len(cameras)
         pictures = pool.map(lambda i: _one(surface, colors, images[i], cameras[i]), range(count))
         for number, (view, residual) in enumerate(pictures):

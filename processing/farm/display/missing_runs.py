@@ -50,14 +50,14 @@ def missing_report(
     home: Path | None, database: str | None, subject: str | None, template: str | None
 ) -> list[dict[str, Any]]:
     """`mien farm graph` as data."""
-    from processing.farm.scheduling.content_keys import file_digest
+    from common.files.hashes import file_sha256
     from processing.farm.scheduling.run_planning import all_plans, missing_runs
     from processing.stages.discovery import discover
 
     studio = Settings.load(home, database)
     settings = FarmSettings.load(studio, template=template)
     with records(studio) as engine, reading(engine) as tx:
-        digest = file_digest(studio_template(studio.home, settings.template))
+        digest = file_sha256(studio_template(studio.home, settings.template))
         plans = all_plans(tx, digest, discover(*settings.stage_folders), settings.params, subject=subject,
                           unclosed=settings.open_sessions)  # fmt: skip
         return [asdict(missing) for missing in missing_runs(tx, plans)]

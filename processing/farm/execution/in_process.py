@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.files.atomic_write import write_new
+from common.files.durable import fsync_folder
+from common.files.hashes import file_sha256
 from common.progress import Progress, no_progress
 from processing.errors import DataError
-from processing.farm.execution.stage_run import Output, media_type, named_disk_errors, run_stage, sync
-from processing.farm.scheduling.content_keys import file_digest
+from processing.farm.execution.stage_run import Output, media_type, named_disk_errors, run_stage
 from processing.farm.scheduling.stage_graph import StageOutput, StageRun, missing
 from processing.stages.base import TAKE, Inputs, StageError
 from processing.stages.discovery import Stages
@@ -48,7 +50,7 @@ class RunCache:
     def sound(self, run_key: str) -> bool:
         """Whether a finished run is there and every file still has its hash; a damaged one is removed."""
         found = self.outputs(run_key)
-        if found is not None and all(file_digest(o.path) == o.sha256 for o in found.values()):
+        if found is not None and all(file_sha256(o.path) == o.sha256 for o in found.values()):
             return True
         shutil.rmtree(self.folder / run_key, ignore_errors=True)
         return False
@@ -61,13 +63,12 @@ class RunCache:
         outputs = {n: {"file": o.path.name, "sha256": o.sha256, "bytes": o.bytes} for n, o in made.items()}
         record: dict[str, Any] = {"key": run.key, "stage": run.stage, "version": run.version, "take": run.take}
         record |= {"params": dict(run.params), "outputs": outputs}
-        (temporary / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True))
-        sync(temporary / RECORD)
-        sync(temporary)
+        write_new(temporary / RECORD, json.dumps(record, indent=1, sort_keys=True))
+        fsync_folder(temporary)
         target = self.folder / run.key
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
-        sync(self.folder)
+        fsync_folder(self.folder)
 
     def sweep(self) -> None:
         """Remove what killed runs of this machine left."""

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 import fsspec
 
+from common.files.atomic_write import write_whole
 from db.errors import RecordError
 from db.stage_runs.artefacts import OutputFile
 from db.store import Store
@@ -112,10 +113,7 @@ class FolderRunJournal:
             os.close(held)
 
     def write(self, key: str, outputs: Sequence[OutputFile]) -> None:
-        temporary = self._folder / f".{key}.{os.getpid()}"
-        with temporary.open("w") as file:
-            file.write(_as_text(outputs))
-        temporary.replace(self._folder / f"{key}.json")
+        write_whole(self._folder / f"{key}.json", _as_text(outputs), durable=False)
 
     def read(self, key: str) -> str | None:
         for ending in ("json", "done"):

@@ -2,13 +2,13 @@
 
 import os
 import shutil
-import stat
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from common.guarding.secret_files import NoSecret, close_own_folder
 from db.errors import StoreError
 from db.store import Store
 from processing.farm.execution.run_journal import try_lock
@@ -38,10 +38,10 @@ def own_folder(what: str) -> Path:
     folder = Path(tempfile.gettempdir()) / f"mien-{what}-{os.getuid()}"
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise StoreError(f"{folder} is not this user's own folder; who made it? Remove it, or set TMPDIR")
-    folder.chmod(0o700)
+    try:
+        close_own_folder(folder, (os.geteuid(),))
+    except NoSecret:
+        raise StoreError(f"{folder} is not this user's own folder; who made it? Remove it, or set TMPDIR") from None
     return folder
 
 

@@ -15,6 +15,7 @@ import dask
 import psutil
 from distributed import Nanny, Scheduler
 
+from common.processors import usable_cpus
 from db.errors import RecordError, SettingsError
 from processing.farm.execution.dask_cluster import GPU, RAM, SchedulerUnreachable, dask_folder, environment
 from processing.farm.execution.scratch_folders import VARIABLE
@@ -42,7 +43,7 @@ class OfferedResources:
 
     def processors(self) -> int:
         """How many processors one run may keep busy."""
-        return max(1, len(os.sched_getaffinity(0)) // self.threads)
+        return max(1, usable_cpus() // self.threads)
 
 
 def run_scheduler(host: str, port: int, tls: str | None, plain: bool, say: Say) -> None:

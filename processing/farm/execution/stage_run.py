@@ -2,7 +2,6 @@
 
 import errno
 import mimetypes
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.files.durable import fsync_file
+from common.files.hashes import file_sha256
 from processing.errors import DataError
-from processing.farm.scheduling.content_keys import file_digest
 from processing.stages.base import Inputs, Stage, StageError
 
 MEDIA = {"ply": "model/ply", "npz": "application/x-npz", "json": "application/json", "obj": "model/obj"}
@@ -77,29 +77,9 @@ def _output(stage: Stage, folder: Path, name: str, durable: bool) -> Output:
     if not path.is_file() or path.stat().st_size == 0:
         raise StageError(f"stage {stage.name} ended without its output '{name}' ({path.name})")
     if durable:
-        sync(path)
-    return Output(path, file_digest(path), path.stat().st_size, media_type(path))
+        fsync_file(path)
+    return Output(path, file_sha256(path), path.stat().st_size, media_type(path))
 
 
 def media_type(path: Path) -> str:
     return MEDIA.get(path.suffix[1:]) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-
-
-def sync(path: Path) -> None:
-    """Make a file or a folder durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """The same bytes under another name: a hard link, or a copy on another disk."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        target.hardlink_to(source.resolve())
-    except OSError as error:
-        if error.errno not in {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EOPNOTSUPP}:
-            raise
-        shutil.copyfile(source, target)

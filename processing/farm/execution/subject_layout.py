@@ -6,13 +6,14 @@ report.html comes last: where it is, the set is whole.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from common.files.atomic_write import write_whole
+from common.files.hard_links import link_or_copy
 from processing.errors import DataError
-from processing.farm.execution.stage_run import Output, link_or_copy, named_disk_errors
+from processing.farm.execution.stage_run import Output, named_disk_errors
 from processing.files.obj import write_obj
 from processing.files.stage_files import read_vertices
 from processing.template.template import Template
@@ -50,13 +51,13 @@ def place(prepared: Path, files: Sequence[Path], out: Path, work: Path) -> None:
         )
     with named_disk_errors(out):
         (out / REPORT).unlink(missing_ok=True)
-        _write(record, sorted({*earlier, *map(str, files)}))
+        _note(record, {*earlier, *map(str, files)})
         for file in sorted(files, key=lambda f: f.name == REPORT):
             (out / file).parent.mkdir(parents=True, exist_ok=True)
             (prepared / file).replace(out / file)
         for stale in earlier - set(map(str, files)):
             (out / stale).unlink(missing_ok=True)
-        _write(record, sorted(map(str, files)))
+        _note(record, set(map(str, files)))
     shutil.rmtree(prepared, ignore_errors=True)
 
 
@@ -67,7 +68,5 @@ def _placed(record: Path) -> set[str]:
         return set()
 
 
-def _write(record: Path, files: list[str]) -> None:
-    temporary = record.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps(files, indent=1))
-    temporary.replace(record)
+def _note(record: Path, files: set[str]) -> None:
+    write_whole(record, json.dumps(sorted(files), indent=1), durable=False)

@@ -7,30 +7,21 @@ output's name, so that every key of a subject is known before anything has run. 
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-CHUNK = 1 << 20
+from common.files.hashes import file_sha256
 
 
 def content_key(stage: str, version: int, params: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
-    """64 hexadecimal digits. inputs: name -> identity (see `file_digest`, `listing_digest`, `output_identity`)."""
+    """64 hexadecimal digits. inputs: name -> identity (see `file_sha256`, `listing_digest`, `output_identity`)."""
     return _digest({"inputs": dict(inputs), "params": dict(params), "stage": stage, "version": version})
 
 
 def output_identity(key: str, output: str) -> str:
     """The identity of a run's output, before it is made as after."""
     return _digest({"output": output, "run": key})
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb", buffering=0) as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def listing_digest(files: Mapping[str, str]) -> str:
@@ -46,20 +37,12 @@ def take_files(folder: Path) -> list[Path]:
 
 def take_digest(folder: Path) -> str:
     """The identity of a take folder."""
-    return listing_digest({p.name: file_digest(p) for p in take_files(folder)})
+    return listing_digest({p.name: file_sha256(p) for p in take_files(folder)})
 
 
 def params_bytes(params: Mapping[str, Any]) -> bytes:
     """The one way in which a calibration becomes params.json, so that equal calibrations have equal hashes."""
     return json.dumps(dict(params), sort_keys=True, separators=(",", ":")).encode()
-
-
-def text_digest(parts: Iterable[bytes]) -> str:
-    """SHA-256 over the parts, joined."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
 
 
 def _digest(value: Any) -> str:

@@ -20,6 +20,8 @@ import msgspec
 from common.bounded.files import open_regular_file, read_bytes
 from common.bounded.limits import OutOfBounds
 from common.bounded.printable import shown
+from common.files.atomic_write import write_new
+from common.processors import usable_cpus
 from processing.release.formats import manifest_limits
 from processing.release.formats.errors import ManifestError
 from processing.release.formats.release_paths import path_problem as path_problem
@@ -83,11 +85,6 @@ def hash_files(folder: Path, paths: Iterable[str], workers: int | None = None) -
         return {name: digest for batch in hashed for name, digest in batch}
 
 
-def usable_cpus() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def make_manifest(
     folder: Path,
     files: Iterable[str],
@@ -125,16 +122,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> str:
     data = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
     digest = hashlib.sha256(data).hexdigest()
     for name, content in ((SIDECAR, f"{digest}  {MANIFEST}\n".encode()), (MANIFEST, data)):
-        write_durably(folder / name, content)
+        write_new(folder / name, content)
     return digest
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """A new file, on the disk when this returns. Raises FileExistsError."""
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def read_manifest(folder: Path) -> tuple[Manifest, str]:

@@ -8,8 +8,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.files.atomic_write import write_new
 from processing.release.formats.errors import SignatureError
-from processing.release.formats.manifest import MANIFEST, SIGNATURES, Manifest, write_durably
+from processing.release.formats.manifest import MANIFEST, SIGNATURES, Manifest
 from processing.release.formats.signing import (
     RELEASE,
     STUDIO_PUBLIC,
@@ -73,7 +74,7 @@ def sign_release(folder: Path, manifest: Manifest, key: Path) -> str:
     signed = sign(data, key, RELEASE, f"{manifest.name} {manifest.version}")
     path = folder / f"{MANIFEST}{signed.ending}"
     try:
-        write_durably(path, signed.content)
+        write_new(path, signed.content)
     except FileExistsError:
         raise SignatureError(f"{path} is there; move it away to sign anew") from None
     except OSError as error:

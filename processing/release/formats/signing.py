@@ -8,10 +8,8 @@ An SSH signature states what it is for (its namespace), so that one for a select
 
 import getpass
 import io
-import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +17,8 @@ import minisign
 import sshsig
 from sshsig.sshsig import SshsigSignature
 
-from common.files.atomic_write import atomic_write
+from common.files.atomic_write import write_first, write_whole
+from common.guarding.file_modes import open_mode
 from processing.release.formats.errors import SignatureError
 
 RELEASE, SELECTION = "mien-release", "mien-selection"  # namespaces of SSH signatures
@@ -27,7 +26,6 @@ STUDIO_KEY, STUDIO_PUBLIC = "release.key", "release.pub"  # in the studio's keys
 SSH_BEGINS = b"-----BEGIN SSH SIGNATURE-----"
 _HASHES = (b"sha256", b"sha512")  # as OpenSSH takes them
 _LARGEST = 65_536  # bytes of a key or a signature
-_SECRET_MODE = 0o077
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ def sign(data: bytes, key: Path, namespace: str, about: str) -> Signed:
     The same key and bytes give the same signature. Raises SignatureError.
     """
     secret = read_small(key, "the key to sign with")
-    if os.name == "posix" and key.stat().st_mode & _SECRET_MODE and b"PRIVATE KEY" not in secret:
+    if b"PRIVATE KEY" not in secret and open_mode(key) is not None:  # ssh-keygen looks at its own
         raise SignatureError(f"{key} can be read by others; run chmod 600 {key}")
     if b"PRIVATE KEY" in secret or secret.startswith(b"ssh-"):
         content = _ssh_keygen("-Y", "sign", "-f", str(key), "-n", namespace, given=data)
@@ -156,21 +154,10 @@ def studio_key(keys: Path) -> Path:
         keys.mkdir(mode=0o700, parents=True, exist_ok=True)
         pair = minisign.KeyPair.generate()
         pair.secret_key.untrusted_comment = "Mien: secret key for the releases of this studio"
-        handle, temporary = tempfile.mkstemp(prefix=f".{STUDIO_KEY}.", dir=keys)  # 0600
-        with os.fdopen(handle, "wb") as file:
-            file.write(bytes(pair.secret_key) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)  # fails where another program made one meanwhile: then that one counts
-        except FileExistsError:
-            pass
-        finally:
-            Path(temporary).unlink()
+        write_first(path, bytes(pair.secret_key) + b"\n", mode=0o600)
     public = keys / STUDIO_PUBLIC
     if not public.exists():
-        with atomic_write(public) as temporary_public:
-            temporary_public.write_text(public_file(public_of(path)), encoding="utf-8")
+        write_whole(public, public_file(public_of(path)))
     return path
 
 

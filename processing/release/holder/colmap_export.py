@@ -8,14 +8,13 @@ Format: https://colmap.github.io/format.html. Lengths stay millimetres, the fram
 """
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from common.files.atomic_write import atomic_write
+from common.files.hard_links import link_or_copy
 from common.progress import Progress, no_progress
 from processing.files.camera_models import camera_from_params
 from processing.files.colmap import write_colmap
@@ -52,7 +51,9 @@ def export_colmap(
 def _export_take(release: ReleaseFolder, take: TakeEntry, views: list[View], target: Path, rights: Rights) -> Path:
     (target / "images").mkdir(parents=True, exist_ok=True)
     for view in views:
-        _link(view.photograph, target / "images" / view.photograph.name)
+        photograph = target / "images" / view.photograph.name
+        if not photograph.exists():
+            link_or_copy(view.photograph, photograph)
     model = target / "sparse" / "0"
     params = json.loads((views[0].photograph.parent / "params.json").read_text(encoding="utf-8"))
     write_colmap(model, {view.index: camera_from_params(params, view.index) for view in views})
@@ -83,12 +84,3 @@ def _noted(path: Path, rights: Rights) -> None:
     text = path.read_text(encoding="utf-8")
     with atomic_write(path) as temporary:
         temporary.write_text(f"# {rights.notice}\n{text}", encoding="utf-8")
-
-
-def _link(source: Path, target: Path) -> None:
-    if target.exists():
-        return
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without hard links
-        shutil.copyfile(source, target)

@@ -21,6 +21,7 @@ import httpx
 from common.bounded.files import open_regular_file, read_bytes
 from common.bounded.limits import OutOfBounds
 from common.bounded.printable import shown
+from common.files.hashes import stream_sha256
 from common.progress import Progress, no_progress
 from processing.release.formats.errors import FetchError
 from processing.release.formats.manifest import (
@@ -389,7 +390,7 @@ def _open_to_write(path: Path, keep: int) -> int:
 
 def _hash(path: Path) -> str | None:
     with contextlib.suppress(OSError), os.fdopen(open_regular_file(path, follow=False), "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return stream_sha256(file)
     return None
 
 

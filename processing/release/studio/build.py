@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -18,6 +18,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from common.files.atomic_write import write_new
+from common.files.durable import fsync_file, fsync_folder
 from common.guarding.file_modes import share_with_others
 from common.progress import Progress, no_progress, part
 from db.consents.withdrawals import lock_participants, masked_subjects, withdrawn_takes
@@ -41,7 +43,6 @@ from processing.release.formats.manifest import (
     SCHEMA_VERSION,
     Manifest,
     make_manifest,
-    write_durably,
     write_manifest,
 )
 from processing.release.formats.signing import RELEASE, PublicKey, public_of, read_small, sign, studio_key
@@ -284,13 +285,15 @@ def _build(
     if changed:
         raise ReleaseError(f"{', '.join(changed[:5])} changed on the disk while the release was built; build it again")
     progress(0.95, "manifest")
-    _sync(plan.folder, entries)
+    for name in entries:
+        fsync_file(plan.folder / name)
     digest = write_manifest(plan.folder, manifest)
     about = f"{manifest.name} {manifest.version}"
     signed = sign((plan.folder / MANIFEST).read_bytes(), key, RELEASE, about)
-    write_durably(plan.folder / f"{MANIFEST}{signed.ending}", signed.content)
+    write_new(plan.folder / f"{MANIFEST}{signed.ending}", signed.content)
     share_with_others(plan.folder)  # made to be read by others, unlike all else
-    _sync_folders(plan.folder)
+    for at, _, _ in os.walk(plan.folder):
+        fsync_folder(Path(at))
     # Consents may have been withdrawn while the files were written: judge once more, in the last transaction.
     moved = False
     try:
@@ -299,7 +302,7 @@ def _build(
             complete_release(tx, tx.merge(release, load=False), digest, _items(plan))
             plan.folder.rename(folder)
             moved = True
-        _sync_folder(folder.parent)
+        fsync_folder(folder.parent)
     except BaseException:
         if moved:  # renamed, but the records did not take it
             folder.rename(plan.folder)
@@ -352,24 +355,6 @@ def _nothing(selection: Selection) -> str:
     if not selection.skipped:
         lines.append("  No closed session has an accepted take; see: mien session show")
     return "\n".join(lines)
-
-
-def _sync(folder: Path, files: Iterable[str]) -> None:
-    for name in files:
-        _sync_folder(folder / name)
-
-
-def _sync_folders(folder: Path) -> None:
-    for at, _, _ in os.walk(folder):
-        _sync_folder(Path(at))
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def as_report(built: BuiltRelease) -> dict[str, object]:

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from common.files.atomic_write import atomic_write
+from common.processors import usable_cpus
 from common.progress import Progress, no_progress
 from db.store import Store
 from processing.release.formats.croissant import CROISSANT, croissant
@@ -26,7 +27,7 @@ from processing.release.formats.data_card import CARD, data_card
 from processing.release.formats.datacite import DATACITE, datacite
 from processing.release.formats.errors import ReleaseError
 from processing.release.formats.json_documents import write_json_document
-from processing.release.formats.manifest import FileEntry, hash_files, usable_cpus
+from processing.release.formats.manifest import FileEntry, hash_files
 from processing.release.formats.responsible_ai import ReleaseCounts, counted_stages
 from processing.release.formats.signing import STUDIO_PUBLIC, PublicKey, public_file
 from processing.release.formats.tombstones import NoLonger, Tombstone

@@ -11,12 +11,12 @@ from pathlib import Path
 import typer
 from sqlalchemy.orm import Session
 
+from common.files.hashes import file_sha256
 from db.engine import transaction
 from db.models import Recipient, SignedLicence
 from db.release_records.access_grants import add_grant, new_token
 from db.release_records.recipients import FIELDS, accept_licence, get_recipient, licences_of
 from db.release_records.releases import get_release
-from db.store import hash_file
 from db.studio import open_studio
 from processing.release.formats.errors import AccessError
 from processing.release.formats.file_kinds import DEFAULT_KINDS, PHOTOGRAPHS
@@ -57,7 +57,7 @@ class Licence:
             if text.stat().st_size > MOST_TEXT:
                 raise AccessError(f"--licence-text {text} is larger than a licence's text is")
             read = text.read_bytes()
-            signed = hash_file(document)
+            signed = file_sha256(document)
         except OSError as error:
             raise AccessError(f"{error.filename} cannot be read: {error.strerror}") from None
         # The text as a release has it: see processing.release.studio.export.

@@ -1,11 +1,11 @@
 """A release's folder as a server gives it: what the manifest names and nothing else, no link followed."""
 
-import hashlib
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.files.hashes import file_sha256
 from processing.release.formats.errors import ReleaseError
 from processing.release.formats.file_kinds import kind_of
 from processing.release.formats.manifest import MANIFEST, SIDECAR, path_problem, read_manifest
@@ -90,6 +90,4 @@ class ServedRelease:
         path = self.folder / name
         if path.is_symlink() or not path.is_file():
             return
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        self.items[name] = ServedFile(name, None, path.stat().st_size, digest, "")
+        self.items[name] = ServedFile(name, None, path.stat().st_size, file_sha256(path), "")

@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from common.array_types import Floats
-from db.store import Store, hash_file
+from common.files.hashes import file_sha256
+from db.store import Store
 from processing.errors import ShapeError
 from processing.files.image_files import read_image, write_image
 from processing.files.obj import write_obj
@@ -234,7 +235,7 @@ class _TakeExport:
         facts = self._place("facts")
         facts.parent.mkdir(parents=True, exist_ok=True)
         write_json(facts, said)
-        entries = (FileEntry(p, (self.folder / p).stat().st_size, hash_file(self.folder / p)) for p in self.written)
+        entries = (FileEntry(p, (self.folder / p).stat().st_size, file_sha256(self.folder / p)) for p in self.written)
         return TakeRecord(
             key=self.job.key,
             index=self.subject.index,

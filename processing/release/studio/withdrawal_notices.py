@@ -4,7 +4,6 @@ Nothing is sent from here. A notice names subjects by their codes, never anybody
 contact, so the files are for their owner alone.
 """
 
-import os
 import textwrap
 from dataclasses import dataclass
 from email.headerregistry import Address
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from common.files.atomic_write import write_whole
 from db.models import Notice, Recipient
 from db.release_records.recipients import Contact, contact_of, is_address, licences_of
 from db.release_records.release_holders import find_notice, releases_named, write_notice
@@ -72,14 +72,7 @@ def write_messages(folder: Path, messages: list[NoticeMessage]) -> list[Path]:
     written = []
     for message in messages:
         path = folder / message.file_name
-        temporary = folder / f".{message.file_name}.part"
-        temporary.unlink(missing_ok=True)
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(message.text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_whole(path, message.text, mode=0o600)
         written.append(path)
     return written
 

@@ -69,16 +69,16 @@ from camera_nodes.photo_transfer.spool import Spool
 import camera_nodes.photo_transfer.spool as module
 
 spool = Spool(Path(sys.argv[1]), 0)
-real = getattr(module, "_write")
+real = getattr(module, "write_new")
 def die(*_): os.kill(os.getpid(), 9)
 if sys.argv[2] == "before the rename":
     module.Path.rename = die
 elif sys.argv[2] == "before the description":
-    module._write = lambda path, data: die() if path.name == "entry.json" else real(path, data)
+    module.write_new = lambda path, data: die() if path.name == "entry.json" else real(path, data)
 elif sys.argv[2] == "in the photograph":
     def half(path, data):
         path.write_bytes(data[: len(data) // 2]); die()
-    module._write = half
+    module.write_new = half
 spool.put(fire_id="f1", take_id="t", camera="cam-07", name="a.jpg", data=bytes(range(256)) * 2000)
 """
 
