@@ -1,4 +1,4 @@
-"""The house is as its plan says: every package stands in it, nothing imports in circles, functions and files are small."""
+"""The house is as its plan says: every package is in it, nothing imports in circles, functions and files are small."""
 
 import ast
 import re
