@@ -7,6 +7,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from common.array_types import Floats, Image
 from processing.calibration.charuco_board import Board
@@ -159,7 +160,8 @@ def poses_about(
         axis = rng.normal(size=3)
         axis[2] *= 0.4
         axis *= np.radians(tilt_deg) * rng.uniform(0.4, 1) / np.linalg.norm(axis)
-        poses.append(Pose(R @ cv2.Rodrigues(axis)[0], rng.uniform(-reach_mm, reach_mm, 3), f"pose-{i:02d}"))
+        tilt = Rotation.from_rotvec(axis).as_matrix()
+        poses.append(Pose(R @ tilt, rng.uniform(-reach_mm, reach_mm, 3), f"pose-{i:02d}"))
     return poses
 
 

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from common.array_types import Floats, Image
 from common.bounded.limits import MAX_PIXELS
 from processing.errors import DataError, ShapeError
+from processing.geometry.lines import meet_lines
 
 
 class CameraError(DataError):
@@ -151,8 +152,7 @@ def triangulate(cameras: Sequence[Camera], pixels: Floats, iterations: int = 5) 
         raise DataError(f"a point cannot be triangulated from {len(cameras)} view; two are needed")
     rays = np.stack([c.rays(p[None])[0] for c, p in zip(cameras, pixels, strict=True)])
     centres = np.stack([c.centre for c in cameras])
-    across = np.eye(3) - rays[:, :, None] * rays[:, None, :]
-    point = np.linalg.lstsq(across.sum(0), (across @ centres[:, :, None]).sum(0)[:, 0], rcond=None)[0]
+    point = meet_lines(centres, rays, ridge=1e-12)
     flat = np.stack(
         [
             cv2.undistortPoints(p.reshape(1, 1, 2), c.K, c.distortion).reshape(2)

@@ -32,7 +32,7 @@ class PointSamples:
     radius2: Floats
 
 
-def look(image: Image, camera: Camera, points_mm: Floats, asked: NDArray[np.bool_]) -> PointSamples:
+def sample_points(image: Image, camera: Camera, points_mm: Floats, asked: NDArray[np.bool_]) -> PointSamples:
     """Measure the asked ones of (P, 3) places, head frame, in a photograph (BGR, as taken by the camera)."""
     factor = float(np.sqrt(_MEGAPIXELS * 1e6 / (camera.width * camera.height)))
     if factor < 1:
