@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from common.array_types import Floats, Image
 from processing.calibration.charuco_board import Board
 from processing.calibration.corner_detection import FEWEST_CORNERS, Detection
-from processing.geometry.cameras import Camera
+from processing.geometry.cameras import Camera, upright_rotation
 
 
 @dataclass(frozen=True)
@@ -153,10 +153,7 @@ def poses_about(
     poses = []
     for i in range(count):
         facing = np.asarray(towards[i % len(towards)], float) if len(towards) else rng.normal(size=3) * [1, 0.3, 1]
-        z = -facing / np.linalg.norm(facing)
-        x = np.cross([0.0, -1.0, 0.0], z)
-        x /= np.linalg.norm(x)
-        R = np.stack([x, np.cross(z, x), z], axis=1)
+        R = upright_rotation(-facing / np.linalg.norm(facing)).T
         axis = rng.normal(size=3)
         axis[2] *= 0.4
         axis *= np.radians(tilt_deg) * rng.uniform(0.4, 1) / np.linalg.norm(axis)

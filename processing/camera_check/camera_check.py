@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from common.array_types import Floats, Image
 from common.progress import Progress, no_progress
+from common.view_counts import FEWEST_VIEWS
 from processing.camera_check.feature_matching import find_features, match_anywhere, working_camera
 from processing.camera_check.feature_network import FeatureNetwork, SparsePoints
 from processing.camera_check.local_triangulation import LocalTriangulation
@@ -23,7 +24,7 @@ from processing.errors import ReconstructionError, ShapeError
 from processing.geometry.cameras import Camera
 from processing.geometry.opencv_threads import single_threaded_opencv
 from processing.geometry.rotations import rotation_angle_deg
-from processing.geometry.working_volume import FEWEST_VIEWS, working_volume
+from processing.geometry.working_volume import working_volume
 
 _COMPARED = 3000  # points at which photographs are compared
 _UNMATCHED = 0.25  # a view with less than this share of its neighbours' points has lost its place

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.array_types import Floats
+from common.view_counts import FEWEST_VIEWS
 from processing.errors import ReconstructionError
 from processing.geometry.cameras import Camera
 from processing.geometry.lines import distances_to_lines, meet_lines, normal_matrices
-
-FEWEST_VIEWS = 6
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from common.view_counts import allowed_missing
 from processing.errors import TakeError
-from processing.files.take_folder import allowed_missing, find_takes, read_photos, read_take
+from processing.files.take_folder import find_takes, read_photos, read_take
 from processing.geometry.cameras import Camera, params_from_cameras
 
 VIEWS = 17

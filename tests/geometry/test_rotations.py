@@ -1,6 +1,7 @@
 """Rotations: what SciPy gives and what stands beside it, against the formulas that define them."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import expm
@@ -59,9 +60,9 @@ def of_quaternion(w: float, x: float, y: float, z: float) -> np.ndarray:
 
 
 @settings(max_examples=10, deadline=None)
-@given(SEEDS)
-def test_colmap_quaternions_are_those_of_the_rotation(seed: int, tmp_path_factory: object) -> None:
-    folder = tmp_path_factory.mktemp("model")  # type: ignore[attr-defined]
+@given(seed=SEEDS)
+def test_colmap_quaternions_are_those_of_the_rotation(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    folder = tmp_path_factory.mktemp("model")
     K = np.array([[1000.0, 0, 320], [0, 1000, 240], [0, 0, 1]])
     R = Rotation.random(8, rng=np.random.default_rng(seed)).as_matrix()
     write_colmap(folder, {i: Camera(K, r, np.zeros(3), 640, 480, name=str(i)) for i, r in enumerate(R)})
