@@ -19,7 +19,8 @@ from processing.calibration.charuco_board import Board
 from processing.calibration.corner_detection import Detection, detect
 from processing.calibration.rig_calibration import Calibration, calibrate
 from processing.geometry.cameras import Camera
-from processing.geometry.rotations import align_rigid, rotation_angle_deg
+from processing.geometry.procrustes import fit_motion
+from processing.geometry.rotations import rotation_angle_deg
 from processing.synthetic.studio_rig import studio_rig
 
 Views = dict[tuple[int, int], Detection]
@@ -44,8 +45,9 @@ def rendered(
 
 def compare(found: Calibration, true: list[Camera]) -> dict[str, float]:
     kept = list(found.cameras)
-    R, t = align_rigid(np.stack([found.cameras[c].centre for c in kept]), np.stack([true[c].centre for c in kept]))
-    moved = found.moved(R, t)
+    centres, truth = np.stack([found.cameras[c].centre for c in kept]), np.stack([true[c].centre for c in kept])
+    motion = fit_motion(centres, truth, with_scale=False)
+    moved = found.moved(motion.R, motion.t)
     off = np.array([np.linalg.norm(moved.cameras[c].centre - true[c].centre) for c in kept])
     turn = np.array([rotation_angle_deg(moved.cameras[c].R, true[c].R) for c in kept])
     predicted = [np.trace(q.centre_covariance_mm2) for q in found.quality.values()]

@@ -36,7 +36,7 @@ def sparse_points(images: Sequence[Image], cameras: Sequence[Camera]) -> tuple[n
         features = list(pool.map(lambda p: find_features(p[0], p[1], FULL.megapixels, FULL.features), pairs))
         network = FeatureNetwork(features, working_volume(cameras)[0], FULL, pool, set(range(len(cameras))))
         network.link()
-        cloud = network.cloud(network.stars(range(len(cameras))), MOST_POINTS)
+        cloud = network.sparse_points(network.triangulate_all(range(len(cameras))), MOST_POINTS)
     return cloud.points_mm, cloud.seen
 
 

@@ -7,11 +7,12 @@ from functools import lru_cache
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from common.array_types import Floats, Image
 from processing.calibration.charuco_board import Board
 from processing.calibration.corner_detection import FEWEST_CORNERS, Detection
-from processing.geometry.cameras import Camera
+from processing.geometry.cameras import Camera, upright_rotation
 
 
 @dataclass(frozen=True)
@@ -152,14 +153,12 @@ def poses_about(
     poses = []
     for i in range(count):
         facing = np.asarray(towards[i % len(towards)], float) if len(towards) else rng.normal(size=3) * [1, 0.3, 1]
-        z = -facing / np.linalg.norm(facing)
-        x = np.cross([0.0, -1.0, 0.0], z)
-        x /= np.linalg.norm(x)
-        R = np.stack([x, np.cross(z, x), z], axis=1)
+        R = upright_rotation(-facing / np.linalg.norm(facing)).T
         axis = rng.normal(size=3)
         axis[2] *= 0.4
         axis *= np.radians(tilt_deg) * rng.uniform(0.4, 1) / np.linalg.norm(axis)
-        poses.append(Pose(R @ cv2.Rodrigues(axis)[0], rng.uniform(-reach_mm, reach_mm, 3), f"pose-{i:02d}"))
+        tilt = Rotation.from_rotvec(axis).as_matrix()
+        poses.append(Pose(R @ tilt, rng.uniform(-reach_mm, reach_mm, 3), f"pose-{i:02d}"))
     return poses
 
 

@@ -27,24 +27,30 @@ _UP = {3: (0.0, 1.0, 0.0), 6: (-1.0, 0.0, 0.0), 8: (1.0, 0.0, 0.0)}  # EXIF orie
 
 
 @dataclass(frozen=True, eq=False)
-class CameraPosition:
+class RigCamera:
     """A camera as the rig file has it."""
 
     name: str
+    #: Its number in the rig's and the takes' files.
     view: int
     serial: str = ""
+    #: Whether it stands before the face.
     frontal: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class BoardShots:
-    """poses: names in order.  cameras: in the order of their views.  photographs: (camera, pose) -> file."""
+    """What BOARD_DIR holds."""
 
     folder: Path
     board: Board
+    #: Names, in order.
     poses: tuple[str, ...]
-    cameras: tuple[CameraPosition, ...]
+    #: In the order of their views.
+    cameras: tuple[RigCamera, ...]
+    #: (camera, pose), both as indices -> file.
     photographs: Mapping[tuple[int, int], Path]
+    #: Whether all photographs are named by numbers, which then are views.
     numbered: bool
 
 
@@ -75,7 +81,7 @@ def find_shots(folder: Path, *, board: Path | None = None, rig: Path | None = No
         raise CalibrationError(f"{folder} has no photographs; put them as <pose>/<camera>.jpg, one folder a pose")
     names = sorted({name for shots in files.values() for name in shots}, key=lambda name: _natural(Path(name)))
     cameras = read_rig(rig) if rig else _counted(names)
-    index = {place.name: i for i, place in enumerate(cameras)} | {str(place.view): i for i, place in enumerate(cameras)}
+    index = {c.name: i for i, c in enumerate(cameras)} | {str(c.view): i for i, c in enumerate(cameras)}
     strangers = [name for name in names if name not in index]
     if strangers:
         raise CalibrationError(f"{rig} has no camera {', '.join(strangers[:10])}, of which {folder} has photographs")
@@ -89,30 +95,30 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name) if part]
 
 
-def _counted(names: Sequence[str]) -> list[CameraPosition]:
+def _counted(names: Sequence[str]) -> list[RigCamera]:
     if all(name.isdecimal() for name in names):
         views = [int(name) for name in names]
         if len(set(views)) < len(views):
             raise CalibrationError("some photographs have the same number in two writings, such as 7.jpg and 07.jpg")
-        return [CameraPosition(name, view) for name, view in zip(names, views, strict=True)]
-    return [CameraPosition(name, view) for view, name in enumerate(names)]
+        return [RigCamera(name, view) for name, view in zip(names, views, strict=True)]
+    return [RigCamera(name, view) for view, name in enumerate(names)]
 
 
-def read_rig(path: Path) -> list[CameraPosition]:
+def read_rig(path: Path) -> list[RigCamera]:
     """The cameras of a rig.toml, in the order of their views."""
     entries = read_toml(path).get("camera")
     if not isinstance(entries, list) or not all(isinstance(e, dict) and "name" in e and "view" in e for e in entries):
         raise CalibrationError(f"{path} is no rig file: it needs [[camera]] entries, each with name and view")
-    places = [_place(entry, path) for entry in entries]
-    if len({place.name for place in places}) < len(places) or len({place.view for place in places}) < len(places):
+    cameras = [_rig_camera(entry, path) for entry in entries]
+    if len({c.name for c in cameras}) < len(cameras) or len({c.view for c in cameras}) < len(cameras):
         raise CalibrationError(f"{path}: two cameras have the same name or view")
-    return sorted(places, key=lambda place: place.view)
+    return sorted(cameras, key=lambda camera: camera.view)
 
 
-def _place(entry: Mapping[str, Any], path: Path) -> CameraPosition:
+def _rig_camera(entry: Mapping[str, Any], path: Path) -> RigCamera:
     if not isinstance(entry["name"], str) or type(entry["view"]) is not int:
         raise CalibrationError(f"{path}: camera {entry['name']!r} needs a name and a whole number as view")
-    return CameraPosition(entry["name"], entry["view"], str(entry.get("serial", "")), entry.get("tier") == "frontal")
+    return RigCamera(entry["name"], entry["view"], str(entry.get("serial", "")), entry.get("tier") == "frontal")
 
 
 def detect_all(

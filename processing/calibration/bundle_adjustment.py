@@ -1,22 +1,22 @@
-"""Bundle adjustment of a rig: lenses, places of the cameras, and places of a board of known shape, all at once.
+"""Bundle adjustment of a rig: lenses, poses of the cameras, and poses of a board of known shape, all at once.
 
 The corner of pose p that camera c saw lies at `project(c, R_c (R_p X + t_p) + t_c)`. Unknown are nine intrinsics and
-six numbers of place a camera, six a pose; the board's shape is given and brings the scale. 68 cameras and 60 poses are
-1,380 unknowns, so the normal matrix is small whatever the number of corners: it is summed view by view from analytic
-Jacobians, and SciPy's nearly exact trust-region method (Conn, Gould and Toint 2000, section 7.3) solves with it.
+six numbers of pose a camera, six a pose of the board; the board's shape is given and brings the scale. 68 cameras and
+60 poses are 1,380 unknowns, so the normal matrix is small whatever the number of corners: it is summed view by view
+from analytic Jacobians, and SciPy's nearly exact trust-region method (Conn, Gould and Toint 2000, section 7.3) solves
+with it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
+from scipy.spatial.transform import Rotation
 
-from common.array_types import Floats, Ints64
+from common.array_types import Bools, Floats, Ints64
 from processing.errors import ShapeError
-from processing.geometry.rotations import exp, hat, left_jacobian
+from processing.geometry.rotations import left_jacobian, skew_matrix
 
 INTRINSICS = ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3")
 _LENS, _CAMERA, _POSE = 9, 15, 6
@@ -25,14 +25,15 @@ _VIEW = _CAMERA + _POSE
 
 @dataclass(frozen=True, eq=False)
 class CornerObservations:
-    """What was seen, one row a corner, all rows of a view (camera, pose) together.
+    """What was seen, one row a corner, all rows of a view (camera, pose) together."""
 
-    camera, pose, corner: (N,) indices.  pixels: (N, 2) px.
-    """
-
+    #: (N,) indices of the camera,
     camera: Ints64
+    #: the board's pose,
     pose: Ints64
+    #: and the corner on the board.
     corner: Ints64
+    #: (N, 2) px.
     pixels: Floats
 
     def __post_init__(self) -> None:
@@ -49,7 +50,7 @@ class CornerObservations:
     def __len__(self) -> int:
         return len(self.camera)
 
-    def where(self, keep: NDArray[np.bool_]) -> "CornerObservations":
+    def where(self, keep: Bools) -> "CornerObservations":
         return CornerObservations(self.camera[keep], self.pose[keep], self.corner[keep], self.pixels[keep])
 
     def view_starts(self) -> Ints64:
@@ -68,16 +69,17 @@ class CornerObservations:
 
 @dataclass(frozen=True, eq=False)
 class BundleState:
-    """The rig and the board's poses.
+    """The unknowns of a bundle adjustment: the rig's cameras and the board's poses."""
 
-    lens: (C, 9) as INTRINSICS, px.  R, t: (C, 3, 3), (C, 3) world to camera, mm.
-    board_R, board_t: (P, 3, 3), (P, 3) board to world, mm.
-    """
-
+    #: (C, 9) as INTRINSICS, px.
     lens: Floats
+    #: (C, 3, 3) world to camera.
     R: Floats
+    #: (C, 3) mm.
     t: Floats
+    #: (P, 3, 3) board to world.
     board_R: Floats  # noqa: N815
+    #: (P, 3) mm.
     board_t: Floats
 
     @property
@@ -95,14 +97,16 @@ class BundleState:
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """state: the best one found.  covariance: (15 C, 15 C) of lens, rotation vector (radian, in the camera) and t a
-    camera, with the rig as a whole held in place; NaN for cameras that nothing was seen of.
-    sigma_px: standard deviation of one coordinate of a corner. iterations: of the solver.
-    """
+    """What a bundle adjustment found."""
 
+    #: The state of least cost.
     state: BundleState
+    #: (15 C, 15 C) of lens, rotation vector (radian, in the camera) and t a camera, with the rig as a whole held in
+    #: place; NaN for cameras that nothing was seen of.
     covariance: Floats
+    #: Standard deviation of one coordinate of a corner.
     sigma_px: float
+    #: Of the solver.
     iterations: int
 
 
@@ -126,8 +130,9 @@ def project(state: BundleState, corners: CornerObservations, board_mm: Floats) -
 
 
 class BundleProblem:
-    """The cost of a step away from a start, with its gradient and Gauss-Newton matrix.
+    """Reprojection error as a function of a step away from a start, with its gradient and Gauss-Newton matrix.
 
+    board_mm: (K, 3) corners on the board.
     prior: (mean (C, 9), sigma (C, 9)) of the intrinsics, weak: they only hold what the corners leave open.
     noise_px: the corners' standard deviation, against which the prior is weighed.
     loss_px: Cauchy's scale for the distance of a corner; None: least squares.
@@ -139,8 +144,8 @@ class BundleProblem:
         corners: CornerObservations,
         board_mm: Floats,
         prior: tuple[Floats, Floats],
-        noise_px: float,
-        loss_px: float | None,
+        noise_px: float = 0.1,
+        loss_px: float | None = None,
     ) -> None:
         self.start, self.corners, self.board_mm, self.loss_px = start, corners, board_mm, loss_px
         self.prior_mean, self.prior_sigma = prior[0], prior[1] / noise_px
@@ -153,14 +158,15 @@ class BundleProblem:
         self.at = np.concatenate([at_camera, at_pose], axis=1)
 
     def state(self, step: Floats) -> BundleState:
+        """The start moved by a step (size,)."""
         of_camera = step[: self.cameras * _CAMERA].reshape(-1, _CAMERA)
         of_pose = step[self.cameras * _CAMERA :].reshape(-1, _POSE)
         s = self.start
         return BundleState(
             lens=s.lens + of_camera[:, :9],
-            R=exp(of_camera[:, 9:12]) @ s.R,
+            R=Rotation.from_rotvec(of_camera[:, 9:12]).as_matrix() @ s.R,
             t=s.t + of_camera[:, 12:],
-            board_R=exp(of_pose[:, :3]) @ s.board_R,
+            board_R=Rotation.from_rotvec(of_pose[:, :3]).as_matrix() @ s.board_R,
             board_t=s.board_t + of_pose[:, 3:],
         )
 
@@ -230,66 +236,71 @@ class BundleProblem:
         to_plane[:, 0, 0] = to_plane[:, 1, 1] = 1 / Z
         to_plane[:, 0, 2], to_plane[:, 1, 2] = -x / Z, -y / Z
         by_place = lens_slope @ to_plane  # px a mm in the camera
-        J[:, :, 9:12] = -by_place @ hat(in_camera) @ camera_J[c]
+        J[:, :, 9:12] = -by_place @ skew_matrix(in_camera) @ camera_J[c]
         J[:, :, 12:15] = by_place
         by_world = by_place @ state.R[c]
-        J[:, :, 15:18] = -by_world @ hat(turned) @ pose_J[p]
+        J[:, :, 15:18] = -by_world @ skew_matrix(turned) @ pose_J[p]
         J[:, :, 18:21] = by_world
         seen = np.stack([fx * u + lens[:, 2], fy * v + lens[:, 3]], axis=1)
         return seen - self.corners.pixels, J
 
 
-def adjust(
-    start: BundleState,
-    corners: CornerObservations,
-    board_mm: Floats,
-    *,
-    prior: tuple[Floats, Floats],
-    noise_px: float = 0.1,
-    loss_px: float | None = None,
-    most_iterations: int = 60,
-    with_covariance: bool = False,
-    listen: Callable[[int, float], None] = lambda _iteration, _cost: None,
-) -> Solution:
-    """The state with the least reprojection error. Camera 0's place is held: the whole rig may stand anywhere.
+class _FreeUnknowns:
+    """A problem over the unknowns that something was seen of, each scaled to unit curvature at the start.
 
-    Cameras and poses without corners stay as they are. listen: told of each iteration and its cost.
+    One camera's place is held, as the whole rig may stand anywhere. SciPy asks for gradient and matrix apart; they come
+    of one pass, so the last is kept.
     """
-    problem = BundleProblem(start, corners, board_mm, prior, noise_px, loss_px)
-    seen = np.zeros(problem.size, dtype=bool)
-    seen[np.unique(problem.at)] = True
-    held = int(corners.camera[0]) * _CAMERA + 9
-    seen[held : held + 6] = False
-    free = np.flatnonzero(seen)
-    scale = 1 / np.sqrt(np.diag(problem.normal(np.zeros(problem.size))[1])[free].clip(1e-12))
-    remembered: list[tuple[bytes, Floats, Floats]] = []
 
-    def whole(x: Floats) -> Floats:
-        step = np.zeros(problem.size)
-        step[free] = x * scale
+    def __init__(self, problem: BundleProblem) -> None:
+        self.problem = problem
+        seen = np.zeros(problem.size, dtype=bool)
+        seen[np.unique(problem.at)] = True
+        held = int(problem.corners.camera[0]) * _CAMERA + 9
+        seen[held : held + 6] = False
+        self.free = np.flatnonzero(seen)
+        self._scale = 1 / np.sqrt(np.diag(problem.normal(np.zeros(problem.size))[1])[self.free].clip(1e-12))
+        self._last: tuple[bytes, Floats, Floats] | None = None
+
+    def step(self, x: Floats) -> Floats:
+        """The step of all unknowns, 0 where they are held."""
+        step = np.zeros(self.problem.size)
+        step[self.free] = x * self._scale
         return step
 
-    def normal(x: Floats) -> tuple[Floats, Floats]:
-        key = x.tobytes()
-        if not remembered or remembered[0][0] != key:
-            gradient, matrix = problem.normal(whole(x))
-            small = matrix[np.ix_(free, free)]
-            remembered[:] = [(key, gradient[free] * scale, small * scale * scale[:, None])]
-        return remembered[0][1], remembered[0][2]
+    def cost(self, x: Floats) -> float:
+        return self.problem.cost(self.step(x))
 
+    def gradient(self, x: Floats) -> Floats:
+        return self._normal(x)[0]
+
+    def matrix(self, x: Floats) -> Floats:
+        return self._normal(x)[1]
+
+    def _normal(self, x: Floats) -> tuple[Floats, Floats]:
+        key = x.tobytes()
+        if self._last is None or self._last[0] != key:
+            gradient, matrix = self.problem.normal(self.step(x))
+            small = matrix[np.ix_(self.free, self.free)]
+            self._last = key, gradient[self.free] * self._scale, small * self._scale * self._scale[:, None]
+        return self._last[1], self._last[2]
+
+
+def bundle_adjust(problem: BundleProblem, *, most_iterations: int = 60, with_covariance: bool = False) -> Solution:
+    """The state with the least reprojection error. Cameras and poses without corners stay as they are."""
+    unknowns = _FreeUnknowns(problem)
     costs = [problem.cost(np.zeros(problem.size))]
 
     def stop(intermediate_result: object) -> None:
         costs.append(float(getattr(intermediate_result, "fun")))  # noqa: B009  (SciPy's result is untyped)
-        listen(len(costs) - 1, costs[-1])
         if len(costs) > 2 and costs[-3] - costs[-1] < 1e-7 * costs[-1]:
             raise StopIteration
 
     found = minimize(
-        lambda x: problem.cost(whole(x)),
-        np.zeros(len(free)),
-        jac=lambda x: normal(x)[0],
-        hess=lambda x: normal(x)[1],
+        unknowns.cost,
+        np.zeros(len(unknowns.free)),
+        jac=unknowns.gradient,
+        hess=unknowns.matrix,
         method="trust-exact",
         callback=stop,
         options={
@@ -299,14 +310,15 @@ def adjust(
             "maxiter": most_iterations,
         },
     )
-    state = problem.state(whole(found.x))
-    residual = project(state, corners, board_mm) - corners.pixels
-    freedom = max(1, 2 * len(corners) - len(free))
+    step = unknowns.step(found.x)
+    state = problem.state(step)
+    residual = project(state, problem.corners, problem.board_mm) - problem.corners.pixels
+    freedom = max(1, 2 * len(problem.corners) - len(unknowns.free))
     sigma = float(np.sqrt((residual**2).sum() / freedom))
     size = problem.cameras * _CAMERA
     covariance = np.full((size, size), np.nan)
     if with_covariance:
-        covariance = _covariance(problem, whole(found.x), free, sigma)
+        covariance = _covariance(problem, step, unknowns.free, sigma)
     return Solution(state, covariance, sigma, len(costs) - 1)
 
 
@@ -332,7 +344,7 @@ def _covariance(problem: BundleProblem, step: Floats, free: Ints64, sigma_px: fl
         motion[c * 15 + 12 : c * 15 + 15, :3] = -R
         motion[c * 15 + 12 : c * 15 + 15, 3:] = 0
         # centre = -R^T t; turning the camera by w: d centre = -R^T [t]x w.
-        centre_of[row * 3 : row * 3 + 3, c * 15 + 9 : c * 15 + 12] = -R.T @ hat(t)
+        centre_of[row * 3 : row * 3 + 3, c * 15 + 9 : c * 15 + 12] = -R.T @ skew_matrix(t)
         centre_of[row * 3 : row * 3 + 3, c * 15 + 12 : c * 15 + 15] = -R.T
     moved = centre_of @ motion
     datum = np.eye(size) - motion @ np.linalg.lstsq(moved, centre_of, rcond=None)[0]

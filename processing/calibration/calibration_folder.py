@@ -1,5 +1,6 @@
 """A folder of board photographs becomes rig.json: what `mien calibrate` does."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from common.progress import Progress, no_progress, part
@@ -13,35 +14,47 @@ from processing.files.camera_models import read_cameras, write_params
 FRAME_POSE = "frame"
 
 
+@dataclass(frozen=True)
+class FolderOptions:
+    """What BOARD_DIR alone does not say."""
+
+    #: Another board.toml than the folder's.
+    board: Path | None = None
+    #: A rig.toml: which camera is which view, and which are frontal.
+    rig: Path | None = None
+    #: The head frame: "rig", "pose:NAME", "like:FILE", or "" for the pose named `frame` if there is one, else the rig.
+    frame: str = ""
+    #: Views before the face.
+    front: tuple[int, ...] = ()
+    #: Go on with the largest linked part of the rig.
+    allow_unlinked: bool = False
+
+
 def calibrate_folder(
     folder: Path,
     out: Path,
+    options: FolderOptions | None = None,
     *,
-    board: Path | None = None,
-    rig: Path | None = None,
-    frame: str = "",
-    front: tuple[int, ...] = (),
-    allow_unlinked: bool = False,
     workers: int = 2,
     progress: Progress = no_progress,
 ) -> tuple[Calibration, BoardShots, str]:
     """Detect, calibrate, move to the head frame, write the file whole or not at all.
 
-    frame: "rig", "pose:NAME", "like:FILE", or "" for the pose named `frame` where there is one, else the rig. Returns
-    the calibration in that frame, what was photographed, and how the frame was chosen. Raises CalibrationError.
+    Returns the calibration in that frame, what was photographed, and how the frame was chosen. Raises CalibrationError.
     """
+    options = options or FolderOptions()
     if out.suffix.lower() != ".json" or out.is_dir():
         raise CalibrationError(f"--out {out} is not a file name ending in .json")
-    shots = find_shots(folder, board=board, rig=rig)
-    chosen = frame or (f"pose:{FRAME_POSE}" if FRAME_POSE in shots.poses else "rig")
-    _check_frame(chosen, shots, front)
+    shots = find_shots(folder, board=options.board, rig=options.rig)
+    chosen = options.frame or (f"pose:{FRAME_POSE}" if FRAME_POSE in shots.poses else "rig")
+    _check_frame(chosen, shots, options.front)
     detections = detect_all(shots, workers=workers, progress=part(progress, 0.0, 0.7))
-    names = [place.name for place in shots.cameras]
+    names = [camera.name for camera in shots.cameras]
     found = calibrate(
-        detections, names, shots.poses, shots.board.corners_mm, allow_unlinked=allow_unlinked,
+        detections, names, shots.poses, shots.board.corners_mm, allow_unlinked=options.allow_unlinked,
         progress=part(progress, 0.7, 1.0),
     )  # fmt: skip
-    found = found.moved(*_motion(found, shots, chosen, front))
+    found = found.moved(*_motion(found, shots, chosen, options.front))
     write_params(out, rig_json(found, shots.cameras, chosen))
     return found, shots, chosen
 
@@ -57,7 +70,7 @@ def _check_frame(frame: str, shots: BoardShots, front: tuple[int, ...]) -> None:
         )
     if kind == "like":
         read_cameras(Path(name))
-    strangers = set(front) - {place.view for place in shots.cameras}
+    strangers = set(front) - {camera.view for camera in shots.cameras}
     if strangers:
         raise CalibrationError(f"--front names views that are not there: {', '.join(map(str, sorted(strangers)))}")
 
@@ -75,7 +88,7 @@ def _motion(found: Calibration, shots: BoardShots, frame: str, front: tuple[int,
         motion, _ = frame_like(by_view, read_cameras(Path(name)))
         return motion
     up = image_up_vectors(shots)
-    chosen = set(front) or {place.view for place in shots.cameras if place.frontal}
+    chosen = set(front) or {camera.view for camera in shots.cameras if camera.frontal}
     return frame_of_rig(
         list(by_view.values()),
         [camera for view, camera in by_view.items() if view in chosen],

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from processing.calibration.board_photographs import CameraPosition
+from processing.calibration.board_photographs import RigCamera
 from processing.calibration.rig_calibration import Calibration
 from processing.files.camera_models import params_of
 from processing.geometry.cameras import Camera
@@ -13,16 +13,16 @@ from processing.geometry.cameras import Camera
 _SHOWN = 40
 
 
-def rig_json(found: Calibration, places: Sequence[CameraPosition], frame: str) -> dict[str, Any]:
+def rig_json(found: Calibration, rig: Sequence[RigCamera], frame: str) -> dict[str, Any]:
     """FaceScape's params.json of the rig, with each view's quality beside its cameras and the rest under "calibration".
 
     '<v>_quality': rms_px, poses, corners, centre and turn covariance, and the lens's standard deviations. A view that
     could not be placed is marked invalid.
     """
-    cameras = {places[c].view: camera for c, camera in found.cameras.items()}
-    params = params_of(cameras, {place.view: place.serial or place.name for place in places})
+    cameras = {rig[c].view: camera for c, camera in found.cameras.items()}
+    params = params_of(cameras, {camera.view: camera.serial or camera.name for camera in rig})
     for c, quality in found.quality.items():
-        view = places[c].view
+        view = rig[c].view
         params[f"{view}_matches"] = quality.corners
         params[f"{view}_quality"] = {
             "poses": quality.poses,
@@ -37,10 +37,10 @@ def rig_json(found: Calibration, places: Sequence[CameraPosition], frame: str) -
                 zip(("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3"), quality.lens_sd.tolist(), strict=True)
             ),
         }
-    for place in places:
-        if place.name in found.unlinked:
-            params[f"{place.view}_valid"] = False
-            params[f"{place.view}_sn"] = place.serial or place.name
+    for camera in rig:
+        if camera.name in found.unlinked:
+            params[f"{camera.view}_valid"] = False
+            params[f"{camera.view}_sn"] = camera.serial or camera.name
     params["calibration"] = report(found, frame)
     return params
 

@@ -25,16 +25,20 @@ DICTIONARIES = (
 class Board:
     """A chessboard with markers in its white squares.
 
-    squares_x, squares_y: over the width and height.  square_mm, marker_mm: measured on the print, not as ordered.
-    dictionary: OpenCV's name without DICT_.  legacy: the pattern of OpenCV before 4.6 (matters for even heights).
     The board's frame: origin in its middle, x to the right, y down, z into the print, mm.
     """
 
+    #: Squares over the width.
     squares_x: int = 9
+    #: Squares over the height.
     squares_y: int = 13
+    #: Side of a square, measured on the print, not as ordered.
     square_mm: float = 20.0
+    #: Side of a marker, measured too.
     marker_mm: float = 15.0
+    #: OpenCV's name without DICT_.
     dictionary: str = "5X5_100"
+    #: The pattern of OpenCV before 4.6, which matters for even heights.
     legacy: bool = False
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The board's corners in a photograph, to a few hundredths of a pixel."""
+"""Corner detection: the board's corners in a photograph, to a few hundredths of a pixel."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,15 +18,18 @@ _GROSS = 0.2  # of a square: a corner off by more, against all others, is anothe
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """corner: (N,) numbers on the board.  pixels: (N, 2).  width, height: of the photograph, px.
-    dropped: corners found but not believed.  reason: why nothing is used of it, or empty.
-    """
+    """The board's corners in one photograph."""
 
+    #: (N,) numbers on the board.
     corner: Ints64
+    #: (N, 2) px.
     pixels: Floats
+    #: Of the photograph, px.
     width: int
     height: int
+    #: Corners found but not believed.
     dropped: int = 0
+    #: Why nothing is used of it, or empty.
     reason: str = ""
 
 

@@ -1,4 +1,4 @@
-"""Where two edges of a chessboard cross, by fitting what a blurred crossing looks like to the pixels themselves.
+"""Corner refinement: where two edges of a chessboard cross, by fitting a model of a blurred crossing to the pixels.
 
 Model of the grey value at a pixel, d1 and d2 its distances to the two edges: light * (m + a erf(d1/s) erf(d2/s)). A
 crossing is the same when turned by half a turn, whatever the camera's gamma, so its middle is not pulled aside. The
@@ -6,20 +6,41 @@ markers in the white squares are left out of the fit; a window that only stays c
 views.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import erf
 
-from common.array_types import Floats, Image
+from common.array_types import Bools, Floats, Image
 
 _UNKNOWNS = 9  # place x y, turns of the two edges, blur, middle, contrast, slope of the light x y
 _LARGEST, _SMALLEST = 12, 3  # half a window, px
 _LEAST_CONTRAST = 6.0  # grey levels from the middle
 
 
+@dataclass(frozen=True, eq=False)
+class _Windows:
+    """Square windows of p pixels about n crossings, and what the board says of each."""
+
+    #: (p,) px from the middle of the window.
+    dx: Floats
+    dy: Floats
+    #: (p,) weight of a pixel by its distance from the middle.
+    falloff: Floats
+    #: (n, 2, 2) unit, in the image: across the two edges.
+    normal: Floats
+    #: (n, 2) px a mm across each edge.
+    px_mm: Floats
+    #: (n,) +1 where the square towards (+x, +y) is light, -1 where it is dark.
+    sign: Floats
+    square_mm: float
+    #: From an edge of a light square to its marker.
+    clear_mm: float
+
+
 def fit_crossings(
     grey: Image, pixels: Floats, to_image: Floats, sign: Floats, square_mm: float, marker_mm: float, steps: int = 8
-) -> tuple[Floats, NDArray[np.bool_]]:
+) -> tuple[Floats, Bools]:
     """Crossings to hundredths of a pixel, and which of the fits can be believed.
 
     pixels: (N, 2) to about two pixels.  to_image: (N, 2, 2) px a mm of the board about each crossing.
@@ -35,30 +56,39 @@ def fit_crossings(
         inside = (pixels >= size + 1).all(1) & (pixels[:, 0] < w - size - 1) & (pixels[:, 1] < h - size - 1)
         at = np.flatnonzero((half == size) & inside)
         if len(at):
-            refined[at], good[at] = _fit(
-                grey, pixels[at], across[at], sign[at], int(size), square_mm, (square_mm - marker_mm) / 2, steps
-            )
+            windows = _windows(across[at], sign[at], int(size), square_mm, marker_mm)
+            refined[at], good[at] = _fit(grey, pixels[at], windows, int(size), steps)
     return refined, good
 
 
-def _fit(
-    grey: Image, pixels: Floats, across: Floats, sign: Floats, size: int, square_mm: float, clear_mm: float, steps: int
-) -> tuple[Floats, NDArray[np.bool_]]:
+def _windows(across: Floats, sign: Floats, size: int, square_mm: float, marker_mm: float) -> _Windows:
+    """Windows of 2 size + 1 px a side. across: (n, 2, 2) mm of the board a px about each crossing."""
+    offset = np.arange(-size, size + 1)
+    dy, dx = (a.ravel().astype(np.float64) for a in np.meshgrid(offset, offset, indexing="ij"))
+    return _Windows(
+        dx=dx,
+        dy=dy,
+        falloff=np.exp(-(dx**2 + dy**2) / (2 * (0.6 * size + 0.5) ** 2)),
+        normal=across / np.linalg.norm(across, axis=2, keepdims=True),
+        px_mm=1 / np.linalg.norm(across, axis=2),
+        sign=sign,
+        square_mm=square_mm,
+        clear_mm=(square_mm - marker_mm) / 2,
+    )
+
+
+def _fit(grey: Image, pixels: Floats, windows: _Windows, size: int, steps: int) -> tuple[Floats, Bools]:
+    """`fit_crossings` for crossings that take windows of one size (Levenberg-Marquardt, all at once)."""
     n = len(pixels)
     middle = np.rint(pixels).astype(int)
-    offset = np.arange(-size, size + 1)
-    row, column = (a.ravel() for a in np.meshgrid(offset, offset, indexing="ij"))
-    dx, dy = column.astype(np.float64), row.astype(np.float64)
+    row, column = windows.dy.astype(int), windows.dx.astype(int)
     values = grey[middle[:, 1, None] + row, middle[:, 0, None] + column].astype(np.float64)
-    normal = across / np.linalg.norm(across, axis=2, keepdims=True)  # of the two edges, unit, image
-    px_mm = 1 / np.linalg.norm(across, axis=2)  # px a mm, across each edge
     low, high = np.percentile(values, [10, 90], axis=1)
     x = np.zeros((n, _UNKNOWNS))
     x[:, :2] = pixels - middle
     x[:, 4], x[:, 5], x[:, 6] = 1.2, (low + high) / 2, (high - low) / 2
-    window = np.exp(-(dx**2 + dy**2) / (2 * (0.6 * size + 0.5) ** 2))
     damping = np.full(n, 1e-3)
-    model, jacobian, weight = _model(x, dx, dy, normal, sign, px_mm, window, square_mm, clear_mm)
+    model, jacobian, weight = _model(x, windows)
     cost = (weight * (model - values) ** 2).sum(1)
     for _ in range(steps):
         weighted = jacobian * weight[:, :, None]
@@ -69,7 +99,7 @@ def _fit(
         trial = x - np.linalg.solve(A, b[:, :, None])[:, :, 0]
         trial[:, 4] = trial[:, 4].clip(0.3, size)
         trial[:, 2:4] = trial[:, 2:4].clip(-0.5, 0.5)
-        new_model, new_jacobian, _ = _model(trial, dx, dy, normal, sign, px_mm, window, square_mm, clear_mm)
+        new_model, new_jacobian, _ = _model(trial, windows)
         new_cost = (weight * (new_model - values) ** 2).sum(1)
         better = new_cost < cost
         x[better], model[better], jacobian[better], cost[better] = (
@@ -83,17 +113,15 @@ def _fit(
     return x[:, :2] + middle, good
 
 
-def _model(
-    x: Floats, dx: Floats, dy: Floats, normal: Floats, sign: Floats, px_mm: Floats, window: Floats, square_mm: float,
-    clear_mm: float,
-) -> tuple[Floats, Floats, Floats]:  # fmt: skip
+def _model(x: Floats, windows: _Windows) -> tuple[Floats, Floats, Floats]:
     """Grey values (n, p), their derivatives (n, p, 9) and weights (n, p): 0 where a marker or a next square may be."""
+    dx, dy, sign = windows.dx, windows.dy, windows.sign
     ox, oy = dx - x[:, :1], dy - x[:, 1:2]
     distance, turned = [], []
     for edge in (0, 1):
         c, s = np.cos(x[:, 2 + edge]), np.sin(x[:, 2 + edge])
-        gx = c * normal[:, edge, 0] - s * normal[:, edge, 1]
-        gy = s * normal[:, edge, 0] + c * normal[:, edge, 1]
+        nx, ny = windows.normal[:, edge].T
+        gx, gy = c * nx - s * ny, s * nx + c * ny
         distance.append(gx[:, None] * ox + gy[:, None] * oy)
         turned.append((gx[:, None], gy[:, None]))
     blur = x[:, 4:5] * np.sqrt(2)
@@ -116,10 +144,10 @@ def _model(
     J[:, :, 6] = light * sign[:, None] * e1 * e2
     J[:, :, 7], J[:, :, 8] = plain * dx, plain * dy
     # A marker's black begins clear_mm from both edges, in the light squares; blurred, about a pixel earlier.
-    far1, far2 = np.abs(d1) / px_mm[:, :1], np.abs(d2) / px_mm[:, 1:]
-    margin1, margin2 = clear_mm - 1.2 / px_mm[:, :1], clear_mm - 1.2 / px_mm[:, 1:]
+    far1, far2 = np.abs(d1) / windows.px_mm[:, :1], np.abs(d2) / windows.px_mm[:, 1:]
+    margin1, margin2 = (windows.clear_mm - 1.2 / windows.px_mm[:, k : k + 1] for k in (0, 1))
     in_light = d1 * d2 * sign[:, None] > 0
     marker = in_light & (far1 > margin1) & (far2 > margin2)
-    beyond = (far1 > 0.8 * square_mm) | (far2 > 0.8 * square_mm)
-    weight = np.where(marker | beyond, 0.0, window)
+    beyond = (far1 > 0.8 * windows.square_mm) | (far2 > 0.8 * windows.square_mm)
+    weight = np.where(marker | beyond, 0.0, windows.falloff)
     return light * plain, J, weight

@@ -1,4 +1,4 @@
-"""Where the studio's head frame lies: y up, z out of the face, millimetres, the origin where the head is.
+"""The head frame of a rig: y up, z out of the face, millimetres, the origin where the head is.
 
 The cameras alone know neither up nor front. What tells them: a calibration that the studio already uses (its cameras'
 places), a named pose of the board (its middle, its print's up, out of its print), or the rig (`frame_of_rig`).
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from common.array_types import Floats
 from processing.files.calibration_errors import CalibrationError
 from processing.geometry.cameras import Camera
-from processing.geometry.rotations import align_rigid
+from processing.geometry.lines import meet_lines
+from processing.geometry.procrustes import fit_motion
 
 Motion = tuple[Floats, Floats]  # R, t of x_head = R x + t
 
@@ -28,9 +29,8 @@ def frame_of_rig(cameras: Sequence[Camera], front: Sequence[Camera] = (), ups: S
     """
     centres = np.stack([c.centre for c in cameras])
     axes = np.stack([c.viewing_direction for c in cameras])
-    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
-    held = 1e-9 * np.eye(3) * len(cameras)  # parallel axes meet nowhere: then near the cameras
-    origin = np.linalg.solve(across.sum(0) + held, (across @ centres[:, :, None]).sum(0)[:, 0] + held @ centres.mean(0))
+    # Parallel axes meet nowhere: then near the cameras.
+    origin = meet_lines(centres, axes, ridge=1e-9 * len(cameras), toward=centres.mean(0))
     up_in_camera = list(ups) or [np.array([0.0, -1.0, 0.0])] * len(cameras)
     # A camera that looks down has its picture's up leaning forwards: only what is square to all axes counts.
     up = np.mean([c.R.T @ u for c, u in zip(cameras, up_in_camera, strict=True)], axis=0)
@@ -69,7 +69,7 @@ def frame_like(cameras: Mapping[int, Camera], known: Mapping[int, Camera]) -> tu
     """The frame of an earlier calibration of the same rig, and how far each view's centre has moved since, mm.
 
     Cameras that moved by more than 5 mm against the others are left out of the alignment.
-    Raises CalibrationError with fewer than three views in common.
+    Raises CalibrationError with fewer than three views in common, Degenerate where these stand on one line.
     """
     shared = sorted(set(cameras) & set(known))
     if len(shared) < 3:
@@ -79,7 +79,8 @@ def frame_like(cameras: Mapping[int, Camera], known: Mapping[int, Camera]) -> tu
     R, t, off = np.eye(3), np.zeros(3), np.zeros(len(shared))
     keep = _agreeing(a, b)
     for _ in range(5):
-        R, t = align_rigid(a[keep], b[keep])
+        motion = fit_motion(a[keep], b[keep], with_scale=False)
+        R, t = motion.R, motion.t
         off = np.linalg.norm(a @ R.T + t - b, axis=1)
         closer = off <= max(_LIKE_MM, 3 * float(np.median(off)))
         if closer.sum() < 3 or (closer == keep).all():

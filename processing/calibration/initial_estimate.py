@@ -1,6 +1,6 @@
-"""A first guess of a rig: each lens by itself, each view's place of the board, the cameras chained by what they share.
+"""Initial estimate of a rig: each lens by itself, the board in each view, the cameras chained by what they share.
 
-Lenses after Zhang 2000, places after Collins and Bartoli 2014 (a small plane has two; both are kept and the rest of the
+Lenses after Zhang 2000, poses after Collins and Bartoli 2014 (a small plane has two; both are kept and the rest of the
 rig decides), the chain along the strongest links of the covisibility graph.
 """
 
@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
+from scipy.spatial.transform import Rotation
 
 from common.array_types import Floats, Ints64
 from processing.calibration.bundle_adjustment import BundleState, CornerObservations, distort
@@ -19,14 +20,16 @@ from processing.geometry.rotations import rotation_angle_deg
 
 FEWEST_VIEWS = 3
 _MOST_VIEWS = 16  # of one camera for its first lens; the adjustment uses all
-_SAME_DEG, _SAME_SHARE = 3.0, 0.03  # places agree within this angle, and this share of the distance
+_SAME_DEG, _SAME_SHARE = 3.0, 0.03  # poses agree within this angle, and this share of the distance
 
 
 @dataclass(frozen=True, eq=False)
 class BoardPose:
-    """Where the board is before a camera: one or two answers, the better first. R: (A, 3, 3), t: (A, 3) mm."""
+    """Where the board is before a camera: one or two answers, the better first."""
 
+    #: (A, 3, 3) board to camera.
     R: Floats
+    #: (A, 3) mm.
     t: Floats
 
 
@@ -86,7 +89,7 @@ def initial_board_poses(
     views: Mapping[tuple[int, int], Detection], lenses: Floats, corners_mm: Floats
 ) -> dict[tuple[int, int], BoardPose]:
     """The board before each camera that sees it."""
-    places = {}
+    boards = {}
     for (camera, pose), d in views.items():
         fx, fy, cx, cy, *lens = lenses[camera]
         K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
@@ -98,7 +101,7 @@ def initial_board_poses(
         answers = []
         for turn, shift in zip(turns, shifts, strict=True):
             turn, shift = cv2.solvePnPRefineLM(points, d.pixels, K, np.array(lens), turn, shift)
-            R, t = cv2.Rodrigues(turn)[0], shift.ravel()
+            R, t = Rotation.from_rotvec(turn.ravel()).as_matrix(), shift.ravel()
             x, y, z = (points @ R.T + t).T
             if (z > 0).all():
                 off = np.stack(distort(x / z, y / z, lenses[camera]), 1) - d.pixels
@@ -107,11 +110,11 @@ def initial_board_poses(
         # A second answer that is far worse is none.
         answers = [a for a in answers if a[0] < 4 * answers[0][0] + 0.5]
         if answers:
-            places[camera, pose] = BoardPose(np.stack([a[1] for a in answers]), np.stack([a[2] for a in answers]))
-    return places
+            boards[camera, pose] = BoardPose(np.stack([a[1] for a in answers]), np.stack([a[2] for a in answers]))
+    return boards
 
 
-def groups(views: Sequence[tuple[int, int]], cameras: int, poses: int) -> list[list[int]]:
+def linked_groups(views: Sequence[tuple[int, int]], cameras: int, poses: int) -> list[list[int]]:
     """Cameras that are linked through poses they share, the largest group first; those that saw nothing stand alone."""
     at = np.array(views, dtype=np.int64).reshape(-1, 2)
     links = csr_matrix((np.ones(len(at)), (at[:, 0], cameras + at[:, 1])), shape=(cameras + poses,) * 2)
@@ -122,8 +125,8 @@ def groups(views: Sequence[tuple[int, int]], cameras: int, poses: int) -> list[l
     return sorted(found.values(), key=lambda group: (-len(group), group))
 
 
-def first_state(
-    places: Mapping[tuple[int, int], BoardPose], lenses: Floats, group: Sequence[int], poses: int
+def initial_state(
+    boards: Mapping[tuple[int, int], BoardPose], lenses: Floats, group: Sequence[int], poses: int
 ) -> tuple[BundleState, list[int]]:
     """The cameras of a group and the poses they saw, in the frame of its best linked camera.
 
@@ -135,10 +138,10 @@ def first_state(
     step: dict[tuple[int, int], tuple[Floats, Floats]] = {}
     for i, a in enumerate(group):
         for b in group[i + 1 :]:
-            shared = [p for p in range(poses) if (a, p) in places and (b, p) in places]
+            shared = [p for p in range(poses) if (a, p) in boards and (b, p) in boards]
             if not shared:
                 continue
-            R_ba, t_ba, votes = _between([places[a, p] for p in shared], [places[b, p] for p in shared])
+            R_ba, t_ba, votes = _between([boards[a, p] for p in shared], [boards[b, p] for p in shared])
             weight[a, b] = weight[b, a] = votes
             step[a, b] = R_ba, t_ba
             step[b, a] = R_ba.T, -R_ba.T @ t_ba
@@ -151,9 +154,9 @@ def first_state(
     chained = {int(c) for c in order}
     board_R, board_t = np.tile(np.eye(3), (poses, 1, 1)), np.zeros((poses, 3))
     for p in range(poses):
-        seen = [c for c in group if c in chained and (c, p) in places]
+        seen = [c for c in group if c in chained and (c, p) in boards]
         if seen:
-            board_R[p], board_t[p] = _agreed([places[c, p] for c in seen], R[seen], t[seen])
+            board_R[p], board_t[p] = _agreed([boards[c, p] for c in seen], R[seen], t[seen])
     return BundleState(lenses, R, t, board_R, board_t), [c for c in group if c not in chained]
 
 
@@ -176,12 +179,12 @@ def _between(first: Sequence[BoardPose], second: Sequence[BoardPose]) -> tuple[F
 def _agreed(seen: Sequence[BoardPose], R: Floats, t: Floats) -> tuple[Floats, Floats]:
     """The board in the world from the cameras that saw it."""
     turns, shifts, camera = [], [], []
-    for c, place in enumerate(seen):
-        for turn, shift in zip(place.R, place.t, strict=True):
+    for c, board in enumerate(seen):
+        for turn, shift in zip(board.R, board.t, strict=True):
             turns.append(R[c].T @ turn)
             shifts.append(R[c].T @ (shift - t[c]))
             camera.append(c)
-    distance = float(np.mean([np.linalg.norm(place.t[0]) for place in seen]))
+    distance = float(np.mean([np.linalg.norm(board.t[0]) for board in seen]))
     board_R, board_t, _ = _most_supported(np.stack(turns), np.stack(shifts), np.array(camera), distance)
     return board_R, board_t
 

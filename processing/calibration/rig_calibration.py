@@ -1,4 +1,4 @@
-"""Detections of a board become a calibrated rig, with everything that was not believed named."""
+"""Calibration of a rig from detections of a board, with everything that was not believed named."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,19 +7,26 @@ import numpy as np
 
 from common.array_types import Floats
 from common.progress import Progress, no_progress
-from processing.calibration.bundle_adjustment import BundleState, CornerObservations, Solution, adjust, project
+from processing.calibration.bundle_adjustment import (
+    BundleProblem,
+    BundleState,
+    CornerObservations,
+    Solution,
+    bundle_adjust,
+    project,
+)
 from processing.calibration.corner_detection import Detection
 from processing.calibration.initial_estimate import (
     FEWEST_VIEWS,
     corners_of,
-    first_state,
-    groups,
     initial_board_poses,
     initial_intrinsics,
+    initial_state,
+    linked_groups,
 )
 from processing.files.calibration_errors import CalibrationError, NotLinked
 from processing.geometry.cameras import Camera
-from processing.geometry.rotations import hat
+from processing.geometry.rotations import skew_matrix
 
 _VIEW_PX = 1.0  # a view whose middle corner is off by more contradicts the rig
 _VIEW_FACTOR = 6.0  # ... or by so many times what is usual
@@ -29,18 +36,21 @@ _FEWEST_IN_VIEW = 6
 
 @dataclass(frozen=True, eq=False)
 class CameraQuality:
-    """What is known of one camera. rms_px: of a corner's distance.  covered: share of the picture with corners in it.
+    """How well one camera is known."""
 
-    centre_covariance_mm2: (3, 3) in the rig's frame, against all other cameras.  turn_covariance_deg2: (3, 3), about
-    the camera's own axes.  lens_sd: (9,) of fx fy cx cy (px) k1 k2 p1 p2 k3.
-    """
-
+    #: Poses of the board that it saw.
     poses: int
+    #: Corners in all of them.
     corners: int
+    #: Of a corner's distance from where it should be seen.
     rms_px: float
+    #: Share of the picture with corners in it.
     covered: float
+    #: (3, 3) in the rig's frame, against all other cameras.
     centre_covariance_mm2: Floats
+    #: (3, 3) about the camera's own axes.
     turn_covariance_deg2: Floats
+    #: (9,) standard deviations of fx fy cx cy (px) k1 k2 p1 p2 k3.
     lens_sd: Floats
 
     @property
@@ -55,29 +65,34 @@ class CameraQuality:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A view that is not used. camera None: the whole pose."""
+    """A view that is not used."""
 
     pose: str
+    #: None: the whole pose.
     camera: str | None
     reason: str
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """cameras: by index, only those that could be placed.  unlinked: camera name -> why it is missing.
+    """A calibrated rig, with everything that was not believed."""
 
-    rms_px: of all corners' distances.  sigma_px: of one coordinate.  poses: name -> (R, t) board to world.
-    """
-
+    #: By index, only those that could be placed.
     cameras: Mapping[int, Camera]
     quality: Mapping[int, CameraQuality]
+    #: Name -> (R, t), board to world.
     poses: Mapping[str, tuple[Floats, Floats]]
+    #: Camera name -> why it is missing.
     unlinked: Mapping[str, str]
     rejected: tuple[Rejected, ...]
     warnings: tuple[str, ...]
+    #: Of all corners' distances.
     rms_px: float
+    #: Standard deviation of one coordinate of a corner.
     sigma_px: float
+    #: Corners used.
     corners: int
+    #: Of the last adjustment.
     iterations: int
 
     def moved(self, R: Floats, t: Floats) -> "Calibration":
@@ -126,15 +141,15 @@ def calibrate(
     ]
     lenses = initial_intrinsics(used, sizes, corners_mm)
     progress(0.25, "a first guess of every place")
-    places = initial_board_poses(used, lenses, corners_mm)
-    used = {key: d for key, d in used.items() if key in places}
-    start, loose = first_state(places, lenses, group, len(pose_names))
+    boards = initial_board_poses(used, lenses, corners_mm)
+    used = {key: d for key, d in used.items() if key in boards}
+    start, loose = initial_state(boards, lenses, group, len(pose_names))
     unlinked |= {names[c]: "its views fit no other camera's" for c in loose}
     used = {key: d for key, d in used.items() if key[0] not in loose}
     prior = _prior(lenses, sizes)
     progress(0.35, "bundle adjustment")
-    solution, corners, bad = _robust(start, corners_of(used), corners_mm, prior, part_of=progress)
-    rejected += _named(bad, corners, names, pose_names)
+    solution, corners, bad = _adjust_robustly(start, corners_of(used), corners_mm, prior, progress=progress)
+    rejected += _rejected_views(bad, corners, names, pose_names)
     left = sorted({(int(c), int(p)) for c, p in zip(corners.camera, corners.pose, strict=True)})
     still, kept = _linked(dict.fromkeys(left, None), names, len(pose_names))
     unlinked |= {name: why for name, why in still.items() if name not in unlinked}
@@ -142,11 +157,23 @@ def calibrate(
         raise NotLinked(_unlinked_message(unlinked, len(names), _rejected_lines(rejected)))
     corners = corners.where(np.isin(corners.camera, kept))
     progress(0.9, "covariance")
-    solution = adjust(
-        solution.state, corners, corners_mm, prior=prior, noise_px=max(0.02, solution.sigma_px), with_covariance=True
-    )
+    final = BundleProblem(solution.state, corners, corners_mm, prior, max(0.02, solution.sigma_px))
+    solution = bundle_adjust(final, with_covariance=True)
     progress(1.0, "calibrated")
-    return _result(solution, corners, corners_mm, kept, names, pose_names, sizes, unlinked, rejected)
+    cameras, quality = _measured_cameras(solution, final, kept, [(names[c], *sizes[c]) for c in range(len(names))])
+    state = solution.state
+    off = _corner_errors(state, corners, corners_mm)
+    return Calibration(
+        cameras, quality,
+        poses={pose_names[p]: (state.board_R[p], state.board_t[p]) for p in np.unique(corners.pose)},
+        unlinked=unlinked,
+        rejected=tuple(rejected),
+        warnings=tuple(doubt for c in kept for doubt in _doubts(names[c], quality[c])),
+        rms_px=float(np.sqrt((off**2).mean())),
+        sigma_px=solution.sigma_px,
+        corners=len(corners),
+        iterations=solution.iterations,
+    )  # fmt: skip
 
 
 def _linked(
@@ -155,7 +182,7 @@ def _linked(
     """Cameras that cannot be placed, with the reason, and the largest group that can."""
     count = np.bincount([c for c, _ in used], minlength=len(names))
     enough = [key for key in used if count[key[0]] >= FEWEST_VIEWS]
-    group, *others = groups(enough, len(names), poses)
+    group, *others = linked_groups(enough, len(names), poses)
     why = {}
     for other in others:
         for c in other:
@@ -211,13 +238,17 @@ def _prior(lenses: Floats, sizes: Sequence[tuple[int, int]]) -> tuple[Floats, Fl
     return mean, sigma
 
 
-def _robust(
-    start: BundleState, corners: CornerObservations, corners_mm: Floats, prior: tuple[Floats, Floats], part_of: Progress
+def _adjust_robustly(
+    start: BundleState,
+    corners: CornerObservations,
+    corners_mm: Floats,
+    prior: tuple[Floats, Floats],
+    progress: Progress,
 ) -> tuple[Solution, CornerObservations, dict[tuple[int, int], float]]:
     """Adjust, drop what contradicts the rest, adjust again. Also the corners kept, and dropped views' errors, px."""
     bad: dict[tuple[int, int], float] = {}
     solution = Solution(start, np.zeros((0, 0)), 1.0, 0)
-    off = np.linalg.norm(project(start, corners, corners_mm) - corners.pixels, axis=1)
+    off = _corner_errors(start, corners, corners_mm)
     behind = ~np.isfinite(off)
     if behind.any():
         view = corners.view_of()
@@ -228,11 +259,11 @@ def _robust(
     if np.median(off) > 3:
         losses = [float(np.median(off)), *losses]
     for turn, loss in enumerate(losses):
-        solution = adjust(solution.state, corners, corners_mm, prior=prior, noise_px=0.1, loss_px=loss)
-        part_of(0.35 + 0.5 * (turn + 1) / len(losses), f"bundle adjustment, {solution.iterations} iterations")
+        solution = bundle_adjust(BundleProblem(solution.state, corners, corners_mm, prior, loss_px=loss))
+        progress(0.35 + 0.5 * (turn + 1) / len(losses), f"bundle adjustment, {solution.iterations} iterations")
         if loss > 1:
             continue
-        off = np.linalg.norm(project(solution.state, corners, corners_mm) - corners.pixels, axis=1)
+        off = _corner_errors(solution.state, corners, corners_mm)
         view = corners.view_of()
         starts = corners.view_starts()
         middle = np.array([np.median(part) for part in np.split(off, starts[1:])])
@@ -268,7 +299,7 @@ def _limits(corners: CornerObservations, off: Floats) -> Floats:
     return limits
 
 
-def _named(
+def _rejected_views(
     bad: Mapping[tuple[int, int], float], corners: CornerObservations, names: Sequence[str], pose_names: Sequence[str]
 ) -> list[Rejected]:
     """Dropped views in words: a pose of which most views contradict each other is named once."""
@@ -286,31 +317,29 @@ def _named(
     return told
 
 
-def _result(
-    solution: Solution,
-    corners: CornerObservations,
-    corners_mm: Floats,
-    kept: Sequence[int],
-    names: Sequence[str],
-    pose_names: Sequence[str],
-    sizes: Sequence[tuple[int, int]],
-    unlinked: Mapping[str, str],
-    rejected: Sequence[Rejected],
-) -> Calibration:
-    state = solution.state
-    off = np.linalg.norm(project(state, corners, corners_mm) - corners.pixels, axis=1)
-    cameras, quality, warnings = {}, {}, []
+def _corner_errors(state: BundleState, corners: CornerObservations, corners_mm: Floats) -> Floats:
+    """(N,) distance of each corner from where the state has it, px; NaN behind a camera."""
+    return np.asarray(np.linalg.norm(project(state, corners, corners_mm) - corners.pixels, axis=1))
+
+
+def _measured_cameras(
+    solution: Solution, problem: BundleProblem, kept: Sequence[int], makes: Sequence[tuple[str, int, int]]
+) -> tuple[dict[int, Camera], dict[int, CameraQuality]]:
+    """The kept cameras and how well each is known. makes: name, width and height (px) of each camera."""
+    state, corners = solution.state, problem.corners
+    off = _corner_errors(state, corners, problem.board_mm)
+    cameras, quality = {}, {}
     for c in kept:
         rows = corners.camera == c
         fx, fy, cx, cy, *lens = state.lens[c]
-        width, height = sizes[c]
+        name, width, height = makes[c]
+        R, t = state.R[c], state.t[c]
         cameras[c] = Camera(
-            K=np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), R=state.R[c], t=state.t[c], width=width, height=height,
-            distortion=np.array(lens), name=names[c],
+            K=np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), R=R, t=t, width=width, height=height,
+            distortion=np.array(lens), name=name,
         )  # fmt: skip
         block = solution.covariance[c * 15 : c * 15 + 15, c * 15 : c * 15 + 15]
-        R, t = state.R[c], state.t[c]
-        to_centre = np.c_[-R.T @ hat(t), -R.T]
+        to_centre = np.c_[-R.T @ skew_matrix(t), -R.T]
         cells = np.floor(corners.pixels[rows] / [width, height] * 10).clip(0, 9)
         quality[c] = CameraQuality(
             poses=len(np.unique(corners.pose[rows])),
@@ -321,12 +350,7 @@ def _result(
             turn_covariance_deg2=block[9:12, 9:12] * np.degrees(1) ** 2,
             lens_sd=np.sqrt(np.diag(block)[:9].clip(0)),
         )
-        warnings += _doubts(names[c], quality[c])
-    poses = {pose_names[p]: (state.board_R[p], state.board_t[p]) for p in np.unique(corners.pose)}
-    return Calibration(
-        cameras, quality, poses, dict(unlinked), tuple(rejected), tuple(warnings), float(np.sqrt((off**2).mean())),
-        solution.sigma_px, len(corners), solution.iterations,
-    )  # fmt: skip
+    return cameras, quality
 
 
 def _doubts(name: str, q: CameraQuality) -> list[str]:

@@ -1,4 +1,4 @@
-"""The watch: each camera of a take held against what the others saw."""
+"""Camera check: each camera of a take held against what the others saw."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from common.array_types import Floats, Image
 from common.processors import usable_cpus
 from common.progress import Progress, no_progress
+from common.view_counts import FEWEST_VIEWS
 from processing.camera_check.feature_matching import find_features, match_anywhere, working_camera
 from processing.camera_check.feature_network import FeatureNetwork, SparsePoints
 from processing.camera_check.local_triangulation import LocalTriangulation
@@ -22,31 +24,30 @@ from processing.errors import ReconstructionError, ShapeError
 from processing.geometry.cameras import Camera
 from processing.geometry.opencv_threads import single_threaded_opencv
 from processing.geometry.rotations import rotation_angle_deg
-from processing.geometry.working_volume import FEWEST_VIEWS, working_volume
+from processing.geometry.working_volume import working_volume
 
-_CLOUD = 3000  # points at which photographs are compared
-_LOST = 0.25  # a view with less than this share of its neighbours' points has lost its place
+_COMPARED = 3000  # points at which photographs are compared
+_UNMATCHED = 0.25  # a view with less than this share of its neighbours' points has lost its place
 _EXPECTED = 24  # where the neighbours share so many points at least
-_PLAIN = 0.4  # a photograph with less than this share of its neighbours' features cannot be asked where it belongs
+_FEW_FEATURES = 0.4  # a photograph with less than this share of its neighbours' cannot be asked where it belongs
 _VOTES = 12  # features that must lie where another camera would see them
 _VOTE_PX = 6.0  # so near
 _JUDGED_LEAST = 6
-_FOLLOWED_DEG, _FOLLOWED_MM = 15.0, 400.0
+_RESECTED_DEG, _RESECTED_MM = 15.0, 400.0
 
 
 @dataclass(frozen=True, eq=False)
 class CheckedCameras:
-    """cameras: one a photograph, put right where it could be; None where the photograph is left out.
+    """The cameras of a take after the check, and what it found."""
 
-    points_mm: (P, 3) head frame, places of the subject that three views or more agree on.
-    """
-
+    #: One a photograph, put right where it could be; None where the photograph is left out.
     cameras: tuple[Camera | None, ...]
     report: CameraCheckReport
+    #: (P, 3) head frame, mm: places of the subject that three views or more agree on.
     points_mm: Floats = field(default_factory=lambda: np.zeros((0, 3)))
 
 
-def watch(
+def check_cameras(
     images: Sequence[Image],
     cameras: Sequence[Camera],
     *,
@@ -58,8 +59,7 @@ def watch(
 
     images: (H, W, 3) uint8 BGR as taken, one a camera.  cameras: as calibrated, head frame, mm.  workers: threads.
     A motion of the whole rig shows in no photograph and is not found. Raises CameraCheckSettingsError where so many
-    cameras do not
-    fit that the calibration must be another rig's, and ShapeError.
+    cameras do not fit that the calibration must be another rig's, and ShapeError.
     """
     settings = settings or CameraCheckSettings()
     if len(images) != len(cameras):
@@ -101,78 +101,78 @@ def watch(
 
 
 class _CameraCheck:
-    """The state of one watch: which views may still vouch for others, and what was found."""
+    """The state of one check: which views may still vouch for others, and what was found."""
 
     def __init__(
         self, images: Sequence[Image], cameras: Sequence[Camera], names: Sequence[str], network: FeatureNetwork
     ) -> None:
         self.images, self.calibrated, self.names, self.net = images, list(cameras), names, network
         self.settings = network.settings
-        self.lenses = [working_camera(c, self.settings.megapixels) for c in cameras]
-        self.slot = list(range(len(cameras)))  # which calibrated camera took each photograph
+        self.working = [working_camera(c, self.settings.megapixels) for c in cameras]
+        self.taken_by = list(range(len(cameras)))  # which calibrated camera took each photograph
         self.cameras: list[Camera | None] = list(cameras)
         self.findings: dict[int, list[CameraFinding]] = {}
-        self.stars: dict[int, LocalTriangulation] = {}
+        self.triangulations: dict[int, LocalTriangulation] = {}
         self.fits: dict[int, PoseFit] = {}
-        self.held: dict[int, CameraFinding] = {}
-        self.followed: list[int] = []  # moved so far that they were sought by their photographs alone
+        self.withheld: dict[int, CameraFinding] = {}  # of photographs that may turn out to be another camera's
+        self.resected: list[int] = []  # moved so far that they were sought by their photographs alone
 
     def run(self) -> None:
         net = self.net
-        self.stars = net.stars(range(len(self.calibrated)))
+        self.triangulations = net.triangulate_all(range(len(self.calibrated)))
         self._judge_photographs()
-        self._find_places()
+        self._find_exchanged()
         moved = self._find_moved()
         for view in moved:
-            self._put_right(view)
+            self._refine_pose(view)
         self._refuse_another_rig()
 
-    def _say(self, view: int, finding: CameraFinding) -> None:
+    def _record(self, view: int, finding: CameraFinding) -> None:
         self.findings.setdefault(view, []).append(finding)
         if finding.action == "excluded":
             self.cameras[view] = None
             self.net.active.discard(view)
 
     def _judge_photographs(self) -> None:
-        cloud = self.net.cloud(self.stars, _CLOUD)
+        sparse = self.net.sparse_points(self.triangulations, _COMPARED)
         working = [f.camera for f in self.net.features]
-        lost = set(self._lost())
+        lost = set(self._unmatched_views())
         # A photograph that is out of place cannot be asked for places.
-        cloud = SparsePoints(
-            cloud.points_mm, cloud.seen & ~np.isin(np.arange(len(working)), list(lost)), cloud.descriptors
+        sparse = SparsePoints(
+            sparse.points_mm, sparse.seen & ~np.isin(np.arange(len(working)), list(lost)), sparse.descriptors
         )
-        bad = judge_photographs(self.images, self.calibrated, working, self.names, cloud, self.settings, self.net.pool)
+        bad = judge_photographs(self.images, self.calibrated, working, self.names, sparse, self.settings, self.net.pool)
         for view, finding in bad.items():
             if view not in lost:
-                self._say(view, finding)
+                self._record(view, finding)
             elif finding.action == "excluded":
-                self.held[view] = finding  # unless it turns out to be another camera's
-        self._renew(view for view in bad if view not in self.net.active)
+                self.withheld[view] = finding  # unless it turns out to be another camera's
+        self._triangulate_around(view for view in bad if view not in self.net.active)
 
-    def _renew(self, changed: Iterable[int]) -> None:
+    def _triangulate_around(self, changed: Iterable[int]) -> None:
         """Judge again what the neighbours of changed views say."""
         near = {j for i in changed for j in self.net.near[i]}
-        self.stars |= self.net.stars(sorted(near))
+        self.triangulations |= self.net.triangulate_all(sorted(near))
 
-    def _lost(self) -> list[int]:
+    def _unmatched_views(self) -> list[int]:
         """Views that share far fewer points with their neighbours than these do among themselves."""
         out = []
         for view in sorted(self.net.active):
-            others = [len(self.stars[j].feature) for j in self.net.near[view] if j in self.net.active]
+            others = [len(self.triangulations[j].feature) for j in self.net.near[view] if j in self.net.active]
             expected = float(np.median(others)) if len(others) >= 2 else 0.0
-            if expected >= _EXPECTED and len(self.stars[view].feature) < _LOST * expected:
+            if expected >= _EXPECTED and len(self.triangulations[view].feature) < _UNMATCHED * expected:
                 out.append(view)
         return out
 
     def _fit(self, view: int) -> PoseFit | None:
-        found = self.stars[view]
+        found = self.triangulations[view]
         if len(found.feature) < self.settings.tracks:
             return None
         return fit_pose(self.net.features[view].camera, found.points_mm, found.observed)
 
-    def _find_places(self) -> None:
+    def _find_exchanged(self) -> None:
         """Photographs that lie far from where their cameras should see things: whose are they?"""
-        suspects = set(self._lost()) | set(self.held)
+        suspects = set(self._unmatched_views()) | set(self.withheld)
         for view in sorted(self.net.active - suspects):
             fit = self._fit(view)
             if fit is not None and fit.before_px > self.settings.band_px / 2:
@@ -180,34 +180,34 @@ class _CameraCheck:
         if not suspects:
             return
         active = self.net.active - suspects
-        stars = {v: s for v, s in self.stars.items() if v in active}
+        triangulations = {v: s for v, s in self.triangulations.items() if v in active}
         self.net.active = active
-        stars = self.net.stars(sorted(stars))
-        cloud = self.net.cloud(stars, 30_000)
-        belongs = {view: self._whose(view, cloud) for view in sorted(suspects)}
-        taken = {self.slot[v] for v in active}
-        for view, whose in belongs.items():
-            if whose in (view, None) and view in self.held:
-                self._say(view, self.held[view])
+        triangulations = self.net.triangulate_all(sorted(triangulations))
+        sparse = self.net.sparse_points(triangulations, 30_000)
+        belongs = {view: self._camera_of(view, sparse) for view in sorted(suspects)}
+        taken = {self.taken_by[v] for v in active}
+        for view, owner in belongs.items():
+            if owner in (view, None) and view in self.withheld:
+                self._record(view, self.withheld[view])
                 continue
-            if whose is None and self._follow(view, cloud):
+            if owner is None and self._resect(view, sparse):
                 continue
             self.net.active.add(view)
-            self._seat(view, whose, taken, belongs)
+            self._assign_camera(view, owner, taken, belongs)
         self.net.link()
-        self._renew(suspects)
-        self.stars |= self.net.stars(sorted(suspects))
+        self._triangulate_around(suspects)
+        self.triangulations |= self.net.triangulate_all(sorted(suspects))
 
-    def _whose(self, view: int, cloud: SparsePoints) -> int | None:
+    def _camera_of(self, view: int, sparse: SparsePoints) -> int | None:
         """The camera where most of a photograph's features lie where that camera would see them; None: nobody's."""
         features = self.net.features[view]
-        matches = match_anywhere(features.descriptors, cloud.descriptors)
+        matches = match_anywhere(features.descriptors, sparse.descriptors)
         if len(matches) < _VOTES:
             return None
-        points, raw = cloud.points_mm[matches[:, 1]], features.raw[matches[:, 0]]
-        size = (self.lenses[view].width, self.lenses[view].height)
-        votes = np.zeros(len(self.lenses), int)
-        for j, lens in enumerate(self.lenses):
+        points, raw = sparse.points_mm[matches[:, 1]], features.raw[matches[:, 0]]
+        size = (self.working[view].width, self.working[view].height)
+        votes = np.zeros(len(self.working), int)
+        for j, lens in enumerate(self.working):
             if (lens.width, lens.height) == size:
                 off = np.linalg.norm(lens.project(points) - raw, axis=1)
                 votes[j] = int((off < _VOTE_PX).sum())
@@ -217,53 +217,56 @@ class _CameraCheck:
             return None
         return best
 
-    def _follow(self, view: int, cloud: SparsePoints) -> bool:
-        """Where a camera stands that moved by more than features are sought, by its photograph and the cloud alone."""
+    def _resect(self, view: int, sparse: SparsePoints) -> bool:
+        """Resection: where a camera stands that moved by more than features are sought, by its photograph alone.
+
+        Against the sparse points. Returns whether it was found.
+        """
         features = self.net.features[view]
-        matches = match_anywhere(features.descriptors, cloud.descriptors)
+        matches = match_anywhere(features.descriptors, sparse.descriptors)
         if len(matches) < _VOTES:
             return False
-        points, pixels = cloud.points_mm[matches[:, 1]], features.pixels[matches[:, 0]]
+        points, pixels = sparse.points_mm[matches[:, 1]], features.pixels[matches[:, 0]]
         cv2.setRNGSeed(0)
         done, turn, t, good = cv2.solvePnPRansac(
             points, pixels, features.camera.K, None, iterationsCount=2000, reprojectionError=3.0, confidence=0.9999
         )
         if not done or good is None or len(good) < _VOTES:
             return False
-        lens = self.lenses[view]
-        posed = replace(lens, R=cv2.Rodrigues(turn)[0], t=t.ravel())
+        lens = self.working[view]
+        posed = replace(lens, R=Rotation.from_rotvec(turn.ravel()).as_matrix(), t=t.ravel())
         if (
-            rotation_angle_deg(lens.R, posed.R) > _FOLLOWED_DEG
-            or np.linalg.norm(lens.centre - posed.centre) > _FOLLOWED_MM
+            rotation_angle_deg(lens.R, posed.R) > _RESECTED_DEG
+            or np.linalg.norm(lens.centre - posed.centre) > _RESECTED_MM
         ):
             return False
-        self.net.place(view, posed)
-        self.followed.append(view)
+        self.net.assign_camera(view, posed)
+        self.resected.append(view)
         return True
 
-    def _plain(self, view: int) -> bool:
+    def _has_few_features(self, view: int) -> bool:
         """Whether a photograph has few features beside its neighbours', as of smooth hair."""
         others = [len(self.net.features[j].pixels) for j in self.net.near[view]]
-        return len(self.net.features[view].pixels) < _PLAIN * float(np.median(others or [0]))
+        return len(self.net.features[view].pixels) < _FEW_FEATURES * float(np.median(others or [0]))
 
-    def _seat(self, view: int, whose: int | None, taken: set[int], belongs: dict[int, int | None]) -> None:
+    def _assign_camera(self, view: int, owner: int | None, taken: set[int], belongs: dict[int, int | None]) -> None:
         name = self.names[view]
-        if whose == view:
+        if owner == view:
             return  # few features, but at their place; or it moved by little: judged with the others
-        if whose is None and self._plain(view):
+        if owner is None and self._has_few_features(view):
             return  # no wonder that nobody knows it: it may stay, and is told as not judged
-        if whose is None:
+        if owner is None:
             text = "its photograph does not fit its place nor any other camera's; left out"
-            self._say(view, CameraFinding(name, "misfit", "excluded", text))
-        elif whose in taken or list(belongs.values()).count(whose) > 1:
-            text = f"its photograph was taken by camera {self.names[whose]}, which has its own; left out"
-            self._say(view, CameraFinding(name, "swapped", "excluded", text, {"taken_by": float(whose)}))
+            self._record(view, CameraFinding(name, "misfit", "excluded", text))
+        elif owner in taken or list(belongs.values()).count(owner) > 1:
+            text = f"its photograph was taken by camera {self.names[owner]}, which has its own; left out"
+            self._record(view, CameraFinding(name, "swapped", "excluded", text, {"taken_by": float(owner)}))
         else:
-            text = f"swapped: its photograph was taken by camera {self.names[whose]}; put right"
-            self.slot[view] = whose
-            self.cameras[view] = replace(self.calibrated[whose], name=name)
-            self.net.place(view, self.lenses[whose])
-            self._say(view, CameraFinding(name, "swapped", "exchanged", text, {"taken_by": float(whose)}))
+            text = f"swapped: its photograph was taken by camera {self.names[owner]}; put right"
+            self.taken_by[view] = owner
+            self.cameras[view] = replace(self.calibrated[owner], name=name)
+            self.net.assign_camera(view, self.working[owner])
+            self._record(view, CameraFinding(name, "swapped", "exchanged", text, {"taken_by": float(owner)}))
 
     def _strength(self, view: int, fit: PoseFit) -> float:
         """How many times over the limit a motion is; 0 where it is not significant."""
@@ -286,7 +289,7 @@ class _CameraCheck:
 
     def _find_moved(self) -> list[int]:
         """The worst goes first and no longer vouches for the others; until all fit."""
-        moved = list(self.followed)
+        moved = list(self.resected)
         todo = sorted(self.net.active)
         fits: dict[int, PoseFit | None] = {}
         while True:
@@ -298,23 +301,23 @@ class _CameraCheck:
             moved.append(worst)
             self.net.active.discard(worst)
             todo = [j for j in self.net.near[worst] if j in self.net.active]
-            self.stars |= self.net.stars(todo)
+            self.triangulations |= self.net.triangulate_all(todo)
         self.fits = {v: f for v, f in fits.items() if f is not None and v not in moved}
         for view in sorted(self.net.active - set(self.fits)):
-            count = len(self.stars[view].feature)
+            count = len(self.triangulations[view].feature)
             text = f"{count} features in common with its neighbours; {self.settings.tracks} are needed"
-            self._say(view, CameraFinding(self.names[view], "not judged", "kept", text, {"tracks": float(count)}))
+            self._record(view, CameraFinding(self.names[view], "not judged", "kept", text, {"tracks": float(count)}))
         return moved
 
-    def _put_right(self, view: int) -> None:
+    def _refine_pose(self, view: int) -> None:
         """What a moved camera did, from the views that fit alone; and its pose adjusted, or the view left out."""
-        found = self.net.star(view)
+        found = self.net.triangulate(view)
         name, s = self.names[view], self.settings
-        camera = self.lenses[self.slot[view]].pinhole()
-        calibrated = self.calibrated[self.slot[view]]
+        camera = self.working[self.taken_by[view]].pinhole()
+        calibrated = self.calibrated[self.taken_by[view]]
         if len(found.feature) < s.tracks:
             text = f"moved, but only {len(found.feature)} features tell how; left out"
-            self._say(view, CameraFinding(name, "moved", "excluded", text))
+            self._record(view, CameraFinding(name, "moved", "excluded", text))
             return
         # A view's placing changes where its lens stands, not the lens: what was seen holds for the calibrated one too.
         fit, other = simplest_motion(camera, found.points_mm, found.observed)
@@ -332,14 +335,16 @@ class _CameraCheck:
         if s.refine and within and fit.rest_px <= s.refine_rest_px and fit.tracks >= s.tracks:
             text = f"{seen}; put right for this scan, {figures['rest_px']:.1f} px remain"
             self.cameras[view] = replace(calibrated, R=fit.camera.R, t=fit.camera.t)
-            self._say(view, CameraFinding(name, "moved", "refined", text, figures))
+            self._record(view, CameraFinding(name, "moved", "refined", text, figures))
             return
         why = "too far to be put right" if not within else f"{figures['rest_px']:.1f} px remain, too much"
-        self._say(view, CameraFinding(name, "moved", "excluded", f"{seen}; {why if s.refine else 'left out'}", figures))
+        self._record(
+            view, CameraFinding(name, "moved", "excluded", f"{seen}; {why if s.refine else 'left out'}", figures)
+        )
 
     def points(self) -> Floats:
         """(P, 3) mm what the views that fit agree on."""
-        return self.net.cloud({v: self.stars[v] for v in self.net.active}, 100_000).points_mm
+        return self.net.sparse_points({v: self.triangulations[v] for v in self.net.active}, 100_000).points_mm
 
     def _refuse_another_rig(self) -> None:
         wrong = [v for v, fs in self.findings.items() if any(f.kind in ("moved", "swapped", "misfit") for f in fs)]
@@ -360,7 +365,7 @@ class _CameraCheck:
             raise CameraCheckSettingsError("\n".join(lines))
         findings = tuple(f for v in sorted(self.findings) for f in self.findings[v])
         rest = [f.before_px for f in self.fits.values()]
-        tracks = sum(len(s.feature) for s in self.stars.values())
+        tracks = sum(len(s.feature) for s in self.triangulations.values())
         residual = float(np.median(rest)) if rest else None
         return CameraCheckReport(len(self.calibrated), len(self.fits), findings, tracks, residual)
 

@@ -14,22 +14,23 @@ _RATIO = 0.86
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """camera: of the working size, without distortion.  pixels: (N, 2) in it.  descriptors: (N, 128) of unit length.
+    """Scale-invariant features of one photograph at the working size."""
 
-    raw: (N, 2) px of the photograph at the working size, as taken.
-    """
-
+    #: Of the working size, without distortion.
     camera: Camera
+    #: (N, 2) px in `camera`.
     pixels: Floats
+    #: (N, 128) of unit length.
     descriptors: Floats32
+    #: (N, 2) px of the photograph as taken.
     raw: Floats
 
-    def placed(self, lens: Camera) -> "Features":
+    def with_camera(self, lens: Camera) -> "Features":
         """The same photograph, taken by another camera. lens: of the working size, with its distortion."""
-        return Features(lens.pinhole(), _flat(self.raw, lens), self.descriptors, self.raw)
+        return Features(lens.pinhole(), _undistorted(self.raw, lens), self.descriptors, self.raw)
 
 
-def _flat(raw: Floats, lens: Camera) -> Floats:
+def _undistorted(raw: Floats, lens: Camera) -> Floats:
     if not len(raw):
         return np.zeros((0, 2))
     flat = cv2.undistortPoints(raw.reshape(-1, 1, 2), lens.K, lens.distortion, P=lens.K)
@@ -58,7 +59,7 @@ def find_features(image: Image, camera: Camera, megapixels: float, most: int) ->
         return Features(pinhole, np.zeros((0, 2)), np.zeros((0, 128), np.float32), np.zeros((0, 2)))
     seen = np.array([k.pt for k in found], dtype=np.float64)
     descriptors = np.sqrt(raw / np.maximum(raw.sum(axis=1, keepdims=True), 1e-6)).astype(np.float32)
-    return Features(pinhole, _flat(seen, small), descriptors, seen)
+    return Features(pinhole, _undistorted(seen, small), descriptors, seen)
 
 
 def match_along_lines(a: Features, b: Features, centre_mm: Floats, radius_mm: float, band_px: float) -> Ints64:

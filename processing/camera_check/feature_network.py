@@ -1,15 +1,14 @@
 """The features of a take's views, which views are compared, and the points that follow from them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from common.array_types import Bools, Floats, Ints64
+from common.array_types import Bools, Floats, Floats32, Ints64
 from processing.camera_check.feature_matching import Features, match_along_lines
-from processing.camera_check.local_triangulation import LocalTriangulation, star
+from processing.camera_check.local_triangulation import LocalTriangulation, triangulate_from_neighbours
 from processing.camera_check.settings import CameraCheckSettings
 from processing.geometry.cameras import Camera
 from processing.geometry.working_volume import Volume, angles_between
@@ -20,11 +19,14 @@ _SPARSE_DEG = 60.0  # where fewer than three are near, views up to here help
 
 @dataclass(frozen=True, eq=False)
 class SparsePoints:
-    """points_mm: (P, 3) head frame.  seen: (P, V) by which views.  descriptors: (P, 128), as one of them has it."""
+    """A sparse point cloud of the subject, from features that several views agree on."""
 
+    #: (P, 3) head frame.
     points_mm: Floats
+    #: (P, V) by which views.
     seen: Bools
-    descriptors: NDArray[np.float32]
+    #: (P, 128) as one of them has it.
+    descriptors: Floats32
 
     def asked(self, view: int, camera: Camera, cameras: Sequence[Camera], widest_deg: float) -> Bools:
         """(P,) the points that a camera ought to see: near in angle to the views that do, itself not counted."""
@@ -42,55 +44,53 @@ class SparsePoints:
 
 @dataclass(eq=False)
 class FeatureNetwork:
-    """Views by number. `features` say what each shows and which camera is believed to have taken it.
+    """The match graph of a take: views by number, joined where their features are matched."""
 
-    active: the views that may vouch for others.
-    """
-
+    #: What each view shows, and the camera that is believed to have taken it.
     features: list[Features]
     volume: Volume
     settings: CameraCheckSettings
     pool: Executor
+    #: The views that may vouch for others.
     active: set[int]
+    #: The neighbours of each view, nearest in angle first; mutual.
     near: list[list[int]] = field(default_factory=list)
-    partner: dict[tuple[int, int], Ints64] = field(default_factory=dict)
+    #: matches[i, j]: (N_i,) the feature of j that matches each of i, or -1.
+    matches: dict[tuple[int, int], Ints64] = field(default_factory=dict)
 
     def link(self) -> None:
         """Choose neighbours and match those pairs that have not been matched."""
         self.near = _neighbours([f.camera for f in self.features], self.volume.centre_mm, self.settings)
-        pairs = [(i, j) for i, near in enumerate(self.near) for j in near if i < j and (i, j) not in self.partner]
-        for (i, j), matches in zip(pairs, self.pool.map(self._match, pairs), strict=True):
+        pairs = [(i, j) for i, near in enumerate(self.near) for j in near if i < j and (i, j) not in self.matches]
+        for (i, j), found in zip(pairs, self.pool.map(self._match, pairs), strict=True):
             forth = np.full(len(self.features[i].pixels), -1, np.int64)
             back = np.full(len(self.features[j].pixels), -1, np.int64)
-            forth[matches[:, 0]], back[matches[:, 1]] = matches[:, 1], matches[:, 0]
-            self.partner[i, j], self.partner[j, i] = forth, back
+            forth[found[:, 0]], back[found[:, 1]] = found[:, 1], found[:, 0]
+            self.matches[i, j], self.matches[j, i] = forth, back
 
     def _match(self, pair: tuple[int, int]) -> Ints64:
         a, b = (self.features[v] for v in pair)
         return match_along_lines(a, b, self.volume.centre_mm, self.volume.radius_mm, self.settings.band_px)
 
-    def place(self, view: int, lens: Camera) -> None:
+    def assign_camera(self, view: int, lens: Camera) -> None:
         """From now on `lens` (working size, with distortion) is believed to have taken this view's photograph."""
-        self.features[view] = self.features[view].placed(lens)
-        self.partner = {pair: found for pair, found in self.partner.items() if view not in pair}
+        self.features[view] = self.features[view].with_camera(lens)
+        self.matches = {pair: found for pair, found in self.matches.items() if view not in pair}
 
-    def star(self, view: int) -> LocalTriangulation:
+    def triangulate(self, view: int) -> LocalTriangulation:
         """What the active neighbours say about a view's features."""
         near = [j for j in self.near[view] if j in self.active]
-        return star(view, near, self.features, self.partner, self.settings.tolerance_px)
+        return triangulate_from_neighbours(view, near, self.features, self.matches, self.settings.tolerance_px)
 
-    def stars(self, views: Iterable[int]) -> dict[int, LocalTriangulation]:
+    def triangulate_all(self, views: Iterable[int]) -> dict[int, LocalTriangulation]:
+        """View -> what `triangulate` says of it."""
         chosen = list(views)
-        return dict(zip(chosen, self.pool.map(self.star, chosen), strict=True))
+        return dict(zip(chosen, self.pool.map(self.triangulate, chosen), strict=True))
 
-    def map(self, work: Callable[[int], object], views: Sequence[int]) -> None:
-        for _ in self.pool.map(work, views):
-            pass
-
-    def cloud(self, stars: dict[int, LocalTriangulation], most: int) -> SparsePoints:
-        """The stars' points within the subject's sphere that their own views agree on, thinned evenly to `most`."""
+    def sparse_points(self, triangulations: dict[int, LocalTriangulation], most: int) -> SparsePoints:
+        """Triangulated points within the subject's sphere that their own views agree on, thinned evenly to `most`."""
         points, seen, descriptors = [np.zeros((0, 3))], [np.zeros((0, len(self.features)), bool)], []
-        for view, found in stars.items():
+        for view, found in triangulations.items():
             off = np.linalg.norm(found.residuals(self.features[view].camera), axis=1)
             inside = np.linalg.norm(found.points_mm - self.volume.centre_mm, axis=1) < self.volume.radius_mm
             good = (off < 2 * self.settings.tolerance_px) & inside if view in self.active else inside

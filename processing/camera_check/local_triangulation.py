@@ -1,4 +1,4 @@
-"""Points that the neighbours of a view agree on, and where the view itself saw them."""
+"""Local triangulation: points that the neighbours of a view agree on, and where the view itself saw them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,22 +9,25 @@ import numpy as np
 from common.array_types import Bools, Floats, Ints64
 from processing.camera_check.feature_matching import Features
 from processing.geometry.cameras import Camera
+from processing.geometry.lines import meet_lines
 
 _PARALLAX_DEG = 2.5
+_RIDGE = 1e-12  # keeps parallel rays solvable
 
 
 @dataclass(frozen=True, eq=False)
 class LocalTriangulation:
-    """What the neighbours say about n features of one view.
+    """What the neighbours say about n features of one view."""
 
-    feature: (n,) which.  points_mm: (n, 3), triangulated without the view.  observed: (n, 2) px, where the view has
-    them.  agreeing: (n, k) which of the k neighbours.
-    """
-
+    #: (n,) which of the view's features.
     feature: Ints64
+    #: (n, 3) head frame, triangulated without the view.
     points_mm: Floats
+    #: (n, 2) px, where the view has them.
     observed: Floats
+    #: (n, k) which of the k neighbours agree.
     agreeing: Bools
+    #: The k views.
     neighbours: tuple[int, ...]
 
     def residuals(self, camera: Camera) -> Floats:
@@ -32,16 +35,16 @@ class LocalTriangulation:
         return np.asarray(self.observed - camera.project(self.points_mm))
 
 
-def star(
+def triangulate_from_neighbours(
     view: int,
     neighbours: Sequence[int],
     features: Sequence[Features],
-    partner: dict[tuple[int, int], Ints64],
+    matches: dict[tuple[int, int], Ints64],
     tol: float,
 ) -> LocalTriangulation:
     """Triangulate each feature of a view from its matches in the neighbours alone.
 
-    partner[i, j]: (N_i,) the feature of j that matches each of i, or -1.  tol: px, within which neighbours agree.
+    matches[i, j]: (N_i,) the feature of j that matches each of i, or -1.  tol: px, within which neighbours agree.
     Every pair of neighbours proposes a point, that of most agreement wins and is fitted to all that agree; two
     neighbours must, at 2.5 degrees at least.
     """
@@ -51,7 +54,7 @@ def star(
     rays = np.zeros((count, k, 3))
     centres = np.zeros((k, 3))
     for n, j in enumerate(neighbours):
-        index = partner[view, j]
+        index = matches[view, j]
         seen[:, n] = index >= 0
         chosen = index[seen[:, n]]
         pixels[seen[:, n], n] = features[j].pixels[chosen]
@@ -61,8 +64,6 @@ def star(
     keep = np.flatnonzero(seen.sum(axis=1) >= 2)
     seen, pixels, rays = seen[keep], pixels[keep], rays[keep]
     cameras = [features[j].camera for j in neighbours]
-    across = np.eye(3) - rays[..., :, None] * rays[..., None, :]
-    target = (across @ centres[None, :, :, None])[..., 0]
     best = np.zeros(len(keep), int)
     agreeing = np.zeros((len(keep), k), bool)
     error = np.full(len(keep), np.inf)
@@ -71,7 +72,7 @@ def star(
         both = both[(rays[both, a] * rays[both, b]).sum(1) < np.cos(np.radians(_PARALLAX_DEG))]
         if not len(both):
             continue
-        points = _solve(across[both][:, [a, b]].sum(1), target[both][:, [a, b]].sum(1))
+        points = meet_lines(centres[[a, b]], rays[both][:, [a, b]], ridge=_RIDGE)
         off = _errors(cameras, points, pixels[both])
         agree = seen[both] & (off < tol) & ((off[:, a] < tol) & (off[:, b] < tol))[:, None]
         number = agree.sum(1)
@@ -81,16 +82,9 @@ def star(
         chosen = both[wins]
         best[chosen], agreeing[chosen], error[chosen] = number[wins], agree[wins], total[wins]
     good = best >= 2
-    weight = agreeing[good].astype(float)
-    points = _solve((across[good] * weight[..., None, None]).sum(1), (target[good] * weight[..., None]).sum(1))
+    points = meet_lines(centres, rays[good], agreeing[good].astype(float), ridge=_RIDGE)
     feature = keep[good]
     return LocalTriangulation(feature, points, features[view].pixels[feature], agreeing[good], tuple(neighbours))
-
-
-def _solve(normal: Floats, right: Floats) -> Floats:
-    if not len(normal):
-        return np.zeros((0, 3))
-    return np.asarray(np.linalg.solve(normal + 1e-12 * np.eye(3), right[..., None])[..., 0])
 
 
 def _errors(cameras: Sequence[Camera], points: Floats, pixels: Floats) -> Floats:

@@ -11,7 +11,7 @@ from processing.camera_check.report import Action, CameraFinding, Kind
 from processing.camera_check.settings import CameraCheckSettings
 from processing.geometry.cameras import Camera
 from processing.photometry.exposure_gains import solve_gains
-from processing.photometry.point_samples import look
+from processing.photometry.point_samples import sample_points
 
 _LEAST = 25  # places a photograph must be asked about
 _GAMMA = 2.2  # the photographs' encoding: stops are told of light, not of grey levels
@@ -23,21 +23,21 @@ def judge_photographs(
     cameras: Sequence[Camera],
     working: Sequence[Camera],
     names: Sequence[str],
-    cloud: SparsePoints,
+    sparse: SparsePoints,
     settings: CameraCheckSettings,
     pool: Executor,
 ) -> dict[int, CameraFinding]:
-    """View -> what is wrong with its photograph. working: the cameras of the cloud's views, for the angles."""
+    """View -> what is wrong with its photograph. working: the cameras of the points' views, for the angles."""
     views = range(len(images))
-    asked = [cloud.asked(v, working[v], working, settings.widest_deg) for v in views]
-    looks = list(pool.map(lambda v: look(images[v], cameras[v], cloud.points_mm, asked[v]), views))
-    log = np.stack([s.log_rgb for s in looks])
+    asked = [sparse.asked(v, working[v], working, settings.widest_deg) for v in views]
+    samples = list(pool.map(lambda v: sample_points(images[v], cameras[v], sparse.points_mm, asked[v]), views))
+    log = np.stack([s.log_rgb for s in samples])
     gains = solve_gains(log, least=_LEAST, limit=1000.0)
-    detail = np.stack([s.detail for s in looks])
+    detail = np.stack([s.detail for s in samples])
     whole = np.array([np.log2(image[::8, ::8].mean() + 0.5) * _GAMMA for image in images])
     out: dict[int, CameraFinding] = {}
     for v in views:
-        ends = looks[v].clipped
+        ends = samples[v].clipped
         count = int(np.isfinite(ends).sum())
         if count < _LEAST:
             stops = float(whole[v] - np.median(whole))
@@ -45,7 +45,7 @@ def judge_photographs(
                 out[v] = _exposure(names[v], stops, "excluded")
             continue
         bright, dark = float((ends == 1).sum() / count), float((ends == -1).sum() / count)
-        others = float((np.delete(np.stack([s.clipped for s in looks]), v, axis=0)[:, np.isfinite(ends)] == 1).mean())
+        others = float((np.delete(np.stack([s.clipped for s in samples]), v, axis=0)[:, np.isfinite(ends)] == 1).mean())
         if bright > settings.clipped_drop and bright > 2 * others:
             text = f"saturated: {100 * bright:.0f} % of what its neighbours show is white in it; left out"
             out[v] = CameraFinding(names[v], "saturated", "excluded", text, {"clipped_percent": 100 * bright})

@@ -1,13 +1,14 @@
-"""How one camera stands against points that others know: a robust adjustment of its pose alone."""
+"""Pose refinement: one camera against points that others know, a robust least-squares fit of its pose alone."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from common.array_types import Floats
 from processing.geometry.cameras import Camera
-from processing.geometry.rotations import exp, hat, rotation_angle_deg
+from processing.geometry.rotations import rotation_angle_deg, skew_matrix
 
 Model = Literal["turn", "shift", "both"]
 
@@ -20,27 +21,36 @@ _SIMPLER = 1.08  # one motion explains it when its rest is within this factor of
 
 @dataclass(frozen=True, eq=False)
 class PoseFit:
-    """camera: adjusted.  turn_deg: by how much it turned; shift_mm: its centre moved.
+    """A camera's pose refined against known points, and how far it moved.
 
-    roll_deg, along_mm: the parts about and along the line of sight, with roll_sd, along_sd: a view of a compact subject
-    shows these apart, whereas a turn and a shift across look nearly alike.  view_px: median by which its picture lies
-    off; view_sd: its standard error.  before_px, rest_px: robust residuals before and after; cost_px2: mean square
-    of what remains, each cut at 1 px.  tracks: points used.
+    A view of a compact subject shows a roll about its line of sight and a shift along it apart; a turn and a shift
+    across look nearly alike.
     """
 
+    #: With the refined pose.
     camera: Camera
+    #: Which motion was fitted.
     model: Model
+    #: By how much it turned.
     turn_deg: float
+    #: By how much its centre moved.
     shift_mm: float
+    #: The part of the turn about the line of sight, and its standard deviation.
     roll_deg: float
     roll_sd: float
+    #: The part of the shift along the line of sight, and its standard deviation.
     along_mm: float
     along_sd: float
+    #: Median by which its picture lies off, and the standard error of that.
     view_px: float
     view_sd: float
+    #: Median residual before.
     before_px: float
+    #: Robust residual after.
     rest_px: float
+    #: Mean square of what remains, each cut at 1 px.
     cost_px2: float
+    #: Points used.
     tracks: int
 
 
@@ -67,7 +77,7 @@ def fit_pose(camera: Camera, points_mm: Floats, observed: Floats, model: Model =
         step = np.zeros(6)
         step[columns] = np.linalg.solve(normal, right)
         total += step
-        turn = exp(step[:3])
+        turn = Rotation.from_rotvec(step[:3]).as_matrix()
         now = replace(now, R=turn @ now.R, t=turn @ now.t + step[3:])
         covariance[columns, columns] = np.linalg.inv(normal)
         if np.abs(step[:3]).max() < 1e-8 and np.abs(step[3:]).max() < 1e-5:
@@ -112,4 +122,4 @@ def _jacobian(camera: Camera, points_mm: Floats) -> Floats:
     J = np.zeros((len(q), 2, 3))
     J[:, 0, 0], J[:, 0, 2] = camera.K[0, 0] / z, -camera.K[0, 0] * q[:, 0] / z**2
     J[:, 1, 1], J[:, 1, 2] = camera.K[1, 1] / z, -camera.K[1, 1] * q[:, 1] / z**2
-    return np.concatenate([J @ -hat(q), J], axis=2)
+    return np.concatenate([J @ -skew_matrix(q), J], axis=2)

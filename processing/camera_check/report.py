@@ -1,4 +1,4 @@
-"""What the drift watch found, camera by camera, in figures and in words."""
+"""What the camera check found, camera by camera, in figures and in words."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,27 +10,31 @@ Action = Literal["refined", "exchanged", "excluded", "kept"]
 
 @dataclass(frozen=True)
 class CameraFinding:
-    """One camera's trouble. figures: name with unit -> value; text: for a person, what was seen and what was done."""
+    """One camera's trouble, and what was done about it."""
 
     camera: str
     kind: Kind
     action: Action
+    #: For a person: what was seen and what was done.
     text: str
+    #: Name with unit -> value.
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class CameraCheckReport:
-    """judged: cameras with enough features for a judgement, that stand where they should.  tracks: features used.
+    """The outcome of a check of all cameras of a take."""
 
-    residual_px: median over them of how far their features lie from the points of the others, at the working size.
-    """
-
+    #: Cameras of the take.
     cameras: int
+    #: Those with enough features for a judgement, that stand where they should.
     judged: int
     findings: tuple[CameraFinding, ...]
+    #: Features used.
     tracks: int
+    #: Median over the judged of how far their features lie from the points of the others, at the working size.
     residual_px: float | None
+    #: Part of the work -> its duration.
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property

@@ -1,4 +1,4 @@
-"""The drift watch over a take: views that it leaves out are skipped with their reason, cameras are put right."""
+"""The camera check over a take: views that it leaves out are skipped with their reason, cameras are put right."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -6,7 +6,7 @@ from typing import Any
 
 from common.array_types import Image
 from common.progress import Progress, no_progress
-from processing.camera_check.camera_check import CheckedCameras, watch
+from processing.camera_check.camera_check import CheckedCameras, check_cameras
 from processing.camera_check.settings import CameraCheckSettings
 from processing.files.camera_models import camera_from_params, params_of
 from processing.files.photograph_sequence import LazyPhotographs, selected_photographs
@@ -23,12 +23,12 @@ def check_take_cameras(
 ) -> tuple[Take, LazyPhotographs, CheckedCameras]:
     """The take and its photographs (as `read_photos` gives them) without the views that were left out.
 
-    Raises DriftError where the calibration does not belong to the photographs, or too few views are left.
+    Raises CameraCheckSettingsError where the calibration does not belong to the photographs, or too few views are left.
     """
-    watched = watch(images, take.cameras, settings=settings, workers=workers, progress=progress)
+    checked = check_cameras(images, take.cameras, settings=settings, workers=workers, progress=progress)
     views, kept, skipped = [], [], dict(take.skipped)
-    why = watched.report.excluded
-    for at, (view, camera) in enumerate(zip(take.views, watched.cameras, strict=True)):
+    why = checked.report.excluded
+    for at, (view, camera) in enumerate(zip(take.views, checked.cameras, strict=True)):
         if camera is None:
             skipped[view.index] = why[str(view.camera.name)]
         else:
@@ -37,7 +37,7 @@ def check_take_cameras(
     return (
         replace(take, views=tuple(views), skipped=dict(sorted(skipped.items()))),
         selected_photographs(images, kept),
-        watched,
+        checked,
     )
 
 

@@ -41,13 +41,13 @@ def calibrate(
     from rich.table import Table
 
     from common.terminal.progress_bar import progress_bar
-    from processing.calibration.calibration_folder import calibrate_folder
+    from processing.calibration.calibration_folder import FolderOptions, calibrate_folder
     from processing.calibration.calibration_report import HEADINGS, lines, report, rows
 
     with progress_bar() as progress:
         found, shots, chosen = calibrate_folder(
-            board_dir, out, board=board, rig=rig_file, frame=frame, front=_views(front), allow_unlinked=allow_unlinked,
-            workers=workers, progress=progress,
+            board_dir, out, FolderOptions(board, rig_file, frame, _views(front), allow_unlinked), workers=workers,
+            progress=progress,
         )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(report(found, chosen), indent=2))

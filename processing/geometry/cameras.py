@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from common.array_types import Floats, Image
 from processing.errors import DataError, ShapeError
+from processing.geometry.lines import meet_lines
 
 
 class CameraError(DataError):
@@ -127,15 +128,28 @@ class Camera:
         return np.asarray(cv2.undistort(image, self.K, self.distortion), dtype=np.uint8)
 
 
-def look_at(centre_mm: Floats, aim_mm: Floats, roll: float = 0.0) -> Floats:
-    """(3, 3) rotation, head frame to camera, of an upright camera that looks at a point; roll in radians."""
-    z = aim_mm - centre_mm
-    z = z / np.linalg.norm(z)
-    x = np.cross(z, [0.0, 1.0, 0.0])
+def direction_of(azimuth_deg: float, elevation_deg: float) -> Floats:
+    """(3,) unit vector of the head frame: azimuth from the front towards the subject's left, elevation upwards."""
+    azimuth, elevation = np.radians([azimuth_deg, elevation_deg])
+    return np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
+
+
+def upright_rotation(forward: Floats, roll: float = 0.0) -> Floats:
+    """(3, 3) rotation, head frame to camera, of a camera that looks along a unit vector with its x axis level.
+
+    roll: radians, about the optical axis. Undefined straight up and down.
+    """
+    x = np.cross(forward, [0.0, 1.0, 0.0])
     x /= np.linalg.norm(x)
-    y = np.cross(z, x)
+    y = np.cross(forward, x)
     c, s = np.cos(roll), np.sin(roll)
-    return np.stack([c * x + s * y, c * y - s * x, z])
+    return np.stack([c * x + s * y, c * y - s * x, forward])
+
+
+def look_at(centre_mm: Floats, target_mm: Floats, roll: float = 0.0) -> Floats:
+    """`upright_rotation` of a camera at a place (3,) that looks at a target (3,), head frame."""
+    away = target_mm - centre_mm
+    return upright_rotation(away / np.linalg.norm(away), roll)
 
 
 def triangulate(cameras: Sequence[Camera], pixels: Floats, iterations: int = 5) -> Floats:
@@ -149,8 +163,7 @@ def triangulate(cameras: Sequence[Camera], pixels: Floats, iterations: int = 5) 
         raise DataError(f"a point cannot be triangulated from {len(cameras)} view; two are needed")
     rays = np.stack([c.rays(p[None])[0] for c, p in zip(cameras, pixels, strict=True)])
     centres = np.stack([c.centre for c in cameras])
-    across = np.eye(3) - rays[:, :, None] * rays[:, None, :]
-    point = np.linalg.lstsq(across.sum(0), (across @ centres[:, :, None]).sum(0)[:, 0], rcond=None)[0]
+    point = meet_lines(centres, rays, ridge=1e-12)
     flat = np.stack(
         [
             cv2.undistortPoints(p.reshape(1, 1, 2), c.K, c.distortion).reshape(2)

@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from common.array_types import Bools, Floats, Ints32
 from processing.errors import MeshError, ShapeError
+from processing.geometry.vertex_normals import area_weighted_normals, triangle_cross
 
 Colors = NDArray[np.uint8]
 
@@ -69,18 +70,18 @@ class Mesh:
     @cached_property
     def triangle_cross(self) -> Floats:
         """(T, 3) normals with the length of twice the area, mm^2."""
-        a, b, c = (self.vertices_mm[self.triangles[:, k]] for k in range(3))
-        return np.cross(b - a, c - a)
+        return triangle_cross(self.vertices_mm, self.triangles)
 
     @cached_property
     def triangle_normals(self) -> Floats:
         """(T, 3) unit; zero for a degenerate triangle."""
-        return _unit(self.triangle_cross)
+        cross = self.triangle_cross
+        return np.asarray(cross / np.linalg.norm(cross, axis=1, keepdims=True).clip(1e-20))
 
     @cached_property
     def vertex_normals(self) -> Floats:
         """(V, 3) unit, weighted by area."""
-        return _unit(np.asarray(self.vertex_triangles @ self.triangle_cross))
+        return area_weighted_normals(self.triangle_cross, self.triangles, len(self.vertices_mm))
 
     @cached_property
     def vertex_areas(self) -> Floats:
@@ -112,20 +113,11 @@ class Mesh:
         on_boundary[_edge_ends(keys[single]).ravel()] = True
         return on_boundary
 
-    @cached_property
-    def mean_edge_mm(self) -> float:
-        a, b = self.vertices_mm[self.edges[:, 0]], self.vertices_mm[self.edges[:, 1]]
-        return float(np.linalg.norm(a - b, axis=1).mean())
-
     def adjacency(self) -> sparse.csr_array:
         """(V, V) 1 where an edge is."""
         e, n = self.edges, len(self.vertices_mm)
         rows, columns = np.r_[e[:, 0], e[:, 1]], np.r_[e[:, 1], e[:, 0]]
         return sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(n, n))
-
-
-def _unit(vectors: Floats) -> Floats:
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-20))
 
 
 def _edge_keys(triangles: Ints32) -> NDArray[np.int64]:

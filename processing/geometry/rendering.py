@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from common.array_types import Floats, Image
 from processing.errors import MeshError, ShapeError
-from processing.geometry.cameras import Camera
+from processing.geometry.cameras import Camera, direction_of, upright_rotation
+from processing.geometry.image_sampling import sample_image
 from processing.geometry.mesh import Mesh, Surface
 
 BACKGROUND = (250, 248, 246)
@@ -25,12 +26,8 @@ def portrait_camera(bounds_mm: Floats, *, yaw_deg: float = 0.0, pitch_deg: float
     centre, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
     if not np.isfinite(radius) or radius <= 0:
         raise MeshError("a mesh without extent cannot be pictured")
-    yaw, pitch = np.radians([yaw_deg, pitch_deg])
-    towards = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
-    z = -towards
-    x = np.cross(np.array([0.0, -1.0, 0.0]), z)
-    x /= np.linalg.norm(x)
-    R = np.stack([x, np.cross(z, x), z])
+    towards = direction_of(yaw_deg, pitch_deg)
+    R = upright_rotation(-towards)
     distance = 7.0 * radius
     corners = np.array([[a, b, c] for a in (low[0], high[0]) for b in (low[1], high[1]) for c in (low[2], high[2])])
     seen = (corners - centre) @ R.T + [0, 0, distance]
@@ -38,7 +35,7 @@ def portrait_camera(bounds_mm: Floats, *, yaw_deg: float = 0.0, pitch_deg: float
     focal = height_px / 2 / half_h
     width_px = max(16, round(height_px * half_w / half_h))
     K = np.array([[focal, 0, (width_px - 1) / 2], [0, focal, (height_px - 1) / 2], [0, 0, 1.0]])
-    return Camera(K=K, R=R, t=-R @ (centre - distance * z), width=width_px, height=height_px, name="portrait")
+    return Camera(K=K, R=R, t=-R @ (centre + distance * towards), width=width_px, height=height_px, name="portrait")
 
 
 def bounds(mesh: Mesh) -> Floats:
@@ -97,14 +94,8 @@ def _surface_color(mesh: Mesh, t: NDArray[np.int32], w: Floats, colors: Image | 
         raise MeshError("a textured picture needs a mesh with UVs")
     uv = np.einsum("nk,nkd->nd", w, mesh.uvs[mesh.uv_triangles[t]])
     h, width = texture.shape[:2]
-    x = (uv[:, 0] * width - 0.5).astype(np.float32)
-    y = ((1 - uv[:, 1]) * h - 0.5).astype(np.float32)
-    columns = 16384  # remap takes at most 32767 rows or columns
-    rows = -(-len(x) // columns)
-    pad = rows * columns - len(x)
-    x, y = (np.pad(a, (0, pad)).reshape(rows, columns) for a in (x, y))
-    taken = cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(taken.reshape(-1, 3)[: len(t)], dtype=np.float64)
+    pixels = np.stack([uv[:, 0] * width, (1 - uv[:, 1]) * h], axis=1) - 0.5
+    return sample_image(texture, pixels).astype(np.float64)
 
 
 def _light(mesh: Mesh, t: NDArray[np.int32], w: Floats, directions: Floats, smooth: bool) -> Floats:

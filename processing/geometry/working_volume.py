@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.array_types import Floats
+from common.view_counts import FEWEST_VIEWS
 from processing.errors import ReconstructionError
 from processing.geometry.cameras import Camera
-
-FEWEST_VIEWS = 6
+from processing.geometry.lines import distances_to_lines, meet_lines, normal_matrices
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,16 +34,14 @@ def common_focus(cameras: Sequence[Camera]) -> Floats:
     """
     centres = np.stack([c.centre for c in cameras])
     axes = np.stack([c.viewing_direction for c in cameras])
-    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
     weight = np.ones(len(cameras))
     for _ in range(20):
-        normal = (weight[:, None, None] * across).sum(0)
-        if np.linalg.eigvalsh(normal)[0] < 1e-4 * weight.sum():
+        if np.linalg.eigvalsh(normal_matrices(axes, weight))[0] < 1e-4 * weight.sum():
             raise ReconstructionError(
                 "the cameras look in parallel: their axes have no point in common; check Rt in the rig's params"
             )
-        focus = np.linalg.solve(normal, (weight[:, None, None] * across @ centres[:, :, None]).sum(0)[:, 0])
-        miss = np.linalg.norm((across @ (focus - centres)[:, :, None])[:, :, 0], axis=1)
+        focus = meet_lines(centres, axes, weight)
+        miss = distances_to_lines(focus, centres, axes)
         weight = 1 / np.maximum(miss, 0.25 * np.median(miss) + 1e-9)
         weight /= weight.max()
     return np.asarray(focus)

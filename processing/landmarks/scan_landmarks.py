@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from common.array_types import Image
 from common.progress import Progress, no_progress, part
 from processing.errors import MeshError, NoFace
-from processing.geometry.cameras import Camera
+from processing.geometry.cameras import Camera, direction_of, upright_rotation
 from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.units import guess_unit
 from processing.landmarks.triangulation import Landmarks3d, triangulate_landmarks
@@ -50,17 +50,13 @@ def landmarks_of_scan(
 
 
 def _camera_at(middle: NDArray[np.float64], size_mm: float, azimuth_deg: float, elevation_deg: float) -> Camera:
-    az, el = np.radians([azimuth_deg, elevation_deg])
-    out = np.array([np.sin(az) * np.cos(el), np.sin(el), np.cos(az) * np.cos(el)])
-    z = -out
-    x = np.cross(z, [0.0, 1.0, 0.0])
-    x /= np.linalg.norm(x)
-    R = np.stack([x, np.cross(z, x), z])
+    towards = direction_of(azimuth_deg, elevation_deg)
+    R = upright_rotation(-towards)
     away = 5.0 * size_mm
     focal = HEIGHT_PX * away / (1.15 * size_mm)
     half = (HEIGHT_PX - 1) / 2
     K = np.array([[focal, 0, half], [0, focal, half], [0, 0, 1.0]])
-    return Camera(K=K, R=R, t=-R @ (middle + away * out), width=HEIGHT_PX, height=HEIGHT_PX)
+    return Camera(K=K, R=R, t=-R @ (middle + away * towards), width=HEIGHT_PX, height=HEIGHT_PX)
 
 
 def _picture(surface: Surface, camera: Camera) -> Image:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from common.array_types import Floats, Image
 from processing.geometry.cameras import Camera
+from processing.geometry.image_sampling import sample_image
 
 _MEGAPIXELS = 1.0
 _DARK, _BRIGHT = 6, 249  # the ends of the scale
@@ -32,7 +33,7 @@ class PointSamples:
     radius2: Floats
 
 
-def look(image: Image, camera: Camera, points_mm: Floats, asked: NDArray[np.bool_]) -> PointSamples:
+def sample_points(image: Image, camera: Camera, points_mm: Floats, asked: NDArray[np.bool_]) -> PointSamples:
     """Measure the asked ones of (P, 3) places, head frame, in a photograph (BGR, as taken by the camera)."""
     factor = float(np.sqrt(_MEGAPIXELS * 1e6 / (camera.width * camera.height)))
     if factor < 1:
@@ -47,12 +48,12 @@ def look(image: Image, camera: Camera, points_mm: Floats, asked: NDArray[np.bool
     index, pixels = index[inside], pixels[inside]
     if not len(index):
         return out
-    patch = _sample(cv2.boxFilter(image, -1, (_PATCH_PX, _PATCH_PX)), pixels)[:, ::-1]
+    patch = sample_image(cv2.boxFilter(image, -1, (_PATCH_PX, _PATCH_PX)), pixels)[:, ::-1].astype(np.float64)
     ends = np.where(patch.max(axis=1) >= _BRIGHT, 1.0, np.where(patch.mean(axis=1) <= _DARK, -1.0, 0.0))
     usable = (ends == 0) & (patch.min(axis=1) > 1)
     out.clipped[index] = ends
     out.log_rgb[index[usable]] = np.log(patch[usable])
-    out.detail[index] = _sample(_detail(image), pixels)
+    out.detail[index] = sample_image(_detail(image), pixels)
     half = np.array([camera.width, camera.height]) / 2
     out.radius2[index] = (((pixels - half + 0.5) / np.linalg.norm(half)) ** 2).sum(axis=1)
     return out
@@ -65,14 +66,3 @@ def _detail(image: Image) -> NDArray[np.float32]:
     band = cv2.GaussianBlur(grey, (0, 0), 0.7) - cv2.GaussianBlur(grey, (0, 0), 1.8)
     amplitude = np.sqrt(cv2.boxFilter(band * band, -1, box))
     return np.asarray(np.log((amplitude + _NOISE) / (cv2.boxFilter(grey, -1, box) + 1)), dtype=np.float32)
-
-
-def _sample(image: NDArray[np.generic], pixels: Floats) -> Floats:
-    """Values at (n, 2) px: (n,) or (n, channels)."""
-    columns = 4096
-    rows = -(-len(pixels) // columns)
-    maps = np.zeros((rows * columns, 2), np.float32)
-    maps[: len(pixels)] = pixels
-    block = maps.reshape(rows, columns, 2)
-    out = np.asarray(cv2.remap(image, block[..., 0], block[..., 1], cv2.INTER_LINEAR), dtype=np.float64)
-    return out.reshape(rows * columns, *image.shape[2:])[: len(pixels)]

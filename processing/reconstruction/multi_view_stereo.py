@@ -9,13 +9,13 @@ import numpy as np
 
 from common.array_types import Floats, Image
 from common.progress import Progress, no_progress, part
+from common.view_counts import FEWEST_VIEWS
 from processing.errors import ReconstructionError, ShapeError
 from processing.files.photograph_sequence import selected_photographs
 from processing.geometry.cameras import Camera
 from processing.geometry.loop_subdivision import loop_subdivided
 from processing.geometry.opencv_threads import single_threaded_opencv
 from processing.geometry.working_volume import (
-    FEWEST_VIEWS,
     Volume,
     angles_between,
     choose_neighbours,

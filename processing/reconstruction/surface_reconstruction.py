@@ -13,6 +13,7 @@ from common.array_types import Bools, Floats, Gray
 from processing.errors import ReconstructionError
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh
+from processing.geometry.vertex_normals import area_weighted_normals, triangle_cross
 from processing.reconstruction.depth_fusion import OrientedPoints
 from processing.reconstruction.image_regions import Region, bands
 
@@ -128,17 +129,6 @@ class RenderedSurface:
         return np.asarray(distance, dtype=np.float32)
 
 
-def vertex_normals(mesh: Mesh) -> Gray:
-    """(V, 3) unit, weighted by area; by bincount, which is quicker than a sparse product on millions."""
-    v, t = mesh.vertices_mm.astype(np.float32), mesh.triangles
-    cross = np.cross(v[t[:, 1]] - v[t[:, 0]], v[t[:, 2]] - v[t[:, 0]])
-    total = np.zeros((len(v), 3))
-    for k in range(3):
-        for corner in range(3):
-            total[:, k] += np.bincount(t[:, corner], weights=cross[:, k], minlength=len(v))
-    return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True).clip(1e-20), dtype=np.float32)
-
-
 @dataclass(frozen=True, eq=False)
 class SurfaceVertices:
     """Vertices that many views look at, float32: positions (mm), unit normals (V, 3), and their product (V,)."""
@@ -149,7 +139,9 @@ class SurfaceVertices:
 
     @staticmethod
     def of(mesh: Mesh) -> "SurfaceVertices":
-        vertices, normals = mesh.vertices_mm.astype(np.float32), vertex_normals(mesh)
+        vertices = mesh.vertices_mm.astype(np.float32)
+        cross = triangle_cross(vertices, mesh.triangles)
+        normals = area_weighted_normals(cross, mesh.triangles, len(vertices)).astype(np.float32)
         return SurfaceVertices(vertices, normals, np.einsum("nk,nk->n", vertices, normals))
 
     def facing(self, camera: Camera, least_cosine: float) -> tuple[NDArray[np.intp], Gray, Gray]:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.array_types import Floats, Gray, Image
+from common.array_types import Floats, Floats32, Gray, Image
 from processing.geometry.cameras import Camera
+from processing.geometry.image_sampling import sample_image
 from processing.geometry.mesh import Mesh
 from processing.photometry.exposure_gains import Gains, solve_gains
 from processing.reconstruction.bounded_map import bounded_map
@@ -47,46 +47,34 @@ def _look(view: ColourView, skin: SurfaceVertices, tolerance_mm: float) -> tuple
     x = in_camera[:, 0] / in_camera[:, 2]
     y = in_camera[:, 1] / in_camera[:, 2]
     K, region = seen_at.K, view.depth.region
-    mx = (K[0, 0] * x + K[0, 1] * y + K[0, 2] - region.x0).astype(np.float32)
-    my = (K[1, 1] * y + K[1, 2] - region.y0).astype(np.float32)
-    depth = _sample(view.depth.depth, mx, my, cv2.INTER_NEAREST, float("nan"))
+    at = np.empty((len(x), 2), np.float32)
+    at[:, 0], at[:, 1] = K[0, 0] * x + K[0, 1] * y + K[0, 2] - region.x0, K[1, 1] * y + K[1, 2] - region.y0
+    depth = sample_image(view.depth.depth, at, outside=float("nan"), nearest=True)
     seen = np.abs(depth - in_camera[:, 2]) < tolerance_mm / np.maximum(cosine, 0.3)
     index, cosine, x, y = index[seen], cosine[seen], x[seen].astype(np.float64), y[seen].astype(np.float64)
     pixels = _distorted(view.camera, x, y)
     image = view.images[view.at]
-    rgb = _sample(image, pixels[0], pixels[1], cv2.INTER_LINEAR, 0)[:, ::-1]
+    rgb = sample_image(image, pixels, outside=0)[:, ::-1]
     height, width = image.shape[:2]
-    inside = (pixels[0] > 0) & (pixels[1] > 0) & (pixels[0] < width - 1) & (pixels[1] < height - 1)
+    inside = (pixels[:, 0] > 0) & (pixels[:, 1] > 0) & (pixels[:, 0] < width - 1) & (pixels[:, 1] < height - 1)
     index, cosine, rgb = index[inside], cosine[inside], rgb[inside]
-    radius2 = ((pixels[0][inside] + 0.5 - width / 2) ** 2 + (pixels[1][inside] + 0.5 - height / 2) ** 2) / (
+    radius2 = ((pixels[inside, 0] + 0.5 - width / 2) ** 2 + (pixels[inside, 1] + 0.5 - height / 2) ** 2) / (
         (width * width + height * height) / 4
     )
     return index, (cosine**4).astype(np.float32), rgb, radius2
 
 
-def _distorted(camera: Camera, x: Floats, y: Floats) -> tuple[Gray, Gray]:
-    """Normalised coordinates -> pixels with distortion, float32 (Brown-Conrady)."""
+def _distorted(camera: Camera, x: Floats, y: Floats) -> Floats32:
+    """(N,) normalised coordinates -> (N, 2) pixels with distortion (Brown-Conrady)."""
     k1, k2, p1, p2, k3 = camera.distortion
     r2 = x * x + y * y
     radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
     xd = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
     yd = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
     K = camera.K
-    return (K[0, 0] * xd + K[0, 1] * yd + K[0, 2]).astype(np.float32), (K[1, 1] * yd + K[1, 2]).astype(np.float32)
-
-
-def _sample(image: Gray | Image, x: Gray, y: Gray, how: int, border: float) -> Gray:
-    """Values at (n,) positions: (n,) or (n, channels). remap's maps are limited to 32767 columns, so rows of 4096."""
-    columns = 4096
-    rows = -(-len(x) // columns)
-    maps = np.zeros((2, rows * columns), np.float32)
-    maps[0, : len(x)], maps[1, : len(y)] = x, y
-    if rows == 0:
-        return np.zeros((0, *image.shape[2:]), np.float32)
-    mx, my = (m.reshape(rows, columns) for m in maps)
-    value = (border,) * 4
-    out = np.asarray(cv2.remap(image, mx, my, how, borderMode=cv2.BORDER_CONSTANT, borderValue=value), np.float32)
-    return out.reshape(rows * columns, *image.shape[2:])[: len(x)]
+    pixels = np.empty((len(x), 2), np.float32)
+    pixels[:, 0], pixels[:, 1] = K[0, 0] * xd + K[0, 1] * yd + K[0, 2], K[1, 1] * yd + K[1, 2]
+    return pixels
 
 
 def exposure_gains(views: Sequence[ColourView], skin: SurfaceVertices, tolerance_mm: float) -> Gains:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from common.array_types import Floats, Ints32
 from common.progress import Progress, no_progress, part
 from processing.errors import DataError
-from processing.geometry.cameras import Camera
+from processing.geometry.cameras import Camera, direction_of, upright_rotation
 from processing.geometry.catmull_clark import Refinement, refine_to
 from processing.geometry.mesh import Mesh
 from processing.landmarks.multi_pie_68 import MIRROR_68
@@ -126,12 +126,8 @@ def detect_template_landmarks(head: AnnyHead, *, progress: Progress = no_progres
 
 def _look(azimuth: float, elevation: float, size: int = 640, distance_mm: float = 980.0) -> Camera:
     """A camera that looks at the head's middle from a direction in degrees."""
-    az, el = np.radians([azimuth, elevation])
-    centre = distance_mm * np.array([np.sin(az) * np.cos(el), np.sin(el), np.cos(az) * np.cos(el)])
-    z = -centre / distance_mm
-    x = np.cross(z, [0.0, 1.0, 0.0])
-    x /= np.linalg.norm(x)
-    R = np.stack([x, np.cross(z, x), z])
+    centre = distance_mm * direction_of(azimuth, elevation)
+    R = upright_rotation(-centre / distance_mm)
     K = np.array([[1500.0, 0, size / 2], [0, 1500.0, size / 2], [0, 0, 1]])
     return Camera(K=K, R=R, t=-R @ centre, width=size, height=size, name=f"{azimuth}/{elevation}")
 

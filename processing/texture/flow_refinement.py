@@ -14,6 +14,7 @@ from common.progress import Progress, no_progress, part
 from processing.errors import ShapeError
 from processing.files.appearance_png import Appearance
 from processing.geometry.cameras import Camera
+from processing.geometry.image_sampling import sample_image
 from processing.geometry.mesh import Mesh
 from processing.geometry.sparse_cholesky import SmoothField, graph_laplacian
 from processing.geometry.uv_rasterization import texels_of
@@ -21,7 +22,7 @@ from processing.mesh_repair.fold_repair import mend
 from processing.registration.correspondence import TargetSurface, downweight_far
 from processing.registration.loose_parts import largest_part, move_loose_parts
 from processing.template.template import EYE, MOUTH_INTERIOR, SKIN, Template
-from processing.texture.optical_flow import Flow, appearance_flow, sample_bilinear
+from processing.texture.optical_flow import Flow, appearance_flow
 from processing.texture.texture_projection import PhotoProjection
 
 SETTLING_ROUNDS = 2
@@ -184,9 +185,7 @@ class _TangentialAlignment:
     def motions(self, positions: Floats32, flow: Flow) -> tuple[Floats, Floats]:
         """(V, 3) mm where each vertex's skin is now, from where the vertex is, and (V,) how sure that is."""
         shift, doubt = flow.at(self.texel)
-        wanted = (sample_bilinear(positions, self.texel + shift) - sample_bilinear(positions, self.texel)).astype(
-            np.float64
-        )
+        wanted = (sample_image(positions, self.texel + shift) - sample_image(positions, self.texel)).astype(np.float64)
         weight = (self.judged & (doubt < self.settings.sure_px)).astype(np.float64)
         weight /= 1 + np.square(np.where(weight > 0, doubt, 0.0) / 0.5)
         weight[np.linalg.norm(wanted, axis=1) > ACROSS_MM] = 0.0

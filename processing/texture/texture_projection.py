@@ -17,10 +17,10 @@ from common.array_types import Bools, Floats, Floats32, Image
 from common.progress import Progress, no_progress, part
 from processing.errors import DataError, ShapeError
 from processing.geometry.cameras import Camera
+from processing.geometry.image_sampling import sample_image
 from processing.geometry.mesh import Mesh, subdivide
 from processing.geometry.uv_rasterization import Texels, texels_of
 from processing.photometry.exposure_gains import Gains, solve_gains
-from processing.texture.optical_flow import sample_bilinear
 from processing.texture.view_visibility import keep_best_views, view_weights
 
 VIEWS_A_VERTEX = 5
@@ -174,7 +174,7 @@ class _Sums:
                 return
             for band, power in enumerate(powers):
                 say = here[:, 2] if power == 1 else here[:, 2] ** power
-                self.total[band, some] += sample_bilinear(split[band], here[:, :2]) * gain * say[:, None]
+                self.total[band, some] += sample_image(split[band], here[:, :2]) * gain * say[:, None]
                 self.mass[band, some] += say
 
         if len(touched):
@@ -210,7 +210,7 @@ def _looks(mesh: Mesh, images: Sequence[Image], cameras: Sequence[Camera], weigh
     for c, (image, camera) in enumerate(zip(images, cameras, strict=True)):
         seeing = np.flatnonzero(weights[:, c] > 0)
         if len(seeing):
-            looks[c, seeing] = sample_bilinear(
+            looks[c, seeing] = sample_image(
                 cv2.GaussianBlur(image, (0, 0), _LOOK_PX), camera.project(mesh.vertices_mm[seeing])
             )
     return looks

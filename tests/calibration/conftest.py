@@ -11,7 +11,8 @@ from processing.calibration.charuco_board import Board
 from processing.calibration.corner_detection import Detection
 from processing.calibration.rig_calibration import Calibration
 from processing.geometry.cameras import Camera
-from processing.geometry.rotations import align_rigid, rotation_angle_deg
+from processing.geometry.procrustes import fit_motion
+from processing.geometry.rotations import rotation_angle_deg
 from processing.synthetic.studio_rig import studio_rig
 
 Views = dict[tuple[int, int], Detection]
@@ -57,11 +58,12 @@ def errors() -> Callable[..., dict[str, Any]]:
     def compare(found: Calibration | Mapping[int, Camera], true: list[Camera]) -> dict[str, Any]:
         cameras = found.cameras if isinstance(found, Calibration) else found
         kept = sorted(cameras)
-        R, t = align_rigid(np.stack([cameras[c].centre for c in kept]), np.stack([true[c].centre for c in kept]))
-        moved = {c: cameras[c].moved(R, t) for c in kept}
+        centres, truth = np.stack([cameras[c].centre for c in kept]), np.stack([true[c].centre for c in kept])
+        motion = fit_motion(centres, truth, with_scale=False)
+        moved = {c: cameras[c].moved(motion.R, motion.t) for c in kept}
         off = np.stack([moved[c].centre - true[c].centre for c in kept])
         return {
-            "R": R,
+            "R": motion.R,
             "centre_mm": np.linalg.norm(off, axis=1),
             "offset_mm": off,
             "turn_deg": np.array([rotation_angle_deg(moved[c].R, true[c].R) for c in kept]),

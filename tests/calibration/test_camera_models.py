@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from processing.calibration.calibration_report import differences
 from processing.calibration.head_frame import frame_like, frame_of_pose, frame_of_rig
 from processing.files.calibration_errors import CalibrationError
 from processing.files.camera_models import read_cameras, write_cameras
 from processing.geometry.cameras import Camera
-from processing.geometry.rotations import exp, rotation_angle_deg
+from processing.geometry.rotations import rotation_angle_deg
 from processing.synthetic.studio_rig import studio_rig
 
 POINTS = np.random.default_rng(0).uniform(-80, 80, (50, 3))
@@ -92,7 +93,7 @@ def test_params_json_and_back_without_views_marked_invalid(tmp_path: Path) -> No
 
 
 def somewhere(cameras: Sequence[Camera]) -> tuple[list[Camera], np.ndarray, np.ndarray]:
-    R, t = exp(np.array([0.4, -1.1, 0.7])), np.array([200.0, -90.0, 410.0])
+    R, t = Rotation.from_rotvec(np.array([0.4, -1.1, 0.7])).as_matrix(), np.array([200.0, -90.0, 410.0])
     return [camera.moved(R, t) for camera in cameras], R, t
 
 
@@ -107,7 +108,7 @@ def test_the_rig_tells_the_head_frame() -> None:
 
 def test_cameras_on_their_side_tell_up_by_their_exif() -> None:
     rig = studio_rig(20)
-    roll = exp(np.array([0.0, 0.0, np.pi / 2]))
+    roll = Rotation.from_rotvec(np.array([0.0, 0.0, np.pi / 2])).as_matrix()
     side = [Camera(K=c.K, R=roll @ c.R, t=roll @ c.t, width=c.width, height=c.height) for c in rig]
     ups = [roll @ np.array([0.0, -1.0, 0.0])] * len(side)
     R_back, _ = frame_of_rig(side, side[:8], ups)
@@ -117,11 +118,12 @@ def test_cameras_on_their_side_tell_up_by_their_exif() -> None:
 
 def test_a_rig_that_tells_no_up_or_no_front_says_what_to_give() -> None:
     rig = studio_rig(8)
-    half = [exp(np.array([0.0, 0.0, turn])) for turn in (0.0, np.pi)]
+    half = [Rotation.from_rotvec(np.array([0.0, 0.0, turn])).as_matrix() for turn in (0.0, np.pi)]
     mixed = [Camera(K=c.K, R=half[i % 2] @ c.R, t=half[i % 2] @ c.t, width=800, height=1200) for i, c in enumerate(rig)]
     with pytest.raises(CalibrationError, match="which way is up"):
         frame_of_rig(mixed)
-    ring = [studio_rig(8)[0].moved(exp(np.array([0.0, a, 0.0])), np.zeros(3)) for a in np.arange(8) * np.pi / 4]
+    turns = Rotation.from_rotvec([[0.0, a, 0.0] for a in np.arange(8) * np.pi / 4]).as_matrix()
+    ring = [studio_rig(8)[0].moved(turn, np.zeros(3)) for turn in turns]
     with pytest.raises(CalibrationError, match="--front"):
         frame_of_rig(ring, ring)
 

@@ -7,13 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from common.array_types import Image
-from processing.camera_check import camera_check
-from processing.camera_check.camera_check import CheckedCameras
+from processing.camera_check.camera_check import CheckedCameras, check_cameras
 from processing.files.take_folder import read_photos, read_take
 from processing.geometry.cameras import Camera
-from processing.geometry.rotations import exp
 
 SUBJECT = Path(__file__).resolve().parents[3] / "shared" / "data" / "subject-11"
 FACTOR = 0.5  # 400 x 600 px
@@ -36,13 +35,13 @@ class Photographed:
         return replace(self, cameras=tuple(changed.get(v, camera) for v, camera in enumerate(self.cameras)))
 
     def watched(self) -> CheckedCameras:
-        return camera_check(self.images, self.cameras, workers=2)
+        return check_cameras(self.images, self.cameras, workers=2)
 
 
 def turned(camera: Camera, degrees: float, axis: Sequence[float]) -> Camera:
     """Turned about its own lens."""
     unit = np.asarray(axis, dtype=np.float64)
-    R = exp(np.radians(degrees) * unit / np.linalg.norm(unit))
+    R = Rotation.from_rotvec(np.radians(degrees) * unit / np.linalg.norm(unit)).as_matrix()
     return replace(camera, R=R @ camera.R, t=R @ camera.t)
 
 

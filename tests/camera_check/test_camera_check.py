@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from processing.camera_check import camera_check
+from processing.camera_check.camera_check import check_cameras
 from processing.camera_check.report import CameraFinding, lines
 from processing.camera_check.settings import CameraCheckSettings, CameraCheckSettingsError
 from processing.errors import ShapeError
@@ -68,7 +68,7 @@ def test_a_camera_that_was_knocked_is_followed(subject: Any, faults: Any) -> Non
 
 def test_a_moved_camera_may_be_left_out_instead(subject: Any, faults: Any) -> None:
     moved = subject.with_cameras({8: faults.turned(subject.cameras[8], 0.3, (0, 1, 0))})
-    found = camera_check(moved.images, moved.cameras, settings=CameraCheckSettings(refine=False), workers=2)
+    found = check_cameras(moved.images, moved.cameras, settings=CameraCheckSettings(refine=False), workers=2)
     assert only(found.report.findings).action == "excluded"
     assert found.cameras[8] is None
     assert set(found.report.excluded) == {"8"}
@@ -126,9 +126,9 @@ def test_six_views_near_each_other_are_judged_and_six_far_apart_are_not(subject:
 
 def test_shapes_must_fit(subject: Any) -> None:
     with pytest.raises(ShapeError, match="one a camera"):
-        camera_check(subject.images[:-1], subject.cameras)
+        check_cameras(subject.images[:-1], subject.cameras)
     with pytest.raises(ShapeError, match="camera 0"):
-        camera_check([subject.images[0][1:], *subject.images[1:]], subject.cameras)
+        check_cameras([subject.images[0][1:], *subject.images[1:]], subject.cameras)
 
 
 def test_settings_that_make_no_sense() -> None:

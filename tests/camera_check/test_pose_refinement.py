@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from processing.camera_check.pose_refinement import fit_pose, simplest_motion
 from processing.geometry.cameras import Camera
-from processing.geometry.rotations import exp, rotation_angle_deg
+from processing.geometry.rotations import rotation_angle_deg
 from processing.synthetic.studio_rig import studio_rig
 
 CAMERA = studio_rig(12, 400, 600)[2].pinhole()
@@ -23,7 +24,7 @@ def points(count: int = 200, seed: int = 0) -> np.ndarray:
 
 
 def moved(camera: Camera, turn_deg: np.ndarray, shift_mm: np.ndarray) -> Camera:
-    R = exp(np.radians(turn_deg))
+    R = Rotation.from_rotvec(np.radians(turn_deg)).as_matrix()
     return replace(camera, R=R @ camera.R, t=R @ camera.t + shift_mm)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 from typer.testing import CliRunner
 
 from processing.commands import reconstruct
@@ -16,7 +17,6 @@ from processing.files.camera_models import params_from_cameras
 from processing.files.ply import read_ply
 from processing.files.take_folder import read_photos, read_take
 from processing.geometry.mesh import Mesh, Surface
-from processing.geometry.rotations import exp
 from processing.reconstruction.settings import ReconstructionSettings
 from processing.stages.support import take_scan
 
@@ -78,7 +78,7 @@ def distance_mm(scan: Path) -> float:
 def turn(take: Path, view: int, degrees: float) -> None:
     params = json.loads((take / "params.json").read_text())
     axis = np.radians(degrees) * np.array([0.6, 0.8, 0.0])
-    params[f"{view}_Rt"] = (exp(axis) @ np.array(params[f"{view}_Rt"])).tolist()
+    params[f"{view}_Rt"] = (Rotation.from_rotvec(axis).as_matrix() @ np.array(params[f"{view}_Rt"])).tolist()
     (take / "params.json").write_text(json.dumps(params))
 
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from common.array_types import Image
 from processing.geometry import rendering
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh
-from processing.geometry.rotations import exp
 from processing.scan_quality.scan_measures import measure_scan, roughness_mm
 from processing.scan_quality.scan_picture import quality_picture
 from processing.scan_quality.verdict import QualitySettings, QualitySettingsError, judge
@@ -62,7 +62,7 @@ def test_a_true_scan_is_accepted(scene: Scene) -> None:
 
 def test_the_camera_that_is_off_is_named_with_how_much(scene: Scene) -> None:
     mesh, cameras, images = scene
-    R = exp(np.radians([0.0, 0.3, 0.0]))
+    R = Rotation.from_rotvec(np.radians([0.0, 0.3, 0.0])).as_matrix()
     wrong = [replace(c, R=R @ c.R, t=R @ c.t) if c.name == "2" else c for c in cameras]
     quality = measure_scan(mesh, images, wrong, NO_PLACES, workers=2)
     off = {c.camera: c.offset_mm or 0.0 for c in quality.cameras}

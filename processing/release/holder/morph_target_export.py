@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from common.array_types import Floats32
 from common.progress import Progress, no_progress
+from processing.geometry.vertex_normals import area_weighted_normals, triangle_cross
 from processing.release.formats.errors import ReleaseError
 from processing.release.reader import ReleaseFolder, TakeEntry, TopologyArrays
 
@@ -140,11 +141,6 @@ def _writer(form: str) -> tuple[Callable[[Path, MorphTargetModel], None], str]:
 
 def vertex_normals(vertices: Floats32, triangles: NDArray[np.int32]) -> Floats32:
     """(V, 3) unit, weighted by area; up where a vertex has no area."""
-    a, b, c = (vertices[triangles[:, k]].astype(np.float64) for k in range(3))
-    cross = np.cross(b - a, c - a)
-    summed = np.zeros(vertices.shape)
-    for k in range(3):
-        for axis in range(3):
-            summed[:, axis] += np.bincount(triangles[:, k], cross[:, axis], len(vertices))
-    length = np.linalg.norm(summed, axis=1, keepdims=True)
-    return np.where(length > 0, summed / np.where(length > 0, length, 1), [0.0, 1.0, 0.0]).astype(np.float32)
+    cross = triangle_cross(vertices.astype(np.float64), triangles)
+    normals = area_weighted_normals(cross, triangles, len(vertices))
+    return np.where(normals.any(axis=1, keepdims=True), normals, [0.0, 1.0, 0.0]).astype(np.float32)
