@@ -9,7 +9,8 @@ from processing.errors import MeshError, NoFace
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.units import guess_unit
-from processing.landmarks.triangulation import Landmarks3d, triangulate_landmarks
+from processing.landmarks.multi_pie_68 import Landmarks3d
+from processing.landmarks.triangulation import triangulate_landmarks
 
 SIDES_DEG = tuple((azimuth, elevation) for elevation in (-12, 12) for azimuth in (-35, -20, -7, 7, 20, 35))
 HEIGHT_PX = 560

@@ -10,7 +10,7 @@ from common.progress import Progress, no_progress, part
 from processing.errors import NoFace, ShapeError
 from processing.geometry.mesh import Mesh
 from processing.geometry.procrustes import Similarity, fit_motion, fit_motion_robust
-from processing.landmarks.triangulation import Landmarks3d
+from processing.landmarks.multi_pie_68 import Landmarks3d
 from processing.registration.correspondence import TargetSurface
 from processing.registration.deformation_transfer import DeformationTransfer
 from processing.registration.loose_parts import largest_part, move_loose_parts

@@ -7,7 +7,7 @@ from common.array_types import Bools, Floats
 from processing.errors import MeshError, NoFace
 from processing.geometry.mesh import Mesh
 from processing.geometry.units import guess_unit
-from processing.landmarks.triangulation import Landmarks3d
+from processing.landmarks.multi_pie_68 import Landmarks3d
 from processing.registration.correspondence import TargetSurface
 from processing.template.template import SKIN, Template
 

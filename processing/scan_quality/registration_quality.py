@@ -8,7 +8,7 @@ import numpy as np
 
 from common.array_types import Bools, Floats
 from processing.errors import DataError
-from processing.landmarks.triangulation import Landmarks3d
+from processing.landmarks.multi_pie_68 import Landmarks3d
 from processing.mesh_repair.mesh_defects import find_mesh_defects
 from processing.registration.correspondence import TargetSurface
 from processing.registration.loose_parts import largest_part

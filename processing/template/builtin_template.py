@@ -16,7 +16,8 @@ from processing.geometry.catmull_clark import Refinement, refine_to
 from processing.geometry.mesh import Mesh
 from processing.landmarks.multi_pie_68 import MIRROR_68
 from processing.mesh_repair.fold_repair import span_hidden_sheets
-from processing.template.anny_head import EXPRESSION_RECIPES, AnnyHead, load_head
+from processing.template.anny_head import AnnyHead, load_head
+from processing.template.expression_recipes import EXPRESSION_RECIPES
 from processing.template.template import (
     EYE,
     MOUTH_INTERIOR,

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from common.array_types import Floats, Ints32
 from processing.geometry.catmull_clark import Refinement, refine_to
-from processing.template.anny_head import EYE, SKIN, TEETH, AnnyHead, load_head
+from processing.template.anny_data import TEETH
+from processing.template.anny_head import AnnyHead, load_head
+from processing.template.template import EYE, SKIN
 
 DEFAULT_VERTICES = 400_000
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from processing.geometry.mesh import Mesh, submesh
-from processing.landmarks.triangulation import Landmarks3d
+from processing.landmarks.multi_pie_68 import Landmarks3d
 from processing.registration.correspondence import TargetSurface
 from processing.scan_quality.apertures import apertures
 from processing.scan_quality.registration_picture import registration_picture
