@@ -27,7 +27,7 @@ class ApertureMeasure:
         return None if self.photographs_mm is None else self.mesh_mm - self.photographs_mm
 
 
-def apertures(seen_mm: Floats, registered_mm: Floats) -> dict[str, ApertureMeasure]:
+def measure_apertures(seen_mm: Floats, registered_mm: Floats) -> dict[str, ApertureMeasure]:
     """lips, right_lids and left_lids. seen_mm, registered_mm: (68, 3) landmarks of the photographs (NaN where unknown)
     and of the mesh. The template's landmarks are the same detector's, so that its habits cancel out."""
     found = {}

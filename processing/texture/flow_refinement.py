@@ -31,49 +31,37 @@ ACROSS_MM = 25.0  # a motion longer than this has crossed a seam or a gap of the
 
 @dataclass(frozen=True)
 class AppearanceSettings:
-    """size_px: of the textures compared.  rounds: at most so many.  sure_px: flow that misses itself by less counts.
+    """How textures are compared, and how far vertices follow."""
 
-    smoothness: of the motion along the skin, against one a vertex; settling: of the way back onto the scan.
-    far_mm: motions farther than this from their neighbours' are doubted.  least_mm: rounds end below this motion.
-    floor_mm: a mean distance to the scan that is as good as none.  least_sure: where less of the skin agrees, it is
-    another skin, and nothing moves.
-    """
-
-    size_px: int = 1024
-    rounds: int = 3
-    sure_px: float = 1.0
-    smoothness: float = 0.5
-    settling: float = 0.05
-    far_mm: float = 0.6
-    least_mm: float = 0.03
-    floor_mm: float = 0.01
-    least_sure: float = 0.05
+    size_px: int = 1024  # side of the textures compared
+    rounds: int = 3  # at most so many
+    sure_px: float = 1.0  # flow counts whose forward and backward way differ by less
+    smoothness: float = 0.5  # of the motion along the skin, against one a vertex
+    settling: float = 0.05  # smoothness of the way back onto the scan
+    far_mm: float = 0.6  # motions farther than this from their neighbours' lose weight
+    least_mm: float = 0.03  # rounds end below this motion
+    floor_mm: float = 0.01  # a mean distance to the scan that is as good as none
+    least_sure: float = 0.05  # where less of the skin agrees, it is another skin, and nothing moves
 
 
 @dataclass(frozen=True)
 class AppearanceReport:
-    """slip_mm, slip_p95_mm: how far skin lay from its vertex along the surface, median and 95th percentile, by round;
-    the last is what is left.  sure: share of the skin whose flow counted.  rounds: those that were kept.
-    surface_mm: mean distance of the skin's vertices to the scan, before and after.
-    """
+    """What a refinement by appearance gained. Tangential drift: how far skin lies from its vertex along the surface."""
 
-    slip_mm: tuple[float, ...]
-    slip_p95_mm: tuple[float, ...]
-    sure: float
-    rounds: int
-    surface_mm: tuple[float, float]
+    slip_mm: tuple[float, ...]  # median drift by round; the last is what is left
+    slip_p95_mm: tuple[float, ...]  # 95th percentile by round
+    sure: float  # share of the skin whose flow counted
+    rounds: int  # those that were kept
+    surface_mm: tuple[float, float]  # mean distance of the skin's vertices to the scan, before and after
 
 
 @dataclass(frozen=True, eq=False)
 class Refined:
-    """vertices_mm: (V, 3).  report: what was gained.
+    """An expression after its comparison with the neutral."""
 
-    slip_mm: how far skin lay from each vertex (V,) before and after, NaN where it could not be compared.
-    """
-
-    vertices_mm: Floats
+    vertices_mm: Floats  # (V, 3)
     report: AppearanceReport
-    slip_mm: tuple[Floats, Floats]
+    drift_mm: tuple[Floats, Floats]  # (V,) before and after, NaN where skin could not be compared
 
 
 def neutral_appearance(
