@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from common.array_types import Floats, Image
 from processing.errors import DataError, ShapeError
+from processing.geometry.viewpoints import upright_rotation
 
 
 class CameraError(DataError):
@@ -129,11 +130,8 @@ class Camera:
 
 def look_at(centre_mm: Floats, aim_mm: Floats, roll: float = 0.0) -> Floats:
     """(3, 3) rotation, head frame to camera, of an upright camera that looks at a point; roll in radians."""
-    z = aim_mm - centre_mm
-    z = z / np.linalg.norm(z)
-    x = np.cross(z, [0.0, 1.0, 0.0])
-    x /= np.linalg.norm(x)
-    y = np.cross(z, x)
+    forward = aim_mm - centre_mm
+    x, y, z = upright_rotation(forward / np.linalg.norm(forward))
     c, s = np.cos(roll), np.sin(roll)
     return np.stack([c * x + s * y, c * y - s * x, z])
 

@@ -10,6 +10,7 @@ from common.array_types import Floats, Image
 from processing.errors import MeshError, ShapeError
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
+from processing.geometry.viewpoints import direction, upright_rotation
 
 BACKGROUND = (250, 248, 246)
 SKIN = (178, 190, 205)
@@ -25,12 +26,8 @@ def portrait_camera(bounds_mm: Floats, *, yaw_deg: float = 0.0, pitch_deg: float
     centre, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
     if not np.isfinite(radius) or radius <= 0:
         raise MeshError("a mesh without extent cannot be pictured")
-    yaw, pitch = np.radians([yaw_deg, pitch_deg])
-    towards = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
-    z = -towards
-    x = np.cross(np.array([0.0, -1.0, 0.0]), z)
-    x /= np.linalg.norm(x)
-    R = np.stack([x, np.cross(z, x), z])
+    towards = direction(yaw_deg, pitch_deg)
+    R = upright_rotation(-towards)
     distance = 7.0 * radius
     corners = np.array([[a, b, c] for a in (low[0], high[0]) for b in (low[1], high[1]) for c in (low[2], high[2])])
     seen = (corners - centre) @ R.T + [0, 0, distance]
@@ -38,7 +35,7 @@ def portrait_camera(bounds_mm: Floats, *, yaw_deg: float = 0.0, pitch_deg: float
     focal = height_px / 2 / half_h
     width_px = max(16, round(height_px * half_w / half_h))
     K = np.array([[focal, 0, (width_px - 1) / 2], [0, focal, (height_px - 1) / 2], [0, 0, 1.0]])
-    return Camera(K=K, R=R, t=-R @ (centre - distance * z), width=width_px, height=height_px, name="portrait")
+    return Camera(K=K, R=R, t=-R @ (centre + distance * towards), width=width_px, height=height_px, name="portrait")
 
 
 def bounds(mesh: Mesh) -> Floats:
@@ -116,8 +113,8 @@ def _light(mesh: Mesh, t: NDArray[np.int32], w: Floats, directions: Floats, smoo
     facing = np.einsum("nd,nd->n", n, directions)
     n = np.where(facing[:, None] > 0, -n, n)  # seen from behind: an open mesh's inside
     total = np.full(len(n), _AMBIENT)
-    for direction, strength in _LIGHTS:
-        towards = np.array(direction) / np.linalg.norm(direction)
+    for light, strength in _LIGHTS:
+        towards = np.array(light) / np.linalg.norm(light)
         total += strength * np.clip(n @ towards, 0, None)
     return np.asarray(np.where(facing > 0, total * 0.55, total) * 1.18)
 

@@ -55,15 +55,11 @@ MIRROR_68: Ints32 = np.array(
 
 @dataclass(frozen=True, eq=False)
 class Landmarks3d:
-    """The 68 Multi-PIE landmarks of one take.
+    """The 68 Multi-PIE landmarks of one take."""
 
-    points_mm: (68, 3) head frame, NaN where unknown.  error_px: (68,) root mean square reprojection error, NaN where
-    unknown.  views: (68,) how many photographs agree on each.
-    """
-
-    points_mm: Floats
-    error_px: Floats
-    views: Ints32
+    points_mm: Floats  # (68, 3) head frame, NaN where unknown
+    error_px: Floats  # (68,) root mean square reprojection error, NaN where unknown
+    views: Ints32  # (68,) how many photographs agree on each
 
     def __post_init__(self) -> None:
         if self.points_mm.shape != (68, 3):

@@ -1,4 +1,4 @@
-"""Scans that cannot be registered, told by name before a mesh is made that looks fine and is not."""
+"""Checks of a scan before and after registration: units, orientation, completeness; each refusal says what is wrong."""
 
 import numpy as np
 from scipy.spatial import cKDTree

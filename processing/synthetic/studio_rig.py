@@ -4,6 +4,7 @@ import numpy as np
 
 from processing.errors import DataError
 from processing.geometry.cameras import Camera, look_at
+from processing.geometry.viewpoints import direction
 
 FEWEST = 6
 FRONT_DISTANCE_MM, SIDE_DISTANCE_MM = 980.0, 1050.0
@@ -45,10 +46,8 @@ def studio_rig(count: int = 68, width: int = 800, height: int = 1200, seed: int 
     rng = np.random.default_rng(seed)
     cameras = []
     for i, (azimuth, elevation, frontal) in enumerate(directions(count)):
-        az, el = np.radians([azimuth, elevation])
         distance = FRONT_DISTANCE_MM if frontal else SIDE_DISTANCE_MM
-        towards = np.array([np.sin(az) * np.cos(el), np.sin(el), np.cos(az) * np.cos(el)])
-        centre = distance * towards + rng.normal(0, 8, 3)
+        centre = distance * direction(azimuth, elevation) + rng.normal(0, 8, 3)
         aim = np.array([0.0, -5.0, 10.0]) + rng.normal(0, 5, 3)
         roll = rng.normal(0, np.radians(1.0))
         focal = 2.55 * min(height, 1.5 * width) * (1 + rng.normal(0, 0.004)) * (1.0 if frontal else 0.95)

@@ -26,20 +26,16 @@ MEASURED_BEHIND_MM, MEASURED_BELOW_MM = -30.0, -115.0
 
 @dataclass(frozen=True, eq=False)
 class PosedHead:
-    """A subject in one expression, as the cameras see it and as it truly is.
-
-    mesh: fine, pores and wrinkles included, vertex colours.  albedo: (N, 3) linear RGB.
-    tu_vertices_mm: (V, 3) the same head in the default template's topology: the true correspondence, without pores.
-    landmarks_mm: (68, 3) the template's landmarks on it.
-    """
+    """A subject in one expression, as the cameras see it and as it truly is."""
 
     subject: "Subject"
     expression: str
-    mesh: Mesh
-    albedo: Floats32
-    gloss: Floats32
+    mesh: Mesh  # N vertices, pores and wrinkles included, vertex colours
+    albedo: Floats32  # (N, 3) linear RGB
+    gloss: Floats32  # (N,) strength of speculars
+    #: (V, 3) the same head in the default template's topology: the true correspondence, without pores.
     tu_vertices_mm: Floats
-    landmarks_mm: Floats
+    landmarks_mm: Floats  # (68, 3) the template's landmarks on it
 
     @cached_property
     def scene(self) -> Scene:
@@ -62,16 +58,14 @@ class PosedHead:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A synthetic person. neutral_mm: (n, 3) control vertices of anny_head; seed: everything follows from it.
+    """A synthetic person."""
 
-    motion_mm: how far the head moves between expressions (standard deviation; it turns by as many half degrees).
-    """
-
-    seed: int
+    seed: int  # everything follows from it
     identity: Identity
-    neutral_mm: Floats
+    neutral_mm: Floats  # (n, 3) control vertices of AnnyHead
     palette: Palette
-    fine: FineHead
+    fine: FineHead  # what is photographed
+    #: How far the head moves between expressions (standard deviation; it turns by as many half degrees).
     motion_mm: float
 
     @cached_property

@@ -56,13 +56,13 @@ class HeadDataError(DataError):
 
 @dataclass(frozen=True)
 class Identity:
-    """What a head's neutral shape is made of. macro: 0..1 each (age 0 is young, 1 old); shapes: target -> weight."""
+    """What a head's neutral shape is made of."""
 
-    age: float
-    gender: float
-    weight: float
-    race: tuple[float, float, float]
-    shapes: dict[str, float]
+    age: float  # 0 is young, 1 old
+    gender: float  # 0 is female, 1 male
+    weight: float  # 0 is light, 1 heavy
+    race: tuple[float, float, float]  # shares of MakeHuman's three families of targets, in the order of _RACES
+    shapes: dict[str, float]  # shape target -> weight
 
 
 AVERAGE = Identity(age=0.0, gender=0.5, weight=0.5, race=(1 / 3, 1 / 3, 1 / 3), shapes={})

@@ -34,22 +34,16 @@ _MASKS = ("lips", "ears", "eyelids", "face")
 
 @dataclass(frozen=True, eq=False)
 class AnnyHead:
-    """The head and neck cut from the body, all vertices of its parts kept.
+    """The head and neck cut from the body, all vertices of its parts kept."""
 
-    vertices_mm: (V, 3) the average adult, neutral.  quads: (Q, 4), counter-clockwise from outside.
-    parts: (V,) SKIN, EYE (the socket's bag behind the lids, laid on the eyeball), ...  quad_parts: (Q,).
-    units: ARKit name -> (V, 3) mm.  masks: "lips", "ears", "eyelids", "face" -> (V,) in 0..1.
-    eye_patches: "L", "R" -> the surface between the lids.  source_vertices: (V,) numbers in MakeHuman's base mesh.
-    """
-
-    vertices_mm: Floats
-    quads: Ints32
-    parts: Labels
-    quad_parts: Labels
-    units: dict[str, Floats]
-    masks: dict[str, Floats]
-    eye_patches: dict[str, "EyePatch"]
-    source_vertices: Ints32
+    vertices_mm: Floats  # (V, 3) the average adult, neutral
+    quads: Ints32  # (Q, 4), counter-clockwise from outside
+    parts: Labels  # (V,) SKIN, EYE (the socket's bag behind the lids, laid on the eyeball), ...
+    quad_parts: Labels  # (Q,) the same of each quad
+    units: dict[str, Floats]  # ARKit name -> (V, 3) mm
+    masks: dict[str, Floats]  # "lips", "ears", "eyelids", "face" -> (V,) in 0..1
+    eye_patches: dict[str, "EyePatch"]  # "L", "R" -> the surface between the lids
+    source_vertices: Ints32  # (V,) numbers in MakeHuman's base mesh
     _base: BaseMesh
 
     def shape(self, identity: Identity) -> Floats:
@@ -91,14 +85,11 @@ class AnnyHead:
 
 @dataclass(frozen=True, eq=False)
 class EyePatch:
-    """The disk of surface between one eye's lids.
+    """The disk of surface between one eye's lids."""
 
-    inside: (n,) vertices.  rim: (m,) vertices of the lids that bound it.  spread: (n, m) harmonic weights of the rim.
-    """
-
-    inside: Ints32
-    rim: Ints32
-    spread: Floats
+    inside: Ints32  # (n,) vertices
+    rim: Ints32  # (m,) vertices of the lids that bound it
+    spread: Floats  # (n, m) harmonic weights of the rim
 
     def lay(self, vertices_mm: Floats, centre: Floats, radius_mm: float) -> Floats:
         """(n, 3): the inside spread between the rim and pushed along the radius to the eyeball's surface."""

@@ -20,12 +20,12 @@ IRIS_DEGREES, PUPIL_DEGREES = 24.0, 9.0
 
 @dataclass(frozen=True)
 class Palette:
-    """Linear RGB of a person's skin, hair and iris; freckles: 0 none .. 1 many."""
+    """Linear RGB of a person's skin, hair and iris."""
 
     skin: tuple[float, float, float] = (0.56, 0.40, 0.31)
     hair: tuple[float, float, float] = (0.085, 0.062, 0.048)
     iris: tuple[float, float, float] = (0.16, 0.10, 0.06)
-    freckles: float = 0.5
+    freckles: float = 0.5  # 0 none .. 1 many
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> "Palette":

@@ -7,6 +7,7 @@ from common.array_types import Floats, Image
 from processing.geometry.cameras import Camera, look_at
 from processing.geometry.mesh import Mesh
 from processing.geometry.photograph_rendering import Scene
+from processing.geometry.viewpoints import direction
 from processing.template.template import Template
 
 _PART_COLOURS = np.array([[0.55, 0.45, 0.38], [0.75, 0.75, 0.78], [0.40, 0.12, 0.12]], dtype=np.float32)
@@ -21,7 +22,7 @@ def draw_template(template: Template, size: int = 720) -> Image:
     views = [
         _view(template, mesh.vertices_mm, a, e, size, middle, extent, points) for a, e in ((0, 0), (60, 0), (0, -45))
     ]
-    rows = [np.hstack(views[:2]), np.hstack([views[2], draw_uvs(mesh, size)])]
+    rows = [np.hstack(views[:2]), np.hstack([views[2], _uv_layout(mesh, size)])]
     small = [
         _titled(_view(template, vertices, 15, 0, size * 2 // 5, middle, extent, None), name)
         for name, vertices in template.expressions.items()
@@ -38,9 +39,7 @@ def _view(
     template: Template, vertices: Floats, azimuth: float, elevation: float, size: int, middle: Floats, extent: float,
     points: Floats | None,
 ) -> Image:  # fmt: skip
-    az, el = np.radians([azimuth, elevation])
-    towards = np.array([np.sin(az) * np.cos(el), np.sin(el), np.cos(az) * np.cos(el)])
-    centre = middle + 4 * extent * towards
+    centre = middle + 4 * extent * direction(azimuth, elevation)
     R = look_at(centre, middle)
     K = np.array([[3.7 * size, 0, (size - 1) / 2], [0, 3.7 * size, (size - 1) / 2], [0, 0, 1]])
     camera = Camera(K=K, R=R, t=-R @ centre, width=size, height=size)
@@ -60,7 +59,7 @@ def _titled(image: Image, title: str) -> Image:
     return image
 
 
-def draw_uvs(mesh: Mesh, size: int) -> Image:
+def _uv_layout(mesh: Mesh, size: int) -> Image:
     """(size, size, 3) BGR: the edges of the UV layout; empty for a mesh without UVs."""
     image = np.full((size, size, 3), 24, np.uint8)
     if mesh.uvs is not None and mesh.uv_triangles is not None:

@@ -81,13 +81,13 @@ def _relief() -> Any:
 def _reliefs() -> list[bytes]:
     from processing.files.displacement_png import write_displacement_png
 
-    return [_written("m.png", partial(write_displacement_png, relief=_relief()))]
+    return [_written("m.png", partial(write_displacement_png, displacement=_relief()))]
 
 
 def _exrs() -> list[bytes]:
     from processing.files.displacement_exr import write_displacement_exr
 
-    return [_written("m.exr", partial(write_displacement_exr, relief=_relief()))]
+    return [_written("m.exr", partial(write_displacement_exr, displacement=_relief()))]
 
 
 def _appearances() -> list[bytes]:
