@@ -31,7 +31,9 @@ from processing.files.ply import read_ply
 from processing.files.take_folder import read_photos, read_take
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface, submesh
-from processing.landmarks.triangulation import Landmarks3d, read_landmarks, triangulate_landmarks, write_landmarks
+from processing.landmarks.landmark_files import read_landmarks, write_landmarks
+from processing.landmarks.multi_pie_68 import Landmarks3d
+from processing.landmarks.triangulation import triangulate_landmarks
 from processing.mesh_repair.mesh_defects import find_mesh_defects
 from processing.registration.correspondence import TargetSurface
 from processing.registration.register import register_expression, register_neutral

@@ -75,7 +75,7 @@ def ours(case: Case) -> np.ndarray:
         case.truth[case.landmarks],
         np.ones(count),
     )
-    return fit_nonrigid(case.source, TargetSurface(case.scan), anchors=anchors).vertices_mm
+    return fit_nonrigid(case.source, TargetSurface(case.scan), landmarks=anchors).vertices_mm
 
 
 def by_trimesh(case: Case, method: str) -> np.ndarray:

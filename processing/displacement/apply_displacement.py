@@ -9,15 +9,17 @@ from processing.files.displacement_png import DisplacementMap
 from processing.geometry.mesh import Mesh, subdivide
 
 
-def sample_displacement(relief: DisplacementMap, uvs: Floats) -> Floats:
+def sample_displacement(displacement: DisplacementMap, uvs: Floats) -> Floats:
     """(N, 2) UVs -> (N,) heights in mm, bilinear between texel centres."""
-    size = relief.height_mm.shape[0]
+    size = displacement.height_mm.shape[0]
     rows, columns = (1 - uvs[:, 1]) * size - 0.5, uvs[:, 0] * size - 0.5
-    return np.asarray(map_coordinates(relief.height_mm.astype(np.float64), [rows, columns], order=1, mode="nearest"))
+    return np.asarray(
+        map_coordinates(displacement.height_mm.astype(np.float64), [rows, columns], order=1, mode="nearest")
+    )
 
 
-def displace(mesh: Mesh, relief: DisplacementMap, *, subdivisions: int = 2) -> Mesh:
-    """The mesh subdivided at its edges' middles and moved along its normals by the relief.
+def displace(mesh: Mesh, displacement: DisplacementMap, *, subdivisions: int = 2) -> Mesh:
+    """The mesh subdivided at its edges' middles and moved along its normals by the map.
 
     subdivisions: each makes four triangles of one (2: 26,000 vertices become 0.4 million).  The normals are those of
     `mesh`, interpolated, as `bake` used them; a vertex on a UV seam takes the mean of its sides, so nothing tears.
@@ -36,5 +38,5 @@ def displace(mesh: Mesh, relief: DisplacementMap, *, subdivisions: int = 2) -> M
     pairs = np.unique(fine.triangles.ravel().astype(np.int64) << 32 | fine.uv_triangles.ravel())
     vertex, uv = pairs >> 32, pairs & 0xFFFFFFFF
     sides = np.bincount(vertex, minlength=count).clip(1)
-    height = np.bincount(vertex, sample_displacement(relief, fine.uvs)[uv], count) / sides
+    height = np.bincount(vertex, sample_displacement(displacement, fine.uvs)[uv], count) / sides
     return fine.with_vertices(fine.vertices_mm + height[:, None] * normals)

@@ -34,7 +34,7 @@ def bake(
 ) -> DisplacementMap:
     """Trace each texel's surface point along the mesh's normal, both ways, to the scan.
 
-    mesh: registered, with UVs, mm.  scan: mm, same frame.  skin: (V,) vertices that have a relief; others stay flat
+    mesh: registered, with UVs, mm.  scan: mm, same frame.  skin: (V,) vertices that are measured; others stay flat
     (eyes, the mouth's inside).  Where the scan has a hole, faces away, lies farther than max_mm or disagrees with its
     surroundings, the height is that of a smooth field over the mesh, which no UV seam interrupts, and is not valid.
     Raises MeshError for a mesh without UVs or a scan without triangles.

@@ -12,10 +12,10 @@ from processing.files.image_files import read_image, write_image
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """The neutral face as it looks over the template's UVs: image (S, S, 3) BGR, seen (S, S)."""
+    """The neutral face as it looks over the template's UVs."""
 
-    image: Image
-    seen: Bools
+    image: Image  # (S, S, 3) BGR
+    seen: Bools  # (S, S) which texels a camera saw
 
 
 def write_appearance(path: Path, appearance: Appearance | None) -> None:

@@ -22,8 +22,10 @@ from processing.geometry.cameras import Camera
 
 
 class ColmapModel(NamedTuple):
-    number: int
-    parameters: int
+    """A lens model of COLMAP."""
+
+    number: int  # in binary files
+    parameters: int  # how many it has
 
 
 MODELS = {
@@ -35,17 +37,21 @@ _NAMES = {model.number: name for name, model in MODELS.items()}
 
 
 class _Lens(NamedTuple):
-    model: str
-    width: int
+    """What COLMAP calls a camera: the intrinsics."""
+
+    model: str  # a name of MODELS
+    width: int  # px
     height: int
-    parameters: tuple[float, ...]
+    parameters: tuple[float, ...]  # focal lengths, principal point, distortion, as the model has them
 
 
 class _Image(NamedTuple):
-    quaternion: tuple[float, ...]
-    t: tuple[float, ...]
-    camera: int
-    name: str
+    """What COLMAP calls an image: a photograph's pose, world to camera."""
+
+    quaternion: tuple[float, ...]  # w x y z
+    t: tuple[float, ...]  # in the model's unit
+    camera: int  # the number of its lens
+    name: str  # the photograph's file
 
 
 def write_colmap(folder: Path, cameras: Mapping[int, Camera], *, binary: bool = False) -> None:

@@ -22,10 +22,10 @@ class ProfileError(DataError):
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """matrix: (3, 3) linear RGB -> linear sRGB.  vignetting: 0 to below 1."""
+    """What brings one camera's photographs to true colours."""
 
-    matrix: Floats = field(default_factory=lambda: np.eye(3))
-    vignetting: float = 0.0
+    matrix: Floats = field(default_factory=lambda: np.eye(3))  # (3, 3) linear RGB -> linear sRGB
+    vignetting: float = 0.0  # share by which the corner is darker than the centre, 0 to below 1
 
     def __post_init__(self) -> None:
         if self.matrix.shape != (3, 3) or not np.isfinite(self.matrix).all() or np.linalg.det(self.matrix) <= 0:

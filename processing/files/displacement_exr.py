@@ -16,18 +16,18 @@ from processing.files.displacement_png import DisplacementMap, DisplacementMapEr
 FORMULA = "height_mm = (value - midpoint) * scale_mm"
 
 
-def write_displacement_exr(path: Path, relief: DisplacementMap) -> None:
+def write_displacement_exr(path: Path, displacement: DisplacementMap) -> None:
     """One EXR file, lossless (ZIP), whole or not at all.
 
     Raises DisplacementMapError for heights that are not finite.
     """
     import OpenEXR
 
-    if not np.isfinite(relief.height_mm).all():
+    if not np.isfinite(displacement.height_mm).all():
         raise DisplacementMapError("a displacement map has heights that are not finite")
     about = {"unit": "mm", "scale_mm": 1.0, "midpoint": 0.0, "formula": FORMULA}
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage} | about
-    channels = {"Y": np.ascontiguousarray(relief.height_mm), "valid": relief.valid.astype(np.float16)}
+    channels = {"Y": np.ascontiguousarray(displacement.height_mm), "valid": displacement.valid.astype(np.float16)}
     with atomic_write(Path(path)) as temporary, OpenEXR.File(header, channels) as file:
         file.write(str(temporary))
 

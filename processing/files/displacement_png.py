@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import PngImagePlugin
 
+from common.array_types import Bools, Floats32
 from common.bounded.decoder_pool import decode
 from common.bounded.limits import MAX_MAP_BYTES
 from common.files.atomic_write import atomic_write
@@ -23,7 +24,7 @@ from processing.errors import DataError, ShapeError
 
 SCALE_MM = 5.0
 MIDPOINT = 32768
-GRAIN = 16  # steps of the 16 bits that a file keeps: 2.4 um, a tenth of a scan's noise, at half the bytes
+QUANTUM = 16  # steps of the 16 bits that a file keeps: 2.4 um, a tenth of a scan's noise, at half the bytes
 FORMULA = "height_mm = (value - midpoint) / midpoint * scale_mm"
 
 
@@ -33,10 +34,10 @@ class DisplacementMapError(DataError):
 
 @dataclass(frozen=True, eq=False)
 class DisplacementMap:
-    """height_mm: (S, S) float32, along the normal, outwards positive; row 0 is v = 1.  valid: (S, S) measured."""
+    """Signed heights of a detailed surface over a base mesh, along its normals, over its UVs; row 0 is v = 1."""
 
-    height_mm: NDArray[np.float32]
-    valid: NDArray[np.bool_]
+    height_mm: Floats32  # (S, S), outwards positive
+    valid: Bools  # (S, S) measured; the rest is filled in
 
     def __post_init__(self) -> None:
         if self.height_mm.ndim != 2 or self.height_mm.shape[0] != self.height_mm.shape[1]:
@@ -45,7 +46,7 @@ class DisplacementMap:
             raise ShapeError("valid", self.valid.shape, str(self.height_mm.shape))
 
 
-def encode_displacement(height_mm: NDArray[np.float32], scale_mm: float = SCALE_MM) -> NDArray[np.uint16]:
+def encode_displacement(height_mm: Floats32, scale_mm: float = SCALE_MM) -> NDArray[np.uint16]:
     """Heights as 16-bit numbers; a step is scale_mm / 32768 (0.15 um), heights beyond the scale are cut off."""
     if not np.isfinite(height_mm).all():
         raise DisplacementMapError("a displacement map has heights that are not finite")
@@ -53,22 +54,22 @@ def encode_displacement(height_mm: NDArray[np.float32], scale_mm: float = SCALE_
     return value.clip(0, 65535).astype(np.uint16)
 
 
-def decode_displacement(values: NDArray[np.uint16], scale_mm: float = SCALE_MM) -> NDArray[np.float32]:
+def decode_displacement(values: NDArray[np.uint16], scale_mm: float = SCALE_MM) -> Floats32:
     """What encode_displacement encoded, within half a step."""
     return ((values.astype(np.float64) - MIDPOINT) / MIDPOINT * scale_mm).astype(np.float32)
 
 
-def write_displacement_png(path: Path, relief: DisplacementMap, scale_mm: float = SCALE_MM) -> None:
-    """A 16-bit grey PNG with its scale and validity inside; heights to the nearest of every GRAIN-th value."""
+def write_displacement_png(path: Path, displacement: DisplacementMap, scale_mm: float = SCALE_MM) -> None:
+    """A 16-bit grey PNG with its scale and validity inside; heights to the nearest of every QUANTUM-th value."""
     about = PngImagePlugin.PngInfo()
     about.add_text("scale_mm", repr(scale_mm))
     about.add_text("midpoint", str(MIDPOINT))
     about.add_text("unit", "mm")
     about.add_text("formula", FORMULA)
-    bits = zlib.compress(np.packbits(relief.valid.ravel()).tobytes(), 9)
+    bits = zlib.compress(np.packbits(displacement.valid.ravel()).tobytes(), 9)
     about.add_text("valid_mask", base64.b64encode(bits).decode("ascii"))
-    values = encode_displacement(relief.height_mm, scale_mm).astype(np.int32) + GRAIN // 2
-    picture = PillowImage.fromarray((values // GRAIN * GRAIN).clip(0, 65535).astype(np.uint16))
+    values = encode_displacement(displacement.height_mm, scale_mm).astype(np.int32) + QUANTUM // 2
+    picture = PillowImage.fromarray((values // QUANTUM * QUANTUM).clip(0, 65535).astype(np.uint16))
     with atomic_write(Path(path)) as temporary:
         picture.save(temporary, format="PNG", pnginfo=about, compress_level=4)
 
@@ -108,7 +109,7 @@ def read_displacement_png(path: Path, *, scale_mm: float | None = None) -> Displ
     return DisplacementMap(height, _valid(path, about.get("valid_mask"), values.shape))
 
 
-def _valid(path: Path, text: str | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _valid(path: Path, text: str | None, shape: tuple[int, ...]) -> Bools:
     count = int(np.prod(shape))
     if text is None:
         return np.ones(shape, dtype=np.bool_)

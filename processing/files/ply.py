@@ -31,11 +31,11 @@ _CORNERS = ("vertex_indices", "vertex_index")
 
 @dataclass
 class _Element:
-    """name, how many, and (name, type, type of the list's length or '') of each property."""
+    """An element of the header: vertices, or faces."""
 
     name: str
     count: int
-    properties: list[tuple[str, str, str]]
+    properties: list[tuple[str, str, str]]  # of each: name, type, type of the list's length or ''
 
 
 def write_ply(path: Path, mesh: Mesh) -> None:

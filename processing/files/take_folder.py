@@ -32,20 +32,20 @@ HELD_BYTES = 500_000_000  # of a take's photographs are held decoded; the rest a
 class View:
     """One photograph and the camera that took it."""
 
-    index: int
+    index: int  # the view's number in params.json
     camera: Camera
-    photo: Path
-    serial: str
+    photo: Path  # the JPEG
+    serial: str  # the camera body's
 
 
 @dataclass(frozen=True, eq=False)
 class Take:
-    """One expression of one subject, as its photographs. skipped: view -> why it is not used."""
+    """One expression of one subject, as its photographs."""
 
     folder: Path
-    name: str
-    views: tuple[View, ...]
-    skipped: Mapping[int, str]
+    name: str  # the folder's, such as 2_smile
+    views: tuple[View, ...]  # those that can be used
+    skipped: Mapping[int, str]  # view -> why it is not used
 
     @property
     def cameras(self) -> list[Camera]:

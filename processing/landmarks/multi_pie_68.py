@@ -1,7 +1,11 @@
-"""The 68 landmarks of Multi-PIE, and where mediapipe's 478-point face mesh has them."""
+"""The 68 landmarks of Multi-PIE: their groups, where mediapipe's 478-point face mesh has them, a take's positions."""
+
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from common.array_types import Bools, Floats, Ints32
+from processing.errors import ShapeError
 
 GROUPS = {
     "jaw": range(0, 17),
@@ -15,7 +19,7 @@ GROUPS = {
     "inner_lips": range(60, 68),
 }
 
-MEDIAPIPE_TO_68: NDArray[np.int32] = np.array(
+MEDIAPIPE_TO_68: Ints32 = np.array(
     [
         *(127, 234, 93, 132, 58, 172, 150, 176, 152, 400, 379, 397, 288, 361, 323, 454, 356),
         *(70, 63, 105, 66, 107),
@@ -31,10 +35,10 @@ MEDIAPIPE_TO_68: NDArray[np.int32] = np.array(
 )
 
 # Contour points slide along the cheek as the head turns: weak evidence of where the skin is.
-CONTOUR: NDArray[np.bool_] = np.isin(np.arange(68), list(GROUPS["jaw"]))
+CONTOUR: Bools = np.isin(np.arange(68), list(GROUPS["jaw"]))
 
 # The landmark on the other side of the face.
-MIRROR_68: NDArray[np.int32] = np.array(
+MIRROR_68: Ints32 = np.array(
     [
         *range(16, -1, -1),
         *range(26, 16, -1),
@@ -47,3 +51,36 @@ MIRROR_68: NDArray[np.int32] = np.array(
     ],
     dtype=np.int32,
 )
+
+
+@dataclass(frozen=True, eq=False)
+class Landmarks3d:
+    """The 68 Multi-PIE landmarks of one take."""
+
+    points_mm: Floats  # (68, 3) head frame, NaN where unknown
+    error_px: Floats  # (68,) root mean square reprojection error, NaN where unknown
+    views: Ints32  # (68,) how many photographs agree on each
+
+    def __post_init__(self) -> None:
+        if self.points_mm.shape != (68, 3):
+            raise ShapeError("landmarks", self.points_mm.shape, "(68, 3)")
+
+    @property
+    def known(self) -> Bools:
+        """(68,) which landmarks have a position."""
+        return np.asarray(np.isfinite(self.points_mm).all(axis=1))
+
+    @classmethod
+    def of_points(cls, points_mm: Floats) -> "Landmarks3d":
+        """Landmarks that did not come from photographs."""
+        points = np.asarray(points_mm, dtype=np.float64)
+        return cls(points, np.full(len(points), np.nan), np.zeros(len(points), np.int32))
+
+    def overridden(self, placed: "Landmarks3d") -> "Landmarks3d":
+        """These landmarks, with `placed` where it has a position: those that somebody placed by hand."""
+        known = placed.known
+        return Landmarks3d(
+            np.where(known[:, None], placed.points_mm, self.points_mm),
+            np.where(known, placed.error_px, self.error_px),
+            np.where(known, placed.views, self.views).astype(np.int32),
+        )

@@ -1,15 +1,15 @@
-"""Landmarks of a scan without photographs: the scan is pictured from several sides and those pictures are read."""
+"""Landmarks of a scan without photographs: detected in pictures of the scan from several sides, then triangulated."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from common.array_types import Image
+from common.array_types import Floats, Image
 from common.progress import Progress, no_progress, part
 from processing.errors import MeshError, NoFace
 from processing.geometry.cameras import Camera, direction_of, upright_rotation
 from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.units import guess_unit
-from processing.landmarks.triangulation import Landmarks3d, triangulate_landmarks
+from processing.landmarks.multi_pie_68 import Landmarks3d
+from processing.landmarks.triangulation import triangulate_landmarks
 
 SIDES_DEG = tuple((azimuth, elevation) for elevation in (-12, 12) for azimuth in (-35, -20, -7, 7, 20, 35))
 HEIGHT_PX = 560
@@ -35,7 +35,7 @@ def landmarks_of_scan(
     for number, (azimuth, elevation) in enumerate(SIDES_DEG):
         progress(0.4 * number / len(SIDES_DEG), "looking at the scan")
         camera = _camera_at((low + high) / 2, float(size.max()), azimuth, elevation)
-        pictures.append(_picture(surface, camera))
+        pictures.append(_shaded(surface, camera))
         cameras.append(camera)
     try:
         found = triangulate_landmarks(pictures, cameras, rng=rng, progress=part(progress, 0.4, 1.0))
@@ -49,17 +49,18 @@ def landmarks_of_scan(
     return found
 
 
-def _camera_at(middle: NDArray[np.float64], size_mm: float, azimuth_deg: float, elevation_deg: float) -> Camera:
+def _camera_at(middle: Floats, size_mm: float, azimuth_deg: float, elevation_deg: float) -> Camera:
+    """A camera far enough away to see a scan of this size whole."""
     towards = direction_of(azimuth_deg, elevation_deg)
     R = upright_rotation(-towards)
-    away = 5.0 * size_mm
-    focal = HEIGHT_PX * away / (1.15 * size_mm)
+    distance_mm = 5.0 * size_mm
+    focal = HEIGHT_PX * distance_mm / (1.15 * size_mm)
     half = (HEIGHT_PX - 1) / 2
     K = np.array([[focal, 0, half], [0, focal, half], [0, 0, 1.0]])
-    return Camera(K=K, R=R, t=-R @ (middle + away * towards), width=HEIGHT_PX, height=HEIGHT_PX)
+    return Camera(K=K, R=R, t=-R @ (middle + distance_mm * towards), width=HEIGHT_PX, height=HEIGHT_PX)
 
 
-def _picture(surface: Surface, camera: Camera) -> Image:
+def _shaded(surface: Surface, camera: Camera) -> Image:
     """(H, W, 3) the scan's own colours where it has them, else grey skin, under a soft light from the camera."""
     mesh = surface.mesh
     columns, rows = np.meshgrid(np.arange(camera.width), np.arange(camera.height))

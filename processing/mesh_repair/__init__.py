@@ -1,1 +1,1 @@
-"""Meshes mended: defects, folds, surfaces that crossed."""
+"""Mesh repair: defects found, folds smoothed out, intersecting surfaces separated."""

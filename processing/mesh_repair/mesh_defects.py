@@ -1,4 +1,4 @@
-"""Triangles that no face has: turned over, stretched thin, or passing through each other."""
+"""Mesh defects: triangles turned over, stretched thin, or passing through each other."""
 
 from dataclasses import dataclass
 
@@ -9,26 +9,26 @@ from common.array_types import Bools, Floats, Ints64
 from processing.errors import ShapeError
 from processing.geometry.mesh import Mesh
 
-_END = 1e-3  # share of an edge at either end, where the triangles around it meet it
+_EDGE_END = 1e-3  # share of an edge at either end, where the triangles around it meet it
 _STRETCHED = 4.0  # times longer or thinner than the reference, against the whole mesh
 
 
 @dataclass(frozen=True, eq=False)
 class MeshDefects:
-    """(T,) triangles: flipped against the reference, crossing another one, stretched beyond what skin does."""
+    """Defective triangles of a mesh, each mask (T,)."""
 
-    flipped: Bools
-    crossing: Bools
-    stretched: Bools
+    flipped: Bools  # against the reference
+    self_intersecting: Bools  # passing through another one
+    stretched: Bools  # beyond what skin does
 
     def counts(self, among: Bools) -> dict[str, int]:
         """How many of each kind among some triangles (T,)."""
-        named = {"flipped": self.flipped, "crossing": self.crossing, "stretched": self.stretched}
+        named = {"flipped": self.flipped, "crossing": self.self_intersecting, "stretched": self.stretched}
         return {name: int((mask & among).sum()) for name, mask in named.items()}
 
 
 def find_mesh_defects(mesh: Mesh, reference: Mesh) -> MeshDefects:
-    """Faults of a mesh; reference: the same topology without faults (the template's expression, or the neutral).
+    """Defects of a mesh; reference: the same topology without them (the template's expression, or the neutral).
 
     A triangle is flipped when it faces away from the mean of its surroundings, though it did not in the reference.
     Raises ShapeError for another topology.
@@ -36,7 +36,7 @@ def find_mesh_defects(mesh: Mesh, reference: Mesh) -> MeshDefects:
     if mesh.triangles.shape != reference.triangles.shape:
         raise ShapeError("reference.triangles", reference.triangles.shape, str(mesh.triangles.shape))
     return MeshDefects(
-        opposing_triangles(mesh) & ~opposing_triangles(reference), crossing(mesh), _stretched(mesh, reference)
+        opposing_triangles(mesh) & ~opposing_triangles(reference), self_intersecting(mesh), _stretched(mesh, reference)
     )
 
 
@@ -61,7 +61,7 @@ def _stretched(mesh: Mesh, reference: Mesh) -> Bools:
 
 def _principal_stretches(rest: Mesh, mesh: Mesh) -> Floats:
     """(T, 2) singular values of each triangle's map from rest to mesh."""
-    before, after = (_flat(m) for m in (rest, mesh))
+    before, after = (_in_plane(m) for m in (rest, mesh))
     area = before[:, 0, 0] * before[:, 1, 1]
     sound = area > 1e-9
     inverse = np.zeros_like(before)
@@ -72,7 +72,7 @@ def _principal_stretches(rest: Mesh, mesh: Mesh) -> Floats:
     return np.asarray(np.where(sound[:, None], stretch, 1.0))
 
 
-def _flat(mesh: Mesh) -> Floats:
+def _in_plane(mesh: Mesh) -> Floats:
     """(T, 2, 2) upper triangular: the two edges from the first corner in the triangle's own plane, as columns."""
     a, b, c = (mesh.vertices_mm[mesh.triangles[:, k]] for k in range(3))
     first, second = b - a, c - a
@@ -82,7 +82,7 @@ def _flat(mesh: Mesh) -> Floats:
     return np.stack([np.stack([length, along], 1), np.stack([np.zeros_like(length), across], 1)], axis=1)
 
 
-def crossing(mesh: Mesh) -> Bools:
+def self_intersecting(mesh: Mesh) -> Bools:
     """(T,) triangles that an edge of a triangle without a common corner passes through, and those of that edge.
 
     Two triangles that cross have an edge of one through the inside of the other.
@@ -116,14 +116,14 @@ def self_intersections(mesh: Mesh, among: Bools | None = None) -> tuple[Ints64, 
     ends = mesh.edges[looked]
     rays = np.concatenate([vertices[ends[:, 0]], vertices[ends[:, 1]] - vertices[ends[:, 0]]], axis=1)
     # Whether an edge meets anything is soon told; where, costs a walk to the end of the mesh.
-    meets = scene.test_occlusions(o3d.core.Tensor(rays), tnear=_END, tfar=1 - _END).numpy()
+    meets = scene.test_occlusions(o3d.core.Tensor(rays), tnear=_EDGE_END, tfar=1 - _EDGE_END).numpy()
     looked, rays = looked[meets], rays[meets]
     if not len(looked):
         return nothing, nothing
     found = scene.list_intersections(o3d.core.Tensor(rays))
     distance, ray = found["t_hit"].numpy(), found["ray_ids"].numpy().astype(np.int64)
     triangle = found["primitive_ids"].numpy().astype(np.int64)
-    inside = (distance > _END) & (distance < 1 - _END)
+    inside = (distance > _EDGE_END) & (distance < 1 - _EDGE_END)
     ray, triangle = looked[ray[inside]], triangle[inside]
     corners, ends = mesh.triangles[triangle], mesh.edges[ray]
     apart = (corners[:, :, None] != ends[:, None, :]).all(axis=(1, 2))

@@ -1,4 +1,4 @@
-"""Surfaces of one mesh that have gone through each other, as closed lips do: drawn apart."""
+"""Surface separation: parts of one mesh that have gone through each other, as closed lips do, moved apart."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,26 +7,24 @@ from scipy import sparse
 from common.array_types import Bools, Floats
 from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.sparse_cholesky import Factor, graph_laplacian
+from processing.geometry.vertex_rings import dilated
 from processing.mesh_repair.mesh_defects import self_intersections
 
 ROUNDS = 6
 GAP_MM = 0.1
-AROUND_RINGS = 8  # that may follow
-SPREAD = 0.2  # smoothness of a separating motion, against one for what is inside
+FOLLOWING_RINGS = 8  # around the vertices inside that may follow
+SMOOTHNESS = 0.2  # smoothness of a separating motion, against one for what is inside
 _OFF_MM = 0.002
 
 
 def separate_surfaces(mesh: Mesh, among: Bools, deepest_mm: float = 3.0, rounds: int = ROUNDS) -> Floats:
-    """(V, 3) with surfaces that pass through each other by less than deepest_mm drawn apart, each by half.
+    """(V, 3) with surfaces that pass through each other by less than deepest_mm moved apart, each by half.
 
     among: (V,) the vertices that may be found inside.  A vertex that sees the inside of the mesh when it looks along
     its normal lies within another part of it, as deep as that part's surface lies behind it: it goes back, and so does
     that part, whose own vertices find themselves inside this one. Their surroundings follow.
     """
-    ring = mesh.adjacency()
-    free = among.copy()
-    for _ in range(AROUND_RINGS):
-        free |= ring @ free.astype(np.float64) > 0
+    free = dilated(mesh.adjacency(), among, FOLLOWING_RINGS)
     moving = np.flatnonzero(free)
     laplacian = graph_laplacian(mesh.edges, len(mesh.vertices_mm))[moving][:, moving]
     vertices = mesh.vertices_mm.copy()
@@ -38,21 +36,21 @@ def separate_surfaces(mesh: Mesh, among: Bools, deepest_mm: float = 3.0, rounds:
             break
         surface = Surface(posed)
         inside = np.flatnonzero(among)
-        inside = inside[_leaves(surface, inside, 1.0) < np.inf]
-        depth = _leaves(surface, inside, -1.0)
+        inside = inside[_exit_distances(surface, inside, 1.0) < np.inf]
+        depth = _exit_distances(surface, inside, -1.0)
         depth[depth > deepest_mm] = 0.0
         back = np.zeros(len(vertices))
         back[through[among[through]]] = GAP_MM  # edges may cross where no vertex is inside
         back[inside] = np.maximum(back[inside], 0.5 * depth + GAP_MM * (depth > 0))
         back = back[moving]
-        say = (back > 0).astype(np.float64)
-        matrix = sparse.diags_array(say + 0.02) + SPREAD * laplacian
+        weight = (back > 0).astype(np.float64)
+        matrix = sparse.diags_array(weight + 0.02) + SMOOTHNESS * laplacian
         vertices = vertices.copy()
         vertices[moving] -= Factor(matrix).solve(back[:, None] * posed.vertex_normals[moving])
     return vertices
 
 
-def _leaves(surface: Surface, some: NDArray[np.int64], sign: float) -> Floats:
+def _exit_distances(surface: Surface, some: NDArray[np.int64], sign: float) -> Floats:
     """(N,) how far along or against its normal each vertex meets the mesh from inside; inf where it does not."""
     along = sign * surface.mesh.vertex_normals[some]
     distance, triangle, _ = surface.cast(surface.mesh.vertices_mm[some] + _OFF_MM * along, along)

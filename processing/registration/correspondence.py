@@ -1,4 +1,4 @@
-"""Where on a scan each vertex of a template belongs: nearest points and hits along normals, with their doubts."""
+"""Correspondence: for each vertex of a template its point on a scan, nearest or along the normal, with a weight."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ from processing.geometry.mesh import Mesh, Surface
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """points_mm (N, 3) on the scan; weight (N,) in [0, 1], 0 where there is no match."""
+    """A point of the scan for each of N vertices."""
 
-    points_mm: Floats
-    weight: Floats
+    points_mm: Floats  # (N, 3) on the scan
+    weight: Floats  # (N,) in [0, 1], 0 where there is no match
 
 
 class TargetSurface:
@@ -86,7 +86,7 @@ class TargetSurface:
 
 
 def downweight_far(matches: Matches, points_mm: Floats, floor_mm: float) -> Matches:
-    """Give matches much farther than the others less say (Geman-McClure, scale 3 medians, at least floor_mm)."""
+    """Matches much farther than the others lose weight (Geman-McClure, scale 3 medians, at least floor_mm)."""
     off = np.linalg.norm(matches.points_mm - points_mm, axis=1)
     used = matches.weight > 0
     if not used.any():

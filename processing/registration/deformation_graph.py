@@ -20,7 +20,7 @@ NODES_A_VERTEX = 6
 class DeformationGraph:
     """Nodes, their influence on the vertices and their links.
 
-    nodes: (K,) vertex numbers.  near: (V, 6) nodes of each vertex and share: (V, 6) their say, rows summing to one.
+    nodes: (K,) vertex numbers.  near: (V, 6) nodes of each vertex and share: (V, 6) their weights, rows summing to one.
     A deformation is (4 K, 3): for each node the transposed 3x4 affine map in the coordinates of the mesh.
     """
 

@@ -1,4 +1,4 @@
-"""Pieces of a template that hang together with nothing: eyeballs, teeth. They ride along, and stay behind the skin."""
+"""Loose parts: components of a template apart from the skin (eyeballs, teeth), moved with it and kept behind it."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,8 @@ from processing.geometry.procrustes import fit_motion
 from processing.mesh_repair.mesh_defects import self_intersections
 from processing.template.template import EYE, SKIN
 
-BACK_MM = (0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.0)  # an eye that came through its lids goes back by the first that does
+# An eye that came through its lids is moved back by the first of these that is enough.
+SET_BACK_MM = (0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.0)
 NEAR_MM = 4.0
 ONE_EYE_MM = 5.0
 
@@ -47,7 +48,7 @@ def move_loose_parts(
         after[members] = fit_motion(before[near], after[near], weight)(before[members])
     skin: Bools = (parts == SKIN) & ~loose
     for eye in _eyes(piece, loose & (parts == EYE), after):
-        after = _seated(mesh, after, eye, skin)
+        after = _moved_behind_lids(mesh, after, eye, skin)
     return after
 
 
@@ -61,26 +62,26 @@ def _eyes(piece: Ints32, loose_eyes: Bools, vertices: Floats) -> list[Bools]:
     return [np.isin(piece, found[label == number]) for number in range(label.max() + 1)]
 
 
-def _seated(mesh: Mesh, vertices: Floats, eye: Bools, skin: Bools) -> Floats:
+def _moved_behind_lids(mesh: Mesh, vertices: Floats, eye: Bools, skin: Bools) -> Floats:
     """(V, 3) with an eye moved back until it passes through no skin; as it was where no small motion is enough."""
     near = eye | skin
     near[skin] = cKDTree(vertices[eye]).query(vertices[skin], distance_upper_bound=NEAR_MM)[0] < np.inf
     on_skin: Bools = np.asarray(skin[mesh.triangles].all(axis=1))
     posed = mesh.with_vertices(vertices)
-    through = _through(posed, eye, near, on_skin)
+    through = _penetrated_triangles(posed, eye, near, on_skin)
     if not len(through):
         return vertices
     outwards = posed.triangle_normals[through].mean(axis=0)
     outwards /= np.linalg.norm(outwards).clip(1e-9)
-    for back_mm in BACK_MM:
+    for back_mm in SET_BACK_MM:
         moved = vertices.copy()
         moved[eye] -= back_mm * outwards
-        if not len(_through(mesh.with_vertices(moved), eye, near, on_skin)):
+        if not len(_penetrated_triangles(mesh.with_vertices(moved), eye, near, on_skin)):
             return moved
     return vertices
 
 
-def _through(mesh: Mesh, eye: Bools, near: Bools, on_skin: Bools) -> NDArray[np.int64]:
+def _penetrated_triangles(mesh: Mesh, eye: Bools, near: Bools, on_skin: Bools) -> NDArray[np.int64]:
     """Triangles of the skin that the eye's edges pass through, or whose edges pass through its triangles."""
     edges, triangles = self_intersections(mesh, near)
     edge_in, triangle_in = eye[mesh.edges[edges]].all(axis=1), eye[mesh.triangles[triangles]].all(axis=1)

@@ -14,29 +14,27 @@ from common.progress import Progress, no_progress
 from processing.errors import MeshError, ShapeError
 from processing.geometry.mesh import Mesh
 from processing.geometry.sparse_cholesky import Factor, SmoothField, factored, graph_laplacian
-from processing.mesh_repair.fold_repair import mend
+from processing.geometry.vertex_rings import dilated
+from processing.mesh_repair.fold_repair import repair_folds
 from processing.mesh_repair.mesh_defects import flipped_triangles
 from processing.registration.correspondence import TargetSurface, downweight_far
 from processing.registration.deformation_graph import DeformationGraph
 
-# Vertices of less weight than this (eyes, the rim) are carried by the graph and never settle one by one.
-SINGLY = 0.5
-FREE = 1e-5  # what holds a vertex that nothing draws
+# Vertices of less data weight than this (eyes, the rim) are carried by the graph and never move one by one.
+LEAST_DATA_WEIGHT = 0.5
+DAMPING = 1e-5  # what holds a vertex without a match
 
 
 @dataclass(frozen=True)
 class IcpStep:
-    """One stiffness of the graph pass, relative to a data term of one per mm^2 and vertex.
+    """One step of the graph pass, from stiff to soft."""
 
-    landmarks: their weight.  max_mm, min_cosine: what a match may be off by.  every: use one vertex in so many.
-    """
-
-    stiffness: float
-    landmarks: float
-    max_mm: float
-    min_cosine: float
+    stiffness: float  # relative to a data term of one per mm^2 and vertex
+    landmarks: float  # their weight
+    max_mm: float  # distance beyond which a match does not count
+    min_cosine: float  # between the normals of a vertex and its match
     iterations: int
-    every: int = 1
+    every: int = 1  # use one vertex in so many
 
 
 COARSE_TO_FINE = (
@@ -51,50 +49,43 @@ COARSE_TO_FINE = (
 
 @dataclass(frozen=True)
 class NonRigidSettings:
-    """steps: the graph pass.  hops: edges between its nodes.  smoothness: of the vertex pass, one iteration each.
+    """Schedule of a fit: a pass of the deformation graph, then one of single vertices."""
 
-    vertex_max_mm: how far along its normal a vertex may be drawn.  floor_mm: distances that are never suspicious.
-    """
-
-    steps: tuple[IcpStep, ...] = COARSE_TO_FINE
-    hops: int = 3
-    smoothness: tuple[float, ...] = (5.0, 2.0, 1.0, 0.3, 0.1)
-    vertex_max_mm: float = 8.0
-    vertex_min_cosine: float = 0.5
-    floor_mm: float = 2.0
+    steps: tuple[IcpStep, ...] = COARSE_TO_FINE  # the graph pass
+    hops: int = 3  # edges between the graph's nodes
+    smoothness: tuple[float, ...] = (5.0, 2.0, 1.0, 0.3, 0.1)  # of the vertex pass, one iteration each
+    vertex_max_mm: float = 8.0  # how far along its normal a vertex may move
+    vertex_min_cosine: float = 0.5  # between the normals of a vertex and its match
+    floor_mm: float = 2.0  # distances that never lose weight
 
 
 @dataclass(frozen=True, eq=False)
 class LandmarkConstraints:
-    """Points on the template's surface that belong at known places.
+    """Points on the template's surface whose positions are known: a soft constraint of the fit."""
 
-    corners: (L, 3) vertices.  barycentric: (L, 3).  points_mm: (L, 3).  weights: (L,).
-    """
-
-    corners: Ints32
-    barycentric: Floats
-    points_mm: Floats
-    weights: Floats
+    corners: Ints32  # (L, 3) vertices of the triangle that holds each point
+    barycentric: Floats  # (L, 3)
+    points_mm: Floats  # (L, 3) where they belong
+    weights: Floats  # (L,)
 
     def rows(self, vertices: int) -> sparse.csr_array:
-        """(L, V): rows @ vertices = the anchored points."""
+        """(L, V): rows @ vertices = the constrained points."""
         each = np.repeat(np.arange(len(self.corners)), 3)
         data = (self.barycentric.ravel(), (each, self.corners.ravel()))
         return sparse.csr_array(data, shape=(len(self.corners), vertices))
 
 
-NO_ANCHORS = LandmarkConstraints(np.zeros((0, 3), np.int32), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0))
+NO_LANDMARKS = LandmarkConstraints(np.zeros((0, 3), np.int32), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0))
 
 
 @dataclass(frozen=True, eq=False)
 class NonRigidFit:
-    """vertices_mm: (V, 3).  matched: (V,) which vertices met the scan in the last iteration.  flipped: triangles
-    that turned over and were relaxed."""
+    """A mesh fitted to a scan."""
 
-    vertices_mm: Floats
-    matched: Bools
-    flipped: int
-    history_mm: tuple[float, ...] = field(default=())
+    vertices_mm: Floats  # (V, 3)
+    matched: Bools  # (V,) which vertices met the scan in the last iteration
+    flipped: int  # triangles that turned over and were relaxed
+    history_mm: tuple[float, ...] = field(default=())  # median distance by iteration
 
 
 def fit_nonrigid(
@@ -103,46 +94,46 @@ def fit_nonrigid(
     *,
     weights: Floats | None = None,
     sheets: Bools | None = None,
-    anchors: LandmarkConstraints = NO_ANCHORS,
+    landmarks: LandmarkConstraints = NO_LANDMARKS,
     settings: NonRigidSettings | None = None,
     graph: DeformationGraph | None = None,
     progress: Progress = no_progress,
 ) -> NonRigidFit:
     """Deform `source` (one connected mesh, roughly in place) onto the scan.
 
-    weights: (V,) in [0, 1], how much the scan may pull each vertex; 0 follows its neighbours.
-    sheets: (V,) as in `mend`.
+    weights: (V,) in [0, 1], the data term's weight of each vertex; 0 follows its neighbours.
+    sheets: (V,) as in `repair_folds`.
     Raises MeshError when the scan lies nowhere near the source.
     """
     settings = NonRigidSettings() if settings is None else settings
     count = len(source.vertices_mm)
-    pull = np.ones(count) if weights is None else np.asarray(weights, dtype=np.float64)
-    if pull.shape != (count,):
-        raise ShapeError("weights", pull.shape, f"({count},)")
+    data_weights = np.ones(count) if weights is None else np.asarray(weights, dtype=np.float64)
+    if data_weights.shape != (count,):
+        raise ShapeError("weights", data_weights.shape, f"({count},)")
     if graph is None:
         graph = DeformationGraph(source, settings.hops)
     else:
         graph.rebase(source.vertices_mm)
     total = sum(step.iterations for step in settings.steps) + len(settings.smoothness)
-    vertices, history = _graph_pass(source, scan, pull, anchors, settings, graph, progress, total)
-    fit = _vertex_pass(source.with_vertices(vertices), scan, pull, settings, progress, total)
-    vertices, mended = mend(source, fit.vertices_mm, sheets)
-    return NonRigidFit(vertices, fit.matched & ~mended, fit.flipped, (*history, *fit.history_mm))
+    vertices, history = _graph_pass(source, scan, data_weights, landmarks, settings, graph, progress, total)
+    fit = _vertex_pass(source.with_vertices(vertices), scan, data_weights, settings, progress, total)
+    vertices, repaired = repair_folds(source, fit.vertices_mm, sheets)
+    return NonRigidFit(vertices, fit.matched & ~repaired, fit.flipped, (*history, *fit.history_mm))
 
 
 def _graph_pass(
     source: Mesh,
     scan: TargetSurface,
-    pull: Floats,
-    anchors: LandmarkConstraints,
+    data_weights: Floats,
+    landmarks: LandmarkConstraints,
     settings: NonRigidSettings,
     graph: DeformationGraph,
     progress: Progress,
     total: int,
 ) -> tuple[Floats, list[float]]:
-    every_active = np.flatnonzero(pull > 0)
-    anchor_basis = sparse.csr_array(anchors.rows(len(pull)) @ graph.basis)
-    anchor_weights = sparse.diags_array(anchors.weights) if len(anchors.weights) else None
+    every_active = np.flatnonzero(data_weights > 0)
+    landmark_basis = sparse.csr_array(landmarks.rows(len(data_weights)) @ graph.basis)
+    landmark_weights = sparse.diags_array(landmarks.weights) if len(landmarks.weights) else None
     density = len(every_active) / max(len(graph.nodes), 1)
     deformation = graph.rest
     vertices = source.vertices_mm
@@ -157,19 +148,19 @@ def _graph_pass(
                 vertices[active], current.vertex_normals[active], max_mm=step.max_mm, min_cosine=step.min_cosine
             )
             matches = downweight_far(matches, vertices[active], max(settings.floor_mm, step.max_mm / 3))
-            if not matches.weight.any() and not len(anchors.weights):
+            if not matches.weight.any() and not len(landmarks.weights):
                 raise MeshError(
                     "the scan lies nowhere near the template: give landmarks, or check units (mm) and frame"
                 )
-            weight, goal = np.zeros(len(pull)), np.zeros_like(vertices)
-            weight[active] = step.every * pull[active] * matches.weight
+            weight, goal = np.zeros(len(data_weights)), np.zeros_like(vertices)
+            weight[active] = step.every * data_weights[active] * matches.weight
             goal[active] = matches.points_mm
             matrix = graph.weigh(weight) + step.stiffness * graph.stiffness
             right = graph.basis.T @ (weight[:, None] * goal)
-            if anchor_weights is not None:
-                strength = step.landmarks * density * anchor_weights
-                matrix = matrix + anchor_basis.T @ strength @ anchor_basis
-                right = right + anchor_basis.T @ (strength @ anchors.points_mm)
+            if landmark_weights is not None:
+                strength = step.landmarks * density * landmark_weights
+                matrix = matrix + landmark_basis.T @ strength @ landmark_basis
+                right = right + landmark_basis.T @ (strength @ landmarks.points_mm)
             hold = 1e-6 * sparse.diags_array(matrix.diagonal() + 1e-6)
             factor = factored(matrix + hold, factor)
             deformation = factor.solve(right + hold @ deformation)
@@ -184,17 +175,17 @@ def _median_mm(points: Floats, goals: Floats, weight: Floats) -> float:
 
 
 def _vertex_pass(
-    start: Mesh, scan: TargetSurface, pull: Floats, settings: NonRigidSettings, progress: Progress, total: int
+    start: Mesh, scan: TargetSurface, data_weights: Floats, settings: NonRigidSettings, progress: Progress, total: int
 ) -> NonRigidFit:
     """Minimise sum w |x - goal|^2 + smoothness sum over edges |d_i - d_j|^2 for displacements d = x - start."""
-    count = len(pull)
-    active = np.flatnonzero(pull >= SINGLY)
+    count = len(data_weights)
+    active = np.flatnonzero(data_weights >= LEAST_DATA_WEIGHT)
     field = SmoothField(graph_laplacian(start.edges, count))
     vertices = start.vertices_mm
     matched = np.zeros(count, dtype=np.bool_)
     history: list[float] = []
     flipped = 0
-    pull = pull.copy()
+    data_weights = data_weights.copy()
     for number, smoothness in enumerate(settings.smoothness):
         progress((total - len(settings.smoothness) + number) / total, "settling on the surface")
         normals = start.with_vertices(vertices).vertex_normals
@@ -203,14 +194,14 @@ def _vertex_pass(
         )
         matches = downweight_far(matches, vertices[active], settings.floor_mm)
         weight, goal = np.zeros(count), np.zeros_like(vertices)
-        weight[active] = pull[active] * matches.weight
+        weight[active] = data_weights[active] * matches.weight
         goal[active] = matches.points_mm - start.vertices_mm[active]
-        vertices = start.vertices_mm + field(weight, goal, smoothness=smoothness, hold=FREE)
+        vertices = start.vertices_mm + field(weight, goal, smoothness=smoothness, hold=DAMPING)
         over = flipped_triangles(start, vertices)
         if over.any():
             flipped = int(over.sum())
             vertices, weight = _relax(start, field, smoothness, weight, goal, over)
-            pull[weight == 0] *= 0.1
+            data_weights[weight == 0] *= 0.1
         matched = weight > 0
         history.append(_median_mm(vertices[active], matches.points_mm, matches.weight))
     progress(1.0, "fitted")
@@ -220,15 +211,15 @@ def _vertex_pass(
 def _relax(
     start: Mesh, field: SmoothField, smoothness: float, weight: Floats, goal: Floats, over: Bools
 ) -> tuple[Floats, Floats]:
-    """Let go of the vertices of turned-over triangles, ring by ring, until none is left."""
+    """Take the data term off turned-over triangles, ring by ring, until none is left."""
     adjacency = start.adjacency()
-    free = np.zeros(len(weight), dtype=np.bool_)
+    free: Bools = np.zeros(len(weight), dtype=np.bool_)
     vertices = start.vertices_mm
     for _ in range(4):
         free[start.triangles[over].ravel()] = True
-        free |= adjacency @ free.astype(np.float64) > 0
+        free = dilated(adjacency, free, 1)
         weight = np.where(free, 0.0, weight)
-        vertices = start.vertices_mm + field(weight, goal, smoothness=smoothness, hold=FREE)
+        vertices = start.vertices_mm + field(weight, goal, smoothness=smoothness, hold=DAMPING)
         over = flipped_triangles(start, vertices)
         if not over.any():
             break

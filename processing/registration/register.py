@@ -1,16 +1,16 @@
-"""A scan brought into the template's topology: alignment by landmarks, deformation transfer, non-rigid ICP."""
+"""Registration of a scan to the template's topology: landmark alignment, deformation transfer, non-rigid ICP."""
 
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from common.array_types import Floats
+from common.array_types import Bools, Floats
 from common.progress import Progress, no_progress, part
 from processing.errors import NoFace, ShapeError
 from processing.geometry.mesh import Mesh
 from processing.geometry.procrustes import Similarity, fit_motion, fit_motion_robust
-from processing.landmarks.triangulation import Landmarks3d
+from processing.geometry.vertex_rings import dilated
+from processing.landmarks.multi_pie_68 import Landmarks3d
 from processing.registration.correspondence import TargetSurface
 from processing.registration.deformation_transfer import DeformationTransfer
 from processing.registration.loose_parts import largest_part, move_loose_parts
@@ -24,14 +24,19 @@ from processing.registration.nonrigid_icp import (
 from processing.registration.scan_checks import checked_scan, require_complete_scan
 from processing.template.template import EYE, MOUTH_INTERIOR, Template
 
-# How much a landmark says about where the skin is: points of the jaw slide along it, brows vary with hair.
-_SAY = np.concatenate([np.full(17, 0.1), np.full(10, 0.4), np.full(9, 1.0), np.full(12, 1.0), np.full(20, 1.0)])
-_SAY[6:11] = 0.3
-# ... and about where the head is, whatever the face does.
-_STEADY = np.concatenate([np.full(17, 0.05), np.full(10, 0.2), np.full(9, 1.0), np.full(12, 1.0), np.full(20, 0.1)])
-_STEADY[[36, 39, 42, 45]] = 2.0
+# Weight of each landmark for where the skin is: points of the jaw slide along it, brows vary with hair.
+_SKIN_WEIGHTS = np.concatenate(
+    [np.full(17, 0.1), np.full(10, 0.4), np.full(9, 1.0), np.full(12, 1.0), np.full(20, 1.0)]
+)
+_SKIN_WEIGHTS[6:11] = 0.3
+# ... and for the head's rigid pose, whatever the face does.
+_POSE_WEIGHTS = np.concatenate(
+    [np.full(17, 0.05), np.full(10, 0.2), np.full(9, 1.0), np.full(12, 1.0), np.full(20, 0.1)]
+)
+_POSE_WEIGHTS[[36, 39, 42, 45]] = 2.0
 
-UNLIKE_A_FACE_MM, OUT_OF_ORDER_MM = 12.0, 20.0  # of half of the landmarks, of three quarters
+# Landmarks that lie farther from the template's than this, half and a quarter of them, are no face's.
+MAX_MEDIAN_MM, MAX_UPPER_QUARTILE_MM = 12.0, 20.0
 LID_RINGS, LIP_RINGS = 3, 1
 NEUTRAL = NonRigidSettings()
 EXPRESSION = NonRigidSettings(
@@ -47,37 +52,31 @@ EXPRESSION = NonRigidSettings(
 
 @dataclass(frozen=True)
 class RegistrationSettings:
-    """Schedules for the neutral scan (from the template) and for expressions (from the subject's neutral)."""
+    """Schedules of the fits."""
 
-    neutral: NonRigidSettings = NEUTRAL
-    expression: NonRigidSettings = EXPRESSION
+    neutral: NonRigidSettings = NEUTRAL  # from the template
+    expression: NonRigidSettings = EXPRESSION  # from the subject's neutral
 
 
 @dataclass(frozen=True)
 class RegistrationReport:
-    """What a registration says of itself.
+    """What a registration says of itself."""
 
-    surface_mm: mean distance of the matched vertices to the scan.  matched: share of the skin that met the scan.
-    landmarks: how many were known; landmark_mm: their median distance from the registered surface's own.
-    strength: how far the transferred expression went (1 for neutral).  flipped: triangles that turned over and were
-    relaxed.  history_mm: median distance by iteration.
-    """
-
-    surface_mm: float
-    matched: float
-    landmarks: int
-    landmark_mm: float
-    strength: float
-    flipped: int
-    history_mm: tuple[float, ...] = field(default=())
+    surface_mm: float  # mean distance of the matched vertices to the scan
+    matched: float  # share of the skin that met the scan
+    landmarks: int  # how many were known
+    landmark_mm: float  # their median distance from the registered surface's own
+    strength: float  # how far the transferred expression went (1 for neutral)
+    flipped: int  # triangles that turned over and were relaxed
+    history_mm: tuple[float, ...] = field(default=())  # median distance by iteration
 
 
 @dataclass(frozen=True, eq=False)
 class Registration:
-    """vertices_mm: (V, 3) in the template's topology.  matched: (V,) which vertices met the scan."""
+    """A scan in the template's topology."""
 
-    vertices_mm: Floats
-    matched: NDArray[np.bool_]
+    vertices_mm: Floats  # (V, 3)
+    matched: Bools  # (V,) which vertices met the scan
     report: RegistrationReport
 
 
@@ -97,9 +96,9 @@ def register_neutral(
     surface = checked_scan(scan, landmarks)
     known = landmarks.known
     own, seen = template.landmark_points(template.mesh.vertices_mm)[known], landmarks.points_mm[known]
-    motion = fit_motion_robust(own, seen, _SAY[known])
+    motion = fit_motion_robust(own, seen, _SKIN_WEIGHTS[known])
     off = np.linalg.norm(motion(own) - seen, axis=1)[known.nonzero()[0] >= 17]
-    if float(np.median(off)) > UNLIKE_A_FACE_MM or float(np.quantile(off, 0.75)) > OUT_OF_ORDER_MM:
+    if float(np.median(off)) > MAX_MEDIAN_MM or float(np.quantile(off, 0.75)) > MAX_UPPER_QUARTILE_MM:
         raise NoFace(
             f"the landmarks are not those of a face: half of them lie over {np.median(off):.3g} mm, a quarter over "
             f"{np.quantile(off, 0.75):.3g} mm from where template {template.name} has them. Check their order "
@@ -145,16 +144,16 @@ def _strength(template: Template, neutral: Floats, posed: Floats, landmarks: Lan
     known = landmarks.known
     here = template.landmark_points(neutral)[known]
     step = template.landmark_points(posed)[known] - here
-    observed, steady, say = landmarks.points_mm[known], _STEADY[known], _SAY[known]
+    observed, pose_weights, skin_weights = landmarks.points_mm[known], _POSE_WEIGHTS[known], _SKIN_WEIGHTS[known]
     strength = 1.0
-    motion = fit_motion_robust(here + step, observed, steady, with_scale=False)
+    motion = fit_motion_robust(here + step, observed, pose_weights, with_scale=False)
     if np.square(step).sum(axis=1).max() < 0.25:
         return strength, motion
     for _ in range(10):
         wanted = motion.inverse()(observed) - here
-        projected = float((say[:, None] * wanted * step).sum() / (say[:, None] * step * step).sum())
+        projected = float((skin_weights[:, None] * wanted * step).sum() / (skin_weights[:, None] * step * step).sum())
         strength = float(np.clip(projected, 0.3, 1.4))
-        motion = fit_motion_robust(here + strength * step, observed, steady, with_scale=False)
+        motion = fit_motion_robust(here + strength * step, observed, pose_weights, with_scale=False)
     return strength, motion
 
 
@@ -167,21 +166,23 @@ def _fit_and_repair(
     strength: float,
     progress: Progress,
 ) -> Registration:
-    """Non-rigid ICP of the template's main piece from `start`; loose pieces (eyeballs) ride along."""
+    """Non-rigid ICP of the template's largest part from `start`; loose parts (eyeballs) follow."""
     mesh = template.mesh
-    kept, main = largest_part(mesh)
-    pull = _data_weights(template)
+    part_mesh, main = largest_part(mesh)
+    data_weights = _data_weights(template)
     number = np.full(len(start), -1, dtype=np.int32)
     number[main] = np.arange(len(main), dtype=np.int32)
     corners = number[mesh.triangles[template.landmark_triangles]]
     use = landmarks.known & (corners >= 0).all(axis=1)
-    anchors = LandmarkConstraints(corners[use], template.landmark_barycentric[use], landmarks.points_mm[use], _SAY[use])
+    constraints = LandmarkConstraints(
+        corners[use], template.landmark_barycentric[use], landmarks.points_mm[use], _SKIN_WEIGHTS[use]
+    )
     fit = fit_nonrigid(
-        replace(kept, vertices_mm=start[main]),
+        replace(part_mesh, vertices_mm=start[main]),
         surface,
-        weights=pull[main],
+        weights=data_weights[main],
         sheets=template.parts[main] == EYE,
-        anchors=anchors,
+        landmarks=constraints,
         settings=settings,
         progress=progress,
     )
@@ -195,24 +196,22 @@ def _fit_and_repair(
 
 
 def _data_weights(template: Template) -> Floats:
-    """The template's weights, none inside the mouth, little at the lids' and lips' own edges.
+    """(V,) the data term's weights: the template's, none inside the mouth, little at the lids' and lips' own edges.
 
-    Those edges turn inwards, where no camera looks: pulled singly, they would fold over to what is seen instead.
+    Those edges turn inwards, where no camera looks: fitted singly, they would fold over to what is seen instead.
     """
     adjacency = template.mesh.adjacency()
-    pull = np.where(template.parts == MOUTH_INTERIOR, 0.0, template.weights)
+    weights = np.where(template.parts == MOUTH_INTERIOR, 0.0, template.weights)
     for inner, rings in ((EYE, LID_RINGS), (MOUTH_INTERIOR, LIP_RINGS)):
-        near = (template.parts == inner).astype(np.float64)
-        for _ in range(rings):
-            near = (adjacency @ near + near > 0).astype(np.float64)
-        pull = np.where(near > 0, np.minimum(pull, 0.2), pull)
-    return pull
+        near = dilated(adjacency, template.parts == inner, rings)
+        weights = np.where(near, np.minimum(weights, 0.2), weights)
+    return weights
 
 
 def _report(
     template: Template,
     vertices: Floats,
-    matched: NDArray[np.bool_],
+    matched: Bools,
     surface: TargetSurface,
     landmarks: Landmarks3d,
     fit: NonRigidFit,

@@ -1,4 +1,4 @@
-"""Scans that cannot be registered, told by name before a mesh is made that looks fine and is not."""
+"""Checks of a scan before and after registration: units, orientation, completeness; each refusal says what is wrong."""
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -7,7 +7,7 @@ from common.array_types import Bools, Floats
 from processing.errors import MeshError, NoFace
 from processing.geometry.mesh import Mesh
 from processing.geometry.units import guess_unit
-from processing.landmarks.triangulation import Landmarks3d
+from processing.landmarks.multi_pie_68 import Landmarks3d
 from processing.registration.correspondence import TargetSurface
 from processing.template.template import SKIN, Template
 

@@ -1,4 +1,4 @@
-"""How far mouth and eyes stand open: in the photographs, and on a registered mesh."""
+"""Apertures of mouth and eyes: how far they stand open in the photographs, and on a registered mesh."""
 
 from dataclasses import dataclass
 
@@ -16,10 +16,10 @@ _PAIRS = {
 
 @dataclass(frozen=True)
 class ApertureMeasure:
-    """One opening. photographs_mm, mesh_mm: mean distance of its upper from its lower edge; None where unknown."""
+    """Mean distance of one opening's upper from its lower edge."""
 
-    photographs_mm: float | None
-    mesh_mm: float
+    photographs_mm: float | None  # by the photographs' landmarks; None where unknown
+    mesh_mm: float  # by the mesh's
 
     @property
     def off_mm(self) -> float | None:
@@ -27,7 +27,7 @@ class ApertureMeasure:
         return None if self.photographs_mm is None else self.mesh_mm - self.photographs_mm
 
 
-def apertures(seen_mm: Floats, registered_mm: Floats) -> dict[str, ApertureMeasure]:
+def measure_apertures(seen_mm: Floats, registered_mm: Floats) -> dict[str, ApertureMeasure]:
     """lips, right_lids and left_lids. seen_mm, registered_mm: (68, 3) landmarks of the photographs (NaN where unknown)
     and of the mesh. The template's landmarks are the same detector's, so that its habits cancel out."""
     found = {}

@@ -1,9 +1,8 @@
-"""A registration's quality as a picture: the mesh, its distance to the scan, flow before and after, figures."""
+"""A registration's quality as a picture: the mesh, its distance to the scan, tangential drift, figures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 
 from common.array_types import Image
@@ -11,13 +10,12 @@ from processing.geometry import rendering
 from processing.geometry.mesh import Mesh, submesh
 from processing.scan_quality.registration_quality import RegistrationMeasures
 from processing.scan_quality.verdict import QualityReview
+from processing.scan_quality.verdict_heading import PAPER_BGR, verdict_heading
 from processing.template.template import SKIN, Template
 
-_COLORS = {"accept": (70, 150, 60), "review": (30, 140, 220), "redo": (40, 40, 200)}
-_PAPER = (250, 250, 250)
 _YAWS_DEG = (0.0, 45.0)
 _ROW_PX = 20
-SLIP_MM = 3.0  # the end of the flow's scale
+DRIFT_MM = 3.0  # the end of the tangential drift's scale
 
 
 def registration_picture(
@@ -41,34 +39,25 @@ def registration_picture(
     row += [rendering.render(skin, v, vertex_colors=colors, supersample=1) for v in views]
     rows = [rendering.with_color_bar(rendering.beside(row), most_mm)]
     width = rows[0].shape[1]
-    if measured.slip_mm is not None:
+    if measured.drift_mm is not None:
         rows += [_caption("skin off its vertex, mm: before, and after comparing it with the neutral", width)]
-        shades = [rendering.heat_colors(slip[number], SLIP_MM) for slip in measured.slip_mm]
+        shades = [rendering.heat_colors(drift[number], DRIFT_MM) for drift in measured.drift_mm]
         row = [rendering.render(skin, v, vertex_colors=s, supersample=1) for s in shades for v in views]
-        rows += [rendering.with_color_bar(rendering.beside(row), SLIP_MM)]
-    return np.concatenate([_heading(review, width), *rows, _table(review.figures, width)])
+        rows += [rendering.with_color_bar(rendering.beside(row), DRIFT_MM)]
+    heading = verdict_heading(review, width, most_reasons=5, row_px=_ROW_PX, margin_px=40)
+    return np.concatenate([heading, *rows, _table(review.figures, width)])
 
 
 def _caption(words: str, width: int) -> Image:
-    out = np.full((_ROW_PX, width, 3), _PAPER, np.uint8)
+    out = np.full((_ROW_PX, width, 3), PAPER_BGR, np.uint8)
     rendering.text(out, words, (10, 15))
     return out
 
 
-def _heading(review: QualityReview, width: int) -> Image:
-    shown = review.reasons[:5]
-    out = np.full((40 + _ROW_PX * len(shown), width, 3), _PAPER, np.uint8)
-    cv2.rectangle(out, (0, 0), (width, 30), _COLORS[review.verdict], -1)
-    cv2.putText(out, review.verdict.upper(), (10, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.65, (255, 255, 255), 2, cv2.LINE_AA)
-    for number, reason in enumerate(shown):
-        rendering.text(out, reason, (10, 48 + _ROW_PX * number))
-    return out
-
-
 def _table(figures: Mapping[str, Any], width: int) -> Image:
-    """Distance to the scan by region; openings; skin's slip before and after."""
+    """Distance to the scan by region; openings; tangential drift of the skin before and after."""
     regions: Sequence[tuple[str, Mapping[str, Any]]] = list(figures["regions"].items())
-    out = np.full((_ROW_PX * (len(regions) + 2), width, 3), _PAPER, np.uint8)
+    out = np.full((_ROW_PX * (len(regions) + 2), width, 3), PAPER_BGR, np.uint8)
     half = width // 2
     for x, text in ((10, "distance to the scan, mm"), (210, "mean"), (280, "95 %"), (345, "covered")):
         rendering.text(out, text, (x, 15))

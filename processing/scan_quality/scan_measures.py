@@ -23,43 +23,34 @@ _NEAR_FOOTPRINTS, _NEAR_MM = 3.0, 1.5  # a place of the subject is on the scan w
 
 @dataclass(frozen=True, eq=False)
 class CameraResidual:
-    """How one photograph lies on the finished, coloured surface.
+    """How one photograph lies on the finished, coloured surface; None where it sees too little of the scan."""
 
-    offset_mm: by which it is off as a whole, across the line of sight; spread_mm: median departure from that.
-    hole_share: of what it should see, how much is missing. None and NaN where it sees too little of the scan.
-    """
-
-    camera: str
-    offset_mm: float | None
-    spread_mm: float | None
-    hole_share: float
+    camera: str  # its name
+    offset_mm: float | None  # by which it is off as a whole, across the line of sight
+    spread_mm: float | None  # median departure from that
+    hole_share: float  # of what it should see, how much is missing
 
 
 @dataclass(frozen=True, eq=False)
 class DepthView:
-    """camera: small, without distortion.  depth: (h, w) mm along z, NaN where the scan is not."""
+    """The depth of a scan as one camera sees it."""
 
-    camera: Camera
-    depth: Floats32
+    camera: Camera  # small, without distortion
+    depth: Floats32  # (h, w) mm along z, NaN where the scan is not
 
 
 @dataclass(frozen=True, eq=False)
 class ScanQuality:
-    """footprint_mm: a pixel of the photographs on the subject, median.
+    """Figures of a scan."""
 
-    coverage: share of the subject's places known from features that have the scan near them; None with too few of them.
-    holes: share of the surface's outline, seen from the cameras, that is open; mean.
-    distance_mm: median distance of those places from the scan. noise_mm: departure of vertices from their neighbours,
-    robust standard deviation along the normal.
-    """
-
-    footprint_mm: float
+    footprint_mm: float  # a pixel of the photographs on the subject, median
+    #: Share of the subject's places known from features that have the scan near them; None with too few of them.
     coverage: float | None
-    holes: float
-    distance_mm: float | None
-    noise_mm: float
-    cameras: tuple[CameraResidual, ...]
-    depth_views: tuple[DepthView, ...]
+    holes: float  # share of the surface's outline, seen from the cameras, that is open; mean
+    distance_mm: float | None  # median distance of the known places from the scan
+    noise_mm: float  # departure of vertices from their neighbours, robust standard deviation along the normal
+    cameras: tuple[CameraResidual, ...]  # one a photograph
+    depth_views: tuple[DepthView, ...]  # one a photograph
 
     @property
     def offset_mm(self) -> float | None:

@@ -1,6 +1,7 @@
 """A scan's quality as a picture for a person: the surface, how many cameras saw it, and the cameras themselves."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -12,13 +13,13 @@ from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
 from processing.scan_quality.scan_measures import DepthView, ScanQuality, depth_picture
 from processing.scan_quality.verdict import QualityReview
+from processing.scan_quality.verdict_heading import PAPER_BGR, VERDICT_BGR, verdict_heading
 
 _YAWS_DEG = (-45.0, 0.0, 45.0)
 _MANY = 16  # cameras from which on a place is as well seen as it needs to be
 _AGREE_FOOTPRINTS = 6.0
-_COLORS = {"accept": (70, 150, 60), "review": (30, 140, 220), "redo": (40, 40, 200)}
-_OPEN = (60, 40, 230)
-_PAPER, _INK = (250, 250, 250), (40, 40, 40)
+_MOST_REASONS = 4
+_INK = (40, 40, 40)
 
 
 def quality_picture(
@@ -47,7 +48,7 @@ def _support(surface: Surface, view: Camera, quality: ScanQuality) -> Image:
     count = np.zeros(len(points), int)
     for seen in quality.depth_views:
         count += _sees(seen, points, _AGREE_FOOTPRINTS * quality.footprint_mm)
-    picture = np.full((*depth.shape, 3), _PAPER, np.uint8)
+    picture = np.full((*depth.shape, 3), PAPER_BGR, np.uint8)
     picture[y, x] = _ramp(count)
     return picture
 
@@ -74,24 +75,23 @@ def _ramp(count: NDArray[np.int_]) -> Image:
 
 
 def _heading(review: QualityReview, width: int) -> Image:
-    shown = review.reasons[:4]
-    out = np.full((44 + 18 * len(shown), width, 3), _PAPER, np.uint8)
-    cv2.rectangle(out, (0, 0), (width, 30), _COLORS[review.verdict], -1)
-    cv2.putText(out, review.verdict.upper(), (10, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.65, (255, 255, 255), 2, cv2.LINE_AA)
     f = review.figures
     parts = [f"{f['photographs_used']} of {f['photographs']} photographs", f"open {100 * f['holes']:.1f} %"]
     if f["coverage"] is not None:
         parts.append(f"covered {100 * f['coverage']:.1f} %")
     parts.append(f"roughness {f['noise_mm']:.3f} mm")
-    cv2.putText(out, "   ".join(parts), (110, 21), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
-    for number, reason in enumerate(shown):
-        more = f" (and {len(review.reasons) - 4} more)" if number == 3 and len(review.reasons) > 4 else ""
-        rendering.text(out, reason + more, (10, 48 + 18 * number))
-    return out
+    beyond = len(review.reasons) - _MOST_REASONS
+    reasons = list(review.reasons[:_MOST_REASONS])
+    if beyond > 0:
+        reasons[-1] += f" (and {beyond} more)"
+    return verdict_heading(
+        replace(review, reasons=tuple(reasons)), width, most_reasons=_MOST_REASONS, row_px=18, margin_px=44,
+        note="   ".join(parts),
+    )  # fmt: skip
 
 
 def _legend(width: int) -> Image:
-    out = np.full((26, width, 3), _PAPER, np.uint8)
+    out = np.full((26, width, 3), PAPER_BGR, np.uint8)
     rendering.text(out, "seen by cameras:", (10, 17))
     for number, count in enumerate((1, 2, 4, 8, _MANY)):
         x = 150 + 62 * number
@@ -106,7 +106,7 @@ def _plan(
 ) -> Image:
     """The cameras by azimuth and elevation around the subject, with how far each one's view is off."""
     height = max(160, height // 2)
-    out = np.full((height, width, 3), _PAPER, np.uint8)
+    out = np.full((height, width, 3), PAPER_BGR, np.uint8)
     centre = np.median(np.stack([c.centre + 1000 * c.viewing_direction for c in cameras]), axis=0)
     residual = {c.camera: c for c in quality.cameras}
     rays = np.stack([c.centre - centre for c in cameras])
@@ -121,7 +121,7 @@ def _plan(
         y = round(26 + (high - elevation[k]) / (high - low) * (height - 46))
         found = residual.get(camera.name)
         bad = camera.name in trouble
-        color = _COLORS["redo"] if found is None else _COLORS["review"] if bad else _COLORS["accept"]
+        color = VERDICT_BGR["redo"] if found is None else VERDICT_BGR["review"] if bad else VERDICT_BGR["accept"]
         cv2.circle(out, (x, y), 5, color, -1, cv2.LINE_AA)
         label = camera.name if found is None or found.offset_mm is None else f"{found.offset_mm:.2f}"
         cv2.putText(out, label, (x - 10, y + 17), cv2.FONT_HERSHEY_SIMPLEX, 0.3, _INK, 1, cv2.LINE_AA)

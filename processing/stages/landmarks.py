@@ -8,7 +8,8 @@ import numpy as np
 
 from common.progress import part
 from processing.files.take_folder import read_photos, read_take
-from processing.landmarks.triangulation import triangulate_landmarks, write_landmarks
+from processing.landmarks.landmark_files import write_landmarks
+from processing.landmarks.triangulation import triangulate_landmarks
 from processing.stages.base import TAKE, Inputs, Resources, Stage, StageParams
 
 

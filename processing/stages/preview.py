@@ -16,7 +16,8 @@ from processing.files.take_folder import Take, read_photos, read_take
 from processing.geometry import rendering
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface, submesh
-from processing.landmarks.triangulation import Landmarks3d, read_landmarks
+from processing.landmarks.landmark_files import read_landmarks
+from processing.landmarks.multi_pie_68 import Landmarks3d
 from processing.stages.base import TAKE, TEMPLATE, Inputs, Resources, Stage, StageParams
 from processing.template.template import SKIN, Template
 from processing.template.template_file import read_template

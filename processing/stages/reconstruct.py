@@ -13,7 +13,7 @@ from processing.files.ply import write_ply
 from processing.files.stage_files import write_json
 from processing.files.take_folder import read_photos, read_take
 from processing.reconstruction.settings import ReconstructionSettings
-from processing.scan_quality.verdict import QualitySettings
+from processing.scan_quality.scan_verdict import QualitySettings
 from processing.stages.base import TAKE, Inputs, Resources, Stage, StageParams
 from processing.stages.support.take_scan import report_dict, scan_take
 

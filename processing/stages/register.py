@@ -11,7 +11,7 @@ from processing.files.image_files import write_image
 from processing.files.ply import read_ply
 from processing.files.stage_files import read_json, read_vertices, write_json, write_vertices
 from processing.files.take_folder import read_photos, read_take
-from processing.landmarks.triangulation import read_landmarks
+from processing.landmarks.landmark_files import read_landmarks
 from processing.registration.correspondence import TargetSurface
 from processing.registration.register import register_expression, register_neutral
 from processing.scan_quality.registration_picture import registration_picture

@@ -12,11 +12,13 @@ from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.noise_field import NoiseField
 from processing.geometry.photograph_rendering import Scene
-from processing.template.anny_head import EXPRESSION_RECIPES, EYE, SKIN, TEETH, TONGUE, Identity
+from processing.synthetic.skin_displacement import pore_displacement, wrinkle_displacement
+from processing.template.anny_data import TEETH, TONGUE, Identity
 from processing.template.builtin_template import default_template, template_topology
+from processing.template.expression_recipes import EXPRESSION_RECIPES
 from processing.template.fine_head import DEFAULT_VERTICES, FineHead, fine_head
-from processing.template.skin_painting import Palette, paint, paint_eyes, relief, wrinkles
-from processing.template.template import Template
+from processing.template.skin_painting import Palette, paint, paint_eyes
+from processing.template.template import EYE, SKIN, Template
 
 # The part of the head that a studio measures: not the back of the head, nor the lower neck (average head, mm).
 MEASURED_BEHIND_MM, MEASURED_BELOW_MM = -30.0, -115.0
@@ -24,20 +26,16 @@ MEASURED_BEHIND_MM, MEASURED_BELOW_MM = -30.0, -115.0
 
 @dataclass(frozen=True, eq=False)
 class PosedHead:
-    """A subject in one expression, as the cameras see it and as it truly is.
-
-    mesh: fine, relief included, vertex colours.  albedo: (N, 3) linear RGB.
-    tu_vertices_mm: (V, 3) the same head in the default template's topology: the true correspondence, without relief.
-    landmarks_mm: (68, 3) the template's landmarks on it.
-    """
+    """A subject in one expression, as the cameras see it and as it truly is."""
 
     subject: "Subject"
     expression: str
-    mesh: Mesh
-    albedo: Floats32
-    gloss: Floats32
+    mesh: Mesh  # N vertices, pores and wrinkles included, vertex colours
+    albedo: Floats32  # (N, 3) linear RGB
+    gloss: Floats32  # (N,) strength of speculars
+    #: (V, 3) the same head in the default template's topology: the true correspondence, without pores.
     tu_vertices_mm: Floats
-    landmarks_mm: Floats
+    landmarks_mm: Floats  # (68, 3) the template's landmarks on it
 
     @cached_property
     def scene(self) -> Scene:
@@ -60,16 +58,14 @@ class PosedHead:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A synthetic person. neutral_mm: (n, 3) control vertices of anny_head; seed: everything follows from it.
+    """A synthetic person."""
 
-    motion_mm: how far the head moves between expressions (standard deviation; it turns by as many half degrees).
-    """
-
-    seed: int
+    seed: int  # everything follows from it
     identity: Identity
-    neutral_mm: Floats
+    neutral_mm: Floats  # (n, 3) control vertices of AnnyHead
     palette: Palette
-    fine: FineHead
+    fine: FineHead  # what is photographed
+    #: How far the head moves between expressions (standard deviation; it turns by as many half degrees).
     motion_mm: float
 
     @cached_property
@@ -81,8 +77,8 @@ class Subject:
         return paint(self.fine, self.palette, self._noise)
 
     @cached_property
-    def _relief(self) -> Floats32:
-        return relief(self.fine, self._noise)
+    def _pores(self) -> Floats32:
+        return pore_displacement(self.fine, self._noise)
 
     @cached_property
     def _neutral_areas(self) -> Floats:
@@ -117,7 +113,7 @@ class Subject:
         smooth = Mesh(fine.refinement(control), fine.triangles)
         color = paint_eyes(color, fine, smooth.vertices_mm, head.eyeballs(control), self.palette)
         lost = 1 - smooth.vertex_areas / self._neutral_areas.clip(1e-12)
-        height = self._relief + wrinkles(fine, np.clip(lost, 0, 1).astype(np.float32), self._noise)
+        height = self._pores + wrinkle_displacement(fine, np.clip(lost, 0, 1).astype(np.float32), self._noise)
         vertices = smooth.vertices_mm + smooth.vertex_normals * height[:, None]
         tu_vertices = template_topology().vertices(control)
         R, t = _small_motion(rng, self.motion_mm if expression != "neutral" else 0.0)

@@ -15,8 +15,8 @@ from processing.files.image_files import write_image
 from processing.geometry.cameras import Camera
 from processing.geometry.photograph_rendering import Sensor
 from processing.synthetic.subject import PosedHead
-from processing.template.anny_head import EXPRESSION_RECIPES
 from processing.template.builtin_template import BUILTIN_VERSION, template_topology
+from processing.template.expression_recipes import EXPRESSION_RECIPES
 
 JPEG_QUALITY = 95
 

@@ -14,9 +14,15 @@ from processing.errors import DataError
 from processing.geometry.cameras import Camera, direction_of, upright_rotation
 from processing.geometry.catmull_clark import Refinement, refine_to
 from processing.geometry.mesh import Mesh
+from processing.geometry.noise_field import NoiseField
+from processing.geometry.photograph_rendering import Scene
 from processing.landmarks.multi_pie_68 import MIRROR_68
+from processing.landmarks.triangulation import triangulate_landmarks
 from processing.mesh_repair.fold_repair import span_hidden_sheets
-from processing.template.anny_head import EXPRESSION_RECIPES, AnnyHead, load_head
+from processing.template.anny_head import AnnyHead, load_head
+from processing.template.expression_recipes import EXPRESSION_RECIPES
+from processing.template.fine_head import fine_head
+from processing.template.skin_painting import Palette, paint, paint_eyes
 from processing.template.template import (
     EYE,
     MOUTH_INTERIOR,
@@ -31,21 +37,19 @@ from processing.template.uv_unwrapping import unwrap_head
 # Counts up when the built-in template's topology, UVs or landmarks change: a new one is then built and cached.
 BUILTIN_VERSION = 4
 VERTICES = 26_000
-# Directions (azimuth, elevation in degrees) from which the template's own landmarks are looked at.
-_LOOKS = [(az, el) for el in (-14, 0, 14) for az in (-36, -24, -12, 0, 12, 24, 36)]
+# Azimuth and elevation from which the template's own landmarks are detected, and the camera there.
+_VIEWS_DEG = [(az, el) for el in (-14, 0, 14) for az in (-36, -24, -12, 0, 12, 24, 36)]
+DISTANCE_MM, FOCAL_PX, SIZE_PX = 980.0, 1500.0, 640
 
 
 @dataclass(frozen=True, eq=False)
 class TemplateTopology:
-    """How control vertices of the head become template vertices: true correspondence for every identity and pose.
+    """How control vertices of the head become template vertices: true correspondence for every identity and pose."""
 
-    control: (n,) the head's control vertices that the template uses.  parts: (V,).  face: (V,) 0..1.
-    """
-
-    control: Ints32
-    refinement: Refinement
-    parts: NDArray[np.int8]
-    face: Floats
+    control: Ints32  # (n,) the head's control vertices that the template uses
+    refinement: Refinement  # from these to the template's vertices
+    parts: NDArray[np.int8]  # (V,)
+    face: Floats  # (V,) 0..1, how much a vertex belongs to the face
 
     def vertices(self, head_mm: Floats) -> Floats:
         """(N, 3) vertices of AnnyHead -> (V, 3) in the template's topology."""
@@ -101,19 +105,13 @@ def detect_template_landmarks(head: AnnyHead, *, progress: Progress = no_progres
     The same detector reads the photographs, so that what it always misplaces is misplaced alike here.
     The head is symmetric: left and right are averaged.
     """
-    from processing.geometry.noise_field import NoiseField
-    from processing.geometry.photograph_rendering import Scene
-    from processing.landmarks.triangulation import triangulate_landmarks
-    from processing.template.fine_head import fine_head
-    from processing.template.skin_painting import Palette, paint, paint_eyes
-
     progress(0.0, "painting the template")
     fine, palette = fine_head(120_000), Palette(freckles=0.0)
     mesh = Mesh(fine.average_mm, fine.triangles)
     color = paint(fine, palette, NoiseField(0), mottle=0.3)
     color = paint_eyes(color, fine, mesh.vertices_mm, head.eyeballs(head.vertices_mm), palette)
     scene = Scene(mesh, color, occlusion_rays=24)
-    cameras = [_look(*direction) for direction in _LOOKS]
+    cameras = [_camera_at(*view) for view in _VIEWS_DEG]
     images = []
     for i, camera in enumerate(cameras):
         progress(0.2 + 0.3 * i / len(cameras), f"rendering view {i + 1} of {len(cameras)}")
@@ -124,12 +122,13 @@ def detect_template_landmarks(head: AnnyHead, *, progress: Progress = no_progres
     return np.asarray(np.nanmean(np.stack([points, mirrored]), axis=0))
 
 
-def _look(azimuth: float, elevation: float, size: int = 640, distance_mm: float = 980.0) -> Camera:
-    """A camera that looks at the head's middle from a direction in degrees."""
-    centre = distance_mm * direction_of(azimuth, elevation)
-    R = upright_rotation(-centre / distance_mm)
-    K = np.array([[1500.0, 0, size / 2], [0, 1500.0, size / 2], [0, 0, 1]])
-    return Camera(K=K, R=R, t=-R @ centre, width=size, height=size, name=f"{azimuth}/{elevation}")
+def _camera_at(azimuth_deg: float, elevation_deg: float) -> Camera:
+    """A camera that looks at the head's origin."""
+    offset_mm = DISTANCE_MM * direction_of(azimuth_deg, elevation_deg)
+    R = upright_rotation(-offset_mm / DISTANCE_MM)
+    K = np.array([[FOCAL_PX, 0, SIZE_PX / 2], [0, FOCAL_PX, SIZE_PX / 2], [0, 0, 1]])
+    name = f"{azimuth_deg}/{elevation_deg}"
+    return Camera(K=K, R=R, t=-R @ offset_mm, width=SIZE_PX, height=SIZE_PX, name=name)
 
 
 def cache_path() -> Path:

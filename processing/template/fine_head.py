@@ -6,25 +6,24 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from common.array_types import Floats, Ints32
+from common.array_types import Floats, Floats32, Ints32
 from processing.geometry.catmull_clark import Refinement, refine_to
-from processing.template.anny_head import EYE, SKIN, TEETH, AnnyHead, load_head
+from processing.template.anny_data import TEETH
+from processing.template.anny_head import AnnyHead, load_head
+from processing.template.template import EYE, SKIN
 
 DEFAULT_VERTICES = 400_000
 
 
 @dataclass(frozen=True, eq=False)
 class FineHead:
-    """refinement: from the head's control vertices.  average_mm: (N, 3) the average head, where paint is laid.
+    """A refined head of N vertices."""
 
-    parts: (N,) of anny_head.  masks: "lips", "ears", "eyelids", "face" -> (N,) in 0..1.
-    """
-
-    head: AnnyHead
-    refinement: Refinement
-    average_mm: Floats
-    parts: NDArray[np.int8]
-    masks: dict[str, NDArray[np.float32]]
+    head: AnnyHead  # whose control vertices it refines
+    refinement: Refinement  # from the head's control vertices
+    average_mm: Floats  # (N, 3) the average head, where paint is laid
+    parts: NDArray[np.int8]  # (N,) as AnnyHead has them
+    masks: dict[str, Floats32]  # "lips", "ears", "eyelids", "face" -> (N,) in 0..1
 
     @property
     def triangles(self) -> Ints32:

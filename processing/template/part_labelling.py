@@ -1,4 +1,4 @@
-"""Which vertices of somebody's head are skin that cameras can see, when nobody says it."""
+"""Part labels of a head that comes without them: which vertices are skin, by what can be seen from outside."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,6 +6,7 @@ from scipy.sparse.csgraph import connected_components
 
 from common.array_types import Floats
 from processing.geometry.mesh import Mesh, Surface
+from processing.geometry.vertex_rings import dilated
 from processing.template.template import EYE, MOUTH_INTERIOR, SKIN
 
 Parts = NDArray[np.int8]
@@ -13,7 +14,7 @@ Parts = NDArray[np.int8]
 DIRECTIONS = 96
 LEAST_SEEN = 0.08  # of all directions, from which a vertex is in sight
 EDGE_RINGS = 2  # behind what is seen, skin that an open mouth shows
-_OFF_SHARE = 2e-4  # of the head's height, by which rays start before the surface
+_RAY_START_SHARE = 2e-4  # of the head's height, by which rays start before the surface
 _GRAZING = 0.1
 
 
@@ -34,21 +35,18 @@ def label_parts(mesh: Mesh, landmarks_mm: Floats, parts: Parts | None = None) ->
         members = piece == one
         off = np.linalg.norm(eyes - mesh.vertices_mm[members].mean(axis=0), axis=1).min()
         out[members] = EYE if off < wide else MOUTH_INTERIOR
-    seen = (in_sight(mesh) >= LEAST_SEEN).astype(np.float64)
-    adjacency = mesh.adjacency()
-    for _ in range(EDGE_RINGS):
-        seen = (adjacency @ seen + seen > 0).astype(np.float64)
+    seen = dilated(mesh.adjacency(), _visible_share(mesh) >= LEAST_SEEN, EDGE_RINGS)
     by_eye = np.linalg.norm(mesh.vertices_mm[:, None] - eyes, axis=2).min(axis=1) < wide
-    return np.where((out == SKIN) & (seen == 0), np.where(by_eye, EYE, MOUTH_INTERIOR), out).astype(np.int8)
+    return np.where((out == SKIN) & ~seen, np.where(by_eye, EYE, MOUTH_INTERIOR), out).astype(np.int8)
 
 
-def in_sight(mesh: Mesh) -> Floats:
+def _visible_share(mesh: Mesh) -> Floats:
     """(V,) the share of directions around the head from which each vertex is in sight."""
     k = np.arange(DIRECTIONS) + 0.5
     polar, around = np.arccos(1 - 2 * k / DIRECTIONS), np.pi * (1 + 5**0.5) * k
     directions = np.stack([np.cos(around) * np.sin(polar), np.cos(polar), np.sin(around) * np.sin(polar)], axis=1)
     surface, normals = Surface(mesh), mesh.vertex_normals
-    start = mesh.vertices_mm + _OFF_SHARE * np.ptp(mesh.vertices_mm[:, 1]) * normals
+    start = mesh.vertices_mm + _RAY_START_SHARE * np.ptp(mesh.vertices_mm[:, 1]) * normals
     seen = np.zeros(len(mesh.vertices_mm))
     for direction in directions:
         front = np.flatnonzero(normals @ direction > _GRAZING)

@@ -1,4 +1,4 @@
-"""Procedural paint and relief: skin, lips, brows, hair cap, eyes, teeth; pores and wrinkles.
+"""Procedural albedo of a head: skin, lips, brows, hair cap, eyes, teeth.
 
 Paint is laid on the average head's coordinates, so that it follows the surface of every identity and expression.
 The mottle is strong enough for stereo to match at half a millimetre a pixel.
@@ -11,20 +11,21 @@ from scipy.spatial import cKDTree
 
 from common.array_types import Floats, Floats32
 from processing.geometry.noise_field import NoiseField
-from processing.template.anny_head import EYE, MOUTH_INTERIOR, SKIN, TEETH, TONGUE
+from processing.template.anny_data import TEETH, TONGUE
 from processing.template.fine_head import FineHead
+from processing.template.template import EYE, MOUTH_INTERIOR, SKIN
 
 IRIS_DEGREES, PUPIL_DEGREES = 24.0, 9.0
 
 
 @dataclass(frozen=True)
 class Palette:
-    """Linear RGB of a person's skin, hair and iris; freckles: 0 none .. 1 many."""
+    """Linear RGB of a person's skin, hair and iris."""
 
     skin: tuple[float, float, float] = (0.56, 0.40, 0.31)
     hair: tuple[float, float, float] = (0.085, 0.062, 0.048)
     iris: tuple[float, float, float] = (0.16, 0.10, 0.06)
-    freckles: float = 0.5
+    freckles: float = 0.5  # 0 none .. 1 many
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> "Palette":
@@ -122,30 +123,3 @@ def paint_eyes(
         mixed = out[here] * (1 - iris) + iris * iris_color
         out[here] = (mixed * (1 - pupil) + 0.012 * pupil).astype(np.float32)
     return out
-
-
-def relief(fine: FineHead, noise: NoiseField) -> Floats32:
-    """(N,) mm along the normal: pores and fine texture of the skin at rest; zero on eyes, teeth and mouth."""
-    p = fine.average_mm.astype(np.float32)
-    height = 0.055 * noise(p, 4.0, 11) + 0.035 * noise(p, 2.2, 12) + 0.018 * noise(p, 1.3, 13)
-    height -= 0.06 * np.clip(noise(p, 1.7, 14) - 1.3, 0, 1) * fine.masks["face"]
-    calm = 1 - 0.6 * fine.masks["lips"]
-    return np.asarray(height * calm * (fine.parts == SKIN), np.float32)
-
-
-def wrinkles(fine: FineHead, squeeze: Floats32, noise: NoiseField) -> Floats32:
-    """(N,) mm: creases where the skin is squeezed; squeeze: (N,) 0 .. 1, the share of its area a place has lost.
-
-    Lines run across the forehead, fan out at the eyes' corners and ring the mouth elsewhere.
-    """
-    p = fine.average_mm.astype(np.float32)
-    x, y = np.abs(p[:, 0]), p[:, 1]
-    bend = 1.2 * noise(p, 14.0, 15)
-    forehead = np.clip((y - 56) / 8, 0, 1)
-    fan = np.exp(-(((x - 56) / 12) ** 2) - ((y - 34) / 20) ** 2)
-    ring = 2 * np.pi * np.hypot(x, y + 38) / 5.5
-    rays = np.arctan2(y - 34, x - 44) * 14
-    lines = forehead * np.sin(2 * np.pi * y / 6.5 + bend)
-    lines += (1 - forehead) * (fan * np.sin(rays + bend) + (1 - fan) * np.sin(ring + bend))
-    depth = 0.35 * np.clip(squeeze / 0.35, 0, 1) * (p[:, 2] > 10) * (fine.masks["lips"] < 0.3)
-    return np.asarray(depth * lines * (fine.parts == SKIN), np.float32)

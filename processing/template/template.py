@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from common.array_types import Floats, Ints32
+from common.array_types import Bools, Floats, Ints32
 from processing.errors import DataError, ShapeError
 from processing.geometry.mesh import Mesh, Surface
 
@@ -21,23 +21,18 @@ class TemplateError(DataError):
 
 @dataclass(frozen=True, eq=False)
 class Template:
-    """A head in the head frame (mm, y up, z out of the face) that scans are registered to.
-
-    mesh: V vertices and T triangles, neutral, with UVs in the unit square.
-    parts: (V,) SKIN, EYE (the surface between the lids), MOUTH_INTERIOR.
-    weights: (V,) 0..1, how much a vertex is drawn to the scan.  boundary: (V,) True on the mesh's rim.
-    landmark_triangles (68,), landmark_barycentric (68, 3): the Multi-PIE landmarks, fixed on the surface.
-    expressions: name -> (V, 3) mm, the template performing it ("neutral" is the mesh itself).
-    """
+    """A head in the head frame (mm, y up, z out of the face) that scans are registered to."""
 
     name: str
     version: int
-    mesh: Mesh
-    parts: NDArray[np.int8]
-    weights: Floats
-    boundary: NDArray[np.bool_]
+    mesh: Mesh  # V vertices and T triangles, neutral, with UVs in the unit square
+    parts: NDArray[np.int8]  # (V,) SKIN, EYE (the surface between the lids), MOUTH_INTERIOR
+    weights: Floats  # (V,) 0..1, the weight of a vertex's distance to the scan
+    boundary: Bools  # (V,) True on the mesh's rim
+    #: (68,) triangles and (68, 3) barycentric coordinates in them: the Multi-PIE landmarks, fixed on the surface.
     landmark_triangles: Ints32
     landmark_barycentric: Floats
+    #: Name -> (V, 3) mm, the template performing it ("neutral" is the mesh itself).
     expressions: Mapping[str, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -89,7 +84,7 @@ def from_mesh(
     )
 
 
-def place_landmarks(mesh: Mesh, points_mm: Floats, allowed: NDArray[np.bool_] | None = None) -> tuple[Ints32, Floats]:
+def place_landmarks(mesh: Mesh, points_mm: Floats, allowed: Bools | None = None) -> tuple[Ints32, Floats]:
     """The nearest surface point of each of (68, 3): triangles (68,) and barycentric (68, 3).
 
     allowed: (T,) triangles that may carry a landmark.

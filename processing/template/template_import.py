@@ -11,6 +11,7 @@ from common.array_types import Floats
 from common.bounded.npz_files import read_npz
 from processing.files.obj import read_obj
 from processing.geometry.mesh import Mesh, submesh
+from processing.template.expression_recipes import ICT_RECIPES
 from processing.template.part_labelling import label_parts
 from processing.template.template import EYE, MOUTH_INTERIOR, SKIN, Template, TemplateError, from_mesh, place_landmarks
 from processing.template.template_file import read_landmark_file
@@ -18,35 +19,6 @@ from processing.template.uv_overlaps import without_overlaps
 
 # Materials of the ICT head that make a template: skin and hair-bearing skin; gums and teeth; eyes.
 _MATERIAL_PARTS = {0: SKIN, 1: SKIN, 2: MOUTH_INTERIOR, 3: MOUTH_INTERIOR, 4: EYE, 5: EYE, 6: EYE, 7: EYE}
-
-
-def _both(name: str, weight: float = 1.0) -> dict[str, float]:
-    return {f"{name}_L": weight, f"{name}_R": weight}
-
-
-_BROW_INNER = _both("browInnerUp")
-ICT_RECIPES: dict[str, dict[str, float]] = {
-    "neutral": {},
-    "smile": {**_both("mouthSmile"), **_both("cheekSquint", 0.6)},
-    "mouth_stretch": {"jawOpen": 0.95},
-    "anger": {**_both("browDown"), **_both("noseSneer", 0.8), **_both("mouthPress", 0.6)},
-    "jaw_left": {"jawLeft": 1.0},
-    "jaw_right": {"jawRight": 1.0},
-    "jaw_forward": {"jawForward": 1.0},
-    "mouth_left": {"mouthLeft": 1.0},
-    "mouth_right": {"mouthRight": 1.0},
-    "dimpler": _both("mouthDimple"),
-    "chin_raiser": {"mouthShrugLower": 1.0, "mouthShrugUpper": 0.5},
-    "lip_puckerer": {"mouthPucker": 1.0},
-    "lip_funneler": {"mouthFunnel": 1.0},
-    "sadness": {**_BROW_INNER, **_both("mouthFrown")},
-    "lip_roll": {"mouthRollLower": 1.0, "mouthRollUpper": 1.0},
-    "grin": {**_both("mouthStretch", 0.6), **_both("mouthUpperUp", 0.8), **_both("mouthLowerDown", 0.9)},
-    "cheek_blowing": _both("cheekPuff"),
-    "eye_closed": _both("eyeBlink"),
-    "brow_raiser": {**_BROW_INNER, **_both("browOuterUp"), **_both("eyeWide", 0.5)},
-    "brow_lower": {**_both("browDown"), **_both("eyeSquint", 0.4)},
-}
 
 
 def import_ict(path: Path, *, name: str = "") -> Template:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from common.array_types import Floats, Image
-from processing.geometry.cameras import Camera, direction_of, upright_rotation
+from processing.geometry.cameras import Camera, direction_of, look_at
 from processing.geometry.mesh import Mesh
 from processing.geometry.photograph_rendering import Scene
 from processing.template.template import Template
@@ -21,7 +21,7 @@ def draw_template(template: Template, size: int = 720) -> Image:
     views = [
         _view(template, mesh.vertices_mm, a, e, size, middle, extent, points) for a, e in ((0, 0), (60, 0), (0, -45))
     ]
-    rows = [np.hstack(views[:2]), np.hstack([views[2], draw_uvs(mesh, size)])]
+    rows = [np.hstack(views[:2]), np.hstack([views[2], _uv_layout(mesh, size)])]
     small = [
         _titled(_view(template, vertices, 15, 0, size * 2 // 5, middle, extent, None), name)
         for name, vertices in template.expressions.items()
@@ -38,9 +38,8 @@ def _view(
     template: Template, vertices: Floats, azimuth: float, elevation: float, size: int, middle: Floats, extent: float,
     points: Floats | None,
 ) -> Image:  # fmt: skip
-    towards = direction_of(azimuth, elevation)
-    centre = middle + 4 * extent * towards
-    R = upright_rotation(-towards)
+    centre = middle + 4 * extent * direction_of(azimuth, elevation)
+    R = look_at(centre, middle)
     K = np.array([[3.7 * size, 0, (size - 1) / 2], [0, 3.7 * size, (size - 1) / 2], [0, 0, 1]])
     camera = Camera(K=K, R=R, t=-R @ centre, width=size, height=size)
     mesh = Mesh(vertices, template.mesh.triangles)
@@ -59,7 +58,7 @@ def _titled(image: Image, title: str) -> Image:
     return image
 
 
-def draw_uvs(mesh: Mesh, size: int) -> Image:
+def _uv_layout(mesh: Mesh, size: int) -> Image:
     """(size, size, 3) BGR: the edges of the UV layout; empty for a mesh without UVs."""
     image = np.full((size, size, 3), 24, np.uint8)
     if mesh.uvs is not None and mesh.uv_triangles is not None:

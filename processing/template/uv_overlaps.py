@@ -1,4 +1,4 @@
-"""Charts that lie upon each other in UV, as when every material has the whole square: laid side by side."""
+"""Overlapping UV charts, as when every material has the whole square: laid side by side."""
 
 import cv2
 import numpy as np

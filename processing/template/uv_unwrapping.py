@@ -1,4 +1,4 @@
-"""One chart for a whole head: cut at the nape, laid on the unit square without overlap.
+"""UV unwrapping of a whole head: one chart, cut at the nape, laid on the unit square without overlap.
 
 A convex boundary and positive weights make Tutte's embedding free of overlaps (Tutte 1963; Floater 1997). The weights
 start as mean-value coordinates (Floater 2003) and are then corrected so that the stretch follows a wanted density
@@ -22,11 +22,11 @@ MARGIN = 1 / 512
 
 @dataclass(frozen=True, eq=False)
 class Unwrapped:
-    """uvs: (U, 2) in the unit square.  triangles: (T, 3) into uvs.  vertices: (U,) the mesh vertex of each uv."""
+    """A mesh's chart on the unit square."""
 
-    uvs: Floats
-    triangles: Ints32
-    vertices: Ints32
+    uvs: Floats  # (U, 2)
+    triangles: Ints32  # (T, 3) into uvs
+    vertices: Ints32  # (U,) the mesh vertex of each uv
 
 
 def unwrap_head(mesh: Mesh, density: Floats, iterations: int = 12) -> Unwrapped:

@@ -1,4 +1,4 @@
-"""Vertices moved along the skin until each one lies where the subject's neutral face shows the same skin.
+"""Refinement by optical flow: vertices moved along the skin to where the subject's neutral face shows the same skin.
 
 Geometry alone lets a mesh slide over smooth cheeks. FaceScape (TPAMI 2023, section 3.2) therefore compares textures:
 the expression's is brought into the UVs, dense flow tells where the neutral's pattern went, and vertices follow it.
@@ -18,63 +18,53 @@ from processing.geometry.image_sampling import sample_image
 from processing.geometry.mesh import Mesh
 from processing.geometry.sparse_cholesky import SmoothField, graph_laplacian
 from processing.geometry.uv_rasterization import texels_of
-from processing.mesh_repair.fold_repair import mend
+from processing.geometry.vertex_rings import dilated
+from processing.mesh_repair.fold_repair import repair_folds
 from processing.registration.correspondence import TargetSurface, downweight_far
 from processing.registration.loose_parts import largest_part, move_loose_parts
 from processing.template.template import EYE, MOUTH_INTERIOR, SKIN, Template
 from processing.texture.optical_flow import Flow, appearance_flow
 from processing.texture.texture_projection import PhotoProjection
 
-SETTLING_ROUNDS = 2
-FAR_OFF_MM, DOUBTED_MM = 3.0, 0.3  # a slide leaves the scan by less than this; by more than that it is doubted
-ACROSS_MM = 25.0  # a motion longer than this has crossed a seam or a gap of the chart
+PROJECTION_ROUNDS = 2
+# A tangential motion leaves the scan by less than the first; by more than the second it loses weight.
+MAX_OFF_SCAN_MM, SUSPECT_MM = 3.0, 0.3
+MAX_MOTION_MM = 25.0  # a longer one has crossed a seam or a gap of the chart
 
 
 @dataclass(frozen=True)
 class AppearanceSettings:
-    """size_px: of the textures compared.  rounds: at most so many.  sure_px: flow that misses itself by less counts.
+    """How textures are compared, and how far vertices follow."""
 
-    smoothness: of the motion along the skin, against one a vertex; settling: of the way back onto the scan.
-    far_mm: motions farther than this from their neighbours' are doubted.  least_mm: rounds end below this motion.
-    floor_mm: a mean distance to the scan that is as good as none.  least_sure: where less of the skin agrees, it is
-    another skin, and nothing moves.
-    """
-
-    size_px: int = 1024
-    rounds: int = 3
-    sure_px: float = 1.0
-    smoothness: float = 0.5
-    settling: float = 0.05
-    far_mm: float = 0.6
-    least_mm: float = 0.03
-    floor_mm: float = 0.01
-    least_sure: float = 0.05
+    size_px: int = 1024  # side of the textures compared
+    rounds: int = 3  # at most so many
+    sure_px: float = 1.0  # flow counts whose forward and backward way differ by less
+    smoothness: float = 0.5  # of the motion along the skin, against one a vertex
+    settling: float = 0.05  # smoothness of the way back onto the scan
+    far_mm: float = 0.6  # motions farther than this from their neighbours' lose weight
+    least_mm: float = 0.03  # rounds end below this motion
+    floor_mm: float = 0.01  # a mean distance to the scan that is as good as none
+    least_sure: float = 0.05  # where less of the skin agrees, it is another skin, and nothing moves
 
 
 @dataclass(frozen=True)
 class AppearanceReport:
-    """slip_mm, slip_p95_mm: how far skin lay from its vertex along the surface, median and 95th percentile, by round;
-    the last is what is left.  sure: share of the skin whose flow counted.  rounds: those that were kept.
-    surface_mm: mean distance of the skin's vertices to the scan, before and after.
-    """
+    """What a refinement by appearance gained. Tangential drift: how far skin lies from its vertex along the surface."""
 
-    slip_mm: tuple[float, ...]
-    slip_p95_mm: tuple[float, ...]
-    sure: float
-    rounds: int
-    surface_mm: tuple[float, float]
+    slip_mm: tuple[float, ...]  # median drift by round; the last is what is left
+    slip_p95_mm: tuple[float, ...]  # 95th percentile by round
+    sure: float  # share of the skin whose flow counted
+    rounds: int  # those that were kept
+    surface_mm: tuple[float, float]  # mean distance of the skin's vertices to the scan, before and after
 
 
 @dataclass(frozen=True, eq=False)
 class Refined:
-    """vertices_mm: (V, 3).  report: what was gained.
+    """An expression after its comparison with the neutral."""
 
-    slip_mm: how far skin lay from each vertex (V,) before and after, NaN where it could not be compared.
-    """
-
-    vertices_mm: Floats
+    vertices_mm: Floats  # (V, 3)
     report: AppearanceReport
-    slip_mm: tuple[Floats, Floats]
+    drift_mm: tuple[Floats, Floats]  # (V,) before and after, NaN where skin could not be compared
 
 
 def neutral_appearance(
@@ -105,7 +95,7 @@ def refine_by_appearance(
     settings: AppearanceSettings | None = None,
     progress: Progress = no_progress,
 ) -> Refined:
-    """Slide the vertices of a registered expression to the skin that the neutral has there, and back onto the scan.
+    """Move the vertices of a registered expression to the skin that the neutral has there, and back onto the scan.
 
     vertices_mm: (V, 3) in the template's topology, on the scan.  images: (H, W, 3) BGR of this expression, one a
     camera.  A round counts only where it brings flow down and the mean distance to the scan does not grow.
@@ -114,42 +104,43 @@ def refine_by_appearance(
     settings = AppearanceSettings() if settings is None else settings
     if neutral.image.shape != (settings.size_px, settings.size_px, 3):
         raise ShapeError("neutral.image", neutral.image.shape, f"({settings.size_px}, {settings.size_px}, 3)")
-    slide = _TangentialAlignment(template, scan, settings)
+    alignment = _TangentialAlignment(template, scan, settings)
     mesh = template.mesh.with_vertices(vertices_mm)
     projection = PhotoProjection(mesh, images, cameras, progress=part(progress, 0, 0.3))
     texels = texels_of(mesh, settings.size_px)
     current = kept = vertices_mm
-    before = distance = kept_mm = slide.distance_mm(vertices_mm)
-    slips: list[tuple[float, float, float]] = []
-    flows: list[Floats] = []
+    before = distance = kept_mm = alignment.distance_mm(vertices_mm)
+    drifts: list[tuple[float, float, float]] = []
+    drift_mm: list[Floats] = []
     for number in range(settings.rounds + 1):
         progress(0.3 + 0.7 * number / (settings.rounds + 1), f"comparing skin, round {number + 1}")
         texture = projection.texture(mesh.with_vertices(current), texels)
         flow = appearance_flow(neutral.image, texture.image, neutral.seen, texture.seen)
         positions = np.asarray(texels.image(texels.interpolate(mesh, current)), dtype=np.float32)
-        wanted, weight = slide.motions(positions, flow)
-        slip = _drift_summary(np.linalg.norm(wanted[weight > 0], axis=1), slide.sure(weight))
-        if number > 0 and not slip[0] < slips[-1][0]:
+        motion, weight = alignment.motions(positions, flow)
+        drift = _drift_summary(np.linalg.norm(motion[weight > 0], axis=1), alignment.share_compared(weight))
+        if number > 0 and not drift[0] < drifts[-1][0]:
             break
         kept, kept_mm = current, distance
-        slips.append(slip)
-        flows.append(np.where(weight > 0, np.linalg.norm(wanted, axis=1), np.nan))
-        if number == settings.rounds or not slip[0] >= settings.least_mm or slip[2] < settings.least_sure:
+        drifts.append(drift)
+        drift_mm.append(np.where(weight > 0, np.linalg.norm(motion, axis=1), np.nan))
+        if number == settings.rounds or not drift[0] >= settings.least_mm or drift[2] < settings.least_sure:
             break
-        current = slide.settled(current, slide.smooth(wanted, weight))
-        distance = slide.distance_mm(current)
+        current = alignment.projected(current, alignment.smooth(motion, weight))
+        distance = alignment.distance_mm(current)
         if distance > max(before, settings.floor_mm):
             break
     progress(1.0, "skin compared")
-    median, p95, sure = zip(*slips, strict=True)
-    report = AppearanceReport(median, p95, sure[-1], len(slips) - 1, (before, kept_mm))
-    return Refined(kept, report, (flows[0], flows[-1]))
+    median, p95, sure = zip(*drifts, strict=True)
+    report = AppearanceReport(median, p95, sure[-1], len(drifts) - 1, (before, kept_mm))
+    return Refined(kept, report, (drift_mm[0], drift_mm[-1]))
 
 
-def _drift_summary(slip_mm: Floats, sure: float) -> tuple[float, float, float]:
-    if not len(slip_mm):
+def _drift_summary(drift_mm: Floats, sure: float) -> tuple[float, float, float]:
+    """Median and 95th percentile (mm; NaN where nothing could be compared), and the share that was compared."""
+    if not len(drift_mm):
         return float("nan"), float("nan"), sure
-    return round(float(np.median(slip_mm)), 4), round(float(np.percentile(slip_mm, 95)), 4), sure
+    return round(float(np.median(drift_mm)), 4), round(float(np.percentile(drift_mm, 95)), 4), sure
 
 
 class _TangentialAlignment:
@@ -158,11 +149,9 @@ class _TangentialAlignment:
     def __init__(self, template: Template, scan: TargetSurface, settings: AppearanceSettings) -> None:
         self.scan, self.settings = scan, settings
         self.mesh = template.mesh
-        self.kept, self.main = largest_part(template.mesh)
+        self.part, self.part_vertices = largest_part(template.mesh)
         count = len(template.mesh.vertices_mm)
-        adjacency = template.mesh.adjacency()
-        inner = np.isin(template.parts, (EYE, MOUTH_INTERIOR)).astype(np.float64)
-        rim = adjacency @ inner + inner > 0
+        rim = dilated(template.mesh.adjacency(), np.isin(template.parts, (EYE, MOUTH_INTERIOR)), 1)
         self.skin: Bools = (template.parts == SKIN) & (template.weights > 0.5)
         self.judged: Bools = self.skin & ~rim
         self.parts = template.parts
@@ -179,42 +168,43 @@ class _TangentialAlignment:
         uv[mesh.triangles.ravel()] = mesh.uvs[mesh.uv_triangles.ravel()]
         return np.stack([uv[:, 0] * size, (1 - uv[:, 1]) * size], axis=1) - 0.5
 
-    def sure(self, weight: Floats) -> float:
+    def share_compared(self, weight: Floats) -> float:
+        """The share of the judged skin whose flow counts."""
         return float((weight[self.judged] > 0).mean())
 
     def motions(self, positions: Floats32, flow: Flow) -> tuple[Floats, Floats]:
-        """(V, 3) mm where each vertex's skin is now, from where the vertex is, and (V,) how sure that is."""
-        shift, doubt = flow.at(self.texel)
-        wanted = (sample_image(positions, self.texel + shift) - sample_image(positions, self.texel)).astype(np.float64)
-        weight = (self.judged & (doubt < self.settings.sure_px)).astype(np.float64)
-        weight /= 1 + np.square(np.where(weight > 0, doubt, 0.0) / 0.5)
-        weight[np.linalg.norm(wanted, axis=1) > ACROSS_MM] = 0.0
-        return wanted, weight
+        """(V, 3) mm where each vertex's skin is now, from where the vertex is, and (V,) its weight."""
+        shift, error = flow.at(self.texel)
+        motion = (sample_image(positions, self.texel + shift) - sample_image(positions, self.texel)).astype(np.float64)
+        weight = (self.judged & (error < self.settings.sure_px)).astype(np.float64)
+        weight /= 1 + np.square(np.where(weight > 0, error, 0.0) / 0.5)
+        weight[np.linalg.norm(motion, axis=1) > MAX_MOTION_MM] = 0.0
+        return motion, weight
 
-    def smooth(self, wanted: Floats, weight: Floats) -> Floats:
-        """(V, 3) a motion of the whole surface: near the wanted ones, robust against those alone among others."""
-        field = np.zeros_like(wanted)
-        say = weight
+    def smooth(self, motion: Floats, weight: Floats) -> Floats:
+        """(V, 3) a motion of the whole surface near the given ones, robust against outliers (Geman-McClure)."""
+        field = np.zeros_like(motion)
+        robust = weight
         for _ in range(4):
-            field = self.field(say, wanted, smoothness=self.settings.smoothness, hold=1e-5)
-            off = np.linalg.norm(wanted - field, axis=1)
-            say = weight / (1 + np.square(off / self.settings.far_mm)) ** 2
+            field = self.field(robust, motion, smoothness=self.settings.smoothness, hold=1e-5)
+            off = np.linalg.norm(motion - field, axis=1)
+            robust = weight / (1 + np.square(off / self.settings.far_mm)) ** 2
         return field
 
-    def settled(self, current: Floats, motion: Floats) -> Floats:
-        """`current` moved, brought back onto the scan along the normals, without folds."""
+    def projected(self, current: Floats, motion: Floats) -> Floats:
+        """`current` moved, projected back onto the scan along the normals, folds repaired."""
         moved = current + motion
         where = np.flatnonzero(self.judged)
-        for _ in range(SETTLING_ROUNDS):
+        for _ in range(PROJECTION_ROUNDS):
             normals = self.mesh.with_vertices(moved).vertex_normals
-            matches = self.scan.along_normals(moved[where], normals[where], max_mm=FAR_OFF_MM, min_cosine=0.5)
-            matches = downweight_far(matches, moved[where], DOUBTED_MM)
+            matches = self.scan.along_normals(moved[where], normals[where], max_mm=MAX_OFF_SCAN_MM, min_cosine=0.5)
+            matches = downweight_far(matches, moved[where], SUSPECT_MM)
             weight, goal = np.zeros(len(moved)), np.zeros_like(moved)
             weight[where], goal[where] = matches.weight, matches.points_mm - moved[where]
             moved = moved + self.field(weight, goal, smoothness=self.settings.settling, hold=1e-3)
-        start = Mesh(current[self.main], self.kept.triangles)
-        moved[self.main], _ = mend(start, moved[self.main], self.sheets[self.main])
-        return move_loose_parts(self.mesh, self.parts, current, moved, self.main)
+        start = Mesh(current[self.part_vertices], self.part.triangles)
+        moved[self.part_vertices], _ = repair_folds(start, moved[self.part_vertices], self.sheets[self.part_vertices])
+        return move_loose_parts(self.mesh, self.parts, current, moved, self.part_vertices)
 
     def distance_mm(self, vertices: Floats) -> float:
         """Mean distance of the skin to the scan, where the scan goes on."""

@@ -1,4 +1,4 @@
-"""Dense optical flow between two pictures of one face over the same UVs, and how far to believe it."""
+"""Dense optical flow between two pictures of one face over the same UVs, checked forward against backward."""
 
 from dataclasses import dataclass
 
@@ -16,17 +16,15 @@ _LOW_CONTRAST = 2.0  # grey levels: below this there is nothing but noise to com
 
 @dataclass(frozen=True, eq=False)
 class Flow:
-    """shift_px: (S, S, 2) x and y: what the reference shows at p, the other picture shows at p + shift.
+    """Where the reference's pattern lies in the other picture."""
 
-    doubt_px: (S, S) by which the way there and the way back miss each other; _UNSEEN where either picture is.
-    """
-
-    shift_px: Floats32
-    doubt_px: Floats32
+    shift_px: Floats32  # (S, S, 2) x and y: what the reference shows at p, the other picture shows at p + shift
+    #: (S, S) forward-backward error: by which the way there and the way back miss each other; _UNSEEN where either is.
+    error_px: Floats32
 
     def at(self, pixels: Floats) -> tuple[Floats32, Floats32]:
-        """(N, 2) texel positions -> (N, 2) shift and (N,) doubt, bilinear."""
-        return sample_image(self.shift_px, pixels), sample_image(self.doubt_px, pixels)
+        """(N, 2) texel positions -> (N, 2) shift and (N,) forward-backward error, bilinear."""
+        return sample_image(self.shift_px, pixels), sample_image(self.error_px, pixels)
 
 
 def appearance_flow(
@@ -54,10 +52,10 @@ def appearance_flow(
     x, y = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))
     at_x, at_y = x + there[..., 0], y + there[..., 1]
     returned = there + cv2.remap(back, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    doubt = np.asarray(np.linalg.norm(returned, axis=2), dtype=np.float32)
+    error = np.asarray(np.linalg.norm(returned, axis=2), dtype=np.float32)
     arrived = cv2.remap(other_seen.astype(np.float32), at_x, at_y, cv2.INTER_LINEAR, borderValue=(0,))
-    doubt[~reference_seen | (np.asarray(arrived) < 0.999)] = _UNSEEN
-    return Flow(there, doubt)
+    error[~reference_seen | (np.asarray(arrived) < 0.999)] = _UNSEEN
+    return Flow(there, error)
 
 
 def _pattern(image: Image, radius_px: float) -> Image:

@@ -29,24 +29,21 @@ FINE_VERTICES = 40_000  # the mesh on which visibility is found has at least thi
 # What is finer than so many mm on the face is one band, and so on; how strongly each band prefers the best view.
 BAND_MM = (0.8, 4.0)
 BAND_POWERS = (6.0, 2.5, 1.0)
-_LOOK_PX = 1.5  # photographs are compared at vertices after a blur of this
+_COMPARISON_BLUR_PX = 1.5  # photographs are compared at vertices after a blur of this
 _DARK, _BRIGHT = 12, 245
 _GAIN_PLACES = 5000
 _CHUNK = 1 << 18
 COARSER, COARSE_PX = 4, 512  # broad bands have this many times fewer texels a side, but no fewer than these
-CLEARLY_WORSE = 0.6  # of the best view's weight: under 5 % of its say in the finest band
+CLEARLY_WORSE = 0.6  # of the best view's weight: under 5 % of its weight in the finest band
 
 
 @dataclass(frozen=True, eq=False)
 class Texture:
-    """image: (S, S, 3) uint8 BGR, row 0 is v = 1, filled where unseen.  seen: (S, S) a camera saw the texel.
+    """The colours of a face over its UVs."""
 
-    gains: (C, 3) by which each photograph's channels were multiplied to match the others.
-    """
-
-    image: Image
-    seen: Bools
-    gains: Floats
+    image: Image  # (S, S, 3) BGR, row 0 is v = 1, filled where unseen
+    seen: Bools  # (S, S) a camera saw the texel
+    gains: Floats  # (C, 3) by which each photograph's channels were multiplied to match the others
 
 
 def project_texture(
@@ -60,7 +57,7 @@ def project_texture(
     """Project the photographs onto the mesh's UVs.
 
     mesh: registered, with UVs, mm.  images: (H, W, 3) uint8 BGR, distorted, one a camera.
-    Views that disagree with the others (glare, a hand, a slip of the geometry) get little say.
+    Views that disagree with the others (glare, a hand, an error of the geometry) get little weight.
     Raises ShapeError, MeshError and DataError when nothing is seen.
     """
     fine = mesh
@@ -72,7 +69,7 @@ def project_texture(
 
 
 class PhotoProjection:
-    """Which photograph shows which part of a mesh, how to weigh them and how to match their colours.
+    """The weights of photographs at a mesh's vertices, and the gains that match their colours.
 
     Made once, it serves for several positions of the same topology that lie close together.
     """
@@ -91,9 +88,9 @@ class PhotoProjection:
         if not weights.any():
             raise DataError("no camera sees the mesh: do the cameras belong to it, in the same frame and in mm?")
         progress(0.8, "matching colours")
-        looks = _looks(mesh, images, cameras, weights)
-        self.gains = match_colours(looks)
-        weights = weights * _trust(looks * self.gains.gain.astype(np.float32)[:, None], weights)
+        colours = _vertex_colours(mesh, images, cameras, weights)
+        self.gains = match_colours(colours)
+        weights = weights * _agreement(colours * self.gains.gain.astype(np.float32)[:, None], weights)
         weights = keep_best_views(weights, VIEWS_A_VERTEX)
         self.weights: Floats32 = weights / weights.sum(axis=1, keepdims=True).clip(1e-12)
 
@@ -173,9 +170,9 @@ class _Sums:
             if not len(some):
                 return
             for band, power in enumerate(powers):
-                say = here[:, 2] if power == 1 else here[:, 2] ** power
-                self.total[band, some] += sample_image(split[band], here[:, :2]) * gain * say[:, None]
-                self.mass[band, some] += say
+                weights = here[:, 2] if power == 1 else here[:, 2] ** power
+                self.total[band, some] += sample_image(split[band], here[:, :2]) * gain * weights[:, None]
+                self.mass[band, some] += weights
 
         if len(touched):
             with ThreadPoolExecutor(2) as pool:  # each texel is in one chunk
@@ -204,38 +201,38 @@ def _blurred(image: Image, sigma_px: float) -> Image:
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
-def _looks(mesh: Mesh, images: Sequence[Image], cameras: Sequence[Camera], weights: Floats32) -> Floats32:
+def _vertex_colours(mesh: Mesh, images: Sequence[Image], cameras: Sequence[Camera], weights: Floats32) -> Floats32:
     """(C, V, 3) what each camera sees at each vertex, NaN where it does not."""
-    looks = np.full((len(cameras), len(weights), 3), np.nan, dtype=np.float32)
+    colours = np.full((len(cameras), len(weights), 3), np.nan, dtype=np.float32)
     for c, (image, camera) in enumerate(zip(images, cameras, strict=True)):
         seeing = np.flatnonzero(weights[:, c] > 0)
         if len(seeing):
-            looks[c, seeing] = sample_image(
-                cv2.GaussianBlur(image, (0, 0), _LOOK_PX), camera.project(mesh.vertices_mm[seeing])
+            colours[c, seeing] = sample_image(
+                cv2.GaussianBlur(image, (0, 0), _COMPARISON_BLUR_PX), camera.project(mesh.vertices_mm[seeing])
             )
-    return looks
+    return colours
 
 
-def match_colours(looks: Floats32) -> Gains:
-    """The gains that bring (C, V, 3) looks together, from places that several cameras see well exposed."""
-    several = np.flatnonzero(np.isfinite(looks[..., 0]).sum(axis=0) >= 2)
-    places = looks[:, several[:: max(1, len(several) // _GAIN_PLACES)]]
+def match_colours(colours: Floats32) -> Gains:
+    """The gains that bring (C, V, 3) colours together, from places that several cameras see well exposed."""
+    several = np.flatnonzero(np.isfinite(colours[..., 0]).sum(axis=0) >= 2)
+    places = colours[:, several[:: max(1, len(several) // _GAIN_PLACES)]]
     with np.errstate(invalid="ignore"):
         usable: Bools = np.asarray((places > _DARK).all(axis=2) & (places < _BRIGHT).all(axis=2))
     return solve_gains(np.log(np.where(usable[..., None], places, np.nan)))
 
 
-def _trust(looks: Floats32, weights: Floats32) -> Floats32:
+def _agreement(colours: Floats32, weights: Floats32) -> Floats32:
     """(V, C) how far each view agrees with the weighted mean of the others at a vertex (Geman-McClure, twice)."""
-    known: Bools = np.asarray(np.isfinite(looks[..., 0]).T)
-    values = np.nan_to_num(looks).transpose(1, 0, 2)
-    trust = known.astype(np.float32)
+    known: Bools = np.asarray(np.isfinite(colours[..., 0]).T)
+    values = np.nan_to_num(colours).transpose(1, 0, 2)
+    agreement = known.astype(np.float32)
     for _ in range(2):
-        say = (weights * trust)[..., None]
-        mean = (say * values).sum(axis=1) / say.sum(axis=1).clip(1e-9)
+        weight = (weights * agreement)[..., None]
+        mean = (weight * values).sum(axis=1) / weight.sum(axis=1).clip(1e-9)
         off = np.abs(values - mean[:, None]).mean(axis=2)
-        trust = known / (1 + np.square(off / DISAGREEMENT)) ** 2
-    return np.asarray(trust, dtype=np.float32)
+        agreement = known / (1 + np.square(off / DISAGREEMENT)) ** 2
+    return np.asarray(agreement, dtype=np.float32)
 
 
 def _fill_unseen(texels: Texels, color: Floats32, seen: Bools) -> Floats32:

@@ -1,4 +1,4 @@
-"""Which camera sees which vertex, and how well."""
+"""View visibility: which camera sees which vertex, and how well."""
 
 from collections.abc import Sequence
 

@@ -5,19 +5,13 @@ import cv2
 import numpy as np
 import pytest
 
-import processing.landmarks.triangulation as module
+import processing.landmarks.detector as module
 from processing.errors import DataError, NoFace
 from processing.geometry.cameras import Camera
-from processing.landmarks.triangulation import (
-    LandmarkDetector,
-    Landmarks3d,
-    ModelDamaged,
-    detect_photo_landmarks,
-    join_views,
-    read_landmarks,
-    triangulate_landmarks,
-    write_landmarks,
-)
+from processing.landmarks.detector import LandmarkDetector, ModelDamaged, detect_photo_landmarks
+from processing.landmarks.landmark_files import read_landmarks, write_landmarks
+from processing.landmarks.multi_pie_68 import Landmarks3d
+from processing.landmarks.triangulation import join_views, triangulate_landmarks
 
 SUBJECT = Path(__file__).parents[3] / "shared" / "data" / "subject-11"
 
@@ -123,7 +117,7 @@ def test_a_turned_photograph_gives_the_same_points(capfd: pytest.CaptureFixture[
         upright = detect_photo_landmarks(image, detector=detector)
         for rotation, back in ((cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_90_COUNTERCLOCKWISE), (cv2.ROTATE_180,) * 2):
             turned = np.ascontiguousarray(cv2.rotate(image, rotation))
-            found = module._detect_rotated(turned, detector, back)
+            found = module.detect_rotated(turned, detector, back)
             assert found is not None
             height, width = image.shape[:2]
             if rotation == cv2.ROTATE_180:

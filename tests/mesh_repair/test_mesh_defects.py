@@ -3,8 +3,8 @@ import pytest
 
 from processing.errors import ShapeError
 from processing.geometry.mesh import Mesh
-from processing.mesh_repair.fold_repair import mend, span_hidden_sheets
-from processing.mesh_repair.mesh_defects import crossing, find_mesh_defects, flipped_triangles
+from processing.mesh_repair.fold_repair import repair_folds, span_hidden_sheets
+from processing.mesh_repair.mesh_defects import find_mesh_defects, flipped_triangles, self_intersecting
 
 
 @pytest.fixture
@@ -36,12 +36,12 @@ def test_a_vertex_pulled_over_its_neighbours_is_found_and_put_back(ball: Mesh, f
     assert faults.stretched.any()
     touched = (ball.triangles == front).any(axis=1)
     assert not (faults.stretched & ~touched).any()
-    mended, moved = mend(ball, broken)
-    assert not find_mesh_defects(ball.with_vertices(mended), ball).flipped.any()
-    assert not flipped_triangles(ball, mended).any()
-    assert np.abs(mended - ball.vertices_mm).max() < 1
+    repaired, moved = repair_folds(ball, broken)
+    assert not find_mesh_defects(ball.with_vertices(repaired), ball).flipped.any()
+    assert not flipped_triangles(ball, repaired).any()
+    assert np.abs(repaired - ball.vertices_mm).max() < 1
     assert moved.mean() < 0.2
-    np.testing.assert_array_equal(mended[~moved], broken[~moved])
+    np.testing.assert_array_equal(repaired[~moved], broken[~moved])
 
 
 def test_crossing_triangles_are_those_that_pass_through_each_other(ball: Mesh) -> None:
@@ -54,9 +54,9 @@ def test_crossing_triangles_are_those_that_pass_through_each_other(ball: Mesh) -
             np.concatenate([ball.triangles, small.triangles + count]),
         )
 
-    assert not crossing(both(np.zeros(3))).any()
+    assert not self_intersecting(both(np.zeros(3))).any()
     through = both(np.array([0, 0, 50.0]))
-    found = crossing(through)
+    found = self_intersecting(through)
     # The spheres meet in a circle at this height; every crossing triangle reaches it.
     height = (50.0**2 + 50.0**2 - 10.0**2) / 100
     corners = through.vertices_mm[through.triangles[found]][..., 2]
@@ -75,12 +75,12 @@ def test_a_sheet_that_bulges_through_the_skin_is_spanned_anew(ball: Mesh, front:
     out = ball.vertex_normals[front]
     along = broken[sheet] - broken[front]
     broken[sheet] = broken[front] - 4 * out + 2.5 * (along - (along @ out)[:, None] * out)
-    assert find_mesh_defects(ball.with_vertices(broken), ball).crossing.any()
-    mended, moved = mend(ball, broken, sheet)
-    left = find_mesh_defects(ball.with_vertices(mended), ball)
-    assert not left.crossing.any()
+    assert find_mesh_defects(ball.with_vertices(broken), ball).self_intersecting.any()
+    repaired, moved = repair_folds(ball, broken, sheet)
+    left = find_mesh_defects(ball.with_vertices(repaired), ball)
+    assert not left.self_intersecting.any()
     assert not left.flipped.any()
-    assert np.abs(np.linalg.norm(mended, axis=1) - 50).max() < 1.5
+    assert np.abs(np.linalg.norm(repaired, axis=1) - 50).max() < 1.5
     assert not moved[~around(ball, front, 40)].any()
 
 
@@ -102,10 +102,10 @@ def test_closed_lips_that_went_through_each_other_are_drawn_apart(uv_sphere) -> 
     out = np.where(upper, 1.0, -1.0)[:, None] * np.array([0.0, 1, 0])
     lips = Mesh(np.tile(lip.vertices_mm, (2, 1)) + 11.25 * out, np.concatenate([lip.triangles, lip.triangles + count]))
     sound = lips.with_vertices(lips.vertices_mm + 2 * out)
-    assert not crossing(sound).any()
-    assert crossing(lips).sum() > 50
-    apart, moved = mend(sound, lips.vertices_mm)
-    assert not crossing(lips.with_vertices(apart)).any()
+    assert not self_intersecting(sound).any()
+    assert self_intersecting(lips).sum() > 50
+    apart, moved = repair_folds(sound, lips.vertices_mm)
+    assert not self_intersecting(lips.with_vertices(apart)).any()
     assert np.linalg.norm(apart - lips.vertices_mm, axis=1).max() < 1.5
     assert apart[upper, 1].min() > apart[~upper, 1].max()
     far = np.abs(lips.vertices_mm[:, 1]) > 12

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from processing.geometry.mesh import Mesh
-from processing.mesh_repair.mesh_defects import crossing
+from processing.mesh_repair.mesh_defects import self_intersecting
 from processing.registration.loose_parts import largest_part, move_loose_parts
 from processing.template.template import EYE, MOUTH_INTERIOR, SKIN
 
@@ -35,7 +35,7 @@ def test_a_piece_that_comes_through_the_skin_is_seated(head_with_eye) -> None:
     _, main = largest_part(mesh)
     assert (piece[main] == 0).all()
     after = move_loose_parts(mesh, PARTS[piece], mesh.vertices_mm, moved_skin(mesh, piece, 0.8), main)
-    at_fault = crossing(mesh.with_vertices(after))
+    at_fault = self_intersecting(mesh.with_vertices(after))
     assert not at_fault[(piece == 1)[mesh.triangles].any(axis=1)].any()
     motion = (after - mesh.vertices_mm)[piece == 1]
     np.testing.assert_allclose(motion, motion[:1] + np.zeros_like(motion), atol=0.3)  # its shape is kept

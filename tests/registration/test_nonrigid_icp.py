@@ -44,7 +44,7 @@ def anchors(template: Mesh) -> LandmarkConstraints:
 
 
 def test_a_smooth_warp_is_recovered(template: Mesh, scan: Mesh, anchors: LandmarkConstraints) -> None:
-    fit = fit_nonrigid(template, TargetSurface(scan), anchors=anchors)
+    fit = fit_nonrigid(template, TargetSurface(scan), landmarks=anchors)
     truth = warp(template.vertices_mm)
     before = np.linalg.norm(template.vertices_mm - truth, axis=1)
     off = np.linalg.norm(fit.vertices_mm - truth, axis=1)
@@ -67,7 +67,7 @@ def test_unweighted_vertices_follow_their_neighbours(template: Mesh, scan: Mesh,
     dented[near, 2] -= 6
     nose = np.linalg.norm(template.vertices_mm - [0, 0, 57], axis=1) < 18
     fit = fit_nonrigid(
-        template, TargetSurface(scan.with_vertices(dented)), weights=(~nose).astype(float), anchors=anchors
+        template, TargetSurface(scan.with_vertices(dented)), weights=(~nose).astype(float), landmarks=anchors
     )
     truth = warp(template.vertices_mm)
     tip = np.linalg.norm(template.vertices_mm - [0, 0, 57], axis=1) < 8
@@ -77,14 +77,14 @@ def test_unweighted_vertices_follow_their_neighbours(template: Mesh, scan: Mesh,
 
 def test_the_fit_moves_with_the_frame(template: Mesh, scan: Mesh, anchors: LandmarkConstraints) -> None:
     shift = np.array([300.0, -200, 50])
-    here = fit_nonrigid(template, TargetSurface(scan), anchors=anchors).vertices_mm
+    here = fit_nonrigid(template, TargetSurface(scan), landmarks=anchors).vertices_mm
     moved_anchors = LandmarkConstraints(
         anchors.corners, anchors.barycentric, anchors.points_mm + shift, anchors.weights
     )
     there = fit_nonrigid(
         template.with_vertices(template.vertices_mm + shift),
         TargetSurface(scan.with_vertices(scan.vertices_mm + shift)),
-        anchors=moved_anchors,
+        landmarks=moved_anchors,
     ).vertices_mm
     assert np.median(np.linalg.norm(there - shift - here, axis=1)) < 0.02
 

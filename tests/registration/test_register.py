@@ -14,8 +14,9 @@ from processing.files.obj import read_obj, write_obj
 from processing.files.ply import write_ply
 from processing.geometry.mesh import Mesh, Surface, subdivide, submesh
 from processing.geometry.procrustes import Similarity
+from processing.landmarks.landmark_files import read_landmarks, write_landmarks
+from processing.landmarks.multi_pie_68 import Landmarks3d
 from processing.landmarks.scan_landmarks import landmarks_of_scan
-from processing.landmarks.triangulation import Landmarks3d, read_landmarks, write_landmarks
 from processing.mesh_repair.mesh_defects import find_mesh_defects
 from processing.registration.correspondence import TargetSurface
 from processing.registration.register import register_expression, register_neutral

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from processing.geometry.mesh import Mesh, submesh
-from processing.landmarks.triangulation import Landmarks3d
+from processing.landmarks.multi_pie_68 import Landmarks3d
 from processing.registration.correspondence import TargetSurface
-from processing.scan_quality.apertures import apertures
+from processing.scan_quality.apertures import measure_apertures
 from processing.scan_quality.registration_picture import registration_picture
 from processing.scan_quality.registration_quality import (
     RegistrationLimits,
@@ -131,7 +131,7 @@ def test_skin_that_still_slips_is_told(sound: RegistrationMeasures) -> None:
 
 def test_unknown_landmarks_hold_nothing(template: Template) -> None:
     unknown = np.full((68, 3), np.nan)
-    found = apertures(unknown, template.landmark_points(template.mesh.vertices_mm))
+    found = measure_apertures(unknown, template.landmark_points(template.mesh.vertices_mm))
     assert all(one.photographs_mm is None and one.off_mm is None for one in found.values())
 
 
@@ -153,7 +153,7 @@ def test_the_picture_shows_the_flow_before_and_after(template: Template, sound: 
     count = len(template.mesh.vertices_mm)
     slips = np.full(count, 3.0), np.zeros(count)
     compared = {"slip_mm": [3.0, 0.0], "slip_p95_mm": [3.0, 0.0], "compared": 1.0}
-    both = replace(sound, slip_mm=slips, figures={**sound.figures, **compared})
+    both = replace(sound, drift_mm=slips, figures={**sound.figures, **compared})
     review = judge_registration(both)
     plain, picture = (registration_picture(template, template.mesh, m, review, height_px=120) for m in (sound, both))
     assert picture.shape[0] >= plain.shape[0] + 120

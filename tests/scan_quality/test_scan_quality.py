@@ -12,7 +12,7 @@ from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh
 from processing.scan_quality.scan_measures import measure_scan, roughness_mm
 from processing.scan_quality.scan_picture import quality_picture
-from processing.scan_quality.verdict import QualitySettings, QualitySettingsError, judge
+from processing.scan_quality.scan_verdict import QualitySettings, QualitySettingsError, judge
 from processing.synthetic.studio_rig import studio_rig
 
 

@@ -9,8 +9,9 @@ from processing.files.take_folder import read_photos, read_take
 from processing.geometry.mesh import Surface
 from processing.geometry.noise_field import NoiseField
 from processing.geometry.photograph_rendering import Sensor
+from processing.landmarks.detector import LandmarkDetector
 from processing.landmarks.multi_pie_68 import CONTOUR, MEDIAPIPE_TO_68
-from processing.landmarks.triangulation import LandmarkDetector, triangulate_landmarks
+from processing.landmarks.triangulation import triangulate_landmarks
 from processing.synthetic.studio_rig import studio_rig
 from processing.synthetic.subject import synthetic_subject
 from processing.synthetic.takes import write_take

@@ -3,17 +3,10 @@
 import numpy as np
 import pytest
 
-from processing.template.anny_head import (
-    AVERAGE,
-    EXPRESSION_RECIPES,
-    EYE,
-    MOUTH_INTERIOR,
-    SKIN,
-    TEETH,
-    TONGUE,
-    HeadDataError,
-    load_head,
-)
+from processing.template.anny_data import AVERAGE, TEETH, TONGUE, HeadDataError
+from processing.template.anny_head import load_head
+from processing.template.expression_recipes import EXPRESSION_RECIPES
+from processing.template.template import EYE, MOUTH_INTERIOR, SKIN
 
 
 @pytest.fixture(scope="module")

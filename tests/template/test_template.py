@@ -12,8 +12,8 @@ from processing.files.obj import write_obj
 from processing.geometry.mesh import Mesh, Surface, triangle_components
 from processing.landmarks.multi_pie_68 import CONTOUR, GROUPS, MEDIAPIPE_TO_68, MIRROR_68
 from processing.mesh_repair.mesh_defects import find_mesh_defects
-from processing.template.anny_head import EXPRESSION_RECIPES
 from processing.template.builtin_template import default_template
+from processing.template.expression_recipes import EXPRESSION_RECIPES
 from processing.template.part_labelling import label_parts
 from processing.template.template import EYE, MOUTH_INTERIOR, SKIN, TemplateError, from_mesh, place_landmarks
 from processing.template.template_file import read_template, write_template

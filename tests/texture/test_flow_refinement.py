@@ -127,8 +127,8 @@ def test_flow_is_the_shift_whatever_the_light() -> None:
     flow = appearance_flow(a.clip(0, 255).astype(np.uint8), b.clip(0, 255).astype(np.uint8), seen, hidden)
     inside = flow.shift_px[30:130, 30:80]
     np.testing.assert_allclose(np.median(inside, axis=(0, 1)), [5, 2], atol=0.15)
-    assert (flow.doubt_px[:, 105:] > 100).all()
-    assert np.median(flow.doubt_px[30:130, 30:80]) < 0.3
+    assert (flow.error_px[:, 105:] > 100).all()
+    assert np.median(flow.error_px[30:130, 30:80]) < 0.3
 
 
 def test_sampling_many_points_is_bilinear() -> None:

@@ -19,13 +19,10 @@ from processing.files.obj import read_obj, write_obj
 from processing.files.ply import read_ply
 from processing.files.take_folder import Take, read_photos, read_take
 from processing.geometry.mesh import Mesh
+from processing.landmarks.landmark_files import read_landmarks, write_landmarks
+from processing.landmarks.multi_pie_68 import Landmarks3d
 from processing.landmarks.scan_landmarks import landmarks_of_scan
-from processing.landmarks.triangulation import (
-    Landmarks3d,
-    read_landmarks,
-    triangulate_landmarks,
-    write_landmarks,
-)
+from processing.landmarks.triangulation import triangulate_landmarks
 from processing.registration.correspondence import TargetSurface
 from processing.registration.register import RegistrationReport, register_expression, register_neutral
 from processing.scan_quality.registration_picture import registration_picture

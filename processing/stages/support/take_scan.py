@@ -27,7 +27,8 @@ from processing.reconstruction.multi_view_stereo import reconstruct
 from processing.reconstruction.settings import ReconstructionSettings, Scan
 from processing.scan_quality.scan_measures import ScanQuality, measure_scan
 from processing.scan_quality.scan_picture import quality_picture
-from processing.scan_quality.verdict import QualityReview, QualitySettings, judge
+from processing.scan_quality.scan_verdict import QualitySettings, judge
+from processing.scan_quality.verdict import QualityReview
 
 
 @dataclass(frozen=True, eq=False)

@@ -81,13 +81,13 @@ def _relief() -> Any:
 def _reliefs() -> list[bytes]:
     from processing.files.displacement_png import write_displacement_png
 
-    return [_written("m.png", partial(write_displacement_png, relief=_relief()))]
+    return [_written("m.png", partial(write_displacement_png, displacement=_relief()))]
 
 
 def _exrs() -> list[bytes]:
     from processing.files.displacement_exr import write_displacement_exr
 
-    return [_written("m.exr", partial(write_displacement_exr, relief=_relief()))]
+    return [_written("m.exr", partial(write_displacement_exr, displacement=_relief()))]
 
 
 def _appearances() -> list[bytes]:
@@ -316,21 +316,21 @@ READERS = {
     "prover": Reader("0.jpg", _jpegs, _call("camera_nodes.photo_transfer.jpeg_verifier:judge")),
     "focus": Reader("0.jpg", _jpegs, _data("controller.cameras.focus_measure:focus_measure")),
     "board-picture": Reader("0.png", _pictures, _call("processing.calibration.board_photographs:_read")),
-    "picture": Reader("p.png", _pictures, _call("processing.files.stage_files:read_image")),
+    "picture": Reader("p.png", _pictures, _call("processing.files.image_files:read_image")),
     "appearance": Reader("a.png", _appearances, _call("processing.files.appearance_png:read_appearance")),
-    "relief": Reader("m.png", _reliefs, _call("processing.files.displacement_png:read_relief")),
-    "relief-exr": Reader("m.exr", _exrs, _call("processing.files.displacement_exr:read_relief_exr")),
+    "relief": Reader("m.png", _reliefs, _call("processing.files.displacement_png:read_displacement_png")),
+    "relief-exr": Reader("m.exr", _exrs, _call("processing.files.displacement_exr:read_displacement_exr")),
     "template": Reader("t.npz", _templates, _call("processing.template.template_file:read_template")),
     "vertices": Reader(
         "v.npz", lambda: [_npz(vertices_mm=np.eye(3))], _call("processing.files.stage_files:read_vertices")
     ),
     "obj": Reader("m.obj", lambda: _meshes("obj"), _call("processing.files.obj:read_obj")),
-    "ply": Reader("m.ply", lambda: _meshes("ply"), _call("processing.files.obj:read_ply")),
+    "ply": Reader("m.ply", lambda: _meshes("ply"), _call("processing.files.ply:read_ply")),
     "params": Reader(
         "params.json", _params, _folder("processing.files.take_folder:read_take"),
         lambda: {f"{view}.jpg": b"\xff\xd8" for view in range(7)},
     ),
-    "landmarks": Reader("l.json", _landmarks, _call("processing.landmarks.triangulation:read_landmarks")),
+    "landmarks": Reader("l.json", _landmarks, _call("processing.landmarks.landmark_files:read_landmarks")),
     "landmark-text": Reader("l.txt", lambda: [NUMBERS.encode(), json.dumps([*range(68)]).encode()], _landmark_text),
     "board": Reader("board.toml", _toml(BOARD), _call("processing.calibration.charuco_board:read_board")),
     "rig": Reader("rig.toml", _rigs, _call("controller.rig_file:read_rig")),

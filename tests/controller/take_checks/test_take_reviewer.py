@@ -30,7 +30,7 @@ from db.session_rules import PUT_BESIDE
 from db.store import Store
 from db.subjects import add_subject, give_consent
 from db.takes.take_reviews import TakeReviewData, baselines
-from processing.landmarks.triangulation import MODEL_SHA256 as FARM_SHA256
+from processing.landmarks.detector import MODEL_SHA256 as FARM_SHA256
 
 SUBJECT = Path(__file__).parents[4] / "shared/data/subject-11"
 FACES = pytest.mark.skipif(not SUBJECT.exists(), reason="the photographs of subject-11 are not on this machine")
