@@ -66,25 +66,25 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 import processing.farm.execution.in_process as inline
-from test_inline import TOYS, Cache, execute, planned
+from test_in_process import TOYS, RunCache, execute_runs, planned
 
-keep = inline.Cache.keep
+keep = inline.RunCache.keep
 def killed(self, run, made, temporary):
     if run.take == "2_smile" and run.stage == "compare":
         if {after}:
             keep(self, run, made, temporary)
         os.kill(os.getpid(), signal.SIGKILL)
     keep(self, run, made, temporary)
-inline.Cache.keep = killed
+inline.RunCache.keep = killed
 runs, sources = planned(Path({subject!r}))
-execute(runs, TOYS, Cache(Path({work!r})), sources)
+execute_runs(runs, TOYS, RunCache(Path({work!r})), sources)
 """
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the rename", "after the rename"])
 def test_killed_around_the_rename_it_goes_on_where_it_was(subject: Path, tmp_path: Path, after: bool) -> None:
     work = tmp_path / "work"
-    script = KILLED.format(tests=str(Path(__file__).parents[1]), subject=str(subject), work=str(work), after=after)
+    script = KILLED.format(tests=str(Path(__file__).parent), subject=str(subject), work=str(work), after=after)
     killed = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     runs, sources = planned(subject)
