@@ -29,8 +29,8 @@ def process(
     """
     from processing.farm.display.run_progress import RunScreen, show_processed
     from processing.farm.process_subject import process_subject
-    from processing.farm.template_files import parse_params
     from processing.stages.discovery import discover
+    from processing.stages.parameters import parse_params
 
     chosen = [e.strip() for e in expressions.split(",") if e.strip()] if expressions else None
     params = parse_params(set_ or [])

@@ -48,11 +48,12 @@ from processing.errors import DataError
 from processing.farm.execution.dask_cluster import Executor, executor
 from processing.farm.execution.run_journal import log_tail, run_journal_of
 from processing.farm.execution.scratch_folders import free_gb, scratch_folder, sweep
-from processing.farm.execution.task_execution import Task, TaskOutcome, TaskResult, with_log
+from processing.farm.execution.task_execution import with_log
 from processing.farm.scheduling.content_keys import file_digest
 from processing.farm.scheduling.job_counts import JobCounts, standing
 from processing.farm.scheduling.run_planning import by_session, enqueue_plan, plan_session
 from processing.farm.scheduling.task_assignment import TakeChanged, TaskBuilder
+from processing.farm.scheduling.tasks import Task, TaskOutcome, TaskResult
 from processing.farm.scheduling.worker_capacity import CapacityTracker
 from processing.farm.settings import FarmSettings
 from processing.stages.discovery import discover

@@ -5,7 +5,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ from processing.errors import DataError, TakeError
 from processing.farm.display.quality_figures import figures, findings, pictures
 from processing.farm.display.subject_report import Report, ReportTake, write_report
 from processing.farm.execution import subject_layout
-from processing.farm.execution.in_process import RunCache, execute_runs
+from processing.farm.execution.in_process import RunCache, execute_runs, results_of
 from processing.farm.execution.stage_run import DiskFull, disk_full, named_disk_errors
+from processing.farm.execution.subject_layout import ProcessedSubject
 from processing.farm.scheduling.content_keys import file_digest, take_digest
 from processing.farm.scheduling.stage_graph import NEUTRAL_EXPRESSION, StageRun, TakeInput, plan
 from processing.farm.template_files import template_file
@@ -26,17 +26,6 @@ from processing.stages.discovery import Stages
 
 WORK = ".work"
 ROOM_PER_TAKE = 60e6  # bytes that a take of 68 photographs of 1 MP leaves, about; larger photographs leave more
-
-
-@dataclass(frozen=True)
-class ProcessedSubject:
-    """What was made. quality: take name -> the preview's figures; runs: how many stage runs it took."""
-
-    out: Path
-    quality: Mapping[str, Mapping[str, Any]]
-    warnings: Sequence[str]
-    runs: int
-    seconds: float
 
 
 def read_takes(subject: Path, expressions: Sequence[str] | None, progress: Progress = no_progress) -> list[Take]:
@@ -99,25 +88,13 @@ def process_subject(
         sources = {(t.name, TAKE): t.folder for t in takes} | {("", TEMPLATE): file}
         cache = RunCache(work)
         made = execute_runs(runs, stages, cache, sources, device=device, started=started)
-        results = _results(runs, cache)
+        results = results_of(runs, cache)
         quality = {t.name: read_json(results[t.name]["preview"]["quality"].path) for t in takes}
         warnings = [f"{t.name}: view {v} is not used: {why}" for t in takes for v, why in t.skipped.items()]
         warnings += [f"{name}: {said}" for name, found in quality.items() for said in findings(found)]
         processed = ProcessedSubject(out, quality, warnings, made, time.monotonic() - begun)
         _place(out, work, file, {t.name: results[t.name] for t in takes}, processed, subject)
     return processed
-
-
-def _results(runs: Sequence[StageRun], cache: RunCache) -> dict[str, subject_layout.Results]:
-    results: dict[str, dict[str, Any]] = {}
-    for run in runs:
-        outputs = cache.outputs(run.key)
-        if outputs is None:
-            raise DataError(
-                f"{run.take}: what stage {run.stage} made is gone from {cache.folder}; run the command again"
-            )
-        results.setdefault(run.take, {})[run.stage] = outputs
-    return dict(results)
 
 
 def _place(

@@ -23,10 +23,12 @@ from db.stage_runs.job_queue import claim
 from db.stage_runs.run_reviews import count_verdicts, reviewed_runs
 from db.store import Store
 from processing.farm.display.farm_status import farm_report, show_status
-from processing.farm.display.missing_runs import retry_jobs
 from processing.farm.execution.run_journal import run_journal_of
-from processing.farm.execution.task_execution import TaskOutcome, run_task
-from processing.farm.scheduling.run_planning import all_plans, missing_runs
+from processing.farm.execution.task_execution import run_task
+from processing.farm.scheduling.missing_runs import missing_runs
+from processing.farm.scheduling.retry_jobs import retry_jobs
+from processing.farm.scheduling.run_planning import all_plans
+from processing.farm.scheduling.tasks import TaskOutcome
 from processing.stages.discovery import discover
 
 # Dask drops a socket that was still connecting when a cluster in this process closes; it is nobody's harm.

@@ -19,8 +19,9 @@ from processing.farm import daemon
 from processing.farm.daemon import FarmDaemon, NullListener, Summary
 from processing.farm.display.farm_status import report_of
 from processing.farm.execution.dask_cluster import Executor
-from processing.farm.execution.task_execution import Task, TaskOutcome, TaskResult, run_task
+from processing.farm.execution.task_execution import run_task
 from processing.farm.scheduling.job_counts import standing
+from processing.farm.scheduling.tasks import Task, TaskOutcome, TaskResult
 from processing.farm.scheduling.worker_capacity import WorkerCapacity
 
 

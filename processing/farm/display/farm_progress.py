@@ -15,8 +15,7 @@ from rich.text import Text
 
 from common.guarding.safe_text import plain, plain_lines
 from db.models import JobState
-from db.settings import Settings
-from db.studio import open_records
+from db.studio import open_studio
 from processing.farm.daemon import FarmDaemon, Summary
 from processing.farm.scheduling.job_counts import JobCounts, counts
 from processing.farm.settings import FarmSettings
@@ -89,15 +88,12 @@ def run_with_screen(
     **given: Any,
 ) -> int:
     """`mien farm run`; the exit code: 0, 4 when runs failed for good, 130 when interrupted."""
-    studio = Settings.load(home, database)
-    settings = FarmSettings.load(studio, template=template, **given)
-    engine = open_records(studio)
-    with FarmScreen() as screen:
-        path = studio_template(studio.home, settings.template, screen.warned)
-        farm = FarmDaemon(engine, studio.store, settings, path, screen)
+    with open_studio(home, database) as studio, FarmScreen() as screen:
+        settings = FarmSettings.load(studio.settings, template=template, **given)
+        path = studio_template(studio.settings.home, settings.template, screen.warned)
+        farm = FarmDaemon(studio.engine, studio.settings.store, settings, path, screen)
         interrupted = stop_on_signals(farm)
         summary = farm.run(until_idle=until_idle)
-    engine.dispose()
     say_summary(summary, as_json)
     if interrupted.is_set():
         Console(stderr=True).print("Interrupted; nothing is lost. Go on with: mien farm run")

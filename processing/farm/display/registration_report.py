@@ -36,8 +36,8 @@ class RegistrationResult:
         """From the stage's outputs of these names. Raises DataError."""
         found, judged = read_json(report), read_json(review)
         appearance = None if found["appearance"] is None else AppearanceReport(**found["appearance"])
-        review = QualityReview(judged["verdict"], tuple(judged["reasons"]), judged["figures"])
-        return cls(files, RegistrationReport(**found["report"]), appearance, review)
+        verdict = QualityReview(judged["verdict"], tuple(judged["reasons"]), judged["figures"])
+        return cls(files, RegistrationReport(**found["report"]), appearance, verdict)
 
     def as_json(self) -> str:
         files = {name: str(path) for name, path in vars(self.files).items() if path is not None}

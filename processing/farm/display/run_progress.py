@@ -10,7 +10,7 @@ from rich.table import Table
 
 from common.progress import Progress as Listener
 from processing.farm.display.quality_figures import brief
-from processing.farm.process_subject import ProcessedSubject
+from processing.farm.execution.subject_layout import ProcessedSubject
 from processing.farm.scheduling.stage_graph import StageRun
 
 # The share of a take's time that a stage takes, about; the bar moves evenly with these.

@@ -9,7 +9,9 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from processing.errors import DataError
 from processing.farm.execution.stage_run import Output, link_or_copy, named_disk_errors
@@ -20,6 +22,17 @@ from processing.template.template import Template
 REPORT = "report.html"
 RECORD = "placed.json"
 Results = Mapping[str, Mapping[str, Output]]  # stage -> output -> file
+
+
+@dataclass(frozen=True)
+class ProcessedSubject:
+    """What was made of a subject."""
+
+    out: Path
+    quality: Mapping[str, Mapping[str, Any]]  # take name -> the preview's figures
+    warnings: Sequence[str]
+    runs: int  # how many stage runs it took
+    seconds: float
 
 
 def prepare(folder: Path, template: Template, takes: Mapping[str, Results]) -> list[Path]:
