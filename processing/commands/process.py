@@ -34,10 +34,11 @@ def process(
 
     chosen = [e.strip() for e in expressions.split(",") if e.strip()] if expressions else None
     params = parse_params(set_ or [])
+    stages = discover()
     try:
-        with RunScreen() as screen:
+        with RunScreen(stages) as screen:
             made = process_subject(
-                subject, out, discover(), template=template, expressions=chosen, params=params, device=device,
+                subject, out, stages, template=template, expressions=chosen, params=params, device=device,
                 checking=screen.checking, planned=screen.planned, started=screen.started,
             )  # fmt: skip
     except KeyboardInterrupt:

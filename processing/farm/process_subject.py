@@ -14,7 +14,7 @@ from processing.farm.display.quality_figures import figures, findings, pictures
 from processing.farm.display.subject_report import Report, ReportTake, write_report
 from processing.farm.execution import subject_layout
 from processing.farm.execution.in_process import RunCache, execute_runs, results_of
-from processing.farm.execution.stage_run import DiskFull, disk_full, named_disk_errors
+from processing.farm.execution.stage_run import DiskFull, Results, disk_full, made, named_disk_errors
 from processing.farm.execution.subject_layout import ProcessedSubject
 from processing.farm.scheduling.content_keys import file_digest, take_digest
 from processing.farm.scheduling.stage_graph import NEUTRAL_EXPRESSION, StageRun, TakeInput, plan
@@ -23,6 +23,7 @@ from processing.files.stage_files import read_json
 from processing.files.take_folder import Take, find_takes, read_photos, read_take
 from processing.stages.base import TAKE, TEMPLATE
 from processing.stages.discovery import Stages
+from processing.stages.outputs import TAKE_FIGURES
 
 WORK = ".work"
 ROOM_PER_TAKE = 60e6  # bytes that a take of 68 photographs of 1 MP leaves, about; larger photographs leave more
@@ -87,12 +88,12 @@ def process_subject(
         planned(runs)
         sources = {(t.name, TAKE): t.folder for t in takes} | {("", TEMPLATE): file}
         cache = RunCache(work)
-        made = execute_runs(runs, stages, cache, sources, device=device, started=started)
+        count = execute_runs(runs, stages, cache, sources, device=device, started=started)
         results = results_of(runs, cache)
-        quality = {t.name: read_json(results[t.name]["preview"]["quality"].path) for t in takes}
+        quality = {t.name: read_json(made(results[t.name], TAKE_FIGURES)) for t in takes}
         warnings = [f"{t.name}: view {v} is not used: {why}" for t in takes for v, why in t.skipped.items()]
         warnings += [f"{name}: {said}" for name, found in quality.items() for said in findings(found)]
-        processed = ProcessedSubject(out, quality, warnings, made, time.monotonic() - begun)
+        processed = ProcessedSubject(out, quality, warnings, count, time.monotonic() - begun)
         _place(out, work, file, {t.name: results[t.name] for t in takes}, processed, subject)
     return processed
 
@@ -101,7 +102,7 @@ def _place(
     out: Path,
     work: Path,
     template: Path,
-    results: Mapping[str, subject_layout.Results],
+    results: Mapping[str, Results],
     processed: ProcessedSubject,
     subject: Path,
 ) -> None:
@@ -113,12 +114,7 @@ def _place(
     files = subject_layout.prepare(prepared, loaded, results)
     report = Report(
         title=f"Subject {subject.resolve().name}",
-        takes=[
-            ReportTake(
-                name, figures(processed.quality[name]), pictures(results[name]["preview"], results[name]["reconstruct"])
-            )
-            for name in results
-        ],
+        takes=[ReportTake(name, figures(processed.quality[name]), pictures(results[name])) for name in results],
         facts={
             "Takes": str(len(results)),
             "Template": f"{loaded.name} version {loaded.version}, {len(loaded.mesh.vertices_mm):,} vertices",

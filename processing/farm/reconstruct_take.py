@@ -13,7 +13,7 @@ from common.progress import Progress, no_progress
 from processing.errors import TakeError
 from processing.farm.display.scan_report import ScanResult
 from processing.farm.execution.single_take import SingleTake, take_results
-from processing.farm.execution.stage_run import link_or_copy
+from processing.farm.execution.stage_run import link_or_copy, made
 from processing.farm.scheduling.content_keys import take_files
 from processing.files.camera_models import params_of
 from processing.files.json_object import read_object
@@ -22,6 +22,7 @@ from processing.geometry.cameras import camera_from_params
 from processing.photometry.colour_profiles import params_of_profiles, read_profiles
 from processing.stages.base import TAKE
 from processing.stages.discovery import discover, upstream
+from processing.stages.outputs import SCAN, SCAN_PICTURE, SCAN_REPORT, SCAN_REVIEW
 from processing.stages.reconstruct import Reconstruct
 
 
@@ -58,12 +59,11 @@ def reconstruct_take(
         source = with_camera_files(take_dir, cameras or CameraFiles(), Path(folder))
         take = SingleTake(source.resolve().name, {TAKE: source}, upstream(discover(), stage), {stage: params})
         with take_results(take, device=device, memory_gb=memory_gb, progress=progress) as results:
-            made = results[stage]
-            copy_whole(made["scan"].path, out)
+            copy_whole(made(results, SCAN), out)
             if picture is not None:
-                copy_whole(made["quality"].path, picture)
+                copy_whole(made(results, SCAN_PICTURE), picture)
             progress(1.0, f"wrote {out}")
-            return ScanResult.read(made["report"].path, made["review"].path)
+            return ScanResult.read(made(results, SCAN_REPORT), made(results, SCAN_REVIEW))
 
 
 def with_camera_files(take_dir: Path, files: CameraFiles, folder: Path) -> Path:

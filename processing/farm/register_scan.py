@@ -5,7 +5,6 @@ right as Reconstruct does. Landmarks that a person placed go before those found.
 """
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from common.progress import Progress, no_progress
 from processing.errors import DataError, MeshError
 from processing.farm.display.registration_report import RegisteredFiles, RegistrationResult
 from processing.farm.execution.single_take import SingleTake, take_results
-from processing.farm.execution.stage_run import Output
+from processing.farm.execution.stage_run import Results, made
 from processing.farm.reconstruct_take import copy_whole
 from processing.farm.scheduling.stage_graph import NEUTRAL_EXPRESSION
 from processing.farm.template_files import template_file
@@ -24,6 +23,18 @@ from processing.stages.bake import Bake
 from processing.stages.base import PLACED_LANDMARKS, SCAN_FILE, TAKE, TEMPLATE
 from processing.stages.discovery import Stages, discover, upstream
 from processing.stages.landmarks import Landmarks
+from processing.stages.outputs import (
+    APPEARANCE,
+    DISPLACEMENT,
+    DISPLACEMENT_EXR,
+    LANDMARKS,
+    MESH,
+    MESH_PICTURE,
+    MESH_REPORT,
+    MESH_REVIEW,
+    TEXTURE,
+    TEXTURE_SEEN,
+)
 from processing.stages.reconstruct import Reconstruct
 from processing.stages.register import Register
 from processing.stages.support.given_files import GivenLandmarks, GivenScan, check_scan_name
@@ -111,11 +122,9 @@ def _params(given: RegistrationInputs, size_px: int) -> dict[str, dict[str, Any]
     return params if given.photos is None else params | {Texture.name: {"size_px": size_px}}
 
 
-def _place(
-    given: RegistrationInputs, out: Path, template: Template, results: Mapping[str, Mapping[str, Output]]
-) -> RegistrationResult:
+def _place(given: RegistrationInputs, out: Path, template: Template, results: Results) -> RegistrationResult:
     """Under the scan's name, the mesh last."""
-    name, made = given.scan.stem, results[Register.name]
+    name = given.scan.stem
     files = RegisteredFiles(
         mesh=out / f"{name}.obj",
         displacement=out / f"{name}.dpmap.png",
@@ -125,20 +134,20 @@ def _place(
         quality=out / f"{name}.quality.png",
     )
     copies = {
-        files.landmarks: results[Landmarks.name]["landmarks"],
-        files.displacement: results[Bake.name]["displacement"],
-        files.displacement_exr: results[Bake.name]["exr"],
-        files.quality: made["quality"],
+        files.landmarks: LANDMARKS,
+        files.displacement: DISPLACEMENT,
+        files.displacement_exr: DISPLACEMENT_EXR,
+        files.quality: MESH_PICTURE,
     }
     if given.photos is not None and given.neutral is None:
-        copies[appearance_beside(files.mesh)] = made["appearance"]
+        copies[appearance_beside(files.mesh)] = APPEARANCE
     if files.texture is not None:
         copies |= {
-            files.texture: results[Texture.name]["texture"],
-            out / f"{name}.seen.png": results[Texture.name]["seen"],
+            files.texture: TEXTURE,
+            out / f"{name}.seen.png": TEXTURE_SEEN,
         }
     for target, output in copies.items():
-        copy_whole(output.path, target)
-    mesh = template.mesh.with_vertices(read_vertices(made["mesh"].path))
+        copy_whole(made(results, output), target)
+    mesh = template.mesh.with_vertices(read_vertices(made(results, MESH)))
     write_obj(files.mesh, mesh, files.texture.name if files.texture is not None else None)
-    return RegistrationResult.read(files, made["report"].path, made["review"].path)
+    return RegistrationResult.read(files, made(results, MESH_REPORT), made(results, MESH_REVIEW))

@@ -61,14 +61,14 @@ def in_order(stages: Stages) -> Sequence[str]:
 
 def upstream(stages: Stages, *wanted: str) -> Stages:
     """The wanted stages and those whose outputs they need, makers before users."""
-    found: set[str] = set()
+    found: dict[str, Stage] = {}
     left = list(wanted)
     while left:
         name = left.pop()
         if name not in found:
-            found.add(name)
-            left += [need.stage for _, need in stages[name].parsed_needs() if need.stage]
-    return MappingProxyType({name: stages[name] for name in in_order(stages) if name in found})
+            found[name] = stages[name]
+            left += [need.stage for _, need in found[name].parsed_needs() if need.stage]
+    return MappingProxyType({name: found[name] for name in in_order(found)})
 
 
 def _module(file: Path) -> ModuleType:

@@ -9,7 +9,7 @@ from typing import Any
 
 from common.progress import Progress, no_progress, part
 from processing.farm.execution.in_process import RunCache, RunFailed, execute_runs, results_of
-from processing.farm.execution.stage_run import Output
+from processing.farm.execution.stage_run import Results
 from processing.farm.scheduling.stage_graph import StageRun, TakeInput, plan_given
 from processing.stages.base import TAKE
 from processing.stages.discovery import Stages
@@ -29,7 +29,7 @@ class SingleTake:
 @contextmanager
 def take_results(
     take: SingleTake, *, device: str = "cpu", memory_gb: float | None = None, progress: Progress = no_progress
-) -> Iterator[Mapping[str, Mapping[str, Output]]]:
+) -> Iterator[Results]:
     """Stage -> output -> file, there until the block ends. device, memory_gb: as Inputs has them.
 
     Raises ParamsError, and what a stage raises that refuses its inputs.

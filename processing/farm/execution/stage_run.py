@@ -13,6 +13,7 @@ from typing import Any
 from processing.errors import DataError
 from processing.farm.scheduling.content_keys import file_digest
 from processing.stages.base import Inputs, Stage, StageError
+from processing.stages.outputs import OutputName
 
 MEDIA = {"ply": "model/ply", "npz": "application/x-npz", "json": "application/json", "obj": "model/obj"}
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -30,6 +31,15 @@ class Output:
     sha256: str
     bytes: int
     media: str
+
+
+# What the runs of one take made: stage -> output -> file.
+Results = Mapping[str, Mapping[str, Output]]
+
+
+def made(results: Results, name: OutputName) -> Path:
+    """The file of an output."""
+    return results[name.stage][name.output].path
 
 
 @contextmanager

@@ -25,9 +25,9 @@ from processing.farm.execution.take_folders import write_take_folder
 from processing.farm.scheduling.tasks import THREADS, TOPIC, AttemptId, Task, TaskOutcome, TaskResult
 from processing.stages.base import Inputs, Stage
 from processing.stages.discovery import BUILT_IN, discover
+from processing.stages.outputs import REVIEW, REVIEW_PICTURE
 
 SAY_EVERY_S = 0.5
-REVIEW, PICTURE = "review", "quality"  # outputs by which a stage judges its result
 
 
 class StageVersionMismatch(Exception):
@@ -130,7 +130,7 @@ def _review(task: Task, outputs: tuple[OutputFile, ...]) -> Mapping[str, Any] | 
         found = json.load(file)
     if not isinstance(found, dict) or not {"verdict", "reasons", "figures"} <= set(found):
         raise DataError(f"stage {task.stage} made a review without verdict, reasons and figures")
-    return found | {"picture": made[PICTURE].sha256 if PICTURE in made else None}
+    return found | {"picture": made[REVIEW_PICTURE].sha256 if REVIEW_PICTURE in made else None}
 
 
 def _run(task: Task, stage: Stage, notes: RunJournal) -> tuple[OutputFile, ...]:
