@@ -256,7 +256,7 @@ class Demo:
         with FarmScreen(self.console) as screen:
             template = studio_template(self.home.home, settings.template, screen.warned)
             summary = FarmDaemon(engine, self.home.store, settings, template, screen).run(until_idle=True)
-        if summary.standing.troubled or summary.problems:
+        if summary.jobs.troubled or summary.problems:
             problems = "; ".join(summary.problems.values()) or f"see: mien farm status --home {self.home.home}"
             raise DataError(f"the farm could not finish: {problems}")
 

@@ -87,8 +87,8 @@ def test_poison_blocks_its_descendants_alone_and_retry_mends_it(studio: Any) -> 
     assert states.pop(("2_smile", "compare")) == JobState.QUEUED
     assert states.pop(("2_smile", "conclude")) == JobState.QUEUED
     assert set(states.values()) == {JobState.DONE}
-    assert summary.standing.failed == 1
-    assert summary.standing.blocked == 2
+    assert summary.jobs.failed == 1
+    assert summary.jobs.blocked == 2
     assert studio.runs()["2_smile"] == 1  # the input is at fault: no second attempt
 
     with reading(studio.engine) as tx:
@@ -113,7 +113,7 @@ def test_a_stage_that_keeps_failing_is_parked_with_its_log(studio: Any) -> None:
     summary = studio.run(max_attempts=2)
     assert studio.states()["3_mouth_stretch", "measure"] == JobState.PARKED
     assert studio.runs()["3_mouth_stretch"] == 2
-    assert summary.standing.parked == 1
+    assert summary.jobs.parked == 1
     command = [
         sys.executable,
         "-m",

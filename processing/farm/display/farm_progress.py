@@ -16,7 +16,8 @@ from rich.text import Text
 from common.guarding.safe_text import plain, plain_lines
 from db.models import JobState
 from db.studio import open_studio
-from processing.farm.daemon import FarmDaemon, Summary
+from processing.farm.daemon import FarmDaemon
+from processing.farm.farm_listener import Summary
 from processing.farm.scheduling.job_counts import JobCounts, counts
 from processing.farm.settings import FarmSettings
 from processing.farm.template_files import studio_template
@@ -98,7 +99,7 @@ def run_with_screen(
     if interrupted.is_set():
         Console(stderr=True).print("Interrupted; nothing is lost. Go on with: mien farm run")
         return 130
-    return 4 if summary.standing.troubled or summary.problems else 0
+    return 4 if summary.jobs.troubled or summary.problems else 0
 
 
 def stop_on_signals(farm: FarmDaemon) -> threading.Event:
@@ -116,7 +117,7 @@ def stop_on_signals(farm: FarmDaemon) -> threading.Event:
 
 
 def say_summary(summary: Summary, as_json: bool) -> None:
-    stands = summary.standing
+    stands = summary.jobs
     if as_json:
         report: dict[str, Any] = {"done": summary.done, "planned": summary.planned}
         report |= {"failed_attempts": summary.failed_attempts, "seconds": round(summary.seconds, 2)}
