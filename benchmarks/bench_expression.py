@@ -19,9 +19,9 @@ import numpy as np
 from measured import peak_rss_gb
 
 from common.take_codes import TakeLabel
+from processing.farm.register_scan import RegistrationInputs, register_scan
 from processing.files.ply import write_ply
 from processing.geometry.mesh import Mesh
-from processing.stages.support.scan_registration import register_files
 
 SUBJECT = Path(__file__).resolve().parents[2] / "shared" / "data" / "subject-11"
 
@@ -62,15 +62,15 @@ def main() -> None:
         out = Path(temporary)
         scan = scan_of(given.subject, neutral, given.scans, out)
         print(f"{neutral}, not counted", file=sys.stderr)
-        start = register_files(scan, out / "tu", photos=given.subject / neutral, size_px=512)
+        start = register_scan(RegistrationInputs(scan, photos=given.subject / neutral), out / "tu", size_px=512).files
         takes = {}
         for name in expressions:
             scan = scan_of(given.subject, name, given.scans, out)
             parts, begun, cpu = Parts(), time.perf_counter(), time.process_time()
-            made = register_files(
-                scan, out / "tu", photos=given.subject / name, neutral=start.mesh,
-                expression=TakeLabel.parse(name).name, size_px=given.size, progress=parts,
-            )  # fmt: skip
+            inputs = RegistrationInputs(
+                scan, photos=given.subject / name, neutral=start.mesh, expression=TakeLabel.parse(name).name
+            )
+            made = register_scan(inputs, out / "tu", size_px=given.size, progress=parts).files
             parts(1.0, "")
             takes[name] = {
                 "seconds": round(time.perf_counter() - begun, 1),

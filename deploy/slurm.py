@@ -151,7 +151,7 @@ def main(
             scaling.end()
     engine.dispose()
     say_summary(summary, as_json=False)
-    raise typer.Exit(130 if stopped.is_set() else 4 if summary.standing.troubled or summary.problems else 0)
+    raise typer.Exit(130 if stopped.is_set() else 4 if summary.jobs.troubled or summary.problems else 0)
 
 
 if __name__ == "__main__":

@@ -18,10 +18,10 @@ from db.settings import Settings
 from db.stage_runs.artefacts import artefacts_of_take
 from db.store import Store
 from deploy.demo.synthetic_truth import TruthError, compare_to_truth
-from processing.farm.display.quality_figures import CAPTIONS
 from processing.farm.display.subject_report import Report, ReportTake, write_report
 from processing.files.ply import read_ply
 from processing.files.stage_files import read_vertices
+from processing.stages.outputs import CAPTIONS, MESH, PREVIEW, SCAN
 from processing.template.template_file import read_template
 
 
@@ -66,8 +66,8 @@ def compare_takes(engine: Engine, home: Settings, scene: Path, session: str) -> 
             files = artefacts_of_take(tx, take.id)
             error = compare_to_truth(
                 scene / f"{ready.label}.truth.npz",
-                read_ply(store.local_path(files["reconstruct", "scan"].sha256)),
-                read_vertices(store.local_path(files["register", "mesh"].sha256)),
+                read_ply(store.local_path(files[SCAN].sha256)),
+                read_vertices(store.local_path(files[MESH].sha256)),
                 template,
             )
             rows.append(
@@ -93,9 +93,9 @@ def write_demo_report(engine: Engine, store: Store, done: DemoOutcome, facts: Ma
         with reading(engine) as tx:
             files = artefacts_of_take(tx, get_take(tx, row.take).id)
         pictures = [
-            (caption, store.local_path(files["preview", key].sha256))
-            for key, caption in CAPTIONS.items()
-            if ("preview", key) in files
+            (caption, store.local_path(files[name].sha256))
+            for name, caption in CAPTIONS.items()
+            if name.stage == PREVIEW and name in files
         ]
         takes.append(ReportTake(row.name, figures(row), pictures))
     steps = {title: f"{seconds:.0f} s" for title, seconds in done.seconds.items()}

@@ -17,7 +17,8 @@ from sqlalchemy import Engine
 from common.files.atomic_write import atomic_write
 from common.take_codes import TakeLabel
 from controller.errors import ControllerError
-from controller.studio import Studio, TakeResult
+from controller.studio import Studio
+from controller.takes.take_result import TakeResult
 from db import migrations
 from db.engine import open_database, reading, transaction
 from db.models import ConsentScope, Gender, ReleaseState
@@ -259,7 +260,7 @@ class Demo:
         with FarmScreen(self.console) as screen:
             template = studio_template(self.home.home, settings.template, screen.warned)
             summary = FarmDaemon(engine, self.home.store, settings, template, screen).run(until_idle=True)
-        if summary.standing.troubled or summary.problems:
+        if summary.jobs.troubled or summary.problems:
             problems = "; ".join(summary.problems.values()) or f"see: mien farm status --home {self.home.home}"
             raise DataError(f"the farm could not finish: {problems}")
 

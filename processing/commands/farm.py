@@ -122,7 +122,7 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Give failed and parked runs another chance."""
-    from processing.farm.display.missing_runs import retry_jobs
+    from processing.farm.scheduling.retry_jobs import retry_jobs
 
     count = retry_jobs(home, database, keys or [])
     typer.echo(json.dumps({"retried": count}) if as_json else f"{count} runs are queued again; next: mien farm run")

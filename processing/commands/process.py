@@ -29,15 +29,16 @@ def process(
     """
     from processing.farm.display.run_progress import RunScreen, show_processed
     from processing.farm.process_subject import process_subject
-    from processing.farm.template_files import parse_params
     from processing.stages.discovery import discover
+    from processing.stages.parameters import parse_params
 
     chosen = [e.strip() for e in expressions.split(",") if e.strip()] if expressions else None
     params = parse_params(set_ or [])
+    stages = discover()
     try:
-        with RunScreen() as screen:
+        with RunScreen(stages) as screen:
             made = process_subject(
-                subject, out, discover(), template=template, expressions=chosen, params=params, device=device,
+                subject, out, stages, template=template, expressions=chosen, params=params, device=device,
                 checking=screen.checking, planned=screen.planned, started=screen.started,
             )  # fmt: skip
     except KeyboardInterrupt:

@@ -1,5 +1,6 @@
 """`mien reconstruct`: a take's photographs become scan.ply."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,22 +38,19 @@ def reconstruct(
 ) -> None:
     """Reconstruct the surface that a take's calibrated photographs show."""
     from common.terminal.progress_bar import progress_bar
-    from processing.camera_check.report import lines
+    from processing.farm.reconstruct_take import CameraFiles, reconstruct_take
     from processing.reconstruction.settings import FAST, ReconstructionSettings
-    from processing.stages.support.take_scan import reconstruct_take, report_json, report_lines
+    from processing.stages.reconstruct import Reconstruct
 
-    settings = FAST if fast else ReconstructionSettings()
-    asked: dict[str, Any] = {"vertices": vertices, "max_megapixels": megapixels, "memory_gb": memory}
-    settings = replace(settings, **{name: value for name, value in asked.items() if value is not None})
+    surface, asked = FAST if fast else ReconstructionSettings(), {"vertices": vertices, "max_megapixels": megapixels}
+    changed: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    surface = replace(surface, **changed)
+    params = Reconstruct.Params(surface=surface, watch=watch).to_mapping()
     with progress_bar() as progress:
         made = reconstruct_take(
-            take_dir, out, rig=rig, device=device, settings=settings, watched=watch, colours=colours, picture=picture,
-            progress=progress,
+            take_dir, out, params, cameras=CameraFiles(rig, colours), picture=picture, device=device,
+            memory_gb=memory, progress=progress,
         )  # fmt: skip
-    told = {f.camera for f in made.watch.troubles} if made.watch is not None else set()
-    for view, reason in made.skipped.items():
-        if str(view) not in told:
-            typer.echo(f"warning: view {view} is not used: {reason}", err=True)
-    for line in lines(made.watch) if made.watch is not None else ():
+    for line in made.warnings():
         typer.echo(f"warning: {line}", err=True)
-    typer.echo(report_json(made) if as_json else report_lines(made, out))
+    typer.echo(json.dumps(made.as_dict(), indent=2) if as_json else made.as_text(out))

@@ -26,11 +26,9 @@ def register(
 ) -> None:
     """Register a scan to the template and write mesh, displacement map and, with --photos, texture."""
     from common.terminal.progress_bar import progress_bar
-    from processing.stages.support.scan_registration import register_files
+    from processing.farm.register_scan import RegistrationInputs, register_scan
 
+    given = RegistrationInputs(scan, template, landmarks, photos, neutral, expression)
     with progress_bar() as progress:
-        report = register_files(
-            scan, out, template=template, landmarks=landmarks, photos=photos, neutral=neutral, expression=expression,
-            size_px=size_px, progress=progress,
-        )  # fmt: skip
-    typer.echo(report.as_json() if as_json else report.as_text())
+        result = register_scan(given, out, size_px=size_px, progress=progress)
+    typer.echo(result.as_json() if as_json else result.as_text())

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from httpx import Client
 
-    from processing.release.formats.manifest import Manifest, Tombstone
+    from processing.release.formats.manifest import Manifest
+    from processing.release.formats.tombstones import Tombstone
 
 Folder = Annotated[Path, typer.Argument(help="A release's folder.")]
 TokenFile = Annotated[

@@ -13,9 +13,9 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -24,10 +24,8 @@ from common.files.hashes import file_sha256
 from db.engine import reading, transaction
 from db.errors import DatabaseUnavailable, LeaseLost
 from db.models import JobState, RunVerdict
-from db.reports.progress_queries import SessionMark, ready_takes, session_marks
+from db.reports.progress_queries import session_marks
 from db.stage_runs.job_queue import (
-    IN_THE_CHAIR,
-    PRIORITY,
     Lease,
     claim,
     count_ready,
@@ -40,7 +38,6 @@ from db.stage_runs.job_queue import (
     prioritise,
     reclaim_expired,
     set_aside,
-    set_last,
     states_of,
 )
 from db.stage_runs.run_reviews import save_run_review
@@ -49,11 +46,13 @@ from processing.errors import DataError
 from processing.farm.execution.dask_cluster import Executor, executor
 from processing.farm.execution.run_journal import log_tail, run_journal_of
 from processing.farm.execution.scratch_folders import free_gb, scratch_folder, sweep
-from processing.farm.execution.task_execution import Task, TaskOutcome, TaskResult, with_log
-from processing.farm.scheduling.job_counts import JobCounts, standing
-from processing.farm.scheduling.run_planning import by_session, enqueue_plan, plan_session
+from processing.farm.execution.task_execution import with_log
+from processing.farm.farm_listener import FarmListener, NullListener, Summary
+from processing.farm.scheduling.job_counts import standing
 from processing.farm.scheduling.task_assignment import TakeChanged, TaskBuilder
+from processing.farm.scheduling.tasks import Task, TaskOutcome, TaskResult
 from processing.farm.scheduling.worker_capacity import CapacityTracker
+from processing.farm.session_planner import SessionPlanner
 from processing.farm.settings import FarmSettings
 from processing.stages.discovery import discover
 
@@ -62,51 +61,6 @@ SWEEP_EVERY_S = 3600.0
 SHUT_AT_LEAST_S = 1.0
 AGAIN_S = 5.0  # then it is asked again whether another process still computes a run
 COUNTED = (TaskOutcome.INPUT, TaskOutcome.ATTEMPT, TaskOutcome.DISK_FULL)  # outcomes of an attempt that counts
-
-
-class FarmListener(Protocol):
-    """What the daemon tells of itself. Every call comes from one of its threads."""
-
-    def started(self, label: str, stage: str) -> None: ...
-
-    def progressed(self, label: str, stage: str, done: float, message: str) -> None: ...
-
-    def ended(self, label: str, stage: str, state: JobState, error: str, seconds: float) -> None: ...
-
-    def stands(self, standing: JobCounts) -> None: ...
-
-    def warned(self, message: str) -> None: ...
-
-
-class NullListener:
-    """A listener that does not care."""
-
-    def started(self, label: str, stage: str) -> None:
-        """A run was handed to a worker."""
-
-    def progressed(self, label: str, stage: str, done: float, message: str) -> None:
-        """A running stage says how far it is."""
-
-    def ended(self, label: str, stage: str, state: JobState, error: str, seconds: float) -> None:
-        """A run ended; `state` is what the job became."""
-
-    def stands(self, standing: JobCounts) -> None:
-        """How all jobs stand."""
-
-    def warned(self, message: str) -> None:
-        """Something a person should know."""
-
-
-@dataclass
-class Summary:
-    """What this daemon did, and how the jobs stand at its end."""
-
-    done: int = 0
-    failed_attempts: int = 0
-    planned: int = 0
-    seconds: float = 0.0
-    standing: JobCounts = field(default_factory=JobCounts)
-    problems: dict[str, str] = field(default_factory=dict)  # session -> why it has no runs
 
 
 @dataclass
@@ -143,13 +97,11 @@ class FarmDaemon:
         self._lock = threading.Lock()  # over _held, which the thread of the leases reads
         self._results: queue.SimpleQueue[TaskResult | None] = queue.SimpleQueue()
         self._stop = threading.Event()
-        self._template_digest = ""
-        self._planned: dict[str, tuple[int, ...]] = {}
-        self._plans_left = True
         self._unsure = False  # whether a claim may have been committed without our knowing
         self._no_room = self._full = ""  # what is said of the store's disk, and of the last worker whose disk was full
         self._swept = -SWEEP_EVERY_S
         self.summary = Summary()
+        self._planner = SessionPlanner(engine, settings, self._stages, self.summary, self._listener)
 
     def stop(self) -> None:
         """Ask the daemon to end: what runs is given back."""
@@ -159,7 +111,7 @@ class FarmDaemon:
     def run(self, *, until_idle: bool = False) -> Summary:
         """Work until stopped, or until nothing is left that can run. Jobs held at the end are given back."""
         begun = time.monotonic()
-        self._template_digest = self._put_template()
+        self._planner.template_digest = self._put_template()
         self._plan(PLAN_FOR_S)
         if until_idle and self._idle():  # nothing to do: no workers are started
             self.summary.seconds = time.monotonic() - begun
@@ -180,7 +132,7 @@ class FarmDaemon:
 
     def plan_once(self) -> None:
         """Put the template into the store and ask for every run that is missing."""
-        self._template_digest = self._put_template()
+        self._planner.template_digest = self._put_template()
         self._plan(float("inf"))
 
     def task_of(self, tx: Session, lease: Lease) -> Task:
@@ -191,7 +143,7 @@ class FarmDaemon:
         next_look = 0.0
         while not self._stop.is_set():
             try:
-                if time.monotonic() >= next_look or self._plans_left:
+                if time.monotonic() >= next_look or self._planner.left:
                     self._plan(PLAN_FOR_S)
                     self._sweep()
                     next_look = time.monotonic() + self.settings.poll_s
@@ -225,37 +177,13 @@ class FarmDaemon:
             reclaim_expired(tx, max_attempts=self.settings.max_attempts)
             prioritise(tx, {mark.subject_id for mark in marks if mark.in_the_chair})
         self._unsure = False
-        changed = [mark for mark in marks if self._planned.get(mark.code) != mark.mark]
-        self._plans_left = False
-        for number, mark in enumerate(changed):
-            if number and time.monotonic() > end:
-                self._plans_left = True
-                break
-            self._plan_session(mark)
+        self._planner.plan_changed(marks, end)
         self._tell()
-
-    def _plan_session(self, mark: SessionMark) -> None:
-        with reading(self.engine) as tx:
-            takes = by_session(ready_takes(tx, sessions=[mark.session_id])).get(mark.code, [])
-            if not takes:
-                return
-            planned = plan_session(tx, takes, self._template_digest, self._stages, self.settings.params)
-        if planned.problem:
-            if mark.closed:  # else the neutral may come yet
-                self.summary.problems[mark.code] = planned.problem
-                self._listener.warned(f"session {mark.code}: {planned.problem}")
-        else:
-            self.summary.problems.pop(mark.code, None)
-            with transaction(self.engine) as tx:
-                priority = IN_THE_CHAIR if mark.in_the_chair else PRIORITY
-                self.summary.planned += enqueue_plan(tx, planned, priority)
-                set_last(tx, mark.session_id, {run.key for run in planned.runs})
-        self._planned[mark.code] = mark.mark
 
     def _idle(self) -> bool:
         """Whether nothing is left that this daemon could run: it is done, blocked, or there is no room for it."""
         self._tell()
-        if self.summary.standing.running or self._plans_left:
+        if self.summary.jobs.running or self._planner.left:
             return False
         with reading(self.engine) as tx:
             ready, later = count_ready(tx, self._versions)
@@ -266,8 +194,8 @@ class FarmDaemon:
 
     def _tell(self) -> None:
         with reading(self.engine) as tx:
-            self.summary.standing = standing(tx)
-        self._listener.stands(self.summary.standing)
+            self.summary.jobs = standing(tx)
+        self._listener.stands(self.summary.jobs)
 
     def _sweep(self) -> None:
         """Now and then, remove what killed runs left on the store's disk, and notes that nobody needs any more."""

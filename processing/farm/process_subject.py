@@ -5,7 +5,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from processing.errors import DataError, TakeError
 from processing.farm.display.quality_figures import figures, findings, pictures
 from processing.farm.display.subject_report import Report, ReportTake, write_report
 from processing.farm.execution import subject_layout
-from processing.farm.execution.in_process import RunCache, execute_runs
-from processing.farm.execution.stage_run import DiskFull, disk_full, named_disk_errors
+from processing.farm.execution.in_process import RunCache, execute_runs, results_of
+from processing.farm.execution.stage_run import DiskFull, Results, disk_full, made, named_disk_errors
+from processing.farm.execution.subject_layout import ProcessedSubject
 from processing.farm.scheduling.content_keys import take_digest
 from processing.farm.scheduling.stage_graph import StageRun, TakeInput, plan
 from processing.farm.template_files import template_file
@@ -25,20 +25,10 @@ from processing.files.stage_files import read_json
 from processing.files.take_folder import Take, find_takes, read_photos, read_take
 from processing.stages.base import TAKE, TEMPLATE
 from processing.stages.discovery import Stages
+from processing.stages.outputs import TAKE_FIGURES
 
 WORK = ".work"
 ROOM_PER_TAKE = 60e6  # bytes that a take of 68 photographs of 1 MP leaves, about; larger photographs leave more
-
-
-@dataclass(frozen=True)
-class ProcessedSubject:
-    """What was made. quality: take name -> the preview's figures; runs: how many stage runs it took."""
-
-    out: Path
-    quality: Mapping[str, Mapping[str, Any]]
-    warnings: Sequence[str]
-    runs: int
-    seconds: float
 
 
 def read_takes(subject: Path, expressions: Sequence[str] | None, progress: Progress = no_progress) -> list[Take]:
@@ -100,33 +90,21 @@ def process_subject(
         planned(runs)
         sources = {(t.name, TAKE): t.folder for t in takes} | {("", TEMPLATE): file}
         cache = RunCache(work)
-        made = execute_runs(runs, stages, cache, sources, device=device, started=started)
-        results = _results(runs, cache)
-        quality = {t.name: read_json(results[t.name]["preview"]["quality"].path) for t in takes}
+        count = execute_runs(runs, stages, cache, sources, device=device, started=started)
+        results = results_of(runs, cache)
+        quality = {t.name: read_json(made(results[t.name], TAKE_FIGURES)) for t in takes}
         warnings = [f"{t.name}: view {v} is not used: {why}" for t in takes for v, why in t.skipped.items()]
         warnings += [f"{name}: {said}" for name, found in quality.items() for said in findings(found)]
-        processed = ProcessedSubject(out, quality, warnings, made, time.monotonic() - begun)
+        processed = ProcessedSubject(out, quality, warnings, count, time.monotonic() - begun)
         _place(out, work, file, {t.name: results[t.name] for t in takes}, processed, subject)
     return processed
-
-
-def _results(runs: Sequence[StageRun], cache: RunCache) -> dict[str, subject_layout.Results]:
-    results: dict[str, dict[str, Any]] = {}
-    for run in runs:
-        outputs = cache.outputs(run.key)
-        if outputs is None:
-            raise DataError(
-                f"{run.take}: what stage {run.stage} made is gone from {cache.folder}; run the command again"
-            )
-        results.setdefault(run.take, {})[run.stage] = outputs
-    return dict(results)
 
 
 def _place(
     out: Path,
     work: Path,
     template: Path,
-    results: Mapping[str, subject_layout.Results],
+    results: Mapping[str, Results],
     processed: ProcessedSubject,
     subject: Path,
 ) -> None:
@@ -138,12 +116,7 @@ def _place(
     files = subject_layout.prepare(prepared, loaded, results)
     report = Report(
         title=f"Subject {subject.resolve().name}",
-        takes=[
-            ReportTake(
-                name, figures(processed.quality[name]), pictures(results[name]["preview"], results[name]["reconstruct"])
-            )
-            for name in results
-        ],
+        takes=[ReportTake(name, figures(processed.quality[name]), pictures(results[name])) for name in results],
         facts={
             "Takes": str(len(results)),
             "Template": f"{loaded.name} version {loaded.version}, {len(loaded.mesh.vertices_mm):,} vertices",

@@ -43,7 +43,9 @@ DEFAULT = ReconstructionSettings()
 
 
 @dataclass(frozen=True, eq=False)
-class _Usable:
+class UsableViews:
+    """The photographs that a scan is made of, their cameras, what they look at, and why the others are left out."""
+
     images: Sequence[Image]
     cameras: list[Camera]
     volume: Volume
@@ -68,7 +70,7 @@ def reconstruct(
     """
     clock = _Clock()
     kernels = _kernels(device)
-    use = _usable(images, cameras)
+    use = usable_views(images, cameras)
     with single_threaded_opencv(), ThreadPoolExecutor(settings.threads) as pool:
         progress(0.0, "undistorting the photographs")
         rig = _rig(use, settings, kernels, pool)
@@ -123,7 +125,7 @@ def _kernels(device: str) -> Kernels:
     return TorchKernels(device)
 
 
-def _usable(images: Sequence[Image], cameras: Sequence[Camera]) -> _Usable:
+def usable_views(images: Sequence[Image], cameras: Sequence[Camera]) -> UsableViews:
     """The photographs that show something, of cameras that look where the others look."""
     if len(images) != len(cameras):
         raise ShapeError("images", (len(images),), f"({len(cameras)},), one a camera")
@@ -137,10 +139,10 @@ def _usable(images: Sequence[Image], cameras: Sequence[Camera]) -> _Usable:
     kept = [good[k] for k in looking]
     wrong |= {i: "does not look at the point that the others look at" for i in good if i not in kept}
     unused = {names[i]: wrong[i] for i in sorted(wrong)}
-    return _Usable(selected_photographs(images, kept), [cameras[i] for i in kept], volume, unused)
+    return UsableViews(selected_photographs(images, kept), [cameras[i] for i in kept], volume, unused)
 
 
-def _rig(use: _Usable, settings: ReconstructionSettings, kernels: Kernels, pool: ThreadPoolExecutor) -> StereoViews:
+def _rig(use: UsableViews, settings: ReconstructionSettings, kernels: Kernels, pool: ThreadPoolExecutor) -> StereoViews:
     """Pyramids, and which views are compared with which."""
     focus = use.volume.centre_mm
     scratch = Scratch(1e9 * settings.memory_gb)

@@ -21,6 +21,7 @@ class Bake(Stage):
     needs: ClassVar[Mapping[str, str]] = {"template": TEMPLATE, "mesh": "register", "scan": "reconstruct"}
     makes: ClassVar[Mapping[str, str]] = {"displacement": "png", "exr": "exr"}
     resources = Resources(ram_gb=2)
+    time_share = 3.0
 
     class Params(StageParams):
         size_px: int = 2048

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self, dataclass_transform
@@ -12,8 +12,12 @@ from typing import Any, ClassVar, Self, dataclass_transform
 from common.progress import Progress, no_progress
 from processing.errors import DataError
 
+# Outside sources: files that no stage makes.
 TAKE = "take"  # the folder of photographs and params.json
 TEMPLATE = "template"  # the template's file
+SCAN_FILE = "scan file"  # a scan that is there already
+PLACED_LANDMARKS = "placed landmarks"  # landmarks that a person placed
+OUTSIDE = (TAKE, TEMPLATE, SCAN_FILE, PLACED_LANDMARKS)
 NEUTRAL = "neutral:"  # before a need: of the subject's neutral take, not of this one
 
 
@@ -27,9 +31,31 @@ class ParamsError(StageError):
     exit_code: ClassVar[int] = 2
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass(frozen=True)
+class FlatName:
+    """Where the parameter of one name is kept."""
+
+    field: str  # of the parameters
+    type: Any  # of its value
+    attribute: str = ""  # of the group in that field; empty where the field is the parameter itself
+    index: int | None = None  # within a pair
+
+
+def group(*, default: Any, names: Sequence[str] = (), pairs: Sequence[str] = ()) -> Any:
+    """A field of stage parameters that holds a dataclass, some of whose fields are parameters. They are encoded flat.
+
+    names: those that are parameters under their own name.  pairs: those of the form (review, redo), which are the
+    parameters review_<name> and redo_<name>.
+    """
+    flat: dict[str, tuple[str, int | None]] = {name: (name, None) for name in names}
+    for name in pairs:
+        flat |= {f"review_{name}": (name, 0), f"redo_{name}": (name, 1)}
+    return field(default=default, metadata={"flat": flat})
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(group,))
 class StageParams:
-    """Base of a stage's parameters. Each subclass becomes a frozen dataclass; all of its fields are part of the key.
+    """Base of a stage's parameters. Each subclass becomes a frozen dataclass; all that it encodes is part of the key.
 
     A field named `expression` is set by the graph to the take's expression.
     """
@@ -38,22 +64,53 @@ class StageParams:
         dataclass(frozen=True)(cls)
 
     @classmethod
+    def flat_names(cls) -> dict[str, FlatName]:
+        """The parameters' names, as people write them and keys hold them."""
+        hints = typing.get_type_hints(cls)
+        flat: dict[str, FlatName] = {}
+        for f in dataclasses.fields(cls):  # type: ignore[arg-type]
+            if "flat" not in f.metadata:
+                flat[f.name] = FlatName(f.name, hints[f.name])
+                continue
+            inner = typing.get_type_hints(type(f.default))
+            for name, (attribute, index) in f.metadata["flat"].items():
+                hint = inner[attribute] if index is None else typing.get_args(inner[attribute])[index]
+                flat[name] = FlatName(f.name, hint, attribute, index)
+        return flat
+
+    @classmethod
     def from_mapping(cls, values: Mapping[str, Any], where: str = "parameters") -> Self:
         """Parameters from names and values. Raises ParamsError for a misspelling or a value of a wrong type."""
-        fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        hints = typing.get_type_hints(cls)
-        checked: dict[str, Any] = {}
+        flat = cls.flat_names()
+        made: dict[str, Any] = {}
+        groups: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(cls) if "flat" in f.metadata}  # type: ignore[arg-type]
+        changed: dict[str, dict[str, Any]] = {name: {} for name in groups}
         for name, value in values.items():
-            if name not in fields:
-                near = difflib.get_close_matches(name, fields, n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"it has: {', '.join(fields) or 'none'}"
+            if name not in flat:
+                near = difflib.get_close_matches(name, flat, n=1)
+                hint = f"did you mean '{near[0]}'?" if near else f"it has: {', '.join(flat) or 'none'}"
                 raise ParamsError(f"{where}: there is no '{name}'; {hint}")
-            checked[name] = _of_type(value, hints[name], f"{where}: '{name}'")
-        return cls(**checked)
+            at = flat[name]
+            checked = _of_type(value, at.type, f"{where}: '{name}'")
+            if not at.attribute:
+                made[at.field] = checked
+            elif at.index is None:
+                changed[at.field][at.attribute] = checked
+            else:
+                pair = list(changed[at.field].get(at.attribute, getattr(groups[at.field], at.attribute)))
+                pair[at.index] = checked
+                changed[at.field][at.attribute] = tuple(pair)
+        made |= {name: dataclasses.replace(groups[name], **new) for name, new in changed.items()}
+        return cls(**made)
 
     def to_mapping(self) -> dict[str, Any]:
-        """The parameters as JSON has them."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+        """The parameters as JSON has them, flat: what keys are made of."""
+        found: dict[str, Any] = {}
+        for name, at in self.flat_names().items():
+            value = getattr(self, at.field)
+            value = getattr(value, at.attribute) if at.attribute else value
+            found[name] = value if at.index is None else value[at.index]
+        return found
 
 
 def _of_type(value: Any, hint: Any, where: str) -> Any:
@@ -76,21 +133,19 @@ class Resources:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files of one run by the names in `needs`, and what it may use. None of the latter changes the result's key.
-
-    threads: how many processors this run may keep busy (None: all that the process may use).
-    """
+    """The files of one run by the names in `needs`, and what it may use, which does not enter the result's key."""
 
     paths: Mapping[str, Path]
-    device: str = "cpu"
-    threads: int | None = None
+    device: str = "cpu"  # or a torch device
+    threads: int | None = None  # processors that this run may keep busy; None: all that the process may use
+    memory_gb: float | None = None  # photographs and maps held in memory, the rest lie in files; None: the stage's own
     progress: Progress = field(default=no_progress, compare=False)
 
     def __getitem__(self, name: str) -> Path:
         return self.paths[name]
 
     def get(self, name: str) -> Path | None:
-        """An input that the neutral take does without."""
+        """An input that not every run has: of the neutral, or from outside."""
         return self.paths.get(name)
 
 
@@ -98,15 +153,20 @@ class Inputs:
 class Need:
     """Where an input comes from: an outside source (`stage` empty), or a stage's output of this or the neutral take."""
 
-    source: str
+    source: str  # one of OUTSIDE; empty for a stage's output
     stage: str = ""
     output: str = ""
-    of_neutral: bool = False
+    of_neutral: bool = False  # the output is that of the subject's neutral take
+
+    @property
+    def text(self) -> str:
+        """The need as `parse` reads it, in full."""
+        return self.source or f"{NEUTRAL if self.of_neutral else ''}{self.stage}.{self.output}"
 
     @classmethod
     def parse(cls, name: str, text: str) -> Self:
-        """`take`, `template`, `stage` (its output called like the input), `stage.output`, `neutral:stage.output`."""
-        if text in (TAKE, TEMPLATE):
+        """An outside source, `stage` (its output called like the input), `stage.output`, `neutral:stage.output`."""
+        if text in OUTSIDE:
             return cls(text)
         of_neutral = text.startswith(NEUTRAL)
         stage, _, output = text.removeprefix(NEUTRAL).partition(".")
@@ -119,6 +179,7 @@ class Stage:
     name, version: part of the key; raise the version when the same inputs and parameters would give another result.
     needs: input name -> where from (see Need.parse).
     makes: output name -> file suffix; `run` writes `out/<name>.<suffix>`.
+    time_share: about how long a run takes beside the other stages' of a take; progress bars move evenly with it.
     """
 
     name: ClassVar[str]
@@ -126,6 +187,7 @@ class Stage:
     needs: ClassVar[Mapping[str, str]]
     makes: ClassVar[Mapping[str, str]]
     resources: ClassVar[Resources] = Resources()
+    time_share: ClassVar[float] = 1.0
 
     class Params(StageParams):
         """No parameters."""

@@ -13,7 +13,7 @@ from processing.stages.base import Stage, StageError
 
 Stages = Mapping[str, Stage]
 BUILT_IN = Path(__file__).parent
-_NOT_STAGES = {"__init__", "base", "discovery", "files"}
+_NOT_STAGES = {"__init__", "base", "discovery", "parameters"}
 
 
 def discover(*folders: Path) -> Stages:
@@ -57,6 +57,18 @@ def in_order(stages: Stages) -> Sequence[str]:
         return list(TopologicalSorter(graph).static_order())
     except CycleError as error:
         raise StageError(f"stages need each other in a circle: {' <- '.join(error.args[1])}") from None
+
+
+def upstream(stages: Stages, *wanted: str) -> Stages:
+    """The wanted stages and those whose outputs they need, makers before users."""
+    found: dict[str, Stage] = {}
+    left = list(wanted)
+    while left:
+        name = left.pop()
+        if name not in found:
+            found[name] = stages[name]
+            left += [need.stage for _, need in found[name].parsed_needs() if need.stage]
+    return MappingProxyType({name: found[name] for name in in_order(found)})
 
 
 def _module(file: Path) -> ModuleType:

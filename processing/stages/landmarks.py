@@ -6,9 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from common.progress import part
+from common.progress import Progress, no_progress, part
 from processing.files.take_folder import read_photos, read_take
 from processing.landmarks.landmark_files import write_landmarks
+from processing.landmarks.multi_pie_68 import Landmarks3d
 from processing.landmarks.triangulation import triangulate_landmarks
 from processing.stages.base import TAKE, Inputs, Resources, Stage, StageParams
 
@@ -20,17 +21,18 @@ class Landmarks(Stage):
     needs: ClassVar[Mapping[str, str]] = {"take": TAKE}
     makes: ClassVar[Mapping[str, str]] = {"landmarks": "json"}
     resources = Resources(ram_gb=1)
+    time_share = 2.0
 
     class Params(StageParams):
         max_views: int = 24
 
     def run(self, inputs: Inputs, params: Params, out: Path) -> None:
-        take, images = read_photos(read_take(inputs["take"]), progress=part(inputs.progress, 0, 0.2))
-        found = triangulate_landmarks(
-            images,
-            take.cameras,
-            rng=np.random.default_rng(0),
-            max_views=params.max_views,
-            progress=part(inputs.progress, 0.2, 1),
-        )
-        write_landmarks(out / "landmarks.json", found)
+        write_landmarks(out / "landmarks.json", landmarks_of_take(inputs["take"], params.max_views, inputs.progress))
+
+
+def landmarks_of_take(folder: Path, max_views: int, progress: Progress = no_progress) -> Landmarks3d:
+    """The landmarks in a take's photographs, in the head frame, mm. Raises NoFace and TakeError."""
+    take, images = read_photos(read_take(folder), progress=part(progress, 0, 0.2))
+    return triangulate_landmarks(
+        images, take.cameras, rng=np.random.default_rng(0), max_views=max_views, progress=part(progress, 0.2, 1)
+    )

@@ -53,6 +53,7 @@ class Preview(Stage):
         "quality": "json",
     }
     resources = Resources(ram_gb=2)
+    time_share = 4.0
 
     class Params(StageParams):
         height_px: int = 560

@@ -1,21 +1,23 @@
 """Photographs of a take -> scan."""
 
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import ClassVar
 
 from common.progress import part
 from processing.camera_check.settings import CameraCheckSettings
 from processing.camera_check.take_check import cameras_used
-from processing.files.colour_profiles import read_profiles
 from processing.files.image_files import write_image
 from processing.files.ply import write_ply
 from processing.files.stage_files import write_json
-from processing.files.take_folder import read_photos, read_take
+from processing.reconstruction.multi_view_stereo import reconstruct
 from processing.reconstruction.settings import ReconstructionSettings
-from processing.scan_quality.scan_verdict import QualitySettings
-from processing.stages.base import TAKE, Inputs, Resources, Stage, StageParams
-from processing.stages.support.take_scan import report_dict, scan_take
+from processing.scan_quality.scan_measures import measure_scan
+from processing.scan_quality.scan_picture import quality_picture
+from processing.scan_quality.scan_verdict import QualitySettings, judge
+from processing.stages.base import TAKE, Inputs, Resources, Stage, StageParams, group
+from processing.stages.support.checked_take import check_take
 
 
 class Reconstruct(Stage):
@@ -35,64 +37,48 @@ class Reconstruct(Stage):
         "quality": "png",
     }
     resources = Resources(ram_gb=3, gpu=True)
+    time_share = 30.0
 
     class Params(StageParams):
-        """watch: hold the cameras against each other. refine: put moved ones right, else leave them out.
-
-        review_*, redo_*: thresholds of the scan's quality, as QualitySettings has them.
-        """
-
-        scale: float = 1.0
-        max_megapixels: float = 6.0
-        depth_views: int | None = None
-        spacing_px: float = 1.2
-        subdivide: bool = True
-        vertices: int | None = 2_000_000
-        watch: bool = True
-        refine: bool = True
-        review_coverage: float = QualitySettings.coverage[0]
-        redo_coverage: float = QualitySettings.coverage[1]
-        review_holes: float = QualitySettings.holes[0]
-        redo_holes: float = QualitySettings.holes[1]
-        review_lost: float = QualitySettings.lost[0]
-        redo_lost: float = QualitySettings.lost[1]
-        review_offset: float = QualitySettings.offset[0]
-        redo_offset: float = QualitySettings.offset[1]
-        review_noise: float = QualitySettings.noise[0]
-        redo_noise: float = QualitySettings.noise[1]
+        surface: ReconstructionSettings = group(
+            default=ReconstructionSettings(),
+            names=("scale", "max_megapixels", "depth_views", "spacing_px", "subdivide", "vertices"),
+        )
+        watch: bool = True  # hold the cameras against each other
+        # refine: put moved cameras right, else leave them out
+        cameras: CameraCheckSettings = group(default=CameraCheckSettings(), names=("refine",))
+        # the thresholds of the scan's verdict
+        quality: QualitySettings = group(
+            default=QualitySettings(), pairs=("coverage", "holes", "lost", "offset", "noise")
+        )
 
     def run(self, inputs: Inputs, params: Params, out: Path) -> None:
-        thresholds = QualitySettings(
-            coverage=(params.review_coverage, params.redo_coverage),
-            holes=(params.review_holes, params.redo_holes),
-            lost=(params.review_lost, params.redo_lost),
-            offset=(params.review_offset, params.redo_offset),
-            noise=(params.review_noise, params.redo_noise),
-        )
-        take, images = read_photos(read_take(inputs["take"]), progress=part(inputs.progress, 0, 0.03))
-        settings = ReconstructionSettings(
-            scale=params.scale,
-            max_megapixels=params.max_megapixels,
-            depth_views=params.depth_views,
-            spacing_px=params.spacing_px,
-            subdivide=params.subdivide,
-            vertices=params.vertices,
-            workers=inputs.threads,
-        )
-        made = scan_take(
-            take,
-            images,
+        progress = part(inputs.progress, 0.03, 0.97)
+        settings = replace(params.surface, workers=inputs.threads)
+        if inputs.memory_gb is not None:
+            settings = replace(settings, memory_gb=inputs.memory_gb)
+        checked = check_take(inputs, params.cameras if params.watch else None)
+        scan = reconstruct(
+            checked.images,
+            checked.take.cameras,
             settings=settings,
             device=inputs.device,
-            drift=CameraCheckSettings(refine=params.refine),
-            watched=params.watch,
-            thresholds=thresholds,
-            profiles=read_profiles(inputs["take"] / "params.json", [v.index for v in take.views]),
-            progress=part(inputs.progress, 0.03, 0.97),
+            progress=part(progress, 0.08, 0.9),
         )
-        found = report_dict(made)
-        write_ply(out / "scan.ply", made.scan.mesh)
-        write_json(out / "report.json", {"report": made.scan.report, **{k: found[k] for k in ("skipped", "cameras")}})
-        write_json(out / "cameras.json", cameras_used(made.take))
-        write_json(out / "review.json", found["review"])
-        write_image(out / "quality.png", made.picture())
+        used = checked.without(scan.report.unused)
+        measured = measure_scan(
+            scan.mesh,
+            used.images,
+            used.take.cameras,
+            used.points_mm,
+            workers=inputs.threads,
+            progress=part(progress, 0.9, 1.0),
+        )
+        review = judge(measured, taken=len(used.take.views) + len(used.take.skipped), settings=params.quality)
+        write_ply(out / "scan.ply", scan.mesh)
+        skipped = {str(view): why for view, why in used.take.skipped.items()}
+        write_json(out / "report.json", {"report": scan.report, "skipped": skipped, "cameras": used.report})
+        write_json(out / "cameras.json", cameras_used(used.take))
+        write_json(out / "review.json", asdict(review))
+        picture = quality_picture(scan.mesh, measured, review, used.troubles, used.calibrated)
+        write_image(out / "quality.png", picture)

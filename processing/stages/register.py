@@ -16,7 +16,7 @@ from processing.registration.correspondence import TargetSurface
 from processing.registration.register import register_expression, register_neutral
 from processing.scan_quality.registration_picture import registration_picture
 from processing.scan_quality.registration_quality import RegistrationLimits, judge_registration, measure_registration
-from processing.stages.base import TAKE, TEMPLATE, Inputs, Resources, Stage, StageParams
+from processing.stages.base import TAKE, TEMPLATE, Inputs, Resources, Stage, StageParams, group
 from processing.template.template_file import read_template
 from processing.texture.flow_refinement import neutral_appearance, refine_by_appearance
 
@@ -46,28 +46,17 @@ class Register(Stage):
         "quality": "png",
     }
     resources = Resources(ram_gb=3)
+    time_share = 8.0
 
     class Params(StageParams):
-        """refine: compare expressions' skin with the neutral's.  review_*, redo_*: as RegistrationLimits has them."""
-
         expression: str = "neutral"
-        refine: bool = True
-        review_surface_mm: float = RegistrationLimits.surface_mm[0]
-        redo_surface_mm: float = RegistrationLimits.surface_mm[1]
-        review_lips_mm: float = RegistrationLimits.lips_mm[0]
-        redo_lips_mm: float = RegistrationLimits.lips_mm[1]
-        review_lids_mm: float = RegistrationLimits.lids_mm[0]
-        redo_lids_mm: float = RegistrationLimits.lids_mm[1]
-        review_slip_mm: float = RegistrationLimits.slip_mm[0]
-        redo_slip_mm: float = RegistrationLimits.slip_mm[1]
+        refine: bool = True  # compare an expression's skin with the neutral's
+        # the thresholds of the mesh's verdict
+        limits: RegistrationLimits = group(
+            default=RegistrationLimits(), pairs=("surface_mm", "lips_mm", "lids_mm", "slip_mm")
+        )
 
     def run(self, inputs: Inputs, params: Params, out: Path) -> None:
-        limits = RegistrationLimits(
-            surface_mm=(params.review_surface_mm, params.redo_surface_mm),
-            lips_mm=(params.review_lips_mm, params.redo_lips_mm),
-            lids_mm=(params.review_lids_mm, params.redo_lids_mm),
-            slip_mm=(params.review_slip_mm, params.redo_slip_mm),
-        )
         template = read_template(inputs["template"])
         surface = TargetSurface(read_ply(inputs["scan"]))
         landmarks = read_landmarks(inputs["landmarks"])
@@ -96,7 +85,7 @@ class Register(Stage):
                 vertices = refined.vertices_mm
         compared = None if refined is None else refined.report
         measured = measure_registration(template, vertices, surface, landmarks, refined)
-        review = judge_registration(measured, limits)
+        review = judge_registration(measured, params.limits)
         write_vertices(out / "mesh.npz", vertices)
         write_json(out / "report.json", {"report": registration.report, "appearance": compared})
         write_appearance(out / "appearance.png", appearance)

@@ -28,6 +28,7 @@ class Texture(Stage):
     }
     makes: ClassVar[Mapping[str, str]] = {"texture": "jpg", "seen": "png", "report": "json"}
     resources = Resources(ram_gb=2)
+    time_share = 4.0
 
     class Params(StageParams):
         size_px: int = 2048

@@ -27,7 +27,8 @@ from db.models import Artefact, ConsentScope, Job, JobState
 from db.reports.progress_queries import ready_takes
 from db.rigs import rig_records
 from db.store import Store
-from processing.farm.daemon import FarmDaemon, Summary
+from processing.farm.daemon import FarmDaemon
+from processing.farm.farm_listener import Summary
 from processing.farm.settings import FarmSettings
 from processing.farm.tls import issue
 

@@ -25,10 +25,12 @@ from db.stage_runs.job_queue import claim
 from db.stage_runs.run_reviews import count_verdicts, reviewed_runs
 from db.store import Store
 from processing.farm.display.farm_status import farm_report, show_status
-from processing.farm.display.missing_runs import retry_jobs
 from processing.farm.execution.run_journal import run_journal_of
-from processing.farm.execution.task_execution import TaskOutcome, run_task
-from processing.farm.scheduling.run_planning import all_plans, missing_runs
+from processing.farm.execution.task_execution import run_task
+from processing.farm.scheduling.missing_runs import missing_runs
+from processing.farm.scheduling.retry_jobs import retry_jobs
+from processing.farm.scheduling.run_planning import all_plans
+from processing.farm.scheduling.tasks import TaskOutcome
 from processing.stages.discovery import discover
 
 # Dask drops a socket that was still connecting when a cluster in this process closes; it is nobody's harm.
@@ -87,8 +89,8 @@ def test_poison_blocks_its_descendants_alone_and_retry_mends_it(studio: Any) -> 
     assert states.pop(("2_smile", "compare")) == JobState.QUEUED
     assert states.pop(("2_smile", "conclude")) == JobState.QUEUED
     assert set(states.values()) == {JobState.DONE}
-    assert summary.standing.failed == 1
-    assert summary.standing.blocked == 2
+    assert summary.jobs.failed == 1
+    assert summary.jobs.blocked == 2
     assert studio.runs()["2_smile"] == 1  # the input is at fault: no second attempt
 
     with reading(studio.engine) as tx:
@@ -113,7 +115,7 @@ def test_a_stage_that_keeps_failing_is_parked_with_its_log(studio: Any) -> None:
     summary = studio.run(max_attempts=2)
     assert studio.states()["3_mouth_stretch", "measure"] == JobState.PARKED
     assert studio.runs()["3_mouth_stretch"] == 2
-    assert summary.standing.parked == 1
+    assert summary.jobs.parked == 1
     command = [
         sys.executable,
         "-m",

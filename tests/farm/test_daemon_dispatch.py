@@ -17,11 +17,13 @@ from db.rigs import rig_records
 from db.stage_runs.job_queue import IN_THE_CHAIR, PRIORITY, REPLACED, UNWANTED
 from db.store import Store
 from processing.farm import daemon
-from processing.farm.daemon import FarmDaemon, NullListener, Summary
+from processing.farm.daemon import FarmDaemon
 from processing.farm.display.farm_status import report_of
 from processing.farm.execution.dask_cluster import Executor
-from processing.farm.execution.task_execution import Task, TaskOutcome, TaskResult, run_task
+from processing.farm.execution.task_execution import run_task
+from processing.farm.farm_listener import NullListener, Summary
 from processing.farm.scheduling.job_counts import standing
+from processing.farm.scheduling.tasks import Task, TaskOutcome, TaskResult
 from processing.farm.scheduling.worker_capacity import WorkerCapacity
 
 
@@ -158,7 +160,7 @@ def test_runs_of_cameras_that_were_calibrated_anew_are_set_aside(studio: Any, ru
         for take in tx.scalars(select(Take)):
             take.calibration_id = session.calibration.id
     summary, _ = run()
-    stands = summary.standing
+    stands = summary.jobs
     assert (stands.done, stands.stopped, stands.failed, stands.parked) == (9, 3, 0, 0)  # what they feed stays behind
     assert not stands.troubled
     with reading(studio.engine) as tx:
@@ -177,7 +179,7 @@ def test_what_a_withdrawal_stopped_is_no_trouble(studio: Any, run: Any) -> None:
         assert stop_work(tx, subject) == 9
     summary, heard = run()
     assert heard.started_runs == []
-    assert (summary.standing.stopped, summary.standing.troubled) == (9, False)
+    assert (summary.jobs.stopped, summary.jobs.troubled) == (9, False)
 
 
 def test_nothing_begins_on_a_full_disk(run: Any) -> None:

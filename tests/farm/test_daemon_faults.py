@@ -24,7 +24,8 @@ from db.engine import open_database, reading
 from db.errors import DatabaseUnavailable
 from db.models import Job, JobState
 from processing.farm import daemon
-from processing.farm.daemon import FarmDaemon, NullListener
+from processing.farm.daemon import FarmDaemon
+from processing.farm.farm_listener import NullListener
 
 NAMES = ("1_neutral", "2_smile", "3_mouth_stretch")
 MORTAL = Path(__file__).with_name("mortal_daemon.py")

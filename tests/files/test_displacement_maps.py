@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 from processing.errors import ShapeError
 from processing.files.displacement_exr import read_displacement_exr, write_displacement_exr
 from processing.files.displacement_png import (
-    GRAIN,
+    QUANTUM,
     DisplacementMap,
     DisplacementMapError,
     decode_displacement,
@@ -49,7 +49,7 @@ def relief() -> DisplacementMap:
 def test_a_file_keeps_heights_mask_and_scale(tmp_path: Path, relief: DisplacementMap) -> None:
     write_displacement_png(tmp_path / "d.png", relief)
     again = read_displacement_png(tmp_path / "d.png")
-    assert np.abs(again.height_mm - relief.height_mm).max() <= 0.5 * (GRAIN + 1) * 5 / 32768 + 1e-6
+    assert np.abs(again.height_mm - relief.height_mm).max() <= 0.5 * (QUANTUM + 1) * 5 / 32768 + 1e-6
     write_displacement_png(tmp_path / "flat.png", DisplacementMap(np.zeros((8, 8), np.float32), np.ones((8, 8), bool)))
     assert not read_displacement_png(tmp_path / "flat.png").height_mm.any()
     np.testing.assert_array_equal(again.valid, relief.valid)

@@ -13,12 +13,11 @@ from typer.testing import CliRunner
 
 from processing.commands import reconstruct
 from processing.errors import TakeError
+from processing.farm import reconstruct_take
 from processing.files.camera_models import params_from_cameras
 from processing.files.ply import read_ply
 from processing.files.take_folder import read_photos, read_take
 from processing.geometry.mesh import Mesh, Surface
-from processing.reconstruction.settings import ReconstructionSettings
-from processing.stages.support import take_scan
 
 SUBJECT = Path(__file__).resolve().parents[3] / "shared" / "data" / "subject-11"
 FACTOR = 0.36  # 288 x 432 px
@@ -53,9 +52,12 @@ def take(small: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def run(take: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """`mien reconstruct TAKE --json`, with few depth maps: exit code, report, warnings."""
-    quick = ReconstructionSettings(depth_views=30, workers=2)
-    made = take_scan.reconstruct_take
-    monkeypatch.setattr(take_scan, "reconstruct_take", lambda *a, **k: made(*a, **(k | {"settings": quick})))
+    made = reconstruct_take.reconstruct_take
+    monkeypatch.setattr(
+        reconstruct_take,
+        "reconstruct_take",
+        lambda take_dir, out, params, **more: made(take_dir, out, {**params, "depth_views": 30}, **more),
+    )
 
     def call() -> tuple[int, dict[str, Any], str]:
         picture = tmp_path / "quality.png"

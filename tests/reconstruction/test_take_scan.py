@@ -11,13 +11,13 @@ from typer.testing import CliRunner
 
 from processing.commands.reconstruct import app
 from processing.errors import DataError, TakeError
+from processing.farm.reconstruct_take import CameraFiles, reconstruct_take
 from processing.files.camera_models import params_from_cameras
 from processing.files.ply import read_ply
 from processing.files.take_folder import read_photos, read_take
 from processing.geometry.mesh import Mesh, Surface
 from processing.reconstruction.multi_view_stereo import reconstruct
 from processing.reconstruction.settings import ReconstructionSettings
-from processing.stages.support.take_scan import reconstruct_take
 
 SUBJECT = Path(__file__).resolve().parents[3] / "shared" / "data" / "subject-11"
 
@@ -54,30 +54,30 @@ def test_a_rig_file_replaces_the_takes_cameras(take_dir: Path, truth: np.ndarray
     broken = {k: ([[800, 0, 80], [0, 800, 120], [0, 0, 1]] if k.endswith("_K") else v) for k, v in params.items()}
     (take_dir / "params.json").write_text(json.dumps(broken))
     out = tmp_path / "scan.ply"
-    reconstruct_take(take_dir, out, rig=rig, device="cpu", settings=tools.quick)
+    reconstruct_take(take_dir, out, {}, cameras=CameraFiles(rig))
     assert np.median(Surface(read_ply(out)).closest(truth).distance_mm) < 0.15 * tools.footprint_mm
 
 
 @pytest.mark.parametrize("text", ["{", "[]"])
-def test_an_unreadable_rig_file_is_refused(take_dir: Path, tools: Any, tmp_path: Path, text: str) -> None:
+def test_an_unreadable_rig_file_is_refused(take_dir: Path, tmp_path: Path, text: str) -> None:
     rig = tmp_path / "rig.json"
     rig.write_text(text)
     with pytest.raises(TakeError, match=r"rig\.json"):
-        reconstruct_take(take_dir, tmp_path / "scan.ply", rig=rig, device="cpu", settings=tools.quick)
+        reconstruct_take(take_dir, tmp_path / "scan.ply", {}, cameras=CameraFiles(rig))
     assert not (tmp_path / "scan.ply").exists()
 
 
-def test_a_rig_file_that_lacks_a_camera_is_refused(take_dir: Path, tools: Any, tmp_path: Path) -> None:
+def test_a_rig_file_that_lacks_a_camera_is_refused(take_dir: Path, tmp_path: Path) -> None:
     rig = tmp_path / "rig.json"
     params = json.loads((take_dir / "params.json").read_text())
     rig.write_text(json.dumps({k: v for k, v in params.items() if k != "7_Rt"}))
     with pytest.raises(DataError, match="7_Rt"):
-        reconstruct_take(take_dir, tmp_path / "scan.ply", rig=rig, device="cpu", settings=tools.quick)
+        reconstruct_take(take_dir, tmp_path / "scan.ply", {}, cameras=CameraFiles(rig))
 
 
-def test_an_output_that_is_no_ply_is_refused_before_any_work(take_dir: Path, tools: Any, tmp_path: Path) -> None:
+def test_an_output_that_is_no_ply_is_refused_before_any_work(take_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(TakeError, match=r"\.ply"):
-        reconstruct_take(take_dir, tmp_path, rig=None, device="cpu", settings=tools.quick)
+        reconstruct_take(take_dir, tmp_path, {})
 
 
 @pytest.mark.skipif(not SUBJECT.is_dir(), reason="the test data of ../shared/data are not here")

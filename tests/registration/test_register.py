@@ -3,13 +3,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from common.progress import Progress, no_progress
 from processing.errors import DataError, MeshError, NoFace
+from processing.farm.register_scan import RegistrationInputs, register_scan
 from processing.files.obj import read_obj, write_obj
 from processing.files.ply import write_ply
 from processing.geometry.mesh import Mesh, Surface, subdivide, submesh
@@ -21,7 +22,7 @@ from processing.mesh_repair.mesh_defects import find_mesh_defects
 from processing.registration.correspondence import TargetSurface
 from processing.registration.register import register_expression, register_neutral
 from processing.scan_quality.registration_quality import measure_registration
-from processing.stages.support.scan_registration import choose_landmarks, read_scan, register_files
+from processing.stages.support.given_files import complete_landmarks, read_scan
 from processing.template.builtin_template import default_template
 from processing.template.face_regions import face_regions
 from processing.template.template import Template, from_mesh, place_landmarks
@@ -176,34 +177,27 @@ def test_files_in_files_out(template: Template, tmp_path: Path) -> None:
     write_template(tmp_path / "t.npz", template)
     write_ply(tmp_path / "scan.ply", scan)
     write_landmarks(tmp_path / "l.json", landmarks)
-    files = register_files(
-        tmp_path / "scan.ply",
-        tmp_path / "out",
-        template=tmp_path / "t.npz",
-        landmarks=tmp_path / "l.json",
-        size_px=128,
-    )
+    placed = {"template": tmp_path / "t.npz", "landmarks": tmp_path / "l.json"}
+    result = register_scan(RegistrationInputs(tmp_path / "scan.ply", **placed), tmp_path / "out", size_px=128)
+    files = result.files
     mesh = read_obj(files.mesh)
     np.testing.assert_array_equal(mesh.triangles, template.mesh.triangles)
     assert files.displacement.is_file()
     assert read_landmarks(files.landmarks).known.all()
     assert files.texture is None
-    assert '"surface_mm"' in files.as_json()
-    assert files.review.verdict in files.as_text()
+    assert '"surface_mm"' in result.as_json()
+    assert result.review.verdict in result.as_text()
     assert files.quality.is_file()
     write_obj(tmp_path / "out2" / "other.obj", Mesh(scan.vertices_mm, scan.triangles))
     with pytest.raises(MeshError, match="not registered"):
-        register_files(
-            tmp_path / "scan.ply",
+        register_scan(
+            RegistrationInputs(tmp_path / "scan.ply", **placed, neutral=tmp_path / "out2" / "other.obj"),
             tmp_path / "out3",
-            template=tmp_path / "t.npz",
-            landmarks=tmp_path / "l.json",
-            neutral=tmp_path / "out2" / "other.obj",
         )
     with pytest.raises(DataError, match="--neutral"):
-        register_files(tmp_path / "scan.ply", tmp_path / "out3", expression="smile")
+        register_scan(RegistrationInputs(tmp_path / "scan.ply", expression="smile"), tmp_path / "out3")
     with pytest.raises(MeshError, match=r"\.obj or a \.ply"):
-        register_files(tmp_path / "scan.stl", tmp_path / "out3")
+        register_scan(RegistrationInputs(tmp_path / "scan.stl"), tmp_path / "out3")
     assert not (tmp_path / "out3").exists()
 
 
@@ -275,24 +269,20 @@ def test_the_command_refuses_what_is_no_scan_by_name(tmp_path: Path, factor: flo
     assert not (tmp_path / "out").exists()
 
 
-def test_landmarks_placed_by_hand_go_before_those_found(
-    template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scan, found = photographed(template, template.mesh.vertices_mm)
+def test_landmarks_placed_by_hand_go_before_those_found(template: Template, tmp_path: Path) -> None:
+    _, found = photographed(template, template.mesh.vertices_mm)
     rows: list[list[float | None]] = [[None] * 3 for _ in range(68)]
     rows[30], rows[48] = [1.0, 2.0, 3.0], [4.0, 5.0, 6.0]
     (tmp_path / "placed.json").write_text(json.dumps(rows))
-    monkeypatch.setattr("processing.stages.support.scan_registration.landmarks_of_scan", lambda _scan, progress: found)  # noqa: ARG005
-    points = choose_landmarks(scan, tmp_path / "placed.json", None, ()).points_mm
+    points = complete_landmarks(tmp_path / "placed.json", lambda _progress: found, no_progress).points_mm
     np.testing.assert_array_equal(points[[30, 48]], [[1, 2, 3], [4, 5, 6]])
     others = np.delete(np.arange(68), [30, 48])
     np.testing.assert_array_equal(points[others], found.points_mm[others])
 
-    def nobody(_scan: Mesh, progress: Any) -> Landmarks3d:  # noqa: ARG001
+    def nobody(_progress: Progress) -> Landmarks3d:
         raise NoFace("no face is seen")
 
-    monkeypatch.setattr("processing.stages.support.scan_registration.landmarks_of_scan", nobody)
-    alone = choose_landmarks(scan, tmp_path / "placed.json", None, ())
+    alone = complete_landmarks(tmp_path / "placed.json", nobody, no_progress)
     np.testing.assert_array_equal(np.flatnonzero(alone.known), [30, 48])
     with pytest.raises(NoFace):
-        choose_landmarks(scan, None, None, ())
+        complete_landmarks(None, nobody, no_progress)

@@ -214,7 +214,7 @@ def test_made_by_the_real_stages(
     small = {"reconstruct": {"vertices": 200_000}, "texture": {"size_px": 512}, "bake": {"size_px": 512}}
     settings = FarmSettings(workers=1, disk_floor_gb=0.0, poll_s=0.5, params=small)
     summary = FarmDaemon(records.engine, records.settings.store, settings, template).run(until_idle=True)
-    assert not summary.standing.troubled
+    assert not summary.jobs.troubled
     built = build_release(records, "faces", tmp_path / "out", workers=1)
     assert verify(built.folder, recorded_sha256=built.manifest_sha256).intact
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processing.stages import outputs
 from processing.stages.base import TAKE, TEMPLATE, Inputs, Need, ParamsError, Stage, StageError, StageParams
 from processing.stages.discovery import discover, in_order
 
@@ -22,6 +23,15 @@ def test_miens_own_stages_fit_together() -> None:
             assert need.source in (TAKE, TEMPLATE) or need.stage in seen or (need.of_neutral and need.stage == name)
         assert stage.Params.from_mapping(stage.Params().to_mapping()) == stage.Params()
         seen.add(name)
+
+
+def test_outputs_that_others_read_are_made_by_the_stages_that_they_name() -> None:
+    stages = discover()
+    named = {value for value in vars(outputs).values() if isinstance(value, outputs.OutputName)}
+    for name in {*named, *outputs.CAPTIONS}:
+        assert name.output in stages[name.stage].makes, name
+    for name in (outputs.SCAN_REVIEW, outputs.MESH_REVIEW):
+        assert name.output == outputs.REVIEW
 
 
 class Params(StageParams):

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from common.guarding.safe_text import plain, plain_lines
 from db.models import JobState
-from db.settings import Settings
-from db.studio import open_records
-from processing.farm.daemon import FarmDaemon, Summary
+from db.studio import open_studio
+from processing.farm.daemon import FarmDaemon
+from processing.farm.farm_listener import Summary
 from processing.farm.scheduling.job_counts import JobCounts, counts
 from processing.farm.settings import FarmSettings
 from processing.farm.template_files import studio_template
@@ -89,20 +89,17 @@ def run_with_screen(
     **given: Any,
 ) -> int:
     """`mien farm run`; the exit code: 0, 4 when runs failed for good, 130 when interrupted."""
-    studio = Settings.load(home, database)
-    settings = FarmSettings.load(studio, template=template, **given)
-    engine = open_records(studio)
-    with FarmScreen() as screen:
-        path = studio_template(studio.home, settings.template, screen.warned)
-        farm = FarmDaemon(engine, studio.store, settings, path, screen)
+    with open_studio(home, database) as studio, FarmScreen() as screen:
+        settings = FarmSettings.load(studio.settings, template=template, **given)
+        path = studio_template(studio.settings.home, settings.template, screen.warned)
+        farm = FarmDaemon(studio.engine, studio.settings.store, settings, path, screen)
         interrupted = stop_on_signals(farm)
         summary = farm.run(until_idle=until_idle)
-    engine.dispose()
     say_summary(summary, as_json)
     if interrupted.is_set():
         Console(stderr=True).print("Interrupted; nothing is lost. Go on with: mien farm run")
         return 130
-    return 4 if summary.standing.troubled or summary.problems else 0
+    return 4 if summary.jobs.troubled or summary.problems else 0
 
 
 def stop_on_signals(farm: FarmDaemon) -> threading.Event:
@@ -120,7 +117,7 @@ def stop_on_signals(farm: FarmDaemon) -> threading.Event:
 
 
 def say_summary(summary: Summary, as_json: bool) -> None:
-    stands = summary.standing
+    stands = summary.jobs
     if as_json:
         report: dict[str, Any] = {"done": summary.done, "planned": summary.planned}
         report |= {"failed_attempts": summary.failed_attempts, "seconds": round(summary.seconds, 2)}

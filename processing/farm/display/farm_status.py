@@ -17,10 +17,9 @@ from common.guarding.safe_text import plain, plain_lines
 from db.engine import reading
 from db.errors import DatabaseUnavailable
 from db.models import JobState, RunVerdict
-from db.settings import Settings
 from db.stage_runs.job_queue import troubled_jobs
 from db.stage_runs.run_reviews import count_verdicts, reviewed_runs
-from processing.farm.display.missing_runs import records
+from db.studio import open_studio
 from processing.farm.scheduling.job_counts import counts, running_runs, standing
 
 TROUBLES = 50
@@ -30,8 +29,8 @@ SHOWN = 12  # of what runs, in the live table
 
 def farm_report(home: Path | None, database: str | None) -> dict[str, Any]:
     """`mien farm status` as data."""
-    with records(Settings.load(home, database)) as engine:
-        return report_of(engine)
+    with open_studio(home, database) as studio:
+        return report_of(studio.engine)
 
 
 def report_of(engine: Engine) -> dict[str, Any]:
@@ -75,7 +74,8 @@ def show_status(report: Mapping[str, Any]) -> None:
 
 def watch_status(home: Path | None, database: str | None, every_s: float, as_json: bool) -> None:
     """`mien farm status --watch`: the table, up to date until Ctrl-C; with JSON a line a look."""
-    with records(Settings.load(home, database)) as engine:
+    with open_studio(home, database) as studio:
+        engine = studio.engine
         if as_json:
             while True:
                 print(json.dumps(report_of(engine)), flush=True)

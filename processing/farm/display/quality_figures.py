@@ -4,18 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from processing.farm.execution.stage_run import Output
-
-QUALITY_CAPTION = "scan: shaded, by how many cameras see each place, and the cameras themselves"
-CAPTIONS = {
-    "contact": "photographs",
-    "scan": "scan",
-    "mesh": "registered mesh",
-    "textured": "registered mesh with its texture",
-    "heat": "distance of the registered mesh with its relief to the scan",
-    "landmarks": "landmarks, projected into photographs",
-    "displacement": "displacement map",
-}
+from processing.farm.execution.stage_run import Results, made
+from processing.stages.outputs import CAPTIONS
 
 
 def figures(quality: Mapping[str, Any]) -> dict[str, str]:
@@ -50,12 +40,13 @@ def brief(quality: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def pictures(preview: Mapping[str, Output], reconstruct: Mapping[str, Output]) -> list[tuple[str, Path]]:
+def pictures(results: Results) -> list[tuple[str, Path]]:
     """The pictures of a take with their captions."""
-    found = [(caption, preview[name].path) for name, caption in CAPTIONS.items() if name in preview]
-    if "quality" in reconstruct:
-        found.insert(2, (QUALITY_CAPTION, reconstruct["quality"].path))
-    return found
+    return [
+        (caption, made(results, name))
+        for name, caption in CAPTIONS.items()
+        if name.output in results.get(name.stage, {})
+    ]
 
 
 def findings(quality: Mapping[str, Any]) -> list[str]:

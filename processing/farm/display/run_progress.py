@@ -10,17 +10,16 @@ from rich.table import Table
 
 from common.progress import Progress as Listener
 from processing.farm.display.quality_figures import brief
-from processing.farm.process_subject import ProcessedSubject
+from processing.farm.execution.subject_layout import ProcessedSubject
 from processing.farm.scheduling.stage_graph import StageRun
-
-# The share of a take's time that a stage takes, about; the bar moves evenly with these.
-WEIGHTS = {"reconstruct": 30.0, "register": 8.0, "texture": 4.0, "bake": 3.0, "preview": 4.0, "landmarks": 2.0}
+from processing.stages.discovery import Stages
 
 
 class RunScreen:
     """A bar over all runs, and the step of the run under way. A context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, stages: Stages) -> None:
+        self._stages = stages
         self.console = Console(stderr=True)
         self._progress = Progress(
             SpinnerColumn(),
@@ -49,7 +48,7 @@ class RunScreen:
 
     def planned(self, runs: Sequence[StageRun]) -> None:
         self._left = list(runs)
-        total = sum(WEIGHTS.get(run.stage, 1.0) for run in runs)
+        total = sum(self._stages[run.stage].time_share for run in runs)
         self._progress.update(self._task, total=total, completed=0)
 
     def started(self, run: StageRun) -> Listener:
@@ -58,8 +57,8 @@ class RunScreen:
         for earlier in self._left:
             if earlier.key == run.key:
                 break
-            self._done += WEIGHTS.get(earlier.stage, 1.0)
-        weight = WEIGHTS.get(run.stage, 1.0)
+            self._done += self._stages[earlier.stage].time_share
+        weight = self._stages[run.stage].time_share
         base = self._done
         begun = time.monotonic()
         if not self.console.is_terminal:

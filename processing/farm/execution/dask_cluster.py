@@ -20,15 +20,8 @@ from distributed.security import Security
 
 from db.errors import RecordError
 from processing.farm.execution.scratch_folders import own_folder
-from processing.farm.execution.task_execution import (
-    TOPIC,
-    UNDER_WAY,
-    AttemptId,
-    Task,
-    TaskOutcome,
-    TaskResult,
-    run_task,
-)
+from processing.farm.execution.task_execution import run_task
+from processing.farm.scheduling.tasks import TOPIC, UNDER_WAY, AttemptId, Task, TaskOutcome, TaskResult
 from processing.farm.scheduling.worker_capacity import WorkerCapacity
 from processing.farm.settings import FarmSettings
 from processing.farm.tls import address, credentials, security

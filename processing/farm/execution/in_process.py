@@ -83,7 +83,7 @@ class RunFailed(DataError):
 
     def __init__(self, run: StageRun, cause: DataError) -> None:
         super().__init__(f"{run.take}, stage {run.stage}: {cause}")
-        self.run = run
+        self.cause = cause
 
 
 def execute_runs(
@@ -93,11 +93,13 @@ def execute_runs(
     sources: Mapping[tuple[str, str], Path],
     *,
     device: str = "cpu",
+    memory_gb: float | None = None,
     started: Callable[[StageRun], Progress] = lambda _run: no_progress,
 ) -> int:
     """Run what is missing, in order; the number of runs made.
 
-    sources: (take name, 'take' or 'template') -> path.  started: called before each run, gives its progress listener.
+    sources: (take name, 'take'), ("", another need that files from outside meet) -> path.  device, memory_gb: as Inputs
+    has them.  started: called before each run, gives its progress listener.
     Raises RunFailed at the first stage that refuses its inputs; what was finished before stays.
     """
     ordered = list(runs)
@@ -107,7 +109,8 @@ def execute_runs(
         present = {run.key for run in ordered if cache.sound(run.key)}
         todo = missing(ordered, present)
         for run in todo:
-            inputs = Inputs(input_paths(run, cache, sources), device=device, progress=started(run))
+            paths = input_paths(run, cache, sources)
+            inputs = Inputs(paths, device=device, memory_gb=memory_gb, progress=started(run))
             temporary = cache.temporary(run.key)
             try:
                 made = run_stage(stages[run.stage], run.params, inputs, temporary)
@@ -132,3 +135,16 @@ def input_paths(run: StageRun, cache: RunCache, sources: Mapping[tuple[str, str]
         else:
             paths[name] = sources[run.take if item.source == TAKE else "", item.source]
     return paths
+
+
+def results_of(runs: Iterable[StageRun], cache: RunCache) -> dict[str, dict[str, dict[str, Output]]]:
+    """What finished runs made: take -> stage -> output -> file. Raises DataError when some of it is gone."""
+    results: dict[str, dict[str, dict[str, Output]]] = {}
+    for run in runs:
+        outputs = cache.outputs(run.key)
+        if outputs is None:
+            raise DataError(
+                f"{run.take}: what stage {run.stage} made is gone from {cache.folder}; run the command again"
+            )
+        results.setdefault(run.take, {})[run.stage] = outputs
+    return results

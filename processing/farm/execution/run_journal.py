@@ -9,7 +9,6 @@ A lease says who should compute a key; a daemon that died or was cut off leaves 
 makes the next one come again for that one's result instead of computing it anew.
 """
 
-import fcntl
 import json
 import os
 import threading
@@ -24,9 +23,11 @@ from typing import Any, Protocol
 import fsspec
 
 from common.files.atomic_write import write_whole
+from common.files.locks import try_lock
 from db.errors import RecordError
 from db.stage_runs.artefacts import OutputFile
 from db.store import Store
+from processing.farm.execution.scratch_folders import own_folder
 
 POLL_S = 0.2
 LOG_TAIL = 8000  # characters
@@ -138,25 +139,6 @@ class FolderRunJournal:
                     path.unlink()
 
 
-def try_lock(path: Path) -> int | None:
-    """A descriptor that holds the lock on `path`, which is created; None when another process holds it.
-
-    The lock is flock's: it ends with the descriptor, and so with the process. On NFS the server keeps it.
-    """
-    while True:
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
-                return descriptor
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        except FileNotFoundError:  # removed between the two looks by who had it
-            pass
-        os.close(descriptor)
-
-
 class ObjectRunJournal:
     """Beside a store of objects, which has no locks: a marker that its holder renews, stale when it no longer changes.
 
@@ -205,8 +187,6 @@ class ObjectRunJournal:
         return self._text(f"{self._root}/{key}.json") or self._text(f"{self._root}/{key}.done")
 
     def log_path(self, key: str) -> Path:
-        from processing.farm.execution.scratch_folders import own_folder  # which reads notes
-
         return own_folder("runs") / f"{key}.log"
 
     def recorded(self, key: str) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from common.files.locks import try_lock
 from common.guarding.secret_files import NoSecret, close_own_folder
 from db.errors import StoreError
 from db.store import Store
-from processing.farm.execution.run_journal import try_lock
 
 VARIABLE = "MIEN_SCRATCH"
 YOUNG_S = 600.0  # not swept: its run may not have locked it yet

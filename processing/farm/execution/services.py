@@ -19,7 +19,7 @@ from common.processors import usable_cpus
 from db.errors import RecordError, SettingsError
 from processing.farm.execution.dask_cluster import GPU, RAM, SchedulerUnreachable, dask_folder, environment
 from processing.farm.execution.scratch_folders import VARIABLE
-from processing.farm.execution.task_execution import THREADS
+from processing.farm.scheduling.tasks import THREADS
 from processing.farm.tls import address, credentials, is_here, security
 
 AGAIN_S = 1.0

@@ -13,6 +13,7 @@ from common.files.durable import fsync_file
 from common.files.hashes import file_sha256
 from processing.errors import DataError
 from processing.stages.base import Inputs, Stage, StageError
+from processing.stages.outputs import OutputName
 
 MEDIA = {"ply": "model/ply", "npz": "application/x-npz", "json": "application/json", "obj": "model/obj"}
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -30,6 +31,15 @@ class Output:
     sha256: str
     bytes: int
     media: str
+
+
+# What the runs of one take made: stage -> output -> file.
+Results = Mapping[str, Mapping[str, Output]]
+
+
+def made(results: Results, name: OutputName) -> Path:
+    """The file of an output."""
+    return results[name.stage][name.output].path
 
 
 @contextmanager

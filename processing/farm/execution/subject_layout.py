@@ -8,31 +8,44 @@ report.html comes last: where it is, the set is whole.
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from common.files.atomic_write import write_whole
 from common.files.hard_links import link_or_copy
 from processing.errors import DataError
-from processing.farm.execution.stage_run import Output, named_disk_errors
+from processing.farm.execution.stage_run import Results, made, named_disk_errors
 from processing.files.obj import write_obj
 from processing.files.stage_files import read_vertices
+from processing.stages.outputs import DISPLACEMENT, DISPLACEMENT_EXR, MESH, SCAN, TEXTURE
 from processing.template.template import Template
 
 REPORT = "report.html"
 RECORD = "placed.json"
-Results = Mapping[str, Mapping[str, Output]]  # stage -> output -> file
+
+
+@dataclass(frozen=True)
+class ProcessedSubject:
+    """What was made of a subject."""
+
+    out: Path
+    quality: Mapping[str, Mapping[str, Any]]  # take name -> the preview's figures
+    warnings: Sequence[str]
+    runs: int  # how many stage runs it took
+    seconds: float
 
 
 def prepare(folder: Path, template: Template, takes: Mapping[str, Results]) -> list[Path]:
     """Write the layout of these takes (name -> results) into a new folder; the files' paths relative to it."""
     with named_disk_errors(folder):
         for name, results in takes.items():
-            mesh = template.mesh.with_vertices(read_vertices(results["register"]["mesh"].path))
+            mesh = template.mesh.with_vertices(read_vertices(made(results, MESH)))
             write_obj(folder / "models_reg" / f"{name}.obj", mesh, texture=f"{name}.jpg")
-            link_or_copy(results["texture"]["texture"].path, folder / "models_reg" / f"{name}.jpg")
-            link_or_copy(results["bake"]["displacement"].path, folder / "dpmap" / f"{name}.png")
-            link_or_copy(results["bake"]["exr"].path, folder / "dpmap" / f"{name}.exr")
-            link_or_copy(results["reconstruct"]["scan"].path, folder / "mesh" / f"{name}.ply")
+            link_or_copy(made(results, TEXTURE), folder / "models_reg" / f"{name}.jpg")
+            link_or_copy(made(results, DISPLACEMENT), folder / "dpmap" / f"{name}.png")
+            link_or_copy(made(results, DISPLACEMENT_EXR), folder / "dpmap" / f"{name}.exr")
+            link_or_copy(made(results, SCAN), folder / "mesh" / f"{name}.ply")
     return sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
 
 

@@ -9,8 +9,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +21,13 @@ from processing.farm.execution.run_journal import RunJournal, journalled_outputs
 from processing.farm.execution.run_log import run_log
 from processing.farm.execution.scratch_folders import free_gb, scratch, scratch_folder
 from processing.farm.execution.stage_run import NO_SPACE, DiskFull, disk_full, run_stage
-from processing.farm.scheduling.run_planning import write_take_folder
+from processing.farm.execution.take_folders import write_take_folder
+from processing.farm.scheduling.tasks import THREADS, TOPIC, AttemptId, Task, TaskOutcome, TaskResult
 from processing.stages.base import Inputs, Stage
 from processing.stages.discovery import BUILT_IN, discover
+from processing.stages.outputs import REVIEW, REVIEW_PICTURE
 
-TOPIC = "mien-progress"
-UNDER_WAY = "mien-runs"  # what a worker says that it runs now
 SAY_EVERY_S = 0.5
-REVIEW, PICTURE = "review", "quality"  # outputs by which a stage judges its result
-AttemptId = tuple[str, int]  # a job's key and attempt
-THREADS = "MIEN_RUN_THREADS"  # how many processors one run may keep busy on this machine
-
-
-class TaskOutcome(StrEnum):
-    """How an attempt ended, and so what becomes of the job."""
-
-    DONE = "done"
-    INPUT = "input"  # the input is at fault: another attempt would end alike
-    ATTEMPT = "attempt"  # another attempt may end better; this one counts
-    DISK_FULL = "disk full"  # the same, and this worker gets nothing for a while
-    NO_ROOM = "no room"  # not begun, for this worker's disk is nearly full; does not count
-    UNFIT = "unfit"  # not begun, for this worker has another version of the stage; does not count
-    LOST = "lost"  # the scheduler was lost, and the run with it; does not count
-    ELSEWHERE = "elsewhere"  # not begun, for another process computes it still; does not count
 
 
 class StageVersionMismatch(Exception):
@@ -58,49 +40,6 @@ class WorkerDiskLow(Exception):
 
 class ComputedElsewhere(Exception):
     """Another process computes this key still."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A claimed job, complete: what a worker needs to know.
-
-    files: input -> (SHA-256, file name).  stages: folders of stage files; "" for Mien's own, wherever it is installed.
-    """
-
-    key: str
-    stage: str
-    version: int
-    params: Mapping[str, Any]
-    label: str
-    stages: tuple[str, ...]
-    store: str
-    files: Mapping[str, tuple[str, str]]
-    take_inputs: tuple[str, ...] = ()
-    take_name: str = ""
-    photographs: Mapping[str, str] = field(default_factory=dict)
-    take_params: bytes = b""
-    frames: tuple[int, ...] = ()  # the photographs' rows, for the lineage
-    device: str = "cpu"
-    threads: int | None = None  # None: what this worker's command says
-    attempt: int = 1
-    disk_floor_gb: float = 0.0  # so much of this worker's disk is left alone
-    limit_s: float | None = None  # a run that takes longer hangs: its process is ended
-
-
-@dataclass(frozen=True)
-class TaskResult:
-    """How an attempt at a task ended. error: with the end of the run's log; empty when it ended well.
-
-    review: what the stage said of its result, where it makes an output of that name.
-    """
-
-    key: str
-    attempt: int
-    outcome: TaskOutcome
-    outputs: tuple[OutputFile, ...] = ()
-    error: str = ""
-    seconds: float = 0.0
-    review: Mapping[str, Any] | None = None
 
 
 _under_way: set[AttemptId] = set()
@@ -191,7 +130,7 @@ def _review(task: Task, outputs: tuple[OutputFile, ...]) -> Mapping[str, Any] | 
         found = json.load(file)
     if not isinstance(found, dict) or not {"verdict", "reasons", "figures"} <= set(found):
         raise DataError(f"stage {task.stage} made a review without verdict, reasons and figures")
-    return found | {"picture": made[PICTURE].sha256 if PICTURE in made else None}
+    return found | {"picture": made[REVIEW_PICTURE].sha256 if REVIEW_PICTURE in made else None}
 
 
 def _run(task: Task, stage: Stage, notes: RunJournal) -> tuple[OutputFile, ...]:

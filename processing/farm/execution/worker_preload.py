@@ -11,7 +11,8 @@ from typing import Any
 from distributed.core import Status
 
 from processing.farm.execution.scratch_folders import VARIABLE, sweep
-from processing.farm.execution.task_execution import UNDER_WAY, under_way
+from processing.farm.execution.task_execution import under_way
+from processing.farm.scheduling.tasks import UNDER_WAY
 
 FETCH_S = 30.0  # results that nobody fetches for so long are given up: the lease brings the run back
 

@@ -1,30 +1,30 @@
 """From a subject's takes to the stage runs they ask for. Goal minus what is present = the runs that are missing."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from common.take_codes import NEUTRAL
 from processing.errors import TakeError
 from processing.farm.scheduling.content_keys import content_key, output_identity
-from processing.stages.base import TAKE, TEMPLATE, ParamsError, Stage
+from processing.stages.base import TAKE, TEMPLATE, Need, ParamsError, Stage, StageParams
 from processing.stages.discovery import Stages, in_order
 
 
 @dataclass(frozen=True)
 class TakeInput:
-    """A take to process. name: '2_smile'; digest: the identity of its photographs and cameras."""
+    """A take to process."""
 
-    name: str
-    expression: str
-    digest: str
+    name: str  # 2_smile
+    expression: str  # smile
+    digest: str  # the identity of its photographs and cameras
 
 
 @dataclass(frozen=True)
 class ExternalInput:
-    """An input that no run makes: a take or a template, with its identity."""
+    """An input that no run of these takes makes: a file or a folder from outside, with its identity."""
 
-    source: str
+    source: str  # the need that it meets, as Need.text has it: 'take', 'template', 'neutral:register.mesh'
     digest: str
 
     @property
@@ -46,14 +46,14 @@ class StageOutput:
 
 @dataclass(frozen=True)
 class StageRun:
-    """One run of a stage on one take; `key` is all that decides its result."""
+    """One run of a stage on one take."""
 
-    key: str
+    key: str  # of all that decides its result
     stage: str
     version: int
-    take: str
-    params: Mapping[str, Any]
-    inputs: Mapping[str, ExternalInput | StageOutput]
+    take: str  # its name
+    params: Mapping[str, Any]  # as the key has them
+    inputs: Mapping[str, ExternalInput | StageOutput]  # by the names of the stage's needs
 
     @property
     def parents(self) -> frozenset[str]:
@@ -79,14 +79,30 @@ def plan(
     made: dict[tuple[str, str], StageRun] = {}
     runs: list[StageRun] = []
     for take in sorted(takes, key=lambda t: t is not neutral):
+        outside = {TAKE: take.digest, TEMPLATE: template_digest}
         for name in in_order(stages):
-            run = _run(stages[name], take, neutral, template_digest, chosen[name], made)
+            run = _run(stages[name], take, chosen[name], outside, _Made(made, neutral))
             made[take.name, name] = run
             runs.append(run)
     return runs
 
 
-def _params(stages: Stages, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def plan_given(
+    take: TakeInput, given: Mapping[str, str], stages: Stages, params: Mapping[str, Mapping[str, Any]]
+) -> list[StageRun]:
+    """The runs of one take by itself, whose inputs from outside are these; others are left out.
+
+    given: need (as Need.text has it) -> identity of what meets it, of the neutral's results too. Stages run without an
+    input from outside that is not there. Raises ParamsError.
+    """
+    chosen = _params(stages, params)
+    made: dict[tuple[str, str], StageRun] = {}
+    for name in in_order(stages):
+        made[take.name, name] = _run(stages[name], take, chosen[name], given, _Made(made, None))
+    return list(made.values())
+
+
+def _params(stages: Stages, given: Mapping[str, Mapping[str, Any]]) -> dict[str, StageParams]:
     for name in given:
         if name not in stages:
             raise ParamsError(f"there is no stage '{name}'; there are {', '.join(stages)}")
@@ -106,27 +122,31 @@ def _neutral(takes: Sequence[TakeInput], stages: Stages) -> TakeInput | None:
     return found[0] if found else None
 
 
-def _run(
-    stage: Stage,
-    take: TakeInput,
-    neutral: TakeInput | None,
-    template_digest: str,
-    params: Any,
-    made: Mapping[tuple[str, str], StageRun],
-) -> StageRun:
+@dataclass(frozen=True)
+class _Made:
+    """Runs that are planned already, by take and stage, and which take is the neutral one."""
+
+    runs: Mapping[tuple[str, str], StageRun]
+    neutral: TakeInput | None
+
+    def output(self, take: TakeInput, need: Need) -> StageOutput | None:
+        """None where the neutral's is asked for and this is it, or there is none."""
+        if need.source or (need.of_neutral and self.neutral in (None, take)):
+            return None
+        owner = self.neutral if need.of_neutral and self.neutral is not None else take
+        return StageOutput(self.runs[owner.name, need.stage].key, need.output)
+
+
+def _run(stage: Stage, take: TakeInput, params: StageParams, outside: Mapping[str, str], made: _Made) -> StageRun:
     values = params.to_mapping()
-    if any(f.name == "expression" for f in fields(params)):
+    if "expression" in values:
         values["expression"] = take.expression
     inputs: dict[str, ExternalInput | StageOutput] = {}
     for name, need in stage.parsed_needs():
-        if need.source == TAKE:
-            inputs[name] = ExternalInput(TAKE, take.digest)
-        elif need.source == TEMPLATE:
-            inputs[name] = ExternalInput(TEMPLATE, template_digest)
-        elif not need.of_neutral:
-            inputs[name] = StageOutput(made[take.name, need.stage].key, need.output)
-        elif neutral is not None and take is not neutral:
-            inputs[name] = StageOutput(made[neutral.name, need.stage].key, need.output)
+        if need.text in outside:
+            inputs[name] = ExternalInput(need.text, outside[need.text])
+        elif (output := made.output(take, need)) is not None:
+            inputs[name] = output
     key = content_key(stage.name, stage.version, values, {n: i.identity for n, i in inputs.items()})
     return StageRun(key, stage.name, stage.version, take.name, values, inputs)
 

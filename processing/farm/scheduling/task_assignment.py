@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 from db.models import Take
 from db.stage_runs.job_queue import Lease
 from processing.errors import DataError
-from processing.farm.execution.task_execution import Task
 from processing.farm.scheduling.run_planning import TakeListing, take_listing
+from processing.farm.scheduling.tasks import Task
 from processing.farm.settings import FarmSettings
 from processing.stages.base import TAKE, TEMPLATE, Stage
 from processing.stages.discovery import BUILT_IN

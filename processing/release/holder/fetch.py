@@ -30,13 +30,12 @@ from processing.release.formats.manifest import (
     SIGNATURES,
     FileEntry,
     Manifest,
-    Tombstone,
     decode_manifest,
-    path_problem,
     sidecar_hash,
 )
 from processing.release.formats.manifest_limits import MAX_BYTES, SIDECAR_BYTES
-from processing.release.formats.release_paths import PART, collisions
+from processing.release.formats.release_paths import PART, collisions, path_problem
+from processing.release.formats.tombstones import Tombstone
 from processing.release.holder.download import TIMEOUT, Downloader, DownloadFault, WrongRange
 from processing.release.holder.parallel_map import ordered_parallel_map
 

@@ -19,7 +19,8 @@ from db.release_records.releases import get_release
 from processing.release.formats.errors import AccessError
 from processing.release.formats.file_kinds import kind_of
 from processing.release.formats.link_list import LinkList
-from processing.release.formats.manifest import MANIFEST, SIDECAR, Manifest, decode_manifest, path_problem
+from processing.release.formats.manifest import MANIFEST, SIDECAR, Manifest, decode_manifest
+from processing.release.formats.release_paths import path_problem
 from processing.release.studio.datasheet import LICENCE
 from processing.release.studio.release_records import find_tombstones
 from processing.release.studio.served_release import UNLISTED_FILES

@@ -12,13 +12,7 @@ from db.stage_runs.artefacts import artefact_histories, input_hashes, parents_of
 from db.store import Store
 from db.takes.missing_photographs import absent_views, made_before_arrival
 from processing.release.formats.tombstones import WhyNot
-
-# Which stage's output becomes which file of the release.
-SCAN = ("reconstruct", "scan")
-MESH = ("register", "mesh")
-TEXTURE = ("texture", "texture")
-DISPLACEMENT = ("bake", "displacement")
-LANDMARKS = ("landmarks", "landmarks")
+from processing.stages.outputs import DISPLACEMENT, MESH, SCAN, TEXTURE, OutputName
 
 MadeFile = Sequence[tuple[str, Artefact]]  # stage, file
 
@@ -114,10 +108,10 @@ def _family(history: MadeFile, parents: Mapping[int, MadeFile]) -> TakeLineage |
         return why
 
 
-def _last(history: MadeFile, wanted: tuple[str, str]) -> Artefact:
+def _last(history: MadeFile, wanted: OutputName) -> Artefact:
     found = [artefact for stage, artefact in history if (stage, artefact.output) == wanted]
     if not found:
-        raise NotReleasable(f"no {wanted[1]} yet; see: mien farm graph", "unprocessed")
+        raise NotReleasable(f"no {wanted.output} yet; see: mien farm graph", "unprocessed")
     return found[-1]
 
 

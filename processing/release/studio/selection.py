@@ -23,13 +23,13 @@ from processing.files.stage_files import read_json
 from processing.release.formats.errors import ReleaseError
 from processing.release.formats.tombstones import WhyNot
 from processing.release.studio.release_inputs import (
-    LANDMARKS,
     NotReleasable,
     ReleaseInputs,
     StoredFiles,
     find_release_inputs,
 )
 from processing.release.studio.selection_rules import Quality, quality_problem
+from processing.stages.outputs import LANDMARKS
 
 
 @dataclass(frozen=True)

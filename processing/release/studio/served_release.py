@@ -8,7 +8,8 @@ from pathlib import Path
 from common.files.hashes import file_sha256
 from processing.release.formats.errors import ReleaseError
 from processing.release.formats.file_kinds import kind_of
-from processing.release.formats.manifest import MANIFEST, SIDECAR, path_problem, read_manifest
+from processing.release.formats.manifest import MANIFEST, SIDECAR, read_manifest
+from processing.release.formats.release_paths import path_problem
 from processing.release.studio.datasheet import LICENCE
 
 # What lies beside the files that the manifest names: it, its hash, its signatures.

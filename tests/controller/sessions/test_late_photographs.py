@@ -20,8 +20,9 @@ from controller.firing.fire_timing import Skew
 from controller.rig_file import AsideLimits, CameraEntry, Rig
 from controller.sessions.late_photographs import faults_told
 from controller.sessions.session_store import SessionStore
-from controller.studio import Studio, TakeResult
+from controller.studio import Studio
 from controller.takes.take_progress import TakeProgress
+from controller.takes.take_result import TakeResult
 from db import captures
 from db.audit import audit_log
 from db.engine import reading, transaction

@@ -66,18 +66,18 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 import processing.farm.execution.in_process as inline
-from test_inline import TOYS, Cache, execute, planned
+from test_in_process import TOYS, RunCache, execute_runs, planned
 
-keep = inline.Cache.keep
+keep = inline.RunCache.keep
 def killed(self, run, made, temporary):
     if run.take == "2_smile" and run.stage == "compare":
         if {after}:
             keep(self, run, made, temporary)
         os.kill(os.getpid(), signal.SIGKILL)
     keep(self, run, made, temporary)
-inline.Cache.keep = killed
+inline.RunCache.keep = killed
 runs, sources = planned(Path({subject!r}))
-execute(runs, TOYS, Cache(Path({work!r})), sources)
+execute_runs(runs, TOYS, RunCache(Path({work!r})), sources)
 """
 
 
@@ -86,7 +86,7 @@ def test_killed_around_the_rename_it_goes_on_where_it_was(subject: Path, tmp_pat
     work = tmp_path / "work"
     script = KILLED.format(tests=str(Path(__file__).parents[1]), subject=str(subject), work=str(work), after=after)
     killed = run_patiently([sys.executable, "-c", script])
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     runs, sources = planned(subject)
     cache = RunCache(work)
     there = {(r.take, r.stage) for r in runs if cache.sound(r.key)}

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from common.files.locks import try_lock
 from db.stage_runs.artefacts import OutputFile
 from db.store import Store
 from processing.farm.execution.run_journal import (
@@ -22,7 +23,6 @@ from processing.farm.execution.run_journal import (
     journalled_outputs,
     log_tail,
     run_journal_of,
-    try_lock,
 )
 from processing.farm.execution.run_log import run_log
 from processing.farm.execution.scratch_folders import VARIABLE, scratch, scratch_folder, sweep

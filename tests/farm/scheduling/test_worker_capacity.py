@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from processing.farm.execution.dask_cluster import _others
-from processing.farm.execution.task_execution import UNDER_WAY
+from processing.farm.scheduling.tasks import UNDER_WAY
 from processing.farm.scheduling.worker_capacity import CapacityTracker, WorkerCapacity
 from processing.stages.base import Resources
 

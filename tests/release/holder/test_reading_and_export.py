@@ -19,14 +19,8 @@ from db.models import ConsentScope
 from db.subjects import get_subject, withdraw_consent
 from processing.release.dataset import ReleaseDataset, split_by_subject
 from processing.release.formats.errors import ManifestError, ReleaseError
-from processing.release.formats.manifest import (
-    MANIFEST,
-    SIDECAR,
-    Tombstone,
-    decode_manifest,
-    make_manifest,
-    read_manifest,
-)
+from processing.release.formats.manifest import MANIFEST, SIDECAR, decode_manifest, make_manifest, read_manifest
+from processing.release.formats.tombstones import Tombstone
 from processing.release.holder.manifest_diff import compare
 from processing.release.holder.morph_target_export import export_subjects
 from processing.release.holder.verify import VerificationFault, find_newer, verify

@@ -16,8 +16,9 @@ from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
 from processing.photometry.colour_correction import apply_profile
 from processing.release.formats.errors import ReleaseError
+from processing.release.formats.jpeg_strip import strip_jpeg
 from processing.release.studio.eye_mosaic import eye_regions, mosaic_photograph, mosaic_scan, mosaic_texture
-from processing.release.studio.photograph_export import strip_jpeg, view_params, with_cameras_used, write_photograph
+from processing.release.studio.photograph_export import view_params, with_cameras_used, write_photograph
 from processing.release.studio.selection_rules import Options
 from processing.synthetic.subject import synthetic_subject
 from processing.template.builtin_template import default_template

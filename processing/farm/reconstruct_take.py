@@ -1,0 +1,97 @@
+"""`mien reconstruct`: the scan of one take, by the stage that `mien process` and the farm run."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.files.atomic_write import atomic_write
+from common.files.hard_links import link_or_copy
+from common.progress import Progress, no_progress
+from processing.errors import TakeError
+from processing.farm.display.scan_report import ScanResult
+from processing.farm.execution.single_take import SingleTake, take_results
+from processing.farm.execution.stage_run import made
+from processing.farm.scheduling.content_keys import take_files
+from processing.files.camera_models import camera_from_params, params_of
+from processing.files.colour_profiles import params_of_profiles, read_profiles
+from processing.files.json_object import read_object
+from processing.files.take_folder import read_take
+from processing.stages.base import TAKE
+from processing.stages.discovery import discover, upstream
+from processing.stages.outputs import SCAN, SCAN_PICTURE, SCAN_REPORT, SCAN_REVIEW
+from processing.stages.reconstruct import Reconstruct
+
+
+@dataclass(frozen=True)
+class CameraFiles:
+    """Files that go before what a take's params.json says of its cameras."""
+
+    rig: Path | None = None  # a FaceScape params.json: the cameras, and their colour profiles
+    colours: Path | None = None  # colour profiles of the views, in place of the rig's
+
+
+def reconstruct_take(
+    take_dir: Path,
+    out: Path,
+    params: Mapping[str, Any],
+    *,
+    cameras: CameraFiles | None = None,
+    picture: Path | None = None,
+    device: str = "cpu",
+    memory_gb: float | None = None,
+    progress: Progress = no_progress,
+) -> ScanResult:
+    """Write the take's scan as PLY, and where asked a PNG of its quality, whole or not at all.
+
+    params: of the stage, where they differ from the defaults.  device, memory_gb: as Inputs has them.
+    Raises DataError with what is wrong.
+    """
+    if out.is_dir() or out.suffix.lower() != ".ply":
+        raise TakeError(f"--out {out} is not a file name ending in .ply")
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise TakeError(f"--picture {picture} is not a file name ending in .png")
+    stage = Reconstruct.name
+    with tempfile.TemporaryDirectory(prefix="mien-take-") as folder:
+        source = with_camera_files(take_dir, cameras or CameraFiles(), Path(folder))
+        take = SingleTake(source.resolve().name, {TAKE: source}, upstream(discover(), stage), {stage: params})
+        with take_results(take, device=device, memory_gb=memory_gb, progress=progress) as results:
+            copy_whole(made(results, SCAN), out)
+            if picture is not None:
+                copy_whole(made(results, SCAN_PICTURE), picture)
+            progress(1.0, f"wrote {out}")
+            return ScanResult.read(made(results, SCAN_REPORT), made(results, SCAN_REVIEW))
+
+
+def with_camera_files(take_dir: Path, files: CameraFiles, folder: Path) -> Path:
+    """The take's folder; where files go before its cameras, one made under `folder` with a params.json that says so.
+
+    Raises TakeError, CameraError and ProfileError.
+    """
+    if files == CameraFiles():
+        return take_dir
+    take = read_take(take_dir)
+    views = [view.index for view in take.views]
+    params = read_object(take_dir / "params.json", TakeError)
+    if files.rig is not None:
+        rig = read_object(files.rig, TakeError, what="the rig")
+        serials = {view.index: view.serial for view in take.views}
+        params |= params_of({view: camera_from_params(rig, view) for view in views}, serials)
+    for view in views:
+        params |= dict.fromkeys((f"{view}_colour", f"{view}_vignetting"))
+    profiles = read_profiles(files.colours or files.rig or take_dir / "params.json", views)
+    place = folder / take.name
+    place.mkdir()
+    for file in take_files(take_dir)[1:]:
+        link_or_copy(file, place / file.name)
+    (place / "params.json").write_text(json.dumps(params | params_of_profiles(profiles)), encoding="utf-8")
+    return place
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """A copy that appears whole or not at all."""
+    with atomic_write(target) as temporary:
+        shutil.copyfile(source, temporary)

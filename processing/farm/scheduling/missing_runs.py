@@ -1,0 +1,99 @@
+"""Which of the planned runs have no result yet, and why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models import Job, JobState
+from db.stage_runs.job_queue import db_now
+from processing.farm.scheduling.run_planning import SessionPlan
+from processing.farm.scheduling.stage_graph import StageRun
+
+
+@dataclass(frozen=True)
+class MissingRun:
+    """A run whose result is not there, and why."""
+
+    session: str
+    take: str
+    stage: str
+    key: str
+    why: str
+
+
+def missing_runs(tx: Session, plans: Sequence[SessionPlan]) -> list[MissingRun]:
+    """Goal minus what is present, each with its reason."""
+    now = db_now(tx)
+    found: list[MissingRun] = []
+    for planned in plans:
+        if planned.problem:
+            found.append(MissingRun(planned.session, "", "", "", planned.problem))
+        why = _Reasons(tx, planned.runs, now)
+        found += [
+            MissingRun(planned.session, run.take, run.stage, run.key, why.of(run))
+            for run in planned.runs
+            if not why.done(run.key)
+        ]
+    return found
+
+
+class _Reasons:
+    """Why the runs of a session are not done."""
+
+    def __init__(self, tx: Session, runs: Sequence[StageRun], now: datetime) -> None:
+        self._runs = {run.key: run for run in runs}
+        self._now = now
+        self._jobs: dict[str, tuple[JobState, str, datetime | None]] = {}
+        query = select(Job.key, Job.state, Job.error, Job.not_before)
+        for start in range(0, len(runs), 500):
+            chunk = [run.key for run in runs[start : start + 500]]
+            for key, state, error, not_before in tx.execute(query.where(Job.key.in_(chunk))):
+                self._jobs[key] = state, _last_line(error or ""), not_before
+
+    def done(self, key: str) -> bool:
+        return key in self._jobs and self._jobs[key][0] == JobState.DONE
+
+    def of(self, run: StageRun) -> str:
+        if run.key not in self._jobs:
+            return "not asked for yet: mien farm run"
+        state, error, not_before = self._jobs[run.key]
+        if state in (JobState.FAILED, JobState.PARKED):
+            return f"{state.value}: {error}"
+        if state == JobState.LEASED:
+            return "running"
+        if stuck := self._stuck(run):
+            return f"behind {', '.join(stuck)}: mend that, then mien farm retry"
+        waits = [self._name(key) for key in sorted(run.parents) if not self.done(key)]
+        if waits:
+            return f"waits for {', '.join(waits)}"
+        if not_before is not None and not_before > self._now:
+            return f"tried again at {not_before.astimezone(UTC):%H:%M:%S} UTC; before: {error}"
+        return "ready to run"
+
+    def _stuck(self, run: StageRun) -> list[str]:
+        """The failed and parked runs that this one needs, near or far."""
+        found: dict[str, str] = {}
+        seen: set[str] = set()
+        left = list(run.parents)
+        while left:
+            key = left.pop()
+            if key in seen or self.done(key):
+                continue
+            seen.add(key)
+            state = self._jobs[key][0] if key in self._jobs else None
+            if state in (JobState.FAILED, JobState.PARKED):
+                found[key] = f"{self._name(key)} ({state.value})"
+            elif key in self._runs:
+                left += self._runs[key].parents
+        return sorted(found.values())
+
+    def _name(self, key: str) -> str:
+        run = self._runs.get(key)
+        return key[:12] if run is None else f"{run.take} {run.stage}"
+
+
+def _last_line(text: str) -> str:
+    return text.strip().splitlines()[-1] if text.strip() else "no reason recorded"

@@ -1,0 +1,65 @@
+"""`mien reconstruct`, `mien register` and `mien process` give the same scan and the same mesh, moved camera or not."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+from typer.testing import CliRunner
+
+from processing.commands import process, reconstruct, register
+from processing.files.camera_models import params_from_cameras
+from processing.files.obj import read_obj
+from processing.files.take_folder import read_photos, read_take
+
+SUBJECT = Path(__file__).resolve().parents[3] / "shared" / "data" / "subject-11"
+FACTOR, VIEWS, MOVED, DEGREES = 0.36, 12, 5, 0.4
+FAST = {"reconstruct.depth_views": 34, "reconstruct.spacing_px": 1.6, "reconstruct.subdivide": "false"}
+SIZES = {"texture.size_px": 256, "bake.size_px": 256, "preview.height_px": 120, "preview.subdivisions": 0}
+
+
+@pytest.fixture
+def take(tmp_path: Path) -> Path:
+    """The most frontal views of a neutral face, small; one camera was turned after its calibration."""
+    whole, images = read_photos(read_take(SUBJECT / "1_neutral"))
+    order = np.argsort([view.camera.viewing_direction[2] for view in whole.views])[:VIEWS]
+    folder = tmp_path / "subject" / "1_neutral"
+    folder.mkdir(parents=True)
+    cameras = [whole.views[k].camera.scaled(FACTOR) for k in order]
+    for v, (k, camera) in enumerate(zip(order, cameras, strict=True)):
+        small = cv2.resize(images[int(k)], (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(folder / f"{v}.jpg"), small, [cv2.IMWRITE_JPEG_QUALITY, 97])
+    params = params_from_cameras(cameras)
+    turn = Rotation.from_rotvec(np.radians(DEGREES) * np.array([0.6, 0.8, 0.0])).as_matrix()
+    params[f"{MOVED}_Rt"] = (turn @ np.array(params[f"{MOVED}_Rt"])).tolist()
+    (folder / "params.json").write_text(json.dumps(params))
+    return folder
+
+
+@pytest.mark.skipif(not SUBJECT.is_dir(), reason="the test data of ../shared/data are not here")
+def test_three_commands_give_one_scan_and_one_mesh(take: Path, tmp_path: Path) -> None:
+    def call(app: object, *arguments: object) -> dict[str, object]:
+        result = CliRunner().invoke(app, [*map(str, arguments), "--json"], catch_exceptions=False)  # type: ignore[arg-type]
+        assert result.exit_code == 0, result.output
+        return dict(json.loads(result.stdout))
+
+    scan, whole, alone = tmp_path / "1_neutral.ply", tmp_path / "whole", tmp_path / "alone"
+    said = call(reconstruct.app, take, "--out", scan, "--fast")
+    findings = said["cameras"]["findings"]  # type: ignore[index]
+    assert (str(MOVED), "refined") in [(found["camera"], found["action"]) for found in findings]
+    settings = [word for name, value in (FAST | SIZES).items() for word in ("--set", f"{name}={value}")]
+    call(process.app, take.parent, "--out", whole, *settings)
+    call(register.app, scan, "--photos", take, "--out", alone, "--size-px", SIZES["bake.size_px"])
+
+    assert scan.read_bytes() == (whole / "mesh" / "1_neutral.ply").read_bytes()
+    np.testing.assert_array_equal(
+        read_obj(alone / "1_neutral.obj").vertices_mm, read_obj(whole / "models_reg" / "1_neutral.obj").vertices_mm
+    )
+    for made, placed in (
+        ("1_neutral.jpg", "models_reg/1_neutral.jpg"),
+        ("1_neutral.dpmap.png", "dpmap/1_neutral.png"),
+        ("1_neutral.dpmap.exr", "dpmap/1_neutral.exr"),
+    ):
+        assert (alone / made).read_bytes() == (whole / placed).read_bytes(), made
