@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from httpx import Client
 
-    from processing.release.formats.manifest import Manifest, Tombstone
+    from processing.release.formats.manifest import Manifest
+    from processing.release.formats.tombstones import Tombstone
 
 Folder = Annotated[Path, typer.Argument(help="A release's folder.")]
 TokenFile = Annotated[
@@ -250,7 +251,8 @@ def _signature_in_words(signed_by: str | None, signer: str | None) -> str:
 def _links(url: str) -> "Iterator[tuple[str, Client | None, Path | None]]":
     """The address, a client and the folder's name for a file of links; for a file with one link, that link."""
     from processing.release.formats.errors import AccessError
-    from processing.release.formats.link_list import client_for, read_links
+    from processing.release.formats.link_list import read_links
+    from processing.release.holder.link_transport import client_for
     from processing.release.studio.signed_links import read_secret
 
     if "://" in url or not Path(url).is_file():

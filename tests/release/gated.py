@@ -17,7 +17,7 @@ from db.release_records.access_grants import add_grant, new_token
 from db.release_records.recipients import accept_licence, add_recipient
 from db.release_records.releases import begin_release, complete_release
 from processing.release.formats.manifest import make_manifest, write_manifest
-from processing.release.holder.fetch import KINDS
+from processing.release.formats.released_files import LAYOUT
 from processing.release.studio.access_control import AccessControl
 from processing.release.studio.delivery_ledger import Ledger
 from processing.release.studio.file_server import ReleaseServer, RequestLimits
@@ -59,7 +59,7 @@ def make_recipient(engine: Engine, institution: str = "University of Somewhere")
 
 
 def make_grant(
-    engine: Engine, recipient: Recipient, *, kinds: Any = tuple(KINDS), days: float = 30,
+    engine: Engine, recipient: Recipient, *, kinds: Any = tuple(LAYOUT.kinds), days: float = 30,
     licence: bytes | None = LICENCE_TEXT, name: str = "faces", first: int = 1, last: int | None = None,
 ) -> tuple[str, str]:  # fmt: skip
     """(code, token) of a grant, with its licence accepted."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.files.atomic_write import atomic_write
-from processing.release.holder.morph_target_export import MorphTargetModel, vertex_normals
+from processing.release.formats.morph_targets import MorphTargetModel, vertex_normals
 
 METRES = 0.001
 FLOAT, UNSIGNED_INT, VERTICES, INDICES = 5126, 5125, 34962, 34963

@@ -22,9 +22,7 @@ from common.bounded.limits import OutOfBounds
 from common.bounded.printable import shown
 from processing.release.formats import manifest_limits
 from processing.release.formats.errors import ManifestError
-from processing.release.formats.release_paths import path_problem as path_problem
-from processing.release.formats.tombstones import NoLonger as NoLonger
-from processing.release.formats.tombstones import Tombstone as Tombstone
+from processing.release.formats.tombstones import NoLonger, Tombstone
 
 SCHEMA_VERSION = 3
 MANIFEST = "manifest.json"
@@ -44,20 +42,22 @@ class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fals
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a release consists of. consent_day: the day on which every consent was valid.
+    """What a release consists of."""
 
-    tombstones: what is withdrawn of earlier versions.  no_longer: what of them is not here, and may be kept.
-    selection_sha256: of the reviewed file it was built from; None where nobody reviewed one.
-    """
-
+    #: SCHEMA_VERSION once it is read.
     schema_version: int
     name: str
     version: int
+    #: The day on which every consent was valid, ISO 8601.
     consent_day: str
+    #: The studio's codes.
     subjects: tuple[str, ...]
     files: tuple[FileEntry, ...]
+    #: What is withdrawn of earlier versions.
     tombstones: tuple[Tombstone, ...] = ()
+    #: Of the reviewed file it was built from; None where nobody reviewed one.
     selection_sha256: str | None = None
+    #: What of earlier versions is not here, and may be kept.
     no_longer: tuple[NoLonger, ...] = ()
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 
 from common.files.atomic_write import atomic_write
 from processing.release.formats.errors import ReleaseError
-from processing.release.holder.morph_target_export import MorphTargetModel, vertex_normals
+from processing.release.formats.morph_targets import MorphTargetModel, vertex_normals
 
 
 def write_usd(path: Path, rig: MorphTargetModel) -> None:

@@ -10,7 +10,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -29,13 +29,12 @@ from processing.release.formats.manifest import (
     SIGNATURES,
     FileEntry,
     Manifest,
-    Tombstone,
     decode_manifest,
-    path_problem,
     sidecar_hash,
 )
 from processing.release.formats.manifest_limits import MAX_BYTES, SIDECAR_BYTES
-from processing.release.formats.release_paths import PART, collisions
+from processing.release.formats.release_paths import PART, collisions, path_problem
+from processing.release.formats.released_files import LAYOUT
 from processing.release.holder.download import TIMEOUT, Downloader, DownloadFault, WrongRange
 from processing.release.holder.parallel_map import ordered_parallel_map
 
@@ -44,55 +43,53 @@ SHOWN = 20  # files that did not come
 HOPELESS = 200  # failures, nearly all that was tried: the rest is not
 SLOW_TRIES = 2  # of a file that comes too slowly
 SILENT_TRIES = 3  # of a server that says nothing
-KINDS = {
-    "mesh": ("*/models_reg/*.obj", "*/models_reg/*.obj.mtl"),
-    "texture": ("*/models_reg/*.jpg",),
-    "displacement": ("*/dpmap/*.png",),
-    "exr": ("*/dpmap/*.exr",),
-    "scan": ("mesh/*/*.ply",),
-    "photographs": ("img/*/*/*",),
-    "facts": ("meta/*/*.json", "checks/*.png"),
-}
-
 SIGNATURE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
 class FetchFilter:
-    """Which part: files that are all of this. subjects: codes or indexes; expressions: names or '2_smile'; kinds: of
-    KINDS; patterns: of paths. What is nobody's (lists, conventions, topology, rigs) always comes.
+    """Which part of a release: files that are all of this; empty: whatever it is.
+
+    What is nobody's (lists, conventions, topology, rigs) always comes.
     """
 
+    #: Codes ('S012') or indexes ('12').
     subjects: tuple[str, ...] = ()
+    #: Names ('smile') or labels ('2_smile').
     expressions: tuple[str, ...] = ()
+    #: Of released_files.LAYOUT.
     kinds: tuple[str, ...] = ()
+    #: Of paths, as in 'mesh/1/*'.
     patterns: tuple[str, ...] = ()
 
     def takes(self, path: str) -> bool:
         """Whether a file is asked for. Raises FetchError for a kind that there is not."""
-        unknown = sorted(set(self.kinds) - KINDS.keys())
+        unknown = sorted(set(self.kinds) - LAYOUT.kinds.keys())
         if unknown:
-            raise FetchError(f"there is no kind '{unknown[0]}' of files; there are: {', '.join(KINDS)}")
-        subject, label = subject_and_take_of(path)
+            raise FetchError(f"there is no kind '{unknown[0]}' of files; there are: {', '.join(LAYOUT.kinds)}")
+        subject, label = LAYOUT.owner(path)
         if subject is None:
             return True
         if self.subjects and subject not in {_index(s) for s in self.subjects}:
             return False
         if self.expressions and label is not None and not {label, label.partition("_")[2]} & set(self.expressions):
             return False
-        if self.kinds and not any(fnmatchcase(path, pattern) for kind in self.kinds for pattern in KINDS[kind]):
+        if self.kinds and not any(fnmatchcase(path, pattern) for kind in self.kinds for pattern in LAYOUT.kinds[kind]):
             return False
         return not self.patterns or any(fnmatchcase(path, pattern) for pattern in self.patterns)
 
 
 @dataclass(frozen=True)
 class FetchResult:
-    """What came. files: asked for; fetched: of these, those that were not here yet; bytes: over the wire."""
+    """What came."""
 
     manifest: Manifest
     manifest_sha256: str
+    #: How many were asked for.
     files: int
+    #: Of these, those that were not here yet.
     fetched: int
+    #: Over the wire.
     bytes: int
 
 
@@ -124,10 +121,8 @@ def fetch_release(
         fetcher = _Fetcher(client, base, out, tries, wait_s)
         manifest, digest = fetcher.manifest(manifest_sha256)
         entries = [entry for entry in manifest.files if wanted.takes(entry.path)]
-        somebody = any(
-            subject_and_take_of(entry.path)[0] for entry in manifest.files
-        )  # a version may hold tombstones alone
-        if somebody and not any(subject_and_take_of(entry.path)[0] for entry in entries):
+        somebody = any(LAYOUT.owner(entry.path)[0] for entry in manifest.files)  # a version may hold tombstones alone
+        if somebody and not any(LAYOUT.owner(entry.path)[0] for entry in entries):
             raise FetchError("nothing of the release is what was asked for; mien release show URL lists what there is")
         fetcher.check_room(entries)
         fetcher.keep_manifest()
@@ -347,11 +342,6 @@ class _Fetcher:
         return f"{why} ({attempt + 1} tries)"
 
 
-def withdrawn_by(manifests: Iterator[Manifest] | Sequence[Manifest]) -> list[Tombstone]:
-    """Everyone who has withdrawn by these later versions."""
-    return [stone for manifest in manifests for stone in manifest.tombstones]
-
-
 def _in_the_way(out: Path, path: str) -> str | None:
     """A link, a file where a folder should be, or a pipe: never written through."""
     at = out
@@ -391,18 +381,6 @@ def _hash(path: Path) -> str | None:
     with contextlib.suppress(OSError), os.fdopen(open_regular_file(path, follow=False), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
     return None
-
-
-def subject_and_take_of(path: str) -> tuple[str | None, str | None]:
-    """Index and label that a file belongs to: '1/dpmap/2_smile.png' -> ('1', '2_smile')."""
-    parts = path.split("/")
-    if parts[0].isdecimal() and len(parts) > 2:
-        return parts[0], parts[2].partition(".")[0]
-    if parts[0] in ("img", "mesh", "meta") and len(parts) > 2:
-        return parts[1], parts[2].partition(".")[0]
-    if parts[0] == "checks" and len(parts) == 2:
-        return parts[1].partition(".")[0], None
-    return None, None
 
 
 def _index(subject: str) -> str:

@@ -13,14 +13,13 @@ from processing.release.formats.manifest import (
     OWN,
     SIDECAR,
     Manifest,
-    Tombstone,
     hash_files,
-    path_problem,
     read_manifest,
     read_sidecar,
 )
 from processing.release.formats.manifest_signature import check_signature
-from processing.release.formats.release_paths import collisions
+from processing.release.formats.release_paths import collisions, path_problem
+from processing.release.formats.tombstones import Tombstone
 
 
 class VerificationFault(StrEnum):

@@ -13,7 +13,7 @@ from db.errors import NotFound
 from db.release_records.access_grants import GrantAccess, GrantRefusal, access_by_token, access_of
 from db.release_records.releases import get_release
 from processing.release.formats.errors import ReleaseError
-from processing.release.formats.manifest import Tombstone
+from processing.release.formats.tombstones import Tombstone
 from processing.release.studio import signed_links
 from processing.release.studio.release_records import find_tombstones
 from processing.release.studio.served_release import ServedFile, ServedRelease

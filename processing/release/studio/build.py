@@ -44,10 +44,10 @@ from processing.release.formats.manifest import (
     write_durably,
     write_manifest,
 )
+from processing.release.formats.release_description import ReleaseFacts
 from processing.release.formats.signing import RELEASE, PublicKey, public_of, read_small, sign, studio_key
 from processing.release.formats.studio_statement import read_about
 from processing.release.studio.export import ExportPlan, export
-from processing.release.studio.release_lists import ReleaseFacts
 from processing.release.studio.release_records import find_tombstones, no_longer_part
 from processing.release.studio.selection import Selection, Skipped, select_takes
 from processing.release.studio.selection_file import Reviewed, read_selection

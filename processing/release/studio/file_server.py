@@ -18,9 +18,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from db.errors import RecordError
+from processing.release.formats.access_protocol import ALLOWED_KINDS_HEADER, REFUSAL_HEADER
 from processing.release.formats.manifest import MANIFEST
-from processing.release.holder.fetch import KINDS
-from processing.release.holder.token_access import ALLOWED, REFUSAL
+from processing.release.formats.released_files import LAYOUT
 from processing.release.studio.access_control import AccessControl, AccessGranted, AccessRefused
 from processing.release.studio.delivery_ledger import DeliveredParts, Ledger
 from processing.release.studio.served_release import NotServed
@@ -124,7 +124,7 @@ class ReleaseServer:
             "content-type": _TYPES.get(PurePosixPath(item.path).suffix, "application/octet-stream"),
         }  # fmt: skip
         if item.path == MANIFEST:
-            headers[ALLOWED.lower()] = ",".join(kind for kind in KINDS if kind in opened.access.kinds)
+            headers[ALLOWED_KINDS_HEADER.lower()] = _in_order(opened.access.kinds)
         if etag in asked.get("if-none-match", ""):
             return await _start(send, 304, headers, last=True)
         span = _span(asked, item.bytes, etag)
@@ -239,13 +239,17 @@ async def _start(send: Send, status: int, headers: Mapping[str, str], *, last: b
 async def _refuse(send: Send, refused: AccessRefused, more: Mapping[str, str] | None = None) -> None:
     body = json.dumps({"refusal": refused.refusal, "why": refused.why}).encode()
     headers = {
-        REFUSAL.lower(): refused.refusal, "content-type": "application/json", "content-length": str(len(body)),
+        REFUSAL_HEADER.lower(): refused.refusal, "content-type": "application/json", "content-length": str(len(body)),
         "cache-control": "no-store", **(more or {}),
     }  # fmt: skip
     if refused.refusal == "kind":
-        headers[ALLOWED.lower()] = ",".join(kind for kind in KINDS if kind in refused.kinds)
+        headers[ALLOWED_KINDS_HEADER.lower()] = _in_order(refused.kinds)
     await _start(send, refused.status, headers)
     await send({"type": "http.response.body", "body": body})
+
+
+def _in_order(kinds: frozenset[str]) -> str:
+    return ",".join(kind for kind in LAYOUT.kinds if kind in kinds)
 
 
 def _abort(scope: Mapping[str, Any]) -> None:

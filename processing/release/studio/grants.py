@@ -18,10 +18,9 @@ from db.release_records.recipients import FIELDS, accept_licence, get_recipient,
 from db.release_records.releases import get_release
 from db.store import hash_file
 from db.studio import open_studio
+from processing.release.formats.access_protocol import origin_of
 from processing.release.formats.errors import AccessError
-from processing.release.formats.file_kinds import DEFAULT_KINDS, PHOTOGRAPHS
-from processing.release.holder.fetch import KINDS
-from processing.release.holder.token_access import origin_of
+from processing.release.formats.released_files import LAYOUT, PHOTOGRAPHS
 from processing.release.studio.signed_links import write_secret
 
 MOST_TEXT = 1 << 20
@@ -154,8 +153,8 @@ def asked_contact() -> dict[str, str]:
 
 
 def _allowed(kinds: Sequence[str] | None, photographs: bool) -> tuple[str, ...]:
-    unknown = sorted(set(kinds or ()) - KINDS.keys())
+    unknown = sorted(set(kinds or ()) - LAYOUT.kinds.keys())
     if unknown:
-        raise AccessError(f"there is no kind '{unknown[0]}' of files; there are: {', '.join(KINDS)}")
-    asked = {*(kinds or DEFAULT_KINDS), *((PHOTOGRAPHS,) if photographs else ())}
-    return tuple(kind for kind in KINDS if kind in asked)
+        raise AccessError(f"there is no kind '{unknown[0]}' of files; there are: {', '.join(LAYOUT.kinds)}")
+    asked = {*(kinds or LAYOUT.default_kinds), *((PHOTOGRAPHS,) if photographs else ())}
+    return tuple(kind for kind in LAYOUT.kinds if kind in asked)

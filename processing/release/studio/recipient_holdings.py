@@ -12,8 +12,8 @@ from db.engine import utc_now
 from db.models import Grant, Notice, Recipient, SignedLicence
 from db.release_records.recipients import licences_of, number_of
 from db.release_records.release_holders import Holder, find_notice, grants_named, holders_of, releases_named
-from processing.release.formats.file_kinds import PHOTOGRAPHS
-from processing.release.formats.manifest import Tombstone
+from processing.release.formats.released_files import PHOTOGRAPHS
+from processing.release.formats.tombstones import Tombstone
 from processing.release.studio.release_records import find_tombstones
 
 

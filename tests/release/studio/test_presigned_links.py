@@ -14,8 +14,9 @@ from db.engine import reading, utc_now
 from db.models import Way
 from db.release_records.release_holders import holders_of, releases_named
 from processing.release.formats.errors import AccessError
-from processing.release.formats.link_list import HEAD, as_text, client_for, read_links
+from processing.release.formats.link_list import HEAD, as_text, read_links
 from processing.release.holder.fetch import FetchFilter, fetch_release
+from processing.release.holder.link_transport import client_for
 from processing.release.holder.verify import verify
 from processing.release.studio.presigned_links import give_links
 
