@@ -108,7 +108,13 @@ def build(
     from db.studio import open_studio
     from processing.release.formats.errors import ReleaseError
     from processing.release.formats.tombstones import WHY_NOT
-    from processing.release.studio.build import DEFAULT_DESCRIPTION, DEFAULT_LICENCE, as_report, build_release
+    from processing.release.studio.build import (
+        DEFAULT_DESCRIPTION,
+        DEFAULT_LICENCE,
+        BuildRequest,
+        as_report,
+        build_release,
+    )
 
     text = None
     if licence_file is not None:
@@ -116,19 +122,22 @@ def build(
             text = licence_file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ReleaseError(f"--licence-file {licence_file} cannot be read: {error}") from None
+    request = BuildRequest(
+        selection=selection,
+        signature=signature,
+        sign_key=sign_key,
+        day=day.date() if day else None,
+        subjects=subject,
+        licence=licence or DEFAULT_LICENCE,
+        licence_text=text,
+        description=description or DEFAULT_DESCRIPTION,
+    )
     with open_studio(home, database) as studio, bar(quiet=as_json) as progress:
         built = build_release(
             studio,
             name,
             out,
-            selection=selection,
-            signature=signature,
-            sign_key=sign_key,
-            day=day.date() if day else None,
-            subjects=subject,
-            licence=licence or DEFAULT_LICENCE,
-            licence_text=text,
-            description=description or DEFAULT_DESCRIPTION,
+            request,
             abandon=abandon,
             workers=workers,
             progress=progress,

@@ -59,10 +59,11 @@ def links(
     from db.engine import reading, utc_now
     from db.release_records.access_grants import get_grant
     from db.studio import open_studio
+    from processing.release.formats.access_secrets import write_secret
     from processing.release.formats.link_list import as_text
     from processing.release.studio.link_address import address_and_place
     from processing.release.studio.presigned_links import give_links
-    from processing.release.studio.signed_links import server_key, sign, write_secret
+    from processing.release.studio.signed_links import server_key, sign
 
     until = utc_now() + timedelta(days=days)
     with open_studio(home, database) as studio:

@@ -16,7 +16,7 @@ from db.models import Recipient
 from db.release_records.access_grants import add_grant, new_token
 from db.release_records.recipients import accept_licence, add_recipient
 from db.release_records.releases import begin_release, complete_release
-from processing.release.formats.manifest import make_manifest, write_manifest
+from processing.release.formats.manifest import ManifestHead, make_manifest, write_manifest
 from processing.release.formats.released_files import LAYOUT
 from processing.release.studio.access_control import AccessControl
 from processing.release.studio.delivery_ledger import Ledger
@@ -47,7 +47,7 @@ def make_release(engine: Engine, folder: Path, files: dict[str, bytes] = FILES, 
             (place / path).parent.mkdir(parents=True, exist_ok=True)
             (place / path).write_bytes(data)
         manifest = make_manifest(
-            place, files, name=name, version=release.version, consent_day="2026-01-01", subjects=["S001"]
+            place, files, ManifestHead(name=name, version=release.version, consent_day="2026-01-01", subjects=("S001",))
         )
         complete_release(tx, release, write_manifest(place, manifest), [])
     return place

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,21 @@ class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fals
     path: str
     bytes: int
     sha256: str
+
+
+@dataclass(frozen=True)
+class ManifestHead:
+    """What a manifest says beside its files: the fields of Manifest of these names."""
+
+    name: str
+    version: int
+    #: ISO 8601.
+    consent_day: str
+    #: The studio's codes.
+    subjects: tuple[str, ...]
+    tombstones: tuple[Tombstone, ...] = ()
+    selection_sha256: str | None = None
+    no_longer: tuple[NoLonger, ...] = ()
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,18 +104,7 @@ def usable_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def make_manifest(
-    folder: Path,
-    files: Iterable[str],
-    *,
-    name: str,
-    version: int,
-    consent_day: str,
-    subjects: Iterable[str],
-    tombstones: Iterable[Tombstone] = (),
-    selection_sha256: str | None = None,
-    no_longer: Iterable[NoLonger] = (),
-) -> Manifest:
+def make_manifest(folder: Path, files: Iterable[str], head: ManifestHead) -> Manifest:
     """Hash the files of a finished folder. Raises ManifestError for a file that cannot be read."""
     hashes = hash_files(folder, sorted(files))
     entries = []
@@ -109,14 +114,14 @@ def make_manifest(
         entries.append(FileEntry(path, (folder / path).stat().st_size, digest))
     return Manifest(
         SCHEMA_VERSION,
-        name,
-        version,
-        consent_day,
-        tuple(subjects),
+        head.name,
+        head.version,
+        head.consent_day,
+        head.subjects,
         tuple(entries),
-        tuple(tombstones),
-        selection_sha256,
-        tuple(no_longer),
+        head.tombstones,
+        head.selection_sha256,
+        head.no_longer,
     )
 
 

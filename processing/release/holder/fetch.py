@@ -38,7 +38,6 @@ from processing.release.formats.released_files import LAYOUT
 from processing.release.holder.download import TIMEOUT, Downloader, DownloadFault, WrongRange
 from processing.release.holder.parallel_map import ordered_parallel_map
 
-TRIES = 5
 SHOWN = 20  # files that did not come
 HOPELESS = 200  # failures, nearly all that was tried: the rest is not
 SLOW_TRIES = 2  # of a file that comes too slowly
@@ -80,6 +79,18 @@ class FetchFilter:
 
 
 @dataclass(frozen=True)
+class TransferSettings:
+    """How files are asked for."""
+
+    #: Files at a time.
+    connections: int = 4
+    #: Of each file.
+    tries: int = 5
+    #: Before a second try, s; doubled for each further one.
+    wait_s: float = 0.5
+
+
+@dataclass(frozen=True)
 class FetchResult:
     """What came."""
 
@@ -99,26 +110,24 @@ def fetch_release(
     *,
     wanted: FetchFilter | None = None,
     manifest_sha256: str | None = None,
-    connections: int = 4,
-    tries: int = TRIES,
-    wait_s: float = 0.5,
+    transfer: TransferSettings | None = None,
     client: httpx.Client | None = None,
     auth: httpx.Auth | None = None,
     progress: Progress = no_progress,
 ) -> FetchResult:
     """Fetch the release at `url` (its folder) into `out`; what is there already and right is not fetched again.
 
-    manifest_sha256: as published; without it the manifest is believed if its sidecar agrees.  tries: of each file,
-    with pauses that double from wait_s.  auth: of a gated server, see processing.release.holder.token_access.
+    manifest_sha256: as published; without it the manifest is believed if its sidecar agrees.  auth: of a gated server,
+    see processing.release.holder.token_access.
     Raises FetchError naming the files that did not come: the same command then goes on. Raises ManifestError for a
     manifest that is none.
     """
-    wanted = wanted or FetchFilter()
+    wanted, transfer = wanted or FetchFilter(), transfer or TransferSettings()
     own = client is None
     client = client or httpx.Client(timeout=TIMEOUT, auth=auth)
     try:
         base = url.rstrip("/").removesuffix(f"/{MANIFEST}")
-        fetcher = _Fetcher(client, base, out, tries, wait_s)
+        fetcher = _Fetcher(client, base, out, transfer)
         manifest, digest = fetcher.manifest(manifest_sha256)
         entries = [entry for entry in manifest.files if wanted.takes(entry.path)]
         somebody = any(LAYOUT.owner(entry.path)[0] for entry in manifest.files)  # a version may hold tombstones alone
@@ -126,7 +135,7 @@ def fetch_release(
             raise FetchError("nothing of the release is what was asked for; mien release show URL lists what there is")
         fetcher.check_room(entries)
         fetcher.keep_manifest()
-        fetcher.all(entries, connections, progress)
+        fetcher.all(entries, transfer.connections, progress)
         return FetchResult(manifest, digest, len(entries), fetcher.fetched, fetcher.received)
     finally:
         if own:
@@ -134,17 +143,17 @@ def fetch_release(
 
 
 def fetch_manifest(
-    url: str, *, tries: int = TRIES, wait_s: float = 0.5, auth: httpx.Auth | None = None
+    url: str, *, transfer: TransferSettings | None = None, auth: httpx.Auth | None = None
 ) -> tuple[Manifest, str]:
     """The manifest of the release at `url`, and its hash. Raises FetchError, ManifestError."""
     with httpx.Client(timeout=TIMEOUT, auth=auth) as client:
         base = url.rstrip("/").removesuffix(f"/{MANIFEST}")
-        return _Fetcher(client, base, None, tries, wait_s).manifest(None)
+        return _Fetcher(client, base, None, transfer or TransferSettings()).manifest(None)
 
 
 class _Fetcher:
-    def __init__(self, client: httpx.Client, base: str, out: Path | None, tries: int, wait_s: float) -> None:
-        self.base, self.out, self.tries, self.wait_s = base, out, tries, wait_s
+    def __init__(self, client: httpx.Client, base: str, out: Path | None, transfer: TransferSettings) -> None:
+        self.base, self.out, self.transfer = base, out, transfer
         self.downloader = Downloader(client)
         self.fetched, self.received = 0, 0
         self._count = threading.Lock()
@@ -317,9 +326,9 @@ class _Fetcher:
         """Try until it is done, or say why it is not."""
         why = "no attempt"
         slow = silent_for = 0
-        for attempt in range(self.tries):
+        for attempt in range(self.transfer.tries):
             if attempt:
-                time.sleep(self.wait_s * 2 ** (attempt - 1))
+                time.sleep(self.transfer.wait_s * 2 ** (attempt - 1))
             try:
                 receive()
                 return None

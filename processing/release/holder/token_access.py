@@ -15,9 +15,9 @@ from pathlib import Path
 import httpx
 
 from processing.release.formats.access_protocol import ALLOWED_KINDS_HEADER, REFUSAL_HEADER, origin_of
+from processing.release.formats.access_secrets import read_secret
 from processing.release.formats.errors import AccessError, ReleaseError
 from processing.release.formats.released_files import LAYOUT
-from processing.release.studio.signed_links import read_secret
 
 VARIABLE = "MIEN_RELEASE_TOKEN"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{20,200}")

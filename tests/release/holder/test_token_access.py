@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from processing.release.formats.access_protocol import REFUSAL_HEADER, origin_of
 from processing.release.formats.errors import AccessError, FetchError
-from processing.release.holder.fetch import fetch_manifest
+from processing.release.holder.fetch import TransferSettings, fetch_manifest
 from processing.release.holder.token_access import (
     VARIABLE,
     Token,
@@ -66,7 +66,7 @@ def places() -> Iterator[tuple[Place, Place]]:
 
 
 def ask(url: str, token: Token | None = Token(SECRET)) -> None:
-    fetch_manifest(f"{url}/faces-1", tries=1, auth=TokenAuth(f"{url}/faces-1", token))
+    fetch_manifest(f"{url}/faces-1", transfer=TransferSettings(tries=1), auth=TokenAuth(f"{url}/faces-1", token))
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -27,7 +27,7 @@ from db.models import Fetch
 from db.release_records.access_grants import get_grant, revoke_grant
 from db.release_records.release_holders import Holder, holders_of, releases_named
 from processing.release.formats.errors import AccessError, FetchError, ReleaseError
-from processing.release.holder.fetch import FetchFilter, FetchResult, fetch_manifest, fetch_release
+from processing.release.holder.fetch import FetchFilter, FetchResult, TransferSettings, fetch_manifest, fetch_release
 from processing.release.holder.token_access import Token, TokenAuth
 from processing.release.holder.verify import verify
 from processing.release.studio import signed_links
@@ -76,7 +76,9 @@ def get(server: Any) -> Iterator[Callable[..., httpx.Response]]:
 
 def fetched(server: Any, token: str | None, out: Path, *, path: str = "faces-1", **more: Any) -> FetchResult:
     url = f"{server.url}/{path}"
-    return fetch_release(url, out, wait_s=0.001, auth=TokenAuth(url, Token(token) if token else None), **more)
+    return fetch_release(
+        url, out, transfer=TransferSettings(wait_s=0.001), auth=TokenAuth(url, Token(token) if token else None), **more
+    )
 
 
 def held(engine: Engine, server: Any) -> list[Holder]:
