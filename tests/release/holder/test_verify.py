@@ -15,10 +15,10 @@ from processing.release.formats.manifest import (
     ManifestHead,
     hash_files,
     make_manifest,
-    path_problem,
     read_manifest,
     write_manifest,
 )
+from processing.release.formats.release_paths import path_problem
 from processing.release.holder.manifest_diff import compare
 from processing.release.holder.verify import VerificationFault, verify
 
