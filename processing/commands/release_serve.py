@@ -29,11 +29,11 @@ def serve(
     from processing.release.studio.delivery_ledger import Ledger
     from processing.release.studio.file_server import ReleaseServer
     from processing.release.studio.served_release import ServedRelease
-    from processing.release.studio.server_process import ListenSettings, make_server, open_door, serve_until_stopped
+    from processing.release.studio.server_process import ListenSettings, make_server, open_listener, serve_until_stopped
     from processing.release.studio.signed_links import server_key
 
     door = ListenSettings(host, port, certificate, key, behind_proxy, connections)
-    with open_door(door) as listener, open_studio(home, database) as studio:
+    with open_listener(door) as listener, open_studio(home, database) as studio:
         shelves = [ServedRelease(folder) for folder in folders]
         ledger = Ledger(studio.engine)
         app = ReleaseServer(AccessControl(studio.engine, shelves, server_key(studio.settings.keys)), ledger)

@@ -22,7 +22,7 @@ from processing.release.studio.access_control import AccessControl
 from processing.release.studio.delivery_ledger import Ledger
 from processing.release.studio.file_server import ReleaseServer, RequestLimits
 from processing.release.studio.served_release import ServedRelease
-from processing.release.studio.server_process import ListenSettings, make_server, open_door
+from processing.release.studio.server_process import ListenSettings, make_server, open_listener
 from processing.release.studio.signed_links import server_key
 
 LICENCE_TEXT = b"You may look.\n"
@@ -99,7 +99,7 @@ def serving(
     key = server_key(keys)
     gate, ledger = AccessControl(engine, [ServedRelease(folder) for folder in folders], key), Ledger(engine)
     app = ReleaseServer(gate, ledger, limits or RequestLimits(recheck_s=0.0))
-    listener = open_door(door)
+    listener = open_listener(door)
     server = make_server(app, door)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -96,31 +96,6 @@ def croissant(
 ) -> dict[str, Any]:
     """The JSON-LD of a release. texts: name -> (bytes, SHA-256) of the lists that it describes file by file."""
     about = facts.about
-    objects = [
-        {
-            "@type": "cr:FileObject",
-            "@id": file.path,
-            "name": file.path,
-            "contentUrl": file.path,
-            "contentSize": f"{texts[file.path][0]} B",
-            "encodingFormat": file.media,
-            "sha256": texts[file.path][1],
-        }
-        for file in SHARED_FILES
-        if file.described
-    ]
-    sets = [
-        {
-            "@type": "cr:FileSet",
-            "@id": file.file_set,
-            "name": file.file_set,
-            "description": file.description,
-            "encodingFormat": file.media,
-            "includes": file.glob,
-        }
-        for file in LAYOUT.files
-        if file.file_set
-    ]
     earlier = [urn(facts.name, version) for version in range(1, facts.version)][-1:]
     document: dict[str, Any] = {
         "@context": _CONTEXT,
@@ -139,7 +114,7 @@ def croissant(
         "citeAs": facts.citation,
         "isLiveDataset": False,
         "usageInfo": usage_info(about, facts.licence, synthetic=figures.synthetic),
-        "distribution": [*objects, *sets],
+        "distribution": [*_file_objects(texts), *_file_sets()],
         "recordSet": [
             _table("subjects", SUBJECTS.path, "index", _SUBJECT_COLUMNS),
             _table("takes", TAKES.path, "take", _TAKE_COLUMNS, {"index": "subjects/index"}),
@@ -155,6 +130,39 @@ def croissant(
     if about.doi:
         document["sameAs"] = f"https://doi.org/{about.doi}"
     return document
+
+
+def _file_objects(texts: Mapping[str, tuple[int, str]]) -> list[dict[str, Any]]:
+    """The lists that are described file by file."""
+    return [
+        {
+            "@type": "cr:FileObject",
+            "@id": file.path,
+            "name": file.path,
+            "contentUrl": file.path,
+            "contentSize": f"{texts[file.path][0]} B",
+            "encodingFormat": file.media,
+            "sha256": texts[file.path][1],
+        }
+        for file in SHARED_FILES
+        if file.described
+    ]
+
+
+def _file_sets() -> list[dict[str, Any]]:
+    """Files of takes, by patterns."""
+    return [
+        {
+            "@type": "cr:FileSet",
+            "@id": file.file_set,
+            "name": file.file_set,
+            "description": file.description,
+            "encodingFormat": file.media,
+            "includes": file.glob,
+        }
+        for file in LAYOUT.files
+        if file.file_set
+    ]
 
 
 def _table(
