@@ -172,7 +172,7 @@ def show(
         "schema_version": manifest.schema_version,
         "consents_valid_on": manifest.consent_day,
         "subjects": list(manifest.subjects),
-        "withdrawn": list(dict.fromkeys(stone.code for stone in manifest.tombstones)),
+        "withdrawn": list(dict.fromkeys(tombstone.code for tombstone in manifest.tombstones)),
         "files": len(manifest.files),
         "bytes": manifest.bytes,
         "manifest_sha256": digest,
@@ -183,8 +183,8 @@ def show(
         report["subjects"] = shown(f"{len(manifest.subjects)}: {', '.join(manifest.subjects[:12])}", 500)
         from processing.release.holder.token_access import hidden
 
-        stones = [f"{stone.code} {stone.in_words()}" for stone in manifest.tombstones[:200]]
-        report["withdrawn"] = shown(", ".join(stones), 2000) or None
+        withdrawn = [f"{tombstone.code} {tombstone.in_words()}" for tombstone in manifest.tombstones[:200]]
+        report["withdrawn"] = shown(", ".join(withdrawn), 2000) or None
         print_table(shown(hidden(release)), ["", ""], [[key, value] for key, value in report.items()])
 
 

@@ -32,17 +32,18 @@ def serve(
     from processing.release.studio.server_process import ListenSettings, make_server, open_listener, serve_until_stopped
     from processing.release.studio.signed_links import server_key
 
-    door = ListenSettings(host, port, certificate, key, behind_proxy, connections)
-    with open_listener(door) as listener, open_studio(home, database) as studio:
-        shelves = [ServedRelease(folder) for folder in folders]
+    settings = ListenSettings(host, port, certificate, key, behind_proxy, connections)
+    with open_listener(settings) as listener, open_studio(home, database) as studio:
+        releases = [ServedRelease(folder) for folder in folders]
         ledger = Ledger(studio.engine)
-        app = ReleaseServer(AccessControl(studio.engine, shelves, server_key(studio.settings.keys)), ledger)
+        app = ReleaseServer(AccessControl(studio.engine, releases, server_key(studio.settings.keys)), ledger)
         scheme = "https" if certificate else "http"
-        for shelf in shelves:
+        for served in releases:
             print(
-                f"{shelf.place}  {scheme}://{host}:{port}/{shelf.place}  {len(shelf.manifest.files)} files", flush=True
+                f"{served.place}  {scheme}://{host}:{port}/{served.place}  {len(served.manifest.files)} files",
+                flush=True,
             )
-        serve_until_stopped(make_server(app, door), listener, ledger)
+        serve_until_stopped(make_server(app, settings), listener, ledger)
 
 
 def links(

@@ -195,8 +195,8 @@ def _migrated(value: dict[str, Any], where: str) -> dict[str, Any]:
         if later:
             raise ManifestError(f"{where} says schema version {version} and has {', '.join(later)}: it was edited")
     if version == 2:  # whose tombstones meant every version up to the last
-        for stone in _dicts(value.get("tombstones")):
-            if {"takes", "versions"} & stone.keys() or stone.get("what") in ("take", "eyes"):
+        for tombstone in _dicts(value.get("tombstones")):
+            if {"takes", "versions"} & tombstone.keys() or tombstone.get("what") in ("take", "eyes"):
                 raise ManifestError(f"{where} says schema version 2 and has tombstones of a later one: it was edited")
     if version < SCHEMA_VERSION:
         value = {"tombstones": [], "selection_sha256": None, **value, "no_longer": []}

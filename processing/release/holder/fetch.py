@@ -22,6 +22,7 @@ from common.bounded.files import open_regular_file, read_bytes
 from common.bounded.limits import OutOfBounds
 from common.bounded.printable import shown
 from common.progress import Progress, no_progress
+from common.take_codes import SubjectCode, TakeLabel
 from processing.release.formats.errors import FetchError
 from processing.release.formats.manifest import (
     MANIFEST,
@@ -71,7 +72,7 @@ class FetchFilter:
             return True
         if self.subjects and subject not in {_index(s) for s in self.subjects}:
             return False
-        if self.expressions and label is not None and not {label, label.partition("_")[2]} & set(self.expressions):
+        if self.expressions and label is not None and not _names(label) & set(self.expressions):
             return False
         if self.kinds and not any(fnmatchcase(path, pattern) for kind in self.kinds for pattern in LAYOUT.kinds[kind]):
             return False
@@ -394,4 +395,11 @@ def _hash(path: Path) -> str | None:
 
 def _index(subject: str) -> str:
     """'S012' or '12' -> '12'."""
-    return str(int(subject.lstrip("Ss"))) if subject.lstrip("Ss").isdecimal() else subject
+    code = SubjectCode.find(f"S{subject.lstrip('Ss')}")
+    return subject if code is None else str(code.number)
+
+
+def _names(label: str) -> set[str]:
+    """What an expression may be called: '2_smile' -> '2_smile', 'smile'."""
+    found = TakeLabel.find(label)
+    return {label} if found is None else {label, found.name}

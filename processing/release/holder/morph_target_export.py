@@ -12,6 +12,7 @@ import numpy as np
 
 from common.array_types import Floats32
 from common.progress import Progress, no_progress
+from common.take_codes import NEUTRAL
 from processing.release.formats.errors import ReleaseError
 from processing.release.formats.gltf import write_glb
 from processing.release.formats.morph_targets import MorphTargetModel, Rights
@@ -27,7 +28,7 @@ _WRITERS: Mapping[str, tuple[Callable[[Path, MorphTargetModel], None], str]] = {
 
 def morph_target_model_of(release: ReleaseFolder, takes: Sequence[TakeEntry], rights: Rights) -> MorphTargetModel:
     """The takes of one subject as a neutral face and targets. Raises ReleaseError without a neutral face."""
-    neutral = next((take for take in takes if take.expression == "neutral"), None)
+    neutral = next((take for take in takes if take.expression == NEUTRAL), None)
     if neutral is None:
         raise ReleaseError(f"subject {takes[0].index} has no neutral face here: its expressions are targets of nothing")
 

@@ -145,16 +145,15 @@ def find_newer(folder: Path, manifest: Manifest) -> list[Manifest]:
 def _withdrawn_problems(manifest: Manifest, withdrawn: Sequence[Tombstone], there: Mapping[str, int]) -> list[Problem]:
     """One a tombstone that is about this version, of which something is here."""
     problems = []
-    for stone in dict.fromkeys(withdrawn):
-        if stone.code not in manifest.subjects or not stone.concerns(manifest.version):
+    for tombstone in dict.fromkeys(withdrawn):
+        if tombstone.code not in manifest.subjects or not tombstone.concerns(manifest.version):
             continue
-        files = sum(stone.holds(path) for path in there)
+        files = sum(tombstone.holds(path) for path in there)
         if files:
-            places = ", ".join(stone.places())
-            why = (
-                f"subject {stone.code} has withdrawn {stone.in_words()}: delete {places} ({files} files), in copies too"
-            )
-            problems.append(Problem(VerificationFault.WITHDRAWN, stone.places()[0], why))
+            places = ", ".join(tombstone.places())
+            what = f"subject {tombstone.code} has withdrawn {tombstone.in_words()}"
+            why = f"{what}: delete {places} ({files} files), in copies too"
+            problems.append(Problem(VerificationFault.WITHDRAWN, tombstone.places()[0], why))
     return problems
 
 

@@ -14,7 +14,7 @@ from db.models import Way
 from db.release_records.release_holders import Delivery, begin_fetch, note_delivered
 from processing.release.studio.served_release import ServedRelease
 
-# Beyond these a file counts as delivered: what is owed to the subjects is not to be escaped by odd ranges.
+# Beyond these a file counts as delivered: no holder escapes a notice of withdrawal by odd ranges.
 MOST_PARTS = 64
 MOST_BEGUN = 5000
 
@@ -73,7 +73,7 @@ class Ledger:
         self,
         grant_id: int,
         release_id: int,
-        shelf: ServedRelease,
+        served: ServedRelease,
         kinds: frozenset[str],
         address: str | None,
         agent: str,
@@ -84,12 +84,12 @@ class Ledger:
             found = self._open.get(key)
             if found is not None:
                 return found
-            wanted = shelf.wanted(kinds)
+            wanted = served.wanted(kinds)
             with transaction(self._engine) as tx:
                 row = begin_fetch(
                     tx, grant_id, release_id, Way.SERVER, files_wanted=len(wanted), address=address, agent=agent
                 )
-                bits = bytearray(-(-len(shelf.manifest.files) // 8) or 1)
+                bits = bytearray(-(-len(served.manifest.files) // 8) or 1)
                 bits[: len(row.delivered or b"")] = row.delivered or b""
                 progress = DeliveredParts(row.id, wanted, bits, _parts(row.begun or {}), row.bytes_sent)
             progress.done = sum(progress.has(number) for number in wanted)

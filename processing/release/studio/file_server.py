@@ -56,8 +56,8 @@ class ConnectionCut(Exception):
 class ReleaseServer:
     """An ASGI application. Raises nothing: what is wrong in here is one line of the log and status 500 or a cut."""
 
-    def __init__(self, gate: AccessControl, ledger: Ledger, limits: RequestLimits | None = None) -> None:
-        self._gate, self._ledger, self._limits = gate, ledger, limits or RequestLimits()
+    def __init__(self, access: AccessControl, ledger: Ledger, limits: RequestLimits | None = None) -> None:
+        self._access, self._ledger, self._limits = access, ledger, limits or RequestLimits()
         self._busy: Counter[int] = Counter()
         self._failures: OrderedDict[str, list[float]] = OrderedDict()
 
@@ -90,7 +90,7 @@ class ReleaseServer:
         bearer = _BEARER.fullmatch(headers.get("authorization", "").strip())
         token = bearer[1] if bearer else ("-" if "authorization" in headers else None)
         try:
-            judged = await asyncio.to_thread(self._gate.judge, str(scope["path"]).removeprefix("/"), token)
+            judged = await asyncio.to_thread(self._access.judge, str(scope["path"]).removeprefix("/"), token)
         except RecordError:
             log.error("the records do not answer; nothing is given meanwhile")
             return await _refuse(
@@ -116,7 +116,7 @@ class ReleaseServer:
     async def _give(
         self, opened: AccessGranted, head: bool, asked: Mapping[str, str], address: str, receive: Receive, send: Send
     ) -> None:
-        item, shelf = opened.item, opened.shelf
+        item, served = opened.item, opened.served
         etag = f'"{item.sha256}"'
         headers = {
             "etag": etag, "accept-ranges": "bytes", "cache-control": "private, no-transform",
@@ -139,7 +139,7 @@ class ReleaseServer:
         if head:
             return await _start(send, status, headers, last=True)
         try:
-            file = await asyncio.to_thread(shelf.open, item)
+            file = await asyncio.to_thread(served.open, item)
         except NotServed as error:
             log.error("%s", error)
             return await _refuse(
@@ -147,7 +147,7 @@ class ReleaseServer:
             )
         try:
             progress = await asyncio.to_thread(
-                self._ledger.begin, opened.access.grant_id, opened.release_id, shelf, opened.access.kinds, address,
+                self._ledger.begin, opened.access.grant_id, opened.release_id, served, opened.access.kinds, address,
                 asked.get("user-agent", "")[:200],
             )  # fmt: skip
             await _start(send, status, headers)
@@ -172,12 +172,12 @@ class ReleaseServer:
                 _note(progress, item.number, start, 0, item.bytes)
             while at < end:
                 if time.monotonic() - checked >= self._limits.recheck_s:
-                    if not await asyncio.to_thread(self._gate.still, opened.access):
+                    if not await asyncio.to_thread(self._access.still, opened.access):
                         raise ConnectionCut
                     checked = time.monotonic()
                 block = await asyncio.to_thread(os.pread, file, min(BLOCK, end - at), at)
                 if not block:
-                    log.error("%s/%s grew shorter while it was sent", opened.shelf.place, item.path)
+                    log.error("%s/%s grew shorter while it was sent", opened.served.place, item.path)
                     raise ConnectionCut
                 if gone.done():
                     return

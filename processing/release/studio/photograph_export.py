@@ -150,8 +150,8 @@ def calibrated_views(calibration: Mapping[str, Any]) -> set[int]:
 
 def with_cameras_used(calibration: Mapping[str, Any], used: Mapping[str, Any]) -> dict[str, Any]:
     """The calibration with the cameras as the scan used them: put right, or marked invalid where left out."""
-    told = {key: value for key, value in used.items() if not key.endswith(("_sn", "_ori", "_matches"))}
-    return {**calibration, **told}
+    stated = {key: value for key, value in used.items() if not key.endswith(("_sn", "_ori", "_matches"))}
+    return {**calibration, **stated}
 
 
 def cameras_of(

@@ -67,11 +67,15 @@ def _allowed(tx: Session, grant: Grant, manifest: Manifest, now: datetime) -> li
     refusal = access.refusal(manifest.name, manifest.version, texts.get(LICENCE.path, ""), now)
     if refusal is not None:
         raise AccessError(f"{grant.code} does not open {manifest.name} {manifest.version}: {refusal}")
-    stones = [stone for stone in find_tombstones(tx, manifest.name, now.date()) if stone.concerns(manifest.version)]
+    tombstones = [
+        tombstone
+        for tombstone in find_tombstones(tx, manifest.name, now.date())
+        if tombstone.concerns(manifest.version)
+    ]
     return [
         entry.path
         for entry in manifest.files
         if path_problem(entry.path) is None
         and LAYOUT.kind_of(entry.path) in (SHARED_KIND, *access.kinds)
-        and not any(stone.holds(entry.path) for stone in stones)
+        and not any(tombstone.holds(entry.path) for tombstone in tombstones)
     ]

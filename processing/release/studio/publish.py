@@ -61,7 +61,8 @@ def publish(
 ) -> Published:
     """Make `out` out of a verified release. ungated: free for everybody, which is for synthetic subjects alone.
 
-    Raises ReleaseError when `out` is there, for real people without a gate, and for what the place does not take.
+    Raises ReleaseError when `out` is there, for real people who would be free for everybody, and for what the place
+    does not take.
     """
     synthetic = is_synthetic_release(release)
     if ungated and not synthetic:

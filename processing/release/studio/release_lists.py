@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from common.take_codes import TakeCode, TakeLabel
 from processing.release.formats.released_files import (
     DISPLACEMENT,
     FACTS,
@@ -68,10 +69,9 @@ def takes_csv(selection: Selection, records: Mapping[tuple[int, str], TakeRecord
                 file.at(subject.index, take.label) for file in (MESH, TEXTURE, DISPLACEMENT, SCAN, FACTS)
             )
             photographs = PHOTOGRAPH.place(subject.index, take.label) if record.photographs else None
-            name = take.label.partition("_")[2]
             rows.append(
                 (
-                    *(f"{subject.index}/{take.label}", subject.index, take.position, name, mesh, texture),
+                    *(f"{subject.index}/{take.label}", subject.index, take.position, take.named.name, mesh, texture),
                     *(displacement, scan, photographs, record.photographs, facts),
                     *(rig_file(take.capture), topology_id(take.template)),
                 )
@@ -85,7 +85,7 @@ def missing_csv(selection: Selection, records: Mapping[tuple[int, str], TakeReco
     rows: list[tuple[object, ...]] = []
     for subject in selection.subjects:
         why = {
-            int(skipped.take.rsplit("-E", 1)[-1].partition("-")[0]): skipped.why
+            TakeCode.parse(skipped.take).position: skipped.why
             for skipped in selection.skipped
             if skipped.subject == subject.code and skipped.take
         }
@@ -95,7 +95,7 @@ def missing_csv(selection: Selection, records: Mapping[tuple[int, str], TakeReco
                 record = records[subject.index, label]
                 rows += [(subject.index, label, absent.path, absent.why) for absent in record.absent]
             else:
-                reason = why.get(int(label.partition("_")[0]), "not captured, or not accepted")
+                reason = why.get(TakeLabel.parse(label).position, "not captured, or not accepted")
                 rows += [(subject.index, label, path, reason) for path in LAYOUT.places(subject.index, label)]
     return _csv(("index", "expression", "file", "why"), rows)
 
@@ -127,7 +127,7 @@ def rt_scale(records: Mapping[tuple[int, str], TakeRecord]) -> dict[str, dict[st
     for (index, label), record in records.items():
         motion = record.tu_to_template
         Rt = [[*row, t] for row, t in zip(motion["R"], motion["t_mm"], strict=True)]
-        found.setdefault(str(index), {})[label.partition("_")[0]] = [motion["scale"], Rt]
+        found.setdefault(str(index), {})[str(TakeLabel.parse(label).position)] = [motion["scale"], Rt]
     return found
 
 

@@ -1,10 +1,11 @@
 """What the records say of a release that was built: its manifest's hash, and what has been withdrawn since."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 from sqlalchemy.orm import Session
 
+from common.take_codes import SubjectCode, TakeLabel
 from db.consents.withdrawals import masked_subjects, withdrawn_takes
 from db.engine import reading, utc_now
 from db.models import ConsentScope
@@ -47,7 +48,7 @@ def no_longer_part(
 
     photographs: whether the release that is made of the selection has any at all.
     """
-    stones = list(tombstones)
+    known = list(tombstones)
     here = {(s.code, take.label): s.publishable for s in selection.subjects for take in s.takes}
     why: dict[tuple[str, str], WhyNot] = {}
     for skipped in selection.skipped:
@@ -60,18 +61,19 @@ def no_longer_part(
         last[1] = held.version if held.photographs else last[1]
     found = []
     for (code, label), (last_version, last_shown) in newest.items():
-        told = _told(stones, code, label)
+        withdrawn = _withdrawn(known, code, label)
         if (code, label) not in here:
-            if "everything" not in told and "take" not in told:
+            if "everything" not in withdrawn and "take" not in withdrawn:
                 reason: WhyNot = why.get((code, label)) or why.get((code, "")) or "not_available"
-                found.append(NoLonger(code, int(code[1:]), label, last_version, "take", reason))
-        elif last_shown and not (photographs and here[code, label]) and "photographs" not in told:
-            found.append(NoLonger(code, int(code[1:]), label, last_shown, "photographs", "left_out"))
+                found.append(NoLonger(code, _index(code), label, last_version, "take", reason))
+        elif last_shown and not (photographs and here[code, label]) and "photographs" not in withdrawn:
+            found.append(NoLonger(code, _index(code), label, last_shown, "photographs", "left_out"))
     return tuple(found)
 
 
-def _told(stones: Iterable[Tombstone], code: str, label: str) -> Mapping[str, Tombstone]:
-    return {s.what: s for s in stones if s.code == code and (not s.takes or label in s.takes)}
+def _withdrawn(tombstones: Iterable[Tombstone], code: str, label: str) -> set[What]:
+    """What a subject has withdrawn of an expression."""
+    return {one.what for one in tombstones if one.code == code and (not one.takes or label in one.takes)}
 
 
 def make_tombstones(
@@ -109,7 +111,7 @@ def _tombstones(what: What, takes: Sequence[EarlierTake], labels: Iterable[str] 
     if not takes:
         return []
     versions, code = _versions(takes), takes[0].code
-    return [Tombstone(code, int(code[1:]), versions[-1], what, tuple(labels), versions)]
+    return [Tombstone(code, _index(code), versions[-1], what, tuple(labels), versions)]
 
 
 def _versions(takes: Iterable[EarlierTake]) -> tuple[int, ...]:
@@ -117,5 +119,10 @@ def _versions(takes: Iterable[EarlierTake]) -> tuple[int, ...]:
 
 
 def _position(label: str) -> tuple[int, str]:
-    number = label.partition("_")[0]
-    return (int(number) if number.isdecimal() else 0, label)
+    found = TakeLabel.find(label)
+    return (0 if found is None else found.position, label)
+
+
+def _index(code: str) -> int:
+    """The folder of a subject in every layout."""
+    return SubjectCode.parse(code).number

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from common.take_codes import SubjectCode, TakeLabel
 from db.consents.withdrawals import masked_subjects, withdrawn_scopes, withdrawn_takes
 from db.models import CaptureSession, ConsentScope, ProtocolExpression, Subject
 from db.release_records.releases import GivenConsent, ReleasedCapture, ReleasedRun, accepted_counts, open_consents
@@ -95,13 +96,19 @@ class SelectedTake:
         return [*dict.fromkeys(made), *(photograph.sha256 for photograph in self.photographs.values())]
 
     @property
+    def named(self) -> TakeLabel:
+        """Its label as position and name."""
+        return TakeLabel.parse(self.label)
+
+    @property
     def position(self) -> int:
         """2 of '2_smile'."""
-        return int(self.label.partition("_")[0])
+        return self.named.position
 
     @property
     def is_neutral(self) -> bool:
-        return self.label.partition("_")[2] == "neutral"
+        """Whether it is the face at rest."""
+        return self.named.is_neutral
 
 
 @dataclass(frozen=True)
@@ -285,7 +292,7 @@ def _described(
     return SelectedSubject(
         subject_id=subject.id,
         code=subject.code,
-        index=int(subject.code[1:]),
+        index=SubjectCode.parse(subject.code).number,
         age=subject.age,
         gender=str(subject.gender) if subject.gender else None,
         publishable=publishable,

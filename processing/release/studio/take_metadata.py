@@ -86,7 +86,7 @@ def describe_take(
     points = registered.template.landmark_points(registered.vertices_mm)
     return {
         "subject": {"index": subject.index, "code": subject.code},
-        "expression": {"position": take.position, "name": take.label.partition("_")[2], "label": take.label},
+        "expression": {"position": take.position, "name": take.named.name, "label": take.label},
         "take": take.code,
         "consent": {
             # Not the form's hash: whoever guesses what was filled in could tell by it that the guess is right.
