@@ -35,10 +35,13 @@ _BATCH = 32
 
 
 class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A file of the release; path is relative, with '/'."""
+    """A file of the release."""
 
+    #: Relative, with '/'.
     path: str
+    #: How many it has.
     bytes: int
+    #: Of its content.
     sha256: str
 
 

@@ -8,21 +8,27 @@ from processing.release.formats.tombstones import WHY_NOT
 
 @dataclass(frozen=True)
 class Difference:
-    """From `before` to `after`. withdrawn: who withdrew something that `before` holds.  delete: files of `before` that
-    are withdrawn.  no_longer: what `after` says is not part any more, though it may be kept.  moved: (old path, new
-    path) of equal content.
-    """
+    """What changed from one release to another."""
 
     before: Manifest
     after: Manifest
+    #: Codes.
     subjects_added: tuple[str, ...]
+    #: Codes.
     subjects_removed: tuple[str, ...]
+    #: Codes of who withdrew something that `before` holds.
     withdrawn: tuple[str, ...]
+    #: Paths.
     added: tuple[str, ...]
+    #: Paths.
     removed: tuple[str, ...]
+    #: Paths of another content.
     changed: tuple[str, ...]
+    #: (old path, new path) of equal content.
     moved: tuple[tuple[str, str], ...]
+    #: Files of `before` that are withdrawn.
     delete: tuple[str, ...] = ()
+    #: What `after` says is not part any more, though it may be kept.
     no_longer: tuple[str, ...] = ()
 
     @property

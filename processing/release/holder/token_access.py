@@ -35,9 +35,11 @@ _REFUSALS = {
 
 @dataclass(frozen=True)
 class Token:
-    """A token as it lies in a file. origin: the server that it is for, where the file says so."""
+    """A token as it lies in a file."""
 
+    #: What opens a release.
     secret: str = field(repr=False)
+    #: The server that it is for, where the file says so.
     origin: str | None = None
 
 

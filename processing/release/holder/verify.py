@@ -42,23 +42,27 @@ class Problem:
     """One thing that is wrong, in words."""
 
     fault: VerificationFault
+    #: Of the file that it is about.
     path: str
+    #: For people, after the path.
     why: str
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What was looked at and what is wrong. manifest is None when there is none to go by.
+    """What was looked at, and what is wrong with it."""
 
-    absent: files of the manifest that are not here, where only a part of the release was asked for.  signed_by: whose
-    signature over the manifest holds, as its public key; None where there is none, or none that can be checked.
-    """
-
+    #: Of the release.
     folder: Path
+    #: None where there is none to go by.
     manifest: Manifest | None
+    #: Of the manifest as it lies there.
     manifest_sha256: str | None
+    #: In order of path.
     problems: tuple[Problem, ...]
+    #: Files of the manifest that are not here, where only a part of the release was asked for.
     absent: int = 0
+    #: The public key whose signature holds; None where none does, or none can be checked.
     signed_by: str | None = None
 
     @property

@@ -23,11 +23,15 @@ TOMBSTONES_S = 2.0  # how long a withdrawal may take to reach the server
 
 @dataclass(frozen=True)
 class AccessRefused:
-    """An answer without a file. refusal: a word for programs; status: HTTP's; why: for people."""
+    """An answer without a file."""
 
+    #: HTTP's.
     status: int
+    #: A word for programs.
     refusal: str
+    #: For people.
     why: str
+    #: Of files, that the grant does allow.
     kinds: frozenset[str] = frozenset()
 
 
@@ -35,9 +39,13 @@ class AccessRefused:
 class AccessGranted:
     """A file that may leave."""
 
+    #: The grant by which it does.
     access: GrantAccess
+    #: The release's row.
     release_id: int
+    #: The release.
     served: ServedRelease
+    #: The file.
     item: ServedFile
 
 

@@ -21,14 +21,21 @@ MOST_BEGUN = 5000
 
 @dataclass
 class DeliveredParts:
-    """One grant's fetch of one version. wanted: numbers of the files that it may have."""
+    """One grant's fetch of one version."""
 
+    #: Its row.
     fetch_id: int
+    #: Numbers of the files that it may have.
     wanted: frozenset[int]
+    #: One a file of the manifest: whether it went whole.
     bits: bytearray
+    #: A file's number -> its parts so far, as [from, to).
     begun: dict[int, list[tuple[int, int]]]
+    #: In all.
     bytes_sent: int = 0
+    #: How many of the wanted went whole.
     done: int = 0
+    #: Whether something is not written down yet.
     dirty: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -38,14 +38,17 @@ _TYPES = {".json": "application/json", ".jpg": "image/jpeg", ".png": "image/png"
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """of_grant: requests of one grant at a time.  failures: refusals an address may collect in failures_s.  send_s: how
-    long a client may take nothing.  recheck_s: how long a revocation may take to cut what is being sent.
-    """
+    """What a server takes from one client."""
 
+    #: Requests of one grant at a time.
     of_grant: int = 32
+    #: Refusals that an address may collect in failures_s.
     failures: int = 40
+    #: Seconds.
     failures_s: float = 60.0
+    #: How long a client may take nothing.
     send_s: float = 60.0
+    #: How long a revocation may take to cut what is being sent.
     recheck_s: float = 1.0
 
 

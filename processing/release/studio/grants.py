@@ -30,9 +30,13 @@ MOST_TEXT = 1 << 20
 class Licence:
     """A licence that was signed, as files: hashes alone are kept of them."""
 
+    #: Of the licence's text as releases have it.
     text_sha256: str
+    #: How the studio calls this text.
     version: str
+    #: Of the signed document.
     document_sha256: str
+    #: The day.
     signed_on: date
 
     @classmethod

@@ -30,10 +30,13 @@ MIN_COSINE = 0.17
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """Where the eyes are: the registered mesh of the take, and the regions on it."""
+    """Where a take's eyes are."""
 
+    #: Its registered mesh.
     mesh: Mesh
+    #: The same, for rays.
     surface: Surface
+    #: On the topology.
     regions: EyeRegions
 
 

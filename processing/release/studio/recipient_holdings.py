@@ -19,13 +19,13 @@ from processing.release.studio.release_records import find_tombstones
 
 @dataclass(frozen=True)
 class DeletionDue:
-    """What a recipient must delete. versions: version -> what is withdrawn of it, of those that the recipient holds.
+    """What a recipient must delete of a release."""
 
-    sha256: of exactly this, so that a notice of it is known again.
-    """
-
+    #: Its row.
     recipient_id: int
+    #: Its name.
     release: str
+    #: That the recipient holds -> what is withdrawn of each.
     versions: dict[int, tuple[Tombstone, ...]]
 
     @property
@@ -40,15 +40,17 @@ class DeletionDue:
 
 @dataclass(frozen=True)
 class HoldingRow:
-    """A grant and a version that went out under it, or a grant under which nothing did (held is None).
+    """A grant and a version that went out under it."""
 
-    notified: None where nothing is to be deleted; 'to be told', or how far the notice N001 has come.
-    """
-
+    #: Under which it went.
     grant: Grant
+    #: Whether the grant opens anything, in words.
     state: str
+    #: The newest that its recipient signed for this release.
     licence: SignedLicence | None
+    #: What went; None where nothing did.
     held: Holder | None
+    #: None where nothing is to be deleted; 'to be told', or how far the notice N001 has come.
     notified: str | None
 
 

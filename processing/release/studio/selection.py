@@ -46,7 +46,9 @@ from processing.release.studio.selection_rules import Quality, quality_problem
 class Photograph:
     """One view of a take."""
 
+    #: In the store.
     sha256: str
+    #: Of its camera, where that is known.
     serial: str | None
 
 

@@ -26,10 +26,13 @@ _KEY_BYTES = 32
 
 
 class SignedLink(NamedTuple):
-    """What a link says that was rightly signed. place: without '/' at either end."""
+    """What a link says that was rightly signed."""
 
+    #: By which it opens something.
     grant_id: int
+    #: It holds until then.
     until: datetime
+    #: A release's folder or a file, without '/' at either end.
     place: str
 
 

@@ -25,12 +25,17 @@ WIDTH = 78
 
 @dataclass(frozen=True)
 class NoticeMessage:
-    """A notice to be written. addressed: whether a contact is known."""
+    """A notice to be written."""
 
+    #: Its row.
     notice: Notice
+    #: Its code.
     recipient: str
+    #: None: it was forgotten.
     institution: str | None
+    #: The message, RFC 5322.
     text: bytes
+    #: Whether a contact is known.
     addressed: bool
 
     @property
