@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from common.processors import usable_cpus
-from processing.release.formats.manifest import make_manifest, write_manifest
+from processing.release.formats.manifest import ManifestHead, make_manifest, write_manifest
 from processing.release.holder.verify import verify
 
 # One expression: (path, kilobytes), after FaceScape's files at the demo's resolution.
@@ -72,7 +72,9 @@ def main() -> None:
         folder = Path(temporary) / "release"
         print(f"writing {arguments.megabytes} MB under {temporary}", file=sys.stderr)
         names = make_release(folder, arguments.megabytes)
-        manifest = make_manifest(folder, names, name="bench", version=1, consent_day="2026-01-01", subjects=[])
+        manifest = make_manifest(
+            folder, names, ManifestHead(name="bench", version=1, consent_day="2026-01-01", subjects=())
+        )
         digest = write_manifest(folder, manifest)
         listing = "\0".join(names).encode()
 

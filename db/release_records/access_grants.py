@@ -31,16 +31,25 @@ class GrantRefusal(StrEnum):
 
 @dataclass(frozen=True)
 class GrantAccess:
-    """A grant as a server needs it. licences: hashes of the texts that the recipient signed for this release."""
+    """A grant as a server needs it."""
 
+    #: Its row.
     grant_id: int
+    #: The release that it is for.
     release_name: str
+    #: The first version that it opens.
     first_version: int
+    #: The last; None: all later ones.
     last_version: int | None
+    #: Of files.
     kinds: frozenset[str]
+    #: UTC; from then on it opens nothing.
     expires_at: datetime
+    #: UTC; None: it was not.
     revoked_at: datetime | None
+    #: Who may fetch by it.
     recipient_id: int
+    #: Hashes of the texts that the recipient signed for this release.
     licences: frozenset[str]
 
     def standing(self, now: datetime) -> GrantRefusal | None:

@@ -33,7 +33,9 @@ _NOTHING = hashlib.sha256(b"").hexdigest()
 class Contact:
     """The person to write to."""
 
+    #: As they sign.
     name: str
+    #: Their address.
     email: str
 
 

@@ -27,20 +27,35 @@ from db.release_records.recipients import number_of
 class Holder:
     """A version that a recipient holds, wholly or in part."""
 
+    #: Its code, as in R001.
     recipient: str
+    #: None: it was forgotten.
     institution: str | None
+    #: Under which it went, as in G001.
     grant: str
+    #: Its name.
     release: str
+    #: Of the release.
     version: int
+    #: How it went out.
     way: Way
+    #: When the first byte went, UTC.
     first_at: datetime
+    #: When the last one did, UTC.
     last_at: datetime
+    #: When all of it had gone, UTC; None: not yet.
     complete_at: datetime | None
+    #: How many it has whole.
     files: int
+    #: How many the grant allows.
     files_wanted: int
+    #: That went over the wire.
     bytes: int
+    #: Of files that the grant allowed.
     kinds: frozenset[str]
+    #: Of the address it went to, as /24 or /48.
     network: str | None = None
+    #: The first word of what the fetching program calls itself.
     agent: str | None = None
 
 
@@ -123,12 +138,17 @@ def begin_fetch(
 
 @dataclass(frozen=True)
 class Delivery:
-    """How far a fetch has come. delivered: a bit a file; begun: a file's number -> its parts so far."""
+    """How far a fetch has come."""
 
+    #: Since the last time it was written down, and before.
     bytes_sent: int
+    #: How many went whole.
     files: int
+    #: A bit a file: whether it went whole.
     delivered: bytes
+    #: A file's number -> its parts so far, as [from, to).
     begun: Mapping[int, Sequence[tuple[int, int]]]
+    #: Whether all that the grant allows has gone.
     complete: bool
 
 

@@ -35,13 +35,19 @@ from db.models import (
 
 @dataclass(frozen=True)
 class ReleasedTake:
-    """A take that leaves the studio. mosaicked: the eyes, in all its pictures.  label: of its files, '2_smile'."""
+    """A take that leaves the studio."""
 
+    #: Whose it is.
     subject_id: int
+    #: Its row.
     take_id: int
+    #: Whether its photographs leave as well.
     photographs: bool
+    #: Whether pictures of the subject may be shown.
     publishable: bool
+    #: Whether the eyes are covered in all its pictures.
     mosaicked: bool = False
+    #: Of its files, '2_smile'.
     label: str | None = None
 
 
@@ -49,40 +55,62 @@ class ReleasedTake:
 class ReleasedRun:
     """The stage run that made a file: all that determines it, what it said of its result, and its files by output."""
 
+    #: Its name.
     stage: str
+    #: Of the stage.
     version: int
+    #: As the stage was given them.
     params: Mapping[str, Any]
+    #: Equal key, equal result.
     key: str
     outputs: Mapping[str, str]  # output -> SHA-256
+    #: Of its review; None where nobody judges it.
     verdict: str | None = None
+    #: Of the verdict.
     reasons: tuple[str, ...] = ()
+    #: On which the verdict rests.
     figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ReleasedCapture:
-    """How a take was photographed. The three sync numbers are milliseconds; None: not measured."""
+    """How a take was photographed. Milliseconds; None: not measured."""
 
+    #: The session's code.
     session: str
+    #: The rig's row.
     rig_id: int
+    #: Its name.
     rig: str
+    #: The calibration that counts for the take; None: there is none.
     calibration_id: int | None
+    #: Of the rig's calibrations.
     calibration_version: int | None
+    #: As in "board".
     calibration_method: str | None
+    #: The calibration itself: params.json with what its method adds.
     calibration: Mapping[str, Any]
+    #: Name of the settings of cameras and lights.
     profile: str
+    #: Between the first and the last command.
     command_skew_ms: float | None
+    #: Of the cameras' clocks.
     clock_uncertainty_ms: float | None
+    #: Between the first and the last exposure.
     exposure_skew_ms: float | None
+    #: How that was measured.
     exposure_source: str
 
 
 @dataclass(frozen=True)
 class GivenConsent:
-    """A consent as it was given: the day, which text was signed, the signed form's hash."""
+    """A consent as it was given."""
 
+    #: When; None: it was recorded without a date.
     day: date | None
+    #: Which text was signed.
     form_version: str | None = None
+    #: The signed form's hash.
     document_sha256: str | None = None
 
 
@@ -90,22 +118,33 @@ class GivenConsent:
 class EarlierTake:
     """A take in a complete version of a release."""
 
+    #: Of the release.
     version: int
+    #: Whose it is.
     subject_id: int
+    #: The subject's.
     code: str
+    #: Its row.
     take_id: int
+    #: Of its files, '2_smile'.
     label: str
+    #: Whether that version has its photographs.
     photographs: bool
+    #: Whether the eyes are covered there.
     mosaicked: bool
 
 
 @dataclass(frozen=True)
 class EarlierSubject:
-    """A subject in complete versions of a release: the newest that has it, the newest that has its photographs."""
+    """A subject in complete versions of a release."""
 
+    #: Its row.
     subject_id: int
+    #: As in S012.
     code: str
+    #: The newest that has it.
     last_version: int
+    #: The newest that has its photographs; None: none does.
     last_shown: int | None
 
 

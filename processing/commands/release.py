@@ -10,7 +10,7 @@ for command in (
     release_build.build,
     release_holder.fetch,
     release_holder.verify,
-    release_holder.sign,
+    release_publish.sign,
     release_holder.diff,
     release_holder.show,
     release_holder.export,

@@ -50,13 +50,12 @@ def grant(
     as_json: AsJson = False,
 ) -> None:
     """Let a recipient fetch a release. The token is made once, for its file; what is kept is its hash."""
-    from processing.release.studio.grants import IssuedGrant, Licence, give
+    from processing.release.studio.grants import GrantRequest, IssuedGrant, Licence, give
 
     licence = Licence.of(licence_text, licence_version, licence_document, signed_on)
-    given: IssuedGrant = give(
-        home, database, name, to, until, version=version, and_later=and_later, kinds=kind, photographs=photographs,
-        licence=licence, token_to=None if show_token else token_to or Path(), server=server,
-    )  # fmt: skip
+    request = GrantRequest(name, to, until, version, and_later, kind, photographs)
+    place = None if show_token else token_to or Path()
+    given: IssuedGrant = give(home, database, request, licence=licence, token_to=place, server=server)
     if as_json:
         print_json(given.as_report(with_token=show_token))
         return

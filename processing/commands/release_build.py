@@ -10,6 +10,7 @@ from common.terminal.options import AsJson, Database, Home, print_json, print_ta
 from common.terminal.progress_bar import progress_bar
 
 if TYPE_CHECKING:
+    from processing.release.studio.build import BuiltRelease
     from processing.release.studio.selection_file import SubjectLine
 
 Name = Annotated[str, typer.Argument(help="The release's name; its version is the next free number.")]
@@ -104,29 +105,30 @@ def build(
 ) -> None:
     """Build the next version. Interrupted, the same command goes on where it stopped."""
     from db.studio import open_studio
-    from processing.release.formats.errors import ReleaseError
-    from processing.release.formats.tombstones import WHY_NOT
-    from processing.release.studio.build import DEFAULT_DESCRIPTION, DEFAULT_LICENCE, as_report, build_release
+    from processing.release.studio.build import (
+        DEFAULT_DESCRIPTION,
+        DEFAULT_LICENCE,
+        BuildRequest,
+        as_report,
+        build_release,
+    )
 
-    text = None
-    if licence_file is not None:
-        try:
-            text = licence_file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ReleaseError(f"--licence-file {licence_file} cannot be read: {error}") from None
+    request = BuildRequest(
+        selection=selection,
+        signature=signature,
+        sign_key=sign_key,
+        day=day.date() if day else None,
+        subjects=subject,
+        licence=licence or DEFAULT_LICENCE,
+        licence_text=_licence_text(licence_file) if licence_file else None,
+        description=description or DEFAULT_DESCRIPTION,
+    )
     with open_studio(home, database) as studio, progress_bar(quiet=as_json) as progress:
         built = build_release(
             studio,
             name,
             out,
-            selection=selection,
-            signature=signature,
-            sign_key=sign_key,
-            day=day.date() if day else None,
-            subjects=subject,
-            licence=licence or DEFAULT_LICENCE,
-            licence_text=text,
-            description=description or DEFAULT_DESCRIPTION,
+            request,
             abandon=abandon,
             workers=workers,
             progress=progress,
@@ -134,11 +136,27 @@ def build(
     if as_json:
         print_json(as_report(built))
         return
+    _print_built(built)
+
+
+def _licence_text(file: Path) -> str:
+    from processing.release.formats.errors import ReleaseError
+
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReleaseError(f"--licence-file {file} cannot be read: {error}") from None
+
+
+def _print_built(built: "BuiltRelease") -> None:
+    """What was released, and what was not."""
+    from processing.release.formats.tombstones import WHY_NOT
+
     if built.skipped:
         print_table("Not released", ["subject", "take", "why"], [[s.subject, s.take, s.why] for s in built.skipped])
     if built.manifest.tombstones:
-        stones = [[t.code, t.in_words(), ", ".join(map(str, t.versions))] for t in built.manifest.tombstones]
-        print_table("Withdrawn: holders delete it", ["subject", "what", "versions"], stones)
+        withdrawn = [[t.code, t.in_words(), ", ".join(map(str, t.versions))] for t in built.manifest.tombstones]
+        print_table("Withdrawn: holders delete it", ["subject", "what", "versions"], withdrawn)
     if built.manifest.no_longer:
         gone = [[g.code, g.take, g.what, WHY_NOT[g.why]] for g in built.manifest.no_longer]
         print_table("No longer part; holders may keep it", ["subject", "expression", "what", "why"], gone)

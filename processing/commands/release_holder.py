@@ -43,7 +43,7 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """Fetch a release, or a part of it; interrupted, the same command goes on where it stopped."""
-    from processing.release.holder.fetch import FetchFilter, fetch_manifest, fetch_release
+    from processing.release.holder.fetch import FetchFilter, TransferSettings, fetch_manifest, fetch_release
     from processing.release.holder.token_access import access_to, hiding_links
 
     with hiding_links(), progress_bar(quiet=as_json) as progress, _links(url) as (url, client, named):
@@ -60,7 +60,7 @@ def fetch(
             out,
             wanted=wanted,
             manifest_sha256=manifest_sha256,
-            connections=connections,
+            transfer=TransferSettings(connections=connections),
             client=client,
             auth=access,
             progress=progress,
@@ -126,30 +126,6 @@ def verify(
         raise typer.Exit(4)
 
 
-def sign(
-    folder: Folder,
-    key: Annotated[Path | None, typer.Option(help="Secret key of minisign or OpenSSH (the studio's own).")] = None,
-    home: Home = None,
-    database: Database = None,
-    as_json: AsJson = False,
-) -> None:
-    """Sign the manifest of a release that is there: manifest.json.minisig, or .sig with a key of OpenSSH."""
-    from processing.release.formats.manifest import read_manifest
-    from processing.release.formats.manifest_signature import sign_release
-    from processing.release.formats.signing import studio_key
-
-    manifest, digest = read_manifest(folder)
-    if key is None:
-        from db.settings import Settings
-
-        key = studio_key(Settings.load(home, database).keys)
-    public = sign_release(folder, manifest, key)
-    if as_json:
-        print_json({"folder": str(folder), "manifest_sha256": digest, "signed_with": public})
-    else:
-        print(f"{folder}: manifest {digest} is signed with {public}")
-
-
 def diff(before: Folder, after: Folder, as_json: AsJson = False) -> None:
     """Show what changed from one release to another, by their manifests."""
     from processing.release.formats.manifest import read_manifest
@@ -196,7 +172,7 @@ def show(
         "schema_version": manifest.schema_version,
         "consents_valid_on": manifest.consent_day,
         "subjects": list(manifest.subjects),
-        "withdrawn": list(dict.fromkeys(stone.code for stone in manifest.tombstones)),
+        "withdrawn": list(dict.fromkeys(tombstone.code for tombstone in manifest.tombstones)),
         "files": len(manifest.files),
         "bytes": manifest.bytes,
         "manifest_sha256": digest,
@@ -207,8 +183,8 @@ def show(
         report["subjects"] = shown(f"{len(manifest.subjects)}: {', '.join(manifest.subjects[:12])}", 500)
         from processing.release.holder.token_access import hidden
 
-        stones = [f"{stone.code} {stone.in_words()}" for stone in manifest.tombstones[:200]]
-        report["withdrawn"] = shown(", ".join(stones), 2000) or None
+        withdrawn = [f"{tombstone.code} {tombstone.in_words()}" for tombstone in manifest.tombstones[:200]]
+        report["withdrawn"] = shown(", ".join(withdrawn), 2000) or None
         print_table(shown(hidden(release)), ["", ""], [[key, value] for key, value in report.items()])
 
 
@@ -250,9 +226,10 @@ def _signature_in_words(signed_by: str | None, signer: str | None) -> str:
 @contextmanager
 def _links(url: str) -> "Iterator[tuple[str, Client | None, Path | None]]":
     """The address, a client and the folder's name for a file of links; for a file with one link, that link."""
+    from processing.release.formats.access_secrets import read_secret
     from processing.release.formats.errors import AccessError
-    from processing.release.formats.link_list import client_for, read_links
-    from processing.release.studio.signed_links import read_secret
+    from processing.release.formats.link_list import read_links
+    from processing.release.holder.link_transport import client_for
 
     if "://" in url or not Path(url).is_file():
         yield url, None, None

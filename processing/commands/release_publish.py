@@ -1,4 +1,4 @@
-"""`mien release publish`: a release made ready for the place that will hand it out."""
+"""`mien release sign` and `publish`: a release made ready for the place that will hand it out."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +8,30 @@ import typer
 from common.terminal.options import AsJson, Database, Home, print_json
 from common.terminal.progress_bar import progress_bar
 from processing.commands.release_holder import Folder, recorded_facts
+
+
+def sign(
+    folder: Folder,
+    key: Annotated[Path | None, typer.Option(help="Secret key of minisign or OpenSSH (the studio's own).")] = None,
+    home: Home = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sign the manifest of a release that is there: manifest.json.minisig, or .sig with a key of OpenSSH."""
+    from processing.release.formats.manifest import read_manifest
+    from processing.release.formats.manifest_signature import sign_release
+    from processing.release.formats.signing import studio_key
+
+    manifest, digest = read_manifest(folder)
+    if key is None:
+        from db.settings import Settings
+
+        key = studio_key(Settings.load(home, database).keys)
+    public = sign_release(folder, manifest, key)
+    if as_json:
+        print_json({"folder": str(folder), "manifest_sha256": digest, "signed_with": public})
+    else:
+        print(f"{folder}: manifest {digest} is signed with {public}")
 
 
 def publish(

@@ -29,20 +29,21 @@ def serve(
     from processing.release.studio.delivery_ledger import Ledger
     from processing.release.studio.file_server import ReleaseServer
     from processing.release.studio.served_release import ServedRelease
-    from processing.release.studio.server_process import ListenSettings, make_server, open_door, serve_until_stopped
+    from processing.release.studio.server_process import ListenSettings, make_server, open_listener, serve_until_stopped
     from processing.release.studio.signed_links import server_key
 
-    door = ListenSettings(host, port, certificate, key, behind_proxy, connections)
-    with open_door(door) as listener, open_studio(home, database) as studio:
-        shelves = [ServedRelease(folder) for folder in folders]
+    settings = ListenSettings(host, port, certificate, key, behind_proxy, connections)
+    with open_listener(settings) as listener, open_studio(home, database) as studio:
+        releases = [ServedRelease(folder) for folder in folders]
         ledger = Ledger(studio.engine)
-        app = ReleaseServer(AccessControl(studio.engine, shelves, server_key(studio.settings.keys)), ledger)
+        app = ReleaseServer(AccessControl(studio.engine, releases, server_key(studio.settings.keys)), ledger)
         scheme = "https" if certificate else "http"
-        for shelf in shelves:
+        for served in releases:
             print(
-                f"{shelf.place}  {scheme}://{host}:{port}/{shelf.place}  {len(shelf.manifest.files)} files", flush=True
+                f"{served.place}  {scheme}://{host}:{port}/{served.place}  {len(served.manifest.files)} files",
+                flush=True,
             )
-        serve_until_stopped(make_server(app, door), listener, ledger)
+        serve_until_stopped(make_server(app, settings), listener, ledger)
 
 
 def links(
@@ -59,10 +60,11 @@ def links(
     from db.engine import reading, utc_now
     from db.release_records.access_grants import get_grant
     from db.studio import open_studio
+    from processing.release.formats.access_secrets import write_secret
     from processing.release.formats.link_list import as_text
     from processing.release.studio.link_address import address_and_place
     from processing.release.studio.presigned_links import give_links
-    from processing.release.studio.signed_links import server_key, sign, write_secret
+    from processing.release.studio.signed_links import server_key, sign
 
     until = utc_now() + timedelta(days=days)
     with open_studio(home, database) as studio:

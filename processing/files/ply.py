@@ -5,7 +5,6 @@ The header's counts are held against the file's size before anything is made of 
 
 import mmap
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.bounded.files import open_regular_file
-from common.bounded.limits import MAX_COORDINATE_MM, MAX_FACES, MAX_MESH_BYTES, MAX_POLYGON, MAX_VERTICES
+from common.bounded.limits import MAX_COORDINATE_MM, MAX_FACES, MAX_MESH_BYTES, MAX_POLYGON
 from common.bounded.printable import shown
 from common.files.atomic_write import atomic_write
 from processing.errors import MeshError
+from processing.files.ply_header import CORNER_LISTS, PlyElement, read_ply_header
 from processing.geometry.mesh import Mesh
-
-HEADER_BYTES = 1 << 20
-MAX_PROPERTIES = 128
-_TYPES = {
-    **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4"},
-    **{"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4"},
-    **{"double": "f8", "float64": "f8"},
-}
-_CORNERS = ("vertex_indices", "vertex_index")
-
-
-@dataclass
-class _Element:
-    """An element of the header: vertices, or faces."""
-
-    name: str
-    count: int
-    properties: list[tuple[str, str, str]]  # of each: name, type, type of the list's length or ''
 
 
 def write_ply(path: Path, mesh: Mesh) -> None:
@@ -76,7 +58,7 @@ def read_ply(path: Path) -> Mesh:
     except OSError as error:
         raise MeshError(f"{path} cannot be read: {error.strerror}") from None
     try:
-        form, vertex, face, start = _header(data)
+        form, vertex, face, start = read_ply_header(data)
         read = _read_ascii if form == "ascii" else _read_binary
         columns, triangles = read(data, start, vertex, face)
         return _mesh(path, columns, triangles)
@@ -84,48 +66,10 @@ def read_ply(path: Path) -> Mesh:
         raise MeshError(f"{path} is cut short or damaged ({shown(error)})") from None
 
 
-def _header(data: Any) -> tuple[str, _Element, _Element, int]:
-    """Form, vertices, faces, and where the body begins. Raises ValueError."""
-    end = data.find(b"end_header", 0, HEADER_BYTES)
-    if data[:3] != b"ply" or end < 0:
-        raise ValueError("it has no PLY header")
-    lines = [line.split() for line in bytes(data[:end]).decode("ascii", "replace").splitlines()]
-    form = next((line[1] for line in lines if line[:1] == ["format"] and len(line) > 1), "")
-    elements: list[_Element] = []
-    for line in lines:
-        if line[:1] == ["element"]:
-            count = int(line[2])
-            if not 0 <= count <= MAX_FACES or len(elements) >= MAX_PROPERTIES:
-                raise ValueError(f"it says that it has {count:,} of '{line[1]}'; at most {MAX_FACES:,} are read")
-            elements.append(_Element(line[1], count, []))
-        elif line[:1] == ["property"]:
-            if not elements or len(elements[-1].properties) >= MAX_PROPERTIES:
-                raise ValueError(f"an element has more than {MAX_PROPERTIES} properties, or a property has none")
-            of_list = line[1] == "list"
-            elements[-1].properties.append((line[-1], _TYPES[line[-2]], _TYPES[line[2]] if of_list else ""))
-    if form not in ("binary_little_endian", "ascii") or [e.name for e in elements[:2]] != ["vertex", "face"]:
-        raise ValueError(f"format {form!r} with elements {[e.name for e in elements[:8]]} is not supported")
-    vertex, face = elements[:2]
-    if vertex.count > MAX_VERTICES:
-        raise ValueError(f"it has {vertex.count:,} vertices; at most {MAX_VERTICES:,} are read")
-    if any(of_list for _, _, of_list in vertex.properties):
-        raise ValueError("its vertices have a list")
-    for element in (vertex, face):
-        names = [name for name, _, _ in element.properties]
-        if len(set(names)) < len(names):
-            raise ValueError(f"its {element.name} has two properties of one name")
-    if not any(name in _CORNERS and of_list for name, _, of_list in face.properties):
-        raise ValueError(f"its faces have no list {_CORNERS[0]}")
-    line_end = data.find(b"\n", end, end + 100)
-    if line_end < 0:
-        raise ValueError("it ends with its header")
-    return form, vertex, face, line_end + 1
-
-
 def _read_binary(
-    data: Any, start: int, vertex: _Element, face: _Element
+    data: Any, start: int, vertex: PlyElement, face: PlyElement
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.int32]]:
-    kind = np.dtype([(name, "<" + letters) for name, letters, _ in vertex.properties])
+    kind = vertex.row_type
     if start + vertex.count * kind.itemsize > len(data):
         there = (len(data) - start) // max(1, kind.itemsize)
         raise ValueError(f"it has {there:,} of {vertex.count:,} vertices")
@@ -134,7 +78,7 @@ def _read_binary(
     return columns, _binary_faces(data, start + rows.nbytes, face)
 
 
-def _binary_faces(data: Any, start: int, face: _Element) -> NDArray[np.int32]:
+def _binary_faces(data: Any, start: int, face: PlyElement) -> NDArray[np.int32]:
     """Every face has lists as long as the first's. Raises ValueError."""
     if not face.count:
         return np.zeros((0, 3), np.int32)
@@ -161,7 +105,7 @@ def _binary_faces(data: Any, start: int, face: _Element) -> NDArray[np.int32]:
             raise ValueError(f"its faces' lists {name} are not all as long as the first, {length}; triangulate it")
     if there < face.count:
         raise ValueError(f"it has {there:,} of {face.count:,} faces")
-    corners = next(name for name in lists if name in _CORNERS)
+    corners = next(name for name in lists if name in CORNER_LISTS)
     if lists[corners] < 3:
         raise ValueError(f"its faces have {lists[corners]} corners")
     if count * (lists[corners] - 2) > MAX_FACES:
@@ -174,7 +118,7 @@ def _binary_faces(data: Any, start: int, face: _Element) -> NDArray[np.int32]:
 
 
 def _read_ascii(
-    data: Any, start: int, vertex: _Element, face: _Element
+    data: Any, start: int, vertex: PlyElement, face: PlyElement
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.int32]]:
     lines = bytes(data[start:]).splitlines()
     if len(lines) < vertex.count:
@@ -195,13 +139,13 @@ def _read_ascii(
     return columns, np.array(fans, np.int32).reshape(-1, 3)
 
 
-def _ascii_corners(words: list[bytes], face: _Element) -> list[int]:
+def _ascii_corners(words: list[bytes], face: PlyElement) -> list[int]:
     at = 0
     for name, _, of_list in face.properties:
         length = int(words[at]) if of_list else 0
         if not 0 <= length <= MAX_POLYGON:
             raise ValueError(f"a face's list {name} has {length} items; at most {MAX_POLYGON} are read")
-        if name in _CORNERS and of_list:
+        if name in CORNER_LISTS and of_list:
             corners = [int(word) for word in words[at + 1 : at + 1 + length]]
             if len(corners) < max(3, length):
                 raise ValueError(f"a face has {len(corners)} corners")

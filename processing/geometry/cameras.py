@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -99,6 +98,8 @@ class Camera:
 
     def rays(self, pixels: Floats) -> Floats:
         """(N, 2) px -> (N, 3) unit directions in the head frame, distortion undone."""
+        import cv2  # here, so that who reads cameras of a release needs NumPy alone
+
         flat = cv2.undistortPoints(np.asarray(pixels, dtype=np.float64).reshape(-1, 1, 2), self.K, self.distortion)
         in_camera = np.c_[np.asarray(flat).reshape(-1, 2), np.ones(len(pixels))]
         directions = in_camera @ self.R
@@ -125,6 +126,8 @@ class Camera:
             raise ShapeError(f"camera {self.name or '?'}: image", image.shape, f"({self.height}, {self.width}, ...)")
         if not self.distortion.any():
             return image
+        import cv2
+
         return np.asarray(cv2.undistort(image, self.K, self.distortion), dtype=np.uint8)
 
 
@@ -159,6 +162,8 @@ def triangulate(cameras: Sequence[Camera], pixels: Floats, iterations: int = 5) 
     Linear start, then Gauss-Newton on the pixel error (Hartley and Zisserman 2004, section 12.2).
     Raises DataError with fewer than two cameras.
     """
+    import cv2
+
     if len(cameras) < 2:
         raise DataError(f"a point cannot be triangulated from {len(cameras)} view; two are needed")
     rays = np.stack([c.rays(p[None])[0] for c, p in zip(cameras, pixels, strict=True)])

@@ -19,7 +19,8 @@ from torch.utils.data import Dataset, Subset
 
 from common.bounded.limits import MAX_PIXELS
 from processing.release.formats.errors import ReleaseError
-from processing.release.reader import ReleaseFolder, TakeEntry, TopologyArrays, read_rgb
+from processing.release.formats.morph_targets import TopologyArrays
+from processing.release.reader import ReleaseFolder, TakeEntry, read_rgb
 
 PARTS = ("vertices", "texture", "displacement", "views")
 

@@ -3,7 +3,6 @@
 Nothing but NumPy and Pillow is needed to read meshes, pictures and cameras.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,15 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from common.array_types import Floats32, Ints32
+from common.array_types import Floats32
 from common.bounded.decoder_pool import decode
 from common.bounded.files import read_bytes
 from common.bounded.json_toml import read_json
 from common.bounded.limits import MAX_FACES, MAX_MAP_BYTES, MAX_MAP_PIXELS, MAX_MESH_BYTES, MAX_VERTICES
+from processing.files.displacement_png import read_displacement_png
 from processing.release.formats.errors import ReleaseError
 from processing.release.formats.manifest import Manifest, read_manifest
-
-_MESH = re.compile(r"(\d+)/models_reg/(\d+)_(\w+)\.obj")
+from processing.release.formats.morph_targets import TopologyArrays
+from processing.release.formats.released_files import (
+    CAMERAS,
+    DISPLACEMENT,
+    FACTS,
+    MESH,
+    MISSING,
+    MOSAICKED_LIST,
+    PHOTOGRAPH,
+    PUBLISHABLE_LIST,
+    TEXTURE,
+    SharedFile,
+)
 
 
 def read_rgb(path: Path, *, draft_px: int = 0, most_pixels: int = MAX_MAP_PIXELS) -> NDArray[np.uint8]:
@@ -60,35 +71,35 @@ def _rows(path: Path, kind: bytes, limit: int = MAX_VERTICES) -> list[bytes]:
 
 @dataclass(frozen=True)
 class TakeEntry:
-    """One expression of one subject, by its place in the release. label: '2_smile'."""
+    """One expression of one subject, by its place in the release."""
 
+    #: The subject's folder in every layout.
     index: int
+    #: The expression's number in its protocol.
     position: int
+    #: The expression's name.
     expression: str
 
     @property
     def label(self) -> str:
+        """As in '2_smile'."""
         return f"{self.position}_{self.expression}"
 
 
 @dataclass(frozen=True, eq=False)
-class TopologyArrays:
-    """triangles, uv_triangles: (T, 3).  uvs: (U, 2), origin at the bottom left."""
-
-    triangles: Ints32
-    uvs: Floats32
-    uv_triangles: Ints32
-
-
-@dataclass(frozen=True, eq=False)
 class View:
-    """A photograph and its camera: K (3, 3), Rt (3, 4) mm, distortion (5,), OpenCV's convention."""
+    """A photograph and its camera, in OpenCV's convention."""
 
+    #: The view's number.
     index: int
     photograph: Path
+    #: (3, 3) px.
     K: Floats32
+    #: (3, 4) rig to camera, mm.
     Rt: Floats32
+    #: (5,) k1 k2 p1 p2 k3.
     distortion: Floats32
+    #: Whether the scan could use it.
     valid: bool
 
 
@@ -105,24 +116,25 @@ class ReleaseFolder:
         """Expressions whose registered mesh is here, by subject and position."""
         found = []
         for entry in self.manifest.files:
-            match = _MESH.fullmatch(entry.path)
+            match = MESH.match(entry.path)
             if match and (self.folder / entry.path).is_file():
-                found.append(TakeEntry(int(match[1]), int(match[2]), match[3]))
+                position, _, expression = match["label"].partition("_")
+                found.append(TakeEntry(int(match["index"]), int(position), expression))
         return tuple(sorted(found, key=lambda take: (take.index, take.position)))
 
     @cached_property
     def publishable(self) -> frozenset[int]:
         """Indexes of subjects whose pictures may be shown."""
-        return self._list("publishable_list.txt")
+        return self._list(PUBLISHABLE_LIST)
 
     @cached_property
     def mosaicked(self) -> frozenset[int]:
         """Indexes of subjects whose eyes are in coarse blocks."""
-        return self._list("mosaicked_list.txt")
+        return self._list(MOSAICKED_LIST)
 
     def vertices(self, take: TakeEntry) -> Floats32:
         """(V, 3) mm, in the order of the topology, in the rig's frame."""
-        path = self._there(f"{take.index}/models_reg/{take.label}.obj")
+        path = self._there(MESH.at(take.index, take.label))
         rows = _rows(path, b"v ")
         try:
             found = np.array(b" ".join(rows).split(), dtype=np.float32).reshape(len(rows), -1)[:, :3]
@@ -134,7 +146,7 @@ class ReleaseFolder:
 
     def topology(self, take: TakeEntry) -> TopologyArrays:
         """Triangles and UVs, which all takes of a topology share."""
-        path = self._there(f"{take.index}/models_reg/{take.label}.obj")
+        path = self._there(MESH.at(take.index, take.label))
         uvs = _rows(path, b"vt ")
         faces = [line.replace(b"/", b" ") for line in _rows(path, b"f ", MAX_FACES)]
         try:
@@ -156,46 +168,44 @@ class ReleaseFolder:
 
     @staticmethod
     def texture_path(take: TakeEntry) -> str:
-        return f"{take.index}/models_reg/{take.label}.jpg"
+        return TEXTURE.at(take.index, take.label)
 
     def displacement(self, take: TakeEntry) -> tuple[Floats32, NDArray[np.bool_]]:
         """(S, S) mm along the mesh's normals, and where it was measured; row 0 is v = 1."""
-        from processing.files.displacement_png import read_displacement_png
-
-        relief = read_displacement_png(self._there(f"{take.index}/dpmap/{take.label}.png"))
+        relief = read_displacement_png(self._there(DISPLACEMENT.at(take.index, take.label)))
         return relief.height_mm, relief.valid
 
     def views(self, take: TakeEntry) -> tuple[View, ...]:
         """Photographs that are here, by view; none where the subject shows none."""
-        folder = self.folder / "img" / str(take.index) / take.label
+        cameras = self.folder / CAMERAS.at(take.index, take.label)
         try:
-            params = _object(folder / "params.json")
+            params = _object(cameras)
         except FileNotFoundError:
             return ()
         try:
-            return self._views_of(params, folder)
+            return self._views_of(params, take)
         except (KeyError, ValueError, TypeError, OverflowError) as error:
-            raise ReleaseError(f"{folder}/params.json cannot be used ({error!r}); run mien release verify") from None
+            raise ReleaseError(f"{cameras} cannot be used ({error!r}); run mien release verify") from None
 
-    @staticmethod
-    def _views_of(params: Mapping[str, Any], folder: Path) -> tuple[View, ...]:
+    def _views_of(self, params: Mapping[str, Any], take: TakeEntry) -> tuple[View, ...]:
         indices = sorted(int(key.removesuffix("_K")) for key in params if key.endswith("_K"))
+        photographs = {view: self.folder / PHOTOGRAPH.at(take.index, take.label, view) for view in indices}
         return tuple(
             View(
                 view,
-                folder / f"{view}.jpg",
+                photograph,
                 np.array(params[f"{view}_K"], np.float32),
                 np.array(params[f"{view}_Rt"], np.float32),
                 np.array(params[f"{view}_distortion"], np.float32),
                 bool(params[f"{view}_valid"]),
             )
-            for view in indices
-            if (folder / f"{view}.jpg").is_file()
+            for view, photograph in photographs.items()
+            if photograph.is_file()
         )
 
     def facts(self, take: TakeEntry) -> Mapping[str, Any]:
         """What the release says of a take; empty in releases of schema 1, which said nothing."""
-        path = self.folder / "meta" / str(take.index) / f"{take.label}.json"
+        path = self.folder / FACTS.at(take.index, take.label)
         if not path.is_file():
             return {}
         return _object(path)
@@ -211,14 +221,14 @@ class ReleaseFolder:
         motion = frames["tu_to_template"]
         return np.array(motion["scale"] * np.array(motion["R"]), np.float32), np.array(motion["t_mm"], np.float32)
 
-    def _list(self, name: str) -> frozenset[int]:
-        path = self.folder / name
+    def _list(self, file: SharedFile) -> frozenset[int]:
+        path = self.folder / file.path
         return frozenset(int(row) for row in path.read_text().split()) if path.is_file() else frozenset()
 
     def _there(self, path: str) -> Path:
         found = self.folder / path
         if not found.is_file():
             raise ReleaseError(
-                f"{path} is not in {self.folder}; fetch it, or see missing.csv for why it is not released"
+                f"{path} is not in {self.folder}; fetch it, or see {MISSING.path} for why it is not released"
             )
         return found

@@ -16,13 +16,13 @@ from db.models import Recipient
 from db.release_records.access_grants import add_grant, new_token
 from db.release_records.recipients import accept_licence, add_recipient
 from db.release_records.releases import begin_release, complete_release
-from processing.release.formats.manifest import make_manifest, write_manifest
-from processing.release.holder.fetch import KINDS
+from processing.release.formats.manifest import ManifestHead, make_manifest, write_manifest
+from processing.release.formats.released_files import LAYOUT
 from processing.release.studio.access_control import AccessControl
 from processing.release.studio.delivery_ledger import Ledger
 from processing.release.studio.file_server import ReleaseServer, RequestLimits
 from processing.release.studio.served_release import ServedRelease
-from processing.release.studio.server_process import ListenSettings, make_server, open_door
+from processing.release.studio.server_process import ListenSettings, make_server, open_listener
 from processing.release.studio.signed_links import server_key
 
 LICENCE_TEXT = b"You may look.\n"
@@ -47,7 +47,7 @@ def make_release(engine: Engine, folder: Path, files: dict[str, bytes] = FILES, 
             (place / path).parent.mkdir(parents=True, exist_ok=True)
             (place / path).write_bytes(data)
         manifest = make_manifest(
-            place, files, name=name, version=release.version, consent_day="2026-01-01", subjects=["S001"]
+            place, files, ManifestHead(name=name, version=release.version, consent_day="2026-01-01", subjects=("S001",))
         )
         complete_release(tx, release, write_manifest(place, manifest), [])
     return place
@@ -59,7 +59,7 @@ def make_recipient(engine: Engine, institution: str = "University of Somewhere")
 
 
 def make_grant(
-    engine: Engine, recipient: Recipient, *, kinds: Any = tuple(KINDS), days: float = 30,
+    engine: Engine, recipient: Recipient, *, kinds: Any = tuple(LAYOUT.kinds), days: float = 30,
     licence: bytes | None = LICENCE_TEXT, name: str = "faces", first: int = 1, last: int | None = None,
 ) -> tuple[str, str]:  # fmt: skip
     """(code, token) of a grant, with its licence accepted."""
@@ -99,7 +99,7 @@ def serving(
     key = server_key(keys)
     gate, ledger = AccessControl(engine, [ServedRelease(folder) for folder in folders], key), Ledger(engine)
     app = ReleaseServer(gate, ledger, limits or RequestLimits(recheck_s=0.0))
-    listener = open_door(door)
+    listener = open_listener(door)
     server = make_server(app, door)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -6,6 +6,8 @@ With the Responsible-AI vocabulary, terms of use and provenance: see processing.
 from collections.abc import Mapping
 from typing import Any
 
+from processing.release.formats.release_description import ReleaseFacts, urn
+from processing.release.formats.released_files import LAYOUT, SHARED_FILES, SUBJECTS, TAKES
 from processing.release.formats.responsible_ai import (
     RAI,
     VOCABULARIES,
@@ -14,9 +16,7 @@ from processing.release.formats.responsible_ai import (
     rai_fields,
     usage_info,
 )
-from processing.release.studio.release_lists import INFO_LIST, SUBJECTS, TAKES, ReleaseFacts, urn
 
-CROISSANT = "croissant.json"
 # The specification's own context (appendix 1), and what mlcroissant's adds to it.
 _CONTEXT = {
     "@language": "en",
@@ -66,16 +66,6 @@ _CONTEXT = {
     "value": "cr:value",
     **VOCABULARIES,
 }
-_SETS = (
-    ("meshes", "Registered meshes, all of one topology", "model/obj", "*/models_reg/*.obj"),
-    ("textures", "Textures of the registered meshes", "image/jpeg", "*/models_reg/*.jpg"),
-    ("displacements", "Displacement maps of the registered meshes", "image/png", "*/dpmap/*.png"),
-    ("displacements-exr", "Displacement maps in millimetres, not rounded", "image/x-exr", "*/dpmap/*.exr"),
-    ("scans", "Scans", "model/ply", "mesh/*/*.ply"),
-    ("photographs", "Photographs by subject, expression and view", "image/jpeg", "img/*/*/*.jpg"),
-    ("cameras", "Cameras of each expression's photographs", "application/json", "img/*/*/params.json"),
-    ("facts", "What is said of each expression", "application/json", "meta/*/*.json"),
-)
 _SUBJECT_COLUMNS = (
     ("index", "sc:Integer", "The subject's folder in every layout"),
     ("code", "sc:Text", "The studio's code of the subject"),
@@ -106,22 +96,6 @@ def croissant(
 ) -> dict[str, Any]:
     """The JSON-LD of a release. texts: name -> (bytes, SHA-256) of the lists that it describes file by file."""
     about = facts.about
-    objects = [
-        {
-            "@type": "cr:FileObject",
-            "@id": name,
-            "name": name,
-            "contentUrl": name,
-            "contentSize": f"{texts[name][0]} B",
-            "encodingFormat": media,
-            "sha256": texts[name][1],
-        }
-        for name, media in ((SUBJECTS, "text/csv"), (TAKES, "text/csv"), (INFO_LIST, "text/plain"))
-    ]
-    sets = [
-        {"@type": "cr:FileSet", "@id": key, "name": key, "description": what, "encodingFormat": media, "includes": glob}
-        for key, what, media, glob in _SETS
-    ]
     earlier = [urn(facts.name, version) for version in range(1, facts.version)][-1:]
     document: dict[str, Any] = {
         "@context": _CONTEXT,
@@ -140,10 +114,10 @@ def croissant(
         "citeAs": facts.citation,
         "isLiveDataset": False,
         "usageInfo": usage_info(about, facts.licence, synthetic=figures.synthetic),
-        "distribution": [*objects, *sets],
+        "distribution": [*_file_objects(texts), *_file_sets()],
         "recordSet": [
-            _table("subjects", SUBJECTS, "index", _SUBJECT_COLUMNS),
-            _table("takes", TAKES, "take", _TAKE_COLUMNS, {"index": "subjects/index"}),
+            _table("subjects", SUBJECTS.path, "index", _SUBJECT_COLUMNS),
+            _table("takes", TAKES.path, "take", _TAKE_COLUMNS, {"index": "subjects/index"}),
             _pictures("texture_images", "textures", "Textures as pictures, with their paths"),
         ],
         **rai_fields(about, figures),
@@ -156,6 +130,39 @@ def croissant(
     if about.doi:
         document["sameAs"] = f"https://doi.org/{about.doi}"
     return document
+
+
+def _file_objects(texts: Mapping[str, tuple[int, str]]) -> list[dict[str, Any]]:
+    """The lists that are described file by file."""
+    return [
+        {
+            "@type": "cr:FileObject",
+            "@id": file.path,
+            "name": file.path,
+            "contentUrl": file.path,
+            "contentSize": f"{texts[file.path][0]} B",
+            "encodingFormat": file.media,
+            "sha256": texts[file.path][1],
+        }
+        for file in SHARED_FILES
+        if file.described
+    ]
+
+
+def _file_sets() -> list[dict[str, Any]]:
+    """Files of takes, by patterns."""
+    return [
+        {
+            "@type": "cr:FileSet",
+            "@id": file.file_set,
+            "name": file.file_set,
+            "description": file.description,
+            "encodingFormat": file.media,
+            "includes": file.glob,
+        }
+        for file in LAYOUT.files
+        if file.file_set
+    ]
 
 
 def _table(

@@ -8,11 +8,18 @@ from typing import Any
 
 import yaml
 
+from processing.release.formats.release_description import ReleaseFacts
+from processing.release.formats.released_files import (
+    CONVENTIONS,
+    CROISSANT,
+    DATASHEET,
+    HISTOGRAM,
+    LICENCE,
+    SUBJECTS,
+    TAKES,
+)
 from processing.release.formats.responsible_ai import ReleaseCounts, count_phrase, field_text, rai_fields
-from processing.release.studio.datasheet import DATASHEET, HISTOGRAM, LICENCE
-from processing.release.studio.release_lists import SUBJECTS, TAKES, ReleaseFacts
 
-CARD = "README.md"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _SECTIONS = (
     ("How it was collected", "dataCollection"),
@@ -37,11 +44,12 @@ def data_card(facts: ReleaseFacts, figures: ReleaseCounts) -> str:
         f"Version {facts.version} of `{facts.name}`, by {', '.join(facts.about.made_by)}.{contact} "
         f"{count_phrase(figures.subjects, 'subject')}, {count_phrase(figures.takes, 'expression')}, "
         f"{count_phrase(figures.photographs, 'photograph')}. "
-        f"Terms: {facts.licence} (`{LICENCE}`).\n"
+        f"Terms: {facts.licence} (`{LICENCE.path}`).\n"
     )
-    parts.append(f"![Age and gender]({HISTOGRAM})\n")
+    parts.append(f"![Age and gender]({HISTOGRAM.path})\n")
     parts.append(
-        f"What is where, units and frames: `{DATASHEET}`; for programs `conventions.json`, `croissant.json`. Every "
+        f"What is where, units and frames: `{DATASHEET.path}`; for programs `{CONVENTIONS.path}`, "
+        f"`{CROISSANT.path}`. Every "
         "file has its SHA-256 in `manifest.json`; `mien release verify` compares them.\n"
     )
     parts.append(_LOADING.format(name=facts.name, version=facts.version))
@@ -58,7 +66,7 @@ def _front_matter(facts: ReleaseFacts, figures: ReleaseCounts) -> dict[str, Any]
     about = facts.about
     known = bool(about.licence_id) and not about.licence_id.startswith("LicenseRef")
     licence: dict[str, Any] = {"license": about.licence_id.lower()} if known else {
-        "license": "other", "license_name": _slug(about.licence_id or facts.name), "license_link": LICENCE,
+        "license": "other", "license_name": _slug(about.licence_id or facts.name), "license_link": LICENCE.path,
     }  # fmt: skip
     head: dict[str, Any] = {
         "pretty_name": facts.title,
@@ -69,8 +77,8 @@ def _front_matter(facts: ReleaseFacts, figures: ReleaseCounts) -> dict[str, Any]
         "annotations_creators": ["machine-generated"],
         "source_datasets": ["original"],
         "configs": [
-            {"config_name": "takes", "data_files": TAKES, "default": True},
-            {"config_name": "subjects", "data_files": SUBJECTS},
+            {"config_name": "takes", "data_files": TAKES.path, "default": True},
+            {"config_name": "subjects", "data_files": SUBJECTS.path},
         ],
     }
     if figures.synthetic:

@@ -6,10 +6,12 @@ Schema: datacite-metadata-schema.readthedocs.io. The publication year is that of
 from collections.abc import Mapping
 from typing import Any
 
+from processing.release.formats.release_description import ReleaseFacts, urn
+from processing.release.formats.released_files import LAYOUT
 from processing.release.formats.responsible_ai import ReleaseCounts, field_text, rai_fields
-from processing.release.studio.release_lists import ReleaseFacts, urn
 
-DATACITE = "datacite.json"
+# In the order of a reader's interest; further media types of released files follow.
+_FORMATS = ("model/obj", "model/ply", "image/png", "image/x-exr", "image/jpeg", "application/json", "text/csv")
 
 
 def datacite(facts: ReleaseFacts, figures: ReleaseCounts, day: str, sizes: Mapping[str, int]) -> dict[str, Any]:
@@ -36,7 +38,7 @@ def datacite(facts: ReleaseFacts, figures: ReleaseCounts, day: str, sizes: Mappi
             {"description": field_text(fields, "dataLimitations"), "descriptionType": "TechnicalInfo", "lang": "en"},
         ],
         "sizes": [f"{sizes['files']} files", f"{sizes['bytes']} bytes"],
-        "formats": ["model/obj", "model/ply", "image/png", "image/x-exr", "image/jpeg", "application/json", "text/csv"],
+        "formats": list(dict.fromkeys((*_FORMATS, *(file.media for file in LAYOUT.files if file.file_set)))),
         "relatedIdentifiers": [],
     }
     if figures.days:

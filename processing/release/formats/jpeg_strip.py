@@ -25,12 +25,17 @@ _ICC = b"ICC_PROFILE\0"
 
 @dataclass
 class _Parts:
-    """kept: (marker, its bytes), in order. components: numbers of the frame's.  adobe: the colour transform it says."""
+    """What of a JPEG leaves, and what is known of it."""
 
+    #: (marker, its bytes), in order.
     kept: list[tuple[int, bytes]] = field(default_factory=list)
+    #: Numbers of the frame's.
     components: bytes = b""
+    #: Whether it has a JFIF header.
     jfif: bool = False
+    #: The colour transform that an Adobe segment says.
     adobe: int | None = None
+    #: Number -> piece of the ICC profile.
     profile: dict[int, bytes] = field(default_factory=dict)
 
 

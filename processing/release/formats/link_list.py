@@ -1,4 +1,4 @@
-"""A file of links to a release in an object store, as its holder has it, and fetching by it.
+"""A file of links to a release in an object store, as its holder has it.
 
     # mien-links 1 faces 3
     https://bucket.../faces-3/manifest.json?X-Amz-...
@@ -12,28 +12,27 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
-
-import httpx
 
 from processing.release.formats.errors import AccessError
-from processing.release.holder.download import TIMEOUT
 
 HEAD = "# mien-links 1"
-HOST = "links.invalid"  # never asked: LinkListTransport answers for it
+HOST = "links.invalid"  # never asked: holder.link_transport answers for it
 _NAMED = re.compile(rf"{HEAD} ([A-Za-z0-9][A-Za-z0-9._-]{{0,63}}) ([1-9][0-9]{{0,8}})")
 
 
 @dataclass(frozen=True)
 class LinkList:
-    """Links by path. name, version: of the release."""
+    """Links to the files of one version."""
 
+    #: The release's name.
     name: str
     version: int
+    #: Path in the release -> link.
     by_path: Mapping[str, str]
 
     @property
     def url(self) -> str:
+        """The address to fetch from, for which the links are asked."""
         return f"http://{HOST}/{self.name}-{self.version}"
 
 
@@ -53,34 +52,6 @@ def read_links(file: Path) -> LinkList | None:
             return None
         return LinkList(first[1], int(first[2]), dict(_pairs(file, lines)))
     return None
-
-
-class LinkListTransport(httpx.BaseTransport):
-    """Answers for a release's folder by asking its links."""
-
-    def __init__(self, links: LinkList) -> None:
-        self._links = links
-        self._through = httpx.HTTPTransport()
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        path = unquote(request.url.raw_path.decode("ascii")).removeprefix(f"/{self._links.name}-{self._links.version}/")
-        url = self._links.by_path.get(path)
-        if url is None:
-            return httpx.Response(404, request=request)
-        kept = {name: request.headers[name] for name in ("range", "accept-encoding") if name in request.headers}
-        answer = self._through.handle_request(httpx.Request("GET", url, headers=kept))
-        if answer.status_code == httpx.codes.FORBIDDEN:
-            answer.close()
-            raise AccessError(f"the links to {self._links.name} {self._links.version} have expired; ask for new ones")
-        return answer
-
-    def close(self) -> None:
-        self._through.close()
-
-
-def client_for(links: LinkList) -> httpx.Client:
-    """A client for fetch_release(links.url, client=...)."""
-    return httpx.Client(transport=LinkListTransport(links), timeout=TIMEOUT, headers={"Accept-Encoding": "identity"})
 
 
 def _pairs(file: Path, lines: Iterator[str]) -> Iterator[tuple[str, str]]:

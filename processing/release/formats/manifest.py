@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,7 @@ from common.files.atomic_write import write_new
 from common.processors import usable_cpus
 from processing.release.formats import manifest_limits
 from processing.release.formats.errors import ManifestError
-from processing.release.formats.release_paths import path_problem as path_problem
-from processing.release.formats.tombstones import NoLonger as NoLonger
-from processing.release.formats.tombstones import Tombstone as Tombstone
+from processing.release.formats.tombstones import NoLonger, Tombstone
 
 SCHEMA_VERSION = 3
 MANIFEST = "manifest.json"
@@ -38,28 +37,48 @@ _BATCH = 32
 
 
 class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A file of the release; path is relative, with '/'."""
+    """A file of the release."""
 
+    #: Relative, with '/'.
     path: str
+    #: How many it has.
     bytes: int
+    #: Of its content.
     sha256: str
 
 
+@dataclass(frozen=True)
+class ManifestHead:
+    """What a manifest says beside its files: the fields of Manifest of these names."""
+
+    name: str
+    version: int
+    #: ISO 8601.
+    consent_day: str
+    #: The studio's codes.
+    subjects: tuple[str, ...]
+    tombstones: tuple[Tombstone, ...] = ()
+    selection_sha256: str | None = None
+    no_longer: tuple[NoLonger, ...] = ()
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a release consists of. consent_day: the day on which every consent was valid.
+    """What a release consists of."""
 
-    tombstones: what is withdrawn of earlier versions.  no_longer: what of them is not here, and may be kept.
-    selection_sha256: of the reviewed file it was built from; None where nobody reviewed one.
-    """
-
+    #: SCHEMA_VERSION once it is read.
     schema_version: int
     name: str
     version: int
+    #: The day on which every consent was valid, ISO 8601.
     consent_day: str
+    #: The studio's codes.
     subjects: tuple[str, ...]
     files: tuple[FileEntry, ...]
+    #: What is withdrawn of earlier versions.
     tombstones: tuple[Tombstone, ...] = ()
+    #: Of the reviewed file it was built from; None where nobody reviewed one.
     selection_sha256: str | None = None
+    #: What of earlier versions is not here, and may be kept.
     no_longer: tuple[NoLonger, ...] = ()
 
     @property
@@ -85,18 +104,7 @@ def hash_files(folder: Path, paths: Iterable[str], workers: int | None = None) -
         return {name: digest for batch in hashed for name, digest in batch}
 
 
-def make_manifest(
-    folder: Path,
-    files: Iterable[str],
-    *,
-    name: str,
-    version: int,
-    consent_day: str,
-    subjects: Iterable[str],
-    tombstones: Iterable[Tombstone] = (),
-    selection_sha256: str | None = None,
-    no_longer: Iterable[NoLonger] = (),
-) -> Manifest:
+def make_manifest(folder: Path, files: Iterable[str], head: ManifestHead) -> Manifest:
     """Hash the files of a finished folder. Raises ManifestError for a file that cannot be read."""
     hashes = hash_files(folder, sorted(files))
     entries = []
@@ -106,14 +114,14 @@ def make_manifest(
         entries.append(FileEntry(path, (folder / path).stat().st_size, digest))
     return Manifest(
         SCHEMA_VERSION,
-        name,
-        version,
-        consent_day,
-        tuple(subjects),
+        head.name,
+        head.version,
+        head.consent_day,
+        head.subjects,
         tuple(entries),
-        tuple(tombstones),
-        selection_sha256,
-        tuple(no_longer),
+        head.tombstones,
+        head.selection_sha256,
+        head.no_longer,
     )
 
 
@@ -179,8 +187,8 @@ def _migrated(value: dict[str, Any], where: str) -> dict[str, Any]:
         if later:
             raise ManifestError(f"{where} says schema version {version} and has {', '.join(later)}: it was edited")
     if version == 2:  # whose tombstones meant every version up to the last
-        for stone in _dicts(value.get("tombstones")):
-            if {"takes", "versions"} & stone.keys() or stone.get("what") in ("take", "eyes"):
+        for tombstone in _dicts(value.get("tombstones")):
+            if {"takes", "versions"} & tombstone.keys() or tombstone.get("what") in ("take", "eyes"):
                 raise ManifestError(f"{where} says schema version 2 and has tombstones of a later one: it was edited")
     if version < SCHEMA_VERSION:
         value = {"tombstones": [], "selection_sha256": None, **value, "no_longer": []}

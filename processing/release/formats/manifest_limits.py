@@ -33,7 +33,7 @@ class _Entry(Protocol):
     def sha256(self) -> str: ...
 
 
-class _Stone(Protocol):
+class _Tombstone(Protocol):
     @property
     def code(self) -> str: ...
     @property
@@ -52,7 +52,7 @@ class _Manifest(Protocol):
     @property
     def subjects(self) -> tuple[str, ...]: ...
     @property
-    def tombstones(self) -> Sequence[_Stone]: ...
+    def tombstones(self) -> Sequence[_Tombstone]: ...
 
 
 def check_size(data: bytes | bytearray, where: str) -> None:
@@ -74,10 +74,10 @@ def check_values(manifest: _Manifest, files: Sequence[_Entry], where: str) -> No
         raise ManifestError(f"{where} has version {manifest.version}; versions are 1 to {MAX_VERSION:,}")
     if not _DAY.fullmatch(manifest.consent_day):
         raise ManifestError(f"{where} has the consent day '{shown(manifest.consent_day)}', which is no date")
-    for stone in manifest.tombstones:
-        if not 0 <= stone.index <= 1 << 31 or not 0 <= stone.last_version <= MAX_VERSION:
+    for tombstone in manifest.tombstones:
+        if not 0 <= tombstone.index <= 1 << 31 or not 0 <= tombstone.last_version <= MAX_VERSION:
             raise ManifestError(f"{where} has a withdrawal with numbers that no release has")
-    for code in (*manifest.subjects, *(stone.code for stone in manifest.tombstones)):
+    for code in (*manifest.subjects, *(tombstone.code for tombstone in manifest.tombstones)):
         if not 0 < len(code) <= 100 or not is_plain(code):
             raise ManifestError(f"{where} names a subject '{shown(code)}', which is no code")
     if len(files) > MAX_FILES:

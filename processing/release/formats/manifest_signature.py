@@ -11,9 +11,9 @@ from pathlib import Path
 from common.files.atomic_write import write_new
 from processing.release.formats.errors import SignatureError
 from processing.release.formats.manifest import MANIFEST, SIGNATURES, Manifest
+from processing.release.formats.released_files import PUBLIC_KEY
 from processing.release.formats.signing import (
     RELEASE,
-    STUDIO_PUBLIC,
     PublicKey,
     check,
     is_ssh,
@@ -27,11 +27,13 @@ _LARGEST = 65_536  # bytes of a signature
 
 @dataclass(frozen=True)
 class SignatureState:
-    """signed_by: the public key whose signature holds.  problems: (file, why).  unchecked: signed, with no key to
-    check it by."""
+    """Whether a release is signed, and by whom."""
 
+    #: The public key whose signature holds.
     signed_by: str | None = None
+    #: (file, why it does not hold).
     problems: tuple[tuple[str, str], ...] = ()
+    #: Whether it is signed with no key here to check it by.
     unchecked: bool = False
 
 
@@ -48,7 +50,7 @@ def check_signature(folder: Path, manifest: Manifest, signer: str | None = None)
         if wanted is not None:
             return SignatureState(problems=((MANIFEST, f"is not signed; it should be, with {wanted.text}"),))
         if named is not None:
-            return SignatureState(problems=((MANIFEST, f"lost its signature: {STUDIO_PUBLIC} names {named.text}"),))
+            return SignatureState(problems=((MANIFEST, f"lost its signature: {PUBLIC_KEY.path} names {named.text}"),))
         return SignatureState()
     if wanted is None:
         return _by_its_own_key(data, made, named)
@@ -89,7 +91,7 @@ def _by_its_own_key(data: bytes, made: dict[str, bytes], named: PublicKey | None
             if is_ssh(content):  # has its key in it
                 by = ssh_signer(data, content, RELEASE)
                 if named is not None and named.is_ssh and by != named:
-                    raise SignatureError(f"was signed with another key than {STUDIO_PUBLIC} names: {by.text}")
+                    raise SignatureError(f"was signed with another key than {PUBLIC_KEY.path} names: {by.text}")
             elif named is None or named.is_ssh:
                 continue
             else:
@@ -111,10 +113,10 @@ def _refusal(data: bytes, signature: bytes, key: PublicKey) -> str | None:
 
 def _named(folder: Path, manifest: Manifest) -> PublicKey | None:
     """The key in the release, as far as its manifest has it."""
-    if STUDIO_PUBLIC not in manifest.by_path:
+    if PUBLIC_KEY.path not in manifest.by_path:
         return None
     try:
-        return PublicKey.parse((_bytes(folder / STUDIO_PUBLIC) or b"").decode("utf-8", "replace"))
+        return PublicKey.parse((_bytes(folder / PUBLIC_KEY.path) or b"").decode("utf-8", "replace"))
     except SignatureError:
         return None  # changed or missing: verify says so
 

@@ -67,13 +67,13 @@ def collisions(paths: Iterable[str]) -> list[tuple[str, str]]:
     """
     seen: dict[str, str] = {}
     found: list[tuple[str, str]] = []
-    told: set[str] = set()
+    reported: set[str] = set()
     for path in paths:
         key = _folded(path)
         if key not in seen:
             seen[key] = path
-        elif path not in told:
-            told.add(path)
+        elif path not in reported:
+            reported.add(path)
             twin = seen[key]
             found.append(
                 (path, "stands more than once" if twin == path else f"is the same as '{twin}' on some systems")

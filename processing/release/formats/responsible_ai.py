@@ -27,19 +27,31 @@ DUTIES = ("attribute", "delete")
 
 @dataclass(frozen=True)
 class ReleaseCounts:
-    """What can be counted of a release. stages: (name, version, runs); days: first and last capture, ISO 8601."""
+    """What can be counted of a release."""
 
+    #: How many.
     subjects: int
+    #: How many.
     takes: int
+    #: How many.
     photographs: int
+    #: How many subjects may be shown.
     publishable: int
+    #: How many subjects have their eyes covered.
     mosaicked: int
+    #: Of each subject, years; None: not said.
     ages: tuple[int | None, ...]
+    #: Of each subject; None: not said.
     genders: tuple[str | None, ...]
+    #: Of a rig, at most.
     cameras: int
+    #: (name, version, runs).
     stages: tuple[tuple[str, int, int], ...]
+    #: First and last capture, ISO 8601.
     days: tuple[str, str] | None = None
+    #: Whether no subject is a person.
     synthetic: bool = False
+    #: How many files of its takes are not here.
     missing: int = 0
 
 

@@ -30,8 +30,9 @@ _LARGEST = 65_536  # bytes of a key or a signature
 
 @dataclass(frozen=True)
 class PublicKey:
-    """Whose signature counts. text: as one line, base64 of minisign's or 'ssh-ed25519 AAAA...'."""
+    """Whose signature counts."""
 
+    #: As one line: base64 of minisign's, or 'ssh-ed25519 AAAA...'.
     text: str
 
     @property
@@ -66,10 +67,13 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class Signed:
-    """A signature and what it was made with. name: the file's ending."""
+    """A signature and what it was made with."""
 
+    #: The file's, as in '.minisig'.
     ending: str
+    #: The file's.
     content: bytes
+    #: Of the secret that signed.
     key: PublicKey
 
 

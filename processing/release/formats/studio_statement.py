@@ -23,25 +23,43 @@ SECTION = "about"
 
 
 class StudioStatement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The keys of [release.about]. commercial: whether the licence allows commercial use; redistribution likewise."""
+    """What the studio says of its releases: the keys of [release.about]."""
 
+    #: What people call the data set.
     title: str = ""
+    #: Who made it.
     creators: tuple[str, ...] = ()
+    #: Who publishes it.
     publisher: str = ""
+    #: Where questions go.
     contact: str = ""
+    #: Its page.
     url: str = ""
+    #: As in 10.5281/zenodo.1.
     doi: str = ""
+    #: For catalogues.
     keywords: tuple[str, ...] = ("3D face", "face scan", "facial expression", "displacement map", "multi-view stereo")
+    #: An SPDX identifier where there is one.
     licence_id: str = ""
+    #: Who paid.
     funding: str = ""
+    #: By whom, under which number.
     ethics_approval: str = ""
+    #: Where it was captured.
     place: str = ""
+    #: What it is for.
     use_cases: str = ""
+    #: What it is not good for.
     limitations: str = ""
+    #: Who is missing or over-represented.
     biases: str = ""
+    #: What it may do to people.
     social_impact: str = ""
+    #: Who keeps it up, and how.
     maintenance: str = ""
+    #: Whether the licence allows commercial use.
     commercial: bool = False
+    #: Whether the licence allows passing it on.
     redistribution: bool = False
 
     @property

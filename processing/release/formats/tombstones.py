@@ -4,12 +4,13 @@ A tombstone names a subject, a kind of thing, the expressions that it is about a
 whoever holds one of these versions knows which files to delete, and nobody deletes more than that.
 """
 
-from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
-from typing import Literal, Protocol
+from functools import lru_cache
+from typing import Literal
 
 import msgspec
+
+from processing.release.formats.released_files import LANDMARK_CHECK, LAYOUT, PHOTOGRAPH
 
 What = Literal["everything", "take", "photographs", "eyes"]
 # In the order in which a person wants to read them.
@@ -32,18 +33,20 @@ WHY_NOT = {
 
 
 class Tombstone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a subject of earlier versions has withdrawn, by taking a consent back or by narrowing it.
+    """What a subject of earlier versions has withdrawn, by taking a consent back or by narrowing it."""
 
-    what: 'everything' of the subject; 'take': all of the expressions in `takes`; 'photographs'; 'eyes': pictures in
-    which they can be seen (photographs, textures, colours of scans).  takes: labels ('2_smile'), none: all of the
-    subject's.  versions: those that hold it, none: every one up to last_version, the newest that does.
-    """
-
+    #: The studio's code of the subject.
     code: str
+    #: The subject's folder in every layout.
     index: int
+    #: The newest version that holds it.
     last_version: int
+    #: 'everything' of the subject; 'take': all of the expressions in `takes`; 'photographs'; 'eyes': pictures in which
+    #: they can be seen (photographs, textures, colours of scans).
     what: What
+    #: Labels ('2_smile'); none: all of the subject's.
     takes: tuple[str, ...] = ()
+    #: Those that hold it; none: every one up to last_version.
     versions: tuple[int, ...] = ()
 
     def concerns(self, version: int) -> bool:
@@ -52,26 +55,24 @@ class Tombstone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def holds(self, path: str) -> bool:
         """Whether a file of such a version is withdrawn by this."""
-        parts = PurePosixPath(path).parts
-        own = str(self.index)
-        if parts[0] == "checks":  # drawn over one of the takes; nobody can tell which
-            return self.what in ("everything", "take") and path == f"checks/{own}.png"
+        if path == LANDMARK_CHECK.at(self.index):  # drawn over one of the takes; nobody can tell which
+            return self.what in ("everything", "take")
         return any(_within(path, place) for place in self.places())
 
     def places(self) -> tuple[str, ...]:
         """What to delete, as folders and patterns of paths."""
-        i = self.index
         if self.what == "everything":
-            return (f"{i}", f"mesh/{i}", f"img/{i}", f"meta/{i}", f"checks/{i}.png")
-        labels = self.takes or ("*",)
+            return LAYOUT.roots(self.index)
         if self.what == "photographs":
-            return tuple(f"img/{i}/{label}" for label in self.takes) or (f"img/{i}",)
-        kinds: tuple[str, ...]
+            folders = tuple(PHOTOGRAPH.place(self.index, label) for label in self.takes)
+            return folders or (PHOTOGRAPH.root.format(index=self.index),)
         if self.what == "eyes":
-            kinds = (f"img/{i}/{{}}/*.jpg", f"{i}/models_reg/{{}}.jpg", f"mesh/{i}/{{}}.ply")
+            seen = [file for file in LAYOUT.take_files if file.shows_eyes and file is not PHOTOGRAPH]
+            patterns = [file.path.replace("{view}", "*") for file in (PHOTOGRAPH, *seen)]
         else:
-            kinds = (f"{i}/*/{{}}.*", f"mesh/{i}/{{}}.*", f"img/{i}/{{}}", f"meta/{i}/{{}}.json")
-        return tuple(kind.format(label) for label in labels for kind in kinds)
+            patterns = _without_covered(tuple(file.tombstone_pattern for file in LAYOUT.take_files))
+        labels = self.takes or ("*",)
+        return tuple(pattern.format(index=self.index, label=label) for label in labels for pattern in patterns)
 
     def in_words(self) -> str:
         """As in 'photographs of 2_smile'."""
@@ -84,81 +85,30 @@ class Tombstone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class NoLonger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An expression of an earlier version, or its photographs, that this one does not have although its consent stands.
 
-    Holders may keep it. why: see WHY_NOT.
+    Holders may keep it.
     """
 
+    #: The studio's code of the subject.
     code: str
+    #: The subject's folder in every layout.
     index: int
+    #: The expression's label, '2_smile'.
     take: str
+    #: The newest version that has it.
     last_version: int
     what: Literal["take", "photographs"]
+    #: See WHY_NOT.
     why: WhyNot
 
 
-class PublishedTake(Protocol):
-    """A take in a version of a release, as the records have it (db.release_records.releases.EarlierTake)."""
-
-    @property
-    def version(self) -> int: ...
-    @property
-    def subject_id(self) -> int: ...
-    @property
-    def code(self) -> str: ...
-    @property
-    def take_id(self) -> int: ...
-    @property
-    def label(self) -> str: ...
-    @property
-    def photographs(self) -> bool: ...
-    @property
-    def mosaicked(self) -> bool: ...
-
-
-def tombstones_of(
-    held: Iterable[PublishedTake],
-    *,
-    may_leave: frozenset[int],
-    may_show: frozenset[int],
-    masked: frozenset[int],
-    withdrawn_takes: frozenset[int],
-) -> tuple[Tombstone, ...]:
-    """Tombstones of all that earlier versions hold and the consents do not allow. Sets: ids of subjects, of takes."""
-    by_subject: dict[int, list[PublishedTake]] = {}
-    for take in held:
-        by_subject.setdefault(take.subject_id, []).append(take)
-    stones: list[Tombstone] = []
-    for subject_id, takes in by_subject.items():
-        if subject_id not in may_leave:
-            stones += _stones("everything", takes)
-            continue
-        alone = [take for take in takes if take.take_id in withdrawn_takes]
-        by_versions: dict[tuple[int, ...], list[PublishedTake]] = {}
-        for label in dict.fromkeys(take.label for take in alone):
-            same = [take for take in alone if take.label == label]
-            by_versions.setdefault(_versions(same), []).extend(same)
-        for same in by_versions.values():
-            stones += _stones("take", same, sorted({take.label for take in same}, key=_position))
-        if subject_id not in may_show:
-            stones += _stones("photographs", [take for take in takes if take.photographs])
-        if subject_id in masked:
-            stones += _stones("eyes", [take for take in takes if not take.mosaicked])
-    return tuple(stones)
-
-
-def _stones(what: What, takes: Sequence[PublishedTake], labels: Iterable[str] = ()) -> list[Tombstone]:
-    if not takes:
-        return []
-    versions, code = _versions(takes), takes[0].code
-    return [Tombstone(code, int(code[1:]), versions[-1], what, tuple(labels), versions)]
-
-
-def _versions(takes: Iterable[PublishedTake]) -> tuple[int, ...]:
-    return tuple(sorted({take.version for take in takes}))
-
-
-def _position(label: str) -> tuple[int, str]:
-    number = label.partition("_")[0]
-    return (int(number) if number.isdecimal() else 0, label)
+@lru_cache(maxsize=8)
+def _without_covered(patterns: tuple[str, ...]) -> list[str]:
+    """Patterns in order, without those whose files an earlier one names already."""
+    kept: list[str] = []
+    for pattern in patterns:
+        if not any(_within(pattern, earlier) for earlier in kept):
+            kept.append(pattern)
+    return kept
 
 
 def _within(path: str, place: str) -> bool:

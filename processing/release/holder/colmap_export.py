@@ -18,9 +18,11 @@ from common.files.hard_links import link_or_copy
 from common.progress import Progress, no_progress
 from processing.files.camera_models import camera_from_params
 from processing.files.colmap import write_colmap
-from processing.files.ply import read_ply
 from processing.release.formats.errors import ReleaseError
-from processing.release.holder.morph_target_export import Rights, rights_of, write_rights
+from processing.release.formats.morph_targets import Rights
+from processing.release.formats.ply_vertices import read_scan_points
+from processing.release.formats.released_files import CAMERAS, SCAN
+from processing.release.holder.morph_target_export import rights_of, write_rights
 from processing.release.reader import ReleaseFolder, TakeEntry, View
 
 POINTS = 100_000
@@ -55,11 +57,11 @@ def _export_take(release: ReleaseFolder, take: TakeEntry, views: list[View], tar
         if not photograph.exists():
             link_or_copy(view.photograph, photograph)
     model = target / "sparse" / "0"
-    params = json.loads((views[0].photograph.parent / "params.json").read_text(encoding="utf-8"))
+    params = json.loads((release.folder / CAMERAS.at(take.index, take.label)).read_text(encoding="utf-8"))
     write_colmap(model, {view.index: camera_from_params(params, view.index) for view in views})
     for name in ("cameras.txt", "images.txt"):
         _noted(model / name, rights)
-    _write_points(model / "points3D.txt", release.folder / f"mesh/{take.index}/{take.label}.ply", rights)
+    _write_points(model / "points3D.txt", release.folder / SCAN.at(take.index, take.label), rights)
     write_rights(target, rights)
     return target
 
@@ -68,11 +70,11 @@ def _write_points(path: Path, scan: Path, rights: Rights) -> None:
     """Points of the scan, evenly over its vertices, in its colours; a file without points where there is no scan."""
     lines = [f"# {rights.notice}", "# POINT3D_ID, X, Y, Z (mm), R, G, B, ERROR, TRACK[] as (IMAGE_ID, POINT2D_IDX)"]
     if scan.is_file():
-        mesh = read_ply(scan)
-        count = len(mesh.vertices_mm)
+        points_mm, read_colours = read_scan_points(scan)
+        count = len(points_mm)
         chosen = np.unique(np.linspace(0, count - 1, min(POINTS, count)).astype(np.int64))
-        colours = np.full((count, 3), GREY) if mesh.colors is None else mesh.colors
-        for number, (point, colour) in enumerate(zip(mesh.vertices_mm[chosen], colours[chosen], strict=True), start=1):
+        colours = np.full((count, 3), GREY) if read_colours is None else read_colours
+        for number, (point, colour) in enumerate(zip(points_mm[chosen], colours[chosen], strict=True), start=1):
             x, y, z = point.tolist()
             lines.append(f"{number} {x:.4f} {y:.4f} {z:.4f} {colour[0]} {colour[1]} {colour[2]} 0")
     with atomic_write(path) as temporary:

@@ -40,12 +40,17 @@ def no_headers(_url: str) -> Mapping[str, str]:
 
 @dataclass
 class Downloader:
-    """client: may be shared by threads. headers: of a request to an address, such as who asks."""
+    """Files over HTTP, from servers that nobody vouches for."""
 
+    #: May be shared by threads.
     client: httpx.Client
+    #: Of a request to an address, such as who asks.
     headers: Headers = no_headers
+    #: Seconds, never back.
     clock: Callable[[], float] = time.monotonic
+    #: How long a transfer is watched before it is called too slow.
     window_s: float = WINDOW_S
+    #: That must come in this time.
     window_bytes: int = WINDOW_BYTES
 
     def blocks(self, url: str, *, start: int, most: int, longer: str) -> Iterator[tuple[int, bytes]]:

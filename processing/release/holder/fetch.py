@@ -10,7 +10,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -23,6 +23,7 @@ from common.bounded.limits import OutOfBounds
 from common.bounded.printable import shown
 from common.files.hashes import stream_sha256
 from common.progress import Progress, no_progress
+from common.take_codes import SubjectCode, TakeLabel
 from processing.release.formats.errors import FetchError
 from processing.release.formats.manifest import (
     MANIFEST,
@@ -35,64 +36,73 @@ from processing.release.formats.manifest import (
 )
 from processing.release.formats.manifest_limits import MAX_BYTES, SIDECAR_BYTES
 from processing.release.formats.release_paths import PART, collisions, path_problem
-from processing.release.formats.tombstones import Tombstone
+from processing.release.formats.released_files import LAYOUT
 from processing.release.holder.download import TIMEOUT, Downloader, DownloadFault, WrongRange
 from processing.release.holder.parallel_map import ordered_parallel_map
 
-TRIES = 5
 SHOWN = 20  # files that did not come
 HOPELESS = 200  # failures, nearly all that was tried: the rest is not
 SLOW_TRIES = 2  # of a file that comes too slowly
 SILENT_TRIES = 3  # of a server that says nothing
-KINDS = {
-    "mesh": ("*/models_reg/*.obj", "*/models_reg/*.obj.mtl"),
-    "texture": ("*/models_reg/*.jpg",),
-    "displacement": ("*/dpmap/*.png",),
-    "exr": ("*/dpmap/*.exr",),
-    "scan": ("mesh/*/*.ply",),
-    "photographs": ("img/*/*/*",),
-    "facts": ("meta/*/*.json", "checks/*.png"),
-}
-
 SIGNATURE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
 class FetchFilter:
-    """Which part: files that are all of this. subjects: codes or indexes; expressions: names or '2_smile'; kinds: of
-    KINDS; patterns: of paths. What is nobody's (lists, conventions, topology, rigs) always comes.
+    """Which part of a release: files that are all of this; empty: whatever it is.
+
+    What is nobody's (lists, conventions, topology, rigs) always comes.
     """
 
+    #: Codes ('S012') or indexes ('12').
     subjects: tuple[str, ...] = ()
+    #: Names ('smile') or labels ('2_smile').
     expressions: tuple[str, ...] = ()
+    #: Of released_files.LAYOUT.
     kinds: tuple[str, ...] = ()
+    #: Of paths, as in 'mesh/1/*'.
     patterns: tuple[str, ...] = ()
 
     def takes(self, path: str) -> bool:
         """Whether a file is asked for. Raises FetchError for a kind that there is not."""
-        unknown = sorted(set(self.kinds) - KINDS.keys())
+        unknown = sorted(set(self.kinds) - LAYOUT.kinds.keys())
         if unknown:
-            raise FetchError(f"there is no kind '{unknown[0]}' of files; there are: {', '.join(KINDS)}")
-        subject, label = subject_and_take_of(path)
+            raise FetchError(f"there is no kind '{unknown[0]}' of files; there are: {', '.join(LAYOUT.kinds)}")
+        subject, label = LAYOUT.owner(path)
         if subject is None:
             return True
         if self.subjects and subject not in {_index(s) for s in self.subjects}:
             return False
-        if self.expressions and label is not None and not {label, label.partition("_")[2]} & set(self.expressions):
+        if self.expressions and label is not None and not _names(label) & set(self.expressions):
             return False
-        if self.kinds and not any(fnmatchcase(path, pattern) for kind in self.kinds for pattern in KINDS[kind]):
+        if self.kinds and not any(fnmatchcase(path, pattern) for kind in self.kinds for pattern in LAYOUT.kinds[kind]):
             return False
         return not self.patterns or any(fnmatchcase(path, pattern) for pattern in self.patterns)
 
 
 @dataclass(frozen=True)
+class TransferSettings:
+    """How files are asked for."""
+
+    #: Files at a time.
+    connections: int = 4
+    #: Of each file.
+    tries: int = 5
+    #: Before a second try, s; doubled for each further one.
+    wait_s: float = 0.5
+
+
+@dataclass(frozen=True)
 class FetchResult:
-    """What came. files: asked for; fetched: of these, those that were not here yet; bytes: over the wire."""
+    """What came."""
 
     manifest: Manifest
     manifest_sha256: str
+    #: How many were asked for.
     files: int
+    #: Of these, those that were not here yet.
     fetched: int
+    #: Over the wire.
     bytes: int
 
 
@@ -102,36 +112,32 @@ def fetch_release(
     *,
     wanted: FetchFilter | None = None,
     manifest_sha256: str | None = None,
-    connections: int = 4,
-    tries: int = TRIES,
-    wait_s: float = 0.5,
+    transfer: TransferSettings | None = None,
     client: httpx.Client | None = None,
     auth: httpx.Auth | None = None,
     progress: Progress = no_progress,
 ) -> FetchResult:
     """Fetch the release at `url` (its folder) into `out`; what is there already and right is not fetched again.
 
-    manifest_sha256: as published; without it the manifest is believed if its sidecar agrees.  tries: of each file,
-    with pauses that double from wait_s.  auth: of a gated server, see processing.release.holder.token_access.
+    manifest_sha256: as published; without it the manifest is believed if its sidecar agrees.  auth: of a gated server,
+    see processing.release.holder.token_access.
     Raises FetchError naming the files that did not come: the same command then goes on. Raises ManifestError for a
     manifest that is none.
     """
-    wanted = wanted or FetchFilter()
+    wanted, transfer = wanted or FetchFilter(), transfer or TransferSettings()
     own = client is None
     client = client or httpx.Client(timeout=TIMEOUT, auth=auth)
     try:
         base = url.rstrip("/").removesuffix(f"/{MANIFEST}")
-        fetcher = _Fetcher(client, base, out, tries, wait_s)
+        fetcher = _Fetcher(client, base, out, transfer)
         manifest, digest = fetcher.manifest(manifest_sha256)
         entries = [entry for entry in manifest.files if wanted.takes(entry.path)]
-        somebody = any(
-            subject_and_take_of(entry.path)[0] for entry in manifest.files
-        )  # a version may hold tombstones alone
-        if somebody and not any(subject_and_take_of(entry.path)[0] for entry in entries):
+        somebody = any(LAYOUT.owner(entry.path)[0] for entry in manifest.files)  # a version may hold tombstones alone
+        if somebody and not any(LAYOUT.owner(entry.path)[0] for entry in entries):
             raise FetchError("nothing of the release is what was asked for; mien release show URL lists what there is")
         fetcher.check_room(entries)
         fetcher.keep_manifest()
-        fetcher.all(entries, connections, progress)
+        fetcher.all(entries, transfer.connections, progress)
         return FetchResult(manifest, digest, len(entries), fetcher.fetched, fetcher.received)
     finally:
         if own:
@@ -139,17 +145,17 @@ def fetch_release(
 
 
 def fetch_manifest(
-    url: str, *, tries: int = TRIES, wait_s: float = 0.5, auth: httpx.Auth | None = None
+    url: str, *, transfer: TransferSettings | None = None, auth: httpx.Auth | None = None
 ) -> tuple[Manifest, str]:
     """The manifest of the release at `url`, and its hash. Raises FetchError, ManifestError."""
     with httpx.Client(timeout=TIMEOUT, auth=auth) as client:
         base = url.rstrip("/").removesuffix(f"/{MANIFEST}")
-        return _Fetcher(client, base, None, tries, wait_s).manifest(None)
+        return _Fetcher(client, base, None, transfer or TransferSettings()).manifest(None)
 
 
 class _Fetcher:
-    def __init__(self, client: httpx.Client, base: str, out: Path | None, tries: int, wait_s: float) -> None:
-        self.base, self.out, self.tries, self.wait_s = base, out, tries, wait_s
+    def __init__(self, client: httpx.Client, base: str, out: Path | None, transfer: TransferSettings) -> None:
+        self.base, self.out, self.transfer = base, out, transfer
         self.downloader = Downloader(client)
         self.fetched, self.received = 0, 0
         self._count = threading.Lock()
@@ -322,9 +328,9 @@ class _Fetcher:
         """Try until it is done, or say why it is not."""
         why = "no attempt"
         slow = silent_for = 0
-        for attempt in range(self.tries):
+        for attempt in range(self.transfer.tries):
             if attempt:
-                time.sleep(self.wait_s * 2 ** (attempt - 1))
+                time.sleep(self.transfer.wait_s * 2 ** (attempt - 1))
             try:
                 receive()
                 return None
@@ -345,11 +351,6 @@ class _Fetcher:
             except OSError as error:
                 return f"cannot be written: {error.strerror}"
         return f"{why} ({attempt + 1} tries)"
-
-
-def withdrawn_by(manifests: Iterator[Manifest] | Sequence[Manifest]) -> list[Tombstone]:
-    """Everyone who has withdrawn by these later versions."""
-    return [stone for manifest in manifests for stone in manifest.tombstones]
 
 
 def _in_the_way(out: Path, path: str) -> str | None:
@@ -393,18 +394,13 @@ def _hash(path: Path) -> str | None:
     return None
 
 
-def subject_and_take_of(path: str) -> tuple[str | None, str | None]:
-    """Index and label that a file belongs to: '1/dpmap/2_smile.png' -> ('1', '2_smile')."""
-    parts = path.split("/")
-    if parts[0].isdecimal() and len(parts) > 2:
-        return parts[0], parts[2].partition(".")[0]
-    if parts[0] in ("img", "mesh", "meta") and len(parts) > 2:
-        return parts[1], parts[2].partition(".")[0]
-    if parts[0] == "checks" and len(parts) == 2:
-        return parts[1].partition(".")[0], None
-    return None, None
-
-
 def _index(subject: str) -> str:
     """'S012' or '12' -> '12'."""
-    return str(int(subject.lstrip("Ss"))) if subject.lstrip("Ss").isdecimal() else subject
+    code = SubjectCode.find(f"S{subject.lstrip('Ss')}")
+    return subject if code is None else str(code.number)
+
+
+def _names(label: str) -> set[str]:
+    """What an expression may be called: '2_smile' -> '2_smile', 'smile'."""
+    found = TakeLabel.find(label)
+    return {label} if found is None else {label, found.name}

@@ -8,21 +8,27 @@ from processing.release.formats.tombstones import WHY_NOT
 
 @dataclass(frozen=True)
 class Difference:
-    """From `before` to `after`. withdrawn: who withdrew something that `before` holds.  delete: files of `before` that
-    are withdrawn.  no_longer: what `after` says is not part any more, though it may be kept.  moved: (old path, new
-    path) of equal content.
-    """
+    """What changed from one release to another."""
 
     before: Manifest
     after: Manifest
+    #: Codes.
     subjects_added: tuple[str, ...]
+    #: Codes.
     subjects_removed: tuple[str, ...]
+    #: Codes of who withdrew something that `before` holds.
     withdrawn: tuple[str, ...]
+    #: Paths.
     added: tuple[str, ...]
+    #: Paths.
     removed: tuple[str, ...]
+    #: Paths of another content.
     changed: tuple[str, ...]
+    #: (old path, new path) of equal content.
     moved: tuple[tuple[str, str], ...]
+    #: Files of `before` that are withdrawn.
     delete: tuple[str, ...] = ()
+    #: What `after` says is not part any more, though it may be kept.
     no_longer: tuple[str, ...] = ()
 
     @property
@@ -42,15 +48,15 @@ def compare(before: Manifest, after: Manifest) -> Difference:
     for path in sorted(came):
         if where.get(came[path]):
             moved.append((where[came[path]].pop(), path))
-    stones = [s for s in after.tombstones if s.code in before.subjects and s.concerns(before.version)]
+    tombstones = [s for s in after.tombstones if s.code in before.subjects and s.concerns(before.version)]
     left, arrived = {a for a, _ in moved}, {b for _, b in moved}
     return Difference(
         before=before,
         after=after,
         subjects_added=tuple(sorted(set(after.subjects) - set(before.subjects))),
         subjects_removed=tuple(sorted(set(before.subjects) - set(after.subjects))),
-        withdrawn=tuple(sorted({stone.code for stone in stones})),
-        delete=tuple(sorted(path for path in old if any(stone.holds(path) for stone in stones))),
+        withdrawn=tuple(sorted({tombstone.code for tombstone in tombstones})),
+        delete=tuple(sorted(path for path in old if any(tombstone.holds(path) for tombstone in tombstones))),
         no_longer=tuple(
             f"{gone.code} {gone.take}{' photographs' if gone.what == 'photographs' else ''}: {WHY_NOT[gone.why]}"
             for gone in after.no_longer

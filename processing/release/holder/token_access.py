@@ -14,12 +14,12 @@ from pathlib import Path
 
 import httpx
 
+from processing.release.formats.access_protocol import ALLOWED_KINDS_HEADER, REFUSAL_HEADER, origin_of
+from processing.release.formats.access_secrets import read_secret
 from processing.release.formats.errors import AccessError, ReleaseError
-from processing.release.studio.signed_links import read_secret
+from processing.release.formats.released_files import LAYOUT
 
 VARIABLE = "MIEN_RELEASE_TOKEN"
-REFUSAL = "X-Mien-Refusal"
-ALLOWED = "X-Mien-Kinds"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{20,200}")
 _SECRET = re.compile(r"(/link/)[^/\s'\"]+|([?&](?:X-Amz-[A-Za-z-]+|Signature|AWSAccessKeyId|sig|token)=)[^&\s'\"]+")
 _ASK = "ask the studio that gave it to you"
@@ -35,9 +35,11 @@ _REFUSALS = {
 
 @dataclass(frozen=True)
 class Token:
-    """A token as it lies in a file. origin: the server that it is for, where the file says so."""
+    """A token as it lies in a file."""
 
+    #: What opens a release.
     secret: str = field(repr=False)
+    #: The server that it is for, where the file says so.
     origin: str | None = None
 
 
@@ -51,19 +53,6 @@ def read_token(file: Path | None = None) -> Token | None:
     if not 1 <= len(words) <= 2 or not _TOKEN.fullmatch(words[0]):
         raise AccessError(f"{where} holds no token: the token alone, or with the server's address behind it")
     return Token(words[0], origin_of(words[1]) if len(words) == 2 else None)
-
-
-def origin_of(url: str) -> str:
-    """'https://host:8443/faces-3' -> 'https://host:8443'. Raises AccessError for what is no address of the web."""
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        raise AccessError("that is no address of a server (https://host)") from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise AccessError("that is no address of a server (https://host)")
-    port = parsed.port or {"http": 80, "https": 443}[parsed.scheme]
-    host = f"[{parsed.host}]" if ":" in parsed.host else parsed.host
-    return f"{parsed.scheme}://{host}:{port}"
 
 
 class TokenAuth(httpx.Auth):
@@ -92,10 +81,10 @@ class TokenAuth(httpx.Auth):
         """Raises AccessError when the server refuses by access, and not by a fault."""
         request.headers.update(self.headers(str(request.url)))
         response = yield request
-        said = response.headers.get(ALLOWED)
+        said = response.headers.get(ALLOWED_KINDS_HEADER)
         if said is not None:
             self.allowed = frozenset(re.findall(r"[a-z]+", said[:200]))
-        refusal = response.headers.get(REFUSAL, "")
+        refusal = response.headers.get(REFUSAL_HEADER, "")
         host = str(response.url.host)[:100]
         if refusal in _REFUSALS:
             allowed = ", ".join(sorted(self.allowed or ())) or "nothing"
@@ -110,11 +99,9 @@ class TokenAuth(httpx.Auth):
 
     def narrowed(self, kinds: Sequence[str]) -> tuple[str, ...]:
         """The kinds to ask for: those that were asked for, else all that the grant has where the server named them."""
-        from processing.release.holder.fetch import KINDS
-
-        if kinds or self.allowed is None or self.allowed >= KINDS.keys():
+        if kinds or self.allowed is None or self.allowed >= LAYOUT.kinds.keys():
             return tuple(kinds)
-        return tuple(kind for kind in KINDS if kind in self.allowed)
+        return tuple(kind for kind in LAYOUT.kinds if kind in self.allowed)
 
 
 def access_to(url: str, token_file: Path | None = None) -> TokenAuth:

@@ -42,23 +42,27 @@ class Problem:
     """One thing that is wrong, in words."""
 
     fault: VerificationFault
+    #: Of the file that it is about.
     path: str
+    #: For people, after the path.
     why: str
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What was looked at and what is wrong. manifest is None when there is none to go by.
+    """What was looked at, and what is wrong with it."""
 
-    absent: files of the manifest that are not here, where only a part of the release was asked for.  signed_by: whose
-    signature over the manifest holds, as its public key; None where there is none, or none that can be checked.
-    """
-
+    #: Of the release.
     folder: Path
+    #: None where there is none to go by.
     manifest: Manifest | None
+    #: Of the manifest as it lies there.
     manifest_sha256: str | None
+    #: In order of path.
     problems: tuple[Problem, ...]
+    #: Files of the manifest that are not here, where only a part of the release was asked for.
     absent: int = 0
+    #: The public key whose signature holds; None where none does, or none can be checked.
     signed_by: str | None = None
 
     @property
@@ -145,16 +149,15 @@ def find_newer(folder: Path, manifest: Manifest) -> list[Manifest]:
 def _withdrawn_problems(manifest: Manifest, withdrawn: Sequence[Tombstone], there: Mapping[str, int]) -> list[Problem]:
     """One a tombstone that is about this version, of which something is here."""
     problems = []
-    for stone in dict.fromkeys(withdrawn):
-        if stone.code not in manifest.subjects or not stone.concerns(manifest.version):
+    for tombstone in dict.fromkeys(withdrawn):
+        if tombstone.code not in manifest.subjects or not tombstone.concerns(manifest.version):
             continue
-        files = sum(stone.holds(path) for path in there)
+        files = sum(tombstone.holds(path) for path in there)
         if files:
-            places = ", ".join(stone.places())
-            why = (
-                f"subject {stone.code} has withdrawn {stone.in_words()}: delete {places} ({files} files), in copies too"
-            )
-            problems.append(Problem(VerificationFault.WITHDRAWN, stone.places()[0], why))
+            places = ", ".join(tombstone.places())
+            what = f"subject {tombstone.code} has withdrawn {tombstone.in_words()}"
+            why = f"{what}: delete {places} ({files} files), in copies too"
+            problems.append(Problem(VerificationFault.WITHDRAWN, tombstone.places()[0], why))
     return problems
 
 

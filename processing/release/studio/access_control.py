@@ -23,11 +23,15 @@ TOMBSTONES_S = 2.0  # how long a withdrawal may take to reach the server
 
 @dataclass(frozen=True)
 class AccessRefused:
-    """An answer without a file. refusal: a word for programs; status: HTTP's; why: for people."""
+    """An answer without a file."""
 
+    #: HTTP's.
     status: int
+    #: A word for programs.
     refusal: str
+    #: For people.
     why: str
+    #: Of files, that the grant does allow.
     kinds: frozenset[str] = frozenset()
 
 
@@ -35,9 +39,13 @@ class AccessRefused:
 class AccessGranted:
     """A file that may leave."""
 
+    #: The grant by which it does.
     access: GrantAccess
+    #: The release's row.
     release_id: int
-    shelf: ServedRelease
+    #: The release.
+    served: ServedRelease
+    #: The file.
     item: ServedFile
 
 
@@ -53,23 +61,25 @@ REFUSALS = {
 class AccessControl:
     """Judges requests. Each is judged by the records of that moment: a revoked grant opens nothing more."""
 
-    def __init__(self, engine: Engine, shelves: Sequence[ServedRelease], key: bytes) -> None:
+    def __init__(self, engine: Engine, releases: Sequence[ServedRelease], key: bytes) -> None:
         """Raises ReleaseError for a folder that the records do not know as a release, or know otherwise."""
         self._engine, self._key = engine, key
-        self._shelves: dict[str, tuple[ServedRelease, int]] = {}
-        self._stones: dict[str, tuple[float, tuple[Tombstone, ...]]] = {}
+        self._served: dict[str, tuple[ServedRelease, int]] = {}
+        self._tombstones_by_name: dict[str, tuple[float, tuple[Tombstone, ...]]] = {}
         self._lock = threading.Lock()
         with reading(engine) as tx:
-            for shelf in shelves:
+            for served in releases:
                 try:
-                    release = get_release(tx, shelf.name, shelf.version)
+                    release = get_release(tx, served.name, served.version)
                 except NotFound:
-                    raise ReleaseError(f"{shelf.folder} is no release of this studio's records") from None
-                if release.manifest_sha256 != shelf.manifest_sha256:
-                    raise ReleaseError(f"{shelf.folder} is not {shelf.place} as it was built: its manifest was changed")
-                if shelf.place in self._shelves:
-                    raise ReleaseError(f"{shelf.place} is given twice")
-                self._shelves[shelf.place] = (shelf, release.id)
+                    raise ReleaseError(f"{served.folder} is no release of this studio's records") from None
+                if release.manifest_sha256 != served.manifest_sha256:
+                    raise ReleaseError(
+                        f"{served.folder} is not {served.place} as it was built: its manifest was changed"
+                    )
+                if served.place in self._served:
+                    raise ReleaseError(f"{served.place} is given twice")
+                self._served[served.place] = (served, release.id)
 
     def judge(self, path: str, token: str | None, now: datetime | None = None) -> AccessGranted | AccessRefused:
         """path: of the address, decoded, without its first '/'. token: of the header; None where there is none."""
@@ -89,21 +99,21 @@ class AccessControl:
             return refused(GrantRefusal.UNKNOWN)
         if until is not None and now >= until:
             return refused(GrantRefusal.EXPIRED)
-        shelf, release_id = self._shelves.get(place, (None, 0))
-        if shelf is None:  # what is not here looks like what is not given
+        served, release_id = self._served.get(place, (None, 0))
+        if served is None:  # what is not here looks like what is not given
             return refused(access.standing(now) or GrantRefusal.OTHER)
-        refusal = access.refusal(shelf.name, shelf.version, shelf.licence_sha256, now)
+        refusal = access.refusal(served.name, served.version, served.licence_sha256, now)
         if refusal is not None:
             return refused(refusal)
-        item = shelf.items.get(inside)
+        item = served.items.get(inside)
         if item is None:
             return AccessRefused(404, "path", "the release has no such file")
         if item.kind and item.kind not in access.kinds:
             return AccessRefused(403, "kind", "the grant does not allow files of this kind", access.kinds)
-        stones = self._tombstones(shelf.name) if item.number is not None else ()
-        if any(stone.concerns(shelf.version) and stone.holds(item.path) for stone in stones):
+        tombstones = self._tombstones(served.name) if item.number is not None else ()
+        if any(tombstone.concerns(served.version) and tombstone.holds(item.path) for tombstone in tombstones):
             return AccessRefused(410, "withdrawn", "the subject has withdrawn this; a newer version does without")
-        return AccessGranted(access, release_id, shelf, item)
+        return AccessGranted(access, release_id, served, item)
 
     def still(self, access: GrantAccess) -> bool:
         """Whether a grant that opened something opens it still."""
@@ -113,12 +123,12 @@ class AccessControl:
 
     def _tombstones(self, name: str) -> tuple[Tombstone, ...]:
         with self._lock:
-            seen, stones = self._stones.get(name, (-TOMBSTONES_S, ()))
-            if time.monotonic() - seen >= TOMBSTONES_S or name not in self._stones:
+            seen, tombstones = self._tombstones_by_name.get(name, (-TOMBSTONES_S, ()))
+            if time.monotonic() - seen >= TOMBSTONES_S or name not in self._tombstones_by_name:
                 with reading(self._engine) as tx:
-                    stones = find_tombstones(tx, name, utc_now().date())
-                self._stones[name] = (time.monotonic(), stones)
-            return stones
+                    tombstones = find_tombstones(tx, name, utc_now().date())
+                self._tombstones_by_name[name] = (time.monotonic(), tombstones)
+            return tombstones
 
 
 def refused(refusal: GrantRefusal) -> AccessRefused:

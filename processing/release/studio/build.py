@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -42,13 +42,15 @@ from processing.release.formats.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
     Manifest,
+    ManifestHead,
     make_manifest,
     write_manifest,
 )
+from processing.release.formats.release_description import ReleaseFacts
 from processing.release.formats.signing import RELEASE, PublicKey, public_of, read_small, sign, studio_key
 from processing.release.formats.studio_statement import read_about
+from processing.release.formats.tombstones import NoLonger, Tombstone
 from processing.release.studio.export import ExportPlan, export
-from processing.release.studio.release_lists import ReleaseFacts
 from processing.release.studio.release_records import find_tombstones, no_longer_part
 from processing.release.studio.selection import Selection, Skipped, select_takes
 from processing.release.studio.selection_file import Reviewed, read_selection
@@ -66,6 +68,28 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
+class BuildRequest:
+    """What a build is asked for."""
+
+    #: A reviewed file; without it the rules decide alone.
+    selection: Path | None = None
+    #: Of that file, by somebody whom the studio trusts ([release] signers in studio.toml).
+    signature: Path | None = None
+    #: The secret key that signs the manifest; None: the studio's own.
+    sign_key: Path | None = None
+    #: Consents must be valid on it; None: today, or the file's.
+    day: date | None = None
+    #: Narrows to these codes; None: all.
+    subjects: Sequence[str] | None = None
+    #: The licence's address or name.
+    licence: str = DEFAULT_LICENCE
+    #: The whole of it, for LICENCE.txt.
+    licence_text: str | None = None
+    #: What the datasheet says first.
+    description: str = DEFAULT_DESCRIPTION
+
+
+@dataclass(frozen=True)
 class BuiltRelease:
     """A release that is there."""
 
@@ -74,80 +98,100 @@ class BuiltRelease:
     folder: Path
     manifest: Manifest
     manifest_sha256: str
+    #: What stayed, and why.
     skipped: tuple[Skipped, ...]
-    key: PublicKey  # with whose secret the manifest was signed
+    #: With whose secret the manifest was signed.
+    key: PublicKey
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What a version will hold, as the records say on its day."""
+
+    selection: Selection
+    #: What is withdrawn of earlier versions.
+    tombstones: tuple[Tombstone, ...]
+    #: What of earlier versions is not here, and may be kept.
+    no_longer: tuple[NoLonger, ...]
+    #: The first and the last day on which a take was fired.
+    captured: tuple[str, str] | None
 
 
 def build_release(
     studio: StudioRecords,
     name: str,
     out: Path,
+    request: BuildRequest | None = None,
     *,
-    selection: Path | None = None,
-    signature: Path | None = None,
-    sign_key: Path | None = None,
-    day: date | None = None,
-    subjects: list[str] | None = None,
-    licence: str = DEFAULT_LICENCE,
-    licence_text: str | None = None,
-    description: str = DEFAULT_DESCRIPTION,
     abandon: bool = False,
     workers: int | None = None,
     progress: Progress = no_progress,
 ) -> BuiltRelease:
     """Build the next version of `name` into the folder `out/<name>-<version>`.
 
-    selection: a reviewed file; without it the rules decide alone. signature: of that file, by somebody whom the studio
-    trusts ([release] signers in studio.toml). sign_key: signs the manifest (the studio's own key). day: consents must
-    be valid on it (today, or the file's). subjects: narrows to these codes. licence: its URL or name; licence_text: the
-    whole. abandon: an earlier build of this name that died elsewhere is given up; one that died here is taken up.
-    Raises ReleaseError when nothing may leave and nobody is to be told of a withdrawal, or the folder exists;
-    StateConflict when a build is under way. Whatever is raised, no folder is left that looks like a release, and the
-    version number stays free.
+    abandon: an earlier build of this name that died elsewhere is given up; one that died here is taken up. Raises
+    ReleaseError when nothing may leave and nobody is to be told of a withdrawal, or the folder exists; StateConflict
+    when a build is under way. Whatever is raised, no folder is left that looks like a release, and the version number
+    stays free.
     """
     if not _NAME.fullmatch(name):
         raise ReleaseError(f"'{name}' cannot name a release: use lower-case letters, digits, '.', '_' and '-'")
+    request = request or BuildRequest()
     about = read_about(studio.settings.sections.get("release", {}))
-    reviewed = _read(studio, selection, signature, name, day, subjects)
-    day = (reviewed.file.day if reviewed else day) or utc_now().date()
-    if day > utc_now().date():
-        raise ReleaseError(f"Consents cannot be judged on {day}: that day is not yet over; leave --day out")
+    reviewed = _read(studio, name, request)
     options = reviewed.file.options if reviewed else Options()
-    with reading(studio.engine) as tx:
-        chosen = select_takes(tx, studio.store, day, only=subjects, quality=reviewed.file.quality if reviewed else None)
-        tombstones = find_tombstones(tx, name, day)
-        if reviewed:
-            chosen = narrowed(chosen, reviewed)
-        captured = captured_days(tx, [take.take_id for subject in chosen.subjects for take in subject.takes])
-        asked = replace(chosen, skipped=(*chosen.skipped, *_not_asked(chosen, subjects)))
-        gone = no_longer_part(tx, name, asked, tombstones, photographs=options.photographs != "none")
-    if not chosen.subjects and not tombstones:
-        raise ReleaseError(_nothing(chosen))
-    key = sign_key or studio_key(studio.settings.keys)
-    criteria = {"subjects": subjects or "all", "licence": licence, "selection": reviewed.sha256 if reviewed else None}
-    with _claimed(studio, name, out, day, criteria, abandon) as (release, building):
+    contents = _contents(studio, name, request, reviewed, photographs=options.photographs != "none")
+    selection = contents.selection
+    key = request.sign_key or studio_key(studio.settings.keys)
+    criteria = {
+        "subjects": list(request.subjects or ()) or "all",
+        "licence": request.licence,
+        "selection": reviewed.sha256 if reviewed else None,
+    }
+    with _claimed(studio, name, out, selection.day, criteria, abandon) as (release, building):
         plan = ExportPlan(
-            selection=chosen,
+            selection=selection,
             store=studio.store,
             folder=building / "release",
             done=building / "done",
             facts=ReleaseFacts(
                 name,
                 release.version,
-                licence,
-                description,
+                request.licence,
+                request.description,
                 _reviewer(reviewed),
                 about=about,
-                captured=captured,
-                synthetic=is_synthetic(chosen),
+                captured=contents.captured,
+                synthetic=is_synthetic(selection),
             ),
             options=options,
-            licence_text=licence_text or f"{licence}.",
-            tombstones=tombstones,
-            no_longer=gone,
+            licence_text=request.licence_text or f"{request.licence}.",
+            tombstones=contents.tombstones,
+            no_longer=contents.no_longer,
             public_key=public_of(key),
         )
         return _build(studio, release, plan, out / f"{name}-{release.version}", reviewed, key, workers, progress)
+
+
+def _contents(
+    studio: StudioRecords, name: str, request: BuildRequest, reviewed: Reviewed | None, *, photographs: bool
+) -> _Contents:
+    """What may leave. Raises ReleaseError for a day that is not over, and where there is nothing to release."""
+    day = (reviewed.file.day if reviewed else request.day) or utc_now().date()
+    if day > utc_now().date():
+        raise ReleaseError(f"Consents cannot be judged on {day}: that day is not yet over; leave --day out")
+    quality = reviewed.file.quality if reviewed else None
+    with reading(studio.engine) as tx:
+        chosen = select_takes(tx, studio.store, day, only=request.subjects, quality=quality)
+        tombstones = find_tombstones(tx, name, day)
+        if reviewed:
+            chosen = narrowed(chosen, reviewed)
+        captured = captured_days(tx, [take.take_id for subject in chosen.subjects for take in subject.takes])
+        asked = replace(chosen, skipped=(*chosen.skipped, *_not_asked(chosen, request.subjects)))
+        gone = no_longer_part(tx, name, asked, tombstones, photographs=photographs)
+    if not chosen.subjects and not tombstones:
+        raise ReleaseError(_nothing(chosen))
+    return _Contents(chosen, tombstones, gone, captured)
 
 
 def is_synthetic(selection: Selection) -> bool:
@@ -156,28 +200,22 @@ def is_synthetic(selection: Selection) -> bool:
     return bool(forms) and all(form == SYNTHETIC for form in forms)
 
 
-def _read(
-    studio: StudioRecords,
-    selection: Path | None,
-    signature: Path | None,
-    name: str,
-    day: date | None,
-    subjects: list[str] | None,
-) -> Reviewed | None:
-    if selection is None:
-        if signature is not None:
+def _read(studio: StudioRecords, name: str, request: BuildRequest) -> Reviewed | None:
+    """The reviewed file; None where none was given. Raises ReleaseError, SelectionError."""
+    if request.selection is None:
+        if request.signature is not None:
             raise ReleaseError("--signature is of a reviewed file: name that with --selection")
         return None
-    reviewed = read_selection(selection)
+    reviewed = read_selection(request.selection)
     if reviewed.file.name != name:
-        raise ReleaseError(f"{selection} selects for release '{reviewed.file.name}', not for '{name}'")
-    if day is not None or subjects:
-        raise ReleaseError(f"{selection} says the day and the subjects; leave --day and --subject out")
-    made = read_small(signature, "the signature") if signature else None
+        raise ReleaseError(f"{request.selection} selects for release '{reviewed.file.name}', not for '{name}'")
+    if request.day is not None or request.subjects:
+        raise ReleaseError(f"{request.selection} says the day and the subjects; leave --day and --subject out")
+    made = read_small(request.signature, "the signature") if request.signature else None
     return require_review(reviewed, made, trusted_signers(studio.settings))
 
 
-def _not_asked(chosen: Selection, subjects: list[str] | None) -> list[Skipped]:
+def _not_asked(chosen: Selection, subjects: Sequence[str] | None) -> list[Skipped]:
     left = chosen.known - set(subjects) if subjects else set()
     return [Skipped(code, "", "not asked for", "not_asked") for code in sorted(left)]
 
@@ -270,17 +308,16 @@ def _build(
     plan.folder.mkdir(exist_ok=True)
     entries = export(plan, workers=workers, progress=part(progress, 0.0, 0.8))
     progress(0.8, "hashing")
-    manifest = make_manifest(
-        plan.folder,
-        entries,
+    head = ManifestHead(
         name=plan.facts.name,
         version=plan.facts.version,
         consent_day=plan.selection.day.isoformat(),
-        subjects=[subject.code for subject in plan.selection.subjects],
+        subjects=tuple(subject.code for subject in plan.selection.subjects),
         tombstones=plan.tombstones,
         selection_sha256=reviewed.sha256 if reviewed else None,
         no_longer=plan.no_longer,
     )
+    manifest = make_manifest(plan.folder, entries, head)
     changed = [entry.path for entry in manifest.files if entries[entry.path].sha256 != entry.sha256]
     if changed:
         raise ReleaseError(f"{', '.join(changed[:5])} changed on the disk while the release was built; build it again")

@@ -3,19 +3,92 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from processing.release.formats.displacement_encoding import DisplacementEncoding
+from processing.release.formats.release_description import ReleaseFacts
+from processing.release.formats.released_files import (
+    CAMERAS,
+    CONVENTIONS,
+    DISPLACEMENT,
+    DISPLACEMENT_EXR,
+    FACTS,
+    HISTOGRAM,
+    INFO_LIST,
+    LANDMARK_CHECK,
+    LAYOUT,
+    MATERIAL,
+    MESH,
+    MISSING,
+    MOSAICKED_LIST,
+    NO_LONGER,
+    PHOTOGRAPH,
+    PUBLISHABLE_LIST,
+    RT_SCALE,
+    SCAN,
+    SUBJECTS,
+    TAKES,
+    TEXTURE,
+    TOMBSTONES,
+)
 from processing.release.formats.tombstones import Tombstone
-from processing.release.studio import release_lists as lists
-from processing.release.studio.conventions import CONVENTIONS
-from processing.release.studio.release_lists import ReleaseFacts, is_complete
+from processing.release.studio.release_lists import is_complete
 from processing.release.studio.selection import SelectedSubject, Selection
 from processing.release.studio.selection_rules import Options
-from processing.release.studio.take_export import DisplacementEncoding, TakeRecord
+from processing.release.studio.take_export import TakeRecord
 
-DATASHEET = "datasheet.md"
-HISTOGRAM = "histogram.svg"
-LICENCE = "LICENCE.txt"
 GENDERS = ("female", "male", "other", None)
 _COLOURS = {"female": "#c8553d", "male": "#2f6690", "other": "#5b8e55", None: "#9a9a9a"}
+_WITH_A_LINE = (
+    MESH, MATERIAL, TEXTURE, DISPLACEMENT, DISPLACEMENT_EXR, SCAN, PHOTOGRAPH, CAMERAS, FACTS, LANDMARK_CHECK
+)  # fmt: skip
+_WHO = f"""## Who is in it
+
+Age, gender and occupation were given voluntarily; occupation is not part of the release.
+
+{{table}}
+
+![Age and gender]({HISTOGRAM.path})
+
+"""
+_HOW_IT_WAS_MADE = """## How it was made
+
+Each take is one moment: all cameras of a rig fired together; `meta/` says how far apart. A scan was made of the
+photographs by multi-view stereo, a template of one topology was registered to it, its texture was projected from the
+photographs, and what the registered mesh lost was kept as a displacement map. `meta/` names stage, version, parameters
+and key of every step, the figures that it reported, and the hashes of the photographs.
+
+"""
+_CONSENT = f"""## Consent
+
+Every subject here signed a consent to release for research that was valid on the day above. Photographs (`img/`) are
+here only of subjects who also consented to publication; only these (`{PUBLISHABLE_LIST.path}`) may be shown in
+papers and talks. Of subjects in `{MOSAICKED_LIST.path}`, photographs, textures and the colours of scans have the
+eyes in coarse blocks. A subject may withdraw, or allow less: the next version then names in `{TOMBSTONES.path}`
+what holders of this one delete; `mien release verify --newer` says which files. What is not part of a version any more
+for another reason is in `{NO_LONGER.path}`, and may be kept.
+
+"""
+_DISPLACEMENT_MAPS = """## The displacement maps
+
+16-bit grey PNG in the UVs of the registered mesh (row 0 is v = 1): signed distance from its surface along its normals
+to the scan, outwards positive.
+
+    {formula}        scale_mm = {scale_mm}, midpoint = {midpoint}
+
+Each map says so itself in its PNG text; `valid_mask` there tells which heights were measured and which were filled in.
+`mien displace MESH.obj MAP.png --out DETAILED.ply` applies one. The EXR beside it, for renderers and sculpting
+programs, has the same heights not rounded: channel `Y` in millimetres, channel `valid` 1 where they were measured.
+
+"""
+_LENGTHS_AND_USE = """## Lengths
+
+Millimetres, from the rig's calibration; nothing was normalised. Scan, registered mesh and cameras of one take share one
+frame: right-handed, y up, z out of the face. `tu_to_template` in `meta/` takes the head's motion out.
+
+## What it is for, and what not
+
+For the study of face shape, expression and appearance under the licence. Not to recognise, trace or judge the people
+in it. The subjects are those who came to one studio: see the histogram before generalising to anybody else.
+"""
 
 
 def datasheet(
@@ -27,6 +100,26 @@ def datasheet(
     tombstones: Sequence[Tombstone],
 ) -> str:
     """What a person reads first."""
+    parts = (
+        _summary(facts, selection, records, options, tombstones),
+        _WHO.format(table=histogram_table(selection.subjects)),
+        _HOW_IT_WAS_MADE,
+        _CONSENT,
+        _what_is_where(),
+        _DISPLACEMENT_MAPS.format(formula=relief.formula, scale_mm=relief.scale_mm, midpoint=relief.midpoint),
+        _LENGTHS_AND_USE,
+    )
+    return "".join(parts)
+
+
+def _summary(
+    facts: ReleaseFacts,
+    selection: Selection,
+    records: Mapping[tuple[int, str], TakeRecord],
+    options: Options,
+    tombstones: Sequence[Tombstone],
+) -> str:
+    """What it is called, and a table of what can be counted."""
     subjects = selection.subjects
     takes = sum(len(subject.takes) for subject in subjects)
     photographs = sum(record.photographs for record in records.values())
@@ -52,31 +145,12 @@ def datasheet(
 | Consents valid on | {selection.day.isoformat()} |
 | Licence | {facts.licence} |
 
-## Who is in it
+"""
 
-Age, gender and occupation were given voluntarily; occupation is not part of the release.
 
-{histogram_table(subjects)}
-
-![Age and gender]({HISTOGRAM})
-
-## How it was made
-
-Each take is one moment: all cameras of a rig fired together; `meta/` says how far apart. A scan was made of the
-photographs by multi-view stereo, a template of one topology was registered to it, its texture was projected from the
-photographs, and what the registered mesh lost was kept as a displacement map. `meta/` names stage, version, parameters
-and key of every step, the figures that it reported, and the hashes of the photographs.
-
-## Consent
-
-Every subject here signed a consent to release for research that was valid on the day above. Photographs (`img/`) are
-here only of subjects who also consented to publication; only these (`{lists.PUBLISHABLE_LIST}`) may be shown in
-papers and talks. Of subjects in `{lists.MOSAICKED_LIST}`, photographs, textures and the colours of scans have the
-eyes in coarse blocks. A subject may withdraw, or allow less: the next version then names in `{lists.TOMBSTONES}`
-what holders of this one delete; `mien release verify --newer` says which files. What is not part of a version any more
-for another reason is in `{lists.NO_LONGER}`, and may be kept.
-
-## What is where
+def _what_is_where() -> str:
+    """Every path of a release, for people."""
+    return f"""## What is where
 
 | Path | What |
 |---|---|
@@ -86,41 +160,27 @@ for another reason is in `{lists.NO_LONGER}`, and may be kept.
 | `img/<id>/<k>_<name>/<view>.jpg`, `params.json` | photographs and their cameras |
 | `meta/<id>/<k>_<name>.json` | frames, scale, rig, calibration, landmarks, fit, origin and files of the take |
 | `checks/<id>.png` | the landmarks drawn on a registered mesh of the subject |
-| `topology/` | triangles, UVs, seams and landmarks that all meshes share |
+{_further_files()}| `topology/` | triangles, UVs, seams and landmarks that all meshes share |
 | `rigs/` | calibrations, with colour profiles |
-| `{lists.INFO_LIST}` | index, gender (m, f, o), age, valid label; `-`: not said |
-| `{lists.SUBJECTS}`, `{lists.TAKES}` | the same with names of columns; a line a take with its files |
-| `{lists.MISSING}` | every file that is not here, and why |
-| `{lists.RT_SCALE}` | from each scan to the upright head, in FaceScape's form |
-| `{CONVENTIONS}` | units, axes, camera model, frames, encoding, for programs |
-| `{lists.TOMBSTONES}`, `{lists.NO_LONGER}` | of earlier versions: what to delete; what is just not here |
+| `{INFO_LIST.path}` | index, gender (m, f, o), age, valid label; `-`: not said |
+| `{SUBJECTS.path}`, `{TAKES.path}` | the same with names of columns; a line a take with its files |
+| `{MISSING.path}` | every file that is not here, and why |
+| `{RT_SCALE.path}` | from each scan to the upright head, in FaceScape's form |
+| `{CONVENTIONS.path}` | units, axes, camera model, frames, encoding, for programs |
+| `{TOMBSTONES.path}`, `{NO_LONGER.path}` | of earlier versions: what to delete; what is just not here |
 | `manifest.json` | size and SHA-256 of every file |
 | `manifest.json.minisig` or `.sig`, `release.pub` | its signature, and the key that made it |
 
 The valid label is 1 for a complete subject, then four digits that are 1 where some OBJ, material, texture or
 displacement map is missing.
 
-## The displacement maps
-
-16-bit grey PNG in the UVs of the registered mesh (row 0 is v = 1): signed distance from its surface along its normals
-to the scan, outwards positive.
-
-    {relief.formula}        scale_mm = {relief.scale_mm}, midpoint = {relief.midpoint}
-
-Each map says so itself in its PNG text; `valid_mask` there tells which heights were measured and which were filled in.
-`mien displace MESH.obj MAP.png --out DETAILED.ply` applies one. The EXR beside it, for renderers and sculpting
-programs, has the same heights not rounded: channel `Y` in millimetres, channel `valid` 1 where they were measured.
-
-## Lengths
-
-Millimetres, from the rig's calibration; nothing was normalised. Scan, registered mesh and cameras of one take share one
-frame: right-handed, y up, z out of the face. `tu_to_template` in `meta/` takes the head's motion out.
-
-## What it is for, and what not
-
-For the study of face shape, expression and appearance under the licence. Not to recognise, trace or judge the people
-in it. The subjects are those who came to one studio: see the histogram before generalising to anybody else.
 """
+
+
+def _further_files() -> str:
+    """Files of the layout for which the table has no line of its own."""
+    lines = [file for file in LAYOUT.files if file not in _WITH_A_LINE]
+    return "".join(f"| `{file.at('<id>', '<k>_<name>', '<view>')}` | {file.description} |\n" for file in lines)
 
 
 def histogram_table(subjects: Sequence[SelectedSubject]) -> str:

@@ -14,21 +14,28 @@ from db.models import Way
 from db.release_records.release_holders import Delivery, begin_fetch, note_delivered
 from processing.release.studio.served_release import ServedRelease
 
-# Beyond these a file counts as delivered: what is owed to the subjects is not to be escaped by odd ranges.
+# Beyond these a file counts as delivered: no holder escapes a notice of withdrawal by odd ranges.
 MOST_PARTS = 64
 MOST_BEGUN = 5000
 
 
 @dataclass
 class DeliveredParts:
-    """One grant's fetch of one version. wanted: numbers of the files that it may have."""
+    """One grant's fetch of one version."""
 
+    #: Its row.
     fetch_id: int
+    #: Numbers of the files that it may have.
     wanted: frozenset[int]
+    #: One a file of the manifest: whether it went whole.
     bits: bytearray
+    #: A file's number -> its parts so far, as [from, to).
     begun: dict[int, list[tuple[int, int]]]
+    #: In all.
     bytes_sent: int = 0
+    #: How many of the wanted went whole.
     done: int = 0
+    #: Whether something is not written down yet.
     dirty: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -73,7 +80,7 @@ class Ledger:
         self,
         grant_id: int,
         release_id: int,
-        shelf: ServedRelease,
+        served: ServedRelease,
         kinds: frozenset[str],
         address: str | None,
         agent: str,
@@ -84,12 +91,12 @@ class Ledger:
             found = self._open.get(key)
             if found is not None:
                 return found
-            wanted = shelf.wanted(kinds)
+            wanted = served.wanted(kinds)
             with transaction(self._engine) as tx:
                 row = begin_fetch(
                     tx, grant_id, release_id, Way.SERVER, files_wanted=len(wanted), address=address, agent=agent
                 )
-                bits = bytearray(-(-len(shelf.manifest.files) // 8) or 1)
+                bits = bytearray(-(-len(served.manifest.files) // 8) or 1)
                 bits[: len(row.delivered or b"")] = row.delivered or b""
                 progress = DeliveredParts(row.id, wanted, bits, _parts(row.begun or {}), row.bytes_sent)
             progress.done = sum(progress.has(number) for number in wanted)

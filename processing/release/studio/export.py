@@ -1,8 +1,6 @@
 """A release's files under FaceScape's names, from the store into a folder: take by take, in parallel, resumable.
 
-    <id>/models_reg/<k>_<name>.obj .obj.mtl .jpg     <id>/dpmap/<k>_<name>.png .exr     mesh/<id>/<k>_<name>.ply
-    img/<id>/<k>_<name>/<view>.jpg, params.json      meta/<id>/<k>_<name>.json     checks/<id>.png
-    topology/<id>.*     rigs/<rig>-<calibration>.json     lists, datasheet, conventions, Croissant
+What is written where stands in processing.release.formats.released_files.
 
 A take that was written leaves a record of its files' hashes. A build that was interrupted reads the records, hashes
 those files again, and writes only what is missing or changed. What is in the folder and belongs to no take goes.
@@ -10,7 +8,7 @@ those files again, and writes only what is missing or changed. What is in the fo
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,32 +20,48 @@ from common.files.atomic_write import atomic_write
 from common.processors import usable_cpus
 from common.progress import Progress, no_progress
 from db.store import Store
-from processing.release.formats.croissant import CROISSANT, croissant
-from processing.release.formats.data_card import CARD, data_card
-from processing.release.formats.datacite import DATACITE, datacite
+from processing.release.formats.croissant import croissant
+from processing.release.formats.data_card import data_card
+from processing.release.formats.datacite import datacite
+from processing.release.formats.displacement_encoding import DisplacementEncoding
 from processing.release.formats.errors import ReleaseError
 from processing.release.formats.json_documents import write_json_document
 from processing.release.formats.manifest import FileEntry, hash_files
+from processing.release.formats.release_description import ReleaseFacts, datasheet_of_tombstones
+from processing.release.formats.released_files import (
+    CARD,
+    CONVENTIONS,
+    CROISSANT,
+    DATACITE,
+    DATASHEET,
+    HISTOGRAM,
+    INFO_LIST,
+    LICENCE,
+    MISSING,
+    MOSAICKED_LIST,
+    NO_LONGER,
+    PREDEF,
+    PUBLIC_KEY,
+    PUBLISHABLE_LIST,
+    RT_SCALE,
+    SUBJECTS,
+    TAKES,
+    TOMBSTONES,
+    SharedFile,
+)
 from processing.release.formats.responsible_ai import ReleaseCounts, counted_stages
-from processing.release.formats.signing import STUDIO_PUBLIC, PublicKey, public_file
+from processing.release.formats.signing import PublicKey, public_file
 from processing.release.formats.tombstones import NoLonger, Tombstone
 from processing.release.studio import release_lists
-from processing.release.studio.conventions import CONVENTIONS, conventions
-from processing.release.studio.datasheet import DATASHEET, HISTOGRAM, LICENCE, datasheet, histogram_svg
-from processing.release.studio.facescape_predef import PREDEF, write_predef
-from processing.release.studio.release_lists import ReleaseFacts
+from processing.release.studio.conventions import conventions
+from processing.release.studio.datasheet import datasheet, histogram_svg
+from processing.release.studio.facescape_predef import write_predef
 from processing.release.studio.selection import Selection
 from processing.release.studio.selection_rules import Options
-from processing.release.studio.take_export import (
-    DisplacementEncoding,
-    TakeJob,
-    TakeRecord,
-    export_take,
-    load_template,
-    take_jobs,
-)
+from processing.release.studio.take_export import TakeJob, TakeRecord, export_take, load_template, take_jobs
 from processing.release.studio.take_metadata import rig_file
-from processing.release.studio.topology_files import topology_id, write_topology
+from processing.release.studio.topology_files import topology_id, topology_paths, write_topology
+from processing.template.template import Template
 
 # A process more is worth its start where it has this many takes to write.
 TAKES_A_WORKER = 8
@@ -56,17 +70,25 @@ TakeRecords = Mapping[tuple[int, str], TakeRecord]
 
 @dataclass(frozen=True)
 class ExportPlan:
-    """What is written where. done: the folder of the takes' records."""
+    """What is written where."""
 
     selection: Selection
+    #: Of the takes' files.
     store: Store
+    #: The release's, as long as it is built.
     folder: Path
+    #: That of the takes' records.
     done: Path
+    #: What its texts say of it.
     facts: ReleaseFacts
     options: Options
+    #: LICENCE.txt.
     licence_text: str
+    #: What is withdrawn of earlier versions.
     tombstones: tuple[Tombstone, ...] = ()
+    #: What of earlier versions is not here, and may be kept.
     no_longer: tuple[NoLonger, ...] = ()
+    #: Of the key that will sign the manifest.
     public_key: PublicKey | None = None
 
 
@@ -161,70 +183,101 @@ def _remove_strangers(folder: Path, wanted: Any) -> None:
 
 
 def _write_shared(plan: ExportPlan, records: TakeRecords) -> list[str]:
-    """Topologies, rigs, lists, texts; their paths."""
-    folder, selection, subjects = plan.folder, plan.selection, plan.selection.subjects
-    relief = _shared_relief(selection, records) if records else None
-    takes = [take for subject in subjects for take in subject.takes]
-    topologies = [
-        write_topology(folder, load_template(plan.store.local_path(sha256)), sha256)
-        for sha256 in sorted({take.template for take in takes})
-    ]
-    ends = (".json", ".npz", "_landmarks.png")
-    written = [f"topology/{about['topology']}{end}" for about in topologies for end in ends]
-    for sha256 in sorted({take.template for take in takes}):
-        at = PREDEF if len(topologies) == 1 else f"{PREDEF}/{topology_id(sha256)}"
-        written += write_predef(folder, load_template(plan.store.local_path(sha256)), at)
-    for capture in {rig_file(take.capture): take.capture for take in takes}.values():
-        name = rig_file(capture)
-        if name is not None:
-            (folder / name).parent.mkdir(exist_ok=True)
+    """Topologies, rigs, lists, texts, metadata; their paths."""
+    encoding = _shared_encoding(plan.selection, records) if records else None
+    if encoding is None:
+        datasheet_text = datasheet_of_tombstones(plan.facts, plan.selection.day, plan.tombstones)
+        return _write_texts(plan.folder, _lists(plan, records) | {DATASHEET: datasheet_text})
+    topologies, written = _write_topologies(plan)
+    written += _write_rigs(plan)
+    texts = _lists(plan, records) | {
+        DATASHEET: datasheet(plan.facts, plan.selection, records, encoding, plan.options, plan.tombstones),
+        HISTOGRAM: histogram_svg(plan.selection.subjects),
+    }
+    written += _write_texts(plan.folder, texts)
+    colour_profiles = sorted({name for record in records.values() for name in record.colour_profiles})
+    said = conventions(
+        encoding, plan.options, topologies, colour_profiles=colour_profiles, synthetic=plan.facts.synthetic
+    )
+    figures = release_figures(plan, records)
+    day = plan.selection.day.isoformat()
+    written += _write_texts(plan.folder, {CARD: data_card(plan.facts, figures)})
+    files = [entry for record in records.values() for entry in record.files]
+    sizes = {"files": len(files), "bytes": sum(entry.bytes for entry in files)}
+    described = _sizes_and_hashes(plan.folder, texts)
+    documents = {
+        RT_SCALE: release_lists.rt_scale(records),
+        CONVENTIONS: said,
+        DATACITE: datacite(plan.facts, figures, day, sizes),
+        CROISSANT: croissant(plan.facts, figures, day, described),
+    }
+    for file, value in documents.items():
+        write_json_document(plan.folder / file.path, value)
+    return [*written, *(file.path for file in documents)]
+
+
+def _templates(plan: ExportPlan) -> list[tuple[str, Template]]:
+    """The templates of all takes, by their hashes."""
+    hashes = sorted({take.template for subject in plan.selection.subjects for take in subject.takes})
+    return [(sha256, load_template(plan.store.local_path(sha256))) for sha256 in hashes]
+
+
+def _write_topologies(plan: ExportPlan) -> tuple[list[dict[str, Any]], list[str]]:
+    """What is said of each topology, and the paths of its files and of those that FaceScape's notebooks read."""
+    templates = _templates(plan)
+    topologies: list[dict[str, Any]] = []
+    written: list[str] = []
+    for sha256, template in templates:
+        topologies.append(write_topology(plan.folder, template, sha256))
+        written += topology_paths(topology_id(sha256))
+        at = PREDEF if len(templates) == 1 else f"{PREDEF}/{topology_id(sha256)}"
+        written += write_predef(plan.folder, template, at)
+    return topologies, written
+
+
+def _write_rigs(plan: ExportPlan) -> list[str]:
+    """The calibrations of all takes; their paths."""
+    captures = [take.capture for subject in plan.selection.subjects for take in subject.takes]
+    written = []
+    for path, capture in {rig_file(capture): capture for capture in captures}.items():
+        if path is not None:
+            (plan.folder / path).parent.mkdir(exist_ok=True)
             about = {"rig": capture.rig, "id": capture.rig_id, "calibration": capture.calibration_version}
             cameras = {"method": capture.calibration_method, "cameras": dict(capture.calibration)}
-            write_json_document(folder / name, about | cameras)
-            written.append(name)
+            write_json_document(plan.folder / path, about | cameras)
+            written.append(path)
+    return written
+
+
+def _lists(plan: ExportPlan, records: TakeRecords) -> dict[SharedFile, str]:
+    """The lists that every release has, its licence, and the studio's public key."""
+    selection, subjects = plan.selection, plan.selection.subjects
     texts = {
-        release_lists.INFO_LIST: release_lists.info_list(subjects),
-        release_lists.PUBLISHABLE_LIST: release_lists.publishable_list(subjects),
-        release_lists.MOSAICKED_LIST: release_lists.mosaicked_list(subjects),
-        release_lists.SUBJECTS: release_lists.subjects_csv(subjects),
-        release_lists.TAKES: release_lists.takes_csv(selection, records),
-        release_lists.MISSING: release_lists.missing_csv(selection, records),
-        release_lists.TOMBSTONES: release_lists.tombstones_csv(plan.tombstones),
-        release_lists.NO_LONGER: release_lists.no_longer_csv(plan.no_longer),
+        INFO_LIST: release_lists.info_list(subjects),
+        PUBLISHABLE_LIST: release_lists.publishable_list(subjects),
+        MOSAICKED_LIST: release_lists.mosaicked_list(subjects),
+        SUBJECTS: release_lists.subjects_csv(subjects),
+        TAKES: release_lists.takes_csv(selection, records),
+        MISSING: release_lists.missing_csv(selection, records),
+        TOMBSTONES: release_lists.tombstones_csv(plan.tombstones),
+        NO_LONGER: release_lists.no_longer_csv(plan.no_longer),
         LICENCE: plan.licence_text.rstrip("\n") + "\n",
     }
     if plan.public_key is not None:
-        texts[STUDIO_PUBLIC] = public_file(plan.public_key)
-    if relief is None:
-        texts[DATASHEET] = release_lists.tombstones_alone(plan.facts, selection.day, plan.tombstones)
-    else:
-        texts[DATASHEET] = datasheet(plan.facts, selection, records, relief, plan.options, plan.tombstones)
-        texts[HISTOGRAM] = histogram_svg(subjects)
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    if relief is None:
-        return list(texts)
-    write_json_document(folder / release_lists.RT_SCALE, release_lists.rt_scale(records))
-    write_json_document(
-        folder / CONVENTIONS,
-        conventions(
-            relief,
-            plan.options,
-            topologies,
-            colour_profiles=sorted({name for record in records.values() for name in record.colour_profiles}),
-            synthetic=plan.facts.synthetic,
-        ),
-    )
-    figures = release_figures(plan, records)
-    day = selection.day.isoformat()
-    (folder / CARD).write_text(data_card(plan.facts, figures), encoding="utf-8")
-    files = [entry for record in records.values() for entry in record.files]
-    sizes = {"files": len(files), "bytes": sum(entry.bytes for entry in files)}
-    write_json_document(folder / DATACITE, datacite(plan.facts, figures, day, sizes))
-    hashes = hash_files(folder, texts)
-    described = {name: ((folder / name).stat().st_size, str(hashes[name])) for name in texts}
-    write_json_document(folder / CROISSANT, croissant(plan.facts, figures, day, described))
-    return [*written, *texts, release_lists.RT_SCALE, CONVENTIONS, CROISSANT, CARD, DATACITE]
+        texts[PUBLIC_KEY] = public_file(plan.public_key)
+    return texts
+
+
+def _write_texts(folder: Path, texts: Mapping[SharedFile, str]) -> list[str]:
+    for file, text in texts.items():
+        (folder / file.path).write_text(text, encoding="utf-8")
+    return [file.path for file in texts]
+
+
+def _sizes_and_hashes(folder: Path, files: Iterable[SharedFile]) -> dict[str, tuple[int, str]]:
+    """Path -> (bytes, SHA-256) of files that were just written."""
+    paths = [file.path for file in files]
+    return {path: ((folder / path).stat().st_size, str(found)) for path, found in hash_files(folder, paths).items()}
 
 
 def release_figures(plan: ExportPlan, records: TakeRecords) -> ReleaseCounts:
@@ -248,7 +301,7 @@ def release_figures(plan: ExportPlan, records: TakeRecords) -> ReleaseCounts:
     )
 
 
-def _shared_relief(selection: Selection, records: TakeRecords) -> DisplacementEncoding:
+def _shared_encoding(selection: Selection, records: TakeRecords) -> DisplacementEncoding:
     """The encoding that all displacement maps of the release share. Raises ReleaseError where they differ."""
     codes = {(s.index, take.label): take.code for s in selection.subjects for take in s.takes}
     shared = next(iter(records.values())).relief

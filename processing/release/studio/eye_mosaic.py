@@ -29,9 +29,11 @@ FAR_PX = 30_000  # OpenCV draws no farther
 
 @dataclass(frozen=True, eq=False)
 class EyeRegions:
-    """vertices: of the topology, one array an eye.  triangles: (T,) those of either eye."""
+    """Where the eyes are, on a topology."""
 
+    #: One array an eye.
     vertices: tuple[Ints32, ...]
+    #: (T,) those of either eye.
     triangles: Bools
 
 

@@ -22,11 +22,11 @@ from common.array_types import Floats, Ints64
 from common.files.atomic_write import atomic_write
 from processing.files.image_files import write_image
 from processing.release.formats.errors import ReleaseError
+from processing.release.formats.released_files import PREDEF
 from processing.release.studio.topology_files import landmark_vertices
 from processing.template.face_regions import face_regions
 from processing.template.template import Template
 
-PREDEF = "predef"
 MASK_PX = 1024
 MIRROR_MM = 3.0
 _FACE = ("brow", "eye", "nose", "mouth", "chin", "cheek")

@@ -18,9 +18,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from db.errors import RecordError
+from processing.release.formats.access_protocol import ALLOWED_KINDS_HEADER, REFUSAL_HEADER
 from processing.release.formats.manifest import MANIFEST
-from processing.release.holder.fetch import KINDS
-from processing.release.holder.token_access import ALLOWED, REFUSAL
+from processing.release.formats.released_files import LAYOUT
 from processing.release.studio.access_control import AccessControl, AccessGranted, AccessRefused
 from processing.release.studio.delivery_ledger import DeliveredParts, Ledger
 from processing.release.studio.served_release import NotServed
@@ -38,14 +38,17 @@ _TYPES = {".json": "application/json", ".jpg": "image/jpeg", ".png": "image/png"
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """of_grant: requests of one grant at a time.  failures: refusals an address may collect in failures_s.  send_s: how
-    long a client may take nothing.  recheck_s: how long a revocation may take to cut what is being sent.
-    """
+    """What a server takes from one client."""
 
+    #: Requests of one grant at a time.
     of_grant: int = 32
+    #: Refusals that an address may collect in failures_s.
     failures: int = 40
+    #: Seconds.
     failures_s: float = 60.0
+    #: How long a client may take nothing.
     send_s: float = 60.0
+    #: How long a revocation may take to cut what is being sent.
     recheck_s: float = 1.0
 
 
@@ -56,8 +59,8 @@ class ConnectionCut(Exception):
 class ReleaseServer:
     """An ASGI application. Raises nothing: what is wrong in here is one line of the log and status 500 or a cut."""
 
-    def __init__(self, gate: AccessControl, ledger: Ledger, limits: RequestLimits | None = None) -> None:
-        self._gate, self._ledger, self._limits = gate, ledger, limits or RequestLimits()
+    def __init__(self, access: AccessControl, ledger: Ledger, limits: RequestLimits | None = None) -> None:
+        self._access, self._ledger, self._limits = access, ledger, limits or RequestLimits()
         self._busy: Counter[int] = Counter()
         self._failures: OrderedDict[str, list[float]] = OrderedDict()
 
@@ -90,7 +93,7 @@ class ReleaseServer:
         bearer = _BEARER.fullmatch(headers.get("authorization", "").strip())
         token = bearer[1] if bearer else ("-" if "authorization" in headers else None)
         try:
-            judged = await asyncio.to_thread(self._gate.judge, str(scope["path"]).removeprefix("/"), token)
+            judged = await asyncio.to_thread(self._access.judge, str(scope["path"]).removeprefix("/"), token)
         except RecordError:
             log.error("the records do not answer; nothing is given meanwhile")
             return await _refuse(
@@ -116,7 +119,7 @@ class ReleaseServer:
     async def _give(
         self, opened: AccessGranted, head: bool, asked: Mapping[str, str], address: str, receive: Receive, send: Send
     ) -> None:
-        item, shelf = opened.item, opened.shelf
+        item, served = opened.item, opened.served
         etag = f'"{item.sha256}"'
         headers = {
             "etag": etag, "accept-ranges": "bytes", "cache-control": "private, no-transform",
@@ -124,7 +127,7 @@ class ReleaseServer:
             "content-type": _TYPES.get(PurePosixPath(item.path).suffix, "application/octet-stream"),
         }  # fmt: skip
         if item.path == MANIFEST:
-            headers[ALLOWED.lower()] = ",".join(kind for kind in KINDS if kind in opened.access.kinds)
+            headers[ALLOWED_KINDS_HEADER.lower()] = _in_order(opened.access.kinds)
         if etag in asked.get("if-none-match", ""):
             return await _start(send, 304, headers, last=True)
         span = _span(asked, item.bytes, etag)
@@ -139,7 +142,7 @@ class ReleaseServer:
         if head:
             return await _start(send, status, headers, last=True)
         try:
-            file = await asyncio.to_thread(shelf.open, item)
+            file = await asyncio.to_thread(served.open, item)
         except NotServed as error:
             log.error("%s", error)
             return await _refuse(
@@ -147,7 +150,7 @@ class ReleaseServer:
             )
         try:
             progress = await asyncio.to_thread(
-                self._ledger.begin, opened.access.grant_id, opened.release_id, shelf, opened.access.kinds, address,
+                self._ledger.begin, opened.access.grant_id, opened.release_id, served, opened.access.kinds, address,
                 asked.get("user-agent", "")[:200],
             )  # fmt: skip
             await _start(send, status, headers)
@@ -172,12 +175,12 @@ class ReleaseServer:
                 _note(progress, item.number, start, 0, item.bytes)
             while at < end:
                 if time.monotonic() - checked >= self._limits.recheck_s:
-                    if not await asyncio.to_thread(self._gate.still, opened.access):
+                    if not await asyncio.to_thread(self._access.still, opened.access):
                         raise ConnectionCut
                     checked = time.monotonic()
                 block = await asyncio.to_thread(os.pread, file, min(BLOCK, end - at), at)
                 if not block:
-                    log.error("%s/%s grew shorter while it was sent", opened.shelf.place, item.path)
+                    log.error("%s/%s grew shorter while it was sent", opened.served.place, item.path)
                     raise ConnectionCut
                 if gone.done():
                     return
@@ -239,13 +242,17 @@ async def _start(send: Send, status: int, headers: Mapping[str, str], *, last: b
 async def _refuse(send: Send, refused: AccessRefused, more: Mapping[str, str] | None = None) -> None:
     body = json.dumps({"refusal": refused.refusal, "why": refused.why}).encode()
     headers = {
-        REFUSAL.lower(): refused.refusal, "content-type": "application/json", "content-length": str(len(body)),
+        REFUSAL_HEADER.lower(): refused.refusal, "content-type": "application/json", "content-length": str(len(body)),
         "cache-control": "no-store", **(more or {}),
     }  # fmt: skip
     if refused.refusal == "kind":
-        headers[ALLOWED.lower()] = ",".join(kind for kind in KINDS if kind in refused.kinds)
+        headers[ALLOWED_KINDS_HEADER.lower()] = _in_order(refused.kinds)
     await _start(send, refused.status, headers)
     await send({"type": "http.response.body", "body": body})
+
+
+def _in_order(kinds: frozenset[str]) -> str:
+    return ",".join(kind for kind in LAYOUT.kinds if kind in kinds)
 
 
 def _abort(scope: Mapping[str, Any]) -> None:

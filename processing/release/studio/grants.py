@@ -18,11 +18,10 @@ from db.release_records.access_grants import add_grant, new_token
 from db.release_records.recipients import FIELDS, accept_licence, get_recipient, licences_of
 from db.release_records.releases import get_release
 from db.studio import open_studio
+from processing.release.formats.access_protocol import origin_of
+from processing.release.formats.access_secrets import write_secret
 from processing.release.formats.errors import AccessError
-from processing.release.formats.file_kinds import DEFAULT_KINDS, PHOTOGRAPHS
-from processing.release.holder.fetch import KINDS
-from processing.release.holder.token_access import origin_of
-from processing.release.studio.signed_links import write_secret
+from processing.release.formats.released_files import LAYOUT, PHOTOGRAPHS
 
 MOST_TEXT = 1 << 20
 
@@ -31,9 +30,13 @@ MOST_TEXT = 1 << 20
 class Licence:
     """A licence that was signed, as files: hashes alone are kept of them."""
 
+    #: Of the licence's text as releases have it.
     text_sha256: str
+    #: How the studio calls this text.
     version: str
+    #: Of the signed document.
     document_sha256: str
+    #: The day.
     signed_on: date
 
     @classmethod
@@ -73,15 +76,41 @@ class Licence:
 
 
 @dataclass(frozen=True)
-class IssuedGrant:
-    """A grant that was given. what: as in 'faces 3 and later'. licensed: whether a licence was accepted before."""
+class GrantRequest:
+    """Who is to fetch what, until when."""
 
-    grant: str
+    #: The release's name.
+    release: str
+    #: The recipient's code, as in R001.
     recipient: str
+    #: The last day (UTC).
+    until: datetime
+    #: This version alone; None: the newest, and later ones.
+    version: int | None
+    #: The version, and later ones.
+    and_later: bool
+    #: Of files; None: all but photographs.
+    kinds: Sequence[str] | None
+    #: The photographs as well.
+    photographs: bool
+
+
+@dataclass(frozen=True)
+class IssuedGrant:
+    """A grant that was given."""
+
+    #: Its code, as in G001.
+    grant: str
+    #: The recipient's code.
+    recipient: str
+    #: As in 'faces 3 and later'.
     what: str
+    #: Of files, that may be fetched.
     kinds: tuple[str, ...]
     token: str
+    #: The token's; None where there is none.
     file: Path | None
+    #: Whether a licence was accepted before.
     licensed: bool
 
     def as_report(self, *, with_token: bool) -> dict[str, object]:
@@ -96,14 +125,8 @@ class IssuedGrant:
 def give(
     home: Path | None,
     database: str | None,
-    name: str,
-    to: str,
-    until: datetime,
+    request: GrantRequest,
     *,
-    version: int | None,
-    and_later: bool,
-    kinds: Sequence[str] | None,
-    photographs: bool,
     licence: Licence | None,
     token_to: Path | None,
     server: str | None,
@@ -112,31 +135,32 @@ def give(
 
     The grant is there when its file is on the disk, and neither without the other. Raises AccessError, RecordError.
     """
-    allowed = _allowed(kinds, photographs)
+    allowed = _allowed(request.kinds, request.photographs)
     origin = origin_of(server) if server is not None else None
     token = new_token()
     written: Path | None = None
     try:
         with open_studio(home, database) as studio, transaction(studio.engine) as tx:
-            release = get_release(tx, name, version)
-            recipient = get_recipient(tx, to)
+            release = get_release(tx, request.release, request.version)
+            recipient = get_recipient(tx, request.recipient)
             if licence is not None:
-                licence.accept(tx, recipient, name)
-            only = version is not None and not and_later
+                licence.accept(tx, recipient, request.release)
+            only = request.version is not None and not request.and_later
             grant = add_grant(
-                tx, recipient, name, first_version=release.version, last_version=release.version if only else None,
-                kinds=allowed, until=until.replace(tzinfo=UTC) + timedelta(days=1), token=token,
+                tx, recipient, request.release, first_version=release.version,
+                last_version=release.version if only else None, kinds=allowed,
+                until=request.until.replace(tzinfo=UTC) + timedelta(days=1), token=token,
             )  # fmt: skip
-            licensed = bool(licences_of(tx, recipient.id, name))
+            licensed = bool(licences_of(tx, recipient.id, request.release))
             if token_to is not None:
-                file = token_to if token_to.name else Path(f"{name}-{grant.code}.token")
+                file = token_to if token_to.name else Path(f"{request.release}-{grant.code}.token")
                 write_secret(file, token + (f" {origin}" if origin else "") + "\n")
                 written = file
     except BaseException:
         if written is not None:
             written.unlink(missing_ok=True)
         raise
-    what = f"{name} {release.version}" + ("" if only else " and later")
+    what = f"{request.release} {release.version}" + ("" if only else " and later")
     return IssuedGrant(grant.code, recipient.code, what, allowed, token, written, licensed)
 
 
@@ -154,8 +178,8 @@ def asked_contact() -> dict[str, str]:
 
 
 def _allowed(kinds: Sequence[str] | None, photographs: bool) -> tuple[str, ...]:
-    unknown = sorted(set(kinds or ()) - KINDS.keys())
+    unknown = sorted(set(kinds or ()) - LAYOUT.kinds.keys())
     if unknown:
-        raise AccessError(f"there is no kind '{unknown[0]}' of files; there are: {', '.join(KINDS)}")
-    asked = {*(kinds or DEFAULT_KINDS), *((PHOTOGRAPHS,) if photographs else ())}
-    return tuple(kind for kind in KINDS if kind in asked)
+        raise AccessError(f"there is no kind '{unknown[0]}' of files; there are: {', '.join(LAYOUT.kinds)}")
+    asked = {*(kinds or LAYOUT.default_kinds), *((PHOTOGRAPHS,) if photographs else ())}
+    return tuple(kind for kind in LAYOUT.kinds if kind in asked)

@@ -32,10 +32,13 @@ MIN_COSINE = 0.17
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """Where the eyes are: the registered mesh of the take, and the regions on it."""
+    """Where a take's eyes are."""
 
+    #: Its registered mesh.
     mesh: Mesh
+    #: The same, for rays.
     surface: Surface
+    #: On the topology.
     regions: EyeRegions
 
 
@@ -152,8 +155,8 @@ def calibrated_views(calibration: Mapping[str, Any]) -> set[int]:
 
 def with_cameras_used(calibration: Mapping[str, Any], used: Mapping[str, Any]) -> dict[str, Any]:
     """The calibration with the cameras as the scan used them: put right, or marked invalid where left out."""
-    told = {key: value for key, value in used.items() if not key.endswith(("_sn", "_ori", "_matches"))}
-    return {**calibration, **told}
+    stated = {key: value for key, value in used.items() if not key.endswith(("_sn", "_ori", "_matches"))}
+    return {**calibration, **stated}
 
 
 def cameras_of(

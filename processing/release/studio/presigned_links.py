@@ -17,13 +17,11 @@ from db.release_records.access_grants import access_of, get_grant
 from db.release_records.release_holders import hand_over
 from db.release_records.releases import get_release
 from processing.release.formats.errors import AccessError
-from processing.release.formats.file_kinds import kind_of
 from processing.release.formats.link_list import LinkList
-from processing.release.formats.manifest import MANIFEST, SIDECAR, Manifest, decode_manifest
+from processing.release.formats.manifest import MANIFEST, OWN, SIDECAR, Manifest, decode_manifest
 from processing.release.formats.release_paths import path_problem
-from processing.release.studio.datasheet import LICENCE
+from processing.release.formats.released_files import LAYOUT, LICENCE, SHARED_KIND
 from processing.release.studio.release_records import find_tombstones
-from processing.release.studio.served_release import UNLISTED_FILES
 
 MOST_DAYS = 7  # what S3 allows
 
@@ -40,7 +38,7 @@ def give_links(engine: Engine, code: str, place: str, until: datetime) -> LinkLi
     try:
         fs, root = fsspec.core.url_to_fs(place.rstrip("/"), use_listings_cache=False)
         data = fs.cat_file(f"{root}/{MANIFEST}")
-        beside = [name for name in UNLISTED_FILES if name in (MANIFEST, SIDECAR) or fs.exists(f"{root}/{name}")]
+        beside = [name for name in OWN if name in (MANIFEST, SIDECAR) or fs.exists(f"{root}/{name}")]
     except (OSError, ValueError, ImportError) as error:
         why = type(error).__name__
         raise AccessError(f"no release can be read at that place ({why}): s3://bucket/folder") from None
@@ -66,14 +64,18 @@ def _allowed(tx: Session, grant: Grant, manifest: Manifest, now: datetime) -> li
     access = access_of(tx, grant.id)
     assert access is not None
     texts = {entry.path: entry.sha256 for entry in manifest.files}
-    refusal = access.refusal(manifest.name, manifest.version, texts.get(LICENCE, ""), now)
+    refusal = access.refusal(manifest.name, manifest.version, texts.get(LICENCE.path, ""), now)
     if refusal is not None:
         raise AccessError(f"{grant.code} does not open {manifest.name} {manifest.version}: {refusal}")
-    stones = [stone for stone in find_tombstones(tx, manifest.name, now.date()) if stone.concerns(manifest.version)]
+    tombstones = [
+        tombstone
+        for tombstone in find_tombstones(tx, manifest.name, now.date())
+        if tombstone.concerns(manifest.version)
+    ]
     return [
         entry.path
         for entry in manifest.files
         if path_problem(entry.path) is None
-        and (not (kind := kind_of(entry.path)) or kind in access.kinds)
-        and not any(stone.holds(entry.path) for stone in stones)
+        and LAYOUT.kind_of(entry.path) in (SHARED_KIND, *access.kinds)
+        and not any(tombstone.holds(entry.path) for tombstone in tombstones)
     ]

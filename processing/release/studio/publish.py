@@ -11,7 +11,6 @@ zenodo        one level of files: an archive a subject, one of what is shared, l
 
 import html
 import json
-import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,21 +20,16 @@ from typing import Any
 
 from common.guarding.file_modes import share_with_others
 from common.progress import Progress, no_progress
-from processing.release.formats.croissant import CROISSANT
-from processing.release.formats.data_card import CARD
-from processing.release.formats.datacite import DATACITE
 from processing.release.formats.errors import ReleaseError
 from processing.release.formats.manifest import MANIFEST, Manifest
-from processing.release.studio.conventions import CONVENTIONS
-from processing.release.studio.datasheet import DATASHEET, LICENCE
+from processing.release.formats.released_files import CONVENTIONS, DATACITE, LAYOUT, LICENCE, SHARED_FILES
 
 FOLDER, HUGGINGFACE, ZENODO = "folder", "huggingface", "zenodo"
 TARGETS = (HUGGINGFACE, ZENODO)
 # What the places take: huggingface.co/docs/hub/storage-limits, help.zenodo.org/docs/deposit/manage-files.
 HUB_FILES, HUB_FILES_A_FOLDER = 90_000, 10_000
 ZENODO_FILES, ZENODO_BYTES = 100, 50_000_000_000
-_SUBJECT = re.compile(r"(?:img/|mesh/|meta/|checks/)?(\d+)[/.]")
-_BESIDE = (CARD, DATASHEET, LICENCE, CROISSANT, DATACITE, CONVENTIONS)
+_BESIDE = {file.path for file in SHARED_FILES if file.beside_archives}
 _LARGE = ("*.obj", "*.ply", "*.exr", "*.png", "*.jpg", "*.npz", "*.npy", "*.zip")
 _MOMENT = (1980, 1, 1, 0, 0, 0)  # equal content, equal archive
 _STORED = {".jpg", ".png", ".exr", ".npz"}  # compressed as they are
@@ -43,12 +37,16 @@ _STORED = {".jpg", ".png", ".exr", ".npz"}  # compressed as they are
 
 @dataclass(frozen=True)
 class Published:
-    """What was made ready. files: in `folder`; packed: subjects are archives there; todo: what a person does."""
+    """A release made ready for the place that will hand it out."""
 
     folder: Path
+    #: How many there are in the folder.
     files: int
+    #: Of all of them.
     bytes: int
+    #: Whether subjects are archives there.
     packed: bool
+    #: What a person does next.
     todo: tuple[str, ...]
 
 
@@ -63,7 +61,8 @@ def publish(
 ) -> Published:
     """Make `out` out of a verified release. ungated: free for everybody, which is for synthetic subjects alone.
 
-    Raises ReleaseError when `out` is there, for real people without a gate, and for what the place does not take.
+    Raises ReleaseError when `out` is there, for real people who would be free for everybody, and for what the place
+    does not take.
     """
     synthetic = is_synthetic_release(release)
     if ungated and not synthetic:
@@ -92,7 +91,7 @@ def publish(
 def is_synthetic_release(release: Path) -> bool:
     """Whether the release says of itself that no subject is a person."""
     try:
-        said = json.loads((release / CONVENTIONS).read_text(encoding="utf-8"))
+        said = json.loads((release / CONVENTIONS.path).read_text(encoding="utf-8"))
         return isinstance(said, dict) and said.get("synthetic") is True
     except (OSError, ValueError):
         return False
@@ -144,9 +143,9 @@ def _zenodo(
     groups = _grouped(subjects, ZENODO_FILES - len(beside) - len(_manifest_files(release)) - 1)
     _pack(release, {"shared": rest} | groups, upload, f"{manifest.name}-{manifest.version}-", progress)
     _copy(release, [*beside, *_manifest_files(release)], upload, no_progress)
-    if not (release / DATACITE).is_file():
+    if not (release / DATACITE.path).is_file():
         raise ReleaseError(f"{release} holds tombstones alone: send its manifest to the holders (mien release notices)")
-    record = zenodo_record(json.loads((release / DATACITE).read_text(encoding="utf-8")), gated=gated)
+    record = zenodo_record(json.loads((release / DATACITE.path).read_text(encoding="utf-8")), gated=gated)
     (out / "zenodo.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return True, (
         "POST zenodo.json to /api/deposit/depositions, then PUT each of files/ to its bucket",
@@ -173,7 +172,7 @@ def zenodo_record(said: Mapping[str, Any], *, gated: bool) -> dict[str, Any]:
         metadata |= {
             "access_right": "restricted",
             "access_conditions": "<p>Biometric data of people who consented to research under a licence. Send the "
-            f"signed licence ({html.escape(LICENCE)}) of your institution; access is for a term.</p>",
+            f"signed licence ({html.escape(LICENCE.path)}) of your institution; access is for a term.</p>",
         }
     else:
         metadata |= {"access_right": "open", "license": str(rights.get("rightsIdentifier", "other-open")).lower()}
@@ -185,8 +184,8 @@ def _by_subject(paths: Iterable[str]) -> tuple[list[str], dict[str, list[str]]]:
     shared: list[str] = []
     subjects: dict[str, list[str]] = {}
     for path in paths:
-        match = _SUBJECT.match(path)
-        (subjects.setdefault(match[1], []) if match else shared).append(path)
+        index, _ = LAYOUT.owner(path)
+        (shared if index is None else subjects.setdefault(index, [])).append(path)
     return shared, dict(sorted(subjects.items(), key=lambda item: int(item[0])))
 
 

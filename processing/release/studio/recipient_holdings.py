@@ -12,50 +12,52 @@ from db.engine import utc_now
 from db.models import Grant, Notice, Recipient, SignedLicence
 from db.release_records.recipients import licences_of, number_of
 from db.release_records.release_holders import Holder, find_notice, grants_named, holders_of, releases_named
-from processing.release.formats.file_kinds import PHOTOGRAPHS
+from processing.release.formats.released_files import PHOTOGRAPHS
 from processing.release.formats.tombstones import Tombstone
 from processing.release.studio.release_records import find_tombstones
 
 
 @dataclass(frozen=True)
 class DeletionDue:
-    """What a recipient must delete. versions: version -> what is withdrawn of it, of those that the recipient holds.
+    """What a recipient must delete of a release."""
 
-    sha256: of exactly this, so that a notice of it is known again.
-    """
-
+    #: Its row.
     recipient_id: int
+    #: Its name.
     release: str
+    #: That the recipient holds -> what is withdrawn of each.
     versions: dict[int, tuple[Tombstone, ...]]
 
     @property
     def sha256(self) -> str:
         said = [
-            [version, stone.code, stone.in_words(), list(stone.places())]
-            for version, stones in sorted(self.versions.items())
-            for stone in sorted(stones, key=lambda stone: (stone.index, stone.in_words()))
+            [version, tombstone.code, tombstone.in_words(), list(tombstone.places())]
+            for version, tombstones in sorted(self.versions.items())
+            for tombstone in sorted(tombstones, key=lambda tombstone: (tombstone.index, tombstone.in_words()))
         ]
         return hashlib.sha256(json.dumps(said, separators=(",", ":")).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class HoldingRow:
-    """A grant and a version that went out under it, or a grant under which nothing did (held is None).
+    """A grant and a version that went out under it."""
 
-    told: None where nothing is to be deleted; 'to be told', or how far the notice N001 has come.
-    """
-
+    #: Under which it went.
     grant: Grant
+    #: Whether the grant opens anything, in words.
     state: str
+    #: The newest that its recipient signed for this release.
     licence: SignedLicence | None
+    #: What went; None where nothing did.
     held: Holder | None
-    told: str | None
+    #: None where nothing is to be deleted; 'to be told', or how far the notice N001 has come.
+    notified: str | None
 
 
 def deletions_due(tx: Session, name: str, day: date | None = None) -> dict[int, DeletionDue]:
     """recipient's number -> what it must delete of a release, by today's consents."""
-    stones = find_tombstones(tx, name, day or utc_now().date())
-    if not stones:
+    tombstones = find_tombstones(tx, name, day or utc_now().date())
+    if not tombstones:
         return {}
     found: dict[int, dict[int, tuple[Tombstone, ...]]] = {}
     pictured: set[tuple[int, int]] = set()
@@ -66,9 +68,9 @@ def deletions_due(tx: Session, name: str, day: date | None = None) -> dict[int, 
     for one in held:
         number = number_of(one.recipient, "R")
         mine = tuple(
-            stone
-            for stone in stones
-            if stone.concerns(one.version) and (stone.what != PHOTOGRAPHS or (number, one.version) in pictured)
+            tombstone
+            for tombstone in tombstones
+            if tombstone.concerns(one.version) and (tombstone.what != PHOTOGRAPHS or (number, one.version) in pictured)
         )
         if mine:
             found.setdefault(number, {})[one.version] = mine
@@ -79,7 +81,9 @@ def holdings(tx: Session, name: str | None, now: datetime | None = None) -> list
     """Every grant for a release, or all, with what went out under it, in order of recipient and grant."""
     now = now or utc_now()
     grants = grants_named(tx, name)
-    owing = {release: deletions_due(tx, release, now.date()) for release in {grant.release_name for grant in grants}}
+    due_by_release = {
+        release: deletions_due(tx, release, now.date()) for release in {grant.release_name for grant in grants}
+    }
     held: dict[str, list[Holder]] = {}
     for one in holders_of(tx, releases_named(tx, name)):
         held.setdefault(one.grant, []).append(one)
@@ -88,12 +92,12 @@ def holdings(tx: Session, name: str | None, now: datetime | None = None) -> list
         licences = licences_of(tx, grant.recipient_id, grant.release_name)
         mine: Sequence[Holder | None] = held.get(grant.code) or [None]
         for version in mine:
-            due = owing[grant.release_name].get(grant.recipient_id)
-            told = None
+            due = due_by_release[grant.release_name].get(grant.recipient_id)
+            notified = None
             if version is not None and due is not None and version.version in due.versions:
-                told = progress(find_notice(tx, grant.recipient_id, grant.release_name, due.sha256))
+                notified = progress(find_notice(tx, grant.recipient_id, grant.release_name, due.sha256))
             lines.append(
-                HoldingRow(grant, state(grant, licences, now), licences[-1] if licences else None, version, told)
+                HoldingRow(grant, state(grant, licences, now), licences[-1] if licences else None, version, notified)
             )
     return lines
 
@@ -138,9 +142,11 @@ def as_outline(lines: Sequence[HoldingRow]) -> list[str]:
             said.append("        holds nothing yet")
             continue
         said.append(f"        holds {held.release} {held.version}: {_how_much(held)}")
-        if line.told is not None:
-            said.append(f"          something of it is withdrawn: {line.told}")
-    behind = {line.grant.recipient.code for line in lines if line.told is not None and "confirmed" not in line.told}
+        if line.notified is not None:
+            said.append(f"          something of it is withdrawn: {line.notified}")
+    behind = {
+        line.grant.recipient.code for line in lines if line.notified is not None and "confirmed" not in line.notified
+    }
     if behind:
         said += [
             "",
@@ -201,7 +207,7 @@ def as_report(line: HoldingRow) -> dict[str, object]:
             "network": held.network,
             "agent": held.agent,
         },
-        "told": line.told,
+        "told": line.notified,
     }
 
 

@@ -6,66 +6,25 @@ Formats of FaceScape's lists: its doc_tu_model.md ("Information list", "Publisha
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date
-from importlib import metadata
 from typing import Any
 
-from processing.release.formats.studio_statement import StudioStatement
+from common.take_codes import TakeCode, TakeLabel
+from processing.release.formats.released_files import (
+    DISPLACEMENT,
+    FACTS,
+    LAYOUT,
+    MESH,
+    PHOTOGRAPH,
+    SCAN,
+    TEXTURE,
+)
 from processing.release.formats.tombstones import WHY_NOT, NoLonger, Tombstone
 from processing.release.studio.selection import SelectedSubject, Selection
-from processing.release.studio.take_export import TakeRecord, take_paths
+from processing.release.studio.take_export import TakeRecord
 from processing.release.studio.take_metadata import rig_file
 from processing.release.studio.topology_files import topology_id
 
-INFO_LIST = "info_list.txt"
-PUBLISHABLE_LIST = "publishable_list.txt"
-MOSAICKED_LIST = "mosaicked_list.txt"
-SUBJECTS = "subjects.csv"
-TAKES = "takes.csv"
-MISSING = "missing.csv"
-TOMBSTONES = "tombstones.csv"
-NO_LONGER = "no_longer_part.csv"
-RT_SCALE = "Rt_scale_dict.json"
 _GENDER = {"female": "f", "male": "m", "other": "o"}
-
-
-@dataclass(frozen=True)
-class ReleaseFacts:
-    """What every text of a release says of it. reviewed_by: who read the selection; None where nobody did.
-
-    about: what the studio says under [release.about].  captured: the first and the last day on which a take was fired.
-    synthetic: no subject is a person.
-    """
-
-    name: str
-    version: int
-    licence: str
-    description: str
-    reviewed_by: str | None = None
-    about: StudioStatement = field(default_factory=StudioStatement)
-    captured: tuple[str, str] | None = None
-    synthetic: bool = False
-
-    @property
-    def title(self) -> str:
-        return self.about.title or self.name
-
-    @property
-    def software(self) -> str:
-        """The program that made it, as in 'Mien 0.1.0'."""
-        return f"Mien {metadata.version('mien')}"
-
-    @property
-    def citation(self) -> str:
-        """How it is cited: who, what, which version, where."""
-        where = f"https://doi.org/{self.about.doi}" if self.about.doi else self.about.url
-        return f"{'; '.join(self.about.made_by)}: {self.title}, version {self.version}. {where}".strip()
-
-
-def urn(name: str, version: int) -> str:
-    """How a version is called where it has no address."""
-    return f"urn:mien:release:{name}:{version}"
 
 
 def info_list(subjects: Sequence[SelectedSubject]) -> str:
@@ -105,13 +64,15 @@ def takes_csv(selection: Selection, records: Mapping[tuple[int, str], TakeRecord
     rows = []
     for subject in selection.subjects:
         for take in subject.takes:
-            at, record = take_paths(subject.index, take.label), records[subject.index, take.label]
-            photographs = at["photographs"] if record.photographs else None
-            name = take.label.partition("_")[2]
+            record = records[subject.index, take.label]
+            mesh, texture, displacement, scan, facts = (
+                file.at(subject.index, take.label) for file in (MESH, TEXTURE, DISPLACEMENT, SCAN, FACTS)
+            )
+            photographs = PHOTOGRAPH.place(subject.index, take.label) if record.photographs else None
             rows.append(
                 (
-                    *(f"{subject.index}/{take.label}", subject.index, take.position, name, at["mesh"], at["texture"]),
-                    *(at["displacement"], at["scan"], photographs, record.photographs, at["facts"]),
+                    *(f"{subject.index}/{take.label}", subject.index, take.position, take.named.name, mesh, texture),
+                    *(displacement, scan, photographs, record.photographs, facts),
                     *(rig_file(take.capture), topology_id(take.template)),
                 )
             )
@@ -124,7 +85,7 @@ def missing_csv(selection: Selection, records: Mapping[tuple[int, str], TakeReco
     rows: list[tuple[object, ...]] = []
     for subject in selection.subjects:
         why = {
-            int(skipped.take.rsplit("-E", 1)[-1].partition("-")[0]): skipped.why
+            TakeCode.parse(skipped.take).position: skipped.why
             for skipped in selection.skipped
             if skipped.subject == subject.code and skipped.take
         }
@@ -134,8 +95,8 @@ def missing_csv(selection: Selection, records: Mapping[tuple[int, str], TakeReco
                 record = records[subject.index, label]
                 rows += [(subject.index, label, absent.path, absent.why) for absent in record.absent]
             else:
-                reason = why.get(int(label.partition("_")[0]), "not captured, or not accepted")
-                rows += [(subject.index, label, path, reason) for path in take_paths(subject.index, label).values()]
+                reason = why.get(TakeLabel.parse(label).position, "not captured, or not accepted")
+                rows += [(subject.index, label, path, reason) for path in LAYOUT.places(subject.index, label)]
     return _csv(("index", "expression", "file", "why"), rows)
 
 
@@ -157,22 +118,6 @@ def no_longer_csv(gone: Iterable[NoLonger]) -> str:
     return _csv(("index", "code", "expression", "last_version", "what", "why"), rows)
 
 
-def tombstones_alone(facts: ReleaseFacts, day: date, tombstones: Sequence[Tombstone]) -> str:
-    """The datasheet of a version that holds nobody."""
-    rows = [f"| {t.code} | {t.in_words()} | {', '.join(map(str, t.versions))} |" for t in tombstones]
-    return f"""# {facts.name}, version {facts.version}
-
-Nobody is in this version. It tells those who hold an earlier one what to delete, in every copy:
-
-| Subject | Withdrawn | In versions |
-|---|---|---|
-{chr(10).join(rows)}
-
-`{TOMBSTONES}` names folders and files; `mien release verify FOLDER --newer THIS` says what of it is still there.
-Consents were judged on {day.isoformat()}.
-"""
-
-
 def rt_scale(records: Mapping[tuple[int, str], TakeRecord]) -> dict[str, dict[str, list[Any]]]:
     """FaceScape's Rt_scale_dict: [id][expression] -> [scale, Rt (3, 4)] that stands a scan upright among all others.
 
@@ -182,7 +127,7 @@ def rt_scale(records: Mapping[tuple[int, str], TakeRecord]) -> dict[str, dict[st
     for (index, label), record in records.items():
         motion = record.tu_to_template
         Rt = [[*row, t] for row, t in zip(motion["R"], motion["t_mm"], strict=True)]
-        found.setdefault(str(index), {})[label.partition("_")[0]] = [motion["scale"], Rt]
+        found.setdefault(str(index), {})[str(TakeLabel.parse(label).position)] = [motion["scale"], Rt]
     return found
 
 

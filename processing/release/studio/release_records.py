@@ -1,17 +1,18 @@
 """What the records say of a release that was built: its manifest's hash, and what has been withdrawn since."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 from sqlalchemy.orm import Session
 
+from common.take_codes import SubjectCode, TakeLabel
 from db.consents.withdrawals import masked_subjects, withdrawn_takes
 from db.engine import reading, utc_now
 from db.models import ConsentScope
-from db.release_records.releases import get_release, released_before, takes_released_before
+from db.release_records.releases import EarlierTake, get_release, released_before, takes_released_before
 from db.reports.progress_queries import consenting_subjects
 from db.studio import StudioRecords
-from processing.release.formats.tombstones import NoLonger, Tombstone, WhyNot, tombstones_of
+from processing.release.formats.tombstones import NoLonger, Tombstone, What, WhyNot
 from processing.release.studio.selection import Selection
 
 
@@ -37,7 +38,7 @@ def find_tombstones(tx: Session, name: str, day: date) -> tuple[Tombstone, ...]:
         or (earlier.last_shown is not None and earlier.subject_id not in may_show)
     }
     held = takes_released_before(tx, name, subjects=affected, takes=alone)
-    return tombstones_of(held, may_leave=may_leave, may_show=may_show, masked=masked, withdrawn_takes=alone)
+    return make_tombstones(held, may_leave=may_leave, may_show=may_show, masked=masked, withdrawn_takes=alone)
 
 
 def no_longer_part(
@@ -47,7 +48,7 @@ def no_longer_part(
 
     photographs: whether the release that is made of the selection has any at all.
     """
-    stones = list(tombstones)
+    known = list(tombstones)
     here = {(s.code, take.label): s.publishable for s in selection.subjects for take in s.takes}
     why: dict[tuple[str, str], WhyNot] = {}
     for skipped in selection.skipped:
@@ -60,15 +61,68 @@ def no_longer_part(
         last[1] = held.version if held.photographs else last[1]
     found = []
     for (code, label), (last_version, last_shown) in newest.items():
-        told = _told(stones, code, label)
+        withdrawn = _withdrawn(known, code, label)
         if (code, label) not in here:
-            if "everything" not in told and "take" not in told:
+            if "everything" not in withdrawn and "take" not in withdrawn:
                 reason: WhyNot = why.get((code, label)) or why.get((code, "")) or "not_available"
-                found.append(NoLonger(code, int(code[1:]), label, last_version, "take", reason))
-        elif last_shown and not (photographs and here[code, label]) and "photographs" not in told:
-            found.append(NoLonger(code, int(code[1:]), label, last_shown, "photographs", "left_out"))
+                found.append(NoLonger(code, _index(code), label, last_version, "take", reason))
+        elif last_shown and not (photographs and here[code, label]) and "photographs" not in withdrawn:
+            found.append(NoLonger(code, _index(code), label, last_shown, "photographs", "left_out"))
     return tuple(found)
 
 
-def _told(stones: Iterable[Tombstone], code: str, label: str) -> Mapping[str, Tombstone]:
-    return {s.what: s for s in stones if s.code == code and (not s.takes or label in s.takes)}
+def _withdrawn(tombstones: Iterable[Tombstone], code: str, label: str) -> set[What]:
+    """What a subject has withdrawn of an expression."""
+    return {one.what for one in tombstones if one.code == code and (not one.takes or label in one.takes)}
+
+
+def make_tombstones(
+    held: Iterable[EarlierTake],
+    *,
+    may_leave: frozenset[int],
+    may_show: frozenset[int],
+    masked: frozenset[int],
+    withdrawn_takes: frozenset[int],
+) -> tuple[Tombstone, ...]:
+    """Tombstones of all that earlier versions hold and the consents do not allow. Sets: ids of subjects, of takes."""
+    by_subject: dict[int, list[EarlierTake]] = {}
+    for take in held:
+        by_subject.setdefault(take.subject_id, []).append(take)
+    found: list[Tombstone] = []
+    for subject_id, takes in by_subject.items():
+        if subject_id not in may_leave:
+            found += _tombstones("everything", takes)
+            continue
+        alone = [take for take in takes if take.take_id in withdrawn_takes]
+        by_versions: dict[tuple[int, ...], list[EarlierTake]] = {}
+        for label in dict.fromkeys(take.label for take in alone):
+            same = [take for take in alone if take.label == label]
+            by_versions.setdefault(_versions(same), []).extend(same)
+        for same in by_versions.values():
+            found += _tombstones("take", same, sorted({take.label for take in same}, key=_position))
+        if subject_id not in may_show:
+            found += _tombstones("photographs", [take for take in takes if take.photographs])
+        if subject_id in masked:
+            found += _tombstones("eyes", [take for take in takes if not take.mosaicked])
+    return tuple(found)
+
+
+def _tombstones(what: What, takes: Sequence[EarlierTake], labels: Iterable[str] = ()) -> list[Tombstone]:
+    if not takes:
+        return []
+    versions, code = _versions(takes), takes[0].code
+    return [Tombstone(code, _index(code), versions[-1], what, tuple(labels), versions)]
+
+
+def _versions(takes: Iterable[EarlierTake]) -> tuple[int, ...]:
+    return tuple(sorted({take.version for take in takes}))
+
+
+def _position(label: str) -> tuple[int, str]:
+    found = TakeLabel.find(label)
+    return (0 if found is None else found.position, label)
+
+
+def _index(code: str) -> int:
+    """The folder of a subject in every layout."""
+    return SubjectCode.parse(code).number

@@ -1,4 +1,4 @@
-"""What may leave the studio: the consent gate, and takes whose every file is there.
+"""Selection of what may leave the studio: subjects by their consents, and takes whose every file is there.
 
 A subject leaves only with a research-release consent that was given on or before the day and never withdrawn; its
 photographs only with the publication scope as well. A take leaves only when it is accepted, its session is closed, and
@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from common.take_codes import SubjectCode, TakeLabel
 from db.consents.withdrawals import masked_subjects, withdrawn_scopes, withdrawn_takes
 from db.models import CaptureSession, ConsentScope, ProtocolExpression, Subject
 from db.release_records.releases import GivenConsent, ReleasedCapture, ReleasedRun, accepted_counts, open_consents
@@ -21,6 +22,15 @@ from db.reports.progress_queries import ReadyTake, consenting_subjects, ready_ta
 from db.store import Store
 from processing.files.stage_files import read_json
 from processing.release.formats.errors import ReleaseError
+from processing.release.formats.released_files import (
+    DISPLACEMENT,
+    DISPLACEMENT_EXR,
+    LAYOUT,
+    MESH,
+    SCAN,
+    TEXTURE,
+    ReleasedFile,
+)
 from processing.release.formats.tombstones import WhyNot
 from processing.release.studio.release_inputs import (
     NotReleasable,
@@ -36,122 +46,155 @@ from processing.stages.outputs import LANDMARKS
 class Photograph:
     """One view of a take."""
 
+    #: In the store.
     sha256: str
+    #: Of its camera, where that is known.
     serial: str | None
 
 
 @dataclass(frozen=True)
 class SelectedTake:
-    """A take that leaves, and the hashes of its files in the store. label: '2_smile'.
+    """A take that leaves, and the SHA-256 of its files in the store."""
 
-    runs: 'scan', 'mesh', 'texture' and 'displacement' -> the stage run that made it.  params: its calibration.
-    cameras: params.json of the views that the scan used, as put right.  report: what the registration said.  exr: the
-    displacement in millimetres, where its stage wrote it.  absent: view -> why the take is whole without it, "aside" or
-    "decided".
-    """
-
+    #: The take's row.
     take_id: int
+    #: As in 'S012-1-E02-1'.
     code: str
+    #: Of the expression, '2_smile'.
     label: str
     scan: str
     mesh: str
     template: str
     texture: str
     displacement: str
+    #: How it was photographed.
     capture: ReleasedCapture
+    #: 'scan', 'mesh', ... -> the stage run that made it: released_files.LAYOUT.run_names.
     runs: Mapping[str, ReleasedRun]
+    #: params.json of the views that the scan used, as put right.
     cameras: str | None = None
+    #: What the registration said.
     report: str | None = None
+    #: The displacement in millimetres, where its stage wrote it.
     exr: str | None = None
+    #: The landmarks that were detected.
     landmarks: str | None = None
+    #: View -> photograph.
     photographs: Mapping[int, Photograph] = field(default_factory=dict)
+    #: View -> why the take is whole without it, "aside" or "decided".
     absent: Mapping[int, str] = field(default_factory=dict)
+
+    def made(self, file: ReleasedFile) -> str | None:
+        """The file that a stage made for this place in a release; None where it made none."""
+        run = self.runs.get(LAYOUT.run_names[file.stage])
+        return None if run is None else run.outputs.get(file.output)
 
     @property
     def hashes(self) -> list[str]:
+        """Of all that is needed to release it."""
+        used = (self.cameras, self.report, self.exr, self.landmarks, *map(self.made, LAYOUT.stage_files))
         made = [self.scan, self.mesh, self.template, self.texture, self.displacement]
-        made += [sha256 for sha256 in (self.cameras, self.report, self.exr, self.landmarks) if sha256 is not None]
-        return made + [photograph.sha256 for photograph in self.photographs.values()]
+        made += [sha256 for sha256 in used if sha256 is not None]
+        return [*dict.fromkeys(made), *(photograph.sha256 for photograph in self.photographs.values())]
+
+    @property
+    def named(self) -> TakeLabel:
+        """Its label as position and name."""
+        return TakeLabel.parse(self.label)
 
     @property
     def position(self) -> int:
         """2 of '2_smile'."""
-        return int(self.label.partition("_")[0])
+        return self.named.position
 
     @property
     def is_neutral(self) -> bool:
-        return self.label.partition("_")[2] == "neutral"
+        """Whether it is the face at rest."""
+        return self.named.is_neutral
 
 
 @dataclass(frozen=True)
 class SelectedSubject:
-    """A subject that leaves. index: its folder's name in FaceScape's layout; expected: all labels of its protocol.
+    """A subject that leaves."""
 
-    publishable: pictures may be shown.  mosaic: with the eyes mosaicked.  consents: by scope.  kept_back: the reviewer
-    keeps photographs back that the consent would allow.
-    """
-
+    #: The subject's row.
     subject_id: int
+    #: As in 'S012'.
     code: str
+    #: Its folder's name in FaceScape's layout.
     index: int
+    #: Years; None where it was not said.
     age: int | None
     gender: str | None
+    #: Whether pictures of it may be shown.
     publishable: bool
+    #: All labels of its protocol.
     expected: tuple[str, ...]
     takes: tuple[SelectedTake, ...]
+    #: Whether its eyes are mosaicked.
     mosaic: bool = False
+    #: By scope.
     consents: Mapping[str, GivenConsent] = field(default_factory=dict)
+    #: Whether the reviewer keeps photographs back that the consent would allow.
     kept_back: bool = False
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """What stays, and why. take is empty where the whole subject stays.
+    """What stays, and why."""
 
-    kind: for holders of earlier versions; None where the consent is what keeps it here.  label: of the take, '2_smile'.
-    """
-
+    #: The subject's code.
     subject: str
+    #: The take's code; empty where the whole subject stays.
     take: str
+    #: For people.
     why: str
+    #: For holders of earlier versions; None where the consent is what keeps it here.
     kind: WhyNot | None = None
+    #: Of the take, '2_smile'.
     label: str = ""
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """Of a subject's accepted takes: how many there are, are not processed yet, lie in sessions that are not closed."""
+    """How many of a subject's accepted takes may come yet."""
 
+    #: All of them.
     accepted: int = 0
+    #: Those that are not processed yet.
     unprocessed: int = 0
+    #: Those in sessions that are not closed.
     unclosed: int = 0
 
 
 @dataclass(frozen=True)
 class Selection:
-    """A release's contents, decided on one day.
+    """A release's contents, decided on one day."""
 
-    withdrawn: code -> scope -> the last day on which it was withdrawn.  waiting: code -> takes that may come yet.
-    known: all codes of the studio.
-    """
-
+    #: Consents are judged on it.
     day: date
     subjects: tuple[SelectedSubject, ...]
+    #: What stays.
     skipped: tuple[Skipped, ...]
+    #: Code -> scope -> the last day on which it was withdrawn.
     withdrawn: Mapping[str, Mapping[str, date]] = field(default_factory=dict)
+    #: Code -> takes that may come yet.
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    #: All codes of the studio.
     known: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
-class _Gate:
+class _Conditions:
     """What is asked of every take."""
 
     tx: Session
     store: Store
+    #: What the store has.
     filed: StoredFiles
     quality: Quality
-    alone: Collection[int]  # takes that were withdrawn by themselves
+    #: Takes that were withdrawn by themselves.
+    withdrawn: Collection[int]
 
 
 def select_takes(
@@ -169,7 +212,7 @@ def select_takes(
     may_leave = consenting_subjects(tx, ConsentScope.RESEARCH_RELEASE, day)
     may_show = consenting_subjects(tx, ConsentScope.PUBLICATION, day)
     masked = masked_subjects(tx, day)
-    gate = _Gate(tx, store, StoredFiles(store), quality or Quality(), withdrawn_takes(tx))
+    conditions = _Conditions(tx, store, StoredFiles(store), quality or Quality(), withdrawn_takes(tx))
     by_subject: dict[str, list[ReadyTake]] = {}
     for take in ready_takes(tx):
         by_subject.setdefault(take.subject, []).append(take)
@@ -193,7 +236,7 @@ def select_takes(
             )
             skipped.append(Skipped(code, "", f"no research-release consent that is valid on {day}{since}"))
             continue
-        chosen, left = _subject(gate, takes, subject_id in may_show)
+        chosen, left = _subject(conditions, takes, subject_id in may_show)
         skipped += left
         if chosen is not None:
             subjects.append(replace(chosen, consents=consents, mosaic=subject_id in masked))
@@ -211,12 +254,12 @@ def _waiting(tx: Session, skipped: Sequence[Skipped], only: Sequence[str] | None
 
 
 def _subject(
-    gate: _Gate, takes: Sequence[ReadyTake], publishable: bool
+    conditions: _Conditions, takes: Sequence[ReadyTake], publishable: bool
 ) -> tuple[SelectedSubject | None, list[Skipped]]:
     by_session: dict[str, list[ReadyTake]] = {}
     for take in takes:
         by_session.setdefault(take.session, []).append(take)
-    known = find_release_inputs(gate.tx, [take.take_id for take in takes], photographs=publishable)
+    known = find_release_inputs(conditions.tx, [take.take_id for take in takes], photographs=publishable)
     skipped: list[Skipped] = []
     chosen: SelectedSubject | None = None
     for session, members in reversed(by_session.items()):
@@ -226,15 +269,15 @@ def _subject(
             continue
         whole: list[SelectedTake] = []
         for take in members:
-            if take.take_id in gate.alone:
+            if take.take_id in conditions.withdrawn:
                 skipped.append(Skipped(take.subject, take.code, "this take was withdrawn", None, take.label))
                 continue
             try:
-                whole.append(_take(gate, known, take, publishable))
+                whole.append(_take(conditions, known, take, publishable))
             except NotReleasable as why:
                 skipped.append(Skipped(take.subject, take.code, str(why), why.kind, take.label))
         if whole:
-            chosen = _described(gate.tx, members[0], session, tuple(whole), publishable)
+            chosen = _described(conditions.tx, members[0], session, tuple(whole), publishable)
     return chosen, skipped
 
 
@@ -251,7 +294,7 @@ def _described(
     return SelectedSubject(
         subject_id=subject.id,
         code=subject.code,
-        index=int(subject.code[1:]),
+        index=SubjectCode.parse(subject.code).number,
         age=subject.age,
         gender=str(subject.gender) if subject.gender else None,
         publishable=publishable,
@@ -260,41 +303,44 @@ def _described(
     )
 
 
-def _take(gate: _Gate, known: ReleaseInputs, take: ReadyTake, publishable: bool) -> SelectedTake:
+def _take(conditions: _Conditions, known: ReleaseInputs, take: ReadyTake, publishable: bool) -> SelectedTake:
     family = known.family(take.take_id)
-    scan, mesh, texture, displacement = family.scan, family.mesh, family.texture, family.displacement
-    template = known.templates.get(mesh.job_id)
+    files = family.files
+    template = known.templates.get(family.mesh.job_id)
     if template is None:
         raise NotReleasable("the registration does not say which template it used")
     capture = known.captures[take.take_id]
     if publishable and capture.calibration_id is None:
         raise NotReleasable("its session has no calibration")
     photographs = {view: Photograph(*shown) for view, shown in known.photographs.get(take.take_id, {}).items()}
-    runs = {name: known.runs[artefact.job_id] for name, artefact in family.files().items()}
-    used = {(stage, artefact.output): artefact.sha256 for stage, artefact in known.used[mesh.id]}
+    runs = {name: known.runs[artefact.job_id] for name, artefact in files.items()}
+    used = {(stage, artefact.output): artefact.sha256 for stage, artefact in known.used[family.mesh.id]}
     selected = SelectedTake(
         take_id=take.take_id,
         code=take.code,
         label=take.label,
-        scan=scan.sha256,
-        mesh=mesh.sha256,
+        scan=family.scan.sha256,
+        mesh=family.mesh.sha256,
         template=template,
-        texture=texture.sha256,
-        displacement=displacement.sha256,
+        texture=files[TEXTURE.name].sha256,
+        displacement=files[DISPLACEMENT.name].sha256,
         capture=capture,
         runs=runs,
-        cameras=runs["scan"].outputs.get("cameras"),
-        report=runs["mesh"].outputs.get("report"),
-        exr=runs["displacement"].outputs.get("exr"),
+        cameras=runs[SCAN.name].outputs.get("cameras"),
+        report=runs[MESH.name].outputs.get("report"),
+        exr=runs[DISPLACEMENT.name].outputs.get(DISPLACEMENT_EXR.output),
         landmarks=used.get(LANDMARKS),
         photographs=photographs,
         absent=known.absent.get(take.take_id, {}),
     )
-    gone = [sha256[:12] for sha256 in selected.hashes if sha256 not in gate.filed]
+    lacking = [file.output for file in LAYOUT.stage_files if file.required and selected.made(file) is None]
+    if lacking:
+        raise NotReleasable(f"no {lacking[0]} yet; see: mien farm graph", "unprocessed")
+    gone = [sha256[:12] for sha256 in selected.hashes if sha256 not in conditions.filed]
     if gone:
         raise NotReleasable(f"the store lacks {', '.join(gone)}")
-    said = registration_report(gate.store, selected)
-    problem = quality_problem(gate.quality, runs["scan"].verdict, said, capture.exposure_skew_ms)
+    said = registration_report(conditions.store, selected)
+    problem = quality_problem(conditions.quality, runs[SCAN.name].verdict, said, capture.exposure_skew_ms)
     if problem is not None:
         raise NotReleasable(problem, "quality")
     return selected

@@ -55,38 +55,54 @@ _REQUIRED = {
 class Review(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who read the file, and when."""
 
+    #: Their name; empty: nobody has.
     by: str = ""
+    #: The day.
     on: date | None = None
 
 
 class SubjectLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A subject and what is decided of it. Days: of its consents. takes: label -> digest of what it is made from.
+    """A subject, and what is decided of it."""
 
-    *_form: which text was signed, and the start of the signed form's hash.  left_out: code of a take -> why.
-    """
-
+    #: As in S012.
     code: str
     decision: Literal["publish", "hold_back", "leave_out"]
+    #: Why it is not simply published.
     why: str = ""
+    #: How many accepted takes it has.
     accepted: int = 0
+    #: Of these, not processed yet.
     not_processed: int = 0
+    #: Of these, in sessions that are not closed.
     not_closed: int = 0
+    #: The day of this consent.
     research_release: date | None = None
+    #: Which text was signed, and the start of the signed form's hash.
     research_release_form: str | None = None
+    #: The day of this consent.
     publication: date | None = None
+    #: As above.
     publication_form: str | None = None
+    #: Whether its eyes are covered.
     eyes_mosaicked: bool = False
+    #: As above.
     eyes_mosaicked_form: str | None = None
+    #: Label -> digest of what it is made from.
     takes: dict[str, str] = {}
+    #: Code of a take -> why.
     left_out: dict[str, str] = {}
 
 
 class SelectionFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file. day: consents are judged on it.  judged: of the rules by which it was proposed."""
+    """The whole file."""
 
+    #: FORMAT of the program that wrote it.
     format: int
+    #: The release's.
     name: str
+    #: Consents are judged on it.
     day: date
+    #: Digest of the rules by which it was proposed.
     judged: str = ""
     review: Review = Review()
     quality: Quality = Quality()
@@ -97,12 +113,16 @@ class SelectionFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Reviewed:
-    """A selection file as it was read: where, its bytes and their hash.  signer: whose signature of it counts."""
+    """A selection file as it was read."""
 
     file: SelectionFile
+    #: Of its bytes.
     sha256: str
+    #: Where it lies.
     path: Path
+    #: Its bytes.
     data: bytes = b""
+    #: Whose signature of it counts.
     signer: str | None = None
 
 

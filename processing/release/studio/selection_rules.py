@@ -11,34 +11,37 @@ Colour = Literal["as_taken", "corrected"]
 
 
 class Quality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a take must have said of itself. A figure that was not measured refuses nothing; None asks for nothing.
+    """What a take must have said of itself. A figure that was not measured refuses nothing; None asks for nothing."""
 
-    verdicts: of the scan.  max_surface_mm: mean distance of the registered mesh to the scan.  min_matched: share of the
-    skin that met the scan.  max_exposure_skew_ms: between the shutters.  complete: subjects with every expression only.
-    """
-
+    #: Of the scan.
     verdicts: tuple[str, ...] = ("accept", "review")
+    #: Mean distance of the registered mesh to the scan.
     max_surface_mm: float | None = None
+    #: Share of the skin that met the scan.
     min_matched: float | None = None
+    #: Between the shutters.
     max_exposure_skew_ms: float | None = None
+    #: Whether subjects without every expression stay.
     complete: bool = False
 
 
 class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """hold_back: how many subjects are kept for evaluation and not released.  seed: draws the same ones every time."""
+    """Who is kept for evaluation."""
 
+    #: How many subjects are not released.
     hold_back: int = 0
+    #: Draws the same ones every time.
     seed: str = "mien"
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """photographs: as they were taken with their lens's distortion, undistorted, or none at all.
+    """How the files of a release are made."""
 
-    colour: as taken, or corrected by the calibration's colour profiles.  exr: displacement as OpenEXR beside the PNG.
-    """
-
+    #: As they were taken with their lens's distortion, undistorted, or none at all.
     photographs: Pictures = "as_taken"
+    #: As taken, or corrected by the calibration's colour profiles.
     colour: Colour = "as_taken"
+    #: Whether displacement is there as OpenEXR beside the PNG.
     exr: bool = True
 
 

@@ -28,12 +28,17 @@ _COMMENT = "untrusted comment:"
 
 @dataclass(frozen=True)
 class Signer:
-    """Somebody who may sign selections. after, before: when, as the file limits it."""
+    """Somebody who may sign selections."""
 
+    #: As the file calls them.
     name: str
+    #: Theirs.
     key: PublicKey
+    #: What their signatures may be for.
     namespaces: tuple[str, ...] = (SELECTION,)
+    #: From when on, as the file limits it.
     after: datetime | None = None
+    #: Until when.
     before: datetime | None = None
 
 

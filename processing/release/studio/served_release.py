@@ -7,24 +7,25 @@ from pathlib import Path
 
 from common.files.hashes import file_sha256
 from processing.release.formats.errors import ReleaseError
-from processing.release.formats.file_kinds import kind_of
-from processing.release.formats.manifest import MANIFEST, SIDECAR, read_manifest
+from processing.release.formats.manifest import MANIFEST, OWN, read_manifest
 from processing.release.formats.release_paths import path_problem
-from processing.release.studio.datasheet import LICENCE
+from processing.release.formats.released_files import LAYOUT, LICENCE, SHARED_KIND
 
-# What lies beside the files that the manifest names: it, its hash, its signatures.
-UNLISTED_FILES = (MANIFEST, SIDECAR, f"{MANIFEST}.minisig", f"{MANIFEST}.sig")
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 
 
 @dataclass(frozen=True)
 class ServedFile:
-    """A file that may leave. number: its place in the manifest; None for what lies beside."""
+    """A file that may leave."""
 
+    #: In the release.
     path: str
+    #: Its place in the manifest; None for what lies beside.
     number: int | None
+    #: As the manifest has it.
     bytes: int
     sha256: str
+    #: Of released_files.LAYOUT; SHARED_KIND for what everybody gets.
     kind: str
 
 
@@ -46,14 +47,15 @@ class ServedRelease:
             problem = path_problem(entry.path)
             if problem is not None or entry.path in self.items:
                 raise ReleaseError(f"{folder}: its manifest names '{entry.path}', which {problem or 'stands twice'}")
-            self.items[entry.path] = ServedFile(entry.path, number, entry.bytes, entry.sha256, kind_of(entry.path))
-        for name in UNLISTED_FILES:
+            kind = LAYOUT.kind_of(entry.path)
+            self.items[entry.path] = ServedFile(entry.path, number, entry.bytes, entry.sha256, kind)
+        for name in OWN:
             self._beside(name)
         if self.items[MANIFEST].sha256 != self.manifest_sha256:
             raise ReleaseError(f"{folder}: its {MANIFEST} is being changed; a release never changes")
-        licence = self.items.get(LICENCE)
+        licence = self.items.get(LICENCE.path)
         if licence is None:
-            raise ReleaseError(f"{folder} has no {LICENCE}: nobody can have signed it")
+            raise ReleaseError(f"{folder} has no {LICENCE.path}: nobody can have signed it")
         self.licence_sha256 = licence.sha256
         self._wanted: dict[frozenset[str], frozenset[int]] = {}
 
@@ -91,4 +93,4 @@ class ServedRelease:
         path = self.folder / name
         if path.is_symlink() or not path.is_file():
             return
-        self.items[name] = ServedFile(name, None, path.stat().st_size, file_sha256(path), "")
+        self.items[name] = ServedFile(name, None, path.stat().st_size, file_sha256(path), SHARED_KIND)

@@ -31,17 +31,21 @@ log = logging.getLogger("mien.release.serve")
 
 @dataclass(frozen=True)
 class ListenSettings:
-    """Where and how the server listens. connections, of_address: at one time.  headers_s: how long a request's headers
-    may take.  certificate, key: PEM files; without them it listens on this machine alone, for a proxy.
-    """
+    """Where and how the server listens."""
 
     host: str = "127.0.0.1"
     port: int = 8460
+    #: The server's certificate with its chain (PEM); without it, it listens on this machine alone, for a proxy.
     certificate: Path | None = None
+    #: The certificate's key (PEM).
     key: Path | None = None
+    #: Whether a proxy on this machine does HTTPS and says who asks.
     behind_proxy: bool = False
+    #: At one time.
     connections: int = 500
+    #: Of one address, at one time.
     of_address: int = 64
+    #: How long a request's headers may take, s.
     headers_s: float = 10.0
 
 
@@ -54,37 +58,37 @@ class ServerLoop(asyncio.SelectorEventLoop):
         return await super().create_server(*arguments, **named)
 
 
-def open_door(door: ListenSettings) -> socket.socket:
+def open_listener(settings: ListenSettings) -> socket.socket:
     """A listening socket. Raises AccessError for a host that would be reached in the clear, and for a port in use."""
-    if (door.certificate is None) != (door.key is None):
+    if (settings.certificate is None) != (settings.key is None):
         raise AccessError("--certificate and --key go together")
-    if door.certificate is None and not _here(door.host):
+    if settings.certificate is None and not _here(settings.host):
         raise AccessError(
-            f"{door.host} would be reached in the clear; give --certificate and --key, or stay on 127.0.0.1 and let a "
-            "proxy do HTTPS"
+            f"{settings.host} would be reached in the clear; give --certificate and --key, or stay on 127.0.0.1 and "
+            "let a proxy do HTTPS"
         )
-    for file in (door.certificate, door.key):
+    for file in (settings.certificate, settings.key):
         if file is not None and not file.is_file():
             raise AccessError(f"{file} is no file")
-    family = socket.AF_INET6 if ":" in door.host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((door.host, door.port))
+        listener.bind((settings.host, settings.port))
         listener.listen(256)
     except OSError as error:
         listener.close()
         raise AccessError(
-            f"{door.host} port {door.port} cannot be used: {error.strerror}; --port takes another"
+            f"{settings.host} port {settings.port} cannot be used: {error.strerror}; --port takes another"
         ) from None
     return listener
 
 
-def make_server(app: Callable[..., Any], door: ListenSettings) -> uvicorn.Server:
-    """uvicorn with this door's limits. Its own log stays silent: addresses of requests hold links."""
+def make_server(app: Callable[..., Any], settings: ListenSettings) -> uvicorn.Server:
+    """uvicorn with these limits. Its own log stays silent: addresses of requests hold links."""
     config = uvicorn.Config(
         app,
-        http=_guarded(door),
+        http=_limited(settings),
         ws="none",
         lifespan="off",
         loop=f"{__name__}:ServerLoop",
@@ -94,10 +98,10 @@ def make_server(app: Callable[..., Any], door: ListenSettings) -> uvicorn.Server
         server_header=False,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=5,
-        proxy_headers=door.behind_proxy,
+        proxy_headers=settings.behind_proxy,
         forwarded_allow_ips="127.0.0.1,::1",
-        ssl_certfile=str(door.certificate) if door.certificate else None,
-        ssl_keyfile=str(door.key) if door.key else None,
+        ssl_certfile=str(settings.certificate) if settings.certificate else None,
+        ssl_keyfile=str(settings.key) if settings.key else None,
     )
     return uvicorn.Server(config)
 
@@ -133,64 +137,70 @@ def _here(host: str) -> bool:
         return host == "localhost"
 
 
-def _guarded(door: ListenSettings) -> type[H11Protocol]:
-    """uvicorn's protocol with an end to waiting and to the number of connections."""
-    there: Counter[str] = Counter()
-    of_address = door.connections if door.behind_proxy else door.of_address
+class _LimitedProtocol(H11Protocol):
+    """uvicorn's protocol with an end to waiting and to the number of connections; its settings come by _limited."""
 
-    class Guarded(H11Protocol):
-        _address: str | None = None
-        _timer: asyncio.TimerHandle | None = None
+    settings: ListenSettings
+    connected: Counter[str]  # address -> connections
+    _address: str | None = None
+    _timer: asyncio.TimerHandle | None = None
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            address = str((transport.get_extra_info("peername") or ("",))[0])
-            if there.total() >= door.connections or there[address] >= of_address:
-                self.transport = transport
-                transport.abort()
-                return
-            self._address = address
-            there[address] += 1
-            super().connection_made(transport)
-            self.app = self._with_abort(self.app)
-            self._watch()
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        address = str((transport.get_extra_info("peername") or ("",))[0])
+        settings, connected = self.settings, self.connected
+        of_address = settings.connections if settings.behind_proxy else settings.of_address
+        if connected.total() >= settings.connections or connected[address] >= of_address:
+            self.transport = transport
+            transport.abort()
+            return
+        self._address = address
+        connected[address] += 1
+        super().connection_made(transport)
+        self.app = self._with_abort(self.app)
+        self._watch()
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            if self._address is None:
-                return
-            there[self._address] -= 1
-            if there[self._address] <= 0:
-                del there[self._address]
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._address is None:
+            return
+        self.connected[self._address] -= 1
+        if self.connected[self._address] <= 0:
+            del self.connected[self._address]
+        self._unwatch()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._address is None:
+            return
+        super().data_received(data)
+        self._watch()
+
+    def _watch(self) -> None:
+        if self.conn.their_state is not h11.IDLE:
             self._unwatch()
-            super().connection_lost(exc)
+        elif self._timer is None:
+            self._timer = self.loop.call_later(self.settings.headers_s, self.transport.abort)
 
-        def data_received(self, data: bytes) -> None:
-            if self._address is None:
-                return
-            super().data_received(data)
-            self._watch()
+    def _unwatch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-        def _watch(self) -> None:
-            if self.conn.their_state is not h11.IDLE:
-                self._unwatch()
-            elif self._timer is None:
-                self._timer = self.loop.call_later(door.headers_s, self.transport.abort)
+    def _with_abort(self, app: Any) -> Any:
+        """The application, which may close the connection by the scope's extension."""
 
-        def _unwatch(self) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+        async def answering(scope: Any, receive: Any, send: Any) -> None:
+            cycle = self.cycle
 
-        def _with_abort(self, app: Any) -> Any:
-            async def answering(scope: Any, receive: Any, send: Any) -> None:
-                cycle = self.cycle
+            def abort() -> None:
+                cycle.disconnected = True
+                self.transport.abort()
 
-                def abort() -> None:
-                    cycle.disconnected = True
-                    self.transport.abort()
+            scope["extensions"] = {"mien.abort": abort}
+            await app(scope, receive, send)
 
-                scope["extensions"] = {"mien.abort": abort}
-                await app(scope, receive, send)
+        return answering
 
-            return answering
 
-    return Guarded
+def _limited(settings: ListenSettings) -> type[H11Protocol]:
+    """The protocol of one server."""
+    return type("_ServersProtocol", (_LimitedProtocol,), {"settings": settings, "connected": Counter()})

@@ -16,8 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from common.guarding import secret_files
-from common.guarding.secret_files import NoSecret
+from processing.release.formats.access_secrets import read_secret, write_secret
 from processing.release.formats.errors import AccessError
 
 PREFIX = "link"
@@ -27,10 +26,13 @@ _KEY_BYTES = 32
 
 
 class SignedLink(NamedTuple):
-    """What a link says that was rightly signed. place: without '/' at either end."""
+    """What a link says that was rightly signed."""
 
+    #: By which it opens something.
     grant_id: int
+    #: It holds until then.
     until: datetime
+    #: A release's folder or a file, without '/' at either end.
     place: str
 
 
@@ -50,32 +52,6 @@ def server_key(keys: Path) -> bytes:
     if len(key) != _KEY_BYTES:
         raise AccessError(f"{path} holds no key; remove it, and links that were handed out open nothing")
     return key
-
-
-def read_secret(path: Path, most: int = 4096) -> str:
-    """A small file that its owner alone may read. Raises AccessError, never with what is in it."""
-    try:
-        return secret_files.read_secret(path, most).decode("ascii")
-    except OSError as error:
-        raise AccessError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise AccessError(f"{path} is no plain text") from None
-    except NoSecret as error:
-        match error.fault:
-            case "open":
-                raise AccessError(f"{path} is a secret that others may read: chmod 600 {path}") from None
-            case "size":
-                raise AccessError(f"{path} is longer than {most} bytes: it is something else") from None
-            case _:
-                raise AccessError(f"{path} is no file") from None
-
-
-def write_secret(path: Path, text: str) -> None:
-    """A new file that its owner alone may read. Raises AccessError when something is there already."""
-    try:
-        secret_files.write_secret(path, text)
-    except OSError as error:
-        raise AccessError(f"{path} cannot be made: {error.strerror}; name another file") from None
 
 
 def sign(key: bytes, grant_id: int, until: datetime, place: str) -> str:

@@ -10,10 +10,8 @@ from typing import Any
 import cv2
 import msgspec
 import numpy as np
-from PIL import Image
 
 from common.array_types import Floats
-from common.files.hashes import file_sha256
 from db.store import Store
 from processing.errors import ShapeError
 from processing.files.image_files import read_image, write_image
@@ -22,11 +20,26 @@ from processing.files.ply import read_ply
 from processing.files.stage_files import read_json, read_vertices, write_json
 from processing.geometry.mesh import Mesh, Surface
 from processing.release.formats.colour_profiles import stated_profile
+from processing.release.formats.displacement_encoding import DisplacementEncoding, read_displacement_encoding
 from processing.release.formats.errors import ReleaseError
 from processing.release.formats.json_documents import write_json_document
 from processing.release.formats.manifest import FileEntry
-from processing.release.formats.ply_colours import recolour_ply
-from processing.release.studio.eye_mosaic import eye_regions, mosaic_scan, mosaic_texture
+from processing.release.formats.ply_vertices import recolour_ply
+from processing.release.formats.released_files import (
+    CAMERAS,
+    DISPLACEMENT,
+    DISPLACEMENT_EXR,
+    FACTS,
+    LANDMARK_CHECK,
+    LAYOUT,
+    MATERIAL,
+    MESH,
+    PHOTOGRAPH,
+    SCAN,
+    TEXTURE,
+    ReleasedFile,
+)
+from processing.release.studio.eye_mosaic import EyeRegions, eye_regions, mosaic_scan, mosaic_texture
 from processing.release.studio.photograph_export import (
     Face,
     calibrated_views,
@@ -39,7 +52,13 @@ from processing.release.studio.photograph_export import (
 )
 from processing.release.studio.selection import SelectedSubject, SelectedTake
 from processing.release.studio.selection_rules import Options
-from processing.release.studio.take_metadata import META, as_json, describe_take, to_template
+from processing.release.studio.take_metadata import (
+    RegisteredTake,
+    StageReports,
+    as_json,
+    describe_take,
+    to_template,
+)
 from processing.release.studio.topology_files import draw_landmarks
 from processing.template.template import SKIN, Template
 from processing.template.template_file import read_template
@@ -48,7 +67,6 @@ from processing.template.template_file import read_template
 EXPORT_VERSION = 3
 # So many points, evenly over the skin, are asked for by each photograph: params.json, <view>_matches.
 SKIN_POINTS = 4096
-CHECKS = "checks"
 NO_PHOTOGRAPH = "this camera has no photograph"
 WITHOUT = {
     "aside": "this camera was set aside when the take was fired",
@@ -58,46 +76,53 @@ NO_PHOTOGRAPHS = "no consent to publish photographs"
 KEPT_BACK = "the reviewer kept the photographs back"
 NOT_ASKED = "this release leaves out photographs"
 NO_EXR, EXR_NOT_ASKED = "its displacement was baked without one", "this release leaves out EXR"
-
-
-class DisplacementEncoding(msgspec.Struct, frozen=True):
-    """How displacement maps keep heights in 16 bits."""
-
-    scale_mm: float
-    midpoint: int
-    formula: str
+NOT_MOSAICKED = "its eyes cannot be mosaicked"
 
 
 class Absent(msgspec.Struct, frozen=True):
     """A file that belongs to a take and is not there."""
 
     path: str
+    #: For people.
     why: str
 
 
 class TakeRecord(msgspec.Struct, frozen=True):
-    """What was written of a take. key: of all that determines it; tu_to_template: as describe_take.as_json has it."""
+    """What was written of a take."""
 
+    #: Of all that determines the bytes: TakeJob.key.
     key: str
+    #: The subject's folder.
     index: int
+    #: Of the expression, '2_smile'.
     label: str
+    #: What is there.
     files: tuple[FileEntry, ...]
+    #: What is not.
     absent: tuple[Absent, ...]
+    #: How its displacement map keeps heights.
     relief: DisplacementEncoding
+    #: Of its displacement map.
     size_px: int
+    #: How many photographs there are.
     photographs: int
+    #: As take_metadata.as_json has it.
     tu_to_template: dict[str, Any]
+    #: Of its photographs, as their cameras stated them.
     colour_profiles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class TakeJob:
-    """A take to write. subject: without its takes.  neutral: the hash of its neutral mesh, where that leaves too."""
+    """A take to write."""
 
+    #: Without its takes.
     subject: SelectedSubject
     take: SelectedTake
+    #: The hash of its subject's neutral mesh, where that leaves too.
     neutral: str | None
     options: Options
+    #: Whether the subject's landmarks are drawn on this take.
     drawn: bool
 
     @property
@@ -128,37 +153,6 @@ def export_take(job: TakeJob, store: Store, folder: Path) -> TakeRecord:
         raise ReleaseError(f"{job.take.code}: {error}") from None
 
 
-def read_relief_encoding(path: Path) -> tuple[DisplacementEncoding, int]:
-    """What a displacement map says of its own encoding, and its size in pixels.
-
-    Raises ReleaseError when it is not 16-bit grey or is silent.
-    """
-    with Image.open(path) as image:
-        mode, said = image.mode, {str(key): str(value) for key, value in getattr(image, "text", {}).items()}
-        size = image.width
-    try:
-        encoding = DisplacementEncoding(float(said["scale_mm"]), int(said["midpoint"]), said["formula"])
-    except (KeyError, ValueError) as error:
-        raise ReleaseError(f"{path.name} does not say its displacement scale ({error}); bake it again") from None
-    if not mode.startswith("I"):
-        raise ReleaseError(f"{path.name}: displacement maps are 16-bit grey PNG, this one is {mode}")
-    return encoding, size
-
-
-def take_paths(index: int, label: str) -> dict[str, str]:
-    """Where a take's files are, by what they are."""
-    return {
-        "mesh": f"{index}/models_reg/{label}.obj",
-        "material": f"{index}/models_reg/{label}.obj.mtl",
-        "texture": f"{index}/models_reg/{label}.jpg",
-        "displacement": f"{index}/dpmap/{label}.png",
-        "displacement_exr": f"{index}/dpmap/{label}.exr",
-        "scan": f"mesh/{index}/{label}.ply",
-        "photographs": f"img/{index}/{label}",
-        "facts": f"{META}/{index}/{label}.json",
-    }
-
-
 @lru_cache(maxsize=4)
 def load_template(path: Path) -> Template:
     """A template from the store, kept: all takes of a release share one or two."""
@@ -166,75 +160,36 @@ def load_template(path: Path) -> Template:
 
 
 class _TakeExport:
+    """Writes one take: what is written and what is absent is noted on the way."""
+
     def __init__(self, job: TakeJob, store: Store, folder: Path) -> None:
         self.job, self.subject, self.take, self.options = job, job.subject, job.take, job.options
         self.store, self.folder = store, folder
-        self.at = take_paths(job.subject.index, job.take.label)
         self.written: list[str] = []
         self.absent: dict[str, str] = {}
         self.colour_profiles: tuple[str, ...] = ()
 
     def write(self) -> TakeRecord:
+        """All files of the take. Raises what export_take raises."""
         take, store = self.take, self.store
         template = load_template(store.local_path(take.template))
         vertices = read_vertices(self._checked(take.mesh))
         neutral = read_vertices(self._checked(self.job.neutral)) if self.job.neutral else None
-        motion = to_template(template, vertices, neutral)
+        registered = RegisteredTake(template, vertices, to_template(template, vertices, neutral))
         mesh = template.mesh.with_vertices(vertices)
-        regions = eye_regions(template) if self.subject.mosaic else None
-        face = Face(mesh, Surface(mesh), regions) if regions is not None else None
-
-        write_obj(self._place("mesh"), mesh, texture=f"{take.label}.jpg")
-        self.written.append(self.at["material"])
-        texture, scan = self._place("texture"), self._place("scan")
-        store.copy(take.texture, texture)
-        store.copy(take.scan, scan)
+        face = Face(mesh, Surface(mesh), eye_regions(template)) if self.subject.mosaic else None
+        write_obj(self._place(MESH), mesh, texture=Path(self._at(TEXTURE)).name)
+        self.written.append(self._at(MATERIAL))
+        self._copy_stage_files()
         if face is not None:
-            write_image(texture, mosaic_texture(read_image(texture), mesh, face.regions))
-            coloured = mosaic_scan(read_ply(scan), mesh, face.regions).colors
-            if coloured is not None:
-                recolour_ply(scan, coloured)
-        relief_path = self._place("displacement")
-        store.copy(take.displacement, relief_path)
-        relief, size_px = read_relief_encoding(relief_path)
-        if self.options.exr and take.exr is not None:
-            store.copy(take.exr, self._place("displacement_exr"))
-        else:
-            self.absent[self.at["displacement_exr"]] = NO_EXR if self.options.exr else EXR_NOT_ASKED
+            self._mosaic(mesh, face.regions)
+        encoding, size_px = read_displacement_encoding(self.folder / self._at(DISPLACEMENT))
         photographs = self._photographs(face, template, mesh)
         if self.job.drawn:
-            check = f"{CHECKS}/{self.subject.index}.png"
-            self.written.append(check)
-            (self.folder / CHECKS).mkdir(parents=True, exist_ok=True)
-            write_image(self.folder / check, draw_landmarks(template, motion(vertices)))
-        said = describe_take(
-            self.subject,
-            take,
-            template,
-            vertices,
-            motion,
-            relief={
-                "scale_mm": relief.scale_mm,
-                "midpoint": relief.midpoint,
-                "formula": relief.formula,
-                "size_px": size_px,
-                "surface": self.at["mesh"],
-            },
-            registration=self._report(take.report),
-            reconstruction=self._report(take.runs["scan"].outputs.get("report")),
-            detected=self._json(take.landmarks),
-            pictures={
-                "publishable": self.subject.publishable,
-                "eyes_mosaicked": self.subject.mosaic,
-                "photographs": self.options.photographs if photographs else "none",
-                "colour": self.options.colour,
-                "colour_profiles": list(self.colour_profiles),
-            },
-            files={**dict.fromkeys(self.written), self.at["facts"]: None, **self.absent},
-        )
-        facts = self._place("facts")
-        facts.parent.mkdir(parents=True, exist_ok=True)
-        write_json(facts, said)
+            check = self._place(LANDMARK_CHECK)
+            check.parent.mkdir(parents=True, exist_ok=True)
+            write_image(check, draw_landmarks(template, registered.motion(vertices)))
+        self._describe(registered, encoding, size_px, photographs)
         entries = (FileEntry(p, (self.folder / p).stat().st_size, file_sha256(self.folder / p)) for p in self.written)
         return TakeRecord(
             key=self.job.key,
@@ -242,30 +197,85 @@ class _TakeExport:
             label=take.label,
             files=tuple(sorted(entries, key=lambda entry: entry.path)),
             absent=tuple(Absent(path, why) for path, why in self.absent.items()),
-            relief=relief,
+            relief=encoding,
             size_px=size_px,
             photographs=photographs,
-            tu_to_template=as_json(motion),
+            tu_to_template=as_json(registered.motion),
             colour_profiles=self.colour_profiles,
         )
 
+    def _copy_stage_files(self) -> None:
+        """Outputs of stages as they are in the store, the mesh apart, which is written with its UVs."""
+        for file in LAYOUT.stage_files:
+            if file is MESH:
+                continue
+            made = self.take.made(file)
+            if file is DISPLACEMENT_EXR and not self.options.exr:
+                self.absent[self._at(file)] = EXR_NOT_ASKED
+            elif made is None:
+                why = NO_EXR if file is DISPLACEMENT_EXR else f"its stage {file.stage} made no {file.output}"
+                self.absent[self._at(file)] = why
+            elif file.shows_eyes and self.subject.mosaic and file not in (TEXTURE, SCAN):
+                self.absent[self._at(file)] = NOT_MOSAICKED
+            else:
+                self.store.copy(made, self._place(file))
+
+    def _mosaic(self, mesh: Mesh, regions: EyeRegions) -> None:
+        """Eyes in the copied texture and in the colours of the copied scan."""
+        texture, scan = self.folder / self._at(TEXTURE), self.folder / self._at(SCAN)
+        write_image(texture, mosaic_texture(read_image(texture), mesh, regions))
+        coloured = mosaic_scan(read_ply(scan), mesh, regions).colors
+        if coloured is not None:
+            recolour_ply(scan, coloured)
+
+    def _describe(
+        self, registered: RegisteredTake, encoding: DisplacementEncoding, size_px: int, photographs: int
+    ) -> None:
+        """The take's facts."""
+        displacement = {
+            "scale_mm": encoding.scale_mm,
+            "midpoint": encoding.midpoint,
+            "formula": encoding.formula,
+            "size_px": size_px,
+            "surface": self._at(MESH),
+        }
+        pictures = {
+            "publishable": self.subject.publishable,
+            "eyes_mosaicked": self.subject.mosaic,
+            "photographs": self.options.photographs if photographs else "none",
+            "colour": self.options.colour,
+            "colour_profiles": list(self.colour_profiles),
+        }
+        reports = StageReports(
+            registration=self._report(self.take.report),
+            reconstruction=self._report(self.take.runs[SCAN.name].outputs.get("report")),
+            detected=self._json(self.take.landmarks),
+        )
+        files = {**dict.fromkeys(self.written), self._at(FACTS): None, **self.absent}
+        said = describe_take(
+            self.subject, self.take, registered, reports, displacement=displacement, pictures=pictures, files=files
+        )
+        facts = self._place(FACTS)
+        facts.parent.mkdir(parents=True, exist_ok=True)
+        write_json(facts, said)
+
     def _photographs(self, face: Face | None, template: Template, mesh: Mesh) -> int:
         """Write photographs and params.json; how many photographs there are."""
-        take, folder = self.take, self.at["photographs"]
+        take, folder = self.take, PHOTOGRAPH.place(self.subject.index, self.take.label)
         if not self.subject.publishable or self.options.photographs == "none":
             unpublished = KEPT_BACK if self.subject.kept_back else NO_PHOTOGRAPHS
             self.absent[folder] = unpublished if not self.subject.publishable else NOT_ASKED
             return 0
         params = with_cameras_used(take.capture.calibration, self._json(take.cameras) or {})
-        left_out = dict(self._report(take.runs["scan"].outputs.get("report")).get("skipped", {}))
+        left_out = dict(self._report(take.runs[SCAN.name].outputs.get("report")).get("skipped", {}))
         skin = _skin(template, mesh, face.surface if face is not None else Surface(mesh))
         sizes: dict[int, tuple[int, int]] = {}
         matches: dict[int, int] = {}
         colours: set[str] = set()
         for view in sorted(calibrated_views(params) - take.photographs.keys()):
-            self.absent[f"{folder}/{view}.jpg"] = WITHOUT.get(take.absent.get(view, ""), NO_PHOTOGRAPH)
+            self.absent[self._at(PHOTOGRAPH, view)] = WITHOUT.get(take.absent.get(view, ""), NO_PHOTOGRAPH)
         for view, photograph in sorted(take.photographs.items()):
-            path = f"{folder}/{view}.jpg"
+            path = self._at(PHOTOGRAPH, view)
             data = self._checked(photograph.sha256).read_bytes()
             if face is not None and params.get(f"{view}_valid") is False:
                 why = left_out.get(str(view), "its camera is not reliable")
@@ -285,16 +295,19 @@ class _TakeExport:
             self.written.append(path)
         serials = {view: take.photographs[view].serial for view in sizes}
         undistorted = self.options.photographs == "undistorted"
-        target = self.folder / folder / "params.json"
+        target = self._place(CAMERAS)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_json_document(target, view_params(params, serials, sizes, undistorted=undistorted, matches=matches))
-        self.written.append(f"{folder}/params.json")
         self.colour_profiles = tuple(sorted(colours))
         return len(sizes)
 
-    def _place(self, what: str) -> Path:
-        self.written.append(self.at[what])
-        return self.folder / self.at[what]
+    def _at(self, file: ReleasedFile, view: int | str = "") -> str:
+        return file.at(self.subject.index, self.take.label, view)
+
+    def _place(self, file: ReleasedFile) -> Path:
+        """Where a file is to be written, which counts as written from now on."""
+        self.written.append(self._at(file))
+        return self.folder / self._at(file)
 
     def _checked(self, sha256: str) -> Path:
         """A file of the store that still has its hash. Raises MissingObject, RottenObject."""

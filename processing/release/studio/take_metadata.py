@@ -5,7 +5,7 @@ Frames of a take, all in millimetres: `rig` is the calibration's, `scan` the fra
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,12 @@ from common.array_types import Floats
 from db.release_records.releases import ReleasedCapture, ReleasedRun
 from processing.geometry.procrustes import IDENTITY, Similarity, fit_motion_robust
 from processing.registration.register import EXPRESSION, NEUTRAL
+from processing.release.formats.released_files import MESH, RIG, SCAN
 from processing.release.studio.selection import SelectedSubject, SelectedTake
 from processing.release.studio.topology_files import landmark_version, topology_id
 from processing.stages.register import Register
 from processing.template.template import SKIN, Template
 
-META = "meta"
 # A head is the same head in every expression: what moves by more is expression, not head.
 SAME_HEAD_MM = 0.5
 _NOT_OF_INTEREST = ("seconds", "cameras", "review")  # times differ by machine; the others have places of their own
@@ -49,72 +49,67 @@ def as_json(motion: Similarity) -> dict[str, Any]:
     }
 
 
-def from_json(value: Mapping[str, Any]) -> Similarity:
-    """What as_json wrote."""
-    return Similarity(float(value["scale"]), np.array(value["R"], dtype=np.float64), np.array(value["t_mm"]))
+@dataclass(frozen=True, eq=False)
+class RegisteredTake:
+    """A take's registered mesh, and how it stands among all others."""
+
+    template: Template
+    #: (V, 3) in the rig's frame, mm.
+    vertices_mm: Floats
+    #: To the template's head frame: see to_template.
+    motion: Similarity
+
+
+@dataclass(frozen=True)
+class StageReports:
+    """What stages said of a take."""
+
+    #: Of the registration.
+    registration: Mapping[str, Any]
+    #: Of the reconstruction.
+    reconstruction: Mapping[str, Any]
+    #: The landmarks that were seen; None where nobody looked for any.
+    detected: Mapping[str, Any] | None
 
 
 def describe_take(
     subject: SelectedSubject,
     take: SelectedTake,
-    template: Template,
-    vertices_mm: Floats,
-    motion: Similarity,
+    registered: RegisteredTake,
+    reports: StageReports,
     *,
-    relief: Mapping[str, Any],
-    registration: Mapping[str, Any],
-    reconstruction: Mapping[str, Any],
-    detected: Mapping[str, Any] | None,
+    displacement: Mapping[str, Any],
     pictures: Mapping[str, Any],
     files: Mapping[str, str | None],
 ) -> dict[str, Any]:
-    """The JSON of one take. files: every file that belongs to a take -> why it is missing, None where it is there.
-
-    registration, reconstruction: what those stages reported.  detected: the landmarks that were seen.
-    """
-    capture = take.capture
-    points = template.landmark_points(vertices_mm)
+    """The JSON of one take. files: every file that belongs to a take -> why it is missing, None where it is there."""
+    points = registered.template.landmark_points(registered.vertices_mm)
     return {
         "subject": {"index": subject.index, "code": subject.code},
-        "expression": {"position": take.position, "name": take.label.partition("_")[2], "label": take.label},
+        "expression": {"position": take.position, "name": take.named.name, "label": take.label},
         "take": take.code,
         "consent": {
             # Not the form's hash: whoever guesses what was filled in could tell by it that the guess is right.
             scope: {"form_version": given.form_version}
             for scope, given in sorted(subject.consents.items())
         },
-        "rig": rig_facts(capture),
-        "sync": {
-            "command_skew_ms": capture.command_skew_ms,
-            "clock_uncertainty_ms": capture.clock_uncertainty_ms,
-            "exposure_skew_ms": capture.exposure_skew_ms,
-            "exposure_source": capture.exposure_source,
-        },
-        "scale": scale_facts(capture),
+        "rig": rig_facts(take.capture),
+        "sync": sync_facts(take.capture),
+        "scale": scale_facts(take.capture),
         "frames": {
             "scan_to_rig": as_json(IDENTITY),
             "scan_to_tu": as_json(IDENTITY),
             "tu_to_rig": as_json(IDENTITY),
-            "tu_to_template": as_json(motion),
+            "tu_to_template": as_json(registered.motion),
         },
         "topology": topology_id(take.template),
         "landmarks": {
-            "version": landmark_version(template),
+            "version": landmark_version(registered.template),
             "points_mm": np.round(points, 4).tolist(),
-            "detected": detected,
+            "detected": reports.detected,
         },
-        "displacement": dict(relief),
-        "registration": {
-            "report": dict(registration),
-            "start": "the template's head" if take.is_neutral else "the subject's neutral face",
-            "fitting": fitting(take),
-        },
-        "reconstruction": {
-            "verdict": take.runs["scan"].verdict,
-            "reasons": list(take.runs["scan"].reasons),
-            "figures": dict(take.runs["scan"].figures),
-            "report": {k: v for k, v in reconstruction.items() if k not in _NOT_OF_INTEREST},
-        },
+        "displacement": dict(displacement),
+        **_stage_facts(take, reports),
         "pictures": dict(pictures),
         "made_by": {name: made_by(run) for name, run in sorted(take.runs.items())},
         "made_from": {
@@ -123,6 +118,34 @@ def describe_take(
             "without": {str(view): why for view, why in sorted(take.absent.items())},
         },
         "files": dict(files),
+    }
+
+
+def _stage_facts(take: SelectedTake, reports: StageReports) -> dict[str, Any]:
+    """How well the mesh and the scan are said to be."""
+    scan = take.runs[SCAN.name]
+    return {
+        "registration": {
+            "report": dict(reports.registration),
+            "start": "the template's head" if take.is_neutral else "the subject's neutral face",
+            "fitting": fitting(take),
+        },
+        "reconstruction": {
+            "verdict": scan.verdict,
+            "reasons": list(scan.reasons),
+            "figures": dict(scan.figures),
+            "report": {k: v for k, v in reports.reconstruction.items() if k not in _NOT_OF_INTEREST},
+        },
+    }
+
+
+def sync_facts(capture: ReleasedCapture) -> dict[str, Any]:
+    """How far apart the photographs are, ms; None: not measured."""
+    return {
+        "command_skew_ms": capture.command_skew_ms,
+        "clock_uncertainty_ms": capture.clock_uncertainty_ms,
+        "exposure_skew_ms": capture.exposure_skew_ms,
+        "exposure_source": capture.exposure_source,
     }
 
 
@@ -146,7 +169,7 @@ def rig_file(capture: ReleasedCapture) -> str | None:
     """Where a release keeps a calibration; None where the take has none."""
     if capture.calibration_id is None:
         return None
-    return f"rigs/{capture.rig_id}-{capture.calibration_version}.json"
+    return RIG.format(rig=capture.rig_id, calibration=capture.calibration_version)
 
 
 def scale_facts(capture: ReleasedCapture) -> dict[str, Any]:
@@ -161,7 +184,7 @@ def scale_facts(capture: ReleasedCapture) -> dict[str, Any]:
 
 def fitting(take: SelectedTake) -> dict[str, Any]:
     """The schedule of the non-rigid fit, where this program knows that version of the stage."""
-    run = take.runs["mesh"]
+    run = take.runs[MESH.name]
     if (run.stage, run.version) != (Register.name, Register.version):
         return {"known": False, "stage_version": run.version}
     return {"known": True, **asdict(NEUTRAL if run.params.get("expression", "neutral") == "neutral" else EXPRESSION)}

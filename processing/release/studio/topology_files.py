@@ -22,9 +22,9 @@ from processing.geometry.mesh import Mesh
 from processing.geometry.rendering import bounds, portrait_camera, render, text
 from processing.landmarks.multi_pie_68 import GROUPS
 from processing.release.formats.errors import ReleaseError
+from processing.release.formats.released_files import TOPOLOGY, TOPOLOGY_ARRAYS, TOPOLOGY_PICTURE
 from processing.template.template import PART_NAMES, Template
 
-TOPOLOGY = "topology"
 CHECK_HEIGHT_PX = 560
 _COLOURS = ((60, 60, 235), (60, 200, 60), (235, 120, 40), (30, 180, 230), (200, 60, 200), (200, 200, 40))
 
@@ -32,6 +32,12 @@ _COLOURS = ((60, 60, 235), (60, 200, 60), (235, 120, 40), (30, 180, 230), (200, 
 def topology_id(template_sha256: str) -> str:
     """How a release calls a topology."""
     return template_sha256[:12]
+
+
+def topology_paths(topology: str) -> tuple[str, str, str]:
+    """Where a release has a topology: its JSON, its arrays, its picture."""
+    json_, arrays, picture = (path.format(topology=topology) for path in (TOPOLOGY, TOPOLOGY_ARRAYS, TOPOLOGY_PICTURE))
+    return json_, arrays, picture
 
 
 def uv_vertex(mesh: Mesh) -> Ints32:
@@ -63,8 +69,9 @@ def landmark_version(template: Template) -> str:
 
 
 def write_topology(folder: Path, template: Template, template_sha256: str) -> dict[str, Any]:
-    """Write the three files under `folder`/topology and return what the JSON says."""
+    """Write the three files of topology_paths under `folder` and return what the JSON says."""
     mesh, name = template.mesh, topology_id(template_sha256)
+    at_json, at_arrays, at_picture = (folder / path for path in topology_paths(name))
     if mesh.uvs is None or mesh.uv_triangles is None:
         raise ReleaseError(f"template {template.name} has no UVs: its meshes cannot be released with textures")
     seams = seam_vertices(mesh)
@@ -86,8 +93,8 @@ def write_topology(folder: Path, template: Template, template_sha256: str) -> di
             "nearest_vertices": landmark_vertices(template).tolist(),
         },
     }
-    (folder / TOPOLOGY).mkdir(parents=True, exist_ok=True)
-    write_json(folder / TOPOLOGY / f"{name}.json", about)
+    at_json.parent.mkdir(parents=True, exist_ok=True)
+    write_json(at_json, about)
     arrays: dict[str, NDArray[np.generic]] = {
         "triangles": mesh.triangles,
         "uvs": mesh.uvs,
@@ -99,9 +106,9 @@ def write_topology(folder: Path, template: Template, template_sha256: str) -> di
         "landmark_barycentric": template.landmark_barycentric,
         "landmark_vertices": landmark_vertices(template),
     }
-    with atomic_write(folder / TOPOLOGY / f"{name}.npz") as temporary, temporary.open("wb") as file:
+    with atomic_write(at_arrays) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    write_image(folder / TOPOLOGY / f"{name}_landmarks.png", draw_landmarks(template, mesh.vertices_mm))
+    write_image(at_picture, draw_landmarks(template, mesh.vertices_mm))
     return about
 
 

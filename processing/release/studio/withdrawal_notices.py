@@ -25,12 +25,17 @@ WIDTH = 78
 
 @dataclass(frozen=True)
 class NoticeMessage:
-    """A notice to be written. addressed: whether a contact is known."""
+    """A notice to be written."""
 
+    #: Its row.
     notice: Notice
+    #: Its code.
     recipient: str
+    #: None: it was forgotten.
     institution: str | None
+    #: The message, RFC 5322.
     text: bytes
+    #: Whether a contact is known.
     addressed: bool
 
     @property
@@ -96,11 +101,11 @@ def text_of(
         "Since then people who took part have withdrawn their consent, wholly or in part. Please delete the following "
         "in every copy that you have or have passed on: working copies, backups, and data that was made from it."
     )
-    for version, stones in sorted(due.versions.items()):
+    for version, tombstones in sorted(due.versions.items()):
         said += ["", f"From {name}-{version}, delete:", ""]
-        for stone in sorted(stones, key=lambda stone: (stone.index, stone.in_words())):
-            said.append(f"  {stone.code}: {stone.in_words()}")
-            said += [f"      {place}" for place in stone.places()]
+        for tombstone in sorted(tombstones, key=lambda tombstone: (tombstone.index, tombstone.in_words())):
+            said.append(f"  {tombstone.code}: {tombstone.in_words()}")
+            said += [f"      {place}" for place in tombstone.places()]
     said += [""]
     if newest not in due.versions and newest > max(due.versions):
         said += _wrapped(

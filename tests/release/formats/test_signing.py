@@ -28,7 +28,7 @@ from processing.release.formats.manifest_signature import check_signature, sign_
 from processing.release.formats.signing import RELEASE, SELECTION, PublicKey, check, public_of, sign, studio_key
 from processing.release.holder.fetch import fetch_release
 from processing.release.holder.verify import VerificationFault, verify
-from processing.release.studio.build import build_release
+from processing.release.studio.build import BuildRequest, build_release
 from processing.release.studio.selection_signers import read_signers, signed_by
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -252,7 +252,7 @@ def test_a_manifest_is_signed_and_each_way_of_failing_is_told(studio: Any, tmp_p
 def test_a_release_signed_with_an_ssh_key(studio: Any, tmp_path: Path) -> None:
     studio.subject(ConsentScope.RESEARCH_RELEASE, expressions=("neutral",))
     key = key_of(tmp_path, "ssh")
-    folder = build_release(studio.records, "faces", tmp_path, sign_key=key).folder
+    folder = build_release(studio.records, "faces", tmp_path, BuildRequest(sign_key=key)).folder
     assert not (studio.records.settings.keys / "release.key").exists()
     found = verify(folder, signer=f"{key}.pub")
     assert (found.intact, found.signed_by) == (True, public_of(key).text)

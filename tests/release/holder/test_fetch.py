@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from processing.release.formats.errors import FetchError, ManifestError
-from processing.release.formats.manifest import MANIFEST, SIDECAR, make_manifest, write_manifest
-from processing.release.holder.fetch import FetchFilter, FetchResult, fetch_manifest, fetch_release
+from processing.release.formats.manifest import MANIFEST, SIDECAR, ManifestHead, make_manifest, write_manifest
+from processing.release.holder.fetch import FetchFilter, FetchResult, TransferSettings, fetch_manifest, fetch_release
 from processing.release.holder.verify import VerificationFault, verify
 
 BIG = "mesh/1/1_neutral.ply"
@@ -103,7 +103,7 @@ def release(tmp_path: Path) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
     manifest = make_manifest(
-        folder, FILES, name="faces", version=1, consent_day="2026-01-01", subjects=["S001", "S002"]
+        folder, FILES, ManifestHead(name="faces", version=1, consent_day="2026-01-01", subjects=("S001", "S002"))
     )
     write_manifest(folder, manifest)
     return folder
@@ -130,8 +130,8 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "mine"
 
 
-def fetched(url: str, out: Path, **more: Any) -> FetchResult:
-    return fetch_release(url, out, wait_s=0.001, **more)
+def fetched(url: str, out: Path, tries: int = 5, **more: Any) -> FetchResult:
+    return fetch_release(url, out, transfer=TransferSettings(tries=tries, wait_s=0.001), **more)
 
 
 def test_all_of_it(url: str, out: Path) -> None:
@@ -269,7 +269,10 @@ def test_two_versions_do_not_mix(url: str, out: Path, release: Path) -> None:
     (release / MANIFEST).unlink()
     (release / SIDECAR).unlink()
     write_manifest(
-        release, make_manifest(release, FILES, name="faces", version=2, consent_day="2026-02-01", subjects=["S001"])
+        release,
+        make_manifest(
+            release, FILES, ManifestHead(name="faces", version=2, consent_day="2026-02-01", subjects=("S001",))
+        ),
     )
     with pytest.raises(FetchError, match="holds another release or version"):
         fetched(url, out)

@@ -21,7 +21,7 @@ from processing.release.formats.manifest import decode_manifest
 from processing.release.formats.release_paths import collisions, name_problem, path_problem
 from processing.release.holder import fetch as fetching
 from processing.release.holder.download import Downloader, DownloadFault
-from processing.release.holder.fetch import fetch_release
+from processing.release.holder.fetch import TransferSettings, fetch_release
 from processing.release.holder.verify import verify
 
 DATA = b"v 0 0 0\n" * 4000
@@ -190,12 +190,12 @@ def packed(data: bytes, how: str = "gzip") -> Any:
 def test_servers_that_lie(server: Server, tmp_path: Path, file: Any, why: str) -> None:
     url = serve(server, file)
     with pytest.raises(FetchError, match=why):
-        fetch_release(url, tmp_path / "out", wait_s=0.001, tries=2)
+        fetch_release(url, tmp_path / "out", transfer=TransferSettings(tries=2, wait_s=0.001))
     assert not (tmp_path / "out" / ENTRY["path"]).exists()
 
 
 def test_what_is_packed_within_its_size_is_unpacked(server: Server, tmp_path: Path) -> None:
-    fetch_release(serve(server, packed(DATA)), tmp_path / "out", wait_s=0.001)
+    fetch_release(serve(server, packed(DATA)), tmp_path / "out", transfer=TransferSettings(wait_s=0.001))
     assert (tmp_path / "out" / ENTRY["path"]).read_bytes() == DATA
 
 
@@ -214,7 +214,7 @@ def test_a_range_that_was_not_asked_for_is_not_believed(server: Server, tmp_path
     part = tmp_path / "out" / (ENTRY["path"] + ".part")
     part.parent.mkdir(parents=True)
     part.write_bytes(DATA[:100])
-    fetch_release(serve(server, file), tmp_path / "out", wait_s=0.001)
+    fetch_release(serve(server, file), tmp_path / "out", transfer=TransferSettings(wait_s=0.001))
     assert (tmp_path / "out" / ENTRY["path"]).read_bytes() == DATA
     assert asked == ["bytes=100-", None]
 
@@ -225,7 +225,9 @@ def test_what_lies_where_a_part_would(server: Server, tmp_path: Path, make: Any)
     part.parent.mkdir(parents=True)
     make(part)
     with pytest.raises(FetchError, match=r"symbolic link|is no file"):
-        fetch_release(serve(server, lambda h: h.say(200, DATA)), tmp_path / "out", wait_s=0.001)
+        fetch_release(
+            serve(server, lambda h: h.say(200, DATA)), tmp_path / "out", transfer=TransferSettings(wait_s=0.001)
+        )
 
 
 def test_a_drip_is_given_up(server: Server) -> None:
@@ -251,5 +253,5 @@ def test_a_server_that_has_nothing_is_not_asked_a_million_times(
     url = serve(server, lacks, manifest(*many))
     server.answers |= {f"/{entry['path']}": lacks for entry in many}
     with pytest.raises(FetchError, match="the rest was not tried"):
-        fetch_release(url, tmp_path / "out", wait_s=0.001)
+        fetch_release(url, tmp_path / "out", transfer=TransferSettings(wait_s=0.001))
     assert len(asked) < 100

@@ -19,7 +19,14 @@ from db.models import ConsentScope
 from db.subjects import get_subject, withdraw_consent
 from processing.release.dataset import ReleaseDataset, split_by_subject
 from processing.release.formats.errors import ManifestError, ReleaseError
-from processing.release.formats.manifest import MANIFEST, SIDECAR, decode_manifest, make_manifest, read_manifest
+from processing.release.formats.manifest import (
+    MANIFEST,
+    SIDECAR,
+    ManifestHead,
+    decode_manifest,
+    make_manifest,
+    read_manifest,
+)
 from processing.release.formats.tombstones import Tombstone
 from processing.release.holder.manifest_diff import compare
 from processing.release.holder.morph_target_export import export_subjects
@@ -271,7 +278,9 @@ def test_a_manifest_that_names_a_subject_twice(studio: Any, tmp_path: Path) -> N
     _edit(folder, lambda value: value.update(subjects=["S001", "S001"]))
     (problem,) = (p for p in verify(folder).problems if p.fault is not VerificationFault.SIGNATURE)
     assert (problem.fault, problem.why) == (VerificationFault.SUBJECT, "names subject S001 2 times")
-    twice = make_manifest(folder, [], name="x", version=1, consent_day="2026-01-01", subjects=manifest.subjects)
+    twice = make_manifest(
+        folder, [], ManifestHead(name="x", version=1, consent_day="2026-01-01", subjects=manifest.subjects)
+    )
     assert twice.subjects == ("S001",)
 
 

@@ -11,17 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processing.release.formats.access_protocol import REFUSAL_HEADER, origin_of
 from processing.release.formats.errors import AccessError, FetchError
-from processing.release.holder.fetch import fetch_manifest
+from processing.release.holder.fetch import TransferSettings, fetch_manifest
 from processing.release.holder.token_access import (
-    REFUSAL,
     VARIABLE,
     Token,
     TokenAuth,
     access_to,
     hidden,
     hiding_links,
-    origin_of,
     read_token,
 )
 
@@ -67,7 +66,7 @@ def places() -> Iterator[tuple[Place, Place]]:
 
 
 def ask(url: str, token: Token | None = Token(SECRET)) -> None:
-    fetch_manifest(f"{url}/faces-1", tries=1, auth=TokenAuth(f"{url}/faces-1", token))
+    fetch_manifest(f"{url}/faces-1", transfer=TransferSettings(tries=1), auth=TokenAuth(f"{url}/faces-1", token))
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -85,7 +84,7 @@ def test_it_is_never_sent_along_to_another_server(places: tuple[Place, Place], s
 @pytest.mark.parametrize("refusal", ["unknown", "expired", "revoked", "other", "licence", "kind"])
 def test_a_refusal_is_said_in_words(places: tuple[Place, Place], refusal: str) -> None:
     first, _ = places
-    first.status, first.headers = 403, {REFUSAL: refusal}
+    first.status, first.headers = 403, {REFUSAL_HEADER: refusal}
     with pytest.raises(AccessError) as caught:
         ask(first.url)
     assert caught.value.exit_code == 4
@@ -98,7 +97,7 @@ def test_a_server_that_wants_a_token_says_so(places: tuple[Place, Place]) -> Non
     first.status = 401
     with pytest.raises(AccessError, match="--token-file"):
         ask(first.url, None)
-    first.status, first.headers = 403, {REFUSAL: "\x1b[31mevil"}
+    first.status, first.headers = 403, {REFUSAL_HEADER: "\x1b[31mevil"}
     with pytest.raises(FetchError, match="403") as caught:
         ask(first.url)
     assert "evil" not in str(caught.value)

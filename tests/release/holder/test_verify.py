@@ -12,6 +12,7 @@ from processing.release.formats.errors import ManifestError
 from processing.release.formats.manifest import (
     MANIFEST,
     SIDECAR,
+    ManifestHead,
     hash_files,
     make_manifest,
     read_manifest,
@@ -34,7 +35,9 @@ def release(tmp_path: Path) -> Path:
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
-    manifest = make_manifest(folder, files, name="faces", version=1, consent_day="2026-01-01", subjects=["S001"])
+    manifest = make_manifest(
+        folder, files, ManifestHead(name="faces", version=1, consent_day="2026-01-01", subjects=("S001",))
+    )
     (tmp_path / "RECORDED").write_text(write_manifest(folder, manifest))
     return folder
 
@@ -222,7 +225,9 @@ def test_diff_knows_a_renamed_file(release: Path) -> None:
         for p in release.rglob("*")
         if p.is_file() and p.name not in (MANIFEST, SIDECAR)
     ]
-    after = make_manifest(release, names, name="faces", version=2, consent_day="2026-01-01", subjects=["S002"])
+    after = make_manifest(
+        release, names, ManifestHead(name="faces", version=2, consent_day="2026-01-01", subjects=("S002",))
+    )
     found = compare(before, after)
     assert found.moved == ((PICTURE, "1/models_reg/2_smile.jpg"),)
     assert (found.changed, found.removed, found.added) == ((EMPTY,), ("info_list.txt",), ())

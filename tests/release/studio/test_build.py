@@ -25,7 +25,7 @@ from processing.release.formats.errors import ReleaseError
 from processing.release.holder.manifest_diff import compare
 from processing.release.holder.verify import verify
 from processing.release.studio import build as build_module
-from processing.release.studio.build import build_release
+from processing.release.studio.build import BuildRequest, build_release
 from processing.release.studio.release_records import recorded
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -161,11 +161,11 @@ def test_the_consent_gate(studio: Any, tmp_path: Path) -> None:
 def test_naming_a_subject_does_not_open_the_gate(studio: Any, tmp_path: Path) -> None:
     code = studio.subject()
     with pytest.raises(ReleaseError, match=f"{code}.*no research-release consent"):
-        build_release(studio.records, "faces", tmp_path, subjects=[code])
+        build_release(studio.records, "faces", tmp_path, BuildRequest(subjects=[code]))
     with pytest.raises(ReleaseError, match="S404"):
-        build_release(studio.records, "faces", tmp_path, subjects=["S404"])
+        build_release(studio.records, "faces", tmp_path, BuildRequest(subjects=["S404"]))
     with pytest.raises(ReleaseError, match="not yet over"):
-        build_release(studio.records, "faces", tmp_path, day=date(2999, 1, 1))
+        build_release(studio.records, "faces", tmp_path, BuildRequest(day=date(2999, 1, 1)))
     assert _tree(tmp_path / "out") == set()
 
 
@@ -175,8 +175,8 @@ def test_consent_given_later_does_not_reach_back(studio: Any, tmp_path: Path) ->
     with transaction(studio.records.engine) as tx:
         give_consent(tx, get_subject(tx, code), RELEASE, date(2026, 3, 1))
     with pytest.raises(ReleaseError, match="valid on 2026-02-28"):
-        build_release(studio.records, "faces", tmp_path, day=date(2026, 2, 28))
-    assert build_release(studio.records, "faces", tmp_path, day=date(2026, 3, 1)).version == 1
+        build_release(studio.records, "faces", tmp_path, BuildRequest(day=date(2026, 2, 28)))
+    assert build_release(studio.records, "faces", tmp_path, BuildRequest(day=date(2026, 3, 1))).version == 1
 
 
 @SQLITE
@@ -347,8 +347,8 @@ def test_a_file_gone_from_the_store_keeps_its_take(studio: Any, tmp_path: Path) 
 def test_the_same_day_gives_the_same_bytes(studio: Any, tmp_path: Path) -> None:
     studio.subject(RELEASE, PUBLICATION)
     day = utc_now().date()
-    one = build_release(studio.records, "one", tmp_path, day=day)
-    two = build_release(studio.records, "two", tmp_path, day=day)
+    one = build_release(studio.records, "one", tmp_path, BuildRequest(day=day))
+    two = build_release(studio.records, "two", tmp_path, BuildRequest(day=day))
     assert set(compare(one.manifest, two.manifest).changed) == {
         "README.md", "croissant.json", "datacite.json", "datasheet.md"
     }  # they say its name  # fmt: skip

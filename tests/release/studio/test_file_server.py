@@ -27,12 +27,12 @@ from db.models import Fetch
 from db.release_records.access_grants import get_grant, revoke_grant
 from db.release_records.release_holders import Holder, holders_of, releases_named
 from processing.release.formats.errors import AccessError, FetchError, ReleaseError
-from processing.release.holder.fetch import FetchFilter, FetchResult, fetch_manifest, fetch_release
+from processing.release.holder.fetch import FetchFilter, FetchResult, TransferSettings, fetch_manifest, fetch_release
 from processing.release.holder.token_access import Token, TokenAuth
 from processing.release.holder.verify import verify
 from processing.release.studio import signed_links
 from processing.release.studio.file_server import RequestLimits
-from processing.release.studio.server_process import ListenSettings, open_door
+from processing.release.studio.server_process import ListenSettings, open_listener
 
 BIG = "mesh/1/1_neutral.ply"
 PHOTOGRAPH = "img/1/1_neutral/0.jpg"
@@ -76,7 +76,9 @@ def get(server: Any) -> Iterator[Callable[..., httpx.Response]]:
 
 def fetched(server: Any, token: str | None, out: Path, *, path: str = "faces-1", **more: Any) -> FetchResult:
     url = f"{server.url}/{path}"
-    return fetch_release(url, out, wait_s=0.001, auth=TokenAuth(url, Token(token) if token else None), **more)
+    return fetch_release(
+        url, out, transfer=TransferSettings(wait_s=0.001), auth=TokenAuth(url, Token(token) if token else None), **more
+    )
 
 
 def held(engine: Engine, server: Any) -> list[Holder]:
@@ -421,12 +423,12 @@ def test_it_listens_to_others_over_https_alone(tmp_path: Path) -> None:
         (ListenSettings("127.0.0.1", 0, public, tmp_path / "nothing"), "is no file"),
     ]:
         with pytest.raises(AccessError, match=said):
-            open_door(door)
-    with open_door(ListenSettings("127.0.0.1", 0)) as taken:
+            open_listener(door)
+    with open_listener(ListenSettings("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(AccessError, match="--port takes another"):
-            open_door(ListenSettings("127.0.0.1", port))
-    open_door(ListenSettings("0.0.0.0", 0, public, secret)).close()
+            open_listener(ListenSettings("127.0.0.1", port))
+    open_listener(ListenSettings("0.0.0.0", 0, public, secret)).close()
 
 
 def test_nothing_secret_in_any_log(

@@ -14,8 +14,9 @@ from db.engine import reading, utc_now
 from db.models import Way
 from db.release_records.release_holders import holders_of, releases_named
 from processing.release.formats.errors import AccessError
-from processing.release.formats.link_list import HEAD, as_text, client_for, read_links
-from processing.release.holder.fetch import FetchFilter, fetch_release
+from processing.release.formats.link_list import HEAD, as_text, read_links
+from processing.release.holder.fetch import FetchFilter, TransferSettings, fetch_release
+from processing.release.holder.link_transport import client_for
 from processing.release.holder.verify import verify
 from processing.release.studio.presigned_links import give_links
 
@@ -73,7 +74,13 @@ def test_what_the_grant_allows_comes_by_links(g: Any, engine: Engine, tmp_path: 
     assert read == links
     with client_for(read) as client:
         kinds = ("mesh", "scan", "texture", "facts")
-        got = fetch_release(read.url, tmp_path / "mine", wanted=FetchFilter(kinds=kinds), client=client, wait_s=0.001)
+        got = fetch_release(
+            read.url,
+            tmp_path / "mine",
+            wanted=FetchFilter(kinds=kinds),
+            client=client,
+            transfer=TransferSettings(wait_s=0.001),
+        )
     assert got.files == len(links.by_path) - 2 == len(g.FILES) - 1
     assert verify(tmp_path / "mine", partial=True).intact
     with reading(engine) as tx:

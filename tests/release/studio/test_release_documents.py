@@ -18,7 +18,7 @@ from processing.release.formats.manifest import read_manifest
 from processing.release.formats.responsible_ai import ReleaseCounts, rai_fields, usage_info
 from processing.release.formats.studio_statement import StudioStatement, read_about
 from processing.release.holder.verify import verify
-from processing.release.studio.build import build_release
+from processing.release.studio.build import BuildRequest, build_release
 from processing.release.studio.facescape_predef import facial_mask, mirrored
 from processing.release.studio.publish import HUGGINGFACE, ZENODO, is_synthetic_release, publish
 from processing.template.builtin_template import default_template
@@ -79,7 +79,7 @@ def test_the_studio_named_in_its_settings_is_in_every_text(studio: Any, tmp_path
     studio.subject(RELEASE, expressions=("neutral",))
     about = {"title": "Faces of the North", "creators": ["Studio North"], "doi": "10.1/x", "licence_id": "CC-BY-4.0"}
     studio.records.settings.sections["release"] = {"about": about}
-    folder = build_release(studio.records, "faces", tmp_path, licence="https://host/licence").folder
+    folder = build_release(studio.records, "faces", tmp_path, BuildRequest(licence="https://host/licence")).folder
     assert _croissant(folder)["creator"] == [{"@type": "sc:Organization", "name": "Studio North"}]
     assert "https://doi.org/10.1/x" in _croissant(folder)["citeAs"]
     record = json.loads((folder / "datacite.json").read_text())

@@ -16,7 +16,7 @@ from db.stage_runs.run_reviews import save_run_review
 from db.store import Store
 from db.subjects import get_subject, give_consent, withdraw_consent
 from processing.release.formats.errors import ReleaseError, SelectionError
-from processing.release.studio.build import build_release
+from processing.release.studio.build import BuildRequest, build_release
 from processing.release.studio.release_inputs import StoredFiles
 from processing.release.studio.selection import select_takes
 from processing.release.studio.selection_file import propose, read_selection, write_selection
@@ -60,9 +60,9 @@ def test_what_was_reviewed_is_what_is_built(studio: Any, tmp_path: Path) -> None
     (held,) = (code for code, line in lines.items() if line["decision"] == "hold_back")
     stays = next(code for code in codes if code != held)
     with pytest.raises(SelectionError, match="not reviewed"):
-        build_release(studio.records, "faces", tmp_path / "out", selection=path)
+        build_release(studio.records, "faces", tmp_path / "out", BuildRequest(selection=path))
     signed(edit(path, (f'code = "{stays}"\ndecision = "publish"', f'code = "{stays}"\ndecision = "leave_out"')))
-    built = build_release(studio.records, "faces", tmp_path / "out", selection=path)
+    built = build_release(studio.records, "faces", tmp_path / "out", BuildRequest(selection=path))
     assert set(built.manifest.subjects) == set(codes) - {held, stays}
     assert built.manifest.selection_sha256 == read_selection(path).sha256
     assert "read and signed by A. Reviewer" in (built.folder / "datasheet.md").read_text()
@@ -76,7 +76,7 @@ def test_expressions_can_be_left_out_and_photographs_undistorted(studio: Any, tm
     path = signed(proposed(studio, tmp_path / "selection.toml"))
     smile = next(line for line in path.read_text().splitlines() if line.startswith('2_smile = "'))
     edit(path, (smile + "\n", ""), ('photographs = "as_taken"', 'photographs = "none"'))
-    built = build_release(studio.records, "faces", tmp_path / "out", selection=path)
+    built = build_release(studio.records, "faces", tmp_path / "out", BuildRequest(selection=path))
     assert not (built.folder / "img").exists()
     assert not (built.folder / "1/models_reg/2_smile.obj").exists()
     missing = (built.folder / "missing.csv").read_text()
@@ -94,7 +94,7 @@ def test_what_no_longer_holds_is_named(studio: Any, tmp_path: Path) -> None:
         subject = get_subject(tx, good)
         studio.session(tx, subject, ("neutral", "smile"))
     with pytest.raises(SelectionError) as refused:
-        build_release(studio.records, "faces", tmp_path / "out", selection=path)
+        build_release(studio.records, "faces", tmp_path / "out", BuildRequest(selection=path))
     text = str(refused.value)
     assert f"{gone}  no research-release consent" in text
     assert f"{renewed}  the records have a consent of 2026-05-05, the file one of 2026-01-02" in text
@@ -120,7 +120,7 @@ def test_a_file_that_cannot_be_built(studio: Any, tmp_path: Path, changes: list[
     studio.subject(RELEASE, expressions=("neutral",))
     path = edit(signed(proposed(studio, tmp_path / "selection.toml")), *changes)
     with pytest.raises(ReleaseError, match=wanted):
-        build_release(studio.records, "faces", tmp_path / "out", selection=path)
+        build_release(studio.records, "faces", tmp_path / "out", BuildRequest(selection=path))
     assert not (tmp_path / "out").exists()
 
 
@@ -130,7 +130,9 @@ def test_a_reviewed_file_is_not_written_over(studio: Any, tmp_path: Path) -> Non
     with pytest.raises(SelectionError, match="not written over"):
         proposed(studio, path)
     with pytest.raises(ReleaseError, match="leave --day and --subject out"):
-        build_release(studio.records, "faces", tmp_path / "out", selection=path, day=utc_now().date() - timedelta(1))
+        build_release(
+            studio.records, "faces", tmp_path / "out", BuildRequest(selection=path, day=utc_now().date() - timedelta(1))
+        )
 
 
 def test_quality_rules(studio: Any, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processing.release.formats.access_secrets import read_secret, write_secret
 from processing.release.formats.errors import AccessError
-from processing.release.studio.signed_links import KEY_FILE, check, read_secret, server_key, sign, write_secret
+from processing.release.studio.signed_links import KEY_FILE, check, server_key, sign
 
 KEY = bytes(range(32))
 UNTIL = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)

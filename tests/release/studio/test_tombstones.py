@@ -28,7 +28,7 @@ from processing.release.formats.manifest import MANIFEST, decode_manifest, read_
 from processing.release.formats.tombstones import Tombstone
 from processing.release.holder.manifest_diff import compare
 from processing.release.holder.verify import VerificationFault, verify
-from processing.release.studio.build import build_release
+from processing.release.studio.build import BuildRequest, build_release
 from processing.release.studio.release_records import find_tombstones, recorded
 from processing.release.studio.selection import select_takes
 from processing.release.studio.selection_file import propose, read_selection, write_selection
@@ -283,7 +283,7 @@ def test_what_is_left_out_is_no_longer_part_and_may_be_kept(studio: Any, tmp_pat
     )
     path.write_text(kept_out)
     assert narrowed(chosen, require_review(read_selection(path), None, None)).subjects[0].kept_back
-    second = build_release(studio.records, "faces", tmp_path, selection=path)
+    second = build_release(studio.records, "faces", tmp_path, BuildRequest(selection=path))
     assert second.manifest.tombstones == ()
     told = {(gone.code, gone.take, gone.what, gone.why) for gone in second.manifest.no_longer}
     assert told == {
