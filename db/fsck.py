@@ -24,7 +24,8 @@ from db.erasure.destructive_plan import Agreed, DestructiveEffect, DestructivePl
 from db.erasure.store_trash import TERM, OpenBatch, Trash
 from db.errors import MissingObject, RottenObject, StoreError
 from db.models import Artefact, ArtefactParent, Job, JobInput, JobState, RunReview, TakeReview
-from db.store import SHARDS, Filed, Store, Upload
+from db.store import SHARDS, Filed, Store
+from db.store_parts.multipart_uploads import Upload, abort_upload, unfinished_uploads
 from db.store_parts.store_references import (
     ARTEFACT,
     PHOTOGRAPH,
@@ -179,7 +180,7 @@ class _Check:
             self._told(Trouble.LEFTOVER, str(left), (), OTHER, partial(self._unlinked, left))
         for left in self._stale_notes():
             self._told(Trouble.LEFTOVER, str(left), (), OTHER, partial(self._noted, left))
-        for upload in self.store.unfinished_uploads(self.cutoff):
+        for upload in unfinished_uploads(self.store.fs, self.store.root, self.cutoff):
             act = partial(self._aborted, upload)
             self._told(Trouble.LEFTOVER, upload.key, ("an upload that never ended",), OTHER, act)
 
@@ -318,7 +319,7 @@ class _Check:
         return "removed"
 
     def _aborted(self, upload: Upload) -> str:
-        self.store.abort_upload(upload)
+        abort_upload(self.store.fs, self.store.root, upload)
         return "removed"
 
     def _stale_notes(self) -> list[Path]:

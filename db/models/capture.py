@@ -1,9 +1,9 @@
-"""Sessions, takes and frames: what happened in the studio."""
+"""Sessions, takes and frames, and the cameras without which a take is whole: what happened in the studio."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -12,9 +12,6 @@ from db.models.base import Base, OptionalJson, Sha256, checked, sha256_constrain
 from db.models.people import Subject
 from db.models.protocol import Protocol, ProtocolExpression
 from db.models.rig import Calibration, Camera, Rig
-
-if TYPE_CHECKING:
-    from db.models.absence import TakeAbsence
 
 
 class SessionState(StrEnum):
@@ -204,4 +201,32 @@ class RawFile(Base):
     name: Mapped[str] = mapped_column(String(200))
 
     take: Mapped[Take] = relationship()
+    camera: Mapped[Camera] = relationship()
+
+
+class AbsenceKind(StrEnum):
+    """Why a take is whole without a camera: it was aside when the take was planned, or somebody decided so after."""
+
+    ASIDE = "aside"
+    DECIDED = "decided"
+
+
+class TakeAbsence(Base):
+    """A camera without which a take is whole. `came_at`: when its photograph came all the same."""
+
+    __tablename__ = "take_absence"
+    __table_args__ = (
+        UniqueConstraint("take_id", "camera_id"),
+        CheckConstraint("length(reason) > 0", name="has_reason"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    take_id: Mapped[int] = mapped_column(ForeignKey("take.id"))
+    camera_id: Mapped[int] = mapped_column(ForeignKey("camera.id"))
+    kind: Mapped[AbsenceKind] = mapped_column(checked(AbsenceKind))
+    reason: Mapped[str] = mapped_column(Text)
+    recorded_at: Mapped[datetime]
+    came_at: Mapped[datetime | None]
+
+    take: Mapped[Take] = relationship(back_populates="absences")
     camera: Mapped[Camera] = relationship()

@@ -15,6 +15,7 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from db.errors import StoreError
+from db.store_parts.store_answers import unanswered
 
 FOLDER = "identity"
 KEPT = 3  # notes before the newest that stay, should the newest prove unreadable
@@ -59,7 +60,7 @@ def numbers(fs: AbstractFileSystem, root: str) -> list[int]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except Exception as error:
-        raise _silent(root, error) from error
+        raise unanswered(root, error) from error
     names = (_NAME.match(str(path).rstrip("/").rsplit("/", 1)[-1]) for path in found)
     return sorted(int(name.group(1)) for name in names if name)
 
@@ -77,7 +78,7 @@ def newest(fs: AbstractFileSystem, root: str) -> StoreNote | None:
         except FileNotFoundError:
             continue
         except Exception as error:
-            raise _silent(root, error) from error
+            raise unanswered(root, error) from error
         return StoreNote.parse(text, path)
     raise StoreError(f"The store {root} changes its identity while it is read; try again")
 
@@ -99,7 +100,7 @@ def write(fs: AbstractFileSystem, root: str, note: StoreNote) -> None:
     except StoreError:
         raise
     except Exception as error:
-        raise _silent(root, error) from error
+        raise unanswered(root, error) from error
 
 
 def _write_file(path: Path, text: bytes) -> None:
@@ -123,8 +124,3 @@ def _write_file(path: Path, text: bytes) -> None:
 
 def _path(root: str, number: int) -> str:
     return f"{root}/{FOLDER}/{number:010d}.json"
-
-
-def _silent(root: str, error: Exception) -> StoreError:
-    said = (error.strerror if isinstance(error, OSError) else "") or type(error).__name__
-    return StoreError(f"The store {root} does not answer: {said}")

@@ -1,13 +1,12 @@
-"""Cameras set aside for a while, and cameras without which a take is whole."""
+"""Cameras that are set aside for a while."""
 
 from datetime import datetime
-from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from db.models.base import Base, checked
-from db.models.capture import CaptureSession, Take
+from db.models.base import Base
+from db.models.capture import CaptureSession
 from db.models.rig import Camera
 
 _OPEN = text("lifted_at IS NULL")
@@ -38,31 +37,3 @@ class CameraAside(Base):
 
     camera: Mapped[Camera] = relationship()
     session: Mapped[CaptureSession | None] = relationship()
-
-
-class AbsenceKind(StrEnum):
-    """Why a take is whole without a camera: it was aside when the take was planned, or somebody decided so after."""
-
-    ASIDE = "aside"
-    DECIDED = "decided"
-
-
-class TakeAbsence(Base):
-    """A camera without which a take is whole. `came_at`: when its photograph came all the same."""
-
-    __tablename__ = "take_absence"
-    __table_args__ = (
-        UniqueConstraint("take_id", "camera_id"),
-        CheckConstraint("length(reason) > 0", name="has_reason"),
-    )
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    take_id: Mapped[int] = mapped_column(ForeignKey("take.id"))
-    camera_id: Mapped[int] = mapped_column(ForeignKey("camera.id"))
-    kind: Mapped[AbsenceKind] = mapped_column(checked(AbsenceKind))
-    reason: Mapped[str] = mapped_column(Text)
-    recorded_at: Mapped[datetime]
-    came_at: Mapped[datetime | None]
-
-    take: Mapped[Take] = relationship(back_populates="absences")
-    camera: Mapped[Camera] = relationship()
