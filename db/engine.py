@@ -7,11 +7,11 @@ state in this package is one guarded update, which is safe at that level. Values
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
@@ -22,6 +22,7 @@ from db.errors import DatabaseUnavailable, SettingsError
 
 BUSY_TIMEOUT_MS = 30_000
 READ_ONLY = "mien_read_only"
+T = TypeVar("T")
 
 
 def utc_now() -> datetime:
@@ -91,6 +92,12 @@ def changed(tx: Session, statement: Executable, given: Mapping[str, Any] | None 
     result = tx.execute(statement, given, execution_options={"synchronize_session": False})
     assert isinstance(result, CursorResult)
     return int(result.rowcount)
+
+
+def in_chunks(values: Sequence[T], size: int = 500) -> Iterator[list[T]]:
+    """As many values at once as a statement takes: the number of its parameters is bounded."""
+    for start in range(0, len(values), size):
+        yield list(values[start : start + size])
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db.consents.withdrawals import STOPPED, lock_participants, stopped, withdrawn_takes
-from db.engine import changed, utc_now
+from db.engine import changed, in_chunks, utc_now
 from db.errors import LeaseLost, NotFound, RecordError, StateConflict
 from db.models import Artefact, Base, Job, JobInput, JobState, JobTake, Take
 from db.stage_runs import job_statements as statements
@@ -27,7 +27,6 @@ UNFINISHED = (JobState.QUEUED, JobState.LEASED, JobState.FAILED, JobState.PARKED
 UNWANTED = "no longer wanted: its photographs or cameras have changed since"
 NOBODY_WAITS = (UNWANTED, STOPPED)  # errors of parked jobs that are no trouble
 _ERROR_LIMIT = 20_000
-_CHUNK = 500
 _ROWS_ONLY = {"synchronize_session": False}
 
 
@@ -265,8 +264,8 @@ def set_last(tx: Session, session_id: int, wanted: Collection[str]) -> int:
 
 def _set_priority(tx: Session, keys: Sequence[str], priority: int) -> int:
     count = 0
-    for start in range(0, len(keys), _CHUNK):
-        guard = (Job.state == JobState.QUEUED, Job.key.in_(list(keys[start : start + _CHUNK])))
+    for chunk in in_chunks(keys):
+        guard = (Job.state == JobState.QUEUED, Job.key.in_(chunk))
         count += changed(tx, update(Job).where(*guard).values(priority=priority))
     return count
 
@@ -327,8 +326,7 @@ def get_job(tx: Session, key: str) -> Job:
 def states_of(tx: Session, keys: Sequence[str]) -> dict[str, JobState]:
     """The states of those of these jobs that exist."""
     found: dict[str, JobState] = {}
-    for start in range(0, len(keys), _CHUNK):
-        chunk = list(keys[start : start + _CHUNK])
+    for chunk in in_chunks(keys):
         found.update(tx.execute(select(Job.key, Job.state).where(Job.key.in_(chunk))).all())
     return found
 
@@ -379,9 +377,7 @@ def _guarded(tx: Session, lease: Lease, values: Mapping[str, Any], *, uncounted:
 
 def _ids_of(tx: Session, keys: Collection[str]) -> dict[str, int]:
     found: dict[str, int] = {}
-    wanted = list(keys)
-    for start in range(0, len(wanted), _CHUNK):
-        chunk = wanted[start : start + _CHUNK]
+    for chunk in in_chunks(list(keys)):
         found.update(tx.execute(select(Job.key, Job.id).where(Job.key.in_(chunk))).all())
     return found
 
@@ -399,7 +395,7 @@ def _insert_new(tx: Session, table: type[Base], rows: Sequence[Mapping[str, Any]
     """Insert those rows whose keys are not there; `columns` of the inserted ones."""
     dialect = postgresql if tx.get_bind().dialect.name == "postgresql" else sqlite
     inserted: list[Any] = []
-    for start in range(0, len(rows), _CHUNK):
-        statement = dialect.insert(table).values([dict(row) for row in rows[start : start + _CHUNK]])
+    for chunk in in_chunks(rows):
+        statement = dialect.insert(table).values([dict(row) for row in chunk])
         inserted += tx.execute(statement.on_conflict_do_nothing().returning(*columns)).all()
     return inserted

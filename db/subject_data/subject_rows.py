@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, inspect, or_, select
 from sqlalchemy.orm import Session
 
+from db.engine import in_chunks
 from db.models import (
     Artefact,
     AuditEvent,
@@ -45,9 +46,6 @@ Holders = Callable[[Session, Sequence[str]], list[Mapping[str, Any]]]
 # These refer to a person's rows and say nothing of the person: wiring between runs, what a camera was set aside for,
 # the hashes of files that are going. What is personal is sealed, and handed out from its own table.
 NOT_OF_A_PERSON = frozenset({"job_input", "job_take", "artefact_parent", "camera_aside", "erasure_file", "personal"})
-
-
-_CHUNK = 500
 
 
 @dataclass(frozen=True)
@@ -152,8 +150,8 @@ def _further(tx: Session, tables: Mapping[str, list[dict[str, Any]]]) -> dict[st
         found: dict[tuple[Any, ...], dict[str, Any]] = {}
         for key in keys:
             ids = [row[key.column.name] for row in known[key.column.table.name]]
-            for start in range(0, len(ids), _CHUNK):
-                query = select(table).where(key.parent.in_(ids[start : start + _CHUNK]))
+            for chunk in in_chunks(ids):
+                query = select(table).where(key.parent.in_(chunk))
                 for row in tx.execute(query).mappings():
                     primary = tuple(row[column.name] for column in table.primary_key)
                     found[primary] = {name: _plain(value) for name, value in row.items()}
