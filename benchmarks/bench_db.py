@@ -121,7 +121,7 @@ def questions(engine: Engine, size: Size) -> dict[str, Callable[[], object]]:
         "missing_frames": asked(missing_frames),
         "missing_frames_of_session": asked(lambda tx: missing_frames(tx, session=f"{anybody()}-1")),
         "subject_history": asked(lambda tx: subject_history(tx, get_subject(tx, anybody()))),
-        "release_candidates": asked(lambda tx: release_candidates(tx, DAY)),
+        "release_candidates": asked(lambda tx: release_candidates(tx, DAY, stage="bake")),
         "coverage": asked(lambda tx: coverage(tx, DAY)),
         "subject_list": asked(list_subjects),
         "farm_status": asked(farm_status),

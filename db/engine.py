@@ -7,9 +7,10 @@ state in this package is one guarded update, which is safe at that level. Values
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -94,10 +95,11 @@ def changed(tx: Session, statement: Executable, given: Mapping[str, Any] | None 
     return int(result.rowcount)
 
 
-def in_chunks(values: Sequence[T], size: int = 500) -> Iterator[list[T]]:
-    """As many values at once as a statement takes: the number of its parameters is bounded."""
-    for start in range(0, len(values), size):
-        yield list(values[start : start + size])
+def in_chunks(values: Iterable[T], size: int = 500) -> Iterator[list[T]]:
+    """These values in their order, at most so many at once: by default what a statement takes as parameters."""
+    left = iter(values)
+    while chunk := list(islice(left, size)):
+        yield chunk
 
 
 @contextmanager

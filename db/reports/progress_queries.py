@@ -17,7 +17,6 @@ from db.models import (
     Frame,
     Job,
     JobState,
-    JobTake,
     ProtocolExpression,
     Rig,
     SessionState,
@@ -59,12 +58,6 @@ class SessionProgress:
     state: SessionState
     cameras: int
     expressions: tuple[ExpressionProgress, ...]
-
-    @property
-    def next_position(self) -> int | None:
-        """The first expression without an accepted take that is not skipped."""
-        waiting = (e.position for e in self.expressions if e.state != TakeState.ACCEPTED and e.skipped is None)
-        return next(waiting, None)
 
 
 @dataclass(frozen=True)
@@ -267,13 +260,6 @@ def ready_takes(tx: Session, *, subject: str | None = None, sessions: Collection
     if subject is not None:
         query = query.where(Subject.code == subject)
     return [ReadyTake(*row) for row in tx.execute(query)]
-
-
-def unprocessed_takes(tx: Session, stage: str) -> list[ReadyTake]:
-    """Those ready takes for which no run of `stage` is done."""
-    done = select(JobTake.take_id).join(Job).where(Job.stage == stage, Job.state == JobState.DONE)
-    finished = set(tx.scalars(done))
-    return [take for take in ready_takes(tx) if take.take_id not in finished]
 
 
 def take_photographs(tx: Session, take_ids: Collection[int]) -> dict[int, dict[int, tuple[str, str | None]]]:

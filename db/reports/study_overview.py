@@ -31,8 +31,6 @@ from db.models import (
 )
 from db.session_rules import KEPT
 
-LAST_STAGE = "bake"  # what a take needs to be ready for a release: FaceScape's relief is made last
-
 
 @dataclass(frozen=True)
 class ShortTake:
@@ -185,7 +183,7 @@ def subject_history(tx: Session, subject: Subject) -> SubjectHistory:
     )
 
 
-def release_candidates(tx: Session, day: date, *, stage: str = LAST_STAGE) -> list[ReleaseCandidate]:
+def release_candidates(tx: Session, day: date, *, stage: str) -> list[ReleaseCandidate]:
     """Every subject with a closed session, and what keeps it out of a release on `day`, by code row.
 
     A take is processed when a run of `stage` is done for it. Whether its files are in the store is looked at when the

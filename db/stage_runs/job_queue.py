@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from db.consents.withdrawals import STOPPED, lock_participants, stopped, withdrawn_takes
 from db.engine import changed, in_chunks, utc_now
-from db.errors import LeaseLost, NotFound, RecordError, StateConflict
+from db.errors import LeaseLost, NotFound, RecordError
 from db.models import Artefact, Base, Job, JobInput, JobState, JobTake, Take
 from db.stage_runs import job_statements as statements
 from db.stage_runs.artefacts import OutputFile, record_artefacts
@@ -140,15 +140,7 @@ def claim(
     """
     now = now or db_now(tx)
     statement = statements.claim_next(statements.stages_wanted(stages))
-    return _claimed(tx, statement, worker, now, now + timedelta(seconds=lease_s), {})
-
-
-def claim_key(
-    tx: Session, key: str, worker: str, *, lease_s: float = 60.0, now: datetime | None = None
-) -> Lease | None:
-    """Take one given job; None when it may not run (yet), or another has it. For a dispatcher that has chosen."""
-    now = now or db_now(tx)
-    return _claimed(tx, statements.CLAIM_KEY, worker, now, now + timedelta(seconds=lease_s), {"of_key": key})
+    return _claimed(tx, statement, worker, now, now + timedelta(seconds=lease_s))
 
 
 def heartbeat(tx: Session, lease: Lease, *, lease_s: float = 60.0, now: datetime | None = None) -> datetime:
@@ -308,13 +300,6 @@ def retry(tx: Session, keys: Sequence[str] | None = None) -> int:
     return changed(tx, again.values(state=JobState.QUEUED, attempts=0, not_before=None, worker=None))
 
 
-def park(tx: Session, key: str, reason: str) -> None:
-    """queued or failed -> parked: kept from running until retried. Raises StateConflict, NotFound."""
-    guard = (Job.key == key, Job.state.in_((JobState.QUEUED, JobState.FAILED)))
-    if changed(tx, update(Job).where(*guard).values(state=JobState.PARKED, error=reason)) != 1:
-        raise StateConflict(f"Job {key[:12]} is {get_job(tx, key).state}; only queued and failed jobs can be parked")
-
-
 def get_job(tx: Session, key: str) -> Job:
     """A job by its content key, as the database has it now. Raises NotFound."""
     job = tx.scalar(select(Job).where(Job.key == key).execution_options(populate_existing=True))
@@ -346,11 +331,9 @@ def db_now(tx: Session) -> datetime:
     return utc_now()  # one machine, one clock
 
 
-def _claimed(
-    tx: Session, statement: Update, worker: str, now: datetime, until: datetime, given: Mapping[str, Any]
-) -> Lease | None:
+def _claimed(tx: Session, statement: Update, worker: str, now: datetime, until: datetime) -> Lease | None:
     """Execute a claim and read what the job needs; None when it changed no row."""
-    values = {"at_now": now, "at_end": until, "by_worker": worker, **given}
+    values = {"at_now": now, "at_end": until, "by_worker": worker}
     row = tx.execute(statement, values, execution_options=_ROWS_ONLY).first()
     if row is None:
         return None
@@ -377,7 +360,7 @@ def _guarded(tx: Session, lease: Lease, values: Mapping[str, Any], *, uncounted:
 
 def _ids_of(tx: Session, keys: Collection[str]) -> dict[str, int]:
     found: dict[str, int] = {}
-    for chunk in in_chunks(list(keys)):
+    for chunk in in_chunks(keys):
         found.update(tx.execute(select(Job.key, Job.id).where(Job.key.in_(chunk))).all())
     return found
 
