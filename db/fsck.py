@@ -53,19 +53,19 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One trouble. about: what the rows call it; mended: what was done, empty when nothing was."""
+    """One trouble with a file of the store, or with a row that names one."""
 
     trouble: Trouble
     name: str
-    about: tuple[str, ...] = ()
-    mended: str = ""
+    about: tuple[str, ...] = ()  # what the rows call it
+    mended: str = ""  # what was done, empty when nothing was
 
 
 @dataclass
 class FsckReport:
-    """What was looked at and found. `read`: whether every byte was read and hashed, or sizes compared alone."""
+    """What was looked at and found."""
 
-    read: bool
+    read: bool  # every byte was read and hashed; else sizes were compared alone
     files: int = 0
     bytes: int = 0
     named: int = 0
@@ -122,12 +122,11 @@ def fsck(
 
 @dataclass(frozen=True)
 class _Mending:
-    """What is to be done about a finding. kind: which effect it counts for; act: does it, and says what was done; None
-    when it was no trouble any more."""
+    """What is to be done about a finding."""
 
     finding: Finding
-    kind: str
-    act: Callable[[], str | None]
+    kind: str  # which effect it counts for
+    act: Callable[[], str | None]  # does it, and says what was done; None when it was no trouble any more
 
 
 TO_TRASH, ASIDE, ANEW, FORGOTTEN, COPIES, OTHER = (

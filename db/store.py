@@ -36,11 +36,11 @@ _DOOMED = "removing-"  # a file on its way out, by its hash: whoever is killed l
 
 @dataclass(frozen=True)
 class Filed:
-    """A file of the store. modified: when it was put last."""
+    """A file of the store."""
 
     sha256: str
     bytes: int
-    modified: datetime
+    modified: datetime  # when it was put last
 
 
 def hash_file(path: Path) -> str:

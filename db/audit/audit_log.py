@@ -84,10 +84,10 @@ class Break:
 
 @dataclass(frozen=True)
 class ChainReport:
-    """What a look at the whole log found. head: the last entry's hash, worth noting somewhere else."""
+    """What a look at the whole log found."""
 
     entries: int
-    head: str
+    head: str  # the last entry's hash, worth noting somewhere else
     broken: Break | None = None
     known_found: bool | None = None  # whether the head noted earlier is in the log; None when none was given
 

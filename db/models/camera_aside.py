@@ -13,11 +13,7 @@ _OPEN = text("lifted_at IS NULL")
 
 
 class CameraAside(Base):
-    """A camera that takes no part in takes, since when, why and for how long. Rows are only added, and lifted once.
-
-    `until` and `session_id`: it comes back at that time, or when that session is closed; neither: when somebody brings
-    it back. `lifted_by` says which it was: back, time, session, changed.
-    """
+    """A camera that takes no part in takes, since when, why and for how long. Rows are only added, and lifted once."""
 
     __tablename__ = "camera_aside"
     __table_args__ = (
@@ -30,10 +26,11 @@ class CameraAside(Base):
     camera_id: Mapped[int] = mapped_column(ForeignKey("camera.id"))
     reason: Mapped[str] = mapped_column(Text)
     since: Mapped[datetime]
-    until: Mapped[datetime | None]
+    until: Mapped[datetime | None]  # it comes back at that time; where neither is said, when somebody brings it back
+    # it comes back when that session is closed
     session_id: Mapped[int | None] = mapped_column(ForeignKey("session.id"))
     lifted_at: Mapped[datetime | None]
-    lifted_by: Mapped[str | None] = mapped_column(String(16))
+    lifted_by: Mapped[str | None] = mapped_column(String(16))  # what brought it back: back, time, session, changed
 
     camera: Mapped[Camera] = relationship()
     session: Mapped[CaptureSession | None] = relationship()

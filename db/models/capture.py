@@ -47,10 +47,7 @@ class ExposureSource(StrEnum):
 
 
 class CaptureSession(Base):
-    """One subject in the chair, under one protocol, rig and calibration. Table `session`.
-
-    `profile` is the settings profile of its takes, unless one is fired with another.
-    """
+    """One subject in the chair, under one protocol, rig and calibration. Table `session`."""
 
     __tablename__ = "session"
     __table_args__ = (Index("ix_session_state", "state"),)
@@ -62,6 +59,7 @@ class CaptureSession(Base):
     rig_id: Mapped[int] = mapped_column(ForeignKey("rig.id"))
     calibration_id: Mapped[int | None] = mapped_column(ForeignKey("calibration.id"))
     state: Mapped[SessionState] = mapped_column(checked(SessionState))
+    # The settings profile of its takes, unless one is fired with another.
     profile: Mapped[str] = mapped_column(String(32), server_default="default", default="default")
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
@@ -94,11 +92,7 @@ class SkippedExpression(Base):
 
 
 class Take(Base):
-    """One firing of the rig at one expression. A retake is a new row; the old one stays as it is until one is chosen.
-
-    `calibration_id` is the newest calibration of the rig when the take was planned: a session that is resumed on
-    another day may have been calibrated anew. `setup` is what was sent for it: exposure settings, lights.
-    """
+    """One firing of the rig at one expression. A retake is a new row; the old one stays as it is till one is chosen."""
 
     __tablename__ = "take"
     __table_args__ = (
@@ -129,7 +123,8 @@ class Take(Base):
     exposure_source: Mapped[ExposureSource] = mapped_column(checked(ExposureSource))
     problem: Mapped[str | None] = mapped_column(Text)
     profile: Mapped[str] = mapped_column(String(32), server_default="default", default="default")
-    setup: Mapped[Mapping[str, Any] | None]
+    setup: Mapped[Mapping[str, Any] | None]  # what was sent for it: exposure settings, lights
+    # The rig's newest when the take was planned: a session that goes on on another day may have been calibrated anew.
     calibration_id: Mapped[int | None] = mapped_column(ForeignKey("calibration.id"))
     dropped_at: Mapped[datetime | None]  # whole, and somebody decided against it; it stays all the same
 
@@ -212,7 +207,7 @@ class AbsenceKind(StrEnum):
 
 
 class TakeAbsence(Base):
-    """A camera without which a take is whole. `came_at`: when its photograph came all the same."""
+    """A camera without which a take is whole."""
 
     __tablename__ = "take_absence"
     __table_args__ = (
@@ -226,7 +221,7 @@ class TakeAbsence(Base):
     kind: Mapped[AbsenceKind] = mapped_column(checked(AbsenceKind))
     reason: Mapped[str] = mapped_column(Text)
     recorded_at: Mapped[datetime]
-    came_at: Mapped[datetime | None]
+    came_at: Mapped[datetime | None]  # when its photograph came all the same
 
     take: Mapped[Take] = relationship(back_populates="absences")
     camera: Mapped[Camera] = relationship()

@@ -30,15 +30,15 @@ from db.models import (
 
 @dataclass(frozen=True)
 class ExpressionProgress:
-    """Where a session stands with one expression. `take` and `state` are those of the accepted or last attempt."""
+    """Where a session stands with one expression."""
 
     position: int
     name: str
     instruction: str
     attempts: int
-    take: str | None
-    state: TakeState | None
-    frames: int
+    take: str | None  # the accepted or the last attempt
+    state: TakeState | None  # ... and its state
+    frames: int  # photographs that it has
     problem: str | None
     command_skew_ms: float | None
     clock_uncertainty_ms: float | None
@@ -169,17 +169,15 @@ def sessions(tx: Session, *states: SessionState) -> list[CaptureSession]:
 
 @dataclass(frozen=True)
 class SessionMark:
-    """A session with accepted takes.
-
-    `mark` changes when one comes or is replaced, is given to another expression, or gets a photograph late; with its
-    cameras, its state, and when its subject consents anew.
-    """
+    """A session with accepted takes, and a mark by which it is seen that something about them has changed."""
 
     session_id: int
     code: str
     subject_id: int
     in_the_chair: bool  # the session is open: the subject is here
     closed: bool
+    # Another one when a take comes or is replaced, is given to another expression, or gets a photograph late; with the
+    # session's cameras and its state, and when its subject consents anew.
     mark: tuple[int, ...]
 
 

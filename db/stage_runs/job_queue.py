@@ -63,7 +63,7 @@ class JobSpec:
 
 @dataclass(frozen=True)
 class Lease:
-    """A claimed job. `inputs`: name -> (SHA-256, None) or (SHA-256 of the artefact, the artefact's id)."""
+    """A claimed job."""
 
     job_id: int
     key: str
@@ -75,6 +75,7 @@ class Lease:
     worker: str
     attempt: int
     until: datetime
+    # name -> (SHA-256, None) or (SHA-256 of the artefact, the artefact's id)
     inputs: Mapping[str, tuple[str, int | None]] = field(default_factory=dict)
 
 

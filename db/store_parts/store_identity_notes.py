@@ -25,17 +25,16 @@ _NAME = re.compile(r"^(\d{10})\.json$")
 
 @dataclass(frozen=True)
 class StoreNote:
-    """One note. studio: whose store it is; number: which note; head, entries: the audit log's head and length then;
-    takes, frames, erasures: rows of these tables then; noted_at: ISO 8601, UTC."""
+    """One note: whose store it is, and how far the records had come when it was written."""
 
-    studio: str
-    number: int
-    head: str
-    entries: int
-    takes: int
-    frames: int
-    erasures: int
-    noted_at: str
+    studio: str  # the name of the studio that the store belongs to
+    number: int  # which note, counted from 1
+    head: str  # the hash of the audit log's last entry
+    entries: int  # of the audit log
+    takes: int  # rows of the table
+    frames: int  # rows of the table
+    erasures: int  # rows of the table
+    noted_at: str  # ISO 8601, UTC
 
     @classmethod
     def parse(cls, text: bytes, where: str) -> Self:

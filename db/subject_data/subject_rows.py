@@ -51,21 +51,21 @@ NOT_OF_A_PERSON = frozenset({"job_input", "job_take", "artefact_parent", "camera
 
 @dataclass(frozen=True)
 class KeptFile:
-    """A file of the store that is kept of somebody. name: its path in an archive."""
+    """A file of the store that is kept of somebody."""
 
-    name: str
+    name: str  # its path in an archive
     sha256: str
     bytes: int | None
 
 
 @dataclass(frozen=True)
 class SubjectRecords:
-    """What is kept of one person. tables: rows by table's name; left_out: runs with other people's photographs."""
+    """What is kept of one person."""
 
     code: str
-    tables: Mapping[str, list[dict[str, Any]]]
+    tables: Mapping[str, list[dict[str, Any]]]  # rows by table's name
     files: tuple[KeptFile, ...]
-    left_out: int
+    left_out: int  # runs with other people's photographs
 
 
 def subject_records(tx: Session, subject: Subject, holders: Holders | None = None) -> SubjectRecords:
