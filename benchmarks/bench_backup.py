@@ -170,7 +170,7 @@ def photographs(folder: Path, count: int) -> dict[str, Any]:
     subprocess.run(["sync", "-f", target], check=True)
     peer = time.monotonic() - begun
     begun = time.monotonic()
-    report = restore(made, choose(made, None), Settings.load(folder / "small-new"), None, old=[settings])
+    report = restore(choose(made, None), Settings.load(folder / "small-new"), None, old=[settings])
     back = time.monotonic() - begun
     assert report.files == count
     engine.dispose()
@@ -233,7 +233,7 @@ def measure(folder: Path, size: Size, count: int, shards: int) -> dict[str, Any]
     try:
         begun = time.monotonic()
         old = Settings.load(home, url)
-        restore(made, chosen, Settings.load(folder / "new"), None, old=[old])
+        restore(chosen, Settings.load(folder / "new"), None, old=[old])
         result["restore_seconds"] = round(time.monotonic() - begun, 2)
     finally:
         Snapshot.files = files  # type: ignore[method-assign]

@@ -38,12 +38,12 @@ class ReplayDifference(NamedTuple):
 
 @dataclass
 class ReplayedState:
-    """A consent as the log tells of it. withdrawn: when that was written; at: when it was closed, where it says so."""
+    """A consent as the log tells of it."""
 
     said: Mapping[str, Any]
     written: datetime
-    withdrawn: datetime | None = None
-    at: str | None = None
+    withdrawn: datetime | None = None  # when that was written
+    at: str | None = None  # when it was closed, where it says so
 
 
 @dataclass

@@ -7,11 +7,12 @@ state in this package is one guarded update, which is safe at that level. Values
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
@@ -22,6 +23,7 @@ from db.errors import DatabaseUnavailable, SettingsError
 
 BUSY_TIMEOUT_MS = 30_000
 READ_ONLY = "mien_read_only"
+T = TypeVar("T")
 
 
 def utc_now() -> datetime:
@@ -91,6 +93,13 @@ def changed(tx: Session, statement: Executable, given: Mapping[str, Any] | None 
     result = tx.execute(statement, given, execution_options={"synchronize_session": False})
     assert isinstance(result, CursorResult)
     return int(result.rowcount)
+
+
+def in_chunks(values: Iterable[T], size: int = 500) -> Iterator[list[T]]:
+    """These values in their order, at most so many at once: by default what a statement takes as parameters."""
+    left = iter(values)
+    while chunk := list(islice(left, size)):
+        yield chunk
 
 
 @contextmanager

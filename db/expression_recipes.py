@@ -32,11 +32,11 @@ _CONDITION = re.compile(r"(?P<unit>[A-Za-z]+) *(?P<sign>[<>+-]) *(?P<figure>[01]
 
 @dataclass(frozen=True)
 class Condition:
-    """`unit` above (>), below (<) `figure`, or risen (+) or fallen (-) by it since neutral."""
+    """What one score of a face should be."""
 
-    unit: str
-    sign: str
-    figure: float
+    unit: str  # the blendshape that is scored, as in 'jawOpen'
+    sign: str  # above (>) or below (<) the figure, or risen (+) or fallen (-) by it since neutral
+    figure: float  # 0-1
 
     def __str__(self) -> str:
         return f"{self.unit} {self.sign}{self.figure:g}"
@@ -44,10 +44,10 @@ class Condition:
 
 @dataclass(frozen=True)
 class Recipe:
-    """asks: all must hold, each by one of its alternatives. eyes: "open", "closed" or "any"."""
+    """What the scores of a face should be in an expression."""
 
-    asks: tuple[tuple[Condition, ...], ...] = field(default=())
-    eyes: str = "open"
+    asks: tuple[tuple[Condition, ...], ...] = field(default=())  # all must hold, each by one of its alternatives
+    eyes: str = "open"  # "open", "closed" or "any"
 
     def data(self) -> dict[str, Any]:
         """As it is stored; parse_recipe takes it back."""

@@ -25,7 +25,8 @@ from db.erasure.destructive_plan import Agreed, DestructiveEffect, DestructivePl
 from db.erasure.store_trash import TERM, OpenBatch, Trash
 from db.errors import MissingObject, RottenObject, StoreError
 from db.models import Artefact, ArtefactParent, Job, JobInput, JobState, RunReview, TakeReview
-from db.store import SHARDS, Filed, Store, Upload
+from db.store import SHARDS, Filed, Store
+from db.store_parts.multipart_uploads import Upload, abort_upload, unfinished_uploads
 from db.store_parts.store_references import (
     ARTEFACT,
     PHOTOGRAPH,
@@ -53,19 +54,19 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One trouble. about: what the rows call it; mended: what was done, empty when nothing was."""
+    """One trouble with a file of the store, or with a row that names one."""
 
     trouble: Trouble
     name: str
-    about: tuple[str, ...] = ()
-    mended: str = ""
+    about: tuple[str, ...] = ()  # what the rows call it
+    mended: str = ""  # what was done, empty when nothing was
 
 
 @dataclass
 class FsckReport:
-    """What was looked at and found. `read`: whether every byte was read and hashed, or sizes compared alone."""
+    """What was looked at and found."""
 
-    read: bool
+    read: bool  # every byte was read and hashed; else sizes were compared alone
     files: int = 0
     bytes: int = 0
     named: int = 0
@@ -122,12 +123,11 @@ def fsck(
 
 @dataclass(frozen=True)
 class _Mending:
-    """What is to be done about a finding. kind: which effect it counts for; act: does it, and says what was done; None
-    when it was no trouble any more."""
+    """What is to be done about a finding."""
 
     finding: Finding
-    kind: str
-    act: Callable[[], str | None]
+    kind: str  # which effect it counts for
+    act: Callable[[], str | None]  # does it, and says what was done; None when it was no trouble any more
 
 
 TO_TRASH, ASIDE, ANEW, FORGOTTEN, COPIES, OTHER = (
@@ -180,7 +180,7 @@ class _Check:
             self._told(Trouble.LEFTOVER, str(left), (), OTHER, partial(self._unlinked, left))
         for left in self._stale_notes():
             self._told(Trouble.LEFTOVER, str(left), (), OTHER, partial(self._noted, left))
-        for upload in self.store.unfinished_uploads(self.cutoff):
+        for upload in unfinished_uploads(self.store.fs, self.store.root, self.cutoff):
             act = partial(self._aborted, upload)
             self._told(Trouble.LEFTOVER, upload.key, ("an upload that never ended",), OTHER, act)
 
@@ -319,7 +319,7 @@ class _Check:
         return "removed"
 
     def _aborted(self, upload: Upload) -> str:
-        self.store.abort_upload(upload)
+        abort_upload(self.store.fs, self.store.root, upload)
         return "removed"
 
     def _stale_notes(self) -> list[Path]:

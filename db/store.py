@@ -9,7 +9,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from common.files.hashes import file_sha256, is_sha256, stream_sha256
 from common.guarding.secret_masking import masked
 from db.errors import MissingObject, RottenObject, StoreError
 from db.store_parts import store_identity_notes
+from db.store_parts.store_answers import answering
 from db.store_parts.store_cache import StoreCache
 from db.store_parts.store_identity_notes import StoreNote
 
@@ -36,20 +37,12 @@ _DOOMED = "removing-"  # a file on its way out, by its hash: whoever is killed l
 
 
 @dataclass(frozen=True)
-class Upload:
-    """An upload in parts to an object store that has begun and not ended."""
-
-    key: str
-    id: str
-
-
-@dataclass(frozen=True)
 class Filed:
-    """A file of the store. modified: when it was put last."""
+    """A file of the store."""
 
     sha256: str
     bytes: int
-    modified: datetime
+    modified: datetime  # when it was put last
 
 
 class Store:
@@ -342,25 +335,6 @@ class Store:
         place = self._place(sha256)
         return place if not self.is_local and self._kept.has(sha256) else None
 
-    def unfinished_uploads(self, before: datetime) -> list[Upload]:
-        """Uploads in parts that began before that time: they show nowhere and take room until they are aborted."""
-        if not hasattr(self._fs, "list_multipart_uploads"):
-            return []
-        bucket, _, prefix = self._root.partition("/")
-        with self._answering():
-            found = self._fs.list_multipart_uploads(bucket)
-        return [
-            Upload(str(upload["Key"]), str(upload["UploadId"]))
-            for upload in found
-            if str(upload["Key"]).startswith(f"{prefix}/sha256/") and upload["Initiated"] < before
-        ]
-
-    def abort_upload(self, upload: Upload) -> None:
-        """Give the room of an unfinished upload back."""
-        bucket = self._root.partition("/")[0]
-        with self._answering():
-            self._fs.abort_mpu(bucket, upload.key, upload.id)
-
     def set_aside(self, sha256: str) -> str:
         """Move a file out of the way, to rotten/ in the store, and return where it is. Raises MissingObject."""
         source, target = self._key(sha256), f"{self._root}/rotten/{sha256}"
@@ -434,20 +408,8 @@ class Store:
         if self.size(digest) != temporary.stat().st_size:
             raise StoreError(f"The store {self._root} took {digest} with another size; put it again")
 
-    @contextmanager
-    def _answering(self) -> Iterator[None]:
-        """What a remote store's client raises, whatever it is, becomes a StoreError that names the store."""
-        try:
-            yield
-        except (FileNotFoundError, NotADirectoryError, StoreError):
-            raise
-        except Exception as error:
-            if self.is_local and not isinstance(error, OSError):
-                raise
-            said = error.strerror if isinstance(error, OSError) else None
-            raise StoreError(
-                masked(f"The store {self._root} does not answer: {said or type(error).__name__}")
-            ) from error
+    def _answering(self) -> AbstractContextManager[None]:
+        return answering(self._root, is_local=self.is_local)
 
     def _missing(self, sha256: str) -> MissingObject:
         return MissingObject(

@@ -55,11 +55,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class DatabaseIdentity:
-    """What the database carries. noting, noted: see db.models.identity."""
+    """What the database carries."""
 
     studio: str
-    noting: int
-    noted: int
+    noting: int  # the last note to the store that was begun
+    noted: int  # the last of which it is known that the store has it
 
 
 @dataclass(frozen=True)

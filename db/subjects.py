@@ -193,17 +193,6 @@ def withdraw_consent(
     return Withdrawal(tuple(closed), stopped, released)
 
 
-def has_consent(tx: Session, subject_id: int, scope: ConsentScope, day: date) -> bool:
-    """Whether an unwithdrawn consent for `scope` was given on or before `day`."""
-    query = select(Consent.id).where(
-        Consent.subject_id == subject_id,
-        Consent.scope == scope,
-        Consent.withdrawn_at.is_(None),
-        Consent.given_on <= day,
-    )
-    return tx.execute(query.limit(1)).first() is not None
-
-
 def _next_code(tx: Session) -> str:
     last = tx.scalar(select(Subject.code).order_by(func.length(Subject.code).desc(), Subject.code.desc()).limit(1))
     return str(SubjectCode(max(SubjectCode.parse(last).number if last else 0, subjects_given(tx)) + 1))

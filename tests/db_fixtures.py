@@ -16,12 +16,13 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy import Engine, create_engine, make_url, select
 from sqlalchemy.orm import Session
 
 from db import captures, subjects
-from db.models import CameraTier, CaptureSession, ConsentScope, Rig, Subject, Take
+from db.models import AuditEvent, CameraTier, CaptureSession, ConsentScope, Rig, Subject, Take, TakeState
 from db.protocols import FACESCAPE, install_protocol
+from db.reports.progress_queries import SessionProgress
 from db.rigs import rig_records
 
 DATABASES = ("sqlite", "postgresql")
@@ -108,6 +109,18 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine = open_database(database_url)
     yield engine
     engine.dispose()
+
+
+def events_about(tx: Session, about_kind: str, about_id: str) -> list[AuditEvent]:
+    """Committed entries about one thing, oldest first."""
+    query = select(AuditEvent).where(AuditEvent.about_kind == about_kind, AuditEvent.about_id == about_id)
+    return list(tx.scalars(query.order_by(AuditEvent.id)))
+
+
+def next_position(progress: SessionProgress) -> int | None:
+    """The first expression without an accepted take that is not skipped."""
+    waiting = (e.position for e in progress.expressions if e.state != TakeState.ACCEPTED and e.skipped is None)
+    return next(waiting, None)
 
 
 class StudioRows:

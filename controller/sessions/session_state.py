@@ -13,8 +13,7 @@ from controller.errors import SessionError
 from controller.rig_file import DEFAULT_PROFILE
 from db import session_rules as rules
 from db.consents.capture_consent import DownstreamUse
-from db.models.absence import AbsenceKind
-from db.models.capture import SessionState, TakeState
+from db.models.capture import AbsenceKind, SessionState, TakeState
 from db.takes.missing_photographs import Absence
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy import event, func, insert, select
 from sqlalchemy.orm import Session
 
+from common.json_values import map_leaves
 from db.audit import restore_journal
 from db.engine import utc_now
 from db.models import AuditEvent
@@ -71,12 +72,6 @@ def record(
     _waiting(tx).append(entry)
 
 
-def events_about(tx: Session, about_kind: str, about_id: str) -> list[AuditEvent]:
-    """Committed entries about one thing, oldest first."""
-    query = select(AuditEvent).where(AuditEvent.about_kind == about_kind, AuditEvent.about_id == about_id)
-    return list(tx.scalars(query.order_by(AuditEvent.id)))
-
-
 @dataclass(frozen=True)
 class Break:
     """The first entry at which the chain does not hold, and how."""
@@ -89,10 +84,10 @@ class Break:
 
 @dataclass(frozen=True)
 class ChainReport:
-    """What a look at the whole log found. head: the last entry's hash, worth noting somewhere else."""
+    """What a look at the whole log found."""
 
     entries: int
-    head: str
+    head: str  # the last entry's hash, worth noting somewhere else
     broken: Break | None = None
     known_found: bool | None = None  # whether the head noted earlier is in the log; None when none was given
 
@@ -125,18 +120,14 @@ def link(previous: str, content: Mapping[str, Any]) -> str:
         **content,
         "previous": previous,
         "at": content["at"].astimezone(UTC).isoformat(timespec="microseconds"),
-        "detail": _plain(content["detail"]),
+        "detail": map_leaves(content["detail"], _integral),
     }
     text = json.dumps(whole, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _plain(value: Any) -> Any:
-    """JSON as every database gives it back: PostgreSQL returns 1e16 as an integer."""
-    if isinstance(value, Mapping):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
+def _integral(value: Any) -> Any:
+    """A number as every database gives it back: PostgreSQL returns 1e16 as an integer."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -20,23 +20,18 @@ from db.models import CaptureSession, Consent, Release, ReleaseState, SessionSta
 
 @dataclass(frozen=True)
 class IrreversibleActs:
-    """What is known. known_at: ISO time of the newest look.  sessions, releases: highest number by subject and name.
+    """What is known of a studio that cannot be taken back. Times are ISO 8601, UTC."""
 
-    open_sessions: those that may still have taken photographs.  erased: code -> when.  withdrawn, given: the newest
-    withdrawal and the newest consent, 'S012 publication' -> when.  taken, taken_files: takes that were withdrawn by
-    themselves, and those whose files were erased, by code -> when. Times are ISO 8601, UTC.
-    """
-
-    known_at: str = ""
-    subjects: int = 0
-    sessions: Mapping[str, int] = field(default_factory=dict)
-    open_sessions: tuple[str, ...] = ()
-    releases: Mapping[str, int] = field(default_factory=dict)
-    erased: Mapping[str, str] = field(default_factory=dict)
-    withdrawn: Mapping[str, str] = field(default_factory=dict)
-    given: Mapping[str, str] = field(default_factory=dict)
-    taken: Mapping[str, str] = field(default_factory=dict)
-    taken_files: Mapping[str, str] = field(default_factory=dict)
+    known_at: str = ""  # the newest look
+    subjects: int = 0  # the highest number that was given
+    sessions: Mapping[str, int] = field(default_factory=dict)  # the highest number by subject
+    open_sessions: tuple[str, ...] = ()  # those that may still have taken photographs
+    releases: Mapping[str, int] = field(default_factory=dict)  # the highest version by name
+    erased: Mapping[str, str] = field(default_factory=dict)  # code -> when
+    withdrawn: Mapping[str, str] = field(default_factory=dict)  # the newest withdrawal: 'S012 publication' -> when
+    given: Mapping[str, str] = field(default_factory=dict)  # the newest consent: 'S012 publication' -> when
+    taken: Mapping[str, str] = field(default_factory=dict)  # takes that were withdrawn by themselves -> when
+    taken_files: Mapping[str, str] = field(default_factory=dict)  # ... and those whose files were erased -> when
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:

@@ -19,13 +19,12 @@ ACTION, KIND, ABOUT = "studio.restore", "studio", "numbers"
 
 @dataclass(frozen=True)
 class NumberFloors:
-    """The highest numbers that may have been given. subjects: as in S012; sessions: by subject; attempts: of a take,
-    by session; releases: versions by name."""
+    """The highest numbers that may have been given."""
 
-    subjects: int = 0
-    sessions: Mapping[str, int] = field(default_factory=dict)
-    attempts: Mapping[str, int] = field(default_factory=dict)
-    releases: Mapping[str, int] = field(default_factory=dict)
+    subjects: int = 0  # as in S012
+    sessions: Mapping[str, int] = field(default_factory=dict)  # by subject
+    attempts: Mapping[str, int] = field(default_factory=dict)  # of a take, by session
+    releases: Mapping[str, int] = field(default_factory=dict)  # versions by name
 
 
 def floors_of(tx: Session) -> NumberFloors:

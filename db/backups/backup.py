@@ -8,12 +8,11 @@ goes on.
 
 import json
 import os
-import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -41,8 +40,9 @@ from db.backups.backup_repository import (
     json_hash,
     private,
     room,
+    workplace,
 )
-from db.engine import open_database, reading, utc_now
+from db.engine import in_chunks, open_database, reading, utc_now
 from db.errors import BackupError, MissingObject, StoreError
 from db.migrations import head
 from db.settings import Settings
@@ -54,37 +54,37 @@ _PAGES = 4096  # of a step of SQLite's backup: 16 MB
 _HOME_FILES = frozenset({".toml", ".npz"})  # rig.toml, the template; never keys, addresses or databases
 _LARGEST_HOME_FILE = 64 << 20
 _WORKERS = 4
+_AT_ONCE = 64  # files that are copied before their lines are written
 _DESCRIBED = 200  # lacking files that are told by what they are: with the store away it would be all of them
 
 
 @dataclass(frozen=True)
 class MissingFile:
-    """A file that rows name and that could not be backed up. why: missing, rotten, or what the disk said."""
+    """A file that rows name and that could not be backed up."""
 
     sha256: str
-    why: str
-    about: tuple[str, ...] = ()
+    why: str  # missing, rotten, or what the disk said
+    about: tuple[str, ...] = ()  # what it is to the rows that name it
 
 
 @dataclass
 class BackupReport:
-    """What a backup has. seconds: of all of it; database_seconds: of the snapshot. still_held: subjects that were
-    erased and are in earlier snapshots. store_empty: it holds no file at all, as when it is not mounted."""
+    """What a backup has."""
 
     folder: str
-    snapshot: str = ""
+    snapshot: str = ""  # its name
     database_bytes: int = 0
-    files: int = 0
+    files: int = 0  # of the store, that its rows name
     bytes: int = 0
-    new_files: int = 0
+    new_files: int = 0  # ... of which no earlier snapshot had these
     new_bytes: int = 0
     lacking: list[MissingFile] = field(default_factory=list)
-    same_disk: bool = False
+    same_disk: bool = False  # as the store: one broken disk takes both
     sealed: bool = False
-    store_empty: bool = False
-    still_held: tuple[str, ...] = ()
-    database_seconds: float = 0.0
-    seconds: float = 0.0
+    store_empty: bool = False  # it holds no file at all, as when it is not mounted
+    still_held: tuple[str, ...] = ()  # subjects that were erased and are in earlier snapshots
+    database_seconds: float = 0.0  # for the copy of the database
+    seconds: float = 0.0  # for all of it
 
     @property
     def whole(self) -> bool:
@@ -230,7 +230,7 @@ def _copy_files(
                 if sha256 not in there and (referred.is_file or store.exists(sha256))
             ]
             added: list[Stored] = []
-            for batch in _batches(wanted):
+            for batch in in_chunks(wanted, _AT_ONCE):
                 copied: list[Stored] = []
                 try:
                     for found in pool.map(partial(_copy_file, store, folder), batch):
@@ -298,11 +298,6 @@ def _incoming(folder: BackupFolder, sha256: str) -> Path:
     return folder.temporary / f"{sha256}.incoming"
 
 
-def _batches(files: list[str], size: int = 64) -> Iterator[list[str]]:
-    for start in range(0, len(files), size):
-        yield files[start : start + size]
-
-
 def _still_named(live: Engine, sha256: str) -> bool:
     """Whether the studio's own rows name it still: what was erased since is nobody's loss."""
     with reading(live) as tx:
@@ -368,20 +363,9 @@ def _publish(folder: BackupFolder, new: Path) -> str:
     return name
 
 
-@contextmanager
-def _workplace(folder: BackupFolder, settings: Settings) -> Iterator[Path]:
+def _workplace(folder: BackupFolder, settings: Settings) -> AbstractContextManager[Path]:
     """Where the copy of the database is made: never in clear in a folder whose content is sealed."""
-    if not folder.seal:
-        yield folder.temporary
-        return
-    work = settings.home / "backup-tmp"
-    shutil.rmtree(work, ignore_errors=True)
-    with room(work):
-        work.mkdir(mode=0o700)
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    return workplace(settings.home / "backup-tmp") if folder.seal else nullcontext(folder.temporary)
 
 
 def _still_held(folder: BackupFolder, acts: IrreversibleActs) -> tuple[str, ...]:

@@ -65,10 +65,10 @@ class Stored:
 
 
 class Snapshot:
-    """One dated state of a studio in a backup. Nothing of it is believed before its hash was compared."""
+    """One dated state of a studio in a folder of backups. Nothing of it is believed before its hash was compared."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.name = path, path.name
+    def __init__(self, folder: "BackupFolder", path: Path) -> None:
+        self.folder, self.path, self.name = folder, path, path.name
 
     def manifest(self) -> dict[str, Any]:
         """Raises BackupError when it is damaged."""
@@ -180,7 +180,7 @@ class BackupFolder:
     def snapshots(self) -> list[Snapshot]:
         """Whole snapshots, oldest first."""
         folder = self.path / "snapshots"
-        return [Snapshot(path) for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
+        return [Snapshot(self, path) for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
 
     def place(self, sha256: str) -> Path:
         if not is_sha256(sha256):
@@ -320,6 +320,19 @@ def room(path: Path) -> Iterator[None]:
             f"There is no room left for the backup in {path}. The snapshots that were there are as they were. "
             "Make room (or let old ones go: --keep N), then run the same command again: it goes on where it stopped"
         ) from error
+
+
+@contextmanager
+def workplace(folder: Path) -> Iterator[Path]:
+    """An empty folder for its owner alone, for what may lie in clear for a while; it goes with the block."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with room(folder):
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def private(path: Path) -> IO[bytes]:

@@ -24,22 +24,22 @@ _WORKERS = 4
 
 @dataclass(frozen=True)
 class DamagedFile:
-    """Something in a backup that is not what was written. snapshots: those that need it."""
+    """Something in a backup that is not what was written."""
 
     name: str
     why: str
-    snapshots: tuple[str, ...]
+    snapshots: tuple[str, ...]  # those that need it
 
 
 @dataclass
 class CheckReport:
-    """What was read. opened: whether sealed files were opened too, or their sealed bytes compared alone."""
+    """What was read of a backup."""
 
     folder: str
     snapshots: list[str] = field(default_factory=list)
     files: int = 0
     bytes: int = 0
-    opened: bool = False
+    opened: bool = False  # sealed files were opened too; else their sealed bytes were compared alone
     damage: list[DamagedFile] = field(default_factory=list)
 
     @property
@@ -71,7 +71,7 @@ def check_backup(
             report.snapshots.append(snapshot.name)
             found = check_snapshot(folder, snapshot, opener)
             report.damage += found
-            if not check_list(folder, snapshot):  # otherwise it is named by check_snapshot
+            if not check_list(snapshot):  # otherwise it is named by check_snapshot
                 total = max(total, int(snapshot.manifest().get("files", 0)))
                 whole.append(snapshot)
         damaged = folder.damaged()
@@ -200,10 +200,10 @@ def _dropped_at(name: str) -> datetime:
 
 def _sweep(folder: BackupFolder) -> tuple[int, int]:
     """Remove the files that no snapshot names any more. One whose list cannot be read keeps everything."""
-    waiting = [Snapshot(path) for path in sorted((folder.path / "dropped").iterdir())]
+    waiting = [Snapshot(folder, path) for path in sorted((folder.path / "dropped").iterdir())]
     everything = [*folder.snapshots(), *waiting]
     for snapshot in everything:
-        if damage := check_list(folder, snapshot):
+        if damage := check_list(snapshot):
             raise BackupError(f"Nothing is removed from {folder.path}/files: {damage}")
     gone, size, named = 0, 0, _named(everything)
     upcoming = next(named, None)
@@ -224,11 +224,11 @@ def _sweep(folder: BackupFolder) -> tuple[int, int]:
     return gone, size
 
 
-def check_list(folder: BackupFolder, snapshot: Snapshot) -> str:
+def check_list(snapshot: Snapshot) -> str:
     """What is wrong with a snapshot's list of files; empty when nothing is."""
     try:
         path, stored = snapshot.part(snapshot.manifest(), "files.txt")
-        folder.verify_stored(path, stored)
+        snapshot.folder.verify_stored(path, stored)
     except (BackupError, OSError, ValueError) as error:
         return f"the list of files of {snapshot.name} cannot be trusted ({error})"
     return ""

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +29,17 @@ from db.audit.number_floors import ABOUT, ACTION, KIND
 from db.audit.restore_journal import place
 from db.backups.age_encryption import Opener
 from db.backups.backup import opened_copy
-from db.backups.backup_repository import DATABASE, BackupFolder, Snapshot, Stored, read_json
+from db.backups.backup_repository import DATABASE, BackupFolder, Snapshot, Stored, read_json, workplace
 from db.backups.backup_verification import check_list
 from db.backups.restore_replay import (
+    BackupReader,
     RestoreReport,
-    about_of,
-    fetch,
     floors_for,
     known_since,
     name_what_is_newer,
     repeat,
 )
-from db.engine import open_database, reading, transaction, utc_now
+from db.engine import in_chunks, open_database, reading, transaction, utc_now
 from db.errors import AlreadyThere, BackupError, BackupKeyError, MissingObject, RecordError, RottenObject, SettingsError
 from db.migrations import current, head, upgrade
 from db.settings import Settings
@@ -49,6 +47,7 @@ from db.store import Store
 from db.transfer.database_copy import copy_database, require_empty
 
 _WORKERS = 4
+_AT_ONCE = 256  # files that are restored before it is told how many there are
 _MARK = "restoring.json"
 
 
@@ -67,7 +66,6 @@ def choose(folder: BackupFolder, name: str | None) -> Snapshot:
 
 
 def restore(
-    folder: BackupFolder,
     snapshot: Snapshot,
     settings: Settings,
     opener: Opener | None,
@@ -89,16 +87,17 @@ def restore(
     store = Store(settings.store, cache=settings.home / "cache")
     _require_free(settings, store, snapshot, over)
     report = RestoreReport(str(settings.home), snapshot.name, str(manifest["made_at"]), str(manifest["revision"]))
-    with folder.read(), _workplace(settings) as work:
+    with snapshot.folder.read(), workplace(settings.home / "restore-tmp") as work:
+        reader = BackupReader(snapshot.folder, opener, work)
         copy = work / DATABASE
-        _fetch_database(folder, snapshot, manifest, opener, copy)
+        _fetch_database(reader, snapshot, manifest, copy)
         report.rows_equal = True  # its bytes have the hash that they had when the copy was made
-        about = about_of(folder, snapshot, opener, work)
+        about = reader.about(snapshot)
         then = IrreversibleActs.from_json(about["acts"])
         report.missing = [dict(one) for one in about.get("lacking", ())]
         journals = [place(one.store, one.home) for one in [settings, *old]]
         with _looked_at([settings, *old]) as engines:
-            known = known_since(folder, opener, work, engines, list(dict.fromkeys(journals)))
+            known = known_since(reader, engines, list(dict.fromkeys(journals)))
         report.exact, report.sources = known.exact, known.sources
         engine = open_database(f"sqlite:///{copy}")
         try:
@@ -107,7 +106,7 @@ def restore(
                 floors = floors_for(tx, known, codes_from)
             settings.make_home()
             write_whole(settings.home / _MARK, json.dumps({"snapshot": snapshot.name}).encode(), mode=0o600)
-            _restore_files(folder, snapshot, store, opener, work, report, told)
+            _restore_files(reader, snapshot, store, report, told)
             with transaction(engine) as tx:
                 audit_log.record(tx, ACTION, KIND, ABOUT, {"snapshot": snapshot.name, **asdict(floors)})
             name_what_is_newer(then, known.acts, report)
@@ -116,7 +115,7 @@ def restore(
         finally:
             engine.dispose()
         _put_in_place(copy, settings, over)
-        _place_home_files(folder, snapshot, manifest, opener, work, settings, report)
+        _place_home_files(reader, snapshot, manifest, settings, report)
         (settings.home / _MARK).unlink(missing_ok=True)
     more = sum(1 for _ in store) - report.files if over else 0
     if more > 0:
@@ -158,19 +157,17 @@ def _require_unused(path: Path) -> None:
         raise BackupError(f"A program has {path} open (or it is damaged: then move {log} away); stop the studio first")
 
 
-def _fetch_database(
-    folder: BackupFolder, snapshot: Snapshot, manifest: dict[str, Any], opener: Opener | None, target: Path
-) -> None:
+def _fetch_database(reader: BackupReader, snapshot: Snapshot, manifest: dict[str, Any], target: Path) -> None:
     path, stored = snapshot.part(manifest, DATABASE)
     try:
-        fetch(folder, path, stored, target, opener)
+        reader.fetch(path, stored, target)
     except (OSError, ValueError) as error:
         raise BackupError(f"The database in {snapshot.path} is damaged ({error}); use another --snapshot") from error
     with closing(sqlite3.connect(target)) as connection:
         said = connection.execute("PRAGMA quick_check").fetchone()
     if said != ("ok",):
         raise BackupError(f"The database in {snapshot.path} was damaged before it was copied; use another --snapshot")
-    if trouble := check_list(folder, snapshot):
+    if trouble := check_list(snapshot):
         raise BackupError(f"{trouble}; use another --snapshot")
 
 
@@ -186,18 +183,12 @@ def _bring_up(engine: Engine, report: RestoreReport) -> None:
 
 
 def _restore_files(
-    folder: BackupFolder,
-    snapshot: Snapshot,
-    store: Store,
-    opener: Opener | None,
-    work: Path,
-    report: RestoreReport,
-    told: StepProgress,
+    reader: BackupReader, snapshot: Snapshot, store: Store, report: RestoreReport, told: StepProgress
 ) -> None:
     total = int(snapshot.manifest()["files"])
-    one = partial(_restore_file, folder, store, opener, work)
+    one = partial(_restore_file, reader, store)
     with ThreadPoolExecutor(_WORKERS) as pool:
-        for files in _batches(snapshot.files()):
+        for files in in_chunks(snapshot.files(), _AT_ONCE):
             for (sha256, size), why in zip(files, pool.map(one, files), strict=True):
                 if why:
                     report.missing.append({"sha256": sha256, "why": why, "about": ()})
@@ -206,13 +197,13 @@ def _restore_files(
             told("files", report.files + len(report.missing), total)
 
 
-def _restore_file(folder: BackupFolder, store: Store, opener: Opener | None, work: Path, file: tuple[str, int]) -> str:
+def _restore_file(reader: BackupReader, store: Store, file: tuple[str, int]) -> str:
     """Why it could not be restored; empty when it was, or was there."""
     sha256, size = file
-    plain = work / sha256
+    plain = reader.work / sha256
     try:
         if not _is_sound(store, sha256):
-            fetch(folder, folder.place(sha256), Stored(sha256, size, "", 0), plain, opener)
+            reader.fetch(reader.folder.place(sha256), Stored(sha256, size, "", 0), plain)
             store.adopt_file(plain, sha256)
     except BackupKeyError:
         raise
@@ -223,11 +214,6 @@ def _restore_file(folder: BackupFolder, store: Store, opener: Opener | None, wor
     finally:
         plain.unlink(missing_ok=True)
     return ""
-
-
-def _batches(files: Iterator[tuple[str, int]], size: int = 256) -> Iterator[list[tuple[str, int]]]:
-    while batch := list(islice(files, size)):
-        yield batch
 
 
 def _is_sound(store: Store, sha256: str) -> bool:
@@ -264,13 +250,7 @@ def _put_in_place(copy: Path, settings: Settings, over: bool) -> None:
 
 
 def _place_home_files(
-    folder: BackupFolder,
-    snapshot: Snapshot,
-    manifest: dict[str, Any],
-    opener: Opener | None,
-    work: Path,
-    settings: Settings,
-    report: RestoreReport,
+    reader: BackupReader, snapshot: Snapshot, manifest: dict[str, Any], settings: Settings, report: RestoreReport
 ) -> None:
     """rig.toml, studio.toml and the like, where there is none. studio.toml's database and store are the old ones'."""
     for name in sorted(part.removeprefix("home/") for part in manifest["parts"] if part.startswith("home/")):
@@ -278,9 +258,9 @@ def _place_home_files(
         if target.exists():
             continue
         path, stored = snapshot.part(manifest, f"home/{name}")
-        plain = work / target.name
+        plain = reader.work / target.name
         try:
-            fetch(folder, path, stored, plain, opener)
+            reader.fetch(path, stored, plain)
         except (OSError, ValueError) as error:
             report.to_do.append(f"{name} could not be restored: {error}")
             continue
@@ -296,18 +276,6 @@ def _place_home_files(
             plain.write_text("".join(kept), encoding="utf-8")
         plain.replace(target)
     report.to_do.append("keys/ and MIEN_PERSONAL_KEY are in no backup: put them back, or enrol the nodes anew")
-
-
-@contextmanager
-def _workplace(settings: Settings) -> Iterator[Path]:
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    work = settings.home / "restore-tmp"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(mode=0o700)
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 @contextmanager

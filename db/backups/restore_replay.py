@@ -41,48 +41,68 @@ class CodesUnknown(BackupError):
 
 @dataclass(frozen=True)
 class ActsKnown:
-    """What is known of the time after the copy. exact: from something that saw everything; sources: in words."""
+    """What is known of the time after the copy."""
 
     acts: IrreversibleActs
-    exact: bool
-    sources: tuple[str, ...]
+    exact: bool  # from something that saw everything
+    sources: tuple[str, ...]  # in words
 
 
 @dataclass
 class RestoreReport:
-    """What was restored, what the copy lacks, what was repeated, and what a person has to do.
-
-    next_code: the first that is given now.  missing: files that rows name and the backup has not, or not sound.
-    """
+    """What was restored, what the copy lacks, what was repeated, and what a person has to do."""
 
     home: str
     snapshot: str
-    made_at: str
-    revision: str
+    made_at: str  # of the snapshot, ISO 8601
+    revision: str  # of its schema
     rows_equal: bool = False
     files: int = 0
     bytes: int = 0
-    next_code: str = ""
-    exact: bool = False
-    sources: tuple[str, ...] = ()
-    missing: list[dict[str, Any]] = field(default_factory=list)
-    newer: list[str] = field(default_factory=list)
-    repeated: list[str] = field(default_factory=list)
+    next_code: str = ""  # the first that is given now
+    exact: bool = False  # something that saw everything since could be read
+    sources: tuple[str, ...] = ()  # what was read of the time since, in words
+    missing: list[dict[str, Any]] = field(default_factory=list)  # files that rows name and the backup has not sound
+    newer: list[str] = field(default_factory=list)  # what happened after the copy and is not in it
+    repeated: list[str] = field(default_factory=list)  # withdrawals and erasures that were made again
     to_do: list[str] = field(default_factory=list)
 
 
-def known_since(
-    folder: BackupFolder, opener: Opener | None, work: Path, engines: Sequence[Engine], journals: Sequence[Path]
-) -> ActsKnown:
+@dataclass(frozen=True)
+class BackupReader:
+    """A folder of backups that is read back."""
+
+    folder: BackupFolder
+    opener: Opener | None  # opens its files, where they are sealed
+    work: Path  # where they lie in clear meanwhile
+
+    def fetch(self, path: Path, stored: Stored, target: Path) -> None:
+        """A file of the backup in clear at `target`. Raises ValueError, OSError, BackupError, BackupKeyError."""
+        target.unlink(missing_ok=True)
+        with room(target.parent), private(target) as file:
+            self.folder.get(path, stored, file, self.opener)
+
+    def about(self, snapshot: Snapshot) -> dict[str, Any]:
+        """What a snapshot says of the studio then: its acts, and the files that it lacks. Raises as fetch."""
+        path, stored = snapshot.part(snapshot.manifest(), ABOUT)
+        plain = self.work / f"{snapshot.name}.about"
+        try:
+            self.fetch(path, stored, plain)
+            return read_json(plain)
+        finally:
+            plain.unlink(missing_ok=True)
+
+
+def known_since(reader: BackupReader, engines: Sequence[Engine], journals: Sequence[Path]) -> ActsKnown:
     """What all snapshots, these databases and these journals know together.
 
     A journal or a database saw everything when it knows of every number that any of the others does: one that stopped
     early, or was put back by hand, does not.
     """
     together, sources, witnesses = IrreversibleActs(), [], []
-    for snapshot in folder.snapshots():
+    for snapshot in reader.folder.snapshots():
         with suppress(BackupError, OSError, ValueError, KeyError, TypeError, AttributeError):
-            together |= acts_of_snapshot(folder, snapshot, opener, work)
+            together |= IrreversibleActs.from_json(reader.about(snapshot)["acts"])
             sources = [f"the snapshots up to {snapshot.name}"]
     for path in journals:
         found = read_journal(path)
@@ -100,11 +120,6 @@ def known_since(
     for name, acts in witnesses:
         sources.append(name if _saw_everything(acts, together) else f"{name}, which does not know of everything")
     return ActsKnown(together, any(_saw_everything(acts, together) for _, acts in witnesses), tuple(sources))
-
-
-def acts_of_snapshot(folder: BackupFolder, snapshot: Snapshot, opener: Opener | None, work: Path) -> IrreversibleActs:
-    """What a snapshot knew. Raises BackupError, ValueError when it is damaged."""
-    return IrreversibleActs.from_json(about_of(folder, snapshot, opener, work)["acts"])
 
 
 def floors_for(tx: Session, known: ActsKnown, codes_from: str | None) -> NumberFloors:
@@ -181,11 +196,11 @@ def repeat(
     for code, scopes in sorted(since.items()):
         _attempt(report, f"mien subject withdraw {code}", partial(_withdraw, engine, code, scopes, report))
     for take, at in sorted(known.taken.items()):
-        code = TakeCode.find(take)
-        if code and (take not in then.taken or (take in known.taken_files and take not in then.taken_files)):
+        found = TakeCode.find(take)
+        if found and (take not in then.taken or (take in known.taken_files and take not in then.taken_files)):
             files = take in known.taken_files
-            what = f"mien subject withdraw {code.subject} --take {take}" + (" --erase" if files else "")
-            _attempt(report, what, partial(_withdraw_take, engine, store, code, at, files, report))
+            what = f"mien subject withdraw {found.subject} --take {take}" + (" --erase" if files else "")
+            _attempt(report, what, partial(_withdraw_take, engine, store, found, at, files, report))
     for code, at in sorted(known.erased.items()):
         if code not in then.erased:
             what = f"{code} was erased on {at[:10]}: mien subject withdraw {code} --erase"
@@ -252,19 +267,3 @@ def _saw_everything(acts: IrreversibleActs, together: IrreversibleActs) -> bool:
     return acts.subjects >= together.subjects and all(
         acts.sessions.get(code, 0) >= number for code, number in together.sessions.items()
     )
-
-
-def fetch(folder: BackupFolder, path: Path, stored: Stored, target: Path, opener: Opener | None) -> None:
-    target.unlink(missing_ok=True)
-    with room(target.parent), private(target) as file:
-        folder.get(path, stored, file, opener)
-
-
-def about_of(folder: BackupFolder, snapshot: Snapshot, opener: Opener | None, work: Path) -> dict[str, Any]:
-    path, stored = snapshot.part(snapshot.manifest(), ABOUT)
-    plain = work / f"{snapshot.name}.about"
-    try:
-        fetch(folder, path, stored, plain, opener)
-        return read_json(plain)
-    finally:
-        plain.unlink(missing_ok=True)

@@ -115,9 +115,7 @@ def restore(
 
     def attempt(first: str | None) -> "RestoreReport":
         with step_bar() as told:
-            return restore(
-                folder, chosen, settings, opener, codes_from=first, old=before, over=over, told=told, adopt=_adopt
-            )
+            return restore(chosen, settings, opener, codes_from=first, old=before, over=over, told=told, adopt=_adopt)
 
     try:
         report = attempt(codes_from)

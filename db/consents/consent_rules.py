@@ -36,10 +36,10 @@ _UNSHOWN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})  # Unicode's ca
 
 @dataclass(frozen=True)
 class ConsentRules:
-    """What a studio demands. earliest: no form of it can be older; age_of_consent: years from which one signs alone."""
+    """What a studio demands."""
 
-    earliest: date = EARLIEST
-    age_of_consent: int = AGE_OF_CONSENT
+    earliest: date = EARLIEST  # no form of it can be older
+    age_of_consent: int = AGE_OF_CONSENT  # years from which one signs alone
 
 
 RULES = ConsentRules()
@@ -47,15 +47,12 @@ RULES = ConsentRules()
 
 @dataclass(frozen=True)
 class Signed:
-    """What was signed, as it was handed in. guardian: somebody signed for the subject who may; who is not kept.
-
-    shared_form: why others' consents may name the same form.
-    """
+    """What was signed, as it was handed in."""
 
     document_sha256: str | None = None
     form_version: str | None = None
-    guardian: bool = False
-    shared_form: str | None = None
+    guardian: bool = False  # somebody signed for the subject who may; who is not kept
+    shared_form: str | None = None  # why others' consents may name the same form
 
 
 def hash_form(path: Path) -> str:

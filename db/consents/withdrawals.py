@@ -37,12 +37,11 @@ STOPPED = "the subject withdrew its consent"
 
 @dataclass(frozen=True)
 class Withdrawal:
-    """What a withdrawal changed. stopped: stage runs that will not be made; released: releases that have the subject
-    under what it withdrew, as in 'faces 2'."""
+    """What a withdrawal changed."""
 
     closed: tuple[ConsentScope, ...]
-    stopped: int = 0
-    released: tuple[str, ...] = ()
+    stopped: int = 0  # stage runs that will not be made
+    released: tuple[str, ...] = ()  # releases that have the subject under what it withdrew, as in 'faces 2'
 
 
 def withdrew(subject_id: InstrumentedAttribute[int] | InstrumentedAttribute[int | None]) -> ColumnElement[bool]:

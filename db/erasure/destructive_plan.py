@@ -16,13 +16,12 @@ FEW = 5  # always few, unless they are more than a tenth
 
 @dataclass(frozen=True)
 class DestructiveEffect:
-    """One kind of what a command would do. what: in words, as in 'files to the trash'; number of total; always: it has
-    to be confirmed however few they are."""
+    """One kind of what a command would do."""
 
-    what: str
-    number: int
-    total: int
-    always: bool = False
+    what: str  # in words, as in 'files to the trash'
+    number: int  # how many
+    total: int  # ... of how many
+    always: bool = False  # it has to be confirmed however few they are
 
     @property
     def is_small(self) -> bool:
@@ -42,10 +41,10 @@ class DestructiveEffect:
 
 @dataclass(frozen=True)
 class DestructivePlan:
-    """What a command would destroy. again: how to say so again, without the confirmation."""
+    """What a command would destroy."""
 
     effects: tuple[DestructiveEffect, ...]
-    again: str
+    again: str  # how to say so again, without the confirmation
 
     @property
     def is_small(self) -> bool:

@@ -5,70 +5,57 @@ was interrupted goes on where it stopped. The subject's code, its sessions and t
 of it stay: they say that somebody was here and withdrew, and nothing of who.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, and_, delete, exists, insert, or_, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import Engine, delete, exists, select, update
+from sqlalchemy.orm import Session
 
 from common.progress import CountProgress
 from db import store_identity
 from db.audit import audit_log
-from db.engine import changed, reading, transaction, utc_now
+from db.engine import changed, in_chunks, reading, transaction, utc_now
 from db.erasure import secure_delete as pages
+from db.erasure.erased_rows import delete_captures, files_of, journal_files
 from db.erasure.store_trash import Trash
 from db.errors import ConsentError
 from db.models import (
-    Artefact,
-    ArtefactParent,
     CameraAside,
     CaptureSession,
     Erasure,
     ErasureFile,
-    Frame,
-    FrameMeasure,
     Job,
-    JobInput,
     JobTake,
     Personal,
-    RawFile,
     RetentionTerm,
-    RunReview,
     SessionAct,
     SessionState,
     SkippedExpression,
     Subject,
     SubjectChange,
     Take,
-    TakeAbsence,
-    TakeCheck,
-    TakeReview,
     TakeWithdrawal,
 )
+from db.stage_runs.run_removal import delete_runs, hand_over_runs, with_descendants
 from db.store import Store
 from db.store_parts.store_references import is_referenced
 from db.subjects import get_subject
 
-_CHUNK = 500
-
 
 @dataclass(frozen=True)
 class ErasureReport:
-    """How an erasure ended. files, bytes: removed; shared: files kept because rows of others name them; absent: files
-    that were not there, in the right store; waiting: files that were put again while it ran, or whose part of the store
-    is away; pages: why the database's own pages still hold traces. With one of the last two it is not over: the same
-    command goes on. trashed: files of nobody that lie in the trash, some of which may have been the subject's."""
+    """How an erasure ended. It is not over while files wait or pages hold traces: the same command goes on then."""
 
-    code: str
-    files: int
-    bytes: int
-    shared: int
-    waiting: int
-    absent: int = 0
-    pages: str = ""
-    trashed: int = 0
+    code: str  # of whom or what was erased
+    files: int  # removed
+    bytes: int  # ... and what they weighed
+    shared: int  # files kept because rows of others name them
+    waiting: int  # files that were put again while it ran, or whose part of the store is away
+    absent: int = 0  # files that were not there, in the right store
+    pages: str = ""  # why the database's own pages still hold traces
+    trashed: int = 0  # files of nobody that lie in the trash, some of which may have been the subject's
 
     @property
     def finished(self) -> bool:
@@ -78,11 +65,11 @@ class ErasureReport:
 
 @dataclass(frozen=True)
 class ErasurePreview:
-    """What an erasure would remove. files: distinct ones, before it is seen which others share."""
+    """What an erasure would remove."""
 
     takes: int
     stage_runs: int
-    files: int
+    files: int  # distinct ones, before it is seen which others share
 
 
 def preview_erasure(tx: Session, code: str) -> ErasurePreview:
@@ -91,7 +78,7 @@ def preview_erasure(tx: Session, code: str) -> ErasurePreview:
     takes = list(tx.scalars(select(Take.id).join(CaptureSession).where(CaptureSession.subject_id == subject.id)))
     jobs = _doomed_jobs(tx, subject, takes)
     left = select(ErasureFile.sha256).join(Erasure).where(Erasure.subject_id == subject.id)
-    return ErasurePreview(len(takes), len(jobs), len(_files(tx, takes, jobs) | set(tx.scalars(left))))
+    return ErasurePreview(len(takes), len(jobs), len(files_of(tx, takes, jobs) | set(tx.scalars(left))))
 
 
 def erase_subject(
@@ -159,16 +146,13 @@ def _begin(tx: Session, code: str) -> int:
     _require_gone(tx, subject)
     takes = list(tx.scalars(select(Take.id).join(CaptureSession).where(CaptureSession.subject_id == subject.id)))
     jobs = _doomed_jobs(tx, subject, takes)
-    files = _files(tx, takes, jobs)
-    erasure = Erasure(subject_id=subject.id, started_at=utc_now(), files=0, bytes=0, shared=0)
-    tx.add(erasure)
-    tx.flush()
-    if files:
-        tx.execute(insert(ErasureFile), [{"erasure_id": erasure.id, "sha256": sha256} for sha256 in sorted(files)])
-    _delete_runs(tx, jobs)
-    _release_shared_runs(tx, subject, takes)
-    _delete_captures(tx, takes)
-    _blank(tx, subject, takes)
+    files = files_of(tx, takes, jobs)
+    erasure = journal_files(tx, subject.id, files)
+    delete_runs(tx, jobs)
+    hand_over_runs(tx, takes, Job.subject_id == subject.id)
+    _name_new_owners(tx, subject)
+    delete_captures(tx, takes)
+    _blank(tx, subject)
     detail = {"takes": len(takes), "stage_runs": len(jobs), "files": len(files)}
     audit_log.record(tx, "subject.erase.begin", "subject", code, detail)
     return erasure.id
@@ -195,55 +179,14 @@ def _doomed_jobs(tx: Session, subject: Subject, takes: Collection[int]) -> set[i
         .correlate(Job)
     )
     doomed = set(tx.scalars(select(Job.id).where(Job.subject_id == subject.id, ~others)))
-    for chunk in _chunks(takes):
+    for chunk in in_chunks(sorted(takes)):
         served = select(Job.id).join(JobTake, JobTake.job_id == Job.id).where(JobTake.take_id.in_(chunk), ~others)
         doomed |= set(tx.scalars(served))
-    fresh = doomed
-    while fresh:
-        made_from = {
-            job
-            for chunk in _chunks(fresh)
-            for job in tx.scalars(select(JobInput.job_id).where(JobInput.from_job_id.in_(chunk)))
-        }
-        fresh = made_from - doomed
-        doomed |= fresh
-    return doomed
+    return with_descendants(tx, doomed)
 
 
-def _files(tx: Session, takes: Collection[int], jobs: Collection[int]) -> set[str]:
-    found: set[str] = set()
-    for chunk in _chunks(takes):
-        found |= set(tx.scalars(select(Frame.sha256).where(Frame.take_id.in_(chunk))))
-        found |= set(tx.scalars(select(RawFile.sha256).where(RawFile.take_id.in_(chunk))))
-        sheets = select(TakeReview.sheet).where(TakeReview.take_id.in_(chunk), TakeReview.sheet.is_not(None))
-        found |= {sheet for sheet in tx.scalars(sheets) if sheet}
-    for chunk in _chunks(jobs):
-        found |= set(tx.scalars(select(Artefact.sha256).where(Artefact.job_id.in_(chunk))))
-        pictures = select(RunReview.picture).where(RunReview.job_id.in_(chunk), RunReview.picture.is_not(None))
-        found |= {picture for picture in tx.scalars(pictures) if picture}
-    return found
-
-
-def _delete_runs(tx: Session, jobs: Collection[int]) -> None:
-    for chunk in _chunks(jobs):
-        artefacts = select(Artefact.id).where(Artefact.job_id.in_(chunk))
-        lineage = or_(ArtefactParent.artefact_id.in_(artefacts), ArtefactParent.parent_id.in_(artefacts))
-        tx.execute(delete(ArtefactParent).where(lineage))
-    for chunk in _chunks(jobs):
-        tx.execute(delete(RunReview).where(RunReview.job_id.in_(chunk)))
-        tx.execute(delete(Artefact).where(Artefact.job_id.in_(chunk)))
-        tx.execute(delete(JobInput).where(JobInput.job_id.in_(chunk)))
-        tx.execute(delete(JobTake).where(JobTake.job_id.in_(chunk)))
-    for chunk in _chunks(jobs):
-        tx.execute(delete(Job).where(Job.id.in_(chunk)))
-
-
-def _release_shared_runs(tx: Session, subject: Subject, takes: Collection[int]) -> None:
-    """What other subjects' takes share with these (equal photographs) becomes theirs alone."""
-    for chunk in _chunks(takes):
-        tx.execute(delete(JobTake).where(JobTake.take_id.in_(chunk)))
-    serves = select(JobTake.take_id).where(JobTake.job_id == Job.id).limit(1).correlate(Job).scalar_subquery()
-    tx.execute(update(Job).where(Job.subject_id == subject.id).values(take_id=serves))
+def _name_new_owners(tx: Session, subject: Subject) -> None:
+    """The runs that were handed over are of the subjects whose takes they serve now."""
     owner = (
         select(CaptureSession.subject_id)
         .join(Take, Take.session_id == CaptureSession.id)
@@ -252,38 +195,14 @@ def _release_shared_runs(tx: Session, subject: Subject, takes: Collection[int]) 
         .scalar_subquery()
     )
     tx.execute(update(Job).where(Job.subject_id == subject.id).values(subject_id=owner))
-    mine = aliased(Frame)
-    for chunk in _chunks(takes):
-        lineage = (
-            select(ArtefactParent.id, Frame.id)
-            .join(mine, mine.id == ArtefactParent.frame_id)
-            .join(Artefact, Artefact.id == ArtefactParent.artefact_id)
-            .join(JobTake, JobTake.job_id == Artefact.job_id)
-            .join(Frame, and_(Frame.take_id == JobTake.take_id, Frame.sha256 == mine.sha256))
-            .where(mine.take_id.in_(chunk))
-        )
-        for row, frame in tx.execute(lineage).all():
-            tx.execute(update(ArtefactParent).where(ArtefactParent.id == row).values(frame_id=frame))
 
 
-def _delete_captures(tx: Session, takes: Collection[int]) -> None:
-    for chunk in _chunks(takes):
-        frames = select(Frame.id).where(Frame.take_id.in_(chunk))
-        tx.execute(delete(ArtefactParent).where(ArtefactParent.frame_id.in_(frames)))
-        tx.execute(delete(FrameMeasure).where(FrameMeasure.frame_id.in_(frames)))
-        for table in (TakeCheck, TakeReview, RawFile, Frame):
-            tx.execute(delete(table).where(table.take_id.in_(chunk)))
-
-
-def _blank(tx: Session, subject: Subject, takes: Collection[int]) -> None:
+def _blank(tx: Session, subject: Subject) -> None:
     """What was said of the person, by itself or by an operator in free words."""
     sessions = select(CaptureSession.id).where(CaptureSession.subject_id == subject.id)
     tx.execute(update(SkippedExpression).where(SkippedExpression.session_id.in_(sessions)).values(reason="erased"))
     tx.execute(update(CameraAside).where(CameraAside.session_id.in_(sessions)).values(reason="erased"))
     tx.execute(update(SessionAct).where(SessionAct.session_id.in_(sessions)).values(detail=None))
-    for chunk in _chunks(takes):
-        tx.execute(update(Take).where(Take.id.in_(chunk)).values(problem=None))
-        tx.execute(update(TakeAbsence).where(TakeAbsence.take_id.in_(chunk)).values(reason="erased"))
     tx.execute(delete(Personal).where(Personal.subject_id == subject.id))
     tx.execute(delete(SubjectChange).where(SubjectChange.subject_id == subject.id))
     tx.execute(update(RetentionTerm).where(RetentionTerm.subject_id == subject.id).values(reason="erased"))
@@ -341,9 +260,3 @@ def _tick_off(tx: Session, erasure: int, sha256: str, removed: int | None) -> No
     else:
         counts = {"files": Erasure.files + 1, "bytes": Erasure.bytes + removed}
     tx.execute(update(Erasure).where(Erasure.id == erasure).values(counts))
-
-
-def _chunks(ids: Collection[int]) -> Iterator[list[int]]:
-    ordered = sorted(ids)
-    for start in range(0, len(ordered), _CHUNK):
-        yield ordered[start : start + _CHUNK]

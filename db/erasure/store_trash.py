@@ -33,9 +33,9 @@ _ANY = re.compile(r"^(sha256/[0-9a-f]{2}|runs)/[^/]+$")
 
 @dataclass(frozen=True)
 class TrashedFile:
-    """A file in the trash. path: what it had in the store, as in 'sha256/ab/ab12…'."""
+    """A file in the trash."""
 
-    path: str
+    path: str  # what it had in the store, as in 'sha256/ab/ab12…'
     bytes: int
 
     @property
@@ -46,12 +46,12 @@ class TrashedFile:
 
 @dataclass(frozen=True)
 class TrashBatch:
-    """What one act removed. command, actor: as its note says, empty when it lost it."""
+    """What one act removed."""
 
     name: str
     thrown_at: datetime
-    command: str
-    actor: str
+    command: str  # as its note says, empty when it lost it
+    actor: str  # ... likewise
     files: tuple[TrashedFile, ...]
 
     @property

@@ -1,10 +1,11 @@
 """The tables, by what they are about."""
 
-from db.models.absence import AbsenceKind, CameraAside, TakeAbsence
 from db.models.audit import AuditEvent
 from db.models.base import Base
+from db.models.camera_aside import CameraAside
 from db.models.camera_report import BodyVerdict, CameraReport
 from db.models.capture import (
+    AbsenceKind,
     CaptureSession,
     ExposureSource,
     Frame,
@@ -12,6 +13,7 @@ from db.models.capture import (
     SessionState,
     SkippedExpression,
     Take,
+    TakeAbsence,
     TakeState,
 )
 from db.models.decision import ActKind, FormerTakeCode, SessionAct

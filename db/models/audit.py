@@ -11,10 +11,7 @@ from db.models.base import Base, Sha256, sha256_constraint
 
 
 class AuditEvent(Base):
-    """One act on one thing; `detail` holds no personal data. Only db.audit.audit_log adds rows.
-
-    sha256: of this entry with `previous`, the hash of the entry before; see db.audit.audit_log.
-    """
+    """One act on one thing; `detail` holds no personal data. Only db.audit.audit_log adds rows."""
 
     __tablename__ = "audit_event"
     __table_args__ = (
@@ -30,5 +27,5 @@ class AuditEvent(Base):
     about_kind: Mapped[str] = mapped_column(String(32))
     about_id: Mapped[str] = mapped_column(String(64))
     detail: Mapped[Mapping[str, Any]]
-    previous: Mapped[str] = mapped_column(Sha256, unique=True)  # unique: two entries never follow the same one
-    sha256: Mapped[str] = mapped_column(Sha256, unique=True)
+    previous: Mapped[str] = mapped_column(Sha256, unique=True)  # of the entry before; two never follow the same one
+    sha256: Mapped[str] = mapped_column(Sha256, unique=True)  # of this entry with `previous`; see db.audit.audit_log

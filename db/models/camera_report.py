@@ -21,11 +21,7 @@ class BodyVerdict(StrEnum):
 
 
 class CameraReport(Base):
-    """One qualification of one body. Rows are only added.
-
-    camera_id: the place in a rig that the body was qualified for, where there is one. report: the whole report as JSON;
-    sha256: of its file, so that no report is kept twice. made_at: by the computer that made it.
-    """
+    """One qualification of one body. Rows are only added."""
 
     __tablename__ = "camera_report"
     __table_args__ = (
@@ -36,15 +32,16 @@ class CameraReport(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
+    # the place in a rig that the body was qualified for, where there is one
     camera_id: Mapped[int | None] = mapped_column(ForeignKey("camera.id"))
     model: Mapped[str] = mapped_column(String(100))
     serial: Mapped[str] = mapped_column(String(64))
     firmware: Mapped[str] = mapped_column(String(64))
-    made_at: Mapped[datetime]
+    made_at: Mapped[datetime]  # by the computer that made it
     kept_at: Mapped[datetime]
     verdict: Mapped[BodyVerdict] = mapped_column(checked(BodyVerdict))
     exposures: Mapped[int]
-    sha256: Mapped[str] = mapped_column(Sha256, unique=True)
-    report: Mapped[Mapping[str, Any]]
+    sha256: Mapped[str] = mapped_column(Sha256, unique=True)  # of its file, so that no report is kept twice
+    report: Mapped[Mapping[str, Any]]  # the whole report as JSON
 
     camera: Mapped[Camera | None] = relationship()

@@ -1,9 +1,9 @@
-"""Sessions, takes and frames: what happened in the studio."""
+"""Sessions, takes and frames, and the cameras without which a take is whole: what happened in the studio."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -12,9 +12,6 @@ from db.models.base import Base, OptionalJson, Sha256, checked, sha256_constrain
 from db.models.people import Subject
 from db.models.protocol import Protocol, ProtocolExpression
 from db.models.rig import Calibration, Camera, Rig
-
-if TYPE_CHECKING:
-    from db.models.absence import TakeAbsence
 
 
 class SessionState(StrEnum):
@@ -50,10 +47,7 @@ class ExposureSource(StrEnum):
 
 
 class CaptureSession(Base):
-    """One subject in the chair, under one protocol, rig and calibration. Table `session`.
-
-    `profile` is the settings profile of its takes, unless one is fired with another.
-    """
+    """One subject in the chair, under one protocol, rig and calibration. Table `session`."""
 
     __tablename__ = "session"
     __table_args__ = (Index("ix_session_state", "state"),)
@@ -65,6 +59,7 @@ class CaptureSession(Base):
     rig_id: Mapped[int] = mapped_column(ForeignKey("rig.id"))
     calibration_id: Mapped[int | None] = mapped_column(ForeignKey("calibration.id"))
     state: Mapped[SessionState] = mapped_column(checked(SessionState))
+    # The settings profile of its takes, unless one is fired with another.
     profile: Mapped[str] = mapped_column(String(32), server_default="default", default="default")
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
@@ -97,11 +92,7 @@ class SkippedExpression(Base):
 
 
 class Take(Base):
-    """One firing of the rig at one expression. A retake is a new row; the old one stays as it is until one is chosen.
-
-    `calibration_id` is the newest calibration of the rig when the take was planned: a session that is resumed on
-    another day may have been calibrated anew. `setup` is what was sent for it: exposure settings, lights.
-    """
+    """One firing of the rig at one expression. A retake is a new row; the old one stays as it is till one is chosen."""
 
     __tablename__ = "take"
     __table_args__ = (
@@ -132,7 +123,8 @@ class Take(Base):
     exposure_source: Mapped[ExposureSource] = mapped_column(checked(ExposureSource))
     problem: Mapped[str | None] = mapped_column(Text)
     profile: Mapped[str] = mapped_column(String(32), server_default="default", default="default")
-    setup: Mapped[Mapping[str, Any] | None]
+    setup: Mapped[Mapping[str, Any] | None]  # what was sent for it: exposure settings, lights
+    # The rig's newest when the take was planned: a session that goes on on another day may have been calibrated anew.
     calibration_id: Mapped[int | None] = mapped_column(ForeignKey("calibration.id"))
     dropped_at: Mapped[datetime | None]  # whole, and somebody decided against it; it stays all the same
 
@@ -204,4 +196,32 @@ class RawFile(Base):
     name: Mapped[str] = mapped_column(String(200))
 
     take: Mapped[Take] = relationship()
+    camera: Mapped[Camera] = relationship()
+
+
+class AbsenceKind(StrEnum):
+    """Why a take is whole without a camera: it was aside when the take was planned, or somebody decided so after."""
+
+    ASIDE = "aside"
+    DECIDED = "decided"
+
+
+class TakeAbsence(Base):
+    """A camera without which a take is whole."""
+
+    __tablename__ = "take_absence"
+    __table_args__ = (
+        UniqueConstraint("take_id", "camera_id"),
+        CheckConstraint("length(reason) > 0", name="has_reason"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    take_id: Mapped[int] = mapped_column(ForeignKey("take.id"))
+    camera_id: Mapped[int] = mapped_column(ForeignKey("camera.id"))
+    kind: Mapped[AbsenceKind] = mapped_column(checked(AbsenceKind))
+    reason: Mapped[str] = mapped_column(Text)
+    recorded_at: Mapped[datetime]
+    came_at: Mapped[datetime | None]  # when its photograph came all the same
+
+    take: Mapped[Take] = relationship(back_populates="absences")
     camera: Mapped[Camera] = relationship()

@@ -28,11 +28,7 @@ class ActKind(StrEnum):
 
 
 class SessionAct(Base):
-    """One decision. Rows are only added; one that was taken back says when and by whom.
-
-    `detail`: states before and after, by take, and the reason of a skip that it ended; emptied when the subject is
-    erased, for a reason may speak of the person.
-    """
+    """One decision. Rows are only added; one that was taken back says when and by whom."""
 
     __tablename__ = "session_act"
     __table_args__ = (Index("ix_session_act_session_id", "session_id"),)
@@ -41,6 +37,8 @@ class SessionAct(Base):
     session_id: Mapped[int] = mapped_column(ForeignKey("session.id"))
     take_id: Mapped[int | None] = mapped_column(ForeignKey("take.id"))
     kind: Mapped[ActKind] = mapped_column(checked(ActKind))
+    # states before and after, by take, and the reason of a skip that it ended; emptied when the subject is erased,
+    # for a reason may speak of the person
     detail: Mapped[Mapping[str, Any] | None] = mapped_column(OptionalJson)
     by: Mapped[str] = mapped_column(String(100))
     at: Mapped[datetime]

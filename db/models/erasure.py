@@ -9,8 +9,7 @@ from db.models.base import Base, Sha256, sha256_constraint
 
 
 class Erasure(Base):
-    """A subject's photographs and artefacts go for good. files, bytes: removed so far; shared: kept, because another
-    subject's rows refer to equal bytes; absent: not there, in a store that proved to be the right one."""
+    """A subject's photographs and artefacts go for good."""
 
     __tablename__ = "erasure"
 
@@ -18,9 +17,10 @@ class Erasure(Base):
     subject_id: Mapped[int] = mapped_column(ForeignKey("subject.id"), index=True)
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
-    files: Mapped[int]
-    bytes: Mapped[int] = mapped_column(BigInteger)
-    shared: Mapped[int]
+    files: Mapped[int]  # removed so far
+    bytes: Mapped[int] = mapped_column(BigInteger)  # ... and what they weighed
+    shared: Mapped[int]  # kept, because another subject's rows refer to equal bytes
+    # not there, in a store that proved to be the right one
     absent: Mapped[int] = mapped_column(server_default=text("0"), default=0)
 
 

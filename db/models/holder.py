@@ -21,14 +21,14 @@ class Way(StrEnum):
 class Recipient(Base):
     """Somebody outside who asked for a release: a code in logs, audit entries and file names, never a name.
 
-    institution: as it signed; contact: a person, sealed by db.subject_data.personal_data. Both can be removed, the
-    row stays.
+    What says who it is can be removed, the row stays.
     """
 
     __tablename__ = "recipient"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    institution: Mapped[str | None] = mapped_column(String(200))
+    institution: Mapped[str | None] = mapped_column(String(200))  # as it signed
+    # a person, sealed by db.subject_data.personal_data
     contact: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime]
     forgotten_at: Mapped[datetime | None]
@@ -60,9 +60,9 @@ class SignedLicence(Base):
 
 
 class Grant(Base):
-    """What a recipient may fetch: versions first to last (NULL: and later) of a release, these kinds of files, until.
+    """What a recipient may fetch until when: versions first to last (NULL: and later) of a release, by kind of file.
 
-    kinds: comma-separated. The token itself is nowhere, its hash alone.
+    The token itself is nowhere, its hash alone.
     """
 
     __tablename__ = "release_grant"
@@ -77,7 +77,7 @@ class Grant(Base):
     release_name: Mapped[str] = mapped_column(String(64))
     first_version: Mapped[int]
     last_version: Mapped[int | None]
-    kinds: Mapped[str] = mapped_column(String(200))
+    kinds: Mapped[str] = mapped_column(String(200))  # of files, comma-separated
     token_sha256: Mapped[str] = mapped_column(Sha256, unique=True)
     issued_at: Mapped[datetime]
     expires_at: Mapped[datetime]
@@ -91,12 +91,7 @@ class Grant(Base):
 
 
 class Fetch(Base):
-    """A version that went to a recipient under a grant. The row is there before the first byte leaves.
-
-    files: delivered to their last byte, of files_wanted that the grant allows; delivered: a bit a file in the order of
-    the manifest; begun: by a file's number the parts of it, [from, to), while it is not whole. network, agent: reduced,
-    see db.release_records.release_holders.
-    """
+    """A version that went to a recipient under a grant. The row is there before the first byte leaves."""
 
     __tablename__ = "release_fetch"
     __table_args__ = (UniqueConstraint("grant_id", "release_id", "way"),)
@@ -108,19 +103,20 @@ class Fetch(Base):
     first_at: Mapped[datetime]
     last_at: Mapped[datetime]
     bytes_sent: Mapped[int] = mapped_column(BigInteger)
-    files: Mapped[int] = mapped_column(Integer)
-    files_wanted: Mapped[int] = mapped_column(Integer)
+    files: Mapped[int] = mapped_column(Integer)  # delivered to their last byte
+    files_wanted: Mapped[int] = mapped_column(Integer)  # ... of so many that the grant allows
     complete_at: Mapped[datetime | None]
-    network: Mapped[str | None] = mapped_column(String(48))
-    agent: Mapped[str | None] = mapped_column(String(40))
-    delivered: Mapped[bytes | None] = mapped_column(LargeBinary)
+    network: Mapped[str | None] = mapped_column(String(48))  # reduced, see db.release_records.release_holders
+    agent: Mapped[str | None] = mapped_column(String(40))  # ... likewise
+    delivered: Mapped[bytes | None] = mapped_column(LargeBinary)  # a bit a file in the order of the manifest
+    # by a file's number the parts of it, [from, to), while it is not whole
     begun: Mapped[dict[str, Any] | None] = mapped_column(OptionalJson)
 
     grant: Mapped[Grant] = relationship()
 
 
 class Notice(Base):
-    """A recipient is told what to delete. owed_sha256: of what the notice lists, so that more owed is a new notice."""
+    """A recipient is told what to delete."""
 
     __tablename__ = "release_notice"
     __table_args__ = (UniqueConstraint("recipient_id", "release_name", "owed_sha256"), sha256_constraint("owed_sha256"))
@@ -128,7 +124,7 @@ class Notice(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     recipient_id: Mapped[int] = mapped_column(ForeignKey("recipient.id"))
     release_name: Mapped[str] = mapped_column(String(64))
-    owed_sha256: Mapped[str] = mapped_column(Sha256)
+    owed_sha256: Mapped[str] = mapped_column(Sha256)  # of what the notice lists, so that more owed is a new notice
     written_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
     confirmed_at: Mapped[datetime | None]

@@ -77,10 +77,7 @@ class Consent(Base):
 
 
 class SubjectChange(Base):
-    """What a subject had said of itself before it was put right. Rows are only added, and go with an erasure.
-
-    before: as text; None where nothing had been said.
-    """
+    """What a subject had said of itself before it was put right. Rows are only added, and go with an erasure."""
 
     __tablename__ = "subject_change"
     __table_args__ = (CheckConstraint("field in ('age', 'gender', 'job')", name="known_field"),)
@@ -88,18 +85,18 @@ class SubjectChange(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     subject_id: Mapped[int] = mapped_column(ForeignKey("subject.id"), index=True)
     field: Mapped[str] = mapped_column(String(16))
-    before: Mapped[str | None] = mapped_column(String(100))
+    before: Mapped[str | None] = mapped_column(String(100))  # as text; None where nothing had been said
     changed_at: Mapped[datetime]
 
 
 class TakeWithdrawal(Base):
-    """A take whose subject wants it in no release any more. erasure_id: its files were to go for good as well."""
+    """A take whose subject wants it in no release any more."""
 
     __tablename__ = "take_withdrawal"
 
     take_id: Mapped[int] = mapped_column(ForeignKey("take.id"), primary_key=True)
     withdrawn_at: Mapped[datetime]
-    erasure_id: Mapped[int | None] = mapped_column(ForeignKey("erasure.id"))
+    erasure_id: Mapped[int | None] = mapped_column(ForeignKey("erasure.id"))  # its files were to go for good as well
 
 
 class RetentionTerm(Base):

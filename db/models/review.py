@@ -22,11 +22,7 @@ class CheckState(StrEnum):
 
 
 class FrameMeasure(Base):
-    """What was measured in one photograph. A camera's baseline is made of its measures in takes that were kept.
-
-    sharpness: finest detail beside the next coarser, no unit.  brightness: mean, 0-255.  clipped_percent: of the
-    pixels.  face: whether one was found; NULL where none was looked for.
-    """
+    """What was measured in one photograph. A camera's baseline is made of its measures in takes that were kept."""
 
     __tablename__ = "frame_measure"
     __table_args__ = (
@@ -35,19 +31,16 @@ class FrameMeasure(Base):
     )
 
     frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"), primary_key=True)
-    sharpness: Mapped[float | None]
-    brightness: Mapped[float]
-    clipped_percent: Mapped[float]
-    face: Mapped[bool | None]
+    sharpness: Mapped[float | None]  # finest detail beside the next coarser, no unit
+    brightness: Mapped[float]  # mean, 0-255
+    clipped_percent: Mapped[float]  # of the pixels
+    face: Mapped[bool | None]  # whether one was found; NULL where none was looked for
 
     frame: Mapped[Frame] = relationship()
 
 
 class TakeReview(Base):
-    """One a take: when it was looked at, how long after its last photograph, and its contact sheet in the store.
-
-    scores: medians of the face's blendshape scores over the frontal views, 0-1 by name.
-    """
+    """One a take: when it was looked at, how long after its last photograph, and its contact sheet in the store."""
 
     __tablename__ = "take_review"
     __table_args__ = (sha256_constraint("sheet"), Index("ix_take_review_sheet", "sheet"))
@@ -56,16 +49,13 @@ class TakeReview(Base):
     reviewed_at: Mapped[datetime]
     seconds: Mapped[float]
     sheet: Mapped[str | None] = mapped_column(Sha256)
-    scores: Mapped[Mapping[str, Any]]
+    scores: Mapped[Mapping[str, Any]]  # medians of the face's blendshape scores over the frontal views, 0-1 by name
 
     take: Mapped[Take] = relationship()
 
 
 class TakeCheck(Base):
-    """One result: of the take as a whole (no camera), or of one camera that deserves a look.
-
-    measured and bound: the figure and the threshold it was held against, in the unit that the reason names.
-    """
+    """One result: of the take as a whole (no camera), or of one camera that deserves a look."""
 
     __tablename__ = "take_check"
     __table_args__ = (Index("ix_take_check_take_id", "take_id"),)
@@ -75,8 +65,8 @@ class TakeCheck(Base):
     camera_id: Mapped[int | None] = mapped_column(ForeignKey("camera.id"))
     name: Mapped[str] = mapped_column(String(24))
     state: Mapped[CheckState] = mapped_column(checked(CheckState))
-    measured: Mapped[float | None]
-    bound: Mapped[float | None]
+    measured: Mapped[float | None]  # in the unit that the reason names
+    bound: Mapped[float | None]  # the threshold that it was held against
     reason: Mapped[str] = mapped_column(Text)
 
     take: Mapped[Take] = relationship()

@@ -21,10 +21,7 @@ class RunVerdict(StrEnum):
 
 
 class RunReview(Base):
-    """One a stage run that judges its result. reasons: one a line, the worst first; empty when it is accepted.
-
-    figures: what was measured, names with units.  picture: a picture of it for a person, in the store.
-    """
+    """One a stage run that judges its result."""
 
     __tablename__ = "run_review"
     __table_args__ = (
@@ -35,9 +32,9 @@ class RunReview(Base):
 
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True)
     verdict: Mapped[RunVerdict] = mapped_column(checked(RunVerdict))
-    reasons: Mapped[str] = mapped_column(Text)
-    figures: Mapped[Mapping[str, Any]]
-    picture: Mapped[str | None] = mapped_column(Sha256)
+    reasons: Mapped[str] = mapped_column(Text)  # one a line, the worst first; empty when it is accepted
+    figures: Mapped[Mapping[str, Any]]  # what was measured, names with units
+    picture: Mapped[str | None] = mapped_column(Sha256)  # a picture of it for a person, in the store
     reviewed_at: Mapped[datetime]
 
     job: Mapped[Job] = relationship()

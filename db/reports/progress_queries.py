@@ -18,7 +18,6 @@ from db.models import (
     Frame,
     Job,
     JobState,
-    JobTake,
     ProtocolExpression,
     Rig,
     SessionState,
@@ -32,15 +31,15 @@ from db.models import (
 
 @dataclass(frozen=True)
 class ExpressionProgress:
-    """Where a session stands with one expression. `take` and `state` are those of the accepted or last attempt."""
+    """Where a session stands with one expression."""
 
     position: int
     name: str
     instruction: str
     attempts: int
-    take: str | None
-    state: TakeState | None
-    frames: int
+    take: str | None  # the accepted or the last attempt
+    state: TakeState | None  # ... and its state
+    frames: int  # photographs that it has
     problem: str | None
     command_skew_ms: float | None
     clock_uncertainty_ms: float | None
@@ -60,12 +59,6 @@ class SessionProgress:
     state: SessionState
     cameras: int
     expressions: tuple[ExpressionProgress, ...]
-
-    @property
-    def next_position(self) -> int | None:
-        """The first expression without an accepted take that is not skipped."""
-        waiting = (e.position for e in self.expressions if e.state != TakeState.ACCEPTED and e.skipped is None)
-        return next(waiting, None)
 
 
 @dataclass(frozen=True)
@@ -177,17 +170,15 @@ def sessions(tx: Session, *states: SessionState) -> list[CaptureSession]:
 
 @dataclass(frozen=True)
 class SessionMark:
-    """A session with accepted takes.
-
-    `mark` changes when one comes or is replaced, is given to another expression, or gets a photograph late; with its
-    cameras, its state, and when its subject consents anew.
-    """
+    """A session with accepted takes, and a mark by which it is seen that something about them has changed."""
 
     session_id: int
     code: str
     subject_id: int
     in_the_chair: bool  # the session is open: the subject is here
     closed: bool
+    # Another one when a take comes or is replaced, is given to another expression, or gets a photograph late; with the
+    # session's cameras and its state, and when its subject consents anew.
     mark: tuple[int, ...]
 
 
@@ -268,13 +259,6 @@ def ready_takes(tx: Session, *, subject: str | None = None, sessions: Collection
     if subject is not None:
         query = query.where(Subject.code == subject)
     return [ReadyTake(*row) for row in tx.execute(query)]
-
-
-def unprocessed_takes(tx: Session, stage: str) -> list[ReadyTake]:
-    """Those ready takes for which no run of `stage` is done."""
-    done = select(JobTake.take_id).join(Job).where(Job.stage == stage, Job.state == JobState.DONE)
-    finished = set(tx.scalars(done))
-    return [take for take in ready_takes(tx) if take.take_id not in finished]
 
 
 def take_photographs(tx: Session, take_ids: Collection[int]) -> dict[int, dict[int, tuple[str, str | None]]]:

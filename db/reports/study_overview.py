@@ -59,10 +59,10 @@ class SubjectSession:
 
 @dataclass(frozen=True)
 class SubjectHistory:
-    """All that happened with a subject. runs: by stage and state."""
+    """All that happened with a subject."""
 
     sessions: tuple[SubjectSession, ...]
-    runs: Mapping[str, Mapping[JobState, int]]
+    runs: Mapping[str, Mapping[JobState, int]]  # by stage and state
     artefacts: int
     artefact_bytes: int
     releases: tuple[tuple[str, datetime | None], ...]  # 'faces 2', and when the consent for it was withdrawn
@@ -71,29 +71,26 @@ class SubjectHistory:
 
 @dataclass(frozen=True)
 class ReleaseCandidate:
-    """How a subject stands before a release. verdicts: of its runs, where they are not simply accepted.
-
-    why: what keeps it out; empty when it can be released. pictures: 'yes', 'eyes mosaicked' or 'no'.
-    """
+    """How a subject stands before a release."""
 
     code: str
     expressions: int
     accepted: int
     processed: int
-    pictures: str
-    verdicts: Mapping[RunVerdict, int] = field(default_factory=dict)
-    why: str = ""
+    pictures: str  # 'yes', 'eyes mosaicked' or 'no'
+    verdicts: Mapping[RunVerdict, int] = field(default_factory=dict)  # of its runs, where they are not simply accepted
+    why: str = ""  # what keeps it out; empty when it can be released
 
 
 @dataclass(frozen=True)
 class CoverageCell:
-    """Subjects of one gender and ten years of age. None: not said. captured: with every expression accepted."""
+    """Subjects of one gender and ten years of age. None: not said."""
 
     gender: str | None
     age_from: int | None
     subjects: int
     consenting: int
-    captured: int
+    captured: int  # with every expression accepted
     released: int
 
 

@@ -17,7 +17,7 @@ from db.models import BodyVerdict, Camera, CameraReport, Rig
 
 @dataclass(frozen=True)
 class NewReport:
-    """A report to be kept.  data: its file, byte for byte; report: the same as JSON values."""
+    """A report to be kept."""
 
     model: str
     serial: str
@@ -25,16 +25,16 @@ class NewReport:
     made_at: datetime
     verdict: BodyVerdict
     exposures: int
-    data: bytes
-    report: Mapping[str, Any]
+    data: bytes  # its file, byte for byte
+    report: Mapping[str, Any]  # the same as JSON values
 
 
 @dataclass(frozen=True)
 class KeptReport:
-    """A kept report as it is listed.  camera: rig and name of the place, as in "studio-a cam-07"."""
+    """A kept report as it is listed."""
 
     id: int
-    camera: str | None
+    camera: str | None  # rig and name of the place, as in "studio-a cam-07"
     model: str
     serial: str
     firmware: str

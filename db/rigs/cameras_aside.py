@@ -16,13 +16,13 @@ from db.models import Camera, CameraAside, CaptureSession, Rig, SessionState
 
 @dataclass(frozen=True)
 class CameraAsideRecord:
-    """A camera that is aside now. until, session: when it comes back by itself; neither: when it is brought back."""
+    """A camera that is aside now."""
 
     camera: str
     reason: str
     since: datetime
-    until: datetime | None = None
-    session: str | None = None
+    until: datetime | None = None  # it comes back by itself then
+    session: str | None = None  # ... or when this session is closed; neither: when it is brought back
 
 
 def asides_of(tx: Session, rig: Rig) -> dict[str, CameraAsideRecord]:

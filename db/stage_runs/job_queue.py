@@ -14,8 +14,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db.consents.withdrawals import STOPPED, lock_participants, stopped, withdrawn_takes
-from db.engine import changed, utc_now
-from db.errors import LeaseLost, NotFound, RecordError, StateConflict
+from db.engine import changed, in_chunks, utc_now
+from db.errors import LeaseLost, NotFound, RecordError
 from db.models import Artefact, Base, Job, JobInput, JobState, JobTake, Take
 from db.stage_runs import job_statements as statements
 from db.stage_runs.artefacts import OutputFile, record_artefacts
@@ -27,7 +27,6 @@ UNFINISHED = (JobState.QUEUED, JobState.LEASED, JobState.FAILED, JobState.PARKED
 UNWANTED = "no longer wanted: its photographs or cameras have changed since"
 NOBODY_WAITS = (UNWANTED, STOPPED)  # errors of parked jobs that are no trouble
 _ERROR_LIMIT = 20_000
-_CHUNK = 500
 _ROWS_ONLY = {"synchronize_session": False}
 
 
@@ -64,7 +63,7 @@ class JobSpec:
 
 @dataclass(frozen=True)
 class Lease:
-    """A claimed job. `inputs`: name -> (SHA-256, None) or (SHA-256 of the artefact, the artefact's id)."""
+    """A claimed job."""
 
     job_id: int
     key: str
@@ -76,6 +75,7 @@ class Lease:
     worker: str
     attempt: int
     until: datetime
+    # name -> (SHA-256, None) or (SHA-256 of the artefact, the artefact's id)
     inputs: Mapping[str, tuple[str, int | None]] = field(default_factory=dict)
 
 
@@ -141,15 +141,7 @@ def claim(
     """
     now = now or db_now(tx)
     statement = statements.claim_next(statements.stages_wanted(stages))
-    return _claimed(tx, statement, worker, now, now + timedelta(seconds=lease_s), {})
-
-
-def claim_key(
-    tx: Session, key: str, worker: str, *, lease_s: float = 60.0, now: datetime | None = None
-) -> Lease | None:
-    """Take one given job; None when it may not run (yet), or another has it. For a dispatcher that has chosen."""
-    now = now or db_now(tx)
-    return _claimed(tx, statements.CLAIM_KEY, worker, now, now + timedelta(seconds=lease_s), {"of_key": key})
+    return _claimed(tx, statement, worker, now, now + timedelta(seconds=lease_s))
 
 
 def heartbeat(tx: Session, lease: Lease, *, lease_s: float = 60.0, now: datetime | None = None) -> datetime:
@@ -265,8 +257,8 @@ def set_last(tx: Session, session_id: int, wanted: Collection[str]) -> int:
 
 def _set_priority(tx: Session, keys: Sequence[str], priority: int) -> int:
     count = 0
-    for start in range(0, len(keys), _CHUNK):
-        guard = (Job.state == JobState.QUEUED, Job.key.in_(list(keys[start : start + _CHUNK])))
+    for chunk in in_chunks(keys):
+        guard = (Job.state == JobState.QUEUED, Job.key.in_(chunk))
         count += changed(tx, update(Job).where(*guard).values(priority=priority))
     return count
 
@@ -309,13 +301,6 @@ def retry(tx: Session, keys: Sequence[str] | None = None) -> int:
     return changed(tx, again.values(state=JobState.QUEUED, attempts=0, not_before=None, worker=None))
 
 
-def park(tx: Session, key: str, reason: str) -> None:
-    """queued or failed -> parked: kept from running until retried. Raises StateConflict, NotFound."""
-    guard = (Job.key == key, Job.state.in_((JobState.QUEUED, JobState.FAILED)))
-    if changed(tx, update(Job).where(*guard).values(state=JobState.PARKED, error=reason)) != 1:
-        raise StateConflict(f"Job {key[:12]} is {get_job(tx, key).state}; only queued and failed jobs can be parked")
-
-
 def get_job(tx: Session, key: str) -> Job:
     """A job by its content key, as the database has it now. Raises NotFound."""
     job = tx.scalar(select(Job).where(Job.key == key).execution_options(populate_existing=True))
@@ -327,8 +312,7 @@ def get_job(tx: Session, key: str) -> Job:
 def states_of(tx: Session, keys: Sequence[str]) -> dict[str, JobState]:
     """The states of those of these jobs that exist."""
     found: dict[str, JobState] = {}
-    for start in range(0, len(keys), _CHUNK):
-        chunk = list(keys[start : start + _CHUNK])
+    for chunk in in_chunks(keys):
         found.update(tx.execute(select(Job.key, Job.state).where(Job.key.in_(chunk))).all())
     return found
 
@@ -348,11 +332,9 @@ def db_now(tx: Session) -> datetime:
     return utc_now()  # one machine, one clock
 
 
-def _claimed(
-    tx: Session, statement: Update, worker: str, now: datetime, until: datetime, given: Mapping[str, Any]
-) -> Lease | None:
+def _claimed(tx: Session, statement: Update, worker: str, now: datetime, until: datetime) -> Lease | None:
     """Execute a claim and read what the job needs; None when it changed no row."""
-    values = {"at_now": now, "at_end": until, "by_worker": worker, **given}
+    values = {"at_now": now, "at_end": until, "by_worker": worker}
     row = tx.execute(statement, values, execution_options=_ROWS_ONLY).first()
     if row is None:
         return None
@@ -379,9 +361,7 @@ def _guarded(tx: Session, lease: Lease, values: Mapping[str, Any], *, uncounted:
 
 def _ids_of(tx: Session, keys: Collection[str]) -> dict[str, int]:
     found: dict[str, int] = {}
-    wanted = list(keys)
-    for start in range(0, len(wanted), _CHUNK):
-        chunk = wanted[start : start + _CHUNK]
+    for chunk in in_chunks(keys):
         found.update(tx.execute(select(Job.key, Job.id).where(Job.key.in_(chunk))).all())
     return found
 
@@ -399,7 +379,7 @@ def _insert_new(tx: Session, table: type[Base], rows: Sequence[Mapping[str, Any]
     """Insert those rows whose keys are not there; `columns` of the inserted ones."""
     dialect = postgresql if tx.get_bind().dialect.name == "postgresql" else sqlite
     inserted: list[Any] = []
-    for start in range(0, len(rows), _CHUNK):
-        statement = dialect.insert(table).values([dict(row) for row in rows[start : start + _CHUNK]])
+    for chunk in in_chunks(rows):
+        statement = dialect.insert(table).values([dict(row) for row in chunk])
         inserted += tx.execute(statement.on_conflict_do_nothing().returning(*columns)).all()
     return inserted

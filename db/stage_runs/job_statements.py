@@ -31,10 +31,7 @@ _TAKEN = {
 _LEASE = (Job.id, Job.key, Job.stage, Job.version, Job.params, Job.subject_id, Job.take_id, Job.attempts)
 _made = (Artefact.job_id == JobInput.from_job_id) & (Artefact.output == JobInput.from_output)
 
-# A claim of one job by its key, and what it reads.
-CLAIM_KEY: Update = (
-    update(Job).where(Job.key == bindparam("of_key"), *_CLAIMABLE).values(_TAKEN).returning(*_LEASE)
-)  # fmt: skip
+# What a job reads.
 INPUTS = (
     select(JobInput.name, JobInput.sha256, JobInput.from_output, Artefact.id, Artefact.sha256)
     .outerjoin(Artefact, _made)

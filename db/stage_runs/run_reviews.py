@@ -24,12 +24,12 @@ from db.models import (
 
 @dataclass(frozen=True)
 class ReviewedRun:
-    """A run's verdict as it is listed. take: code; label: subject and FaceScape's name, as in 'S001 2_smile'."""
+    """A run's verdict as it is listed."""
 
     key: str
     stage: str
-    take: str
-    label: str
+    take: str  # its code
+    label: str  # subject and FaceScape's name, as in 'S001 2_smile'
     verdict: RunVerdict
     reasons: tuple[str, ...]
     figures: Mapping[str, Any] = field(default_factory=dict)

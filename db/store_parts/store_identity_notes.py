@@ -16,6 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 from common.files.atomic_write import write_whole
 from common.files.durable import fsync_folder
 from db.errors import StoreError
+from db.store_parts.store_answers import unanswered
 
 FOLDER = "identity"
 KEPT = 3  # notes before the newest that stay, should the newest prove unreadable
@@ -25,17 +26,16 @@ _NAME = re.compile(r"^(\d{10})\.json$")
 
 @dataclass(frozen=True)
 class StoreNote:
-    """One note. studio: whose store it is; number: which note; head, entries: the audit log's head and length then;
-    takes, frames, erasures: rows of these tables then; noted_at: ISO 8601, UTC."""
+    """One note: whose store it is, and how far the records had come when it was written."""
 
-    studio: str
-    number: int
-    head: str
-    entries: int
-    takes: int
-    frames: int
-    erasures: int
-    noted_at: str
+    studio: str  # the name of the studio that the store belongs to
+    number: int  # which note, counted from 1
+    head: str  # the hash of the audit log's last entry
+    entries: int  # of the audit log
+    takes: int  # rows of the table
+    frames: int  # rows of the table
+    erasures: int  # rows of the table
+    noted_at: str  # ISO 8601, UTC
 
     @classmethod
     def parse(cls, text: bytes, where: str) -> Self:
@@ -60,7 +60,7 @@ def numbers(fs: AbstractFileSystem, root: str) -> list[int]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except Exception as error:
-        raise _silent(root, error) from error
+        raise unanswered(root, error) from error
     names = (_NAME.match(str(path).rstrip("/").rsplit("/", 1)[-1]) for path in found)
     return sorted(int(name.group(1)) for name in names if name)
 
@@ -78,7 +78,7 @@ def newest(fs: AbstractFileSystem, root: str) -> StoreNote | None:
         except FileNotFoundError:
             continue
         except Exception as error:
-            raise _silent(root, error) from error
+            raise unanswered(root, error) from error
         return StoreNote.parse(text, path)
     raise StoreError(f"The store {root} changes its identity while it is read; try again")
 
@@ -100,7 +100,7 @@ def write(fs: AbstractFileSystem, root: str, note: StoreNote) -> None:
     except StoreError:
         raise
     except Exception as error:
-        raise _silent(root, error) from error
+        raise unanswered(root, error) from error
 
 
 def _write_file(path: Path, text: bytes) -> None:
@@ -112,8 +112,3 @@ def _write_file(path: Path, text: bytes) -> None:
 
 def _path(root: str, number: int) -> str:
     return f"{root}/{FOLDER}/{number:010d}.json"
-
-
-def _silent(root: str, error: Exception) -> StoreError:
-    said = (error.strerror if isinstance(error, OSError) else "") or type(error).__name__
-    return StoreError(f"The store {root} does not answer: {said}")

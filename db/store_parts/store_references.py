@@ -31,10 +31,10 @@ def is_referenced(tx: Session, sha256: str) -> bool:
 
 @dataclass(frozen=True)
 class StoreReference:
-    """A file that rows name. kinds: what it is; bytes: its size, where a row says it."""
+    """A file that rows name."""
 
-    kinds: frozenset[str]
-    bytes: int | None
+    kinds: frozenset[str]  # what it is
+    bytes: int | None  # its size, where a row says it
 
     @property
     def is_file(self) -> bool:

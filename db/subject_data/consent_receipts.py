@@ -74,7 +74,7 @@ _RIGHTS = (
 
 @dataclass(frozen=True)
 class ReceiptScope:
-    """One consent on a receipt. until: for how long; None: the study has not said."""
+    """One consent on a receipt."""
 
     id: int
     scope: ConsentScope
@@ -83,17 +83,18 @@ class ReceiptScope:
     form_sha256: str | None
     guardian: bool
     withdrawn_on: date | None
-    until: date | None
+    until: date | None  # for how long; None: the study has not said
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a receipt says. releases: where the subject's data went, and whether something of it is withdrawn there."""
+    """What a receipt says."""
 
     code: str
     made_at: datetime
     study: StudySettings
     scopes: tuple[ReceiptScope, ...]
+    # where the subject's data went, and whether something of it is withdrawn there
     releases: tuple[tuple[str, bool], ...]
     erased_on: date | None
 

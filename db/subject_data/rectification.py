@@ -19,11 +19,11 @@ FIELDS = ("age", "gender", "job")
 
 @dataclass(frozen=True)
 class SubjectEdit:
-    """Something that was put right. before, after: as text; None: nothing was said."""
+    """Something that was put right."""
 
     field: str
-    before: str | None
-    after: str | None
+    before: str | None  # as text; None: nothing had been said
+    after: str | None  # ... likewise
     changed_at: datetime
 
 

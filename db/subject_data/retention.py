@@ -21,10 +21,10 @@ SOON_DAYS = 90
 
 @dataclass(frozen=True)
 class Due:
-    """Something that is kept, and until when. scope: None for what is kept of somebody who withdrew everything."""
+    """Something that is kept, and until when."""
 
     code: str
-    scope: ConsentScope | None
+    scope: ConsentScope | None  # None for what is kept of somebody who withdrew everything
     since: date
     until: date | None
     standing: Standing

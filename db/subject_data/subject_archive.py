@@ -36,13 +36,13 @@ _MAGIC = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp"}
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an archive holds. missing: files that the store could not give, and why; personal: whether it says who."""
+    """What an archive holds."""
 
     code: str
     path: Path
     files: int
     bytes: int
-    missing: tuple[tuple[str, str], ...]
+    missing: tuple[tuple[str, str], ...]  # files that the store could not give, and why
     personal: str  # 'none is kept', 'in personal.json', or why not
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, inspect, or_, select
 from sqlalchemy.orm import Session
 
+from common.json_values import map_leaves
+from db.engine import in_chunks
 from db.models import (
     Artefact,
     AuditEvent,
@@ -47,26 +49,23 @@ Holders = Callable[[Session, Sequence[str]], list[Mapping[str, Any]]]
 NOT_OF_A_PERSON = frozenset({"job_input", "job_take", "artefact_parent", "camera_aside", "erasure_file", "personal"})
 
 
-_CHUNK = 500
-
-
 @dataclass(frozen=True)
 class KeptFile:
-    """A file of the store that is kept of somebody. name: its path in an archive."""
+    """A file of the store that is kept of somebody."""
 
-    name: str
+    name: str  # its path in an archive
     sha256: str
     bytes: int | None
 
 
 @dataclass(frozen=True)
 class SubjectRecords:
-    """What is kept of one person. tables: rows by table's name; left_out: runs with other people's photographs."""
+    """What is kept of one person."""
 
     code: str
-    tables: Mapping[str, list[dict[str, Any]]]
+    tables: Mapping[str, list[dict[str, Any]]]  # rows by table's name
     files: tuple[KeptFile, ...]
-    left_out: int
+    left_out: int  # runs with other people's photographs
 
 
 def subject_records(tx: Session, subject: Subject, holders: Holders | None = None) -> SubjectRecords:
@@ -82,7 +81,7 @@ def subject_records(tx: Session, subject: Subject, holders: Holders | None = Non
     tables["camera"] = _cameras(tx, {row["camera_id"] for row in (*tables["frame"], *tables["raw_file"])})
     tables["release_holder"] = [dict(row) for row in holders(tx, sorted(names))] if holders else []
     tables["audit_event"] = [
-        {"at": e.at.isoformat(), "action": e.action, "about": e.about_id, "detail": _plain(dict(e.detail))}
+        {"at": e.at.isoformat(), "action": e.action, "about": e.about_id, "detail": map_leaves(e.detail, _as_json)}
         for e in _events(tx, subject)
     ]
     left_out = len(tx.scalars(select(Job.id).where(_served(subject), _others(subject))).all())
@@ -139,7 +138,7 @@ def _others(subject: Subject) -> ColumnElement[bool]:
 def _rows(tx: Session, model: type[Base], which: ColumnElement[bool]) -> list[dict[str, Any]]:
     table = model.__table__
     query = select(table).where(which).order_by(*inspect(model).primary_key)
-    return [{name: _plain(value) for name, value in row.items()} for row in tx.execute(query).mappings()]
+    return [{name: map_leaves(value, _as_json) for name, value in row.items()} for row in tx.execute(query).mappings()]
 
 
 def _further(tx: Session, tables: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
@@ -152,11 +151,11 @@ def _further(tx: Session, tables: Mapping[str, list[dict[str, Any]]]) -> dict[st
         found: dict[tuple[Any, ...], dict[str, Any]] = {}
         for key in keys:
             ids = [row[key.column.name] for row in known[key.column.table.name]]
-            for start in range(0, len(ids), _CHUNK):
-                query = select(table).where(key.parent.in_(ids[start : start + _CHUNK]))
+            for chunk in in_chunks(ids):
+                query = select(table).where(key.parent.in_(chunk))
                 for row in tx.execute(query).mappings():
                     primary = tuple(row[column.name] for column in table.primary_key)
-                    found[primary] = {name: _plain(value) for name, value in row.items()}
+                    found[primary] = {name: map_leaves(value, _as_json) for name, value in row.items()}
         if keys:
             known[table.name] = [found[primary] for primary in sorted(found, key=str)]
     return {name: rows for name, rows in known.items() if name not in tables}
@@ -176,7 +175,7 @@ def _releases(tx: Session, subject: Subject) -> list[dict[str, Any]]:
     inside = select(ReleaseItem.release_id).where(ReleaseItem.subject_id == subject.id)
     query = select(Release).where(Release.id.in_(inside), Release.state == ReleaseState.COMPLETE).order_by(Release.id)
     return [
-        {"id": r.id, "name": r.name, "version": r.version, "finished_at": _plain(r.finished_at)}
+        {"id": r.id, "name": r.name, "version": r.version, "finished_at": _as_json(r.finished_at)}
         for r in tx.scalars(query)
     ]
 
@@ -228,11 +227,7 @@ def _file_name(text: object) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in str(text))[:60] or "_"
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     if isinstance(value, datetime | date):
         return value.isoformat()
-    if isinstance(value, Enum):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
-    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
+    return str(value) if isinstance(value, Enum) else value

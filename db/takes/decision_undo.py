@@ -24,10 +24,10 @@ UNDOABLE = (
 
 @dataclass(frozen=True)
 class Undone:
-    """What was taken back, in words. take: the code that it has now."""
+    """What was taken back, in words."""
 
     kind: ActKind
-    take: str | None
+    take: str | None  # the code that it has now
     text: str
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from common.take_codes import NEUTRAL, ExpressionCode, SessionCode, TakeCode
@@ -23,7 +23,6 @@ from db.models import (
     CaptureSession,
     Frame,
     Job,
-    JobInput,
     JobState,
     JobTake,
     ProtocolExpression,
@@ -34,6 +33,7 @@ from db.models import (
     Take,
     TakeState,
 )
+from db.stage_runs.run_removal import delete_runs, hand_over_runs, with_descendants
 
 
 @dataclass(frozen=True)
@@ -159,21 +159,10 @@ def forget_runs(tx: Session, take: Take) -> None:
             f"Take {take.code} stays what it is: {why}. Take the other expression:  mien session retake"
         )
     served = set(tx.scalars(select(JobTake.job_id).where(JobTake.take_id == take.id)))
-    others = select(JobTake.job_id, JobTake.take_id).where(JobTake.job_id.in_(list(served)), JobTake.take_id != take.id)
-    shared = dict(tx.execute(others).all())  # of takes with the very same photographs
-    for job, other in shared.items():
-        tx.execute(delete(JobTake).where(JobTake.job_id == job, JobTake.take_id == take.id))
-        tx.execute(update(Job).where(Job.id == job, Job.take_id == take.id).values(take_id=other))
-    doomed = served - shared.keys()
-    fresh = doomed
-    while fresh:
-        fresh = set(tx.scalars(select(JobInput.job_id).where(JobInput.from_job_id.in_(list(fresh))))) - doomed
-        doomed |= fresh
-    ids = list(doomed)
-    if ids:
-        tx.execute(delete(JobInput).where(JobInput.job_id.in_(ids)))
-        tx.execute(delete(JobTake).where(JobTake.job_id.in_(ids)))
-        tx.execute(delete(Job).where(Job.id.in_(ids)))
+    others = select(JobTake.job_id).where(JobTake.job_id.in_(list(served)), JobTake.take_id != take.id)
+    shared = set(tx.scalars(others))  # with takes that have the very same photographs
+    delete_runs(tx, with_descendants(tx, served - shared))
+    hand_over_runs(tx, [take.id], Job.id.in_(shared) & (Job.take_id == take.id))
 
 
 def reopen_session(tx: Session, session: CaptureSession) -> SessionState:

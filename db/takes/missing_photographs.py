@@ -22,12 +22,12 @@ from db.models import AbsenceKind, Artefact, ArtefactParent, Camera, Frame, Take
 
 @dataclass(frozen=True)
 class Absence:
-    """A camera without which a take is whole. came_at: when its photograph came all the same."""
+    """A camera without which a take is whole."""
 
     camera: str
     kind: AbsenceKind
     reason: str
-    came_at: datetime | None = None
+    came_at: datetime | None = None  # when its photograph came all the same
 
 
 def absences_of(tx: Session, take_id: int) -> list[Absence]:
@@ -81,19 +81,15 @@ def keep_without(tx: Session, take: Take, cameras: Collection[int], reason: str,
 
 @dataclass(frozen=True)
 class LateArrival:
-    """A photograph that came after its take was settled, in the transaction that adds it.
-
-    before and after: the take's state. lacking: cameras of which a photograph is still missing. decided: why the take
-    had been kept without it, None when it had not. stands: another take of the expression that stands now.
-    """
+    """A photograph that came after its take was settled, in the transaction that adds it."""
 
     take: str
     camera: str
-    before: TakeState
-    after: TakeState
-    lacking: tuple[str, ...]
-    decided: str | None = None
-    stands: str | None = None
+    before: TakeState  # of the take
+    after: TakeState  # ... once the photograph is there
+    lacking: tuple[str, ...]  # cameras of which a photograph is still missing
+    decided: str | None = None  # why the take had been kept without it, None when it had not
+    stands: str | None = None  # another take of the expression that stands now
 
     @property
     def completes(self) -> bool:

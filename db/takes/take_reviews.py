@@ -29,35 +29,35 @@ from db.session_rules import KEPT
 
 @dataclass(frozen=True)
 class PhotographMeasure:
-    """One photograph's figures; see FrameMeasure."""
+    """One photograph's figures, as db.models.review.FrameMeasure keeps them."""
 
-    sharpness: float | None
-    brightness: float
-    clipped_percent: float
-    face: bool | None = None
+    sharpness: float | None  # finest detail beside the next coarser, no unit
+    brightness: float  # mean, 0-255
+    clipped_percent: float  # of the pixels
+    face: bool | None = None  # whether one was found; None where none was looked for
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One result. camera: empty for the take as a whole. See TakeCheck."""
+    """One result of a check, as db.models.review.TakeCheck keeps it."""
 
     name: str
     state: CheckState
     reason: str
-    camera: str = ""
-    measured: float | None = None
-    bound: float | None = None
+    camera: str = ""  # empty for the take as a whole
+    measured: float | None = None  # in the unit that the reason names
+    bound: float | None = None  # the threshold that it was held against
 
 
 @dataclass(frozen=True)
 class TakeReviewData:
-    """A second look at a take. seconds: from its last photograph to this result."""
+    """A second look at a take."""
 
     take: str
-    seconds: float
+    seconds: float  # from its last photograph to this result
     checks: tuple[CheckResult, ...]
-    sheet: str | None = None
-    scores: Mapping[str, float] = field(default_factory=dict)
+    sheet: str | None = None  # SHA-256 of its contact sheet in the store
+    scores: Mapping[str, float] = field(default_factory=dict)  # of the face by blendshape, 0-1
     reviewed_at: datetime | None = None
 
     @property
@@ -67,16 +67,13 @@ class TakeReviewData:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What one camera usually measures: medians over its last kept takes, and over this session's alone.
+    """What one camera usually measures: medians over its last kept takes, and over this session's alone."""
 
-    takes: how many there are. face_share: in how many of those where a face was looked for, one was found.
-    """
-
-    takes: int = 0
+    takes: int = 0  # how many there were to measure
     sharpness: float | None = None
     brightness: float | None = None
     clipped_percent: float | None = None
-    face_share: float | None = None
+    face_share: float | None = None  # in how many of those where a face was looked for, one was found
     session_brightness: float | None = None
     session_clipped_percent: float | None = None
 

@@ -31,11 +31,11 @@ from db.transfer.table_rows import (
 
 @dataclass(frozen=True)
 class CopyReport:
-    """What was copied: each table's rows and digest, equal on both sides. head: of the audit log, in the copy."""
+    """What was copied: each table's rows and digest, equal on both sides."""
 
     tables: dict[str, TableDigest] = field(default_factory=dict)
     audit_entries: int = 0
-    head: str = ""
+    head: str = ""  # of the audit log, in the copy
 
     @property
     def rows(self) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, Column, Connection, Date, Double, Engine, LargeBinary, String, Table, inspect
 from sqlalchemy.exc import OperationalError
 
+from common.json_values import map_leaves
 from db.engine import READ_ONLY
 from db.errors import DatabaseUnavailable, RecordError
 from db.models import Base
@@ -230,14 +231,11 @@ def _time_text(value: datetime) -> str:
 @lru_cache(maxsize=4096)
 def _json_text(text: str) -> str:
     """JSON with its keys in order and its numbers as every database gives them back."""
-    return json.dumps(_plain(json.loads(text)), sort_keys=True)
+    return json.dumps(map_leaves(json.loads(text), _same_number), sort_keys=True)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
+def _same_number(value: Any) -> Any:
+    """A number as the other database gives it back; anything else as it is."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     if isinstance(value, float):

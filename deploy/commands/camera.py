@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from camera_nodes.commands.camera import models, qualify
+from common.json_values import map_leaves
 from common.terminal.options import AsJson, Database, Home, print_json, print_table
 from db.errors import SettingsError
 
@@ -43,14 +44,14 @@ def keep(
     found = read_report(report)
     data = report.read_bytes()
     new = NewReport(
-        _plain(found.model),
-        _plain(found.serial),
-        _plain(found.firmware),
+        _without_zeros(found.model),
+        _without_zeros(found.serial),
+        _without_zeros(found.firmware),
         datetime.fromisoformat(found.made_at),
         BodyVerdict(found.verdict),
         found.exposures.made,
         data,
-        _plain(json.loads(data)),
+        map_leaves(json.loads(data), _without_zeros),
     )
     with open_studio(home, database) as studio, transaction(studio.engine) as tx:
         row = keep_report(tx, new, camera=camera, rig=rig)
@@ -105,15 +106,9 @@ def _need_records() -> None:
         )
 
 
-def _plain(value: Any) -> Any:
-    """Without the zero characters that some bodies pad their names with: PostgreSQL keeps none."""
-    if isinstance(value, str):
-        return value.replace("\0", "")
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    return value
+def _without_zeros(value: Any) -> Any:
+    """A text without the zero characters that some bodies pad their names with: PostgreSQL keeps none."""
+    return value.replace("\0", "") if isinstance(value, str) else value
 
 
 def _show(report: object, as_json: bool) -> None:

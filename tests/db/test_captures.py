@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from mien_tests_db_fixtures import next_position
 from sqlalchemy import Engine
 
 from db import captures
@@ -29,7 +30,7 @@ def test_a_whole_session(engine: Engine, studio_rows: Any) -> None:
         assert [take.label for take in ready] == [f"{k}_{name}" for k, name in enumerate(EXPRESSIONS, start=1)]
         assert {(take.cameras, take.frames) for take in ready} == {(3, 3)}
         progress = session_progress(tx, captures.get_session(tx, "S001-1"))
-        assert progress.next_position is None
+        assert next_position(progress) is None
         assert progress.state is SessionState.CLOSED
 
 
@@ -43,7 +44,7 @@ def test_a_retake_supersedes_and_keeps_the_old_take(engine: Engine, studio_rows:
         assert (second.code, second.state) == ("S001-1-E07-2", TakeState.ACCEPTED)
         progress = session_progress(tx, session).expressions[6]
         assert (progress.take, progress.attempts, progress.frames) == (second.code, 2, 3)
-        assert session_progress(tx, session).next_position == 1
+        assert next_position(session_progress(tx, session)) == 1
 
 
 def test_a_take_that_lacks_a_photograph_names_the_camera(engine: Engine, studio_rows: Any) -> None:

@@ -22,6 +22,7 @@ from db.errors import IdentityError, MissingObject, NotConfirmed, RottenObject, 
 from db.fsck import Trouble, fsck
 from db.migrations import upgrade
 from db.store import Store
+from db.store_parts.multipart_uploads import unfinished_uploads
 
 PLACE = "s3://studio/store"
 SMALL = os.urandom(300_000)
@@ -168,7 +169,7 @@ def test_a_large_file_comes_in_parts(store: Store, tmp_path: Path) -> None:
     digest = store.put_file(file_of(tmp_path, LARGE), expected=sha(LARGE))
     store.verify(digest)
     assert store.local_path(digest).read_bytes() == LARGE
-    assert store.unfinished_uploads(utc_now() + timedelta(hours=1)) == []
+    assert unfinished_uploads(store.fs, store.root, utc_now() + timedelta(hours=1)) == []
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["whole", "in parts"])
@@ -208,12 +209,12 @@ def test_a_killed_upload_shows_nothing_and_its_parts_are_found(
     line.stall_after = None
     assert list(store) == []
     assert not store.exists(sha(LARGE))
-    (upload,) = store.unfinished_uploads(utc_now() + timedelta(hours=1))
+    (upload,) = unfinished_uploads(store.fs, store.root, utc_now() + timedelta(hours=1))
     assert upload.key.endswith(sha(LARGE))
     (finding,) = fsck(engine, store).findings  # this server says of every upload that it began in 2010
     assert (finding.trouble, finding.mended) == (Trouble.LEFTOVER, "")
     assert fsck(engine, store, repair=True).sound
-    assert store.unfinished_uploads(utc_now() + timedelta(hours=1)) == []
+    assert unfinished_uploads(store.fs, store.root, utc_now() + timedelta(hours=1)) == []
     store.put_file(file_of(tmp_path, LARGE))
     store.verify(sha(LARGE))
 

@@ -23,7 +23,7 @@ from db.protocols import EXPRESSIONS
 from db.rigs import rig_records
 from db.settings import Settings
 from db.stage_runs import job_queue
-from db.stage_runs.artefacts import OutputFile, frames_of_take
+from db.stage_runs.artefacts import OutputFile
 from db.stage_runs.job_queue import InputFile, InputMade, JobSpec
 from db.store import Store
 from db.studio import StudioRecords
@@ -131,12 +131,13 @@ class FinishedStudio:
         for stage, output in OUTPUTS.items():
             spec = JobSpec(keys[stage], stage, version, {}, needs[stage], take.session.subject_id, take.id)
             job_queue.enqueue(tx, spec)
-            lease = job_queue.claim_key(tx, keys[stage], "test")
+            lease = job_queue.claim(tx, "test", stages=[stage])
             assert lease is not None
+            assert lease.key == keys[stage]
             made = {output: self._make(output, f"{take.code} {version}"), **self.also(stage, take)}
             filed = [(name, self.records.store.put_file(path), path.stat().st_size) for name, path in made.items()]
             outputs = [OutputFile(name, sha256, size, "test") for name, sha256, size in filed]
-            frames = [frame.id for frame in frames_of_take(tx, take.id)] if photos in needs[stage] else []
+            frames = [frame.id for frame in take.frames] if photos in needs[stage] else []
             job_queue.finish(tx, lease, outputs, frame_ids=frames)
             if stage == until:
                 return

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from common.array_types import Floats
+from common.files.hashes import file_sha256
 from db.store import Store
 from processing.errors import ShapeError
 from processing.files.image_files import read_image, write_image

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import typer
+from mien_tests_db_fixtures import events_about
 from sqlalchemy import Engine, func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from typer.testing import CliRunner
@@ -53,7 +54,7 @@ def test_an_untouched_log_holds_whatever_its_details(filled: Engine) -> None:
         report = audit_log.verify_chain(tx)
         last = tx.scalar(select(AuditEvent.sha256).order_by(AuditEvent.id.desc()).limit(1))
         assert (report.entries, report.broken, report.head) == (9, None, last)
-        first = audit_log.events_about(tx, "thing", "0")[0]
+        first = events_about(tx, "thing", "0")[0]
         assert (first.previous, first.detail) == (audit_log.BEGINNING, DETAILS[0])
 
 
@@ -144,7 +145,7 @@ def test_concurrent_writers_keep_one_chain(engine: Engine) -> None:
 def test_two_entries_never_follow_the_same_one(filled: Engine) -> None:
     """What a writer without the lock would do is refused by the table."""
     with reading(filled) as tx:
-        last = audit_log.events_about(tx, "thing", "8")[0]
+        last = events_about(tx, "thing", "8")[0]
     columns = ("at", "actor", "action", "about_kind", "about_id", "detail", "previous")
     fork = AuditEvent(**{name: getattr(last, name) for name in columns}, sha256="f" * 64)
     with pytest.raises(IntegrityError), transaction(filled) as tx:

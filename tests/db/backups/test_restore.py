@@ -81,8 +81,8 @@ def studio(tmp_path: Path, sqlite_template: Path, studio_rows) -> Iterator[Studi
         yield Studio(settings, engine, store, BackupFolder.make(tmp_path / "backup", None, None, "studio"))
 
 
-def restored(studio: Studio, tmp_path: Path, chosen: Snapshot, name: str = "new", **given) -> RestoreReport:
-    return restore(studio.folder, chosen, Settings.load(tmp_path / name), None, **given)
+def restored(tmp_path: Path, chosen: Snapshot, name: str = "new", **given) -> RestoreReport:
+    return restore(chosen, Settings.load(tmp_path / name), None, **given)
 
 
 def next_subject(home: Path) -> str:
@@ -98,7 +98,7 @@ def test_rows_and_files_come_back_as_they_were(studio: Studio, tmp_path: Path) -
     def look(engine: Engine, _store: Store, _settings: Settings) -> None:
         seen.update(digests(engine))
 
-    report = restored(studio, tmp_path, chosen, old=[studio.settings], adopt=look)
+    report = restored(tmp_path, chosen, old=[studio.settings], adopt=look)
     assert {name for name in before if before[name] != seen[name]} == {"audit_event"}  # what the restoring itself says
     assert report.rows_equal
     assert (report.files, report.missing, report.exact) == (6, [], True)
@@ -120,7 +120,7 @@ def test_a_code_that_was_given_after_the_copy_is_never_given_again(studio: Studi
     with transaction(studio.engine) as tx:
         given = [add_subject(tx).code for _ in range(5)]
     assert given[-1] == "S007"
-    report = restored(studio, tmp_path, chosen, old=[studio.settings])
+    report = restored(tmp_path, chosen, old=[studio.settings])
     assert (report.exact, report.next_code) == (True, "S008")
     assert "subjects S003 to S007" in report.newer
     assert next_subject(tmp_path / "new") == "S008"
@@ -128,23 +128,23 @@ def test_a_code_that_was_given_after_the_copy_is_never_given_again(studio: Studi
     studio.engine.dispose()
     for path in studio.settings.home.glob("studio.sqlite*"):
         path.unlink()
-    assert restored(studio, tmp_path, chosen, "second", old=[studio.settings]).next_code == "S008"
+    assert restored(tmp_path, chosen, "second", old=[studio.settings]).next_code == "S008"
     # All is gone but a later snapshot: what came after that is for a person to say, and not below what is known.
     shutil.rmtree(studio.settings.home)
     with pytest.raises(CodesUnknown, match="S002"):
-        restored(studio, tmp_path, chosen, "third")
+        restored(tmp_path, chosen, "third")
     with pytest.raises(BackupError, match="S003 or later"):
-        restored(studio, tmp_path, chosen, "third", codes_from="S002")
+        restored(tmp_path, chosen, "third", codes_from="S002")
     with pytest.raises(CodesUnknown, match="no subject code"):
-        restored(studio, tmp_path, chosen, "third", codes_from="12; drop")
+        restored(tmp_path, chosen, "third", codes_from="12; drop")
     assert not (tmp_path / "third" / "studio.sqlite").exists()
-    assert restored(studio, tmp_path, chosen, "third", codes_from="S123").next_code == "S123"
+    assert restored(tmp_path, chosen, "third", codes_from="S123").next_code == "S123"
     assert [next_subject(tmp_path / "third") for _ in range(2)] == ["S123", "S124"]
     # And a restored studio's own backups know it, when an earlier snapshot is restored again.
     with open_studio(tmp_path / "third") as opened:
         back_up(opened.settings, opened.engine, opened.store, studio.folder)
     with pytest.raises(CodesUnknown, match="S124"):
-        restored(studio, tmp_path, chosen, "fourth")
+        restored(tmp_path, chosen, "fourth")
 
 
 def test_a_database_put_back_by_hand_is_not_believed_to_know_all(studio: Studio, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_database_put_back_by_hand_is_not_believed_to_know_all(studio: Studio,
     (studio.settings.home / "studio.sqlite").write_bytes(old_file)
     (studio.settings.home / "store" / restore_journal.NAME).unlink()
     with pytest.raises(CodesUnknown, match="S003"):
-        restored(studio, tmp_path, chosen, old=[studio.settings])
+        restored(tmp_path, chosen, old=[studio.settings])
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -215,7 +215,7 @@ def test_withdrawals_and_erasures_since_are_done_again(studio: Studio, tmp_path:
         studio.engine.dispose()
         for path in studio.settings.home.glob("studio.sqlite*"):
             path.unlink()
-    report = restored(studio, tmp_path, chosen, **given)
+    report = restored(tmp_path, chosen, **given)
     assert any("S001 withdrew publication" in line for line in report.repeated)
     assert any("S002 was erased" in line for line in report.repeated)
     assert any(f"{taken} was withdrawn" in line for line in report.repeated)
@@ -239,17 +239,17 @@ def test_never_over_anything_unless_told(studio: Studio, tmp_path: Path) -> None
         add_subject(tx)
     held = digests(studio.engine)
     with pytest.raises(AlreadyThere, match="is there"):
-        restored(studio, tmp_path, chosen, "old")
+        restored(tmp_path, chosen, "old")
     with pytest.raises(BackupError, match="stop the studio first"):
-        restored(studio, tmp_path, chosen, "old", over=True)
+        restored(tmp_path, chosen, "old", over=True)
     assert digests(studio.engine) == held
     other = Settings.load(tmp_path / "other")
     other.make_home()
     Store(other.store).put_bytes(b"somebody's")
     with pytest.raises(AlreadyThere, match="has files in it"):
-        restored(studio, tmp_path, chosen, "other", codes_from="S009")
+        restored(tmp_path, chosen, "other", codes_from="S009")
     studio.engine.dispose()
-    report = restored(studio, tmp_path, chosen, "old", over=True)
+    report = restored(tmp_path, chosen, "old", over=True)
     assert report.next_code == "S004"
     (aside,) = studio.settings.home.glob("studio.sqlite.before-restore-*")  # with no log beside it
     with opened_copy(aside) as copy:
@@ -262,7 +262,7 @@ def test_what_is_not_in_the_backup_is_named_and_stops_nothing(studio: Studio, tm
     gone, changed = sorted(studio.store)[:2]
     studio.folder.place(gone).unlink()
     studio.folder.place(changed).write_bytes(b"changed")
-    report = restored(studio, tmp_path, chosen, old=[studio.settings])
+    report = restored(tmp_path, chosen, old=[studio.settings])
     assert {one["sha256"] for one in report.missing} == {gone, changed}
     assert report.files == 4
     with open_studio(tmp_path / "new") as opened:
@@ -276,7 +276,7 @@ def test_a_damaged_snapshot_is_refused_and_nothing_is_made(studio: Studio, tmp_p
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :])
     with pytest.raises((BackupError, ValueError)):
-        restored(studio, tmp_path, chosen, old=[studio.settings])
+        restored(tmp_path, chosen, old=[studio.settings])
     assert not (tmp_path / "new" / "studio.sqlite").exists()
 
 
@@ -310,7 +310,7 @@ def _die_at(step: int, studio: Studio, tmp_path: Path, chosen: Snapshot) -> None
 
     os.fsync = dying  # type: ignore[assignment]
     with suppress(BaseException):
-        restored(studio, tmp_path, chosen, old=[studio.settings])
+        restored(tmp_path, chosen, old=[studio.settings])
         os._exit(0)
     os._exit(1)
 
@@ -331,7 +331,7 @@ def test_a_copy_of_an_older_schema_is_brought_up(studio: Studio, tmp_path: Path)
     manifest["revision"] = "older"
     written = {**manifest, "sha256": json_hash(manifest)}
     (chosen.path / "manifest.json").write_text(json.dumps(written))
-    report = restored(studio, tmp_path, chosen, old=[studio.settings])
+    report = restored(tmp_path, chosen, old=[studio.settings])
     assert any("its schema is now" in line for line in report.to_do)
     assert next_subject(tmp_path / "new") == "S003"
 
@@ -340,14 +340,14 @@ def test_a_copy_of_an_older_schema_is_brought_up(studio: Studio, tmp_path: Path)
 def test_into_postgresql(studio: Studio, tmp_path: Path, database_url: str) -> None:
     chosen = studio.backed_up()
     settings = Settings.load(tmp_path / "new", database_url)
-    report = restore(studio.folder, chosen, settings, None, old=[studio.settings])
+    report = restore(chosen, settings, None, old=[studio.settings])
     assert report.next_code == "S003"
     engine = open_database(database_url)
     with transaction(engine) as tx:
         assert [line.code for line in list_subjects(tx)] == ["S001", "S002"]
         assert add_subject(tx).code == "S003"
     with pytest.raises(AlreadyThere, match="not empty"):
-        restore(studio.folder, chosen, settings, None, old=[studio.settings])
+        restore(chosen, settings, None, old=[studio.settings])
     engine.dispose()
 
 

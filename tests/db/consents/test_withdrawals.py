@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mien_tests_db_fixtures import events_about
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 from typer.testing import CliRunner
@@ -221,7 +222,7 @@ def test_what_was_released_is_marked(study: Study) -> None:
         done = withdraw_consent(tx, get_subject(tx, study.codes[0]))
     assert (done.released, marked()) == (("faces1 1", "faces0 1"), [True, False, True, False])
     with reading(study.engine) as tx:
-        event = audit_log.events_about(tx, "subject", study.codes[0])[-1]
+        event = events_about(tx, "subject", study.codes[0])[-1]
     assert (event.action, event.detail["in_releases"]) == ("subject.withdraw", ["faces1 1", "faces0 1"])
 
 
@@ -242,7 +243,7 @@ def test_a_narrowed_consent_marks_what_shows_the_eyes(study: Study, tmp_path: Pa
     with reading(study.engine) as tx:
         marked = tx.scalars(select(ReleaseItem.withdrawn_at).order_by(ReleaseItem.id)).all()
         assert [when is not None for when in marked] == [True, False]
-        event = audit_log.events_about(tx, "subject", study.codes[0])[-1]
+        event = events_about(tx, "subject", study.codes[0])[-1]
         assert (event.action, event.detail) == ("subject.narrow", {"in_releases": ["open 1"]})
 
 
@@ -327,7 +328,7 @@ def test_an_erasure_leaves_an_audit_entry_without_personal_data(study: Study) ->
     study.withdraw(0)
     erase_subject(study.engine, study.store, study.codes[0])
     with reading(study.engine) as tx:
-        events = audit_log.events_about(tx, "subject", study.codes[0])
+        events = events_about(tx, "subject", study.codes[0])
         assert [e.action for e in events][-2:] == ["subject.erase.begin", "subject.erase"]
         assert set(events[-1].detail) == {"files", "bytes", "shared"}
         assert audit_log.verify_chain(tx).broken is None

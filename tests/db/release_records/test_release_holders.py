@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mien_tests_db_fixtures import events_about
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from db.audit.audit_log import events_about
 from db.engine import reading, transaction, utc_now
 from db.errors import NotFound, PersonalDataError, PersonalKeyError, RecordError, StateConflict
 from db.models import Fetch, Grant, Recipient, Release, Way

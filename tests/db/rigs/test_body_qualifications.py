@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from mien_tests_db_fixtures import events_about
 
-from db.audit import audit_log
 from db.engine import reading, transaction
 from db.errors import AlreadyThere, NotFound, StateConflict
 from db.models import BodyVerdict
@@ -27,7 +27,7 @@ def test_a_report_goes_to_the_place_of_its_serial_and_is_audited(engine, studio_
         assert (kept.id, kept.camera, kept.verdict) == (number, "booth cam-01", BodyVerdict.FIT_WITH_REMARKS)
         assert (kept.made_at, kept.reasons) == (MADE, ("it does not tell its clock",))
         assert get_report(tx, number).report == REPORT.report
-        (event,) = audit_log.events_about(tx, "camera", "booth cam-01")
+        (event,) = events_about(tx, "camera", "booth cam-01")
         assert event.action == "camera.report"
         assert event.detail["verdict"] == "fit_with_remarks"
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mien_tests_db_fixtures import events_about
 from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import IntegrityError
 from typer.testing import CliRunner
 
-from db.audit.audit_log import events_about
 from db.commands import subject as subject_command
 from db.engine import reading, transaction, utc_now
 from db.errors import NotFound, PersonalDataError, PersonalKeyError

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mien_tests_db_fixtures import events_about
 from sqlalchemy import Engine, select
 from typer.testing import CliRunner
 
 from db import captures
-from db.audit.audit_log import events_about
 from db.commands import study as study_command
 from db.commands import subject as subject_command
 from db.consents.study_settings import StudySettings, Term

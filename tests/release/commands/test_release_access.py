@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mien_tests_db_fixtures import events_about
 from typer.testing import CliRunner
 
-from db.audit.audit_log import events_about
 from db.engine import reading, transaction
 from db.errors import NotFound, RecordError, StateConflict
 from db.models import ConsentScope

@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from mien_tests_db_fixtures import events_about
 from sqlalchemy import Engine, select
 
-from db.audit.audit_log import events_about
 from db.engine import reading, transaction, utc_now
 from db.models import Fetch
 from db.release_records.access_grants import get_grant, revoke_grant
