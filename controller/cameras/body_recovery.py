@@ -82,11 +82,11 @@ class BodyRecoveries:
     """
 
     def __init__(
-        self, engine: Engine, rig: Rig, clerk: BackgroundWriter, tell: Tell, session: Callable[[], str]
+        self, engine: Engine, rig: Rig, writer: BackgroundWriter, tell: Tell, session: Callable[[], str]
     ) -> None:
         self._engine = engine
         self._rig = rig
-        self._clerk = clerk
+        self._writer = writer
         self._tell = tell
         self._session = session
         self._changed = threading.Condition()
@@ -198,7 +198,7 @@ class BodyRecoveries:
         state.progress = replace(done, often=self._often_of(done))
         steps: list[Any] = [{"rung": step.rung, "outcome": step.outcome} for step in done.steps if step.rung]
         detail = {"session": done.session or None, "steps": steps, "answers": answers}
-        self._clerk.write(lambda tx: record_event(tx, self._rig.name, done.camera, "camera.recover", detail))
+        self._writer.write(lambda tx: record_event(tx, self._rig.name, done.camera, "camera.recover", detail))
 
     def _often_of(self, done: RecoveryProgress) -> str:
         oldest = utc_now() - LATELY

@@ -41,10 +41,10 @@ class CameraFault:
 class CameraFaultLog:
     """The newest faults by camera. add() returns at once; any thread may call anything."""
 
-    def __init__(self, engine: Engine, rig: str, clerk: BackgroundWriter) -> None:
+    def __init__(self, engine: Engine, rig: str, writer: BackgroundWriter) -> None:
         self._engine = engine
         self._rig = rig
-        self._clerk = clerk
+        self._writer = writer
         self._lock = threading.Lock()
         self._faults: dict[str, OrderedDict[tuple[str, str], CameraFault]] = defaultdict(OrderedDict)
         self._recorded: dict[str, deque[datetime]] = defaultdict(lambda: deque(maxlen=RECORDED))
@@ -69,7 +69,7 @@ class CameraFaultLog:
                 return
             lately.append(now)
         detail = {"code": fault.code, "text": fault.text[:300], "take": fault.take or None}
-        self._clerk.write(lambda tx: record_event(tx, self._rig, fault.camera, "camera.fault", detail))
+        self._writer.write(lambda tx: record_event(tx, self._rig, fault.camera, "camera.fault", detail))
 
     def _note(self, fault: CameraFault) -> bool:
         """Remember it; whether it is news."""

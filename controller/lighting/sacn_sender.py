@@ -88,7 +88,12 @@ class SacnSender:
             self._socket.close()
             return self
         self._running = True
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self._running = False
+            self._socket.close()
+            raise
         return self
 
     def __exit__(

@@ -15,7 +15,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from sqlalchemy import Engine
 
 from controller.errors import ControllerError
-from controller.studio import Studio, TakeResult
+from controller.studio import Studio
+from controller.takes.take_result import TakeResult
 from db import migrations
 from db.engine import open_database, reading, transaction
 from db.models import ConsentScope, Gender, ReleaseState

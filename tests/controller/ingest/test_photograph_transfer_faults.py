@@ -34,7 +34,7 @@ def fired_take(studio: Studio, subject: str) -> TakeProgress:
     take = studio.records.plan(studio.start_session(subject, "short"), 1)
     studio.records.fired(take)
     tally = TakeProgress(take, [camera.name for camera in studio.rig.cameras])
-    studio.desk.open(tally)
+    studio.events.open(tally)
     return tally
 
 
@@ -249,7 +249,7 @@ def test_the_next_expression_is_fired_while_the_last_comes_in(
         assert (first.expression, second.expression) == ("neutral", "smile")
         assert first.coming_in
         assert second.coming_in
-        assert studio.draining.takes == [first.take, second.take]
+        assert studio.completion.takes == [first.take, second.take]
         with pytest.raises(Exception, match="still coming in"):
             studio.retake(session, "neutral")
     studio.ingest.go_on()

@@ -235,7 +235,7 @@ def test_a_photograph_that_claims_to_be_of_a_camera_that_was_aside_is_refused(
     take = studio.records.plan(session, 1, aside=studio.asides.reasons())
     studio.records.fired(take)
     if remembered:  # else it was fired by an earlier studio, and failed
-        studio.desk.open(TakeProgress(take, [camera.name for camera in rig.cameras], aside=studio.asides.reasons()))
+        studio.events.open(TakeProgress(take, [camera.name for camera in rig.cameras], aside=studio.asides.reasons()))
     else:
         studio.records.failed(take, "no photograph")
     node = speaker(studio, "cam-02")
@@ -263,7 +263,7 @@ def test_a_take_settled_after_a_restart_is_whole_without_the_camera_that_was_asi
             node = speaker(studio, camera.name)
             node.greet()
             node.upload(take, jpeg(camera.view))
-    for thread in studio._recovery._threads:
+    for thread in studio.recovery._threads:
         thread.join(60)
     assert studio.records.take(take).state is TakeState.CAPTURED
     with pytest.raises(SessionError, match="lacks no photograph"):

@@ -22,6 +22,7 @@ from controller.sessions.late_photographs import faults_told
 from controller.sessions.session_store import SessionStore
 from controller.studio import Studio, TakeResult
 from controller.takes.take_progress import TakeProgress
+from controller.takes.take_under_way import TakeUnderWay
 from db import captures
 from db.audit import audit_log
 from db.engine import reading, transaction
@@ -62,13 +63,14 @@ class Booth:
         take = studio.records.plan(self.session, position, aside=studio.asides.reasons())
         studio.records.fired(take)
         tally = TakeProgress(take, [camera.name for camera in studio.rig.cameras], aside=studio.asides.reasons())
-        studio.desk.open(tally)
+        studio.events.open(tally)
         for camera in studio.rig.cameras:
             if camera.view not in lacking and camera.name in tally.cameras:
                 assert isinstance(self.upload(take, camera.view), wire.Stored)
         until(lambda: len(tally.frames) == len(tally.cameras) - len(lacking))
         line = next(line for line in script.expressions if line.position == position)
-        return studio.conclusion.conclude(script, line, script.attempt(position), tally, "kept")
+        under_way = TakeUnderWay(script, line, script.attempt(position), tally, script.profile)
+        return studio.settlement.settle(under_way)
 
     def state(self, take: str) -> TakeState:
         return self.studio.records.take(take).state
@@ -256,7 +258,7 @@ def test_late_after_the_studio_was_restarted(booth: Booth, home: Any, speaker: C
 def test_late_for_an_expression_that_was_skipped_meanwhile(booth: Booth) -> None:
     studio = booth.studio
     result = booth.shoot(lacking=(3,))
-    studio.sessions.skip(studio.script(booth.session), "neutral", "tired")
+    studio.skip(booth.session, "neutral", "tired")
     booth.upload(result.take, 3)
     assert booth.state(result.take) is TakeState.CAPTURED
     studio.accept(booth.session, "neutral")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select, update
 
-from controller.api.session_routes import script_data
+from controller.api.session_data import script_data
 from controller.errors import ConfigurationError, NotPrepared, SessionError
 from controller.firing.fire_timing import Skew
 from controller.preflight.start_requirements import require_decision
@@ -272,7 +272,7 @@ def test_on_real_nodes_what_is_shown_is_fired_and_a_withdrawal_stops_the_next_fi
     ):
         with pytest.raises(ConsentError, match="has withdrawn its consent"):
             act()
-    studio.sessions.pause(session)
+    studio.pause_session(session)
     with pytest.raises(ConsentError, match="has withdrawn its consent"):
         studio.resume_session(session)
     assert studio.script(session).takes == before.takes

@@ -21,14 +21,13 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import event
 
-from controller.api.session_routes import script_data
+from controller.api.session_data import script_data
 from controller.errors import ControllerError, DecisionNeeded
 from controller.firing.fire_timing import Skew
 from controller.rig.cameras_aside import CamerasAside
 from controller.rig_file import CameraEntry, Rig
 from controller.sessions.farm_handoff import hand_over
 from controller.sessions.operator_decisions import Decisions
-from controller.sessions.session_lifecycle import SessionLifecycle
 from controller.sessions.session_state import SessionStateMachine
 from controller.sessions.session_store import SessionStore
 from controller.takes.incomplete_takes import accept_take
@@ -91,7 +90,7 @@ class Operators(RuleBasedStateMachine):
         self.engine = open_database(f"sqlite:///{path}")
         event.listen(self.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
         self.records, self.decisions = SessionStore(self.engine, RIG), Decisions(self.engine, RIG)
-        self.asides, self.book = CamerasAside(self.engine, RIG), SessionLifecycle(self.engine, RIG)
+        self.asides = CamerasAside(self.engine, RIG)
         self.store = Store(str(self.folder / "store"))
         self.photograph = self.store.put_bytes(b"a photograph")
         self.codes: dict[str, int] = {}
@@ -254,7 +253,7 @@ class Operators(RuleBasedStateMachine):
     @rule(position=POSITIONS)
     def skip(self, position: int) -> None:
         def act() -> bool:
-            self.book.skip(self.script(), str(position), "sore")
+            self.records.skip(self.script(), str(position), "sore")
             return True
 
         if self.refusable(act):
@@ -263,7 +262,7 @@ class Operators(RuleBasedStateMachine):
     @precondition(open_now)
     @rule(position=POSITIONS)
     def ask_again(self, position: int) -> None:
-        if self.refusable(lambda: self.book.ask_again(self.script(), str(position))):
+        if self.refusable(lambda: self.records.unskip(self.script(), str(position))):
             self.model.acts.append((ActKind.UNSKIP, None, {}))
 
     # --- taking back ---

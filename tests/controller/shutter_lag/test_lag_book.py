@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camera_nodes import wire
-from controller.api.shutter_lag_data import LagBody, lag_data, shots_data
+from controller.api.shutter_lag_routes import LagBody, lag_data, shots_data
 from controller.errors import RigNotReady
 from controller.firing.fire_timing import order_fire
 from controller.rig_file import ExposureEntry, Rig

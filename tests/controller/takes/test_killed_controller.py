@@ -33,7 +33,7 @@ MOMENTS: dict[str, tuple[str, str, str]] = {
     "before the journal": ("records", "fired", "before"),
     "journalled": ("records", "fired", "after"),
     "fired": ("link", "release", "after"),
-    "one photograph filed": ("desk", "commit", "after"),
+    "one photograph filed": ("events", "commit", "after"),
     "whole": ("records", "captured", "before"),
     "captured": ("records", "captured", "after"),
     "accepting": ("records", "accept", "before"),
