@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from controller.errors import RigNotReady
-from controller.node_links.control_channel import NodeState
+from controller.node_links.node_registry import NodeState
 from controller.rig.roster import Roster
 from controller.rig_file import Rig
 

@@ -20,7 +20,8 @@ from controller.firing.fire_timing import NS_PER_MS, ArmReport, order_fire
 from controller.lighting.sacn_sender import SacnSender
 from controller.node_links.arming import arm_patiently
 from controller.node_links.camera_status import NOT_REALTIME, without_realtime
-from controller.node_links.control_channel import ControlLink, NodeState
+from controller.node_links.control_channel import ControlLink
+from controller.node_links.node_registry import NodeState
 from controller.rig.roster import Roster
 from controller.rig_file import ExposureEntry, Rig
 from db.engine import utc_now

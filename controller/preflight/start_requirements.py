@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 
 from controller.errors import ConfigurationError, NotPrepared
-from controller.node_links.control_channel import NodeState
+from controller.node_links.node_registry import NodeState
 from controller.preflight.preflight import (
     PreflightCheck,
     StudioCondition,
