@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import Engine
 
 from camera_nodes import wire
+from common.guarding.safe_text import plain
 from controller.background_writer import BackgroundWriter
 from controller.errors import RigNotReady, SessionError
-from controller.fault_text import plain
 from controller.rig_file import Rig
 from db.engine import reading, utc_now
 from db.rigs.camera_events import events_of, record_event

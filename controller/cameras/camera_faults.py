@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine
 
 from camera_nodes import wire
+from common.guarding.safe_text import plain
 from controller.background_writer import BackgroundWriter
-from controller.fault_text import plain
 from db.engine import reading, utc_now
 from db.rigs.camera_events import events_of, record_event
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from camera_nodes import wire
+from common.guarding.safe_text import plain
 from controller.cameras.focus_measure import focus_measure
 from controller.errors import FrameRejected, SessionError
-from controller.fault_text import plain
 
 FORGET_S = 30.0  # a frame older than this is not shown
 FRESH_S = 60.0  # after so long without a look a camera's best focus is found anew

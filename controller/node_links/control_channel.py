@@ -31,8 +31,8 @@ from camera_nodes.transport import (
     receive,
     send_to,
 )
+from common.guarding.safe_text import plain
 from controller.errors import ControllerError
-from controller.fault_text import plain
 from controller.firing.fire_timing import NS_PER_MS, ArmReport, FireOrder, StampReport, lead_ns
 from controller.node_links.connection_guard import ConnectionGuard, Port
 from controller.node_links.fire_phase import ArmPhase, FirePhase, StampPhase

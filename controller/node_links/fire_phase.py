@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from camera_nodes import wire
-from controller.fault_text import plain
+from common.guarding.safe_text import plain
 from controller.firing.fire_timing import (
     NS_PER_MS,
     ArmReport,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from camera_nodes import wire
-from controller.fault_text import plain
+from common.guarding.safe_text import plain
 from controller.rig.roster import Expected, Present, Roster, compare
 from controller.rig_file import Rig
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 
+from common.terminal.phrases import listed
 from controller.errors import ConfigurationError, NotPrepared
 from controller.node_links.node_registry import NodeState
 from controller.preflight.preflight import (
@@ -43,8 +44,7 @@ def lacking(checks: Iterable[PreflightCheck]) -> dict[str, str]:
 
 def described(check: PreflightCheck) -> str:
     named = [f"{camera}: {text}" for camera, text in sorted(check.cameras.items())]
-    more = f" and {len(named) - 4} more" if len(named) > 4 else ""
-    return f"{check.text} ({'; '.join(named[:4])}{more})" if named else check.text
+    return f"{check.text} ({listed(named, 4, '; ')})" if named else check.text
 
 
 def require_decision(subject: str, found: Mapping[str, str], without: Collection[str]) -> dict[str, str]:

@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine
 
+from common.guarding.safe_text import plain
+from common.terminal.phrases import grouped
 from controller.errors import AsideRefused
-from controller.fault_text import plain
 from controller.rig.missing_camera_limits import Neighbours, broken_rules, neighbours_of
 from controller.rig_file import Rig
 from db import captures
@@ -169,10 +170,7 @@ def told(aside: CameraAsideRecord) -> str:
 
 def told_of(reasons: Mapping[str, str]) -> str:
     """For a sentence: "cam-07 is aside: shutter stuck"; several with one reason together. Empty for none."""
-    by_reason: dict[str, list[str]] = {}
-    for camera, reason in reasons.items():
-        by_reason.setdefault(reason, []).append(camera)
     return "; ".join(
         f"{', '.join(cameras)} {'is' if len(cameras) == 1 else 'are'} aside: {reason}"
-        for reason, cameras in by_reason.items()
+        for reason, cameras in grouped(reasons.items()).items()
     )

@@ -68,9 +68,6 @@ class Roster:
     def complete(self) -> bool:
         return not self.discrepancies
 
-    def of_kind(self, kind: Kind) -> tuple[Discrepancy, ...]:
-        return tuple(item for item in self.discrepancies if item.kind == kind)
-
     def describe(self) -> str:
         """A line for the whole and a line for each difference."""
         aside = f" Aside: {', '.join(self.aside)}." if self.aside else ""

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from common.terminal.phrases import listed
 from controller.errors import SessionError
 from controller.sessions.operator_decisions import ClosingDecision, Decisions
 from controller.sessions.session_state import SessionStateMachine, TakeLine
@@ -38,11 +39,11 @@ class FarmHandoff:
         told = f"{self.ready_photographs} photographs" if ready else "nothing for it yet"
         lines = [f"{self.session} closed: {ready} of {count} accepted takes ready for the farm, {told}"]
         for held in self.held:
-            lines += [f"  not ready: {_listed(held.takes)}: {held.why}", f"    {held.do}"]
+            lines += [f"  not ready: {listed(held.takes)}: {held.why}", f"    {held.do}"]
         if self.dropped:
-            lines.append(f"  dropped, and kept all the same: {_listed(self.dropped)}")
+            lines.append(f"  dropped, and kept all the same: {listed(self.dropped)}")
         if self.left:
-            lines.append(f"  not decided, and in quarantine: {_listed(self.left)}")
+            lines.append(f"  not decided, and in quarantine: {listed(self.left)}")
         return lines
 
 
@@ -109,8 +110,3 @@ def _require_photographs(records: SessionStore, store: Store, script: SessionSta
             f"{take.code} has {len(photographs)} of {len(photographs) + len(lacking)} photographs{gone}. "
             f"Take it again:  mien session retake {script.reference(take.position)}"
         )
-
-
-def _listed(codes: tuple[str, ...], shown: int = 8) -> str:
-    more = f" and {len(codes) - shown} more" if len(codes) > shown else ""
-    return f"{', '.join(codes[:shown])}{more}"

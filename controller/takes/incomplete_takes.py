@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
+from common.guarding.safe_text import plain
 from controller.errors import AsideRefused, SessionError
-from controller.fault_text import plain
 from controller.rig.cameras_aside import LONGEST_REASON, CamerasAside
 from controller.sessions.session_state import SessionStateMachine, TakeLine
 from controller.sessions.session_store import SessionStore

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from common.terminal.phrases import by_reason
 from controller.errors import describe_failure
-from controller.fault_text import by_reason
 from controller.firing.fire_timing import Skew
 from controller.rig.cameras_aside import CamerasAside, told_of
 from controller.rig_file import Rig

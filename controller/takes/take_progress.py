@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from camera_nodes.wire import Stamps
-from controller.fault_text import plain
+from common.guarding.safe_text import plain
 from controller.firing.fire_timing import Skew, measure
 from controller.image_files.photograph_reader import PhotographHeader
 

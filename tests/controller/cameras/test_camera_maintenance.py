@@ -69,7 +69,9 @@ def test_a_dead_body_is_recovered_beside_one_that_does_not_notice(
     assert [(step.rung, step.outcome) for step in found.steps] == [("usb_reset", "begun"), ("usb_reset", "answers")]
     assert found.often == ""
     studio.wait_for_cameras(WAIT_S)
-    assert studio.fire(session, "neutral").require_kept().frames == 2
+    fired = studio.fire(session, "neutral")
+    assert fired.kept, fired.message
+    assert fired.frames == 2
     neighbour = studio.link.nodes()["cam-01"]
     assert neighbour.hello.fault is None
     (event,) = written(studio, "camera.recover")
