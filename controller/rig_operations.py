@@ -14,8 +14,8 @@ from controller.preflight.preflight import Preflight, StudioCondition, run_prefl
 from controller.rig.cameras_aside import told
 from controller.rig.roster import Roster
 from controller.rig_file import DEFAULT_PROFILE
-from controller.shutter_lag.lag_book import ShutterLagEstimate
 from controller.shutter_lag.lag_measurement import LagReport, measure_lags
+from controller.shutter_lag.lag_statistics import ShutterLagEstimate
 from controller.studio_parts import StudioParts
 from db.rigs.cameras_aside import CameraAsideRecord
 from db.rigs.sync_measures import LagRecord

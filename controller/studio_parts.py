@@ -23,8 +23,8 @@ from controller.rig.cameras_aside import CamerasAside
 from controller.sessions.late_photographs import LatePhotographs
 from controller.sessions.operator_decisions import Decisions
 from controller.sessions.session_store import SessionStore
-from controller.shutter_lag.lag_book import ShutterLagStatistics
 from controller.shutter_lag.lag_measurement import ShutterLagStore
+from controller.shutter_lag.lag_statistics import ShutterLagStatistics
 from controller.studio_settings import StudioSettings
 from controller.take_checks.take_reviewer import TakeReviewer
 from controller.takes.take_completion import TakeCompletion

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from controller.api.request_body import Body
 from controller.rig_file import DEFAULT_PROFILE, format_rig
-from controller.shutter_lag.lag_book import ShutterLagEstimate, SkewForecast, outlook, settings_text, with_lags
 from controller.shutter_lag.lag_measurement import LEAST_SHOTS, MOST_SHOTS
+from controller.shutter_lag.lag_statistics import ShutterLagEstimate, SkewForecast, outlook, settings_text, with_lags
 from controller.studio import Studio
 
 

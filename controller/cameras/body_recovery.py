@@ -34,12 +34,12 @@ Tell = Callable[[Sequence[str], wire.Message], Mapping[str, str]]
 
 @dataclass(frozen=True)
 class RecoveryStep:
-    """One thing that the node told. outcome: as in wire.RecoverStep, or "silent" when it told no more."""
+    """One thing that the node told of a recovery."""
 
-    at: datetime
-    rung: str
-    outcome: str
-    text: str
+    at: datetime  # UTC
+    rung: str  # the step of the ladder, as in wire.Rung; "" for none
+    outcome: str  # as in wire.RecoverStep, or "silent" when it told no more
+    text: str  # the node's words; may be empty
 
     def line(self) -> str:
         """For the operator."""
@@ -58,21 +58,21 @@ class RecoveryStep:
 
 @dataclass(frozen=True)
 class RecoveryProgress:
-    """How a recovery stands. often: how this camera has been recovered before, once it is done; empty if it is new."""
+    """How a recovery stands."""
 
-    recovery: str
-    camera: str
-    session: str
-    steps: tuple[RecoveryStep, ...] = ()
-    done: bool = False
-    answers: bool = False
-    often: str = ""
+    recovery: str  # its name
+    camera: str  # its name
+    session: str  # the session that was open when it began; "" without one
+    steps: tuple[RecoveryStep, ...] = ()  # in the order in which they were told
+    done: bool = False  # whether no more steps come
+    answers: bool = False  # whether the body answers; known once it is done
+    often: str = ""  # that this camera was recovered before, once it is done; "" when not
 
 
 @dataclass
 class _UnderWay:
-    progress: RecoveryProgress
-    heard: float = field(default_factory=time.monotonic)
+    progress: RecoveryProgress  # as far as it is
+    heard: float = field(default_factory=time.monotonic)  # monotonic s, when its node told something last
 
 
 class BodyRecoveries:

@@ -22,15 +22,15 @@ NAMES_FILES = {"stray", "unresolved", "written_off", "not_deleted", "photo_damag
 
 @dataclass(frozen=True)
 class CameraFault:
-    """One kind of trouble of one camera, as its node told it last. count: how often since it was first told."""
+    """One kind of trouble of one camera, as its node told it last."""
 
-    camera: str
-    code: str
-    text: str
-    take: str
-    first_at: datetime
-    last_at: datetime
-    count: int = 1
+    camera: str  # its name
+    code: str  # as in wire.NodeFault
+    text: str  # the node's words, made fit for display
+    take: str  # the take that it is about; "" for none
+    first_at: datetime  # UTC
+    last_at: datetime  # UTC
+    count: int = 1  # how often it was told since first_at
 
     def line(self) -> str:
         """For the operator; times are UTC, as everywhere."""

@@ -21,20 +21,17 @@ Tell = Callable[[Sequence[str], wire.Message], Mapping[str, str]]
 
 @dataclass(frozen=True)
 class LiveViewFrame:
-    """One camera in live view. focus: of its newest frame; best: the largest since the look began; both without unit.
+    """One camera in live view; None is not known."""
 
-    relative: focus over best, 1.0 at the best so far. age_ms: of the frame. problem: why there is none.
-    """
-
-    camera: str
-    frame: int | None = None
-    age_ms: float | None = None
-    width: int | None = None
-    height: int | None = None
-    focus: float | None = None
-    best: float | None = None
-    relative: float | None = None
-    problem: str = ""
+    camera: str  # its name
+    frame: int | None = None  # its number, counted by the node
+    age_ms: float | None = None  # since the frame came in whole
+    width: int | None = None  # pixels
+    height: int | None = None  # pixels
+    focus: float | None = None  # its focus measure, without unit
+    best: float | None = None  # the largest since the look began
+    relative: float | None = None  # focus over best, 1.0 at the best so far
+    problem: str = ""  # why there is no frame; "" for none
 
 
 @dataclass
@@ -42,16 +39,16 @@ class _LiveViewStream:
     """What is known of one camera's live view."""
 
     number: int = -1  # of the frame that is coming in
-    coming: bytearray | None = None
-    size: int = 0
+    coming: bytearray | None = None  # its bytes so far; None when it was given up
+    size: int = 0  # bytes that it will have
     frame: int | None = None  # the newest whole one
-    jpeg: bytes = b""
-    at: float = 0.0
-    measured: int | None = None
-    focus: tuple[float, int, int] | None = None
-    best: float = 0.0
-    looked: float = 0.0
-    problem: str = ""
+    jpeg: bytes = b""  # of the newest whole one
+    at: float = 0.0  # monotonic s, when that came
+    measured: int | None = None  # the frame that `focus` is of
+    focus: tuple[float, int, int] | None = None  # measure, width, height
+    best: float = 0.0  # the largest measure since the look began
+    looked: float = 0.0  # monotonic s, when somebody asked last
+    problem: str = ""  # why there is no frame
 
 
 class LiveViewer:

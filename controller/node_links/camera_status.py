@@ -33,20 +33,20 @@ def strays_text(count: int) -> str:
 class CameraReport:
     """One camera for the operator; None is not known."""
 
-    camera: str
+    camera: str  # its name
     view: int  # of the rig file; -1 for a camera that is not in it
     node: str  # that announces it; "" when none does
     state: str  # as its node reports it; "connected" before the first report, "absent" without a node
-    ready: bool
+    ready: bool  # whether nothing stands in its way
     problems: tuple[str, ...]  # stand in its way
     warnings: tuple[str, ...]  # do not
-    clock_uncertainty_ms: float | None
+    clock_uncertainty_ms: float | None  # of its node
     clock_source: str  # what its node's clock is kept by (pings, chrony, ptp); "" while it is not known
     clock_offset_ms: float | None  # studio minus node
     clock_drift_ppm: float | None  # how fast that grows
-    round_trip_ms: float | None
-    battery_percent: int | None
-    photos_left: int | None
+    round_trip_ms: float | None  # of its node's pings, the best of the last minute
+    battery_percent: int | None  # as its node reported last
+    photos_left: int | None  # that fit on the card, as its node reported last
     spooled: int  # photographs on its node's disk
     unresolved: str = ""  # take of the exposure whose file has not come
     strays: int = 0  # files that belong to no take

@@ -59,36 +59,36 @@ def raise_descriptor_limit() -> int:
 class PeerActivity:
     """What the reading thread counts of a connection; written there alone, read by the guard."""
 
-    public: str
-    messages: int = 0
-    bad: int = 0
+    public: str  # the peer's key, Z85
+    messages: int = 0  # that came
+    bad: int = 0  # of these, that were none
 
 
 @dataclass
 class _Connection:
     view: socket.socket  # of ZeroMQ's descriptor: never closed by it
-    peer: object
-    since: float
-    tokens: float
-    received: int = 0
+    peer: object  # its address
+    since: float  # monotonic s
+    tokens: float  # messages that it may still say at once; refilled at the port's rate
+    received: int = 0  # bytes, by the kernel's count
     base: int = 0  # `received` when a message was last found to have been delivered
-    counted: int = 0
-    counted_bad: int = 0
-    bad_tokens: float = BAD_BURST
+    counted: int = 0  # messages, at the last look
+    counted_bad: int = 0  # those that were none, at the last look
+    bad_tokens: float = BAD_BURST  # messages that are none which it may still send
 
 
 @dataclass
 class Port:
     """One ROUTER under guard. `hear` is called by the thread that reads it, for each message."""
 
-    name: str
-    connection_bytes: int
-    all_bytes: int
-    rate: float
-    most: int
-    monitor: Socket
-    heard: dict[int, PeerActivity] = field(default_factory=dict)
-    connections: dict[int, _Connection] = field(default_factory=dict)
+    name: str  # control or bulk
+    connection_bytes: int  # that may have come over one connection with no message delivered
+    all_bytes: int  # the same over all together
+    rate: float  # messages a second and node
+    most: int  # connections
+    monitor: Socket  # tells which descriptors came and went
+    heard: dict[int, PeerActivity] = field(default_factory=dict)  # descriptor -> what was delivered from it
+    connections: dict[int, _Connection] = field(default_factory=dict)  # by descriptor
 
     def hear(self, descriptor: int, public: str, bad: bool) -> None:
         """A message came over this descriptor from the holder of this key; bad: it was none."""

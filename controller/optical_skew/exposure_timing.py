@@ -32,19 +32,14 @@ WORST_MISFIT = 0.8  # root mean square in sigmas: above it the lamps do not show
 
 @dataclass(frozen=True)
 class ExposureInterval:
-    """One exposure by the board's clock, milliseconds modulo the board's period.
+    """One exposure by the board's clock, milliseconds modulo the board's period."""
 
-    middle_ms: the middle of the exposure at the sensor's middle row; sigma_ms: its standard error.  exposure_ms:
-    its length.  readout_ms: from the first to the last row, negative when the last comes first; readout_sigma_ms: its
-    standard error, 0 when it was given.  misfit: root mean square of the residuals in sigmas.
-    """
-
-    middle_ms: float
-    sigma_ms: float
-    exposure_ms: float
-    readout_ms: float
-    readout_sigma_ms: float
-    misfit: float
+    middle_ms: float  # of the exposure, at the sensor's middle row
+    sigma_ms: float  # standard error of middle_ms
+    exposure_ms: float  # its length
+    readout_ms: float  # from the first to the last row, negative when the last comes first
+    readout_sigma_ms: float  # its standard error, 0 when it was given
+    misfit: float  # root mean square of the residuals, in sigmas
 
 
 def find_exposure(

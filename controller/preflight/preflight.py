@@ -48,8 +48,8 @@ class StudioCondition:
 class PreflightCheck:
     """One thing that was looked at."""
 
-    name: str
-    level: Level
+    name: str  # of the check, as tables show it
+    level: Level  # a fault stands in the way of a session, a warning does not
     text: str  # of the rig as a whole
     cameras: Mapping[str, str] = field(default_factory=dict)  # camera -> what is wrong with it
 
@@ -61,7 +61,7 @@ class Preflight:
     rig: str  # its name
     profile: str  # the settings profile that the cameras were armed with
     at: datetime  # UTC
-    checks: tuple[PreflightCheck, ...]
+    checks: tuple[PreflightCheck, ...]  # in the order in which they are shown
 
     @property
     def ready(self) -> bool:

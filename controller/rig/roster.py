@@ -15,44 +15,41 @@ class Expected:
     With neither, any body may stand at that place.
     """
 
-    name: str
-    serial: str = ""
-    url: str = ""
+    name: str  # as the rig file has it
+    serial: str = ""  # of the body; "" when the rig file gives none
+    url: str = ""  # of the port; "" when the rig file gives none
 
 
 @dataclass(frozen=True)
 class Present:
-    """A camera that a node has announced; `fault` says why no body answers there.
+    """A camera that a node has announced."""
 
-    last_serial: the body that answered there before, since the studio was started.
-    """
-
-    name: str
-    serial: str
-    node: str
-    fault: str = ""
-    url: str = ""
-    model: str = ""
-    last_serial: str = ""
+    name: str  # under which it is announced
+    serial: str  # of the body that answers
+    node: str  # that announces it
+    fault: str = ""  # why no body answers there; "" when one does
+    url: str = ""  # where the node finds it
+    model: str = ""  # of the body
+    last_serial: str = ""  # of the body that answered there before, since the studio was started
 
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """One difference between the rig file and the studio; `text` is for the operator."""
+    """One difference between the rig file and the studio."""
 
-    kind: Kind
-    camera: str
-    text: str
+    kind: Kind  # what is wrong
+    camera: str  # its name
+    text: str  # for the operator
 
 
 @dataclass(frozen=True)
 class Roster:
-    """The comparison: cameras that may fire, and every reason why another may not. aside: of whom nothing is asked."""
+    """Expected cameras compared with present ones."""
 
-    expected: tuple[str, ...]
-    ready: tuple[str, ...]
-    discrepancies: tuple[Discrepancy, ...]
-    aside: tuple[str, ...] = ()
+    expected: tuple[str, ...]  # names, in the rig file's order
+    ready: tuple[str, ...]  # of these, that may fire
+    discrepancies: tuple[Discrepancy, ...]  # every reason why another may not
+    aside: tuple[str, ...] = ()  # cameras of whom nothing is asked
 
     def without(self, aside: Collection[str]) -> "Roster":
         """The same when these cameras are aside: neither expected nor missed, though they may answer."""

@@ -15,23 +15,18 @@ from db.takes.farm_handoff import HeldBackTake
 
 @dataclass(frozen=True)
 class FarmHandoff:
-    """What the farm finds, by codes of accepted takes.
+    """What the farm finds of a closed session, by codes of takes."""
 
-    photographs: how many stand behind them. ready: it can work on these, with ready_photographs. held: the others, why,
-    and what to do.
-    without: of the takes that are whole without a camera, which and why ("aside: shutter stuck"). dropped: whole takes
-    that nobody wanted; they are kept. left: whole takes that nobody may decide about, as the subject has withdrawn.
-    """
-
-    session: str
-    takes: tuple[str, ...]
-    photographs: int
+    session: str  # its code
+    takes: tuple[str, ...]  # accepted ones
+    photographs: int  # how many stand behind them
+    # take -> camera without which it is whole -> why ("aside: shutter stuck")
     without: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    ready: tuple[str, ...] = ()
-    held: tuple[HeldBackTake, ...] = ()
-    dropped: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
-    ready_photographs: int = 0
+    ready: tuple[str, ...] = ()  # accepted takes that the farm can work on
+    held: tuple[HeldBackTake, ...] = ()  # the other accepted ones, why, and what to do
+    dropped: tuple[str, ...] = ()  # whole takes that nobody wanted; they are kept
+    left: tuple[str, ...] = ()  # whole takes that nobody may decide about, as the subject has withdrawn
+    ready_photographs: int = 0  # how many stand behind the ready ones
 
     def lines(self) -> list[str]:
         """For the operator: what is ready, what is not, why, and what to do."""

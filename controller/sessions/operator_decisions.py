@@ -22,24 +22,21 @@ from db.takes.late_calibration import CalibratedTakes
 
 @dataclass(frozen=True)
 class ClosingDecision:
-    """What becomes of a session's undecided takes when it closes: their codes.
+    """What becomes of a session's undecided takes when it closes, by their codes."""
 
-    beside: accepted takes that stay chosen over undecided ones of their expression.
-    """
-
-    keep: tuple[str, ...] = ()
-    drop: tuple[str, ...] = ()
-    beside: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()  # stand for their expression
+    drop: tuple[str, ...] = ()  # are marked; their photographs stay
+    beside: tuple[str, ...] = ()  # accepted ones that stay chosen over undecided ones of their expression
 
 
 @dataclass(frozen=True)
 class ReassignedTake:
-    """A take that was given to another expression. state: how it stands there."""
+    """A take that was given to another expression."""
 
-    was: str
-    take: str
-    expression: str
-    state: str
+    was: str  # the code that it had
+    take: str  # its code now
+    expression: str  # the other expression's name
+    state: str  # how it stands there
 
 
 class Decisions:

@@ -42,8 +42,8 @@ class SessionSummary:
 
     session: str  # its code
     subject: str  # the subject's code
-    state: str
-    opened_at: datetime
+    state: str  # a SessionState's value
+    opened_at: datetime  # UTC
     expressions: int  # of its protocol
     accepted: int  # takes
     skipped: int  # expressions

@@ -20,7 +20,7 @@ from controller.errors import RigNotReady, TakeFailed, describe_failure
 from controller.firing.fire_timing import NS_PER_MS, FireOrder, StampReport, new_fire_id, order_fire
 from controller.node_links.control_channel import ControlLink
 from controller.rig_file import DEFAULT_PROFILE, Rig
-from controller.shutter_lag.lag_book import (
+from controller.shutter_lag.lag_statistics import (
     ShutterLagEstimate,
     ShutterLagStatistics,
     SkewForecast,
@@ -98,20 +98,17 @@ class ShutterLagStore:
 
 @dataclass(frozen=True)
 class LagReport:
-    """What a measurement found.
+    """What a measurement found."""
 
-    lags: of cameras whose true exposure moment is known.  unmeasured: the others.  observed_ms: mean over the shots of
-    latest minus earliest exposure, each camera's own mean taken off: what compensation leaves, seen, not computed.
-    """
-
-    profile: str
-    settings: str
-    shots: int
-    lags: tuple[ShutterLagEstimate, ...]
-    unmeasured: tuple[str, ...]
-    outlook: SkewForecast | None
+    profile: str  # the settings profile that was measured
+    settings: str  # of the cameras in that profile, in words
+    shots: int  # how many were fired
+    lags: tuple[ShutterLagEstimate, ...]  # of cameras whose true exposure moment is known
+    unmeasured: tuple[str, ...]  # the other cameras
+    outlook: SkewForecast | None  # None with fewer than two lags
+    # mean over the shots of latest minus earliest exposure, each camera's own mean taken off: seen, not computed
     observed_ms: float | None
-    measured_by: str
+    measured_by: str  # where the exposure moments are from
 
 
 def measure_lags(

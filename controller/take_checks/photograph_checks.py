@@ -22,12 +22,12 @@ USUALLY = 0.8  # of the takes: a camera that usually sees the face
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What the checks look at, by camera name. frontal: the cameras that look at the face (tier "frontal")."""
+    """What the checks look at, by camera name."""
 
-    seen: Mapping[str, PhotographFindings]
-    baselines: Mapping[str, Baseline]
-    frontal: Collection[str]
-    limits: CheckLimits
+    seen: Mapping[str, PhotographFindings]  # what was found in each photograph
+    baselines: Mapping[str, Baseline]  # what each camera's kept takes show
+    frontal: Collection[str]  # the cameras that look at the face (tier "frontal")
+    limits: CheckLimits  # of the rig file
 
     @property
     def examined(self) -> dict[str, PhotographFindings]:

@@ -15,8 +15,8 @@ from controller.node_links.arming import arm_patiently
 from controller.node_links.control_channel import ControlLink
 from controller.rig_file import Rig
 from controller.sessions.session_store import SessionStore
-from controller.shutter_lag.lag_book import ShutterLagStatistics
 from controller.shutter_lag.lag_measurement import ShutterLagStore
+from controller.shutter_lag.lag_statistics import ShutterLagStatistics
 from controller.take_checks.take_reviewer import TakeReviewer
 from controller.takes.take_under_way import TakeUnderWay
 from db.errors import RecordError

@@ -12,14 +12,14 @@ class TakeResult:
     """What became of a fire. What its photographs show is looked at meanwhile: see Studio.review()."""
 
     take: str  # its code
-    session: str
-    expression: str
+    session: str  # its code
+    expression: str  # its name
     position: int  # of the expression in its protocol
-    attempt: int
+    attempt: int  # counts from 1
     state: str  # a TakeState's value
     frames: int  # photographs that are filed
     cameras: int  # how many took part
-    skew: Skew
+    skew: Skew  # milliseconds
     faults: Mapping[str, str] = field(default_factory=dict)  # camera -> why the take was not kept
     flags: tuple[str, ...] = ()  # kept, but over a limit: look again
     advice: Mapping[str, str] = field(default_factory=dict)  # camera -> what is odd, and spoils nothing

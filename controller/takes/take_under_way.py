@@ -12,7 +12,7 @@ class TakeUnderWay:
     """One take between its plan and its settlement. Everything is fixed but what comes in, which is in `progress`."""
 
     script: SessionStateMachine  # its session, as it stood when the take was planned
-    expression: ExpressionState
+    expression: ExpressionState  # that it is of
     attempt: int  # counts from 1
     progress: TakeProgress  # its stamps, photographs and faults; thread-safe
     profile: str  # the settings profile that it is fired with

@@ -12,7 +12,7 @@ from camera_nodes.wire import Stamps
 from controller.errors import FrameRejected
 from controller.image_files.photograph_reader import read_photo
 from controller.rig_file import CameraEntry, Rig
-from controller.shutter_lag.lag_book import ShutterLagStatistics, expected_range, expected_skew_ms, with_lags
+from controller.shutter_lag.lag_statistics import ShutterLagStatistics, expected_range, expected_skew_ms, with_lags
 
 
 def jpeg(value: int = 128, size: tuple[int, int] = (64, 48)) -> bytes:

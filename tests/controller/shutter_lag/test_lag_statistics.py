@@ -17,7 +17,8 @@ from controller.api.shutter_lag_routes import LagBody, lag_data, shots_data
 from controller.errors import RigNotReady
 from controller.firing.fire_timing import order_fire
 from controller.rig_file import ExposureEntry, Rig
-from controller.shutter_lag.lag_book import (
+from controller.shutter_lag.lag_measurement import FREE_S, patience_s
+from controller.shutter_lag.lag_statistics import (
     ShutterLagEstimate,
     expected_range,
     expected_range_of,
@@ -25,7 +26,6 @@ from controller.shutter_lag.lag_book import (
     settings_text,
     share_over,
 )
-from controller.shutter_lag.lag_measurement import FREE_S, patience_s
 
 LAGS_MS = (10.0, 24.0, 31.0)
 
