@@ -11,7 +11,7 @@ from controller.cameras.live_view import LiveViewFrame
 from controller.node_links.camera_status import CameraReport, report_cameras, wait_until_ready
 from controller.preflight.fire_requirements import require_rig
 from controller.preflight.preflight import Preflight, StudioCondition, run_preflight
-from controller.rig.cameras_aside import told
+from controller.rig.cameras_aside import aside_text
 from controller.rig.roster import Roster
 from controller.rig_file import DEFAULT_PROFILE
 from controller.shutter_lag.lag_measurement import LagReport, measure_lags
@@ -61,7 +61,7 @@ class RigOperations(StudioParts):
 
     def cameras(self) -> list[CameraReport]:
         """Every camera of the rig in view order, those aside too, then the unknown ones."""
-        aside = self._told_aside()
+        aside = self._aside_texts()
         return report_cameras(self.rig, self.link.roster().without(aside), self.link.nodes(), aside)
 
     def status(self) -> RigStatus:
@@ -70,7 +70,7 @@ class RigOperations(StudioParts):
         return RigStatus(
             cameras=cameras,
             history={report.camera: self.maintenance.history(report.camera) for report in cameras},
-            late=tuple(self.late.told),
+            late=tuple(self.late.messages),
             refused_messages=self.link.refused_messages,
             ingest_trouble=self.ingest.trouble,
             lights_trouble=self.lights.trouble,
@@ -165,11 +165,11 @@ class RigOperations(StudioParts):
 
     # ---
 
-    def _told_aside(self) -> dict[str, str]:
-        return {name: told(aside) for name, aside in self.asides.current().items()}
+    def _aside_texts(self) -> dict[str, str]:
+        return {name: aside_text(aside) for name, aside in self.asides.current().items()}
 
     def _condition(self) -> StudioCondition:
-        aside = self._told_aside()
+        aside = self._aside_texts()
         return StudioCondition(
             aside=aside,
             broken=self.asides.broken(aside),

@@ -109,7 +109,7 @@ class StudioParts:
         starting.callback(self.reviewer.stop)
         self.late = LatePhotographs(self.engine, self.reviewer.finish)
         self.settlement = TakeSettlement(self.rig, self.records, self.asides, self.reviewer, self.late)
-        self.events = TakeEvents(self.records, self.reviewer.add, self.late.came, self.maintenance)
+        self.events = TakeEvents(self.records, self.reviewer.add, self.late.arrived, self.maintenance)
 
     def _start_links(self, starting: ExitStack) -> None:
         """The sockets that nodes connect to, once takes that were left under way are known; then all is running."""

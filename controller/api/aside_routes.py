@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.params import Depends
 
 from controller.api.request_body import Body
-from controller.rig.cameras_aside import UNTIL_TODAY, told
+from controller.rig.cameras_aside import UNTIL_TODAY, aside_text
 from controller.studio import Studio
 
 
@@ -30,7 +30,7 @@ def aside_data(studio: Studio) -> dict[str, Any]:
     """Who is aside, why and until when; how many may be."""
     limits = studio.rig.aside
     return {
-        "aside": [asdict(aside) | {"told": told(aside)} for aside in studio.cameras_aside().values()],
+        "aside": [asdict(aside) | {"told": aside_text(aside)} for aside in studio.cameras_aside().values()],
         "limits": asdict(limits),
     }
 

@@ -32,7 +32,7 @@ def script_data(script: SessionStateMachine) -> dict[str, Any]:
         "consent": {
             "standing": script.consent,
             "later": asdict(later) if later else None,
-            "told": consent_told(script),
+            "told": consent_text(script),
         },
         "without": dict(script.without),
         "expressions": [_expression_data(script, line) for line in script.expressions],
@@ -66,7 +66,7 @@ def decision_data(script: SessionStateMachine, take: TakeLine) -> dict[str, Any]
     }
 
 
-def consent_told(script: SessionStateMachine) -> str:
+def consent_text(script: SessionStateMachine) -> str:
     """What the operator is told of the consent; "" when all is well."""
     if script.consent == CaptureConsent.WITHDRAWN:
         return (

@@ -39,11 +39,11 @@ def checks(
     if as_json:
         print_json(review)
         return
-    print(f"{code}: {told(review)}, {review['seconds']:.1f} s after the last photograph")
+    print(f"{code}: {review_text(review)}, {review['seconds']:.1f} s after the last photograph")
     print_checks(review)
 
 
-def told(review: Mapping[str, Any]) -> str:
+def review_text(review: Mapping[str, Any]) -> str:
     """In one phrase how many results deserve a look."""
     return f"{review['advice']} to look at" if review["advice"] else "nothing to look at"
 
@@ -66,7 +66,7 @@ def print_after_fire(client: Any, take: str) -> None:
     if review is None:
         print(f"The photographs are still being looked at:  mien session checks {take}")
         return
-    print(f"Checks: {told(review)}.")
+    print(f"Checks: {review_text(review)}.")
     print_checks(review, only_advice=True)
 
 

@@ -104,13 +104,13 @@ def measure_skew(
     board: LedBoard,
     views: Sequence[BoardPhotograph],
     missing: Sequence[str] = (),
-    told: Callable[[str], None] = lambda _text: None,
+    report_progress: Callable[[str], None] = lambda _text: None,
 ) -> OpticalSkew:
     """Read the board in every photograph. `missing`: cameras of the rig without a photograph."""
 
     def look(view: BoardPhotograph) -> _Seen:
         seen = _look(board, view)
-        told(f"{view.camera}: {seen.problem or 'read'}")
+        report_progress(f"{view.camera}: {seen.problem or 'read'}")
         return seen
 
     workers = min(len(views), os.cpu_count() or 1) or 1
@@ -151,12 +151,12 @@ def _exif(path: Path) -> tuple[str, float | None]:
 
 def _learn_readouts(seen: Sequence[_Seen]) -> dict[str, Readout]:
     """By model, the error-weighted mean over its cameras; models of which too little is known are left out."""
-    told: dict[str, list[ExposureInterval]] = defaultdict(list)
+    by_model: dict[str, list[ExposureInterval]] = defaultdict(list)
     for one in seen:
         if one.first is not None and one.view.readout_ms is None and one.first.readout_sigma_ms > 0:
-            told[one.model].append(one.first)
+            by_model[one.model].append(one.first)
     learnt: dict[str, Readout] = {}
-    for model, found in told.items():
+    for model, found in by_model.items():
         middle = float(np.median([each.readout_ms for each in found]))
         near = [each for each in found if abs(each.readout_ms - middle) < 4 * each.readout_sigma_ms + 0.5]
         weights = [each.readout_sigma_ms**-2 for each in near]

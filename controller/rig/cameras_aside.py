@@ -1,7 +1,7 @@
 """Cameras that are aside: set aside by the operator for a while, back by themselves or when they are brought back.
 
-The records are the truth, and are read when the studio starts; in between they are changed through this book alone, so
-that asking it costs nothing while a rig is watched.
+The records are the truth, and are read when the studio starts; in between they are changed through CamerasAside alone,
+so that asking it costs nothing while a rig is watched.
 """
 
 import logging
@@ -159,7 +159,7 @@ def until_when(until: str, now: datetime) -> datetime | None:
     return now + length
 
 
-def told(aside: CameraAsideRecord) -> str:
+def aside_text(aside: CameraAsideRecord) -> str:
     """Why and for how long, for the operator: "shutter stuck (since 10:20 UTC, until it is brought back)"."""
     if aside.session is not None:
         end = f"until {aside.session} is closed"
@@ -168,7 +168,7 @@ def told(aside: CameraAsideRecord) -> str:
     return f"{aside.reason} (since {aside.since:%d %b %H:%M} UTC, {end})"
 
 
-def told_of(reasons: Mapping[str, str]) -> str:
+def aside_summary(reasons: Mapping[str, str]) -> str:
     """For a sentence: "cam-07 is aside: shutter stuck"; several with one reason together. Empty for none."""
     return "; ".join(
         f"{', '.join(cameras)} {'is' if len(cameras) == 1 else 'are'} aside: {reason}"

@@ -84,7 +84,7 @@ def compare(expected: Iterable[Expected], present: Iterable[Present]) -> Roster:
     by_name: dict[str, list[Present]] = defaultdict(list)
     for camera in present:
         by_name[camera.name].append(camera)
-    studio = _Studio(wanted, {name: bodies[0] for name, bodies in by_name.items() if len(bodies) == 1})
+    places = _Places(wanted, {name: bodies[0] for name, bodies in by_name.items() if len(bodies) == 1})
 
     found: list[Discrepancy] = []
     ready: list[str] = []
@@ -95,7 +95,7 @@ def compare(expected: Iterable[Expected], present: Iterable[Present]) -> Roster:
         elif len(bodies) > 1:
             nodes = ", ".join(sorted(body.node for body in bodies))
             found.append(Discrepancy("duplicate", name, f"announced by {len(bodies)} nodes: {nodes}"))
-        elif (difference := studio.difference(want, bodies[0])) is not None:
+        elif (difference := places.difference(want, bodies[0])) is not None:
             found.append(difference)
         else:
             ready.append(name)
@@ -106,13 +106,13 @@ def compare(expected: Iterable[Expected], present: Iterable[Present]) -> Roster:
     return Roster(tuple(wanted), tuple(ready), tuple(found))
 
 
-class _Studio:
+class _Places:
     """What is expected and what is there, to tell to whom a body belongs."""
 
     def __init__(self, wanted: Mapping[str, Expected], there: Mapping[str, Present]) -> None:
         self._wanted = wanted
         self._there = there
-        self._home_of = {camera.serial: camera.name for camera in wanted.values() if camera.serial}
+        self._place_of = {camera.serial: camera.name for camera in wanted.values() if camera.serial}
 
     def difference(self, want: Expected, body: Present) -> Discrepancy | None:
         """What is wrong with the one body that is announced under this name."""
@@ -120,27 +120,27 @@ class _Studio:
             return _absent(want, body)
         if want.serial:
             return self._by_serial(want, body)
-        home = self._home_of.get(body.serial)
-        if home is not None:
-            return self._stranger(want, body, home)
+        place = self._place_of.get(body.serial)
+        if place is not None:
+            return self._misplaced(want, body, place)
         return self._by_port(want, body) if want.url and body.url != want.url else None
 
     def _by_serial(self, want: Expected, body: Present) -> Discrepancy | None:
         if body.serial == want.serial:
             return None
-        home = self._home_of.get(body.serial)
-        if home is not None:
-            return self._stranger(want, body, home)
+        place = self._place_of.get(body.serial)
+        if place is not None:
+            return self._misplaced(want, body, place)
         return Discrepancy("unknown", want.name, f"unknown body {_describe(body)} instead of {want.serial}")
 
-    def _stranger(self, want: Expected, body: Present, home: str) -> Discrepancy:
+    def _misplaced(self, want: Expected, body: Present, place: str) -> Discrepancy:
         """A body whose serial the rig file gives to another camera."""
-        at_home = self._there.get(home)
-        if at_home is not None and at_home.serial == body.serial and not at_home.fault:
+        there = self._there.get(place)
+        if there is not None and there.serial == body.serial and not there.fault:
             return Discrepancy(
-                "duplicate", want.name, f"serial {body.serial} answers here and at {home}, where it belongs"
+                "duplicate", want.name, f"serial {body.serial} answers here and at {place}, where it belongs"
             )
-        return Discrepancy("swapped", want.name, f"the body here ({body.serial}) belongs to {home}")
+        return Discrepancy("swapped", want.name, f"the body here ({body.serial}) belongs to {place}")
 
     def _by_port(self, want: Expected, body: Present) -> Discrepancy:
         """Ports repeat from computer to computer, so a swap is told by two cameras that have each other's."""

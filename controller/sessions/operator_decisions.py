@@ -127,7 +127,7 @@ class Decisions:
                 else:
                     wanted.append([take for take in left if take.position == position][-1].code)
         elif left:
-            raise DecisionNeeded(_undecided_told(script, left))
+            raise DecisionNeeded(_undecided_text(script, left))
         return ClosingDecision(tuple(wanted), tuple(unwanted), tuple(beside))
 
     def close(self, session: str, incomplete: bool, kept: ClosingDecision) -> HandOff:
@@ -174,7 +174,7 @@ class Decisions:
         return found
 
 
-def _undecided_told(script: SessionStateMachine, left: Collection[TakeLine]) -> str:
+def _undecided_text(script: SessionStateMachine, left: Collection[TakeLine]) -> str:
     names = {line.position: line.name for line in script.expressions}
     rows = []
     for take in left:

@@ -18,7 +18,7 @@ from controller.image_files.photograph_reader import PhotographHeader
 from controller.ingest.file_commit import ReceivedPhotograph
 from controller.rig_file import DEFAULT_PROFILE, Rig
 from controller.sessions import session_queries
-from controller.sessions.late_photographs import faults_told, flags_of, problem_after
+from controller.sessions.late_photographs import faults_summary, flags_of, problem_with_arrival
 from controller.sessions.session_queries import SessionSummary, UnsettledTake
 from controller.sessions.session_state import SessionStateMachine, TakeLine
 from db import captures, store_identity
@@ -253,7 +253,7 @@ class SessionStore:
             captures.require_open(tx, row.session)
             capture_consent.require(tx, row.session)
             take_decisions.require_no_whole_one(tx, row)
-            others = faults_told(row.problem or "", but=frozenset(cameras)) if row.problem else ""
+            others = faults_summary(row.problem or "", but=frozenset(cameras)) if row.problem else ""
             said = [f"kept without {', '.join(cameras)} by decision: {reason}", *flags_of(row, self._rig.sync)]
             problem = "; ".join([*said, others] if others else said)
             missing_photographs.keep_without(tx, row, [self._cameras[camera] for camera in cameras], reason, problem)
@@ -351,7 +351,7 @@ class SessionStore:
     def _arrived(self, tx: Session, take: Take, camera: str) -> LateArrival | None:
         found = missing_photographs.note_arrival(tx, take, tx.get_one(Camera, self._cameras[camera]))
         if found is not None:
-            missing_photographs.set_problem(tx, take, problem_after(found, take, self._rig.sync, utc_now()))
+            missing_photographs.set_problem(tx, take, problem_with_arrival(found, take, self._rig.sync, utc_now()))
         return found
 
     def raw_files(self, take: str) -> dict[str, str]:

@@ -114,12 +114,12 @@ class LagReport:
 def measure_lags(
     rig: Rig,
     link: ControlLink,
-    book: ShutterLagStatistics,
+    observed: ShutterLagStatistics,
     store: ShutterLagStore,
     profile: str,
     shots: int,
     quiet: Quiet,
-    told: Callable[[str], None],
+    report_progress: Callable[[str], None],
 ) -> LagReport:
     """Fire `shots` lag shots and keep each camera's mean and standard deviation.
 
@@ -133,9 +133,9 @@ def measure_lags(
         reported = {camera: state.hello.lag_ns for camera, state in link.nodes().items()}
         order = store.applied(order_fire(f"{LAG_SHOT}{run}-{number}", rig, reported, profile), profile)
         report = _shot(order, link, rig, quiet)
-        book.add(report.stamps.values(), profile)
+        observed.add(report.stamps.values(), profile)
         stamps.append(report.stamps)
-        told(f"shot {number} of {shots}")
+        report_progress(f"shot {number} of {shots}")
     lags = _lags_of(stamps)
     if not lags:
         raise RigNotReady(
@@ -179,10 +179,10 @@ def _shot(order: FireOrder, link: ControlLink, rig: Rig, quiet: Quiet) -> StampR
 
 
 def _lags_of(shots: Sequence[Mapping[str, Stamps]]) -> list[ShutterLagEstimate]:
-    book = ShutterLagStatistics()
+    observed = ShutterLagStatistics()
     for stamps in shots:
-        book.add(stamps.values())
-    return [lag for lag in book.table() if lag.shots >= LEAST_SHOTS]
+        observed.add(stamps.values())
+    return [lag for lag in observed.table() if lag.shots >= LEAST_SHOTS]
 
 
 def _observed_ms(shots: Sequence[Mapping[str, Stamps]], cameras: set[str]) -> float | None:

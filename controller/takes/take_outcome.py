@@ -6,7 +6,7 @@ from dataclasses import replace
 from common.terminal.phrases import by_reason
 from controller.errors import describe_failure
 from controller.firing.fire_timing import Skew
-from controller.rig.cameras_aside import CamerasAside, told_of
+from controller.rig.cameras_aside import CamerasAside, aside_summary
 from controller.rig_file import Rig
 from controller.sessions.late_photographs import LatePhotographs
 from controller.sessions.session_store import SessionStore
@@ -81,14 +81,14 @@ class TakeSettlement:
         self._records.failed(take.code, message, skew)
         late = self._records.look_again(take.code, lacking) if lacking else None
         if late is not None:
-            return late.after, f"{message}\n{self._late.came(late)}"
+            return late.after, f"{message}\n{self._late.arrived(late)}"
         return TakeState.FAILED, message
 
     def _keep(self, take: TakeUnderWay, skew: Skew, flags: tuple[str, ...]) -> tuple[TakeState, str]:
         progress, cameras = take.progress, len(take.progress.cameras)
         self._records.captured(take.code, skew, flags, progress.stamps)
         self._reviewer.finish(take.code)
-        aside = f", {told_of(progress.aside)}" if progress.aside else ""
+        aside = f", {aside_summary(progress.aside)}" if progress.aside else ""
         message = f"Take {take.code} is whole: {cameras} of {cameras} photographs{aside}."
         standing = take.script.accepted(take.expression.position)
         if standing is not None:

@@ -14,7 +14,7 @@ from PIL import Image
 from sqlalchemy import select
 
 from controller.errors import AsideRefused, RigNotReady, SessionError
-from controller.rig.cameras_aside import told_of, until_when
+from controller.rig.cameras_aside import aside_summary, until_when
 from controller.rig_file import AsideLimits, PreflightLimits, Rig
 from controller.studio import Studio
 from controller.take_checks.contact_sheet import contact_sheet
@@ -301,5 +301,5 @@ def test_durations() -> None:
 
 
 def test_several_with_one_reason_are_told_together() -> None:
-    told = told_of({"cam-01": "lent", "cam-02": "stuck", "cam-03": "lent"})
+    told = aside_summary({"cam-01": "lent", "cam-02": "stuck", "cam-03": "lent"})
     assert told == "cam-01, cam-03 are aside: lent; cam-02 is aside: stuck"

@@ -18,7 +18,7 @@ from camera_nodes import wire
 from controller.errors import AsideRefused, SessionError
 from controller.firing.fire_timing import Skew
 from controller.rig_file import AsideLimits, CameraEntry, Rig
-from controller.sessions.late_photographs import faults_told
+from controller.sessions.late_photographs import faults_summary
 from controller.sessions.session_store import SessionStore
 from controller.studio import Studio, TakeResult
 from controller.takes.take_progress import TakeProgress
@@ -182,7 +182,7 @@ def test_the_last_photograph_makes_a_failed_take_whole(booth: Booth) -> None:
     problem = booth.problem(result.take)
     assert "the photograph of cam-03 came late" in problem
     assert "it had failed: cam-03" in problem
-    assert f"mien session accept {booth.session}-E01" in studio.late.told[-1]
+    assert f"mien session accept {booth.session}-E01" in studio.late.messages[-1]
     assert studio.reviewer.result(result.take, wait_s=WAIT_S) is not None
     assert studio.accept(booth.session).code == result.take
 
@@ -211,7 +211,7 @@ def test_late_after_the_session_was_handed_over(booth: Booth) -> None:
     booth.upload(result.take, 3)
     line = studio.records.take(result.take)
     assert (line.state, line.frames) == (TakeState.ACCEPTED, CAMERAS)
-    assert "Nothing is missing of it any more" in studio.late.told[-1]
+    assert "Nothing is missing of it any more" in studio.late.messages[-1]
 
 
 def test_late_after_a_retake_stands(booth: Booth) -> None:
@@ -240,7 +240,7 @@ def test_late_does_not_undo_what_somebody_accepted(booth: Booth) -> None:
     worse = booth.shoot(lacking=(3,))
     booth.upload(worse.take, 3)
     assert (booth.state(good.take), booth.state(worse.take)) == (TakeState.ACCEPTED, TakeState.CAPTURED)
-    assert f"{good.take} stays accepted" in studio.late.told[-1]
+    assert f"{good.take} stays accepted" in studio.late.messages[-1]
     assert studio.accept(booth.session, "neutral").code == worse.take  # unless somebody wants it
     assert booth.state(good.take) is TakeState.SUPERSEDED
 
@@ -405,7 +405,7 @@ def test_what_failed_is_told_in_one_line() -> None:
     text = (
         "Take S001-1-E01-1 was not kept: 2 of 8 cameras failed.\n  cam-03  no reply\n  cam-10  missed: late\nFix these"
     )
-    assert faults_told(text) == "cam-03: no reply; cam-10: missed: late"
-    assert faults_told(text, but=frozenset({"cam-03"})) == "cam-10: missed: late"
-    assert faults_told(text, but=frozenset({"cam-03", "cam-10"})) == ""
-    assert faults_told("the controller failed") == "the controller failed"
+    assert faults_summary(text) == "cam-03: no reply; cam-10: missed: late"
+    assert faults_summary(text, but=frozenset({"cam-03"})) == "cam-10: missed: late"
+    assert faults_summary(text, but=frozenset({"cam-03", "cam-10"})) == ""
+    assert faults_summary("the controller failed") == "the controller failed"
