@@ -1,4 +1,4 @@
-"""Small things are written into the records behind the back of threads that must not wait for a database."""
+"""Background writer: small entries for the records, from threads that must not wait for a database."""
 
 import logging
 import queue

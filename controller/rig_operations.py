@@ -1,4 +1,4 @@
-"""What an operator does with the rig between takes: look, set cameras aside, recover, preview, measure, check."""
+"""Operations on the rig between takes: look, set cameras aside, recover, preview, measure, check."""
 
 import logging
 from collections.abc import Collection, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Bodies that are being recovered from the studio, step by step, and how often each one needed it.
+"""Recovery of camera bodies from the studio, step by step, and how often each one needed it.
 
 Each recovery is written into the audit log, so a camera that needs it again and again is named after a restart too.
 """

@@ -1,4 +1,4 @@
-"""What the nodes say is wrong outside a fire: shown to the operator, and kept in the audit log; bounded in number."""
+"""Faults that nodes report outside a fire: shown to the operator, and kept in the audit log; bounded in number."""
 
 import re
 import threading

@@ -1,4 +1,4 @@
-"""What a fire is, apart from the sockets: how far ahead, at what moment for whom, and how well it went.
+"""Timing of a fire, apart from the sockets: how far ahead, at what moment for whom, and how well it went.
 
 Two phases. ARM asks every camera; FIRE names one moment T for all. Each node sends its command at T minus its camera's
 shutter lag, so the exposures, not the commands, fall together.

@@ -1,4 +1,4 @@
-"""Finding the board in a photograph and measuring its lamps: markers, homography, rectified lamps in linear light."""
+"""Detection of the board in a photograph, and its lamps measured: markers, homography, rectified lamps in linear light."""
 
 from dataclasses import dataclass
 

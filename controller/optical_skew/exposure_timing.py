@@ -1,4 +1,4 @@
-"""When an exposure was, from what share of it each bit of the board was set.
+"""Timing of an exposure by the board: when it was, from what share of it each bit of the board was set.
 
 The unknowns are the middle of the exposure (at the sensor's middle row), its length, the time from the first to the
 last row, and the exponent of the camera's tone curve that the standard one leaves over. A grid over one period of the

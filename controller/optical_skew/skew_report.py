@@ -1,4 +1,4 @@
-"""What `mien rig optical-skew` says."""
+"""Report of an optical skew measurement, for programs and for people."""
 
 from dataclasses import asdict
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who should be here and who is: expected cameras against present ones, every difference named."""
+"""Roster of the rig, who should be here and who is: expected cameras against present ones, every difference named."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What is said of photographs that come after their take was settled: in the take's record, and to the operator."""
+"""Late photographs, which come after their take was settled: what its record says of them, and the operator is told."""
 
 import logging
 from collections import deque

@@ -1,4 +1,4 @@
-"""What an operator decides, each in one transaction: drop, undo, reassign, calibrate afterwards, close, reopen."""
+"""Decisions of an operator, each in one transaction: drop, undo, reassign, calibrate afterwards, close, reopen."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

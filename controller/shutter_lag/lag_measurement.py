@@ -1,4 +1,4 @@
-"""`mien rig lag`: shots of the whole rig for their lags alone, and the lags that are kept and used at each fire.
+"""Measurement of shutter lags: shots of the whole rig for that alone, and the lags that are kept and used at each fire.
 
 A lag shot goes through ARM and FIRE like a take, in the same light and the same quiet. It belongs to no session, and
 its photographs are let go: the node is told that they are stored, and nobody files them.

@@ -1,4 +1,4 @@
-"""A face in a photograph and what it does, by mediapipe's face landmarker. Only the check processes import it."""
+"""Face landmarks of a photograph, as where the face looks and what it does, by mediapipe's face landmarker. Only the check processes import it."""
 
 import hashlib
 from dataclasses import dataclass

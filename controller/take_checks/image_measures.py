@@ -1,4 +1,4 @@
-"""What can be measured in one photograph without knowing what it shows. Pure: arrays in, numbers out.
+"""Measures of one photograph, taken without knowing what it shows. Pure: arrays in, numbers out.
 
 Needs numpy and OpenCV, so only the check processes import it.
 """

@@ -1,4 +1,4 @@
-"""What a check process hands back of one photograph. Plain values: it travels between processes."""
+"""Findings of a check process in one photograph. Plain values: it travels between processes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Looks at every take while its photographs come in, and says soon after the last one what deserves a look.
+"""Review of takes: each is looked at while its photographs come in, and soon after the last one it is said what was found.
 
 Photographs are decoded and measured in processes of their own, as they are filed; once a take is whole its figures are
 judged, the contact sheet is made, and all of it is written in one transaction. Nothing here can fail a take: what

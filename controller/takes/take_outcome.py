@@ -1,4 +1,4 @@
-"""What becomes of a take that was fired: whole, or failed with every reason, written down and said."""
+"""Settlement of a take that was fired: whole, or failed with every reason, written down and said."""
 
 from collections.abc import Mapping
 from dataclasses import replace

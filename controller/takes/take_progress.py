@@ -1,4 +1,4 @@
-"""What has come in for one take: stamps, photographs and faults by camera, and waiting until all is settled."""
+"""Progress of one take: its stamps, photographs and faults by camera as they come in, and waiting until all is settled."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What became of a fire, as the studio answers it."""
+"""Result of a fire, as the studio answers it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -197,7 +197,7 @@ class Demo:
             studio = local.studio
             self.console.print(f"  {self.settings.cameras} camera processes started; waiting for their clocks")
             studio.wait_for_cameras(READY_S)
-            session = studio.records.open_session() or self._start(studio, subject)
+            session = studio.open_session() or self._start(studio, subject)
             for k, name in self.settings.expressions:
                 script = studio.script(session)
                 if script.accepted(script.find(name).position) is not None:
