@@ -1,4 +1,4 @@
-"""Detection of the board in a photograph, and its lamps measured: markers, homography, rectified lamps in linear light."""
+"""Detection of the board in a photograph: markers, homography, rectified lamps, their light measured linearly."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Face landmarks of a photograph, as where the face looks and what it does, by mediapipe's face landmarker. Only the check processes import it."""
+"""Face landmarks of a photograph, by mediapipe's face landmarker. Only the check processes import it."""
 
 import hashlib
 from dataclasses import dataclass

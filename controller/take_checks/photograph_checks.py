@@ -1,4 +1,4 @@
-"""Checks of photographs, from measures to advice: each check compares, and says in words what it found. Pure; advice, never a verdict.
+"""Checks of photographs: each compares measures, and says in words what it found. Pure; advice, never a verdict.
 
 A check answers once for the take, and once more for each camera that deserves a look.
 """

@@ -1,4 +1,4 @@
-"""Review of takes: each is looked at while its photographs come in, and soon after the last one it is said what was found.
+"""Review of takes: each is looked at as its photographs come in; soon after the last one it is said what was found.
 
 Photographs are decoded and measured in processes of their own, as they are filed; once a take is whole its figures are
 judged, the contact sheet is made, and all of it is written in one transaction. Nothing here can fail a take: what

@@ -1,4 +1,4 @@
-"""Progress of one take: its stamps, photographs and faults by camera as they come in, and waiting until all is settled."""
+"""Progress of one take: stamps, photographs and faults by camera as they come in, and waiting until all is settled."""
 
 import threading
 import time
