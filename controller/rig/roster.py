@@ -61,10 +61,6 @@ class Roster:
             aside=tuple(name for name in self.expected if name in aside),
         )
 
-    @property
-    def complete(self) -> bool:
-        return not self.discrepancies
-
     def describe(self) -> str:
         """A line for the whole and a line for each difference."""
         aside = f" Aside: {', '.join(self.aside)}." if self.aside else ""

@@ -354,11 +354,6 @@ class SessionStore:
             missing_photographs.set_problem(tx, take, problem_with_arrival(found, take, self._rig.sync, utc_now()))
         return found
 
-    def raw_files(self, take: str) -> dict[str, str]:
-        """SHA-256 of each raw file of a take that has come in, by camera in order of view."""
-        with reading(self._engine) as tx:
-            return session_queries.file_hashes(tx, take, RawFile)
-
     def note_rejection(self, offer: Offer, reason: str) -> None:
         """A file that came and cannot be used: kept on the node, and written down here."""
         detail = {"camera": offer.camera, "kind": offer.kind, "sha256": offer.sha256, "reason": reason[:1000]}

@@ -168,12 +168,6 @@ def share_over(sigmas: Sequence[float], limit: float) -> float:
     return min(1.0, max(0.0, 1.0 - within))
 
 
-def expected_skew_ms(lags: Iterable[ShutterLagEstimate]) -> float | None:
-    """What the jitter left after compensation makes of a take, expected."""
-    found = outlook(lags, math.inf)
-    return None if found is None else found.range_ms
-
-
 def _kinds(sigmas: Sequence[float]) -> dict[float, int]:
     """Equal deviates are counted, so that a whole rig costs what its different cameras cost."""
     kinds: dict[float, int] = defaultdict(int)
