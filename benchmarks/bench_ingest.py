@@ -259,7 +259,7 @@ def recycle(studio: Studio, session: str, count: int) -> dict[str, Any]:
         return {}
     studio.wait_for_cameras(PATIENCE_S)
     say(f"firing {count} takes in a row")
-    expressions = [line.name for line in studio.script(session).expressions[2 : 2 + count]]
+    expressions = [line.name for line in studio.state_of(session).expressions[2 : 2 + count]]
     fired = [studio.fire(session, expression, wait=False) for expression in expressions]
     last = time.monotonic()
     moments = [

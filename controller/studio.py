@@ -93,11 +93,11 @@ class Studio(RigOperations):
         """Go on with a paused session, where it stands. Raises StateConflict when another one is open."""
         self.records.resume(session)
         self.reviewer.warm_up()
-        return self.records.script(session)
+        return self.records.state_of(session)
 
-    def script(self, session: str) -> SessionStateMachine:
+    def state_of(self, session: str) -> SessionStateMachine:
         """The session as it stands: expressions, takes, what comes next."""
-        return self.records.script(session)
+        return self.records.state_of(session)
 
     def pause_session(self, session: str) -> None:
         """open -> paused: the rig is free for another session. Raises StateConflict, NotFound."""
@@ -117,11 +117,11 @@ class Studio(RigOperations):
 
     def skip(self, session: str, expression: str, reason: str) -> None:
         """Do without an expression. Raises SessionError when it has a take that stands, or without a reason."""
-        self.records.skip(self.script(session), expression, reason)
+        self.records.skip(self.state_of(session), expression, reason)
 
     def unskip(self, session: str, expression: str) -> bool:
         """Ask for a skipped expression after all; False when it was not skipped."""
-        return self.records.unskip(self.script(session), expression)
+        return self.records.unskip(self.state_of(session), expression)
 
     # --- takes ---
 
@@ -171,15 +171,15 @@ class Studio(RigOperations):
         failed, is kept although it lacks these cameras' photographs. Raises SessionError saying its state for a take
         that cannot be accepted, and AsideRefused when more would be missing than may.
         """
-        script = self.records.script(session)
-        code, _ = accept_take(self.records, self.asides, script, wanted, without, reason)
+        state = self.records.state_of(session)
+        code, _ = accept_take(self.records, self.asides, state, wanted, without, reason)
         if without:
             self.reviewer.finish(code)  # it failed, so nobody has judged it
         return self.records.take(code)
 
     def choose(self, session: str, take: str) -> TakeLine:
         """This whole take stands for its expression from now on, whatever was decided before. Raises SessionError."""
-        found = self.records.script(session).find_take(take)
+        found = self.records.state_of(session).find_take(take)
         if found is None:
             raise SessionError(f"Say which take, as in {session}-E02-1; see: mien session show {session}")
         self.records.accept(found.code, choose=True)
@@ -210,7 +210,7 @@ class Studio(RigOperations):
 
     def reassign(self, session: str, take: str, expression: str) -> ReassignedTake:
         """Give a take to another expression of its session. Raises SessionError for one that does not exist."""
-        return self.decisions.reassign(self.script(session), take, expression)
+        return self.decisions.reassign(self.state_of(session), take, expression)
 
     def calibrate(self, session: str, take: str | None = None, version: int | None = None) -> list[CalibratedTakes]:
         """Give a calibration to a session's takes that have none, or to one take: the nearest in time by default."""
@@ -261,18 +261,18 @@ class Studio(RigOperations):
         self, session: str, expression: str | None, retake: bool, profile: str | None, shown: str | None
     ) -> TakeUnderWay:
         """Check, light and journal the take that is to be fired; from now on what comes in for it is counted."""
-        script = self.records.script(session)
-        line = script.find(expression) if expression is not None else script.check_next(shown)
-        script.check_fire(line.position, retake)
+        state = self.records.state_of(session)
+        line = state.find(expression) if expression is not None else state.check_next(shown)
+        state.check_fire(line.position, retake)
         self.decisions.require_consent(session)
-        profile = profile or script.profile
+        profile = profile or state.profile
         scene = self.rig.scene_of(profile)
         aside = self._require_rig()
         lit = self.lights.show(scene) if scene is not None else None
         code = self.records.plan(session, line.position, profile, aside)
         progress = TakeProgress(code, (camera.name for camera in self.rig.cameras), aside=aside)
         self.events.open(progress)
-        return TakeUnderWay(script, line, int(code.rsplit("-", 1)[1]), progress, profile, lit)
+        return TakeUnderWay(state, line, int(code.rsplit("-", 1)[1]), progress, profile, lit)
 
     def _fire(self, take: TakeUnderWay) -> "Future[TakeResult]":
         """Fire it; what becomes of it, when its photographs are in or known not to come."""

@@ -19,7 +19,7 @@ from controller.api.aside_routes import aside_router
 from controller.api.authentication import AccessToken, AuthenticationMiddleware
 from controller.api.camera_routes import camera_router
 from controller.api.rig_routes import preflight_data, rig_data, rig_router
-from controller.api.session_data import checked_script_data, take_data
+from controller.api.session_data import checked_session_data, take_data
 from controller.api.session_routes import session_router
 from controller.api.shutter_lag_routes import lag_router
 from controller.api.take_check_routes import check_router, review_data
@@ -76,7 +76,7 @@ def _page_data(studio: Studio) -> dict[str, Any]:
     review = studio.review(last.take) if last and last.kept else None
     return {
         "rig": rig_data(studio),
-        "script": checked_script_data(studio, session) if session else None,
+        "session": checked_session_data(studio, session) if session else None,
         "last": take_data(last) if last else None,
         "review": review_data(review) if review else None,
         "preflight": preflight_data(studio.last_preflight) if studio.last_preflight else None,

@@ -15,36 +15,36 @@ def take_data(result: TakeResult) -> dict[str, Any]:
     return asdict(result) | {"kept": result.kept, "coming_in": result.coming_in}
 
 
-def script_data(script: SessionStateMachine) -> dict[str, Any]:
+def session_data(state: SessionStateMachine) -> dict[str, Any]:
     """A session. `next` is what a fire without a name fires.
 
     `shown` of an expression: the take that its name means to `accept`. `undecided`: whole takes that wait.
     """
-    following = script.next_expression()
-    later = script.consent_later
+    following = state.next_expression()
+    later = state.consent_later
     return {
-        "session": script.session,
-        "subject": script.subject,
-        "state": script.state.value,
-        "profile": script.profile,
+        "session": state.session,
+        "subject": state.subject,
+        "state": state.state.value,
+        "profile": state.profile,
         "next": following.name if following else None,
-        "undecided": [take.code for take in script.undecided()],
+        "undecided": [take.code for take in state.undecided()],
         "consent": {
-            "standing": script.consent,
+            "standing": state.consent,
             "later": asdict(later) if later else None,
-            "told": consent_text(script),
+            "told": consent_text(state),
         },
-        "without": dict(script.without),
-        "expressions": [_expression_data(script, line) for line in script.expressions],
+        "without": dict(state.without),
+        "expressions": [_expression_data(state, line) for line in state.expressions],
     }
 
 
-def checked_script_data(studio: Studio, session: str) -> dict[str, Any]:
-    """script_data with `checks` of each take: how many results deserve a look, None without a review.
+def checked_session_data(studio: Studio, session: str) -> dict[str, Any]:
+    """session_data with `checks` of each take: how many results deserve a look, None without a review.
 
     And with `last_take`: the whole take that was fired last, None without one.
     """
-    data = script_data(studio.script(session))
+    data = session_data(studio.state_of(session))
     counts, data["last_take"] = studio.advice_counts(session), studio.last_whole_take(session)
     for line in data["expressions"]:
         for take in line["takes"]:
@@ -52,10 +52,10 @@ def checked_script_data(studio: Studio, session: str) -> dict[str, Any]:
     return data
 
 
-def decision_data(script: SessionStateMachine, take: TakeLine) -> dict[str, Any]:
+def decision_data(state: SessionStateMachine, take: TakeLine) -> dict[str, Any]:
     """What an accept or a choice has changed. `beside`: whole takes of the expression that do not stand for it."""
-    beside = [t.code for t in script.takes_of(take.position) if t.state is TakeState.SUPERSEDED]
-    session = script_data(script)
+    beside = [t.code for t in state.takes_of(take.position) if t.state is TakeState.SUPERSEDED]
+    session = session_data(state)
     return {
         "take": take.code,
         "state": take.state.value,
@@ -66,30 +66,30 @@ def decision_data(script: SessionStateMachine, take: TakeLine) -> dict[str, Any]
     }
 
 
-def consent_text(script: SessionStateMachine) -> str:
+def consent_text(state: SessionStateMachine) -> str:
     """What the operator is told of the consent; "" when all is well."""
-    if script.consent == CaptureConsent.WITHDRAWN:
+    if state.consent == CaptureConsent.WITHDRAWN:
         return (
-            f"{script.subject} has withdrawn its consent: nothing more is fired or accepted; what was fired is in "
-            f"quarantine. To end:  mien session close {script.session} --incomplete"
+            f"{state.subject} has withdrawn its consent: nothing more is fired or accepted; what was fired is in "
+            f"quarantine. To end:  mien session close {state.session} --incomplete"
         )
-    if script.consent == CaptureConsent.GIVEN:
+    if state.consent == CaptureConsent.GIVEN:
         return ""
-    later = script.consent_later
+    later = state.consent_later
     begun = f"begun by {later.by} at {later.at:%Y-%m-%d %H:%M} UTC before that; " if later else ""
-    return f"no consent of {script.subject} is recorded that counts today: {begun}nothing is handed off until it is"
+    return f"no consent of {state.subject} is recorded that counts today: {begun}nothing is handed off until it is"
 
 
-def _expression_data(script: SessionStateMachine, line: ExpressionState) -> dict[str, Any]:
-    shown = script.shown(line.position)
+def _expression_data(state: SessionStateMachine, line: ExpressionState) -> dict[str, Any]:
+    shown = state.shown(line.position)
     return {
         "position": line.position,
         "name": line.name,
         "instruction": line.instruction,
-        "reference": script.reference(line.position),
-        "skipped": script.skipped.get(line.position),
+        "reference": state.reference(line.position),
+        "skipped": state.skipped.get(line.position),
         "shown": shown.code if shown else None,
-        "takes": [_line_data(take) for take in script.takes_of(line.position)],
+        "takes": [_line_data(take) for take in state.takes_of(line.position)],
     }
 
 

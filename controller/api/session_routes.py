@@ -9,7 +9,7 @@ from fastapi.params import Depends
 from pydantic import Field
 
 from controller.api.request_body import Body
-from controller.api.session_data import checked_script_data, script_data
+from controller.api.session_data import checked_session_data, session_data
 from controller.rig_file import DEFAULT_PROFILE
 from controller.studio import Studio
 from db.models import SessionState
@@ -59,12 +59,12 @@ def session_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
     def start(body: StartBody) -> dict[str, Any]:
         asked = (body.subject, body.protocol, body.version, body.profile)
         session = studio.begin_session(*asked, without=body.without, consent_later=body.consent_later)
-        return script_data(studio.script(session))
+        return session_data(studio.state_of(session))
 
     @api.get("/{session}")
     def show_session(session: str) -> dict[str, Any]:
         farm = asdict(studio.hand_off(session))
-        return checked_script_data(studio, session) | {"farm": farm}
+        return checked_session_data(studio, session) | {"farm": farm}
 
     @api.post("/{session}/skip")
     def skip(session: str, body: SkipBody) -> dict[str, Any]:
@@ -72,16 +72,16 @@ def session_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
             studio.unskip(session, body.expression)
         else:
             studio.skip(session, body.expression, body.reason)
-        return script_data(studio.script(session))
+        return session_data(studio.state_of(session))
 
     @api.post("/{session}/pause")
     def pause(session: str) -> dict[str, Any]:
         studio.pause_session(session)
-        return script_data(studio.script(session))
+        return session_data(studio.state_of(session))
 
     @api.post("/{session}/resume")
     def resume(session: str) -> dict[str, Any]:
-        return script_data(studio.resume_session(session))
+        return session_data(studio.resume_session(session))
 
     @api.post("/{session}/close")
     def close(session: str, body: CloseBody) -> dict[str, Any]:
@@ -93,6 +93,6 @@ def session_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
     @api.post("/{session}/reopen")
     def reopen(session: str) -> dict[str, Any]:
         studio.reopen(session)
-        return script_data(studio.script(session))
+        return session_data(studio.state_of(session))
 
     return api

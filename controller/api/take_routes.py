@@ -9,7 +9,7 @@ from fastapi.params import Depends
 from pydantic import Field
 
 from controller.api.request_body import Body
-from controller.api.session_data import decision_data, script_data, take_data
+from controller.api.session_data import decision_data, session_data, take_data
 from controller.studio import Studio
 
 
@@ -76,27 +76,27 @@ def take_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
     def accept(session: str, body: AcceptBody) -> dict[str, Any]:
         wanted = body.take or body.expression
         take = studio.accept(session, wanted, without=body.without, reason=body.reason)
-        return decision_data(studio.script(session), take)
+        return decision_data(studio.state_of(session), take)
 
     @api.post("/choose")
     def choose(session: str, body: ChooseBody) -> dict[str, Any]:
         take = studio.choose(session, body.take)
-        return decision_data(studio.script(session), take)
+        return decision_data(studio.state_of(session), take)
 
     @api.post("/undo")
     def undo(session: str, body: UndoBody) -> dict[str, Any]:
         take = None
-        if body.take is not None and (found := studio.script(session).find_take(body.take)) is not None:
+        if body.take is not None and (found := studio.state_of(session).find_take(body.take)) is not None:
             take = found.code
         elif body.take is not None:
             raise HTTPException(422, "say which take, by its code")
         undone = studio.undo(session, take)
-        return script_data(studio.script(session)) | {"undone": asdict(undone)}
+        return session_data(studio.state_of(session)) | {"undone": asdict(undone)}
 
     @api.post("/reassign")
     def reassign(session: str, body: ReassignBody) -> dict[str, Any]:
         given = studio.reassign(session, body.take, body.expression)
-        return script_data(studio.script(session)) | {"reassigned": asdict(given)}
+        return session_data(studio.state_of(session)) | {"reassigned": asdict(given)}
 
     @api.post("/calibrate")
     def calibrate(session: str, body: CalibrateBody) -> dict[str, Any]:

@@ -79,8 +79,8 @@ def _newest(client: "StudioClient") -> str:
     session = client.get("/api/sessions/open")["session"]
     if session is None:
         raise SessionError("No session is open; say which take:  mien session checks S012-1-E02-1")
-    script = client.get(f"/api/sessions/{session}")
-    newest = script["last_take"]
+    state = client.get(f"/api/sessions/{session}")
+    newest = state["last_take"]
     if newest is None:
         raise SessionError(f"Session {session} has no whole take yet")
     return str(newest)

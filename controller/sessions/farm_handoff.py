@@ -59,15 +59,15 @@ def hand_over(
     accepted take lacks a photograph in the records or in the store. Cameras that were aside, and photographs that it
     was kept without by decision, are not asked for.
     """
-    script = records.script(session)
-    script.check_close(incomplete, decisions.positions_kept(script, keep, keep_all))
-    kept = decisions.kept(script, keep, drop, keep_all)
-    for take in _to_stand(script, kept):
-        _require_photographs(records, store, script, take)
+    state = records.state_of(session)
+    state.check_close(incomplete, decisions.positions_kept(state, keep, keep_all))
+    kept = decisions.kept(state, keep, drop, keep_all)
+    for take in _to_stand(state, kept):
+        _require_photographs(records, store, state, take)
     closed = decisions.close(session, incomplete, kept)
     records.tell_store(store)
-    script = records.script(session)
-    takes = [take for take in script.takes if take.state is TakeState.ACCEPTED]
+    state = records.state_of(session)
+    takes = [take for take in state.takes if take.state is TakeState.ACCEPTED]
     without = {
         take.code: {a.camera: f"{a.kind}: {a.reason}" for a in take.absent if a.came_at is None} for take in takes
     }
@@ -78,30 +78,30 @@ def hand_over(
         {code: absent for code, absent in without.items() if absent},
         closed.ready,
         closed.held,
-        tuple(take.code for take in script.takes if take.dropped),
-        tuple(take.code for take in script.undecided()),
+        tuple(take.code for take in state.takes if take.dropped),
+        tuple(take.code for take in state.undecided()),
         sum(take.frames for take in takes if take.code in closed.ready),
     )
 
 
-def _to_stand(script: SessionStateMachine, kept: ClosingDecision) -> list[TakeLine]:
+def _to_stand(state: SessionStateMachine, kept: ClosingDecision) -> list[TakeLine]:
     """Takes that will be accepted once the session is closed."""
-    chosen = {take.position for take in script.takes if take.code in kept.keep}
+    chosen = {take.position for take in state.takes if take.code in kept.keep}
     return [
         take
-        for take in script.takes
+        for take in state.takes
         if take.code in kept.keep or (take.state is TakeState.ACCEPTED and take.position not in chosen)
     ]
 
 
-def _require_photographs(records: SessionStore, store: Store, script: SessionStateMachine, take: TakeLine) -> None:
+def _require_photographs(records: SessionStore, store: Store, state: SessionStateMachine, take: TakeLine) -> None:
     photographs = records.photographs(take.code)
     lost = [camera for camera, sha256 in photographs.items() if not store.exists(sha256)]
     lacking = records.lacking(take.code)
     if lacking or lost:
         gone = f" and the store has lost those of {', '.join(lost)}" if lost else ""
         raise SessionError(
-            f"Session {script.session} cannot be closed: "
+            f"Session {state.session} cannot be closed: "
             f"{take.code} has {len(photographs)} of {len(photographs) + len(lacking)} photographs{gone}. "
-            f"Take it again:  mien session retake {script.reference(take.position)}"
+            f"Take it again:  mien session retake {state.reference(take.position)}"
         )

@@ -128,7 +128,7 @@ class SessionStore:
         if said:
             log.warning("the store was not told of the session: %s", said)
 
-    def script(self, session: str) -> SessionStateMachine:
+    def state_of(self, session: str) -> SessionStateMachine:
         """The session as it stands now. Raises NotFound."""
         with reading(self._engine) as tx:
             return session_queries.session_state(tx, session)
@@ -158,18 +158,18 @@ class SessionStore:
             captures.resume_session(tx, row)
             audit_log.record(tx, "session.resume", "session", session)
 
-    def skip(self, script: SessionStateMachine, expression: str, reason: str) -> None:
+    def skip(self, state: SessionStateMachine, expression: str, reason: str) -> None:
         """Do without an expression. Raises SessionError when it has a take that stands, or without a reason."""
-        line = script.find(expression)
-        script.check_skip(line.position, reason)
+        line = state.find(expression)
+        state.check_skip(line.position, reason)
         with transaction(self._engine) as tx:
-            take_decisions.skip(tx, captures.get_session(tx, script.session), line.position, reason.strip())
+            take_decisions.skip(tx, captures.get_session(tx, state.session), line.position, reason.strip())
 
-    def unskip(self, script: SessionStateMachine, expression: str) -> bool:
+    def unskip(self, state: SessionStateMachine, expression: str) -> bool:
         """Ask for a skipped expression after all; False when it was not skipped."""
-        line = script.find(expression)
+        line = state.find(expression)
         with transaction(self._engine) as tx:
-            return take_decisions.unskip(tx, captures.get_session(tx, script.session), line.position)
+            return take_decisions.unskip(tx, captures.get_session(tx, state.session), line.position)
 
     # --- takes ---
 

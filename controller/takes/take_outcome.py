@@ -65,9 +65,9 @@ class TakeSettlement:
     def settle_late(self, progress: TakeProgress) -> str:
         """Settle a take that an earlier controller fired, once all that can come of it is in; what is to be told."""
         session, reference = progress.take.rsplit("-E", 1)
-        script = self._records.script(session)
+        state = self._records.state_of(session)
         position, attempt = (int(part) for part in reference.split("-"))
-        take = TakeUnderWay(script, script.find(f"E{position}"), attempt, progress, script.profile)
+        take = TakeUnderWay(state, state.find(f"E{position}"), attempt, progress, state.profile)
         return self.settle(take).message
 
     def _fail(self, take: TakeUnderWay, faults: Mapping[str, str], skew: Skew, fired: bool) -> tuple[TakeState, str]:
@@ -90,7 +90,7 @@ class TakeSettlement:
         self._reviewer.finish(take.code)
         aside = f", {aside_summary(progress.aside)}" if progress.aside else ""
         message = f"Take {take.code} is whole: {cameras} of {cameras} photographs{aside}."
-        standing = take.script.accepted(take.expression.position)
+        standing = take.session_state.accepted(take.expression.position)
         if standing is not None:
             message += f" {standing.code} stays accepted unless you accept this one."
         if flags:
@@ -114,7 +114,7 @@ def _result(
     progress = take.progress
     return TakeResult(
         take=take.code,
-        session=take.script.session,
+        session=take.session_state.session,
         expression=take.expression.name,
         position=take.expression.position,
         attempt=take.attempt,

@@ -11,7 +11,7 @@ from controller.takes.take_progress import TakeProgress
 class TakeUnderWay:
     """One take between its plan and its settlement. Everything is fixed but what comes in, which is in `progress`."""
 
-    script: SessionStateMachine  # its session, as it stood when the take was planned
+    session_state: SessionStateMachine  # its session, as it stood when the take was planned
     expression: ExpressionState  # that it is of
     attempt: int  # counts from 1
     progress: TakeProgress  # its stamps, photographs and faults; thread-safe
@@ -26,4 +26,4 @@ class TakeUnderWay:
     @property
     def reference(self) -> str:
         """How commands name its expression, as in "S012-1-E07"."""
-        return self.script.reference(self.expression.position)
+        return self.session_state.reference(self.expression.position)

@@ -199,7 +199,7 @@ class Demo:
             studio.wait_for_cameras(READY_S)
             session = studio.open_session() or self._start(studio, subject)
             for k, name in self.settings.expressions:
-                script = studio.script(session)
+                script = studio.state_of(session)
                 if script.accepted(script.find(name).position) is not None:
                     continue
                 perform_expression(self.scene / "now", self.scene / f"{k}_{name}")
@@ -217,7 +217,7 @@ class Demo:
     def _shoot(self, studio: Studio, session: str, name: str) -> TakeResult:
         """Fire until the take is whole and in sync, as an operator would. Raises ControllerError when it never is."""
         for attempt in range(1, ATTEMPTS + 1):
-            script = studio.script(session)
+            script = studio.state_of(session)
             whole = script.kept(script.find(name).position) is not None
             result = studio.retake(session, name) if whole else studio.fire(session, name)
             if result.kept and (not result.flags or attempt == ATTEMPTS):

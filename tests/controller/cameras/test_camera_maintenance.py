@@ -169,7 +169,7 @@ def test_nothing_is_fired_during_a_recovery_and_none_begins_during_a_fire(home: 
     for act in (lambda: studio.fire(session, "neutral"), studio.preflight, lambda: studio.measure_lags(5)):
         with pytest.raises(RigNotReady, match=named):
             act()
-    assert studio.script(session).takes == ()
+    assert studio.state_of(session).takes == ()
     with pytest.raises(SessionError, match="being recovered already"):
         studio.maintenance.recover("cam-00", RUNGS)
     node.say(wire.RecoverStep(recovery_id=recovery, camera="cam-00", rung="", outcome="given_up", last=True))

@@ -127,7 +127,7 @@ def test_kept_without_and_shown_with_its_reason(
         nodes[view].greet()
         if view != 5:
             assert isinstance(nodes[view].upload(take, jpeg(view)), wire.Stored)
-    script = studio.records.script(session)
+    script = studio.records.state_of(session)
     studio.settlement.settle(TakeUnderWay(script, script.expressions[0], 1, tally, script.profile))
 
     with pytest.raises(StudioRefusal, match="--without cam-05 --reason") as refusal:

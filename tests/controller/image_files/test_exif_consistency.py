@@ -276,7 +276,7 @@ def test_a_take_that_was_exposed_otherwise_is_kept_and_flagged_by_camera(
         assert isinstance(node.greet(), wire.Welcome)
         data = photograph(tmp_path, None, tags, number).read_bytes()
         assert isinstance(node.upload(tally.take, data), wire.Stored)
-    script = studio.script(studio.records.open_session())
+    script = studio.state_of(studio.records.open_session())
     result = studio.settlement.settle(TakeUnderWay(script, script.find("E1"), 1, tally, script.profile))
     assert result.kept
     assert "cam-01: ISO 100 instead of ISO 200" in result.flags

@@ -218,7 +218,7 @@ def test_a_rig_file_that_allows_less_than_is_aside_stops_the_fire(
     session = studio.start_session(home.subject, "short")
     with pytest.raises(RigNotReady, match=r"(?s)cam-03 would be missing, 0 may be.*mien rig back cam-03"):
         studio.fire(session)
-    assert not studio.script(session).takes
+    assert not studio.state_of(session).takes
     checks = {check.name: check for check in studio.preflight().checks}
     assert checks["aside"].level == "fault"
 

@@ -59,7 +59,7 @@ class Booth:
     def shoot(self, lacking: tuple[int, ...] = (), position: int = 1) -> TakeResult:
         """A take that was fired and concluded without the photographs of these views."""
         studio = self.studio
-        script = studio.records.script(self.session)
+        script = studio.records.state_of(self.session)
         take = studio.records.plan(self.session, position, aside=studio.asides.reasons())
         studio.records.fired(take)
         tally = TakeProgress(take, [camera.name for camera in studio.rig.cameras], aside=studio.asides.reasons())
@@ -222,7 +222,7 @@ def test_late_after_a_retake_stands(booth: Booth) -> None:
     booth.upload(failed.take, 3)
     assert (booth.state(failed.take), booth.state(again.take)) == (TakeState.SUPERSEDED, TakeState.ACCEPTED)
     assert f"{again.take} stands" in booth.problem(failed.take)
-    assert studio.script(booth.session).next_expression().name == "smile"
+    assert studio.state_of(booth.session).next_expression().name == "smile"
 
 
 def test_late_after_a_retake_that_failed_too(booth: Booth) -> None:
@@ -262,7 +262,7 @@ def test_late_for_an_expression_that_was_skipped_meanwhile(booth: Booth) -> None
     booth.upload(result.take, 3)
     assert booth.state(result.take) is TakeState.CAPTURED
     studio.accept(booth.session, "neutral")
-    assert studio.script(booth.session).skipped == {}
+    assert studio.state_of(booth.session).skipped == {}
 
 
 def test_what_comes_in_the_moment_it_is_given_up_is_not_lost(booth: Booth) -> None:
@@ -370,9 +370,9 @@ def test_a_take_is_kept_if_and_only_if_it_is_whole_or_was_decided(engine: Engine
             take = takes[other % len(takes)]
             line = records.take(take)
             if what == "late":
-                before = {t.code: t.state for t in records.script(session).takes}
+                before = {t.code: t.state for t in records.state_of(session).takes}
                 add(engine, records, take, f"cam-{view:02d}")
-                after = {t.code: t.state for t in records.script(session).takes}
+                after = {t.code: t.state for t in records.state_of(session).takes}
                 accepted = {code for code, state in before.items() if state is TakeState.ACCEPTED}
                 assert accepted == {code for code, state in after.items() if state is TakeState.ACCEPTED}
             elif what == "keep" and line.state is TakeState.FAILED:
@@ -380,7 +380,7 @@ def test_a_take_is_kept_if_and_only_if_it_is_whole_or_was_decided(engine: Engine
                     records.accept_without(take, records.lacking(take), "cable")
             elif what == "accept" and line.state is TakeState.CAPTURED:
                 records.accept(take)
-    script = records.script(session)
+    script = records.state_of(session)
     assert len([take for take in script.takes if take.state is TakeState.ACCEPTED]) <= 1
     for take in script.takes:
         assert (take.state is TakeState.FAILED) == bool(records.lacking(take.code)), take

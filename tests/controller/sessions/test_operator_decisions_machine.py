@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import event
 
-from controller.api.session_data import script_data
+from controller.api.session_data import session_data
 from controller.errors import ControllerError, DecisionNeeded
 from controller.firing.fire_timing import Skew
 from controller.rig.cameras_aside import CamerasAside
@@ -156,7 +156,7 @@ class Operators(RuleBasedStateMachine):
 
     def shoot(self, named: int | None, whole: bool, again: bool) -> None:
         script = self.script()
-        shown = script_data(script)["next"]
+        shown = session_data(script)["next"]
 
         def act() -> str:
             line = script.find(str(named)) if named is not None else script.check_next(shown)
@@ -195,7 +195,7 @@ class Operators(RuleBasedStateMachine):
     @precondition(has_takes)
     @rule(position=POSITIONS)
     def accept_an_expression(self, position: int) -> None:
-        shown = script_data(self.script())["expressions"][position - 1]["shown"]
+        shown = session_data(self.script())["expressions"][position - 1]["shown"]
         self.chose(shown, lambda script: accept_take(self.records, self.asides, script, f"E{position:02d}", (), "")[0])
 
     @precondition(has_takes)
@@ -420,7 +420,7 @@ class Operators(RuleBasedStateMachine):
         assert (self.script().state is SessionState.CLOSED) == self.model.closed
 
     def script(self) -> SessionStateMachine:
-        return self.records.script(self.session)
+        return self.records.state_of(self.session)
 
     def states(self) -> dict[str, tuple[TakeState, bool]]:
         return {take.code: (take.state, take.dropped) for take in self.script().takes}

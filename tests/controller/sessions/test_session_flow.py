@@ -109,7 +109,7 @@ def test_each_take_is_lit_by_its_profile_and_keeps_what_was_sent(
     third = studio.fire(session, "mouth_stretch", profile="dim")
     assert looks.empty()
 
-    kept = {take.position: take for take in studio.script(session).takes}
+    kept = {take.position: take for take in studio.state_of(session).takes}
     assert kept[1].profile == "cross"
     assert kept[1].setup["exposure"] == {"iso": "400", "focus_mode": "Manual"}
     assert kept[1].setup["lights"]["scene"] == "cross"
@@ -144,7 +144,7 @@ def test_a_session_on_two_days_with_a_skipped_expression(start: Callable[..., St
     studio.fire(session)
     studio.accept(session)
     studio.skip(session, "smile", "a cut on the lip")
-    assert studio.script(session).next_expression().name == "mouth_stretch"
+    assert studio.state_of(session).next_expression().name == "mouth_stretch"
     studio.pause_session(session)
     with pytest.raises(SessionError, match=f"mien session resume {session}"):
         studio.fire(session)
@@ -160,7 +160,7 @@ def test_a_session_on_two_days_with_a_skipped_expression(start: Callable[..., St
     result = studio.fire(session, "smile")  # it has healed
     assert result.kept, result.message
     studio.accept(session)
-    assert studio.script(session).skipped == {}
+    assert studio.state_of(session).skipped == {}
     with pytest.raises(SessionError, match="is not skipped"):
         studio.skip(session, "smile", "again")
     studio.skip(session, "mouth_stretch", "tired")
@@ -214,7 +214,7 @@ def test_without_lights_nothing_is_fired_and_no_attempt_is_used(
     session = studio.start_session(home.subject, "short")
     with pytest.raises(LightsFailed, match=r"192\.0\.2\.77"):
         studio.fire(session)
-    assert studio.script(session).takes == ()
+    assert studio.state_of(session).takes == ()
     assert studio.fire(session, profile="dim").kept
     found = {check.name: check for check in studio.preflight().checks}
     assert found["lights"].level == "fault"

@@ -121,7 +121,7 @@ def test_lags_are_measured_kept_and_used_at_the_next_fire(studio: Callable[..., 
     command = after.skew.command_skew_ms
     assert abs(after.skew.exposure_skew_ms - command) < 1.5  # what is left is the commands' own lateness
 
-    takes = [take.code for take in opened.script(session).takes]
+    takes = [take.code for take in opened.state_of(session).takes]
     assert takes == [before.take, after.take]  # lag shots are no takes
     for camera in opened.rig.cameras:
         folder = fleet.folder / "spool" / camera.name / "rejected"
