@@ -1,4 +1,4 @@
-"""Phrases of messages to people: names listed, names grouped by what is said of them, figures with their unit."""
+"""Phrases of messages to people: names listed, and names grouped by what is said of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -20,8 +20,3 @@ def grouped(said: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 def by_reason(texts: Mapping[str, str]) -> list[str]:
     """What is said of names, each reason once: "cam-01, cam-07: ISO 100 instead of 200". texts: by name."""
     return [f"{', '.join(names)}: {text}" for text, names in grouped(texts.items()).items()]
-
-
-def milliseconds(value: float | None, unknown: str = "-") -> str:
-    """A time, "4.20 ms"; `unknown` for None."""
-    return unknown if value is None else f"{value:.2f} ms"

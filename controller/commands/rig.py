@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import typer
 
+from common.terminal.figures import milliseconds
 from common.terminal.options import AsJson, Home, print_json, print_table
-from common.terminal.phrases import milliseconds
 from controller.commands.aside import aside, back
 from controller.commands.camera_maintenance import recover, view, write_off
 

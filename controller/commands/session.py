@@ -1,18 +1,19 @@
 """`mien session`: a subject in the chair."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from common.terminal.figures import milliseconds
 from common.terminal.options import AsJson, Home, print_json, print_table
-from common.terminal.phrases import milliseconds
+from controller.commands.session_tables import decision_text, next_step
 from controller.commands.take_checks import checks
 
 if TYPE_CHECKING:
     from controller.client import StudioClient
 
+_SKEWS = ("command_skew_ms", "clock_uncertainty_ms", "exposure_skew_ms")
 app = typer.Typer(no_args_is_help=True, help="A subject in the chair: fire, accept, take again, skip, pause, close.")
 
 Expression = Annotated[
@@ -102,7 +103,7 @@ def accept(
     session, wanted = _where(client, expression, whole=True)
     asked = {"expression": wanted, "without": camera_names(without or []), "reason": reason}
     answer = client.post(f"/api/sessions/{session}/accept", **asked)
-    print_json(answer) if as_json else print(_decided(answer, session))
+    print_json(answer) if as_json else print(decision_text(answer, session))
 
 
 Take = Annotated[str, typer.Argument(help="The take's code, as in S012-1-E02-1.")]
@@ -116,7 +117,7 @@ def choose(take: Take, home: Home = None, as_json: AsJson = False) -> None:
     client = StudioClient(home)
     session, wanted = _where(client, take, whole=True)
     answer = client.post(f"/api/sessions/{session}/choose", take=wanted)
-    print_json(answer) if as_json else print(_decided(answer, session))
+    print_json(answer) if as_json else print(decision_text(answer, session))
 
 
 @app.command()
@@ -139,7 +140,7 @@ def undo(
     else:
         session, take = _where(client, what, whole=True)
     answer = client.post(f"/api/sessions/{session}/undo", take=take)
-    told = f"Taken back: {answer['undone']['text']}.  {_following(answer, session)}"
+    told = f"Taken back: {answer['undone']['text']}.  {next_step(answer, session)}"
     print_json(answer) if as_json else print(told)
 
 
@@ -158,7 +159,7 @@ def reassign(
     answer = client.post(f"/api/sessions/{session}/reassign", take=wanted, expression=expression)
     given = answer["reassigned"]
     told = f"{given['was']} is {given['take']} now, {given['expression']}, {given['state']}"
-    print_json(answer) if as_json else print(f"{told}  {_following(answer, session)}")
+    print_json(answer) if as_json else print(f"{told}  {next_step(answer, session)}")
 
 
 @app.command()
@@ -198,7 +199,7 @@ def skip(
     session, wanted = _where(client, expression)
     answer = client.post(f"/api/sessions/{session}/skip", expression=wanted, reason=reason)
     done = "asked for again" if undo else "skipped"
-    print_json(answer) if as_json else print(f"{expression} {done}  {_following(answer, session)}")
+    print_json(answer) if as_json else print(f"{expression} {done}  {next_step(answer, session)}")
 
 
 @app.command()
@@ -223,7 +224,7 @@ def resume(
 
     client = StudioClient(home)
     answer = client.post(f"/api/sessions/{session or _paused(client)}/resume")
-    told = f"{answer['session']} open  {_following(answer, answer['session'])}"
+    told = f"{answer['session']} open  {next_step(answer, answer['session'])}"
     print_json(answer) if as_json else print(told)
 
 
@@ -294,7 +295,7 @@ def reopen(
         print_json(answer)
         return
     paused = answer["state"] == "paused"
-    following = f"To go on:  mien session resume {session}" if paused else _following(answer, session)
+    following = f"To go on:  mien session resume {session}" if paused else next_step(answer, session)
     print(f"{session} {answer['state']}  {following}")
 
 
@@ -330,10 +331,10 @@ def _shoot(
     else:
         skew = answer["skew"]
         print(answer["message"])
-        measured = {key: milliseconds(value, "not measured") for key, value in skew.items() if key.endswith("_ms")}
-        print(f"  command skew      {measured['command_skew_ms']}")
-        print(f"  clock uncertainty {measured['clock_uncertainty_ms']}")
-        print(f"  exposure skew     {measured['exposure_skew_ms']} ({skew['exposure_source'].replace('_', ' ')})")
+        figures = {key: milliseconds(skew[key], "not measured") for key in _SKEWS}
+        print(f"  command skew      {figures['command_skew_ms']}")
+        print(f"  clock uncertainty {figures['clock_uncertainty_ms']}")
+        print(f"  exposure skew     {figures['exposure_skew_ms']} ({skew['exposure_source'].replace('_', ' ')})")
         print_warnings(answer["warnings"])
         for camera, advice in answer["advice"].items():
             print(f"  look at {camera}: {advice}")
@@ -343,20 +344,6 @@ def _shoot(
             print(f"{keep}:  mien session accept {answer['take']}")
     if not answer["kept"] and not answer["coming_in"]:
         raise typer.Exit(3)
-
-
-def _decided(answer: Mapping[str, Any], session: str) -> str:
-    flags = f" although {answer['flags']}" if answer["flags"] else ""
-    beside = f" (beside it, and kept: {', '.join(answer['beside'])})" if answer["beside"] else ""
-    return f"{answer['take']} {answer['state']}{flags}{beside}  {_following(answer, session)}"
-
-
-def _following(answer: Mapping[str, Any], session: str) -> str:
-    if answer["next"]:
-        return f"next: {answer['next']}"
-    if answer["undecided"]:
-        return f"to decide: {', '.join(answer['undecided'])}"
-    return f"nothing is left:  mien session close {session}"
 
 
 def _ask_each(client: "StudioClient", session: str, keep: list[str], drop: list[str]) -> None:

@@ -56,6 +56,22 @@ def print_session(answer: Mapping[str, Any]) -> None:
             print(f"nothing is left:  mien session close {answer['session']}")
 
 
+def decision_text(answer: Mapping[str, Any], session: str) -> str:
+    """What an accept or a choice has changed, and what comes next, on one line."""
+    flags = f" although {answer['flags']}" if answer["flags"] else ""
+    beside = f" (beside it, and kept: {', '.join(answer['beside'])})" if answer["beside"] else ""
+    return f"{answer['take']} {answer['state']}{flags}{beside}  {next_step(answer, session)}"
+
+
+def next_step(answer: Mapping[str, Any], session: str) -> str:
+    """What comes next in a session: a fire, a decision, or its close."""
+    if answer["next"]:
+        return f"next: {answer['next']}"
+    if answer["undecided"]:
+        return f"to decide: {', '.join(answer['undecided'])}"
+    return f"nothing is left:  mien session close {session}"
+
+
 def print_standing(answer: Mapping[str, Any]) -> None:
     """Consent, what the session began without, and which accepted takes the farm cannot take yet."""
     for name, text in answer["without"].items():

@@ -3,7 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
-from common.terminal.phrases import listed, milliseconds
+from common.terminal.figures import milliseconds
+from common.terminal.phrases import listed
 from controller.optical_skew.skew_measurement import OpticalSkew, Reading
 
 NAMED = 12
