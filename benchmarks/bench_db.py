@@ -117,7 +117,7 @@ def questions(engine: Engine, size: Size) -> dict[str, Callable[[], object]]:
         return ask
 
     return {
-        "session_show": lambda: records.script(f"{anybody()}-1"),
+        "session_show": lambda: records.state_of(f"{anybody()}-1"),
         "session_progress": asked(lambda tx: session_progress(tx, captures.get_session(tx, f"{anybody()}-1"))),
         "missing_frames": asked(missing_frames),
         "missing_frames_of_session": asked(lambda tx: missing_frames(tx, session=f"{anybody()}-1")),

@@ -144,7 +144,7 @@ def bench(
             warm, real = TakeProgress(takes[0], names[:2]), TakeProgress(takes[1], names)
             for tally in (warm, real):
                 studio.records.fired(tally.take)
-                studio.desk.open(tally)
+                studio.events.open(tally)
             say(f"making {frames} photographs of {megabytes:g} MB")
             made = photograph(megabytes)
             (folder / "photos").mkdir()
@@ -259,12 +259,14 @@ def recycle(studio: Studio, session: str, count: int) -> dict[str, Any]:
         return {}
     studio.wait_for_cameras(PATIENCE_S)
     say(f"firing {count} takes in a row")
-    expressions = [line.name for line in studio.script(session).expressions[2 : 2 + count]]
+    expressions = [line.name for line in studio.state_of(session).expressions[2 : 2 + count]]
     fired = [studio.fire(session, expression, wait=False) for expression in expressions]
     last = time.monotonic()
-    moments = [min(s.commanded_at_ns for s in studio.desk.tally(take.take).stamps.values()) / 1e9 for take in fired]
-    behind = len(studio.draining.takes)
-    while studio.draining.takes and time.monotonic() < last + PATIENCE_S:
+    moments = [
+        min(s.commanded_at_ns for s in studio.events.progress_of(take.take).stamps.values()) / 1e9 for take in fired
+    ]
+    behind = len(studio.completion.takes)
+    while studio.completion.takes and time.monotonic() < last + PATIENCE_S:
         time.sleep(0.05)
     for line in (studio.records.take(take.take) for take in fired):
         if line.state.value != "captured":

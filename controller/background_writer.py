@@ -1,4 +1,4 @@
-"""Small things are written into the records behind the back of threads that must not wait for a database."""
+"""Background writer: small entries for the records, from threads that must not wait for a database."""
 
 import logging
 import queue
@@ -24,7 +24,7 @@ class BackgroundWriter:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._entries: queue.Queue[Callable[[Session], None] | None] = queue.Queue(WAITING)
-        self._thread = threading.Thread(target=self._run, name="mien-clerk", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="mien-writer", daemon=True)
         self._stopping = threading.Event()
 
     def start(self) -> None:

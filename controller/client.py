@@ -1,4 +1,4 @@
-"""How the commands reach the studio's server: loopback HTTP with the token from the home."""
+"""Client of the studio's server, for the commands: loopback HTTP with the token from the home."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What can go wrong in the controller's room, named after its cause; messages say what, which and what to do."""
+"""Errors of the controller, named after their cause; messages say what, which and what to do."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The studio: control link, ingest and records put together, and what an operator does with them.
+"""The studio: all that an operator does with it, put together; the HTTP API and the commands ask it alone.
 
 with Studio(load_settings(home)) as studio:
     studio.wait_for_cameras(timeout_s=30)
@@ -8,204 +8,39 @@ with Studio(load_settings(home)) as studio:
         studio.accept(session, result.take)
 """
 
-import logging
-import threading
-import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
-from dataclasses import replace
-from types import TracebackType
-from typing import Any, Self
 
-import zmq
-from msgspec import structs
-
-from camera_nodes.transport import CONTROLLER, AllowList, Authenticator, ensure_keys
 from common.take_codes import TakeCode
-from controller.cameras.camera_maintenance import CameraMaintenance
-from controller.errors import ControllerError, RigNotReady, SessionError
-from controller.firing.fire_timing import FireOrder, order_fire
-from controller.ingest.photograph_transfer import Ingest
-from controller.lighting.sacn_sender import LightingRecord, SacnSender, setup_record
-from controller.node_links.arming import arm_patiently
-from controller.node_links.camera_status import CameraReport, report_cameras
-from controller.node_links.connection_guard import ConnectionGuard
-from controller.node_links.control_channel import ControlLink
-from controller.preflight.preflight import Preflight, run_preflight
+from controller.errors import SessionError
 from controller.preflight.start_requirements import lacking, look, require_decision
-from controller.rig.cameras_aside import CamerasAside, told
-from controller.rig.roster import Roster
 from controller.rig_file import DEFAULT_PROFILE
+from controller.rig_operations import RigOperations
 from controller.sessions.farm_handoff import FarmHandoff, hand_over
-from controller.sessions.late_photographs import LatePhotographs
-from controller.sessions.operator_decisions import Decisions
-from controller.sessions.session_lifecycle import SessionLifecycle
-from controller.sessions.session_state import ExpressionState, SessionStateMachine, TakeLine
-from controller.sessions.session_store import SessionStore
-from controller.shutter_lag.lag_book import ShutterLagStatistics
-from controller.shutter_lag.lag_measurement import LagReport, ShutterLagStore, measure_lags
-from controller.studio_settings import StudioSettings
-from controller.take_checks.take_reviewer import TakeReviewer
+from controller.sessions.operator_decisions import ReassignedTake
+from controller.sessions.session_queries import SessionSummary
+from controller.sessions.session_state import SessionStateMachine, TakeLine
 from controller.takes.incomplete_takes import accept_take
-from controller.takes.take_completion import TakeCompletion
-from controller.takes.take_events import TakeEvents
-from controller.takes.take_outcome import TakeSettlement
 from controller.takes.take_progress import TakeProgress
-from controller.takes.take_recovery import TakeRecovery
-from controller.takes.take_result import TakeResult as TakeResult
-from db import migrations
-from db.access_guard import require_closed
-from db.audit.restore_journal import keep_journal, place
-from db.engine import open_database, transaction
-from db.errors import RecordError
-from db.protocols import FACESCAPE, install_protocol
-from db.store import Store
-
-log = logging.getLogger(__name__)
+from controller.takes.take_result import TakeResult
+from controller.takes.take_under_way import TakeUnderWay
+from db.engine import reading
+from db.models import SessionState
+from db.takes.decision_undo import Undone
+from db.takes.farm_handoff import HandOff
+from db.takes.late_calibration import CalibratedTakes
+from db.takes.take_reviews import TakeReviewData, count_advice, is_sheet, last_whole
 
 
-class Studio:
-    """A context manager: enters with sockets bound and threads running, leaves with everything written.
+class Studio(RigOperations):
+    """A rig's sessions and takes, on top of RigOperations. Methods may be called from any thread; one fire at a time.
 
-    Methods may be called from any thread; one fire at a time. Raises KeyRefused, RecordError or ConfigurationError on
-    entering; takes that an earlier controller left under way are settled in the background.
+    A context manager, see StudioParts.
     """
 
-    def __init__(self, settings: StudioSettings) -> None:
-        self.settings = settings
-        self.rig = settings.rig
-        self._firing = threading.Lock()
-        self.last_preflight: Preflight | None = None
-        self.lags = ShutterLagStatistics()
-        self.lights = SacnSender(settings.rig.lights, settings.rig.scenes, f"Mien {settings.rig.name}")
+    # --- sessions ---
 
-    def __enter__(self) -> Self:
-        settings = self.settings
-        settings.records.make_home()
-        require_closed(settings.records)
-        self.engine = open_database(settings.records.database)
-        keep_journal(self.engine, place(settings.records.store, settings.records.home))
-        if migrations.current(self.engine) is None:
-            migrations.upgrade(self.engine)
-            with transaction(self.engine) as tx:
-                install_protocol(tx, FACESCAPE)
-        migrations.require_current(self.engine)
-        self.store = Store(settings.records.store, cache=settings.records.home / "cache")
-        self.records = SessionStore(self.engine, self.rig)
-        self.asides = CamerasAside(self.engine, self.rig)
-        self.lag_store = ShutterLagStore(self.engine, self.rig)
-        self.sessions = SessionLifecycle(self.engine, self.rig)
-        self.decisions = Decisions(self.engine, self.rig)
-        self.reviewer = TakeReviewer(self.engine, self.store, self.rig, self.records.photographs)
-        self.care = CameraMaintenance(self.engine, self.rig, self.records, self._firing)
-        self.care.start()
-        self.late = LatePhotographs(self.engine, self.reviewer.finish)
-        self.conclusion = TakeSettlement(self.rig, self.records, self.asides, self.reviewer, self.late)
-        self.desk = TakeEvents(self.records, self.reviewer.add, self.late.came, self.care)
-        keys = ensure_keys(settings.records.keys, CONTROLLER)
-        self.public_key = keys.public
-        self.allowed = AllowList(settings.records.keys)
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._guard = Authenticator(self._context, self.allowed)
-        self._guard.__enter__()
-        self._ports = ConnectionGuard(self._context, self._guard.bar)
-        self._ports.start()
-        self.link = ControlLink(self._context, settings.control, keys, self.allowed, self.rig, self.desk, self._ports)
-        self.care.attach(self.link)
-        self.ingest = Ingest(
-            self._context,
-            settings.bulk,
-            keys,
-            self.allowed,
-            settings.records.ingest,
-            self.store,
-            self.desk,
-            self.link.owner,
-            self.rig.transfer,
-            self.care.viewer.piece,
-            self._ports,
-        )
-        self.lights.__enter__()
-        stopped, quiet_s = (lambda: self.desk.stopped), self.rig.transfer.frame_timeout_s
-        self.draining: TakeCompletion[TakeResult] = TakeCompletion(lambda: self.ingest.trouble, stopped, quiet_s)
-        self._recovery = TakeRecovery(self.records, self.desk, self.link, self.rig, self.conclusion.conclude_late)
-        try:
-            self._recovery.begin()
-            self.link.start()
-            self.ingest.start()
-            self.reviewer.catch_up()
-        except zmq.ZMQError as error:
-            self.__exit__(None, None, None)
-            places = f"{settings.control} and {settings.bulk}"
-            raise ControllerError(f"cannot listen on {places}: {error.strerror}; is another studio running?") from error
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.desk.stop_waiting()
-        self.link.stop()
-        self.ingest.stop()
-        self._recovery.join(30)
-        self.draining.join(30)
-        self.reviewer.stop()
-        self.care.stop()
-        self.lights.__exit__(None, None, None)
-        self._guard.__exit__(None, None, None)
-        self._ports.stop()
-        self._context.destroy(linger=0)
-        self.engine.dispose()
-
-    @property
-    def control_endpoint(self) -> str:
-        return self.link.endpoint
-
-    @property
-    def bulk_endpoint(self) -> str:
-        return self.ingest.endpoint
-
-    def enrol(self, node: str, public_key: str) -> None:
-        """Let a node in by its public key (Z85). Raises KeyRefused."""
-        self.allowed.add(node, public_key)
-
-    # --- the rig ---
-
-    def roster(self) -> Roster:
-        """Who should be here, and is; the cameras that are aside are not expected."""
-        return self.link.roster().without(self.asides.current())
-
-    def cameras(self) -> list[CameraReport]:
-        """Every camera of the rig in view order, those aside too, then the unknown ones."""
-        aside = {name: told(aside) for name, aside in self.asides.current().items()}
-        return report_cameras(self.rig, self.link.roster().without(aside), self.link.nodes(), aside)
-
-    def wait_for_cameras(self, timeout_s: float) -> Roster:
-        """Until every expected camera is here with a clock good enough to arm; those aside are not waited for.
-
-        Raises RigNotReady, naming each camera that is not.
-        """
-        end = time.monotonic() + timeout_s
-        while True:
-            reports = [report for report in self.cameras() if report.view >= 0 and not report.aside]
-            waiting = [report for report in reports if not report.ready]
-            if not waiting:
-                return self.roster()
-            left = end - time.monotonic()
-            if left <= 0:
-                width = max(len(report.camera) for report in waiting)
-                lines = [f"  {report.camera:<{width}}  {'; '.join(report.problems)}" for report in waiting]
-                head = f"{len(waiting)} of {len(reports)} cameras are not ready after {timeout_s:g} s."
-                raise RigNotReady("\n".join([head, *lines]))
-            with self.link.changed:
-                self.link.changed.wait(min(left, 0.25))
-
-    # --- the session ---
-
-    def add_calibration(self, method: str, data: Mapping[str, Any]) -> int:
+    def add_calibration(self, method: str, data: Mapping[str, object]) -> int:
         """Keep a calibration of this rig (FaceScape's params.json keys, millimetres) and return its version.
 
         Takes fired from now on refer to it; Decisions.calibrate gives it to those that have none.
@@ -227,11 +62,9 @@ class Studio:
         Raises NotPrepared, naming all that lacks.
         """
         self.rig.profile(profile)
-        aside = {name: told(aside) for name, aside in self.asides.current().items()}
-        checks = look(
-            self.rig, self.link.roster().without(aside), self.link.nodes(), aside, self.asides.broken(aside),
-            self.ingest.trouble, self.sessions.newest_calibration(), set(self.lag_store.used(profile)),
-        )  # fmt: skip
+        condition = self._condition()
+        roster = self.link.roster().without(condition.aside)
+        checks = look(self.rig, roster, self.link.nodes(), condition, set(self.lag_store.used(profile)))
         decided = require_decision(subject, lacking(checks), without)
         return self.start_session(subject, protocol, version, profile, without=decided, consent_later=consent_later)
 
@@ -259,13 +92,39 @@ class Studio:
 
     def resume_session(self, session: str) -> SessionStateMachine:
         """Go on with a paused session, where it stands. Raises StateConflict when another one is open."""
-        self.sessions.resume(session)
+        self.records.resume(session)
         self.reviewer.warm_up()
-        return self.records.script(session)
+        return self.records.state_of(session)
 
-    def script(self, session: str) -> SessionStateMachine:
+    def state_of(self, session: str) -> SessionStateMachine:
         """The session as it stands: expressions, takes, what comes next."""
-        return self.records.script(session)
+        return self.records.state_of(session)
+
+    def pause_session(self, session: str) -> None:
+        """open -> paused: the rig is free for another session. Raises StateConflict, NotFound."""
+        self.records.pause(session)
+
+    def open_session(self) -> str | None:
+        """The code of the session that is open on this rig."""
+        return self.records.open_session()
+
+    def sessions(self, *states: SessionState) -> list[SessionSummary]:
+        """The rig's sessions in these states (all by default), newest first."""
+        return self.records.sessions(*states)
+
+    def hand_off(self, session: str) -> HandOff:
+        """How the session's accepted takes stand for the farm."""
+        return self.decisions.hand_off(session)
+
+    def skip(self, session: str, expression: str, reason: str) -> None:
+        """Do without an expression. Raises SessionError when it has a take that stands, or without a reason."""
+        self.records.skip(self.state_of(session), expression, reason)
+
+    def unskip(self, session: str, expression: str) -> bool:
+        """Ask for a skipped expression after all; False when it was not skipped."""
+        return self.records.unskip(self.state_of(session), expression)
+
+    # --- takes ---
 
     def fire(
         self,
@@ -289,31 +148,16 @@ class Studio:
         LightsFailed when the scene cannot be sent: nothing was fired then and no attempt is used up. A take that fails
         is returned as failed, not raised.
         """
-        if not self._firing.acquire(blocking=False):
-            raise SessionError("A take is being fired; wait for it")
-        try:
-            script = self.records.script(session)
-            line = script.find(expression) if expression is not None else script.check_next(shown)
-            script.check_fire(line.position, retake)
-            self.decisions.require_consent(session)
-            profile = profile or script.profile
-            scene = self.rig.scene_of(profile)
-            aside = self._require_rig()
-            lit = self.lights.show(scene) if scene is not None else None
-            take = self.records.plan(session, line.position, profile, aside)
-            attempt = TakeCode.parse(take).attempt
-            tally = TakeProgress(take, (camera.name for camera in self.rig.cameras), aside=aside)
-            self.desk.open(tally)
-            future = self._fire(script, line, attempt, tally, profile, lit)
-            if not future.done():
-                tally.wait_spooled(self.rig.transfer.frame_timeout_s)
-        finally:
-            self.lights.rest()
-            self._firing.release()
-        result = self.draining.wait(future) if wait or future.done() else None
-        if result is None:
-            result = self.conclusion.coming_in(script, line, attempt, tally, self.ingest.trouble)
-        return result
+        with self.firing.hold():
+            try:
+                take = self._plan_take(session, expression, retake, profile, shown)
+                future = self._fire(take)
+                if not future.done():
+                    take.progress.wait_spooled(self.rig.transfer.frame_timeout_s)
+            finally:
+                self.lights.rest()
+        result = self.completion.wait(future) if wait or future.done() else None
+        return self.settlement.coming_in(take, self.ingest.trouble) if result is None else result
 
     def retake(self, session: str, expression: str, profile: str | None = None) -> TakeResult:
         """Fire an expression again. The takes before stay what they are: of two whole ones the operator chooses."""
@@ -328,15 +172,15 @@ class Studio:
         failed, is kept although it lacks these cameras' photographs. Raises SessionError saying its state for a take
         that cannot be accepted, and AsideRefused when more would be missing than may.
         """
-        script = self.records.script(session)
-        code, _ = accept_take(self.records, self.asides, script, wanted, without, reason)
+        state = self.records.state_of(session)
+        code, _ = accept_take(self.records, self.asides, state, wanted, without, reason)
         if without:
             self.reviewer.finish(code)  # it failed, so nobody has judged it
         return self.records.take(code)
 
     def choose(self, session: str, take: str) -> TakeLine:
         """This whole take stands for its expression from now on, whatever was decided before. Raises SessionError."""
-        found = self.records.script(session).find_take(take)
+        found = self.records.state_of(session).find_take(take)
         if found is None:
             raise SessionError(f"Say which take, as in {session}-E02-1; see: mien session show {session}")
         self.records.accept(found.code, choose=True)
@@ -361,115 +205,80 @@ class Studio:
         self.asides.lift_over()
         return handed
 
-    def measure_lags(self, shots: int, profile: str = DEFAULT_PROFILE) -> LagReport:
-        """Fire shots that belong to no take, and keep each camera's lag under a profile. Raises like fire()."""
-        if not self._firing.acquire(blocking=False):
-            raise SessionError("A take is being fired; wait for it")
-        try:
-            scene = self.rig.scene_of(profile)
-            rig = self.rig.without(self._require_rig())
-            if scene is not None:
-                self.lights.settle(self.lights.show(scene))
-            return measure_lags(rig, self.link, self.lags, self.lag_store, profile, shots, self._quiet, log.info)
-        finally:
-            self.lights.rest()
-            self._firing.release()
+    def undo(self, session: str, take: str | None = None) -> Undone:
+        """Take back the session's last decision, or the last about one take (its code)."""
+        return self.decisions.undo(session, take)
 
-    def preflight(self, profile: str = DEFAULT_PROFILE) -> Preflight:
-        """Whether a session can begin: every camera is armed and let go again, the lights are lit for a moment."""
-        if not self._firing.acquire(blocking=False):
-            raise SessionError("A take is being fired; wait for it")
-        try:
-            self.care.require_quiet()
-            disks = [self.settings.records.home, *([self.store.folder] if self.store.folder else [])]
-            aside = {name: told(aside) for name, aside in self.asides.current().items()}
-            broken, trouble = self.asides.broken(aside), self.ingest.trouble
-            found = run_preflight(
-                self.rig, profile, self.link, self.lights, self.sessions, disks, trouble, aside, broken
-            )
-            found = replace(found, checks=(*found.checks, *self.care.checks()))
-            self.last_preflight = found
-            return found
-        finally:
-            self._firing.release()
+    def reassign(self, session: str, take: str, expression: str) -> ReassignedTake:
+        """Give a take to another expression of its session. Raises SessionError for one that does not exist."""
+        return self.decisions.reassign(self.state_of(session), take, expression)
+
+    def calibrate(self, session: str, take: str | None = None, version: int | None = None) -> list[CalibratedTakes]:
+        """Give a calibration to a session's takes that have none, or to one take: the nearest in time by default."""
+        return self.decisions.calibrate(session, take, version)
+
+    def reopen(self, session: str) -> SessionState:
+        """closed -> open, or paused when another one is open, until the farm has begun with it."""
+        return self.decisions.reopen(session)
 
     @property
     def last_take(self) -> TakeResult | None:
-        return self.conclusion.last
+        """The take that was told of last."""
+        return self.settlement.last
+
+    # --- reviews ---
+
+    def review(self, take: str, wait_s: float = 0.0) -> TakeReviewData | None:
+        """The checks of a take, waiting up to `wait_s` for those under way; None without a review. Raises NotFound."""
+        return self.reviewer.result(take, wait_s)
+
+    def review_again(self, take: str) -> None:
+        """Look once more at a take that is whole. Raises NotFound; SessionError for a take that is not whole."""
+        self.reviewer.again(take)
+
+    def advice_counts(self, session: str) -> Mapping[str, int]:
+        """By take of a session that was reviewed, how many results deserve a look."""
+        with reading(self.engine) as tx:
+            return count_advice(tx, session)
+
+    def last_whole_take(self, session: str) -> str | None:
+        """The code of the session's whole take that was fired last."""
+        with reading(self.engine) as tx:
+            return last_whole(tx, session)
+
+    def is_contact_sheet(self, sha256: str) -> bool:
+        """Whether a review has a contact sheet of this hash."""
+        with reading(self.engine) as tx:
+            return is_sheet(tx, sha256)
+
+    def contact_sheet(self, sha256: str) -> bytes:
+        """A review's contact sheet, as JPEG."""
+        with self.store.open(sha256) as file:
+            return file.read()
 
     # --- one fire ---
 
-    def _require_rig(self) -> dict[str, str]:
-        """Who is aside, and why. Raises RigNotReady when another camera is not there, or when too many are aside."""
-        self.care.require_quiet()
-        aside = self.asides.reasons()
-        roster = self.link.roster().without(aside)
-        if len(roster.ready) < len(roster.expected):
-            raise RigNotReady(f"Nothing was fired. {roster.describe()}")
-        broken = self.asides.broken(aside)
-        if broken:
-            raise RigNotReady(
-                "Nothing was fired. Too much is aside:\n  "
-                + "\n  ".join(broken)
-                + f"\nTo bring one back:  mien rig back {next(iter(aside))}"
-            )
-        return aside
+    def _plan_take(
+        self, session: str, expression: str | None, retake: bool, profile: str | None, shown: str | None
+    ) -> TakeUnderWay:
+        """Check, light and journal the take that is to be fired; from now on what comes in for it is counted."""
+        state = self.records.state_of(session)
+        line = state.find(expression) if expression is not None else state.check_next(shown)
+        state.check_fire(line.position, retake)
+        self.decisions.require_consent(session)
+        profile = profile or state.profile
+        scene = self.rig.scene_of(profile)
+        aside = self._require_rig()
+        lit = self.lights.show(scene) if scene is not None else None
+        code = self.records.plan(session, line.position, profile, aside)
+        progress = TakeProgress(code, (camera.name for camera in self.rig.cameras), aside=aside)
+        self.events.open(progress)
+        return TakeUnderWay(state, line, TakeCode.parse(code).attempt, progress, profile, lit)
 
-    def _fire(
-        self,
-        script: SessionStateMachine,
-        line: ExpressionState,
-        attempt: int,
-        tally: TakeProgress,
-        profile: str,
-        lit: LightingRecord | None,
-    ) -> "Future[TakeResult]":
-        lags = {camera: state.hello.lag_ns for camera, state in self.link.nodes().items()}
-        order = self.lag_store.applied(order_fire(tally.take, self.rig.without(tally.aside), lags, profile), profile)
-        try:
-            with self._quiet():
-                failed = self._shoot(order, tally, profile, lit)
-        except BaseException as error:
-            self.link.disarm(order, "the controller gave up")
-            with suppress(RecordError):  # the first error counts; a take left open is settled at the next start
-                self.records.failed(tally.take, f"The controller failed during the fire: {error}")
-            raise
-        finally:
-            self.lights.rest()
-        if failed:
-            nothing_fired: Future[TakeResult] = Future()
-            nothing_fired.set_result(self.conclusion.conclude(script, line, attempt, tally, "fired"))
-            return nothing_fired
-        return self.draining.begin(tally, lambda: self.conclusion.conclude(script, line, attempt, tally, "kept"))
-
-    @contextmanager
-    def _quiet(self) -> Iterator[None]:
-        """Nothing is taken in and nothing is looked at while a fire is near."""
-        self.ingest.hold()
-        self.reviewer.hold()
-        try:
-            yield
-        finally:
-            self.link.allow_uploads()
-            self.ingest.go_on()
-            self.reviewer.go_on()
-
-    def _shoot(self, order: FireOrder, tally: TakeProgress, profile: str, lit: LightingRecord | None) -> bool:
-        """ARM, journal, FIRE. True when the cameras did not all arm, so that nothing was fired."""
-        order, armed = arm_patiently(self.link, order)
-        for camera, found in armed.armed.items():
-            tally.add_warnings(camera, found.warnings)
-        if armed.faults:
-            self.link.disarm(order, "not every camera could be armed")
-            for camera, reason in armed.faults.items():
-                tally.add_fault(camera, reason)
-            tally.call_off()
-            return True
-        if lit is not None:
-            self.lights.settle(lit)
-        self.records.fired(order.take_id, setup_record(profile, structs.asdict(order.exposure), lit))
-        report = self.link.release(order)
-        self.lags.add(report.stamps.values(), profile)
-        for camera, reason in report.faults.items():
-            tally.add_fault(camera, reason)
-        return False
+    def _fire(self, take: TakeUnderWay) -> "Future[TakeResult]":
+        """Fire it; what becomes of it, when its photographs are in or known not to come."""
+        if self.take_firing.fire(take):
+            return self.completion.begin(take.progress, lambda: self.settlement.settle(take))
+        nothing_fired: Future[TakeResult] = Future()
+        nothing_fired.set_result(self.settlement.settle(take, fired=False))
+        return nothing_fired

@@ -1,4 +1,4 @@
-"""What the console asks before it listens: the token before the body, no more than a body may have, in time.
+"""Authentication of the console's requests: the token before the body, no more than a body may have, in time.
 
 And what every answer says to browsers: show it in no frame, keep it nowhere, load nothing from elsewhere.
 """

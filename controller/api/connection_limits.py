@@ -1,4 +1,4 @@
-"""The console's connections: so many at a time, and none for long that does not ask.
+"""Limits of the console's connections: so many at a time, and none for long that does not ask.
 
 uvicorn waits for ever for a request that never comes whole. Here a connection has some seconds to ask; and when there
 are too many, the one that has been silent longest makes room for the one that comes. Whoever is being answered stays.

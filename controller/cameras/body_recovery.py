@@ -1,4 +1,4 @@
-"""Bodies that are being recovered from the studio, step by step, and how often each one needed it.
+"""Recovery of camera bodies from the studio, step by step, and how often each one needed it.
 
 Each recovery is written into the audit log, so a camera that needs it again and again is named after a restart too.
 """
@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import Engine
 
 from camera_nodes import wire
+from common.guarding.safe_text import plain
 from controller.background_writer import BackgroundWriter
 from controller.errors import RigNotReady, SessionError
-from controller.fault_text import plain
 from controller.rig_file import Rig
 from db.engine import reading, utc_now
 from db.rigs.camera_events import events_of, record_event
@@ -34,12 +34,12 @@ Tell = Callable[[Sequence[str], wire.Message], Mapping[str, str]]
 
 @dataclass(frozen=True)
 class RecoveryStep:
-    """One thing that the node told. outcome: as in wire.RecoverStep, or "silent" when it told no more."""
+    """One thing that the node told of a recovery."""
 
-    at: datetime
-    rung: str
-    outcome: str
-    text: str
+    at: datetime  # UTC
+    rung: str  # the step of the ladder, as in wire.Rung; "" for none
+    outcome: str  # as in wire.RecoverStep, or "silent" when it told no more
+    text: str  # the node's words; may be empty
 
     def line(self) -> str:
         """For the operator."""
@@ -58,21 +58,21 @@ class RecoveryStep:
 
 @dataclass(frozen=True)
 class RecoveryProgress:
-    """How a recovery stands. often: how this camera has been recovered before, once it is done; empty if it is new."""
+    """How a recovery stands."""
 
-    recovery: str
-    camera: str
-    session: str
-    steps: tuple[RecoveryStep, ...] = ()
-    done: bool = False
-    answers: bool = False
-    often: str = ""
+    recovery: str  # its name
+    camera: str  # its name
+    session: str  # the session that was open when it began; "" without one
+    steps: tuple[RecoveryStep, ...] = ()  # in the order in which they were told
+    done: bool = False  # whether no more steps come
+    answers: bool = False  # whether the body answers; known once it is done
+    often: str = ""  # that this camera was recovered before, once it is done; "" when not
 
 
 @dataclass
 class _UnderWay:
-    progress: RecoveryProgress
-    heard: float = field(default_factory=time.monotonic)
+    progress: RecoveryProgress  # as far as it is
+    heard: float = field(default_factory=time.monotonic)  # monotonic s, when its node told something last
 
 
 class BodyRecoveries:
@@ -82,11 +82,11 @@ class BodyRecoveries:
     """
 
     def __init__(
-        self, engine: Engine, rig: Rig, clerk: BackgroundWriter, tell: Tell, session: Callable[[], str]
+        self, engine: Engine, rig: Rig, writer: BackgroundWriter, tell: Tell, session: Callable[[], str]
     ) -> None:
         self._engine = engine
         self._rig = rig
-        self._clerk = clerk
+        self._writer = writer
         self._tell = tell
         self._session = session
         self._changed = threading.Condition()
@@ -198,7 +198,7 @@ class BodyRecoveries:
         state.progress = replace(done, often=self._often_of(done))
         steps: list[Any] = [{"rung": step.rung, "outcome": step.outcome} for step in done.steps if step.rung]
         detail = {"session": done.session or None, "steps": steps, "answers": answers}
-        self._clerk.write(lambda tx: record_event(tx, self._rig.name, done.camera, "camera.recover", detail))
+        self._writer.write(lambda tx: record_event(tx, self._rig.name, done.camera, "camera.recover", detail))
 
     def _often_of(self, done: RecoveryProgress) -> str:
         oldest = utc_now() - LATELY

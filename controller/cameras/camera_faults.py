@@ -1,4 +1,4 @@
-"""What the nodes say is wrong outside a fire: shown to the operator, and kept in the audit log; bounded in number."""
+"""Faults that nodes report outside a fire: shown to the operator, and kept in the audit log; bounded in number."""
 
 import re
 import threading
@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine
 
 from camera_nodes import wire
+from common.guarding.safe_text import plain
 from controller.background_writer import BackgroundWriter
-from controller.fault_text import plain
 from db.engine import reading, utc_now
 from db.rigs.camera_events import events_of, record_event
 
@@ -22,15 +22,15 @@ NAMES_FILES = {"stray", "unresolved", "written_off", "not_deleted", "photo_damag
 
 @dataclass(frozen=True)
 class CameraFault:
-    """One kind of trouble of one camera, as its node told it last. count: how often since it was first told."""
+    """One kind of trouble of one camera, as its node told it last."""
 
-    camera: str
-    code: str
-    text: str
-    take: str
-    first_at: datetime
-    last_at: datetime
-    count: int = 1
+    camera: str  # its name
+    code: str  # as in wire.NodeFault
+    text: str  # the node's words, made fit for display
+    take: str  # the take that it is about; "" for none
+    first_at: datetime  # UTC
+    last_at: datetime  # UTC
+    count: int = 1  # how often it was told since first_at
 
     def line(self) -> str:
         """For the operator; times are UTC, as everywhere."""
@@ -41,10 +41,10 @@ class CameraFault:
 class CameraFaultLog:
     """The newest faults by camera. add() returns at once; any thread may call anything."""
 
-    def __init__(self, engine: Engine, rig: str, clerk: BackgroundWriter) -> None:
+    def __init__(self, engine: Engine, rig: str, writer: BackgroundWriter) -> None:
         self._engine = engine
         self._rig = rig
-        self._clerk = clerk
+        self._writer = writer
         self._lock = threading.Lock()
         self._faults: dict[str, OrderedDict[tuple[str, str], CameraFault]] = defaultdict(OrderedDict)
         self._recorded: dict[str, deque[datetime]] = defaultdict(lambda: deque(maxlen=RECORDED))
@@ -69,7 +69,7 @@ class CameraFaultLog:
                 return
             lately.append(now)
         detail = {"code": fault.code, "text": fault.text[:300], "take": fault.take or None}
-        self._clerk.write(lambda tx: record_event(tx, self._rig, fault.camera, "camera.fault", detail))
+        self._writer.write(lambda tx: record_event(tx, self._rig, fault.camera, "camera.fault", detail))
 
     def _note(self, fault: CameraFault) -> bool:
         """Remember it; whether it is news."""

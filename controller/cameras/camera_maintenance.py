@@ -1,12 +1,11 @@
-"""What an operator does for one camera between takes: recover it, look through it, give up a photograph of it.
+"""Maintenance of single cameras between takes: recovery, live view, giving up a photograph.
 
 Everything here stays out of a fire's way: nothing begins while one is under way, nothing is fired during a recovery.
 """
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
@@ -16,6 +15,7 @@ from controller.cameras.body_recovery import BodyRecoveries
 from controller.cameras.camera_faults import CameraFaultLog
 from controller.cameras.live_view import LiveViewer
 from controller.errors import ControllerError, RigNotReady, SessionError
+from controller.firing.firing_lock import FIRING, FiringLock
 from controller.node_links.camera_status import strays_text, unresolved_text
 from controller.node_links.control_channel import ControlLink
 from controller.preflight.preflight import PreflightCheck
@@ -23,51 +23,54 @@ from controller.rig_file import Rig
 from controller.sessions.session_store import SessionStore
 from db.rigs.camera_events import record_event
 
-FIRING = "A take is being fired; wait for it"
 WRITE_OFF_S = 15.0  # a node's Status comes every 5 s at the latest
 SHOWN = 3  # faults of one camera in an overview
 SESSION_S = 1.0  # how long the open session's code is believed
 
 
+@dataclass(frozen=True)
+class CameraHistory:
+    """What a camera has shown lately beside its present state, in words."""
+
+    faults: tuple[str, ...]  # what its node told outside a fire, the latest first
+    recovered: str  # that it was recovered again and again; "" when not
+
+
 class CameraMaintenance:
     """Belongs to a Studio: start() once the records are there, attach() the link, stop() at the end.
 
-    firing: the studio's lock, held while a take is fired.
+    firing: held while a take is fired.
     """
 
-    def __init__(self, engine: Engine, rig: Rig, records: SessionStore, firing: threading.Lock) -> None:
+    def __init__(self, engine: Engine, rig: Rig, records: SessionStore, firing: FiringLock) -> None:
         self._rig = rig
         self._records = records
         self._firing = firing
         self._link: ControlLink | None = None
         self._session = ("", 0.0)
-        self.clerk = BackgroundWriter(engine)
-        self.faults = CameraFaultLog(engine, rig.name, self.clerk)
-        self.recoveries = BodyRecoveries(engine, rig, self.clerk, self._tell, self._open_session)
+        self.writer = BackgroundWriter(engine)
+        self.faults = CameraFaultLog(engine, rig.name, self.writer)
+        self.recoveries = BodyRecoveries(engine, rig, self.writer, self._tell, self._open_session)
         names = [camera.name for camera in rig.cameras]
-        self.viewer = LiveViewer(names, self._tell, lambda: FIRING if firing.locked() else "")
+        self.viewer = LiveViewer(names, self._tell, lambda: FIRING if firing.held else "")
 
     def start(self) -> None:
         self.faults.recall()
         self.recoveries.recall()
-        self.clerk.start()
+        self.writer.start()
 
     def attach(self, link: ControlLink) -> None:
         self._link = link
 
     def stop(self) -> None:
-        self.clerk.stop()
+        self.writer.stop()
 
     # --- what the operator asks for
 
     def recover(self, camera: str, rungs: Sequence[wire.Rung]) -> str:
         """Begin a recovery and return its name; see recoveries.progress(). Raises SessionError or RigNotReady."""
-        if not self._firing.acquire(blocking=False):
-            raise SessionError(FIRING)
-        try:
+        with self._firing.hold():
             return self.recoveries.begin(camera, rungs).recovery
-        finally:
-            self._firing.release()
 
     def write_off(self, camera: str, reason: str) -> str:
         """Give up the file of the camera's unresolved exposure, and return the take that it belongs to.
@@ -96,7 +99,7 @@ class CameraMaintenance:
             with link.changed:
                 link.changed.wait(min(left, 0.25))
         detail = {"take": take, "reason": why[:300]}
-        self.clerk.write(lambda tx: record_event(tx, self._rig.name, camera, "camera.write_off", detail))
+        self.writer.write(lambda tx: record_event(tx, self._rig.name, camera, "camera.write_off", detail))
         return take
 
     # --- what the studio asks for
@@ -129,12 +132,10 @@ class CameraMaintenance:
             else PreflightCheck("recovered", "ok", "no camera was recovered more than once"),
         )
 
-    def overview(self, camera: str) -> dict[str, Any]:
+    def history(self, camera: str) -> CameraHistory:
         """What the operator should know of a camera beside its state."""
-        return {
-            "faults": [fault.line() for fault in self.faults.faults(camera, SHOWN)],
-            "recovered": self.recoveries.often().get(camera, ""),
-        }
+        faults = tuple(fault.line() for fault in self.faults.faults(camera, SHOWN))
+        return CameraHistory(faults, self.recoveries.often().get(camera, ""))
 
     # --- told by the link: return at once
 

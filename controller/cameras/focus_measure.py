@@ -1,4 +1,4 @@
-"""How well in focus a live view frame is: one number, larger is sharper. Pure; needs Pillow and numpy.
+"""Focus measure of a live view frame: one number, larger is sharper. Pure; needs Pillow and numpy.
 
 The variance of the Laplacian over the middle of the frame (Pech-Pacheco et al. 2000; LAP4 of Pertuz, Puig and Garcia,
 "Analysis of focus measure operators for shape-from-focus", Pattern Recognition 46, 2013, who find the operators of

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from camera_nodes import wire
+from common.guarding.safe_text import plain
 from controller.cameras.focus_measure import focus_measure
 from controller.errors import FrameRejected, SessionError
-from controller.fault_text import plain
 
 FORGET_S = 30.0  # a frame older than this is not shown
 FRESH_S = 60.0  # after so long without a look a camera's best focus is found anew
@@ -21,20 +21,17 @@ Tell = Callable[[Sequence[str], wire.Message], Mapping[str, str]]
 
 @dataclass(frozen=True)
 class LiveViewFrame:
-    """One camera in live view. focus: of its newest frame; best: the largest since the look began; both without unit.
+    """One camera in live view; None is not known."""
 
-    relative: focus over best, 1.0 at the best so far. age_ms: of the frame. problem: why there is none.
-    """
-
-    camera: str
-    frame: int | None = None
-    age_ms: float | None = None
-    width: int | None = None
-    height: int | None = None
-    focus: float | None = None
-    best: float | None = None
-    relative: float | None = None
-    problem: str = ""
+    camera: str  # its name
+    frame: int | None = None  # its number, counted by the node
+    age_ms: float | None = None  # since the frame came in whole
+    width: int | None = None  # pixels
+    height: int | None = None  # pixels
+    focus: float | None = None  # its focus measure, without unit
+    best: float | None = None  # the largest since the look began
+    relative: float | None = None  # focus over best, 1.0 at the best so far
+    problem: str = ""  # why there is no frame; "" for none
 
 
 @dataclass
@@ -42,16 +39,16 @@ class _LiveViewStream:
     """What is known of one camera's live view."""
 
     number: int = -1  # of the frame that is coming in
-    coming: bytearray | None = None
-    size: int = 0
+    coming: bytearray | None = None  # its bytes so far; None when it was given up
+    size: int = 0  # bytes that it will have
     frame: int | None = None  # the newest whole one
-    jpeg: bytes = b""
-    at: float = 0.0
-    measured: int | None = None
-    focus: tuple[float, int, int] | None = None
-    best: float = 0.0
-    looked: float = 0.0
-    problem: str = ""
+    jpeg: bytes = b""  # of the newest whole one
+    at: float = 0.0  # monotonic s, when that came
+    measured: int | None = None  # the frame that `focus` is of
+    focus: tuple[float, int, int] | None = None  # measure, width, height
+    best: float = 0.0  # the largest measure since the look began
+    asked_at: float = 0.0  # monotonic s, when somebody asked last
+    problem: str = ""  # why there is no frame
 
 
 class LiveViewer:
@@ -61,7 +58,7 @@ class LiveViewer:
     """
 
     def __init__(self, cameras: Sequence[str], tell: Tell, busy: Callable[[], str]) -> None:
-        self._eyes = {camera: _LiveViewStream() for camera in cameras}
+        self._streams = {camera: _LiveViewStream() for camera in cameras}
         self._tell = tell
         self._busy = busy
         self._lock = threading.Lock()
@@ -74,10 +71,10 @@ class LiveViewer:
         wanted = self._known(cameras)
         now = time.monotonic()
         with self._lock:
-            for eye in (self._eyes[camera] for camera in wanted):
-                if now - eye.looked > FRESH_S:
-                    eye.best = 0.0
-                eye.looked = now
+            for stream in (self._streams[camera] for camera in wanted):
+                if now - stream.asked_at > FRESH_S:
+                    stream.best = 0.0
+                stream.asked_at = now
         busy = self._busy()
         failed = {} if busy else self._tell(wanted, wire.View(on=True, every_ms=every_ms))
         return [self._seen(camera, busy or failed.get(camera, "")) for camera in wanted]
@@ -87,7 +84,7 @@ class LiveViewer:
         wanted = self._known(cameras)
         with self._lock:
             for camera in wanted:  # why there is none stays: a node tells it when it changes
-                self._eyes[camera] = _LiveViewStream(problem=self._eyes[camera].problem)
+                self._streams[camera] = _LiveViewStream(problem=self._streams[camera].problem)
         if not self._busy():  # a fire has ended it
             self._tell(wanted, wire.View(on=False))
 
@@ -99,52 +96,57 @@ class LiveViewer:
         """The camera's newest frame, if it is not old. Raises SessionError for an unknown camera."""
         (camera,) = self._known([camera])
         with self._lock:
-            eye = self._eyes[camera]
-            self._forget(eye)
-            return eye.jpeg or None
+            stream = self._streams[camera]
+            self._forget(stream)
+            return stream.jpeg or None
 
     def _known(self, cameras: Sequence[str]) -> list[str]:
         for camera in cameras:
-            if camera not in self._eyes:
+            if camera not in self._streams:
                 raise SessionError(f"{camera} is not in the rig file; mien rig status lists the cameras")
-        return list(dict.fromkeys(cameras)) or list(self._eyes)
+        return list(dict.fromkeys(cameras)) or list(self._streams)
 
     # --- told by the sockets: return at once
 
     def piece(self, message: wire.Preview) -> None:
         """A piece of a frame, from the camera's own node."""
-        eye = self._eyes.get(message.camera)
-        if eye is None:
+        stream = self._streams.get(message.camera)
+        if stream is None:
             return
         with self._lock:
             if message.offset == 0:
-                eye.number, eye.size, eye.coming = message.number, message.size, bytearray()
-            if eye.coming is None or (message.number, message.size) != (eye.number, eye.size):
+                stream.number, stream.size, stream.coming = message.number, message.size, bytearray()
+            if stream.coming is None or (message.number, message.size) != (stream.number, stream.size):
                 return  # the rest of a frame that was given up
-            if message.offset != len(eye.coming) or message.offset + len(message.data) > eye.size:
-                eye.coming = None
+            if message.offset != len(stream.coming) or message.offset + len(message.data) > stream.size:
+                stream.coming = None
                 return
-            eye.coming += message.data
-            if len(eye.coming) == eye.size:
-                eye.frame, eye.jpeg, eye.at, eye.coming = eye.number, bytes(eye.coming), time.monotonic(), None
-                eye.problem = ""
+            stream.coming += message.data
+            if len(stream.coming) == stream.size:
+                stream.frame, stream.jpeg, stream.at, stream.coming = (
+                    stream.number,
+                    bytes(stream.coming),
+                    time.monotonic(),
+                    None,
+                )
+                stream.problem = ""
 
     def state(self, message: wire.ViewState) -> None:
         """A node's live view began, or ended and why."""
-        eye = self._eyes.get(message.camera)
-        if eye is not None:
+        stream = self._streams.get(message.camera)
+        if stream is not None:
             with self._lock:
-                eye.problem = "" if message.on else plain(message.text)
+                stream.problem = "" if message.on else plain(message.text)
 
     # ---
 
     def _seen(self, camera: str, problem: str) -> LiveViewFrame:
-        eye = self._eyes[camera]
+        stream = self._streams[camera]
         with self._lock:
-            self._forget(eye)
-            problem = problem or eye.problem
-            jpeg, number, at = eye.jpeg, eye.frame, eye.at
-            known = eye.focus if eye.measured == number else None
+            self._forget(stream)
+            problem = problem or stream.problem
+            jpeg, number, at = stream.jpeg, stream.frame, stream.at
+            known = stream.focus if stream.measured == number else None
         if number is None:
             return LiveViewFrame(camera, problem=problem or "no frame yet")
         try:
@@ -152,15 +154,15 @@ class LiveViewer:
         except FrameRejected as error:
             return LiveViewFrame(camera, number, problem=str(error))
         with self._lock:
-            if eye.frame == number:
-                eye.measured, eye.focus = number, focus
-            eye.best = best = max(eye.best, focus[0])
+            if stream.frame == number:
+                stream.measured, stream.focus = number, focus
+            stream.best = best = max(stream.best, focus[0])
         age_ms = (time.monotonic() - at) * 1e3
         value, width, height = focus
         return LiveViewFrame(
             camera, number, age_ms, width, height, value, best, value / best if best else None, problem
         )
 
-    def _forget(self, eye: _LiveViewStream) -> None:
-        if eye.frame is not None and time.monotonic() - eye.at > FORGET_S:
-            eye.frame, eye.jpeg, eye.measured, eye.focus = None, b"", None, None
+    def _forget(self, stream: _LiveViewStream) -> None:
+        if stream.frame is not None and time.monotonic() - stream.at > FORGET_S:
+            stream.frame, stream.jpeg, stream.measured, stream.focus = None, b"", None, None

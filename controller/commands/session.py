@@ -1,13 +1,20 @@
 """`mien session`: a subject in the chair."""
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from common.take_codes import TakeReference
+from common.terminal.figures import milliseconds
 from common.terminal.options import AsJson, Home, print_json, print_table
+from controller.commands.session_tables import decision_text, next_step
 from controller.commands.take_checks import checks
 
+if TYPE_CHECKING:
+    from controller.client import StudioClient
+
+_SKEWS = ("command_skew_ms", "clock_uncertainty_ms", "exposure_skew_ms")
 app = typer.Typer(no_args_is_help=True, help="A subject in the chair: fire, accept, take again, skip, pause, close.")
 
 Expression = Annotated[
@@ -97,7 +104,7 @@ def accept(
     session, wanted = _where(client, expression, whole=True)
     asked = {"expression": wanted, "without": camera_names(without or []), "reason": reason}
     answer = client.post(f"/api/sessions/{session}/accept", **asked)
-    print_json(answer) if as_json else print(_decided(answer, session))
+    print_json(answer) if as_json else print(decision_text(answer, session))
 
 
 Take = Annotated[str, typer.Argument(help="The take's code, as in S012-1-E02-1.")]
@@ -111,7 +118,7 @@ def choose(take: Take, home: Home = None, as_json: AsJson = False) -> None:
     client = StudioClient(home)
     session, wanted = _where(client, take, whole=True)
     answer = client.post(f"/api/sessions/{session}/choose", take=wanted)
-    print_json(answer) if as_json else print(_decided(answer, session))
+    print_json(answer) if as_json else print(decision_text(answer, session))
 
 
 @app.command()
@@ -132,7 +139,7 @@ def undo(
     else:
         session, take = _where(client, what, whole=True)
     answer = client.post(f"/api/sessions/{session}/undo", take=take)
-    told = f"Taken back: {answer['undone']['text']}.  {_following(answer, session)}"
+    told = f"Taken back: {answer['undone']['text']}.  {next_step(answer, session)}"
     print_json(answer) if as_json else print(told)
 
 
@@ -151,7 +158,7 @@ def reassign(
     answer = client.post(f"/api/sessions/{session}/reassign", take=wanted, expression=expression)
     given = answer["reassigned"]
     told = f"{given['was']} is {given['take']} now, {given['expression']}, {given['state']}"
-    print_json(answer) if as_json else print(f"{told}  {_following(answer, session)}")
+    print_json(answer) if as_json else print(f"{told}  {next_step(answer, session)}")
 
 
 @app.command()
@@ -193,7 +200,7 @@ def skip(
     session, wanted = _where(client, expression)
     answer = client.post(f"/api/sessions/{session}/skip", expression=wanted, reason=reason)
     done = "asked for again" if undo else "skipped"
-    print_json(answer) if as_json else print(f"{expression} {done}  {_following(answer, session)}")
+    print_json(answer) if as_json else print(f"{expression} {done}  {next_step(answer, session)}")
 
 
 @app.command()
@@ -218,7 +225,7 @@ def resume(
 
     client = StudioClient(home)
     answer = client.post(f"/api/sessions/{session or _paused(client)}/resume")
-    told = f"{answer['session']} open  {_following(answer, answer['session'])}"
+    told = f"{answer['session']} open  {next_step(answer, answer['session'])}"
     print_json(answer) if as_json else print(told)
 
 
@@ -289,7 +296,7 @@ def reopen(
         print_json(answer)
         return
     paused = answer["state"] == "paused"
-    following = f"To go on:  mien session resume {session}" if paused else _following(answer, session)
+    following = f"To go on:  mien session resume {session}" if paused else next_step(answer, session)
     print(f"{session} {answer['state']}  {following}")
 
 
@@ -307,9 +314,11 @@ def show(session: Session = None, home: Home = None, as_json: AsJson = False) ->
 app.command()(checks)
 
 
-def _shoot(verb: str, expression: str | None, profile: str | None, no_wait: bool, home: Any, as_json: bool) -> None:
+def _shoot(
+    verb: str, expression: str | None, profile: str | None, no_wait: bool, home: Path | None, as_json: bool
+) -> None:
     from controller.client import StudioClient
-    from controller.commands.session_tables import ms, print_warnings
+    from controller.commands.session_tables import print_warnings
     from controller.commands.take_checks import print_after_fire
 
     client = StudioClient(home)
@@ -323,9 +332,10 @@ def _shoot(verb: str, expression: str | None, profile: str | None, no_wait: bool
     else:
         skew = answer["skew"]
         print(answer["message"])
-        print(f"  command skew      {ms(skew['command_skew_ms'])}")
-        print(f"  clock uncertainty {ms(skew['clock_uncertainty_ms'])}")
-        print(f"  exposure skew     {ms(skew['exposure_skew_ms'])} ({skew['exposure_source'].replace('_', ' ')})")
+        figures = {key: milliseconds(skew[key], "not measured") for key in _SKEWS}
+        print(f"  command skew      {figures['command_skew_ms']}")
+        print(f"  clock uncertainty {figures['clock_uncertainty_ms']}")
+        print(f"  exposure skew     {figures['exposure_skew_ms']} ({skew['exposure_source'].replace('_', ' ')})")
         print_warnings(answer["warnings"])
         for camera, advice in answer["advice"].items():
             print(f"  look at {camera}: {advice}")
@@ -337,21 +347,7 @@ def _shoot(verb: str, expression: str | None, profile: str | None, no_wait: bool
         raise typer.Exit(3)
 
 
-def _decided(answer: Any, session: str) -> str:
-    flags = f" although {answer['flags']}" if answer["flags"] else ""
-    beside = f" (beside it, and kept: {', '.join(answer['beside'])})" if answer["beside"] else ""
-    return f"{answer['take']} {answer['state']}{flags}{beside}  {_following(answer, session)}"
-
-
-def _following(answer: Any, session: str) -> str:
-    if answer["next"]:
-        return f"next: {answer['next']}"
-    if answer["undecided"]:
-        return f"to decide: {', '.join(answer['undecided'])}"
-    return f"nothing is left:  mien session close {session}"
-
-
-def _ask_each(client: Any, session: str, keep: list[str], drop: list[str]) -> None:
+def _ask_each(client: "StudioClient", session: str, keep: list[str], drop: list[str]) -> None:
     """Ask, at a terminal, what becomes of each whole take that nobody has accepted."""
     import sys
 
@@ -368,7 +364,7 @@ def _ask_each(client: Any, session: str, keep: list[str], drop: list[str]) -> No
             (keep if typer.confirm(question) else drop).append(take["code"])
 
 
-def _where(client: Any, expression: str | None, whole: bool = False) -> tuple[str, str | None]:
+def _where(client: "StudioClient", expression: str | None, whole: bool = False) -> tuple[str, str | None]:
     """The session and expression that an argument means; the open session unless it names one.
 
     whole: as it was written, so that a take's code means that take.
@@ -387,7 +383,7 @@ def _split(text: str) -> tuple[str, str] | None:
     return None if found is None or found.session is None else (found.session, found.within)
 
 
-def _open(client: Any, or_paused: bool = False) -> str:
+def _open(client: "StudioClient", or_paused: bool = False) -> str:
     from controller.errors import SessionError
 
     answer = client.get("/api/sessions/open")
@@ -401,7 +397,7 @@ def _open(client: Any, or_paused: bool = False) -> str:
     raise SessionError(told)
 
 
-def _paused(client: Any) -> str:
+def _paused(client: "StudioClient") -> str:
     from controller.errors import SessionError
 
     paused = client.get("/api/sessions/open")["paused"]

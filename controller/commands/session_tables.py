@@ -4,14 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.terminal.options import print_table
+from common.terminal.phrases import grouped, listed
 
 MARKS = {"ok": "ok", "warning": "look", "fault": "FAULT"}
 SOURCES = {"hot_shoe": "shoe", "optical": "optical", "simulated": "sim"}
 SHOWN = 8  # cameras by name before the rest is counted
-
-
-def ms(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.2f} ms"
 
 
 def print_session(answer: Mapping[str, Any]) -> None:
@@ -59,6 +56,22 @@ def print_session(answer: Mapping[str, Any]) -> None:
             print(f"nothing is left:  mien session close {answer['session']}")
 
 
+def decision_text(answer: Mapping[str, Any], session: str) -> str:
+    """What an accept or a choice has changed, and what comes next, on one line."""
+    flags = f" although {answer['flags']}" if answer["flags"] else ""
+    beside = f" (beside it, and kept: {', '.join(answer['beside'])})" if answer["beside"] else ""
+    return f"{answer['take']} {answer['state']}{flags}{beside}  {next_step(answer, session)}"
+
+
+def next_step(answer: Mapping[str, Any], session: str) -> str:
+    """What comes next in a session: a fire, a decision, or its close."""
+    if answer["next"]:
+        return f"next: {answer['next']}"
+    if answer["undecided"]:
+        return f"to decide: {', '.join(answer['undecided'])}"
+    return f"nothing is left:  mien session close {session}"
+
+
 def print_standing(answer: Mapping[str, Any]) -> None:
     """Consent, what the session began without, and which accepted takes the farm cannot take yet."""
     for name, text in answer["without"].items():
@@ -75,12 +88,8 @@ def print_served(served: Sequence[Mapping[str, Any]]) -> None:
     """Which takes have which calibration now."""
     if not served:
         print("No take was without a calibration; nothing is changed.")
-    named: dict[int, list[str]] = {}
-    for one in served:
-        named.setdefault(one["version"], []).append(one["take"])
-    for version, takes in named.items():
-        more = f" and {len(takes) - SHOWN} more" if len(takes) > SHOWN else ""
-        print(f"Calibration {version} serves {len(takes)} earlier takes: {', '.join(takes[:SHOWN])}{more}")
+    for version, takes in grouped((one["take"], str(one["version"])) for one in served).items():
+        print(f"Calibration {version} serves {len(takes)} earlier takes: {listed(takes, SHOWN)}")
 
 
 def _take_cells(take: Mapping[str, Any], session: str, skipped: bool) -> list[str]:
@@ -99,23 +108,16 @@ def _short(value: float | None) -> str:
 
 def print_without(takes: Mapping[str, Mapping[str, str]]) -> None:
     """Cameras without which takes are whole: a line for each camera and reason, with its takes."""
-    named: dict[str, list[str]] = {}
-    for take, cameras in takes.items():
-        for camera, why in cameras.items():
-            named.setdefault(f"without {camera} ({why})", []).append(take)
-    for text, codes in named.items():
-        more = f" and {len(codes) - SHOWN} more" if len(codes) > SHOWN else ""
-        print(f"  {text}: {', '.join(codes[:SHOWN])}{more}")
+    said = ((take, f"without {camera} ({why})") for take, cameras in takes.items() for camera, why in cameras.items())
+    for text, codes in grouped(said).items():
+        print(f"  {text}: {listed(codes, SHOWN)}")
 
 
 def print_warnings(warnings: Mapping[str, str]) -> None:
     """What cameras could not do as asked: a line for each warning, with the cameras that it is about."""
-    cameras: dict[str, list[str]] = {}
-    for camera, text in sorted(warnings.items()):
-        cameras.setdefault(text, []).append(camera)
+    cameras = grouped(sorted(warnings.items()))
     for text, named in list(cameras.items())[:SHOWN]:
-        more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
-        print(f"  warning: {text} ({', '.join(named[:SHOWN])}{more})")
+        print(f"  warning: {text} ({listed(named, SHOWN)})")
     if len(cameras) > SHOWN:
         print(f"  and {len(cameras) - SHOWN} more warnings; --json has them all")
 

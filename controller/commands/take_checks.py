@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from common.terminal.options import AsJson, Home, print_json
+
+if TYPE_CHECKING:
+    from controller.client import StudioClient
 
 MARKS = {"ok": "ok", "advice": "LOOK", "not_done": "-"}
 WAIT_S = 20.0
@@ -39,11 +42,11 @@ def checks(
     if as_json:
         print_json(review)
         return
-    print(f"{code}: {told(review)}, {review['seconds']:.1f} s after the last photograph")
+    print(f"{code}: {review_text(review)}, {review['seconds']:.1f} s after the last photograph")
     print_checks(review)
 
 
-def told(review: Mapping[str, Any]) -> str:
+def review_text(review: Mapping[str, Any]) -> str:
     """In one phrase how many results deserve a look."""
     return f"{review['advice']} to look at" if review["advice"] else "nothing to look at"
 
@@ -60,24 +63,24 @@ def print_checks(review: Mapping[str, Any], only_advice: bool = False) -> None:
             print(f"  {MARKS[check['state']]:<4}  {check['check']:<{width}}  {check['reason']}")
 
 
-def print_after_fire(client: Any, take: str) -> None:
+def print_after_fire(client: "StudioClient", take: str) -> None:
     """Wait for the checks of a take that was just fired, and say what deserves a look."""
     review = client.get(f"/api/takes/{take}/checks?wait_s={WAIT_S:g}")["review"]
     if review is None:
         print(f"The photographs are still being looked at:  mien session checks {take}")
         return
-    print(f"Checks: {told(review)}.")
+    print(f"Checks: {review_text(review)}.")
     print_checks(review, only_advice=True)
 
 
-def _newest(client: Any) -> str:
+def _newest(client: "StudioClient") -> str:
     from controller.errors import SessionError
 
     session = client.get("/api/sessions/open")["session"]
     if session is None:
         raise SessionError("No session is open; say which take:  mien session checks S012-1-E02-1")
-    script = client.get(f"/api/sessions/{session}")
-    newest = script["last_take"]
+    state = client.get(f"/api/sessions/{session}")
+    newest = state["last_take"]
     if newest is None:
         raise SessionError(f"Session {session} has no whole take yet")
     return str(newest)

@@ -1,4 +1,4 @@
-"""What a fire is, apart from the sockets: how far ahead, at what moment for whom, and how well it went.
+"""Timing of a fire, apart from the sockets: how far ahead, at what moment for whom, and how well it went.
 
 Two phases. ARM asks every camera; FIRE names one moment T for all. Each node sends its command at T minus its camera's
 shutter lag, so the exposures, not the commands, fall together.
@@ -19,13 +19,13 @@ ExposureSource = Literal["simulated", "hot_shoe", "not_measured"]
 
 @dataclass(frozen=True)
 class FireOrder:
-    """One fire of a take: who takes part, how the cameras are set, and each camera's lag from command to exposure."""
+    """One fire of a take."""
 
-    fire_id: str
-    take_id: str
-    lags_ns: Mapping[str, int]
-    exposure: Exposure
-    limits: SyncLimits
+    fire_id: str  # of this arming, see new_fire_id
+    take_id: str  # code of the take that it is for
+    lags_ns: Mapping[str, int]  # each camera that takes part -> its lag from command to exposure
+    exposure: Exposure  # how the cameras are set
+    limits: SyncLimits  # of time and uncertainty, from the rig file
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -34,13 +34,11 @@ class FireOrder:
 
 @dataclass(frozen=True)
 class ArmReport:
-    """Phase one: who is armed, and why the others are not.
+    """Phase one: who is armed, and why the others are not."""
 
-    `unsure`: cameras whose only trouble is a clock at or near the limit; some more pings will mend it.
-    """
-
-    armed: Mapping[str, Armed]
-    faults: Mapping[str, str]
+    armed: Mapping[str, Armed]  # camera -> its node's answer
+    faults: Mapping[str, str]  # camera -> why it is not armed
+    # cameras whose only trouble is a clock at or near the limit: more pings will help
     unsure: frozenset[str] = frozenset()
 
     @property
@@ -58,17 +56,16 @@ def near_limit(uncertainty_ns: int | None, limits: SyncLimits) -> bool:
 
 @dataclass(frozen=True)
 class Skew:
-    """The three numbers of a take, milliseconds; an exposure skew of None was not measured.
+    """The three numbers of a take, milliseconds; None was not measured.
 
-    command_skew_ms: latest minus earliest error of the command, over the cameras that fired.
-    clock_uncertainty_ms: the worst camera's. exposure_skew_ms: latest minus earliest true exposure moment; it is given
-    only when every camera that fired reports one from the same source, for a part of a rig would flatter the whole.
+    The exposure skew is given only when every camera that fired reports its moment from the same source, for a part of
+    a rig would flatter the whole.
     """
 
-    command_skew_ms: float | None = None
-    clock_uncertainty_ms: float | None = None
-    exposure_skew_ms: float | None = None
-    exposure_source: ExposureSource = "not_measured"
+    command_skew_ms: float | None = None  # latest minus earliest error of the command, over the cameras that fired
+    clock_uncertainty_ms: float | None = None  # the worst camera's
+    exposure_skew_ms: float | None = None  # latest minus earliest true exposure moment
+    exposure_source: ExposureSource = "not_measured"  # where those moments are from
 
     def flags(self, limits: SyncLimits) -> list[str]:
         """Why a take that is whole may still not be good enough, in words."""
@@ -87,12 +84,12 @@ class Skew:
 
 @dataclass(frozen=True)
 class StampReport:
-    """Phase two: what the nodes did at the moment `at_ns` (controller clock)."""
+    """Phase two: what the nodes did."""
 
-    at_ns: int
-    stamps: Mapping[str, Stamps]
-    faults: Mapping[str, str]
-    skew: Skew = field(default_factory=Skew)
+    at_ns: int  # the moment of the fire, by the controller's monotonic clock
+    stamps: Mapping[str, Stamps]  # by camera
+    faults: Mapping[str, str]  # camera -> why it did not fire, or did not say so in time
+    skew: Skew = field(default_factory=Skew)  # of the stamps that came
 
 
 def order_fire(

@@ -20,9 +20,10 @@ Levels = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Scene:
-    """A look of the lights. `ranges`: by universe, (first channel, last channel, level) in the order written."""
+    """A look of the lights."""
 
-    name: str
+    name: str  # as the rig file has it
+    # universe -> (first channel, last channel, level 0..255), in the order written
     ranges: Mapping[int, tuple[tuple[int, int, int], ...]]
 
     def levels(self, universe: int) -> Levels:
@@ -42,16 +43,12 @@ class Scene:
 
 @dataclass(frozen=True)
 class LightsEntry:
-    """`[lights]`: how scenes are sent (sACN, E1.31 over multicast).
+    """`[lights]`: how scenes are sent (sACN, E1.31 over multicast)."""
 
-    interface: this server's address on the lights' network; empty takes the one that the system routes multicast to.
-    settle_ms: from the first packet of a scene to the earliest fire. between: the scene between takes, dark if empty.
-    """
-
-    interface: str = ""
-    priority: int = 100
-    settle_ms: float = 150.0
-    between: str = ""
+    interface: str = ""  # this server's address on the lights' network; "": where the system routes multicast to
+    priority: int = 100  # of E1.31, 0..200
+    settle_ms: float = 150.0  # from the first packet of a scene to the earliest fire
+    between: str = ""  # the scene between takes; dark if empty
 
 
 def parse_scene(name: str, table: Any, place: str) -> Scene:

@@ -36,11 +36,11 @@ CID_SPACE = uuid.UUID("6b0b2bd5-2f4c-5c0e-9c0a-6d69656e0000")
 
 @dataclass(frozen=True)
 class LightingRecord:
-    """A scene that has left for every universe: when, by the records' clock and by the monotonic clock, ns."""
+    """A scene that has left for every universe."""
 
-    scene: Scene
-    at: datetime
-    at_ns: int
+    scene: Scene  # that was sent
+    at: datetime  # UTC, for the records
+    at_ns: int  # the same moment by the monotonic clock
 
     def record(self) -> dict[str, Any]:
         """As it is kept with a take."""
@@ -88,7 +88,12 @@ class SacnSender:
             self._socket.close()
             return self
         self._running = True
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self._running = False
+            self._socket.close()
+            raise
         return self
 
     def __exit__(

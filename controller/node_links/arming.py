@@ -1,4 +1,4 @@
-"""Phase one with patience: a clock that is near its limit gets some more pings before the rig is given up."""
+"""Arming, a fire's first phase: a clock that is near its limit gets some more pings before the rig is given up."""
 
 import time
 from dataclasses import replace

@@ -1,9 +1,12 @@
-"""Every camera for the operator: what state it is in and what stands in its way."""
+"""Status of every camera for the operator: what state it is in and what stands in its way."""
 
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from controller.node_links.control_channel import NodeState
+from controller.errors import RigNotReady
+from controller.node_links.node_registry import NodeState
 from controller.rig.roster import Roster
 from controller.rig_file import Rig
 
@@ -28,32 +31,26 @@ def strays_text(count: int) -> str:
 
 @dataclass(frozen=True)
 class CameraReport:
-    """One camera for the operator. `problems` stand in its way, `warnings` do not.
+    """One camera for the operator; None is not known."""
 
-    aside: why and for how long nothing is asked of it; empty when it takes part.
-
-    clock_source: what its node's clock is kept by (pings, chrony, ptp); empty while it is not known. clock_offset_ms:
-    studio minus node. clock_drift_ppm: how fast that grows.
-    """
-
-    camera: str
-    view: int
-    node: str
-    state: str
-    ready: bool
-    problems: tuple[str, ...]
-    warnings: tuple[str, ...]
-    clock_uncertainty_ms: float | None
-    clock_source: str
-    clock_offset_ms: float | None
-    clock_drift_ppm: float | None
-    round_trip_ms: float | None
-    battery_percent: int | None
-    photos_left: int | None
-    spooled: int
+    camera: str  # its name
+    view: int  # of the rig file; -1 for a camera that is not in it
+    node: str  # that announces it; "" when none does
+    state: str  # as its node reports it; "connected" before the first report, "absent" without a node
+    ready: bool  # whether nothing stands in its way
+    problems: tuple[str, ...]  # stand in its way
+    warnings: tuple[str, ...]  # do not
+    clock_uncertainty_ms: float | None  # of its node
+    clock_source: str  # what its node's clock is kept by (pings, chrony, ptp); "" while it is not known
+    clock_offset_ms: float | None  # studio minus node
+    clock_drift_ppm: float | None  # how fast that grows
+    round_trip_ms: float | None  # of its node's pings, the best of the last minute
+    battery_percent: int | None  # as its node reported last
+    photos_left: int | None  # that fit on the card, as its node reported last
+    spooled: int  # photographs on its node's disk
     unresolved: str = ""  # take of the exposure whose file has not come
-    strays: int = 0
-    aside: str = ""
+    strays: int = 0  # files that belong to no take
+    aside: str = ""  # why and for how long nothing is asked of it; "" when it takes part
 
 
 def report_cameras(
@@ -65,7 +62,7 @@ def report_cameras(
         problems.setdefault(item.camera, []).append(item.text)
     aside = aside or {}
     known = {camera.name for camera in rig.cameras}
-    strangers = [name for name in problems if name not in known]
+    unknown = [name for name in problems if name not in known]
     limit_ms = rig.sync.max_clock_uncertainty_ms
     reports = [
         _report(camera.name, camera.view, nodes.get(camera.name), problems.get(camera.name, []), limit_ms)
@@ -77,7 +74,29 @@ def report_cameras(
         else report
         for report in reports
     ]
-    return reports + [_report(name, -1, nodes.get(name), problems[name], limit_ms) for name in strangers]
+    return reports + [_report(name, -1, nodes.get(name), problems[name], limit_ms) for name in unknown]
+
+
+def wait_until_ready(look: Callable[[], list[CameraReport]], changed: threading.Condition, timeout_s: float) -> None:
+    """Until every expected camera is ready to arm; those aside are not waited for.
+
+    look: the reports as they are now. changed: notified when they may be others. Raises RigNotReady, naming each
+    camera that is not.
+    """
+    end = time.monotonic() + timeout_s
+    while True:
+        reports = [report for report in look() if report.view >= 0 and not report.aside]
+        waiting = [report for report in reports if not report.ready]
+        if not waiting:
+            return
+        left = end - time.monotonic()
+        if left <= 0:
+            width = max(len(report.camera) for report in waiting)
+            lines = [f"  {report.camera:<{width}}  {'; '.join(report.problems)}" for report in waiting]
+            head = f"{len(waiting)} of {len(reports)} cameras are not ready after {timeout_s:g} s."
+            raise RigNotReady("\n".join([head, *lines]))
+        with changed:
+            changed.wait(min(left, 0.25))
 
 
 def without_realtime(nodes: Mapping[str, NodeState]) -> list[str]:

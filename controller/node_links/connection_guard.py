@@ -7,7 +7,7 @@ connection is ended by shutting its descriptor down, which ZeroMQ takes for a pe
 
 | bound | of a port |
 |---|---|
-| strangers (nothing delivered, less came than a CURVE handshake has) | STRANGERS; the one that said least goes first |
+| unidentified (nothing delivered, less came than a CURVE handshake has) | UNIDENTIFIED; who said least goes first |
 | connections | a share of the process's descriptors |
 | bytes that came with no message delivered from them | `Port.connection_bytes` each, `Port.all_bytes` together |
 | messages, and messages that are none | `Port.rate`, BAD a second, after a burst; the key is barred in the end |
@@ -30,7 +30,7 @@ from camera_nodes.transport import Context, Socket
 
 log = logging.getLogger(__name__)
 
-STRANGERS = 64
+UNIDENTIFIED = 64
 HANDSHAKE_BYTES = 500  # a greeting is 64, HELLO 202, INITIATE at least 260
 RESERVE = 256  # descriptors for the console, the store, the database and libraries
 PORTS = 2  # that share what is left
@@ -41,7 +41,7 @@ GROWN_PAGES = 512  # of this process's memory, since the last look
 BURST_S = 10.0  # of messages at a port's rate
 BAD, BAD_BURST = 1.0, 20.0
 BAR_S, BAR_MOST_S = 3.0, 60.0
-FORGIVEN, FORGIVEN_S = 3, 600.0  # a node with a fault may come back at once so often, and begins anew after so long
+TOLERATED, TOLERATED_S = 3, 600.0  # a node with a fault may come back at once so often, and begins anew after so long
 _TCP_INFO = struct.Struct("<128xQ")  # struct tcp_info: tcpi_bytes_received
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
 
@@ -59,36 +59,36 @@ def raise_descriptor_limit() -> int:
 class PeerActivity:
     """What the reading thread counts of a connection; written there alone, read by the guard."""
 
-    public: str
-    messages: int = 0
-    bad: int = 0
+    public: str  # the peer's key, Z85
+    messages: int = 0  # that came
+    bad: int = 0  # of these, that were none
 
 
 @dataclass
 class _Connection:
     view: socket.socket  # of ZeroMQ's descriptor: never closed by it
-    peer: object
-    since: float
-    tokens: float
-    received: int = 0
+    peer: object  # its address
+    since: float  # monotonic s
+    tokens: float  # messages that it may still say at once; refilled at the port's rate
+    received: int = 0  # bytes, by the kernel's count
     base: int = 0  # `received` when a message was last found to have been delivered
-    counted: int = 0
-    counted_bad: int = 0
-    bad_tokens: float = BAD_BURST
+    counted: int = 0  # messages, at the last look
+    counted_bad: int = 0  # those that were none, at the last look
+    bad_tokens: float = BAD_BURST  # messages that are none which it may still send
 
 
 @dataclass
 class Port:
     """One ROUTER under guard. `hear` is called by the thread that reads it, for each message."""
 
-    name: str
-    connection_bytes: int
-    all_bytes: int
-    rate: float
-    most: int
-    monitor: Socket
-    heard: dict[int, PeerActivity] = field(default_factory=dict)
-    connections: dict[int, _Connection] = field(default_factory=dict)
+    name: str  # control or bulk
+    connection_bytes: int  # that may have come over one connection with no message delivered
+    all_bytes: int  # the same over all together
+    rate: float  # messages a second and node
+    most: int  # connections
+    monitor: Socket  # tells which descriptors came and went
+    heard: dict[int, PeerActivity] = field(default_factory=dict)  # descriptor -> what was delivered from it
+    connections: dict[int, _Connection] = field(default_factory=dict)  # by descriptor
 
     def hear(self, descriptor: int, public: str, bad: bool) -> None:
         """A message came over this descriptor from the holder of this key; bad: it was none."""
@@ -106,12 +106,12 @@ class ConnectionGuard:
         self._context = context
         self._bar = bar
         self._ports: list[Port] = []
-        self._offences: dict[str, tuple[int, float]] = {}
+        self._violations: dict[str, tuple[int, float]] = {}
         self._running = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mien-ports", daemon=True)
         self._statm = -1
         self._pages = 0
-        self._told: dict[str, float] = {}
+        self._warned_at: dict[str, float] = {}
         self.dropped = 0
 
     def start(self) -> None:
@@ -141,7 +141,7 @@ class ConnectionGuard:
         monitor.setsockopt(zmq.LINGER, 0)
         monitor.connect(place)
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        most = max(STRANGERS, min(MOST, (limit - RESERVE) // PORTS))
+        most = max(UNIDENTIFIED, min(MOST, (limit - RESERVE) // PORTS))
         port = Port(name, connection_bytes, all_bytes, rate, most, monitor)
         self._ports = [*self._ports, port]
         return port
@@ -164,7 +164,7 @@ class ConnectionGuard:
                 now = time.monotonic()
                 if now - looked >= LOOK_S or self._grown():
                     for port in known:
-                        self._look(port, now - looked)
+                        self._inspect(port, now - looked)
                     looked = now
             except Exception:
                 log.exception("the guard of the ports stumbled; it goes on")
@@ -194,22 +194,22 @@ class ConnectionGuard:
                     came = True
 
     def _make_room(self, port: Port) -> None:
-        strangers = [fd for fd in port.connections if fd not in port.heard]
-        if len(strangers) > STRANGERS:
-            for fd in strangers:
+        unidentified = [fd for fd in port.connections if fd not in port.heard]
+        if len(unidentified) > UNIDENTIFIED:
+            for fd in unidentified:
                 self._measure(port.connections[fd])
-            strangers = [fd for fd in strangers if port.connections[fd].received < HANDSHAKE_BYTES]
-        surplus = max(len(strangers) - STRANGERS, len(port.connections) - port.most)
+            unidentified = [fd for fd in unidentified if port.connections[fd].received < HANDSHAKE_BYTES]
+        surplus = max(len(unidentified) - UNIDENTIFIED, len(port.connections) - port.most)
         if surplus > 0:
-            strangers.sort(key=lambda fd: (port.connections[fd].received, port.connections[fd].since))
-            for fd in strangers[:surplus]:
+            unidentified.sort(key=lambda fd: (port.connections[fd].received, port.connections[fd].since))
+            for fd in unidentified[:surplus]:
                 self._drop(port, fd, "too many connections that say nothing")
         over = len(port.connections) - port.most
         if over > 0:  # they have keys that are let in: the latest go
             for fd in sorted(port.connections, key=lambda fd: -port.connections[fd].since)[:over]:
                 self._drop(port, fd, "too many connections")
 
-    def _look(self, port: Port, passed_s: float) -> None:
+    def _inspect(self, port: Port, passed_s: float) -> None:
         waiting = []
         for fd, connection in list(port.connections.items()):
             self._measure(connection)
@@ -225,7 +225,7 @@ class ConnectionGuard:
             pending = connection.received - connection.base
             if heard and (connection.tokens < 0 or connection.bad_tokens < 0):
                 why = "messages that are none" if connection.bad_tokens < 0 else "more messages than a node has to say"
-                self._offended(heard.public)
+                self._note_violation(heard.public)
                 self._drop(port, fd, why)
             elif pending > port.connection_bytes:
                 self._drop(port, fd, f"{pending / 1e6:.0f} MB came without an end")
@@ -259,16 +259,16 @@ class ConnectionGuard:
         port.heard.pop(descriptor, None)
         self.dropped += 1
         now = time.monotonic()
-        if now - self._told.get(why, -60.0) >= 10.0:
-            self._told = {**dict(list(self._told.items())[-20:]), why: now}
+        if now - self._warned_at.get(why, -60.0) >= 10.0:
+            self._warned_at = {**dict(list(self._warned_at.items())[-20:]), why: now}
             log.warning("%s port: let a connection from %s go: %s", port.name, connection.peer, why)
 
-    def _offended(self, public: str) -> None:
+    def _note_violation(self, public: str) -> None:
         now = time.monotonic()
-        times, last = self._offences.get(public, (0, now))
-        times = times + 1 if now - last < FORGIVEN_S else 1
-        if len(self._offences) > 10_000:
-            self._offences.clear()
-        self._offences[public] = (times, now)
-        if times > FORGIVEN:
-            self._bar(public, min(BAR_MOST_S, BAR_S * 2 ** (times - FORGIVEN - 1)))
+        times, last = self._violations.get(public, (0, now))
+        times = times + 1 if now - last < TOLERATED_S else 1
+        if len(self._violations) > 10_000:
+            self._violations.clear()
+        self._violations[public] = (times, now)
+        if times > TOLERATED:
+            self._bar(public, min(BAR_MOST_S, BAR_S * 2 ** (times - TOLERATED - 1)))

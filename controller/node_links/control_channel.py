@@ -1,4 +1,4 @@
-"""The control socket: one thread that answers pings at once, knows every node, and carries ARM and FIRE.
+"""Control channel: one thread owns the socket, answers pings at once, knows every node, and carries ARM and FIRE.
 
 Nothing slow runs in this thread. Other threads ask it for something and wait; what nodes report outside a fire goes to
 the listener, whose methods must return at once.
@@ -11,10 +11,9 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Protocol
 
 import zmq
@@ -32,25 +31,17 @@ from camera_nodes.transport import (
     receive,
     send_to,
 )
+from common.guarding.safe_text import plain
 from controller.errors import ControllerError
-from controller.fault_text import plain
-from controller.firing.fire_timing import (
-    NS_PER_MS,
-    ArmReport,
-    FireOrder,
-    StampReport,
-    lead_ns,
-    measure,
-    near_limit,
-    stamp_faults,
-)
+from controller.firing.fire_timing import NS_PER_MS, ArmReport, FireOrder, StampReport, lead_ns
 from controller.node_links.connection_guard import ConnectionGuard, Port
-from controller.rig.roster import Expected, Present, Roster, compare
+from controller.node_links.fire_phase import ArmPhase, FirePhase, StampPhase
+from controller.node_links.node_registry import NodeRegistry, NodeState, round_trips_ns
+from controller.rig.roster import Roster
 from controller.rig_file import Rig
 
 log = logging.getLogger(__name__)
 
-TURNED_AWAY_NS = 10_000_000_000
 TELL_S = 10.0
 AT_ONCE = 256  # messages
 UNDELIVERED, ALL_UNDELIVERED = 4_000_000, 32_000_000  # bytes of messages whose end has not come
@@ -69,44 +60,6 @@ class ControlListener(Protocol):
     def recover_step(self, message: wire.RecoverStep) -> None: ...
 
     def view_state(self, message: wire.ViewState) -> None: ...
-
-
-@dataclass
-class NodeState:
-    """What the controller knows of one camera's node. `route` addresses its present connection."""
-
-    route: bytes
-    node: str
-    hello: wire.Hello
-    seen_ns: int
-    status: wire.Status | None = None
-    fault: str = ""
-
-    @property
-    def camera(self) -> str:
-        return self.hello.camera
-
-
-class _RequestPhase:
-    """One of the two phases under way: who has not answered, and until when to wait."""
-
-    def __init__(self, order: FireOrder, expects: str) -> None:
-        self.order = order
-        self.expects = expects
-        self.waiting = set(order.cameras)
-        self.armed: dict[str, wire.Armed] = {}
-        self.stamps: dict[str, wire.Stamps] = {}
-        self.faults: dict[str, str] = {}
-        self.unsure: set[str] = set()
-        self.at_ns = 0
-        self.deadline_ns = 0
-        self.began_ns = 0
-        self.done: Future[None] = Future()
-
-    def settle(self, camera: str) -> None:
-        self.waiting.discard(camera)
-        if not self.waiting and not self.done.done():
-            self.done.set_result(None)
 
 
 class ControlLink:
@@ -130,19 +83,14 @@ class ControlLink:
         self._port: Port | None = None
         self._rig = rig
         self._listener = listener
-        self._expected = [Expected(camera.name, camera.serial, camera.url) for camera in rig.cameras]
-        self._last_serial: dict[str, str] = {}  # of the bodies that have answered, by camera
-        self._names = {camera.name for camera in rig.cameras}
-        self._nodes: dict[bytes, NodeState] = {}
-        self._turned_away: dict[tuple[str, str], tuple[Present, int]] = {}
-        self._phase: _RequestPhase | None = None
+        self._registry = NodeRegistry(rig)
+        self._phase: FirePhase | None = None
         self._system_time: ClockDaemonMonitor | None = None
         self._hold = False
         self._tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.setblocking(False)
-        self._lock = threading.Lock()
-        self.changed = threading.Condition(self._lock)
+        self.changed = self._registry.changed
         self._running = False
         self._thread = threading.Thread(target=self._run, name="mien-control", daemon=True)
         self.clock_id = uuid.uuid4().hex
@@ -165,7 +113,7 @@ class ControlLink:
             self._port = self._guard.watch("control", router, UNDELIVERED, ALL_UNDELIVERED, RATE)
 
     def stop(self) -> None:
-        if self._running:
+        if self._thread.is_alive():
             self._do(self._end)
             self._thread.join(10)
         if self._system_time is not None:
@@ -177,35 +125,25 @@ class ControlLink:
 
     def nodes(self) -> dict[str, NodeState]:
         """The nodes that were heard lately, by camera."""
-        oldest = time.monotonic_ns() - round(self._rig.sync.silence_s * 1e9)
-        with self._lock:
-            return {state.camera: state for state in self._nodes.values() if state.seen_ns >= oldest}
+        return self._registry.heard_lately()
 
     def roster(self) -> Roster:
         """Expected against present, now."""
-        since = time.monotonic_ns() - TURNED_AWAY_NS
-        nodes = self.nodes().values()
-        with self._lock:
-            present = [_present(state.hello, state.node, self._last_serial) for state in nodes]
-            present += [body for body, at_ns in self._turned_away.values() if at_ns >= since]
-        return compare(self._expected, present)
+        return self._registry.roster()
 
     def owner(self, camera: str) -> str | None:
         """The enrolled node that announced this camera on its latest connection, heard lately or not."""
-        with self._lock:
-            return next((state.node for state in self._nodes.values() if state.camera == camera), None)
+        return self._registry.owner(camera)
 
     def arm(self, order: FireOrder) -> ArmReport:
         """Phase one: ask every camera and wait until all have answered or the time is up."""
-        phase = _RequestPhase(order, "armed")
+        phase = ArmPhase(order)
         self._ask(lambda: self._begin_arm(phase), phase)
-        for camera in phase.waiting:
-            phase.faults[camera] = f"no reply in {(phase.deadline_ns - phase.began_ns) / NS_PER_MS:.0f} ms"
-        return ArmReport(phase.armed, phase.faults, frozenset(phase.unsure))
+        return phase.report()
 
     def release(self, order: FireOrder) -> StampReport:
         """Phase two: name the moment, wait for the stamps. Cameras that did not answer are among the faults."""
-        phase = _RequestPhase(order, "stamps")
+        phase = StampPhase(order)
         collecting = gc.isenabled()
         gc.disable()
         try:
@@ -213,8 +151,7 @@ class ControlLink:
         finally:
             if collecting:
                 gc.enable()
-        faults = stamp_faults(order.cameras, phase.stamps, order.limits.stamps_timeout_ms) | phase.faults
-        return StampReport(phase.at_ns, phase.stamps, faults, measure(phase.stamps.values()))
+        return phase.report()
 
     def disarm(self, order: FireOrder, why: str) -> None:
         """Let the armed cameras go again."""
@@ -253,7 +190,7 @@ class ControlLink:
         with suppress(BlockingIOError, OSError):
             self._wake_write.send(b"\0")
 
-    def _ask(self, begin: Callable[[], None], phase: _RequestPhase) -> None:
+    def _ask(self, begin: Callable[[], None], phase: FirePhase) -> None:
         if not self._running:
             raise ControllerError("the control link is not running")
         self._do(begin)
@@ -313,60 +250,48 @@ class ControlLink:
 
     def _expire(self) -> None:
         phase = self._phase
-        if phase is not None and (phase.done.done() or time.monotonic_ns() >= phase.deadline_ns):
+        if phase is not None and phase.over():
             self._phase = None
             if not phase.done.done():
                 phase.done.set_result(None)
 
-    def _begin_arm(self, phase: _RequestPhase) -> None:
-        order = phase.order
-        message = wire.Arm(
-            fire_id=order.fire_id,
-            take_id=order.take_id,
-            exposure=order.exposure,
-            max_clock_uncertainty_ns=round(order.limits.max_clock_uncertainty_ms * NS_PER_MS),
-            allow_ram=self._rig.transfer.allow_ram,
-        )
+    def _begin_arm(self, phase: ArmPhase) -> None:
         self._phase = phase
-        phase.began_ns = time.monotonic_ns()
-        phase.deadline_ns = time.monotonic_ns() + round(order.limits.arm_timeout_ms * NS_PER_MS)
+        message = phase.begin(self._rig.transfer.allow_ram)
         self._set_hold(True)
-        for camera, reason in self._broadcast(order.cameras, message).items():
-            phase.faults[camera] = reason
-            phase.settle(camera)
+        for camera, reason in self._broadcast(phase.order.cameras, message).items():
+            phase.fail(camera, reason)
 
-    def _begin_fire(self, phase: _RequestPhase) -> None:
-        order = phase.order
+    def _begin_fire(self, phase: StampPhase) -> None:
         self._phase = phase
-        routes = {state.camera: state.route for state in self._nodes.values()}
-        trips = round_trips_ns(state for state in self._nodes.values() if state.camera in order.lags_ns)
-        phase.at_ns = time.monotonic_ns() + lead_ns(order.limits, trips, order.lags_ns.values())
-        for camera, lag in order.lags_ns.items():
-            message = wire.Fire(fire_id=order.fire_id, take_id=order.take_id, at_ns=phase.at_ns, lag_ns=lag)
-            if not send_to(self._socket, routes.get(camera, b"?"), message, limit=wire.CONTROL_LIMIT):
-                phase.faults[camera] = "its node went away between ARM and FIRE"
-                phase.settle(camera)
-        wait_ms = order.limits.window_ms + order.limits.stamps_timeout_ms
-        phase.deadline_ns = phase.at_ns + round(wait_ms * NS_PER_MS)
+        order, routes = phase.order, self._registry.routes()
+        trips = round_trips_ns(state for state in self._registry.connected() if state.camera in order.lags_ns)
+        phase.begin(
+            lead_ns(order.limits, trips, order.lags_ns.values()),
+            lambda camera, message: self._send(routes.get(camera, b"?"), message),
+        )
+
+    def _send(self, route: bytes, message: wire.Message) -> bool:
+        """False when the connection is gone."""
+        return send_to(self._socket, route, message, limit=wire.CONTROL_LIMIT)
 
     def _broadcast(self, cameras: tuple[str, ...], message: wire.Message) -> dict[str, str]:
         """Send to the nodes of these cameras; the cameras that could not be reached, with the reason."""
-        routes = {state.camera: state.route for state in self._nodes.values()}
+        routes = self._registry.routes()
         failed = {}
         for camera in cameras:
             if camera not in routes:
                 failed[camera] = "no node announces it"
-            elif not send_to(self._socket, routes[camera], message, limit=wire.CONTROL_LIMIT):
+            elif not self._send(routes[camera], message):
                 failed[camera] = "its node is gone"
-                with self._lock:
-                    del self._nodes[routes[camera]]
+                self._registry.forget(routes[camera])
         return failed
 
     def _set_hold(self, hold: bool) -> None:
         self._hold = hold
         message = wire.UploadHold() if hold else wire.UploadOk()
-        for state in self._nodes.values():
-            send_to(self._socket, state.route, message, limit=wire.CONTROL_LIMIT)
+        for state in self._registry.connected():
+            self._send(state.route, message)
 
     def _take(self, received: "Received[wire.NodeControl] | BadMessage") -> None:
         if isinstance(received, BadMessage):
@@ -378,14 +303,13 @@ class ControlLink:
         if isinstance(message, wire.Ping):
             # First of all, and before any book-keeping: the time spent here is the clock's uncertainty.
             pong = self._pong(message, received.at_ns)
-            send_to(self._socket, received.route, pong, limit=wire.CONTROL_LIMIT)
+            self._send(received.route, pong)
         if isinstance(message, wire.Hello):
             self._greet(received.route, received.node, message, received.at_ns)
             return
-        state = self._nodes.get(received.route)
+        state = self._registry.at(received.route)
         if state is None:
-            refusal = wire.Refused(code="hello_first", reason="say Hello first")
-            send_to(self._socket, received.route, refusal, limit=wire.CONTROL_LIMIT)
+            self._send(received.route, wire.Refused(code="hello_first", reason="say Hello first"))
             return
         state.seen_ns = received.at_ns
         if isinstance(message, wire.Ping):
@@ -416,32 +340,10 @@ class ControlLink:
         message: "wire.Armed | wire.Arming | wire.ArmRefused | wire.Stamps | wire.FrameSpooled | wire.NodeFault"
         " | wire.Status | wire.RecoverStep | wire.ViewState",
     ) -> None:
-        phase = self._phase
-        if phase is not None and getattr(message, "fire_id", None) != phase.order.fire_id:
-            phase = None
         if isinstance(message, wire.Status):
-            with self._lock:
-                state.status = message
-                self.changed.notify_all()
-        elif isinstance(message, wire.Armed) and phase is not None and phase.expects == "armed":
-            phase.armed[state.camera] = message
-            if near_limit(message.clock_uncertainty_ns, phase.order.limits):
-                phase.unsure.add(state.camera)
-            phase.settle(state.camera)
-        elif isinstance(message, wire.Arming) and phase is not None and phase.expects == "armed":
-            latest_ns = phase.began_ns + round(phase.order.limits.arm_patience_s * 1e9)
-            wanted_ns = time.monotonic_ns() + message.patience_ns
-            phase.deadline_ns = max(phase.deadline_ns, min(wanted_ns, latest_ns))
-        elif isinstance(message, wire.ArmRefused) and phase is not None and phase.expects == "armed":
-            phase.faults[state.camera] = plain("; ".join(message.reasons)) or "refused without a reason"
-            if len(message.reasons) == 1 and near_limit(message.clock_uncertainty_ns, phase.order.limits):
-                phase.unsure.add(state.camera)
-            phase.settle(state.camera)
+            self._registry.update(state, message)
         elif isinstance(message, wire.Stamps):
             self._listener.stamps(message)
-            if phase is not None and phase.expects == "stamps":
-                phase.stamps[state.camera] = message
-                phase.settle(state.camera)
         elif isinstance(message, wire.FrameSpooled):
             self._listener.spooled(message)
         elif isinstance(message, wire.NodeFault):
@@ -452,57 +354,14 @@ class ControlLink:
             self._listener.recover_step(message)
         elif isinstance(message, wire.ViewState):
             self._listener.view_state(message)
+        phase = self._phase
+        if phase is not None and getattr(message, "fire_id", None) == phase.order.fire_id:
+            phase.answer(state.camera, message)
 
     def _greet(self, route: bytes, node: str, hello: wire.Hello, at_ns: int) -> None:
-        refusal = self._judge(node, hello)
+        refusal = self._registry.greet(route, node, hello, at_ns)
         if refusal is not None:
-            with self._lock:
-                present = _present(hello, node, {})
-                if refusal.code != "wrong_key":
-                    self._turned_away[node, hello.camera] = (present, at_ns)
-                self._nodes.pop(route, None)
-                self.changed.notify_all()
             log.warning("refused %s as %s: %s", node, hello.camera, refusal.reason)
-            send_to(self._socket, route, refusal, limit=wire.CONTROL_LIMIT)
+            self._send(route, refusal)
             return
-        with self._lock:
-            for old in [key for key, state in self._nodes.items() if state.camera == hello.camera]:
-                del self._nodes[old]
-            self._nodes[route] = NodeState(route, node, hello, at_ns)
-            self._turned_away.pop((node, hello.camera), None)
-            if not hello.fault:
-                self._last_serial[hello.camera] = hello.serial or "without serial"
-            self.changed.notify_all()
-        welcome = wire.Welcome(clock_id=self.clock_id, uploads=not self._hold)
-        send_to(self._socket, route, welcome, limit=wire.CONTROL_LIMIT)
-
-    def _judge(self, node: str, hello: wire.Hello) -> wire.Refused | None:
-        if hello.node != node:
-            return wire.Refused(code="wrong_key", reason=f"this key is enrolled as {node}, not {plain(hello.node)}")
-        if hello.camera not in self._names:
-            return wire.Refused(code="unknown_camera", reason=f"{plain(hello.camera)} is not in the rig file")
-        holder = self.nodes().get(hello.camera)
-        if holder is not None and holder.node != node:
-            return wire.Refused(code="duplicate", reason=f"{holder.node} has announced {hello.camera} already")
-        return None
-
-
-def _present(hello: wire.Hello, node: str, last_serial: Mapping[str, str]) -> Present:
-    return Present(
-        name=hello.camera,
-        serial=plain(hello.serial),
-        node=node,
-        fault=plain(hello.fault or ""),
-        url=plain(hello.url),
-        model=plain(hello.model),
-        last_serial=last_serial.get(hello.camera, ""),
-    )
-
-
-def round_trips_ns(nodes: Iterable[NodeState]) -> list[int]:
-    """Each node's best round trip of the last minute, where it is known."""
-    return [
-        state.status.round_trip_ns
-        for state in nodes
-        if state.status is not None and state.status.round_trip_ns is not None
-    ]
+        self._send(route, wire.Welcome(clock_id=self.clock_id, uploads=not self._hold))

@@ -1,4 +1,4 @@
-"""Finding the board in a photograph and measuring its lamps: markers, homography, rectified lamps in linear light."""
+"""Detection of the board in a photograph: markers, homography, rectified lamps, their light measured linearly."""
 
 from dataclasses import dataclass
 
@@ -43,18 +43,14 @@ class BoardUnreadable(ControllerError):
 
 @dataclass(frozen=True)
 class Lamps:
-    """The pairs of lamps of one photograph.
+    """The P pairs of lamps of one photograph."""
 
-    light: (P, 2) linear light of each lamp and its opposite, above the board's black.  rows: (P,) where the pair lies,
-    0 the sensor's middle row, -0.5 its first and 0.5 its last.  usable, clipped: (P,).
-    """
-
-    face: int
-    markers: int
-    light: Floats
-    rows: Floats
-    usable: NDArray[np.bool_]
-    clipped: NDArray[np.bool_]
+    face: int  # which board face was found
+    markers: int  # how many of its markers were
+    light: Floats  # (P, 2) linear light of each lamp and its opposite, above the board's black
+    rows: Floats  # (P,) where the pair lies: 0 the sensor's middle row, -0.5 its first, 0.5 its last
+    usable: NDArray[np.bool_]  # (P,) that tell something
+    clipped: NDArray[np.bool_]  # (P,) overexposed
 
 
 def measure_lamps(photo: NDArray[np.uint8], board: LedBoard) -> Lamps:

@@ -1,4 +1,4 @@
-"""Which photographs to read the board in: a folder's, or a take's out of the store; and keeping its skew with it."""
+"""Photographs to read the board in: a folder's, or a take's out of the store; and keeping its skew with it."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict

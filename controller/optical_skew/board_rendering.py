@@ -27,35 +27,28 @@ ROW_STEPS = 64  # the readout is followed in this many steps over the board
 
 @dataclass(frozen=True)
 class RenderedShot:
-    """What one camera sees and how.
+    """What one camera sees and how."""
 
-    begin_ms: of the exposure at the sensor's middle row, by the board's clock.  readout_ms: first to last row.
-    size_px: width, height.  board_px: the board's width in the photograph.  centre: the board's place, 0..1 each way.
-    turn_deg, tilt_deg, yaw_deg: in the image, and out of it.  blur_px: standard deviation.  noise: of the 255 steps.
-    lamp, ambient, paper: linear light of a lamp, of the black face, of the white around the markers, of 1.
-    tone: exponent of the camera's curve beyond sRGB's.  covered_mm: (x0, y0, x1, y1) of the board under a hand.
-    uneven: relative spread of the lamps' brightness.
-    """
-
-    begin_ms: float
-    exposure_ms: float = 8.0
-    readout_ms: float = 0.0
-    size_px: tuple[int, int] = (1500, 1000)
-    board_px: float = 620.0
-    centre: tuple[float, float] = (0.5, 0.5)
-    turn_deg: float = 0.0
-    tilt_deg: float = 0.0
-    yaw_deg: float = 0.0
-    blur_px: float = 0.8
-    noise: float = 2.0
-    lamp: float = 0.6
-    ambient: float = 0.01
-    paper: float = 0.35
-    tone: float = 1.0
-    uneven: float = 0.05
+    begin_ms: float  # of the exposure at the sensor's middle row, by the board's clock
+    exposure_ms: float = 8.0  # length of the exposure
+    readout_ms: float = 0.0  # first to last row
+    size_px: tuple[int, int] = (1500, 1000)  # width, height
+    board_px: float = 620.0  # the board's width in the photograph
+    centre: tuple[float, float] = (0.5, 0.5)  # the board's place, 0..1 each way
+    turn_deg: float = 0.0  # in the image
+    tilt_deg: float = 0.0  # out of it, about the horizontal
+    yaw_deg: float = 0.0  # out of it, about the vertical
+    blur_px: float = 0.8  # standard deviation
+    noise: float = 2.0  # standard deviation, of the 255 steps
+    lamp: float = 0.6  # linear light of a lamp, of 1
+    ambient: float = 0.01  # of the black face
+    paper: float = 0.35  # of the white around the markers
+    tone: float = 1.0  # exponent of the camera's curve beyond sRGB's
+    uneven: float = 0.05  # relative spread of the lamps' brightness
+    # (x0, y0, x1, y1) of the board under a hand
     covered_mm: tuple[tuple[float, float, float, float], ...] = field(default=())
-    dead: tuple[int, ...] = ()
-    face: int = 0
+    dead: tuple[int, ...] = ()  # pairs of lamps, by number, that never light
+    face: int = 0  # which board face
 
 
 def render(board: LedBoard, shot: RenderedShot, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""When an exposure was, from what share of it each bit of the board was set.
+"""Timing of an exposure by the board: when it was, from what share of it each bit of the board was set.
 
 The unknowns are the middle of the exposure (at the sensor's middle row), its length, the time from the first to the
 last row, and the exponent of the camera's tone curve that the standard one leaves over. A grid over one period of the
@@ -32,19 +32,14 @@ WORST_MISFIT = 0.8  # root mean square in sigmas: above it the lamps do not show
 
 @dataclass(frozen=True)
 class ExposureInterval:
-    """One exposure by the board's clock, milliseconds modulo the board's period.
+    """One exposure by the board's clock, milliseconds modulo the board's period."""
 
-    middle_ms: the middle of the exposure at the sensor's middle row; sigma_ms: its standard error.  exposure_ms:
-    its length.  readout_ms: from the first to the last row, negative when the last comes first; readout_sigma_ms: its
-    standard error, 0 when it was given.  misfit: root mean square of the residuals in sigmas.
-    """
-
-    middle_ms: float
-    sigma_ms: float
-    exposure_ms: float
-    readout_ms: float
-    readout_sigma_ms: float
-    misfit: float
+    middle_ms: float  # of the exposure, at the sensor's middle row
+    sigma_ms: float  # standard error of middle_ms
+    exposure_ms: float  # its length
+    readout_ms: float  # from the first to the last row, negative when the last comes first
+    readout_sigma_ms: float  # its standard error, 0 when it was given
+    misfit: float  # root mean square of the residuals, in sigmas
 
 
 def find_exposure(

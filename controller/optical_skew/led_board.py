@@ -34,10 +34,10 @@ FACES = 12  # markers 4f to 4f + 3 of DICT_4X4_50 tell face f
 
 @dataclass(frozen=True)
 class LedBoard:
-    """bits: of the counter.  tick_us: time between two counts, microseconds (at most 1000: 1 kHz or faster)."""
+    """A board of Gray-coded lamps."""
 
-    bits: int = 16
-    tick_us: float = 250.0
+    bits: int = 16  # of the counter
+    tick_us: float = 250.0  # time between two counts, at most 1000: 1 kHz or faster
 
     def __post_init__(self) -> None:
         if not 8 <= self.bits <= 16:

@@ -23,7 +23,7 @@ from common.bounded.limits import MAX_PIXELS
 from controller.optical_skew.board_detection import BoardUnreadable, Lamps, measure_lamps
 from controller.optical_skew.exposure_timing import ExposureInterval, find_exposure
 from controller.optical_skew.led_board import LedBoard
-from controller.shutter_lag.lag_book import expected_range
+from controller.shutter_lag.lag_statistics import expected_range
 
 EXIF_IFD, EXPOSURE_TIME, MODEL = 0x8769, 0x829A, 0x0110
 UNSURE_MS = 1.0  # a moment known less well than this is none
@@ -33,47 +33,40 @@ READOUT_GOOD_MS = 4.0  # a model's readout known better than this is used for it
 
 @dataclass(frozen=True)
 class BoardPhotograph:
-    """A camera whose photograph may show the board. `readout_ms`: first to last row, where the rig file has it."""
+    """A camera whose photograph may show the board."""
 
-    camera: str
-    tier: str
-    photograph: Path
-    readout_ms: float | None = None
+    camera: str  # its name
+    tier: str  # of the rig file
+    photograph: Path  # the JPEG
+    readout_ms: float | None = None  # first to last row, where the rig file has it
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What one camera's photograph tells; `problem` says why it tells nothing. Times in ms.
+    """What one camera's photograph tells; None is not known."""
 
-    moment_ms: after the earliest camera of the rig.
-    """
-
-    camera: str
-    problem: str = ""
-    moment_ms: float | None = None
-    sigma_ms: float | None = None
-    exposure_ms: float | None = None
-    readout_ms: float | None = None
-    face: int | None = None
-    markers: int = 0
-    pairs: int = 0
-    overexposed: bool = False
+    camera: str  # its name
+    problem: str = ""  # why it tells nothing; "" when it does
+    moment_ms: float | None = None  # after the earliest camera of the rig
+    sigma_ms: float | None = None  # standard error of moment_ms
+    exposure_ms: float | None = None  # length of the exposure
+    readout_ms: float | None = None  # first to last row
+    face: int | None = None  # which board face it shows
+    markers: int = 0  # that were found
+    pairs: int = 0  # of lamps that were used
+    overexposed: bool = False  # whether lamps were
 
 
 @dataclass(frozen=True)
 class OpticalSkew:
-    """Latest minus earliest exposure over the cameras that read the board, and what is left of it to the lamps' noise.
+    """Latest minus earliest exposure over the cameras that read the board, and what is left to the lamps' noise."""
 
-    skew_ms: None with fewer than two readings.  sigma_ms: standard error of skew_ms.  noise_ms: what reading errors
-    alone would make of perfect sync.  readouts_ms: what was learnt of each model's rows.  missing: no photograph.
-    """
-
-    readings: tuple[Reading, ...]
-    skew_ms: float | None
-    sigma_ms: float | None
-    noise_ms: float | None
-    readouts_ms: Mapping[str, float] = field(default_factory=dict)
-    missing: tuple[str, ...] = ()
+    readings: tuple[Reading, ...]  # one for each photograph
+    skew_ms: float | None  # None with fewer than two readings
+    sigma_ms: float | None  # standard error of skew_ms
+    noise_ms: float | None  # what reading errors alone would make of perfect sync
+    readouts_ms: Mapping[str, float] = field(default_factory=dict)  # camera model -> what was learnt of its rows
+    missing: tuple[str, ...] = ()  # cameras without a photograph
 
     @property
     def read(self) -> tuple[Reading, ...]:
@@ -97,25 +90,27 @@ class Readout(NamedTuple):
 
 @dataclass(frozen=True)
 class _Seen:
-    view: BoardPhotograph
-    lamps: Lamps | None
-    model: str
-    nominal_ms: float | None
-    first: ExposureInterval | None
-    problem: str = ""
+    """A photograph whose board was looked for."""
+
+    view: BoardPhotograph  # the camera and its file
+    lamps: Lamps | None  # None: no board was found
+    model: str  # of the camera by its EXIF, else its tier; cameras of one share what is learnt
+    nominal_ms: float | None  # length of the exposure by its EXIF; None where it does not say
+    first: ExposureInterval | None  # the estimate before the rows are known
+    problem: str = ""  # why there is none
 
 
 def measure_skew(
     board: LedBoard,
     views: Sequence[BoardPhotograph],
     missing: Sequence[str] = (),
-    told: Callable[[str], None] = lambda _text: None,
+    report_progress: Callable[[str], None] = lambda _text: None,
 ) -> OpticalSkew:
     """Read the board in every photograph. `missing`: cameras of the rig without a photograph."""
 
     def look(view: BoardPhotograph) -> _Seen:
         seen = _look(board, view)
-        told(f"{view.camera}: {seen.problem or 'read'}")
+        report_progress(f"{view.camera}: {seen.problem or 'read'}")
         return seen
 
     workers = min(len(views), os.cpu_count() or 1) or 1
@@ -156,12 +151,12 @@ def _exif(path: Path) -> tuple[str, float | None]:
 
 def _learn_readouts(seen: Sequence[_Seen]) -> dict[str, Readout]:
     """By model, the error-weighted mean over its cameras; models of which too little is known are left out."""
-    told: dict[str, list[ExposureInterval]] = defaultdict(list)
+    by_model: dict[str, list[ExposureInterval]] = defaultdict(list)
     for one in seen:
         if one.first is not None and one.view.readout_ms is None and one.first.readout_sigma_ms > 0:
-            told[one.model].append(one.first)
+            by_model[one.model].append(one.first)
     learnt: dict[str, Readout] = {}
-    for model, found in told.items():
+    for model, found in by_model.items():
         middle = float(np.median([each.readout_ms for each in found]))
         near = [each for each in found if abs(each.readout_ms - middle) < 4 * each.readout_sigma_ms + 0.5]
         weights = [each.readout_sigma_ms**-2 for each in near]

@@ -1,8 +1,10 @@
-"""What `mien rig optical-skew` says."""
+"""Report of an optical skew measurement, for programs and for people."""
 
 from dataclasses import asdict
 from typing import Any
 
+from common.terminal.figures import milliseconds
+from common.terminal.phrases import listed
 from controller.optical_skew.skew_measurement import OpticalSkew, Reading
 
 NAMED = 12
@@ -49,8 +51,8 @@ def report_lines(found: OpticalSkew, limit_ms: float) -> list[str]:
     unread = [*(each.camera for each in found.readings if each.moment_ms is None), *found.missing]
     if unread and found.skew_ms is not None:
         lines.append(
-            f"Read by some cameras only; nothing is known of {_names(unread)}: turn the board to them, or set up a"
-            " second one on the same lines."
+            f"Read by some cameras only; nothing is known of {listed(unread, NAMED)}: turn the board to them, or set up"
+            " a second one on the same lines."
         )
     for model, readout in sorted(found.readouts_ms.items()):
         lines.append(
@@ -58,26 +60,17 @@ def report_lines(found: OpticalSkew, limit_ms: float) -> list[str]:
         )
     over = [reading.camera for reading in found.read if reading.overexposed]
     if over:
-        lines.append(f"Lamps are overexposed for {_names(over)}: dim them, or close the aperture.")
+        lines.append(f"Lamps are overexposed for {listed(over, NAMED)}: dim them, or close the aperture.")
     return lines
 
 
 def _row(reading: Reading) -> list[Any]:
     return [
         reading.camera,
-        _ms(reading.moment_ms),
-        _ms(reading.sigma_ms),
-        _ms(reading.exposure_ms),
-        _ms(reading.readout_ms),
+        milliseconds(reading.moment_ms),
+        milliseconds(reading.sigma_ms),
+        milliseconds(reading.exposure_ms),
+        milliseconds(reading.readout_ms),
         reading.pairs or "-",
         reading.problem,
     ]
-
-
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f} ms"
-
-
-def _names(cameras: list[str]) -> str:
-    more = f" and {len(cameras) - NAMED} more" if len(cameras) > NAMED else ""
-    return ", ".join(cameras[:NAMED]) + more

@@ -1,4 +1,4 @@
-"""Whether a session can begin: every camera is armed for a moment with the session's settings and let go again.
+"""Preflight: whether a session can begin. Every camera is armed for a moment with the session's settings and let go.
 
 That is the one honest test of a camera: the same road as a fire, with the settings applied and read back, and nothing
 released. Beside it the lights are lit, and disks and the calibration are looked at.
@@ -20,10 +20,10 @@ from controller.firing.fire_timing import NS_PER_MS, ArmReport, order_fire
 from controller.lighting.sacn_sender import SacnSender
 from controller.node_links.arming import arm_patiently
 from controller.node_links.camera_status import NOT_REALTIME, without_realtime
-from controller.node_links.control_channel import ControlLink, NodeState
+from controller.node_links.control_channel import ControlLink
+from controller.node_links.node_registry import NodeState
 from controller.rig.roster import Roster
 from controller.rig_file import ExposureEntry, Rig
-from controller.sessions.session_lifecycle import SessionLifecycle
 from db.engine import utc_now
 
 Level = Literal["ok", "warning", "fault"]
@@ -34,23 +34,34 @@ MANUAL = re.compile(r"m(f|anual|\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class PreflightCheck:
-    """One thing that was looked at. `cameras`: what is wrong, by camera; `text`: the rig as a whole."""
+class StudioCondition:
+    """What the studio's own parts say before a session, read at one moment."""
 
-    name: str
-    level: Level
-    text: str
-    cameras: Mapping[str, str] = field(default_factory=dict)
+    aside: Mapping[str, str]  # cameras of which nothing is asked -> why and for how long
+    broken: Sequence[str]  # the rules of `[aside]` that so many, or these, break
+    filing_trouble: str  # why photographs cannot be filed; "" when they can
+    calibration: tuple[int | None, datetime | None]  # version and time of the newest; None: there is none
+    disks: Sequence[Path] = ()  # places on the disks that photographs are filed on
+
+
+@dataclass(frozen=True)
+class PreflightCheck:
+    """One thing that was looked at."""
+
+    name: str  # of the check, as tables show it
+    level: Level  # a fault stands in the way of a session, a warning does not
+    text: str  # of the rig as a whole
+    cameras: Mapping[str, str] = field(default_factory=dict)  # camera -> what is wrong with it
 
 
 @dataclass(frozen=True)
 class Preflight:
     """What was found. A warning does not stand in the way of a session; a fault does."""
 
-    rig: str
-    profile: str
-    at: datetime
-    checks: tuple[PreflightCheck, ...]
+    rig: str  # its name
+    profile: str  # the settings profile that the cameras were armed with
+    at: datetime  # UTC
+    checks: tuple[PreflightCheck, ...]  # in the order in which they are shown
 
     @property
     def ready(self) -> bool:
@@ -194,7 +205,7 @@ def check_studio_disk(rig: Rig, places: Iterable[Path]) -> PreflightCheck:
     return PreflightCheck("studio disk", "ok" if free >= needed else "fault", text)
 
 
-def check_filing(trouble: str | None) -> PreflightCheck:
+def check_filing(trouble: str) -> PreflightCheck:
     return (
         PreflightCheck("filing", "fault", trouble)
         if trouble
@@ -202,8 +213,9 @@ def check_filing(trouble: str | None) -> PreflightCheck:
     )
 
 
-def check_calibration(version: int | None, made_at: datetime | None, now: datetime, max_age_h: float) -> PreflightCheck:
-    """The newest calibration: without one no scan can be made, and an old one may no longer be true."""
+def check_calibration(newest: tuple[int | None, datetime | None], now: datetime, max_age_h: float) -> PreflightCheck:
+    """The newest calibration (version, time): without one no scan can be made, and an old one may not be true now."""
+    version, made_at = newest
     if version is None or made_at is None:
         return PreflightCheck(
             "calibration", "fault", "there is none: photograph the board, then  mien calibrate, mien rig calibration"
@@ -228,42 +240,16 @@ def check_lights(scene: str, universes: tuple[int, ...], trouble: str) -> Prefli
 
 
 def run_preflight(
-    rig: Rig,
-    profile: str,
-    link: ControlLink,
-    lights: SacnSender,
-    book: SessionLifecycle,
-    disks: Iterable[Path],
-    filing: str | None,
-    aside: Mapping[str, str],
-    broken: Sequence[str] = (),
+    rig: Rig, profile: str, link: ControlLink, lights: SacnSender, condition: StudioCondition
 ) -> Preflight:
-    """Light, arm, look, and let go of everything again. Nobody may fire meanwhile. Raises ConfigurationError.
-
-    aside: cameras of which nothing is asked, and why; broken: the rules that so many or these break.
-    """
+    """Light, arm, look, and let go of everything again. Nobody may fire meanwhile. Raises ConfigurationError."""
     scene = rig.scene_of(profile)
-    asides = check_aside(rig, aside, broken)
-    rig = rig.without(aside)
-    roster = link.roster().without(aside)
-    lit, trouble = None, ""
-    try:
-        if scene is not None:
-            lit = lights.show(scene)
-    except LightsFailed as error:
-        trouble = str(error)
-    nodes = {camera: state for camera, state in link.nodes().items() if camera not in aside}
-    lags = {camera: state.hello.lag_ns for camera, state in nodes.items()}
-    try:
-        order, report = arm_patiently(link, order_fire("preflight", rig, lags, profile))
-        link.disarm(order, "preflight is over")
-        if lit is not None:
-            time.sleep(max(0.0, LOOK_S - (time.monotonic_ns() - lit.at_ns) / 1e9))
-    finally:
-        link.allow_uploads()
-        lights.rest()
+    aside = check_aside(rig, condition.aside, condition.broken)
+    rig = rig.without(condition.aside)
+    roster = link.roster().without(condition.aside)
+    nodes = {camera: state for camera, state in link.nodes().items() if camera not in condition.aside}
+    report, trouble = _light_and_arm(rig, profile, link, lights, nodes)
     absent = {item.camera for item in roster.discrepancies}
-    version, made_at = book.newest_calibration()
     now = utc_now()
     return Preflight(
         rig.name,
@@ -271,13 +257,36 @@ def run_preflight(
         now,
         (
             check_roster(roster),
-            asides,
+            aside,
             check_arming(report, absent, rig.profile(profile)),
             *check_cameras(rig, report.armed, {camera: state.hello.disk for camera, state in nodes.items()}),
             check_realtime(nodes),
-            check_studio_disk(rig, disks),
-            check_filing(filing),
+            check_studio_disk(rig, condition.disks),
+            check_filing(condition.filing_trouble),
             check_lights(scene.name if scene is not None else "", lights.universes, trouble),
-            check_calibration(version, made_at, now, rig.preflight.max_calibration_age_h),
+            check_calibration(condition.calibration, now, rig.preflight.max_calibration_age_h),
         ),
     )
+
+
+def _light_and_arm(
+    rig: Rig, profile: str, link: ControlLink, lights: SacnSender, nodes: Mapping[str, NodeState]
+) -> tuple[ArmReport, str]:
+    """What came of arming, and why the profile's scene could not be lit ("" when it was, or there is none)."""
+    scene = rig.scene_of(profile)
+    lit, trouble = None, ""
+    try:
+        if scene is not None:
+            lit = lights.show(scene)
+    except LightsFailed as error:
+        trouble = str(error)
+    try:
+        lags = {camera: state.hello.lag_ns for camera, state in nodes.items()}
+        order, report = arm_patiently(link, order_fire("preflight", rig, lags, profile))
+        link.disarm(order, "preflight is over")
+        if lit is not None:
+            time.sleep(max(0.0, LOOK_S - (time.monotonic_ns() - lit.at_ns) / 1e9))
+    finally:
+        link.allow_uploads()
+        lights.rest()
+    return report, trouble

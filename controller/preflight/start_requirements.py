@@ -1,11 +1,18 @@
-"""What is looked at when a session begins, without arming or lighting anything, and the decision to do without it."""
+"""Requirements of a session's start: looked at without arming or lighting anything, and the decision to do without."""
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
 
+from common.terminal.phrases import listed
 from controller.errors import ConfigurationError, NotPrepared
-from controller.node_links.control_channel import NodeState
-from controller.preflight.preflight import PreflightCheck, check_aside, check_calibration, check_filing, check_roster
+from controller.node_links.node_registry import NodeState
+from controller.preflight.preflight import (
+    PreflightCheck,
+    StudioCondition,
+    check_aside,
+    check_calibration,
+    check_filing,
+    check_roster,
+)
 from controller.rig.roster import Roster
 from controller.rig_file import Rig
 from db.engine import utc_now
@@ -37,8 +44,7 @@ def lacking(checks: Iterable[PreflightCheck]) -> dict[str, str]:
 
 def described(check: PreflightCheck) -> str:
     named = [f"{camera}: {text}" for camera, text in sorted(check.cameras.items())]
-    more = f" and {len(named) - 4} more" if len(named) > 4 else ""
-    return f"{check.text} ({'; '.join(named[:4])}{more})" if named else check.text
+    return f"{check.text} ({listed(named, 4, '; ')})" if named else check.text
 
 
 def require_decision(subject: str, found: Mapping[str, str], without: Collection[str]) -> dict[str, str]:
@@ -72,21 +78,13 @@ def require_decision(subject: str, found: Mapping[str, str], without: Collection
 
 
 def look(
-    rig: Rig,
-    roster: Roster,
-    nodes: Mapping[str, NodeState],
-    aside: Mapping[str, str],
-    broken: Collection[str],
-    filing: str | None,
-    calibration: tuple[int | None, datetime | None],
-    measured: Collection[str],
+    rig: Rig, roster: Roster, nodes: Mapping[str, NodeState], condition: StudioCondition, measured: Collection[str]
 ) -> list[PreflightCheck]:
-    """The checks. calibration: version and time of the newest; measured: cameras with a kept lag."""
-    version, made_at = calibration
+    """The checks. roster: without the cameras aside; measured: cameras with a kept lag."""
     return [
         check_roster(roster),
-        check_aside(rig, aside, list(broken)),
-        check_filing(filing),
-        check_calibration(version, made_at, utc_now(), rig.preflight.max_calibration_age_h),
-        check_lags(rig, nodes, measured, aside),
+        check_aside(rig, condition.aside, condition.broken),
+        check_filing(condition.filing_trouble),
+        check_calibration(condition.calibration, utc_now(), rig.preflight.max_calibration_age_h),
+        check_lags(rig, nodes, measured, condition.aside),
     ]

@@ -1,7 +1,7 @@
 """Cameras that are aside: set aside by the operator for a while, back by themselves or when they are brought back.
 
-The records are the truth, and are read when the studio starts; in between they are changed through this book alone, so
-that asking it costs nothing while a rig is watched.
+The records are the truth, and are read when the studio starts; in between they are changed through CamerasAside alone,
+so that asking it costs nothing while a rig is watched.
 """
 
 import logging
@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine
 
+from common.guarding.safe_text import plain
+from common.terminal.phrases import grouped
 from controller.errors import AsideRefused
-from controller.fault_text import plain
 from controller.rig.missing_camera_limits import Neighbours, broken_rules, neighbours_of
 from controller.rig_file import Rig
 from db import captures
@@ -158,7 +159,7 @@ def until_when(until: str, now: datetime) -> datetime | None:
     return now + length
 
 
-def told(aside: CameraAsideRecord) -> str:
+def aside_text(aside: CameraAsideRecord) -> str:
     """Why and for how long, for the operator: "shutter stuck (since 10:20 UTC, until it is brought back)"."""
     if aside.session is not None:
         end = f"until {aside.session} is closed"
@@ -167,12 +168,9 @@ def told(aside: CameraAsideRecord) -> str:
     return f"{aside.reason} (since {aside.since:%d %b %H:%M} UTC, {end})"
 
 
-def told_of(reasons: Mapping[str, str]) -> str:
+def aside_summary(reasons: Mapping[str, str]) -> str:
     """For a sentence: "cam-07 is aside: shutter stuck"; several with one reason together. Empty for none."""
-    by_reason: dict[str, list[str]] = {}
-    for camera, reason in reasons.items():
-        by_reason.setdefault(reason, []).append(camera)
     return "; ".join(
         f"{', '.join(cameras)} {'is' if len(cameras) == 1 else 'are'} aside: {reason}"
-        for reason, cameras in by_reason.items()
+        for reason, cameras in grouped(reasons.items()).items()
     )

@@ -1,4 +1,4 @@
-"""How many cameras may be missing from a take, and which: by the rig file, and by what the farm needs.
+"""Limits of missing cameras: how many may be missing from a take, and which, by the rig file and the farm's needs.
 
 The same rules hold for cameras that are set aside and for a take that is kept without a photograph. Pure: names in,
 sentences out.

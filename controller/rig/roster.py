@@ -1,4 +1,4 @@
-"""Who should be here and who is: expected cameras against present ones, every difference named."""
+"""Roster of the rig, who should be here and who is: expected cameras against present ones, every difference named."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -15,44 +15,41 @@ class Expected:
     With neither, any body may stand at that place.
     """
 
-    name: str
-    serial: str = ""
-    url: str = ""
+    name: str  # as the rig file has it
+    serial: str = ""  # of the body; "" when the rig file gives none
+    url: str = ""  # of the port; "" when the rig file gives none
 
 
 @dataclass(frozen=True)
 class Present:
-    """A camera that a node has announced; `fault` says why no body answers there.
+    """A camera that a node has announced."""
 
-    last_serial: the body that answered there before, since the studio was started.
-    """
-
-    name: str
-    serial: str
-    node: str
-    fault: str = ""
-    url: str = ""
-    model: str = ""
-    last_serial: str = ""
+    name: str  # under which it is announced
+    serial: str  # of the body that answers
+    node: str  # that announces it
+    fault: str = ""  # why no body answers there; "" when one does
+    url: str = ""  # where the node finds it
+    model: str = ""  # of the body
+    last_serial: str = ""  # of the body that answered there before, since the studio was started
 
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """One difference between the rig file and the studio; `text` is for the operator."""
+    """One difference between the rig file and the studio."""
 
-    kind: Kind
-    camera: str
-    text: str
+    kind: Kind  # what is wrong
+    camera: str  # its name
+    text: str  # for the operator
 
 
 @dataclass(frozen=True)
 class Roster:
-    """The comparison: cameras that may fire, and every reason why another may not. aside: of whom nothing is asked."""
+    """Expected cameras compared with present ones."""
 
-    expected: tuple[str, ...]
-    ready: tuple[str, ...]
-    discrepancies: tuple[Discrepancy, ...]
-    aside: tuple[str, ...] = ()
+    expected: tuple[str, ...]  # names, in the rig file's order
+    ready: tuple[str, ...]  # of these, that may fire
+    discrepancies: tuple[Discrepancy, ...]  # every reason why another may not
+    aside: tuple[str, ...] = ()  # cameras of whom nothing is asked
 
     def without(self, aside: Collection[str]) -> "Roster":
         """The same when these cameras are aside: neither expected nor missed, though they may answer."""
@@ -63,13 +60,6 @@ class Roster:
             discrepancies=tuple(item for item in self.discrepancies if item.camera not in aside),
             aside=tuple(name for name in self.expected if name in aside),
         )
-
-    @property
-    def complete(self) -> bool:
-        return not self.discrepancies
-
-    def of_kind(self, kind: Kind) -> tuple[Discrepancy, ...]:
-        return tuple(item for item in self.discrepancies if item.kind == kind)
 
     def describe(self) -> str:
         """A line for the whole and a line for each difference."""
@@ -90,7 +80,7 @@ def compare(expected: Iterable[Expected], present: Iterable[Present]) -> Roster:
     by_name: dict[str, list[Present]] = defaultdict(list)
     for camera in present:
         by_name[camera.name].append(camera)
-    studio = _Studio(wanted, {name: bodies[0] for name, bodies in by_name.items() if len(bodies) == 1})
+    places = _Places(wanted, {name: bodies[0] for name, bodies in by_name.items() if len(bodies) == 1})
 
     found: list[Discrepancy] = []
     ready: list[str] = []
@@ -101,7 +91,7 @@ def compare(expected: Iterable[Expected], present: Iterable[Present]) -> Roster:
         elif len(bodies) > 1:
             nodes = ", ".join(sorted(body.node for body in bodies))
             found.append(Discrepancy("duplicate", name, f"announced by {len(bodies)} nodes: {nodes}"))
-        elif (difference := studio.difference(want, bodies[0])) is not None:
+        elif (difference := places.difference(want, bodies[0])) is not None:
             found.append(difference)
         else:
             ready.append(name)
@@ -112,13 +102,13 @@ def compare(expected: Iterable[Expected], present: Iterable[Present]) -> Roster:
     return Roster(tuple(wanted), tuple(ready), tuple(found))
 
 
-class _Studio:
+class _Places:
     """What is expected and what is there, to tell to whom a body belongs."""
 
     def __init__(self, wanted: Mapping[str, Expected], there: Mapping[str, Present]) -> None:
         self._wanted = wanted
         self._there = there
-        self._home_of = {camera.serial: camera.name for camera in wanted.values() if camera.serial}
+        self._place_of = {camera.serial: camera.name for camera in wanted.values() if camera.serial}
 
     def difference(self, want: Expected, body: Present) -> Discrepancy | None:
         """What is wrong with the one body that is announced under this name."""
@@ -126,27 +116,27 @@ class _Studio:
             return _absent(want, body)
         if want.serial:
             return self._by_serial(want, body)
-        home = self._home_of.get(body.serial)
-        if home is not None:
-            return self._stranger(want, body, home)
+        place = self._place_of.get(body.serial)
+        if place is not None:
+            return self._misplaced(want, body, place)
         return self._by_port(want, body) if want.url and body.url != want.url else None
 
     def _by_serial(self, want: Expected, body: Present) -> Discrepancy | None:
         if body.serial == want.serial:
             return None
-        home = self._home_of.get(body.serial)
-        if home is not None:
-            return self._stranger(want, body, home)
+        place = self._place_of.get(body.serial)
+        if place is not None:
+            return self._misplaced(want, body, place)
         return Discrepancy("unknown", want.name, f"unknown body {_describe(body)} instead of {want.serial}")
 
-    def _stranger(self, want: Expected, body: Present, home: str) -> Discrepancy:
+    def _misplaced(self, want: Expected, body: Present, place: str) -> Discrepancy:
         """A body whose serial the rig file gives to another camera."""
-        at_home = self._there.get(home)
-        if at_home is not None and at_home.serial == body.serial and not at_home.fault:
+        there = self._there.get(place)
+        if there is not None and there.serial == body.serial and not there.fault:
             return Discrepancy(
-                "duplicate", want.name, f"serial {body.serial} answers here and at {home}, where it belongs"
+                "duplicate", want.name, f"serial {body.serial} answers here and at {place}, where it belongs"
             )
-        return Discrepancy("swapped", want.name, f"the body here ({body.serial}) belongs to {home}")
+        return Discrepancy("swapped", want.name, f"the body here ({body.serial}) belongs to {place}")
 
     def _by_port(self, want: Expected, body: Present) -> Discrepancy:
         """Ports repeat from computer to computer, so a swap is told by two cameras that have each other's."""

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from common.terminal.phrases import listed
 from controller.errors import SessionError
 from controller.sessions.operator_decisions import ClosingDecision, Decisions
 from controller.sessions.session_state import SessionStateMachine, TakeLine
@@ -14,23 +15,18 @@ from db.takes.farm_handoff import HeldBackTake
 
 @dataclass(frozen=True)
 class FarmHandoff:
-    """What the farm finds, by codes of accepted takes.
+    """What the farm finds of a closed session, by codes of takes."""
 
-    photographs: how many stand behind them. ready: it can work on these, with ready_photographs. held: the others, why,
-    and what to do.
-    without: of the takes that are whole without a camera, which and why ("aside: shutter stuck"). dropped: whole takes
-    that nobody wanted; they are kept. left: whole takes that nobody may decide about, as the subject has withdrawn.
-    """
-
-    session: str
-    takes: tuple[str, ...]
-    photographs: int
+    session: str  # its code
+    takes: tuple[str, ...]  # accepted ones
+    photographs: int  # how many stand behind them
+    # take -> camera without which it is whole -> why ("aside: shutter stuck")
     without: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    ready: tuple[str, ...] = ()
-    held: tuple[HeldBackTake, ...] = ()
-    dropped: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
-    ready_photographs: int = 0
+    ready: tuple[str, ...] = ()  # accepted takes that the farm can work on
+    held: tuple[HeldBackTake, ...] = ()  # the other accepted ones, why, and what to do
+    dropped: tuple[str, ...] = ()  # whole takes that nobody wanted; they are kept
+    left: tuple[str, ...] = ()  # whole takes that nobody may decide about, as the subject has withdrawn
+    ready_photographs: int = 0  # how many stand behind the ready ones
 
     def lines(self) -> list[str]:
         """For the operator: what is ready, what is not, why, and what to do."""
@@ -38,11 +34,11 @@ class FarmHandoff:
         told = f"{self.ready_photographs} photographs" if ready else "nothing for it yet"
         lines = [f"{self.session} closed: {ready} of {count} accepted takes ready for the farm, {told}"]
         for held in self.held:
-            lines += [f"  not ready: {_listed(held.takes)}: {held.why}", f"    {held.do}"]
+            lines += [f"  not ready: {listed(held.takes)}: {held.why}", f"    {held.do}"]
         if self.dropped:
-            lines.append(f"  dropped, and kept all the same: {_listed(self.dropped)}")
+            lines.append(f"  dropped, and kept all the same: {listed(self.dropped)}")
         if self.left:
-            lines.append(f"  not decided, and in quarantine: {_listed(self.left)}")
+            lines.append(f"  not decided, and in quarantine: {listed(self.left)}")
         return lines
 
 
@@ -63,15 +59,15 @@ def hand_over(
     accepted take lacks a photograph in the records or in the store. Cameras that were aside, and photographs that it
     was kept without by decision, are not asked for.
     """
-    script = records.script(session)
-    script.check_close(incomplete, decisions.positions_kept(script, keep, keep_all))
-    kept = decisions.kept(script, keep, drop, keep_all)
-    for take in _to_stand(script, kept):
-        _require_photographs(records, store, script, take)
+    state = records.state_of(session)
+    state.check_close(incomplete, decisions.positions_kept(state, keep, keep_all))
+    kept = decisions.kept(state, keep, drop, keep_all)
+    for take in _to_stand(state, kept):
+        _require_photographs(records, store, state, take)
     closed = decisions.close(session, incomplete, kept)
     records.tell_store(store)
-    script = records.script(session)
-    takes = [take for take in script.takes if take.state is TakeState.ACCEPTED]
+    state = records.state_of(session)
+    takes = [take for take in state.takes if take.state is TakeState.ACCEPTED]
     without = {
         take.code: {a.camera: f"{a.kind}: {a.reason}" for a in take.absent if a.came_at is None} for take in takes
     }
@@ -82,35 +78,30 @@ def hand_over(
         {code: absent for code, absent in without.items() if absent},
         closed.ready,
         closed.held,
-        tuple(take.code for take in script.takes if take.dropped),
-        tuple(take.code for take in script.undecided()),
+        tuple(take.code for take in state.takes if take.dropped),
+        tuple(take.code for take in state.undecided()),
         sum(take.frames for take in takes if take.code in closed.ready),
     )
 
 
-def _to_stand(script: SessionStateMachine, kept: ClosingDecision) -> list[TakeLine]:
+def _to_stand(state: SessionStateMachine, kept: ClosingDecision) -> list[TakeLine]:
     """Takes that will be accepted once the session is closed."""
-    chosen = {take.position for take in script.takes if take.code in kept.keep}
+    chosen = {take.position for take in state.takes if take.code in kept.keep}
     return [
         take
-        for take in script.takes
+        for take in state.takes
         if take.code in kept.keep or (take.state is TakeState.ACCEPTED and take.position not in chosen)
     ]
 
 
-def _require_photographs(records: SessionStore, store: Store, script: SessionStateMachine, take: TakeLine) -> None:
+def _require_photographs(records: SessionStore, store: Store, state: SessionStateMachine, take: TakeLine) -> None:
     photographs = records.photographs(take.code)
     lost = [camera for camera, sha256 in photographs.items() if not store.exists(sha256)]
     lacking = records.lacking(take.code)
     if lacking or lost:
         gone = f" and the store has lost those of {', '.join(lost)}" if lost else ""
         raise SessionError(
-            f"Session {script.session} cannot be closed: "
+            f"Session {state.session} cannot be closed: "
             f"{take.code} has {len(photographs)} of {len(photographs) + len(lacking)} photographs{gone}. "
-            f"Take it again:  mien session retake {script.reference(take.position)}"
+            f"Take it again:  mien session retake {state.reference(take.position)}"
         )
-
-
-def _listed(codes: tuple[str, ...], shown: int = 8) -> str:
-    more = f" and {len(codes) - shown} more" if len(codes) > shown else ""
-    return f"{', '.join(codes[:shown])}{more}"

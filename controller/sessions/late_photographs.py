@@ -1,4 +1,4 @@
-"""What is said of photographs that come after their take was settled: in the take's record, and to the operator."""
+"""Late photographs, which come after their take was settled: what its record says of them, and the operator is told."""
 
 import logging
 from collections import deque
@@ -29,22 +29,22 @@ class LatePhotographs:
     def __init__(self, engine: Engine, look_at: Callable[[str], None]) -> None:
         self._engine = engine
         self._look_at = look_at
-        self.told: deque[str] = deque(maxlen=KEPT)
+        self.messages: deque[str] = deque(maxlen=KEPT)
 
-    def came(self, arrival: LateArrival) -> str:
+    def arrived(self, arrival: LateArrival) -> str:
         """What to tell the operator; the photograph and what it changes are recorded already."""
         message = f"{arrival.take}: the photograph of {arrival.camera} came late; see: mien session show"
         with suppress(RecordError), reading(self._engine) as tx:  # it is told in less words while the records are away
             take = get_take(tx, arrival.take)
-            message = told(arrival, take, str(TakeCode.parse(take.code).expression), utc_now())
+            message = arrival_text(arrival, take, str(TakeCode.parse(take.code).expression), utc_now())
         log.info("%s", message)
-        self.told.append(message)
+        self.messages.append(message)
         if not arrival.lacking and arrival.after is not TakeState.SUPERSEDED:
             self._look_at(arrival.take)
         return message
 
 
-def problem_after(arrival: LateArrival, take: Take, limits: SyncLimits, now: datetime) -> str:
+def problem_with_arrival(arrival: LateArrival, take: Take, limits: SyncLimits, now: datetime) -> str:
     """What the take's row says from now on; what it said before is not lost."""
     before = (take.problem or "").strip()
     came = f"the photograph of {arrival.camera} came late, {since_fire(take.fired_at, now)}"
@@ -55,11 +55,11 @@ def problem_after(arrival: LateArrival, take: Take, limits: SyncLimits, now: dat
     said = [*flags_of(take, limits), f"{came}, and it is whole since"]
     if arrival.stands is not None:
         said.append(f"{arrival.stands} stands for the expression")
-    faults = faults_told(before)
+    faults = faults_summary(before)
     return "; ".join([*said, f"it had failed: {faults}"] if faults else said)
 
 
-def told(arrival: LateArrival, take: Take, reference: str, now: datetime) -> str:
+def arrival_text(arrival: LateArrival, take: Take, reference: str, now: datetime) -> str:
     """For the operator, with what may be done now. reference: the expression, as commands name it."""
     came = f"{arrival.take}: the photograph of {arrival.camera} came late, {since_fire(take.fired_at, now)}."
     if arrival.lacking:
@@ -85,8 +85,8 @@ def flags_of(take: Take, limits: SyncLimits) -> list[str]:
     return Skew(take.command_skew_ms, take.clock_uncertainty_ms, take.exposure_skew_ms).flags(limits)
 
 
-def faults_told(problem: str, but: frozenset[str] = frozenset()) -> str:
+def faults_summary(problem: str, but: frozenset[str] = frozenset()) -> str:
     """The cameras and reasons of errors.describe_failure's text in one line, but for those cameras; "" for none."""
     lines = [line.split(None, 1) for line in problem.splitlines() if line.startswith("  ")]
-    told = "; ".join(": ".join(part.strip() for part in line) for line in lines if line and line[0] not in but)
-    return told[:MOST] if lines else problem[:MOST]
+    summary = "; ".join(": ".join(part.strip() for part in line) for line in lines if line and line[0] not in but)
+    return summary[:MOST] if lines else problem[:MOST]

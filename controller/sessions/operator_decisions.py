@@ -1,4 +1,4 @@
-"""What an operator decides, each in one transaction: drop, undo, reassign, calibrate afterwards, close, reopen."""
+"""Decisions of an operator, each in one transaction: drop, undo, reassign, calibrate afterwards, close, reopen."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -23,24 +23,21 @@ from db.takes.late_calibration import CalibratedTakes
 
 @dataclass(frozen=True)
 class ClosingDecision:
-    """What becomes of a session's undecided takes when it closes: their codes.
+    """What becomes of a session's undecided takes when it closes, by their codes."""
 
-    beside: accepted takes that stay chosen over undecided ones of their expression.
-    """
-
-    keep: tuple[str, ...] = ()
-    drop: tuple[str, ...] = ()
-    beside: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()  # stand for their expression
+    drop: tuple[str, ...] = ()  # are marked; their photographs stay
+    beside: tuple[str, ...] = ()  # accepted ones that stay chosen over undecided ones of their expression
 
 
 @dataclass(frozen=True)
 class ReassignedTake:
-    """A take that was given to another expression. state: how it stands there."""
+    """A take that was given to another expression."""
 
-    was: str
-    take: str
-    expression: str
-    state: str
+    was: str  # the code that it had
+    take: str  # its code now
+    expression: str  # the other expression's name
+    state: str  # how it stands there
 
 
 class Decisions:
@@ -61,11 +58,11 @@ class Decisions:
             row = captures.get_session(tx, session)
             return decision_undo.undo(tx, row, captures.get_take(tx, take) if take is not None else None)
 
-    def reassign(self, script: SessionStateMachine, take: str, expression: str) -> ReassignedTake:
+    def reassign(self, state: SessionStateMachine, take: str, expression: str) -> ReassignedTake:
         """Give a take to another expression of its session. Raises SessionError for one that does not exist."""
-        line, found = script.find(expression), script.find_take(take)
+        line, found = state.find(expression), state.find_take(take)
         if found is None:
-            raise SessionError(f"Say which take, as in {script.reference(1)}-1; see: mien session show")
+            raise SessionError(f"Say which take, as in {state.reference(1)}-1; see: mien session show")
         with transaction(self._engine) as tx:
             row = captures.get_take(tx, found.code)
             was = take_decisions.reassign_take(tx, row, line.position)
@@ -91,33 +88,33 @@ class Decisions:
         with reading(self._engine) as tx:
             return hand_off(tx, captures.get_session(tx, session))
 
-    def positions_kept(self, script: SessionStateMachine, keep: Collection[str], keep_all: bool) -> set[int]:
+    def positions_kept(self, state: SessionStateMachine, keep: Collection[str], keep_all: bool) -> set[int]:
         """Expressions of which a take will stand once the session is closed so. Raises SessionError."""
-        codes = self._codes(script, keep)
-        return {take.position for take in script.undecided() if keep_all or take.code in codes}
+        codes = self._codes(state, keep)
+        return {take.position for take in state.undecided() if keep_all or take.code in codes}
 
     def kept(
-        self, script: SessionStateMachine, keep: Collection[str], drop: Collection[str], keep_all: bool = False
+        self, state: SessionStateMachine, keep: Collection[str], drop: Collection[str], keep_all: bool = False
     ) -> ClosingDecision:
         """What was said of each undecided take.
 
         Raises SessionError for a take that is not undecided or named twice, DecisionNeeded where one is left.
         """
-        undecided = {take.code: take for take in script.undecided()}
-        wanted, unwanted = (self._codes(script, given) for given in (keep, drop))
+        undecided = {take.code: take for take in state.undecided()}
+        wanted, unwanted = (self._codes(state, given) for given in (keep, drop))
         for code in [*wanted, *unwanted]:
             if code not in undecided:
-                take = next(take for take in script.takes if take.code == code)
+                take = next(take for take in state.takes if take.code == code)
                 raise SessionError(f"{code} is {take.standing}; only takes that wait to be decided are kept or dropped")
         if twice := sorted(set(wanted) & set(unwanted)):
             raise SessionError(f"{', '.join(twice)}: keep it or drop it")
         positions = [undecided[code].position for code in wanted]
         if len(set(positions)) < len(positions):
             raise SessionError("One take can stand for an expression: keep one of each, and drop the others")
-        if script.consent == CaptureConsent.WITHDRAWN:
+        if state.consent == CaptureConsent.WITHDRAWN:
             if wanted or keep_all:
                 raise SessionError(
-                    f"{script.subject} has withdrawn its consent: nothing more of it is accepted. Without --keep its "
+                    f"{state.subject} has withdrawn its consent: nothing more of it is accepted. Without --keep its "
                     "takes stay as they are, in quarantine"
                 )
             return ClosingDecision((), tuple(unwanted))
@@ -125,13 +122,13 @@ class Decisions:
         beside: list[str] = []
         if keep_all:
             for position in sorted({take.position for take in left}):
-                standing = script.accepted(position)
+                standing = state.accepted(position)
                 if standing is not None:
                     beside.append(standing.code)
                 else:
                     wanted.append([take for take in left if take.position == position][-1].code)
         elif left:
-            raise DecisionNeeded(_undecided_told(script, left))
+            raise DecisionNeeded(_undecided_text(state, left))
         return ClosingDecision(tuple(wanted), tuple(unwanted), tuple(beside))
 
     def close(self, session: str, incomplete: bool, kept: ClosingDecision) -> HandOff:
@@ -166,22 +163,22 @@ class Decisions:
             capture_consent.require(tx, captures.get_session(tx, session))
 
     @staticmethod
-    def _codes(script: SessionStateMachine, given: Collection[str]) -> list[str]:
+    def _codes(state: SessionStateMachine, given: Collection[str]) -> list[str]:
         found: list[str] = []
         for text in given:
-            take = script.find_take(text)
+            take = state.find_take(text)
             if take is None:
-                raise SessionError(f"{text!r} names no take; say it as in {script.session}-E02-1")
+                raise SessionError(f"{text!r} names no take; say it as in {state.session}-E02-1")
             if take.code not in found:
                 found.append(take.code)
         return found
 
 
-def _undecided_told(script: SessionStateMachine, left: Collection[TakeLine]) -> str:
-    names = {line.position: line.name for line in script.expressions}
+def _undecided_text(state: SessionStateMachine, left: Collection[TakeLine]) -> str:
+    names = {line.position: line.name for line in state.expressions}
     rows = []
     for take in left:
-        standing = script.accepted(take.position)
+        standing = state.accepted(take.position)
         beside = f", beside {standing.code}, which is accepted" if standing else ""
         flagged = f", flagged: {take.problem}" if take.flagged else ""
         rows.append(f"  {take.code}  {names[take.position]}, {take.frames} photographs{beside}{flagged}")
@@ -189,10 +186,10 @@ def _undecided_told(script: SessionStateMachine, left: Collection[TakeLine]) -> 
     many = len(left) > 1
     return "\n".join(
         [
-            f"Session {script.session} is not closed: {len(left)} whole {'takes wait' if many else 'take waits'} to be "
+            f"Session {state.session} is not closed: {len(left)} whole {'takes wait' if many else 'take waits'} to be "
             "decided, to be kept (it stands for its expression) or dropped (marked; its photographs stay).",
             *rows,
-            f"Say it of each:  mien session close {script.session} --incomplete {each}",
+            f"Say it of each:  mien session close {state.session} --incomplete {each}",
             "(or --drop TAKE; --keep-all keeps the last of each expression, and an accepted one over those beside it)",
         ]
     )

@@ -21,35 +21,32 @@ from db.takes.missing_photographs import Absence
 class ExpressionState:
     """One expression of the protocol."""
 
-    position: int
-    name: str
-    instruction: str = ""
+    position: int  # in the protocol, from 1
+    name: str  # as in "smile"
+    instruction: str = ""  # what the subject is told
 
 
 @dataclass(frozen=True)
 class TakeLine:
-    """One take of one expression, as the database has it.
+    """One take of one expression, as the database has it."""
 
-    `problem`: why it failed; of a take that is whole, why it is flagged. `setup`: what was sent for it, exposure
-    settings and lights. `absent`: the cameras without which it is whole, and why. `former`: codes that it had before it
-    was given to this expression.
-    """
-
-    code: str
-    position: int
-    attempt: int
-    state: TakeState
-    problem: str | None = None
-    command_skew_ms: float | None = None
-    clock_uncertainty_ms: float | None = None
-    exposure_skew_ms: float | None = None
-    exposure_source: str = "not_measured"
-    frames: int = 0
-    profile: str = DEFAULT_PROFILE
-    setup: Mapping[str, Any] | None = None
-    absent: tuple[Absence, ...] = ()
-    dropped: bool = False
-    former: tuple[str, ...] = ()
+    code: str  # as in "S012-1-E07-2"
+    position: int  # of its expression
+    attempt: int  # counts from 1
+    state: TakeState  # as recorded
+    problem: str | None = None  # why it failed; of a take that is whole, why it is flagged
+    command_skew_ms: float | None = (
+        None  # latest minus earliest error of the command; None was not measured, in all three
+    )
+    clock_uncertainty_ms: float | None = None  # the worst camera's
+    exposure_skew_ms: float | None = None  # latest minus earliest true exposure
+    exposure_source: str = "not_measured"  # where the exposure moments are from
+    frames: int = 0  # photographs that are filed
+    profile: str = DEFAULT_PROFILE  # the settings profile that it was fired with
+    setup: Mapping[str, Any] | None = None  # what was sent for it, exposure settings and lights
+    absent: tuple[Absence, ...] = ()  # the cameras without which it is whole, and why
+    dropped: bool = False  # whole, and nobody wants it
+    former: tuple[str, ...] = ()  # codes that it had before it was given to this expression
 
     @property
     def standing(self) -> str:
@@ -69,24 +66,20 @@ class TakeLine:
 
 @dataclass(frozen=True)
 class SessionStateMachine:
-    """A session: its expressions in order and all its takes. `skipped`: why, by position.
+    """A session: its expressions in order and all its takes."""
 
-    given_away: the highest attempt, by position, of takes that are of another expression now. consent: how the subject
-    stands (db.consents.capture_consent.Consenting). consent_later: who let it begin before. without: what it began
-    without.
-    """
-
-    session: str
-    subject: str
-    state: SessionState
-    expressions: tuple[ExpressionState, ...]
-    takes: tuple[TakeLine, ...] = field(default=())
-    profile: str = DEFAULT_PROFILE
-    skipped: Mapping[int, str] = field(default_factory=dict)
+    session: str  # its code
+    subject: str  # the subject's code
+    state: SessionState  # open, paused or closed
+    expressions: tuple[ExpressionState, ...]  # in the protocol's order
+    takes: tuple[TakeLine, ...] = field(default=())  # in the order in which they were planned
+    profile: str = DEFAULT_PROFILE  # the settings profile of its takes
+    skipped: Mapping[int, str] = field(default_factory=dict)  # position -> why
+    # position -> the highest attempt of takes that are of another expression now
     given_away: Mapping[int, int] = field(default_factory=dict)
-    consent: str = "given"
-    consent_later: DownstreamUse | None = None
-    without: Mapping[str, str] = field(default_factory=dict)
+    consent: str = "given"  # how the subject stands, see db.consents.capture_consent.CaptureConsent
+    consent_later: DownstreamUse | None = None  # who let it begin before a consent was recorded, and when
+    without: Mapping[str, str] = field(default_factory=dict)  # what it began without -> what was lacking
 
     def takes_of(self, position: int) -> Sequence[TakeLine]:
         return sorted((take for take in self.takes if take.position == position), key=lambda take: take.attempt)

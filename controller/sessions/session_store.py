@@ -1,66 +1,54 @@
-"""What the studio writes down: each step one short transaction, and the take journalled before anything fires."""
+"""Session store: a rig's sessions, takes and files in the database; each step is one short transaction.
+
+A take is journalled before anything fires, so that a controller that is killed finds what was under way.
+"""
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, select, update
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy import Engine, select, update
+from sqlalchemy.orm import Session
 
 from camera_nodes.wire import FileKind, Offer, Stamps
 from controller.errors import FrameRejected
 from controller.firing.fire_timing import NS_PER_MS, Skew
-from controller.image_files.exif_consistency import deviations
-from controller.image_files.photograph_reader import PhotographHeader, exif_of
+from controller.image_files.photograph_reader import PhotographHeader
 from controller.ingest.file_commit import ReceivedPhotograph
 from controller.rig_file import DEFAULT_PROFILE, Rig
-from controller.sessions.late_photographs import faults_told, flags_of, problem_after
-from controller.sessions.session_state import ExpressionState, SessionStateMachine, TakeLine
+from controller.sessions import session_queries
+from controller.sessions.late_photographs import faults_summary, flags_of, problem_with_arrival
+from controller.sessions.session_queries import SessionSummary, UnsettledTake
+from controller.sessions.session_state import SessionStateMachine, TakeLine
 from db import captures, store_identity
 from db.audit import audit_log
 from db.consents import capture_consent
 from db.engine import reading, transaction, utc_now
 from db.errors import NotFound, RecordError, StateConflict
 from db.models import (
-    AbsenceKind,
     ActKind,
     Camera,
     CameraTier,
-    CaptureSession,
     ExposureSource,
-    FormerTakeCode,
     Frame,
     RawFile,
-    SessionAct,
+    SessionState,
     Take,
-    TakeAbsence,
     TakeState,
 )
 from db.protocols import get_protocol
 from db.rigs import rig_records
-from db.session_rules import UNDER_WAY
 from db.store import Store
 from db.subjects import get_subject
 from db.takes import missing_photographs, take_decisions
-from db.takes.missing_photographs import Absence, LateArrival
+from db.takes.missing_photographs import LateArrival
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class UnsettledTake:
-    """A take that was under way when the controller stopped. filed: cameras already; aside: camera -> reason."""
-
-    take: str
-    state: TakeState
-    filed: tuple[str, ...]
-    aside: Mapping[str, str]
-
-
 class SessionStore:
-    """The database as the controller sees it, for one rig."""
+    """The records of one rig's sessions. Thread-safe: nothing is kept between calls but the cameras' row numbers."""
 
     def __init__(self, engine: Engine, rig: Rig) -> None:
         self._engine = engine
@@ -85,6 +73,12 @@ class SessionStore:
         """The version under which this calibration of the rig is kept; data: FaceScape's params.json keys."""
         with transaction(self._engine) as tx:
             return rig_records.add_calibration(tx, rig_records.get_rig(tx, self._rig.name), method, data).version
+
+    def newest_calibration(self) -> tuple[int | None, datetime | None]:
+        """Version and time of the rig's newest calibration; nothing when there is none."""
+        with reading(self._engine) as tx:
+            found = rig_records.newest_calibration(tx, rig_records.get_rig(tx, self._rig.name))
+            return (None, None) if found is None else (found.version, found.made_at)
 
     def start_session(
         self,
@@ -135,37 +129,48 @@ class SessionStore:
         if said:
             log.warning("the store was not told of the session: %s", said)
 
-    def script(self, session: str) -> SessionStateMachine:
+    def state_of(self, session: str) -> SessionStateMachine:
         """The session as it stands now. Raises NotFound."""
         with reading(self._engine) as tx:
+            return session_queries.session_state(tx, session)
+
+    def sessions(self, *states: SessionState) -> list[SessionSummary]:
+        """The rig's sessions in these states (all by default), newest first."""
+        with reading(self._engine) as tx:
+            return session_queries.session_summaries(tx, rig_records.get_rig(tx, self._rig.name), *states)
+
+    def pause(self, session: str) -> None:
+        """open -> paused: the rig is free for another session. Photographs under way still come in.
+
+        Raises StateConflict, NotFound.
+        """
+        with transaction(self._engine) as tx:
+            captures.pause_session(tx, captures.get_session(tx, session))
+            audit_log.record(tx, "session.pause", "session", session)
+
+    def resume(self, session: str) -> None:
+        """paused -> open, on this day or another.
+
+        Raises StateConflict when the rig has another open session, ConsentError when the subject has withdrawn.
+        """
+        with transaction(self._engine) as tx:
             row = captures.get_session(tx, session)
-            counted = select(Frame.take_id, func.count()).join(Take).where(Take.session_id == row.id)
-            counts = {found[0]: found[1] for found in tx.execute(counted.group_by(Frame.take_id))}
-            load = (selectinload(Take.expression), selectinload(Take.absences).joinedload(TakeAbsence.camera))
-            former: dict[int, list[FormerTakeCode]] = {}
-            query_former = select(FormerTakeCode).where(FormerTakeCode.session_id == row.id)
-            for code in tx.scalars(query_former.order_by(FormerTakeCode.id)):
-                former.setdefault(code.take_id, []).append(code)
-            places = {e.id: e.position for e in row.protocol.expressions}
-            given_away = {
-                position: max(c.attempt for f in former.values() for c in f if places[c.expression_id] == position)
-                for position in {places[c.expression_id] for f in former.values() for c in f}
-            }
-            query = select(Take).where(Take.session_id == row.id).options(*load)
-            takes = tx.scalars(query.order_by(Take.id)).all()
-            return SessionStateMachine(
-                session=row.code,
-                subject=row.subject.code,
-                state=row.state,
-                expressions=tuple(ExpressionState(e.position, e.name, e.instruction) for e in row.protocol.expressions),
-                takes=tuple(_line(take, counts.get(take.id, 0), former.get(take.id, ())) for take in takes),
-                profile=row.profile,
-                skipped={skip.expression.position: skip.reason for skip in row.skips},
-                given_away=given_away,
-                consent=capture_consent.consenting(tx, row.subject_id).value,
-                consent_later=capture_consent.later_of(tx, row.id),
-                without=_begun_without(tx, row.id),
-            )
+            capture_consent.require(tx, row)
+            captures.resume_session(tx, row)
+            audit_log.record(tx, "session.resume", "session", session)
+
+    def skip(self, state: SessionStateMachine, expression: str, reason: str) -> None:
+        """Do without an expression. Raises SessionError when it has a take that stands, or without a reason."""
+        line = state.find(expression)
+        state.check_skip(line.position, reason)
+        with transaction(self._engine) as tx:
+            take_decisions.skip(tx, captures.get_session(tx, state.session), line.position, reason.strip())
+
+    def unskip(self, state: SessionStateMachine, expression: str) -> bool:
+        """Ask for a skipped expression after all; False when it was not skipped."""
+        line = state.find(expression)
+        with transaction(self._engine) as tx:
+            return take_decisions.unskip(tx, captures.get_session(tx, state.session), line.position)
 
     # --- takes ---
 
@@ -249,7 +254,7 @@ class SessionStore:
             captures.require_open(tx, row.session)
             capture_consent.require(tx, row.session)
             take_decisions.require_no_whole_one(tx, row)
-            others = faults_told(row.problem or "", but=frozenset(cameras)) if row.problem else ""
+            others = faults_summary(row.problem or "", but=frozenset(cameras)) if row.problem else ""
             said = [f"kept without {', '.join(cameras)} by decision: {reason}", *flags_of(row, self._rig.sync)]
             problem = "; ".join([*said, others] if others else said)
             missing_photographs.keep_without(tx, row, [self._cameras[camera] for camera in cameras], reason, problem)
@@ -262,39 +267,20 @@ class SessionStore:
 
     def unsettled(self) -> list[UnsettledTake]:
         """Takes of this rig that were under way when the controller stopped."""
-        names = {number: name for name, number in self._cameras.items()}
         with reading(self._engine) as tx:
-            rig = rig_records.get_rig(tx, self._rig.name)
-            query = (
-                select(Take)
-                .join(CaptureSession)
-                .where(CaptureSession.rig_id == rig.id, Take.state.in_(UNDER_WAY))
-                .options(selectinload(Take.frames))
-                .order_by(Take.id)
-            )
-            return [
-                UnsettledTake(
-                    take.code,
-                    take.state,
-                    tuple(names[frame.camera_id] for frame in take.frames),
-                    {absence.camera: absence.reason for absence in missing_photographs.absences_of(tx, take.id)},
-                )
-                for take in tx.scalars(query).all()
-            ]
+            return session_queries.unsettled_takes(tx, rig_records.get_rig(tx, self._rig.name))
 
     def take(self, take: str) -> TakeLine:
         """One take as it stands. Raises NotFound."""
         with reading(self._engine) as tx:
-            row = captures.get_take(tx, take)
-            frames = tx.scalar(select(func.count()).select_from(Frame).where(Frame.take_id == row.id)) or 0
-            codes = tx.scalars(select(FormerTakeCode).where(FormerTakeCode.take_id == row.id)).all()
-            return _line(row, frames, codes)
+            return session_queries.take_line(tx, take)
 
     def photographs(self, take: str) -> dict[str, str]:
         """SHA-256 of each photograph of a take, by camera in order of view."""
-        return self._hashes(take, Frame)
+        with reading(self._engine) as tx:
+            return session_queries.file_hashes(tx, take, Frame)
 
-    # --- frames ---
+    # --- photographs and raw files ---
 
     def filed(self, take: str, camera: str, kind: FileKind = "jpeg") -> str | None:
         """The hash of the photograph (or raw file) that this camera has in this take.
@@ -322,28 +308,12 @@ class SessionStore:
     def deviations(self, take: str) -> dict[str, str]:
         """By camera, where a photograph was exposed otherwise than the take was set up."""
         with reading(self._engine) as tx:
-            row = captures.get_take(tx, take)
-            setup: Mapping[str, str] = (row.setup or {}).get("exposure") or {}
-            query = (
-                select(Camera.name, Frame.exif)
-                .join(Camera, Camera.id == Frame.camera_id)
-                .where(Frame.take_id == row.id)
-                .order_by(Camera.view_index)
-            )
-            found = {camera: "; ".join(deviations(exif_of(exif), setup)) for camera, exif in tx.execute(query)}
-        return {camera: text for camera, text in found.items() if text}
+            return session_queries.exposure_deviations(tx, take)
 
     def was_aside(self, take: str, camera: str) -> bool:
         """Whether this camera was aside when the take was planned."""
         with reading(self._engine) as tx:
-            aside = (
-                select(TakeAbsence.id)
-                .join(Take, Take.id == TakeAbsence.take_id)
-                .join(Camera, Camera.id == TakeAbsence.camera_id)
-                .where(Take.id == captures.get_take(tx, take).id)
-                .where(Camera.name == camera, TakeAbsence.kind == AbsenceKind.ASIDE)
-            )
-            return tx.scalar(aside) is not None
+            return session_queries.was_aside(tx, take, camera)
 
     def add_file(self, arrival: ReceivedPhotograph, stamp: Stamps | None) -> LateArrival | None:
         """The row of a photograph or a raw file: ONE transaction, with what follows when the take was settled before.
@@ -382,23 +352,8 @@ class SessionStore:
     def _arrived(self, tx: Session, take: Take, camera: str) -> LateArrival | None:
         found = missing_photographs.note_arrival(tx, take, tx.get_one(Camera, self._cameras[camera]))
         if found is not None:
-            missing_photographs.set_problem(tx, take, problem_after(found, take, self._rig.sync, utc_now()))
+            missing_photographs.set_problem(tx, take, problem_with_arrival(found, take, self._rig.sync, utc_now()))
         return found
-
-    def raw_files(self, take: str) -> dict[str, str]:
-        """SHA-256 of each raw file of a take that has come in, by camera in order of view."""
-        return self._hashes(take, RawFile)
-
-    def _hashes(self, take: str, kind: type[Frame] | type[RawFile]) -> dict[str, str]:
-        with reading(self._engine) as tx:
-            query = (
-                select(Camera.name, kind.sha256)
-                .join(Camera, Camera.id == kind.camera_id)
-                .join(Take, Take.id == kind.take_id)
-                .where(Take.code == take)
-                .order_by(Camera.view_index)
-            )
-            return {row[0]: row[1] for row in tx.execute(query)}
 
     def note_rejection(self, offer: Offer, reason: str) -> None:
         """A file that came and cannot be used: kept on the node, and written down here."""
@@ -432,31 +387,4 @@ def _record_skew(tx: Session, take: Take, skew: Skew) -> None:
         clock_uncertainty_ms=skew.clock_uncertainty_ms,
         exposure_skew_ms=skew.exposure_skew_ms,
         exposure_source=ExposureSource(skew.exposure_source),
-    )
-
-
-def _begun_without(tx: Session, session: int) -> dict[str, str]:
-    """What was lacking when the session began by decision."""
-    query = select(SessionAct.detail).where(SessionAct.session_id == session, SessionAct.kind == ActKind.WITHOUT)
-    found = tx.scalar(query.limit(1))
-    return dict((found or {}).get("lacking", {}))
-
-
-def _line(take: Take, frames: int, former: Sequence[FormerTakeCode] = ()) -> TakeLine:
-    return TakeLine(
-        code=take.code,
-        position=take.expression.position,
-        attempt=take.attempt,
-        state=take.state,
-        problem=take.problem,
-        command_skew_ms=take.command_skew_ms,
-        clock_uncertainty_ms=take.clock_uncertainty_ms,
-        exposure_skew_ms=take.exposure_skew_ms,
-        exposure_source=take.exposure_source.value,
-        frames=frames,
-        profile=take.profile,
-        setup=take.setup,
-        absent=tuple(Absence(a.camera.name, a.kind, a.reason, a.came_at) for a in take.absences),
-        dropped=take.dropped_at is not None,
-        former=tuple(code.code for code in former if code.code != take.code),
     )

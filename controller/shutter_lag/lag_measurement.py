@@ -1,4 +1,4 @@
-"""`mien rig lag`: shots of the whole rig for their lags alone, and the lags that are kept and used at each fire.
+"""Measurement of shutter lags: shots of the whole rig for that alone, and the lags that are kept and used at each fire.
 
 A lag shot goes through ARM and FIRE like a take, in the same light and the same quiet. It belongs to no session, and
 its photographs are let go: the node is told that they are stored, and nobody files them.
@@ -20,7 +20,7 @@ from controller.errors import RigNotReady, TakeFailed, describe_failure
 from controller.firing.fire_timing import NS_PER_MS, FireOrder, StampReport, new_fire_id, order_fire
 from controller.node_links.control_channel import ControlLink
 from controller.rig_file import DEFAULT_PROFILE, Rig
-from controller.shutter_lag.lag_book import (
+from controller.shutter_lag.lag_statistics import (
     ShutterLagEstimate,
     ShutterLagStatistics,
     SkewForecast,
@@ -98,31 +98,28 @@ class ShutterLagStore:
 
 @dataclass(frozen=True)
 class LagReport:
-    """What a measurement found.
+    """What a measurement found."""
 
-    lags: of cameras whose true exposure moment is known.  unmeasured: the others.  observed_ms: mean over the shots of
-    latest minus earliest exposure, each camera's own mean taken off: what compensation leaves, seen, not computed.
-    """
-
-    profile: str
-    settings: str
-    shots: int
-    lags: tuple[ShutterLagEstimate, ...]
-    unmeasured: tuple[str, ...]
-    outlook: SkewForecast | None
+    profile: str  # the settings profile that was measured
+    settings: str  # of the cameras in that profile, in words
+    shots: int  # how many were fired
+    lags: tuple[ShutterLagEstimate, ...]  # of cameras whose true exposure moment is known
+    unmeasured: tuple[str, ...]  # the other cameras
+    outlook: SkewForecast | None  # None with fewer than two lags
+    # mean over the shots of latest minus earliest exposure, each camera's own mean taken off: seen, not computed
     observed_ms: float | None
-    measured_by: str
+    measured_by: str  # where the exposure moments are from
 
 
 def measure_lags(
     rig: Rig,
     link: ControlLink,
-    book: ShutterLagStatistics,
+    observed: ShutterLagStatistics,
     store: ShutterLagStore,
     profile: str,
     shots: int,
     quiet: Quiet,
-    told: Callable[[str], None],
+    report_progress: Callable[[str], None],
 ) -> LagReport:
     """Fire `shots` lag shots and keep each camera's mean and standard deviation.
 
@@ -136,9 +133,9 @@ def measure_lags(
         reported = {camera: state.hello.lag_ns for camera, state in link.nodes().items()}
         order = store.applied(order_fire(f"{LAG_SHOT}{run}-{number}", rig, reported, profile), profile)
         report = _shot(order, link, rig, quiet)
-        book.add(report.stamps.values(), profile)
+        observed.add(report.stamps.values(), profile)
         stamps.append(report.stamps)
-        told(f"shot {number} of {shots}")
+        report_progress(f"shot {number} of {shots}")
     lags = _lags_of(stamps)
     if not lags:
         raise RigNotReady(
@@ -182,10 +179,10 @@ def _shot(order: FireOrder, link: ControlLink, rig: Rig, quiet: Quiet) -> StampR
 
 
 def _lags_of(shots: Sequence[Mapping[str, Stamps]]) -> list[ShutterLagEstimate]:
-    book = ShutterLagStatistics()
+    observed = ShutterLagStatistics()
     for stamps in shots:
-        book.add(stamps.values())
-    return [lag for lag in book.table() if lag.shots >= LEAST_SHOTS]
+        observed.add(stamps.values())
+    return [lag for lag in observed.table() if lag.shots >= LEAST_SHOTS]
 
 
 def _observed_ms(shots: Sequence[Mapping[str, Stamps]], cameras: set[str]) -> float | None:

@@ -1,4 +1,4 @@
-"""Whether the subject does what it was asked: eyes, and the expression's recipe against the face's scores. Pure."""
+"""Expression check, whether the subject does as asked: eyes, and the expression's recipe against face scores. Pure."""
 
 import math
 import statistics

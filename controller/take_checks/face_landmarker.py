@@ -1,4 +1,4 @@
-"""A face in a photograph and what it does, by mediapipe's face landmarker. Only the check processes import it."""
+"""Face landmarks of a photograph, by mediapipe's face landmarker. Only the check processes import it."""
 
 import hashlib
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Face:
-    """frontal: cosine of the angle between the face and the line to the camera. scores: 0..1 by ARKit's names."""
+    """A face in a photograph."""
 
-    frontal: float
-    scores: dict[str, float]
+    frontal: float  # cosine of the angle between the face and the line to the camera
+    scores: dict[str, float]  # ARKit's name of an expression -> 0..1
 
 
 def model_path() -> Path:

@@ -1,4 +1,4 @@
-"""What can be measured in one photograph without knowing what it shows. Pure: arrays in, numbers out.
+"""Measures of one photograph, taken without knowing what it shows. Pure: arrays in, numbers out.
 
 Needs numpy and OpenCV, so only the check processes import it.
 """
@@ -22,12 +22,11 @@ FAINT = 0.1  # of the brightness: coarse detail weaker than this is no sign of f
 
 @dataclass(frozen=True)
 class ImageMeasures:
-    """sharpness: finest detail beside coarse, None where a photograph has no detail at all.
-    brightness: mean, 0..255.  clipped_percent: pixels of which a channel is at its end."""
+    """What was measured in one photograph."""
 
-    sharpness: float | None
-    brightness: float
-    clipped_percent: float
+    sharpness: float | None  # finest detail beside coarse; None where a photograph has no detail at all
+    brightness: float  # mean, 0..255
+    clipped_percent: float  # pixels of which a channel is at its end
 
 
 def measure(rgb: Pixels) -> ImageMeasures:

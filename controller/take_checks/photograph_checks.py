@@ -1,4 +1,4 @@
-"""From measures to advice: each check compares, and says in words what it found. Pure; advice, never a verdict.
+"""Checks of photographs: each compares measures, and says in words what it found. Pure; advice, never a verdict.
 
 A check answers once for the take, and once more for each camera that deserves a look.
 """
@@ -22,12 +22,12 @@ USUALLY = 0.8  # of the takes: a camera that usually sees the face
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What the checks look at, by camera name. frontal: the cameras that look at the face (tier "frontal")."""
+    """What the checks look at, by camera name."""
 
-    seen: Mapping[str, PhotographFindings]
-    baselines: Mapping[str, Baseline]
-    frontal: Collection[str]
-    limits: CheckLimits
+    seen: Mapping[str, PhotographFindings]  # what was found in each photograph
+    baselines: Mapping[str, Baseline]  # what each camera's kept takes show
+    frontal: Collection[str]  # the cameras that look at the face (tier "frontal")
+    limits: CheckLimits  # of the rig file
 
     @property
     def examined(self) -> dict[str, PhotographFindings]:
@@ -37,73 +37,73 @@ class CheckContext:
         return self.baselines.get(camera, Baseline())
 
 
-def judge_photographs(facts: CheckContext) -> list[CheckResult]:
+def judge_photographs(context: CheckContext) -> list[CheckResult]:
     """Everything that can be said without knowing what the subject was asked to do."""
-    return [*examined(facts), *sharpness(facts), *clipping(facts), *brightness(facts), *faces(facts)]
+    return [*examined(context), *sharpness(context), *clipping(context), *brightness(context), *faces(context)]
 
 
-def examined(facts: CheckContext) -> list[CheckResult]:
+def examined(context: CheckContext) -> list[CheckResult]:
     """Photographs that could not be looked at; nothing when all could."""
-    lost = {camera: one for camera, one in facts.seen.items() if one.problem}
+    lost = {camera: one for camera, one in context.seen.items() if one.problem}
     checks = [
         CheckResult(EXAMINED, CheckState.ADVICE if one.damaged else CheckState.NOT_DONE, one.problem, camera)
         for camera, one in lost.items()
     ]
     if lost:
-        text = f"{len(lost)} of {len(facts.seen)} photographs could not be examined"
+        text = f"{len(lost)} of {len(context.seen)} photographs could not be examined"
         checks.insert(0, CheckResult(EXAMINED, CheckState.NOT_DONE, text))
     return checks
 
 
-def sharpness(facts: CheckContext) -> list[CheckResult]:
+def sharpness(context: CheckContext) -> list[CheckResult]:
     """Each camera against its own baseline; one that has none yet, against the others of its kind, twice as loosely."""
-    limit = facts.limits.min_sharpness
+    limit = context.limits.min_sharpness
     found, own = [], 0
     tiers: dict[bool, list[float]] = {True: [], False: []}
-    for camera, one in facts.examined.items():
+    for camera, one in context.examined.items():
         if one.sharpness is not None:
-            tiers[camera in facts.frontal].append(one.sharpness)
-    for camera, one in facts.examined.items():
-        base = facts.baseline(camera)
+            tiers[camera in context.frontal].append(one.sharpness)
+    for camera, one in context.examined.items():
+        base = context.baseline(camera)
         usual, bound, whose = base.sharpness, limit, "its usual"
         if base.takes < FEWEST_TAKES or not usual:
-            kin = tiers[camera in facts.frontal]
-            if len(kin) < FEWEST_CAMERAS:
+            alike = tiers[camera in context.frontal]
+            if len(alike) < FEWEST_CAMERAS:
                 continue
-            usual, bound, whose = statistics.median(kin), limit * limit, "the other cameras'"
+            usual, bound, whose = statistics.median(alike), limit * limit, "the other cameras'"
         else:
             own += 1
         ratio = (one.sharpness or 0.0) / usual if usual else 1.0
         if one.brightness > BLACK and ratio < bound:
             reason = f"{100 * ratio:.0f} % of {whose} sharpness, {100 * bound:.0f} % is wanted: focus, or movement?"
             found.append(CheckResult(SHARPNESS, CheckState.ADVICE, reason, camera, ratio, bound))
-    count = len(facts.examined)
+    count = len(context.examined)
     told = "as sharp as usual" if own == count else f"sharp; {count - own} have no baseline of their own yet"
     return _summary(SHARPNESS, found, count, told, "not as sharp as usual")
 
 
-def clipping(facts: CheckContext) -> list[CheckResult]:
+def clipping(context: CheckContext) -> list[CheckResult]:
     """Pure white beyond what the camera usually has (a white wall stays white)."""
-    limit = facts.limits.max_clipped_percent
+    limit = context.limits.max_clipped_percent
     found = []
-    for camera, one in facts.examined.items():
-        base = facts.baseline(camera)
+    for camera, one in context.examined.items():
+        base = context.baseline(camera)
         usual = base.clipped_percent if base.takes >= FEWEST_TAKES else base.session_clipped_percent
         more = one.clipped_percent - (usual or 0.0)
         if more > limit:
             than = f", usually {usual:.1f} %" if usual is not None else ""
             reason = f"{one.clipped_percent:.1f} % of its pixels are clipped{than}: too much light"
             found.append(CheckResult(CLIPPING, CheckState.ADVICE, reason, camera, more, limit))
-    return _summary(CLIPPING, found, len(facts.examined), "not clipped", "clipped")
+    return _summary(CLIPPING, found, len(context.examined), "not clipped", "clipped")
 
 
-def brightness(facts: CheckContext) -> list[CheckResult]:
+def brightness(context: CheckContext) -> list[CheckResult]:
     """The odd one out: a camera whose brightness changed by another factor than the rig's median.
 
     Cameras see different things, so each is compared with itself: with this session's takes (the same person), or with
     all its kept takes, or, without any, with the other cameras; the last two by the square of the factor.
     """
-    factor, seen = facts.limits.brightness_outlier_factor, facts.examined
+    factor, seen = context.limits.brightness_outlier_factor, context.examined
     found = [
         CheckResult(
             BRIGHTNESS,
@@ -117,11 +117,13 @@ def brightness(facts: CheckContext) -> list[CheckResult]:
         if one.brightness <= BLACK
     ]
     lit = {camera: one for camera, one in seen.items() if one.brightness > BLACK}
-    here = {c: one.brightness / b for c, one in lit.items() if (b := facts.baseline(c).session_brightness or 0) > BLACK}
+    here = {
+        c: one.brightness / b for c, one in lit.items() if (b := context.baseline(c).session_brightness or 0) > BLACK
+    }
     ever = {
         c: one.brightness / b
         for c, one in lit.items()
-        if facts.baseline(c).takes >= FEWEST_TAKES and (b := facts.baseline(c).brightness or 0) > BLACK
+        if context.baseline(c).takes >= FEWEST_TAKES and (b := context.baseline(c).brightness or 0) > BLACK
     }
     if len(here) >= FEWEST_CAMERAS:
         changes, bound, whose = here, factor, "in this session"
@@ -141,7 +143,7 @@ def brightness(facts: CheckContext) -> list[CheckResult]:
     checks = _summary(BRIGHTNESS, found, len(seen), "as bright as expected", "not as bright as expected")
     if changes is not here and changes is not ever:
         return checks
-    usual, most = statistics.median(changes.values()), facts.limits.rig_brightness_factor
+    usual, most = statistics.median(changes.values()), context.limits.rig_brightness_factor
     if not 1 / most <= usual <= most:
         word = "brighter" if usual > 1 else "darker"
         text = f"The whole rig is {max(usual, 1 / usual):.1f} times {word} than {whose}: the lights, or the exposure?"
@@ -149,13 +151,13 @@ def brightness(facts: CheckContext) -> list[CheckResult]:
     return checks
 
 
-def faces(facts: CheckContext) -> list[CheckResult]:
+def faces(context: CheckContext) -> list[CheckResult]:
     """A face in the frontal views; and cameras that usually see it and now do not."""
-    looked = {camera: one for camera, one in facts.examined.items() if one.face is not None}
+    looked = {camera: one for camera, one in context.examined.items() if one.face is not None}
     if not looked:
         return [CheckResult(FACE, CheckState.NOT_DONE, 'No camera of the rig file has tier = "frontal"')]
     count = sum(bool(one.face) for one in looked.values())
-    share, least = count / len(looked), facts.limits.min_face_share
+    share, least = count / len(looked), context.limits.min_face_share
     if share < least:
         text = f"A face is seen in {count} of {len(looked)} frontal views: is the subject in place, the face free?"
         return [CheckResult(FACE, CheckState.ADVICE, text, "", share, least)]
@@ -165,8 +167,8 @@ def faces(facts: CheckContext) -> list[CheckResult]:
         )
         for camera, one in looked.items()
         if not one.face
-        and facts.baseline(camera).takes >= FEWEST_TAKES
-        and (facts.baseline(camera).face_share or 0) >= USUALLY
+        and context.baseline(camera).takes >= FEWEST_TAKES
+        and (context.baseline(camera).face_share or 0) >= USUALLY
     ]
     text = f"A face is seen in {count} of {len(looked)} frontal views"
     state = CheckState.ADVICE if found else CheckState.OK

@@ -1,4 +1,4 @@
-"""What a check process hands back of one photograph. Plain values: it travels between processes."""
+"""Findings of a check process in one photograph. Plain values: it travels between processes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,19 +6,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PhotographFindings:
-    """sharpness, brightness, clipped_percent: see measure.Measures. thumbnail: a small JPEG, empty without one.
+    """What was found in one photograph; the measures are image_measures.ImageMeasures's."""
 
-    face: whether one was found, None where none was looked for. frontal: 1 when it looks into the camera, 0 from the
-    side. scores: of the face, by name. problem: why the photograph could not be examined; then the rest says nothing.
-    damaged: because it is no whole JPEG.
-    """
-
-    sharpness: float | None = None
-    brightness: float = 0.0
-    clipped_percent: float = 0.0
-    face: bool | None = None
-    frontal: float = 0.0
-    scores: Mapping[str, float] | None = None
-    thumbnail: bytes = b""
-    problem: str = ""
-    damaged: bool = False
+    sharpness: float | None = None  # finest detail beside coarse; None without any detail
+    brightness: float = 0.0  # mean, 0..255
+    clipped_percent: float = 0.0  # pixels of which a channel is at its end
+    face: bool | None = None  # whether one was found; None where none was looked for
+    frontal: float = 0.0  # 1 when it looks into the camera, 0 from the side
+    scores: Mapping[str, float] | None = None  # of the face, by name, 0..1
+    thumbnail: bytes = b""  # a small JPEG; empty without one
+    problem: str = ""  # why the photograph could not be examined: then the rest says nothing
+    damaged: bool = False  # because it is no whole JPEG

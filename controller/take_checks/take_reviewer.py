@@ -1,4 +1,4 @@
-"""Looks at every take while its photographs come in, and says soon after the last one what deserves a look.
+"""Review of takes: each is looked at as its photographs come in; soon after the last one it is said what was found.
 
 Photographs are decoded and measured in processes of their own, as they are filed; once a take is whole its figures are
 judged, the contact sheet is made, and all of it is written in one transaction. Nothing here can fail a take: what
@@ -55,15 +55,15 @@ SHEET_WORDS = {AbsenceKind.ASIDE: "aside", AbsenceKind.DECIDED: "missing"}
 
 @dataclass
 class _Case:
-    """A take under examination. asked: hashes by camera. again: cameras whose check process died once."""
+    """A take under examination."""
 
-    take: str
-    seen: dict[str, PhotographFindings] = field(default_factory=dict)
-    asked: dict[str, str] = field(default_factory=dict)
-    again: set[str] = field(default_factory=set)
-    last_ns: int = field(default_factory=time.monotonic_ns)
-    whole: bool = False
-    done: bool = False
+    take: str  # its code
+    seen: dict[str, PhotographFindings] = field(default_factory=dict)  # camera -> what was found
+    asked: dict[str, str] = field(default_factory=dict)  # camera -> hash of the photograph that is to be looked at
+    again: set[str] = field(default_factory=set)  # cameras whose check process died once
+    last_ns: int = field(default_factory=time.monotonic_ns)  # monotonic, when its latest photograph was filed
+    whole: bool = False  # no more photographs come: it may be judged
+    done: bool = False  # judged
 
 
 class TakeReviewer:

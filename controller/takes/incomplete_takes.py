@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
+from common.guarding.safe_text import plain
 from controller.errors import AsideRefused, SessionError
-from controller.fault_text import plain
 from controller.rig.cameras_aside import LONGEST_REASON, CamerasAside
 from controller.sessions.session_state import SessionStateMachine, TakeLine
 from controller.sessions.session_store import SessionStore
@@ -13,7 +13,7 @@ from db.models import TakeState
 def accept_take(
     records: SessionStore,
     asides: CamerasAside,
-    script: SessionStateMachine,
+    state: SessionStateMachine,
     wanted: str | None,
     without: Collection[str],
     reason: str,
@@ -24,58 +24,58 @@ def accept_take(
     Raises SessionError, and AsideRefused when more would be missing than may.
     """
     if without:
-        return _accept_without(records, asides, script, wanted, without, reason), []
-    take = script.find_take(wanted) if wanted is not None else None
+        return _accept_without(records, asides, state, wanted, without, reason), []
+    take = state.find_take(wanted) if wanted is not None else None
     if take is not None:
-        if told := refusal(records, asides, script, take):
+        if told := refusal(records, asides, state, take):
             raise SessionError(told)
-        take = script.check_accept_take(take)
+        take = state.check_accept_take(take)
     else:
-        position = script.find(wanted).position if wanted is not None else _waiting(records, asides, script)
-        shown = script.shown(position)
-        if shown is not None and (told := refusal(records, asides, script, shown)):
+        position = state.find(wanted).position if wanted is not None else _waiting(records, asides, state)
+        shown = state.shown(position)
+        if shown is not None and (told := refusal(records, asides, state, shown)):
             raise SessionError(told)
-        take = script.check_accept(position)
+        take = state.check_accept(position)
     return take.code, records.accept(take.code)
 
 
 def _accept_without(
     records: SessionStore,
     asides: CamerasAside,
-    script: SessionStateMachine,
+    state: SessionStateMachine,
     wanted: str | None,
     without: Collection[str],
     reason: str,
 ) -> str:
     if wanted is None:
-        failed = [take for take in script.takes if take.state is TakeState.FAILED]
+        failed = [take for take in state.takes if take.state is TakeState.FAILED]
         if not failed:
-            raise SessionError(f"Session {script.session} has no failed take that waits to be accepted")
-        return keep_incomplete_take(records, asides, script, failed[-1].position, without, reason)
-    named = script.find_take(wanted)
+            raise SessionError(f"Session {state.session} has no failed take that waits to be accepted")
+        return keep_incomplete_take(records, asides, state, failed[-1].position, without, reason)
+    named = state.find_take(wanted)
     if named is not None:
-        return keep_incomplete_take(records, asides, script, named.position, without, reason, named.attempt)
-    return keep_incomplete_take(records, asides, script, script.find(wanted).position, without, reason)
+        return keep_incomplete_take(records, asides, state, named.position, without, reason, named.attempt)
+    return keep_incomplete_take(records, asides, state, state.find(wanted).position, without, reason)
 
 
-def _waiting(records: SessionStore, asides: CamerasAside, script: SessionStateMachine) -> int:
+def _waiting(records: SessionStore, asides: CamerasAside, state: SessionStateMachine) -> int:
     """The expression whose take waits to be decided. Raises SessionError when there is none, or are several."""
-    waiting = script.undecided()
+    waiting = state.undecided()
     positions = {take.position for take in waiting}
     if len(positions) == 1:
         return positions.pop()
     if waiting:
         listed = "\n".join(f"  mien session accept {take.code}" for take in waiting)
         raise SessionError(f"{len(waiting)} takes wait to be decided; say which:\n{listed}")
-    last = script.takes[-1] if script.takes else None
-    told = refusal(records, asides, script, last) if last is not None else ""
-    raise SessionError(told or f"Session {script.session} has no captured take that waits to be accepted")
+    last = state.takes[-1] if state.takes else None
+    told = refusal(records, asides, state, last) if last is not None else ""
+    raise SessionError(told or f"Session {state.session} has no captured take that waits to be accepted")
 
 
 def keep_incomplete_take(
     records: SessionStore,
     asides: CamerasAside,
-    script: SessionStateMachine,
+    state: SessionStateMachine,
     position: int,
     without: Collection[str],
     reason: str,
@@ -85,8 +85,8 @@ def keep_incomplete_take(
 
     Raises SessionError when it does not lack exactly these, AsideRefused when too much would be missing.
     """
-    reference = script.reference(position)
-    take = script.check_keep(position, attempt)
+    reference = state.reference(position)
+    take = state.check_keep(position, attempt)
     reason = plain(reason.strip())
     if not reason or len(reason) > LONGEST_REASON:
         raise SessionError(f"Say why, in at most {LONGEST_REASON} characters:  {command(reference, sorted(without))}")
@@ -124,14 +124,14 @@ def offer(asides: CamerasAside, aside: Collection[str], lacking: Sequence[str], 
     return command(reference, lacking)
 
 
-def refusal(records: SessionStore, asides: CamerasAside, script: SessionStateMachine, last: TakeLine) -> str:
+def refusal(records: SessionStore, asides: CamerasAside, state: SessionStateMachine, last: TakeLine) -> str:
     """Why a plain accept does not take this failed take, and how it may be kept; "" for another cause."""
     if last.state is not TakeState.FAILED or not last.frames:
         return ""
     lacking = records.lacking(last.code)
     if not lacking:
         return ""
-    reference = script.reference(last.position)
+    reference = state.reference(last.position)
     told = (
         f"Nothing to accept for {reference}: its last take, {last.code}, is failed and has no photograph of "
         f"{', '.join(lacking)}. To take it again:  mien session retake {reference}"

@@ -1,4 +1,4 @@
-"""Takes whose photographs are still coming in: each is concluded behind the operator's back, who may fire the next.
+"""Completion of takes whose photographs are still coming in: each is settled in the background, and the next may fire.
 
 A take is given up when nothing has come for a while; but not while photographs cannot be filed for a reason on this
 side (disk full, database locked): they are safe on the nodes, the operator is told, and the take waits.
@@ -26,14 +26,14 @@ class TakeCompletion(Generic[R]):
     """One thread a take under way.
 
     trouble: why photographs cannot be filed now, or "". stopped: whether the controller is ending. quiet_s: a take is
-    concluded without the photographs of which nothing has come for so long.
+    settled without the photographs of which nothing has come for so long.
     """
 
     def __init__(self, trouble: Callable[[], str], stopped: Callable[[], bool], quiet_s: float) -> None:
         self._trouble = trouble
         self._stopped = stopped
         self._quiet_s = quiet_s
-        self._one = threading.Lock()
+        self._settling = threading.Lock()
         self._lock = threading.Lock()
         self._threads: dict[str, threading.Thread] = {}
 
@@ -43,19 +43,19 @@ class TakeCompletion(Generic[R]):
         with self._lock:
             return list(self._threads)
 
-    def begin(self, tally: TakeProgress, conclude: Callable[[], R]) -> "Future[R]":
-        """Wait for the take's photographs and conclude it, in a thread of its own."""
+    def begin(self, progress: TakeProgress, settle: Callable[[], R]) -> "Future[R]":
+        """Wait for the take's photographs and settle it, in a thread of its own."""
         future: Future[R] = Future()
         thread = threading.Thread(
-            target=self._drain, args=(tally, conclude, future), name=f"mien-drain-{tally.take}", daemon=True
+            target=self._complete, args=(progress, settle, future), name=f"mien-complete-{progress.take}", daemon=True
         )
         with self._lock:
-            self._threads[tally.take] = thread
+            self._threads[progress.take] = thread
         thread.start()
         return future
 
     def wait(self, future: "Future[R]") -> R | None:
-        """What was concluded; None when photographs could not be filed for so long that somebody must see to it."""
+        """What was settled; None when photographs could not be filed for so long that somebody must see to it."""
         since = time.monotonic()
         while True:
             try:
@@ -75,29 +75,29 @@ class TakeCompletion(Generic[R]):
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
 
-    def _drain(self, tally: TakeProgress, conclude: Callable[[], R], future: "Future[R]") -> None:
+    def _complete(self, progress: TakeProgress, settle: Callable[[], R], future: "Future[R]") -> None:
         try:
-            while not tally.wait(self._quiet_s) and not self._stopped() and self._trouble():
-                log.warning("%s waits: %s", tally.take, self._trouble())
-            result = self._conclude(tally.take, conclude)
+            while not progress.wait(self._quiet_s) and not self._stopped() and self._trouble():
+                log.warning("%s waits: %s", progress.take, self._trouble())
+            result = self._settle(progress.take, settle)
         except Exception as error:
             if not self._stopped():
-                log.exception("take %s could not be concluded", tally.take)
-            self._end(tally.take)
+                log.exception("take %s could not be settled", progress.take)
+            self._end(progress.take)
             future.set_exception(error)
         else:
-            self._end(tally.take)
+            self._end(progress.take)
             future.set_result(result)
 
-    def _conclude(self, take: str, conclude: Callable[[], R]) -> R:
+    def _settle(self, take: str, settle: Callable[[], R]) -> R:
         while True:
             if self._stopped():
                 raise ControllerError(f"The studio was stopped; {take} is settled at the next start")
             try:
-                with self._one:  # takes are compared with the one before
-                    return conclude()
+                with self._settling:  # takes are compared with the one before
+                    return settle()
             except DatabaseUnavailable as error:
-                log.error("%s cannot be concluded now: %s", take, error)
+                log.error("%s cannot be settled now: %s", take, error)
                 time.sleep(RETRY_S)
 
     def _end(self, take: str) -> None:

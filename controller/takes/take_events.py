@@ -1,4 +1,4 @@
-"""Where news of takes meet: stamps and faults from the control link, photographs from ingest, rows for the records."""
+"""Events of takes: stamps and faults from the control link, photographs from ingest, rows for the records."""
 
 import logging
 import threading
@@ -33,8 +33,8 @@ REMEMBERED = 200
 _JOURNALLED_BEFORE = timedelta(seconds=40)  # a fire comes soon after the journal's entry; more is another clock
 
 
-class NodeNewsListener(Protocol):
-    """Who wants to know what nodes say outside a fire. Called in the control thread: return at once."""
+class NodeEventListener(Protocol):
+    """Listener of what nodes say outside a fire. Called in the control thread: return at once."""
 
     def fault(self, message: wire.NodeFault) -> None: ...
 
@@ -44,85 +44,87 @@ class NodeNewsListener(Protocol):
 
 
 class TakeEvents:
-    """Listener of the control link and Book of ingest. Late news about an older take still find their tally."""
+    """ControlListener of the control link and CommitLog of ingest; late events find the progress of an older take."""
 
     def __init__(
         self,
         records: SessionStore,
         filed: Callable[[str, str, str], None] = lambda *_: None,
         late: Callable[[LateArrival], object] = lambda _: None,
-        news: NodeNewsListener | None = None,
+        listener: NodeEventListener | None = None,
     ) -> None:
         """filed: told the take, camera and hash of each photograph that has its row. late: of those that came late."""
         self._records = records
-        self._news = news
+        self._listener = listener
         self._filed = filed
         self._late = late
-        self._tallies: OrderedDict[str, TakeProgress] = OrderedDict()
+        self._takes: OrderedDict[str, TakeProgress] = OrderedDict()
         self._fired: OrderedDict[str, datetime] = OrderedDict()  # when, by take, as journalled
         self._counters: dict[tuple[SessionCode, str], FileNumberCounter] = {}  # by session and camera
         self._lock = threading.Lock()
         self.stopped = False
 
-    def open(self, tally: TakeProgress) -> None:
+    def open(self, progress: TakeProgress) -> None:
         with self._lock:
-            self._tallies[tally.take] = tally
-            while len(self._tallies) > REMEMBERED:
-                self._tallies.popitem(last=False)
+            self._takes[progress.take] = progress
+            while len(self._takes) > REMEMBERED:
+                self._takes.popitem(last=False)
 
-    def tally(self, take: str) -> TakeProgress | None:
+    def progress_of(self, take: str) -> TakeProgress | None:
         with self._lock:
-            return self._tallies.get(take)
+            return self._takes.get(take)
 
     def stop_waiting(self) -> None:
         """The controller ends: whoever waits for a take goes home, and the take stays as it is in the records."""
         with self._lock:
             self.stopped = True
-            tallies = list(self._tallies.values())
-        for tally in tallies:
-            tally.stop_waiting()
+            under_way = list(self._takes.values())
+        for progress in under_way:
+            progress.stop_waiting()
 
     # --- from the control link: must return at once ---
 
     def stamps(self, message: wire.Stamps) -> None:
-        tally = self.tally(message.take_id)
-        if tally is not None:
-            tally.add_stamps(message)
+        progress = self.progress_of(message.take_id)
+        if progress is not None:
+            progress.add_stamps(message)
 
     def spooled(self, message: wire.FrameSpooled) -> None:
-        tally = self.tally(message.take_id)
-        if tally is not None and message.kind == "jpeg":
-            tally.add_spooled(message.camera)
+        progress = self.progress_of(message.take_id)
+        if progress is not None and message.kind == "jpeg":
+            progress.add_spooled(message.camera)
 
     def node_fault(self, message: wire.NodeFault) -> None:
-        tally = self.tally(message.take_id) if message.take_id else None
-        if tally is not None and message.fire_id:
-            tally.add_fault(message.camera, f"{message.text} ({message.code})")
-        elif self._news is not None and not message.fire_id:
-            self._news.fault(message)
+        progress = self.progress_of(message.take_id) if message.take_id else None
+        if progress is not None and message.fire_id:
+            progress.add_fault(message.camera, f"{message.text} ({message.code})")
+        elif self._listener is not None and not message.fire_id:
+            self._listener.fault(message)
 
     def recover_step(self, message: wire.RecoverStep) -> None:
-        if self._news is not None:
-            self._news.recover_step(message)
+        if self._listener is not None:
+            self._listener.recover_step(message)
 
     def view_state(self, message: wire.ViewState) -> None:
-        if self._news is not None:
-            self._news.view_state(message)
+        if self._listener is not None:
+            self._listener.view_state(message)
 
     # --- from ingest ---
 
     def judge(self, offer: wire.Offer) -> Literal["want", "stored"]:
-        tally = self.tally(offer.take_id)
-        waited_for = set(tally.cameras) - tally.frames if tally is not None else set()
+        progress = self.progress_of(offer.take_id)
+        waited_for = set(progress.cameras) - progress.frames if progress is not None else set()
         if offer.kind == "jpeg" and offer.camera in waited_for and offer.take_id in self._fired:
-            return "want"  # a tally knows of all that is filed of its take: no need to ask the records
+            return "want"  # a TakeProgress knows of all that is filed of its take: no need to ask the records
         if is_lag_shot(offer.take_id):
             return "stored"  # it has told its lag; nobody wants the photograph
         filed = self._records.filed(offer.take_id, offer.camera, offer.kind)
         if filed is None:
-            tally = self.tally(offer.take_id)
+            progress = self.progress_of(offer.take_id)
             aside = (
-                self._records.was_aside(offer.take_id, offer.camera) if tally is None else offer.camera in tally.aside
+                self._records.was_aside(offer.take_id, offer.camera)
+                if progress is None
+                else offer.camera in progress.aside
             )
             if aside:
                 raise FrameRejected(f"{offer.camera} was aside when {offer.take_id} was fired: it is not of this take")
@@ -148,8 +150,8 @@ class TakeEvents:
         fired = self._fired_at(arrival.take_id)
         if fired is None:
             return None
-        tally = self.tally(arrival.take_id)
-        stamps = tally.stamps_of(arrival.camera) if tally is not None else None
+        progress = self.progress_of(arrival.take_id)
+        stamps = progress.stamps_of(arrival.camera) if progress is not None else None
         if stamps is not None:
             ago = timedelta(microseconds=(time.monotonic_ns() - stamps.commanded_at_ns) / 1000)
             at, slack = datetime.now(UTC) - ago, timedelta(microseconds=stamps.clock_uncertainty_ns / 1000)
@@ -178,29 +180,29 @@ class TakeEvents:
         return odd
 
     def commit(self, arrival: ReceivedPhotograph) -> None:
-        tally = self.tally(arrival.take_id)
-        late = self._records.add_file(arrival, tally.stamps_of(arrival.camera) if tally else None)
-        if tally is not None and isinstance(arrival.content, PhotographHeader):
+        progress = self.progress_of(arrival.take_id)
+        late = self._records.add_file(arrival, progress.stamps_of(arrival.camera) if progress else None)
+        if progress is not None and isinstance(arrival.content, PhotographHeader):
             expected, found = self._records.serial(arrival.camera), arrival.content.exif.serial
             if expected and found and expected != found:
-                tally.add_note(
+                progress.add_note(
                     arrival.camera, f"its photograph was made by the body {found}; rig.toml has {expected} here"
                 )
             if odd := self._count(arrival):
-                tally.add_note(arrival.camera, odd)
+                progress.add_note(arrival.camera, odd)
             if late is None:
                 self._filed(arrival.take_id, arrival.camera, arrival.sha256)
-            tally.add_frame(arrival.camera, arrival.content)
+            progress.add_frame(arrival.camera, arrival.content)
         if late is not None:
             self._late(late)
 
     def rejected(self, offer: wire.Offer, reason: str) -> None:
         with suppress(RecordError):  # the log has it, and the node keeps the file
             self._records.note_rejection(offer, reason)
-        tally = self.tally(offer.take_id)
-        if tally is None:
+        progress = self.progress_of(offer.take_id)
+        if progress is None:
             return
         if offer.kind == "raw":
-            tally.add_note(offer.camera, f"its raw file was rejected: {reason}")
-        elif offer.camera not in tally.frames:
-            tally.add_fault(offer.camera, f"its photograph was rejected: {reason}")
+            progress.add_note(offer.camera, f"its raw file was rejected: {reason}")
+        elif offer.camera not in progress.frames:
+            progress.add_fault(offer.camera, f"its photograph was rejected: {reason}")

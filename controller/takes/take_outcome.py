@@ -1,23 +1,26 @@
-"""What becomes of a take that was fired: whole, or failed with every reason, written down and said."""
+"""Settlement of a take that was fired: whole, or failed with every reason, written down and said."""
+
+from collections.abc import Mapping
+from dataclasses import replace
 
 from common.take_codes import TakeCode
+from common.terminal.phrases import by_reason
 from controller.errors import describe_failure
-from controller.fault_text import by_reason
 from controller.firing.fire_timing import Skew
-from controller.rig.cameras_aside import CamerasAside, told_of
+from controller.rig.cameras_aside import CamerasAside, aside_summary
 from controller.rig_file import Rig
 from controller.sessions.late_photographs import LatePhotographs
-from controller.sessions.session_state import ExpressionState, SessionStateMachine
 from controller.sessions.session_store import SessionStore
 from controller.take_checks.take_reviewer import TakeReviewer
 from controller.takes.incomplete_takes import offer
 from controller.takes.take_progress import TakeProgress
 from controller.takes.take_result import TakeResult
+from controller.takes.take_under_way import TakeUnderWay
 from db.models import TakeState
 
 
 class TakeSettlement:
-    """Concludes takes. last: the take that was told of last."""
+    """Settles takes in the records. last: the result that was told last."""
 
     def __init__(
         self, rig: Rig, records: SessionStore, asides: CamerasAside, reviewer: TakeReviewer, late: LatePhotographs
@@ -29,86 +32,100 @@ class TakeSettlement:
         self._late = late
         self.last: TakeResult | None = None
 
-    def coming_in(
-        self, script: SessionStateMachine, line: ExpressionState, attempt: int, tally: TakeProgress, trouble: str | None
-    ) -> TakeResult:
-        """The take so far. trouble: why photographs cannot be filed, on this side."""
+    def coming_in(self, take: TakeUnderWay, trouble: str) -> TakeResult:
+        """The take so far. trouble: why photographs cannot be filed, on this side; "" for nothing."""
         held = f" Photographs cannot be filed: {trouble}" if trouble else ""
-        frames, cameras = len(tally.frames), len(tally.cameras)
-        self.last = TakeResult(
-            take=tally.take,
-            session=script.session,
-            expression=line.name,
-            position=line.position,
-            attempt=attempt,
-            state=TakeState.FIRED.value,
-            frames=frames,
-            cameras=cameras,
-            skew=tally.skew(),
-            faults=tally.faults,
-            warnings=tally.warnings,
-            message=f"Take {tally.take} is coming in: {frames} of {cameras} photographs are here.{held}",
-            aside=tally.aside,
-        )
+        found = _result(take, TakeState.FIRED, take.progress.skew(), take.progress.faults, "")
+        came = f"{found.frames} of {found.cameras} photographs are here"
+        self.last = replace(found, message=f"Take {take.code} is coming in: {came}.{held}")
         return self.last
 
-    def conclude(
-        self, script: SessionStateMachine, line: ExpressionState, attempt: int, tally: TakeProgress, verb: str
-    ) -> TakeResult:
-        """Write what became of the take: captured when every camera is settled well, else failed with every reason."""
-        if verb == "kept":
-            for camera in tally.missing():
+    def settle(self, take: TakeUnderWay, *, fired: bool = True) -> TakeResult:
+        """Write what became of the take: captured when every camera is settled well, else failed with every reason.
+
+        fired: False when not every camera could be armed, so that there is no photograph to wait for.
+        """
+        progress = take.progress
+        if fired:
+            for camera in progress.missing():
                 quiet = self._rig.transfer.frame_timeout_s
-                tally.add_fault(camera, f"its photograph did not come; nothing came in for {quiet:g} s")
-        faults = dict(tally.faults)
-        skew = tally.skew() if faults or tally.fully_stamped() else Skew()
-        flags: list[str] = []
-        if verb == "kept":
-            flags = [*skew.flags(self._rig.sync), *by_reason(self._records.deviations(tally.take))]
-        reference = f"mien session retake {script.reference(line.position)}"
-        cameras = len(tally.cameras)
-        state = TakeState.FAILED if faults else TakeState.CAPTURED
+                progress.add_fault(camera, f"its photograph did not come; nothing came in for {quiet:g} s")
+        faults = dict(progress.faults)
+        skew = progress.skew() if faults or progress.fully_stamped() else Skew()
+        flags: tuple[str, ...] = ()
+        if fired:
+            flags = (*skew.flags(self._rig.sync), *by_reason(self._records.deviations(take.code)))
         if faults:
-            lacking = tally.lacking() if verb == "kept" else []
-            keep = offer(self._asides, tally.aside, lacking, script.reference(line.position))
-            message = describe_failure(tally.take, cameras, faults, reference, verb, keep)
-            self._reviewer.drop(tally.take)
-            self._records.failed(tally.take, message, skew)
-            late = self._records.look_again(tally.take, lacking) if lacking else None
-            if late is not None:
-                state, message = late.after, f"{message}\n{self._late.came(late)}"
+            state, message = self._fail(take, faults, skew, fired)
         else:
-            self._records.captured(tally.take, skew, flags, tally.stamps)
-            self._reviewer.finish(tally.take)
-            aside = f", {told_of(tally.aside)}" if tally.aside else ""
-            message = f"Take {tally.take} is whole: {cameras} of {cameras} photographs{aside}."
-            standing = script.accepted(line.position)
-            if standing is not None:
-                message += f" {standing.code} stays accepted unless you accept this one."
-            if flags:
-                message += f" But {'; '.join(flags)}.\nTo take it again:  {reference}"
-        self.last = TakeResult(
-            take=tally.take,
-            session=script.session,
-            expression=line.name,
-            position=line.position,
-            attempt=attempt,
-            state=state.value,
-            frames=len(tally.frames),
-            cameras=cameras,
-            skew=skew,
-            faults=faults,
-            flags=tuple(flags),
-            advice={} if faults else dict(tally.notes),
-            warnings=tally.warnings,
-            message=message,
-            aside=tally.aside,
-        )
+            state, message = self._keep(take, skew, flags)
+        advice = {} if faults else dict(progress.notes)
+        self.last = _result(take, state, skew, faults, message, flags, advice)
         return self.last
 
-    def conclude_late(self, tally: TakeProgress) -> str:
-        """A take that an earlier controller fired: all that can come of it is in."""
-        code = TakeCode.parse(tally.take)
-        script = self._records.script(str(code.session))
-        line = script.find(str(code.expression))
-        return self.conclude(script, line, code.attempt, tally, "kept").message
+    def settle_late(self, progress: TakeProgress) -> str:
+        """Settle a take that an earlier controller fired, once all that can come of it is in; what is to be told."""
+        code = TakeCode.parse(progress.take)
+        state = self._records.state_of(str(code.session))
+        take = TakeUnderWay(state, state.find(str(code.expression)), code.attempt, progress, state.profile)
+        return self.settle(take).message
+
+    def _fail(self, take: TakeUnderWay, faults: Mapping[str, str], skew: Skew, fired: bool) -> tuple[TakeState, str]:
+        """Record a failure; captured after all where the last photograph came at that very moment."""
+        progress = take.progress
+        lacking = progress.lacking() if fired else []
+        keep = offer(self._asides, progress.aside, lacking, take.reference)
+        verb = "kept" if fired else "fired"
+        message = describe_failure(take.code, len(progress.cameras), faults, _retake(take), verb, keep)
+        self._reviewer.drop(take.code)
+        self._records.failed(take.code, message, skew)
+        late = self._records.look_again(take.code, lacking) if lacking else None
+        if late is not None:
+            return late.after, f"{message}\n{self._late.arrived(late)}"
+        return TakeState.FAILED, message
+
+    def _keep(self, take: TakeUnderWay, skew: Skew, flags: tuple[str, ...]) -> tuple[TakeState, str]:
+        progress, cameras = take.progress, len(take.progress.cameras)
+        self._records.captured(take.code, skew, flags, progress.stamps)
+        self._reviewer.finish(take.code)
+        aside = f", {aside_summary(progress.aside)}" if progress.aside else ""
+        message = f"Take {take.code} is whole: {cameras} of {cameras} photographs{aside}."
+        standing = take.session_state.accepted(take.expression.position)
+        if standing is not None:
+            message += f" {standing.code} stays accepted unless you accept this one."
+        if flags:
+            message += f" But {'; '.join(flags)}.\nTo take it again:  {_retake(take)}"
+        return TakeState.CAPTURED, message
+
+
+def _retake(take: TakeUnderWay) -> str:
+    return f"mien session retake {take.reference}"
+
+
+def _result(
+    take: TakeUnderWay,
+    state: TakeState,
+    skew: Skew,
+    faults: Mapping[str, str],
+    message: str,
+    flags: tuple[str, ...] = (),
+    advice: Mapping[str, str] | None = None,
+) -> TakeResult:
+    progress = take.progress
+    return TakeResult(
+        take=take.code,
+        session=take.session_state.session,
+        expression=take.expression.name,
+        position=take.expression.position,
+        attempt=take.attempt,
+        state=state.value,
+        frames=len(progress.frames),
+        cameras=len(progress.cameras),
+        skew=skew,
+        faults=faults,
+        flags=flags,
+        advice=advice or {},
+        warnings=progress.warnings,
+        message=message,
+        aside=progress.aside,
+    )

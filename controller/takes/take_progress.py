@@ -1,11 +1,11 @@
-"""What has come in for one take: stamps, photographs and faults by camera, and waiting until all is settled."""
+"""Progress of one take: stamps, photographs and faults by camera as they come in, and waiting until all is settled."""
 
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 
 from camera_nodes.wire import Stamps
-from controller.fault_text import plain
+from common.guarding.safe_text import plain
 from controller.firing.fire_timing import Skew, measure
 from controller.image_files.photograph_reader import PhotographHeader
 

@@ -200,9 +200,9 @@ class Demo:
             studio = local.studio
             self.console.print(f"  {self.settings.cameras} camera processes started; waiting for their clocks")
             studio.wait_for_cameras(READY_S)
-            session = studio.records.open_session() or self._start(studio, subject)
+            session = studio.open_session() or self._start(studio, subject)
             for k, name in self.settings.expressions:
-                script = studio.script(session)
+                script = studio.state_of(session)
                 if script.accepted(script.find(name).position) is not None:
                     continue
                 perform_expression(self.scene / "now", self.scene / str(TakeLabel(k, name)))
@@ -220,7 +220,7 @@ class Demo:
     def _shoot(self, studio: Studio, session: str, name: str) -> TakeResult:
         """Fire until the take is whole and in sync, as an operator would. Raises ControllerError when it never is."""
         for attempt in range(1, ATTEMPTS + 1):
-            script = studio.script(session)
+            script = studio.state_of(session)
             whole = script.kept(script.find(name).position) is not None
             result = studio.retake(session, name) if whole else studio.fire(session, name)
             if result.kept and (not result.flags or attempt == ATTEMPTS):

@@ -40,7 +40,7 @@ def start(home: Any, rig: Rig, fleet: Any, photos: Path, sim_url: Callable[..., 
 
 
 def states(studio: Studio, session: str) -> dict[str, str]:
-    return {take.code: take.state.value for take in studio.script(session).takes}
+    return {take.code: take.state.value for take in studio.state_of(session).takes}
 
 
 def test_each_photograph_keeps_what_was_known_of_its_nodes_clock(start: Callable[..., Any]) -> None:

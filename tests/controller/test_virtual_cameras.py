@@ -32,7 +32,9 @@ def test_names_never_collide_though_bodies_number_their_files_alike(
     studio.wait_for_cameras(WAIT_S)
     assert {state.hello.serial for state in studio.link.nodes().values()} == {"0.1"}
     session = studio.start_session(home.subject, "short")
-    takes = [studio.fire(session, expression).require_kept().take for expression in ("neutral", "smile")]
+    fired = [studio.fire(session, expression) for expression in ("neutral", "smile")]
+    assert all(result.kept for result in fired), [result.message for result in fired]
+    takes = [result.take for result in fired]
     with reading(studio.engine) as tx:
         rows = tx.query(Take.code, Camera.name, Frame.name, Frame.sha256).select_from(Frame)
         rows = rows.join(Take, Take.id == Frame.take_id).join(Camera, Camera.id == Frame.camera_id)

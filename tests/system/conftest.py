@@ -140,7 +140,7 @@ class Bench:
 
         def fire() -> None:
             try:
-                taken = bool(self.studio.script(self.session).takes_of(self.position(expression)))
+                taken = bool(self.studio.state_of(self.session).takes_of(self.position(expression)))
                 outcome.append((self.studio.retake if taken else self.studio.fire)(self.session, expression))
             except BaseException as error:
                 outcome.append(error)
@@ -161,7 +161,7 @@ class Bench:
         return self.fire_behind(expression)()
 
     def position(self, expression: str) -> int:
-        return self.studio.script(self.session).find(expression).position
+        return self.studio.state_of(self.session).find(expression).position
 
     def settled(self, take: str) -> Any:
         """The take's line in the records once it is decided."""

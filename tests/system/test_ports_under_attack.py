@@ -67,7 +67,7 @@ def test_takes_go_on_under_attack_and_all_is_well_at_once_after_it(
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     print(
-        f"{told}; {studio._ports.dropped} connections let go; a take in {under_s:.1f} s under attack, {after_s:.1f} s "
+        f"{told}; {studio.guard.dropped} connections let go; a take in {under_s:.1f} s under attack, {after_s:.1f} s "
         f"after it, descriptors below 200 within {calm_s:.1f} s; at most {most} of 1024; memory +{grown / 1e6:.0f} MB"
     )
     assert most < 1000

@@ -23,7 +23,7 @@ WAIT_S = 60.0
 def finished(studio: Any, recovery: str) -> body_recovery.RecoveryProgress:
     patience, told = Patience(WAIT_S), 0
     while not patience.spent():
-        found = studio.care.recoveries.progress(recovery, told, 1.0)
+        found = studio.maintenance.recoveries.progress(recovery, told, 1.0)
         told = len(found.steps)
         if found.done:
             return found
@@ -31,7 +31,7 @@ def finished(studio: Any, recovery: str) -> body_recovery.RecoveryProgress:
 
 
 def written(studio: Any, action: Any) -> list[Any]:
-    studio.care.clerk.settle()
+    studio.maintenance.writer.settle()
     with reading(studio.engine) as tx:
         return events_of(tx, studio.rig.name, action)
 
@@ -55,12 +55,14 @@ def test_a_dead_body_is_recovered_beside_one_that_does_not_notice(
     session = studio.start_session(home.subject, "short")
     with pytest.raises(RigNotReady, match="cam-00"):
         studio.fire(session, "neutral")
-    found = finished(studio, studio.care.recover("cam-00", ["usb_reset"]))
+    found = finished(studio, studio.maintenance.recover("cam-00", ["usb_reset"]))
     assert found.answers
     assert [(step.rung, step.outcome) for step in found.steps] == [("usb_reset", "begun"), ("usb_reset", "answers")]
     assert found.often == ""
     studio.wait_for_cameras(WAIT_S)
-    assert studio.fire(session, "neutral").require_kept().frames == 2
+    fired = studio.fire(session, "neutral")
+    assert fired.kept, fired.message
+    assert fired.frames == 2
     neighbour = studio.link.nodes()["cam-01"]
     assert neighbour.hello.fault is None
     (event,) = written(studio, "camera.recover")
@@ -78,9 +80,9 @@ def test_a_camera_that_needs_it_twice_is_named_and_after_a_restart_too(
     fleet.start(studio, {"cam-00": sim_url(0, photos)})
     studio.wait_for_cameras(WAIT_S)
     session = studio.start_session(home.subject, "short")
-    assert finished(studio, studio.care.recover("cam-00", ["reopen"])).often == ""
+    assert finished(studio, studio.maintenance.recover("cam-00", ["reopen"])).often == ""
     expected = "cam-00 was recovered twice in this session: change its cable or set it aside"
-    assert finished(studio, studio.care.recover("cam-00", ["reopen"])).often == expected
+    assert finished(studio, studio.maintenance.recover("cam-00", ["reopen"])).often == expected
     studio.wait_for_cameras(WAIT_S)
     found = studio.preflight()
     (check,) = [check for check in found.checks if check.name == "recovered"]
@@ -89,7 +91,7 @@ def test_a_camera_that_needs_it_twice_is_named_and_after_a_restart_too(
     home.stack.close()  # the studio ends, and another is started in the same home
     again = home.open(rig)
     assert again.records.open_session() == session
-    assert again.care.recoveries.often() == {"cam-00": expected}
+    assert again.maintenance.recoveries.often() == {"cam-00": expected}
     with reading(again.engine) as tx:
         assert audit_log.verify_chain(tx).broken is None
 
@@ -112,7 +114,7 @@ def status(**changes: Any) -> wire.Status:
 
 def test_each_step_is_told_as_it_happens(pair: Any) -> None:
     studio, node = pair
-    recovery = studio.care.recover("cam-00", RUNGS)
+    recovery = studio.maintenance.recover("cam-00", RUNGS)
     asked = node.hear(wire.Recover)
     assert (asked.recovery_id, asked.rungs) == (recovery, RUNGS)
     steps = (
@@ -123,7 +125,7 @@ def test_each_step_is_told_as_it_happens(pair: Any) -> None:
         node.say(
             wire.RecoverStep(recovery_id=recovery, camera="cam-00", rung=rung, outcome=outcome, text="why", last=last)
         )
-        found = studio.care.recoveries.progress(recovery, told, WAIT_S)
+        found = studio.maintenance.recoveries.progress(recovery, told, WAIT_S)
         assert len(found.steps) == told + 1
         assert (found.steps[-1].rung, found.steps[-1].outcome, found.done) == (rung, outcome, last)
     assert not found.answers
@@ -135,7 +137,7 @@ def test_each_step_is_told_as_it_happens(pair: Any) -> None:
 
 def test_a_step_told_again_after_a_reconnection_counts_once(pair: Any) -> None:
     studio, node = pair
-    recovery = studio.care.recover("cam-00", RUNGS)
+    recovery = studio.maintenance.recover("cam-00", RUNGS)
     answers = wire.RecoverStep(
         recovery_id=recovery, camera="cam-00", rung="reopen", outcome="answers", text="here", last=True
     )
@@ -144,49 +146,49 @@ def test_a_step_told_again_after_a_reconnection_counts_once(pair: Any) -> None:
     assert finished(studio, recovery).answers
     node.say(status())
     until(lambda: studio.link.nodes()["cam-00"].status)
-    assert len(studio.care.recoveries.progress(recovery).steps) == 1
+    assert len(studio.maintenance.recoveries.progress(recovery).steps) == 1
     assert len(written(studio, "camera.recover")) == 1
 
 
 def test_nothing_is_fired_during_a_recovery_and_none_begins_during_a_fire(home: Any, pair: Any) -> None:
     studio, node = pair
     session = studio.start_session(home.subject, "short")
-    recovery = studio.care.recover("cam-00", RUNGS)
+    recovery = studio.maintenance.recover("cam-00", RUNGS)
     node.say(wire.RecoverStep(recovery_id=recovery, camera="cam-00", rung="usb_reset", outcome="begun"))
-    studio.care.recoveries.progress(recovery, 0, WAIT_S)
+    studio.maintenance.recoveries.progress(recovery, 0, WAIT_S)
     named = r"Nothing was fired\. cam-00 is being recovered \(USB reset\): wait"
     for act in (lambda: studio.fire(session, "neutral"), studio.preflight, lambda: studio.measure_lags(5)):
         with pytest.raises(RigNotReady, match=named):
             act()
-    assert studio.script(session).takes == ()
+    assert studio.state_of(session).takes == ()
     with pytest.raises(SessionError, match="being recovered already"):
-        studio.care.recover("cam-00", RUNGS)
+        studio.maintenance.recover("cam-00", RUNGS)
     node.say(wire.RecoverStep(recovery_id=recovery, camera="cam-00", rung="", outcome="given_up", last=True))
     finished(studio, recovery)
-    with studio._firing, pytest.raises(SessionError, match="A take is being fired"):
-        studio.care.recover("cam-00", RUNGS)
-    assert studio.care.recoveries.under_way() == {}
+    with studio.firing.hold(), pytest.raises(SessionError, match="A take is being fired"):
+        studio.maintenance.recover("cam-00", RUNGS)
+    assert studio.maintenance.recoveries.under_way() == {}
 
 
 @pytest.mark.usefixtures("quick")
 def test_a_node_that_falls_silent_is_not_waited_for_for_ever(pair: Any) -> None:
     studio, _ = pair
-    found = finished(studio, studio.care.recover("cam-00", RUNGS))
+    found = finished(studio, studio.maintenance.recover("cam-00", RUNGS))
     assert not found.answers
     assert found.steps[-1].outcome == "silent"
     assert "pkill -x cam-00" in found.steps[-1].text
-    studio.care.require_quiet()
+    studio.maintenance.require_quiet()
     assert written(studio, "camera.recover") == []  # nothing was done with the body, as far as is known
 
 
 def test_a_refusal_counts_for_nothing(pair: Any) -> None:
     studio, node = pair
     for _ in range(2):
-        recovery = studio.care.recover("cam-00", RUNGS)
+        recovery = studio.maintenance.recover("cam-00", RUNGS)
         text = "the camera is armed: a fire is near"
         node.say(wire.RecoverStep(recovery_id=recovery, camera="cam-00", outcome="refused", text=text, last=True))
         assert not finished(studio, recovery).answers
-    assert studio.care.recoveries.often() == {}
+    assert studio.maintenance.recoveries.often() == {}
     assert written(studio, "camera.recover") == []
 
 
@@ -197,21 +199,21 @@ def test_another_cameras_word_and_an_unknown_recovery_change_nothing(
     first, second = speaker(studio, "cam-00"), speaker(studio, "cam-01")
     first.greet()
     second.greet()
-    recovery = studio.care.recover("cam-00", RUNGS)
+    recovery = studio.maintenance.recover("cam-00", RUNGS)
     for name, camera in ((recovery, "cam-01"), ("nobody", "cam-01")):
         second.say(wire.RecoverStep(recovery_id=name, camera=camera, outcome="answers", last=True))
     second.say(status(camera="cam-01"))
     until(lambda: studio.link.nodes()["cam-01"].status)
-    assert not studio.care.recoveries.progress(recovery).done
+    assert not studio.maintenance.recoveries.progress(recovery).done
 
 
 def test_unknown_and_absent_cameras_are_named(home: Any, rig_of: Callable[..., Rig]) -> None:
     studio = home.open(rig_of(1))
     with pytest.raises(SessionError, match="cam-77 is not in the rig file"):
-        studio.care.recover("cam-77", RUNGS)
+        studio.maintenance.recover("cam-77", RUNGS)
     with pytest.raises(RigNotReady, match=r"cam-00 cannot be recovered: no node announces it\. .*systemctl"):
-        studio.care.recover("cam-00", RUNGS)
-    assert studio.care.recoveries.under_way() == {}
+        studio.maintenance.recover("cam-00", RUNGS)
+    assert studio.maintenance.recoveries.under_way() == {}
 
 
 # --- faults
@@ -221,8 +223,8 @@ def test_faults_outside_a_fire_are_shown_and_kept(home: Any, rig_of: Callable[..
     studio, node = pair
     for code in ("stray", "unresolved", "written_off", "not_deleted", "photo_damaged", "capture_target"):
         node.say(wire.NodeFault(camera="cam-00", code=code, text=f"about {code}", take_id="S001-1-E01-1"))
-    until(lambda: len(studio.care.faults.faults("cam-00")) == 6)
-    shown = studio.care.overview("cam-00")["faults"]
+    until(lambda: len(studio.maintenance.faults.faults("cam-00")) == 6)
+    shown = studio.maintenance.history("cam-00").faults
     assert len(shown) == camera_maintenance.SHOWN
     assert "capture_target: about capture_target" in shown[0]
     assert [event.detail["code"] for event in written(studio, "camera.fault")] == [
@@ -230,7 +232,10 @@ def test_faults_outside_a_fire_are_shown_and_kept(home: Any, rig_of: Callable[..
     ]  # fmt: skip
     home.stack.close()
     again = home.open(rig_of(1))
-    assert [fault.code for fault in again.care.faults.faults("cam-00")][:2] == ["capture_target", "photo_damaged"]
+    assert [fault.code for fault in again.maintenance.faults.faults("cam-00")][:2] == [
+        "capture_target",
+        "photo_damaged",
+    ]
 
 
 def test_a_fault_of_a_fire_belongs_to_its_take_alone(pair: Any) -> None:
@@ -238,7 +243,7 @@ def test_a_fault_of_a_fire_belongs_to_its_take_alone(pair: Any) -> None:
     node.say(wire.NodeFault(camera="cam-00", code="photo_missing", text="x", fire_id="f", take_id="S001-1-E01-1"))
     node.say(status())
     until(lambda: studio.link.nodes()["cam-00"].status)
-    assert studio.care.faults.faults("cam-00") == []
+    assert studio.maintenance.faults.faults("cam-00") == []
 
 
 def test_a_node_that_never_stops_complaining_fills_nothing(pair: Any) -> None:
@@ -247,10 +252,10 @@ def test_a_node_that_never_stops_complaining_fills_nothing(pair: Any) -> None:
         node.say(wire.NodeFault(camera="cam-00", code="stray", text=f"IMG_{number:04d}.JPG belongs to no exposure"))
         node.say(wire.NodeFault(camera="cam-00", code="system_time", text=f"chrony is off by {number / 7:.3f} ms"))
     newest = "IMG_0199.JPG belongs to no exposure"
-    until(lambda: any(fault.text == newest for fault in studio.care.faults.faults("cam-00")))
-    faults = until(lambda: [f for f in studio.care.faults.faults("cam-00") if f.count == 200])
+    until(lambda: any(fault.text == newest for fault in studio.maintenance.faults.faults("cam-00")))
+    faults = until(lambda: [f for f in studio.maintenance.faults.faults("cam-00") if f.count == 200])
     assert [fault.code for fault in faults] == ["system_time"]  # one kind, whatever its figures
-    assert len(studio.care.faults.faults("cam-00")) == camera_faults.REMEMBERED
+    assert len(studio.maintenance.faults.faults("cam-00")) == camera_faults.REMEMBERED
     assert len(written(studio, "camera.fault")) == camera_faults.RECORDED
 
 
@@ -260,21 +265,21 @@ def test_a_node_that_never_stops_complaining_fills_nothing(pair: Any) -> None:
 def test_a_photograph_that_never_came_is_given_up_by_name(pair: Any) -> None:
     studio, node = pair
     with pytest.raises(SessionError, match="nothing to write off"):
-        studio.care.write_off("cam-00", "")
+        studio.maintenance.write_off("cam-00", "")
     node.say(status(unresolved="S001-1-E03-1", strays=2))
     until(lambda: (state := studio.link.nodes()["cam-00"].status) and state.unresolved)
     (report,) = studio.cameras()
     assert report.unresolved == "S001-1-E03-1"
     assert "S001-1-E03-1" not in " ".join(report.problems)  # the next arming may find that there is no photograph
     assert any("2 files belong to no take" in warning for warning in report.warnings)
-    checks = {check.name: check for check in studio.care.checks()}
+    checks = {check.name: check for check in studio.maintenance.checks()}
     assert checks["photographs"].level == "fault"
     told = checks["photographs"].cameras["cam-00"]
     assert all(words in told for words in ("S001-1-E03-1", "mien rig recover cam-00", "mien rig write-off cam-00"))
     assert checks["strays"].level == "warning"
 
     taken: list[str] = []
-    asking = threading.Thread(target=lambda: taken.append(studio.care.write_off("cam-00", "the card was lost")))
+    asking = threading.Thread(target=lambda: taken.append(studio.maintenance.write_off("cam-00", "the card was lost")))
     asking.start()
     message = node.hear(wire.WriteOff)
     assert (message.take_id, message.why) == ("S001-1-E03-1", "the card was lost")
@@ -286,7 +291,7 @@ def test_a_photograph_that_never_came_is_given_up_by_name(pair: Any) -> None:
     assert (event.camera, event.detail["take"], event.detail["reason"]) == (
         "cam-00", "S001-1-E03-1", "the card was lost",
     )  # fmt: skip
-    assert {check.level for check in studio.care.checks()} == {"ok"}
+    assert {check.level for check in studio.maintenance.checks()} == {"ok"}
 
 
 @pytest.mark.usefixtures("quick")
@@ -295,5 +300,5 @@ def test_a_node_that_does_not_write_off_is_named(pair: Any) -> None:
     node.say(status(unresolved="S001-1-E03-1"))
     until(lambda: (state := studio.link.nodes()["cam-00"].status) and state.unresolved)
     with pytest.raises(RigNotReady, match=r"cam-00: its node has not written S001-1-E03-1 off"):
-        studio.care.write_off("cam-00", "")
+        studio.maintenance.write_off("cam-00", "")
     assert written(studio, "camera.write_off") == []

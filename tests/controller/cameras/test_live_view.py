@@ -176,7 +176,7 @@ def test_focus_of_two_cameras_over_the_wire_and_a_fire_in_the_middle(
     fleet.start(studio, {"cam-00": sim_url(0, photos), "cam-01": sim_url(1, photos, defocus=4)})
     studio.wait_for_cameras(WAIT_S)
     session = studio.start_session(home.subject, "short")
-    viewer, stop = studio.care.viewer, threading.Event()
+    viewer, stop = studio.maintenance.viewer, threading.Event()
     newest: dict[str, Any] = {}
 
     def look() -> None:

@@ -15,6 +15,7 @@ from controller.client import StudioClient, StudioRefusal
 from controller.rig_file import Rig
 from controller.studio import Studio
 from controller.takes.take_progress import TakeProgress
+from controller.takes.take_under_way import TakeUnderWay
 
 TOKEN = "secret-token"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
@@ -119,15 +120,15 @@ def test_kept_without_and_shown_with_its_reason(
     take = studio.records.plan(session, 1, aside=studio.asides.reasons())
     studio.records.fired(take)
     tally = TakeProgress(take, [camera.name for camera in studio.rig.cameras], aside=studio.asides.reasons())
-    studio.desk.open(tally)
+    studio.events.open(tally)
     nodes = {}
     for view in range(1, CAMERAS):
         nodes[view] = speaker(studio, f"cam-{view:02d}")
         nodes[view].greet()
         if view != 5:
             assert isinstance(nodes[view].upload(take, jpeg(view)), wire.Stored)
-    script = studio.records.script(session)
-    studio.conclusion.conclude(script, script.expressions[0], 1, tally, "kept")
+    script = studio.records.state_of(session)
+    studio.settlement.settle(TakeUnderWay(script, script.expressions[0], 1, tally, script.profile))
 
     with pytest.raises(StudioRefusal, match="--without cam-05 --reason") as refusal:
         mien("session", "accept")

@@ -130,8 +130,8 @@ def test_view_prints_a_line_a_second_keeps_frames_and_sorts_the_worst_first(
     assert [second["second"] for second in told] == [1, 2, 3]
     sharp, soft = told[-1]["cameras"]
     assert sharp["focus"] > 2 * soft["focus"]
-    studio.care.viewer.ask(["cam-00"])
-    until(lambda: studio.care.viewer.jpeg("cam-00"))
+    studio.maintenance.viewer.ask(["cam-00"])
+    until(lambda: studio.maintenance.viewer.jpeg("cam-00"))
     path = f"{address}/api/rig/cameras/cam-00/preview.jpg"
     assert httpx.get(path).status_code == 401  # a face may be in it
     token = json.loads((home.folder / "console.json").read_text())["token"]
@@ -161,7 +161,7 @@ def test_write_off_and_what_the_nodes_told_are_shown(
     base = {"camera": "cam-00", "state": "idle", "free_bytes": 1, "spooled": 0, "spooled_bytes": 0}
     node.say(wire.Status(**base, unresolved="S001-1-E03-1", strays=1))
     node.say(wire.NodeFault(camera="cam-00", code="unresolved", text="no file within 30 s", take_id="S001-1-E03-1"))
-    until(lambda: studio.care.faults.faults("cam-00"))
+    until(lambda: studio.maintenance.faults.faults("cam-00"))
     shown = mien("status").output
     assert "cam-00  the photograph of S001-1-E03-1 has not come" in shown
     assert "1 file belongs to no take" in shown

@@ -30,6 +30,7 @@ from controller.studio import Studio
 from controller.take_checks.check_process import look
 from controller.take_checks.photograph_checks import CheckContext, examined
 from controller.takes.take_progress import TakeProgress
+from controller.takes.take_under_way import TakeUnderWay
 from db.engine import reading
 from db.models import Frame
 
@@ -221,7 +222,7 @@ def tally(home: Any, studio: Studio) -> TakeProgress:
     setup = {"profile": "default", "exposure": {"iso": "200", "shutter": "1/125"}, "lights": None}
     studio.records.fired(take, setup)
     tally = TakeProgress(take, [camera.name for camera in studio.rig.cameras])
-    studio.desk.open(tally)
+    studio.events.open(tally)
     return tally
 
 
@@ -275,8 +276,8 @@ def test_a_take_that_was_exposed_otherwise_is_kept_and_flagged_by_camera(
         assert isinstance(node.greet(), wire.Welcome)
         data = photograph(tmp_path, None, tags, number).read_bytes()
         assert isinstance(node.upload(tally.take, data), wire.Stored)
-    script = studio.script(studio.records.open_session())
-    result = studio.conclusion.conclude(script, script.find("E1"), 1, tally, "kept")
+    script = studio.state_of(studio.records.open_session())
+    result = studio.settlement.settle(TakeUnderWay(script, script.find("E1"), 1, tally, script.profile))
     assert result.kept
     assert "cam-01: ISO 100 instead of ISO 200" in result.flags
     line = studio.records.take(tally.take)

@@ -17,7 +17,7 @@ def fired_take(studio: Studio, session: str) -> TakeProgress:
     take = studio.records.plan(session, 1)
     studio.records.fired(take)
     tally = TakeProgress(take, [camera.name for camera in studio.rig.cameras])
-    studio.desk.open(tally)
+    studio.events.open(tally)
     return tally
 
 

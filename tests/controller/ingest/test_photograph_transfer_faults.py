@@ -12,11 +12,12 @@ from patience import until
 
 from camera_nodes import wire
 from controller.rig_file import Rig
+from controller.sessions.session_queries import file_hashes
 from controller.studio import Studio
 from controller.takes.take_progress import TakeProgress
 from db import engine as database
 from db.engine import reading
-from db.models import AuditEvent, Frame, TakeState
+from db.models import AuditEvent, Frame, RawFile, TakeState
 
 WAIT_S = 60.0
 
@@ -25,7 +26,7 @@ def fired_take(studio: Studio, subject: str) -> TakeProgress:
     take = studio.records.plan(studio.start_session(subject, "short"), 1)
     studio.records.fired(take)
     tally = TakeProgress(take, [camera.name for camera in studio.rig.cameras])
-    studio.desk.open(tally)
+    studio.events.open(tally)
     return tally
 
 
@@ -188,8 +189,8 @@ def test_a_raw_file_is_kept_beside_its_photograph_and_no_take_waits_for_it(
     while stored.entry != names["entry"]:
         stored = node.upload(tally.take, raw, **names)
     assert isinstance(stored, wire.Stored)
-    assert studio.records.raw_files(tally.take) == {"cam-00": stored.sha256}
     with reading(studio.engine) as tx:
+        assert file_hashes(tx, tally.take, RawFile) == {"cam-00": stored.sha256}
         frame = tx.query(Frame).one()
         assert frame.sha256 == photo.sha256
         assert (frame.raw.sha256, frame.raw.format, frame.raw.name) == (stored.sha256, "dng", "DSC_0099.DNG")
@@ -240,7 +241,7 @@ def test_the_next_expression_is_fired_while_the_last_comes_in(
         assert (first.expression, second.expression) == ("neutral", "smile")
         assert first.coming_in
         assert second.coming_in
-        assert studio.draining.takes == [first.take, second.take]
+        assert studio.completion.takes == [first.take, second.take]
         with pytest.raises(Exception, match="still coming in"):
             studio.retake(session, "neutral")
     studio.ingest.go_on()

@@ -1,4 +1,4 @@
-"""The ports that nodes connect to: strangers, endless messages and floods go, and an honest node is served."""
+"""The ports that nodes connect to: unidentified, endless messages and floods go, and an honest node is served."""
 
 import socket
 import threading
@@ -108,11 +108,11 @@ GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01CURVE" + bytes(15) + bytes(32)
 def test_strangers_make_room_and_a_node_is_let_in_meanwhile(served: Served, said: bytes) -> None:
     honest = served.node("cam-01")
     assert until(lambda: ping(honest))
-    held = knock(served, said, 3 * connection_guard.STRANGERS)
+    held = knock(served, said, 3 * connection_guard.UNIDENTIFIED)
     late = served.node("cam-02")
     assert until(lambda: ping(late) and ping(honest) and served.came.get("cam-02", 0) > 3)
-    assert until(lambda: len(served.port.connections) <= connection_guard.STRANGERS + 2)
-    assert served.guard.dropped >= 2 * connection_guard.STRANGERS - 2
+    assert until(lambda: len(served.port.connections) <= connection_guard.UNIDENTIFIED + 2)
+    assert served.guard.dropped >= 2 * connection_guard.UNIDENTIFIED - 2
     for one in held:
         one.close()
 
@@ -132,7 +132,7 @@ def test_a_message_without_an_end_is_not_kept(served: Served) -> None:
 def test_a_flood_is_ended_and_its_key_barred_in_the_end(
     served: Served, nonsense: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_guard, "FORGIVEN", 1)
+    monkeypatch.setattr(connection_guard, "TOLERATED", 1)
     monkeypatch.setattr(connection_guard, "BURST_S", 0.2)
     lying = served.node("cam-02")
     key = transport.load_keys(served.folder / "cam-02", "cam-02").public

@@ -61,7 +61,7 @@ def test_nothing_is_fired_without_the_whole_rig_and_no_attempt_is_used_up(
     speaker(studio, "cam-00").greet()
     with pytest.raises(RigNotReady, match=r"(?s)1 of 2.*cam-01"):
         studio.fire(session, "neutral")
-    assert studio.script(session).takes == ()
+    assert studio.state_of(session).takes == ()
     with pytest.raises(SessionError, match="no take yet"):
         studio.retake(session, "neutral")
 

@@ -38,7 +38,7 @@ def tally(home: Any, studio: Studio) -> TakeProgress:
     take = studio.records.plan(session, 1)
     studio.records.fired(take)
     tally = TakeProgress(take, [camera.name for camera in studio.rig.cameras])
-    studio.desk.open(tally)
+    studio.events.open(tally)
     return tally
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from sqlalchemy import select
 
 from controller.errors import AsideRefused, RigNotReady, SessionError
-from controller.rig.cameras_aside import told_of, until_when
+from controller.rig.cameras_aside import aside_summary, until_when
 from controller.rig_file import AsideLimits, PreflightLimits, Rig
 from controller.studio import Studio
 from controller.take_checks.contact_sheet import contact_sheet
@@ -217,7 +217,7 @@ def test_a_rig_file_that_allows_less_than_is_aside_stops_the_fire(
     session = studio.start_session(home.subject, "short")
     with pytest.raises(RigNotReady, match=r"(?s)cam-03 would be missing, 0 may be.*mien rig back cam-03"):
         studio.fire(session)
-    assert not studio.script(session).takes
+    assert not studio.state_of(session).takes
     checks = {check.name: check for check in studio.preflight().checks}
     assert checks["aside"].level == "fault"
 
@@ -234,7 +234,7 @@ def test_a_photograph_that_claims_to_be_of_a_camera_that_was_aside_is_refused(
     take = studio.records.plan(session, 1, aside=studio.asides.reasons())
     studio.records.fired(take)
     if remembered:  # else it was fired by an earlier studio, and failed
-        studio.desk.open(TakeProgress(take, [camera.name for camera in rig.cameras], aside=studio.asides.reasons()))
+        studio.events.open(TakeProgress(take, [camera.name for camera in rig.cameras], aside=studio.asides.reasons()))
     else:
         studio.records.failed(take, "no photograph")
     node = speaker(studio, "cam-02")
@@ -262,7 +262,7 @@ def test_a_take_settled_after_a_restart_is_whole_without_the_camera_that_was_asi
             node = speaker(studio, camera.name)
             node.greet()
             node.upload(take, jpeg(camera.view))
-    for thread in studio._recovery._threads:
+    for thread in studio.recovery._threads:
         thread.join(60)
     assert studio.records.take(take).state is TakeState.CAPTURED
     with pytest.raises(SessionError, match="lacks no photograph"):
@@ -300,5 +300,5 @@ def test_durations() -> None:
 
 
 def test_several_with_one_reason_are_told_together() -> None:
-    told = told_of({"cam-01": "lent", "cam-02": "stuck", "cam-03": "lent"})
+    told = aside_summary({"cam-01": "lent", "cam-02": "stuck", "cam-03": "lent"})
     assert told == "cam-01, cam-03 are aside: lent; cam-02 is aside: stuck"

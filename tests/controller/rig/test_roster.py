@@ -16,7 +16,7 @@ def test_a_complete_rig_is_complete() -> None:
     roster = compare(
         EXPECTED, [Present("cam-00", "A", "n0"), Present("cam-01", "B", "n1"), Present("cam-02", "", "n2")]
     )
-    assert roster.complete
+    assert roster.discrepancies == ()
     assert roster.ready == ("cam-00", "cam-01", "cam-02")
 
 
@@ -74,7 +74,7 @@ def test_without_serials_the_configured_port_tells_the_body() -> None:
     def bodies(*ports: str) -> list[Present]:
         return [Present(f"cam-{k:02d}", "0.1", f"n{k}", url=port, model="D850") for k, port in enumerate(ports)]
 
-    assert compare(PORTS, bodies("usb:1", "usb:2", "usb:1")).complete
+    assert compare(PORTS, bodies("usb:1", "usb:2", "usb:1")).discrepancies == ()
     swapped = compare(PORTS, bodies("usb:2", "usb:1", "usb:1"))
     assert {item.camera: item.kind for item in swapped.discrepancies} == {"cam-00": "swapped", "cam-01": "swapped"}
     other = compare(PORTS, bodies("usb:1", "usb:7", "usb:1"))

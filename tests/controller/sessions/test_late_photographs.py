@@ -18,11 +18,12 @@ from camera_nodes import wire
 from controller.errors import AsideRefused, SessionError
 from controller.firing.fire_timing import Skew
 from controller.rig_file import AsideLimits, CameraEntry, Rig
-from controller.sessions.late_photographs import faults_told
+from controller.sessions.late_photographs import faults_summary
 from controller.sessions.session_store import SessionStore
 from controller.studio import Studio
 from controller.takes.take_progress import TakeProgress
 from controller.takes.take_result import TakeResult
+from controller.takes.take_under_way import TakeUnderWay
 from db import captures
 from db.audit import audit_log
 from db.engine import reading, transaction
@@ -53,17 +54,18 @@ class Booth:
     def shoot(self, lacking: tuple[int, ...] = (), position: int = 1) -> TakeResult:
         """A take that was fired and concluded without the photographs of these views."""
         studio = self.studio
-        script = studio.records.script(self.session)
+        script = studio.records.state_of(self.session)
         take = studio.records.plan(self.session, position, aside=studio.asides.reasons())
         studio.records.fired(take)
         tally = TakeProgress(take, [camera.name for camera in studio.rig.cameras], aside=studio.asides.reasons())
-        studio.desk.open(tally)
+        studio.events.open(tally)
         for camera in studio.rig.cameras:
             if camera.view not in lacking and camera.name in tally.cameras:
                 assert isinstance(self.upload(take, camera.view), wire.Stored)
         until(lambda: len(tally.frames) == len(tally.cameras) - len(lacking))
         line = next(line for line in script.expressions if line.position == position)
-        return studio.conclusion.conclude(script, line, script.attempt(position), tally, "kept")
+        under_way = TakeUnderWay(script, line, script.attempt(position), tally, script.profile)
+        return studio.settlement.settle(under_way)
 
     def state(self, take: str) -> TakeState:
         return self.studio.records.take(take).state
@@ -175,7 +177,7 @@ def test_the_last_photograph_makes_a_failed_take_whole(booth: Booth) -> None:
     problem = booth.problem(result.take)
     assert "the photograph of cam-03 came late" in problem
     assert "it had failed: cam-03" in problem
-    assert f"mien session accept {booth.session}-E01" in studio.late.told[-1]
+    assert f"mien session accept {booth.session}-E01" in studio.late.messages[-1]
     assert studio.reviewer.result(result.take, wait_s=WAIT_S) is not None
     assert studio.accept(booth.session).code == result.take
 
@@ -204,7 +206,7 @@ def test_late_after_the_session_was_handed_over(booth: Booth) -> None:
     booth.upload(result.take, 3)
     line = studio.records.take(result.take)
     assert (line.state, line.frames) == (TakeState.ACCEPTED, CAMERAS)
-    assert "Nothing is missing of it any more" in studio.late.told[-1]
+    assert "Nothing is missing of it any more" in studio.late.messages[-1]
 
 
 def test_late_after_a_retake_stands(booth: Booth) -> None:
@@ -215,7 +217,7 @@ def test_late_after_a_retake_stands(booth: Booth) -> None:
     booth.upload(failed.take, 3)
     assert (booth.state(failed.take), booth.state(again.take)) == (TakeState.SUPERSEDED, TakeState.ACCEPTED)
     assert f"{again.take} stands" in booth.problem(failed.take)
-    assert studio.script(booth.session).next_expression().name == "smile"
+    assert studio.state_of(booth.session).next_expression().name == "smile"
 
 
 def test_late_after_a_retake_that_failed_too(booth: Booth) -> None:
@@ -233,7 +235,7 @@ def test_late_does_not_undo_what_somebody_accepted(booth: Booth) -> None:
     worse = booth.shoot(lacking=(3,))
     booth.upload(worse.take, 3)
     assert (booth.state(good.take), booth.state(worse.take)) == (TakeState.ACCEPTED, TakeState.CAPTURED)
-    assert f"{good.take} stays accepted" in studio.late.told[-1]
+    assert f"{good.take} stays accepted" in studio.late.messages[-1]
     assert studio.accept(booth.session, "neutral").code == worse.take  # unless somebody wants it
     assert booth.state(good.take) is TakeState.SUPERSEDED
 
@@ -251,11 +253,11 @@ def test_late_after_the_studio_was_restarted(booth: Booth, home: Any, speaker: C
 def test_late_for_an_expression_that_was_skipped_meanwhile(booth: Booth) -> None:
     studio = booth.studio
     result = booth.shoot(lacking=(3,))
-    studio.sessions.skip(studio.script(booth.session), "neutral", "tired")
+    studio.skip(booth.session, "neutral", "tired")
     booth.upload(result.take, 3)
     assert booth.state(result.take) is TakeState.CAPTURED
     studio.accept(booth.session, "neutral")
-    assert studio.script(booth.session).skipped == {}
+    assert studio.state_of(booth.session).skipped == {}
 
 
 def test_what_comes_in_the_moment_it_is_given_up_is_not_lost(booth: Booth) -> None:
@@ -363,9 +365,9 @@ def test_a_take_is_kept_if_and_only_if_it_is_whole_or_was_decided(engine: Engine
             take = takes[other % len(takes)]
             line = records.take(take)
             if what == "late":
-                before = {t.code: t.state for t in records.script(session).takes}
+                before = {t.code: t.state for t in records.state_of(session).takes}
                 add(engine, records, take, f"cam-{view:02d}")
-                after = {t.code: t.state for t in records.script(session).takes}
+                after = {t.code: t.state for t in records.state_of(session).takes}
                 accepted = {code for code, state in before.items() if state is TakeState.ACCEPTED}
                 assert accepted == {code for code, state in after.items() if state is TakeState.ACCEPTED}
             elif what == "keep" and line.state is TakeState.FAILED:
@@ -373,7 +375,7 @@ def test_a_take_is_kept_if_and_only_if_it_is_whole_or_was_decided(engine: Engine
                     records.accept_without(take, records.lacking(take), "cable")
             elif what == "accept" and line.state is TakeState.CAPTURED:
                 records.accept(take)
-    script = records.script(session)
+    script = records.state_of(session)
     assert len([take for take in script.takes if take.state is TakeState.ACCEPTED]) <= 1
     for take in script.takes:
         assert (take.state is TakeState.FAILED) == bool(records.lacking(take.code)), take
@@ -398,7 +400,7 @@ def test_what_failed_is_told_in_one_line() -> None:
     text = (
         "Take S001-1-E01-1 was not kept: 2 of 8 cameras failed.\n  cam-03  no reply\n  cam-10  missed: late\nFix these"
     )
-    assert faults_told(text) == "cam-03: no reply; cam-10: missed: late"
-    assert faults_told(text, but=frozenset({"cam-03"})) == "cam-10: missed: late"
-    assert faults_told(text, but=frozenset({"cam-03", "cam-10"})) == ""
-    assert faults_told("the controller failed") == "the controller failed"
+    assert faults_summary(text) == "cam-03: no reply; cam-10: missed: late"
+    assert faults_summary(text, but=frozenset({"cam-03"})) == "cam-10: missed: late"
+    assert faults_summary(text, but=frozenset({"cam-03", "cam-10"})) == ""
+    assert faults_summary("the controller failed") == "the controller failed"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select, update
 
-from controller.api.session_routes import script_data
+from controller.api.session_data import session_data
 from controller.errors import ConfigurationError, NotPrepared, SessionError
 from controller.firing.fire_timing import Skew
 from controller.preflight.start_requirements import require_decision
@@ -95,7 +95,7 @@ def test_a_session_begun_before_the_consent_waits_for_it(engine: Engine, studio_
     desk = Desk(engine, studio_rows, later=True)
     desk.records.add_calibration("board", {"0_K": 1})
     take = desk.shoot(1, accepted=True)
-    told = script_data(desk.records.script(desk.session))["consent"]
+    told = session_data(desk.records.state_of(desk.session))["consent"]
     assert told["later"]["by"] == audit_log.actor()
     assert "nothing is handed off" in told["told"]
     closed = desk.decisions.close(desk.session, True, ClosingDecision())
@@ -130,13 +130,13 @@ def test_everything_withdrawn_in_the_middle_stops_every_act_and_loses_nothing(
         lambda: desk.records.accept(waiting),
         lambda: desk.records.accept(waiting, choose=True),
         lambda: desk.decisions.undo(desk.session),
-        lambda: desk.decisions.reassign(desk.records.script(desk.session), waiting, "anger"),
+        lambda: desk.decisions.reassign(desk.records.state_of(desk.session), waiting, "anger"),
     ]
     for act in acts:
         with pytest.raises(ConsentError, match=r"(?s)in quarantine.*mien session close"):
             act()
     desk.records.failed(planned, "not fired")
-    closed = desk.decisions.close(desk.session, True, desk.decisions.kept(desk.records.script(desk.session), (), ()))
+    closed = desk.decisions.close(desk.session, True, desk.decisions.kept(desk.records.state_of(desk.session), (), ()))
     assert closed.ready == ()
     assert "quarantine" in closed.held[0].why
     assert (desk.state(accepted), desk.state(waiting)) == (TakeState.ACCEPTED, TakeState.CAPTURED)
@@ -171,9 +171,9 @@ def test_a_later_calibration_serves_the_takes_that_have_none_and_no_other(desk: 
 
 def test_a_take_given_to_another_expression_is_found_by_both_names(desk: Desk) -> None:
     smile, anger = desk.shoot(2, accepted=True), desk.shoot(4)
-    given = desk.decisions.reassign(desk.records.script(desk.session), smile, "anger")
+    given = desk.decisions.reassign(desk.records.state_of(desk.session), smile, "anger")
     assert (given.was, given.take, given.state) == (smile, f"{desk.session}-E04-2", "accepted")
-    script = desk.records.script(desk.session)
+    script = desk.records.state_of(desk.session)
     assert script.accepted(4).code == given.take
     assert script.accepted(4).former == (smile,)
     assert script.next_expression().name == "neutral"
@@ -194,14 +194,14 @@ def test_a_take_given_to_another_expression_is_found_by_both_names(desk: Desk) -
 def test_what_the_farm_has_begun_with_stays_what_it_is(desk: Desk) -> None:
     asked, begun = desk.shoot(2, accepted=True), desk.shoot(3, accepted=True)
     desk.asked(asked)
-    desk.decisions.reassign(desk.records.script(desk.session), asked, "anger")
+    desk.decisions.reassign(desk.records.state_of(desk.session), asked, "anger")
     with reading(desk.engine) as tx:
         assert job_queue.count_ready(tx) == (0, 0)  # nothing is made under the name that it had
     desk.decisions.close(desk.session, True, ClosingDecision())
     assert desk.decisions.reopen(desk.session) is SessionState.OPEN
     desk.asked(begun, begun=True)
     with pytest.raises(StateConflict, match="the farm has begun with it"):
-        desk.decisions.reassign(desk.records.script(desk.session), begun, "sadness")
+        desk.decisions.reassign(desk.records.state_of(desk.session), begun, "sadness")
     desk.decisions.close(desk.session, True, ClosingDecision())
     for act in (lambda: desk.decisions.reopen(desk.session), lambda: desk.decisions.undo(desk.session)):
         with pytest.raises(StateConflict, match="stays closed: the farm has begun"):
@@ -250,9 +250,9 @@ def test_on_real_nodes_what_is_shown_is_fired_and_a_withdrawal_stops_the_next_fi
     with pytest.raises(NotPrepared, match=r"(?s)calibration.*--without calibration"):
         studio.begin_session(home.subject, "short")
     session = studio.begin_session(home.subject, "short", without=["calibration"])
-    assert studio.script(session).without.keys() == {"calibration"}
+    assert studio.state_of(session).without.keys() == {"calibration"}
     first = studio.fire(session, shown="neutral")
-    assert script_data(studio.script(session))["next"] == "smile"
+    assert session_data(studio.state_of(session))["next"] == "smile"
     with pytest.raises(SessionError, match="neutral was shown as next, and smile is next by now"):
         studio.fire(session, shown="neutral")
     assert studio.fire(session, shown="smile").expression == "smile"
@@ -265,7 +265,7 @@ def test_on_real_nodes_what_is_shown_is_fired_and_a_withdrawal_stops_the_next_fi
     assert studio.records.take(again.take).state is TakeState.SUPERSEDED
     with transaction(studio.engine) as tx:
         withdraw_consent(tx, captures.get_session(tx, session).subject)
-    before = studio.script(session)
+    before = studio.state_of(session)
     for act in (
         lambda: studio.fire(session),
         lambda: studio.retake(session, "neutral"),
@@ -273,9 +273,9 @@ def test_on_real_nodes_what_is_shown_is_fired_and_a_withdrawal_stops_the_next_fi
     ):
         with pytest.raises(ConsentError, match="has withdrawn its consent"):
             act()
-    studio.sessions.pause(session)
+    studio.pause_session(session)
     with pytest.raises(ConsentError, match="has withdrawn its consent"):
         studio.resume_session(session)
-    assert studio.script(session).takes == before.takes
+    assert studio.state_of(session).takes == before.takes
     handed = studio.close(session, incomplete=True)
     assert (handed.ready, handed.left) == ((), (f"{session}-E02-1",))

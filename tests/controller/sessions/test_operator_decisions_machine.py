@@ -21,14 +21,13 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import event
 
-from controller.api.session_routes import script_data
+from controller.api.session_data import session_data
 from controller.errors import ControllerError, DecisionNeeded
 from controller.firing.fire_timing import Skew
 from controller.rig.cameras_aside import CamerasAside
 from controller.rig_file import CameraEntry, Rig
 from controller.sessions.farm_handoff import hand_over
 from controller.sessions.operator_decisions import Decisions
-from controller.sessions.session_lifecycle import SessionLifecycle
 from controller.sessions.session_state import SessionStateMachine
 from controller.sessions.session_store import SessionStore
 from controller.takes.incomplete_takes import accept_take
@@ -92,7 +91,7 @@ class Operators(RuleBasedStateMachine):
         self.engine = open_database(f"sqlite:///{path}")
         event.listen(self.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
         self.records, self.decisions = SessionStore(self.engine, RIG), Decisions(self.engine, RIG)
-        self.asides, self.book = CamerasAside(self.engine, RIG), SessionLifecycle(self.engine, RIG)
+        self.asides = CamerasAside(self.engine, RIG)
         self.store = Store(str(self.folder / "store"))
         self.photograph = self.store.put_bytes(b"a photograph")
         self.codes: dict[str, int] = {}
@@ -158,7 +157,7 @@ class Operators(RuleBasedStateMachine):
 
     def shoot(self, named: int | None, whole: bool, again: bool) -> None:
         script = self.script()
-        shown = script_data(script)["next"]
+        shown = session_data(script)["next"]
 
         def act() -> str:
             line = script.find(str(named)) if named is not None else script.check_next(shown)
@@ -197,7 +196,7 @@ class Operators(RuleBasedStateMachine):
     @precondition(has_takes)
     @rule(position=POSITIONS)
     def accept_an_expression(self, position: int) -> None:
-        shown = script_data(self.script())["expressions"][position - 1]["shown"]
+        shown = session_data(self.script())["expressions"][position - 1]["shown"]
         self.chose(shown, lambda script: accept_take(self.records, self.asides, script, f"E{position:02d}", (), "")[0])
 
     @precondition(has_takes)
@@ -255,7 +254,7 @@ class Operators(RuleBasedStateMachine):
     @rule(position=POSITIONS)
     def skip(self, position: int) -> None:
         def act() -> bool:
-            self.book.skip(self.script(), str(position), "sore")
+            self.records.skip(self.script(), str(position), "sore")
             return True
 
         if self.refusable(act):
@@ -264,7 +263,7 @@ class Operators(RuleBasedStateMachine):
     @precondition(open_now)
     @rule(position=POSITIONS)
     def ask_again(self, position: int) -> None:
-        if self.refusable(lambda: self.book.ask_again(self.script(), str(position))):
+        if self.refusable(lambda: self.records.unskip(self.script(), str(position))):
             self.model.acts.append((ActKind.UNSKIP, None, {}))
 
     # --- taking back ---
@@ -422,7 +421,7 @@ class Operators(RuleBasedStateMachine):
         assert (self.script().state is SessionState.CLOSED) == self.model.closed
 
     def script(self) -> SessionStateMachine:
-        return self.records.script(self.session)
+        return self.records.state_of(self.session)
 
     def states(self) -> dict[str, tuple[TakeState, bool]]:
         return {take.code: (take.state, take.dropped) for take in self.script().takes}

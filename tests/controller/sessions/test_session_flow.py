@@ -109,7 +109,7 @@ def test_each_take_is_lit_by_its_profile_and_keeps_what_was_sent(
     third = studio.fire(session, "mouth_stretch", profile="dim")
     assert looks.empty()
 
-    kept = {take.position: take for take in studio.script(session).takes}
+    kept = {take.position: take for take in studio.state_of(session).takes}
     assert kept[1].profile == "cross"
     assert kept[1].setup["exposure"] == {"iso": "400", "focus_mode": "Manual"}
     assert kept[1].setup["lights"]["scene"] == "cross"
@@ -143,15 +143,15 @@ def test_a_session_on_two_days_with_a_skipped_expression(start: Callable[..., St
     session = studio.start_session(home.subject, "short")
     studio.fire(session)
     studio.accept(session)
-    studio.sessions.skip(studio.script(session), "smile", "a cut on the lip")
-    assert studio.script(session).next_expression().name == "mouth_stretch"
-    studio.sessions.pause(session)
+    studio.skip(session, "smile", "a cut on the lip")
+    assert studio.state_of(session).next_expression().name == "mouth_stretch"
+    studio.pause_session(session)
     with pytest.raises(SessionError, match=f"mien session resume {session}"):
         studio.fire(session)
     other = studio.start_session(home.subject, "short")  # the rig is free meanwhile
     with pytest.raises(StateConflict, match=other):
         studio.resume_session(session)
-    studio.sessions.pause(other)
+    studio.pause_session(other)
 
     newer = studio.add_calibration("board", {"0_K": 2})  # the next morning
     script = studio.resume_session(session)
@@ -160,15 +160,15 @@ def test_a_session_on_two_days_with_a_skipped_expression(start: Callable[..., St
     result = studio.fire(session, "smile")  # it has healed
     assert result.kept, result.message
     studio.accept(session)
-    assert studio.script(session).skipped == {}
+    assert studio.state_of(session).skipped == {}
     with pytest.raises(SessionError, match="is not skipped"):
-        studio.sessions.skip(studio.script(session), "smile", "again")
-    studio.sessions.skip(studio.script(session), "mouth_stretch", "tired")
+        studio.skip(session, "smile", "again")
+    studio.skip(session, "mouth_stretch", "tired")
     assert studio.close(session).takes == (f"{session}-E01-1", f"{session}-E02-1")
     with transaction(studio.engine) as tx:
         versions = [tx.get(Calibration, take.calibration_id).version for take in ready_takes(tx)]
     assert versions == [newer - 1, newer]  # each take with the calibration of its day
-    assert {(line.session, line.state, line.accepted) for line in studio.sessions.sessions()} == {
+    assert {(line.session, line.state, line.accepted) for line in studio.sessions()} == {
         (session, "closed", 2),
         (other, "paused", 0),
     }
@@ -214,7 +214,7 @@ def test_without_lights_nothing_is_fired_and_no_attempt_is_used(
     session = studio.start_session(home.subject, "short")
     with pytest.raises(LightsFailed, match=r"192\.0\.2\.77"):
         studio.fire(session)
-    assert studio.script(session).takes == ()
+    assert studio.state_of(session).takes == ()
     assert studio.fire(session, profile="dim").kept
     found = {check.name: check for check in studio.preflight().checks}
     assert found["lights"].level == "fault"

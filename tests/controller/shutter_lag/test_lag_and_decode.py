@@ -12,7 +12,7 @@ from camera_nodes.wire import Stamps
 from controller.errors import FrameRejected
 from controller.image_files.photograph_reader import read_photo
 from controller.rig_file import CameraEntry, Rig
-from controller.shutter_lag.lag_book import ShutterLagStatistics, expected_range, expected_skew_ms, with_lags
+from controller.shutter_lag.lag_statistics import ShutterLagStatistics, expected_range, outlook, with_lags
 
 
 def jpeg(value: int = 128, size: tuple[int, int] = (64, 48)) -> bytes:
@@ -67,7 +67,9 @@ def test_lags_are_learnt_from_stamps() -> None:
     rig = with_lags(Rig("r", (CameraEntry("a", 0), CameraEntry("b", 1), CameraEntry("c", 2, lag_ms=9.0))), book.table())
     assert rig.camera("b").lag_ms == pytest.approx(65.0, abs=0.1)
     assert rig.camera("c").lag_ms == 9.0
-    assert expected_skew_ms(book.table()) == pytest.approx(0.3 * expected_range(2), rel=0.15)
+    forecast = outlook(book.table(), limit_ms=5.0)
+    assert forecast is not None
+    assert forecast.range_ms == pytest.approx(0.3 * expected_range(2), rel=0.15)
 
 
 def test_the_expected_range_is_tippetts() -> None:

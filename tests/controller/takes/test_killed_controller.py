@@ -34,7 +34,7 @@ MOMENTS: dict[str, tuple[str, str, str]] = {
     "before the journal": ("records", "fired", "before"),
     "journalled": ("records", "fired", "after"),
     "fired": ("link", "release", "after"),
-    "one photograph filed": ("desk", "commit", "after"),
+    "one photograph filed": ("events", "commit", "after"),
     "whole": ("records", "captured", "before"),
     "captured": ("records", "captured", "after"),
     "accepting": ("records", "accept", "before"),
@@ -64,7 +64,7 @@ def deadly(step: Callable[..., Any], when: str) -> Callable[..., Any]:
 
 def go_on(studio: Studio, session: str) -> None:
     """What an operator does next: accept what is whole, take again what failed, fire what is not taken yet."""
-    script = studio.script(session)
+    script = studio.state_of(session)
     if waiting := script.undecided():
         studio.accept(session, waiting[0].code)
         return
@@ -90,7 +90,7 @@ def settle(studio: Studio) -> str:
 def doomed(settings: Any, moment: "str | float") -> None:
     with Studio(settings) as studio:
         session = settle(studio)
-        script = studio.script(session)
+        script = studio.state_of(session)
         line = script.next_expression()
         if script.undecided() or (line is not None and script.takes_of(line.position)):
             go_on(studio, session)  # what the controller before left
@@ -131,7 +131,7 @@ def kill(home: Any, rig_of: Callable[..., Rig], fleet: Any, photos: Path, sim_ur
             takes.append(newest_take(settings))
         studio = home.open(rig, **places)
         session = settle(studio)
-        if studio.script(session).takes:
+        if studio.state_of(session).takes:
             go_on(studio, session)
         return studio, session, takes
 
@@ -154,7 +154,7 @@ def newest_take(settings: Any) -> str:
 
 def check_everything(studio: Studio, session: str, fleet: Any) -> None:
     """No expression was left out or done twice, no attempt is missing, every photograph is filed and none waits."""
-    script = studio.script(session)
+    script = studio.state_of(session)
     accepted = [line.position for line in script.expressions if script.accepted(line.position)]
     assert accepted == list(range(1, len(accepted) + 1))
     assert script.next_expression().position == len(accepted) + 1

@@ -80,9 +80,9 @@ def test_photographs_of_a_take_that_was_fired_still_come_in(crash: Callable[[str
     line = studio.records.take(take)
     assert line.frames == 3
     assert line.command_skew_ms is not None  # the nodes said once more what they had done
-    assert [take.code for take in studio.script(session).undecided()] == [take]
+    assert [take.code for take in studio.state_of(session).undecided()] == [take]
     studio.accept(session, "neutral")
-    assert studio.script(session).next_expression().name == "smile"
+    assert studio.state_of(session).next_expression().name == "smile"
 
 
 def test_a_take_journalled_as_fired_whose_fire_never_went_out_is_a_named_failure(
@@ -108,4 +108,4 @@ def test_a_take_that_was_only_planned_is_closed_as_failed(home: Any, rig_of: Cal
     studio = home.open(rig)
     assert studio.records.take(take).state is TakeState.FAILED
     assert "before the fire" in (studio.records.take(take).problem or "")
-    assert studio.script(session).take_code(1) == f"{session}-E01-2"
+    assert studio.state_of(session).take_code(1) == f"{session}-E01-2"

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camera_nodes import wire
-from controller.api.shutter_lag_data import LagBody, lag_data, shots_data
+from controller.api.shutter_lag_routes import LagBody, lag_data, shots_data
 from controller.errors import RigNotReady
 from controller.firing.fire_timing import order_fire
 from controller.rig_file import ExposureEntry, Rig
-from controller.shutter_lag.lag_book import (
+from controller.shutter_lag.lag_measurement import FREE_S, patience_s
+from controller.shutter_lag.lag_statistics import (
     ShutterLagEstimate,
     expected_range,
     expected_range_of,
@@ -25,7 +26,6 @@ from controller.shutter_lag.lag_book import (
     settings_text,
     share_over,
 )
-from controller.shutter_lag.lag_measurement import FREE_S, patience_s
 
 LAGS_MS = (10.0, 24.0, 31.0)
 
@@ -121,7 +121,7 @@ def test_lags_are_measured_kept_and_used_at_the_next_fire(studio: Callable[..., 
     command = after.skew.command_skew_ms
     assert abs(after.skew.exposure_skew_ms - command) < 1.5  # what is left is the commands' own lateness
 
-    takes = [take.code for take in opened.script(session).takes]
+    takes = [take.code for take in opened.state_of(session).takes]
     assert takes == [before.take, after.take]  # lag shots are no takes
     for camera in opened.rig.cameras:
         folder = fleet.folder / "spool" / camera.name / "rejected"

@@ -1,35 +1,50 @@
-"""What the console's API says of shutter lags: those that are kept and used, and those seen in takes since."""
+"""Routes of shutter lags: those that are kept and used, and those seen in takes since."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter
+from fastapi.params import Depends
+from pydantic import Field
 
+from controller.api.request_body import Body
 from controller.rig_file import DEFAULT_PROFILE, format_rig
-from controller.shutter_lag.lag_book import ShutterLagEstimate, SkewForecast, outlook, settings_text, with_lags
 from controller.shutter_lag.lag_measurement import LEAST_SHOTS, MOST_SHOTS
+from controller.shutter_lag.lag_statistics import ShutterLagEstimate, SkewForecast, outlook, settings_text, with_lags
+from controller.studio import Studio
 
-if TYPE_CHECKING:
-    from controller.studio import Studio
 
-
-class LagBody(BaseModel):
+class LagBody(Body):
     """What to measure."""
-
-    model_config = ConfigDict(extra="forbid")
 
     shots: int = Field(ge=LEAST_SHOTS, le=MOST_SHOTS)
     profile: str = DEFAULT_PROFILE
 
 
-def lag_data(studio: "Studio", profile: str) -> dict[str, Any]:
+def lag_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
+    """/api/lag; `guard`: what each request must pass."""
+    api = APIRouter(prefix="/api/lag", dependencies=guard)
+
+    @api.get("")
+    def lag(profile: str = DEFAULT_PROFILE) -> dict[str, Any]:
+        return lag_data(studio, profile)
+
+    @api.post("")
+    def measure_lag(body: LagBody) -> dict[str, Any]:
+        return shots_data(studio, body)
+
+    return api
+
+
+def lag_data(studio: Studio, profile: str) -> dict[str, Any]:
     """The kept lags that a fire with this profile goes by, else what takes have shown since the studio was started.
 
     Each says the profile that it was measured under: cameras that this one has no lag of go by the default profile's.
     """
     settings = settings_text(studio.rig.profile(profile))
-    kept = studio.lag_store.used(profile)
-    seen = {lag.camera: lag for lag in studio.lags.table(profile)}
+    kept = studio.kept_lags(profile)
+    seen = {lag.camera: lag for lag in studio.observed_lags(profile)}
     lags = [
         ShutterLagEstimate(record.camera, record.shots, record.mean_ms, record.sigma_ms) for record in kept.values()
     ]
@@ -52,21 +67,21 @@ def lag_data(studio: "Studio", profile: str) -> dict[str, Any]:
     }
 
 
-def shots_data(studio: "Studio", body: LagBody) -> dict[str, Any]:
+def shots_data(studio: Studio, body: LagBody) -> dict[str, Any]:
     """Measure now, and report like lag_data with what the shots themselves showed."""
     report = studio.measure_lags(body.shots, body.profile)
     return lag_data(studio, body.profile) | {"shots": report.shots, "observed_ms": report.observed_ms}
 
 
-def _row(studio: "Studio", lag: ShutterLagEstimate, seen: ShutterLagEstimate | None) -> dict[str, Any]:
+def _row(studio: Studio, lag: ShutterLagEstimate, seen: ShutterLagEstimate | None) -> dict[str, Any]:
     """A camera's lag, and how far its takes have moved from it since: a shutter that wears, or other settings."""
     drift = None if seen is None or seen.shots < LEAST_SHOTS else seen.mean_ms - lag.mean_ms
     return asdict(lag) | {"tier": studio.rig.camera(lag.camera).tier, "drift_ms": drift}
 
 
-def _unmeasured(studio: "Studio", lags: list[ShutterLagEstimate]) -> list[str]:
+def _unmeasured(studio: Studio, lags: list[ShutterLagEstimate]) -> list[str]:
     known = {lag.camera for lag in lags}
-    known |= studio.asides.current().keys()
+    known |= studio.cameras_aside().keys()
     return [camera.name for camera in studio.rig.cameras if camera.name not in known]
 
 

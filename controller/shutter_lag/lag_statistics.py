@@ -19,12 +19,12 @@ SHOTS_NEEDED = 5
 
 @dataclass(frozen=True)
 class ShutterLagEstimate:
-    """Command to exposure of one camera over `shots` fires, milliseconds. sigma_ms is None below two shots."""
+    """Lag from command to exposure of one camera."""
 
-    camera: str
-    shots: int
-    mean_ms: float
-    sigma_ms: float | None
+    camera: str  # its name
+    shots: int  # how many fires it is over
+    mean_ms: float  # command to exposure
+    sigma_ms: float | None  # standard deviation; None below two shots
 
 
 class ShutterLagStatistics:
@@ -79,19 +79,14 @@ WELL_BELOW = 0.01  # a rig holds a limit when fewer takes than this share go ove
 
 @dataclass(frozen=True)
 class SkewForecast:
-    """What the jitter of the lags makes of a take, milliseconds.
+    """What the jitter of the lags makes of a take, milliseconds."""
 
-    sigma_ms: root mean square over the cameras, the uncertainty of each measured mean included.  range_ms: latest minus
-    earliest of all cameras, expected.  ratio: range_ms / sigma_ms, about 4.7 for 68 cameras.  over: share of takes
-    whose range goes over limit_ms.
-    """
-
-    cameras: int
-    sigma_ms: float
-    range_ms: float
-    ratio: float
-    limit_ms: float
-    over: float
+    cameras: int  # how many it is over
+    sigma_ms: float  # root mean square over the cameras, the uncertainty of each measured mean included
+    range_ms: float  # latest minus earliest of all cameras, expected
+    ratio: float  # range_ms / sigma_ms, about 4.7 for 68 cameras
+    limit_ms: float  # of the rig file
+    over: float  # share of takes whose range goes over limit_ms, 0..1
 
     @property
     def holds(self) -> bool:
@@ -171,12 +166,6 @@ def share_over(sigmas: Sequence[float], limit: float) -> float:
         )
         within += every * density * step
     return min(1.0, max(0.0, 1.0 - within))
-
-
-def expected_skew_ms(lags: Iterable[ShutterLagEstimate]) -> float | None:
-    """What the jitter left after compensation makes of a take, expected."""
-    found = outlook(lags, math.inf)
-    return None if found is None else found.range_ms
 
 
 def _kinds(sigmas: Sequence[float]) -> dict[float, int]:

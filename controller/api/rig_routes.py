@@ -1,0 +1,57 @@
+"""Routes of the rig as a whole: its cameras as they are now, and the preflight."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.params import Depends
+
+from controller.api.aside_routes import aside_data
+from controller.api.request_body import Body
+from controller.preflight.preflight import Preflight
+from controller.rig_file import DEFAULT_PROFILE
+from controller.studio import Studio
+
+
+class PreflightBody(Body):
+    """A preflight."""
+
+    profile: str = DEFAULT_PROFILE
+
+
+def rig_data(studio: Studio) -> dict[str, Any]:
+    """The rig as the page and `mien rig status` show it."""
+    found = studio.status()
+    return {
+        "rig": studio.rig.name,
+        "ready": sum(report.ready for report in found.cameras if report.view >= 0),
+        "expected": sum(not report.aside for report in found.cameras if report.view >= 0),
+        "aside": aside_data(studio)["aside"],
+        "late": list(found.late),
+        "refused_messages": found.refused_messages,
+        "ingest_trouble": found.ingest_trouble,
+        "lights_trouble": found.lights_trouble,
+        "scene": found.scene,
+        "cameras": [asdict(report) | asdict(found.history[report.camera]) for report in found.cameras],
+    }
+
+
+def preflight_data(found: Preflight) -> dict[str, Any]:
+    """A preflight for programs."""
+    return asdict(found) | {"ready": found.ready}
+
+
+def rig_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
+    """/api/rig and /api/preflight; `guard`: what each request must pass."""
+    api = APIRouter(prefix="/api", dependencies=guard)
+
+    @api.get("/rig")
+    def rig() -> dict[str, Any]:
+        return rig_data(studio)
+
+    @api.post("/preflight")
+    def preflight(body: PreflightBody) -> dict[str, Any]:
+        return preflight_data(studio.preflight(body.profile))
+
+    return api

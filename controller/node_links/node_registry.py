@@ -1,0 +1,145 @@
+"""Registry of nodes: which node announces which camera, on which connection, when it was heard, who was turned away."""
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from camera_nodes import wire
+from common.guarding.safe_text import plain
+from controller.rig.roster import Expected, Present, Roster, compare
+from controller.rig_file import Rig
+
+TURNED_AWAY_NS = 10_000_000_000  # for so long a node that was refused is among those present
+
+
+@dataclass
+class NodeState:
+    """What the controller knows of one camera's node; changed in the control thread alone."""
+
+    route: bytes  # addresses its present connection
+    node: str  # the name that its key is enrolled under
+    hello: wire.Hello  # as it announced itself on that connection
+    seen_ns: int  # monotonic, of its latest message
+    status: wire.Status | None = None  # the latest; None before the first
+    fault: str = ""  # the latest that it told
+
+    @property
+    def camera(self) -> str:
+        return self.hello.camera
+
+
+class NodeRegistry:
+    """The nodes of one rig. The control thread writes, any thread reads.
+
+    changed: notified when a node comes, goes or reports its status.
+    """
+
+    def __init__(self, rig: Rig) -> None:
+        self._silence_ns = round(rig.sync.silence_s * 1e9)
+        self._expected = [Expected(camera.name, camera.serial, camera.url) for camera in rig.cameras]
+        self._names = {camera.name for camera in rig.cameras}
+        self._nodes: dict[bytes, NodeState] = {}  # by route
+        self._turned_away: dict[tuple[str, str], tuple[Present, int]] = {}  # by node and camera; when, monotonic ns
+        self._last_serial: dict[str, str] = {}  # of the bodies that have answered, by camera
+        self._lock = threading.Lock()
+        self.changed = threading.Condition(self._lock)
+
+    # --- any thread ---
+
+    def heard_lately(self) -> dict[str, NodeState]:
+        """The nodes that were heard lately, by camera."""
+        oldest = time.monotonic_ns() - self._silence_ns
+        with self._lock:
+            return {state.camera: state for state in self._nodes.values() if state.seen_ns >= oldest}
+
+    def roster(self) -> Roster:
+        """Expected against present, now."""
+        since = time.monotonic_ns() - TURNED_AWAY_NS
+        nodes = self.heard_lately().values()
+        with self._lock:
+            present = [_present(state.hello, state.node, self._last_serial) for state in nodes]
+            present += [body for body, at_ns in self._turned_away.values() if at_ns >= since]
+        return compare(self._expected, present)
+
+    def owner(self, camera: str) -> str | None:
+        """The enrolled node that announced this camera on its latest connection, heard lately or not."""
+        with self._lock:
+            return next((state.node for state in self._nodes.values() if state.camera == camera), None)
+
+    # --- the control thread ---
+
+    def connected(self) -> list[NodeState]:
+        """Every node that has a connection, heard lately or not."""
+        return list(self._nodes.values())
+
+    def routes(self) -> dict[str, bytes]:
+        """Each camera's present connection."""
+        return {state.camera: state.route for state in self._nodes.values()}
+
+    def at(self, route: bytes) -> NodeState | None:
+        """The node that has announced itself on this connection."""
+        return self._nodes.get(route)
+
+    def forget(self, route: bytes) -> None:
+        """The connection is gone."""
+        with self._lock:
+            del self._nodes[route]
+
+    def update(self, state: NodeState, status: wire.Status) -> None:
+        """A node has reported its status."""
+        with self._lock:
+            state.status = status
+            self.changed.notify_all()
+
+    def greet(self, route: bytes, node: str, hello: wire.Hello, at_ns: int) -> wire.Refused | None:
+        """A node announces a camera: let in, or refused and why.
+
+        node: the name that its key is enrolled under. at_ns: monotonic, when it came.
+        """
+        refusal = self._judge(node, hello)
+        with self._lock:
+            if refusal is not None:
+                if refusal.code != "wrong_key":
+                    self._turned_away[node, hello.camera] = (_present(hello, node, {}), at_ns)
+                self._nodes.pop(route, None)
+            else:
+                for old in [key for key, state in self._nodes.items() if state.camera == hello.camera]:
+                    del self._nodes[old]
+                self._nodes[route] = NodeState(route, node, hello, at_ns)
+                self._turned_away.pop((node, hello.camera), None)
+                if not hello.fault:
+                    self._last_serial[hello.camera] = hello.serial or "without serial"
+            self.changed.notify_all()
+        return refusal
+
+    def _judge(self, node: str, hello: wire.Hello) -> wire.Refused | None:
+        if hello.node != node:
+            return wire.Refused(code="wrong_key", reason=f"this key is enrolled as {node}, not {plain(hello.node)}")
+        if hello.camera not in self._names:
+            return wire.Refused(code="unknown_camera", reason=f"{plain(hello.camera)} is not in the rig file")
+        holder = self.heard_lately().get(hello.camera)
+        if holder is not None and holder.node != node:
+            return wire.Refused(code="duplicate", reason=f"{holder.node} has announced {hello.camera} already")
+        return None
+
+
+def round_trips_ns(nodes: Iterable[NodeState]) -> list[int]:
+    """Each node's best round trip of the last minute, where it is known."""
+    return [
+        state.status.round_trip_ns
+        for state in nodes
+        if state.status is not None and state.status.round_trip_ns is not None
+    ]
+
+
+def _present(hello: wire.Hello, node: str, last_serial: Mapping[str, str]) -> Present:
+    return Present(
+        name=hello.camera,
+        serial=plain(hello.serial),
+        node=node,
+        fault=plain(hello.fault or ""),
+        url=plain(hello.url),
+        model=plain(hello.model),
+        last_serial=last_serial.get(hello.camera, ""),
+    )
