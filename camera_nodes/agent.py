@@ -32,9 +32,10 @@ from camera_nodes.clock_sync.clock import UNPROVEN_NS, ClockEstimator, Estimate
 from camera_nodes.clock_sync.system_time import STALE_S, ClockDaemonMonitor, SystemTimeSample, choose_offset
 from camera_nodes.errors import BadSettings, ClockUnknown, WireError
 from camera_nodes.gphoto import library
-from camera_nodes.photo_transfer.spool import Spool, SpoolEntry
+from camera_nodes.photo_transfer.spool import Spool
 from camera_nodes.photo_transfer.uploads import Uploads
 from camera_nodes.sd_notify import Service
+from common.photograph_facts import PhotographFacts
 
 log = logging.getLogger(__name__)
 
@@ -443,10 +444,10 @@ class Agent:
             text = f"{self.clock_problem}; until then pings keep the clock"
             self.send_surely(wire.NodeFault(camera=self.settings.camera, code="system_time", text=text[:1000]))
 
-    def _photo_stored(self, entry: SpoolEntry) -> None:
+    def _photo_stored(self, entry: PhotographFacts) -> None:
         self._shooter.stored(entry)
 
-    def _photo_rejected(self, entry: SpoolEntry, reason: str, kept: Path | None) -> None:
+    def _photo_rejected(self, entry: PhotographFacts, reason: str, kept: Path | None) -> None:
         text = f"{entry.take_id}: the controller refused the photograph {entry.name}: {reason} (kept in {kept})"
         self.send_surely(
             wire.NodeFault(camera=self.settings.camera, code="rejected", text=text[:1000], take_id=entry.take_id)

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from camera_nodes.errors import Malformed, Oversize, WrongVersion
+from common.photograph_facts import ClockError, Count, Id, PhotographFacts, Sha256
 
 VERSION: Final = 2
 CONTROL_LIMIT: Final = 64 * 1024  # bytes a control message may have
@@ -23,28 +24,33 @@ VIEW_LASTS_S: Final = 8.0  # a live view that nobody asks for again ends by itse
 UNKNOWN_NS: Final = 10**15
 QUIET_AFTER_NS: Final = 12_000_000  # nothing is sent before this long after the exposure moment
 
-# An identifier is also a file name on the node, so it has no separators and does not begin with a dot.
-Id = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")]
 Text = Annotated[str, Meta(max_length=1000)]
-FileName = Annotated[str, Meta(pattern=r"\A[^/\\\x00-\x1f]{1,200}\Z")]
-Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 PublicKey = Annotated[str, Meta(pattern=r"\A[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z")]  # CURVE, in Z85
 Nanoseconds = Annotated[int, Meta(ge=-(2**62), le=2**62)]
 Duration = Annotated[int, Meta(ge=0, le=10**15)]
 Drift = Annotated[int, Meta(ge=-(10**7), le=10**7)]  # 1e-9
-Count = Annotated[int, Meta(ge=0, le=2**53)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Texts = Annotated[tuple[Text, ...], Meta(max_length=32)]
 ClockSource = Literal["pings", "chrony", "ptp"]  # what the mapping between two machines' clocks comes from
-ClockError = Annotated[int, Meta(ge=-(10**13), le=10**13)]  # ms: 300 years, for a body whose clock was never set
 Proof = Literal["strict"]  # see common/bounded/jpeg_integrity.py
-FileKind = Literal["jpeg", "raw"]  # what a body that keeps both gives for one exposure
 Rung = Literal["reopen", "usb_reset", "power_cycle"]  # of the ladder by which a body is recovered, gentlest first
 Rungs = Annotated[tuple[Rung, ...], Meta(min_length=1, max_length=3)]
 
 
-class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="type"):
-    """What all messages share.  `v` has a default for the writer; the reader refuses a message without it."""
+class Message:
+    """What all messages are: a map with a `type` and a version `v`."""
+
+    __slots__ = ()
+
+
+class _Versioned(Message, Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="type"):
+    """`v` has a default for the writer; the reader refuses a message without it."""
+
+    v: Literal[2] = VERSION
+
+
+class _OfPhotograph(PhotographFacts, Message, frozen=True, kw_only=True, tag_field="type"):
+    """A message that carries what is known of a photograph, and is versioned as the others are."""
 
     v: Literal[2] = VERSION
 
@@ -63,7 +69,7 @@ class Exposure(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 # --- control, node to controller -----------------------------------------------------------------------------------
 
 
-class Hello(Message, frozen=True, tag="hello"):
+class Hello(_Versioned, frozen=True, tag="hello"):
     """First message after each connection, and again when the camera changes.  Answered by Welcome or Refused.
 
     `node` is the name under which the node's key is enrolled, `camera` the rig's name of the camera ("cam-07").
@@ -93,14 +99,14 @@ CAPABILITIES: Final = (
 )
 
 
-class Ping(Message, frozen=True, tag="ping"):
+class Ping(_Versioned, frozen=True, tag="ping"):
     """Clock question: `t1_ns` is the node's own clock at sending.  Also the node's sign of life."""
 
     seq: Count
     t1_ns: Nanoseconds
 
 
-class Armed(Message, frozen=True, tag="armed"):
+class Armed(_Versioned, frozen=True, tag="armed"):
     """The camera is ready to be fired."""
 
     fire_id: Id
@@ -116,7 +122,7 @@ class Armed(Message, frozen=True, tag="armed"):
     )
 
 
-class Arming(Message, frozen=True, tag="arming"):
+class Arming(_Versioned, frozen=True, tag="arming"):
     """The camera needs longer than usual to get ready: wait `patience_ns` more from now.  `doing` says why."""
 
     fire_id: Id
@@ -125,7 +131,7 @@ class Arming(Message, frozen=True, tag="arming"):
     patience_ns: Duration
 
 
-class ArmRefused(Message, frozen=True, tag="arm_refused"):
+class ArmRefused(_Versioned, frozen=True, tag="arm_refused"):
     """The camera cannot be fired; every reason is listed, in words."""
 
     fire_id: Id
@@ -134,7 +140,7 @@ class ArmRefused(Message, frozen=True, tag="arm_refused"):
     clock_uncertainty_ns: Duration | None = None
 
 
-class Stamps(Message, frozen=True, tag="stamps"):
+class Stamps(_Versioned, frozen=True, tag="stamps"):
     """What the node did in the window; sent QUIET_AFTER_NS or more after it, and again after a reconnection.
 
     commanded_at_ns: when the command was to go out (Fire.at_ns - Fire.lag_ns).
@@ -160,24 +166,14 @@ class Stamps(Message, frozen=True, tag="stamps"):
     reason: Text = ""
 
 
-class FrameSpooled(Message, frozen=True, tag="frame_spooled"):
+class FrameSpooled(_OfPhotograph, frozen=True, tag="frame_spooled"):
     """The photograph is safe on the node's disk under the name `entry`, which Offer, Want and Stored use too.
 
     Sent once the body is free for the next exposure; the raw file, where there is one, is told the same way.
     """
 
-    entry: Id
-    fire_id: Id
-    take_id: Id
-    camera: Id
-    name: FileName  # as the camera called it
-    sha256: Sha256
-    bytes: Count
-    kind: FileKind = "jpeg"
-    body_clock_error_ms: ClockError | None = None
 
-
-class NodeFault(Message, frozen=True, tag="node_fault"):
+class NodeFault(_Versioned, frozen=True, tag="node_fault"):
     """Something failed on the node.  With a fire_id: that fire brings no photograph from this camera, or not yet.
 
     `code`: camera_missing, camera_busy, camera_fault, card_full, battery_low, photo_missing, raw_missing,
@@ -193,7 +189,7 @@ class NodeFault(Message, frozen=True, tag="node_fault"):
     take_id: Id | None = None
 
 
-class Status(Message, frozen=True, tag="status"):
+class Status(_Versioned, frozen=True, tag="status"):
     """How the node is, every few seconds and after each change of state; never in the window."""
 
     camera: Id
@@ -212,7 +208,7 @@ class Status(Message, frozen=True, tag="status"):
     strays: Count = 0  # files in the tray: what the camera had and no exposure made
 
 
-class RecoverStep(Message, frozen=True, tag="recover_step"):
+class RecoverStep(_Versioned, frozen=True, tag="recover_step"):
     """What a Recover has come to, as it happens.  `last` ends it: then `outcome` says how it ended.
 
     `rung` is empty while none has been tried.  outcome: begun (this rung is being tried), failed (tried, and the body
@@ -228,7 +224,7 @@ class RecoverStep(Message, frozen=True, tag="recover_step"):
     last: bool = False
 
 
-class ViewState(Message, frozen=True, tag="view_state"):
+class ViewState(_Versioned, frozen=True, tag="view_state"):
     """Live view began or ended, or why there is none.  Sent when that changes."""
 
     camera: Id
@@ -239,14 +235,14 @@ class ViewState(Message, frozen=True, tag="view_state"):
 # --- control, controller to node -----------------------------------------------------------------------------------
 
 
-class Welcome(Message, frozen=True, tag="welcome"):
+class Welcome(_Versioned, frozen=True, tag="welcome"):
     """The node is known.  `clock_id` names the controller's clock: a new one makes the node forget its estimate."""
 
     clock_id: Id
     uploads: bool  # as if UploadOk (True) or UploadHold (False) had followed
 
 
-class Refused(Message, frozen=True, tag="refused"):
+class Refused(_Versioned, frozen=True, tag="refused"):
     """The node is not taken: unknown or duplicate camera, key enrolled under another name, or no Hello yet.
 
     After code "hello_first" the node says Hello at once; after any other it tries again some seconds later.
@@ -256,7 +252,7 @@ class Refused(Message, frozen=True, tag="refused"):
     reason: Text
 
 
-class Pong(Message, frozen=True, tag="pong"):
+class Pong(_Versioned, frozen=True, tag="pong"):
     """Answer to Ping: its `seq` and `t1_ns`, when it came in and when this left, by the controller's clock.
 
     Where the rig file trusts a daemon with the machines' system time: the system time (UNIX, ns) at t3_ns, how wrong it
@@ -272,7 +268,7 @@ class Pong(Message, frozen=True, tag="pong"):
     real_source: Literal["chrony", "ptp"] | None = None
 
 
-class Arm(Message, frozen=True, tag="arm"):
+class Arm(_Versioned, frozen=True, tag="arm"):
     """Get ready.  Answered by Armed or ArmRefused.  An armed camera disarms itself after `expires_ns` without Fire."""
 
     fire_id: Id
@@ -284,7 +280,7 @@ class Arm(Message, frozen=True, tag="arm"):
     allow_ram: bool = False  # a body that does not keep its photographs on its card is armed all the same
 
 
-class Fire(Message, frozen=True, tag="fire"):
+class Fire(_Versioned, frozen=True, tag="fire"):
     """Expose at `at_ns`: the command goes out at at_ns - lag_ns.  Obeyed once per fire_id and never late."""
 
     fire_id: Id
@@ -293,14 +289,14 @@ class Fire(Message, frozen=True, tag="fire"):
     lag_ns: Duration = 0
 
 
-class Disarm(Message, frozen=True, tag="disarm"):
+class Disarm(_Versioned, frozen=True, tag="disarm"):
     """Forget the Arm (and a Fire whose moment has not come)."""
 
     fire_id: Id
     why: Text = ""
 
 
-class WriteOff(Message, frozen=True, tag="write_off"):
+class WriteOff(_Versioned, frozen=True, tag="write_off"):
     """Give up the exposure of this take that has given no photograph yet: the camera may be armed again.
 
     If its file comes after all, it is filed in its take where its capture time proves it, else it is a stray.
@@ -310,15 +306,15 @@ class WriteOff(Message, frozen=True, tag="write_off"):
     why: Text = ""
 
 
-class UploadOk(Message, frozen=True, tag="upload_ok"):
+class UploadOk(_Versioned, frozen=True, tag="upload_ok"):
     """The spool may be emptied."""
 
 
-class UploadHold(Message, frozen=True, tag="upload_hold"):
+class UploadHold(_Versioned, frozen=True, tag="upload_hold"):
     """Send nothing on the bulk socket until UploadOk."""
 
 
-class Recover(Message, frozen=True, tag="recover"):
+class Recover(_Versioned, frozen=True, tag="recover"):
     """Get the body to answer again by these rungs, in this order.  Answered by RecoverSteps, once per recovery_id.
 
     Refused while a fire is near (arming, armed, firing); while it goes on every Arm is refused.
@@ -328,7 +324,7 @@ class Recover(Message, frozen=True, tag="recover"):
     rungs: Rungs = ("reopen", "usb_reset", "power_cycle")
 
 
-class View(Message, frozen=True, tag="view"):
+class View(_Versioned, frozen=True, tag="view"):
     """Live view: a Preview every `every_ms` until VIEW_LASTS_S after the last of these; `on=False` ends it at once.
 
     Arm and UploadHold end it too.
@@ -341,28 +337,17 @@ class View(Message, frozen=True, tag="view"):
 # --- bulk ----------------------------------------------------------------------------------------------------------
 
 
-class Offer(Message, frozen=True, tag="offer"):
+class Offer(_OfPhotograph, frozen=True, tag="offer"):
     """Node to controller: a photograph waits in the spool.  Repeated until it is Stored or Rejected.
 
-    proof: the node has read every code of the JPEG that has this hash and found nothing wrong with it.
-    body_clock_error_ms: the body's clock minus the node's UTC; None when the body does not tell it.
-    utc_ns: the node's UTC (UNIX) minus the controller's clock; None while the node does not know the latter.
+    Its body_clock_error_ms is against the node's UTC.
     """
 
-    entry: Id  # unique for ever: fire and camera, and ".raw" for the raw file
-    fire_id: Id
-    take_id: Id
-    camera: Id
-    name: FileName
-    sha256: Sha256
-    bytes: Count
-    kind: FileKind = "jpeg"
-    body_clock_error_ms: ClockError | None = None  # the body's clock face, read as UTC, minus UTC, when it was taken
-    utc_ns: Nanoseconds | None = None
-    proof: Proof | None = None
+    utc_ns: Nanoseconds | None = None  # the node's UTC (UNIX) minus the controller's clock; None: not known there yet
+    proof: Proof | None = None  # the node has read every code of the JPEG of this hash and found nothing wrong with it
 
 
-class Want(Message, frozen=True, tag="want"):
+class Want(_Versioned, frozen=True, tag="want"):
     """Controller to node: send `credit` chunks of this entry from byte `offset` on.
 
     It replaces an earlier Want of the same entry, so it also resumes after a loss: ask again from the byte you have.
@@ -373,7 +358,7 @@ class Want(Message, frozen=True, tag="want"):
     credit: Annotated[int, Meta(ge=1, le=64)]
 
 
-class Chunk(Message, frozen=True, tag="chunk"):
+class Chunk(_Versioned, frozen=True, tag="chunk"):
     """Node to controller: bytes of a photograph; `last` with its final byte."""
 
     entry: Id
@@ -382,21 +367,21 @@ class Chunk(Message, frozen=True, tag="chunk"):
     last: bool
 
 
-class Stored(Message, frozen=True, tag="stored"):
+class Stored(_Versioned, frozen=True, tag="stored"):
     """Controller to node: verified, proven whole, filed and committed.  Only now the node deletes its copy."""
 
     entry: Id
     sha256: Sha256
 
 
-class Rejected(Message, frozen=True, tag="rejected"):
+class Rejected(_Versioned, frozen=True, tag="rejected"):
     """Controller to node: the bytes are whole but of no use (not a photograph).  Kept aside, not offered again."""
 
     entry: Id
     reason: Text
 
 
-class Preview(Message, frozen=True, tag="preview"):
+class Preview(_Versioned, frozen=True, tag="preview"):
     """Node to controller: a piece of a live view frame, a JPEG of `size` bytes; in order, sent once and not again."""
 
     camera: Id
@@ -409,7 +394,7 @@ class Preview(Message, frozen=True, tag="preview"):
 # --- enrolment: a socket of its own, open only while a one-time code is ---------------------------------------------
 
 
-class Enrol(Message, frozen=True, tag="enrol"):
+class Enrol(_Versioned, frozen=True, tag="enrol"):
     """Node to studio: this is my name, and the public half of the keys that I shall connect with."""
 
     node: Id
@@ -417,7 +402,7 @@ class Enrol(Message, frozen=True, tag="enrol"):
     software: Text = ""
 
 
-class Enrolled(Message, frozen=True, tag="enrolled"):
+class Enrolled(_Versioned, frozen=True, tag="enrolled"):
     """Studio to node: you are on the allow-list; pin this key.  The addresses may be empty."""
 
     controller: PublicKey
@@ -425,13 +410,13 @@ class Enrolled(Message, frozen=True, tag="enrolled"):
     bulk: Text = ""
 
 
-class NotEnrolled(Message, frozen=True, tag="not_enrolled"):
+class NotEnrolled(_Versioned, frozen=True, tag="not_enrolled"):
     """Studio to node: the code is right and this request is not."""
 
     reason: Text
 
 
-class EnrolDone(Message, frozen=True, tag="enrol_done"):
+class EnrolDone(_Versioned, frozen=True, tag="enrol_done"):
     """Node to studio: the key is pinned; the socket may close."""
 
 

@@ -16,7 +16,8 @@ from camera_nodes.camera_control.worker_thread import JobOutcome, WorkerThread
 from camera_nodes.clock_sync.clock import Estimate
 from camera_nodes.errors import CameraFault, CameraMissing, EquipmentError
 from camera_nodes.photo_collection.collector import CollectionEvent, CollectionFault, Collector, FileSpooled, fault_code
-from camera_nodes.photo_transfer.spool import Spool, SpoolEntry
+from camera_nodes.photo_transfer.spool import Spool
+from common.photograph_facts import PhotographFacts
 
 log = logging.getLogger(__name__)
 
@@ -200,22 +201,15 @@ class CameraSupervisor:
         """Tell the studio what the collector has to tell."""
         for report in reports:
             if isinstance(report, FileSpooled):
-                entry = report.entry
-                self._link.send(
-                    wire.FrameSpooled(
-                        entry=entry.entry, fire_id=entry.fire_id, take_id=entry.take_id, camera=entry.camera,
-                        name=entry.name, sha256=entry.sha256, bytes=entry.bytes, kind=entry.kind,
-                        body_clock_error_ms=entry.body_clock_error_ms,
-                    )
-                )  # fmt: skip
+                self._link.send(wire.FrameSpooled(**report.photo.facts()))
             else:
                 self._fault(report.code, report.text, report.fire_id, report.take_id)
 
-    def stored(self, entry: SpoolEntry) -> None:
+    def stored(self, entry: PhotographFacts) -> None:
         """The studio has stored a photograph: the camera's copy may go."""
         self._collector_job(lambda: self._collector.stored(entry))
 
-    def rejected(self, entry: SpoolEntry, reason: str) -> None:
+    def rejected(self, entry: PhotographFacts, reason: str) -> None:
         """The studio refused a photograph: read it once more from the camera, which has it still."""
         self._collector_job(lambda: self._collector.rejected(entry, reason))
 

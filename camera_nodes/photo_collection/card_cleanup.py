@@ -9,7 +9,7 @@ from camera_nodes.errors import CameraFault, EquipmentError, FileGone, FileNotDe
 from camera_nodes.photo_collection.collection_state import CollectionState
 from camera_nodes.photo_collection.exposure_journal import CardFile, FileState
 from camera_nodes.photo_collection.unread_files import UnreadFiles, read_whole
-from camera_nodes.photo_transfer.spool import SpoolEntry, entry_key
+from common.photograph_facts import PhotographFacts, entry_key
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class CardCleanup:
                         self._ledger.put(exposure, file.name, file.kind, data)
                         file.state = "spooled"
 
-    def stored(self, entry: SpoolEntry) -> None:
+    def stored(self, entry: PhotographFacts) -> None:
         """The studio has stored it: the card's copies may go, at the next quiet moment."""
         found = self._ledger.journal.find(entry.fire_id)
         for file in found.files if found is not None else ():
@@ -44,7 +44,7 @@ class CardCleanup:
                 file.state = "stored"
         self._ledger.save(durable=False)
 
-    def rejected(self, entry: SpoolEntry, reason: str) -> None:
+    def rejected(self, entry: PhotographFacts, reason: str) -> None:
         """The studio has no use for it as it is: once more from the card, where it is still."""
         exposure = self._ledger.journal.find(entry.fire_id)
         file = next((f for f in exposure.files if f.sha256 == entry.sha256 and not f.copy), None) if exposure else None

@@ -24,7 +24,8 @@ from camera_nodes.photo_collection.exposure_journal import ExposureRecord
 from camera_nodes.photo_collection.exposure_matching import SAME_MOMENT_S
 from camera_nodes.photo_collection.file_assignment import FileAssignment
 from camera_nodes.photo_collection.unread_files import UnreadFiles
-from camera_nodes.photo_transfer.spool import Spool, SpoolEntry
+from camera_nodes.photo_transfer.spool import Spool
+from common.photograph_facts import PhotographFacts
 
 __all__ = ["CollectionEvent", "CollectionFault", "Collector", "FileSpooled", "UnresolvedExposure", "fault_code"]
 
@@ -362,12 +363,12 @@ class Collector:
             if (heard.quiet and not heard.files) or time.monotonic() > end or self._stop():
                 return
 
-    def stored(self, entry: SpoolEntry) -> list[CollectionEvent]:
+    def stored(self, entry: PhotographFacts) -> list[CollectionEvent]:
         """The studio has stored it: the card's copies may go, at the next quiet moment."""
         self._copies.stored(entry)
         return self.take_reports()
 
-    def rejected(self, entry: SpoolEntry, reason: str) -> list[CollectionEvent]:
+    def rejected(self, entry: PhotographFacts, reason: str) -> list[CollectionEvent]:
         """The studio has no use for it as it is: once more from the card, where it is still."""
         self._copies.rejected(entry, reason)
         return self.take_reports()

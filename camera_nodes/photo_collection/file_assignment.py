@@ -22,7 +22,7 @@ from camera_nodes.photo_collection.exposure_matching import (
 from camera_nodes.photo_collection.file_types import capture_time, kind_by_name, kind_of, read_name
 from camera_nodes.photo_collection.unread_files import UnreadFiles
 from camera_nodes.photo_transfer.spool import StrayFile
-from camera_nodes.wire import FileKind
+from common.photograph_facts import FileKind
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,9 @@ import zmq
 from camera_nodes import transport, wire
 from camera_nodes.errors import SpoolError, WireError
 from camera_nodes.photo_transfer.jpeg_verifier import JpegVerifier, was_verified
-from camera_nodes.photo_transfer.spool import Spool, SpoolEntry
+from camera_nodes.photo_transfer.spool import Spool
 from camera_nodes.transport import Context, KeyPair
+from common.photograph_facts import PhotographFacts
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class Uploads:
 
     def __init__(
         self, context: Context, endpoint: str, keys: KeyPair, controller_public: str, spool: Spool,
-        on_stored: Callable[[SpoolEntry], None], on_rejected: Callable[[SpoolEntry, str, Path | None], None],
+        on_stored: Callable[[PhotographFacts], None], on_rejected: Callable[[PhotographFacts, str, Path | None], None],
     ) -> None:  # fmt: skip
         self.socket = transport.connect_dealer(context, endpoint, keys, controller_public, limit=wire.BULK_LIMIT)
         self.monitor = transport.Monitor(self.socket)
@@ -127,11 +128,7 @@ class Uploads:
         idle = [e for e in entries if e.entry not in self._wants and self._touched.get(e.entry, stale) <= stale]
         idle.sort(key=lambda e: self._touched.get(e.entry, 0.0))  # one that is never answered does not block the rest
         for entry in idle[: max(0, _OFFERS_AT_ONCE - (len(entries) - len(idle)))]:
-            offer = wire.Offer(
-                entry=entry.entry, fire_id=entry.fire_id, take_id=entry.take_id, camera=entry.camera,
-                name=entry.name, sha256=entry.sha256, bytes=entry.bytes, kind=entry.kind,
-                body_clock_error_ms=entry.body_clock_error_ms, utc_ns=self.utc_ns, proof=self._proofs.get(entry.entry),
-            )  # fmt: skip
+            offer = wire.Offer(**entry.facts(), utc_ns=self.utc_ns, proof=self._proofs.get(entry.entry))
             if not transport.send(self.socket, offer, limit=wire.BULK_LIMIT):
                 return
             self._touched[entry.entry] = now
@@ -156,7 +153,7 @@ class Uploads:
         if self.idle and not self._prover.busy and (entry := self._unproven()) is not None:
             self._prover.ask(self._path(entry))
 
-    def _unproven(self) -> SpoolEntry | None:
+    def _unproven(self) -> PhotographFacts | None:
         for entry in self._spool.entries():
             if entry.kind == "jpeg" and entry.entry not in self._proofs and entry.entry not in self._wants:
                 if not was_verified(self._path(entry)):
@@ -164,7 +161,7 @@ class Uploads:
                 self._proofs[entry.entry] = "strict"
         return None
 
-    def _path(self, entry: SpoolEntry) -> Path:
+    def _path(self, entry: PhotographFacts) -> Path:
         return self._spool.folder / entry.entry / "photo"
 
     def _send_chunk(self, key: str, now: float) -> bool:

@@ -24,6 +24,7 @@ import zmq
 
 from camera_nodes import wire
 from camera_nodes.transport import AllowList, BadMessage, Context, KeyPair, Socket, bind_router, receive, send_to
+from common.photograph_facts import FileKind
 from controller.errors import FrameRejected
 from controller.ingest.file_commit import RETRY_S, CommitLog, CommitOutcome, FileCommitter, ReceivedPhotograph
 from controller.node_links.connection_guard import ConnectionGuard, Port
@@ -103,7 +104,7 @@ class Ingest:
         self._guard = guard
         self._port: Port | None = None
         self._refused = 0
-        self._waiting: dict[wire.FileKind, OrderedDict[str, tuple[bytes, str, wire.Offer]]] = {
+        self._waiting: dict[FileKind, OrderedDict[str, tuple[bytes, str, wire.Offer]]] = {
             "jpeg": OrderedDict(),
             "raw": OrderedDict(),
         }

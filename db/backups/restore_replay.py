@@ -181,11 +181,11 @@ def repeat(
     for code, scopes in sorted(since.items()):
         _attempt(report, f"mien subject withdraw {code}", partial(_withdraw, engine, code, scopes, report))
     for take, at in sorted(known.taken.items()):
-        code = TakeCode.find(take)
-        if code and (take not in then.taken or (take in known.taken_files and take not in then.taken_files)):
+        named = TakeCode.find(take)
+        if named and (take not in then.taken or (take in known.taken_files and take not in then.taken_files)):
             files = take in known.taken_files
-            what = f"mien subject withdraw {code.subject} --take {take}" + (" --erase" if files else "")
-            _attempt(report, what, partial(_withdraw_take, engine, store, code, at, files, report))
+            what = f"mien subject withdraw {named.subject} --take {take}" + (" --erase" if files else "")
+            _attempt(report, what, partial(_withdraw_take, engine, store, named, at, files, report))
     for code, at in sorted(known.erased.items()):
         if code not in then.erased:
             what = f"{code} was erased on {at[:10]}: mien subject withdraw {code} --erase"

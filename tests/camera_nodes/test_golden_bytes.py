@@ -14,6 +14,7 @@ import msgspec
 
 from camera_nodes import wire
 from camera_nodes.photo_transfer.spool import Spool, StrayFile, read_stray_file
+from common.photograph_facts import PhotographFacts
 
 PLACE = Path(__file__).parent / "golden" / "messages.json"
 SHA256 = "ab" * 32
@@ -130,9 +131,11 @@ def _kept(text: str) -> bytes:
 
 def test_a_spool_writes_what_it_wrote(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool", 0)
-    fire = {"fire_id": "f-1", "take_id": "S012-1-E07-1", "camera": "cam-07"}
-    spool.put(**fire, name="GPH_0099.JPG", data=DATA)
-    spool.put(**fire, name="GPH_0099.CR2", data=DATA, kind="raw", body_clock_error_ms=-1200)
+    known = {"fire_id": "f-1", "take_id": "S012-1-E07-1", "camera": "cam-07", "bytes": len(DATA)}
+    known |= {"sha256": hashlib.sha256(DATA).hexdigest()}
+    spool.put(PhotographFacts(entry="f-1.cam-07", name="GPH_0099.JPG", **known), DATA)
+    raw = PhotographFacts(entry="f-1.cam-07.raw", name="GPH_0099.CR2", kind="raw", body_clock_error_ms=-1200, **known)
+    spool.put(raw, DATA)
     for entry, text in ENTRIES.items():
         assert (spool.folder / entry / "entry.json").read_bytes() == _kept(text)
     stray = msgspec.json.decode(_kept(STRAY), type=StrayFile)

@@ -32,9 +32,10 @@ from camera_nodes.errors import (
 from camera_nodes.photo_collection import collector as collector_module
 from camera_nodes.photo_collection import exposure_journal
 from camera_nodes.photo_collection.collector import CollectionFault, Collector, FileSpooled
-from camera_nodes.photo_transfer.spool import Spool, SpoolEntry
+from camera_nodes.photo_transfer.spool import Spool
 from camera_nodes.sim_camera import built_in_photo, built_in_raw
 from camera_nodes.wire import Exposure
+from common.photograph_facts import PhotographFacts
 
 FILE_S = 20.0  # how long the body's model is waited for
 MARK = "it shows "
@@ -399,10 +400,10 @@ class BodyCamera(CameraBase):
 class WatchedSpool(Spool):
     """A spool that knows whose each file is."""
 
-    def put(self, **about: Any) -> SpoolEntry:
-        if shows(about["data"]) != about["fire_id"]:
-            raise Misfiled(f"{about['name']} shows {shows(about['data'])} and was filed under {about['fire_id']}")
-        return super().put(**about)
+    def put(self, photo: PhotographFacts, data: bytes) -> None:
+        if shows(data) != photo.fire_id:
+            raise Misfiled(f"{photo.name} shows {shows(data)} and was filed under {photo.fire_id}")
+        super().put(photo, data)
 
 
 # --- the node around the collector, and the studio
@@ -529,7 +530,7 @@ class Bench:
             self.said.append(str(error))
             self.tell(self.collector.take_reports())
 
-    def store(self, entry: SpoolEntry, *, told: bool, first_removed: bool) -> None:
+    def store(self, entry: PhotographFacts, *, told: bool, first_removed: bool) -> None:
         """The studio has stored it; the node hears of it, or not."""
         self.stored.add((self.folder / entry.entry / "photo").read_bytes())
         if not told:
@@ -541,7 +542,7 @@ class Bench:
         self.body.step("between")
         self.spool.remove(entry.entry, entry.sha256)
 
-    def reject(self, entry: SpoolEntry) -> None:
+    def reject(self, entry: PhotographFacts) -> None:
         self.spool.reject(entry.entry)
         self.body.step("between")
         with suppress(NotSupported):
