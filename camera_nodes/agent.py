@@ -1,8 +1,8 @@
 """The agent beside a camera: connection, clock and the loop that serves them.
 
-One loop reads the sockets, keeps the clock and fires (shooting.py); one worker thread does what takes long with the
-camera and the spool; uploads.py empties the spool.  In the window, from FIRE until QUIET_AFTER after the exposure, the
-loop does nothing but wait for the moment.  docs/wire.md has the whole sequence.
+One loop reads the sockets, keeps the clock and fires (camera_control/exposure_control.py); one worker thread does what
+takes long with the camera and the spool; photo_transfer/uploads.py empties the spool.  In the window, from FIRE until
+QUIET_AFTER after the exposure, the loop does nothing but wait for the moment.  docs/wire.md has the whole sequence.
 """
 
 import contextlib

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from camera_nodes.camera import (
     BodyFile,
-    CameraBase,
     CameraCondition,
     CameraInfo,
     EventPoll,
     ReleaseStamps,
     ShutterRelease,
 )
+from camera_nodes.camera_base import CameraBase
 from camera_nodes.clock_sync.clock import EmulatedClock, MonotonicClock
 from camera_nodes.errors import (
     BadAddress,

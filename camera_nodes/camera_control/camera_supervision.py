@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Literal, Protocol
 
 from camera_nodes import wire
-from camera_nodes.camera import CameraBase, CameraCondition, CameraState
+from camera_nodes.camera import Camera, CameraCondition, CameraState
 from camera_nodes.camera_control.worker_thread import JobOutcome, WorkerThread
 from camera_nodes.clock_sync.clock import Estimate
 from camera_nodes.errors import CameraFault, CameraMissing, EquipmentError
@@ -46,9 +46,7 @@ class AgentServices(Protocol):
 class CameraSupervisor:
     """See the module.  `near_fire` and `in_window` are the Shooter's to know."""
 
-    def __init__(
-        self, link: AgentServices, camera: CameraBase, spool: Spool, name: str, wake: Callable[[], None]
-    ) -> None:
+    def __init__(self, link: AgentServices, camera: Camera, spool: Spool, name: str, wake: Callable[[], None]) -> None:
         self.state: State = "no_camera"
         self.condition = CameraCondition()
         self.camera_fault: str | None = None

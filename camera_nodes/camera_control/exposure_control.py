@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from camera_nodes import wire
-from camera_nodes.camera import CameraBase, CameraCondition, CameraState, UncollectedExposure
+from camera_nodes.camera import Camera, CameraCondition, CameraState, UncollectedExposure
 from camera_nodes.camera_control.camera_supervision import READING, AgentServices, CameraSupervisor
 from camera_nodes.camera_control.realtime import RealtimeWindow
 from camera_nodes.camera_control.worker_thread import JobOutcome
@@ -65,7 +65,7 @@ class ExposureController(CameraSupervisor):
     def __init__(
         self,
         link: AgentServices,
-        camera: CameraBase,
+        camera: Camera,
         spool: Spool,
         name: str,
         window: RealtimeWindow,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from camera_nodes import wire
-from camera_nodes.camera import CameraBase, CameraState
+from camera_nodes.camera import Camera, CameraState
 from camera_nodes.camera_control.exposure_control import ExposureController
 from camera_nodes.camera_control.worker_thread import JobOutcome
 from camera_nodes.errors import CameraFault, CameraMissing, EquipmentError, NotPossible
@@ -39,7 +39,7 @@ class LiveView:
         self,
         link: MessageSender,
         shooter: ExposureController,
-        camera: CameraBase,
+        camera: Camera,
         name: str,
         send_bulk: Callable[[wire.Message], bool],
     ) -> None:

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Protocol
 
 from camera_nodes import wire
-from camera_nodes.camera import CameraBase
+from camera_nodes.camera import Camera
 from camera_nodes.camera_control.camera_supervision import READING
 from camera_nodes.camera_control.exposure_control import ExposureController
 from camera_nodes.camera_control.worker_thread import JobOutcome
@@ -40,7 +40,7 @@ class MessageSender(Protocol):
 
 
 def recover_camera(
-    camera: CameraBase,
+    camera: Camera,
     rungs: tuple[wire.Rung, ...],
     tell: Tell,
     stopping: threading.Event,
@@ -73,7 +73,7 @@ def recover_camera(
     return False
 
 
-def _act(camera: CameraBase, rung: wire.Rung) -> str:
+def _act(camera: Camera, rung: wire.Rung) -> str:
     if rung == "usb_reset":
         return camera.usb_reset()
     if rung == "power_cycle":
@@ -81,7 +81,7 @@ def _act(camera: CameraBase, rung: wire.Rung) -> str:
     return "closed and opened again"
 
 
-def _wait_for(camera: CameraBase, patience_s: float, stopping: threading.Event) -> str | None:
+def _wait_for(camera: Camera, patience_s: float, stopping: threading.Event) -> str | None:
     """Open the camera and ask it something, again and again; what is wrong when the time is up."""
     end = time.monotonic() + patience_s
     while True:
@@ -96,7 +96,7 @@ def _wait_for(camera: CameraBase, patience_s: float, stopping: threading.Event) 
             return None
 
 
-def _name(camera: CameraBase) -> str:
+def _name(camera: Camera) -> str:
     info = camera.info
     return " ".join(part for part in (info.model, info.serial) if part) or "the body"
 
@@ -104,7 +104,7 @@ def _name(camera: CameraBase) -> str:
 class Recovery:
     """Takes Recover from the studio.  The agent's loop calls everything here."""
 
-    def __init__(self, link: MessageSender, shooter: ExposureController, camera: CameraBase, name: str) -> None:
+    def __init__(self, link: MessageSender, shooter: ExposureController, camera: Camera, name: str) -> None:
         self._link = link
         self._shooter = shooter
         self._camera = camera

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 
-from camera_nodes.camera import CameraBase
+from camera_nodes.camera import Camera
 from camera_nodes.errors import CameraFault, EquipmentError, SpoolError, SpoolFull
 from camera_nodes.photo_collection import exposure_journal
 from camera_nodes.photo_collection.exposure_journal import ExposureRecord, Journal
@@ -35,7 +35,7 @@ CollectionEvent = FileSpooled | CollectionFault
 class CollectionState:
     """One camera's books.  clock_void: capture times in its photographs mean nothing."""
 
-    camera: CameraBase
+    camera: Camera
     spool: Spool
     name: str
     journal: Journal

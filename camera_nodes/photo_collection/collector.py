@@ -1,7 +1,7 @@
 """Gets photographs from a camera into the spool, each under its own exposure; what is no exposure's into the tray.
 
-Everything here runs in the node's worker thread, outside the fire window.  attribution.py decides whose a file is, the
-journal remembers, the spool keeps.  A file stays on the card until the studio has stored it.
+Everything here runs in the node's worker thread, outside the fire window.  exposure_matching.py decides whose a file
+is, the journal remembers, the spool keeps.  A file stays on the card until the studio has stored it.
 """
 
 import logging
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from camera_nodes.camera import CameraBase, CameraState, EventPoll
+from camera_nodes.camera import Camera, CameraState, EventPoll
 from camera_nodes.errors import CameraFault, CardFull, EquipmentError
 from camera_nodes.photo_collection import exposure_journal
 from camera_nodes.photo_collection.card_cleanup import CardCleanup
@@ -48,7 +48,7 @@ class UnresolvedExposure(CameraFault):
 class Collector:
     """One camera's files.  `stop` tells whether the node is ending: waiting then ends early."""
 
-    def __init__(self, camera: CameraBase, spool: Spool, name: str, stop: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, camera: Camera, spool: Spool, name: str, stop: Callable[[], bool] = lambda: False) -> None:
         self._camera = camera
         self._name = name
         self._stop = stop

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from camera_nodes.camera import BodyFile, CameraBase
+from camera_nodes.camera import BodyFile, Camera
 from camera_nodes.errors import CameraMissing, EquipmentError, FileGone, FileTruncated, NotIdle, PhotoDamaged
 from camera_nodes.photo_collection.collection_state import CollectionState, fault_code
 from camera_nodes.photo_collection.file_types import jpeg_fault
@@ -104,7 +104,7 @@ class UnreadFiles:
             self._ledger.tell(one.code, f"{one.file.path} stays on its card and is read again later: {error}")
 
 
-def read_whole(camera: CameraBase, file: BodyFile) -> bytes:
+def read_whole(camera: Camera, file: BodyFile) -> bytes:
     """The file, whole.  Raises PhotoDamaged when it is not, however often it is read; FileGone; CameraFault."""
     problem, before = "", b""
     for _ in range(_READS):

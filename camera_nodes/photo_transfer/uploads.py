@@ -3,8 +3,8 @@
 The controller says how much it takes (Want: offset and chunks); the node sends no more than that, and nothing at all
 while `allowed` is False.  A Want names its offset, so an upload goes on where it stopped after any interruption.
 
-While the node is `idle`, photographs that wait are proven whole (prover.py) and their Offers say so; no Offer waits for
-that, and one that was made without it is made again.
+While the node is `idle`, photographs that wait are proven whole (jpeg_verifier.py) and their Offers say so; no Offer
+waits for that, and one that was made without it is made again.
 """
 
 import logging

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from camera_nodes import agent, camera, transport, wire
+from camera_nodes import agent, camera_base, transport, wire
 from camera_nodes.camera_control import exposure_control
 from camera_nodes.photo_transfer import spool
 
@@ -51,8 +51,8 @@ def is_first_chunk(_socket: Any, message: Any, **_: Any) -> bool:
 
 MOMENTS: dict[str, Callable[[], None]] = {
     "fire has come": lambda: before(exposure_control.ExposureController, "fire"),
-    "shutter not released": lambda: before(camera.CameraBase, "expose"),
-    "shutter released": lambda: after(camera.CameraBase, "expose"),
+    "shutter not released": lambda: before(camera_base.CameraBase, "expose"),
+    "shutter released": lambda: after(camera_base.CameraBase, "expose"),
     "photograph half written": lambda: after(spool, "_write"),
     "photograph spooled": lambda: after(spool.Spool, "put"),
     "photograph half sent": lambda: after(transport, "send", is_first_chunk),

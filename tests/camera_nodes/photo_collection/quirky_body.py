@@ -17,7 +17,8 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
-from camera_nodes.camera import BodyFile, CameraBase, CameraCondition, CameraInfo, CameraState, EventPoll, ReleaseStamps
+from camera_nodes.camera import BodyFile, CameraCondition, CameraInfo, CameraState, EventPoll, ReleaseStamps
+from camera_nodes.camera_base import CameraBase
 from camera_nodes.errors import (
     CameraBusy,
     CameraFault,
