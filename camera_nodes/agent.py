@@ -139,11 +139,11 @@ class Agent:
         self._was_in_window = False
         self._service = Service()
         self._realtime = settings.realtime and realtime_permitted()
-        self._shooter = ExposureController(
+        self._exposures = ExposureController(
             self, self._camera, self._spool, settings.camera, RealtimeWindow(settings.realtime), self._wake
         )
-        self._recovery = Recovery(self, self._shooter, self._camera, settings.camera)
-        self._view = LiveView(self, self._shooter, self._camera, settings.camera, self._uploads.send)
+        self._recovery = Recovery(self, self._exposures, self._camera, settings.camera)
+        self._view = LiveView(self, self._exposures, self._camera, settings.camera, self._uploads.send)
 
         self._connected = False
         self._welcome = False
@@ -190,7 +190,7 @@ class Agent:
         poller.register(self._wake_read, zmq.POLLIN)
         poller.register(self._control, zmq.POLLIN)
         poller.register(self._monitor.socket, zmq.POLLIN)
-        if not self._shooter.in_window:
+        if not self._exposures.in_window:
             self._uploads.register(poller)
         events = dict(poller.poll(math.ceil(self._timeout_s() * 1000)))
         if self._wake_read in events:
@@ -198,14 +198,14 @@ class Agent:
                 os.read(self._wake_read, 4096)
 
     def _timeout_s(self) -> float:
-        if self._shooter.in_window:
-            return self._shooter.timeout_s()
+        if self._exposures.in_window:
+            return self._exposures.timeout_s()
         now = time.monotonic()
-        waits = [60.0, self._knock_at - now, self._shooter.timeout_s(), self._uploads.timeout_s()]
+        waits = [60.0, self._knock_at - now, self._exposures.timeout_s(), self._uploads.timeout_s()]
         waits += [self._service.wait_s(), self._recovery.timeout_s(), self._view.timeout_s()]
         if self._welcome:
             waits += [self._next_ping - now, self._next_status - now]
-        elif self._connected and self._shooter.settled:
+        elif self._connected and self._exposures.settled:
             waits.append(self._next_hello - now)
         return max(0.0, min(waits))
 
@@ -221,8 +221,8 @@ class Agent:
             if message is None:
                 break
             self._handle(message)
-        self._shooter.turn()
-        if self._shooter.in_window:
+        self._exposures.turn()
+        if self._exposures.in_window:
             self._was_in_window = True
             return
         self._service.alive()
@@ -238,10 +238,10 @@ class Agent:
                 self._ping(now)
             if now >= self._next_status:
                 self._send_status()
-        elif self._connected and self._shooter.settled and now >= self._next_hello:
+        elif self._connected and self._exposures.settled and now >= self._next_hello:
             self._hello()
-        self._uploads.idle = self.settings.prove and self._shooter.uploads_welcome
-        self._uploads.allowed = self._welcome and self._uploads_ok and self._shooter.uploads_welcome
+        self._uploads.idle = self.settings.prove and self._exposures.uploads_welcome
+        self._uploads.allowed = self._welcome and self._uploads_ok and self._exposures.uploads_welcome
         self._uploads.read()
         self._uploads.write()
         self._recovery.turn()
@@ -251,7 +251,7 @@ class Agent:
         self._service.stopping()
         self._recovery.stop()
         self._view.end()
-        self._shooter.close()
+        self._exposures.close()
         if self._system_time is not None:
             self._system_time.stop()
         self._monitor.close()
@@ -263,7 +263,7 @@ class Agent:
         os.close(self._wake_write)
         log.info("%s: stopped, %d photographs in the spool", self.settings.camera, len(self._spool))
 
-    # --- what the shooter needs of the agent
+    # --- AgentServices
 
     def send(self, message: wire.Message) -> bool:
         """Send on the control socket now, or not at all."""
@@ -326,7 +326,7 @@ class Agent:
                 lag_ns=None if self.settings.lag_ms is None else round(self.settings.lag_ms * 1e6),
                 spooled=len(self._spool),
                 disk=self._spool.disk,
-                fault=self._shooter.camera_fault,
+                fault=self._exposures.camera_fault,
             )
         )
 
@@ -335,14 +335,14 @@ class Agent:
             case wire.Pong():
                 self._pong(message)
             case wire.Fire():
-                self._shooter.fire(message)
+                self._exposures.fire(message)
             case wire.Arm():
                 self._view.end("a fire is near")
-                self._shooter.arm(message)
+                self._exposures.arm(message)
             case wire.Disarm():
-                self._shooter.disarm(message)
+                self._exposures.disarm(message)
             case wire.WriteOff():
-                self._shooter.write_off(message)
+                self._exposures.write_off(message)
             case wire.UploadOk():
                 self._uploads_ok = True
             case wire.UploadHold():
@@ -369,7 +369,7 @@ class Agent:
             self._pings.clear()
             self._next_ping = now + random.random() / _FAST_HZ  # 68 nodes need not ping as one
             self._uploads.restart()
-            if last := self._shooter.last_stamps:
+            if last := self._exposures.last_stamps:
                 self.send(last)  # it may have been lost with the old connection
         self._welcome = True
         while self._unsent and self.send(self._unsent[0]):
@@ -398,7 +398,7 @@ class Agent:
             return
         self._mark = SystemTimeSample(message.t3_ns, message.real_ns, message.real_error_ns, message.real_source)
         if self._system_time is None:
-            self._system_time = ClockDaemonMonitor(message.real_source, self._shooter.is_armed)
+            self._system_time = ClockDaemonMonitor(message.real_source, self._exposures.is_armed)
         self._marked_at = time.monotonic()
 
     def _mark_lost(self, now: float) -> None:
@@ -418,7 +418,7 @@ class Agent:
         self.send(
             wire.Status(
                 camera=self.settings.camera,
-                state=self._shooter.state,
+                state=self._exposures.state,
                 free_bytes=self._spool.free_bytes(),
                 spooled=len(self._spool),
                 spooled_bytes=self._spool.total_bytes,
@@ -427,10 +427,10 @@ class Agent:
                 clock_offset_ns=clock.offset_ns if clock else None,
                 clock_drift_ppb=round(clock.drift * 1e9) if clock else None,
                 round_trip_ns=clock.round_trip_ns if clock else None,
-                battery_percent=self._shooter.condition.battery_percent,
-                photos_left=self._shooter.condition.photos_left,
-                unresolved=self._shooter.unresolved[:1000],
-                strays=self._shooter.strays,
+                battery_percent=self._exposures.condition.battery_percent,
+                photos_left=self._exposures.condition.photos_left,
+                unresolved=self._exposures.unresolved[:1000],
+                strays=self._exposures.strays,
             )
         )
 
@@ -445,14 +445,14 @@ class Agent:
             self.send_surely(wire.NodeFault(camera=self.settings.camera, code="system_time", text=text[:1000]))
 
     def _photo_stored(self, entry: PhotographFacts) -> None:
-        self._shooter.stored(entry)
+        self._exposures.stored(entry)
 
     def _photo_rejected(self, entry: PhotographFacts, reason: str, kept: Path | None) -> None:
         text = f"{entry.take_id}: the controller refused the photograph {entry.name}: {reason} (kept in {kept})"
         self.send_surely(
             wire.NodeFault(camera=self.settings.camera, code="rejected", text=text[:1000], take_id=entry.take_id)
         )
-        self._shooter.rejected(entry, reason)
+        self._exposures.rejected(entry, reason)
 
 
 def _software() -> str:
