@@ -104,10 +104,10 @@ class EventPoll:
 class ShutterRelease(Protocol):
     """What releases the shutter: a PTP command, wires to the remote socket, or a simulation.
 
-    Times are ns of this machine's monotonic clock.  `sees_exposure`: it knows when the shutter truly was open.
+    Times are ns of this machine's monotonic clock.  tests/contract/test_shutter_release.py holds each of them to this.
     """
 
-    sees_exposure: bool
+    sees_exposure: bool  # it knows when the shutter truly was open
 
     def open(self) -> None:
         """Take hold of what it needs.  Raises ReleaseFault.  Opening twice does nothing."""
