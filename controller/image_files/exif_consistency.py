@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
+from common.setting_values import setting_number
 from controller.image_files.photograph_reader import Exif
 
 SLACK = timedelta(seconds=2)  # a body tells whole seconds, when it is asked and when it writes
@@ -21,7 +22,6 @@ UNSTAMPED = timedelta(seconds=3)  # how long after the journal's entry a fire ca
 STOPS = 1 / 6  # beyond what names leave open (1/15 is 1/16), below the smallest step between them (1/13)
 LEAP = 1000  # files that a body may have numbered between two frames, over the end of its counter
 _COUNTER = 9999
-_NUMBER = re.compile(r"(?:iso|f/?)?\s*(\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))?\s*(?:s|sec|\")?")
 _STAMP = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)")
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 _DCF = re.compile(r"(\d{4})\.[^.]+\Z")
@@ -128,14 +128,6 @@ def _deviation(unit: str, wanted: str | None, found: float | None, stops: float)
 
 def _plain(value: float, unit: str) -> str:
     return f"1/{round(1 / value, 1):g}" if unit == "{} s" and value < 0.3 else f"{value:g}"
-
-
-def setting_number(text: str) -> float | None:
-    """The value of a camera setting, whichever way it is spelt: "1/125", "0.0080s"; "f/8", "8"; "ISO 200"."""
-    found = _NUMBER.fullmatch(text.strip().lower())
-    if found is None or (found[2] and float(found[2]) == 0):
-        return None
-    return float(found[1]) / float(found[2] or 1)
 
 
 def file_number(name: str) -> int | None:
