@@ -13,8 +13,7 @@ import random
 import signal
 import threading
 import time
-from collections import OrderedDict, deque
-from dataclasses import dataclass
+from collections import deque
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
@@ -22,15 +21,16 @@ from types import FrameType
 import zmq
 
 from camera_nodes import transport, wire
+from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.backends import load_model_overrides, make_camera
 from camera_nodes.camera import CameraState
 from camera_nodes.camera_control.exposure_control import ExposureController
 from camera_nodes.camera_control.live_view import LiveView
 from camera_nodes.camera_control.realtime import RealtimeWindow, lock_memory, realtime_permitted
 from camera_nodes.camera_control.recovery import Recovery
-from camera_nodes.clock_sync.clock import UNPROVEN_NS, ClockEstimator, Estimate
-from camera_nodes.clock_sync.system_time import STALE_S, ClockDaemonMonitor, SystemTimeSample, choose_offset
-from camera_nodes.errors import BadSettings, ClockUnknown, WireError
+from camera_nodes.clock_sync.clock import Estimate
+from camera_nodes.clock_sync.node_clock import NodeClock
+from camera_nodes.errors import WireError
 from camera_nodes.gphoto import library
 from camera_nodes.photo_transfer.spool import Spool
 from camera_nodes.photo_transfer.uploads import Uploads
@@ -39,48 +39,8 @@ from common.photograph_facts import PhotographFacts
 
 log = logging.getLogger(__name__)
 
-_FAST_HZ, _FAST_PINGS = 10.0, 25  # a new clock is known within three seconds
-_PING_HZ = 4.0
-_UNSURE_NS = UNPROVEN_NS  # above this a node pings fast: more pings, a better envelope
 _STATUS_S, _SETTLING_STATUS_S = 5.0, 0.7
 _REFUSED_S = 5.0
-
-
-@dataclass(frozen=True)
-class AgentSettings:
-    """All that one node needs.  Endpoints are ZeroMQ's ("tcp://studio:5700").
-
-    node: name under which the node's key is enrolled, by default the camera's.  controller_key: the controller's public
-    key, by default the content of <keys>/controller.pub.  lag_ms: the camera's shutter lag, told to the controller.
-    release: what releases the shutter ("gpio:/dev/gpiochip0?shutter=27"), the camera itself when empty.
-    models: a file of camera models to lay over Mien's own table, none when empty.
-    prove: photographs are proven whole here in idle time, so that the studio need not when they come in.
-    """
-
-    camera: str
-    url: str
-    control: str
-    bulk: str
-    keys: Path
-    spool: Path
-    node: str = ""
-    controller_key: str = ""
-    lag_ms: float | None = None
-    release: str = ""
-    models: str = ""
-    min_free_mb: int = 200
-    realtime: bool = True
-    spin_us: int = 100
-    max_late_ms: float = 4.0
-    prove: bool = True
-
-    def __post_init__(self) -> None:
-        """Raises BadSettings."""
-        for name in ("camera", "url", "control", "bulk"):
-            if not getattr(self, name):
-                raise BadSettings(f"the node's setting {name!r} is empty")
-        if not self.max_late_ms > 0 or self.spin_us < 0 or self.min_free_mb < 0:
-            raise BadSettings("max_late_ms must be above 0, spin_us and min_free_mb at least 0")
 
 
 def run(settings: AgentSettings, stop: threading.Event | None = None) -> None:
@@ -123,8 +83,6 @@ class Agent:
         self._camera.spin_ns = settings.spin_us * 1000
         self._camera.max_late_ns = round(settings.max_late_ms * 1e6)
         self._spool = Spool(settings.spool, settings.min_free_mb * 1_000_000)
-        self._clock = self._camera.clock
-        self._estimator = ClockEstimator()
         self._context: transport.Context = zmq.Context()
         self._control = transport.connect_dealer(
             self._context, settings.control, keys, controller_key, limit=wire.CONTROL_LIMIT
@@ -142,24 +100,15 @@ class Agent:
         self._exposures = ExposureController(
             self, self._camera, self._spool, settings.camera, RealtimeWindow(settings.realtime), self._wake
         )
+        self._clock = NodeClock(self._camera.clock, self._exposures.is_armed)
         self._recovery = Recovery(self, self._exposures, self._camera, settings.camera)
         self._view = LiveView(self, self._exposures, self._camera, settings.camera, self._uploads.send)
 
         self._connected = False
         self._welcome = False
-        self._clock_id = ""
         self._unsent: deque[wire.Message] = deque(maxlen=64)
-        self._pings: OrderedDict[int, int] = OrderedDict()  # seq -> t1
-        self._seq = 0
-        self._unsure = True
-        self.clock_source: wire.ClockSource = "pings"
-        self.clock_problem = ""  # why it is not what the studio asks for
-        self._told_problem = ""
-        self._system_time: ClockDaemonMonitor | None = None
-        self._mark: SystemTimeSample | None = None
-        self._marked_at = 0.0
         self._knock_at = math.inf
-        self._next_ping = self._next_status = self._next_hello = 0.0
+        self._next_status = self._next_hello = 0.0
 
     # --- the loop
 
@@ -204,7 +153,7 @@ class Agent:
         waits = [60.0, self._knock_at - now, self._exposures.timeout_s(), self._uploads.timeout_s()]
         waits += [self._service.wait_s(), self._recovery.timeout_s(), self._view.timeout_s()]
         if self._welcome:
-            waits += [self._next_ping - now, self._next_status - now]
+            waits += [self._clock.next_ping - now, self._next_status - now]
         elif self._connected and self._exposures.settled:
             waits.append(self._next_hello - now)
         return max(0.0, min(waits))
@@ -229,13 +178,13 @@ class Agent:
         now = time.monotonic()
         if self._was_in_window:
             self._was_in_window = False
-            self._next_ping = now + random.random() / _PING_HZ  # all nodes leave their windows at the same moment
+            self._clock.left_window(now)
         if now >= self._knock_at:
             self._knock_at = math.inf
             transport.reconnect(self._control, self.settings.control)
         if self._welcome:
-            if now >= self._next_ping:
-                self._ping(now)
+            if now >= self._clock.next_ping:
+                self._clock.ping(now, self.send)
             if now >= self._next_status:
                 self._send_status()
         elif self._connected and self._exposures.settled and now >= self._next_hello:
@@ -252,8 +201,7 @@ class Agent:
         self._recovery.stop()
         self._view.end()
         self._exposures.close()
-        if self._system_time is not None:
-            self._system_time.stop()
+        self._clock.stop()
         self._monitor.close()
         self._uploads.close()
         self._control.setsockopt(zmq.LINGER, 200)
@@ -276,16 +224,17 @@ class Agent:
 
     def estimate(self, at_ns: int | None = None) -> Estimate | None:
         """The clocks at a moment of the node's, or now; None before the first ping came back."""
-        try:
-            pings = self._estimator.estimate(self._clock.now_ns() if at_ns is None else at_ns)
-        except ClockUnknown:
-            return None
-        if self._system_time is None:
-            return pings
-        reading = choose_offset(pings, self._clock, self._mark, self._system_time)
-        self.clock_source, problem = reading.source, reading.problem
-        self.clock_problem = problem
-        return reading.estimate
+        return self._clock.estimate(at_ns)
+
+    @property
+    def clock_source(self) -> wire.ClockSource:
+        """What the estimate comes from."""
+        return self._clock.source
+
+    @property
+    def clock_problem(self) -> str:
+        """The clock is good, but not from where the studio wants it; empty: it is."""
+        return self._clock.problem
 
     def state_changed(self, *, camera_changed: bool) -> None:
         """The state to report is new; a camera that came or went is announced by a new Hello."""
@@ -333,7 +282,7 @@ class Agent:
     def _handle(self, message: wire.ControllerControl) -> None:
         match message:
             case wire.Pong():
-                self._pong(message)
+                self._clock.pong(message)
             case wire.Fire():
                 self._exposures.fire(message)
             case wire.Arm():
@@ -361,13 +310,10 @@ class Agent:
                 self._next_hello = time.monotonic() + (0.0 if message.code == "hello_first" else _REFUSED_S)
 
     def _welcomed(self, message: wire.Welcome) -> None:
-        if message.clock_id != self._clock_id:
-            self._clock_id = message.clock_id
-            self._estimator.clear()
+        self._clock.follow(message.clock_id)
         now = time.monotonic()
         if not self._welcome:
-            self._pings.clear()
-            self._next_ping = now + random.random() / _FAST_HZ  # 68 nodes need not ping as one
+            self._clock.connected(now)
             self._uploads.restart()
             if last := self._exposures.last_stamps:
                 self.send(last)  # it may have been lost with the old connection
@@ -377,44 +323,14 @@ class Agent:
         self._uploads_ok = message.uploads
         self._next_status = now + random.random() * 0.2
 
-    # --- clock
-
-    def _ping(self, now: float) -> None:
-        hz = _FAST_HZ if self._unsure or len(self._estimator) < _FAST_PINGS else _PING_HZ
-        self._next_ping = now + (0.75 + 0.5 * random.random()) / hz  # or the nodes' pings would stay in step
-        self._seq += 1
-        t1_ns = self._clock.now_ns()
-        if self.send(wire.Ping(seq=self._seq, t1_ns=t1_ns)):
-            self._pings[self._seq] = t1_ns
-            while len(self._pings) > 32:
-                self._pings.popitem(last=False)
-
-    def _pong(self, message: wire.Pong) -> None:
-        t4_ns = self._clock.now_ns()
-        if self._pings.pop(message.seq, None) != message.t1_ns:  # answers no question, or once more
-            return
-        self._estimator.add(message.t1_ns, message.t2_ns, message.t3_ns, t4_ns)
-        if message.real_source is None or message.real_ns is None or message.real_error_ns is None:
-            return
-        self._mark = SystemTimeSample(message.t3_ns, message.real_ns, message.real_error_ns, message.real_source)
-        if self._system_time is None:
-            self._system_time = ClockDaemonMonitor(message.real_source, self._exposures.is_armed)
-        self._marked_at = time.monotonic()
-
-    def _mark_lost(self, now: float) -> None:
-        """The studio says nothing of its system time any more: it is not synchronised, or no longer wants it."""
-        if self._mark is not None and now - self._marked_at > STALE_S:
-            self._mark = None
+    # --- what is told of the node
 
     def _send_status(self) -> None:
-        settling = len(self._estimator) < _FAST_PINGS
-        self._next_status = time.monotonic() + (_SETTLING_STATUS_S if settling else _STATUS_S)
-        self._mark_lost(time.monotonic())
-        clock = self.estimate()
+        self._next_status = time.monotonic() + (_SETTLING_STATUS_S if self._clock.settling else _STATUS_S)
+        clock = self._clock.judge()
         self._tell_clock_problem()
         if clock is not None:
-            self._uploads.utc_ns = time.time_ns() - clock.to_controller(self._clock.now_ns())
-        self._unsure = clock is None or clock.uncertainty_ns > _UNSURE_NS
+            self._uploads.utc_ns = self._clock.utc_ns(clock)
         self.send(
             wire.Status(
                 camera=self.settings.camera,
@@ -423,7 +339,7 @@ class Agent:
                 spooled=len(self._spool),
                 spooled_bytes=self._spool.total_bytes,
                 clock_uncertainty_ns=clock.uncertainty_ns if clock else None,
-                clock_source=self.clock_source,
+                clock_source=self._clock.source,
                 clock_offset_ns=clock.offset_ns if clock else None,
                 clock_drift_ppb=round(clock.drift * 1e9) if clock else None,
                 round_trip_ns=clock.round_trip_ns if clock else None,
@@ -435,13 +351,9 @@ class Agent:
         )
 
     def _tell_clock_problem(self) -> None:
-        kind = self.clock_problem.partition(" by ")[0]  # figures change all the time, the trouble does not
-        if kind == self._told_problem:
-            return
-        self._told_problem = kind
-        if self.clock_problem:
-            log.warning("%s: %s", self.settings.camera, self.clock_problem)
-            text = f"{self.clock_problem}; until then pings keep the clock"
+        if problem := self._clock.news():
+            log.warning("%s: %s", self.settings.camera, problem)
+            text = f"{problem}; until then pings keep the clock"
             self.send_surely(wire.NodeFault(camera=self.settings.camera, code="system_time", text=text[:1000]))
 
     def _photo_stored(self, entry: PhotographFacts) -> None:

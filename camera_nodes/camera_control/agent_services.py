@@ -9,8 +9,15 @@ from camera_nodes.clock_sync.clock import Estimate
 class AgentServices(Protocol):
     """The agent (agent.Agent), as its parts see it.  Called in the agent's loop alone."""
 
-    clock_source: wire.ClockSource  # what the estimate comes from
-    clock_problem: str  # the clock is good, but not from where the studio wants it; empty: it is
+    @property
+    def clock_source(self) -> wire.ClockSource:
+        """What the estimate comes from."""
+        ...
+
+    @property
+    def clock_problem(self) -> str:
+        """The clock is good, but not from where the studio wants it; empty: it is."""
+        ...
 
     def send(self, message: wire.Message) -> bool:
         """Send on the control socket now, or not at all."""

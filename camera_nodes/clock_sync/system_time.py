@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from camera_nodes.clock_sync.clock import Clock, Estimate
+from camera_nodes.wire import ClockSource
 
 log = logging.getLogger(__name__)
 
 Source = Literal["chrony", "ptp"]
-ClockSource = Literal["pings", "chrony", "ptp"]
 SOURCES: Final[tuple[Source, ...]] = ("chrony", "ptp")
 
 STALE_S: Final = 30.0  # a daemon's word, or a mark, older than this counts no more

@@ -14,7 +14,7 @@ from common.bounded.json_toml import read_toml
 from common.guarding.log_records import log_to
 
 if TYPE_CHECKING:
-    from camera_nodes.agent import AgentSettings
+    from camera_nodes.agent_settings import AgentSettings
 
 app = typer.Typer(no_args_is_help=True, help="A camera's node: run it, make its keys, enrol it at the studio.")
 
@@ -175,7 +175,7 @@ def agent_settings(file: Path | None, overrides: dict[str, Any]) -> "AgentSettin
 
     Folders in the file are relative to the file.  Raises BadSettings naming file, key and the likely meant key.
     """
-    from camera_nodes.agent import AgentSettings
+    from camera_nodes.agent_settings import AgentSettings
 
     fields = {field.name: field for field in dataclasses.fields(AgentSettings)}
     values: dict[str, Any] = {}
