@@ -20,7 +20,7 @@ from types import FrameType
 
 import zmq
 
-from camera_nodes import transport, wire
+from camera_nodes import curve_keys, transport, wire
 from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.backends import load_model_overrides, make_camera
 from camera_nodes.camera import CameraState
@@ -75,8 +75,10 @@ class Agent:
     def __init__(self, settings: AgentSettings) -> None:
         self.settings = settings
         self.node = settings.node or settings.camera
-        keys = transport.load_keys(settings.keys, self.node)
-        controller_key = settings.controller_key or transport.load_public(settings.keys / f"{transport.CONTROLLER}.pub")
+        keys = curve_keys.load_keys(settings.keys, self.node)
+        controller_key = settings.controller_key or curve_keys.load_public(
+            settings.keys / f"{curve_keys.CONTROLLER}.pub"
+        )
         library.use_gphoto_home(library.gphoto_home_beside(settings.spool))
         self._camera = make_camera(settings.url, settings.release)
         load_model_overrides(self._camera, Path(settings.models) if settings.models else None)

@@ -21,7 +21,8 @@ from typing import Any, Self
 import zmq
 from msgspec import structs
 
-from camera_nodes.transport import CONTROLLER, AllowList, Authenticator, ensure_keys
+from camera_nodes.curve_keys import CONTROLLER, AllowList, ensure_keys
+from camera_nodes.transport import Authenticator
 from common.take_codes import TakeCode
 from controller.cameras.camera_maintenance import CameraMaintenance
 from controller.errors import ControllerError, RigNotReady, SessionError

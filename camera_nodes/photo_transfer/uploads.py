@@ -16,10 +16,11 @@ from pathlib import Path
 import zmq
 
 from camera_nodes import transport, wire
+from camera_nodes.curve_keys import KeyPair
 from camera_nodes.errors import SpoolError, WireError
 from camera_nodes.photo_transfer.jpeg_verifier import JpegVerifier, was_verified
 from camera_nodes.photo_transfer.spool import Spool
-from camera_nodes.transport import Context, KeyPair
+from camera_nodes.transport import Context
 from common.photograph_facts import PhotographFacts
 
 log = logging.getLogger(__name__)

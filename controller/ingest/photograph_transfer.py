@@ -23,7 +23,8 @@ from pathlib import Path
 import zmq
 
 from camera_nodes import wire
-from camera_nodes.transport import AllowList, BadMessage, Context, KeyPair, Socket, bind_router, receive, send_to
+from camera_nodes.curve_keys import AllowList, KeyPair
+from camera_nodes.transport import BadMessage, Context, Socket, bind_router, receive, send_to
 from common.photograph_facts import FileKind
 from controller.errors import FrameRejected
 from controller.ingest.file_commit import RETRY_S, CommitLog, CommitOutcome, FileCommitter, ReceivedPhotograph

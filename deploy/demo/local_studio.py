@@ -14,7 +14,7 @@ from typing import Self
 from urllib.parse import urlencode
 
 from camera_nodes.agent_settings import AgentSettings
-from camera_nodes.transport import ensure_keys
+from camera_nodes.curve_keys import ensure_keys
 from controller.rig_file import CameraEntry, Rig, SyncLimits, format_rig
 from controller.studio import Studio
 from controller.studio_settings import StudioSettings
