@@ -31,7 +31,7 @@ from controller.ingest.photograph_transfer import Ingest
 from controller.lighting.sacn_sender import LightingRecord, SacnSender, setup_record
 from controller.node_links.arming import arm_patiently
 from controller.node_links.camera_status import CameraReport, report_cameras
-from controller.node_links.connection_guard import ConnectionGuard
+from controller.node_links.connection_guard import ConnectionGuard, NodePort
 from controller.node_links.control_channel import ControlLink
 from controller.preflight.preflight import Preflight, run_preflight
 from controller.preflight.start_requirements import lacking, look, require_decision
@@ -115,17 +115,13 @@ class Studio:
         self.link = ControlLink(self._context, settings.control, keys, self.allowed, self.rig, self.desk, self._ports)
         self.care.attach(self.link)
         self.ingest = Ingest(
-            self._context,
-            settings.bulk,
-            keys,
-            self.allowed,
+            NodePort(self._context, settings.bulk, keys, self.allowed, self._ports),
             settings.records.ingest,
             self.store,
             self.desk,
             self.link.owner,
             self.rig.transfer,
             self.care.viewer.piece,
-            self._ports,
         )
         self.lights.__enter__()
         stopped, quiet_s = (lambda: self.desk.stopped), self.rig.transfer.frame_timeout_s

@@ -23,17 +23,14 @@ from pathlib import Path
 import zmq
 
 from camera_nodes import wire
-from camera_nodes.curve_keys import AllowList, KeyPair
-from camera_nodes.transport import BadMessage, Context, Socket, bind_router, receive, send_to
+from camera_nodes.transport import BadMessage, receive, send_to
 from common.photograph_facts import FileKind
 from controller.errors import FrameRejected
-from controller.ingest.file_commit import RETRY_S, CommitLog, CommitOutcome, FileCommitter, ReceivedPhotograph
-from controller.node_links.connection_guard import ConnectionGuard, Port
+from controller.ingest.file_commit import RETRY_S, CommitLog, CommitOutcome, FileCommitter
+from controller.node_links.connection_guard import NodePort
 from controller.rig_file import TransferLimits
 from db.errors import RecordError
 from db.store import Store
-
-__all__ = ["CommitLog", "Ingest", "ReceivedPhotograph"]
 
 log = logging.getLogger(__name__)
 
@@ -48,17 +45,19 @@ STALE_S = 14 * 86_400.0  # a part that nobody has asked to go on with for so lon
 
 @dataclass
 class _Transfer:
+    """A file under way from a node."""
+
     offer: wire.Offer
-    route: bytes
+    route: bytes  # of the node's connection
     node: str
-    part: Path
-    offset: int = 0
-    credit_left: int = 0
-    asked_ns: int = 0
-    moved_ns: int = field(default_factory=time.monotonic_ns)
-    attempts: int = 0
-    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
-    file: int = -1
+    part: Path  # what has come of it
+    offset: int = 0  # bytes that have come
+    credit_left: int = 0  # chunks that were asked for and have not come
+    asked_ns: int = 0  # when the first of them was asked for, monotonic
+    moved_ns: int = field(default_factory=time.monotonic_ns)  # when it last got on
+    attempts: int = 0  # how often all of it came with another hash
+    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)  # of what has come
+    file: int = -1  # descriptor of the part; -1: not open
 
     def append(self, data: bytes) -> None:
         """Raises OSError; then the part has some of the data or none, and a new transfer goes on from there."""
@@ -81,29 +80,20 @@ class Ingest:
 
     def __init__(
         self,
-        context: Context,
-        address: str,
-        keys: KeyPair,
-        allowed: AllowList,
+        port: NodePort,
         folder: Path,
         store: Store,
         book: CommitLog,
         owner: Callable[[str], str | None],
         limits: TransferLimits,
         preview: Callable[[wire.Preview], None] = lambda _: None,
-        guard: ConnectionGuard | None = None,
     ) -> None:
-        self._context = context
-        self._address = address
-        self._keys = keys
-        self._allowed = allowed
+        self._where = port
         self._folder = folder
         self._book = book
         self._owner = owner
         self._limits = limits
         self._preview = preview
-        self._guard = guard
-        self._port: Port | None = None
         self._refused = 0
         self._waiting: dict[FileKind, OrderedDict[str, tuple[bytes, str, wire.Offer]]] = {
             "jpeg": OrderedDict(),
@@ -134,16 +124,12 @@ class Ingest:
     def start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
-        self._socket, self.endpoint = bind_router(
-            self._context, self._address, self._keys, limit=wire.BULK_LIMIT, before=self._watch
+        self._socket, self.endpoint, self._port = self._where.bind(
+            "bulk", limit=wire.BULK_LIMIT, most_bytes=(UNDELIVERED, ALL_UNDELIVERED), rate=RATE
         )
         self._running = True
         self._files.start()
         self._thread.start()
-
-    def _watch(self, router: Socket) -> None:
-        if self._guard is not None:
-            self._port = self._guard.watch("bulk", router, UNDELIVERED, ALL_UNDELIVERED, RATE)
 
     def stop(self) -> None:
         self._running = False
@@ -214,11 +200,7 @@ class Ingest:
             if not self._running:
                 return
             received = receive(
-                self._socket,
-                wire.NODE_BULK,
-                self._allowed,
-                limit=wire.BULK_LIMIT,
-                hear=self._port.hear if self._port else None,
+                self._socket, wire.NODE_BULK, self._where.allowed, limit=wire.BULK_LIMIT, hear=self._port.hear
             )
             if received is None:
                 return
