@@ -30,58 +30,51 @@ class CameraState(Enum):
 
 @dataclass(frozen=True)
 class CameraInfo:
-    """Which camera this is.  `capabilities` are those of wire.CAPABILITIES that the camera itself brings."""
+    """Which camera this is."""
 
-    url: str
-    model: str
-    serial: str
-    capabilities: tuple[str, ...] = ()
+    url: str  # its address
+    model: str  # as the body names itself
+    serial: str  # of the body
+    capabilities: tuple[str, ...] = ()  # of wire.CAPABILITIES, those that the camera itself brings
 
 
 @dataclass(frozen=True)
 class CameraCondition:
-    """How the camera is, as far as it says.  `warnings`: what was asked of it and is not in its power.
+    """How the camera is, as far as it says; None where it does not."""
 
-    keeps_raw: whether it keeps a raw file of each exposure beside the photograph; None: it does not say.
-    """
-
-    battery_percent: int | None = None
-    photos_left: int | None = None
-    warnings: tuple[str, ...] = ()
-    focus_mode: str | None = None
-    keeps_raw: bool | None = None
+    battery_percent: int | None = None  # charge, 0 to 100
+    photos_left: int | None = None  # photographs that its cards still take
+    warnings: tuple[str, ...] = ()  # what was asked of it and is not in its power
+    focus_mode: str | None = None  # as the body writes it
+    keeps_raw: bool | None = None  # it keeps a raw file of each exposure beside the photograph
 
 
 @dataclass(frozen=True)
 class ReleaseStamps:
-    """The shutter command went out at released_at_ns; the true exposure moment, where known, and from what."""
+    """When the shutter was released and, where it is known, when it was open."""
 
-    released_at_ns: int
-    exposed_at_ns: int | None = None
-    source: ExposureSource | None = None
+    released_at_ns: int  # the command went out
+    exposed_at_ns: int | None = None  # the true exposure moment
+    source: ExposureSource | None = None  # what it was seen by
 
 
 @dataclass(frozen=True)
 class UncollectedExposure:
     """An exposure whose photograph is still in the camera."""
 
-    commanded_at_ns: int
-    release: ReleaseStamps
+    commanded_at_ns: int  # the moment asked for
+    release: ReleaseStamps  # what became of it
 
 
 @dataclass(frozen=True)
 class BodyFile:
-    """A file that a body has: where, and how many bytes the body says it has (None where it does not say).
+    """A file that a body has."""
 
-    epoch: the connection on which it was announced; 0: found by a search, so it may be old.  heard_s: when the node
-    came to know of it, UTC.
-    """
-
-    folder: str
-    name: str
-    bytes: int | None = None
-    epoch: int = 0
-    heard_s: float | None = None
+    folder: str  # on the body
+    name: str  # as the body calls it
+    bytes: int | None = None  # how many the body says it has; None: it does not say
+    epoch: int = 0  # the connection on which it was announced; 0: found by a search, so it may be old
+    heard_s: float | None = None  # when the node came to know of it, UTC
 
     @property
     def path(self) -> str:
@@ -91,14 +84,11 @@ class BodyFile:
 
 @dataclass(frozen=True)
 class EventPoll:
-    """What a body said: files announced, and whether its queue of events was empty at the end.
+    """What a body said."""
 
-    interrupted: the connection was made anew meanwhile, so announcements may be lost: search the card.
-    """
-
-    files: tuple[BodyFile, ...] = ()
-    quiet: bool = True
-    interrupted: bool = False
+    files: tuple[BodyFile, ...] = ()  # announced
+    quiet: bool = True  # its queue of events was empty at the end
+    interrupted: bool = False  # the connection was made anew, so announcements may be lost: search the card
 
 
 class ShutterRelease(Protocol):

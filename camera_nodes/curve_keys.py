@@ -26,10 +26,10 @@ _Z85 = re.compile(r"\A[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z")
 
 @dataclass(frozen=True)
 class KeyPair:
-    """A CURVE key pair in Z85 text.  The secret half is not shown by repr."""
+    """A CURVE key pair in Z85 text."""
 
-    public: str
-    secret: str = field(repr=False)
+    public: str  # may be shown
+    secret: str = field(repr=False)  # not shown by repr
 
 
 def make_keys(folder: Path, name: str) -> KeyPair:

@@ -94,11 +94,11 @@ class _OnlyThis:
 
 @dataclass(frozen=True)
 class EnrolledNode:
-    """A node that was let in.  `replaced`: it had another key before."""
+    """A node that was let in."""
 
-    node: str
-    public: str
-    replaced: bool
+    node: str  # the name that it is enrolled under
+    public: str  # its public key, Z85
+    replaced: bool  # it had another key before
 
 
 class Enrolment:
@@ -254,13 +254,13 @@ def full_address(text: str) -> str:
 
 @dataclass(frozen=True)
 class PinnedStudio:
-    """What the node has afterwards.  `replaced`: another studio's key was pinned before."""
+    """What the node has afterwards."""
 
-    public: str
-    controller: str
-    control: str
-    bulk: str
-    replaced: bool
+    public: str  # its own public key, Z85
+    controller: str  # the studio's public key, pinned from now on
+    control: str  # the studio's control endpoint; may be empty
+    bulk: str  # ... and the one for photographs
+    replaced: bool  # another studio's key was pinned before
 
 
 def join(keys_folder: Path, node: str, studio: str, code: str, timeout_s: float = 30.0) -> PinnedStudio:

@@ -178,21 +178,21 @@ def _options(socket: Socket, limit: int) -> None:
 
 @dataclass(frozen=True)
 class Received(Generic[_M]):
-    """A message at the controller: the route to answer to, the enrolled node it came from, and when (monotonic ns)."""
+    """A message at the controller."""
 
-    route: bytes
-    node: str
-    message: _M
-    at_ns: int
+    route: bytes  # to answer to
+    node: str  # the enrolled node it came from
+    message: _M  # what it says
+    at_ns: int  # when it came, monotonic
 
 
 @dataclass(frozen=True)
 class BadMessage:
-    """Something from an enrolled node (or one just struck off the list: node "") that was no message."""
+    """Something from an enrolled node that was no message."""
 
-    route: bytes
-    node: str
-    error: WireError
+    route: bytes  # to answer to
+    node: str  # which; empty: one just struck off the list
+    error: WireError  # what is wrong
 
 
 def receive(

@@ -51,11 +51,11 @@ _NOT_RELEASED = (TooLate, NotArmed, CameraBusy, CardFull, CameraMissing, Release
 class _Shot:
     """A Fire from its arrival to its report.  Times by the node's clock."""
 
-    fire: wire.Fire
-    clock: Estimate | None
+    fire: wire.Fire  # as it came
+    clock: Estimate | None  # the mapping to the controller's clock; None: unknown
     at_ns: int  # when the command goes out
-    quiet_until_ns: int
-    clock_source: wire.ClockSource = "pings"
+    quiet_until_ns: int  # nothing is sent before
+    clock_source: wire.ClockSource = "pings"  # what that mapping is from
     stamps: wire.Stamps | None = None  # what will be reported, once it is known
     released_s: float | None = None  # UTC; None: the shutter was surely not released
 

@@ -44,12 +44,12 @@ class SystemTimeError(Exception):
 
 @dataclass(frozen=True)
 class SystemTimeSample:
-    """One moment by the controller's monotonic clock and by its system time, and how wrong the latter can be."""
+    """One moment by the controller's monotonic clock and by its system time."""
 
-    mono_ns: int
-    real_ns: int
-    error_ns: int
-    source: Source
+    mono_ns: int  # monotonic
+    real_ns: int  # system time, UNIX
+    error_ns: int  # how wrong the latter can be
+    source: Source  # the daemon that keeps it
 
 
 def read_error_ns(source: Source) -> int:
@@ -178,11 +178,11 @@ class ClockDaemonMonitor:
 
 @dataclass(frozen=True)
 class OffsetChoice:
-    """The clocks' difference that is used, where it is from, and why it is not from the daemon that was asked for."""
+    """The clocks' difference that is used."""
 
-    estimate: Estimate
-    source: ClockSource
-    problem: str = ""
+    estimate: Estimate  # it
+    source: ClockSource  # where it is from
+    problem: str = ""  # why it is not from the daemon that was asked for; empty: it is
 
 
 def choose_offset(

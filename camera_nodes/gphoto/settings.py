@@ -36,9 +36,9 @@ _CLOCK_OFF_S = 1.0
 class ImageFormats:
     """What a body keeps of an exposure, over all its slots; None where it does not say."""
 
-    raw: bool | None
-    jpeg: bool | None
-    text: str = ""
+    raw: bool | None  # it keeps a raw file
+    jpeg: bool | None  # it keeps a JPEG
+    text: str = ""  # as the slots say it
 
 
 class CameraSettings:

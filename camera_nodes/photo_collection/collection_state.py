@@ -20,12 +20,12 @@ class FileSpooled:
 
 @dataclass(frozen=True)
 class CollectionFault:
-    """Something that the studio is told.  fire_id: that fire brings no photograph from this camera (yet)."""
+    """Something that the studio is told."""
 
-    code: str
-    text: str
-    fire_id: str | None = None
-    take_id: str | None = None
+    code: str  # of wire.NodeFault
+    text: str  # in words
+    fire_id: str | None = None  # that fire brings no photograph from this camera (yet)
+    take_id: str | None = None  # the take that it is about
 
 
 CollectionEvent = FileSpooled | CollectionFault
@@ -33,14 +33,14 @@ CollectionEvent = FileSpooled | CollectionFault
 
 @dataclass
 class CollectionState:
-    """One camera's books.  clock_void: capture times in its photographs mean nothing."""
+    """What is known of one camera's exposures and files."""
 
-    camera: Camera
-    spool: Spool
-    name: str
-    journal: Journal
-    reports: list[CollectionEvent] = field(default_factory=list)
-    clock_void: bool = False
+    camera: Camera  # whose
+    spool: Spool  # where its photographs go
+    name: str  # the rig's name of the camera
+    journal: Journal  # of its exposures, on the disk
+    reports: list[CollectionEvent] = field(default_factory=list)  # what the studio is to be told
+    clock_void: bool = False  # capture times in its photographs mean nothing
 
     @property
     def clock_s(self) -> float | None:

@@ -26,19 +26,15 @@ CLOCK_CHANGED_S = 600.0  # no file is as late as that: somebody has set the body
 
 @dataclass(frozen=True)
 class CandidateFile:
-    """A file that was read.  taken_s: capture time by the body's clock face, read as UTC.
+    """A file that was read."""
 
-    epoch: connection on which it was announced, 0 when a search found it.  heard_s: when the node came to know of it,
-    UTC: it is of no exposure that was armed later.
-    """
-
-    folder: str
-    name: str
-    kind: Kind
-    sha256: str
-    taken_s: float | None = None
-    epoch: int = 0
-    heard_s: float | None = None
+    folder: str  # on the body
+    name: str  # there
+    kind: Kind  # what its bytes are
+    sha256: str  # of its bytes
+    taken_s: float | None = None  # capture time by the body's clock face, read as UTC
+    epoch: int = 0  # connection on which it was announced; 0: a search found it
+    heard_s: float | None = None  # when the node came to know of it, UTC: it is of no exposure that was armed later
 
     @property
     def path(self) -> str:
@@ -56,65 +52,56 @@ class CandidateFile:
 
 @dataclass(frozen=True)
 class PendingExposure:
-    """An exposure without a photograph; a sequence of them is in the order of release.  released_s: UTC.
+    """An exposure without a photograph; a sequence of them is in the order of release."""
 
-    armed_s: when it was armed; where no release was written down, the shutter opened up to ARMED_S later, or never.
-    number: what the body's counter should give it; None: not known.  proof: it may never have been (its release
-    failed), or was given up by name, so that nothing but a capture time gives it a file.
-    """
-
-    fire_id: str
-    released_s: float | None
-    number: int | None = None
-    proof: bool = False
+    fire_id: str  # which
+    released_s: float | None  # UTC; None: no release was written down
+    number: int | None = None  # what the body's counter should give it; None: not known
+    proof: bool = False  # it may never have been, or was given up: nothing but a capture time gives it a file
+    # when it was armed; without a release written down, the shutter opened up to ARMED_S later, or never
     armed_s: float | None = None
 
 
 @dataclass
 class MatchResult:
-    """own: file of each exposure.  strays: files of nobody, with the reason.  The rest is undecided yet.
+    """Whose the files are; those that are not named are undecided yet."""
 
-    clock_s: what the body's clock face adds to UTC, as far as it is known now.  ambiguous: what came leaves open whose
-    it is, and nothing that may come yet can tell.  by_time: a capture time made a stray.
-    contested: by their capture time these may as well be of an exposure that failed or was given up.
-    behind: their number made these strays.
-    """
-
-    own: dict[str, CandidateFile] = field(default_factory=dict)
-    strays: list[tuple[CandidateFile, str]] = field(default_factory=list)
-    clock_s: float | None = None
-    ambiguous: bool = False
-    by_time: bool = False
+    own: dict[str, CandidateFile] = field(default_factory=dict)  # file of each exposure
+    strays: list[tuple[CandidateFile, str]] = field(default_factory=list)  # files of nobody, with the reason
+    clock_s: float | None = None  # what the body's clock face adds to UTC, as far as it is known now
+    ambiguous: bool = False  # what came leaves open whose it is, and nothing that may come yet can tell
+    by_time: bool = False  # a capture time made a stray
+    # by capture time as well of an exposure that failed or was given up
     contested: list[CandidateFile] = field(default_factory=list)
-    behind: list[CandidateFile] = field(default_factory=list)
+    behind: list[CandidateFile] = field(default_factory=list)  # their number made these strays
 
 
 @dataclass(frozen=True)
 class FiledFile:
     """A file that an exposure has already."""
 
-    path: str
-    kind: Kind
-    sha256: str
-    epoch: int
+    path: str  # on the body
+    kind: Kind  # what its bytes are
+    sha256: str  # of its bytes
+    epoch: int  # connection on which it was announced; 0: a search found it
 
 
 @dataclass(frozen=True)
 class ResolvedExposure:
     """An exposure that has files: what a companion is told by."""
 
-    fire_id: str
-    stem: str
-    files: tuple[FiledFile, ...]
-    taken_s: float | None = None
+    fire_id: str  # which
+    stem: str  # of its files' names
+    files: tuple[FiledFile, ...]  # which it has
+    taken_s: float | None = None  # capture time by the body's clock face, read as UTC
 
 
 @dataclass(frozen=True)
 class CompanionFile:
-    """A file that belongs to an exposure which has files: `copy` of one (the same bytes), or one more."""
+    """A file that belongs to an exposure which has files."""
 
-    fire_id: str
-    copy: bool = False
+    fire_id: str  # which exposure
+    copy: bool = False  # the same bytes as one that it has; else one more
 
 
 def companion(sighting: CandidateFile, holders: Sequence[ResolvedExposure]) -> CompanionFile | None:

@@ -31,11 +31,11 @@ log = logging.getLogger(__name__)
 class _Undecided:
     """A file that was read, and nobody's yet."""
 
-    sighting: CandidateFile
-    file: BodyFile
-    data: bytes = field(repr=False)
+    sighting: CandidateFile  # what is known of it
+    file: BodyFile  # on the body
+    data: bytes = field(repr=False)  # its bytes
     problem: str = ""  # it is not whole
-    since: float = field(default_factory=lambda: time.monotonic())
+    since: float = field(default_factory=lambda: time.monotonic())  # when it was read, monotonic s
 
 
 class FileAssignment:

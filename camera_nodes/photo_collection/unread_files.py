@@ -20,11 +20,11 @@ AGAIN_S = (2.0, 5.0, 15.0, 60.0)  # between attempts at a file that cannot be re
 class UnreadFile:
     """A file that the body has and that is not read yet."""
 
-    file: BodyFile
-    tries: int = 0
+    file: BodyFile  # which
+    tries: int = 0  # readings that failed
     next_s: float = 0.0  # monotonic
-    error: str = ""
-    code: str = "photo_missing"
+    error: str = ""  # of the last one, in words
+    code: str = "photo_missing"  # of wire.NodeFault, for what it comes to
 
 
 class UnreadFiles:

@@ -30,13 +30,10 @@ _ISO_UNKNOWN = 65535  # what EXIF's 16 bits say of any ISO that they do not hold
 
 @dataclass(frozen=True)
 class StampedExposure:
-    """What is known of the exposure that a photograph is said to be of.
+    """What is known of the exposure that a photograph is said to be of."""
 
-    at: when it was. slack: how far from it that can be.
-    """
-
-    at: datetime
-    slack: timedelta
+    at: datetime  # when it was
+    slack: timedelta  # how far from it that can be
 
 
 def capture_time_mismatch(exif: Exif, exposed: StampedExposure, body_clock_error_ms: int | None) -> str:
@@ -143,10 +140,10 @@ def counter_advanced(earlier: int, later: int) -> bool:
 
 @dataclass(frozen=True)
 class FileNumberCounter:
-    """What a camera's file names were like in a session: the last number, and how often it grew."""
+    """What a camera's file names were like in a session."""
 
-    number: int
-    grew: int = 0
+    number: int  # the last one
+    grew: int = 0  # how often it grew
 
     def follow(self, number: int) -> tuple["FileNumberCounter", str]:
         """The counter after the next photograph, and what is odd about it.

@@ -62,9 +62,10 @@ class CommitLog(Protocol):
 
 @dataclass(frozen=True)
 class CommitOutcome:
-    """What the node is told; None when the controller stopped first, and the file waits in its folder."""
+    """What became of a file."""
 
-    offer: wire.Offer
+    offer: wire.Offer  # the one that it came by
+    # what the node is told; None: the controller stopped first, and the file waits in its folder
     answer: wire.Stored | wire.Rejected | None
 
 
