@@ -15,7 +15,7 @@ from common.photograph_facts import FileKind, PhotographFacts, entry_key, file_n
 class FileSpooled:
     """A file of an exposure is safe on the node's disk."""
 
-    photo: PhotographFacts
+    photo: PhotographFacts  # what is known of it
 
 
 @dataclass(frozen=True)

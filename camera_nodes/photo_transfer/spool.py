@@ -28,25 +28,25 @@ _ID = re.compile(r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 
 
 class StrayFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A file that is no exposure's: where on the body it was, and why it was set aside; its entry.json in the tray."""
+    """A file that is no exposure's; the content of its entry.json in the tray."""
 
-    camera: Id
-    path: str
-    sha256: Sha256
-    bytes: int
-    reason: str
+    camera: Id  # the rig's name of the camera
+    path: str  # where on the body it was
+    sha256: Sha256  # of its bytes
+    bytes: int  # how many
+    reason: str  # why it was set aside
     found_at: str  # UTC, ISO 8601
     take_id: str = ""  # the take that it was looked at for
 
 
 @dataclass
 class Spool:
-    """A folder of entries, held by one node.  `damaged` lists what was set aside when it was opened."""
+    """A folder of entries, held by one node."""
 
-    folder: Path
-    min_free_bytes: int = 200_000_000
-    damaged: list[str] = field(default_factory=list)
-    _entries: dict[str, PhotographFacts] = field(default_factory=dict)
+    folder: Path  # where
+    min_free_bytes: int = 200_000_000  # left free on its disk
+    damaged: list[str] = field(default_factory=list)  # what was set aside when it was opened, in words
+    _entries: dict[str, PhotographFacts] = field(default_factory=dict)  # by name
 
     def __post_init__(self) -> None:
         """Raises SpoolError when the folder cannot be made or read."""

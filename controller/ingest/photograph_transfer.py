@@ -47,9 +47,9 @@ STALE_S = 14 * 86_400.0  # a part that nobody has asked to go on with for so lon
 class _Transfer:
     """A file under way from a node."""
 
-    offer: wire.Offer
+    offer: wire.Offer  # which file
     route: bytes  # of the node's connection
-    node: str
+    node: str  # that it comes from
     part: Path  # what has come of it
     offset: int = 0  # bytes that have come
     credit_left: int = 0  # chunks that were asked for and have not come
