@@ -6,7 +6,7 @@ node receives at t4.  No message travels in negative time, so with theta(t) = co
     t3 - t4  <=  theta      (the way back)         theta  <=  t2 - t1      (the way there)
 
 Over some minutes theta is a line, nearly.  A line that lies above all lower points and below all upper points is
-possible, any other is not (corridor.py).  Two figures say how wrong the estimate can be:
+possible, any other is not (offset_bounds.py).  Two figures say how wrong the estimate can be:
 
 - the bound: the farther end of what all possible lines allow at that moment.  It is proven: it assumes nothing of the
   network, its load or its ways, only that the drift has changed by less than WANDER.  It cannot fall below half of

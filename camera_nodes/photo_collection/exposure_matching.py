@@ -104,7 +104,7 @@ class CompanionFile:
     copy: bool = False  # the same bytes as one that it has; else one more
 
 
-def companion(sighting: CandidateFile, holders: Sequence[ResolvedExposure]) -> CompanionFile | None:
+def companion(candidate: CandidateFile, holders: Sequence[ResolvedExposure]) -> CompanionFile | None:
     """The exposure that this file accompanies, by its stem; None when it stands for itself.
 
     holders: newest last.  The same path once more with other bytes is a new photograph under an old name, as bodies
@@ -112,36 +112,36 @@ def companion(sighting: CandidateFile, holders: Sequence[ResolvedExposure]) -> C
     the same event once more.
     """
     for holder in reversed(holders):
-        if any(_is_copy(sighting, one) for one in holder.files if one.sha256 == sighting.sha256):
+        if any(_is_copy(candidate, one) for one in holder.files if one.sha256 == candidate.sha256):
             return CompanionFile(holder.fire_id, copy=True)
-        if holder.stem != sighting.stem or not all(_beside(sighting, one) for one in holder.files):
+        if holder.stem != candidate.stem or not all(_beside(candidate, one) for one in holder.files):
             continue
-        if _apart(sighting.taken_s, holder.taken_s):
+        if _apart(candidate.taken_s, holder.taken_s):
             continue
-        if read_name(sighting.name).made_up and all(one.epoch != sighting.epoch for one in holder.files):
+        if read_name(candidate.name).made_up and all(one.epoch != candidate.epoch for one in holder.files):
             continue
         return CompanionFile(holder.fire_id)
     return None
 
 
-def _is_copy(sighting: CandidateFile, one: FiledFile) -> bool:
+def _is_copy(candidate: CandidateFile, one: FiledFile) -> bool:
     """Whether two files of the same bytes are one photograph: told twice, or in two slots (the first folder).
 
     Two names in one slot are two files even so: what serves the same picture again and again is no body, but a test.
     """
-    if one.path == sighting.path:
-        return one.epoch == sighting.epoch or not sighting.epoch  # else its count began anew
-    return _slot(one.path) != _slot(sighting.path) or read_name(one.path.rpartition("/")[2]).stem == sighting.stem
+    if one.path == candidate.path:
+        return one.epoch == candidate.epoch or not candidate.epoch  # else its count began anew
+    return _slot(one.path) != _slot(candidate.path) or read_name(one.path.rpartition("/")[2]).stem == candidate.stem
 
 
-def _beside(sighting: CandidateFile, one: FiledFile) -> bool:
+def _beside(candidate: CandidateFile, one: FiledFile) -> bool:
     """Whether a file of the same stem can be of the same exposure as this one.
 
     In one slot it is in the same folder and of another kind: numbers begin again in the next folder.
     """
-    if _slot(one.path) != _slot(sighting.path):
+    if _slot(one.path) != _slot(candidate.path):
         return True
-    return one.kind != sighting.kind and one.path.rpartition("/")[0] == sighting.folder.rstrip("/")
+    return one.kind != candidate.kind and one.path.rpartition("/")[0] == candidate.folder.rstrip("/")
 
 
 def twins(one: CandidateFile, other: CandidateFile) -> bool:

@@ -30,8 +30,8 @@ class UnreadFile:
 class UnreadFiles:
     """See the module."""
 
-    def __init__(self, ledger: CollectionState) -> None:
-        self._ledger = ledger
+    def __init__(self, collection: CollectionState) -> None:
+        self._collection = collection
         self.files: list[UnreadFile] = []
 
     def add(self, file: BodyFile) -> None:
@@ -69,8 +69,8 @@ class UnreadFiles:
                 self._read(one, look)
                 came = True
             except FileGone:
-                if self._ledger.journal.ours(one.file.path) is None:
-                    log.warning("%s: %s was announced and is not there", self._ledger.name, one.file.path)
+                if self._collection.journal.ours(one.file.path) is None:
+                    log.warning("%s: %s was announced and is not there", self._collection.name, one.file.path)
             except (CameraMissing, NotIdle):
                 raise
             except EquipmentError as error:
@@ -82,7 +82,7 @@ class UnreadFiles:
     def _read(self, one: UnreadFile, look: Callable[[BodyFile, bytes, str], None]) -> None:
         problem = ""
         try:
-            data = read_whole(self._ledger.camera, one.file)
+            data = read_whole(self._collection.camera, one.file)
         except PhotoDamaged as damage:
             data, problem = damage.data, str(damage)
         look(one.file, data, problem)
@@ -101,7 +101,7 @@ class UnreadFiles:
         first, one.error = not one.error, str(error)
         one.code = fault_code(error)
         if first:
-            self._ledger.tell(one.code, f"{one.file.path} stays on its card and is read again later: {error}")
+            self._collection.tell(one.code, f"{one.file.path} stays on its card and is read again later: {error}")
 
 
 def read_whole(camera: Camera, file: BodyFile) -> bytes:

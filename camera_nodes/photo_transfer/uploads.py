@@ -48,7 +48,7 @@ class Uploads:
         self.utc_ns: int | None = None  # this machine's UTC minus the controller's clock
         self._spool = spool
         self._on_stored = on_stored
-        self._prover = JpegVerifier()
+        self._verifier = JpegVerifier()
         self._proofs: dict[str, wire.Proof | None] = {}  # entry -> what was found; None: nothing that can be told
         self._on_rejected = on_rejected
         self._endpoint = endpoint
@@ -65,7 +65,7 @@ class Uploads:
 
     def close(self) -> None:
         """Close the socket; what was not stored stays in the spool."""
-        self._prover.close()
+        self._verifier.close()
         self.monitor.close()
         self.socket.close()
 
@@ -121,7 +121,7 @@ class Uploads:
         if now >= self._knock_at:
             self._knock_at = math.inf
             transport.reconnect(self.socket, self._endpoint)
-        self._prove()
+        self._verify()
         if not (self.allowed and self._connected):
             return
         entries = self._spool.entries()
@@ -140,9 +140,9 @@ class Uploads:
                 self._full = True
                 return
 
-    def _prove(self) -> None:
-        """Take in what the prover has found, and ask it about the next photograph. Never waits."""
-        if (found := self._prover.answer()) is not None:
+    def _verify(self) -> None:
+        """Take in what the verifier has found, and ask it about the next photograph. Never waits."""
+        if (found := self._verifier.answer()) is not None:
             path, answer, flaw = found
             entry = self._spool.get(path.parent.name)
             if entry is not None:
@@ -151,10 +151,10 @@ class Uploads:
                     log.warning("%s is damaged: %s; the studio will refuse it", entry.entry, flaw)
                 elif answer == "whole" and entry.entry not in self._wants:
                     self._touched.pop(entry.entry, None)  # offered without its proof: once more
-        if self.idle and not self._prover.busy and (entry := self._unproven()) is not None:
-            self._prover.ask(self._path(entry))
+        if self.idle and not self._verifier.busy and (entry := self._unverified()) is not None:
+            self._verifier.ask(self._path(entry))
 
-    def _unproven(self) -> PhotographFacts | None:
+    def _unverified(self) -> PhotographFacts | None:
         for entry in self._spool.entries():
             if entry.kind == "jpeg" and entry.entry not in self._proofs and entry.entry not in self._wants:
                 if not was_verified(self._path(entry)):
@@ -202,5 +202,5 @@ class Uploads:
         """Have a poller watch the socket for what it needs now."""
         poller.register(self.socket, zmq.POLLIN | (zmq.POLLOUT if self.wants_to_write else 0))
         poller.register(self.monitor.socket, zmq.POLLIN)
-        if (prover := self._prover.fileno()) is not None:
-            poller.register(prover, zmq.POLLIN)
+        if (verifier := self._verifier.fileno()) is not None:
+            poller.register(verifier, zmq.POLLIN)

@@ -72,9 +72,9 @@ class CommitOutcome:
 class FileCommitter:
     """A few threads that file what they are given, in order. `done` is called from them with each Outcome."""
 
-    def __init__(self, store: Store, book: CommitLog, done: Callable[[CommitOutcome], None]) -> None:
+    def __init__(self, store: Store, commit_log: CommitLog, done: Callable[[CommitOutcome], None]) -> None:
         self._store = store
-        self._book = book
+        self._commit_log = commit_log
         self._done = done
         self._jobs: queue.SimpleQueue[tuple[wire.Offer, Path] | None] = queue.SimpleQueue()
         self._open = threading.Event()
@@ -137,10 +137,10 @@ class FileCommitter:
                 if arrival is None:
                     arrival = self._read(offer, path)
                 if not adopted:
-                    self._book.prove(arrival)
+                    self._commit_log.prove(arrival)
                     self._store.adopt_file(path, offer.sha256)
                     adopted = True
-                self._book.commit(arrival)
+                self._commit_log.commit(arrival)
             except FrameRejected as rejection:
                 with suppress(OSError):
                     path.unlink(missing_ok=True)

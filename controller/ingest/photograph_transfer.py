@@ -34,7 +34,7 @@ from db.store import Store
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 6  # whole files that may wait for the filing threads
+UNCOMMITTED = 6  # whole files that may wait for the filing threads
 STALL_NS = 2_000_000_000
 GIVE_UP_NS = 7_000_000_000  # less than the node takes to offer it again
 QUEUE_LIMIT = 20_000
@@ -83,14 +83,14 @@ class Ingest:
         port: NodePort,
         folder: Path,
         store: Store,
-        book: CommitLog,
+        commit_log: CommitLog,
         owner: Callable[[str], str | None],
         limits: TransferLimits,
         preview: Callable[[wire.Preview], None] = lambda _: None,
     ) -> None:
         self._where = port
         self._folder = folder
-        self._book = book
+        self._commit_log = commit_log
         self._owner = owner
         self._limits = limits
         self._preview = preview
@@ -107,7 +107,7 @@ class Ingest:
         self._open = threading.Event()
         self._open.set()
         self._reopened = False
-        self._files = FileCommitter(store, book, self._filed)
+        self._files = FileCommitter(store, commit_log, self._filed)
         self._thread = threading.Thread(target=self._run, name="mien-ingest", daemon=True)
         self._running = False
         self._trouble = ""
@@ -234,7 +234,7 @@ class Ingest:
     # --- transfers ---
 
     def _begin_transfers(self) -> None:
-        while len(self._active) < self._limits.transfers and len(self._filing) < BACKLOG:
+        while len(self._active) < self._limits.transfers and len(self._filing) < UNCOMMITTED:
             line = self._waiting["jpeg"] or self._waiting["raw"]
             if not line or time.monotonic_ns() < self._try_again_ns:
                 return
@@ -263,7 +263,7 @@ class Ingest:
                 self._ask(transfer)
 
     def _judge(self, offer: wire.Offer) -> str:
-        verdict = self._book.judge(offer)
+        verdict = self._commit_log.judge(offer)
         if offer.bytes > self._limits.max_frame_mb * 1e6:
             raise FrameRejected(f"{offer.bytes / 1e6:.0f} MB is over {self._limits.max_frame_mb:g} MB")
         if offer.bytes == 0:
@@ -365,7 +365,7 @@ class Ingest:
 
     def _reject(self, route: bytes, offer: wire.Offer, reason: str) -> None:
         log.warning("rejected the %s of %s for %s: %s", offer.kind, offer.camera, offer.take_id, reason)
-        self._book.rejected(offer, reason)
+        self._commit_log.rejected(offer, reason)
         send_to(self._socket, route, wire.Rejected(entry=offer.entry, reason=reason[:1000]), limit=wire.BULK_LIMIT)
 
     def _stumble(self, reason: str) -> None:
