@@ -25,10 +25,11 @@ from typing import Any
 
 from PIL import Image
 
-from camera_nodes.agent import AgentSettings, run
+from camera_nodes.agent import run
+from camera_nodes.agent_settings import AgentSettings
+from camera_nodes.curve_keys import ensure_keys
 from camera_nodes.photo_transfer.jpeg_verifier import was_verified
 from camera_nodes.photo_transfer.spool import Spool
-from camera_nodes.transport import ensure_keys
 from common.bounded.jpeg_integrity import examine
 from controller.rig_file import CameraEntry, Rig, SyncLimits, TransferLimits
 from controller.studio import Studio

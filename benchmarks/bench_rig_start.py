@@ -22,8 +22,8 @@ from typing import Any
 
 from bench_fire import photograph, say
 
-from camera_nodes.agent import AgentSettings
-from camera_nodes.transport import ensure_keys
+from camera_nodes.agent_settings import AgentSettings
+from camera_nodes.curve_keys import ensure_keys
 from controller.rig_file import CameraEntry, Rig, SyncLimits
 from controller.studio import Studio
 from controller.studio_settings import StudioSettings

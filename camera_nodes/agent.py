@@ -1,8 +1,8 @@
 """The agent beside a camera: connection, clock and the loop that serves them.
 
-One loop reads the sockets, keeps the clock and fires (shooting.py); one worker thread does what takes long with the
-camera and the spool; uploads.py empties the spool.  In the window, from FIRE until QUIET_AFTER after the exposure, the
-loop does nothing but wait for the moment.  docs/wire.md has the whole sequence.
+One loop reads the sockets, keeps the clock and fires (camera_control/exposure_control.py); one worker thread does what
+takes long with the camera and the spool; photo_transfer/uploads.py empties the spool.  In the window, from FIRE until
+QUIET_AFTER after the exposure, the loop does nothing but wait for the moment.  docs/wire.md has the whole sequence.
 """
 
 import contextlib
@@ -13,73 +13,34 @@ import random
 import signal
 import threading
 import time
-from collections import OrderedDict, deque
-from dataclasses import dataclass
+from collections import deque
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
 
 import zmq
 
-from camera_nodes import transport, wire
+from camera_nodes import curve_keys, transport, wire
+from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.backends import load_model_overrides, make_camera
 from camera_nodes.camera import CameraState
 from camera_nodes.camera_control.exposure_control import ExposureController
 from camera_nodes.camera_control.live_view import LiveView
 from camera_nodes.camera_control.realtime import RealtimeWindow, lock_memory, realtime_permitted
 from camera_nodes.camera_control.recovery import Recovery
-from camera_nodes.clock_sync.clock import UNPROVEN_NS, ClockEstimator, Estimate
-from camera_nodes.clock_sync.system_time import STALE_S, ClockDaemonMonitor, SystemTimeSample, choose_offset
-from camera_nodes.errors import BadSettings, ClockUnknown, WireError
+from camera_nodes.clock_sync.clock import Estimate
+from camera_nodes.clock_sync.node_clock import NodeClock
+from camera_nodes.errors import WireError
 from camera_nodes.gphoto import library
-from camera_nodes.photo_transfer.spool import Spool, SpoolEntry
+from camera_nodes.photo_transfer.spool import Spool
 from camera_nodes.photo_transfer.uploads import Uploads
 from camera_nodes.sd_notify import Service
+from common.photograph_facts import PhotographFacts
 
 log = logging.getLogger(__name__)
 
-_FAST_HZ, _FAST_PINGS = 10.0, 25  # a new clock is known within three seconds
-_PING_HZ = 4.0
-_UNSURE_NS = UNPROVEN_NS  # above this a node pings fast: more pings, a better envelope
 _STATUS_S, _SETTLING_STATUS_S = 5.0, 0.7
 _REFUSED_S = 5.0
-
-
-@dataclass(frozen=True)
-class AgentSettings:
-    """All that one node needs.  Endpoints are ZeroMQ's ("tcp://studio:5700").
-
-    node: name under which the node's key is enrolled, by default the camera's.  controller_key: the controller's public
-    key, by default the content of <keys>/controller.pub.  lag_ms: the camera's shutter lag, told to the controller.
-    release: what releases the shutter ("gpio:/dev/gpiochip0?shutter=27"), the camera itself when empty.
-    models: a file of camera models to lay over Mien's own table, none when empty.
-    prove: photographs are proven whole here in idle time, so that the studio need not when they come in.
-    """
-
-    camera: str
-    url: str
-    control: str
-    bulk: str
-    keys: Path
-    spool: Path
-    node: str = ""
-    controller_key: str = ""
-    lag_ms: float | None = None
-    release: str = ""
-    models: str = ""
-    min_free_mb: int = 200
-    realtime: bool = True
-    spin_us: int = 100
-    max_late_ms: float = 4.0
-    prove: bool = True
-
-    def __post_init__(self) -> None:
-        """Raises BadSettings."""
-        for name in ("camera", "url", "control", "bulk"):
-            if not getattr(self, name):
-                raise BadSettings(f"the node's setting {name!r} is empty")
-        if not self.max_late_ms > 0 or self.spin_us < 0 or self.min_free_mb < 0:
-            raise BadSettings("max_late_ms must be above 0, spin_us and min_free_mb at least 0")
 
 
 def run(settings: AgentSettings, stop: threading.Event | None = None) -> None:
@@ -114,16 +75,16 @@ class Agent:
     def __init__(self, settings: AgentSettings) -> None:
         self.settings = settings
         self.node = settings.node or settings.camera
-        keys = transport.load_keys(settings.keys, self.node)
-        controller_key = settings.controller_key or transport.load_public(settings.keys / f"{transport.CONTROLLER}.pub")
+        keys = curve_keys.load_keys(settings.keys, self.node)
+        controller_key = settings.controller_key or curve_keys.load_public(
+            settings.keys / f"{curve_keys.CONTROLLER}.pub"
+        )
         library.use_gphoto_home(library.gphoto_home_beside(settings.spool))
         self._camera = make_camera(settings.url, settings.release)
         load_model_overrides(self._camera, Path(settings.models) if settings.models else None)
         self._camera.spin_ns = settings.spin_us * 1000
         self._camera.max_late_ns = round(settings.max_late_ms * 1e6)
         self._spool = Spool(settings.spool, settings.min_free_mb * 1_000_000)
-        self._clock = self._camera.clock
-        self._estimator = ClockEstimator()
         self._context: transport.Context = zmq.Context()
         self._control = transport.connect_dealer(
             self._context, settings.control, keys, controller_key, limit=wire.CONTROL_LIMIT
@@ -138,27 +99,18 @@ class Agent:
         self._was_in_window = False
         self._service = Service()
         self._realtime = settings.realtime and realtime_permitted()
-        self._shooter = ExposureController(
+        self._exposures = ExposureController(
             self, self._camera, self._spool, settings.camera, RealtimeWindow(settings.realtime), self._wake
         )
-        self._recovery = Recovery(self, self._shooter, self._camera, settings.camera)
-        self._view = LiveView(self, self._shooter, self._camera, settings.camera, self._uploads.send)
+        self._clock = NodeClock(self._camera.clock, self._exposures.is_armed)
+        self._recovery = Recovery(self, self._exposures, self._camera, settings.camera)
+        self._view = LiveView(self, self._exposures, self._camera, settings.camera, self._uploads.send)
 
         self._connected = False
         self._welcome = False
-        self._clock_id = ""
         self._unsent: deque[wire.Message] = deque(maxlen=64)
-        self._pings: OrderedDict[int, int] = OrderedDict()  # seq -> t1
-        self._seq = 0
-        self._unsure = True
-        self.clock_source: wire.ClockSource = "pings"
-        self.clock_problem = ""  # why it is not what the studio asks for
-        self._told_problem = ""
-        self._system_time: ClockDaemonMonitor | None = None
-        self._mark: SystemTimeSample | None = None
-        self._marked_at = 0.0
         self._knock_at = math.inf
-        self._next_ping = self._next_status = self._next_hello = 0.0
+        self._next_status = self._next_hello = 0.0
 
     # --- the loop
 
@@ -189,7 +141,7 @@ class Agent:
         poller.register(self._wake_read, zmq.POLLIN)
         poller.register(self._control, zmq.POLLIN)
         poller.register(self._monitor.socket, zmq.POLLIN)
-        if not self._shooter.in_window:
+        if not self._exposures.in_window:
             self._uploads.register(poller)
         events = dict(poller.poll(math.ceil(self._timeout_s() * 1000)))
         if self._wake_read in events:
@@ -197,14 +149,14 @@ class Agent:
                 os.read(self._wake_read, 4096)
 
     def _timeout_s(self) -> float:
-        if self._shooter.in_window:
-            return self._shooter.timeout_s()
+        if self._exposures.in_window:
+            return self._exposures.timeout_s()
         now = time.monotonic()
-        waits = [60.0, self._knock_at - now, self._shooter.timeout_s(), self._uploads.timeout_s()]
+        waits = [60.0, self._knock_at - now, self._exposures.timeout_s(), self._uploads.timeout_s()]
         waits += [self._service.wait_s(), self._recovery.timeout_s(), self._view.timeout_s()]
         if self._welcome:
-            waits += [self._next_ping - now, self._next_status - now]
-        elif self._connected and self._shooter.settled:
+            waits += [self._clock.next_ping - now, self._next_status - now]
+        elif self._connected and self._exposures.settled:
             waits.append(self._next_hello - now)
         return max(0.0, min(waits))
 
@@ -220,27 +172,27 @@ class Agent:
             if message is None:
                 break
             self._handle(message)
-        self._shooter.turn()
-        if self._shooter.in_window:
+        self._exposures.turn()
+        if self._exposures.in_window:
             self._was_in_window = True
             return
         self._service.alive()
         now = time.monotonic()
         if self._was_in_window:
             self._was_in_window = False
-            self._next_ping = now + random.random() / _PING_HZ  # all nodes leave their windows at the same moment
+            self._clock.left_window(now)
         if now >= self._knock_at:
             self._knock_at = math.inf
             transport.reconnect(self._control, self.settings.control)
         if self._welcome:
-            if now >= self._next_ping:
-                self._ping(now)
+            if now >= self._clock.next_ping:
+                self._clock.ping(now, self.send)
             if now >= self._next_status:
                 self._send_status()
-        elif self._connected and self._shooter.settled and now >= self._next_hello:
+        elif self._connected and self._exposures.settled and now >= self._next_hello:
             self._hello()
-        self._uploads.idle = self.settings.prove and self._shooter.uploads_welcome
-        self._uploads.allowed = self._welcome and self._uploads_ok and self._shooter.uploads_welcome
+        self._uploads.idle = self.settings.prove and self._exposures.uploads_welcome
+        self._uploads.allowed = self._welcome and self._uploads_ok and self._exposures.uploads_welcome
         self._uploads.read()
         self._uploads.write()
         self._recovery.turn()
@@ -250,9 +202,8 @@ class Agent:
         self._service.stopping()
         self._recovery.stop()
         self._view.end()
-        self._shooter.close()
-        if self._system_time is not None:
-            self._system_time.stop()
+        self._exposures.close()
+        self._clock.stop()
         self._monitor.close()
         self._uploads.close()
         self._control.setsockopt(zmq.LINGER, 200)
@@ -262,7 +213,7 @@ class Agent:
         os.close(self._wake_write)
         log.info("%s: stopped, %d photographs in the spool", self.settings.camera, len(self._spool))
 
-    # --- what the shooter needs of the agent
+    # --- AgentServices
 
     def send(self, message: wire.Message) -> bool:
         """Send on the control socket now, or not at all."""
@@ -275,16 +226,17 @@ class Agent:
 
     def estimate(self, at_ns: int | None = None) -> Estimate | None:
         """The clocks at a moment of the node's, or now; None before the first ping came back."""
-        try:
-            pings = self._estimator.estimate(self._clock.now_ns() if at_ns is None else at_ns)
-        except ClockUnknown:
-            return None
-        if self._system_time is None:
-            return pings
-        reading = choose_offset(pings, self._clock, self._mark, self._system_time)
-        self.clock_source, problem = reading.source, reading.problem
-        self.clock_problem = problem
-        return reading.estimate
+        return self._clock.estimate(at_ns)
+
+    @property
+    def clock_source(self) -> wire.ClockSource:
+        """What the estimate comes from."""
+        return self._clock.source
+
+    @property
+    def clock_problem(self) -> str:
+        """The clock is good, but not from where the studio wants it; empty: it is."""
+        return self._clock.problem
 
     def state_changed(self, *, camera_changed: bool) -> None:
         """The state to report is new; a camera that came or went is announced by a new Hello."""
@@ -325,23 +277,23 @@ class Agent:
                 lag_ns=None if self.settings.lag_ms is None else round(self.settings.lag_ms * 1e6),
                 spooled=len(self._spool),
                 disk=self._spool.disk,
-                fault=self._shooter.camera_fault,
+                fault=self._exposures.camera_fault,
             )
         )
 
     def _handle(self, message: wire.ControllerControl) -> None:
         match message:
             case wire.Pong():
-                self._pong(message)
+                self._clock.pong(message)
             case wire.Fire():
-                self._shooter.fire(message)
+                self._exposures.fire(message)
             case wire.Arm():
                 self._view.end("a fire is near")
-                self._shooter.arm(message)
+                self._exposures.arm(message)
             case wire.Disarm():
-                self._shooter.disarm(message)
+                self._exposures.disarm(message)
             case wire.WriteOff():
-                self._shooter.write_off(message)
+                self._exposures.write_off(message)
             case wire.UploadOk():
                 self._uploads_ok = True
             case wire.UploadHold():
@@ -360,15 +312,12 @@ class Agent:
                 self._next_hello = time.monotonic() + (0.0 if message.code == "hello_first" else _REFUSED_S)
 
     def _welcomed(self, message: wire.Welcome) -> None:
-        if message.clock_id != self._clock_id:
-            self._clock_id = message.clock_id
-            self._estimator.clear()
+        self._clock.follow(message.clock_id)
         now = time.monotonic()
         if not self._welcome:
-            self._pings.clear()
-            self._next_ping = now + random.random() / _FAST_HZ  # 68 nodes need not ping as one
+            self._clock.connected(now)
             self._uploads.restart()
-            if last := self._shooter.last_stamps:
+            if last := self._exposures.last_stamps:
                 self.send(last)  # it may have been lost with the old connection
         self._welcome = True
         while self._unsent and self.send(self._unsent[0]):
@@ -376,82 +325,48 @@ class Agent:
         self._uploads_ok = message.uploads
         self._next_status = now + random.random() * 0.2
 
-    # --- clock
-
-    def _ping(self, now: float) -> None:
-        hz = _FAST_HZ if self._unsure or len(self._estimator) < _FAST_PINGS else _PING_HZ
-        self._next_ping = now + (0.75 + 0.5 * random.random()) / hz  # or the nodes' pings would stay in step
-        self._seq += 1
-        t1_ns = self._clock.now_ns()
-        if self.send(wire.Ping(seq=self._seq, t1_ns=t1_ns)):
-            self._pings[self._seq] = t1_ns
-            while len(self._pings) > 32:
-                self._pings.popitem(last=False)
-
-    def _pong(self, message: wire.Pong) -> None:
-        t4_ns = self._clock.now_ns()
-        if self._pings.pop(message.seq, None) != message.t1_ns:  # answers no question, or once more
-            return
-        self._estimator.add(message.t1_ns, message.t2_ns, message.t3_ns, t4_ns)
-        if message.real_source is None or message.real_ns is None or message.real_error_ns is None:
-            return
-        self._mark = SystemTimeSample(message.t3_ns, message.real_ns, message.real_error_ns, message.real_source)
-        if self._system_time is None:
-            self._system_time = ClockDaemonMonitor(message.real_source, self._shooter.is_armed)
-        self._marked_at = time.monotonic()
-
-    def _mark_lost(self, now: float) -> None:
-        """The studio says nothing of its system time any more: it is not synchronised, or no longer wants it."""
-        if self._mark is not None and now - self._marked_at > STALE_S:
-            self._mark = None
+    # --- what is told of the node
 
     def _send_status(self) -> None:
-        settling = len(self._estimator) < _FAST_PINGS
-        self._next_status = time.monotonic() + (_SETTLING_STATUS_S if settling else _STATUS_S)
-        self._mark_lost(time.monotonic())
-        clock = self.estimate()
+        self._next_status = time.monotonic() + (_SETTLING_STATUS_S if self._clock.settling else _STATUS_S)
+        clock = self._clock.judge()
         self._tell_clock_problem()
         if clock is not None:
-            self._uploads.utc_ns = time.time_ns() - clock.to_controller(self._clock.now_ns())
-        self._unsure = clock is None or clock.uncertainty_ns > _UNSURE_NS
+            self._uploads.utc_ns = self._clock.utc_ns(clock)
         self.send(
             wire.Status(
                 camera=self.settings.camera,
-                state=self._shooter.state,
+                state=self._exposures.state,
                 free_bytes=self._spool.free_bytes(),
                 spooled=len(self._spool),
                 spooled_bytes=self._spool.total_bytes,
                 clock_uncertainty_ns=clock.uncertainty_ns if clock else None,
-                clock_source=self.clock_source,
+                clock_source=self._clock.source,
                 clock_offset_ns=clock.offset_ns if clock else None,
                 clock_drift_ppb=round(clock.drift * 1e9) if clock else None,
                 round_trip_ns=clock.round_trip_ns if clock else None,
-                battery_percent=self._shooter.condition.battery_percent,
-                photos_left=self._shooter.condition.photos_left,
-                unresolved=self._shooter.unresolved[:1000],
-                strays=self._shooter.strays,
+                battery_percent=self._exposures.condition.battery_percent,
+                photos_left=self._exposures.condition.photos_left,
+                unresolved=self._exposures.unresolved[:1000],
+                strays=self._exposures.strays,
             )
         )
 
     def _tell_clock_problem(self) -> None:
-        kind = self.clock_problem.partition(" by ")[0]  # figures change all the time, the trouble does not
-        if kind == self._told_problem:
-            return
-        self._told_problem = kind
-        if self.clock_problem:
-            log.warning("%s: %s", self.settings.camera, self.clock_problem)
-            text = f"{self.clock_problem}; until then pings keep the clock"
+        if problem := self._clock.news():
+            log.warning("%s: %s", self.settings.camera, problem)
+            text = f"{problem}; until then pings keep the clock"
             self.send_surely(wire.NodeFault(camera=self.settings.camera, code="system_time", text=text[:1000]))
 
-    def _photo_stored(self, entry: SpoolEntry) -> None:
-        self._shooter.stored(entry)
+    def _photo_stored(self, entry: PhotographFacts) -> None:
+        self._exposures.stored(entry)
 
-    def _photo_rejected(self, entry: SpoolEntry, reason: str, kept: Path | None) -> None:
+    def _photo_rejected(self, entry: PhotographFacts, reason: str, kept: Path | None) -> None:
         text = f"{entry.take_id}: the controller refused the photograph {entry.name}: {reason} (kept in {kept})"
         self.send_surely(
             wire.NodeFault(camera=self.settings.camera, code="rejected", text=text[:1000], take_id=entry.take_id)
         )
-        self._shooter.rejected(entry, reason)
+        self._exposures.rejected(entry, reason)
 
 
 def _software() -> str:

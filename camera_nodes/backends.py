@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
-from camera_nodes.camera import CameraBase, ShutterRelease
+from camera_nodes.camera import Camera, ShutterRelease
 from camera_nodes.camera_models.models import load
 from camera_nodes.errors import BadAddress
 from camera_nodes.usb.port import is_socket
@@ -33,14 +33,14 @@ _PORT = re.compile(
 )  # "usb:" or "ptpip:" alone would be whichever is first
 
 
-def open_camera(url: str, release: str = "") -> CameraBase:
+def open_camera(url: str, release: str = "") -> Camera:
     """The camera at `url`, opened.  Raises BadAddress for a malformed one, CameraMissing when nothing answers."""
     camera = make_camera(url, release)
     camera.open()
     return camera
 
 
-def make_camera(url: str, release: str = "") -> CameraBase:
+def make_camera(url: str, release: str = "") -> Camera:
     """The camera at `url`, released by `release` or by itself, not yet opened.
 
     Raises BadAddress naming the key and the one that was likely meant.
@@ -51,7 +51,7 @@ def make_camera(url: str, release: str = "") -> CameraBase:
     return camera
 
 
-def load_model_overrides(camera: CameraBase, file: Path | None) -> None:
+def load_model_overrides(camera: Camera, file: Path | None) -> None:
     """Lay the operator's file of camera models over Mien's table, for a camera that goes by it.  Raises BadSettings."""
     load(file)
     if hasattr(camera, "models_file"):
@@ -79,7 +79,7 @@ def make_release(url: str) -> ShutterRelease:
     return GpioRelease(url, chip, options)
 
 
-def _make(url: str) -> CameraBase:
+def _make(url: str) -> Camera:
     backend, separator, rest = url.partition(":")
     if not separator or backend not in _BACKENDS:
         raise BadAddress(f"{url!r} is no camera address: it begins with {_or(_BACKENDS)}{_meant(backend, _BACKENDS)}")

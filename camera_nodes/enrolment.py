@@ -22,9 +22,10 @@ from urllib.parse import urlsplit
 import zmq
 from zmq.utils import z85
 
-from camera_nodes import transport, wire
+from camera_nodes import curve_keys, transport, wire
+from camera_nodes.curve_keys import CONTROLLER, AllowList, KeyPair
 from camera_nodes.errors import BadSettings, CodeRefused, KeyRefused, WireError
-from camera_nodes.transport import CONTROLLER, AllowList, Authenticator, KeyPair
+from camera_nodes.transport import Authenticator
 from common.bounded.json_toml import read_toml
 
 log = logging.getLogger(__name__)
@@ -93,11 +94,11 @@ class _OnlyThis:
 
 @dataclass(frozen=True)
 class EnrolledNode:
-    """A node that was let in.  `replaced`: it had another key before."""
+    """A node that was let in."""
 
-    node: str
-    public: str
-    replaced: bool
+    node: str  # the name that it is enrolled under
+    public: str  # its public key, Z85
+    replaced: bool  # it had another key before
 
 
 class Enrolment:
@@ -116,7 +117,7 @@ class Enrolment:
         self.endpoint = ""
         self._allowed = AllowList(keys_folder)
         self._allowed.key_of(node)  # raises for what cannot be a name
-        self._controller = transport.ensure_keys(keys_folder, CONTROLLER)
+        self._controller = curve_keys.ensure_keys(keys_folder, CONTROLLER)
         self._address = address
         self._answer = wire.Enrolled(controller=self._controller.public, control=control, bulk=bulk)
         self._life_s = life_s
@@ -253,13 +254,13 @@ def full_address(text: str) -> str:
 
 @dataclass(frozen=True)
 class PinnedStudio:
-    """What the node has afterwards.  `replaced`: another studio's key was pinned before."""
+    """What the node has afterwards."""
 
-    public: str
-    controller: str
-    control: str
-    bulk: str
-    replaced: bool
+    public: str  # its own public key, Z85
+    controller: str  # the studio's public key, pinned from now on
+    control: str  # the studio's control endpoint; may be empty
+    bulk: str  # ... and the one for photographs
+    replaced: bool  # another studio's key was pinned before
 
 
 def join(keys_folder: Path, node: str, studio: str, code: str, timeout_s: float = 30.0) -> PinnedStudio:
@@ -269,7 +270,7 @@ def join(keys_folder: Path, node: str, studio: str, code: str, timeout_s: float 
     """
     endpoint = full_address(studio)
     theirs, ours = derive_keys(code)
-    keys = transport.ensure_keys(keys_folder, node)
+    keys = curve_keys.ensure_keys(keys_folder, node)
     context: transport.Context = zmq.Context()
     dealer = transport.connect_dealer(context, endpoint, ours, theirs.public, limit=wire.CONTROL_LIMIT)
     monitor = transport.Monitor(dealer)
@@ -277,7 +278,7 @@ def join(keys_folder: Path, node: str, studio: str, code: str, timeout_s: float 
         end = time.monotonic() + timeout_s
         _await_handshake(dealer, monitor, endpoint, end)
         answer = _ask(dealer, wire.Enrol(node=node, public=keys.public), endpoint, end)
-        replaced = transport.pin_controller(keys_folder, answer.controller)
+        replaced = curve_keys.pin_controller(keys_folder, answer.controller)
         transport.send(dealer, wire.EnrolDone(), limit=wire.CONTROL_LIMIT)
         dealer.setsockopt(zmq.LINGER, 1000)
     finally:

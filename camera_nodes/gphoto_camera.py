@@ -1,8 +1,8 @@
 """Cameras over PTP by libgphoto2: real bodies, and the virtual camera of the gphoto2 wheel.
 
-gphoto_library.py loads libgphoto2, and only when a camera is opened: the virtual camera needs VCAMERADIR in the
-environment before that.  One process a camera, because libgphoto2's virtual bus is global.  ptp_connection.py holds the
-connection and its retries, ptp_settings.py the settings.
+gphoto/library.py loads libgphoto2, and only when a camera is opened: the virtual camera needs VCAMERADIR in the
+environment before that.  One process a camera, because libgphoto2's virtual bus is global.  gphoto/connection.py holds
+the connection and its retries, gphoto/settings.py the settings.
 
 What the virtual camera has taught (libgphoto2 2.5.34): after 26 photographs it gives no more until the connection is
 made anew with a fresh Camera object (the same object crashes); setting a value that is not among the choices crashes,
@@ -18,13 +18,13 @@ from typing import Any
 
 from camera_nodes.camera import (
     BodyFile,
-    CameraBase,
     CameraCondition,
     CameraInfo,
     EventPoll,
     ReleaseStamps,
     ShutterRelease,
 )
+from camera_nodes.camera_base import CameraBase
 from camera_nodes.camera_models.models import BodyModel, body_model
 from camera_nodes.errors import (
     CameraFault,

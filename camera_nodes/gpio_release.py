@@ -28,9 +28,9 @@ _PULLS: Final = {"up": "PULL_UP", "down": "PULL_DOWN", "none": "DISABLED"}
 class GpioOptions:
     """The keys of a `gpio:` address.  A line is its number on the chip or its name ("GPIO17"); "" means not wired."""
 
-    shutter: str = ""
-    half: str = ""
-    hot_shoe: str = ""
+    shutter: str = ""  # the shutter button's line; the one that must be wired
+    half: str = ""  # the half-press's line
+    hot_shoe: str = ""  # the hot shoe's contact
     active_low: bool = False  # the driver of half and shutter closes the contact when its line is low
     hot_shoe_active_low: bool = True  # a closed contact pulls the line to ground
     hot_shoe_pull: str = "up"  # the chip's own resistor: up, down, none

@@ -30,7 +30,7 @@ from pathlib import Path
 from types import FrameType
 
 from camera_nodes import agent
-from camera_nodes.agent import AgentSettings
+from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.errors import BadSettings, EquipmentError
 from camera_nodes.gphoto import library
 from camera_nodes.sd_notify import Service
@@ -52,18 +52,18 @@ Serve = Callable[[AgentSettings], None]
 
 @dataclass
 class _Node:
-    """One settings file and the process that serves its camera; pid 0: none now."""
+    """One settings file and the process that serves its camera."""
 
-    file: Path
-    text: bytes = b""
-    settings: AgentSettings | None = None
-    pid: int = 0
-    began: float = 0.0
-    heard: float = 0.0
-    ready: bool = False
+    file: Path  # with the settings
+    text: bytes = b""  # what was in it when it was read
+    settings: AgentSettings | None = None  # None: it could not be read
+    pid: int = 0  # 0: no process now
+    began: float = 0.0  # when the process was started, monotonic s
+    heard: float = 0.0  # when it last said that it lives
+    ready: bool = False  # it serves
     settled: bool = False  # it was ready once, or has failed once
     due: float = 0.0  # when it is to be started
-    pause_s: float = _AGAIN_S
+    pause_s: float = _AGAIN_S  # before it is started again after a failure
     unwanted: bool = False  # its file is gone
     renewed: bool = False  # ended because its file has changed
 

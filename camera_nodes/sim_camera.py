@@ -14,13 +14,13 @@ from pathlib import Path
 
 from camera_nodes.camera import (
     BodyFile,
-    CameraBase,
     CameraCondition,
     CameraInfo,
     EventPoll,
     ReleaseStamps,
     ShutterRelease,
 )
+from camera_nodes.camera_base import CameraBase
 from camera_nodes.clock_sync.clock import EmulatedClock, MonotonicClock
 from camera_nodes.errors import (
     BadAddress,
@@ -48,23 +48,23 @@ class SimOptions:
     Times in ms unless the name says otherwise.  Probabilities are per exposure or arming, in [0, 1].
     """
 
-    seed: int = 0
+    seed: int = 0  # of all that is random
     serial: str = ""  # by default from the seed
-    model: str = "Simulated camera"
+    model: str = "Simulated camera"  # that it says it is
     lag_ms: float = 58.0  # from command to exposure
     jitter_ms: float = 0.3  # its standard deviation
     photos: str = ""  # folder; DIR/<view>.jpg is served, opened at the exposure; a built-in picture without it
-    view: int = 0
-    download_ms: float = 0.0
+    view: int = 0  # which photograph of the folder it serves
+    download_ms: float = 0.0  # from the exposure until the photograph is announced
     clock_offset_ms: float = 0.0  # the node's clock against this machine's
-    clock_drift_ppm: float = 0.0
+    clock_drift_ppm: float = 0.0  # of that clock
     drop: float = 0.0  # the shutter is released but no photograph comes
     late: float = 0.0  # the shutter opens late_ms later than its lag says
-    late_ms: float = 20.0
+    late_ms: float = 20.0  # see late
     truncate: float = 0.0  # the photograph ends half way
     corrupt: float = 0.0  # bytes of the photograph are overwritten
     tardy: float = 0.0  # the photograph comes tardy_s later than download_ms says
-    tardy_s: float = 3.0
+    tardy_s: float = 3.0  # see tardy
     unheard: float = 0.0  # the photograph is on the card, and the body does not say so
     twice: float = 0.0  # the photograph is announced twice
     second_slot: float = 0.0  # a copy of the photograph comes into a second slot after it
@@ -72,7 +72,7 @@ class SimOptions:
     by_hand: float = 0.0  # per look at the idle camera: somebody presses its button
     busy: float = 0.0  # arming is refused
     battery: float = 100.0  # percent
-    battery_per_photo: float = 0.0
+    battery_per_photo: float = 0.0  # percent that each exposure costs
     card: int = 0  # photographs that the card holds; 0: endless
     focus: str = "Manual"  # focus mode, where the settings give none
     stuck: str = ""  # "iso:100": a setting that the body does not take, and what it stays at
@@ -90,11 +90,11 @@ class SimOptions:
 class SimReleaseOptions:
     """The keys of a `sim:` release: a shutter with a known lag, whose exposure is seen as by a hot shoe."""
 
-    seed: int = 0
-    lag_ms: float = 58.0
-    jitter_ms: float = 0.3
-    late: float = 0.0
-    late_ms: float = 20.0
+    seed: int = 0  # of all that is random
+    lag_ms: float = 58.0  # from command to exposure
+    jitter_ms: float = 0.3  # its standard deviation
+    late: float = 0.0  # probability that the shutter opens late_ms later
+    late_ms: float = 20.0  # see late
 
 
 class SimRelease:
@@ -145,9 +145,9 @@ class _OwnShutter(SimRelease):
 class _OnCard:
     """A file that a simulated exposure has made: when it is announced, and where its bytes come from."""
 
-    file: BodyFile
-    due: float
-    exposure: int
+    file: BodyFile  # as the body tells of it
+    due: float  # when it is announced, monotonic s
+    exposure: int  # its number
     source: int | None  # open file of the photograph
     announcements: int = 1  # still to be made
     cuts: int = 0  # readings that give half of it

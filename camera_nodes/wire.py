@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from camera_nodes.errors import Malformed, Oversize, WrongVersion
+from common.photograph_facts import ClockError, Count, Id, PhotographFacts, Sha256
 
 VERSION: Final = 2
 CONTROL_LIMIT: Final = 64 * 1024  # bytes a control message may have
@@ -23,28 +24,33 @@ VIEW_LASTS_S: Final = 8.0  # a live view that nobody asks for again ends by itse
 UNKNOWN_NS: Final = 10**15
 QUIET_AFTER_NS: Final = 12_000_000  # nothing is sent before this long after the exposure moment
 
-# An identifier is also a file name on the node, so it has no separators and does not begin with a dot.
-Id = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")]
 Text = Annotated[str, Meta(max_length=1000)]
-FileName = Annotated[str, Meta(pattern=r"\A[^/\\\x00-\x1f]{1,200}\Z")]
-Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 PublicKey = Annotated[str, Meta(pattern=r"\A[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z")]  # CURVE, in Z85
 Nanoseconds = Annotated[int, Meta(ge=-(2**62), le=2**62)]
 Duration = Annotated[int, Meta(ge=0, le=10**15)]
 Drift = Annotated[int, Meta(ge=-(10**7), le=10**7)]  # 1e-9
-Count = Annotated[int, Meta(ge=0, le=2**53)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Texts = Annotated[tuple[Text, ...], Meta(max_length=32)]
 ClockSource = Literal["pings", "chrony", "ptp"]  # what the mapping between two machines' clocks comes from
-ClockError = Annotated[int, Meta(ge=-(10**13), le=10**13)]  # ms: 300 years, for a body whose clock was never set
 Proof = Literal["strict"]  # see common/bounded/jpeg_integrity.py
-FileKind = Literal["jpeg", "raw"]  # what a body that keeps both gives for one exposure
 Rung = Literal["reopen", "usb_reset", "power_cycle"]  # of the ladder by which a body is recovered, gentlest first
 Rungs = Annotated[tuple[Rung, ...], Meta(min_length=1, max_length=3)]
 
 
-class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="type"):
-    """What all messages share.  `v` has a default for the writer; the reader refuses a message without it."""
+class Message:
+    """What all messages are: a map with a `type` and a version `v`."""
+
+    __slots__ = ()
+
+
+class _Versioned(Message, Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="type"):
+    """`v` has a default for the writer; the reader refuses a message without it."""
+
+    v: Literal[2] = VERSION  # of the protocol
+
+
+class _OfPhotograph(PhotographFacts, Message, frozen=True, kw_only=True, tag_field="type"):
+    """A message that carries what is known of a photograph, and is versioned as the others are."""
 
     v: Literal[2] = VERSION
 
@@ -52,37 +58,32 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag
 class Exposure(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Camera settings of a take, as the camera writes them ("1/125", "f/8", "200").  None leaves one as it is."""
 
-    shutter: Text | None = None
-    aperture: Text | None = None
-    iso: Text | None = None
-    white_balance: Text | None = None
-    image_format: Text | None = None
-    focus_mode: Text | None = None
+    shutter: Text | None = None  # "1/125"
+    aperture: Text | None = None  # "f/8"
+    iso: Text | None = None  # "200"
+    white_balance: Text | None = None  # "Flash"
+    image_format: Text | None = None  # "RAW + Large"
+    focus_mode: Text | None = None  # "Manual"
 
 
 # --- control, node to controller -----------------------------------------------------------------------------------
 
 
-class Hello(Message, frozen=True, tag="hello"):
-    """First message after each connection, and again when the camera changes.  Answered by Welcome or Refused.
+class Hello(_Versioned, frozen=True, tag="hello"):
+    """First message after each connection, and again when the camera changes.  Answered by Welcome or Refused."""
 
-    `node` is the name under which the node's key is enrolled, `camera` the rig's name of the camera ("cam-07").
-    `serial` and `model` are empty while no camera answers; `fault` then says why.
-    `lag_ns`: shutter lag from the node's settings, if any (command to exposure).  `disk` names the disk under the
-    spool: nodes that say the same share its room; empty when the node cannot tell.
-    """
-
-    node: Id
-    camera: Id
-    serial: Text
-    model: Text
-    url: Text
-    software: Text
+    node: Id  # the name under which the node's key is enrolled
+    camera: Id  # the rig's name of the camera ("cam-07")
+    serial: Text  # empty while no camera answers; `fault` then says why
+    model: Text  # likewise
+    url: Text  # the camera's address
+    software: Text  # of the node, with its version
     capabilities: Texts = ()  # of CAPABILITIES
-    lag_ns: Duration | None = None
+    lag_ns: Duration | None = None  # shutter lag from the node's settings, if any (command to exposure)
     spooled: Count = 0  # photographs waiting in the spool
+    # names the disk under the spool: nodes that say the same share its room; empty when the node cannot tell
     disk: Text = ""
-    fault: Text | None = None
+    fault: Text | None = None  # why no camera answers
 
 
 CAPABILITIES: Final = (
@@ -93,91 +94,74 @@ CAPABILITIES: Final = (
 )
 
 
-class Ping(Message, frozen=True, tag="ping"):
-    """Clock question: `t1_ns` is the node's own clock at sending.  Also the node's sign of life."""
+class Ping(_Versioned, frozen=True, tag="ping"):
+    """Clock question, and the node's sign of life."""
 
-    seq: Count
-    t1_ns: Nanoseconds
+    seq: Count  # which question
+    t1_ns: Nanoseconds  # the node's own clock at sending
 
 
-class Armed(Message, frozen=True, tag="armed"):
+class Armed(_Versioned, frozen=True, tag="armed"):
     """The camera is ready to be fired."""
 
-    fire_id: Id
-    camera: Id
-    clock_uncertainty_ns: Duration
-    free_bytes: Count
-    battery_percent: Percent | None = None
-    photos_left: Count | None = None
+    fire_id: Id  # of the Arm
+    camera: Id  # the rig's name of the camera
+    clock_uncertainty_ns: Duration  # of the mapping between the clocks
+    free_bytes: Count  # on the spool's disk
+    battery_percent: Percent | None = None  # charge
+    photos_left: Count | None = None  # that its cards still take
     focus_mode: Text | None = None  # as the body writes it
-    warnings: Texts = ()
+    warnings: Texts = ()  # what was asked of the camera and is not in its power
     body_clock_error_ms: ClockError | None = (
         None  # the body's clock face, read as UTC, minus UTC, as far as it is known
     )
 
 
-class Arming(Message, frozen=True, tag="arming"):
-    """The camera needs longer than usual to get ready: wait `patience_ns` more from now.  `doing` says why."""
+class Arming(_Versioned, frozen=True, tag="arming"):
+    """The camera needs longer than usual to get ready."""
 
-    fire_id: Id
-    camera: Id
-    doing: Text
-    patience_ns: Duration
-
-
-class ArmRefused(Message, frozen=True, tag="arm_refused"):
-    """The camera cannot be fired; every reason is listed, in words."""
-
-    fire_id: Id
-    camera: Id
-    reasons: Texts
-    clock_uncertainty_ns: Duration | None = None
+    fire_id: Id  # of the Arm
+    camera: Id  # the rig's name of the camera
+    doing: Text  # why
+    patience_ns: Duration  # to wait from now on
 
 
-class Stamps(Message, frozen=True, tag="stamps"):
-    """What the node did in the window; sent QUIET_AFTER_NS or more after it, and again after a reconnection.
+class ArmRefused(_Versioned, frozen=True, tag="arm_refused"):
+    """The camera cannot be fired."""
 
-    commanded_at_ns: when the command was to go out (Fire.at_ns - Fire.lag_ns).
-    released_at_ns: when it did go out; None when missed.  exposed_at_ns: true exposure moment where it is known,
-    from `exposure_source`.  clock_uncertainty_ns: of the mapping between the clocks at that moment, UNKNOWN_NS when
-    there was none (then it is missed); `clock_source` says where the mapping is from, `clock_offset_ns` what it was at
-    the Fire (controller minus node), `clock_drift_ppb` how fast that grows.
-    missed: the shutter was not released; `reason` says why.
-    """
+    fire_id: Id  # of the Arm
+    camera: Id  # the rig's name of the camera
+    reasons: Texts  # every one of them, in words
+    clock_uncertainty_ns: Duration | None = None  # as in Armed, where it is known
 
-    fire_id: Id
-    take_id: Id
-    camera: Id
-    commanded_at_ns: Nanoseconds
+
+class Stamps(_Versioned, frozen=True, tag="stamps"):
+    """What the node did in the window; sent QUIET_AFTER_NS or more after it, and again after a reconnection."""
+
+    fire_id: Id  # of the Fire
+    take_id: Id  # of the Fire
+    camera: Id  # the rig's name of the camera
+    commanded_at_ns: Nanoseconds  # when the command was to go out (Fire.at_ns - Fire.lag_ns)
+    # of the mapping between the clocks then; UNKNOWN_NS: there was none, and it is missed
     clock_uncertainty_ns: Duration
-    clock_source: ClockSource = "pings"
-    clock_offset_ns: Nanoseconds | None = None
-    clock_drift_ppb: Drift | None = None
-    released_at_ns: Nanoseconds | None = None
-    exposed_at_ns: Nanoseconds | None = None
-    exposure_source: Literal["simulated", "hot_shoe"] | None = None
-    missed: bool = False
-    reason: Text = ""
+    clock_source: ClockSource = "pings"  # where that mapping is from
+    clock_offset_ns: Nanoseconds | None = None  # what it was at the Fire: controller minus node
+    clock_drift_ppb: Drift | None = None  # how fast that grows
+    released_at_ns: Nanoseconds | None = None  # when the command did go out; None when missed
+    exposed_at_ns: Nanoseconds | None = None  # true exposure moment, where it is known
+    exposure_source: Literal["simulated", "hot_shoe"] | None = None  # what that was seen by
+    missed: bool = False  # the shutter was not released
+    reason: Text = ""  # why it was not
 
 
-class FrameSpooled(Message, frozen=True, tag="frame_spooled"):
+class FrameSpooled(_OfPhotograph, frozen=True, tag="frame_spooled"):
     """The photograph is safe on the node's disk under the name `entry`, which Offer, Want and Stored use too.
 
     Sent once the body is free for the next exposure; the raw file, where there is one, is told the same way.
     """
 
-    entry: Id
-    fire_id: Id
-    take_id: Id
-    camera: Id
-    name: FileName  # as the camera called it
-    sha256: Sha256
-    bytes: Count
-    kind: FileKind = "jpeg"
-    body_clock_error_ms: ClockError | None = None
 
-
-class NodeFault(Message, frozen=True, tag="node_fault"):
+class NodeFault(_Versioned, frozen=True, tag="node_fault"):
     """Something failed on the node.  With a fire_id: that fire brings no photograph from this camera, or not yet.
 
     `code`: camera_missing, camera_busy, camera_fault, card_full, battery_low, photo_missing, raw_missing,
@@ -186,33 +170,33 @@ class NodeFault(Message, frozen=True, tag="node_fault"):
     capture_target (photographs would not be kept on the card), unresolved.
     """
 
-    camera: Id
-    code: Id
-    text: Text
-    fire_id: Id | None = None
-    take_id: Id | None = None
+    camera: Id  # the rig's name of the camera
+    code: Id  # see above
+    text: Text  # in words
+    fire_id: Id | None = None  # which fire
+    take_id: Id | None = None  # the take that it is about
 
 
-class Status(Message, frozen=True, tag="status"):
+class Status(_Versioned, frozen=True, tag="status"):
     """How the node is, every few seconds and after each change of state; never in the window."""
 
-    camera: Id
-    state: Literal["no_camera", "idle", "arming", "armed", "firing", "exposed"]
-    free_bytes: Count
-    spooled: Count
-    spooled_bytes: Count
-    clock_uncertainty_ns: Duration | None = None
-    clock_source: ClockSource = "pings"
+    camera: Id  # the rig's name of the camera
+    state: Literal["no_camera", "idle", "arming", "armed", "firing", "exposed"]  # see docs/wire.md
+    free_bytes: Count  # on the spool's disk
+    spooled: Count  # files waiting in the spool
+    spooled_bytes: Count  # their bytes
+    clock_uncertainty_ns: Duration | None = None  # of the mapping between the clocks
+    clock_source: ClockSource = "pings"  # where that is from
     clock_offset_ns: Nanoseconds | None = None  # controller minus node
-    clock_drift_ppb: Drift | None = None
+    clock_drift_ppb: Drift | None = None  # how fast the offset grows
     round_trip_ns: Duration | None = None  # best of the last minute
-    battery_percent: Percent | None = None
-    photos_left: Count | None = None
+    battery_percent: Percent | None = None  # charge
+    photos_left: Count | None = None  # that its cards still take
     unresolved: Text = ""  # the take of the oldest exposure that has given no photograph and is not written off
     strays: Count = 0  # files in the tray: what the camera had and no exposure made
 
 
-class RecoverStep(Message, frozen=True, tag="recover_step"):
+class RecoverStep(_Versioned, frozen=True, tag="recover_step"):
     """What a Recover has come to, as it happens.  `last` ends it: then `outcome` says how it ended.
 
     `rung` is empty while none has been tried.  outcome: begun (this rung is being tried), failed (tried, and the body
@@ -220,218 +204,206 @@ class RecoverStep(Message, frozen=True, tag="recover_step"):
     now, nothing was tried), given_up (no rung is left).
     """
 
-    recovery_id: Id
-    camera: Id
-    outcome: Literal["begun", "failed", "impossible", "answers", "refused", "given_up"]
-    rung: Rung | Literal[""] = ""
-    text: Text = ""
-    last: bool = False
+    recovery_id: Id  # the Recover's
+    camera: Id  # the rig's name of the camera
+    outcome: Literal["begun", "failed", "impossible", "answers", "refused", "given_up"]  # see above
+    rung: Rung | Literal[""] = ""  # empty while none has been tried
+    text: Text = ""  # in words
+    last: bool = False  # nothing follows
 
 
-class ViewState(Message, frozen=True, tag="view_state"):
+class ViewState(_Versioned, frozen=True, tag="view_state"):
     """Live view began or ended, or why there is none.  Sent when that changes."""
 
-    camera: Id
-    on: bool
-    text: Text = ""
+    camera: Id  # the rig's name of the camera
+    on: bool  # there are Previews
+    text: Text = ""  # why there are none
 
 
 # --- control, controller to node -----------------------------------------------------------------------------------
 
 
-class Welcome(Message, frozen=True, tag="welcome"):
-    """The node is known.  `clock_id` names the controller's clock: a new one makes the node forget its estimate."""
+class Welcome(_Versioned, frozen=True, tag="welcome"):
+    """The node is known."""
 
-    clock_id: Id
+    clock_id: Id  # names the controller's clock: a new one makes the node forget its estimate
     uploads: bool  # as if UploadOk (True) or UploadHold (False) had followed
 
 
-class Refused(Message, frozen=True, tag="refused"):
+class Refused(_Versioned, frozen=True, tag="refused"):
     """The node is not taken: unknown or duplicate camera, key enrolled under another name, or no Hello yet.
 
     After code "hello_first" the node says Hello at once; after any other it tries again some seconds later.
     """
 
-    code: Literal["hello_first", "unknown_camera", "wrong_key", "duplicate"]
-    reason: Text
+    code: Literal["hello_first", "unknown_camera", "wrong_key", "duplicate"]  # what is wrong
+    reason: Text  # in words
 
 
-class Pong(Message, frozen=True, tag="pong"):
-    """Answer to Ping: its `seq` and `t1_ns`, when it came in and when this left, by the controller's clock.
+class Pong(_Versioned, frozen=True, tag="pong"):
+    """Answer to Ping.
 
-    Where the rig file trusts a daemon with the machines' system time: the system time (UNIX, ns) at t3_ns, how wrong it
-    can be, and by which daemon.  The three come together or not at all.
+    The last three come together or not at all: where the rig file trusts a daemon with the machines' system time.
     """
 
-    seq: Count
-    t1_ns: Nanoseconds
-    t2_ns: Nanoseconds
-    t3_ns: Nanoseconds
-    real_ns: Nanoseconds | None = None
-    real_error_ns: Duration | None = None
-    real_source: Literal["chrony", "ptp"] | None = None
+    seq: Count  # the Ping's
+    t1_ns: Nanoseconds  # the Ping's
+    t2_ns: Nanoseconds  # when the Ping came in, by the controller's clock
+    t3_ns: Nanoseconds  # when this left
+    real_ns: Nanoseconds | None = None  # system time (UNIX) at t3_ns
+    real_error_ns: Duration | None = None  # how wrong that can be
+    real_source: Literal["chrony", "ptp"] | None = None  # the daemon that says so
 
 
-class Arm(Message, frozen=True, tag="arm"):
+class Arm(_Versioned, frozen=True, tag="arm"):
     """Get ready.  Answered by Armed or ArmRefused.  An armed camera disarms itself after `expires_ns` without Fire."""
 
-    fire_id: Id
-    take_id: Id
-    exposure: Exposure = Exposure()
-    max_clock_uncertainty_ns: Duration = 500_000
-    min_battery_percent: Percent = 5
-    expires_ns: Duration = 25_000_000_000
+    fire_id: Id  # names the fire
+    take_id: Id  # the take's code
+    exposure: Exposure = Exposure()  # settings to apply
+    max_clock_uncertainty_ns: Duration = 500_000  # above it the camera is not armed
+    min_battery_percent: Percent = 5  # below it neither
+    expires_ns: Duration = 25_000_000_000  # without a Fire in this time the camera disarms itself
     allow_ram: bool = False  # a body that does not keep its photographs on its card is armed all the same
 
 
-class Fire(Message, frozen=True, tag="fire"):
-    """Expose at `at_ns`: the command goes out at at_ns - lag_ns.  Obeyed once per fire_id and never late."""
+class Fire(_Versioned, frozen=True, tag="fire"):
+    """Expose.  Obeyed once per fire_id and never late."""
 
-    fire_id: Id
-    take_id: Id
-    at_ns: Nanoseconds
-    lag_ns: Duration = 0
+    fire_id: Id  # the Arm's
+    take_id: Id  # the Arm's
+    at_ns: Nanoseconds  # the moment of the exposure
+    lag_ns: Duration = 0  # the camera's shutter lag: the command goes out at at_ns - lag_ns
 
 
-class Disarm(Message, frozen=True, tag="disarm"):
+class Disarm(_Versioned, frozen=True, tag="disarm"):
     """Forget the Arm (and a Fire whose moment has not come)."""
 
-    fire_id: Id
-    why: Text = ""
+    fire_id: Id  # the Arm's
+    why: Text = ""  # in words
 
 
-class WriteOff(Message, frozen=True, tag="write_off"):
+class WriteOff(_Versioned, frozen=True, tag="write_off"):
     """Give up the exposure of this take that has given no photograph yet: the camera may be armed again.
 
     If its file comes after all, it is filed in its take where its capture time proves it, else it is a stray.
     """
 
-    take_id: Id
-    why: Text = ""
+    take_id: Id  # whose exposure
+    why: Text = ""  # in words
 
 
-class UploadOk(Message, frozen=True, tag="upload_ok"):
+class UploadOk(_Versioned, frozen=True, tag="upload_ok"):
     """The spool may be emptied."""
 
 
-class UploadHold(Message, frozen=True, tag="upload_hold"):
+class UploadHold(_Versioned, frozen=True, tag="upload_hold"):
     """Send nothing on the bulk socket until UploadOk."""
 
 
-class Recover(Message, frozen=True, tag="recover"):
+class Recover(_Versioned, frozen=True, tag="recover"):
     """Get the body to answer again by these rungs, in this order.  Answered by RecoverSteps, once per recovery_id.
 
     Refused while a fire is near (arming, armed, firing); while it goes on every Arm is refused.
     """
 
-    recovery_id: Id
-    rungs: Rungs = ("reopen", "usb_reset", "power_cycle")
+    recovery_id: Id  # names the recovery
+    rungs: Rungs = ("reopen", "usb_reset", "power_cycle")  # to be tried in this order
 
 
-class View(Message, frozen=True, tag="view"):
+class View(_Versioned, frozen=True, tag="view"):
     """Live view: a Preview every `every_ms` until VIEW_LASTS_S after the last of these; `on=False` ends it at once.
 
     Arm and UploadHold end it too.
     """
 
-    on: bool
-    every_ms: Annotated[int, Meta(ge=100, le=10_000)] = 500
+    on: bool  # False ends it at once
+    every_ms: Annotated[int, Meta(ge=100, le=10_000)] = 500  # from one Preview to the next
 
 
 # --- bulk ----------------------------------------------------------------------------------------------------------
 
 
-class Offer(Message, frozen=True, tag="offer"):
+class Offer(_OfPhotograph, frozen=True, tag="offer"):
     """Node to controller: a photograph waits in the spool.  Repeated until it is Stored or Rejected.
 
-    proof: the node has read every code of the JPEG that has this hash and found nothing wrong with it.
-    body_clock_error_ms: the body's clock minus the node's UTC; None when the body does not tell it.
-    utc_ns: the node's UTC (UNIX) minus the controller's clock; None while the node does not know the latter.
+    Its body_clock_error_ms is against the node's UTC.
     """
 
-    entry: Id  # unique for ever: fire and camera, and ".raw" for the raw file
-    fire_id: Id
-    take_id: Id
-    camera: Id
-    name: FileName
-    sha256: Sha256
-    bytes: Count
-    kind: FileKind = "jpeg"
-    body_clock_error_ms: ClockError | None = None  # the body's clock face, read as UTC, minus UTC, when it was taken
-    utc_ns: Nanoseconds | None = None
-    proof: Proof | None = None
+    utc_ns: Nanoseconds | None = None  # the node's UTC (UNIX) minus the controller's clock; None: not known there yet
+    proof: Proof | None = None  # the node has read every code of the JPEG of this hash and found nothing wrong with it
 
 
-class Want(Message, frozen=True, tag="want"):
+class Want(_Versioned, frozen=True, tag="want"):
     """Controller to node: send `credit` chunks of this entry from byte `offset` on.
 
     It replaces an earlier Want of the same entry, so it also resumes after a loss: ask again from the byte you have.
     """
 
-    entry: Id
-    offset: Count
-    credit: Annotated[int, Meta(ge=1, le=64)]
+    entry: Id  # of the Offer
+    offset: Count  # from this byte on
+    credit: Annotated[int, Meta(ge=1, le=64)]  # so many Chunks
 
 
-class Chunk(Message, frozen=True, tag="chunk"):
-    """Node to controller: bytes of a photograph; `last` with its final byte."""
+class Chunk(_Versioned, frozen=True, tag="chunk"):
+    """Node to controller: bytes of a photograph."""
 
-    entry: Id
-    offset: Count
-    data: Annotated[bytes, Meta(max_length=CHUNK_BYTES)]
-    last: bool
+    entry: Id  # of the Offer
+    offset: Count  # of the first of them
+    data: Annotated[bytes, Meta(max_length=CHUNK_BYTES)]  # the bytes
+    last: bool  # the final one is among them
 
 
-class Stored(Message, frozen=True, tag="stored"):
+class Stored(_Versioned, frozen=True, tag="stored"):
     """Controller to node: verified, proven whole, filed and committed.  Only now the node deletes its copy."""
 
-    entry: Id
-    sha256: Sha256
+    entry: Id  # of the Offer
+    sha256: Sha256  # of what was stored
 
 
-class Rejected(Message, frozen=True, tag="rejected"):
+class Rejected(_Versioned, frozen=True, tag="rejected"):
     """Controller to node: the bytes are whole but of no use (not a photograph).  Kept aside, not offered again."""
 
-    entry: Id
-    reason: Text
+    entry: Id  # of the Offer
+    reason: Text  # why it is of no use
 
 
-class Preview(Message, frozen=True, tag="preview"):
-    """Node to controller: a piece of a live view frame, a JPEG of `size` bytes; in order, sent once and not again."""
+class Preview(_Versioned, frozen=True, tag="preview"):
+    """Node to controller: a piece of a live view frame, a JPEG; in order, sent once and not again."""
 
-    camera: Id
+    camera: Id  # the rig's name of the camera
     number: Count  # of the frame, since the node was started
-    size: Annotated[int, Meta(ge=1, le=PREVIEW_LIMIT)]
-    offset: Count
-    data: Annotated[bytes, Meta(max_length=CHUNK_BYTES)]
+    size: Annotated[int, Meta(ge=1, le=PREVIEW_LIMIT)]  # bytes of the whole frame
+    offset: Count  # of the first byte here
+    data: Annotated[bytes, Meta(max_length=CHUNK_BYTES)]  # the bytes
 
 
 # --- enrolment: a socket of its own, open only while a one-time code is ---------------------------------------------
 
 
-class Enrol(Message, frozen=True, tag="enrol"):
+class Enrol(_Versioned, frozen=True, tag="enrol"):
     """Node to studio: this is my name, and the public half of the keys that I shall connect with."""
 
-    node: Id
-    public: PublicKey
-    software: Text = ""
+    node: Id  # the name
+    public: PublicKey  # the key
+    software: Text = ""  # of the node, with its version
 
 
-class Enrolled(Message, frozen=True, tag="enrolled"):
-    """Studio to node: you are on the allow-list; pin this key.  The addresses may be empty."""
+class Enrolled(_Versioned, frozen=True, tag="enrolled"):
+    """Studio to node: you are on the allow-list."""
 
-    controller: PublicKey
-    control: Text = ""
-    bulk: Text = ""
+    controller: PublicKey  # the controller's key, to be pinned
+    control: Text = ""  # endpoint; may be empty
+    bulk: Text = ""  # endpoint; may be empty
 
 
-class NotEnrolled(Message, frozen=True, tag="not_enrolled"):
+class NotEnrolled(_Versioned, frozen=True, tag="not_enrolled"):
     """Studio to node: the code is right and this request is not."""
 
-    reason: Text
+    reason: Text  # in words
 
 
-class EnrolDone(Message, frozen=True, tag="enrol_done"):
+class EnrolDone(_Versioned, frozen=True, tag="enrol_done"):
     """Node to studio: the key is pinned; the socket may close."""
 
 

@@ -11,13 +11,14 @@ from typing import Self
 
 import zmq
 
-from camera_nodes.transport import CONTROLLER, AllowList, Authenticator, Context, KeyPair, ensure_keys
+from camera_nodes.curve_keys import CONTROLLER, AllowList, KeyPair, ensure_keys
+from camera_nodes.transport import Authenticator, Context
 from controller.cameras.camera_maintenance import CameraMaintenance
 from controller.errors import ControllerError
 from controller.firing.firing_lock import FiringLock
 from controller.ingest.photograph_transfer import Ingest
 from controller.lighting.sacn_sender import SacnSender
-from controller.node_links.connection_guard import ConnectionGuard
+from controller.node_links.connection_guard import ConnectionGuard, NodePort
 from controller.node_links.control_channel import ControlLink
 from controller.rig.cameras_aside import CamerasAside
 from controller.sessions.late_photographs import LatePhotographs
@@ -141,17 +142,13 @@ class StudioParts:
 
     def _make_ingest(self, keys: KeyPair) -> Ingest:
         return Ingest(
-            self._context,
-            self.settings.bulk,
-            keys,
-            self.allowed,
+            NodePort(self._context, self.settings.bulk, keys, self.allowed, self.guard),
             self.settings.records.ingest,
             self.store,
             self.events,
             self.link.owner,
             self.rig.transfer,
             self.maintenance.viewer.piece,
-            self.guard,
         )
 
     @contextmanager

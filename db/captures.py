@@ -7,13 +7,14 @@ that names the state found.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 from sqlalchemy.orm.attributes import set_committed_value
 
+from common.photograph_facts import PhotographFacts
 from common.take_codes import SessionCode, SubjectCode, TakeCode
 from db import session_rules as rules
 from db.audit.number_floors import attempts_given, sessions_given
@@ -43,35 +44,51 @@ from db.rigs.rig_records import newest_calibration
 
 
 @dataclass(frozen=True)
-class FrameData:
-    """A photograph that is in the store already."""
+class StoredFile:
+    """A file of a take that is in the store already; the columns that every such row has."""
 
     camera_id: int
     sha256: str
     bytes: int
-    width: int
-    height: int
-    exposed_at_ns: int | None = None
-    command_error_ms: float | None = None
-    clock_uncertainty_ms: float | None = None
-    clock_source: str | None = None
-    clock_offset_ns: int | None = None
-    clock_drift_ppb: int | None = None
-    body_clock_error_ms: int | None = None
-    name: str | None = None
-    exif: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
-class RawData:
-    """A raw file that is in the store already."""
+class FrameData(StoredFile):
+    """A photograph: a row of `frame`."""
 
-    camera_id: int
-    sha256: str
-    bytes: int
-    format: str
-    model: str
-    name: str
+    width: int  # px, as the file says
+    height: int
+    exposed_at_ns: int | None = None  # the true exposure moment, by the controller's clock
+    command_error_ms: float | None = None  # when the command went out, minus when it was to
+    clock_uncertainty_ms: float | None = None  # of the mapping between the clocks at that moment
+    clock_source: str | None = None  # where that mapping is from
+    clock_offset_ns: int | None = None  # controller minus node, at the Fire
+    clock_drift_ppb: int | None = None  # how fast that grows
+    body_clock_error_ms: int | None = None  # the body's clock minus the studio's UTC
+    name: str | None = None  # as the camera called the file
+    exif: Mapping[str, Any] | None = None  # what the file says of its exposure
+
+    @classmethod
+    def of(cls, photo: PhotographFacts, camera_id: int, size_px: tuple[int, int], exif: Mapping[str, Any]) -> Self:
+        """The row of a photograph that came in. size_px: width and height."""
+        return cls(
+            camera_id, photo.sha256, photo.bytes, *size_px, name=photo.name, exif=exif,
+            body_clock_error_ms=photo.body_clock_error_ms,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RawData(StoredFile):
+    """A raw file: a row of `raw_file`."""
+
+    format: str  # cr2, nef, ...
+    model: str  # of the body, with its maker
+    name: str  # as the camera called the file
+
+    @classmethod
+    def of(cls, photo: PhotographFacts, camera_id: int, format: str, model: str) -> Self:
+        """The row of a raw file that came in."""
+        return cls(camera_id, photo.sha256, photo.bytes, format, model, photo.name)
 
 
 def start_session(

@@ -1,22 +1,23 @@
 """A camera between takes: it comes and goes, is listened to, looked after, and its photographs are answered for.
 
-The part of a Shooter that has nothing to do with a fire.  What takes long runs in one worker thread, in order, and
-posts its outcome back to the agent's loop, which calls everything here.
+The part of exposure control that has nothing to do with a fire.  What takes long runs in one worker thread, in order,
+and posts its outcome back to the agent's loop, which calls everything here.
 """
 
 import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal, Protocol
+from typing import Literal
 
 from camera_nodes import wire
-from camera_nodes.camera import CameraBase, CameraCondition, CameraState
+from camera_nodes.camera import Camera, CameraCondition, CameraState
+from camera_nodes.camera_control.agent_services import AgentServices
 from camera_nodes.camera_control.worker_thread import JobOutcome, WorkerThread
-from camera_nodes.clock_sync.clock import Estimate
 from camera_nodes.errors import CameraFault, CameraMissing, EquipmentError
 from camera_nodes.photo_collection.collector import CollectionEvent, CollectionFault, Collector, FileSpooled, fault_code
-from camera_nodes.photo_transfer.spool import Spool, SpoolEntry
+from camera_nodes.photo_transfer.spool import Spool
+from common.photograph_facts import PhotographFacts
 
 log = logging.getLogger(__name__)
 
@@ -30,29 +31,15 @@ _HUNG_S = 4.0  # a call that takes longer between takes is told: nobody can say 
 _FINISH_S = 10.0  # at the end of the node: for the photograph under way
 
 
-class AgentServices(Protocol):
-    """What shooting needs of the agent.  `clock_problem`: the clock is good, but not from where the studio wants it."""
-
-    clock_source: wire.ClockSource
-    clock_problem: str
-
-    def send(self, message: wire.Message) -> bool: ...
-    def send_surely(self, message: wire.Message) -> None: ...
-    def estimate(self, at_ns: int | None = None) -> Estimate | None: ...
-    def state_changed(self, *, camera_changed: bool) -> None: ...
-
-
 class CameraSupervisor:
-    """See the module.  `near_fire` and `in_window` are the Shooter's to know."""
+    """See the module.  `near_fire` and `in_window` are the exposure control's to know."""
 
-    def __init__(
-        self, link: AgentServices, camera: CameraBase, spool: Spool, name: str, wake: Callable[[], None]
-    ) -> None:
+    def __init__(self, agent: AgentServices, camera: Camera, spool: Spool, name: str, wake: Callable[[], None]) -> None:
         self.state: State = "no_camera"
         self.condition = CameraCondition()
         self.camera_fault: str | None = None
         self.settled = False  # the camera was opened once, or was not to be had
-        self._link = link
+        self._agent = agent
         self._camera = camera
         self._name = name
         self._worker = WorkerThread(wake)
@@ -174,7 +161,7 @@ class CameraSupervisor:
         self._pass_on(reports)
         if self.state == "idle" and self._camera.state is CameraState.IDLE and self._camera.info.serial != self._serial:
             self._serial = self._camera.info.serial  # the body has said it now
-            self._link.state_changed(camera_changed=True)
+            self._agent.state_changed(camera_changed=True)
         if self._hung:  # it answers again
             self._hung, self.camera_fault = False, None
             self._become("idle", camera_changed=True)
@@ -200,22 +187,15 @@ class CameraSupervisor:
         """Tell the studio what the collector has to tell."""
         for report in reports:
             if isinstance(report, FileSpooled):
-                entry = report.entry
-                self._link.send(
-                    wire.FrameSpooled(
-                        entry=entry.entry, fire_id=entry.fire_id, take_id=entry.take_id, camera=entry.camera,
-                        name=entry.name, sha256=entry.sha256, bytes=entry.bytes, kind=entry.kind,
-                        body_clock_error_ms=entry.body_clock_error_ms,
-                    )
-                )  # fmt: skip
+                self._agent.send(wire.FrameSpooled(**report.photo.facts()))
             else:
                 self._fault(report.code, report.text, report.fire_id, report.take_id)
 
-    def stored(self, entry: SpoolEntry) -> None:
+    def stored(self, entry: PhotographFacts) -> None:
         """The studio has stored a photograph: the camera's copy may go."""
         self._collector_job(lambda: self._collector.stored(entry))
 
-    def rejected(self, entry: SpoolEntry, reason: str) -> None:
+    def rejected(self, entry: PhotographFacts, reason: str) -> None:
         """The studio refused a photograph: read it once more from the camera, which has it still."""
         self._collector_job(lambda: self._collector.rejected(entry, reason))
 
@@ -234,7 +214,7 @@ class CameraSupervisor:
         def done(reports: Sequence[CollectionEvent]) -> None:
             self._pass_on(reports)
             if tell_state:
-                self._link.state_changed(camera_changed=False)
+                self._agent.state_changed(camera_changed=False)
 
         self._worker.do(job)
 
@@ -292,7 +272,7 @@ class CameraSupervisor:
     def _become(self, state: State, *, camera_changed: bool = False) -> None:
         self.state = state
         self._next_check = self._next_listen = time.monotonic() + _LISTEN_S
-        self._link.state_changed(camera_changed=camera_changed)
+        self._agent.state_changed(camera_changed=camera_changed)
 
     def _become_free(self) -> None:
         """Idle, or without a camera when the last call lost it."""
@@ -304,6 +284,6 @@ class CameraSupervisor:
 
     def _fault(self, code: str, text: str, fire_id: str | None = None, take_id: str | None = None) -> None:
         log.error("%s: %s: %s", self._name, code, text)
-        self._link.send_surely(
+        self._agent.send_surely(
             wire.NodeFault(camera=self._name, code=code, text=text[:1000], fire_id=fire_id, take_id=take_id)
         )

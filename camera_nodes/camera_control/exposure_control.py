@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from camera_nodes import wire
-from camera_nodes.camera import CameraBase, CameraCondition, CameraState, UncollectedExposure
-from camera_nodes.camera_control.camera_supervision import READING, AgentServices, CameraSupervisor
+from camera_nodes.camera import Camera, CameraCondition, CameraState, UncollectedExposure
+from camera_nodes.camera_control.agent_services import AgentServices
+from camera_nodes.camera_control.camera_supervision import READING, CameraSupervisor
 from camera_nodes.camera_control.realtime import RealtimeWindow
 from camera_nodes.camera_control.worker_thread import JobOutcome
 from camera_nodes.clock_sync.clock import Estimate
@@ -50,11 +51,11 @@ _NOT_RELEASED = (TooLate, NotArmed, CameraBusy, CardFull, CameraMissing, Release
 class _Shot:
     """A Fire from its arrival to its report.  Times by the node's clock."""
 
-    fire: wire.Fire
-    clock: Estimate | None
+    fire: wire.Fire  # as it came
+    clock: Estimate | None  # the mapping to the controller's clock; None: unknown
     at_ns: int  # when the command goes out
-    quiet_until_ns: int
-    clock_source: wire.ClockSource = "pings"
+    quiet_until_ns: int  # nothing is sent before
+    clock_source: wire.ClockSource = "pings"  # what that mapping is from
     stamps: wire.Stamps | None = None  # what will be reported, once it is known
     released_s: float | None = None  # UTC; None: the shutter was surely not released
 
@@ -64,14 +65,14 @@ class ExposureController(CameraSupervisor):
 
     def __init__(
         self,
-        link: AgentServices,
-        camera: CameraBase,
+        agent: AgentServices,
+        camera: Camera,
         spool: Spool,
         name: str,
         window: RealtimeWindow,
         wake: Callable[[], None],
     ) -> None:
-        super().__init__(link, camera, spool, name, wake)
+        super().__init__(agent, camera, spool, name, wake)
         self.last_stamps: wire.Stamps | None = None
         self._clock = camera.clock
         self._spool = spool
@@ -142,7 +143,7 @@ class ExposureController(CameraSupervisor):
         """Check everything and prepare the camera; answers Armed or ArmRefused."""
         if self._arm is not None and self._arm.fire_id == message.fire_id and self.state in ("arming", "armed"):
             if self._armed is not None and self.state == "armed":
-                self._link.send(self._armed)
+                self._agent.send(self._armed)
             return
         reasons = self._objections(message)
         if reasons:
@@ -178,7 +179,7 @@ class ExposureController(CameraSupervisor):
         """Some bodies need seconds for a setting, or for a connection made anew."""
         self._told_arming = now + _ARMING_PATIENCE_S / 2
         if self._arm is not None:
-            self._link.send(
+            self._agent.send(
                 wire.Arming(
                     fire_id=self._arm.fire_id, camera=self._name, patience_ns=round(_ARMING_PATIENCE_S * 1e9),
                     doing=f"it has been getting ready for {now - self._arming_since:.0f} s",
@@ -202,7 +203,7 @@ class ExposureController(CameraSupervisor):
         return reasons
 
     def _clock_objections(self, message: wire.Arm) -> list[str]:
-        clock = self._link.estimate()
+        clock = self._agent.estimate()
         if clock is None:
             return ["the clock is not known yet"]
         if clock.uncertainty_ns > message.max_clock_uncertainty_ns:
@@ -212,8 +213,8 @@ class ExposureController(CameraSupervisor):
 
     def _refuse(self, message: wire.Arm, reasons: list[str]) -> None:
         log.warning("%s: not armed: %s", self._name, "; ".join(reasons))
-        clock = self._link.estimate()
-        self._link.send(
+        clock = self._agent.estimate()
+        self._agent.send(
             wire.ArmRefused(
                 fire_id=message.fire_id,
                 camera=self._name,
@@ -247,7 +248,7 @@ class ExposureController(CameraSupervisor):
         self._expires = time.monotonic() + message.expires_ns / 1e9
         self._become("armed")
         self._window.enter()
-        clock = self._clock_at_arming = self._link.estimate()
+        clock = self._clock_at_arming = self._agent.estimate()
         self._armed = wire.Armed(
             fire_id=message.fire_id,
             camera=self._name,
@@ -256,10 +257,10 @@ class ExposureController(CameraSupervisor):
             battery_percent=battery,
             photos_left=condition.photos_left,
             focus_mode=None if condition.focus_mode is None else condition.focus_mode[:1000],
-            warnings=tuple(text[:1000] for text in (*condition.warnings, self._link.clock_problem)[:32] if text),
+            warnings=tuple(text[:1000] for text in (*condition.warnings, self._agent.clock_problem)[:32] if text),
             body_clock_error_ms=self._collector.clock_error_ms,
         )
-        self._link.send(self._armed)
+        self._agent.send(self._armed)
 
     def _rest(self, released_s: float | None = None) -> None:
         """Become idle and disarm in the worker.  released_s: when the shutter may have been released all the same."""
@@ -299,7 +300,7 @@ class ExposureController(CameraSupervisor):
         """Expose at the given moment, once, or report it missed; never late."""
         if message.fire_id in self._fired:
             if (stamps := self._fired[message.fire_id]) is not None and not self.in_window:
-                self._link.send(stamps)
+                self._agent.send(stamps)
             return
         if self._shot is not None:
             log.error("a fire %s arrived while %s is in its window", message.fire_id, self._shot.fire.fire_id)
@@ -310,10 +311,10 @@ class ExposureController(CameraSupervisor):
         now_ns = self._clock.now_ns()
         # How well the clock will be known at the moment, not how well now; the arming's will do to tell when that is.
         moment_ns = self._clock_at_arming.to_node(message.at_ns) if self._clock_at_arming else now_ns
-        clock = self._link.estimate(moment_ns if 0 < moment_ns - now_ns <= _LONGEST_WAIT_NS else None)
+        clock = self._agent.estimate(moment_ns if 0 < moment_ns - now_ns <= _LONGEST_WAIT_NS else None)
         at_ns = clock.to_node(message.at_ns - message.lag_ns) if clock else now_ns
         quiet_ns = clock.to_node(message.at_ns) + wire.QUIET_AFTER_NS if clock else now_ns
-        shot = self._shot = _Shot(message, clock, at_ns, max(quiet_ns, now_ns), self._link.clock_source)
+        shot = self._shot = _Shot(message, clock, at_ns, max(quiet_ns, now_ns), self._agent.clock_source)
         problem = ""
         if self.state != "armed" or self._arm is None or self._arm.fire_id != message.fire_id:
             problem = f"not armed for this fire: the camera is {f'being {self._side}' if self._side else self.state}"
@@ -377,7 +378,7 @@ class ExposureController(CameraSupervisor):
         self._shot = None
         self._fired[shot.fire.fire_id] = self.last_stamps = stamps
         self._window.leave()
-        self._link.send_surely(stamps)
+        self._agent.send_surely(stamps)
         if not stamps.missed:
             self._arm = self._armed = None
             self._become("exposed")

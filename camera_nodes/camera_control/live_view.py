@@ -8,10 +8,10 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
 from camera_nodes import wire
-from camera_nodes.camera import CameraBase, CameraState
+from camera_nodes.camera import Camera, CameraState
+from camera_nodes.camera_control.agent_services import AgentServices
 from camera_nodes.camera_control.exposure_control import ExposureController
 from camera_nodes.camera_control.worker_thread import JobOutcome
 from camera_nodes.errors import CameraFault, CameraMissing, EquipmentError, NotPossible
@@ -23,12 +23,6 @@ _FULL_S = 0.02  # a full socket is tried again after so long
 _AGAIN_S = 5.0  # a refusal is told again this often: the studio may be another one
 
 
-class MessageSender(Protocol):
-    """What live view needs of the agent."""
-
-    def send(self, message: wire.Message) -> bool: ...
-
-
 class LiveView:
     """One camera's live view.  The agent's loop calls everything here; frames are read in the worker thread.
 
@@ -37,14 +31,14 @@ class LiveView:
 
     def __init__(
         self,
-        link: MessageSender,
-        shooter: ExposureController,
-        camera: CameraBase,
+        agent: AgentServices,
+        exposures: ExposureController,
+        camera: Camera,
         name: str,
         send_bulk: Callable[[wire.Message], bool],
     ) -> None:
-        self._link = link
-        self._shooter = shooter
+        self._agent = agent
+        self._exposures = exposures
         self._camera = camera
         self._name = name
         self._send_bulk = send_bulk
@@ -60,12 +54,12 @@ class LiveView:
 
     def ask(self, message: wire.View) -> None:
         """Begin, go on, or end."""
-        if self._shooter.in_window:
+        if self._exposures.in_window:
             return
         if not message.on:
             self.end()
             return
-        reason = self._shooter.camera_fault if self._shooter.state == "no_camera" else self._shooter.near_fire
+        reason = self._exposures.camera_fault if self._exposures.state == "no_camera" else self._exposures.near_fire
         if reason:
             self.end(reason)
             self._tell(reason)
@@ -82,7 +76,7 @@ class LiveView:
         if self._on:
             self._on = False
             self._pieces.clear()
-            self._shooter.quick_job(self._switch_off)
+            self._exposures.quick_job(self._switch_off)
             self._tell(why)
 
     def turn(self) -> None:
@@ -94,11 +88,11 @@ class LiveView:
         now = time.monotonic()
         if now >= self._ends:
             self.end("nobody asks for it any more")
-        elif self._shooter.state != "idle":
-            self.end(self._shooter.near_fire or self._shooter.camera_fault or "the camera went away")
-        elif now >= self._due and not self._reading and not self._pieces and not self._shooter.near_fire:
+        elif self._exposures.state != "idle":
+            self.end(self._exposures.near_fire or self._exposures.camera_fault or "the camera went away")
+        elif now >= self._due and not self._reading and not self._pieces and not self._exposures.near_fire:
             self._reading, self._due = True, now + self._every_s
-            self._shooter.quick_job(self._read)
+            self._exposures.quick_job(self._read)
 
     def timeout_s(self) -> float:
         """How long the loop may sleep as far as live view goes."""
@@ -125,7 +119,7 @@ class LiveView:
             try:
                 self._camera.end_preview()
             except CameraMissing as error:
-                return lambda error=error: self._shooter.lost(error)  # type: ignore[misc]
+                return lambda error=error: self._exposures.lost(error)  # type: ignore[misc]
             except CameraFault as error:  # arming tries it again, and is refused when that fails
                 log.error("%s: live view could not be ended: %s", self._name, error)
         return lambda: None
@@ -155,7 +149,7 @@ class LiveView:
         self._reading = False
         self._bad += 1
         if isinstance(error, CameraMissing):
-            self._shooter.lost(error)
+            self._exposures.lost(error)
         if isinstance(error, CameraMissing | NotPossible) or self._bad >= _BAD_FRAMES:
             self.end(str(error))
 
@@ -165,4 +159,4 @@ class LiveView:
         if told == self._told and now - self._told_at < _AGAIN_S:
             return
         self._told, self._told_at = told, now
-        self._link.send(wire.ViewState(camera=self._name, on=self._on, text=text[:1000]))
+        self._agent.send(wire.ViewState(camera=self._name, on=self._on, text=text[:1000]))

@@ -14,10 +14,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
 
 from camera_nodes import wire
-from camera_nodes.camera import CameraBase
+from camera_nodes.camera import Camera
+from camera_nodes.camera_control.agent_services import AgentServices
 from camera_nodes.camera_control.camera_supervision import READING
 from camera_nodes.camera_control.exposure_control import ExposureController
 from camera_nodes.camera_control.worker_thread import JobOutcome
@@ -33,14 +33,8 @@ _REMEMBERED = 16
 Tell = Callable[[str, str, str], None]  # rung, outcome, text
 
 
-class MessageSender(Protocol):
-    """What a recovery needs of the agent."""
-
-    def send_surely(self, message: wire.Message) -> None: ...
-
-
 def recover_camera(
-    camera: CameraBase,
+    camera: Camera,
     rungs: tuple[wire.Rung, ...],
     tell: Tell,
     stopping: threading.Event,
@@ -73,7 +67,7 @@ def recover_camera(
     return False
 
 
-def _act(camera: CameraBase, rung: wire.Rung) -> str:
+def _act(camera: Camera, rung: wire.Rung) -> str:
     if rung == "usb_reset":
         return camera.usb_reset()
     if rung == "power_cycle":
@@ -81,7 +75,7 @@ def _act(camera: CameraBase, rung: wire.Rung) -> str:
     return "closed and opened again"
 
 
-def _wait_for(camera: CameraBase, patience_s: float, stopping: threading.Event) -> str | None:
+def _wait_for(camera: Camera, patience_s: float, stopping: threading.Event) -> str | None:
     """Open the camera and ask it something, again and again; what is wrong when the time is up."""
     end = time.monotonic() + patience_s
     while True:
@@ -96,7 +90,7 @@ def _wait_for(camera: CameraBase, patience_s: float, stopping: threading.Event) 
             return None
 
 
-def _name(camera: CameraBase) -> str:
+def _name(camera: Camera) -> str:
     info = camera.info
     return " ".join(part for part in (info.model, info.serial) if part) or "the body"
 
@@ -104,9 +98,9 @@ def _name(camera: CameraBase) -> str:
 class Recovery:
     """Takes Recover from the studio.  The agent's loop calls everything here."""
 
-    def __init__(self, link: MessageSender, shooter: ExposureController, camera: CameraBase, name: str) -> None:
-        self._link = link
-        self._shooter = shooter
+    def __init__(self, agent: AgentServices, exposures: ExposureController, camera: Camera, name: str) -> None:
+        self._agent = agent
+        self._exposures = exposures
         self._camera = camera
         self._name = name
         self._stopping = threading.Event()
@@ -125,7 +119,7 @@ class Recovery:
             return
         if self._waiting is not None:
             self._refuse(message, "the camera is being recovered already")
-        elif self._shooter.near_fire == READING:
+        elif self._exposures.near_fire == READING:
             self._waiting = message, time.monotonic() + _READING_S
             self._step(message, "", "begun", f"waits: {READING}")
         else:
@@ -134,11 +128,11 @@ class Recovery:
     def turn(self) -> None:
         """Begin what has waited."""
         while self._unsent:
-            self._link.send_surely(self._unsent.pop(0))
+            self._agent.send_surely(self._unsent.pop(0))
         if self._waiting is None:
             return
         message, end = self._waiting
-        if self._shooter.near_fire != READING:
+        if self._exposures.near_fire != READING:
             self._waiting = None
             self._begin(message)
         elif time.monotonic() >= end:
@@ -150,7 +144,7 @@ class Recovery:
         return 60.0 if self._waiting is None else max(0.0, self._waiting[1] - time.monotonic())
 
     def _begin(self, message: wire.Recover) -> None:
-        if reason := self._shooter.near_fire:
+        if reason := self._exposures.near_fire:
             self._refuse(message, reason)
             return
         log.warning("%s: the studio asks for a recovery: %s", self._name, ", ".join(message.rungs))
@@ -161,12 +155,12 @@ class Recovery:
                 post(partial(self._step, message, rung, outcome, text, last))
 
             def opened() -> None:
-                post(self._shooter.opened_anew())
+                post(self._exposures.opened_anew())
 
             if not recover_camera(self._camera, message.rungs, tell, self._stopping, opened=opened):
                 post(partial(self._step, message, "", "given_up", self._advice(), True))
 
-        self._shooter.side_job("recovered", job)
+        self._exposures.side_job("recovered", job)
 
     def _advice(self) -> str:
         if self._stopping.is_set():
@@ -188,7 +182,7 @@ class Recovery:
         self._say(step)
 
     def _say(self, step: wire.RecoverStep) -> None:
-        if self._shooter.in_window:
+        if self._exposures.in_window:
             self._unsent.append(step)
         else:
-            self._link.send_surely(step)
+            self._agent.send_surely(step)

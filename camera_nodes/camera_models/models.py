@@ -25,69 +25,57 @@ Keeps = Literal["utc", "local"]
 
 @dataclass(frozen=True)
 class Source:
-    """Where a fact is from, and what is said there."""
+    """Where a fact is from."""
 
-    url: str
-    says: str
+    url: str  # of the page
+    says: str  # what is said there
 
 
 @dataclass(frozen=True)
 class ClockSetting:
-    """A setting that reads and sets the body's clock; libgphoto2 gives and takes it as seconds since 1970.
+    """A setting that reads and sets the body's clock; libgphoto2 gives and takes it as seconds since 1970."""
 
-    keeps: what the body itself keeps.  "local": libgphoto2 converts by the time zone of this computer.
-    """
-
-    name: str
-    keeps: Keeps
+    name: str  # libgphoto2's
+    keeps: Keeps  # what the body itself keeps; "local": libgphoto2 converts by the time zone of this computer
 
 
 @dataclass(frozen=True)
 class BodyModel:
-    """How a body behaves.  Times in seconds, each the longest that is waited for, unless it says otherwise.
+    """How a body behaves.  Times in seconds, each the longest that is waited for, unless it says otherwise."""
 
-    file_s: from the release to its file.  settle_s: until a setting that was set is there.  busy_s: how long it answers
-    "busy".  init_s: until a new connection answers.  quiet_s: so long without an event, and its queue is dry.
-    between_s: the shortest time from one release to the next that is told of as working.
-    order: which of raw file and JPEG is announced first.  same_stem: both have one stem on the card.
-    card_target: values of `capturetarget` that put a photograph on the card, the best first; empty: none is known.
-    ram_only: it keeps its photographs in memory alone, whatever is set.
-    cached_settings: reading a setting gives what libgphoto2 remembers, so that a read-back proves nothing before an
-    event or a new connection.  deletes: files can be deleted.  releases: its shutter can be released over the cable.
-    clock_settings: its clock's settings, the best first; empty: it has none.
-    entries: names of the entries that this was made from, the least specific first.
-    """
-
-    name: str = "any body"
-    file_s: float = 45.0
-    settle_s: float = 5.0
-    busy_s: float = 10.0
-    init_s: float = 20.0
-    quiet_s: float = 0.05
-    between_s: float = 0.0
-    order: Order = "either"
-    same_stem: bool = True
+    name: str = "any body"  # of the most specific entry
+    file_s: float = 45.0  # from the release to its file
+    settle_s: float = 5.0  # until a setting that was set is there
+    busy_s: float = 10.0  # how long it answers "busy"
+    init_s: float = 20.0  # until a new connection answers
+    quiet_s: float = 0.05  # so long without an event, and its queue is dry
+    between_s: float = 0.0  # the shortest time from one release to the next that is told of as working
+    order: Order = "either"  # which of raw file and JPEG is announced first
+    same_stem: bool = True  # both have one stem on the card
+    # values of `capturetarget` that put a photograph on the card, the best first; empty: none is known
     card_target: tuple[str, ...] = ("Memory card", "card+sdram", "card")
-    ram_only: bool = False
+    ram_only: bool = False  # it keeps its photographs in memory alone, whatever is set
+    # reading a setting gives what libgphoto2 remembers: no proof before an event or a new connection
     cached_settings: bool = False
-    deletes: bool = True
-    releases: bool = True
+    deletes: bool = True  # files can be deleted
+    releases: bool = True  # its shutter can be released over the cable
+    # the best first; empty: it has no clock that can be asked
     clock_settings: tuple[ClockSetting, ...] = (ClockSetting("datetimeutc", "utc"), ClockSetting("datetime", "local"))
-    notes: str = ""
-    sources: tuple[Source, ...] = ()
-    entries: tuple[str, ...] = ()
+    notes: str = ""  # for people
+    sources: tuple[Source, ...] = ()  # of all this
+    entries: tuple[str, ...] = ()  # that this was made from, the least specific first
 
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """One entry: whom it fits, what it says.  `layer`: 0 of the built-in table, 1 of the operator's file."""
+    """One entry of a table."""
 
-    name: str
-    match: tuple[str, ...]
-    values: Mapping[str, Any]
-    notes: str = ""
-    sources: tuple[Source, ...] = ()
-    layer: int = 0
+    name: str  # of the model, or of a family
+    match: tuple[str, ...]  # patterns of the names that it fits
+    values: Mapping[str, Any]  # what it says: keys of BodyModel
+    notes: str = ""  # for people
+    sources: tuple[Source, ...] = ()  # of all this
+    layer: int = 0  # 0: of the built-in table, 1: of the operator's file
 
     def fits(self, model: str) -> int:
         """How specifically it fits: literal characters of its best pattern, and 1; 0 when none fits."""
@@ -100,7 +88,7 @@ class ModelEntry:
 class BodyModels:
     """A table of entries."""
 
-    entries: tuple[ModelEntry, ...] = field(default=())
+    entries: tuple[ModelEntry, ...] = field(default=())  # in the order of the table
 
     def find(self, model: str) -> BodyModel:
         """What is known of the body that calls itself `model`; that of any body when nothing is."""

@@ -6,7 +6,7 @@ node receives at t4.  No message travels in negative time, so with theta(t) = co
     t3 - t4  <=  theta      (the way back)         theta  <=  t2 - t1      (the way there)
 
 Over some minutes theta is a line, nearly.  A line that lies above all lower points and below all upper points is
-possible, any other is not (corridor.py).  Two figures say how wrong the estimate can be:
+possible, any other is not (offset_bounds.py).  Two figures say how wrong the estimate can be:
 
 - the bound: the farther end of what all possible lines allow at that moment.  It is proven: it assumes nothing of the
   network, its load or its ways, only that the drift has changed by less than WANDER.  It cannot fall below half of
@@ -120,19 +120,15 @@ class EmulatedClock:
 
 @dataclass(frozen=True)
 class Estimate:
-    """theta(t) = controller - node = offset_ns + drift (t - at_ns), t by the node's clock.
+    """The clocks: theta(t) = controller - node = offset_ns + drift (t - at_ns), t by the node's clock."""
 
-    uncertainty_ns: stated limit of the error of offset_ns at at_ns, see above.  bound_ns: its limit whatever the
-    network does.  round_trip_ns: the shortest in the window, without the controller's own time.
-    """
-
-    at_ns: int
-    offset_ns: int
-    drift: float
-    uncertainty_ns: int
-    bound_ns: int
-    round_trip_ns: int
-    samples: int
+    at_ns: int  # the moment that it is made for
+    offset_ns: int  # at that moment
+    drift: float  # of the difference, dimensionless
+    uncertainty_ns: int  # stated limit of the error of offset_ns at at_ns, see above
+    bound_ns: int  # its limit whatever the network does
+    round_trip_ns: int  # the shortest in the window, without the controller's own time
+    samples: int  # pings that it is made from
 
     def to_controller(self, node_ns: int) -> int:
         """The controller's time at the node's time."""

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from camera_nodes.clock_sync.clock import Clock, Estimate
+from camera_nodes.wire import ClockSource
 
 log = logging.getLogger(__name__)
 
 Source = Literal["chrony", "ptp"]
-ClockSource = Literal["pings", "chrony", "ptp"]
 SOURCES: Final[tuple[Source, ...]] = ("chrony", "ptp")
 
 STALE_S: Final = 30.0  # a daemon's word, or a mark, older than this counts no more
@@ -44,12 +44,12 @@ class SystemTimeError(Exception):
 
 @dataclass(frozen=True)
 class SystemTimeSample:
-    """One moment by the controller's monotonic clock and by its system time, and how wrong the latter can be."""
+    """One moment by the controller's monotonic clock and by its system time."""
 
-    mono_ns: int
-    real_ns: int
-    error_ns: int
-    source: Source
+    mono_ns: int  # monotonic
+    real_ns: int  # system time, UNIX
+    error_ns: int  # how wrong the latter can be
+    source: Source  # the daemon that keeps it
 
 
 def read_error_ns(source: Source) -> int:
@@ -178,11 +178,11 @@ class ClockDaemonMonitor:
 
 @dataclass(frozen=True)
 class OffsetChoice:
-    """The clocks' difference that is used, where it is from, and why it is not from the daemon that was asked for."""
+    """The clocks' difference that is used."""
 
-    estimate: Estimate
-    source: ClockSource
-    problem: str = ""
+    estimate: Estimate  # it
+    source: ClockSource  # where it is from
+    problem: str = ""  # why it is not from the daemon that was asked for; empty: it is
 
 
 def choose_offset(

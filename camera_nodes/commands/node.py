@@ -14,7 +14,7 @@ from common.bounded.json_toml import read_toml
 from common.guarding.log_records import log_to
 
 if TYPE_CHECKING:
-    from camera_nodes.agent import AgentSettings
+    from camera_nodes.agent_settings import AgentSettings
 
 app = typer.Typer(no_args_is_help=True, help="A camera's node: run it, make its keys, enrol it at the studio.")
 
@@ -62,7 +62,7 @@ def keys(
     as_json: JsonOption = False,
 ) -> None:
     """Show a node's public key; the pair is made when it is not there."""
-    from camera_nodes.transport import ensure_keys
+    from camera_nodes.curve_keys import ensure_keys
 
     pair = ensure_keys(keys, name)
     if as_json:
@@ -89,7 +89,7 @@ def enrol(
     At the studio, `mien node enrol cam-07` shows a one-time code and waits; on the node,
     `mien node enrol cam-07 --studio HOST` asks for it. Then each side has the other's public key.
     """
-    from camera_nodes.transport import CONTROLLER, AllowList, ensure_keys
+    from camera_nodes.curve_keys import CONTROLLER, AllowList, ensure_keys
 
     if studio or code:
         if not studio or public or remove or listen:
@@ -156,8 +156,8 @@ def _show_code(keys: Path, name: str, listen: str, life_s: float, as_json: bool)
 
 def _join(keys: Path, name: str, studio: str, code: str, as_json: bool) -> None:
     """On the node: present the code."""
+    from camera_nodes.curve_keys import CONTROLLER
     from camera_nodes.enrolment import join
-    from camera_nodes.transport import CONTROLLER
 
     pinned = join(keys, name, studio, code or typer.prompt("Code"))
     if as_json:
@@ -175,7 +175,7 @@ def agent_settings(file: Path | None, overrides: dict[str, Any]) -> "AgentSettin
 
     Folders in the file are relative to the file.  Raises BadSettings naming file, key and the likely meant key.
     """
-    from camera_nodes.agent import AgentSettings
+    from camera_nodes.agent_settings import AgentSettings
 
     fields = {field.name: field for field in dataclasses.fields(AgentSettings)}
     values: dict[str, Any] = {}

@@ -13,6 +13,7 @@ from camera_nodes.camera_models.models import BodyModel
 from camera_nodes.errors import CaptureTarget, NotSupported, SettingsRefused
 from camera_nodes.gphoto.connection import PtpConnection
 from camera_nodes.wire import Exposure
+from common.setting_values import same_setting
 
 WIDGETS = {
     "shutter": ("shutterspeed", "shutterspeed2", "exptime"),
@@ -35,9 +36,9 @@ _CLOCK_OFF_S = 1.0
 class ImageFormats:
     """What a body keeps of an exposure, over all its slots; None where it does not say."""
 
-    raw: bool | None
-    jpeg: bool | None
-    text: str = ""
+    raw: bool | None  # it keeps a raw file
+    jpeg: bool | None  # it keeps a JPEG
+    text: str = ""  # as the slots say it
 
 
 class CameraSettings:
@@ -78,7 +79,7 @@ class CameraSettings:
             found = self.first(WIDGETS[field])
             if found is None:
                 warnings.append(f"{field}: this body has no such setting, {value!r} was not applied")
-            elif not same(found[1], value):
+            elif not same_setting(found[1], value):
                 problem = self.write(found[0], value)
                 if problem:
                     differences.append(f"{field}: {problem}")
@@ -88,7 +89,7 @@ class CameraSettings:
             self._connection.reconnect()
             for field, (name, value) in written.items():
                 now = self.read(name)
-                if now is None or not same(now, value):
+                if now is None or not same_setting(now, value):
                     differences.append(f"{field}: is {now!r} after setting {value!r}: the body did not take it")
         if differences:
             raise SettingsRefused(f"{self._url} did not take: " + "; ".join(differences), differences)
@@ -103,7 +104,7 @@ class CameraSettings:
         choice = wanted
         if widget.get_type() in (connection.gp.GP_WIDGET_RADIO, connection.gp.GP_WIDGET_MENU):
             choices = [str(widget.get_choice(index)) for index in range(widget.count_choices())]
-            close = [c for c in choices if same(c, wanted)]
+            close = [c for c in choices if same_setting(c, wanted)]
             if not close:
                 return f"{wanted!r} is not among {', '.join(choices[:24])}"
             choice = wanted if wanted in close else close[0]
@@ -117,7 +118,7 @@ class CameraSettings:
         before = None
         while True:
             found = self.read(name)
-            if found is not None and same(found, wanted):
+            if found is not None and same_setting(found, wanted):
                 return None
             now = time.monotonic()
             if found != before:
@@ -214,18 +215,3 @@ def is_raw(image_format: str) -> bool:
 
 def _gives_jpeg(image_format: str) -> bool:
     return not is_raw(image_format) or re.search(r"\+|jpe?g", image_format, re.IGNORECASE) is not None
-
-
-def same(one: str, other: str) -> bool:
-    """Whether two spellings of a setting mean the same: "1/125", "0.0080s"; "f/8", "8"."""
-    if one.strip().lower() == other.strip().lower():
-        return True
-    a, b = _number(one), _number(other)
-    return a is not None and b is not None and abs(a - b) <= 0.02 * abs(b)
-
-
-def _number(text: str) -> float | None:
-    found = re.fullmatch(r"(?:f/?)?\s*(\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))?\s*s?", text.strip().lower())
-    if found is None or (found[2] and float(found[2]) == 0):
-        return None
-    return float(found[1]) / float(found[2] or 1)

@@ -3,29 +3,29 @@
 import hashlib
 from dataclasses import dataclass, field
 
-from camera_nodes.camera import CameraBase
+from camera_nodes.camera import Camera
 from camera_nodes.errors import CameraFault, EquipmentError, SpoolError, SpoolFull
 from camera_nodes.photo_collection import exposure_journal
 from camera_nodes.photo_collection.exposure_journal import ExposureRecord, Journal
-from camera_nodes.photo_transfer.spool import Spool, SpoolEntry, entry_key
-from camera_nodes.wire import FileKind
+from camera_nodes.photo_transfer.spool import Spool
+from common.photograph_facts import FileKind, PhotographFacts, entry_key, file_name
 
 
 @dataclass(frozen=True)
 class FileSpooled:
     """A file of an exposure is safe on the node's disk."""
 
-    entry: SpoolEntry
+    photo: PhotographFacts  # what is known of it
 
 
 @dataclass(frozen=True)
 class CollectionFault:
-    """Something that the studio is told.  fire_id: that fire brings no photograph from this camera (yet)."""
+    """Something that the studio is told."""
 
-    code: str
-    text: str
-    fire_id: str | None = None
-    take_id: str | None = None
+    code: str  # of wire.NodeFault
+    text: str  # in words
+    fire_id: str | None = None  # that fire brings no photograph from this camera (yet)
+    take_id: str | None = None  # the take that it is about
 
 
 CollectionEvent = FileSpooled | CollectionFault
@@ -33,14 +33,14 @@ CollectionEvent = FileSpooled | CollectionFault
 
 @dataclass
 class CollectionState:
-    """One camera's books.  clock_void: capture times in its photographs mean nothing."""
+    """What is known of one camera's exposures and files."""
 
-    camera: CameraBase
-    spool: Spool
-    name: str
-    journal: Journal
-    reports: list[CollectionEvent] = field(default_factory=list)
-    clock_void: bool = False
+    camera: Camera  # whose
+    spool: Spool  # where its photographs go
+    name: str  # the rig's name of the camera
+    journal: Journal  # of its exposures, on the disk
+    reports: list[CollectionEvent] = field(default_factory=list)  # what the studio is to be told
+    clock_void: bool = False  # capture times in its photographs mean nothing
 
     @property
     def clock_s(self) -> float | None:
@@ -58,19 +58,26 @@ class CollectionState:
     def put(
         self, of: ExposureRecord, name: str, kind: FileKind, data: bytes, clock_s: float | None = None,
         sha256: str = "",
-    ) -> SpoolEntry:  # fmt: skip
+    ) -> PhotographFacts:  # fmt: skip
         """A file of an exposure into the spool, and reported.  Raises SpoolError."""
         known_s = self.clock_s if clock_s is None else clock_s
-        there = self.spool.get(entry_key(of.fire_id, self.name, kind))
-        sha256 = sha256 or hashlib.sha256(data).hexdigest()
-        if there is not None and there.sha256 == sha256:
+        photo = PhotographFacts(
+            entry=entry_key(of.fire_id, self.name, kind),
+            fire_id=of.fire_id,
+            take_id=of.take_id,
+            camera=self.name,
+            name=file_name(name),
+            sha256=sha256 or hashlib.sha256(data).hexdigest(),
+            bytes=len(data),
+            kind=kind,
+            body_clock_error_ms=None if known_s is None else round(known_s * 1e3),
+        )
+        there = self.spool.get(photo.entry)
+        if there is not None and there.sha256 == photo.sha256:
             return there  # the node ended before it could write that down
-        entry = self.spool.put(
-            fire_id=of.fire_id, take_id=of.take_id, camera=self.name, name=name, data=data, kind=kind,
-            body_clock_error_ms=None if known_s is None else round(known_s * 1e3), sha256=sha256,
-        )  # fmt: skip
-        self.reports.append(FileSpooled(entry))
-        return entry
+        self.spool.put(photo, data)
+        self.reports.append(FileSpooled(photo))
+        return photo
 
     def save(self, *, durable: bool = True) -> None:
         """Write the journal.  Raises SpoolError."""

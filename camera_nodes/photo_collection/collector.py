@@ -1,7 +1,7 @@
 """Gets photographs from a camera into the spool, each under its own exposure; what is no exposure's into the tray.
 
-Everything here runs in the node's worker thread, outside the fire window.  attribution.py decides whose a file is, the
-journal remembers, the spool keeps.  A file stays on the card until the studio has stored it.
+Everything here runs in the node's worker thread, outside the fire window.  exposure_matching.py decides whose a file
+is, the journal remembers, the spool keeps.  A file stays on the card until the studio has stored it.
 """
 
 import logging
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from camera_nodes.camera import CameraBase, CameraState, EventPoll
+from camera_nodes.camera import Camera, CameraState, EventPoll
 from camera_nodes.errors import CameraFault, CardFull, EquipmentError
 from camera_nodes.photo_collection import exposure_journal
 from camera_nodes.photo_collection.card_cleanup import CardCleanup
@@ -24,7 +24,8 @@ from camera_nodes.photo_collection.exposure_journal import ExposureRecord
 from camera_nodes.photo_collection.exposure_matching import SAME_MOMENT_S
 from camera_nodes.photo_collection.file_assignment import FileAssignment
 from camera_nodes.photo_collection.unread_files import UnreadFiles
-from camera_nodes.photo_transfer.spool import Spool, SpoolEntry
+from camera_nodes.photo_transfer.spool import Spool
+from common.photograph_facts import PhotographFacts
 
 __all__ = ["CollectionEvent", "CollectionFault", "Collector", "FileSpooled", "UnresolvedExposure", "fault_code"]
 
@@ -47,7 +48,7 @@ class UnresolvedExposure(CameraFault):
 class Collector:
     """One camera's files.  `stop` tells whether the node is ending: waiting then ends early."""
 
-    def __init__(self, camera: CameraBase, spool: Spool, name: str, stop: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, camera: Camera, spool: Spool, name: str, stop: Callable[[], bool] = lambda: False) -> None:
         self._camera = camera
         self._name = name
         self._stop = stop
@@ -55,10 +56,10 @@ class Collector:
         for one in self._journal.live():  # the node ended between arming and fire
             if one.state == "armed" and exposure_journal.certainly_not_fired(spool.folder, one.fire_id):
                 self._journal.exposures.remove(one)
-        self._ledger = CollectionState(camera, spool, name, self._journal)
-        self._backlog = UnreadFiles(self._ledger)
-        self._filing = FileAssignment(self._ledger, self._backlog)
-        self._copies = CardCleanup(self._ledger, self._backlog)
+        self._collection = CollectionState(camera, spool, name, self._journal)
+        self._unread = UnreadFiles(self._collection)
+        self._filing = FileAssignment(self._collection, self._unread)
+        self._copies = CardCleanup(self._collection, self._unread)
         self._since = time.monotonic()  # of this connection
         self._came = 0.0  # when a file came last, monotonic
         self._next_search = 0.0  # for what is missing, monotonic
@@ -72,14 +73,14 @@ class Collector:
     @property
     def clock_error_ms(self) -> int | None:
         """The body's clock face, read as UTC, minus UTC, as far as it is known and means anything."""
-        clock_s = self._ledger.clock_s
+        clock_s = self._collection.clock_s
         return None if clock_s is None else round(clock_s * 1e3)
 
     # --- the camera comes
 
     def connect(self) -> list[CollectionEvent]:
         """The camera was opened: what has it that was not fetched?  Raises CameraFault."""
-        self._since, self._ledger.clock_void = time.monotonic(), not self._camera.tells_time
+        self._since, self._collection.clock_void = time.monotonic(), not self._camera.tells_time
         serial = self._camera.info.serial
         journal = self._journal
         if journal.serial and serial and serial != journal.serial:
@@ -92,7 +93,7 @@ class Collector:
         self._copies.offer_again()
         self._drain()
         self._filing.settle()
-        self._ledger.save()
+        self._collection.save()
         return self.take_reports()
 
     def _read_clock(self) -> None:
@@ -108,7 +109,7 @@ class Collector:
             said = (
                 f"the body {journal.serial} was exchanged for {serial} before it gave its photograph of {one.take_id}"
             )
-            self._ledger.tell("written_off", f"{said}; look for it on that body's card", take_id=one.take_id)
+            self._collection.tell("written_off", f"{said}; look for it on that body's card", take_id=one.take_id)
         for one in journal.exposures:
             for kept in one.files:
                 kept.state = "kept" if kept.state != "deleted" else kept.state
@@ -136,10 +137,10 @@ class Collector:
                 if ours.path not in there and ours.state in ("stored", "kept"):
                     ours.state = "deleted"
         for file in new:
-            self._backlog.add(file)
+            self._unread.add(file)
 
     def _waits(self, path: str) -> bool:
-        return self._backlog.holds(path) or self._filing.holds(path)
+        return self._unread.holds(path) or self._filing.holds(path)
 
     # --- before, during and after an exposure
 
@@ -154,7 +155,7 @@ class Collector:
         for one in self._journal.live():
             if one.file("jpeg") is None:
                 warnings.append(self._resolve(one))
-        stuck = self._backlog.stuck()
+        stuck = self._unread.stuck()
         if stuck is not None and self._journal.live():
             raise UnresolvedExposure(f"{stuck.file.path} is on its card and cannot be read: {stuck.error}")
         return [text for text in warnings if text], self.take_reports()
@@ -194,7 +195,7 @@ class Collector:
     @property
     def _times_tell(self) -> bool:
         """Whether a file that comes later can be told by its capture time."""
-        return self._ledger.clock_s is not None and self._journal.clock_proven
+        return self._collection.clock_s is not None and self._journal.clock_proven
 
     def _listen_on(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -210,13 +211,13 @@ class Collector:
         for one in self._journal.live():
             if not take_id or one.take_id == take_id:
                 self._write_off(one, why or "written off by the operator")
-        self._ledger.save()
+        self._collection.save()
         return self.take_reports()
 
     def _write_off(self, one: ExposureRecord, why: str) -> str:
         one.state = "written_off"
         text = f"its exposure of {one.take_id} is written off: {why}"
-        self._ledger.tell("written_off", text, take_id=one.take_id)
+        self._collection.tell("written_off", text, take_id=one.take_id)
         return text
 
     def arming(self, fire_id: str, take_id: str, *, keeps_raw: bool) -> None:
@@ -227,26 +228,26 @@ class Collector:
                 keeps_raw=keeps_raw,
             )
         )  # fmt: skip
-        exposure_journal.note_fire(self._ledger.spool.folder, "")
-        self._ledger.save()
+        exposure_journal.note_fire(self._collection.spool.folder, "")
+        self._collection.save()
 
     def firing(self, fire_id: str) -> None:
         """The fire was accepted.  May be called from the loop's thread, ahead of the window."""
-        exposure_journal.note_fire(self._ledger.spool.folder, fire_id)
+        exposure_journal.note_fire(self._collection.spool.folder, fire_id)
 
     def not_released(self, fire_id: str) -> None:
         """The shutter was surely not released."""
         found = self._journal.find(fire_id)
         if found is not None and found.state == "armed":
             self._journal.exposures.remove(found)
-            self._ledger.save(durable=False)
+            self._collection.save(durable=False)
 
     def released(self, fire_id: str, at_s: float, *, doubtful: bool = False) -> None:
         """The shutter was released, or (`doubtful`) may have been; at_s: UTC."""
         found = self._journal.find(fire_id)
         if found is not None:
             found.state, found.released_s, found.doubtful = "waiting", at_s, doubtful
-            self._ledger.save()
+            self._collection.save()
 
     def collect(self, fire_id: str, patience_s: float | None = None) -> list[CollectionEvent]:
         """Wait for the exposure's photograph and put it into the spool; its raw file follows, now or later."""
@@ -271,24 +272,26 @@ class Collector:
             self._camera.finish()
         if one.state == "waiting" and not self._stop():
             self._conclude(one, problem, full=full)
-        self._ledger.save()
+        self._collection.save()
         return self.take_reports()
 
     def _conclude(self, one: ExposureRecord, problem: str, *, full: bool) -> None:
         """Say why its photograph is not there."""
-        stuck = self._backlog.stuck()
+        stuck = self._unread.stuck()
         if stuck is not None:
-            self._ledger.tell(stuck.code, f"{stuck.file.path} is on its card and is not read yet: {stuck.error}", one)
+            self._collection.tell(
+                stuck.code, f"{stuck.file.path} is on its card and is not read yet: {stuck.error}", one
+            )
         elif problem:
-            self._ledger.tell("photo_missing", f"no photograph yet: {problem}", one)
+            self._collection.tell("photo_missing", f"no photograph yet: {problem}", one)
         elif full:
             one.state = "done"
-            self._ledger.tell("card_full", "its card is full; no photograph was kept", one)
+            self._collection.tell("card_full", "its card is full; no photograph was kept", one)
         else:
             said = f"no photograph within {self._camera.file_s:g} s of the release"
             if self._filing.clock_doubted and not self._journal.clock_proven:
                 self._journal.clock_s = None  # the next one tells it
-            self._ledger.tell("photo_missing", f"{said}; if it comes yet, it is filed in its take", one)
+            self._collection.tell("photo_missing", f"{said}; if it comes yet, it is filed in its take", one)
 
     def _full(self) -> bool:
         try:
@@ -325,18 +328,18 @@ class Collector:
             late = time.time() - (one.released_s or one.armed_s) > self._camera.file_s
             if late and one.file("jpeg") is not None and not one.complete:
                 self._look_round()
-                if self._backlog.fresh:
+                if self._unread.fresh:
                     return
                 one.keeps_raw = False  # told once; if it comes yet, it is filed
                 said = f"{one.take_id}: its raw file has not come within {self._camera.file_s:g} s of the release"
-                self._ledger.tell("raw_missing", said, take_id=one.take_id)
+                self._collection.tell("raw_missing", said, take_id=one.take_id)
 
     # --- hearing and reading
 
     def _turn(self, timeout_s: float) -> None:
         heard = self._camera.listen(timeout_s)
         self._hear(heard)
-        came = self._backlog.read_due(self._filing.look_at)
+        came = self._unread.read_due(self._filing.look_at)
         if came:
             self._drain()
             self._filing.settle()
@@ -348,7 +351,7 @@ class Collector:
 
     def _hear(self, heard: EventPoll) -> None:
         for file in heard.files:
-            self._backlog.add(file)
+            self._unread.add(file)
         if heard.interrupted:
             self._look_round()
 
@@ -358,23 +361,23 @@ class Collector:
         while True:
             heard = self._camera.listen(self._camera.quiet_s)
             self._hear(heard)
-            self._backlog.read_due(self._filing.look_at)
+            self._unread.read_due(self._filing.look_at)
             if (heard.quiet and not heard.files) or time.monotonic() > end or self._stop():
                 return
 
-    def stored(self, entry: SpoolEntry) -> list[CollectionEvent]:
+    def stored(self, entry: PhotographFacts) -> list[CollectionEvent]:
         """The studio has stored it: the card's copies may go, at the next quiet moment."""
         self._copies.stored(entry)
         return self.take_reports()
 
-    def rejected(self, entry: SpoolEntry, reason: str) -> list[CollectionEvent]:
+    def rejected(self, entry: PhotographFacts, reason: str) -> list[CollectionEvent]:
         """The studio has no use for it as it is: once more from the card, where it is still."""
         self._copies.rejected(entry, reason)
         return self.take_reports()
 
     def take_reports(self) -> list[CollectionEvent]:
         """What there is to tell, once."""
-        reports, self._ledger.reports = self._ledger.reports, []
+        reports, self._collection.reports = self._collection.reports, []
         live = [one for one in self._journal.live() if one.state == "waiting"]
         self.unresolved = live[0].take_id if live else ""
         return reports

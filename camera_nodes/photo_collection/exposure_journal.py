@@ -33,18 +33,15 @@ ExposureState = Literal["armed", "waiting", "done", "written_off"]
 
 
 class CardFile(Struct, kw_only=True):
-    """A file of an exposure and where it is.
+    """A file of an exposure and where it is."""
 
-    spooled: on the node's disk and on the card.  stored: the studio has it, the card's copy may go.  deleted: it went.
-    kept: it stays on the card for good.
-    """
-
-    folder: str
-    name: str
-    kind: Kind
-    sha256: str
-    bytes: int
-    epoch: int = 0
+    folder: str  # on the body
+    name: str  # there
+    kind: Kind  # what its bytes are
+    sha256: str  # of its bytes
+    bytes: int  # how many
+    epoch: int = 0  # connection on which it was announced; 0: a search found it
+    # spooled: on node and card; stored: the studio has it; deleted: it went; kept: it stays for good
     state: FileState = "spooled"
     copy: bool = False  # the same bytes as another file of the exposure
     damaged: bool = False  # it came in pieces, however often it was read
@@ -55,19 +52,19 @@ class CardFile(Struct, kw_only=True):
 
 
 class ExposureRecord(Struct, kw_only=True):
-    """One arming, and what came of it.  `number`: what the body's counter should give it."""
+    """One arming, and what came of it."""
 
-    fire_id: str
-    take_id: str
-    armed_s: float
-    state: ExposureState = "armed"
-    released_s: float | None = None
-    number: int | None = None
+    fire_id: str  # of the Arm
+    take_id: str  # of the Arm
+    armed_s: float  # when, UTC
+    state: ExposureState = "armed"  # how far it is
+    released_s: float | None = None  # when the shutter was released, UTC; None: it is not known to have been
+    number: int | None = None  # what the body's counter should give it
     doubtful: bool = False  # the release failed in a way that leaves open whether there was one
-    keeps_raw: bool = False
-    stem: str = ""
-    taken_s: float | None = None
-    files: list[CardFile] = field(default_factory=list)
+    keeps_raw: bool = False  # a raw file is to come beside the photograph
+    stem: str = ""  # of its files' names
+    taken_s: float | None = None  # capture time by the body's clock face, read as UTC
+    files: list[CardFile] = field(default_factory=list)  # that it has
 
     def file(self, kind: Kind) -> CardFile | None:
         """Its own file of that kind."""
@@ -80,15 +77,15 @@ class ExposureRecord(Struct, kw_only=True):
 
 
 class Journal(Struct, kw_only=True, forbid_unknown_fields=True):
-    """See the module.  known: paths on the card that are no exposure's.  last_number: newest counter seen."""
+    """See the module."""
 
-    v: Literal[1] = 1
-    serial: str = ""
-    exposures: list[ExposureRecord] = field(default_factory=list)
-    known: list[str] = field(default_factory=list)
+    v: Literal[1] = 1  # of this form
+    serial: str = ""  # of the body that it is about
+    exposures: list[ExposureRecord] = field(default_factory=list)  # the oldest first
+    known: list[str] = field(default_factory=list)  # paths on the card that are no exposure's
     strays: list[str] = field(default_factory=list)  # paths of the last photographs that were nobody's
-    last_number: int | None = None
-    clock_s: float | None = None
+    last_number: int | None = None  # newest counter seen
+    clock_s: float | None = None  # what the body's clock face adds to UTC; None: not known
     clock_proven: bool = False  # a photograph's capture time has told clock_s; else the body said it
     first: bool = True  # no camera was ever searched
 

@@ -26,19 +26,15 @@ CLOCK_CHANGED_S = 600.0  # no file is as late as that: somebody has set the body
 
 @dataclass(frozen=True)
 class CandidateFile:
-    """A file that was read.  taken_s: capture time by the body's clock face, read as UTC.
+    """A file that was read."""
 
-    epoch: connection on which it was announced, 0 when a search found it.  heard_s: when the node came to know of it,
-    UTC: it is of no exposure that was armed later.
-    """
-
-    folder: str
-    name: str
-    kind: Kind
-    sha256: str
-    taken_s: float | None = None
-    epoch: int = 0
-    heard_s: float | None = None
+    folder: str  # on the body
+    name: str  # there
+    kind: Kind  # what its bytes are
+    sha256: str  # of its bytes
+    taken_s: float | None = None  # capture time by the body's clock face, read as UTC
+    epoch: int = 0  # connection on which it was announced; 0: a search found it
+    heard_s: float | None = None  # when the node came to know of it, UTC: it is of no exposure that was armed later
 
     @property
     def path(self) -> str:
@@ -56,68 +52,59 @@ class CandidateFile:
 
 @dataclass(frozen=True)
 class PendingExposure:
-    """An exposure without a photograph; a sequence of them is in the order of release.  released_s: UTC.
+    """An exposure without a photograph; a sequence of them is in the order of release."""
 
-    armed_s: when it was armed; where no release was written down, the shutter opened up to ARMED_S later, or never.
-    number: what the body's counter should give it; None: not known.  proof: it may never have been (its release
-    failed), or was given up by name, so that nothing but a capture time gives it a file.
-    """
-
-    fire_id: str
-    released_s: float | None
-    number: int | None = None
-    proof: bool = False
+    fire_id: str  # which
+    released_s: float | None  # UTC; None: no release was written down
+    number: int | None = None  # what the body's counter should give it; None: not known
+    proof: bool = False  # it may never have been, or was given up: nothing but a capture time gives it a file
+    # when it was armed; without a release written down, the shutter opened up to ARMED_S later, or never
     armed_s: float | None = None
 
 
 @dataclass
 class MatchResult:
-    """own: file of each exposure.  strays: files of nobody, with the reason.  The rest is undecided yet.
+    """Whose the files are; those that are not named are undecided yet."""
 
-    clock_s: what the body's clock face adds to UTC, as far as it is known now.  ambiguous: what came leaves open whose
-    it is, and nothing that may come yet can tell.  by_time: a capture time made a stray.
-    contested: by their capture time these may as well be of an exposure that failed or was given up.
-    behind: their number made these strays.
-    """
-
-    own: dict[str, CandidateFile] = field(default_factory=dict)
-    strays: list[tuple[CandidateFile, str]] = field(default_factory=list)
-    clock_s: float | None = None
-    ambiguous: bool = False
-    by_time: bool = False
+    own: dict[str, CandidateFile] = field(default_factory=dict)  # file of each exposure
+    strays: list[tuple[CandidateFile, str]] = field(default_factory=list)  # files of nobody, with the reason
+    clock_s: float | None = None  # what the body's clock face adds to UTC, as far as it is known now
+    ambiguous: bool = False  # what came leaves open whose it is, and nothing that may come yet can tell
+    by_time: bool = False  # a capture time made a stray
+    # by capture time as well of an exposure that failed or was given up
     contested: list[CandidateFile] = field(default_factory=list)
-    behind: list[CandidateFile] = field(default_factory=list)
+    behind: list[CandidateFile] = field(default_factory=list)  # their number made these strays
 
 
 @dataclass(frozen=True)
 class FiledFile:
     """A file that an exposure has already."""
 
-    path: str
-    kind: Kind
-    sha256: str
-    epoch: int
+    path: str  # on the body
+    kind: Kind  # what its bytes are
+    sha256: str  # of its bytes
+    epoch: int  # connection on which it was announced; 0: a search found it
 
 
 @dataclass(frozen=True)
 class ResolvedExposure:
     """An exposure that has files: what a companion is told by."""
 
-    fire_id: str
-    stem: str
-    files: tuple[FiledFile, ...]
-    taken_s: float | None = None
+    fire_id: str  # which
+    stem: str  # of its files' names
+    files: tuple[FiledFile, ...]  # which it has
+    taken_s: float | None = None  # capture time by the body's clock face, read as UTC
 
 
 @dataclass(frozen=True)
 class CompanionFile:
-    """A file that belongs to an exposure which has files: `copy` of one (the same bytes), or one more."""
+    """A file that belongs to an exposure which has files."""
 
-    fire_id: str
-    copy: bool = False
+    fire_id: str  # which exposure
+    copy: bool = False  # the same bytes as one that it has; else one more
 
 
-def companion(sighting: CandidateFile, holders: Sequence[ResolvedExposure]) -> CompanionFile | None:
+def companion(candidate: CandidateFile, holders: Sequence[ResolvedExposure]) -> CompanionFile | None:
     """The exposure that this file accompanies, by its stem; None when it stands for itself.
 
     holders: newest last.  The same path once more with other bytes is a new photograph under an old name, as bodies
@@ -125,36 +112,36 @@ def companion(sighting: CandidateFile, holders: Sequence[ResolvedExposure]) -> C
     the same event once more.
     """
     for holder in reversed(holders):
-        if any(_is_copy(sighting, one) for one in holder.files if one.sha256 == sighting.sha256):
+        if any(_is_copy(candidate, one) for one in holder.files if one.sha256 == candidate.sha256):
             return CompanionFile(holder.fire_id, copy=True)
-        if holder.stem != sighting.stem or not all(_beside(sighting, one) for one in holder.files):
+        if holder.stem != candidate.stem or not all(_beside(candidate, one) for one in holder.files):
             continue
-        if _apart(sighting.taken_s, holder.taken_s):
+        if _apart(candidate.taken_s, holder.taken_s):
             continue
-        if read_name(sighting.name).made_up and all(one.epoch != sighting.epoch for one in holder.files):
+        if read_name(candidate.name).made_up and all(one.epoch != candidate.epoch for one in holder.files):
             continue
         return CompanionFile(holder.fire_id)
     return None
 
 
-def _is_copy(sighting: CandidateFile, one: FiledFile) -> bool:
+def _is_copy(candidate: CandidateFile, one: FiledFile) -> bool:
     """Whether two files of the same bytes are one photograph: told twice, or in two slots (the first folder).
 
     Two names in one slot are two files even so: what serves the same picture again and again is no body, but a test.
     """
-    if one.path == sighting.path:
-        return one.epoch == sighting.epoch or not sighting.epoch  # else its count began anew
-    return _slot(one.path) != _slot(sighting.path) or read_name(one.path.rpartition("/")[2]).stem == sighting.stem
+    if one.path == candidate.path:
+        return one.epoch == candidate.epoch or not candidate.epoch  # else its count began anew
+    return _slot(one.path) != _slot(candidate.path) or read_name(one.path.rpartition("/")[2]).stem == candidate.stem
 
 
-def _beside(sighting: CandidateFile, one: FiledFile) -> bool:
+def _beside(candidate: CandidateFile, one: FiledFile) -> bool:
     """Whether a file of the same stem can be of the same exposure as this one.
 
     In one slot it is in the same folder and of another kind: numbers begin again in the next folder.
     """
-    if _slot(one.path) != _slot(sighting.path):
+    if _slot(one.path) != _slot(candidate.path):
         return True
-    return one.kind != sighting.kind and one.path.rpartition("/")[0] == sighting.folder.rstrip("/")
+    return one.kind != candidate.kind and one.path.rpartition("/")[0] == candidate.folder.rstrip("/")
 
 
 def twins(one: CandidateFile, other: CandidateFile) -> bool:

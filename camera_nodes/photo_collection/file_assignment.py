@@ -22,7 +22,7 @@ from camera_nodes.photo_collection.exposure_matching import (
 from camera_nodes.photo_collection.file_types import capture_time, kind_by_name, kind_of, read_name
 from camera_nodes.photo_collection.unread_files import UnreadFiles
 from camera_nodes.photo_transfer.spool import StrayFile
-from camera_nodes.wire import FileKind
+from common.photograph_facts import FileKind
 
 log = logging.getLogger(__name__)
 
@@ -31,23 +31,23 @@ log = logging.getLogger(__name__)
 class _Undecided:
     """A file that was read, and nobody's yet."""
 
-    sighting: CandidateFile
-    file: BodyFile
-    data: bytes = field(repr=False)
+    candidate: CandidateFile  # what is known of it
+    file: BodyFile  # on the body
+    data: bytes = field(repr=False)  # its bytes
     problem: str = ""  # it is not whole
-    since: float = field(default_factory=lambda: time.monotonic())
+    since: float = field(default_factory=lambda: time.monotonic())  # when it was read, monotonic s
 
 
 class FileAssignment:
     """See the module.  `strays`: files in the tray."""
 
-    def __init__(self, ledger: CollectionState, backlog: UnreadFiles) -> None:
-        self._ledger = ledger
-        self._backlog = backlog
+    def __init__(self, collection: CollectionState, unread: UnreadFiles) -> None:
+        self._collection = collection
+        self._unread = unread
         self._undecided: list[_Undecided] = []
         self._last_own: tuple[float, float] | None = None  # capture time and release of the last one that is certain
         self.clock_doubted = False  # what the body says of its clock made a stray, and no photograph has borne it out
-        self.strays = len(ledger.spool.strays())
+        self.strays = len(collection.spool.strays())
 
     @property
     def undecided_s(self) -> float | None:
@@ -60,17 +60,17 @@ class FileAssignment:
 
     def look_at(self, file: BodyFile, data: bytes, problem: str) -> None:
         """Find out what a file is; it is then filed, undecided, a stray, or known already."""
-        ours = self._ledger.journal.ours(file.path)
+        ours = self._collection.journal.ours(file.path)
         if ours is not None and ours[1].damaged and ours[1].epoch == file.epoch:
             self._mended(*ours, data, problem)
             return
         kind = (problem and kind_by_name(file.name)) or kind_of(file.name, data)
         taken_s = capture_time(data)
         digest = hashlib.sha256(data).hexdigest()
-        sighting = CandidateFile(file.folder, file.name, kind, digest, taken_s, file.epoch, file.heard_s)
-        if any(one.sighting.path == sighting.path and one.sighting.sha256 == digest for one in self._undecided):
+        candidate = CandidateFile(file.folder, file.name, kind, digest, taken_s, file.epoch, file.heard_s)
+        if any(one.candidate.path == candidate.path and one.candidate.sha256 == digest for one in self._undecided):
             return
-        undecided = _Undecided(sighting, file, data, problem)
+        undecided = _Undecided(candidate, file, data, problem)
         if not self._accompany(undecided):
             if kind == "other":
                 self._stray(undecided, "it is neither a photograph nor a raw file")
@@ -79,17 +79,17 @@ class FileAssignment:
 
     def _accompany(self, one: _Undecided) -> bool:
         """File it with the exposure that it belongs to by its stem; whether there is one."""
-        sighting = one.sighting
-        found = companion(sighting, self._ledger.journal.holders())
+        candidate = one.candidate
+        found = companion(candidate, self._collection.journal.holders())
         if found is None:
             return False
-        exposure = self._ledger.journal.find(found.fire_id)
+        exposure = self._collection.journal.find(found.fire_id)
         assert exposure is not None  # holders are the journal's
         if found.copy:
             self._copied(exposure, one)
-        elif sighting.kind == "other":
+        elif candidate.kind == "other":
             self._stray(one, f"it lies beside the photograph of {exposure.take_id}", exposure.take_id)
-        elif exposure.file(sighting.kind) is not None:
+        elif exposure.file(candidate.kind) is not None:
             self._stray(one, f"{exposure.take_id} has another file of that name", exposure.take_id)
         else:
             self._file(exposure, one)
@@ -97,10 +97,10 @@ class FileAssignment:
 
     def _copied(self, exposure: ExposureRecord, one: _Undecided) -> None:
         """The same bytes in another place, such as the second slot, or told a second time."""
-        same = next((f for f in exposure.files if f.path == one.sighting.path), None)
+        same = next((f for f in exposure.files if f.path == one.candidate.path), None)
         if same is not None:
             return
-        original = next(f for f in exposure.files if f.sha256 == one.sighting.sha256)
+        original = next(f for f in exposure.files if f.sha256 == one.candidate.sha256)
         state: exposure_journal.FileState = "stored" if original.state == "deleted" else original.state
         exposure.files.append(_card_file(one, state, copy=True))
 
@@ -108,25 +108,27 @@ class FileAssignment:
         """A photograph that came in pieces was read once more."""
         if problem:
             raise PhotoDamaged(problem)
-        entry = self._ledger.put(exposure, file.name, "raw" if file.kind == "raw" else "jpeg", data)
+        entry = self._collection.put(exposure, file.name, "raw" if file.kind == "raw" else "jpeg", data)
         file.sha256, file.bytes, file.state, file.damaged = entry.sha256, entry.bytes, "spooled", False
 
     def settle(self, *, final: bool = False, patient: bool = False) -> None:
         """Give what was read to the exposures whose it is; final, patient: as assign()."""
-        journal = self._ledger.journal
+        journal = self._collection.journal
         for one in list(self._undecided):  # their exposure may have its first file by now
             if self._accompany(one):
                 self._undecided.remove(one)
-        for one in [o for o in self._undecided if any(copy_in_other_slot(o.sighting, path) for path in journal.strays)]:
+        for one in [
+            o for o in self._undecided if any(copy_in_other_slot(o.candidate, path) for path in journal.strays)
+        ]:
             self._undecided.remove(one)
             self._stray(one, "the file of that name in the other slot is one")
-        photographs = [one for one in self._undecided if one.sighting.kind == "jpeg"]
+        photographs = [one for one in self._undecided if one.candidate.kind == "jpeg"]
         if not photographs:
             self._settle_raw(final)
             return
         clock_s = self._known_clock(photographs)
-        counts = self._ledger.camera.tells_time
-        firsts = _one_each([one.sighting for one in photographs])
+        counts = self._collection.camera.tells_time
+        firsts = _one_each([one.candidate for one in photographs])
         proven = journal.clock_proven
         verdict = match_files(
             firsts,
@@ -139,95 +141,95 @@ class FileAssignment:
             proven=proven,
         )
         self.clock_doubted |= verdict.by_time and not proven
-        for fire_id, sighting in verdict.own.items():
-            one = next(o for o in photographs if o.sighting is sighting)
+        for fire_id, candidate in verdict.own.items():
+            one = next(o for o in photographs if o.candidate is candidate)
             exposure = journal.find(fire_id)
             assert exposure is not None
             self._undecided.remove(one)
             self._file(exposure, one)
             if exposure.file("jpeg") is None:
                 continue  # it could not be kept
-            if sighting.taken_s is not None and exposure.released_s is not None:
+            if candidate.taken_s is not None and exposure.released_s is not None:
                 journal.clock_proven = True
-                self._last_own = (sighting.taken_s, exposure.released_s)
-        if not self._ledger.clock_void and verdict.clock_s is not None:
+                self._last_own = (candidate.taken_s, exposure.released_s)
+        if not self._collection.clock_void and verdict.clock_s is not None:
             journal.clock_s = verdict.clock_s
         for one in [o for o in photographs if o in self._undecided]:
             if self._accompany(one):  # in the other slot
                 self._undecided.remove(one)
-        for sighting, reason in verdict.strays:
-            for one in [o for o in self._undecided if o.sighting is sighting or twins(o.sighting, sighting)]:
+        for candidate, reason in verdict.strays:
+            for one in [o for o in self._undecided if o.candidate is candidate or twins(o.candidate, candidate)]:
                 self._undecided.remove(one)
                 self._stray(one, reason)
-        for sighting in verdict.behind:
-            if sighting.number is not None:
-                journal.recount(sighting.number)
+        for candidate in verdict.behind:
+            if candidate.number is not None:
+                journal.recount(candidate.number)
         if verdict.ambiguous:
             for exposure in journal.live():
                 exposure.state = "done"
-                self._ledger.tell(
+                self._collection.tell(
                     "photo_missing", f"{verdict.strays[0][1]}; they are in the tray and on the card", exposure
                 )
         self._settle_raw(final)
 
     def _settle_raw(self, final: bool) -> None:
         for one in list(self._undecided):
-            if one.sighting.kind == "raw" and (self._accompany(one) or (final or not self._ledger.journal.live())):
+            if one.candidate.kind == "raw" and (self._accompany(one) or (final or not self._collection.journal.live())):
                 self._undecided.remove(one)
-                if self._ledger.journal.ours(one.sighting.path) is None:
+                if self._collection.journal.ours(one.candidate.path) is None:
                     self._stray(one, "no photograph has its name")
 
     def _known_clock(self, photographs: list[_Undecided]) -> float | None:
         """The body's clock, unless it stands still: then capture times mean nothing."""
-        if self._ledger.clock_void:
+        if self._collection.clock_void:
             return None
         for one in photographs:
-            if self._last_own is None or one.sighting.taken_s != self._last_own[0]:
+            if self._last_own is None or one.candidate.taken_s != self._last_own[0]:
                 continue
             if any(
                 w.released_s and w.released_s - self._last_own[1] > SAME_MOMENT_S
-                for w in self._ledger.journal.waiting()
+                for w in self._collection.journal.waiting()
             ):
                 log.warning(
                     "%s: its photographs all say the same time; capture times are left out of account",
-                    self._ledger.name,
+                    self._collection.name,
                 )
-                self._ledger.clock_void, self._ledger.journal.clock_s = True, None
+                self._collection.clock_void, self._collection.journal.clock_s = True, None
                 return None
-        return self._ledger.journal.clock_s
+        return self._collection.journal.clock_s
 
     def _file(self, exposure: ExposureRecord, one: _Undecided) -> None:
         """Into the spool under its exposure."""
-        sighting = one.sighting
-        clock_s = None if self._ledger.clock_void else self._ledger.journal.clock_s
+        candidate = one.candidate
+        clock_s = None if self._collection.clock_void else self._collection.journal.clock_s
         if (
-            sighting.kind == "jpeg"
+            candidate.kind == "jpeg"
             and clock_s is None
-            and not self._ledger.clock_void
+            and not self._collection.clock_void
             and exposure.released_s
-            and sighting.taken_s
+            and candidate.taken_s
         ):
-            clock_s = sighting.taken_s - exposure.released_s
-        kind: FileKind = "raw" if sighting.kind == "raw" else "jpeg"
+            clock_s = candidate.taken_s - exposure.released_s
+        kind: FileKind = "raw" if candidate.kind == "raw" else "jpeg"
         if one.problem:
             self._damaged(exposure, one)
             return
         try:
-            self._ledger.put(exposure, sighting.name, kind, one.data, clock_s, sighting.sha256)
+            self._collection.put(exposure, candidate.name, kind, one.data, clock_s, candidate.sha256)
         except SpoolError as error:
-            self._backlog.postpone_new(one.file, error)
+            self._unread.postpone_new(one.file, error)
             return
         exposure.files.append(_card_file(one, "spooled"))
         if kind == "jpeg":
-            exposure.stem, exposure.taken_s = sighting.stem, sighting.taken_s
+            exposure.stem, exposure.taken_s = candidate.stem, candidate.taken_s
             exposure.state = "done"
-            self._ledger.journal.number_used(sighting.number)
+            self._collection.journal.number_used(candidate.number)
         elif not exposure.stem:
-            exposure.stem = sighting.stem
-        self._ledger.journal.saw(sighting.name)
-        if self._ledger.camera.tells_time and read_name(sighting.name).made_up:
-            said = f"{exposure.take_id}: its photograph {sighting.path} was in the body's memory, not on its card"
-            self._ledger.tell(
+            exposure.stem = candidate.stem
+        self._collection.journal.saw(candidate.name)
+        if self._collection.camera.tells_time and read_name(candidate.name).made_up:
+            said = f"{exposure.take_id}: its photograph {candidate.path} was in the body's memory, not on its card"
+            self._collection.tell(
                 "capture_target", f"{said}: a failure before it was fetched loses it", take_id=exposure.take_id
             )
 
@@ -236,50 +238,57 @@ class FileAssignment:
         file = _card_file(one, "kept")
         file.damaged = True
         exposure.files.append(file)
-        exposure.stem = exposure.stem or one.sighting.stem
-        self._ledger.journal.saw(one.sighting.name)
-        self._backlog.read_again(one.file, one.problem)
+        exposure.stem = exposure.stem or one.candidate.stem
+        self._collection.journal.saw(one.candidate.name)
+        self._unread.read_again(one.file, one.problem)
         text = f"{file.path} stays on its card: {one.problem}"
         if file.kind == "jpeg":
             exposure.state = "done"
-            self._ledger.tell("photo_damaged", text, exposure)
+            self._collection.tell("photo_damaged", text, exposure)
         else:
-            self._ledger.tell("photo_damaged", text, take_id=exposure.take_id)
+            self._collection.tell("photo_damaged", text, take_id=exposure.take_id)
 
     def _stray(self, one: _Undecided, reason: str, take_id: str = "") -> None:
         """Into the tray, and told; the body's copy stays."""
-        sighting = one.sighting
-        if sighting.kind == "jpeg":
-            self._ledger.journal.number_used(sighting.number)
-        self._ledger.journal.saw(sighting.name)
-        if sighting.kind == "jpeg":
-            self._ledger.journal.strays.append(sighting.path)
-        if sighting.path not in self._ledger.journal.known:
-            self._ledger.journal.known.append(sighting.path)
+        candidate = one.candidate
+        if candidate.kind == "jpeg":
+            self._collection.journal.number_used(candidate.number)
+        self._collection.journal.saw(candidate.name)
+        if candidate.kind == "jpeg":
+            self._collection.journal.strays.append(candidate.path)
+        if candidate.path not in self._collection.journal.known:
+            self._collection.journal.known.append(candidate.path)
         stray = StrayFile(
-            camera=self._ledger.name, path=sighting.path, sha256=sighting.sha256, bytes=len(one.data), reason=reason,
-            found_at=datetime.now(UTC).isoformat(timespec="seconds"), take_id=take_id,
-        )  # fmt: skip
+            camera=self._collection.name,
+            path=candidate.path,
+            sha256=candidate.sha256,
+            bytes=len(one.data),
+            reason=reason,
+            found_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            take_id=take_id,
+        )
         try:
-            kept = f"it is kept in {self._ledger.spool.put_stray(stray, one.data)} and on the card"
-            self.strays = len(self._ledger.spool.strays())
+            kept = f"it is kept in {self._collection.spool.put_stray(stray, one.data)} and on the card"
+            self.strays = len(self._collection.spool.strays())
         except SpoolError as error:
             kept = f"it is on the card; the tray cannot take it: {error}"
-        self._ledger.tell("stray", f"{sighting.path} is filed in no take: {reason}; {kept}", take_id=take_id or None)
+        self._collection.tell(
+            "stray", f"{candidate.path} is filed in no take: {reason}; {kept}", take_id=take_id or None
+        )
 
 
-def _one_each(sightings: list[CandidateFile]) -> list[CandidateFile]:
+def _one_each(candidates: list[CandidateFile]) -> list[CandidateFile]:
     """Of a photograph in two slots the first."""
     firsts: list[CandidateFile] = []
-    for one in sightings:
+    for one in candidates:
         if not any(twins(one, first) for first in firsts):
             firsts.append(one)
     return firsts
 
 
 def _card_file(one: _Undecided, state: exposure_journal.FileState, *, copy: bool = False) -> CardFile:
-    sighting = one.sighting
+    candidate = one.candidate
     return CardFile(
-        folder=sighting.folder, name=sighting.name, kind=sighting.kind, sha256=sighting.sha256, bytes=len(one.data),
-        epoch=sighting.epoch, state=state, copy=copy,
+        folder=candidate.folder, name=candidate.name, kind=candidate.kind, sha256=candidate.sha256, bytes=len(one.data),
+        epoch=candidate.epoch, state=state, copy=copy,
     )  # fmt: skip

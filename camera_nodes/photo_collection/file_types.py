@@ -37,11 +37,11 @@ _HOST_NAME = re.compile(r"capt\d+\Z")  # given by libgphoto2 to what never was o
 
 @dataclass(frozen=True)
 class FileName:
-    """What a name says under DCF (CIPA DC-009): stem, and the counter at its end; `made_up` by the host."""
+    """What a name says under DCF (CIPA DC-009)."""
 
-    stem: str
-    number: int | None
-    made_up: bool
+    stem: str  # in lower case
+    number: int | None  # the counter at its end
+    made_up: bool  # by the host: it says nothing of the body
 
 
 def read_name(name: str) -> FileName:

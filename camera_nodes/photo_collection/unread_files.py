@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from camera_nodes.camera import BodyFile, CameraBase
+from camera_nodes.camera import BodyFile, Camera
 from camera_nodes.errors import CameraMissing, EquipmentError, FileGone, FileTruncated, NotIdle, PhotoDamaged
 from camera_nodes.photo_collection.collection_state import CollectionState, fault_code
 from camera_nodes.photo_collection.file_types import jpeg_fault
@@ -20,18 +20,18 @@ AGAIN_S = (2.0, 5.0, 15.0, 60.0)  # between attempts at a file that cannot be re
 class UnreadFile:
     """A file that the body has and that is not read yet."""
 
-    file: BodyFile
-    tries: int = 0
+    file: BodyFile  # which
+    tries: int = 0  # readings that failed
     next_s: float = 0.0  # monotonic
-    error: str = ""
-    code: str = "photo_missing"
+    error: str = ""  # of the last one, in words
+    code: str = "photo_missing"  # of wire.NodeFault, for what it comes to
 
 
 class UnreadFiles:
     """See the module."""
 
-    def __init__(self, ledger: CollectionState) -> None:
-        self._ledger = ledger
+    def __init__(self, collection: CollectionState) -> None:
+        self._collection = collection
         self.files: list[UnreadFile] = []
 
     def add(self, file: BodyFile) -> None:
@@ -69,8 +69,8 @@ class UnreadFiles:
                 self._read(one, look)
                 came = True
             except FileGone:
-                if self._ledger.journal.ours(one.file.path) is None:
-                    log.warning("%s: %s was announced and is not there", self._ledger.name, one.file.path)
+                if self._collection.journal.ours(one.file.path) is None:
+                    log.warning("%s: %s was announced and is not there", self._collection.name, one.file.path)
             except (CameraMissing, NotIdle):
                 raise
             except EquipmentError as error:
@@ -82,7 +82,7 @@ class UnreadFiles:
     def _read(self, one: UnreadFile, look: Callable[[BodyFile, bytes, str], None]) -> None:
         problem = ""
         try:
-            data = read_whole(self._ledger.camera, one.file)
+            data = read_whole(self._collection.camera, one.file)
         except PhotoDamaged as damage:
             data, problem = damage.data, str(damage)
         look(one.file, data, problem)
@@ -101,10 +101,10 @@ class UnreadFiles:
         first, one.error = not one.error, str(error)
         one.code = fault_code(error)
         if first:
-            self._ledger.tell(one.code, f"{one.file.path} stays on its card and is read again later: {error}")
+            self._collection.tell(one.code, f"{one.file.path} stays on its card and is read again later: {error}")
 
 
-def read_whole(camera: CameraBase, file: BodyFile) -> bytes:
+def read_whole(camera: Camera, file: BodyFile) -> bytes:
     """The file, whole.  Raises PhotoDamaged when it is not, however often it is read; FileGone; CameraFault."""
     problem, before = "", b""
     for _ in range(_READS):

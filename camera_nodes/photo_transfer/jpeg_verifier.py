@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 Answer = Literal["whole", "damaged", "unknown"]
 
 IDLE_S = 60.0
-AGAIN_S = 60.0  # after the prover could not be had
+AGAIN_S = 60.0  # after the verifier could not be had
 MAX_BYTES = 200_000_000
 _NAME = "\0mien-prover-{uid}-{code:08x}"
 _PROVEN = "proven"  # file beside a photograph in the spool, so that a node that starts again need not ask again
@@ -52,11 +52,11 @@ class JpegVerifier:
         return self._asked is not None
 
     def fileno(self) -> int | None:
-        """To poll for reading: an answer, or the end of the prover."""
+        """To poll for reading: an answer, or the end of the verifier."""
         return None if self._socket is None else self._socket.fileno()
 
     def ask(self, photo: Path) -> bool:
-        """Begin with a file. False when the prover cannot be had now."""
+        """Begin with a file. False when the verifier cannot be had now."""
         if self._asked is not None or time.monotonic() < self._next_try:
             return False
         try:
@@ -115,7 +115,7 @@ class JpegVerifier:
             try:
                 found.connect(self._name)
                 if _user_of(found) != os.getuid():
-                    raise PermissionError("another user holds the name of the prover")
+                    raise PermissionError("another user holds the name of the verifier")
                 found.setblocking(False)
                 return found
             except ConnectionRefusedError:
@@ -124,7 +124,7 @@ class JpegVerifier:
             except BaseException:
                 found.close()
                 raise
-        raise ConnectionError("the prover does not start")
+        raise ConnectionError("the verifier does not start")
 
     def _start(self) -> None:
         """Take the name here, so that whoever comes now is already in its queue, and hand it to the new process."""

@@ -1,13 +1,12 @@
 """Photographs on the node's disk, from the camera until the controller has stored them.
 
-An entry is a folder `<entry>/` with `photo` and `entry.json` (its description with the hash).  It is made under a name
+An entry is a folder `<entry>/` with `photo` and `entry.json` (what is known of it).  It is made under a name
 beginning with a dot, each file and the folder synced, then renamed: it appears whole or not at all.  A node killed
 before the rename finds the folder at its next start: when the hash agrees it is a whole photograph and is taken in,
 otherwise it is set aside in `damaged/` and named, never silently deleted.
 """
 
 import errno
-import hashlib
 import os
 import re
 import shutil
@@ -17,10 +16,10 @@ from pathlib import Path
 import msgspec
 
 from camera_nodes.errors import SpoolError, SpoolFull
-from camera_nodes.wire import FileKind, FileName, Id, Sha256
 from common.files.atomic_write import write_new
 from common.files.durable import fsync_folder
 from common.files.hashes import file_sha256
+from common.photograph_facts import Id, PhotographFacts, Sha256
 
 _MAKING = "."  # begins the name of a folder not yet whole
 _GOING = "~"  # ends the name of one being deleted; no entry's name has it
@@ -30,40 +29,26 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")  # no two computers have the same
 _ID = re.compile(r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 
 
-class SpoolEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What the spool knows of a photograph; the content of entry.json."""
-
-    entry: Id
-    fire_id: Id
-    take_id: Id
-    camera: Id
-    name: FileName  # as the camera called it
-    sha256: Sha256
-    bytes: int
-    kind: FileKind = "jpeg"
-    body_clock_error_ms: int | None = None  # the body's clock face minus UTC, as the node knew it
-
-
 class StrayFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A file that is no exposure's: where on the body it was, and why it was set aside; its entry.json in the tray."""
+    """A file that is no exposure's; the content of its entry.json in the tray."""
 
-    camera: Id
-    path: str
-    sha256: Sha256
-    bytes: int
-    reason: str
+    camera: Id  # the rig's name of the camera
+    path: str  # where on the body it was
+    sha256: Sha256  # of its bytes
+    bytes: int  # how many
+    reason: str  # why it was set aside
     found_at: str  # UTC, ISO 8601
     take_id: str = ""  # the take that it was looked at for
 
 
 @dataclass
 class Spool:
-    """A folder of entries, held by one node.  `damaged` lists what was set aside when it was opened."""
+    """A folder of entries, held by one node."""
 
-    folder: Path
-    min_free_bytes: int = 200_000_000
-    damaged: list[str] = field(default_factory=list)
-    _entries: dict[str, SpoolEntry] = field(default_factory=dict)
+    folder: Path  # where
+    min_free_bytes: int = 200_000_000  # left free on its disk
+    damaged: list[str] = field(default_factory=list)  # what was set aside when it was opened, in words
+    _entries: dict[str, PhotographFacts] = field(default_factory=dict)  # by name
 
     def __post_init__(self) -> None:
         """Raises SpoolError when the folder cannot be made or read."""
@@ -105,45 +90,21 @@ class Spool:
         kept = self._set_aside(path, "damaged")
         self.damaged.append(f"a photograph was cut off while it was written; what there is of it is in {kept}")
 
-    def put(
-        self,
-        *,
-        fire_id: str,
-        take_id: str,
-        camera: str,
-        name: str,
-        data: bytes,
-        kind: FileKind = "jpeg",
-        body_clock_error_ms: int | None = None,
-        sha256: str = "",
-    ) -> SpoolEntry:
+    def put(self, photo: PhotographFacts, data: bytes) -> None:
         """Write a photograph, or the raw file of the same exposure; when this returns it survives a power cut.
 
-        The entry's name is fire and camera (and ".raw"; a camera's name has no dot), so it is unique whatever the
-        camera calls its files.  sha256: of the data, where the caller has it.  Raises SpoolFull (nothing is left
-        behind) or SpoolError.
+        photo: what is known of it, the hash and the length of `data` too.  Raises SpoolFull (nothing is left behind)
+        or SpoolError.
         """
-        key = entry_key(fire_id, camera, kind)
+        key = photo.entry
         if not _ID.match(key):
             raise SpoolError(f"{key!r} cannot name an entry")
         if key in self._entries:
             raise SpoolError(f"the spool holds a photograph of {key} already")
         if self.free_bytes() - len(data) < self.min_free_bytes:
             raise SpoolFull(f"the disk of the spool {self.folder} is full: {self.free_bytes() / 1e6:.0f} MB are free")
-        entry = SpoolEntry(
-            entry=key,
-            fire_id=fire_id,
-            take_id=take_id,
-            camera=camera,
-            name=re.sub(r"[/\\\x00-\x1f]", "_", name)[:200] or "photo",
-            sha256=sha256 or hashlib.sha256(data).hexdigest(),
-            bytes=len(data),
-            kind=kind,
-            body_clock_error_ms=body_clock_error_ms,
-        )
-        self._make(self.folder / key, data, entry)
-        self._entries[key] = entry
-        return entry
+        self._make(self.folder / key, data, photo)
+        self._entries[key] = photo
 
     def put_stray(self, stray: StrayFile, data: bytes) -> Path:
         """Put a file that is no exposure's into the tray; once only, however often it is found.
@@ -183,11 +144,11 @@ class Spool:
                 raise SpoolFull(f"the disk of the spool {self.folder} is full") from None
             raise SpoolError(f"the spool {self.folder} cannot be written: {error.strerror}") from None
 
-    def entries(self) -> list[SpoolEntry]:
+    def entries(self) -> list[PhotographFacts]:
         """Whole files waiting, photographs before raw files, oldest name first."""
         return sorted(self._entries.values(), key=lambda entry: (entry.kind, entry.entry))
 
-    def get(self, key: str) -> SpoolEntry | None:
+    def get(self, key: str) -> PhotographFacts | None:
         """The entry of that name, or None."""
         return self._entries.get(key)
 
@@ -248,11 +209,6 @@ class Spool:
         return target
 
 
-def entry_key(fire_id: str, camera: str, kind: FileKind) -> str:
-    """The name of the entry of an exposure's photograph or raw file."""
-    return f"{fire_id}.{camera}.raw" if kind == "raw" else f"{fire_id}.{camera}"
-
-
 def read_stray_file(path: Path) -> StrayFile | None:
     """What the tray says of the file in this folder."""
     try:
@@ -261,8 +217,8 @@ def read_stray_file(path: Path) -> StrayFile | None:
         return None
 
 
-def _read_entry(path: Path) -> SpoolEntry | None:
+def _read_entry(path: Path) -> PhotographFacts | None:
     try:
-        return msgspec.json.decode((path / "entry.json").read_bytes(), type=SpoolEntry)
+        return msgspec.json.decode((path / "entry.json").read_bytes(), type=PhotographFacts)
     except (OSError, msgspec.MsgspecError):
         return None

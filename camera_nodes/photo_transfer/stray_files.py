@@ -16,8 +16,8 @@ from camera_nodes.photo_transfer.spool import STRAYS, StrayFile, read_stray_file
 class ListedStray:
     """A file in the tray and the folder that it is in."""
 
-    folder: Path
-    stray: StrayFile
+    folder: Path  # in the tray
+    stray: StrayFile  # what is known of it
 
     def as_json(self) -> dict[str, Any]:
         """What is known of it."""

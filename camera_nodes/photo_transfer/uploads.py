@@ -3,8 +3,8 @@
 The controller says how much it takes (Want: offset and chunks); the node sends no more than that, and nothing at all
 while `allowed` is False.  A Want names its offset, so an upload goes on where it stopped after any interruption.
 
-While the node is `idle`, photographs that wait are proven whole (prover.py) and their Offers say so; no Offer waits for
-that, and one that was made without it is made again.
+While the node is `idle`, photographs that wait are proven whole (jpeg_verifier.py) and their Offers say so; no Offer
+waits for that, and one that was made without it is made again.
 """
 
 import logging
@@ -16,10 +16,12 @@ from pathlib import Path
 import zmq
 
 from camera_nodes import transport, wire
+from camera_nodes.curve_keys import KeyPair
 from camera_nodes.errors import SpoolError, WireError
 from camera_nodes.photo_transfer.jpeg_verifier import JpegVerifier, was_verified
-from camera_nodes.photo_transfer.spool import Spool, SpoolEntry
-from camera_nodes.transport import Context, KeyPair
+from camera_nodes.photo_transfer.spool import Spool
+from camera_nodes.transport import Context
+from common.photograph_facts import PhotographFacts
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ class Uploads:
 
     def __init__(
         self, context: Context, endpoint: str, keys: KeyPair, controller_public: str, spool: Spool,
-        on_stored: Callable[[SpoolEntry], None], on_rejected: Callable[[SpoolEntry, str, Path | None], None],
+        on_stored: Callable[[PhotographFacts], None], on_rejected: Callable[[PhotographFacts, str, Path | None], None],
     ) -> None:  # fmt: skip
         self.socket = transport.connect_dealer(context, endpoint, keys, controller_public, limit=wire.BULK_LIMIT)
         self.monitor = transport.Monitor(self.socket)
@@ -46,7 +48,7 @@ class Uploads:
         self.utc_ns: int | None = None  # this machine's UTC minus the controller's clock
         self._spool = spool
         self._on_stored = on_stored
-        self._prover = JpegVerifier()
+        self._verifier = JpegVerifier()
         self._proofs: dict[str, wire.Proof | None] = {}  # entry -> what was found; None: nothing that can be told
         self._on_rejected = on_rejected
         self._endpoint = endpoint
@@ -63,7 +65,7 @@ class Uploads:
 
     def close(self) -> None:
         """Close the socket; what was not stored stays in the spool."""
-        self._prover.close()
+        self._verifier.close()
         self.monitor.close()
         self.socket.close()
 
@@ -119,7 +121,7 @@ class Uploads:
         if now >= self._knock_at:
             self._knock_at = math.inf
             transport.reconnect(self.socket, self._endpoint)
-        self._prove()
+        self._verify()
         if not (self.allowed and self._connected):
             return
         entries = self._spool.entries()
@@ -127,11 +129,7 @@ class Uploads:
         idle = [e for e in entries if e.entry not in self._wants and self._touched.get(e.entry, stale) <= stale]
         idle.sort(key=lambda e: self._touched.get(e.entry, 0.0))  # one that is never answered does not block the rest
         for entry in idle[: max(0, _OFFERS_AT_ONCE - (len(entries) - len(idle)))]:
-            offer = wire.Offer(
-                entry=entry.entry, fire_id=entry.fire_id, take_id=entry.take_id, camera=entry.camera,
-                name=entry.name, sha256=entry.sha256, bytes=entry.bytes, kind=entry.kind,
-                body_clock_error_ms=entry.body_clock_error_ms, utc_ns=self.utc_ns, proof=self._proofs.get(entry.entry),
-            )  # fmt: skip
+            offer = wire.Offer(**entry.facts(), utc_ns=self.utc_ns, proof=self._proofs.get(entry.entry))
             if not transport.send(self.socket, offer, limit=wire.BULK_LIMIT):
                 return
             self._touched[entry.entry] = now
@@ -142,9 +140,9 @@ class Uploads:
                 self._full = True
                 return
 
-    def _prove(self) -> None:
-        """Take in what the prover has found, and ask it about the next photograph. Never waits."""
-        if (found := self._prover.answer()) is not None:
+    def _verify(self) -> None:
+        """Take in what the verifier has found, and ask it about the next photograph. Never waits."""
+        if (found := self._verifier.answer()) is not None:
             path, answer, flaw = found
             entry = self._spool.get(path.parent.name)
             if entry is not None:
@@ -153,10 +151,10 @@ class Uploads:
                     log.warning("%s is damaged: %s; the studio will refuse it", entry.entry, flaw)
                 elif answer == "whole" and entry.entry not in self._wants:
                     self._touched.pop(entry.entry, None)  # offered without its proof: once more
-        if self.idle and not self._prover.busy and (entry := self._unproven()) is not None:
-            self._prover.ask(self._path(entry))
+        if self.idle and not self._verifier.busy and (entry := self._unverified()) is not None:
+            self._verifier.ask(self._path(entry))
 
-    def _unproven(self) -> SpoolEntry | None:
+    def _unverified(self) -> PhotographFacts | None:
         for entry in self._spool.entries():
             if entry.kind == "jpeg" and entry.entry not in self._proofs and entry.entry not in self._wants:
                 if not was_verified(self._path(entry)):
@@ -164,7 +162,7 @@ class Uploads:
                 self._proofs[entry.entry] = "strict"
         return None
 
-    def _path(self, entry: SpoolEntry) -> Path:
+    def _path(self, entry: PhotographFacts) -> Path:
         return self._spool.folder / entry.entry / "photo"
 
     def _send_chunk(self, key: str, now: float) -> bool:
@@ -204,5 +202,5 @@ class Uploads:
         """Have a poller watch the socket for what it needs now."""
         poller.register(self.socket, zmq.POLLIN | (zmq.POLLOUT if self.wants_to_write else 0))
         poller.register(self.monitor.socket, zmq.POLLIN)
-        if (prover := self._prover.fileno()) is not None:
-            poller.register(prover, zmq.POLLIN)
+        if (verifier := self._verifier.fileno()) is not None:
+            poller.register(verifier, zmq.POLLIN)

@@ -258,9 +258,11 @@ class BodyProbe:
 
 
 class _Values(NamedTuple):
-    here: str
-    beside: str
-    across: str
+    """Values of a setting to go through."""
+
+    here: str  # as it stands
+    beside: str  # one step away
+    across: str  # far away
 
 
 def _with_holds(settle: SettleTime, left: str, found: str | None) -> SettleTime:

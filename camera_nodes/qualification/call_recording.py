@@ -20,24 +20,21 @@ _EVENTS = ("GP_EVENT_UNKNOWN", "GP_EVENT_TIMEOUT", "GP_EVENT_FILE_ADDED", "GP_EV
 
 @dataclass
 class CallRecord:
-    """Notes of all calls.  Times in seconds.  `camera`: the library's camera object of the newest connection.
+    """Notes of all calls to the library.  Times in seconds."""
 
-    errors: by call and code.  example: the newest text of each.  polls_over: how much longer each poll for events
-    lasted than the time it was given.  added: paths announced, in order.
-    """
-
-    gp: Any = None
-    camera: Any = None
-    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    errors: Counter[tuple[str, int]] = field(default_factory=Counter)
-    example: dict[tuple[str, int], str] = field(default_factory=dict)
-    events: Counter[str] = field(default_factory=Counter)
-    added: list[str] = field(default_factory=list)
+    gp: Any = None  # the library
+    camera: Any = None  # its camera object of the newest connection
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # how long calls took, by call
+    errors: Counter[tuple[str, int]] = field(default_factory=Counter)  # how often, by call and code
+    example: dict[tuple[str, int], str] = field(default_factory=dict)  # the newest text of each
+    events: Counter[str] = field(default_factory=Counter)  # how often, by kind
+    added: list[str] = field(default_factory=list)  # paths announced, in order
+    # how much longer each poll for events lasted than the time it was given
     polls_over: list[float] = field(default_factory=list)
-    dry_polls: int = 0
-    busy_answers: int = 0
-    busy_longest_s: float = 0.0
-    _busy_since: dict[str, float] = field(default_factory=dict)
+    dry_polls: int = 0  # polls that found no event
+    busy_answers: int = 0  # calls that were answered "busy"
+    busy_longest_s: float = 0.0  # the longest that it stayed busy
+    _busy_since: dict[str, float] = field(default_factory=dict)  # by call
 
     def heard(self) -> int:
         """How many events there were, other than "nothing happened"."""

@@ -45,13 +45,12 @@ class PhotoMissingAgain(CameraFault):
 
 @dataclass(frozen=True)
 class QualifyOptions:
-    """shots: exposures to make.  keep: leave them on the card.  set_clock: set the body's clock to this computer's.
-    pull_cable: ask a person to pull the cable and put it back."""
+    """What a qualification does."""
 
-    shots: int = 100
-    keep: bool = False
-    set_clock: bool = True
-    pull_cable: bool = False
+    shots: int = 100  # exposures to make
+    keep: bool = False  # leave them on the card
+    set_clock: bool = True  # set the body's clock to this computer's
+    pull_cable: bool = False  # ask a person to pull the cable and put it back
 
 
 def qualify(

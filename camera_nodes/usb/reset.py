@@ -28,12 +28,12 @@ _BUS_NUMBER = re.compile(r"usb:(\d{1,3}),(\d{1,3})")
 
 @dataclass(frozen=True)
 class UsbTree:
-    """Where this machine's USB devices are told of and opened.  `ioctl`: (descriptor, request, argument)."""
+    """Where this machine's USB devices are told of and opened."""
 
-    sysfs: Path = usb_port.SYSFS
-    devfs: Path = DEVFS
-    model: Path = MODEL
-    ioctl: Callable[[int, int, int], object] = fcntl.ioctl
+    sysfs: Path = usb_port.SYSFS  # the kernel's tree of devices
+    devfs: Path = DEVFS  # files that open them
+    model: Path = MODEL  # what computer this is
+    ioctl: Callable[[int, int, int], object] = fcntl.ioctl  # (descriptor, request, argument)
 
 
 def reset(port: str, tree: UsbTree | None = None) -> str:

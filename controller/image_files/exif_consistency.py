@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
+from common.setting_values import setting_number
 from controller.image_files.photograph_reader import Exif
 
 SLACK = timedelta(seconds=2)  # a body tells whole seconds, when it is asked and when it writes
@@ -21,7 +22,6 @@ UNSTAMPED = timedelta(seconds=3)  # how long after the journal's entry a fire ca
 STOPS = 1 / 6  # beyond what names leave open (1/15 is 1/16), below the smallest step between them (1/13)
 LEAP = 1000  # files that a body may have numbered between two frames, over the end of its counter
 _COUNTER = 9999
-_NUMBER = re.compile(r"(?:iso|f/?)?\s*(\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))?\s*(?:s|sec|\")?")
 _STAMP = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)")
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 _DCF = re.compile(r"(\d{4})\.[^.]+\Z")
@@ -30,13 +30,10 @@ _ISO_UNKNOWN = 65535  # what EXIF's 16 bits say of any ISO that they do not hold
 
 @dataclass(frozen=True)
 class StampedExposure:
-    """What is known of the exposure that a photograph is said to be of.
+    """What is known of the exposure that a photograph is said to be of."""
 
-    at: when it was. slack: how far from it that can be.
-    """
-
-    at: datetime
-    slack: timedelta
+    at: datetime  # when it was
+    slack: timedelta  # how far from it that can be
 
 
 def capture_time_mismatch(exif: Exif, exposed: StampedExposure, body_clock_error_ms: int | None) -> str:
@@ -130,14 +127,6 @@ def _plain(value: float, unit: str) -> str:
     return f"1/{round(1 / value, 1):g}" if unit == "{} s" and value < 0.3 else f"{value:g}"
 
 
-def setting_number(text: str) -> float | None:
-    """The value of a camera setting, whichever way it is spelt: "1/125", "0.0080s"; "f/8", "8"; "ISO 200"."""
-    found = _NUMBER.fullmatch(text.strip().lower())
-    if found is None or (found[2] and float(found[2]) == 0):
-        return None
-    return float(found[1]) / float(found[2] or 1)
-
-
 def file_number(name: str) -> int | None:
     """The counter in a file's name by DCF (JEITA CP-3461): 123 of IMG_0123.JPG; None where there is none."""
     found = _DCF.search(name)
@@ -151,10 +140,10 @@ def counter_advanced(earlier: int, later: int) -> bool:
 
 @dataclass(frozen=True)
 class FileNumberCounter:
-    """What a camera's file names were like in a session: the last number, and how often it grew."""
+    """What a camera's file names were like in a session."""
 
-    number: int
-    grew: int = 0
+    number: int  # the last one
+    grew: int = 0  # how often it grew
 
     def follow(self, number: int) -> tuple["FileNumberCounter", str]:
         """The counter after the next photograph, and what is odd about it.

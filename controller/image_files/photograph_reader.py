@@ -29,26 +29,21 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # wh
 
 @dataclass(frozen=True)
 class Exif:
-    """What a photograph says of itself (EXIF 2.32); empty or None where it says nothing.
+    """What a photograph says of itself (EXIF 2.32); empty or None where it says nothing."""
 
-    taken_at: by the camera's own clock, as it writes it ("2026:03:01 10:15:02"), with the fraction of a second
-    (taken_subsec, "25") and the time zone (taken_offset, "+01:00") where it tells them. exposure_s in seconds,
-    focal_length_mm in millimetres, orientation 1..8 (1: as stored). problem: why the block could not be read.
-    """
-
-    make: str = ""
-    model: str = ""
-    serial: str = ""
-    lens: str = ""
-    taken_at: str = ""
-    taken_subsec: str = ""
-    taken_offset: str = ""
-    exposure_s: float | None = None
-    f_number: float | None = None
-    iso: int | None = None
-    focal_length_mm: float | None = None
-    orientation: int | None = None
-    problem: str = ""
+    make: str = ""  # of the body
+    model: str = ""  # of the body
+    serial: str = ""  # of the body
+    lens: str = ""  # its model
+    taken_at: str = ""  # by the camera's own clock, as it writes it ("2026:03:01 10:15:02")
+    taken_subsec: str = ""  # the fraction of that second ("25")
+    taken_offset: str = ""  # the time zone ("+01:00")
+    exposure_s: float | None = None  # exposure time
+    f_number: float | None = None  # aperture
+    iso: int | None = None  # sensitivity
+    focal_length_mm: float | None = None  # of the lens
+    orientation: int | None = None  # 1..8 (1: as stored)
+    problem: str = ""  # why the block could not be read
 
     def values(self) -> dict[str, Any]:
         """What is known, for the records; empty without EXIF."""
@@ -57,11 +52,11 @@ class Exif:
 
 @dataclass(frozen=True)
 class PhotographHeader:
-    """A photograph that is whole: size in pixels, EXIF."""
+    """A photograph that is whole."""
 
-    width: int
-    height: int
-    exif: Exif = Exif()
+    width: int  # px
+    height: int  # px
+    exif: Exif = Exif()  # what it says of itself
 
 
 def read_photo(path: Path, *, proven: bool = False) -> PhotographHeader:

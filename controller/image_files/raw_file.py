@@ -32,11 +32,11 @@ _CANON_BOX = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")  # the uuid box o
 
 @dataclass(frozen=True)
 class RawHeader:
-    """What the header says: one of FORMATS, and the body that made it (empty when it does not say)."""
+    """What the header of a raw file says."""
 
-    format: str
-    make: str = ""
-    model: str = ""
+    format: str  # one of FORMATS
+    make: str = ""  # of the body; empty: it does not say
+    model: str = ""  # of the body; empty: it does not say
 
 
 def read_raw(path: Path) -> RawHeader:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from camera_nodes import wire
+from common.photograph_facts import PhotographFacts
 from controller.errors import FrameRejected
 from controller.image_files.photograph_reader import PhotographHeader, read_photo
 from controller.image_files.raw_file import RawHeader, read_raw
@@ -30,21 +31,13 @@ FILING_THREADS = 3  # one more than cores of a small server: each waits for the 
 RETRY_S = 2.0
 
 
-@dataclass(frozen=True)
-class ReceivedPhotograph:
+class ReceivedPhotograph(PhotographFacts, frozen=True, kw_only=True):
     """A file that was verified and read, to be filed: a photograph, or the raw file of one.
 
-    body_clock_error_ms: the body's clock minus the studio's UTC, at its node's word.
+    Its body_clock_error_ms is against the studio's UTC, at its node's word.
     """
 
-    take_id: str
-    fire_id: str
-    camera: str
-    name: str
-    sha256: str
-    bytes: int
-    content: PhotographHeader | RawHeader
-    body_clock_error_ms: int | None = None
+    content: PhotographHeader | RawHeader  # what the file itself says
 
 
 class CommitLog(Protocol):
@@ -69,18 +62,19 @@ class CommitLog(Protocol):
 
 @dataclass(frozen=True)
 class CommitOutcome:
-    """What the node is told; None when the controller stopped first, and the file waits in its folder."""
+    """What became of a file."""
 
-    offer: wire.Offer
+    offer: wire.Offer  # the one that it came by
+    # what the node is told; None: the controller stopped first, and the file waits in its folder
     answer: wire.Stored | wire.Rejected | None
 
 
 class FileCommitter:
     """A few threads that file what they are given, in order. `done` is called from them with each Outcome."""
 
-    def __init__(self, store: Store, book: CommitLog, done: Callable[[CommitOutcome], None]) -> None:
+    def __init__(self, store: Store, commit_log: CommitLog, done: Callable[[CommitOutcome], None]) -> None:
         self._store = store
-        self._book = book
+        self._commit_log = commit_log
         self._done = done
         self._jobs: queue.SimpleQueue[tuple[wire.Offer, Path] | None] = queue.SimpleQueue()
         self._open = threading.Event()
@@ -131,16 +125,9 @@ class FileCommitter:
 
     @staticmethod
     def _read(offer: wire.Offer, path: Path) -> ReceivedPhotograph:
-        return ReceivedPhotograph(
-            take_id=offer.take_id,
-            fire_id=offer.fire_id,
-            camera=offer.camera,
-            name=offer.name,
-            sha256=offer.sha256,
-            bytes=offer.bytes,
-            content=read_raw(path) if offer.kind == "raw" else read_photo(path, proven=offer.proof is not None),
-            body_clock_error_ms=_body_clock_error_ms(offer),
-        )
+        content = read_raw(path) if offer.kind == "raw" else read_photo(path, proven=offer.proof is not None)
+        facts = offer.facts() | {"body_clock_error_ms": _body_clock_error_ms(offer)}
+        return ReceivedPhotograph(**facts, content=content)
 
     def _file(self, offer: wire.Offer, path: Path) -> wire.Stored | wire.Rejected | None:
         arrival: ReceivedPhotograph | None = None
@@ -150,10 +137,10 @@ class FileCommitter:
                 if arrival is None:
                     arrival = self._read(offer, path)
                 if not adopted:
-                    self._book.prove(arrival)
+                    self._commit_log.prove(arrival)
                     self._store.adopt_file(path, offer.sha256)
                     adopted = True
-                self._book.commit(arrival)
+                self._commit_log.commit(arrival)
             except FrameRejected as rejection:
                 with suppress(OSError):
                     path.unlink(missing_ok=True)

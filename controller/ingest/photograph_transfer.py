@@ -23,19 +23,18 @@ from pathlib import Path
 import zmq
 
 from camera_nodes import wire
-from camera_nodes.transport import AllowList, BadMessage, Context, KeyPair, Socket, bind_router, receive, send_to
+from camera_nodes.transport import BadMessage, receive, send_to
+from common.photograph_facts import FileKind
 from controller.errors import FrameRejected
-from controller.ingest.file_commit import RETRY_S, CommitLog, CommitOutcome, FileCommitter, ReceivedPhotograph
-from controller.node_links.connection_guard import ConnectionGuard, Port
+from controller.ingest.file_commit import RETRY_S, CommitLog, CommitOutcome, FileCommitter
+from controller.node_links.connection_guard import NodePort
 from controller.rig_file import TransferLimits
 from db.errors import RecordError
 from db.store import Store
 
-__all__ = ["CommitLog", "Ingest", "ReceivedPhotograph"]
-
 log = logging.getLogger(__name__)
 
-BACKLOG = 6  # whole files that may wait for the filing threads
+UNCOMMITTED = 6  # whole files that may wait for the filing threads
 STALL_NS = 2_000_000_000
 GIVE_UP_NS = 7_000_000_000  # less than the node takes to offer it again
 QUEUE_LIMIT = 20_000
@@ -46,17 +45,19 @@ STALE_S = 14 * 86_400.0  # a part that nobody has asked to go on with for so lon
 
 @dataclass
 class _Transfer:
-    offer: wire.Offer
-    route: bytes
-    node: str
-    part: Path
-    offset: int = 0
-    credit_left: int = 0
-    asked_ns: int = 0
-    moved_ns: int = field(default_factory=time.monotonic_ns)
-    attempts: int = 0
-    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
-    file: int = -1
+    """A file under way from a node."""
+
+    offer: wire.Offer  # which file
+    route: bytes  # of the node's connection
+    node: str  # that it comes from
+    part: Path  # what has come of it
+    offset: int = 0  # bytes that have come
+    credit_left: int = 0  # chunks that were asked for and have not come
+    asked_ns: int = 0  # when the first of them was asked for, monotonic
+    moved_ns: int = field(default_factory=time.monotonic_ns)  # when it last got on
+    attempts: int = 0  # how often all of it came with another hash
+    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)  # of what has come
+    file: int = -1  # descriptor of the part; -1: not open
 
     def append(self, data: bytes) -> None:
         """Raises OSError; then the part has some of the data or none, and a new transfer goes on from there."""
@@ -79,31 +80,22 @@ class Ingest:
 
     def __init__(
         self,
-        context: Context,
-        address: str,
-        keys: KeyPair,
-        allowed: AllowList,
+        port: NodePort,
         folder: Path,
         store: Store,
-        book: CommitLog,
+        commit_log: CommitLog,
         owner: Callable[[str], str | None],
         limits: TransferLimits,
         preview: Callable[[wire.Preview], None] = lambda _: None,
-        guard: ConnectionGuard | None = None,
     ) -> None:
-        self._context = context
-        self._address = address
-        self._keys = keys
-        self._allowed = allowed
+        self._where = port
         self._folder = folder
-        self._book = book
+        self._commit_log = commit_log
         self._owner = owner
         self._limits = limits
         self._preview = preview
-        self._guard = guard
-        self._port: Port | None = None
         self._refused = 0
-        self._waiting: dict[wire.FileKind, OrderedDict[str, tuple[bytes, str, wire.Offer]]] = {
+        self._waiting: dict[FileKind, OrderedDict[str, tuple[bytes, str, wire.Offer]]] = {
             "jpeg": OrderedDict(),
             "raw": OrderedDict(),
         }
@@ -115,7 +107,7 @@ class Ingest:
         self._open = threading.Event()
         self._open.set()
         self._reopened = False
-        self._files = FileCommitter(store, book, self._filed)
+        self._files = FileCommitter(store, commit_log, self._filed)
         self._thread = threading.Thread(target=self._run, name="mien-ingest", daemon=True)
         self._running = False
         self._trouble = ""
@@ -132,16 +124,12 @@ class Ingest:
     def start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
-        self._socket, self.endpoint = bind_router(
-            self._context, self._address, self._keys, limit=wire.BULK_LIMIT, before=self._watch
+        self._socket, self.endpoint, self._port = self._where.bind(
+            "bulk", limit=wire.BULK_LIMIT, most_bytes=(UNDELIVERED, ALL_UNDELIVERED), rate=RATE
         )
         self._running = True
         self._files.start()
         self._thread.start()
-
-    def _watch(self, router: Socket) -> None:
-        if self._guard is not None:
-            self._port = self._guard.watch("bulk", router, UNDELIVERED, ALL_UNDELIVERED, RATE)
 
     def stop(self) -> None:
         self._running = False
@@ -212,11 +200,7 @@ class Ingest:
             if not self._running:
                 return
             received = receive(
-                self._socket,
-                wire.NODE_BULK,
-                self._allowed,
-                limit=wire.BULK_LIMIT,
-                hear=self._port.hear if self._port else None,
+                self._socket, wire.NODE_BULK, self._where.allowed, limit=wire.BULK_LIMIT, hear=self._port.hear
             )
             if received is None:
                 return
@@ -250,7 +234,7 @@ class Ingest:
     # --- transfers ---
 
     def _begin_transfers(self) -> None:
-        while len(self._active) < self._limits.transfers and len(self._filing) < BACKLOG:
+        while len(self._active) < self._limits.transfers and len(self._filing) < UNCOMMITTED:
             line = self._waiting["jpeg"] or self._waiting["raw"]
             if not line or time.monotonic_ns() < self._try_again_ns:
                 return
@@ -279,7 +263,7 @@ class Ingest:
                 self._ask(transfer)
 
     def _judge(self, offer: wire.Offer) -> str:
-        verdict = self._book.judge(offer)
+        verdict = self._commit_log.judge(offer)
         if offer.bytes > self._limits.max_frame_mb * 1e6:
             raise FrameRejected(f"{offer.bytes / 1e6:.0f} MB is over {self._limits.max_frame_mb:g} MB")
         if offer.bytes == 0:
@@ -381,7 +365,7 @@ class Ingest:
 
     def _reject(self, route: bytes, offer: wire.Offer, reason: str) -> None:
         log.warning("rejected the %s of %s for %s: %s", offer.kind, offer.camera, offer.take_id, reason)
-        self._book.rejected(offer, reason)
+        self._commit_log.rejected(offer, reason)
         send_to(self._socket, route, wire.Rejected(entry=offer.entry, reason=reason[:1000]), limit=wire.BULK_LIMIT)
 
     def _stumble(self, reason: str) -> None:

@@ -26,7 +26,8 @@ from dataclasses import dataclass, field
 
 import zmq
 
-from camera_nodes.transport import Context, Socket
+from camera_nodes.curve_keys import AllowList, KeyPair
+from camera_nodes.transport import Context, Socket, bind_router
 
 log = logging.getLogger(__name__)
 
@@ -272,3 +273,29 @@ class ConnectionGuard:
         self._violations[public] = (times, now)
         if times > TOLERATED:
             self._bar(public, min(BAR_MOST_S, BAR_S * 2 ** (times - TOLERATED - 1)))
+
+
+@dataclass(frozen=True)
+class NodePort:
+    """Where a socket that nodes connect to listens, with whose keys, for whom, and who guards it."""
+
+    context: Context
+    address: str  # ZeroMQ's, as in tcp://*:5702
+    keys: KeyPair  # the controller's
+    allowed: AllowList
+    guard: ConnectionGuard
+
+    def bind(self, name: str, *, limit: int, most_bytes: tuple[int, int], rate: float) -> tuple[Socket, str, Port]:
+        """The bound ROUTER, its endpoint, and what the thread that reads it tells of each message.
+
+        most_bytes: of each connection, and of all, that came with no message delivered; rate: messages a second.
+        """
+        watched: list[Port] = []
+        socket, endpoint = bind_router(
+            self.context,
+            self.address,
+            self.keys,
+            limit=limit,
+            before=lambda router: watched.append(self.guard.watch(name, router, *most_bytes, rate)),
+        )
+        return socket, endpoint, watched[0]

@@ -20,17 +20,8 @@ import zmq
 
 from camera_nodes import wire
 from camera_nodes.clock_sync.system_time import SOURCES, ClockDaemonMonitor, read_pair
-from camera_nodes.transport import (
-    AllowList,
-    BadMessage,
-    Context,
-    KeyPair,
-    Received,
-    Socket,
-    bind_router,
-    receive,
-    send_to,
-)
+from camera_nodes.curve_keys import AllowList, KeyPair
+from camera_nodes.transport import BadMessage, Context, Received, Socket, bind_router, receive, send_to
 from common.guarding.safe_text import plain
 from controller.errors import ControllerError
 from controller.firing.fire_timing import NS_PER_MS, ArmReport, FireOrder, StampReport, lead_ns

@@ -5,13 +5,15 @@ A take is journalled before anything fires, so that a controller that is killed 
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
-from camera_nodes.wire import FileKind, Offer, Stamps
+from camera_nodes.wire import Offer, Stamps
+from common.photograph_facts import FileKind
 from controller.errors import FrameRejected
 from controller.firing.fire_timing import NS_PER_MS, Skew
 from controller.image_files.photograph_reader import PhotographHeader
@@ -326,25 +328,15 @@ class SessionStore:
             with transaction(self._engine) as tx:
                 take = captures.get_take(tx, arrival.take_id)
                 if isinstance(content, PhotographHeader):
-                    frame = captures.FrameData(
-                        camera_id=camera,
-                        sha256=arrival.sha256,
-                        bytes=arrival.bytes,
-                        width=content.width,
-                        height=content.height,
-                        name=arrival.name,
-                        exif=content.exif.values(),
-                        body_clock_error_ms=arrival.body_clock_error_ms,
-                        **(_stamped(stamp) if stamp is not None else {}),
-                    )
+                    size_px = content.width, content.height
+                    frame = captures.FrameData.of(arrival, camera, size_px, content.exif.values())
+                    if stamp is not None:
+                        frame = replace(frame, **_stamped(stamp))
                     if captures.add_frames(tx, take, [frame]):
                         return self._arrived(tx, take, arrival.camera)
                 else:
                     model = f"{content.make} {content.model}".strip()[:100]
-                    raw = captures.RawData(
-                        camera, arrival.sha256, arrival.bytes, content.format, model=model, name=arrival.name
-                    )
-                    captures.add_raw(tx, take, raw)
+                    captures.add_raw(tx, take, captures.RawData.of(arrival, camera, content.format, model))
         except StateConflict as conflict:
             raise FrameRejected(str(conflict)) from conflict
         return None

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlencode
 
-from camera_nodes.agent import AgentSettings
-from camera_nodes.transport import ensure_keys
+from camera_nodes.agent_settings import AgentSettings
+from camera_nodes.curve_keys import ensure_keys
 from common.files.atomic_write import atomic_write
 from controller.rig_file import CameraEntry, Rig, SyncLimits, format_rig
 from controller.studio import Studio

@@ -13,8 +13,9 @@ import pytest
 import zmq
 from patience import Patience, until
 
-from camera_nodes import transport, wire
-from camera_nodes.agent import Agent, AgentSettings
+from camera_nodes import curve_keys, transport, wire
+from camera_nodes.agent import Agent
+from camera_nodes.agent_settings import AgentSettings
 
 M = TypeVar("M", bound=wire.Message)
 
@@ -31,8 +32,8 @@ class TinyStudio:
 
     def __init__(self, keys_folder: Path) -> None:
         self.keys_folder = keys_folder
-        self.keys = transport.ensure_keys(keys_folder, transport.CONTROLLER)
-        self.allowed = transport.AllowList(keys_folder)
+        self.keys = curve_keys.ensure_keys(keys_folder, curve_keys.CONTROLLER)
+        self.allowed = curve_keys.AllowList(keys_folder)
         self.clock_id = "clock-1"
         self.uploads = True
         self.credit = 4
@@ -240,7 +241,7 @@ def start_node(studio: TinyStudio, tmp_path: Path) -> Iterator[StartNode]:
     running: list[Running] = []
 
     def start(url: str = "sim:lag_ms=5&jitter_ms=0", camera: str = "cam-00", **changes: Any) -> Running:
-        pair = transport.ensure_keys(studio.keys_folder, camera)
+        pair = curve_keys.ensure_keys(studio.keys_folder, camera)
         studio.allowed.add(camera, pair.public)
         settings = AgentSettings(
             **{

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from patience import Patience
 
-from camera_nodes import transport, wire
+from camera_nodes import curve_keys, wire
 from camera_nodes.errors import KeyRefused
 from camera_nodes.sim_camera import built_in_photo
 
@@ -246,7 +246,7 @@ def test_a_restarted_controller_is_found_again_and_its_clock_learnt_anew(studio,
 
 
 def test_an_unknown_key_is_refused_and_let_in_once_it_is_enrolled(studio, start_node):
-    stranger = transport.make_keys(studio.keys_folder, "stranger")
+    stranger = curve_keys.make_keys(studio.keys_folder, "stranger")
     start_node(camera="cam-01", node="stranger")
     patience = Patience(10)
     while stranger.public not in studio.authenticator.refused and patience.sleep():

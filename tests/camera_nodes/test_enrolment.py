@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from patience import run_patiently
 
-from camera_nodes import enrolment, transport, wire
+from camera_nodes import curve_keys, enrolment, transport, wire
 from camera_nodes.enrolment import Enrolment, derive_keys, full_address, join, new_code, read_code
 from camera_nodes.errors import BadSettings, CodeRefused
 
@@ -49,10 +49,10 @@ def test_a_code_lets_the_node_in_and_each_side_has_the_others_key(tmp_path, stud
     pinned = join(tmp_path / "node", "pi-03", made.endpoint, made.code.lower().replace("-", " "))
     joined = outcome.result(30)
     assert (joined.node, joined.replaced, pinned.replaced) == ("pi-03", False, False)
-    assert transport.AllowList(tmp_path / "studio").name_of(pinned.public) == "pi-03"
-    assert joined.public == transport.load_keys(tmp_path / "node", "pi-03").public == pinned.public
-    controller = transport.load_keys(tmp_path / "studio", "controller").public
-    assert transport.load_public(tmp_path / "node" / "controller.pub") == controller == pinned.controller
+    assert curve_keys.AllowList(tmp_path / "studio").name_of(pinned.public) == "pi-03"
+    assert joined.public == curve_keys.load_keys(tmp_path / "node", "pi-03").public == pinned.public
+    controller = curve_keys.load_keys(tmp_path / "studio", "controller").public
+    assert curve_keys.load_public(tmp_path / "node" / "controller.pub") == controller == pinned.controller
     assert (pinned.control, pinned.bulk) == ("tcp://10.0.0.1:5701", "tcp://10.0.0.1:5702")
 
 
@@ -62,8 +62,8 @@ def test_a_code_works_once(tmp_path, studio):
     outcome.result(30)  # nobody reads the socket any more, and the command closes it
     with pytest.raises(CodeRefused, match=r"said no more|nobody answers"):
         join(tmp_path / "thief", "pi-03", made.endpoint, made.code, timeout_s=2)
-    assert transport.AllowList(tmp_path / "studio").names() == ["pi-03"]
-    assert transport.AllowList(tmp_path / "studio").name_of(first.public) == "pi-03"
+    assert curve_keys.AllowList(tmp_path / "studio").names() == ["pi-03"]
+    assert curve_keys.AllowList(tmp_path / "studio").name_of(first.public) == "pi-03"
 
 
 def test_two_who_know_the_code_at_the_same_time_are_not_both_let_in(tmp_path, studio):
@@ -71,7 +71,7 @@ def test_two_who_know_the_code_at_the_same_time_are_not_both_let_in(tmp_path, st
     made, outcome = studio()
     ours, theirs = derive_keys(made.code)
     context = zmq.Context()
-    keys = [transport.make_keys(tmp_path / "two", name) for name in ("one", "other")]
+    keys = [curve_keys.make_keys(tmp_path / "two", name) for name in ("one", "other")]
     dealers = [
         transport.connect_dealer(context, made.endpoint, theirs, ours.public, limit=wire.CONTROL_LIMIT) for _ in keys
     ]
@@ -95,11 +95,11 @@ def test_another_name_or_a_key_of_another_node_is_refused_in_words(tmp_path, stu
     made, outcome = studio()
     with pytest.raises(CodeRefused, match=r"this code is for pi-03, not for pi-04"):
         join(tmp_path / "node", "pi-04", made.endpoint, made.code)
-    taken = transport.make_keys(tmp_path / "node", "pi-03").public
-    transport.AllowList(tmp_path / "studio").add("pi-05", taken)
+    taken = curve_keys.make_keys(tmp_path / "node", "pi-03").public
+    curve_keys.AllowList(tmp_path / "studio").add("pi-05", taken)
     with pytest.raises(CodeRefused, match="enrolled as pi-05"):
         join(tmp_path / "node", "pi-03", made.endpoint, made.code)
-    assert transport.AllowList(tmp_path / "studio").names() == ["pi-05"]
+    assert curve_keys.AllowList(tmp_path / "studio").names() == ["pi-05"]
     assert not (tmp_path / "node" / "controller.pub").exists()
     join(tmp_path / "fresh", "pi-03", made.endpoint, made.code)  # the code is still good for its node
     assert outcome.result(30).node == "pi-03"
@@ -112,7 +112,7 @@ def test_a_wrong_code_is_refused_at_the_handshake_and_after_some_the_right_one_i
             join(tmp_path / "node", "pi-03", made.endpoint, another_code(made.code))
     with pytest.raises(CodeRefused, match="too many wrong codes"):
         outcome.result(30)
-    assert transport.AllowList(tmp_path / "studio").names() == []
+    assert curve_keys.AllowList(tmp_path / "studio").names() == []
 
 
 def test_noise_and_plaintext_cost_no_attempt(tmp_path, studio):
@@ -147,8 +147,8 @@ def test_a_code_expires(studio):
 
 
 def test_a_new_key_replaces_the_old_one_and_says_so(tmp_path, studio):
-    old = transport.make_keys(tmp_path / "old", "pi-03").public
-    allowed = transport.AllowList(tmp_path / "studio")
+    old = curve_keys.make_keys(tmp_path / "old", "pi-03").public
+    allowed = curve_keys.AllowList(tmp_path / "studio")
     allowed.add("pi-03", old)
     made, outcome = studio()
     pinned = join(tmp_path / "node", "pi-03", made.endpoint, made.code)

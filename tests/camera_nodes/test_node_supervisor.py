@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from patience import until
 
-from camera_nodes import transport, wire
+from camera_nodes import curve_keys, wire
 from camera_nodes.sim_camera import built_in_photo
 
 # Nobody waits two seconds here.
@@ -35,7 +35,7 @@ class Computer:
         self.process: subprocess.Popen[bytes] | None = None
 
     def add(self, name: str, url: str = "sim:lag_ms=5", **changes: object) -> Path:
-        self.studio.allowed.add(name, transport.ensure_keys(self.studio.keys_folder, name).public)
+        self.studio.allowed.add(name, curve_keys.ensure_keys(self.studio.keys_folder, name).public)
         given = {
             "camera": name, "url": url, "control": self.studio.control, "bulk": self.studio.bulk,
             "keys": str(self.studio.keys_folder), "spool": str(self.folder / "spool" / name), "min_free_mb": 1,

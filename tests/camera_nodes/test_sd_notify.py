@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from camera_nodes.curve_keys import ensure_keys
 from camera_nodes.errors import CameraMissing
 from camera_nodes.sd_notify import Service
-from camera_nodes.transport import ensure_keys
 from camera_nodes.usb.port import address_of, is_socket
 
 

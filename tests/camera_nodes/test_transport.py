@@ -7,70 +7,70 @@ import msgspec
 import pytest
 import zmq
 
-from camera_nodes import transport, wire
+from camera_nodes import curve_keys, transport, wire
 from camera_nodes.errors import KeyRefused
 
 
 def test_keys_are_made_private_and_read_back(tmp_path):
     folder = tmp_path / "keys"
-    made = transport.make_keys(folder, "cam-07")
+    made = curve_keys.make_keys(folder, "cam-07")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / "cam-07.key").stat().st_mode) == 0o600
-    assert transport.load_keys(folder, "cam-07") == made
-    assert transport.load_public(folder / "cam-07.pub") == made.public
+    assert curve_keys.load_keys(folder, "cam-07") == made
+    assert curve_keys.load_public(folder / "cam-07.pub") == made.public
     assert made.secret not in repr(made)
     with pytest.raises(KeyRefused, match="exists already"):
-        transport.make_keys(folder, "cam-07")
+        curve_keys.make_keys(folder, "cam-07")
 
 
 def test_a_public_key_is_never_taken_for_an_option(tmp_path, monkeypatch):
     draws = iter([(b"-" + b"a" * 39, b"s" * 40), (b"a" * 40, b"s" * 40)])
     monkeypatch.setattr(transport.zmq, "curve_keypair", lambda: next(draws))
-    assert transport.make_keys(tmp_path / "keys", "cam-07").public == "a" * 40
+    assert curve_keys.make_keys(tmp_path / "keys", "cam-07").public == "a" * 40
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
 def test_a_key_file_open_to_others_is_refused(tmp_path, mode):
-    transport.make_keys(tmp_path / "keys", "cam-07")
+    curve_keys.make_keys(tmp_path / "keys", "cam-07")
     (tmp_path / "keys" / "cam-07.key").chmod(mode)
     with pytest.raises(KeyRefused, match="chmod 600"):
-        transport.load_keys(tmp_path / "keys", "cam-07")
+        curve_keys.load_keys(tmp_path / "keys", "cam-07")
 
 
 def test_an_open_folder_is_refused(tmp_path):
-    transport.make_keys(tmp_path / "keys", "cam-07")
+    curve_keys.make_keys(tmp_path / "keys", "cam-07")
     (tmp_path / "keys").chmod(0o755)
     with pytest.raises(KeyRefused, match="chmod 700"):
-        transport.load_keys(tmp_path / "keys", "cam-07")
+        curve_keys.load_keys(tmp_path / "keys", "cam-07")
 
 
 @pytest.mark.parametrize("text", ["", "public = x\nsecret = y\n", "\x00\xff", "public = " + "a" * 40])
 def test_a_malformed_key_file_is_refused(tmp_path, text):
-    transport.make_keys(tmp_path / "keys", "cam-07")
+    curve_keys.make_keys(tmp_path / "keys", "cam-07")
     (tmp_path / "keys" / "cam-07.key").write_text(text)
     with pytest.raises(KeyRefused, match="not a key file"):
-        transport.load_keys(tmp_path / "keys", "cam-07")
+        curve_keys.load_keys(tmp_path / "keys", "cam-07")
 
 
 def test_halves_of_two_pairs_are_refused(tmp_path):
     folder = tmp_path / "keys"
-    one, other = transport.make_keys(folder, "one"), transport.make_keys(folder, "other")
+    one, other = curve_keys.make_keys(folder, "one"), curve_keys.make_keys(folder, "other")
     (folder / "one.key").write_text(f"public = {one.public}\nsecret = {other.secret}\n")
     with pytest.raises(KeyRefused, match="does not belong"):
-        transport.load_keys(folder, "one")
+        curve_keys.load_keys(folder, "one")
 
 
 @pytest.mark.parametrize("name", ["", "../x", ".x", "a/b", "a b", "x" * 65])
 def test_a_name_that_is_no_name_is_refused(tmp_path, name):
     with pytest.raises(KeyRefused):
-        transport.make_keys(tmp_path / "keys", name)
+        curve_keys.make_keys(tmp_path / "keys", name)
     with pytest.raises(KeyRefused):
-        transport.AllowList(tmp_path / "keys").add(name, "a" * 40)
+        curve_keys.AllowList(tmp_path / "keys").add(name, "a" * 40)
 
 
 def test_the_allow_list_follows_its_folder(tmp_path):
-    ours, theirs = transport.AllowList(tmp_path / "keys"), transport.AllowList(tmp_path / "keys")
-    key = transport.make_keys(tmp_path / "node", "cam-07").public
+    ours, theirs = curve_keys.AllowList(tmp_path / "keys"), curve_keys.AllowList(tmp_path / "keys")
+    key = curve_keys.make_keys(tmp_path / "node", "cam-07").public
     assert ours.name_of(key) is None
     theirs.add("cam-07", key)
     assert ours.name_of(key) == "cam-07"
@@ -88,7 +88,7 @@ def dealer(studio):
     made = []
 
     def connect(name="cam-00", server=None, limit=wire.CONTROL_LIMIT):
-        pair = transport.ensure_keys(studio.keys_folder, name)
+        pair = curve_keys.ensure_keys(studio.keys_folder, name)
         studio.allowed.add(name, pair.public)
         endpoint = studio.control if limit == wire.CONTROL_LIMIT else studio.bulk
         made.append(transport.connect_dealer(context, endpoint, pair, server or studio.keys.public, limit=limit))
@@ -140,7 +140,7 @@ def test_an_oversized_message_costs_the_sender_its_connection_and_nobody_else(st
 
 
 def test_the_wrong_controller_is_not_spoken_to(studio, dealer, tmp_path):
-    other = transport.make_keys(tmp_path / "other", "controller")
+    other = curve_keys.make_keys(tmp_path / "other", "controller")
     socket = dealer(server=other.public)
     assert not socket.poll(500, zmq.POLLOUT)
     assert studio.seen == []
@@ -172,9 +172,9 @@ def test_a_node_struck_off_is_not_heard_on_its_old_connection(studio, dealer):
 
 def test_without_an_authenticator_nobody_is_let_in(tmp_path):
     context = zmq.Context()
-    keys = transport.make_keys(tmp_path / "keys", "controller")
+    keys = curve_keys.make_keys(tmp_path / "keys", "controller")
     router, endpoint = transport.bind_router(context, "tcp://127.0.0.1:*", keys, limit=wire.CONTROL_LIMIT)
-    node = transport.make_keys(tmp_path / "keys", "cam-00")
+    node = curve_keys.make_keys(tmp_path / "keys", "cam-00")
     dealer = transport.connect_dealer(context, endpoint, node, keys.public, limit=wire.CONTROL_LIMIT)
     transport.send(dealer, wire.Ping(seq=1, t1_ns=1), limit=wire.CONTROL_LIMIT)
     assert not router.poll(500)

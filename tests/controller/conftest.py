@@ -17,8 +17,10 @@ from PIL import Image
 from sqlalchemy import Engine
 
 from camera_nodes import wire
-from camera_nodes.agent import AgentSettings, run
-from camera_nodes.transport import KeyPair, connect_dealer, ensure_keys, make_keys, receive_reply, send
+from camera_nodes.agent import run
+from camera_nodes.agent_settings import AgentSettings
+from camera_nodes.curve_keys import KeyPair, ensure_keys, make_keys
+from camera_nodes.transport import connect_dealer, receive_reply, send
 from controller.rig_file import CameraEntry, Rig, SyncLimits, TransferLimits
 from controller.studio import Studio
 from controller.studio_settings import StudioSettings

@@ -15,7 +15,7 @@ import pytest
 from patience import until
 from PIL import Image
 
-from camera_nodes.transport import ensure_keys
+from camera_nodes.curve_keys import ensure_keys
 from controller.rig_file import CameraEntry, Rig, SyncLimits, TransferLimits
 from controller.studio import Studio
 from controller.studio_settings import StudioSettings

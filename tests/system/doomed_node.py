@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from camera_nodes import agent, camera, transport, wire
+from camera_nodes import agent, camera_base, transport, wire
+from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.camera_control import exposure_control
 from camera_nodes.photo_transfer import spool
 
@@ -51,8 +52,8 @@ def is_first_chunk(_socket: Any, message: Any, **_: Any) -> bool:
 
 MOMENTS: dict[str, Callable[[], None]] = {
     "fire has come": lambda: before(exposure_control.ExposureController, "fire"),
-    "shutter not released": lambda: before(camera.CameraBase, "expose"),
-    "shutter released": lambda: after(camera.CameraBase, "expose"),
+    "shutter not released": lambda: before(camera_base.CameraBase, "expose"),
+    "shutter released": lambda: after(camera_base.CameraBase, "expose"),
     "photograph half written": lambda: after(spool, "_write"),
     "photograph spooled": lambda: after(spool.Spool, "put"),
     "photograph half sent": lambda: after(transport, "send", is_first_chunk),
@@ -65,7 +66,7 @@ def main() -> None:
     values = json.loads(Path(file).read_text())
     if moment != "never":
         MOMENTS[moment]()
-    agent.run(agent.AgentSettings(**values | {name: Path(values[name]) for name in ("keys", "spool")}))
+    agent.run(AgentSettings(**values | {name: Path(values[name]) for name in ("keys", "spool")}))
 
 
 if __name__ == "__main__":

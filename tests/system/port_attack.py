@@ -13,7 +13,7 @@ from typing import Any
 
 import zmq
 
-from camera_nodes import transport, wire
+from camera_nodes import curve_keys, transport, wire
 
 SAID = (b"", b"\xff", b"\xff" + bytes(8) + b"\x7f\x03\x01CURVE" + bytes(47))
 
@@ -59,7 +59,7 @@ def main() -> None:
     control, bulk, keys, public = sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4]
     count, lying = int(sys.argv[5]), int(sys.argv[6])
     context: Any = zmq.Context()
-    pairs = [transport.load_keys(keys, f"liar-{n:03}") for n in range(lying)]
+    pairs = [curve_keys.load_keys(keys, f"liar-{n:03}") for n in range(lying)]
     dealers: list[Any] = [None] * lying
     held: list[socket.socket | None] = []
     began, made = time.monotonic(), 0

@@ -30,9 +30,10 @@ from typing import Any
 
 from PIL import Image
 
-from camera_nodes.agent import AgentSettings, run
+from camera_nodes.agent import run
+from camera_nodes.agent_settings import AgentSettings
+from camera_nodes.curve_keys import AllowList, ensure_keys
 from camera_nodes.sim_camera import SimCamera
-from camera_nodes.transport import AllowList, ensure_keys
 from controller.client import StudioClient
 from controller.errors import ControllerError, StudioUnreachable
 from controller.rig_file import CameraEntry, Rig, SyncLimits, TransferLimits, format_rig

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from camera_nodes.transport import ensure_keys
+from camera_nodes.curve_keys import ensure_keys
 from db.models import TakeState
 
 ATTACK = Path(__file__).with_name("port_attack.py")

@@ -19,7 +19,8 @@ import zmq
 from patience import Patience, run_patiently
 
 from camera_nodes import wire
-from camera_nodes.transport import AllowList, connect_dealer, make_keys
+from camera_nodes.curve_keys import AllowList, make_keys
+from camera_nodes.transport import connect_dealer
 from controller.rig_file import CameraEntry, Rig, format_rig
 
 MIEN = [sys.executable, "-c", "import mien; mien.main()"]

@@ -17,7 +17,8 @@ from camera_nodes.errors import (
 )
 from camera_nodes.gphoto import connection as ptp_connection
 from camera_nodes.gphoto.connection import PtpConnection, PtpErrorKind
-from camera_nodes.gphoto.settings import CameraSettings, is_raw, same
+from camera_nodes.gphoto.settings import CameraSettings, is_raw
+from common.setting_values import same_setting
 
 _spec = importlib.util.spec_from_file_location("fake_gphoto2", Path(__file__).with_name("fake_gphoto2.py"))
 fake_gphoto2 = importlib.util.module_from_spec(_spec)
@@ -187,8 +188,8 @@ def test_an_error_of_a_read_is_not_taken_for_no_such_setting(gp, connect, code):
     ],
 )  # fmt: skip
 def test_spellings_of_one_value(one, other, alike):
-    assert same(one, other) is alike
-    assert same(other, one) is alike
+    assert same_setting(one, other) is alike
+    assert same_setting(other, one) is alike
 
 
 @pytest.mark.parametrize(

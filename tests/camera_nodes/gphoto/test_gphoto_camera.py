@@ -314,7 +314,7 @@ def one_take(gp, node, fire="f1", *, files=None, before=lambda: None, patience_s
 
 
 def spooled(reports):
-    return [(report.entry.fire_id, report.entry.kind) for report in reports if isinstance(report, FileSpooled)]
+    return [(report.photo.fire_id, report.photo.kind) for report in reports if isinstance(report, FileSpooled)]
 
 
 @pytest.mark.parametrize("code", TRANSIENT)
@@ -331,7 +331,7 @@ def test_a_short_read_is_read_again_and_the_card_keeps_its_copy_until_the_studio
 
     reports = one_take(gp, node, before=short)
     assert spooled(reports) == [("f1", "jpeg")]
-    entry = next(report.entry for report in reports if isinstance(report, FileSpooled))
+    entry = next(report.photo for report in reports if isinstance(report, FileSpooled))
     node[1].idle(0.01)
     assert gp.card
     node[1].stored(entry)
@@ -356,7 +356,7 @@ def test_a_file_that_never_comes_whole_stays_on_the_card_and_is_named(gp, node):
 
 def test_deletion_forbidden_is_told_once_and_costs_nothing(gp, node):
     gp.deletes = False
-    entry = next(report.entry for report in one_take(gp, node) if isinstance(report, FileSpooled))
+    entry = next(report.photo for report in one_take(gp, node) if isinstance(report, FileSpooled))
     node[1].stored(entry)
     told = [*node[1].idle(0.01), *node[1].idle(0.01)]
     assert [report.code for report in told] == ["not_deleted"]

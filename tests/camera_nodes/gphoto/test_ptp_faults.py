@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from camera_nodes import transport, wire
+from camera_nodes import curve_keys, wire
 from camera_nodes.sim_camera import built_in_photo, built_in_raw
 
 pytest.importorskip("gphoto2", reason="the gphoto2 wheel is not installed")
@@ -27,7 +27,7 @@ def node(studio, tmp_path):
             (troubles / name).write_text(text)
         if "raw" in files:
             (photos / "0.nef").write_bytes(built_in_raw("served"))
-        pair = transport.ensure_keys(studio.keys_folder, "cam-00")
+        pair = curve_keys.ensure_keys(studio.keys_folder, "cam-00")
         studio.allowed.add("cam-00", pair.public)
         settings = tmp_path / "node.toml"
         settings.write_text(

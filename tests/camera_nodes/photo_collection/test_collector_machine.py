@@ -19,7 +19,8 @@ from camera_nodes.photo_collection import exposure_journal
 from camera_nodes.photo_collection.exposure_matching import ARMED_S
 
 sys.path.insert(0, str(Path(__file__).parent))
-from quirky_body import FILE_S, Bench, Fault, Habits, Plan, Shot
+from collector_bench import Bench
+from quirky_body import FILE_S, Fault, Habits, Plan, Shot
 
 sys.path.pop(0)
 

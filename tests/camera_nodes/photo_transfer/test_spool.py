@@ -12,12 +12,22 @@ from patience import run_patiently
 
 from camera_nodes.errors import SpoolError, SpoolFull
 from camera_nodes.photo_transfer.spool import Spool
+from common.photograph_facts import PhotographFacts, entry_key
 
 PHOTO = bytes(range(256)) * 2000
 
 
-def put(spool, fire_id="f1", data=PHOTO):
-    return spool.put(fire_id=fire_id, take_id="S001-E01-1", camera="cam-07", name="GPH_0099.JPG", data=data)
+def described(data, fire_id="f1", name="GPH_0099.JPG", kind="jpeg"):
+    return PhotographFacts(
+        entry=entry_key(fire_id, "cam-07", kind), fire_id=fire_id, take_id="S001-E01-1", camera="cam-07", name=name,
+        sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), kind=kind,
+    )  # fmt: skip
+
+
+def put(spool, fire_id="f1", data=PHOTO, **about):
+    photo = described(data, fire_id, **about)
+    spool.put(photo, data)
+    return photo
 
 
 @pytest.fixture
@@ -63,9 +73,10 @@ def test_a_rejected_photograph_is_kept_aside(folder):
 
 
 KILLER = """
-import os, sys
+import hashlib, os, sys
 from pathlib import Path
 from camera_nodes.photo_transfer.spool import Spool
+from common.photograph_facts import PhotographFacts
 import camera_nodes.photo_transfer.spool as module
 
 spool = Spool(Path(sys.argv[1]), 0)
@@ -78,8 +89,10 @@ elif sys.argv[2] == "before the description":
 elif sys.argv[2] == "in the photograph":
     def half(path, data):
         path.write_bytes(data[: len(data) // 2]); die()
-    module.write_new = half
-spool.put(fire_id="f1", take_id="t", camera="cam-07", name="a.jpg", data=bytes(range(256)) * 2000)
+    module._write = half
+data = bytes(range(256)) * 2000
+known = dict(fire_id="f1", take_id="t", camera="cam-07", name="a.jpg", bytes=len(data))
+spool.put(PhotographFacts(entry="f1.cam-07", sha256=hashlib.sha256(data).hexdigest(), **known), data)
 """
 
 
@@ -162,7 +175,7 @@ def test_a_disk_that_is_truly_full_leaves_nothing_behind_and_the_next_photograph
 
 def test_a_raw_file_has_an_entry_of_its_own_behind_the_photographs(folder):
     spool = Spool(folder, 0)
-    raw = spool.put(fire_id="f1", take_id="t", camera="cam-07", name="A.NEF", data=b"raw", kind="raw")
+    raw = put(spool, data=b"raw", name="A.NEF", kind="raw")
     later = put(spool, "f2")
     assert (raw.entry, raw.kind) == ("f1.cam-07.raw", "raw")
     assert spool.entries() == Spool(folder, 0).entries() == [later, raw]

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from camera_nodes.camera import CameraCondition, CameraInfo, CameraState, ReleaseStamps, UncollectedExposure
+from camera_nodes.camera_models.models import BodyModels, parse
 from camera_nodes.clock_sync.clock import MonotonicClock
 from camera_nodes.errors import (
     CameraBusy,
@@ -16,8 +17,12 @@ from camera_nodes.errors import (
     FileNotDeleted,
     FileTruncated,
 )
+from camera_nodes.qualification.qualify import QualifyOptions, qualify
+from camera_nodes.qualification.report import QualificationReport
 from camera_nodes.sim_camera import built_in_photo, built_in_raw
 from camera_nodes.wire import Exposure
+
+QUICK = parse('[[body]]\nname = "any"\nmatch = ["*"]\nfile_s = 0.1\nbusy_s = 0.3\ninit_s = 0.1\nquiet_s = 0.001\n', "t")
 
 
 @dataclass(frozen=True)
@@ -210,3 +215,14 @@ class Talk:
 
     said: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+
+
+def run(
+    habits: Habits | None = None, shots: int = 20, body: ScriptedBody | None = None, extra: str = "", **options: Any
+) -> QualificationReport:
+    """The report of a body with these habits, with little patience for it.  extra: a table over the built-in one."""
+    body = body or ScriptedBody(habits)
+    models = BodyModels((*QUICK, *parse(extra, "extra", layer=1)))
+    report, _ = qualify(body, "scripted:", models, QualifyOptions(shots, **options))
+    assert body.state is CameraState.CLOSED
+    return report

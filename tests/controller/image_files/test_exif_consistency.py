@@ -15,6 +15,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
 from camera_nodes import wire
+from common.setting_values import setting_number
 from controller.image_files.exif_consistency import (
     FileNumberCounter,
     StampedExposure,
@@ -22,7 +23,6 @@ from controller.image_files.exif_consistency import (
     counter_advanced,
     deviations,
     file_number,
-    setting_number,
 )
 from controller.image_files.photograph_reader import Exif, exif_of, read_photo
 from controller.rig_file import CheckLimits, Rig

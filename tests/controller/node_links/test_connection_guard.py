@@ -11,8 +11,9 @@ import pytest
 import zmq
 from patience import Patience
 
-from camera_nodes import transport, wire
-from camera_nodes.transport import AllowList, Authenticator, make_keys
+from camera_nodes import curve_keys, transport, wire
+from camera_nodes.curve_keys import AllowList, make_keys
+from camera_nodes.transport import Authenticator
 from controller.node_links import connection_guard
 from controller.node_links.connection_guard import ConnectionGuard, Port
 
@@ -57,7 +58,7 @@ class Served:
     def node(self, name: str) -> Any:
         """A DEALER with the keys of that node."""
         folder = self.folder / name
-        keys = transport.ensure_keys(folder, name)
+        keys = curve_keys.ensure_keys(folder, name)
         self.allowed.add(name, keys.public)
         dealer = transport.connect_dealer(self.context, self.endpoint, keys, self.keys.public, limit=1 << 30)
         self.nodes.append(dealer)
@@ -135,7 +136,7 @@ def test_a_flood_is_ended_and_its_key_barred_in_the_end(
     monkeypatch.setattr(connection_guard, "TOLERATED", 1)
     monkeypatch.setattr(connection_guard, "BURST_S", 0.2)
     lying = served.node("cam-02")
-    key = transport.load_keys(served.folder / "cam-02", "cam-02").public
+    key = curve_keys.load_keys(served.folder / "cam-02", "cam-02").public
 
     def flood() -> bool:
         for _ in range(500):

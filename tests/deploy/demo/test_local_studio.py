@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from camera_nodes.agent import AgentSettings
+from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.backends import make_camera
 from camera_nodes.camera_control.realtime import PRIORITY
 from camera_nodes.commands.node import agent_settings
