@@ -36,7 +36,8 @@ import zmq
 from delayed_line import DelayedLine
 
 from camera_nodes import wire
-from camera_nodes.agent import Agent, AgentSettings
+from camera_nodes.agent import Agent
+from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.clock_sync.clock import EmulatedClock, Estimate
 from camera_nodes.transport import ensure_keys
 from controller.rig_file import CameraEntry, Rig, SyncLimits

@@ -25,7 +25,8 @@ from typing import Any
 
 from PIL import Image
 
-from camera_nodes.agent import AgentSettings, run
+from camera_nodes.agent import run
+from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.photo_transfer.jpeg_verifier import was_verified
 from camera_nodes.photo_transfer.spool import Spool
 from camera_nodes.transport import ensure_keys

@@ -22,7 +22,7 @@ from typing import Any
 
 from bench_fire import photograph, say
 
-from camera_nodes.agent import AgentSettings
+from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.transport import ensure_keys
 from controller.rig_file import CameraEntry, Rig, SyncLimits
 from controller.studio import Studio

@@ -14,7 +14,6 @@ import signal
 import threading
 import time
 from collections import OrderedDict, deque
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
@@ -22,6 +21,7 @@ from types import FrameType
 import zmq
 
 from camera_nodes import transport, wire
+from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.backends import load_model_overrides, make_camera
 from camera_nodes.camera import CameraState
 from camera_nodes.camera_control.exposure_control import ExposureController
@@ -30,7 +30,7 @@ from camera_nodes.camera_control.realtime import RealtimeWindow, lock_memory, re
 from camera_nodes.camera_control.recovery import Recovery
 from camera_nodes.clock_sync.clock import UNPROVEN_NS, ClockEstimator, Estimate
 from camera_nodes.clock_sync.system_time import STALE_S, ClockDaemonMonitor, SystemTimeSample, choose_offset
-from camera_nodes.errors import BadSettings, ClockUnknown, WireError
+from camera_nodes.errors import ClockUnknown, WireError
 from camera_nodes.gphoto import library
 from camera_nodes.photo_transfer.spool import Spool, SpoolEntry
 from camera_nodes.photo_transfer.uploads import Uploads
@@ -43,43 +43,6 @@ _PING_HZ = 4.0
 _UNSURE_NS = UNPROVEN_NS  # above this a node pings fast: more pings, a better envelope
 _STATUS_S, _SETTLING_STATUS_S = 5.0, 0.7
 _REFUSED_S = 5.0
-
-
-@dataclass(frozen=True)
-class AgentSettings:
-    """All that one node needs.  Endpoints are ZeroMQ's ("tcp://studio:5700").
-
-    node: name under which the node's key is enrolled, by default the camera's.  controller_key: the controller's public
-    key, by default the content of <keys>/controller.pub.  lag_ms: the camera's shutter lag, told to the controller.
-    release: what releases the shutter ("gpio:/dev/gpiochip0?shutter=27"), the camera itself when empty.
-    models: a file of camera models to lay over Mien's own table, none when empty.
-    prove: photographs are proven whole here in idle time, so that the studio need not when they come in.
-    """
-
-    camera: str
-    url: str
-    control: str
-    bulk: str
-    keys: Path
-    spool: Path
-    node: str = ""
-    controller_key: str = ""
-    lag_ms: float | None = None
-    release: str = ""
-    models: str = ""
-    min_free_mb: int = 200
-    realtime: bool = True
-    spin_us: int = 100
-    max_late_ms: float = 4.0
-    prove: bool = True
-
-    def __post_init__(self) -> None:
-        """Raises BadSettings."""
-        for name in ("camera", "url", "control", "bulk"):
-            if not getattr(self, name):
-                raise BadSettings(f"the node's setting {name!r} is empty")
-        if not self.max_late_ms > 0 or self.spin_us < 0 or self.min_free_mb < 0:
-            raise BadSettings("max_late_ms must be above 0, spin_us and min_free_mb at least 0")
 
 
 def run(settings: AgentSettings, stop: threading.Event | None = None) -> None:

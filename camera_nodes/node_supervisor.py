@@ -30,7 +30,7 @@ from pathlib import Path
 from types import FrameType
 
 from camera_nodes import agent
-from camera_nodes.agent import AgentSettings
+from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.errors import BadSettings, EquipmentError
 from camera_nodes.gphoto import library
 from camera_nodes.sd_notify import Service

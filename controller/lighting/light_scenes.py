@@ -8,7 +8,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from controller.errors import ConfigurationError
 
@@ -49,8 +51,8 @@ class LightsEntry:
     """
 
     interface: str = ""
-    priority: int = 100
-    settle_ms: float = 150.0
+    priority: Annotated[int, Meta(ge=0, le=200, description="a priority of sACN, 0 to 200")] = 100
+    settle_ms: Annotated[float, Meta(ge=0, le=10_000, description="0 to 10000")] = 150.0
     between: str = ""
 
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlencode
 
-from camera_nodes.agent import AgentSettings
+from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.transport import ensure_keys
 from controller.rig_file import CameraEntry, Rig, SyncLimits, format_rig
 from controller.studio import Studio

@@ -1,15 +1,16 @@
 """How a farm runs: from studio.toml's [farm], overridden by the command line."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 import psutil
 
+from common.configuration.loader import from_table
 from common.processors import usable_cpus
 from db.errors import SettingsError
-from db.settings import Settings, check_keys
+from db.settings import Settings
 from processing.stages.discovery import BUILT_IN
 
 
@@ -59,16 +60,10 @@ class FarmSettings:
     @classmethod
     def load(cls, studio: Settings, **given: Any) -> Self:
         """The [farm] table of studio.toml, with what was given on the command line (None: not given) over it."""
-        written = dict(studio.sections.get("farm", {}))
-        check_keys(written, [f.name for f in fields(cls)], f"{studio.home / 'studio.toml'} [farm]")
-        if "tls" in written:
-            written["tls"] = str(studio.home / written["tls"])
-        if "stages" in written:
-            written["stages"] = tuple(str(s) for s in written["stages"])
-        try:
-            loaded = cls(**written)
-        except TypeError as error:
-            raise SettingsError(f"{studio.home / 'studio.toml'} [farm]: {error}") from None
+        source = f"{studio.home / 'studio.toml'} [farm]"
+        loaded = from_table(cls, studio.sections.get("farm", {}), source, SettingsError)
+        if loaded.tls is not None:
+            loaded = replace(loaded, tls=str(studio.home / loaded.tls))
         return replace(loaded, **{k: v for k, v in given.items() if v is not None})
 
     @property

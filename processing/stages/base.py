@@ -1,20 +1,23 @@
 """What a stage is: a name, a version, what it needs and makes, its parameters, and `run` over files."""
 
 import dataclasses
-import difflib
-import types
-import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self, dataclass_transform
 
+from common.configuration.loader import Wording, from_table
 from common.progress import Progress, no_progress
 from processing.errors import DataError
 
 TAKE = "take"  # the folder of photographs and params.json
 TEMPLATE = "template"  # the template's file
 NEUTRAL = "neutral:"  # before a need: of the subject's neutral take, not of this one
+
+
+_WORDING = Wording(
+    unknown="there is no '{key}'", known="it has: {known}", value="'{key}' is {value!r}; wanted {wanted}"
+)
 
 
 class StageError(DataError):
@@ -40,30 +43,11 @@ class StageParams:
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], where: str = "parameters") -> Self:
         """Parameters from names and values. Raises ParamsError for a misspelling or a value of a wrong type."""
-        fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        hints = typing.get_type_hints(cls)
-        checked: dict[str, Any] = {}
-        for name, value in values.items():
-            if name not in fields:
-                near = difflib.get_close_matches(name, fields, n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"it has: {', '.join(fields) or 'none'}"
-                raise ParamsError(f"{where}: there is no '{name}'; {hint}")
-            checked[name] = _of_type(value, hints[name], f"{where}: '{name}'")
-        return cls(**checked)
+        return from_table(cls, values, where, ParamsError, wording=_WORDING)
 
     def to_mapping(self) -> dict[str, Any]:
         """The parameters as JSON has them."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
-
-
-def _of_type(value: Any, hint: Any, where: str) -> Any:
-    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if float in allowed and type(value) is int:
-        return float(value)
-    if type(value) not in allowed and not (value is None and type(None) in allowed):
-        names = " or ".join("null" if a is type(None) else a.__name__ for a in allowed)
-        raise ParamsError(f"{where} is {value!r}; wanted {names}")
-    return value
 
 
 @dataclass(frozen=True)

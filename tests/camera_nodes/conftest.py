@@ -13,7 +13,8 @@ import pytest
 import zmq
 
 from camera_nodes import transport, wire
-from camera_nodes.agent import Agent, AgentSettings
+from camera_nodes.agent import Agent
+from camera_nodes.agent_settings import AgentSettings
 
 M = TypeVar("M", bound=wire.Message)
 

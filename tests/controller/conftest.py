@@ -17,7 +17,8 @@ from PIL import Image
 from sqlalchemy import Engine
 
 from camera_nodes import wire
-from camera_nodes.agent import AgentSettings, run
+from camera_nodes.agent import run
+from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.transport import KeyPair, connect_dealer, ensure_keys, make_keys, receive_reply, send
 from controller.rig_file import CameraEntry, Rig, SyncLimits, TransferLimits
 from controller.studio import Studio

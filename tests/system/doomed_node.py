@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from camera_nodes import agent, camera, transport, wire
+from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.camera_control import exposure_control
 from camera_nodes.photo_transfer import spool
 
@@ -65,7 +66,7 @@ def main() -> None:
     values = json.loads(Path(file).read_text())
     if moment != "never":
         MOMENTS[moment]()
-    agent.run(agent.AgentSettings(**values | {name: Path(values[name]) for name in ("keys", "spool")}))
+    agent.run(AgentSettings(**values | {name: Path(values[name]) for name in ("keys", "spool")}))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ from typing import Any
 
 from PIL import Image
 
-from camera_nodes.agent import AgentSettings, run
+from camera_nodes.agent import run
+from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.sim_camera import SimCamera
 from camera_nodes.transport import AllowList, ensure_keys
 from controller.client import StudioClient

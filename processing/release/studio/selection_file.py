@@ -5,7 +5,6 @@ exactly the takes in it, or refuses and says what no longer holds.
 """
 
 import hashlib
-import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import msgspec
 import tomli_w
 
 from common.bounded.files import read_file_or_pipe
-from common.bounded.json_toml import check_toml
+from common.bounded.json_toml import parse_toml
 from common.bounded.limits import MAX_TOML_BYTES
 from common.files.atomic_write import atomic_write
 from db.models import ConsentScope
@@ -204,8 +203,8 @@ def read_selection(path: Path, *, rules_only: bool = False) -> Reviewed:
     """
     try:
         data = read_file_or_pipe(path, MAX_TOML_BYTES)
-        check_toml(data.decode("utf-8"))
-        file = msgspec.toml.decode(data, type=SelectionFile)
+        written = parse_toml(data)
+        file = msgspec.convert(written, SelectionFile)
     except OSError as error:
         raise SelectionError(f"{path} cannot be read: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
@@ -215,7 +214,7 @@ def read_selection(path: Path, *, rules_only: bool = False) -> Reviewed:
     reviewed = Reviewed(file, hashlib.sha256(data).hexdigest(), path, data)
     if rules_only:
         return reviewed
-    problems = _lacking(tomllib.loads(data.decode()))
+    problems = _lacking(written)
     if not problems and file.judged != judged_by(file.quality, file.split):
         problems.append(
             "[quality] or [split] was changed after the choice; run mien release select --rules, and review that"
