@@ -26,7 +26,7 @@ import zmq
 from camera_nodes import wire
 from camera_nodes.errors import KeyRefused, Malformed, WireError
 from common.files.atomic_write import write_whole
-from common.guarding.secret_files import NoSecret, check_private, write_secret
+from common.files.secret_files import NoSecret, check_private, write_secret
 
 if TYPE_CHECKING:
     from zmq.auth.thread import ThreadAuthenticator

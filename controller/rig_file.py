@@ -42,7 +42,7 @@ class CameraEntry:
     """
 
     name: CameraName
-    view: Annotated[int, Meta(ge=0, description="0 or above (views count from 0)")]
+    view: Annotated[int, Meta(ge=0, description="int, 0 or above (views count from 0)")]
     serial: str = ""
     url: str = ""
     tier: Tier = "side"

@@ -25,7 +25,7 @@ from typing import Any
 from common.bounded import decoder_process
 from common.bounded.files import open_regular_file
 from common.bounded.limits import DECODER_BYTES, DECODER_S, MAX_PHOTO_BYTES, OutOfBounds
-from common.bounded.printable import shown
+from common.guarding.safe_text import shown
 
 ANSWER_BYTES = 80_000_000  # of facts: a displacement map's texts
 MAX_PARTS = 16

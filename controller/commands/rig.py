@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import typer
 
+from common.terminal.figures import milliseconds
 from common.terminal.options import AsJson, Home, print_json, print_table
 from controller.commands.aside import aside, back
 from controller.commands.camera_maintenance import recover, view, write_off
@@ -39,8 +40,8 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
             camera["camera"],
             camera["node"] or "-",
             "aside" if camera["aside"] else camera["state"],
-            f"{_ms(camera['clock_uncertainty_ms'])} {camera['clock_source']}".strip(),
-            _ms(camera["round_trip_ms"]),
+            f"{milliseconds(camera['clock_uncertainty_ms'])} {camera['clock_source']}".strip(),
+            milliseconds(camera["round_trip_ms"]),
             "-" if camera["battery_percent"] is None else f"{camera['battery_percent']} %",
             camera["spooled"],
         ]
@@ -173,8 +174,8 @@ def _lag_table(answer: dict[str, Any]) -> tuple[str, list[str], list[list[Any]]]
             entry["tier"],
             entry["profile"],
             entry["shots"],
-            _ms(entry["mean_ms"]),
-            _ms(entry["sigma_ms"]),
+            milliseconds(entry["mean_ms"]),
+            milliseconds(entry["sigma_ms"]),
             "-" if entry["drift_ms"] is None else f"{entry['drift_ms']:+.2f} ms",
         ]
         for entry in answer["lags"]
@@ -244,7 +245,3 @@ def led_board(
 
     out.write_text(face_svg(LedBoard(bits=bits), face), encoding="utf-8")
     print(f"{out}: face {face}, {4 * bits} lamps. Print it at 100 %; markers measure 36 mm.")
-
-
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f} ms"

@@ -4,9 +4,11 @@ from typing import Annotated, Any
 
 import typer
 
+from common.terminal.figures import milliseconds
 from common.terminal.options import AsJson, Home, print_json, print_table
 from controller.commands.take_checks import checks
 
+_SKEWS = ("command_skew_ms", "clock_uncertainty_ms", "exposure_skew_ms")
 app = typer.Typer(no_args_is_help=True, help="A subject in the chair: fire, accept, take again, skip, pause, close.")
 
 Expression = Annotated[
@@ -308,7 +310,7 @@ app.command()(checks)
 
 def _shoot(verb: str, expression: str | None, profile: str | None, no_wait: bool, home: Any, as_json: bool) -> None:
     from controller.client import StudioClient
-    from controller.commands.session_tables import ms, print_warnings
+    from controller.commands.session_tables import print_warnings
     from controller.commands.take_checks import print_after_fire
 
     client = StudioClient(home)
@@ -322,9 +324,10 @@ def _shoot(verb: str, expression: str | None, profile: str | None, no_wait: bool
     else:
         skew = answer["skew"]
         print(answer["message"])
-        print(f"  command skew      {ms(skew['command_skew_ms'])}")
-        print(f"  clock uncertainty {ms(skew['clock_uncertainty_ms'])}")
-        print(f"  exposure skew     {ms(skew['exposure_skew_ms'])} ({skew['exposure_source'].replace('_', ' ')})")
+        figures = {key: milliseconds(skew[key], "not measured") for key in _SKEWS}
+        print(f"  command skew      {figures['command_skew_ms']}")
+        print(f"  clock uncertainty {figures['clock_uncertainty_ms']}")
+        print(f"  exposure skew     {figures['exposure_skew_ms']} ({skew['exposure_source'].replace('_', ' ')})")
         print_warnings(answer["warnings"])
         for camera, advice in answer["advice"].items():
             print(f"  look at {camera}: {advice}")

@@ -10,10 +10,6 @@ SOURCES = {"hot_shoe": "shoe", "optical": "optical", "simulated": "sim"}
 SHOWN = 8  # cameras by name before the rest is counted
 
 
-def ms(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.2f} ms"
-
-
 def print_session(answer: Mapping[str, Any]) -> None:
     """Every take with its three numbers; below, what was skipped, flagged or failed, and what to do."""
     title = f"{answer['session']}  subject {answer['subject']}  {answer['state']}  profile {answer['profile']}  (ms)"

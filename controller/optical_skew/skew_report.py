@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from common.terminal.figures import milliseconds
 from controller.optical_skew.skew_measurement import OpticalSkew, Reading
 
 NAMED = 12
@@ -65,17 +66,13 @@ def report_lines(found: OpticalSkew, limit_ms: float) -> list[str]:
 def _row(reading: Reading) -> list[Any]:
     return [
         reading.camera,
-        _ms(reading.moment_ms),
-        _ms(reading.sigma_ms),
-        _ms(reading.exposure_ms),
-        _ms(reading.readout_ms),
+        milliseconds(reading.moment_ms),
+        milliseconds(reading.sigma_ms),
+        milliseconds(reading.exposure_ms),
+        milliseconds(reading.readout_ms),
         reading.pairs or "-",
         reading.problem,
     ]
-
-
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f} ms"
 
 
 def _names(cameras: list[str]) -> str:

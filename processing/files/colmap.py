@@ -14,7 +14,7 @@ import numpy as np
 from common.array_types import Floats
 from common.bounded.files import read_bytes, read_text
 from common.bounded.limits import MAX_MODEL_BYTES, MAX_SIDE_PX, MAX_VIEWS
-from common.bounded.printable import shown
+from common.guarding.safe_text import shown
 from processing.files.calibration_errors import CalibrationError
 from processing.files.obj import atomic_write
 from processing.geometry.cameras import Camera

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from common.bounded.files import open_regular_file
 from common.bounded.limits import MAX_COORDINATE_MM, MAX_FACES, MAX_MESH_BYTES, MAX_POLYGON, MAX_VERTICES
-from common.bounded.printable import shown
+from common.guarding.safe_text import shown
 from processing.errors import MeshError
 from processing.geometry.mesh import Mesh
 

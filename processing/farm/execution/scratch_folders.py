@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from common.guarding.secret_files import NoSecret, close_own_folder
+from common.files.secret_files import NoSecret, close_own_folder
 from db.errors import StoreError
 from db.store import Store
 from processing.farm.execution.run_journal import try_lock

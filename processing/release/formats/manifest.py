@@ -19,8 +19,8 @@ import msgspec
 
 from common.bounded.files import open_regular_file, read_bytes
 from common.bounded.limits import OutOfBounds
-from common.bounded.printable import shown
 from common.files.atomic_write import write_new
+from common.guarding.safe_text import shown
 from common.processors import usable_cpus
 from processing.release.formats import manifest_limits
 from processing.release.formats.errors import ManifestError

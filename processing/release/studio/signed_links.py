@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from common.guarding import secret_files
-from common.guarding.secret_files import NoSecret
+from common.files import secret_files
+from common.files.secret_files import NoSecret
 from processing.release.formats.errors import AccessError
 
 PREFIX = "link"

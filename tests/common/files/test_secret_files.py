@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.guarding.secret_files import NoSecret, check_private, close_own_folder, read_secret, write_secret
+from common.files.secret_files import NoSecret, check_private, close_own_folder, read_secret, write_secret
 
 MOST = 100
 
