@@ -1,4 +1,4 @@
-"""Configuration: a file's table becomes a frozen dataclass, and whatever is wrong in it is refused by name.
+"""Configuration: a file's table becomes a frozen dataclass or Struct, and whatever is wrong in it is refused by name.
 
 A dataclass declares the keys, their types and defaults. Ranges and patterns are declared beside the type, as msgspec
 has them, with words for people where a bare range says too little:
@@ -7,14 +7,15 @@ has them, with words for people where a bare range says too little:
     Name = Annotated[str, Meta(pattern="^[a-z]+$", description="lower-case letters")]
 
 A refusal names the file, the table, the key, what came and what is wanted; of a misspelt key, the likely meant one.
-Tables nest: a field may be a dataclass, a tuple of dataclasses ([[camera]]) or a mapping to them ([profile.NAME]).
+Tables nest: a field may be a dataclass, a tuple of them ([[camera]]) or a mapping to them
+([profile.NAME]).
 """
 
 import dataclasses
 import re
 import typing
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args, get_origin
 
@@ -102,9 +103,9 @@ def values_from_table(
 
 def _table(kind: Any, table: Any, path: tuple[str, ...], reader: _Reader) -> Any:
     given = _given(kind, table, path, reader)
-    for field in dataclasses.fields(kind):
-        if field.name not in given and field.default is MISSING and field.default_factory is MISSING:
-            reader.refuse(f"[{'.'.join(path)}] lacks {field.name!r}" if path else f"lacks {field.name!r}")
+    for name, required in _fields(kind).items():
+        if required and name not in given:
+            reader.refuse(f"[{'.'.join(path)}] lacks {name!r}" if path else f"lacks {name!r}")
     return kind(**given)
 
 
@@ -113,23 +114,23 @@ def _given(kind: Any, table: Any, path: tuple[str, ...], reader: _Reader) -> dic
         written = ".".join(path)
         reader.refuse(f"{path[-1]!r} must be a table: write [{written}]" if path else "is not a table")
     hints = typing.get_type_hints(kind, include_extras=True)
-    _check_keys(table, [field.name for field in dataclasses.fields(kind)], path, reader)
+    _check_keys(table, _fields(kind), path, reader)
     return {key: _value(hints[key], value, path, key, reader) for key, value in table.items()}
 
 
 def _value(hint: Any, value: Any, path: tuple[str, ...], key: str, reader: _Reader) -> Any:
     deeper = (*path, key)
-    if dataclasses.is_dataclass(hint):
+    if _is_table(hint):
         return _table(hint, value, deeper, reader)
     arguments = get_args(hint)
-    if get_origin(hint) is tuple and dataclasses.is_dataclass(arguments[0]):
+    if get_origin(hint) is tuple and _is_table(arguments[0]):
         if not isinstance(value, list | tuple):
             reader.refuse(f"{key!r} must be a list of tables: write [[{'.'.join(deeper)}]] above each")
         return tuple(
             _table(arguments[0], entry, (*path, _numbered(key, number, entry)), reader)
             for number, entry in enumerate(value)
         )
-    if get_origin(hint) is Mapping and dataclasses.is_dataclass(arguments[1]):
+    if get_origin(hint) is Mapping and _is_table(arguments[1]):
         if not isinstance(value, Mapping):
             reader.refuse(f"{key!r} must be tables named [{'.'.join(deeper)}.NAME]")
         return {name: _table(arguments[1], entry, (*deeper, name), reader) for name, entry in value.items()}
@@ -159,9 +160,21 @@ def _check_keys(found: Iterable[str], known: Collection[str], path: tuple[str, .
         reader.refuse(f"{wording.unknown.format(key=key, place=place)}; {hint}")
 
 
+def _is_table(hint: Any) -> bool:
+    return dataclasses.is_dataclass(hint) or (isinstance(hint, type) and issubclass(hint, msgspec.Struct))
+
+
+def _fields(kind: Any) -> dict[str, bool]:
+    """The keys of a table, and whether each must be there."""
+    if issubclass(kind, msgspec.Struct):
+        return {field.name: field.required for field in msgspec.structs.fields(kind)}
+    without = dataclasses.MISSING
+    return {f.name: f.default is without and f.default_factory is without for f in dataclasses.fields(kind)}
+
+
 def _numbered(key: str, number: int, entry: Any) -> str:
-    """ "camera[3] cam-03": an entry of a list, with its own name where it has one."""
-    name = entry.get("name") if isinstance(entry, Mapping) else None
+    """ "camera[3] cam-03": an entry of a list, with its own name or code where it has one."""
+    name = entry.get("name") or entry.get("code") if isinstance(entry, Mapping) else None
     return f"{key}[{number}]" + (f" {name}" if isinstance(name, str) and name.isprintable() else "")
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from common.files.json_object import read_json_object
 from processing.files.calibration_errors import CalibrationError
 from processing.files.colmap import read_colmap, write_colmap
-from processing.files.json_object import read_object
 from processing.files.obj import atomic_write
 from processing.geometry.cameras import Camera, camera_from_params, params_from_cameras
 
@@ -34,7 +34,7 @@ def read_cameras(path: Path, *, scale: float = 1.0) -> dict[int, Camera]:
 
 
 def read_params(path: Path) -> dict[str, Any]:
-    return read_object(path, CalibrationError)
+    return read_json_object(path, CalibrationError, keys="'0_K', '0_Rt', ...")
 
 
 def params_of(cameras: Mapping[int, Camera], serials: Mapping[int, str] | None = None) -> dict[str, Any]:

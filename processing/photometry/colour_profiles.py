@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.array_types import Floats, Image
+from common.files.json_object import read_json_object
 from processing.errors import DataError
-from processing.files.json_object import read_object
 
 _STEPS = 4096
 
@@ -40,7 +40,7 @@ class Profile:
 
 def read_profiles(path: Path, views: Iterable[int]) -> dict[int, Profile]:
     """View -> profile, of those that have one. Raises ProfileError naming the key that cannot be used."""
-    params = read_object(path, ProfileError, what="the colour profiles", keys="such as '0_colour'")
+    params = read_json_object(path, ProfileError, what="the colour profiles", keys="such as '0_colour'")
     return profiles_of(params, views, str(path))
 
 

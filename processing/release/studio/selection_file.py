@@ -18,6 +18,7 @@ import tomli_w
 from common.bounded.files import read_file_or_pipe
 from common.bounded.json_toml import parse_toml
 from common.bounded.limits import MAX_TOML_BYTES
+from common.configuration.loader import Wording, from_table
 from common.files.atomic_write import atomic_write
 from db.models import ConsentScope
 from processing.release.formats.errors import SelectionError
@@ -40,7 +41,7 @@ HEAD = """# What a release will hold. Written by `mien release select`, to be re
 #   ssh-keygen -Y sign -n mien-selection -f KEY THIS_FILE
 
 """
-_LARGEST = 1 << 26  # bytes; a study of a thousand subjects with twenty expressions each has 1.5 MB
+_WORDING = Wording(unknown="unknown field `{key}`{place}")
 # What `select` writes into every file. A key that is not there is refused: its default may allow more than was signed.
 _REQUIRED = {
     "": ("format", "name", "day", "judged", "review", "quality", "split", "options"),
@@ -204,11 +205,11 @@ def read_selection(path: Path, *, rules_only: bool = False) -> Reviewed:
     try:
         data = read_file_or_pipe(path, MAX_TOML_BYTES)
         written = parse_toml(data)
-        file = msgspec.convert(written, SelectionFile)
     except OSError as error:
         raise SelectionError(f"{path} cannot be read: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
+    except ValueError as error:
         raise SelectionError(f"{path} is no selection: {error}") from None
+    file = from_table(SelectionFile, written, str(path), SelectionError, wording=_WORDING)
     if file.format != FORMAT:
         raise SelectionError(f"{path} has format {file.format}, this Mien reads {FORMAT}; run mien release select")
     reviewed = Reviewed(file, hashlib.sha256(data).hexdigest(), path, data)

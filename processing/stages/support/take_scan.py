@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 
 from common.array_types import Image
+from common.files.json_object import read_json_object
 from common.progress import Progress, no_progress, part
 from processing.camera_check.report import CameraCheckReport
 from processing.camera_check.settings import CameraCheckSettings
 from processing.camera_check.take_check import check_take_cameras
 from processing.errors import TakeError
-from processing.files.json_object import read_object
 from processing.files.obj import atomic_write, write_ply
 from processing.files.photograph_sequence import selected_photographs
 from processing.files.take_folder import HELD_BYTES, Take, read_photos, read_take
@@ -160,7 +160,7 @@ def write_picture(path: Path, picture: Image) -> None:
 
 def with_rig(take: Take, path: Path) -> Take:
     """The take with the cameras of a rig file. Raises TakeError and CameraError."""
-    params = read_object(path, TakeError, what="the rig")
+    params = read_json_object(path, TakeError, what="the rig", keys="'0_K', '0_Rt', ...")
     views = tuple(replace(view, camera=camera_from_params(params, view.index)) for view in take.views)
     return replace(take, views=views)
 
