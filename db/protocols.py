@@ -73,8 +73,8 @@ class _ExpressionTable:
 
     name: _Name
     instruction: Annotated[str, Meta(pattern=r"\S", description="what the subject is to do")]
-    asks: Any = None  # see db.expression_recipes.parse_recipe
-    eyes: Any = None
+    asks: object = None  # see db.expression_recipes.parse_recipe
+    eyes: object = None
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ class _EntryTable:
     name: Annotated[Text, Meta(description='a name, as in name = "Canon EOS 5D Mark IV"')]
     match: Texts = ()
     notes: Annotated[str, Meta(description="a text (this is not a text)")] = ""
-    sources: Any = ()  # see _sources
+    sources: object = ()  # see _sources
     file_s: FileS = 0.0
     settle_s: SettleS = 0.0
     busy_s: BusyS = 0.0
@@ -229,7 +229,7 @@ def _clock_setting(text: str, where: str) -> ClockSetting:
     )
 
 
-def _sources(written: Any, where: str) -> tuple[Source, ...]:
+def _sources(written: object, where: str) -> tuple[Source, ...]:
     if not isinstance(written, list) or not all(isinstance(source, dict) for source in written):
         raise BadSettings(f'{where}: sources is a list of {{ url = "...", says = "..." }}')
     for source in written:

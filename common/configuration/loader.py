@@ -75,7 +75,7 @@ def check_keys(
 
 def from_table(
     kind: type[T],
-    table: Any,
+    table: object,
     source: str,
     problem: type[Exception],
     *,
@@ -92,7 +92,7 @@ def from_table(
 
 
 def values_from_table(
-    kind: type, table: Any, source: str, problem: type[Exception], *, wording: Wording = Wording()
+    kind: type, table: object, source: str, problem: type[Exception], *, wording: Wording = Wording()
 ) -> dict[str, Any]:
     """What `table` says of the dataclass `kind`, checked as from_table does, where other sources give the rest.
 
@@ -101,7 +101,7 @@ def values_from_table(
     return _given(kind, table, (), _Reader(source, problem, wording, strict=True))
 
 
-def _table(kind: Any, table: Any, path: tuple[str, ...], reader: _Reader) -> Any:
+def _table(kind: type, table: object, path: tuple[str, ...], reader: _Reader) -> Any:
     given = _given(kind, table, path, reader)
     for name, required in _fields(kind).items():
         if required and name not in given:
@@ -109,7 +109,7 @@ def _table(kind: Any, table: Any, path: tuple[str, ...], reader: _Reader) -> Any
     return kind(**given)
 
 
-def _given(kind: Any, table: Any, path: tuple[str, ...], reader: _Reader) -> dict[str, Any]:
+def _given(kind: type, table: object, path: tuple[str, ...], reader: _Reader) -> dict[str, Any]:
     if not isinstance(table, Mapping):
         written = ".".join(path)
         reader.refuse(f"{path[-1]!r} must be a table: write [{written}]" if path else "is not a table")
@@ -118,7 +118,7 @@ def _given(kind: Any, table: Any, path: tuple[str, ...], reader: _Reader) -> dic
     return {key: _value(hints[key], value, path, key, reader) for key, value in table.items()}
 
 
-def _value(hint: Any, value: Any, path: tuple[str, ...], key: str, reader: _Reader) -> Any:
+def _value(hint: Any, value: object, path: tuple[str, ...], key: str, reader: _Reader) -> Any:
     deeper = (*path, key)
     if _is_table(hint):
         return _table(hint, value, deeper, reader)
@@ -160,7 +160,7 @@ def _check_keys(found: Iterable[str], known: Collection[str], path: tuple[str, .
         reader.refuse(f"{wording.unknown.format(key=key, place=place)}; {hint}")
 
 
-def _is_table(hint: Any) -> bool:
+def _is_table(hint: object) -> bool:
     return dataclasses.is_dataclass(hint) or (isinstance(hint, type) and issubclass(hint, msgspec.Struct))
 
 
@@ -172,13 +172,13 @@ def _fields(kind: Any) -> dict[str, bool]:
     return {f.name: f.default is without and f.default_factory is without for f in dataclasses.fields(kind)}
 
 
-def _numbered(key: str, number: int, entry: Any) -> str:
+def _numbered(key: str, number: int, entry: object) -> str:
     """ "camera[3] cam-03": an entry of a list, with its own name or code where it has one."""
     name = entry.get("name") or entry.get("code") if isinstance(entry, Mapping) else None
     return f"{key}[{number}]" + (f" {name}" if isinstance(name, str) and name.isprintable() else "")
 
 
-def _of_text(kind: type, value: Any) -> Any:
+def _of_text(kind: type, value: object) -> Path:
     """What msgspec does not know: a path, from a text."""
     if kind is Path and isinstance(value, str):
         return Path(value)

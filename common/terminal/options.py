@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +17,7 @@ Database = Annotated[str | None, typer.Option("--database", help="Database URL (
 AsJson = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """Print a report for programs; times and dates in ISO 8601."""
     print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
@@ -33,7 +33,7 @@ def new_table(title: str) -> "Table":
     )
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a report for people; None shows as a dash."""
     from rich.console import Console
     from rich.text import Text

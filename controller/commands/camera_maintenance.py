@@ -5,12 +5,16 @@ import time
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from common.files.atomic_write import write_whole
 from common.terminal.options import AsJson, Home, print_json
+
+if TYPE_CHECKING:
+    from controller.client import StudioClient
+
 
 STEP_WAIT_S = 10.0
 
@@ -105,7 +109,7 @@ def _pace(whole: bool) -> int:
 
 
 def look(
-    client: Any, cameras: Sequence[str], seconds: int | None, every_ms: int, save: Path | None, as_json: bool
+    client: "StudioClient", cameras: Sequence[str], seconds: int | None, every_ms: int, save: Path | None, as_json: bool
 ) -> None:
     """Ask once a second, and tell. Ends live view at the end; exit code 3 when no camera gave a frame."""
     from contextlib import nullcontext, suppress
@@ -150,7 +154,7 @@ def line(seen: Mapping[str, Any]) -> str:
     return f"{told}  {seen['problem']}" if seen["problem"] else told
 
 
-def _save(client: Any, seen: Sequence[Mapping[str, Any]], folder: Path) -> None:
+def _save(client: "StudioClient", seen: Sequence[Mapping[str, Any]], folder: Path) -> None:
     from controller.client import StudioRefusal
 
     for one in seen:

@@ -1,12 +1,17 @@
 """`mien session`: a subject in the chair."""
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from common.terminal.figures import milliseconds
 from common.terminal.options import AsJson, Home, print_json, print_table
 from controller.commands.take_checks import checks
+
+if TYPE_CHECKING:
+    from controller.client import StudioClient
+
 
 _SKEWS = ("command_skew_ms", "clock_uncertainty_ms", "exposure_skew_ms")
 app = typer.Typer(no_args_is_help=True, help="A subject in the chair: fire, accept, take again, skip, pause, close.")
@@ -308,7 +313,9 @@ def show(session: Session = None, home: Home = None, as_json: AsJson = False) ->
 app.command()(checks)
 
 
-def _shoot(verb: str, expression: str | None, profile: str | None, no_wait: bool, home: Any, as_json: bool) -> None:
+def _shoot(
+    verb: str, expression: str | None, profile: str | None, no_wait: bool, home: Path | None, as_json: bool
+) -> None:
     from controller.client import StudioClient
     from controller.commands.session_tables import print_warnings
     from controller.commands.take_checks import print_after_fire
@@ -353,7 +360,7 @@ def _following(answer: Any, session: str) -> str:
     return f"nothing is left:  mien session close {session}"
 
 
-def _ask_each(client: Any, session: str, keep: list[str], drop: list[str]) -> None:
+def _ask_each(client: "StudioClient", session: str, keep: list[str], drop: list[str]) -> None:
     """Ask, at a terminal, what becomes of each whole take that nobody has accepted."""
     import sys
 
@@ -370,7 +377,7 @@ def _ask_each(client: Any, session: str, keep: list[str], drop: list[str]) -> No
             (keep if typer.confirm(question) else drop).append(take["code"])
 
 
-def _where(client: Any, expression: str | None, whole: bool = False) -> tuple[str, str | None]:
+def _where(client: "StudioClient", expression: str | None, whole: bool = False) -> tuple[str, str | None]:
     """The session and expression that an argument means; the open session unless it names one.
 
     whole: as it was written, so that a take's code means that take.
@@ -385,7 +392,7 @@ def _where(client: Any, expression: str | None, whole: bool = False) -> tuple[st
     return session, expression if whole else part
 
 
-def _open(client: Any, or_paused: bool = False) -> str:
+def _open(client: "StudioClient", or_paused: bool = False) -> str:
     from controller.errors import SessionError
 
     answer = client.get("/api/sessions/open")
@@ -399,7 +406,7 @@ def _open(client: Any, or_paused: bool = False) -> str:
     raise SessionError(told)
 
 
-def _paused(client: Any) -> str:
+def _paused(client: "StudioClient") -> str:
     from controller.errors import SessionError
 
     paused = client.get("/api/sessions/open")["paused"]

@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from common.terminal.options import AsJson, Home, print_json
+
+if TYPE_CHECKING:
+    from controller.client import StudioClient
+
 
 MARKS = {"ok": "ok", "advice": "LOOK", "not_done": "-"}
 WAIT_S = 20.0
@@ -60,7 +64,7 @@ def print_checks(review: Mapping[str, Any], only_advice: bool = False) -> None:
             print(f"  {MARKS[check['state']]:<4}  {check['check']:<{width}}  {check['reason']}")
 
 
-def print_after_fire(client: Any, take: str) -> None:
+def print_after_fire(client: "StudioClient", take: str) -> None:
     """Wait for the checks of a take that was just fired, and say what deserves a look."""
     review = client.get(f"/api/takes/{take}/checks?wait_s={WAIT_S:g}")["review"]
     if review is None:
@@ -70,7 +74,7 @@ def print_after_fire(client: Any, take: str) -> None:
     print_checks(review, only_advice=True)
 
 
-def _newest(client: Any) -> str:
+def _newest(client: "StudioClient") -> str:
     from controller.errors import SessionError
 
     session = client.get("/api/sessions/open")["session"]

@@ -8,7 +8,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta
 
@@ -56,7 +56,7 @@ class LightsEntry:
     between: str = ""
 
 
-def parse_scene(name: str, table: Any, place: str) -> Scene:
+def parse_scene(name: str, table: object, place: str) -> Scene:
     """A `[scene.NAME]` table; `place` names it in messages. Raises ConfigurationError."""
     if not isinstance(table, Mapping) or not table:
         raise ConfigurationError(f"{place}: needs a universe, as in  1 = {{ 1-12 = 255 }}")
@@ -79,7 +79,7 @@ def format_scene(scene: Scene) -> list[str]:
     return lines
 
 
-def _range(span: str, level: Any, place: str) -> tuple[int, int, int]:
+def _range(span: str, level: object, place: str) -> tuple[int, int, int]:
     found = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", span)
     first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
     if not 1 <= first <= last <= CHANNELS:

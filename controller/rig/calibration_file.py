@@ -47,7 +47,7 @@ def read_calibration(path: Path, rig: Rig) -> dict[str, Any]:
     return kept | {key: found[key] for key in ("calibration",) if key in found}
 
 
-def _fits(value: Any, shape: tuple[int, ...]) -> bool:
+def _fits(value: object, shape: tuple[int, ...]) -> bool:
     if not shape:
         return isinstance(value, int | float) and math.isfinite(value)
     return isinstance(value, list) and len(value) == shape[0] and all(_fits(item, shape[1:]) for item in value)

@@ -17,7 +17,7 @@ from common.bounded.npz_files import read_npz
 from processing.errors import DataError
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """A report as JSON: dataclasses, paths and NumPy values become plain ones, numbers that are not finite null."""
     path.write_text(json.dumps(_plain(value), indent=1, sort_keys=True, allow_nan=False) + "\n")
 

@@ -188,7 +188,7 @@ def _migrated(value: dict[str, Any], where: str) -> dict[str, Any]:
     return value
 
 
-def _dicts(value: Any) -> list[dict[str, Any]]:
+def _dicts(value: object) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 

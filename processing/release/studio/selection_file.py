@@ -20,6 +20,7 @@ from common.bounded.json_toml import parse_toml
 from common.bounded.limits import MAX_TOML_BYTES
 from common.configuration.loader import Wording, from_table
 from common.files.atomic_write import atomic_write
+from common.plain_values import without_none
 from db.models import ConsentScope
 from processing.release.formats.errors import SelectionError
 from processing.release.studio.selection import SelectedSubject, SelectedTake, Selection, Waiting
@@ -190,7 +191,7 @@ def write_selection(path: Path, file: SelectionFile) -> None:
     if path.exists():
         raise SelectionError(f"{path} is there; a reviewed file is not written over: name another --out")
     plain = msgspec.to_builtins(file, builtin_types=(date,))
-    text = tomli_w.dumps(_without_none(plain))
+    text = tomli_w.dumps(without_none(plain))
     unsigned = '[review]\nby = ""\n'
     text = text.replace(unsigned, f"{unsigned}# on = {file.day.isoformat()}\n", 1)  # TOML knows no empty day
     with atomic_write(path) as temporary:
@@ -245,10 +246,3 @@ def _lacking(written: Mapping[str, Any]) -> list[str]:
         for key in keys
         if key not in (written.get(table, {}) if table else written) and (not table or table in written)
     ]
-
-
-def _without_none(value: Any) -> Any:
-    """TOML knows no null: what is not set is not there."""
-    if isinstance(value, dict):
-        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
-    return [_without_none(inner) for inner in value] if isinstance(value, list | tuple) else value
