@@ -35,19 +35,23 @@ TimeSource = Annotated[str, Meta(pattern="^(chrony|ptp)?$", description="'chrony
 
 @dataclass(frozen=True)
 class CameraEntry:
-    """One `[[camera]]`: a place in the rig, and what is known of the body that stands there.
+    """One `[[camera]]`: a place in the rig, and what is known of the body that stands there."""
 
-    `readout_ms` is the time from its sensor's first row to the last, negative when the last comes first.
-    `tier` is "frontal" or "side". `url` is the camera's address at its node, kept with the records.
-    """
-
+    # of the place, not of the body
     name: CameraName
+    # number of its photographs in a take's folder
     view: Annotated[int, Meta(ge=0, description="int, 0 or above (views count from 0)")]
+    # of the body that stands there; empty where any may
     serial: str = ""
+    # the camera's address at its node, kept with the records
     url: str = ""
+    # the frontal ones are asked about the face
     tier: Tier = "side"
+    # shutter lag, as `mien rig lag --out` writes it
     lag_ms: Annotated[float, Meta(ge=0, le=1000, description="a lag of 0 to 1000 ms")] = 0.0
+    # standard deviation of the lag
     lag_sigma_ms: Annotated[float, Meta(ge=0, le=100, description="0 to 100")] = 0.0
+    # from the sensor's first row to the last, negative when the last comes first
     readout_ms: Annotated[float, Meta(ge=-200, le=200, description="within -200 and 200")] | None = None
 
 
@@ -55,32 +59,45 @@ class CameraEntry:
 class SyncLimits:
     """`[sync]`: when to fire, how long to wait, and what is too late. Times in the unit of the name."""
 
+    # a take over this is flagged
     max_skew_ms: Above0 = 5.0
+    # a camera whose clock is known worse than this is not armed
     max_clock_uncertainty_ms: Above0 = 0.5
+    # the fire lies at least this far ahead; the longest lag comes on top
     minimum_lead_ms: Above0 = 150.0
+    # ... and this many round trips
     lead_round_trips: Above0 = 5.0
+    # a camera that does not answer in this time is a fault
     arm_timeout_ms: Above0 = 2000.0
-    arm_patience_s: Above0 = 15.0  # at most so long for a camera that says that it needs longer
+    # at most so long for a camera that says that it needs longer
+    arm_patience_s: Above0 = 15.0
+    # how long a fire waits for clocks that are near the limit
     clock_patience_s: Above0 = 6.0
+    # after the fire's moment, before the wait for stamps begins
     window_ms: Above0 = 120.0
+    # a camera that has not told of its exposure in this time is a fault
     stamps_timeout_ms: Above0 = 2000.0
+    # a node not heard for this long is missing
     silence_s: Above0 = 6.0
-    system_time: TimeSource = ""  # "chrony" or "ptp": trusted with the clocks as long as the pings agree
+    # "chrony" or "ptp": trusted with the clocks as long as the pings agree
+    system_time: TimeSource = ""
 
 
 @dataclass(frozen=True)
 class TransferLimits:
-    """`[transfer]`: how photographs come in. Memory held is about transfers x credit x chunk.
+    """`[transfer]`: how photographs come in. Memory held is about transfers x credit x chunk."""
 
-    allow_ram: a body that keeps its photographs in memory until they are fetched, not on its card, is fired all the
-    same, with a warning on every take.
-    """
-
+    # photographs under way at once
     transfers: From1 = 4
+    # chunks of 256 kB in flight for each
     credit: From1 = 4
+    # a take is given up when no photograph has come for this long
     frame_timeout_s: Above0 = 30.0
+    # larger files are refused
     max_frame_mb: Above0 = 200.0
+    # so much stays free where photographs are put together; below it they wait on the nodes
     min_free_mb: Above0 = 500.0
+    # bodies that keep no photograph on a card are fired all the same, with a warning on every take
     allow_ram: bool = False
 
 
@@ -88,42 +105,64 @@ class TransferLimits:
 class ExposureEntry:
     """`[exposure]` and `[profile.NAME]`: what every camera is set to before it is armed; empty means as the body is.
 
-    `scene` is the light scene that goes with it; empty leaves the lights alone.
+    Values are written as the camera writes them.
     """
 
+    # sensitivity
     iso: str = ""
+    # f-number
     aperture: str = ""
+    # exposure time
     shutter: str = ""
+    # as the body names it
     white_balance: str = ""
+    # JPEG, raw or both, as the body names it
     image_format: str = ""
+    # as the body names it
     focus_mode: str = ""
+    # the light scene that goes with it; empty leaves the lights alone
     scene: str = ""
 
 
 @dataclass(frozen=True)
 class CheckLimits:
-    """`[checks]`: when a take is worth a second look; what each means is in docs/operators.md."""
+    """`[checks]`: when a take is worth a second look."""
 
+    # advice when a photograph has less than this share of its camera's usual sharpness
     min_sharpness: Above0 = 0.7
+    # advice when so many more pixels than usual are at the end of a channel
     max_clipped_percent: Above0 = 5.0
+    # advice when one camera's brightness changes so much more than the rig's
     brightness_outlier_factor: Above0 = 1.5
+    # advice when the whole rig is so much brighter or darker than before
     rig_brightness_factor: Above0 = 2.0
+    # advice when fewer of the frontal views see a face
     min_face_share: Above0 = 0.5
+    # an eye counts as closed from this score, 0 to 1
     eyes_closed_score: Above0 = 0.4
+    # so many views must see the face before eyes and expression are judged
     min_face_views: From1 = 3
+    # views within this angle of the face count among them
     frontal_degrees: Above0 = 35.0
+    # a camera's usual figures are medians over its last so many kept takes
     baseline_takes: From1 = 100
+    # check processes on the server
     processes: From1 = 2
+    # a take is judged after this time with what is known
     timeout_s: Above0 = 30.0
 
 
 @dataclass(frozen=True)
 class PreflightLimits:
-    """`[preflight]`: what a session may begin with. `frames`: photographs that the session will ask of each camera."""
+    """`[preflight]`: what a session may begin with."""
 
+    # photographs that the session will ask of each camera: card and disks must have room for them
     frames: From1 = 40
+    # how large one is
     frame_mb: Above0 = 12.0
+    # with less a session does not begin
     min_battery_percent: From1 = 25
+    # nor with an older calibration, or with none
     max_calibration_age_h: Above0 = 168.0
 
 
@@ -131,9 +170,13 @@ class PreflightLimits:
 class AsideLimits:
     """`[aside]`: how many cameras a take may do without, set aside or missing by decision; 0 forbids it."""
 
+    # so many cameras of the rig
     max: From0 = 4
+    # of them, so many frontal ones
     max_frontal: From0 = 2
+    # ... and so many side ones
     max_side: From0 = 4
+    # whether two that stand side by side may be missing together
     allow_neighbours: bool = False
 
 

@@ -20,10 +20,15 @@ class StudioSettings:
     The defaults listen on this machine only: a studio with camera computers sets its own network's address.
     """
 
+    # the home, the database and the store
     records: Settings
+    # the cameras and their limits
     rig: Rig
+    # where nodes connect for control
     control: str = CONTROL
+    # where nodes connect with photographs
     bulk: str = BULK
+    # of the console and the API, on this machine alone
     console_port: int = CONSOLE_PORT
 
 

@@ -44,15 +44,15 @@ class Scene:
 
 @dataclass(frozen=True)
 class LightsEntry:
-    """`[lights]`: how scenes are sent (sACN, E1.31 over multicast).
+    """`[lights]`: how scenes are sent (sACN, E1.31 over multicast)."""
 
-    interface: this server's address on the lights' network; empty takes the one that the system routes multicast to.
-    settle_ms: from the first packet of a scene to the earliest fire. between: the scene between takes, dark if empty.
-    """
-
+    # this server's address on the lights' network; empty takes the one that the system routes multicast to
     interface: str = ""
+    # of sACN: the higher source wins
     priority: Annotated[int, Meta(ge=0, le=200, description="a priority of sACN, 0 to 200")] = 100
+    # from the first packet of a scene to the earliest fire
     settle_ms: Annotated[float, Meta(ge=0, le=10_000, description="0 to 10000")] = 150.0
+    # the scene between takes, dark if empty
     between: str = ""
 
 
