@@ -3,7 +3,6 @@
 A command's module is imported when it is called, so a camera computer needs only the `node` extra.
 """
 
-import difflib
 import errno
 import importlib
 import os
@@ -14,6 +13,7 @@ from typing import NamedTuple
 
 import typer
 
+from common.configuration.suggestions import nearest
 from common.guarding.file_modes import restrict_new_files
 from common.guarding.output_streams import sanitise_standard_streams
 from common.guarding.safe_text import plain_lines
@@ -102,8 +102,8 @@ def main() -> None:
         print(f"mien {version('mien')}")
         return
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, 1)
-        hint = f"; did you mean mien {near[0]}?" if near else ""
+        near = nearest(name, COMMANDS)
+        hint = f"; did you mean mien {near}?" if near is not None else ""
         complain(f"mien has no command {name!r}{hint} (mien --help lists them)", USAGE)
     try:
         typer.main.get_command(load(name))(arguments[1:], prog_name=f"mien {name}")

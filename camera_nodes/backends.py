@@ -13,19 +13,22 @@ gpio:/dev/gpiochip0?half=17&shutter=27&hot_shoe=22     wires, keys of GpioOption
 sim:lag_ms=58                                          simulated, keys of SimReleaseOptions
 """
 
-import dataclasses
-import difflib
 import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from camera_nodes.camera import Camera, ShutterRelease
 from camera_nodes.camera_models.models import load
 from camera_nodes.errors import BadAddress
 from camera_nodes.usb.port import is_socket
+from common.configuration.loader import Wording, from_table
+from common.configuration.suggestions import nearest
 
 _T = TypeVar("_T")
+_WORDING = Wording(known="known: {known}", value="{key} is {value!r}, not of type {wanted}")
 _BACKENDS = ("sim", "gphoto2")
 _RELEASES = ("gpio", "sim")
 _PORT = re.compile(
@@ -99,36 +102,25 @@ def _make(url: str) -> Camera:
 
 def parse_options(kind: type[_T], query: str, url: str) -> _T:
     """A dataclass of options from "key=value&key=value".  Raises BadAddress."""
-    fields = {field.name: field.type for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
     except ValueError:
         raise BadAddress(f"{url!r}: {query!r} is not 'key=value&key=value'") from None
-    values: dict[str, Any] = {}
-    for key, text in pairs:
-        if key not in fields:
-            raise BadAddress(f"{url!r}: unknown key {key!r}{_meant(key, fields)}; known: {', '.join(fields)}")
-        if key in values:
-            raise BadAddress(f"{url!r}: the key {key!r} is given twice")
-        values[key] = _convert(fields[key], key, text, url)
-    return kind(**values)
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise BadAddress(f"{url!r}: the key {twice!r} is given twice")
+    made = from_table(kind, values, repr(url), BadAddress, wording=_WORDING, strict=False)
+    for key in values:
+        number = getattr(made, key)
+        if isinstance(number, float) and not abs(number) < 1e12:
+            raise BadAddress(f"{url!r}: {key} is {values[key]!r}, which is out of range")
+    return made
 
 
-def _convert(kind: Any, key: str, text: str, url: str) -> Any:
-    try:
-        if kind is bool:
-            return {"1": True, "true": True, "0": False, "false": False}[text.lower()]
-        value = kind(text)
-    except (ValueError, KeyError):
-        raise BadAddress(f"{url!r}: {key} is {text!r}, not of type {kind.__name__}") from None
-    if kind is float and not abs(value) < 1e12:
-        raise BadAddress(f"{url!r}: {key} is {text!r}, which is out of range")
-    return value
-
-
-def _meant(given: str, known: object) -> str:
-    close = difflib.get_close_matches(given, list(known), n=1)  # type: ignore[call-overload]
-    return f" (did you mean {close[0]!r}?)" if close else ""
+def _meant(given: str, known: Sequence[str]) -> str:
+    near = nearest(given, known)
+    return f" (did you mean {near!r}?)" if near is not None else ""
 
 
 def _or(names: tuple[str, ...]) -> str:

@@ -17,7 +17,7 @@ import zmq
 
 from camera_nodes.errors import KeyRefused
 from common.files.atomic_write import write_whole
-from common.guarding.secret_files import NoSecret, check_private, write_secret
+from common.files.secret_files import NoSecret, check_private, write_secret
 
 log = logging.getLogger(__name__)
 

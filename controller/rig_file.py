@@ -1,72 +1,103 @@
 """rig.toml: the cameras of a rig, the limits it is held to, and what a misspelling means."""
 
-import difflib
 import re
-import types
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any
 
-from common.configuration.toml_file import read_toml
+from msgspec import Meta
+
+from common.configuration.loader import from_table, read_toml
+from common.configuration.suggestions import nearest
 from controller.errors import ConfigurationError
 from controller.lighting.light_scenes import LightsEntry, Scene, format_scene, parse_scene
 
-TIERS = ("frontal", "side")
-T = TypeVar("T")
 CAMERA_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 DEFAULT_PROFILE = "default"
+TIERS = ("frontal", "side")
+_SECTIONS = ("sync", "transfer", "exposure", "checks", "preflight", "lights", "aside")
+
+Above0 = Annotated[float, Meta(gt=0)]
+From1 = Annotated[int, Meta(ge=1)]
+From0 = Annotated[int, Meta(ge=0)]
+CameraName = Annotated[
+    str,
+    Meta(
+        pattern=f"^{CAMERA_NAME.pattern}$",
+        description="a camera name of lower-case letters, digits, - and _, at most 32",
+    ),
+]
+Tier = Annotated[str, Meta(pattern=f"^({'|'.join(TIERS)})$", description=f"a tier, {' or '.join(map(repr, TIERS))}")]
+TimeSource = Annotated[str, Meta(pattern="^(chrony|ptp)?$", description="'chrony' or 'ptp'")]
 
 
 @dataclass(frozen=True)
 class CameraEntry:
-    """One `[[camera]]`: a place in the rig, and what is known of the body that stands there.
+    """One `[[camera]]`: a place in the rig, and what is known of the body that stands there."""
 
-    `readout_ms` is the time from its sensor's first row to the last, negative when the last comes first.
-    `tier` is "frontal" or "side". `url` is the camera's address at its node, kept with the records.
-    """
-
-    name: str
-    view: int
+    # of the place, not of the body
+    name: CameraName
+    # number of its photographs in a take's folder
+    view: Annotated[int, Meta(ge=0, description="int, 0 or above (views count from 0)")]
+    # of the body that stands there; empty where any may
     serial: str = ""
+    # the camera's address at its node, kept with the records
     url: str = ""
-    tier: str = "side"
-    lag_ms: float = 0.0
-    lag_sigma_ms: float = 0.0
-    readout_ms: float | None = None
+    # the frontal ones are asked about the face
+    tier: Tier = "side"
+    # shutter lag, as `mien rig lag --out` writes it
+    lag_ms: Annotated[float, Meta(ge=0, le=1000, description="a lag of 0 to 1000 ms")] = 0.0
+    # standard deviation of the lag
+    lag_sigma_ms: Annotated[float, Meta(ge=0, le=100, description="0 to 100")] = 0.0
+    # from the sensor's first row to the last, negative when the last comes first
+    readout_ms: Annotated[float, Meta(ge=-200, le=200, description="within -200 and 200")] | None = None
 
 
 @dataclass(frozen=True)
 class SyncLimits:
     """`[sync]`: when to fire, how long to wait, and what is too late. Times in the unit of the name."""
 
-    max_skew_ms: float = 5.0
-    max_clock_uncertainty_ms: float = 0.5
-    minimum_lead_ms: float = 150.0
-    lead_round_trips: float = 5.0
-    arm_timeout_ms: float = 2000.0
-    arm_patience_s: float = 15.0  # at most so long for a camera that says that it needs longer
-    clock_patience_s: float = 6.0
-    window_ms: float = 120.0
-    stamps_timeout_ms: float = 2000.0
-    silence_s: float = 6.0
-    system_time: str = ""  # "chrony" or "ptp": trusted with the clocks as long as the pings agree
+    # a take over this is flagged
+    max_skew_ms: Above0 = 5.0
+    # a camera whose clock is known worse than this is not armed
+    max_clock_uncertainty_ms: Above0 = 0.5
+    # the fire lies at least this far ahead; the longest lag comes on top
+    minimum_lead_ms: Above0 = 150.0
+    # ... and this many round trips
+    lead_round_trips: Above0 = 5.0
+    # a camera that does not answer in this time is a fault
+    arm_timeout_ms: Above0 = 2000.0
+    # at most so long for a camera that says that it needs longer
+    arm_patience_s: Above0 = 15.0
+    # how long a fire waits for clocks that are near the limit
+    clock_patience_s: Above0 = 6.0
+    # after the fire's moment, before the wait for stamps begins
+    window_ms: Above0 = 120.0
+    # a camera that has not told of its exposure in this time is a fault
+    stamps_timeout_ms: Above0 = 2000.0
+    # a node not heard for this long is missing
+    silence_s: Above0 = 6.0
+    # "chrony" or "ptp": trusted with the clocks as long as the pings agree
+    system_time: TimeSource = ""
 
 
 @dataclass(frozen=True)
 class TransferLimits:
-    """`[transfer]`: how photographs come in. Memory held is about transfers x credit x chunk.
+    """`[transfer]`: how photographs come in. Memory held is about transfers x credit x chunk."""
 
-    allow_ram: a body that keeps its photographs in memory until they are fetched, not on its card, is fired all the
-    same, with a warning on every take.
-    """
-
-    transfers: int = 4
-    credit: int = 4
-    frame_timeout_s: float = 30.0
-    max_frame_mb: float = 200.0
-    min_free_mb: float = 500.0
+    # photographs under way at once
+    transfers: From1 = 4
+    # chunks of 256 kB in flight for each
+    credit: From1 = 4
+    # a take is given up when no photograph has come for this long
+    frame_timeout_s: Above0 = 30.0
+    # larger files are refused
+    max_frame_mb: Above0 = 200.0
+    # so much stays free where photographs are put together; below it they wait on the nodes
+    min_free_mb: Above0 = 500.0
+    # bodies that keep no photograph on a card are fired all the same, with a warning on every take
     allow_ram: bool = False
 
 
@@ -74,52 +105,78 @@ class TransferLimits:
 class ExposureEntry:
     """`[exposure]` and `[profile.NAME]`: what every camera is set to before it is armed; empty means as the body is.
 
-    `scene` is the light scene that goes with it; empty leaves the lights alone.
+    Values are written as the camera writes them.
     """
 
+    # sensitivity
     iso: str = ""
+    # f-number
     aperture: str = ""
+    # exposure time
     shutter: str = ""
+    # as the body names it
     white_balance: str = ""
+    # JPEG, raw or both, as the body names it
     image_format: str = ""
+    # as the body names it
     focus_mode: str = ""
+    # the light scene that goes with it; empty leaves the lights alone
     scene: str = ""
 
 
 @dataclass(frozen=True)
 class CheckLimits:
-    """`[checks]`: when a take is worth a second look; what each means is in docs/operators.md."""
+    """`[checks]`: when a take is worth a second look."""
 
-    min_sharpness: float = 0.7
-    max_clipped_percent: float = 5.0
-    brightness_outlier_factor: float = 1.5
-    rig_brightness_factor: float = 2.0
-    min_face_share: float = 0.5
-    eyes_closed_score: float = 0.4
-    min_face_views: int = 3
-    frontal_degrees: float = 35.0
-    baseline_takes: int = 100
-    processes: int = 2
-    timeout_s: float = 30.0
+    # advice when a photograph has less than this share of its camera's usual sharpness
+    min_sharpness: Above0 = 0.7
+    # advice when so many more pixels than usual are at the end of a channel
+    max_clipped_percent: Above0 = 5.0
+    # advice when one camera's brightness changes so much more than the rig's
+    brightness_outlier_factor: Above0 = 1.5
+    # advice when the whole rig is so much brighter or darker than before
+    rig_brightness_factor: Above0 = 2.0
+    # advice when fewer of the frontal views see a face
+    min_face_share: Above0 = 0.5
+    # an eye counts as closed from this score, 0 to 1
+    eyes_closed_score: Above0 = 0.4
+    # so many views must see the face before eyes and expression are judged
+    min_face_views: From1 = 3
+    # views within this angle of the face count among them
+    frontal_degrees: Above0 = 35.0
+    # a camera's usual figures are medians over its last so many kept takes
+    baseline_takes: From1 = 100
+    # check processes on the server
+    processes: From1 = 2
+    # a take is judged after this time with what is known
+    timeout_s: Above0 = 30.0
 
 
 @dataclass(frozen=True)
 class PreflightLimits:
-    """`[preflight]`: what a session may begin with. `frames`: photographs that the session will ask of each camera."""
+    """`[preflight]`: what a session may begin with."""
 
-    frames: int = 40
-    frame_mb: float = 12.0
-    min_battery_percent: int = 25
-    max_calibration_age_h: float = 168.0
+    # photographs that the session will ask of each camera: card and disks must have room for them
+    frames: From1 = 40
+    # how large one is
+    frame_mb: Above0 = 12.0
+    # with less a session does not begin
+    min_battery_percent: From1 = 25
+    # nor with an older calibration, or with none
+    max_calibration_age_h: Above0 = 168.0
 
 
 @dataclass(frozen=True)
 class AsideLimits:
     """`[aside]`: how many cameras a take may do without, set aside or missing by decision; 0 forbids it."""
 
-    max: int = 4
-    max_frontal: int = 2
-    max_side: int = 4
+    # so many cameras of the rig
+    max: From0 = 4
+    # of them, so many frontal ones
+    max_frontal: From0 = 2
+    # ... and so many side ones
+    max_side: From0 = 4
+    # whether two that stand side by side may be missing together
     allow_neighbours: bool = False
 
 
@@ -164,54 +221,51 @@ class Rig:
         return replace(self, cameras=tuple(camera for camera in self.cameras if camera.name not in names))
 
 
+@dataclass(frozen=True)
+class _RigFile:
+    """A rig file as it is written."""
+
+    name: Annotated[str, Meta(min_length=1, description='the name of the rig, as in name = "studio-a"')]
+    camera: tuple[CameraEntry, ...] = ()
+    sync: SyncLimits = field(default_factory=SyncLimits)
+    transfer: TransferLimits = field(default_factory=TransferLimits)
+    exposure: ExposureEntry = field(default_factory=ExposureEntry)
+    checks: CheckLimits = field(default_factory=CheckLimits)
+    preflight: PreflightLimits = field(default_factory=PreflightLimits)
+    lights: LightsEntry = field(default_factory=LightsEntry)
+    aside: AsideLimits = field(default_factory=AsideLimits)
+    profile: Mapping[str, ExposureEntry] = field(default_factory=dict)
+    scene: Mapping[str, Any] = field(default_factory=dict)  # see light_scenes.parse_scene
+
+
 def read_rig(path: Path) -> Rig:
     """Read and check a rig file. Raises ConfigurationError that names the file, the key and the likely meant key."""
-    return parse_rig(read_toml(path), str(path))
+    return parse_rig(read_toml(path, ConfigurationError), str(path))
 
 
 def parse_rig(document: Mapping[str, Any], source: str) -> Rig:
     """The same for a parsed document; `source` names it in messages."""
-    sections: dict[str, type[Any]] = {
-        "sync": SyncLimits,
-        "transfer": TransferLimits,
-        "exposure": ExposureEntry,
-        "checks": CheckLimits,
-        "preflight": PreflightLimits,
-        "lights": LightsEntry,
-        "aside": AsideLimits,
-    }
-    _refuse_unknown(document, {"name", "camera", "profile", "scene", *sections}, source, "")
-    name = document.get("name")
-    if not isinstance(name, str) or not name:
-        raise ConfigurationError(f'{source}: needs name = "..." at the top')
-    entries = document.get("camera", [])
-    if not isinstance(entries, list) or not entries:
+    written = from_table(_RigFile, document, source, ConfigurationError)
+    if not written.camera:
         raise ConfigurationError(f"{source}: needs at least one [[camera]]")
-    cameras = [_table(CameraEntry, entry, source, f"camera[{index}]") for index, entry in enumerate(entries)]
-    parsed = {key: _table(kind, document[key], source, key) for key, kind in sections.items() if key in document}
+    _check_names("profile", written.profile, source)
+    _check_names("scene", written.scene, source)
     rig = Rig(
-        name=name,
-        cameras=tuple(sorted(cameras, key=lambda camera: camera.view)),
-        profiles={
-            key: _table(ExposureEntry, table, source, f"profile.{key}")
-            for key, table in _named(document, "profile", source).items()
-        },
-        scenes={
-            key: parse_scene(key, table, f"{source}: [scene.{key}]")
-            for key, table in _named(document, "scene", source).items()
-        },
-        **parsed,
+        name=written.name,
+        cameras=tuple(sorted(written.camera, key=lambda camera: camera.view)),
+        profiles=written.profile,
+        scenes={key: parse_scene(key, table, f"{source}: [scene.{key}]") for key, table in written.scene.items()},
+        **{section: getattr(written, section) for section in _SECTIONS},
     )
     _check_lights(rig, source)
     _check_cameras(rig, source)
-    _check_limits(rig, source)
     return rig
 
 
 def format_rig(rig: Rig) -> str:
     """The rig as TOML that read_rig takes back unchanged; only what differs from the defaults is written."""
     lines = [f"name = {_toml(rig.name)}"]
-    for section in ("sync", "transfer", "exposure", "checks", "preflight", "lights", "aside"):
+    for section in _SECTIONS:
         changed = _changed(getattr(rig, section))
         if changed:
             lines += ["", f"[{section}]", *changed]
@@ -241,49 +295,15 @@ def _toml(value: str | float) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-def _refuse_unknown(table: Mapping[str, Any], known: set[str], source: str, where: str) -> None:
-    for key in table:
-        if key not in known:
-            near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.5)
-            meant = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"
-            place = f" in [{where}]" if where else ""
-            raise ConfigurationError(f"{source}: unknown key {key!r}{place}{meant}")
-
-
-def _table(kind: type[T], table: Any, source: str, where: str) -> T:
-    if not isinstance(table, Mapping):
-        raise ConfigurationError(f"{source}: [{where}] must be a table")
-    hints = get_type_hints(kind)
-    _refuse_unknown(table, set(hints), source, where)
-    for item in fields(kind):  # type: ignore[arg-type]
-        if item.name not in table and item.default is MISSING and item.default_factory is MISSING:
-            raise ConfigurationError(f"{source}: [{where}] lacks {item.name!r}")
-    return kind(**{key: _value(value, hints[key], f"{source}: {key!r} in [{where}]") for key, value in table.items()})
-
-
-def _named(document: Mapping[str, Any], kind: str, source: str) -> Mapping[str, Any]:
-    """The tables `[kind.NAME]`, with names that commands and records can carry."""
-    tables = document.get(kind, {})
-    if not isinstance(tables, Mapping):
-        raise ConfigurationError(f"{source}: {kind!r} must be tables named [{kind}.NAME]")
-    for name in tables:
+def _check_names(kind: str, names: Collection[str], source: str) -> None:
+    """Of the tables `[kind.NAME]`: commands and records carry them."""
+    for name in names:
         if not CAMERA_NAME.fullmatch(name):
             raise ConfigurationError(
                 f"{source}: [{kind}.{name}]: use lower-case letters, digits, - and _ in its name, at most 32"
             )
         if kind == "profile" and name == DEFAULT_PROFILE:
             raise ConfigurationError(f"{source}: the profile {DEFAULT_PROFILE!r} is written as [exposure]")
-    return tables
-
-
-def _value(value: Any, hint: Any, place: str) -> Any:
-    kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if any(type(value) is kind for kind in kinds):
-        return value
-    names = " or ".join(kind.__name__ for kind in kinds)
-    raise ConfigurationError(f"{place} must be {names}, not {value!r}")
 
 
 def _check_lights(rig: Rig, source: str) -> None:
@@ -291,13 +311,9 @@ def _check_lights(rig: Rig, source: str) -> None:
     asked |= {"[exposure]": rig.exposure.scene, "'between' in [lights]": rig.lights.between}
     for place, scene in asked.items():
         if scene and scene not in rig.scenes:
-            near = difflib.get_close_matches(scene, sorted(rig.scenes), n=1, cutoff=0.5)
-            meant = f"; did you mean {near[0]!r}?" if near else f"; write it as [scene.{scene}]"
+            near = nearest(scene, rig.scenes)
+            meant = f"; did you mean {near!r}?" if near is not None else f"; write it as [scene.{scene}]"
             raise ConfigurationError(f"{source}: {place} names the scene {scene!r}, which there is not{meant}")
-    if not 0 <= rig.lights.priority <= 200:
-        raise ConfigurationError(f"{source}: 'priority' in [lights] is {rig.lights.priority}; sACN has 0 to 200")
-    if not 0 <= rig.lights.settle_ms <= 10_000:
-        raise ConfigurationError(f"{source}: 'settle_ms' in [lights] is {rig.lights.settle_ms:g}; use 0 to 10000")
     if rig.lights.interface:
         try:
             IPv4Address(rig.lights.interface)
@@ -317,32 +333,3 @@ def _check_cameras(rig: Rig, source: str) -> None:
             if value in seen:
                 raise ConfigurationError(f"{source}: {key} {value!r} is given to {seen[value]} and to {camera.name}")
             seen[value] = camera.name
-    for camera in rig.cameras:
-        if not CAMERA_NAME.fullmatch(camera.name):
-            raise ConfigurationError(
-                f"{source}: camera name {camera.name!r}: use lower-case letters, digits, - and _, at most 32"
-            )
-        if camera.tier not in TIERS:
-            raise ConfigurationError(f"{source}: {camera.name} has tier {camera.tier!r}; use {' or '.join(TIERS)}")
-        if camera.view < 0:
-            raise ConfigurationError(f"{source}: {camera.name} has view {camera.view}; views count from 0")
-        if not 0 <= camera.lag_ms <= 1000 or not 0 <= camera.lag_sigma_ms <= 100:
-            raise ConfigurationError(f"{source}: {camera.name} has lag {camera.lag_ms} +- {camera.lag_sigma_ms} ms")
-        if camera.readout_ms is not None and not -200 <= camera.readout_ms <= 200:
-            raise ConfigurationError(f"{source}: {camera.name} has readout_ms {camera.readout_ms}; within -200 and 200")
-
-
-def _check_limits(rig: Rig, source: str) -> None:
-    for section in ("sync", "transfer", "checks", "preflight"):
-        table = getattr(rig, section)
-        for item in fields(table):
-            value = getattr(table, item.name)
-            if item.name == "system_time":
-                if value not in ("", "chrony", "ptp"):
-                    raise ConfigurationError(f"{source}: 'system_time' in [sync] is 'chrony' or 'ptp', not {value!r}")
-            elif not isinstance(value, bool) and not value > 0:
-                raise ConfigurationError(f"{source}: {item.name!r} in [{section}] must be above 0, not {value!r}")
-    for item in fields(rig.aside):
-        if getattr(rig.aside, item.name) < 0:
-            value = getattr(rig.aside, item.name)
-            raise ConfigurationError(f"{source}: {item.name!r} in [aside] must be 0 or above, not {value!r}")

@@ -1,13 +1,12 @@
 """What the studio's server needs to know, from the home's studio.toml, its [studio] table and rig.toml."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from common.configuration.loader import from_table
 from controller.errors import ConfigurationError
 from controller.rig_file import Rig, read_rig
-from db.settings import Settings, check_keys
+from db.settings import Settings
 
 CONTROL = "tcp://127.0.0.1:5701"
 BULK = "tcp://127.0.0.1:5702"
@@ -21,8 +20,23 @@ class StudioSettings:
     The defaults listen on this machine only: a studio with camera computers sets its own network's address.
     """
 
+    # the home, the database and the store
     records: Settings
+    # the cameras and their limits
     rig: Rig
+    # where nodes connect for control
+    control: str = CONTROL
+    # where nodes connect with photographs
+    bulk: str = BULK
+    # of the console and the API, on this machine alone
+    console_port: int = CONSOLE_PORT
+
+
+@dataclass(frozen=True)
+class _Section:
+    """The [studio] table of studio.toml."""
+
+    rig: str = "rig.toml"
     control: str = CONTROL
     bulk: str = BULK
     console_port: int = CONSOLE_PORT
@@ -43,13 +57,8 @@ def load_settings(
     """
     records = Settings.load(home, database)
     source = f"{records.home / 'studio.toml'} [studio]"
-    table: Mapping[str, Any] = records.sections.get("studio", {})
-    check_keys(table, ("rig", "control", "bulk", "console_port"), source)
-    for key, value in table.items():
-        wanted = int if key == "console_port" else str
-        if type(value) is not wanted:
-            raise ConfigurationError(f"{source}: {key!r} must be {wanted.__name__}, not {value!r}")
-    path = rig_file or records.home / table.get("rig", "rig.toml")
+    written = from_table(_Section, records.sections.get("studio", {}), source, ConfigurationError)
+    path = rig_file or records.home / written.rig
     if not path.exists():
         raise ConfigurationError(
             f"{path}: no rig file; write one (docs/operators.md has an example) or pass --rig FILE"
@@ -57,7 +66,7 @@ def load_settings(
     return StudioSettings(
         records=records,
         rig=read_rig(path),
-        control=table.get("control", CONTROL),
-        bulk=table.get("bulk", BULK),
-        console_port=table.get("console_port", CONSOLE_PORT),
+        control=written.control,
+        bulk=written.bulk,
+        console_port=written.console_port,
     )

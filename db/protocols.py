@@ -8,22 +8,23 @@ instruction = "Look straight ahead, mouth closed, face at rest."
 asks = ["jawOpen <0.25"]    # optional, with eyes = "closed": what the face should score, see db.expression_recipes
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from common.bounded.json_toml import read_toml
+from common.configuration.loader import from_table, read_toml
 from db.errors import AlreadyThere, NotFound, RecordError
 from db.expression_recipes import FACESCAPE_RECIPES, Recipe, parse_recipe
 from db.models import Protocol, ProtocolExpression
-from db.settings import check_keys
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+_Name = Annotated[
+    str, Meta(pattern="^[a-z][a-z0-9_]{0,47}$", description="lower-case letters, digits and '_', at most 48")
+]
 
 
 @dataclass(frozen=True)
@@ -66,44 +67,45 @@ FACESCAPE = ProtocolData(
 EXPRESSIONS: tuple[str, ...] = tuple(name for name, _ in FACESCAPE.expressions)
 
 
+@dataclass(frozen=True)
+class _ExpressionTable:
+    """An [[expression]] as it is written."""
+
+    name: _Name
+    instruction: Annotated[str, Meta(pattern=r"\S", description="what the subject is to do")]
+    asks: object = None  # see db.expression_recipes.parse_recipe
+    eyes: object = None
+
+
+@dataclass(frozen=True)
+class _ProtocolFile:
+    """A protocol's file as it is written."""
+
+    name: _Name
+    version: Annotated[int, Meta(ge=1, description="a whole number from 1")]
+    expression: tuple[_ExpressionTable, ...] = ()
+
+
 def load_protocol(path: Path) -> ProtocolData:
     """A protocol from a TOML file.
 
     Raises RecordError naming the file and what is wrong: no TOML, unknown or missing keys, names that cannot be file
     names, an expression twice.
     """
-    try:
-        written = read_toml(path)
-    except OSError as error:
-        raise RecordError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise RecordError(f"{path}: not a TOML file: {error}") from error
-    check_keys(written, ("name", "version", "expression"), str(path))
-    name, version, rows = written.get("name"), written.get("version"), written.get("expression")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise RecordError(f"{path}: 'name' must be lower-case letters, digits and '_', not {name!r}")
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise RecordError(f"{path}: 'version' must be a whole number from 1, not {version!r}")
-    if not isinstance(rows, list) or not rows:
+    written = from_table(_ProtocolFile, read_toml(path, RecordError), str(path), RecordError)
+    if not written.expression:
         raise RecordError(f"{path}: no [[expression]] table")
     expressions: list[tuple[str, str]] = []
     recipes: dict[str, Recipe] = {}
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(written.expression, start=1):
         where = f"{path} [[expression]] {number}"
-        if not isinstance(row, dict):
-            raise RecordError(f"{where}: must be a table")
-        check_keys(row, ("name", "instruction", "asks", "eyes"), where)
-        expression, instruction = row.get("name"), row.get("instruction")
-        if not isinstance(expression, str) or not _NAME.fullmatch(expression):
-            raise RecordError(f"{where}: 'name' must be lower-case letters, digits and '_', not {expression!r}")
-        if not isinstance(instruction, str) or not instruction.strip():
-            raise RecordError(f"{where}: 'instruction' must say what the subject is to do")
-        if any(expression == earlier for earlier, _ in expressions):
-            raise RecordError(f"{where}: '{expression}' is there already")
-        expressions.append((expression, instruction.strip()))
-        if "asks" in row or "eyes" in row:
-            recipes[expression] = parse_recipe(row, where)
-    return ProtocolData(name, version, tuple(expressions), recipes)
+        if any(row.name == earlier for earlier, _ in expressions):
+            raise RecordError(f"{where}: '{row.name}' is there already")
+        expressions.append((row.name, row.instruction.strip()))
+        asked = {key: value for key, value in (("asks", row.asks), ("eyes", row.eyes)) if value is not None}
+        if asked:
+            recipes[row.name] = parse_recipe(asked, where)
+    return ProtocolData(written.name, written.version, tuple(expressions), recipes)
 
 
 def install_protocol(tx: Session, data: ProtocolData) -> Protocol:

@@ -12,34 +12,32 @@ Order of precedence: argument, environment (MIEN_HOME, MIEN_DATABASE), studio.to
     [records]   # read by db.consents.study_settings
 """
 
-import difflib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from common.bounded.json_toml import read_toml
+from common.configuration.loader import from_table
 from common.guarding.file_modes import open_mode
 from common.guarding.secret_masking import holds_password
 from db.errors import OpenToOthers, SettingsError
 
 DEFAULT_HOME = Path("mien-studio")
-KEYS = ("database", "store")
 SECTIONS = ("studio", "farm", "release", "records")
 
 
-def check_keys(found: Iterable[str], allowed: Iterable[str], where: str) -> None:
-    """Refuse a key that nobody reads, naming the place, the key and the likely meant one.
+@dataclass(frozen=True)
+class _StudioFile:
+    """studio.toml as it is written; who owns a section checks it."""
 
-    Raises SettingsError.  `where` is the file and table, as in "studio.toml [farm]".
-    """
-    names = sorted(allowed)
-    for key in found:
-        if key not in names:
-            near = difflib.get_close_matches(key, names, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(names)}"
-            raise SettingsError(f"{where}: unknown key '{key}'; {hint}")
+    database: str = ""
+    store: str = "store"
+    studio: Mapping[str, Any] | None = None
+    farm: Mapping[str, Any] | None = None
+    release: Mapping[str, Any] | None = None
+    records: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,12 +57,13 @@ class Settings:
         """
         home = (home or Path(os.environ.get("MIEN_HOME") or DEFAULT_HOME)).absolute()
         written = _read(home / "studio.toml")
-        url = database or os.environ.get("MIEN_DATABASE") or written.get("database")
-        store = written.get("store", "store")
-        _check_secrets(home / "studio.toml", written.get("database", ""), store)
+        url = database or os.environ.get("MIEN_DATABASE") or written.database
+        store = written.store
+        _check_secrets(home / "studio.toml", written.database, store)
         if "://" not in store:
             store = str(home / store)
-        sections = {name: written[name] for name in SECTIONS if name in written}
+        tables = {name: getattr(written, name) for name in SECTIONS}
+        sections = {name: table for name, table in tables.items() if table is not None}
         return cls(home=home, database=url or f"sqlite:///{home / 'studio.sqlite'}", store=store, sections=sections)
 
     @property
@@ -99,18 +98,11 @@ def _check_secrets(path: Path, database: str, store: str) -> None:
         raise OpenToOthers(f"{path} holds a password and is open to other users (mode {mode:o}): chmod 600 {path}")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> _StudioFile:
     try:
         written = read_toml(path)
     except FileNotFoundError:
-        return {}
+        return _StudioFile()
     except ValueError as error:
         raise SettingsError(f"{path}: not a TOML file: {error}") from error
-    check_keys(written, (*KEYS, *SECTIONS), str(path))
-    for key in KEYS:
-        if key in written and not isinstance(written[key], str):
-            raise SettingsError(f"{path}: '{key}' must be a string, not {type(written[key]).__name__}")
-    for name in SECTIONS:
-        if name in written and not isinstance(written[name], dict):
-            raise SettingsError(f"{path}: '{name}' must be a table: write [{name}]")
-    return written
+    return from_table(_StudioFile, written, str(path), SettingsError)

@@ -4,20 +4,21 @@ Every entry whose patterns fit the model's name counts, the more specific over t
 for all of them, "Canon EOS 7D" what that one does besides.  A file of the operator lies over the whole table.
 """
 
-import difflib
 import fnmatch
 import functools
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from camera_nodes.errors import BadSettings
 from common.bounded.files import read_text
 from common.bounded.json_toml import parse_toml
 from common.bounded.limits import MAX_TOML_BYTES
+from common.configuration.loader import Wording, check_keys, values_from_table
 
 Order = Literal["raw_first", "jpeg_first", "either"]
 Keeps = Literal["utc", "local"]
@@ -133,14 +134,41 @@ def body_model(model: str, path: Path | None = None) -> BodyModel:
 
 # --- reading a table
 
-_BOUNDS = {
-    "file_s": (0.1, 7200.0), "settle_s": (0.0, 120.0), "busy_s": (0.0, 300.0), "init_s": (0.1, 300.0),
-    "quiet_s": (0.001, 10.0), "between_s": (0.0, 300.0),
-}  # fmt: skip
-_SWITCHES = ("same_stem", "ram_only", "cached_settings", "deletes", "releases")
-_ORDERS = ("raw_first", "jpeg_first", "either")
+_WORDING = Wording(unknown="unknown key {key!r}", known="known: {known}", value="{key} is {value!r}; it is {wanted}")
 _OF_ENTRY = ("name", "match", "notes", "sources")
 KEYS = tuple(f.name for f in fields(BodyModel) if f.name not in (*_OF_ENTRY, "entries"))
+Text = Annotated[str, Meta(pattern=r"\S")]
+Texts = Annotated[tuple[Text, ...], Meta(description='a list of texts, as in ["Memory card"]')]
+Switch = Annotated[bool, Meta(description="true or false")]
+FileS = Annotated[float, Meta(ge=0.1, le=7200.0, description="a number of seconds from 0.1 to 7200")]
+SettleS = Annotated[float, Meta(ge=0.0, le=120.0, description="a number of seconds from 0 to 120")]
+BusyS = Annotated[float, Meta(ge=0.0, le=300.0, description="a number of seconds from 0 to 300")]
+InitS = Annotated[float, Meta(ge=0.1, le=300.0, description="a number of seconds from 0.1 to 300")]
+QuietS = Annotated[float, Meta(ge=0.001, le=10.0, description="a number of seconds from 0.001 to 10")]
+
+
+@dataclass(frozen=True)
+class _EntryTable:
+    """A [[body]] as it is written: keys of BodyModel, for whom they hold, and where that is from."""
+
+    name: Annotated[Text, Meta(description='a name, as in name = "Canon EOS 5D Mark IV"')]
+    match: Texts = ()
+    notes: Annotated[str, Meta(description="a text (this is not a text)")] = ""
+    sources: object = ()  # see _sources
+    file_s: FileS = 0.0
+    settle_s: SettleS = 0.0
+    busy_s: BusyS = 0.0
+    init_s: InitS = 0.0
+    quiet_s: QuietS = 0.0
+    between_s: BusyS = 0.0
+    order: Order = "either"
+    same_stem: Switch = True
+    card_target: Texts = ()
+    ram_only: Switch = False
+    cached_settings: Switch = False
+    deletes: Switch = True
+    releases: Switch = True
+    clock_settings: Texts = ()
 
 
 def parse(text: str, where: str, *, layer: int = 0) -> tuple[ModelEntry, ...]:
@@ -149,7 +177,7 @@ def parse(text: str, where: str, *, layer: int = 0) -> tuple[ModelEntry, ...]:
         table = parse_toml(text)
     except ValueError as error:
         raise BadSettings(f"{where}: not a TOML file: {error}") from None
-    _known(table, ("body",), where)
+    check_keys(table, ("body",), where, BadSettings, _WORDING)
     written = table.get("body", [])
     if not isinstance(written, list) or not all(isinstance(entry, dict) for entry in written):
         raise BadSettings(f"{where}: write [[body]] above each entry")
@@ -166,36 +194,16 @@ def _entry(written: Mapping[str, Any], where: str, layer: int) -> ModelEntry:
     if not isinstance(name, str) or not name.strip():
         raise BadSettings(f'{where}: it needs a name, as in name = "Canon EOS 5D Mark IV"')
     where = f"{where} ({name})"
-    _known(written, (*_OF_ENTRY, *KEYS), where)
-    match = _texts(written.get("match", [name]), f"{where}: match")
+    given = values_from_table(_EntryTable, written, where, BadSettings, wording=_WORDING)
+    match = given.get("match", (name,))
     if not match:
         raise BadSettings(f'{where}: match is empty; write the model\'s name, as in match = ["{name}"]')
-    notes = written.get("notes", "")
-    if not isinstance(notes, str):
-        raise BadSettings(f"{where}: notes is {notes!r}, not a text")
-    values = {key: _value(key, value, where) for key, value in written.items() if key in KEYS}
-    return ModelEntry(name, match, values, notes.strip(), _sources(written.get("sources", []), where), layer)
-
-
-def _value(key: str, value: Any, where: str) -> Any:
-    where = f"{where}: {key}"
-    if key in _BOUNDS:
-        low, high = _BOUNDS[key]
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or not low <= value <= high:
-            raise BadSettings(f"{where} is {value!r}; it is a number of seconds from {low:g} to {high:g}")
-        return float(value)
-    if key in _SWITCHES:
-        if not isinstance(value, bool):
-            raise BadSettings(f"{where} is {value!r}; it is true or false")
-        return value
-    if key == "order":
-        if value not in _ORDERS:
-            raise BadSettings(f"{where} is {value!r}{_meant(str(value), _ORDERS)}")
-        return value
-    if key == "clock_settings":
-        return tuple(_clock_setting(text, where) for text in _texts(value, where))
-    return _texts(value, where)
+    values = {key: value for key, value in given.items() if key in KEYS}
+    if "clock_settings" in values:
+        values["clock_settings"] = tuple(_clock_setting(text, where) for text in values["clock_settings"])
+    return ModelEntry(
+        name, match, values, given.get("notes", "").strip(), _sources(given.get("sources", []), where), layer
+    )
 
 
 def _clock_setting(text: str, where: str) -> ClockSetting:
@@ -204,34 +212,19 @@ def _clock_setting(text: str, where: str) -> ClockSetting:
         return ClockSetting(name, "utc")
     if keeps == "local":
         return ClockSetting(name, "local")
-    raise BadSettings(f'{where}: {text!r} is not a setting and what the body keeps, as in "datetimeutc utc"')
+    raise BadSettings(
+        f'{where}: clock_settings: {text!r} is not a setting and what the body keeps, as in "datetimeutc utc"'
+    )
 
 
-def _texts(value: Any, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(text, str) and text.strip() for text in value):
-        raise BadSettings(f'{where} is {value!r}; it is a list of texts, as in ["Memory card"]')
-    return tuple(value)
-
-
-def _sources(written: Any, where: str) -> tuple[Source, ...]:
+def _sources(written: object, where: str) -> tuple[Source, ...]:
     if not isinstance(written, list) or not all(isinstance(source, dict) for source in written):
         raise BadSettings(f'{where}: sources is a list of {{ url = "...", says = "..." }}')
     for source in written:
-        _known(source, ("url", "says"), f"{where}: sources")
+        check_keys(source, ("url", "says"), f"{where}: sources", BadSettings, _WORDING)
         if not all(isinstance(source.get(key), str) and source[key].strip() for key in ("url", "says")):
             raise BadSettings(f"{where}: a source has a url and says what is said there")
     return tuple(Source(source["url"], source["says"]) for source in written)
-
-
-def _known(found: Mapping[str, Any], allowed: Sequence[str], where: str) -> None:
-    for key in found:
-        if key not in allowed:
-            raise BadSettings(f"{where}: unknown key {key!r}{_meant(key, allowed)}")
-
-
-def _meant(given: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(given, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
 
 
 def _literal(pattern: str) -> int:

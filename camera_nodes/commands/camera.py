@@ -1,6 +1,5 @@
 """`mien camera qualify` and `mien camera models`: what a body does, and what is known of its model."""
 
-import json
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from common.files.atomic_write import write_whole
+from common.terminal.options import print_json
 
 if TYPE_CHECKING:
     from camera_nodes.qualification.qualify import QualifyOptions
@@ -103,14 +103,14 @@ def models(
         return
     if not model:
         if as_json:
-            typer.echo(json.dumps([asdict(entry) for entry in table.entries], indent=2, ensure_ascii=False))
+            print_json([asdict(entry) for entry in table.entries])
             return
         for entry in table.entries:
             typer.echo(f"{entry.name:<30} {', '.join(entry.match)}")
         return
     found = table.find(model)
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
+        print_json(asdict(found))
         return
     for key, value in asdict(found).items():
         if key not in ("notes", "sources", "clock_settings"):

@@ -1,20 +1,15 @@
 """`mien node`: run a camera's node, make its keys, let it in at the studio."""
 
 import dataclasses
-import difflib
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from camera_nodes.errors import BadSettings
-from common.bounded.json_toml import read_toml
 from common.guarding.log_records import log_to
-
-if TYPE_CHECKING:
-    from camera_nodes.agent_settings import AgentSettings
 
 app = typer.Typer(no_args_is_help=True, help="A camera's node: run it, make its keys, enrol it at the studio.")
 
@@ -41,6 +36,7 @@ def run(
 ) -> None:
     """Serve a camera, or all cameras of a computer, until SIGTERM or Ctrl-C. Flags go before what the file says."""
     from camera_nodes import agent
+    from camera_nodes.agent_settings import agent_settings
     from camera_nodes.node_supervisor import NodeSupervisor
 
     given = {"camera": camera, "url": url, "control": control, "bulk": bulk, "keys": keys, "spool": spool, "node": node}
@@ -120,6 +116,7 @@ def strays(
     as_json: JsonOption = False,
 ) -> None:
     """Show the tray: what the camera had and no take made, and why each file is filed in none."""
+    from camera_nodes.agent_settings import agent_settings
     from camera_nodes.photo_transfer.stray_files import copy_stray_files, list_stray_files
 
     found = list_stray_files(agent_settings(settings_file, {}).spool)
@@ -168,42 +165,3 @@ def _join(keys: Path, name: str, studio: str, code: str, as_json: bool) -> None:
         typer.echo("Another studio's key was pinned here before; it is no longer.")
     if pinned.control:
         typer.echo(f'In the node\'s settings:\n  control = "{pinned.control}"\n  bulk = "{pinned.bulk}"')
-
-
-def agent_settings(file: Path | None, overrides: dict[str, Any]) -> "AgentSettings":
-    """AgentSettings from a TOML file and overrides.
-
-    Folders in the file are relative to the file.  Raises BadSettings naming file, key and the likely meant key.
-    """
-    from camera_nodes.agent_settings import AgentSettings
-
-    fields = {field.name: field for field in dataclasses.fields(AgentSettings)}
-    values: dict[str, Any] = {}
-    if file is not None:
-        try:
-            values = read_toml(file)
-        except (OSError, ValueError) as error:
-            raise BadSettings(f"{file} cannot be read: {error}") from None
-    where = file or "the node's settings"
-    for key, value in values.items():
-        if key not in fields:
-            close = difflib.get_close_matches(key, list(fields), n=1)
-            meant = f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(fields)}"
-            raise BadSettings(f"{where}: unknown key {key!r}{meant}")
-        kind = fields[key].type
-        wanted: Any = str if kind in (str, Path) else (int, float) if kind in (float, float | None) else kind
-        if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):
-            raise BadSettings(f"{where}: {key} is {value!r}, which is of the wrong type")
-    for name in ("keys", "spool"):
-        if file is not None and name in values:
-            values[name] = file.parent / Path(values[name]).expanduser()
-    if file is not None and values.get("models"):
-        values["models"] = str(file.parent / Path(values["models"]).expanduser())
-    values |= overrides
-    missing = [name for name in ("camera", "url", "control", "bulk") if name not in values]
-    if missing:
-        flags = ", ".join(f"--{name}" for name in missing)
-        raise BadSettings(f"{where}: missing {', '.join(missing)} (in the file, or {flags})")
-    values.setdefault("keys", Path("keys"))
-    values.setdefault("spool", Path("spool") / str(values["camera"]))
-    return AgentSettings(**values | {name: Path(values[name]).expanduser() for name in ("keys", "spool")})

@@ -8,7 +8,7 @@ media for CR3, FUJIFILM's RAF, Foveon's X3F, Minolta's MRW), capture times by EX
 import re
 import struct
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from typing import Literal
 
 Kind = Literal["jpeg", "raw", "other"]
@@ -139,20 +139,6 @@ def capture_time(data: bytes) -> float | None:
         return None if tiff is None else _read_time(tiff)
     except (struct.error, IndexError, ValueError, OverflowError):
         return None
-
-
-def offset_time(data: bytes) -> timedelta | None:
-    """What OffsetTimeOriginal says of the body's time zone; None without it."""
-    try:
-        tiff = _exif_block(data)
-        text = None if tiff is None else _exif_text(tiff, 0x9011)
-        found = re.match(r"([+-])(\d\d):(\d\d)", text or "")
-    except (struct.error, IndexError, ValueError):
-        return None
-    if not found:
-        return None
-    minutes = int(found[2]) * 60 + int(found[3])
-    return timezone(timedelta(minutes=-minutes if found[1] == "-" else minutes)).utcoffset(None)
 
 
 def _exif_block(data: bytes) -> bytes | None:

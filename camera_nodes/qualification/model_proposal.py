@@ -84,6 +84,6 @@ def _toml(report: QualificationReport) -> str:
     return "[[body]]\n" + "".join(f"{key} = {_text(value)}\n" for key, value in values.items())
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """A TOML value; JSON's texts, numbers, switches and lists are TOML's too."""
     return json.dumps(value, ensure_ascii=False)

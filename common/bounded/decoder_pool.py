@@ -20,12 +20,17 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.bounded import decoder_process
 from common.bounded.files import open_regular_file
 from common.bounded.limits import DECODER_BYTES, DECODER_S, MAX_PHOTO_BYTES, OutOfBounds
-from common.bounded.printable import shown
+from common.guarding.safe_text import shown
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from common.bounded.decoder_tasks import Answer
 
 ANSWER_BYTES = 80_000_000  # of facts: a displacement map's texts
 MAX_PARTS = 16
@@ -48,7 +53,7 @@ class _Process:
     def __init__(self) -> None:
         mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         command = [sys.executable, "-P", decoder_process.__file__, str(DECODER_BYTES)]
-        actions: list[Any] = [(os.POSIX_SPAWN_DUP2, its.fileno(), 0)]
+        actions: list[tuple[int, int, int] | tuple[int, int, str, int, int]] = [(os.POSIX_SPAWN_DUP2, its.fileno(), 0)]
         actions += [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (1, 2)]
         with its:
             self.number = os.posix_spawn(
@@ -127,8 +132,8 @@ if hasattr(os, "register_at_fork"):
 
 
 def decode(
-    task: str, source: Path | bytes, *, most: int = MAX_PHOTO_BYTES, seconds: float = DECODER_S, **options: Any
-) -> tuple[list[Any], dict[str, Any]]:
+    task: str, source: Path | bytes, *, most: int = MAX_PHOTO_BYTES, seconds: float = DECODER_S, **options: str | int
+) -> "Answer":
     """Do one of common.bounded.decoder_tasks.TASKS with a file or its bytes: arrays, and what else there is to say.
 
     most: bytes of the file.  seconds: for it. Raises OSError for a file that cannot be opened, ValueError for what
@@ -189,7 +194,7 @@ def _unnamed() -> int:
         return os.dup(file.fileno())
 
 
-def _here(task: str, handle: int, options: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+def _here(task: str, handle: int, options: dict[str, Any]) -> "Answer":
     from common.bounded.decoder_tasks import TASKS
 
     data = os.pread(handle, os.fstat(handle).st_size, 0)
@@ -198,7 +203,7 @@ def _here(task: str, handle: int, options: dict[str, Any]) -> tuple[list[Any], d
     return TASKS[task](data, bytearray, **options)
 
 
-def _result(reply: dict[str, Any], handles: list[int]) -> tuple[list[Any], dict[str, Any]]:
+def _result(reply: dict[str, Any], handles: list[int]) -> "Answer":
     """Arrays over the memory that came. A decoder that a file has taken over may say anything: nothing is believed."""
     try:
         if "error" in reply:
@@ -215,7 +220,7 @@ def _result(reply: dict[str, Any], handles: list[int]) -> tuple[list[Any], dict[
             os.close(handle)
 
 
-def _arrays(kinds: list[dict[str, Any]], handle: int) -> list[Any]:
+def _arrays(kinds: list[dict[str, Any]], handle: int) -> "list[NDArray[Any]]":
     import fcntl
 
     import numpy as np

@@ -14,7 +14,10 @@ import socket
 import struct
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 IDLE_S = 60.0
 CPU_S = 9.0  # of the processor, for one file: 400 megapixels take 5
@@ -67,14 +70,14 @@ class _Shared:
         self.handle = -1
         self.map: mmap.mmap | None = None
 
-    def room(self, size: int) -> Any:
+    def room(self, size: int) -> memoryview:
         """`size` bytes to write into."""
         self.handle = os.memfd_create("mien-decoded", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(self.handle, max(1, size))
         self.map = mmap.mmap(self.handle, max(1, size))
         return memoryview(self.map)
 
-    def place(self, arrays: list[Any]) -> None:
+    def place(self, arrays: "list[NDArray[Any]]") -> None:
         """Copy them in, one after the other, unless they lie there."""
         import numpy as np
 

@@ -9,17 +9,21 @@ import io
 import math
 import struct
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.bounded.jpeg_integrity import JpegVerdict, check_size, examine, read_pixels
 from common.bounded.limits import MAX_MAP_PIXELS, MAX_PIXELS, OutOfBounds
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 EXR_CHANNELS = 8
 EXR_HEADER_BYTES = 1 << 20
 
-Answer = tuple[list[Any], dict[str, Any]]
-Room = Callable[[int], Any]
+Answer = tuple[list["NDArray[Any]"], dict[str, Any]]
+Room = Callable[[int], memoryview | bytearray]
 
 
 def proof(data: bytes, room: Room) -> Answer:
@@ -82,7 +86,7 @@ def pillow(data: bytes, room: Room, *, mode: str = "", draft_px: int = 0, most_p
         return [np.array(converted)], about
 
 
-def _open(data: bytes) -> Any:
+def _open(data: bytes) -> "Image.Image":
     from PIL import Image, UnidentifiedImageError
 
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # one meaning: Pillow's own would refuse half as much, or warn of it
@@ -173,5 +177,5 @@ TASKS: Mapping[str, Callable[..., Answer]] = {
 }
 
 
-def size_of(arrays: list[Any]) -> int:
+def size_of(arrays: "list[NDArray[Any]]") -> int:
     return sum(math.prod(array.shape) * array.itemsize for array in arrays)

@@ -11,9 +11,13 @@ blocks (most single flipped bits). Hashes protect what was read once; this prote
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from common.bounded.limits import MAX_COEFFICIENT_BYTES, MAX_PIXELS, MAX_SCANS, MAX_SEGMENTS, OutOfBounds
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 ZEROS = 64  # bytes of nothing but zero bits, within which a block of a photograph would have to end
 PADDING = 64  # equal bytes that a body may leave between its last code and the end marker
@@ -120,7 +124,14 @@ def examine(data: bytes) -> JpegVerdict:
     return JpegVerdict()
 
 
-def read_pixels(data: bytes, colours: str, *, min_height: int = 0, min_width: int = 0, buffer: Any = None) -> Any:
+def read_pixels(
+    data: bytes,
+    colours: str,
+    *,
+    min_height: int = 0,
+    min_width: int = 0,
+    buffer: memoryview | bytearray | None = None,
+) -> "NDArray[np.uint8] | JpegVerdict":
     """The picture as an array (H, W, 3) uint8, strictly decoded: every code is read as by examine().
 
     At the smallest of the decoder's sizes that has min_height and min_width, by default whole. A Verdict in its place
@@ -131,9 +142,10 @@ def read_pixels(data: bytes, colours: str, *, min_height: int = 0, min_width: in
 
     try:
         check_layout(data)
-        return simplejpeg.decode_jpeg(
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
             data, colours, min_height=min_height, min_width=min_width, buffer=buffer, strict=True
         )
+        return pixels
     except ValueError:
         return examine(data)
 

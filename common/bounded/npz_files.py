@@ -9,10 +9,13 @@ import zipfile
 import zlib
 from collections.abc import Collection
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from common.bounded.files import open_regular_file
 from common.bounded.limits import MAX_ARRAY_BYTES, MAX_ARRAYS, OutOfBounds
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 HEADER_BYTES = 10_000
 MAX_DIMENSIONS = 8
@@ -20,7 +23,9 @@ _KINDS = "biufUS"  # numbers and texts; never objects, which are programs
 _DIGITS = re.compile(rb"\d{19,}")
 
 
-def read_npz(path: Path, names: Collection[str] | None = None, *, most: int = MAX_ARRAY_BYTES) -> dict[str, Any]:
+def read_npz(
+    path: Path, names: Collection[str] | None = None, *, most: int = MAX_ARRAY_BYTES
+) -> "dict[str, NDArray[Any]]":
     """The arrays of an .npz by name. names: only these; those that are not there are left out.
 
     most: bytes of all together, unpacked. Raises OSError, and ValueError (OutOfBounds is one) for what is none.
@@ -36,7 +41,7 @@ def read_npz(path: Path, names: Collection[str] | None = None, *, most: int = MA
             raise ValueError(f"it is no .npz file, or a damaged one ({error})") from None
 
 
-def _arrays(archive: zipfile.ZipFile, names: Collection[str] | None, most: int) -> dict[str, Any]:
+def _arrays(archive: zipfile.ZipFile, names: Collection[str] | None, most: int) -> "dict[str, NDArray[Any]]":
     members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
     if len(archive.infolist()) > MAX_ARRAYS:
         raise OutOfBounds(f"it holds {len(archive.infolist())} members; at most {MAX_ARRAYS} are read")
@@ -44,7 +49,7 @@ def _arrays(archive: zipfile.ZipFile, names: Collection[str] | None, most: int) 
     total = sum(member.file_size for member in wanted)
     if total > most:
         raise OutOfBounds(f"its arrays have {total:,} bytes unpacked; at most {most:,} are read")
-    found: dict[str, Any] = {}
+    found: dict[str, NDArray[Any]] = {}
     for member in wanted:
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError(f"{member.filename[:40]} is packed in a way that NumPy does not write")
@@ -56,7 +61,7 @@ def _arrays(archive: zipfile.ZipFile, names: Collection[str] | None, most: int) 
     return found
 
 
-def _array(stream: IO[bytes], size: int, name: str) -> Any:
+def _array(stream: IO[bytes], size: int, name: str) -> "NDArray[Any]":
     """One array; its header and the member's size must agree."""
     import numpy as np
 

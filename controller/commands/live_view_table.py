@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from rich import box
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
+
+from common.terminal.options import new_table
 
 SHARP, SOFT = 0.9, 0.7  # of a camera's best
 BAR = 20
@@ -46,10 +46,7 @@ def table(seen: Sequence[Mapping[str, Any]]) -> Group:
     """Cameras with their focus, worst first; below, what stands in the others' way."""
     there = [one for one in worst_first(seen) if one["focus"] is not None]
     title = f"Live view: {len(there)} of {len(seen)} cameras, worst focus first"
-    made = Table(
-        title=title, title_justify="left",
-        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
-    )  # fmt: skip
+    made = new_table(title)
     for name in ("camera", "focus", "best", "of best", "", "frame", "age"):
         made.add_column(name, justify="right" if name in ("focus", "best", "of best", "age") else "left", no_wrap=True)
     for one in there:

@@ -8,7 +8,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
+
+from msgspec import Meta
 
 from controller.errors import ConfigurationError
 
@@ -45,13 +47,17 @@ class Scene:
 class LightsEntry:
     """`[lights]`: how scenes are sent (sACN, E1.31 over multicast)."""
 
-    interface: str = ""  # this server's address on the lights' network; "": where the system routes multicast to
-    priority: int = 100  # of E1.31, 0..200
-    settle_ms: float = 150.0  # from the first packet of a scene to the earliest fire
-    between: str = ""  # the scene between takes; dark if empty
+    # this server's address on the lights' network; empty takes the one that the system routes multicast to
+    interface: str = ""
+    # of sACN: the higher source wins
+    priority: Annotated[int, Meta(ge=0, le=200, description="a priority of sACN, 0 to 200")] = 100
+    # from the first packet of a scene to the earliest fire
+    settle_ms: Annotated[float, Meta(ge=0, le=10_000, description="0 to 10000")] = 150.0
+    # the scene between takes, dark if empty
+    between: str = ""
 
 
-def parse_scene(name: str, table: Any, place: str) -> Scene:
+def parse_scene(name: str, table: object, place: str) -> Scene:
     """A `[scene.NAME]` table; `place` names it in messages. Raises ConfigurationError."""
     if not isinstance(table, Mapping) or not table:
         raise ConfigurationError(f"{place}: needs a universe, as in  1 = {{ 1-12 = 255 }}")
@@ -74,7 +80,7 @@ def format_scene(scene: Scene) -> list[str]:
     return lines
 
 
-def _range(span: str, level: Any, place: str) -> tuple[int, int, int]:
+def _range(span: str, level: object, place: str) -> tuple[int, int, int]:
     found = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", span)
     first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
     if not 1 <= first <= last <= CHANNELS:

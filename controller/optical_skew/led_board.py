@@ -11,7 +11,7 @@ The board's own frame: millimetres on its face, x right and y down from its uppe
 docs/led-board.md for how to build one.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.array_types import Floats
-from common.configuration.toml_file import read_toml
+from common.configuration.loader import from_table, read_toml
 from controller.errors import ConfigurationError
 
 WIDTH_MM, HEIGHT_MM = 240.0, 150.0
@@ -108,11 +108,4 @@ def read_board(path: Path | None) -> LedBoard:
     """The board of a file with `bits` and `tick_us`; the standard one without. Raises ConfigurationError."""
     if path is None:
         return LedBoard()
-    table = read_toml(path)
-    known = {item.name for item in fields(LedBoard)}
-    for key, value in table.items():
-        if key not in known:
-            raise ConfigurationError(f"{path}: unknown key {key!r}; a board has {' and '.join(sorted(known))}")
-        if isinstance(value, bool) or not isinstance(value, int if key == "bits" else int | float):
-            raise ConfigurationError(f"{path}: {key!r} must be a number, not {value!r}")
-    return LedBoard(**table)
+    return from_table(LedBoard, read_toml(path, ConfigurationError), str(path), ConfigurationError)

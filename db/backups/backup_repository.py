@@ -27,6 +27,7 @@ from typing import IO, Any, Self
 from common.files.append_lines import append_lines
 from common.files.atomic_write import write_whole
 from common.files.hashes import is_sha256, stream_sha256
+from common.files.json_object import read_json_object
 from db.backups.age_encryption import Opener, Seal
 from db.errors import BackupError
 
@@ -35,7 +36,7 @@ MARK = "mien-backup.json"
 MANIFEST, DATABASE, ABOUT, SETTINGS, LIST = "manifest.json", "studio.sqlite", "about.json", "studio.toml", "files.txt"
 DAMAGED = "damaged.txt"
 BLOCK = 1 << 20
-_LARGEST_JSON = 256 << 20
+LARGEST_JSON = 256 << 20  # bytes
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -72,7 +73,7 @@ class Snapshot:
 
     def manifest(self) -> dict[str, Any]:
         """Raises BackupError when it is damaged."""
-        written = read_json(self.path / MANIFEST)
+        written = read_json_object(self.path / MANIFEST, BackupError, most=LARGEST_JSON)
         seal = written.pop("sha256", None)
         if written.get("format") != FORMAT:
             raise BackupError(
@@ -116,7 +117,7 @@ class BackupFolder:
         """Raises BackupError when there is no backup at `path`."""
         if not (path / MARK).is_file():
             raise BackupError(f"{path} is no folder of backups: it has no {MARK}")
-        written = read_json(path / MARK)
+        written = read_json_object(path / MARK, BackupError)
         if written.get("format") != FORMAT:
             raise BackupError(f"{path} has format {written.get('format')!r}, not {FORMAT}; use the Mien that made it")
         recipients = tuple(str(one) for one in written.get("sealed_for") or ())
@@ -338,18 +339,6 @@ def workplace(folder: Path) -> Iterator[Path]:
 def private(path: Path) -> IO[bytes]:
     """A new file for its owner alone, open for writing."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object of a bounded size. Raises BackupError."""
-    try:
-        with path.open("rb") as file:
-            found = json.loads(file.read(_LARGEST_JSON))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BackupError(f"{path} cannot be read: {type(error).__name__}") from error
-    if not isinstance(found, dict):
-        raise BackupError(f"{path} is not what Mien wrote there")
-    return found
 
 
 def json_hash(value: Mapping[str, Any]) -> str:

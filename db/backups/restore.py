@@ -21,6 +21,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from common.files.atomic_write import write_whole
+from common.files.json_object import read_json_object
 from common.progress import StepProgress
 from common.take_codes import SubjectCode
 from db.audit import audit_log
@@ -29,7 +30,7 @@ from db.audit.number_floors import ABOUT, ACTION, KIND
 from db.audit.restore_journal import place
 from db.backups.age_encryption import Opener
 from db.backups.backup import opened_copy
-from db.backups.backup_repository import DATABASE, BackupFolder, Snapshot, Stored, read_json, workplace
+from db.backups.backup_repository import DATABASE, BackupFolder, Snapshot, Stored, workplace
 from db.backups.backup_verification import check_list
 from db.backups.restore_replay import (
     BackupReader,
@@ -129,7 +130,9 @@ def restore(
 
 def _require_free(settings: Settings, store: Store, snapshot: Snapshot, over: bool) -> None:
     mark = settings.home / _MARK
-    again = mark.is_file() and read_json(mark).get("snapshot") == snapshot.name  # an interrupted restore goes on
+    again = (
+        mark.is_file() and read_json_object(mark, BackupError).get("snapshot") == snapshot.name
+    )  # an interrupted restore goes on
     engine = open_database(settings.database)
     try:
         if engine.dialect.name != "sqlite":

@@ -14,13 +14,14 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from common.files.json_object import read_json_object
 from common.take_codes import SubjectCode, TakeCode
 from db.audit import audit_log
 from db.audit.irreversible_acts import IrreversibleActs, irreversible_acts
 from db.audit.number_floors import NumberFloors
 from db.audit.restore_journal import read_journal
 from db.backups.age_encryption import Opener
-from db.backups.backup_repository import ABOUT, BackupFolder, Snapshot, Stored, private, read_json, room
+from db.backups.backup_repository import ABOUT, LARGEST_JSON, BackupFolder, Snapshot, Stored, private, room
 from db.captures import close_session, get_session
 from db.engine import reading, transaction
 from db.erasure.erasures import erase_subject
@@ -88,7 +89,7 @@ class BackupReader:
         plain = self.work / f"{snapshot.name}.about"
         try:
             self.fetch(path, stored, plain)
-            return read_json(plain)
+            return read_json_object(plain, BackupError, most=LARGEST_JSON)
         finally:
             plain.unlink(missing_ok=True)
 

@@ -208,10 +208,10 @@ def _opener(folder: "BackupFolder", identity: Path | None, passphrase_file: Path
 
 
 def _own_database(home: Path) -> str:
-    import tomllib
+    from common.bounded.json_toml import read_toml
 
     try:
-        written = tomllib.loads((home / "studio.toml").read_text(encoding="utf-8")).get("database")
+        written = read_toml(home / "studio.toml").get("database")
     except (OSError, ValueError):
         written = None
     return str(written or f"sqlite:///{home.absolute() / 'studio.sqlite'}")

@@ -21,10 +21,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Self
 
+from common.configuration.loader import check_keys
 from db.consents.consent_rules import AGE_OF_CONSENT, EARLIEST, ConsentRules, words
 from db.errors import RecordError, SettingsError
 from db.models import ConsentScope
-from db.settings import Settings, check_keys
+from db.settings import Settings
 
 SECTION = "records"
 _DEMANDED = ("controller", "contact", "notice", "purpose")
@@ -81,7 +82,7 @@ class StudySettings:
         """From studio.toml. Raises SettingsError for a key that nobody reads, and for a value that cannot be."""
         table = settings.sections.get(SECTION, {})
         known = (*_TEXTS, "earliest_consent", "age_of_consent", "withdrawn_kept", "retention")
-        check_keys(table, known, _WHERE)
+        check_keys(table, known, _WHERE, SettingsError)
         return cls(
             **{name: _text(table, name) for name in _TEXTS},
             rules=ConsentRules(_earliest(table), _age(table)),
@@ -130,5 +131,5 @@ def _retention(table: Mapping[str, Any]) -> dict[ConsentScope, Term]:
     where = f"studio.toml [{SECTION}.retention]"
     if not isinstance(written, dict):
         raise SettingsError(f"{where} is a table")
-    check_keys(written, [str(scope) for scope in LASTING], where)
+    check_keys(written, [str(scope) for scope in LASTING], where, SettingsError)
     return {ConsentScope(name): Term.of(text, f"{where}: {name}") for name, text in written.items()}

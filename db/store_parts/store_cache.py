@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common.bounded.files import open_regular_file
 from common.files.hashes import stream_sha256
-from common.guarding.secret_files import NoSecret, close_own_folder
+from common.files.secret_files import NoSecret, close_own_folder
 from db.errors import StoreError
 
 NAME = "mien-store-cache"

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from common.plain_values import without_none
 from db.audit import audit_log
 from db.consents.study_settings import StudySettings
 from db.engine import utc_now
@@ -145,7 +146,7 @@ def as_record(receipt: Receipt) -> dict[str, Any]:
         "party_contact": study.contact,
         "party_url": study.notice,
     }
-    record: dict[str, Any] = _without_none(
+    record: dict[str, Any] = without_none(
         {
             "@context": _CONTEXT,
             "@type": ["dpv:ConsentReceipt", DPV_RECEIPT],
@@ -275,9 +276,3 @@ def _lines(scope: ReceiptScope) -> list[str]:
             f"It is kept until {scope.until}." if scope.until else "For how long: not said by the study: ask it."
         )
     return lines
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_none(part) for key, part in value.items() if part is not None}
-    return [_without_none(part) for part in value] if isinstance(value, list) else value

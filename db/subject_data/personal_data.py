@@ -19,7 +19,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from common.guarding.secret_files import NoSecret, read_secret, write_secret
+from common.files.secret_files import NoSecret, read_secret, write_secret
 from db.audit import audit_log
 from db.engine import utc_now
 from db.errors import NotFound, PersonalDataError, PersonalKeyError

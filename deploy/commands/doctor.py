@@ -1,9 +1,10 @@
 """`mien doctor`: what this machine can run, what is missing, how to get it."""
 
-import json
 from typing import Annotated
 
 import typer
+
+from common.terminal.options import print_json
 
 app = typer.Typer()
 
@@ -15,7 +16,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
 
     findings = examine()
     if as_json:
-        print(json.dumps([finding._asdict() for finding in findings], indent=2))
+        print_json([finding._asdict() for finding in findings])
         return
     for finding in findings:
         mark = {"ok": "ok     ", "note": "note   ", "missing": "MISSING"}[finding.state]

@@ -15,12 +15,12 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from common.array_types import Floats
 from common.bounded.decoder_pool import decode
 from common.bounded.limits import MAX_PIXELS, OutOfBounds
+from common.configuration.loader import read_toml
 from common.progress import Progress, no_progress
 from processing.calibration.charuco_board import Board, read_board
 from processing.calibration.corner_detection import Detection, detect
 from processing.files.calibration_errors import CalibrationError
 from processing.files.take_folder import decode_photo
-from processing.files.toml_document import read_toml
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 _UP = {3: (0.0, 1.0, 0.0), 6: (-1.0, 0.0, 0.0), 8: (1.0, 0.0, 0.0)}  # EXIF orientation -> up in the stored picture
@@ -106,7 +106,7 @@ def _counted(names: Sequence[str]) -> list[RigCamera]:
 
 def read_rig(path: Path) -> list[RigCamera]:
     """The cameras of a rig.toml, in the order of their views."""
-    entries = read_toml(path).get("camera")
+    entries = read_toml(path, CalibrationError).get("camera")
     if not isinstance(entries, list) or not all(isinstance(e, dict) and "name" in e and "view" in e for e in entries):
         raise CalibrationError(f"{path} is no rig file: it needs [[camera]] entries, each with name and view")
     cameras = [_rig_camera(entry, path) for entry in entries]

@@ -1,6 +1,5 @@
 """The ChArUco board: its measures, where its corners lie, and a print of it at true size."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -12,13 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.array_types import Floats, Image
+from common.configuration.loader import Wording, from_table, read_toml
+from common.configuration.suggestions import nearest
 from processing.files.calibration_errors import CalibrationError
-from processing.files.toml_document import read_toml
 
 DICTIONARIES = (
     *(f"{bits}X{bits}_{count}" for bits in (4, 5, 6, 7) for count in (50, 100, 250, 1000)),
     "APRILTAG_16h5", "APRILTAG_25h9", "APRILTAG_36h10", "APRILTAG_36h11", "ARUCO_MIP_36h12",
 )  # fmt: skip
+
+_WORDING = Wording(
+    unknown="the board has no {key!r}",
+    near="did you mean {near}?",
+    known="known are {known}",
+    value="{key} = {value!r} is not {wanted}",
+)
 
 
 @dataclass(frozen=True)
@@ -43,8 +50,8 @@ class Board:
 
     def __post_init__(self) -> None:
         if self.dictionary not in DICTIONARIES:
-            near = difflib.get_close_matches(self.dictionary.upper(), DICTIONARIES, 1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(DICTIONARIES)}"
+            near = nearest(self.dictionary.upper(), DICTIONARIES)
+            hint = f"; did you mean {near}?" if near is not None else f"; known are {', '.join(DICTIONARIES)}"
             raise CalibrationError(f"the board's dictionary {self.dictionary!r} is not known{hint}")
         if self.squares_x < 3 or self.squares_y < 3:
             raise CalibrationError(
@@ -126,25 +133,12 @@ class Board:
 
 def read_board(path: Path) -> Board:
     """board.toml: the measures by their names. Raises CalibrationError naming the file and the key."""
-    return board_from(read_toml(path), str(path))
+    return board_from(read_toml(path, CalibrationError), str(path))
 
 
 def board_from(found: Mapping[str, Any], source: str) -> Board:
-    kinds = {field.name: type(field.default) for field in fields(Board)}
-    values: dict[str, Any] = {}
-    for key, value in found.items():
-        if key not in kinds:
-            near = difflib.get_close_matches(key, kinds, 1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(kinds)}"
-            raise CalibrationError(f"{source}: the board has no {key!r}{hint}")
-        wanted = kinds[key]
-        number = wanted is float and type(value) is int
-        if not number and type(value) is not wanted:
-            raise CalibrationError(
-                f"{source}: {key} = {value!r} is not {'a number' if wanted is float else wanted.__name__}"
-            )
-        values[key] = float(value) if number else value
-    return Board(**values)
+    """The board of a table, which stands in a file or beside a result."""
+    return from_table(Board, found, source, CalibrationError, wording=_WORDING)
 
 
 def board_toml(board: Board) -> str:

@@ -1,11 +1,12 @@
 """`mien calibrate`: photographs of the board become rig.json."""
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from common.terminal.options import print_json
 
 app = typer.Typer(add_completion=False)
 
@@ -50,7 +51,7 @@ def calibrate(
             progress=progress,
         )  # fmt: skip
     if as_json:
-        typer.echo(json.dumps(report(found, chosen), indent=2))
+        print_json(report(found, chosen))
         return
     table = Table(*HEADINGS, title=f"{len(found.cameras)} cameras from {len(found.poses)} poses")
     for row in rows(found):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from common.bounded.printable import shown
+from common.guarding.safe_text import shown
 from common.terminal.options import AsJson, Database, Home, print_json, print_table
 from common.terminal.progress_bar import progress_bar
 

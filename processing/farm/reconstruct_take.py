@@ -10,6 +10,7 @@ from typing import Any
 
 from common.files.atomic_write import atomic_write
 from common.files.hard_links import link_or_copy
+from common.files.json_object import read_json_object
 from common.progress import Progress, no_progress
 from processing.errors import TakeError
 from processing.farm.display.scan_report import ScanResult
@@ -18,7 +19,6 @@ from processing.farm.execution.stage_run import made
 from processing.farm.scheduling.content_keys import take_files
 from processing.files.camera_models import camera_from_params, params_of
 from processing.files.colour_profiles import params_of_profiles, read_profiles
-from processing.files.json_object import read_object
 from processing.files.take_folder import read_take
 from processing.stages.base import TAKE
 from processing.stages.discovery import discover, upstream
@@ -75,9 +75,9 @@ def with_camera_files(take_dir: Path, files: CameraFiles, folder: Path) -> Path:
         return take_dir
     take = read_take(take_dir)
     views = [view.index for view in take.views]
-    params = read_object(take_dir / "params.json", TakeError)
+    params = read_json_object(take_dir / "params.json", TakeError)
     if files.rig is not None:
-        rig = read_object(files.rig, TakeError, what="the rig")
+        rig = read_json_object(files.rig, TakeError, what="the rig")
         serials = {view.index: view.serial for view in take.views}
         params |= params_of({view: camera_from_params(rig, view) for view in views}, serials)
     for view in views:

@@ -1,49 +1,56 @@
 """How a farm runs: from studio.toml's [farm], overridden by the command line."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 import psutil
 
+from common.configuration.loader import from_table
 from common.processors import usable_cpus
 from db.errors import SettingsError
-from db.settings import Settings, check_keys
+from db.settings import Settings
 from processing.stages.discovery import BUILT_IN
 
 
 @dataclass(frozen=True)
 class FarmSettings:
-    """scheduler: 'tcp://host:8786', or None for a cluster of this machine's own with `workers` processes.
+    """The [farm] table of studio.toml, over which flags of the command line go."""
 
-    tls: a folder of `mien farm keys`; the scheduler then speaks TLS alone, and knows its clients by their certificates.
-    ram_gb: runs are started while their stages' needs fit into this (None: 80 % of this machine's memory).
-    gpus: how many runs at a time may use a graphics processor of this machine, where `device` is not cpu.
-    processors: how many one run may keep busy (None: the workers of a machine share its processors).
-    lease_s: a daemon that is silent for so long has lost its jobs.  poll_s: how often new takes are looked for.
-    backoff_s: before the second attempt; doubled for each further one.  limit_s: a run that takes longer hangs.
-    disk_floor_gb: while less is free on the store's disk or a worker's, no run begins.
-    open_sessions: takes are processed as soon as they are accepted, not only when their session is closed.
-    stages: folders of stage files.  params: stage -> parameters that differ from their defaults.
-    """
-
+    # 'tcp://host:8786', or None for a cluster of this machine's own with `workers` processes
     scheduler: str | None = None
+    # a folder of `mien farm keys`: the scheduler speaks TLS alone, and knows its clients by their certificates
     tls: str | None = None
+    # processes of a cluster of this machine's own (None: by processors and memory)
     workers: int | None = None
+    # runs are started while their stages' needs fit into this (None: 80 % of this machine's memory)
     ram_gb: float | None = None
+    # runs at a time that may use a graphics processor of this machine, where `device` is not cpu
     gpus: int = 1
+    # how many one run may keep busy (None: the workers of a machine share its processors)
     processors: int | None = None
+    # where stages compute that can use a graphics processor: cpu, cuda, cuda:1
     device: str = "cpu"
+    # a daemon that is silent for so long has lost its jobs
     lease_s: float = 60.0
+    # how often new takes are looked for
     poll_s: float = 5.0
+    # before the second attempt; doubled for each further one
     backoff_s: float = 30.0
+    # a run that failed so often is parked
     max_attempts: int = 3
+    # a run that takes longer hangs
     limit_s: float = 43_200.0
+    # while less is free on the store's disk or a worker's, no run begins
     disk_floor_gb: float = 5.0
+    # takes are processed as soon as they are accepted, not only when their session is closed
     open_sessions: bool = True
+    # file of the template (None: the one that the first run of this studio used)
     template: str | None = None
+    # folders of stage files
     stages: tuple[str, ...] = (str(BUILT_IN),)
+    # stage -> parameters that differ from their defaults
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -59,16 +66,10 @@ class FarmSettings:
     @classmethod
     def load(cls, studio: Settings, **given: Any) -> Self:
         """The [farm] table of studio.toml, with what was given on the command line (None: not given) over it."""
-        written = dict(studio.sections.get("farm", {}))
-        check_keys(written, [f.name for f in fields(cls)], f"{studio.home / 'studio.toml'} [farm]")
-        if "tls" in written:
-            written["tls"] = str(studio.home / written["tls"])
-        if "stages" in written:
-            written["stages"] = tuple(str(s) for s in written["stages"])
-        try:
-            loaded = cls(**written)
-        except TypeError as error:
-            raise SettingsError(f"{studio.home / 'studio.toml'} [farm]: {error}") from None
+        source = f"{studio.home / 'studio.toml'} [farm]"
+        loaded = from_table(cls, studio.sections.get("farm", {}), source, SettingsError)
+        if loaded.tls is not None:
+            loaded = replace(loaded, tls=str(studio.home / loaded.tls))
         return replace(loaded, **{k: v for k, v in given.items() if v is not None})
 
     @property

@@ -24,7 +24,7 @@ from distributed.security import Security
 from platformdirs import user_data_path
 
 from common.files.atomic_write import write_whole
-from common.guarding.secret_files import NoSecret, check_private
+from common.files.secret_files import NoSecret, check_private
 from db.errors import SettingsError
 
 FILES = ("ca.pem", "cert.pem", "key.pem")

@@ -15,8 +15,8 @@ from scipy.spatial.transform import Rotation
 from common.array_types import Floats
 from common.bounded.files import read_bytes, read_text
 from common.bounded.limits import MAX_MODEL_BYTES, MAX_SIDE_PX, MAX_VIEWS
-from common.bounded.printable import shown
 from common.files.atomic_write import atomic_write
+from common.guarding.safe_text import shown
 from processing.files.calibration_errors import CalibrationError
 from processing.geometry.cameras import Camera
 

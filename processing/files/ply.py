@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from common.bounded.files import open_regular_file
 from common.bounded.limits import MAX_COORDINATE_MM, MAX_FACES, MAX_MESH_BYTES, MAX_POLYGON
-from common.bounded.printable import shown
 from common.files.atomic_write import atomic_write
+from common.guarding.safe_text import shown
 from processing.errors import MeshError
 from processing.files.ply_header import CORNER_LISTS, PlyElement, read_ply_header
 from processing.geometry.mesh import Mesh

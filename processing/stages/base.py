@@ -1,14 +1,13 @@
 """What a stage is: a name, a version, what it needs and makes, its parameters, and `run` over files."""
 
 import dataclasses
-import difflib
-import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self, dataclass_transform
 
+from common.configuration.loader import Wording, values_from_table
 from common.progress import Progress, no_progress
 from processing.errors import DataError
 
@@ -19,6 +18,11 @@ SCAN_FILE = "scan file"  # a scan that is there already
 PLACED_LANDMARKS = "placed landmarks"  # landmarks that a person placed
 OUTSIDE = (TAKE, TEMPLATE, SCAN_FILE, PLACED_LANDMARKS)
 NEUTRAL = "neutral:"  # before a need: of the subject's neutral take, not of this one
+
+
+_WORDING = Wording(
+    unknown="there is no '{key}'", known="it has: {known}", value="'{key}' is {value!r}; wanted {wanted}"
+)
 
 
 class StageError(DataError):
@@ -82,23 +86,19 @@ class StageParams:
     def from_mapping(cls, values: Mapping[str, Any], where: str = "parameters") -> Self:
         """Parameters from names and values. Raises ParamsError for a misspelling or a value of a wrong type."""
         flat = cls.flat_names()
+        as_written = dataclasses.make_dataclass(cls.__name__, [(name, at.type) for name, at in flat.items()])
         made: dict[str, Any] = {}
         groups: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(cls) if "flat" in f.metadata}  # type: ignore[arg-type]
         changed: dict[str, dict[str, Any]] = {name: {} for name in groups}
-        for name, value in values.items():
-            if name not in flat:
-                near = difflib.get_close_matches(name, flat, n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"it has: {', '.join(flat) or 'none'}"
-                raise ParamsError(f"{where}: there is no '{name}'; {hint}")
+        for name, value in values_from_table(as_written, values, where, ParamsError, wording=_WORDING).items():
             at = flat[name]
-            checked = _of_type(value, at.type, f"{where}: '{name}'")
             if not at.attribute:
-                made[at.field] = checked
+                made[at.field] = value
             elif at.index is None:
-                changed[at.field][at.attribute] = checked
+                changed[at.field][at.attribute] = value
             else:
                 pair = list(changed[at.field].get(at.attribute, getattr(groups[at.field], at.attribute)))
-                pair[at.index] = checked
+                pair[at.index] = value
                 changed[at.field][at.attribute] = tuple(pair)
         made |= {name: dataclasses.replace(groups[name], **new) for name, new in changed.items()}
         return cls(**made)
@@ -111,16 +111,6 @@ class StageParams:
             value = getattr(value, at.attribute) if at.attribute else value
             found[name] = value if at.index is None else value[at.index]
         return found
-
-
-def _of_type(value: Any, hint: Any, where: str) -> Any:
-    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if float in allowed and type(value) is int:
-        return float(value)
-    if type(value) not in allowed and not (value is None and type(None) in allowed):
-        names = " or ".join("null" if a is type(None) else a.__name__ for a in allowed)
-        raise ParamsError(f"{where} is {value!r}; wanted {names}")
-    return value
 
 
 @dataclass(frozen=True)

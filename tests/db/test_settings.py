@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from common.configuration.loader import check_keys
 from db.errors import RecordError, SettingsError
 from db.protocols import EXPRESSIONS, FACESCAPE, load_protocol
-from db.settings import Settings, check_keys
+from db.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +56,7 @@ def test_a_bad_studio_toml_is_refused(tmp_path: Path, text: str, message: str) -
 
 def test_check_keys_names_the_known_ones() -> None:
     with pytest.raises(SettingsError, match="known keys: lease_s, workers"):
-        check_keys(["zzz"], ["workers", "lease_s"], "studio.toml [farm]")
+        check_keys(["zzz"], ["workers", "lease_s"], "studio.toml [farm]", SettingsError)
 
 
 def test_facescape_has_its_twenty_expressions() -> None:

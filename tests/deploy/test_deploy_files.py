@@ -13,9 +13,9 @@ from patience import run_patiently
 
 import mien
 from camera_nodes import node_supervisor
+from camera_nodes.agent_settings import agent_settings
 from camera_nodes.backends import make_camera, make_release
 from camera_nodes.camera_control.realtime import PRIORITY
-from camera_nodes.commands.node import agent_settings
 from controller.rig_file import format_rig, parse_rig, read_rig
 from controller.studio_settings import load_settings
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from common.files.locks import try_lock
-from common.guarding.secret_files import NoSecret, close_own_folder
+from common.files.secret_files import NoSecret, close_own_folder
 from db.errors import StoreError
 from db.store import Store
 

@@ -45,6 +45,6 @@ def params_bytes(params: Mapping[str, Any]) -> bytes:
     return json.dumps(dict(params), sort_keys=True, separators=(",", ":")).encode()
 
 
-def _digest(value: Any) -> str:
+def _digest(value: object) -> str:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from common.guarding import secret_files
-from common.guarding.secret_files import NoSecret
+from common.files import secret_files
+from common.files.secret_files import NoSecret
 from processing.release.formats.errors import AccessError
 
 

@@ -2,9 +2,8 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 
-def write_json_document(path: Path, value: Any) -> None:
+def write_json_document(path: Path, value: object) -> None:
     """Raises ValueError for a number that is not finite."""
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

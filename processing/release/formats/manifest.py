@@ -20,8 +20,8 @@ import msgspec
 
 from common.bounded.files import open_regular_file, read_bytes
 from common.bounded.limits import OutOfBounds
-from common.bounded.printable import shown
 from common.files.atomic_write import write_new
+from common.guarding.safe_text import shown
 from common.processors import usable_cpus
 from processing.release.formats import manifest_limits
 from processing.release.formats.errors import ManifestError
@@ -196,7 +196,7 @@ def _migrated(value: dict[str, Any], where: str) -> dict[str, Any]:
     return value
 
 
-def _dicts(value: Any) -> list[dict[str, Any]]:
+def _dicts(value: object) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from common.bounded.json_toml import check_json
 from common.bounded.limits import OutOfBounds
-from common.bounded.printable import is_plain, shown
+from common.guarding.safe_text import is_plain, shown
 from processing.release.formats.errors import ManifestError
 from processing.release.formats.release_paths import name_problem
 

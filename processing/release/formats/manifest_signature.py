@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.bounded.files import open_regular_file
 from common.files.atomic_write import write_new
 from processing.release.formats.errors import SignatureError
 from processing.release.formats.manifest import MANIFEST, SIGNATURES, Manifest
@@ -124,8 +125,7 @@ def _named(folder: Path, manifest: Manifest) -> PublicKey | None:
 def _bytes(path: Path) -> bytes | None:
     """A small file that is no link; None where it is not there."""
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(handle, "rb") as file:
+        with os.fdopen(open_regular_file(path, follow=False), "rb") as file:
             return file.read() if path.name == MANIFEST else file.read(_LARGEST)
     except OSError:
         return None

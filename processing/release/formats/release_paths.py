@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
-from common.bounded.printable import is_plain
+from common.guarding.safe_text import is_plain
 
 PART = ".part"  # of a file that has not come whole; no file of a release ends so
 MANIFESTS = ("manifest.json", "manifest.json.sha256", "manifest.json.minisig", "manifest.json.sig")

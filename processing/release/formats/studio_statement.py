@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from common.configuration.loader import from_table
 from processing.release.formats.errors import ReleaseError
 
 SECTION = "about"
@@ -67,16 +68,7 @@ class StudioStatement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The creators; the studio without a name where none was given."""
         return self.creators or ((self.publisher,) if self.publisher else ("The studio that made this release",))
 
-    @property
-    def unsaid(self) -> tuple[str, ...]:
-        """Keys that a reviewer will ask for and that nobody has written."""
-        wanted = ("title", "creators", "contact", "url", "ethics_approval", "place", "limitations", "biases")
-        return tuple(key for key in wanted if not getattr(self, key))
-
 
 def read_about(section: Mapping[str, Any]) -> StudioStatement:
     """From the [release] table of studio.toml. Raises ReleaseError naming the key that is wrong."""
-    try:
-        return msgspec.convert(dict(section).get(SECTION, {}), StudioStatement)
-    except msgspec.ValidationError as error:
-        raise ReleaseError(f"studio.toml [release.{SECTION}]: {error}") from None
+    return from_table(StudioStatement, section.get(SECTION, {}), f"studio.toml [release.{SECTION}]", ReleaseError)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from common.bounded.printable import shown
+from common.guarding.safe_text import shown
 
 TIMEOUT = httpx.Timeout(15.0)
 MAX_REDIRECTS = 5

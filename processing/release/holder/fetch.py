@@ -20,8 +20,8 @@ import httpx
 
 from common.bounded.files import open_regular_file, read_bytes
 from common.bounded.limits import OutOfBounds
-from common.bounded.printable import shown
 from common.files.hashes import stream_sha256
+from common.guarding.safe_text import shown
 from common.progress import Progress, no_progress
 from common.take_codes import SubjectCode, TakeLabel
 from processing.release.formats.errors import FetchError

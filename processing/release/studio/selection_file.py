@@ -5,7 +5,6 @@ exactly the takes in it, or refuses and says what no longer holds.
 """
 
 import hashlib
-import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +16,11 @@ import msgspec
 import tomli_w
 
 from common.bounded.files import read_file_or_pipe
-from common.bounded.json_toml import check_toml
+from common.bounded.json_toml import parse_toml
 from common.bounded.limits import MAX_TOML_BYTES
+from common.configuration.loader import Wording, from_table
 from common.files.atomic_write import atomic_write
+from common.plain_values import without_none
 from db.models import ConsentScope
 from processing.release.formats.errors import SelectionError
 from processing.release.studio.selection import SelectedSubject, SelectedTake, Selection, Waiting
@@ -41,7 +42,7 @@ HEAD = """# What a release will hold. Written by `mien release select`, to be re
 #   ssh-keygen -Y sign -n mien-selection -f KEY THIS_FILE
 
 """
-_LARGEST = 1 << 26  # bytes; a study of a thousand subjects with twenty expressions each has 1.5 MB
+_WORDING = Wording(unknown="unknown field `{key}`{place}")
 # What `select` writes into every file. A key that is not there is refused: its default may allow more than was signed.
 _REQUIRED = {
     "": ("format", "name", "day", "judged", "review", "quality", "split", "options"),
@@ -210,7 +211,7 @@ def write_selection(path: Path, file: SelectionFile) -> None:
     if path.exists():
         raise SelectionError(f"{path} is there; a reviewed file is not written over: name another --out")
     plain = msgspec.to_builtins(file, builtin_types=(date,))
-    text = tomli_w.dumps(_without_none(plain))
+    text = tomli_w.dumps(without_none(plain))
     unsigned = '[review]\nby = ""\n'
     text = text.replace(unsigned, f"{unsigned}# on = {file.day.isoformat()}\n", 1)  # TOML knows no empty day
     with atomic_write(path) as temporary:
@@ -224,18 +225,18 @@ def read_selection(path: Path, *, rules_only: bool = False) -> Reviewed:
     """
     try:
         data = read_file_or_pipe(path, MAX_TOML_BYTES)
-        check_toml(data.decode("utf-8"))
-        file = msgspec.toml.decode(data, type=SelectionFile)
+        written = parse_toml(data)
     except OSError as error:
         raise SelectionError(f"{path} cannot be read: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
+    except ValueError as error:
         raise SelectionError(f"{path} is no selection: {error}") from None
+    file = from_table(SelectionFile, written, str(path), SelectionError, wording=_WORDING)
     if file.format != FORMAT:
         raise SelectionError(f"{path} has format {file.format}, this Mien reads {FORMAT}; run mien release select")
     reviewed = Reviewed(file, hashlib.sha256(data).hexdigest(), path, data)
     if rules_only:
         return reviewed
-    problems = _lacking(tomllib.loads(data.decode()))
+    problems = _lacking(written)
     if not problems and file.judged != judged_by(file.quality, file.split):
         problems.append(
             "[quality] or [split] was changed after the choice; run mien release select --rules, and review that"
@@ -265,10 +266,3 @@ def _lacking(written: Mapping[str, Any]) -> list[str]:
         for key in keys
         if key not in (written.get(table, {}) if table else written) and (not table or table in written)
     ]
-
-
-def _without_none(value: Any) -> Any:
-    """TOML knows no null: what is not set is not there."""
-    if isinstance(value, dict):
-        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
-    return [_without_none(inner) for inner in value] if isinstance(value, list | tuple) else value

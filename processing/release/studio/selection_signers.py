@@ -18,7 +18,9 @@ from pathlib import Path
 
 from sshsig.allowed_signers import AllowedSigner
 
-from db.settings import Settings, check_keys
+from common.configuration.loader import check_keys
+from db.errors import SettingsError
+from db.settings import Settings
 from processing.release.formats.errors import SignatureError
 from processing.release.formats.signing import SELECTION, PublicKey, check, read_small
 
@@ -48,7 +50,7 @@ def trusted_signers(settings: Settings) -> tuple[Signer, ...] | None:
     Raises SignatureError for a file that is not there, cannot be read, or names nobody.
     """
     table = settings.sections.get("release", {})
-    check_keys(table, ("signers", "about"), "studio.toml [release]")
+    check_keys(table, ("signers", "about"), "studio.toml [release]", SettingsError)
     if "signers" not in table:
         return None
     path = settings.home / str(table["signers"])

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camera_nodes.agent import Agent
-from camera_nodes.agent_settings import AgentSettings
+from camera_nodes.agent_settings import AgentSettings, agent_settings
 from camera_nodes.backends import load_model_overrides
 from camera_nodes.camera_models.markdown_page import page
 from camera_nodes.camera_models.models import KEYS, BodyModel, BodyModels, body_model, built_in, load, parse
-from camera_nodes.commands.node import agent_settings
 from camera_nodes.curve_keys import CONTROLLER, ensure_keys
 from camera_nodes.errors import BadSettings
 

@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from camera_nodes import wire
-from camera_nodes.commands.node import agent_settings, app
+from camera_nodes.agent_settings import agent_settings
+from camera_nodes.commands.node import app
 from camera_nodes.errors import BadSettings, KeyRefused
 
 runner = CliRunner()

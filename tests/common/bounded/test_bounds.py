@@ -27,7 +27,7 @@ from common.bounded.jpeg_integrity import check_size, examine, is_progressive
 from common.bounded.json_toml import parse_json, parse_toml
 from common.bounded.limits import MAX_DEPTH, MAX_PIXELS, OutOfBounds
 from common.bounded.npz_files import read_npz
-from common.bounded.printable import is_plain, shown
+from common.guarding.safe_text import is_plain, shown
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (30, 40, 3)).astype(np.uint8)
 

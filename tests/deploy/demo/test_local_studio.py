@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from camera_nodes.agent_settings import AgentSettings
+from camera_nodes.agent_settings import AgentSettings, agent_settings
 from camera_nodes.backends import make_camera
 from camera_nodes.camera_control.realtime import PRIORITY
-from camera_nodes.commands.node import agent_settings
 from controller.rig_file import read_rig
 from deploy.demo.demo_run import DemoSettings
 from deploy.demo.local_studio import LocalStudio, SimulatedBody, perform_expression, write_node, write_rig

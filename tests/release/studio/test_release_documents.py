@@ -57,8 +57,7 @@ def test_croissant_is_1_1_with_responsible_ai_terms_and_provenance(synthetic: An
     assert dataset.metadata.data_biases
 
 
-def test_a_studio_that_says_nothing_is_told_what_a_reviewer_will_ask() -> None:
-    assert "ethics_approval" in StudioStatement().unsaid
+def test_what_a_studio_says_of_itself_is_read_and_a_misspelt_key_is_named() -> None:
     assert read_about({"about": {"title": "Faces", "creators": ["A", "B"]}}).made_by == ("A", "B")
     with pytest.raises(ReleaseError, match=r"release\.about.*titel"):
         read_about({"about": {"titel": "Faces"}})

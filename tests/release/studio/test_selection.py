@@ -107,7 +107,10 @@ def test_what_no_longer_holds_is_named(studio: Any, tmp_path: Path) -> None:
     [
         ([('code = "S002"', 'code = "S001"')], "subject S001 stands 2 times"),
         ([("research_release = 2026-01-02\n", "")], "subject S001 is to be published, and its consent .* has no date"),
-        ([('decision = "publish"', 'decision = "publishh"')], "Invalid enum value 'publishh'"),
+        (
+            [('decision = "publish"', 'decision = "publishh"')],
+            r"'decision' in \[subject\[0\] S001\] must be",
+        ),
         ([("hold_back = 0", "hold_bak = 0")], "unknown field `hold_bak`"),
         ([("format = 1", "format = 9")], "has format 9"),
         ([('name = "faces"', 'name = "other"')], "selects for release 'other'"),

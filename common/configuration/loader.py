@@ -1,0 +1,203 @@
+"""Configuration: a file's table becomes a frozen dataclass or Struct, and whatever is wrong in it is refused by name.
+
+A dataclass declares the keys, their types and defaults. Ranges and patterns are declared beside the type, as msgspec
+has them, with words for people where a bare range says too little:
+
+    Positive = Annotated[float, Meta(gt=0)]
+    Name = Annotated[str, Meta(pattern="^[a-z]+$", description="lower-case letters")]
+
+A refusal names the file, the table, the key, what came and what is wanted; of a misspelt key, the likely meant one.
+Tables nest: a field may be a dataclass, a tuple of them ([[camera]]) or a mapping to them
+([profile.NAME]).
+"""
+
+import dataclasses
+import re
+import typing
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args, get_origin
+
+import msgspec
+
+from common.bounded import json_toml
+from common.configuration.suggestions import nearest
+
+T = TypeVar("T")
+_TYPES = {"float": "a number", "str": "a string", "array": "a list", "object": "a table"}
+_EXPECTED = re.compile(r"Expected `(?P<kinds>[^`]*)`(?: (?P<bound>[<>]=?) (?P<limit>\S+))?")
+_BOUNDS = {">": "above {}", ">=": "{} or above", "<": "below {}", "<=": "{} or below"}
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How a room words its refusals; each begins with the file."""
+
+    # A key that nobody reads. key, place (" in [table]", or nothing at the top).
+    unknown: str = "unknown key {key!r}{place}"
+    # After it: the likely meant key, and all keys where there is none.
+    near: str = "did you mean {near!r}?"
+    known: str = "known keys: {known}"
+    # A value that cannot be. key, place, wanted, value.
+    value: str = "{key!r}{place} must be {wanted}, not {value!r}"
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """What every step of reading a table passes on."""
+
+    source: str
+    problem: type[Exception]
+    wording: Wording
+    strict: bool
+
+    def refuse(self, text: str) -> NoReturn:
+        raise self.problem(f"{self.source}: {text}")
+
+
+def read_toml(path: Path, problem: type[Exception]) -> dict[str, Any]:
+    """A TOML file that a person writes, within the bounds of common.bounded. Raises `problem` naming the file."""
+    try:
+        return json_toml.read_toml(path)
+    except OSError as error:
+        raise problem(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise problem(f"{path}: not valid TOML: {error}") from error
+
+
+def check_keys(
+    found: Iterable[str], known: Collection[str], source: str, problem: type[Exception], wording: Wording = Wording()
+) -> None:
+    """Refuse a key that is none of `known`. source: the file and table, as in "studio.toml [farm]"."""
+    _check_keys(found, known, (), _Reader(source, problem, wording, strict=True))
+
+
+def from_table(
+    kind: type[T],
+    table: object,
+    source: str,
+    problem: type[Exception],
+    *,
+    wording: Wording = Wording(),
+    strict: bool = True,
+) -> T:
+    """`table` as the dataclass `kind`. source: the file, with the table's name where it is not the whole file.
+
+    strict: a number is a number; otherwise a text such as "3" or "true" will do, as an address or a command line has
+    it. Raises `problem`, in the words of `wording`.
+    """
+    made: T = _table(kind, table, (), _Reader(source, problem, wording, strict))
+    return made
+
+
+def values_from_table(
+    kind: type, table: object, source: str, problem: type[Exception], *, wording: Wording = Wording()
+) -> dict[str, Any]:
+    """What `table` says of the dataclass `kind`, checked as from_table does, where other sources give the rest.
+
+    Nothing is filled in, and nothing needs to be there.
+    """
+    return _given(kind, table, (), _Reader(source, problem, wording, strict=True))
+
+
+def _table(kind: type, table: object, path: tuple[str, ...], reader: _Reader) -> Any:
+    given = _given(kind, table, path, reader)
+    for name, required in _fields(kind).items():
+        if required and name not in given:
+            reader.refuse(f"[{'.'.join(path)}] lacks {name!r}" if path else f"lacks {name!r}")
+    return kind(**given)
+
+
+def _given(kind: type, table: object, path: tuple[str, ...], reader: _Reader) -> dict[str, Any]:
+    if not isinstance(table, Mapping):
+        written = ".".join(path)
+        reader.refuse(f"{path[-1]!r} must be a table: write [{written}]" if path else "is not a table")
+    hints = typing.get_type_hints(kind, include_extras=True)
+    _check_keys(table, _fields(kind), path, reader)
+    return {key: _value(hints[key], value, path, key, reader) for key, value in table.items()}
+
+
+def _value(hint: Any, value: object, path: tuple[str, ...], key: str, reader: _Reader) -> Any:
+    deeper = (*path, key)
+    if _is_table(hint):
+        return _table(hint, value, deeper, reader)
+    arguments = get_args(hint)
+    if get_origin(hint) is tuple and _is_table(arguments[0]):
+        if not isinstance(value, list | tuple):
+            reader.refuse(f"{key!r} must be a list of tables: write [[{'.'.join(deeper)}]] above each")
+        return tuple(
+            _table(arguments[0], entry, (*path, _numbered(key, number, entry)), reader)
+            for number, entry in enumerate(value)
+        )
+    if get_origin(hint) is Mapping and _is_table(arguments[1]):
+        if not isinstance(value, Mapping):
+            reader.refuse(f"{key!r} must be tables named [{'.'.join(deeper)}.NAME]")
+        return {name: _table(arguments[1], entry, (*deeper, name), reader) for name, entry in value.items()}
+    try:
+        return msgspec.convert(value, hint, strict=reader.strict, dec_hook=_of_text)
+    except msgspec.ValidationError as error:
+        place = f" in [{'.'.join(path)}]" if path else ""
+        wanted = _wanted(hint, str(error))
+        if wanted == "a table":
+            reader.refuse(f"{key!r} must be a table: write [{'.'.join(deeper)}]")
+        if isinstance(value, list) and "[" in str(error):  # "... - at `$[1]`": the list is one, its entry is not
+            wanted = f"a list, each of it {wanted}"
+        said = reader.wording.value.format(key=key, place=place, wanted=wanted, value=value)
+        raise reader.problem(f"{reader.source}: {said}") from None
+
+
+def _check_keys(found: Iterable[str], known: Collection[str], path: tuple[str, ...], reader: _Reader) -> None:
+    for key in found:
+        if key in known:
+            continue
+        near = nearest(key, known)
+        wording = reader.wording
+        hint = wording.known.format(known=", ".join(sorted(known)) or "none")
+        if near is not None:
+            hint = wording.near.format(near=near)
+        place = f" in [{'.'.join(path)}]" if path else ""
+        reader.refuse(f"{wording.unknown.format(key=key, place=place)}; {hint}")
+
+
+def _is_table(hint: object) -> bool:
+    return dataclasses.is_dataclass(hint) or (isinstance(hint, type) and issubclass(hint, msgspec.Struct))
+
+
+def _fields(kind: Any) -> dict[str, bool]:
+    """The keys of a table, and whether each must be there."""
+    if issubclass(kind, msgspec.Struct):
+        return {field.name: field.required for field in msgspec.structs.fields(kind)}
+    without = dataclasses.MISSING
+    return {f.name: f.default is without and f.default_factory is without for f in dataclasses.fields(kind)}
+
+
+def _numbered(key: str, number: int, entry: object) -> str:
+    """ "camera[3] cam-03": an entry of a list, with its own name or code where it has one."""
+    name = entry.get("name") or entry.get("code") if isinstance(entry, Mapping) else None
+    return f"{key}[{number}]" + (f" {name}" if isinstance(name, str) and name.isprintable() else "")
+
+
+def _of_text(kind: type, value: object) -> Path:
+    """What msgspec does not know: a path, from a text."""
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise msgspec.ValidationError(f"Expected `str`, got `{type(value).__name__}`")
+
+
+def _wanted(hint: Any, said: str) -> str:
+    """What a key's value should have been, for a person."""
+    for part in (hint, *get_args(hint)):
+        if get_origin(part) is Annotated:
+            described = next((m.description for m in part.__metadata__ if getattr(m, "description", None)), None)
+            if described is not None:
+                return str(described)
+        if get_origin(part) is Literal:
+            return " or ".join(repr(choice) for choice in get_args(part))
+    found = _EXPECTED.search(said)
+    if found is None:
+        return said
+    if found["bound"]:
+        return _BOUNDS[found["bound"]].format(f"{float(found['limit']):g}")
+    kinds = [kind for kind in found["kinds"].split(" | ") if kind != "null"]
+    return " or ".join(_TYPES.get(kind, kind) for kind in kinds)
