@@ -35,17 +35,18 @@ def _array(value: ArrayLike, shape: tuple[int, ...], what: str) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """One calibrated camera.
+    """One calibrated camera. Raises ShapeError and CameraError for numbers that no camera has."""
 
-    K: (3, 3) intrinsics, px.  R: (3, 3) rotation, head frame to camera.  t: (3,) mm.  distortion: (5,).
-    Raises ShapeError and CameraError for numbers that no camera has.
-    """
-
+    #: (3, 3) intrinsics, px.
     K: Floats
+    #: (3, 3) rotation, head frame to camera.
     R: Floats
+    #: (3,) mm.
     t: Floats
+    #: Of the image, px.
     width: int
     height: int
+    #: (5,) k1 k2 p1 p2 k3.
     distortion: Floats = field(default_factory=lambda: np.zeros(5))
     name: str = ""
 
