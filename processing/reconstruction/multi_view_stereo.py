@@ -44,8 +44,8 @@ DEFAULT = ReconstructionSettings()
 
 
 @dataclass(frozen=True, eq=False)
-class _Usable:
-    """The photographs that show something, of cameras that look where the others look."""
+class UsableViews:
+    """The photographs that a scan is made of, their cameras, what they look at, and why the others are left out."""
 
     images: Sequence[Image]
     cameras: list[Camera]
@@ -74,7 +74,7 @@ def reconstruct(
     """
     clock = _Clock()
     kernels = _kernels(device)
-    use = _usable(images, cameras)
+    use = usable_views(images, cameras)
     with single_threaded_opencv(), ThreadPoolExecutor(settings.threads) as pool:
         progress(0.0, "undistorting the photographs")
         stereo = _stereo_views(use, settings, kernels, pool)
@@ -108,7 +108,7 @@ def reconstruct(
 
 
 def _report(
-    use: _Usable, stereo: StereoViews, maps: Maps, points: int, mesh: Mesh, seconds: dict[str, float]
+    use: UsableViews, stereo: StereoViews, maps: Maps, points: int, mesh: Mesh, seconds: dict[str, float]
 ) -> ScanReport:
     scores = np.concatenate([m.score[np.isfinite(m.depth)][::17] for m in maps.values()])
     x, y, z = (float(c) for c in stereo.volume.centre_mm)
@@ -135,8 +135,8 @@ def _kernels(device: str) -> Kernels:
     return TorchKernels(device)
 
 
-def _usable(images: Sequence[Image], cameras: Sequence[Camera]) -> _Usable:
-    """Raises ReconstructionError where too few are."""
+def usable_views(images: Sequence[Image], cameras: Sequence[Camera]) -> UsableViews:
+    """The photographs that show something, of cameras that look where the others look."""
     if len(images) != len(cameras):
         raise ShapeError("images", (len(images),), f"({len(cameras)},), one a camera")
     names = [camera.name or str(i) for i, camera in enumerate(cameras)]
@@ -149,11 +149,11 @@ def _usable(images: Sequence[Image], cameras: Sequence[Camera]) -> _Usable:
     kept = [good[k] for k in looking]
     wrong |= {i: "does not look at the point that the others look at" for i in good if i not in kept}
     unused = {names[i]: wrong[i] for i in sorted(wrong)}
-    return _Usable(selected_photographs(images, kept), [cameras[i] for i in kept], volume, unused, len(images))
+    return UsableViews(selected_photographs(images, kept), [cameras[i] for i in kept], volume, unused, len(images))
 
 
 def _stereo_views(
-    use: _Usable, settings: ReconstructionSettings, kernels: Kernels, pool: ThreadPoolExecutor
+    use: UsableViews, settings: ReconstructionSettings, kernels: Kernels, pool: ThreadPoolExecutor
 ) -> StereoViews:
     """Pyramids, and which views are compared with which."""
     focus = use.volume.centre_mm
