@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from common.array_types import Floats, Floats32, Gray, Image
 from processing.geometry.cameras import Camera
 from processing.geometry.image_sampling import sample_image
+from processing.geometry.lens_distortion import distort
 from processing.geometry.mesh import Mesh
 from processing.photometry.exposure_gains import Gains, solve_gains
 from processing.reconstruction.bounded_map import bounded_map
@@ -66,12 +67,8 @@ def _seen_colours(
 
 
 def _distorted(camera: Camera, x: Floats, y: Floats) -> Floats32:
-    """(N,) normalised coordinates -> (N, 2) pixels with distortion (Brown-Conrady)."""
-    k1, k2, p1, p2, k3 = camera.distortion
-    r2 = x * x + y * y
-    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-    xd = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
-    yd = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
+    """(N,) normalised coordinates -> (N, 2) pixels, with distortion."""
+    xd, yd = distort(x, y, camera.distortion)
     K = camera.K
     pixels = np.empty((len(x), 2), np.float32)
     pixels[:, 0], pixels[:, 1] = K[0, 0] * xd + K[0, 1] * yd + K[0, 2], K[1, 1] * yd + K[1, 2]
