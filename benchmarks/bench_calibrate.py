@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import cv2
 import numpy as np
-from rendered_board import Pose, ShotConditions, corners_seen, faces, photograph, poses_about
+from rendered_board import Pose, ShotConditions, corners_seen, faces_camera, poses_about, render_board
 
 from processing.calibration.charuco_board import Board
 from processing.calibration.corner_detection import Detection, detect
@@ -34,8 +34,8 @@ def rendered(
     seconds, errors = 0.0, []
     for c, camera in enumerate(cameras):
         for p, pose in enumerate(poses):
-            if faces(camera, pose):
-                image = photograph(board, camera, pose, ShotConditions(blur_px=rng.uniform(0.5, 1.2)), rng)
+            if faces_camera(camera, pose):
+                image = render_board(board, camera, pose, ShotConditions(blur_px=rng.uniform(0.5, 1.2)), rng)
                 begun = time.perf_counter()
                 views[c, p] = found = detect(image, board)
                 seconds += time.perf_counter() - begun

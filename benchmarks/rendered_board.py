@@ -17,21 +17,23 @@ from processing.geometry.cameras import Camera, upright_rotation
 
 @dataclass(frozen=True)
 class ShotConditions:
-    """How a photograph is spoilt.
+    """How a photograph is spoilt."""
 
-    blur_px: of the lens, a Gaussian's standard deviation.  noise: read noise of full scale.  shot: electrons at full
-    scale.  shade: how much darker the dark side is than the light one, 0..1.  covered: share of the board's width
-    hidden by a hand or a cable.  clutter: stickers of the same dictionary that lie beside the board, with numbers of
-    the board.  samples: rays a pixel's side.
-    """
-
+    #: Of the lens, a Gaussian's standard deviation.
     blur_px: float = 0.6
+    #: Read noise, of full scale.
     noise: float = 0.004
+    #: Electrons at full scale.
     shot: float = 12_000.0
+    #: How much darker the dark side is than the light one, 0..1.
     shade: float = 0.3
+    #: Share of the board's width hidden by a hand or a cable.
     covered: float = 0.0
+    #: Stickers of the same dictionary that lie beside the board, with numbers of the board.
     clutter: int = 0
+    #: A factor.
     exposure: float = 1.0
+    #: Rays a pixel's side.
     samples: int = 3
 
 
@@ -57,7 +59,7 @@ def _rays(camera: Camera) -> tuple[Floats, Floats, Floats]:
     return rays, np.asarray(np.gradient(rays, axis=1)), np.asarray(np.gradient(rays, axis=0))
 
 
-def photograph(
+def render_board(
     board: Board, camera: Camera, pose: Pose, shot: ShotConditions = ShotConditions(),
     rng: np.random.Generator | None = None,
 ) -> Image:  # fmt: skip
@@ -162,7 +164,7 @@ def poses_about(
     return poses
 
 
-def faces(camera: Camera, pose: Pose) -> bool:
+def faces_camera(camera: Camera, pose: Pose) -> bool:
     """Whether the print faces the camera by less than 65 degrees."""
     towards = camera.centre - pose.t
     return bool(-pose.R[:, 2] @ towards > np.cos(np.radians(65)) * np.linalg.norm(towards))
@@ -178,7 +180,7 @@ def corners_seen(
     views = {}
     for c, camera in enumerate(cameras):
         for p, pose in enumerate(poses):
-            if not faces(camera, pose):
+            if not faces_camera(camera, pose):
                 continue
             pixels = camera.project(board.corners_mm @ pose.R.T + pose.t)
             pixels = pixels + rng.normal(0, noise_px, pixels.shape)

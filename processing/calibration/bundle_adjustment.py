@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from common.array_types import Bools, Floats, Ints64
 from processing.errors import ShapeError
+from processing.geometry.lens_distortion import distort
 from processing.geometry.rotations import left_jacobian, skew_matrix
 
 INTRINSICS = ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3")
@@ -110,13 +111,10 @@ class Solution:
     iterations: int
 
 
-def distort(x: Floats, y: Floats, lens: Floats) -> tuple[Floats, Floats]:
-    """Normalised image coordinates before the lens -> pixels. lens: (N, 9) or (9,)."""
-    fx, fy, cx, cy, k1, k2, p1, p2, k3 = np.moveaxis(lens, -1, 0)
-    r2 = x * x + y * y
-    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-    u = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
-    v = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
+def to_pixels(x: Floats, y: Floats, lens: Floats) -> tuple[Floats, Floats]:
+    """Normalised image coordinates before the lens -> pixels. lens: (N, 9) or (9,), as INTRINSICS."""
+    fx, fy, cx, cy = np.moveaxis(lens[..., :4], -1, 0)
+    u, v = distort(x, y, lens[..., 4:])
     return fx * u + cx, fy * v + cy
 
 
@@ -126,7 +124,7 @@ def project(state: BundleState, corners: CornerObservations, board_mm: Floats) -
     world = np.einsum("nij,nj->ni", state.board_R[p], board_mm[corners.corner]) + state.board_t[p]
     x, y, z = (np.einsum("nij,nj->ni", state.R[c], world) + state.t[c]).T
     z = np.where(z > 1e-3, z, np.nan)
-    return np.stack(distort(x / z, y / z, state.lens[c]), axis=1)
+    return np.stack(to_pixels(x / z, y / z, state.lens[c]), axis=1)
 
 
 class BundleProblem:
@@ -218,8 +216,7 @@ class BundleProblem:
         r2 = x * x + y * y
         radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
         slope = 2 * (k1 + r2 * (2 * k2 + 3 * r2 * k3))  # d radial / d x = slope x
-        u = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
-        v = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
+        u, v = distort(x, y, lens[:, 4:])
         n = len(x)
         J = np.zeros((n, 2, _VIEW))
         J[:, 0, 0], J[:, 1, 1], J[:, 0, 2], J[:, 1, 3] = u, v, 1, 1

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components, mini
 from scipy.spatial.transform import Rotation
 
 from common.array_types import Floats, Ints64
-from processing.calibration.bundle_adjustment import BundleState, CornerObservations, distort
+from processing.calibration.bundle_adjustment import BundleState, CornerObservations, to_pixels
 from processing.calibration.corner_detection import Detection
 from processing.geometry.rotations import rotation_angle_deg
 
@@ -104,7 +104,7 @@ def initial_board_poses(
             R, t = Rotation.from_rotvec(turn.ravel()).as_matrix(), shift.ravel()
             x, y, z = (points @ R.T + t).T
             if (z > 0).all():
-                off = np.stack(distort(x / z, y / z, lenses[camera]), 1) - d.pixels
+                off = np.stack(to_pixels(x / z, y / z, lenses[camera]), 1) - d.pixels
                 answers.append((float(np.sqrt((off**2).sum(1).mean())), R, t))
         answers.sort(key=lambda answer: answer[0])
         # A second answer that is far worse is none.

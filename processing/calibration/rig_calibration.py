@@ -161,19 +161,32 @@ def calibrate(
     solution = bundle_adjust(final, with_covariance=True)
     progress(1.0, "calibrated")
     cameras, quality = _measured_cameras(solution, final, kept, [(names[c], *sizes[c]) for c in range(len(names))])
-    state = solution.state
-    off = _corner_errors(state, corners, corners_mm)
+    found = _calibration(solution, final, cameras, quality, pose_names)
+    return replace(found, unlinked=unlinked, rejected=tuple(rejected))
+
+
+def _calibration(
+    solution: Solution,
+    problem: BundleProblem,
+    cameras: Mapping[int, Camera],
+    quality: Mapping[int, CameraQuality],
+    pose_names: Sequence[str],
+) -> Calibration:
+    """What the solution says of the rig; nothing yet of what was left out."""
+    state, corners = solution.state, problem.corners
+    off = _corner_errors(state, corners, problem.board_mm)
     return Calibration(
-        cameras, quality,
+        cameras=cameras,
+        quality=quality,
         poses={pose_names[p]: (state.board_R[p], state.board_t[p]) for p in np.unique(corners.pose)},
-        unlinked=unlinked,
-        rejected=tuple(rejected),
-        warnings=tuple(doubt for c in kept for doubt in _doubts(names[c], quality[c])),
+        unlinked={},
+        rejected=(),
+        warnings=tuple(doubt for c, camera in cameras.items() for doubt in _doubts(camera.name, quality[c])),
         rms_px=float(np.sqrt((off**2).mean())),
         sigma_px=solution.sigma_px,
         corners=len(corners),
         iterations=solution.iterations,
-    )  # fmt: skip
+    )
 
 
 def _linked(

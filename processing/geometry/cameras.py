@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from common.array_types import Floats, Image
 from processing.errors import DataError, ShapeError
+from processing.geometry.lens_distortion import distort
 from processing.geometry.lines import meet_lines
 
 
@@ -32,17 +33,18 @@ def _array(value: ArrayLike, shape: tuple[int, ...], what: str) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """One calibrated camera.
+    """One calibrated camera. Raises ShapeError and CameraError for numbers that no camera has."""
 
-    K: (3, 3) intrinsics, px.  R: (3, 3) rotation, head frame to camera.  t: (3,) mm.  distortion: (5,).
-    Raises ShapeError and CameraError for numbers that no camera has.
-    """
-
+    #: (3, 3) intrinsics, px.
     K: Floats
+    #: (3, 3) rotation, head frame to camera.
     R: Floats
+    #: (3,) mm.
     t: Floats
+    #: Of the image, px.
     width: int
     height: int
+    #: (5,) k1 k2 p1 p2 k3.
     distortion: Floats = field(default_factory=lambda: np.zeros(5))
     name: str = ""
 
@@ -88,12 +90,7 @@ class Camera:
             return np.zeros((0, 2))
         x, y, z = self.to_camera(points).T
         z = np.where(z > 0, z, np.nan)
-        x, y = x / z, y / z
-        k1, k2, p1, p2, k3 = self.distortion
-        r2 = x * x + y * y
-        radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-        u = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
-        v = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
+        u, v = distort(x / z, y / z, self.distortion)
         return np.stack([self.K[0, 0] * u + self.K[0, 2], self.K[1, 1] * v + self.K[1, 2]], axis=1)
 
     def rays(self, pixels: Floats) -> Floats:

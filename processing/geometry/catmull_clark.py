@@ -20,10 +20,13 @@ def _rows(counts: tuple[int, int], row: Ints32, column: Ints32, value: Floats) -
 
 @dataclass(frozen=True, eq=False)
 class QuadEdges:
-    """edges: (E, 2) vertices, lower first.  of_quad: (Q, 4), edge k joins corners k and k + 1.  faces: (E,) 1 or 2."""
+    """The edges of a quad mesh, each once."""
 
+    #: (E, 2) vertices, lower first.
     edges: Ints32
+    #: (Q, 4) edge k of a quad joins its corners k and k + 1.
     of_quad: Ints32
+    #: (E,) how many quads have it, 1 or 2.
     faces: Ints32
 
 
@@ -94,14 +97,13 @@ def limit(quads: Ints32, vertices: int) -> sparse.csr_array:
 
 @dataclass(frozen=True, eq=False)
 class Refinement:
-    """A triangle mesh on a quad mesh's limit surface.
+    """A triangle mesh on a quad mesh's limit surface."""
 
-    steps: matrices that are applied one after the other, the first to the V control vertices; the last has N rows.
-    triangles: (T, 3).  triangle_quads: (T,) the control quad under each.
-    """
-
+    #: Matrices that are applied one after the other, the first to the V control vertices; the last has N rows.
     steps: tuple[sparse.csr_array, ...]
+    #: (T, 3)
     triangles: Ints32
+    #: (T,) the control quad under each.
     triangle_quads: Ints32
 
     def __call__(self, control: Floats) -> Floats:

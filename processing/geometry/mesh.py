@@ -19,17 +19,17 @@ Colors = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """A triangle mesh.
+    """A triangle mesh. Raises ShapeError and MeshError for arrays that do not fit together."""
 
-    vertices_mm: (V, 3) head frame.  triangles: (T, 3), counter-clockwise from outside.
-    uvs: (U, 2), origin at the bottom left as in OBJ; uv_triangles: (T, 3) into uvs.  colors: (V, 3) RGB.
-    Raises ShapeError and MeshError for arrays that do not fit together.
-    """
-
+    #: (V, 3) head frame.
     vertices_mm: Floats
+    #: (T, 3) counter-clockwise from outside.
     triangles: Ints32
+    #: (U, 2) origin at the bottom left as in OBJ.
     uvs: Floats | None = None
+    #: (T, 3) into `uvs`.
     uv_triangles: Ints32 | None = None
+    #: (V, 3) RGB.
     colors: Colors | None = None
 
     def __post_init__(self) -> None:
@@ -182,11 +182,15 @@ def largest_component(mesh: Mesh) -> Mesh:
 
 @dataclass(frozen=True)
 class Closest:
-    """points_mm (N, 3) on the surface, triangle (N,), barycentric (N, 3), distance_mm (N,)."""
+    """The nearest points of a surface."""
 
+    #: (N, 3) on the surface.
     points_mm: Floats
+    #: (N,) in which they lie,
     triangle: Ints32
+    #: (N, 3) and where.
     barycentric: Floats
+    #: (N,)
     distance_mm: Floats
 
 

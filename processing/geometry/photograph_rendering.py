@@ -1,4 +1,4 @@
-"""Photographs of a mesh: ray casting through lenses with distortion, studio lights, speculars, sensor noise."""
+"""Rendering of photographs of a mesh: rays through lenses with distortion, studio lights, speculars, sensor noise."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,14 +28,15 @@ LIGHT_STRENGTHS = _LIGHTS[:, 3]
 
 @dataclass(frozen=True)
 class Sensor:
-    """noise: standard deviation of the read noise, of full scale; shot: electrons at full scale; exposure: a factor.
+    """What a lens and a sensor do to the light."""
 
-    blur_px: the lens's and the filter's spread, a Gaussian's standard deviation at the photograph's own pixels.
-    """
-
+    #: Standard deviation of the read noise, of full scale.
     noise: float = 0.003
+    #: Electrons at full scale, which make the shot noise.
     shot: float = 12_000.0
+    #: A factor.
     exposure: float = 1.0
+    #: The lens's and the filter's spread, a Gaussian's standard deviation at the photograph's own pixels.
     blur_px: float = 0.35
 
 

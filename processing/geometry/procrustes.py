@@ -1,4 +1,4 @@
-"""The rigid motion or similarity that brings one point set onto another."""
+"""Procrustes alignment: the rigid motion or similarity that brings one point set onto another."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,12 @@ class Degenerate(DataError):
 
 @dataclass(frozen=True, eq=False)
 class Similarity:
-    """x -> scale R x + t, with R (3, 3) a proper rotation and t (3,) in mm."""
+    """A similarity x -> scale R x + t."""
 
     scale: float
+    #: (3, 3) a proper rotation.
     R: Floats
+    #: (3,) mm.
     t: Floats
 
     def __call__(self, points_mm: Floats) -> Floats:

@@ -11,7 +11,7 @@ from scipy import sparse
 from common.array_types import Floats, Ints32
 from processing.errors import DataError, ShapeError
 
-UNHELD = 1e14  # a solution so many times beyond its right-hand side is rounding, divided by nothing
+SINGULAR_GROWTH = 1e14  # a solution so many times beyond its right-hand side is rounding, divided by nothing
 SINGULAR = "the smoothness system is singular: a vertex is held by nothing"
 
 
@@ -28,12 +28,12 @@ class Factor:
     def __init__(self, matrix: sparse.sparray) -> None:
         self._analyse(_upper_half(matrix))
 
-    def again(self, matrix: sparse.sparray) -> "Factor":
+    def refactor(self, matrix: sparse.sparray) -> "Factor":
         """Become the factor of another matrix; ordering and fill stay where the non-zeros have the same places."""
         upper, last = _upper_half(matrix), self._upper
         if np.array_equal(upper.indptr, last.indptr) and np.array_equal(upper.indices, last.indices):
             self._upper = upper
-            with _named():
+            with _singular_named():
                 self._solver.update(upper, upper=True)
         else:
             self._analyse(upper)
@@ -41,7 +41,7 @@ class Factor:
 
     def _analyse(self, upper: sparse.csc_matrix) -> None:
         self._upper, self.size = upper, int(upper.shape[0])
-        with _named():
+        with _singular_named():
             self._solver = qdldl.Solver(upper, upper=True)
 
     def solve(self, right: Floats) -> Floats:
@@ -52,15 +52,15 @@ class Factor:
         solution = np.empty_like(columns)
         for k in range(columns.shape[1]):
             solution[:, k] = self._solver.solve(np.ascontiguousarray(columns[:, k]))
-        most = UNHELD * float(np.abs(columns).max(initial=0.0))
+        most = SINGULAR_GROWTH * float(np.abs(columns).max(initial=0.0))
         if not float(np.abs(self._upper.data).max()) * float(np.abs(solution).max(initial=0.0)) <= most:
             raise NotPositive("the smoothness system could not be solved: part of the mesh is held by nothing")
         return solution.reshape(right.shape)
 
 
 def factored(matrix: sparse.sparray, earlier: Factor | None) -> Factor:
-    """The factor of a matrix that may follow another with non-zeros at the same places (see `Factor.again`)."""
-    return Factor(matrix) if earlier is None else earlier.again(matrix)
+    """The factor of a matrix that may follow another with non-zeros at the same places (see `Factor.refactor`)."""
+    return Factor(matrix) if earlier is None else earlier.refactor(matrix)
 
 
 class SmoothField:
@@ -80,7 +80,7 @@ class SmoothField:
 
 
 @contextmanager
-def _named() -> Iterator[None]:
+def _singular_named() -> Iterator[None]:
     """What QDLDL raises for a zero pivot, by its meaning."""
     try:
         yield

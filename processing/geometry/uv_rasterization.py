@@ -1,4 +1,4 @@
-"""Which point of a mesh's surface each texel of its UV square shows."""
+"""UV rasterization: which point of a mesh's surface each texel of its UV square shows."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 import open3d as o3d
 from numpy.typing import NDArray
 
-from common.array_types import Bools, Ints32
+from common.array_types import Bools, Floats32, Ints32, Ints64
 from processing.errors import MeshError
 from processing.geometry.mesh import Mesh
 
@@ -16,19 +16,20 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class Texels:
-    """The texels that a mesh covers, and a margin around its charts that shows the nearest edge.
+    """The texels that a mesh covers, and a margin around its charts that shows the nearest edge."""
 
-    size_px: S.  index: (N,) row * S + column; row 0 is the top (v = 1), texel centres at (column + 1/2) / S.
-    triangle: (N,).  barycentric: (N, 3) float32.  inside: (N,) False in the margin.
-    """
-
+    #: S, the side of the map.
     size_px: int
-    index: NDArray[np.int64]
+    #: (N,) row * S + column; row 0 is the top (v = 1), texel centres at (column + 1/2) / S.
+    index: Ints64
+    #: (N,) the triangle that each shows,
     triangle: Ints32
-    barycentric: NDArray[np.float32]
+    #: (N, 3) and which point of it.
+    barycentric: Floats32
+    #: (N,) False in the margin.
     inside: Bools
 
-    def interpolate(self, mesh: Mesh, values: NDArray[np.floating]) -> NDArray[np.float32]:
+    def interpolate(self, mesh: Mesh, values: NDArray[np.floating]) -> Floats32:
         """(V,) or (V, K) values of the vertices -> (N,) or (N, K) at the texels."""
         corners = mesh.triangles[self.triangle]
         flat = values.astype(np.float32, copy=False)
@@ -93,7 +94,7 @@ def texels_of(mesh: Mesh, size_px: int, margin_px: int = 6) -> Texels:
     return Texels(size_px, index, triangle[index], barycentric, covered[index])
 
 
-def _beyond(corners: NDArray[np.float32], points: NDArray[np.float32]) -> NDArray[np.float32]:
+def _beyond(corners: Floats32, points: Floats32) -> Floats32:
     """(N, 2) last two barycentric coordinates of points near triangles (N, 3, 3) in the plane, at most half outside."""
     origin = corners[:, 0, :2].astype(np.float64)
     a, b = corners[:, 1, :2] - origin, corners[:, 2, :2] - origin

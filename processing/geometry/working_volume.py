@@ -1,4 +1,4 @@
-"""Where a rig looks: the common focus, the sphere that is searched, and which cameras see alike."""
+"""The working volume of a rig: the common focus, the sphere that is searched, and which cameras see alike."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +14,12 @@ from processing.geometry.lines import distances_to_lines, meet_lines, normal_mat
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """The sphere in which the subject is sought. centre_mm: (3,).  footprint_mm: a pixel's size at its centre."""
+    """The sphere in which the subject is sought."""
 
+    #: (3,) head frame.
     centre_mm: Floats
     radius_mm: float
+    #: A pixel's size at the centre.
     footprint_mm: float
 
     def depth_range(self, camera: Camera) -> tuple[float, float]:

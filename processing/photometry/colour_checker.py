@@ -24,10 +24,12 @@ _WHITE, _DARK = 250.0, 4.0
 
 @dataclass(frozen=True, eq=False)
 class CheckerFit:
-    """profile; error: root mean square of linear RGB after it, of full scale; patches: how many were used."""
+    """A colour profile fitted to a ColorChecker."""
 
     profile: Profile
+    #: Root mean square of linear RGB after it, of full scale.
     error: float
+    #: How many were used.
     patches: int
 
 

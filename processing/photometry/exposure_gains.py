@@ -1,4 +1,4 @@
-"""Gains and vignetting of cameras from what several of them saw of the same places."""
+"""Exposure gains and vignetting of cameras, from what several of them saw of the same points."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,22 +9,21 @@ from numpy.typing import NDArray
 from common.array_types import Bools, Floats
 
 _ROUNDS = 12
-_PLACES = 5000  # so many are enough
+_POINTS = 5000  # so many are enough
 _VIGNETTE_SIGMAS = 4.0
 
 
 @dataclass(frozen=True, eq=False)
 class Gains:
-    """What brings the photographs to the rig's common exposure and colour, in the photographs' own (encoded) values.
+    """What brings the photographs to the rig's common exposure and colour, in the photographs' own (encoded) values."""
 
-    gain: (V, 3) factors.  known: (V,) whether the view shared enough places with others; the rest have gain 1.
-    vignetting: share by which the corner is darker than the centre, one figure for the rig; 0 where it cannot be told.
-    spread: (V,) robust relative spread of a view's values about the common ones, after its gain.
-    """
-
+    #: (V, 3) factors.
     gain: Floats
+    #: (V,) whether the view shared enough points with others; the rest have gain 1.
     known: Bools
+    #: Share by which the corner is darker than the centre, one figure for the rig; 0 where it cannot be told.
     vignetting: float
+    #: (V,) robust relative spread of a view's values about the common ones, after its gain.
     spread: Floats
 
     def factors(self, view: int, radius2: Floats) -> Floats:
@@ -40,13 +39,13 @@ def solve_gains(
     limit: float = 3.0,
     most_vignetting: float = 0.5,
 ) -> Gains:
-    """Robust matching: the gains under which views agree on what they see of the same places.
+    """Robust matching: the gains under which views agree on what they see of the same points.
 
-    log_values: (V, P, C) natural logarithms of what each view sees at each place, NaN where it does not.
+    log_values: (V, P, C) natural logarithms of what each view sees at each point, NaN where it does not.
     radius2: (V, P) squared distance from the image's centre, 1 at the corners; given, vignetting is sought too.
-    least: places a view must share with others.  limit: gains stay within [1 / limit, limit].
+    least: points a view must share with others.  limit: gains stay within [1 / limit, limit].
 
-    Robust least squares over views and places at once (Brown and Lowe 2007, section 6, with Tukey's weights): gradual
+    Robust least squares over views and points at once (Brown and Lowe 2007, section 6, with Tukey's weights): gradual
     differences around a rig come out as surely as those between neighbours. The median over the views of every
     channel's gain is 1. Vignetting is one coefficient, (1 - a) ** r^2, kept beyond four standard errors.
     """
@@ -56,14 +55,14 @@ def solve_gains(
     enough = known.sum(axis=1) >= least
     known[~enough] = False
     used = np.flatnonzero(known.sum(axis=0) >= 2)
-    used = used[:: max(1, len(used) // _PLACES)]
+    used = used[:: max(1, len(used) // _POINTS)]
     known = known[:, used]
     spread = np.full(views, np.nan)
     if not known.any():
         return Gains(np.ones((views, channels)), enough, 0.0, spread)
     x = np.where(known[..., None], log_values[:, used], 0).astype(np.float64)
     r2 = np.zeros(known.shape) if radius2 is None else np.where(known, radius2[:, used], 0).astype(np.float64)
-    gain, fall, rest = _adjust(x, r2, known, with_falloff=radius2 is not None)
+    gain, fall, rest = _least_squares_gains(x, r2, known, with_falloff=radius2 is not None)
     gain[enough] -= np.median(gain[enough], axis=0)
     gain[~enough] = 0
     spread[enough] = 1.4826 * _median(np.where(known, np.abs(rest), np.nan)[enough], 1)
@@ -71,10 +70,10 @@ def solve_gains(
     return Gains(np.clip(np.exp(gain), 1 / limit, limit), enough, vignetting, spread)
 
 
-def _adjust(x: Floats, r2: Floats, known: Bools, *, with_falloff: bool) -> tuple[Floats, float, Floats]:
-    """g (V, C) and a with x + g + a r2 alike over the views of a place; and what remains (V, P), mean of the channels.
+def _least_squares_gains(x: Floats, r2: Floats, known: Bools, *, with_falloff: bool) -> tuple[Floats, float, Floats]:
+    """g (V, C) and a with x + g + a r2 alike over the views of a point; and what remains (V, P), mean of the channels.
 
-    The places' own values are eliminated: what is left is one small system a channel.
+    The points' own values are eliminated: what is left is one small system a channel.
     """
     views, channels = len(x), x.shape[2]
     gain: Floats = np.zeros((views, channels))
@@ -108,7 +107,7 @@ def _adjust(x: Floats, r2: Floats, known: Bools, *, with_falloff: bool) -> tuple
         weight = known * (1 - np.minimum(np.abs(rest) / (4.685 * wide * scale), 1.0) ** 2) ** 2
     if fall > 0 and fall > _VIGNETTE_SIGMAS * error:
         return gain, fall, rest
-    return _adjust(x, r2, known, with_falloff=False) if with_falloff else (gain, 0.0, rest)
+    return _least_squares_gains(x, r2, known, with_falloff=False) if with_falloff else (gain, 0.0, rest)
 
 
 def _median(values: Floats, axis: int) -> Floats:

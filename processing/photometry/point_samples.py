@@ -1,4 +1,4 @@
-"""The same places of the subject in many photographs: how bright, how sharp, how clipped each shows them."""
+"""Point samples: how bright, how sharp, how clipped each of many photographs shows the same points."""
 
 from dataclasses import dataclass
 
@@ -19,22 +19,20 @@ _NOISE = 0.15  # grey levels of it that no lens makes
 
 @dataclass(frozen=True, eq=False)
 class PointSamples:
-    """What one view shows of P places; NaN where it was not asked or a place is outside its picture.
+    """What one view shows of P points; NaN where it was not asked or a point is outside its picture."""
 
-    log_rgb: (P, 3) natural logarithm of the mean of a small patch; NaN where it is at an end of the scale.
-    clipped: (P,) +1 at the bright end, -1 at the dark end, else 0.
-    detail: (P,) logarithm of the finest detail's amplitude over the local brightness, so that exposure drops out.
-    radius2: (P,) squared distance from the picture's centre, 1 at its corners.
-    """
-
+    #: (P, 3) natural logarithm of the mean of a small patch; NaN where it is at an end of the scale.
     log_rgb: Floats
+    #: (P,) +1 at the bright end, -1 at the dark end, else 0.
     clipped: Floats
+    #: (P,) logarithm of the finest detail's amplitude over the local brightness, so that exposure drops out.
     detail: Floats
+    #: (P,) squared distance from the picture's centre, 1 at its corners.
     radius2: Floats
 
 
 def sample_points(image: Image, camera: Camera, points_mm: Floats, asked: NDArray[np.bool_]) -> PointSamples:
-    """Measure the asked ones of (P, 3) places, head frame, in a photograph (BGR, as taken by the camera)."""
+    """Measure the asked ones of (P, 3) points, head frame, in a photograph (BGR, as taken by the camera)."""
     factor = float(np.sqrt(_MEGAPIXELS * 1e6 / (camera.width * camera.height)))
     if factor < 1:
         camera = camera.scaled(factor)

@@ -1,4 +1,4 @@
-"""Work done ahead by a pool of threads, but not so far ahead that its results fill the memory."""
+"""Bounded map: work done ahead by a pool of threads, but not so far ahead that its results fill the memory."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence

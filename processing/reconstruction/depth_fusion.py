@@ -1,4 +1,4 @@
-"""Depth maps that agree become oriented points."""
+"""Depth fusion: depth maps that agree become oriented points."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +14,14 @@ from processing.reconstruction.stereo_matching import ray_terms
 
 @dataclass(frozen=True, eq=False)
 class DepthMap:
-    """A rectangle of one view's depth (mm, NaN where unknown) and score. camera: pinhole, of the whole image."""
+    """The depth of a rectangle of one view."""
 
+    #: Pinhole, of the whole image.
     camera: Camera
     region: Region
+    #: (h, w) mm, NaN where unknown.
     depth: Gray
+    #: (h, w) correlation, 0 to 1.
     score: Gray
 
     def points(self) -> Gray:
@@ -35,10 +38,13 @@ class DepthMap:
 
 @dataclass(frozen=True, eq=False)
 class OrientedPoints:
-    """points_mm, normals: (N, 3) float32, head frame; weight: (N,)."""
+    """A point cloud with normals, head frame."""
 
+    #: (N, 3)
     points_mm: Gray
+    #: (N, 3) unit
     normals: Gray
+    #: (N,)
     weight: Gray
 
     def __len__(self) -> int:
@@ -63,14 +69,13 @@ def back_project(camera: Camera, region: Region, depth: Gray) -> Gray:
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """What others say of a depth map, all (h, w) float32.
+    """What others say of a depth map, all (h, w)."""
 
-    depth: averaged with the others that agree, NaN where unknown.  count: how many agree.  through: how many see past
-    it to something clearly farther, so that nothing can be there.
-    """
-
+    #: Averaged with the others that agree, mm, NaN where unknown.
     depth: Gray
+    #: How many agree.
     count: Gray
+    #: How many see past it to something clearly farther, so that nothing can be there.
     through: Gray
 
     def confirmed(self, least: float) -> Bools:

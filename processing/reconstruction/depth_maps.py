@@ -22,7 +22,7 @@ from processing.reconstruction.depth_fusion import (
     oriented_points,
 )
 from processing.reconstruction.image_regions import TILE_PIXELS, Band, Region, bands
-from processing.reconstruction.stereo_matching import own_detail
+from processing.reconstruction.stereo_matching import DepthSearch, own_detail
 from processing.reconstruction.stereo_views import TILE_HALO_PX, Maps, StereoViews
 from processing.reconstruction.surface_reconstruction import (
     RenderedSurface,
@@ -47,26 +47,26 @@ SURFACE_BELOW_SIDE = 400  # a level whose photographs are smaller than this (lon
 GROWN = np.ones((2 * MARGIN_PX + 1, 2 * MARGIN_PX + 1), np.uint8)
 
 
-def sweep_all(rig: StereoViews, footprint_mm: float, pool: Executor) -> Maps:
+def sweep_all(stereo: StereoViews, footprint_mm: float, pool: Executor) -> Maps:
     """Depth maps of the coarsest level by plane sweep through the whole volume."""
 
     def one(i: int) -> DepthMap:
-        image, camera = rig.seen(i, footprint_mm)
-        others = rig.others(i, footprint_mm)
-        nearest, farthest = rig.volume.depth_range(camera)
-        pixel = float(camera.depth(rig.volume.centre_mm[None])[0] / camera.K[0, 0])
-        steps = int(np.ceil((farthest - nearest) / (SWEEP_STEP_PX * pixel / rig.parallax[i]))) + 1
+        image, camera = stereo.seen(i, footprint_mm)
+        others = stereo.others(i, footprint_mm)
+        nearest, farthest = stereo.volume.depth_range(camera)
+        pixel = float(camera.depth(stereo.volume.centre_mm[None])[0] / camera.K[0, 0])
+        steps = int(np.ceil((farthest - nearest) / (SWEEP_STEP_PX * pixel / stereo.parallax[i]))) + 1
         planes = 1 / np.linspace(1 / nearest, 1 / farthest, min(max(steps, 8), 256))
-        depth, score = rig.kernels.sweep(image, camera, others, planes, rig.settings.window, rig.settings.best)
-        keep = (score > rig.settings.min_score) & own_detail(image, rig.settings.window)
+        depth, score = stereo.kernels.sweep(image, camera, others, planes, stereo.settings.window, stereo.settings.best)
+        keep = (score > stereo.settings.min_score) & own_detail(image, stereo.settings.window)
         region = Region(0, image.shape[0], 0, image.shape[1])
         return DepthMap(camera, region, depth, score.clip(0, 1)).masked(keep)
 
-    return dict(zip(rig.depth_views, pool.map(one, rig.depth_views), strict=True))
+    return dict(zip(stereo.depth_views, pool.map(one, stereo.depth_views), strict=True))
 
 
 def refine_all(
-    rig: StereoViews,
+    stereo: StereoViews,
     footprint_mm: float,
     surface: RenderedSurface,
     before: Maps | None,
@@ -76,14 +76,14 @@ def refine_all(
     """Depth maps at the level with such pixels, from the surface or, where given, from the coarser maps `before`."""
 
     def one(i: int) -> DepthMap | None:
-        image, camera = rig.seen(i, footprint_mm)
+        image, camera = stereo.seen(i, footprint_mm)
         region = surface.region(camera, MARGIN_PX) if before is None else _finer_region(before[i], camera)
         if region is None:
             return None
-        pixel = float(camera.depth(rig.volume.centre_mm[None])[0] / camera.K[0, 0])
-        others = rig.others(i, footprint_mm)
+        pixel = float(camera.depth(stereo.volume.centre_mm[None])[0] / camera.K[0, 0])
+        others = stereo.others(i, footprint_mm)
         passes = FROM_SURFACE if before is None else FROM_DEPTH
-        depth, score = rig.scratch.full(region.shape, np.nan), rig.scratch.full(region.shape, 0.0)
+        depth, score = stereo.scratch.full(region.shape, np.nan), stereo.scratch.full(region.shape, 0.0)
         for band in bands(region.shape, TILE_PIXELS, TILE_HALO_PX):
             part = region.band(band.around)
             start = surface.depth(camera, part) if before is None else _finer(before[i], camera, part)
@@ -92,18 +92,17 @@ def refine_all(
                 continue
             pixels, at = part.of(image), filled(start)
             for disparity, reach in passes:
-                step = disparity * pixel / rig.parallax[i]
-                at, value = rig.kernels.refine(
-                    pixels, camera, others, at, step, reach, rig.settings.window, rig.settings.best, even=False
-                )
+                step = disparity * pixel / stereo.parallax[i]
+                search = DepthSearch(step, reach, stereo.settings.window, stereo.settings.best)
+                at, value = stereo.kernels.refine(pixels, camera, others, at, search)
                 at = smoothed(at, value, 3 * step)
-            keep = known & (value > rig.settings.min_score) & own_detail(pixels.grey, rig.settings.window)
+            keep = known & (value > stereo.settings.min_score) & own_detail(pixels.grey, stereo.settings.window)
             depth[band.kept] = np.where(keep, at, np.float32(np.nan))[band.within]
             score[band.kept] = value.clip(0, 1)[band.within]
         done()
         return DepthMap(camera, region, depth, score)
 
-    maps = zip(rig.depth_views, pool.map(one, rig.depth_views), strict=True)
+    maps = zip(stereo.depth_views, pool.map(one, stereo.depth_views), strict=True)
     return {i: m for i, m in maps if m is not None}
 
 
@@ -141,7 +140,7 @@ def smoothed(depth: Gray, score: Gray, limit_mm: float) -> Gray:
 
 
 def fuse(
-    rig: StereoViews,
+    stereo: StereoViews,
     maps: Maps,
     tolerance_mm: float,
     least: int,
@@ -158,7 +157,7 @@ def fuse(
 
     def part(job: tuple[int, Band]) -> tuple[OrientedPoints, OrientedPoints]:
         i, band = job
-        m, others = maps[i].band(band.around), [maps[j] for j in rig.near[i] if j in maps]
+        m, others = maps[i].band(band.around), [maps[j] for j in stereo.near[i] if j in maps]
         found = agreement(m, others, tolerance_mm)
         sure = found.confirmed(min(least, max(len(others), 1)))
         known = (sure | found.single()) & np.isfinite(found.depth)
@@ -167,12 +166,12 @@ def fuse(
         known[: band.within.start] = known[band.within.stop :] = False
         kept = known & sure & (lot * (found.count + 1) < overlap), known & ~sure
         strong, weak = oriented_points(mean, kept, smooth)
-        return _within(strong, rig.volume), _within(weak, rig.volume)
+        return _within(strong, stereo.volume), _within(weak, stereo.volume)
 
     points, lone = NO_POINTS, NO_POINTS
     pending: list[tuple[OrientedPoints, OrientedPoints]] = []
     jobs = [(i, band) for i in maps for band in bands(maps[i].region.shape, TILE_PIXELS, smooth)]
-    for n, found in enumerate(bounded_map(pool, part, jobs, 2 * rig.settings.threads), start=1):
+    for n, found in enumerate(bounded_map(pool, part, jobs, 2 * stereo.settings.threads), start=1):
         pending.append(found)
         if n == len(jobs) or sum(len(strong) + len(weak) for strong, weak in pending) > PENDING_POINTS:
             points = merge_points([points, *(strong for strong, _ in pending)], cell_mm)
@@ -200,18 +199,18 @@ def common_surface(points: OrientedPoints, footprint_mm: float) -> RenderedSurfa
     return RenderedSurface(mesh)
 
 
-def depth_maps(rig: StereoViews, pool: Executor, progress: Progress) -> tuple[Maps, RenderedSurface]:
-    """The finest depth maps of the rig's depth views, coarse to fine, and the last surface on the way."""
-    finest = min(p.footprint_mm for p in rig.pyramids)
-    coarsest = max(p.footprint_mm * 2 ** (len(p.levels) - 1) for p in rig.pyramids)
+def depth_maps(stereo: StereoViews, pool: Executor, progress: Progress) -> tuple[Maps, RenderedSurface]:
+    """The finest depth maps of the depth views, coarse to fine, and the last surface on the way."""
+    finest = min(p.footprint_mm for p in stereo.pyramids)
+    coarsest = max(p.footprint_mm * 2 ** (len(p.levels) - 1) for p in stereo.pyramids)
     top = round(float(np.log2(coarsest / finest)))
     pixels = [4.0**-level for level in range(top + 1)]
     total, spent = sum(pixels[:top]) + pixels[top] * 8, 0.0
 
     footprint = finest * 2**top
     progress(0.0, "searching the working volume")
-    maps = sweep_all(rig, footprint, pool)
-    points = fuse(rig, maps, 2 * footprint, rig.settings.min_consistent + 1, footprint, 3, np.inf, pool)
+    maps = sweep_all(stereo, footprint, pool)
+    points = fuse(stereo, maps, 2 * footprint, stereo.settings.min_consistent + 1, footprint, 3, np.inf, pool)
     surface = common_surface(points, footprint)
     spent += pixels[top] * 8
     carried: Maps | None = None
@@ -221,32 +220,32 @@ def depth_maps(rig: StereoViews, pool: Executor, progress: Progress) -> tuple[Ma
 
         def done(level: int = level, finished: list[int] = finished, spent: float = spent) -> None:
             finished[0] += 1
-            share = spent + pixels[level] * finished[0] / len(rig.depth_views)
-            progress(share / total, f"depth, level {level}: view {finished[0]} of {len(rig.depth_views)}")
+            share = spent + pixels[level] * finished[0] / len(stereo.depth_views)
+            progress(share / total, f"depth, level {level}: view {finished[0]} of {len(stereo.depth_views)}")
 
-        maps = refine_all(rig, footprint, surface, carried, pool, done)
-        if carried is None and rig.settings.wider_search:
-            maps = search_wider(rig, maps, footprint, 1.5 * footprint * rig.settings.tolerance_px, surface, pool)
+        maps = refine_all(stereo, footprint, surface, carried, pool, done)
+        if carried is None and stereo.settings.wider_search:
+            maps = search_wider(stereo, maps, footprint, 1.5 * footprint * stereo.settings.tolerance_px, surface, pool)
         spent += pixels[level]
         if level == 0:
             break
-        tolerance = 1.5 * footprint * rig.settings.tolerance_px
+        tolerance = 1.5 * footprint * stereo.settings.tolerance_px
         if max(max(m.camera.width, m.camera.height) for m in maps.values()) < SURFACE_BELOW_SIDE:
-            points = fuse(rig, maps, tolerance, rig.settings.min_consistent, footprint, 3, np.inf, pool)
+            points = fuse(stereo, maps, tolerance, stereo.settings.min_consistent, footprint, 3, np.inf, pool)
             surface, carried = common_surface(points, footprint), None
         else:
-            carried = _carried(rig, maps, tolerance, surface, pool)
+            carried = _carried(stereo, maps, tolerance, surface, pool)
     return maps, surface
 
 
-def _carried(rig: StereoViews, maps: Maps, tolerance_mm: float, surface: RenderedSurface, pool: Executor) -> Maps:
+def _carried(stereo: StereoViews, maps: Maps, tolerance_mm: float, surface: RenderedSurface, pool: Executor) -> Maps:
     """Depth maps to start the next level from: averaged where another view agrees, else the view's own where it scores
     well and no other sees past it, else the surface's depth.
     """
 
     def one(i: int) -> DepthMap:
-        m, near = maps[i], [maps[j] for j in rig.near[i] if j in maps]
-        start = rig.scratch.empty(m.region.shape)
+        m, near = maps[i], [maps[j] for j in stereo.near[i] if j in maps]
+        start = stereo.scratch.empty(m.region.shape)
         for band in bands(m.region.shape, TILE_PIXELS, 0):
             part = m.band(band.kept)
             found = agreement(part, near, tolerance_mm)

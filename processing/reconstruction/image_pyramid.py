@@ -18,12 +18,11 @@ FLAT = 2.0  # grey levels: a photograph whose standard deviation is below this s
 
 @dataclass(frozen=True, eq=False)
 class Pyramid:
-    """levels[0] is the finest: (grey float32, pinhole camera of that size); each next is half as large.
+    """A photograph in grey at several sizes, each half of the one before."""
 
-    footprint_mm: what a pixel of the finest spans at the subject.
-    """
-
+    #: (grey float32, pinhole camera of that size), the finest first.
     levels: tuple[tuple[Gray, Camera], ...]
+    #: What a pixel of the finest spans at the subject.
     footprint_mm: float
 
     def level_for(self, footprint_mm: float) -> int:

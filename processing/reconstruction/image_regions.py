@@ -52,12 +52,11 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """Pixels of one view, laid out as an image, though they need not be neighbours in it.
+    """Pixels of one view, laid out as an image, though they need not be neighbours in it."""
 
-    grey: (h, w).  x, y: their columns and rows in the view, broadcastable to (h, w).
-    """
-
+    #: (h, w)
     grey: Gray
+    #: Columns and rows in the view, broadcastable to (h, w).
     x: Floats
     y: Floats
 
@@ -68,13 +67,16 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Band:
-    """Some rows of an image (`kept`), those with a halo (`around`), and where the former lie in the latter."""
+    """Some rows of an image, worked on with a halo."""
 
+    #: The rows.
     kept: slice
+    #: Those and the halo's.
     around: slice
 
     @property
     def within(self) -> slice:
+        """Where the former lie in the latter."""
         return slice(self.kept.start - self.around.start, self.kept.stop - self.around.start)
 
 

@@ -1,4 +1,4 @@
-"""Photographs and cameras become a scan (multi-view stereo)."""
+"""Multi-view stereo: photographs and cameras become a scan."""
 
 import time
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from processing.errors import ReconstructionError, ShapeError
 from processing.files.photograph_sequence import selected_photographs
 from processing.geometry.cameras import Camera
 from processing.geometry.loop_subdivision import loop_subdivided
+from processing.geometry.mesh import Mesh
 from processing.geometry.opencv_threads import single_threaded_opencv
 from processing.geometry.working_volume import (
     Volume,
@@ -27,7 +28,7 @@ from processing.reconstruction.image_pyramid import check_photo, pyramid
 from processing.reconstruction.scratch_files import Scratch
 from processing.reconstruction.settings import ReconstructionSettings, Scan, ScanReport
 from processing.reconstruction.stereo_matching import Kernels, OpenCvKernels
-from processing.reconstruction.stereo_views import StereoViews
+from processing.reconstruction.stereo_views import Maps, StereoViews
 from processing.reconstruction.surface_reconstruction import poisson, trim_far_faces
 from processing.reconstruction.surface_refinement import refine_surface
 from processing.reconstruction.vertex_colours import ColourView, vertex_colors
@@ -49,7 +50,10 @@ class UsableViews:
     images: Sequence[Image]
     cameras: list[Camera]
     volume: Volume
+    #: Camera name -> why it gives nothing.
     unused: dict[str, str]
+    #: Photographs, with those.
+    given: int
 
 
 def reconstruct(
@@ -73,15 +77,15 @@ def reconstruct(
     use = usable_views(images, cameras)
     with single_threaded_opencv(), ThreadPoolExecutor(settings.threads) as pool:
         progress(0.0, "undistorting the photographs")
-        rig = _rig(use, settings, kernels, pool)
-        footprint = rig.volume.footprint_mm
+        stereo = _stereo_views(use, settings, kernels, pool)
+        footprint = stereo.volume.footprint_mm
         clock.lap("prepare")
-        maps, about = depth_maps(rig, pool, part(progress, 0.02, 0.6))
+        maps, about = depth_maps(stereo, pool, part(progress, 0.02, 0.6))
         clock.lap("depth")
         progress(0.6, "fusing the depth maps")
         cell = _cell_mm(settings, footprint, about.area_mm2)
         points = fuse(
-            rig, maps, settings.tolerance_px * footprint, settings.min_consistent, cell, NORMAL_PX, OVERLAP, pool
+            stereo, maps, settings.tolerance_px * footprint, settings.min_consistent, cell, NORMAL_PX, OVERLAP, pool
         )
         clock.lap("fuse")
         progress(0.67, f"surface through {len(points)} points")
@@ -92,29 +96,35 @@ def reconstruct(
         clock.lap("surface")
         for n in range(settings.detail_passes):
             progress(0.8 + 0.13 * n / settings.detail_passes, f"detail, pass {n + 1} of {settings.detail_passes}")
-            mesh = refine_surface(mesh, rig, pool)
+            mesh = refine_surface(mesh, stereo, pool)
         clock.lap("detail")
         progress(0.93, "colours")
         views = [ColourView(use.images, i, use.cameras[i], m) for i, m in maps.items()]
         mesh = replace(mesh, colors=vertex_colors(mesh, views, COLOUR_PX * footprint, pool, 2 * settings.threads))
         clock.lap("colour")
+    scan = Scan(mesh, _report(use, stereo, maps, len(points), mesh, clock.laps))
+    progress(1.0, f"scan of {scan.report.vertices} vertices")
+    return scan
+
+
+def _report(
+    use: UsableViews, stereo: StereoViews, maps: Maps, points: int, mesh: Mesh, seconds: dict[str, float]
+) -> ScanReport:
     scores = np.concatenate([m.score[np.isfinite(m.depth)][::17] for m in maps.values()])
-    centre = [float(x) for x in rig.volume.centre_mm]
-    report = ScanReport(
-        views=len(images),
+    x, y, z = (float(c) for c in stereo.volume.centre_mm)
+    return ScanReport(
+        views=use.given,
         depth_views=len(maps),
         unused=use.unused,
-        points=len(points),
+        points=points,
         vertices=len(mesh.vertices_mm),
         triangles=len(mesh.triangles),
-        footprint_mm=footprint,
+        footprint_mm=stereo.volume.footprint_mm,
         score=float(np.median(scores)),
-        centre_mm=(centre[0], centre[1], centre[2]),
-        radius_mm=rig.volume.radius_mm,
-        seconds=clock.laps,
+        centre_mm=(x, y, z),
+        radius_mm=stereo.volume.radius_mm,
+        seconds=seconds,
     )
-    progress(1.0, f"scan of {report.vertices} vertices")
-    return Scan(mesh, report)
 
 
 def _kernels(device: str) -> Kernels:
@@ -139,10 +149,12 @@ def usable_views(images: Sequence[Image], cameras: Sequence[Camera]) -> UsableVi
     kept = [good[k] for k in looking]
     wrong |= {i: "does not look at the point that the others look at" for i in good if i not in kept}
     unused = {names[i]: wrong[i] for i in sorted(wrong)}
-    return UsableViews(selected_photographs(images, kept), [cameras[i] for i in kept], volume, unused)
+    return UsableViews(selected_photographs(images, kept), [cameras[i] for i in kept], volume, unused, len(images))
 
 
-def _rig(use: UsableViews, settings: ReconstructionSettings, kernels: Kernels, pool: ThreadPoolExecutor) -> StereoViews:
+def _stereo_views(
+    use: UsableViews, settings: ReconstructionSettings, kernels: Kernels, pool: ThreadPoolExecutor
+) -> StereoViews:
     """Pyramids, and which views are compared with which."""
     focus = use.volume.centre_mm
     scratch = Scratch(1e9 * settings.memory_gb)

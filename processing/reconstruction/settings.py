@@ -1,4 +1,4 @@
-"""What a reconstruction can be told, and what it tells."""
+"""Settings of a reconstruction, and its report."""
 
 from dataclasses import dataclass, field
 
@@ -11,44 +11,49 @@ FEWEST_VERTICES = 1000  # fewer do not make a face
 
 @dataclass(frozen=True)
 class ReconstructionSettings:
-    """How a take is reconstructed. Pixels are those of the photographs after `scale`.
+    """How a take is reconstructed. Pixels are those of the photographs after `scale`."""
 
-    scale: photographs are matched at this share of their size; max_megapixels: and at no more than this, which bounds
-    the memory of 8K photographs.  depth_views: at most so many views get a full depth map (None: all of them); the rest
-    still serve as their neighbours.  neighbours, best, angles_deg: each view is compared with that many others seen at
-    such an angle, and the `best` that agree count.  window: side of the correlation window, px.
-    min_score: mean correlation below which a depth is dropped.  min_consistent: other views whose depth must agree,
-    within tolerance_px pixel footprints.  spacing_px: size of the cells in which points are merged and the surface is
-    solved, in pixel footprints.  subdivide: the solved surface is subdivided once before detail is put on it, which
-    makes four triangles of one.  vertices: about so many at most; larger cells keep to it (None: as they come).
-    poisson_depth: octree depth of the surface instead.
-    trim_px: surface farther than this from any measured point is cut, in footprints.  wider_search: what no other view
-    confirms is sought again farther before and behind the coarse surface, which finds the inside of cavities.
-    detail_passes: how often the fused surface is moved to where the photographs agree best, which brings out detail
-    smaller than `window` (0: not at all); detail_window: side of its windows, px.  memory_gb: photographs and depth
-    maps beyond so much lie in files of the temporary folder (TMPDIR).  workers: threads (None: the processors that this
-    process may use).
-    """
-
+    #: Photographs are matched at this share of their size,
     scale: float = 1.0
+    #: and at no more than this, which bounds the memory of 8K photographs.
     max_megapixels: float = 6.0
+    #: At most so many views get a full depth map (None: all of them); the rest still serve as their neighbours.
     depth_views: int | None = None
+    #: Each view is compared with so many others,
     neighbours: int = 5
+    #: of which the best so many count,
     best: int = 3
+    #: seen from the subject at such an angle.
     angles_deg: tuple[float, float] = (6.0, 30.0)
+    #: Side of the correlation window, px.
     window: int = 7
+    #: Mean correlation below which a depth is dropped.
     min_score: float = 0.5
+    #: Other views whose depth must agree,
     min_consistent: int = 2
+    #: within so many pixel footprints.
     tolerance_px: float = 1.0
+    #: Side of the cells in which points are merged and the surface is solved, in pixel footprints.
     spacing_px: float = 1.2
+    #: Whether the solved surface is subdivided once before detail is put on it, which makes four triangles of one.
     subdivide: bool = True
+    #: About so many at most; larger cells keep to it (None: as they come).
     vertices: int | None = 2_000_000
+    #: Octree depth of the surface, instead of the cells' size.
     poisson_depth: int | None = None
+    #: Surface farther than this from any measured point is cut, in footprints.
     trim_px: float = 6.0
+    #: Whether what no other view confirms is sought again farther before and behind the coarse surface, which finds the
+    #: inside of cavities.
     wider_search: bool = True
+    #: How often the fused surface is moved to where the photographs agree best, which brings out detail smaller than
+    #: `window` (0: not at all).
     detail_passes: int = 1
+    #: Side of the windows of these passes, px.
     detail_window: int = 5
+    #: Photographs and depth maps beyond so much lie in files of the temporary folder (TMPDIR).
     memory_gb: float = 2.0
+    #: Threads (None: the processors that this process may use).
     workers: int | None = None
 
     @property
@@ -94,29 +99,34 @@ FAST = ReconstructionSettings(depth_views=34, spacing_px=1.6, subdivide=False)
 
 @dataclass(frozen=True)
 class ScanReport:
-    """What a reconstruction did.
+    """What a reconstruction did."""
 
-    views: photographs given; depth_views: of which so many got a depth map; unused: camera name -> why it gave nothing.
-    points: merged oriented points.  footprint_mm: a pixel's size on the subject (median).  score: median correlation.
-    centre_mm, radius_mm: the sphere that was searched.  seconds: step -> wall time.
-    """
-
+    #: Photographs given.
     views: int
+    #: Of which so many got a depth map.
     depth_views: int
+    #: Camera name -> why it gave nothing.
     unused: dict[str, str]
+    #: Merged oriented points.
     points: int
     vertices: int
     triangles: int
+    #: A pixel's size on the subject, the median over the views.
     footprint_mm: float
+    #: Median correlation.
     score: float
+    #: The sphere that was searched.
     centre_mm: tuple[float, float, float]
     radius_mm: float
+    #: Step -> wall time.
     seconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """The surface (mm, head frame, vertex colours from the photographs) and how it came about."""
+    """A reconstructed surface."""
 
+    #: Head frame, with vertex colours from the photographs.
     mesh: Mesh
+    #: How it came about.
     report: ScanReport

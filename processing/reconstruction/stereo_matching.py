@@ -1,10 +1,11 @@
-"""Correlation of one view with its neighbours along each pixel's ray: the CPU kernels (OpenCV, NumPy).
+"""Stereo matching: correlation of one view with its neighbours along each pixel's ray, on the CPU (OpenCV, NumPy).
 
 Measured on two cores for one megapixel: remap 0.7 ms against 3.3 ms of grid_sample, a 7 x 7 box filter 1.2 ms against
 14 ms of avg_pool2d; so the CPU path is OpenCV's.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
@@ -20,8 +21,25 @@ LINEAR = 0.01
 BAND_PIXELS = 60_000  # rows are matched in bands of about this many pixels: the working set stays in the cache
 
 
+@dataclass(frozen=True)
+class DepthSearch:
+    """Which depths about the current one a refinement compares, and how."""
+
+    #: Between one hypothesis and the next.
+    step_mm: float
+    #: Hypotheses to either side of the current depth.
+    reach: int
+    #: Side of the correlation window, px.
+    window: int
+    #: So many of the neighbours' scores, the highest, make that of a hypothesis.
+    best: int
+    #: Whether all images are `normalised`; windows are then compared as they were normalised there, which takes a third
+    #: of the time and finds the place that an exact pass then measures.
+    prenormalised: bool = False
+
+
 class Kernels(Protocol):
-    """Where matching runs: `OpenCvKernels` or `matching_torch.TorchKernels`."""
+    """Where matching runs: `OpenCvKernels` or `stereo_matching_torch.TorchKernels`."""
 
     def sweep(
         self,
@@ -40,18 +58,12 @@ class Kernels(Protocol):
         camera: Camera,
         others: Sequence[tuple[Gray, Camera]],
         depth: Gray,
-        step_mm: float,
-        reach: int,
-        window: int,
-        best: int,
-        even: bool,
+        search: DepthSearch,
     ) -> tuple[Gray, Gray]:
         """Search depth + k step for k in -reach..reach, windows following the given depth map (Beeler et al. 2010).
 
         pixels: those of `camera`'s view whose depth is sought.  depth: (h, w) their current depth, mm, filled
-        everywhere.  even: whether all images are `normalised`; windows are then compared as they were normalised there,
-        which takes a third of the time and finds the place that an exact pass then measures.
-        Returns their new depth and its score.
+        everywhere.  Returns their new depth and its score.
         The projection is linear in offsets of up to LINEAR of the depth, where its error is below 0.01 px.
         """
 
@@ -198,36 +210,23 @@ def refine(
     camera: Camera,
     others: Sequence[tuple[Gray, Camera]],
     depth: Gray,
-    step_mm: float,
-    reach: int,
-    window: int,
-    best: int,
-    even: bool,
+    search: DepthSearch,
 ) -> tuple[Gray, Gray]:
     """See `Kernels.refine`."""
-    correlation = _Product if even else _Correlation
     new, score = np.empty_like(depth), np.empty_like(depth)
-    for band in bands(depth.shape, BAND_PIXELS, window // 2, 4 * window):
-        at, value = _refine_band(
-            correlation, pixels.band(band.around), camera, others, depth[band.around], step_mm, reach, window, best
-        )
-        new[band.kept] = depth[band.kept] + (at[band.within] - reach) * np.float32(step_mm)
+    for band in bands(depth.shape, BAND_PIXELS, search.window // 2, 4 * search.window):
+        at, value = _refine_band(pixels.band(band.around), camera, others, depth[band.around], search)
+        new[band.kept] = depth[band.kept] + (at[band.within] - search.reach) * np.float32(search.step_mm)
         score[band.kept] = value[band.within]
     return new, score
 
 
 def _refine_band(
-    correlation: type[_Product] | type[_Correlation],
-    pixels: Pixels,
-    camera: Camera,
-    others: Sequence[tuple[Gray, Camera]],
-    depth: Gray,
-    step_mm: float,
-    reach: int,
-    window: int,
-    best: int,
+    pixels: Pixels, camera: Camera, others: Sequence[tuple[Gray, Camera]], depth: Gray, search: DepthSearch
 ) -> tuple[Gray, Gray]:
-    correlate = correlation(pixels.grey, window)
+    """The best hypothesis of each pixel, as `peak` has it."""
+    step_mm, reach = search.step_mm, search.reach
+    correlate = (_Product if search.prenormalised else _Correlation)(pixels.grey, search.window)
     count = 2 * reach + 1
     starts = []
     for other_image, other in others:
@@ -248,7 +247,7 @@ def _refine_band(
             x, y = mx + share * dx, my + share * dy
             warped = cv2.remap(other_image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
             scores[k] = correlate(warped)
-        volume[n] = best_mean(scores, best)
+        volume[n] = best_mean(scores, search.best)
     return peak(volume)
 
 

@@ -1,4 +1,4 @@
-"""The same correlation as `matching`, in torch, for a GPU. On a CPU it gives the same result more slowly."""
+"""The same correlation as `stereo_matching`, in torch, for a GPU. On a CPU it gives the same result more slowly."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from common.array_types import Floats, Gray
 from processing.errors import ReconstructionError
 from processing.geometry.cameras import Camera
 from processing.reconstruction.image_regions import Pixels, Region, bands
-from processing.reconstruction.stereo_matching import NOISE_VARIANCE, projection
+from processing.reconstruction.stereo_matching import NOISE_VARIANCE, DepthSearch, projection
 
 BAND_PIXELS = 1_000_000
 
@@ -35,7 +35,7 @@ class TorchKernels:
         window: int,
         best: int,
     ) -> tuple[Gray, Gray]:
-        """As `matching.sweep`."""
+        """As `stereo_matching.sweep`."""
         region = Region(0, image.shape[0], 0, image.shape[1])
         correlate = _Correlation(self._up(image), window)
         seen = [(self._up(other), self._terms(camera, lens, region.x, region.y)) for other, lens in others]
@@ -56,19 +56,16 @@ class TorchKernels:
         camera: Camera,
         others: Sequence[tuple[Gray, Camera]],
         depth: Gray,
-        step_mm: float,
-        reach: int,
-        window: int,
-        best: int,
-        even: bool,
+        search: DepthSearch,
     ) -> tuple[Gray, Gray]:
-        """As `matching.refine`."""
-        correlation = _Product if even else _Correlation
+        """As `stereo_matching.refine`."""
+        step_mm, reach = search.step_mm, search.reach
+        correlation = _Product if search.prenormalised else _Correlation
         new, score = np.empty_like(depth), np.empty_like(depth)
         on_device = [(self._up(other), lens) for other, lens in others]
-        for band in bands(depth.shape, BAND_PIXELS, window // 2, 4 * window):
+        for band in bands(depth.shape, BAND_PIXELS, search.window // 2, 4 * search.window):
             start, part = self._up(depth[band.around]), pixels.band(band.around)
-            correlate = correlation(self._up(part.grey), window)
+            correlate = correlation(self._up(part.grey), search.window)
             scores = [[] for _ in range(2 * reach + 1)]  # type: list[list[torch.Tensor]]
             for other, lens in on_device:
                 q, b = self._terms(camera, lens, part.x, part.y)
@@ -79,7 +76,7 @@ class TorchKernels:
                     offset = (n - reach) * step_mm
                     share = offset / (1 + offset * nearing)
                     scores[n].append(correlate(_warp(other, x + share * dx, y + share * dy)))
-            at, top = _peak(torch.stack([_best_mean(torch.stack(s), best) for s in scores]))
+            at, top = _peak(torch.stack([_best_mean(torch.stack(s), search.best) for s in scores]))
             moved = start + (at - reach) * step_mm
             new[band.kept] = moved[band.within].cpu().numpy()
             score[band.kept] = top[band.within].cpu().numpy()

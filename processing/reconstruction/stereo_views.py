@@ -1,4 +1,4 @@
-"""What depth maps are made from: the views, and which of them are compared."""
+"""Stereo views: what depth maps are made from, and which views are compared."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,21 +18,21 @@ TILE_HALO_PX = 20  # around a tile of a view: what windows and smoothing reach
 
 @dataclass(frozen=True, eq=False)
 class StereoViews:
-    """What the depth maps are made from.
-
-    depth_views: the views that get one.  neighbours: view -> others it is compared with.  near: view -> others that may
-    confirm its depth.  parallax: view -> tangent of the median angle to its neighbours.  scratch: where depth maps are
-    kept.
-    """
+    """The views of a scan, and which of them are compared; lists by view."""
 
     pyramids: Sequence[Pyramid]
     volume: Volume
+    #: The views that get a depth map.
     depth_views: Sequence[int]
+    #: The others that each is compared with.
     neighbours: Sequence[Sequence[int]]
+    #: The others that may confirm its depth.
     near: Sequence[Sequence[int]]
+    #: Tangent of the median angle to its neighbours.
     parallax: Sequence[float]
     settings: ReconstructionSettings
     kernels: Kernels
+    #: Where depth maps are kept.
     scratch: Scratch
 
     def seen(self, i: int, footprint_mm: float) -> tuple[Gray, Camera]:

@@ -1,4 +1,4 @@
-"""Oriented points become a surface; a surface becomes depth maps."""
+"""Surface reconstruction: oriented points become a surface, and a surface becomes depth maps."""
 
 from dataclasses import dataclass
 
@@ -131,18 +131,21 @@ class RenderedSurface:
 
 @dataclass(frozen=True, eq=False)
 class SurfaceVertices:
-    """Vertices that many views look at, float32: positions (mm), unit normals (V, 3), and their product (V,)."""
+    """Vertices of a surface made ready for many views, float32."""
 
-    vertices: Gray
+    #: (V, 3) mm
+    positions: Gray
+    #: (V, 3) unit
     normals: Gray
+    #: (V,) their scalar products, mm.
     lever: Gray
 
     @staticmethod
     def of(mesh: Mesh) -> "SurfaceVertices":
-        vertices = mesh.vertices_mm.astype(np.float32)
-        cross = triangle_cross(vertices, mesh.triangles)
-        normals = area_weighted_normals(cross, mesh.triangles, len(vertices)).astype(np.float32)
-        return SurfaceVertices(vertices, normals, np.einsum("nk,nk->n", vertices, normals))
+        positions = mesh.vertices_mm.astype(np.float32)
+        cross = triangle_cross(positions, mesh.triangles)
+        normals = area_weighted_normals(cross, mesh.triangles, len(positions)).astype(np.float32)
+        return SurfaceVertices(positions, normals, np.einsum("nk,nk->n", positions, normals))
 
     def facing(self, camera: Camera, least_cosine: float) -> tuple[NDArray[np.intp], Gray, Gray]:
         """Index (n,) of the vertices that face a camera, their rays' lengths along their normals (n,) and depths (n,).
@@ -151,12 +154,12 @@ class SurfaceVertices:
         the picture.
         """
         along = self.lever - self.normals @ camera.centre.astype(np.float32)
-        z = self.vertices @ camera.R[2].astype(np.float32) + np.float32(camera.t[2])
+        z = self.positions @ camera.R[2].astype(np.float32) + np.float32(camera.t[2])
         front = np.flatnonzero(along < -np.float32(least_cosine) * z)
         return front, along[front], z[front]
 
     def at(self, pick: NDArray[np.intp]) -> "SurfaceVertices":
-        return SurfaceVertices(self.vertices[pick], self.normals[pick], self.lever[pick])
+        return SurfaceVertices(self.positions[pick], self.normals[pick], self.lever[pick])
 
 
 def clipped_region(bounds: tuple[float, float, float, float], margin: int, height: int, width: int) -> Region | None:

@@ -1,4 +1,7 @@
-"""Detail below the matching window: the fused surface is moved along its normals to where the photographs agree."""
+"""Surface refinement: the fused surface is moved along its normals to where the photographs agree.
+
+This brings out detail smaller than the matching window.
+"""
 
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -14,6 +17,7 @@ from processing.geometry.mesh import Mesh
 from processing.reconstruction.bounded_map import bounded_map
 from processing.reconstruction.depth_maps import MARGIN_PX
 from processing.reconstruction.image_regions import TILE_PIXELS, Region, bands
+from processing.reconstruction.stereo_matching import DepthSearch
 from processing.reconstruction.stereo_views import TILE_HALO_PX, StereoViews
 from processing.reconstruction.surface_reconstruction import RenderedSurface, SurfaceVertices, clipped_region, filled
 
@@ -28,16 +32,18 @@ SHARED = 2.0  # by which the scatter of views that share photographs is too smal
 
 @dataclass(frozen=True, eq=False)
 class Correction:
-    """What one view would change: offset of the depth (mm) and its weight, beside the depth that was rendered."""
+    """What one view would change of the depth that was rendered, all (h, w) of a region."""
 
     camera: Camera
     region: Region
+    #: As rendered, mm.
     depth: Gray
+    #: Of the depth, mm.
     offset: Gray
     weight: Gray
 
 
-def refine_surface(mesh: Mesh, rig: StereoViews, pool: Executor) -> Mesh:
+def refine_surface(mesh: Mesh, stereo: StereoViews, pool: Executor) -> Mesh:
     """The surface with each vertex moved along its normal by the mean of what the views that see it ask for.
 
     Each view correlates windows that follow the rendered surface with its neighbours, a fraction of a pixel before and
@@ -46,18 +52,19 @@ def refine_surface(mesh: Mesh, rig: StereoViews, pool: Executor) -> Mesh:
     2010, section 3.4, and Vu et al. 2012, section 5).
     """
     surface = RenderedSurface(mesh)
-    skin = SurfaceVertices.of(mesh)
-    sums = np.zeros(
-        (4, len(skin.vertices)), np.float32
-    )  # of weights, their squares, weighted moves, weighted squared moves
-    views = list(rig.depth_views)
-    for found in bounded_map(pool, lambda i: _asked(rig, i, surface, skin), views, 2 * rig.settings.threads):
+    vertices = SurfaceVertices.of(mesh)
+    # Of weights, their squares, weighted moves, weighted squared moves.
+    sums = np.zeros((4, len(vertices.positions)), np.float32)
+    views = list(stereo.depth_views)
+    for found in bounded_map(
+        pool, lambda i: _view_moves(stereo, i, surface, vertices), views, 2 * stereo.settings.threads
+    ):
         if found is not None:
             index, move, share = found
             for row, term in enumerate((share, share * share, share * move, share * move * move)):
                 sums[row, index] += term
     move = agreed_move(*sums)
-    return replace(mesh, vertices_mm=mesh.vertices_mm + (move[:, None] * skin.normals).astype(np.float64))
+    return replace(mesh, vertices_mm=mesh.vertices_mm + (move[:, None] * vertices.normals).astype(np.float64))
 
 
 def agreed_move(weight: Gray, squares: Gray, moves: Gray, moves_squared: Gray) -> Gray:
@@ -76,20 +83,20 @@ def agreed_move(weight: Gray, squares: Gray, moves: Gray, moves_squared: Gray) -
     return np.asarray(np.where(views > 1.5, mean * worth, 0), dtype=np.float32)
 
 
-def _asked(
-    rig: StereoViews, i: int, surface: RenderedSurface, skin: SurfaceVertices
+def _view_moves(
+    stereo: StereoViews, i: int, surface: RenderedSurface, vertices: SurfaceVertices
 ) -> tuple[NDArray[np.intp], Gray, Gray] | None:
     """Which vertices view i moves, by how much (mm) along their normals, and with what weight; tile by tile."""
-    camera = rig.pyramids[i].levels[0][1]
-    facing = vertices_facing(camera, skin)
+    camera = stereo.pyramids[i].levels[0][1]
+    facing = vertices_facing(camera, vertices)
     region = facing.region(camera, MARGIN_PX)
     if region is None:
         return None
-    tolerance = SEEN_PX * rig.volume.footprint_mm
+    tolerance = SEEN_PX * stereo.volume.footprint_mm
     found = []
     for band in bands(region.shape, TILE_PIXELS, TILE_HALO_PX):
         top, bottom = region.y0 + band.kept.start, region.y0 + band.kept.stop
-        asked = correction(rig, i, surface, region.band(band.around))
+        asked = correction(stereo, i, surface, region.band(band.around))
         if asked is not None:
             found.append(moves(asked, facing.between(top, bottom), tolerance))
     if not found:
@@ -100,14 +107,16 @@ def _asked(
 
 @dataclass(frozen=True, eq=False)
 class FacingVertices:
-    """Vertices that face a view, all (n,): index; x, y, z: pixel and depth; slope: how far a unit of depth moves the
-    surface along the vertex's normal (negative).
-    """
+    """Vertices that face a view, all (n,)."""
 
+    #: Among all vertices.
     index: NDArray[np.intp]
+    #: Pixel.
     x: Gray
     y: Gray
+    #: Depth, mm.
     z: Gray
+    #: How far a unit of depth moves the surface along the vertex's normal (negative).
     slope: Gray
 
     def region(self, camera: Camera, margin: int) -> Region | None:
@@ -125,27 +134,28 @@ class FacingVertices:
         return self.at((self.y >= top) & (self.y < bottom))
 
 
-def vertices_facing(camera: Camera, skin: SurfaceVertices) -> FacingVertices:
+def vertices_facing(camera: Camera, vertices: SurfaceVertices) -> FacingVertices:
     """The vertices that face a pinhole camera squarely enough."""
-    front, along, z = skin.facing(camera, LEAST_COSINE)
-    from_camera = skin.vertices[front] - camera.centre.astype(np.float32)
+    front, along, z = vertices.facing(camera, LEAST_COSINE)
+    from_camera = vertices.positions[front] - camera.centre.astype(np.float32)
     pixel = from_camera @ (camera.K @ camera.R).T.astype(np.float32) / z[:, None]
     return FacingVertices(front, pixel[:, 0], pixel[:, 1], z, along / z)
 
 
-def correction(rig: StereoViews, i: int, surface: RenderedSurface, region: Region) -> Correction | None:
+def correction(stereo: StereoViews, i: int, surface: RenderedSurface, region: Region) -> Correction | None:
     """What a region of view i would change of the surface, or None where it sees nothing of it."""
-    image, camera = rig.pyramids[i].levels[0]
+    image, camera = stereo.pyramids[i].levels[0]
     cut = surface.depth(camera, region)
     if not np.isfinite(cut).any():
         return None
-    others = [rig.pyramids[j].near(rig.volume.footprint_mm) for j in rig.neighbours[i]]
+    others = [stereo.pyramids[j].near(stereo.volume.footprint_mm) for j in stereo.neighbours[i]]
     depth = filled(cut)
-    pixel = float(camera.depth(rig.volume.centre_mm[None])[0] / camera.K[0, 0])
-    step = STEP_PX * pixel / rig.parallax[i]
-    window = rig.settings.detail_window
+    pixel = float(camera.depth(stereo.volume.centre_mm[None])[0] / camera.K[0, 0])
+    step = STEP_PX * pixel / stereo.parallax[i]
+    window = stereo.settings.detail_window
     pixels = region.of(image)
-    moved, score = rig.kernels.refine(pixels, camera, others, depth, step, REACH, window, rig.settings.best, even=False)
+    search = DepthSearch(step, REACH, window, stereo.settings.best)
+    moved, score = stereo.kernels.refine(pixels, camera, others, depth, search)
     offset = moved - depth
     within = np.ones((window, window), np.uint8)
     even = cv2.dilate(depth, within) - cv2.erode(depth, within) < STEEP * window * pixel

@@ -27,14 +27,14 @@ def tiles(mask: Bools, side: int, share: float) -> NDArray[np.intp]:
 
 @dataclass(frozen=True, eq=False)
 class Atlas:
-    """Tiles of a view and a halo around each, laid side by side, so that they are matched as one image.
+    """Tiles of a view and a halo around each, laid side by side, so that they are matched as one image."""
 
-    x, y: (h, w) columns and rows in the view's region; outside of it in the halo of a tile at its edge.
-    """
-
+    #: (h, w) columns and rows in the view's region; outside of it in the halo of a tile at its edge.
     x: NDArray[np.intp]
     y: NDArray[np.intp]
+    #: (n, 2) row and column of each tile's first pixel.
     corners: NDArray[np.intp]
+    #: Of a tile, px.
     side: int
     halo: int
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from common.array_types import Floats, Floats32, Gray, Image
 from processing.geometry.cameras import Camera
 from processing.geometry.image_sampling import sample_image
+from processing.geometry.lens_distortion import distort
 from processing.geometry.mesh import Mesh
 from processing.photometry.exposure_gains import Gains, solve_gains
 from processing.reconstruction.bounded_map import bounded_map
@@ -24,26 +25,27 @@ AGREE = 12.0  # grey levels of disagreement at which a view's weight halves
 
 @dataclass(frozen=True, eq=False)
 class ColourView:
-    """A photograph (BGR, as taken), its camera (with distortion) and its depth map, which tells what it sees.
+    """A photograph, its camera, and what it sees."""
 
-    images, at: the photograph is images[at], which may have to be decoded.
-    """
-
+    #: The photograph (BGR, as taken) is images[at], which may have to be decoded.
     images: Sequence[Image]
     at: int
+    #: With distortion.
     camera: Camera
     depth: DepthMap
 
 
-def _look(view: ColourView, skin: SurfaceVertices, tolerance_mm: float) -> tuple[NDArray[np.intp], Gray, Gray, Gray]:
+def _seen_colours(
+    view: ColourView, vertices: SurfaceVertices, tolerance_mm: float
+) -> tuple[NDArray[np.intp], Gray, Gray, Gray]:
     """Which vertices a view sees, their weights, their RGB (n, 3) float32 there, and their squared distances from the
     picture's centre, 1 at its corners.
     """
     seen_at = view.depth.camera
-    index, along, _ = skin.facing(seen_at, 0.2)
-    cosine = -along / np.linalg.norm(skin.vertices[index] - seen_at.centre.astype(np.float32), axis=1)
+    index, along, _ = vertices.facing(seen_at, 0.2)
+    cosine = -along / np.linalg.norm(vertices.positions[index] - seen_at.centre.astype(np.float32), axis=1)
     index, cosine = index[cosine > 0.2], cosine[cosine > 0.2]
-    in_camera = skin.vertices[index] @ seen_at.R.T.astype(np.float32) + seen_at.t.astype(np.float32)
+    in_camera = vertices.positions[index] @ seen_at.R.T.astype(np.float32) + seen_at.t.astype(np.float32)
     x = in_camera[:, 0] / in_camera[:, 2]
     y = in_camera[:, 1] / in_camera[:, 2]
     K, region = seen_at.K, view.depth.region
@@ -65,27 +67,23 @@ def _look(view: ColourView, skin: SurfaceVertices, tolerance_mm: float) -> tuple
 
 
 def _distorted(camera: Camera, x: Floats, y: Floats) -> Floats32:
-    """(N,) normalised coordinates -> (N, 2) pixels with distortion (Brown-Conrady)."""
-    k1, k2, p1, p2, k3 = camera.distortion
-    r2 = x * x + y * y
-    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-    xd = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
-    yd = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
+    """(N,) normalised coordinates -> (N, 2) pixels, with distortion."""
+    xd, yd = distort(x, y, camera.distortion)
     K = camera.K
     pixels = np.empty((len(x), 2), np.float32)
     pixels[:, 0], pixels[:, 1] = K[0, 0] * xd + K[0, 1] * yd + K[0, 2], K[1, 1] * yd + K[1, 2]
     return pixels
 
 
-def exposure_gains(views: Sequence[ColourView], skin: SurfaceVertices, tolerance_mm: float) -> Gains:
+def exposure_gains(views: Sequence[ColourView], vertices: SurfaceVertices, tolerance_mm: float) -> Gains:
     """What brings the photographs' RGB to a common exposure, colour and evenness, from vertices that several see."""
-    count = len(skin.vertices)
+    count = len(vertices.positions)
     pick = np.linspace(0, count - 1, min(SAMPLE, count)).astype(np.intp)
-    some = skin.at(pick)
+    some = vertices.at(pick)
     log = np.full((len(views), len(pick), 3), np.nan, np.float32)
     radius2 = np.full(log.shape[:2], np.nan, np.float32)
     for v, view in enumerate(views):
-        index, _, rgb, r2 = _look(view, some, tolerance_mm)
+        index, _, rgb, r2 = _seen_colours(view, some, tolerance_mm)
         usable = ((rgb > 8) & (rgb < 247)).all(axis=1)
         log[v, index[usable]] = np.log(rgb[usable])
         radius2[v, index[usable]] = r2[usable]
@@ -100,13 +98,13 @@ def vertex_colors(
     tolerance_mm: how far a vertex may lie from a view's depth map to count as seen by it.  ahead: how many views
     may be looked at ahead of the one that is blended.
     """
-    skin = SurfaceVertices.of(mesh)
-    gains = exposure_gains(views, skin, tolerance_mm)
-    count = len(skin.vertices)
+    vertices = SurfaceVertices.of(mesh)
+    gains = exposure_gains(views, vertices, tolerance_mm)
+    count = len(vertices.positions)
     weights = np.zeros((count, SLOTS), np.float32)
     colors = np.zeros((count, SLOTS, 3), np.uint8)
-    looks = bounded_map(pool, lambda view: _look(view, skin, tolerance_mm), views, ahead)
-    for v, (index, weight, rgb, radius2) in enumerate(looks):
+    seen = bounded_map(pool, lambda view: _seen_colours(view, vertices, tolerance_mm), views, ahead)
+    for v, (index, weight, rgb, radius2) in enumerate(seen):
         slot = weights[index].argmin(axis=1)
         better = weight > weights[index, slot]
         index, slot = index[better], slot[better]

@@ -8,7 +8,7 @@ import numpy as np
 from common.array_types import Bools, Gray
 from processing.reconstruction.depth_fusion import DepthMap, agreement
 from processing.reconstruction.image_regions import TILE_PIXELS, Pixels, Region, bands
-from processing.reconstruction.stereo_matching import normalised, own_detail
+from processing.reconstruction.stereo_matching import DepthSearch, normalised, own_detail
 from processing.reconstruction.stereo_views import TILE_HALO_PX, Maps, StereoViews
 from processing.reconstruction.surface_reconstruction import RenderedSurface, filled
 from processing.reconstruction.tile_atlas import Atlas, tiles
@@ -24,7 +24,7 @@ SEARCH_HALO_PX = 3  # around each of them
 
 
 def search_wider(
-    rig: StereoViews, maps: Maps, footprint_mm: float, tolerance_mm: float, surface: RenderedSurface, pool: Executor
+    stereo: StereoViews, maps: Maps, footprint_mm: float, tolerance_mm: float, surface: RenderedSurface, pool: Executor
 ) -> Maps:
     """The depth maps with what other views do not confirm sought again, farther before and behind the surface.
 
@@ -33,19 +33,19 @@ def search_wider(
     """
 
     def one(i: int) -> DepthMap:
-        m, near = maps[i], [maps[j] for j in rig.near[i] if j in maps]
-        found = DepthMap(m.camera, m.region, rig.scratch.kept(m.depth), rig.scratch.kept(m.score))
+        m, near = maps[i], [maps[j] for j in stereo.near[i] if j in maps]
+        found = DepthMap(m.camera, m.region, stereo.scratch.kept(m.depth), stereo.scratch.kept(m.score))
         for band in bands(m.region.shape, TILE_PIXELS, TILE_HALO_PX, SEARCH_TILE_PX):
             part = m.band(band.around)
             count = agreement(part, near, tolerance_mm).count
             start = surface.depth(m.camera, part.region)
-            unsure = ~np.isnan(start) & (count < rig.settings.min_consistent)
+            unsure = ~np.isnan(start) & (count < stereo.settings.min_consistent)
             unsure = cv2.morphologyEx(unsure.astype(np.uint8), cv2.MORPH_OPEN, np.ones((4, 4), np.uint8)) > 0
             corners = tiles(unsure[band.within], SEARCH_TILE_PX, SEARCH_SHARE) + np.array([band.within.start, 0])
             if len(corners):
                 atlas = Atlas.of(corners, SEARCH_TILE_PX, SEARCH_HALO_PX)
                 start = filled(np.where(np.isfinite(start), start, np.float32(np.nan)))
-                at, value, sure = _searched(rig, i, footprint_mm, part.region, start, atlas)
+                at, value, sure = _searched(stereo, i, footprint_mm, part.region, start, atlas)
                 better = sure & atlas.taken(unsure)
                 atlas.put(at, found.depth[band.around], better)
                 atlas.put(value, found.score[band.around], better)
@@ -55,19 +55,20 @@ def search_wider(
 
 
 def _searched(
-    rig: StereoViews, i: int, footprint_mm: float, region: Region, start: Gray, atlas: Atlas
+    stereo: StereoViews, i: int, footprint_mm: float, region: Region, start: Gray, atlas: Atlas
 ) -> tuple[Gray, Gray, Bools]:
     """Depth (mm), score (0 to 1) and whether it holds, all of the atlas's shape: tiles of a region of view i searched
     around planes through the median of their start.
     """
-    image, camera = rig.seen(i, footprint_mm)
-    others = rig.others(i, footprint_mm)
+    image, camera = stereo.seen(i, footprint_mm)
+    others = stereo.others(i, footprint_mm)
     x, y = (atlas.x + region.x0).astype(np.float64), (atlas.y + region.y0).astype(np.float64)
     grey, even = region.of(image).grey, region.of(normalised(image, SEARCH_WINDOW)).grey
-    pixel = float(camera.depth(rig.volume.centre_mm[None])[0] / camera.K[0, 0]) / rig.parallax[i]
-    best = min(rig.settings.best, SEARCH_BEST)
+    pixel = float(camera.depth(stereo.volume.centre_mm[None])[0] / camera.K[0, 0]) / stereo.parallax[i]
+    best = min(stereo.settings.best, SEARCH_BEST)
 
-    pixels, step, reach = Pixels(atlas.taken(even), x, y), SEARCH[0] * pixel, SEARCH[1]
+    pixels = Pixels(atlas.taken(even), x, y)
+    search = DepthSearch(SEARCH[0] * pixel, SEARCH[1], SEARCH_WINDOW, best, prenormalised=True)
     evened = [(normalised(other, SEARCH_WINDOW), lens) for other, lens in others]
     middle = np.median(atlas.each(atlas.taken(start)), axis=(1, 2), keepdims=True)
     wide = atlas.side + 2 * atlas.halo
@@ -75,16 +76,15 @@ def _searched(
     at = value = np.full(atlas.x.shape, -np.inf, np.float32)
     for slope in SEARCH_SLOPES:
         planes = atlas.laid_out(np.broadcast_to(middle + slope * across, (len(middle), wide, wide)).astype(np.float32))
-        tried, score = rig.kernels.refine(pixels, camera, evened, planes, step, reach, SEARCH_WINDOW, best, even=True)
+        tried, score = stereo.kernels.refine(pixels, camera, evened, planes, search)
         won = score > value
         at, value = np.where(won, tried, at), np.where(won, score, value)
     at = np.asarray(cv2.medianBlur(at, 5), dtype=np.float32)
 
     pixels = Pixels(atlas.taken(grey), x, y)
     for disparity, reach in MEASURED:
-        at, value = rig.kernels.refine(
-            pixels, camera, others, at, disparity * pixel, reach, SEARCH_WINDOW, best, even=False
-        )
+        search = DepthSearch(disparity * pixel, reach, SEARCH_WINDOW, best)
+        at, value = stereo.kernels.refine(pixels, camera, others, at, search)
         at = np.asarray(cv2.medianBlur(at, 5), dtype=np.float32)
-    sure = (value > rig.settings.min_score) & atlas.taken(own_detail(grey, SEARCH_WINDOW))
+    sure = (value > stereo.settings.min_score) & atlas.taken(own_detail(grey, SEARCH_WINDOW))
     return at, value.clip(0, 1), sure

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from rendered_board import ShotConditions, faces, photograph, poses_about
+from rendered_board import ShotConditions, faces_camera, poses_about, render_board
 from typer.testing import CliRunner
 
 from processing.calibration.charuco_board import Board, board_toml, read_board
@@ -38,8 +38,8 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for pose in poses_about(12, rng, reach_mm=70, towards=[c.centre for c in RIG], tilt_deg=40):
         (folder / pose.name).mkdir()
         for view, camera in enumerate(RIG):
-            if faces(camera, pose):
-                picture = photograph(board, camera, pose, ShotConditions(blur_px=rng.uniform(0.5, 1.0)), rng)
+            if faces_camera(camera, pose):
+                picture = render_board(board, camera, pose, ShotConditions(blur_px=rng.uniform(0.5, 1.0)), rng)
                 Image.fromarray(picture).save(folder / pose.name / f"{view}.jpg", quality=95)
     good = sorted(folder.glob("pose-03/*.jpg"))
     good[0].write_bytes(good[0].read_bytes()[:3000])

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from rendered_board import Pose, ShotConditions, photograph, poses_about
+from rendered_board import Pose, ShotConditions, poses_about, render_board
 
 from processing.calibration.charuco_board import Board, board_toml, read_board
 from processing.calibration.corner_detection import detect
@@ -18,7 +18,7 @@ POSE = poses_about(4, np.random.default_rng(5), reach_mm=30, towards=[CAMERA.cen
 def shoot(
     board: Board, shot: ShotConditions = ShotConditions(), camera: Camera = CAMERA, pose: Pose = POSE, seed: int = 0
 ):  # type: ignore[no-untyped-def]
-    found = detect(photograph(board, camera, pose, shot, np.random.default_rng(seed)), board)
+    found = detect(render_board(board, camera, pose, shot, np.random.default_rng(seed)), board)
     true = camera.project(board.corners_mm[found.corner] @ pose.R.T + pose.t)
     return found, found.pixels - true
 
@@ -58,11 +58,11 @@ def test_what_shows_no_board_says_so() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (400, 300, 3)).astype(np.uint8)
     assert detect(noise, board).reason
     away = Pose(POSE.R @ np.diag([-1.0, 1.0, -1.0]), POSE.t)  # its back
-    assert detect(photograph(board, CAMERA, away), board).reason == "no board found"
+    assert detect(render_board(board, CAMERA, away), board).reason == "no board found"
 
 
 def test_a_board_of_another_dictionary_is_not_taken_for_ours() -> None:
-    picture = photograph(Board(dictionary="6X6_100"), CAMERA, POSE)
+    picture = render_board(Board(dictionary="6X6_100"), CAMERA, POSE)
     assert detect(picture, Board()).reason
 
 

@@ -30,9 +30,9 @@ def test_another_pattern_is_analysed_anew() -> None:
     first = sparse.eye_array(144) + grid_laplacian()
     other = sparse.csr_array(2.0 * sparse.eye_array(144))
     right = np.arange(144.0)
-    factor = Factor(first).again(other)
+    factor = Factor(first).refactor(other)
     np.testing.assert_allclose(factor.solve(right), right / 2)
-    np.testing.assert_allclose(first @ factor.again(first).solve(right), right, atol=1e-9)
+    np.testing.assert_allclose(first @ factor.refactor(first).solve(right), right, atol=1e-9)
 
 
 def test_a_smooth_field_goes_through_what_is_wanted_and_between() -> None:

@@ -11,7 +11,7 @@ from processing.reconstruction.image_pyramid import Pyramid, pyramid
 from processing.reconstruction.image_regions import Region, bands
 from processing.reconstruction.scratch_files import Scratch
 from processing.reconstruction.settings import ReconstructionSettings
-from processing.reconstruction.stereo_matching import Kernels, OpenCvKernels, best_mean, normalised, peak
+from processing.reconstruction.stereo_matching import DepthSearch, Kernels, OpenCvKernels, best_mean, normalised, peak
 from processing.reconstruction.stereo_matching_torch import TorchKernels
 from processing.reconstruction.surface_reconstruction import RenderedSurface, clipped_region, filled, known_bounds
 
@@ -53,7 +53,7 @@ def test_refine_finds_the_surface_from_two_steps_away(
     region = clipped_region(bounds, 3, *truth.shape)
     assert region is not None
     cut = truth[region.y0 : region.y1, region.x0 : region.x1]
-    depth, score = kernels.refine(region.of(image), camera, others, filled(cut) + 3.0, 1.5, 3, 7, 3, even=False)
+    depth, score = kernels.refine(region.of(image), camera, others, filled(cut) + 3.0, DepthSearch(1.5, 3, 7, 3))
     there = inside(cut, 10)
     error = np.abs(depth - cut)[there]
     assert np.median(error) < 0.15 * tools.footprint_mm
@@ -79,7 +79,7 @@ def test_torch_and_opencv_agree(pyramids: list[Pyramid], true_depths: list[np.nd
     others = [pyramids[k].levels[0] for k in (4, 3, 10, 11)]
     region = Region(60, 180, 40, 120)
     start = filled(true_depths[5][60:180, 40:120])
-    one, two = (k.refine(region.of(image), camera, others, start, 1.0, 3, 7, 3, even=False) for k in KERNELS)
+    one, two = (k.refine(region.of(image), camera, others, start, DepthSearch(1.0, 3, 7, 3)) for k in KERNELS)
     there = inside(true_depths[5][60:180, 40:120], 6)
     assert np.median(np.abs(one[0] - two[0])[there]) < 0.02 * tools.footprint_mm
     assert np.abs(one[1] - two[1])[there].mean() < 0.01
@@ -92,7 +92,7 @@ def test_a_wide_search_finds_a_surface_a_twelfth_nearer_where_it_is(
     image, camera = pyramids[2].levels[0]
     others = [pyramids[k].levels[0] for k in (1, 3, 8, 7, 9)]
     region, cut = Region(60, 180, 40, 120), true_depths[2][60:180, 40:120]
-    depth, _ = kernels.refine(region.of(image), camera, others, filled(cut) + 50.0, 2.0, 30, 7, 3, even=False)
+    depth, _ = kernels.refine(region.of(image), camera, others, filled(cut) + 50.0, DepthSearch(2.0, 30, 7, 3))
     assert np.median(np.abs(depth - cut)[inside(cut, 10)]) < 0.3 * tools.footprint_mm  # to first order: 3.5 mm off
 
 
@@ -108,7 +108,8 @@ def test_images_normalised_beforehand_lead_to_the_same_place(
         image, *others = [normalised(grey, 7) for grey in greys] if even else greys
         lenses = [pyramids[k].levels[0][1] for k in (1, 3, 8, 7, 9)]
         seen = list(zip(others, lenses, strict=True))
-        found.append(kernels.refine(region.of(image), camera, seen, filled(cut) + 3.0, 1.5, 3, 7, 3, even=even)[0])
+        search = DepthSearch(1.5, 3, 7, 3, prenormalised=even)
+        found.append(kernels.refine(region.of(image), camera, seen, filled(cut) + 3.0, search)[0])
     exact, quick = (np.abs(depth - cut)[inside(cut, 10)] for depth in found)
     assert np.median(quick) < 0.2 * tools.footprint_mm
     assert (quick < 0.75).mean() > (exact < 0.75).mean() - 0.05  # within half a step, from where a finer pass goes on

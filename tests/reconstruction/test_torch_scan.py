@@ -29,7 +29,8 @@ class Counted(TorchKernels):
         self.asked: set[tuple[int, int]] = set()
 
     def refine(self, *given: Any, **named: Any) -> tuple[np.ndarray, np.ndarray]:
-        self.asked.add((given[5], given[6]))
+        search = given[4]
+        self.asked.add((search.reach, search.window))
         return super().refine(*given, **named)
 
 
