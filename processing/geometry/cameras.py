@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike
 
 from common.array_types import Floats, Image
 from processing.errors import DataError, ShapeError
-from processing.geometry.viewpoints import upright_rotation
 
 
 class CameraError(DataError):
@@ -128,12 +127,28 @@ class Camera:
         return np.asarray(cv2.undistort(image, self.K, self.distortion), dtype=np.uint8)
 
 
-def look_at(centre_mm: Floats, aim_mm: Floats, roll: float = 0.0) -> Floats:
-    """(3, 3) rotation, head frame to camera, of an upright camera that looks at a point; roll in radians."""
-    forward = aim_mm - centre_mm
-    x, y, z = upright_rotation(forward / np.linalg.norm(forward))
+def direction_of(azimuth_deg: float, elevation_deg: float) -> Floats:
+    """(3,) unit vector of the head frame: azimuth from the front towards the subject's left, elevation upwards."""
+    azimuth, elevation = np.radians([azimuth_deg, elevation_deg])
+    return np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
+
+
+def upright_rotation(forward: Floats, roll: float = 0.0) -> Floats:
+    """(3, 3) rotation, head frame to camera, of a camera that looks along a unit vector with its x axis level.
+
+    roll: radians, about the optical axis. Undefined straight up and down.
+    """
+    x = np.cross(forward, [0.0, 1.0, 0.0])
+    x /= np.linalg.norm(x)
+    y = np.cross(forward, x)
     c, s = np.cos(roll), np.sin(roll)
-    return np.stack([c * x + s * y, c * y - s * x, z])
+    return np.stack([c * x + s * y, c * y - s * x, forward])
+
+
+def look_at(centre_mm: Floats, target_mm: Floats, roll: float = 0.0) -> Floats:
+    """`upright_rotation` of a camera at a place (3,) that looks at a target (3,), head frame."""
+    away = target_mm - centre_mm
+    return upright_rotation(away / np.linalg.norm(away), roll)
 
 
 def triangulate(cameras: Sequence[Camera], pixels: Floats, iterations: int = 5) -> Floats:

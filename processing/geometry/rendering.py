@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from common.array_types import Floats, Image
 from processing.errors import MeshError, ShapeError
-from processing.geometry.cameras import Camera
+from processing.geometry.cameras import Camera, direction_of, upright_rotation
+from processing.geometry.image_sampling import sample_image
 from processing.geometry.mesh import Mesh, Surface
-from processing.geometry.viewpoints import direction, upright_rotation
 
 BACKGROUND = (250, 248, 246)
 SKIN = (178, 190, 205)
@@ -26,7 +26,7 @@ def portrait_camera(bounds_mm: Floats, *, yaw_deg: float = 0.0, pitch_deg: float
     centre, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
     if not np.isfinite(radius) or radius <= 0:
         raise MeshError("a mesh without extent cannot be pictured")
-    towards = direction(yaw_deg, pitch_deg)
+    towards = direction_of(yaw_deg, pitch_deg)
     R = upright_rotation(-towards)
     distance = 7.0 * radius
     corners = np.array([[a, b, c] for a in (low[0], high[0]) for b in (low[1], high[1]) for c in (low[2], high[2])])
@@ -94,14 +94,8 @@ def _surface_color(mesh: Mesh, t: NDArray[np.int32], w: Floats, colors: Image | 
         raise MeshError("a textured picture needs a mesh with UVs")
     uv = np.einsum("nk,nkd->nd", w, mesh.uvs[mesh.uv_triangles[t]])
     h, width = texture.shape[:2]
-    x = (uv[:, 0] * width - 0.5).astype(np.float32)
-    y = ((1 - uv[:, 1]) * h - 0.5).astype(np.float32)
-    columns = 16384  # remap takes at most 32767 rows or columns
-    rows = -(-len(x) // columns)
-    pad = rows * columns - len(x)
-    x, y = (np.pad(a, (0, pad)).reshape(rows, columns) for a in (x, y))
-    taken = cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(taken.reshape(-1, 3)[: len(t)], dtype=np.float64)
+    pixels = np.stack([uv[:, 0] * width, (1 - uv[:, 1]) * h], axis=1) - 0.5
+    return sample_image(texture, pixels).astype(np.float64)
 
 
 def _light(mesh: Mesh, t: NDArray[np.int32], w: Floats, directions: Floats, smooth: bool) -> Floats:
@@ -113,8 +107,8 @@ def _light(mesh: Mesh, t: NDArray[np.int32], w: Floats, directions: Floats, smoo
     facing = np.einsum("nd,nd->n", n, directions)
     n = np.where(facing[:, None] > 0, -n, n)  # seen from behind: an open mesh's inside
     total = np.full(len(n), _AMBIENT)
-    for light, strength in _LIGHTS:
-        towards = np.array(light) / np.linalg.norm(light)
+    for direction, strength in _LIGHTS:
+        towards = np.array(direction) / np.linalg.norm(direction)
         total += strength * np.clip(n @ towards, 0, None)
     return np.asarray(np.where(facing > 0, total * 0.55, total) * 1.18)
 

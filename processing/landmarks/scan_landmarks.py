@@ -5,10 +5,9 @@ import numpy as np
 from common.array_types import Floats, Image
 from common.progress import Progress, no_progress, part
 from processing.errors import MeshError, NoFace
-from processing.geometry.cameras import Camera
+from processing.geometry.cameras import Camera, direction_of, upright_rotation
 from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.units import guess_unit
-from processing.geometry.viewpoints import direction, upright_rotation
 from processing.landmarks.multi_pie_68 import Landmarks3d
 from processing.landmarks.triangulation import triangulate_landmarks
 
@@ -52,7 +51,7 @@ def landmarks_of_scan(
 
 def _camera_at(middle: Floats, size_mm: float, azimuth_deg: float, elevation_deg: float) -> Camera:
     """A camera far enough away to see a scan of this size whole."""
-    towards = direction(azimuth_deg, elevation_deg)
+    towards = direction_of(azimuth_deg, elevation_deg)
     R = upright_rotation(-towards)
     distance_mm = 5.0 * size_mm
     focal = HEIGHT_PX * distance_mm / (1.15 * size_mm)

@@ -3,8 +3,7 @@
 import numpy as np
 
 from processing.errors import DataError
-from processing.geometry.cameras import Camera, look_at
-from processing.geometry.viewpoints import direction
+from processing.geometry.cameras import Camera, direction_of, look_at
 
 FEWEST = 6
 FRONT_DISTANCE_MM, SIDE_DISTANCE_MM = 980.0, 1050.0
@@ -47,7 +46,7 @@ def studio_rig(count: int = 68, width: int = 800, height: int = 1200, seed: int 
     cameras = []
     for i, (azimuth, elevation, frontal) in enumerate(directions(count)):
         distance = FRONT_DISTANCE_MM if frontal else SIDE_DISTANCE_MM
-        centre = distance * direction(azimuth, elevation) + rng.normal(0, 8, 3)
+        centre = distance * direction_of(azimuth, elevation) + rng.normal(0, 8, 3)
         aim = np.array([0.0, -5.0, 10.0]) + rng.normal(0, 5, 3)
         roll = rng.normal(0, np.radians(1.0))
         focal = 2.55 * min(height, 1.5 * width) * (1 + rng.normal(0, 0.004)) * (1.0 if frontal else 0.95)

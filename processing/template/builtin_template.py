@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from common.array_types import Floats, Ints32
 from common.progress import Progress, no_progress, part
 from processing.errors import DataError
-from processing.geometry.cameras import Camera
+from processing.geometry.cameras import Camera, direction_of, upright_rotation
 from processing.geometry.catmull_clark import Refinement, refine_to
 from processing.geometry.mesh import Mesh
 from processing.geometry.noise_field import NoiseField
 from processing.geometry.photograph_rendering import Scene
-from processing.geometry.viewpoints import direction, upright_rotation
 from processing.landmarks.multi_pie_68 import MIRROR_68
 from processing.landmarks.triangulation import triangulate_landmarks
 from processing.mesh_repair.fold_repair import span_hidden_sheets
@@ -125,7 +124,7 @@ def detect_template_landmarks(head: AnnyHead, *, progress: Progress = no_progres
 
 def _camera_at(azimuth_deg: float, elevation_deg: float) -> Camera:
     """A camera that looks at the head's origin."""
-    offset_mm = DISTANCE_MM * direction(azimuth_deg, elevation_deg)
+    offset_mm = DISTANCE_MM * direction_of(azimuth_deg, elevation_deg)
     R = upright_rotation(-offset_mm / DISTANCE_MM)
     K = np.array([[FOCAL_PX, 0, SIZE_PX / 2], [0, FOCAL_PX, SIZE_PX / 2], [0, 0, 1]])
     name = f"{azimuth_deg}/{elevation_deg}"

@@ -14,6 +14,7 @@ from common.progress import Progress, no_progress, part
 from processing.errors import ShapeError
 from processing.files.appearance_png import Appearance
 from processing.geometry.cameras import Camera
+from processing.geometry.image_sampling import sample_image
 from processing.geometry.mesh import Mesh
 from processing.geometry.sparse_cholesky import SmoothField, graph_laplacian
 from processing.geometry.uv_rasterization import texels_of
@@ -22,7 +23,7 @@ from processing.mesh_repair.fold_repair import repair_folds
 from processing.registration.correspondence import TargetSurface, downweight_far
 from processing.registration.loose_parts import largest_part, move_loose_parts
 from processing.template.template import EYE, MOUTH_INTERIOR, SKIN, Template
-from processing.texture.optical_flow import Flow, appearance_flow, sample_bilinear
+from processing.texture.optical_flow import Flow, appearance_flow
 from processing.texture.texture_projection import PhotoProjection
 
 PROJECTION_ROUNDS = 2
@@ -174,9 +175,7 @@ class _TangentialAlignment:
     def motions(self, positions: Floats32, flow: Flow) -> tuple[Floats, Floats]:
         """(V, 3) mm where each vertex's skin is now, from where the vertex is, and (V,) its weight."""
         shift, error = flow.at(self.texel)
-        motion = (sample_bilinear(positions, self.texel + shift) - sample_bilinear(positions, self.texel)).astype(
-            np.float64
-        )
+        motion = (sample_image(positions, self.texel + shift) - sample_image(positions, self.texel)).astype(np.float64)
         weight = (self.judged & (error < self.settings.sure_px)).astype(np.float64)
         weight /= 1 + np.square(np.where(weight > 0, error, 0.0) / 0.5)
         weight[np.linalg.norm(motion, axis=1) > MAX_MOTION_MM] = 0.0

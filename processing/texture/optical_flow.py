@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from common.array_types import Bools, Floats, Floats32, Image
 from processing.errors import ShapeError
+from processing.geometry.image_sampling import sample_image
 
 _PATCH_PX, _STRIDE_PX, _DESCENTS, _FINEST = 8, 4, 25, 1
 _UNSEEN = 1e3
@@ -24,7 +24,7 @@ class Flow:
 
     def at(self, pixels: Floats) -> tuple[Floats32, Floats32]:
         """(N, 2) texel positions -> (N, 2) shift and (N,) forward-backward error, bilinear."""
-        return sample_bilinear(self.shift_px, pixels), sample_bilinear(self.error_px, pixels)[:, 0]
+        return sample_image(self.shift_px, pixels), sample_image(self.error_px, pixels)
 
 
 def appearance_flow(
@@ -64,17 +64,3 @@ def _pattern(image: Image, radius_px: float) -> Image:
     detail = grey - cv2.GaussianBlur(grey, (0, 0), radius_px)
     spread = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), radius_px)) + _LOW_CONTRAST
     return np.asarray((128 + 50 * detail / spread).clip(0, 255), dtype=np.uint8)
-
-
-def sample_bilinear(values: NDArray[np.generic], pixels: NDArray[np.floating]) -> Floats32:
-    """(H, W) or (H, W, K) read at (N, 2) x, y: (N, K), bilinear, the border going on beyond itself."""
-    count, width = len(pixels), 4096
-    block = np.zeros((-(-max(count, 1) // width) * width, 2), dtype=np.float32)
-    block[:count] = pixels
-    grid = block.reshape(-1, width, 2)
-    # remap takes at most 32767 rows.
-    out = [
-        cv2.remap(values, rows, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        for rows in np.split(grid, range(16384, len(grid), 16384))
-    ]
-    return np.concatenate(out).reshape(len(block), -1)[:count].astype(np.float32)

@@ -17,10 +17,10 @@ from common.array_types import Bools, Floats, Floats32, Image
 from common.progress import Progress, no_progress, part
 from processing.errors import DataError, ShapeError
 from processing.geometry.cameras import Camera
+from processing.geometry.image_sampling import sample_image
 from processing.geometry.mesh import Mesh, subdivide
 from processing.geometry.uv_rasterization import Texels, texels_of
 from processing.photometry.exposure_gains import Gains, solve_gains
-from processing.texture.optical_flow import sample_bilinear
 from processing.texture.view_visibility import keep_best_views, view_weights
 
 VIEWS_A_VERTEX = 5
@@ -171,7 +171,7 @@ class _Sums:
                 return
             for band, power in enumerate(powers):
                 weights = here[:, 2] if power == 1 else here[:, 2] ** power
-                self.total[band, some] += sample_bilinear(split[band], here[:, :2]) * gain * weights[:, None]
+                self.total[band, some] += sample_image(split[band], here[:, :2]) * gain * weights[:, None]
                 self.mass[band, some] += weights
 
         if len(touched):
@@ -207,7 +207,7 @@ def _vertex_colours(mesh: Mesh, images: Sequence[Image], cameras: Sequence[Camer
     for c, (image, camera) in enumerate(zip(images, cameras, strict=True)):
         seeing = np.flatnonzero(weights[:, c] > 0)
         if len(seeing):
-            colours[c, seeing] = sample_bilinear(
+            colours[c, seeing] = sample_image(
                 cv2.GaussianBlur(image, (0, 0), _COMPARISON_BLUR_PX), camera.project(mesh.vertices_mm[seeing])
             )
     return colours

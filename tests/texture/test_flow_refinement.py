@@ -5,12 +5,13 @@ import pytest
 
 from processing.errors import ShapeError
 from processing.geometry.cameras import Camera
+from processing.geometry.image_sampling import sample_image
 from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.noise_field import NoiseField
 from processing.registration.correspondence import TargetSurface
 from processing.template.template import Template, from_mesh
 from processing.texture.flow_refinement import AppearanceSettings, neutral_appearance, refine_by_appearance
-from processing.texture.optical_flow import appearance_flow, sample_bilinear
+from processing.texture.optical_flow import appearance_flow
 
 SETTINGS = AppearanceSettings(size_px=256)
 
@@ -133,7 +134,7 @@ def test_flow_is_the_shift_whatever_the_light() -> None:
 def test_sampling_many_points_is_bilinear() -> None:
     picture = np.add.outer(np.arange(40.0) * 3, np.arange(50.0)).astype(np.float32)
     points = np.random.default_rng(0).uniform(0, 39, (300_000, 2))
-    np.testing.assert_allclose(sample_bilinear(picture, points)[:, 0], points[:, 1] * 3 + points[:, 0], atol=0.15)
+    np.testing.assert_allclose(sample_image(picture, points), points[:, 1] * 3 + points[:, 0], atol=0.15)
 
 
 def test_a_neutral_of_another_size_is_refused(template: Template, neutral) -> None:
