@@ -1,4 +1,4 @@
-"""What the registered mesh lost of the scan: signed distances along its normals, as a map over its UVs.
+"""Displacement baking: signed distances from the registered mesh to the scan along its normals, over its UVs.
 
 FaceScape (TPAMI 2023, section 3.3) keeps middle and high frequencies this way: base mesh plus displacement is the scan.
 """
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from common.array_types import Bools, Floats, Floats32
 from common.progress import Progress, no_progress
 from processing.errors import ShapeError
-from processing.files.displacement_png import SCALE_MM, DisplacementMap
+from processing.files.displacement_map import DisplacementMap
+from processing.files.displacement_png import SCALE_MM
 from processing.geometry.mesh import Mesh
 from processing.geometry.sparse_cholesky import SmoothField, graph_laplacian
 from processing.geometry.uv_rasterization import Texels, texels_of

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats, Ints32
 from common.bounded.files import open_regular_file
 from common.bounded.limits import MAX_COORDINATE_MM, MAX_FACES, MAX_MESH_BYTES, MAX_POLYGON, MAX_VERTICES
 from common.bounded.printable import shown
@@ -26,6 +27,7 @@ _TYPES = {
     **{"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4"},
     **{"double": "f8", "float64": "f8"},
 }
+_Data = bytes | mmap.mmap
 _CORNERS = ("vertex_indices", "vertex_index")
 
 
@@ -72,7 +74,7 @@ def read_ply(path: Path) -> Mesh:
             size = os.fstat(file.fileno()).st_size
             if size > MAX_MESH_BYTES:
                 raise MeshError(f"{path} has more than {MAX_MESH_BYTES >> 30} GiB, and no more are read")
-            data: Any = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) if size > 1 << 20 else file.read()
+            data: _Data = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) if size > 1 << 20 else file.read()
     except OSError as error:
         raise MeshError(f"{path} cannot be read: {error.strerror}") from None
     try:
@@ -84,7 +86,7 @@ def read_ply(path: Path) -> Mesh:
         raise MeshError(f"{path} is cut short or damaged ({shown(error)})") from None
 
 
-def _header(data: Any) -> tuple[str, _Element, _Element, int]:
+def _header(data: _Data) -> tuple[str, _Element, _Element, int]:
     """Form, vertices, faces, and where the body begins. Raises ValueError."""
     end = data.find(b"end_header", 0, HEADER_BYTES)
     if data[:3] != b"ply" or end < 0:
@@ -122,9 +124,7 @@ def _header(data: Any) -> tuple[str, _Element, _Element, int]:
     return form, vertex, face, line_end + 1
 
 
-def _read_binary(
-    data: Any, start: int, vertex: _Element, face: _Element
-) -> tuple[dict[str, NDArray[Any]], NDArray[np.int32]]:
+def _read_binary(data: _Data, start: int, vertex: _Element, face: _Element) -> tuple[dict[str, NDArray[Any]], Ints32]:
     kind = np.dtype([(name, "<" + letters) for name, letters, _ in vertex.properties])
     if start + vertex.count * kind.itemsize > len(data):
         there = (len(data) - start) // max(1, kind.itemsize)
@@ -134,7 +134,7 @@ def _read_binary(
     return columns, _binary_faces(data, start + rows.nbytes, face)
 
 
-def _binary_faces(data: Any, start: int, face: _Element) -> NDArray[np.int32]:
+def _binary_faces(data: _Data, start: int, face: _Element) -> Ints32:
     """Every face has lists as long as the first's. Raises ValueError."""
     if not face.count:
         return np.zeros((0, 3), np.int32)
@@ -173,9 +173,7 @@ def _binary_faces(data: Any, start: int, face: _Element) -> NDArray[np.int32]:
     return np.concatenate(fans)
 
 
-def _read_ascii(
-    data: Any, start: int, vertex: _Element, face: _Element
-) -> tuple[dict[str, NDArray[Any]], NDArray[np.int32]]:
+def _read_ascii(data: _Data, start: int, vertex: _Element, face: _Element) -> tuple[dict[str, NDArray[Any]], Ints32]:
     lines = bytes(data[start:]).splitlines()
     if len(lines) < vertex.count:
         raise ValueError(f"it has {len(lines):,} of {vertex.count:,} vertices")
@@ -210,7 +208,7 @@ def _ascii_corners(words: list[bytes], face: _Element) -> list[int]:
     raise ValueError("a face without corners")
 
 
-def _mesh(path: Path, columns: dict[str, NDArray[Any]], triangles: NDArray[np.int32]) -> Mesh:
+def _mesh(path: Path, columns: dict[str, NDArray[Any]], triangles: Ints32) -> Mesh:
     vertices = np.stack([columns[axis] for axis in "xyz"], axis=1).astype(np.float64)
     if len(vertices) == 0 or len(triangles) == 0:
         raise MeshError(f"{path} holds {len(vertices)} vertices and {len(triangles)} faces: not a mesh")
@@ -221,7 +219,15 @@ def _mesh(path: Path, columns: dict[str, NDArray[Any]], triangles: NDArray[np.in
     return clean_mesh(path, vertices, triangles, colors=colors)
 
 
-def clean_mesh(path: Path, vertices: NDArray[np.float64], triangles: NDArray[np.int32], **more: Any) -> Mesh:
+def clean_mesh(
+    path: Path,
+    vertices: Floats,
+    triangles: Ints32,
+    *,
+    uvs: Floats | None = None,
+    uv_triangles: Ints32 | None = None,
+    colors: NDArray[np.uint8] | None = None,
+) -> Mesh:
     """The mesh; vertices that are not finite and belong to no face are left out. Raises MeshError."""
     if triangles.min() < 0 or triangles.max() >= len(vertices):
         raise MeshError(f"{path} has a face with a corner that is not there ({len(vertices):,} are)")
@@ -234,6 +240,6 @@ def clean_mesh(path: Path, vertices: NDArray[np.float64], triangles: NDArray[np.
             raise MeshError(f"{path} has {wrong:,} vertices with a coordinate that is {what}; repair the scan")
         number = np.cumsum(~bad) - 1
         triangles, vertices = number[triangles].astype(np.int32), vertices[~bad]
-        if more.get("colors") is not None:
-            more["colors"] = more["colors"][~bad]
-    return Mesh(vertices, triangles, **more)
+        if colors is not None:
+            colors = colors[~bad]
+    return Mesh(vertices, triangles, uvs, uv_triangles, colors)

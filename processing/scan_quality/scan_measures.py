@@ -1,4 +1,4 @@
-"""Figures of a scan against the photographs it was made from."""
+"""Quality measures of a scan, against the photographs it was made from."""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A scan's quality as a picture for a person: the surface, how many cameras saw it, and the cameras themselves."""
+"""Picture of a scan's quality: the surface, how many cameras saw it, and the cameras themselves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

