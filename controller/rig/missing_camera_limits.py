@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.view_counts import FEWEST_VIEWS, allowed_missing
 from controller.rig_file import TIERS, CameraEntry, Rig
 
-FEWEST_VIEWS = 6  # a scan needs so many
 SLACK = 1.05  # so that the diagonals of a grid whose cameras stand not quite straight are no neighbours
 REACH = 2.0  # times the distance at which the lonelier of two cameras has its nearest one
 
@@ -28,7 +28,7 @@ def farm_spares(cameras: int) -> int:
     """
     if cameras < FEWEST_VIEWS:
         return max(cameras // 4, int(cameras > 1))
-    return min(cameras // 4, cameras - FEWEST_VIEWS)
+    return allowed_missing(cameras)
 
 
 def broken_rules(rig: Rig, out: Collection[str], neighbours: Neighbours) -> list[str]:

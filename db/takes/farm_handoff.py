@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from common.view_counts import FEWEST_VIEWS, allowed_missing
 from db.audit import audit_log
 from db.consents.capture_consent import CaptureConsent, consenting
 from db.engine import changed
@@ -32,7 +33,6 @@ from db.models import (
     TakeState,
 )
 
-FEWEST_VIEWS = 6  # a scan needs so many
 NEUTRAL = "neutral"  # every expression is registered from it
 
 
@@ -67,7 +67,7 @@ def hand_off(tx: Session, session: CaptureSession) -> HandOff:
     refused = _consent(tx, session)
     views = _views(tx, [take for take, *_ in rows])
     total = tx.scalar(select(func.count()).where(Camera.rig_id == session.rig_id)) or 0
-    enough = max(FEWEST_VIEWS, total - total // 4)
+    enough = max(FEWEST_VIEWS, total - allowed_missing(total))
     calibrated: dict[int, set[int] | None] = {}
     ready: list[tuple[str, str]] = []
     without: list[str] = []

@@ -12,6 +12,7 @@ from common.array_types import Image
 from common.bounded.decoder_pool import decode
 from common.bounded.limits import OutOfBounds
 from common.progress import Progress, no_progress
+from common.view_counts import FEWEST_VIEWS, allowed_missing
 from processing.errors import TakeError
 from processing.files.camera_models import camera_from_params
 from processing.files.json_object import CAMERA_KEYS, read_object
@@ -19,7 +20,6 @@ from processing.files.photograph_sequence import LazyPhotographs, constant_maker
 from processing.geometry.cameras import Camera, CameraError
 
 NAME = re.compile(r"(?P<k>[1-9]\d*)_(?P<name>[a-z0-9_]+)$")
-FEWEST_VIEWS = 6
 # '<v>_absent' in params.json: why the studio knows that there is no photograph of a view.
 ABSENT = {
     "aside": "its camera was set aside when the take was fired",
@@ -62,14 +62,6 @@ class Take:
         """2 of `2_smile`; 0 where the name has no number."""
         match = NAME.fullmatch(self.name)
         return int(match["k"]) if match else 0
-
-
-def allowed_missing(views: int) -> int:
-    """How many of a rig's views may be missing or unusable: a quarter, 17 of 68, as long as enough are left for a scan.
-
-    Whether a scan of so few is good enough is judged on the scan itself.
-    """
-    return max(0, min(views // 4, views - FEWEST_VIEWS))
 
 
 def read_take(folder: Path, *, max_missing: int | None = None) -> Take:

@@ -14,10 +14,12 @@ from common.array_types import Bools, Floats, Image, Ints32
 from common.progress import Progress, no_progress
 from processing.errors import NoFace, ShapeError
 from processing.geometry.cameras import Camera, triangulate
+from processing.geometry.lines import meet_lines
 from processing.landmarks.detector import ROTATIONS, LandmarkDetector, detect_rotated
 from processing.landmarks.multi_pie_68 import Landmarks3d
 
 FEWEST_VIEWS = 3
+_RIDGE = 1e-9  # keeps two parallel rays solvable
 # A view belongs to the face when this share of its landmarks does; by chance hardly any would.
 AGREEING_SHARE = 0.35
 
@@ -123,7 +125,7 @@ def _consensus_by_landmark(
     inliers = np.zeros((len(cameras), count), dtype=np.bool_)
     score = np.full(count, -np.inf)
     for a, b in _pairs(len(cameras), 60, rng):
-        off = _miss_mm(cameras, _meet(rays[[a, b]], centres[[a, b]]), observed)
+        off = _miss_mm(cameras, meet_lines(centres[[a, b]], rays[[a, b]].swapaxes(0, 1), ridge=_RIDGE), observed)
         inlier = off < tolerance_mm
         tightness = np.where(inlier, off, 0).sum(axis=0) / (tolerance_mm * len(cameras))
         mine = inlier.sum(axis=0) - 0.999 * tightness
@@ -138,13 +140,6 @@ def _pairs(count: int, most: int, rng: np.random.Generator) -> list[tuple[int, i
     if len(pairs) <= most:
         return pairs
     return [pairs[i] for i in rng.choice(len(pairs), most, replace=False)]
-
-
-def _meet(rays: Floats, centres: Floats) -> Floats:
-    """The points (L, 3) nearest to the lines centres (C, 3) + s rays (C, L, 3)."""
-    across = np.eye(3) - rays[..., :, None] * rays[..., None, :]
-    matrix = across.sum(axis=0) + 1e-9 * np.eye(3)
-    return np.asarray(np.linalg.solve(matrix, np.einsum("clij,cj->li", across, centres)[..., None])[..., 0])
 
 
 def _miss_mm(cameras: Sequence[Camera], points: Floats, pixels: Sequence[Floats] | Floats) -> Floats:
@@ -173,7 +168,7 @@ def _consensus_of_views(
         apart = np.degrees(np.arccos(np.clip(rays[a, 30] @ rays[b, 30], -1, 1)))
         if cameras[a] is cameras[b] or apart < 3:
             continue
-        points = _meet(rays[[a, b]], centres[[a, b]])
+        points = meet_lines(centres[[a, b]], rays[[a, b]].swapaxes(0, 1), ridge=_RIDGE)
         off = np.quantile(_miss_mm(cameras, points, pixels), AGREEING_SHARE, axis=1)
         nearest: dict[int, int] = {}
         for i in np.flatnonzero(off < tolerance_mm).tolist():

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from common.view_counts import FEWEST_VIEWS, allowed_missing
 from controller.rig.missing_camera_limits import broken_rules, farm_spares, neighbours_of
 from controller.rig_file import AsideLimits, CameraEntry, Rig, format_rig, parse_rig
-from processing.files.take_folder import FEWEST_VIEWS, allowed_missing
 
 CALM = settings(deadline=None)  # other tests run on this machine
 
