@@ -10,9 +10,9 @@ import numpy as np
 
 from common.bounded.limits import MAX_PIXELS
 from common.files.atomic_write import atomic_write
+from common.files.json_object import read_json_object
 from processing.files.calibration_errors import CalibrationError
 from processing.files.colmap import read_colmap, write_colmap
-from processing.files.json_object import CAMERA_KEYS, read_object
 from processing.geometry.cameras import Camera, CameraError
 
 
@@ -37,7 +37,7 @@ def read_cameras(path: Path, *, scale: float = 1.0) -> dict[int, Camera]:
 
 
 def read_params(path: Path) -> dict[str, Any]:
-    return read_object(path, CalibrationError, keys=CAMERA_KEYS)
+    return read_json_object(path, CalibrationError, keys="'0_K', '0_Rt', ...")
 
 
 def camera_from_params(params: Mapping[str, Any], view: int) -> Camera:

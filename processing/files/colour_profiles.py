@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from common.array_types import Floats
+from common.files.json_object import read_json_object
 from processing.errors import DataError
-from processing.files.json_object import read_object
 
 
 class ProfileError(DataError):
@@ -36,7 +36,7 @@ class Profile:
 
 def read_profiles(path: Path, views: Iterable[int]) -> dict[int, Profile]:
     """View -> profile, of those that have one. Raises ProfileError naming the key that cannot be used."""
-    params = read_object(path, ProfileError, what="the colour profiles", keys="such as '0_colour'")
+    params = read_json_object(path, ProfileError, what="the colour profiles", keys="such as '0_colour'")
     return profiles_of(params, views, str(path))
 
 

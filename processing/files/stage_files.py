@@ -9,8 +9,8 @@ import numpy as np
 
 from common.array_types import Floats
 from common.bounded.npz_files import read_npz
+from common.files.json_object import read_json_object
 from processing.errors import DataError
-from processing.files.json_object import read_object
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -20,7 +20,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A report. Raises DataError for a file that is none."""
-    return read_object(path, DataError)
+    return read_json_object(path, DataError)
 
 
 def _plain(value: Any) -> Any:

@@ -11,11 +11,11 @@ import numpy as np
 from common.array_types import Image
 from common.bounded.decoder_pool import decode
 from common.bounded.limits import OutOfBounds
+from common.files.json_object import read_json_object
 from common.progress import Progress, no_progress
 from common.view_counts import FEWEST_VIEWS, allowed_missing
 from processing.errors import TakeError
 from processing.files.camera_models import camera_from_params
-from processing.files.json_object import CAMERA_KEYS, read_object
 from processing.files.photograph_sequence import LazyPhotographs, constant_maker
 from processing.geometry.cameras import Camera, CameraError
 
@@ -101,7 +101,7 @@ def _read_params(folder: Path) -> dict[str, Any]:
     path = folder / "params.json"
     if not path.is_file():
         raise TakeError(f"{folder} is not a take: it has no params.json (the cameras of its photographs)")
-    return read_object(path, TakeError, keys=CAMERA_KEYS)
+    return read_json_object(path, TakeError, keys="'0_K', '0_Rt', ...")
 
 
 def _check_missing(take: Take, total: int, max_missing: int | None) -> None:

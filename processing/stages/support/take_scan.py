@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from common.array_types import Image
+from common.files.json_object import read_json_object
 from common.progress import Progress, no_progress, part
 from processing.camera_check.report import CameraCheckReport
 from processing.camera_check.settings import CameraCheckSettings
@@ -17,7 +18,6 @@ from processing.errors import TakeError
 from processing.files.camera_models import camera_from_params
 from processing.files.colour_profiles import Profile, read_profiles
 from processing.files.image_files import write_image
-from processing.files.json_object import CAMERA_KEYS, read_object
 from processing.files.photograph_sequence import selected_photographs
 from processing.files.ply import write_ply
 from processing.files.take_folder import HELD_BYTES, Take, read_photos, read_take
@@ -154,7 +154,7 @@ def reconstruct_take(
 
 def with_rig(take: Take, path: Path) -> Take:
     """The take with the cameras of a rig file. Raises TakeError and CameraError."""
-    params = read_object(path, TakeError, what="the rig", keys=CAMERA_KEYS)
+    params = read_json_object(path, TakeError, what="the rig", keys="'0_K', '0_Rt', ...")
     views = tuple(replace(view, camera=camera_from_params(params, view.index)) for view in take.views)
     return replace(take, views=views)
 
