@@ -1,11 +1,11 @@
-"""A registered mesh with its displacement map applied: the detailed face again."""
+"""Displacement applied to a registered mesh: the detailed face again."""
 
 import numpy as np
 from scipy.ndimage import map_coordinates
 
 from common.array_types import Floats
 from processing.errors import MeshError
-from processing.files.displacement_png import DisplacementMap
+from processing.files.displacement_map import DisplacementMap
 from processing.geometry.mesh import Mesh, subdivide
 
 

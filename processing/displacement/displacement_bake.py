@@ -1,4 +1,4 @@
-"""What the registered mesh lost of the scan: signed distances along its normals, as a map over its UVs.
+"""Displacement baking: signed distances from the registered mesh to the scan along its normals, over its UVs.
 
 FaceScape (TPAMI 2023, section 3.3) keeps middle and high frequencies this way: base mesh plus displacement is the scan.
 """
@@ -6,12 +6,12 @@ FaceScape (TPAMI 2023, section 3.3) keeps middle and high frequencies this way: 
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numpy.typing import NDArray
 
-from common.array_types import Bools, Floats, Floats32
+from common.array_types import Bools, Floats, Floats32, Ints64
 from common.progress import Progress, no_progress
 from processing.errors import ShapeError
-from processing.files.displacement_png import SCALE_MM, DisplacementMap
+from processing.files.displacement_map import DisplacementMap
+from processing.files.displacement_png import SCALE_MM
 from processing.geometry.mesh import Mesh
 from processing.geometry.sparse_cholesky import SmoothField, graph_laplacian
 from processing.geometry.uv_rasterization import Texels, texels_of
@@ -98,7 +98,7 @@ def _vertex_field(mesh: Mesh, surface: TargetSurface, skin: Bools, max_mm: float
 
 
 def _trace(
-    mesh: Mesh, places: Floats32, texels: Texels, some: NDArray[np.int64], surface: TargetSurface, expected: Floats32
+    mesh: Mesh, places: Floats32, texels: Texels, some: Ints64, surface: TargetSurface, expected: Floats32
 ) -> Floats32:
     """Signed height at some texels near what is expected there, NaN where the scan is not met.
 

@@ -1,4 +1,4 @@
-"""A neutral face's appearance as a file: a PNG whose transparency says what was seen."""
+"""Appearance of a neutral face as a PNG whose transparency says what was seen."""
 
 from dataclasses import dataclass
 from pathlib import Path

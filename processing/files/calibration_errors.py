@@ -1,4 +1,4 @@
-"""What keeps a rig from being calibrated. Each message names the cameras, poses or files at fault."""
+"""Errors of a rig's calibration. Each message names the cameras, poses or files at fault."""
 
 from processing.errors import DataError
 

@@ -11,7 +11,13 @@ import numpy as np
 from common.bounded.decoder_pool import decode
 from common.bounded.limits import MAX_MAP_BYTES
 from common.files.atomic_write import atomic_write
-from processing.files.displacement_png import DisplacementMap, DisplacementMapError
+from processing.files.displacement_map import (
+    DisplacementMap,
+    DisplacementMapError,
+    agreed_scale_mm,
+    check_finite,
+    check_square,
+)
 
 FORMULA = "height_mm = (value - midpoint) * scale_mm"
 
@@ -23,8 +29,7 @@ def write_displacement_exr(path: Path, displacement: DisplacementMap) -> None:
     """
     import OpenEXR
 
-    if not np.isfinite(displacement.height_mm).all():
-        raise DisplacementMapError("a displacement map has heights that are not finite")
+    check_finite(displacement.height_mm)
     about = {"unit": "mm", "scale_mm": 1.0, "midpoint": 0.0, "formula": FORMULA}
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage} | about
     channels = {"Y": np.ascontiguousarray(displacement.height_mm), "valid": displacement.valid.astype(np.float16)}
@@ -52,18 +57,13 @@ def read_displacement_exr(path: Path, *, scale_mm: float | None = None) -> Displ
             f"{path} has the channels {', '.join(channels)}; a displacement map has Y (or Z, R, height)"
         )
     values = channels[heights[0]]
-    if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        raise DisplacementMapError(f"{path} is {values.shape[1]} x {values.shape[0]}; a displacement map is square")
+    check_square(path, values)
     try:
         own = float(header["scale_mm"]) if "scale_mm" in header else None
         midpoint = float(header.get("midpoint", 0.0))
     except ValueError as error:
         raise DisplacementMapError(f"{path}: its scale cannot be read ({error})") from None
-    if own is None and scale_mm is None:
-        raise DisplacementMapError(f"{path} does not say its scale; give --scale-mm, the height in mm of a value of 1")
-    if own is not None and scale_mm is not None and abs(own - scale_mm) > 1e-9:
-        raise DisplacementMapError(f"{path} says that its scale is {own} mm, not {scale_mm} mm; leave --scale-mm out")
-    scale = own if own is not None else scale_mm or 1.0
+    scale = agreed_scale_mm(path, own, scale_mm, "a value of 1")
     height = ((values.astype(np.float64) - midpoint) * scale).astype(np.float32)
     if not np.isfinite(height).all():
         raise DisplacementMapError(f"{path} has heights that are not finite")

@@ -1,4 +1,4 @@
-"""Displacement maps: heights over a UV square, and the 16-bit PNG that keeps them.
+"""Displacement maps as 16-bit PNG.
 
     height_mm = (value - 32768) / 32768 * scale_mm        scale_mm = 5.0
 
@@ -8,7 +8,6 @@ one bit a texel: 1 where the height was measured, 0 where it was filled in smoot
 
 import base64
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,13 @@ from common.array_types import Bools, Floats32
 from common.bounded.decoder_pool import decode
 from common.bounded.limits import MAX_MAP_BYTES
 from common.files.atomic_write import atomic_write
-from processing.errors import DataError, ShapeError
+from processing.files.displacement_map import (
+    DisplacementMap,
+    DisplacementMapError,
+    agreed_scale_mm,
+    check_finite,
+    check_square,
+)
 
 SCALE_MM = 5.0
 MIDPOINT = 32768
@@ -28,28 +33,9 @@ QUANTUM = 16  # steps of the 16 bits that a file keeps: 2.4 um, a tenth of a sca
 FORMULA = "height_mm = (value - midpoint) / midpoint * scale_mm"
 
 
-class DisplacementMapError(DataError):
-    """A displacement map cannot be read, or does not say its scale."""
-
-
-@dataclass(frozen=True, eq=False)
-class DisplacementMap:
-    """Signed heights of a detailed surface over a base mesh, along its normals, over its UVs; row 0 is v = 1."""
-
-    height_mm: Floats32  # (S, S), outwards positive
-    valid: Bools  # (S, S) measured; the rest is filled in
-
-    def __post_init__(self) -> None:
-        if self.height_mm.ndim != 2 or self.height_mm.shape[0] != self.height_mm.shape[1]:
-            raise ShapeError("height_mm", self.height_mm.shape, "(S, S)")
-        if self.valid.shape != self.height_mm.shape:
-            raise ShapeError("valid", self.valid.shape, str(self.height_mm.shape))
-
-
 def encode_displacement(height_mm: Floats32, scale_mm: float = SCALE_MM) -> NDArray[np.uint16]:
     """Heights as 16-bit numbers; a step is scale_mm / 32768 (0.15 um), heights beyond the scale are cut off."""
-    if not np.isfinite(height_mm).all():
-        raise DisplacementMapError("a displacement map has heights that are not finite")
+    check_finite(height_mm)
     value = np.rint(height_mm.astype(np.float64) / scale_mm * MIDPOINT) + MIDPOINT
     return value.clip(0, 65535).astype(np.uint16)
 
@@ -89,21 +75,14 @@ def read_displacement_png(path: Path, *, scale_mm: float | None = None) -> Displ
         raise DisplacementMapError(f"{path} cannot be read as a PNG: {error}") from None
     if mode not in ("I;16", "I;16B", "I"):
         raise DisplacementMapError(f"{path} is a picture of mode {mode}; a displacement map is a 16-bit grey PNG")
-    if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        raise DisplacementMapError(f"{path} is {values.shape[1]} x {values.shape[0]}; a displacement map is square")
+    check_square(path, values)
     try:
         own = float(about["scale_mm"]) if "scale_mm" in about else None
         midpoint = int(about.get("midpoint", MIDPOINT))
     except ValueError as error:
         raise DisplacementMapError(f"{path}: its scale cannot be read ({error})") from None
-    if own is None and scale_mm is None:
-        raise DisplacementMapError(
-            f"{path} does not say its scale; give --scale-mm, the height in mm of half the 16-bit range"
-        )
-    if own is not None and scale_mm is not None and abs(own - scale_mm) > 1e-9:
-        raise DisplacementMapError(f"{path} says that its scale is {own} mm, not {scale_mm} mm; leave --scale-mm out")
-    scale = own if own is not None else scale_mm
-    if scale is None or not np.isfinite(scale) or scale <= 0 or midpoint <= 0:
+    scale = agreed_scale_mm(path, own, scale_mm, "half the 16-bit range")
+    if not np.isfinite(scale) or scale <= 0 or midpoint <= 0:
         raise DisplacementMapError(f"{path}: a scale of {scale} mm around {midpoint} cannot be used")
     height = ((values.astype(np.float64) - midpoint) / midpoint * scale).astype(np.float32)
     return DisplacementMap(height, _valid(path, about.get("valid_mask"), values.shape))

@@ -20,9 +20,10 @@ def write_image(path: Path, image: Image, *, jpeg_quality: int = 95, png_compres
     """
     jpeg = path.suffix == ".jpg"
     options = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality] if jpeg else [cv2.IMWRITE_PNG_COMPRESSION, png_compression]
-    done, data = cv2.imencode(path.suffix, image, options)
-    if not done:
-        raise DataError(f"{path.name} cannot be encoded from an image of shape {image.shape}")
+    try:
+        _, data = cv2.imencode(path.suffix, image, options)
+    except cv2.error:
+        raise DataError(f"{path.name} cannot be encoded from an image of shape {image.shape}") from None
     with atomic_write(path) as temporary:
         temporary.write_bytes(data.tobytes())
 

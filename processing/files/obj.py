@@ -5,8 +5,8 @@ from array import array
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from common.array_types import Ints32
 from common.bounded.files import open_regular_file
 from common.bounded.limits import (
     MAX_FACES,
@@ -134,7 +134,7 @@ def _numbers(text: bytes, count: int) -> list[float]:
     return numbers
 
 
-def _within(corners: "array[int]", count: int, path: Path) -> NDArray[np.int32]:
+def _within(corners: "array[int]", count: int, path: Path) -> Ints32:
     found = np.frombuffer(corners, np.int64)
     if found.min() < 0 or found.max() >= count:
         raise MeshError(f"{path} has a face with a corner that is not there ({count} are)")

@@ -1,4 +1,4 @@
-"""Photographs of a take as a sequence: held in memory while they are small, else decoded again each time."""
+"""Lazy photographs of a take: held in memory while they are small, else decoded again each time."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import overload

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_types import Floats, Ints32
 from common.bounded.files import open_regular_file
 from common.bounded.limits import MAX_COORDINATE_MM, MAX_FACES, MAX_MESH_BYTES, MAX_POLYGON
 from common.files.atomic_write import atomic_write
@@ -54,7 +55,9 @@ def read_ply(path: Path) -> Mesh:
             size = os.fstat(file.fileno()).st_size
             if size > MAX_MESH_BYTES:
                 raise MeshError(f"{path} has more than {MAX_MESH_BYTES >> 30} GiB, and no more are read")
-            data: Any = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) if size > 1 << 20 else file.read()
+            data: bytes | mmap.mmap = (
+                mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) if size > 1 << 20 else file.read()
+            )
     except OSError as error:
         raise MeshError(f"{path} cannot be read: {error.strerror}") from None
     try:
@@ -67,7 +70,7 @@ def read_ply(path: Path) -> Mesh:
 
 
 def _read_binary(
-    data: Any, start: int, vertex: PlyElement, face: PlyElement
+    data: bytes | mmap.mmap, start: int, vertex: PlyElement, face: PlyElement
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.int32]]:
     kind = vertex.row_type
     if start + vertex.count * kind.itemsize > len(data):
@@ -78,7 +81,7 @@ def _read_binary(
     return columns, _binary_faces(data, start + rows.nbytes, face)
 
 
-def _binary_faces(data: Any, start: int, face: PlyElement) -> NDArray[np.int32]:
+def _binary_faces(data: bytes | mmap.mmap, start: int, face: PlyElement) -> NDArray[np.int32]:
     """Every face has lists as long as the first's. Raises ValueError."""
     if not face.count:
         return np.zeros((0, 3), np.int32)
@@ -118,7 +121,7 @@ def _binary_faces(data: Any, start: int, face: PlyElement) -> NDArray[np.int32]:
 
 
 def _read_ascii(
-    data: Any, start: int, vertex: PlyElement, face: PlyElement
+    data: bytes | mmap.mmap, start: int, vertex: PlyElement, face: PlyElement
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.int32]]:
     lines = bytes(data[start:]).splitlines()
     if len(lines) < vertex.count:
@@ -154,7 +157,7 @@ def _ascii_corners(words: list[bytes], face: PlyElement) -> list[int]:
     raise ValueError("a face without corners")
 
 
-def _mesh(path: Path, columns: dict[str, NDArray[Any]], triangles: NDArray[np.int32]) -> Mesh:
+def _mesh(path: Path, columns: dict[str, NDArray[Any]], triangles: Ints32) -> Mesh:
     vertices = np.stack([columns[axis] for axis in "xyz"], axis=1).astype(np.float64)
     if len(vertices) == 0 or len(triangles) == 0:
         raise MeshError(f"{path} holds {len(vertices)} vertices and {len(triangles)} faces: not a mesh")
@@ -165,7 +168,15 @@ def _mesh(path: Path, columns: dict[str, NDArray[Any]], triangles: NDArray[np.in
     return clean_mesh(path, vertices, triangles, colors=colors)
 
 
-def clean_mesh(path: Path, vertices: NDArray[np.float64], triangles: NDArray[np.int32], **more: Any) -> Mesh:
+def clean_mesh(
+    path: Path,
+    vertices: Floats,
+    triangles: Ints32,
+    *,
+    uvs: Floats | None = None,
+    uv_triangles: Ints32 | None = None,
+    colors: NDArray[np.uint8] | None = None,
+) -> Mesh:
     """The mesh; vertices that are not finite and belong to no face are left out. Raises MeshError."""
     if triangles.min() < 0 or triangles.max() >= len(vertices):
         raise MeshError(f"{path} has a face with a corner that is not there ({len(vertices):,} are)")
@@ -178,6 +189,6 @@ def clean_mesh(path: Path, vertices: NDArray[np.float64], triangles: NDArray[np.
             raise MeshError(f"{path} has {wrong:,} vertices with a coordinate that is {what}; repair the scan")
         number = np.cumsum(~bad) - 1
         triangles, vertices = number[triangles].astype(np.int32), vertices[~bad]
-        if more.get("colors") is not None:
-            more["colors"] = more["colors"][~bad]
-    return Mesh(vertices, triangles, **more)
+        if colors is not None:
+            colors = colors[~bad]
+    return Mesh(vertices, triangles, uvs, uv_triangles, colors)

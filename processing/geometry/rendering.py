@@ -107,8 +107,8 @@ def _light(mesh: Mesh, t: NDArray[np.int32], w: Floats, directions: Floats, smoo
     facing = np.einsum("nd,nd->n", n, directions)
     n = np.where(facing[:, None] > 0, -n, n)  # seen from behind: an open mesh's inside
     total = np.full(len(n), _AMBIENT)
-    for light, strength in _LIGHTS:
-        towards = np.array(light) / np.linalg.norm(light)
+    for direction, strength in _LIGHTS:
+        towards = np.array(direction) / np.linalg.norm(direction)
         total += strength * np.clip(n @ towards, 0, None)
     return np.asarray(np.where(facing > 0, total * 0.55, total) * 1.18)
 

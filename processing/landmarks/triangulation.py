@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from common.array_types import Floats, Image, Ints32
+from common.array_types import Bools, Floats, Image, Ints32
 from common.progress import Progress, no_progress
 from processing.errors import NoFace, ShapeError
 from processing.geometry.cameras import Camera, triangulate
@@ -120,7 +119,7 @@ def _consensus_by_landmark(
     centres: Floats,
     tolerance_mm: float,
     rng: np.random.Generator,
-) -> NDArray[np.bool_]:
+) -> Bools:
     """(C, L) the views that agree on each landmark: the largest set found, the tightest among equals."""
     count = observed.shape[1]
     inliers = np.zeros((len(cameras), count), dtype=np.bool_)

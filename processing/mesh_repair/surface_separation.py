@@ -1,10 +1,9 @@
 """Surface separation: parts of one mesh that have gone through each other, as closed lips do, moved apart."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
-from common.array_types import Bools, Floats
+from common.array_types import Bools, Floats, Ints64
 from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.sparse_cholesky import Factor, graph_laplacian
 from processing.geometry.vertex_rings import dilated
@@ -50,7 +49,7 @@ def separate_surfaces(mesh: Mesh, among: Bools, deepest_mm: float = 3.0, rounds:
     return vertices
 
 
-def _exit_distances(surface: Surface, some: NDArray[np.int64], sign: float) -> Floats:
+def _exit_distances(surface: Surface, some: Ints64, sign: float) -> Floats:
     """(N,) how far along or against its normal each vertex meets the mesh from inside; inf where it does not."""
     along = sign * surface.mesh.vertex_normals[some]
     distance, triangle, _ = surface.cast(surface.mesh.vertices_mm[some] + _OFF_MM * along, along)

@@ -1,1 +1,1 @@
-"""Scan to topologically uniform mesh."""
+"""Registration: a scan brought into the template's topology."""

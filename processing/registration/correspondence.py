@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from common.array_types import Bools, Floats, Ints32
+from common.array_types import Bools, Floats, Floats32, Ints32
 from processing.geometry.mesh import Mesh, Surface
 
 
@@ -64,13 +64,13 @@ class TargetSurface:
 
     def heights(
         self,
-        points_mm: NDArray[np.float32],
-        normals: NDArray[np.float32],
-        expected_mm: NDArray[np.float32],
+        points_mm: Floats32,
+        normals: Floats32,
+        expected_mm: Floats32,
         *,
         within_mm: float,
         min_cosine: float,
-    ) -> NDArray[np.float32]:
+    ) -> Floats32:
         """(N,) signed distance along each unit normal to the scan's outermost surface within `within_mm` of what is
         expected; NaN without one, or where it is dropped as in `nearest`. One short ray each: for millions of points.
         """

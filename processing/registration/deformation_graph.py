@@ -26,7 +26,7 @@ class DeformationGraph:
 
     def __init__(self, mesh: Mesh, hops: int = 3, seed: int = 0) -> None:
         adjacency = mesh.adjacency()
-        self.nodes = _spread(adjacency, hops, seed)
+        self.nodes = _maximal_independent_set(adjacency, hops, seed)
         self.near, self.share = _influence(mesh, adjacency, self.nodes, steps=2 * hops)
         self.links = _links(self.near, self.share, len(self.nodes))
         self.rebase(mesh.vertices_mm)
@@ -95,7 +95,7 @@ class DeformationGraph:
         return sparse.csr_array(sparse.bsr_array((blocks, second, starts), shape=(size, size)))
 
 
-def _spread(adjacency: sparse.csr_array, hops: int, seed: int) -> Ints32:
+def _maximal_independent_set(adjacency: sparse.csr_array, hops: int, seed: int) -> Ints32:
     """Vertices over `hops` edges apart with none farther than that: a maximal independent set (Luby 1986)."""
     count = adjacency.shape[0]
     reach = sparse.csr_array(adjacency + sparse.eye_array(count))
@@ -132,10 +132,10 @@ def _influence(mesh: Mesh, adjacency: sparse.csr_array, nodes: Ints32, steps: in
     walk = sparse.csr_array(sparse.diags_array(0.5 / degree) @ adjacency + 0.5 * sparse.eye_array(count))
     for _ in range(steps):
         share = sparse.csr_array(walk @ share)
-    return _largest(share, NODES_A_VERTEX)
+    return _largest_entries(share, NODES_A_VERTEX)
 
 
-def _largest(share: sparse.csr_array, width: int) -> tuple[Ints32, Floats]:
+def _largest_entries(share: sparse.csr_array, width: int) -> tuple[Ints32, Floats]:
     """The `width` largest entries of each row, sorted by column; what is left out is taken off, so shares fade."""
     count = share.shape[0]
     each = np.diff(share.indptr)

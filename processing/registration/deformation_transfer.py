@@ -5,17 +5,16 @@ for detail-preserving surface editing") show to be the same least-squares proble
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from common.array_types import Floats
+from common.array_types import Floats, Ints32
 from processing.errors import ShapeError
 from processing.geometry.mesh import Mesh
 from processing.geometry.sparse_cholesky import Factor
 
 
-def frames(vertices_mm: Floats, triangles: NDArray[np.int32]) -> Floats:
+def triangle_frames(vertices_mm: Floats, triangles: Ints32) -> Floats:
     """(T, 3, 3) columns: two edges and the normal with the length of the root of twice the area (Sumner, eq. 3)."""
     a, b, c = (vertices_mm[triangles[:, k]] for k in range(3))
     normal = np.cross(b - a, c - a)
@@ -24,9 +23,9 @@ def frames(vertices_mm: Floats, triangles: NDArray[np.int32]) -> Floats:
     return np.stack([b - a, c - a, normal / np.sqrt(length.clip(floor))], axis=2)
 
 
-def deformation_gradients(rest: Floats, deformed: Floats, triangles: NDArray[np.int32]) -> Floats:
+def deformation_gradients(rest: Floats, deformed: Floats, triangles: Ints32) -> Floats:
     """(T, 3, 3) the linear map of each triangle; the identity for one that has no area at rest."""
-    before, after = frames(rest, triangles), frames(deformed, triangles)
+    before, after = triangle_frames(rest, triangles), triangle_frames(deformed, triangles)
     size = np.abs(before).max(axis=(1, 2)).clip(1e-300)
     flat = np.abs(np.linalg.det(before)) < 1e-9 * size**3
     before[flat] = np.eye(3)

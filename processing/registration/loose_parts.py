@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from common.array_types import Bools, Floats, Ints32
+from common.array_types import Bools, Floats, Ints32, Ints64
 from processing.geometry.mesh import Mesh, submesh
 from processing.geometry.procrustes import fit_motion
 from processing.mesh_repair.mesh_defects import self_intersections
@@ -81,7 +81,7 @@ def _moved_behind_lids(mesh: Mesh, vertices: Floats, eye: Bools, skin: Bools) ->
     return vertices
 
 
-def _penetrated_triangles(mesh: Mesh, eye: Bools, near: Bools, on_skin: Bools) -> NDArray[np.int64]:
+def _penetrated_triangles(mesh: Mesh, eye: Bools, near: Bools, on_skin: Bools) -> Ints64:
     """Triangles of the skin that the eye's edges pass through, or whose edges pass through its triangles."""
     edges, triangles = self_intersections(mesh, near)
     edge_in, triangle_in = eye[mesh.edges[edges]].all(axis=1), eye[mesh.triangles[triangles]].all(axis=1)

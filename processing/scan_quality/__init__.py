@@ -1,1 +1,1 @@
-"""How good a scan is: complete, quiet, true to every camera; and whether to accept, review or redo it."""
+"""Quality of scans and registrations: figures, limits, a verdict (accept, review, redo), and a picture of each."""

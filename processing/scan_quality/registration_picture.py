@@ -1,4 +1,4 @@
-"""A registration's quality as a picture: the mesh, its distance to the scan, tangential drift, figures."""
+"""Picture of a registration's quality: the mesh, its distance to the scan, tangential drift, figures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""A registered mesh against its scan and photographs: figures by region, and a verdict."""
+"""Quality of a registration: figures by region against scan and photographs, and a verdict."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

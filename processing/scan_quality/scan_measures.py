@@ -1,4 +1,4 @@
-"""Figures of a scan against the photographs it was made from."""
+"""Quality measures of a scan, against the photographs it was made from."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from common.array_types import Bools, Floats, Floats32, Image
+from common.array_types import Bools, Floats, Floats32, Image, Ints32
 from common.processors import usable_cpus
 from common.progress import Progress, no_progress
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.opencv_threads import single_threaded_opencv
+from processing.texture.optical_flow import normalized_contrast
 
 _MEGAPIXELS = 0.12  # at which the scan is held against each photograph
 _GAP_SHARE = 0.04  # gaps up to this share of the picture's height count as holes of the surface
@@ -81,7 +81,7 @@ def measure_scan(
     found: list[CameraResidual] = []
     with single_threaded_opencv(), ThreadPoolExecutor(workers or usable_cpus()) as pool:
         count = len(cameras)
-        pictures = pool.map(lambda i: _one(surface, colors, images[i], cameras[i]), range(count))
+        pictures = pool.map(lambda i: _compare_photograph(surface, colors, images[i], cameras[i]), range(count))
         for number, (view, residual) in enumerate(pictures):
             progress(0.1 + 0.7 * number / count, f"the scan against photograph {number + 1} of {count}")
             views.append(view)
@@ -105,7 +105,7 @@ def _grey(mesh: Mesh) -> Floats32:
     return np.asarray(mesh.colors.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32))
 
 
-def depth_picture(surface: Surface, camera: Camera) -> tuple[Floats32, NDArray[np.int32], Floats]:
+def depth_map(surface: Surface, camera: Camera) -> tuple[Floats32, Ints32, Floats]:
     """(h, w) depth along z of the first surface, NaN where there is none; triangle and barycentric of each pixel.
 
     Where the surface is seen from its inner side, there is none: that is a look through a hole.
@@ -124,10 +124,12 @@ def depth_picture(surface: Surface, camera: Camera) -> tuple[Floats32, NDArray[n
     return depth.reshape(camera.height, camera.width), triangle, weights
 
 
-def _one(surface: Surface, colors: Floats32, image: Image, camera: Camera) -> tuple[DepthView, CameraResidual]:
+def _compare_photograph(
+    surface: Surface, colors: Floats32, image: Image, camera: Camera
+) -> tuple[DepthView, CameraResidual]:
     factor = min(1.0, float(np.sqrt(_MEGAPIXELS * 1e6 / (camera.width * camera.height))))
     small = camera.pinhole().scaled(factor)
-    depth, triangle, weights = depth_picture(surface, small)
+    depth, triangle, weights = depth_map(surface, small)
     seen = np.isfinite(depth)
     holes = _holes(seen)
     corner = surface.mesh.triangles[np.maximum(triangle, 0)]
@@ -163,24 +165,21 @@ def _flow(drawn: Floats32, taken: Floats32, seen: Bools) -> Floats | None:
     inside = cv2.erode(seen.astype(np.uint8), np.ones((13, 13), np.uint8), borderValue=0) > 0
     if inside.sum() < _LEAST_PX:
         return None
-    a, b = (_even(p, seen) for p in (drawn, taken))
+    a, b = (_pattern(p, seen) for p in (drawn, taken))
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(a, b, None)
     detail = cv2.boxFilter((a.astype(np.float32) - 128) ** 2, -1, (9, 9))
-    like = _correlation(a.astype(np.float32), cv2.remap(b, *_shifted(flow), cv2.INTER_LINEAR).astype(np.float32))
+    like = _correlation(a.astype(np.float32), cv2.remap(b, *_flow_targets(flow), cv2.INTER_LINEAR).astype(np.float32))
     good = inside & (detail > 60) & (like > 0.5)
     return np.asarray(flow[good], dtype=np.float64) if good.sum() >= _LEAST_PX else None
 
 
-def _even(picture: Floats32, seen: Bools) -> NDArray[np.uint8]:
+def _pattern(picture: Floats32, seen: Bools) -> Image:
     """Local mean and contrast taken out: light that falls otherwise in each view does not count."""
     filled = np.where(seen, picture, np.median(picture[seen])).astype(np.float32)
-    mean = cv2.GaussianBlur(filled, (0, 0), 6)
-    off = filled - mean
-    spread = np.sqrt(cv2.GaussianBlur(off * off, (0, 0), 6)) + 1.5
-    return np.asarray(np.clip(128 + 40 * off / spread, 0, 255), dtype=np.uint8)
+    return normalized_contrast(filled, radius_px=6, gain=40, floor=1.5)
 
 
-def _shifted(flow: Floats32) -> tuple[Floats32, Floats32]:
+def _flow_targets(flow: Floats32) -> tuple[Floats32, Floats32]:
     y, x = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)
     return x + flow[..., 0], y + flow[..., 1]
 

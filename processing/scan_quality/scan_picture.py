@@ -1,4 +1,4 @@
-"""A scan's quality as a picture for a person: the surface, how many cameras saw it, and the cameras themselves."""
+"""Picture of a scan's quality: the surface, how many cameras saw it, and the cameras themselves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.array_types import Floats, Image
+from common.array_types import Bools, Floats, Image
 from processing.geometry import rendering
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
-from processing.scan_quality.scan_measures import DepthView, ScanQuality, depth_picture
+from processing.scan_quality.scan_measures import DepthView, ScanQuality, depth_map
 from processing.scan_quality.verdict import QualityReview
 from processing.scan_quality.verdict_heading import PAPER_BGR, VERDICT_BGR, verdict_heading
 
@@ -34,14 +34,14 @@ def quality_picture(
     views = [rendering.portrait_camera(rendering.bounds(mesh), yaw_deg=y, height_px=height_px) for y in _YAWS_DEG]
     shaded = rendering.beside([rendering.render(mesh, v, supersample=1) for v in views])
     surface = Surface(mesh)
-    seen = rendering.beside([_support(surface, v, quality) for v in views])
-    plan = _plan(quality, trouble, cameras, shaded.shape[1], height_px)
+    seen = rendering.beside([_view_counts(surface, v, quality) for v in views])
+    plan = _camera_map(quality, trouble, cameras, shaded.shape[1], height_px)
     return np.concatenate([_heading(review, shaded.shape[1]), shaded, seen, _legend(shaded.shape[1]), plan])
 
 
-def _support(surface: Surface, view: Camera, quality: ScanQuality) -> Image:
+def _view_counts(surface: Surface, view: Camera, quality: ScanQuality) -> Image:
     """How many cameras see each place: red where none or one, then paler to green; open gaps in bright red."""
-    depth, _, _ = depth_picture(surface, view)
+    depth, _, _ = depth_map(surface, view)
     y, x = np.nonzero(np.isfinite(depth))
     rays = np.stack([(x - view.K[0, 2]) / view.K[0, 0], (y - view.K[1, 2]) / view.K[1, 1], np.ones(len(x))], axis=1)
     points = (rays * depth[y, x][:, None] - view.t) @ view.R
@@ -49,11 +49,11 @@ def _support(surface: Surface, view: Camera, quality: ScanQuality) -> Image:
     for seen in quality.depth_views:
         count += _sees(seen, points, _AGREE_FOOTPRINTS * quality.footprint_mm)
     picture = np.full((*depth.shape, 3), PAPER_BGR, np.uint8)
-    picture[y, x] = _ramp(count)
+    picture[y, x] = _count_colours(count)
     return picture
 
 
-def _sees(view: DepthView, points: Floats, tolerance_mm: float) -> NDArray[np.bool_]:
+def _sees(view: DepthView, points: Floats, tolerance_mm: float) -> Bools:
     at = np.nan_to_num(view.camera.project(points), nan=-1e6)
     column, row = np.rint(at).astype(int).T
     height, width = view.depth.shape
@@ -65,7 +65,7 @@ def _sees(view: DepthView, points: Floats, tolerance_mm: float) -> NDArray[np.bo
     return out
 
 
-def _ramp(count: NDArray[np.int_]) -> Image:
+def _count_colours(count: NDArray[np.int_]) -> Image:
     stops = np.array([[60, 40, 230], [60, 40, 230], [80, 140, 240], [140, 220, 245], [150, 215, 160], [110, 170, 80]])
     at = np.interp(np.minimum(count, _MANY), [0, 1, 2, 4, 8, _MANY], np.arange(len(stops)))
     low = np.floor(at).astype(int)
@@ -95,13 +95,13 @@ def _legend(width: int) -> Image:
     rendering.text(out, "seen by cameras:", (10, 17))
     for number, count in enumerate((1, 2, 4, 8, _MANY)):
         x = 150 + 62 * number
-        color = tuple(int(c) for c in _ramp(np.array([count]))[0])
+        color = tuple(int(c) for c in _count_colours(np.array([count]))[0])
         cv2.rectangle(out, (x, 5), (x + 20, 20), color, -1)
         rendering.text(out, f"{count}+" if count == _MANY else str(count), (x + 25, 17))
     return out
 
 
-def _plan(
+def _camera_map(
     quality: ScanQuality, trouble: Mapping[str, str], cameras: Sequence[Camera], width: int, height: int
 ) -> Image:
     """The cameras by azimuth and elevation around the subject, with how far each one's view is off."""

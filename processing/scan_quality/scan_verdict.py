@@ -1,4 +1,4 @@
-"""Whether a scan is accepted, looked at by a person, or made anew."""
+"""The verdict on a scan: its figures against their limits."""
 
 from dataclasses import dataclass
 from typing import Any

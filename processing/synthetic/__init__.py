@@ -1,1 +1,1 @@
-"""Subjects, rig and photographs with known truth, for the demo and the tests."""
+"""Synthetic subjects, rig and photographs with known truth, for the demo and the tests."""

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from common.array_types import Floats, Floats32
+from common.array_types import Floats, Floats32, Ints32, Ints64
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.noise_field import NoiseField
@@ -42,7 +41,7 @@ class PosedHead:
         """The head under the studio's lights; made at the first photograph and kept."""
         return Scene(self.mesh, self.albedo, self.gloss, occlusion_rays=24)
 
-    def measured(self, cameras: list[Camera], least: int = 3) -> tuple[Floats, NDArray[np.int32]]:
+    def measured(self, cameras: list[Camera], least: int = 3) -> tuple[Floats, Ints32]:
         """The true skin that at least `least` cameras see at no grazing angle: vertices (n, 3) and triangles.
 
         What the eyes, the teeth and the mouth's inside show is left out, and so are nape and lower neck.
@@ -85,7 +84,7 @@ class Subject:
         return Mesh(self.fine.refinement(self.neutral_mm), self.fine.triangles).vertex_areas
 
     @cached_property
-    def nearest_template_vertex(self) -> NDArray[np.int64]:
+    def nearest_template_vertex(self) -> Ints64:
         """(N,) the default template's vertex nearest to each fine vertex, on the average head."""
         average = template_topology().vertices(self.fine.head.vertices_mm)
         return np.asarray(cKDTree(average).query(self.fine.average_mm, workers=2)[1])
@@ -145,7 +144,7 @@ def _small_motion(rng: np.random.Generator, size_mm: float) -> tuple[Floats, Flo
     return R, rng.normal(0, 1.0, 3) * size_mm
 
 
-def visible(mesh: Mesh, cameras: list[Camera], least_cosine: float = 0.25) -> NDArray[np.int32]:
+def visible(mesh: Mesh, cameras: list[Camera], least_cosine: float = 0.25) -> Ints32:
     """(V,) how many cameras see each vertex: nothing before it, and not at a grazing angle."""
     surface = Surface(mesh)
     normals = mesh.vertex_normals

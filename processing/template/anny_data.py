@@ -14,11 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from common.array_types import Floats, Ints32
+from common.array_types import Bools, Floats, Ints32
 from processing.errors import DataError
-from processing.template.template import EYE, MOUTH_INTERIOR, SKIN
-
-Labels = NDArray[np.int8]
+from processing.template.template import EYE, MOUTH_INTERIOR, SKIN, Labels
 
 TEETH, TONGUE = 3, 4  # parts that a head has and a template has not; they go on from the template's
 EYES_ABOVE_ORIGIN_MM, EYES_BEFORE_ORIGIN_MM = 34.0, 92.0
@@ -219,7 +217,7 @@ def sample_uv_picture(image: Path, uv: Floats) -> NDArray[np.uint8]:
     return np.asarray(pixels[y, x])
 
 
-def neck_cut(head_mm: Floats) -> NDArray[np.bool_]:
+def neck_cut(head_mm: Floats) -> Bools:
     """(V,) above the cut: a plane from 190 mm below the eyes in front to 140 mm below at the nape, higher where the
     shoulders begin."""
     y, z = head_mm[:, 1] - EYES_ABOVE_ORIGIN_MM, head_mm[:, 2] - EYES_BEFORE_ORIGIN_MM
@@ -227,7 +225,7 @@ def neck_cut(head_mm: Floats) -> NDArray[np.bool_]:
     return np.asarray(y > -190 + rise)
 
 
-def head_quads(base: BaseMesh, average_mm: Floats) -> tuple[NDArray[np.bool_], Labels]:
+def head_quads(base: BaseMesh, average_mm: Floats) -> tuple[Bools, Labels]:
     """Which quads of the body belong to the head, and the part of every quad."""
     middle = base.uvs[base.quad_uvs].mean(1)
     colours = base.segment_colours(middle)
@@ -244,7 +242,7 @@ def head_quads(base: BaseMesh, average_mm: Floats) -> tuple[NDArray[np.bool_], L
     return kept, part
 
 
-def _hangs_by_one_edge(quads: Ints32) -> NDArray[np.bool_]:
+def _hangs_by_one_edge(quads: Ints32) -> Bools:
     """(Q,) which quads share fewer than two edges with others: tabs that a cut leaves."""
     edges = np.sort(np.stack([quads, np.roll(quads, -1, axis=1)], axis=2).reshape(-1, 2), axis=1)
     _, inverse, count = np.unique(edges, axis=0, return_inverse=True, return_counts=True)

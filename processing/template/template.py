@@ -10,6 +10,7 @@ from common.array_types import Bools, Floats, Ints32
 from processing.errors import DataError, ShapeError
 from processing.geometry.mesh import Mesh, Surface
 
+Labels = NDArray[np.int8]
 # Part of each vertex. AnnyHead goes on with its own: teeth and tongue.
 SKIN, EYE, MOUTH_INTERIOR = 0, 1, 2
 PART_NAMES = ("skin", "eye", "mouth_interior")
@@ -26,7 +27,7 @@ class Template:
     name: str
     version: int
     mesh: Mesh  # V vertices and T triangles, neutral, with UVs in the unit square
-    parts: NDArray[np.int8]  # (V,) SKIN, EYE (the surface between the lids), MOUTH_INTERIOR
+    parts: Labels  # (V,) SKIN, EYE (the surface between the lids), MOUTH_INTERIOR
     weights: Floats  # (V,) 0..1, the weight of a vertex's distance to the scan
     boundary: Bools  # (V,) True on the mesh's rim
     #: (68,) triangles and (68, 3) barycentric coordinates in them: the Multi-PIE landmarks, fixed on the surface.
@@ -69,7 +70,7 @@ def from_mesh(
     landmark_triangles: Ints32,
     landmark_barycentric: Floats,
     *,
-    parts: NDArray[np.int8] | None = None,
+    parts: Labels | None = None,
     expressions: Mapping[str, Floats] | None = None,
     version: int = 1,
 ) -> Template:

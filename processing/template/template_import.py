@@ -1,10 +1,9 @@
-"""Other people's topologies as templates: a studio's OBJ, ICT-FaceKit's head."""
+"""Import of other topologies as templates: a studio's OBJ, ICT-FaceKit's head."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from common.array_types import Floats
@@ -13,7 +12,16 @@ from processing.files.obj import read_obj
 from processing.geometry.mesh import Mesh, submesh
 from processing.template.expression_recipes import ICT_RECIPES
 from processing.template.part_labelling import label_parts
-from processing.template.template import EYE, MOUTH_INTERIOR, SKIN, Template, TemplateError, from_mesh, place_landmarks
+from processing.template.template import (
+    EYE,
+    MOUTH_INTERIOR,
+    SKIN,
+    Labels,
+    Template,
+    TemplateError,
+    from_mesh,
+    place_landmarks,
+)
 from processing.template.template_file import read_landmark_file
 from processing.template.uv_overlaps import without_overlaps
 
@@ -83,7 +91,7 @@ def import_obj(
     return from_mesh(name or path.stem, mesh, triangles, barycentric, parts=parts, expressions=posed)
 
 
-def _importance(mesh: Mesh, landmarks_mm: Floats, parts: NDArray[np.int8]) -> Floats:
+def _importance(mesh: Mesh, landmarks_mm: Floats, parts: Labels) -> Floats:
     """(T,) mm^2 of the face's skin: triangles by the inner landmarks; a thousandth of that elsewhere."""
     reach = 0.3 * float(np.linalg.norm(landmarks_mm[45] - landmarks_mm[36]))
     near = cKDTree(landmarks_mm[17:]).query(mesh.vertices_mm[mesh.triangles].mean(axis=1))[0] < reach

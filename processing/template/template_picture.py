@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from common.array_types import Floats, Image
-from processing.geometry.cameras import Camera, direction_of, look_at
+from processing.geometry.cameras import Camera, direction_of, upright_rotation
 from processing.geometry.mesh import Mesh
 from processing.geometry.photograph_rendering import Scene
 from processing.template.template import Template
@@ -38,8 +38,9 @@ def _view(
     template: Template, vertices: Floats, azimuth: float, elevation: float, size: int, middle: Floats, extent: float,
     points: Floats | None,
 ) -> Image:  # fmt: skip
-    centre = middle + 4 * extent * direction_of(azimuth, elevation)
-    R = look_at(centre, middle)
+    towards = direction_of(azimuth, elevation)
+    centre = middle + 4 * extent * towards
+    R = upright_rotation(-towards)
     K = np.array([[3.7 * size, 0, (size - 1) / 2], [0, 3.7 * size, (size - 1) / 2], [0, 0, 1]])
     camera = Camera(K=K, R=R, t=-R @ centre, width=size, height=size)
     mesh = Mesh(vertices, template.mesh.triangles)

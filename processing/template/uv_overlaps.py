@@ -2,11 +2,10 @@
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from common.array_types import Bools, Floats
+from common.array_types import Bools, Floats, Ints32, Ints64
 from processing.geometry.mesh import Mesh
 
 RASTER_PX = 1024
@@ -53,7 +52,7 @@ def without_overlaps(mesh: Mesh, important: Floats) -> Mesh:
     return Mesh(mesh.vertices_mm, mesh.triangles, placed, mesh.uv_triangles, mesh.colors)
 
 
-def _charts(uv_triangles: NDArray[np.int32], count: int) -> NDArray[np.int64]:
+def _charts(uv_triangles: Ints32, count: int) -> Ints64:
     """(T,) the number of the connected chart of each triangle."""
     i, j = uv_triangles[:, [0, 1]].ravel(), uv_triangles[:, [1, 2]].ravel()
     graph = sparse.csr_array((np.ones(len(i)), (i, j)), shape=(count, count))

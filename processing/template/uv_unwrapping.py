@@ -8,12 +8,11 @@ start as mean-value coordinates (Floater 2003) and are then corrected so that th
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import splu
 
-from common.array_types import Floats, Ints32
+from common.array_types import Bools, Floats, Ints32
 from processing.errors import MeshError
 from processing.geometry.mesh import Mesh
 
@@ -35,7 +34,7 @@ def unwrap_head(mesh: Mesh, density: Floats, iterations: int = 12) -> Unwrapped:
     density: (V,) wanted texels per square millimetre, relative. Raises MeshError where the mesh is not such a head.
     """
     seam = _nape_seam(mesh)
-    triangles, vertices = _cut_open(mesh, seam)
+    triangles, vertices = _cut_along_seam(mesh, seam)
     loop = _boundary_loop(triangles)
     where = _on_square(mesh.vertices_mm[vertices], loop, vertices, int(seam[-1]), set(seam.tolist()))
     points, wanted = mesh.vertices_mm[vertices], density[vertices]
@@ -46,7 +45,7 @@ def unwrap_head(mesh: Mesh, density: Floats, iterations: int = 12) -> Unwrapped:
     weights = _mean_value_weights(points, triangles)
     best, lowest = uvs, np.inf
     for _ in range(iterations):
-        uvs = _embed(weights, fixed, uvs)
+        uvs = _tutte_embedding(weights, fixed, uvs)
         stretch, energy = _vertex_stretch(points, uvs, triangles, wanted)
         if energy < lowest * 0.999:
             best, lowest = uvs, energy
@@ -85,7 +84,7 @@ def _nape_seam(mesh: Mesh) -> Ints32:
     return np.array(path[::-1], dtype=np.int32)
 
 
-def _cut_open(mesh: Mesh, seam: Ints32) -> tuple[Ints32, Ints32]:
+def _cut_along_seam(mesh: Mesh, seam: Ints32) -> tuple[Ints32, Ints32]:
     """Double the seam's vertices (not the crown's): the triangles on the seam's right use the copies.
 
     Returns triangles (T, 3) and the mesh vertex of each of the (U,) cut vertices.
@@ -172,7 +171,7 @@ def _mean_value_weights(points: Floats, triangles: Ints32) -> sparse.csr_array:
     return sparse.csr_array((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=shape)
 
 
-def _embed(weights: sparse.csr_array, fixed: NDArray[np.bool_], uvs: Floats) -> Floats:
+def _tutte_embedding(weights: sparse.csr_array, fixed: Bools, uvs: Floats) -> Floats:
     """Every free vertex at the weighted middle of its neighbours."""
     share = sparse.csr_array(sparse.diags_array(1 / np.asarray(weights.sum(axis=1)).ravel()) @ weights)
     free = ~fixed

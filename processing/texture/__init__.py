@@ -1,1 +1,1 @@
-"""Photographs to a texture over the registered mesh's UVs."""
+"""Texture: photographs projected over a registered mesh's UVs, and correspondence refined by comparing textures."""

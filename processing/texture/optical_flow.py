@@ -58,9 +58,14 @@ def appearance_flow(
     return Flow(there, error)
 
 
-def _pattern(image: Image, radius_px: float) -> Image:
-    """(S, S) uint8: grey less its local mean, over its local standard deviation."""
-    grey = image.astype(np.float32).mean(axis=2)
+def normalized_contrast(grey: Floats32, *, radius_px: float, gain: float, floor: float) -> Image:
+    """(H, W) uint8 around 128: grey levels less their local mean, over their local standard deviation (plus floor)."""
     detail = grey - cv2.GaussianBlur(grey, (0, 0), radius_px)
-    spread = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), radius_px)) + _LOW_CONTRAST
-    return np.asarray((128 + 50 * detail / spread).clip(0, 255), dtype=np.uint8)
+    spread = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), radius_px)) + floor
+    return np.asarray((128 + gain * detail / spread).clip(0, 255), dtype=np.uint8)
+
+
+def _pattern(image: Image, radius_px: float) -> Image:
+    """(S, S): what is compared of a picture of a face."""
+    grey = image.astype(np.float32).mean(axis=2)
+    return normalized_contrast(grey, radius_px=radius_px, gain=50, floor=_LOW_CONTRAST)

@@ -31,8 +31,8 @@ BAND_MM = (0.8, 4.0)
 BAND_POWERS = (6.0, 2.5, 1.0)
 _COMPARISON_BLUR_PX = 1.5  # photographs are compared at vertices after a blur of this
 _DARK, _BRIGHT = 12, 245
-_GAIN_PLACES = 5000
-_CHUNK = 1 << 18
+_GAIN_SAMPLES = 5000
+_TEXELS_AT_ONCE = 1 << 18
 COARSER, COARSE_PX = 4, 512  # broad bands have this many times fewer texels a side, but no fewer than these
 CLEARLY_WORSE = 0.6  # of the best view's weight: under 5 % of its weight in the finest band
 
@@ -102,7 +102,7 @@ class PhotoProjection:
         coarse = texels_of(mesh, texels.size_px // COARSER) if texels.size_px >= COARSER * COARSE_PX else texels
         best = self.weights.max(axis=1, keepdims=True)
         sharp = np.where(self.weights >= CLEARLY_WORSE * best, self.weights, 0).astype(np.float32)
-        fine, broad = _Sums(texels, 1), _Sums(coarse, len(BAND_POWERS) - 1)
+        fine, broad = _BandSums(texels, 1), _BandSums(coarse, len(BAND_POWERS) - 1)
         for c, (image, camera) in enumerate(zip(self.images, self.cameras, strict=True)):
             progress(0.9 * c / len(self.cameras), f"projecting photograph {c + 1} of {len(self.cameras)}")
             seeing = np.flatnonzero(self.weights[:, c] > 0)
@@ -127,7 +127,7 @@ class PhotoProjection:
         return Texture(image, np.asarray(texels.image(seen & texels.inside), dtype=np.bool_), self.gains.gain)
 
 
-class _Sums:
+class _BandSums:
     """Weighted sums of some bands over texels, photograph by photograph: total (B, N, 3) and mass (B, N)."""
 
     def __init__(self, texels: Texels, bands: int) -> None:
@@ -160,7 +160,7 @@ class _Sums:
         at_vertex = np.nan_to_num(at_vertex, nan=-1e4)
 
         def chunk(start: int) -> None:
-            some = start + np.flatnonzero(used[texels.triangle[start : start + _CHUNK]])
+            some = start + np.flatnonzero(used[texels.triangle[start : start + _TEXELS_AT_ONCE]])
             corners, barycentric = mesh.triangles[texels.triangle[some]], texels.barycentric[some]
             here = at_vertex[corners[:, 0]] * barycentric[:, :1]
             for k in (1, 2):
@@ -176,7 +176,7 @@ class _Sums:
 
         if len(touched):
             with ThreadPoolExecutor(2) as pool:  # each texel is in one chunk
-                list(pool.map(chunk, range(0, len(texels.index), _CHUNK)))
+                list(pool.map(chunk, range(0, len(texels.index), _TEXELS_AT_ONCE)))
 
 
 def split_bands(image: Image, sigmas_px: Sequence[float]) -> list[NDArray[np.generic]]:
@@ -216,7 +216,7 @@ def _vertex_colours(mesh: Mesh, images: Sequence[Image], cameras: Sequence[Camer
 def match_colours(colours: Floats32) -> Gains:
     """The gains that bring (C, V, 3) colours together, from places that several cameras see well exposed."""
     several = np.flatnonzero(np.isfinite(colours[..., 0]).sum(axis=0) >= 2)
-    places = colours[:, several[:: max(1, len(several) // _GAIN_PLACES)]]
+    places = colours[:, several[:: max(1, len(several) // _GAIN_SAMPLES)]]
     with np.errstate(invalid="ignore"):
         usable: Bools = np.asarray((places > _DARK).all(axis=2) & (places < _BRIGHT).all(axis=2))
     return solve_gains(np.log(np.where(usable[..., None], places, np.nan)))

@@ -9,10 +9,9 @@ from PIL import Image as PillowImage
 
 from processing.errors import ShapeError
 from processing.files.displacement_exr import read_displacement_exr, write_displacement_exr
+from processing.files.displacement_map import DisplacementMap, DisplacementMapError
 from processing.files.displacement_png import (
     QUANTUM,
-    DisplacementMap,
-    DisplacementMapError,
     decode_displacement,
     encode_displacement,
     read_displacement_png,

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from processing.errors import DataError
-from processing.files.image_files import read_image, write_image
 from processing.files.stage_files import read_json, read_vertices, write_json, write_vertices
 
 
@@ -47,12 +46,3 @@ def test_reports_become_plain_json(tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text("[1]")
     with pytest.raises(DataError, match="holds a list"):
         read_json(tmp_path / "r.json")
-
-
-def test_pictures(tmp_path: Path) -> None:
-    picture = np.random.default_rng(1).integers(0, 255, (8, 9, 3), dtype=np.uint8)
-    write_image(tmp_path / "a.png", picture)
-    assert np.array_equal(read_image(tmp_path / "a.png"), picture)
-    (tmp_path / "b.png").write_text("no picture")
-    with pytest.raises(DataError, match="cannot be read as a picture"):
-        read_image(tmp_path / "b.png")

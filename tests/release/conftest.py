@@ -27,7 +27,8 @@ from db.stage_runs.artefacts import OutputFile
 from db.stage_runs.job_queue import InputFile, InputMade, JobSpec
 from db.store import Store
 from db.studio import StudioRecords
-from processing.files.displacement_png import DisplacementMap, write_displacement_png
+from processing.files.displacement_map import DisplacementMap
+from processing.files.displacement_png import write_displacement_png
 from processing.files.ply import write_ply
 from processing.files.stage_files import write_vertices
 from processing.geometry.mesh import Mesh

@@ -23,7 +23,8 @@ from db.store import Store
 from db.studio import StudioRecords
 from processing.files.camera_models import params_from_cameras
 from processing.files.displacement_exr import write_displacement_exr
-from processing.files.displacement_png import DisplacementMap, write_displacement_png
+from processing.files.displacement_map import DisplacementMap
+from processing.files.displacement_png import write_displacement_png
 from processing.files.ply import write_ply
 from processing.files.stage_files import write_vertices
 from processing.geometry.cameras import Camera

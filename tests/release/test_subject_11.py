@@ -22,7 +22,8 @@ from db.studio import StudioRecords
 from processing.farm.daemon import FarmDaemon
 from processing.farm.settings import FarmSettings
 from processing.files.camera_models import camera_from_params
-from processing.files.displacement_png import DisplacementMap, write_displacement_png
+from processing.files.displacement_map import DisplacementMap
+from processing.files.displacement_png import write_displacement_png
 from processing.files.ply import write_ply
 from processing.files.stage_files import write_vertices
 from processing.geometry.mesh import Mesh

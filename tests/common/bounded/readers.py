@@ -72,7 +72,7 @@ def _pictures() -> list[bytes]:
 
 
 def _relief() -> Any:
-    from processing.files.displacement_png import DisplacementMap
+    from processing.files.displacement_map import DisplacementMap
 
     rng = np.random.default_rng(2)
     return DisplacementMap(rng.uniform(-2, 2, (16, 16)).astype(np.float32), rng.random((16, 16)) > 0.3)
