@@ -25,7 +25,7 @@ from db.errors import DatabaseUnavailable
 from db.models import Job, JobState
 from processing.farm import daemon
 from processing.farm.daemon import FarmDaemon
-from processing.farm.farm_listener import NullListener
+from processing.farm.farm_listener import FarmListener
 
 NAMES = ("1_neutral", "2_smile", "3_mouth_stretch")
 MORTAL = Path(__file__).with_name("mortal_daemon.py")
@@ -41,7 +41,7 @@ def attempts(engine: Engine, take: int, stage: str = "measure") -> int:
     return found
 
 
-class Heard(NullListener):
+class Heard(FarmListener):
     """What a daemon warned of."""
 
     def __init__(self) -> None:

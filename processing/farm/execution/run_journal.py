@@ -66,9 +66,9 @@ def run_journal_of(store_place: str) -> RunJournal:
     return ObjectRunJournal(f"{store_place.rstrip('/')}/runs") if folder is None else FolderRunJournal(folder / "runs")
 
 
-def journalled_outputs(notes: RunJournal, key: str, store: Store) -> tuple[OutputFile, ...]:
+def journalled_outputs(journal: RunJournal, key: str, store: Store) -> tuple[OutputFile, ...]:
     """The outputs of a run that were filed but not recorded, checked in the store; empty when there are none."""
-    text = notes.read(key)
+    text = journal.read(key)
     if text is None:
         return ()
     try:
@@ -80,10 +80,10 @@ def journalled_outputs(notes: RunJournal, key: str, store: Store) -> tuple[Outpu
     return outputs
 
 
-def log_tail(notes: RunJournal, key: str) -> str:
+def log_tail(journal: RunJournal, key: str) -> str:
     """The end of a run's log, where this machine can see it."""
     with suppress(OSError):
-        return notes.log_path(key).read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:]
+        return journal.log_path(key).read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:]
     return ""
 
 
