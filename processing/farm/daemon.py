@@ -200,7 +200,7 @@ class FarmDaemon:
         self._listener.counted(self.summary.jobs)
 
     def _sweep(self) -> None:
-        """Now and then, remove what killed runs left on the store's disk, and notes that nobody needs any more."""
+        """Now and then, remove what killed runs left on the store's disk, and journals that nobody needs any more."""
         if time.monotonic() - self._swept > SWEEP_EVERY_S:
             self._swept = time.monotonic()
             with contextlib.suppress(OSError):

@@ -129,7 +129,7 @@ def _queue(report: Mapping[str, Any]) -> Text:
 
 
 def _running(report: Mapping[str, Any]) -> list[Text]:
-    """A line for each run under way; one whose daemon is silent jobs out."""
+    """A line for each run under way; one whose daemon is silent is marked."""
     lines = []
     for one in report["running"]:
         text = f"  {one['label'] or one['key'][:12]}  {one['stage']}  for {_time(one['seconds'])}"
