@@ -54,13 +54,13 @@ FARM_PARAMS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What is shown. expressions: (k, name) of the protocol, the neutral among them."""
+    """What is shown."""
 
     out: Path
-    expressions: tuple[tuple[int, str], ...]
+    expressions: tuple[tuple[int, str], ...]  # (k, name) of the protocol, the neutral among them
     cameras: int
-    seed: int
-    height_px: int
+    seed: int  # of the synthetic subject
+    height_px: int  # of a photograph
 
     @classmethod
     def parse(cls, out: Path, expressions: str, cameras: int, seed: int, height_px: int) -> Self:

@@ -12,10 +12,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -50,7 +48,7 @@ from processing.farm.farm_listener import FarmListener, Summary
 from processing.farm.scheduling.content_keys import file_digest
 from processing.farm.scheduling.job_counts import count_jobs
 from processing.farm.scheduling.task_assignment import TakeChanged, TaskBuilder
-from processing.farm.scheduling.tasks import Task, TaskOutcome, TaskResult
+from processing.farm.scheduling.tasks import ProgressEvent, Task, TaskOutcome, TaskResult
 from processing.farm.scheduling.worker_capacity import CapacityTracker
 from processing.farm.session_planner import SessionPlanner
 from processing.farm.settings import FarmSettings
@@ -120,13 +118,13 @@ class FarmDaemon:
             return self.summary
         try:
             with executor(self.settings, self._progressed) as workers:
-                pulse = threading.Thread(target=self._pulse, args=(workers,), name="mien-leases", daemon=True)
-                pulse.start()
+                renewing = threading.Thread(target=self._renew_leases, args=(workers,), name="mien-leases", daemon=True)
+                renewing.start()
                 try:
                     self._work(workers, until_idle)
                 finally:
                     self._stop.set()
-                    pulse.join(timeout=10)
+                    renewing.join(timeout=10)
         finally:
             self._give_back()
             self.summary.seconds = time.monotonic() - begun
@@ -341,7 +339,7 @@ class FarmDaemon:
             self._full = result.error.splitlines()[-1]
             self._listener.warned(self._full)
 
-    def _pulse(self, workers: Executor) -> None:
+    def _renew_leases(self, workers: Executor) -> None:
         """Renew the leases of everything held; a lost lease's result will be refused, so its run need not begin."""
         while not self._stop.wait(self.settings.lease_s / 4):
             with self._lock:
@@ -379,5 +377,5 @@ class FarmDaemon:
             self._store.put_file(self._template, expected=digest)
         return digest
 
-    def _progressed(self, event: Mapping[str, Any]) -> None:
+    def _progressed(self, event: ProgressEvent) -> None:
         self._listener.progressed(event["label"], event["stage"], event["done"], event["message"])

@@ -129,7 +129,7 @@ def test_two_daemons_when_one_has_been_asleep_past_its_leases(
     """What it held is taken over; what it brings afterwards is refused; nobody computes what is being computed."""
     hold = studio.order("hold-1_neutral")
     sleepy = studio.farm(lease_s=1.0, **lent.settings)
-    monkeypatch.setattr(sleepy, "_pulse", lambda _workers: None)
+    monkeypatch.setattr(sleepy, "_renew_leases", lambda _workers: None)
     monkeypatch.setattr(studio, "farm", lambda **_: sleepy)
     with studio.farming():
         waiting(studio.control / "reached-1_neutral")

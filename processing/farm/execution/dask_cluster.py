@@ -21,7 +21,7 @@ from distributed.security import Security
 from db.errors import RecordError
 from processing.farm.execution.scratch_folders import own_folder
 from processing.farm.execution.task_execution import run_task
-from processing.farm.scheduling.tasks import TOPIC, UNDER_WAY, AttemptId, Task, TaskOutcome, TaskResult
+from processing.farm.scheduling.tasks import TOPIC, UNDER_WAY, AttemptId, ProgressEvent, Task, TaskOutcome, TaskResult
 from processing.farm.scheduling.worker_capacity import WorkerCapacity
 from processing.farm.settings import FarmSettings
 from processing.farm.tls import address, credentials, security
@@ -179,7 +179,7 @@ class RemoteWorkers(Executor):
 
     local = False
 
-    def __init__(self, settings: FarmSettings, said: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, settings: FarmSettings, said: Callable[[ProgressEvent], None]) -> None:
         super().__init__()
         assert settings.scheduler is not None
         tls = credentials(settings.scheduler, settings.tls)
@@ -249,7 +249,7 @@ def _others(worker: Mapping[str, Any], mine: Container[AttemptId]) -> int:
 
 
 @contextmanager
-def executor(settings: FarmSettings, said: Callable[[dict[str, Any]], None]) -> Iterator[Executor]:
+def executor(settings: FarmSettings, said: Callable[[ProgressEvent], None]) -> Iterator[Executor]:
     """An executor on a local cluster or on `settings.scheduler`; leaving it ends the local workers at once.
 
     said: gets the progress of running stages. Raises SchedulerUnreachable when there is no scheduler to begin with.

@@ -22,7 +22,7 @@ from processing.farm.execution.run_log import run_log
 from processing.farm.execution.scratch_folders import free_gb, scratch, scratch_folder
 from processing.farm.execution.stage_run import NO_SPACE, DiskFull, disk_full, run_stage
 from processing.farm.execution.take_folders import write_take_folder
-from processing.farm.scheduling.tasks import THREADS, TOPIC, AttemptId, Task, TaskOutcome, TaskResult
+from processing.farm.scheduling.tasks import THREADS, TOPIC, AttemptId, ProgressEvent, Task, TaskOutcome, TaskResult
 from processing.stages.base import Inputs, Stage
 from processing.stages.discovery import BUILT_IN, discover
 from processing.stages.outputs import REVIEW, REVIEW_PICTURE
@@ -202,5 +202,5 @@ def _say(task: Task, done: float, message: str) -> None:
     with contextlib.suppress(Exception):  # progress is a courtesy; the run goes on
         from distributed import get_worker
 
-        event = {"label": task.label, "stage": task.stage, "done": done, "message": message}
+        event = ProgressEvent(label=task.label, stage=task.stage, done=done, message=message)
         get_worker().log_event(TOPIC, event)
