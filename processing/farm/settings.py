@@ -15,25 +15,36 @@ from processing.stages.discovery import BUILT_IN
 
 @dataclass(frozen=True)
 class FarmSettings:
-    """The [farm] table of studio.toml."""
+    """scheduler: 'tcp://host:8786', or None for a cluster of this machine's own with `workers` processes.
 
-    scheduler: str | None = None  # 'tcp://host:8786'; None: a cluster of this machine's own with `workers` processes
-    tls: str | None = None  # a folder of `mien farm keys`; only who has a certificate of the farm's is spoken to
-    workers: int | None = None  # processes of this machine's own cluster; None: one a processor, as memory allows
-    ram_gb: float | None = None  # runs start while their stages' needs fit into it; None: 80 % of the machine's memory
-    gpus: int = 1  # runs at a time that may use a graphics processor of this machine, where `device` is not cpu
-    processors: int | None = None  # that one run may keep busy; None: a machine's workers share its processors
-    device: str = "cpu"  # or a torch device
-    lease_s: float = 60.0  # a daemon that is silent for so long has lost its jobs
-    poll_s: float = 5.0  # how often new takes are looked for
-    backoff_s: float = 30.0  # before the second attempt; doubled for each further one
-    max_attempts: int = 3  # of a run, then it is parked
-    limit_s: float = 43_200.0  # a run that takes longer hangs
-    disk_floor_gb: float = 5.0  # while less is free on the store's disk or a worker's, no run begins
-    open_sessions: bool = True  # takes are processed as soon as they are accepted, not when their session is closed
-    template: str | None = None  # a file; None: the studio's
-    stages: tuple[str, ...] = (str(BUILT_IN),)  # folders of stage files
-    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # stage -> where it differs from the defaults
+    tls: a folder of `mien farm keys`; the scheduler then speaks TLS alone, and knows its clients by their certificates.
+    ram_gb: runs are started while their stages' needs fit into this (None: 80 % of this machine's memory).
+    gpus: how many runs at a time may use a graphics processor of this machine, where `device` is not cpu.
+    processors: how many one run may keep busy (None: the workers of a machine share its processors).
+    lease_s: a daemon that is silent for so long has lost its jobs.  poll_s: how often new takes are looked for.
+    backoff_s: before the second attempt; doubled for each further one.  limit_s: a run that takes longer hangs.
+    disk_floor_gb: while less is free on the store's disk or a worker's, no run begins.
+    open_sessions: takes are processed as soon as they are accepted, not only when their session is closed.
+    stages: folders of stage files.  params: stage -> parameters that differ from their defaults.
+    """
+
+    scheduler: str | None = None
+    tls: str | None = None
+    workers: int | None = None
+    ram_gb: float | None = None
+    gpus: int = 1
+    processors: int | None = None
+    device: str = "cpu"
+    lease_s: float = 60.0
+    poll_s: float = 5.0
+    backoff_s: float = 30.0
+    max_attempts: int = 3
+    limit_s: float = 43_200.0
+    disk_floor_gb: float = 5.0
+    open_sessions: bool = True
+    template: str | None = None
+    stages: tuple[str, ...] = (str(BUILT_IN),)
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:

@@ -39,6 +39,7 @@ class FlatName:
     type: Any  # of its value
     attribute: str = ""  # of the group in that field; empty where the field is the parameter itself
     index: int | None = None  # within a pair
+    default: Any = None  # the group where nothing is given
 
 
 def group(*, default: Any, names: Sequence[str] = (), pairs: Sequence[str] = ()) -> Any:
@@ -75,32 +76,31 @@ class StageParams:
             inner = typing.get_type_hints(type(f.default))
             for name, (attribute, index) in f.metadata["flat"].items():
                 hint = inner[attribute] if index is None else typing.get_args(inner[attribute])[index]
-                flat[name] = FlatName(f.name, hint, attribute, index)
+                flat[name] = FlatName(f.name, hint, attribute, index, f.default)
         return flat
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], where: str = "parameters") -> Self:
         """Parameters from names and values. Raises ParamsError for a misspelling or a value of a wrong type."""
         flat = cls.flat_names()
+        table = dataclasses.make_dataclass(
+            cls.__name__, [(name, at.type, field(default=None)) for name, at in flat.items()]
+        )
         made: dict[str, Any] = {}
-        groups: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(cls) if "flat" in f.metadata}  # type: ignore[arg-type]
-        changed: dict[str, dict[str, Any]] = {name: {} for name in groups}
-        for name, value in values.items():
-            if name not in flat:
-                near = difflib.get_close_matches(name, flat, n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"it has: {', '.join(flat) or 'none'}"
-                raise ParamsError(f"{where}: there is no '{name}'; {hint}")
+        changed: dict[str, dict[str, Any]] = {}
+        for name, value in values_of(table, values, where).items():
             at = flat[name]
-            checked = _of_type(value, at.type, f"{where}: '{name}'")
             if not at.attribute:
-                made[at.field] = checked
-            elif at.index is None:
-                changed[at.field][at.attribute] = checked
-            else:
-                pair = list(changed[at.field].get(at.attribute, getattr(groups[at.field], at.attribute)))
-                pair[at.index] = checked
-                changed[at.field][at.attribute] = tuple(pair)
-        made |= {name: dataclasses.replace(groups[name], **new) for name, new in changed.items()}
+                made[at.field] = value
+                continue
+            inner = changed.setdefault(at.field, {})
+            if at.index is not None:
+                pair = list(inner.get(at.attribute, getattr(at.default, at.attribute)))
+                pair[at.index] = value
+                value = tuple(pair)
+            inner[at.attribute] = value
+        defaults = {at.field: at.default for at in flat.values()}
+        made |= {name: dataclasses.replace(defaults[name], **new) for name, new in changed.items()}
         return cls(**made)
 
     def to_mapping(self) -> dict[str, Any]:
@@ -111,6 +111,19 @@ class StageParams:
             value = getattr(value, at.attribute) if at.attribute else value
             found[name] = value if at.index is None else value[at.index]
         return found
+
+
+def values_of(table: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The values given of a dataclass's fields, checked. Raises ParamsError."""
+    hints = typing.get_type_hints(table)
+    checked: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in hints:
+            near = difflib.get_close_matches(name, hints, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"it has: {', '.join(hints) or 'none'}"
+            raise ParamsError(f"{where}: there is no '{name}'; {hint}")
+        checked[name] = _of_type(value, hints[name], f"{where}: '{name}'")
+    return checked
 
 
 def _of_type(value: Any, hint: Any, where: str) -> Any:
