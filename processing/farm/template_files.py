@@ -27,7 +27,7 @@ def studio_template(home: Path, given: str | None, message: Callable[[str], None
     Mien's own is built on each machine, so two machines' may differ in a last digit and with it in their hash; the
     studio keeps one, or every daemon would make everything anew.
     """
-    from processing.files.obj import atomic_write
+    from common.files.atomic_write import atomic_write
 
     kept = home / "template.npz"
     if given is None and not kept.is_file():

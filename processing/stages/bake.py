@@ -7,7 +7,7 @@ from typing import ClassVar
 from processing.displacement.displacement_bake import bake
 from processing.files.displacement_exr import write_displacement_exr
 from processing.files.displacement_png import write_displacement_png
-from processing.files.obj import read_ply
+from processing.files.ply import read_ply
 from processing.files.stage_files import read_vertices
 from processing.stages.base import TEMPLATE, Inputs, Resources, Stage, StageParams
 from processing.template.template import SKIN, Template

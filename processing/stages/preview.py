@@ -9,7 +9,7 @@ import numpy as np
 from common.array_types import Floats, Image
 from processing.displacement.apply_displacement import displace
 from processing.files.displacement_png import read_displacement_png
-from processing.files.obj import read_ply
+from processing.files.ply import read_ply
 from processing.files.stage_files import read_image, read_json, read_vertices, write_image, write_json
 from processing.files.take_folder import Take, read_photos, read_take
 from processing.geometry import rendering

@@ -7,7 +7,7 @@ from typing import ClassVar
 from common.progress import part
 from processing.camera_check.take_check import with_cameras_used
 from processing.files.appearance_png import read_appearance, write_appearance
-from processing.files.obj import read_ply
+from processing.files.ply import read_ply
 from processing.files.stage_files import read_json, read_vertices, write_image, write_json, write_vertices
 from processing.files.take_folder import read_photos, read_take
 from processing.landmarks.triangulation import read_landmarks

@@ -10,8 +10,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
+from common.files.atomic_write import atomic_write
 from processing.errors import DataError
-from processing.files.obj import atomic_write
 
 WIDEST_PX = 1400
 

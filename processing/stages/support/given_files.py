@@ -11,7 +11,8 @@ from typing import ClassVar
 from common.progress import Progress
 from processing.camera_check.take_check import cameras_used
 from processing.errors import MeshError, NoFace
-from processing.files.obj import read_obj, read_ply, write_ply
+from processing.files.obj import read_obj, write_ply
+from processing.files.ply import read_ply
 from processing.files.stage_files import write_json
 from processing.geometry.mesh import Mesh
 from processing.landmarks.scan_landmarks import landmarks_of_scan
