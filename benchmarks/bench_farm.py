@@ -40,7 +40,7 @@ from db.store import Store
 from processing.farm.daemon import FarmDaemon
 from processing.farm.display.farm_status import farm_report
 from processing.farm.execution.dask_cluster import environment, executor
-from processing.farm.farm_listener import NullListener
+from processing.farm.farm_listener import FarmListener
 from processing.farm.settings import FarmSettings
 
 STAGES = {
@@ -149,7 +149,7 @@ def cpu_seconds() -> float:
     return sum(one.ru_utime + one.ru_stime for one in spent)
 
 
-class Clock(NullListener):
+class Clock(FarmListener):
     """When the first run was handed out, and when the last one ended."""
 
     def __init__(self) -> None:

@@ -28,9 +28,9 @@ from db.errors import DatabaseUnavailable, SettingsError
 from db.settings import Settings
 from db.studio import open_records
 from processing.farm.daemon import FarmDaemon
-from processing.farm.display.farm_progress import FarmScreen, say_summary, stop_on_signals
+from processing.farm.display.farm_progress import FarmProgressDisplay, say_summary, stop_on_signals
 from processing.farm.execution.dask_cluster import environment
-from processing.farm.scheduling.job_counts import standing
+from processing.farm.scheduling.job_counts import count_jobs
 from processing.farm.settings import FarmSettings
 from processing.farm.template_files import studio_template
 from processing.farm.tls import security
@@ -41,16 +41,16 @@ WARN_S = 600  # before a job's time is over
 
 @dataclass(frozen=True)
 class SlurmRequest:
-    """What one Slurm job asks for. runs: stage runs at a time; extra: further #SBATCH options."""
+    """What one Slurm job asks for."""
 
     cores: int
     memory_gb: float
-    walltime: str
-    runs: int = 1
+    walltime: str  # as Slurm writes it, 12:00:00
+    runs: int = 1  # stage runs at a time
     gpus: int = 0
     partition: str | None = None
     account: str | None = None
-    extra: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()  # further #SBATCH options
 
     def directives(self) -> list[str]:
         gpus = [f"--gres=gpu:{self.gpus}"] if self.gpus else []
@@ -71,15 +71,15 @@ class WorkerCluster(SLURMCluster):  # type: ignore[misc]
     job_cls = WorkerJob
 
 
-def make_cluster(lease: SlurmRequest, tls: str | None, logs: Path, **scheduler: Any) -> Any:
+def make_cluster(request: SlurmRequest, tls: str | None, logs: Path, **scheduler: Any) -> Any:
     """A scheduler in this process whose workers are Slurm jobs; none is started yet."""
-    options = ["--threads", str(lease.runs), "--memory", f"{0.9 * lease.memory_gb:g}", "--gpus", str(lease.gpus)]
+    options = ["--threads", str(request.runs), "--memory", f"{0.9 * request.memory_gb:g}", "--gpus", str(request.gpus)]
     if tls is not None:
         options += ["--tls", tls]
-    with dask.config.set(environment(lease.cores // lease.runs)):
+    with dask.config.set(environment(request.cores // request.runs)):
         return WorkerCluster(
-            cores=lease.cores, processes=1, memory=f"{lease.memory_gb:g}GB", walltime=lease.walltime,
-            queue=lease.partition, account=lease.account, job_extra_directives=lease.directives(),
+            cores=request.cores, processes=1, memory=f"{request.memory_gb:g}GB", walltime=request.walltime,
+            queue=request.partition, account=request.account, job_extra_directives=request.directives(),
             log_directory=str(logs), worker_options=options, security=security(tls),
             scheduler_options={"dashboard_address": "127.0.0.1:0"} | scheduler,
         )  # fmt: skip
@@ -99,8 +99,8 @@ class Scaling(threading.Thread):
         while True:
             try:
                 with reading(self._farm.engine) as tx:
-                    stands = standing(tx)
-                wanted = min(self._most, math.ceil((stands.ready + stands.running) / self._runs))
+                    counted = count_jobs(tx)
+                wanted = min(self._most, math.ceil((counted.ready + counted.running) / self._runs))
                 if wanted > self._jobs or wanted == 0:
                     self._jobs = wanted
                 self._cluster.scale(jobs=self._jobs)  # again each time: jobs whose time was over are replaced
@@ -133,14 +133,14 @@ def main(
 ) -> None:
     """Run the farm with Slurm jobs as workers."""
     studio = Settings.load(home, database)
-    lease = SlurmRequest(cores, memory, walltime, runs, gpus, partition, account, tuple(sbatch or ()))
+    request = SlurmRequest(cores, memory, walltime, runs, gpus, partition, account, tuple(sbatch or ()))
     settings = FarmSettings.load(studio, tls=str(tls) if tls else None, device=device or ("cuda" if gpus else None))
     if settings.tls is None:
         raise SettingsError("whoever reaches the scheduler could run any code: mien farm keys slurm, then --tls FOLDER")
     engine = open_records(studio)
-    with FarmScreen() as screen, make_cluster(lease, settings.tls, logs.absolute()) as cluster:
+    with FarmProgressDisplay() as display, make_cluster(request, settings.tls, logs.absolute()) as cluster:
         settings = replace(settings, scheduler=cluster.scheduler_address)
-        farm = FarmDaemon(engine, studio.store, settings, studio_template(studio.home, settings.template), screen)
+        farm = FarmDaemon(engine, studio.store, settings, studio_template(studio.home, settings.template), display)
         stopped = stop_on_signals(farm)
         farm.plan_once()
         scaling = Scaling(farm, cluster, jobs, runs)

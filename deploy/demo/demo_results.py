@@ -29,14 +29,14 @@ from processing.template.template_file import read_template
 class DemoTake:
     """A row of the demo's table."""
 
-    name: str
-    take: str
-    frames: int
-    cameras: int
-    command_skew_ms: float | None
-    clock_uncertainty_ms: float | None
-    exposure_skew_ms: float | None
-    exposure_source: str
+    name: str  # its label, 2_smile
+    take: str  # its code
+    frames: int  # photographs that there are
+    cameras: int  # of the rig
+    command_skew_ms: float | None  # how far apart the release commands went out
+    clock_uncertainty_ms: float | None  # how well the clocks are known
+    exposure_skew_ms: float | None  # how far apart the shutters opened
+    exposure_source: str  # what told it
     error: TruthError
 
 
@@ -46,9 +46,9 @@ class DemoOutcome:
 
     out: Path
     takes: tuple[DemoTake, ...]
-    release: Path
+    release: Path  # its folder
     release_files: int
-    seconds: dict[str, float]
+    seconds: dict[str, float]  # step -> wall time
 
     @property
     def report(self) -> Path:

@@ -33,7 +33,7 @@ from deploy.demo.demo_results import DemoOutcome, compare_takes, number, write_d
 from deploy.demo.local_studio import LocalStudio, SimulatedBody, perform_expression
 from processing.errors import DataError
 from processing.farm.daemon import FarmDaemon
-from processing.farm.display.farm_progress import FarmScreen
+from processing.farm.display.farm_progress import FarmProgressDisplay
 from processing.farm.settings import FarmSettings
 from processing.farm.template_files import studio_template
 from processing.files.camera_models import params_from_cameras
@@ -56,13 +56,13 @@ FARM_PARAMS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What is shown. expressions: (k, name) of the protocol, the neutral among them."""
+    """What is shown."""
 
     out: Path
-    expressions: tuple[tuple[int, str], ...]
+    expressions: tuple[tuple[int, str], ...]  # (k, name) of the protocol, the neutral among them
     cameras: int
-    seed: int
-    height_px: int
+    seed: int  # of the synthetic subject
+    height_px: int  # of a photograph
 
     @classmethod
     def parse(cls, out: Path, expressions: str, cameras: int, seed: int, height_px: int) -> Self:
@@ -257,7 +257,7 @@ class Demo:
 
     def _farm(self, engine: Engine) -> None:
         settings = FarmSettings.load(self.home, params=FARM_PARAMS)
-        with FarmScreen(self.console) as screen:
+        with FarmProgressDisplay(self.console) as screen:
             template = studio_template(self.home.home, settings.template, screen.warned)
             summary = FarmDaemon(engine, self.home.store, settings, template, screen).run(until_idle=True)
         if summary.jobs.troubled or summary.problems:

@@ -30,14 +30,14 @@ MAX_LATE_MS = 20.0
 
 @dataclass(frozen=True)
 class SimulatedBody:
-    """A camera body of the simulated rig. lag_ms: from command to exposure; jitter_ms: its standard deviation."""
+    """A camera body of the simulated rig."""
 
     name: str
     view: int
     serial: str
-    frontal: bool
-    lag_ms: float
-    jitter_ms: float
+    frontal: bool  # whether it looks at the face's front
+    lag_ms: float  # from command to exposure
+    jitter_ms: float  # the lag's standard deviation
 
     def url(self, photos: Path) -> str:
         """The address of the body, photographing what `photos/<view>.jpg` shows at the moment of exposure."""

@@ -14,16 +14,14 @@ COMPLETE_WITHIN_MM = 0.5
 
 @dataclass(frozen=True)
 class TruthError:
-    """scan: true skin to the scan's surface; complete: its share within 0.5 mm.
-    tu: registered vertex to its true place, over the measured skin; tu_surface: registered skin to the true skin.
-    """
+    """How far a take's results are from the true face."""
 
-    scan_mean_mm: float
+    scan_mean_mm: float  # true skin to the scan's surface
     scan_p95_mm: float
-    scan_complete: float
-    tu_median_mm: float
+    scan_complete: float  # share of the true skin that has the scan within 0.5 mm
+    tu_median_mm: float  # registered vertex to its true place, over the measured skin
     tu_p95_mm: float
-    tu_surface_mean_mm: float
+    tu_surface_mean_mm: float  # registered skin to the true skin
 
 
 def compare_to_truth(

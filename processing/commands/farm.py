@@ -30,9 +30,9 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Process accepted takes of closed sessions. Stop it with Ctrl-C at any time; the next run goes on."""
-    from processing.farm.display.farm_progress import run_with_screen
+    from processing.farm.display.farm_progress import run_farm
 
-    code = run_with_screen(
+    code = run_farm(
         home, database, until_idle=until_idle, as_json=as_json,
         scheduler=scheduler, workers=workers, device=device, template=template, tls=str(tls) if tls else None,
     )  # fmt: skip
@@ -58,8 +58,8 @@ def worker(
     """Lend this machine to a farm. It must see the store as the daemon does. SIGTERM lets what runs end."""
     from processing.farm.execution.services import OfferedResources, run_worker, say_on_stderr
 
-    lent = OfferedResources(threads=threads, ram_gb=memory, gpus=gpus, name=name, scratch=scratch)
-    run_worker(scheduler, lent, str(tls) if tls else None, say_on_stderr)
+    offered = OfferedResources(threads=threads, ram_gb=memory, gpus=gpus, name=name, scratch=scratch)
+    run_worker(scheduler, offered, str(tls) if tls else None, say_on_stderr)
 
 
 @app.command()

@@ -27,20 +27,17 @@ def process(
 
     Finished work is kept in OUT/.work: run the same command again after an interruption and it goes on.
     """
-    from processing.farm.display.run_progress import RunScreen, show_processed
-    from processing.farm.process_subject import process_subject
+    from processing.farm.display.run_progress import RunProgressDisplay, show_processed
+    from processing.farm.process_subject import ProcessOptions, process_subject
     from processing.stages.discovery import discover
     from processing.stages.parameters import parse_params
 
     chosen = [e.strip() for e in expressions.split(",") if e.strip()] if expressions else None
-    params = parse_params(set_ or [])
+    options = ProcessOptions(template, chosen, parse_params(set_ or []), device)
     stages = discover()
     try:
-        with RunScreen(stages) as screen:
-            made = process_subject(
-                subject, out, stages, template=template, expressions=chosen, params=params, device=device,
-                checking=screen.checking, planned=screen.planned, started=screen.started,
-            )  # fmt: skip
+        with RunProgressDisplay(stages) as display:
+            made = process_subject(subject, out, stages, options, display)
     except KeyboardInterrupt:
         typer.echo(f"Interrupted; finished work is kept in {out}: run the same command again to go on.", err=True)
         raise typer.Exit(130) from None

@@ -12,10 +12,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -47,10 +45,10 @@ from processing.farm.execution.dask_cluster import Executor, executor
 from processing.farm.execution.run_journal import log_tail, run_journal_of
 from processing.farm.execution.scratch_folders import free_gb, scratch_folder, sweep
 from processing.farm.execution.task_execution import with_log
-from processing.farm.farm_listener import FarmListener, NullListener, Summary
-from processing.farm.scheduling.job_counts import standing
+from processing.farm.farm_listener import FarmListener, Summary
+from processing.farm.scheduling.job_counts import count_jobs
 from processing.farm.scheduling.task_assignment import TakeChanged, TaskBuilder
-from processing.farm.scheduling.tasks import Task, TaskOutcome, TaskResult
+from processing.farm.scheduling.tasks import ProgressEvent, Task, TaskOutcome, TaskResult
 from processing.farm.scheduling.worker_capacity import CapacityTracker
 from processing.farm.session_planner import SessionPlanner
 from processing.farm.settings import FarmSettings
@@ -65,10 +63,12 @@ COUNTED = (TaskOutcome.INPUT, TaskOutcome.ATTEMPT, TaskOutcome.DISK_FULL)  # out
 
 @dataclass
 class _Held:
+    """A job that this daemon has claimed and sent to a worker."""
+
     lease: Lease
-    label: str
-    frames: tuple[int, ...]
-    lost: bool = False
+    label: str  # subject and take, for people
+    frames: tuple[int, ...]  # the photographs' rows, for the lineage
+    lost: bool = False  # whether the lease ran out, so that the result will be refused
 
 
 class FarmDaemon:
@@ -86,13 +86,13 @@ class FarmDaemon:
         self.settings = settings
         self.worker = f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._store = Store(store_place)
-        self._notes = run_journal_of(store_place)
+        self._journal = run_journal_of(store_place)
         self._template = template
         self._stages = discover(*settings.stage_folders)
         self._versions = {name: stage.version for name, stage in self._stages.items()}
-        self._rooms = CapacityTracker(self._stages, settings.device)
+        self._capacity = CapacityTracker(self._stages, settings.device)
         self._assignments = TaskBuilder(store_place, settings, self._stages, template.suffix)
-        self._listener: FarmListener = listener or NullListener()
+        self._listener = listener or FarmListener()
         self._held: dict[str, _Held] = {}
         self._lock = threading.Lock()  # over _held, which the thread of the leases reads
         self._results: queue.SimpleQueue[TaskResult | None] = queue.SimpleQueue()
@@ -117,14 +117,14 @@ class FarmDaemon:
             self.summary.seconds = time.monotonic() - begun
             return self.summary
         try:
-            with executor(self.settings, self._said) as workers:
-                pulse = threading.Thread(target=self._pulse, args=(workers,), name="mien-leases", daemon=True)
-                pulse.start()
+            with executor(self.settings, self._progressed) as workers:
+                renewing = threading.Thread(target=self._renew_leases, args=(workers,), name="mien-leases", daemon=True)
+                renewing.start()
                 try:
                     self._work(workers, until_idle)
                 finally:
                     self._stop.set()
-                    pulse.join(timeout=10)
+                    renewing.join(timeout=10)
         finally:
             self._give_back()
             self.summary.seconds = time.monotonic() - begun
@@ -147,14 +147,14 @@ class FarmDaemon:
                     self._plan(PLAN_FOR_S)
                     self._sweep()
                     next_look = time.monotonic() + self.settings.poll_s
-                self._fill(workers)
+                self._dispatch(workers)
                 if until_idle and not self._held and self._idle():
                     return
             except DatabaseUnavailable as error:
                 self._unsure = True
                 self._listener.warned(f"{error}; trying again")
                 self._stop.wait(1.0)
-            self._settle(workers, self._results_within(min(0.5, self.settings.poll_s)))
+            self._record_results(workers, self._results_within(min(0.5, self.settings.poll_s)))
 
     def _results_within(self, seconds: float) -> list[TaskResult]:
         found: list[TaskResult] = []
@@ -178,32 +178,32 @@ class FarmDaemon:
             prioritise(tx, {mark.subject_id for mark in marks if mark.in_the_chair})
         self._unsure = False
         self._planner.plan_changed(marks, end)
-        self._tell()
+        self._count_jobs()
 
     def _idle(self) -> bool:
         """Whether nothing is left that this daemon could run: it is done, blocked, or there is no room for it."""
-        self._tell()
+        self._count_jobs()
         if self.summary.jobs.running or self._planner.left:
             return False
         with reading(self.engine) as tx:
             ready, later = count_ready(tx, self._versions)
-        if ready + later and (self._no_room or self._rooms.all_shut):
+        if ready + later and (self._no_room or self._capacity.all_shut):
             self.summary.problems["disk"] = self._no_room or self._full
             return True
         return ready + later == 0
 
-    def _tell(self) -> None:
+    def _count_jobs(self) -> None:
         with reading(self.engine) as tx:
-            self.summary.jobs = standing(tx)
-        self._listener.stands(self.summary.jobs)
+            self.summary.jobs = count_jobs(tx)
+        self._listener.counted(self.summary.jobs)
 
     def _sweep(self) -> None:
-        """Now and then, remove what killed runs left on the store's disk, and notes that nobody needs any more."""
+        """Now and then, remove what killed runs left on the store's disk, and journals that nobody needs any more."""
         if time.monotonic() - self._swept > SWEEP_EVERY_S:
             self._swept = time.monotonic()
             with contextlib.suppress(OSError):
                 sweep(scratch_folder(self._store))
-                self._notes.sweep()
+                self._journal.sweep()
 
     def _disk_has_room(self) -> bool:
         """Whether the store's disk leaves room for results; said once when that changes."""
@@ -222,16 +222,16 @@ class FarmDaemon:
             self._listener.warned(self._no_room or f"there is room again under {folder}")
         return not self._no_room
 
-    def _fill(self, workers: Executor) -> None:
+    def _dispatch(self, workers: Executor) -> None:
         """Claim as many jobs as there is room for, in one transaction, and send them off."""
         if not self._disk_has_room():
             return
-        self._rooms.update(workers.rooms())
-        for key in self._rooms.held_in(workers.gone()):
+        self._capacity.update(workers.capacities())
+        for key in self._capacity.held_in(workers.gone()):
             if key in self._held:
                 attempt = self._held[key].lease.attempt
                 self._results.put(TaskResult(key, attempt, TaskOutcome.LOST, error="the worker left before it began"))
-        if self._rooms.choice() is None:
+        if self._capacity.choice() is None:
             return
         taken: list[tuple[Task, _Held, str]] = []
         try:
@@ -239,19 +239,19 @@ class FarmDaemon:
                 self._claim(tx, taken)
         except DatabaseUnavailable:
             for task, _, _ in taken:
-                self._rooms.leave(task.key)
+                self._capacity.leave(task.key)
             raise
         with self._lock:  # only now are the leases ours: the transaction has been committed
             self._held |= {task.key: held for task, held, _ in taken}
         for task, _, place in taken:
-            room = self._rooms.room(place)
-            workers.submit(task, room, self._rooms.needs(task.stage, room), self._results.put)
+            worker = self._capacity.worker(place)
+            workers.submit(task, worker, self._capacity.needs(task.stage, worker), self._results.put)
             self._listener.started(task.label, task.stage)
 
     def _claim(self, tx: Session, taken: list[tuple[Task, _Held, str]]) -> None:
         nothing: list[frozenset[str]] = []
-        while (choice := self._rooms.choice(nothing)) is not None:
-            room, fitting = choice
+        while (choice := self._capacity.choice(nothing)) is not None:
+            worker, fitting = choice
             lease = claim(tx, self.worker, lease_s=self.settings.lease_s, stages=fitting)
             if lease is None:
                 nothing.append(frozenset(fitting))
@@ -264,10 +264,10 @@ class FarmDaemon:
             except DataError as error:
                 fail(tx, lease, str(error), retry=False)
                 continue
-            self._rooms.take(task.key, task.stage, room)
-            taken.append((task, _Held(lease, task.label, task.frames), room.name))
+            self._capacity.take(task.key, task.stage, worker)
+            taken.append((task, _Held(lease, task.label, task.frames), worker.name))
 
-    def _settle(self, workers: Executor, results: list[TaskResult]) -> None:
+    def _record_results(self, workers: Executor, results: list[TaskResult]) -> None:
         """Write results down in one transaction; when the database is lost they wait for the next round."""
         if not results:
             return
@@ -279,7 +279,7 @@ class FarmDaemon:
                     if held is None or held.lease.attempt != result.attempt:
                         continue
                     try:
-                        told.append((held, self._write(tx, held, result), result))
+                        told.append((held, self._record(tx, held, result), result))
                     except LeaseLost:
                         if states_of(tx, [result.key]).get(result.key) == JobState.DONE:
                             told.append((held, JobState.DONE, result))  # committed before, and the answer lost
@@ -293,18 +293,18 @@ class FarmDaemon:
             workers.forget(result.key, result.attempt)
             held = self._held.get(result.key)
             if held is not None and held.lease.attempt == result.attempt:
-                self._blame(held, result)
+                self._free_capacity(held, result)
                 with self._lock:
                     del self._held[result.key]
         for held, state, result in told:
             if state == JobState.DONE:
                 self.summary.done += 1
-                self._notes.recorded(result.key)
+                self._journal.recorded(result.key)
             else:
                 self.summary.failed_attempts += result.outcome in COUNTED
             self._listener.ended(held.label, held.lease.stage, state, result.error, result.seconds)
 
-    def _write(self, tx: Session, held: _Held, result: TaskResult) -> JobState:
+    def _record(self, tx: Session, held: _Held, result: TaskResult) -> JobState:
         if result.outcome == TaskOutcome.DONE:
             finish(tx, held.lease, result.outputs, frame_ids=held.frames)
             if (said := result.review) is not None:
@@ -320,26 +320,26 @@ class FarmDaemon:
             return postpone(tx, held.lease, result.error, delay)
         error = result.error
         if result.outcome == TaskOutcome.ATTEMPT and not result.seconds:  # its worker could not say anything
-            error = with_log(error, log_tail(self._notes, result.key))
+            error = with_log(error, log_tail(self._journal, result.key))
         return fail(
             tx, held.lease, error, retry=result.outcome != TaskOutcome.INPUT,
             max_attempts=self.settings.max_attempts, backoff_s=self.settings.backoff_s,
         )  # fmt: skip
 
-    def _blame(self, held: _Held, result: TaskResult) -> None:
-        """Take a run out of its room, and send no more there where the room is at fault."""
-        room = self._rooms.leave(result.key)
-        if room is None:
+    def _free_capacity(self, held: _Held, result: TaskResult) -> None:
+        """A run has left its worker; send no more there where the worker is at fault."""
+        place = self._capacity.leave(result.key)
+        if place is None:
             return
         if result.outcome == TaskOutcome.UNFIT:
-            self._rooms.refuse(room, held.lease.stage)
-            self._listener.warned(f"{result.error} (worker {room or 'of this machine'})")
+            self._capacity.refuse(place, held.lease.stage)
+            self._listener.warned(f"{result.error} (worker {place or 'of this machine'})")
         elif result.outcome in (TaskOutcome.DISK_FULL, TaskOutcome.NO_ROOM):
-            self._rooms.shut(room, max(self.settings.backoff_s, SHUT_AT_LEAST_S))
+            self._capacity.shut(place, max(self.settings.backoff_s, SHUT_AT_LEAST_S))
             self._full = result.error.splitlines()[-1]
             self._listener.warned(self._full)
 
-    def _pulse(self, workers: Executor) -> None:
+    def _renew_leases(self, workers: Executor) -> None:
         """Renew the leases of everything held; a lost lease's result will be refused, so its run need not begin."""
         while not self._stop.wait(self.settings.lease_s / 4):
             with self._lock:
@@ -377,5 +377,5 @@ class FarmDaemon:
             self._store.put_file(self._template, expected=digest)
         return digest
 
-    def _said(self, event: Mapping[str, Any]) -> None:
+    def _progressed(self, event: ProgressEvent) -> None:
         self._listener.progressed(event["label"], event["stage"], event["done"], event["message"])

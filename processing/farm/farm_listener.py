@@ -1,28 +1,13 @@
 """What a farm's daemon tells of itself: to whoever listens while it works, and at its end."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from db.models import JobState
 from processing.farm.scheduling.job_counts import JobCounts
 
 
-class FarmListener(Protocol):
-    """What the daemon tells of itself. Every call comes from one of its threads."""
-
-    def started(self, label: str, stage: str) -> None: ...
-
-    def progressed(self, label: str, stage: str, done: float, message: str) -> None: ...
-
-    def ended(self, label: str, stage: str, state: JobState, error: str, seconds: float) -> None: ...
-
-    def stands(self, standing: JobCounts) -> None: ...
-
-    def warned(self, message: str) -> None: ...
-
-
-class NullListener:
-    """A listener that does not care."""
+class FarmListener:
+    """Hears what a daemon does; this one does not care. Every call comes from one of the daemon's threads."""
 
     def started(self, label: str, stage: str) -> None:
         """A run was handed to a worker."""
@@ -33,7 +18,7 @@ class NullListener:
     def ended(self, label: str, stage: str, state: JobState, error: str, seconds: float) -> None:
         """A run ended; `state` is what the job became."""
 
-    def stands(self, standing: JobCounts) -> None:
+    def counted(self, jobs: JobCounts) -> None:
         """How all jobs stand."""
 
     def warned(self, message: str) -> None:

@@ -3,8 +3,9 @@
 import fcntl
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from processing.farm.display.quality_figures import figures, findings, pictures
 from processing.farm.display.subject_report import Report, ReportTake, write_report
 from processing.farm.execution import subject_layout
 from processing.farm.execution.in_process import RunCache, execute_runs, results_of
+from processing.farm.execution.process_listener import ProcessListener
 from processing.farm.execution.stage_run import DiskFull, Results, disk_full, made, named_disk_errors
 from processing.farm.execution.subject_layout import ProcessedSubject
 from processing.farm.scheduling.content_keys import take_digest
-from processing.farm.scheduling.stage_graph import StageRun, TakeInput, plan
+from processing.farm.scheduling.stage_graph import TakeInput, plan
 from processing.farm.template_files import template_file
 from processing.files.stage_files import read_json
 from processing.files.take_folder import Take, find_takes, read_photos, read_take
@@ -61,36 +63,38 @@ def _chosen(subject: Path, folders: Sequence[Path], expressions: Sequence[str]) 
     return [f for f in folders if f.name in wanted or names[f.name] in wanted]
 
 
+@dataclass(frozen=True)
+class ProcessOptions:
+    """How a subject is processed."""
+
+    template: str | None = None  # a file; None: Mien's own
+    expressions: Sequence[str] | None = None  # some of the takes, and the neutral always; None: all
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # stage -> where it differs from the defaults
+    device: str = "cpu"  # or a torch device
+
+
 def process_subject(
-    subject: Path,
-    out: Path,
-    stages: Stages,
-    *,
-    template: str | None = None,
-    expressions: Sequence[str] | None = None,
-    params: Mapping[str, Mapping[str, Any]] | None = None,
-    device: str = "cpu",
-    checking: Progress = no_progress,
-    planned: Callable[[Sequence[StageRun]], None] = lambda _runs: None,
-    started: Callable[[StageRun], Progress] = lambda _run: no_progress,
+    subject: Path, out: Path, stages: Stages, options: ProcessOptions, listener: ProcessListener
 ) -> ProcessedSubject:
     """Run every stage that is missing, then place the results and a report under `out`.
 
     Finished runs are kept under `out/.work` and never made again, so an interrupted or failed call goes on where it
-    was. Nothing is placed unless everything was made. template: a file, or None for Mien's own. Raises DataError.
+    was. Nothing is placed unless everything was made. Raises DataError.
     """
     begun = time.monotonic()
-    takes = read_takes(subject, expressions, checking)
+    takes = read_takes(subject, options.expressions, listener.checking)
     identified = [TakeInput(t.name, t.expression, take_digest(t.folder)) for t in takes]
-    plan(identified, "", stages, params)  # what is wrong with the takes or the parameters is said before any work
+    plan(
+        identified, "", stages, options.params
+    )  # what is wrong with the takes or the parameters is said before any work
     with _only_one(out) as work:
         _check_room(out, work, len(takes))
-        file = template_file(template, lambda text: checking(1.0, text))
-        runs = plan(identified, file_sha256(file), stages, params)
-        planned(runs)
+        file = template_file(options.template, lambda text: listener.checking(1.0, text))
+        runs = plan(identified, file_sha256(file), stages, options.params)
+        listener.planned(runs)
         sources = {(t.name, TAKE): t.folder for t in takes} | {("", TEMPLATE): file}
         cache = RunCache(work)
-        count = execute_runs(runs, stages, cache, sources, device=device, started=started)
+        count = execute_runs(runs, stages, cache, sources, device=options.device, started=listener.started)
         results = results_of(runs, cache)
         quality = {t.name: read_json(made(results[t.name], TAKE_FIGURES)) for t in takes}
         warnings = [f"{t.name}: view {v} is not used: {why}" for t in takes for v, why in t.skipped.items()]

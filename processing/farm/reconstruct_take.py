@@ -1,20 +1,18 @@
 """`mien reconstruct`: the scan of one take, by the stage that `mien process` and the farm run."""
 
 import json
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.files.atomic_write import atomic_write
 from common.files.hard_links import link_or_copy
 from common.files.json_object import read_json_object
 from common.progress import Progress, no_progress
 from processing.errors import TakeError
 from processing.farm.display.scan_report import ScanResult
-from processing.farm.execution.single_take import SingleTake, take_results
+from processing.farm.execution.single_take import SingleTake, copy_whole, take_results
 from processing.farm.execution.stage_run import made
 from processing.farm.scheduling.content_keys import take_files
 from processing.files.camera_models import camera_from_params, params_of
@@ -89,9 +87,3 @@ def with_camera_files(take_dir: Path, files: CameraFiles, folder: Path) -> Path:
         link_or_copy(file, place / file.name)
     (place / "params.json").write_text(json.dumps(params | params_of_profiles(profiles)), encoding="utf-8")
     return place
-
-
-def copy_whole(source: Path, target: Path) -> None:
-    """A copy that appears whole or not at all."""
-    with atomic_write(target) as temporary:
-        shutil.copyfile(source, temporary)

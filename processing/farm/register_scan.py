@@ -13,9 +13,8 @@ from common.progress import Progress, no_progress
 from common.take_codes import NEUTRAL
 from processing.errors import DataError, MeshError
 from processing.farm.display.registration_report import RegisteredFiles, RegistrationResult
-from processing.farm.execution.single_take import SingleTake, take_results
+from processing.farm.execution.single_take import SingleTake, copy_whole, take_results
 from processing.farm.execution.stage_run import Results, made
-from processing.farm.reconstruct_take import copy_whole
 from processing.farm.template_files import template_file
 from processing.files.obj import read_obj, write_obj
 from processing.files.stage_files import read_vertices, write_vertices

@@ -43,6 +43,7 @@ class FlatName:
     type: Any  # of its value
     attribute: str = ""  # of the group in that field; empty where the field is the parameter itself
     index: int | None = None  # within a pair
+    default: Any = None  # the group where nothing is given
 
 
 def group(*, default: Any, names: Sequence[str] = (), pairs: Sequence[str] = ()) -> Any:
@@ -79,28 +80,31 @@ class StageParams:
             inner = typing.get_type_hints(type(f.default))
             for name, (attribute, index) in f.metadata["flat"].items():
                 hint = inner[attribute] if index is None else typing.get_args(inner[attribute])[index]
-                flat[name] = FlatName(f.name, hint, attribute, index)
+                flat[name] = FlatName(f.name, hint, attribute, index, f.default)
         return flat
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], where: str = "parameters") -> Self:
         """Parameters from names and values. Raises ParamsError for a misspelling or a value of a wrong type."""
         flat = cls.flat_names()
-        as_written = dataclasses.make_dataclass(cls.__name__, [(name, at.type) for name, at in flat.items()])
+        table = dataclasses.make_dataclass(
+            cls.__name__, [(name, at.type, field(default=None)) for name, at in flat.items()]
+        )
         made: dict[str, Any] = {}
-        groups: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(cls) if "flat" in f.metadata}  # type: ignore[arg-type]
-        changed: dict[str, dict[str, Any]] = {name: {} for name in groups}
-        for name, value in values_from_table(as_written, values, where, ParamsError, wording=_WORDING).items():
+        changed: dict[str, dict[str, Any]] = {}
+        for name, value in values_from_table(table, values, where, ParamsError, wording=_WORDING).items():
             at = flat[name]
             if not at.attribute:
                 made[at.field] = value
-            elif at.index is None:
-                changed[at.field][at.attribute] = value
-            else:
-                pair = list(changed[at.field].get(at.attribute, getattr(groups[at.field], at.attribute)))
+                continue
+            inner = changed.setdefault(at.field, {})
+            if at.index is not None:
+                pair = list(inner.get(at.attribute, getattr(at.default, at.attribute)))
                 pair[at.index] = value
-                changed[at.field][at.attribute] = tuple(pair)
-        made |= {name: dataclasses.replace(groups[name], **new) for name, new in changed.items()}
+                value = tuple(pair)
+            inner[at.attribute] = value
+        defaults = {at.field: at.default for at in flat.values()}
+        made |= {name: dataclasses.replace(defaults[name], **new) for name, new in changed.items()}
         return cls(**made)
 
     def to_mapping(self) -> dict[str, Any]:

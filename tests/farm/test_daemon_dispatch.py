@@ -21,8 +21,8 @@ from processing.farm.daemon import FarmDaemon
 from processing.farm.display.farm_status import report_of
 from processing.farm.execution.dask_cluster import Executor
 from processing.farm.execution.task_execution import run_task
-from processing.farm.farm_listener import NullListener, Summary
-from processing.farm.scheduling.job_counts import standing
+from processing.farm.farm_listener import FarmListener, Summary
+from processing.farm.scheduling.job_counts import count_jobs
 from processing.farm.scheduling.tasks import Task, TaskOutcome, TaskResult
 from processing.farm.scheduling.worker_capacity import WorkerCapacity
 
@@ -39,7 +39,7 @@ class Threads(Executor):
         self._rooms, self._answers = rooms, answers
         self._pool = ThreadPoolExecutor(1)
 
-    def rooms(self) -> list[WorkerCapacity]:
+    def capacities(self) -> list[WorkerCapacity]:
         return self._rooms
 
     def submit(self, task: Task, room: WorkerCapacity, needs: Any, done: Callable[[TaskResult], None]) -> None:  # noqa: ARG002
@@ -49,7 +49,7 @@ class Threads(Executor):
         """Nothing is remembered."""
 
 
-class Heard(NullListener):
+class Heard(FarmListener):
     """What was started, in order, and what was warned of."""
 
     def __init__(self) -> None:
@@ -239,4 +239,4 @@ def test_status_tells_what_runs_for_whom(studio: Any, run: Any) -> None:
     assert running["attempt"] == 1
     assert 0 <= running["silent_s"] < 60
     with reading(studio.engine) as tx:
-        assert standing(tx).running == 0
+        assert count_jobs(tx).running == 0

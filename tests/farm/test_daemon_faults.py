@@ -25,7 +25,7 @@ from db.errors import DatabaseUnavailable
 from db.models import Job, JobState
 from processing.farm import daemon
 from processing.farm.daemon import FarmDaemon
-from processing.farm.farm_listener import NullListener
+from processing.farm.farm_listener import FarmListener
 
 NAMES = ("1_neutral", "2_smile", "3_mouth_stretch")
 MORTAL = Path(__file__).with_name("mortal_daemon.py")
@@ -41,7 +41,7 @@ def attempts(engine: Engine, take: int, stage: str = "measure") -> int:
     return found
 
 
-class Heard(NullListener):
+class Heard(FarmListener):
     """What a daemon warned of."""
 
     def __init__(self) -> None:
@@ -129,7 +129,7 @@ def test_two_daemons_when_one_has_been_asleep_past_its_leases(
     """What it held is taken over; what it brings afterwards is refused; nobody computes what is being computed."""
     hold = studio.order("hold-1_neutral")
     sleepy = studio.farm(lease_s=1.0, **lent.settings)
-    monkeypatch.setattr(sleepy, "_pulse", lambda _workers: None)
+    monkeypatch.setattr(sleepy, "_renew_leases", lambda _workers: None)
     monkeypatch.setattr(studio, "farm", lambda **_: sleepy)
     with studio.farming():
         waiting(studio.control / "reached-1_neutral")

@@ -16,7 +16,7 @@ from processing.files.take_folder import read_photos, read_take
 
 SUBJECT = Path(__file__).resolve().parents[3] / "shared" / "data" / "subject-11"
 FACTOR, VIEWS, MOVED, DEGREES = 0.36, 12, 5, 0.4
-FAST = {"reconstruct.depth_views": 34, "reconstruct.spacing_px": 1.6, "reconstruct.subdivide": "false"}
+COARSE = {"reconstruct.max_megapixels": 0.06, "reconstruct.vertices": 30_000}
 SIZES = {"texture.size_px": 256, "bake.size_px": 256, "preview.height_px": 120, "preview.subdivisions": 0}
 
 
@@ -38,6 +38,7 @@ def take(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.timeout(1200)  # half a minute on two free cores
 @pytest.mark.skipif(not SUBJECT.is_dir(), reason="the test data of ../shared/data are not here")
 def test_three_commands_give_one_scan_and_one_mesh(take: Path, tmp_path: Path) -> None:
     def call(app: object, *arguments: object) -> dict[str, object]:
@@ -46,10 +47,10 @@ def test_three_commands_give_one_scan_and_one_mesh(take: Path, tmp_path: Path) -
         return dict(json.loads(result.stdout))
 
     scan, whole, alone = tmp_path / "1_neutral.ply", tmp_path / "whole", tmp_path / "alone"
-    said = call(reconstruct.app, take, "--out", scan, "--fast")
+    said = call(reconstruct.app, take, "--out", scan, "--megapixels", 0.06, "--vertices", 30_000)
     findings = said["cameras"]["findings"]  # type: ignore[index]
     assert (str(MOVED), "refined") in [(found["camera"], found["action"]) for found in findings]
-    settings = [word for name, value in (FAST | SIZES).items() for word in ("--set", f"{name}={value}")]
+    settings = [word for name, value in (COARSE | SIZES).items() for word in ("--set", f"{name}={value}")]
     call(process.app, take.parent, "--out", whole, *settings)
     call(register.app, scan, "--photos", take, "--out", alone, "--size-px", SIZES["bake.size_px"])
 

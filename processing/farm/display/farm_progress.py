@@ -17,13 +17,13 @@ from common.guarding.safe_text import plain, plain_lines
 from db.models import JobState
 from db.studio import open_studio
 from processing.farm.daemon import FarmDaemon
-from processing.farm.farm_listener import Summary
+from processing.farm.farm_listener import FarmListener, Summary
 from processing.farm.scheduling.job_counts import JobCounts, counts
 from processing.farm.settings import FarmSettings
 from processing.farm.template_files import studio_template
 
 
-class FarmScreen:
+class FarmProgressDisplay(FarmListener):
     """A farm at work: a bar over all runs, a line a running stage. A listener and a context manager."""
 
     def __init__(self, console: Console | None = None) -> None:
@@ -36,7 +36,7 @@ class FarmScreen:
         self._lock = threading.Lock()
         self._live = Live(console=self.console, get_renderable=self._picture, refresh_per_second=4)
 
-    def __enter__(self) -> "FarmScreen":
+    def __enter__(self) -> "FarmProgressDisplay":
         self._live.start()
         return self
 
@@ -72,14 +72,14 @@ class FarmScreen:
             said = lines[-1] if state == JobState.QUEUED else "\n".join(lines)
             self.console.print(plain_lines(f"{label}  {stage}  {what}: {said}"), style="yellow", markup=False)
 
-    def stands(self, standing: JobCounts) -> None:
-        self._bar.update(self._task, total=max(standing.total, 1), completed=standing.done)
+    def counted(self, jobs: JobCounts) -> None:
+        self._bar.update(self._task, total=max(jobs.total, 1), completed=jobs.done)
 
     def warned(self, message: str) -> None:
         self.console.print(plain_lines(message), style="yellow", markup=False)
 
 
-def run_with_screen(
+def run_farm(
     home: Path | None,
     database: str | None,
     *,
@@ -89,10 +89,10 @@ def run_with_screen(
     **given: Any,
 ) -> int:
     """`mien farm run`; the exit code: 0, 4 when runs failed for good, 130 when interrupted."""
-    with open_studio(home, database) as studio, FarmScreen() as screen:
+    with open_studio(home, database) as studio, FarmProgressDisplay() as display:
         settings = FarmSettings.load(studio.settings, template=template, **given)
-        path = studio_template(studio.settings.home, settings.template, screen.warned)
-        farm = FarmDaemon(studio.engine, studio.settings.store, settings, path, screen)
+        path = studio_template(studio.settings.home, settings.template, display.warned)
+        farm = FarmDaemon(studio.engine, studio.settings.store, settings, path, display)
         interrupted = stop_on_signals(farm)
         summary = farm.run(until_idle=until_idle)
     say_summary(summary, as_json)
@@ -117,22 +117,20 @@ def stop_on_signals(farm: FarmDaemon) -> threading.Event:
 
 
 def say_summary(summary: Summary, as_json: bool) -> None:
-    stands = summary.jobs
+    jobs = summary.jobs
     if as_json:
         report: dict[str, Any] = {"done": summary.done, "planned": summary.planned}
         report |= {"failed_attempts": summary.failed_attempts, "seconds": round(summary.seconds, 2)}
-        print(json.dumps(report | {"problems": summary.problems, "jobs": counts(stands)}))
+        print(json.dumps(report | {"problems": summary.problems, "jobs": counts(jobs)}))
         return
     console = Console()
-    if summary.done == 0 and stands.done == stands.total:
-        console.print(f"Nothing to do: all {stands.total} stage runs are done.", highlight=False)
+    if summary.done == 0 and jobs.done == jobs.total:
+        console.print(f"Nothing to do: all {jobs.total} stage runs are done.", highlight=False)
     else:
+        console.print(f"{summary.done} stage runs in {summary.seconds:.1f} s; {jobs.done} of {jobs.total} are done.")
+    if jobs.troubled:
         console.print(
-            f"{summary.done} stage runs in {summary.seconds:.1f} s; {stands.done} of {stands.total} are done."
-        )
-    if stands.troubled:
-        console.print(
-            f"{stands.failed} failed, {stands.parked} parked, {stands.blocked} wait behind others. "
+            f"{jobs.failed} failed, {jobs.parked} parked, {jobs.blocked} wait behind others. "
             "See: mien farm status; after mending the cause: mien farm retry",
             style="yellow",
         )

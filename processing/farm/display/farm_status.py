@@ -20,7 +20,7 @@ from db.models import JobState, RunVerdict
 from db.stage_runs.job_queue import troubled_jobs
 from db.stage_runs.run_reviews import count_verdicts, reviewed_runs
 from db.studio import open_studio
-from processing.farm.scheduling.job_counts import counts, running_runs, standing
+from processing.farm.scheduling.job_counts import count_jobs, counts, running_runs
 
 TROUBLES = 50
 SILENT_S = 60.0  # a daemon that renewed nothing for so long is told of
@@ -36,8 +36,8 @@ def farm_report(home: Path | None, database: str | None) -> dict[str, Any]:
 def report_of(engine: Engine) -> dict[str, Any]:
     """How all runs stand, as data."""
     with reading(engine) as tx:
-        stands = standing(tx)
-        troubled = troubled_jobs(tx, limit=TROUBLES) if stands.troubled else []
+        jobs = count_jobs(tx)
+        troubled = troubled_jobs(tx, limit=TROUBLES) if jobs.troubled else []
         troubles = [
             {"key": j.key, "stage": j.stage, "state": j.state.value, "attempts": j.attempts, "error": j.error or ""}
             for j in troubled
@@ -51,9 +51,9 @@ def report_of(engine: Engine) -> dict[str, Any]:
             }
             for r in looked
         ]  # fmt: skip
-        running = running_runs(tx) if stands.running else []
-    stages = {name: {state.value: n for state, n in states.items()} for name, states in stands.stages.items()}
-    found = {"jobs": counts(stands), "stages": stages, "running": running, "troubles": troubles}
+        running = running_runs(tx) if jobs.running else []
+    stages = {name: {state.value: n for state, n in states.items()} for name, states in jobs.stages.items()}
+    found = {"jobs": counts(jobs), "stages": stages, "running": running, "troubles": troubles}
     return found | {"verdicts": verdicts, "reviews": reviews}
 
 
@@ -129,7 +129,7 @@ def _queue(report: Mapping[str, Any]) -> Text:
 
 
 def _running(report: Mapping[str, Any]) -> list[Text]:
-    """A line for each run under way; one whose daemon is silent stands out."""
+    """A line for each run under way; one whose daemon is silent is marked."""
     lines = []
     for one in report["running"]:
         text = f"  {one['label'] or one['key'][:12]}  {one['stage']}  for {_time(one['seconds'])}"

@@ -1,7 +1,7 @@
 """What a person sees while runs go on: on the terminal's error stream, so that --json stays clean."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from rich.console import Console
@@ -10,12 +10,14 @@ from rich.table import Table
 
 from common.progress import Progress as Listener
 from processing.farm.display.quality_figures import brief
+from processing.farm.execution.process_listener import ProcessListener
+from processing.farm.execution.single_take import progress_of_runs
 from processing.farm.execution.subject_layout import ProcessedSubject
 from processing.farm.scheduling.stage_graph import StageRun
 from processing.stages.discovery import Stages
 
 
-class RunScreen:
+class RunProgressDisplay(ProcessListener):
     """A bar over all runs, and the step of the run under way. A context manager."""
 
     def __init__(self, stages: Stages) -> None:
@@ -30,43 +32,31 @@ class RunScreen:
             console=self.console,
         )
         self._task = self._progress.add_task("starting", total=None)
-        self._done = 0.0
-        self._left: list[StageRun] = []
-        self._said = 0.0
+        self._part_of: Callable[[StageRun], Listener] = lambda _run: self.checking
 
-    def __enter__(self) -> "RunScreen":
+    def __enter__(self) -> "RunProgressDisplay":
         self._progress.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if kind is None:
-            self._progress.update(self._task, description="done", completed=1, total=1)
+            self.checking(1.0, "done")
         self._progress.stop()
 
     def checking(self, done: float, message: str) -> None:
         self._progress.update(self._task, description=message, completed=done, total=1)
 
     def planned(self, runs: Sequence[StageRun]) -> None:
-        self._left = list(runs)
-        total = sum(self._stages[run.stage].time_share for run in runs)
-        self._progress.update(self._task, total=total, completed=0)
+        self._part_of = progress_of_runs(runs, self._stages, self.checking)
 
     def started(self, run: StageRun) -> Listener:
         """The listener of a run; what was planned before it is done."""
-        self._done = 0.0
-        for earlier in self._left:
-            if earlier.key == run.key:
-                break
-            self._done += self._stages[earlier.stage].time_share
-        weight = self._stages[run.stage].time_share
-        base = self._done
-        begun = time.monotonic()
+        part, begun = self._part_of(run), time.monotonic()
         if not self.console.is_terminal:
             self.console.print(f"{run.take}  {run.stage}", highlight=False)
 
         def report(done: float, message: str) -> None:
-            text = f"{run.take}  {run.stage}: {message} ({time.monotonic() - begun:.0f} s)"
-            self._progress.update(self._task, description=text, completed=base + weight * done)
+            part(done, f"{run.take}  {run.stage}: {message} ({time.monotonic() - begun:.0f} s)")
 
         report(0.0, "starting")
         return report

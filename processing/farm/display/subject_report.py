@@ -18,30 +18,30 @@ WIDEST_PX = 1400
 
 @dataclass(frozen=True)
 class ReportTake:
-    """A row and a section of the report. figures: column -> text with its unit; pictures: (caption, file)."""
+    """A row and a section of the report."""
 
     name: str
-    figures: Mapping[str, str]
-    pictures: Sequence[tuple[str, Path]] = ()
+    figures: Mapping[str, str]  # column -> text with its unit
+    pictures: Sequence[tuple[str, Path]] = ()  # caption, file
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is reported. facts: name -> text, above the table; notes: sentences; warnings: what a person should know."""
+    """What is reported."""
 
     title: str
     takes: Sequence[ReportTake]
-    facts: Mapping[str, str] = field(default_factory=dict)
-    notes: Sequence[str] = ()
-    warnings: Sequence[str] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)  # name -> text, above the table
+    notes: Sequence[str] = ()  # sentences below the table
+    warnings: Sequence[str] = ()  # what a person should know
 
 
 @dataclass(frozen=True)
 class _Picture:
     caption: str
-    uri: str
-    width: int
-    height: int
+    uri: str  # data:, the picture itself
+    width: int  # px
+    height: int  # px
 
 
 def write_report(path: Path, report: Report) -> None:

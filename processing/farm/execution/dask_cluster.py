@@ -21,7 +21,7 @@ from distributed.security import Security
 from db.errors import RecordError
 from processing.farm.execution.scratch_folders import own_folder
 from processing.farm.execution.task_execution import run_task
-from processing.farm.scheduling.tasks import TOPIC, UNDER_WAY, AttemptId, Task, TaskOutcome, TaskResult
+from processing.farm.scheduling.tasks import TOPIC, UNDER_WAY, AttemptId, ProgressEvent, Task, TaskOutcome, TaskResult
 from processing.farm.scheduling.worker_capacity import WorkerCapacity
 from processing.farm.settings import FarmSettings
 from processing.farm.tls import address, credentials, security
@@ -93,12 +93,12 @@ class Executor:
         self._sent: dict[AttemptId, tuple[Any, Callable[[TaskResult], None]]] = {}  # -> future, callback
         self._ended: deque[AttemptId] = deque(maxlen=REMEMBERED)
 
-    def rooms(self) -> list[WorkerCapacity]:
+    def capacities(self) -> list[WorkerCapacity]:
         """Who takes tasks now; none while the scheduler is away."""
         raise NotImplementedError
 
     def gone(self) -> set[str]:
-        """Rooms whose workers have been away for so long that what was sent there and has not ended is lost.
+        """Addresses of workers that have been away for so long that what was sent there and has not ended is lost.
 
         A worker that dies is told of by Dask at once. One that is drained leaves what it had not begun behind.
         """
@@ -108,11 +108,11 @@ class Executor:
         """The connection. Raises SchedulerUnreachable."""
         raise NotImplementedError
 
-    def submit(self, task: Task, room: WorkerCapacity, needs: Resources, done: Callable[[TaskResult], None]) -> None:
+    def submit(self, task: Task, worker: WorkerCapacity, needs: Resources, done: Callable[[TaskResult], None]) -> None:
         """Start a task; `done` is called from another thread with its result, or with what became of it."""
         name = f"{task.stage}-{task.key[:16]}-{uuid.uuid4().hex}"  # never the name of an earlier one
         try:
-            where = self._where(room, needs)
+            where = self._where(worker, needs)
             future = self.client().submit(run_task, task, key=name, pure=False, retries=0, **where)
         except Exception as error:  # the scheduler went away this moment
             done(TaskResult(task.key, task.attempt, TaskOutcome.LOST, error=f"not sent: {error!r}"))
@@ -131,7 +131,7 @@ class Executor:
             with contextlib.suppress(Exception):  # its scheduler may be gone
                 future.cancel()
 
-    def _where(self, room: WorkerCapacity, needs: Resources) -> dict[str, Any]:  # noqa: ARG002
+    def _where(self, worker: WorkerCapacity, needs: Resources) -> dict[str, Any]:  # noqa: ARG002
         return {}
 
     def _all_lost(self) -> None:
@@ -162,13 +162,13 @@ class LocalWorkers(Executor):
 
     local = True
 
-    def __init__(self, client: Client, room: WorkerCapacity) -> None:
+    def __init__(self, client: Client, capacity: WorkerCapacity) -> None:
         super().__init__()
         self._client = client
-        self._room = room
+        self._capacity = capacity
 
-    def rooms(self) -> list[WorkerCapacity]:
-        return [self._room]
+    def capacities(self) -> list[WorkerCapacity]:
+        return [self._capacity]
 
     def client(self) -> Client:
         return self._client
@@ -179,7 +179,7 @@ class RemoteWorkers(Executor):
 
     local = False
 
-    def __init__(self, settings: FarmSettings, said: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, settings: FarmSettings, said: Callable[[ProgressEvent], None]) -> None:
         super().__init__()
         assert settings.scheduler is not None
         tls = credentials(settings.scheduler, settings.tls)
@@ -206,7 +206,7 @@ class RemoteWorkers(Executor):
             self._client = client
         return self._client
 
-    def rooms(self) -> list[WorkerCapacity]:
+    def capacities(self) -> list[WorkerCapacity]:
         if time.monotonic() - self._looked < LOOK_EVERY_S:
             return self._known
         try:
@@ -238,9 +238,9 @@ class RemoteWorkers(Executor):
         now = time.monotonic()
         return {place for place, since in self._away.items() if now - since > GONE_S}
 
-    def _where(self, room: WorkerCapacity, needs: Resources) -> dict[str, Any]:
+    def _where(self, worker: WorkerCapacity, needs: Resources) -> dict[str, Any]:
         """There and nowhere else: with a choice of workers Dask would forget a task whose first choice has gone."""
-        return {"workers": [room.name], "resources": {RAM: needs.ram_gb} | ({GPU: 1} if needs.gpu else {})}
+        return {"workers": [worker.name], "resources": {RAM: needs.ram_gb} | ({GPU: 1} if needs.gpu else {})}
 
 
 def _others(worker: Mapping[str, Any], mine: Container[AttemptId]) -> int:
@@ -249,7 +249,7 @@ def _others(worker: Mapping[str, Any], mine: Container[AttemptId]) -> int:
 
 
 @contextmanager
-def executor(settings: FarmSettings, said: Callable[[dict[str, Any]], None]) -> Iterator[Executor]:
+def executor(settings: FarmSettings, said: Callable[[ProgressEvent], None]) -> Iterator[Executor]:
     """An executor on a local cluster or on `settings.scheduler`; leaving it ends the local workers at once.
 
     said: gets the progress of running stages. Raises SchedulerUnreachable when there is no scheduler to begin with.
@@ -257,12 +257,12 @@ def executor(settings: FarmSettings, said: Callable[[dict[str, Any]], None]) -> 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with dask.config.set(environment(settings.threads())):
         if settings.scheduler is not None:
-            lent = RemoteWorkers(settings, said)
-            lent.client()
+            remote = RemoteWorkers(settings, said)
+            remote.client()
             try:
-                yield lent
+                yield remote
             finally:
-                lent.close()
+                remote.close()
             return
         count = settings.worker_count()
         with _own_cluster(count) as cluster, Client(cluster, set_as_default=False) as client:

@@ -35,7 +35,7 @@ LATE_S = 3600.0
 
 
 class RunJournal(Protocol):
-    """The notes of one store's runs. patience_s: after so long in `alone`, a holder that has died would be known."""
+    """What one store's runs leave. patience_s: after so long in `alone`, a holder that has died would be known."""
 
     patience_s: float
 
@@ -55,21 +55,21 @@ class RunJournal(Protocol):
         """A file on this machine for what the run says."""
 
     def recorded(self, key: str) -> None:
-        """The records have it all: the notes are no longer needed, or only for who comes late."""
+        """The records have it all: what was noted is no longer needed, or only by who comes late."""
 
     def sweep(self, older_s: float = LATE_S) -> None:
-        """Remove the notes of runs that were recorded so long ago."""
+        """Remove what is left of runs that were recorded so long ago."""
 
 
 def run_journal_of(store_place: str) -> RunJournal:
-    """The notes of the runs of a store."""
+    """The journal of the runs of a store."""
     folder = Store(store_place).folder
     return ObjectRunJournal(f"{store_place.rstrip('/')}/runs") if folder is None else FolderRunJournal(folder / "runs")
 
 
-def journalled_outputs(notes: RunJournal, key: str, store: Store) -> tuple[OutputFile, ...]:
+def journalled_outputs(journal: RunJournal, key: str, store: Store) -> tuple[OutputFile, ...]:
     """The outputs of a run that were filed but not recorded, checked in the store; empty when there are none."""
-    text = notes.read(key)
+    text = journal.read(key)
     if text is None:
         return ()
     try:
@@ -81,10 +81,10 @@ def journalled_outputs(notes: RunJournal, key: str, store: Store) -> tuple[Outpu
     return outputs
 
 
-def log_tail(notes: RunJournal, key: str) -> str:
+def log_tail(journal: RunJournal, key: str) -> str:
     """The end of a run's log, where this machine can see it."""
     with suppress(OSError):
-        return notes.log_path(key).read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:]
+        return journal.log_path(key).read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:]
     return ""
 
 

@@ -29,13 +29,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class OfferedResources:
-    """What a machine lends. threads: stage runs at a time; gpus: how many of them may use a graphics processor."""
+    """What a machine offers to a farm."""
 
-    threads: int = 1
-    ram_gb: float | None = None
-    gpus: int = 0
-    name: str | None = None
-    scratch: Path | None = None
+    threads: int = 1  # stage runs at a time
+    ram_gb: float | None = None  # for all of them; None: a share of the machine's memory
+    gpus: int = 0  # how many of them may use a graphics processor
+    name: str | None = None  # what the farm calls its worker; None: its address
+    scratch: Path | None = None  # where runs work; None: beside the store, or the temporary folder
 
     def resources(self) -> dict[str, float]:
         ram = self.ram_gb if self.ram_gb is not None else SHARE_OF_RAM * float(psutil.virtual_memory().total) / 1e9
@@ -80,34 +80,34 @@ async def _schedule(host: str, port: int, tls: str | None, say: Say) -> None:
     await scheduler.close(reason="stopped")
 
 
-def run_worker(scheduler: str, lent: OfferedResources, tls: str | None, say: Say) -> None:
+def run_worker(scheduler: str, offered: OfferedResources, tls: str | None, say: Say) -> None:
     """Serve a scheduler until SIGTERM or Ctrl-C, which let what runs end; a second one ends it at once.
 
     A scheduler that goes away is waited for. Raises SchedulerUnreachable when there is none to begin with.
     """
     tls = credentials(scheduler, tls)
     place = address(scheduler, tls)
-    os.environ[THREADS] = str(lent.processors())
-    if lent.scratch is not None:
-        lent.scratch.mkdir(parents=True, exist_ok=True)
-        os.environ[VARIABLE] = str(lent.scratch.absolute())
+    os.environ[THREADS] = str(offered.processors())
+    if offered.scratch is not None:
+        offered.scratch.mkdir(parents=True, exist_ok=True)
+        os.environ[VARIABLE] = str(offered.scratch.absolute())
     logging.getLogger("distributed").setLevel(logging.WARNING)
-    with dask.config.set(environment(lent.processors())):
-        asyncio.run(_serve(place, lent, tls, say))
+    with dask.config.set(environment(offered.processors())):
+        asyncio.run(_serve(place, offered, tls, say))
 
 
-async def _serve(place: str, lent: OfferedResources, tls: str | None, say: Say) -> None:
+async def _serve(place: str, offered: OfferedResources, tls: str | None, say: Say) -> None:
     stop = _stopping()
     known = False
     while not stop.is_set():
         try:
             async with Nanny(
-                place, nthreads=lent.threads, memory_limit=0, security=security(tls), name=lent.name,
-                resources=lent.resources(), local_directory=str(dask_folder()), silence_logs=logging.WARNING,
+                place, nthreads=offered.threads, memory_limit=0, security=security(tls), name=offered.name,
+                resources=offered.resources(), local_directory=str(dask_folder()), silence_logs=logging.WARNING,
                 dashboard_address="127.0.0.1:0",
             ) as nanny:  # fmt: skip
                 known = True
-                say(f"{nanny.worker_address}: {lent.threads} runs at a time, {lent.resources()}")
+                say(f"{nanny.worker_address}: {offered.threads} runs at a time, {offered.resources()}")
                 await _first(nanny.finished(), stop.wait())
                 if stop.is_set():
                     say("what runs here ends, nothing else begins")

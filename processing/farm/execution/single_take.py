@@ -1,5 +1,6 @@
 """One take through stages of the graph in this process: its runs lie in a temporary folder while they are needed."""
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from common.files.atomic_write import atomic_write
 from common.progress import Progress, no_progress, part
 from processing.farm.execution.in_process import RunCache, RunFailed, execute_runs, results_of
 from processing.farm.execution.stage_run import Results
@@ -56,3 +58,9 @@ def progress_of_runs(runs: Sequence[StageRun], stages: Stages, progress: Progres
         parts[run.key] = part(progress, done / sum(shares), (done + share) / sum(shares))
         done += share
     return lambda run: parts[run.key]
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """A result's copy, which outlives it and appears whole or not at all."""
+    with atomic_write(target) as temporary:
+        shutil.copyfile(source, temporary)

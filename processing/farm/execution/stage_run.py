@@ -30,7 +30,7 @@ class Output:
     path: Path
     sha256: str
     bytes: int
-    media: str
+    media: str  # its media type
 
 
 # What the runs of one take made: stage -> output -> file.

@@ -22,7 +22,7 @@ from processing.farm.execution.run_log import run_log
 from processing.farm.execution.scratch_folders import free_gb, scratch, scratch_folder
 from processing.farm.execution.stage_run import NO_SPACE, DiskFull, disk_full, run_stage
 from processing.farm.execution.take_folders import write_take_folder
-from processing.farm.scheduling.tasks import THREADS, TOPIC, AttemptId, Task, TaskOutcome, TaskResult
+from processing.farm.scheduling.tasks import THREADS, TOPIC, AttemptId, ProgressEvent, Task, TaskOutcome, TaskResult
 from processing.stages.base import Inputs, Stage
 from processing.stages.discovery import BUILT_IN, discover
 from processing.stages.outputs import REVIEW, REVIEW_PICTURE
@@ -61,10 +61,10 @@ def run_task(task: Task) -> TaskResult:
 
 def _perform(task: Task) -> TaskResult:
     begun = time.monotonic()
-    notes = run_journal_of(task.store)
+    journal = run_journal_of(task.store)
 
     def waiting() -> None:
-        if time.monotonic() - begun > notes.patience_s:
+        if time.monotonic() - begun > journal.patience_s:
             raise ComputedElsewhere("another process computes this still: its daemon was lost, or is slow")
 
     outcome, error = TaskOutcome.DONE, ""
@@ -72,8 +72,8 @@ def _perform(task: Task) -> TaskResult:
     review = None
     try:
         stage = _stage(task)
-        with notes.alone(task.key, waiting):
-            outputs = journalled_outputs(notes, task.key, Store(task.store)) or _run(task, stage, notes)
+        with journal.alone(task.key, waiting):
+            outputs = journalled_outputs(journal, task.key, Store(task.store)) or _run(task, stage, journal)
         review = _review(task, outputs)
     except StageVersionMismatch as unfit:
         outcome, error = TaskOutcome.UNFIT, str(unfit)
@@ -83,7 +83,7 @@ def _perform(task: Task) -> TaskResult:
         outcome, error = TaskOutcome.ELSEWHERE, str(there)
     except Exception as failed:
         outcome, error = _judged(task, failed)
-        error = with_log(error, log_tail(notes, task.key))
+        error = with_log(error, log_tail(journal, task.key))
     return TaskResult(task.key, task.attempt, outcome, outputs, error, time.monotonic() - begun, review)
 
 
@@ -133,7 +133,7 @@ def _review(task: Task, outputs: tuple[OutputFile, ...]) -> Mapping[str, Any] | 
     return found | {"picture": made[REVIEW_PICTURE].sha256 if REVIEW_PICTURE in made else None}
 
 
-def _run(task: Task, stage: Stage, notes: RunJournal) -> tuple[OutputFile, ...]:
+def _run(task: Task, stage: Stage, journal: RunJournal) -> tuple[OutputFile, ...]:
     store = Store(task.store)
     folder = scratch_folder(store)
     if (free := min(free_gb(f) for f in (folder, store.folder) if f is not None)) < task.disk_floor_gb:
@@ -142,7 +142,7 @@ def _run(task: Task, stage: Stage, notes: RunJournal) -> tuple[OutputFile, ...]:
             f"([farm] disk_floor_gb): make room on the disk of {folder}"
         )
     heading = f"{socket.gethostname()} process {os.getpid()}: {task.label} {task.stage}, attempt {task.attempt}"
-    with run_log(notes.log_path(task.key), heading) as say, _limited(task, say), scratch(folder, task.stage) as own:
+    with run_log(journal.log_path(task.key), heading) as say, _limited(task, say), scratch(folder, task.stage) as own:
         paths: dict[str, Path] = {}
         for name, (sha256, file_name) in task.files.items():
             store.verify(sha256)
@@ -158,7 +158,7 @@ def _run(task: Task, stage: Stage, notes: RunJournal) -> tuple[OutputFile, ...]:
         outputs = tuple(
             OutputFile(name, store.put_file(o.path, expected=o.sha256), o.bytes, o.media) for name, o in made.items()
         )
-    notes.write(task.key, outputs)
+    journal.write(task.key, outputs)
     return outputs
 
 
@@ -202,5 +202,5 @@ def _say(task: Task, done: float, message: str) -> None:
     with contextlib.suppress(Exception):  # progress is a courtesy; the run goes on
         from distributed import get_worker
 
-        event = {"label": task.label, "stage": task.stage, "done": done, "message": message}
+        event = ProgressEvent(label=task.label, stage=task.stage, done=done, message=message)
         get_worker().log_event(TOPIC, event)

@@ -16,18 +16,17 @@ COUNTS = ("done", "running", "ready", "later", "blocked", "failed", "parked", "s
 
 @dataclass(frozen=True)
 class JobCounts:
-    """ready: queued with every input made; later: the same, waiting for its back-off to end; blocked: queued behind
-    others. failed: the input is at fault; parked: out of attempts; stopped: withdrawn, or replaced by a later take."""
+    """All jobs by what they wait for, or how they ended."""
 
     done: int = 0
     running: int = 0
-    ready: int = 0
-    later: int = 0
-    blocked: int = 0
-    failed: int = 0
-    parked: int = 0
-    stopped: int = 0
-    stages: Mapping[str, Mapping[JobState, int]] = field(default_factory=dict)
+    ready: int = 0  # queued with every input made
+    later: int = 0  # the same, waiting for its back-off to end
+    blocked: int = 0  # queued behind others
+    failed: int = 0  # the input is at fault
+    parked: int = 0  # out of attempts
+    stopped: int = 0  # withdrawn, or replaced by a later take
+    stages: Mapping[str, Mapping[JobState, int]] = field(default_factory=dict)  # stage -> state -> jobs
     workers: tuple[tuple[str, str, str], ...] = ()  # worker, stage, key
 
     @property
@@ -40,7 +39,7 @@ class JobCounts:
         return self.failed + self.parked > 0
 
 
-def standing(tx: Session) -> JobCounts:
+def count_jobs(tx: Session) -> JobCounts:
     """Counts of all jobs."""
     status = farm_status(tx)
     queued = status.total(JobState.QUEUED)
@@ -63,9 +62,9 @@ def standing(tx: Session) -> JobCounts:
     )
 
 
-def counts(stands: JobCounts) -> dict[str, int]:
-    """The numbers of a standing by name."""
-    return {name: int(getattr(stands, name)) for name in COUNTS}
+def counts(jobs: JobCounts) -> dict[str, int]:
+    """The numbers by name, as JSON has them."""
+    return {name: int(getattr(jobs, name)) for name in COUNTS}
 
 
 def running_runs(tx: Session) -> list[dict[str, Any]]:

@@ -15,13 +15,13 @@ from processing.farm.scheduling.stage_graph import StageRun
 
 @dataclass(frozen=True)
 class MissingRun:
-    """A run whose result is not there, and why."""
+    """A run whose result is not there, and why; of a session that cannot be planned, the session and why alone."""
 
-    session: str
-    take: str
+    session: str  # its code
+    take: str  # its label
     stage: str
     key: str
-    why: str
+    why: str  # and what to do
 
 
 def missing_runs(tx: Session, plans: Sequence[SessionPlan]) -> list[MissingRun]:

@@ -19,10 +19,10 @@ from processing.stages.discovery import Stages
 
 @dataclass(frozen=True)
 class TakeListing:
-    """A take as files: view -> (SHA-256, frame id) of its photographs, and params.json's bytes."""
+    """A take as files."""
 
-    photographs: Mapping[int, tuple[str, int]]
-    params: bytes
+    photographs: Mapping[int, tuple[str, int]]  # view -> SHA-256, frame id
+    params: bytes  # params.json
 
     @property
     def digest(self) -> str:
@@ -32,13 +32,13 @@ class TakeListing:
 
 @dataclass(frozen=True)
 class SessionPlan:
-    """A session's runs and how they stand; `problem` says why there are none."""
+    """A session's runs."""
 
-    session: str
-    subject: str
+    session: str  # its code
+    subject: str  # its code
     takes: Sequence[ReadyTake]
     runs: Sequence[StageRun]
-    problem: str = ""
+    problem: str = ""  # why there are none
 
 
 def take_listing(tx: Session, take_id: int, calibration_id: int | None) -> TakeListing:

@@ -36,8 +36,8 @@ class ExternalInput:
 class StageOutput:
     """An input that another run makes."""
 
-    key: str
-    output: str
+    key: str  # of that run
+    output: str  # its name there
 
     @property
     def identity(self) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypedDict
 
 from db.stage_runs.artefacts import OutputFile
 
@@ -11,6 +11,15 @@ TOPIC = "mien-progress"  # Dask's, of a running stage's progress
 UNDER_WAY = "mien-runs"  # a worker's metric: what it runs now
 THREADS = "MIEN_RUN_THREADS"  # environment: how many processors one run may keep busy on this machine
 AttemptId = tuple[str, int]  # a job's key and attempt
+
+
+class ProgressEvent(TypedDict):
+    """What a worker tells the daemon of a run under way."""
+
+    label: str  # subject and take
+    stage: str
+    done: float  # the share finished, in [0, 1]
+    message: str  # what is being done
 
 
 class TaskOutcome(StrEnum):

@@ -9,9 +9,17 @@ from hypothesis import strategies as st
 
 from processing.errors import TakeError
 from processing.farm.scheduling.content_keys import content_key, listing_digest, output_identity, take_digest
-from processing.farm.scheduling.stage_graph import StageOutput, TakeInput, descendants, missing, plan
+from processing.farm.scheduling.stage_graph import (
+    ExternalInput,
+    StageOutput,
+    TakeInput,
+    descendants,
+    missing,
+    plan,
+    plan_given,
+)
 from processing.stages.base import ParamsError
-from processing.stages.discovery import discover
+from processing.stages.discovery import discover, upstream
 
 TOYS = discover(Path(__file__).parents[1] / "toy_stages")
 TAKES = [TakeInput(f"{k}_{e}", e, f"{k}" * 64) for k, e in enumerate(("neutral", "smile", "anger"), 1)]
@@ -125,6 +133,27 @@ def test_goal_minus_present_is_missing_and_descendants_are_all_that_follow() -> 
     followers = {named[t, s] for t in ("1_neutral", "2_smile", "3_anger") for s in ("compare", "conclude")}
     assert descendants(runs, named["1_neutral", "measure"]) == followers
     assert descendants(runs, named["2_smile", "conclude"]) == set()
+
+
+def test_a_take_by_itself_runs_on_what_is_given() -> None:
+    """Files stand for the neutral's results; what is not given and comes from outside is left out."""
+    given = {"take": "photographs", "neutral:measure.size": "a size"}
+    runs = {run.stage: run for run in plan_given(TAKES[1], given, TOYS, {})}
+    assert set(runs) == set(TOYS)
+    assert runs["measure"].inputs == {"take": ExternalInput("take", "photographs")}
+    assert runs["compare"].inputs == {
+        "size": StageOutput(runs["measure"].key, "size"),
+        "neutral": ExternalInput("neutral:measure.size", "a size"),
+    }
+    assert runs["compare"].params == {"expression": "smile"}
+    alone = {run.stage: run for run in plan_given(TAKES[1], {}, TOYS, {})}
+    assert alone["measure"].inputs == {}
+    assert set(alone["compare"].inputs) == {"size"}
+
+
+def test_a_stage_is_planned_with_those_that_it_needs_and_no_others() -> None:
+    assert list(upstream(TOYS, "compare")) == ["measure", "compare"]
+    assert list(upstream(TOYS, "conclude")) == ["measure", "compare", "conclude"]
 
 
 def test_no_neutral_two_neutrals_and_misspellings_are_explained() -> None:
