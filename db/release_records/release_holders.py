@@ -140,7 +140,7 @@ def begin_fetch(
 class Delivery:
     """How far a fetch has come."""
 
-    #: Since the last time it was written down, and before.
+    #: In all.
     bytes_sent: int
     #: How many went whole.
     files: int
