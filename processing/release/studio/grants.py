@@ -1,4 +1,4 @@
-"""Giving a grant: what was signed, what may be fetched, and a token that is written to one file and kept nowhere."""
+"""Grants: what was signed, what may be fetched, and a token that is written to one file and kept nowhere."""
 
 import hashlib
 import json
