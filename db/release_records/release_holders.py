@@ -1,4 +1,4 @@
-"""The ledger: which version went to which recipient, how much of it, and what the recipient was told to delete.
+"""Holders of releases: which version went to which recipient, how much of it, what they were told to delete.
 
 What left is written generously: a file counts as delivered when its last byte was given to the network, a version as
 held from its first byte on. Whoever must be told is then never left out. Of the fetching machine no more is kept than
@@ -140,7 +140,7 @@ def begin_fetch(
 class Delivery:
     """How far a fetch has come."""
 
-    #: Since the last time it was written down, and before.
+    #: In all.
     bytes_sent: int
     #: How many went whole.
     files: int

@@ -1,6 +1,8 @@
 """`mien release recipient`, `grant`, `licence`, `revoke`, `handed`, `holders`, `notices`: who may
 have a release, who has it, and what they are told."""
 
+import json
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -205,9 +207,8 @@ def add(
     from db.engine import transaction
     from db.release_records.recipients import add_recipient
     from db.studio import open_studio
-    from processing.release.studio.grants import asked_contact
 
-    said = asked_contact() if contact else None
+    said = _asked_contact() if contact else None
     with open_studio(home, database) as studio, transaction(studio.engine) as tx:
         code = add_recipient(tx, institution, said).code
     print(code)
@@ -217,9 +218,8 @@ def add(
 def change_contact(code: RecipientCode, home: Home = None, database: Database = None) -> None:
     """Keep another person to write to, in place of whom there was."""
     from db.release_records.recipients import keep_contact
-    from processing.release.studio.grants import asked_contact
 
-    said = asked_contact()
+    said = _asked_contact()
     _with_recipient(code, home, database, lambda tx, found: keep_contact(tx, found, said))
 
 
@@ -255,6 +255,22 @@ def list_all(home: Home = None, database: Database = None, as_json: AsJson = Fal
         [r["recipient"], r["institution"], "kept" if r["contact"] else None, f"{r['since']:%Y-%m-%d}"] for r in rows
     ]
     print_table("Recipients", ["recipient", "institution", "contact", "since"], table)
+
+
+def _asked_contact() -> dict[str, str]:
+    """Whom to write to: asked for, or a JSON object on standard input. Raises AccessError, never with what was said."""
+    from db.release_records.recipients import FIELDS
+    from processing.release.formats.errors import AccessError
+
+    if sys.stdin.isatty():
+        return {name: typer.prompt(name, default="", show_default=False) for name in FIELDS}
+    try:
+        said = json.loads(sys.stdin.read(1 << 16))
+    except ValueError:
+        said = None
+    if not isinstance(said, dict) or not all(isinstance(text, str) for text in said.values()):
+        raise AccessError('standard input is no JSON object of texts: {"name": …, "email": …}; or use --no-contact')
+    return said
 
 
 def _with_recipient(code: str, home: Path | None, database: str | None, act: "Act") -> None:

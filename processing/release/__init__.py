@@ -1,1 +1,1 @@
-"""Select, export and verify."""
+"""Releases: select, build, serve; fetch, verify, read, export."""

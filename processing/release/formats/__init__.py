@@ -1,1 +1,1 @@
-"""What a release is written in: manifest, layout, metadata, formats of pictures and meshes."""
+"""Formats of releases: manifest, table of files, metadata, signatures, pictures and meshes."""

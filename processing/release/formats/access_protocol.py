@@ -1,4 +1,4 @@
-"""What a gated server and whoever fetches from it say to one another beside HTTP: headers, and what an origin is."""
+"""Access protocol of a gated server, beside HTTP: the headers of its answers, and what an origin is."""
 
 import httpx
 

@@ -1,4 +1,4 @@
-"""Files with what opens a release: tokens, links, the key that signs them. Their owner alone may read them."""
+"""Secret files that open a release: tokens, links, the key that signs them. Their owner alone may read them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Which colours a photograph's numbers mean: its ICC profile, else what the camera wrote of its colour space.
+"""Colour profile of a photograph: its ICC profile, else what the camera wrote of its colour space.
 
 A camera set to Adobe RGB embeds no profile; it says so in EXIF alone (Exif 3.0, 4.6.6.1.1 and the interoperability
 index 'R03' of DCF 2.0), which does not leave with the photograph. So a release states it beside the photographs.

@@ -1,4 +1,4 @@
-"""The data card of a release, README.md: Hugging Face's form, front matter for its Hub and the rest for people.
+"""Data card of a release, README.md: Hugging Face's form, front matter for its Hub and the rest for people.
 
 Form: huggingface.co/docs/hub/datasets-cards and datasets-gated. Releases of people ask whoever wants them for name,
 institution and agreement; synthetic ones ask for nothing.

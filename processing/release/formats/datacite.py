@@ -1,4 +1,4 @@
-"""The record of a release for a DOI: DataCite's metadata, schema 4.6, as the JSON that its REST API takes.
+"""DataCite record of a release, for a DOI: metadata schema 4.6, as the JSON that its REST API takes.
 
 Schema: datacite-metadata-schema.readthedocs.io. The publication year is that of the day on which consents were judged.
 """

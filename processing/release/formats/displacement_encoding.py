@@ -1,4 +1,4 @@
-"""How a displacement map of a release keeps heights in 16 bits, as its PNG says itself."""
+"""Encoding of a displacement map: how a release keeps heights in 16 bits, as the PNG says itself."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a release refuses."""
+"""Errors of releases: what is refused when one is built, read, compared, fetched or signed."""
 
 from processing.errors import DataError
 

@@ -1,4 +1,4 @@
-"""A subject as one binary glTF 2.0 file: neutral face, a morph target an expression, texture inside.
+"""glTF 2.0 export: a subject as one binary file, neutral face, a morph target an expression, texture inside.
 
 Format: the Khronos specification, sections 3.7 (geometry, morph targets) and 4 (GLB).
 """

@@ -1,4 +1,4 @@
-"""A JPEG as it leaves: what its pixels are made of, a header that says only that it is one, and its colours.
+"""JPEG without metadata: what its pixels are made of, a header that says only that it is one, and its colours.
 
 Kept are the frame, its tables and codes (ITU-T T.81), byte for byte. Everything else stays here: EXIF, XMP, IPTC,
 makers' notes, thumbnails (JFIF's and JFXX's too), comments, further pictures (MPF), markers that no decoder needs, and

@@ -1,4 +1,4 @@
-"""A file of links to a release in an object store, as its holder has it.
+"""Link list: a file of links to a release in an object store, as its holder has it.
 
     # mien-links 1 faces 3
     https://bucket.../faces-3/manifest.json?X-Amz-...

@@ -1,4 +1,4 @@
-"""The manifest: every file of a release with its size and SHA-256, and the manifest's own hash beside it.
+"""Manifest of a release: every file with its size and SHA-256, and the manifest's own hash beside it.
 
 manifest.json          written last, so a folder without it is no release
 manifest.json.sha256   the manifest's hash, in the form that `sha256sum --check` reads

@@ -1,4 +1,4 @@
-"""What a manifest may be at most, before it is decoded and after: it comes from whoever runs the server.
+"""Limits of a manifest, before it is decoded and after: it comes from whoever runs the server.
 
 A whole study with its photographs (847 subjects, 20 expressions, 76 files each) has 1.3 million files and 215 MB of
 manifest. Decoded it takes some 450 MB; the bounds leave room for half as much again.

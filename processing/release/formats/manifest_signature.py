@@ -1,4 +1,4 @@
-"""The signature of a release's manifest: unsigned, wrong, by somebody else, or good.
+"""Signature of a release's manifest: unsigned, wrong, by somebody else, or good.
 
 `release.pub` in the release names the key that its studio signed it with. It tells versions of one studio from those of
 another; whether it is that studio's, only a key that was published elsewhere can say (`--signer`).

@@ -1,4 +1,4 @@
-"""The vertices of a scan's PLY file: positions and colours read, or colours replaced with everything else as it was.
+"""Vertices of a scan's PLY file: positions and colours read, or colours replaced with everything else as it was.
 
 For binary little-endian files, as scans are kept; faces are not looked at.
 """

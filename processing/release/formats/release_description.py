@@ -1,4 +1,4 @@
-"""What every text of a release says of it: its name, version, licence, makers, and how it is cited."""
+"""Description of a release, as all of its texts have it: name, version, licence, makers, and how it is cited."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What a release consists of: an entry for each file, read by all that makes, lists, asks for or withdraws files.
+"""Table of released files: an entry for each, read by all that makes, lists, asks for or withdraws files.
 
 An output of a stage becomes part of releases by an entry in LAYOUT: the selection then looks for it, the export copies
 it, manifest, Croissant and conventions.json have it, fetch and grants know its kind, tombstones name it.

@@ -1,4 +1,4 @@
-"""What a release says of itself to a reviewer: Responsible-AI fields, terms of use, where it comes from.
+"""Responsible-AI fields, terms of use and provenance: what a release says of itself to a reviewer.
 
 Vocabularies: Croissant RAI 1.0 (mlcommons.org/croissant/RAI/1.0), the Data Use Ontology (Lawson et al. 2021) and W3C
 ODRL for terms, W3C PROV-O for origin; joined as the Croissant 1.1 specification shows in "Responsible AI and

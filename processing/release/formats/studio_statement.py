@@ -1,4 +1,4 @@
-"""What a studio says of its releases: who made them, under which terms, for what, and what is wrong with them.
+"""Statement of a studio on its releases: who made them, under which terms, for what, and what is wrong with them.
 
 Written once under [release.about] of studio.toml; whatever is left out is filled from what the release itself shows.
 The texts become the fields of Croissant's Responsible-AI vocabulary, the data card, the DataCite record and the credits

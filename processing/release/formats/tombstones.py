@@ -1,4 +1,4 @@
-"""What a later version of a release says of earlier ones: what must be deleted, and what is merely not part any more.
+"""Tombstones: what a version of a release says of earlier ones, what must be deleted, what is merely not part any more.
 
 A tombstone names a subject, a kind of thing, the expressions that it is about and the versions that hold it, so that
 whoever holds one of these versions knows which files to delete, and nobody deletes more than that.

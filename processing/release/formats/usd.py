@@ -1,4 +1,4 @@
-"""A subject as USD: neutral face, a UsdSkel blend shape an expression, texture beside the file.
+"""USD export: a subject with its neutral face, a UsdSkel blend shape an expression, texture beside the file.
 
 UVs are face-varying, so vertices keep the topology's numbers. Needs the `usd` extra (usd-core).
 """

@@ -1,4 +1,4 @@
-"""Takes of a release as COLMAP models, for splatting and radiance fields: photographs, cameras, points of the scan.
+"""COLMAP export: takes as models for splatting and radiance fields, with photographs, cameras, points of the scan.
 
 <out>/<id>/<k>_<name>/images/<view>.jpg       the photographs, hard links where that can be
 <out>/<id>/<k>_<name>/sparse/0/*.txt          cameras, images, points3D (of the scan, coloured, without tracks), mm

@@ -1,4 +1,4 @@
-"""One file over HTTP from a server that nobody vouches for: so many bytes, at some pace, from where it was asked.
+"""Download of one file over HTTP from a server that nobody vouches for: so many bytes, at some pace, from a place on.
 
 Redirects are followed a few steps, never to another kind of address and never from https to http. A body packed by the
 server is unpacked within the bytes that were asked for. A range is believed only if it says so and fits.

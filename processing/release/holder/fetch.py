@@ -1,4 +1,4 @@
-"""A release, or a part of it, over HTTP: by ranges where a file was begun, every file by its hash, again after faults.
+"""Fetching a release, or a part of it, over HTTP: by ranges where a file was begun, by hash, again after faults.
 
 The server needs to know nothing: a release folder behind any web server is enough. What is fetched lies under its final
 name only when its hash is right; until then it is NAME.part, and goes on from there.

@@ -1,4 +1,4 @@
-"""Fetching a release by a file of links: each of its files is asked for at its own link."""
+"""HTTP transport for a link list: each file of a release is asked for at its own link."""
 
 from urllib.parse import unquote
 

@@ -1,4 +1,4 @@
-"""What changed from one release to another, by their manifests."""
+"""Difference of two releases, by their manifests."""
 
 from dataclasses import dataclass
 

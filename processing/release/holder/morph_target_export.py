@@ -1,4 +1,4 @@
-"""Subjects of a release as artists take them: a neutral face with one morph target an expression, glTF or USD.
+"""Morph-target export: subjects as artists take them, a neutral face with a target an expression, glTF or USD.
 
 Head motion is taken out (the release's template frame), lengths are metres in glTF, as it demands, and millimetres with
 metersPerUnit 0.001 in USD; y is up, the face looks along +z.

@@ -1,4 +1,4 @@
-"""Work by several threads over a list of any length: a few pieces are begun ahead, never a million."""
+"""Parallel map over a list of any length: a few pieces are begun ahead, never a million."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""A holder's side of gated access: the token, to whom it is sent, and what a server's refusal means.
+"""Token access, a holder's side: the token, to whom it is sent, and what a server's refusal means.
 
 A token goes to one origin (scheme, host, port): the one it was made for where its file names it, else that of the
 address given. It is never sent along a redirect to another one, never over plain HTTP but to this machine, and stands

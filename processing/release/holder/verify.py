@@ -1,4 +1,4 @@
-"""Whether a release folder is the release: every file, byte for byte, and nothing else."""
+"""Verification of a release folder: every file, byte for byte, and nothing else."""
 
 import os
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Whether a request opens a file of a release: token or link, licence, kind, and that nobody in it has withdrawn."""
+"""Access control: whether a request opens a file, by token or link, licence, kind, and that nobody has withdrawn."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What the numbers of a release mean, for programs."""
+"""Conventions of a release, for programs: what its numbers mean."""
 
 from collections.abc import Sequence
 from typing import Any

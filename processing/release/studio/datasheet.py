@@ -1,4 +1,4 @@
-"""The datasheet of a release (after Gebru et al. 2021), and its histogram of age and gender."""
+"""Datasheet of a release (after Gebru et al. 2021), and its histogram of age and gender."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

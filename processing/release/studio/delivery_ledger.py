@@ -1,4 +1,4 @@
-"""What a server has given to whom, in memory between two writes to the records:
+"""Delivery ledger: what a server has given to whom, in memory between two writes to the records:
 
 see db.release_records.release_holders.
 """

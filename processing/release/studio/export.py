@@ -1,4 +1,4 @@
-"""A release's files under FaceScape's names, from the store into a folder: take by take, in parallel, resumable.
+"""Export of a selection from the store into a release's folder: take by take, in parallel, resumable.
 
 What is written where stands in processing.release.formats.released_files.
 

@@ -1,4 +1,4 @@
-"""Eyes made unrecognisable: in photographs, in the texture, in the scan's colours.
+"""Eye mosaic: eyes made unrecognisable in photographs, in the texture, in the scan's colours.
 
 The region is fixed on the template by its landmarks, so it is the same places of every face; the registered mesh
 carries it into every photograph, whether or not a detector would find eyes there. Shape is left as it is.

@@ -1,4 +1,4 @@
-"""The gated server's answers: one file a request, by range where it is asked for, each byte into the ledger.
+"""File server: one file a request, by range where it is asked for, each byte into the delivery ledger.
 
 GET and HEAD alone, no body, no listing. `Authorization: Bearer TOKEN`, or a link that was signed (processing.release.
 links). Who was refused learns why in the header X-Mien-Refusal and in a line of JSON; whether a release is here at all

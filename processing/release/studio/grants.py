@@ -1,21 +1,18 @@
-"""Giving a grant: what was signed, what may be fetched, and a token that is written to one file and kept nowhere."""
+"""Grants: what was signed, what may be fetched, and a token that is written to one file and kept nowhere."""
 
 import hashlib
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import typer
 from sqlalchemy.orm import Session
 
 from common.files.hashes import file_sha256
 from db.engine import transaction
 from db.models import Recipient, SignedLicence
 from db.release_records.access_grants import add_grant, new_token
-from db.release_records.recipients import FIELDS, accept_licence, get_recipient, licences_of
+from db.release_records.recipients import accept_licence, get_recipient, licences_of
 from db.release_records.releases import get_release
 from db.studio import open_studio
 from processing.release.formats.access_protocol import origin_of
@@ -162,19 +159,6 @@ def give(
         raise
     what = f"{request.release} {release.version}" + ("" if only else " and later")
     return IssuedGrant(grant.code, recipient.code, what, allowed, token, written, licensed)
-
-
-def asked_contact() -> dict[str, str]:
-    """Whom to write to: asked for, or a JSON object on standard input. Raises AccessError, never with what was said."""
-    if sys.stdin.isatty():
-        return {name: typer.prompt(name, default="", show_default=False) for name in FIELDS}
-    try:
-        said = json.loads(sys.stdin.read(1 << 16))
-    except ValueError:
-        said = None
-    if not isinstance(said, dict) or not all(isinstance(text, str) for text in said.values()):
-        raise AccessError('standard input is no JSON object of texts: {"name": …, "email": …}; or use --no-contact')
-    return said
 
 
 def _allowed(kinds: Sequence[str] | None, photographs: bool) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Which place of a server an address names."""
+"""Address of a link: which place of a server it names."""
 
 from urllib.parse import unquote, urlsplit
 

@@ -1,4 +1,4 @@
-"""The photographs of a take as they leave: without what the camera wrote into them, and changed only where asked."""
+"""Photograph export: without what the camera wrote into a file, and changed only where asked."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

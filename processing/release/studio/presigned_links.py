@@ -1,4 +1,4 @@
-"""Links to a release that lies in an object store, for one holder and some days.
+"""Presigned links to a release that lies in an object store, for one holder and some days.
 
 Where our server does not run the store itself checks signature and time of each link. What is fetched by them is not
 seen here, so the ledger says that links were given out, and they cannot be called back: days, not months.

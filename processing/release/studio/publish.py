@@ -1,7 +1,7 @@
-"""A release as the places want it that hand data out: a web server's folder, Hugging Face, Zenodo. No network is used.
+"""Publication of a release, as the places want it that hand data out: a web server's folder, Hugging Face, Zenodo.
 
-The release is verified first, byte by byte; what somebody has withdrawn since is never made ready. The manifest goes
-along everywhere, so that whoever fetches can check what came.
+No network is used. The release is verified first, byte by byte; what somebody has withdrawn since is never made ready.
+The manifest goes along everywhere, so that whoever fetches can check what came.
 
 folder        the release as it is: any web server in front of it will do, or `mien release serve`
 huggingface   the same with .gitattributes for large files; a release of more files than the Hub takes is packed

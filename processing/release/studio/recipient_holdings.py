@@ -1,4 +1,4 @@
-"""Who holds what, under which licence, and what of it has to be deleted: the records' ledger against the tombstones."""
+"""Holdings of recipients: who has what, under which licence, and what of it has to be deleted."""
 
 import hashlib
 import json

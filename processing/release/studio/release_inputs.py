@@ -1,4 +1,4 @@
-"""What the records know of the takes of a subject that may leave: one query a kind, however many takes."""
+"""Release inputs: what the records know of the takes of a subject that may leave, one query a kind."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field

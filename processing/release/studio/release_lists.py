@@ -1,4 +1,4 @@
-"""The lists of a release: FaceScape's two, and the same again with names of columns, a line a subject, take, gap.
+"""Lists of a release: FaceScape's two, and the same again with names of columns, a line a subject, take, gap.
 
 Formats of FaceScape's lists: its doc_tu_model.md ("Information list", "Publishable list").
 """

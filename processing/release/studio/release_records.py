@@ -1,4 +1,4 @@
-"""What the records say of a release that was built: its manifest's hash, and what has been withdrawn since."""
+"""Records of a built release: its manifest's hash, and what has been withdrawn since."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date

@@ -1,4 +1,4 @@
-"""The reviewed file: who leaves, decided by rules, read and signed by a person, then built as it stands.
+"""Selection file: who leaves, decided by rules, read and signed by a person, then built as it stands.
 
 `mien release select` writes it, a person edits decisions and fills in [review], `mien release build --selection` builds
 exactly the takes in it, or refuses and says what no longer holds.

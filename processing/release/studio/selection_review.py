@@ -1,4 +1,4 @@
-"""What was signed is what is built: a reviewed file held line for line against what may leave now, both ways.
+"""Review of a selection: what was signed is what is built, held line for line against what may leave now.
 
 A line that says more than the records allow is refused. One that says less (a line `publication` that the reviewer
 took out, an expression, a whole subject) keeps that back. Nothing is taken for its default.

@@ -1,4 +1,4 @@
-"""By what rules takes and subjects are chosen, before a person reads the result: quality, split, pictures."""
+"""Selection rules: quality, split and pictures, before a person reads the result."""
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping

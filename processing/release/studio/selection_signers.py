@@ -1,4 +1,4 @@
-"""Who may sign a selection: a file of the studio that names people and their keys.
+"""Signers of selections: a file of the studio that names people and their keys.
 
     [release]
     signers = "signers"          # in studio.toml; relative to the home

@@ -1,4 +1,4 @@
-"""A release's folder as a server gives it: what the manifest names and nothing else, no link followed."""
+"""Served release: its folder as a server gives it, what the manifest names and nothing else, no link followed."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""The gated server as a process: its port, its limits on connections, TLS, and the ledger's regular writing.
+"""Server process: port, limits on connections, TLS, and the regular writing of the delivery ledger.
 
 uvicorn waits for ever for a request's headers, on any number of connections; here both have an end, so that half-open
 connections leave room for those who fetch.

@@ -1,4 +1,4 @@
-"""Links that expire: a grant, a moment and a place, signed with the server's key.
+"""Signed links, which expire: a grant, a moment and a place, signed with the server's key.
 
     https://host/link/G001.1767139200.SIGNATURE/faces-3/...
 

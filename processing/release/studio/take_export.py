@@ -1,4 +1,4 @@
-"""One take into the release: mesh, material, texture, displacement map, scan, photographs, and what is said of them."""
+"""Take export: mesh, material, texture, displacement map, scan, photographs, and what is said of them."""
 
 import hashlib
 from collections.abc import Mapping

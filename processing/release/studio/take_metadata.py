@@ -1,4 +1,4 @@
-"""What a release says of each take, beside its files: meta/<id>/<k>_<name>.json.
+"""Take metadata, beside its files: meta/<id>/<k>_<name>.json.
 
 Frames of a take, all in millimetres: `rig` is the calibration's, `scan` the frame of mesh/, `tu` that of models_reg/,
 `template` that of the template's head, in which every face of the release stands upright and in the same place.

@@ -1,4 +1,4 @@
-"""The topology that all registered meshes share: triangles, UVs and seams, landmarks; and a picture to check them.
+"""Topology files: triangles, UVs and seams, landmarks that all registered meshes share, and a picture to check them.
 
 topology/<id>.npz             triangles, uvs, uv_triangles, uv_vertex, seam_vertices, parts, landmarks
 topology/<id>.json            counts, the version of template and landmarks, the landmarks again

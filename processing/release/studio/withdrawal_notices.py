@@ -1,4 +1,4 @@
-"""Notices to holders: what has to be deleted and how to check it, as a message that is ready to be sent.
+"""Withdrawal notices to holders: what has to be deleted and how to check it, as messages ready to be sent.
 
 Nothing is sent from here. A notice names subjects by their codes, never anybody; its address is read from the sealed
 contact, so the files are for their owner alone.

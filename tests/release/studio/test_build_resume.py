@@ -121,7 +121,7 @@ from db.engine import open_database
 from db.settings import Settings
 from db.store import Store
 from db.studio import StudioRecords
-from processing.release import export
+from processing.release.studio import export
 from processing.release.studio.build import build_release
 real, done = export.export_take, []
 def export_take(*arguments):
