@@ -23,7 +23,6 @@ from sqlalchemy.orm import Session
 from db.engine import reading, transaction
 from db.errors import DatabaseUnavailable, LeaseLost
 from db.models import JobState, RunVerdict
-from db.reports.progress_queries import SessionMark, ready_takes, session_marks
 from db.stage_runs.job_queue import (
     IN_THE_CHAIR,
     PRIORITY,
@@ -42,6 +41,7 @@ from db.stage_runs.job_queue import (
     set_last,
     states_of,
 )
+from db.stage_runs.ready_takes import SessionMark, ready_takes, session_marks
 from db.stage_runs.run_reviews import save_run_review
 from db.store import Store
 from processing.errors import DataError

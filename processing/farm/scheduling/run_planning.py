@@ -11,8 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.models import Calibration, Job, JobState
-from db.reports.progress_queries import ReadyTake, photographs_of_takes, ready_takes, session_marks
 from db.stage_runs.job_queue import PRIORITY, InputFile, InputMade, JobSpec, db_now, enqueue_all
+from db.stage_runs.ready_takes import ReadyTake, photographs_of_takes, ready_takes, session_marks
 from db.store import Store
 from db.takes.missing_photographs import absent_views
 from processing.errors import DataError

@@ -5,11 +5,11 @@ from datetime import date
 
 from sqlalchemy.orm import Session
 
-from db.consents.withdrawals import masked_subjects, withdrawn_takes
+from db.consents.scope_consents import consenting_subjects, masked_subjects
+from db.consents.withdrawals import withdrawn_takes
 from db.engine import reading, utc_now
 from db.models import ConsentScope
 from db.release_records.releases import get_release, released_before, takes_released_before
-from db.reports.progress_queries import consenting_subjects
 from db.studio import StudioRecords
 from processing.release.formats.tombstones import NoLonger, Tombstone, WhyNot, tombstones_of
 from processing.release.studio.selection import Selection
