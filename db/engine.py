@@ -121,7 +121,7 @@ def _open_sqlite(url: str, database: str | None) -> Engine:
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, hide_parameters=True)
 
-    def connected(connection: sqlite3.Connection, record: Any) -> None:
+    def connected(connection: sqlite3.Connection, record: object) -> None:
         if path.stat().st_size == 0:  # made this moment; its journals take its mode
             path.chmod(0o600)
         _set_pragmas(connection, record)
@@ -131,7 +131,7 @@ def _open_sqlite(url: str, database: str | None) -> Engine:
     return engine
 
 
-def _set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:
+def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
     # The driver must not begin transactions by itself: _begin does, so that DDL is transactional too.
     connection.isolation_level = None
     for pragma in (

@@ -25,7 +25,7 @@ from db.commands.subject_consent import (
 from db.commands.subject_withdraw import withdraw
 
 if TYPE_CHECKING:
-    from db.models import Subject
+    from db.models import JobState, Subject, TakeState
     from db.subjects import SubjectLine
 
 app = typer.Typer(no_args_is_help=True, help="Subjects and their consents.")
@@ -183,5 +183,5 @@ def _consent_text(consent: dict[str, Any]) -> str:
     )
 
 
-def _counted(counts: Mapping[Any, int]) -> str | None:
+def _counted(counts: Mapping[TakeState, int] | Mapping[JobState, int]) -> str | None:
     return ", ".join(f"{count} {state}" for state, count in counts.items()) or None

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from sqlalchemy import Engine
 
@@ -165,7 +165,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _write_json(archive: zipfile.ZipFile, name: str, value: Any) -> None:
+def _write_json(archive: zipfile.ZipFile, name: str, value: object) -> None:
     archive.writestr(_entry(name), json.dumps(value, indent=1, ensure_ascii=False))
 
 
