@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from db.consents.consent_rules import Signed
+    from db.consents.consent_rules import SignedForm
     from db.models import ConsentScope, Subject
     from db.studio import StudioRecords
 
@@ -73,7 +73,7 @@ def give(
     subject: "Subject",
     scopes: "list[ConsentScope]",
     day: date,
-    signed: "Signed",
+    signed: "SignedForm",
 ) -> None:
     """Record what was signed under each of these scopes, and say what is odd about it."""
     from db.consents.study_settings import StudySettings
@@ -89,9 +89,9 @@ def give(
 
 def signed_form(
     day: datetime | None, document: Path | None, version: str | None, guardian: bool, shared_form: str | None
-) -> "tuple[date, Signed]":
+) -> "tuple[date, SignedForm]":
     """The day and what was signed. Raises ConsentError that names all that lacks."""
-    from db.consents.consent_rules import Signed, hash_form
+    from db.consents.consent_rules import SignedForm, hash_form
     from db.errors import ConsentError
 
     if day is None or document is None or not version:
@@ -101,7 +101,7 @@ def signed_form(
             *(["which text was signed (--consent-version)"] if not version else []),
         ]
         raise ConsentError(f"A consent needs {', and '.join(lacking)}")
-    return day.date(), Signed(hash_form(document), version, guardian, shared_form)
+    return day.date(), SignedForm(hash_form(document), version, guardian, shared_form)
 
 
 def scopes_of(names: list[str] | None) -> "list[ConsentScope]":
