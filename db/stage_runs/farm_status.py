@@ -17,6 +17,7 @@ class FarmStatus:
     running: tuple[tuple[str, str, str], ...]  # worker, stage, key
 
     def total(self, state: JobState) -> int:
+        """Of all stages."""
         return sum(states.get(state, 0) for states in self.counts.values())
 
 

@@ -38,6 +38,7 @@ class CopyReport:
 
     @property
     def rows(self) -> int:
+        """Of all tables."""
         return sum(table.rows for table in self.tables.values())
 
 
