@@ -23,7 +23,6 @@ from db.expression_recipes import FACESCAPE_RECIPES, Recipe, parse_recipe
 from db.models import Protocol, ProtocolExpression
 from db.settings import check_keys
 
-NEUTRAL = "neutral"  # the expression that the others are compared with, and registered from
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.rig_file import TIERS, CameraEntry, Rig
-from db.rigs.view_limits import FEWEST_VIEWS, views_needed
 
+FEWEST_VIEWS = 6  # a scan needs so many
 SLACK = 1.05  # so that the diagonals of a grid whose cameras stand not quite straight are no neighbours
 REACH = 2.0  # times the distance at which the lonelier of two cameras has its nearest one
 
@@ -28,7 +28,7 @@ def farm_spares(cameras: int) -> int:
     """
     if cameras < FEWEST_VIEWS:
         return max(cameras // 4, int(cameras > 1))
-    return cameras - views_needed(cameras)
+    return min(cameras // 4, cameras - FEWEST_VIEWS)
 
 
 def broken_rules(rig: Rig, out: Collection[str], neighbours: Neighbours) -> list[str]:

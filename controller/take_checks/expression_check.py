@@ -8,8 +8,7 @@ from controller.rig_file import CheckLimits
 from controller.take_checks.photograph_findings import PhotographFindings
 from db.expression_recipes import Condition, Recipe
 from db.models.review import CheckState
-from db.protocols import NEUTRAL
-from db.takes.take_reviews import CheckResult
+from db.takes.take_reviews import NEUTRAL, CheckResult
 
 EYES, EXPRESSION = "eyes", "expression"
 

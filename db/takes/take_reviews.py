@@ -23,8 +23,9 @@ from db.models import (
     TakeCheck,
     TakeReview,
 )
-from db.protocols import NEUTRAL
 from db.session_rules import KEPT
+
+NEUTRAL = "neutral"
 
 
 @dataclass(frozen=True)
