@@ -183,5 +183,5 @@ def _consent_text(consent: dict[str, Any]) -> str:
     )
 
 
-def _counted(counts: Mapping[TakeState, int] | Mapping[JobState, int]) -> str | None:
+def _counted(counts: "Mapping[TakeState, int] | Mapping[JobState, int]") -> str | None:
     return ", ".join(f"{count} {state}" for state, count in counts.items()) or None
