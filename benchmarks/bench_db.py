@@ -39,9 +39,10 @@ from db.audit.audit_log import verify_chain
 from db.engine import open_database, reading, transaction
 from db.migrations import upgrade
 from db.models import Camera, CaptureSession, Frame, Job, Subject, Take, TakeState
-from db.reports.progress_queries import farm_status, session_progress
+from db.reports.session_progress import session_progress
 from db.reports.study_overview import coverage, missing_frames, release_candidates, subject_history
 from db.rigs import rig_records
+from db.stage_runs.farm_status import farm_status
 from db.subjects import add_subject, get_subject, list_subjects
 
 DATABASES = ("sqlite", "postgresql")

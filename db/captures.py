@@ -130,11 +130,9 @@ def start_session(
 def _require_free(tx: Session, rig: Rig) -> None:
     # PostgreSQL: two controllers opening on one rig queue here; SQLite has one writer at a time anyway.
     tx.execute(select(Rig.id).where(Rig.id == rig.id).with_for_update())
-    busy = tx.scalar(
-        select(CaptureSession.code).where(CaptureSession.rig_id == rig.id, CaptureSession.state == SessionState.OPEN)
-    )
+    busy = open_session_of(tx, rig)
     if busy is not None:
-        raise StateConflict(f"Rig {rig.name} has the open session {busy}; close or pause it first")
+        raise StateConflict(f"Rig {rig.name} has the open session {busy.code}; close or pause it first")
 
 
 def get_session(tx: Session, code: str) -> CaptureSession:
@@ -149,6 +147,12 @@ def get_session(tx: Session, code: str) -> CaptureSession:
     if session is None:
         raise NotFound(f"No session {code}; see: mien session show")
     return session
+
+
+def unclosed_sessions(tx: Session, subject_id: int) -> list[str]:
+    """Codes of a subject's sessions that are open or paused."""
+    sitting = (CaptureSession.subject_id == subject_id, CaptureSession.state != SessionState.CLOSED)
+    return list(tx.scalars(select(CaptureSession.code).where(*sitting).order_by(CaptureSession.id)))
 
 
 def open_session_of(tx: Session, rig: Rig) -> CaptureSession | None:
@@ -177,15 +181,9 @@ def skip_expression(tx: Session, session: CaptureSession, position: int, reason:
     """
     found = expression_at(tx, session, position)
     require_open(tx, session)
-    standing = tx.scalar(
-        select(Take.code).where(
-            Take.session_id == session.id,
-            Take.expression_id == found.id,
-            Take.state.in_(rules.OCCUPYING),
-        )
-    )
-    if standing is not None:
-        raise StateConflict(f"{found.label} is not skipped: take {standing} of it stands")
+    standing = takes_of(tx, session.id, found.id, rules.OCCUPYING)
+    if standing:
+        raise StateConflict(f"{found.label} is not skipped: take {standing[0].code} of it stands")
     unskip_expression(tx, session, position)
     tx.add(SkippedExpression(session_id=session.id, expression_id=found.id, reason=reason, skipped_at=utc_now()))
     tx.flush()
@@ -311,6 +309,17 @@ def get_take(tx: Session, code: str) -> Take:
     return take
 
 
+def takes_of(tx: Session, session_id: int, expression_id: int, states: Sequence[TakeState]) -> list[Take]:
+    """The takes of an expression that are in one of these states, by attempt."""
+    here = (Take.session_id == session_id, Take.expression_id == expression_id, Take.state.in_(states))
+    return list(tx.scalars(select(Take).where(*here).order_by(Take.attempt)))
+
+
+def other_takes(tx: Session, take: Take, states: Sequence[TakeState]) -> list[Take]:
+    """The other takes of a take's expression that are in one of these states, by attempt."""
+    return [other for other in takes_of(tx, take.session_id, take.expression_id, states) if other.id != take.id]
+
+
 def fire_take(tx: Session, take: Take, *, at: datetime | None = None) -> None:
     """planned -> fired. Raises StateConflict."""
     move_take(tx, take, rules.FIRE, fired_at=at or utc_now())
@@ -420,13 +429,7 @@ def accept_take(tx: Session, take: Take) -> None:
     """
     if withdrawn_takes(tx, [take.id]):
         raise ConsentError(f"{take.code} was withdrawn by its subject: take the expression again")
-    earlier = select(Take).where(
-        Take.session_id == take.session_id,
-        Take.expression_id == take.expression_id,
-        Take.id != take.id,
-        Take.state == TakeState.ACCEPTED,
-    )
-    for other in tx.scalars(earlier).all():
+    for other in other_takes(tx, take, (TakeState.ACCEPTED,)):
         move_take(tx, other, rules.PUT_BESIDE)
     move_take(tx, take, rules.ACCEPT)
 
@@ -454,7 +457,7 @@ def lock_take(tx: Session, take: Take) -> None:
     set_committed_value(take, "state", state)
 
 
-def _move_session(tx: Session, session: CaptureSession, move: rules.SessionMove, **values: Any) -> None:
+def _move_session(tx: Session, session: CaptureSession, move: rules.SessionMove, **values: object) -> None:
     guard = (CaptureSession.id == session.id, CaptureSession.state.in_(move.allowed))
     won = changed(tx, update(CaptureSession).where(*guard).values(state=move.to, **values)) == 1
     tx.refresh(session, ["state", "closed_at"])
@@ -462,7 +465,7 @@ def _move_session(tx: Session, session: CaptureSession, move: rules.SessionMove,
         raise StateConflict(f"Session {session.code} is {session.state}; it cannot become {move.to}")
 
 
-def move_take(tx: Session, take: Take, move: rules.TakeMove, **values: Any) -> None:
+def move_take(tx: Session, take: Take, move: rules.TakeMove, **values: object) -> None:
     """The take goes on to another state, and gets these values of its row. Raises StateConflict where it may not."""
     guard = (Take.id == take.id, Take.state.in_(move.allowed))
     won = changed(tx, update(Take).where(*guard).values(state=move.to, **values)) == 1

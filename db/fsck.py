@@ -149,6 +149,7 @@ class _Check:
     trash: OpenBatch = field(init=False)
 
     def shard(self, shard: str, found: tuple[list[Filed], list[str]], pool: ThreadPoolExecutor) -> None:
+        """Hold one part of the store, its files and strays, against the rows that name files of it."""
         filed = {file.sha256: file for file in found[0]}
         for path in found[1]:
             self._told(Trouble.STRAY, path)

@@ -80,7 +80,7 @@ def restore(state: TakeState) -> TakeMove:
     raise ValueError(f"no decision leaves a take {state}")
 
 
-def reopen(rig_is_busy: bool) -> SessionMove:
+def reopen(*, rig_is_busy: bool) -> SessionMove:
     """A closed session goes on; paused, while another one is open on its rig: one has it at a time."""
     return SessionMove(SessionState.PAUSED if rig_is_busy else SessionState.OPEN, (SessionState.CLOSED,))
 

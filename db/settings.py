@@ -68,10 +68,12 @@ class Settings:
 
     @property
     def keys(self) -> Path:
+        """The folder of the keys by which nodes and studio know each other."""
         return self.home / "keys"
 
     @property
     def ingest(self) -> Path:
+        """The folder of photographs that are coming in."""
         return self.home / "ingest"
 
     def make_home(self) -> None:

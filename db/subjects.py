@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, selectinload
 from common.take_codes import SubjectCode
 from db.audit import audit_log
 from db.audit.number_floors import subjects_given
-from db.consents.consent_rules import JOB_LETTERS, RULES, ConsentRules, Signed, Told, check_consent, words
+from db.consents.consent_rules import JOB_LETTERS, RULES, ConsentRules, SignedForm, Told, check_consent, words
 from db.consents.withdrawals import Withdrawal, mark_narrowed, mark_released, stop_work
 from db.engine import changed, utc_now
 from db.errors import AlreadyThere, ConsentError, NotFound, RecordError
@@ -127,7 +127,7 @@ def give_consent(
     (db.consents.withdrawals.releases_that_show_eyes).
     """
     scope = ConsentScope(scope)
-    signed = Signed(document_sha256, form_version, guardian, shared_form)
+    signed = SignedForm(document_sha256, form_version, guardian, shared_form)
     day, signed = check_consent(tx, subject, scope, given_on, signed, rules, told)
     consent = Consent(
         subject_id=subject.id,

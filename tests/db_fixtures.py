@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from db import captures, subjects
 from db.models import AuditEvent, CameraTier, CaptureSession, ConsentScope, Rig, Subject, Take, TakeState
 from db.protocols import FACESCAPE, install_protocol
-from db.reports.progress_queries import SessionProgress
+from db.reports.session_progress import SessionProgress
 from db.rigs import rig_records
 
 DATABASES = ("sqlite", "postgresql")

@@ -126,7 +126,7 @@ def link(previous: str, content: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _integral(value: Any) -> Any:
+def _integral(value: object) -> object:
     """A number as every database gives it back: PostgreSQL returns 1e16 as an integer."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 

@@ -50,10 +50,12 @@ class Stored:
     stored_bytes: int
 
     def line(self) -> str:
+        """As its line of an index says it."""
         return f"{self.sha256} {self.bytes} {self.stored_sha256} {self.stored_bytes}\n"
 
     @classmethod
     def of_line(cls, line: str) -> "Stored | None":
+        """What a line of an index says; None for one that is cut off or no such line."""
         parts = line.split()
         if (
             len(parts) != 4
@@ -171,11 +173,13 @@ class BackupFolder:
         return set()
 
     def note_damaged(self, damaged: set[str]) -> None:
+        """Keep which files are not what was written; the next backup copies them anew."""
         with room(self.path):
             write_whole(self.path / DAMAGED, "".join(f"{sha256}\n" for sha256 in sorted(damaged)).encode(), mode=0o600)
 
     @property
     def temporary(self) -> Path:
+        """Where files lie until they are whole."""
         return self.path / "tmp"
 
     def snapshots(self) -> list[Snapshot]:
@@ -184,6 +188,7 @@ class BackupFolder:
         return [Snapshot(self, path) for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
 
     def place(self, sha256: str) -> Path:
+        """Where a file lies, by its hash in clear. Raises BackupError for what is no hash."""
         if not is_sha256(sha256):
             raise BackupError(f"'{sha256}' is not a SHA-256")
         return self.path / "files" / sha256[:2] / f"{sha256}{self.ending}"
@@ -342,4 +347,5 @@ def private(path: Path) -> IO[bytes]:
 
 
 def json_hash(value: Mapping[str, Any]) -> str:
+    """SHA-256 of a JSON object with its keys in order."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -44,6 +44,7 @@ class CheckReport:
 
     @property
     def sound(self) -> bool:
+        """Whether there is something and all of it is what was written."""
         return not self.damage and bool(self.snapshots)
 
 

@@ -22,7 +22,7 @@ from db.audit.number_floors import NumberFloors
 from db.audit.restore_journal import read_journal
 from db.backups.age_encryption import Opener
 from db.backups.backup_repository import ABOUT, LARGEST_JSON, BackupFolder, Snapshot, Stored, private, room
-from db.captures import close_session, get_session
+from db.captures import close_session, get_session, unclosed_sessions
 from db.engine import reading, transaction
 from db.erasure.erasures import erase_subject
 from db.erasure.take_withdrawals import erase_take, withdraw_take
@@ -254,10 +254,7 @@ def _erase(engine: Engine, store: Store, code: str, at: str, report: RestoreRepo
         scopes: list[ConsentScope] = list(still)
         if scopes:
             withdraw_consent(tx, subject, scopes)
-        sitting = select(CaptureSession.code).where(
-            CaptureSession.subject_id == subject.id, CaptureSession.state != SessionState.CLOSED
-        )
-        for session in list(tx.scalars(sitting)):
+        for session in unclosed_sessions(tx, subject.id):
             close_session(tx, get_session(tx, session), incomplete=True)
             audit_log.record(tx, "session.close", "session", session, {"incomplete": True})
     erased = erase_subject(engine, store, code)

@@ -9,8 +9,7 @@ import typer
 
 from common.terminal.options import AsJson, Database, Home, print_json, print_table
 from common.terminal.progress_bar import count_bar
-from db.commands import audit, trash
-from db.commands import backup as second_place
+from db.commands import database_audit, database_backup, database_trash
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
 SHOWN = 40
 
 app = typer.Typer(no_args_is_help=True, help="The studio's database.")
-app.add_typer(trash.app, name="trash")
-app.command(name="adopt-store")(trash.adopt_store)
-app.registered_commands += second_place.app.registered_commands
+app.add_typer(database_trash.app, name="trash")
+app.command(name="adopt-store")(database_trash.adopt_store)
+app.registered_commands += database_backup.app.registered_commands
 
 
 @app.callback()
@@ -77,7 +76,7 @@ def _marked(settings: "Settings", engine: "Engine") -> str:
     return ""
 
 
-app.command(name="audit")(audit.audit)
+app.command(name="audit")(database_audit.audit)
 
 
 @app.command()
@@ -87,7 +86,7 @@ def fsck(
     older_than: Annotated[
         float, typer.Option(min=0, help="Hours that a file is left alone before nobody's file is an orphan.")
     ] = 24.0,
-    confirm: trash.Confirm = None,
+    confirm: database_trash.Confirm = None,
     home: Home = None,
     database: Database = None,
     as_json: AsJson = False,

@@ -25,7 +25,7 @@ def progress(
     """Where a session stands with each expression; `mien session show` says the same where a studio is served."""
     from db.captures import get_session
     from db.engine import reading
-    from db.reports.progress_queries import session_progress
+    from db.reports.session_progress import session_progress
     from db.studio import open_studio
 
     with open_studio(home, database) as studio, reading(studio.engine) as tx:

@@ -46,7 +46,7 @@ RULES = ConsentRules()
 
 
 @dataclass(frozen=True)
-class Signed:
+class SignedForm:
     """What was signed, as it was handed in."""
 
     document_sha256: str | None = None
@@ -95,10 +95,10 @@ def check_consent(
     subject: Subject,
     scope: ConsentScope,
     given_on: object,
-    signed: Signed,
+    signed: SignedForm,
     rules: ConsentRules,
     told: Told,
-) -> tuple[date, Signed]:
+) -> tuple[date, SignedForm]:
     """The consent as it is recorded. Raises ConsentError; `told` hears what is odd about it."""
     if subject.erased_at is not None:
         raise ConsentError(f"Subject {subject.code} was erased; whoever takes part again is a new subject")
@@ -152,7 +152,7 @@ def _day(subject: Subject, scope: ConsentScope, given_on: object, rules: Consent
     return day
 
 
-def _form(signed: Signed) -> Signed:
+def _form(signed: SignedForm) -> SignedForm:
     document, version = signed.document_sha256, signed.form_version
     if document is not None:
         if not (len(document) == 64 and set(document) <= set("0123456789abcdef")):
@@ -166,7 +166,7 @@ def _form(signed: Signed) -> Signed:
     reason = signed.shared_form
     if reason is not None:
         reason = _consent_words(reason, "The reason why a form is several people's", REASON_LETTERS)
-    return Signed(document, version, bool(signed.guardian), reason)
+    return SignedForm(document, version, bool(signed.guardian), reason)
 
 
 def _consent_words(text: str, what: str, most: int) -> str:
@@ -202,7 +202,7 @@ def age_between(tx: Session, subject: Subject, day: date) -> tuple[int, int] | N
     return int(youngest // 1), int((youngest + 1 - 1e-6) // 1)
 
 
-def _who_signed(tx: Session, subject: Subject, day: date, signed: Signed, rules: ConsentRules, told: Told) -> None:
+def _who_signed(tx: Session, subject: Subject, day: date, signed: SignedForm, rules: ConsentRules, told: Told) -> None:
     ages = age_between(tx, subject, day)
     code, grown = subject.code, rules.age_of_consent
     if ages is None:
@@ -228,7 +228,7 @@ def _who_signed(tx: Session, subject: Subject, day: date, signed: Signed, rules:
         told(f"{code} may have been {least} on {day}: under {grown} a guardian signs too (--guardian)")
 
 
-def _withdrawn_before(subject: Subject, scope: ConsentScope, day: date, signed: Signed, told: Told) -> None:
+def _withdrawn_before(subject: Subject, scope: ConsentScope, day: date, signed: SignedForm, told: Told) -> None:
     earlier: Sequence[Consent] = [c for c in subject.consents if c.scope == scope and c.withdrawn_at is not None]
     for consent in earlier:
         assert consent.withdrawn_at is not None
@@ -242,7 +242,7 @@ def _withdrawn_before(subject: Subject, scope: ConsentScope, day: date, signed: 
         told(f"{subject.code} withdrew {scope} after {day}: is this a form that was signed since?")
 
 
-def _form_of_others(tx: Session, subject: Subject, signed: Signed) -> None:
+def _form_of_others(tx: Session, subject: Subject, signed: SignedForm) -> None:
     assert signed.document_sha256 is not None
     if tx.get_bind().dialect.name == "postgresql":  # two at once with one form: the second sees the first's row
         tx.execute(select(func.pg_advisory_xact_lock(int(signed.document_sha256[:15], 16))))

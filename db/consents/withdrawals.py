@@ -142,26 +142,6 @@ def withdrawn_scopes(tx: Session) -> dict[str, dict[str, date]]:
     return found
 
 
-def masked_subjects(tx: Session, day: date) -> set[int]:
-    """Subjects whose eyes may not be shown: they asked for the mosaic, and by `day` did not allow more since.
-
-    Withdrawing publication takes its condition along. It must not show more than before: the eyes stay covered in
-    textures and scans until publication is allowed anew without the condition.
-    """
-    rows = tx.execute(
-        select(Consent.subject_id, Consent.scope, Consent.given_on, Consent.withdrawn_at)
-        .where(Consent.scope.in_((ConsentScope.PUBLICATION, ConsentScope.EYES_MOSAICKED)))
-        .order_by(Consent.id)
-    )
-    masked: set[int] = set()
-    for subject_id, scope, given_on, withdrawn_at in rows:
-        if scope == ConsentScope.EYES_MOSAICKED:
-            masked.add(subject_id)
-        elif withdrawn_at is None and given_on <= day:  # publication, given before its condition or without one
-            masked.discard(subject_id)
-    return masked
-
-
 def _mark(tx: Session, which: Sequence[ColumnElement[bool]], values: Mapping[str, object]) -> tuple[str, ...]:
     complete = select(Release.id).where(Release.state == ReleaseState.COMPLETE)
     changed(tx, update(ReleaseItem).where(*which, ReleaseItem.release_id.in_(complete)).values(values))

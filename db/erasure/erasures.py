@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from common.progress import CountProgress
 from db import store_identity
 from db.audit import audit_log
+from db.captures import unclosed_sessions
 from db.engine import changed, in_chunks, reading, transaction, utc_now
 from db.erasure import secure_delete as pages
 from db.erasure.erased_rows import delete_captures, files_of, journal_files
@@ -31,7 +32,6 @@ from db.models import (
     Personal,
     RetentionTerm,
     SessionAct,
-    SessionState,
     SkippedExpression,
     Subject,
     SubjectChange,
@@ -162,11 +162,7 @@ def _require_gone(tx: Session, subject: Subject) -> None:
     kept = [str(consent.scope) for consent in subject.consents if consent.withdrawn_at is None]
     if kept:
         raise ConsentError(f"Subject {subject.code} still consents to {', '.join(kept)}; withdraw that first")
-    sitting = select(CaptureSession.code).where(
-        CaptureSession.subject_id == subject.id, CaptureSession.state != SessionState.CLOSED
-    )
-    code = tx.scalar(sitting)
-    if code is not None:
+    for code in unclosed_sessions(tx, subject.id):
         raise ConsentError(f"Session {code} is not closed: mien session close --incomplete, then erase")
 
 

@@ -227,7 +227,7 @@ def _file_name(text: object) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in str(text))[:60] or "_"
 
 
-def _as_json(value: Any) -> Any:
+def _as_json(value: object) -> object:
     if isinstance(value, datetime | date):
         return value.isoformat()
     return str(value) if isinstance(value, Enum) else value

@@ -149,10 +149,7 @@ def _give_back(tx: Session, session: CaptureSession, act: SessionAct, detail: Ma
     state, dropped, expression = before[key]
     was, target = take.code, tx.get_one(ProtocolExpression, expression)
     left = take.expression_id
-    stands = select(Take.code).where(
-        Take.session_id == take.session_id, Take.expression_id == expression, Take.state == TakeState.ACCEPTED
-    )
-    if state == TakeState.ACCEPTED and tx.scalar(stands) is not None:
+    if state == TakeState.ACCEPTED and captures.takes_of(tx, take.session_id, expression, (TakeState.ACCEPTED,)):
         state = TakeState.CAPTURED
     if take.state is TakeState.ACCEPTED:  # never two accepted ones of an expression, not even in between
         captures.move_take(tx, take, rules.WAIT_AGAIN)
@@ -186,8 +183,7 @@ def _skip_told(tx: Session, session: CaptureSession, act: SessionAct, detail: Ma
 def _skip_if_free(tx: Session, session: CaptureSession, position: int, reason: str) -> list[str]:
     """Skip an expression again where no take of it stands."""
     expression = captures.expression_at(tx, session, position)
-    here = (Take.session_id == session.id, Take.expression_id == expression.id)
-    if tx.scalar(select(Take.id).where(*here, Take.state.in_(rules.OCCUPYING)).limit(1)) is not None:
+    if captures.takes_of(tx, session.id, expression.id, rules.OCCUPYING):
         return []
     if skip_reason(tx, session.id, expression.id) is not None:
         return []

@@ -14,6 +14,7 @@ from common.take_codes import NEUTRAL, ExpressionCode, SessionCode, TakeCode
 from common.view_counts import FEWEST_VIEWS, allowed_missing
 from db import session_rules as rules
 from db.audit import audit_log
+from db.captures import open_session_of
 from db.consents.capture_consent import CaptureConsent, consenting
 from db.engine import changed
 from db.errors import StateConflict
@@ -172,12 +173,7 @@ def reopen_session(tx: Session, session: CaptureSession) -> SessionState:
     if (why := begun(tx, takes)) is not None:
         raise StateConflict(f"Session {session.code} stays closed: {why}. Begin another:  mien session start "
                             f"{session.subject.code}")  # fmt: skip
-    busy = tx.scalar(
-        select(CaptureSession.code).where(
-            CaptureSession.rig_id == session.rig_id, CaptureSession.state == SessionState.OPEN
-        )
-    )
-    move = rules.reopen(busy is not None)
+    move = rules.reopen(rig_is_busy=open_session_of(tx, session.rig) is not None)
     guard = (CaptureSession.id == session.id, CaptureSession.state.in_(move.allowed))
     won = changed(tx, update(CaptureSession).where(*guard).values(state=move.to, closed_at=None)) == 1
     tx.refresh(session, ["state", "closed_at"])

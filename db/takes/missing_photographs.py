@@ -110,11 +110,11 @@ def note_arrival(tx: Session, take: Take, camera: Camera) -> LateArrival | None:
     lacking = tuple(other.name for other in captures.missing_cameras(tx, take))
     stands = None
     if before is TakeState.FAILED and not lacking:
-        later = _others(tx, take, rules.WHOLE, later=True)
+        later = [other for other in captures.other_takes(tx, take, rules.WHOLE) if other.attempt > take.attempt]
         stands = later[-1].code if later else None
         captures.move_take(tx, take, rules.COMPLETE_BESIDE if later else rules.COMPLETE)
         if not later:
-            accepted = _others(tx, take, (TakeState.ACCEPTED,), later=False)
+            accepted = captures.other_takes(tx, take, (TakeState.ACCEPTED,))
             stands = accepted[-1].code if accepted else None
     detail = {"camera": camera.name, "before": before.value, "after": take.state.value, "lacking": list(lacking)}
     audit_log.record(tx, "take.late_photograph", "take", take.code, detail)
@@ -166,14 +166,3 @@ def _mark_came(tx: Session, take: Take, camera: Camera) -> str | None:
     if reason is not None:
         changed(tx, update(TakeAbsence).where(*here).values(came_at=utc_now()))
     return reason
-
-
-def _others(tx: Session, take: Take, states: tuple[TakeState, ...], *, later: bool) -> list[Take]:
-    """Other attempts at the same expression in these states, later or earlier ones, the first attempt first."""
-    query = select(Take).where(
-        Take.session_id == take.session_id,
-        Take.expression_id == take.expression_id,
-        Take.attempt > take.attempt if later else Take.attempt < take.attempt,
-        Take.state.in_(states),
-    )
-    return list(tx.scalars(query.order_by(Take.attempt)))

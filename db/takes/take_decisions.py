@@ -7,7 +7,7 @@ decision removes anything.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from common.take_codes import TakeCode
@@ -65,7 +65,7 @@ def accept_take(tx: Session, take: Take, *, choose: bool = False) -> list[Take]:
     """
     _require_may_decide(tx, take)
     captures.lock_take(tx, take)
-    others = _siblings(tx, take, rules.KEPT)
+    others = captures.other_takes(tx, take, rules.KEPT)
     if take.state is TakeState.ACCEPTED and not others:
         return []
     move = rules.CHOOSE if choose else rules.CONFIRM
@@ -137,7 +137,7 @@ def reassign_take(tx: Session, take: Take, position: int) -> str:
     forget_runs(tx, take)
     before, former = shot([take]), take.code
     reason = skip_reason(tx, take.session_id, target.id)
-    stands = _standing(tx, take.session_id, target.id)
+    stands = captures.takes_of(tx, take.session_id, target.id, (TakeState.ACCEPTED,))
     captures.unskip_expression(tx, take.session, position)
     if take.state is TakeState.ACCEPTED and stands:
         captures.move_take(tx, take, rules.WAIT_AGAIN)
@@ -217,18 +217,3 @@ def described(take: Take) -> str:
 def _require_may_decide(tx: Session, take: Take) -> None:
     captures.require_open(tx, take.session, or_paused=True)
     capture_consent.require(tx, take.session)
-
-
-def _siblings(tx: Session, take: Take, states: tuple[TakeState, ...]) -> list[Take]:
-    query = select(Take).where(
-        Take.session_id == take.session_id,
-        Take.expression_id == take.expression_id,
-        Take.id != take.id,
-        Take.state.in_(states),
-    )
-    return list(tx.scalars(query.order_by(Take.attempt)))
-
-
-def _standing(tx: Session, session_id: int, expression_id: int) -> bool:
-    where = (Take.session_id == session_id, Take.expression_id == expression_id, Take.state == TakeState.ACCEPTED)
-    return bool(tx.scalar(select(func.count()).select_from(Take).where(*where)))

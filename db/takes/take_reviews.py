@@ -62,6 +62,7 @@ class TakeReviewData:
 
     @property
     def advice(self) -> tuple[CheckResult, ...]:
+        """The results that the operator should look at."""
         return tuple(check for check in self.checks if check.state is CheckState.ADVICE)
 
 

@@ -39,6 +39,7 @@ class CopyReport:
 
     @property
     def rows(self) -> int:
+        """Of all tables."""
         return sum(table.rows for table in self.tables.values())
 
 

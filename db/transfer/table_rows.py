@@ -72,6 +72,7 @@ class Reader:
         self._postgresql = connection.dialect.name == "postgresql"
 
     def count(self, table: Table) -> int:
+        """How many rows a table has."""
         found = self.connection.exec_driver_sql(f'SELECT count(*) FROM "{table.name}"').scalar()
         return int(found or 0)
 
@@ -123,10 +124,12 @@ class TableHasher:
         self._sha256, self._rows = hashlib.sha256(), 0
 
     def add(self, chunk: Sequence[Row]) -> None:
+        """Rows that went by."""
         self._rows += len(chunk)
         self._sha256.update("".join(map(repr, chunk)).encode("utf-8", "surrogatepass"))
 
     def digest(self) -> TableDigest:
+        """Of all rows so far."""
         return TableDigest(self._rows, self._sha256.hexdigest())
 
 

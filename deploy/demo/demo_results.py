@@ -13,9 +13,9 @@ from sqlalchemy import Engine
 
 from db.captures import get_take
 from db.engine import reading
-from db.reports.progress_queries import ready_takes
 from db.settings import Settings
 from db.stage_runs.artefacts import artefacts_of_take
+from db.stage_runs.ready_takes import ready_takes
 from db.store import Store
 from deploy.demo.synthetic_truth import TruthError, compare_to_truth
 from processing.farm.display.subject_report import Report, ReportTake, write_report

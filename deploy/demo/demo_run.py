@@ -24,8 +24,8 @@ from db.engine import open_database, reading, transaction
 from db.models import ConsentScope, Gender, ReleaseState
 from db.protocols import FACESCAPE, install_protocol
 from db.release_records.releases import list_releases
-from db.reports.progress_queries import ready_takes
 from db.settings import Settings
+from db.stage_runs.ready_takes import ready_takes
 from db.store import Store
 from db.studio import open_studio
 from db.subjects import add_subject, give_consent, list_subjects

@@ -22,7 +22,6 @@ from common.files.hashes import file_sha256
 from db.engine import reading, transaction
 from db.errors import DatabaseUnavailable, LeaseLost
 from db.models import JobState, RunVerdict
-from db.reports.progress_queries import session_marks
 from db.stage_runs.job_queue import (
     Lease,
     claim,
@@ -38,6 +37,7 @@ from db.stage_runs.job_queue import (
     set_aside,
     states_of,
 )
+from db.stage_runs.ready_takes import session_marks
 from db.stage_runs.run_reviews import save_run_review
 from db.store import Store
 from processing.errors import DataError

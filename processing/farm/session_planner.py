@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from sqlalchemy import Engine
 
 from db.engine import reading, transaction
-from db.reports.progress_queries import SessionMark, ready_takes
 from db.stage_runs.job_queue import IN_THE_CHAIR, PRIORITY, set_last
+from db.stage_runs.ready_takes import SessionMark, ready_takes
 from processing.farm.farm_listener import FarmListener, Summary
 from processing.farm.scheduling.run_planning import by_session, enqueue_plan, plan_session
 from processing.farm.settings import FarmSettings

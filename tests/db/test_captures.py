@@ -12,9 +12,10 @@ from db.engine import reading, transaction
 from db.errors import AlreadyThere, NotFound, RecordError, StateConflict
 from db.models import ExposureSource, SessionState, TakeState
 from db.protocols import EXPRESSIONS
-from db.reports.progress_queries import ready_takes, session_progress, take_photographs
+from db.reports.session_progress import session_progress
 from db.rigs import rig_records
 from db.session_rules import PUT_BESIDE
+from db.stage_runs.ready_takes import ready_takes, take_photographs
 
 
 def test_a_whole_session(engine: Engine, studio_rows: Any) -> None:

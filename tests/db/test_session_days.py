@@ -11,8 +11,9 @@ from db.captures import FrameData, accept_take, add_frames, capture_take, fire_t
 from db.engine import reading, transaction
 from db.errors import NotFound, StateConflict
 from db.models import SessionState
-from db.reports.progress_queries import ready_takes, session_progress
+from db.reports.session_progress import session_progress
 from db.rigs import rig_records
+from db.stage_runs.ready_takes import ready_takes
 
 
 def test_a_paused_session_frees_the_rig_and_goes_on_when_it_is_free(engine: Engine, studio_rows: Any) -> None:

@@ -98,7 +98,7 @@ def test_only_a_take_under_way_is_waited_for(state: TakeState, same: bool) -> No
 
 @pytest.mark.parametrize("busy", [False, True])
 def test_a_closed_session_is_reopened_beside_no_other_open_one(busy: bool) -> None:
-    move = rules.reopen(busy)
+    move = rules.reopen(rig_is_busy=busy)
     assert move.allowed == (SessionState.CLOSED,)
     assert (move.to is SessionState.OPEN) == (not busy)
 

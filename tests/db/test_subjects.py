@@ -9,10 +9,10 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
+from db.consents.scope_consents import consenting_subjects
 from db.engine import reading, transaction
 from db.errors import AlreadyThere, ConsentError, NotFound, RecordError
 from db.models import ConsentScope, Gender, Subject
-from db.reports.progress_queries import consenting_subjects
 from db.subjects import add_subject, get_subject, give_consent, list_subjects, withdraw_consent
 
 RELEASE, PUBLICATION = ConsentScope.RESEARCH_RELEASE, ConsentScope.PUBLICATION

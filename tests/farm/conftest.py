@@ -24,8 +24,8 @@ from sqlalchemy.orm import Session
 from db import captures
 from db.engine import reading, transaction
 from db.models import Artefact, ConsentScope, Job, JobState
-from db.reports.progress_queries import ready_takes
 from db.rigs import rig_records
+from db.stage_runs.ready_takes import ready_takes
 from db.store import Store
 from processing.farm.daemon import FarmDaemon
 from processing.farm.farm_listener import Summary

@@ -18,10 +18,10 @@ from sqlalchemy import func, select, update
 from db import captures
 from db.engine import reading, transaction
 from db.models import Artefact, ConsentScope, Job, JobState, RunVerdict
-from db.reports.progress_queries import ready_takes
 from db.rigs import rig_records
 from db.stage_runs.artefacts import artefacts_of_take, lineage
 from db.stage_runs.job_queue import claim
+from db.stage_runs.ready_takes import ready_takes
 from db.stage_runs.run_reviews import count_verdicts, reviewed_runs
 from db.store import Store
 from processing.farm.display.farm_status import farm_report, show_status

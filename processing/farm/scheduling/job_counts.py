@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.models import CaptureSession, Job, JobState, ProtocolExpression, Subject, Take
-from db.reports.progress_queries import farm_status
+from db.stage_runs.farm_status import farm_status
 from db.stage_runs.job_queue import count_ready, count_set_aside, db_now
 
 COUNTS = ("done", "running", "ready", "later", "blocked", "failed", "parked", "stopped", "total")

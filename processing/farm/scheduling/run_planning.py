@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db.models import Calibration
-from db.reports.progress_queries import ReadyTake, photographs_of_takes, ready_takes, session_marks
 from db.stage_runs.job_queue import PRIORITY, InputFile, InputMade, JobSpec, enqueue_all
+from db.stage_runs.ready_takes import ReadyTake, photographs_of_takes, ready_takes, session_marks
 from db.takes.missing_photographs import absent_views
 from processing.errors import DataError
 from processing.farm.scheduling.content_keys import listing_digest, params_bytes

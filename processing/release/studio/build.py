@@ -22,7 +22,8 @@ from common.files.atomic_write import write_new
 from common.files.durable import fsync_file, fsync_folder
 from common.guarding.file_modes import share_with_others
 from common.progress import Progress, no_progress, part
-from db.consents.withdrawals import lock_participants, masked_subjects, withdrawn_takes
+from db.consents.scope_consents import consenting_subjects, masked_subjects
+from db.consents.withdrawals import lock_participants, withdrawn_takes
 from db.engine import reading, transaction, utc_now
 from db.errors import StateConflict
 from db.models import ConsentScope, Release
@@ -35,7 +36,6 @@ from db.release_records.releases import (
     complete_release,
     fail_release,
 )
-from db.reports.progress_queries import consenting_subjects
 from db.studio import StudioRecords
 from processing.release.formats.errors import ReleaseError
 from processing.release.formats.manifest import (

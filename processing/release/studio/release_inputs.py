@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from db.models import Artefact
 from db.release_records.releases import ReleasedCapture, ReleasedRun, captures_of, runs_of
-from db.reports.progress_queries import take_photographs
 from db.stage_runs.artefacts import artefact_histories, input_hashes, parents_of
+from db.stage_runs.ready_takes import take_photographs
 from db.store import Store
 from db.takes.missing_photographs import absent_views, made_before_arrival
 from processing.release.formats.released_files import DISPLACEMENT, LAYOUT, MESH, SCAN, TEXTURE, ReleasedFile

@@ -6,11 +6,11 @@ from datetime import date
 from sqlalchemy.orm import Session
 
 from common.take_codes import SubjectCode, TakeLabel
-from db.consents.withdrawals import masked_subjects, withdrawn_takes
+from db.consents.scope_consents import consenting_subjects, masked_subjects
+from db.consents.withdrawals import withdrawn_takes
 from db.engine import reading, utc_now
 from db.models import ConsentScope
 from db.release_records.releases import EarlierTake, get_release, released_before, takes_released_before
-from db.reports.progress_queries import consenting_subjects
 from db.studio import StudioRecords
 from processing.release.formats.tombstones import NoLonger, Tombstone, What, WhyNot
 from processing.release.studio.selection import Selection

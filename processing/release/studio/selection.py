@@ -15,10 +15,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from common.take_codes import SubjectCode, TakeLabel
-from db.consents.withdrawals import masked_subjects, withdrawn_scopes, withdrawn_takes
+from db.consents.scope_consents import consenting_subjects, masked_subjects
+from db.consents.withdrawals import withdrawn_scopes, withdrawn_takes
 from db.models import CaptureSession, ConsentScope, ProtocolExpression, Subject
 from db.release_records.releases import GivenConsent, ReleasedCapture, ReleasedRun, accepted_counts, open_consents
-from db.reports.progress_queries import ReadyTake, consenting_subjects, ready_takes
+from db.stage_runs.ready_takes import ReadyTake, ready_takes
 from db.store import Store
 from processing.files.stage_files import read_json
 from processing.release.formats.errors import ReleaseError

@@ -22,10 +22,10 @@ from db.audit import audit_log
 from db.engine import reading, transaction, utc_now
 from db.errors import ConsentError, NotFound, StateConflict
 from db.models import ActKind, AuditEvent, Calibration, ConsentScope, Frame, SessionAct, SessionState, Take, TakeState
-from db.reports.progress_queries import session_marks
 from db.rigs import rig_records
 from db.stage_runs import job_queue
 from db.stage_runs.job_queue import JobSpec
+from db.stage_runs.ready_takes import session_marks
 from db.subjects import give_consent, withdraw_consent
 
 RIG = Rig("booth", tuple(CameraEntry(f"cam-{view:02d}", view) for view in range(6)))

@@ -36,10 +36,10 @@ from db.engine import open_database, reading, transaction
 from db.errors import ConsentError, RecordError
 from db.models import ActKind, ConsentScope, SessionState, TakeState
 from db.protocols import FACESCAPE, ProtocolData, install_protocol
-from db.reports.progress_queries import session_marks
 from db.rigs import rig_records
 from db.stage_runs import job_queue
 from db.stage_runs.job_queue import JobSpec
+from db.stage_runs.ready_takes import session_marks
 from db.store import Store
 from db.subjects import add_subject, get_subject, give_consent, withdraw_consent
 

@@ -23,7 +23,7 @@ from controller.studio import Studio
 from db.engine import transaction, utc_now
 from db.errors import StateConflict
 from db.models import Calibration, TakeState
-from db.reports.progress_queries import ready_takes
+from db.stage_runs.ready_takes import ready_takes
 
 CAMERAS = 2
 UNIVERSE = 4242

@@ -172,9 +172,7 @@ def test_session_take_and_release_numbers_go_on_too(studio: Studio, tmp_path: Pa
         close_session(tx, session, incomplete=True)
         release = begin_release(tx, "faces", schema_version=2, consent_day=date(2026, 2, 1), criteria={})
         complete_release(tx, release, "0" * 64, [])
-    report = restored(
-        studio, tmp_path, chosen, old=[studio.settings] if known else [], codes_from=None if known else "S003"
-    )
+    report = restored(tmp_path, chosen, old=[studio.settings] if known else [], codes_from=None if known else "S003")
     assert ("session S001-2" in report.newer) == known
     assert ("release faces 1" in report.newer) == known
     with open_studio(tmp_path / "new") as opened, transaction(opened.engine) as tx:

@@ -45,10 +45,10 @@ def consent(tx: Session, subject: Subject, day: Any, **given: Any) -> list[str]:
     told: list[str] = []
     with tx.begin_nested() as savepoint:
         try:
-            from db.consents.consent_rules import RULES, Signed, check_consent
+            from db.consents.consent_rules import RULES, SignedForm, check_consent
 
             rules = given.pop("rules", RULES)
-            check_consent(tx, subject, RELEASE, day, Signed(**given), rules, told.append)
+            check_consent(tx, subject, RELEASE, day, SignedForm(**given), rules, told.append)
         finally:
             savepoint.rollback()
     return told

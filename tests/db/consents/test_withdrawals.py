@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from db import captures
 from db.audit import audit_log
 from db.commands import subject as subject_command
-from db.consents.withdrawals import masked_subjects
+from db.consents.scope_consents import masked_subjects
 from db.engine import reading, transaction, utc_now
 from db.erasure.erasures import erase_subject, unfinished_erasures
 from db.errors import ConsentError, LeaseLost, MissingObject, StateConflict, StoreError

@@ -18,10 +18,10 @@ from db.erasure.take_withdrawals import erase_take, withdraw_take
 from db.errors import ConsentError, LeaseLost, StateConflict, StoreError
 from db.models import Artefact, ConsentScope, Frame, Job, JobState, ReleaseItem, Take, TakeState
 from db.release_records.releases import ReleasedTake, begin_release, complete_release
-from db.reports.progress_queries import ready_takes
 from db.rigs import rig_records
 from db.stage_runs.artefacts import OutputFile
 from db.stage_runs.job_queue import InputFile, InputMade, JobSpec, claim, enqueue_all, finish, retry
+from db.stage_runs.ready_takes import ready_takes
 from db.store import Store
 from db.subjects import withdraw_consent
 

@@ -13,9 +13,9 @@ from db.captures import close_session
 from db.engine import reading, transaction
 from db.errors import LeaseLost, NotFound
 from db.models import Artefact, ConsentScope, Job, JobState
-from db.reports.progress_queries import farm_status
 from db.stage_runs import job_queue
 from db.stage_runs.artefacts import OutputFile, artefacts_of_take, lineage
+from db.stage_runs.farm_status import farm_status
 from db.stage_runs.job_queue import InputFile, InputMade, JobSpec
 
 

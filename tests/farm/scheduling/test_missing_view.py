@@ -9,10 +9,10 @@ from sqlalchemy import select
 from db import captures
 from db.engine import reading, transaction
 from db.models import ConsentScope, Job, JobState, Take
-from db.reports.progress_queries import ready_takes, session_marks
 from db.rigs import rig_records
 from db.stage_runs.artefacts import artefacts_of_take
 from db.stage_runs.job_queue import UNWANTED
+from db.stage_runs.ready_takes import ready_takes, session_marks
 from db.store import Store
 from db.takes import missing_photographs
 from processing.farm.scheduling.run_planning import all_plans, take_listing

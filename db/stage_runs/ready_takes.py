@@ -1,8 +1,7 @@
-"""What the operator, the farm and the data manager ask."""
+"""The farm's goal: accepted takes that wait to be worked on, and the photographs that they have."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date
 
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
@@ -14,51 +13,15 @@ from db.models import (
     Camera,
     CaptureSession,
     Consent,
-    ConsentScope,
     Frame,
-    Job,
-    JobState,
     ProtocolExpression,
     Rig,
     SessionState,
-    SkippedExpression,
     Subject,
     Take,
     TakeAbsence,
     TakeState,
 )
-
-
-@dataclass(frozen=True)
-class ExpressionProgress:
-    """Where a session stands with one expression."""
-
-    position: int
-    name: str
-    instruction: str
-    attempts: int
-    take: str | None  # the accepted or the last attempt
-    state: TakeState | None  # ... and its state
-    frames: int  # photographs that it has
-    problem: str | None
-    command_skew_ms: float | None
-    clock_uncertainty_ms: float | None
-    exposure_skew_ms: float | None
-    skipped: str | None = None  # the reason
-    absent: int = 0  # cameras without which the take is whole
-
-
-@dataclass(frozen=True)
-class SessionProgress:
-    """Where a session stands."""
-
-    code: str
-    subject: str
-    protocol: str
-    rig: str
-    state: SessionState
-    cameras: int
-    expressions: tuple[ExpressionProgress, ...]
 
 
 @dataclass(frozen=True)
@@ -80,92 +43,6 @@ class ReadyTake:
     def label(self) -> str:
         """FaceScape's name, as in '2_smile'."""
         return str(TakeLabel(self.position, self.expression))
-
-
-@dataclass(frozen=True)
-class FarmStatus:
-    """Counts of jobs by stage and state, and who works on what."""
-
-    counts: Mapping[str, Mapping[JobState, int]]
-    running: tuple[tuple[str, str, str], ...]  # worker, stage, key
-
-    def total(self, state: JobState) -> int:
-        return sum(states.get(state, 0) for states in self.counts.values())
-
-
-def session_progress(tx: Session, session: CaptureSession) -> SessionProgress:
-    """Every expression of the session's protocol with its accepted take, else its last attempt."""
-    frames = (
-        select(Frame.take_id, func.count().label("n"))
-        .join(Take, Take.id == Frame.take_id)
-        .where(Take.session_id == session.id)
-        .group_by(Frame.take_id)
-        .subquery()
-    )
-    takes = tx.execute(
-        select(Take, func.coalesce(frames.c.n, 0))
-        .outerjoin(frames, frames.c.take_id == Take.id)
-        .where(Take.session_id == session.id)
-        .order_by(Take.attempt)
-    )
-    missing = (
-        select(TakeAbsence.take_id, func.count())
-        .join(Take, Take.id == TakeAbsence.take_id)
-        .where(Take.session_id == session.id, TakeAbsence.came_at.is_(None))
-        .group_by(TakeAbsence.take_id)
-    )
-    absent = dict(tx.execute(missing).all())
-    by_expression: dict[int, list[tuple[Take, int]]] = {}
-    for take, count in takes:
-        by_expression.setdefault(take.expression_id, []).append((take, count))
-    expressions = tx.scalars(
-        select(ProtocolExpression)
-        .where(ProtocolExpression.protocol_id == session.protocol_id)
-        .order_by(ProtocolExpression.position)
-    )
-    skips = select(SkippedExpression).where(SkippedExpression.session_id == session.id)
-    skipped = {skip.expression_id: skip.reason for skip in tx.scalars(skips)}
-    return SessionProgress(
-        code=session.code,
-        subject=session.subject.code,
-        protocol=session.protocol.name,
-        rig=session.rig.name,
-        state=session.state,
-        cameras=tx.scalar(select(func.count()).where(Camera.rig_id == session.rig_id)) or 0,
-        expressions=tuple(
-            _expression_progress(e, by_expression.get(e.id, []), skipped.get(e.id), absent) for e in expressions
-        ),
-    )
-
-
-def _expression_progress(
-    expression: ProtocolExpression, takes: list[tuple[Take, int]], skipped: str | None, absent: Mapping[int, int]
-) -> ExpressionProgress:
-    accepted = [row for row in takes if row[0].state == TakeState.ACCEPTED]
-    take, frames = (accepted or takes)[-1] if takes else (None, 0)
-    return ExpressionProgress(
-        position=expression.position,
-        name=expression.name,
-        instruction=expression.instruction,
-        attempts=len(takes),
-        take=take.code if take else None,
-        state=take.state if take else None,
-        frames=frames,
-        problem=take.problem if take else None,
-        command_skew_ms=take.command_skew_ms if take else None,
-        clock_uncertainty_ms=take.clock_uncertainty_ms if take else None,
-        exposure_skew_ms=take.exposure_skew_ms if take else None,
-        skipped=skipped,
-        absent=absent.get(take.id, 0) if take else 0,
-    )
-
-
-def sessions(tx: Session, *states: SessionState) -> list[CaptureSession]:
-    """Sessions in these states (all by default), newest first."""
-    query = select(CaptureSession).order_by(CaptureSession.id.desc())
-    if states:
-        query = query.where(CaptureSession.state.in_(states))
-    return list(tx.scalars(query))
 
 
 @dataclass(frozen=True)
@@ -287,26 +164,3 @@ def photographs_of_takes(tx: Session, take_ids: Collection[int]) -> dict[int, di
     for take, view, sha256, frame in tx.execute(query):
         found[take][view] = (sha256, frame)
     return found
-
-
-def consenting_subjects(tx: Session, scope: ConsentScope, day: date, *, lock: bool = False) -> set[int]:
-    """Ids of subjects whose consent for `scope` was given on or before `day` and never withdrawn.
-
-    lock: a withdrawal waits until this transaction ends (PostgreSQL; on SQLite a writing transaction has that anyway).
-    """
-    query = select(Consent.subject_id).where(
-        Consent.scope == scope, Consent.withdrawn_at.is_(None), Consent.given_on <= day
-    )
-    return set(tx.scalars(query.with_for_update(read=True) if lock else query))
-
-
-def farm_status(tx: Session) -> FarmStatus:
-    """Counts of jobs by stage and state; leased jobs with their workers."""
-    counts: dict[str, dict[JobState, int]] = {}
-    grouped = select(Job.stage, Job.state, func.count()).group_by(Job.stage, Job.state).order_by(Job.stage)
-    for stage, state, count in tx.execute(grouped):
-        counts.setdefault(stage, {})[state] = count
-    running = tx.execute(
-        select(func.coalesce(Job.worker, ""), Job.stage, Job.key).where(Job.state == JobState.LEASED).order_by(Job.id)
-    )
-    return FarmStatus(counts, tuple(running))
