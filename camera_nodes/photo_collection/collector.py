@@ -58,7 +58,7 @@ class Collector:
                 self._journal.exposures.remove(one)
         self._collection = CollectionState(camera, spool, name, self._journal)
         self._unread = UnreadFiles(self._collection)
-        self._filing = FileAssignment(self._collection, self._unread)
+        self._assignment = FileAssignment(self._collection, self._unread)
         self._copies = CardCleanup(self._collection, self._unread)
         self._since = time.monotonic()  # of this connection
         self._came = 0.0  # when a file came last, monotonic
@@ -68,7 +68,7 @@ class Collector:
     @property
     def strays(self) -> int:
         """Files in the tray."""
-        return self._filing.strays
+        return self._assignment.strays
 
     @property
     def clock_error_ms(self) -> int | None:
@@ -92,7 +92,7 @@ class Collector:
         self._look_round()
         self._copies.offer_again()
         self._drain()
-        self._filing.settle()
+        self._assignment.settle()
         self._collection.save()
         return self.take_reports()
 
@@ -140,7 +140,7 @@ class Collector:
             self._unread.add(file)
 
     def _waits(self, path: str) -> bool:
-        return self._unread.holds(path) or self._filing.holds(path)
+        return self._unread.holds(path) or self._assignment.holds(path)
 
     # --- before, during and after an exposure
 
@@ -150,7 +150,7 @@ class Collector:
         Returns warnings, and what to tell.  Raises UnresolvedExposure, or CameraFault.
         """
         self._drain()
-        self._filing.settle()
+        self._assignment.settle()
         warnings = []
         for one in self._journal.live():
             if one.file("jpeg") is None:
@@ -178,7 +178,7 @@ class Collector:
             self._listen_on(patience_s - since_s)
         self._look_round(fresh=True)
         self._drain()
-        self._filing.settle()
+        self._assignment.settle()
         if one.file("jpeg") is not None:
             return ""
         if one.doubtful or (one.state == "armed" and (self._times_tell or not self._camera.tells_time)):
@@ -207,7 +207,7 @@ class Collector:
         with suppress(EquipmentError):  # what the body has of it is not to be the next one's
             self._look_round()
             self._drain()
-            self._filing.settle()
+            self._assignment.settle()
         for one in self._journal.live():
             if not take_id or one.take_id == take_id:
                 self._write_off(one, why or "written off by the operator")
@@ -265,7 +265,7 @@ class Collector:
                 full = self._full()
                 self._look_round(fresh=True)
                 self._drain()
-                self._filing.settle(final=True)
+                self._assignment.settle(final=True)
         except CameraFault as error:
             problem = str(error)
         if self._camera.state is CameraState.EXPOSED:
@@ -289,7 +289,7 @@ class Collector:
             self._collection.tell("card_full", "its card is full; no photograph was kept", one)
         else:
             said = f"no photograph within {self._camera.file_s:g} s of the release"
-            if self._filing.clock_doubted and not self._journal.clock_proven:
+            if self._assignment.clock_doubted and not self._journal.clock_proven:
                 self._journal.clock_s = None  # the next one tells it
             self._collection.tell("photo_missing", f"{said}; if it comes yet, it is filed in its take", one)
 
@@ -307,10 +307,10 @@ class Collector:
         Raises CameraMissing or another CameraFault that lasts.
         """
         self._turn(timeout_s)
-        waits_s = self._filing.undecided_s
+        waits_s = self._assignment.undecided_s
         if waits_s is not None:
             certain = any(not one.doubtful for one in self._journal.live())
-            self._filing.settle(final=not certain or waits_s > self._camera.file_s)
+            self._assignment.settle(final=not certain or waits_s > self._camera.file_s)
         self._copies.tidy()
         self._miss_raw_files()
         self._search_for_missing()
@@ -339,13 +339,13 @@ class Collector:
     def _turn(self, timeout_s: float) -> None:
         heard = self._camera.listen(timeout_s)
         self._hear(heard)
-        came = self._unread.read_due(self._filing.look_at)
+        came = self._unread.read_due(self._assignment.look_at)
         if came:
             self._drain()
-            self._filing.settle()
+            self._assignment.settle()
             self._came = time.monotonic()
-        elif self._filing.undecided_s is not None and time.monotonic() - self._came > _OTHER_S:
-            self._filing.settle(patient=True)
+        elif self._assignment.undecided_s is not None and time.monotonic() - self._came > _OTHER_S:
+            self._assignment.settle(patient=True)
         elif not heard.files and timeout_s > 0.2:
             time.sleep(_NOTHING_S if heard.quiet else 0)
 
@@ -361,7 +361,7 @@ class Collector:
         while True:
             heard = self._camera.listen(self._camera.quiet_s)
             self._hear(heard)
-            self._unread.read_due(self._filing.look_at)
+            self._unread.read_due(self._assignment.look_at)
             if (heard.quiet and not heard.files) or time.monotonic() > end or self._stop():
                 return
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Literal
 
 from camera_nodes.camera import BodyFile, Camera, CameraState
 from camera_nodes.camera_models.models import BodyModel, BodyModels
@@ -249,7 +249,7 @@ class _Run:
             with self._counted("cable pulled"):
                 self._cut("cable pulled")
 
-    def _cut(self, how: Any) -> None:
+    def _cut(self, how: Literal["reopened", "cable pulled"]) -> None:
         """An exposure, the connection cut before it is read, and what is there afterwards."""
         self.say(f"recovery: {how}")
         self._asked += 2

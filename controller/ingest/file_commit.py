@@ -108,7 +108,7 @@ class FileCommitter:
         self._open.set()
 
     def submit(self, offer: wire.Offer, path: Path) -> None:
-        """File `path`, whose bytes were found to have the hash announced. The file is this room's from now on."""
+        """File `path`, whose bytes were found to have the hash announced. It may be moved or removed from now on."""
         self._jobs.put((offer, path))
 
     def _work(self) -> None:
