@@ -15,7 +15,6 @@ from common.terminal.options import AsJson, Home, print_json
 if TYPE_CHECKING:
     from controller.client import StudioClient
 
-
 STEP_WAIT_S = 10.0
 
 

@@ -12,7 +12,6 @@ from controller.commands.take_checks import checks
 if TYPE_CHECKING:
     from controller.client import StudioClient
 
-
 _SKEWS = ("command_skew_ms", "clock_uncertainty_ms", "exposure_skew_ms")
 app = typer.Typer(no_args_is_help=True, help="A subject in the chair: fire, accept, take again, skip, pause, close.")
 

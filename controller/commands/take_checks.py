@@ -11,7 +11,6 @@ from common.terminal.options import AsJson, Home, print_json
 if TYPE_CHECKING:
     from controller.client import StudioClient
 
-
 MARKS = {"ok": "ok", "advice": "LOOK", "not_done": "-"}
 WAIT_S = 20.0
 
