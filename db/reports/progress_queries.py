@@ -17,6 +17,7 @@ from db.models import (
     Frame,
     Job,
     JobState,
+    JobTake,
     ProtocolExpression,
     Rig,
     SessionState,
@@ -266,6 +267,13 @@ def ready_takes(tx: Session, *, subject: str | None = None, sessions: Collection
     if subject is not None:
         query = query.where(Subject.code == subject)
     return [ReadyTake(*row) for row in tx.execute(query)]
+
+
+def unprocessed_takes(tx: Session, stage: str) -> list[ReadyTake]:
+    """Those ready takes for which no run of `stage` is done."""
+    done = select(JobTake.take_id).join(Job).where(Job.stage == stage, Job.state == JobState.DONE)
+    finished = set(tx.scalars(done))
+    return [take for take in ready_takes(tx) if take.take_id not in finished]
 
 
 def take_photographs(tx: Session, take_ids: Collection[int]) -> dict[int, dict[int, tuple[str, str | None]]]:

@@ -30,6 +30,13 @@ def recolour_ply(path: Path, colours: NDArray[np.uint8]) -> None:
         temporary.write_bytes(data)
 
 
+def vertex_properties(path: Path) -> tuple[str, ...]:
+    """Names of what a PLY file says of each vertex. Raises ReleaseError."""
+    with path.open("rb") as file:
+        _, _, record = _vertices(bytearray(file.read(_HEADER_BYTES)), path)
+    return tuple(record.names or ())
+
+
 def _vertices(data: bytearray, path: Path) -> tuple[int, int, np.dtype[np.void]]:
     """Where the vertices begin, how many there are, and what each one holds."""
     end = data.find(b"end_header\n", 0, _HEADER_BYTES)
