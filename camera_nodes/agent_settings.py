@@ -20,43 +20,26 @@ _WORDING = Wording(known="known: {known}", value="{key} is {value!r}; wanted {wa
 
 @dataclass(frozen=True)
 class AgentSettings:
-    """All that one node needs; the keys of its TOML file.  Endpoints are ZeroMQ's ("tcp://studio:5700")."""
+    """All that one node needs.  Raises BadSettings."""
 
-    # the rig's name of the camera
-    camera: str
-    # the camera's address, see camera_nodes.backends
-    url: str
-    # the studio's control endpoint
-    control: str
-    # the studio's endpoint for photographs
-    bulk: str
-    # folder of key files
-    keys: Path
-    # folder of photographs that the studio has not stored yet
-    spool: Path
-    # name under which the node's key is enrolled, by default the camera's
-    node: str = ""
-    # the controller's public key, by default the content of <keys>/controller.pub
-    controller_key: str = ""
-    # the camera's shutter lag, told to the controller
-    lag_ms: float | None = None
-    # what releases the shutter ("gpio:/dev/gpiochip0?shutter=27"), the camera itself when empty
-    release: str = ""
-    # a file of camera models to lay over Mien's own table, none when empty
-    models: str = ""
-    # with less free on the spool's disk no photograph is taken
-    min_free_mb: int = 200
-    # the scheduler's real-time class in the window, where it is permitted
-    realtime: bool = True
-    # so long before the moment the loop stops sleeping, microseconds
-    spin_us: int = 100
-    # a release that would be later than this is not made
-    max_late_ms: float = 4.0
-    # photographs are proven whole here in idle time, so that the studio need not when they come in
-    prove: bool = True
+    camera: str  # the rig's name of the camera
+    url: str  # the camera's address: see backends.py
+    control: str  # the controller's control socket, ZeroMQ's endpoint ("tcp://studio:5700")
+    bulk: str  # ... and the one for photographs
+    keys: Path  # folder of the keys
+    spool: Path  # folder of the photographs that wait
+    node: str = ""  # name under which the node's key is enrolled; the camera's when empty
+    controller_key: str = ""  # the controller's public key; the content of <keys>/controller.pub when empty
+    lag_ms: float | None = None  # the camera's shutter lag, told to the controller
+    release: str = ""  # what releases the shutter ("gpio:/dev/gpiochip0?shutter=27"); the camera itself when empty
+    models: str = ""  # a file of camera models to lay over Mien's own table
+    min_free_mb: int = 200  # left free on the spool's disk
+    realtime: bool = True  # wait for the moment at real-time priority, where that is permitted
+    spin_us: int = 100  # before the moment, the wait stops sleeping and spins
+    max_late_ms: float = 4.0  # woken later than this after the moment, nothing is released
+    prove: bool = True  # photographs are proven whole here in idle time, so that the studio need not
 
     def __post_init__(self) -> None:
-        """Raises BadSettings."""
         for name in ("camera", "url", "control", "bulk"):
             if not getattr(self, name):
                 raise BadSettings(f"the node's setting {name!r} is empty")

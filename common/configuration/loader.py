@@ -98,24 +98,32 @@ def values_from_table(
 
     Nothing is filled in, and nothing needs to be there.
     """
-    return _given(kind, table, (), _Reader(source, problem, wording, strict=True))
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return _given({name: hints[name] for name in _fields(kind)}, table, (), _Reader(source, problem, wording, True))
+
+
+def values_by_type(
+    types: Mapping[str, Any], table: object, source: str, problem: type[Exception], *, wording: Wording = Wording()
+) -> dict[str, Any]:
+    """The same where no dataclass has these keys. types: of each key, as annotations say them."""
+    return _given(types, table, (), _Reader(source, problem, wording, True))
 
 
 def _table(kind: type, table: object, path: tuple[str, ...], reader: _Reader) -> Any:
-    given = _given(kind, table, path, reader)
+    hints = typing.get_type_hints(kind, include_extras=True)
+    given = _given({name: hints[name] for name in _fields(kind)}, table, path, reader)
     for name, required in _fields(kind).items():
         if required and name not in given:
             reader.refuse(f"[{'.'.join(path)}] lacks {name!r}" if path else f"lacks {name!r}")
     return kind(**given)
 
 
-def _given(kind: type, table: object, path: tuple[str, ...], reader: _Reader) -> dict[str, Any]:
+def _given(types: Mapping[str, Any], table: object, path: tuple[str, ...], reader: _Reader) -> dict[str, Any]:
     if not isinstance(table, Mapping):
         written = ".".join(path)
         reader.refuse(f"{path[-1]!r} must be a table: write [{written}]" if path else "is not a table")
-    hints = typing.get_type_hints(kind, include_extras=True)
-    _check_keys(table, _fields(kind), path, reader)
-    return {key: _value(hints[key], value, path, key, reader) for key, value in table.items()}
+    _check_keys(table, types, path, reader)
+    return {key: _value(types[key], value, path, key, reader) for key, value in table.items()}
 
 
 def _value(hint: Any, value: object, path: tuple[str, ...], key: str, reader: _Reader) -> Any:

@@ -1,15 +1,21 @@
 """SHA-256 of files, as 64 hexadecimal digits."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import IO
+
+from common.bounded.files import open_regular_file
 
 _DIGITS = frozenset("0123456789abcdef")
 
 
-def file_sha256(path: Path) -> str:
-    """Of the file at `path`. Raises OSError."""
-    with path.open("rb") as file:
+def file_sha256(path: Path, *, follow: bool = True) -> str:
+    """Of the file at `path`. Raises OSError.
+
+    follow: through a symbolic link, and a pipe will do; otherwise it is an ordinary file in just this place.
+    """
+    with path.open("rb") if follow else os.fdopen(open_regular_file(path, follow=False), "rb") as file:
         return stream_sha256(file)
 
 

@@ -60,6 +60,12 @@ def record_artefacts(
     return artefacts
 
 
+def artefacts_of_job(tx: Session, key: str) -> dict[str, Artefact]:
+    """A done job's files by output name; empty when the job is not done."""
+    query = select(Artefact).join(Job).where(Job.key == key, Job.state == JobState.DONE)
+    return {artefact.output: artefact for artefact in tx.scalars(query)}
+
+
 def artefacts_of_take(tx: Session, take_id: int) -> dict[tuple[str, str], Artefact]:
     """The newest file of a take by (stage, output); a stage run again with another version or parameters is newer."""
     return {(stage, artefact.output): artefact for stage, artefact in artefact_histories(tx, [take_id])[take_id]}
@@ -99,6 +105,16 @@ def input_hashes(tx: Session, job_ids: Collection[int], name: str) -> dict[int, 
     """job -> SHA-256 of the file from outside that it read under this name, as in 'template'."""
     here = (JobInput.job_id.in_(list(job_ids)), JobInput.name == name, JobInput.sha256.is_not(None))
     return {job: sha256 for job, sha256 in tx.execute(select(JobInput.job_id, JobInput.sha256).where(*here)) if sha256}
+
+
+def find_artefact(tx: Session, take_id: int, stage: str, output: str) -> Artefact | None:
+    """The newest file of this name that this stage made for this take."""
+    return artefacts_of_take(tx, take_id).get((stage, output))
+
+
+def frames_of_take(tx: Session, take_id: int) -> list[Frame]:
+    """A take's photographs, in order of camera row."""
+    return list(tx.scalars(select(Frame).where(Frame.take_id == take_id).order_by(Frame.camera_id)))
 
 
 def lineage(tx: Session, artefact_id: int) -> Lineage:

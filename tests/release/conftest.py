@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from PIL import Image
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 
 from db import captures
 from db.engine import transaction, utc_now
-from db.models import Consent, ConsentScope, Frame, Gender, Take
+from db.models import Consent, ConsentScope, Gender, Take
 from db.protocols import EXPRESSIONS
 from db.rigs import rig_records
 from db.settings import Settings
 from db.stage_runs import job_queue
-from db.stage_runs.artefacts import OutputFile
+from db.stage_runs.artefacts import OutputFile, frames_of_take
 from db.stage_runs.job_queue import InputFile, InputMade, JobSpec
 from db.store import Store
 from db.studio import StudioRecords
@@ -138,8 +138,7 @@ class FinishedStudio:
             made = {output: self._make(output, f"{take.code} {version}"), **self.also(stage, take)}
             filed = [(name, self.records.store.put_file(path), path.stat().st_size) for name, path in made.items()]
             outputs = [OutputFile(name, sha256, size, "test") for name, sha256, size in filed]
-            of_take = select(Frame.id).where(Frame.take_id == take.id).order_by(Frame.camera_id)
-            frames = list(tx.scalars(of_take)) if photos in needs[stage] else []
+            frames = [frame.id for frame in frames_of_take(tx, take.id)] if photos in needs[stage] else []
             job_queue.finish(tx, lease, outputs, frame_ids=frames)
             if stage == until:
                 return

@@ -8,7 +8,6 @@ Schema 3: tombstones name kinds, expressions and versions; `no_longer`. Schema 2
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +17,10 @@ from typing import Any
 
 import msgspec
 
-from common.bounded.files import open_regular_file, read_bytes
+from common.bounded.files import read_bytes
 from common.bounded.limits import OutOfBounds
 from common.files.atomic_write import write_new
+from common.files.hashes import file_sha256
 from common.guarding.safe_text import shown
 from common.processors import usable_cpus
 from processing.release.formats import manifest_limits
@@ -216,7 +216,6 @@ def sidecar_hash(data: bytes | bytearray) -> str | None:
 
 def _hash(folder: Path, name: str) -> str | OSError:
     try:
-        with os.fdopen(open_regular_file(folder / name, follow=False), "rb", buffering=0) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(folder / name, follow=False)
     except OSError as error:
         return error

@@ -18,9 +18,9 @@ from urllib.parse import quote
 
 import httpx
 
-from common.bounded.files import open_regular_file, read_bytes
+from common.bounded.files import read_bytes
 from common.bounded.limits import OutOfBounds
-from common.files.hashes import stream_sha256
+from common.files.hashes import file_sha256
 from common.guarding.safe_text import shown
 from common.progress import Progress, no_progress
 from common.take_codes import SubjectCode, TakeLabel
@@ -389,8 +389,8 @@ def _open_to_write(path: Path, keep: int) -> int:
 
 
 def _hash(path: Path) -> str | None:
-    with contextlib.suppress(OSError), os.fdopen(open_regular_file(path, follow=False), "rb") as file:
-        return stream_sha256(file)
+    with contextlib.suppress(OSError):
+        return file_sha256(path, follow=False)
     return None
 
 

@@ -9,6 +9,7 @@ those files again, and writes only what is missing or changed. What is in the fo
 import multiprocessing
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,7 +172,7 @@ def _finished(plan: ExportPlan, jobs: Sequence[TakeJob]) -> dict[tuple[int, str]
     }
 
 
-def _remove_strangers(folder: Path, wanted: Collection[str]) -> None:
+def _remove_strangers(folder: Path, wanted: Any) -> None:
     """Files that no take of this build wrote: of subjects no longer selected, half-written ones, old lists."""
     for at, _, names in os.walk(folder, topdown=False):
         for name in names:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from common.configuration.loader import Wording, check_keys, from_table, read_toml, values_from_table
+from common.configuration.loader import Wording, check_keys, from_table, read_toml, values_by_type, values_from_table
 from common.configuration.suggestions import nearest
 
 
@@ -132,6 +132,15 @@ def test_values_alone_want_nothing_to_be_there_and_fill_nothing_in() -> None:
         values_from_table(Camera, {"lagms": 2}, "x", Refused)
     with pytest.raises(Refused, match="'view' must be int"):
         values_from_table(Camera, {"view": "2"}, "x", Refused)
+
+
+def test_keys_without_a_dataclass_are_checked_by_their_types() -> None:
+    types = {"size_px": int, "scale": float, "most": int | None}
+    assert values_by_type(types, {"scale": 2, "most": None}, "x", Refused) == {"scale": 2.0, "most": None}
+    with pytest.raises(Refused, match="x: unknown key 'size'; did you mean 'size_px'"):
+        values_by_type(types, {"size": 1}, "x", Refused)
+    with pytest.raises(Refused, match=r"x: 'size_px' must be int, not 1\.5"):
+        values_by_type(types, {"size_px": 1.5}, "x", Refused)
 
 
 def test_texts_will_do_where_all_are_texts() -> None:

@@ -160,6 +160,16 @@ def test_a_files_hash_is_that_of_its_bytes(tmp_path_factory: pytest.TempPathFact
         assert stream_sha256(file) == hashlib.sha256(data[3:]).hexdigest()
 
 
+def test_a_hash_is_of_an_ordinary_file_and_through_a_link_only_when_asked(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("a")
+    os.mkfifo(tmp_path / "pipe")
+    assert file_sha256(tmp_path / "link") == file_sha256(tmp_path / "a")
+    for name in ("link", "pipe"):
+        with pytest.raises(OSError, match=r"symbolic|pipe"):
+            file_sha256(tmp_path / name, follow=False)
+
+
 @settings(deadline=None)
 @given(st.text(st.sampled_from("0123456789abcdefg/A"), min_size=60, max_size=66))
 def test_what_could_be_a_hash(text: str) -> None:
