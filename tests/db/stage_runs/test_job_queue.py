@@ -6,19 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from db.reports.progress_queries import unprocessed_takes
 from sqlalchemy import Engine
 
 from db.captures import close_session
 from db.engine import reading, transaction
 from db.errors import LeaseLost, NotFound
-from db.models import Artefact, ConsentScope, Job, JobState
-from db.stage_runs import job_queue
-from db.stage_runs.artefacts import OutputFile, artefacts_of_take, lineage
-from db.stage_runs.farm_status import farm_status
-from db.errors import LeaseLost, NotFound, StateConflict
 from db.models import ConsentScope, JobState
-from db.reports.progress_queries import farm_status, unprocessed_takes
+from db.stage_runs import job_queue
 from db.stage_runs.artefacts import OutputFile, artefacts_of_job, artefacts_of_take, find_artefact, lineage
+from db.stage_runs.farm_status import farm_status
 from db.stage_runs.job_queue import InputFile, InputMade, JobSpec
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)

@@ -17,8 +17,7 @@ from processing.files.ply import read_ply, write_ply
 from processing.geometry.mesh import Mesh
 from processing.release.formats.colour_profiles import ADOBE_RGB, NOT_STATED, SRGB, stated_profile, with_profile
 from processing.release.formats.errors import ReleaseError
-from processing.release.formats.ply_vertices import recolour_ply
-from processing.release.formats.ply_colours import recolour_ply, vertex_properties
+from processing.release.formats.ply_vertices import recolour_ply, vertex_properties
 from processing.release.holder.colmap_export import export_colmap
 from processing.release.holder.morph_target_export import export_subjects
 
