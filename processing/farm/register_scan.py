@@ -36,7 +36,7 @@ from processing.stages.outputs import (
 )
 from processing.stages.reconstruct import Reconstruct
 from processing.stages.register import Register
-from processing.stages.support.given_files import GivenLandmarks, GivenScan, check_scan_name
+from processing.stages.substitutes.given_files import GivenLandmarks, GivenScan, check_scan_name
 from processing.stages.texture import Texture
 from processing.template.template import Template
 from processing.template.template_file import read_template

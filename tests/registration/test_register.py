@@ -22,7 +22,7 @@ from processing.mesh_repair.mesh_defects import find_mesh_defects
 from processing.registration.correspondence import TargetSurface
 from processing.registration.register import register_expression, register_neutral
 from processing.scan_quality.registration_quality import measure_registration
-from processing.stages.support.given_files import complete_landmarks, read_scan
+from processing.stages.substitutes.given_files import complete_landmarks, read_scan
 from processing.template.builtin_template import default_template
 from processing.template.face_regions import face_regions
 from processing.template.template import Template, from_mesh, place_landmarks

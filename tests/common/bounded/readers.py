@@ -313,7 +313,7 @@ READERS = {
     "photograph": Reader("0.jpg", _jpegs, _call("controller.image_files.photograph_reader:read_photo")),
     "take-photograph": Reader("0.jpg", _jpegs, _call("processing.files.take_folder:decode_photo")),
     "look": Reader("0.jpg", _jpegs, _looked),
-    "prover": Reader("0.jpg", _jpegs, _call("camera_nodes.photo_transfer.jpeg_verifier:judge")),
+    "prover": Reader("0.jpg", _jpegs, _call("camera_nodes.photo_transfer.jpeg_verifier:verify_jpeg")),
     "focus": Reader("0.jpg", _jpegs, _data("controller.cameras.focus_measure:focus_measure")),
     "board-picture": Reader("0.png", _pictures, _call("processing.calibration.board_photographs:_read")),
     "picture": Reader("p.png", _pictures, _call("processing.files.image_files:read_image")),
