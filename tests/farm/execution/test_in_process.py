@@ -84,7 +84,7 @@ execute_runs(runs, TOYS, RunCache(Path({work!r})), sources)
 @pytest.mark.parametrize("after", [False, True], ids=["before the rename", "after the rename"])
 def test_killed_around_the_rename_it_goes_on_where_it_was(subject: Path, tmp_path: Path, after: bool) -> None:
     work = tmp_path / "work"
-    script = KILLED.format(tests=str(Path(__file__).parents[1]), subject=str(subject), work=str(work), after=after)
+    script = KILLED.format(tests=str(Path(__file__).parent), subject=str(subject), work=str(work), after=after)
     killed = run_patiently([sys.executable, "-c", script])
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     runs, sources = planned(subject)
