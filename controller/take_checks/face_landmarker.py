@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from controller.errors import ConfigurationError
 
 # One file serves the studio and the farm: see docs/decisions/0007. The folder is found, its code is not imported.
-MODEL = ("processing", "registration/data/face_landmarker_v2.task")
+MODEL = ("processing", "landmarks/data/face_landmarker_v2.task")
 MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 MIN_CONFIDENCE = 0.3
 TURNS = (None, cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_90_COUNTERCLOCKWISE)  # bodies stand on their side in most rigs
