@@ -124,15 +124,7 @@ def build(
         description=description or DEFAULT_DESCRIPTION,
     )
     with open_studio(home, database) as studio, progress_bar(quiet=as_json) as progress:
-        built = build_release(
-            studio,
-            name,
-            out,
-            request,
-            abandon=abandon,
-            workers=workers,
-            progress=progress,
-        )
+        built = build_release(studio, name, out, request, abandon=abandon, workers=workers, progress=progress)
     if as_json:
         print_json(as_report(built))
         return
