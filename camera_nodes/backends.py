@@ -13,27 +13,56 @@ gpio:/dev/gpiochip0?half=17&shutter=27&hot_shoe=22     wires, keys of GpioOption
 sim:lag_ms=58                                          simulated, keys of SimReleaseOptions
 """
 
-import re
+import importlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from types import ModuleType
+from typing import Generic, TypeVar
 from urllib.parse import parse_qsl
 
 from camera_nodes.camera import Camera, ShutterRelease
 from camera_nodes.camera_models.models import load
 from camera_nodes.errors import BadAddress
-from camera_nodes.usb.port import is_socket
 from common.configuration.loader import Wording, from_table
 from common.configuration.suggestions import nearest
 
 _T = TypeVar("_T")
 _WORDING = Wording(known="known: {known}", value="{key} is {value!r}, not of type {wanted}")
-_BACKENDS = ("sim", "gphoto2")
-_RELEASES = ("gpio", "sim")
-_PORT = re.compile(
-    r"usb:\d{3},\d{3}|ptpip:[^\s:,/?]+(:\d{1,5})?"
-)  # "usb:" or "ptpip:" alone would be whichever is first
+
+
+@dataclass(frozen=True)
+class Backend(Generic[_T]):
+    """What implements the addresses of one scheme; its module is imported when the first of them is made."""
+
+    module: str  # full name
+    kind: str  # its class, made of (url, place, options); without a place, of (url, options)
+    options: str  # its dataclass of the keys of an address, each with a default
+    has_place: bool = True  # SCHEME:PLACE?key=value; otherwise SCHEME:key=value
+
+    def imported(self) -> ModuleType:
+        """The module."""
+        return importlib.import_module(self.module)
+
+    def make(self, url: str) -> _T:
+        """What is at `url`, not yet opened.  Raises BadAddress."""
+        module, rest = self.imported(), url.partition(":")[2]
+        place, _, query = rest.partition("?") if self.has_place else ("", "", rest)
+        options = parse_options(getattr(module, self.options), query, url)
+        kind: Callable[..., _T] = getattr(module, self.kind)
+        return kind(url, place, options) if self.has_place else kind(url, options)
+
+
+# By the scheme of their addresses.  tests/contract/ holds every one of them to what a camera and a release do.
+CAMERAS: dict[str, Backend[Camera]] = {
+    "sim": Backend("camera_nodes.sim_camera", "SimCamera", "SimOptions", has_place=False),
+    "gphoto2": Backend("camera_nodes.gphoto_camera", "GphotoCamera", "GphotoOptions"),
+}
+RELEASES: dict[str, Backend[ShutterRelease]] = {
+    "gpio": Backend("camera_nodes.gpio_release", "GpioRelease", "GpioOptions"),
+    "sim": Backend("camera_nodes.sim_camera", "SimRelease", "SimReleaseOptions", has_place=False),
+}
 
 
 def open_camera(url: str, release: str = "") -> Camera:
@@ -48,7 +77,7 @@ def make_camera(url: str, release: str = "") -> Camera:
 
     Raises BadAddress naming the key and the one that was likely meant.
     """
-    camera = _make(url)
+    camera = _backend(CAMERAS, url, "camera address").make(url)
     if release:
         camera.release_by = make_release(release)
     return camera
@@ -61,43 +90,26 @@ def load_model_overrides(camera: Camera, file: Path | None) -> None:
         camera.models_file = file
 
 
+def preload(url: str) -> None:
+    """Load what a camera at `url` needs, for the processes forked from this one.  A misspelt address loads nothing."""
+    scheme, separator, _ = url.partition(":")
+    if separator and (backend := CAMERAS.get(scheme)) is not None:
+        getattr(backend.imported(), backend.kind).preload()
+
+
 def make_release(url: str) -> ShutterRelease:
     """What releases a shutter, not yet opened.  Raises BadAddress."""
-    backend, separator, rest = url.partition(":")
-    if not separator or backend not in _RELEASES:
-        raise BadAddress(
-            f"{url!r} is no address of a release: it begins with {_or(_RELEASES)}{_meant(backend, _RELEASES)};"
-            " leave it empty to release by PTP"
-        )
-    if backend == "sim":
-        from camera_nodes.sim_camera import SimRelease, SimReleaseOptions
-
-        return SimRelease(parse_options(SimReleaseOptions, rest, url))
-    from camera_nodes.gpio_release import GpioOptions, GpioRelease
-
-    chip, _, query = rest.partition("?")
-    options = parse_options(GpioOptions, query, url)
-    if not chip.startswith("/") or not options.shutter:
-        raise BadAddress(f"{url!r}: a wired release names its chip and its lines: gpio:/dev/gpiochip0?shutter=27")
-    return GpioRelease(url, chip, options)
+    return _backend(RELEASES, url, "address of a release", "; leave it empty to release by PTP").make(url)
 
 
-def _make(url: str) -> Camera:
-    backend, separator, rest = url.partition(":")
-    if not separator or backend not in _BACKENDS:
-        raise BadAddress(f"{url!r} is no camera address: it begins with {_or(_BACKENDS)}{_meant(backend, _BACKENDS)}")
-    if backend == "sim":
-        from camera_nodes.sim_camera import SimCamera, SimOptions
-
-        return SimCamera(url, parse_options(SimOptions, rest, url))
-    from camera_nodes.gphoto_camera import GphotoCamera, GphotoOptions
-
-    port, _, query = rest.partition("?")
-    if port not in ("", "virtual") and not _PORT.fullmatch(port) and not is_socket(port):
-        raise BadAddress(
-            f"{url!r}: the port is 'port:1-1.2', 'usb:BUS,DEVICE', 'ptpip:HOST' or 'virtual', not {port!r}"
-        )
-    return GphotoCamera(url, port, parse_options(GphotoOptions, query, url))
+def _backend(known: Mapping[str, Backend[_T]], url: str, what: str, otherwise: str = "") -> Backend[_T]:
+    scheme, separator, _ = url.partition(":")
+    if not separator or scheme not in known:
+        near = nearest(scheme, known)
+        meant = f" (did you mean {near!r}?)" if near is not None else ""
+        begins = " or ".join(f"'{name}:'" for name in known)
+        raise BadAddress(f"{url!r} is no {what}: it begins with {begins}{meant}{otherwise}")
+    return known[scheme]
 
 
 def parse_options(kind: type[_T], query: str, url: str) -> _T:
@@ -116,12 +128,3 @@ def parse_options(kind: type[_T], query: str, url: str) -> _T:
         if isinstance(number, float) and not abs(number) < 1e12:
             raise BadAddress(f"{url!r}: {key} is {values[key]!r}, which is out of range")
     return made
-
-
-def _meant(given: str, known: Sequence[str]) -> str:
-    near = nearest(given, known)
-    return f" (did you mean {near!r}?)" if near is not None else ""
-
-
-def _or(names: tuple[str, ...]) -> str:
-    return " or ".join(f"'{name}:'" for name in names)

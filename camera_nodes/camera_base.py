@@ -49,14 +49,18 @@ class CameraBase(ABC):
     """
 
     def __init__(self, url: str, clock: Clock | None = None) -> None:
+        self._url = url
         self.clock: Clock = clock or MonotonicClock()
         self.spin_ns = 100_000
         self.max_late_ns = 4_000_000
         self.release_by: ShutterRelease = self._own_release()
-        self._url = url
         self._state = CameraState.CLOSED
         self._viewing = False  # live view is on
         self._info: CameraInfo | None = None
+
+    @classmethod  # noqa: B027  (the module may be all that it needs)
+    def preload(cls) -> None:
+        """Load what every camera of this kind needs, for the processes forked from this one; opens nothing."""
 
     @property
     def state(self) -> CameraState:

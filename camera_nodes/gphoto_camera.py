@@ -10,6 +10,7 @@ so choices are checked first; its event queue may never run dry, so draining is 
 numbers its files from 0099 with each connection, so neither identifies anything.
 """
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from camera_nodes.camera import (
 from camera_nodes.camera_base import CameraBase
 from camera_nodes.camera_models.models import BodyModel, body_model
 from camera_nodes.errors import (
+    BadAddress,
     CameraFault,
     CameraMissing,
     CardFull,
@@ -42,6 +44,7 @@ from camera_nodes.gphoto import library, live_view
 from camera_nodes.gphoto.connection import VIRTUAL, PtpConnection, names_in
 from camera_nodes.gphoto.settings import WIDGETS, CameraSettings
 from camera_nodes.usb import reset
+from camera_nodes.usb.port import is_socket
 from camera_nodes.wire import Exposure
 
 _VIRTUAL_ROOM = 26  # photographs the virtual camera takes on one connection
@@ -50,6 +53,8 @@ _OPEN_S, _ARM_S, _READ_S, _LISTEN_S, _CHECK_S = 8.0, 8.0, 25.0, 4.0, 2.5  # pati
 _DELETE_PAUSE_S = 0.2  # between three attempts to delete a file
 _STORAGE_S = 10.0  # an idle body is asked for its storage this often
 _NOISE_S = 2.0  # of events after a file, which are no files
+# "usb:" or "ptpip:" alone would be whichever is first
+_PORT = re.compile(r"usb:\d{3},\d{3}|ptpip:[^\s:,/?]+(:\d{1,5})?")
 _DEEP, _MOST_FILES = 6, 50_000  # of a search
 
 
@@ -95,6 +100,11 @@ class GphotoCamera(CameraBase):
     _open_here = 0  # cameras open in this process
 
     def __init__(self, url: str, port: str, options: GphotoOptions) -> None:
+        """Raises BadAddress for a port that is none."""
+        if port not in ("", VIRTUAL) and not _PORT.fullmatch(port) and not is_socket(port):
+            raise BadAddress(
+                f"{url!r}: the port is 'port:1-1.2', 'usb:BUS,DEVICE', 'ptpip:HOST' or 'virtual', not {port!r}"
+            )
         super().__init__(url)
         self._port = port
         self._options = options
@@ -106,6 +116,11 @@ class GphotoCamera(CameraBase):
         self._left: int | None = None  # photographs, when storage was asked last
         self._left_at = 0.0
         self.models_file: Path | None = None
+
+    @classmethod
+    def preload(cls) -> None:
+        """The library and its list of models, where it is installed."""
+        library.preload()
 
     @property
     def _is_virtual(self) -> bool:

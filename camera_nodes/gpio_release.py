@@ -44,6 +44,9 @@ class GpioRelease:
     """See the module.  Opened and closed with its camera."""
 
     def __init__(self, url: str, chip: str, options: GpioOptions) -> None:
+        """Raises BadAddress for a chip or lines that cannot be."""
+        if not chip.startswith("/") or not options.shutter:
+            raise BadAddress(f"{url!r}: a wired release names its chip and its lines: gpio:/dev/gpiochip0?shutter=27")
         if options.hot_shoe_pull not in _PULLS:
             raise BadAddress(f"{url!r}: hot_shoe_pull is 'up', 'down' or 'none', not {options.hot_shoe_pull!r}")
         for name in ("settle_ms", "press_ms", "edge_ms", "blind_ms"):

@@ -14,7 +14,6 @@ loading the same modules and drivers; forked, 0.02 s and 7 MB.  The parent serve
 
 import ctypes
 import gc
-import importlib
 import logging
 import os
 import select
@@ -29,10 +28,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from camera_nodes import agent
+from camera_nodes import agent, backends
 from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.errors import BadSettings, EquipmentError
-from camera_nodes.gphoto import library
 from camera_nodes.sd_notify import Service
 from common.guarding.log_records import SafeLogFormatter
 
@@ -137,7 +135,7 @@ class NodeSupervisor:
         first: EquipmentError | None = None
         for node in self._nodes:
             try:
-                _load_modules(self._read(node.file).url)
+                backends.preload(self._read(node.file).url)
                 return
             except EquipmentError as error:
                 first = first or error
@@ -169,7 +167,7 @@ class NodeSupervisor:
                 node.settings = None
                 self._failed(node, str(error))
                 continue
-            _load_modules(node.settings.url)
+            backends.preload(node.settings.url)
             gc.freeze()  # what is loaded is not walked in the nodes, so its pages stay shared
             sys.stdout.flush()
             sys.stderr.flush()
@@ -331,15 +329,6 @@ def _be_node(settings: AgentSettings, serve: Serve, ears: socket.socket, parent:
     finally:
         logging.shutdown()
         os._exit(code)
-
-
-def _load_modules(url: str) -> None:
-    """Whatever a camera of this address needs, before the fork."""
-    if url.startswith("gphoto2:"):
-        importlib.import_module("camera_nodes.gphoto_camera")
-        library.preload()
-    elif url.startswith("sim:"):
-        importlib.import_module("camera_nodes.sim_camera")
 
 
 def _content(file: Path) -> bytes:

@@ -102,7 +102,8 @@ class SimRelease:
 
     sees_exposure = True
 
-    def __init__(self, options: SimReleaseOptions) -> None:
+    def __init__(self, url: str, options: SimReleaseOptions) -> None:
+        self.url = url  # its address
         self._options = options
         self._releases = 0
 
@@ -132,8 +133,8 @@ class SimRelease:
 class _OwnShutter(SimRelease):
     """The simulated camera's own: dead when the camera is."""
 
-    def __init__(self, camera: "SimCamera", options: SimReleaseOptions) -> None:
-        super().__init__(options)
+    def __init__(self, camera: "SimCamera", url: str, options: SimReleaseOptions) -> None:
+        super().__init__(url, options)
         self._camera = camera
 
     def release(self) -> ReleaseStamps:
@@ -190,7 +191,7 @@ class SimCamera(CameraBase):
     def _own_release(self) -> ShutterRelease:
         options = self.options
         own = SimReleaseOptions(options.seed, options.lag_ms, options.jitter_ms, options.late, options.late_ms)
-        return _OwnShutter(self, own)
+        return _OwnShutter(self, self._url, own)
 
     @property
     def settings(self) -> Exposure:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from functools import cache
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from common.bounded.files import read_bytes
 from common.bounded.limits import MAX_PHOTO_BYTES
-from controller.take_checks.photograph_findings import PhotographFindings
+from controller.take_checks.photograph_findings import ExaminedPhotograph, Measure, PhotographFindings
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -56,15 +57,15 @@ def warm_up(faces: bool) -> None:
         _reader()
 
 
-def look(path: str, want_face: bool) -> PhotographFindings:
+def look(path: str, want_face: bool, measures: Sequence[Measure] = ()) -> PhotographFindings:
     """Everything there is to know of one photograph. Never raises: what goes wrong is the answer's `problem`."""
     try:
-        return _look(Path(path), want_face)
+        return _look(Path(path), want_face, measures)
     except Exception as error:  # whatever one photograph does, the others are looked at
         return PhotographFindings(problem=f"it could not be examined: {type(error).__name__}: {error}"[:500])
 
 
-def _look(path: Path, want_face: bool) -> PhotographFindings:
+def _look(path: Path, want_face: bool, measures: Sequence[Measure]) -> PhotographFindings:
     import numpy as np
     from PIL import ImageOps
 
@@ -74,18 +75,22 @@ def _look(path: Path, want_face: bool) -> PhotographFindings:
     if isinstance(decoded, str):
         return PhotographFindings(problem=f"the photograph is damaged: {decoded}", damaged=True)
     picture, orientation = decoded
-    measures = measure(np.asarray(picture))
+    rgb = np.asarray(picture)
+    measured = measure(rgb)
     small = picture.reduce(max(1, max(picture.size) // FACE_PX))
     small.getexif()[0x0112] = orientation
     small = ImageOps.exif_transpose(small)
-    face = _reader().read(np.asarray(small)) if want_face else None
+    upright = np.asarray(small)
+    face = _reader().read(upright) if want_face else None
+    shown = ExaminedPhotograph(rgb, upright, face)
     return PhotographFindings(
-        sharpness=measures.sharpness,
-        brightness=measures.brightness,
-        clipped_percent=measures.clipped_percent,
+        sharpness=measured.sharpness,
+        brightness=measured.brightness,
+        clipped_percent=measured.clipped_percent,
         face=(face is not None) if want_face else None,
         frontal=face.frontal if face else 0.0,
         scores=face.scores if face else None,
+        figures={name: figure for one in measures for name, figure in one(shown).items()},
         thumbnail=_thumbnail(small),
     )
 

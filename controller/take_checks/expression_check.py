@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from common.take_codes import NEUTRAL
 from controller.rig_file import CheckLimits
+from controller.take_checks.check_context import CheckContext
 from controller.take_checks.photograph_findings import PhotographFindings
 from db.expression_recipes import Condition, Recipe
 from db.models.review import CheckState
@@ -51,14 +52,18 @@ def face_scores(seen: Mapping[str, PhotographFindings], limits: CheckLimits) -> 
     return {name: statistics.median(_score(one, name) for one in chosen) for name in chosen[0].scores or {}}
 
 
-def judge_expression(
-    name: str, recipe: Recipe | None, scores: Mapping[str, float], neutral: Mapping[str, float], limits: CheckLimits
-) -> list[CheckResult]:
-    """Eyes and expression. scores: face_scores of this take; neutral: of the session's neutral take, or empty."""
+def eyes_and_expression(context: CheckContext) -> list[CheckResult]:
+    """Eyes and expression; nothing on a rig without frontal cameras."""
+    if not context.frontal:
+        return []
+    limits, scores = context.limits, context.scores
     if not scores:
         why = f"fewer than {limits.min_face_views} frontal views see a face"
         return [CheckResult(EYES, CheckState.NOT_DONE, why), CheckResult(EXPRESSION, CheckState.NOT_DONE, why)]
-    return [_eyes(name, recipe, scores, limits), _performed(name, recipe, scores, neutral)]
+    return [
+        _eyes(context.expression, context.recipe, scores, limits),
+        _performed(context.expression, context.recipe, scores, context.neutral),
+    ]
 
 
 def _eyes(name: str, recipe: Recipe | None, scores: Mapping[str, float], limits: CheckLimits) -> CheckResult:

@@ -4,42 +4,17 @@ A check answers once for the take, and once more for each camera that deserves a
 """
 
 import statistics
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
-from controller.rig_file import CheckLimits
-from controller.take_checks.photograph_findings import PhotographFindings
+from controller.take_checks.check_context import CheckContext
 from db.models.review import CheckState
-from db.takes.take_reviews import Baseline, CheckResult
+from db.takes.take_reviews import CheckResult
 
 SHARPNESS, CLIPPING, BRIGHTNESS, FACE = "sharpness", "clipping", "brightness", "face"
-EXAMINED = "examined"
+EXAMINED, WITHOUT = "examined", "without"
 BLACK = 3.0  # mean brightness, of 255
 FEWEST_TAKES = 3  # before a camera has a baseline of its own
 FEWEST_CAMERAS = 3  # that must agree before one can be the odd one out
 USUALLY = 0.8  # of the takes: a camera that usually sees the face
-
-
-@dataclass(frozen=True)
-class CheckContext:
-    """What the checks look at, by camera name."""
-
-    seen: Mapping[str, PhotographFindings]  # what was found in each photograph
-    baselines: Mapping[str, Baseline]  # what each camera's kept takes show
-    frontal: Collection[str]  # the cameras that look at the face (tier "frontal")
-    limits: CheckLimits  # of the rig file
-
-    @property
-    def examined(self) -> dict[str, PhotographFindings]:
-        return {camera: one for camera, one in self.seen.items() if not one.problem}
-
-    def baseline(self, camera: str) -> Baseline:
-        return self.baselines.get(camera, Baseline())
-
-
-def judge_photographs(context: CheckContext) -> list[CheckResult]:
-    """Everything that can be said without knowing what the subject was asked to do."""
-    return [*examined(context), *sharpness(context), *clipping(context), *brightness(context), *faces(context)]
 
 
 def examined(context: CheckContext) -> list[CheckResult]:
@@ -53,6 +28,14 @@ def examined(context: CheckContext) -> list[CheckResult]:
         text = f"{len(lost)} of {len(context.seen)} photographs could not be examined"
         checks.insert(0, CheckResult(EXAMINED, CheckState.NOT_DONE, text))
     return checks
+
+
+def without(context: CheckContext) -> list[CheckResult]:
+    """Cameras that the take does without, by decision; nothing when there are none."""
+    if not context.absent:
+        return []
+    told = ", ".join(f"{camera} ({why})" for camera, why in context.absent.items())
+    return [CheckResult(WITHOUT, CheckState.OK, f"{len(context.seen)} photographs, and none of {told}")]
 
 
 def sharpness(context: CheckContext) -> list[CheckResult]:
@@ -79,7 +62,7 @@ def sharpness(context: CheckContext) -> list[CheckResult]:
             found.append(CheckResult(SHARPNESS, CheckState.ADVICE, reason, camera, ratio, bound))
     count = len(context.examined)
     told = "as sharp as usual" if own == count else f"sharp; {count - own} have no baseline of their own yet"
-    return _summary(SHARPNESS, found, count, told, "not as sharp as usual")
+    return summary(SHARPNESS, found, count, told, "not as sharp as usual")
 
 
 def clipping(context: CheckContext) -> list[CheckResult]:
@@ -94,7 +77,7 @@ def clipping(context: CheckContext) -> list[CheckResult]:
             than = f", usually {usual:.1f} %" if usual is not None else ""
             reason = f"{one.clipped_percent:.1f} % of its pixels are clipped{than}: too much light"
             found.append(CheckResult(CLIPPING, CheckState.ADVICE, reason, camera, more, limit))
-    return _summary(CLIPPING, found, len(context.examined), "not clipped", "clipped")
+    return summary(CLIPPING, found, len(context.examined), "not clipped", "clipped")
 
 
 def brightness(context: CheckContext) -> list[CheckResult]:
@@ -140,7 +123,7 @@ def brightness(context: CheckContext) -> list[CheckResult]:
                 cause = "a reflection, or its exposure?" if ratio > 1 else "a strobe that did not fire?"
                 text = f"{max(ratio, 1 / ratio):.1f} times {word} than expected from it {whose}: {cause}"
                 found.append(CheckResult(BRIGHTNESS, CheckState.ADVICE, text, camera, ratio, bound))
-    checks = _summary(BRIGHTNESS, found, len(seen), "as bright as expected", "not as bright as expected")
+    checks = summary(BRIGHTNESS, found, len(seen), "as bright as expected", "not as bright as expected")
     if changes is not here and changes is not ever:
         return checks
     usual, most = statistics.median(changes.values()), context.limits.rig_brightness_factor
@@ -175,7 +158,8 @@ def faces(context: CheckContext) -> list[CheckResult]:
     return [CheckResult(FACE, state, text, "", share, least), *found]
 
 
-def _summary(name: str, found: list[CheckResult], count: int, well: str, ill: str) -> list[CheckResult]:
+def summary(name: str, found: list[CheckResult], count: int, well: str, ill: str) -> list[CheckResult]:
+    """What is said of the take, before what was `found` in single cameras. count: of the photographs judged."""
     if not count:
         return [CheckResult(name, CheckState.NOT_DONE, "No photograph could be examined")]
     if not found:

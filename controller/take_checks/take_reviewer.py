@@ -22,14 +22,15 @@ from sqlalchemy import Engine
 from controller.errors import SessionError
 from controller.rig_file import Rig
 from controller.take_checks import check_process
+from controller.take_checks.all_checks import MEASURES, judge
+from controller.take_checks.check_context import CheckContext
 from controller.take_checks.contact_sheet import contact_sheet
-from controller.take_checks.expression_check import face_scores, judge_expression
-from controller.take_checks.photograph_checks import CheckContext, judge_photographs
+from controller.take_checks.expression_check import face_scores
 from controller.take_checks.photograph_findings import PhotographFindings
 from db.captures import get_take
 from db.engine import reading, transaction
 from db.errors import RecordError
-from db.models import AbsenceKind, CheckState
+from db.models import AbsenceKind
 from db.protocols import recipe_of
 from db.session_rules import WHOLE
 from db.store import Store
@@ -49,7 +50,6 @@ log = logging.getLogger(__name__)
 
 REMEMBERED = 6  # takes under examination; older ones are forgotten
 LEFT_BEHIND = 10  # whole takes that an earlier controller had not looked at
-WITHOUT = "without"
 SHEET_WORDS = {AbsenceKind.ASIDE: "aside", AbsenceKind.DECIDED: "missing"}
 
 
@@ -214,7 +214,7 @@ class TakeReviewer:
             try:
                 path = str(self._store.local_path(sha256))
                 pool = self._processes()
-                future = pool.submit(check_process.look, path, camera in self._frontal)
+                future = pool.submit(check_process.look, path, camera in self._frontal, MEASURES)
             except BrokenProcessPool:
                 self._broken(pool, case, camera, sha256)
             except (RecordError, OSError, RuntimeError) as error:
@@ -303,13 +303,10 @@ class TakeReviewer:
             expression, recipe = row.expression.name, recipe_of(row.expression)
             usual = baselines(tx, case.take, self._limits.baseline_takes)
             neutral = neutral_scores(tx, case.take)
-        checks = judge_photographs(CheckContext(seen, usual, self._frontal, self._limits))
-        if absent:
-            told = ", ".join(f"{camera} ({why})" for camera, why in absent.items())
-            checks.append(CheckResult(WITHOUT, CheckState.OK, f"{len(seen)} photographs, and none of {told}"))
         scores = face_scores(seen, self._limits)
-        if self._frontal:
-            checks += judge_expression(expression, recipe, scores, neutral, self._limits)
+        checks = judge(
+            CheckContext(seen, usual, self._frontal, self._limits, absent, expression, recipe, scores, neutral)
+        )
         sheet = None
         with suppress(RecordError, OSError):  # no room for a picture of pictures: the results count more
             sheet = self._store.put_bytes(self._sheet(case.take, expression, seen, checks, absent))

@@ -1,4 +1,7 @@
-"""Cameras for the contract suite.  A gphoto2 camera lives in a process of its own: libgphoto2 has one bus a process."""
+"""Cameras for the contract suite.  Each lives in a process of its own: libgphoto2 has one bus a process.
+
+A backend joins by an entry in BENCHES; test_camera.py asks that each of camera_nodes.backends.CAMERAS has one.
+"""
 
 import multiprocessing
 import os
@@ -6,7 +9,7 @@ import random
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,6 @@ from patience import Patience
 from camera_nodes.backends import make_camera
 from camera_nodes.sim_camera import built_in_photo
 
-BACKENDS = ("sim:seed=1&lag_ms=3", "gphoto2:virtual", "gphoto2:ptpip")
 # A Canon EOS that answers PTP/IP, so that libgphoto2's own EOS driver is under test.
 RESPONDER = Path(__file__).parents[3] / "shared" / "tools" / "cameras" / "ptpip_body.py"
 _METHODS = (
@@ -123,11 +125,35 @@ def eos(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     body.wait()
 
 
-@pytest.fixture(params=BACKENDS, ids=["sim", "gphoto2", "ptpip"])
-def camera(request: pytest.FixtureRequest, remote: Any) -> Any:
-    if request.param.startswith("gphoto2"):
-        pytest.importorskip("gphoto2", reason="the gphoto2 wheel is not installed")
-    if request.param.endswith("ptpip"):
-        host, _ = request.getfixturevalue("eos")
-        return remote(f"{request.param}:{host}", served=False)
-    return remote(request.param)
+def _simulated(_request: pytest.FixtureRequest, photos: Path) -> str:
+    return f"sim:seed=1&lag_ms=3&photos={photos}"
+
+
+def _virtual(_request: pytest.FixtureRequest, photos: Path) -> str:
+    pytest.importorskip("gphoto2", reason="the gphoto2 wheel is not installed")
+    return f"gphoto2:virtual?photos={photos}"
+
+
+def _networked(request: pytest.FixtureRequest, _photos: Path) -> str:
+    pytest.importorskip("gphoto2", reason="the gphoto2 wheel is not installed")
+    host, _ = request.getfixturevalue("eos")
+    return f"gphoto2:ptpip:{host}"
+
+
+# What prepares a camera without hardware and says its address; `photos` is a folder with a photograph to serve, 0.jpg.
+BENCHES: dict[str, Callable[[pytest.FixtureRequest, Path], str]] = {
+    "sim": _simulated,
+    "gphoto2": _virtual,
+    "gphoto2 ptpip": _networked,
+}
+
+
+@pytest.fixture
+def benched() -> set[str]:
+    """The schemes that the suite tries."""
+    return {name.partition(" ")[0] for name in BENCHES}
+
+
+@pytest.fixture(params=BENCHES.values(), ids=BENCHES.keys())
+def camera(request: pytest.FixtureRequest, remote: Any, photos: Path) -> Any:
+    return remote(request.param(request, photos), served=False)

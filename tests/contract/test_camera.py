@@ -5,6 +5,7 @@ import time
 import pytest
 from patience import Patience, until
 
+from camera_nodes.backends import CAMERAS
 from camera_nodes.camera import BodyFile, CameraState
 from camera_nodes.errors import CameraClosed, CardFull, FileGone, NotArmed, NotExposed, NotIdle, TooLate
 from camera_nodes.photo_collection.file_types import jpeg_fault
@@ -33,6 +34,10 @@ def announced(camera, timeout_s=5.0):
             return files[-1]
         time.sleep(0.01)  # a simulated body answers at once that there is nothing
     pytest.fail("no file was announced")
+
+
+def test_every_backend_is_tried(benched):
+    assert benched == CAMERAS.keys(), "BENCHES in tests/contract/conftest.py has an entry for each"
 
 
 def test_a_closed_camera_does_nothing(camera):

@@ -1,6 +1,6 @@
 """What everything that releases a shutter does, whatever it is: camera_nodes.camera.ShutterRelease.
 
-A new one joins by an entry in BACKENDS: how one is made here, how many exposures it has made, and how it comes to fail.
+A new one joins by an entry in BENCHES: how one is made here, how many exposures it has made, and how it comes to fail.
 """
 
 import importlib.util
@@ -15,7 +15,7 @@ from types import ModuleType
 import pytest
 
 from camera_nodes import gphoto_camera, gpio_release
-from camera_nodes.backends import make_camera, make_release
+from camera_nodes.backends import RELEASES, make_camera, make_release
 from camera_nodes.camera import CameraState, ReleaseStamps, ShutterRelease
 from camera_nodes.errors import CameraFault
 from camera_nodes.gphoto_camera import GphotoCamera, GphotoOptions
@@ -55,7 +55,7 @@ def _loaded(path: Path) -> ModuleType:
 
 
 def _simulated(_patch: pytest.MonkeyPatch, _end: ExitStack) -> Bench:
-    release = _CountedSim(SimReleaseOptions(lag_ms=LAG_MS))
+    release = _CountedSim("sim:", SimReleaseOptions(lag_ms=LAG_MS))
     return Bench(release, lambda: release.made)
 
 
@@ -82,15 +82,16 @@ def _ptp(patch: pytest.MonkeyPatch, end: ExitStack) -> Bench:
     )
 
 
-BACKENDS: dict[str, Callable[[pytest.MonkeyPatch, ExitStack], Bench]] = {
-    "simulated": _simulated,
-    "wires": _wires("half=17&shutter=27&hot_shoe=22"),
-    "wires without a hot shoe": _wires("half=17&shutter=27"),
+# By the scheme of its address; PTP is what a gphoto2 camera does by itself.
+BENCHES: dict[str, Callable[[pytest.MonkeyPatch, ExitStack], Bench]] = {
+    "sim": _simulated,
+    "gpio": _wires("half=17&shutter=27&hot_shoe=22"),
+    "gpio without a hot shoe": _wires("half=17&shutter=27"),
     "PTP": _ptp,
 }
 
 
-@pytest.fixture(params=BACKENDS.values(), ids=BACKENDS.keys())
+@pytest.fixture(params=BENCHES.values(), ids=BENCHES.keys())
 def bench(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     with ExitStack() as end:
         made = request.param(monkeypatch, end)
@@ -104,6 +105,10 @@ def shoot(release: ShutterRelease) -> ReleaseStamps:
     stamps = release.release()
     release.rest()
     return stamps
+
+
+def test_every_release_is_tried() -> None:
+    assert {name.partition(" ")[0] for name in BENCHES} == {*RELEASES, "PTP"}
 
 
 def test_opening_and_closing_twice_does_nothing(bench: Bench) -> None:

@@ -27,8 +27,9 @@ from controller.image_files.exif_consistency import (
 from controller.image_files.photograph_reader import Exif, exif_of, read_photo
 from controller.rig_file import CheckLimits, Rig
 from controller.studio import Studio
+from controller.take_checks.check_context import CheckContext
 from controller.take_checks.check_process import look
-from controller.take_checks.photograph_checks import CheckContext, examined
+from controller.take_checks.photograph_checks import examined
 from controller.takes.take_progress import TakeProgress
 from controller.takes.take_under_way import TakeUnderWay
 from db.engine import reading

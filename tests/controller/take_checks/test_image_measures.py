@@ -1,7 +1,9 @@
 """What the checks say of figures with a known truth: focus, light, faces, eyes and expressions."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.rig_file import CheckLimits
-from controller.take_checks.expression_check import face_scores, judge_expression
+from controller.take_checks.all_checks import CHECKS, judge
+from controller.take_checks.check_context import CheckContext
+from controller.take_checks.expression_check import eyes_and_expression, face_scores
 from controller.take_checks.image_measures import measure, sharpness
-from controller.take_checks.photograph_checks import CheckContext, judge_photographs
 from controller.take_checks.photograph_findings import PhotographFindings
 from db.errors import RecordError
 from db.expression_recipes import FACE_UNITS, FACESCAPE_RECIPES, parse_recipe
@@ -48,8 +51,8 @@ def judged(
     seen: Mapping[str, PhotographFindings], baseline: Baseline | None = HERE, frontal: int = 3
 ) -> dict[tuple[str, str], CheckResult]:
     baselines = {} if baseline is None else dict.fromkeys(seen, baseline)
-    checks = judge_photographs(CheckContext(seen, baselines, list(seen)[:frontal], LIMITS))
-    return {(check.name, check.camera): check for check in checks}
+    checks = judge(CheckContext(seen, baselines, list(seen)[:frontal], LIMITS))
+    return {(check.name, check.camera): check for check in checks if check.name not in ("eyes", "expression")}
 
 
 def flagged(checks: Mapping[tuple[str, str], CheckResult]) -> set[tuple[str, str]]:
@@ -161,13 +164,24 @@ def test_a_rig_without_frontal_cameras_says_that_faces_were_not_looked_for() -> 
     assert judged(seen, frontal=0)["face", ""].state is CheckState.NOT_DONE
 
 
+def test_operators_read_what_each_check_is() -> None:
+    guide = (Path(__file__).parents[3] / "docs/operators.md").read_text()
+    rows = set(re.findall(r"^\| (\w+) \| ", guide, re.MULTILINE))
+    assert {name for check in CHECKS for name in check.names} <= rows, "give it a row in docs/operators.md"
+
+
 # --- eyes and expression ---
 
 REST = {unit: 0.0 for unit in FACE_UNITS if f"{unit}Left" not in FACE_UNITS} | {"browInnerUp": 0.3}
 
 
+def asked(name: str, scores: Mapping[str, float], neutral: Mapping[str, float]) -> CheckContext:
+    recipe = FACESCAPE_RECIPES.get(name)
+    return CheckContext({}, {}, ["cam0"], LIMITS, {}, name, recipe, scores, neutral)
+
+
 def expression(name: str, neutral: Mapping[str, float] = REST, **scores: float) -> dict[str, CheckResult]:
-    return {c.name: c for c in judge_expression(name, FACESCAPE_RECIPES.get(name), REST | scores, neutral, LIMITS)}
+    return {c.name: c for c in eyes_and_expression(asked(name, REST | scores, neutral))}
 
 
 def test_every_expression_of_the_protocol_has_a_recipe_that_survives_storage() -> None:
@@ -236,5 +250,5 @@ def test_scores_come_from_several_frontal_views_and_one_bad_view_does_not_count(
     views = {"a": view(0.5, 1.0), "b": view(0.6, 0.95), "c": view(0.55, 0.9), "d": view(0.0, 0.85), "e": view(0.0, 0.3)}
     assert face_scores(views, LIMITS)["jawOpen"] == pytest.approx(0.525)
     assert face_scores({"a": views["a"], "b": views["b"]}, LIMITS) == {}
-    few = judge_expression("smile", FACESCAPE_RECIPES["smile"], {}, {}, LIMITS)
+    few = eyes_and_expression(asked("smile", {}, {}))
     assert {check.state for check in few} == {CheckState.NOT_DONE}
