@@ -1,5 +1,7 @@
 """glTF 2.0 export: a subject as one binary file, neutral face, a morph target an expression, texture inside.
 
+Lengths are metres, as glTF demands.
+
 Format: the Khronos specification, sections 3.7 (geometry, morph targets) and 4 (GLB).
 """
 

@@ -1,5 +1,7 @@
 """USD export: a subject with its neutral face, a UsdSkel blend shape an expression, texture beside the file.
 
+Lengths are millimetres, metersPerUnit 0.001.
+
 UVs are face-varying, so vertices keep the topology's numbers. Needs the `usd` extra (usd-core).
 """
 

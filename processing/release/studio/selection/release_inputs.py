@@ -14,9 +14,6 @@ from db.takes.missing_photographs import absent_views, made_before_arrival
 from processing.release.formats.released_files import DISPLACEMENT, LAYOUT, MESH, SCAN, TEXTURE, ReleasedFile
 from processing.release.formats.tombstones import WhyNot
 
-# What the registration used, by stage and output.
-LANDMARKS = ("landmarks", "landmarks")
-
 MadeFile = Sequence[tuple[str, Artefact]]  # stage, file
 
 
