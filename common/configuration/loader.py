@@ -127,6 +127,8 @@ def _given(types: Mapping[str, Any], table: object, path: tuple[str, ...], reade
 
 
 def _value(hint: Any, value: object, path: tuple[str, ...], key: str, reader: _Reader) -> Any:
+    if hint is object:  # whoever reads it further looks at it
+        return value
     deeper = (*path, key)
     if _is_table(hint):
         return _table(hint, value, deeper, reader)

@@ -322,7 +322,7 @@ def recorded_facts(folder: Path, home: Path | None, database: str | None) -> tup
     try:
         manifest, _ = read_manifest(folder)
         with open_studio(home, database) as studio:
-            from processing.release.studio.release_records import recorded
+            from processing.release.studio.withdrawals.release_records import recorded
 
             digest, withdrawn = recorded(studio, manifest.name, manifest.version)
             return digest, "the studio's records", withdrawn

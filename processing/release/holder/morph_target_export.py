@@ -13,11 +13,11 @@ import numpy as np
 from common.array_types import Floats32
 from common.progress import Progress, no_progress
 from common.take_codes import NEUTRAL
+from processing.release.formats.assets.gltf import write_glb
+from processing.release.formats.assets.morph_targets import MorphTargetModel, Rights
+from processing.release.formats.assets.usd import write_usd
 from processing.release.formats.errors import ReleaseError
-from processing.release.formats.gltf import write_glb
-from processing.release.formats.morph_targets import MorphTargetModel, Rights
 from processing.release.formats.released_files import CROISSANT, LICENCE
-from processing.release.formats.usd import write_usd
 from processing.release.reader import ReleaseFolder, TakeEntry
 
 _WRITERS: Mapping[str, tuple[Callable[[Path, MorphTargetModel], None], str]] = {

@@ -37,6 +37,7 @@ class Rig:
     spare: Camera | None = None
     profile: Mapping[str, Camera] = field(default_factory=dict)
     rest: Mapping[str, Any] = field(default_factory=dict)
+    later: object = None
     first: Camera = field(default_factory=lambda: Camera("first", 0))
 
 
@@ -71,6 +72,12 @@ def written(camera: Camera) -> dict[str, Any]:
 def test_what_is_written_is_what_is_loaded(views: list[Camera], profiles: dict[str, Camera]) -> None:
     table = {"camera": [written(c) for c in views], "profile": {n: written(c) for n, c in profiles.items()}}
     assert load(table) == Rig(tuple(views), profile=profiles)
+
+
+@pytest.mark.parametrize("value", [[{"a": 1}], {"a": [1]}, 3, "text"])
+def test_what_another_reader_looks_at_stays_as_it_is(value: object) -> None:
+    assert load({"camera": [], "later": value}).later == value
+    assert load({"camera": [], "rest": {"a": value}}).rest == {"a": value}
 
 
 def test_a_whole_number_will_do_for_a_number_and_not_the_other_way() -> None:

@@ -64,7 +64,7 @@ def test_a_second_run_does_nothing_and_results_are_right(subject: Path, tmp_path
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {folders!r}
 import processing.farm.execution.in_process as inline
 from test_in_process import TOYS, RunCache, execute_runs, planned
 
@@ -84,7 +84,8 @@ execute_runs(runs, TOYS, RunCache(Path({work!r})), sources)
 @pytest.mark.parametrize("after", [False, True], ids=["before the rename", "after the rename"])
 def test_killed_around_the_rename_it_goes_on_where_it_was(subject: Path, tmp_path: Path, after: bool) -> None:
     work = tmp_path / "work"
-    script = KILLED.format(tests=str(Path(__file__).parent), subject=str(subject), work=str(work), after=after)
+    folders = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "support")]
+    script = KILLED.format(folders=folders, subject=str(subject), work=str(work), after=after)
     killed = run_patiently([sys.executable, "-c", script])
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     runs, sources = planned(subject)

@@ -15,9 +15,9 @@ from processing.files.camera_models import camera_from_params
 from processing.files.colmap import read_colmap
 from processing.files.ply import read_ply, write_ply
 from processing.geometry.mesh import Mesh
-from processing.release.formats.colour_profiles import ADOBE_RGB, NOT_STATED, SRGB, stated_profile, with_profile
+from processing.release.formats.assets.colour_profiles import ADOBE_RGB, NOT_STATED, SRGB, stated_profile, with_profile
+from processing.release.formats.assets.ply_vertices import recolour_ply, vertex_properties
 from processing.release.formats.errors import ReleaseError
-from processing.release.formats.ply_vertices import recolour_ply, vertex_properties
 from processing.release.holder.colmap_export import export_colmap
 from processing.release.holder.morph_target_export import export_subjects
 

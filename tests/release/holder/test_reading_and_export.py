@@ -32,8 +32,8 @@ from processing.release.holder.manifest_diff import compare
 from processing.release.holder.morph_target_export import export_subjects
 from processing.release.holder.verify import VerificationFault, find_newer, verify
 from processing.release.reader import ReleaseFolder
-from processing.release.studio.build import build_release
-from processing.release.studio.release_records import recorded
+from processing.release.studio.export.build import build_release
+from processing.release.studio.withdrawals.release_records import recorded
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 RELEASE, PUBLICATION = ConsentScope.RESEARCH_RELEASE, ConsentScope.PUBLICATION
