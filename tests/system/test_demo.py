@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 from patience import run_patiently
 
 BIN = Path(sys.executable).parent
-CAMERAS, HEIGHT, SEED = 34, 420, 7
+CAMERAS, HEIGHT, SEED = 24, 360, 7
 
 
 NAME = "Plantedname"
