@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 PLUGINS = ("db_fixtures", "surface_fixtures")
-LONGEST = ("system/test_demo.py", "release/studio/export/test_facescape_layout.py")  # begun first
-BOTH_DATABASES = ("db", "farm")
+LONGEST = (
+    "system/test_demo.py",
+    "farm/test_one_road.py",
+    "release/studio/export/test_facescape_layout.py",
+)  # begun first
+BOTH_DATABASES = ("db", "farm/test_daemon_dispatch.py", "farm/test_daemon_faults.py")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,12 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that no worker is left with one of them when the others are done.
 
-    Where both databases are run by the fixture's choice, PostgreSQL is for every day in the rooms that speak SQL.
+    Where a test does not choose its databases, PostgreSQL is for every day in the rooms that speak SQL, elsewhere slow.
     """
     here = Path(__file__).parent
     for item in items:
-        room = item.path.relative_to(here).parts[0]
-        if isinstance(item, pytest.Function) and room not in BOTH_DATABASES and _second_database(item):
+        speaks_sql = any(item.path.is_relative_to(here / place) for place in BOTH_DATABASES)
+        if isinstance(item, pytest.Function) and not speaks_sql and _second_database(item):
             item.add_marker(pytest.mark.slow)
     order = {here / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
