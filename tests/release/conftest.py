@@ -247,7 +247,7 @@ def beside() -> Callable[[str], Any]:
 
 
 def _beside(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(f"mien_tests_{name}", Path(__file__).with_name(f"{name}.py"))
+    spec = importlib.util.spec_from_file_location(f"mien_tests_{name}", Path(__file__).parent / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

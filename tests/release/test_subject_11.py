@@ -47,7 +47,7 @@ pytestmark = [
 @pytest.fixture(scope="session")
 def readers(beside: Callable[[str], Any]) -> Any:
     """The readers written from FaceScape's documents."""
-    return beside("test_facescape_layout")
+    return beside("studio/export/test_facescape_layout")
 
 
 def reduced(expression: str, views: list[int], scale: float) -> tuple[dict[str, Any], list[Any]]:

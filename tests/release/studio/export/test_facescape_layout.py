@@ -37,19 +37,13 @@ class TuModel:
     @staticmethod
     def _obj(path: Path) -> tuple[Any, Any, Any, Any, str]:
         """As PyTorch3D's load_obj: positions, texture coordinates, and an index of its own for each."""
-        v, vt, fv, ft, library = [], [], [], [], ""
+        said: dict[str, list[str]] = {}
         for line in path.read_text().splitlines():
-            word, *rest = line.split()
-            if word == "v":
-                v.append([float(x) for x in rest])
-            elif word == "vt":
-                vt.append([float(x) for x in rest])
-            elif word == "f":
-                fv.append([int(corner.split("/")[0]) - 1 for corner in rest])
-                ft.append([int(corner.split("/")[1]) - 1 for corner in rest])
-            elif word == "mtllib":
-                library = rest[0]
-        return np.array(v), np.array(vt), np.array(fv), np.array(ft), library
+            word, _, rest = line.partition(" ")
+            said.setdefault(word, []).append(rest)
+        v, vt = (np.array(" ".join(said[word]).split(), float).reshape(len(said[word]), -1) for word in ("v", "vt"))
+        corners = np.array(" ".join(said["f"]).replace("/", " ").split(), int).reshape(len(said["f"]), -1, 2) - 1
+        return v, vt, corners[:, :, 0], corners[:, :, 1], said["mtllib"][0]
 
 
 @lru_cache(maxsize=len(EXPRESSIONS))  # each takes half a second to read
