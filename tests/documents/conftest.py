@@ -23,7 +23,7 @@ from db.settings import Settings
 from db.store import Store
 from db.studio import StudioRecords
 from db.subjects import add_subject
-from processing.release.studio.build import build_release
+from processing.release.studio.export.build import build_release
 
 BESIDE = Path(__file__).parents[1] / "release" / "conftest.py"
 SCOPES = (ConsentScope.RESEARCH_RELEASE, ConsentScope.PUBLICATION)

@@ -2,11 +2,9 @@
 
 import json
 import socket
-import ssl
 from pathlib import Path
 
 import pytest
-from patience import until
 from printed_blocks import Desk, printed
 
 from db.subject_data.personal_data import new_key

@@ -18,9 +18,6 @@ from processing.files.camera_models import camera_from_params
 from processing.files.colmap import write_colmap
 from processing.release.formats.assets.morph_targets import Rights
 from processing.release.formats.assets.ply_vertices import read_scan_points
-from processing.release.formats.errors import ReleaseError
-from processing.release.formats.morph_targets import Rights
-from processing.release.formats.ply_vertices import read_scan_points
 from processing.release.formats.released_files import CAMERAS, SCAN
 from processing.release.reader import ReleaseFolder, TakeEntry
 

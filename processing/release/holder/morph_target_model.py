@@ -9,8 +9,8 @@ import numpy as np
 
 from common.array_types import Floats32
 from common.take_codes import NEUTRAL
+from processing.release.formats.assets.morph_targets import MorphTargetModel, Rights
 from processing.release.formats.errors import ReleaseError
-from processing.release.formats.morph_targets import MorphTargetModel, Rights
 from processing.release.reader import ReleaseFolder, TakeEntry
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from common.progress import Progress, no_progress
+from processing.release.formats.assets.morph_targets import MorphTargetModel, Rights
 from processing.release.formats.errors import ReleaseError
-from processing.release.formats.morph_targets import MorphTargetModel, Rights
 from processing.release.formats.released_files import CROISSANT, LICENCE
 from processing.release.holder.export_formats import ExportFormat, export_format
 from processing.release.holder.morph_target_model import morph_target_model_of

@@ -4,7 +4,6 @@ import io
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
@@ -14,8 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from patience import run_patiently
-from patience import Patience
+from patience import Patience, run_patiently
 from PIL import Image
 from sqlalchemy import Engine
 

@@ -18,9 +18,6 @@ from processing.geometry.mesh import Mesh
 from processing.release.formats.assets.colour_profiles import ADOBE_RGB, NOT_STATED, SRGB, stated_profile, with_profile
 from processing.release.formats.assets.ply_vertices import recolour_ply, vertex_properties
 from processing.release.formats.errors import ReleaseError
-from processing.release.holder.colmap_export import export_colmap
-from processing.release.holder.morph_target_export import export_subjects
-from processing.release.formats.ply_vertices import recolour_ply, vertex_properties
 from processing.release.holder.export_formats import EXPORT_FORMATS
 from processing.release.holder.release_export import export_release
 
