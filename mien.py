@@ -35,7 +35,7 @@ COMMANDS = {
     "doctor": Command("deploy.commands.doctor", "", "What this machine can run, what is missing, how to get it."),
     "db": Command("db.commands.database", "controller", "Create and upgrade the database."),
     "subject": Command("db.commands.subject", "controller", "Subjects and their consent."),
-    "study": Command("db.commands.study", "controller", "How the study stands: missing, candidates, coverage."),
+    "study": Command("deploy.commands.study", "controller", "How the study stands: missing, candidates, coverage."),
     "protocol": Command("db.commands.protocol", "controller", "The expressions that a session asks for."),
     "node": Command(
         "camera_nodes.commands.node", "node", "The process beside a camera: run it, its keys, its enrolment."

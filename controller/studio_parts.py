@@ -116,9 +116,7 @@ class StudioParts:
         """The sockets that nodes connect to, once takes that were left under way are known; then all is running."""
         keys = ensure_keys(self.settings.records.keys, CONTROLLER)
         self.public_key = keys.public
-        self.link = ControlLink(
-            self._context, self.settings.control, keys, self.allowed, self.rig, self.events, self.guard
-        )
+        self.link = ControlLink(self._port(self.settings.control, keys), self.rig, self.events)
         starting.callback(self.link.stop)
         self.maintenance.attach(self.link)
         self.ingest = self._make_ingest(keys)
@@ -140,9 +138,12 @@ class StudioParts:
             self.ingest.start()
         self.reviewer.catch_up()
 
+    def _port(self, address: str, keys: KeyPair) -> NodePort:
+        return NodePort(self._context, address, keys, self.allowed, self.guard)
+
     def _make_ingest(self, keys: KeyPair) -> Ingest:
         return Ingest(
-            NodePort(self._context, self.settings.bulk, keys, self.allowed, self.guard),
+            self._port(self.settings.bulk, keys),
             self.settings.records.ingest,
             self.store,
             self.events,

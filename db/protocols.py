@@ -17,8 +17,8 @@ from msgspec import Meta
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from common.configuration.loader import from_table, read_toml
-from db.errors import AlreadyThere, NotFound, RecordError
+from common.configuration.loader import check_keys, from_table, read_toml
+from db.errors import AlreadyThere, NotFound, RecordError, SettingsError
 from db.expression_recipes import FACESCAPE_RECIPES, Recipe, parse_recipe
 from db.models import Protocol, ProtocolExpression
 
@@ -89,10 +89,16 @@ class _ProtocolFile:
 def load_protocol(path: Path) -> ProtocolData:
     """A protocol from a TOML file.
 
-    Raises RecordError naming the file and what is wrong: no TOML, unknown or missing keys, names that cannot be file
-    names, an expression twice.
+    Raises RecordError naming the file and what is wrong: no TOML, missing keys, names that cannot be file names, an
+    expression twice; SettingsError for a key that is not known.
     """
-    written = from_table(_ProtocolFile, read_toml(path, RecordError), str(path), RecordError)
+    table = read_toml(path, RecordError)
+    check_keys(table, ("name", "version", "expression"), str(path), SettingsError)
+    rows = table.get("expression", ())
+    for number, row in enumerate(rows if isinstance(rows, list) else (), start=1):
+        if isinstance(row, dict):
+            check_keys(row, ("name", "instruction", "asks", "eyes"), f"{path} [[expression]] {number}", SettingsError)
+    written = from_table(_ProtocolFile, table, str(path), RecordError)
     if not written.expression:
         raise RecordError(f"{path}: no [[expression]] table")
     expressions: list[tuple[str, str]] = []

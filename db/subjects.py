@@ -122,8 +122,7 @@ def give_consent(
     guardian: a guardian signed for the subject.  shared_form: why others' consents name the same form.
     told: hears what may be wrong and is not refused, as where the age is not known.
     Raises AlreadyThere when the scope has an open consent; ConsentError as db.consents.consent_rules.check_consent.
-    Eyes
-    mosaicked narrows what was allowed: what left with open eyes is marked
+    Eyes mosaicked narrows what was allowed: what left with open eyes is marked
     (db.consents.withdrawals.releases_that_show_eyes).
     """
     scope = ConsentScope(scope)

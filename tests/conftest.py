@@ -1,5 +1,6 @@
 """Fixtures for all tests. Without packages under tests/, the plugin modules beside this file are loaded by path."""
 
+import gc
 import importlib.util
 import os
 import sys
@@ -8,10 +9,17 @@ from pathlib import Path
 import pytest
 
 PLUGINS = ("db_fixtures", "surface_fixtures")
-LONGEST = ("system/test_demo.py", "release/test_facescape_layout.py", "release/test_pictures.py")  # begun first
+LONGEST = (
+    "system/test_demo.py",
+    "farm/test_one_road.py",
+    "release/studio/export/test_facescape_layout.py",
+)  # begun first
+BOTH_DATABASES = ("db", "farm/test_daemon_dispatch.py", "farm/test_daemon_faults.py")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # What is imported stays: to look through it for garbage every few thousand objects is a tenth of all the work.
+    gc.set_threshold(50_000, 20, 20)
     os.umask(0o077)  # as every command sets it: homes that tests make are closed, as studios' are
     for name in PLUGINS:
         module_name = f"mien_tests_{name}"
@@ -24,8 +32,21 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(module, module_name)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, so that no worker is left with one of them when the others are done."""
+    """The longest files first, so that no worker is left with one of them when the others are done.
+
+    Where a test does not choose its databases, PostgreSQL is for every day in the rooms that speak SQL, elsewhere slow.
+    """
     here = Path(__file__).parent
+    for item in items:
+        speaks_sql = any(item.path.is_relative_to(here / place) for place in BOTH_DATABASES)
+        if isinstance(item, pytest.Function) and not speaks_sql and _second_database(item):
+            item.add_marker(pytest.mark.slow)
     order = {here / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
+def _second_database(item: pytest.Function) -> bool:
+    chosen = any(mark.args[0] == "database_url" for mark in item.iter_markers("parametrize"))
+    return hasattr(item, "callspec") and not chosen and "postgresql" in item.callspec.params.values()

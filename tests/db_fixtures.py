@@ -1,7 +1,8 @@
 """Databases for tests: every test that takes `database_url` or `engine` runs on SQLite and on a real PostgreSQL.
 
 Each test has a database of its own with the current schema, copied from a template made once. To run a test on one of
-the two only: @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True).
+the two only: @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True). Outside of the rooms that speak SQL
+(BOTH_DATABASES in conftest.py) PostgreSQL is left to -m slow, unless a test asks for it so.
 """
 
 import fcntl

@@ -20,12 +20,11 @@ import zmq
 
 from camera_nodes import wire
 from camera_nodes.clock_sync.system_time import SOURCES, ClockDaemonMonitor, read_pair
-from camera_nodes.curve_keys import AllowList, KeyPair
-from camera_nodes.transport import BadMessage, Context, Received, Socket, bind_router, receive, send_to
+from camera_nodes.transport import BadMessage, Received, receive, send_to
 from common.guarding.safe_text import plain
 from controller.errors import ControllerError
 from controller.firing.fire_timing import NS_PER_MS, ArmReport, FireOrder, StampReport, lead_ns
-from controller.node_links.connection_guard import ConnectionGuard, Port
+from controller.node_links.connection_guard import NodePort
 from controller.node_links.fire_phase import ArmPhase, FirePhase, StampPhase
 from controller.node_links.node_registry import NodeRegistry, NodeState, round_trips_ns
 from controller.rig.roster import Roster
@@ -58,20 +57,11 @@ class ControlLink:
 
     def __init__(
         self,
-        context: Context,
-        address: str,
-        keys: KeyPair,
-        allowed: AllowList,
+        where: NodePort,
         rig: Rig,
         listener: ControlListener,
-        guard: ConnectionGuard | None = None,
     ) -> None:
-        self._context = context
-        self._address = address
-        self._keys = keys
-        self._allowed = allowed
-        self._guard = guard
-        self._port: Port | None = None
+        self._where = where
         self._rig = rig
         self._listener = listener
         self._registry = NodeRegistry(rig)
@@ -89,8 +79,8 @@ class ControlLink:
         self.refused_messages = 0
 
     def start(self) -> None:
-        self._socket, self.endpoint = bind_router(
-            self._context, self._address, self._keys, limit=wire.CONTROL_LIMIT, before=self._watch
+        self._socket, self.endpoint, self._port = self._where.bind(
+            "control", limit=wire.CONTROL_LIMIT, most_bytes=(UNDELIVERED, ALL_UNDELIVERED), rate=RATE
         )
         self._running = True
         wanted = self._rig.sync.system_time
@@ -98,10 +88,6 @@ class ControlLink:
             if source == wanted:
                 self._system_time = ClockDaemonMonitor(source, quiet=lambda: self._phase is not None)
         self._thread.start()
-
-    def _watch(self, router: Socket) -> None:
-        if self._guard is not None:
-            self._port = self._guard.watch("control", router, UNDELIVERED, ALL_UNDELIVERED, RATE)
 
     def stop(self) -> None:
         if self._thread.is_alive():
@@ -202,9 +188,9 @@ class ControlLink:
                     received = receive(
                         self._socket,
                         wire.NODE_CONTROL,
-                        self._allowed,
+                        self._where.allowed,
                         limit=wire.CONTROL_LIMIT,
-                        hear=self._port.hear if self._port else None,
+                        hear=self._port.hear,
                     )
                     if received is None or not self._running:
                         break

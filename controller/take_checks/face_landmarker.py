@@ -1,9 +1,6 @@
 """Face landmarks of a photograph, by mediapipe's face landmarker. Only the check processes import it."""
 
-import hashlib
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,11 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.landmark_model import model_bytes
 from controller.errors import ConfigurationError
 
-# One file serves the studio and the farm: see docs/decisions/0007. The folder is found, its code is not imported.
-MODEL = ("processing", "landmarks/data/face_landmarker_v2.task")
-MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 MIN_CONFIDENCE = 0.3
 TURNS = (None, cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_90_COUNTERCLOCKWISE)  # bodies stand on their side in most rigs
 
@@ -30,19 +25,6 @@ class Face:
     scores: dict[str, float]  # ARKit's name of an expression -> 0..1
 
 
-def model_path() -> Path:
-    """Where the landmark model lies. Raises ConfigurationError when it is not there or not the one released."""
-    spec = find_spec(MODEL[0])
-    folders = list(spec.submodule_search_locations or []) if spec is not None else []
-    for folder in folders:
-        path = Path(folder) / MODEL[1]
-        if path.is_file():
-            if hashlib.sha256(path.read_bytes()).hexdigest() != MODEL_SHA256:
-                raise ConfigurationError(f"{path} is damaged (its SHA-256 differs); install Mien again")
-            return path
-    raise ConfigurationError(f"the landmark model {MODEL[1]} is not installed; install Mien again")
-
-
 class FaceReader:
     """The landmarker, opened once a process: some 100 ms, and 10-20 ms a photograph. A context manager."""
 
@@ -51,7 +33,7 @@ class FaceReader:
         from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions
 
         options = FaceLandmarkerOptions(
-            base_options=BaseOptions(model_asset_buffer=model_path().read_bytes()),
+            base_options=BaseOptions(model_asset_buffer=model_bytes(ConfigurationError)),
             num_faces=1,
             min_face_detection_confidence=MIN_CONFIDENCE,
             min_face_presence_confidence=MIN_CONFIDENCE,

@@ -70,39 +70,6 @@ def missing(
     print_table("Photographs missing", ["take", "expression", "lacks", "cameras"], rows)
 
 
-@app.command()
-def candidates(
-    stage: Annotated[str, typer.Option(help="The run that a take needs to be ready.")] = "bake",
-    home: Home = None,
-    database: Database = None,
-    as_json: AsJson = False,
-) -> None:
-    """Who could be released today, and what keeps the others back."""
-    from db.engine import reading
-    from db.reports.study_overview import release_candidates
-    from db.studio import open_studio
-
-    with open_studio(home, database) as studio, reading(studio.engine) as tx:
-        found = release_candidates(tx, date.today(), stage=stage)
-    if as_json:
-        print_json([asdict(candidate) for candidate in found])
-        return
-    rows = [
-        [
-            c.code,
-            f"{c.accepted}/{c.expressions}",
-            c.processed,
-            c.pictures,
-            _verdicts(c.verdicts),
-            c.why or "can be released",
-        ]
-        for c in found
-    ]
-    ready = sum(not c.why for c in found)
-    title = f"{ready} of {len(found)} subjects can be released"
-    print_table(title, ["subject", "accepted", "processed", "pictures", "to look at", ""], rows)
-
-
 @app.command(name="coverage")
 def show_coverage(home: Home = None, database: Database = None, as_json: AsJson = False) -> None:
     """Subjects by gender and age, and how many of them are captured and released."""
@@ -137,8 +104,3 @@ def show_coverage(home: Home = None, database: Database = None, as_json: AsJson 
         ]
     )
     print_table("Coverage", ["gender", "age", "subjects", "consenting", "captured", "released"], rows)
-
-
-def _verdicts(verdicts: object) -> str | None:
-    assert isinstance(verdicts, dict)
-    return ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items())) or None

@@ -2,7 +2,7 @@
 
 A consent that is narrowed (eyes_mosaicked, after pictures with open eyes have left) is a withdrawal of what it no
 longer allows, and a take can be withdrawn by itself. What holders of a release must delete is worked out from the
-consents and these marks whenever somebody asks: see processing.release.studio.release_records.
+consents and these marks whenever somebody asks: see processing.release.studio.withdrawals.release_records.
 
 A subject has withdrawn when it gave consents and none of them is open. That is judged from the consents themselves, so
 a new consent makes it a participant again; its work waits for `mien farm retry`.

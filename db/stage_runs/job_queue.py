@@ -170,6 +170,12 @@ def finish(
     return record_artefacts(tx, lease.job_id, outputs, parents=parents, frame_ids=frame_ids, made_at=now)
 
 
+def finished_under(tx: Session, lease: Lease) -> bool:
+    """Whether the job was finished by this very claim: committed, and the answer lost. Not by another's."""
+    ours = (Job.id == lease.job_id, Job.worker == lease.worker, Job.attempts == lease.attempt)
+    return tx.scalar(select(Job.id).where(*ours, Job.state == JobState.DONE)) is not None
+
+
 def fail(
     tx: Session,
     lease: Lease,

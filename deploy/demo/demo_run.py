@@ -38,7 +38,7 @@ from processing.farm.settings import FarmSettings
 from processing.farm.template_files import studio_template
 from processing.files.camera_models import params_from_cameras
 from processing.release.holder.verify import verify
-from processing.release.studio.build import SYNTHETIC, build_release
+from processing.release.studio.export.build import SYNTHETIC, build_release
 from processing.synthetic.studio_rig import studio_rig
 from processing.synthetic.subject import synthetic_subject
 from processing.synthetic.takes import write_take

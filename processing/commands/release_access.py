@@ -52,7 +52,7 @@ def grant(
     as_json: AsJson = False,
 ) -> None:
     """Let a recipient fetch a release. The token is made once, for its file; what is kept is its hash."""
-    from processing.release.studio.grants import GrantRequest, IssuedGrant, Licence, give
+    from processing.release.studio.access.grants import GrantRequest, IssuedGrant, Licence, give
 
     licence = Licence.of(licence_text, licence_version, licence_document, signed_on)
     request = GrantRequest(name, to, until, version, and_later, kind, photographs)
@@ -84,7 +84,7 @@ def licence(
     from db.release_records.recipients import get_recipient
     from db.studio import open_studio
     from processing.release.formats.errors import AccessError
-    from processing.release.studio.grants import Licence
+    from processing.release.studio.access.grants import Licence
 
     signed = Licence.of(licence_text, licence_version, licence_document, signed_on)
     if signed is None:
@@ -141,7 +141,7 @@ def holders(
     """Show who may have a release, who has which version under which licence, and what they were told."""
     from db.engine import reading
     from db.studio import open_studio
-    from processing.release.studio.recipient_holdings import as_outline, as_report, holdings
+    from processing.release.studio.withdrawals.recipient_holdings import as_outline, as_report, holdings
 
     with open_studio(home, database) as studio, reading(studio.engine) as tx:
         lines = holdings(tx, name)
@@ -167,7 +167,7 @@ def notices(
     from db.engine import transaction
     from db.release_records.release_holders import mark_notices
     from db.studio import open_studio
-    from processing.release.studio.withdrawal_notices import make_notices, write_messages
+    from processing.release.studio.withdrawals.withdrawal_notices import make_notices, write_messages
 
     with open_studio(home, database) as studio, transaction(studio.engine) as tx:
         if sent or confirmed:

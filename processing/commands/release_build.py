@@ -10,8 +10,8 @@ from common.terminal.options import AsJson, Database, Home, print_json, print_ta
 from common.terminal.progress_bar import progress_bar
 
 if TYPE_CHECKING:
-    from processing.release.studio.build import BuiltRelease
-    from processing.release.studio.selection_file import SubjectLine
+    from processing.release.studio.export.build import BuiltRelease
+    from processing.release.studio.selection.selection_file import SubjectLine
 
 Name = Annotated[str, typer.Argument(help="The release's name; its version is the next free number.")]
 
@@ -38,9 +38,9 @@ def select(
     from db.engine import reading, utc_now
     from db.release_records.releases import released_before
     from db.studio import open_studio
-    from processing.release.studio.selection import select_takes
-    from processing.release.studio.selection_file import propose, read_selection, write_selection
-    from processing.release.studio.selection_rules import Options, Quality, Split
+    from processing.release.studio.selection.selection import select_takes
+    from processing.release.studio.selection.selection_file import propose, read_selection, write_selection
+    from processing.release.studio.selection.selection_rules import Options, Quality, Split
 
     given = read_selection(rules, rules_only=True).file if rules else None
     quality, options = (given.quality, given.options) if given else (Quality(), Options())
@@ -105,7 +105,7 @@ def build(
 ) -> None:
     """Build the next version. Interrupted, the same command goes on where it stopped."""
     from db.studio import open_studio
-    from processing.release.studio.build import (
+    from processing.release.studio.export.build import (
         DEFAULT_DESCRIPTION,
         DEFAULT_LICENCE,
         BuildRequest,
@@ -124,15 +124,7 @@ def build(
         description=description or DEFAULT_DESCRIPTION,
     )
     with open_studio(home, database) as studio, progress_bar(quiet=as_json) as progress:
-        built = build_release(
-            studio,
-            name,
-            out,
-            request,
-            abandon=abandon,
-            workers=workers,
-            progress=progress,
-        )
+        built = build_release(studio, name, out, request, abandon=abandon, workers=workers, progress=progress)
     if as_json:
         print_json(as_report(built))
         return

@@ -9,6 +9,7 @@ import typer
 from common.guarding.safe_text import shown
 from common.terminal.options import AsJson, Database, Home, print_json, print_table
 from common.terminal.progress_bar import progress_bar
+from processing.release.holder.export_formats import export_format, formats_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -190,9 +191,7 @@ def show(
 
 def export(
     folder: Folder,
-    form: Annotated[
-        str, typer.Option("--format", help="gltf, usd (needs the usd extra), or colmap: a model a take.")
-    ] = "gltf",
+    form: Annotated[str, typer.Option("--format", help=formats_in_words())] = "gltf",
     out: Annotated[Path, typer.Option(help="Where a file a subject (a folder a take) is written.")] = Path("export"),
     subject: Annotated[list[int] | None, typer.Option(help="Only this subject's index; repeatable.")] = None,
     as_json: AsJson = False,
@@ -201,19 +200,15 @@ def export(
 
     Licence and credits go with each file.
     """
-    from processing.release.holder.colmap_export import export_colmap
-    from processing.release.holder.morph_target_export import export_subjects
+    from processing.release.holder.release_export import export_release
 
     with progress_bar(quiet=as_json) as progress:
-        if form == "colmap":
-            written = export_colmap(folder, out, subjects=subject, progress=progress)
-        else:
-            written = export_subjects(folder, out, form, subjects=subject, progress=progress)
+        written = export_release(folder, out, form, subjects=subject, progress=progress)
     if as_json:
         print_json([str(path) for path in written])
     else:
-        what = "takes" if form == "colmap" else "subjects"
-        print(f"{out}: {len(written)} {what}, {', '.join(str(path.relative_to(out)) for path in written[:8])}")
+        shown_first = ", ".join(str(path.relative_to(out)) for path in written[:8])
+        print(f"{out}: {len(written)} {export_format(form).unit}, {shown_first}")
 
 
 def _signature_in_words(signed_by: str | None, signer: str | None) -> str:
@@ -322,7 +317,7 @@ def recorded_facts(folder: Path, home: Path | None, database: str | None) -> tup
     try:
         manifest, _ = read_manifest(folder)
         with open_studio(home, database) as studio:
-            from processing.release.studio.release_records import recorded
+            from processing.release.studio.withdrawals.release_records import recorded
 
             digest, withdrawn = recorded(studio, manifest.name, manifest.version)
             return digest, "the studio's records", withdrawn

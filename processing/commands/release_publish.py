@@ -51,7 +51,7 @@ def publish(
     from common.progress import part
     from processing.release.formats.errors import ReleaseError
     from processing.release.holder.verify import verify
-    from processing.release.studio.publish import FOLDER, TARGETS, publish
+    from processing.release.studio.export.publish import FOLDER, TARGETS, publish
 
     recorded, _, withdrawn = recorded_facts(folder, home, database)
     with progress_bar(quiet=as_json) as progress:

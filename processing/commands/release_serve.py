@@ -25,12 +25,17 @@ def serve(
 ) -> None:
     """Serve releases to holders of a token or a link, each file by its manifest, until interrupted."""
     from db.studio import open_studio
-    from processing.release.studio.access_control import AccessControl
-    from processing.release.studio.delivery_ledger import Ledger
-    from processing.release.studio.file_server import ReleaseServer
-    from processing.release.studio.served_release import ServedRelease
-    from processing.release.studio.server_process import ListenSettings, make_server, open_listener, serve_until_stopped
-    from processing.release.studio.signed_links import server_key
+    from processing.release.studio.access.access_control import AccessControl
+    from processing.release.studio.access.delivery_ledger import Ledger
+    from processing.release.studio.access.file_server import ReleaseServer
+    from processing.release.studio.access.served_release import ServedRelease
+    from processing.release.studio.access.server_process import (
+        ListenSettings,
+        make_server,
+        open_listener,
+        serve_until_stopped,
+    )
+    from processing.release.studio.access.signed_links import server_key
 
     settings = ListenSettings(host, port, certificate, key, behind_proxy, connections)
     with open_listener(settings) as listener, open_studio(home, database) as studio:
@@ -62,9 +67,9 @@ def links(
     from db.studio import open_studio
     from processing.release.formats.access_secrets import write_secret
     from processing.release.formats.link_list import as_text
-    from processing.release.studio.link_address import address_and_place
-    from processing.release.studio.presigned_links import give_links
-    from processing.release.studio.signed_links import server_key, sign
+    from processing.release.studio.access.link_address import address_and_place
+    from processing.release.studio.access.presigned_links import give_links
+    from processing.release.studio.access.signed_links import server_key, sign
 
     until = utc_now() + timedelta(days=days)
     with open_studio(home, database) as studio:

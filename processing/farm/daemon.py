@@ -28,6 +28,7 @@ from db.stage_runs.job_queue import (
     count_ready,
     fail,
     finish,
+    finished_under,
     give_back,
     give_back_others,
     heartbeat,
@@ -35,7 +36,6 @@ from db.stage_runs.job_queue import (
     prioritise,
     reclaim_expired,
     set_aside,
-    states_of,
 )
 from db.stage_runs.ready_takes import session_marks
 from db.stage_runs.run_reviews import save_run_review
@@ -281,7 +281,7 @@ class FarmDaemon:
                     try:
                         told.append((held, self._record(tx, held, result), result))
                     except LeaseLost:
-                        if states_of(tx, [result.key]).get(result.key) == JobState.DONE:
+                        if finished_under(tx, held.lease):
                             told.append((held, JobState.DONE, result))  # committed before, and the answer lost
         except DatabaseUnavailable as error:
             self._listener.warned(f"{error}; results are kept and written later")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from common.array_types import Floats
 from common.bounded.files import read_bytes, read_text
@@ -60,7 +59,7 @@ def write_colmap(folder: Path, cameras: Mapping[int, Camera], *, binary: bool = 
     lenses = {view: _lens_of(camera) for view, camera in cameras.items()}
     images = {
         view: _Image(
-            tuple(Rotation.from_matrix(camera.R).as_quat(canonical=True, scalar_first=True).tolist()),
+            _quaternion(camera.R),
             tuple(camera.t.tolist()),
             view + 1,
             f"{view}.jpg",
@@ -133,12 +132,38 @@ def _of_lens(lens: _Lens, image: str) -> tuple[Floats, Floats]:
     return np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]]), np.array(d[:5])
 
 
+# NumPy's, not SciPy's, in both directions: holders of a release export COLMAP models, and have no SciPy.
+def _quaternion(R: Floats) -> tuple[float, ...]:
+    """(3, 3) rotation matrix -> unit quaternion w x y z, w >= 0 (Shepperd 1978)."""
+    trace = float(np.trace(R))
+    diagonal = np.array([trace, R[0, 0], R[1, 1], R[2, 2]])
+    i = int(diagonal.argmax())
+    q = np.empty(4)
+    q[i] = np.sqrt(max(0.0, 1 + 2 * diagonal[i] - trace)) / 2
+    pairs = {
+        (0, 1): R[2, 1] - R[1, 2], (0, 2): R[0, 2] - R[2, 0], (0, 3): R[1, 0] - R[0, 1],
+        (1, 2): R[0, 1] + R[1, 0], (1, 3): R[0, 2] + R[2, 0], (2, 3): R[1, 2] + R[2, 1],
+    }  # fmt: skip
+    for j in range(4):
+        if j != i:
+            q[j] = pairs[min(i, j), max(i, j)] / (4 * q[i])
+    q = q / np.linalg.norm(q)
+    return tuple((q if q[0] >= 0 else -q).tolist())
+
+
 def _rotation(quaternion: tuple[float, ...]) -> Floats:
-    """w x y z -> (3, 3)."""
+    """w x y z -> (3, 3). Raises ValueError for one that is far from unit length."""
     length = float(np.linalg.norm(quaternion))
     if not 0.5 < length < 2:
         raise ValueError(f"a quaternion of length {length:g}")
-    return np.asarray(Rotation.from_quat(quaternion, scalar_first=True).as_matrix())
+    w, x, y, z = np.array(quaternion) / length
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
 
 
 def _write_text(folder: Path, lenses: Mapping[int, _Lens], images: Mapping[int, _Image]) -> None:

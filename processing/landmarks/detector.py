@@ -1,11 +1,9 @@
 """The landmark detector: mediapipe's face landmarker (478 points, of which 68 are Multi-PIE's) on one photograph."""
 
-import hashlib
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from types import TracebackType
 from typing import Any
 
@@ -13,11 +11,10 @@ import cv2
 import numpy as np
 
 from common.array_types import Floats, Image
+from common.landmark_model import model_bytes
 from processing.errors import DataError, ShapeError
 from processing.landmarks.multi_pie_68 import MEDIAPIPE_TO_68
 
-MODEL_FILE = "face_landmarker_v2.task"
-MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 DETECTION_SIZE_PX = 1024
 ROTATIONS = (None, cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180)
 
@@ -40,18 +37,6 @@ def _quiet() -> Iterator[None]:
         os.close(sink)
 
 
-def model_bytes() -> bytes:
-    """The face landmarker model, its hash checked. Raises ModelDamaged."""
-    path = files("processing.landmarks") / "data" / MODEL_FILE
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelDamaged(f"the landmark model {MODEL_FILE} cannot be read ({error}); install Mien again") from None
-    if hashlib.sha256(data).hexdigest() != MODEL_SHA256:
-        raise ModelDamaged(f"the landmark model {MODEL_FILE} is damaged (its sha256 differs); install Mien again")
-    return data
-
-
 class LandmarkDetector:
     """mediapipe's face landmarker as a context manager; opening it takes some 50 ms, a photograph some 20 ms."""
 
@@ -60,7 +45,7 @@ class LandmarkDetector:
         from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions
 
         options = FaceLandmarkerOptions(
-            base_options=BaseOptions(model_asset_buffer=model_bytes()),
+            base_options=BaseOptions(model_asset_buffer=model_bytes(ModelDamaged)),
             num_faces=1,
             min_face_detection_confidence=min_confidence,
             min_face_presence_confidence=min_confidence,

@@ -18,10 +18,11 @@ from common.bounded.decoder_pool import decode
 from common.bounded.files import read_bytes
 from common.bounded.json_toml import read_json
 from common.bounded.limits import MAX_FACES, MAX_MAP_BYTES, MAX_MAP_PIXELS, MAX_MESH_BYTES, MAX_VERTICES
+from common.take_codes import TakeLabel
 from processing.files.displacement_png import read_displacement_png
+from processing.release.formats.assets.morph_targets import TopologyArrays
 from processing.release.formats.errors import ReleaseError
 from processing.release.formats.manifest import Manifest, read_manifest
-from processing.release.formats.morph_targets import TopologyArrays
 from processing.release.formats.released_files import (
     CAMERAS,
     DISPLACEMENT,
@@ -83,7 +84,7 @@ class TakeEntry:
     @property
     def label(self) -> str:
         """As in '2_smile'."""
-        return f"{self.position}_{self.expression}"
+        return str(TakeLabel(self.position, self.expression))
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,9 +118,9 @@ class ReleaseFolder:
         found = []
         for entry in self.manifest.files:
             match = MESH.match(entry.path)
-            if match and (self.folder / entry.path).is_file():
-                position, _, expression = match["label"].partition("_")
-                found.append(TakeEntry(int(match["index"]), int(position), expression))
+            label = TakeLabel.find(match["label"]) if match else None
+            if match and label and (self.folder / entry.path).is_file():
+                found.append(TakeEntry(int(match["index"]), label.position, label.name))
         return tuple(sorted(found, key=lambda take: (take.index, take.position)))
 
     @cached_property

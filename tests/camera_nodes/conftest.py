@@ -155,7 +155,7 @@ class TinyStudio:
             self._outbox.append((node, message, bulk))
 
     def wait(
-        self, kind: type[M], where: Callable[[M], bool] = lambda _: True, *, count: int = 1, timeout_s: float = 20.0
+        self, kind: type[M], where: Callable[[M], bool] = lambda _: True, *, count: int = 1, timeout_s: float = 60.0
     ) -> M:
         """The `count`-th message of that kind that fits, waiting for it."""
         patience = Patience(timeout_s)
@@ -168,7 +168,7 @@ class TinyStudio:
                 assert not patience.spent(), told
                 self._changed.wait(0.1)
 
-    def until(self, holds: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    def until(self, holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
         """Until something holds that a message brings about."""
         until(holds, lambda: f"in vain; seen: {[m for _, m, _ in self.seen][-12:]}", timeout_s)
 
@@ -190,6 +190,7 @@ class TinyStudio:
         self.wait(
             wire.Status,
             lambda s: s.camera == camera and s.clock_uncertainty_ns is not None and s.clock_uncertainty_ns < 400_000,
+            timeout_s=240.0,  # until an answer came back in less than a millisecond
         )
 
     def arm(self, node: str, fire_id: str, **changes: Any) -> wire.Armed | wire.ArmRefused:

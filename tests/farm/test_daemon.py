@@ -40,8 +40,10 @@ TOYS = Path(__file__).parent / "toy_stages"
 JUDGES = Path(__file__).parent / "judging_stages"
 NAMES = ("1_neutral", "2_smile", "3_mouth_stretch")
 STAGES = 3
+BOTH = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 
 
+@BOTH
 def test_everything_is_made_once_with_lineage_and_a_second_run_does_nothing(studio: Any) -> None:
     first = studio.run(workers=2)
     assert studio.all_done()
@@ -135,6 +137,7 @@ def test_a_stage_that_keeps_failing_is_parked_with_its_log(studio: Any) -> None:
     assert "measure.py" in trouble["error"]  # where it happened
 
 
+@BOTH
 def test_two_daemons_do_nothing_twice(studio: Any, another_session: Any) -> None:
     with transaction(studio.engine) as tx:
         another_session(tx, studio.store)

@@ -13,14 +13,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, make_url, select, text
+from sqlalchemy import Engine, make_url, select, text, update
 from sqlalchemy.orm import Session
 
-from db.engine import open_database, reading
+from db.engine import open_database, reading, transaction, utc_now
 from db.errors import DatabaseUnavailable
 from db.models import Job, JobState
 from processing.farm import daemon
@@ -30,6 +31,7 @@ from processing.farm.farm_listener import FarmListener
 NAMES = ("1_neutral", "2_smile", "3_mouth_stretch")
 MORTAL = Path(__file__).with_name("mortal_daemon.py")
 ONCE = dict.fromkeys(NAMES, 1)
+LONG_S = 3600.0  # of a lease that ends when the test says so
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*socket.socket.*:pytest.PytestUnraisableExceptionWarning")
 
@@ -39,6 +41,22 @@ def attempts(engine: Engine, take: int, stage: str = "measure") -> int:
         found = tx.scalar(select(Job.attempts).where(Job.stage == stage, Job.take_id == take))
     assert found is not None
     return found
+
+
+def lapse(engine: Engine, take: int) -> None:
+    """The lease on measuring it ran out a second ago."""
+    past = utc_now() - timedelta(seconds=1)
+    with transaction(engine) as tx:
+        tx.execute(update(Job).where(Job.stage == "measure", Job.take_id == take).values(lease_until=past))
+
+
+def taken_over(engine: Engine, take: int) -> bool:
+    """Whether somebody claimed it again, and may have been told since that it is being computed."""
+    with reading(engine) as tx:
+        tries, error = tx.execute(
+            select(Job.attempts, Job.error).where(Job.stage == "measure", Job.take_id == take)
+        ).one()
+    return tries > 1 or "another process computes this" in (error or "")
 
 
 class Heard(FarmListener):
@@ -128,14 +146,15 @@ def test_two_daemons_when_one_has_been_asleep_past_its_leases(
 ) -> None:
     """What it held is taken over; what it brings afterwards is refused; nobody computes what is being computed."""
     hold = studio.order("hold-1_neutral")
-    sleepy = studio.farm(lease_s=1.0, **lent.settings)
+    sleepy = studio.farm(lease_s=LONG_S, **lent.settings)
     monkeypatch.setattr(sleepy, "_renew_leases", lambda _workers: None)
     monkeypatch.setattr(studio, "farm", lambda **_: sleepy)
     with studio.farming():
         waiting(studio.control / "reached-1_neutral")
         monkeypatch.undo()
-        with studio.farming(lease_s=20.0, **lent.settings) as other:
-            waiting(lambda: attempts(studio.engine, studio.takes[0]) > 1)
+        with studio.farming(lease_s=LONG_S, **lent.settings) as other:
+            lapse(studio.engine, studio.takes[0])
+            waiting(lambda: taken_over(studio.engine, studio.takes[0]))
             hold.unlink()
     studio.whole()
     assert studio.runs() == ONCE

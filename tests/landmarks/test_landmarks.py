@@ -105,7 +105,7 @@ def test_files_without_landmarks_are_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_another_model_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MODEL_SHA256", "0" * 64)
+    monkeypatch.setattr("common.landmark_model.MODEL_SHA256", "0" * 64)
     with pytest.raises(ModelDamaged, match="damaged"):
         LandmarkDetector()
 

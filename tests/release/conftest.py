@@ -32,8 +32,8 @@ from processing.files.displacement_png import write_displacement_png
 from processing.files.ply import write_ply
 from processing.files.stage_files import write_vertices
 from processing.geometry.mesh import Mesh
-from processing.release.studio import topology_files
-from processing.release.studio.build import build_release
+from processing.release.studio.export.build import build_release
+from processing.release.studio.export.export import topology_files
 from processing.template.template import from_mesh
 from processing.template.template_file import write_template
 
@@ -247,7 +247,7 @@ def beside() -> Callable[[str], Any]:
 
 
 def _beside(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(f"mien_tests_{name}", Path(__file__).with_name(f"{name}.py"))
+    spec = importlib.util.spec_from_file_location(f"mien_tests_{name}", Path(__file__).parent / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

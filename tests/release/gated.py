@@ -18,12 +18,12 @@ from db.release_records.recipients import accept_licence, add_recipient
 from db.release_records.releases import begin_release, complete_release
 from processing.release.formats.manifest import ManifestHead, make_manifest, write_manifest
 from processing.release.formats.released_files import LAYOUT
-from processing.release.studio.access_control import AccessControl
-from processing.release.studio.delivery_ledger import Ledger
-from processing.release.studio.file_server import ReleaseServer, RequestLimits
-from processing.release.studio.served_release import ServedRelease
-from processing.release.studio.server_process import ListenSettings, make_server, open_listener
-from processing.release.studio.signed_links import server_key
+from processing.release.studio.access.access_control import AccessControl
+from processing.release.studio.access.delivery_ledger import Ledger
+from processing.release.studio.access.file_server import ReleaseServer, RequestLimits
+from processing.release.studio.access.served_release import ServedRelease
+from processing.release.studio.access.server_process import ListenSettings, make_server, open_listener
+from processing.release.studio.access.signed_links import server_key
 
 LICENCE_TEXT = b"You may look.\n"
 FILES = {

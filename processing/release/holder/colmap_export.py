@@ -8,49 +8,28 @@ Format: https://colmap.github.io/format.html. Lengths stay millimetres, the fram
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from common.files.atomic_write import atomic_write
 from common.files.hard_links import link_or_copy
-from common.progress import Progress, no_progress
 from processing.files.camera_models import camera_from_params
 from processing.files.colmap import write_colmap
-from processing.release.formats.errors import ReleaseError
-from processing.release.formats.morph_targets import Rights
-from processing.release.formats.ply_vertices import read_scan_points
+from processing.release.formats.assets.morph_targets import Rights
+from processing.release.formats.assets.ply_vertices import read_scan_points
 from processing.release.formats.released_files import CAMERAS, SCAN
-from processing.release.holder.morph_target_export import rights_of, write_rights
-from processing.release.reader import ReleaseFolder, TakeEntry, View
+from processing.release.reader import ReleaseFolder, TakeEntry
 
 POINTS = 100_000
 GREY = 128
 
 
-def export_colmap(
-    folder: Path, out: Path, *, subjects: Sequence[int] | None = None, progress: Progress = no_progress
-) -> list[Path]:
-    """A model for each take that has photographs; their folders. Raises ReleaseError where there is none."""
-    release = ReleaseFolder(folder)
-    takes = [take for take in release.takes if subjects is None or take.index in subjects]
-    unknown = sorted(set(subjects or ()) - {take.index for take in takes})
-    if unknown:
-        raise ReleaseError(f"{folder} has no subject {unknown[0]}; see its subjects.csv")
-    rights = rights_of(release)
-    written = []
-    for number, take in enumerate(takes):
-        progress(number / len(takes), f"{take.index} {take.label}")
-        views = [view for view in release.views(take) if view.valid]
-        if views:
-            written.append(_export_take(release, take, views, out / str(take.index) / take.label, rights))
-    if not written:
-        raise ReleaseError(f"{folder} has no photographs here: COLMAP's models need them; see missing.csv")
-    return written
-
-
-def _export_take(release: ReleaseFolder, take: TakeEntry, views: list[View], target: Path, rights: Rights) -> Path:
+def write_colmap_take(release: ReleaseFolder, take: TakeEntry, target: Path, rights: Rights) -> bool:
+    """A take's model under `target`; False where the take has no photographs."""
+    views = [view for view in release.views(take) if view.valid]
+    if not views:
+        return False
     (target / "images").mkdir(parents=True, exist_ok=True)
     for view in views:
         photograph = target / "images" / view.photograph.name
@@ -62,8 +41,7 @@ def _export_take(release: ReleaseFolder, take: TakeEntry, views: list[View], tar
     for name in ("cameras.txt", "images.txt"):
         _noted(model / name, rights)
     _write_points(model / "points3D.txt", release.folder / SCAN.at(take.index, take.label), rights)
-    write_rights(target, rights)
-    return target
+    return True
 
 
 def _write_points(path: Path, scan: Path, rights: Rights) -> None:

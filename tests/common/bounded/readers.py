@@ -219,9 +219,9 @@ def _read_release(part: str) -> Callable[[Path], Any]:
 
 def _selection() -> list[bytes]:
     """As `mien release select` writes it, and signed."""
-    from processing.release.studio.selection import Selection, Skipped
-    from processing.release.studio.selection_file import propose, write_selection
-    from processing.release.studio.selection_rules import Options, Quality, Split
+    from processing.release.studio.selection.selection import Selection, Skipped
+    from processing.release.studio.selection.selection_file import propose, write_selection
+    from processing.release.studio.selection.selection_rules import Options, Quality, Split
 
     skipped = (Skipped("S001", "S001-1-E01-1", "its scan is poor"), Skipped("S002", "", "no consent to release"))
     file = propose(
@@ -338,7 +338,9 @@ READERS = {
     "protocol": Reader("p.toml", _toml(PROTOCOL), _call("db.protocols:load_protocol")),
     "settings": Reader("studio.toml", _toml(SETTINGS), _settings),
     "body-models": Reader("b.toml", _toml(BODIES), _call("camera_nodes.camera_models.models:load")),
-    "selection": Reader("s.toml", _selection, _call("processing.release.studio.selection_file:read_selection")),
+    "selection": Reader(
+        "s.toml", _selection, _call("processing.release.studio.selection.selection_file:read_selection")
+    ),
     "calibration": Reader(
         "params.json", lambda: [json.dumps(json.loads(_params()[0])).encode()], _calibration
     ),
@@ -375,6 +377,6 @@ READERS = {
         "x", lambda: [b'{"frames": {"tu_to_template": {"scale": 1}}}'], _read_release("facts"),
         lambda: {"manifest.json": _manifest(_release())},
     ),
-    "leaving-jpeg": Reader("0.jpg", _jpegs, _data("processing.release.formats.jpeg_strip:strip_jpeg")),
-    "colour-profile": Reader("p.icc", _icc, _data("processing.release.formats.icc_profile:clean_profile")),
+    "leaving-jpeg": Reader("0.jpg", _jpegs, _data("processing.release.formats.assets.jpeg_strip:strip_jpeg")),
+    "colour-profile": Reader("p.icc", _icc, _data("processing.release.formats.assets.icc_profile:clean_profile")),
 }  # fmt: skip

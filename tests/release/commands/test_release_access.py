@@ -21,7 +21,7 @@ from db.subjects import get_subject, withdraw_consent
 from processing.commands.release import app
 from processing.release.formats.errors import AccessError
 from processing.release.holder.verify import verify
-from processing.release.studio.build import build_release
+from processing.release.studio.export.build import build_release
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 PERSON = {"name": "Dr. Zoë Plantedname", "email": "zoe@planted.example"}

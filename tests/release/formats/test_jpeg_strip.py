@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from processing.release.formats.assets.icc_profile import clean_profile
+from processing.release.formats.assets.jpeg_strip import JFIF, strip_jpeg
 from processing.release.formats.errors import ReleaseError
-from processing.release.formats.icc_profile import clean_profile
-from processing.release.formats.jpeg_strip import JFIF, strip_jpeg
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (40, 56, 3)).astype(np.uint8)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

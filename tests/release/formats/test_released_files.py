@@ -16,9 +16,9 @@ from processing.release.formats.released_files import LAYOUT, PHOTOGRAPHS, Relea
 from processing.release.formats.tombstones import Tombstone
 from processing.release.holder.fetch import FetchFilter
 from processing.release.holder.verify import verify
-from processing.release.studio import take_export
-from processing.release.studio.build import build_release
-from processing.release.studio.eye_mosaic import EyeRegions
+from processing.release.studio.export.build import build_release
+from processing.release.studio.export.export import take_export
+from processing.release.studio.export.eye_mosaic import EyeRegions
 from processing.stages.discovery import discover
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -58,7 +58,8 @@ def farm(studio: Any) -> Any:
         key, mesh = studio.rows.sha(f"hair {take.code}"), studio.rows.sha(f"register 1 {take.code}")
         needs = [InputMade("mesh", mesh, "mesh")]
         job_queue.enqueue(tx, JobSpec(key, "hair", 1, {}, needs, take.session.subject_id, take.id))
-        lease = job_queue.claim_key(tx, key, "test")
+        lease = job_queue.claim(tx, "test", stages=["hair"])
+        assert lease is not None
         (studio.folder / "strands.txt").write_text(f"combed {take.code}")
         sha256 = studio.records.store.put_file(studio.folder / "strands.txt")
         job_queue.finish(tx, lease, [OutputFile("strands", sha256, 10, "test")], frame_ids=[])

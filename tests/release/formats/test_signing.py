@@ -28,8 +28,8 @@ from processing.release.formats.manifest_signature import check_signature, sign_
 from processing.release.formats.signing import RELEASE, SELECTION, PublicKey, check, public_of, sign, studio_key
 from processing.release.holder.fetch import fetch_release
 from processing.release.holder.verify import VerificationFault, verify
-from processing.release.studio.build import BuildRequest, build_release
-from processing.release.studio.selection_signers import read_signers, signed_by
+from processing.release.studio.export.build import BuildRequest, build_release
+from processing.release.studio.selection.selection_signers import read_signers, signed_by
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 SSH = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")

@@ -15,15 +15,15 @@ from processing.files.camera_models import camera_from_params
 from processing.files.colmap import read_colmap
 from processing.files.ply import read_ply, write_ply
 from processing.geometry.mesh import Mesh
-from processing.release.formats.colour_profiles import ADOBE_RGB, NOT_STATED, SRGB, stated_profile, with_profile
+from processing.release.formats.assets.colour_profiles import ADOBE_RGB, NOT_STATED, SRGB, stated_profile, with_profile
+from processing.release.formats.assets.ply_vertices import recolour_ply, vertex_properties
 from processing.release.formats.errors import ReleaseError
-from processing.release.formats.ply_vertices import recolour_ply, vertex_properties
-from processing.release.holder.colmap_export import export_colmap
-from processing.release.holder.morph_target_export import export_subjects
+from processing.release.holder.export_formats import EXPORT_FORMATS
+from processing.release.holder.release_export import export_release
 
 
 def test_a_glb_says_whose_it_is_and_under_which_terms(synthetic: Any, tmp_path: Path) -> None:
-    (path,) = export_subjects(synthetic.folder, tmp_path, "gltf", subjects=[1])
+    (path,) = export_release(synthetic.folder, tmp_path, "gltf", subjects=[1])
     data = path.read_bytes()
     length = struct.unpack("<I", data[12:16])[0]
     document = json.loads(data[20 : 20 + length])
@@ -39,7 +39,7 @@ def test_a_glb_says_whose_it_is_and_under_which_terms(synthetic: Any, tmp_path: 
 
 def test_usd_says_it_too(synthetic: Any, tmp_path: Path) -> None:
     usd = pytest.importorskip("pxr.Usd")
-    (path,) = export_subjects(synthetic.folder, tmp_path, "usd", subjects=[1])
+    (path,) = export_release(synthetic.folder, tmp_path, "usd", subjects=[1])
     stage = usd.Stage.Open(str(path))
     said = json.loads((synthetic.folder / "croissant.json").read_text())
     assert stage.GetRootLayer().customLayerData["licence"] == said["license"]
@@ -52,15 +52,13 @@ def test_without_its_licence_nothing_is_exported(synthetic: Any, tmp_path: Path)
     copy = tmp_path / "copy"
     shutil.copytree(synthetic.folder, copy)
     (copy / "LICENCE.txt").unlink()
-    for form in ("gltf", "usd"):
+    for form in EXPORT_FORMATS:
         with pytest.raises(ReleaseError, match="licence"):
-            export_subjects(copy, tmp_path / "out", form)
-    with pytest.raises(ReleaseError, match="licence"):
-        export_colmap(copy, tmp_path / "out")
+            export_release(copy, tmp_path / "out", form.name)
 
 
 def test_colmap_models_see_what_the_release_sees(synthetic: Any, tmp_path: Path) -> None:
-    folders = export_colmap(synthetic.folder, tmp_path, subjects=[1])
+    folders = export_release(synthetic.folder, tmp_path, "colmap", subjects=[1])
     said = json.loads((synthetic.folder / "croissant.json").read_text())
     for folder in folders:
         label = folder.name
@@ -76,7 +74,7 @@ def test_colmap_models_see_what_the_release_sees(synthetic: Any, tmp_path: Path)
         for name in ("cameras.txt", "images.txt", "points3D.txt"):
             assert said["license"] in (folder / "sparse/0" / name).read_text().splitlines()[0]
     with pytest.raises(ReleaseError, match="no subject 99"):
-        export_colmap(synthetic.folder, tmp_path / "other", subjects=[99])
+        export_release(synthetic.folder, tmp_path / "other", "colmap", subjects=[99])
 
 
 def test_a_recoloured_scan_keeps_its_confidence(tmp_path: Path) -> None:

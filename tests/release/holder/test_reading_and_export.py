@@ -28,12 +28,13 @@ from processing.release.formats.manifest import (
     read_manifest,
 )
 from processing.release.formats.tombstones import Tombstone
+from processing.release.holder.export_formats import EXPORT_FORMATS
 from processing.release.holder.manifest_diff import compare
-from processing.release.holder.morph_target_export import export_subjects
+from processing.release.holder.release_export import export_release
 from processing.release.holder.verify import VerificationFault, find_newer, verify
 from processing.release.reader import ReleaseFolder
-from processing.release.studio.build import build_release
-from processing.release.studio.release_records import recorded
+from processing.release.studio.export.build import build_release
+from processing.release.studio.withdrawals.release_records import recorded
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 RELEASE, PUBLICATION = ConsentScope.RESEARCH_RELEASE, ConsentScope.PUBLICATION
@@ -65,7 +66,7 @@ class Glb:
 
 
 def test_gltf_has_a_morph_target_an_expression(synthetic: Any, tmp_path: Path) -> None:
-    (path,) = export_subjects(synthetic.folder, tmp_path, "gltf", subjects=[1])
+    (path,) = export_release(synthetic.folder, tmp_path, "gltf", subjects=[1])
     glb = Glb(path)
     (mesh,) = glb.document["meshes"]
     (primitive,) = mesh["primitives"]
@@ -96,7 +97,7 @@ def test_usd_has_a_blend_shape_an_expression(synthetic: Any, tmp_path: Path) -> 
     usd = pytest.importorskip("pxr.Usd")
     from pxr import UsdGeom, UsdSkel
 
-    (path,) = export_subjects(synthetic.folder, tmp_path, "usd", subjects=[2])
+    (path,) = export_release(synthetic.folder, tmp_path, "usd", subjects=[2])
     stage = usd.Stage.Open(str(path))
     assert UsdGeom.GetStageMetersPerUnit(stage) == 0.001
     assert UsdGeom.GetStageUpAxis(stage) == "Y"
@@ -114,11 +115,28 @@ def test_usd_has_a_blend_shape_an_expression(synthetic: Any, tmp_path: Path) -> 
     assert (tmp_path / "2.jpg").read_bytes() == (synthetic.folder / "2/models_reg/1_neutral.jpg").read_bytes()
 
 
+@pytest.mark.parametrize("form", EXPORT_FORMATS, ids=lambda form: form.name)
+def test_every_format_of_the_table_is_written_with_its_rights(synthetic: Any, tmp_path: Path, form: Any) -> None:
+    if form.name == "usd":
+        pytest.importorskip("pxr.Usd")
+    written = export_release(synthetic.folder, tmp_path, form.name, subjects=[2])
+    takes = [path.name for path in written] if form.of_take else []
+    assert takes == (["1_neutral", "2_smile"] if form.of_take else [])
+    assert form.of_take or [path.name for path in written] == [f"2{form.ending}"]
+    for path in written:
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        assert files
+        assert all(file.stat().st_size for file in files)
+        beside = path if form.of_take else tmp_path
+        assert (beside / "LICENCE.txt").read_text() == (synthetic.folder / "LICENCE.txt").read_text()
+        assert (beside / "CREDITS.txt").is_file()
+
+
 def test_what_cannot_be_exported_is_said(synthetic: Any, tmp_path: Path) -> None:
     with pytest.raises(ReleaseError, match="no format 'fbx'"):
-        export_subjects(synthetic.folder, tmp_path, "fbx")
+        export_release(synthetic.folder, tmp_path, "fbx")
     with pytest.raises(ReleaseError, match="no subject 9"):
-        export_subjects(synthetic.folder, tmp_path, "gltf", subjects=[9])
+        export_release(synthetic.folder, tmp_path, "gltf", subjects=[9])
 
 
 def test_the_dataset_gives_batches(synthetic: Any) -> None:

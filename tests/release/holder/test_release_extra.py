@@ -8,9 +8,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from processing.files.camera_models import camera_from_params
+from processing.files.colmap import read_colmap
+from processing.release.holder.export_formats import EXPORT_FORMATS
 
 ROOT = Path(__file__).parents[3]
 OURS = ("camera_nodes", "common", "controller", "db", "deploy", "mien", "processing")
@@ -79,6 +84,7 @@ def test_the_extra_is_small(left_out: str) -> None:
 
 def test_every_command_of_a_holder_is_there(tmp_path: Path) -> None:
     commands = [["release", name, "--help"] for name in ("fetch", "verify", "diff", "show", "export")]
+    commands += [["release", "export", "--format", form.name, "--help"] for form in EXPORT_FORMATS]
     codes, said = run(*commands, cwd=tmp_path)
     assert codes == [0] * len(commands), said
 
@@ -96,7 +102,13 @@ def test_a_release_is_checked_shown_and_exported(synthetic: Any, tmp_path: Path)
     assert codes == [0] * 5, said
     assert "is intact" in said
     assert (tmp_path / "faces" / "2.glb").is_file()
-    assert (tmp_path / "models" / "2" / "1_neutral" / "sparse" / "0" / "points3D.txt").is_file()
+    model = tmp_path / "models" / "2" / "1_neutral" / "sparse" / "0"
+    assert (model / "points3D.txt").is_file()
+    params = json.loads((synthetic.folder / "img/2/1_neutral/params.json").read_text())
+    cameras = read_colmap(model)
+    assert cameras
+    for view, camera in cameras.items():
+        np.testing.assert_allclose(camera.R, camera_from_params(params, view).R, atol=1e-9)
 
 
 def test_what_is_not_in_the_extra_cannot_be_imported(tmp_path: Path) -> None:

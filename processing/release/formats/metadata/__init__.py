@@ -1,0 +1,1 @@
+"""How a release describes itself: Croissant, DataCite, data card, responsible AI."""

@@ -1,0 +1,1 @@
+"""Who may fetch a release: grants, links, the server, what was delivered."""

@@ -1,0 +1,1 @@
+"""A selection written down as a release: takes, documents, the build, publication."""

@@ -1,0 +1,1 @@
+"""Who and what may leave: rules, review, the signed file."""

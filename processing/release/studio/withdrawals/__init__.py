@@ -1,0 +1,1 @@
+"""What was released and is not any more: records, holdings, notices."""
