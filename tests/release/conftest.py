@@ -32,8 +32,8 @@ from processing.files.displacement_png import write_displacement_png
 from processing.files.ply import write_ply
 from processing.files.stage_files import write_vertices
 from processing.geometry.mesh import Mesh
+from processing.release.studio.export import topology_files
 from processing.release.studio.export.build import build_release
-from processing.release.studio.export.export import topology_files
 from processing.template.template import from_mesh
 from processing.template.template_file import write_template
 

@@ -28,8 +28,8 @@ from processing.files.ply import write_ply
 from processing.files.stage_files import write_vertices
 from processing.geometry.mesh import Mesh
 from processing.release.holder.verify import verify
+from processing.release.studio.export import topology_files
 from processing.release.studio.export.build import build_release
-from processing.release.studio.export.export import topology_files
 from processing.template.builtin_template import default_template
 from processing.template.template import from_mesh, place_landmarks
 from processing.template.template_file import write_template

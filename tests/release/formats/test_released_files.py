@@ -16,8 +16,8 @@ from processing.release.formats.released_files import LAYOUT, PHOTOGRAPHS, Relea
 from processing.release.formats.tombstones import Tombstone
 from processing.release.holder.fetch import FetchFilter
 from processing.release.holder.verify import verify
+from processing.release.studio.export import take_export
 from processing.release.studio.export.build import build_release
-from processing.release.studio.export.export import take_export
 from processing.release.studio.export.eye_mosaic import EyeRegions
 from processing.stages.discovery import discover
 

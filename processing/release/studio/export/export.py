@@ -52,9 +52,9 @@ from processing.release.formats.released_files import (
 )
 from processing.release.formats.signing import PublicKey, public_file
 from processing.release.formats.tombstones import NoLonger, Tombstone
+from processing.release.studio.export import release_lists
 from processing.release.studio.export.conventions import conventions
 from processing.release.studio.export.datasheet import datasheet, histogram_svg
-from processing.release.studio.export.export import release_lists
 from processing.release.studio.export.facescape_predef import write_predef
 from processing.release.studio.export.take_export import TakeJob, TakeRecord, export_take, load_template, take_jobs
 from processing.release.studio.export.take_metadata import rig_file

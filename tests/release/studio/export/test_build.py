@@ -24,8 +24,8 @@ from processing.files.take_folder import read_take
 from processing.release.formats.errors import ReleaseError
 from processing.release.holder.manifest_diff import compare
 from processing.release.holder.verify import verify
+from processing.release.studio.export import build as build_module
 from processing.release.studio.export.build import BuildRequest, build_release
-from processing.release.studio.export.export import build as build_module
 from processing.release.studio.withdrawals.release_records import recorded
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

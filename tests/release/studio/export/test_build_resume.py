@@ -22,9 +22,9 @@ from db.studio import StudioRecords
 from db.subjects import get_subject, withdraw_consent
 from processing.release.formats.errors import ReleaseError
 from processing.release.holder.verify import verify
+from processing.release.studio.export import build as build_module
+from processing.release.studio.export import export as export_module
 from processing.release.studio.export.build import build_release
-from processing.release.studio.export.export import build as build_module
-from processing.release.studio.export.export import export as export_module
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 RELEASE, PUBLICATION = ConsentScope.RESEARCH_RELEASE, ConsentScope.PUBLICATION
@@ -121,7 +121,7 @@ from db.engine import open_database
 from db.settings import Settings
 from db.store import Store
 from db.studio import StudioRecords
-from processing.release.studio.export.export import export
+from processing.release.studio.export import export
 from processing.release.studio.export.build import build_release
 real, done = export.export_take, []
 def export_take(*arguments):
