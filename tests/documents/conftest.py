@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from printed_blocks import Desk
+from printed_blocks import Desk, printed
 
 from db.commands import database
 from db.engine import open_database, transaction
@@ -26,6 +26,8 @@ from db.subjects import add_subject
 from processing.release.studio.export.build import build_release
 
 BESIDE = Path(__file__).parents[1] / "release" / "conftest.py"
+REVIEWER = """sed -i 's/^by = ""/by = "A. Reviewer"/; s/^# *on = .*/on = 2026-11-21/' "$1"
+grep -q '^on = ' "$1" || sed -i '/^by = "A. Reviewer"/a on = 2026-11-21' "$1" """
 SCOPES = (ConsentScope.RESEARCH_RELEASE, ConsentScope.PUBLICATION)
 
 
@@ -57,7 +59,7 @@ def eleven(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, eleven: Path) -> Path:
-    """A folder with `home/`, where S012 and S013 are captured and processed, and `releases/` with faces-1 to faces-3."""
+    """A folder with `home/`, whose S012 and S013 are processed, and `releases/` with faces-1 to faces-3."""
     folder = tmp_path_factory.mktemp("finished")
     shutil.copytree(eleven, folder / "home")
     records = _records(folder / "home")
@@ -82,6 +84,22 @@ def _finished_studio() -> Callable[..., Any]:
     return made
 
 
+@pytest.fixture(scope="session")
+def faces_4(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that has everything, and faces-4, which somebody selected, signed and built as the guide says."""
+    folder = tmp_path_factory.mktemp("faces-4")
+    shutil.copytree(finished / "home", folder / "home")
+    desk = _desk(folder)
+    shutil.copytree(finished / "releases", desk.folder / "releases")
+    (desk.home / "studio.toml").write_text(printed("docs/release.md", "[release.about]").text)
+    said = desk.run(printed("docs/release.md", "mien release select faces"))
+    assert "put your name and the day under [review]" in said
+    assert "intact" in said
+    assert (desk.folder / "releases" / "faces-4" / "LICENCE.txt").read_text() == "You may look.\n"
+    assert "Northern Studio" in (desk.folder / "releases" / "faces-4" / "README.md").read_text()
+    return folder
+
+
 @pytest.fixture
 def newcomers(eleven: Path, tmp_path: Path) -> Desk:
     """A desk of a studio whose next subject is S012."""
@@ -104,10 +122,10 @@ def manager(finished: Path, desk: Desk) -> Desk:
 
 
 @pytest.fixture
-def holder(finished: Path, tmp_path: Path) -> Iterator[Desk]:
+def holder(faces_4: Path, tmp_path: Path) -> Iterator[Desk]:
     """A desk that has no studio; what the document calls https://host gives the releases, at `env["HOST"]`."""
     desk = _desk(tmp_path)
-    with web(finished / "releases") as url:
+    with web(faces_4 / "desk" / "releases") as url:
         desk.env["HOST"] = url
         yield desk
 
@@ -117,6 +135,7 @@ def _desk(folder: Path) -> Desk:
     for name in ("form-4711.pdf", "form-4810.pdf", "somewhere-signed.pdf"):
         (made.folder / name).write_bytes(f"%PDF {name}".encode())
     (made.folder / "LICENCE.txt").write_text("You may look.\n")
+    made.env["EDITOR"] = str(made.program("editor", REVIEWER))
     return made
 
 

@@ -10,28 +10,6 @@ from printed_blocks import Desk, printed
 from db.subject_data.personal_data import new_key
 
 PERSON = json.dumps({"name": "Dr. Plantedname", "email": "p@planted.example"})
-REVIEWER = """sed -i 's/^by = ""/by = "A. Reviewer"/; s/^# *on = .*/on = 2026-11-21/' "$1"
-grep -q '^on = ' "$1" || sed -i '/^by = "A. Reviewer"/a on = 2026-11-21' "$1" """
-
-
-@pytest.fixture(scope="session")
-def faces_4(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that has everything, and faces-4, which somebody selected, signed and built as the guide says."""
-    import shutil
-
-    folder = tmp_path_factory.mktemp("faces-4")
-    shutil.copytree(finished / "home", folder / "home")
-    desk = Desk(folder / "desk", folder / "home")
-    shutil.copytree(finished / "releases", desk.folder / "releases")
-    (desk.folder / "LICENCE.txt").write_text("You may look.\n")
-    (desk.home / "studio.toml").write_text(printed("docs/release.md", "[release.about]").text)
-    desk.env["EDITOR"] = str(desk.program("editor", REVIEWER))
-    said = desk.run(printed("docs/release.md", "mien release select faces"))
-    assert "put your name and the day under [review]" in said
-    assert "intact" in said
-    assert (desk.folder / "releases" / "faces-4" / "LICENCE.txt").read_text() == "You may look.\n"
-    assert "Northern Studio" in (desk.folder / "releases" / "faces-4" / "README.md").read_text()
-    return folder
 
 
 def test_a_release_is_selected_signed_built_and_verified(faces_4: Path) -> None:
@@ -44,14 +22,14 @@ def test_a_selection_is_signed(manager: Desk) -> None:
     manager.shell(
         "mkdir -m 700 ~/.ssh; ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519\n"
         "echo \"reviewer@studio.example $(cut -d' ' -f1,2 ~/.ssh/id_ed25519.pub)\" > $MIEN_HOME/signers\n"
-        "mien release select faces --out faces.toml"
+        "mien release select faces --out faces.toml; $EDITOR faces.toml"
     )
     said = manager.run(printed("docs/release.md", "ssh-keygen -Y sign"))
     assert "faces-4" in said
 
 
 def test_a_release_is_fetched(holder: Desk) -> None:
-    said = holder.run(printed("docs/release.md", "mien release fetch https://host/faces-3 "), here=_host(holder))
+    said = holder.run(printed("docs/release.md", "mien release fetch https://host/faces-3    "), here=_host(holder))
     assert "faces-3" in said
     assert (holder.folder / "faces-3/manifest.json").is_file()
 
@@ -66,7 +44,7 @@ def test_a_release_is_verified_read_and_exported(faces_4: Path, holder: Desk) ->
     manifest = holder.folder / "faces-3/manifest.json.sha256"
     said = holder.run(
         printed("docs/release.md", "mien release verify faces-3  "),
-        here={"HASH": manifest.read_text().split()[0], "https://host": holder.env["HOST"], "/faces-4": "/faces-2"},
+        here={"HASH": manifest.read_text().split()[0], "https://host": holder.env["HOST"]},
     )
     assert "intact" in said
     key = (holder.folder / "faces-3/release.pub").read_text().splitlines()[-1]
@@ -84,7 +62,7 @@ def test_what_artists_get(faces_4: Path, holder: Desk) -> None:
 def test_a_program_reads_a_release(faces_4: Path, holder: Desk) -> None:
     (holder.folder / "faces-3").symlink_to(faces_4 / "desk/releases/faces-3")
     block = printed("docs/release.md", "from processing.release.dataset")
-    said = holder.python(block, after="print(len(faces), len(train), len(test), faces[0]['vertices'].shape)")
+    said = holder.python(block, after="print(len(faces), len(train), len(test))")
     assert said.startswith("4 ")
 
 
@@ -123,7 +101,7 @@ def test_others_have_one(manager: Desk) -> None:
 server=$!
 trap 'kill $server; wait $server || true' EXIT
 for _ in $(seq 600); do curl -sk -o /dev/null {url}/ && break; sleep 0.1; done
-mien release links G001 {url}/faces-3 --days 7 --out faces-G001.links 2>&1 || mien release links --help
+mien release links G001 {url}/faces-3 --days 7
 mkdir holder; cp faces-G001.token faces-G001.links holder; cd holder
 {fetch}
 """

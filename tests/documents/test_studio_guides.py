@@ -31,7 +31,7 @@ def test_how_the_study_stands(desk: Desk) -> None:
     said = desk.run(printed("docs/data-manager.md", "mien study progress"))
     assert "neutral" in said
     assert "audit log holds" in desk.run(printed("docs/data-manager.md", "mien db audit"))
-    assert "orphan" in desk.run(printed("docs/data-manager.md", "mien db fsck"))
+    assert "The store is sound" in desk.run(printed("docs/data-manager.md", "mien db fsck"))
 
 
 def test_who_somebody_is(desk: Desk) -> None:
@@ -58,7 +58,7 @@ def test_the_trash(desk: Desk) -> None:
     desk.shell("mien db fsck --repair --older-than 0")
     batch = json.loads(desk.shell("mien db trash list --json"))[0]["batch"]
     said = desk.run(printed("docs/data-manager.md", "mien db trash list"), here={"BATCH": batch})
-    assert "put back" in said
+    assert "1 files are back in the store" in said
     assert store.has(orphan)
 
 

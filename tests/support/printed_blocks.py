@@ -114,11 +114,12 @@ class Desk:
             script += [before.pop(start) for start in list(before) if whole.startswith(start)]
             code = next((ends.pop(start) for start in list(ends) if whole.startswith(start)), 0)
             script.append(f"( set +e\n{whole}\n[ $? = {code} ] )" if code else whole)
-        assert not before and not ends, f"{block.document}:{block.number} has no line {[*before, *ends]}"
+        unused = [*before, *ends]
+        assert not unused, f"{block.document}:{block.number} has no line {unused}"
         return self.shell("\n".join(script), f"{block.document}:{block.number}", input)
 
     def python(self, block: Block, *, before: str = "", after: str = "") -> str:
-        """Runs a block of Python. before: gives the names that it takes for given; after: looks at those that it leaves."""
+        """Runs a block of Python. before: gives names that it takes as given; after: looks at those that it leaves."""
         (self.folder / "printed.py").write_text(f"{before}\n{block.text}\n{after}\n")
         return self.shell(f"{sys.executable} printed.py", f"{block.document}:{block.number}")
 

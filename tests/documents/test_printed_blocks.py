@@ -1,0 +1,84 @@
+"""Each code block of the README and the guides is run as printed by a test beside this one, or is told why not.
+
+A block is taken out of its document and run line for line (tests/support/printed_blocks.py); settings are read by
+tests/test_documents.py. Who prints another command finds here that nothing runs it.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+from printed_blocks import Block, all_blocks, blocks_of
+
+DRAWING = "shows what is sent, said or wired; nothing to run"
+ROOT_RIGHTS = "installs on the machine as root"
+HARDWARE = "needs a camera body"
+SERVERS = "PostgreSQL's own programs"
+
+#: Document and beginning of a block -> why it cannot run here.
+NOT_RUN = {
+    ("README.md", "make demo"): "sets up an environment of its own; tests/system/test_demo.py runs the demo",
+    ("docs/backup.md", "install -m 644 deploy/systemd"): ROOT_RIGHTS,
+    ("docs/backup.md", "tar -C /srv/mien"): "age, a program of others",
+    ("docs/backup.md", "createdb"): SERVERS,
+    ("docs/backup.md", "pg_dump"): SERVERS,
+    ("docs/led-board.md", "mien rig led-board"): "photographs of a board of LEDs",
+    ("docs/led-board.md", "Exposure skew 3.92"): DRAWING,
+    ("docs/limits.md", "pytest -m slow"): "is a test of its own, of minutes",
+    ("docs/operators.md", "studio server   "): DRAWING,
+    ("docs/operators.md", "line `half`"): DRAWING,
+    ("docs/operators.md", "pip install"): "installs from the network",
+    ("docs/operators.md", "install -m 644 deploy/systemd"): ROOT_RIGHTS,
+    ("docs/operators.md", "groupadd --system"): ROOT_RIGHTS,
+    ("docs/operators.md", "at the server "): "two machines; tests/camera_nodes/test_enrolment.py has both ends",
+    ("docs/operators.md", "mien camera qualify gphoto2:port:1-1.4 --shots"): HARDWARE,
+    ("docs/operators.md", "mien camera qualify gphoto2:port:1-1.4 --extend"): HARDWARE,
+    ("docs/operators.md", "Jitter left"): DRAWING,
+    ("docs/operators.md", "mien rig optical-skew"): "photographs of a board of LEDs",
+    ("docs/operators.md", "mien farm keys scheduler"): "several machines; tests/farm/test_tls.py has them as processes",
+    ("docs/release.md", "minisign -Vm"): "minisign, a program of others",
+    ("docs/release.md", "height_mm ="): "a formula",
+    ("docs/release.md", "mien demo --out sample"): "the demo takes minutes; tests/system/test_demo.py runs it",
+    ("docs/wire.md", "on the node "): "two machines; tests/camera_nodes/test_enrolment.py has both ends",
+    ("docs/wire.md", "seed = scrypt"): DRAWING,
+    ("docs/wire.md", "node   "): DRAWING,
+    ("docs/wire.md", "node: t1"): DRAWING,
+    ("docs/wire.md", "controller - node"): DRAWING,
+    ("docs/wire.md", "no_camera --opened"): DRAWING,
+    ("docs/wire.md", "controller   "): DRAWING,
+}  # fmt: skip
+
+BLOCKS = [block for block in all_blocks() if block.language not in ("toml", "mermaid")]
+
+
+def _run() -> set[tuple[str, str]]:
+    """Document and beginning, as tests of this folder ask for them by printed("...", "...")."""
+    asked = set()
+    for file in Path(__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "printed":
+                document, beginning = (ast.literal_eval(word) for word in node.args)
+                asked.add((document, beginning))
+    return asked
+
+
+def _named(names: set[tuple[str, str]], block: Block) -> list[tuple[str, str]]:
+    return [name for name in names if name[0] == block.document and block.text.startswith(name[1])]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.document}:{block.number}")
+def test_a_block_runs_or_stands_in_the_table(block: Block) -> None:
+    run, not_run = _named(_run(), block), _named(set(NOT_RUN), block)
+    assert run or not_run, "run it in a test of this folder, or say in NOT_RUN why it cannot be run"
+    assert not (run and not_run), f"{not_run} is run: take it out of NOT_RUN"
+
+
+def test_the_table_names_blocks_that_are_there() -> None:
+    gone = [name for name in NOT_RUN if not any(_named({name}, block) for block in BLOCKS)]
+    assert not gone
+
+
+def test_blocks_are_found() -> None:
+    text = "Word\n\n    mien one\n\n    mien 2\n\n```python\nx = 1\n```\n- an item\n    on\n\n    [table]\n    a = 1\n"
+    found = [(block.number, block.language, block.text) for block in blocks_of(text, "t")]
+    assert found == [(3, "", "mien one\n\nmien 2"), (8, "python", "x = 1"), (13, "toml", "[table]\na = 1")]
