@@ -48,5 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _second_database(item: pytest.Function) -> bool:
-    chosen = any(mark.args[0] == "database_url" for mark in item.iter_markers("parametrize"))
-    return hasattr(item, "callspec") and not chosen and "postgresql" in item.callspec.params.values()
+    if any(mark.args[0] == "database_url" for mark in item.iter_markers("parametrize")):
+        return False
+    values = item.callspec.params if hasattr(item, "callspec") else {}
+    return any(isinstance(value, str) and value == "postgresql" for value in values.values())
