@@ -17,6 +17,10 @@ LONGEST = (
 BOTH_DATABASES = ("db", "farm/test_daemon_dispatch.py", "farm/test_daemon_faults.py")
 
 
+# Threads of PyTorch that wait for each other sleep: where workers share processors, spinning takes ten times the work.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # What is imported stays: to look through it for garbage every few thousand objects is a tenth of all the work.
     gc.set_threshold(50_000, 20, 20)
