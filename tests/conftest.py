@@ -17,6 +17,10 @@ LONGEST = (
 BOTH_DATABASES = ("db", "farm/test_daemon_dispatch.py", "farm/test_daemon_faults.py")
 
 
+# Threads of PyTorch that wait for each other sleep: where workers share processors, spinning takes ten times the work.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # What is imported stays: to look through it for garbage every few thousand objects is a tenth of all the work.
     gc.set_threshold(50_000, 20, 20)
@@ -48,5 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _second_database(item: pytest.Function) -> bool:
-    chosen = any(mark.args[0] == "database_url" for mark in item.iter_markers("parametrize"))
-    return hasattr(item, "callspec") and not chosen and "postgresql" in item.callspec.params.values()
+    if any(mark.args[0] == "database_url" for mark in item.iter_markers("parametrize")):
+        return False
+    values = item.callspec.params if hasattr(item, "callspec") else {}
+    return any(isinstance(value, str) and value == "postgresql" for value in values.values())

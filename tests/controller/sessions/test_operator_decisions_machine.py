@@ -282,7 +282,7 @@ class Operators(RuleBasedStateMachine):
         assert undone.kind is kind
         assert not closed or kind is ActKind.CLOSE
         assert undone.take is None or self.number(undone.take) == number
-        self.model.acts.remove(act)
+        del self.model.acts[max(at for at, one in enumerate(self.model.acts) if one is act)]  # equal ones came before
         if kind is ActKind.CLOSE:
             self.model.closed = False
         if number is None:
