@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 PLUGINS = ("db_fixtures", "surface_fixtures")
@@ -19,6 +20,13 @@ BOTH_DATABASES = ("db", "farm/test_daemon_dispatch.py", "farm/test_daemon_faults
 
 # Threads of PyTorch that wait for each other sleep: where workers share processors, spinning takes ten times the work.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+# How long an example takes is no test of it: by default 200 ms are, and a slow generator is held to be at fault.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
