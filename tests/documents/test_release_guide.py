@@ -4,7 +4,6 @@ import json
 import socket
 from pathlib import Path
 
-import pytest
 from printed_blocks import Desk, printed
 
 from db.subject_data.personal_data import new_key
