@@ -4,6 +4,7 @@ import json
 import socket
 from pathlib import Path
 
+import pytest
 from printed_blocks import Desk, printed
 
 from db.subject_data.personal_data import new_key
@@ -73,6 +74,7 @@ def test_a_release_is_published(manager: Desk) -> None:
         assert (manager.folder / folder).is_dir()
 
 
+@pytest.mark.slow
 def test_others_have_one(manager: Desk) -> None:
     """From the signed licence to the mail about a withdrawal, with the server of the guide between."""
     with socket.socket() as free:
