@@ -4,6 +4,7 @@ import json
 import socket
 from pathlib import Path
 
+import pytest
 from printed_blocks import Desk, printed
 
 from db.subject_data.personal_data import new_key
@@ -73,6 +74,7 @@ def test_a_release_is_published(manager: Desk) -> None:
         assert (manager.folder / folder).is_dir()
 
 
+@pytest.mark.slow
 def test_others_have_one(manager: Desk) -> None:
     """From the signed licence to the mail about a withdrawal, with the server of the guide between."""
     with socket.socket() as free:
@@ -108,3 +110,18 @@ mkdir holder; cp faces-G001.token faces-G001.links holder; cd holder
     assert "Your grant allows" in said
     held = manager.run(printed("docs/release.md", "mien release holders"))
     assert "University of Somewhere" in held
+    _holders_are_told(manager)
+
+
+def _holders_are_told(manager: Desk) -> None:
+    (manager.folder / "other.pdf").write_bytes(b"%PDF signed by another")
+    licence = "--licence-text releases/faces-3/LICENCE.txt --licence-version 2026-01 --licence-document other.pdf"
+    manager.shell(
+        "mien release recipient add --institution 'University of Elsewhere'\n"
+        f"mien release grant faces --to R002 --until 2027-12-31 {licence} --signed-on 2026-11-02\n"
+        "mien release handed G002 --version 3\n"
+        "mien subject withdraw S012",
+        input=PERSON,
+    )
+    manager.run(printed("docs/release.md", "mien release notices faces --from"))
+    assert (manager.folder / "notices/faces-N001-R001.eml").is_file()
