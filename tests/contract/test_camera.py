@@ -96,7 +96,7 @@ def test_what_was_not_heard_is_found_on_the_card(camera):
     shoot(camera)
     camera.finish()
     news = "the photograph is not on the card"
-    made = until(lambda: {one.path for one in camera.search(fresh=True)} - before, news, 20)
+    made = until(lambda: {one.path for one in camera.search(fresh=True)} - before, news, 20, poll_s=0.3)
     camera.close()
     camera.open()
     assert {one.path for one in camera.search()} - before == made

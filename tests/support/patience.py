@@ -59,12 +59,18 @@ class Patience:
 
 
 def until(
-    holds: Callable[[], Value], what: str | Callable[[], str] = "did not come to pass", seconds: float = 60
+    holds: Callable[[], Value],
+    what: str | Callable[[], str] = "did not come to pass",
+    seconds: float = 60,
+    poll_s: float = POLL_S,
 ) -> Value:
-    """What `holds` answers, once it is true. Fails with `what` after so many quiet seconds."""
+    """What `holds` answers, once it is true. Fails with `what` after so many quiet seconds.
+
+    poll_s: between two askings; longer where asking itself keeps what is waited for from coming.
+    """
     patience = Patience(seconds)
     while not (found := holds()):
-        if not patience.sleep():
+        if not patience.sleep(poll_s):
             raise AssertionError(what if isinstance(what, str) else what())
     return found
 
