@@ -316,7 +316,9 @@ def test_no_other_method_and_no_body(g: Any, engine: Engine, recipient: Any, get
     _, token = g.make_grant(engine, recipient)
     assert get("/faces-1/manifest.json", token, method="POST").status_code == 405
     assert get("/faces-1/manifest.json", token, method="DELETE").status_code == 405
-    assert get("/faces-1/manifest.json", token, content=b"x" * 10).status_code == 413
+    with suppress(httpx.TransportError):  # the answer is lost where the connection ends while the body is still sent
+        assert get("/faces-1/manifest.json", token, content=b"x" * 10).status_code == 413
+    assert get("/faces-1/manifest.json", token).status_code == 200
 
 
 def test_links_open_what_they_were_signed_for_until_they_expire(
