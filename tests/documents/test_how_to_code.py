@@ -1,4 +1,4 @@
-"""The code of the how-tos runs as printed: a camera backend, a release of the shutter, a check of takes."""
+"""The code of the how-tos runs as printed: camera backend, shutter release, check of takes, stage, export format."""
 
 import os
 import sys
@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 from patience import Patience
 from printed_blocks import ROOT, blocks_of
@@ -22,6 +23,13 @@ from camera_nodes.errors import BadAddress, CameraFault
 from camera_nodes.sim_camera import built_in_photo
 from camera_nodes.wire import Exposure
 from controller.take_checks.check_context import TakeCheck
+from processing.files.displacement_map import DisplacementMap
+from processing.files.obj import read_obj
+from processing.geometry.mesh import Mesh
+from processing.release.formats.assets.morph_targets import MorphTargetModel, Rights, TopologyArrays
+from processing.release.formats.released_files import ReleasedFile
+from processing.release.holder.export_formats import ExportFormat
+from processing.stages.discovery import BUILT_IN, discover
 
 
 @dataclass
@@ -106,3 +114,40 @@ def test_the_check_of_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(colour_cast.CHECK, TakeCheck)
     tried = module(monkeypatch, "test_colour_cast", test)
     tried.test_another_white_balance_is_named_and_another_exposure_is_not()
+
+
+def test_the_stage_and_its_entry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    code, entry = python_blocks("stage")
+    (tmp_path / "normals.py").write_text(code)
+    stages = discover(BUILT_IN, tmp_path)
+    order = list(stages)
+    assert order.index("bake") < order.index("normals")
+    normals = module(monkeypatch, "normals", code)
+    # A square of 2 mm by 2 mm whose heights rise by 0.3 mm a millimetre along u.
+    corners = np.array([[0.0, 0, 0], [2, 0, 0], [2, 2, 0], [0, 2, 0]])
+    uvs = (corners[:, :2] / 2).astype(np.float32)
+    triangles = np.array([[0, 1, 2], [0, 2, 3]], dtype=np.int32)
+    mesh = Mesh(corners, triangles, uvs=uvs, uv_triangles=triangles)
+    heights = np.tile(0.3 * 2 * (np.arange(64) + 0.5) / 64, (64, 1)).astype(np.float32)
+    shown = (
+        normals.normal_map(mesh, DisplacementMap(heights, np.ones((64, 64), dtype=bool)))[32, 32].astype(float) - 128
+    ) / 127
+    np.testing.assert_allclose(shown, np.array([-0.3, 0, 1]) / np.hypot(0.3, 1), atol=1 / 127)
+    made = {"ReleasedFile": ReleasedFile}
+    exec(entry, made)
+    assert made["NORMALS"].output in stages[made["NORMALS"].stage].makes
+
+
+def test_the_export_format(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    code, entry = python_blocks("export-format")
+    found = eval(entry, {"ExportFormat": ExportFormat})
+    name, _, function = found.writer.partition(":")
+    write = getattr(module(monkeypatch, name, code), function)
+    triangle = np.array([[0, 1, 2]], dtype=np.int32)
+    topology = TopologyArrays(triangle, np.array([[0, 0], [1, 0], [0, 1]], np.float32), triangle)
+    neutral = np.array([[0, 0, 0], [10, 0, 0], [0, 10, 0]], np.float32)
+    rights = Rights("CC0-1.0", "No rights are kept.", ("A studio",), "nobody", "faces-1")
+    write(tmp_path / "1", MorphTargetModel("faces", 1, 1, topology, neutral, {"smile": neutral + 1}, b"jpeg", rights))
+    again = read_obj(tmp_path / "1" / "smile.obj")
+    np.testing.assert_allclose(again.vertices_mm, neutral + 1, atol=1e-4)
+    assert "CC0-1.0" in (tmp_path / "1" / "neutral.obj").read_text().splitlines()[0]

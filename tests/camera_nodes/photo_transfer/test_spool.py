@@ -89,7 +89,7 @@ elif sys.argv[2] == "before the description":
 elif sys.argv[2] == "in the photograph":
     def half(path, data):
         path.write_bytes(data[: len(data) // 2]); die()
-    module._write = half
+    module.write_new = half
 data = bytes(range(256)) * 2000
 known = dict(fire_id="f1", take_id="t", camera="cam-07", name="a.jpg", bytes=len(data))
 spool.put(PhotographFacts(entry="f1.cam-07", sha256=hashlib.sha256(data).hexdigest(), **known), data)
