@@ -190,12 +190,12 @@ class BodyRecoveries:
         return state.progress
 
     def _end(self, state: _UnderWay, answers: bool) -> None:
-        state.progress = replace(state.progress, done=True, answers=answers)
+        done = replace(state.progress, done=True, answers=answers)
         if not any(step.rung for step in state.progress.steps):
+            state.progress = done
             return  # nothing was done with the body
-        done = state.progress
         self._past.append((done.camera, done.session, utc_now()))
-        state.progress = replace(done, often=self._often_of(done))
+        state.progress = replace(done, often=self._often_of(done))  # at once: whoever waits for the end reads all of it
         steps: list[Any] = [{"rung": step.rung, "outcome": step.outcome} for step in done.steps if step.rung]
         detail = {"session": done.session or None, "steps": steps, "answers": answers}
         self._writer.write(lambda tx: record_event(tx, self._rig.name, done.camera, "camera.recover", detail))
