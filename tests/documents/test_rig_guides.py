@@ -107,6 +107,7 @@ def _write_rig(desk: Desk, folder: Path) -> None:
         )
 
 
+@pytest.mark.slow  # a whole session; the everyday suite has its parts in tests/controller
 def test_a_day_at_the_rig(rig: Desk) -> None:
     """One studio for all of it: starting it and its nodes is most of the time."""
     rig.shell("mien session start S011 --consent-later")
