@@ -163,7 +163,7 @@ def insert_takes(engine: Engine, rounds: int) -> tuple[list[float], list[float]]
         frames = [
             captures.FrameData(
                 camera, hashlib.sha256(f"{take.code} {camera}".encode()).hexdigest(), 8_000_000, 8688, 5792,
-                10**12, 0.1, 0.2, "pings", 10**9, 120, "IMG_0001.JPG", exif,
+                10**12, 0.1, 0.2, "pings", 10**9, 120, name="IMG_0001.JPG", exif=exif,
             )
             for camera in cameras
         ]  # fmt: skip

@@ -9,6 +9,7 @@ is a copy of another. Memory is the controller's peak over the run.
 """
 
 import argparse
+import hashlib
 import io
 import itertools
 import json
@@ -31,6 +32,7 @@ from camera_nodes.curve_keys import ensure_keys
 from camera_nodes.photo_transfer.jpeg_verifier import was_verified
 from camera_nodes.photo_transfer.spool import Spool
 from common.bounded.jpeg_integrity import examine
+from common.photograph_facts import PhotographFacts, entry_key
 from controller.rig_file import CameraEntry, Rig, SyncLimits, TransferLimits
 from controller.studio import Studio
 from controller.studio_settings import StudioSettings
@@ -205,9 +207,12 @@ def stop(processes: list[Any]) -> None:
 
 def spool_one(folder: Path, camera: str, take: str, data: bytes) -> None:
     """What a node finds in its spool when it starts."""
-    Spool(folder / "spool" / camera, 0).put(
-        fire_id=f"{take}.f", take_id=take, camera=camera, name="DSC_0099.JPG", data=data
-    )
+    fire = f"{take}.f"
+    photo = PhotographFacts(
+        entry=entry_key(fire, camera, "jpeg"), fire_id=fire, take_id=take, camera=camera, name="DSC_0099.JPG",
+        sha256=hashlib.sha256(data).hexdigest(), bytes=len(data),
+    )  # fmt: skip
+    Spool(folder / "spool" / camera, 0).put(photo, data)
 
 
 def measure(studio: Studio, processes: list[Any], real: TakeProgress, folder: Path, proven: bool) -> dict[str, Any]:
