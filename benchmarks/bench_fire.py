@@ -102,8 +102,9 @@ class Witness(Agent):
         super().send_surely(message)
         if isinstance(message, wire.Stamps) and message.released_at_ns is not None and self._at_fire is not None:
             # The controller's clock is this machine's monotonic clock, which the node's is made from.
-            assert isinstance(self._clock, EmulatedClock)
-            released_ns = self._clock.true_ns(self._at_fire.to_node(message.released_at_ns))
+            clock = self._camera.clock
+            assert isinstance(clock, EmulatedClock)
+            released_ns = clock.true_ns(self._at_fire.to_node(message.released_at_ns))
             self._truths.put(
                 Truth(
                     message.fire_id,
