@@ -4,10 +4,11 @@ import dataclasses
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self, dataclass_transform
 
-from common.configuration.loader import Wording, values_from_table
+from common.configuration.loader import Wording, values_by_type
 from common.progress import Progress, no_progress
 from processing.errors import DataError
 
@@ -69,6 +70,7 @@ class StageParams:
         dataclass(frozen=True)(cls)
 
     @classmethod
+    @cache
     def flat_names(cls) -> dict[str, FlatName]:
         """The parameters' names, as people write them and keys hold them."""
         hints = typing.get_type_hints(cls)
@@ -87,12 +89,10 @@ class StageParams:
     def from_mapping(cls, values: Mapping[str, Any], where: str = "parameters") -> Self:
         """Parameters from names and values. Raises ParamsError for a misspelling or a value of a wrong type."""
         flat = cls.flat_names()
-        table = dataclasses.make_dataclass(
-            cls.__name__, [(name, at.type, field(default=None)) for name, at in flat.items()]
-        )
+        types = {name: at.type for name, at in flat.items()}
         made: dict[str, Any] = {}
         changed: dict[str, dict[str, Any]] = {}
-        for name, value in values_from_table(table, values, where, ParamsError, wording=_WORDING).items():
+        for name, value in values_by_type(types, values, where, ParamsError, wording=_WORDING).items():
             at = flat[name]
             if not at.attribute:
                 made[at.field] = value
