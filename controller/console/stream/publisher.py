@@ -144,7 +144,7 @@ class Publisher:
     _fresh = False
 
     def _run(self) -> None:
-        seen = -1
+        seen, told_quiet = -1, False
         while True:
             with self._lock:
                 if not self._listeners:
@@ -154,13 +154,15 @@ class Publisher:
                     return
             began = time.monotonic()
             seen = self._bell.count
-            if not self._bell.quiet or not self._fresh:
+            quiet = self._bell.quiet
+            if not (quiet and told_quiet and self._fresh):  # once as the window opens, for the word HOLD STILL
                 try:
                     self._publish(self._compose())
                 except RecordError as error:
                     log.warning("the page's state is not composed now: %s", error)
                 except Exception:
                     log.exception("the page's state could not be composed")
+            told_quiet = quiet
             self._bell.wait(seen, LONGEST_S)
             time.sleep(max(0.0, SHORTEST_S - (time.monotonic() - began)))
 
