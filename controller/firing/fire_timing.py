@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from camera_nodes.wire import Armed, Exposure, Stamps
-from controller.rig_file import DEFAULT_PROFILE, Rig, SyncLimits
+from controller.rig_file import DEFAULT_PROFILE, ExposureEntry, Rig, SyncLimits
 
 NS_PER_MS = 1_000_000
 ExposureSource = Literal["simulated", "hot_shoe", "not_measured"]
@@ -103,8 +103,12 @@ def order_fire(
         camera.name: round(camera.lag_ms * NS_PER_MS) if camera.lag_ms else reported_lags_ns.get(camera.name) or 0
         for camera in rig.cameras
     }
-    wanted = rig.profile(profile)
-    exposure = Exposure(
+    return FireOrder(new_fire_id(take_id), take_id, lags, exposure_of(rig.profile(profile)), rig.sync)
+
+
+def exposure_of(wanted: ExposureEntry) -> Exposure:
+    """The settings of a profile as the nodes are asked for them."""
+    return Exposure(
         shutter=wanted.shutter or None,
         aperture=wanted.aperture or None,
         iso=wanted.iso or None,
@@ -112,7 +116,6 @@ def order_fire(
         image_format=wanted.image_format or None,
         focus_mode=wanted.focus_mode or None,
     )
-    return FireOrder(new_fire_id(take_id), take_id, lags, exposure, rig.sync)
 
 
 def new_fire_id(take_id: str) -> str:
