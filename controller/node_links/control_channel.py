@@ -333,8 +333,7 @@ class ControlLink:
         elif isinstance(message, wire.FrameSpooled):
             self._listener.spooled(message)
         elif isinstance(message, wire.NodeFault):
-            state.fault = plain(f"{message.code}: {message.text}")
-            log.warning("%s: %s", state.camera, state.fault)
+            log.warning("%s: %s: %s", state.camera, plain(message.code), plain(message.text))
             self._listener.node_fault(message)
         elif isinstance(message, wire.RecoverStep):
             self._listener.recover_step(message)

@@ -22,7 +22,6 @@ class NodeState:
     hello: wire.Hello  # as it announced itself on that connection
     seen_ns: int  # monotonic, of its latest message
     status: wire.Status | None = None  # the latest; None before the first
-    fault: str = ""  # the latest that it told
 
     @property
     def camera(self) -> str:
@@ -31,7 +30,7 @@ class NodeState:
 
 @dataclass(frozen=True)
 class LastSeen:
-    """Where a camera was announced last, and since when its body is there without a break; kept when its node is gone."""
+    """Where a camera was announced last, and since when its body is there; kept when its node is gone."""
 
     node: str  # the name that its node's key is enrolled under
     url: str  # the camera's address at its node
@@ -137,7 +136,7 @@ class NodeRegistry:
         return refusal
 
     def _seen(self, node: str, hello: wire.Hello, before: Sequence[NodeState], at_ns: int) -> LastSeen:
-        """before: the camera's node until now, if any: a body that it had, and that was heard of lately, has not come."""
+        """before: the camera's node until now, if any: a body that it had, and was heard of lately, has not come."""
         stayed = any(
             not old.hello.fault and old.hello.serial == hello.serial and at_ns - old.seen_ns <= self._silence_ns
             for old in before

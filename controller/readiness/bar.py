@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 from controller.readiness.fault import Bar, Fault, Shape, Tone, Weight
 from controller.readiness.studio_view import LastTake, StudioView
+from controller.readiness.take_reasons import short_problem
 
 LOOKS: dict[str, tuple[Tone, Shape]] = {
     "HOLD STILL": ("wait", "bars"),
@@ -97,7 +98,7 @@ def _retake(last: LastTake, reason: Fault | None) -> str:
 
 def _decide(last: LastTake) -> tuple[str, str]:
     if last.problem:
-        return "LOOK", last.problem.partition(";")[0]
+        return "LOOK", short_problem(last.problem)
     if last.looks:
         return "LOOK", last.advice if last.looks == 1 else f"{last.looks} to look at"
     return "DECIDE", last.expression if last.looks is not None else f"{last.expression}, being looked at"

@@ -193,6 +193,8 @@ def _aside(view: StudioView) -> Iterator[Fault]:
 def _settings(view: StudioView, cameras: list[CameraView]) -> Iterator[Fault]:
     """What an arming alone can tell: that every camera takes the profile's settings, and how it is focused."""
     profile = profile_of(view)
+    if profile != DEFAULT_PROFILE and profile not in view.rig.profiles:
+        return  # told of already
     at = view.preflight_at
     age_min = _armed_age_min(view, cameras)
     limit = view.rig.preflight.max_age_min
@@ -242,10 +244,7 @@ def _confirmed(view: StudioView, camera: CameraView) -> bool:
     """Whether it has taken the profile's settings, and has been here ever since."""
     if camera.arming is None or camera.arming.armed is None or _came_since(camera):
         return False
-    try:
-        return camera.arming.exposure == exposure_of(view.rig.profile(profile_of(view)))
-    except ConfigurationError:
-        return False
+    return camera.arming.exposure == exposure_of(view.rig.profile(profile_of(view)))
 
 
 def _armed_age_min(view: StudioView, cameras: list[CameraView]) -> float:

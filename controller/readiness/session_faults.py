@@ -7,7 +7,7 @@ from controller.readiness.fault import Fault, Remedy
 from controller.readiness.fault_making import fault
 from controller.readiness.places import Places, names
 from controller.readiness.studio_view import LastTake, SessionView, StudioView
-from controller.readiness.take_reasons import take_faults
+from controller.readiness.take_reasons import short_problem, take_faults
 from db.consents.capture_consent import CaptureConsent
 
 
@@ -64,7 +64,7 @@ def _last_take(last: LastTake, view: StudioView, places: Places) -> Iterator[Fau
             f"mien session accept {last.take}",
         )  # fmt: skip
         if reason:
-            yield fault("flagged", reason, last.problem.partition(";")[0], look)
+            yield fault("flagged", reason, short_problem(last.problem), look)
         if last.looks:
             more = f" and {last.looks - 1} more" if last.looks > 1 else ""
             yield fault("checks", f"{last.take}: {last.advice}{more}", last.advice, look)

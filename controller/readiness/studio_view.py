@@ -18,7 +18,7 @@ class CameraView:
     discrepancy: Discrepancy | None = None  # what the roster says of it; None: its body is here, and the right one
     heard: bool = True  # whether its node is heard
     state: str = "idle"  # as its node reports it; "" before the first report
-    computer: str = ""  # names its node's computer, as camera_id has it; "" when it was never announced
+    computer: str = ""  # names its node's computer, see places.computer_of; "" when it was never announced
     node: str = ""  # the name under which its node is enrolled
     url: str = ""  # its address at its node
     disk: str = ""  # names the disk of its spool
@@ -57,7 +57,6 @@ class LastTake:
     problem: str = ""  # of a whole one: why it is flagged
     looks: int | None = None  # results of its checks that deserve a look; None: they are not done yet
     advice: str = ""  # the first of them, in words
-    keep: str = ""  # the command that keeps a failed one without some photographs; "" where that may not be done
 
 
 @dataclass(frozen=True)

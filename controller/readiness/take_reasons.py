@@ -29,6 +29,7 @@ def _reason(cause: str, pattern: str, short: str, text: str, remedy: str) -> _Re
 
 
 _LATE = re.compile(r"(\d+(?:\.\d+)?) ms (?:too )?late")
+_NAMED = re.compile(r"\(([^)]+)\)$")
 _LINE = re.compile(r"^  (\S+)\s+(.*)$")
 _REASONS = (  # the first that fits
     _reason(
@@ -98,6 +99,13 @@ def reason_of(text: str) -> _Reason:
 def told_faults(problem: str) -> dict[str, str]:
     """The cameras and reasons in errors.describe_failure's text, as the records have it."""
     return {found[1]: found[2] for line in problem.splitlines() if (found := _LINE.match(line))}
+
+
+def short_problem(problem: str) -> str:
+    """The first of a take's flags in few words, its worst camera where one is named."""
+    first = problem.partition(";")[0]
+    named = _NAMED.search(first)
+    return named[1] if named and " " in named[1] else first
 
 
 def _line(faults: Mapping[str, str], places: Places, computer: str, retake: Remedy) -> Fault:
