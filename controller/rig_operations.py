@@ -136,7 +136,7 @@ class RigOperations(StudioParts):
 
     def preflight(self, profile: str = DEFAULT_PROFILE) -> Preflight:
         """Whether a session can begin: every camera is armed and let go again, the lights are lit for a moment."""
-        with self.firing.hold():
+        with self.firing.hold("the preflight is running"):
             self.maintenance.require_quiet()
             found = run_preflight(self.rig, profile, self.link, self.lights, self._condition())
             found = replace(found, checks=(*found.checks, *self.maintenance.checks()))
@@ -146,7 +146,7 @@ class RigOperations(StudioParts):
 
     def measure_lags(self, shots: int, profile: str = DEFAULT_PROFILE) -> LagReport:
         """Fire shots that belong to no take, and keep each camera's lag under a profile. Raises like fire()."""
-        with self.firing.hold():
+        with self.firing.hold("the shutter lags are being measured"):
             try:
                 scene = self.rig.scene_of(profile)
                 rig = self.rig.without(self._require_rig())

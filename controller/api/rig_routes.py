@@ -10,6 +10,8 @@ from fastapi.params import Depends
 from controller.api.aside_routes import aside_data
 from controller.api.request_body import Body
 from controller.preflight.preflight import Preflight
+from controller.readiness.check_remedies import check_remedy
+from controller.readiness.watch import watch_of
 from controller.rig_file import DEFAULT_PROFILE
 from controller.studio import Studio
 
@@ -23,7 +25,7 @@ class PreflightBody(Body):
 def rig_data(studio: Studio) -> dict[str, Any]:
     """The rig as the page and `mien rig status` show it."""
     found = studio.status()
-    return {
+    return watch_of(studio).look().data() | {
         "rig": studio.rig.name,
         "ready": sum(report.ready for report in found.cameras if report.view >= 0),
         "expected": sum(not report.aside for report in found.cameras if report.view >= 0),
@@ -38,8 +40,12 @@ def rig_data(studio: Studio) -> dict[str, Any]:
 
 
 def preflight_data(found: Preflight) -> dict[str, Any]:
-    """A preflight for programs."""
-    return asdict(found) | {"ready": found.ready}
+    """A preflight for programs; each check that is not well with its `remedy`."""
+    checks = [
+        asdict(check) | ({"remedy": remedy.data()} if (remedy := check_remedy(check, found.profile)) else {})
+        for check in found.checks
+    ]
+    return asdict(found) | {"ready": found.ready, "checks": checks}
 
 
 def rig_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:

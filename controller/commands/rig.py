@@ -24,8 +24,12 @@ app.command("write-off")(write_off)
 
 @app.command()
 def status(home: Home = None, as_json: AsJson = False) -> None:
-    """Every camera with its state, clock and what stands in its way."""
+    """Whether all is well enough to fire, what is wrong where and what to do; then every camera.
+
+    The first line is the console's bar: READY only when everything holds that a fire needs.
+    """
     from controller.client import StudioClient
+    from controller.commands.readiness_table import named_in, print_readiness
     from controller.commands.session_tables import print_faults, print_warnings
     from controller.node_links.camera_status import unresolved_text
 
@@ -33,6 +37,8 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(answer)
         return
+    print_readiness(answer)
+    named = named_in(answer)
     gone = f", {len(answer['aside'])} aside" if answer["aside"] else ""
     title = f"{answer['rig']}: {answer['ready']} of {answer['expected']} cameras ready{gone}"
     rows = [
@@ -50,10 +56,11 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
     print_table(title, ["camera", "node", "state", "clock", "round trip", "battery", "waiting"], rows)
     for camera in answer["cameras"]:
         waits = unresolved_text(camera["camera"], camera["unresolved"])
-        if camera["problems"] or camera["aside"] or waits:
-            told = [f"aside: {camera['aside']}"] if camera["aside"] else []
-            told += [waits] if waits else []
-            print(f"  {camera['camera']}  {'; '.join([*told, *camera['problems']])}")
+        told = [f"aside: {camera['aside']}"] if camera["aside"] else []
+        told += [waits] if waits else []
+        told += camera["problems"] if camera["camera"] not in named else []
+        if told:
+            print(f"  {camera['camera']}  {'; '.join(told)}")
     print_warnings(
         {camera["camera"]: "; ".join(camera["warnings"]) for camera in answer["cameras"] if camera["warnings"]}
     )
