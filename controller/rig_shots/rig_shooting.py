@@ -59,7 +59,9 @@ class _Job:
 class RigShooting:
     """start() and stop() once; attach() the rig before the first shot. Methods may be called from any thread."""
 
-    def __init__(self, rig: Rig, home: Path, firing: FiringLock) -> None:
+    def __init__(self, rig: Rig, home: Path, firing: FiringLock, changed: Callable[[], None] = lambda: None) -> None:
+        """changed: told when a series stands otherwise; it returns at once."""
+        self._tell = changed
         self._rig = rig
         self._home = home
         self._firing = firing
@@ -75,7 +77,6 @@ class RigShooting:
         self._stopping = threading.Event()
         self._clock = threading.Condition(self._lock)
         self._timer: threading.Thread | None = None
-        self.revision = 0  # grows with everything that state() tells but the time
 
     def start(self) -> None:
         self._watcher.start()
@@ -358,5 +359,5 @@ class RigShooting:
         return data
 
     def _changed(self) -> None:
-        self.revision += 1
+        self._tell()
         self._clock.notify_all()
