@@ -113,6 +113,7 @@ class Ingest:
         self._trouble = ""
         self._try_again_ns = 0
         self.endpoint = ""
+        self.received_bytes = 0  # of chunks that were written
         self.stored = 0
         self.proven_on_nodes = 0  # of those stored
 
@@ -309,6 +310,7 @@ class Ingest:
             return
         try:
             transfer.append(chunk.data)
+            self.received_bytes += len(chunk.data)
         except OSError as error:
             self._put_back(transfer)
             self._stumble(f"{self._folder} cannot be written: {error.strerror}; make room")

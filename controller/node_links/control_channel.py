@@ -108,6 +108,10 @@ class ControlLink:
         """Expected against present, now."""
         return self._registry.roster()
 
+    def heard_ages_s(self) -> dict[str, tuple[str, float]]:
+        """By camera, its node and for how long it has not been heard."""
+        return self._registry.heard_ages_s()
+
     def owner(self, camera: str) -> str | None:
         """The enrolled node that announced this camera on its latest connection, heard lately or not."""
         return self._registry.owner(camera)

@@ -118,6 +118,12 @@ class TakeReviewer:
                 self._case(take).whole = True
                 self._changed.notify_all()
 
+    @property
+    def pending(self) -> int:
+        """Takes that are being looked at, or wait for it."""
+        with self._changed:
+            return sum(not case.done for case in self._cases.values())
+
     def again(self, take: str) -> None:
         """Look once more at a take that is whole. Raises NotFound; SessionError for a take that is not whole."""
         with reading(self._engine) as tx:

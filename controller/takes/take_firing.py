@@ -63,6 +63,7 @@ class TakeFiring:
         self._lag_store = lag_store
         self._lag_statistics = lag_statistics
         self._quiet = quiet
+        self.fires = 0  # that went out, since the studio was started
 
     def fire(self, take: TakeUnderWay) -> bool:
         """Fire a planned take; its stamps and faults are added to its progress.
@@ -98,6 +99,7 @@ class TakeFiring:
         if take.lit is not None:
             self._lights.settle(take.lit)
         self._records.fired(take.code, setup_record(take.profile, structs.asdict(order.exposure), take.lit))
+        self.fires += 1
         report = self._link.release(order)
         self._lag_statistics.add(report.stamps.values(), take.profile)
         for camera, reason in report.faults.items():

@@ -1,5 +1,6 @@
 """Settlement of a take that was fired: whole, or failed with every reason, written down and said."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -20,7 +21,10 @@ from db.models import TakeState
 
 
 class TakeSettlement:
-    """Settles takes in the records. last: the result that was told last."""
+    """Settles takes in the records.
+
+    last: the result that was told last.  settled: how often a take became what, since the studio was started.
+    """
 
     def __init__(
         self, rig: Rig, records: SessionStore, asides: CamerasAside, reviewer: TakeReviewer, late: LatePhotographs
@@ -31,6 +35,7 @@ class TakeSettlement:
         self._reviewer = reviewer
         self._late = late
         self.last: TakeResult | None = None
+        self.settled: Counter[str] = Counter()
 
     def coming_in(self, take: TakeUnderWay, trouble: str) -> TakeResult:
         """The take so far. trouble: why photographs cannot be filed, on this side; "" for nothing."""
@@ -60,6 +65,7 @@ class TakeSettlement:
         else:
             state, message = self._keep(take, skew, flags)
         advice = {} if faults else dict(progress.notes)
+        self.settled[state.value] += 1
         self.last = _result(take, state, skew, faults, message, flags, advice)
         return self.last
 
