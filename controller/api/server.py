@@ -9,7 +9,7 @@ import time
 import uvicorn
 
 from camera_nodes.sd_notify import Service
-from common.guarding.log_records import log_to
+from common.guarding.log_records import LogFormat, log_to
 from controller.api.app import make_console, write_address
 from controller.api.connection_limits import server_options
 from controller.client import ADDRESS_FILE
@@ -25,10 +25,13 @@ SOCKET_THREADS = {"mien-control", "mien-ingest"}
 SWITCH_S = 0.0005  # threads take turns ten times as often as by default, so a pong waits for nobody
 
 
-def serve_studio(settings: StudioSettings, port: int | None = None) -> None:
-    """Serve until interrupted. Raises ControllerError when the console's port is taken."""
+def serve_studio(settings: StudioSettings, port: int | None = None, log_format: LogFormat | None = None) -> None:
+    """Serve until interrupted. log_format: goes before what the settings say.
+
+    Raises ControllerError when the console's port is taken.
+    """
     require_home(settings.records)
-    log_to()
+    log_to(form=log_format or settings.log_format)
     raise_descriptor_limit()
     sys.setswitchinterval(SWITCH_S)
     port = port or settings.console_port

@@ -296,7 +296,8 @@ class ControlLink:
         if isinstance(message, wire.Ping):
             return
         if message.camera != state.camera:
-            log.warning("%s speaks for %s but announced %s: ignored", state.node, message.camera, state.camera)
+            said, its = (state.node, message.camera, state.camera), {"node": state.node, "camera": state.camera}
+            log.warning("%s speaks for %s but announced %s: ignored", *said, extra=its)
             return
         self._report(state, message)
 
@@ -329,7 +330,7 @@ class ControlLink:
             self._listener.spooled(message)
         elif isinstance(message, wire.NodeFault):
             state.fault = plain(f"{message.code}: {message.text}")
-            log.warning("%s: %s", state.camera, state.fault)
+            log.warning("%s: %s", state.camera, state.fault, extra={"camera": state.camera, "node": state.node})
             self._listener.node_fault(message)
         elif isinstance(message, wire.RecoverStep):
             self._listener.recover_step(message)
@@ -342,7 +343,7 @@ class ControlLink:
     def _greet(self, route: bytes, node: str, hello: wire.Hello, at_ns: int) -> None:
         refusal = self._registry.greet(route, node, hello, at_ns)
         if refusal is not None:
-            log.warning("refused %s as %s: %s", node, hello.camera, refusal.reason)
+            log.warning("refused %s as %s: %s", node, hello.camera, refusal.reason, extra={"node": node})
             self._send(route, refusal)
             return
         self._send(route, wire.Welcome(clock_id=self.clock_id, uploads=not self._hold))

@@ -276,7 +276,7 @@ class TakeReviewer:
             try:
                 self._conclude(case)
             except Exception:
-                log.exception("take %s could not be reviewed", case.take)
+                log.exception("take %s could not be reviewed", case.take, extra={"take": case.take})
             with self._changed:
                 case.done = True
                 case.seen.clear()
@@ -298,7 +298,9 @@ class TakeReviewer:
         with transaction(self._engine) as tx:
             save_review(tx, review, measures)
         for check in review.advice:
-            log.info("%s: %s%s", case.take, f"{check.camera}: " if check.camera else "", check.reason)
+            where = f"{check.camera}: " if check.camera else ""
+            its = {"take": case.take, "camera": check.camera}
+            log.info("%s: %s%s", case.take, where, check.reason, extra=its)
 
     def _review(
         self, case: _Case, seen: dict[str, PhotographFindings]

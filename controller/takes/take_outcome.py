@@ -1,5 +1,6 @@
 """Settlement of a take that was fired: whole, or failed with every reason, written down and said."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,6 +19,8 @@ from controller.takes.take_progress import TakeProgress
 from controller.takes.take_result import TakeResult
 from controller.takes.take_under_way import TakeUnderWay
 from db.models import TakeState
+
+log = logging.getLogger(__name__)
 
 
 class TakeSettlement:
@@ -66,6 +69,9 @@ class TakeSettlement:
             state, message = self._keep(take, skew, flags)
         advice = {} if faults else dict(progress.notes)
         self.settled[state.value] += 1
+        log.info("%s is %s", take.code, state.value, extra={"take": take.code})
+        for camera, reason in faults.items():
+            log.warning("%s: %s: %s", take.code, camera, reason, extra={"take": take.code, "camera": camera})
         self.last = _result(take, state, skew, faults, message, flags, advice)
         return self.last
 

@@ -1,9 +1,13 @@
 """Figures for Prometheus: they parse, names and labels are as they should be, and nobody reads them without a token."""
 
 import asyncio
+import io
+import json
+import logging
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as prometheus_text
 from sqlalchemy import select
 
+from common.guarding.json_log_records import JsonLogFormatter
 from controller.api.app import make_console
 from controller.metrics.scrape_token import FILE, ScrapeToken
 from controller.metrics.studio_collector import ConsoleLoad
@@ -122,7 +127,8 @@ def test_what_a_take_leaves_in_them_and_that_nobody_is_named(
     fleet.start(studio, {f"cam-{view:02d}": sim_url(view, photos, battery=57) for view in range(2)})
     studio.wait_for_cameras(30)
     session = studio.start_session(home.subject, "short")
-    take = studio.fire(session).take
+    with json_log() as lines:
+        take = studio.fire(session).take
     until(lambda: asked.value("mien_checks_pending") == 0 and studio.review(take) is not None)
     assert asked.value("mien_camera_ready", camera="cam-01", node="cam-01") == 1
     assert asked.value("mien_cameras", state="idle") == 2
@@ -139,12 +145,30 @@ def test_what_a_take_leaves_in_them_and_that_nobody_is_named(
     assert asked.value("mien_disk_free_bytes", place="store") > 1e6
     assert asked.value("mien_console_streams") == 3
     assert asked.value("mien_node_connections", port="control") == 2
+    about_it = [line for line in map(json.loads, lines.getvalue().splitlines()) if line.get("take") == take]
+    assert [line["fire"].startswith(take) for line in about_it if "is fired" in line["message"]] == [True]
+    assert f"{take} is captured" in {line["message"] for line in about_it}
     codes = _codes(studio.engine)
     assert {home.subject, session, take, "neutral"} <= codes
     labels = {value for m in asked.metrics().values() for s in m.samples for value in s.labels.values()}
     assert len(labels) > 8
     assert [(label, code) for label in labels for code in codes if code.lower() in label.lower()] == []
     assert not any(code in asked.get().text for code in codes - {"neutral", "smile", "mouth_stretch"})
+
+
+@contextmanager
+def json_log() -> Iterator[io.StringIO]:
+    """What is logged meanwhile, as JSON."""
+    stream, root = io.StringIO(), logging.getLogger()
+    handler, level = logging.StreamHandler(stream), root.level
+    handler.setFormatter(JsonLogFormatter({}))
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield stream
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
 
 
 def _codes(engine: Any) -> set[str]:
