@@ -133,7 +133,7 @@ class FileCommitter:
             try:
                 answer = None if self._stopping.is_set() else self._file(offer, path)
             except Exception as error:
-                log.exception("filing %s failed", offer.entry)
+                log.exception("filing %s failed", offer.entry, extra={"camera": offer.camera, "take": offer.take_id})
                 self.trouble = f"filing {offer.entry} failed: {error}"
                 answer = None
             self._done(CommitOutcome(offer, answer))
