@@ -22,6 +22,12 @@ class PreflightBody(Body):
     profile: str = DEFAULT_PROFILE
 
 
+class SceneBody(Body):
+    """A light scene that is held from now on."""
+
+    scene: str | None  # none: off
+
+
 def rig_data(studio: Studio) -> dict[str, Any]:
     """The rig as the page and `mien rig status` show it."""
     found = studio.status()
@@ -35,6 +41,8 @@ def rig_data(studio: Studio) -> dict[str, Any]:
         "ingest_trouble": found.ingest_trouble,
         "lights_trouble": found.lights_trouble,
         "scene": found.scene,
+        "held_scene": found.held_scene,
+        "scenes": sorted(studio.rig.scenes),
         "cameras": [asdict(report) | asdict(found.history[report.camera]) for report in found.cameras],
     }
 
@@ -59,5 +67,11 @@ def rig_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
     @api.post("/preflight")
     def preflight(body: PreflightBody) -> dict[str, Any]:
         return preflight_data(studio.preflight(body.profile))
+
+    @api.post("/rig/scene")
+    def hold_scene(body: SceneBody) -> dict[str, Any]:
+        studio.hold_scene(body.scene)
+        found = studio.status()
+        return {"held_scene": found.held_scene, "scene": found.scene}
 
     return api

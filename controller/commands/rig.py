@@ -10,6 +10,8 @@ from common.terminal.figures import milliseconds
 from common.terminal.options import AsJson, Home, print_json, print_table
 from controller.commands.aside import aside, back
 from controller.commands.camera_maintenance import recover, view, write_off
+from controller.commands.rig_setup import check, init, scene
+from controller.commands.rig_shots import app as shoot
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,6 +22,10 @@ app.command()(back)
 app.command()(recover)
 app.command()(view)
 app.command("write-off")(write_off)
+app.command()(check)
+app.command()(init)
+app.command()(scene)
+app.add_typer(shoot, name="shoot")
 
 
 @app.command()

@@ -52,6 +52,10 @@ class CommitLog(Protocol):
         """Before the file goes into the store. Raises FrameRejected when it is not of its take."""
         ...
 
+    def put_elsewhere(self, arrival: ReceivedPhotograph, path: Path) -> bool:
+        """File a photograph that is no take's, which the store never has; False for a take's. Raises OSError."""
+        ...
+
     def commit(self, arrival: ReceivedPhotograph) -> None:
         """ONE transaction for the file. Raises FrameRejected, or RecordError when it may be tried again."""
         ...
@@ -129,7 +133,7 @@ class FileCommitter:
             try:
                 answer = None if self._stopping.is_set() else self._file(offer, path)
             except Exception as error:
-                log.exception("filing %s failed", offer.entry)
+                log.exception("filing %s failed", offer.entry, extra={"camera": offer.camera, "take": offer.take_id})
                 self.trouble = f"filing {offer.entry} failed: {error}"
                 answer = None
             self._done(CommitOutcome(offer, answer))
@@ -147,11 +151,12 @@ class FileCommitter:
             try:
                 if arrival is None:
                     arrival = self._read(offer, path)
-                if not adopted:
-                    self._commit_log.prove(arrival)
-                    self._store.adopt_file(path, offer.sha256)
-                    adopted = True
-                self._commit_log.commit(arrival)
+                if adopted or not self._commit_log.put_elsewhere(arrival, path):
+                    if not adopted:
+                        self._commit_log.prove(arrival)
+                        self._store.adopt_file(path, offer.sha256)
+                        adopted = True
+                    self._commit_log.commit(arrival)
             except FrameRejected as rejection:
                 with suppress(OSError):
                     path.unlink(missing_ok=True)

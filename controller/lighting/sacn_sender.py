@@ -3,6 +3,8 @@
 A scene goes out at once, three times, then every 0.9 s: a fixture takes a source for lost after 2.5 s of silence
 (E1.31-2018, sections 6.6.1 and 6.7.1). At the end the lights go dark and the stream says that it ends.
 
+A scene can be held: it is what the lights go back to after a take, in place of the scene between takes.
+
 Fixtures do not answer. What can be known is that the packets left this machine; `trouble` says when they do not.
 """
 
@@ -69,6 +71,8 @@ class SacnSender:
             for universe in universes
         }
         self._changed = threading.Condition()
+        self._held: Scene | None = None
+        self._resting = True  # no take, preflight or measurement has the lights
         self._wanted = self._between
         self._order = 0  # counts show(); `_sent` is the order that went out last
         self._sent = -1
@@ -137,6 +141,12 @@ class SacnSender:
             return self._wanted.name
 
     @property
+    def held(self) -> Scene | None:
+        """The scene that somebody switched on by hand and holds."""
+        with self._changed:
+            return self._held
+
+    @property
     def trouble(self) -> str:
         """Why packets do not leave; empty when they do."""
         with self._changed:
@@ -145,22 +155,49 @@ class SacnSender:
     def show(self, scene: Scene) -> LightingRecord:
         """Light the scene and return once its first packets have left. Raises LightsFailed."""
         with self._changed:
-            self._wanted = scene
-            self._order += 1
-            order = self._order
-            self._changed.notify_all()
+            self._resting = False
+            return self._light(scene)
+
+    def show_held(self) -> LightingRecord | None:
+        """Light the held scene once more, for a take whose profile has none; None when nothing is held.
+
+        Raises LightsFailed.
+        """
+        with self._changed:
+            if self._held is None:
+                return None
+            self._resting = False
+            return self._light(self._held)
+
+    def hold(self, scene: Scene | None) -> None:
+        """Hold this scene from now on, or none; during a take it is lit when the take gives the lights back.
+
+        Raises LightsFailed when it cannot be sent; it is held all the same.
+        """
+        with self._changed:
+            self._held = scene
             self._tell()
-            end = time.monotonic() + PATIENCE_S
-            while self._sent < order and self._running and (left := end - time.monotonic()) > 0:
-                self._changed.wait(left)
-            lit = self._lit
-            if self._trouble or self._sent < order or lit is None:
-                reason = self._trouble or "its thread does not run"
-                raise LightsFailed(
-                    f"The lights cannot be lit ({scene.name}): {reason}. Look at the lights' network and at "
-                    "'interface' in [lights] of the rig file"
-                )
-            return lit
+            if self._resting:
+                self._light(scene or self._between)
+
+    def _light(self, scene: Scene) -> LightingRecord:
+        """With the lock held: send a scene and wait until its first packets have left. Raises LightsFailed."""
+        self._wanted = scene
+        self._order += 1
+        order = self._order
+        self._changed.notify_all()
+        self._tell()
+        end = time.monotonic() + PATIENCE_S
+        while self._sent < order and self._running and (left := end - time.monotonic()) > 0:
+            self._changed.wait(left)
+        lit = self._lit
+        if self._trouble or self._sent < order or lit is None:
+            reason = self._trouble or "its thread does not run"
+            raise LightsFailed(
+                f"The lights cannot be lit ({scene.name}): {reason}. Look at the lights' network and at "
+                "'interface' in [lights] of the rig file"
+            )
+        return lit
 
     def settle(self, lit: LightingRecord) -> None:
         """Wait until the scene has been up for settle_ms."""
@@ -169,10 +206,12 @@ class SacnSender:
             time.sleep(left_s)
 
     def rest(self) -> None:
-        """The scene between takes: dark, unless the rig file names one. Never raises."""
+        """The held scene, or the scene between takes: dark, unless the rig file names one. Never raises."""
         with self._changed:
-            if self._wanted is not self._between:
-                self._wanted = self._between
+            self._resting = True
+            wanted = self._held or self._between
+            if self._wanted is not wanted:
+                self._wanted = wanted
                 self._order += 1
                 self._changed.notify_all()
                 self._tell()

@@ -115,6 +115,10 @@ class ControlLink:
         """By camera, where it was announced last since the studio was started, and since when its body is there."""
         return self._registry.last_seen()
 
+    def heard_ages_s(self) -> dict[str, tuple[str, float]]:
+        """By camera, its node and for how long it has not been heard."""
+        return self._registry.heard_ages_s()
+
     def owner(self, camera: str) -> str | None:
         """The enrolled node that announced this camera on its latest connection, heard lately or not."""
         return self._registry.owner(camera)
@@ -301,7 +305,8 @@ class ControlLink:
         if isinstance(message, wire.Ping):
             return
         if message.camera != state.camera:
-            log.warning("%s speaks for %s but announced %s: ignored", state.node, message.camera, state.camera)
+            said, its = (state.node, message.camera, state.camera), {"node": state.node, "camera": state.camera}
+            log.warning("%s speaks for %s but announced %s: ignored", *said, extra=its)
             return
         self._report(state, message)
 
@@ -333,7 +338,8 @@ class ControlLink:
         elif isinstance(message, wire.FrameSpooled):
             self._listener.spooled(message)
         elif isinstance(message, wire.NodeFault):
-            log.warning("%s: %s: %s", state.camera, plain(message.code), plain(message.text))
+            told = (state.camera, plain(message.code), plain(message.text))
+            log.warning("%s: %s: %s", *told, extra={"camera": state.camera, "node": state.node})
             self._listener.node_fault(message)
         elif isinstance(message, wire.RecoverStep):
             self._listener.recover_step(message)
@@ -346,7 +352,7 @@ class ControlLink:
     def _greet(self, route: bytes, node: str, hello: wire.Hello, at_ns: int) -> None:
         refusal = self._registry.greet(route, node, hello, at_ns)
         if refusal is not None:
-            log.warning("refused %s as %s: %s", node, hello.camera, refusal.reason)
+            log.warning("refused %s as %s: %s", node, hello.camera, refusal.reason, extra={"node": node})
             self._send(route, refusal)
             return
         self._send(route, wire.Welcome(clock_id=self.clock_id, uploads=not self._hold))

@@ -74,6 +74,12 @@ class NodeRegistry:
             present += [body for body, at_ns in self._turned_away.values() if at_ns >= since]
         return compare(self._expected, present)
 
+    def heard_ages_s(self) -> dict[str, tuple[str, float]]:
+        """By camera, the node that announced it on its latest connection, and for how long it has not been heard."""
+        now = time.monotonic_ns()
+        with self._lock:
+            return {state.camera: (state.node, max(0, now - state.seen_ns) / 1e9) for state in self._nodes.values()}
+
     def owner(self, camera: str) -> str | None:
         """The enrolled node that announced this camera on its latest connection, heard lately or not."""
         with self._lock:

@@ -45,7 +45,7 @@ class LatePhotographs:
         with suppress(RecordError), reading(self._engine) as tx:  # it is told in less words while the records are away
             take = get_take(tx, arrival.take)
             message = arrival_text(arrival, take, str(TakeCode.parse(take.code).expression), utc_now())
-        log.info("%s", message)
+        log.info("%s", message, extra={"take": arrival.take, "camera": arrival.camera})
         self._told.append((time.monotonic(), message))
         if not arrival.lacking and arrival.after is not TakeState.SUPERSEDED:
             self._look_at(arrival.take)
