@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from camera_nodes.wire import Rung
+from camera_nodes.wire import Drive, Rung
 from controller.cameras.body_recovery import RecoveryProgress
 from controller.cameras.camera_maintenance import CameraHistory
 from controller.cameras.live_view import LiveViewFrame
@@ -115,6 +115,17 @@ class RigOperations(StudioParts):
     def write_off(self, camera: str, reason: str) -> str:
         """Give up the file of the camera's unresolved exposure; the take of it. Raises SessionError or RigNotReady."""
         return self.maintenance.write_off(camera, reason)
+
+    def identify(self, camera: str) -> str:
+        """Have a camera give signs by which a person finds it; what is to be heard or seen.
+
+        Raises SessionError for an unknown camera, RigNotReady saying why there is none.
+        """
+        return self.maintenance.actions.identify(camera)
+
+    def focus(self, camera: str, drive: Drive = "auto", step: int = 1) -> str:
+        """Move a camera's lens once, and write it into the audit log; what was done. Raises as identify()."""
+        return self.maintenance.focus(camera, drive, step)
 
     def ask_live_view(self, cameras: Sequence[str], every_ms: int) -> list[LiveViewFrame]:
         """Have live view go on for some seconds, of all cameras by default, and what is seen. Raises SessionError."""

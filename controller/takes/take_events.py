@@ -42,6 +42,8 @@ class NodeEventListener(Protocol):
 
     def view_state(self, message: wire.ViewState) -> None: ...
 
+    def body_acted(self, message: wire.BodyActed) -> None: ...
+
 
 class TakeEvents:
     """ControlListener of the control link and CommitLog of ingest; late events find the progress of an older take."""
@@ -108,6 +110,10 @@ class TakeEvents:
     def view_state(self, message: wire.ViewState) -> None:
         if self._listener is not None:
             self._listener.view_state(message)
+
+    def body_acted(self, message: wire.BodyActed) -> None:
+        if self._listener is not None:
+            self._listener.body_acted(message)
 
     # --- from ingest ---
 
