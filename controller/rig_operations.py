@@ -14,6 +14,7 @@ from controller.preflight.preflight import Preflight, StudioCondition, run_prefl
 from controller.rig.cameras_aside import aside_text
 from controller.rig.roster import Roster
 from controller.rig_file import DEFAULT_PROFILE
+from controller.rig_jobs import RigJob
 from controller.shutter_lag.lag_measurement import LagReport, measure_lags
 from controller.shutter_lag.lag_statistics import ShutterLagEstimate
 from controller.studio_parts import StudioParts
@@ -149,8 +150,9 @@ class RigOperations(StudioParts):
         """Whether a session can begin: every camera is armed and let go again, the lights are lit for a moment."""
         with self.firing.hold():
             self.maintenance.require_quiet()
-            found = run_preflight(self.rig, profile, self.link, self.lights, self._condition())
-            found = replace(found, checks=(*found.checks, *self.maintenance.checks()))
+            with self.jobs.run("preflight", f"preflight, profile {profile}", 1):
+                found = run_preflight(self.rig, profile, self.link, self.lights, self._condition())
+                found = replace(found, checks=(*found.checks, *self.maintenance.checks()))
             self.last_preflight = found
             self.bell.ring("preflight")
             return found
@@ -163,9 +165,22 @@ class RigOperations(StudioParts):
                 rig = self.rig.without(self._require_rig())
                 if scene is not None:
                     self.lights.settle(self.lights.show(scene))
-                return measure_lags(rig, self.link, self.lags, self.lag_store, profile, shots, self.quiet, log.info)
+                with self.jobs.run("lag", f"shutter lag, profile {profile}", shots):
+                    found = measure_lags(
+                        rig, self.link, self.lags, self.lag_store, profile, shots, self.quiet, self._lag_shot
+                    )
+                    self.jobs.tell("lag", found.outlook.text() if found.outlook is not None else "")
+                return found
             finally:
                 self.lights.rest()
+
+    def _lag_shot(self, number: int) -> None:
+        log.info("lag shot %d", number)
+        self.jobs.step("lag", number)
+
+    def jobs_now(self) -> Mapping[str, RigJob]:
+        """What takes a while and is under way or was done lately, by name; see RigJobs."""
+        return self.jobs.all(self.maintenance.recoveries.newest())
 
     def kept_lags(self, profile: str) -> Mapping[str, LagRecord]:
         """By camera, the kept lags that a fire with this profile goes by: its own, else the default profile's."""

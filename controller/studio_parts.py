@@ -22,6 +22,7 @@ from controller.lighting.sacn_sender import SacnSender
 from controller.node_links.connection_guard import ConnectionGuard, NodePort
 from controller.node_links.control_channel import ControlLink
 from controller.rig.cameras_aside import CamerasAside
+from controller.rig_jobs import RigJobs
 from controller.sessions.late_photographs import LatePhotographs
 from controller.sessions.operator_decisions import Decisions
 from controller.sessions.session_store import SessionStore
@@ -56,6 +57,7 @@ class StudioParts:
         self.settings = settings
         self.rig = settings.rig
         self.bell = ChangeBell()
+        self.jobs = RigJobs(self.bell)
         self.firing = FiringLock()
         self.lags = ShutterLagStatistics()
         self.lights = SacnSender(settings.rig.lights, settings.rig.scenes, f"Mien {settings.rig.name}", self._lit)

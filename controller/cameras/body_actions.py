@@ -1,4 +1,4 @@
-"""What one camera's body is asked to do between takes, and what its node answers: signs to be found by, its lens moved."""
+"""What a camera's body is asked to do between takes, and what its node answers: signs to be found by, its lens moved."""
 
 import threading
 import time
@@ -55,8 +55,8 @@ class BodyActions:
                 while (answer := self._waited[request]) is None:
                     if (left := end - time.monotonic()) <= 0:
                         raise RigNotReady(
-                            f"{camera}: its node has not answered within {ANSWER_S:.0f} s: look at its log; a node of an"
-                            " earlier version does not know what was asked"
+                            f"{camera}: its node has not answered within {ANSWER_S:.0f} s: look at its log; a node of"
+                            " an earlier version does not know what was asked"
                         )
                     self._changed.wait(min(left, 1.0))
         finally:

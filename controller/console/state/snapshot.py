@@ -3,7 +3,7 @@
 from typing import Any
 
 from controller.console.state.camera_section import CameraSection
-from controller.console.state.known_values import without_none
+from controller.console.state.known_values import known, without_none
 from controller.console.state.plain_bar import plain_bar
 from controller.console.state.rig_sections import preflight_section, rig_section, server_section
 from controller.console.state.session_sections import neutral_section, paused_section, session_section
@@ -41,7 +41,7 @@ class Snapshot:
             "take": take,
             "neutral": neutral_section(studio, state) if state is not None else None,
             "preflight": preflight_section(studio),
-            "jobs": {},
+            "jobs": {name: known(**vars(job)) for name, job in studio.jobs_now().items()},
             "paused": paused,
             "server": server_section(studio, self._started),
         }
