@@ -18,13 +18,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import controller.console
 from common.files.atomic_write import write_whole
+from controller.api.artefact_routes import artefact_router
 from controller.api.aside_routes import aside_router
 from controller.api.authentication import AccessToken, AuthenticationMiddleware
 from controller.api.camera_routes import camera_router
+from controller.api.farm_routes import farm_router
+from controller.api.release_routes import release_router
 from controller.api.rig_routes import preflight_data, rig_data, rig_router
 from controller.api.session_data import checked_session_data, take_data
 from controller.api.session_routes import session_router
 from controller.api.shutter_lag_routes import lag_router
+from controller.api.subject_routes import subject_router
 from controller.api.take_check_routes import check_router, review_data
 from controller.api.take_routes import take_router
 from controller.client import ADDRESS_FILE
@@ -69,6 +73,10 @@ def make_console(studio: Studio, token: str) -> FastAPI:
     for router in (rig_router, camera_router, aside_router, session_router, take_router, lag_router):
         app.include_router(router(studio, guard))
     app.include_router(check_router(studio, guard, access))
+    app.include_router(subject_router(studio, guard, guard))
+    app.include_router(farm_router(studio, guard, guard))
+    app.include_router(artefact_router(studio, guard))
+    app.include_router(release_router(studio, guard))
     publisher = app.state.publisher = publish(studio)
     app.include_router(stream_router(publisher, guard))
     app.include_router(picture_router(studio, guard))
