@@ -1,6 +1,6 @@
 """Which photographs may be shown to operators: those of takes and subjects that nobody has withdrawn."""
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.captures import get_session
@@ -43,3 +43,21 @@ def frontal_photographs(tx: Session, session: str) -> dict[str, dict[str, str]]:
     for take, camera, sha256 in tx.execute(query):
         found.setdefault(take, {})[camera] = sha256
     return found
+
+
+def newest_frames(tx: Session, session_id: int) -> list[tuple[str, str, str]]:
+    """Each camera's last photograph in a session: camera, SHA-256, take; takes that were withdrawn are passed over."""
+    newest = (
+        select(func.max(Frame.id))
+        .join(Take, Take.id == Frame.take_id)
+        .where(Take.session_id == session_id, ~take_withdrawn(Take.id))
+        .group_by(Frame.camera_id)
+    )
+    query = (
+        select(Camera.name, Frame.sha256, Take.code)
+        .join(Camera, Camera.id == Frame.camera_id)
+        .join(Take, Take.id == Frame.take_id)
+        .where(Frame.id.in_(newest))
+        .order_by(Camera.view_index)
+    )
+    return [(name, sha256, take) for name, sha256, take in tx.execute(query)]
