@@ -1,4 +1,4 @@
-"""A real browser on the console: Debian's Chromium by Playwright, signed in. Errors of the browser's console fail the test."""
+"""A real browser on the console: Debian's Chromium by Playwright, signed in. Errors of its own console fail a test."""
 
 import json
 import os
@@ -19,6 +19,18 @@ def chromium() -> str:
     if found is None:
         pytest.skip(HOW)
     return found
+
+
+@contextmanager
+def plain_page(*arguments: str) -> Iterator[Any]:
+    """A page of a browser that is signed in nowhere."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        root = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=chromium(), args=[*root, "--disable-gpu", *arguments])
+        yield browser.new_page()
+        browser.close()
 
 
 @contextmanager
