@@ -85,7 +85,7 @@ class Gate:
         self._routes = RouteRoles(console)
         self._sessions = sessions
         self._owner = owner
-        self._names = {*LOOPBACK, *(name.lower() for name in names)}
+        self._names = {*LOOPBACK, *(f"[{name}]" if ":" in name else name.lower() for name in names)}
         self._by_session = RequestLimit(per_s=60.0, burst=600.0)
         self._commands = RequestLimit(per_s=10.0, burst=60.0)
         self._by_address = RequestLimit(per_s=20.0, burst=200.0)
@@ -114,7 +114,7 @@ class Gate:
         async def again() -> Message:
             return next(given, None) or await receive()
 
-        guarded = _with_headers(send, secure)
+        guarded = _with_headers(send, secure, request.path.startswith(f"{PUBLIC_FILES}/"))
         with acting_as(None if visitor is None or visitor is self._owner.visitor else visitor.person):
             if visitor is not None and route.path.startswith(STREAMS):
                 await self._stream(scope, again, guarded, visitor, request)
@@ -292,11 +292,13 @@ async def _whole(receive: Receive, most: int) -> bytes | None:
             return bytes(body)
 
 
-def _with_headers(send: Send, secure: bool) -> Send:
+def _with_headers(send: Send, secure: bool, public: bool) -> Send:
+    """public: a file that anybody has, which a browser may keep as long as it asks whether it still is the same."""
+    ours = {**SECURITY_HEADERS, **hsts(secure)} | ({b"cache-control": b"no-cache"} if public else {})
+
     async def answer(message: Message) -> None:
         if message["type"] == "http.response.start":
             present = {name.lower() for name, _ in message["headers"]}
-            ours = {**SECURITY_HEADERS, **hsts(secure)}
             message["headers"] = [*message["headers"], *((k, v) for k, v in ours.items() if k not in present)]
         await send(message)
 

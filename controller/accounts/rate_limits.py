@@ -117,9 +117,9 @@ class StreamLimit:
 
     @contextmanager
     def one(self, key: Hashable) -> Iterator[bool]:
-        """Whether one more may be open while the block runs."""
+        """Whether one more may be open while the block runs. key: whose; None for who is bounded by all alone."""
         held = self._open.get(key, 0)
-        if held >= self._each or self.count >= self._all:
+        if (key is not None and held >= self._each) or self.count >= self._all:
             yield False
             return
         self._open[key] = held + 1

@@ -9,7 +9,7 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-MOST = 96  # connections at a time: a page, some commands; the rest is nobody's
+MOST = 160  # connections at a time: eight browsers with six each, some commands; the rest is nobody's
 ASK_S = 5.0
 
 

@@ -62,6 +62,11 @@ def sign_in_router(studio: Studio) -> APIRouter:
     api = APIRouter()
     desk = studio.accounts
 
+    @api.get("/sign-in/standing", dependencies=[require("anyone")])
+    def standing(request: Request) -> dict[str, Any]:
+        """Whether this browser is signed in; nothing of anybody."""
+        return {"signed_in": request.scope.get(VISITOR) is not None}
+
     @api.post("/sign-in/password", dependencies=[require("anyone")])
     def by_password(body: PasswordBody, request: Request) -> JSONResponse:
         try:

@@ -1,1 +1,1 @@
-"""The operator's page: what it shows (`state`), how that reaches it (`stream`), and what it is made of (`pages`, `static`)."""
+"""The operator's page: what it shows (`state`), how that reaches it (`stream`), what it is made of (`pages`, `static`)."""

@@ -13,7 +13,7 @@ from db.errors import NotFound, StateConflict
 from db.models import Account, ConsoleRole, LinkKind, OneTimeLink
 
 TERM = {
-    LinkKind.FIRST: timedelta(hours=24),
+    LinkKind.FIRST: timedelta(hours=1),  # it is printed, and may be in a log
     LinkKind.ACCOUNT: timedelta(hours=24),
     LinkKind.SCREEN: timedelta(minutes=15),
 }

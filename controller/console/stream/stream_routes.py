@@ -6,6 +6,7 @@ from fastapi import APIRouter, HTTPException
 from fastapi.params import Depends
 from fastapi.sse import EventSourceResponse
 
+from controller.accounts.roles import require
 from controller.console.stream.publisher import Publisher
 
 MOST_STREAMS = 32  # at a time: some screens; the rest is nobody's
@@ -15,7 +16,7 @@ def stream_router(publisher: Publisher, guard: Sequence[Depends]) -> APIRouter:
     """/stream; `guard`: what each request must pass."""
     routes = APIRouter(dependencies=guard)
 
-    @routes.get("/stream")
+    @routes.get("/stream", dependencies=[require("viewer")])
     async def stream() -> EventSourceResponse:
         if publisher.listeners >= MOST_STREAMS:
             raise HTTPException(503, f"{MOST_STREAMS} screens are open already: close one")
