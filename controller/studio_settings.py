@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.configuration.loader import from_table
+from common.guarding.log_records import LogFormat
 from controller.client import CONSOLE_PORT
 from controller.errors import ConfigurationError
 from controller.rig_file import Rig, read_rig
@@ -38,6 +39,8 @@ class StudioSettings:
     console_address: str = ""
     # further names of this machine in the network
     console_names: tuple[str, ...] = ()
+    # how log lines are written
+    log_format: LogFormat = LogFormat.TEXT
 
     def network_names(self) -> set[str]:
         """Under which the console may be asked from other devices: its address, this machine's name, further ones."""
@@ -58,6 +61,7 @@ class _Section:
     console_port: int = CONSOLE_PORT
     console_address: str = ""
     console_names: tuple[str, ...] = ()
+    log_format: LogFormat = LogFormat.TEXT
 
 
 def load_settings(
@@ -72,6 +76,7 @@ def load_settings(
         console_port = 5780
         console_address = "10.0.0.1"      # for tablets of the studio's network, by TLS
         console_names = ["studio.lan"]
+        log_format = "text"               # or "json"
 
     Raises ConfigurationError or SettingsError, naming file and key.
     """
@@ -91,6 +96,7 @@ def load_settings(
         console_port=written.console_port,
         console_address=_network_address(written.console_address, source),
         console_names=tuple(_host_name(name, source) for name in written.console_names),
+        log_format=written.log_format,
     )
 
 

@@ -10,7 +10,7 @@ import hmac
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
@@ -20,13 +20,13 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from controller.accounts.answer_headers import SECURITY_HEADERS, cookie_name, hsts
+from controller.accounts.bearers import Bearer
 from controller.accounts.browser_sessions import BrowserSessions
 from controller.accounts.rate_limits import RequestLimit, StreamLimit
 from controller.accounts.roles import VISITOR, Visitor, refusal
 from controller.accounts.route_roles import PUBLIC_FILES, RouteRole, RouteRoles
 from db.audit.acting_person import acting_as
 from db.errors import RecordError
-from db.models import ConsoleRole
 
 log = logging.getLogger(__name__)
 
@@ -75,16 +75,21 @@ class _Request:
 class Gate:
     """ASGI middleware around an application whose routes declare their roles.
 
-    owner: who the token in the home stands for; names: under which the console may be asked, besides loopback's.
+    bearers: who may show a token; names: under which the console may be asked, besides loopback's.
     """
 
     def __init__(
-        self, app: ASGIApp, console: FastAPI, sessions: BrowserSessions, owner: "Owner", names: Iterable[str] = ()
+        self,
+        app: ASGIApp,
+        console: FastAPI,
+        sessions: BrowserSessions,
+        bearers: Sequence[Bearer],
+        names: Iterable[str] = (),
     ) -> None:
         self._app = app
         self._routes = RouteRoles(console)
         self._sessions = sessions
-        self._owner = owner
+        self._bearers = bearers
         self._names = {*LOOPBACK, *(f"[{name}]" if ":" in name else name.lower() for name in names)}
         self._by_session = RequestLimit(per_s=60.0, burst=600.0)
         self._commands = RequestLimit(per_s=10.0, burst=60.0)
@@ -115,7 +120,7 @@ class Gate:
             return next(given, None) or await receive()
 
         guarded = _with_headers(send, secure, request.path.startswith(f"{PUBLIC_FILES}/"))
-        with acting_as(None if visitor is None or visitor is self._owner.visitor else visitor.person):
+        with acting_as(None if visitor is None else visitor.person):
             if visitor is not None and route.path.startswith(STREAMS):
                 await self._stream(scope, again, guarded, visitor, request)
             else:
@@ -145,11 +150,12 @@ class Gate:
         return visitor, route
 
     async def _who(self, request: _Request) -> Visitor | None:
-        """The home's owner by the token, a person by the session's cookie, or nobody. Raises Refusal."""
+        """A program by its token, a person by the session's cookie, or nobody. Raises Refusal."""
         given = request.headers.get("authorization")
         if given is not None:
-            if self._owner.shown(given):
-                return self._owner.visitor
+            for bearer in self._bearers:
+                if bearer.shown(given) and bearer.only in ("", request.path):
+                    return bearer.visitor
             self._often(self._by_address, request.address)
             raise Refusal(401, "the console's token is wrong")
         token = _cookie(request.headers.get("cookie", ""), cookie_name(request.scheme == "https"))
@@ -199,25 +205,13 @@ class Gate:
                 answer.cancel()
 
     async def _stands(self, visitor: Visitor, request: _Request) -> bool:
-        if visitor is self._owner.visitor:
+        if visitor.session_id is None:
             return True
         try:
             found = await self._who(request)
         except (Refusal, RecordError):
             return True  # it is asked again
         return found == visitor
-
-
-class Owner:
-    """The home's owner, who shows the token that lies there, for its user alone."""
-
-    def __init__(self, token: str, person: str) -> None:
-        self._expected = f"Bearer {token}".encode()
-        self.visitor = Visitor(person, ConsoleRole.MANAGER)
-
-    def shown(self, given: str) -> bool:
-        """Whether an Authorization header holds the token."""
-        return hmac.compare_digest(given.encode(errors="surrogatepass"), self._expected)
 
 
 def _read(scope: Scope) -> _Request:

@@ -1,6 +1,7 @@
 """Routes of accounts: the own one for everybody, all of them for managers, the subject's screen for operators."""
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any, Literal
 
 from fastapi import APIRouter, HTTPException, Request
@@ -49,10 +50,14 @@ class NewPasskeyBody(Body):
 def account_data(found: AccountFacts) -> dict[str, Any]:
     """An account for programs: nothing that opens it."""
     keys = [
-        asdict(key) | {name: at and at.isoformat() for name, at in (("created_at", key.created_at), ("last_used_at", key.last_used_at))}
+        asdict(key) | {"created_at": _told(key.created_at), "last_used_at": _told(key.last_used_at)}
         for key in found.passkeys
-    ]  # fmt: skip
+    ]
     return asdict(found) | {"role": found.role.value, "passkeys": keys}
+
+
+def _told(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
 
 
 def own_account_router(studio: Studio) -> APIRouter:

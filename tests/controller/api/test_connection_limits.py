@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.accounts.answer_headers import SECURITY_HEADERS
+from controller.accounts.bearers import owner_of
 from controller.accounts.browser_sessions import BrowserSessions
-from controller.accounts.gate import BODY_LIMIT, Gate, Owner
+from controller.accounts.gate import BODY_LIMIT, Gate
 from controller.accounts.roles import require
 from controller.api import connection_limits
 from db.engine import open_database
@@ -29,7 +30,7 @@ def guarded(folder: Path) -> FastAPI:
     """A page for anybody and a command for operators, which says how long its body was; behind the console's gate."""
     app = FastAPI()
     sessions = BrowserSessions(open_database(f"sqlite:///{folder / 'none.sqlite'}"))
-    app.add_middleware(Gate, console=app, sessions=sessions, owner=Owner(TOKEN, "owner"))
+    app.add_middleware(Gate, console=app, sessions=sessions, bearers=[owner_of(TOKEN)])
 
     @app.get("/", dependencies=[require("anyone")])
     def show() -> str:
