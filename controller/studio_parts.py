@@ -13,6 +13,7 @@ import zmq
 
 from camera_nodes.curve_keys import CONTROLLER, AllowList, KeyPair, ensure_keys
 from camera_nodes.transport import Authenticator, Context
+from controller.accounts.accounts_desk import AccountsDesk
 from controller.cameras.camera_maintenance import CameraMaintenance
 from controller.change_bell import ChangeBell
 from controller.errors import ControllerError, SessionError
@@ -97,6 +98,7 @@ class StudioParts:
                 install_protocol(tx, FACESCAPE)
         migrations.require_current(self.engine)
         tell_commits(self.engine, lambda: self.bell.ring("records"))
+        self.accounts = AccountsDesk(self.engine)
         self.store = Store(places.store, cache=places.home / "cache")
         self.records = SessionStore(self.engine, self.rig)
         self.decisions = Decisions(self.engine, self.rig)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.params import Depends
 from fastapi.sse import EventSourceResponse
 
+from controller.accounts.roles import require
 from controller.console.stream.publisher import Publisher
 
 MOST_STREAMS = 32  # at a time: some screens; the rest is nobody's
@@ -22,7 +23,7 @@ def stream_router(
     """/stream; `guard`: what each request must pass. silence_s: for how long a request's other end was not heard."""
     routes = APIRouter(dependencies=guard)
 
-    @routes.get("/stream")
+    @routes.get("/stream", dependencies=[require("viewer")])
     async def stream(request: Request, console: ConsoleId = "") -> EventSourceResponse:
         """console: the page's name for itself, by which it may hold the trigger."""
         if publisher.listeners >= MOST_STREAMS:
