@@ -63,12 +63,15 @@ class Studio(RigOperations):
 
         Raises NotPrepared, naming all that lacks.
         """
+        decided = require_decision(subject, self.lacking(profile), without)
+        return self.start_session(subject, protocol, version, profile, without=decided, consent_later=consent_later)
+
+    def lacking(self, profile: str = DEFAULT_PROFILE) -> dict[str, str]:
+        """What a session that began now would lack, by name. Raises ConfigurationError for an unknown profile."""
         self.rig.profile(profile)
         condition = self._condition()
         roster = self.link.roster().without(condition.aside)
-        checks = look(self.rig, roster, self.link.nodes(), condition, set(self.lag_store.used(profile)))
-        decided = require_decision(subject, lacking(checks), without)
-        return self.start_session(subject, protocol, version, profile, without=decided, consent_later=consent_later)
+        return lacking(look(self.rig, roster, self.link.nodes(), condition, set(self.lag_store.used(profile))))
 
     def start_session(
         self,

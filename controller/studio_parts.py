@@ -31,6 +31,7 @@ from controller.sessions.session_store import SessionStore
 from controller.shutter_lag.lag_measurement import ShutterLagStore
 from controller.shutter_lag.lag_statistics import ShutterLagStatistics
 from controller.studio_settings import StudioSettings
+from controller.study.study_records import StudyRecords
 from controller.take_checks.take_reviewer import TakeReviewer
 from controller.takes.take_completion import TakeCompletion
 from controller.takes.take_events import TakeEvents
@@ -101,6 +102,7 @@ class StudioParts:
         self.decisions = Decisions(self.engine, self.rig)
         self.asides = CamerasAside(self.engine, self.rig)
         self.lag_store = ShutterLagStore(self.engine, self.rig)
+        self.study = StudyRecords(self.engine, self.store, places)
 
     def _start_services(self, starting: ExitStack) -> None:
         """Whatever has threads or sockets, but for the sockets that nodes connect to."""

@@ -18,16 +18,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import controller.console
 from common.files.atomic_write import write_whole
+from controller.api.artefact_routes import artefact_router
 from controller.api.aside_routes import aside_router
 from controller.api.authentication import AccessToken, AuthenticationMiddleware
 from controller.api.camera_routes import camera_router
 from controller.api.connection_limits import silence_s
+from controller.api.farm_routes import farm_router
 from controller.api.metrics_routes import metrics_router
+from controller.api.release_routes import release_router
 from controller.api.rig_routes import preflight_data, rig_data, rig_router
 from controller.api.rig_shot_routes import shot_router
 from controller.api.session_data import checked_session_data, take_data
 from controller.api.session_routes import session_router
 from controller.api.shutter_lag_routes import lag_router
+from controller.api.subject_routes import subject_router
 from controller.api.take_check_routes import check_router, review_data
 from controller.api.take_routes import take_router
 from controller.client import ADDRESS_FILE
@@ -76,6 +80,10 @@ def make_console(
     for router in (rig_router, camera_router, aside_router, session_router, take_router, lag_router, shot_router):
         app.include_router(router(studio, guard))
     app.include_router(check_router(studio, guard, access))
+    app.include_router(subject_router(studio, guard, guard))
+    app.include_router(farm_router(studio, guard, guard))
+    app.include_router(artefact_router(studio, guard))
+    app.include_router(release_router(studio, guard))
     app.include_router(metrics_router(studio, scrape, access.shown, load or ConsoleLoad()))
     publisher = app.state.publisher = publish(studio)
     app.include_router(stream_router(publisher, guard, silence_s))

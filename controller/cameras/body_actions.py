@@ -1,4 +1,4 @@
-"""What a body is asked to do between takes, and what its node answers: signs by which it is found, its lens moved."""
+"""What a camera's body is asked for between takes, and what its node answers: signs to be found by, its lens moved."""
 
 import threading
 import time
