@@ -82,6 +82,7 @@ class CameraSection:
             lateness_ms=rounded(seen.lateness_ms.get(name)),
             aside=report.aside or None,
             unresolved=report.unresolved or None,
+            settings=dict(report.settings) or None,
             picture=picture,
             photograph=picture,
             picture_take=take,
