@@ -52,6 +52,15 @@ class ShutterLagStatistics:
                 if its_profile == profile
             ]
 
+    def means_ms(self, profile: str = DEFAULT_PROFILE) -> dict[str, float]:
+        """By camera, the mean lag of those that were seen SHOTS_NEEDED times or more."""
+        with self._lock:
+            return {
+                camera: statistics.fmean(lags)
+                for (its_profile, camera), lags in self._lags_ms.items()
+                if its_profile == profile and len(lags) >= SHOTS_NEEDED
+            }
+
 
 def lag_drifts_ms(kept_ms: Mapping[str, float], observed: Iterable[ShutterLagEstimate]) -> dict[str, float]:
     """By camera, how far its takes have moved from its kept lag: a shutter that wears, or other settings.

@@ -42,7 +42,7 @@ class Scraped:
 
     def __init__(self, studio: Any, home: Path) -> None:
         self.scrape = ScrapeToken(home)
-        self.load = ConsoleLoad(streams=lambda: 3)
+        self.load = ConsoleLoad(connections=lambda: 3)
         self._app = make_console(studio, TOKEN, self.scrape, self.load)
 
     def ask(self, path: str, headers: dict[str, Any] | None = None) -> httpx.Response:
@@ -143,7 +143,7 @@ def test_what_a_take_leaves_in_them_and_that_nobody_is_named(
     assert asked.value("mien_ingest_received_bytes_total") >= bytes_filed > 0
     assert asked.value("mien_ingest_files_stored_total") == 2
     assert asked.value("mien_disk_free_bytes", place="store") > 1e6
-    assert asked.value("mien_console_streams") == 3
+    assert (asked.value("mien_console_connections"), asked.value("mien_console_streams")) == (3, 0)
     assert asked.value("mien_node_connections", port="control") == 2
     about_it = [line for line in map(json.loads, lines.getvalue().splitlines()) if line.get("take") == take]
     assert [line["fire"].startswith(take) for line in about_it if "is fired" in line["message"]] == [True]

@@ -1,0 +1,56 @@
+// Keys of the page: dead while the connection is lost or somebody types; listed by "?".
+
+import { el } from "/static/dom.js";
+
+const NAMES = { " ": "Space", ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc" };
+
+export class Keys {
+  #bound = new Map(); // view -> key -> {label, fn}
+  #view = "";
+
+  /** alive: whether keys do anything now. */
+  constructor(alive, dialog) {
+    this.alive = alive;
+    this.dialog = dialog;
+    document.addEventListener("keydown", (event) => this.#down(event));
+  }
+
+  /** view: "*" for all. key: as KeyboardEvent.key, lower case for letters. fn(event). always: also while contact is lost. */
+  bind(view, key, label, fn, { always = false } = {}) {
+    const keys = this.#bound.get(view) ?? new Map();
+    keys.set(key, { label, fn, always });
+    this.#bound.set(view, keys);
+  }
+
+  set view(name) {
+    this.#view = name;
+  }
+
+  help() {
+    const rows = ["*", this.#view].flatMap((view) => [...(this.#bound.get(view) ?? new Map())]);
+    this.dialog.replaceChildren(
+      el("h2", {}, "Keys"),
+      el("dl", { class: "keys" }, rows.flatMap(([key, { label }]) => [el("dt", {}, el("kbd", {}, NAMES[key] ?? key.toUpperCase())), el("dd", {}, label)])),
+      el("form", { method: "dialog" }, el("button", { class: "primary" }, "Close")),
+    );
+    if (!this.dialog.open) this.dialog.showModal();
+  }
+
+  #down(event) {
+    const target = event.target;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (target instanceof HTMLElement && target.matches("input:not([type=checkbox]):not([type=button]), textarea, select")) return;
+    if (document.querySelector("dialog[open]") && event.key !== "Escape") return;
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const found = this.#bound.get(this.#view)?.get(key) ?? this.#bound.get("*")?.get(key);
+    if (!found || (event.repeat && key !== "ArrowLeft" && key !== "ArrowRight")) {
+      if (found) event.preventDefault(); // a key held down fires once
+      return;
+    }
+    if (!found.always && !this.alive()) return;
+    event.preventDefault();
+    // Space on a focused button would press it too.
+    if (key === " " && target instanceof HTMLElement) target.blur();
+    found.fn(event);
+  }
+}

@@ -1,0 +1,66 @@
+"""A real browser on the console: Debian's Chromium by Playwright, signed in. Errors of its own console fail a test."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HOW = "no Chromium here: apt-get install chromium (or set MIEN_CHROMIUM to one)"
+
+
+def chromium() -> str:
+    """The browser's path. Skips the test, saying how to get one."""
+    found = os.environ.get("MIEN_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip(HOW)
+    return found
+
+
+@contextmanager
+def plain_page(*arguments: str) -> Iterator[Any]:
+    """A page of a browser that is signed in nowhere."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        root = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=chromium(), args=[*root, "--disable-gpu", *arguments])
+        yield browser.new_page()
+        browser.close()
+
+
+@contextmanager
+def browser_page(
+    url: str, home: Path, *, width: int = 1920, height: int = 1080, expected: tuple[str, ...] = ()
+) -> Iterator[Any]:
+    """A page of a signed-in operator on the console at `url` of the studio in `home`.
+
+    expected: parts of errors that the test provokes; any other error or warning of the browser fails it.
+    """
+    from playwright.sync_api import sync_playwright
+
+    found: list[str] = []
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=chromium(), args=[*arguments, "--disable-gpu"])
+        context = browser.new_context(viewport={"width": width, "height": height})
+        sign_in(context, url, home)
+        page = context.new_page()
+        page.on("console", lambda m: found.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: found.append(str(error)))
+        page.goto(url)
+        page.wait_for_selector("body[data-ready=yes]")
+        yield page
+        browser.close()
+    unexpected = [text for text in found if not any(part in text for part in expected)]
+    assert not unexpected, unexpected
+
+
+def sign_in(context: Any, url: str, home: Path) -> None:
+    """Sign the browser's context in."""
+    token = json.loads((home / "console.json").read_text())["token"]
+    context.add_cookies([{"name": "mien-session", "value": token, "url": url}])
