@@ -27,6 +27,7 @@ from controller.sessions.operator_decisions import Decisions
 from controller.sessions.session_store import SessionStore
 from controller.shutter_lag.lag_measurement import ShutterLagStore
 from controller.shutter_lag.lag_statistics import ShutterLagStatistics
+from controller.side_processes.side_processes import SideProcesses
 from controller.studio_settings import StudioSettings
 from controller.take_checks.take_reviewer import TakeReviewer
 from controller.takes.take_completion import TakeCompletion
@@ -113,7 +114,11 @@ class StudioParts:
         self.maintenance = CameraMaintenance(self.engine, self.rig, self.records, self.firing)
         starting.callback(self.maintenance.stop)
         self.maintenance.start()
-        self.reviewer = TakeReviewer(self.engine, self.store, self.rig, self.records.photographs)
+        self.side = SideProcesses(self.engine, self.store, self.rig, self.settings.records.home, self._scanned)
+        starting.callback(self.side.stop)
+        self.side.start()
+        photographs = self.records.photographs
+        self.reviewer = TakeReviewer(self.engine, self.store, self.rig, photographs, self.side.whole)
         starting.callback(self.reviewer.stop)
         self.late = LatePhotographs(self.engine, self.reviewer.finish)
         self.settlement = TakeSettlement(self.rig, self.records, self.asides, self.reviewer, self.late, self._told)
@@ -128,7 +133,7 @@ class StudioParts:
         self.maintenance.attach(self.link)
         self.ingest = self._make_ingest(keys)
         starting.callback(self.ingest.stop)
-        self.quiet = QuietWindow(self.link, self.ingest, self.reviewer, self.bell)
+        self.quiet = QuietWindow(self.link, self.ingest, self.reviewer, self.side, self.bell)
         self.take_firing = TakeFiring(
             self.rig, self.link, self.lights, self.records, self.lag_store, self.lags, self.quiet
         )
@@ -147,6 +152,9 @@ class StudioParts:
 
     def _lit(self) -> None:
         self.bell.ring("lights")
+
+    def _scanned(self) -> None:
+        self.bell.ring("scan")
 
     def _told(self) -> None:
         self.bell.ring("take")

@@ -24,6 +24,7 @@ from controller.api.camera_routes import camera_router
 from controller.api.connection_limits import silence_s
 from controller.api.metrics_routes import metrics_router
 from controller.api.rig_routes import preflight_data, rig_data, rig_router
+from controller.api.scan_routes import scan_router
 from controller.api.session_data import checked_session_data, take_data
 from controller.api.session_routes import session_router
 from controller.api.shutter_lag_routes import lag_router
@@ -81,6 +82,7 @@ def make_console(
     app.include_router(metrics_router(studio, scrape, access.shown, load))
     app.include_router(stream_router(publisher, guard, silence_s))
     app.include_router(picture_router(studio, guard))
+    app.include_router(scan_router(studio, guard))
     app.mount("/static", StaticFiles(directory=STATIC))
     return app
 

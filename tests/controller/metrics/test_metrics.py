@@ -32,7 +32,8 @@ LABELS = {"camera", "node", "rig", "version", "state", "port", "place"}
 UNITS = ("_seconds", "_bytes", "_ratio", "_total", "_info")
 COUNTS = {
     "mien_cameras", "mien_camera_ready", "mien_camera_aside", "mien_camera_frames_left",
-    "mien_camera_spooled_photographs", "mien_camera_stray_files", "mien_node_connections", "mien_checks_pending",
+    "mien_camera_spooled_photographs", "mien_camera_stray_files", "mien_node_connections",
+    "mien_checks_pending", "mien_side_pending",
     "mien_ingest_trouble", "mien_lights_trouble", "mien_console_connections", "mien_console_streams",
 }  # fmt: skip
 
