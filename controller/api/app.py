@@ -24,6 +24,7 @@ from controller.api.metrics_routes import metrics_router
 from controller.api.release_routes import release_router
 from controller.api.rig_routes import rig_router
 from controller.api.rig_shot_routes import shot_router
+from controller.api.scan_routes import scan_router
 from controller.api.session_routes import session_router
 from controller.api.shutter_lag_routes import lag_router
 from controller.api.sign_in_routes import sign_in_router
@@ -79,10 +80,13 @@ def make_console(
     app.include_router(farm_router(studio, see, run))
     app.include_router(artefact_router(studio, see))
     app.include_router(release_router(studio, see))
+    app.include_router(scan_router(studio, see))
     for own in (sign_in_router, own_account_router, accounts_router):
         app.include_router(own(studio))
-    app.include_router(metrics_router(studio, load or ConsoleLoad()))
     publisher = app.state.publisher = publish(studio, trigger)
+    load = load or ConsoleLoad()
+    load.streams = lambda: publisher.listeners
+    app.include_router(metrics_router(studio, load))
     app.include_router(trigger_router(trigger, guard))
     app.include_router(stream_router(publisher, contacts, guard, silence_s))
     app.include_router(picture_router(studio, guard))
