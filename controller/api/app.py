@@ -28,6 +28,7 @@ from controller.api.metrics_routes import metrics_router
 from controller.api.release_routes import release_router
 from controller.api.rig_routes import preflight_data, rig_data, rig_router
 from controller.api.rig_shot_routes import shot_router
+from controller.api.session_choice_routes import session_choice_router
 from controller.api.session_data import checked_session_data, take_data
 from controller.api.session_routes import session_router
 from controller.api.shutter_lag_routes import lag_router
@@ -77,6 +78,7 @@ def make_console(
     def show() -> str:
         return page.render(**_page_data(studio), link=access.link)
 
+    app.include_router(session_choice_router(studio, guard))
     for router in (rig_router, camera_router, aside_router, session_router, take_router, lag_router, shot_router):
         app.include_router(router(studio, guard))
     app.include_router(check_router(studio, guard, access))
