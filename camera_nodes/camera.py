@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from camera_nodes.clock_sync.clock import Clock
-from camera_nodes.wire import Exposure
+from camera_nodes.wire import Drive, Exposure
 
 ExposureSource = Literal["simulated", "hot_shoe"]
 
@@ -98,6 +98,7 @@ class ShutterRelease(Protocol):
     """
 
     sees_exposure: bool  # it knows when the shutter truly was open
+    half_presses: bool  # `prepare` presses a button that the body answers to
 
     def open(self) -> None:
         """Take hold of what it needs.  Raises ReleaseFault.  Opening twice does nothing."""
@@ -154,6 +155,8 @@ class Camera(Protocol):
     def check(self) -> CameraCondition: ...
     def preview(self) -> bytes: ...
     def end_preview(self) -> None: ...
+    def give_sign(self) -> str: ...
+    def focus(self, drive: Drive, step: int = 1) -> str: ...
     def usb_reset(self) -> str: ...
     def power_cycle(self) -> str: ...
 

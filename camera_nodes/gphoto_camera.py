@@ -13,6 +13,7 @@ numbers its files from 0099 with each connection, so neither identifies anything
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,12 @@ from camera_nodes.errors import (
     NotSupported,
     SettingsRefused,
 )
-from camera_nodes.gphoto import library, live_view
+from camera_nodes.gphoto import focus_drive, library, live_view
 from camera_nodes.gphoto.connection import VIRTUAL, PtpConnection, names_in
 from camera_nodes.gphoto.settings import WIDGETS, CameraSettings
 from camera_nodes.usb import reset
 from camera_nodes.usb.port import is_socket
-from camera_nodes.wire import Exposure
+from camera_nodes.wire import Drive, Exposure
 
 _VIRTUAL_ROOM = 26  # photographs the virtual camera takes on one connection
 _VIRTUAL_WAIT_S = 3.0  # it reports its file at once or never
@@ -71,6 +72,7 @@ class PtpRelease:
     """Releases by PTP's own command over the camera's cable.  It does not know when the shutter truly was open."""
 
     sees_exposure = False
+    half_presses = False
 
     def __init__(self, trigger: Callable[[], None]) -> None:
         self._trigger = trigger
@@ -350,6 +352,13 @@ class GphotoCamera(CameraBase):
     def _do_end_preview(self) -> None:
         connection, _ = self._there()
         live_view.end_preview(connection.once)  # a connection made anew would have no live view to end
+
+    def _do_focus(self, drive: Drive, step: int) -> str:
+        connection, _ = self._there()
+        with connection.patience(_CHECK_S), suppress(NotPossible):
+            live_view.preview(connection.call, self._url)  # an EOS body moves its lens in live view alone
+        with connection.patience(_CHECK_S):
+            return focus_drive.move(connection.call, connection.gp, self._url, drive, step)
 
     def _do_usb_reset(self) -> str:
         return reset.reset(self._socket())

@@ -22,6 +22,7 @@ from controller.lighting.sacn_sender import SacnSender
 from controller.node_links.connection_guard import ConnectionGuard, NodePort
 from controller.node_links.control_channel import ControlLink
 from controller.rig.cameras_aside import CamerasAside
+from controller.rig_jobs import RigJobs
 from controller.rig_shots.rig_shooting import RigShooting
 from controller.rig_shots.shot_firing import ShotFiring
 from controller.sessions.late_photographs import LatePhotographs
@@ -59,6 +60,7 @@ class StudioParts:
         self.settings = settings
         self.rig = settings.rig
         self.bell = ChangeBell()
+        self.jobs = RigJobs(self.bell)
         self.firing = FiringLock()
         self.lags = ShutterLagStatistics()
         self.lights = SacnSender(settings.rig.lights, settings.rig.scenes, f"Mien {settings.rig.name}", self._lit)

@@ -138,6 +138,12 @@ class BodyRecoveries:
                     return found
                 self._changed.wait(min(left, 1.0))
 
+    def newest(self) -> list[RecoveryProgress]:
+        """Each camera's newest recovery since the studio was started."""
+        with self._changed:
+            found = [self._find(recovery) for recovery in list(self._all)]
+        return list({one.camera: one for one in found}.values())
+
     def under_way(self) -> dict[str, str]:
         """What is being done now, by camera."""
         with self._changed:
