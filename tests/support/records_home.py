@@ -43,7 +43,7 @@ from processing.files.ply import write_ply
 from processing.geometry.mesh import Mesh
 
 EXPRESSIONS = ("neutral", "smile", "mouth_stretch")
-REASONS = {"accept": [], "review": ["2.1 cm2 of holes under the chin"], "redo": ["7 of 12 cameras have moved"]}
+REASONS = {"accept": [], "review": ["holes: 2.1 cm2 under the chin"], "redo": ["7 of 12 cameras have moved"]}
 STAGES = ("reconstruct", "landmarks", "register", "texture", "bake", "preview")
 RIG = Rig("records-rig", tuple(CameraEntry(f"cam-{view:02d}", view, tier="frontal") for view in range(2)))
 
@@ -180,13 +180,8 @@ class RecordsWriter:
             job_queue.finish(tx, lease, outputs)
             if stage in ("reconstruct", "register"):
                 picture = next(o.sha256 for o in outputs if o.output == "quality")
-                reasons = {
-                    "accept": [],
-                    "review": ["holes: 2.1 cm2 under the chin"],
-                    "redo": ["half the cameras moved"],
-                }
                 said = verdict if stage == "reconstruct" else "accept"
-                save_run_review(tx, lease.job_id, RunVerdict(said), reasons[said], {}, picture)
+                save_run_review(tx, lease.job_id, RunVerdict(said), REASONS[said], {}, picture)
 
     def _own(self, take: str, name: str, file: OutputFile) -> tuple[str, int]:
         """A picture of its own for each take: what is shown of one is not another's. Models may be shared."""
