@@ -323,6 +323,7 @@ class Agent:
             self._uploads.restart()
             if last := self._exposures.last_stamps:
                 self.send(last)  # it may have been lost with the old connection
+            self._exposures.tell_settings()
         self._welcome = True
         while self._unsent and self.send(self._unsent[0]):
             self._unsent.popleft()

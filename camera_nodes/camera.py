@@ -47,6 +47,7 @@ class CameraCondition:
     warnings: tuple[str, ...] = ()  # what was asked of it and is not in its power
     focus_mode: str | None = None  # as the body writes it
     keeps_raw: bool | None = None  # it keeps a raw file of each exposure beside the photograph
+    settings: Exposure | None = None  # what the body is set to, as it was read back at an arming
 
 
 @dataclass(frozen=True)

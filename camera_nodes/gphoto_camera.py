@@ -18,6 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from camera_nodes.camera import (
     BodyFile,
     CameraCondition,
@@ -178,6 +180,7 @@ class GphotoCamera(CameraBase):
         """After each connection: where photographs are kept and what time it is do not outlive the last one."""
         _, settings = self._there()
         self._taken, self._suspect, self._interrupted = 0, False, True
+        settings.forget()
         settings.model = body_model(self._model_name(), self.models_file)
         settings.aim_at_card(allow_ram=True)  # the arming decides whether memory will do
         if not self._is_virtual:
@@ -208,11 +211,12 @@ class GphotoCamera(CameraBase):
                 wanted = f"image_format: is {formats.text!r}, which gives no photograph to check; set it to RAW + JPEG"
                 raise SettingsRefused(f"{self._url}: {wanted}", [wanted])
             found = self._condition(self._photos_left())
+            is_set = structs.replace(its.read_all(), focus_mode=found.focus_mode)
         if found.photos_left == 0:
             raise CardFull(f"the card of {self._url} is full (0 photographs left): empty or change it")
         return CameraCondition(
             found.battery_percent, found.photos_left, tuple(text for text in (*warnings, target) if text),
-            found.focus_mode, formats.raw,
+            found.focus_mode, formats.raw, is_set,
         )  # fmt: skip
 
     def _condition(self, left: int | None) -> CameraCondition:

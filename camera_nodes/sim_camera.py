@@ -247,7 +247,9 @@ class SimCamera(CameraBase):
             raise SettingsRefused(f"{self._url} did not take: {difference}", [difference])
         self._settings = Exposure(**{name: kept[name] if value is None else value for name, value in given.items()})
         focus = self._settings.focus_mode or self.options.focus
-        return CameraCondition(self._battery, left, focus_mode=focus, keeps_raw=bool(self.options.raw))
+        read = {name: getattr(self._settings, name) for name in self._settings.__struct_fields__}
+        is_set = Exposure(**(read | {"focus_mode": focus}))
+        return CameraCondition(self._battery, left, focus_mode=focus, keeps_raw=bool(self.options.raw), settings=is_set)
 
     def _do_check(self) -> CameraCondition:
         self._check_alive()

@@ -119,6 +119,13 @@ class Armed(_Versioned, frozen=True, tag="armed"):
     )
 
 
+class SettingsRead(_Versioned, frozen=True, tag="settings_read"):
+    """What the body is set to, read back at an arming; after Armed where it is news, and after each Welcome."""
+
+    camera: Id  # the rig's name of the camera
+    settings: Exposure  # None: the body has no such setting
+
+
 class Arming(_Versioned, frozen=True, tag="arming"):
     """The camera needs longer than usual to get ready."""
 
@@ -437,7 +444,7 @@ class EnrolDone(_Versioned, frozen=True, tag="enrol_done"):
 
 NodeControl = (
     Hello | Ping | Armed | Arming | ArmRefused | Stamps | FrameSpooled | NodeFault | Status | RecoverStep
-    | ViewState | BodyActed
+    | ViewState | BodyActed | SettingsRead
 )  # fmt: skip
 ControllerControl = (
     Welcome | Refused | Pong | Arm | Fire | Disarm | WriteOff | UploadOk | UploadHold | Recover | View
@@ -448,7 +455,6 @@ ControllerBulk = Want | Stored | Rejected
 NodeEnrolment = Enrol | EnrolDone
 ControllerEnrolment = Enrolled | NotEnrolled
 AnyMessage = NodeControl | ControllerControl | NodeBulk | ControllerBulk | NodeEnrolment | ControllerEnrolment
-
 
 NODE_CONTROL: Final = msgspec.msgpack.Decoder(NodeControl)  # what a controller reads on its control socket
 CONTROLLER_CONTROL: Final = msgspec.msgpack.Decoder(ControllerControl)  # what a node reads there

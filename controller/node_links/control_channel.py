@@ -331,7 +331,7 @@ class ControlLink:
         self,
         state: NodeState,
         message: "wire.Armed | wire.Arming | wire.ArmRefused | wire.Stamps | wire.FrameSpooled | wire.NodeFault"
-        " | wire.Status | wire.RecoverStep | wire.ViewState | wire.BodyActed",
+        " | wire.Status | wire.RecoverStep | wire.ViewState | wire.BodyActed | wire.SettingsRead",
     ) -> None:
         if isinstance(message, wire.Status):
             self._registry.update(state, message)
@@ -347,6 +347,8 @@ class ControlLink:
             self._listener.recover_step(message)
         elif isinstance(message, wire.ViewState):
             self._listener.view_state(message)
+        elif isinstance(message, wire.SettingsRead):
+            self._registry.read_settings(state, message.settings)
         elif isinstance(message, wire.BodyActed):
             self._listener.body_acted(message)
         phase = self._phase

@@ -60,6 +60,7 @@ MESSAGES: tuple[wire.AnyMessage, ...] = (
     wire.RecoverStep(recovery_id="r", camera="cam-07", outcome="refused"),
     wire.RecoverStep(recovery_id="r", camera="cam-07", rung="usb_reset", outcome="begun", text="now", last=True),
     wire.ViewState(camera="cam-07", on=False, text="the body has no live view"),
+    wire.SettingsRead(camera="cam-07", settings=EXPOSURE),
     wire.BodyActed(request_id="i", camera="cam-07", outcome="impossible"),
     wire.BodyActed(request_id="i", camera="cam-07", outcome="done", text="moved"),
     wire.Welcome(clock_id="c", uploads=True),

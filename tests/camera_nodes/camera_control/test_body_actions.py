@@ -133,3 +133,29 @@ def test_a_nikon_lens_is_moved_by_motor_steps_within_its_range(monkeypatch):
     with pytest.raises(NotPossible, match="no setting autofocusdrive"):
         body.focus("auto")
     body.close()
+
+
+def test_what_a_body_is_set_to_is_told_when_it_is_news(studio, start_node):
+    start_node("sim:seed=3&focus=AF-S")
+    studio.wait_for_clock("cam-00")
+    for number, iso in enumerate(("200", "200", "400")):
+        answer = studio.arm("cam-00", f"f{number}", exposure=wire.Exposure(iso=iso))
+        assert isinstance(answer, wire.Armed)
+        studio.send("cam-00", wire.Disarm(fire_id=f"f{number}"))
+    studio.wait(wire.SettingsRead, lambda m: m.settings.iso == "400")
+    told = [m.settings for _, m, _ in studio.seen if isinstance(m, wire.SettingsRead)]
+    assert [(one.iso, one.focus_mode) for one in told] == [("200", "AF-S"), ("400", "AF-S")]
+
+
+def test_a_bodys_settings_are_read_once_where_the_profile_leaves_them(monkeypatch):
+    body = _gphoto(monkeypatch, whitebalance=("Flash",), focusmode=("Manual",))
+    body.open()
+    found = body.arm(wire.Exposure(iso="400"), allow_ram=True).settings
+    assert found == wire.Exposure(iso="400", shutter="1/60", white_balance="Flash", focus_mode="Manual")
+    body.disarm()
+    asked = body.module.count("get_single_config")
+    body.arm(wire.Exposure(iso="400"), allow_ram=True)
+    first = asked
+    again = body.module.count("get_single_config") - asked
+    assert again < first / 2
+    body.close()
