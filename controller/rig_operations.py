@@ -141,6 +141,7 @@ class RigOperations(StudioParts):
             found = run_preflight(self.rig, profile, self.link, self.lights, self._condition())
             found = replace(found, checks=(*found.checks, *self.maintenance.checks()))
             self.last_preflight = found
+            self.bell.ring("preflight")
             return found
 
     def measure_lags(self, shots: int, profile: str = DEFAULT_PROFILE) -> LagReport:

@@ -38,6 +38,8 @@ class Studio(RigOperations):
     A context manager, see StudioParts.
     """
 
+    under_way: TakeUnderWay | None = None  # the take that was planned last; it may be settled by now
+
     # --- sessions ---
 
     def add_calibration(self, method: str, data: Mapping[str, object]) -> int:
@@ -271,9 +273,14 @@ class Studio(RigOperations):
         aside = self._require_rig()
         lit = self.lights.show(scene) if scene is not None else None
         code = self.records.plan(session, line.position, profile, aside)
-        progress = TakeProgress(code, (camera.name for camera in self.rig.cameras), aside=aside)
+        progress = TakeProgress(code, (camera.name for camera in self.rig.cameras), (), aside, self._moved)
         self.events.open(progress)
-        return TakeUnderWay(state, line, TakeCode.parse(code).attempt, progress, profile, lit)
+        self.under_way = TakeUnderWay(state, line, TakeCode.parse(code).attempt, progress, profile, lit)
+        self._moved("")
+        return self.under_way
+
+    def _moved(self, camera: str) -> None:
+        self.bell.ring("take", camera)
 
     def _fire(self, take: TakeUnderWay) -> "Future[TakeResult]":
         """Fire it; what becomes of it, when its photographs are in or known not to come."""

@@ -4,7 +4,7 @@ Each part that starts registers its stop with an ExitStack before it does: whate
 ends, in the order in which a running studio ends.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Self
@@ -14,6 +14,7 @@ import zmq
 from camera_nodes.curve_keys import CONTROLLER, AllowList, KeyPair, ensure_keys
 from camera_nodes.transport import Authenticator, Context
 from controller.cameras.camera_maintenance import CameraMaintenance
+from controller.change_bell import ChangeBell
 from controller.errors import ControllerError
 from controller.firing.firing_lock import FiringLock
 from controller.ingest.photograph_transfer import Ingest
@@ -37,7 +38,7 @@ from controller.takes.take_result import TakeResult
 from db import migrations
 from db.access_guard import require_closed
 from db.audit.restore_journal import keep_journal, place
-from db.engine import open_database, transaction
+from db.engine import open_database, tell_commits, transaction
 from db.protocols import FACESCAPE, install_protocol
 from db.store import Store
 
@@ -54,9 +55,10 @@ class StudioParts:
     def __init__(self, settings: StudioSettings) -> None:
         self.settings = settings
         self.rig = settings.rig
+        self.bell = ChangeBell()
         self.firing = FiringLock()
         self.lags = ShutterLagStatistics()
-        self.lights = SacnSender(settings.rig.lights, settings.rig.scenes, f"Mien {settings.rig.name}")
+        self.lights = SacnSender(settings.rig.lights, settings.rig.scenes, f"Mien {settings.rig.name}", self._lit)
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
@@ -72,6 +74,10 @@ class StudioParts:
     ) -> None:
         self._running.__exit__(kind, error, trace)
 
+    def at_stop(self, stop: Callable[[], object]) -> None:
+        """Have this done first of all when the studio ends: what others run on top of it."""
+        self._running.callback(stop)
+
     def _open_records(self, starting: ExitStack) -> None:
         """Database and store, and what reads and writes them without a thread of its own."""
         places = self.settings.records
@@ -85,6 +91,7 @@ class StudioParts:
             with transaction(self.engine) as tx:
                 install_protocol(tx, FACESCAPE)
         migrations.require_current(self.engine)
+        tell_commits(self.engine, lambda: self.bell.ring("records"))
         self.store = Store(places.store, cache=places.home / "cache")
         self.records = SessionStore(self.engine, self.rig)
         self.decisions = Decisions(self.engine, self.rig)
@@ -109,19 +116,19 @@ class StudioParts:
         self.reviewer = TakeReviewer(self.engine, self.store, self.rig, self.records.photographs)
         starting.callback(self.reviewer.stop)
         self.late = LatePhotographs(self.engine, self.reviewer.finish)
-        self.settlement = TakeSettlement(self.rig, self.records, self.asides, self.reviewer, self.late)
+        self.settlement = TakeSettlement(self.rig, self.records, self.asides, self.reviewer, self.late, self._told)
         self.events = TakeEvents(self.records, self.reviewer.add, self.late.arrived, self.maintenance)
 
     def _start_links(self, starting: ExitStack) -> None:
         """The sockets that nodes connect to, once takes that were left under way are known; then all is running."""
         keys = ensure_keys(self.settings.records.keys, CONTROLLER)
         self.public_key = keys.public
-        self.link = ControlLink(self._port(self.settings.control, keys), self.rig, self.events)
+        self.link = ControlLink(self._port(self.settings.control, keys), self.rig, self.events, self.bell.ring)
         starting.callback(self.link.stop)
         self.maintenance.attach(self.link)
         self.ingest = self._make_ingest(keys)
         starting.callback(self.ingest.stop)
-        self.quiet = QuietWindow(self.link, self.ingest, self.reviewer)
+        self.quiet = QuietWindow(self.link, self.ingest, self.reviewer, self.bell)
         self.take_firing = TakeFiring(
             self.rig, self.link, self.lights, self.records, self.lag_store, self.lags, self.quiet
         )
@@ -137,6 +144,12 @@ class StudioParts:
             self.link.start()
             self.ingest.start()
         self.reviewer.catch_up()
+
+    def _lit(self) -> None:
+        self.bell.ring("lights")
+
+    def _told(self) -> None:
+        self.bell.ring("take")
 
     def _port(self, address: str, keys: KeyPair) -> NodePort:
         return NodePort(self._context, address, keys, self.allowed, self.guard)

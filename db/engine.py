@@ -7,12 +7,13 @@ state in this package is one guarded update, which is safe at that level. Values
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
@@ -24,6 +25,7 @@ from db.errors import DatabaseUnavailable, SettingsError
 BUSY_TIMEOUT_MS = 30_000
 READ_ONLY = "mien_read_only"
 T = TypeVar("T")
+_told: "WeakKeyDictionary[Engine, Callable[[], None]]" = WeakKeyDictionary()
 
 
 def utc_now() -> datetime:
@@ -73,6 +75,13 @@ def transaction(engine: Engine) -> Iterator[Session]:
     """
     with _named_failures(engine), Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
+    if (told := _told.get(engine)) is not None:
+        told()
+
+
+def tell_commits(engine: Engine, told: Callable[[], None]) -> None:
+    """Have `told` called after each writing transaction of this engine, in the thread that wrote: return at once."""
+    _told[engine] = told
 
 
 @contextmanager

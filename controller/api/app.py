@@ -6,15 +6,17 @@ The page shows and changes nothing. The API wants the token that lies in the hom
 import json
 import os
 import secrets
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import Environment, PackageLoader, select_autoescape
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import controller.console
 from common.files.atomic_write import write_whole
 from controller.api.aside_routes import aside_router
 from controller.api.authentication import AccessToken, AuthenticationMiddleware
@@ -26,9 +28,13 @@ from controller.api.shutter_lag_routes import lag_router
 from controller.api.take_check_routes import check_router, review_data
 from controller.api.take_routes import take_router
 from controller.client import ADDRESS_FILE
+from controller.console.stream.picture_routes import picture_router
+from controller.console.stream.stream_routes import stream_router
+from controller.console.stream.studio_stream import publish
 from controller.studio import Studio
 from db.models import SessionState
 
+STATIC = Path(controller.console.__file__).parent / "static"
 HTTP_STATUS = {2: 409, 3: 503, 4: 422}
 
 
@@ -45,10 +51,10 @@ def make_console(studio: Studio, token: str) -> FastAPI:
     sheet, or one of the page's links to it, which hold for some minutes."""
     app = FastAPI(title="Mien studio", docs_url=None, redoc_url=None, openapi_url=None)
     access = AccessToken(token)
+    app.add_middleware(ErrorAnswers)
     app.add_middleware(AuthenticationMiddleware, guard=access)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     page = Environment(loader=PackageLoader("controller"), autoescape=select_autoescape()).get_template("console.html")
-    _answer_errors(app)
 
     def authorised(request: Request) -> None:
         if not access.shown(request.headers):
@@ -63,6 +69,10 @@ def make_console(studio: Studio, token: str) -> FastAPI:
     for router in (rig_router, camera_router, aside_router, session_router, take_router, lag_router):
         app.include_router(router(studio, guard))
     app.include_router(check_router(studio, guard, access))
+    publisher = app.state.publisher = publish(studio)
+    app.include_router(stream_router(publisher, guard))
+    app.include_router(picture_router(studio, guard))
+    app.mount("/static", StaticFiles(directory=STATIC))
     return app
 
 
@@ -81,16 +91,25 @@ def _page_data(studio: Studio) -> dict[str, Any]:
     }
 
 
-def _answer_errors(app: FastAPI) -> None:
-    """An error that carries an exit code becomes an answer that carries it too."""
+class ErrorAnswers:
+    """ASGI middleware: an error that carries an exit code becomes an answer that carries it too."""
 
-    async def answer(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def tell(message: Message) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
         try:
-            return await proceed(request)
+            await self._app(scope, receive, tell)
         except Exception as error:
             code = getattr(error, "exit_code", None)
-            if code is None:
+            if code is None or begun or scope["type"] != "http":
                 raise
-            return JSONResponse({"error": str(error), "exit_code": code}, HTTP_STATUS.get(code, 500))
-
-    app.middleware("http")(answer)
+            answer = JSONResponse({"error": str(error), "exit_code": code}, HTTP_STATUS.get(code, 500))
+            await answer(scope, receive, send)

@@ -1,5 +1,6 @@
 """The studio as a server: a Studio, its console on loopback, and a clean end on Ctrl-C or SIGTERM."""
 
+import asyncio
 import math
 import socket
 import sys
@@ -41,7 +42,7 @@ def serve_studio(settings: StudioSettings, port: int | None = None) -> None:
         with Studio(settings) as studio:
             address = settings.records.home / ADDRESS_FILE
             app = make_console(studio, write_address(settings.records.home, port))
-            server = uvicorn.Server(
+            server = ConsoleServer(
                 uvicorn.Config(
                     app, log_level="warning", log_config=None, timeout_graceful_shutdown=5, **server_options()
                 )
@@ -59,6 +60,14 @@ def serve_studio(settings: StudioSettings, port: int | None = None) -> None:
             finally:
                 service.stopping()
                 address.unlink(missing_ok=True)
+
+
+class ConsoleServer(uvicorn.Server):
+    """uvicorn's server, which waits for open answers at its end: streams are ended first."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await asyncio.to_thread(self.config.app.state.publisher.stop)  # type: ignore[union-attr]
+        await super().shutdown(sockets)
 
 
 def _watch(service: Service) -> None:

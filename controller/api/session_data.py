@@ -3,10 +3,10 @@
 from dataclasses import asdict
 from typing import Any
 
+from controller.sessions.consent_text import consent_text
 from controller.sessions.session_state import ExpressionState, SessionStateMachine, TakeLine
 from controller.studio import Studio
 from controller.takes.take_result import TakeResult
-from db.consents.capture_consent import CaptureConsent
 from db.models import TakeState
 
 
@@ -64,20 +64,6 @@ def decision_data(state: SessionStateMachine, take: TakeLine) -> dict[str, Any]:
         "next": session["next"],
         "undecided": session["undecided"],
     }
-
-
-def consent_text(state: SessionStateMachine) -> str:
-    """What the operator is told of the consent; "" when all is well."""
-    if state.consent == CaptureConsent.WITHDRAWN:
-        return (
-            f"{state.subject} has withdrawn its consent: nothing more is fired or accepted; what was fired is in "
-            f"quarantine. To end:  mien session close {state.session} --incomplete"
-        )
-    if state.consent == CaptureConsent.GIVEN:
-        return ""
-    later = state.consent_later
-    begun = f"begun by {later.by} at {later.at:%Y-%m-%d %H:%M} UTC before that; " if later else ""
-    return f"no consent of {state.subject} is recorded that counts today: {begun}nothing is handed off until it is"
 
 
 def _expression_data(state: SessionStateMachine, line: ExpressionState) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -54,7 +54,11 @@ class SacnSender:
     desks show; the same source has the same CID for ever.
     """
 
-    def __init__(self, entry: LightsEntry, scenes: Mapping[str, Scene], source: str) -> None:
+    def __init__(
+        self, entry: LightsEntry, scenes: Mapping[str, Scene], source: str, changed: Callable[[], None] = lambda: None
+    ) -> None:
+        """changed: told when another scene is wanted, and when there is another trouble; it returns at once."""
+        self._tell = changed
         self._entry = entry
         self._between = scenes[entry.between] if entry.between else DARK
         cid = tuple(uuid.uuid5(CID_SPACE, source).bytes)
@@ -130,6 +134,7 @@ class SacnSender:
             self._order += 1
             order = self._order
             self._changed.notify_all()
+            self._tell()
             end = time.monotonic() + PATIENCE_S
             while self._sent < order and self._running and (left := end - time.monotonic()) > 0:
                 self._changed.wait(left)
@@ -155,6 +160,7 @@ class SacnSender:
                 self._wanted = self._between
                 self._order += 1
                 self._changed.notify_all()
+                self._tell()
 
     # --- the sending thread ---
 
@@ -177,6 +183,7 @@ class SacnSender:
             with self._changed:
                 if trouble != self._trouble:
                     log.log(logging.ERROR if trouble else logging.INFO, "lights: %s", trouble or "packets leave again")
+                    self._tell()
                 self._trouble = trouble
                 if order > self._sent:
                     self._sent = order

@@ -60,11 +60,13 @@ class ControlLink:
         where: NodePort,
         rig: Rig,
         listener: ControlListener,
+        ring: Callable[[str, str], None] = lambda _topic, _camera: None,
     ) -> None:
+        """ring: as NodeRegistry has it."""
         self._where = where
         self._rig = rig
         self._listener = listener
-        self._registry = NodeRegistry(rig)
+        self._registry = NodeRegistry(rig, ring)
         self._phase: FirePhase | None = None
         self._system_time: ClockDaemonMonitor | None = None
         self._hold = False

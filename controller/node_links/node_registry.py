@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from camera_nodes import wire
@@ -35,7 +35,9 @@ class NodeRegistry:
     changed: notified when a node comes, goes or reports its status.
     """
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: Rig, ring: Callable[[str, str], None] = lambda _topic, _camera: None) -> None:
+        """ring: told "cameras" and which one, "roster" when a node comes or goes; it returns at once."""
+        self._ring = ring
         self._silence_ns = round(rig.sync.silence_s * 1e9)
         self._expected = [Expected(camera.name, camera.serial, camera.url) for camera in rig.cameras]
         self._names = {camera.name for camera in rig.cameras}
@@ -84,13 +86,15 @@ class NodeRegistry:
     def forget(self, route: bytes) -> None:
         """The connection is gone."""
         with self._lock:
-            del self._nodes[route]
+            gone = self._nodes.pop(route)
+        self._ring("roster", gone.camera)
 
     def update(self, state: NodeState, status: wire.Status) -> None:
         """A node has reported its status."""
         with self._lock:
             state.status = status
             self.changed.notify_all()
+        self._ring("cameras", state.camera)
 
     def greet(self, route: bytes, node: str, hello: wire.Hello, at_ns: int) -> wire.Refused | None:
         """A node announces a camera: let in, or refused and why.
@@ -111,6 +115,7 @@ class NodeRegistry:
                 if not hello.fault:
                     self._last_serial[hello.camera] = hello.serial or "without serial"
             self.changed.notify_all()
+        self._ring("roster", hello.camera)
         return refusal
 
     def _judge(self, node: str, hello: wire.Hello) -> wire.Refused | None:

@@ -192,7 +192,7 @@ class TakeEvents:
                 progress.add_note(arrival.camera, odd)
             if late is None:
                 self._filed(arrival.take_id, arrival.camera, arrival.sha256)
-            progress.add_frame(arrival.camera, arrival.content)
+            progress.add_frame(arrival.camera, arrival.content, arrival.sha256)
         if late is not None:
             self._late(late)
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 
 from msgspec import structs
 
+from controller.change_bell import ChangeBell
 from controller.firing.fire_timing import FireOrder, order_fire
 from controller.ingest.photograph_transfer import Ingest
 from controller.lighting.sacn_sender import SacnSender, setup_record
@@ -25,8 +26,9 @@ from db.errors import RecordError
 class QuietWindow:
     """The time around a fire: nothing is taken in and nothing is looked at, on the nodes as in the studio."""
 
-    def __init__(self, link: ControlLink, ingest: Ingest, reviewer: TakeReviewer) -> None:
+    def __init__(self, link: ControlLink, ingest: Ingest, reviewer: TakeReviewer, bell: ChangeBell) -> None:
         self._link = link
+        self._bell = bell
         self._ingest = ingest
         self._reviewer = reviewer
 
@@ -36,7 +38,8 @@ class QuietWindow:
         self._ingest.hold()
         self._reviewer.hold()
         try:
-            yield
+            with self._bell.hush():
+                yield
         finally:
             self._link.allow_uploads()
             self._ingest.go_on()
@@ -98,6 +101,7 @@ class TakeFiring:
         if take.lit is not None:
             self._lights.settle(take.lit)
         self._records.fired(take.code, setup_record(take.profile, structs.asdict(order.exposure), take.lit))
+        progress.mark_fired()
         report = self._link.release(order)
         self._lag_statistics.add(report.stamps.values(), take.profile)
         for camera, reason in report.faults.items():

@@ -1,6 +1,6 @@
 """Settlement of a take that was fired: whole, or failed with every reason, written down and said."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from common.take_codes import TakeCode
@@ -20,25 +20,42 @@ from db.models import TakeState
 
 
 class TakeSettlement:
-    """Settles takes in the records. last: the result that was told last."""
+    """Settles takes in the records."""
 
     def __init__(
-        self, rig: Rig, records: SessionStore, asides: CamerasAside, reviewer: TakeReviewer, late: LatePhotographs
+        self,
+        rig: Rig,
+        records: SessionStore,
+        asides: CamerasAside,
+        reviewer: TakeReviewer,
+        late: LatePhotographs,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
+        """changed: told when there is another last result."""
         self._rig = rig
         self._records = records
         self._asides = asides
         self._reviewer = reviewer
         self._late = late
-        self.last: TakeResult | None = None
+        self._last: TakeResult | None = None
+        self._changed = changed
+
+    @property
+    def last(self) -> TakeResult | None:
+        """The result that was told last."""
+        return self._last
+
+    def _tell(self, result: TakeResult) -> TakeResult:
+        self._last = result
+        self._changed()
+        return result
 
     def coming_in(self, take: TakeUnderWay, trouble: str) -> TakeResult:
         """The take so far. trouble: why photographs cannot be filed, on this side; "" for nothing."""
         held = f" Photographs cannot be filed: {trouble}" if trouble else ""
         found = _result(take, TakeState.FIRED, take.progress.skew(), take.progress.faults, "")
         came = f"{found.frames} of {found.cameras} photographs are here"
-        self.last = replace(found, message=f"Take {take.code} is coming in: {came}.{held}")
-        return self.last
+        return self._tell(replace(found, message=f"Take {take.code} is coming in: {came}.{held}"))
 
     def settle(self, take: TakeUnderWay, *, fired: bool = True) -> TakeResult:
         """Write what became of the take: captured when every camera is settled well, else failed with every reason.
@@ -60,8 +77,7 @@ class TakeSettlement:
         else:
             state, message = self._keep(take, skew, flags)
         advice = {} if faults else dict(progress.notes)
-        self.last = _result(take, state, skew, faults, message, flags, advice)
-        return self.last
+        return self._tell(_result(take, state, skew, faults, message, flags, advice))
 
     def settle_late(self, progress: TakeProgress) -> str:
         """Settle a take that an earlier controller fired, once all that can come of it is in; what is to be told."""

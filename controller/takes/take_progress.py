@@ -14,6 +14,7 @@ class TakeProgress:
     """Thread-safe. A camera is settled when its photograph is filed or it has a fault.
 
     cameras: those that take part. aside: the others of the rig, and why; whatever they say changes nothing.
+    changed: told the camera of which something came in, "" for the take; it returns at once.
     """
 
     def __init__(
@@ -22,10 +23,14 @@ class TakeProgress:
         cameras: Iterable[str],
         frames: Iterable[str] = (),
         aside: Mapping[str, str] | None = None,
+        changed: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.take = take
         self.aside: Mapping[str, str] = dict(aside or {})
         self.cameras = tuple(camera for camera in cameras if camera not in self.aside)
+        self._tell = changed
+        self._fired = False
+        self._hashes: dict[str, str] = {}
         self._frames = set(frames)
         self._spooled: set[str] = set()
         self._notes: dict[str, str] = {}
@@ -42,19 +47,27 @@ class TakeProgress:
         with self._changed:
             if stamps.camera not in self.aside:
                 self._stamps.setdefault(stamps.camera, stamps)
-                self._touch()
+                self._touch(stamps.camera)
 
-    def add_frame(self, camera: str, photo: PhotographHeader) -> None:
+    def mark_fired(self) -> None:
+        """Every camera is armed and the moment is being named: photographs may come."""
+        with self._changed:
+            self._fired = True
+            self._touch("")
+
+    def add_frame(self, camera: str, photo: PhotographHeader, sha256: str = "") -> None:
         with self._changed:
             self._frames.add(camera)
             self._photos[camera] = photo
-            self._touch()
+            if sha256:
+                self._hashes[camera] = sha256
+            self._touch(camera)
 
     def add_spooled(self, camera: str) -> None:
         """The photograph is safe on the node's disk, and the body is free."""
         with self._changed:
             self._spooled.add(camera)
-            self._touch()
+            self._touch(camera)
 
     def add_note(self, camera: str, text: str) -> None:
         """Advice to the operator that spoils nothing."""
@@ -74,13 +87,13 @@ class TakeProgress:
         with self._changed:
             if camera not in self.aside:
                 self._faults.setdefault(camera, plain(reason))
-                self._touch()
+                self._touch(camera)
 
     def call_off(self) -> None:
         """Nothing was fired, so nothing comes: nobody waits for the cameras that have no fault."""
         with self._changed:
             self._called_off = True
-            self._changed.notify_all()
+            self._touch("")
 
     def stop_waiting(self) -> None:
         with self._changed:
@@ -101,6 +114,30 @@ class TakeProgress:
         """What was seen of the photographs that came in since the controller started."""
         with self._changed:
             return dict(self._photos)
+
+    @property
+    def fired(self) -> bool:
+        """Whether the rig was told to fire: stamps, photographs or faults come from now on."""
+        with self._changed:
+            return self._fired or bool(self._stamps or self._frames)
+
+    @property
+    def called_off(self) -> bool:
+        """Whether nothing was fired, so that nothing comes."""
+        with self._changed:
+            return self._called_off
+
+    @property
+    def hashes(self) -> Mapping[str, str]:
+        """SHA-256 of the photographs that came in since the controller started."""
+        with self._changed:
+            return dict(self._hashes)
+
+    @property
+    def safe(self) -> frozenset[str]:
+        """Cameras whose photograph is at least on its node's disk."""
+        with self._changed:
+            return frozenset(self._spooled | self._frames)
 
     @property
     def notes(self) -> Mapping[str, str]:
@@ -162,6 +199,7 @@ class TakeProgress:
         with self._changed:
             return [name for name in self.cameras if name not in self._frames]
 
-    def _touch(self) -> None:
+    def _touch(self, camera: str) -> None:
         self._moved = time.monotonic()
         self._changed.notify_all()
+        self._tell(camera)

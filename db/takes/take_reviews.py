@@ -170,6 +170,17 @@ def count_advice(tx: Session, session: str) -> dict[str, int]:
     return dict(tx.execute(query).all())
 
 
+def sheets_of(tx: Session, session: str) -> dict[str, str]:
+    """By code, the contact sheets (SHA-256) of a session's reviewed takes."""
+    query = (
+        select(Take.code, TakeReview.sheet)
+        .join(TakeReview, TakeReview.take_id == Take.id)
+        .join(CaptureSession, CaptureSession.id == Take.session_id)
+        .where(CaptureSession.code == session, TakeReview.sheet.is_not(None))
+    )
+    return {code: sheet for code, sheet in tx.execute(query) if sheet is not None}
+
+
 def last_whole(tx: Session, session: str) -> str | None:
     """The code of the session's whole take that was planned last."""
     query = (

@@ -1,0 +1,58 @@
+"""Sections of the rig: what it is, and the last preflight."""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from controller.console.state.known_values import known
+from controller.rig_file import DEFAULT_PROFILE
+from controller.studio import Studio
+from db.engine import utc_now
+
+FRESH_S = 4 * 3600.0  # a preflight older than this says nothing about now
+
+
+def rig_section(studio: Studio) -> dict[str, Any]:
+    """The rig file's names and limits, and the scene that is lit."""
+    rig = studio.rig
+    lit = studio.lights.scene if studio.lights.universes else None
+    return known(
+        name=rig.name,
+        order=[camera.name for camera in rig.cameras],
+        frontal=[camera.name for camera in rig.cameras if camera.tier == "frontal"],
+        profiles=[DEFAULT_PROFILE, *sorted(rig.profiles)],
+        scenes=sorted(rig.scenes),
+        scene=lit,
+        limits={
+            "max_skew_ms": rig.sync.max_skew_ms,
+            "max_clock_uncertainty_ms": rig.sync.max_clock_uncertainty_ms,
+            "min_battery_percent": rig.preflight.min_battery_percent,
+            "frames": rig.preflight.frames,
+            "max_calibration_age_h": rig.preflight.max_calibration_age_h,
+        },
+    )
+
+
+def preflight_section(studio: Studio) -> dict[str, Any] | None:
+    """The last preflight since the studio was started."""
+    found = studio.last_preflight
+    if found is None:
+        return None
+    return {
+        "at": found.at.isoformat(),
+        "profile": found.profile,
+        "ready": found.ready,
+        "fresh": (utc_now() - found.at).total_seconds() < FRESH_S,
+        "checks": [
+            {"name": check.name, "level": check.level, "text": check.text, "cameras": dict(check.cameras)}
+            for check in found.checks
+        ],
+    }
+
+
+def server_section(studio: Studio, started: str) -> dict[str, Any]:
+    """What serves the page. started: UTC, ISO 8601."""
+    try:
+        mien = version("mien")
+    except PackageNotFoundError:
+        mien = "unknown"
+    return {"version": mien, "started": started, "rig": studio.rig.name}

@@ -1,0 +1,1 @@
+"""The stream to the page: revisions, merge patches, server-sent events; pictures by their hash."""

@@ -1,0 +1,23 @@
+"""Which photographs may be shown to operators: those of takes and subjects that nobody has withdrawn."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.consents.capture_consent import CaptureConsent, consenting
+from db.consents.withdrawals import take_withdrawn
+from db.models import CaptureSession, Frame, Take
+
+
+def may_show(tx: Session, sha256: str) -> bool:
+    """Whether the file of this hash is a photograph of a take that stands, of a subject who has not withdrawn.
+
+    A session that was begun before its subject's consent was recorded is shown: its operator has to see what comes.
+    """
+    subjects = (
+        select(CaptureSession.subject_id)
+        .join(Take, Take.session_id == CaptureSession.id)
+        .join(Frame, Frame.take_id == Take.id)
+        .where(Frame.sha256 == sha256, ~take_withdrawn(Take.id))
+        .distinct()
+    )
+    return any(consenting(tx, subject) is not CaptureConsent.WITHDRAWN for subject in tx.scalars(subjects))
