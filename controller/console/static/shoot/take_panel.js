@@ -23,16 +23,21 @@ export class TakePanel {
       el("h2", {}, this.code, " ", this.stand, " ", this.count), this.figures, this.reasons);
     this.rows = el("tbody", {});
     this.last = el("table", { class: "last" }, el("caption", {}, "Last takes"),
-      el("thead", {}, el("tr", {}, ["take", "expression", "", "photographs", "skew", "look"].map((title) => el("th", { scope: "col" }, title)))), this.rows);
+      el("thead", {}, el("tr", {}, ["take", "expression", "", "photos", "skew", "look"].map((title) => el("th", { scope: "col" }, title)))), this.rows);
   }
 
   update(state, { code, line, seen, standing: stands, expression }) {
-    show(this.element, code);
-    if (code !== undefined) {
+    show(this.figures, code);
+    show(this.reasons, code);
+    text(this.code, code ?? "");
+    if (code === undefined) {
+      attribute(this.element, "data-state", undefined);
+      text(this.stand, "");
+      text(this.count, "No take of this expression yet");
+    } else {
       const [shape, word] = STANDS[stands] ?? ["", ""];
       const takes = expression.takes;
       attribute(this.element, "data-state", stands);
-      text(this.code, code);
       text(this.stand, `${shape} ${word}`);
       text(this.count, takes.length > 1 ? `take ${takes.indexOf(code) + 1} of ${takes.length}  ← →` : "");
       this.#figures(state, code, line);
@@ -50,8 +55,8 @@ export class TakePanel {
     const worst = line?.worst_camera;
     const rows = [
       ["photographs", total ? `${frames ?? 0} of ${total}` : `${frames ?? 0}`, total !== undefined && stillLacks(line, frames, total)],
-      [line?.exposure_skew_ms !== undefined ? "exposures within" : "commands within", figure(skew, 2, " ms"), skew > limits.max_skew_ms],
-      ["clocks within", figure(line?.clock_uncertainty_ms, 2, " ms"), line?.clock_uncertainty_ms > limits.max_clock_uncertainty_ms],
+      [line?.exposure_skew_ms !== undefined ? "exposures" : "commands", spread(skew), skew > limits.max_skew_ms],
+      ["clocks", spread(line?.clock_uncertainty_ms), line?.clock_uncertainty_ms > limits.max_clock_uncertainty_ms],
     ];
     if (worst) rows.push(["worst", worst, false]);
     keyed(this.figures, rows, ([name]) => name, ([name]) => el("div", {}, el("dt", {}, name), el("dd", {})), (row, [, value, over]) => {
@@ -64,20 +69,19 @@ export class TakePanel {
     const live = state.take?.code === code;
     let rows = [];
     if (stands === "failed") {
-      const faults = Object.entries(seen.faults ?? {});
-      rows = faults.map(([camera, reason]) => ({ camera, reason }));
+      rows = grouped(seen.faults ?? {});
       if (!rows.length) rows = [{ reason: line?.problem ?? "it was not kept" }];
     } else if (stands !== "under_way") {
       rows = deserveLook(line, seen);
       if (!rows.length && !checked(line, seen)) rows = [{ reason: live ? "Its checks are being made …" : "It has not been looked at" }];
       else if (!rows.length) rows = [{ reason: "✓ All its checks are well", good: true }];
     }
-    keyed(this.reasons, rows, (row) => `${row.camera ?? ""} ${row.check ?? ""} ${row.reason}`, (row) => this.#reason(row), () => undefined);
+    keyed(this.reasons, rows, (row) => `${row.camera ?? ""} ${row.more ?? ""} ${row.check ?? ""} ${row.reason}`, (row) => this.#reason(row), () => undefined);
   }
 
-  #reason({ camera, reason, good }) {
+  #reason({ camera, more, reason, good }) {
     const pick = camera && el("button", { type: "button", class: "camera-name", onclick: () => this.pick(camera) }, camera);
-    return el("li", { class: good ? "good" : "" }, pick, pick && " ", reason);
+    return el("li", { class: good ? "good" : "" }, pick, pick && " ", more ? `and ${more} more: ${reason}` : reason);
   }
 
   #last(state, shown) {
@@ -103,4 +107,13 @@ export class TakePanel {
   }
 }
 
+const spread = (ms) => (ms === undefined ? "–" : `within ${figure(ms, 2, " ms")}`);
 const stillLacks = (line, frames, total) => line?.state === "failed" && (frames ?? 0) < total;
+
+/** One line a cause: {camera, more?, reason}, in the cameras' order. */
+function grouped(faults) {
+  const causes = new Map();
+  for (const [camera, reason] of Object.entries(faults).sort()) causes.set(reason, [...(causes.get(reason) ?? []), camera]);
+  return [...causes].flatMap(([reason, cameras]) =>
+    cameras.length > 3 ? [{ camera: cameras[0], more: cameras.length - 1, reason }] : cameras.map((camera) => ({ camera, reason })));
+}

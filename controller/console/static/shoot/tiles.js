@@ -83,7 +83,7 @@ export class Tiles {
       const wide = Math.min(WIDEST, (width - (columns - 1) * GAP) / columns, ((height - (rows - 1) * GAP) / rows) * this.#aspect);
       if (wide > best.wide + 0.5) best = { columns, wide };
     }
-    const wide = Math.max(24, Math.floor(best.wide));
+    const wide = Math.max(16, Math.floor(best.wide));
     const { style } = this.element;
     style.gridTemplateColumns = `repeat(${best.columns}, ${wide}px)`;
     style.gridAutoRows = `${Math.floor(wide / this.#aspect)}px`;

@@ -106,7 +106,7 @@ class ShootView {
       el("section", { class: "seen", "aria-label": "Photographs from the front" },
         el("figure", { class: "large" }, this.frontal.element, this.largeName),
         el("div", { class: "beside" }, el("figure", { class: "neutral" }, this.neutral.element, el("figcaption", {}, "neutral")), this.scan.element)),
-      el("section", { class: "all", "aria-label": "All photographs" }, this.tiles.element, this.panel.last),
+      el("section", { class: "all", "aria-label": "All photographs" }, this.tiles.element, el("div", { class: "last-place" }, this.panel.last)),
       el("section", { class: "judged", "aria-label": "Take and actions" }, this.panel.element, this.warning, this.#buttons()),
       this.#settingsRow(), this.strip.element);
     root.replaceChildren(this.waiting.element, this.stage);
@@ -114,13 +114,17 @@ class ShootView {
 
   #buttons() {
     const { commands } = this;
-    const button = (name, key, label, fn, primary = "") => (this[name] = el("button", { type: "button", class: `act ${primary}`, onclick: fn }, el("kbd", {}, key), " ", el("span", {}, label)));
+    const button = (...given) => this.#button(...given);
     return el("div", { class: "acts row" },
       button("fireButton", "Space", "Fire", () => commands.fire(), "primary"), button("acceptButton", "Enter", "Accept", () => commands.accept()),
       button("retakeButton", "R", "Take again", () => commands.retake()), button("undoButton", "U", "Undo", () => commands.undo()),
-      button("skipButton", "S", "Skip", () => commands.skip()), button("pauseButton", "P", "Pause", () => commands.pause()),
-      button("fullButton", "F", "1:1", () => this.#toggleFull()), button("withoutButton", "", "Keep without …", () => commands.keepWithout()),
+      button("skipButton", "S", "Skip", () => commands.skip()), button("withoutButton", "", "Keep without …", () => commands.keepWithout()),
       button("abortButton", "Esc", "Abort", () => commands.abort(), "danger"));
+  }
+
+  #button(name, key, label, fn, kind = "") {
+    this[name] = el("button", { type: "button", class: `act ${kind}`, onclick: fn }, key && el("kbd", {}, key), " ", el("span", {}, label));
+    return this[name];
   }
 
   #settingsRow() {
@@ -140,6 +144,7 @@ class ShootView {
       el("span", { class: "faint" }, "Countdown"), el("button", { type: "button", "aria-label": "A second less", onclick: change(-1) }, "−"), seconds,
       el("button", { type: "button", "aria-label": "A second more", onclick: change(1) }, "+"),
       el("label", { for: "automatic", class: "check" }, this.automatic, " Accept by itself when all checks are well"),
+      this.#button("pauseButton", "P", "Pause", () => this.commands.pause()), this.#button("fullButton", "F", "1:1", () => this.#toggleFull()),
       this.liveBox, this.held, el("a", { class: "button", href: "/subject", target: "subject" }, "Subject's screen"));
   }
 
@@ -187,7 +192,7 @@ class ShootView {
     text(this.largeName, large ? `${large}${picture ? ` · ${code}` : live ? " · live" : ""}` : "");
     const fault = code !== undefined && state.take?.code === code ? state.take.faults?.[large] : undefined;
     const withdrawn = state.session.consent?.standing === "withdrawn";
-    text(this.largeTold, withdrawn ? "The consent is withdrawn: nothing is shown" : picture || live ? "" : fault ?? (code === undefined ? "" : "no photograph yet"));
+    text(this.largeTold, withdrawn ? "The consent is withdrawn: nothing is shown" : picture || live ? "" : fault ?? (code === undefined ? "Space photographs it" : "no photograph yet"));
     attribute(this.largeTold, "data-tone", fault || withdrawn ? "stop" : undefined);
     this.neutral.show(state.neutral?.[large], `neutral, ${large}`);
     show(this.relax, state.take && state.take.code === code && SAFE.has(state.take.phase));
@@ -206,10 +211,10 @@ class ShootView {
     this.retakeButton.disabled = !open || code === undefined || stands === "under_way";
     const undo = this.commands.undoable();
     this.undoButton.disabled = !undo;
-    attribute(this.undoButton, "title", undo?.text);
+    text(this.undoButton.lastChild, undo?.take ? `Undo ${undo.take.slice(state.session.code.length + 1)}` : undo ? "Undo the skip" : "Undo");
     this.skipButton.disabled = !open || expression.skipped !== undefined || (code !== undefined && stands !== "failed");
     this.fullButton.disabled = !Object.keys(shown.seen.pictures).length;
-    show(this.withoutButton, stands === "failed" && state.take?.code === code && state.take.missing?.length);
+    show(this.withoutButton, stands === "failed" && state.take?.code === code && state.take.in && state.take.missing?.length);
     show(this.abortButton, state.countdown);
     text(this.pauseButton.lastChild, open ? "Pause" : "Resume");
     if (document.activeElement !== this.automatic || this.automatic.checked !== Boolean(state.session.automatic)) {
