@@ -21,6 +21,7 @@ from common.files.atomic_write import write_whole
 from controller.api.aside_routes import aside_router
 from controller.api.authentication import AccessToken, AuthenticationMiddleware
 from controller.api.camera_routes import camera_router
+from controller.api.connection_limits import silence_s
 from controller.api.rig_routes import preflight_data, rig_data, rig_router
 from controller.api.session_data import checked_session_data, take_data
 from controller.api.session_routes import session_router
@@ -70,7 +71,7 @@ def make_console(studio: Studio, token: str) -> FastAPI:
         app.include_router(router(studio, guard))
     app.include_router(check_router(studio, guard, access))
     publisher = app.state.publisher = publish(studio)
-    app.include_router(stream_router(publisher, guard))
+    app.include_router(stream_router(publisher, guard, silence_s))
     app.include_router(picture_router(studio, guard))
     app.mount("/static", StaticFiles(directory=STATIC))
     return app

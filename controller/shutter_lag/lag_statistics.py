@@ -52,6 +52,15 @@ class ShutterLagStatistics:
                 if its_profile == profile
             ]
 
+    def means_ms(self, profile: str = DEFAULT_PROFILE) -> dict[str, float]:
+        """By camera, the mean lag of those that were seen SHOTS_NEEDED times or more."""
+        with self._lock:
+            return {
+                camera: statistics.fmean(lags)
+                for (its_profile, camera), lags in self._lags_ms.items()
+                if its_profile == profile and len(lags) >= SHOTS_NEEDED
+            }
+
 
 def settings_text(profile: ExposureEntry) -> str:
     """The settings that a lag was measured with, as one line; lights do not matter to a shutter."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
 from db.engine import utc_now
@@ -75,6 +75,11 @@ def newest_calibration(tx: Session, rig: Rig) -> Calibration | None:
     """The rig's newest calibration."""
     query = select(Calibration).where(Calibration.rig_id == rig.id).order_by(Calibration.version.desc()).limit(1)
     return tx.scalar(query)
+
+
+def newest_version(tx: Session, rig: Rig) -> int | None:
+    """The version of the rig's newest calibration, without reading it."""
+    return tx.scalar(select(func.max(Calibration.version)).where(Calibration.rig_id == rig.id))
 
 
 def get_calibration(tx: Session, rig: Rig, version: int) -> Calibration:

@@ -1,11 +1,11 @@
 """Which photographs may be shown to operators: those of takes and subjects that nobody has withdrawn."""
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.consents.capture_consent import CaptureConsent, consenting
 from db.consents.withdrawals import take_withdrawn
-from db.models import CaptureSession, Frame, Take
+from db.models import Camera, CaptureSession, Frame, Take
 
 
 def may_show(tx: Session, sha256: str) -> bool:
@@ -21,3 +21,21 @@ def may_show(tx: Session, sha256: str) -> bool:
         .distinct()
     )
     return any(consenting(tx, subject) is not CaptureConsent.WITHDRAWN for subject in tx.scalars(subjects))
+
+
+def newest_frames(tx: Session, session_id: int) -> list[tuple[str, str, str]]:
+    """Each camera's last photograph in a session: camera, SHA-256, take; takes that were withdrawn are passed over."""
+    newest = (
+        select(func.max(Frame.id))
+        .join(Take, Take.id == Frame.take_id)
+        .where(Take.session_id == session_id, ~take_withdrawn(Take.id))
+        .group_by(Frame.camera_id)
+    )
+    query = (
+        select(Camera.name, Frame.sha256, Take.code)
+        .join(Camera, Camera.id == Frame.camera_id)
+        .join(Take, Take.id == Frame.take_id)
+        .where(Frame.id.in_(newest))
+        .order_by(Camera.view_index)
+    )
+    return [(name, sha256, take) for name, sha256, take in tx.execute(query)]

@@ -7,6 +7,6 @@ from controller.studio import Studio
 
 def publish(studio: Studio) -> Publisher:
     """A publisher that ends with the studio."""
-    publisher = Publisher(studio.bell, Snapshot(studio).compose)
+    publisher = Publisher(studio.bell, Snapshot(studio))
     studio.at_stop(publisher.stop)
     return publisher
