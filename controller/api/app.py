@@ -23,6 +23,7 @@ from controller.api.authentication import AccessToken, AuthenticationMiddleware
 from controller.api.camera_routes import camera_router
 from controller.api.connection_limits import silence_s
 from controller.api.rig_routes import preflight_data, rig_data, rig_router
+from controller.api.screen_routes import screen_router
 from controller.api.session_data import checked_session_data, take_data
 from controller.api.session_routes import session_router
 from controller.api.shutter_lag_routes import lag_router
@@ -67,7 +68,7 @@ def make_console(studio: Studio, token: str) -> FastAPI:
     def show() -> str:
         return page.render(**_page_data(studio), link=access.link)
 
-    for router in (rig_router, camera_router, aside_router, session_router, take_router, lag_router):
+    for router in (rig_router, camera_router, aside_router, session_router, take_router, lag_router, screen_router):
         app.include_router(router(studio, guard))
     app.include_router(check_router(studio, guard, access))
     publisher = app.state.publisher = publish(studio)

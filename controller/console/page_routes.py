@@ -13,14 +13,19 @@ STATIC = Path(__file__).parent / "static"
 
 
 def add_page(app: FastAPI, rig: str) -> None:
-    """`/` and `/static`. rig: its name."""
+    """`/`, `/subject` and `/static`. rig: its name."""
     pages = Environment(loader=PackageLoader("controller.console", "pages"), autoescape=select_autoescape())
     shell = pages.get_template("shell.html")
+    subject = pages.get_template("subject.html")
     router = APIRouter()
 
     @router.get("/", response_class=HTMLResponse)
     def show() -> str:
         return shell.render(rig=rig, views=VIEWS, person="", role="operator", csrf="")
+
+    @router.get("/subject", response_class=HTMLResponse)
+    def show_subject() -> str:
+        return subject.render(csrf="")
 
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -8,7 +8,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -17,6 +18,7 @@ from controller.change_bell import ChangeBell
 from controller.console.stream.console_contacts import ConsoleContacts
 from controller.console.stream.listener import Listener, event_bytes
 from controller.console.stream.merge_patch import make_patch
+from controller.console.stream.screen_listener import ScreenListener
 
 log = logging.getLogger(__name__)
 
@@ -73,12 +75,20 @@ class Publisher:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(10)
 
-    async def listen(self, console: str = "", silence_s: Callable[[], float] = lambda: 0.0) -> AsyncIterator[bytes]:
+    async def listen(
+        self,
+        console: str = "",
+        silence_s: Callable[[], float] = lambda: 0.0,
+        view: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
+    ) -> AsyncIterator[bytes]:
         """Events of one stream, in the running event loop.
 
         console: the page's name for itself. silence_s: for how long the other end has not shown that it is there.
+        view: the part of the state that is told, whole each time; all of it in changes by default.
         """
-        listener = Listener(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        listener = Listener(loop) if view is None else ScreenListener(loop)
+        snapshot = self._snapshot if view is None else partial(self._viewed, view)
         with self._lock:
             if not self._running:
                 return
@@ -91,7 +101,7 @@ class Publisher:
         try:
             with self.contacts.open(console, silence_s):
                 self._bell.ring("listeners")
-                async for event in listener.events(self._snapshot):
+                async for event in listener.events(snapshot):
                     yield event
         finally:
             beats.cancel()
@@ -113,6 +123,12 @@ class Publisher:
                 self._whole = msgspec.json.encode(self._state)
             head = f'{{"revision":{self.revision},"at":{_now_ms()},"state":'
             return self.revision, b"event: snapshot\ndata: " + head.encode() + self._whole + b"}\n\n"
+
+    def _viewed(self, view: Callable[[Mapping[str, Any]], dict[str, Any]]) -> tuple[int, bytes]:
+        """A part of the newest state as JSON, or nothing while there is none that is of now."""
+        with self._lock:
+            revision, state = self.revision, self._state if self._fresh else None
+        return revision, b"" if state is None else msgspec.json.encode(view(state))
 
     def _run(self) -> None:
         seen, told_quiet = -1, False

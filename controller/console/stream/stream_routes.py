@@ -8,6 +8,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.params import Depends
 from fastapi.sse import EventSourceResponse
 
+from controller.console.state.screen_view import screen_view
 from controller.console.stream.publisher import Publisher
 
 MOST_STREAMS = 32  # at a time: some screens; the rest is nobody's
@@ -30,5 +31,13 @@ def stream_router(
         return EventSourceResponse(
             publisher.listen(console, partial(silence_s, request)), headers={"X-Accel-Buffering": "no"}
         )
+
+    @routes.get("/stream/screen")
+    async def screen_stream(request: Request) -> EventSourceResponse:
+        """The few lines that the subject's screen shows."""
+        if publisher.listeners >= MOST_STREAMS:
+            raise HTTPException(503, f"{MOST_STREAMS} screens are open already: close one")
+        events = publisher.listen("", partial(silence_s, request), screen_view)
+        return EventSourceResponse(events, headers={"X-Accel-Buffering": "no"})
 
     return routes

@@ -2,6 +2,7 @@
 
 import { attribute, el, show, text } from "/static/dom.js";
 import { Commands } from "/static/shoot/commands.js";
+import { EXAMPLES, exampleOf } from "/static/shoot/examples.js";
 import { FullSize } from "/static/shoot/full_size.js";
 import { LivePicture } from "/static/shoot/live_picture.js";
 import { largeOrder, spaced } from "/static/shoot/model.js";
@@ -15,11 +16,6 @@ import { TakePictures } from "/static/shoot/take_pictures.js";
 import { Tiles } from "/static/shoot/tiles.js";
 import { Waiting } from "/static/shoot/waiting.js";
 
-// Those of which a picture lies in static/expressions; any other is shown by its instruction alone.
-const EXAMPLES = new Set([
-  "neutral", "smile", "mouth_stretch", "anger", "jaw_left", "jaw_right", "jaw_forward", "mouth_left", "mouth_right", "dimpler", "chin_raiser",
-  "lip_puckerer", "lip_funneler", "sadness", "lip_roll", "grin", "cheek_blowing", "eye_closed", "brow_raiser", "brow_lower",
-]);
 const SAFE = new Set(["safe", "coming_in"]);
 
 export function mount(root, app) {
@@ -175,7 +171,7 @@ class ShootView {
     text(this.number, `${position} of ${session.order.length}${expression.skipped === undefined ? "" : " · skipped"}`);
     text(this.name, spaced(expression.name));
     text(this.instruction, expression.instruction);
-    const address = `/static/expressions/${expression.name}.jpg`;
+    const address = exampleOf(expression.name);
     if (this.example.getAttribute("src") !== address && EXAMPLES.has(expression.name)) {
       this.example.src = address;
       this.example.alt = `Example: ${expression.instruction}`;
