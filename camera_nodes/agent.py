@@ -276,7 +276,7 @@ class Agent:
                 capabilities=capabilities,
                 lag_ns=None if self.settings.lag_ms is None else round(self.settings.lag_ms * 1e6),
                 spooled=len(self._spool),
-                disk=self._spool.disk,
+                disk=self._spool.disk(self.settings.computer),
                 fault=self._exposures.camera_fault,
             )
         )

@@ -81,7 +81,8 @@ class Hello(_Versioned, frozen=True, tag="hello"):
     capabilities: Texts = ()  # of CAPABILITIES
     lag_ns: Duration | None = None  # shutter lag from the node's settings, if any (command to exposure)
     spooled: Count = 0  # photographs waiting in the spool
-    # names the disk under the spool: nodes that say the same share its room; empty when the node cannot tell
+    # "COMPUTER/BOOT:DEVICE", the disk under the spool: nodes that say the same share its room, those that agree up to the
+    # last colon the computer (older nodes tell no name: "BOOT:DEVICE"); empty when the node cannot tell
     disk: Text = ""
     fault: Text | None = None  # why no camera answers
 

@@ -164,6 +164,8 @@ class PreflightLimits:
     min_battery_percent: From1 = 25
     # nor with an older calibration, or with none
     max_calibration_age_h: Above0 = 168.0
+    # READY is not said when the rig was last armed, by a preflight or a fire, longer ago than this
+    max_age_min: Above0 = 30.0
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from camera_nodes.wire import Rung
+from common.configuration.suggestions import nearest
 from controller.cameras.body_recovery import RecoveryProgress
 from controller.cameras.camera_maintenance import CameraHistory
 from controller.cameras.live_view import LiveViewFrame
+from controller.errors import ConfigurationError
 from controller.node_links.camera_status import CameraReport, report_cameras, wait_until_ready
 from controller.preflight.fire_requirements import require_rig
 from controller.preflight.preflight import Preflight, StudioCondition, run_preflight
@@ -34,6 +36,7 @@ class RigStatus:
     ingest_trouble: str  # why photographs cannot be filed; "" when all is well
     lights_trouble: str  # why packets to the lights do not leave; "" when they do
     scene: str | None  # the light scene that is sent; None when the rig file has none
+    held_scene: str | None = None  # the light scene that was switched on by hand and is gone back to after each take
 
 
 class RigOperations(StudioParts):
@@ -75,6 +78,7 @@ class RigOperations(StudioParts):
             ingest_trouble=self.ingest.trouble,
             lights_trouble=self.lights.trouble,
             scene=self.lights.scene if self.lights.universes else None,
+            held_scene=held.name if (held := self.lights.held) is not None else None,
         )
 
     def wait_for_cameras(self, timeout_s: float) -> Roster:
@@ -136,7 +140,7 @@ class RigOperations(StudioParts):
 
     def preflight(self, profile: str = DEFAULT_PROFILE) -> Preflight:
         """Whether a session can begin: every camera is armed and let go again, the lights are lit for a moment."""
-        with self.firing.hold():
+        with self.firing.hold("the preflight is running"):
             self.maintenance.require_quiet()
             found = run_preflight(self.rig, profile, self.link, self.lights, self._condition())
             found = replace(found, checks=(*found.checks, *self.maintenance.checks()))
@@ -144,9 +148,18 @@ class RigOperations(StudioParts):
             self.bell.ring("preflight")
             return found
 
+    def hold_scene(self, name: str | None) -> None:
+        """Switch a light scene on and hold it, takes aside; None: off. Raises ConfigurationError or LightsFailed."""
+        if name is not None and name not in self.rig.scenes:
+            known = ", ".join(sorted(self.rig.scenes)) or "none: write one in the rig file"
+            near = nearest(name, self.rig.scenes)
+            meant = f"; did you mean {near!r}?" if near is not None else ""
+            raise ConfigurationError(f"rig {self.rig.name} has no light scene {name!r}{meant} Its scenes: {known}")
+        self.lights.hold(self.rig.scenes[name] if name is not None else None)
+
     def measure_lags(self, shots: int, profile: str = DEFAULT_PROFILE) -> LagReport:
         """Fire shots that belong to no take, and keep each camera's lag under a profile. Raises like fire()."""
-        with self.firing.hold():
+        with self.firing.hold("the shutter lags are being measured"):
             try:
                 scene = self.rig.scene_of(profile)
                 rig = self.rig.without(self._require_rig())

@@ -271,7 +271,7 @@ class Studio(RigOperations):
         profile = profile or state.profile
         scene = self.rig.scene_of(profile)
         aside = self._require_rig()
-        lit = self.lights.show(scene) if scene is not None else None
+        lit = self.lights.show(scene) if scene is not None else self.lights.show_held()
         code = self.records.plan(session, line.position, profile, aside)
         progress = TakeProgress(code, (camera.name for camera in self.rig.cameras), (), aside, self._moved)
         self.events.open(progress)

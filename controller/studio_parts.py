@@ -15,13 +15,15 @@ from camera_nodes.curve_keys import CONTROLLER, AllowList, KeyPair, ensure_keys
 from camera_nodes.transport import Authenticator, Context
 from controller.cameras.camera_maintenance import CameraMaintenance
 from controller.change_bell import ChangeBell
-from controller.errors import ControllerError
+from controller.errors import ControllerError, SessionError
 from controller.firing.firing_lock import FiringLock
 from controller.ingest.photograph_transfer import Ingest
 from controller.lighting.sacn_sender import SacnSender
 from controller.node_links.connection_guard import ConnectionGuard, NodePort
 from controller.node_links.control_channel import ControlLink
 from controller.rig.cameras_aside import CamerasAside
+from controller.rig_shots.rig_shooting import RigShooting
+from controller.rig_shots.shot_firing import ShotFiring
 from controller.sessions.late_photographs import LatePhotographs
 from controller.sessions.operator_decisions import Decisions
 from controller.sessions.session_store import SessionStore
@@ -117,7 +119,10 @@ class StudioParts:
         starting.callback(self.reviewer.stop)
         self.late = LatePhotographs(self.engine, self.reviewer.finish)
         self.settlement = TakeSettlement(self.rig, self.records, self.asides, self.reviewer, self.late, self._told)
-        self.events = TakeEvents(self.records, self.reviewer.add, self.late.arrived, self.maintenance)
+        self.rig_shots = RigShooting(self.rig, self.settings.records.home, self.firing, self._jobs)
+        starting.callback(self.rig_shots.stop)
+        self.rig_shots.start()
+        self.events = TakeEvents(self.records, self.reviewer.add, self.late.arrived, self.maintenance, self.rig_shots)
 
     def _start_links(self, starting: ExitStack) -> None:
         """The sockets that nodes connect to, once takes that were left under way are known; then all is running."""
@@ -129,6 +134,9 @@ class StudioParts:
         self.ingest = self._make_ingest(keys)
         starting.callback(self.ingest.stop)
         self.quiet = QuietWindow(self.link, self.ingest, self.reviewer, self.bell)
+        self.rig_shots.attach(
+            ShotFiring(self.rig, self.link, self.lights, self.lag_store, self.quiet), self._may_be_shot
+        )
         self.take_firing = TakeFiring(
             self.rig, self.link, self.lights, self.records, self.lag_store, self.lags, self.quiet
         )
@@ -144,6 +152,25 @@ class StudioParts:
             self.link.start()
             self.ingest.start()
         self.reviewer.catch_up()
+
+    def _may_be_shot(self) -> dict[str, str]:
+        """By camera why it is not photographed with, "" when it is. Raises SessionError when somebody may sit there."""
+        session = self.records.open_session()
+        if session is not None:
+            raise SessionError(
+                f"Session {session} is open: whoever sits there would be photographed outside of the records."
+                f" First:  mien session pause {session}"
+            )
+        self.maintenance.require_quiet()
+        roster, aside = self.link.roster(), self.asides.reasons()
+        problems = {item.camera: item.text for item in roster.discrepancies}
+        return {
+            camera: f"aside: {aside[camera]}" if camera in aside else problems.get(camera, "")
+            for camera in roster.expected
+        }
+
+    def _jobs(self) -> None:
+        self.bell.ring("jobs")
 
     def _lit(self) -> None:
         self.bell.ring("lights")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.configuration.loader import from_table
+from common.guarding.log_records import LogFormat
 from controller.errors import ConfigurationError
 from controller.rig_file import Rig, read_rig
 from db.settings import Settings
@@ -30,6 +31,8 @@ class StudioSettings:
     bulk: str = BULK
     # of the console and the API, on this machine alone
     console_port: int = CONSOLE_PORT
+    # how log lines are written
+    log_format: LogFormat = LogFormat.TEXT
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class _Section:
     control: str = CONTROL
     bulk: str = BULK
     console_port: int = CONSOLE_PORT
+    log_format: LogFormat = LogFormat.TEXT
 
 
 def load_settings(
@@ -52,6 +56,7 @@ def load_settings(
         control = "tcp://10.0.0.1:5701"
         bulk = "tcp://10.0.0.1:5702"
         console_port = 5780
+        log_format = "text"               # or "json"
 
     Raises ConfigurationError or SettingsError, naming file and key.
     """
@@ -69,4 +74,5 @@ def load_settings(
         control=written.control,
         bulk=written.bulk,
         console_port=written.console_port,
+        log_format=written.log_format,
     )

@@ -212,7 +212,7 @@ class ExposureController(CameraSupervisor):
         return []
 
     def _refuse(self, message: wire.Arm, reasons: list[str]) -> None:
-        log.warning("%s: not armed: %s", self._name, "; ".join(reasons))
+        log.warning("%s: not armed: %s", self._name, "; ".join(reasons), extra={"take": message.take_id})
         clock = self._agent.estimate()
         self._agent.send(
             wire.ArmRefused(
@@ -384,7 +384,8 @@ class ExposureController(CameraSupervisor):
             self._become("exposed")
             self._worker.do(lambda: self._fetch(shot))
             return
-        log.error("%s: missed %s: %s", self._name, shot.fire.fire_id, stamps.reason)
+        its = {"fire": shot.fire.fire_id, "take": shot.fire.take_id}
+        log.error("%s: missed %s: %s", self._name, shot.fire.fire_id, stamps.reason, extra=its)
         if was_firing or self.state == "armed":
             self._rest(shot.released_s)
 

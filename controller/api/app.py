@@ -22,7 +22,9 @@ from controller.api.aside_routes import aside_router
 from controller.api.authentication import AccessToken, AuthenticationMiddleware
 from controller.api.camera_routes import camera_router
 from controller.api.connection_limits import silence_s
+from controller.api.metrics_routes import metrics_router
 from controller.api.rig_routes import preflight_data, rig_data, rig_router
+from controller.api.rig_shot_routes import shot_router
 from controller.api.screen_routes import screen_router
 from controller.api.session_data import checked_session_data, take_data
 from controller.api.session_routes import session_router
@@ -33,6 +35,8 @@ from controller.client import ADDRESS_FILE
 from controller.console.stream.picture_routes import picture_router
 from controller.console.stream.stream_routes import stream_router
 from controller.console.stream.studio_stream import publish
+from controller.metrics.scrape_token import ScrapeToken
+from controller.metrics.studio_collector import ConsoleLoad
 from controller.studio import Studio
 from db.models import SessionState
 
@@ -48,9 +52,11 @@ def write_address(home: Path, port: int) -> str:
     return token
 
 
-def make_console(studio: Studio, token: str) -> FastAPI:
+def make_console(
+    studio: Studio, token: str, scrape: ScrapeToken | None = None, load: ConsoleLoad | None = None
+) -> FastAPI:
     """The application. Every path under /api/ wants `Authorization: Bearer <token>`, before a body is read; so does a
-    sheet, or one of the page's links to it, which hold for some minutes."""
+    sheet, or one of the page's links to it, which hold for some minutes. /metrics takes `scrape` too."""
     app = FastAPI(title="Mien studio", docs_url=None, redoc_url=None, openapi_url=None)
     access = AccessToken(token)
     app.add_middleware(ErrorAnswers)
@@ -68,11 +74,13 @@ def make_console(studio: Studio, token: str) -> FastAPI:
     def show() -> str:
         return page.render(**_page_data(studio), link=access.link)
 
-    for router in (rig_router, camera_router, aside_router, session_router, take_router, lag_router, screen_router):
+    for router in (rig_router, camera_router, aside_router, session_router, take_router, lag_router, shot_router):
         app.include_router(router(studio, guard))
     app.include_router(check_router(studio, guard, access))
+    app.include_router(metrics_router(studio, scrape, access.shown, load or ConsoleLoad()))
     publisher = app.state.publisher = publish(studio)
     app.include_router(stream_router(publisher, guard, silence_s))
+    app.include_router(screen_router(studio, guard))
     app.include_router(picture_router(studio, guard))
     app.mount("/static", StaticFiles(directory=STATIC))
     return app

@@ -10,11 +10,13 @@ import time
 import uvicorn
 
 from camera_nodes.sd_notify import Service
-from common.guarding.log_records import log_to
+from common.guarding.log_records import LogFormat, log_to
 from controller.api.app import make_console, write_address
 from controller.api.connection_limits import server_options
 from controller.client import ADDRESS_FILE
 from controller.errors import ControllerError
+from controller.metrics.scrape_token import ScrapeToken
+from controller.metrics.studio_collector import ConsoleLoad
 from controller.node_links.connection_guard import raise_descriptor_limit
 from controller.studio import Studio
 from controller.studio_settings import StudioSettings
@@ -24,10 +26,13 @@ SOCKET_THREADS = {"mien-control", "mien-ingest"}
 SWITCH_S = 0.0005  # threads take turns ten times as often as by default, so a pong waits for nobody
 
 
-def serve_studio(settings: StudioSettings, port: int | None = None) -> None:
-    """Serve until interrupted. Raises ControllerError when the console's port is taken."""
+def serve_studio(settings: StudioSettings, port: int | None = None, log_format: LogFormat | None = None) -> None:
+    """Serve until interrupted. log_format: goes before what the settings say.
+
+    Raises ControllerError when the console's port is taken.
+    """
     require_home(settings.records)
-    log_to()
+    log_to(form=log_format or settings.log_format)
     raise_descriptor_limit()
     sys.setswitchinterval(SWITCH_S)
     port = port or settings.console_port
@@ -41,12 +46,15 @@ def serve_studio(settings: StudioSettings, port: int | None = None) -> None:
             ) from error
         with Studio(settings) as studio:
             address = settings.records.home / ADDRESS_FILE
-            app = make_console(studio, write_address(settings.records.home, port))
+            load = ConsoleLoad()
+            token = write_address(settings.records.home, port)
+            app = make_console(studio, token, ScrapeToken(settings.records.home), load)
             server = ConsoleServer(
                 uvicorn.Config(
                     app, log_level="warning", log_config=None, timeout_graceful_shutdown=5, **server_options()
                 )
             )
+            load.connections = lambda: len(server.server_state.connections)
             print(f"Rig {settings.rig.name}: {len(settings.rig.cameras)} cameras expected", file=sys.stderr)
             print(f"Nodes connect to   {studio.control_endpoint} and {studio.bulk_endpoint}", file=sys.stderr)
             print(f"Controller's key   {studio.public_key}", file=sys.stderr)

@@ -6,6 +6,7 @@ Everything here stays out of a fire's way: nothing begins while one is under way
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import Engine
 
@@ -24,6 +25,7 @@ from controller.sessions.session_store import SessionStore
 from db.rigs.camera_events import record_event
 
 WRITE_OFF_S = 15.0  # a node's Status comes every 5 s at the latest
+TOLD_FOR = timedelta(hours=1)  # what a node told before is in the audit log
 SHOWN = 3  # faults of one camera in an overview
 SESSION_S = 1.0  # how long the open session's code is believed
 
@@ -69,7 +71,7 @@ class CameraMaintenance:
 
     def recover(self, camera: str, rungs: Sequence[wire.Rung]) -> str:
         """Begin a recovery and return its name; see recoveries.progress(). Raises SessionError or RigNotReady."""
-        with self._firing.hold():
+        with self._firing.hold("a recovery begins"):
             return self.recoveries.begin(camera, rungs).recovery
 
     def write_off(self, camera: str, reason: str) -> str:
@@ -134,7 +136,7 @@ class CameraMaintenance:
 
     def history(self, camera: str) -> CameraHistory:
         """What the operator should know of a camera beside its state."""
-        faults = tuple(fault.line() for fault in self.faults.faults(camera, SHOWN))
+        faults = tuple(fault.line() for fault in self.faults.faults(camera, SHOWN, TOLD_FOR))
         return CameraHistory(faults, self.recoveries.often().get(camera, ""))
 
     # --- told by the link: return at once

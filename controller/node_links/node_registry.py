@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from camera_nodes import wire
@@ -22,11 +22,20 @@ class NodeState:
     hello: wire.Hello  # as it announced itself on that connection
     seen_ns: int  # monotonic, of its latest message
     status: wire.Status | None = None  # the latest; None before the first
-    fault: str = ""  # the latest that it told
 
     @property
     def camera(self) -> str:
         return self.hello.camera
+
+
+@dataclass(frozen=True)
+class LastSeen:
+    """Where a camera was announced last, and since when its body is there; kept when its node is gone."""
+
+    node: str  # the name that its node's key is enrolled under
+    url: str  # the camera's address at its node
+    disk: str  # as in wire.Hello: names the computer too
+    came_ns: int  # monotonic: when the body came, or came back, or another one did; 0: none has answered
 
 
 class NodeRegistry:
@@ -44,6 +53,7 @@ class NodeRegistry:
         self._nodes: dict[bytes, NodeState] = {}  # by route
         self._turned_away: dict[tuple[str, str], tuple[Present, int]] = {}  # by node and camera; when, monotonic ns
         self._last_serial: dict[str, str] = {}  # of the bodies that have answered, by camera
+        self._last_seen: dict[str, LastSeen] = {}  # by camera
         self._lock = threading.Lock()
         self.changed = threading.Condition(self._lock)
 
@@ -64,10 +74,21 @@ class NodeRegistry:
             present += [body for body, at_ns in self._turned_away.values() if at_ns >= since]
         return compare(self._expected, present)
 
+    def heard_ages_s(self) -> dict[str, tuple[str, float]]:
+        """By camera, the node that announced it on its latest connection, and for how long it has not been heard."""
+        now = time.monotonic_ns()
+        with self._lock:
+            return {state.camera: (state.node, max(0, now - state.seen_ns) / 1e9) for state in self._nodes.values()}
+
     def owner(self, camera: str) -> str | None:
         """The enrolled node that announced this camera on its latest connection, heard lately or not."""
         with self._lock:
             return next((state.node for state in self._nodes.values() if state.camera == camera), None)
+
+    def last_seen(self) -> dict[str, LastSeen]:
+        """By camera, where it was announced last since the studio was started."""
+        with self._lock:
+            return dict(self._last_seen)
 
     # --- the control thread ---
 
@@ -108,8 +129,10 @@ class NodeRegistry:
                     self._turned_away[node, hello.camera] = (_present(hello, node, {}), at_ns)
                 self._nodes.pop(route, None)
             else:
-                for old in [key for key, state in self._nodes.items() if state.camera == hello.camera]:
-                    del self._nodes[old]
+                before = [state for state in self._nodes.values() if state.camera == hello.camera]
+                for old in before:
+                    del self._nodes[old.route]
+                self._last_seen[hello.camera] = self._seen(node, hello, before, at_ns)
                 self._nodes[route] = NodeState(route, node, hello, at_ns)
                 self._turned_away.pop((node, hello.camera), None)
                 if not hello.fault:
@@ -117,6 +140,16 @@ class NodeRegistry:
             self.changed.notify_all()
         self._ring("roster", hello.camera)
         return refusal
+
+    def _seen(self, node: str, hello: wire.Hello, before: Sequence[NodeState], at_ns: int) -> LastSeen:
+        """before: the camera's node until now, if any: a body that it had, and was heard of lately, has not come."""
+        stayed = any(
+            not old.hello.fault and old.hello.serial == hello.serial and at_ns - old.seen_ns <= self._silence_ns
+            for old in before
+        )
+        known = self._last_seen.get(hello.camera)
+        came_ns = 0 if hello.fault else known.came_ns if stayed and known is not None else at_ns
+        return LastSeen(node, plain(hello.url), plain(hello.disk), came_ns)
 
     def _judge(self, node: str, hello: wire.Hello) -> wire.Refused | None:
         if hello.node != node:

@@ -79,8 +79,7 @@ class SessionStore:
     def newest_calibration(self) -> tuple[int | None, datetime | None]:
         """Version and time of the rig's newest calibration; nothing when there is none."""
         with reading(self._engine) as tx:
-            found = rig_records.newest_calibration(tx, rig_records.get_rig(tx, self._rig.name))
-            return (None, None) if found is None else (found.version, found.made_at)
+            return rig_records.newest_calibration_time(tx, rig_records.get_rig(tx, self._rig.name))
 
     def start_session(
         self,

@@ -118,6 +118,12 @@ class TakeReviewer:
                 self._case(take).whole = True
                 self._changed.notify_all()
 
+    @property
+    def pending(self) -> int:
+        """Takes that are being looked at, or wait for it."""
+        with self._changed:
+            return sum(not case.done for case in self._cases.values())
+
     def again(self, take: str) -> None:
         """Look once more at a take that is whole. Raises NotFound; SessionError for a take that is not whole."""
         with reading(self._engine) as tx:
@@ -270,7 +276,7 @@ class TakeReviewer:
             try:
                 self._conclude(case)
             except Exception:
-                log.exception("take %s could not be reviewed", case.take)
+                log.exception("take %s could not be reviewed", case.take, extra={"take": case.take})
             with self._changed:
                 case.done = True
                 case.seen.clear()
@@ -292,7 +298,9 @@ class TakeReviewer:
         with transaction(self._engine) as tx:
             save_review(tx, review, measures)
         for check in review.advice:
-            log.info("%s: %s%s", case.take, f"{check.camera}: " if check.camera else "", check.reason)
+            where = f"{check.camera}: " if check.camera else ""
+            its = {"take": case.take, "camera": check.camera}
+            log.info("%s: %s%s", case.take, where, check.reason, extra=its)
 
     def _review(
         self, case: _Case, seen: dict[str, PhotographFindings]

@@ -78,11 +78,11 @@ class TakeCompletion(Generic[R]):
     def _complete(self, progress: TakeProgress, settle: Callable[[], R], future: "Future[R]") -> None:
         try:
             while not progress.wait(self._quiet_s) and not self._stopped() and self._trouble():
-                log.warning("%s waits: %s", progress.take, self._trouble())
+                log.warning("%s waits: %s", progress.take, self._trouble(), extra={"take": progress.take})
             result = self._settle(progress.take, settle)
         except Exception as error:
             if not self._stopped():
-                log.exception("take %s could not be settled", progress.take)
+                log.exception("take %s could not be settled", progress.take, extra={"take": progress.take})
             self._end(progress.take)
             future.set_exception(error)
         else:
@@ -97,7 +97,7 @@ class TakeCompletion(Generic[R]):
                 with self._settling:  # takes are compared with the one before
                     return settle()
             except DatabaseUnavailable as error:
-                log.error("%s cannot be settled now: %s", take, error)
+                log.error("%s cannot be settled now: %s", take, error, extra={"take": take})
                 time.sleep(RETRY_S)
 
     def _end(self, take: str) -> None:

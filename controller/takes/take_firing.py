@@ -3,11 +3,13 @@
 ARM asks every camera, the journal is written, FIRE names the moment. See controller.firing.fire_timing.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from msgspec import structs
 
+from common.guarding.log_records import about
 from controller.change_bell import ChangeBell
 from controller.firing.fire_timing import FireOrder, order_fire
 from controller.ingest.photograph_transfer import Ingest
@@ -21,6 +23,8 @@ from controller.shutter_lag.lag_statistics import ShutterLagStatistics
 from controller.take_checks.take_reviewer import TakeReviewer
 from controller.takes.take_under_way import TakeUnderWay
 from db.errors import RecordError
+
+log = logging.getLogger(__name__)
 
 
 class QuietWindow:
@@ -66,6 +70,7 @@ class TakeFiring:
         self._lag_store = lag_store
         self._lag_statistics = lag_statistics
         self._quiet = quiet
+        self.fires = 0  # that went out, since the studio was started
 
     def fire(self, take: TakeUnderWay) -> bool:
         """Fire a planned take; its stamps and faults are added to its progress.
@@ -77,7 +82,7 @@ class TakeFiring:
         order = order_fire(take.code, self._rig.without(take.progress.aside), lags, take.profile)
         order = self._lag_store.applied(order, take.profile)
         try:
-            with self._quiet():
+            with about(take=take.code, fire=order.fire_id), self._quiet():
                 return self._shoot(order, take)
         except BaseException as error:
             self._link.disarm(order, "the controller gave up")
@@ -102,8 +107,11 @@ class TakeFiring:
             self._lights.settle(take.lit)
         self._records.fired(take.code, setup_record(take.profile, structs.asdict(order.exposure), take.lit))
         progress.mark_fired()
+        self.fires += 1
         report = self._link.release(order)
         self._lag_statistics.add(report.stamps.values(), take.profile)
+        told = (take.code, len(order.cameras), len(report.faults))
+        log.info("%s is fired: %d cameras, %d at fault", *told, extra={"fire": order.fire_id})
         for camera, reason in report.faults.items():
             progress.add_fault(camera, reason)
         return True

@@ -22,6 +22,7 @@ def rig_section(studio: Studio) -> dict[str, Any]:
         profiles=[DEFAULT_PROFILE, *sorted(rig.profiles)],
         scenes=sorted(rig.scenes),
         scene=lit,
+        held_scene=held.name if (held := studio.lights.held) is not None else None,
         limits={
             "max_skew_ms": rig.sync.max_skew_ms,
             "max_clock_uncertainty_ms": rig.sync.max_clock_uncertainty_ms,
@@ -30,6 +31,12 @@ def rig_section(studio: Studio) -> dict[str, Any]:
             "max_calibration_age_h": rig.preflight.max_calibration_age_h,
         },
     )
+
+
+def jobs_section(studio: Studio) -> dict[str, Any]:
+    """What the studio is about beside takes, by its name."""
+    job = studio.rig_shots.job()
+    return {} if job is None else {job["id"]: job}
 
 
 def preflight_section(studio: Studio) -> dict[str, Any] | None:

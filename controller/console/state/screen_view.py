@@ -1,4 +1,4 @@
-"""What the subject's screen is told: its code, the expression, the countdown, its own neutral. No name, no other take."""
+"""What the subject's screen is told: its code, the expression, the countdown, its own neutral, and no name."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -11,7 +11,7 @@ from controller.console.state.camera_section import CameraSection
 from controller.console.state.known_values import without_none
 from controller.console.state.plain_bar import plain_bar
 from controller.console.state.record_facts import RecordFacts, look_for_others, read_facts
-from controller.console.state.rig_sections import preflight_section, rig_section, server_section
+from controller.console.state.rig_sections import jobs_section, preflight_section, rig_section, server_section
 from controller.console.state.session_sections import neutral_section, paused_section, session_section
 from controller.console.state.take_sections import SeenTake, see_take, take_section
 from controller.studio import Studio
@@ -62,7 +62,7 @@ class Snapshot:
             _Section("neutral", (FACTS,), lambda: neutral_section(self._facts)),
             _Section("preflight", ("preflight",), lambda: preflight_section(studio), every_s=60.0),
             _Section("paused", (FACTS,), lambda: paused_section(self._facts)),
-            _Section("jobs", ("jobs",), lambda: {}, every_s=1.0),
+            _Section("jobs", ("jobs",), lambda: jobs_section(studio), every_s=1.0),
             _Section("faults", (FACTS,), lambda: {}),
             _Section("server", (), lambda: server_section(studio, self._started)),
         ]

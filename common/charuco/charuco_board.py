@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.array_types import Floats, Image
+from common.charuco.board_errors import BoardError
 from common.configuration.loader import Wording, from_table, read_toml
 from common.configuration.suggestions import nearest
-from processing.files.calibration_errors import CalibrationError
 
 DICTIONARIES = (
     *(f"{bits}X{bits}_{count}" for bits in (4, 5, 6, 7) for count in (50, 100, 250, 1000)),
@@ -52,21 +52,17 @@ class Board:
         if self.dictionary not in DICTIONARIES:
             near = nearest(self.dictionary.upper(), DICTIONARIES)
             hint = f"; did you mean {near}?" if near is not None else f"; known are {', '.join(DICTIONARIES)}"
-            raise CalibrationError(f"the board's dictionary {self.dictionary!r} is not known{hint}")
+            raise BoardError(f"the board's dictionary {self.dictionary!r} is not known{hint}")
         if self.squares_x < 3 or self.squares_y < 3:
-            raise CalibrationError(
-                f"a board of {self.squares_x} x {self.squares_y} squares is too small; 3 x 3 at least"
-            )
+            raise BoardError(f"a board of {self.squares_x} x {self.squares_y} squares is too small; 3 x 3 at least")
         if not 0 < self.marker_mm < self.square_mm:
-            raise CalibrationError(
+            raise BoardError(
                 f"the board's marker_mm is {self.marker_mm:g} and its square_mm {self.square_mm:g};"
                 " a marker is smaller than its square"
             )
         markers, known = (self.squares_x * self.squares_y) // 2, len(self._dictionary.bytesList)
         if markers > known:
-            raise CalibrationError(
-                f"the board needs {markers} markers; {self.dictionary} has {known}. Take a larger one"
-            )
+            raise BoardError(f"the board needs {markers} markers; {self.dictionary} has {known}. Take a larger one")
 
     @property
     def _dictionary(self) -> Any:
@@ -132,13 +128,13 @@ class Board:
 
 
 def read_board(path: Path) -> Board:
-    """board.toml: the measures by their names. Raises CalibrationError naming the file and the key."""
-    return board_from(read_toml(path, CalibrationError), str(path))
+    """board.toml: the measures by their names. Raises BoardError naming the file and the key."""
+    return board_from(read_toml(path, BoardError), str(path))
 
 
 def board_from(found: Mapping[str, Any], source: str) -> Board:
     """The board of a table, which stands in a file or beside a result."""
-    return from_table(Board, found, source, CalibrationError, wording=_WORDING)
+    return from_table(Board, found, source, BoardError, wording=_WORDING)
 
 
 def board_toml(board: Board) -> str:
