@@ -18,10 +18,12 @@ EXAMPLES = Path(controller.console.__file__).parent / "static" / "expressions"
 def state(**changes: Any) -> dict[str, Any]:
     takes = {"S012-1-E01-1": {"position": 1, "state": "accepted"}}
     session = {
-        "code": "S012-1", "subject": "S012", "state": "open", "order": [1, 2], "undecided": [], "next": 2, "takes": takes,
+        "code": "S012-1", "subject": "S012", "state": "open", "order": [1, 2], "undecided": [], "next": 2,
+        "takes": takes,
         "consent": {"standing": "given"},
         "expressions": {
-            "1": {"name": "neutral", "instruction": "Look straight ahead."}, "2": {"name": "smile", "instruction": "Smile."}
+            "1": {"name": "neutral", "instruction": "Look straight ahead."},
+            "2": {"name": "smile", "instruction": "Smile."},
         },
     }  # fmt: skip
     cameras = {"cam-00": {"direction": [0.5, 0, -0.8]}, "cam-01": {"direction": [0, 0, -1]}, "cam-02": {}}

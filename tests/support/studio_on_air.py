@@ -1,4 +1,4 @@
-"""A studio on air: simulated cameras in processes of their own, a subject, and the console served as `mien studio serve` does."""
+"""A studio on air: simulated cameras in processes of their own, a subject, and the console as it is served."""
 
 import multiprocessing
 import shutil
