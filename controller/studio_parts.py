@@ -93,7 +93,7 @@ class StudioParts:
             with transaction(self.engine) as tx:
                 install_protocol(tx, FACESCAPE)
         migrations.require_current(self.engine)
-        tell_commits(self.engine, lambda: self.bell.ring("records"))
+        tell_commits(self.engine, self._written)
         self.store = Store(places.store, cache=places.home / "cache")
         self.records = SessionStore(self.engine, self.rig)
         self.decisions = Decisions(self.engine, self.rig)
@@ -128,7 +128,7 @@ class StudioParts:
         """The sockets that nodes connect to, once takes that were left under way are known; then all is running."""
         keys = ensure_keys(self.settings.records.keys, CONTROLLER)
         self.public_key = keys.public
-        self.link = ControlLink(self._port(self.settings.control, keys), self.rig, self.events, self.bell.ring)
+        self.link = ControlLink(self._port(self.settings.control, keys), self.rig, self.events, self._node_told)
         starting.callback(self.link.stop)
         self.maintenance.attach(self.link)
         self.ingest = self._make_ingest(keys)
@@ -174,6 +174,12 @@ class StudioParts:
 
     def _lit(self) -> None:
         self.bell.ring("lights")
+
+    def _written(self) -> None:
+        self.bell.ring("records")
+
+    def _node_told(self, topic: str, camera: str) -> None:
+        self.bell.ring(topic, camera)
 
     def _told(self) -> None:
         self.bell.ring("take")

@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, select_autoescape
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import controller.console
 from common.files.atomic_write import write_whole
 from controller.api.aside_routes import aside_router
 from controller.api.authentication import AccessToken, AuthenticationMiddleware
 from controller.api.camera_routes import camera_router
+from controller.api.command_rules import CommandRules
 from controller.api.connection_limits import silence_s
+from controller.api.error_answers import ErrorAnswers
 from controller.api.metrics_routes import metrics_router
 from controller.api.rig_routes import preflight_data, rig_data, rig_router
 from controller.api.rig_shot_routes import shot_router
@@ -31,17 +32,19 @@ from controller.api.session_routes import session_router
 from controller.api.shutter_lag_routes import lag_router
 from controller.api.take_check_routes import check_router, review_data
 from controller.api.take_routes import take_router
+from controller.api.trigger_routes import trigger_router
 from controller.client import ADDRESS_FILE
+from controller.console.stream.console_contacts import ConsoleContacts
 from controller.console.stream.picture_routes import picture_router
 from controller.console.stream.stream_routes import stream_router
 from controller.console.stream.studio_stream import publish
 from controller.metrics.scrape_token import ScrapeToken
 from controller.metrics.studio_collector import ConsoleLoad
 from controller.studio import Studio
+from controller.trigger.trigger import Trigger
 from db.models import SessionState
 
 STATIC = Path(controller.console.__file__).parent / "static"
-HTTP_STATUS = {2: 409, 3: 503, 4: 422}
 
 
 def write_address(home: Path, port: int) -> str:
@@ -59,6 +62,9 @@ def make_console(
     sheet, or one of the page's links to it, which hold for some minutes. /metrics takes `scrape` too."""
     app = FastAPI(title="Mien studio", docs_url=None, redoc_url=None, openapi_url=None)
     access = AccessToken(token)
+    contacts = ConsoleContacts()
+    trigger = app.state.trigger = Trigger(studio, contacts.silent_s)
+    app.add_middleware(CommandRules, trigger=trigger)
     app.add_middleware(ErrorAnswers)
     app.add_middleware(AuthenticationMiddleware, guard=access)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
@@ -78,8 +84,9 @@ def make_console(
         app.include_router(router(studio, guard))
     app.include_router(check_router(studio, guard, access))
     app.include_router(metrics_router(studio, scrape, access.shown, load or ConsoleLoad()))
-    publisher = app.state.publisher = publish(studio)
-    app.include_router(stream_router(publisher, guard, silence_s))
+    publisher = app.state.publisher = publish(studio, trigger)
+    app.include_router(trigger_router(trigger, guard))
+    app.include_router(stream_router(publisher, contacts, guard, silence_s))
     app.include_router(screen_router(studio, guard))
     app.include_router(picture_router(studio, guard))
     app.mount("/static", StaticFiles(directory=STATIC))
@@ -99,27 +106,3 @@ def _page_data(studio: Studio) -> dict[str, Any]:
         "paused": studio.sessions(SessionState.PAUSED),
         "limits": studio.rig.sync,
     }
-
-
-class ErrorAnswers:
-    """ASGI middleware: an error that carries an exit code becomes an answer that carries it too."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
-
-        async def tell(message: Message) -> None:
-            nonlocal begun
-            begun = begun or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self._app(scope, receive, tell)
-        except Exception as error:
-            code = getattr(error, "exit_code", None)
-            if code is None or begun or scope["type"] != "http":
-                raise
-            answer = JSONResponse({"error": str(error), "exit_code": code}, HTTP_STATUS.get(code, 500))
-            await answer(scope, receive, send)

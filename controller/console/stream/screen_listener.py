@@ -1,5 +1,6 @@
 """The subject's screen at the stream: a few lines that are sent whole whenever they differ, and the signs of life."""
 
+import time
 from collections.abc import AsyncIterator, Callable
 
 from controller.console.stream.listener import Listener, event_bytes
@@ -21,7 +22,8 @@ class ScreenListener(Listener):
             revision, told = snapshot()
             if told and told != sent:
                 sent = told
-                yield b'event: snapshot\ndata: {"revision":' + str(revision).encode() + b',"state":' + told + b"}\n\n"
+                head = f'{{"revision":{revision},"at":{time.time_ns() // 1_000_000},"state":'
+                yield b"event: snapshot\ndata: " + head.encode() + told + b"}\n\n"
             if self._beat and sent:
                 beat, self._beat = self._beat, b""
                 yield beat
