@@ -21,8 +21,8 @@ class Operator:
 
     def state(self, what: str) -> Any:
         """A part of the page's state, as in "session.next_name"."""
-        path = "?.".join(["mien.store.state", *what.split(".")])
-        return self.page.evaluate(f"() => {path} ?? null")
+        script = "(keys) => keys.reduce((value, key) => value?.[key], mien.store.state) ?? null"
+        return self.page.evaluate(script, what.split("."))
 
     def wait(self, condition: str, *given: Any) -> None:
         """Until an expression of the page's state `s` (and of `g`, what is given) is true."""

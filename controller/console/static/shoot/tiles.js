@@ -40,7 +40,7 @@ export class Tiles {
   #tile(name) {
     const image = el("img", { alt: "", hidden: true, onload: (event) => this.#shaped(event.target) });
     const tile = el("button", { type: "button", class: "tile", tabindex: "-1", onclick: () => this.pick(name) },
-      image, el("span", { class: "tile-number" }), el("span", { class: "tile-word" }));
+      image, el("span", { class: "tile-number" }), el("span", { class: "tile-word" }), el("span", { class: "spoken" }));
     tile.image = image;
     return tile;
   }
@@ -54,7 +54,7 @@ export class Tiles {
     text(tile.children[1], camera.view);
     text(tile.children[2], word);
     const told = `${name}: ${fault ?? (word || (picture ? "in" : camera.ready ? "ready" : camera.problems?.[0] ?? "not ready"))}`;
-    attribute(tile, "aria-label", told);
+    text(tile.children[3], told);
     attribute(tile, "title", told);
     const source = thumbnail(picture?.thumbnail);
     if (tile.source !== source) {
