@@ -83,21 +83,21 @@ export class Commands {
     return "Its checks are not made yet: Enter again accepts it without them";
   }
 
-  /** What U takes back: {text, path, body} or undefined. */
+  /** What U takes back: {take, drops?} or {skip}: the last decision about the take that is shown, else the last one made here. */
   undoable() {
     const { session } = this.state;
     if (!session) return undefined;
     const { expression, code, line } = this.shown();
-    if (expression?.skipped !== undefined) return { text: `${spaced(expression.name)} is asked for again`, skip: expression.name };
-    if (line && ["accepted", "superseded"].includes(line.state)) return { text: `undo: ${code}`, take: code };
+    if (expression?.skipped !== undefined) return { skip: expression.name };
+    if (line && ["captured", "accepted", "superseded"].includes(line.state)) return { take: code, drops: line.state === "captured" };
     for (const last of [...this.#decided].reverse()) {
       if (last.skip && Object.values(session.expressions).some((one) => one.name === last.skip && one.skipped !== undefined)) {
-        return { text: `${spaced(last.skip)} is asked for again`, skip: last.skip };
+        return { skip: last.skip };
       }
-      if (last.take && ["accepted", "superseded"].includes(session.takes[last.take]?.state)) return { text: `undo: ${last.take}`, take: last.take };
+      if (last.take && ["accepted", "superseded"].includes(session.takes[last.take]?.state)) return { take: last.take };
     }
     const accepted = session.order.flatMap((position) => session.expressions[position].takes).filter((code) => session.takes[code].state === "accepted");
-    return accepted.length ? { text: `undo: ${accepted.at(-1)}`, take: accepted.at(-1) } : undefined;
+    return accepted.length ? { take: accepted.at(-1) } : undefined;
   }
 
   async undo() {
@@ -106,10 +106,10 @@ export class Commands {
     const path = `/api/sessions/${this.state.session.code}/${what.skip ? "skip" : "undo"}`;
     const done = await this.#send(path, what.skip ? { expression: what.skip } : { take: what.take });
     if (!done) return;
-    this.app.toast(what.skip ? `${spaced(what.skip)} is asked for again` : `Taken back: ${what.take}`, "good");
+    this.app.toast(what.skip ? `${spaced(what.skip)} is asked for again` : what.drops ? `${what.take} is dropped` : `Taken back: ${what.take}`, "good");
     this.#decided = this.#decided.filter((one) => one.take !== what.take || one.skip !== what.skip);
     this.#follow();
-    if (what.take) this.view.pinned = this.state.session.takes[what.take]?.position;
+    if (what.take && !what.drops) this.view.pinned = this.state.session.takes[what.take]?.position;
     this.view.changed();
   }
 

@@ -6,11 +6,13 @@ const OPEN = new Set(["armed", "countdown", "fired", "safe", "coming_in", "in"])
 
 export class SoundsOfTakes {
   #phases = new Map(); // code -> the phase that was told last
+  #refused = undefined; // when the last fire was refused, null when none was; undefined while no state has come
   #countdown = { id: undefined, endsAt: 0, timer: 0, last: 0 };
 
   /** tick(seconds): called as the countdown goes on; undefined when there is none. */
-  constructor(sounds, tick) {
-    this.sounds = sounds;
+  constructor(app, tick) {
+    this.app = app;
+    this.sounds = app.sounds;
     this.tick = tick;
   }
 
@@ -20,6 +22,7 @@ export class SoundsOfTakes {
 
   update(state) {
     this.#count(state.countdown);
+    this.#refuse(state);
     const take = state.take;
     if (!take) return;
     const before = this.#phases.get(take.code);
@@ -30,6 +33,19 @@ export class SoundsOfTakes {
       const look = take.phase === "checked" && deserveLook(state.session?.takes[take.code], take).length > 0;
       this.sounds.play(look ? "look" : "whole");
     }
+  }
+
+  /** Why a fire that was counted down was not fired; said once, also where the command's own answer has said it. */
+  #refuse({ server, last_refusal: refusal }) {
+    if (!server) return;
+    const [before, now] = [this.#refused, refusal?.at ?? null];
+    this.#refused = now;
+    if (before === undefined || now === null || now === before) return;
+    this.sounds.play("failed");
+    setTimeout(() => {
+      const said = [...document.querySelectorAll("#toasts .toast")].some((toast) => toast.textContent === refusal.text);
+      if (!said) this.app.toast(refusal.text);
+    }, 300);
   }
 
   #count(countdown) {

@@ -35,7 +35,7 @@ class ShootView {
     this.pictures = new TakePictures(app.api, () => this.changed());
     this.commands = new Commands(app, this, this.settings);
     this.full = new FullSize((by) => this.#step(by));
-    this.sounds = new SoundsOfTakes(app.sounds, (seconds) => this.#count(seconds));
+    this.sounds = new SoundsOfTakes(app, (seconds) => this.#count(seconds));
     this.tiles = new Tiles((camera) => this.#pick(camera));
     this.strip = new Strip((position) => this.commands.show(position));
     this.panel = new TakePanel((camera) => this.#pick(camera), (code) => this.#choose(code));
@@ -207,7 +207,7 @@ class ShootView {
     this.retakeButton.disabled = !open || code === undefined || stands === "under_way";
     const undo = this.commands.undoable();
     this.undoButton.disabled = !undo;
-    text(this.undoButton.lastChild, undo?.take ? `Undo ${undo.take.slice(state.session.code.length + 1)}` : undo ? "Undo the skip" : "Undo");
+    text(this.undoButton.lastChild, undo?.take ? `${undo.drops ? "Drop" : "Undo"} ${undo.take.slice(state.session.code.length + 1)}` : undo ? "Undo the skip" : "Undo");
     this.skipButton.disabled = !open || expression.skipped !== undefined || (code !== undefined && stands !== "failed");
     this.fullButton.disabled = !Object.keys(shown.seen.pictures).length;
     show(this.withoutButton, stands === "failed" && state.take?.code === code && state.take.in && state.take.missing?.length);
