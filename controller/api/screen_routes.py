@@ -1,14 +1,13 @@
 """Routes of the subject's screen: its own live view, its own neutral, and the button that stops."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
-from fastapi.params import Depends
 from fastapi.responses import Response
 from pydantic import Field
 
 from common.take_codes import NEUTRAL
+from controller.accounts.roles import require
 from controller.api.request_body import Body
 from controller.studio import Studio
 from db import session_rules as rules
@@ -23,9 +22,9 @@ class ScreenBody(Body):
     camera: str = Field(max_length=200)
 
 
-def screen_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
-    """/api/screen/...: all that the screen may ask for; `guard`: what each request must pass."""
-    api = APIRouter(prefix="/api/screen", dependencies=guard)
+def screen_router(studio: Studio) -> APIRouter:
+    """/api/screen/...: all that the screen may ask for."""
+    api = APIRouter(prefix="/api/screen", dependencies=[require("screen")])
     frontal = {camera.name for camera in studio.rig.cameras if camera.tier == "frontal"}
 
     def require_session(camera: str) -> str:

@@ -57,7 +57,7 @@ class Snapshot:
         self._cameras_at, self._cameras_seen = -math.inf, -1
         self._state: dict[str, Any] = {}
         self._sections = [
-            _Section("rig", ("lights",), lambda: rig_section(studio)),
+            _Section("rig", ("lights",), lambda: rig_section(studio), every_s=10.0),
             _Section("session", (FACTS, "trigger"), lambda: session_section(self._facts, trigger.automatic.on)),
             _Section("take", (FACTS, "take"), lambda: take_section(self._seen), light=True),
             _Section("neutral", (FACTS,), lambda: neutral_section(self._facts)),

@@ -28,6 +28,7 @@ class ShootView {
   #camera = undefined; // shown large, when the operator chose one
   #live = false;
   #isShown = false;
+  #asked = undefined; // acceptance by itself, as it was asked for and not yet told
 
   constructor(root, app) {
     this.app = app;
@@ -130,9 +131,7 @@ class ShootView {
       this.settings.setCountdown(this.settings.countdown + by);
       paint();
     };
-    this.automatic = el("input", { type: "checkbox", id: "automatic", onchange: async (event) => {
-      if (!(await this.commands.automatic(event.target.checked))) this.changed();
-    } });
+    this.automatic = el("input", { type: "checkbox", id: "automatic", onchange: () => this.#switchAutomatic() });
     this.liveBox = el("button", { type: "button", "aria-pressed": "false", onclick: () => this.#toggleLive() }, el("kbd", {}, "V"), " Live view");
     this.held = el("button", { type: "button", onclick: () => this.commands.scene() }, el("kbd", {}, "L"), " ", el("span", {}));
     paint();
@@ -213,9 +212,9 @@ class ShootView {
     show(this.withoutButton, stands === "failed" && state.take?.code === code && state.take.in && state.take.missing?.length);
     show(this.abortButton, state.countdown);
     text(this.pauseButton.lastChild, open ? "Pause" : "Resume");
-    if (document.activeElement !== this.automatic || this.automatic.checked !== Boolean(state.session.automatic)) {
-      this.automatic.checked = Boolean(state.session.automatic);
-    }
+    const automatic = Boolean(state.session.automatic);
+    if (this.#asked === automatic) this.#asked = undefined; // it is so by now
+    if (this.#asked === undefined) this.automatic.checked = automatic;
     show(this.held, state.rig?.scenes?.length);
     text(this.held.lastChild, `Lights: ${state.rig?.held_scene ?? state.rig?.scene ?? "off"}`);
   }
@@ -246,6 +245,14 @@ class ShootView {
     this.chosen = code;
     this.pinned = this.app.store.state.session?.takes[code]?.position;
     this.changed();
+  }
+
+  async #switchAutomatic() {
+    this.#asked = this.automatic.checked;
+    if (!(await this.commands.automatic(this.#asked))) {
+      this.#asked = undefined;
+      this.changed();
+    }
   }
 
   #toggleLive() {
