@@ -1,6 +1,6 @@
 """What the studio's server needs to know, from the home's studio.toml, its [studio] table and rig.toml."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.configuration.loader import from_table
@@ -11,6 +11,7 @@ from db.settings import Settings
 CONTROL = "tcp://127.0.0.1:5701"
 BULK = "tcp://127.0.0.1:5702"
 CONSOLE_PORT = 5780
+SETTING_UP = "setting-up"  # name of a rig that has no file yet
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class StudioSettings:
     bulk: str = BULK
     # of the console and the API, on this machine alone
     console_port: int = CONSOLE_PORT
+    # any enrolled node may announce its camera, no session is begun; see set_up_settings
+    setting_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,11 @@ def load_settings(
     Raises ConfigurationError or SettingsError, naming file and key.
     """
     records = Settings.load(home, database)
-    source = f"{records.home / 'studio.toml'} [studio]"
-    written = from_table(_Section, records.sections.get("studio", {}), source, ConfigurationError)
-    path = rig_file or records.home / written.rig
+    written, path = _section(records, rig_file)
     if not path.exists():
         raise ConfigurationError(
-            f"{path}: no rig file; write one (docs/operators.md has an example) or pass --rig FILE"
+            f"{path}: no rig file; begin one from the nodes that answer (mien studio serve --setup, then mien rig init)"
+            " or pass --rig FILE"
         )
     return StudioSettings(
         records=records,
@@ -70,3 +72,26 @@ def load_settings(
         bulk=written.bulk,
         console_port=written.console_port,
     )
+
+
+def set_up_settings(folder: Path, home: Path | None = None, rig_file: Path | None = None) -> StudioSettings:
+    """Settings of a studio that is set up: with the rig file as far as there is one, and no records of its own.
+
+    folder: takes what such a studio would record, and is thrown away. Raises ConfigurationError or SettingsError.
+    """
+    records = Settings.load(home)
+    written, path = _section(records, rig_file)
+    rig = read_rig(path, setting_up=True) if path.exists() else Rig(SETTING_UP, ())
+    apart = replace(records, database=f"sqlite:///{folder / 'studio.sqlite'}", store=str(folder / "store"))
+    return StudioSettings(apart, rig, written.control, written.bulk, written.console_port, setting_up=True)
+
+
+def rig_path(home: Path | None = None) -> Path:
+    """Where the home's rig file is, or is to be."""
+    return _section(Settings.load(home), None)[1]
+
+
+def _section(records: Settings, rig_file: Path | None) -> tuple[_Section, Path]:
+    source = f"{records.home / 'studio.toml'} [studio]"
+    written = from_table(_Section, records.sections.get("studio", {}), source, ConfigurationError)
+    return written, rig_file or records.home / written.rig
