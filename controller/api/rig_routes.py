@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.params import Depends
 
+from controller.accounts.roles import require
 from controller.api.aside_routes import aside_data
 from controller.api.request_body import Body
 from controller.preflight.preflight import Preflight
@@ -60,11 +61,11 @@ def rig_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
     """/api/rig and /api/preflight; `guard`: what each request must pass."""
     api = APIRouter(prefix="/api", dependencies=guard)
 
-    @api.get("/rig")
+    @api.get("/rig", dependencies=[require("viewer")])
     def rig() -> dict[str, Any]:
         return rig_data(studio)
 
-    @api.post("/preflight")
+    @api.post("/preflight", dependencies=[require("operator")])
     def preflight(body: PreflightBody) -> dict[str, Any]:
         return preflight_data(studio.preflight(body.profile))
 

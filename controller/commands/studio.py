@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 
 from common.terminal.options import Database, Home, LogLines
+from controller.commands.studio_accounts import app as accounts
 
 app = typer.Typer(no_args_is_help=True, help="The studio's server and console.")
+app.add_typer(accounts, name="account")
 
 
 @app.callback()
@@ -28,3 +30,27 @@ def serve(
     from controller.studio_settings import load_settings
 
     serve_studio(load_settings(home, database, rig), port, log_format)
+
+
+@app.command()
+def certificate(
+    renew: Annotated[bool, typer.Option("--renew", help="Make another; devices must take it up again.")] = False,
+    home: Home = None,
+    database: Database = None,
+) -> None:
+    """The certificate by which tablets of the network speak to the console: where it is, its fingerprint, its end."""
+    from controller.accounts.console_certificate import console_certificate
+    from controller.errors import ConfigurationError
+    from controller.studio_settings import load_settings
+
+    settings = load_settings(home, database)
+    names = settings.network_names()
+    if not names:
+        raise ConfigurationError(
+            f"{settings.records.home / 'studio.toml'} names no console_address: the console is on this machine alone"
+        )
+    found = console_certificate(settings.records.keys, names, anew=renew)
+    typer.echo(f"{found.path}\nSHA-256  {found.fingerprint}")
+    typer.echo(f"for      {', '.join(sorted(found.names))}\nuntil    {found.until:%Y-%m-%d}")
+    if found.is_new:
+        typer.echo("It was made just now: restart mien studio serve, and take it up on each device.")

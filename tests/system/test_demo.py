@@ -82,6 +82,23 @@ def test_every_take_is_whole_in_sync_and_true(first: dict[str, Any]) -> None:
         assert take["error"]["tu_median_mm"] < 4.0
 
 
+def test_the_console_opens_on_what_it_made(first: dict[str, Any], out: Path) -> None:
+    assert first["console"] == f"mien studio serve --home {out / 'studio'}"
+    with StudioProcess(first["console"].split()[-1], port=free_port()) as served:
+        with served.client() as client:
+            sessions = client.get("/api/artefacts").json()["sessions"]
+            assert [(one["subject"], one["takes"], one["shown"]) for one in sessions] == [("S001", 2, True)]
+            takes = client.get(f"/api/artefacts/of/{sessions[0]['session']}").json()["takes"]
+            for take in takes:
+                assert take["models"].keys() == {"scan", "mesh", "texture", "displacement", "template"}
+                for model in take["models"].values():
+                    assert client.get(f"/api/artefacts/{model['sha256']}").status_code == 200
+            assert client.get("/api/farm").json()["counts"]["done"] == 12
+            release = client.get("/api/release").json()
+            assert [(one["name"], one["version"]) for one in release["releases"]] == [("demo", 1)]
+            assert release["coverage"]["subjects"][0]["cells"][:3] == ["released", "released", "missing"]
+
+
 def test_the_release_has_facescapes_names_and_verifies(first: dict[str, Any], out: Path) -> None:
     release = Path(first["release"])
     subject = next(p for p in release.iterdir() if (p / "models_reg").is_dir())
