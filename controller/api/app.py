@@ -25,6 +25,7 @@ from controller.api.release_routes import release_router
 from controller.api.rig_routes import rig_router
 from controller.api.rig_shot_routes import shot_router
 from controller.api.scan_routes import scan_router
+from controller.api.session_choice_routes import session_choice_router
 from controller.api.session_routes import session_router
 from controller.api.shutter_lag_routes import lag_router
 from controller.api.sign_in_routes import sign_in_router
@@ -71,10 +72,11 @@ def make_console(
     app.add_middleware(CommandRules, trigger=trigger)
     app.add_middleware(ErrorAnswers)
     app.add_middleware(Gate, console=app, sessions=studio.accounts.sessions, bearers=bearers, names=names)
-    guard = [require("operator")]  # of a route that says nothing itself
+    see, run, manage = ([require(role)] for role in ("viewer", "operator", "manager"))
+    guard = run  # of a route that says nothing itself
+    app.include_router(session_choice_router(studio, see))  # before those that take a session's code
     for router in (rig_router, camera_router, aside_router, session_router, take_router, lag_router, check_router):
         app.include_router(router(studio, guard))
-    see, run, manage = ([require(role)] for role in ("viewer", "operator", "manager"))
     app.include_router(shot_router(studio, guard))
     app.include_router(subject_router(studio, run, manage))
     app.include_router(farm_router(studio, see, run))

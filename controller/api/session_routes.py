@@ -56,19 +56,6 @@ def session_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
         paused = [line.session for line in studio.sessions(SessionState.PAUSED)]
         return {"session": studio.open_session(), "paused": paused}
 
-    @api.get("/start")
-    def choices(profile: str = DEFAULT_PROFILE) -> dict[str, Any]:
-        return {
-            "profiles": [DEFAULT_PROFILE, *sorted(studio.rig.profiles)],
-            "protocols": [asdict(protocol) for protocol in studio.study.protocols()],
-            "lacking": studio.lacking(profile),
-            "open": studio.open_session(),
-        }
-
-    @api.get("/{session}/pictures")
-    def pictures(session: str) -> dict[str, Any]:
-        return {"session": session, "pictures": studio.study.frontal_photographs(session)}
-
     @api.post("", dependencies=[require("operator")])
     def start(body: StartBody) -> dict[str, Any]:
         asked = (body.subject, body.protocol, body.version, body.profile)

@@ -83,7 +83,6 @@ export function mount(root, app) {
   function paintTroubles() {
     const all = found.troubles;
     show(troubles, all.length);
-    if (!all.length) return;
     let head = troubles.querySelector(".trouble-head");
     if (!head) {
       head = el("div", { class: "row trouble-head" }, el("h2", {}, "Went wrong"), el("span", { class: "gap" }), runs ? el("button", { type: "button", onclick: () => retry([]) }, "Try all again") : null);
