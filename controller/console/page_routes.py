@@ -14,8 +14,8 @@ from controller.console.page_views import VIEWS
 STATIC = Path(__file__).parent / "static"
 
 
-def add_page(app: FastAPI, rig: str) -> None:
-    """`/`, `/static` and the pages of accounts. rig: its name."""
+def add_page(app: FastAPI, rig: str, network: str = "") -> None:
+    """`/`, `/static` and the pages of accounts. rig: its name. network: where other devices reach the console."""
     pages = Environment(loader=PackageLoader("controller.console", "pages"), autoescape=select_autoescape())
     shell = pages.get_template("shell.html")
     router = APIRouter()
@@ -26,5 +26,5 @@ def add_page(app: FastAPI, rig: str) -> None:
         return shell.render(rig=rig, views=VIEWS, person=visitor.person, role=visitor.role.value, csrf=visitor.csrf)
 
     app.include_router(router)
-    app.include_router(account_pages(pages, rig))
+    app.include_router(account_pages(pages, network))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
