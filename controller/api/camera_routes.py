@@ -9,7 +9,7 @@ from fastapi.params import Depends
 from fastapi.responses import Response
 from pydantic import Field
 
-from camera_nodes.wire import Rung
+from camera_nodes.wire import Drive, Rung
 from controller.accounts.roles import require
 from controller.api.request_body import Body
 from controller.cameras.body_recovery import RUNGS, RecoveryProgress
@@ -28,6 +28,17 @@ class WriteOffBody(Body):
     """An exposure whose file is given up."""
 
     reason: str = Field(default="", max_length=1000)
+
+
+class IdentifyBody(Body):
+    """Signs by which a camera is found."""
+
+
+class FocusBody(Body):
+    """A move of a camera's lens."""
+
+    drive: Drive = "auto"
+    step: int = Field(default=1, ge=1, le=3)
 
 
 class ViewBody(Body):
@@ -68,6 +79,14 @@ def camera_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
     @api.post("/cameras/{camera}/write-off", dependencies=[require("operator")])
     def write_off(camera: str, body: WriteOffBody) -> dict[str, Any]:
         return {"camera": camera, "take": studio.write_off(camera, body.reason), "reason": body.reason}
+
+    @api.post("/cameras/{camera}/identify", dependencies=[require("operator")])
+    def identify(camera: str, body: IdentifyBody) -> dict[str, Any]:  # noqa: ARG001  (nothing to say but who)
+        return {"camera": camera, "told": studio.identify(camera)}
+
+    @api.post("/cameras/{camera}/focus", dependencies=[require("operator")])
+    def focus(camera: str, body: FocusBody) -> dict[str, Any]:
+        return {"camera": camera, "told": studio.focus(camera, body.drive, body.step)}
 
     @api.post("/view", dependencies=[require("operator")])
     def view(body: ViewBody) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import uvicorn
 
 from camera_nodes.sd_notify import Service
-from common.guarding.log_records import LogFormat, log_to
+from common.guarding.log_fields import LogFormat
+from common.guarding.log_records import log_to
 from controller.accounts.console_certificate import ConsoleCertificate, console_certificate
 from controller.api.app import make_console, write_address
 from controller.api.connection_limits import ASK_S, LimitedHttpProtocol, server_options

@@ -140,6 +140,12 @@ class BodyRecoveries:
                     return found
                 self._changed.wait(min(left, 1.0))
 
+    def newest(self) -> list[RecoveryProgress]:
+        """Each camera's newest recovery since the studio was started."""
+        with self._changed:
+            found = [self._find(recovery) for recovery in list(self._all)]
+        return list({one.camera: one for one in found}.values())
+
     def under_way(self) -> dict[str, str]:
         """What is being done now, by camera."""
         with self._changed:
@@ -155,10 +161,12 @@ class BodyRecoveries:
 
     def often(self) -> dict[str, str]:
         """The cameras that were recovered twice or more in this session, or lately while none is open, in words."""
-        session = self._session()
-        oldest = utc_now() - LATELY
         with self._changed:
             past = list(self._past)
+        if not past:
+            return {}
+        session = self._session()
+        oldest = utc_now() - LATELY
         counts = Counter(camera for camera, code, at in past if (code == session if session else at >= oldest))
         where = "in this session" if session else f"in the last {LATELY.total_seconds() / 3600:.0f} hours"
         return {camera: advice(camera, count, where) for camera, count in counts.items() if count >= OFTEN}

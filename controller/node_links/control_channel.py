@@ -51,6 +51,8 @@ class ControlListener(Protocol):
 
     def view_state(self, message: wire.ViewState) -> None: ...
 
+    def body_acted(self, message: wire.BodyActed) -> None: ...
+
 
 class ControlLink:
     """Owns the control ROUTER. start() binds and runs; stop() ends the thread. An Authenticator must run before."""
@@ -329,7 +331,7 @@ class ControlLink:
         self,
         state: NodeState,
         message: "wire.Armed | wire.Arming | wire.ArmRefused | wire.Stamps | wire.FrameSpooled | wire.NodeFault"
-        " | wire.Status | wire.RecoverStep | wire.ViewState",
+        " | wire.Status | wire.RecoverStep | wire.ViewState | wire.BodyActed | wire.SettingsRead",
     ) -> None:
         if isinstance(message, wire.Status):
             self._registry.update(state, message)
@@ -345,6 +347,10 @@ class ControlLink:
             self._listener.recover_step(message)
         elif isinstance(message, wire.ViewState):
             self._listener.view_state(message)
+        elif isinstance(message, wire.SettingsRead):
+            self._registry.read_settings(state, message.settings)
+        elif isinstance(message, wire.BodyActed):
+            self._listener.body_acted(message)
         phase = self._phase
         if phase is not None and getattr(message, "fire_id", None) == phase.order.fire_id:
             phase.answer(state.camera, message)

@@ -3,7 +3,9 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from msgspec import structs
 
 from camera_nodes import wire
 from common.guarding.safe_text import plain
@@ -22,6 +24,7 @@ class NodeState:
     hello: wire.Hello  # as it announced itself on that connection
     seen_ns: int  # monotonic, of its latest message
     status: wire.Status | None = None  # the latest; None before the first
+    settings: Mapping[str, str] = field(default_factory=dict)  # of the body, as read back at its latest arming
 
     @property
     def camera(self) -> str:
@@ -115,6 +118,13 @@ class NodeRegistry:
         with self._lock:
             state.status = status
             self.changed.notify_all()
+        self._ring("cameras", state.camera)
+
+    def read_settings(self, state: NodeState, settings: wire.Exposure) -> None:
+        """A node has told what its body is set to."""
+        told = {name: plain(value) for name, value in structs.asdict(settings).items() if value is not None}
+        with self._lock:
+            state.settings = told
         self._ring("cameras", state.camera)
 
     def greet(self, route: bytes, node: str, hello: wire.Hello, at_ns: int) -> wire.Refused | None:

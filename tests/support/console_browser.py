@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+# WebGL without a graphics card.
+SOFTWARE_3D = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
 HOW = "no Chromium here: apt-get install chromium (or set MIEN_CHROMIUM to one)"
 
 
@@ -40,18 +42,20 @@ def browser_page(
     width: int = 1920,
     height: int = 1080,
     expected: tuple[str, ...] = (),
+    graphics: tuple[str, ...] = ("--disable-gpu",),
     role: str = "manager",
 ) -> Iterator[Any]:
     """A page of somebody signed in, with this role, on the console at `url` of the studio in `home`.
 
     expected: parts of errors that the test provokes; any other error or warning of the browser fails it.
+    graphics: how the browser draws, as in SOFTWARE_3D.
     """
     from playwright.sync_api import sync_playwright
 
     found: list[str] = []
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=chromium(), args=[*arguments, "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=chromium(), args=[*arguments, *graphics])
         context = browser.new_context(viewport={"width": width, "height": height})
         sign_in(context, url, home, person=f"anna-{role}", role=role)
         page = context.new_page()

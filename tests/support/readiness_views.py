@@ -23,7 +23,7 @@ Break = Callable[[StudioView], StudioView]
 
 def make_rig(cameras: int, **changes: Any) -> Rig:
     entries = tuple(CameraEntry(f"cam-{view:02d}", view, lag_ms=58.0) for view in range(cameras))
-    cross = Scene("cross", {1: {1: 255}})
+    cross = Scene("cross", {1: ((1, 1, 255),)})
     return Rig(
         "studio-a", entries, exposure=ExposureEntry(iso="200", scene="cross"), scenes={"cross": cross}, **changes
     )
