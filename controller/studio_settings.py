@@ -45,13 +45,13 @@ class StudioSettings:
     # any enrolled node may announce its camera, no session is begun; see set_up_settings
     setting_up: bool = False
 
-    def network_names(self) -> set[str]:
-        """Under which the console may be asked from other devices: its address, this machine's name, further ones."""
+    def network_names(self) -> tuple[str, ...]:
+        """Under which other devices may ask for the console: its address, this machine's name, further ones."""
         if not self.console_address:
-            return set()
+            return ()
         own = socket.gethostname().lower()
-        own_names = {name for name in (own, f"{own.partition('.')[0]}.local") if HOST_NAME.fullmatch(name)}
-        return {self.console_address, *own_names, *self.console_names}
+        own_names = [name for name in (own, f"{own.partition('.')[0]}.local") if HOST_NAME.fullmatch(name)]
+        return tuple(dict.fromkeys((self.console_address, *self.console_names, *own_names)))
 
 
 @dataclass(frozen=True)
