@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +20,7 @@ from controller.studio import Studio
 from db import session_rules as rules
 from db.engine import utc_now
 from db.models import SessionState, TakeState
+from db.takes.take_reviews import TakeReviewData
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,20 @@ def read_records(studio: Studio) -> RecordsView:
     """Raises RecordError while the records cannot be read."""
     code = studio.open_session()
     state = studio.state_of(code) if code is not None else None
-    return RecordsView(
-        state=state,
-        last=_last_take(studio, state) if state is not None else None,
-        paused=tuple(line.session for line in studio.sessions(SessionState.PAUSED)) if state is None else (),
-        calibration=studio.records.newest_calibration(),
-    )
+    paused = [line.session for line in studio.sessions(SessionState.PAUSED)] if state is None else []
+    return records_view(studio, state, paused, studio.records.newest_calibration(), studio.review)
+
+
+def records_view(
+    studio: Studio,
+    state: SessionStateMachine | None,
+    paused: Sequence[str],
+    calibration: tuple[int | None, datetime | None],
+    review: Callable[[str], TakeReviewData | None],
+) -> RecordsView:
+    """Of records that were read already. review: of a take by its code."""
+    last = _last_take(studio, state, review) if state is not None else None
+    return RecordsView(state, last, tuple(paused) if state is None else (), calibration)
 
 
 def look_at(
@@ -162,7 +171,9 @@ def _session(records: RecordsView) -> SessionView | None:
     )
 
 
-def _last_take(studio: Studio, state: SessionStateMachine) -> LastTake | None:
+def _last_take(
+    studio: Studio, state: SessionStateMachine, review_of: Callable[[str], TakeReviewData | None]
+) -> LastTake | None:
     if not state.takes or state.takes[-1].state in rules.UNDER_WAY:
         return None
     take = state.takes[-1]
@@ -174,7 +185,7 @@ def _last_take(studio: Studio, state: SessionStateMachine) -> LastTake | None:
         )
     if take.state is not TakeState.CAPTURED:
         return LastTake(take.code, reference, expression, "decided")
-    review = studio.review(take.code)
+    review = review_of(take.code)
     advice = review.advice if review is not None else ()
     looks = [f"{check.camera}: {check.reason}" if check.camera else check.reason for check in advice]
     return LastTake(

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
+from camera_nodes.wire import Exposure
 from controller.console.state.camera_places import CameraPlaces
 from controller.console.state.known_values import known, rounded
 from controller.console.state.record_facts import RecordFacts
@@ -12,6 +13,8 @@ from controller.rig.cameras_aside import aside_text
 from controller.rig.roster import Roster
 from controller.rig_file import DEFAULT_PROFILE, CameraEntry
 from controller.studio import Studio
+
+SETTINGS = Exposure.__struct_fields__
 
 
 class CameraSection:
@@ -37,7 +40,7 @@ class CameraSection:
             self._aside = {name: aside_text(aside) for name, aside in studio.cameras_aside().items()}
             self._roster = studio.link.roster().without(self._aside)
             self._lags = self._read_lags(facts.state.profile if facts.state is not None else DEFAULT_PROFILE)
-            self._places.read(facts.calibration)
+            self._places.read(facts.calibration[0])
         nodes = studio.link.nodes()
         values = {}
         for report in report_cameras(studio.rig, self._roster, nodes, self._aside, changed):
@@ -86,5 +89,18 @@ class CameraSection:
             picture_take=take,
             phase=seen.phases.get(name, "idle"),
             check=seen.checks.get(name),
+            settings=self._settings(name) or None,
         )
         return value | self._lags.get(name, {}) | self._places.of(name)
+
+    def _settings(self, camera: str) -> dict[str, str]:
+        """As they read back when the camera was armed last; those that its body does not have are left out."""
+        arming = self._studio.link.armings.get(camera)
+        if arming is None or arming.armed is None:
+            return {}
+        asked = {name: value for name in SETTINGS if (value := getattr(arming.exposure, name)) is not None}
+        lacking = {text.partition(":")[0] for text in arming.armed.warnings}
+        found = {name: value for name, value in asked.items() if name not in lacking}
+        if arming.armed.focus_mode is not None:
+            found["focus_mode"] = arming.armed.focus_mode
+        return found
