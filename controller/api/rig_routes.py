@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.params import Depends
 
+from controller.accounts.roles import require
 from controller.api.aside_routes import aside_data
 from controller.api.request_body import Body
 from controller.preflight.preflight import Preflight
@@ -47,6 +48,24 @@ def rig_data(studio: Studio) -> dict[str, Any]:
     }
 
 
+def announced_data(studio: Studio) -> dict[str, Any]:
+    """The cameras that nodes announce, in the rig file or not."""
+    cameras = [
+        {
+            "camera": one.present.name,
+            "node": one.present.node,
+            "serial": one.present.serial,
+            "model": one.present.model,
+            "url": one.present.url,
+            "fault": one.present.fault,
+            "battery_percent": one.status.battery_percent if one.status is not None else None,
+            "in_rig": one.in_rig,
+        }
+        for one in studio.announced()
+    ]
+    return {"rig": studio.rig.name, "setup": studio.settings.setting_up, "cameras": cameras}
+
+
 def preflight_data(found: Preflight) -> dict[str, Any]:
     """A preflight for programs; each check that is not well with its `remedy`."""
     checks = [
@@ -60,11 +79,15 @@ def rig_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
     """/api/rig and /api/preflight; `guard`: what each request must pass."""
     api = APIRouter(prefix="/api", dependencies=guard)
 
-    @api.get("/rig")
+    @api.get("/rig", dependencies=[require("viewer")])
     def rig() -> dict[str, Any]:
         return rig_data(studio)
 
-    @api.post("/preflight")
+    @api.get("/rig/announced", dependencies=[require("operator")])
+    def announced() -> dict[str, Any]:
+        return announced_data(studio)
+
+    @api.post("/preflight", dependencies=[require("operator")])
     def preflight(body: PreflightBody) -> dict[str, Any]:
         return preflight_data(studio.preflight(body.profile))
 

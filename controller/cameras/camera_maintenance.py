@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from camera_nodes import wire
 from controller.background_writer import BackgroundWriter
+from controller.cameras.body_actions import BodyActions
 from controller.cameras.body_recovery import BodyRecoveries
 from controller.cameras.camera_faults import CameraFaultLog
 from controller.cameras.live_view import LiveViewer
@@ -58,6 +59,7 @@ class CameraMaintenance:
         self.faults = CameraFaultLog(engine, rig.name, self.writer)
         self.recoveries = BodyRecoveries(engine, rig, self.writer, self._tell, self._open_session)
         names = [camera.name for camera in rig.cameras]
+        self.actions = BodyActions(names, self._tell)
         self.viewer = LiveViewer(
             names, self._tell, lambda: FIRING if firing.held else "", lambda camera: ring("live", camera)
         )
@@ -110,6 +112,13 @@ class CameraMaintenance:
         self.writer.write(lambda tx: record_event(tx, self._rig.name, camera, "camera.write_off", detail))
         return take
 
+    def focus(self, camera: str, drive: wire.Drive, step: int) -> str:
+        """Move a camera's lens once, and write that down: its calibration may hold no more. Raises as BodyActions."""
+        told = self.actions.focus(camera, drive, step)
+        detail = {"drive": drive, "step": step, "told": told[:300]}
+        self.writer.write(lambda tx: record_event(tx, self._rig.name, camera, "camera.focus", detail))
+        return told
+
     # --- what the studio asks for
 
     def require_quiet(self) -> None:
@@ -157,6 +166,9 @@ class CameraMaintenance:
 
     def view_state(self, message: wire.ViewState) -> None:
         self.viewer.state(message)
+
+    def body_acted(self, message: wire.BodyActed) -> None:
+        self.actions.acted(message)
 
     # ---
 

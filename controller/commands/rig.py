@@ -9,7 +9,7 @@ import typer
 from common.terminal.figures import milliseconds
 from common.terminal.options import AsJson, Home, print_json, print_table
 from controller.commands.aside import aside, back
-from controller.commands.camera_maintenance import recover, view, write_off
+from controller.commands.camera_maintenance import focus, identify, recover, view, write_off
 from controller.commands.rig_setup import check, init, scene
 from controller.commands.rig_shots import app as shoot
 
@@ -21,6 +21,8 @@ app.command()(aside)
 app.command()(back)
 app.command()(recover)
 app.command()(view)
+app.command()(identify)
+app.command()(focus)
 app.command("write-off")(write_off)
 app.command()(check)
 app.command()(init)

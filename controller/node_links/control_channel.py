@@ -26,7 +26,7 @@ from controller.errors import ControllerError
 from controller.firing.fire_timing import NS_PER_MS, ArmReport, FireOrder, StampReport, lead_ns
 from controller.node_links.connection_guard import NodePort
 from controller.node_links.fire_phase import ArmPhase, CameraArming, FirePhase, StampPhase
-from controller.node_links.node_registry import LastSeen, NodeRegistry, NodeState, round_trips_ns
+from controller.node_links.node_registry import Announced, LastSeen, NodeRegistry, NodeState, round_trips_ns
 from controller.rig.roster import Roster
 from controller.rig_file import Rig
 
@@ -51,6 +51,8 @@ class ControlListener(Protocol):
 
     def view_state(self, message: wire.ViewState) -> None: ...
 
+    def body_acted(self, message: wire.BodyActed) -> None: ...
+
 
 class ControlLink:
     """Owns the control ROUTER. start() binds and runs; stop() ends the thread. An Authenticator must run before."""
@@ -61,12 +63,13 @@ class ControlLink:
         rig: Rig,
         listener: ControlListener,
         ring: Callable[[str, str], None] = lambda _topic, _camera: None,
+        admit_unknown: bool = False,
     ) -> None:
-        """ring: as NodeRegistry has it."""
+        """ring, admit_unknown: as NodeRegistry has them."""
         self._where = where
         self._rig = rig
         self._listener = listener
-        self._registry = NodeRegistry(rig, ring)
+        self._registry = NodeRegistry(rig, ring, admit_unknown)
         self._phase: FirePhase | None = None
         self._system_time: ClockDaemonMonitor | None = None
         self._hold = False
@@ -118,6 +121,10 @@ class ControlLink:
     def heard_ages_s(self) -> dict[str, tuple[str, float]]:
         """By camera, its node and for how long it has not been heard."""
         return self._registry.heard_ages_s()
+
+    def announced(self) -> list[Announced]:
+        """Every camera that a node announces, in the rig file or not, by name."""
+        return self._registry.announced()
 
     def owner(self, camera: str) -> str | None:
         """The enrolled node that announced this camera on its latest connection, heard lately or not."""
@@ -329,7 +336,7 @@ class ControlLink:
         self,
         state: NodeState,
         message: "wire.Armed | wire.Arming | wire.ArmRefused | wire.Stamps | wire.FrameSpooled | wire.NodeFault"
-        " | wire.Status | wire.RecoverStep | wire.ViewState",
+        " | wire.Status | wire.RecoverStep | wire.ViewState | wire.BodyActed | wire.SettingsRead",
     ) -> None:
         if isinstance(message, wire.Status):
             self._registry.update(state, message)
@@ -345,6 +352,10 @@ class ControlLink:
             self._listener.recover_step(message)
         elif isinstance(message, wire.ViewState):
             self._listener.view_state(message)
+        elif isinstance(message, wire.SettingsRead):
+            self._registry.read_settings(state, message.settings)
+        elif isinstance(message, wire.BodyActed):
+            self._listener.body_acted(message)
         phase = self._phase
         if phase is not None and getattr(message, "fire_id", None) == phase.order.fire_id:
             phase.answer(state.camera, message)

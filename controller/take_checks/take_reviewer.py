@@ -69,8 +69,19 @@ class _Case:
 class TakeReviewer:
     """Threads and processes start with the first photograph; stop() ends them. Methods return at once but result()."""
 
-    def __init__(self, engine: Engine, store: Store, rig: Rig, photographs: Callable[[str], dict[str, str]]) -> None:
-        """photographs: a take's hashes by camera in order of view, as the records have them."""
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        rig: Rig,
+        photographs: Callable[[str], dict[str, str]],
+        reviewed: Callable[[str], None] = lambda _take: None,
+    ) -> None:
+        """photographs: a take's hashes by camera in order of view, as the records have them.
+
+        reviewed: told of a take whose review is written.
+        """
+        self._reviewed = reviewed
         self._engine, self._store, self._rig, self._photographs = engine, store, rig, photographs
         self._limits = rig.checks
         self._frontal = frozenset(camera.name for camera in rig.cameras if camera.tier == "frontal")
@@ -297,6 +308,7 @@ class TakeReviewer:
         review, measures = self._review(case, seen)
         with transaction(self._engine) as tx:
             save_review(tx, review, measures)
+        self._reviewed(case.take)
         for check in review.advice:
             where = f"{check.camera}: " if check.camera else ""
             its = {"take": case.take, "camera": check.camera}

@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from typing import Any
 
-from camera_nodes.wire import Exposure
 from controller.console.state.camera_places import CameraPlaces
 from controller.console.state.known_values import known, rounded
 from controller.console.state.record_facts import RecordFacts
@@ -13,8 +12,6 @@ from controller.rig.cameras_aside import aside_text
 from controller.rig.roster import Roster
 from controller.rig_file import DEFAULT_PROFILE, CameraEntry
 from controller.studio import Studio
-
-SETTINGS = Exposure.__struct_fields__
 
 
 class CameraSection:
@@ -84,23 +81,12 @@ class CameraSection:
             uncertainty_ms=rounded(report.clock_uncertainty_ms),
             lateness_ms=rounded(seen.lateness_ms.get(name)),
             aside=report.aside or None,
+            unresolved=report.unresolved or None,
+            settings=dict(report.settings) or None,
             picture=picture,
             photograph=picture,
             picture_take=take,
             phase=seen.phases.get(name, "idle"),
             check=seen.checks.get(name),
-            settings=self._settings(name) or None,
         )
         return value | self._lags.get(name, {}) | self._places.of(name)
-
-    def _settings(self, camera: str) -> dict[str, str]:
-        """As they read back when the camera was armed last; those that its body does not have are left out."""
-        arming = self._studio.link.armings.get(camera)
-        if arming is None or arming.armed is None:
-            return {}
-        asked = {name: value for name in SETTINGS if (value := getattr(arming.exposure, name)) is not None}
-        lacking = {text.partition(":")[0] for text in arming.armed.warnings}
-        found = {name: value for name, value in asked.items() if name not in lacking}
-        if arming.armed.focus_mode is not None:
-            found["focus_mode"] = arming.armed.focus_mode
-        return found

@@ -14,15 +14,18 @@ FRESH_S = 4 * 3600.0  # a preflight older than this says nothing about now
 
 def rig_section(studio: Studio) -> dict[str, Any]:
     """The rig file's names and limits, and the scene that is lit."""
-    rig, held = studio.rig, studio.lights.held
+    rig = studio.rig
+    lit = studio.lights.scene if studio.lights.universes else None
+    version, made_at = studio.records.newest_calibration()
     return known(
         name=rig.name,
         order=[camera.name for camera in rig.cameras],
         frontal=[camera.name for camera in rig.cameras if camera.tier == "frontal"],
         profiles=[DEFAULT_PROFILE, *sorted(rig.profiles)],
         scenes=sorted(rig.scenes),
-        scene=studio.lights.scene if studio.lights.universes else None,
-        held_scene=held.name if held is not None else None,
+        scene=lit,
+        held_scene=held.name if (held := studio.lights.held) is not None else None,
+        calibration=None if made_at is None else {"version": version, "at": made_at.isoformat()},
         limits={
             "max_skew_ms": rig.sync.max_skew_ms,
             "max_clock_uncertainty_ms": rig.sync.max_clock_uncertainty_ms,
@@ -31,6 +34,13 @@ def rig_section(studio: Studio) -> dict[str, Any]:
             "max_calibration_age_h": rig.preflight.max_calibration_age_h,
         },
     )
+
+
+def jobs_section(studio: Studio) -> dict[str, Any]:
+    """What the studio is about beside takes, by its name."""
+    job = studio.rig_shots.job()
+    own = {} if job is None else {job["id"]: job}
+    return own | {name: known(**vars(one)) for name, one in studio.jobs_now().items()}
 
 
 def preflight_section(studio: Studio) -> dict[str, Any] | None:
@@ -44,13 +54,8 @@ def preflight_section(studio: Studio) -> dict[str, Any] | None:
         "ready": found.ready,
         "fresh": (utc_now() - found.at).total_seconds() < FRESH_S,
         "checks": [
-            known(
-                name=check.name,
-                level=check.level,
-                text=check.text,
-                cameras=dict(check.cameras),
-                remedy=remedy.data() if (remedy := check_remedy(check, found.profile)) is not None else None,
-            )
+            {"name": check.name, "level": check.level, "text": check.text, "cameras": dict(check.cameras)}
+            | ({"remedy": remedy.data()} if (remedy := check_remedy(check, found.profile)) is not None else {})
             for check in found.checks
         ],
     }
@@ -63,19 +68,6 @@ def server_section(studio: Studio, started: str) -> dict[str, Any]:
     except PackageNotFoundError:
         mien = "unknown"
     return {"version": mien, "started": started, "rig": studio.rig.name}
-
-
-def jobs_section(studio: Studio) -> dict[str, Any]:
-    """What goes on beside takes: a series of rig shots, recoveries."""
-    jobs: dict[str, Any] = {}
-    if (series := studio.rig_shots.job()) is not None:
-        jobs[series["id"]] = series
-    for camera, doing in studio.maintenance.recoveries.under_way().items():
-        text = f"{camera}: {doing}" if doing else f"{camera} is being recovered"
-        jobs[f"recovery-{camera}"] = {"kind": "recovery", "text": text, "done": 0, "total": 1, "state": "running"}
-    if (beside := studio.firing.beside) and not any(job["state"] == "running" for job in jobs.values()):
-        jobs["beside"] = {"kind": "beside", "text": beside, "done": 0, "total": 1, "state": "running"}
-    return jobs
 
 
 def live_section(studio: Studio) -> dict[str, Any] | None:

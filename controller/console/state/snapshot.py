@@ -19,7 +19,6 @@ from controller.console.state.rig_sections import (
 )
 from controller.console.state.session_sections import neutral_section, paused_section, session_section
 from controller.console.state.take_sections import SeenTake, see_take, take_section
-from controller.readiness.fault import Bar
 from controller.readiness.look import records_view
 from controller.readiness.watch import watch_of
 from controller.studio import Studio
@@ -69,7 +68,7 @@ class Snapshot:
         self._watch, self._trigger = watch_of(studio), trigger
         self._state: dict[str, Any] = {}
         self._sections = [
-            _Section("rig", ("lights",), lambda: rig_section(studio)),
+            _Section("rig", ("lights",), lambda: rig_section(studio), every_s=10.0),
             _Section("session", (FACTS, "trigger"), lambda: session_section(self._facts, trigger.automatic.on)),
             _Section("take", (FACTS, "take"), lambda: take_section(self._seen), light=True),
             _Section("neutral", (FACTS,), lambda: neutral_section(self._facts)),
@@ -137,17 +136,11 @@ class Snapshot:
         self._judged_at, self._judged_seen = now, count
         seconds = math.ceil(counting["ends_in_ms"] / 1e3) if counting is not None else None
         facts = self._facts
-        records = records_view(
-            self._studio,
-            facts.state,
-            [line.session for line in facts.paused],
-            facts.calibration,
-            lambda take: facts.review if take == facts.take else None,
-        )
-        found = self._watch.look(seconds, records)
-        bar = Bar("CANNOT FIRE", self._trouble, "stop", "octagon") if self._trouble else found.bar
-        _put(state, "bar", bar.data())
-        _put(state, "faults", found.data()["faults"])
+        paused = [line.session for line in facts.paused]
+        records = records_view(self._studio, facts.state, facts.review, paused, facts.calibration, self._trouble)
+        found = self._watch.look(records, seconds).data()
+        _put(state, "bar", found["bar"])
+        _put(state, "faults", found["faults"])
 
     def _compose_cameras(self, state: dict[str, Any], count: int, now: float, facts_changed: bool) -> None:
         whole = facts_changed or now - self._cameras_at >= ROSTER_S or self._changed(("roster",), self._cameras_seen)
