@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.configuration.loader import from_table
-from common.guarding.log_records import LogFormat
+from common.guarding.log_fields import LogFormat
 from controller.errors import ConfigurationError
 from controller.rig_file import Rig, read_rig
 from db.settings import Settings

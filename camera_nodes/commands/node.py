@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from camera_nodes.errors import BadSettings
-from common.guarding.log_records import LogFormat, log_as_camera, log_to
+from common.guarding.log_fields import LogFormat
+from common.guarding.log_records import log_as_camera, log_to
 from common.terminal.options import LogLines
 
 app = typer.Typer(no_args_is_help=True, help="A camera's node: run it, make its keys, enrol it at the studio.")

@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 from pythonjsonlogger.json import JsonFormatter
 
-from common.guarding.log_records import LogFormat, fields_of
+from common.guarding.log_fields import LogFormat, fields_of
 from common.guarding.safe_text import escaped_lines
 from common.guarding.secret_masking import masked
 
 
 class JsonLogFormatter(JsonFormatter):
-    """time (ISO 8601, UTC), level, logger, message, the fields of common.guarding.log_records, traceback.
+    """time (ISO 8601, UTC), level, logger, message, the fields of common.guarding.log_fields, traceback.
 
     fixed: fields of every record. Nothing that a program puts beside a record comes through but these. Strings are in
     ASCII, so that no line can be ended and none forged from within; secrets are masked.

@@ -1,33 +1,19 @@
 """Log lines that nobody else can write: one record begins one line, whatever a node, a file or a peer has said.
 
-As text for people, or as JSON for machines. Which fire, take and camera a record is about is said by who logs it:
-
-    log.warning("%s: %s", camera, why, extra={"camera": camera})
-    with about(take=take, fire=fire_id): ...     # of every record of this thread meanwhile
+As text for people, or as JSON for machines (json_log_records.py).
 """
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
-from enum import StrEnum
+from collections.abc import Mapping
 from typing import ClassVar, TextIO
 
+from common.guarding.log_fields import LogFormat
 from common.guarding.safe_text import plain_lines
 from common.guarding.secret_masking import masked
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-FIELDS = ("camera", "node", "take", "fire", "stage")  # that a record may carry beside its text
 _FURTHER = "    | "
-_scope: ContextVar[Mapping[str, str]] = ContextVar("mien_log_fields", default={})  # noqa: B039 - never changed
-
-
-class LogFormat(StrEnum):
-    """How log lines are written."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 class SafeLogFormatter(logging.Formatter):
@@ -38,22 +24,6 @@ class SafeLogFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         head, *further = plain_lines(masked(super().format(record))).split("\n")
         return "\n".join([head, *(_FURTHER + line for line in further)])
-
-
-@contextmanager
-def about(**fields: str) -> Iterator[None]:
-    """What this thread logs meanwhile is about these FIELDS."""
-    before = _scope.set({**_scope.get(), **fields})
-    try:
-        yield
-    finally:
-        _scope.reset(before)
-
-
-def fields_of(record: logging.LogRecord) -> dict[str, str]:
-    """What a record is about, by FIELDS; what it says itself goes before what its thread is at."""
-    found = {name: getattr(record, name, None) or _scope.get().get(name) for name in FIELDS}
-    return {name: str(value) for name, value in found.items() if value}
 
 
 def log_to(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from common.guarding.log_records import LogFormat
+from common.guarding.log_fields import LogFormat
 from common.guarding.safe_text import plain_lines
 
 if TYPE_CHECKING:

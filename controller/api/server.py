@@ -10,7 +10,8 @@ import time
 import uvicorn
 
 from camera_nodes.sd_notify import Service
-from common.guarding.log_records import LogFormat, log_to
+from common.guarding.log_fields import LogFormat
+from common.guarding.log_records import log_to
 from controller.api.app import make_console, write_address
 from controller.api.connection_limits import server_options
 from controller.client import ADDRESS_FILE

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 from msgspec import structs
 
-from common.guarding.log_records import about
+from common.guarding.log_fields import about
 from controller.change_bell import ChangeBell
 from controller.firing.fire_timing import FireOrder, order_fire
 from controller.ingest.photograph_transfer import Ingest

@@ -8,7 +8,7 @@ from typing import Any, Self
 import psutil
 
 from common.configuration.loader import from_table
-from common.guarding.log_records import LogFormat
+from common.guarding.log_fields import LogFormat
 from common.processors import usable_cpus
 from db.errors import SettingsError
 from db.settings import Settings

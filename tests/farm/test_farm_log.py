@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from common.guarding.log_records import LogFormat, fields_of
+from common.guarding.log_fields import LogFormat, fields_of
 from db.models import JobState
 from processing.farm.display.farm_log import FarmLog
 from processing.farm.scheduling.job_counts import JobCounts

@@ -3,7 +3,8 @@
 import logging
 from typing import Self
 
-from common.guarding.log_records import LogFormat, log_to
+from common.guarding.log_fields import LogFormat
+from common.guarding.log_records import log_to
 from db.models import JobState
 from processing.farm.farm_listener import FarmListener
 from processing.farm.scheduling.job_counts import JobCounts

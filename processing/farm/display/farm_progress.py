@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from common.guarding.log_records import LogFormat
+from common.guarding.log_fields import LogFormat
 from common.guarding.safe_text import plain, plain_lines
 from db.models import JobState
 from db.studio import open_studio

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.guarding.json_log_records import JsonLogFormatter
-from common.guarding.log_records import LogFormat, SafeLogFormatter, about, log_as_camera, log_to
+from common.guarding.log_fields import LogFormat, about
+from common.guarding.log_records import SafeLogFormatter, log_as_camera, log_to
 
 ANY = st.text(st.characters(), max_size=60)
 
