@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from rendered_board import Pose, ShotConditions, corners_seen, faces_camera, poses_about, render_board
 
-from processing.calibration.charuco_board import Board
+from common.charuco.charuco_board import Board
 from processing.calibration.corner_detection import Detection, detect
 from processing.calibration.rig_calibration import Calibration, calibrate
 from processing.geometry.cameras import Camera

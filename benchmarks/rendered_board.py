@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from common.array_types import Floats, Image
-from processing.calibration.charuco_board import Board
-from processing.calibration.corner_detection import FEWEST_CORNERS, Detection
+from common.charuco.calibration_needs import FEWEST_CORNERS
+from common.charuco.charuco_board import Board
+from processing.calibration.corner_detection import Detection
 from processing.geometry.cameras import Camera, upright_rotation
 
 

@@ -13,15 +13,19 @@ import zmq
 
 from camera_nodes.curve_keys import CONTROLLER, AllowList, KeyPair, ensure_keys
 from camera_nodes.transport import Authenticator, Context
+from controller.accounts.accounts_desk import AccountsDesk
 from controller.cameras.camera_maintenance import CameraMaintenance
 from controller.change_bell import ChangeBell
-from controller.errors import ControllerError
+from controller.errors import ControllerError, SessionError
 from controller.firing.firing_lock import FiringLock
 from controller.ingest.photograph_transfer import Ingest
 from controller.lighting.sacn_sender import SacnSender
 from controller.node_links.connection_guard import ConnectionGuard, NodePort
 from controller.node_links.control_channel import ControlLink
 from controller.rig.cameras_aside import CamerasAside
+from controller.rig_jobs import RigJobs
+from controller.rig_shots.rig_shooting import RigShooting
+from controller.rig_shots.shot_firing import ShotFiring
 from controller.sessions.late_photographs import LatePhotographs
 from controller.sessions.operator_decisions import Decisions
 from controller.sessions.session_store import SessionStore
@@ -29,6 +33,7 @@ from controller.shutter_lag.lag_measurement import ShutterLagStore
 from controller.shutter_lag.lag_statistics import ShutterLagStatistics
 from controller.side_processes.side_processes import SideProcesses
 from controller.studio_settings import StudioSettings
+from controller.study.study_records import StudyRecords
 from controller.take_checks.take_reviewer import TakeReviewer
 from controller.takes.take_completion import TakeCompletion
 from controller.takes.take_events import TakeEvents
@@ -57,6 +62,7 @@ class StudioParts:
         self.settings = settings
         self.rig = settings.rig
         self.bell = ChangeBell()
+        self.jobs = RigJobs(self.bell)
         self.firing = FiringLock()
         self.lags = ShutterLagStatistics()
         self.lights = SacnSender(settings.rig.lights, settings.rig.scenes, f"Mien {settings.rig.name}", self._lit)
@@ -92,12 +98,14 @@ class StudioParts:
             with transaction(self.engine) as tx:
                 install_protocol(tx, FACESCAPE)
         migrations.require_current(self.engine)
-        tell_commits(self.engine, lambda: self.bell.ring("records"))
+        tell_commits(self.engine, self._written)
+        self.accounts = AccountsDesk(self.engine)
         self.store = Store(places.store, cache=places.home / "cache")
         self.records = SessionStore(self.engine, self.rig)
         self.decisions = Decisions(self.engine, self.rig)
         self.asides = CamerasAside(self.engine, self.rig)
         self.lag_store = ShutterLagStore(self.engine, self.rig)
+        self.study = StudyRecords(self.engine, self.store, places)
 
     def _start_services(self, starting: ExitStack) -> None:
         """Whatever has threads or sockets, but for the sockets that nodes connect to."""
@@ -122,18 +130,26 @@ class StudioParts:
         starting.callback(self.reviewer.stop)
         self.late = LatePhotographs(self.engine, self.reviewer.finish)
         self.settlement = TakeSettlement(self.rig, self.records, self.asides, self.reviewer, self.late, self._told)
-        self.events = TakeEvents(self.records, self.reviewer.add, self.late.arrived, self.maintenance)
+        self.rig_shots = RigShooting(self.rig, self.settings.records.home, self.firing, self._jobs)
+        starting.callback(self.rig_shots.stop)
+        self.rig_shots.start()
+        self.events = TakeEvents(self.records, self.reviewer.add, self.late.arrived, self.maintenance, self.rig_shots)
 
     def _start_links(self, starting: ExitStack) -> None:
         """The sockets that nodes connect to, once takes that were left under way are known; then all is running."""
         keys = ensure_keys(self.settings.records.keys, CONTROLLER)
         self.public_key = keys.public
-        self.link = ControlLink(self._port(self.settings.control, keys), self.rig, self.events, self.bell.ring)
+        self.link = ControlLink(
+            self._port(self.settings.control, keys), self.rig, self.events, self._node_told, self.settings.setting_up
+        )
         starting.callback(self.link.stop)
         self.maintenance.attach(self.link)
         self.ingest = self._make_ingest(keys)
         starting.callback(self.ingest.stop)
         self.quiet = QuietWindow(self.link, self.ingest, self.reviewer, self.side, self.bell)
+        self.rig_shots.attach(
+            ShotFiring(self.rig, self.link, self.lights, self.lag_store, self.quiet), self._may_be_shot
+        )
         self.take_firing = TakeFiring(
             self.rig, self.link, self.lights, self.records, self.lag_store, self.lags, self.quiet
         )
@@ -150,8 +166,33 @@ class StudioParts:
             self.ingest.start()
         self.reviewer.catch_up()
 
+    def _may_be_shot(self) -> dict[str, str]:
+        """By camera why it is not photographed with, "" when it is. Raises SessionError when somebody may sit there."""
+        session = self.records.open_session()
+        if session is not None:
+            raise SessionError(
+                f"Session {session} is open: whoever sits there would be photographed outside of the records."
+                f" First:  mien session pause {session}"
+            )
+        self.maintenance.require_quiet()
+        roster, aside = self.link.roster(), self.asides.reasons()
+        problems = {item.camera: item.text for item in roster.discrepancies}
+        return {
+            camera: f"aside: {aside[camera]}" if camera in aside else problems.get(camera, "")
+            for camera in roster.expected
+        }
+
+    def _jobs(self) -> None:
+        self.bell.ring("jobs")
+
     def _lit(self) -> None:
         self.bell.ring("lights")
+
+    def _written(self) -> None:
+        self.bell.ring("records")
+
+    def _node_told(self, topic: str, camera: str) -> None:
+        self.bell.ring(topic, camera)
 
     def _scanned(self) -> None:
         self.bell.ring("scan")

@@ -1,4 +1,4 @@
-"""What a log record is about: which fire, take and camera, as said by who logs it.
+"""Fields of log records: which camera, node, take, fire and stage a record is about, and how records are written.
 
 log.warning("%s: %s", camera, why, extra={"camera": camera})
 with about(take=take, fire=fire_id): ...     # of every record of this thread meanwhile

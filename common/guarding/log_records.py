@@ -1,6 +1,6 @@
 """Log lines that nobody else can write: one record begins one line, whatever a node, a file or a peer has said.
 
-As text for people, or as JSON for machines (json_log_records.py).
+As text for people, or as JSON for machines; which fire, take and camera a record is about: `log_fields`.
 """
 
 import logging
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import ClassVar, TextIO
 
+from common.guarding.json_log_records import JsonLogFormatter
 from common.guarding.log_fields import LogFormat
 from common.guarding.safe_text import plain_lines
 from common.guarding.secret_masking import masked
@@ -52,6 +53,4 @@ def log_as_camera(camera: str) -> None:
 def _formatter(form: LogFormat, fmt: str, fixed: Mapping[str, str]) -> logging.Formatter:
     if form is LogFormat.TEXT:
         return SafeLogFormatter(fmt)
-    from common.guarding.json_log_records import JsonLogFormatter
-
     return JsonLogFormatter(fixed)

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from controller.console.stream.console_contacts import tcp_silence_s
 
-MOST = 96  # connections at a time: a page, some commands; the rest is nobody's
+MOST = 160  # connections at a time: eight browsers with six each, some commands; the rest is nobody's
 ASK_S = 5.0
 _by_client: "WeakValueDictionary[tuple[str, int], LimitedHttpProtocol]" = WeakValueDictionary()
 

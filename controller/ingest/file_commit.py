@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 FILING_THREADS = 3  # one more than cores of a small server: each waits for the disk in turn
 RETRY_S = 2.0
+FORGOTTEN_S = 15.0  # whoever still meets a trouble meets it again by then: a retry after 2 s, a node's offer after 10 s
 
 
 class ReceivedPhotograph(PhotographFacts, frozen=True, kw_only=True):
@@ -49,6 +50,10 @@ class CommitLog(Protocol):
 
     def prove(self, arrival: ReceivedPhotograph) -> None:
         """Before the file goes into the store. Raises FrameRejected when it is not of its take."""
+        ...
+
+    def put_elsewhere(self, arrival: ReceivedPhotograph, path: Path) -> bool:
+        """File a photograph that is no take's, which the store never has; False for a take's. Raises OSError."""
         ...
 
     def commit(self, arrival: ReceivedPhotograph) -> None:
@@ -84,7 +89,17 @@ class FileCommitter:
             threading.Thread(target=self._work, name=f"mien-filing-{number}", daemon=True)
             for number in range(FILING_THREADS)
         ]
-        self.trouble = ""
+        self._trouble = ("", 0.0)  # what, and when it was met last, monotonic s
+
+    @property
+    def trouble(self) -> str:
+        """Why files cannot be filed; "" once a file was, or when none has met it for a while: its node may be gone."""
+        text, at = self._trouble
+        return text if time.monotonic() - at < FORGOTTEN_S else ""
+
+    @trouble.setter
+    def trouble(self, text: str) -> None:
+        self._trouble = text, time.monotonic()
 
     def start(self) -> None:
         for thread in self._threads:
@@ -136,11 +151,12 @@ class FileCommitter:
             try:
                 if arrival is None:
                     arrival = self._read(offer, path)
-                if not adopted:
-                    self._commit_log.prove(arrival)
-                    self._store.adopt_file(path, offer.sha256)
-                    adopted = True
-                self._commit_log.commit(arrival)
+                if adopted or not self._commit_log.put_elsewhere(arrival, path):
+                    if not adopted:
+                        self._commit_log.prove(arrival)
+                        self._store.adopt_file(path, offer.sha256)
+                        adopted = True
+                    self._commit_log.commit(arrival)
             except FrameRejected as rejection:
                 with suppress(OSError):
                     path.unlink(missing_ok=True)

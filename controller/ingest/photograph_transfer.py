@@ -237,7 +237,10 @@ class Ingest:
     def _begin_transfers(self) -> None:
         while len(self._active) < self._limits.transfers and len(self._filing) < UNCOMMITTED:
             line = self._waiting["jpeg"] or self._waiting["raw"]
-            if not line or time.monotonic_ns() < self._try_again_ns:
+            if not line:
+                self._trouble = ""  # nothing waits: whatever stood in the way does not any more
+                return
+            if time.monotonic_ns() < self._try_again_ns:
                 return
             # Those that need not be read here first: the others' nodes may have proven them by then.
             entry = next((key for key, (_, _, waiting) in line.items() if waiting.proof), next(iter(line)))

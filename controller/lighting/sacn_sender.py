@@ -3,6 +3,8 @@
 A scene goes out at once, three times, then every 0.9 s: a fixture takes a source for lost after 2.5 s of silence
 (E1.31-2018, sections 6.6.1 and 6.7.1). At the end the lights go dark and the stream says that it ends.
 
+A scene can be held: it is what the lights go back to after a take, in place of the scene between takes.
+
 Fixtures do not answer. What can be known is that the packets left this machine; `trouble` says when they do not.
 """
 
@@ -69,36 +71,53 @@ class SacnSender:
             for universe in universes
         }
         self._changed = threading.Condition()
+        self._held: Scene | None = None
+        self._resting = True  # no take, preflight or measurement has the lights
         self._wanted = self._between
         self._order = 0  # counts show(); `_sent` is the order that went out last
         self._sent = -1
         self._lit: LightingRecord | None = None
         self._trouble = ""
         self._running = False
+        self._socket: socket.socket | None = None  # None: the lights' network is not there
         self._thread = threading.Thread(target=self._run, name="mien-lights", daemon=True)
 
     def __enter__(self) -> Self:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, TTL)
-            self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
-            if self._entry.interface:
-                address = socket.inet_aton(self._entry.interface)
-                self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, address)
-        except OSError as error:
-            # A studio whose lights' network is down still shows its cameras; a fire that needs lights is refused.
-            self._trouble = f"{self._entry.interface} is no address of this machine: {error.strerror}"
+        # A studio whose lights' network is down still shows its cameras; it is looked for again and again, and a fire
+        # that needs lights is refused meanwhile.
+        self._trouble = self._open()
+        if self._trouble:
             log.error("lights: %s", self._trouble)
-            self._socket.close()
-            return self
         self._running = True
         try:
             self._thread.start()
         except BaseException:
             self._running = False
-            self._socket.close()
+            self._close()
             raise
         return self
+
+    def _open(self) -> str:
+        """Have a socket on the lights' network; why there is none, or nothing."""
+        if self._socket is not None:
+            return ""
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, TTL)
+            made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
+            if self._entry.interface:
+                address = socket.inet_aton(self._entry.interface)
+                made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, address)
+        except OSError as error:
+            made.close()
+            return f"{self._entry.interface} is no address of this machine: {error.strerror}"
+        self._socket = made
+        return ""
+
+    def _close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -109,7 +128,7 @@ class SacnSender:
             self._running = False
             self._changed.notify_all()
         self._thread.join(PATIENCE_S)
-        self._socket.close()
+        self._close()
 
     @property
     def universes(self) -> tuple[int, ...]:
@@ -122,6 +141,12 @@ class SacnSender:
             return self._wanted.name
 
     @property
+    def held(self) -> Scene | None:
+        """The scene that somebody switched on by hand and holds."""
+        with self._changed:
+            return self._held
+
+    @property
     def trouble(self) -> str:
         """Why packets do not leave; empty when they do."""
         with self._changed:
@@ -130,22 +155,49 @@ class SacnSender:
     def show(self, scene: Scene) -> LightingRecord:
         """Light the scene and return once its first packets have left. Raises LightsFailed."""
         with self._changed:
-            self._wanted = scene
-            self._order += 1
-            order = self._order
-            self._changed.notify_all()
+            self._resting = False
+            return self._light(scene)
+
+    def show_held(self) -> LightingRecord | None:
+        """Light the held scene once more, for a take whose profile has none; None when nothing is held.
+
+        Raises LightsFailed.
+        """
+        with self._changed:
+            if self._held is None:
+                return None
+            self._resting = False
+            return self._light(self._held)
+
+    def hold(self, scene: Scene | None) -> None:
+        """Hold this scene from now on, or none; during a take it is lit when the take gives the lights back.
+
+        Raises LightsFailed when it cannot be sent; it is held all the same.
+        """
+        with self._changed:
+            self._held = scene
             self._tell()
-            end = time.monotonic() + PATIENCE_S
-            while self._sent < order and self._running and (left := end - time.monotonic()) > 0:
-                self._changed.wait(left)
-            lit = self._lit
-            if self._trouble or self._sent < order or lit is None:
-                reason = self._trouble or "its thread does not run"
-                raise LightsFailed(
-                    f"The lights cannot be lit ({scene.name}): {reason}. Look at the lights' network and at "
-                    "'interface' in [lights] of the rig file"
-                )
-            return lit
+            if self._resting:
+                self._light(scene or self._between)
+
+    def _light(self, scene: Scene) -> LightingRecord:
+        """With the lock held: send a scene and wait until its first packets have left. Raises LightsFailed."""
+        self._wanted = scene
+        self._order += 1
+        order = self._order
+        self._changed.notify_all()
+        self._tell()
+        end = time.monotonic() + PATIENCE_S
+        while self._sent < order and self._running and (left := end - time.monotonic()) > 0:
+            self._changed.wait(left)
+        lit = self._lit
+        if self._trouble or self._sent < order or lit is None:
+            reason = self._trouble or "its thread does not run"
+            raise LightsFailed(
+                f"The lights cannot be lit ({scene.name}): {reason}. Look at the lights' network and at "
+                "'interface' in [lights] of the rig file"
+            )
+        return lit
 
     def settle(self, lit: LightingRecord) -> None:
         """Wait until the scene has been up for settle_ms."""
@@ -154,10 +206,12 @@ class SacnSender:
             time.sleep(left_s)
 
     def rest(self) -> None:
-        """The scene between takes: dark, unless the rig file names one. Never raises."""
+        """The held scene, or the scene between takes: dark, unless the rig file names one. Never raises."""
         with self._changed:
-            if self._wanted is not self._between:
-                self._wanted = self._between
+            self._resting = True
+            wanted = self._held or self._between
+            if self._wanted is not wanted:
+                self._wanted = wanted
                 self._order += 1
                 self._changed.notify_all()
                 self._tell()
@@ -192,7 +246,9 @@ class SacnSender:
 
     def _send(self, scene: Scene, ends: bool = False) -> str:
         """A packet to each universe; why one did not leave, or nothing."""
-        trouble = ""
+        trouble = self._open()
+        if self._socket is None:
+            return trouble
         for universe, packet in self._packets.items():
             packet.dmxData = scene.levels(universe)
             packet.option_StreamTerminated = ends

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from controller.errors import RigNotReady
 from controller.node_links.node_registry import NodeState
@@ -50,6 +50,7 @@ class CameraReport:
     spooled: int  # photographs on its node's disk
     unresolved: str = ""  # take of the exposure whose file has not come
     strays: int = 0  # files that belong to no take
+    settings: Mapping[str, str] = field(default_factory=dict)  # of the body, as read back at its latest arming
     aside: str = ""  # why and for how long nothing is asked of it; "" when it takes part
 
 
@@ -147,4 +148,5 @@ def report_camera(
         spooled=0 if status is None else status.spooled,
         unresolved=unresolved,
         strays=strays,
+        settings=dict(state.settings) if state is not None else {},
     )

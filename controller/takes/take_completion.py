@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from controller.errors import ControllerError
 from controller.takes.take_progress import TakeProgress
+from db.audit.acting_person import carried
 from db.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
@@ -47,8 +48,9 @@ class TakeCompletion(Generic[R]):
         """Wait for the take's photographs and settle it, in a thread of its own."""
         future: Future[R] = Future()
         thread = threading.Thread(
-            target=self._complete, args=(progress, settle, future), name=f"mien-complete-{progress.take}", daemon=True
-        )
+            target=carried(self._complete), args=(progress, settle, future), name=f"mien-complete-{progress.take}",
+            daemon=True,
+        )  # fmt: skip
         with self._lock:
             self._threads[progress.take] = thread
         thread.start()

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Literal, Protocol
 
 from camera_nodes import wire
@@ -21,6 +22,7 @@ from controller.image_files.exif_consistency import (
 )
 from controller.image_files.photograph_reader import PhotographHeader
 from controller.ingest.file_commit import ReceivedPhotograph
+from controller.rig_shots.shot_names import is_rig_shot
 from controller.sessions.session_store import SessionStore
 from controller.shutter_lag.lag_measurement import is_lag_shot
 from controller.takes.take_progress import TakeProgress
@@ -42,6 +44,18 @@ class NodeEventListener(Protocol):
 
     def view_state(self, message: wire.ViewState) -> None: ...
 
+    def body_acted(self, message: wire.BodyActed) -> None: ...
+
+
+class ShotReceiver(Protocol):
+    """Receiver of photographs that belong to no take (controller.rig_shots)."""
+
+    def judge(self, offer: wire.Offer) -> Literal["want", "stored"]: ...
+
+    def keep(self, take_id: str, camera: str, path: Path, sha256: str) -> None: ...
+
+    def fault(self, take_id: str, camera: str, text: str) -> None: ...
+
 
 class TakeEvents:
     """ControlListener of the control link and CommitLog of ingest; late events find the progress of an older take."""
@@ -52,10 +66,12 @@ class TakeEvents:
         filed: Callable[[str, str, str], None] = lambda *_: None,
         late: Callable[[LateArrival], object] = lambda _: None,
         listener: NodeEventListener | None = None,
+        shots: ShotReceiver | None = None,
     ) -> None:
         """filed: told the take, camera and hash of each photograph that has its row. late: of those that came late."""
         self._records = records
         self._listener = listener
+        self._shots = shots
         self._filed = filed
         self._late = late
         self._takes: OrderedDict[str, TakeProgress] = OrderedDict()
@@ -98,6 +114,8 @@ class TakeEvents:
         progress = self.progress_of(message.take_id) if message.take_id else None
         if progress is not None and message.fire_id:
             progress.add_fault(message.camera, f"{message.text} ({message.code})")
+        elif self._shots is not None and message.take_id and is_rig_shot(message.take_id):
+            self._shots.fault(message.take_id, message.camera, f"{message.text} ({message.code})")
         elif self._listener is not None and not message.fire_id:
             self._listener.fault(message)
 
@@ -109,6 +127,10 @@ class TakeEvents:
         if self._listener is not None:
             self._listener.view_state(message)
 
+    def body_acted(self, message: wire.BodyActed) -> None:
+        if self._listener is not None:
+            self._listener.body_acted(message)
+
     # --- from ingest ---
 
     def judge(self, offer: wire.Offer) -> Literal["want", "stored"]:
@@ -116,6 +138,8 @@ class TakeEvents:
         waited_for = set(progress.cameras) - progress.frames if progress is not None else set()
         if offer.kind == "jpeg" and offer.camera in waited_for and offer.take_id in self._fired:
             return "want"  # a TakeProgress knows of all that is filed of its take: no need to ask the records
+        if is_rig_shot(offer.take_id):
+            return self._shots.judge(offer) if self._shots is not None else "stored"
         if is_lag_shot(offer.take_id):
             return "stored"  # it has told its lag; nobody wants the photograph
         filed = self._records.filed(offer.take_id, offer.camera, offer.kind)
@@ -134,6 +158,13 @@ class TakeEvents:
             what = "raw file" if offer.kind == "raw" else "photograph"
             raise FrameRejected(f"{offer.camera} has another {what} in {offer.take_id} already")
         return "stored"
+
+    def put_elsewhere(self, arrival: ReceivedPhotograph, path: Path) -> bool:
+        """Rig shots hold no participant and never go into the store."""
+        if self._shots is None or not is_rig_shot(arrival.take_id):
+            return False
+        self._shots.keep(arrival.take_id, arrival.camera, path, arrival.sha256)
+        return True
 
     def prove(self, arrival: ReceivedPhotograph) -> None:
         """A photograph that was taken at another time than its take is not its take's."""
@@ -197,6 +228,10 @@ class TakeEvents:
             self._late(late)
 
     def rejected(self, offer: wire.Offer, reason: str) -> None:
+        if is_rig_shot(offer.take_id):
+            if self._shots is not None:
+                self._shots.fault(offer.take_id, offer.camera, f"its photograph was rejected: {reason}")
+            return
         with suppress(RecordError):  # the log has it, and the node keeps the file
             self._records.note_rejection(offer, reason)
         progress = self.progress_of(offer.take_id)

@@ -112,8 +112,8 @@ class TakeFiring:
         if take.lit is not None:
             self._lights.settle(take.lit)
         self._records.fired(take.code, setup_record(take.profile, structs.asdict(order.exposure), take.lit))
-        self.fires += 1
         progress.mark_fired()
+        self.fires += 1
         report = self._link.release(order)
         self._lag_statistics.add(report.stamps.values(), take.profile)
         told = (take.code, len(order.cameras), len(report.faults))

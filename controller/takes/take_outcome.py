@@ -8,7 +8,7 @@ from dataclasses import replace
 from common.take_codes import TakeCode
 from common.terminal.phrases import by_reason
 from controller.errors import describe_failure
-from controller.firing.fire_timing import Skew
+from controller.firing.fire_timing import Skew, worst_cameras
 from controller.rig.cameras_aside import CamerasAside, aside_summary
 from controller.rig_file import Rig
 from controller.sessions.late_photographs import LatePhotographs
@@ -41,8 +41,8 @@ class TakeSettlement:
         self._asides = asides
         self._reviewer = reviewer
         self._late = late
-        self.settled: Counter[str] = Counter()
         self._last: TakeResult | None = None
+        self.settled: Counter[str] = Counter()
         self._changed = changed
 
     @property
@@ -76,7 +76,8 @@ class TakeSettlement:
         skew = progress.skew() if faults or progress.fully_stamped() else Skew()
         flags: tuple[str, ...] = ()
         if fired:
-            flags = (*skew.flags(self._rig.sync), *by_reason(self._records.deviations(take.code)))
+            measured = skew.flags(self._rig.sync, worst_cameras(progress.stamps))
+            flags = (*measured, *by_reason(self._records.deviations(take.code)))
         if faults:
             state, message = self._fail(take, faults, skew, fired)
         else:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from db.engine import utc_now
@@ -77,9 +78,11 @@ def newest_calibration(tx: Session, rig: Rig) -> Calibration | None:
     return tx.scalar(query)
 
 
-def newest_version(tx: Session, rig: Rig) -> int | None:
-    """The version of the rig's newest calibration, without reading it."""
-    return tx.scalar(select(func.max(Calibration.version)).where(Calibration.rig_id == rig.id))
+def newest_calibration_time(tx: Session, rig: Rig) -> tuple[int | None, datetime | None]:
+    """Version and time of the rig's newest calibration, without its data; nothing when there is none."""
+    query = select(Calibration.version, Calibration.made_at).where(Calibration.rig_id == rig.id)
+    found = tx.execute(query.order_by(Calibration.version.desc()).limit(1)).first()
+    return (None, None) if found is None else (found.version, found.made_at)
 
 
 def get_calibration(tx: Session, rig: Rig, version: int) -> Calibration:

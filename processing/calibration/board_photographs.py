@@ -15,9 +15,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from common.array_types import Floats
 from common.bounded.decoder_pool import decode
 from common.bounded.limits import MAX_PIXELS, OutOfBounds
+from common.charuco.charuco_board import Board, read_board
 from common.configuration.loader import read_toml
 from common.progress import Progress, no_progress
-from processing.calibration.charuco_board import Board, read_board
 from processing.calibration.corner_detection import Detection, detect
 from processing.files.calibration_errors import CalibrationError
 from processing.files.take_folder import decode_photo

@@ -14,11 +14,11 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components, mini
 from scipy.spatial.transform import Rotation
 
 from common.array_types import Floats, Ints64
+from common.charuco.calibration_needs import FEWEST_POSES
 from processing.calibration.bundle_adjustment import BundleState, CornerObservations, to_pixels
 from processing.calibration.corner_detection import Detection
 from processing.geometry.rotations import rotation_angle_deg
 
-FEWEST_VIEWS = 3
 _MOST_VIEWS = 16  # of one camera for its first lens; the adjustment uses all
 _SAME_DEG, _SAME_SHARE = 3.0, 0.03  # poses agree within this angle, and this share of the distance
 
@@ -60,7 +60,7 @@ def initial_intrinsics(
 def _lens(seen: Sequence[Detection], size: tuple[int, int], corners_mm: Floats) -> Floats | None:
     seen = sorted(seen, key=lambda d: -len(d.corner))[:_MOST_VIEWS]
     for _ in range(3):
-        if len(seen) < FEWEST_VIEWS:
+        if len(seen) < FEWEST_POSES:
             return None
         flags = cv2.CALIB_FIX_K3 | cv2.CALIB_ZERO_TANGENT_DIST | cv2.CALIB_FIX_ASPECT_RATIO
         flags |= cv2.CALIB_USE_INTRINSIC_GUESS | cv2.CALIB_FIX_PRINCIPAL_POINT

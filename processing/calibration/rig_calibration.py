@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from common.array_types import Floats
+from common.charuco.calibration_needs import CELLS, FEWEST_POSES, LEAST_COVERED
 from common.progress import Progress, no_progress
 from processing.calibration.bundle_adjustment import (
     BundleProblem,
@@ -17,7 +18,6 @@ from processing.calibration.bundle_adjustment import (
 )
 from processing.calibration.corner_detection import Detection
 from processing.calibration.initial_estimate import (
-    FEWEST_VIEWS,
     corners_of,
     initial_board_poses,
     initial_intrinsics,
@@ -194,15 +194,15 @@ def _linked(
 ) -> tuple[dict[str, str], list[int]]:
     """Cameras that cannot be placed, with the reason, and the largest group that can."""
     count = np.bincount([c for c, _ in used], minlength=len(names))
-    enough = [key for key in used if count[key[0]] >= FEWEST_VIEWS]
+    enough = [key for key in used if count[key[0]] >= FEWEST_POSES]
     group, *others = linked_groups(enough, len(names), poses)
     why = {}
     for other in others:
         for c in other:
             if count[c] == 0:
                 reason = "it sees the board in no pose"
-            elif count[c] < FEWEST_VIEWS:
-                reason = f"it sees the board in {count[c]} of {poses} poses; {FEWEST_VIEWS} are needed"
+            elif count[c] < FEWEST_POSES:
+                reason = f"it sees the board in {count[c]} of {poses} poses; {FEWEST_POSES} are needed"
             elif len(other) == 1:
                 reason = "it shares no pose with any other camera"
             else:
@@ -210,7 +210,7 @@ def _linked(
                 reason = f"linked to {near} only; no pose is shared with the other {len(group)} cameras"
             why[names[c]] = reason
     if len(group) == 1 and group[0] not in {c for c, _ in enough}:
-        why[names[group[0]]] = f"it sees the board in {count[group[0]]} of {poses} poses; {FEWEST_VIEWS} are needed"
+        why[names[group[0]]] = f"it sees the board in {count[group[0]]} of {poses} poses; {FEWEST_POSES} are needed"
     return why, group
 
 
@@ -353,12 +353,12 @@ def _measured_cameras(
         )  # fmt: skip
         block = solution.covariance[c * 15 : c * 15 + 15, c * 15 : c * 15 + 15]
         to_centre = np.c_[-R.T @ skew_matrix(t), -R.T]
-        cells = np.floor(corners.pixels[rows] / [width, height] * 10).clip(0, 9)
+        cells = np.floor(corners.pixels[rows] / [width, height] * CELLS).clip(0, CELLS - 1)
         quality[c] = CameraQuality(
             poses=len(np.unique(corners.pose[rows])),
             corners=int(rows.sum()),
             rms_px=float(np.sqrt((off[rows] ** 2).mean())),
-            covered=len(np.unique(cells, axis=0)) / 100,
+            covered=len(np.unique(cells, axis=0)) / CELLS**2,
             centre_covariance_mm2=to_centre @ block[9:, 9:] @ to_centre.T,
             turn_covariance_deg2=block[9:12, 9:12] * np.degrees(1) ** 2,
             lens_sd=np.sqrt(np.diag(block)[:9].clip(0)),
@@ -373,7 +373,7 @@ def _doubts(name: str, q: CameraQuality) -> list[str]:
             f"{name}: placed to {q.centre_sd_mm:.2f} mm and {q.turn_sd_deg:.3f} degrees only, from {q.poses} poses;"
             " photograph more poses that it sees, tilted, near and far"
         )
-    if q.covered < 0.25:
+    if q.covered < LEAST_COVERED:
         doubts.append(f"{name}: corners in {100 * q.covered:.0f} % of its picture; its lens is unknown in the rest")
     if q.rms_px > 0.5:
         doubts.append(f"{name}: {q.rms_px:.2f} px RMS; is it out of focus, or did it move?")

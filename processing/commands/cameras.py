@@ -25,8 +25,8 @@ def board(
     """Draw the board at true size, with the file that says its measures."""
     from PIL import Image
 
+    from common.charuco.charuco_board import Board, board_toml
     from common.files.atomic_write import atomic_write
-    from processing.calibration.charuco_board import Board, board_toml
 
     wide, _, high = squares.lower().partition("x")
     if not (wide.isdecimal() and high.isdecimal()):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rendered_board import Pose, corners_seen, poses_about
 
-from processing.calibration.charuco_board import Board
+from common.charuco.charuco_board import Board
 from processing.calibration.corner_detection import Detection
 from processing.calibration.rig_calibration import Calibration
 from processing.geometry.cameras import Camera

@@ -11,7 +11,7 @@ from PIL import Image
 from rendered_board import ShotConditions, faces_camera, poses_about, render_board
 from typer.testing import CliRunner
 
-from processing.calibration.charuco_board import Board, board_toml, read_board
+from common.charuco.charuco_board import Board, board_toml, read_board
 from processing.commands.calibrate import app as calibrate_app
 from processing.commands.cameras import app as cameras_app
 from processing.files.calibration_errors import CalibrationError, NotLinked

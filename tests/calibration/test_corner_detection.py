@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from rendered_board import Pose, ShotConditions, poses_about, render_board
 
-from processing.calibration.charuco_board import Board, board_toml, read_board
+from common.charuco.board_errors import BoardError
+from common.charuco.charuco_board import Board, board_toml, read_board
 from processing.calibration.corner_detection import detect
-from processing.files.calibration_errors import CalibrationError
 from processing.geometry.cameras import Camera
 from processing.synthetic.studio_rig import studio_rig
 
@@ -92,5 +92,5 @@ def test_a_board_file_reads_back_and_mistakes_are_named(tmp_path) -> None:  # ty
         ("=", "not valid TOML"),
     ):
         path.write_text(text)
-        with pytest.raises(CalibrationError, match=told):
+        with pytest.raises(BoardError, match=told):
             read_board(path)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rendered_board import Pose
 
-from processing.calibration.charuco_board import Board
+from common.charuco.charuco_board import Board
 from processing.calibration.corner_detection import Detection
 from processing.calibration.rig_calibration import Calibration, calibrate
 from processing.files.calibration_errors import CalibrationError, NotLinked

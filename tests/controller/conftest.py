@@ -3,6 +3,8 @@
 import hashlib
 import io
 import multiprocessing
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -11,8 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import uvicorn
 import zmq
-from patience import Patience
+from patience import Patience, until
 from PIL import Image
 from sqlalchemy import Engine
 
@@ -21,6 +24,7 @@ from camera_nodes.agent import run
 from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.curve_keys import KeyPair, ensure_keys, make_keys
 from camera_nodes.transport import connect_dealer, receive_reply, send
+from controller.api.app import make_console, write_address
 from controller.rig_file import CameraEntry, Rig, SyncLimits, TransferLimits
 from controller.studio import Studio
 from controller.studio_settings import StudioSettings
@@ -95,8 +99,8 @@ class Fleet:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["camera_nodes.agent", "camera_nodes.sim_camera"])
 
-    def start(self, studio: Studio, urls: dict[str, str]) -> None:
-        """urls: a camera's address by its name."""
+    def start(self, studio: Studio, urls: dict[str, str], **changes: Any) -> None:
+        """urls: a camera's address by its name. changes: of the nodes' settings."""
         for camera, url in urls.items():
             keys = self.folder / "keys"
             studio.enrol(camera, ensure_keys(keys, camera).public)
@@ -112,7 +116,7 @@ class Fleet:
                 min_free_mb=1,
                 max_late_ms=1000.0,  # what is tested here must not depend on how busy the machine is
             )
-            process = self._context.Process(target=run, args=(settings,), name=camera)
+            process = self._context.Process(target=run, args=(replace(settings, **changes),), name=camera)
             process.start()
             self.processes[camera] = process
 
@@ -264,3 +268,24 @@ def speaker(tmp_path: Path) -> Iterator[Callable[..., Speaker]]:
     for each in made:
         each.close()
     context.destroy(linger=0)
+
+
+@pytest.fixture
+def serve(home: Any) -> Iterator[Callable[[Studio], str]]:
+    """serve(studio): its console on a socket of its own, so that commands find it; its address."""
+    with ExitStack() as stack:
+
+        def start(studio: Studio) -> str:
+            listener = stack.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+            app = make_console(studio, write_address(home.folder, port))
+            server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+            thread = threading.Thread(target=lambda: server.run(sockets=[listener]))
+            thread.start()
+            stack.callback(thread.join, 20)
+            stack.callback(setattr, server, "should_exit", True)
+            until(lambda: server.started, "the console did not start")
+            return f"http://127.0.0.1:{port}"
+
+        yield start

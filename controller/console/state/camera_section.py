@@ -81,6 +81,8 @@ class CameraSection:
             uncertainty_ms=rounded(report.clock_uncertainty_ms),
             lateness_ms=rounded(seen.lateness_ms.get(name)),
             aside=report.aside or None,
+            unresolved=report.unresolved or None,
+            settings=dict(report.settings) or None,
             picture=picture,
             photograph=picture,
             picture_take=take,

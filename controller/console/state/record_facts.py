@@ -51,7 +51,7 @@ def read_facts(studio: Studio) -> RecordFacts:
         rig = rig_records.get_rig(tx, studio.rig.name)
         head = audit_head(tx)
         paused = tuple(session_summaries(tx, rig, SessionState.PAUSED))
-        calibration = rig_records.newest_version(tx, rig)
+        calibration, _ = rig_records.newest_calibration_time(tx, rig)
         found = captures.open_session_of(tx, rig)
         if found is None:
             return RecordFacts(head=head, paused=paused, calibration=calibration)

@@ -1,6 +1,6 @@
 """Sections of the session: its expressions and takes, its neutral, and the sessions that are paused."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from controller.console.state.known_values import known, rounded
@@ -11,8 +11,8 @@ from db import session_rules as rules
 from db.models import TakeState
 
 
-def session_section(facts: RecordFacts, automatic: bool) -> dict[str, Any] | None:
-    """The open session. automatic: whether takes are accepted by themselves where all is well."""
+def session_section(facts: RecordFacts, automatic: Callable[[str], bool]) -> dict[str, Any] | None:
+    """The open session. automatic: whether a session's takes are accepted by themselves where all is well."""
     state = facts.state
     if state is None:
         return None
@@ -28,7 +28,7 @@ def session_section(facts: RecordFacts, automatic: bool) -> dict[str, Any] | Non
         consent={"standing": str(state.consent), "told": consent_text(state)},
         without=dict(state.without),
         order=[line.position for line in state.expressions],
-        automatic=automatic,
+        automatic=automatic(state.session),
         expressions={
             str(line.position): _expression(state, line, line == following, facts.advice) for line in state.expressions
         },

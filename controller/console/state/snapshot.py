@@ -11,10 +11,11 @@ from controller.console.state.camera_section import CameraSection
 from controller.console.state.known_values import without_none
 from controller.console.state.plain_bar import plain_bar
 from controller.console.state.record_facts import RecordFacts, look_for_others, read_facts
-from controller.console.state.rig_sections import preflight_section, rig_section, server_section
+from controller.console.state.rig_sections import jobs_section, preflight_section, rig_section, server_section
 from controller.console.state.session_sections import neutral_section, paused_section, session_section
 from controller.console.state.take_sections import SeenTake, see_take, take_section
 from controller.studio import Studio
+from controller.trigger.trigger import Trigger
 from db.engine import utc_now
 from db.errors import RecordError
 
@@ -43,7 +44,7 @@ class _Section:
 class Snapshot:
     """Composes what the page shows of one studio. For one thread at a time."""
 
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, studio: Studio, trigger: Trigger) -> None:
         self._studio = studio
         self._bell = studio.bell
         self._cameras = CameraSection(studio)
@@ -56,13 +57,16 @@ class Snapshot:
         self._cameras_at, self._cameras_seen = -math.inf, -1
         self._state: dict[str, Any] = {}
         self._sections = [
-            _Section("rig", ("lights",), lambda: rig_section(studio)),
-            _Section("session", (FACTS, "trigger"), lambda: session_section(self._facts, automatic=False)),
+            _Section("rig", ("lights",), lambda: rig_section(studio), every_s=10.0),
+            _Section("session", (FACTS, "trigger"), lambda: session_section(self._facts, trigger.automatic.on)),
             _Section("take", (FACTS, "take"), lambda: take_section(self._seen), light=True),
             _Section("neutral", (FACTS,), lambda: neutral_section(self._facts)),
             _Section("preflight", ("preflight",), lambda: preflight_section(studio), every_s=60.0),
+            _Section("trigger", ("trigger", "listeners"), trigger.holder.section, every_s=2.0),
+            _Section("countdown", ("trigger", "listeners"), trigger.countdown.section, light=True),
+            _Section("last_refusal", ("trigger",), lambda: trigger.countdown.last_refusal),
             _Section("paused", (FACTS,), lambda: paused_section(self._facts)),
-            _Section("jobs", ("jobs",), lambda: {}, every_s=1.0),
+            _Section("jobs", ("jobs",), lambda: jobs_section(studio), every_s=1.0),
             _Section("faults", (FACTS,), lambda: {}),
             _Section("server", (), lambda: server_section(studio, self._started)),
         ]

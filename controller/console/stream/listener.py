@@ -26,11 +26,11 @@ class Listener:
         self._sent = -1  # the revision that it has
         self._wake = asyncio.Event()
         self._ended = False
-        self._behind = True  # its next event is a snapshot
+        self.behind = True  # its next event is a snapshot
 
     def put(self, revision: int, change: bytes) -> None:
         """The change that makes this revision is there for it."""
-        if self._behind or revision <= self._sent:
+        if self.behind or revision <= self._sent:
             self._wake.set()
         elif len(self._waiting) >= BACKLOG:
             self.start_again()
@@ -41,7 +41,11 @@ class Listener:
     def start_again(self) -> None:
         """It is given the whole state, as soon as there is one."""
         self._waiting.clear()
-        self._behind = True
+        self.behind = True
+        self._wake.set()
+
+    def look(self) -> None:
+        """There may be something for it."""
         self._wake.set()
 
     def beat(self, beat: bytes) -> None:
@@ -61,15 +65,15 @@ class Listener:
         """
         while not self._ended:
             self._wake.clear()
-            if self._behind:
+            if self.behind:
                 self._sent, whole = snapshot()
-                self._behind = not whole
+                self.behind = not whole
                 if whole:
                     yield whole
             while self._waiting and not self._ended:
                 self._sent, change = self._waiting.popleft()
                 yield change
-            if self._beat and not self._behind:
+            if self._beat and not self.behind:
                 beat, self._beat = self._beat, b""
                 yield beat
             await self._wake.wait()

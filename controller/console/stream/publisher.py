@@ -8,15 +8,16 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 
 from controller.change_bell import ChangeBell
-from controller.console.stream.console_contacts import ConsoleContacts
 from controller.console.stream.listener import Listener, event_bytes
 from controller.console.stream.merge_patch import make_patch
+from controller.console.stream.screen_listener import ScreenListener
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +50,11 @@ class Publisher:
         self._listeners: list[Listener] = []
         self._state: dict[str, Any] = {}
         self._whole = b""
+        self._composed = -1  # what the bell had counted when the state was composed last
         self._fresh = False  # the state is of now, as somebody has listened all the time
         self._running = True
         self._thread: threading.Thread | None = None
         self.revision = 0
-        self.contacts = ConsoleContacts()
 
     @property
     def listeners(self) -> int:
@@ -73,12 +74,13 @@ class Publisher:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(10)
 
-    async def listen(self, console: str = "", silence_s: Callable[[], float] = lambda: 0.0) -> AsyncIterator[bytes]:
+    async def listen(self, view: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None) -> AsyncIterator[bytes]:
         """Events of one stream, in the running event loop.
 
-        console: the page's name for itself. silence_s: for how long the other end has not shown that it is there.
+        view: the part of the state that is told, whole each time; all of it in changes by default.
         """
-        listener = Listener(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        listener = Listener(loop) if view is None else ScreenListener(loop)
         with self._lock:
             if not self._running:
                 return
@@ -89,10 +91,10 @@ class Publisher:
             self._lock.notify_all()
         beats = asyncio.ensure_future(self._beat(listener))
         try:
-            with self.contacts.open(console, silence_s):
-                self._bell.ring("listeners")
-                async for event in listener.events(self._snapshot):
-                    yield event
+            joined = self._bell.ring("listeners")
+            snapshot = partial(self._snapshot, joined) if view is None else partial(self._viewed, view, joined)
+            async for event in listener.events(snapshot):
+                yield event
         finally:
             beats.cancel()
             with self._lock:
@@ -104,15 +106,23 @@ class Publisher:
             await asyncio.sleep(BEAT_S)
             listener.beat(event_bytes("beat", {"revision": self.revision, "at": _now_ms()}))
 
-    def _snapshot(self) -> tuple[int, bytes]:
-        """The newest state whole, or nothing while there is none that is of now."""
+    def _snapshot(self, joined: int) -> tuple[int, bytes]:
+        """The newest state whole; nothing while there is none that was composed after the `joined`th ring."""
         with self._lock:
-            if not self._fresh:
+            if not self._fresh or self._composed < joined:
                 return -1, b""
             if not self._whole:
                 self._whole = msgspec.json.encode(self._state)
             head = f'{{"revision":{self.revision},"at":{_now_ms()},"state":'
             return self.revision, b"event: snapshot\ndata: " + head.encode() + self._whole + b"}\n\n"
+
+    def _viewed(self, view: Callable[[Mapping[str, Any]], dict[str, Any]], joined: int) -> tuple[int, bytes]:
+        """A part of the newest state as JSON; nothing while there is none, as for _snapshot."""
+        with self._lock:
+            if not self._fresh or self._composed < joined:
+                return -1, b""
+            revision, state = self.revision, self._state
+        return revision, msgspec.json.encode(view(state))
 
     def _run(self) -> None:
         seen, told_quiet = -1, False
@@ -128,32 +138,33 @@ class Publisher:
             began = time.monotonic()
             seen, quiet = self._bell.count, self._bell.quiet
             if not (quiet and told_quiet and self._fresh):
-                self._compose()
+                self._compose(seen)
             told_quiet = quiet
             time.sleep(max(0.0, began + SHORTEST_S - time.monotonic()))
             self._bell.wait(seen, SHORTEST_S if self._source.pending else LONGEST_S)
 
-    def _compose(self) -> None:
+    def _compose(self, seen: int) -> None:
         try:
-            self._publish(self._source.compose())
+            self._publish(self._source.compose(), seen)
         except Exception:  # pages see that nothing comes; the next time may be better
             log.exception("the page's state could not be composed")
 
-    def _publish(self, state: dict[str, Any]) -> None:
+    def _publish(self, state: dict[str, Any], seen: int) -> None:
         with self._lock:
             patch = make_patch(self._state, state) if self._fresh else None
-            if patch == {}:
-                return
-            self.revision += 1
-            self._state, self._whole, self._fresh = state, b"", True
-            listeners = list(self._listeners)
-        if patch is None:
-            for listener in listeners:
-                _call(listener, listener.start_again)
-            return
-        change = event_bytes("change", {"revision": self.revision, "patch": patch})
+            if patch != {}:
+                self.revision += 1
+                self._state, self._whole, self._fresh = state, b"", True
+            self._composed = seen
+            revision, listeners = self.revision, list(self._listeners)
+        change = event_bytes("change", {"revision": revision, "patch": patch}) if patch else b""
         for listener in listeners:
-            _call(listener, listener.put, self.revision, change)
+            if patch is None:
+                _call(listener, listener.start_again)
+            elif patch:
+                _call(listener, listener.put, revision, change)
+            elif listener.behind:
+                _call(listener, listener.look)
 
 
 def _call(listener: Listener, what: Callable[..., None], *given: Any) -> None:

@@ -17,11 +17,11 @@ from rich.text import Text
 from common.guarding.log_fields import LogFormat
 from common.guarding.safe_text import plain, plain_lines
 from db.models import JobState
+from db.stage_runs.job_counts import JobCounts, counts
 from db.studio import open_studio
 from processing.farm.daemon import FarmDaemon
 from processing.farm.display.farm_log import FarmLog
 from processing.farm.farm_listener import FarmListener, Summary
-from processing.farm.scheduling.job_counts import JobCounts, counts
 from processing.farm.settings import FarmSettings
 from processing.farm.template_files import studio_template
 

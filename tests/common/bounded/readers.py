@@ -332,7 +332,7 @@ READERS = {
     ),
     "landmarks": Reader("l.json", _landmarks, _call("processing.landmarks.landmark_files:read_landmarks")),
     "landmark-text": Reader("l.txt", lambda: [NUMBERS.encode(), json.dumps([*range(68)]).encode()], _landmark_text),
-    "board": Reader("board.toml", _toml(BOARD), _call("processing.calibration.charuco_board:read_board")),
+    "board": Reader("board.toml", _toml(BOARD), _call("common.charuco.charuco_board:read_board")),
     "rig": Reader("rig.toml", _rigs, _call("controller.rig_file:read_rig")),
     "calibration-rig": Reader("rig.toml", _rigs, _call("processing.calibration.board_photographs:read_rig")),
     "protocol": Reader("p.toml", _toml(PROTOCOL), _call("db.protocols:load_protocol")),

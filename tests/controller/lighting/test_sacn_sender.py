@@ -140,6 +140,29 @@ def test_between_takes_it_is_dark_or_as_the_rig_file_says(fixture: Fixture) -> N
         assert fixture.hear(lambda p: p.levels[12] == 128).universe == 1
 
 
+def test_a_held_scene_is_what_the_lights_go_back_to(fixture: Fixture) -> None:
+    with SacnSender(LightsEntry(LOOPBACK, between="full"), SCENES, "a") as lights:
+        lights.hold(CROSS)
+        assert fixture.hear(lambda p: p.universe == 1 and p.levels[12] == 128)
+        assert (lights.scene, lights.held) == ("cross", CROSS)
+        lights.show(FULL)  # a take
+        lights.hold(DARK)  # somebody switches meanwhile: the take keeps its light
+        assert lights.scene == "full"
+        lights.hold(CROSS)
+        lights.rest()
+        assert lights.scene == "cross"
+        held = lights.show_held()
+        assert held is not None
+        assert held.scene == CROSS
+        lights.hold(None)
+        assert lights.scene == "cross"  # a take has it still
+        lights.rest()
+        assert lights.scene == "full"
+        assert lights.show_held() is None
+        lights.hold(None)
+        assert lights.scene == "full"
+
+
 def test_another_program_of_the_standard_understands_it() -> None:
     seen: queue.SimpleQueue[tuple[int, ...]] = queue.SimpleQueue()
     receiver = sacn.sACNreceiver(bind_address=LOOPBACK)
