@@ -139,7 +139,9 @@ class StudioParts:
         """The sockets that nodes connect to, once takes that were left under way are known; then all is running."""
         keys = ensure_keys(self.settings.records.keys, CONTROLLER)
         self.public_key = keys.public
-        self.link = ControlLink(self._port(self.settings.control, keys), self.rig, self.events, self._node_told)
+        self.link = ControlLink(
+            self._port(self.settings.control, keys), self.rig, self.events, self._node_told, self.settings.setting_up
+        )
         starting.callback(self.link.stop)
         self.maintenance.attach(self.link)
         self.ingest = self._make_ingest(keys)

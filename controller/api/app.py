@@ -25,6 +25,7 @@ from controller.api.release_routes import release_router
 from controller.api.rig_routes import rig_router
 from controller.api.rig_shot_routes import shot_router
 from controller.api.scan_routes import scan_router
+from controller.api.screen_routes import screen_router
 from controller.api.session_choice_routes import session_choice_router
 from controller.api.session_routes import session_router
 from controller.api.shutter_lag_routes import lag_router
@@ -91,6 +92,7 @@ def make_console(
     app.include_router(metrics_router(studio, load))
     app.include_router(trigger_router(trigger, guard))
     app.include_router(stream_router(publisher, contacts, guard, silence_s))
+    app.include_router(screen_router(studio))
     app.include_router(picture_router(studio, guard))
     add_page(app, studio.rig.name, names[0] if names else "")
     return app

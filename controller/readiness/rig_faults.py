@@ -94,7 +94,7 @@ def _cards(view: StudioView, cameras: list[CameraView]) -> Iterator[Fault]:
     ):
         if found:
             yield figure(
-                cause, found, lambda v: f"{v:.0f} frames", f"{needed} are needed", ("card has room for", least),
+                cause, found, lambda v: count(round(v), "frame"), f"{needed} are needed", ("card has room for", least),
                 lambda which: remedies.body("Empty or change the card", which),
             )  # fmt: skip
 

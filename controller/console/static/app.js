@@ -30,6 +30,7 @@ const store = new Store(`/stream?console=${encodeURIComponent(consoleId)}`, onCo
 const api = new Api(() => store.serverNow(), () => store.connected);
 const keys = new Keys(() => store.connected, $("help"));
 let lastSiren = 0;
+let wasLost = false;
 
 /** Tell something for some seconds; tone: "good", "look" or "stop". */
 function toast(message, tone = "stop") {
@@ -98,7 +99,8 @@ function go(name) {
 
 function onConnection(heard) {
   attribute(document.body, "data-lost", heard ? undefined : "yes");
-  if (heard) toast("The studio is heard", "good");
+  if (heard && wasLost) toast("The studio is heard again", "good");
+  wasLost = !heard;
   paintBar();
 }
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from console_browser import chromium
+from console_browser import chromium, wait_by_asking
 
 pytestmark = pytest.mark.slow
 PASSWORD = "rope tango seven lamp"
@@ -29,7 +29,7 @@ def browser(expected: tuple[str, ...] = ()) -> Iterator[Any]:
         context = one.new_context(viewport={"width": 1024, "height": 768})
 
         def page() -> Any:
-            made = context.new_page()
+            made = wait_by_asking(context.new_page())
             made.on("console", lambda m: found.append(m.text) if m.type in ("error", "warning") else None)
             made.on("pageerror", lambda error: found.append(str(error)))
             return made

@@ -86,7 +86,7 @@ export function asking(label, fill) {
       answer = value;
       dialog.close();
     };
-    dialog.append(...[fill(close)].flat());
+    dialog.append(...[fill(close)].flat().filter(Boolean));
     dialog.addEventListener("close", () => {
       dialog.remove();
       resolve(answer);

@@ -109,7 +109,7 @@ export function sessionDetail(app, changed) {
     element.dataset.state = standing ? "accepted" : line.skipped ? "skipped" : line.takes.length ? "open" : "none";
     const open = data.state === "open" && app.me.role !== "viewer";
     header.replaceChildren(
-      el("span", { class: "number" }, String(line.position)), el("strong", {}, named(line.name)),
+      el("span", { class: "expression-number" }, String(line.position)), el("strong", {}, named(line.name)),
       line.skipped ? badge(`skipped: ${line.skipped}`, "") : "",
       open && line.skipped ? el("button", { type: "button", class: "small", onclick: () => act(() => post("skip", { expression: line.reference })) }, "Ask for it") : "",
       open && !line.skipped && !line.takes.some((take) => WHOLE.slice(0, 2).includes(take.state)) ? el("button", { type: "button", class: "small", onclick: () => skip(line) }, "Skip") : "",

@@ -45,7 +45,7 @@ export function mount(root, app) {
     const silent = running.length > 0 && running.every((run) => run.silent_s > SILENT_S);
     const idle = !running.length && waiting > 0;
     const left = found.left_s !== null ? `about ${span(found.left_s)} left` : idle || silent ? "nobody works on it" : waiting ? "how long is not known yet" : counts.total ? "nothing waits" : "nothing was asked for yet";
-    const tile = (name, value, note, tone) => el("div", { class: "tile", data: { tone: tone ?? "" } }, el("span", { class: "tile-name" }, name), el("strong", {}, value), el("span", { class: "faint" }, note));
+    const tile = (name, value, note, tone) => el("div", { class: "fact-tile", data: { tone: tone ?? "" } }, el("span", { class: "fact-name" }, name), el("strong", {}, value), el("span", { class: "faint" }, note));
     tiles.replaceChildren(
       tile("Done", `${counts.done} of ${counts.total}`, `${found.hour} in the last hour`, counts.total && counts.done === counts.total ? "good" : ""),
       tile("Runs now", String(counts.running), silent ? "its workers are silent" : running.length ? count(new Set(running.map((run) => run.worker)).size, "worker") : "no worker", silent ? "stop" : counts.running ? "wait" : ""),
@@ -92,7 +92,7 @@ export function mount(root, app) {
       item.run = run;
       text(item.querySelector("strong"), run.label || run.key.slice(0, 12));
       text(item.querySelector(".what"), `${run.stage}, ${run.state} after ${count(run.attempts, "attempt")}, ${minute(run.at)}`);
-      text(item.querySelector(".why"), run.reason || "no reason was recorded");
+      text(item.querySelector(".run-why"), run.reason || "no reason was recorded");
     });
   }
 
@@ -100,7 +100,7 @@ export function mount(root, app) {
     const item = el(
       "li", {},
       el("div", { class: "row" }, el("strong", {}), el("span", { class: "faint what" }), el("span", { class: "gap" }), el("button", { type: "button", class: "small", onclick: () => showLog(app, item.run) }, "Log"), runs ? el("button", { type: "button", class: "small", onclick: () => retry([item.run.key]) }, "Try again") : null),
-      el("p", { class: "why stop" }),
+      el("p", { class: "run-why stop" }),
     );
     return item;
   }
