@@ -24,6 +24,7 @@ from camera_nodes import curve_keys, transport, wire
 from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.backends import load_model_overrides, make_camera
 from camera_nodes.camera import CameraState
+from camera_nodes.camera_control.body_actions import BodyActions
 from camera_nodes.camera_control.exposure_control import ExposureController
 from camera_nodes.camera_control.live_view import LiveView
 from camera_nodes.camera_control.realtime import RealtimeWindow, lock_memory, realtime_permitted
@@ -106,6 +107,7 @@ class Agent:
         self._recovery = Recovery(self, self._exposures, self._camera, settings.camera)
         self._view = LiveView(self, self._exposures, self._camera, settings.camera, self._uploads.send)
 
+        self._actions = BodyActions(self, self._exposures, self._camera, settings.camera)
         self._connected = False
         self._welcome = False
         self._unsent: deque[wire.Message] = deque(maxlen=64)
@@ -276,7 +278,7 @@ class Agent:
                 capabilities=capabilities,
                 lag_ns=None if self.settings.lag_ms is None else round(self.settings.lag_ms * 1e6),
                 spooled=len(self._spool),
-                disk=self._spool.disk,
+                disk=self._spool.disk(self.settings.computer),
                 fault=self._exposures.camera_fault,
             )
         )
@@ -306,6 +308,8 @@ class Agent:
                 self._recovery.ask(message)
             case wire.View():
                 self._view.ask(message)
+            case wire.Identify() | wire.Focus():
+                self._actions.ask(message)
             case wire.Refused():
                 log.error("the controller refused %s: %s", self.settings.camera, message.reason)
                 self._welcome = False
@@ -319,6 +323,7 @@ class Agent:
             self._uploads.restart()
             if last := self._exposures.last_stamps:
                 self.send(last)  # it may have been lost with the old connection
+            self._exposures.tell_settings()
         self._welcome = True
         while self._unsent and self.send(self._unsent[0]):
             self._unsent.popleft()

@@ -28,6 +28,7 @@ class AgentSettings:
     bulk: str  # ... and the one for photographs
     keys: Path  # folder of the keys
     spool: Path  # folder of the photographs that wait
+    computer: str = ""  # this computer's name as the studio shows it; its host name when empty
     node: str = ""  # name under which the node's key is enrolled; the camera's when empty
     controller_key: str = ""  # the controller's public key; the content of <keys>/controller.pub when empty
     lag_ms: float | None = None  # the camera's shutter lag, told to the controller

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from camera_nodes.clock_sync.clock import Clock
-from camera_nodes.wire import Exposure
+from camera_nodes.wire import Drive, Exposure
 
 ExposureSource = Literal["simulated", "hot_shoe"]
 
@@ -47,6 +47,7 @@ class CameraCondition:
     warnings: tuple[str, ...] = ()  # what was asked of it and is not in its power
     focus_mode: str | None = None  # as the body writes it
     keeps_raw: bool | None = None  # it keeps a raw file of each exposure beside the photograph
+    settings: Exposure | None = None  # what the body is set to, as it was read back at an arming
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class ShutterRelease(Protocol):
     """
 
     sees_exposure: bool  # it knows when the shutter truly was open
+    half_presses: bool  # `prepare` presses a button that the body answers to
 
     def open(self) -> None:
         """Take hold of what it needs.  Raises ReleaseFault.  Opening twice does nothing."""
@@ -154,6 +156,8 @@ class Camera(Protocol):
     def check(self) -> CameraCondition: ...
     def preview(self) -> bytes: ...
     def end_preview(self) -> None: ...
+    def give_sign(self) -> str: ...
+    def focus(self, drive: Drive, step: int = 1) -> str: ...
     def usb_reset(self) -> str: ...
     def power_cycle(self) -> str: ...
 

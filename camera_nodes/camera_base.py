@@ -6,6 +6,7 @@ Public methods check the state, private `_do_...` methods act.  A fault leaves t
 gone), never half way.
 """
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
@@ -36,9 +37,10 @@ from camera_nodes.errors import (
     NotPossible,
     TooLate,
 )
-from camera_nodes.wire import Exposure
+from camera_nodes.wire import Drive, Exposure
 
 T = TypeVar("T")
+_SIGN_S = 0.35  # a sign that is to be seen or heard lasts so long, and so does the pause after it
 
 
 class CameraBase(ABC):
@@ -175,6 +177,51 @@ class CameraBase(ABC):
             except CameraFault:
                 self._viewing = True  # for the next who needs it off
                 raise
+
+    def give_sign(self) -> str:
+        """One sign by which a person finds the body among others; says what is to be heard or seen.
+
+        The mirror goes up and down, as for a moment of live view; without live view a wired half-press wakes the body.
+        Neither moves a lens that is set to manual focus.  Raises NotIdle; NotPossible for a body that can do neither;
+        CameraMissing (the camera is then closed), CameraFault.
+        """
+        try:
+            self.preview()
+        except NotPossible:
+            if not self.release_by.half_presses:
+                raise NotPossible(
+                    f"{self._url} can give no sign: it has no live view over its cable and its half-press is not wired."
+                    f" Look for the body with serial number {self.info.serial or '(none told)'}"
+                ) from None
+        else:
+            time.sleep(_SIGN_S)
+            self.end_preview()
+            time.sleep(_SIGN_S)
+            return "its live view goes on and off: listen for the mirror, and look at its screen"
+        try:
+            self.release_by.prepare()
+            time.sleep(_SIGN_S)
+        finally:
+            self.release_by.rest()
+        time.sleep(_SIGN_S)
+        return "its button is pressed halfway: look at its display"
+
+    def focus(self, drive: Drive, step: int = 1) -> str:
+        """Move the lens once; says what was done.  step: 1 to 3, how far nearer or farther.
+
+        Live view that was on stays on.  Raises NotIdle; NotPossible for a body whose lens cannot be moved from here;
+        CameraMissing (the camera is then closed), CameraFault (it found no focus, too).
+        """
+        if self._state is not CameraState.IDLE:
+            self._require_open()
+            raise NotIdle(f"{self._url} is {self._state.value}, not idle: its lens stays as it is")
+        was, self._viewing = self._viewing, True  # many bodies move their lens in live view alone
+        try:
+            return self._guarded(lambda: self._do_focus(drive, step))
+        finally:
+            if not was:
+                with suppress(EquipmentError):
+                    self.end_preview()  # what fails here is tried again by whoever needs it off
 
     def usb_reset(self) -> str:
         """Reset the socket at which the closed camera is plugged in; says what was done.
@@ -313,6 +360,9 @@ class CameraBase(ABC):
 
     def _do_end_preview(self) -> None:  # noqa: B027  (a camera whose live view leaves nothing behind)
         """Make the camera as it was before live view."""
+
+    def _do_focus(self, drive: Drive, step: int) -> str:  # noqa: ARG002  (a camera without such a motor)
+        raise NotPossible(f"{self._url}: its lens cannot be moved from here")
 
     def _do_usb_reset(self) -> str:
         raise NotPossible(f"{self._url} is in no USB socket of this computer")

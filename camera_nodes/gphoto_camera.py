@@ -13,9 +13,12 @@ numbers its files from 0099 with each connection, so neither identifies anything
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import structs
 
 from camera_nodes.camera import (
     BodyFile,
@@ -40,12 +43,12 @@ from camera_nodes.errors import (
     NotSupported,
     SettingsRefused,
 )
-from camera_nodes.gphoto import library, live_view
+from camera_nodes.gphoto import focus_drive, library, live_view
 from camera_nodes.gphoto.connection import VIRTUAL, PtpConnection, names_in
 from camera_nodes.gphoto.settings import WIDGETS, CameraSettings
 from camera_nodes.usb import reset
 from camera_nodes.usb.port import is_socket
-from camera_nodes.wire import Exposure
+from camera_nodes.wire import Drive, Exposure
 
 _VIRTUAL_ROOM = 26  # photographs the virtual camera takes on one connection
 _VIRTUAL_WAIT_S = 3.0  # it reports its file at once or never
@@ -71,6 +74,7 @@ class PtpRelease:
     """Releases by PTP's own command over the camera's cable.  It does not know when the shutter truly was open."""
 
     sees_exposure = False
+    half_presses = False
 
     def __init__(self, trigger: Callable[[], None]) -> None:
         self._trigger = trigger
@@ -176,6 +180,7 @@ class GphotoCamera(CameraBase):
         """After each connection: where photographs are kept and what time it is do not outlive the last one."""
         _, settings = self._there()
         self._taken, self._suspect, self._interrupted = 0, False, True
+        settings.forget()
         settings.model = body_model(self._model_name(), self.models_file)
         settings.aim_at_card(allow_ram=True)  # the arming decides whether memory will do
         if not self._is_virtual:
@@ -206,11 +211,12 @@ class GphotoCamera(CameraBase):
                 wanted = f"image_format: is {formats.text!r}, which gives no photograph to check; set it to RAW + JPEG"
                 raise SettingsRefused(f"{self._url}: {wanted}", [wanted])
             found = self._condition(self._photos_left())
+            is_set = structs.replace(its.read_all(), focus_mode=found.focus_mode)
         if found.photos_left == 0:
             raise CardFull(f"the card of {self._url} is full (0 photographs left): empty or change it")
         return CameraCondition(
             found.battery_percent, found.photos_left, tuple(text for text in (*warnings, target) if text),
-            found.focus_mode, formats.raw,
+            found.focus_mode, formats.raw, is_set,
         )  # fmt: skip
 
     def _condition(self, left: int | None) -> CameraCondition:
@@ -350,6 +356,13 @@ class GphotoCamera(CameraBase):
     def _do_end_preview(self) -> None:
         connection, _ = self._there()
         live_view.end_preview(connection.once)  # a connection made anew would have no live view to end
+
+    def _do_focus(self, drive: Drive, step: int) -> str:
+        connection, _ = self._there()
+        with connection.patience(_CHECK_S), suppress(NotPossible):
+            live_view.preview(connection.call, self._url)  # an EOS body moves its lens in live view alone
+        with connection.patience(_CHECK_S):
+            return focus_drive.move(connection.call, connection.gp, self._url, drive, step)
 
     def _do_usb_reset(self) -> str:
         return reset.reset(self._socket())

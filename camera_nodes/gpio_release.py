@@ -56,6 +56,7 @@ class GpioRelease:
         if len(set(wired)) < len(wired):
             raise BadAddress(f"{url!r}: half, shutter and hot_shoe are three different lines")
         self.sees_exposure = bool(options.hot_shoe)
+        self.half_presses = bool(options.half)
         self._url = url
         self._chip = chip
         self._options = options

@@ -32,7 +32,7 @@ from camera_nodes import agent, backends
 from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.errors import BadSettings, EquipmentError
 from camera_nodes.sd_notify import Service
-from common.guarding.log_records import SafeLogFormatter
+from common.guarding.log_records import log_as_camera
 
 log = logging.getLogger(__name__)
 
@@ -317,8 +317,7 @@ def _be_node(settings: AgentSettings, serve: Serve, ears: socket.socket, parent:
         os.environ["WATCHDOG_USEC"] = str(round(_ALIVE_S * 1e6))
         os.environ.pop("WATCHDOG_PID", None)
         ears.close()
-        for handler in logging.getLogger().handlers:
-            handler.setFormatter(SafeLogFormatter(f"%(asctime)s {settings.camera} %(levelname)s %(message)s"))
+        log_as_camera(settings.camera)
         serve(settings)
         code = 0
     except EquipmentError as error:

@@ -34,7 +34,7 @@ from camera_nodes.errors import (
     SettingsRefused,
 )
 from camera_nodes.sim_live_view import simulated_preview_jpeg, with_comment
-from camera_nodes.wire import Exposure
+from camera_nodes.wire import Drive, Exposure
 
 _FOLDER = "/store_00010001/DCIM/100SIM__"
 _CARD_FILES = 16  # the oldest go first: each holds a file open
@@ -101,6 +101,7 @@ class SimRelease:
     """A simulated shutter.  The random numbers depend on the seed and the number of releases alone."""
 
     sees_exposure = True
+    half_presses = False
 
     def __init__(self, url: str, options: SimReleaseOptions) -> None:
         self.url = url  # its address
@@ -169,6 +170,7 @@ class SimCamera(CameraBase):
         self._epoch = time.time_ns() // 1_000_000
         self._settings = Exposure()
         self._frames = 0  # of live view
+        self._defocus = options.defocus  # as the lens stands now
         self._stuck = bool(options.stuck_until) and not options.dead_after
         if options.stuck_until not in ("", *_RUNGS):
             raise BadAddress(f"{url!r}: stuck_until is one of {', '.join(_RUNGS)}, not {options.stuck_until!r}")
@@ -245,7 +247,9 @@ class SimCamera(CameraBase):
             raise SettingsRefused(f"{self._url} did not take: {difference}", [difference])
         self._settings = Exposure(**{name: kept[name] if value is None else value for name, value in given.items()})
         focus = self._settings.focus_mode or self.options.focus
-        return CameraCondition(self._battery, left, focus_mode=focus, keeps_raw=bool(self.options.raw))
+        read = {name: getattr(self._settings, name) for name in self._settings.__struct_fields__}
+        is_set = Exposure(**(read | {"focus_mode": focus}))
+        return CameraCondition(self._battery, left, focus_mode=focus, keeps_raw=bool(self.options.raw), settings=is_set)
 
     def _do_check(self) -> CameraCondition:
         self._check_alive()
@@ -266,7 +270,15 @@ class SimCamera(CameraBase):
                 return with_comment(Path(self.options.preview).read_bytes(), comment)
             except OSError as error:
                 raise CameraFault(f"{self._url}: no live view: {error}") from None
-        return simulated_preview_jpeg(self.options.defocus, comment)
+        return simulated_preview_jpeg(abs(self._defocus), comment)
+
+    def _do_focus(self, drive: Drive, step: int) -> str:
+        self.die_if_due()
+        if drive == "auto":
+            self._defocus = 0.0
+            return "autofocus has found its focus"
+        self._defocus += step * (1.0 if drive == "farther" else -1.0)
+        return f"{drive} by {step}"
 
     def _do_usb_reset(self) -> str:
         return self._climb("usb_reset", "after a reset of the simulated socket")

@@ -34,6 +34,7 @@ Texts = Annotated[tuple[Text, ...], Meta(max_length=32)]
 ClockSource = Literal["pings", "chrony", "ptp"]  # what the mapping between two machines' clocks comes from
 Proof = Literal["strict"]  # see common/bounded/jpeg_integrity.py
 Rung = Literal["reopen", "usb_reset", "power_cycle"]  # of the ladder by which a body is recovered, gentlest first
+Drive = Literal["auto", "nearer", "farther"]  # of the lens: by the body's autofocus, or by a step
 Rungs = Annotated[tuple[Rung, ...], Meta(min_length=1, max_length=3)]
 
 
@@ -81,7 +82,8 @@ class Hello(_Versioned, frozen=True, tag="hello"):
     capabilities: Texts = ()  # of CAPABILITIES
     lag_ns: Duration | None = None  # shutter lag from the node's settings, if any (command to exposure)
     spooled: Count = 0  # photographs waiting in the spool
-    # names the disk under the spool: nodes that say the same share its room; empty when the node cannot tell
+    # "COMPUTER/BOOT:DEVICE", the disk under the spool: nodes that say the same share its room, those that agree up to
+    # the last colon the computer (older nodes tell no name: "BOOT:DEVICE"); empty when the node cannot tell
     disk: Text = ""
     fault: Text | None = None  # why no camera answers
 
@@ -115,6 +117,13 @@ class Armed(_Versioned, frozen=True, tag="armed"):
     body_clock_error_ms: ClockError | None = (
         None  # the body's clock face, read as UTC, minus UTC, as far as it is known
     )
+
+
+class SettingsRead(_Versioned, frozen=True, tag="settings_read"):
+    """What the body is set to, read back at an arming; after Armed where it is news, and after each Welcome."""
+
+    camera: Id  # the rig's name of the camera
+    settings: Exposure  # None: the body has no such setting
 
 
 class Arming(_Versioned, frozen=True, tag="arming"):
@@ -220,6 +229,15 @@ class ViewState(_Versioned, frozen=True, tag="view_state"):
     text: Text = ""  # why there are none
 
 
+class BodyActed(_Versioned, frozen=True, tag="body_acted"):
+    """What an Identify or a Focus has come to.  `text` says what was done, or why nothing was."""
+
+    request_id: Id  # of the request
+    camera: Id  # the rig's name of the camera
+    outcome: Literal["done", "impossible", "refused", "failed"]  # impossible: this body cannot; refused: not now
+    text: Text = ""  # in words
+
+
 # --- control, controller to node -----------------------------------------------------------------------------------
 
 
@@ -321,6 +339,21 @@ class View(_Versioned, frozen=True, tag="view"):
     every_ms: Annotated[int, Meta(ge=100, le=10_000)] = 500  # from one Preview to the next
 
 
+class Identify(_Versioned, frozen=True, tag="identify"):
+    """Let the body give signs by which a person finds it.  Answered by BodyActed, once per request_id."""
+
+    request_id: Id  # names the request
+    signs: Annotated[int, Meta(ge=1, le=10)] = 3  # how many
+
+
+class Focus(_Versioned, frozen=True, tag="focus"):
+    """Move the lens; until that is over every Arm is refused.  Answered by BodyActed, once per request_id."""
+
+    request_id: Id  # names the request
+    drive: Drive = "auto"  # which way
+    step: Annotated[int, Meta(ge=1, le=3)] = 1  # how far nearer or farther, 1 the least; nothing to autofocus
+
+
 # --- bulk ----------------------------------------------------------------------------------------------------------
 
 
@@ -410,15 +443,18 @@ class EnrolDone(_Versioned, frozen=True, tag="enrol_done"):
 # --- encoding ------------------------------------------------------------------------------------------------------
 
 NodeControl = (
-    Hello | Ping | Armed | Arming | ArmRefused | Stamps | FrameSpooled | NodeFault | Status | RecoverStep | ViewState
-)
-ControllerControl = Welcome | Refused | Pong | Arm | Fire | Disarm | WriteOff | UploadOk | UploadHold | Recover | View
+    Hello | Ping | Armed | Arming | ArmRefused | Stamps | FrameSpooled | NodeFault | Status | RecoverStep
+    | ViewState | BodyActed | SettingsRead
+)  # fmt: skip
+ControllerControl = (
+    Welcome | Refused | Pong | Arm | Fire | Disarm | WriteOff | UploadOk | UploadHold | Recover | View
+    | Identify | Focus
+)  # fmt: skip
 NodeBulk = Offer | Chunk | Preview
 ControllerBulk = Want | Stored | Rejected
 NodeEnrolment = Enrol | EnrolDone
 ControllerEnrolment = Enrolled | NotEnrolled
 AnyMessage = NodeControl | ControllerControl | NodeBulk | ControllerBulk | NodeEnrolment | ControllerEnrolment
-
 
 NODE_CONTROL: Final = msgspec.msgpack.Decoder(NodeControl)  # what a controller reads on its control socket
 CONTROLLER_CONTROL: Final = msgspec.msgpack.Decoder(ControllerControl)  # what a node reads there

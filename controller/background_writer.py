@@ -9,6 +9,7 @@ from collections.abc import Callable
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from db.audit.acting_person import carried
 from db.engine import transaction
 from db.errors import DatabaseUnavailable, RecordError
 
@@ -41,9 +42,9 @@ class BackgroundWriter:
             self._thread.join(15)
 
     def write(self, entry: Callable[[Session], None]) -> None:
-        """Have this run in a transaction of its own, soon. Returns at once."""
+        """Have this run in a transaction of its own, soon, for the person who acts now. Returns at once."""
         try:
-            self._entries.put_nowait(entry)
+            self._entries.put_nowait(carried(entry))
         except queue.Full:
             log.error("too much waits to be written: an entry about a camera is lost to the records")
 

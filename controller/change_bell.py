@@ -22,12 +22,13 @@ class ChangeBell:
         self._quiet = 0
         self._rung: dict[str, dict[str, int]] = {}
 
-    def ring(self, topic: str, key: str = ALL) -> None:
-        """Something of the topic is no longer as it was."""
+    def ring(self, topic: str, key: str = ALL) -> int:
+        """Something of the topic is no longer as it was; how often it was rung by now."""
         with self._changed:
             self._count += 1
             self._rung.setdefault(topic, {})[key] = self._count
             self._changed.notify_all()
+            return self._count
 
     @property
     def count(self) -> int:

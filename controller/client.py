@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,16 @@ from controller.errors import ControllerError, StudioUnreachable
 from db.settings import Settings
 
 ADDRESS_FILE = "console.json"
+CONSOLE_PORT = 5780
 PATIENCE_S = 300.0
+
+
+def console_url(settings: Settings) -> str:
+    """Where a browser on this machine finds a home's console: where it is served now, else where it would be."""
+    port = settings.sections.get("studio", {}).get("console_port", CONSOLE_PORT)
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        port = int(json.loads((settings.home / ADDRESS_FILE).read_text(encoding="utf-8"))["port"])
+    return f"http://localhost:{port}"
 
 
 class StudioRefusal(ControllerError):

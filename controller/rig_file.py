@@ -17,7 +17,7 @@ from controller.lighting.light_scenes import LightsEntry, Scene, examine_scene, 
 CAMERA_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 DEFAULT_PROFILE = "default"
 TIERS = ("frontal", "side")
-_SECTIONS = ("sync", "transfer", "exposure", "checks", "preflight", "lights", "aside")
+_SECTIONS = ("sync", "transfer", "exposure", "checks", "preflight", "lights", "aside", "side")
 
 Above0 = Annotated[float, Meta(gt=0)]
 From1 = Annotated[int, Meta(ge=1)]
@@ -164,6 +164,8 @@ class PreflightLimits:
     min_battery_percent: From1 = 25
     # nor with an older calibration, or with none
     max_calibration_age_h: Above0 = 168.0
+    # READY is not said when the rig was last armed, by a preflight or a fire, longer ago than this
+    max_age_min: Above0 = 30.0
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,20 @@ class AsideLimits:
 
 
 @dataclass(frozen=True)
+class SideWork:
+    """`[side]`: what runs beside a session on the studio's computer, where the farm's packages are there."""
+
+    # each take's cameras are held against its photographs
+    bumped: bool = True
+    # a coarse scan of each take is made for a look
+    preview: bool = True
+    # what wants more memory is ended,
+    memory_gb: Above0 = 4.0
+    # and what works longer
+    timeout_s: Above0 = 120.0
+
+
+@dataclass(frozen=True)
 class Rig:
     """A whole rig file. Cameras are in view order; `exposure` is the profile "default"."""
 
@@ -193,6 +209,7 @@ class Rig:
     preflight: PreflightLimits = field(default_factory=PreflightLimits)
     lights: LightsEntry = field(default_factory=LightsEntry)
     aside: AsideLimits = field(default_factory=AsideLimits)
+    side: SideWork = field(default_factory=SideWork)
     profiles: Mapping[str, ExposureEntry] = field(default_factory=dict)
     scenes: Mapping[str, Scene] = field(default_factory=dict)
 
@@ -234,6 +251,7 @@ class _RigFile:
     preflight: PreflightLimits = field(default_factory=PreflightLimits)
     lights: LightsEntry = field(default_factory=LightsEntry)
     aside: AsideLimits = field(default_factory=AsideLimits)
+    side: SideWork = field(default_factory=SideWork)
     profile: Mapping[str, ExposureEntry] = field(default_factory=dict)
     scene: Mapping[str, Any] = field(default_factory=dict)  # see light_scenes.examine_scene
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from camera_nodes.wire import Rung
+from camera_nodes.wire import Drive, Rung
 from common.configuration.suggestions import nearest
 from controller.cameras.body_recovery import RecoveryProgress
 from controller.cameras.camera_maintenance import CameraHistory
@@ -17,6 +17,7 @@ from controller.preflight.preflight import Preflight, StudioCondition, run_prefl
 from controller.rig.cameras_aside import aside_text
 from controller.rig.roster import Roster
 from controller.rig_file import DEFAULT_PROFILE
+from controller.rig_jobs import RigJob
 from controller.shutter_lag.lag_measurement import LagReport, measure_lags
 from controller.shutter_lag.lag_statistics import ShutterLagEstimate
 from controller.studio_parts import StudioParts
@@ -125,6 +126,17 @@ class RigOperations(StudioParts):
         """Give up the file of the camera's unresolved exposure; the take of it. Raises SessionError or RigNotReady."""
         return self.maintenance.write_off(camera, reason)
 
+    def identify(self, camera: str) -> str:
+        """Have a camera give signs by which a person finds it; what is to be heard or seen.
+
+        Raises SessionError for an unknown camera, RigNotReady saying why there is none.
+        """
+        return self.maintenance.actions.identify(camera)
+
+    def focus(self, camera: str, drive: Drive = "auto", step: int = 1) -> str:
+        """Move a camera's lens once, and write it into the audit log; what was done. Raises as identify()."""
+        return self.maintenance.focus(camera, drive, step)
+
     def ask_live_view(self, cameras: Sequence[str], every_ms: int) -> list[LiveViewFrame]:
         """Have live view go on for some seconds, of all cameras by default, and what is seen. Raises SessionError."""
         return self.maintenance.viewer.ask(cameras, every_ms)
@@ -145,10 +157,11 @@ class RigOperations(StudioParts):
 
     def preflight(self, profile: str = DEFAULT_PROFILE) -> Preflight:
         """Whether a session can begin: every camera is armed and let go again, the lights are lit for a moment."""
-        with self.firing.hold():
+        with self.firing.hold("the preflight is running"):
             self.maintenance.require_quiet()
-            found = run_preflight(self.rig, profile, self.link, self.lights, self._condition())
-            found = replace(found, checks=(*found.checks, *self.maintenance.checks()))
+            with self.jobs.run("preflight", f"preflight, profile {profile}", 1):
+                found = run_preflight(self.rig, profile, self.link, self.lights, self._condition())
+                found = replace(found, checks=(*found.checks, *self.maintenance.checks()))
             self.last_preflight = found
             self.bell.ring("preflight")
             return found
@@ -164,15 +177,28 @@ class RigOperations(StudioParts):
 
     def measure_lags(self, shots: int, profile: str = DEFAULT_PROFILE) -> LagReport:
         """Fire shots that belong to no take, and keep each camera's lag under a profile. Raises like fire()."""
-        with self.firing.hold():
+        with self.firing.hold("the shutter lags are being measured"):
             try:
                 scene = self.rig.scene_of(profile)
                 rig = self.rig.without(self._require_rig())
                 if scene is not None:
                     self.lights.settle(self.lights.show(scene))
-                return measure_lags(rig, self.link, self.lags, self.lag_store, profile, shots, self.quiet, log.info)
+                with self.jobs.run("lag", f"shutter lag, profile {profile}", shots):
+                    found = measure_lags(
+                        rig, self.link, self.lags, self.lag_store, profile, shots, self.quiet, self._lag_shot
+                    )
+                    self.jobs.tell("lag", found.outlook.text() if found.outlook is not None else "")
+                return found
             finally:
                 self.lights.rest()
+
+    def _lag_shot(self, number: int) -> None:
+        log.info("lag shot %d", number)
+        self.jobs.step("lag", number)
+
+    def jobs_now(self) -> Mapping[str, RigJob]:
+        """What takes a while and is under way or was done lately, by name; see RigJobs."""
+        return self.jobs.all(self.maintenance.recoveries.newest())
 
     def kept_lags(self, profile: str) -> Mapping[str, LagRecord]:
         """By camera, the kept lags that a fire with this profile goes by: its own, else the default profile's."""

@@ -13,13 +13,15 @@ from concurrent.futures import Future
 
 from common.take_codes import TakeCode
 from controller.errors import SessionError
+from controller.firing.firing_lock import FIRING
 from controller.preflight.start_requirements import lacking, look, require_decision
 from controller.rig_file import DEFAULT_PROFILE
 from controller.rig_operations import RigOperations
 from controller.sessions.farm_handoff import FarmHandoff, hand_over
 from controller.sessions.operator_decisions import ReassignedTake
 from controller.sessions.session_queries import SessionSummary
-from controller.sessions.session_state import SessionStateMachine, TakeLine
+from controller.sessions.session_state import ExpressionState, SessionStateMachine, TakeLine
+from controller.side_processes.preview_scan import PreviewScan
 from controller.takes.incomplete_takes import accept_take
 from controller.takes.take_progress import TakeProgress
 from controller.takes.take_result import TakeResult
@@ -63,12 +65,15 @@ class Studio(RigOperations):
 
         Raises NotPrepared, naming all that lacks.
         """
+        decided = require_decision(subject, self.lacking(profile), without)
+        return self.start_session(subject, protocol, version, profile, without=decided, consent_later=consent_later)
+
+    def lacking(self, profile: str = DEFAULT_PROFILE) -> dict[str, str]:
+        """What a session that began now would lack, by name. Raises ConfigurationError for an unknown profile."""
         self.rig.profile(profile)
         condition = self._condition()
         roster = self.link.roster().without(condition.aside)
-        checks = look(self.rig, roster, self.link.nodes(), condition, set(self.lag_store.used(profile)))
-        decided = require_decision(subject, lacking(checks), without)
-        return self.start_session(subject, protocol, version, profile, without=decided, consent_later=consent_later)
+        return lacking(look(self.rig, roster, self.link.nodes(), condition, set(self.lag_store.used(profile))))
 
     def start_session(
         self,
@@ -162,6 +167,30 @@ class Studio(RigOperations):
                 self.lights.rest()
         result = self.completion.wait(future) if wait or future.done() else None
         return self.settlement.coming_in(take, self.ingest.trouble) if result is None else result
+
+    def check_fire(
+        self, session: str, expression: str | None = None, *, retake: bool = False, shown: str | None = None
+    ) -> tuple[SessionStateMachine, ExpressionState]:
+        """The session and the expression that fire() would fire now. Raises as it does; nothing is lit or written."""
+        if self.firing.held:
+            raise SessionError(FIRING)
+        state, line, _ = self._may_fire(session, expression, retake, shown)
+        return state, line
+
+    def light_up(self, profile: str) -> None:
+        """Light a profile's scene ahead of a fire. Raises LightsFailed."""
+        if (scene := self.rig.scene_of(profile)) is not None:
+            self.lights.show(scene)
+
+    def lights_rest(self) -> None:
+        """The lights between takes, where nothing is fired after all."""
+        if not self.firing.held:
+            self.lights.rest()
+
+    def accept_unasked(self, take: str) -> TakeLine:
+        """Accept a take that was captured, recorded as automatic. Raises StateConflict, ConsentError."""
+        self.records.accept(take, automatic=True)
+        return self.records.take(take)
 
     def retake(self, session: str, expression: str, profile: str | None = None) -> TakeResult:
         """Fire an expression again. The takes before stay what they are: of two whole ones the operator chooses."""
@@ -260,19 +289,33 @@ class Studio(RigOperations):
         with self.store.open(sha256) as file:
             return file.read()
 
+    def preview_scan(self) -> PreviewScan | None:
+        """How the coarse scan of the take that was whole last stands; None without one."""
+        return self.side.scan()
+
+    def scan_mesh(self, sha256: str) -> bytes | None:
+        """The GLB of a preview scan; None when there is none of this hash, or its subject has withdrawn."""
+        return self.side.mesh(sha256)
+
     # --- one fire ---
+
+    def _may_fire(
+        self, session: str, expression: str | None, retake: bool, shown: str | None
+    ) -> tuple[SessionStateMachine, ExpressionState, dict[str, str]]:
+        """What is fired, and who is aside and why."""
+        state = self.records.state_of(session)
+        line = state.find(expression) if expression is not None else state.check_next(shown)
+        state.check_fire(line.position, retake)
+        self.decisions.require_consent(session)
+        return state, line, self._require_rig()
 
     def _plan_take(
         self, session: str, expression: str | None, retake: bool, profile: str | None, shown: str | None
     ) -> TakeUnderWay:
         """Check, light and journal the take that is to be fired; from now on what comes in for it is counted."""
-        state = self.records.state_of(session)
-        line = state.find(expression) if expression is not None else state.check_next(shown)
-        state.check_fire(line.position, retake)
-        self.decisions.require_consent(session)
+        state, line, aside = self._may_fire(session, expression, retake, shown)
         profile = profile or state.profile
         scene = self.rig.scene_of(profile)
-        aside = self._require_rig()
         lit = self.lights.show(scene) if scene is not None else self.lights.show_held()
         code = self.records.plan(session, line.position, profile, aside)
         progress = TakeProgress(code, (camera.name for camera in self.rig.cameras), (), aside, self._moved)

@@ -13,6 +13,7 @@ import zmq
 
 from camera_nodes.curve_keys import CONTROLLER, AllowList, KeyPair, ensure_keys
 from camera_nodes.transport import Authenticator, Context
+from controller.accounts.accounts_desk import AccountsDesk
 from controller.cameras.camera_maintenance import CameraMaintenance
 from controller.change_bell import ChangeBell
 from controller.errors import ControllerError, SessionError
@@ -22,6 +23,7 @@ from controller.lighting.sacn_sender import SacnSender
 from controller.node_links.connection_guard import ConnectionGuard, NodePort
 from controller.node_links.control_channel import ControlLink
 from controller.rig.cameras_aside import CamerasAside
+from controller.rig_jobs import RigJobs
 from controller.rig_shots.rig_shooting import RigShooting
 from controller.rig_shots.shot_firing import ShotFiring
 from controller.sessions.late_photographs import LatePhotographs
@@ -29,7 +31,9 @@ from controller.sessions.operator_decisions import Decisions
 from controller.sessions.session_store import SessionStore
 from controller.shutter_lag.lag_measurement import ShutterLagStore
 from controller.shutter_lag.lag_statistics import ShutterLagStatistics
+from controller.side_processes.side_processes import SideProcesses
 from controller.studio_settings import StudioSettings
+from controller.study.study_records import StudyRecords
 from controller.take_checks.take_reviewer import TakeReviewer
 from controller.takes.take_completion import TakeCompletion
 from controller.takes.take_events import TakeEvents
@@ -58,6 +62,7 @@ class StudioParts:
         self.settings = settings
         self.rig = settings.rig
         self.bell = ChangeBell()
+        self.jobs = RigJobs(self.bell)
         self.firing = FiringLock()
         self.lags = ShutterLagStatistics()
         self.lights = SacnSender(settings.rig.lights, settings.rig.scenes, f"Mien {settings.rig.name}", self._lit)
@@ -93,12 +98,14 @@ class StudioParts:
             with transaction(self.engine) as tx:
                 install_protocol(tx, FACESCAPE)
         migrations.require_current(self.engine)
-        tell_commits(self.engine, lambda: self.bell.ring("records"))
+        tell_commits(self.engine, self._written)
+        self.accounts = AccountsDesk(self.engine)
         self.store = Store(places.store, cache=places.home / "cache")
         self.records = SessionStore(self.engine, self.rig)
         self.decisions = Decisions(self.engine, self.rig)
         self.asides = CamerasAside(self.engine, self.rig)
         self.lag_store = ShutterLagStore(self.engine, self.rig)
+        self.study = StudyRecords(self.engine, self.store, places)
 
     def _start_services(self, starting: ExitStack) -> None:
         """Whatever has threads or sockets, but for the sockets that nodes connect to."""
@@ -115,7 +122,11 @@ class StudioParts:
         self.maintenance = CameraMaintenance(self.engine, self.rig, self.records, self.firing)
         starting.callback(self.maintenance.stop)
         self.maintenance.start()
-        self.reviewer = TakeReviewer(self.engine, self.store, self.rig, self.records.photographs)
+        self.side = SideProcesses(self.engine, self.store, self.rig, self.settings.records.home, self._scanned)
+        starting.callback(self.side.stop)
+        self.side.start()
+        photographs = self.records.photographs
+        self.reviewer = TakeReviewer(self.engine, self.store, self.rig, photographs, self.side.whole)
         starting.callback(self.reviewer.stop)
         self.late = LatePhotographs(self.engine, self.reviewer.finish)
         self.settlement = TakeSettlement(self.rig, self.records, self.asides, self.reviewer, self.late, self._told)
@@ -129,13 +140,13 @@ class StudioParts:
         keys = ensure_keys(self.settings.records.keys, CONTROLLER)
         self.public_key = keys.public
         self.link = ControlLink(
-            self._port(self.settings.control, keys), self.rig, self.events, self.bell.ring, self.settings.setting_up
+            self._port(self.settings.control, keys), self.rig, self.events, self._node_told, self.settings.setting_up
         )
         starting.callback(self.link.stop)
         self.maintenance.attach(self.link)
         self.ingest = self._make_ingest(keys)
         starting.callback(self.ingest.stop)
-        self.quiet = QuietWindow(self.link, self.ingest, self.reviewer, self.bell)
+        self.quiet = QuietWindow(self.link, self.ingest, self.reviewer, self.side, self.bell)
         self.rig_shots.attach(
             ShotFiring(self.rig, self.link, self.lights, self.lag_store, self.quiet), self._may_be_shot
         )
@@ -176,6 +187,15 @@ class StudioParts:
 
     def _lit(self) -> None:
         self.bell.ring("lights")
+
+    def _written(self) -> None:
+        self.bell.ring("records")
+
+    def _node_told(self, topic: str, camera: str) -> None:
+        self.bell.ring(topic, camera)
+
+    def _scanned(self) -> None:
+        self.bell.ring("scan")
 
     def _told(self) -> None:
         self.bell.ring("take")

@@ -1,17 +1,22 @@
 """What the studio's server needs to know, from the home's studio.toml, its [studio] table and rig.toml."""
 
+import ipaddress
+import re
+import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.configuration.loader import from_table
+from common.guarding.log_fields import LogFormat
+from controller.client import CONSOLE_PORT
 from controller.errors import ConfigurationError
 from controller.rig_file import Rig, read_rig
 from db.settings import Settings
 
 CONTROL = "tcp://127.0.0.1:5701"
 BULK = "tcp://127.0.0.1:5702"
-CONSOLE_PORT = 5780
 SETTING_UP = "setting-up"  # name of a rig that has no file yet
+HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -29,10 +34,24 @@ class StudioSettings:
     control: str = CONTROL
     # where nodes connect with photographs
     bulk: str = BULK
-    # of the console and the API, on this machine alone
+    # of the console and the API
     console_port: int = CONSOLE_PORT
     # any enrolled node may announce its camera, no session is begun; see set_up_settings
     setting_up: bool = False
+    # where other devices of the network reach the console, by TLS; without one this machine alone does
+    console_address: str = ""
+    # further names of this machine in the network
+    console_names: tuple[str, ...] = ()
+    # how log lines are written
+    log_format: LogFormat = LogFormat.TEXT
+
+    def network_names(self) -> set[str]:
+        """Under which the console may be asked from other devices: its address, this machine's name, further ones."""
+        if not self.console_address:
+            return set()
+        own = socket.gethostname().lower()
+        own_names = {name for name in (own, f"{own.partition('.')[0]}.local") if HOST_NAME.fullmatch(name)}
+        return {self.console_address, *own_names, *self.console_names}
 
 
 @dataclass(frozen=True)
@@ -43,6 +62,9 @@ class _Section:
     control: str = CONTROL
     bulk: str = BULK
     console_port: int = CONSOLE_PORT
+    console_address: str = ""
+    console_names: tuple[str, ...] = ()
+    log_format: LogFormat = LogFormat.TEXT
 
 
 def load_settings(
@@ -55,10 +77,14 @@ def load_settings(
         control = "tcp://10.0.0.1:5701"
         bulk = "tcp://10.0.0.1:5702"
         console_port = 5780
+        console_address = "10.0.0.1"      # for tablets of the studio's network, by TLS
+        console_names = ["studio.lan"]
+        log_format = "text"               # or "json"
 
     Raises ConfigurationError or SettingsError, naming file and key.
     """
     records = Settings.load(home, database)
+    source = _source(records)
     written, path = _section(records, rig_file)
     if not path.exists():
         raise ConfigurationError(
@@ -71,6 +97,9 @@ def load_settings(
         control=written.control,
         bulk=written.bulk,
         console_port=written.console_port,
+        console_address=_network_address(written.console_address, source),
+        console_names=tuple(_host_name(name, source) for name in written.console_names),
+        log_format=written.log_format,
     )
 
 
@@ -91,7 +120,33 @@ def rig_path(home: Path | None = None) -> Path:
     return _section(Settings.load(home), None)[1]
 
 
+def _source(records: Settings) -> str:
+    return f"{records.home / 'studio.toml'} [studio]"
+
+
 def _section(records: Settings, rig_file: Path | None) -> tuple[_Section, Path]:
-    source = f"{records.home / 'studio.toml'} [studio]"
-    written = from_table(_Section, records.sections.get("studio", {}), source, ConfigurationError)
+    written = from_table(_Section, records.sections.get("studio", {}), _source(records), ConfigurationError)
     return written, rig_file or records.home / written.rig
+
+
+def _network_address(text: str, source: str) -> str:
+    """An address of this machine. Raises ConfigurationError for a name, and for one that means all or none."""
+    if not text:
+        return ""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        address = None
+    if address is None or address.is_unspecified or address.is_multicast or address.is_loopback:
+        raise ConfigurationError(
+            f"{source} console_address: {text!r} is no address of this machine in the studio's network; write one as "
+            "in 10.0.0.1 (its names go into console_names)"
+        )
+    return str(address)
+
+
+def _host_name(text: str, source: str) -> str:
+    name = text.lower()
+    if HOST_NAME.fullmatch(name) is None:
+        raise ConfigurationError(f"{source} console_names: {text!r} is no host's name, as in studio.lan")
+    return name

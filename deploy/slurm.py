@@ -26,11 +26,11 @@ from common.guarding.output_streams import sanitise_standard_streams
 from db.engine import reading
 from db.errors import DatabaseUnavailable, SettingsError
 from db.settings import Settings
+from db.stage_runs.job_counts import count_jobs
 from db.studio import open_records
 from processing.farm.daemon import FarmDaemon
 from processing.farm.display.farm_progress import FarmProgressDisplay, say_summary, stop_on_signals
 from processing.farm.execution.dask_cluster import environment
-from processing.farm.scheduling.job_counts import count_jobs
 from processing.farm.settings import FarmSettings
 from processing.farm.template_files import studio_template
 from processing.farm.tls import security

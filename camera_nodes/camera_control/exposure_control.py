@@ -82,6 +82,7 @@ class ExposureController(CameraSupervisor):
         self._cancelled = False
         self._expires = 0.0
         self._armed: wire.Armed | None = None
+        self._settings: wire.Exposure | None = None  # as they were read back last
         self._clock_at_arming: Estimate | None = None
         self._shot: _Shot | None = None
         self._fired: OrderedDict[str, wire.Stamps | None] = OrderedDict()  # None: not reported yet
@@ -212,7 +213,7 @@ class ExposureController(CameraSupervisor):
         return []
 
     def _refuse(self, message: wire.Arm, reasons: list[str]) -> None:
-        log.warning("%s: not armed: %s", self._name, "; ".join(reasons))
+        log.warning("%s: not armed: %s", self._name, "; ".join(reasons), extra={"take": message.take_id})
         clock = self._agent.estimate()
         self._agent.send(
             wire.ArmRefused(
@@ -261,6 +262,14 @@ class ExposureController(CameraSupervisor):
             body_clock_error_ms=self._collector.clock_error_ms,
         )
         self._agent.send(self._armed)
+        if condition.settings is not None and condition.settings != self._settings:
+            self._settings = condition.settings
+            self.tell_settings()
+
+    def tell_settings(self) -> None:
+        """Tell the studio what the body was set to at its last arming, if there was one."""
+        if self._settings is not None:
+            self._agent.send(wire.SettingsRead(camera=self._name, settings=self._settings))
 
     def _rest(self, released_s: float | None = None) -> None:
         """Become idle and disarm in the worker.  released_s: when the shutter may have been released all the same."""
@@ -384,7 +393,8 @@ class ExposureController(CameraSupervisor):
             self._become("exposed")
             self._worker.do(lambda: self._fetch(shot))
             return
-        log.error("%s: missed %s: %s", self._name, shot.fire.fire_id, stamps.reason)
+        its = {"fire": shot.fire.fire_id, "take": shot.fire.take_id}
+        log.error("%s: missed %s: %s", self._name, shot.fire.fire_id, stamps.reason, extra=its)
         if was_firing or self.state == "armed":
             self._rest(shot.released_s)
 

@@ -10,7 +10,9 @@ import typer
 from typer.core import TyperCommand
 
 from camera_nodes.errors import BadSettings
-from common.guarding.log_records import log_to
+from common.guarding.log_fields import LogFormat
+from common.guarding.log_records import log_as_camera, log_to
+from common.terminal.options import LogLines
 
 app = typer.Typer(no_args_is_help=True, help="A camera's node: run it, make its keys, enrol it at the studio.")
 
@@ -34,6 +36,7 @@ def run(
     spool: Annotated[Path | None, typer.Option(help="Folder for photographs not yet stored.")] = None,
     node: Annotated[str | None, typer.Option(help="Name of the node's key, by default the camera's.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    log_format: LogLines = None,
 ) -> None:
     """Serve a camera, or all cameras of a computer, until SIGTERM or Ctrl-C. Flags go before what the file says."""
     from camera_nodes import agent
@@ -43,13 +46,18 @@ def run(
     given = {"camera": camera, "url": url, "control": control, "bulk": bulk, "keys": keys, "spool": spool, "node": node}
     overrides = {name: value for name, value in given.items() if value is not None}
     files = settings_files or []
-    log_to(level=logging.DEBUG if verbose else logging.INFO, fmt="%(asctime)s %(levelname)s %(message)s")
+    form = log_format or LogFormat.TEXT
+    level = logging.DEBUG if verbose else logging.INFO
+    log_to(level=level, fmt="%(asctime)s %(levelname)s %(message)s", form=form)
     if len(files) > 1 or any(file.is_dir() for file in files):
         if own := sorted(overrides.keys() & {"camera", "url", "spool", "node"}):
             raise BadSettings(f"--{own[0]} is one camera's, and {len(files)} files or a folder are given")
         NodeSupervisor(files, lambda file: agent_settings(file, overrides)).run()
     else:
-        agent.run(agent_settings(files[0] if files else None, overrides))
+        settings = agent_settings(files[0] if files else None, overrides)
+        if form is LogFormat.JSON:
+            log_as_camera(settings.camera)
+        agent.run(settings)
 
 
 @app.command()

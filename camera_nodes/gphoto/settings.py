@@ -47,6 +47,7 @@ class CameraSettings:
     def __init__(self, connection: PtpConnection, url: str) -> None:
         self._connection = connection
         self._url = url
+        self._known: dict[str, str | None] = {}  # what the body is set to, by field of Exposure
         self.model = BodyModel()
 
     def read(self, name: str) -> str | None:
@@ -77,6 +78,7 @@ class CameraSettings:
             if value is None:
                 continue
             found = self.first(WIDGETS[field])
+            self._known[field] = None if found is None else found[1]
             if found is None:
                 warnings.append(f"{field}: this body has no such setting, {value!r} was not applied")
             elif not same_setting(found[1], value):
@@ -85,6 +87,7 @@ class CameraSettings:
                     differences.append(f"{field}: {problem}")
                 else:
                     written[field] = (found[0], value)
+                    self._known[field] = value
         if written and self.model.cached_settings:
             self._connection.reconnect()
             for field, (name, value) in written.items():
@@ -94,6 +97,18 @@ class CameraSettings:
         if differences:
             raise SettingsRefused(f"{self._url} did not take: " + "; ".join(differences), differences)
         return warnings
+
+    def read_all(self) -> Exposure:
+        """What the body is set to: what apply() has just read back, and what it did not as it was when it was asked."""
+        for field, names in WIDGETS.items():
+            if field not in self._known:
+                found = self.first(names)
+                self._known[field] = None if found is None else found[1]
+        return Exposure(**{field: None if value is None else value[:1000] for field, value in self._known.items()})
+
+    def forget(self) -> None:
+        """The connection is another one: what the body is set to is asked anew."""
+        self._known.clear()
 
     def write(self, name: str, wanted: str) -> str | None:
         """Set one and wait until it is there.  Returns what is wrong, or None."""

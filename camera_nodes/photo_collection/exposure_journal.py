@@ -19,7 +19,7 @@ from camera_nodes.photo_collection.exposure_matching import (
     expected_number,
 )
 from camera_nodes.photo_collection.file_types import Kind, read_name
-from camera_nodes.photo_transfer.spool import BOOT
+from common.computer import BOOT
 from common.files.atomic_write import write_whole
 
 NAME = "exposures.json"

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from camera_nodes.errors import SpoolError, SpoolFull
+from common.computer import computer_id
 from common.files.atomic_write import write_new
 from common.files.durable import fsync_folder
 from common.files.hashes import file_sha256
@@ -25,7 +26,6 @@ _MAKING = "."  # begins the name of a folder not yet whole
 _GOING = "~"  # ends the name of one being deleted; no entry's name has it
 STRAYS = "strays"
 _ASIDE = ("damaged", "rejected", STRAYS)
-BOOT = Path("/proc/sys/kernel/random/boot_id")  # no two computers have the same; host names may be
 _ID = re.compile(r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 
 
@@ -60,11 +60,14 @@ class Spool:
         except OSError as error:
             raise SpoolError(f"the spool {self.folder} cannot be used: {error.strerror}") from None
 
-    @property
-    def disk(self) -> str:
-        """Names the disk under the spool, alike for all nodes of this computer; empty where that cannot be told."""
+    def disk(self, computer: str) -> str:
+        """Names the disk under the spool, alike for all nodes of this computer; empty where that cannot be told.
+
+        computer: the name under which the studio is to show this computer; its host name when empty.
+        """
+        here = computer_id(computer)
         try:
-            return f"{BOOT.read_text().strip()}:{self.folder.stat().st_dev}"
+            return f"{here}:{self.folder.stat().st_dev}" if here else ""
         except OSError:
             return ""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from common.guarding.log_fields import LogFormat
 from common.guarding.safe_text import plain_lines
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 Home = Annotated[Path | None, typer.Option("--home", help="Studio home (MIEN_HOME; default ./mien-studio).")]
 Database = Annotated[str | None, typer.Option("--database", help="Database URL (MIEN_DATABASE; default in the home).")]
 SubjectCode = Annotated[str, typer.Argument(metavar="CODE", help="The subject's code: S012.")]
+LogLines = Annotated[
+    LogFormat | None,
+    typer.Option("--log-format", envvar="MIEN_LOG_FORMAT", help="Log as text for people, or as JSON for machines."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
 
 

@@ -1,42 +1,48 @@
-"""The console application: a page for the operator and a JSON API for the commands, on this machine only.
-
-The page shows and changes nothing. The API wants the token that lies in the home, readable by its owner alone.
-"""
+"""The console application: the operators' page and a JSON API, which the commands use too; behind one gate."""
 
 import json
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request
-from fastapi.responses import HTMLResponse, JSONResponse
-from jinja2 import Environment, PackageLoader, select_autoescape
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi import FastAPI
 
-import controller.console
 from common.files.atomic_write import write_whole
+from controller.accounts.bearers import SCRAPER, Bearer, owner_of
+from controller.accounts.gate import Gate
+from controller.accounts.roles import require
+from controller.api.account_routes import accounts_router, own_account_router
+from controller.api.artefact_routes import artefact_router
 from controller.api.aside_routes import aside_router
-from controller.api.authentication import AccessToken, AuthenticationMiddleware
 from controller.api.camera_routes import camera_router
-from controller.api.rig_routes import preflight_data, rig_data, rig_router
+from controller.api.command_rules import CommandRules
+from controller.api.connection_limits import silence_s
+from controller.api.error_answers import ErrorAnswers
+from controller.api.farm_routes import farm_router
+from controller.api.metrics_routes import metrics_router
+from controller.api.release_routes import release_router
+from controller.api.rig_routes import rig_router
 from controller.api.rig_shot_routes import shot_router
-from controller.api.session_data import checked_session_data, take_data
+from controller.api.scan_routes import scan_router
+from controller.api.session_choice_routes import session_choice_router
 from controller.api.session_routes import session_router
 from controller.api.shutter_lag_routes import lag_router
-from controller.api.take_check_routes import check_router, review_data
+from controller.api.sign_in_routes import sign_in_router
+from controller.api.subject_routes import subject_router
+from controller.api.take_check_routes import check_router
 from controller.api.take_routes import take_router
+from controller.api.trigger_routes import trigger_router
 from controller.client import ADDRESS_FILE
+from controller.console.page_routes import add_page
+from controller.console.stream.console_contacts import ConsoleContacts
 from controller.console.stream.picture_routes import picture_router
 from controller.console.stream.stream_routes import stream_router
 from controller.console.stream.studio_stream import publish
+from controller.metrics.scrape_token import ScrapeToken
+from controller.metrics.studio_collector import ConsoleLoad
 from controller.studio import Studio
-from db.models import SessionState
-
-STATIC = Path(controller.console.__file__).parent / "static"
-HTTP_STATUS = {2: 409, 3: 503, 4: 422}
+from controller.trigger.trigger import Trigger
 
 
 def write_address(home: Path, port: int) -> str:
@@ -47,70 +53,44 @@ def write_address(home: Path, port: int) -> str:
     return token
 
 
-def make_console(studio: Studio, token: str) -> FastAPI:
-    """The application. Every path under /api/ wants `Authorization: Bearer <token>`, before a body is read; so does a
-    sheet, or one of the page's links to it, which hold for some minutes."""
+def make_console(
+    studio: Studio,
+    token: str,
+    scrape: ScrapeToken | None = None,
+    load: ConsoleLoad | None = None,
+    names: Iterable[str] = (),
+) -> FastAPI:
+    """The application, behind its gate. A route declares the least role that it wants; without one it answers nobody.
+
+    token: who shows it is the home's owner, a manager. scrape: who shows it may ask for /metrics alone. names: of this
+    machine in the network, besides loopback's.
+    """
     app = FastAPI(title="Mien studio", docs_url=None, redoc_url=None, openapi_url=None)
-    access = AccessToken(token)
+    bearers = [owner_of(token)] if scrape is None else [owner_of(token), Bearer(scrape.shown, SCRAPER, "/metrics")]
+    contacts = ConsoleContacts()
+    trigger = app.state.trigger = Trigger(studio, contacts.silent_s)
+    app.add_middleware(CommandRules, trigger=trigger)
     app.add_middleware(ErrorAnswers)
-    app.add_middleware(AuthenticationMiddleware, guard=access)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
-    page = Environment(loader=PackageLoader("controller"), autoescape=select_autoescape()).get_template("console.html")
-
-    def authorised(request: Request) -> None:
-        if not access.shown(request.headers):
-            raise HTTPException(401, "the console's token is missing or wrong")
-
-    guard = [Depends(authorised)]
-
-    @app.get("/", response_class=HTMLResponse)
-    def show() -> str:
-        return page.render(**_page_data(studio), link=access.link)
-
-    for router in (rig_router, camera_router, aside_router, session_router, take_router, lag_router, shot_router):
+    app.add_middleware(Gate, console=app, sessions=studio.accounts.sessions, bearers=bearers, names=names)
+    see, run, manage = ([require(role)] for role in ("viewer", "operator", "manager"))
+    guard = run  # of a route that says nothing itself
+    app.include_router(session_choice_router(studio, see))  # before those that take a session's code
+    for router in (rig_router, camera_router, aside_router, session_router, take_router, lag_router, check_router):
         app.include_router(router(studio, guard))
-    app.include_router(check_router(studio, guard, access))
-    publisher = app.state.publisher = publish(studio)
-    app.include_router(stream_router(publisher, guard))
+    app.include_router(shot_router(studio, guard))
+    app.include_router(subject_router(studio, run, manage))
+    app.include_router(farm_router(studio, see, run))
+    app.include_router(artefact_router(studio, see))
+    app.include_router(release_router(studio, see))
+    app.include_router(scan_router(studio, see))
+    for own in (sign_in_router, own_account_router, accounts_router):
+        app.include_router(own(studio))
+    publisher = app.state.publisher = publish(studio, trigger)
+    load = load or ConsoleLoad()
+    load.streams = lambda: publisher.listeners
+    app.include_router(metrics_router(studio, load))
+    app.include_router(trigger_router(trigger, guard))
+    app.include_router(stream_router(publisher, contacts, guard, silence_s))
     app.include_router(picture_router(studio, guard))
-    app.mount("/static", StaticFiles(directory=STATIC))
+    add_page(app, studio.rig.name)
     return app
-
-
-def _page_data(studio: Studio) -> dict[str, Any]:
-    """What the page shows: the rig, the open session, the last take and its review, the last preflight."""
-    session, last = studio.open_session(), studio.last_take
-    review = studio.review(last.take) if last and last.kept else None
-    return {
-        "rig": rig_data(studio),
-        "session": checked_session_data(studio, session) if session else None,
-        "last": take_data(last) if last else None,
-        "review": review_data(review) if review else None,
-        "preflight": preflight_data(studio.last_preflight) if studio.last_preflight else None,
-        "paused": studio.sessions(SessionState.PAUSED),
-        "limits": studio.rig.sync,
-    }
-
-
-class ErrorAnswers:
-    """ASGI middleware: an error that carries an exit code becomes an answer that carries it too."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
-
-        async def tell(message: Message) -> None:
-            nonlocal begun
-            begun = begun or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self._app(scope, receive, tell)
-        except Exception as error:
-            code = getattr(error, "exit_code", None)
-            if code is None or begun or scope["type"] != "http":
-                raise
-            answer = JSONResponse({"error": str(error), "exit_code": code}, HTTP_STATUS.get(code, 500))
-            await answer(scope, receive, send)

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.params import Depends
 
+from controller.accounts.roles import require
 from controller.api.request_body import Body
 from controller.rig.cameras_aside import UNTIL_TODAY, aside_text
 from controller.studio import Studio
@@ -39,16 +40,16 @@ def aside_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
     """/api/rig/aside and /api/rig/back; `guard`: what each request must pass."""
     api = APIRouter(prefix="/api/rig", dependencies=guard)
 
-    @api.get("/aside")
+    @api.get("/aside", dependencies=[require("viewer")])
     def show() -> dict[str, Any]:
         return aside_data(studio)
 
-    @api.post("/aside")
+    @api.post("/aside", dependencies=[require("operator")])
     def put(body: AsideBody) -> dict[str, Any]:
         studio.set_aside(body.cameras, body.reason, body.until)
         return aside_data(studio)
 
-    @api.post("/back")
+    @api.post("/back", dependencies=[require("operator")])
     def back(body: BackBody) -> dict[str, Any]:
         studio.bring_back(body.cameras)
         problems = {report.camera: list(report.problems) for report in studio.cameras() if not report.ready}

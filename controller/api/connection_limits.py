@@ -6,11 +6,16 @@ are too many, the one that has been silent longest makes room for the one that c
 
 import asyncio
 from typing import Any
+from weakref import WeakValueDictionary
 
+from fastapi import Request
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-MOST = 96  # connections at a time: a page, some commands; the rest is nobody's
+from controller.console.stream.console_contacts import tcp_silence_s
+
+MOST = 160  # connections at a time: eight browsers with six each, some commands; the rest is nobody's
 ASK_S = 5.0
+_by_client: "WeakValueDictionary[tuple[str, int], LimitedHttpProtocol]" = WeakValueDictionary()
 
 
 class LimitedHttpProtocol(H11Protocol):
@@ -25,6 +30,8 @@ class LimitedHttpProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._came = self.loop.time()
+        if self.client is not None:
+            _by_client[self.client] = self
         self._wait_for_request()
         if len(self.connections) > MOST:
             silent = [
@@ -59,6 +66,14 @@ class LimitedHttpProtocol(H11Protocol):
     def _drop(self) -> None:
         self.connections.discard(self)
         self.transport.abort()
+
+
+def silence_s(request: Request) -> float:
+    """For how long the other end of a request's connection has not acknowledged what was sent; 0 without a socket."""
+    client = request.client
+    found = _by_client.get((client.host, client.port)) if client is not None else None
+    connection = found.transport.get_extra_info("socket") if found is not None else None
+    return 0.0 if connection is None else tcp_silence_s(connection)
 
 
 def server_options() -> dict[str, Any]:

@@ -7,9 +7,12 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.params import Depends
 
+from controller.accounts.roles import require
 from controller.api.aside_routes import aside_data
 from controller.api.request_body import Body
 from controller.preflight.preflight import Preflight
+from controller.readiness.check_remedies import check_remedy
+from controller.readiness.watch import watch_of
 from controller.rig_file import DEFAULT_PROFILE
 from controller.studio import Studio
 
@@ -29,7 +32,7 @@ class SceneBody(Body):
 def rig_data(studio: Studio) -> dict[str, Any]:
     """The rig as the page and `mien rig status` show it."""
     found = studio.status()
-    return {
+    return watch_of(studio).look().data() | {
         "rig": studio.rig.name,
         "ready": sum(report.ready for report in found.cameras if report.view >= 0),
         "expected": sum(not report.aside for report in found.cameras if report.view >= 0),
@@ -64,23 +67,27 @@ def announced_data(studio: Studio) -> dict[str, Any]:
 
 
 def preflight_data(found: Preflight) -> dict[str, Any]:
-    """A preflight for programs."""
-    return asdict(found) | {"ready": found.ready}
+    """A preflight for programs; each check that is not well with its `remedy`."""
+    checks = [
+        asdict(check) | ({"remedy": remedy.data()} if (remedy := check_remedy(check, found.profile)) else {})
+        for check in found.checks
+    ]
+    return asdict(found) | {"ready": found.ready, "checks": checks}
 
 
 def rig_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
     """/api/rig and /api/preflight; `guard`: what each request must pass."""
     api = APIRouter(prefix="/api", dependencies=guard)
 
-    @api.get("/rig")
+    @api.get("/rig", dependencies=[require("viewer")])
     def rig() -> dict[str, Any]:
         return rig_data(studio)
 
-    @api.get("/rig/announced")
+    @api.get("/rig/announced", dependencies=[require("operator")])
     def announced() -> dict[str, Any]:
         return announced_data(studio)
 
-    @api.post("/preflight")
+    @api.post("/preflight", dependencies=[require("operator")])
     def preflight(body: PreflightBody) -> dict[str, Any]:
         return preflight_data(studio.preflight(body.profile))
 

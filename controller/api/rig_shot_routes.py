@@ -8,6 +8,7 @@ from fastapi.params import Depends
 from fastapi.responses import Response
 from pydantic import Field
 
+from controller.accounts.roles import require
 from controller.api.request_body import Body
 from controller.rig_file import DEFAULT_PROFILE
 from controller.rig_shots.rig_shooting import MOST_POSES
@@ -40,11 +41,11 @@ def shot_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
     api = APIRouter(prefix="/api/rig/shoot", dependencies=guard)
     shots = studio.rig_shots
 
-    @api.get("")
+    @api.get("", dependencies=[require("viewer")])
     def look() -> dict[str, Any]:
         return shots.state()
 
-    @api.post("")
+    @api.post("", dependencies=[require("operator")])
     def begin(body: ShootBody) -> dict[str, Any]:
         board = body.kind == "board"
         asked = ShotRequest(
@@ -53,17 +54,17 @@ def shot_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
         shots.begin(asked, every_s=body.every_s, resume=body.resume, board=_board(body.board))
         return shots.state()
 
-    @api.post("/pose")
+    @api.post("/pose", dependencies=[require("operator")])
     def pose(body: PoseBody) -> dict[str, Any]:
         shots.shoot(body.name)
         return shots.state()
 
-    @api.post("/stop")
+    @api.post("/stop", dependencies=[require("operator")])
     def stop() -> dict[str, Any]:
         shots.end()
         return shots.state()
 
-    @api.get("/pictures/{sha256}.jpg")
+    @api.get("/pictures/{sha256}.jpg", dependencies=[require("viewer")])
     def picture(sha256: str) -> Response:
         """A photograph of the series, small."""
         found = shots.thumbnail(sha256)

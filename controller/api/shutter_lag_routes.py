@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from fastapi.params import Depends
 from pydantic import Field
 
+from controller.accounts.roles import require
 from controller.api.request_body import Body
 from controller.rig_file import DEFAULT_PROFILE, format_rig
 from controller.shutter_lag.lag_measurement import LEAST_SHOTS, MOST_SHOTS
@@ -26,11 +27,11 @@ def lag_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
     """/api/lag; `guard`: what each request must pass."""
     api = APIRouter(prefix="/api/lag", dependencies=guard)
 
-    @api.get("")
+    @api.get("", dependencies=[require("viewer")])
     def lag(profile: str = DEFAULT_PROFILE) -> dict[str, Any]:
         return lag_data(studio, profile)
 
-    @api.post("")
+    @api.post("", dependencies=[require("operator")])
     def measure_lag(body: LagBody) -> dict[str, Any]:
         return shots_data(studio, body)
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException
 from fastapi.params import Depends
 from fastapi.responses import Response
 
-from controller.api.authentication import AccessToken
+from controller.accounts.roles import require
 from controller.studio import Studio
 from db.takes.take_reviews import TakeReviewData
 
@@ -35,26 +35,24 @@ def review_data(review: TakeReviewData) -> dict[str, Any]:
     }
 
 
-def check_router(studio: Studio, guard: Sequence[Depends], access: AccessToken) -> APIRouter:
-    """/api/takes/... wants what `guard` asks for; a sheet, which shows a participant, the token or the page's link."""
-    api = APIRouter()
+def check_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
+    """/api/takes/... and the contact sheets; `guard`: what each request must pass."""
+    api = APIRouter(dependencies=guard)
 
-    @api.get("/api/takes/{take}/checks", dependencies=guard)
+    @api.get("/api/takes/{take}/checks", dependencies=[require("viewer")])
     def checks(take: str, wait_s: float = 0.0) -> dict[str, Any]:
         review = studio.review(take, min(wait_s, LONGEST_WAIT_S))
         return {"take": take, "review": None if review is None else review_data(review)}
 
-    @api.post("/api/takes/{take}/checks", dependencies=guard)
+    @api.post("/api/takes/{take}/checks", dependencies=[require("operator")])
     def look_again(take: str, wait_s: float = LONGEST_WAIT_S) -> dict[str, Any]:
         studio.review_again(take)
         return checks(take, wait_s)
 
-    @api.get("/sheets/{sha256}.jpg")
-    def sheet(sha256: str, request: Request) -> Response:
+    @api.get("/sheets/{sha256}.jpg", dependencies=[require("viewer")])
+    def sheet(sha256: str) -> Response:
         if not studio.is_contact_sheet(sha256):
             raise HTTPException(404, "no contact sheet of this hash")
-        if not (access.shown(request.headers) or access.sealed(request.url.path, request.url.query)):
-            raise HTTPException(401, "the console's token is missing, or the link is too old: load the page again")
         # It shows a participant: this machine's page alone may embed it, and no proxy may keep it.
         headers = {"Cache-Control": "private, max-age=3600", "Cross-Origin-Resource-Policy": "same-origin"}
         return Response(studio.contact_sheet(sha256), media_type="image/jpeg", headers=headers)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, HTTPException
 from fastapi.params import Depends
 from pydantic import Field
 
+from controller.accounts.roles import require
 from controller.api.request_body import Body
 from controller.api.session_data import decision_data, session_data, take_data
 from controller.studio import Studio
@@ -61,29 +62,29 @@ def take_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
     """Everything under /api/sessions/SESSION/ about its takes; `guard`: what each request must pass."""
     api = APIRouter(prefix="/api/sessions/{session}", dependencies=guard)
 
-    @api.post("/fire")
+    @api.post("/fire", dependencies=[require("operator")])
     def fire(session: str, body: TakeBody) -> dict[str, Any]:
         fired = studio.fire(session, body.expression, profile=body.profile, wait=body.wait, shown=body.shown)
         return take_data(fired)
 
-    @api.post("/retake")
+    @api.post("/retake", dependencies=[require("operator")])
     def retake(session: str, body: TakeBody) -> dict[str, Any]:
         if body.expression is None:
             raise HTTPException(422, "say which expression to take again")
         return take_data(studio.fire(session, body.expression, retake=True, profile=body.profile, wait=body.wait))
 
-    @api.post("/accept")
+    @api.post("/accept", dependencies=[require("operator")])
     def accept(session: str, body: AcceptBody) -> dict[str, Any]:
         wanted = body.take or body.expression
         take = studio.accept(session, wanted, without=body.without, reason=body.reason)
         return decision_data(studio.state_of(session), take)
 
-    @api.post("/choose")
+    @api.post("/choose", dependencies=[require("operator")])
     def choose(session: str, body: ChooseBody) -> dict[str, Any]:
         take = studio.choose(session, body.take)
         return decision_data(studio.state_of(session), take)
 
-    @api.post("/undo")
+    @api.post("/undo", dependencies=[require("operator")])
     def undo(session: str, body: UndoBody) -> dict[str, Any]:
         take = None
         if body.take is not None and (found := studio.state_of(session).find_take(body.take)) is not None:
@@ -93,12 +94,12 @@ def take_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
         undone = studio.undo(session, take)
         return session_data(studio.state_of(session)) | {"undone": asdict(undone)}
 
-    @api.post("/reassign")
+    @api.post("/reassign", dependencies=[require("operator")])
     def reassign(session: str, body: ReassignBody) -> dict[str, Any]:
         given = studio.reassign(session, body.take, body.expression)
         return session_data(studio.state_of(session)) | {"reassigned": asdict(given)}
 
-    @api.post("/calibrate")
+    @api.post("/calibrate", dependencies=[require("operator")])
     def calibrate(session: str, body: CalibrateBody) -> dict[str, Any]:
         served = studio.calibrate(session, body.take, body.version)
         return {"session": session, "served": [asdict(one) for one in served]}

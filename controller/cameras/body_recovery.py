@@ -19,6 +19,7 @@ from common.guarding.safe_text import plain
 from controller.background_writer import BackgroundWriter
 from controller.errors import RigNotReady, SessionError
 from controller.rig_file import Rig
+from db.audit.acting_person import acting_as, acting_person
 from db.engine import reading, utc_now
 from db.rigs.camera_events import events_of, record_event
 
@@ -73,6 +74,7 @@ class RecoveryProgress:
 class _UnderWay:
     progress: RecoveryProgress  # as far as it is
     heard: float = field(default_factory=time.monotonic)  # monotonic s, when its node told something last
+    person: str | None = field(default_factory=acting_person)  # who asked for it
 
 
 class BodyRecoveries:
@@ -138,6 +140,12 @@ class BodyRecoveries:
                     return found
                 self._changed.wait(min(left, 1.0))
 
+    def newest(self) -> list[RecoveryProgress]:
+        """Each camera's newest recovery since the studio was started."""
+        with self._changed:
+            found = [self._find(recovery) for recovery in list(self._all)]
+        return list({one.camera: one for one in found}.values())
+
     def under_way(self) -> dict[str, str]:
         """What is being done now, by camera."""
         with self._changed:
@@ -153,10 +161,12 @@ class BodyRecoveries:
 
     def often(self) -> dict[str, str]:
         """The cameras that were recovered twice or more in this session, or lately while none is open, in words."""
-        session = self._session()
-        oldest = utc_now() - LATELY
         with self._changed:
             past = list(self._past)
+        if not past:
+            return {}
+        session = self._session()
+        oldest = utc_now() - LATELY
         counts = Counter(camera for camera, code, at in past if (code == session if session else at >= oldest))
         where = "in this session" if session else f"in the last {LATELY.total_seconds() / 3600:.0f} hours"
         return {camera: advice(camera, count, where) for camera, count in counts.items() if count >= OFTEN}
@@ -198,7 +208,8 @@ class BodyRecoveries:
         state.progress = replace(done, often=self._often_of(done))  # at once: whoever waits for the end reads all of it
         steps: list[Any] = [{"rung": step.rung, "outcome": step.outcome} for step in done.steps if step.rung]
         detail = {"session": done.session or None, "steps": steps, "answers": answers}
-        self._writer.write(lambda tx: record_event(tx, self._rig.name, done.camera, "camera.recover", detail))
+        with acting_as(state.person):
+            self._writer.write(lambda tx: record_event(tx, self._rig.name, done.camera, "camera.recover", detail))
 
     def _often_of(self, done: RecoveryProgress) -> str:
         oldest = utc_now() - LATELY

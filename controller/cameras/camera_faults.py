@@ -85,9 +85,9 @@ class CameraFaultLog:
                 known.popitem(last=False)
         return not again
 
-    def faults(self, camera: str, most: int = REMEMBERED) -> list[CameraFault]:
+    def faults(self, camera: str, most: int = REMEMBERED, within: timedelta = SHOWN_FOR) -> list[CameraFault]:
         """The camera's newest kinds of trouble, the last told first."""
-        oldest = utc_now() - SHOWN_FOR
+        oldest = utc_now() - within
         with self._lock:
             found = [fault for fault in self._faults.get(camera, {}).values() if fault.last_at >= oldest]
         return found[::-1][:most]

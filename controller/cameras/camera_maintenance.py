@@ -6,11 +6,13 @@ Everything here stays out of a fire's way: nothing begins while one is under way
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import Engine
 
 from camera_nodes import wire
 from controller.background_writer import BackgroundWriter
+from controller.cameras.body_actions import BodyActions
 from controller.cameras.body_recovery import BodyRecoveries
 from controller.cameras.camera_faults import CameraFaultLog
 from controller.cameras.live_view import LiveViewer
@@ -24,6 +26,7 @@ from controller.sessions.session_store import SessionStore
 from db.rigs.camera_events import record_event
 
 WRITE_OFF_S = 15.0  # a node's Status comes every 5 s at the latest
+TOLD_FOR = timedelta(hours=1)  # what a node told before is in the audit log
 SHOWN = 3  # faults of one camera in an overview
 SESSION_S = 1.0  # how long the open session's code is believed
 
@@ -52,6 +55,7 @@ class CameraMaintenance:
         self.faults = CameraFaultLog(engine, rig.name, self.writer)
         self.recoveries = BodyRecoveries(engine, rig, self.writer, self._tell, self._open_session)
         names = [camera.name for camera in rig.cameras]
+        self.actions = BodyActions(names, self._tell)
         self.viewer = LiveViewer(names, self._tell, lambda: FIRING if firing.held else "")
 
     def start(self) -> None:
@@ -69,7 +73,7 @@ class CameraMaintenance:
 
     def recover(self, camera: str, rungs: Sequence[wire.Rung]) -> str:
         """Begin a recovery and return its name; see recoveries.progress(). Raises SessionError or RigNotReady."""
-        with self._firing.hold():
+        with self._firing.hold("a recovery begins"):
             return self.recoveries.begin(camera, rungs).recovery
 
     def write_off(self, camera: str, reason: str) -> str:
@@ -101,6 +105,13 @@ class CameraMaintenance:
         detail = {"take": take, "reason": why[:300]}
         self.writer.write(lambda tx: record_event(tx, self._rig.name, camera, "camera.write_off", detail))
         return take
+
+    def focus(self, camera: str, drive: wire.Drive, step: int) -> str:
+        """Move a camera's lens once, and write that down: its calibration may hold no more. Raises as BodyActions."""
+        told = self.actions.focus(camera, drive, step)
+        detail = {"drive": drive, "step": step, "told": told[:300]}
+        self.writer.write(lambda tx: record_event(tx, self._rig.name, camera, "camera.focus", detail))
+        return told
 
     # --- what the studio asks for
 
@@ -134,7 +145,7 @@ class CameraMaintenance:
 
     def history(self, camera: str) -> CameraHistory:
         """What the operator should know of a camera beside its state."""
-        faults = tuple(fault.line() for fault in self.faults.faults(camera, SHOWN))
+        faults = tuple(fault.line() for fault in self.faults.faults(camera, SHOWN, TOLD_FOR))
         return CameraHistory(faults, self.recoveries.often().get(camera, ""))
 
     # --- told by the link: return at once
@@ -147,6 +158,9 @@ class CameraMaintenance:
 
     def view_state(self, message: wire.ViewState) -> None:
         self.viewer.state(message)
+
+    def body_acted(self, message: wire.BodyActed) -> None:
+        self.actions.acted(message)
 
     # ---
 

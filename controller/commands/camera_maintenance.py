@@ -60,6 +60,50 @@ def recover(
         raise typer.Exit(3)
 
 
+class Drive(StrEnum):
+    """Which way a lens is moved."""
+
+    AUTO = "auto"
+    NEARER = "nearer"
+    FARTHER = "farther"
+
+
+def identify(
+    cameras: Annotated[list[str], typer.Argument(help="Cameras by name, as in cam-07; one after the other.")],
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have cameras give signs by which a person finds them: the mirror goes up and down three times.
+
+    A body without live view over its cable is woken by its half-press, where that is wired. Nothing is photographed,
+    and a lens that is set to manual focus does not move.
+    """
+    from controller.client import StudioClient
+
+    client = StudioClient(home)
+    for camera in cameras:
+        answer = client.post(f"/api/rig/cameras/{camera}/identify")
+        print_json(answer) if as_json else print(f"{camera}  {answer['told']}", flush=True)
+
+
+def focus(
+    camera: Annotated[str, typer.Argument(help="The camera's name, as in cam-07.")],
+    drive: Annotated[Drive, typer.Option("--drive", help="By the body's autofocus, or by a step.")] = Drive.AUTO,
+    step: Annotated[int, typer.Option(min=1, max=3, help="How far nearer or farther; 1 is the least.")] = 1,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Move one camera's lens once, where its body lets that be done from here; kept in the audit log.
+
+    A lens that has moved is another camera to the calibration: photograph the board again afterwards. How sharp the
+    picture is says mien rig view.
+    """
+    from controller.client import StudioClient
+
+    answer = StudioClient(home).post(f"/api/rig/cameras/{camera}/focus", drive=drive.value, step=step)
+    print_json(answer) if as_json else print(f"{camera}  {answer['told']}")
+
+
 def write_off(
     camera: Annotated[str, typer.Argument(help="The camera's name, as in cam-07.")],
     reason: Annotated[str, typer.Option(help="Why its photograph will not come; kept in the records.")] = "",

@@ -9,7 +9,7 @@ import typer
 from common.terminal.figures import milliseconds
 from common.terminal.options import AsJson, Home, print_json, print_table
 from controller.commands.aside import aside, back
-from controller.commands.camera_maintenance import recover, view, write_off
+from controller.commands.camera_maintenance import focus, identify, recover, view, write_off
 from controller.commands.rig_setup import check, init, scene
 from controller.commands.rig_shots import app as shoot
 
@@ -21,6 +21,8 @@ app.command()(aside)
 app.command()(back)
 app.command()(recover)
 app.command()(view)
+app.command()(identify)
+app.command()(focus)
 app.command("write-off")(write_off)
 app.command()(check)
 app.command()(init)
@@ -30,8 +32,12 @@ app.add_typer(shoot, name="shoot")
 
 @app.command()
 def status(home: Home = None, as_json: AsJson = False) -> None:
-    """Every camera with its state, clock and what stands in its way."""
+    """Whether all is well enough to fire, what is wrong where and what to do; then every camera.
+
+    The first line is the console's bar: READY only when everything holds that a fire needs.
+    """
     from controller.client import StudioClient
+    from controller.commands.readiness_table import named_in, print_readiness
     from controller.commands.session_tables import print_faults, print_warnings
     from controller.node_links.camera_status import unresolved_text
 
@@ -39,6 +45,8 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(answer)
         return
+    print_readiness(answer)
+    named = named_in(answer)
     gone = f", {len(answer['aside'])} aside" if answer["aside"] else ""
     title = f"{answer['rig']}: {answer['ready']} of {answer['expected']} cameras ready{gone}"
     rows = [
@@ -56,10 +64,11 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
     print_table(title, ["camera", "node", "state", "clock", "round trip", "battery", "waiting"], rows)
     for camera in answer["cameras"]:
         waits = unresolved_text(camera["camera"], camera["unresolved"])
-        if camera["problems"] or camera["aside"] or waits:
-            told = [f"aside: {camera['aside']}"] if camera["aside"] else []
-            told += [waits] if waits else []
-            print(f"  {camera['camera']}  {'; '.join([*told, *camera['problems']])}")
+        told = [f"aside: {camera['aside']}"] if camera["aside"] else []
+        told += [waits] if waits else []
+        told += camera["problems"] if camera["camera"] not in named else []
+        if told:
+            print(f"  {camera['camera']}  {'; '.join(told)}")
     print_warnings(
         {camera["camera"]: "; ".join(camera["warnings"]) for camera in answer["cameras"] if camera["warnings"]}
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from common.terminal.options import print_table
 from common.terminal.phrases import grouped, listed
+from controller.commands.readiness_table import remedy_text
 
 MARKS = {"ok": "ok", "warning": "look", "fault": "FAULT"}
 SOURCES = {"hot_shoe": "shoe", "optical": "optical", "simulated": "sim"}
@@ -146,3 +147,5 @@ def print_preflight(answer: Mapping[str, Any]) -> None:
             print(f"         {'':<{width}}    {camera}  {text}")
         if check["level"] != "fault" and len(named) > SHOWN:
             print(f"         {'':<{width}}    and {len(named) - SHOWN} more")
+        if check["level"] == "fault" and "remedy" in check:
+            print(f"         {'':<{width}}  do: {remedy_text(check['remedy'])}")

@@ -1,1 +1,1 @@
-"""The operator's page: what it shows (`state`), how that reaches it (`stream`), and what it is made of (`pages`, `static`)."""
+"""The page: what it shows (`state`), how that comes (`stream`), what it is made of (`pages`, `static`)."""

@@ -5,13 +5,14 @@ shutter lag, so the exposures, not the commands, fall together.
 """
 
 import math
+import statistics
 import uuid
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from camera_nodes.wire import Armed, Exposure, Stamps
-from controller.rig_file import DEFAULT_PROFILE, Rig, SyncLimits
+from controller.rig_file import DEFAULT_PROFILE, ExposureEntry, Rig, SyncLimits
 
 NS_PER_MS = 1_000_000
 ExposureSource = Literal["simulated", "hot_shoe", "not_measured"]
@@ -67,16 +68,21 @@ class Skew:
     exposure_skew_ms: float | None = None  # latest minus earliest true exposure moment
     exposure_source: ExposureSource = "not_measured"  # where those moments are from
 
-    def flags(self, limits: SyncLimits) -> list[str]:
-        """Why a take that is whole may still not be good enough, in words."""
+    def flags(self, limits: SyncLimits, worst: Mapping[str, str] | None = None) -> list[str]:
+        """Why a take that is whole may still not be good enough, in words.
+
+        worst: what is to be told of the worst camera, by the figure's name: see worst_cameras.
+        """
         found = []
+        worst = worst or {}
         for name, value, limit in (
             ("command skew", self.command_skew_ms, limits.max_skew_ms),
             ("exposure skew", self.exposure_skew_ms, limits.max_skew_ms),
             ("clock uncertainty", self.clock_uncertainty_ms, limits.max_clock_uncertainty_ms),
         ):
             if value is not None and value > limit:
-                found.append(f"{name} {value:.2f} ms is over {limit:g} ms")
+                told = f" ({worst[name]})" if name in worst else ""
+                found.append(f"{name} {value:.2f} ms is over {limit:g} ms{told}")
         if self.command_skew_ms is None:
             found.append("sync was not measured")
         return found
@@ -103,8 +109,12 @@ def order_fire(
         camera.name: round(camera.lag_ms * NS_PER_MS) if camera.lag_ms else reported_lags_ns.get(camera.name) or 0
         for camera in rig.cameras
     }
-    wanted = rig.profile(profile)
-    exposure = Exposure(
+    return FireOrder(new_fire_id(take_id), take_id, lags, exposure_of(rig.profile(profile)), rig.sync)
+
+
+def exposure_of(wanted: ExposureEntry) -> Exposure:
+    """The settings of a profile as the nodes are asked for them."""
+    return Exposure(
         shutter=wanted.shutter or None,
         aperture=wanted.aperture or None,
         iso=wanted.iso or None,
@@ -112,7 +122,6 @@ def order_fire(
         image_format=wanted.image_format or None,
         focus_mode=wanted.focus_mode or None,
     )
-    return FireOrder(new_fire_id(take_id), take_id, lags, exposure, rig.sync)
 
 
 def new_fire_id(take_id: str) -> str:
@@ -150,6 +159,30 @@ def measure(stamps: Collection[Stamps]) -> Skew:
         exposure_skew_ms=(max(exposed) - min(exposed)) / NS_PER_MS if measured else None,
         exposure_source=source if measured and source is not None else "not_measured",
     )
+
+
+def worst_cameras(stamps: Mapping[str, Stamps]) -> dict[str, str]:
+    """By name of a figure of Skew.flags, which camera is the worst and how: "cam-07 opened 23.4 ms late".
+
+    Late and early are meant against the median of the cameras that fired.
+    """
+    fired = {camera: s for camera, s in stamps.items() if not s.missed and s.released_at_ns is not None}
+    if not fired:
+        return {}
+    errors = {camera: (s.released_at_ns or 0) - s.commanded_at_ns for camera, s in fired.items()}
+    exposed = {camera: s.exposed_at_ns for camera, s in fired.items() if s.exposed_at_ns is not None}
+    uncertain = max(fired, key=lambda camera: fired[camera].clock_uncertainty_ns)
+    found = {"command skew": _furthest(errors, "was released"), "clock uncertainty": uncertain}
+    if exposed:
+        found["exposure skew"] = _furthest(exposed, "opened")
+    return found
+
+
+def _furthest(moments_ns: Mapping[str, int], verb: str) -> str:
+    middle = statistics.median_low(moments_ns.values())
+    camera = max(moments_ns, key=lambda name: abs(moments_ns[name] - middle))
+    off_ms = (moments_ns[camera] - middle) / NS_PER_MS
+    return f"{camera} {verb} {abs(off_ms):.1f} ms {'late' if off_ms > 0 else 'early'}"
 
 
 def stamp_faults(cameras: Iterable[str], stamps: Mapping[str, Stamps], timeout_ms: float) -> dict[str, str]:

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 FILING_THREADS = 3  # one more than cores of a small server: each waits for the disk in turn
 RETRY_S = 2.0
+FORGOTTEN_S = 15.0  # whoever still meets a trouble meets it again by then: a retry after 2 s, a node's offer after 10 s
 
 
 class ReceivedPhotograph(PhotographFacts, frozen=True, kw_only=True):
@@ -88,7 +89,17 @@ class FileCommitter:
             threading.Thread(target=self._work, name=f"mien-filing-{number}", daemon=True)
             for number in range(FILING_THREADS)
         ]
-        self.trouble = ""
+        self._trouble = ("", 0.0)  # what, and when it was met last, monotonic s
+
+    @property
+    def trouble(self) -> str:
+        """Why files cannot be filed; "" once a file was, or when none has met it for a while: its node may be gone."""
+        text, at = self._trouble
+        return text if time.monotonic() - at < FORGOTTEN_S else ""
+
+    @trouble.setter
+    def trouble(self, text: str) -> None:
+        self._trouble = text, time.monotonic()
 
     def start(self) -> None:
         for thread in self._threads:
@@ -122,7 +133,7 @@ class FileCommitter:
             try:
                 answer = None if self._stopping.is_set() else self._file(offer, path)
             except Exception as error:
-                log.exception("filing %s failed", offer.entry)
+                log.exception("filing %s failed", offer.entry, extra={"camera": offer.camera, "take": offer.take_id})
                 self.trouble = f"filing {offer.entry} failed: {error}"
                 answer = None
             self._done(CommitOutcome(offer, answer))

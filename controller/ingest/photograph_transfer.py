@@ -113,6 +113,7 @@ class Ingest:
         self._trouble = ""
         self._try_again_ns = 0
         self.endpoint = ""
+        self.received_bytes = 0  # of chunks that were written
         self.stored = 0
         self.proven_on_nodes = 0  # of those stored
 
@@ -236,7 +237,10 @@ class Ingest:
     def _begin_transfers(self) -> None:
         while len(self._active) < self._limits.transfers and len(self._filing) < UNCOMMITTED:
             line = self._waiting["jpeg"] or self._waiting["raw"]
-            if not line or time.monotonic_ns() < self._try_again_ns:
+            if not line:
+                self._trouble = ""  # nothing waits: whatever stood in the way does not any more
+                return
+            if time.monotonic_ns() < self._try_again_ns:
                 return
             # Those that need not be read here first: the others' nodes may have proven them by then.
             entry = next((key for key, (_, _, waiting) in line.items() if waiting.proof), next(iter(line)))
@@ -309,6 +313,7 @@ class Ingest:
             return
         try:
             transfer.append(chunk.data)
+            self.received_bytes += len(chunk.data)
         except OSError as error:
             self._put_back(transfer)
             self._stumble(f"{self._folder} cannot be written: {error.strerror}; make room")
@@ -345,7 +350,8 @@ class Ingest:
             self._active.pop(transfer.offer.entry, None)
             self._reject(transfer.route, transfer.offer, reason)
             return
-        log.warning("%s of %s: %s; asked for again", transfer.offer.camera, transfer.offer.take_id, reason)
+        offer = transfer.offer
+        log.warning("%s of %s: %s; asked for again", offer.camera, offer.take_id, reason, extra=_about(offer))
         self._active[transfer.offer.entry] = transfer
         self._ask(transfer)
 
@@ -364,7 +370,8 @@ class Ingest:
                 self._ask(transfer)
 
     def _reject(self, route: bytes, offer: wire.Offer, reason: str) -> None:
-        log.warning("rejected the %s of %s for %s: %s", offer.kind, offer.camera, offer.take_id, reason)
+        said = (offer.kind, offer.camera, offer.take_id, reason)
+        log.warning("rejected the %s of %s for %s: %s", *said, extra=_about(offer))
         self._commit_log.rejected(offer, reason)
         send_to(self._socket, route, wire.Rejected(entry=offer.entry, reason=reason[:1000]), limit=wire.BULK_LIMIT)
 
@@ -388,3 +395,8 @@ class Ingest:
                 self.stored += 1
                 self.proven_on_nodes += outcome.offer.proof is not None
                 send_to(self._socket, transfer.route, outcome.answer, limit=wire.BULK_LIMIT)
+
+
+def _about(offer: wire.Offer) -> dict[str, str]:
+    """For the log: which photograph it is."""
+    return {"camera": offer.camera, "take": offer.take_id, "fire": offer.fire_id}

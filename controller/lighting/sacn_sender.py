@@ -79,30 +79,45 @@ class SacnSender:
         self._lit: LightingRecord | None = None
         self._trouble = ""
         self._running = False
+        self._socket: socket.socket | None = None  # None: the lights' network is not there
         self._thread = threading.Thread(target=self._run, name="mien-lights", daemon=True)
 
     def __enter__(self) -> Self:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, TTL)
-            self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
-            if self._entry.interface:
-                address = socket.inet_aton(self._entry.interface)
-                self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, address)
-        except OSError as error:
-            # A studio whose lights' network is down still shows its cameras; a fire that needs lights is refused.
-            self._trouble = f"{self._entry.interface} is no address of this machine: {error.strerror}"
+        # A studio whose lights' network is down still shows its cameras; it is looked for again and again, and a fire
+        # that needs lights is refused meanwhile.
+        self._trouble = self._open()
+        if self._trouble:
             log.error("lights: %s", self._trouble)
-            self._socket.close()
-            return self
         self._running = True
         try:
             self._thread.start()
         except BaseException:
             self._running = False
-            self._socket.close()
+            self._close()
             raise
         return self
+
+    def _open(self) -> str:
+        """Have a socket on the lights' network; why there is none, or nothing."""
+        if self._socket is not None:
+            return ""
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, TTL)
+            made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
+            if self._entry.interface:
+                address = socket.inet_aton(self._entry.interface)
+                made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, address)
+        except OSError as error:
+            made.close()
+            return f"{self._entry.interface} is no address of this machine: {error.strerror}"
+        self._socket = made
+        return ""
+
+    def _close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -113,7 +128,7 @@ class SacnSender:
             self._running = False
             self._changed.notify_all()
         self._thread.join(PATIENCE_S)
-        self._socket.close()
+        self._close()
 
     @property
     def universes(self) -> tuple[int, ...]:
@@ -231,7 +246,9 @@ class SacnSender:
 
     def _send(self, scene: Scene, ends: bool = False) -> str:
         """A packet to each universe; why one did not leave, or nothing."""
-        trouble = ""
+        trouble = self._open()
+        if self._socket is None:
+            return trouble
         for universe, packet in self._packets.items():
             packet.dmxData = scene.levels(universe)
             packet.option_StreamTerminated = ends

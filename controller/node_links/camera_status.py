@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from controller.errors import RigNotReady
 from controller.node_links.node_registry import NodeState
@@ -50,23 +50,32 @@ class CameraReport:
     spooled: int  # photographs on its node's disk
     unresolved: str = ""  # take of the exposure whose file has not come
     strays: int = 0  # files that belong to no take
+    settings: Mapping[str, str] = field(default_factory=dict)  # of the body, as read back at its latest arming
     aside: str = ""  # why and for how long nothing is asked of it; "" when it takes part
 
 
 def report_cameras(
-    rig: Rig, roster: Roster, nodes: Mapping[str, NodeState], aside: Mapping[str, str] | None = None
+    rig: Rig,
+    roster: Roster,
+    nodes: Mapping[str, NodeState],
+    aside: Mapping[str, str] | None = None,
+    only: Collection[str] | None = None,
 ) -> list[CameraReport]:
-    """Every camera of the rig in view order, then the unknown ones. aside: camera -> why and for how long."""
+    """Every camera of the rig in view order, then the unknown ones. aside: camera -> why and for how long.
+
+    only: these cameras, all by default.
+    """
     problems: dict[str, list[str]] = {}
     for item in roster.discrepancies:
         problems.setdefault(item.camera, []).append(item.text)
     aside = aside or {}
     known = {camera.name for camera in rig.cameras}
-    unknown = [name for name in problems if name not in known]
+    unknown = [name for name in problems if name not in known and (only is None or name in only)]
     limit_ms = rig.sync.max_clock_uncertainty_ms
     reports = [
-        _report(camera.name, camera.view, nodes.get(camera.name), problems.get(camera.name, []), limit_ms)
+        report_camera(camera.name, camera.view, nodes.get(camera.name), problems.get(camera.name, []), limit_ms)
         for camera in rig.cameras
+        if only is None or camera.name in only
     ]
     reports = [
         replace(report, ready=False, problems=(), warnings=(), aside=aside[report.camera])
@@ -74,7 +83,7 @@ def report_cameras(
         else report
         for report in reports
     ]
-    return reports + [_report(name, -1, nodes.get(name), problems[name], limit_ms) for name in unknown]
+    return reports + [report_camera(name, -1, nodes.get(name), problems[name], limit_ms) for name in unknown]
 
 
 def wait_until_ready(look: Callable[[], list[CameraReport]], changed: threading.Condition, timeout_s: float) -> None:
@@ -104,7 +113,10 @@ def without_realtime(nodes: Mapping[str, NodeState]) -> list[str]:
     return sorted(camera for camera, state in nodes.items() if "realtime" not in state.hello.capabilities)
 
 
-def _report(name: str, view: int, state: NodeState | None, problems: list[str], limit_ms: float) -> CameraReport:
+def report_camera(
+    name: str, view: int, state: NodeState | None, problems: Sequence[str], limit_ms: float
+) -> CameraReport:
+    """One camera. problems: what the roster says of it. limit_ms: the most that its clock may be uncertain by."""
     status = state.status if state is not None else None
     uncertainty = status.clock_uncertainty_ns if status is not None else None
     drift_ppb = status.clock_drift_ppb if status is not None else None
@@ -136,4 +148,5 @@ def _report(name: str, view: int, state: NodeState | None, problems: list[str], 
         spooled=0 if status is None else status.spooled,
         unresolved=unresolved,
         strays=strays,
+        settings=dict(state.settings) if state is not None else {},
     )

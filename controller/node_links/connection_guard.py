@@ -147,6 +147,10 @@ class ConnectionGuard:
         self._ports = [*self._ports, port]
         return port
 
+    def connections(self) -> dict[str, int]:
+        """By port, how many connections there are."""
+        return {port.name: len(port.connections) for port in self._ports}
+
     # --- the guard's thread ---
 
     def _run(self) -> None:

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Protocol
@@ -25,8 +25,8 @@ from common.guarding.safe_text import plain
 from controller.errors import ControllerError
 from controller.firing.fire_timing import NS_PER_MS, ArmReport, FireOrder, StampReport, lead_ns
 from controller.node_links.connection_guard import NodePort
-from controller.node_links.fire_phase import ArmPhase, FirePhase, StampPhase
-from controller.node_links.node_registry import Announced, NodeRegistry, NodeState, round_trips_ns
+from controller.node_links.fire_phase import ArmPhase, CameraArming, FirePhase, StampPhase
+from controller.node_links.node_registry import Announced, LastSeen, NodeRegistry, NodeState, round_trips_ns
 from controller.rig.roster import Roster
 from controller.rig_file import Rig
 
@@ -50,6 +50,8 @@ class ControlListener(Protocol):
     def recover_step(self, message: wire.RecoverStep) -> None: ...
 
     def view_state(self, message: wire.ViewState) -> None: ...
+
+    def body_acted(self, message: wire.BodyActed) -> None: ...
 
 
 class ControlLink:
@@ -80,6 +82,7 @@ class ControlLink:
         self.clock_id = uuid.uuid4().hex
         self.endpoint = ""
         self.refused_messages = 0
+        self.armings: Mapping[str, CameraArming] = {}  # each camera's last; never changed, another in its place
 
     def start(self) -> None:
         self._socket, self.endpoint, self._port = self._where.bind(
@@ -111,6 +114,14 @@ class ControlLink:
         """Expected against present, now."""
         return self._registry.roster()
 
+    def last_seen(self) -> dict[str, LastSeen]:
+        """By camera, where it was announced last since the studio was started, and since when its body is there."""
+        return self._registry.last_seen()
+
+    def heard_ages_s(self) -> dict[str, tuple[str, float]]:
+        """By camera, its node and for how long it has not been heard."""
+        return self._registry.heard_ages_s()
+
     def announced(self) -> list[Announced]:
         """Every camera that a node announces, in the rig file or not, by name."""
         return self._registry.announced()
@@ -123,7 +134,9 @@ class ControlLink:
         """Phase one: ask every camera and wait until all have answered or the time is up."""
         phase = ArmPhase(order)
         self._ask(lambda: self._begin_arm(phase), phase)
-        return phase.report()
+        report = phase.report()
+        self.armings = {**self.armings, **phase.armings()}
+        return report
 
     def release(self, order: FireOrder) -> StampReport:
         """Phase two: name the moment, wait for the stamps. Cameras that did not answer are among the faults."""
@@ -299,7 +312,8 @@ class ControlLink:
         if isinstance(message, wire.Ping):
             return
         if message.camera != state.camera:
-            log.warning("%s speaks for %s but announced %s: ignored", state.node, message.camera, state.camera)
+            said, its = (state.node, message.camera, state.camera), {"node": state.node, "camera": state.camera}
+            log.warning("%s speaks for %s but announced %s: ignored", *said, extra=its)
             return
         self._report(state, message)
 
@@ -322,7 +336,7 @@ class ControlLink:
         self,
         state: NodeState,
         message: "wire.Armed | wire.Arming | wire.ArmRefused | wire.Stamps | wire.FrameSpooled | wire.NodeFault"
-        " | wire.Status | wire.RecoverStep | wire.ViewState",
+        " | wire.Status | wire.RecoverStep | wire.ViewState | wire.BodyActed | wire.SettingsRead",
     ) -> None:
         if isinstance(message, wire.Status):
             self._registry.update(state, message)
@@ -331,13 +345,17 @@ class ControlLink:
         elif isinstance(message, wire.FrameSpooled):
             self._listener.spooled(message)
         elif isinstance(message, wire.NodeFault):
-            state.fault = plain(f"{message.code}: {message.text}")
-            log.warning("%s: %s", state.camera, state.fault)
+            told = (state.camera, plain(message.code), plain(message.text))
+            log.warning("%s: %s: %s", *told, extra={"camera": state.camera, "node": state.node})
             self._listener.node_fault(message)
         elif isinstance(message, wire.RecoverStep):
             self._listener.recover_step(message)
         elif isinstance(message, wire.ViewState):
             self._listener.view_state(message)
+        elif isinstance(message, wire.SettingsRead):
+            self._registry.read_settings(state, message.settings)
+        elif isinstance(message, wire.BodyActed):
+            self._listener.body_acted(message)
         phase = self._phase
         if phase is not None and getattr(message, "fire_id", None) == phase.order.fire_id:
             phase.answer(state.camera, message)
@@ -345,7 +363,7 @@ class ControlLink:
     def _greet(self, route: bytes, node: str, hello: wire.Hello, at_ns: int) -> None:
         refusal = self._registry.greet(route, node, hello, at_ns)
         if refusal is not None:
-            log.warning("refused %s as %s: %s", node, hello.camera, refusal.reason)
+            log.warning("refused %s as %s: %s", node, hello.camera, refusal.reason, extra={"node": node})
             self._send(route, refusal)
             return
         self._send(route, wire.Welcome(clock_id=self.clock_id, uploads=not self._hold))

@@ -4,6 +4,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 from camera_nodes import wire
 from common.guarding.safe_text import plain
@@ -18,6 +19,16 @@ from controller.firing.fire_timing import (
 )
 
 Send = Callable[[str, wire.Message], bool]  # to a camera's node; False when its connection is gone
+
+
+@dataclass(frozen=True)
+class CameraArming:
+    """What came of a camera's last arming, for a fire, a lag shot or a preflight."""
+
+    at_ns: int  # monotonic, when it was asked
+    exposure: wire.Exposure  # the settings that were asked for
+    armed: wire.Armed | None  # it took them, and they read back; None: it did not arm
+    refused: str = ""  # why it did not
 
 
 class FirePhase(ABC):
@@ -91,6 +102,14 @@ class ArmPhase(FirePhase):
         for camera in self.waiting:
             self.faults[camera] = f"no reply in {(self.deadline_ns - self.began_ns) / NS_PER_MS:.0f} ms"
         return ArmReport(self.armed, self.faults, frozenset(self.unsure))
+
+    def armings(self) -> dict[str, CameraArming]:
+        """The same by camera, once it is over."""
+        order = self.order
+        return {
+            camera: CameraArming(self.began_ns, order.exposure, self.armed.get(camera), self.faults.get(camera, ""))
+            for camera in order.cameras
+        }
 
 
 class StampPhase(FirePhase):

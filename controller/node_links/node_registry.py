@@ -2,8 +2,10 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from msgspec import structs
 
 from camera_nodes import wire
 from common.guarding.safe_text import plain
@@ -22,7 +24,7 @@ class NodeState:
     hello: wire.Hello  # as it announced itself on that connection
     seen_ns: int  # monotonic, of its latest message
     status: wire.Status | None = None  # the latest; None before the first
-    fault: str = ""  # the latest that it told
+    settings: Mapping[str, str] = field(default_factory=dict)  # of the body, as read back at its latest arming
 
     @property
     def camera(self) -> str:
@@ -36,6 +38,16 @@ class Announced:
     present: Present
     status: wire.Status | None  # as its node reported last; None when it was turned away, or has not yet
     in_rig: bool  # whether the rig file has a camera of this name
+
+
+@dataclass(frozen=True)
+class LastSeen:
+    """Where a camera was announced last, and since when its body is there; kept when its node is gone."""
+
+    node: str  # the name that its node's key is enrolled under
+    url: str  # the camera's address at its node
+    disk: str  # as in wire.Hello: names the computer too
+    came_ns: int  # monotonic: when the body came, or came back, or another one did; 0: none has answered
 
 
 class NodeRegistry:
@@ -58,6 +70,7 @@ class NodeRegistry:
         self._nodes: dict[bytes, NodeState] = {}  # by route
         self._turned_away: dict[tuple[str, str], tuple[Present, int]] = {}  # by node and camera; when, monotonic ns
         self._last_serial: dict[str, str] = {}  # of the bodies that have answered, by camera
+        self._last_seen: dict[str, LastSeen] = {}  # by camera
         self._lock = threading.Lock()
         self.changed = threading.Condition(self._lock)
 
@@ -96,10 +109,21 @@ class NodeRegistry:
             ]
         return sorted(found, key=lambda one: (one.present.name, one.present.node))
 
+    def heard_ages_s(self) -> dict[str, tuple[str, float]]:
+        """By camera, the node that announced it on its latest connection, and for how long it has not been heard."""
+        now = time.monotonic_ns()
+        with self._lock:
+            return {state.camera: (state.node, max(0, now - state.seen_ns) / 1e9) for state in self._nodes.values()}
+
     def owner(self, camera: str) -> str | None:
         """The enrolled node that announced this camera on its latest connection, heard lately or not."""
         with self._lock:
             return next((state.node for state in self._nodes.values() if state.camera == camera), None)
+
+    def last_seen(self) -> dict[str, LastSeen]:
+        """By camera, where it was announced last since the studio was started."""
+        with self._lock:
+            return dict(self._last_seen)
 
     # --- the control thread ---
 
@@ -128,6 +152,13 @@ class NodeRegistry:
             self.changed.notify_all()
         self._ring("cameras", state.camera)
 
+    def read_settings(self, state: NodeState, settings: wire.Exposure) -> None:
+        """A node has told what its body is set to."""
+        told = {name: plain(value) for name, value in structs.asdict(settings).items() if value is not None}
+        with self._lock:
+            state.settings = told
+        self._ring("cameras", state.camera)
+
     def greet(self, route: bytes, node: str, hello: wire.Hello, at_ns: int) -> wire.Refused | None:
         """A node announces a camera: let in, or refused and why.
 
@@ -140,8 +171,10 @@ class NodeRegistry:
                     self._turned_away[node, hello.camera] = (_present(hello, node, {}), at_ns)
                 self._nodes.pop(route, None)
             else:
-                for old in [key for key, state in self._nodes.items() if state.camera == hello.camera]:
-                    del self._nodes[old]
+                before = [state for state in self._nodes.values() if state.camera == hello.camera]
+                for old in before:
+                    del self._nodes[old.route]
+                self._last_seen[hello.camera] = self._seen(node, hello, before, at_ns)
                 self._nodes[route] = NodeState(route, node, hello, at_ns)
                 self._turned_away.pop((node, hello.camera), None)
                 if not hello.fault:
@@ -149,6 +182,16 @@ class NodeRegistry:
             self.changed.notify_all()
         self._ring("roster", hello.camera)
         return refusal
+
+    def _seen(self, node: str, hello: wire.Hello, before: Sequence[NodeState], at_ns: int) -> LastSeen:
+        """before: the camera's node until now, if any: a body that it had, and was heard of lately, has not come."""
+        stayed = any(
+            not old.hello.fault and old.hello.serial == hello.serial and at_ns - old.seen_ns <= self._silence_ns
+            for old in before
+        )
+        known = self._last_seen.get(hello.camera)
+        came_ns = 0 if hello.fault else known.came_ns if stayed and known is not None else at_ns
+        return LastSeen(node, plain(hello.url), plain(hello.disk), came_ns)
 
     def _judge(self, node: str, hello: wire.Hello) -> wire.Refused | None:
         if hello.node != node:

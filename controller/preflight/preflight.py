@@ -162,11 +162,16 @@ def _node_disks(armed: Mapping[str, Armed], disks: Mapping[str, str], each: floa
     return PreflightCheck("node disk", "fault" if low else "ok", text, low)
 
 
+def not_manual(focus_mode: str | None) -> bool:
+    """Whether a body says that it is not focused by hand; one that does not say is for somebody to look at."""
+    return focus_mode is not None and not MANUAL.match(focus_mode)
+
+
 def _focus(armed: Mapping[str, Armed]) -> PreflightCheck:
     wrong = {
         camera: f"{found.focus_mode!r} is not manual: set the lens or the body to manual focus"
         for camera, found in armed.items()
-        if found.focus_mode is not None and not MANUAL.match(found.focus_mode)
+        if not_manual(found.focus_mode)
     }
     silent = {camera: "does not say: look at the lens" for camera, found in armed.items() if found.focus_mode is None}
     if not armed:

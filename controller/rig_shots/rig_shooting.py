@@ -261,7 +261,7 @@ class RigShooting:
 
     def _shoot(self, job: _Job, pose: str) -> None:
         assert self._fire is not None
-        with self._firing.hold():
+        with self._firing.hold("the rig photographs without a subject"):
             ready = self._ready()
             asked = job.series.asked
             wanted = {camera: why for camera, why in ready.items() if camera in (asked.cameras or ready)}

@@ -1,6 +1,7 @@
 """Late photographs, which come after their take was settled: what its record says of them, and the operator is told."""
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,7 @@ from db.takes.missing_photographs import LateArrival
 log = logging.getLogger(__name__)
 
 KEPT = 20  # photographs that are told of
+TOLD_S = 600.0  # for so long
 MOST = 2000  # characters of what was said before
 
 
@@ -29,7 +31,13 @@ class LatePhotographs:
     def __init__(self, engine: Engine, look_at: Callable[[str], None]) -> None:
         self._engine = engine
         self._look_at = look_at
-        self.messages: deque[str] = deque(maxlen=KEPT)
+        self._told: deque[tuple[float, str]] = deque(maxlen=KEPT)  # monotonic s, and what was told
+
+    @property
+    def messages(self) -> list[str]:
+        """What was told in the last ten minutes; what came before has been seen, or is of another subject."""
+        oldest = time.monotonic() - TOLD_S
+        return [message for at, message in list(self._told) if at >= oldest]
 
     def arrived(self, arrival: LateArrival) -> str:
         """What to tell the operator; the photograph and what it changes are recorded already."""
@@ -37,8 +45,8 @@ class LatePhotographs:
         with suppress(RecordError), reading(self._engine) as tx:  # it is told in less words while the records are away
             take = get_take(tx, arrival.take)
             message = arrival_text(arrival, take, str(TakeCode.parse(take.code).expression), utc_now())
-        log.info("%s", message)
-        self.messages.append(message)
+        log.info("%s", message, extra={"take": arrival.take, "camera": arrival.camera})
+        self._told.append((time.monotonic(), message))
         if not arrival.lacking and arrival.after is not TakeState.SUPERSEDED:
             self._look_at(arrival.take)
         return message

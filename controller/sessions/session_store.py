@@ -79,8 +79,7 @@ class SessionStore:
     def newest_calibration(self) -> tuple[int | None, datetime | None]:
         """Version and time of the rig's newest calibration; nothing when there is none."""
         with reading(self._engine) as tx:
-            found = rig_records.newest_calibration(tx, rig_records.get_rig(tx, self._rig.name))
-            return (None, None) if found is None else (found.version, found.made_at)
+            return rig_records.newest_calibration_time(tx, rig_records.get_rig(tx, self._rig.name))
 
     def start_session(
         self,
@@ -238,13 +237,16 @@ class SessionStore:
             if flags:
                 tx.execute(update(Take).where(Take.id == row.id).values(problem="; ".join(flags)))
 
-    def accept(self, take: str, *, choose: bool = False) -> list[str]:
+    def accept(self, take: str, *, choose: bool = False, automatic: bool = False) -> list[str]:
         """Exactly this take stands for its expression; codes of the whole ones that were put beside it by that.
 
-        choose: also one that was put beside or dropped. Raises StateConflict, ConsentError.
+        choose: also one that was put beside or dropped. automatic: nobody was asked, as all its checks are well.
+        Raises StateConflict, ConsentError.
         """
         with transaction(self._engine) as tx:
-            return [other.code for other in take_decisions.accept_take(tx, captures.get_take(tx, take), choose=choose)]
+            row = captures.get_take(tx, take)
+            others = take_decisions.accept_take(tx, row, choose=choose, automatic=automatic)
+            return [other.code for other in others]
 
     def accept_without(self, take: str, cameras: Sequence[str], reason: str) -> None:
         """A take that failed for want of exactly these cameras' photographs is accepted without them, by decision.

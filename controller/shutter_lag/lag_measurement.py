@@ -119,7 +119,7 @@ def measure_lags(
     profile: str,
     shots: int,
     quiet: Quiet,
-    report_progress: Callable[[str], None],
+    report_progress: Callable[[int], None],
 ) -> LagReport:
     """Fire `shots` lag shots and keep each camera's mean and standard deviation.
 
@@ -135,7 +135,7 @@ def measure_lags(
         report = _shot(order, link, rig, quiet)
         observed.add(report.stamps.values(), profile)
         stamps.append(report.stamps)
-        report_progress(f"shot {number} of {shots}")
+        report_progress(number)
     lags = _lags_of(stamps)
     if not lags:
         raise RigNotReady(

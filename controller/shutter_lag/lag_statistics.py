@@ -6,7 +6,7 @@ import math
 import statistics
 import threading
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from camera_nodes.wire import Stamps
@@ -51,6 +51,27 @@ class ShutterLagStatistics:
                 for (its_profile, camera), lags in sorted(self._lags_ms.items())
                 if its_profile == profile
             ]
+
+    def means_ms(self, profile: str = DEFAULT_PROFILE) -> dict[str, float]:
+        """By camera, the mean lag of those that were seen SHOTS_NEEDED times or more."""
+        with self._lock:
+            return {
+                camera: statistics.fmean(lags)
+                for (its_profile, camera), lags in self._lags_ms.items()
+                if its_profile == profile and len(lags) >= SHOTS_NEEDED
+            }
+
+
+def lag_drifts_ms(kept_ms: Mapping[str, float], observed: Iterable[ShutterLagEstimate]) -> dict[str, float]:
+    """By camera, how far its takes have moved from its kept lag: a shutter that wears, or other settings.
+
+    kept_ms: by camera. Cameras that were fired fewer than SHOTS_NEEDED times are left out.
+    """
+    return {
+        one.camera: one.mean_ms - kept_ms[one.camera]
+        for one in observed
+        if one.shots >= SHOTS_NEEDED and one.camera in kept_ms
+    }
 
 
 def settings_text(profile: ExposureEntry) -> str:

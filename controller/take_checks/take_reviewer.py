@@ -69,8 +69,19 @@ class _Case:
 class TakeReviewer:
     """Threads and processes start with the first photograph; stop() ends them. Methods return at once but result()."""
 
-    def __init__(self, engine: Engine, store: Store, rig: Rig, photographs: Callable[[str], dict[str, str]]) -> None:
-        """photographs: a take's hashes by camera in order of view, as the records have them."""
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        rig: Rig,
+        photographs: Callable[[str], dict[str, str]],
+        reviewed: Callable[[str], None] = lambda _take: None,
+    ) -> None:
+        """photographs: a take's hashes by camera in order of view, as the records have them.
+
+        reviewed: told of a take whose review is written.
+        """
+        self._reviewed = reviewed
         self._engine, self._store, self._rig, self._photographs = engine, store, rig, photographs
         self._limits = rig.checks
         self._frontal = frozenset(camera.name for camera in rig.cameras if camera.tier == "frontal")
@@ -117,6 +128,12 @@ class TakeReviewer:
                 self._start()
                 self._case(take).whole = True
                 self._changed.notify_all()
+
+    @property
+    def pending(self) -> int:
+        """Takes that are being looked at, or wait for it."""
+        with self._changed:
+            return sum(not case.done for case in self._cases.values())
 
     def again(self, take: str) -> None:
         """Look once more at a take that is whole. Raises NotFound; SessionError for a take that is not whole."""
@@ -270,7 +287,7 @@ class TakeReviewer:
             try:
                 self._conclude(case)
             except Exception:
-                log.exception("take %s could not be reviewed", case.take)
+                log.exception("take %s could not be reviewed", case.take, extra={"take": case.take})
             with self._changed:
                 case.done = True
                 case.seen.clear()
@@ -291,8 +308,11 @@ class TakeReviewer:
         review, measures = self._review(case, seen)
         with transaction(self._engine) as tx:
             save_review(tx, review, measures)
+        self._reviewed(case.take)
         for check in review.advice:
-            log.info("%s: %s%s", case.take, f"{check.camera}: " if check.camera else "", check.reason)
+            where = f"{check.camera}: " if check.camera else ""
+            its = {"take": case.take, "camera": check.camera}
+            log.info("%s: %s%s", case.take, where, check.reason, extra=its)
 
     def _review(
         self, case: _Case, seen: dict[str, PhotographFindings]

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from controller.errors import ControllerError
 from controller.takes.take_progress import TakeProgress
+from db.audit.acting_person import carried
 from db.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
@@ -47,8 +48,9 @@ class TakeCompletion(Generic[R]):
         """Wait for the take's photographs and settle it, in a thread of its own."""
         future: Future[R] = Future()
         thread = threading.Thread(
-            target=self._complete, args=(progress, settle, future), name=f"mien-complete-{progress.take}", daemon=True
-        )
+            target=carried(self._complete), args=(progress, settle, future), name=f"mien-complete-{progress.take}",
+            daemon=True,
+        )  # fmt: skip
         with self._lock:
             self._threads[progress.take] = thread
         thread.start()
@@ -78,11 +80,11 @@ class TakeCompletion(Generic[R]):
     def _complete(self, progress: TakeProgress, settle: Callable[[], R], future: "Future[R]") -> None:
         try:
             while not progress.wait(self._quiet_s) and not self._stopped() and self._trouble():
-                log.warning("%s waits: %s", progress.take, self._trouble())
+                log.warning("%s waits: %s", progress.take, self._trouble(), extra={"take": progress.take})
             result = self._settle(progress.take, settle)
         except Exception as error:
             if not self._stopped():
-                log.exception("take %s could not be settled", progress.take)
+                log.exception("take %s could not be settled", progress.take, extra={"take": progress.take})
             self._end(progress.take)
             future.set_exception(error)
         else:
@@ -97,7 +99,7 @@ class TakeCompletion(Generic[R]):
                 with self._settling:  # takes are compared with the one before
                     return settle()
             except DatabaseUnavailable as error:
-                log.error("%s cannot be settled now: %s", take, error)
+                log.error("%s cannot be settled now: %s", take, error, extra={"take": take})
                 time.sleep(RETRY_S)
 
     def _end(self, take: str) -> None:

@@ -44,6 +44,8 @@ class NodeEventListener(Protocol):
 
     def view_state(self, message: wire.ViewState) -> None: ...
 
+    def body_acted(self, message: wire.BodyActed) -> None: ...
+
 
 class ShotReceiver(Protocol):
     """Receiver of photographs that belong to no take (controller.rig_shots)."""
@@ -124,6 +126,10 @@ class TakeEvents:
     def view_state(self, message: wire.ViewState) -> None:
         if self._listener is not None:
             self._listener.view_state(message)
+
+    def body_acted(self, message: wire.BodyActed) -> None:
+        if self._listener is not None:
+            self._listener.body_acted(message)
 
     # --- from ingest ---
 

@@ -3,11 +3,13 @@
 ARM asks every camera, the journal is written, FIRE names the moment. See controller.firing.fire_timing.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from msgspec import structs
 
+from common.guarding.log_fields import about
 from controller.change_bell import ChangeBell
 from controller.firing.fire_timing import FireOrder, order_fire
 from controller.ingest.photograph_transfer import Ingest
@@ -18,25 +20,32 @@ from controller.rig_file import Rig
 from controller.sessions.session_store import SessionStore
 from controller.shutter_lag.lag_measurement import ShutterLagStore
 from controller.shutter_lag.lag_statistics import ShutterLagStatistics
+from controller.side_processes.side_processes import SideProcesses
 from controller.take_checks.take_reviewer import TakeReviewer
 from controller.takes.take_under_way import TakeUnderWay
 from db.errors import RecordError
+
+log = logging.getLogger(__name__)
 
 
 class QuietWindow:
     """The time around a fire: nothing is taken in and nothing is looked at, on the nodes as in the studio."""
 
-    def __init__(self, link: ControlLink, ingest: Ingest, reviewer: TakeReviewer, bell: ChangeBell) -> None:
+    def __init__(
+        self, link: ControlLink, ingest: Ingest, reviewer: TakeReviewer, side: SideProcesses, bell: ChangeBell
+    ) -> None:
         self._link = link
         self._bell = bell
         self._ingest = ingest
         self._reviewer = reviewer
+        self._side = side
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
         """Enter the window; arming tells the nodes to hold their uploads, leaving lets them go on."""
         self._ingest.hold()
         self._reviewer.hold()
+        self._side.hold()
         try:
             with self._bell.hush():
                 yield
@@ -44,6 +53,7 @@ class QuietWindow:
             self._link.allow_uploads()
             self._ingest.go_on()
             self._reviewer.go_on()
+            self._side.go_on()
 
 
 class TakeFiring:
@@ -66,6 +76,7 @@ class TakeFiring:
         self._lag_store = lag_store
         self._lag_statistics = lag_statistics
         self._quiet = quiet
+        self.fires = 0  # that went out, since the studio was started
 
     def fire(self, take: TakeUnderWay) -> bool:
         """Fire a planned take; its stamps and faults are added to its progress.
@@ -77,7 +88,7 @@ class TakeFiring:
         order = order_fire(take.code, self._rig.without(take.progress.aside), lags, take.profile)
         order = self._lag_store.applied(order, take.profile)
         try:
-            with self._quiet():
+            with about(take=take.code, fire=order.fire_id), self._quiet():
                 return self._shoot(order, take)
         except BaseException as error:
             self._link.disarm(order, "the controller gave up")
@@ -102,8 +113,11 @@ class TakeFiring:
             self._lights.settle(take.lit)
         self._records.fired(take.code, setup_record(take.profile, structs.asdict(order.exposure), take.lit))
         progress.mark_fired()
+        self.fires += 1
         report = self._link.release(order)
         self._lag_statistics.add(report.stamps.values(), take.profile)
+        told = (take.code, len(order.cameras), len(report.faults))
+        log.info("%s is fired: %d cameras, %d at fault", *told, extra={"fire": order.fire_id})
         for camera, reason in report.faults.items():
             progress.add_fault(camera, reason)
         return True

@@ -1,12 +1,14 @@
 """Settlement of a take that was fired: whole, or failed with every reason, written down and said."""
 
+import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from common.take_codes import TakeCode
 from common.terminal.phrases import by_reason
 from controller.errors import describe_failure
-from controller.firing.fire_timing import Skew
+from controller.firing.fire_timing import Skew, worst_cameras
 from controller.rig.cameras_aside import CamerasAside, aside_summary
 from controller.rig_file import Rig
 from controller.sessions.late_photographs import LatePhotographs
@@ -18,9 +20,11 @@ from controller.takes.take_result import TakeResult
 from controller.takes.take_under_way import TakeUnderWay
 from db.models import TakeState
 
+log = logging.getLogger(__name__)
+
 
 class TakeSettlement:
-    """Settles takes in the records."""
+    """Settles takes in the records. settled: how often a take became what, since the studio was started."""
 
     def __init__(
         self,
@@ -38,6 +42,7 @@ class TakeSettlement:
         self._reviewer = reviewer
         self._late = late
         self._last: TakeResult | None = None
+        self.settled: Counter[str] = Counter()
         self._changed = changed
 
     @property
@@ -71,12 +76,17 @@ class TakeSettlement:
         skew = progress.skew() if faults or progress.fully_stamped() else Skew()
         flags: tuple[str, ...] = ()
         if fired:
-            flags = (*skew.flags(self._rig.sync), *by_reason(self._records.deviations(take.code)))
+            measured = skew.flags(self._rig.sync, worst_cameras(progress.stamps))
+            flags = (*measured, *by_reason(self._records.deviations(take.code)))
         if faults:
             state, message = self._fail(take, faults, skew, fired)
         else:
             state, message = self._keep(take, skew, flags)
         advice = {} if faults else dict(progress.notes)
+        self.settled[state.value] += 1
+        log.info("%s is %s", take.code, state.value, extra={"take": take.code})
+        for camera, reason in faults.items():
+            log.warning("%s: %s: %s", take.code, camera, reason, extra={"take": take.code, "camera": camera})
         return self._tell(_result(take, state, skew, faults, message, flags, advice))
 
     def settle_late(self, progress: TakeProgress) -> str:

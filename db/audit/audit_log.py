@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from common.json_values import map_leaves
 from db.audit import restore_journal
+from db.audit.acting_person import acting_person
 from db.engine import utc_now
 from db.models import AuditEvent
 
@@ -31,7 +32,10 @@ _ADVISORY_LOCK = 0x4D6961  # any constant, the same in every Mien program
 
 
 def actor() -> str:
-    """Who acts: MIEN_ACTOR, else the login name."""
+    """Who acts: the person whose request is answered, else MIEN_ACTOR, else the login name."""
+    person = acting_person()
+    if person is not None:
+        return person
     try:
         return os.environ.get("MIEN_ACTOR") or getpass.getuser()
     except (OSError, KeyError):

@@ -1,5 +1,6 @@
 """The tables, by what they are about."""
 
+from db.models.account import Account, ConsoleRole, ConsoleSession, LinkKind, OneTimeLink, Passkey
 from db.models.audit import AuditEvent
 from db.models.base import Base
 from db.models.camera_aside import CameraAside
@@ -39,6 +40,7 @@ from db.models.run_review import RunReview, RunVerdict
 
 __all__ = [
     "AbsenceKind",
+    "Account",
     "ActKind",
     "Artefact",
     "ArtefactParent",
@@ -54,6 +56,8 @@ __all__ = [
     "CheckState",
     "Consent",
     "ConsentScope",
+    "ConsoleRole",
+    "ConsoleSession",
     "Erasure",
     "ErasureFile",
     "ExposureSource",
@@ -67,7 +71,10 @@ __all__ = [
     "JobInput",
     "JobState",
     "JobTake",
+    "LinkKind",
     "Notice",
+    "OneTimeLink",
+    "Passkey",
     "Personal",
     "Protocol",
     "ProtocolExpression",

@@ -3,6 +3,7 @@
 camera.fault      {"code", "text", "take"}                      its node's word, once for each kind of trouble
 camera.recover    {"session", "steps", "answers"}               the body had to be recovered
 camera.write_off  {"take", "reason"}                            an exposure's missing file was given up
+camera.focus      {"drive", "step", "told"}                     its lens was moved from the studio
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from sqlalchemy.orm import Session
 from db.audit import audit_log
 from db.models import AuditEvent
 
-Action = Literal["camera.fault", "camera.recover", "camera.write_off"]
+Action = Literal["camera.fault", "camera.recover", "camera.write_off", "camera.focus"]
 ABOUT = "camera"
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -75,6 +76,13 @@ def newest_calibration(tx: Session, rig: Rig) -> Calibration | None:
     """The rig's newest calibration."""
     query = select(Calibration).where(Calibration.rig_id == rig.id).order_by(Calibration.version.desc()).limit(1)
     return tx.scalar(query)
+
+
+def newest_calibration_time(tx: Session, rig: Rig) -> tuple[int | None, datetime | None]:
+    """Version and time of the rig's newest calibration, without its data; nothing when there is none."""
+    query = select(Calibration.version, Calibration.made_at).where(Calibration.rig_id == rig.id)
+    found = tx.execute(query.order_by(Calibration.version.desc()).limit(1)).first()
+    return (None, None) if found is None else (found.version, found.made_at)
 
 
 def get_calibration(tx: Session, rig: Rig, version: int) -> Calibration:

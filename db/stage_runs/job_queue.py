@@ -306,6 +306,17 @@ def retry(tx: Session, keys: Sequence[str] | None = None) -> int:
     return changed(tx, again.values(state=JobState.QUEUED, attempts=0, not_before=None, worker=None))
 
 
+def retry_beginning(tx: Session, starts: Sequence[str]) -> int:
+    """As retry, jobs by the beginnings of their keys. Raises NotFound for one that begins none."""
+    found: list[str] = []
+    for start in starts:
+        matching = list(tx.scalars(select(Job.key).where(Job.key.startswith(start, autoescape=True))))
+        if not matching:
+            raise NotFound(f"No run has a key that begins with {start}; see: mien farm status")
+        found += matching
+    return retry(tx, found)
+
+
 def get_job(tx: Session, key: str) -> Job:
     """A job by its content key, as the database has it now. Raises NotFound."""
     job = tx.scalar(select(Job).where(Job.key == key).execution_options(populate_existing=True))

@@ -1,11 +1,12 @@
 """Which photographs may be shown to operators: those of takes and subjects that nobody has withdrawn."""
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from db.captures import get_session
 from db.consents.capture_consent import CaptureConsent, consenting
 from db.consents.withdrawals import take_withdrawn
-from db.models import CaptureSession, Frame, Take
+from db.models import Camera, CameraTier, CaptureSession, Frame, Take
 
 
 def may_show(tx: Session, sha256: str) -> bool:
@@ -21,3 +22,42 @@ def may_show(tx: Session, sha256: str) -> bool:
         .distinct()
     )
     return any(consenting(tx, subject) is not CaptureConsent.WITHDRAWN for subject in tx.scalars(subjects))
+
+
+def frontal_photographs(tx: Session, session: str) -> dict[str, dict[str, str]]:
+    """take -> frontal camera -> SHA-256 of its photograph, in order of view; nothing of a subject who has withdrawn.
+
+    Raises NotFound.
+    """
+    row = get_session(tx, session)
+    if consenting(tx, row.subject_id) is CaptureConsent.WITHDRAWN:
+        return {}
+    query = (
+        select(Take.code, Camera.name, Frame.sha256)
+        .join(Frame, Frame.take_id == Take.id)
+        .join(Camera, Camera.id == Frame.camera_id)
+        .where(Take.session_id == row.id, Camera.tier == CameraTier.FRONTAL, ~take_withdrawn(Take.id))
+        .order_by(Take.id, Camera.view_index)
+    )
+    found: dict[str, dict[str, str]] = {}
+    for take, camera, sha256 in tx.execute(query):
+        found.setdefault(take, {})[camera] = sha256
+    return found
+
+
+def newest_frames(tx: Session, session_id: int) -> list[tuple[str, str, str]]:
+    """Each camera's last photograph in a session: camera, SHA-256, take; takes that were withdrawn are passed over."""
+    newest = (
+        select(func.max(Frame.id))
+        .join(Take, Take.id == Frame.take_id)
+        .where(Take.session_id == session_id, ~take_withdrawn(Take.id))
+        .group_by(Frame.camera_id)
+    )
+    query = (
+        select(Camera.name, Frame.sha256, Take.code)
+        .join(Camera, Camera.id == Frame.camera_id)
+        .join(Take, Take.id == Frame.take_id)
+        .where(Frame.id.in_(newest))
+        .order_by(Camera.view_index)
+    )
+    return [(name, sha256, take) for name, sha256, take in tx.execute(query)]

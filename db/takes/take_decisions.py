@@ -58,10 +58,11 @@ def shot(takes: Iterable[Take]) -> dict[str, list[Any]]:
     return {str(take.id): [take.state.value, take.dropped_at is not None, take.expression_id] for take in takes}
 
 
-def accept_take(tx: Session, take: Take, *, choose: bool = False) -> list[Take]:
+def accept_take(tx: Session, take: Take, *, choose: bool = False, automatic: bool = False) -> list[Take]:
     """The take stands for its expression; the other whole ones of it that were put beside it now.
 
-    choose: also one that was put beside or dropped. Raises StateConflict, ConsentError.
+    choose: also one that was put beside or dropped. automatic: kept with the decision, as nobody looked at it.
+    Raises StateConflict, ConsentError.
     """
     _require_may_decide(tx, take)
     captures.lock_take(tx, take)
@@ -80,11 +81,11 @@ def accept_take(tx: Session, take: Take, *, choose: bool = False) -> list[Take]:
     detail: dict[str, Any] = {"before": before, "after": shot([take, *others])}
     if reason is not None:
         detail["skipped"] = reason
+    told: dict[str, Any] = {"attempt": take.attempt, "beside": [other.code for other in others]}
+    if automatic:
+        detail["automatic"] = told["automatic"] = True
     note(tx, take.session_id, ActKind.ACCEPT, take, detail)
-    beside = [other.code for other in others]
-    audit_log.record(
-        tx, "take.choose" if choose else "take.accept", "take", take.code, {"attempt": take.attempt, "beside": beside}
-    )
+    audit_log.record(tx, "take.choose" if choose else "take.accept", "take", take.code, told)
     return others
 
 

@@ -1,6 +1,7 @@
 """What the demo ended with: each take beside the truth, the report, the table."""
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -53,6 +54,11 @@ class DemoOutcome:
     @property
     def report(self) -> Path:
         return self.out / "report.html"
+
+    @property
+    def console(self) -> str:
+        """The command that serves the studio's page over what was made."""
+        return f"mien studio serve --home {shlex.quote(str(self.out / 'studio'))}"
 
 
 def compare_takes(engine: Engine, home: Settings, scene: Path, session: str) -> tuple[DemoTake, ...]:
@@ -140,6 +146,7 @@ def show(done: DemoOutcome, as_json: bool) -> None:
             "takes": [asdict(take) for take in done.takes],
             "release": str(done.release),
             "report": str(done.report),
+            "console": done.console,
             "seconds": {title: round(seconds, 1) for title, seconds in done.seconds.items()},
         }
         print(json.dumps(report))
@@ -154,4 +161,8 @@ def show(done: DemoOutcome, as_json: bool) -> None:
     console.print(table)
     console.print(f"Release  {done.release}  ({done.release_files} files, verified)", highlight=False, soft_wrap=True)
     console.print(f"Report   {done.report}", highlight=False, soft_wrap=True)
+    console.print(f"Console  {done.console}", highlight=False, soft_wrap=True)
+    console.print(
+        "         Sessions, Night, 3-D and Release show all of it; its cameras are gone, and the bar says so."
+    )
     console.print(f"Took     {sum(done.seconds.values()):.0f} s", highlight=False)

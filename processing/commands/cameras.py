@@ -118,3 +118,27 @@ def colours(
     for view, why in found.refused.items():
         typer.echo(f"warning: view {view} has no profile: {why}", err=True)
     typer.echo(f"{out}: colour profiles of {len(found.fits)} views")
+
+
+@app.command()
+def check(
+    take_dir: Annotated[Path, typer.Argument(help="A take: 0.jpg, 1.jpg, … and params.json.", metavar="TAKE_DIR")],
+    rig: Annotated[Path | None, typer.Option(help="Cameras to use instead of the take's params.json.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Which cameras of a take do not stand where they are calibrated, or photographed badly; the farm asks the same."""
+    from processing.camera_check.report import lines
+    from processing.farm.check_take_cameras import judge_take_cameras
+
+    found = judge_take_cameras(take_dir, rig)
+    if as_json:
+        typer.echo(json.dumps(found.as_dict()))
+        raise typer.Exit(4 if found.refused else 0)
+    for view, why in found.skipped.items():
+        typer.echo(f"warning: view {view} is not used: {why}", err=True)
+    if found.report is None:
+        typer.echo(found.refused, err=True)
+        raise typer.Exit(4)
+    for line in lines(found.report):
+        typer.echo(line)
+    typer.echo(f"{found.report.judged} of {found.report.cameras} cameras stand where they are calibrated")

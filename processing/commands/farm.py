@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from common.terminal.options import LogLines
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Turn closed sessions into artefacts, unattended.")
 Home = Annotated[Path | None, typer.Option(envvar="MIEN_HOME", help="The studio's home folder.")]
 Database = Annotated[str | None, typer.Option(envvar="MIEN_DATABASE", help="Database URL instead of the home's own.")]
@@ -28,6 +30,7 @@ def run(
     home: Home = None,
     database: Database = None,
     as_json: Json = False,
+    log_format: LogLines = None,
 ) -> None:
     """Process accepted takes of closed sessions. Stop it with Ctrl-C at any time; the next run goes on."""
     from processing.farm.display.farm_progress import run_farm
@@ -35,6 +38,7 @@ def run(
     code = run_farm(
         home, database, until_idle=until_idle, as_json=as_json,
         scheduler=scheduler, workers=workers, device=device, template=template, tls=str(tls) if tls else None,
+        log_format=log_format,
     )  # fmt: skip
     raise typer.Exit(code)
 

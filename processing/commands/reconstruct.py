@@ -13,7 +13,9 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def reconstruct(
     take_dir: Annotated[Path, typer.Argument(help="A take: 0.jpg, 1.jpg, … and params.json.", metavar="TAKE_DIR")],
-    out: Annotated[Path, typer.Option(help="The scan to write: PLY, mm, with vertex colours.")],
+    out: Annotated[
+        Path, typer.Option(help="The scan to write: PLY, mm, with vertex colours; with --preview also .glb, in metres.")
+    ],
     rig: Annotated[Path | None, typer.Option(help="Cameras to use instead of the take's params.json.")] = None,
     device: Annotated[str, typer.Option(help="cpu, or cuda where there is one.")] = "cpu",
     vertices: Annotated[int | None, typer.Option(help="About so many vertices at most.", metavar="N")] = None,
@@ -27,6 +29,10 @@ def reconstruct(
         ),
     ] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Half of the views and fewer vertices, for a look.")] = False,
+    preview: Annotated[
+        bool,
+        typer.Option("--preview", help="Frontal views at a quarter of their size, a coarse mesh, open holes: seconds."),
+    ] = False,
     watch: Annotated[
         bool, typer.Option(help="Hold the cameras against each other first; leave out or put right what moved.")
     ] = True,
@@ -38,10 +44,18 @@ def reconstruct(
 ) -> None:
     """Reconstruct the surface that a take's calibrated photographs show."""
     from common.terminal.progress_bar import progress_bar
-    from processing.farm.reconstruct_take import CameraFiles, reconstruct_take
+    from processing.farm.reconstruct_take import CameraFiles, preview_take, reconstruct_take
     from processing.reconstruction.settings import FAST, ReconstructionSettings
     from processing.stages.reconstruct import Reconstruct
 
+    if preview:
+        if fast or vertices or megapixels or colours or picture:
+            raise typer.BadParameter("goes with --rig, --device and --json alone", param_hint="--preview")
+        with progress_bar() as progress:
+            report = preview_take(take_dir, out, rig=rig, device=device, progress=progress)
+        told = f"{out}: {report['vertices']} vertices from {report['depth_views']} of {report['views']} frontal views"
+        typer.echo(json.dumps(report) if as_json else told)
+        return
     surface, asked = FAST if fast else ReconstructionSettings(), {"vertices": vertices, "max_megapixels": megapixels}
     changed: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     surface = replace(surface, **changed)

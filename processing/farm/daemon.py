@@ -22,6 +22,7 @@ from common.files.hashes import file_sha256
 from db.engine import reading, transaction
 from db.errors import DatabaseUnavailable, LeaseLost
 from db.models import JobState, RunVerdict
+from db.stage_runs.job_counts import count_jobs
 from db.stage_runs.job_queue import (
     Lease,
     claim,
@@ -46,7 +47,6 @@ from processing.farm.execution.run_journal import log_tail, run_journal_of
 from processing.farm.execution.scratch_folders import free_gb, scratch_folder, sweep
 from processing.farm.execution.task_execution import with_log
 from processing.farm.farm_listener import FarmListener, Summary
-from processing.farm.scheduling.job_counts import count_jobs
 from processing.farm.scheduling.task_assignment import TakeChanged, TaskBuilder
 from processing.farm.scheduling.tasks import ProgressEvent, Task, TaskOutcome, TaskResult
 from processing.farm.scheduling.worker_capacity import CapacityTracker

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from db.models import JobState
-from processing.farm.scheduling.job_counts import JobCounts
+from db.stage_runs.job_counts import JobCounts
 
 
 class FarmListener:

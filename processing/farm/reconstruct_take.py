@@ -17,11 +17,13 @@ from processing.farm.execution.stage_run import made
 from processing.farm.scheduling.content_keys import take_files
 from processing.files.camera_models import camera_from_params, params_of
 from processing.files.colour_profiles import params_of_profiles, read_profiles
+from processing.files.stage_files import read_json
 from processing.files.take_folder import read_take
 from processing.stages.base import TAKE
 from processing.stages.discovery import discover, upstream
-from processing.stages.outputs import SCAN, SCAN_PICTURE, SCAN_REPORT, SCAN_REVIEW
+from processing.stages.outputs import SCAN, SCAN_PICTURE, SCAN_REPORT, SCAN_REVIEW, OutputName
 from processing.stages.reconstruct import Reconstruct
+from processing.stages.substitutes.quick_scan import QuickScan
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,30 @@ def reconstruct_take(
                 copy_whole(made(results, SCAN_PICTURE), picture)
             progress(1.0, f"wrote {out}")
             return ScanResult.read(made(results, SCAN_REPORT), made(results, SCAN_REVIEW))
+
+
+def preview_take(
+    take_dir: Path,
+    out: Path,
+    *,
+    rig: Path | None = None,
+    device: str = "cpu",
+    progress: Progress = no_progress,
+) -> dict[str, Any]:
+    """Write a coarse scan of the take's frontal views, as PLY or GLB; the report of the reconstruction.
+
+    rig: cameras that go before the take's. Raises DataError with what is wrong.
+    """
+    kind = out.suffix.lower()
+    if out.is_dir() or kind not in (".ply", ".glb"):
+        raise TakeError(f"--out {out} is not a file name ending in .ply or .glb")
+    with tempfile.TemporaryDirectory(prefix="mien-take-") as folder:
+        source = with_camera_files(take_dir, CameraFiles(rig), Path(folder))
+        take = SingleTake(source.resolve().name, {TAKE: source}, {QuickScan.name: QuickScan()})
+        with take_results(take, device=device, progress=progress) as results:
+            copy_whole(made(results, SCAN if kind == ".ply" else OutputName(QuickScan.name, "mesh")), out)
+            progress(1.0, f"wrote {out}")
+            return dict(read_json(made(results, SCAN_REPORT))["report"])
 
 
 def with_camera_files(take_dir: Path, files: CameraFiles, folder: Path) -> Path:

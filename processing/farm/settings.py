@@ -8,6 +8,7 @@ from typing import Any, Self
 import psutil
 
 from common.configuration.loader import from_table
+from common.guarding.log_fields import LogFormat
 from common.processors import usable_cpus
 from db.errors import SettingsError
 from db.settings import Settings
@@ -50,6 +51,8 @@ class FarmSettings:
     template: str | None = None
     # folders of stage files
     stages: tuple[str, ...] = (str(BUILT_IN),)
+    # how its log lines are written: json for machines; text shows a bar and a line a run
+    log_format: LogFormat = LogFormat.TEXT
     # stage -> parameters that differ from their defaults
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 

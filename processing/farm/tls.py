@@ -12,23 +12,21 @@ import ipaddress
 import os
 import socket
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from distributed.security import Security
 from platformdirs import user_data_path
 
 from common.files.atomic_write import write_whole
 from common.files.secret_files import NoSecret, check_private
+from common.guarding.certificates import Holder, certificate, certificate_pem, key_pem, new_key
 from db.errors import SettingsError
 
 FILES = ("ca.pem", "cert.pem", "key.pem")
-YEARS = 10
+DAYS = 3650
 
 
 def issue(folder: Path, name: str) -> Path:
@@ -43,19 +41,19 @@ def issue(folder: Path, name: str) -> Path:
         raise SettingsError(f"{place} has a certificate already; remove it to make another")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not (folder / "ca-key.pem").exists():
-        key = ec.generate_private_key(ec.SECP256R1())
-        authority = _certificate("Mien farm", key, "Mien farm", key, authority=True)
-        write_whole(folder / "ca.pem", authority.public_bytes(serialization.Encoding.PEM), durable=False)
-        write_whole(folder / "ca-key.pem", _pem(key), mode=0o600, durable=False)
+        farm = Holder("Mien farm", new_key())
+        authority = certificate(farm, farm, DAYS, authority=True)
+        write_whole(folder / "ca.pem", certificate_pem(authority), durable=False)
+        write_whole(folder / "ca-key.pem", key_pem(farm.key), mode=0o600, durable=False)
     signer = serialization.load_pem_private_key((folder / "ca-key.pem").read_bytes(), password=None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
-    key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _certificate(name, key, "Mien farm", signer, authority=False)
+    machine = Holder(name, new_key())
+    made = certificate(machine, Holder("Mien farm", signer), DAYS, authority=False)
     making = folder / f".{name}.{os.getpid()}"
     making.mkdir(mode=0o700)
     write_whole(making / "ca.pem", (folder / "ca.pem").read_bytes(), durable=False)
-    write_whole(making / "key.pem", _pem(key), mode=0o600, durable=False)
-    write_whole(making / "cert.pem", certificate.public_bytes(serialization.Encoding.PEM), durable=False)
+    write_whole(making / "key.pem", key_pem(machine.key), mode=0o600, durable=False)
+    write_whole(making / "cert.pem", certificate_pem(made), durable=False)
     making.rename(place)
     return place
 
@@ -124,26 +122,3 @@ def address(scheduler: str, tls: str | Path | None) -> str:
     if scheme == "tls" and tls is None:
         raise SettingsError(f"{scheduler} wants certificates: --tls FOLDER, or tls in [farm]; see mien farm keys")
     return f"{'tls' if tls else 'tcp'}://{rest}"
-
-
-def _certificate(
-    name: str, key: ec.EllipticCurvePrivateKey, signed_by: str, signer: ec.EllipticCurvePrivateKey, *, authority: bool
-) -> x509.Certificate:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, signed_by)]))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=365 * YEARS))
-        .add_extension(x509.BasicConstraints(ca=authority, path_length=0 if authority else None), critical=True)
-        .sign(signer, hashes.SHA256())
-    )
-
-
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )

@@ -48,6 +48,10 @@ EXAMPLES = [
     wire.View(on=True, every_ms=500),
     wire.ViewState(camera="cam-07", on=False, text="the body has no live view"),
     wire.WriteOff(take_id="S012-E07-1", why="the card was lost"),
+    wire.SettingsRead(camera="cam-07", settings=wire.Exposure(iso="200")),
+    wire.Identify(request_id="i", signs=3),
+    wire.Focus(request_id="i", drive="nearer", step=2),
+    wire.BodyActed(request_id="i", camera="cam-07", outcome="done", text="moved nearer by 2"),
     wire.Preview(camera="cam-07", number=3, size=5, offset=0, data=b"x" * wire.CHUNK_BYTES),
 ]
 

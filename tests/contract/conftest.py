@@ -24,7 +24,7 @@ from camera_nodes.sim_camera import built_in_photo
 RESPONDER = Path(__file__).parents[3] / "shared" / "tools" / "cameras" / "ptpip_body.py"
 _METHODS = (
     "open", "close", "arm", "disarm", "expose", "finish", "listen", "search", "read", "delete", "check",
-    "preview", "end_preview", "usb_reset", "power_cycle",
+    "preview", "end_preview", "give_sign", "focus", "usb_reset", "power_cycle",
 )  # fmt: skip
 
 

@@ -156,6 +156,7 @@ def test_the_command_is_stamped_when_it_goes_out(bench: Bench) -> None:
 
 def test_the_exposure_is_seen_where_that_is_said_and_only_there(bench: Bench) -> None:
     assert isinstance(bench.release.sees_exposure, bool)
+    assert isinstance(bench.release.half_presses, bool)
     bench.release.open()
     for _ in range(3):
         stamps = shoot(bench.release)

@@ -58,6 +58,29 @@ def test_an_armed_camera_gives_no_frame_and_stays_armed(camera):
     camera.finish()
 
 
+def test_a_sign_and_a_move_of_the_lens_leave_it_idle_and_it_shoots(camera):
+    with pytest.raises(CameraClosed):
+        camera.give_sign()
+    with pytest.raises(CameraClosed):
+        camera.focus("auto")
+    camera.open()
+    for act in (camera.give_sign, lambda: camera.focus("auto"), lambda: camera.focus("nearer", 2)):
+        with contextlib.suppress(NotPossible):
+            assert act()
+        assert camera.state is CameraState.IDLE
+        shoot(camera)
+
+
+def test_an_armed_camera_gives_no_sign_and_keeps_its_lens(camera):
+    camera.open()
+    camera.arm(Exposure())
+    for act in (camera.give_sign, lambda: camera.focus("farther")):
+        with pytest.raises(NotIdle):
+            act()
+    assert camera.state is CameraState.ARMED
+    camera.disarm()
+
+
 def test_a_recovery_leaves_it_closed_and_it_can_be_opened(camera):
     camera.open()
     for name in ("usb_reset", "power_cycle"):
@@ -75,3 +98,7 @@ def test_the_virtual_camera_says_that_it_has_no_live_view(remote):
     camera.open()
     with pytest.raises(NotPossible, match="this body gives no live view over PTP"):
         camera.preview()
+    with pytest.raises(NotPossible, match=r"can give no sign.*Look for the body with serial number 0.1"):
+        camera.give_sign()
+    with pytest.raises(NotPossible, match="its lens cannot be moved from here"):
+        camera.focus("auto")

@@ -99,8 +99,8 @@ class Fleet:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["camera_nodes.agent", "camera_nodes.sim_camera"])
 
-    def start(self, studio: Studio, urls: dict[str, str]) -> None:
-        """urls: a camera's address by its name."""
+    def start(self, studio: Studio, urls: dict[str, str], **changes: Any) -> None:
+        """urls: a camera's address by its name. changes: of the nodes' settings."""
         for camera, url in urls.items():
             keys = self.folder / "keys"
             studio.enrol(camera, ensure_keys(keys, camera).public)
@@ -116,7 +116,7 @@ class Fleet:
                 min_free_mb=1,
                 max_late_ms=1000.0,  # what is tested here must not depend on how busy the machine is
             )
-            process = self._context.Process(target=run, args=(settings,), name=camera)
+            process = self._context.Process(target=run, args=(replace(settings, **changes),), name=camera)
             process.start()
             self.processes[camera] = process
 

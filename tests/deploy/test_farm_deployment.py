@@ -42,7 +42,7 @@ def commands() -> list[tuple[str, list[str]]]:
 
 
 def test_compose_has_every_role_and_each_waits_for_what_it_needs() -> None:
-    assert set(SERVICES) == {"postgres", "setup", "scheduler", "worker", "farm", "studio"}
+    assert set(SERVICES) == {"postgres", "setup", "scheduler", "worker", "farm", "studio", "prometheus", "grafana"}
     for name, service in SERVICES.items():
         for other in service.get("depends_on", []):
             assert other in SERVICES, f"{name} waits for {other}"

@@ -14,6 +14,7 @@ from db.consents.withdrawals import stop_work
 from db.engine import reading, transaction, utc_now
 from db.models import CaptureSession, ConsentScope, Job, JobState, Subject, Take
 from db.rigs import rig_records
+from db.stage_runs.job_counts import count_jobs
 from db.stage_runs.job_queue import IN_THE_CHAIR, PRIORITY, REPLACED, UNWANTED
 from db.store import Store
 from processing.farm import daemon
@@ -22,7 +23,6 @@ from processing.farm.display.farm_status import report_of
 from processing.farm.execution.dask_cluster import Executor
 from processing.farm.execution.task_execution import run_task
 from processing.farm.farm_listener import FarmListener, Summary
-from processing.farm.scheduling.job_counts import count_jobs
 from processing.farm.scheduling.tasks import Task, TaskOutcome, TaskResult
 from processing.farm.scheduling.worker_capacity import WorkerCapacity
 

@@ -3,19 +3,14 @@
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
+from turned_take import MOVED, SUBJECT, write_turned_take
 from typer.testing import CliRunner
 
 from processing.commands import process, reconstruct, register
-from processing.files.camera_models import params_from_cameras
 from processing.files.obj import read_obj
-from processing.files.take_folder import read_photos, read_take
 
-SUBJECT = Path(__file__).resolve().parents[3] / "shared" / "data" / "subject-11"
-FACTOR, VIEWS, MOVED, DEGREES = 0.36, 12, 5, 0.4
 COARSE = {"reconstruct.max_megapixels": 0.06, "reconstruct.vertices": 30_000}
 SIZES = {"texture.size_px": 256, "bake.size_px": 256, "preview.height_px": 120, "preview.subdivisions": 0}
 
@@ -23,19 +18,7 @@ SIZES = {"texture.size_px": 256, "bake.size_px": 256, "preview.height_px": 120, 
 @pytest.fixture
 def take(tmp_path: Path) -> Path:
     """The most frontal views of a neutral face, small; one camera was turned after its calibration."""
-    whole, images = read_photos(read_take(SUBJECT / "1_neutral"))
-    order = np.argsort([view.camera.viewing_direction[2] for view in whole.views])[:VIEWS]
-    folder = tmp_path / "subject" / "1_neutral"
-    folder.mkdir(parents=True)
-    cameras = [whole.views[k].camera.scaled(FACTOR) for k in order]
-    for v, (k, camera) in enumerate(zip(order, cameras, strict=True)):
-        small = cv2.resize(images[int(k)], (camera.width, camera.height), interpolation=cv2.INTER_AREA)
-        cv2.imwrite(str(folder / f"{v}.jpg"), small, [cv2.IMWRITE_JPEG_QUALITY, 97])
-    params = params_from_cameras(cameras)
-    turn = Rotation.from_rotvec(np.radians(DEGREES) * np.array([0.6, 0.8, 0.0])).as_matrix()
-    params[f"{MOVED}_Rt"] = (turn @ np.array(params[f"{MOVED}_Rt"])).tolist()
-    (folder / "params.json").write_text(json.dumps(params))
-    return folder
+    return write_turned_take(tmp_path / "subject" / "1_neutral")
 
 
 @pytest.mark.timeout(1200)  # half a minute on two free cores

@@ -1,6 +1,5 @@
 """A real browser on the console: Debian's Chromium by Playwright, signed in. Errors of its own console fail a test."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,6 +9,8 @@ from typing import Any
 
 import pytest
 
+# WebGL without a graphics card.
+SOFTWARE_3D = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
 HOW = "no Chromium here: apt-get install chromium (or set MIEN_CHROMIUM to one)"
 
 
@@ -35,20 +36,28 @@ def plain_page(*arguments: str) -> Iterator[Any]:
 
 @contextmanager
 def browser_page(
-    url: str, home: Path, *, width: int = 1920, height: int = 1080, expected: tuple[str, ...] = ()
+    url: str,
+    home: Path,
+    *,
+    width: int = 1920,
+    height: int = 1080,
+    expected: tuple[str, ...] = (),
+    graphics: tuple[str, ...] = ("--disable-gpu",),
+    role: str = "manager",
 ) -> Iterator[Any]:
-    """A page of a signed-in operator on the console at `url` of the studio in `home`.
+    """A page of somebody signed in, with this role, on the console at `url` of the studio in `home`.
 
     expected: parts of errors that the test provokes; any other error or warning of the browser fails it.
+    graphics: how the browser draws, as in SOFTWARE_3D.
     """
     from playwright.sync_api import sync_playwright
 
     found: list[str] = []
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=chromium(), args=[*arguments, "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=chromium(), args=[*arguments, *graphics])
         context = browser.new_context(viewport={"width": width, "height": height})
-        sign_in(context, url, home)
+        sign_in(context, url, home, person=f"anna-{role}", role=role)
         page = context.new_page()
         page.on("console", lambda m: found.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: found.append(str(error)))
@@ -60,7 +69,24 @@ def browser_page(
     assert not unexpected, unexpected
 
 
-def sign_in(context: Any, url: str, home: Path) -> None:
-    """Sign the browser's context in."""
-    token = json.loads((home / "console.json").read_text())["token"]
-    context.add_cookies([{"name": "mien-session", "value": token, "url": url}])
+def sign_in(context: Any, url: str, home: Path, *, person: str = "anna", role: str = "manager") -> None:
+    """Sign the browser's context in as this person, whose account is made where there is none."""
+    token = session_token(home, person, role)
+    context.add_cookies([{"name": "mien-session", "value": token, "url": url, "httpOnly": True, "sameSite": "Strict"}])
+
+
+def session_token(home: Path, person: str = "anna", role: str = "manager") -> str:
+    """The cookie of a new session, opened in the records of the studio in `home` without a sign-in page."""
+    from db.accounts.accounts import add_account, find_account
+    from db.accounts.console_sessions import open_session
+    from db.engine import open_database, transaction
+    from db.models import ConsoleRole
+    from db.settings import Settings
+
+    engine = open_database(Settings.load(home).database)
+    try:
+        with transaction(engine) as tx:
+            account = find_account(tx, person) or add_account(tx, person, ConsoleRole(role))
+            return open_session(tx, account, person)[0]
+    finally:
+        engine.dispose()

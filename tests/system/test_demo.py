@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from cryptography.fernet import Fernet
 from patience import run_patiently
+from records_home import opened, served, token
 
 BIN = Path(sys.executable).parent
 CAMERAS, HEIGHT, SEED = 24, 360, 7
@@ -80,6 +82,27 @@ def test_every_take_is_whole_in_sync_and_true(first: dict[str, Any]) -> None:
         assert take["error"]["scan_complete"] > 0.7
         assert take["error"]["tu_surface_mean_mm"] < 0.5
         assert take["error"]["tu_median_mm"] < 4.0
+
+
+def test_the_console_opens_on_what_it_made(first: dict[str, Any], out: Path) -> None:
+    assert first["console"] == f"mien studio serve --home {out / 'studio'}"
+    home = out / "studio"
+    with (
+        opened(home) as studio,
+        served(studio, home) as url,
+        httpx.Client(base_url=url, headers=token(home), timeout=60) as client,
+    ):
+        sessions = client.get("/api/artefacts").json()["sessions"]
+        assert [(one["subject"], one["takes"], one["shown"]) for one in sessions] == [("S001", 2, True)]
+        takes = client.get(f"/api/artefacts/of/{sessions[0]['session']}").json()["takes"]
+        for take in takes:
+            assert take["models"].keys() == {"scan", "mesh", "texture", "displacement", "template"}
+            for model in take["models"].values():
+                assert client.get(f"/api/artefacts/{model['sha256']}").status_code == 200
+        assert client.get("/api/farm").json()["counts"]["done"] == 12
+        release = client.get("/api/release").json()
+        assert [(one["name"], one["version"]) for one in release["releases"]] == [("demo", 1)]
+        assert release["coverage"]["subjects"][0]["cells"][:3] == ["released", "released", "missing"]
 
 
 def test_the_release_has_facescapes_names_and_verifies(first: dict[str, Any], out: Path) -> None:

@@ -32,16 +32,19 @@ class CameraPlaces:
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
         self._version: int | None = None
-        self._places: dict[str, dict[str, list[float]]] = {}
+        self._places: Mapping[str, dict[str, list[float]]] = {}
 
-    def now(self) -> Mapping[str, dict[str, list[float]]]:
-        """By camera: its position and direction; empty without a calibration."""
-        version, _ = self._studio.records.newest_calibration()
-        if version != self._version:
-            with reading(self._studio.engine) as tx:
-                found = rig_records.newest_calibration(tx, rig_records.get_rig(tx, self._studio.rig.name))
-                data = dict(found.data) if found is not None else {}
-            places = {camera.name: place_of(data, camera.view) for camera in self._studio.rig.cameras}
-            self._places = {name: place for name, place in places.items() if place is not None}
-            self._version = version
-        return self._places
+    def read(self, version: int | None) -> None:
+        """version: of the rig's newest calibration; None: there is none."""
+        if version == self._version:
+            return
+        with reading(self._studio.engine) as tx:
+            found = rig_records.newest_calibration(tx, rig_records.get_rig(tx, self._studio.rig.name))
+            data = dict(found.data) if found is not None else {}
+        places = {camera.name: place_of(data, camera.view) for camera in self._studio.rig.cameras}
+        self._places = {name: place for name, place in places.items() if place is not None}
+        self._version = version
+
+    def of(self, camera: str) -> dict[str, list[float]]:
+        """The camera's position and direction; empty where they are not known."""
+        return self._places.get(camera, {})

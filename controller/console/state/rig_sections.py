@@ -36,7 +36,8 @@ def rig_section(studio: Studio) -> dict[str, Any]:
 def jobs_section(studio: Studio) -> dict[str, Any]:
     """What the studio is about beside takes, by its name."""
     job = studio.rig_shots.job()
-    return {} if job is None else {job["id"]: job}
+    own = {} if job is None else {job["id"]: job}
+    return own | {name: known(**vars(one)) for name, one in studio.jobs_now().items()}
 
 
 def preflight_section(studio: Studio) -> dict[str, Any] | None:

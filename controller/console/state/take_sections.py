@@ -1,15 +1,22 @@
-"""Sections of the take that was told of last, or is under way: its phase, each camera's, photographs and review."""
+"""The section of the take that was told of last, or is under way, and what the cameras' tiles show of it.
+
+While a fire's quiet window is open it is composed from what is in memory alone.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.console.state.known_values import known, rounded, without_none
-from controller.sessions.session_state import SessionStateMachine, TakeLine
+from controller.console.state.known_values import known, rounded
+from controller.console.state.record_facts import RecordFacts
+from controller.firing.fire_timing import NS_PER_MS, Skew
+from controller.sessions.session_state import TakeLine
 from controller.studio import Studio
 from controller.takes.take_progress import TakeProgress
+from controller.takes.take_result import TakeResult
+from db import session_rules as rules
 from db.consents.capture_consent import CaptureConsent
-from db.models import TakeState
+from db.models import ExposureSource, TakeState
 from db.takes.take_reviews import TakeReviewData
 
 DECIDED = (TakeState.ACCEPTED, TakeState.SUPERSEDED)
@@ -17,108 +24,130 @@ DECIDED = (TakeState.ACCEPTED, TakeState.SUPERSEDED)
 
 @dataclass(frozen=True)
 class SeenTake:
-    """What other sections use of the take shown, by camera name."""
+    """The take shown. By camera name: how far each is, and what is known of it."""
 
-    take: str = ""  # its code; "" without one
+    code: str = ""  # "" without one
+    expression: str = ""
+    position: int = 0
+    attempt: int = 0
+    phase: str = "failed"
+    line: TakeLine | None = None  # as the records have it; None until they say so
+    progress: TakeProgress = field(default_factory=lambda: TakeProgress("", ()))
+    last: TakeResult | None = None  # what was told of it
+    review: TakeReviewData | None = None
     phases: Mapping[str, str] = field(default_factory=dict)
     pictures: Mapping[str, str] = field(default_factory=dict)  # hashes of its photographs
     checks: Mapping[str, str] = field(default_factory=dict)  # ok or look
     lateness_ms: Mapping[str, float] = field(default_factory=dict)  # of the command
 
 
-def shown_take(studio: Studio, state: SessionStateMachine | None) -> str | None:
-    """The code of the take to show: the one planned last since the start, else the session's last."""
-    under_way = studio.under_way
-    if under_way is not None and state is not None and under_way.session_state.session == state.session:
-        # It may have another code by now: it was given to another expression.
-        return next((t.code for t in state.takes if under_way.code in (t.code, *t.former)), under_way.code)
-    return state.takes[-1].code if state is not None and state.takes else None
-
-
-def take_sections(studio: Studio, state: SessionStateMachine | None) -> tuple[dict[str, Any] | None, SeenTake]:
-    """The take's section, and what the cameras' section takes from it."""
-    code = shown_take(studio, state)
-    if state is None or code is None:
-        return None, SeenTake()
-    line = next((take for take in state.takes if take.code == code), None)
-    progress = studio.events.progress_of(code) or TakeProgress(code, (c.name for c in studio.rig.cameras))
-    review = (
-        studio.review(code) if line is not None and line.state not in (TakeState.PLANNED, TakeState.FIRED) else None
-    )
-    pictures = dict(progress.hashes)
-    if line is not None and len(pictures) < line.frames:
-        pictures = studio.records.photographs(code)
-    if state.consent == CaptureConsent.WITHDRAWN:
-        pictures = {}
-    phases = _camera_phases(progress, line, pictures, review)
+def see_take(studio: Studio, facts: RecordFacts) -> SeenTake:
+    """The take to show, from the records as they were read last and from memory."""
+    state, under_way = facts.state, studio.under_way
+    if under_way is not None and state is not None and under_way.session_state.session != state.session:
+        under_way = None  # of a session that is over
+    code = facts.take
+    line = next((take for take in state.takes if take.code == code), None) if state is not None else None
+    known_by = (line.code, *line.former) if line is not None else ()
+    if under_way is not None and under_way.code not in known_by:
+        if line is not None or studio.firing.held:
+            code, line = under_way.code, None  # the records were read before it was planned
+        else:
+            under_way = None
+    if not code:
+        return SeenTake()
+    if under_way is not None and line is None:
+        position, attempt, expression = under_way.expression.position, under_way.attempt, under_way.expression.name
+    elif line is not None and state is not None:
+        position, attempt = line.position, line.attempt
+        expression = next((e.name for e in state.expressions if e.position == position), "")
+    else:
+        return SeenTake()
+    fired_as = under_way.code if under_way is not None else code
+    progress = studio.events.progress_of(fired_as)
+    if progress is None:
+        progress = TakeProgress(code, (c.name for c in studio.rig.cameras), facts.photographs)
+    review = facts.review if facts.take == code else None
+    shows = state is None or state.consent != CaptureConsent.WITHDRAWN
+    pictures = {**(facts.photographs if facts.take == code else {}), **progress.hashes} if shows else {}
     looked = {check.camera for check in review.advice if check.camera} if review else set()
-    seen = SeenTake(
-        take=code,
-        phases=phases,
+    last = studio.last_take
+    return SeenTake(
+        code=code,
+        expression=expression,
+        position=position,
+        attempt=attempt,
+        phase=take_phase(progress, line, review),
+        line=line,
+        progress=progress,
+        last=last if last is not None and last.take in (code, fired_as) else None,
+        review=review,
+        phases=_camera_phases(progress, line, pictures, review),
         pictures=pictures,
         checks={name: "look" if name in looked else "ok" for name in pictures} if review else {},
         lateness_ms={
-            name: (stamp.released_at_ns - stamp.commanded_at_ns) / 1e6
+            name: (stamp.released_at_ns - stamp.commanded_at_ns) / NS_PER_MS
             for name, stamp in progress.stamps.items()
             if stamp.released_at_ns is not None
         },
     )
-    return _section(studio, state, line, progress, seen, review), seen
 
 
-def _section(
-    studio: Studio,
-    state: SessionStateMachine,
-    line: TakeLine | None,
-    progress: TakeProgress,
-    seen: SeenTake,
-    review: TakeReviewData | None,
-) -> dict[str, Any]:
-    last = studio.last_take if studio.last_take is not None and studio.last_take.take == seen.take else None
-    position = line.position if line is not None else 0
-    expression = next((e.name for e in state.expressions if e.position == position), "")
+def take_section(seen: SeenTake) -> dict[str, Any] | None:
+    """The take as the page shows it."""
+    if not seen.code:
+        return None
+    line, progress, last, phase = seen.line, seen.progress, seen.last, seen.phase
     came = seen.pictures.keys() | progress.frames
+    failed = phase == "failed"
     faults = dict(last.faults) if last is not None else dict(progress.faults)
-    skew = last.skew if last is not None else None
-    return known(
-        code=seen.take,
-        expression=expression,
-        position=position,
-        attempt=line.attempt if line is not None else 0,
-        phase=take_phase(progress, line, review),
+    lacking = [name for name in progress.cameras if name not in came] if failed and progress.fired else []
+    value = known(
+        code=seen.code,
+        expression=seen.expression,
+        position=seen.position,
+        attempt=seen.attempt,
+        phase=phase,
         cameras=len(progress.cameras),
         safe=len(progress.safe | came),
-        **{"in": len(came)},
-        missing=[name for name in progress.cameras if name not in came]
-        if line and line.state is TakeState.FAILED
-        else [],
+        missing=lacking,
         faults=faults,
-        flags=list(last.flags) if last is not None else [line.problem] if line is not None and line.flagged else [],
+        flags=_flags(last, line),
         advice=dict(last.advice) if last is not None else {},
         message=last.message if last is not None else (line.problem or "") if line is not None else "",
-        skew=known(
-            command_skew_ms=rounded(skew.command_skew_ms if skew else line.command_skew_ms if line else None),
-            clock_uncertainty_ms=rounded(
-                skew.clock_uncertainty_ms if skew else line.clock_uncertainty_ms if line else None
-            ),
-            exposure_skew_ms=rounded(skew.exposure_skew_ms if skew else line.exposure_skew_ms if line else None),
-            exposure_source=skew.exposure_source if skew else line.exposure_source if line else None,
-        ),
+        skew=_skew(last, line),
         pictures={name: {"thumbnail": sha, "photograph": sha} for name, sha in seen.pictures.items()},
-        review=review_value(review) if review is not None else None,
+        review=review_value(seen.review) if seen.review is not None else None,
+    )
+    return value | {"in": len(came)}
+
+
+def _flags(last: TakeResult | None, line: TakeLine | None) -> list[str]:
+    """Why a whole take deserves a look."""
+    if last is not None:
+        return list(last.flags)
+    return [line.problem] if line is not None and line.flagged and line.problem else []
+
+
+def _skew(last: TakeResult | None, line: TakeLine | None) -> dict[str, Any]:
+    """The records' numbers, which an LED board may have measured since; else those that were told."""
+    if line is not None and line.state not in rules.UNDER_WAY:
+        found: Skew | TakeLine = line
+    else:
+        found = last.skew if last is not None else Skew()
+    source = found.exposure_source
+    return known(
+        command_skew_ms=rounded(found.command_skew_ms),
+        clock_uncertainty_ms=rounded(found.clock_uncertainty_ms, 3),
+        exposure_skew_ms=rounded(found.exposure_skew_ms),
+        exposure_source=source if source != ExposureSource.NOT_MEASURED.value else None,
     )
 
 
 def review_value(review: TakeReviewData) -> dict[str, Any]:
     """What the checks said; `camera` is left out where a check speaks of the take."""
-    found = {
-        "sheet": review.sheet,
-        "checks": [
-            {"check": c.name, "camera": c.camera or None, "state": c.state.value, "reason": c.reason}
-            for c in review.checks
-        ],
-    }
-    return dict(without_none(found))
+    checks = [known(check=c.name, camera=c.camera or None, state=c.state.value, reason=c.reason) for c in review.checks]
+    return known(sheet=review.sheet, checks=checks)
 
 
 def take_phase(progress: TakeProgress, line: TakeLine | None, review: TakeReviewData | None) -> str:
@@ -143,6 +172,7 @@ def _camera_phases(
 ) -> dict[str, str]:
     came, safe, stamps, faults = pictures.keys() | progress.frames, progress.safe, progress.stamps, progress.faults
     over = line is not None and line.state is TakeState.FAILED
+    fired = progress.fired
 
     def phase(name: str) -> str:
         if name in came:
@@ -151,6 +181,6 @@ def _camera_phases(
             return "failed"
         if name in safe:
             return "safe"
-        return "fired" if name in stamps or progress.fired else "armed"
+        return "fired" if name in stamps or fired else "armed"
 
     return {name: phase(name) for name in progress.cameras}

@@ -3,7 +3,7 @@
 import { attribute, el, keyed, show, text } from "/static/dom.js";
 
 // What a remedy's button says, and what it does. Actions without an entry are told in words alone.
-const ACTIONS = {
+export const ACTIONS = {
   recover: ["Recover", (app, fault) => each(app, fault, (camera) => app.api.post(`/api/rig/cameras/${camera}/recover`))],
   back: ["Bring back", (app, fault) => app.api.post("/api/rig/back", { cameras: targets(fault) })],
   aside: ["Set aside", async (app, fault) => {

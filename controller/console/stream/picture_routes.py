@@ -9,6 +9,7 @@ from fastapi.params import Depends
 from fastapi.responses import Response
 from PIL import Image, ImageOps
 
+from controller.accounts.roles import require
 from controller.studio import Studio
 from db.engine import reading
 from db.takes.shown_photographs import may_show
@@ -25,20 +26,20 @@ def picture_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
     """/pictures/...; `guard`: what each request must pass."""
     routes = APIRouter(prefix="/pictures", dependencies=guard)
 
-    def require(sha256: str) -> None:
+    def require_shown(sha256: str) -> None:
         with reading(studio.engine) as tx:
             if not may_show(tx, sha256):
                 raise HTTPException(404, "no photograph of this hash may be shown")
 
-    @routes.get("/photographs/{sha256}.jpg")
+    @routes.get("/photographs/{sha256}.jpg", dependencies=[require("viewer")])
     def photograph(sha256: Hash) -> Response:
-        require(sha256)
+        require_shown(sha256)
         with studio.store.open(sha256) as file:
             return Response(file.read(), media_type="image/jpeg", headers=HEADERS)
 
-    @routes.get("/thumbnails/{sha256}.jpg")
+    @routes.get("/thumbnails/{sha256}.jpg", dependencies=[require("viewer")])
     def thumbnail(sha256: Hash) -> Response:
-        require(sha256)
+        require_shown(sha256)
         with studio.store.open(sha256) as file:
             data = file.read()
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:

@@ -1,96 +1,58 @@
 """The publisher: one thread composes the state when something changed and somebody listens; listeners get the changes.
 
 Each change is serialised once for all listeners. A listener that does not keep up is given the newest snapshot instead
-of a backlog.
+of a backlog. While a fire is near nothing is composed, but once as its quiet window opens.
 """
 
 import asyncio
-import json
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Protocol
 
-from fastapi.sse import format_sse_event
+import msgspec
 
 from controller.change_bell import ChangeBell
+from controller.console.stream.listener import Listener, event_bytes
 from controller.console.stream.merge_patch import make_patch
-from db.errors import RecordError
 
 log = logging.getLogger(__name__)
 
 SHORTEST_S = 0.1  # between two states
-LONGEST_S = 1.0  # so often at least: time itself changes some things, and so do other processes
+LONGEST_S = 0.5  # so often at least: time itself changes some things, and so do other processes
+URGENT = ("take", "records", "trigger", "lights", "preflight", "roster", "listeners")  # topics that wait no longer
 BEAT_S = 1.0
-BACKLOG = 32  # changes that a listener may be behind
 
 
-class Listener:
-    """One page's end of the stream; everything but its making runs in the event loop."""
+class StateSource(Protocol):
+    """What composes the state."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self._waiting: deque[tuple[int, bytes]] = deque()
-        self._sent = -1  # the revision that it has
-        self._wake = asyncio.Event()
-        self._ended = False
-        self.behind = True  # its next event is a snapshot
+    @property
+    def pending(self) -> bool:
+        """Whether something has changed that the last state does not have, and the bell may not tell of again."""
+        ...
 
-    def put(self, revision: int, change: bytes) -> None:
-        """The change that makes this revision is there for it."""
-        if self.behind or revision <= self._sent:
-            return
-        if len(self._waiting) >= BACKLOG:
-            self._waiting.clear()
-            self.behind = True
-        else:
-            self._waiting.append((revision, change))
-        self._wake.set()
-
-    def wake(self) -> None:
-        self._wake.set()
-
-    def end(self) -> None:
-        self._ended = True
-        self._wake.set()
-
-    async def events(
-        self, snapshot: Callable[[], tuple[int, bytes]], beat: Callable[[], bytes]
-    ) -> AsyncIterator[bytes]:
-        """What goes out, as it comes; ends with the studio."""
-        while not self._ended:
-            self._wake.clear()
-            if self.behind:
-                self._sent, whole = snapshot()
-                self.behind = not whole
-                if whole:
-                    yield whole
-            while self._waiting and not self._ended:
-                self._sent, change = self._waiting.popleft()
-                yield change
-            try:
-                await asyncio.wait_for(self._wake.wait(), BEAT_S)
-            except TimeoutError:
-                if not self.behind:
-                    yield beat()
-        yield format_sse_event(event="end", data_str="{}")
+    def compose(self) -> dict[str, Any]:
+        """The state as it is now: a new object, in which what did not change is the same object as before."""
+        ...
 
 
 class Publisher:
-    """start() runs the thread, stop() ends it and every stream. Composes only while somebody listens."""
+    """Composes only while somebody listens. stop() ends every stream and the thread."""
 
-    def __init__(self, bell: ChangeBell, compose: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, bell: ChangeBell, source: StateSource) -> None:
         self._bell = bell
-        self._compose = compose
+        self._source = source
         self._lock = threading.Condition()
         self._listeners: list[Listener] = []
         self._state: dict[str, Any] = {}
         self._whole = b""
-        self.revision = 0
+        self._composed = -1  # what the bell had counted when the state was composed last
+        self._fresh = False  # the state is of now, as somebody has listened all the time
         self._running = True
         self._thread: threading.Thread | None = None
+        self.revision = 0
 
     @property
     def listeners(self) -> int:
@@ -105,8 +67,8 @@ class Publisher:
             listeners = list(self._listeners)
             self._lock.notify_all()
         for listener in listeners:
-            self._call(listener, listener.end)
-        self._bell.ring("end")
+            _call(listener, listener.end)
+        self._bell.ring("listeners")
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(10)
 
@@ -120,72 +82,82 @@ class Publisher:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="mien-stream", daemon=True)
                 self._thread.start()
-            if len(self._listeners) == 1:
-                self._whole = b""  # nobody has looked after it meanwhile
             self._lock.notify_all()
-        self._bell.ring("listeners")
+        beats = asyncio.ensure_future(self._beat(listener))
         try:
-            async for event in listener.events(self._snapshot, self._beat):
+            joined = self._bell.ring("listeners")
+            async for event in listener.events(lambda: self._snapshot(joined)):
                 yield event
         finally:
+            beats.cancel()
             with self._lock:
                 self._listeners.remove(listener)
+            self._bell.ring("listeners")
 
-    def _snapshot(self) -> tuple[int, bytes]:
+    async def _beat(self, listener: Listener) -> None:
+        while True:
+            await asyncio.sleep(BEAT_S)
+            listener.beat(event_bytes("beat", {"revision": self.revision, "at": _now_ms()}))
+
+    def _snapshot(self, joined: int) -> tuple[int, bytes]:
+        """The newest state whole; nothing while there is none that was composed after the `joined`th ring."""
         with self._lock:
-            if not self._whole and self._state and self._fresh:
-                data = json.dumps({"revision": self.revision, "state": self._state}, separators=(",", ":"))
-                self._whole = format_sse_event(event="snapshot", data_str=data)
-            return self.revision, self._whole
-
-    def _beat(self) -> bytes:
-        return format_sse_event(event="beat", data_str=f'{{"revision":{self.revision}}}')
-
-    _fresh = False
+            if not self._fresh or self._composed < joined:
+                return -1, b""
+            if not self._whole:
+                self._whole = msgspec.json.encode(self._state)
+            head = f'{{"revision":{self.revision},"at":{_now_ms()},"state":'
+            return self.revision, b"event: snapshot\ndata: " + head.encode() + self._whole + b"}\n\n"
 
     def _run(self) -> None:
         seen, told_quiet = -1, False
         while True:
             with self._lock:
                 if not self._listeners:
-                    self._fresh, self._whole = False, b""
+                    self._fresh = False
                 self._lock.wait_for(lambda: bool(self._listeners) or not self._running)
                 if not self._running:
                     return
+            if self._fresh and not self._bell.any_since(URGENT, seen):
+                time.sleep(SHORTEST_S)  # figures of cameras: half as often
             began = time.monotonic()
-            seen = self._bell.count
-            quiet = self._bell.quiet
-            if not (quiet and told_quiet and self._fresh):  # once as the window opens, for the word HOLD STILL
-                try:
-                    self._publish(self._compose())
-                except RecordError as error:
-                    log.warning("the page's state is not composed now: %s", error)
-                except Exception:
-                    log.exception("the page's state could not be composed")
+            seen, quiet = self._bell.count, self._bell.quiet
+            if not (quiet and told_quiet and self._fresh):
+                self._compose(seen)
             told_quiet = quiet
-            self._bell.wait(seen, LONGEST_S)
-            time.sleep(max(0.0, SHORTEST_S - (time.monotonic() - began)))
+            time.sleep(max(0.0, began + SHORTEST_S - time.monotonic()))
+            self._bell.wait(seen, SHORTEST_S if self._source.pending else LONGEST_S)
 
-    def _publish(self, state: dict[str, Any]) -> None:
+    def _compose(self, seen: int) -> None:
+        try:
+            self._publish(self._source.compose(), seen)
+        except Exception:  # pages see that nothing comes; the next time may be better
+            log.exception("the page's state could not be composed")
+
+    def _publish(self, state: dict[str, Any], seen: int) -> None:
         with self._lock:
             patch = make_patch(self._state, state) if self._fresh else None
-            if patch == {}:
-                return
-            self.revision += 1
-            self._state, self._whole, self._fresh = state, b"", True
-            listeners = list(self._listeners)
-        if patch is None:
-            for listener in listeners:
-                self._call(listener, listener.wake)
-            return
-        data = json.dumps({"revision": self.revision, "patch": patch}, separators=(",", ":"))
-        change = format_sse_event(event="change", data_str=data)
+            if patch != {}:
+                self.revision += 1
+                self._state, self._whole, self._fresh = state, b"", True
+            self._composed = seen
+            revision, listeners = self.revision, list(self._listeners)
+        change = event_bytes("change", {"revision": revision, "patch": patch}) if patch else b""
         for listener in listeners:
-            self._call(listener, listener.put, self.revision, change)
+            if patch is None:
+                _call(listener, listener.start_again)
+            elif patch:
+                _call(listener, listener.put, revision, change)
+            elif listener.behind:
+                _call(listener, listener.look)
 
-    @staticmethod
-    def _call(listener: Listener, what: Callable[..., None], *given: Any) -> None:
-        try:
-            listener.loop.call_soon_threadsafe(what, *given)
-        except RuntimeError:  # its event loop has ended
-            log.debug("a listener's loop is gone")
+
+def _call(listener: Listener, what: Callable[..., None], *given: Any) -> None:
+    try:
+        listener.loop.call_soon_threadsafe(what, *given)
+    except RuntimeError:  # its event loop has ended
+        log.debug("a listener's loop is gone")
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -3,6 +3,7 @@
 import json
 import signal
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -13,12 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from common.guarding.log_fields import LogFormat
 from common.guarding.safe_text import plain, plain_lines
 from db.models import JobState
+from db.stage_runs.job_counts import JobCounts, counts
 from db.studio import open_studio
 from processing.farm.daemon import FarmDaemon
+from processing.farm.display.farm_log import FarmLog
 from processing.farm.farm_listener import FarmListener, Summary
-from processing.farm.scheduling.job_counts import JobCounts, counts
 from processing.farm.settings import FarmSettings
 from processing.farm.template_files import studio_template
 
@@ -89,8 +92,11 @@ def run_farm(
     **given: Any,
 ) -> int:
     """`mien farm run`; the exit code: 0, 4 when runs failed for good, 130 when interrupted."""
-    with open_studio(home, database) as studio, FarmProgressDisplay() as display:
+    with ExitStack() as opened:
+        studio = opened.enter_context(open_studio(home, database))
         settings = FarmSettings.load(studio.settings, template=template, **given)
+        text = settings.log_format is LogFormat.TEXT
+        display = opened.enter_context(FarmProgressDisplay() if text else FarmLog(settings.log_format))
         path = studio_template(studio.settings.home, settings.template, display.warned)
         farm = FarmDaemon(studio.engine, studio.settings.store, settings, path, display)
         interrupted = stop_on_signals(farm)

@@ -17,10 +17,10 @@ from common.guarding.safe_text import plain, plain_lines
 from db.engine import reading
 from db.errors import DatabaseUnavailable
 from db.models import JobState, RunVerdict
+from db.stage_runs.job_counts import count_jobs, counts, running_runs
 from db.stage_runs.job_queue import troubled_jobs
 from db.stage_runs.run_reviews import count_verdicts, reviewed_runs
 from db.studio import open_studio
-from processing.farm.scheduling.job_counts import count_jobs, counts, running_runs
 
 TROUBLES = 50
 SILENT_S = 60.0  # a daemon that renewed nothing for so long is told of

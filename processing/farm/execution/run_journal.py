@@ -26,6 +26,7 @@ from common.files.atomic_write import write_whole
 from common.files.locks import try_lock
 from db.errors import RecordError
 from db.stage_runs.artefacts import OutputFile
+from db.stage_runs.run_logs import RUNS, run_log_file
 from db.store import Store
 from processing.farm.execution.scratch_folders import own_folder
 
@@ -64,7 +65,7 @@ class RunJournal(Protocol):
 def run_journal_of(store_place: str) -> RunJournal:
     """The journal of the runs of a store."""
     folder = Store(store_place).folder
-    return ObjectRunJournal(f"{store_place.rstrip('/')}/runs") if folder is None else FolderRunJournal(folder / "runs")
+    return ObjectRunJournal(f"{store_place.rstrip('/')}/runs") if folder is None else FolderRunJournal(folder / RUNS)
 
 
 def journalled_outputs(journal: RunJournal, key: str, store: Store) -> tuple[OutputFile, ...]:
@@ -123,7 +124,7 @@ class FolderRunJournal:
         return None
 
     def log_path(self, key: str) -> Path:
-        return self._folder / f"{key}.log"
+        return run_log_file(self._folder, key)
 
     def recorded(self, key: str) -> None:
         with suppress(FileNotFoundError):

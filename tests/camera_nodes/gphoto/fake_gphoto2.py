@@ -222,6 +222,10 @@ class Camera:
         self.gp.call("trigger_capture")
         self.gp.on_trigger()
 
+    def capture_preview(self) -> Any:
+        self.gp.call("capture_preview")
+        return SimpleNamespace(get_data_and_size=lambda: b"\xff\xd8\xff\xd9")
+
     def wait_for_event(self, timeout_ms: int) -> tuple[int, Any]:
         self.gp.call("wait_for_event")
         if self.gp.events:

@@ -6,8 +6,6 @@ from typing import Any
 
 import httpx
 
-from controller.console.state.snapshot import Snapshot
-
 
 def without_time(state: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in state.items() if key not in ("server", "cameras")}
@@ -28,7 +26,7 @@ def test_a_take_is_followed_from_armed_to_checked(shooting: Callable[..., Any]) 
     assert "armed" in phases or "fired" in phases
     served.studio.accept(session)
     page.until(lambda s: s["take"]["phase"] == "decided" and s["session"]["next_name"] != "neutral")
-    page.until(lambda s: without_time(Snapshot(served.studio).compose()) == without_time(s))
+    page.until(lambda s: without_time(served.whole) == without_time(s))
     for _, picture in page.state["take"]["pictures"].items():
         answer = served.ask("GET", f"/pictures/thumbnails/{picture['thumbnail']}.jpg")
         assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camera_nodes.wire import Stamps
-from controller.firing.fire_timing import Skew, lead_ns, measure, order_fire, stamp_faults
+from controller.firing.fire_timing import Skew, lead_ns, measure, order_fire, stamp_faults, worst_cameras
 from controller.rig_file import CameraEntry, Rig, SyncLimits
 
 MS = 1_000_000
@@ -58,6 +58,17 @@ def test_a_take_over_the_limit_is_always_flagged() -> None:
     limits = SyncLimits()
     assert Skew(4.9, 0.4, 4.9, "hot_shoe").flags(limits) == []
     assert len(Skew(5.1, 0.6, 5.1, "hot_shoe").flags(limits)) == 3
+
+
+def test_the_camera_that_spoils_a_figure_is_named_with_it() -> None:
+    stamps = {f"cam-{n}": stamp(f"cam-{n}", 0.1 * n, 58 + 0.1 * n) for n in range(6)}
+    stamps["cam-7"] = stamp("cam-7", 0.2, 81.6)
+    stamps["cam-8"] = missed("cam-8")
+    flags = measure(stamps.values()).flags(SyncLimits(), worst_cameras(stamps))
+    assert flags == ["exposure skew 23.60 ms is over 5 ms (cam-7 opened 23.3 ms late)"]
+    stamps["cam-7"] = stamp("cam-7", -9)
+    assert worst_cameras(stamps)["command skew"] == "cam-7 was released 9.2 ms early"
+    assert worst_cameras({"cam-8": missed("cam-8")}) == {}
 
 
 def test_silent_and_missed_cameras_are_named() -> None:

@@ -5,57 +5,13 @@ Lengths are metres, as glTF demands.
 Format: the Khronos specification, sections 3.7 (geometry, morph targets) and 4 (GLB).
 """
 
-import json
-import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from common.files.atomic_write import atomic_write
+from processing.files.glb import METRES, GlbBuffer, write_glb_file
 from processing.release.formats.assets.morph_targets import MorphTargetModel, vertex_normals
-
-METRES = 0.001
-FLOAT, UNSIGNED_INT, VERTICES, INDICES = 5126, 5125, 34962, 34963
-
-
-class _Buffer:
-    """The binary chunk, and the views and accessors that say what is in it."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.views: list[dict[str, Any]] = []
-        self.accessors: list[dict[str, Any]] = []
-
-    def view(self, data: bytes, target: int | None = None) -> int:
-        self.data += bytes(-len(self.data) % 4)
-        view: dict[str, Any] = {"buffer": 0, "byteOffset": len(self.data), "byteLength": len(data)}
-        self.views.append(view | ({"target": target} if target else {}))
-        self.data += data
-        return len(self.views) - 1
-
-    def vectors(self, values: NDArray[np.float32], kind: str, *, bounded: bool = False) -> int:
-        """An accessor of (N, k) floats; bounded: with the smallest and the largest, as positions must have them."""
-        values = np.ascontiguousarray(values, dtype="<f4")
-        accessor: dict[str, Any] = {
-            "bufferView": self.view(values.tobytes(), VERTICES),
-            "componentType": FLOAT,
-            "count": len(values),
-            "type": kind,
-        }
-        if bounded:
-            accessor |= {"min": values.min(axis=0).tolist(), "max": values.max(axis=0).tolist()}
-        self.accessors.append(accessor)
-        return len(self.accessors) - 1
-
-    def indices(self, values: NDArray[np.uint32]) -> int:
-        values = np.ascontiguousarray(values, dtype="<u4")
-        view = self.view(values.tobytes(), INDICES)
-        self.accessors.append(
-            {"bufferView": view, "componentType": UNSIGNED_INT, "count": values.size, "type": "SCALAR"}
-        )
-        return len(self.accessors) - 1
 
 
 def _rights_packet(model: MorphTargetModel) -> dict[str, Any]:
@@ -79,20 +35,14 @@ def _rights_packet(model: MorphTargetModel) -> dict[str, Any]:
 
 def write_glb(path: Path, model: MorphTargetModel) -> None:
     """Whole or not at all. A vertex at a UV seam is there once for each of its UVs: glTF knows one index a corner."""
-    buffer = _Buffer()
+    buffer = GlbBuffer()
     mesh = _mesh(buffer, model)
     image = buffer.view(model.texture)
     document = _document(model, buffer, mesh, image)
-    text = json.dumps(document, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 4)
-    data = bytes(buffer.data) + bytes(-len(buffer.data) % 4)
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
-        file.write(struct.pack("<4sII", b"glTF", 2, 12 + 8 + len(text) + 8 + len(data)))
-        file.write(struct.pack("<I4s", len(text), b"JSON") + text)
-        file.write(struct.pack("<I4s", len(data), b"BIN\0") + data)
+    write_glb_file(path, document, buffer)
 
 
-def _mesh(buffer: _Buffer, model: MorphTargetModel) -> dict[str, Any]:
+def _mesh(buffer: GlbBuffer, model: MorphTargetModel) -> dict[str, Any]:
     """The neutral face and its morph targets, their numbers in the buffer."""
     topology = model.topology
     pairs = topology.triangles.astype(np.int64).ravel() << 32 | topology.uv_triangles.ravel()
@@ -123,7 +73,7 @@ def _mesh(buffer: _Buffer, model: MorphTargetModel) -> dict[str, Any]:
     return mesh
 
 
-def _document(model: MorphTargetModel, buffer: _Buffer, mesh: dict[str, Any], image: int) -> dict[str, Any]:
+def _document(model: MorphTargetModel, buffer: GlbBuffer, mesh: dict[str, Any], image: int) -> dict[str, Any]:
     """The JSON chunk. image: the texture's view of the buffer."""
     material = {"baseColorTexture": {"index": 0}, "metallicFactor": 0.0, "roughnessFactor": 0.6}
     return {

@@ -1,4 +1,4 @@
-"""How the jobs stand, in counts that a daemon can decide by."""
+"""How the jobs stand, in counts that a daemon and a page can go by."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

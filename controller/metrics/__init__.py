@@ -1,0 +1,1 @@
+"""Figures of the running studio for Prometheus: read from its state at each scrape, by camera and never by subject."""

@@ -1,0 +1,1 @@
+"""Who may use the console: accounts, their passkeys, sessions of browsers, links that work once."""

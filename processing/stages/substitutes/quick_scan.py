@@ -1,0 +1,68 @@
+"""A scan for a look while the subject sits: frontal photographs at a quarter of their size, a coarse mesh, open holes.
+
+Discovery does not find it: `mien reconstruct --preview` puts it in Reconstruct's place. Nothing else is made of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from common.view_counts import FEWEST_VIEWS
+from processing.files.glb import write_mesh_glb
+from processing.files.ply import write_ply
+from processing.files.stage_files import write_json
+from processing.files.take_folder import Take, read_photos, read_take
+from processing.reconstruction.multi_view_stereo import reconstruct
+from processing.reconstruction.settings import ReconstructionSettings
+from processing.stages.base import TAKE, Inputs, Stage, StageParams
+from processing.stages.reconstruct import Reconstruct
+
+QUARTER = 0.25  # of the photographs' size
+LEAST_MEGAPIXELS = 0.2  # smaller ones are not made
+QUICK = ReconstructionSettings(
+    depth_views=12,
+    neighbours=4,
+    spacing_px=1.6,
+    subdivide=False,
+    vertices=20_000,
+    wider_search=False,
+    detail_passes=0,
+)
+
+
+class QuickScan(Stage):
+    """scan, mesh: the surface with vertex colours, head frame, as PLY (mm) and GLB (m); report: views, points, times.
+
+    The cameras are taken as calibrated.
+    """
+
+    name, version = Reconstruct.name, Reconstruct.version
+    needs: ClassVar[Mapping[str, str]] = {"take": TAKE}
+    makes: ClassVar[Mapping[str, str]] = {"scan": "ply", "mesh": "glb", "report": "json"}
+
+    class Params(StageParams):
+        within_deg: float = 50.0  # of the face's front; such views are used
+        views: int = 24  # at most so many of them, the most frontal ones
+
+    def run(self, inputs: Inputs, params: Params, out: Path) -> None:
+        take = frontal_views(read_take(inputs[TAKE]), params.within_deg, params.views)
+        take, images = read_photos(take)
+        megapixels = float(np.median([camera.width * camera.height / 1e6 for camera in take.cameras]))
+        scale = min(1.0, max(QUARTER, float(np.sqrt(LEAST_MEGAPIXELS / megapixels))))
+        settings = replace(QUICK, scale=scale, workers=inputs.threads)
+        scan = reconstruct(images, take.cameras, settings=settings, device=inputs.device, progress=inputs.progress)
+        write_ply(out / "scan.ply", scan.mesh)
+        write_mesh_glb(out / "mesh.glb", scan.mesh)
+        write_json(out / "report.json", {"report": scan.report, "views": [view.index for view in take.views]})
+
+
+def frontal_views(take: Take, within_deg: float, most: int) -> Take:
+    """The take with the views that look at the face from the front, the most frontal first; six where fewer do."""
+    cosines = {view.index: -float(view.camera.viewing_direction[2]) for view in take.views}
+    order = sorted(take.views, key=lambda view: -cosines[view.index])
+    count = sum(cosine >= np.cos(np.radians(within_deg)) for cosine in cosines.values())
+    chosen = order[: min(most, max(count, FEWEST_VIEWS))]
+    return replace(take, views=tuple(sorted(chosen, key=lambda view: view.index)))

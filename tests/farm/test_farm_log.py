@@ -1,0 +1,23 @@
+"""A farm that logs: each run's start and end says its take and stage, and a failure says why."""
+
+import logging
+
+import pytest
+from processing.farm.scheduling.job_counts import JobCounts
+
+from common.guarding.log_fields import LogFormat, fields_of
+from db.models import JobState
+from processing.farm.display.farm_log import FarmLog
+
+
+def test_each_run_says_its_take_and_stage(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with FarmLog(LogFormat.JSON) as listener:
+        listener.started("S001-1 1_neutral", "landmarks")
+        listener.ended("S001-1 1_neutral", "landmarks", JobState.DONE, "", 1.5)
+        listener.ended("S001-1 2_smile", "register", JobState.PARKED, "no face\nin it", 2.0)
+        for _ in range(2):
+            listener.counted(JobCounts())
+    assert [fields_of(r) for r in caplog.records[:2]] == [{"take": "S001-1 1_neutral", "stage": "landmarks"}] * 2
+    assert [r.levelname for r in caplog.records] == ["INFO", "INFO", "ERROR", "INFO"]
+    assert "parked: no face" in caplog.records[2].getMessage()
