@@ -145,7 +145,7 @@ class Gate:
         if visitor is not None and not visitor.may(route.least):
             raise Refusal(403, refusal(visitor, route.least))
         if request.method not in SAFE:
-            _require_same_origin(request, visitor)
+            _require_same_origin(request, None if route.least == "anyone" else visitor)
         await self._count(request, visitor)
         return visitor, route
 
@@ -247,7 +247,10 @@ def _sign_in_first(request: _Request) -> Refusal:
 
 
 def _require_same_origin(request: _Request, visitor: Visitor | None) -> None:
-    """A command comes from a page of this console, which shows what only such a page can know. Raises Refusal."""
+    """A command comes from a page of this console, which shows what only such a page can know. Raises Refusal.
+
+    visitor: whose session's token is wanted; None for a sign-in, whose page has none.
+    """
     if visitor is not None and visitor.session_id is None:
         return  # the token in the header is what no other page has
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
