@@ -179,7 +179,7 @@ class Session:
         """The subject's screen. A simulated body's live view is a test chart: here it shows what it photographs."""
         view = self.air.studio.rig.cameras
         self.screen.route(
-            "**/api/screen/live.jpg*",
+            "**/api/subject-screen/live.jpg*",
             lambda route: route.fulfill(path=self.air.scene / f"{_view(view, route.request.url)}.jpg"),
         )
         self.screen.goto(f"{self.air.url}/subject")
