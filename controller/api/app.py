@@ -91,8 +91,8 @@ def make_console(
     load.streams = lambda: publisher.listeners
     app.include_router(metrics_router(studio, load))
     app.include_router(trigger_router(trigger, guard))
-    app.include_router(stream_router(publisher, contacts, guard, silence_s))
+    app.include_router(stream_router(publisher, contacts, see, silence_s))
     app.include_router(screen_router(studio))
-    app.include_router(picture_router(studio, guard))
+    app.include_router(picture_router(studio, see))
     add_page(app, studio.rig.name, names[0] if names else "")
     return app
