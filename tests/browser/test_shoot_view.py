@@ -221,7 +221,7 @@ def test_keys_are_dead_without_contact_and_nothing_is_done_later(air: OnAir, loo
         page.wait_for_function("() => document.body.dataset.lost === 'yes'")
         assert "STUDIO LOST" in page.locator("#bar").inner_text()
         for key in ("Space", "Enter", "r", "p"):
-            operator.press(key)
+            page.keyboard.press(key)
         air.serve()
         page.wait_for_function("() => document.body.dataset.lost === undefined")
         operator.wait("s.session !== undefined")
