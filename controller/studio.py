@@ -90,6 +90,8 @@ class Studio(RigOperations):
         The rig is not looked at: see begin_session. without: what is recorded as lacking. consent_later: it begins
         before a consent is recorded. Raises ConsentError for a subject who does not consent.
         """
+        if self.settings.setting_up:
+            raise SessionError("This studio is being set up and records nothing; for sessions:  mien studio serve")
         self.rig.profile(profile)
         session = self.records.start_session(
             subject, protocol, version, profile, consent_later=consent_later, without=without

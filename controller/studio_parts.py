@@ -119,7 +119,7 @@ class StudioParts:
         starting.push(authenticator)  # beforehand: leaving it ends what a failing entry had begun
         authenticator.__enter__()
         starting.enter_context(self.lights)
-        self.maintenance = CameraMaintenance(self.engine, self.rig, self.records, self.firing)
+        self.maintenance = CameraMaintenance(self.engine, self.rig, self.records, self.firing, self._node_told)
         starting.callback(self.maintenance.stop)
         self.maintenance.start()
         self.side = SideProcesses(self.engine, self.store, self.rig, self.settings.records.home, self._scanned)
@@ -139,7 +139,9 @@ class StudioParts:
         """The sockets that nodes connect to, once takes that were left under way are known; then all is running."""
         keys = ensure_keys(self.settings.records.keys, CONTROLLER)
         self.public_key = keys.public
-        self.link = ControlLink(self._port(self.settings.control, keys), self.rig, self.events, self._node_told)
+        self.link = ControlLink(
+            self._port(self.settings.control, keys), self.rig, self.events, self._node_told, self.settings.setting_up
+        )
         starting.callback(self.link.stop)
         self.maintenance.attach(self.link)
         self.ingest = self._make_ingest(keys)

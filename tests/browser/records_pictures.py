@@ -87,7 +87,11 @@ def take_pictures(url: str, home: Path, out: Path) -> None:
             shoot("release")
 
 
-LOADED = "() => [...document.querySelectorAll('.view:not([hidden]) img[src]')].every((image) => image.complete)"
+# Pictures further down are loaded when somebody scrolls there.
+LOADED = (
+    "() => [...document.querySelectorAll('.view:not([hidden]) img[src]')]"
+    ".every((image) => image.complete || image.getBoundingClientRect().top > innerHeight)"
+)
 SETTLED = "() => [...document.querySelectorAll('.pane-note')].every((n) => !n.textContent.startsWith('loading'))"
 
 

@@ -173,11 +173,11 @@ def test_a_lost_photograph_is_a_red_number_and_is_taken_again(tmp_path: Path, lo
         operator = operator_of(page, air, looks)
         operator.fire()
         operator.wait("s.take.phase === 'failed'")
-        missing = page.locator(".tile[data-state=missing]")
+        missing = page.locator(".shot[data-state=missing]")
         assert missing.count() == 1
-        assert missing.locator(".tile-number").inner_text() == "3"
+        assert missing.locator(".shot-number").inner_text() == "3"
         assert "cam-03" in page.locator(".reasons").inner_text()
-        assert page.locator(".tile[data-state=in]").count() == CAMERAS - 1
+        assert page.locator(".shot[data-state=in]").count() == CAMERAS - 1
         assert "failed" in page.evaluate("() => mien.sounds.played")
         assert accessibility_faults(page) == []
         code = operator.fire("r")

@@ -3,7 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from controller.console.state.known_values import known
+from controller.console.state.known_values import known, rounded
 from controller.readiness.check_remedies import check_remedy
 from controller.rig_file import DEFAULT_PROFILE
 from controller.studio import Studio
@@ -68,3 +68,18 @@ def server_section(studio: Studio, started: str) -> dict[str, Any]:
     except PackageNotFoundError:
         mien = "unknown"
     return {"version": mien, "started": started, "rig": studio.rig.name}
+
+
+def live_section(studio: Studio) -> dict[str, Any] | None:
+    """The cameras in live view: the newest frame's number, and how sharp it is; None while nobody looks."""
+    seen = studio.maintenance.viewer.shown()
+    found = {
+        one.camera: known(
+            frame=one.frame,
+            focus=rounded(one.focus, 1),
+            relative=rounded(one.relative),
+            problem=one.problem or None,
+        )
+        for one in seen
+    }
+    return found or None

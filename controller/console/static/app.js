@@ -7,6 +7,7 @@ import { Keys } from "/static/keys.js";
 import { Sounds } from "/static/sounds.js";
 import { Store } from "/static/store.js";
 import { faultList } from "/static/faults.js";
+import { keepSignedIn } from "/static/account/standing.js";
 import { mount as shoot } from "/static/views/shoot.js";
 import { mount as cameras } from "/static/views/cameras.js";
 import { mount as prepare } from "/static/views/prepare.js";
@@ -155,6 +156,7 @@ store.subscribe((state, changed) => {
   mounted.get(current)?.update?.(state, changed);
 });
 setInterval(paintBar, 500);
+keepSignedIn(store);
 paintMute();
 addEventListener("hashchange", () => go(location.hash.slice(1).split("/")[0]));
 go(location.hash.slice(1).split("/")[0] || "shoot");

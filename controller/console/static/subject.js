@@ -71,9 +71,11 @@ function paintGhost({ camera, neutral }) {
 
 function paintBig(phase = phaseOf(store.state)) {
   const left = secondsLeft(endsAt);
-  const words = { countdown: left > 0 ? String(left) : "Hold still", hold: "Hold still", relax: "Thank you, relax" };
+  const counts = phase === "countdown" && left > 0;
+  show($("number"), counts);
+  text($("number"), counts ? left : "");
+  const words = { countdown: counts ? "" : "Hold still", hold: "Hold still", relax: "Thank you, relax" };
   text($("big"), words[phase] ?? "");
-  attribute($("big"), "data-number", phase === "countdown" && left > 0 ? "yes" : undefined);
 }
 
 /** A new frame of the mirror, when there is one. Live view rests while a take is fired. */

@@ -100,7 +100,7 @@ export function mount(root, app) {
       one.state === "open" ? button("Pause", () => post("pause")) : button("Resume", () => post("resume"), "primary"),
       button("Close …", async () => {
         const data = await app.attempt(() => app.api.get(`/api/sessions/${one.session}`));
-        if (data && (await closeSession(app, data, () => undefined))) await refreshAll();
+        if (data && (await closeSession(app, data))) await refreshAll();
       }),
     ];
   }

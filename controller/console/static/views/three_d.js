@@ -131,6 +131,7 @@ export function mount(root, app) {
   }
 
   async function chooseSession(session) {
+    if (panes.length < 2) return openSession(session);
     if (!taken.has(session)) await readSession(session);
     const before = found(panes[active] ?? {});
     const made = takesOf(session);
