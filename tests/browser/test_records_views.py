@@ -9,7 +9,7 @@ import pytest
 from console_browser import SOFTWARE_3D, browser_page
 from patience import until
 from PIL import Image
-from records_home import RecordsWriter, make_home, opened, served
+from records_home import DRAWN_3D, RecordsWriter, make_home, opened, served
 
 from db.captures import get_session, get_take
 from db.engine import transaction
@@ -61,14 +61,6 @@ def drawn(page: Any) -> Any:
     """What is on the canvas: (H, W, 3)."""
     shot = page.locator(".three-screen canvas").screenshot()
     return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
-
-
-def settled(page: Any) -> None:
-    """Nothing is loading any more."""
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('.pane-note')].every((n) => !n.textContent.startsWith('loading'))"
-        " && Number(document.querySelector('.three-screen canvas').dataset.drawn ?? 0) > 0"
-    )
 
 
 def test_a_consent_is_recorded_and_a_session_begins_and_waits(page: Any, study: Any) -> None:
@@ -128,12 +120,12 @@ def test_meshes_are_drawn_side_by_side(page: Any, made: dict[str, str]) -> None:
     page.goto(page.url.partition("#")[0] + f"?fresh#three-d/{made['session']}")
     page.wait_for_selector("body[data-ready=yes]")
     page.locator(".pane-head").nth(1).wait_for()
-    settled(page)
+    page.wait_for_function(DRAWN_3D)
     looks = {}
     for key in ("t", "h", "c"):
         page.keyboard.press(key)
         page.wait_for_selector(f".looks button[data-look][aria-pressed=true][title='Key {key.upper()}']")
-        settled(page)
+        page.wait_for_function(DRAWN_3D)
         looks[key] = drawn(page)
     half = looks["t"].shape[1] // 2
     for picture in looks.values():
@@ -204,7 +196,7 @@ def test_a_withdrawal_empties_the_page_at_once(page: Any, study: Any) -> None:
     page.goto(page.url.partition("#")[0] + f"?again#three-d/{session}")
     page.wait_for_selector("body[data-ready=yes]")
     page.locator(".pane-head", has_text=subject).first.wait_for()
-    settled(page)
+    page.wait_for_function(DRAWN_3D)
     with transaction(writer.engine) as tx:
         withdraw_consent(tx, get_subject(tx, subject))
     page.locator(".pane-note", has_text="consent does not stand").first.wait_for(timeout=8000)

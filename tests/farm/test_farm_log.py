@@ -6,8 +6,8 @@ import pytest
 
 from common.guarding.log_fields import LogFormat, fields_of
 from db.models import JobState
+from db.stage_runs.job_counts import JobCounts
 from processing.farm.display.farm_log import FarmLog
-from processing.farm.scheduling.job_counts import JobCounts
 
 
 def test_each_run_says_its_take_and_stage(caplog: pytest.LogCaptureFixture) -> None:

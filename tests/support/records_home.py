@@ -45,6 +45,12 @@ from processing.geometry.mesh import Mesh
 EXPRESSIONS = ("neutral", "smile", "mouth_stretch")
 REASONS = {"accept": [], "review": ["holes: 2.1 cm2 under the chin"], "redo": ["7 of 12 cameras have moved"]}
 STAGES = ("reconstruct", "landmarks", "register", "texture", "bake", "preview")
+# Of a page: every window of 3-D shows what its button says.
+DRAWN_3D = (
+    "() => Number(document.querySelector('.three-screen canvas').dataset.drawn ?? 0) > 0"
+    " && [...document.querySelectorAll('.pane-head')].every((head) => head.dataset.drawn === '"
+    "' + document.querySelector('.looks [aria-pressed=true]').dataset.look)"
+)
 RIG = Rig("records-rig", tuple(CameraEntry(f"cam-{view:02d}", view, tier="frontal") for view in range(2)))
 
 

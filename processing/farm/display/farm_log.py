@@ -6,8 +6,8 @@ from typing import Self
 from common.guarding.log_fields import LogFormat
 from common.guarding.log_records import log_to
 from db.models import JobState
+from db.stage_runs.job_counts import JobCounts
 from processing.farm.farm_listener import FarmListener
-from processing.farm.scheduling.job_counts import JobCounts
 
 log = logging.getLogger("mien.farm")
 

@@ -147,6 +147,7 @@ export function mount(root, app) {
     if (address) attribute(image, "src", address);
     else image.removeAttribute("src");
     image.alt = `${take.subject} ${named(take.label)}`;
+    attribute(card.querySelector(".portrait"), "data-empty", address ? undefined : "yes");
     attribute(card.querySelector(".portrait"), "aria-label", address ? `Pictures of ${take.take}` : undefined);
     text(card.querySelector("strong"), `${take.subject} ${named(take.label)}`);
     text(card.querySelector("code"), take.take);
