@@ -99,6 +99,11 @@ def load_public(path: Path) -> str:
     return check_public(text, str(path))
 
 
+def is_public(text: str) -> bool:
+    """Whether it can be a public key: 40 characters of Z85."""
+    return _Z85.match(text) is not None
+
+
 def check_public(key: str, where: str) -> str:
     """`key` itself if it is a Z85 public key; KeyRefused naming `where` otherwise."""
     if not _Z85.match(key):

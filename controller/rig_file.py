@@ -9,15 +9,15 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from common.configuration.loader import from_table, read_toml
+from common.configuration.loader import Refusal, find_refusals, read_toml
 from common.configuration.suggestions import nearest
 from controller.errors import ConfigurationError
-from controller.lighting.light_scenes import LightsEntry, Scene, format_scene, parse_scene
+from controller.lighting.light_scenes import LightsEntry, Scene, examine_scene, format_scene
 
 CAMERA_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 DEFAULT_PROFILE = "default"
 TIERS = ("frontal", "side")
-_SECTIONS = ("sync", "transfer", "exposure", "checks", "preflight", "lights", "aside")
+_SECTIONS = ("sync", "transfer", "exposure", "checks", "preflight", "lights", "aside", "side")
 
 Above0 = Annotated[float, Meta(gt=0)]
 From1 = Annotated[int, Meta(ge=1)]
@@ -146,6 +146,8 @@ class CheckLimits:
     frontal_degrees: Above0 = 35.0
     # a camera's usual figures are medians over its last so many kept takes
     baseline_takes: From1 = 100
+    # whether a neutral is held against this subject's earlier ones: advice when it shows another person
+    same_person: bool = False
     # check processes on the server
     processes: From1 = 2
     # a take is judged after this time with what is known
@@ -183,6 +185,20 @@ class AsideLimits:
 
 
 @dataclass(frozen=True)
+class SideWork:
+    """`[side]`: what runs beside a session on the studio's computer, where the farm's packages are there."""
+
+    # each take's cameras are held against its photographs
+    bumped: bool = True
+    # a coarse scan of each take is made for a look
+    preview: bool = True
+    # what wants more memory is ended,
+    memory_gb: Above0 = 4.0
+    # and what works longer
+    timeout_s: Above0 = 120.0
+
+
+@dataclass(frozen=True)
 class Rig:
     """A whole rig file. Cameras are in view order; `exposure` is the profile "default"."""
 
@@ -195,6 +211,7 @@ class Rig:
     preflight: PreflightLimits = field(default_factory=PreflightLimits)
     lights: LightsEntry = field(default_factory=LightsEntry)
     aside: AsideLimits = field(default_factory=AsideLimits)
+    side: SideWork = field(default_factory=SideWork)
     profiles: Mapping[str, ExposureEntry] = field(default_factory=dict)
     scenes: Mapping[str, Scene] = field(default_factory=dict)
 
@@ -236,32 +253,55 @@ class _RigFile:
     preflight: PreflightLimits = field(default_factory=PreflightLimits)
     lights: LightsEntry = field(default_factory=LightsEntry)
     aside: AsideLimits = field(default_factory=AsideLimits)
+    side: SideWork = field(default_factory=SideWork)
     profile: Mapping[str, ExposureEntry] = field(default_factory=dict)
-    scene: Mapping[str, Any] = field(default_factory=dict)  # see light_scenes.parse_scene
+    scene: Mapping[str, Any] = field(default_factory=dict)  # see light_scenes.examine_scene
 
 
-def read_rig(path: Path) -> Rig:
-    """Read and check a rig file. Raises ConfigurationError that names the file, the key and the likely meant key."""
-    return parse_rig(read_toml(path, ConfigurationError), str(path))
+def read_rig(path: Path, *, setting_up: bool = False) -> Rig:
+    """Read and check a rig file. Raises ConfigurationError that names the file, the key and the likely meant key.
+
+    setting_up: a file that has no camera yet will do.
+    """
+    rig, faults = judge_rig(read_toml(path, ConfigurationError), setting_up=setting_up)
+    if rig is None:
+        more = f"\n{len(faults) - 1} more:  mien rig check {path}" if len(faults) > 1 else ""
+        raise ConfigurationError(f"{path}: {faults[0].text}{more}")
+    return rig
 
 
 def parse_rig(document: Mapping[str, Any], source: str) -> Rig:
     """The same for a parsed document; `source` names it in messages."""
-    written = from_table(_RigFile, document, source, ConfigurationError)
-    if not written.camera:
-        raise ConfigurationError(f"{source}: needs at least one [[camera]]")
-    _check_names("profile", written.profile, source)
-    _check_names("scene", written.scene, source)
-    rig = Rig(
+    rig, faults = judge_rig(document)
+    if rig is None:
+        raise ConfigurationError(f"{source}: {faults[0].text}")
+    return rig
+
+
+def judge_rig(document: Mapping[str, Any], *, setting_up: bool = False) -> tuple[Rig | None, list[Refusal]]:
+    """The rig of a parsed rig file, or None and all that is wrong with it."""
+    written, faults = find_refusals(_RigFile, document)
+    tables = document.get("scene")
+    examined = {
+        name: examine_scene(name, table) for name, table in (tables.items() if isinstance(tables, Mapping) else ())
+    }
+    if not document.get("camera") and not setting_up:
+        faults.append(Refusal((), "needs at least one [[camera]]", absent=True))
+    for kind in ("profile", "scene"):
+        faults += _misnamed(kind, document.get(kind))
+    for name, (_, wrong) in examined.items():
+        faults += [Refusal(("scene", name, *one.at), f"[scene.{name}]{one.text}") for one in wrong]
+    faults += _wrong_lights(document, examined)
+    faults += _given_twice(document.get("camera"))
+    if faults or written is None:
+        return None, faults
+    return Rig(
         name=written.name,
         cameras=tuple(sorted(written.camera, key=lambda camera: camera.view)),
         profiles=written.profile,
-        scenes={key: parse_scene(key, table, f"{source}: [scene.{key}]") for key, table in written.scene.items()},
+        scenes={name: scene for name, (scene, _) in examined.items()},
         **{section: getattr(written, section) for section in _SECTIONS},
-    )
-    _check_lights(rig, source)
-    _check_cameras(rig, source)
-    return rig
+    ), []
 
 
 def format_rig(rig: Rig) -> str:
@@ -297,41 +337,65 @@ def _toml(value: str | float) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-def _check_names(kind: str, names: Collection[str], source: str) -> None:
-    """Of the tables `[kind.NAME]`: commands and records carry them."""
-    for name in names:
+def _misnamed(kind: str, tables: object) -> list[Refusal]:
+    """Of the tables `[kind.NAME]`, those whose name commands and records could not carry."""
+    faults = []
+    for name in tables if isinstance(tables, Mapping) else ():
         if not CAMERA_NAME.fullmatch(name):
-            raise ConfigurationError(
-                f"{source}: [{kind}.{name}]: use lower-case letters, digits, - and _ in its name, at most 32"
-            )
-        if kind == "profile" and name == DEFAULT_PROFILE:
-            raise ConfigurationError(f"{source}: the profile {DEFAULT_PROFILE!r} is written as [exposure]")
+            told = f"[{kind}.{name}]: use lower-case letters, digits, - and _ in its name, at most 32"
+            faults.append(Refusal((kind, name), told))
+        elif kind == "profile" and name == DEFAULT_PROFILE:
+            faults.append(Refusal((kind, name), f"the profile {DEFAULT_PROFILE!r} is written as [exposure]"))
+    return faults
 
 
-def _check_lights(rig: Rig, source: str) -> None:
-    asked = {f"profile {name!r}": profile.scene for name, profile in rig.profiles.items()}
-    asked |= {"[exposure]": rig.exposure.scene, "'between' in [lights]": rig.lights.between}
-    for place, scene in asked.items():
-        if scene and scene not in rig.scenes:
-            near = nearest(scene, rig.scenes)
+def _wrong_lights(document: Mapping[str, Any], scenes: Collection[str]) -> list[Refusal]:
+    """Scenes that are named and missing, and an address that is none."""
+    asked: dict[tuple[str, ...], tuple[str, object]] = {}
+    for name in _table(document.get("profile")):
+        asked["profile", name, "scene"] = f"profile {name!r}", _text(document, "profile", name, "scene")
+    asked["exposure", "scene"] = "[exposure]", _text(document, "exposure", "scene")
+    asked["lights", "between"] = "'between' in [lights]", _text(document, "lights", "between")
+    faults = []
+    for at, (place, scene) in asked.items():
+        if scene and scene not in scenes:
+            near = nearest(str(scene), scenes)
             meant = f"; did you mean {near!r}?" if near is not None else f"; write it as [scene.{scene}]"
-            raise ConfigurationError(f"{source}: {place} names the scene {scene!r}, which there is not{meant}")
-    if rig.lights.interface:
+            faults.append(Refusal(at, f"{place} names the scene {scene!r}, which there is not{meant}", absent=True))
+    if interface := _text(document, "lights", "interface"):
         try:
-            IPv4Address(rig.lights.interface)
+            IPv4Address(interface)
         except ValueError:
-            raise ConfigurationError(
-                f"{source}: 'interface' in [lights] is {rig.lights.interface!r}; give this server's IPv4 address there"
-            ) from None
+            told = f"'interface' in [lights] is {interface!r}; give this server's IPv4 address there"
+            faults.append(Refusal(("lights", "interface"), told))
+    return faults
 
 
-def _check_cameras(rig: Rig, source: str) -> None:
-    for key in ("name", "view", "serial"):
-        seen: dict[Any, str] = {}
-        for camera in rig.cameras:
-            value = getattr(camera, key)
-            if value == "":
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(document: Mapping[str, Any], *keys: str) -> str:
+    """The text under these keys; empty where there is none, or something else."""
+    value: object = document
+    for key in keys:
+        value = _table(value).get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _given_twice(cameras: object) -> list[Refusal]:
+    """Names, views and serials that two cameras have; said of the second of them."""
+    entries = list(enumerate(cameras if isinstance(cameras, list) else ()))
+    faults = []
+    for key, kind in (("name", str), ("view", int), ("serial", str)):
+        seen: dict[Any, object] = {}
+        for number, entry in entries:
+            value = _table(entry).get(key)
+            if type(value) is not kind or value == "":
                 continue
+            name = _table(entry).get("name") or f"camera[{number}]"
             if value in seen:
-                raise ConfigurationError(f"{source}: {key} {value!r} is given to {seen[value]} and to {camera.name}")
-            seen[value] = camera.name
+                told = f"{key} {value!r} is given to {seen[value]} and to {name}"
+                faults.append(Refusal(("camera", number, key), told))
+            seen.setdefault(value, name)
+    return faults

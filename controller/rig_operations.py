@@ -11,6 +11,7 @@ from controller.cameras.camera_maintenance import CameraHistory
 from controller.cameras.live_view import LiveViewFrame
 from controller.errors import ConfigurationError
 from controller.node_links.camera_status import CameraReport, report_cameras, wait_until_ready
+from controller.node_links.node_registry import Announced
 from controller.preflight.fire_requirements import require_rig
 from controller.preflight.preflight import Preflight, StudioCondition, run_preflight
 from controller.rig.cameras_aside import aside_text
@@ -81,6 +82,10 @@ class RigOperations(StudioParts):
             scene=self.lights.scene if self.lights.universes else None,
             held_scene=held.name if (held := self.lights.held) is not None else None,
         )
+
+    def announced(self) -> list[Announced]:
+        """Every camera that a node announces, in the rig file or not, by name."""
+        return self.link.announced()
 
     def wait_for_cameras(self, timeout_s: float) -> Roster:
         """Until every expected camera is here with a clock good enough to arm; those aside are not waited for.

@@ -21,6 +21,7 @@ from controller.sessions.farm_handoff import FarmHandoff, hand_over
 from controller.sessions.operator_decisions import ReassignedTake
 from controller.sessions.session_queries import SessionSummary
 from controller.sessions.session_state import ExpressionState, SessionStateMachine, TakeLine
+from controller.side_processes.preview_scan import PreviewScan
 from controller.takes.incomplete_takes import accept_take
 from controller.takes.take_progress import TakeProgress
 from controller.takes.take_result import TakeResult
@@ -89,6 +90,8 @@ class Studio(RigOperations):
         The rig is not looked at: see begin_session. without: what is recorded as lacking. consent_later: it begins
         before a consent is recorded. Raises ConsentError for a subject who does not consent.
         """
+        if self.settings.setting_up:
+            raise SessionError("This studio is being set up and records nothing; for sessions:  mien studio serve")
         self.rig.profile(profile)
         session = self.records.start_session(
             subject, protocol, version, profile, consent_later=consent_later, without=without
@@ -285,6 +288,14 @@ class Studio(RigOperations):
         """A review's contact sheet, as JPEG."""
         with self.store.open(sha256) as file:
             return file.read()
+
+    def preview_scan(self) -> PreviewScan | None:
+        """How the coarse scan of the take that was whole last stands; None without one."""
+        return self.side.scan()
+
+    def scan_mesh(self, sha256: str) -> bytes | None:
+        """The GLB of a preview scan; None when there is none of this hash, or its subject has withdrawn."""
+        return self.side.mesh(sha256)
 
     # --- one fire ---
 

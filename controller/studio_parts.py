@@ -31,6 +31,7 @@ from controller.sessions.operator_decisions import Decisions
 from controller.sessions.session_store import SessionStore
 from controller.shutter_lag.lag_measurement import ShutterLagStore
 from controller.shutter_lag.lag_statistics import ShutterLagStatistics
+from controller.side_processes.side_processes import SideProcesses
 from controller.studio_settings import StudioSettings
 from controller.study.study_records import StudyRecords
 from controller.take_checks.take_reviewer import TakeReviewer
@@ -118,10 +119,14 @@ class StudioParts:
         starting.push(authenticator)  # beforehand: leaving it ends what a failing entry had begun
         authenticator.__enter__()
         starting.enter_context(self.lights)
-        self.maintenance = CameraMaintenance(self.engine, self.rig, self.records, self.firing)
+        self.maintenance = CameraMaintenance(self.engine, self.rig, self.records, self.firing, self._node_told)
         starting.callback(self.maintenance.stop)
         self.maintenance.start()
-        self.reviewer = TakeReviewer(self.engine, self.store, self.rig, self.records.photographs)
+        self.side = SideProcesses(self.engine, self.store, self.rig, self.settings.records.home, self._scanned)
+        starting.callback(self.side.stop)
+        self.side.start()
+        photographs = self.records.photographs
+        self.reviewer = TakeReviewer(self.engine, self.store, self.rig, photographs, self.side.whole)
         starting.callback(self.reviewer.stop)
         self.late = LatePhotographs(self.engine, self.reviewer.finish)
         self.settlement = TakeSettlement(self.rig, self.records, self.asides, self.reviewer, self.late, self._told)
@@ -134,12 +139,14 @@ class StudioParts:
         """The sockets that nodes connect to, once takes that were left under way are known; then all is running."""
         keys = ensure_keys(self.settings.records.keys, CONTROLLER)
         self.public_key = keys.public
-        self.link = ControlLink(self._port(self.settings.control, keys), self.rig, self.events, self._node_told)
+        self.link = ControlLink(
+            self._port(self.settings.control, keys), self.rig, self.events, self._node_told, self.settings.setting_up
+        )
         starting.callback(self.link.stop)
         self.maintenance.attach(self.link)
         self.ingest = self._make_ingest(keys)
         starting.callback(self.ingest.stop)
-        self.quiet = QuietWindow(self.link, self.ingest, self.reviewer, self.bell)
+        self.quiet = QuietWindow(self.link, self.ingest, self.reviewer, self.side, self.bell)
         self.rig_shots.attach(
             ShotFiring(self.rig, self.link, self.lights, self.lag_store, self.quiet), self._may_be_shot
         )
@@ -186,6 +193,9 @@ class StudioParts:
 
     def _node_told(self, topic: str, camera: str) -> None:
         self.bell.ring(topic, camera)
+
+    def _scanned(self) -> None:
+        self.bell.ring("scan")
 
     def _told(self) -> None:
         self.bell.ring("take")

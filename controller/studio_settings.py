@@ -3,7 +3,7 @@
 import ipaddress
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.configuration.loader import from_table
@@ -16,6 +16,7 @@ from db.settings import Settings
 CONTROL = "tcp://127.0.0.1:5701"
 BULK = "tcp://127.0.0.1:5702"
 HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+SETTING_UP = "setting-up"  # name of a rig that has no file yet
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,16 @@ class StudioSettings:
     console_names: tuple[str, ...] = ()
     # how log lines are written
     log_format: LogFormat = LogFormat.TEXT
+    # any enrolled node may announce its camera, no session is begun; see set_up_settings
+    setting_up: bool = False
 
-    def network_names(self) -> set[str]:
-        """Under which the console may be asked from other devices: its address, this machine's name, further ones."""
+    def network_names(self) -> tuple[str, ...]:
+        """Under which other devices may ask for the console: its address, this machine's name, further ones."""
         if not self.console_address:
-            return set()
+            return ()
         own = socket.gethostname().lower()
-        own_names = {name for name in (own, f"{own.partition('.')[0]}.local") if HOST_NAME.fullmatch(name)}
-        return {self.console_address, *own_names, *self.console_names}
+        own_names = [name for name in (own, f"{own.partition('.')[0]}.local") if HOST_NAME.fullmatch(name)]
+        return tuple(dict.fromkeys((self.console_address, *self.console_names, *own_names)))
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,12 @@ def load_settings(
     Raises ConfigurationError or SettingsError, naming file and key.
     """
     records = Settings.load(home, database)
-    source = f"{records.home / 'studio.toml'} [studio]"
-    written = from_table(_Section, records.sections.get("studio", {}), source, ConfigurationError)
-    path = rig_file or records.home / written.rig
+    source = _source(records)
+    written, path = _section(records, rig_file)
     if not path.exists():
         raise ConfigurationError(
-            f"{path}: no rig file; write one (docs/operators.md has an example) or pass --rig FILE"
+            f"{path}: no rig file; begin one from the nodes that answer (mien studio serve --setup, then mien rig init)"
+            " or pass --rig FILE"
         )
     return StudioSettings(
         records=records,
@@ -121,3 +124,29 @@ def _host_name(text: str, source: str) -> str:
     if HOST_NAME.fullmatch(name) is None:
         raise ConfigurationError(f"{source} console_names: {text!r} is no host's name, as in studio.lan")
     return name
+
+
+def set_up_settings(folder: Path, home: Path | None = None, rig_file: Path | None = None) -> StudioSettings:
+    """Settings of a studio that is set up: with the rig file as far as there is one, and no records of its own.
+
+    folder: takes what such a studio would record, and is thrown away. Raises ConfigurationError or SettingsError.
+    """
+    records = Settings.load(home)
+    written, path = _section(records, rig_file)
+    rig = read_rig(path, setting_up=True) if path.exists() else Rig(SETTING_UP, ())
+    apart = replace(records, database=f"sqlite:///{folder / 'studio.sqlite'}", store=str(folder / "store"))
+    return StudioSettings(apart, rig, written.control, written.bulk, written.console_port, setting_up=True)
+
+
+def rig_path(home: Path | None = None) -> Path:
+    """Where the home's rig file is, or is to be."""
+    return _section(Settings.load(home), None)[1]
+
+
+def _section(records: Settings, rig_file: Path | None) -> tuple[_Section, Path]:
+    written = from_table(_Section, records.sections.get("studio", {}), _source(records), ConfigurationError)
+    return written, rig_file or records.home / written.rig
+
+
+def _source(records: Settings) -> str:
+    return f"{records.home / 'studio.toml'} [studio]"

@@ -4,9 +4,10 @@ import dataclasses
 import json
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from camera_nodes.errors import BadSettings
 from common.guarding.log_fields import LogFormat
@@ -76,7 +77,20 @@ def keys(
     typer.echo(f"Let it in at the studio:  mien node enrol {name} '{pair.public}'", err=True)
 
 
-@app.command()
+class _TakesKey(TyperCommand):
+    """A command one of whose arguments is a public key: one that begins with "-" is no option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        from camera_nodes.curve_keys import is_public
+
+        options = {name for parameter in self.params for name in parameter.opts}
+        keys = [word for word in args if word[:1] == "-" and is_public(word) and word.partition("=")[0] not in options]
+        if keys and "--" not in args:
+            args = [*(word for word in args if word not in keys), "--", *keys]
+        return super().parse_args(ctx, args)
+
+
+@app.command(cls=_TakesKey)
 def enrol(
     name: Annotated[str, typer.Argument(help='The node\'s name, such as "cam-07".')],
     public: Annotated[str, typer.Argument(help="At the studio: its public key, carried over by hand.")] = "",

@@ -17,7 +17,7 @@ import typing
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -44,6 +44,39 @@ class Wording:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """One thing that is wrong in a table."""
+
+    at: tuple[str | int, ...]  # where: keys from the top, and the number of an entry of a list
+    text: str  # what, which, and what is wanted
+    absent: bool = False  # whether something that ought to be there is not
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in a file a table stands, for people and for programs."""
+
+    words: tuple[str, ...] = ()
+    at: tuple[str | int, ...] = ()
+
+    def key(self, key: str) -> "_Place":
+        return _Place((*self.words, key), (*self.at, key))
+
+    def entry(self, key: str, number: int, entry: object) -> "_Place":
+        """An entry of the list that `key` holds."""
+        return _Place((*self.words, _numbered(key, number, entry)), (*self.at, key, number))
+
+    @property
+    def header(self) -> str:
+        return ".".join(self.words)
+
+    @property
+    def told(self) -> str:
+        """ " in [table]", or nothing at the top."""
+        return f" in [{self.header}]" if self.words else ""
+
+
+@dataclass(frozen=True)
 class _Reader:
     """What every step of reading a table passes on."""
 
@@ -51,9 +84,17 @@ class _Reader:
     problem: type[Exception]
     wording: Wording
     strict: bool
+    found: list[Refusal] | None = None  # all that is wrong, where that is wanted; else the first is raised
 
-    def refuse(self, text: str) -> NoReturn:
-        raise self.problem(f"{self.source}: {text}")
+    def refuse(self, text: str, place: _Place, absent: bool = False) -> None:
+        """Raises `problem`, unless all refusals are wanted: then go on without what is refused."""
+        if self.found is None:
+            raise self.problem(f"{self.source}: {text}")
+        self.found.append(Refusal(place.at, text, absent))
+
+    @property
+    def count(self) -> int:
+        return len(self.found or ())
 
 
 def read_toml(path: Path, problem: type[Exception]) -> dict[str, Any]:
@@ -70,7 +111,7 @@ def check_keys(
     found: Iterable[str], known: Collection[str], source: str, problem: type[Exception], wording: Wording = Wording()
 ) -> None:
     """Refuse a key that is none of `known`. source: the file and table, as in "studio.toml [farm]"."""
-    _check_keys(found, known, (), _Reader(source, problem, wording, strict=True))
+    _check_keys(found, known, _Place(), _Reader(source, problem, wording, strict=True))
 
 
 def from_table(
@@ -87,8 +128,15 @@ def from_table(
     strict: a number is a number; otherwise a text such as "3" or "true" will do, as an address or a command line has
     it. Raises `problem`, in the words of `wording`.
     """
-    made: T = _table(kind, table, (), _Reader(source, problem, wording, strict))
+    made: T = _table(kind, table, _Place(), _Reader(source, problem, wording, strict))
     return made
+
+
+def find_refusals(kind: type[T], table: object) -> tuple[T | None, list[Refusal]]:
+    """`table` as from_table makes it, or None and all that is wrong; what from_table would raise comes first."""
+    found: list[Refusal] = []
+    made: T | None = _table(kind, table, _Place(), _Reader("", ValueError, Wording(), strict=True, found=found))
+    return made, found
 
 
 def values_from_table(
@@ -99,65 +147,75 @@ def values_from_table(
     Nothing is filled in, and nothing needs to be there.
     """
     hints = typing.get_type_hints(kind, include_extras=True)
-    return _given({name: hints[name] for name in _fields(kind)}, table, (), _Reader(source, problem, wording, True))
+    return _given(
+        {name: hints[name] for name in _fields(kind)}, table, _Place(), _Reader(source, problem, wording, True)
+    )
 
 
 def values_by_type(
     types: Mapping[str, Any], table: object, source: str, problem: type[Exception], *, wording: Wording = Wording()
 ) -> dict[str, Any]:
     """The same where no dataclass has these keys. types: of each key, as annotations say them."""
-    return _given(types, table, (), _Reader(source, problem, wording, True))
+    return _given(types, table, _Place(), _Reader(source, problem, wording, True))
 
 
-def _table(kind: type, table: object, path: tuple[str, ...], reader: _Reader) -> Any:
+def _table(kind: type, table: object, place: _Place, reader: _Reader) -> Any:
+    """The table as `kind`; None once something of it was refused."""
+    before = reader.count
     hints = typing.get_type_hints(kind, include_extras=True)
-    given = _given({name: hints[name] for name in _fields(kind)}, table, path, reader)
+    given = _given({name: hints[name] for name in _fields(kind)}, table, place, reader)
     for name, required in _fields(kind).items():
-        if required and name not in given:
-            reader.refuse(f"[{'.'.join(path)}] lacks {name!r}" if path else f"lacks {name!r}")
-    return kind(**given)
+        if required and name not in given and isinstance(table, Mapping):
+            reader.refuse(f"[{place.header}] lacks {name!r}" if place.words else f"lacks {name!r}", place, absent=True)
+    return kind(**given) if reader.count == before else None
 
 
-def _given(types: Mapping[str, Any], table: object, path: tuple[str, ...], reader: _Reader) -> dict[str, Any]:
+def _given(types: Mapping[str, Any], table: object, place: _Place, reader: _Reader) -> dict[str, Any]:
     if not isinstance(table, Mapping):
-        written = ".".join(path)
-        reader.refuse(f"{path[-1]!r} must be a table: write [{written}]" if path else "is not a table")
-    _check_keys(table, types, path, reader)
-    return {key: _value(types[key], value, path, key, reader) for key, value in table.items()}
+        wanted = f"{place.words[-1]!r} must be a table: write [{place.header}]" if place.words else "is not a table"
+        reader.refuse(wanted, place)
+        return {}
+    _check_keys(table, types, place, reader)
+    return {key: _value(types[key], value, place, key, reader) for key, value in table.items() if key in types}
 
 
-def _value(hint: Any, value: object, path: tuple[str, ...], key: str, reader: _Reader) -> Any:
+def _value(hint: Any, value: object, place: _Place, key: str, reader: _Reader) -> Any:
     if hint is object:  # whoever reads it further looks at it
         return value
-    deeper = (*path, key)
+    deeper = place.key(key)
     if _is_table(hint):
         return _table(hint, value, deeper, reader)
     arguments = get_args(hint)
     if get_origin(hint) is tuple and _is_table(arguments[0]):
         if not isinstance(value, list | tuple):
-            reader.refuse(f"{key!r} must be a list of tables: write [[{'.'.join(deeper)}]] above each")
+            reader.refuse(f"{key!r} must be a list of tables: write [[{deeper.header}]] above each", deeper)
+            return ()
         return tuple(
-            _table(arguments[0], entry, (*path, _numbered(key, number, entry)), reader)
-            for number, entry in enumerate(value)
+            _table(arguments[0], entry, place.entry(key, number, entry), reader) for number, entry in enumerate(value)
         )
     if get_origin(hint) is Mapping and _is_table(arguments[1]):
         if not isinstance(value, Mapping):
-            reader.refuse(f"{key!r} must be tables named [{'.'.join(deeper)}.NAME]")
-        return {name: _table(arguments[1], entry, (*deeper, name), reader) for name, entry in value.items()}
+            reader.refuse(f"{key!r} must be tables named [{deeper.header}.NAME]", deeper)
+            return {}
+        return {name: _table(arguments[1], entry, deeper.key(name), reader) for name, entry in value.items()}
     try:
         return msgspec.convert(value, hint, strict=reader.strict, dec_hook=_of_text)
     except msgspec.ValidationError as error:
-        place = f" in [{'.'.join(path)}]" if path else ""
-        wanted = _wanted(hint, str(error))
-        if wanted == "a table":
-            reader.refuse(f"{key!r} must be a table: write [{'.'.join(deeper)}]")
-        if isinstance(value, list) and "[" in str(error):  # "... - at `$[1]`": the list is one, its entry is not
-            wanted = f"a list, each of it {wanted}"
-        said = reader.wording.value.format(key=key, place=place, wanted=wanted, value=value)
-        raise reader.problem(f"{reader.source}: {said}") from None
+        reader.refuse(_refusal(hint, value, place, key, reader.wording, str(error)), deeper)
+        return None
 
 
-def _check_keys(found: Iterable[str], known: Collection[str], path: tuple[str, ...], reader: _Reader) -> None:
+def _refusal(hint: Any, value: object, place: _Place, key: str, wording: Wording, said: str) -> str:
+    """A value that cannot be, in words. said: by msgspec."""
+    wanted = _wanted(hint, said)
+    if wanted == "a table":
+        return f"{key!r} must be a table: write [{place.key(key).header}]"
+    if isinstance(value, list) and "[" in said:  # "... - at `$[1]`": the list is one, its entry is not
+        wanted = f"a list, each of it {wanted}"
+    return wording.value.format(key=key, place=place.told, wanted=wanted, value=value)
+
+
+def _check_keys(found: Iterable[str], known: Collection[str], place: _Place, reader: _Reader) -> None:
     for key in found:
         if key in known:
             continue
@@ -166,8 +224,7 @@ def _check_keys(found: Iterable[str], known: Collection[str], path: tuple[str, .
         hint = wording.known.format(known=", ".join(sorted(known)) or "none")
         if near is not None:
             hint = wording.near.format(near=near)
-        place = f" in [{'.'.join(path)}]" if path else ""
-        reader.refuse(f"{wording.unknown.format(key=key, place=place)}; {hint}")
+        reader.refuse(f"{wording.unknown.format(key=key, place=place.told)}; {hint}", place.key(key))
 
 
 def _is_table(hint: object) -> bool:

@@ -48,6 +48,24 @@ def rig_data(studio: Studio) -> dict[str, Any]:
     }
 
 
+def announced_data(studio: Studio) -> dict[str, Any]:
+    """The cameras that nodes announce, in the rig file or not."""
+    cameras = [
+        {
+            "camera": one.present.name,
+            "node": one.present.node,
+            "serial": one.present.serial,
+            "model": one.present.model,
+            "url": one.present.url,
+            "fault": one.present.fault,
+            "battery_percent": one.status.battery_percent if one.status is not None else None,
+            "in_rig": one.in_rig,
+        }
+        for one in studio.announced()
+    ]
+    return {"rig": studio.rig.name, "setup": studio.settings.setting_up, "cameras": cameras}
+
+
 def preflight_data(found: Preflight) -> dict[str, Any]:
     """A preflight for programs; each check that is not well with its `remedy`."""
     checks = [
@@ -64,6 +82,10 @@ def rig_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
     @api.get("/rig", dependencies=[require("viewer")])
     def rig() -> dict[str, Any]:
         return rig_data(studio)
+
+    @api.get("/rig/announced", dependencies=[require("operator")])
+    def announced() -> dict[str, Any]:
+        return announced_data(studio)
 
     @api.post("/preflight", dependencies=[require("operator")])
     def preflight(body: PreflightBody) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def serve_studio(settings: StudioSettings, port: int | None = None, log_format: 
         listener = listening.enter_context(_listener(LOOPBACK, port))
         secure = None
         if settings.console_address:
-            certificate = console_certificate(settings.records.keys, settings.network_names())
+            certificate = console_certificate(settings.records.keys, set(settings.network_names()))
             secure = SecureDoor(listening.enter_context(_listener(settings.console_address, port)), certificate)
         with Studio(settings) as studio:
             address = settings.records.home / ADDRESS_FILE

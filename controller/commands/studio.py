@@ -1,5 +1,6 @@
 """`mien studio`: the studio's server."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -20,16 +21,26 @@ def group() -> None:
 @app.command()
 def serve(
     rig: Annotated[Path | None, typer.Option(help="The rig file; rig.toml in the home by default.")] = None,
+    setup: Annotated[
+        bool, typer.Option("--setup", help="Without a rig file, or to add cameras to it: nothing is recorded.")
+    ] = False,
     port: Annotated[int | None, typer.Option(help="Console port on this machine.", min=1, max=65535)] = None,
     home: Home = None,
     database: Database = None,
     log_format: LogLines = None,
 ) -> None:
     """Serve cameras, ingest and console until interrupted; `mien session` and `mien rig` talk to it."""
-    from controller.api.server import serve_studio
-    from controller.studio_settings import load_settings
+    from tempfile import TemporaryDirectory
 
-    serve_studio(load_settings(home, database, rig), port, log_format)
+    from controller.api.server import serve_studio
+    from controller.studio_settings import load_settings, set_up_settings
+
+    if not setup:
+        serve_studio(load_settings(home, database, rig), port, log_format)
+        return
+    with TemporaryDirectory(prefix="mien-setup-") as folder:
+        print("Setting up: nothing is recorded. Next, in another window:  mien rig init", file=sys.stderr)
+        serve_studio(set_up_settings(Path(folder), home, rig), port, log_format)
 
 
 @app.command()
@@ -44,7 +55,7 @@ def certificate(
     from controller.studio_settings import load_settings
 
     settings = load_settings(home, database)
-    names = settings.network_names()
+    names = set(settings.network_names())
     if not names:
         raise ConfigurationError(
             f"{settings.records.home / 'studio.toml'} names no console_address: the console is on this machine alone"

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from common.configuration.loader import Refusal
 from controller.errors import ConfigurationError
 
 CHANNELS = 512
@@ -59,16 +60,30 @@ class LightsEntry:
 
 def parse_scene(name: str, table: object, place: str) -> Scene:
     """A `[scene.NAME]` table; `place` names it in messages. Raises ConfigurationError."""
+    scene, faults = examine_scene(name, table)
+    for fault in faults:
+        raise ConfigurationError(f"{place}{fault.text}")
+    return scene
+
+
+def examine_scene(name: str, table: object) -> tuple[Scene, list[Refusal]]:
+    """A `[scene.NAME]` table as far as it can be read, and all that is wrong with it; texts go on after its name."""
     if not isinstance(table, Mapping) or not table:
-        raise ConfigurationError(f"{place}: needs a universe, as in  1 = {{ 1-12 = 255 }}")
-    ranges = {}
+        return Scene(name, {}), [Refusal((), ": needs a universe, as in  1 = { 1-12 = 255 }")]
+    ranges, faults = {}, []
     for key, channels in table.items():
         if not key.isdecimal() or not 1 <= int(key) <= LAST_UNIVERSE:
-            raise ConfigurationError(f"{place}: {key!r} is not a universe; they are 1 to {LAST_UNIVERSE}")
-        if not isinstance(channels, Mapping):
-            raise ConfigurationError(f"{place}: universe {key} must be a table, as in  {{ 1-12 = 255, 13 = 128 }}")
-        ranges[int(key)] = tuple(_range(span, level, f"{place}, universe {key}") for span, level in channels.items())
-    return Scene(name, ranges)
+            faults.append(Refusal((key,), f": {key!r} is not a universe; they are 1 to {LAST_UNIVERSE}"))
+        elif not isinstance(channels, Mapping):
+            wanted = "must be a table, as in  { 1-12 = 255, 13 = 128 }"
+            faults.append(Refusal((key,), f": universe {key} {wanted}"))
+        else:
+            found = [(span, _range(span, level)) for span, level in channels.items()]
+            faults += [
+                Refusal((key, span), f", universe {key}: {said}") for span, said in found if isinstance(said, str)
+            ]
+            ranges[int(key)] = tuple(said for _, said in found if not isinstance(said, str))
+    return Scene(name, ranges), faults
 
 
 def format_scene(scene: Scene) -> list[str]:
@@ -80,13 +95,14 @@ def format_scene(scene: Scene) -> list[str]:
     return lines
 
 
-def _range(span: str, level: object, place: str) -> tuple[int, int, int]:
+def _range(span: str, level: object) -> tuple[int, int, int] | str:
+    """First and last channel and their level, or what is wrong with them."""
     found = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", span)
     first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
     if not 1 <= first <= last <= CHANNELS:
-        raise ConfigurationError(f"{place}: {span!r} is no channel or range of channels from 1 to {CHANNELS}")
+        return f"{span!r} is no channel or range of channels from 1 to {CHANNELS}"
     if type(level) is not int or not 0 <= level <= FULL:
-        raise ConfigurationError(f"{place}: channel {span} has level {level!r}; levels are 0 to {FULL}")
+        return f"channel {span} has level {level!r}; levels are 0 to {FULL}"
     return first, last, level
 
 

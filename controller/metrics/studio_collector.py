@@ -121,6 +121,7 @@ class StudioCollector(Collector):
             if value is not None:
                 gauge.add_metric([], value / MS)
             yield gauge
+        yield _gauge("mien_side_pending", "Looks of side processes that wait or are under way.", studio.side.waiting)
         yield _gauge("mien_checks_pending", "Takes whose checks are not done yet.", studio.reviewer.pending)
 
     def _transfer(self) -> Iterator[Metric]:

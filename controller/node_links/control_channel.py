@@ -25,8 +25,8 @@ from common.guarding.safe_text import plain
 from controller.errors import ControllerError
 from controller.firing.fire_timing import NS_PER_MS, ArmReport, FireOrder, StampReport, lead_ns
 from controller.node_links.connection_guard import NodePort
-from controller.node_links.fire_phase import ArmPhase, CameraArming, FirePhase, StampPhase
-from controller.node_links.node_registry import LastSeen, NodeRegistry, NodeState, round_trips_ns
+from controller.node_links.fire_phase import ArmPhase, CameraArming, FirePhase, StampPhase, after
+from controller.node_links.node_registry import Announced, LastSeen, NodeRegistry, NodeState, round_trips_ns
 from controller.rig.roster import Roster
 from controller.rig_file import Rig
 
@@ -63,12 +63,13 @@ class ControlLink:
         rig: Rig,
         listener: ControlListener,
         ring: Callable[[str, str], None] = lambda _topic, _camera: None,
+        admit_unknown: bool = False,
     ) -> None:
-        """ring: as NodeRegistry has it."""
+        """ring, admit_unknown: as NodeRegistry has them."""
         self._where = where
         self._rig = rig
         self._listener = listener
-        self._registry = NodeRegistry(rig, ring)
+        self._registry = NodeRegistry(rig, ring, admit_unknown)
         self._phase: FirePhase | None = None
         self._system_time: ClockDaemonMonitor | None = None
         self._hold = False
@@ -121,6 +122,10 @@ class ControlLink:
         """By camera, its node and for how long it has not been heard."""
         return self._registry.heard_ages_s()
 
+    def announced(self) -> list[Announced]:
+        """Every camera that a node announces, in the rig file or not, by name."""
+        return self._registry.announced()
+
     def owner(self, camera: str) -> str | None:
         """The enrolled node that announced this camera on its latest connection, heard lately or not."""
         return self._registry.owner(camera)
@@ -130,7 +135,8 @@ class ControlLink:
         phase = ArmPhase(order)
         self._ask(lambda: self._begin_arm(phase), phase)
         report = phase.report()
-        self.armings = {**self.armings, **phase.armings()}
+        before = self.armings
+        self.armings = {**before, **{name: after(before.get(name), now) for name, now in phase.armings().items()}}
         return report
 
     def release(self, order: FireOrder) -> StampReport:

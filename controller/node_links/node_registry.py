@@ -41,18 +41,32 @@ class LastSeen:
     came_ns: int  # monotonic: when the body came, or came back, or another one did; 0: none has answered
 
 
+@dataclass(frozen=True)
+class Announced:
+    """A camera that a node announces."""
+
+    present: Present
+    status: wire.Status | None  # as its node reported last; None when it was turned away, or has not yet
+    in_rig: bool  # whether the rig file has a camera of this name
+
+
 class NodeRegistry:
     """The nodes of one rig. The control thread writes, any thread reads.
 
     changed: notified when a node comes, goes or reports its status.
     """
 
-    def __init__(self, rig: Rig, ring: Callable[[str, str], None] = lambda _topic, _camera: None) -> None:
-        """ring: told "cameras" and which one, "roster" when a node comes or goes; it returns at once."""
+    def __init__(
+        self, rig: Rig, ring: Callable[[str, str], None] = lambda _topic, _camera: None, admit_unknown: bool = False
+    ) -> None:
+        """admit_unknown: enrolled nodes may announce cameras that are not in the rig file.
+
+        ring: told "cameras" and which one, "roster" when a node comes or goes; it returns at once."""
         self._ring = ring
         self._silence_ns = round(rig.sync.silence_s * 1e9)
         self._expected = [Expected(camera.name, camera.serial, camera.url) for camera in rig.cameras]
         self._names = {camera.name for camera in rig.cameras}
+        self._admit_unknown = admit_unknown
         self._nodes: dict[bytes, NodeState] = {}  # by route
         self._turned_away: dict[tuple[str, str], tuple[Present, int]] = {}  # by node and camera; when, monotonic ns
         self._last_serial: dict[str, str] = {}  # of the bodies that have answered, by camera
@@ -82,6 +96,24 @@ class NodeRegistry:
         now = time.monotonic_ns()
         with self._lock:
             return {state.camera: (state.node, max(0, now - state.seen_ns) / 1e9) for state in self._nodes.values()}
+
+    def announced(self) -> list[Announced]:
+        """Every camera that a node announces, in the rig file or not, those turned away too, by name."""
+        since = time.monotonic_ns() - TURNED_AWAY_NS
+        nodes = self.heard_lately().values()
+        with self._lock:
+            found = [
+                Announced(
+                    _present(state.hello, state.node, self._last_serial), state.status, state.camera in self._names
+                )
+                for state in nodes
+            ]
+            found += [
+                Announced(body, None, body.name in self._names)
+                for body, at_ns in self._turned_away.values()
+                if at_ns >= since
+            ]
+        return sorted(found, key=lambda one: (one.present.name, one.present.node))
 
     def owner(self, camera: str) -> str | None:
         """The enrolled node that announced this camera on its latest connection, heard lately or not."""
@@ -164,7 +196,7 @@ class NodeRegistry:
     def _judge(self, node: str, hello: wire.Hello) -> wire.Refused | None:
         if hello.node != node:
             return wire.Refused(code="wrong_key", reason=f"this key is enrolled as {node}, not {plain(hello.node)}")
-        if hello.camera not in self._names:
+        if hello.camera not in self._names and not self._admit_unknown:
             return wire.Refused(code="unknown_camera", reason=f"{plain(hello.camera)} is not in the rig file")
         holder = self.heard_lately().get(hello.camera)
         if holder is not None and holder.node != node:

@@ -10,7 +10,7 @@ import multiprocessing
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -18,15 +18,17 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from controller.errors import SessionError
 from controller.rig_file import Rig
 from controller.take_checks import check_process
 from controller.take_checks.all_checks import MEASURES, judge
-from controller.take_checks.check_context import CheckContext
+from controller.take_checks.check_context import CheckContext, PersonAnswer
 from controller.take_checks.contact_sheet import contact_sheet
 from controller.take_checks.expression_check import face_scores
 from controller.take_checks.photograph_findings import PhotographFindings
+from controller.take_checks.same_person import PERSON, PersonQuestion, answer_of, question_of
 from db.captures import get_take
 from db.engine import reading, transaction
 from db.errors import RecordError
@@ -69,8 +71,19 @@ class _Case:
 class TakeReviewer:
     """Threads and processes start with the first photograph; stop() ends them. Methods return at once but result()."""
 
-    def __init__(self, engine: Engine, store: Store, rig: Rig, photographs: Callable[[str], dict[str, str]]) -> None:
-        """photographs: a take's hashes by camera in order of view, as the records have them."""
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        rig: Rig,
+        photographs: Callable[[str], dict[str, str]],
+        reviewed: Callable[[str], None] = lambda _take: None,
+    ) -> None:
+        """photographs: a take's hashes by camera in order of view, as the records have them.
+
+        reviewed: told of a take whose review is written.
+        """
+        self._reviewed = reviewed
         self._engine, self._store, self._rig, self._photographs = engine, store, rig, photographs
         self._limits = rig.checks
         self._frontal = frozenset(camera.name for camera in rig.cameras if camera.tier == "frontal")
@@ -297,10 +310,12 @@ class TakeReviewer:
         review, measures = self._review(case, seen)
         with transaction(self._engine) as tx:
             save_review(tx, review, measures)
+        self._reviewed(case.take)
         for check in review.advice:
             where = f"{check.camera}: " if check.camera else ""
             its = {"take": case.take, "camera": check.camera}
-            log.info("%s: %s%s", case.take, where, check.reason, extra=its)
+            reason = "see the review" if check.name == PERSON else check.reason  # who somebody is, no log says
+            log.info("%s: %s%s", case.take, where, reason, extra=its)
 
     def _review(
         self, case: _Case, seen: dict[str, PhotographFindings]
@@ -311,9 +326,11 @@ class TakeReviewer:
             expression, recipe = row.expression.name, recipe_of(row.expression)
             usual = baselines(tx, case.take, self._limits.baseline_takes)
             neutral = neutral_scores(tx, case.take)
+            question = self._question(tx, case.take, seen)
         scores = face_scores(seen, self._limits)
+        person = self._person(question) if question is not None else None
         checks = judge(
-            CheckContext(seen, usual, self._frontal, self._limits, absent, expression, recipe, scores, neutral)
+            CheckContext(seen, usual, self._frontal, self._limits, absent, expression, recipe, scores, neutral, person)
         )
         sheet = None
         with suppress(RecordError, OSError):  # no room for a picture of pictures: the results count more
@@ -325,6 +342,29 @@ class TakeReviewer:
         }
         seconds = (time.monotonic_ns() - case.last_ns) / 1e9
         return TakeReviewData(case.take, seconds, tuple(checks), sheet, scores), measures
+
+    def _question(self, tx: Session, take: str, seen: Mapping[str, PhotographFindings]) -> PersonQuestion | None:
+        """Whether to ask who a neutral shows; by the frontal views that see the face best."""
+        if not (self._limits.same_person and self._frontal):
+            return None
+        best = sorted((camera for camera, one in seen.items() if one.face), key=lambda name: -seen[name].frontal)
+        return question_of(tx, take, best)
+
+    def _person(self, question: PersonQuestion) -> PersonAnswer:
+        """What a check process says, once no fire is near. Whatever goes wrong is its answer."""
+        if question.why_not:
+            return PersonAnswer(question.subject, None, question.why_not)
+        with self._changed:
+            self._changed.wait_for(lambda: self._open or self._stopped)
+        try:
+            now, *before = ([str(self._store.local_path(s)) for s in one] for one in (question.now, *question.before))
+            least = self._limits.min_face_views
+            asked = self._processes().submit(check_process.same_person, now, before, least)
+            return answer_of(question, asked.result(self._limits.timeout_s))
+        except BrokenProcessPool:
+            return PersonAnswer(question.subject, None, "the check process died while it was looked at")
+        except Exception as error:  # as a photograph that cannot be examined: the take is judged all the same
+            return PersonAnswer(question.subject, None, f"it could not be examined: {type(error).__name__}")
 
     def _sheet(
         self,

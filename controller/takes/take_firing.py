@@ -20,6 +20,7 @@ from controller.rig_file import Rig
 from controller.sessions.session_store import SessionStore
 from controller.shutter_lag.lag_measurement import ShutterLagStore
 from controller.shutter_lag.lag_statistics import ShutterLagStatistics
+from controller.side_processes.side_processes import SideProcesses
 from controller.take_checks.take_reviewer import TakeReviewer
 from controller.takes.take_under_way import TakeUnderWay
 from db.errors import RecordError
@@ -30,17 +31,21 @@ log = logging.getLogger(__name__)
 class QuietWindow:
     """The time around a fire: nothing is taken in and nothing is looked at, on the nodes as in the studio."""
 
-    def __init__(self, link: ControlLink, ingest: Ingest, reviewer: TakeReviewer, bell: ChangeBell) -> None:
+    def __init__(
+        self, link: ControlLink, ingest: Ingest, reviewer: TakeReviewer, side: SideProcesses, bell: ChangeBell
+    ) -> None:
         self._link = link
         self._bell = bell
         self._ingest = ingest
         self._reviewer = reviewer
+        self._side = side
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
         """Enter the window; arming tells the nodes to hold their uploads, leaving lets them go on."""
         self._ingest.hold()
         self._reviewer.hold()
+        self._side.hold()
         try:
             with self._bell.hush():
                 yield
@@ -48,6 +53,7 @@ class QuietWindow:
             self._link.allow_uploads()
             self._ingest.go_on()
             self._reviewer.go_on()
+            self._side.go_on()
 
 
 class TakeFiring:

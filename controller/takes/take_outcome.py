@@ -24,10 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class TakeSettlement:
-    """Settles takes in the records.
-
-    settled: how often a take became what, since the studio was started.
-    """
+    """Settles takes in the records. settled: how often a take became what, since the studio was started."""
 
     def __init__(
         self,

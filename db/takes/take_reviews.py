@@ -26,6 +26,9 @@ from db.models import (
 )
 from db.session_rules import KEPT
 
+# Checks that come from beside, some seconds after a review: one that is made anew leaves them as they are.
+FROM_BESIDE = ("place",)
+
 
 @dataclass(frozen=True)
 class PhotographMeasure:
@@ -95,7 +98,7 @@ def save_review(tx: Session, review: TakeReviewData, measures: Mapping[str, Phot
     }
     ids = [frame for frame, _ in frames.values()]
     tx.execute(delete(FrameMeasure).where(FrameMeasure.frame_id.in_(ids)))
-    tx.execute(delete(TakeCheck).where(TakeCheck.take_id == take.id))
+    tx.execute(delete(TakeCheck).where(TakeCheck.take_id == take.id, TakeCheck.name.not_in(FROM_BESIDE)))
     tx.execute(delete(TakeReview).where(TakeReview.take_id == take.id))
     rows = [
         {
@@ -119,17 +122,29 @@ def save_review(tx: Session, review: TakeReviewData, measures: Mapping[str, Phot
             scores=dict(review.scores),
         )
     )
+    _add(tx, take.id, review.checks, {camera: ids[1] for camera, ids in frames.items()})
+
+
+def add_checks(tx: Session, take: str, name: str, checks: Sequence[CheckResult]) -> None:
+    """Write what the check `name`, one of FROM_BESIDE, found, in place of what it found before. Raises NotFound."""
+    row = get_take(tx, take)
+    cameras = select(Camera.name, Camera.id).join(Frame, Frame.camera_id == Camera.id).where(Frame.take_id == row.id)
+    tx.execute(delete(TakeCheck).where(TakeCheck.take_id == row.id, TakeCheck.name == name))
+    _add(tx, row.id, checks, dict(tx.execute(cameras).all()))
+
+
+def _add(tx: Session, take_id: int, checks: Sequence[CheckResult], cameras: Mapping[str, int]) -> None:
     tx.add_all(
         TakeCheck(
-            take_id=take.id,
-            camera_id=frames[check.camera][1] if check.camera in frames else None,
+            take_id=take_id,
+            camera_id=cameras.get(check.camera),
             name=check.name,
             state=check.state,
             measured=check.measured,
             bound=check.bound,
             reason=check.reason,
         )
-        for check in review.checks
+        for check in checks
     )
 
 

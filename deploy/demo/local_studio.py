@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.curve_keys import ensure_keys
 from common.files.atomic_write import atomic_write
-from controller.rig_file import CameraEntry, Rig, SyncLimits, format_rig
+from controller.rig_file import CameraEntry, Rig, SideWork, SyncLimits, format_rig
 from controller.studio import Studio
 from controller.studio_settings import StudioSettings
 from db.settings import Settings
@@ -71,6 +71,7 @@ class LocalStudio:
             records = Settings.load(self._home)
             records.make_home()
             rig = write_rig(records.home / "rig.toml", "demo", self._bodies)
+            rig = dataclasses.replace(rig, side=SideWork(bumped=False, preview=False))  # the farm comes at once
             loopback = "tcp://127.0.0.1:*"
             self.studio = exits.enter_context(Studio(StudioSettings(records, rig, loopback, loopback)))
             exits.callback(self._stop_nodes)

@@ -3,6 +3,8 @@
 import hashlib
 import io
 import multiprocessing
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -11,8 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import uvicorn
 import zmq
-from patience import Patience
+from patience import Patience, until
 from PIL import Image
 from sqlalchemy import Engine
 
@@ -21,6 +24,7 @@ from camera_nodes.agent import run
 from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.curve_keys import KeyPair, ensure_keys, make_keys
 from camera_nodes.transport import connect_dealer, receive_reply, send
+from controller.api.app import make_console, write_address
 from controller.rig_file import CameraEntry, Rig, SyncLimits, TransferLimits
 from controller.studio import Studio
 from controller.studio_settings import StudioSettings
@@ -264,3 +268,24 @@ def speaker(tmp_path: Path) -> Iterator[Callable[..., Speaker]]:
     for each in made:
         each.close()
     context.destroy(linger=0)
+
+
+@pytest.fixture
+def serve(home: Any) -> Iterator[Callable[[Studio], str]]:
+    """serve(studio): its console on a socket of its own, so that commands find it; its address."""
+    with ExitStack() as stack:
+
+        def start(studio: Studio) -> str:
+            listener = stack.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+            app = make_console(studio, write_address(home.folder, port))
+            server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+            thread = threading.Thread(target=lambda: server.run(sockets=[listener]))
+            thread.start()
+            stack.callback(thread.join, 20)
+            stack.callback(setattr, server, "should_exit", True)
+            until(lambda: server.started, "the console did not start")
+            return f"http://127.0.0.1:{port}"
+
+        yield start

@@ -1,17 +1,22 @@
 """`mien node` as an operator meets it, and what the agent may import."""
 
 import json
+import random
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from camera_nodes import wire
 from camera_nodes.agent_settings import agent_settings
 from camera_nodes.commands.node import app
+from camera_nodes.curve_keys import AllowList
 from camera_nodes.errors import BadSettings, KeyRefused
 
 runner = CliRunner()
@@ -29,6 +34,34 @@ def test_keys_then_enrol(tmp_path):
     gone = runner.invoke(app, ["enrol", "cam-07", "--remove", "--keys", str(tmp_path / "studio"), "--json"])
     assert json.loads(gone.stdout)["nodes"] == []
     assert isinstance(runner.invoke(app, ["enrol", "x", "short", "--keys", str(tmp_path)]).exception, KeyRefused)
+
+
+Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+
+
+@settings(max_examples=2, deadline=None)
+@given(seed=st.integers(0, 10**9), before=st.booleans())
+def test_a_key_enrols_whatever_it_begins_with(seed: int, before: bool) -> None:
+    draw = random.Random(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        keys = Path(folder) / "studio"
+        for number, first in enumerate((*Z85, "--", "-h", "--k")):
+            key, name = (first + "".join(draw.choices(Z85, k=39)))[:40], f"cam-{number}"
+            told = runner.invoke(app, ["enrol", *([name, key] if before else []), "--keys", str(keys),
+                                       *([] if before else [name, key])])  # fmt: skip
+            assert told.exception is None, (key, told.exception)
+            assert AllowList(keys).name_of(key) == name
+
+
+def test_a_key_that_looks_like_an_option_with_a_value_enrols_behind_two_dashes(tmp_path: Path) -> None:
+    key = "--keys=" + "k" * 33
+    assert runner.invoke(app, ["enrol", "--keys", str(tmp_path / "s"), "--", "cam-07", key]).exit_code == 0
+    assert AllowList(tmp_path / "s").name_of(key) == "cam-07"
+
+
+def test_a_misspelt_option_of_enrol_is_still_one() -> None:
+    assert runner.invoke(app, ["enrol", "cam-07", "--remvoe"]).exit_code == 2
+    assert runner.invoke(app, ["enrol", "cam-07", "-x"]).exit_code == 2
 
 
 def test_a_misspelt_setting_names_file_key_and_likely_key(tmp_path):

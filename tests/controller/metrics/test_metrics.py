@@ -32,7 +32,8 @@ LABELS = {"camera", "node", "rig", "version", "state", "port", "place"}
 UNITS = ("_seconds", "_bytes", "_ratio", "_total", "_info")
 COUNTS = {
     "mien_cameras", "mien_camera_ready", "mien_camera_aside", "mien_camera_frames_left",
-    "mien_camera_spooled_photographs", "mien_camera_stray_files", "mien_node_connections", "mien_checks_pending",
+    "mien_camera_spooled_photographs", "mien_camera_stray_files", "mien_node_connections",
+    "mien_checks_pending", "mien_side_pending",
     "mien_ingest_trouble", "mien_lights_trouble", "mien_console_connections", "mien_console_streams",
 }  # fmt: skip
 
@@ -42,7 +43,7 @@ class Scraped:
 
     def __init__(self, studio: Any, home: Path) -> None:
         self.scrape = ScrapeToken(home)
-        self.load = ConsoleLoad(streams=lambda: 3)
+        self.load = ConsoleLoad(connections=lambda: 3)
         self._app = make_console(studio, TOKEN, self.scrape, self.load)
 
     def ask(self, path: str, headers: dict[str, Any] | None = None) -> httpx.Response:
@@ -143,7 +144,7 @@ def test_what_a_take_leaves_in_them_and_that_nobody_is_named(
     assert asked.value("mien_ingest_received_bytes_total") >= bytes_filed > 0
     assert asked.value("mien_ingest_files_stored_total") == 2
     assert asked.value("mien_disk_free_bytes", place="store") > 1e6
-    assert asked.value("mien_console_streams") == 3
+    assert (asked.value("mien_console_connections"), asked.value("mien_console_streams")) == (3, 0)
     assert asked.value("mien_node_connections", port="control") == 2
     about_it = [line for line in map(json.loads, lines.getvalue().splitlines()) if line.get("take") == take]
     assert [line["fire"].startswith(take) for line in about_it if "is fired" in line["message"]] == [True]

@@ -1,25 +1,17 @@
 """A board before simulated cameras: every pose is rendered as each of them sees it."""
 
-import socket
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
-from patience import until
 from PIL import Image
 from rendered_board import Pose, ShotConditions, faces_camera, poses_about, render_board
 
 from common.charuco.charuco_board import Board
 from common.files.atomic_write import write_whole
-from controller.api.app import make_console, write_address
-from controller.studio import Studio
 from processing.geometry.cameras import Camera
 from processing.synthetic.studio_rig import studio_rig
 
@@ -67,24 +59,3 @@ def two_cameras(tmp_path: Path) -> BoardBefore:
 @pytest.fixture
 def six_cameras(tmp_path: Path) -> BoardBefore:
     return board_before(tmp_path / "board-photos", 6, 12)
-
-
-@pytest.fixture
-def serve(home: Any) -> Iterator[Callable[[Studio], str]]:
-    """serve(studio): its console on a socket of its own, so that commands find it; its address."""
-    with ExitStack() as stack:
-
-        def start(studio: Studio) -> str:
-            listener = stack.enter_context(socket.socket())
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
-            app = make_console(studio, write_address(home.folder, port))
-            server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
-            thread = threading.Thread(target=lambda: server.run(sockets=[listener]))
-            thread.start()
-            stack.callback(thread.join, 20)
-            stack.callback(setattr, server, "should_exit", True)
-            until(lambda: server.started, "the console did not start")
-            return f"http://127.0.0.1:{port}"
-
-        yield start

@@ -108,7 +108,6 @@ function paint(tile, name, camera, limits) {
   const { tone, word, why, marks } = health(camera, limits);
   attribute(tile, "data-tone", tone);
   attribute(tile, "data-phase", camera.phase);
-  attribute(tile, "aria-label", `${name}: ${word}${why.length ? `, ${why.join("; ")}` : ""}`);
   attribute(tile, "title", why.join("\n") || undefined);
   text(tile.querySelector(".tile-shape"), SHAPES[tone]);
   text(tile.querySelector(".tile-view"), camera.view >= 0 ? `view ${camera.view}` : "not of the rig");

@@ -1,6 +1,7 @@
 // The rig's own photographs, without a subject: the board pose by pose with what each camera has seen, ColorChecker, tests.
 
 import { attribute, el, keyed, show, text } from "/static/dom.js";
+import { settled } from "/static/cameras/actions.js";
 import { Coverage } from "/static/prepare/coverage.js";
 
 const POLL_MS = 500; // while a pose is fired or comes in
@@ -94,7 +95,7 @@ export class ShotsPanel {
   #took(job) {
     this.job = job;
     clearTimeout(this.#timer);
-    if (this.shown && (job.state === "running" || job.looking)) this.#timer = setTimeout(() => this.look(), POLL_MS);
+    if (this.shown && job.state !== "none" && !settled(job)) this.#timer = setTimeout(() => this.look(), POLL_MS);
     this.#paint();
   }
 

@@ -1,7 +1,7 @@
 // Cameras: the rig as it stands, each camera's health, and what can be done with one or several of them.
 
 import { attribute, el, keyed, show, text, thumbnail } from "/static/dom.js";
-import { ActLog, acts } from "/static/cameras/actions.js";
+import { ActLog, acts, settled } from "/static/cameras/actions.js";
 import { SHAPES, counts, health, inOrder, signed } from "/static/cameras/health.js";
 import { Live } from "/static/cameras/live.js";
 import { Matrix } from "/static/cameras/matrix.js";
@@ -184,7 +184,7 @@ class CamerasView {
 
   async #shoot(names) {
     await this.acts.shot(names, (job) => {
-      const shown = Object.entries(job.cameras ?? {}).filter(([, one]) => one.picture);
+      const shown = settled(job) ? Object.entries(job.cameras ?? {}).filter(([, one]) => one.picture) : [];
       show(this.shots, shown.length);
       keyed(this.shots, shown, ([name]) => name, ([name]) => el("figure", {}, el("img", { alt: `Test shot of ${name}` }), el("figcaption", {}, name)), (figure, [, one]) => {
         attribute(figure.firstChild, "src", `/api/rig/shoot/pictures/${one.picture}.jpg`);

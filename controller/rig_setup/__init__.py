@@ -1,0 +1,1 @@
+"""A rig's setting up: its file checked as a whole, and begun from the nodes that answer."""

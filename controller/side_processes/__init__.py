@@ -1,0 +1,1 @@
+"""What runs beside a session at the lowest priority, by the farm's own commands: bumped cameras, a scan for a look."""
