@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from console_browser import SOFTWARE_3D, browser_page
+from operator_at_keys import accessibility_faults
 from patience import until
 from PIL import Image
 from records_home import DRAWN_3D, RecordsWriter, make_home, opened, served
@@ -35,7 +36,7 @@ def page(study: Any) -> Iterator[Any]:
     """One page for all tests of this module that leave it usable."""
     _, url, home = study
     with browser_page(url, home, width=1366, height=768, graphics=SOFTWARE_3D, expected=(GONE,)) as made:
-        made.set_default_timeout(15_000)
+        made.set_default_timeout(60_000)
         yield made
 
 
@@ -210,6 +211,39 @@ def test_a_withdrawal_empties_the_page_at_once(page: Any, study: Any) -> None:
     view.locator(".subject-list button", has_text=subject).click()
     view.locator(".subject .badge", has_text="withdrawn").first.wait_for()
     until(lambda: view.locator(".take-card img[src]").count() == 0)
+
+
+@pytest.mark.slow
+def test_who_hears_the_page_is_served_too(page: Any, study: Any, made: dict[str, str]) -> None:
+    writer, _, _ = study
+    session = writer.session(writer.subject(), accepted=1, undecided=1, close=False)
+    page.reload()
+    view = show(page, "sessions")
+    row = view.locator(".now .session-line", has_text=session)
+    row.get_by_role("button", name="Show").click()
+    view.locator(".take-card", has_text=f"{session}-E02-1").wait_for()
+    assert accessibility_faults(page) == []
+    for opens in ("Record a consent", "New subject", "Start a session"):
+        view.get_by_role("button", name=opens).click()
+        page.locator("dialog.records-dialog").wait_for()
+        assert accessibility_faults(page) == [], opens
+        page.keyboard.press("Escape")
+    row.get_by_role("button", name="Close").click()
+    page.locator("dialog fieldset").first.wait_for()
+    assert accessibility_faults(page) == []
+    page.keyboard.press("Escape")
+    view = show(page, "night")
+    view.locator(".night-take", has_text=f"{made['session']}-E01-1").locator(".portrait").click()
+    page.locator("dialog .take-pictures img").first.wait_for()
+    assert accessibility_faults(page) == []
+    page.keyboard.press("Escape")
+    assert accessibility_faults(page) == []
+    show(page, "three-d").locator(".pane-head").first.wait_for()
+    page.keyboard.press("h")
+    page.wait_for_function(DRAWN_3D)
+    assert accessibility_faults(page) == []
+    show(page, "release").locator(".coverage-grid tbody tr").first.wait_for()
+    assert accessibility_faults(page) == []
 
 
 @pytest.mark.slow

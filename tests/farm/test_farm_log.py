@@ -3,7 +3,6 @@
 import logging
 
 import pytest
-from processing.farm.scheduling.job_counts import JobCounts
 
 from common.guarding.log_fields import LogFormat, fields_of
 from db.models import JobState

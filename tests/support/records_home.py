@@ -64,8 +64,8 @@ def make_home(folder: Path) -> Path:
 @contextmanager
 def opened(home: Path) -> Iterator[Studio]:
     """A studio in that home, on any free ports."""
-    anywhere = {"control": "tcp://127.0.0.1:*", "bulk": "tcp://127.0.0.1:*"}
-    with Studio(dataclasses.replace(load_settings(home), **anywhere)) as studio:
+    anywhere = "tcp://127.0.0.1:*"
+    with Studio(dataclasses.replace(load_settings(home), control=anywhere, bulk=anywhere)) as studio:
         yield studio
 
 
