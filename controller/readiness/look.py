@@ -90,7 +90,6 @@ def look_at(
         studio_free_bytes=_free_bytes(studio),
         calibration_at=records.calibration[1],
         preflight_at=preflight.at if preflight is not None else None,
-        preflight_profile=preflight.profile if preflight is not None else "",
         late=tuple(studio.late.messages),
         often=recoveries.often(),
     )

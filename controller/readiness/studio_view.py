@@ -98,6 +98,5 @@ class StudioView:
     studio_free_bytes: int | None = None  # on the fullest disk that photographs are filed on; None: it is elsewhere
     calibration_at: datetime | None = None  # the newest one's time
     preflight_at: datetime | None = None  # of the last one since the studio was started
-    preflight_profile: str = ""  # that it was made with
     late: tuple[str, ...] = ()  # what is told of photographs that came late, lately
     often: Mapping[str, str] = field(default_factory=dict)  # cameras recovered again and again -> in words

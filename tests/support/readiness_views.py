@@ -69,7 +69,6 @@ def all_well(cameras: int = 8, on_each_computer: int = 4) -> StudioView:
         studio_free_bytes=10**12,
         calibration_at=NOW - timedelta(hours=20),
         preflight_at=NOW - timedelta(minutes=10),
-        preflight_profile="default",
     )  # fmt: skip
 
 
