@@ -17,6 +17,7 @@ from controller.console.state.rig_sections import (
     rig_section,
     server_section,
 )
+from controller.console.state.scan_section import scan_section
 from controller.console.state.session_sections import neutral_section, paused_section, session_section
 from controller.console.state.take_sections import SeenTake, see_take, take_section
 from controller.readiness.look import records_view
@@ -76,6 +77,7 @@ class Snapshot:
             _Section("trigger", ("trigger", "listeners"), trigger.holder.section, every_s=2.0),
             _Section("countdown", ("trigger", "listeners"), trigger.countdown.section, light=True),
             _Section("last_refusal", ("trigger",), lambda: trigger.countdown.last_refusal),
+            _Section("scan", ("scan",), lambda: scan_section(studio), light=True),
             _Section("paused", (FACTS,), lambda: paused_section(self._facts)),
             _Section("jobs", ("jobs", "records"), lambda: jobs_section(studio), every_s=1.0),
             _Section("live", ("live",), lambda: live_section(studio), every_s=2.0),

@@ -214,7 +214,7 @@ def test_a_sign_in_takes_up_no_session_that_was_there(console: Any) -> None:
     cookie = answer.headers["set-cookie"].lower()
     assert all(part in cookie for part in ("httponly", "samesite=strict", "path=/"))
     assert "domain" not in cookie
-    second = cookie_of(console.sign_in("anna", PASSWORD, session=first))
+    second = cookie_of(console.sign_in("anna", PASSWORD, session=first, headers={"X-CSRF-Token": ""}))
     assert second not in ("", first)
     statuses = [console.ask("GET", "/api/me", cookie).status_code for cookie in (planted, first, second)]
     assert statuses == [401, 401, 200]
@@ -348,7 +348,18 @@ def test_a_screen_sees_its_own_page_alone(console: Any) -> None:
     screen = cookie_of(console.ask("POST", "/sign-in/link", json={"token": link.partition("#")[2]}))
     me = console.ask("GET", "/api/me", screen).json()
     assert (me["role"], me["account"]) == ("screen", None)
-    for path in ("/", "/stream", "/api/rig", "/api/sessions", "/api/accounts", "/account", "/metrics"):
+    assert console.ask("GET", "/subject", screen).status_code == 200
+    assert console.ask("POST", "/api/screen/stop", screen, json={}).json() == {"paused": None}
+    for path in (
+        "/",
+        "/stream",
+        "/pictures/photographs/x.jpg",
+        "/api/rig",
+        "/api/sessions",
+        "/api/accounts",
+        "/account",
+        "/metrics",
+    ):
         assert console.ask("GET", path, screen).status_code == 403, path
     for path in ("/api/preflight", "/api/rig/view", "/api/me/screen", "/api/me/password", "/api/me/passkeys/ask"):
         assert console.ask("POST", path, screen, json={}).status_code == 403, path
@@ -406,3 +417,35 @@ def test_the_owners_token_is_shown_in_its_header_alone(console: Any) -> None:
     good = console.session()
     assert console.ask("GET", "/api/rig", good, headers={"Authorization": "Bearer wrong"}).status_code == 401
     assert json.loads(console.ask("GET", "/api/me", headers=OWNER).text)["role"] == "manager"
+
+
+def acts(console: Any, session: str, action: str) -> int:
+    with reading(console.studio.engine) as tx:
+        return [entry.action for entry in events_about(tx, "session", session)].count(action)
+
+
+def test_a_command_that_is_replayed_is_done_once_and_a_stale_one_never(subject: str, console: Any) -> None:
+    anna, bert = console.session("anna"), console.session("bert")
+    begun = console.studio.start_session(subject)
+    path, key = f"/api/sessions/{begun}/pause", {"Idempotency-Key": "k-1"}
+    answers = [console.ask("POST", path, anna, json={}, headers=key) for _ in range(3)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.text for answer in answers}) == 1
+    assert acts(console, begun, "session.pause") == 1
+    other = console.ask("POST", f"/api/sessions/{begun}/resume", anna, json={}, headers=key)
+    assert other.status_code == 422  # the same key for another command
+    assert acts(console, begun, "session.resume") == 0
+    assert (
+        console.ask("POST", path, bert, json={}, headers=key).status_code == 422
+    )  # a key is its person's: done, refused
+    viewer = console.session("vera", "viewer")
+    assert console.ask("POST", path, viewer, json={}, headers=key).status_code == 403
+    stale = {"X-Issued-At": str(round(time.time() * 1000) - 6000)}
+    refused = console.ask("POST", f"/api/sessions/{begun}/resume", anna, json={}, headers=stale)
+    assert refused.status_code == 409
+    assert acts(console, begun, "session.resume") == 0
+    signed_out = {"Idempotency-Key": "k-2"}
+    assert console.ask("POST", f"/api/sessions/{begun}/resume", anna, json={}, headers=signed_out).status_code == 200
+    assert console.ask("POST", "/api/me/sign-out", anna, json={}).status_code == 200
+    assert console.ask("POST", f"/api/sessions/{begun}/resume", anna, json={}, headers=signed_out).status_code == 401
+    console.studio.close(begun, incomplete=True)

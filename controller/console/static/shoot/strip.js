@@ -19,7 +19,7 @@ export class Strip {
   update(session, shown, look) {
     keyed(this.element, session?.order ?? [], (position) => position, (position) => this.#cell(position), (cell, position) => {
       const line = session.expressions[position];
-      const state = position === shown && look && line.state === "whole" ? "look" : line.state;
+      const state = position === shown && look && line.state === "whole" ? "look" : standing(session, line);
       const [shape, word] = STATES[state] ?? ["", state];
       const button = cell.firstChild;
       attribute(button, "data-state", state);
@@ -36,4 +36,10 @@ export class Strip {
       el("b", {}), el("span", { class: "strip-name" }), el("span", { class: "strip-word" }));
     return el("li", {}, button);
   }
+}
+
+/** As the state has it, but that what is next because its last take failed says so. */
+function standing(session, line) {
+  const failed = line.state === "next" && session.takes[line.takes.at(-1)]?.state === "failed";
+  return failed ? "failed" : line.state;
 }

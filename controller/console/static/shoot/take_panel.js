@@ -8,10 +8,11 @@ const STANDS = {
   beside: ["◇", "kept beside"], failed: ["✖", "failed"],
 };
 const LAST = 6;
+const NAMED = 3; // cameras of one cause that are named
 
 export class TakePanel {
-  /** pick(camera), choose(code): what was clicked. */
-  constructor(pick, choose) {
+  /** pick(camera), choose(code): what was clicked. more: what stands at the end of the first line. */
+  constructor(pick, choose, more) {
     this.pick = pick;
     this.choose = choose;
     this.code = el("b", {});
@@ -20,7 +21,7 @@ export class TakePanel {
     this.figures = el("dl", { class: "figures" });
     this.reasons = el("ul", { class: "reasons", tabindex: "0", "aria-label": "What deserves a look" });
     this.element = el("section", { class: "take", "aria-label": "The take that is shown" },
-      el("h2", {}, this.code, " ", this.stand, " ", this.count), this.figures, this.reasons);
+      el("div", { class: "take-head" }, el("h2", {}, this.code, " ", this.stand, " ", this.count), more), this.figures, this.reasons);
     this.rows = el("tbody", {});
     this.last = el("table", { class: "last" }, el("caption", {}, "Last takes"),
       el("thead", {}, el("tr", {}, ["take", "expression", "", "photos", "skew", "look"].map((title) => el("th", { scope: "col" }, title)))), this.rows);
@@ -76,12 +77,13 @@ export class TakePanel {
       if (!rows.length && !checked(line, seen)) rows = [{ reason: live ? "Its checks are being made …" : "It has not been looked at" }];
       else if (!rows.length) rows = [{ reason: "✓ All its checks are well", good: true }];
     }
-    keyed(this.reasons, rows, (row) => `${row.camera ?? ""} ${row.more ?? ""} ${row.check ?? ""} ${row.reason}`, (row) => this.#reason(row), () => undefined);
+    keyed(this.reasons, rows, (row) => `${row.camera ?? row.cameras ?? ""} ${row.check ?? ""} ${row.reason}`, (row) => this.#reason(row), () => undefined);
   }
 
-  #reason({ camera, more, reason, good }) {
-    const pick = camera && el("button", { type: "button", class: "camera-name", onclick: () => this.pick(camera) }, camera);
-    return el("li", { class: good ? "good" : "" }, pick, pick && " ", more ? `and ${more} more: ${reason}` : reason);
+  #reason({ camera, cameras = camera ? [camera] : [], reason, good }) {
+    const picks = cameras.slice(0, NAMED).flatMap((name) => [el("button", { type: "button", class: "camera-name", onclick: () => this.pick(name) }, name), " "]);
+    const more = cameras.length - NAMED;
+    return el("li", { class: good ? "good" : "" }, picks, more > 0 ? `and ${more} more: ${reason}` : reason);
   }
 
   #last(state, shown) {
@@ -110,10 +112,9 @@ export class TakePanel {
 const spread = (ms) => (ms === undefined ? "–" : `within ${figure(ms, 2, " ms")}`);
 const stillLacks = (line, frames, total) => line?.state === "failed" && (frames ?? 0) < total;
 
-/** One line a cause: {camera, more?, reason}, in the cameras' order. */
+/** One line a cause: {cameras, reason}, in the cameras' order. */
 function grouped(faults) {
   const causes = new Map();
   for (const [camera, reason] of Object.entries(faults).sort()) causes.set(reason, [...(causes.get(reason) ?? []), camera]);
-  return [...causes].flatMap(([reason, cameras]) =>
-    cameras.length > 3 ? [{ camera: cameras[0], more: cameras.length - 1, reason }] : cameras.map((camera) => ({ camera, reason })));
+  return [...causes].map(([reason, cameras]) => ({ cameras, reason }));
 }

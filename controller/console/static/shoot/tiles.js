@@ -14,7 +14,7 @@ export class Tiles {
   /** pick(camera): it was clicked. */
   constructor(pick) {
     this.pick = pick;
-    this.element = el("div", { class: "tiles", role: "group", "aria-label": "Photographs of the take" });
+    this.element = el("div", { class: "shots", role: "group", "aria-label": "Photographs of the take" });
     new ResizeObserver(() => this.#fit()).observe(this.element);
   }
 
@@ -39,8 +39,8 @@ export class Tiles {
 
   #tile(name) {
     const image = el("img", { alt: "", hidden: true, onload: (event) => this.#shaped(event.target) });
-    const tile = el("button", { type: "button", class: "tile", tabindex: "-1", onclick: () => this.pick(name) },
-      image, el("span", { class: "tile-number" }), el("span", { class: "tile-word" }), el("span", { class: "spoken" }));
+    const tile = el("button", { type: "button", class: "shot", tabindex: "-1", onclick: () => this.pick(name) },
+      image, el("span", { class: "shot-number" }), el("span", { class: "shot-word" }), el("span", { class: "spoken" }));
     tile.image = image;
     return tile;
   }

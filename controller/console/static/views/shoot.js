@@ -39,7 +39,8 @@ class ShootView {
     this.sounds = new SoundsOfTakes(app, (seconds) => this.#count(seconds));
     this.tiles = new Tiles((camera) => this.#pick(camera));
     this.strip = new Strip((position) => this.commands.show(position));
-    this.panel = new TakePanel((camera) => this.#pick(camera), (code) => this.#choose(code));
+    const without = this.#button("withoutButton", "", "Keep it without …", () => this.commands.keepWithout());
+    this.panel = new TakePanel((camera) => this.#pick(camera), (code) => this.#choose(code), without);
     this.scan = new ScanView();
     this.waiting = new Waiting(app);
     this.#build(root);
@@ -92,7 +93,7 @@ class ShootView {
     this.largeTold = el("p", { class: "large-told" });
     this.counted = el("p", { class: "counted", hidden: true, "aria-hidden": "true" });
     this.relax = el("p", { class: "relax", hidden: true }, "Safe: the subject may relax");
-    const liveImage = el("img", { class: "live", alt: "live view", hidden: true });
+    const liveImage = el("img", { class: "live-frame", alt: "live view", hidden: true });
     this.liveTold = el("p", { class: "live-told" });
     this.liveLayer = el("div", { class: "live-layer", hidden: true }, liveImage, this.liveTold);
     this.live = new LivePicture(liveImage, this.app.api, (problem) => text(this.liveTold, problem));
@@ -115,7 +116,7 @@ class ShootView {
     return el("div", { class: "acts row" },
       button("fireButton", "Space", "Fire", () => commands.fire(), "primary"), button("acceptButton", "Enter", "Accept", () => commands.accept()),
       button("retakeButton", "R", "Take again", () => commands.retake()), button("undoButton", "U", "Undo", () => commands.undo()),
-      button("skipButton", "S", "Skip", () => commands.skip()), button("withoutButton", "", "Keep without …", () => commands.keepWithout()),
+      button("skipButton", "S", "Skip", () => commands.skip()),
       button("abortButton", "Esc", "Abort", () => commands.abort(), "danger"));
   }
 
@@ -221,6 +222,7 @@ class ShootView {
 
   #count(seconds) {
     show(this.counted, seconds !== undefined && seconds > 0);
+    show(this.largeTold, this.counted.hidden);
     text(this.counted, seconds ?? "");
   }
 
