@@ -85,6 +85,7 @@ def look_at(
         countdown=countdown,
         busy=studio.firing.beside,
         recovering=recoveries.under_way(),
+        stopped="" if studio.link.running else "the thread that speaks with the nodes",
         filing_trouble=studio.ingest.trouble or records.trouble,
         lights_trouble=studio.lights.trouble,
         studio_free_bytes=_free_bytes(studio),

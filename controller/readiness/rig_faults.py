@@ -157,6 +157,9 @@ def _waiting(view: StudioView, cameras: list[CameraView]) -> Iterator[Fault]:
 
 
 def _studio(view: StudioView) -> Iterator[Fault]:
+    if view.stopped:
+        remedy = Remedy("Start the studio again; its log says why. What the nodes hold comes in then")
+        yield fault("stopped", f"{view.stopped} has stopped", "start the studio again", remedy)
     if view.filing_trouble:
         remedy = Remedy("Make room, or bring the database back: what waits on the nodes then comes in by itself")
         text = f"photographs cannot be filed: {view.filing_trouble}"

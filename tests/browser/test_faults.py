@@ -97,7 +97,10 @@ class Day:
 
     def accept(self) -> None:
         """Enter, once the checks of the take are there."""
-        script = "(t) => document.querySelector('#bar [data-part=text]').textContent === t && mien.store.state.take.phase === 'checked'"
+        script = (
+            "(t) => document.querySelector('#bar [data-part=text]').textContent === t"
+            " && mien.store.state.take.phase === 'checked'"
+        )
         self._wait(script, "neutral")
         self.press("Enter")
 

@@ -125,6 +125,7 @@ BREAKS: dict[str, tuple[str, str, Break]] = {
     "a node's disk is full": ("node_disk_full", "CANNOT FIRE", one(free_bytes=10_000_000)),
     "a node's disk is nearly full": ("node_disk", "CHECK", one(free_bytes=400_000_000)),
     "the studio's disk is nearly full": ("studio_disk", "CHECK", lambda v: replace(v, studio_free_bytes=10**8)),
+    "a part of the studio has stopped": ("stopped", "CANNOT FIRE", lambda v: replace(v, stopped="a thread")),
     "nothing can be filed": ("filing", "CANNOT FIRE", lambda v: replace(v, filing_trouble="the disk is full")),
     "the lights are not reached": ("lights", "CANNOT FIRE", lambda v: replace(v, lights_trouble="universe 1")),
     "the profile is gone": ("profile", "CANNOT FIRE", lambda v: with_session(v, profile="polarised")),
