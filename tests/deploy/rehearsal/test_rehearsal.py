@@ -195,7 +195,7 @@ def test_the_command_serves_a_console_and_ends_with_a_score(tmp_path: Path) -> N
                 return False
 
         until(ready, "no console", seconds=180, poll_s=0.5)
-        assert httpx.get("http://127.0.0.1:5797/", follow_redirects=True).status_code == 200
+        assert httpx.get("http://127.0.0.1:5797/sign-in").status_code == 200
     finally:
         os.kill(process.pid, signal.SIGINT)
         out, errors = process.communicate(timeout=120)
