@@ -146,6 +146,8 @@ class CheckLimits:
     frontal_degrees: Above0 = 35.0
     # a camera's usual figures are medians over its last so many kept takes
     baseline_takes: From1 = 100
+    # whether a neutral is held against this subject's earlier ones: advice when it shows another person
+    same_person: bool = False
     # check processes on the server
     processes: From1 = 2
     # a take is judged after this time with what is known

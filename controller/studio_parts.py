@@ -119,7 +119,7 @@ class StudioParts:
         starting.push(authenticator)  # beforehand: leaving it ends what a failing entry had begun
         authenticator.__enter__()
         starting.enter_context(self.lights)
-        self.maintenance = CameraMaintenance(self.engine, self.rig, self.records, self.firing)
+        self.maintenance = CameraMaintenance(self.engine, self.rig, self.records, self.firing, self._node_told)
         starting.callback(self.maintenance.stop)
         self.maintenance.start()
         self.side = SideProcesses(self.engine, self.store, self.rig, self.settings.records.home, self._scanned)

@@ -15,8 +15,8 @@ from db.settings import Settings
 
 CONTROL = "tcp://127.0.0.1:5701"
 BULK = "tcp://127.0.0.1:5702"
-SETTING_UP = "setting-up"  # name of a rig that has no file yet
 HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+SETTING_UP = "setting-up"  # name of a rig that has no file yet
 
 
 @dataclass(frozen=True)
@@ -36,22 +36,22 @@ class StudioSettings:
     bulk: str = BULK
     # of the console and the API
     console_port: int = CONSOLE_PORT
-    # any enrolled node may announce its camera, no session is begun; see set_up_settings
-    setting_up: bool = False
     # where other devices of the network reach the console, by TLS; without one this machine alone does
     console_address: str = ""
     # further names of this machine in the network
     console_names: tuple[str, ...] = ()
     # how log lines are written
     log_format: LogFormat = LogFormat.TEXT
+    # any enrolled node may announce its camera, no session is begun; see set_up_settings
+    setting_up: bool = False
 
-    def network_names(self) -> set[str]:
-        """Under which the console may be asked from other devices: its address, this machine's name, further ones."""
+    def network_names(self) -> tuple[str, ...]:
+        """Under which other devices may ask for the console: its address, this machine's name, further ones."""
         if not self.console_address:
-            return set()
+            return ()
         own = socket.gethostname().lower()
-        own_names = {name for name in (own, f"{own.partition('.')[0]}.local") if HOST_NAME.fullmatch(name)}
-        return {self.console_address, *own_names, *self.console_names}
+        own_names = [name for name in (own, f"{own.partition('.')[0]}.local") if HOST_NAME.fullmatch(name)]
+        return tuple(dict.fromkeys((self.console_address, *self.console_names, *own_names)))
 
 
 @dataclass(frozen=True)
@@ -103,32 +103,6 @@ def load_settings(
     )
 
 
-def set_up_settings(folder: Path, home: Path | None = None, rig_file: Path | None = None) -> StudioSettings:
-    """Settings of a studio that is set up: with the rig file as far as there is one, and no records of its own.
-
-    folder: takes what such a studio would record, and is thrown away. Raises ConfigurationError or SettingsError.
-    """
-    records = Settings.load(home)
-    written, path = _section(records, rig_file)
-    rig = read_rig(path, setting_up=True) if path.exists() else Rig(SETTING_UP, ())
-    apart = replace(records, database=f"sqlite:///{folder / 'studio.sqlite'}", store=str(folder / "store"))
-    return StudioSettings(apart, rig, written.control, written.bulk, written.console_port, setting_up=True)
-
-
-def rig_path(home: Path | None = None) -> Path:
-    """Where the home's rig file is, or is to be."""
-    return _section(Settings.load(home), None)[1]
-
-
-def _source(records: Settings) -> str:
-    return f"{records.home / 'studio.toml'} [studio]"
-
-
-def _section(records: Settings, rig_file: Path | None) -> tuple[_Section, Path]:
-    written = from_table(_Section, records.sections.get("studio", {}), _source(records), ConfigurationError)
-    return written, rig_file or records.home / written.rig
-
-
 def _network_address(text: str, source: str) -> str:
     """An address of this machine. Raises ConfigurationError for a name, and for one that means all or none."""
     if not text:
@@ -150,3 +124,29 @@ def _host_name(text: str, source: str) -> str:
     if HOST_NAME.fullmatch(name) is None:
         raise ConfigurationError(f"{source} console_names: {text!r} is no host's name, as in studio.lan")
     return name
+
+
+def set_up_settings(folder: Path, home: Path | None = None, rig_file: Path | None = None) -> StudioSettings:
+    """Settings of a studio that is set up: with the rig file as far as there is one, and no records of its own.
+
+    folder: takes what such a studio would record, and is thrown away. Raises ConfigurationError or SettingsError.
+    """
+    records = Settings.load(home)
+    written, path = _section(records, rig_file)
+    rig = read_rig(path, setting_up=True) if path.exists() else Rig(SETTING_UP, ())
+    apart = replace(records, database=f"sqlite:///{folder / 'studio.sqlite'}", store=str(folder / "store"))
+    return StudioSettings(apart, rig, written.control, written.bulk, written.console_port, setting_up=True)
+
+
+def rig_path(home: Path | None = None) -> Path:
+    """Where the home's rig file is, or is to be."""
+    return _section(Settings.load(home), None)[1]
+
+
+def _section(records: Settings, rig_file: Path | None) -> tuple[_Section, Path]:
+    written = from_table(_Section, records.sections.get("studio", {}), _source(records), ConfigurationError)
+    return written, rig_file or records.home / written.rig
+
+
+def _source(records: Settings) -> str:
+    return f"{records.home / 'studio.toml'} [studio]"

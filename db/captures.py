@@ -135,14 +135,17 @@ def _require_free(tx: Session, rig: Rig) -> None:
         raise StateConflict(f"Rig {rig.name} has the open session {busy.code}; close or pause it first")
 
 
-def get_session(tx: Session, code: str) -> CaptureSession:
-    """A session with subject, protocol, rig and calibration loaded. Raises NotFound."""
+def get_session(tx: Session, code: str, *, alone: bool = False) -> CaptureSession:
+    """A session with subject, protocol, rig and calibration loaded. Raises NotFound.
+
+    alone: without rig and calibration, which are large: for who looks at it many times a second.
+    """
     load = [
         joinedload(CaptureSession.subject),
         joinedload(CaptureSession.protocol).selectinload(Protocol.expressions),
-        joinedload(CaptureSession.rig).selectinload(Rig.cameras),
-        joinedload(CaptureSession.calibration),
     ]
+    if not alone:
+        load += [joinedload(CaptureSession.rig).selectinload(Rig.cameras), joinedload(CaptureSession.calibration)]
     session = tx.scalar(select(CaptureSession).where(CaptureSession.code == code).options(*load))
     if session is None:
         raise NotFound(f"No session {code}; see: mien session show")

@@ -47,7 +47,7 @@ def matches(hashed: str | None, password: str) -> bool:
             right = _hasher.verify(hashed or nobodys, _plain(password)[: LONGEST * 4])
         except (VerificationError, InvalidHashError):
             return False
-    return right and hashed is not None
+    return right and bool(hashed)
 
 
 def hash_anew(hashed: str | None, password: str) -> str | None:

@@ -3,7 +3,7 @@
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -25,6 +25,7 @@ from controller.api.release_routes import release_router
 from controller.api.rig_routes import rig_router
 from controller.api.rig_shot_routes import shot_router
 from controller.api.scan_routes import scan_router
+from controller.api.screen_routes import screen_router
 from controller.api.session_choice_routes import session_choice_router
 from controller.api.session_routes import session_router
 from controller.api.shutter_lag_routes import lag_router
@@ -58,12 +59,12 @@ def make_console(
     token: str,
     scrape: ScrapeToken | None = None,
     load: ConsoleLoad | None = None,
-    names: Iterable[str] = (),
+    names: Sequence[str] = (),
 ) -> FastAPI:
     """The application, behind its gate. A route declares the least role that it wants; without one it answers nobody.
 
     token: who shows it is the home's owner, a manager. scrape: who shows it may ask for /metrics alone. names: of this
-    machine in the network, besides loopback's.
+    machine in the network, besides loopback's, its address first.
     """
     app = FastAPI(title="Mien studio", docs_url=None, redoc_url=None, openapi_url=None)
     bearers = [owner_of(token)] if scrape is None else [owner_of(token), Bearer(scrape.shown, SCRAPER, "/metrics")]
@@ -90,7 +91,8 @@ def make_console(
     load.streams = lambda: publisher.listeners
     app.include_router(metrics_router(studio, load))
     app.include_router(trigger_router(trigger, guard))
-    app.include_router(stream_router(publisher, contacts, guard, silence_s))
-    app.include_router(picture_router(studio, guard))
-    add_page(app, studio.rig.name)
+    app.include_router(stream_router(publisher, contacts, see, silence_s))
+    app.include_router(screen_router(studio))
+    app.include_router(picture_router(studio, see))
+    add_page(app, studio.rig.name, names[0] if names else "")
     return app

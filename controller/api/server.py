@@ -56,7 +56,7 @@ def serve_studio(
         listener = listening.enter_context(_listener(LOOPBACK, port))
         secure = None
         if settings.console_address:
-            certificate = console_certificate(settings.records.keys, settings.network_names())
+            certificate = console_certificate(settings.records.keys, set(settings.network_names()))
             secure = SecureDoor(listening.enter_context(_listener(settings.console_address, port)), certificate)
         with Studio(settings) as studio:
             address = settings.records.home / ADDRESS_FILE
@@ -149,7 +149,7 @@ def _tell_doors(studio: Studio, port: int, secure: SecureDoor | None) -> None:
             print(f"  on the network   https://{host}:{port}/", file=sys.stderr)
         new = ", made just now" if secure.certificate.is_new else ""
         print(f"  its certificate  SHA-256 {secure.certificate.fingerprint}{new}", file=sys.stderr)
-    token = studio.accounts.first_link()
+    token = None if studio.settings.setting_up else studio.accounts.first_link()
     if token is not None:
         print(
             "Nobody has an account yet. Whoever opens this link first, within an hour, is the manager:", file=sys.stderr

@@ -12,6 +12,7 @@ from controller.accounts.roles import require
 from controller.api.request_body import Body
 from controller.api.session_data import decision_data, session_data, take_data
 from controller.studio import Studio
+from db.consents.capture_consent import CaptureConsent
 
 
 class TakeBody(Body):
@@ -61,6 +62,16 @@ class CalibrateBody(Body):
 def take_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
     """Everything under /api/sessions/SESSION/ about its takes; `guard`: what each request must pass."""
     api = APIRouter(prefix="/api/sessions/{session}", dependencies=guard)
+
+    @api.get("/takes/{take}/photographs", dependencies=[require("viewer")])
+    def photographs(session: str, take: str) -> dict[str, Any]:
+        """Hashes of a take's photographs by camera, for the page's pictures; none once the consent is withdrawn."""
+        state = studio.state_of(session)
+        found = state.find_take(take)
+        if found is None:
+            raise HTTPException(422, "say which take, by its code")
+        shown = state.consent != CaptureConsent.WITHDRAWN
+        return {"take": found.code, "photographs": studio.records.photographs(found.code) if shown else {}}
 
     @api.post("/fire", dependencies=[require("operator")])
     def fire(session: str, body: TakeBody) -> dict[str, Any]:

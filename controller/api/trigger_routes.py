@@ -7,6 +7,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.params import Depends
 from pydantic import Field
 
+from controller.accounts.roles import require
 from controller.api.command_rules import screen_of
 from controller.api.request_body import Body
 from controller.trigger.countdown import LONGEST_S, FireWish
@@ -44,7 +45,7 @@ def trigger_router(trigger: Trigger, guard: Sequence[Depends]) -> APIRouter:
         trigger.automatic.switch(session, body.on)
         return {"session": session, "automatic": trigger.automatic.on(session)}
 
-    @api.get("/trigger")
+    @api.get("/trigger", dependencies=[require("viewer")])
     def show() -> dict[str, Any]:
         return trigger.holder.section() | {"countdown": trigger.countdown.section()}
 

@@ -4,7 +4,7 @@ Everything here stays out of a fire's way: nothing begins while one is under way
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -45,18 +45,24 @@ class CameraMaintenance:
     firing: held while a take is fired.
     """
 
-    def __init__(self, engine: Engine, rig: Rig, records: SessionStore, firing: FiringLock) -> None:
+    def __init__(
+        self, engine: Engine, rig: Rig, records: SessionStore, firing: FiringLock, ring: Callable[[str, str], None]
+    ) -> None:
+        """ring: told "live" or "jobs", and the camera that there is something new of; it returns at once."""
         self._rig = rig
         self._records = records
         self._firing = firing
         self._link: ControlLink | None = None
         self._session = ("", 0.0)
+        self._ring = ring
         self.writer = BackgroundWriter(engine)
         self.faults = CameraFaultLog(engine, rig.name, self.writer)
         self.recoveries = BodyRecoveries(engine, rig, self.writer, self._tell, self._open_session)
         names = [camera.name for camera in rig.cameras]
         self.actions = BodyActions(names, self._tell)
-        self.viewer = LiveViewer(names, self._tell, lambda: FIRING if firing.held else "")
+        self.viewer = LiveViewer(
+            names, self._tell, lambda: FIRING if firing.held else "", lambda camera: ring("live", camera)
+        )
 
     def start(self) -> None:
         self.faults.recall()
@@ -152,9 +158,11 @@ class CameraMaintenance:
 
     def fault(self, message: wire.NodeFault) -> None:
         self.faults.add(message)
+        self._ring("cameras", message.camera)
 
     def recover_step(self, message: wire.RecoverStep) -> None:
         self.recoveries.step(message)
+        self._ring("jobs", message.camera)
 
     def view_state(self, message: wire.ViewState) -> None:
         self.viewer.state(message)

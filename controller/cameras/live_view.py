@@ -57,7 +57,15 @@ class LiveViewer:
     busy: why no live view may be asked for now ("a take is being fired"), or "".
     """
 
-    def __init__(self, cameras: Sequence[str], tell: Tell, busy: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        cameras: Sequence[str],
+        tell: Tell,
+        busy: Callable[[], str],
+        changed: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """changed: told the camera of which there is another frame, or none any more; it returns at once."""
+        self._changed = changed
         self._streams = {camera: _LiveViewStream() for camera in cameras}
         self._tell = tell
         self._busy = busy
@@ -91,6 +99,18 @@ class LiveViewer:
     def look(self, cameras: Sequence[str] = ()) -> list[LiveViewFrame]:
         """What is to be seen, without asking the nodes for more."""
         return [self._seen(camera, "") for camera in self._known(cameras)]
+
+    def shown(self) -> list[LiveViewFrame]:
+        """The cameras that somebody looks at: asked for lately, or with a frame that is not old."""
+        now = time.monotonic()
+        with self._lock:
+            wanted = [
+                camera
+                for camera, stream in self._streams.items()
+                if now - stream.asked_at <= wire.VIEW_LASTS_S
+                or (stream.frame is not None and now - stream.at <= FORGET_S)
+            ]
+        return [self._seen(camera, "") for camera in wanted]
 
     def jpeg(self, camera: str) -> bytes | None:
         """The camera's newest frame, if it is not old. Raises SessionError for an unknown camera."""
@@ -130,6 +150,7 @@ class LiveViewer:
                     None,
                 )
                 stream.problem = ""
+                self._changed(message.camera)
 
     def state(self, message: wire.ViewState) -> None:
         """A node's live view began, or ended and why."""
@@ -137,6 +158,7 @@ class LiveViewer:
         if stream is not None:
             with self._lock:
                 stream.problem = "" if message.on else plain(message.text)
+                self._changed(message.camera)
 
     # ---
 

@@ -55,7 +55,7 @@ def certificate(
     from controller.studio_settings import load_settings
 
     settings = load_settings(home, database)
-    names = settings.network_names()
+    names = set(settings.network_names())
     if not names:
         raise ConfigurationError(
             f"{settings.records.home / 'studio.toml'} names no console_address: the console is on this machine alone"

@@ -7,8 +7,11 @@ from jinja2 import Environment
 from controller.accounts.roles import require, visitor_of
 
 
-def account_pages(pages: Environment, rig: str) -> APIRouter:
-    """/sign-in and /link, which show nothing of the studio; /account, for who is signed in."""
+def account_pages(pages: Environment, network: str) -> APIRouter:
+    """/sign-in and /link, which show nothing of the studio; /account, for who is signed in.
+
+    network: where other devices reach the console; "" where they do not.
+    """
     router = APIRouter(default_response_class=HTMLResponse)
     sign_in, link, account = (pages.get_template(f"{name}.html") for name in ("sign_in", "first", "accounts"))
 
@@ -23,6 +26,6 @@ def account_pages(pages: Environment, rig: str) -> APIRouter:
     @router.get("/account", dependencies=[require("viewer")])
     def show_account(request: Request) -> str:
         visitor = visitor_of(request)
-        return account.render(rig=rig, person=visitor.person, role=visitor.role.value, csrf=visitor.csrf)
+        return account.render(network=network, person=visitor.person, role=visitor.role.value, csrf=visitor.csrf)
 
     return router

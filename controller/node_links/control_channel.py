@@ -25,7 +25,7 @@ from common.guarding.safe_text import plain
 from controller.errors import ControllerError
 from controller.firing.fire_timing import NS_PER_MS, ArmReport, FireOrder, StampReport, lead_ns
 from controller.node_links.connection_guard import NodePort
-from controller.node_links.fire_phase import ArmPhase, CameraArming, FirePhase, StampPhase
+from controller.node_links.fire_phase import ArmPhase, CameraArming, FirePhase, StampPhase, after
 from controller.node_links.node_registry import Announced, LastSeen, NodeRegistry, NodeState, round_trips_ns
 from controller.rig.roster import Roster
 from controller.rig_file import Rig
@@ -135,7 +135,8 @@ class ControlLink:
         phase = ArmPhase(order)
         self._ask(lambda: self._begin_arm(phase), phase)
         report = phase.report()
-        self.armings = {**self.armings, **phase.armings()}
+        before = self.armings
+        self.armings = {**before, **{name: after(before.get(name), now) for name, now in phase.armings().items()}}
         return report
 
     def release(self, order: FireOrder) -> StampReport:

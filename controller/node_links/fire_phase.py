@@ -4,7 +4,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from camera_nodes import wire
 from common.guarding.safe_text import plain
@@ -29,6 +29,17 @@ class CameraArming:
     exposure: wire.Exposure  # the settings that were asked for
     armed: wire.Armed | None  # it took them, and they read back; None: it did not arm
     refused: str = ""  # why it did not
+    taken: tuple[tuple[wire.Exposure, int], ...] = ()  # settings that it took, this time or before, and when it did
+
+
+SETTINGS_KNOWN = 8  # of a camera: one for each profile that is in use
+
+
+def after(before: CameraArming | None, now: CameraArming) -> CameraArming:
+    """An arming with what is known of those before: settings that were refused now are no longer known to be taken."""
+    kept = [(exposure, at) for exposure, at in (before.taken if before else ()) if exposure != now.exposure]
+    taken = [*kept, (now.exposure, now.at_ns)] if now.armed is not None else kept
+    return replace(now, taken=tuple(taken[-SETTINGS_KNOWN:]))
 
 
 class FirePhase(ABC):

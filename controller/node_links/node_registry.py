@@ -32,15 +32,6 @@ class NodeState:
 
 
 @dataclass(frozen=True)
-class Announced:
-    """A camera that a node announces."""
-
-    present: Present
-    status: wire.Status | None  # as its node reported last; None when it was turned away, or has not yet
-    in_rig: bool  # whether the rig file has a camera of this name
-
-
-@dataclass(frozen=True)
 class LastSeen:
     """Where a camera was announced last, and since when its body is there; kept when its node is gone."""
 
@@ -48,6 +39,15 @@ class LastSeen:
     url: str  # the camera's address at its node
     disk: str  # as in wire.Hello: names the computer too
     came_ns: int  # monotonic: when the body came, or came back, or another one did; 0: none has answered
+
+
+@dataclass(frozen=True)
+class Announced:
+    """A camera that a node announces."""
+
+    present: Present
+    status: wire.Status | None  # as its node reported last; None when it was turned away, or has not yet
+    in_rig: bool  # whether the rig file has a camera of this name
 
 
 class NodeRegistry:
@@ -91,6 +91,12 @@ class NodeRegistry:
             present += [body for body, at_ns in self._turned_away.values() if at_ns >= since]
         return compare(self._expected, present)
 
+    def heard_ages_s(self) -> dict[str, tuple[str, float]]:
+        """By camera, the node that announced it on its latest connection, and for how long it has not been heard."""
+        now = time.monotonic_ns()
+        with self._lock:
+            return {state.camera: (state.node, max(0, now - state.seen_ns) / 1e9) for state in self._nodes.values()}
+
     def announced(self) -> list[Announced]:
         """Every camera that a node announces, in the rig file or not, those turned away too, by name."""
         since = time.monotonic_ns() - TURNED_AWAY_NS
@@ -108,12 +114,6 @@ class NodeRegistry:
                 if at_ns >= since
             ]
         return sorted(found, key=lambda one: (one.present.name, one.present.node))
-
-    def heard_ages_s(self) -> dict[str, tuple[str, float]]:
-        """By camera, the node that announced it on its latest connection, and for how long it has not been heard."""
-        now = time.monotonic_ns()
-        with self._lock:
-            return {state.camera: (state.node, max(0, now - state.seen_ns) / 1e9) for state in self._nodes.values()}
 
     def owner(self, camera: str) -> str | None:
         """The enrolled node that announced this camera on its latest connection, heard lately or not."""

@@ -36,6 +36,7 @@ LOOKS: dict[str, tuple[Tone, Shape]] = {
     "DONE": ("good", "circle"),
     "READY": ("good", "circle"),
 }
+WAITING = ("busy", "recovering", "reading")  # causes that are over by themselves
 ENDING = ("consent", "filing")  # causes with which not even what was fired goes on
 
 
@@ -45,6 +46,8 @@ def make_bar(view: StudioView, faults: Sequence[Fault]) -> Bar:
     tone, shape = LOOKS[word]
     if word in ("NO SESSION", "PAUSED") and faults and faults[0].weight < Weight.NOTE:
         tone, shape = "look", "triangle"
+    if word == "CANNOT FIRE" and faults[0].cause in WAITING:
+        tone, shape = "wait", "bars"
     return Bar(word, text, tone, shape)
 
 

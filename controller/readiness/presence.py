@@ -34,10 +34,8 @@ def _unheard(cameras: list[CameraView], places: Places) -> Iterator[Fault]:
     for computer, found in by_computer.items():
         gone = tuple(camera.name for camera in found)
         if not computer:
-            verb = "has" if len(gone) == 1 else "have"
-            text = (
-                f"{names(gone)}: no node {verb} announced {'it' if len(gone) == 1 else 'them'} since the studio started"
-            )
+            them = "it" if len(gone) == 1 else "them"
+            text = f"{names(gone)}: no node has announced {them} since the studio started"
             yield fault("never_seen", text, f"{some(gone)} not here", remedies.never_seen(gone), cameras=gone)
             continue
         name = places.name(computer)

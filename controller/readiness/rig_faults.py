@@ -94,7 +94,7 @@ def _cards(view: StudioView, cameras: list[CameraView]) -> Iterator[Fault]:
     ):
         if found:
             yield figure(
-                cause, found, lambda v: f"{v:.0f} frames", f"{needed} are needed", ("card has room for", least),
+                cause, found, lambda v: count(round(v), "frame"), f"{needed} are needed", ("card has room for", least),
                 lambda which: remedies.body("Empty or change the card", which),
             )  # fmt: skip
 
@@ -203,9 +203,6 @@ def _settings(view: StudioView, cameras: list[CameraView]) -> Iterator[Fault]:
     )
     if at is None:
         yield fault("preflight", "no preflight since the studio was started", remedies.LOOK_AGAIN, ask)
-    elif view.preflight_profile != profile and any(not _confirmed(view, camera) for camera in cameras):
-        text = f"the last preflight was of profile {view.preflight_profile}, not of {profile}"
-        yield fault("preflight", text, f"{remedies.LOOK_AGAIN} with {profile}", ask)
     elif age_min > limit:
         text = f"nothing was armed for {age_min:.0f} min, the limit is {limit:g} min"
         yield fault("preflight", text, f"{remedies.LOOK_AGAIN} ({age_min:.0f} min old)", ask)
@@ -224,15 +221,24 @@ def _settings(view: StudioView, cameras: list[CameraView]) -> Iterator[Fault]:
         put = remedies.preflight("Set the lens or the body to manual focus, then run the preflight", profile)
         text = f"{names(which)} {'is' if len(which) == 1 else 'are'} not focused by hand ({wrong[which[0]]})"
         yield fault("focus", text, f"{some(which)} not on manual focus", put, cameras=which)
-    came = tuple(c.name for c in cameras if c.name not in refused and not _confirmed(view, c))
-    if came and at is not None:
-        since = "have come back or were never armed" if len(came) > 1 else "has come back or was never armed"
-        text = (
-            f"{names(came)} {since} since: its settings are not confirmed"
+    if at is None:
+        return
+    left = [camera for camera in cameras if camera.name not in refused and not _confirmed(view, camera)]
+    came = tuple(camera.name for camera in left if _came_since(camera))
+    other = tuple(camera.name for camera in left if not _came_since(camera))
+    if came:
+        told = (
+            "has come back, or was not armed yet: its"
             if len(came) == 1
-            else (f"{names(came)} {since}: their settings are not confirmed")
+            else "have come back, or were not armed yet: their"
         )
+        text = f"{names(came)} {told} settings are not confirmed"
         yield fault("settings", text, f"{remedies.LOOK_AGAIN}: {some(came)} new", ask, cameras=came)
+    if other:
+        verb = "was" if len(other) == 1 else "were"
+        text = f"{names(other)} {verb} not armed with the settings of profile {profile} yet"
+        short = f"{remedies.LOOK_AGAIN} with {profile}"
+        yield fault("settings", text, short, ask, place=profile, cameras=other)
 
 
 def _came_since(camera: CameraView) -> bool:
@@ -242,9 +248,10 @@ def _came_since(camera: CameraView) -> bool:
 
 def _confirmed(view: StudioView, camera: CameraView) -> bool:
     """Whether it has taken the profile's settings, and has been here ever since."""
-    if camera.arming is None or camera.arming.armed is None or _came_since(camera):
+    if camera.arming is None:
         return False
-    return camera.arming.exposure == exposure_of(view.rig.profile(profile_of(view)))
+    wanted = exposure_of(view.rig.profile(profile_of(view)))
+    return any(exposure == wanted and at_ns >= camera.came_ns for exposure, at_ns in camera.arming.taken)
 
 
 def _armed_age_min(view: StudioView, cameras: list[CameraView]) -> float:

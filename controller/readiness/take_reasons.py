@@ -73,6 +73,9 @@ _REASONS = (  # the first that fits
 _OTHER = _reason("take_other", "", "failed", "failed", "Look at its message in the take")
 
 
+_IN_THEIR_WORDS = ("take_settings", "take_cut", "take_rejected")  # causes of which the words say more
+
+
 def take_faults(faults: Mapping[str, str], places: Places, order: Mapping[str, int], retake: Remedy) -> Iterator[Fault]:
     """One line for each cause and computer. faults: camera -> why it failed. order: of the cameras, by view.
 
@@ -120,7 +123,7 @@ def _line(faults: Mapping[str, str], places: Places, computer: str, retake: Reme
         text = f"{names(cameras)}: {faults[cameras[0]]}"
     elif len(cameras) > 1:
         text += f": {names(cameras)}"
-    else:
+    elif reason.cause in _IN_THEIR_WORDS:
         text += f" ({faults[cameras[0]]})"
     remedy = Remedy(f"{reason.remedy}; then take it again", retake.action, retake.cameras, retake.command)
     place = places.known_as(computer) if computer else ""

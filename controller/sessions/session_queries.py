@@ -61,7 +61,7 @@ class UnsettledTake:
 
 def session_state(tx: Session, session: str) -> SessionStateMachine:
     """The session of this code as it stands now. Raises NotFound."""
-    row = captures.get_session(tx, session)
+    row = captures.get_session(tx, session, alone=True)
     counted = select(Frame.take_id, func.count()).join(Take).where(Take.session_id == row.id)
     counts = {found[0]: found[1] for found in tx.execute(counted.group_by(Frame.take_id))}
     load = (selectinload(Take.expression), selectinload(Take.absences).joinedload(TakeAbsence.camera))

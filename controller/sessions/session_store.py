@@ -79,7 +79,7 @@ class SessionStore:
     def newest_calibration(self) -> tuple[int | None, datetime | None]:
         """Version and time of the rig's newest calibration; nothing when there is none."""
         with reading(self._engine) as tx:
-            return rig_records.newest_calibration_time(tx, rig_records.get_rig(tx, self._rig.name))
+            return rig_records.newest_calibration_time(tx, rig_records.rig_row(tx, self._rig.name))
 
     def start_session(
         self,
@@ -117,7 +117,7 @@ class SessionStore:
     def open_session(self) -> str | None:
         """The code of the session that is open on this rig."""
         with reading(self._engine) as tx:
-            found = captures.open_session_of(tx, rig_records.get_rig(tx, self._rig.name))
+            found = captures.open_session_of(tx, rig_records.rig_row(tx, self._rig.name))
             return None if found is None else found.code
 
     def tell_store(self, store: Store) -> None:
@@ -138,7 +138,7 @@ class SessionStore:
     def sessions(self, *states: SessionState) -> list[SessionSummary]:
         """The rig's sessions in these states (all by default), newest first."""
         with reading(self._engine) as tx:
-            return session_queries.session_summaries(tx, rig_records.get_rig(tx, self._rig.name), *states)
+            return session_queries.session_summaries(tx, rig_records.rig_row(tx, self._rig.name), *states)
 
     def pause(self, session: str) -> None:
         """open -> paused: the rig is free for another session. Photographs under way still come in.

@@ -1,5 +1,6 @@
 """A command of Mien as a side process: bounded in time and memory, paused while a fire is near, ended at any moment."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import psutil
 import controller
 
 LOOK_S = 0.2  # between two looks at a running command
+MEMORY_LOOKS = 5  # its memory is looked at so seldom: that costs some milliseconds
 LARGEST_ANSWER = 1 << 20  # bytes that are read of what it prints
 _TOLD = 600  # letters of an error that are passed on
 _PRIVATE = (
@@ -106,7 +108,7 @@ class SideCommand:
     def _watch(self, process: "subprocess.Popen[bytes]", unwanted: Callable[[], str]) -> None:
         """Until it has ended, or one of the bounds is passed. Time in which it is paused does not count."""
         worked, last = 0.0, time.monotonic()
-        while True:
+        for look in itertools.count():
             with suppress(subprocess.TimeoutExpired):
                 process.wait(LOOK_S)
                 return
@@ -116,7 +118,7 @@ class SideCommand:
                 self.end(why)
             elif worked > self._timeout_s:
                 self.end(f"not done within {self._timeout_s:g} s")
-            elif _memory(process.pid) > self._memory:
+            elif not self._paused and look % MEMORY_LOOKS == 0 and _memory(process.pid) > self._memory:
                 self.end(f"it wanted more than {self._memory / 1e9:g} GB of memory")
 
     def _result(self, code: int) -> SideResult:

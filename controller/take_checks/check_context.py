@@ -10,6 +10,15 @@ from db.takes.take_reviews import Baseline, CheckResult
 
 
 @dataclass(frozen=True)
+class PersonAnswer:
+    """Whether a neutral shows its subject."""
+
+    subject: str  # its code
+    same: bool | None  # None: it cannot be said
+    why: str = ""  # it cannot
+
+
+@dataclass(frozen=True)
 class CheckContext:
     """What the checks look at, by camera name."""
 
@@ -22,6 +31,7 @@ class CheckContext:
     recipe: Recipe | None = None  # what it asks of the face, where the protocol says so
     scores: Mapping[str, float] = field(default_factory=dict)  # of the face in this take: expression_check.face_scores
     neutral: Mapping[str, float] = field(default_factory=dict)  # of the session's neutral take
+    person: PersonAnswer | None = None  # whether a neutral shows its subject, where that is asked
 
     @property
     def examined(self) -> dict[str, PhotographFindings]:

@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING
 
 from common.bounded.files import read_bytes
 from common.bounded.limits import MAX_PHOTO_BYTES
-from controller.take_checks.photograph_findings import ExaminedPhotograph, Measure, PhotographFindings
+from controller.take_checks.photograph_findings import ExaminedPhotograph, Measure, PhotographFindings, SamePerson
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from controller.take_checks.face_landmarker import FaceReader
+    from controller.take_checks.identity_model.face_identity import FaceIdentity
+    from controller.take_checks.image_measures import Pixels
 
 NICE = 10
 EXAMINED_PX = 2000  # the longer side is at least this, where the photograph has it: fine enough to judge focus
 FACE_PX = 640
-THUMBNAIL_PX = 200
 
 
 def begin() -> None:
@@ -70,6 +71,7 @@ def _look(path: Path, want_face: bool, measures: Sequence[Measure]) -> Photograp
     from PIL import ImageOps
 
     from controller.take_checks.image_measures import measure
+    from controller.take_checks.thumbnail_shelf import shrunk
 
     decoded = _decode(read_bytes(path, MAX_PHOTO_BYTES))
     if isinstance(decoded, str):
@@ -91,8 +93,40 @@ def _look(path: Path, want_face: bool, measures: Sequence[Measure]) -> Photograp
         frontal=face.frontal if face else 0.0,
         scores=face.scores if face else None,
         figures={name: figure for one in measures for name, figure in one(shown).items()},
-        thumbnail=_thumbnail(small),
+        thumbnail=shrunk(small),
     )
+
+
+def same_person(now: Sequence[str], before: Sequence[Sequence[str]], least: int) -> SamePerson:
+    """Whether the photographs (paths) `now` show the person of one of the earlier sessions.
+
+    least: so many of a session's photographs must show a face. Nothing that is computed of a face outlives this call.
+    """
+    from controller.take_checks.identity_model.face_identity import same
+
+    faces = _identity()
+    person = faces.person([_small(path) for path in now], least)
+    if person is None:
+        return SamePerson.NO_FACE
+    earlier = [faces.person([_small(path) for path in paths], least) for paths in before]
+    known = [one for one in earlier if one is not None]
+    if not known:
+        return SamePerson.NO_FACE_BEFORE
+    return SamePerson.YES if any(same(person, one) for one in known) else SamePerson.NO
+
+
+def _small(path: str) -> "Pixels":
+    """(h, w, 3) RGB, upright, of a size that shows faces. Raises ValueError for what is no whole JPEG."""
+    import numpy as np
+    from PIL import ImageOps
+
+    decoded = _decode(read_bytes(Path(path), MAX_PHOTO_BYTES))
+    if isinstance(decoded, str):
+        raise ValueError(f"a photograph is damaged: {decoded}")
+    picture, orientation = decoded
+    small = picture.reduce(max(1, max(picture.size) // FACE_PX))
+    small.getexif()[0x0112] = orientation
+    return np.asarray(ImageOps.exif_transpose(small))
 
 
 def _decode(data: bytes) -> "tuple[Image.Image, int] | str":
@@ -117,16 +151,15 @@ def _decode(data: bytes) -> "tuple[Image.Image, int] | str":
         return image.convert("RGB"), orientation
 
 
-def _thumbnail(picture: "Image.Image") -> bytes:
-    small = picture.copy()
-    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    stream = io.BytesIO()
-    small.save(stream, "JPEG", quality=85)
-    return stream.getvalue()
-
-
 @cache
 def _reader() -> "FaceReader":
     from controller.take_checks.face_landmarker import FaceReader
 
     return FaceReader()
+
+
+@cache
+def _identity() -> "FaceIdentity":
+    from controller.take_checks.identity_model.face_identity import FaceIdentity
+
+    return FaceIdentity()

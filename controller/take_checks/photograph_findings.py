@@ -5,6 +5,7 @@ Findings are plain values: they travel between processes.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,3 +40,12 @@ class PhotographFindings:
     thumbnail: bytes = b""  # a small JPEG; empty without one
     problem: str = ""  # why the photograph could not be examined: then the rest says nothing
     damaged: bool = False  # because it is no whole JPEG
+
+
+class SamePerson(StrEnum):
+    """What a check process answers."""
+
+    YES = "yes"
+    NO = "no"
+    NO_FACE = "no_face"  # too few photographs of this take show one
+    NO_FACE_BEFORE = "no_face_before"  # nor those of any earlier session

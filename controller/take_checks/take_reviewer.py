@@ -10,7 +10,7 @@ import multiprocessing
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -18,15 +18,18 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from controller.errors import SessionError
 from controller.rig_file import Rig
 from controller.take_checks import check_process
 from controller.take_checks.all_checks import MEASURES, judge
-from controller.take_checks.check_context import CheckContext
+from controller.take_checks.check_context import CheckContext, PersonAnswer
 from controller.take_checks.contact_sheet import contact_sheet
 from controller.take_checks.expression_check import face_scores
 from controller.take_checks.photograph_findings import PhotographFindings
+from controller.take_checks.same_person import PERSON, PersonQuestion, answer_of, question_of
+from controller.take_checks.thumbnail_shelf import ThumbnailShelf
 from db.captures import get_take
 from db.engine import reading, transaction
 from db.errors import RecordError
@@ -85,6 +88,7 @@ class TakeReviewer:
         self._engine, self._store, self._rig, self._photographs = engine, store, rig, photographs
         self._limits = rig.checks
         self._frontal = frozenset(camera.name for camera in rig.cameras if camera.tier == "frontal")
+        self.thumbnails = ThumbnailShelf()
         self._cases: OrderedDict[str, _Case] = OrderedDict()
         self._queue: deque[tuple[_Case, str, str]] = deque()
         self._changed = threading.Condition()
@@ -268,6 +272,8 @@ class TakeReviewer:
         self._seen(case, camera, PhotographFindings(problem="the check process died while it was looked at, twice"))
 
     def _seen(self, case: _Case, camera: str, seen: PhotographFindings) -> None:
+        if seen.thumbnail:
+            self.thumbnails.put(case.asked[camera], seen.thumbnail)
         with self._changed:
             case.seen[camera] = seen
             self._under_way -= 1
@@ -312,7 +318,8 @@ class TakeReviewer:
         for check in review.advice:
             where = f"{check.camera}: " if check.camera else ""
             its = {"take": case.take, "camera": check.camera}
-            log.info("%s: %s%s", case.take, where, check.reason, extra=its)
+            reason = "see the review" if check.name == PERSON else check.reason  # who somebody is, no log says
+            log.info("%s: %s%s", case.take, where, reason, extra=its)
 
     def _review(
         self, case: _Case, seen: dict[str, PhotographFindings]
@@ -323,9 +330,11 @@ class TakeReviewer:
             expression, recipe = row.expression.name, recipe_of(row.expression)
             usual = baselines(tx, case.take, self._limits.baseline_takes)
             neutral = neutral_scores(tx, case.take)
+            question = self._question(tx, case.take, seen)
         scores = face_scores(seen, self._limits)
+        person = self._person(question) if question is not None else None
         checks = judge(
-            CheckContext(seen, usual, self._frontal, self._limits, absent, expression, recipe, scores, neutral)
+            CheckContext(seen, usual, self._frontal, self._limits, absent, expression, recipe, scores, neutral, person)
         )
         sheet = None
         with suppress(RecordError, OSError):  # no room for a picture of pictures: the results count more
@@ -337,6 +346,29 @@ class TakeReviewer:
         }
         seconds = (time.monotonic_ns() - case.last_ns) / 1e9
         return TakeReviewData(case.take, seconds, tuple(checks), sheet, scores), measures
+
+    def _question(self, tx: Session, take: str, seen: Mapping[str, PhotographFindings]) -> PersonQuestion | None:
+        """Whether to ask who a neutral shows; by the frontal views that see the face best."""
+        if not (self._limits.same_person and self._frontal):
+            return None
+        best = sorted((camera for camera, one in seen.items() if one.face), key=lambda name: -seen[name].frontal)
+        return question_of(tx, take, best)
+
+    def _person(self, question: PersonQuestion) -> PersonAnswer:
+        """What a check process says, once no fire is near. Whatever goes wrong is its answer."""
+        if question.why_not:
+            return PersonAnswer(question.subject, None, question.why_not)
+        with self._changed:
+            self._changed.wait_for(lambda: self._open or self._stopped)
+        try:
+            now, *before = ([str(self._store.local_path(s)) for s in one] for one in (question.now, *question.before))
+            least = self._limits.min_face_views
+            asked = self._processes().submit(check_process.same_person, now, before, least)
+            return answer_of(question, asked.result(self._limits.timeout_s))
+        except BrokenProcessPool:
+            return PersonAnswer(question.subject, None, "the check process died while it was looked at")
+        except Exception as error:  # as a photograph that cannot be examined: the take is judged all the same
+            return PersonAnswer(question.subject, None, f"it could not be examined: {type(error).__name__}")
 
     def _sheet(
         self,

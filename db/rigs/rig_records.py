@@ -51,9 +51,19 @@ def get_rig(tx: Session, name: str) -> Rig:
     """A rig with its cameras in order of view. Raises NotFound."""
     rig = tx.scalar(select(Rig).where(Rig.name == name).options(joinedload(Rig.cameras)))
     if rig is None:
-        raise NotFound(
-            f"No rig {name} in the database; it is entered when the studio is first served with its rig file"
-        )
+        raise _no_rig(name)
+    return rig
+
+
+def _no_rig(name: str) -> NotFound:
+    return NotFound(f"No rig {name} in the database; it is entered when the studio is first served with its rig file")
+
+
+def rig_row(tx: Session, name: str) -> Rig:
+    """A rig without its cameras, which are read when somebody asks for them. Raises NotFound."""
+    rig = tx.scalar(select(Rig).where(Rig.name == name))
+    if rig is None:
+        raise _no_rig(name)
     return rig
 
 

@@ -162,7 +162,5 @@ def show(done: DemoOutcome, as_json: bool) -> None:
     console.print(f"Release  {done.release}  ({done.release_files} files, verified)", highlight=False, soft_wrap=True)
     console.print(f"Report   {done.report}", highlight=False, soft_wrap=True)
     console.print(f"Console  {done.console}", highlight=False, soft_wrap=True)
-    console.print(
-        "         Sessions, Night, 3-D and Release show all of it; its cameras are gone, and the bar says so."
-    )
+    console.print("         Sessions, Night, 3-D and Release show all of it; no camera is there, and the bar says so.")
     console.print(f"Took     {sum(done.seconds.values()):.0f} s", highlight=False)

@@ -75,6 +75,20 @@ def show(
     _report(loaded, out, json_)
 
 
+@app.command()
+def examples(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write <expression>.jpg into.")],
+) -> None:
+    """Draw the protocol's expressions on the built-in head: the examples that the studio's page shows."""
+    from processing.files.image_files import write_image
+    from processing.template.expression_examples import draw_examples
+
+    out.mkdir(parents=True, exist_ok=True)
+    for name, picture in draw_examples():
+        write_image(out / f"{name}.jpg", picture, jpeg_quality=85)
+        print(out / f"{name}.jpg")
+
+
 def _report(template: "Template", path: Path, as_json: bool) -> None:
     mesh = template.mesh
     facts = {

@@ -30,3 +30,21 @@ def test_a_browser_without_webgl_says_so(study: Any) -> None:
         page.click("#tab-night")
         page.locator(".night-take img[src]").wait_for()  # the pictures are there all the same
         assert session in page.locator(".night-take").inner_text()
+
+
+@pytest.mark.slow
+def test_a_viewer_sees_and_changes_nothing(study: Any) -> None:
+    session, url, home = study
+    with browser_page(url, home, role="viewer") as page:
+        page.click("#tab-sessions")
+        head = page.locator(".session-head", has_text=session)
+        head.wait_for()
+        assert page.locator("#view-sessions").get_by_text("Subjects are shown to operators.").is_visible()
+        assert head.get_by_role("button").count() == 0
+        for name in ("Start a session", "Record a consent", "New subject", "Reopen"):
+            assert page.get_by_role("button", name=name).count() == 0
+        page.click("#tab-night")
+        page.locator(".night-take img[src]").wait_for()
+        assert page.get_by_role("button", name="Try again").count() == 0
+        page.click("#tab-release")
+        page.locator(".coverage-grid tbody tr").wait_for()

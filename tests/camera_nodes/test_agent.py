@@ -1,5 +1,6 @@
 """The agent against a real controller's end of the protocol, over CURVE sockets on loopback."""
 
+import socket
 import statistics
 import time
 from itertools import pairwise
@@ -10,6 +11,7 @@ from patience import Patience
 from camera_nodes import curve_keys, wire
 from camera_nodes.errors import KeyRefused
 from camera_nodes.sim_camera import built_in_photo
+from common.computer import computer_id
 
 
 def test_arm_fire_stamps_upload(studio, start_node):
@@ -80,8 +82,14 @@ def test_nodes_on_one_disk_say_the_same_of_it(studio, start_node):
     start_node(camera="cam-00")
     start_node(camera="cam-01")
     disks = {studio.wait(wire.Hello, lambda h, name=name: h.camera == name).disk for name in ("cam-00", "cam-01")}
-    assert len(disks) == 1
-    assert "" not in disks
+    (disk,) = disks
+    assert disk.startswith(f"{socket.gethostname()}/")
+    assert disk.rpartition(":")[0] == computer_id()
+
+
+def test_a_computer_may_be_given_a_name(studio, start_node):
+    start_node(computer="pi-05")
+    assert studio.wait(wire.Hello).disk.startswith("pi-05/")
 
 
 def test_a_late_fire_is_missed_and_never_released(studio, start_node):

@@ -42,6 +42,7 @@ def test_both_say_it_in_words_too(take: Path, tmp_path: Path) -> None:
     assert len(read_ply(tmp_path / "a.ply").vertices_mm) > 500
 
 
+@pytest.mark.slow
 def test_another_rigs_calibration_is_refused_in_words(take: Path, tmp_path: Path) -> None:
     params = json.loads((take / "params.json").read_text())
     shuffled = {key: params[f"{(int(key.split('_')[0]) + 3) % VIEWS}_{key.split('_', 1)[1]}"] for key in params}
@@ -50,7 +51,9 @@ def test_another_rigs_calibration_is_refused_in_words(take: Path, tmp_path: Path
     assert found["refused"]
 
 
-def test_a_preview_is_a_coarse_coloured_mesh_with_holes(take: Path, tmp_path: Path) -> None:
+@pytest.mark.slow  # the everyday suite has its parts: the mesh as GLB, the reconstruction
+def test_a_preview_is_a_coarse_coloured_mesh_with_holes(tmp_path: Path) -> None:
+    take = write_turned_take(tmp_path / "1_neutral", 0.0, 0.2)  # 160 x 240
     report = json.loads(call(reconstruct.app, take, "--preview", "--out", tmp_path / "a.glb", "--json"))
     (mesh,) = trimesh.load(tmp_path / "a.glb").geometry.values()
     assert 500 < report["vertices"] < 30_000

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import until
 
 # WebGL without a graphics card.
 SOFTWARE_3D = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
@@ -58,7 +59,8 @@ def browser_page(
         browser = playwright.chromium.launch(executable_path=chromium(), args=[*arguments, *graphics])
         context = browser.new_context(viewport={"width": width, "height": height})
         sign_in(context, url, home, person=f"anna-{role}", role=role)
-        page = context.new_page()
+        context.on("page", wait_by_asking)
+        page = wait_by_asking(context.new_page())
         page.on("console", lambda m: found.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: found.append(str(error)))
         page.goto(url)
@@ -67,6 +69,31 @@ def browser_page(
         browser.close()
     unexpected = [text for text in found if not any(part in text for part in expected)]
     assert not unexpected, unexpected
+
+
+def wait_by_asking(page: Any) -> Any:
+    """The same page, whose wait_for_function asks again and again from here.
+
+    Playwright's own evaluates the text again within the page, which the console's Content-Security-Policy forbids.
+    """
+
+    from playwright.sync_api import Error
+
+    def wait(expression: str, *, arg: Any = None, timeout: float = 30_000, polling: Any = None) -> None:
+        del polling
+
+        def holds() -> Any:
+            try:
+                return page.evaluate(expression, arg)
+            except Error as error:
+                if "context was destroyed" not in str(error):  # by a page that comes in place of this one
+                    raise
+                return None
+
+        until(holds, f"did not become true: {expression}", timeout / 1000)
+
+    page.wait_for_function = wait
+    return page
 
 
 def sign_in(context: Any, url: str, home: Path, *, person: str = "anna", role: str = "manager") -> None:

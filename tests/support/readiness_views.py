@@ -34,7 +34,8 @@ def armed(rig: Rig, camera: str, at_ns: int = NOW_NS - MINUTE_NS, **changes: Any
         fire_id="f", camera=camera, clock_uncertainty_ns=100_000, free_bytes=10**11, battery_percent=90,
         photos_left=500, focus_mode="Manual", **changes,
     )  # fmt: skip
-    return CameraArming(at_ns, exposure_of(rig.exposure), said)
+    wanted = exposure_of(rig.exposure)
+    return CameraArming(at_ns, wanted, said, taken=((wanted, at_ns),))
 
 
 def all_well(cameras: int = 8, on_each_computer: int = 4) -> StudioView:
@@ -154,19 +155,22 @@ BREAKS: dict[str, tuple[str, str, Break]] = {
         "preflight", "CHECK", one(arming=armed(make_rig(3), "cam-02", NOW_NS - 31 * MINUTE_NS), came_ns=1),
     ),
     "the settings are others": (
-        "settings", "CHECK", one(arming=replace(armed(make_rig(3), "cam-02"), exposure=wire.Exposure(iso="400"))),
+        "settings", "CHECK",
+        one(arming=replace(armed(make_rig(3), "cam-02"), taken=((wire.Exposure(iso="400"), NOW_NS),))),
     ),
     "a body has come back": ("settings", "CHECK", one(came_ns=NOW_NS - MINUTE_NS // 2)),
     "a camera was never armed": ("settings", "CHECK", one(arming=None)),
     "a camera refused to arm": (
         "not_armed", "CHECK",
-        one(arming=replace(armed(make_rig(3), "cam-02"), armed=None, refused="iso: is '100' after setting '200'")),
+        one(arming=replace(
+            armed(make_rig(3), "cam-02"), armed=None, taken=(), refused="iso: is '100' after setting '200'"
+        )),
     ),
     "a lens is on autofocus": (
         "focus", "CHECK",
-        one(arming=CameraArming(
-            NOW_NS - MINUTE_NS, exposure_of(make_rig(3).exposure),
-            wire.Armed(fire_id="f", camera="cam-02", clock_uncertainty_ns=1, free_bytes=10**11, focus_mode="AF-S"),
+        one(arming=replace(
+            armed(make_rig(3), "cam-02"),
+            armed=wire.Armed(fire_id="f", camera="cam-02", clock_uncertainty_ns=1, free_bytes=1, focus_mode="AF-S"),
         )),
     ),
     "42 cameras failed": (

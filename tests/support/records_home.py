@@ -9,7 +9,7 @@ import io
 import json
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -45,6 +45,12 @@ from processing.geometry.mesh import Mesh
 EXPRESSIONS = ("neutral", "smile", "mouth_stretch")
 REASONS = {"accept": [], "review": ["holes: 2.1 cm2 under the chin"], "redo": ["7 of 12 cameras have moved"]}
 STAGES = ("reconstruct", "landmarks", "register", "texture", "bake", "preview")
+# Of a page: every window of 3-D shows what its button says.
+DRAWN_3D = (
+    "() => Number(document.querySelector('.three-screen canvas').dataset.drawn ?? 0) > 0"
+    " && [...document.querySelectorAll('.pane-head')].every((head) => head.dataset.drawn === '"
+    "' + document.querySelector('.looks [aria-pressed=true]').dataset.look)"
+)
 RIG = Rig("records-rig", tuple(CameraEntry(f"cam-{view:02d}", view, tier="frontal") for view in range(2)))
 
 
@@ -58,8 +64,8 @@ def make_home(folder: Path) -> Path:
 @contextmanager
 def opened(home: Path) -> Iterator[Studio]:
     """A studio in that home, on any free ports."""
-    anywhere = {"control": "tcp://127.0.0.1:*", "bulk": "tcp://127.0.0.1:*"}
-    with Studio(dataclasses.replace(load_settings(home), **anywhere)) as studio:
+    anywhere = "tcp://127.0.0.1:*"
+    with Studio(dataclasses.replace(load_settings(home), control=anywhere, bulk=anywhere)) as studio:
         yield studio
 
 
@@ -87,12 +93,20 @@ def token(home: Path) -> dict[str, str]:
 
 
 class RecordsWriter:
-    """Rows and files of one studio."""
+    """Rows and files of one studio.
 
-    def __init__(self, studio: Studio) -> None:
+    files: of stages by 'stage.output', and the template; an egg's by default, with pictures of its own for each take.
+    photographs: by view; invented ones by default.
+    """
+
+    def __init__(
+        self, studio: Studio, files: Mapping[str, OutputFile] | None = None, photographs: Sequence[bytes] = ()
+    ) -> None:
         self.studio = studio
         self.engine, self.store = studio.engine, studio.store
-        self.files = made_files(self.store)
+        self.own_pictures = files is None
+        self.files = made_files(self.store) if files is None else files
+        self.photographs = photographs
         with transaction(self.engine) as tx:
             chosen = tuple(line for line in FACESCAPE.expressions if line[0] in EXPRESSIONS)
             install_protocol(tx, ProtocolData("short", 1, chosen))
@@ -124,10 +138,10 @@ class RecordsWriter:
     def _whole(self, tx: Session, session: CaptureSession, position: int) -> Take:
         take = captures.plan_take(tx, session, position)
         captures.fire_take(tx, take)
-        rig = rig_records.get_rig(tx, RIG.name)
+        rig = rig_records.get_rig(tx, self.studio.rig.name)
         frames = []
-        for camera in rig.cameras:
-            data = photograph(f"{take.code} {camera.name}")
+        for view, camera in enumerate(rig.cameras):
+            data = self.photographs[view] if self.photographs else photograph(f"{take.code} {camera.name}")
             sha256 = self.store.put_bytes(data)
             frames.append(captures.FrameData(camera.id, sha256, len(data), width=96, height=128))
         captures.add_frames(tx, take, frames)
@@ -185,7 +199,7 @@ class RecordsWriter:
 
     def _own(self, take: str, name: str, file: OutputFile) -> tuple[str, int]:
         """A picture of its own for each take: what is shown of one is not another's. Models may be shared."""
-        if file.media != "image/png" or name == "bake.displacement":
+        if not self.own_pictures or file.media != "image/png" or name == "bake.displacement":
             return file.sha256, file.bytes
         data = picture(f"{take} {name}")
         return self.store.put_bytes(data), len(data)

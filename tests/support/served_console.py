@@ -72,7 +72,10 @@ class Follower:
 
         def look() -> Any:
             with self.changed:
-                return self.state and holds(self.state)
+                try:
+                    return self.state and holds(self.state)
+                except KeyError:  # what is not known is not there
+                    return False
 
         return until(look, lambda: f"{what}: {json.dumps(self.state)[:3000]}")
 

@@ -14,12 +14,12 @@ SUBJECT = Path(__file__).resolve().parents[3] / "shared" / "data" / "subject-11"
 FACTOR, VIEWS, MOVED, DEGREES = 0.36, 12, 5, 0.4
 
 
-def write_turned_take(folder: Path, degrees: float = DEGREES) -> Path:
+def write_turned_take(folder: Path, degrees: float = DEGREES, factor: float = FACTOR) -> Path:
     """The VIEWS most frontal views of a neutral face, small, as take folder; camera MOVED is turned by `degrees`."""
     whole, images = read_photos(read_take(SUBJECT / "1_neutral"))
     order = np.argsort([view.camera.viewing_direction[2] for view in whole.views])[:VIEWS]
     folder.mkdir(parents=True)
-    cameras = [whole.views[k].camera.scaled(FACTOR) for k in order]
+    cameras = [whole.views[k].camera.scaled(factor) for k in order]
     for v, (k, camera) in enumerate(zip(order, cameras, strict=True)):
         small = cv2.resize(images[int(k)], (camera.width, camera.height), interpolation=cv2.INTER_AREA)
         cv2.imwrite(str(folder / f"{v}.jpg"), small, [cv2.IMWRITE_JPEG_QUALITY, 97])

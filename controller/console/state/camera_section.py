@@ -37,7 +37,7 @@ class CameraSection:
             self._aside = {name: aside_text(aside) for name, aside in studio.cameras_aside().items()}
             self._roster = studio.link.roster().without(self._aside)
             self._lags = self._read_lags(facts.state.profile if facts.state is not None else DEFAULT_PROFILE)
-            self._places.read(facts.calibration)
+            self._places.read(facts.calibration[0])
         nodes = studio.link.nodes()
         values = {}
         for report in report_cameras(studio.rig, self._roster, nodes, self._aside, changed):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -42,16 +43,16 @@ class RecordFacts:
     newest: Mapping[str, NewestPhotograph] = field(default_factory=dict)  # camera -> its last one in the session
     neutral: Mapping[str, str] = field(default_factory=dict)  # of the session's neutral: camera -> hash
     paused: tuple[SessionSummary, ...] = ()
-    calibration: int | None = None  # version of the rig's newest
+    calibration: tuple[int | None, datetime | None] = (None, None)  # version and time of the rig's newest
 
 
 def read_facts(studio: Studio) -> RecordFacts:
     """The records as they are now. Raises RecordError."""
     with reading(studio.engine) as tx:
-        rig = rig_records.get_rig(tx, studio.rig.name)
+        rig = rig_records.rig_row(tx, studio.rig.name)
         head = audit_head(tx)
         paused = tuple(session_summaries(tx, rig, SessionState.PAUSED))
-        calibration, _ = rig_records.newest_calibration_time(tx, rig)
+        calibration = rig_records.newest_calibration_time(tx, rig)
         found = captures.open_session_of(tx, rig)
         if found is None:
             return RecordFacts(head=head, paused=paused, calibration=calibration)

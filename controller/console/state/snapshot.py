@@ -9,11 +9,19 @@ from typing import Any
 
 from controller.console.state.camera_section import CameraSection
 from controller.console.state.known_values import without_none
-from controller.console.state.plain_bar import plain_bar
 from controller.console.state.record_facts import RecordFacts, look_for_others, read_facts
-from controller.console.state.rig_sections import jobs_section, preflight_section, rig_section, server_section
+from controller.console.state.rig_sections import (
+    jobs_section,
+    live_section,
+    preflight_section,
+    rig_section,
+    server_section,
+)
+from controller.console.state.scan_section import scan_section
 from controller.console.state.session_sections import neutral_section, paused_section, session_section
 from controller.console.state.take_sections import SeenTake, see_take, take_section
+from controller.readiness.look import records_view
+from controller.readiness.watch import watch_of
 from controller.studio import Studio
 from controller.trigger.trigger import Trigger
 from db.engine import utc_now
@@ -25,6 +33,8 @@ RECORDS_S = 0.2  # between two readings of the records: photographs that come in
 OTHERS_S = 1.0  # between two looks for what other processes have decided
 OLDEST_S = 10.0  # a reading of the records is not older: a consent may count from today
 ROSTER_S = 2.0  # a node that says nothing changes nothing, so who is silent is looked at by the clock
+JUDGED_S = 0.5  # so often at least
+JUDGED = ("take", "trigger", "lights", "preflight", "roster", "jobs")  # topics that are judged at once
 FACTS = "facts"  # the topic of sections that depend on the records
 
 
@@ -55,6 +65,8 @@ class Snapshot:
         self._trouble = ""
         self._seen = SeenTake()
         self._cameras_at, self._cameras_seen = -math.inf, -1
+        self._judged_at, self._judged_seen = -math.inf, -1
+        self._watch, self._trigger = watch_of(studio), trigger
         self._state: dict[str, Any] = {}
         self._sections = [
             _Section("rig", ("lights",), lambda: rig_section(studio), every_s=10.0),
@@ -65,16 +77,17 @@ class Snapshot:
             _Section("trigger", ("trigger", "listeners"), trigger.holder.section, every_s=2.0),
             _Section("countdown", ("trigger", "listeners"), trigger.countdown.section, light=True),
             _Section("last_refusal", ("trigger",), lambda: trigger.countdown.last_refusal),
+            _Section("scan", ("scan",), lambda: scan_section(studio), light=True),
             _Section("paused", (FACTS,), lambda: paused_section(self._facts)),
-            _Section("jobs", ("jobs",), lambda: jobs_section(studio), every_s=1.0),
-            _Section("faults", (FACTS,), lambda: {}),
+            _Section("jobs", ("jobs", "records"), lambda: jobs_section(studio), every_s=1.0),
+            _Section("live", ("live",), lambda: live_section(studio), every_s=2.0),
             _Section("server", (), lambda: server_section(studio, self._started)),
         ]
 
     @property
     def pending(self) -> bool:
-        """Whether the records have changed since they were read last."""
-        return self._bell.any_since(("records",), self._read_seen)
+        """Whether the records have changed since they were read last, or seconds are counted."""
+        return self._bell.any_since(("records",), self._read_seen) or self._trigger.countdown.section() is not None
 
     def compose(self) -> dict[str, Any]:
         """Everything, as it is now; sections that did not change are the same objects as before."""
@@ -90,9 +103,7 @@ class Snapshot:
                 section.seen, section.at = count, now
                 _put(state, section.name, section.compose())
         self._compose_cameras(state, count, now, facts_changed)
-        trouble = self._trouble or self._studio.ingest.trouble or self._studio.lights.trouble
-        bar = plain_bar(state["cameras"], state.get("session"), state.get("take"), trouble, bool(state.get("paused")))
-        _put(state, "bar", bar)
+        self._judge(state, count, now, facts_changed)
         self._state = state
         return state
 
@@ -117,6 +128,21 @@ class Snapshot:
             self._trouble = f"the records cannot be read: {error}"
             return False
         return self._facts != before
+
+    def _judge(self, state: dict[str, Any], count: int, now: float, facts_changed: bool) -> None:
+        """The bar and the faults; figures of cameras are judged by the clock, all else at once."""
+        counting = self._trigger.countdown.section()
+        urgent = facts_changed or counting or self._trouble or self._bell.any_since(JUDGED, self._judged_seen)
+        if not urgent and now - self._judged_at < JUDGED_S:
+            return
+        self._judged_at, self._judged_seen = now, count
+        seconds = math.ceil(counting["ends_in_ms"] / 1e3) if counting is not None else None
+        facts = self._facts
+        paused = [line.session for line in facts.paused]
+        records = records_view(self._studio, facts.state, facts.review, paused, facts.calibration, self._trouble)
+        found = self._watch.look(records, seconds).data()
+        _put(state, "bar", found["bar"])
+        _put(state, "faults", found["faults"])
 
     def _compose_cameras(self, state: dict[str, Any], count: int, now: float, facts_changed: bool) -> None:
         whole = facts_changed or now - self._cameras_at >= ROSTER_S or self._changed(("roster",), self._cameras_seen)

@@ -7,6 +7,7 @@ import { Keys } from "/static/keys.js";
 import { Sounds } from "/static/sounds.js";
 import { Store } from "/static/store.js";
 import { faultList } from "/static/faults.js";
+import { keepSignedIn } from "/static/account/standing.js";
 import { mount as shoot } from "/static/views/shoot.js";
 import { mount as cameras } from "/static/views/cameras.js";
 import { mount as prepare } from "/static/views/prepare.js";
@@ -29,6 +30,7 @@ const store = new Store(`/stream?console=${encodeURIComponent(consoleId)}`, onCo
 const api = new Api(() => store.serverNow(), () => store.connected);
 const keys = new Keys(() => store.connected, $("help"));
 let lastSiren = 0;
+let wasLost = false;
 
 /** Tell something for some seconds; tone: "good", "look" or "stop". */
 function toast(message, tone = "stop") {
@@ -97,7 +99,8 @@ function go(name) {
 
 function onConnection(heard) {
   attribute(document.body, "data-lost", heard ? undefined : "yes");
-  if (heard) toast("The studio is heard", "good");
+  if (heard && wasLost) toast("The studio is heard again", "good");
+  wasLost = !heard;
   paintBar();
 }
 
@@ -153,6 +156,7 @@ store.subscribe((state, changed) => {
   mounted.get(current)?.update?.(state, changed);
 });
 setInterval(paintBar, 500);
+keepSignedIn(store);
 paintMute();
 addEventListener("hashchange", () => go(location.hash.slice(1).split("/")[0]));
 go(location.hash.slice(1).split("/")[0] || "shoot");

@@ -7,6 +7,8 @@ const NAMES = { " ": "Space", ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑
 export class Keys {
   #bound = new Map(); // view -> key -> {label, fn}
   #view = "";
+  translate = () => undefined; // (key, view): the key that a foot switch's or presenter's key stands for
+  more = () => undefined; // (view): what else the help shows
 
   /** alive: whether keys do anything now. */
   constructor(alive, dialog) {
@@ -31,6 +33,7 @@ export class Keys {
     this.dialog.replaceChildren(
       el("h2", {}, "Keys"),
       el("dl", { class: "keys" }, rows.flatMap(([key, { label }]) => [el("dt", {}, el("kbd", {}, NAMES[key] ?? key.toUpperCase())), el("dd", {}, label)])),
+      ...[this.more(this.#view)].filter(Boolean),
       el("form", { method: "dialog" }, el("button", { class: "primary" }, "Close")),
     );
     if (!this.dialog.open) this.dialog.showModal();
@@ -41,7 +44,8 @@ export class Keys {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     if (target instanceof HTMLElement && target.matches("input:not([type=checkbox]):not([type=button]), textarea, select")) return;
     if (document.querySelector("dialog[open]") && event.key !== "Escape") return;
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const pressed = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const key = this.translate(pressed, this.#view) ?? pressed;
     const found = this.#bound.get(this.#view)?.get(key) ?? this.#bound.get("*")?.get(key);
     if (!found || (event.repeat && key !== "ArrowLeft" && key !== "ArrowRight")) {
       if (found) event.preventDefault(); // a key held down fires once

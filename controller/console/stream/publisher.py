@@ -8,7 +8,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from controller.change_bell import ChangeBell
 from controller.console.stream.listener import Listener, event_bytes
 from controller.console.stream.merge_patch import make_patch
+from controller.console.stream.screen_listener import ScreenListener
 
 log = logging.getLogger(__name__)
 
@@ -72,9 +74,13 @@ class Publisher:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(10)
 
-    async def listen(self) -> AsyncIterator[bytes]:
-        """Events of one stream, in the running event loop."""
-        listener = Listener(asyncio.get_running_loop())
+    async def listen(self, view: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None) -> AsyncIterator[bytes]:
+        """Events of one stream, in the running event loop.
+
+        view: the part of the state that is told, whole each time; all of it in changes by default.
+        """
+        loop = asyncio.get_running_loop()
+        listener = Listener(loop) if view is None else ScreenListener(loop)
         with self._lock:
             if not self._running:
                 return
@@ -86,7 +92,8 @@ class Publisher:
         beats = asyncio.ensure_future(self._beat(listener))
         try:
             joined = self._bell.ring("listeners")
-            async for event in listener.events(lambda: self._snapshot(joined)):
+            snapshot = partial(self._snapshot, joined) if view is None else partial(self._viewed, view, joined)
+            async for event in listener.events(snapshot):
                 yield event
         finally:
             beats.cancel()
@@ -108,6 +115,14 @@ class Publisher:
                 self._whole = msgspec.json.encode(self._state)
             head = f'{{"revision":{self.revision},"at":{_now_ms()},"state":'
             return self.revision, b"event: snapshot\ndata: " + head.encode() + self._whole + b"}\n\n"
+
+    def _viewed(self, view: Callable[[Mapping[str, Any]], dict[str, Any]], joined: int) -> tuple[int, bytes]:
+        """A part of the newest state as JSON; nothing while there is none, as for _snapshot."""
+        with self._lock:
+            if not self._fresh or self._composed < joined:
+                return -1, b""
+            revision, state = self.revision, self._state
+        return revision, msgspec.json.encode(view(state))
 
     def _run(self) -> None:
         seen, told_quiet = -1, False

@@ -9,6 +9,7 @@ from fastapi.params import Depends
 from fastapi.sse import EventSourceResponse
 
 from controller.accounts.roles import require
+from controller.console.state.screen_view import screen_view
 from controller.console.stream.console_contacts import ConsoleContacts
 from controller.console.stream.publisher import Publisher
 
@@ -39,5 +40,12 @@ def stream_router(
                     yield event
 
         return EventSourceResponse(events(), headers={"X-Accel-Buffering": "no"})
+
+    @routes.get("/stream/screen", dependencies=[require("screen")])
+    async def screen_stream() -> EventSourceResponse:
+        """The few lines that the subject's screen shows."""
+        if publisher.listeners >= MOST_STREAMS:
+            raise HTTPException(503, f"{MOST_STREAMS} screens are open already: close one")
+        return EventSourceResponse(publisher.listen(screen_view), headers={"X-Accel-Buffering": "no"})
 
     return routes

@@ -124,7 +124,7 @@ def test_a_file_is_served_in_pieces_and_asked_for_again(studio: Any, made: dict[
     assert client.get(f"/api/artefacts/{models['scan']['sha256']}", headers=known).status_code == 304
     assert client.get(f"/api/artefacts/{models['template']['sha256']}").status_code == 200
     assert client.get(f"/api/artefacts/{'0' * 64}").status_code == 404
-    assert client.get("/api/artefacts/..%2f..%2fstudio.sqlite").status_code in (404, 422)
+    assert client.get("/api/artefacts/..%2f..%2fstudio.sqlite").status_code in (400, 404, 422)
 
 
 def test_a_photograph_is_no_artefact(studio: Any, made: dict[str, str]) -> None:

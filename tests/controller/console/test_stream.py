@@ -14,7 +14,7 @@ def without_time(state: dict[str, Any]) -> dict[str, Any]:
 def test_a_take_is_followed_from_armed_to_checked(shooting: Callable[..., Any]) -> None:
     served, session = shooting()
     page = served.follow()
-    page.until(lambda s: s["session"]["code"] == session and s["bar"]["word"] == "READY")
+    page.until(lambda s: s["session"]["code"] == session and s["bar"]["word"])
     result = served.studio.fire(session)
     assert result.kept, result.message
     page.until(lambda s: s["take"]["phase"] == "checked" and s["take"]["code"] == result.take)

@@ -8,8 +8,22 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from readiness_views import BREAKS, NOW, NOW_NS, SHOW, all_well, failed, gone, with_cameras, with_session
+from readiness_views import (
+    BREAKS,
+    NOW,
+    NOW_NS,
+    SHOW,
+    all_well,
+    armed,
+    failed,
+    gone,
+    make_rig,
+    with_cameras,
+    with_session,
+)
 
+from camera_nodes import wire
+from controller.node_links.fire_phase import CameraArming, after
 from controller.readiness.causes import CAUSES
 from controller.readiness.fault import Fault, Weight, since_when
 from controller.readiness.judgement import judge
@@ -209,6 +223,35 @@ def test_a_fault_keeps_its_id_and_its_beginning_as_long_as_it_lasts() -> None:
         "computer_off": NOW,
         "studio_disk": NOW + timedelta(minutes=5),
     }
+
+
+def test_a_fire_with_another_profile_leaves_the_settings_known() -> None:
+    view = all_well()
+    arming = view.cameras[2].arming
+    assert arming is not None
+    polarised = CameraArming(NOW_NS, wire.Exposure(iso="400"), arming.armed)
+    assert judge(with_cameras(view, {2: {"arming": after(arming, polarised)}})).ready
+    refused = replace(arming, at_ns=NOW_NS, armed=None, refused="iso: is '100' after setting '200'", taken=())
+    assert the(with_cameras(view, {2: {"arming": after(arming, refused)}}), "not_armed").cameras == ("cam-02",)
+
+
+def test_one_trouble_of_a_camera_is_told_once() -> None:
+    full = with_cameras(
+        all_well(),
+        {
+            2: {
+                "photos_left": 0,
+                "arming": replace(armed(make_rig(3), "cam-02"), armed=None, taken=(), refused="the card is full"),
+            }
+        },
+    )
+    assert [fault.cause for fault in judge(full).faults] == ["card_full"]
+
+
+@pytest.mark.parametrize("cause", ["the preflight is running", "a camera is being recovered", "a body still reads"])
+def test_what_is_over_by_itself_is_no_alarm(cause: str) -> None:
+    bar = judge(broken([cause])).bar
+    assert (bar.word, bar.tone, bar.shape) == ("CANNOT FIRE", "wait", "bars")
 
 
 def test_programs_are_told_no_nulls() -> None:

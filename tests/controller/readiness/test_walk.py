@@ -198,10 +198,10 @@ def test_42_cameras_that_wake_late(session: Callable[..., Booth]) -> None:
 @pytest.mark.slow
 def test_a_full_card_and_an_empty_battery(session: Callable[..., Booth]) -> None:
     day = session(cam_01={"card": 1}, cam_02={"battery": 26, "battery_per_photo": 10})
-    assert day.fault("card").text == "cam-01: card has room for 1 frames, 3 are needed"
+    assert day.fault("card").text == "cam-01: card has room for 1 frame, 3 are needed"
     assert day.studio.fire(day.session).kept
     day.studio.accept(day.session)
-    found = day.bar("CANNOT FIRE: cam-01 card has room for 0 frames")
+    found = day.bar("CANNOT FIRE: cam-01 card full")
     assert found.faults[0].cause == "card_full"
     assert day.fault("battery").text == "cam-02: battery 16 %, 25 % are needed"
     day.fleet.kill("cam-01")

@@ -47,7 +47,8 @@ def test_nodes_that_answer_become_a_rig_that_is_ready(
 
     def all_told() -> bool:
         found = setup.announced()
-        return len(found) == 3 and all(one.status and one.status.battery_percent and one.present.serial for one in found)
+        whole = [one for one in found if one.status and one.status.battery_percent and one.present.serial]
+        return len(found) == len(whole) == 3
 
     until(all_told, seconds=90)
     with pytest.raises(SessionError, match="being set up"):

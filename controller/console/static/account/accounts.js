@@ -8,6 +8,9 @@ const $ = (id) => document.getElementById(id);
 const ROLES = ["viewer", "operator", "manager"];
 const role = document.body.dataset.role;
 const told = $("told");
+// Links are for other devices: from the studio's own computer they lead to its address in the network, where it has one.
+const network = document.body.dataset.network;
+const origin = network && location.protocol === "http:" ? `https://${network}:${location.port}` : location.origin;
 
 function said(words) {
   told.textContent = words;
@@ -16,7 +19,7 @@ function said(words) {
 
 function showLink(link, whose) {
   $("new-link-for").textContent = `${whose} It works once:`;
-  $("new-link-text").value = location.origin + link;
+  $("new-link-text").value = origin + link;
   show($("new-link"), true);
   $("new-link-text").focus();
   $("new-link-text").select();
@@ -88,6 +91,7 @@ onSubmit("add-passkey", async () => {
   $("label").value = "";
   said("The passkey is kept");
   await paintOwn();
+  await paintAll();
 });
 onSubmit("change-password", async () => {
   await call("/api/me/password", { former: $("former").value, wanted: $("wanted").value });

@@ -5,6 +5,12 @@ import { askAside } from "/static/cameras/aside_dialog.js";
 
 const STEP_WAIT_S = 10;
 
+/** Whether all that was photographed of a job is here and was looked at; then its pictures can be had. */
+export function settled(job) {
+  const { fired = [], in: here = [], lacking = {} } = job.pose ?? {};
+  return job.state !== "running" && !job.looking && fired.every((camera) => here.includes(camera) || camera in lacking);
+}
+
 /** acts(app, log): the acts by name. Each takes the names of cameras. log(camera, text, tone): a line for the operator. */
 export function acts(app, log) {
   const path = (camera, what) => `/api/rig/cameras/${encodeURIComponent(camera)}/${what}`;
@@ -87,7 +93,7 @@ export function acts(app, log) {
           log(camera, said, one.problem ? "stop" : "good");
         }
         shown(job);
-        if (job.state !== "running") break;
+        if (settled(job)) break;
         await new Promise((resolve) => setTimeout(resolve, 400));
         job = await app.attempt(() => app.api.get("/api/rig/shoot"));
       }
@@ -98,11 +104,12 @@ export function acts(app, log) {
 
 /** The list of what was done, newest first; `line` adds to it. */
 export class ActLog {
-  root = el("ul", { class: "act-log", role: "log", "aria-label": "What was done" });
+  #list = el("ul", {});
+  root = el("div", { class: "act-log", role: "log", "aria-label": "What was done" }, this.#list);
 
   line(camera, said, tone) {
     const at = new Date().toLocaleTimeString([], { hour12: false });
-    this.root.prepend(el("li", { data: { tone, camera } }, el("time", {}, at), " ", el("strong", {}, camera), " ", el("span", {}, said)));
-    while (this.root.children.length > 60) this.root.lastChild.remove();
+    this.#list.prepend(el("li", { data: { tone, camera } }, el("time", {}, at), " ", el("strong", {}, camera), " ", el("span", {}, said)));
+    while (this.#list.children.length > 60) this.#list.lastChild.remove();
   }
 }

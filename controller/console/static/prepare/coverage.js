@@ -1,5 +1,6 @@
 // What each camera has seen of the board: a grid of its picture, filled where corners were found; its last picture otherwise.
 
+import { settled } from "/static/cameras/actions.js";
 import { attribute, el, keyed, show, text } from "/static/dom.js";
 
 export class Coverage {
@@ -16,8 +17,9 @@ export class Coverage {
       text(element.count, board ? `${one.poses ?? 0}` : "");
       show(element.grid, board);
       if (board) fill(element.grid, one.cells ?? "");
-      show(element.picture, !board && one.picture);
-      attribute(element.picture, "src", !board && one.picture ? `/api/rig/shoot/pictures/${one.picture}.jpg` : undefined);
+      const picture = !board && one.picture && settled(job);
+      show(element.picture, picture);
+      attribute(element.picture, "src", picture ? `/api/rig/shoot/pictures/${one.picture}.jpg` : undefined);
       attribute(element, "aria-label", `${name}: ${one.problem ?? (board ? `seen in ${one.poses ?? 0} poses, ${Math.round((one.covered ?? 0) * 100)} % of its picture; ${one.enough ? "enough" : one.lacks ?? "more is needed"}` : one.picture ? "photographed" : "no photograph yet")}`);
     });
   }

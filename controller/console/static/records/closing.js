@@ -1,6 +1,7 @@
 // Closing a session: each whole take that nobody accepted is asked about, and what closing does is said before.
 
 import { el, show, text } from "/static/dom.js";
+import { frontalPictures } from "/static/records/frontal.js";
 import { asking, count, named } from "/static/records/parts.js";
 
 /** What closing needs to know of a session (the API's data): takes to decide, expressions without a take. */
@@ -12,7 +13,8 @@ export function openEnds(session) {
 }
 
 /** Ask about everything that is open, then close; true when the session was closed. */
-export function closeSession(app, session, picture) {
+export async function closeSession(app, session) {
+  const picture = await frontalPictures(app, session.session);
   const { undecided, missing, withdrawn } = openEnds(session);
   return asking(`Close ${session.session}`, (close) => {
     const asked = withdrawn ? [] : undecided;

@@ -1,8 +1,9 @@
 // One session: its expressions with their takes, what was decided, and what may still be decided.
 
-import { el, keyed, show, text, thumbnail } from "/static/dom.js";
+import { el, keyed, show } from "/static/dom.js";
 import { closeSession } from "/static/records/closing.js";
-import { asking, badge, count, field, minute, named } from "/static/records/parts.js";
+import { frontalPictures } from "/static/records/frontal.js";
+import { asking, badge, count, field, named, watching } from "/static/records/parts.js";
 
 const STANDINGS = {
   accepted: ["accepted", "good"], captured: ["to decide", "look"], superseded: ["beside", ""], dropped: ["dropped", ""],
@@ -14,32 +15,24 @@ const WHOLE = ["captured", "accepted", "superseded"];
 export function sessionDetail(app, changed) {
   let code = "";
   let data = null;
-  let pictures = {};
+  const differs = watching();
+  let picture = () => undefined;
   const head = el("div", { class: "session-head" });
   const notes = el("div", { class: "session-notes" });
   const list = el("div", { class: "expressions" });
   const element = el("section", { class: "panel session-detail", hidden: true, "aria-label": "Session" }, head, notes, list);
-
-  /** The address of a take's most frontal photograph. */
-  function picture(take) {
-    const of = pictures[take] ?? {};
-    const cameras = app.store.state.cameras ?? {};
-    const names = Object.keys(of);
-    // The one that looks most straight at the face, where a calibration tells; else the middle one.
-    const known = names.filter((name) => cameras[name]?.direction).sort((a, b) => cameras[a].direction[2] - cameras[b].direction[2]);
-    return thumbnail(of[known[0] ?? names[Math.floor(names.length / 2)]]);
-  }
 
   async function refresh() {
     if (!code) return;
     const asked = code;
     const [session, shown] = await Promise.all([
       app.attempt(() => app.api.get(`/api/sessions/${asked}`)),
-      app.attempt(() => app.api.get(`/api/sessions/${asked}/pictures`)),
+      frontalPictures(app, asked),
     ]);
     if (asked !== code || !session) return;
+    if (!differs("session", [session, Object.keys(app.store.state.cameras ?? {})]) && data) return void show(element, true);
     data = session;
-    pictures = shown?.pictures ?? {};
+    picture = shown;
     paint();
   }
 
@@ -83,7 +76,7 @@ export function sessionDetail(app, changed) {
       data.state === "open" && button("Pause", () => act(() => post("pause"), `${code} is paused: the rig is free`)),
       data.state === "paused" && button("Resume", () => act(() => post("resume"), `${code} goes on`), "primary"),
       decidable && button("Undo", () => act(() => post("undo", {}), (answer) => undone(answer.undone)), undefined),
-      decidable && button("Close …", async () => (await closeSession(app, data, picture)) && (await refresh(), changed())),
+      decidable && button("Close …", async () => (await closeSession(app, data)) && (await refresh(), changed())),
       !decidable && button("Reopen", () => act(() => post("reopen"), `${code} is open again`)),
       button("Calibrate", calibrate),
       el("a", { class: "button", href: `#three-d/${code}` }, "3-D"),
@@ -109,7 +102,7 @@ export function sessionDetail(app, changed) {
     element.dataset.state = standing ? "accepted" : line.skipped ? "skipped" : line.takes.length ? "open" : "none";
     const open = data.state === "open" && app.me.role !== "viewer";
     header.replaceChildren(
-      el("span", { class: "number" }, String(line.position)), el("strong", {}, named(line.name)),
+      el("span", { class: "expression-number" }, String(line.position)), el("strong", {}, named(line.name)),
       line.skipped ? badge(`skipped: ${line.skipped}`, "") : "",
       open && line.skipped ? el("button", { type: "button", class: "small", onclick: () => act(() => post("skip", { expression: line.reference })) }, "Ask for it") : "",
       open && !line.skipped && !line.takes.some((take) => WHOLE.slice(0, 2).includes(take.state)) ? el("button", { type: "button", class: "small", onclick: () => skip(line) }, "Skip") : "",

@@ -25,7 +25,7 @@ export function showTake(app, take) {
     el("div", { class: "row" }, el("h2", {}, `${take.subject} ${named(take.label)}`), el("code", {}, take.take), el("span", { class: "gap" }), el("a", { class: "button", href: `#three-d/${take.session}/${take.take}`, onclick: () => close() }, "3-D"), el("button", { type: "button", onclick: () => close() }, "Close")),
     ...said.map((run) =>
       el(
-        "div", { class: "verdict" },
+        "div", { class: "run-verdict" },
         el("p", {}, badge(VERDICTS[run.verdict][0], VERDICTS[run.verdict][1]), ` ${run.stage}${run.verdict === "accept" ? ": nothing to object" : ""}`),
         run.reasons.length ? el("ul", {}, run.reasons.map((reason) => el("li", {}, reason))) : null,
       ),

@@ -1,7 +1,7 @@
 // Cameras: the rig as it stands, each camera's health, and what can be done with one or several of them.
 
 import { attribute, el, keyed, show, text, thumbnail } from "/static/dom.js";
-import { ActLog, acts } from "/static/cameras/actions.js";
+import { ActLog, acts, settled } from "/static/cameras/actions.js";
 import { SHAPES, counts, health, inOrder, signed } from "/static/cameras/health.js";
 import { Live } from "/static/cameras/live.js";
 import { Matrix } from "/static/cameras/matrix.js";
@@ -100,7 +100,7 @@ class CamerasView {
 
   #pick(name, event) {
     if (event.shiftKey && this.anchor) {
-      const order = [...this.tiles.root.querySelectorAll(".tile")].map((tile) => tile.dataset.camera);
+      const order = [...this.tiles.root.querySelectorAll(".cam-tile")].map((tile) => tile.dataset.camera);
       const [from, to] = [order.indexOf(this.anchor), order.indexOf(name)].sort((a, b) => a - b);
       for (const between of order.slice(from, to + 1)) this.selection.add(between);
     } else if (event.ctrlKey || event.metaKey) {
@@ -139,7 +139,7 @@ class CamerasView {
   /** Enter: take the camera under the cursor into the selection, or press the button that has the focus. */
   #enter(event) {
     const target = event.target instanceof HTMLElement ? event.target.closest("button, a, summary") : null;
-    if (target && !target.classList.contains("tile")) return target.click();
+    if (target && !target.classList.contains("cam-tile")) return target.click();
     this.#flip(this.cursor);
     this.anchor = this.cursor;
     this.#selected();
@@ -184,7 +184,7 @@ class CamerasView {
 
   async #shoot(names) {
     await this.acts.shot(names, (job) => {
-      const shown = Object.entries(job.cameras ?? {}).filter(([, one]) => one.picture);
+      const shown = settled(job) ? Object.entries(job.cameras ?? {}).filter(([, one]) => one.picture) : [];
       show(this.shots, shown.length);
       keyed(this.shots, shown, ([name]) => name, ([name]) => el("figure", {}, el("img", { alt: `Test shot of ${name}` }), el("figcaption", {}, name)), (figure, [, one]) => {
         attribute(figure.firstChild, "src", `/api/rig/shoot/pictures/${one.picture}.jpg`);

@@ -1,7 +1,7 @@
 // Night: what the farm has done, does and could not do; each take's pictures and verdict; another chance for failed runs.
 
 import { attribute, el, keyed, show, text } from "/static/dom.js";
-import { badge, command, count, minute, named, polling, span } from "/static/records/parts.js";
+import { badge, command, count, minute, named, polling, span, watching } from "/static/records/parts.js";
 import { showLog } from "/static/records/run_log.js";
 import { VERDICTS, portrait, showTake, worst } from "/static/records/take_pictures.js";
 
@@ -22,6 +22,7 @@ export function mount(root, app) {
   const takes = el("div", { class: "night-takes" });
   const none = el("p", { class: "faint" });
   let found = null;
+  const differs = watching();
   root.classList.add("records");
   root.replaceChildren(
     tiles,
@@ -32,9 +33,9 @@ export function mount(root, app) {
     const answer = await app.attempt(() => app.api.get("/api/farm"));
     if (!answer) return;
     found = answer;
-    paintTiles();
-    paintStages();
-    paintWorking();
+    if (differs("tiles", [answer.counts, answer.verdicts, answer.running, answer.hour, answer.left_s])) paintTiles();
+    if (differs("stages", answer.stages)) paintStages();
+    if (differs("working", [answer.running, answer.counts])) paintWorking();
     paintTroubles();
     paintTakes();
   }
@@ -45,7 +46,7 @@ export function mount(root, app) {
     const silent = running.length > 0 && running.every((run) => run.silent_s > SILENT_S);
     const idle = !running.length && waiting > 0;
     const left = found.left_s !== null ? `about ${span(found.left_s)} left` : idle || silent ? "nobody works on it" : waiting ? "how long is not known yet" : counts.total ? "nothing waits" : "nothing was asked for yet";
-    const tile = (name, value, note, tone) => el("div", { class: "tile", data: { tone: tone ?? "" } }, el("span", { class: "tile-name" }, name), el("strong", {}, value), el("span", { class: "faint" }, note));
+    const tile = (name, value, note, tone) => el("div", { class: "fact-tile", data: { tone: tone ?? "" } }, el("span", { class: "fact-name" }, name), el("strong", {}, value), el("span", { class: "faint" }, note));
     tiles.replaceChildren(
       tile("Done", `${counts.done} of ${counts.total}`, `${found.hour} in the last hour`, counts.total && counts.done === counts.total ? "good" : ""),
       tile("Runs now", String(counts.running), silent ? "its workers are silent" : running.length ? count(new Set(running.map((run) => run.worker)).size, "worker") : "no worker", silent ? "stop" : counts.running ? "wait" : ""),
@@ -92,7 +93,7 @@ export function mount(root, app) {
       item.run = run;
       text(item.querySelector("strong"), run.label || run.key.slice(0, 12));
       text(item.querySelector(".what"), `${run.stage}, ${run.state} after ${count(run.attempts, "attempt")}, ${minute(run.at)}`);
-      text(item.querySelector(".why"), run.reason || "no reason was recorded");
+      text(item.querySelector(".run-why"), run.reason || "no reason was recorded");
     });
   }
 
@@ -100,7 +101,7 @@ export function mount(root, app) {
     const item = el(
       "li", {},
       el("div", { class: "row" }, el("strong", {}), el("span", { class: "faint what" }), el("span", { class: "gap" }), el("button", { type: "button", class: "small", onclick: () => showLog(app, item.run) }, "Log"), runs ? el("button", { type: "button", class: "small", onclick: () => retry([item.run.key]) }, "Try again") : null),
-      el("p", { class: "why stop" }),
+      el("p", { class: "run-why stop" }),
     );
     return item;
   }
@@ -147,7 +148,8 @@ export function mount(root, app) {
     if (address) attribute(image, "src", address);
     else image.removeAttribute("src");
     image.alt = `${take.subject} ${named(take.label)}`;
-    attribute(card.querySelector(".portrait"), "aria-label", `Pictures of ${take.take}`);
+    attribute(card.querySelector(".portrait"), "data-empty", address ? undefined : "yes");
+    attribute(card.querySelector(".portrait"), "aria-label", address ? `Pictures of ${take.take}` : undefined);
     text(card.querySelector("strong"), `${take.subject} ${named(take.label)}`);
     text(card.querySelector("code"), take.take);
     const verdict = worst(take);

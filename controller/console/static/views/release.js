@@ -1,7 +1,7 @@
 // Release: who can leave and what holds the others back, what has left, and who holds it. Nothing is changed here.
 
 import { attribute, el, keyed, show, text } from "/static/dom.js";
-import { badge, command, count, day, named, polling } from "/static/records/parts.js";
+import { badge, command, count, day, named, polling, watching } from "/static/records/parts.js";
 
 const EVERY_MS = 60000;
 // What a cell says: mark, words, tone. The marks tell them apart without their colours.
@@ -20,6 +20,7 @@ const CELLS = {
 
 export function mount(root, app) {
   let found = null;
+  const differs = watching();
   const tiles = el("div", { class: "night-tiles" });
   const filter = el("select", { "aria-label": "Which subjects", onchange: () => paintRows() }, [["", "All subjects"], ["held", "Held back, wholly or in part"], ["leaves", "Can leave"]].map(([value, name]) => el("option", { value }, name)));
   const search = el("input", { type: "search", placeholder: "S012, withdrawn, …", "aria-label": "Find subjects", oninput: () => paintRows() });
@@ -40,14 +41,14 @@ export function mount(root, app) {
     tiles,
     el(
       "div", { class: "release-columns" },
-      el("section", { class: "panel coverage", "aria-label": "Coverage" }, el("div", { class: "row" }, el("h2", {}, "Coverage"), el("span", { class: "gap" }), search, filter), key, none, grids),
+      el("section", { class: "panel study-coverage", "aria-label": "Coverage" }, el("div", { class: "row" }, el("h2", {}, "Coverage"), el("span", { class: "gap" }), search, filter), key, none, grids),
       el("div", { class: "release-side" }, holds, releases, people, next),
     ),
   );
 
   async function refresh() {
     const answer = await app.attempt(() => app.api.get("/api/release"));
-    if (!answer) return;
+    if (!answer || !differs("all", answer)) return;
     found = answer;
     paintTiles();
     paintRows();
@@ -61,7 +62,7 @@ export function mount(root, app) {
   function paintTiles() {
     const { subjects } = found.coverage;
     const cells = subjects.flatMap((one) => one.cells);
-    const tile = (name, value, note, tone) => el("div", { class: "tile", data: { tone: tone ?? "" } }, el("span", { class: "tile-name" }, name), el("strong", {}, value), el("span", { class: "faint" }, note));
+    const tile = (name, value, note, tone) => el("div", { class: "fact-tile", data: { tone: tone ?? "" } }, el("span", { class: "fact-name" }, name), el("strong", {}, value), el("span", { class: "faint" }, note));
     const expressions = leaving().reduce((sum, one) => sum + one.leaves, 0);
     const whole = subjects.filter((one) => one.leaves === one.cells.length && one.cells.length).length;
     const newest = found.releases.find((one) => one.state === "complete");
@@ -129,7 +130,7 @@ export function mount(root, app) {
     holds.replaceChildren(
       el("h2", {}, "What holds back"),
       rows.length
-        ? el("ul", { class: "plain" }, rows.map(([why, subjects]) => el("li", {}, el("button", { type: "button", class: "line", onclick: () => ((search.value = why), (filter.value = ""), paintRows()) }, el("strong", {}, String(subjects)), ` ${subjects === 1 ? "subject" : "subjects"}: ${why}`))))
+        ? el("ul", { class: "bare-list" }, rows.map(([why, subjects]) => el("li", {}, el("button", { type: "button", class: "line", onclick: () => ((search.value = why), (filter.value = ""), paintRows()) }, el("strong", {}, String(subjects)), ` ${subjects === 1 ? "subject" : "subjects"}: ${why}`))))
         : el("p", { class: "faint" }, "Nothing."),
     );
   }
@@ -151,7 +152,7 @@ export function mount(root, app) {
             )),
           )
         : el("p", { class: "faint" }, "Nothing has left this studio."),
-      found.notices.length ? el("ul", { class: "plain" }, found.notices.map((one) => el("li", {}, `${one.release}: ${count(one.written, "notice")} written, ${one.sent} sent, ${one.confirmed} confirmed`))) : "",
+      found.notices.length ? el("ul", { class: "bare-list" }, found.notices.map((one) => el("li", {}, `${one.release}: ${count(one.written, "notice")} written, ${one.sent} sent, ${one.confirmed} confirmed`))) : "",
     );
   }
 
