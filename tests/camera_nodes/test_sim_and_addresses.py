@@ -161,4 +161,7 @@ def test_a_script_lets_things_go_wrong_while_the_camera_runs(tmp_path: Path) -> 
         camera.check()
     script.write_text("awya = 1\n")
     with pytest.raises(CameraFault, match="did you mean 'away'"):
-        camera.check()
+        camera.open()
+    script.write_text("")
+    camera.open()
+    assert camera.check().battery_percent == 100
