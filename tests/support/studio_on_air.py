@@ -20,7 +20,7 @@ from camera_nodes.curve_keys import ensure_keys
 from controller.api.app import make_console, write_address
 from controller.api.connection_limits import server_options
 from controller.api.server import ConsoleServer
-from controller.rig_file import CameraEntry, CheckLimits, Rig, SideWork, SyncLimits, TransferLimits
+from controller.rig_file import CameraEntry, CheckLimits, Rig, SyncLimits, TransferLimits
 from controller.studio import Studio
 from controller.studio_settings import StudioSettings
 from db.engine import transaction
