@@ -5,7 +5,7 @@ import { SHAPES, health, inOrder, signed } from "/static/cameras/health.js";
 
 // From the largest to the smallest, px: what a tile shows, and how wide it is.
 const SIZES = [
-  ...[260, 230, 205].map((width) => ["roomy", width]),
+  ...[420, 370, 320, 285, 255, 230, 205].map((width) => ["roomy", width]),
   ...[190, 175, 160, 150].map((width) => ["normal", width]),
   ...[142, 136, 130, 126, 122, 118, 115].map((width) => ["dense", width]),
   ...[130, 118, 112].map((width) => ["tight", width]),
@@ -31,7 +31,7 @@ export class Tiles {
       show(element.label, groups.length > 1 && group.node);
       text(element.label, `${group.node} · ${group.names.length}`);
       keyed(element.tiles, group.names, (name) => name, (name) => this.#make(name), (tile, name) => {
-        paint(tile, name, state.cameras[name], state.rig?.limits);
+        if (tile.painted !== state.cameras[name] || tile.limits !== state.rig?.limits) paint(tile, name, state.cameras[name], state.rig?.limits);
         attribute(tile, "aria-pressed", String(selection.has(name)));
         attribute(tile, "tabindex", name === cursor ? "0" : "-1");
       });
@@ -105,6 +105,7 @@ function grouped(names, cameras) {
 }
 
 function paint(tile, name, camera, limits) {
+  Object.assign(tile, { painted: camera, limits });
   const { tone, word, why, marks } = health(camera, limits);
   attribute(tile, "data-tone", tone);
   attribute(tile, "data-phase", camera.phase);
