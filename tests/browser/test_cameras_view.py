@@ -124,6 +124,8 @@ def test_sixty_eight_tiles_need_no_scrolling(tmp_path: Path, width: int, height:
               for (let view = 0; view < 68; view += 1) {
                 cameras[`cam-${String(view).padStart(2, "0")}`] = { ...one, view, node: `pi-${Math.floor(view / 4)}` };
               }
+              Object.assign(cameras["cam-20"], { ready: false, state: "absent" });
+              Object.assign(cameras["cam-21"], { ready: false, state: "no_camera" });
               store.state = { ...store.state, cameras, rig: { ...store.state.rig, order: Object.keys(cameras) } };
             }"""
         )

@@ -12,6 +12,8 @@ const SIZES = [
   ...[140, 124, 112, 104, 98, 92].map((width) => ["mini", width]),
 ];
 
+const FACTS = ["battery", "photos_left", "waiting", "uncertainty_ms", "lag_drift_ms", "lateness_ms"];
+
 export class Tiles {
   #fitted = "";
 
@@ -74,12 +76,15 @@ export class Tiles {
   }
 
   #make(name) {
-    const facts = ["battery", "photos_left", "waiting", "uncertainty_ms", "lag_drift_ms", "lateness_ms"].map((fact) => el("span", { data: { fact } }));
+    const facts = FACTS.map((fact) => el("span", { data: { fact } }));
+    const [shape, view, word] = ["shape", "view", "word"].map((part) => el("span", { class: `cam-tile-${part}` }));
     const picture = el("img", { class: "cam-tile-picture", alt: "", loading: "lazy", decoding: "async", hidden: true });
-    return el("button", { class: "cam-tile", type: "button", data: { camera: name }, onclick: (event) => this.picked(name, event) },
-      el("span", { class: "cam-tile-head" }, el("span", { class: "cam-tile-shape" }), el("span", { class: "cam-tile-name" }, name), el("span", { class: "cam-tile-view" }), el("span", { class: "cam-tile-word" })),
+    const tile = el("button", { class: "cam-tile", type: "button", data: { camera: name }, onclick: (event) => this.picked(name, event) },
+      el("span", { class: "cam-tile-head" }, shape, el("span", { class: "cam-tile-name" }, name), view, word),
       el("span", { class: "cam-tile-body" }, el("span", { class: "cam-tile-frame" }, picture), el("span", { class: "cam-tile-facts" }, facts)),
     );
+    tile.parts = { shape, view, word, picture, facts };
+    return tile;
   }
 }
 
@@ -110,10 +115,10 @@ function paint(tile, name, camera, limits) {
   attribute(tile, "data-tone", tone);
   attribute(tile, "data-phase", camera.phase);
   attribute(tile, "title", why.join("\n") || undefined);
-  text(tile.querySelector(".cam-tile-shape"), SHAPES[tone]);
-  text(tile.querySelector(".cam-tile-view"), camera.view >= 0 ? `view ${camera.view}` : "not of the rig");
-  text(tile.querySelector(".cam-tile-word"), word);
-  const picture = tile.querySelector(".cam-tile-picture");
+  const { shape, view, word: said, picture, facts } = tile.parts;
+  text(shape, SHAPES[tone]);
+  text(view, camera.view >= 0 ? `view ${camera.view}` : "not of the rig");
+  text(said, word);
   show(picture, camera.picture);
   attribute(picture, "src", thumbnail(camera.picture));
   const shown = {
@@ -124,8 +129,8 @@ function paint(tile, name, camera, limits) {
     lag_drift_ms: `drift ${signed(camera.lag_drift_ms)}`,
     lateness_ms: `late ${camera.lateness_ms === undefined ? "–" : camera.lateness_ms.toFixed(1)}`,
   };
-  for (const fact of tile.querySelectorAll("[data-fact]")) {
-    text(fact, shown[fact.dataset.fact]);
-    attribute(fact, "data-mark", marks[fact.dataset.fact]);
-  }
+  FACTS.forEach((name, index) => {
+    text(facts[index], shown[name]);
+    attribute(facts[index], "data-mark", marks[name]);
+  });
 }
