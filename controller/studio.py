@@ -31,7 +31,8 @@ from db.models import SessionState
 from db.takes.decision_undo import Undone
 from db.takes.farm_handoff import HandOff
 from db.takes.late_calibration import CalibratedTakes
-from db.takes.take_reviews import TakeReviewData, count_advice, is_sheet, last_whole
+from db.takes.shown_photographs import may_show_sheet
+from db.takes.take_reviews import TakeReviewData, count_advice, last_whole
 
 
 class Studio(RigOperations):
@@ -280,9 +281,9 @@ class Studio(RigOperations):
             return last_whole(tx, session)
 
     def is_contact_sheet(self, sha256: str) -> bool:
-        """Whether a review has a contact sheet of this hash."""
+        """Whether a review has a contact sheet of this hash that may be shown: nobody has withdrawn."""
         with reading(self.engine) as tx:
-            return is_sheet(tx, sha256)
+            return may_show_sheet(tx, sha256)
 
     def contact_sheet(self, sha256: str) -> bytes:
         """A review's contact sheet, as JPEG."""

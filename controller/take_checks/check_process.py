@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 NICE = 10
 EXAMINED_PX = 2000  # the longer side is at least this, where the photograph has it: fine enough to judge focus
 FACE_PX = 640
-THUMBNAIL_PX = 200
 
 
 def begin() -> None:
@@ -72,6 +71,7 @@ def _look(path: Path, want_face: bool, measures: Sequence[Measure]) -> Photograp
     from PIL import ImageOps
 
     from controller.take_checks.image_measures import measure
+    from controller.take_checks.thumbnail_shelf import shrunk
 
     decoded = _decode(read_bytes(path, MAX_PHOTO_BYTES))
     if isinstance(decoded, str):
@@ -93,7 +93,7 @@ def _look(path: Path, want_face: bool, measures: Sequence[Measure]) -> Photograp
         frontal=face.frontal if face else 0.0,
         scores=face.scores if face else None,
         figures={name: figure for one in measures for name, figure in one(shown).items()},
-        thumbnail=_thumbnail(small),
+        thumbnail=shrunk(small),
     )
 
 
@@ -149,14 +149,6 @@ def _decode(data: bytes) -> "tuple[Image.Image, int] | str":
             return pixels.flaw
         image.draft("RGB", (width // factor, height // factor))
         return image.convert("RGB"), orientation
-
-
-def _thumbnail(picture: "Image.Image") -> bytes:
-    small = picture.copy()
-    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    stream = io.BytesIO()
-    small.save(stream, "JPEG", quality=85)
-    return stream.getvalue()
 
 
 @cache

@@ -9,6 +9,7 @@ WIDEST_PX = 1920
 LABEL_PX = 16
 GAP_PX = 6
 GROUND, INK, ALARM, FAINT = (24, 24, 24), (220, 220, 220), (226, 50, 50), (140, 140, 140)
+TILE_PX = 200
 
 
 def contact_sheet(
@@ -22,7 +23,7 @@ def contact_sheet(
     absent: camera -> a word that stands in place of its photograph, as in "aside".
     """
     absent = absent or {}
-    pictures = [(camera, Image.open(io.BytesIO(data)) if data else None) for camera, data in thumbnails]
+    pictures = [(camera, _tile(data) if data else None) for camera, data in thumbnails]
     width = max([96, *(picture.width for _, picture in pictures if picture)])
     height = max([64, *(picture.height for _, picture in pictures if picture)])
     cell_w, cell_h = width + GAP_PX, height + LABEL_PX + GAP_PX
@@ -47,3 +48,9 @@ def contact_sheet(
     stream = io.BytesIO()
     sheet.save(stream, "JPEG", quality=85)
     return stream.getvalue()
+
+
+def _tile(thumbnail: bytes) -> Image.Image:
+    picture = Image.open(io.BytesIO(thumbnail))
+    picture.thumbnail((TILE_PX, TILE_PX))
+    return picture

@@ -29,6 +29,7 @@ from controller.take_checks.contact_sheet import contact_sheet
 from controller.take_checks.expression_check import face_scores
 from controller.take_checks.photograph_findings import PhotographFindings
 from controller.take_checks.same_person import PERSON, PersonQuestion, answer_of, question_of
+from controller.take_checks.thumbnail_shelf import ThumbnailShelf
 from db.captures import get_take
 from db.engine import reading, transaction
 from db.errors import RecordError
@@ -87,6 +88,7 @@ class TakeReviewer:
         self._engine, self._store, self._rig, self._photographs = engine, store, rig, photographs
         self._limits = rig.checks
         self._frontal = frozenset(camera.name for camera in rig.cameras if camera.tier == "frontal")
+        self.thumbnails = ThumbnailShelf()
         self._cases: OrderedDict[str, _Case] = OrderedDict()
         self._queue: deque[tuple[_Case, str, str]] = deque()
         self._changed = threading.Condition()
@@ -270,6 +272,8 @@ class TakeReviewer:
         self._seen(case, camera, PhotographFindings(problem="the check process died while it was looked at, twice"))
 
     def _seen(self, case: _Case, camera: str, seen: PhotographFindings) -> None:
+        if seen.thumbnail:
+            self.thumbnails.put(case.asked[camera], seen.thumbnail)
         with self._changed:
             case.seen[camera] = seen
             self._under_way -= 1

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from db.captures import get_session
 from db.consents.capture_consent import CaptureConsent, consenting
 from db.consents.withdrawals import take_withdrawn
-from db.models import Camera, CameraTier, CaptureSession, Frame, Take
+from db.models import Camera, CameraTier, CaptureSession, Frame, Take, TakeReview
 
 
 def may_show(tx: Session, sha256: str) -> bool:
@@ -21,7 +21,23 @@ def may_show(tx: Session, sha256: str) -> bool:
         .where(Frame.sha256 == sha256, ~take_withdrawn(Take.id))
         .distinct()
     )
-    return any(consenting(tx, subject) is not CaptureConsent.WITHDRAWN for subject in tx.scalars(subjects))
+    return any(_stands(tx, subject) for subject in tx.scalars(subjects))
+
+
+def may_show_sheet(tx: Session, sha256: str) -> bool:
+    """Likewise of the contact sheet of this hash."""
+    subjects = (
+        select(CaptureSession.subject_id)
+        .join(Take, Take.session_id == CaptureSession.id)
+        .join(TakeReview, TakeReview.take_id == Take.id)
+        .where(TakeReview.sheet == sha256, ~take_withdrawn(Take.id))
+        .distinct()
+    )
+    return any(_stands(tx, subject) for subject in tx.scalars(subjects))
+
+
+def _stands(tx: Session, subject: int) -> bool:
+    return consenting(tx, subject) is not CaptureConsent.WITHDRAWN
 
 
 def frontal_photographs(tx: Session, session: str) -> dict[str, dict[str, str]]:

@@ -20,7 +20,7 @@ from camera_nodes.curve_keys import ensure_keys
 from controller.api.app import make_console, write_address
 from controller.api.connection_limits import server_options
 from controller.api.server import ConsoleServer
-from controller.rig_file import CameraEntry, CheckLimits, Rig, SideWork, SyncLimits, TransferLimits
+from controller.rig_file import CameraEntry, CheckLimits, Rig, SyncLimits, TransferLimits
 from controller.studio import Studio
 from controller.studio_settings import StudioSettings
 from db.engine import transaction
@@ -29,7 +29,7 @@ from db.protocols import FACESCAPE, ProtocolData, install_protocol
 from db.settings import Settings
 from db.subjects import add_subject, give_consent
 
-READY_S = 60.0
+READY_S = 240.0  # on a machine that does other things too
 
 
 @dataclass

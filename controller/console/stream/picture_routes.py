@@ -1,21 +1,22 @@
 """Photographs by their hash, whole and small, as long as the consent of who is on them stands."""
 
-import io
+import threading
+import time
 from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path
 from fastapi.params import Depends
 from fastapi.responses import Response
-from PIL import Image, ImageOps
 
-from controller.accounts.roles import require
 from controller.studio import Studio
+from controller.take_checks.thumbnail_shelf import make_thumbnail
 from db.engine import reading
 from db.takes.shown_photographs import may_show
 
 Hash = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
-THUMBNAIL_PX = 320
+AT_ONCE = 2  # thumbnails that are made at a time
+QUIET_S = 20.0  # that one waits at most while a fire is near
 HEADERS = {
     "Cache-Control": "private, max-age=31536000, immutable",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -25,32 +26,46 @@ HEADERS = {
 def picture_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
     """/pictures/...; `guard`: what each request must pass."""
     routes = APIRouter(prefix="/pictures", dependencies=guard)
+    makers = threading.Semaphore(AT_ONCE)
+    shelf = studio.reviewer.thumbnails
 
-    def require_shown(sha256: str) -> None:
+    def require(sha256: str) -> None:
         with reading(studio.engine) as tx:
-            if not may_show(tx, sha256):
-                raise HTTPException(404, "no photograph of this hash may be shown")
+            allowed = may_show(tx, sha256)
+        if not allowed:
+            shelf.discard(sha256)
+            raise HTTPException(404, "no photograph of this hash may be shown")
 
-    @routes.get("/photographs/{sha256}.jpg", dependencies=[require("viewer")])
+    def read(sha256: str) -> bytes:
+        with studio.store.open(sha256) as file:
+            return file.read()
+
+    def thumbnail_of(sha256: str) -> bytes:
+        if (found := shelf.get(sha256)) is not None:
+            return found
+        end = time.monotonic() + QUIET_S
+        while studio.bell.quiet and time.monotonic() < end:
+            time.sleep(0.05)
+        with makers:
+            found = shelf.get(sha256)
+            if found is None:
+                found = make_thumbnail(read(sha256))
+                shelf.put(sha256, found)
+        return found
+
+    @routes.get("/photographs/{sha256}.jpg")
     def photograph(sha256: Hash) -> Response:
-        require_shown(sha256)
-        with studio.store.open(sha256) as file:
-            return Response(file.read(), media_type="image/jpeg", headers=HEADERS)
+        require(sha256)
+        return _jpeg(read(sha256))
 
-    @routes.get("/thumbnails/{sha256}.jpg", dependencies=[require("viewer")])
+    @routes.get("/thumbnails/{sha256}.jpg")
     def thumbnail(sha256: Hash) -> Response:
-        require_shown(sha256)
-        with studio.store.open(sha256) as file:
-            data = file.read()
-        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
-            orientation = image.getexif().get(0x0112, 1)
-            image.draft("RGB", (THUMBNAIL_PX, THUMBNAIL_PX))
-            small = image.convert("RGB")
-        small.getexif()[0x0112] = orientation
-        small = ImageOps.exif_transpose(small)
-        small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-        stream = io.BytesIO()
-        small.save(stream, "JPEG", quality=85)
-        return Response(stream.getvalue(), media_type="image/jpeg", headers=HEADERS)
+        """sha256: the photograph's."""
+        require(sha256)
+        return _jpeg(thumbnail_of(sha256))
 
     return routes
+
+
+def _jpeg(data: bytes) -> Response:
+    return Response(data, media_type="image/jpeg", headers=HEADERS)

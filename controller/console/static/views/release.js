@@ -1,7 +1,7 @@
 // Release: who can leave and what holds the others back, what has left, and who holds it. Nothing is changed here.
 
 import { attribute, el, keyed, show, text } from "/static/dom.js";
-import { badge, command, count, day, named, polling } from "/static/records/parts.js";
+import { badge, command, count, day, named, polling, watching } from "/static/records/parts.js";
 
 const EVERY_MS = 60000;
 // What a cell says: mark, words, tone. The marks tell them apart without their colours.
@@ -20,6 +20,7 @@ const CELLS = {
 
 export function mount(root, app) {
   let found = null;
+  const differs = watching();
   const tiles = el("div", { class: "night-tiles" });
   const filter = el("select", { "aria-label": "Which subjects", onchange: () => paintRows() }, [["", "All subjects"], ["held", "Held back, wholly or in part"], ["leaves", "Can leave"]].map(([value, name]) => el("option", { value }, name)));
   const search = el("input", { type: "search", placeholder: "S012, withdrawn, …", "aria-label": "Find subjects", oninput: () => paintRows() });
@@ -47,7 +48,7 @@ export function mount(root, app) {
 
   async function refresh() {
     const answer = await app.attempt(() => app.api.get("/api/release"));
-    if (!answer) return;
+    if (!answer || !differs("all", answer)) return;
     found = answer;
     paintTiles();
     paintRows();
