@@ -9,7 +9,9 @@ const SIZES = [
   ...[190, 175, 160, 150].map((width) => ["normal", width]),
   ...[142, 136, 130, 126, 122, 118, 115].map((width) => ["dense", width]),
   ...[130, 118, 112].map((width) => ["tight", width]),
-  ...[140, 124, 112, 104, 98, 92].map((width) => ["mini", width]),
+  ...[140, 126].map((width) => ["mini", width]),
+  ...[114, 104, 98].map((width) => ["micro", width]),
+  ...[150, 130, 114].map((width) => ["nano", width]),
 ];
 
 const FACTS = ["battery", "photos_left", "waiting", "uncertainty_ms", "lag_drift_ms", "lateness_ms"];
