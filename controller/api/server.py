@@ -138,7 +138,7 @@ def _tell_doors(studio: Studio, port: int, secure: SecureDoor | None) -> None:
             print(f"  on the network   https://{host}:{port}/", file=sys.stderr)
         new = ", made just now" if secure.certificate.is_new else ""
         print(f"  its certificate  SHA-256 {secure.certificate.fingerprint}{new}", file=sys.stderr)
-    token = studio.accounts.first_link()
+    token = None if studio.settings.setting_up else studio.accounts.first_link()
     if token is not None:
         print(
             "Nobody has an account yet. Whoever opens this link first, within an hour, is the manager:", file=sys.stderr

@@ -27,9 +27,9 @@ def log_of(page: Any) -> str:
 def next_frames(page: Any) -> None:
     """Until two more frames are shown."""
     for _ in range(2):
-        before = page.locator(".live-picture img").first.get_attribute("src")
+        before = page.locator(".cam-live-picture img").first.get_attribute("src")
         page.wait_for_function(
-            "(before) => document.querySelector('.live-picture img').getAttribute('src') !== before", arg=before
+            "(before) => document.querySelector('.cam-live-picture img').getAttribute('src') !== before", arg=before
         )
 
 
@@ -73,20 +73,20 @@ def test_live_view_moves_its_bar_follows_the_lens_and_a_test_shot_belongs_to_no_
         operator = Watcher(page, air, "cameras")
         operator.tile("cam-02").click()
         operator.press("v")
-        image = page.locator('.live-picture[data-camera="cam-02"] img')
+        image = page.locator('.cam-live-picture[data-camera="cam-02"] img')
         image.wait_for()
         next_frames(page)
-        page.wait_for_function("() => document.querySelector('.live-picture img').naturalWidth === 160")
-        operator.shows(".live-told", "100 % of its best")
+        page.wait_for_function("() => document.querySelector('.cam-live-picture img').naturalWidth === 160")
+        operator.shows(".cam-live-told", "100 % of its best")
         assert accessibility_faults(page) == []
         operator.press("f")
         page.locator("dialog button.danger").click()
         operator.shows(".act-log", "autofocus has found its focus")
         next_frames(page)
-        operator.shows(".live-told", "100 % of its best")
+        operator.shows(".cam-live-told", "100 % of its best")
         page.get_by_label("Lens farther by 3").click()
         operator.shows(".act-log", "farther by 3")
-        page.locator(".live-focus[data-tone=stop]").wait_for()
+        page.locator(".cam-live-focus[data-tone=stop]").wait_for()
         operator.press("v")
         operator.tile("cam-02").wait_for()
 
@@ -128,7 +128,7 @@ def test_sixty_eight_tiles_need_no_scrolling(tmp_path: Path, width: int, height:
             }"""
         )
         operator.press("1", "2")  # away and back: painted by what is there now
-        page.locator('.tile[data-camera="cam-67"]').wait_for()
+        page.locator('.cam-tile[data-camera="cam-67"]').wait_for()
         for name in ("cam-00", "cam-67"):
             box = operator.tile(name).bounding_box()
             assert box["y"] + box["height"] <= height
@@ -136,9 +136,11 @@ def test_sixty_eight_tiles_need_no_scrolling(tmp_path: Path, width: int, height:
         assert page.evaluate(
             "() => document.querySelector('main').scrollHeight <= document.querySelector('main').clientHeight"
         )
-        cut = "[...document.querySelectorAll('.tile-name')].filter((one) => one.scrollWidth > one.clientWidth)"
+        cut = "[...document.querySelectorAll('.cam-tile-name')].filter((one) => one.scrollWidth > one.clientWidth)"
         assert page.evaluate(f"() => {cut}.length") == 0
-        words = "[...document.querySelectorAll('.tile span')].filter((one) => one.offsetHeight && !one.children.length)"
+        words = (
+            "[...document.querySelectorAll('.cam-tile span')].filter((one) => one.offsetHeight && !one.children.length)"
+        )
         assert (
             page.evaluate(f"() => Math.min(...{words}.map((one) => parseFloat(getComputedStyle(one).fontSize)))")
             >= 10.5

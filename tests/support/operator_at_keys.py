@@ -7,7 +7,7 @@ from typing import Any
 from studio_on_air import OnAir
 
 AXE = Path(__file__).parent / "axe.min.js"
-PATIENCE_MS = 90_000.0
+PATIENCE_MS = 240_000.0  # of a machine that does other things too
 
 
 class Operator:
@@ -29,6 +29,8 @@ class Operator:
         self.page.wait_for_function(f"(g) => {{ const s = mien.store.state; return {condition}; }}", arg=list(given))
 
     def press(self, key: str) -> None:
+        """Once the studio is heard: on a machine that does other things too a page may miss it for a moment."""
+        self.page.wait_for_function("() => mien.store.connected")
         self.presses += 1
         self.page.keyboard.press(key)
 

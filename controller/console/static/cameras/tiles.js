@@ -18,8 +18,8 @@ export class Tiles {
   /** picked(name, event): a tile was clicked. */
   constructor(picked) {
     this.picked = picked;
-    this.groups = el("div", { class: "tile-groups" });
-    this.root = el("div", { class: "tiles", data: { size: "normal" } }, this.groups);
+    this.groups = el("div", { class: "cam-tile-groups" });
+    this.root = el("div", { class: "cam-tiles", data: { size: "normal" } }, this.groups);
     new ResizeObserver(() => this.#fit("")).observe(this.root);
   }
 
@@ -45,7 +45,7 @@ export class Tiles {
 
   /** The tile beside another one: by ±1 in order, or the nearest in the row above or below. */
   beside(name, key) {
-    const all = [...this.root.querySelectorAll(".tile")];
+    const all = [...this.root.querySelectorAll(".cam-tile")];
     const at = all.findIndex((tile) => tile.dataset.camera === name);
     if (at < 0) return all[0]?.dataset.camera;
     if (key === "ArrowLeft" || key === "ArrowRight") return all[Math.max(0, Math.min(all.length - 1, at + (key === "ArrowRight" ? 1 : -1)))].dataset.camera;
@@ -75,18 +75,18 @@ export class Tiles {
 
   #make(name) {
     const facts = ["battery", "photos_left", "waiting", "uncertainty_ms", "lag_drift_ms", "lateness_ms"].map((fact) => el("span", { data: { fact } }));
-    const picture = el("img", { class: "tile-picture", alt: "", loading: "lazy", decoding: "async", hidden: true });
-    return el("button", { class: "tile", type: "button", data: { camera: name }, onclick: (event) => this.picked(name, event) },
-      el("span", { class: "tile-head" }, el("span", { class: "tile-shape" }), el("span", { class: "tile-name" }, name), el("span", { class: "tile-view" }), el("span", { class: "tile-word" })),
-      el("span", { class: "tile-body" }, el("span", { class: "tile-frame" }, picture), el("span", { class: "tile-facts" }, facts)),
+    const picture = el("img", { class: "cam-tile-picture", alt: "", loading: "lazy", decoding: "async", hidden: true });
+    return el("button", { class: "cam-tile", type: "button", data: { camera: name }, onclick: (event) => this.picked(name, event) },
+      el("span", { class: "cam-tile-head" }, el("span", { class: "cam-tile-shape" }), el("span", { class: "cam-tile-name" }, name), el("span", { class: "cam-tile-view" }), el("span", { class: "cam-tile-word" })),
+      el("span", { class: "cam-tile-body" }, el("span", { class: "cam-tile-frame" }, picture), el("span", { class: "cam-tile-facts" }, facts)),
     );
   }
 }
 
 const makeGroup = () => {
-  const group = el("div", { class: "tile-group" });
-  group.label = el("h3", { class: "tile-node" });
-  group.tiles = el("div", { class: "tile-row" });
+  const group = el("div", { class: "cam-tile-group" });
+  group.label = el("h3", { class: "cam-tile-node" });
+  group.tiles = el("div", { class: "cam-tile-row" });
   group.append(group.label, group.tiles);
   return group;
 };
@@ -109,10 +109,10 @@ function paint(tile, name, camera, limits) {
   attribute(tile, "data-tone", tone);
   attribute(tile, "data-phase", camera.phase);
   attribute(tile, "title", why.join("\n") || undefined);
-  text(tile.querySelector(".tile-shape"), SHAPES[tone]);
-  text(tile.querySelector(".tile-view"), camera.view >= 0 ? `view ${camera.view}` : "not of the rig");
-  text(tile.querySelector(".tile-word"), word);
-  const picture = tile.querySelector(".tile-picture");
+  text(tile.querySelector(".cam-tile-shape"), SHAPES[tone]);
+  text(tile.querySelector(".cam-tile-view"), camera.view >= 0 ? `view ${camera.view}` : "not of the rig");
+  text(tile.querySelector(".cam-tile-word"), word);
+  const picture = tile.querySelector(".cam-tile-picture");
   show(picture, camera.picture);
   attribute(picture, "src", thumbnail(camera.picture));
   const shown = {
