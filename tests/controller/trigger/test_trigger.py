@@ -172,7 +172,7 @@ def test_a_command_is_done_once_for_its_key_and_never_late(shooting: Callable[..
         answer = served.ask("POST", f"/api/sessions/{session}/accept", json=smile, headers=stale)
         assert (answer.status_code, "was not done" in answer.json()["error"]) == (409, True)
     assert served.studio.state_of(session).takes_of(2)[-1].state is TakeState.CAPTURED
-    fresh = {"X-Console": "screen-1", "X-Issued-At": f"{now:.0f}", "Idempotency-Key": "k1"}
+    fresh = {"X-Console": "screen-1", "X-Issued-At": f"{time.time() * 1e3:.0f}", "Idempotency-Key": "k1"}
     assert served.ask("POST", f"/api/sessions/{session}/accept", json=smile, headers=fresh).status_code == 200
     refused = served.ask(
         "POST", f"/api/sessions/{session}/accept", json=smile, headers=fresh | {"Idempotency-Key": "k2"}
