@@ -13,7 +13,13 @@ from typing import Literal, NamedTuple
 
 from camera_nodes.camera_control.realtime import PRIORITY
 
-NODE = {"zmq": "pyzmq", "msgspec": "msgspec", "gphoto2": "gphoto2", "gpiod": "gpiod"}
+NODE = {
+    "zmq": "pyzmq",
+    "msgspec": "msgspec",
+    "gphoto2": "gphoto2",
+    "gpiod": "gpiod",
+    "pythonjsonlogger": "python-json-logger",
+}
 CONTROLLER = {
     "zmq": "pyzmq",
     "sqlalchemy": "sqlalchemy",
@@ -24,6 +30,8 @@ CONTROLLER = {
     "sacn": "sacn",
     "PIL": "pillow",
     "mediapipe": "mediapipe",
+    "prometheus_client": "prometheus-client",
+    "pythonjsonlogger": "python-json-logger",
 }
 FARM = {
     "numpy": "numpy",
@@ -35,6 +43,7 @@ FARM = {
     "anny": "anny",
     "qdldl": "qdldl",
     "distributed": "distributed",
+    "pythonjsonlogger": "python-json-logger",
 }
 ROLES = {"node": NODE, "controller": CONTROLLER, "farm": FARM}
 OPENCV_WHEELS = {

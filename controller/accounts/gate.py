@@ -33,11 +33,13 @@ log = logging.getLogger(__name__)
 BODY_LIMIT = 256 * 1024  # bytes
 OPEN_BODY_LIMIT = 16 * 1024  # bytes of a request by nobody: a sign-in
 BODY_S = 10.0
+PASS_OVER_S = 1.0
 STREAMS = "/stream"  # what begins so stays open
 STREAMS_EACH, STREAMS_ALL = 6, 48
 LOOK_S = 2.0  # how often a stream asks whether its session still stands
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 SAFE = ("GET", "HEAD")
+BY_ITSELF = "/view"  # what a page with live view asks for each second, whether anybody is there or not
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::\d{1,5})?")
 _PLAIN_PATH = re.compile(r"(?:/(?!\.\.?(?:/|$))[^/\\\x00-\x1f\x7f]*)+")
 _MISSING = "sign in first, or show the token of the home's owner"
@@ -91,7 +93,7 @@ class Gate:
         self._sessions = sessions
         self._bearers = bearers
         self._names = {*LOOPBACK, *(f"[{name}]" if ":" in name else name.lower() for name in names)}
-        self._by_session = RequestLimit(per_s=60.0, burst=600.0)
+        self._by_session = RequestLimit(per_s=300.0, burst=1200.0)  # live view of a rig is 136 pictures a second
         self._commands = RequestLimit(per_s=10.0, burst=60.0)
         self._by_address = RequestLimit(per_s=20.0, burst=200.0)
         self.streams = StreamLimit(STREAMS_EACH, STREAMS_ALL)
@@ -107,6 +109,7 @@ class Gate:
             visitor, route = await self._admit(request)
             body = await _body(request.headers, receive, BODY_LIMIT if visitor else OPEN_BODY_LIMIT)
         except Refusal as refused:
+            await _pass_over(request.headers, receive)
             await _refuse(send, refused, secure)
             return
         except RecordError as error:
@@ -145,7 +148,7 @@ class Gate:
         if visitor is not None and not visitor.may(route.least):
             raise Refusal(403, refusal(visitor, route.least))
         if request.method not in SAFE:
-            _require_same_origin(request, visitor)
+            _require_same_origin(request, None if route.least == "anyone" else visitor)
         await self._count(request, visitor)
         return visitor, route
 
@@ -174,7 +177,8 @@ class Gate:
             self._often(self._by_session, visitor.session_id)
             if request.method not in SAFE:
                 self._often(self._commands, visitor.session_id)
-                await self._sessions.touch(visitor)
+                if not request.path.endswith(BY_ITSELF):
+                    await self._sessions.touch(visitor)
 
     def _often(self, limit: RequestLimit, key: object) -> None:
         wait_s = limit.wait_s(key)
@@ -247,7 +251,10 @@ def _sign_in_first(request: _Request) -> Refusal:
 
 
 def _require_same_origin(request: _Request, visitor: Visitor | None) -> None:
-    """A command comes from a page of this console, which shows what only such a page can know. Raises Refusal."""
+    """A command comes from a page of this console, which shows what only such a page can know. Raises Refusal.
+
+    visitor: whose session's token is wanted; None for a sign-in, whose page has none.
+    """
     if visitor is not None and visitor.session_id is None:
         return  # the token in the header is what no other page has
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
@@ -272,6 +279,14 @@ async def _body(headers: Mapping[str, str], receive: Receive, most: int) -> byte
     if body is None:
         raise too_long
     return body
+
+
+async def _pass_over(headers: Mapping[str, str], receive: Receive) -> None:
+    """Let a short body that was announced come in, for a moment: who still sends it when we hang up reads no answer."""
+    announced = headers.get("content-length", "")
+    if announced.isascii() and announced.isdigit() and len(announced) < 6 and 0 < int(announced) <= OPEN_BODY_LIMIT:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(_whole(receive, OPEN_BODY_LIMIT), PASS_OVER_S)
 
 
 async def _whole(receive: Receive, most: int) -> bytes | None:

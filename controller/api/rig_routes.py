@@ -83,7 +83,7 @@ def rig_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
     def rig() -> dict[str, Any]:
         return rig_data(studio)
 
-    @api.get("/rig/announced", dependencies=[require("operator")])
+    @api.get("/rig/announced", dependencies=[require("viewer")])
     def announced() -> dict[str, Any]:
         return announced_data(studio)
 

@@ -23,8 +23,8 @@ class ScreenBody(Body):
 
 
 def screen_router(studio: Studio) -> APIRouter:
-    """/api/screen/...: all that the screen may ask for."""
-    api = APIRouter(prefix="/api/screen", dependencies=[require("screen")])
+    """/api/subject-screen/...: all that the screen may ask for."""
+    api = APIRouter(prefix="/api/subject-screen", dependencies=[require("screen")])
     frontal = {camera.name for camera in studio.rig.cameras if camera.tier == "frontal"}
 
     def require_session(camera: str) -> str:

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,24 +35,30 @@ class RecordsView:
 
 
 def read_records(studio: Studio) -> RecordsView:
-    """Raises RecordError while the records cannot be read."""
+    """The records as they are now. Raises RecordError while they cannot be read."""
     code = studio.open_session()
     state = studio.state_of(code) if code is not None else None
+    waits = state is not None and bool(state.takes) and state.takes[-1].state is TakeState.CAPTURED
+    review = studio.review(state.takes[-1].code) if state is not None and waits else None
     paused = [line.session for line in studio.sessions(SessionState.PAUSED)] if state is None else []
-    return records_view(studio, state, paused, studio.records.newest_calibration(), studio.review)
+    return records_view(studio, state, review, paused, studio.records.newest_calibration())
 
 
 def records_view(
     studio: Studio,
     state: SessionStateMachine | None,
+    review: TakeReviewData | None,
     paused: Sequence[str],
     calibration: tuple[int | None, datetime | None],
-    review: Callable[[str], TakeReviewData | None],
     trouble: str = "",
 ) -> RecordsView:
-    """Of records that were read already. review: of a take by its code. trouble: see RecordsView."""
+    """The same for who has read the records already.
+
+    state: the open session. review: of its last take, where that waits to be decided about; of another it is passed
+    over. trouble: why the records are not newer than this; "" when they are.
+    """
     last = _last_take(studio, state, review) if state is not None else None
-    return RecordsView(state, last, tuple(paused) if state is None else (), calibration, trouble)
+    return RecordsView(state, last, tuple(paused), calibration, trouble)
 
 
 def look_at(
@@ -79,12 +85,12 @@ def look_at(
         countdown=countdown,
         busy=studio.firing.beside,
         recovering=recoveries.under_way(),
+        stopped="" if studio.link.running else "the thread that speaks with the nodes",
         filing_trouble=studio.ingest.trouble or records.trouble,
         lights_trouble=studio.lights.trouble,
         studio_free_bytes=_free_bytes(studio),
         calibration_at=records.calibration[1],
         preflight_at=preflight.at if preflight is not None else None,
-        preflight_profile=preflight.profile if preflight is not None else "",
         late=tuple(studio.late.messages),
         often=recoveries.often(),
     )
@@ -173,9 +179,7 @@ def _session(records: RecordsView) -> SessionView | None:
     )
 
 
-def _last_take(
-    studio: Studio, state: SessionStateMachine, review_of: Callable[[str], TakeReviewData | None]
-) -> LastTake | None:
+def _last_take(studio: Studio, state: SessionStateMachine, review: TakeReviewData | None) -> LastTake | None:
     if not state.takes or state.takes[-1].state in rules.UNDER_WAY:
         return None
     take = state.takes[-1]
@@ -187,7 +191,8 @@ def _last_take(
         )
     if take.state is not TakeState.CAPTURED:
         return LastTake(take.code, reference, expression, "decided")
-    review = review_of(take.code)
+    if review is not None and review.take != take.code:
+        review = None
     advice = review.advice if review is not None else ()
     looks = [f"{check.camera}: {check.reason}" if check.camera else check.reason for check in advice]
     return LastTake(

@@ -30,13 +30,13 @@ class ReadinessWatch:
         self._since: dict[str, datetime] = {}
         self._broken: tuple[object, tuple[str, ...]] = (None, ())
 
-    def look(self, countdown: int | None = None, records: RecordsView | None = None) -> Readiness:
-        """The judgement now. countdown: seconds until a fire, when one is near. records: as the caller has read them.
+    def look(self, records: RecordsView | None = None, countdown: int | None = None) -> Readiness:
+        """The judgement now. countdown: seconds until a fire, when one is near.
 
-        Raises RecordError while the records cannot be read.
+        records: see look.records_view; without them they are read here, which raises RecordError while they cannot be.
         """
         with self._lock:
-            records = records or self._read()
+            records = records if records is not None else self._read()
             found = judge(look_at(self._studio, records, self._rules_broken(records), countdown))
             found = since_when(found, self._since, utc_now())
             self._since = {fault.id: fault.since for fault in found.faults if fault.since is not None}

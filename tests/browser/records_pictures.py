@@ -13,7 +13,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from console_browser import SOFTWARE_3D, browser_page
-from records_home import RecordsWriter, opened, served
+from records_home import DRAWN_3D, RecordsWriter, opened, served
 
 from db import migrations
 from db.captures import get_take
@@ -92,7 +92,6 @@ LOADED = (
     "() => [...document.querySelectorAll('.view:not([hidden]) img[src]')]"
     ".every((image) => image.complete || image.getBoundingClientRect().top > innerHeight)"
 )
-SETTLED = "() => [...document.querySelectorAll('.pane-note')].every((n) => !n.textContent.startsWith('loading'))"
 
 
 def sessions(page: Any, shoot: Callable[[str], None]) -> None:
@@ -123,8 +122,7 @@ def three_d(page: Any, shoot: Callable[[str], None]) -> None:
         page.wait_for_function(
             f"() => document.querySelector('.looks [title=\"Key {key.upper()}\"][aria-pressed=true]')"
         )
-        page.wait_for_function(SETTLED)
-        page.wait_for_timeout(600)
+        page.wait_for_function(DRAWN_3D)
         shoot(f"3d-{name}")
 
 

@@ -108,11 +108,11 @@ class Session:
         self.page.locator("dialog[open] input").fill("sore jaw")
         self.pictures.take(self.page, "shoot-skip")
         self.page.keyboard.press("Escape")
-        self.page.keyboard.press("p")
+        self.operator.press("p")
         self.operator.wait("s.session === undefined")
         self.pictures.take(self.page, "shoot-paused")
         self._subject("subject-paused")
-        self.page.keyboard.press("p")
+        self.operator.press("p")
         self.operator.wait("s.session?.state === 'open'")
         self._cannot_fire()
         self.air.stop_serving()
@@ -124,7 +124,7 @@ class Session:
         blurred = self._changed("mouth_stretch", self._blur)
         self.page.evaluate(FREEZE)
         self.air.perform(blurred)
-        self.page.keyboard.press("Space")
+        self.operator.press("Space")
         self.page.wait_for_function("() => mien.store.state.bar.word === 'HOLD STILL'")
         self.pictures.take(self.page, "shoot-hold-still", 200)
         self.page.evaluate("() => { window.freezes = true; }")
@@ -148,9 +148,10 @@ class Session:
     def _countdown(self) -> None:
         self.page.evaluate("() => localStorage.setItem('mien-countdown', '9')")
         self.operator = self._load(self.page)
+        self.air.perform(self.faces / label("anger"))
         self._subject("subject-ready", leave=True)
         self.page.bring_to_front()
-        self.page.keyboard.press("Space")
+        self.operator.press("Space")
         self.operator.wait("s.countdown !== undefined")
         self.pictures.take(self.page, "shoot-countdown", 150)
         self.screen.bring_to_front()
@@ -179,7 +180,7 @@ class Session:
         """The subject's screen. A simulated body's live view is a test chart: here it shows what it photographs."""
         view = self.air.studio.rig.cameras
         self.screen.route(
-            "**/api/screen/live.jpg*",
+            "**/api/subject-screen/live.jpg*",
             lambda route: route.fulfill(path=self.air.scene / f"{_view(view, route.request.url)}.jpg"),
         )
         self.screen.goto(f"{self.air.url}/subject")

@@ -27,9 +27,9 @@ def log_of(page: Any) -> str:
 def next_frames(page: Any) -> None:
     """Until two more frames are shown."""
     for _ in range(2):
-        before = page.locator(".live-picture img").first.get_attribute("src")
+        before = page.locator(".cam-live-picture img").first.get_attribute("src")
         page.wait_for_function(
-            "(before) => document.querySelector('.live-picture img').getAttribute('src') !== before", arg=before
+            "(before) => document.querySelector('.cam-live-picture img').getAttribute('src') !== before", arg=before
         )
 
 
@@ -73,20 +73,20 @@ def test_live_view_moves_its_bar_follows_the_lens_and_a_test_shot_belongs_to_no_
         operator = Watcher(page, air, "cameras")
         operator.tile("cam-02").click()
         operator.press("v")
-        image = page.locator('.live-picture[data-camera="cam-02"] img')
+        image = page.locator('.cam-live-picture[data-camera="cam-02"] img')
         image.wait_for()
         next_frames(page)
-        page.wait_for_function("() => document.querySelector('.live-picture img').naturalWidth === 160")
-        operator.shows(".live-told", "100 % of its best")
+        page.wait_for_function("() => document.querySelector('.cam-live-picture img').naturalWidth === 160")
+        operator.shows(".cam-live-told", "100 % of its best")
         assert accessibility_faults(page) == []
         operator.press("f")
         page.locator("dialog button.danger").click()
         operator.shows(".act-log", "autofocus has found its focus")
         next_frames(page)
-        operator.shows(".live-told", "100 % of its best")
+        operator.shows(".cam-live-told", "100 % of its best")
         page.get_by_label("Lens farther by 3").click()
         operator.shows(".act-log", "farther by 3")
-        page.locator(".live-focus[data-tone=stop]").wait_for()
+        page.locator(".cam-live-focus[data-tone=stop]").wait_for()
         operator.press("v")
         operator.tile("cam-02").wait_for()
 
@@ -112,34 +112,43 @@ def test_the_matrix_marks_and_counts_who_is_set_otherwise(air: OnAir) -> None:
         assert accessibility_faults(page) == []
 
 
+SIXTY_EIGHT = """() => {
+  const { store } = mien, one = store.state.cameras["cam-00"], cameras = {};
+  for (let view = 0; view < 68; view += 1) {
+    cameras[`cam-${String(view).padStart(2, "0")}`] = { ...one, view, node: `pi-${Math.floor(view / 4)}` };
+  }
+  Object.assign(cameras["cam-20"], { ready: false, state: "absent" });
+  Object.assign(cameras["cam-21"], { ready: false, state: "no_camera" });
+  Object.assign(cameras["cam-22"], { lag_drift_ms: 501, photos_left: 900 });
+  const state = { ...store.state, cameras, rig: { ...store.state.rig, order: Object.keys(cameras) } };
+  Object.defineProperty(store, "state", { get: () => state, set() {} });  // whatever the stream says
+}"""
+CUT = """() => [...document.querySelectorAll(".cam-tile-name")]
+  .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent)"""
+SMALLEST = """() => Math.min(...[...document.querySelectorAll(".cam-tile span")]
+  .filter((one) => one.offsetHeight && !one.children.length)
+  .map((one) => parseFloat(getComputedStyle(one).fontSize)))"""
+FITS = "() => document.querySelector('main').scrollHeight <= document.querySelector('main').clientHeight"
+SIZES = ("roomy", "normal", "dense", "tight", "mini", "micro", "nano")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1366, 768), (1024, 768)])
-def test_sixty_eight_tiles_need_no_scrolling(tmp_path: Path, width: int, height: int) -> None:
+@pytest.mark.parametrize(
+    ("width", "height", "least"), [(1920, 1080, "dense"), (1366, 768, "mini"), (1024, 768, "nano")]
+)
+def test_sixty_eight_tiles_need_no_scrolling(tmp_path: Path, width: int, height: int, least: str) -> None:
     with rig_on_air(tmp_path, 4, {}) as air, browser_page(air.url, air.home, width=width, height=height) as page:
         operator = Watcher(page, air, "cameras")
         operator.word("cam-00", "READY")
-        page.evaluate(
-            """() => {
-              const { store } = mien, one = store.state.cameras["cam-00"], cameras = {};
-              for (let view = 0; view < 68; view += 1) {
-                cameras[`cam-${String(view).padStart(2, "0")}`] = { ...one, view, node: `pi-${Math.floor(view / 4)}` };
-              }
-              store.state = { ...store.state, cameras, rig: { ...store.state.rig, order: Object.keys(cameras) } };
-            }"""
-        )
+        page.evaluate(SIXTY_EIGHT)
         operator.press("1", "2")  # away and back: painted by what is there now
-        page.locator('.tile[data-camera="cam-67"]').wait_for()
+        operator.tile("cam-67").wait_for()
         for name in ("cam-00", "cam-67"):
             box = operator.tile(name).bounding_box()
             assert box["y"] + box["height"] <= height
             assert box["x"] + box["width"] <= width
-        assert page.evaluate(
-            "() => document.querySelector('main').scrollHeight <= document.querySelector('main').clientHeight"
-        )
-        cut = "[...document.querySelectorAll('.tile-name')].filter((one) => one.scrollWidth > one.clientWidth)"
-        assert page.evaluate(f"() => {cut}.length") == 0
-        words = "[...document.querySelectorAll('.tile span')].filter((one) => one.offsetHeight && !one.children.length)"
-        assert (
-            page.evaluate(f"() => Math.min(...{words}.map((one) => parseFloat(getComputedStyle(one).fontSize)))")
-            >= 10.5
-        )
+        assert page.evaluate(FITS)
+        assert page.evaluate(CUT) == []
+        assert page.evaluate(SMALLEST) >= 10.5
+        shown = page.locator(".cam-tiles").get_attribute("data-size")
+        assert SIZES.index(shown) <= SIZES.index(least)

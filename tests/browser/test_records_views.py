@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from console_browser import SOFTWARE_3D, browser_page
+from operator_at_keys import accessibility_faults
 from patience import until
 from PIL import Image
-from records_home import RecordsWriter, make_home, opened, served
+from records_home import DRAWN_3D, RecordsWriter, make_home, opened, served
 
 from db.captures import get_session, get_take
 from db.engine import transaction
@@ -35,7 +36,7 @@ def page(study: Any) -> Iterator[Any]:
     """One page for all tests of this module that leave it usable."""
     _, url, home = study
     with browser_page(url, home, width=1366, height=768, graphics=SOFTWARE_3D, expected=(GONE,)) as made:
-        made.set_default_timeout(15_000)
+        made.set_default_timeout(60_000)
         yield made
 
 
@@ -61,14 +62,6 @@ def drawn(page: Any) -> Any:
     """What is on the canvas: (H, W, 3)."""
     shot = page.locator(".three-screen canvas").screenshot()
     return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
-
-
-def settled(page: Any) -> None:
-    """Nothing is loading any more."""
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('.pane-note')].every((n) => !n.textContent.startsWith('loading'))"
-        " && Number(document.querySelector('.three-screen canvas').dataset.drawn ?? 0) > 0"
-    )
 
 
 def test_a_consent_is_recorded_and_a_session_begins_and_waits(page: Any, study: Any) -> None:
@@ -128,12 +121,12 @@ def test_meshes_are_drawn_side_by_side(page: Any, made: dict[str, str]) -> None:
     page.goto(page.url.partition("#")[0] + f"?fresh#three-d/{made['session']}")
     page.wait_for_selector("body[data-ready=yes]")
     page.locator(".pane-head").nth(1).wait_for()
-    settled(page)
+    page.wait_for_function(DRAWN_3D)
     looks = {}
     for key in ("t", "h", "c"):
         page.keyboard.press(key)
         page.wait_for_selector(f".looks button[data-look][aria-pressed=true][title='Key {key.upper()}']")
-        settled(page)
+        page.wait_for_function(DRAWN_3D)
         looks[key] = drawn(page)
     half = looks["t"].shape[1] // 2
     for picture in looks.values():
@@ -204,7 +197,7 @@ def test_a_withdrawal_empties_the_page_at_once(page: Any, study: Any) -> None:
     page.goto(page.url.partition("#")[0] + f"?again#three-d/{session}")
     page.wait_for_selector("body[data-ready=yes]")
     page.locator(".pane-head", has_text=subject).first.wait_for()
-    settled(page)
+    page.wait_for_function(DRAWN_3D)
     with transaction(writer.engine) as tx:
         withdraw_consent(tx, get_subject(tx, subject))
     page.locator(".pane-note", has_text="consent does not stand").first.wait_for(timeout=8000)
@@ -218,6 +211,39 @@ def test_a_withdrawal_empties_the_page_at_once(page: Any, study: Any) -> None:
     view.locator(".subject-list button", has_text=subject).click()
     view.locator(".subject .badge", has_text="withdrawn").first.wait_for()
     until(lambda: view.locator(".take-card img[src]").count() == 0)
+
+
+@pytest.mark.slow
+def test_who_hears_the_page_is_served_too(page: Any, study: Any, made: dict[str, str]) -> None:
+    writer, _, _ = study
+    session = writer.session(writer.subject(), accepted=1, undecided=1, close=False)
+    page.reload()
+    view = show(page, "sessions")
+    row = view.locator(".now .session-line", has_text=session)
+    row.get_by_role("button", name="Show").click()
+    view.locator(".take-card", has_text=f"{session}-E02-1").wait_for()
+    assert accessibility_faults(page) == []
+    for opens in ("Record a consent", "New subject", "Start a session"):
+        view.get_by_role("button", name=opens).click()
+        page.locator("dialog.records-dialog").wait_for()
+        assert accessibility_faults(page) == [], opens
+        page.keyboard.press("Escape")
+    row.get_by_role("button", name="Close").click()
+    page.locator("dialog fieldset").first.wait_for()
+    assert accessibility_faults(page) == []
+    page.keyboard.press("Escape")
+    view = show(page, "night")
+    view.locator(".night-take", has_text=f"{made['session']}-E01-1").locator(".portrait").click()
+    page.locator("dialog .take-pictures img").first.wait_for()
+    assert accessibility_faults(page) == []
+    page.keyboard.press("Escape")
+    assert accessibility_faults(page) == []
+    show(page, "three-d").locator(".pane-head").first.wait_for()
+    page.keyboard.press("h")
+    page.wait_for_function(DRAWN_3D)
+    assert accessibility_faults(page) == []
+    show(page, "release").locator(".coverage-grid tbody tr").first.wait_for()
+    assert accessibility_faults(page) == []
 
 
 @pytest.mark.slow

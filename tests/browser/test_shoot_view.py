@@ -16,6 +16,19 @@ from db.protocols import EXPRESSIONS
 EXAMPLES = Path(controller.console.__file__).parent / "static" / "expressions"
 CAMERAS = 4
 THREE = ("neutral", "smile", "mouth_stretch")
+# Milliseconds from the key to the second frame after the photograph was put in its place.
+WATCH_FULL_SIZE = """() => {
+    const dialog = document.querySelector(".full-size");
+    let pressed = 0;
+    document.addEventListener("keydown", () => { pressed = performance.now(); }, { capture: true, once: true });
+    const painted = () => { window.took = performance.now() - pressed; };
+    const watch = new MutationObserver(() => {
+        if (!dialog.dataset.shown) return;
+        watch.disconnect();
+        requestAnimationFrame(() => requestAnimationFrame(painted));
+    });
+    watch.observe(dialog, { attributes: true });
+}"""
 REFUSED = "Failed to load resource: the server responded with a status of 409"
 
 
@@ -68,7 +81,7 @@ def test_three_expressions_with_keys_alone(
         operator = operator_of(page, air, looks)
         assert accessibility_faults(page) == []
         for name in THREE:
-            assert operator.page.locator(".told .name").inner_text() == name.replace("_", " ")
+            operator.sees(name)
             operator.accept(operator.fire())
         assert operator.presses <= 45 / 20 * len(THREE)
         operator.wait("s.session.undecided.length === 0 && s.session.next === undefined")
@@ -103,12 +116,21 @@ def test_three_expressions_with_keys_alone(
 
 
 @pytest.mark.slow
-def test_a_photograph_is_there_at_full_size(air: OnAir, looks: Callable[[str], Path]) -> None:
+def test_a_photograph_is_there_at_full_size(air: OnAir, looks: Callable[[str], Path], tmp_path: Path) -> None:
+    """Of 24 megapixels, as bodies have them. How long it took is printed: it is no test of this machine."""
+    large = take_pictures(tmp_path / "large", looks("neutral") / "0.jpg", CAMERAS)
+    with Image.open(large / "0.jpg") as picture:
+        enlarged = picture.resize((4000, 6000), Image.Resampling.BICUBIC)
+    for view in range(CAMERAS):
+        enlarged.save(large / f"{view}.jpg", quality=95)
     with browser_page(air.url, air.home) as page:
         operator = operator_of(page, air, looks)
-        operator.fire()
+        operator.fire(look=large)
+        page.wait_for_function("() => document.querySelector('.large img').naturalHeight === 6000")
+        page.evaluate(WATCH_FULL_SIZE)
         operator.press("f")
-        page.locator(".full-size[data-shown]").wait_for()
+        page.wait_for_function("() => window.took > 0")
+        print(f"1:1 of 24 megapixels painted after {page.evaluate('() => window.took'):.0f} ms")
         image = page.locator(".full-place img")
         before = image.bounding_box()
         assert before is not None
@@ -149,7 +171,7 @@ def test_a_countdown_is_aborted_and_an_expression_is_skipped(air: OnAir, looks: 
         page.locator("dialog[open] input").fill("the subject cannot")
         page.keyboard.press("Enter")
         operator.wait("s.session.expressions['1'].skipped === 'the subject cannot'")
-        assert page.locator(".told .name").inner_text() == "smile"
+        operator.sees("smile")
         operator.press("u")
         operator.wait("s.session.expressions['1'].skipped === undefined")
 
@@ -161,6 +183,13 @@ def test_a_presenter_fires_and_accepts(air: OnAir, looks: Callable[[str], Path])
         code = operator.fire("PageDown")
         operator.press(".")
         operator.wait("s.session.takes[g[0]].state === 'accepted'", code)
+        page.keyboard.press("?")
+        page.locator("#help button", has_text="Teach").first.click()
+        page.keyboard.press("b")
+        assert page.locator("#help section kbd").first.inner_text() == "b"
+        assert accessibility_faults(page) == []
+        page.keyboard.press("Escape")
+        assert operator.fire("b").endswith("E02-1")
 
 
 @pytest.mark.slow
@@ -192,7 +221,7 @@ def test_keys_are_dead_without_contact_and_nothing_is_done_later(air: OnAir, loo
         page.wait_for_function("() => document.body.dataset.lost === 'yes'")
         assert "STUDIO LOST" in page.locator("#bar").inner_text()
         for key in ("Space", "Enter", "r", "p"):
-            operator.press(key)
+            page.keyboard.press(key)
         air.serve()
         page.wait_for_function("() => document.body.dataset.lost === undefined")
         operator.wait("s.session !== undefined")

@@ -3,10 +3,10 @@
 import logging
 
 import pytest
-from processing.farm.scheduling.job_counts import JobCounts
 
 from common.guarding.log_fields import LogFormat, fields_of
 from db.models import JobState
+from db.stage_runs.job_counts import JobCounts
 from processing.farm.display.farm_log import FarmLog
 
 

@@ -77,9 +77,20 @@ def wait_by_asking(page: Any) -> Any:
     Playwright's own evaluates the text again within the page, which the console's Content-Security-Policy forbids.
     """
 
+    from playwright.sync_api import Error
+
     def wait(expression: str, *, arg: Any = None, timeout: float = 30_000, polling: Any = None) -> None:
         del polling
-        until(lambda: page.evaluate(expression, arg), f"did not become true: {expression}", timeout / 1000)
+
+        def holds() -> Any:
+            try:
+                return page.evaluate(expression, arg)
+            except Error as error:
+                if "context was destroyed" not in str(error):  # by a page that comes in place of this one
+                    raise
+                return None
+
+        until(holds, f"did not become true: {expression}", timeout / 1000)
 
     page.wait_for_function = wait
     return page

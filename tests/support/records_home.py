@@ -45,6 +45,12 @@ from processing.geometry.mesh import Mesh
 EXPRESSIONS = ("neutral", "smile", "mouth_stretch")
 REASONS = {"accept": [], "review": ["holes: 2.1 cm2 under the chin"], "redo": ["7 of 12 cameras have moved"]}
 STAGES = ("reconstruct", "landmarks", "register", "texture", "bake", "preview")
+# Of a page: every window of 3-D shows what its button says.
+DRAWN_3D = (
+    "() => Number(document.querySelector('.three-screen canvas').dataset.drawn ?? 0) > 0"
+    " && [...document.querySelectorAll('.pane-head')].every((head) => head.dataset.drawn === '"
+    "' + document.querySelector('.looks [aria-pressed=true]').dataset.look)"
+)
 RIG = Rig("records-rig", tuple(CameraEntry(f"cam-{view:02d}", view, tier="frontal") for view in range(2)))
 
 
@@ -58,8 +64,8 @@ def make_home(folder: Path) -> Path:
 @contextmanager
 def opened(home: Path) -> Iterator[Studio]:
     """A studio in that home, on any free ports."""
-    anywhere = {"control": "tcp://127.0.0.1:*", "bulk": "tcp://127.0.0.1:*"}
-    with Studio(dataclasses.replace(load_settings(home), **anywhere)) as studio:
+    anywhere = "tcp://127.0.0.1:*"
+    with Studio(dataclasses.replace(load_settings(home), control=anywhere, bulk=anywhere)) as studio:
         yield studio
 
 

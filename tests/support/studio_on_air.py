@@ -20,7 +20,7 @@ from camera_nodes.curve_keys import ensure_keys
 from controller.api.app import make_console, write_address
 from controller.api.connection_limits import server_options
 from controller.api.server import ConsoleServer
-from controller.rig_file import CameraEntry, CheckLimits, Rig, SyncLimits, TransferLimits
+from controller.rig_file import CameraEntry, CheckLimits, Rig, SideWork, SyncLimits, TransferLimits
 from controller.studio import Studio
 from controller.studio_settings import StudioSettings
 from db.engine import transaction
@@ -29,7 +29,7 @@ from db.protocols import FACESCAPE, ProtocolData, install_protocol
 from db.settings import Settings
 from db.subjects import add_subject, give_consent
 
-READY_S = 60.0
+READY_S = 240.0  # on a machine that does other things too
 
 
 @dataclass
@@ -93,17 +93,29 @@ def rig_of(count: int, frontal: Sequence[int] = (), **checks: Any) -> Rig:
         for view in range(count)
     )
     return Rig(
-        "studio-a", cameras, sync=sync, transfer=TransferLimits(frame_timeout_s=30.0), checks=CheckLimits(**checks)
+        "studio-a",
+        cameras,
+        sync=sync,
+        transfer=TransferLimits(frame_timeout_s=30.0),
+        checks=CheckLimits(**checks),
+        side=SideWork(bumped=False, preview=False),  # they take a processor for a while
     )
 
 
 @contextmanager
 def studio_on_air(
-    folder: Path, rig: Rig, first: Path, *, expressions: Sequence[str] = (), options: dict[str, str] | None = None
+    folder: Path,
+    rig: Rig,
+    first: Path,
+    *,
+    expressions: Sequence[str] = (),
+    options: dict[str, str] | None = None,
+    session: bool = True,
 ) -> Iterator[OnAir]:
     """The studio with an open session under FaceScape's protocol, or of these expressions of it alone.
 
-    first: what the cameras photograph at first. options: of a camera's `sim:` address, by name.
+    first: what the cameras photograph at first. options: of a camera's `sim:` address, by name. session: False leaves
+    it without one, and no camera is waited for.
     """
     records = Settings(
         folder / "home", f"sqlite:///{folder / 'home' / 'studio.sqlite'}", str(folder / "home" / "store")
@@ -120,8 +132,9 @@ def studio_on_air(
                 subject = add_subject(tx)
                 give_consent(tx, subject, ConsentScope.RESEARCH_RELEASE, date(2026, 1, 2))
                 air.subject = subject.code
-            studio.wait_for_cameras(READY_S)
-            studio.start_session(air.subject, "session")
+            if session:
+                studio.wait_for_cameras(READY_S)
+                studio.start_session(air.subject, "session")
             air.serve()
             yield air
         finally:

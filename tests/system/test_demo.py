@@ -1,5 +1,6 @@
 """The whole studio at a small size: shutters, session, farm, release, report."""
 
+import io
 import json
 import os
 import sqlite3
@@ -10,12 +11,14 @@ from typing import Any
 
 import httpx
 import pytest
+from console_browser import SOFTWARE_3D, browser_page
 from cryptography.fernet import Fernet
 from patience import run_patiently
-from records_home import opened, served, token
+from PIL import Image, ImageStat
+from records_home import DRAWN_3D, opened, served, token
 
 BIN = Path(sys.executable).parent
-CAMERAS, HEIGHT, SEED = 24, 360, 7
+CAMERAS, HEIGHT, SEED = 18, 330, 7
 
 
 NAME = "Plantedname"
@@ -103,6 +106,24 @@ def test_the_console_opens_on_what_it_made(first: dict[str, Any], out: Path) -> 
         release = client.get("/api/release").json()
         assert [(one["name"], one["version"]) for one in release["releases"]] == [("demo", 1)]
         assert release["coverage"]["subjects"][0]["cells"][:3] == ["released", "released", "missing"]
+
+
+def test_its_heads_are_drawn(first: dict[str, Any], out: Path) -> None:
+    assert first["console"].endswith(str(out / "studio"))
+    home = out / "studio"
+    with (
+        opened(home) as studio,
+        served(studio, home) as url,
+        browser_page(url, home, graphics=SOFTWARE_3D) as page,
+    ):
+        page.click("#tab-three-d")
+        page.locator(".pane-head").nth(1).wait_for()
+        for key in "trdhcxn":
+            page.keyboard.press(key)
+            page.wait_for_function(DRAWN_3D, timeout=60_000)
+            shot = Image.open(io.BytesIO(page.locator(".three-screen canvas").screenshot())).convert("RGB")
+            assert ImageStat.Stat(shot).stddev[0] > 20, key
+        assert page.locator("#bar").get_attribute("data-tone") in ("stop", "wait")  # no camera is there
 
 
 def test_the_release_has_facescapes_names_and_verifies(first: dict[str, Any], out: Path) -> None:

@@ -139,9 +139,8 @@ class Snapshot:
         seconds = math.ceil(counting["ends_in_ms"] / 1e3) if counting is not None else None
         facts = self._facts
         paused = [line.session for line in facts.paused]
-        review = {facts.take: facts.review}.get
-        records = records_view(self._studio, facts.state, paused, facts.calibration, review, self._trouble)
-        found = self._watch.look(seconds, records).data()
+        records = records_view(self._studio, facts.state, facts.review, paused, facts.calibration, self._trouble)
+        found = self._watch.look(records, seconds).data()
         _put(state, "bar", found["bar"])
         _put(state, "faults", found["faults"])
 

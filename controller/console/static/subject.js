@@ -63,7 +63,7 @@ function paintExample({ name, instruction }) {
 }
 
 function paintGhost({ camera, neutral }) {
-  const address = camera && neutral ? `/api/screen/neutral.jpg?camera=${encodeURIComponent(camera)}&photograph=${neutral}` : undefined;
+  const address = camera && neutral ? `/api/subject-screen/neutral.jpg?camera=${encodeURIComponent(camera)}&photograph=${neutral}` : undefined;
   if ($("ghost").getAttribute("src") !== (address ?? null)) attribute($("ghost"), "src", address);
   show($("ghost"), address);
   $("ghost").style.opacity = String(ghost);
@@ -85,7 +85,7 @@ async function look() {
   if (looking || document.hidden || !camera || !["idle", "countdown", "relax"].includes(phase)) return;
   looking = true;
   try {
-    const seen = await api.post("/api/screen/view", { camera });
+    const seen = await api.post("/api/subject-screen/view", { camera });
     const there = seen.frame !== null && seen.frame !== undefined;
     if (there && seen.frame !== frame) await load(camera, seen.frame);
     show($("mirror-figure"), there);
@@ -98,7 +98,7 @@ async function look() {
 
 async function load(camera, number) {
   const next = new Image();
-  next.src = `/api/screen/live.jpg?camera=${encodeURIComponent(camera)}&frame=${number}`;
+  next.src = `/api/subject-screen/live.jpg?camera=${encodeURIComponent(camera)}&frame=${number}`;
   await next.decode().catch(() => undefined);
   if (!next.naturalWidth) return;
   frame = number;
@@ -112,7 +112,7 @@ async function stop() {
   stopped = true;
   text($("stop"), "Stopping …");
   try {
-    await api.post("/api/screen/stop");
+    await api.post("/api/subject-screen/stop");
   } catch (error) {
     text($("big"), `Please tell the operator: ${error.message}`);
   } finally {

@@ -61,8 +61,7 @@ def test_the_first_account_a_passkey_and_another_person(console: Any) -> None:
         page.wait_for_function("document.querySelector('#told').textContent === 'The two passwords differ'")
         page.fill("#again", PASSWORD)
         page.click("#person button")
-        page.wait_for_url(f"{url}/**")
-        ready(page)
+        page.wait_for_selector("#tab-shoot")
         assert page.inner_text("#person") == "anna"
         assert not any(cookie["httpOnly"] is False for cookie in context.cookies())
         assert page.evaluate("document.cookie") == ""

@@ -214,7 +214,7 @@ def test_a_sign_in_takes_up_no_session_that_was_there(console: Any) -> None:
     cookie = answer.headers["set-cookie"].lower()
     assert all(part in cookie for part in ("httponly", "samesite=strict", "path=/"))
     assert "domain" not in cookie
-    second = cookie_of(console.sign_in("anna", PASSWORD, session=first))
+    second = cookie_of(console.sign_in("anna", PASSWORD, session=first, headers={"X-CSRF-Token": ""}))
     assert second not in ("", first)
     statuses = [console.ask("GET", "/api/me", cookie).status_code for cookie in (planted, first, second)]
     assert statuses == [401, 401, 200]
@@ -348,7 +348,18 @@ def test_a_screen_sees_its_own_page_alone(console: Any) -> None:
     screen = cookie_of(console.ask("POST", "/sign-in/link", json={"token": link.partition("#")[2]}))
     me = console.ask("GET", "/api/me", screen).json()
     assert (me["role"], me["account"]) == ("screen", None)
-    for path in ("/", "/stream", "/api/rig", "/api/sessions", "/api/accounts", "/account", "/metrics"):
+    assert console.ask("GET", "/subject", screen).status_code == 200
+    assert console.ask("POST", "/api/subject-screen/stop", screen, json={}).json() == {"paused": None}
+    for path in (
+        "/",
+        "/stream",
+        "/pictures/photographs/x.jpg",
+        "/api/rig",
+        "/api/sessions",
+        "/api/accounts",
+        "/account",
+        "/metrics",
+    ):
         assert console.ask("GET", path, screen).status_code == 403, path
     for path in ("/api/preflight", "/api/rig/view", "/api/me/screen", "/api/me/password", "/api/me/passkeys/ask"):
         assert console.ask("POST", path, screen, json={}).status_code == 403, path

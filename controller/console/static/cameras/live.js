@@ -13,10 +13,10 @@ export class Live {
   constructor(app) {
     this.app = app;
     this.cameras = [];
-    this.pictures = el("div", { class: "live-pictures" });
+    this.pictures = el("div", { class: "cam-live-pictures" });
     this.close = el("button", { type: "button", onclick: () => this.end() }, el("kbd", {}, "V"), " End live view");
     const hint = el("span", { class: "faint" }, "Turn the focus ring until the bar falls again, then back to its best. A take that is fired ends live view.");
-    this.root = el("section", { class: "live", "aria-label": "Live view", hidden: true }, el("div", { class: "row" }, el("h2", {}, "Live view"), this.close, hint), this.pictures);
+    this.root = el("section", { class: "cam-live", "aria-label": "Live view", hidden: true }, el("div", { class: "row" }, el("h2", {}, "Live view"), this.close, hint), this.pictures);
   }
 
   get on() {
@@ -81,14 +81,14 @@ export class Live {
 }
 
 function makePicture(one) {
-  const figure = el("figure", { class: "live-picture", data: { camera: one.camera } });
+  const figure = el("figure", { class: "cam-live-picture", data: { camera: one.camera } });
   figure.image = el("img", { alt: `Live view of ${one.camera}`, hidden: true });
-  figure.problem = el("p", { class: "live-problem look" });
-  figure.bar = el("span", { class: "live-focus", role: "meter", "aria-valuemin": "0", "aria-valuemax": "1", "aria-valuenow": "0", "aria-label": `Focus of ${one.camera} against its best` }, el("span", {}));
-  figure.told = el("span", { class: "live-told" });
+  figure.problem = el("p", { class: "cam-live-problem look" });
+  figure.bar = el("span", { class: "cam-live-focus", role: "meter", "aria-valuemin": "0", "aria-valuemax": "1", "aria-valuenow": "0", "aria-label": `Focus of ${one.camera} against its best` }, el("span", {}));
+  figure.told = el("span", { class: "cam-live-told" });
   figure.age = el("span", { class: "faint" });
   figure.append(
-    el("span", { class: "live-frame" }, figure.image, figure.problem),
+    el("span", { class: "cam-live-frame" }, figure.image, figure.problem),
     el("figcaption", {}, el("strong", {}, one.camera), figure.bar, figure.told, figure.age),
   );
   return figure;

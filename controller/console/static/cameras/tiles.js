@@ -5,12 +5,16 @@ import { SHAPES, health, inOrder, signed } from "/static/cameras/health.js";
 
 // From the largest to the smallest, px: what a tile shows, and how wide it is.
 const SIZES = [
-  ...[260, 230, 205].map((width) => ["roomy", width]),
+  ...[420, 370, 320, 285, 255, 230, 205].map((width) => ["roomy", width]),
   ...[190, 175, 160, 150].map((width) => ["normal", width]),
   ...[142, 136, 130, 126, 122, 118, 115].map((width) => ["dense", width]),
   ...[130, 118, 112].map((width) => ["tight", width]),
-  ...[140, 124, 112, 104, 98, 92].map((width) => ["mini", width]),
+  ...[140, 126].map((width) => ["mini", width]),
+  ...[114, 104, 98].map((width) => ["micro", width]),
+  ...[150, 130, 114].map((width) => ["nano", width]),
 ];
+
+const FACTS = ["battery", "photos_left", "waiting", "uncertainty_ms", "lag_drift_ms", "lateness_ms"];
 
 export class Tiles {
   #fitted = "";
@@ -18,8 +22,8 @@ export class Tiles {
   /** picked(name, event): a tile was clicked. */
   constructor(picked) {
     this.picked = picked;
-    this.groups = el("div", { class: "tile-groups" });
-    this.root = el("div", { class: "tiles", data: { size: "normal" } }, this.groups);
+    this.groups = el("div", { class: "cam-tile-groups" });
+    this.root = el("div", { class: "cam-tiles", data: { size: "normal" } }, this.groups);
     new ResizeObserver(() => this.#fit("")).observe(this.root);
   }
 
@@ -31,7 +35,7 @@ export class Tiles {
       show(element.label, groups.length > 1 && group.node);
       text(element.label, `${group.node} · ${group.names.length}`);
       keyed(element.tiles, group.names, (name) => name, (name) => this.#make(name), (tile, name) => {
-        paint(tile, name, state.cameras[name], state.rig?.limits);
+        if (tile.painted !== state.cameras[name] || tile.limits !== state.rig?.limits) paint(tile, name, state.cameras[name], state.rig?.limits);
         attribute(tile, "aria-pressed", String(selection.has(name)));
         attribute(tile, "tabindex", name === cursor ? "0" : "-1");
       });
@@ -45,7 +49,7 @@ export class Tiles {
 
   /** The tile beside another one: by ±1 in order, or the nearest in the row above or below. */
   beside(name, key) {
-    const all = [...this.root.querySelectorAll(".tile")];
+    const all = [...this.root.querySelectorAll(".cam-tile")];
     const at = all.findIndex((tile) => tile.dataset.camera === name);
     if (at < 0) return all[0]?.dataset.camera;
     if (key === "ArrowLeft" || key === "ArrowRight") return all[Math.max(0, Math.min(all.length - 1, at + (key === "ArrowRight" ? 1 : -1)))].dataset.camera;
@@ -74,19 +78,22 @@ export class Tiles {
   }
 
   #make(name) {
-    const facts = ["battery", "photos_left", "waiting", "uncertainty_ms", "lag_drift_ms", "lateness_ms"].map((fact) => el("span", { data: { fact } }));
-    const picture = el("img", { class: "tile-picture", alt: "", loading: "lazy", decoding: "async", hidden: true });
-    return el("button", { class: "tile", type: "button", data: { camera: name }, onclick: (event) => this.picked(name, event) },
-      el("span", { class: "tile-head" }, el("span", { class: "tile-shape" }), el("span", { class: "tile-name" }, name), el("span", { class: "tile-view" }), el("span", { class: "tile-word" })),
-      el("span", { class: "tile-body" }, el("span", { class: "tile-frame" }, picture), el("span", { class: "tile-facts" }, facts)),
+    const facts = FACTS.map((fact) => el("span", { data: { fact } }));
+    const [shape, view, word] = ["shape", "view", "word"].map((part) => el("span", { class: `cam-tile-${part}` }));
+    const picture = el("img", { class: "cam-tile-picture", alt: "", loading: "lazy", decoding: "async", hidden: true });
+    const tile = el("button", { class: "cam-tile", type: "button", data: { camera: name }, onclick: (event) => this.picked(name, event) },
+      el("span", { class: "cam-tile-head" }, shape, el("span", { class: "cam-tile-name" }, name), view, word),
+      el("span", { class: "cam-tile-body" }, el("span", { class: "cam-tile-frame" }, picture), el("span", { class: "cam-tile-facts" }, facts)),
     );
+    tile.parts = { shape, view, word, picture, facts };
+    return tile;
   }
 }
 
 const makeGroup = () => {
-  const group = el("div", { class: "tile-group" });
-  group.label = el("h3", { class: "tile-node" });
-  group.tiles = el("div", { class: "tile-row" });
+  const group = el("div", { class: "cam-tile-group" });
+  group.label = el("h3", { class: "cam-tile-node" });
+  group.tiles = el("div", { class: "cam-tile-row" });
   group.append(group.label, group.tiles);
   return group;
 };
@@ -105,14 +112,15 @@ function grouped(names, cameras) {
 }
 
 function paint(tile, name, camera, limits) {
+  Object.assign(tile, { painted: camera, limits });
   const { tone, word, why, marks } = health(camera, limits);
   attribute(tile, "data-tone", tone);
   attribute(tile, "data-phase", camera.phase);
   attribute(tile, "title", why.join("\n") || undefined);
-  text(tile.querySelector(".tile-shape"), SHAPES[tone]);
-  text(tile.querySelector(".tile-view"), camera.view >= 0 ? `view ${camera.view}` : "not of the rig");
-  text(tile.querySelector(".tile-word"), word);
-  const picture = tile.querySelector(".tile-picture");
+  const { shape, view, word: said, picture, facts } = tile.parts;
+  text(shape, SHAPES[tone]);
+  text(view, camera.view >= 0 ? `view ${camera.view}` : "not of the rig");
+  text(said, word);
   show(picture, camera.picture);
   attribute(picture, "src", thumbnail(camera.picture));
   const shown = {
@@ -123,8 +131,8 @@ function paint(tile, name, camera, limits) {
     lag_drift_ms: `drift ${signed(camera.lag_drift_ms)}`,
     lateness_ms: `late ${camera.lateness_ms === undefined ? "–" : camera.lateness_ms.toFixed(1)}`,
   };
-  for (const fact of tile.querySelectorAll("[data-fact]")) {
-    text(fact, shown[fact.dataset.fact]);
-    attribute(fact, "data-mark", marks[fact.dataset.fact]);
-  }
+  FACTS.forEach((name, index) => {
+    text(facts[index], shown[name]);
+    attribute(facts[index], "data-mark", marks[name]);
+  });
 }

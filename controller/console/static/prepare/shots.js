@@ -4,6 +4,7 @@ import { attribute, el, keyed, show, text } from "/static/dom.js";
 import { settled } from "/static/cameras/actions.js";
 import { Coverage } from "/static/prepare/coverage.js";
 
+const SAID = 4; // cameras of which more than their name is said
 const POLL_MS = 500; // while a pose is fired or comes in
 const MEASURES = [["squares_x", "Squares across", 11], ["squares_y", "Squares down", 8], ["square_mm", "Square, mm", 30], ["marker_mm", "Marker, mm", 22]];
 
@@ -138,13 +139,20 @@ export class ShotsPanel {
     const advice = board && running ? (job.advice ?? "") : "";
     text(this.advice, job.told || next + advice.slice(0, 1).toUpperCase() + advice.slice(1));
     attribute(this.advice, "data-tone", job.state === "failed" ? "stop" : undefined);
-    text(this.lacking, board && job.lacking?.length ? `▲ ${job.lacking.length} ${job.lacking.length === 1 ? "camera lacks" : "cameras lack"} something: ${job.lacking.slice(0, 12).map((name) => `${name} (${job.cameras[name]?.lacks ?? "photographs"})`).join(", ")}${job.lacking.length > 12 ? " …" : ""}` : "");
+    text(this.lacking, board && job.lacking?.length ? `▲ ${job.lacking.length} ${job.lacking.length === 1 ? "camera lacks" : "cameras lack"} something: ${shortly(job.lacking, (name) => job.cameras[name]?.lacks?.split(";")[0])}` : "");
     text(this.folder, job.folder ? `In ${job.folder} on the studio's computer` : "");
     this.coverage.update(job);
   }
 }
 
 function lacks(lacking) {
-  const named = Object.entries(lacking ?? {});
-  return named.length ? `; without ${named.map(([name, why]) => `${name} (${why})`).join(", ")}` : "";
+  const names = Object.keys(lacking ?? {});
+  return names.length ? `; without ${shortly(names, (name) => lacking[name])}` : "";
+}
+
+/** The first cameras with what is said of each, shortened; the others by name or number. */
+function shortly(names, said) {
+  const told = names.slice(0, SAID).map((name) => (said(name) ? `${name} (${said(name).slice(0, 60)}${said(name).length > 60 ? " …" : ""})` : name));
+  const rest = names.slice(SAID);
+  return [...told, ...(rest.length > 12 ? [`${rest.length} more`] : rest)].join(", ");
 }

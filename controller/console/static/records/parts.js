@@ -74,6 +74,26 @@ export function polling(fn, ms) {
   };
 }
 
+/** changed(name, value): whether a value differs from the one that was given under this name before; focus stays where nothing changed. */
+export function watching() {
+  const seen = new Map();
+  return (name, value) => {
+    const text = JSON.stringify(value);
+    if (seen.get(name) === text) return false;
+    seen.set(name, text);
+    return true;
+  };
+}
+
+/** Call fn once things have been quiet for `ms`. */
+export function settling(fn, ms) {
+  let timer = 0;
+  return () => {
+    clearTimeout(timer);
+    timer = setTimeout(fn, ms);
+  };
+}
+
 /** An address of a file that the farm made. */
 export const artefact = (sha256) => `/api/artefacts/${sha256}`;
 

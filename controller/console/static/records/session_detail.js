@@ -3,7 +3,7 @@
 import { el, keyed, show } from "/static/dom.js";
 import { closeSession } from "/static/records/closing.js";
 import { frontalPictures } from "/static/records/frontal.js";
-import { asking, badge, count, field, named } from "/static/records/parts.js";
+import { asking, badge, count, field, named, watching } from "/static/records/parts.js";
 
 const STANDINGS = {
   accepted: ["accepted", "good"], captured: ["to decide", "look"], superseded: ["beside", ""], dropped: ["dropped", ""],
@@ -15,6 +15,7 @@ const WHOLE = ["captured", "accepted", "superseded"];
 export function sessionDetail(app, changed) {
   let code = "";
   let data = null;
+  const differs = watching();
   let picture = () => undefined;
   const head = el("div", { class: "session-head" });
   const notes = el("div", { class: "session-notes" });
@@ -29,6 +30,7 @@ export function sessionDetail(app, changed) {
       frontalPictures(app, asked),
     ]);
     if (asked !== code || !session) return;
+    if (!differs("session", [session, Object.keys(app.store.state.cameras ?? {})]) && data) return void show(element, true);
     data = session;
     picture = shown;
     paint();

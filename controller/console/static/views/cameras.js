@@ -12,7 +12,8 @@ const VIEW = "cameras";
 
 export function mount(root, app) {
   const view = new CamerasView(root, app);
-  return { update: (state) => view.update(state), shown: () => view.update(app.store.state), hidden: () => view.live.end() };
+  const seen = ["cameras", "rig", "session", "server"];
+  return { update: (state, changed) => seen.some((key) => changed.has(key)) && view.update(state), shown: () => view.update(app.store.state), hidden: () => view.live.end() };
 }
 
 class CamerasView {
@@ -100,7 +101,7 @@ class CamerasView {
 
   #pick(name, event) {
     if (event.shiftKey && this.anchor) {
-      const order = [...this.tiles.root.querySelectorAll(".tile")].map((tile) => tile.dataset.camera);
+      const order = [...this.tiles.root.querySelectorAll(".cam-tile")].map((tile) => tile.dataset.camera);
       const [from, to] = [order.indexOf(this.anchor), order.indexOf(name)].sort((a, b) => a - b);
       for (const between of order.slice(from, to + 1)) this.selection.add(between);
     } else if (event.ctrlKey || event.metaKey) {
@@ -139,7 +140,7 @@ class CamerasView {
   /** Enter: take the camera under the cursor into the selection, or press the button that has the focus. */
   #enter(event) {
     const target = event.target instanceof HTMLElement ? event.target.closest("button, a, summary") : null;
-    if (target && !target.classList.contains("tile")) return target.click();
+    if (target && !target.classList.contains("cam-tile")) return target.click();
     this.#flip(this.cursor);
     this.anchor = this.cursor;
     this.#selected();

@@ -1,7 +1,7 @@
 // Night: what the farm has done, does and could not do; each take's pictures and verdict; another chance for failed runs.
 
 import { attribute, el, keyed, show, text } from "/static/dom.js";
-import { badge, command, count, minute, named, polling, span } from "/static/records/parts.js";
+import { badge, command, count, minute, named, polling, span, watching } from "/static/records/parts.js";
 import { showLog } from "/static/records/run_log.js";
 import { VERDICTS, portrait, showTake, worst } from "/static/records/take_pictures.js";
 
@@ -22,6 +22,7 @@ export function mount(root, app) {
   const takes = el("div", { class: "night-takes" });
   const none = el("p", { class: "faint" });
   let found = null;
+  const differs = watching();
   root.classList.add("records");
   root.replaceChildren(
     tiles,
@@ -32,9 +33,9 @@ export function mount(root, app) {
     const answer = await app.attempt(() => app.api.get("/api/farm"));
     if (!answer) return;
     found = answer;
-    paintTiles();
-    paintStages();
-    paintWorking();
+    if (differs("tiles", [answer.counts, answer.verdicts, answer.running, answer.hour, answer.left_s])) paintTiles();
+    if (differs("stages", answer.stages)) paintStages();
+    if (differs("working", [answer.running, answer.counts])) paintWorking();
     paintTroubles();
     paintTakes();
   }
@@ -147,6 +148,7 @@ export function mount(root, app) {
     if (address) attribute(image, "src", address);
     else image.removeAttribute("src");
     image.alt = `${take.subject} ${named(take.label)}`;
+    attribute(card.querySelector(".portrait"), "data-empty", address ? undefined : "yes");
     attribute(card.querySelector(".portrait"), "aria-label", address ? `Pictures of ${take.take}` : undefined);
     text(card.querySelector("strong"), `${take.subject} ${named(take.label)}`);
     text(card.querySelector("code"), take.take);

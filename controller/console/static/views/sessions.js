@@ -3,7 +3,7 @@
 import { attribute, el, keyed, show, text } from "/static/dom.js";
 import { closeSession } from "/static/records/closing.js";
 import { addSubject, recordConsent } from "/static/records/consent_form.js";
-import { badge, count, day, minute, polling, scopeName } from "/static/records/parts.js";
+import { badge, count, day, minute, polling, scopeName, settling, watching } from "/static/records/parts.js";
 import { sessionDetail } from "/static/records/session_detail.js";
 import { startSession } from "/static/records/start_form.js";
 
@@ -19,6 +19,7 @@ export function mount(root, app) {
   let subjects = [];
   let sessions = [];
   let chosen = "";
+  const differs = watching();
 
   const now = el("section", { class: "panel now", "aria-label": "Now" });
   const filter = el("input", { type: "search", placeholder: "S012, no consent, …", "aria-label": "Find subjects", oninput: () => paintSubjects() });
@@ -36,6 +37,7 @@ export function mount(root, app) {
     if (all) sessions = all.sessions;
     if (known) subjects = known.subjects;
     if (!chosen) chosen = app.store.state.session?.subject ?? sessions[0]?.subject ?? subjects.at(-1)?.code ?? "";
+    if (!differs("all", [subjects, sessions, chosen])) return void detail.refresh();
     paintSubjects();
     paintNow();
     paintSubject();
@@ -178,18 +180,22 @@ export function mount(root, app) {
   }
 
   const slow = polling(refresh, 30000); // what other machines record meanwhile
+  const soon = settling(refreshAll, 600);
   let seen = "";
   return {
     update(state, changed) {
       if (!changed.has("session") && !changed.has("paused")) return;
-      const takes = Object.values(state.session?.takes ?? {}).map((take) => `${take.state}${take.frames}`);
+      const takes = Object.values(state.session?.takes ?? {}).map((take) => take.state);
       const mark = JSON.stringify([state.session?.code, state.session?.state, state.session?.consent, takes, state.paused]);
       if (mark === seen) return;
       const first = seen === "";
       seen = mark;
-      if (!first) refreshAll();
+      if (!first) soon();
     },
-    shown: () => slow.start(),
+    shown() {
+      chosen = app.store.state.session?.subject ?? chosen; // who sits there is who something is to be done about
+      slow.start();
+    },
     hidden: () => slow.stop(),
   };
 }

@@ -229,6 +229,7 @@ export function mount(root, app) {
       text(button, take ? `${take.subject} · ${named(take.label)}` : pane.session);
       attribute(button, "aria-pressed", String(index === active));
       attribute(head, "data-active", index === active && panes.length > 1 ? "yes" : undefined);
+      attribute(head, "data-drawn", pane.drawn ? pane.drawn.split(" ").at(-1) : undefined);
       show(close, panes.length > 1);
       text(head.lastChild, pane.note ?? "");
       show(head.lastChild, pane.note);

@@ -65,11 +65,11 @@ class Watcher:
         self.page.locator(selector, has_text=text).first.wait_for()
 
     def tile(self, camera: str) -> Any:
-        return self.page.locator(f'.tile[data-camera="{camera}"]')
+        return self.page.locator(f'.cam-tile[data-camera="{camera}"]')
 
     def word(self, camera: str, word: str) -> None:
         """Until a camera's tile says this word."""
-        self.page.locator(f'.tile[data-camera="{camera}"] .tile-word', has_text=word).wait_for()
+        self.page.locator(f'.cam-tile[data-camera="{camera}"] .cam-tile-word', has_text=word).wait_for()
 
     def press(self, *keys: str) -> None:
         for key in keys:
