@@ -105,7 +105,8 @@ class StudioParts:
         self.decisions = Decisions(self.engine, self.rig)
         self.asides = CamerasAside(self.engine, self.rig)
         self.lag_store = ShutterLagStore(self.engine, self.rig)
-        self.study = StudyRecords(self.engine, self.store, places)
+        self.study = StudyRecords(self.engine, self.store, places, self.records.open_session)
+        starting.callback(self.study.rules.stop)
 
     def _start_services(self, starting: ExitStack) -> None:
         """Whatever has threads or sockets, but for the sockets that nodes connect to."""

@@ -82,7 +82,7 @@ def make_console(
     app.include_router(subject_router(studio, run, manage))
     app.include_router(farm_router(studio, see, run))
     app.include_router(artefact_router(studio, see))
-    app.include_router(release_router(studio, see))
+    app.include_router(release_router(studio, see, manage))
     app.include_router(scan_router(studio, see))
     for own in (sign_in_router, own_account_router, accounts_router):
         app.include_router(own(studio))

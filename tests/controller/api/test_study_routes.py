@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from patience import until
 from records_home import RecordsWriter, make_home, opened, picture, served, token
 
 from controller.study import stage_outputs
@@ -173,6 +174,23 @@ def test_what_may_leave_and_what_holds_back(studio: Any, made: dict[str, str]) -
     assert "the verdict is to do it again: 2_smile" in row["holds"]
     assert told["holds"]["the verdict is to do it again"] >= 1
     assert told["releases"] == []
+
+
+@pytest.mark.slow
+def test_the_rules_of_a_release_are_asked_beside_the_studio(studio: Any, made: dict[str, str]) -> None:
+    writer, client = studio
+    bad = client.post("/api/release/proposal", json={"name": "--out=/tmp/x"})
+    assert bad.status_code == 422
+    session = writer.studio.records.start_session(writer.subject(), "short", None)
+    busy = client.post("/api/release/proposal", json={"name": "faces"})
+    assert "the rules are asked when nobody sits there" in busy.json()["error"]
+    writer.studio.pause_session(session)
+    assert client.post("/api/release/proposal", json={"name": "faces"}).json()["proposal"]["state"] == "running"
+    told = until(lambda: (p := client.get("/api/release/proposal").json()["proposal"])["state"] != "running" and p)
+    assert (told["state"], told["told"]) == ("done", "")
+    row = next(one for one in told["subjects"] if one["code"] == made["subject"])
+    assert row["decision"] == "leave_out"  # an egg's runs have no cameras: more than the records tell
+    assert row["left_out"] or row["why"]
 
 
 def test_a_start_tells_what_lacks_before_it_is_asked_for(studio: Any) -> None:

@@ -1,7 +1,7 @@
 // Release: who can leave and what holds the others back, what has left, and who holds it. Nothing is changed here.
 
 import { attribute, el, keyed, show, text } from "/static/dom.js";
-import { badge, command, count, day, named, polling, watching } from "/static/records/parts.js";
+import { badge, command, count, day, minute, named, polling, watching } from "/static/records/parts.js";
 
 const EVERY_MS = 60000;
 // What a cell says: mark, words, tone. The marks tell them apart without their colours.
@@ -33,20 +33,23 @@ export function mount(root, app) {
   const next = el(
     "section", { class: "panel next", "aria-label": "To release" },
     el("h2", {}, "To release"),
-    el("p", { class: "faint" }, "This page tells what the records tell. Whether every file is in the store, and what the registrations say of themselves, is looked at by the command that proposes a selection; a person reads it and puts a name under it."),
+    el("p", { class: "faint" }, "Coverage tells what the records tell, and the rules the rest. To release, a person reads the file that this proposes and puts a name under it:"),
     el("ol", {}, el("li", {}, command("mien release select NAME", app)), el("li", {}, command("mien release build NAME --selection selection.toml", app)), el("li", {}, "who holds what, and what they must delete: ", command("mien release holders", app), " ", command("mien release notices NAME", app))),
   );
+  const manages = app.me.role === "manager";
+  const rules = el("section", { class: "panel", "aria-label": "What the rules say" });
   root.classList.add("records");
   root.replaceChildren(
     tiles,
     el(
       "div", { class: "release-columns" },
       el("section", { class: "panel study-coverage", "aria-label": "Coverage" }, el("div", { class: "row" }, el("h2", {}, "Coverage"), el("span", { class: "gap" }), search, filter), key, none, grids),
-      el("div", { class: "release-side" }, holds, releases, people, next),
+      el("div", { class: "release-side" }, holds, rules, releases, people, next),
     ),
   );
 
   async function refresh() {
+    refreshRules();
     const answer = await app.attempt(() => app.api.get("/api/release"));
     if (!answer || !differs("all", answer)) return;
     found = answer;
@@ -135,6 +138,37 @@ export function mount(root, app) {
     );
   }
 
+  async function refreshRules() {
+    const answer = await app.attempt(() => app.api.get("/api/release/proposal"));
+    if (answer) paintRules(answer.proposal);
+  }
+
+  async function askRules() {
+    const newest = found?.releases[0]?.name ?? "";
+    const name = await app.asked("The rules of a release look at every file in the store, beside the studio and at its lowest priority. Nothing is released. For which release?", "Ask the rules", newest);
+    if (!name) return;
+    const answer = await app.attempt(() => app.api.post("/api/release/proposal", { name }));
+    if (answer) paintRules(answer.proposal);
+  }
+
+  const DECISIONS = { publish: ["leaves", "good"], hold_back: ["kept for evaluation", "wait"], leave_out: ["stays", "look"] };
+
+  function paintRules(proposal) {
+    clearTimeout(again);
+    if (proposal?.state === "running" && visible) again = setTimeout(refreshRules, 2000);
+    if (!differs("rules", proposal ?? null)) return;
+    const words = !proposal
+      ? "Whether every file is in the store, and what registrations say of themselves, the rules look at."
+      : proposal.state === "running" ? `They are being asked for ${proposal.name} …` : proposal.state === "failed" ? `They could not be asked: ${proposal.told}` : `Asked for ${proposal.name} at ${minute(proposal.begun_at)}.`;
+    rules.replaceChildren(
+      el("div", { class: "row" }, el("h2", {}, "What the rules say"), el("span", { class: "gap" }), manages ? el("button", { type: "button", onclick: askRules, disabled: proposal?.state === "running" }, "Ask the rules") : ""),
+      el("p", { class: proposal?.state === "failed" ? "stop" : "faint", role: "status" }, words),
+      proposal?.subjects.length
+        ? el("ul", { class: "bare-list" }, proposal.subjects.map((one) => el("li", {}, el("strong", {}, one.code), " ", badge(...(DECISIONS[one.decision] ?? [one.decision, ""])), ` ${count(one.takes, "take")}${one.why ? `: ${one.why}` : ""}`, ...Object.entries(one.left_out).map(([take, why]) => el("p", { class: "faint" }, `${take}: ${why}`)))))
+        : proposal?.state === "done" ? el("p", { class: "faint" }, "Nobody.") : "",
+    );
+  }
+
   function paintReleases() {
     const tone = { complete: "good", building: "wait", failed: "stop" };
     releases.replaceChildren(
@@ -170,5 +204,18 @@ export function mount(root, app) {
   }
 
   const slow = polling(refresh, EVERY_MS);
-  return { update() {}, shown: () => slow.start(), hidden: () => slow.stop() };
+  let visible = false;
+  let again = 0;
+  return {
+    update() {},
+    shown() {
+      visible = true;
+      slow.start();
+    },
+    hidden() {
+      visible = false;
+      slow.stop();
+      clearTimeout(again);
+    },
+  };
 }

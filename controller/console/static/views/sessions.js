@@ -192,7 +192,10 @@ export function mount(root, app) {
       seen = mark;
       if (!first) soon();
     },
-    shown: () => slow.start(),
+    shown() {
+      chosen = app.store.state.session?.subject ?? chosen; // who sits there is who something is to be done about
+      slow.start();
+    },
     hidden: () => slow.stop(),
   };
 }
