@@ -46,7 +46,7 @@ COMMANDS = {
     "rig": Command(
         "controller.commands.rig", "controller", "The cameras: status, shutter lag, checks before a session."
     ),
-    "studio": Command("controller.commands.studio", "controller", "The studio's server and console."),
+    "studio": Command("deploy.commands.studio", "controller", "The studio's server and console."),
     "session": Command("controller.commands.session", "controller", "A subject in the chair: fire, accept, retake."),
     "calibrate": Command("processing.commands.calibrate", "farm", "Photographs of the board to the rig's cameras."),
     "cameras": Command(

@@ -35,6 +35,8 @@ from camera_nodes.errors import (
 )
 from camera_nodes.sim_live_view import simulated_preview_jpeg, with_comment
 from camera_nodes.wire import Drive, Exposure
+from common.bounded.json_toml import parse_toml
+from common.configuration.loader import values_from_table
 
 _FOLDER = "/store_00010001/DCIM/100SIM__"
 _CARD_FILES = 16  # the oldest go first: each holds a file open
@@ -83,6 +85,8 @@ class SimOptions:
     )
     defocus: float = 0.0  # pixels by which its live view is blurred (sigma)
     preview: str = ""  # file that live view shows instead; read anew for each frame
+    away: float = 0.0  # not 0: the camera does not answer, asleep or unplugged; a usb_reset wakes it
+    script: str = ""  # TOML file whose keys go before these, read anew when it changes: faults while it runs
     raw: str = ""  # ending of a raw file given beside each photograph: DIR/<view>.<raw>, a built-in one without it
 
 
@@ -140,6 +144,7 @@ class _OwnShutter(SimRelease):
 
     def release(self) -> ReleaseStamps:
         self._camera.die_if_due()
+        self._options = self._camera.release_options
         return super().release()
 
 
@@ -159,7 +164,9 @@ class SimCamera(CameraBase):
     """See the module.  The random numbers depend on the seed and the number of exposures alone."""
 
     def __init__(self, url: str, options: SimOptions) -> None:
-        self.options = options
+        self._written = self.options = options
+        self._script = b""  # as it was read last
+        self._woken = False  # by a reset, until the script says otherwise
         self._exposures = 0
         self._died_at: float | None = None
         self._has_died = False
@@ -191,9 +198,13 @@ class SimCamera(CameraBase):
         return self._number
 
     def _own_release(self) -> ShutterRelease:
+        return _OwnShutter(self, self._url, self.release_options)
+
+    @property
+    def release_options(self) -> SimReleaseOptions:
+        """Of its own shutter, as they are now."""
         options = self.options
-        own = SimReleaseOptions(options.seed, options.lag_ms, options.jitter_ms, options.late, options.late_ms)
-        return _OwnShutter(self, self._url, own)
+        return SimReleaseOptions(options.seed, options.lag_ms, options.jitter_ms, options.late, options.late_ms)
 
     @property
     def settings(self) -> Exposure:
@@ -203,7 +214,24 @@ class SimCamera(CameraBase):
     def _draw(self, what: str) -> random.Random:
         return random.Random(f"{self.options.seed}/{self._exposures}/{what}")
 
+    def _follow_script(self) -> None:
+        """Raises CameraFault for a script that cannot be followed."""
+        if not self._written.script:
+            return
+        try:
+            text = Path(self._written.script).read_bytes()
+            if text == self._script:
+                return
+            values = values_from_table(SimOptions, parse_toml(text), self._written.script, CameraFault)
+        except (OSError, ValueError) as error:
+            raise CameraFault(f"{self._url}: its script cannot be read: {error}") from None
+        self._script, self._woken = text, False
+        self.options = replace(self._written, **values)
+
     def _check_alive(self) -> None:
+        self._follow_script()
+        if self.options.away and not self._woken:
+            raise CameraMissing(f"{self._url} no longer answers: look at its cable and its power")
         if self._stuck:
             raise CameraMissing(f"{self._url} no longer answers: look at its cable and its power")
         if self._died_at is not None:
@@ -287,6 +315,7 @@ class SimCamera(CameraBase):
         return self._climb("power_cycle", "after a moment without power at the simulated socket")
 
     def _climb(self, rung: str, done: str) -> str:
+        self._woken = True
         if _RUNGS.index(rung) >= _RUNGS.index(self.options.stuck_until or rung):
             self._stuck = False
         return done

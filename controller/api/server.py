@@ -7,10 +7,12 @@ import socket
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 
 import uvicorn
+from fastapi import FastAPI
 
 from camera_nodes.sd_notify import Service
 from common.guarding.log_fields import LogFormat
@@ -32,8 +34,16 @@ SOCKET_THREADS = {"mien-control", "mien-ingest"}
 SWITCH_S = 0.0005  # threads take turns ten times as often as by default, so a pong waits for nobody
 
 
-def serve_studio(settings: StudioSettings, port: int | None = None, log_format: LogFormat | None = None) -> None:
-    """Serve until interrupted. log_format: goes before what the settings say.
+Beside = Callable[[Studio, FastAPI], AbstractContextManager[None]]
+
+
+def serve_studio(
+    settings: StudioSettings,
+    port: int | None = None,
+    log_format: LogFormat | None = None,
+    beside: Beside = lambda _studio, _app: nullcontext(),
+) -> None:
+    """Serve until interrupted. log_format: goes before what the settings say. beside: entered while it is served.
 
     Raises ControllerError when the console's port is taken.
     """
@@ -68,7 +78,8 @@ def serve_studio(settings: StudioSettings, port: int | None = None, log_format: 
             watch = threading.Thread(target=_watch, args=(service,), name="mien-watchdog", daemon=True)
             watch.start()
             try:
-                server.run(sockets=[listener])
+                with beside(studio, app):
+                    server.run(sockets=[listener])
             finally:
                 service.stopping()
                 address.unlink(missing_ok=True)

@@ -74,8 +74,10 @@ class StudioCollector(Collector):
             session = studio.open_session()
             profile = studio.state_of(session).profile if session else DEFAULT_PROFILE
             means_ms = {camera: lag.mean_ms for camera, lag in studio.kept_lags(profile).items()}
+            trouble = False
         except RecordError:
-            profile, means_ms = DEFAULT_PROFILE, {}
+            profile, means_ms, trouble = DEFAULT_PROFILE, {}, True
+        yield _gauge("mien_records_trouble", "1 while the records cannot be read.", trouble)
         nodes = {camera: state.node for camera, state in studio.link.nodes().items()}
         for camera, drift_ms in lag_drifts_ms(means_ms, studio.observed_lags(profile)).items():
             drift.add_metric([camera, nodes.get(camera, "")], drift_ms / MS)

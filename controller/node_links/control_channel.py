@@ -114,6 +114,11 @@ class ControlLink:
         """Expected against present, now."""
         return self._registry.roster()
 
+    @property
+    def running(self) -> bool:
+        """Whether the control thread runs; without it nobody is heard."""
+        return self._running
+
     def last_seen(self) -> dict[str, LastSeen]:
         """By camera, where it was announced last since the studio was started, and since when its body is there."""
         return self._registry.last_seen()

@@ -7,6 +7,7 @@ from controller.readiness.fault import Weight
 
 CAUSES: Final[Mapping[str, Weight]] = {
     "consent": Weight.FIRE,  # withdrawn, or none that counts today
+    "stopped": Weight.FIRE,  # a part of the studio ended: nobody is heard, whoever is there
     "filing": Weight.FIRE,  # photographs cannot be filed
     "computer_off": Weight.FIRE,  # no camera of a computer is heard
     "hub_gone": Weight.FIRE,  # no body of a USB hub answers

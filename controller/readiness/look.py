@@ -85,12 +85,12 @@ def look_at(
         countdown=countdown,
         busy=studio.firing.beside,
         recovering=recoveries.under_way(),
+        stopped="" if studio.link.running else "the thread that speaks with the nodes",
         filing_trouble=studio.ingest.trouble or records.trouble,
         lights_trouble=studio.lights.trouble,
         studio_free_bytes=_free_bytes(studio),
         calibration_at=records.calibration[1],
         preflight_at=preflight.at if preflight is not None else None,
-        preflight_profile=preflight.profile if preflight is not None else "",
         late=tuple(studio.late.messages),
         often=recoveries.often(),
     )

@@ -18,6 +18,8 @@ _AT_ONCE = 2  # cameras from which on it is the place that is told of
 
 def presence_faults(view: StudioView, places: Places) -> Iterator[Fault]:
     """Every expected camera that is not here, or is not the one that belongs here."""
+    if view.stopped:
+        return  # who is there is not known
     differing = [camera for camera in view.cameras if camera.discrepancy is not None and not camera.aside]
     wrong = [camera for camera in differing if camera.discrepancy and camera.discrepancy.kind in _KINDS]
     absent = [camera for camera in differing if camera.discrepancy and camera.discrepancy.kind not in _KINDS]

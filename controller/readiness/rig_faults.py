@@ -88,15 +88,20 @@ def _batteries(view: StudioView, cameras: list[CameraView]) -> Iterator[Fault]:
 def _cards(view: StudioView, cameras: list[CameraView]) -> Iterator[Fault]:
     needed = frames_of(view)
     left = {camera.name: float(camera.photos_left) for camera in cameras if camera.photos_left is not None}
-    for cause, found in (
-        ("card_full", {name: value for name, value in left.items() if value < 1}),
-        ("card", {name: value for name, value in left.items() if 1 <= value < needed}),
-    ):
-        if found:
-            yield figure(
-                cause, found, lambda v: count(round(v), "frame"), f"{needed} are needed", ("card has room for", least),
-                lambda which: remedies.body("Empty or change the card", which),
-            )  # fmt: skip
+    full = tuple(name for name, value in left.items() if value < 1)
+    if full:
+        which = "card of" if len(full) == 1 else "cards of"
+        verb = "is" if len(full) == 1 else "are"
+        text = f"the {which} {names(full)} {verb} full; {count(needed, 'photograph')} still to be taken"
+        yield fault(
+            "card_full", text, f"{some(full)} card full", remedies.body("Empty or change the card", full), cameras=full
+        )
+    found = {name: value for name, value in left.items() if 1 <= value < needed}
+    if found:
+        yield figure(
+            "card", found, lambda v: count(round(v), "frame"), f"{needed} are needed", ("card has room for", least),
+            lambda which: remedies.body("Empty or change the card", which),
+        )  # fmt: skip
 
 
 def _node_disks(view: StudioView, cameras: list[CameraView]) -> Iterator[Fault]:
@@ -152,6 +157,9 @@ def _waiting(view: StudioView, cameras: list[CameraView]) -> Iterator[Fault]:
 
 
 def _studio(view: StudioView) -> Iterator[Fault]:
+    if view.stopped:
+        remedy = Remedy("Start the studio again; its log says why. What the nodes hold comes in then")
+        yield fault("stopped", f"{view.stopped} has stopped", "start the studio again", remedy)
     if view.filing_trouble:
         remedy = Remedy("Make room, or bring the database back: what waits on the nodes then comes in by itself")
         text = f"photographs cannot be filed: {view.filing_trouble}"

@@ -93,11 +93,11 @@ class StudioView:
     countdown: int | None = None  # seconds until the fire
     busy: str = ""  # what has the rig's shutters now beside a take; "" for nothing
     recovering: Mapping[str, str] = field(default_factory=dict)  # camera -> what is being done with it
+    stopped: str = ""  # a part of the studio that ended although it should run; "" for none
     filing_trouble: str = ""  # why photographs cannot be filed
     lights_trouble: str = ""  # why packets to the lights do not leave
     studio_free_bytes: int | None = None  # on the fullest disk that photographs are filed on; None: it is elsewhere
     calibration_at: datetime | None = None  # the newest one's time
     preflight_at: datetime | None = None  # of the last one since the studio was started
-    preflight_profile: str = ""  # that it was made with
     late: tuple[str, ...] = ()  # what is told of photographs that came late, lately
     often: Mapping[str, str] = field(default_factory=dict)  # cameras recovered again and again -> in words

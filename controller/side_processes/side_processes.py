@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from common.view_counts import FEWEST_VIEWS
 from controller.rig_file import Rig
 from controller.side_processes.camera_places import CameraPlaces
 from controller.side_processes.preview_scan import PreviewScan, PreviewScans
@@ -32,7 +33,7 @@ MOST = 40  # looks that wait; the oldest are left undone
 CONSENT_S = 1.0  # between two looks for a withdrawal
 _WITHDRAWN = "withdrawn"
 _STOPPED = "the studio stops"
-_UNCALIBRATED = "the take has no calibration: mien rig calibration FILE"
+_UNCALIBRATED = f"fewer than {FEWEST_VIEWS} of its views have a calibration: mien rig calibration FILE"
 
 
 def missing_packages() -> str:
@@ -175,7 +176,8 @@ class SideProcesses:
         if inputs is None:
             task.not_done(take, "")
             return
-        if inputs.calibration is None:
+        placed = [view for view in inputs.photographs if f"{view}_Rt" in (inputs.calibration or {})]
+        if len(placed) < FEWEST_VIEWS:
             task.not_done(take, _UNCALIBRATED if task is self.scans else "")
             return
         task.begun(take)

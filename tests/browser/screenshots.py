@@ -148,6 +148,7 @@ class Session:
     def _countdown(self) -> None:
         self.page.evaluate("() => localStorage.setItem('mien-countdown', '9')")
         self.operator = self._load(self.page)
+        self.air.perform(self.faces / label("anger"))
         self._subject("subject-ready", leave=True)
         self.page.bring_to_front()
         self.operator.press("Space")

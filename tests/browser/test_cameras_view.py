@@ -112,36 +112,43 @@ def test_the_matrix_marks_and_counts_who_is_set_otherwise(air: OnAir) -> None:
         assert accessibility_faults(page) == []
 
 
+SIXTY_EIGHT = """() => {
+  const { store } = mien, one = store.state.cameras["cam-00"], cameras = {};
+  for (let view = 0; view < 68; view += 1) {
+    cameras[`cam-${String(view).padStart(2, "0")}`] = { ...one, view, node: `pi-${Math.floor(view / 4)}` };
+  }
+  Object.assign(cameras["cam-20"], { ready: false, state: "absent" });
+  Object.assign(cameras["cam-21"], { ready: false, state: "no_camera" });
+  Object.assign(cameras["cam-22"], { lag_drift_ms: 501, photos_left: 900 });
+  const state = { ...store.state, cameras, rig: { ...store.state.rig, order: Object.keys(cameras) } };
+  Object.defineProperty(store, "state", { get: () => state, set() {} });  // whatever the stream says
+}"""
+CUT = """() => [...document.querySelectorAll(".cam-tile-name")]
+  .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent)"""
+SMALLEST = """() => Math.min(...[...document.querySelectorAll(".cam-tile span")]
+  .filter((one) => one.offsetHeight && !one.children.length)
+  .map((one) => parseFloat(getComputedStyle(one).fontSize)))"""
+FITS = "() => document.querySelector('main').scrollHeight <= document.querySelector('main').clientHeight"
+SIZES = ("roomy", "normal", "dense", "tight", "mini", "micro", "nano")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1366, 768), (1024, 768)])
-def test_sixty_eight_tiles_need_no_scrolling(tmp_path: Path, width: int, height: int) -> None:
+@pytest.mark.parametrize(
+    ("width", "height", "least"), [(1920, 1080, "dense"), (1366, 768, "mini"), (1024, 768, "nano")]
+)
+def test_sixty_eight_tiles_need_no_scrolling(tmp_path: Path, width: int, height: int, least: str) -> None:
     with rig_on_air(tmp_path, 4, {}) as air, browser_page(air.url, air.home, width=width, height=height) as page:
         operator = Watcher(page, air, "cameras")
         operator.word("cam-00", "READY")
-        page.evaluate(
-            """() => {
-              const { store } = mien, one = store.state.cameras["cam-00"], cameras = {};
-              for (let view = 0; view < 68; view += 1) {
-                cameras[`cam-${String(view).padStart(2, "0")}`] = { ...one, view, node: `pi-${Math.floor(view / 4)}` };
-              }
-              store.state = { ...store.state, cameras, rig: { ...store.state.rig, order: Object.keys(cameras) } };
-            }"""
-        )
+        page.evaluate(SIXTY_EIGHT)
         operator.press("1", "2")  # away and back: painted by what is there now
-        page.locator('.cam-tile[data-camera="cam-67"]').wait_for()
+        operator.tile("cam-67").wait_for()
         for name in ("cam-00", "cam-67"):
             box = operator.tile(name).bounding_box()
             assert box["y"] + box["height"] <= height
             assert box["x"] + box["width"] <= width
-        assert page.evaluate(
-            "() => document.querySelector('main').scrollHeight <= document.querySelector('main').clientHeight"
-        )
-        cut = "[...document.querySelectorAll('.cam-tile-name')].filter((one) => one.scrollWidth > one.clientWidth)"
-        assert page.evaluate(f"() => {cut}.length") == 0
-        words = (
-            "[...document.querySelectorAll('.cam-tile span')].filter((one) => one.offsetHeight && !one.children.length)"
-        )
-        assert (
-            page.evaluate(f"() => Math.min(...{words}.map((one) => parseFloat(getComputedStyle(one).fontSize)))")
-            >= 10.5
-        )
+        assert page.evaluate(FITS)
+        assert page.evaluate(CUT) == []
+        assert page.evaluate(SMALLEST) >= 10.5
+        shown = page.locator(".cam-tiles").get_attribute("data-size")
+        assert SIZES.index(shown) <= SIZES.index(least)

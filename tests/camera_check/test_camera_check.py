@@ -27,7 +27,10 @@ def test_cameras_that_stand_where_they_should_are_left_alone(subject: Any) -> No
     assert len(watched.points_mm) > 500
 
 
-@pytest.mark.parametrize("axis", [(1, 0, 0), (0, 1, 0), (1, 1, 1)])
+@pytest.mark.parametrize(
+    "axis",
+    [pytest.param((1, 0, 0), marks=pytest.mark.slow), pytest.param((0, 1, 0), marks=pytest.mark.slow), (1, 1, 1)],
+)
 def test_a_camera_turned_by_a_tenth_of_a_degree_is_named_and_put_right(
     subject: Any, faults: Any, axis: tuple[int, int, int]
 ) -> None:
@@ -39,7 +42,7 @@ def test_a_camera_turned_by_a_tenth_of_a_degree_is_named_and_put_right(
     assert np.median(off) < 0.25
 
 
-@pytest.mark.parametrize("mm", [(1, 0, 0), (0, -1, 0)])
+@pytest.mark.parametrize("mm", [(1, 0, 0), pytest.param((0, -1, 0), marks=pytest.mark.slow)])
 def test_a_camera_shifted_by_a_millimetre_is_named_and_put_right(
     subject: Any, faults: Any, mm: tuple[int, int, int]
 ) -> None:
@@ -48,6 +51,7 @@ def test_a_camera_shifted_by_a_millimetre_is_named_and_put_right(
     assert (finding.camera, finding.kind, finding.action) == ("21", "moved", "refined")
 
 
+@pytest.mark.slow
 def test_three_turned_cameras_are_told_apart_from_their_neighbours(subject: Any, faults: Any) -> None:
     bad = {v: faults.turned(subject.cameras[v], 0.3, (v - 4, 1, 0.5)) for v in (3, 4, 15)}
     found = subject.with_cameras(bad).watched()
@@ -66,6 +70,7 @@ def test_a_camera_that_was_knocked_is_followed(subject: Any, faults: Any) -> Non
     assert finding.figures["turn_deg"] == pytest.approx(2.0, abs=0.2)
 
 
+@pytest.mark.slow
 def test_a_moved_camera_may_be_left_out_instead(subject: Any, faults: Any) -> None:
     moved = subject.with_cameras({8: faults.turned(subject.cameras[8], 0.3, (0, 1, 0))})
     found = check_cameras(moved.images, moved.cameras, settings=CameraCheckSettings(refine=False), workers=2)
@@ -74,7 +79,7 @@ def test_a_moved_camera_may_be_left_out_instead(subject: Any, faults: Any) -> No
     assert set(found.report.excluded) == {"8"}
 
 
-@pytest.mark.parametrize("ring", [(3, 4, 5), (0, 12, 27)])
+@pytest.mark.parametrize("ring", [(3, 4, 5), pytest.param((0, 12, 27), marks=pytest.mark.slow)])
 def test_three_swapped_photographs_are_recognised_and_put_right(subject: Any, ring: tuple[int, int, int]) -> None:
     a, b, c = ring
     swapped = subject.with_images({a: subject.images[b], b: subject.images[c], c: subject.images[a]})
@@ -107,6 +112,7 @@ def test_bad_photographs_are_named_by_their_fault(subject: Any) -> None:
     assert dimmed.figures["stops"] == pytest.approx(2.2 * np.log2(0.62), abs=0.2)
 
 
+@pytest.mark.slow
 def test_another_rigs_calibration_is_refused(subject: Any, faults: Any) -> None:
     rng = np.random.default_rng(5)
     wrong = {v: faults.turned(c, 0.4, rng.normal(size=3)) for v, c in enumerate(subject.cameras) if v % 2}

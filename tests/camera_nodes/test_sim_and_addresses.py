@@ -1,9 +1,13 @@
 """The simulated camera's faults are those asked for; a misspelt address is explained."""
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 
 from camera_nodes.backends import make_camera, open_camera
-from camera_nodes.errors import BadAddress, CameraBusy, CameraMissing, CardFull, FileTruncated
+from camera_nodes.errors import BadAddress, CameraBusy, CameraFault, CameraMissing, CardFull, FileTruncated
+from camera_nodes.sim_camera import SimOptions, SimReleaseOptions
 from camera_nodes.wire import Exposure
 
 
@@ -132,3 +136,32 @@ def test_files_misbehave_as_those_of_real_bodies():
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(CameraMissing, match="nowhere"):
         open_camera(f"sim:photos={tmp_path}/nowhere")
+
+
+@pytest.mark.parametrize("kind", [SimOptions, SimReleaseOptions])
+def test_every_key_stands_in_the_guide_with_its_default(kind: type) -> None:
+    guide = (Path(__file__).parents[2] / "docs/how-to/rehearsal.md").read_text()
+    for field in dataclasses.fields(kind):
+        default = f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default}`"
+        assert f"| `{field.name}` | {'' if field.default == '' else default} | " in guide, field.name
+
+
+def test_a_script_lets_things_go_wrong_while_the_camera_runs(tmp_path: Path) -> None:
+    script = tmp_path / "script.toml"
+    script.write_text("")
+    camera = open_camera(f"sim:seed=3&lag_ms=5&jitter_ms=0&script={script}")
+    assert camera.arm(Exposure()).battery_percent == 100
+    camera.disarm()
+    script.write_text("battery = 3.0\nlate = 1.0\nlate_ms = 60.0\n")
+    late, _ = shoot(camera)
+    assert late.release.exposed_at_ns - late.release.released_at_ns == pytest.approx(65e6, abs=1e4)
+    assert camera.check().battery_percent == 3
+    script.write_text("away = 1\n")
+    with pytest.raises(CameraMissing):
+        camera.check()
+    script.write_text("awya = 1\n")
+    with pytest.raises(CameraFault, match="did you mean 'away'"):
+        camera.open()
+    script.write_text("")
+    camera.open()
+    assert camera.check().battery_percent == 100

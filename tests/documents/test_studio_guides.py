@@ -25,6 +25,7 @@ def test_a_consent_is_given(newcomers: Desk) -> None:
     assert "S001" in said
 
 
+@pytest.mark.slow
 def test_how_the_study_stands(desk: Desk) -> None:
     (desk.home / "studio.toml").write_text(printed("docs/data-manager.md", "[records]").text)
     said = desk.run(printed("docs/data-manager.md", "mien study retention"))
@@ -35,6 +36,7 @@ def test_how_the_study_stands(desk: Desk) -> None:
     assert "The store is sound" in desk.run(printed("docs/data-manager.md", "mien db fsck"))
 
 
+@pytest.mark.slow
 def test_who_somebody_is(desk: Desk) -> None:
     secure = desk.folder / "secure"
     secure.mkdir()
@@ -52,6 +54,7 @@ def test_a_withdrawal(desk: Desk) -> None:
     assert "faces" in said
 
 
+@pytest.mark.slow
 def test_the_trash(desk: Desk) -> None:
     store = Store(str(desk.home / "store"))
     (desk.folder / "nobodys.jpg").write_bytes(b"nobody's")
@@ -63,6 +66,7 @@ def test_the_trash(desk: Desk) -> None:
     assert list((desk.home / "store").glob(f"sha256/*/{orphan}*"))
 
 
+@pytest.mark.slow
 def test_a_store_is_confirmed(desk: Desk) -> None:
     shutil.rmtree(desk.home / "store" / "identity")
     for name in sorted((desk.home / "store" / "sha256").glob("*/*"))[:3]:
@@ -75,6 +79,7 @@ def test_a_store_is_confirmed(desk: Desk) -> None:
     assert "belong together from now on" in said
 
 
+@pytest.mark.slow
 def test_a_backup_every_night(desk: Desk) -> None:
     here = {
         "/mnt/mien-backup": str(desk.folder / "backup"),

@@ -21,7 +21,7 @@ def take(tmp_path: Path) -> Path:
     return write_turned_take(tmp_path / "subject" / "1_neutral")
 
 
-@pytest.mark.timeout(1200)  # half a minute on two free cores
+@pytest.mark.slow  # three commands from photographs to a mesh
 @pytest.mark.skipif(not SUBJECT.is_dir(), reason="the test data of ../shared/data are not here")
 def test_three_commands_give_one_scan_and_one_mesh(take: Path, tmp_path: Path) -> None:
     def call(app: object, *arguments: object) -> dict[str, object]:

@@ -80,6 +80,7 @@ def test_an_output_that_is_no_ply_is_refused_before_any_work(take_dir: Path, tmp
         reconstruct_take(take_dir, tmp_path, {})
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SUBJECT.is_dir(), reason="the test data of ../shared/data are not here")
 def test_a_face_against_its_truth_at_two_fifths_of_its_size() -> None:
     """30 frontal views of 320 x 480 (1.1 mm a pixel), 12 of them with depth maps: the skin of the face's front."""

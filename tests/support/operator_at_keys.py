@@ -8,6 +8,11 @@ from studio_on_air import OnAir
 
 AXE = Path(__file__).parent / "axe.min.js"
 PATIENCE_MS = 240_000.0  # of a machine that does other things too
+# What the state says is on the page two frames later; a page in the background is painted by the clock.
+PAINTED = """() => Promise.race([
+    new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))),
+    new Promise((done) => setTimeout(done, 300)),
+])"""
 
 
 class Operator:
@@ -28,6 +33,11 @@ class Operator:
         """Until an expression of the page's state `s` (and of `g`, what is given) is true."""
         self.page.wait_for_function(f"(g) => {{ const s = mien.store.state; return {condition}; }}", arg=list(given))
 
+    def sees(self, expression: str) -> None:
+        """Until the view shows this expression."""
+        script = "(name) => document.querySelector('.told .name').textContent === name"
+        self.page.wait_for_function(script, arg=expression.replace("_", " "))
+
     def press(self, key: str) -> None:
         """Once the studio is heard: on a machine that does other things too a page may miss it for a moment."""
         self.page.wait_for_function("() => mien.store.connected")
@@ -36,6 +46,7 @@ class Operator:
 
     def fire(self, key: str = "Space", look: Path | None = None) -> str:
         """The subject performs what is shown, the operator fires; the take's code once its checks are there."""
+        self.page.evaluate(PAINTED)
         before = self.state("take.code")
         name = self.page.locator(".told .name").inner_text().replace(" ", "_")
         self.air.perform(look or self.look_of(name))

@@ -69,7 +69,6 @@ def all_well(cameras: int = 8, on_each_computer: int = 4) -> StudioView:
         studio_free_bytes=10**12,
         calibration_at=NOW - timedelta(hours=20),
         preflight_at=NOW - timedelta(minutes=10),
-        preflight_profile="default",
     )  # fmt: skip
 
 
@@ -126,6 +125,7 @@ BREAKS: dict[str, tuple[str, str, Break]] = {
     "a node's disk is full": ("node_disk_full", "CANNOT FIRE", one(free_bytes=10_000_000)),
     "a node's disk is nearly full": ("node_disk", "CHECK", one(free_bytes=400_000_000)),
     "the studio's disk is nearly full": ("studio_disk", "CHECK", lambda v: replace(v, studio_free_bytes=10**8)),
+    "a part of the studio has stopped": ("stopped", "CANNOT FIRE", lambda v: replace(v, stopped="a thread")),
     "nothing can be filed": ("filing", "CANNOT FIRE", lambda v: replace(v, filing_trouble="the disk is full")),
     "the lights are not reached": ("lights", "CANNOT FIRE", lambda v: replace(v, lights_trouble="universe 1")),
     "the profile is gone": ("profile", "CANNOT FIRE", lambda v: with_session(v, profile="polarised")),

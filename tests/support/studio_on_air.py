@@ -20,7 +20,7 @@ from camera_nodes.curve_keys import ensure_keys
 from controller.api.app import make_console, write_address
 from controller.api.connection_limits import server_options
 from controller.api.server import ConsoleServer
-from controller.rig_file import CameraEntry, CheckLimits, Rig, SyncLimits, TransferLimits
+from controller.rig_file import CameraEntry, CheckLimits, Rig, SideWork, SyncLimits, TransferLimits
 from controller.studio import Studio
 from controller.studio_settings import StudioSettings
 from db.engine import transaction
@@ -93,7 +93,12 @@ def rig_of(count: int, frontal: Sequence[int] = (), **checks: Any) -> Rig:
         for view in range(count)
     )
     return Rig(
-        "studio-a", cameras, sync=sync, transfer=TransferLimits(frame_timeout_s=30.0), checks=CheckLimits(**checks)
+        "studio-a",
+        cameras,
+        sync=sync,
+        transfer=TransferLimits(frame_timeout_s=30.0),
+        checks=CheckLimits(**checks),
+        side=SideWork(bumped=False, preview=False),  # they take a processor for a while
     )
 
 

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from processing.files.camera_models import params_from_cameras
+from processing.files.camera_models import camera_from_params, params_from_cameras
 from processing.files.take_folder import read_photos, read_take
 
 SUBJECT = Path(__file__).resolve().parents[3] / "shared" / "data" / "subject-11"
@@ -28,3 +29,13 @@ def write_turned_take(folder: Path, degrees: float = DEGREES, factor: float = FA
     params[f"{MOVED}_Rt"] = (turn @ np.array(params[f"{MOVED}_Rt"])).tolist()
     (folder / "params.json").write_text(json.dumps(params))
     return folder
+
+
+def turned(jpeg: bytes, view: int, calibration: dict[str, Any], degrees: float) -> bytes:
+    """The photograph as the camera would have taken it, had it been turned about its lens."""
+    camera = camera_from_params(calibration, view)
+    axis = np.radians(degrees) * np.array([0.6, 0.8, 0.0])
+    home = camera.K @ cv2.Rodrigues(axis)[0] @ np.linalg.inv(camera.K)
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    moved = cv2.warpPerspective(image, home, (camera.width, camera.height), borderMode=cv2.BORDER_REPLICATE)
+    return bytes(cv2.imencode(".jpg", moved, [cv2.IMWRITE_JPEG_QUALITY, 97])[1].tobytes())

@@ -18,7 +18,7 @@ from PIL import Image, ImageStat
 from records_home import DRAWN_3D, opened, served, token
 
 BIN = Path(sys.executable).parent
-CAMERAS, HEIGHT, SEED = 24, 360, 7
+CAMERAS, HEIGHT, SEED = 18, 330, 7
 
 
 NAME = "Plantedname"

@@ -9,8 +9,6 @@ from controller.rig_file import DEFAULT_PROFILE
 from controller.studio import Studio
 from db.engine import utc_now
 
-FRESH_S = 4 * 3600.0  # a preflight older than this says nothing about now
-
 
 def rig_section(studio: Studio) -> dict[str, Any]:
     """The rig file's names and limits, and the scene that is lit."""
@@ -52,7 +50,7 @@ def preflight_section(studio: Studio) -> dict[str, Any] | None:
         "at": found.at.isoformat(),
         "profile": found.profile,
         "ready": found.ready,
-        "fresh": (utc_now() - found.at).total_seconds() < FRESH_S,
+        "fresh": (utc_now() - found.at).total_seconds() < 60 * studio.rig.preflight.max_age_min,
         "checks": [
             {"name": check.name, "level": check.level, "text": check.text, "cameras": dict(check.cameras)}
             | ({"remedy": remedy.data()} if (remedy := check_remedy(check, found.profile)) is not None else {})

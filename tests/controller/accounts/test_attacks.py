@@ -349,7 +349,7 @@ def test_a_screen_sees_its_own_page_alone(console: Any) -> None:
     me = console.ask("GET", "/api/me", screen).json()
     assert (me["role"], me["account"]) == ("screen", None)
     assert console.ask("GET", "/subject", screen).status_code == 200
-    assert console.ask("POST", "/api/screen/stop", screen, json={}).json() == {"paused": None}
+    assert console.ask("POST", "/api/subject-screen/stop", screen, json={}).json() == {"paused": None}
     for path in (
         "/",
         "/stream",

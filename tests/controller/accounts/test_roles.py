@@ -44,7 +44,7 @@ def test_every_route_declares_who_may(console: FastAPI) -> None:
 
 
 def test_looking_changes_nothing_and_what_changes_is_for_operators(console: FastAPI) -> None:
-    own = re.compile(r"/sign-in/|/api/me(/|$)|/api/screen/(view|stop)$")
+    own = re.compile(r"/sign-in/|/api/me(/|$)|/api/subject-screen/(view|stop)$")
     for route in route_roles(console):
         if route.methods & {"POST", "PUT", "PATCH", "DELETE"} and not own.match(route.path):
             assert route.least in ("operator", "manager"), route.path

@@ -108,16 +108,16 @@ def test_a_take_that_was_withdrawn_is_shown_no_more(shooting: Callable[..., Any]
     assert served.ask("GET", f"/pictures/photographs/{shas[0]}.jpg").status_code == 404
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "thumbnails/../photographs/x.jpg", "thumbnails/..%2f..%2fstudio.toml", "photographs/%2e%2e%2fkeys.jpg",
-        f"photographs/{'A' * 64}.jpg", f"photographs/{'a' * 63}.jpg", f"photographs/{'a' * 64}.png",
-        f"photographs/{'a' * 64}%00.jpg", "photographs//etc/passwd.jpg", f"photographs/{'a' * 64}.jpg/",
-        f"thumbnails/{'a' * 64}%0a.jpg",
-    ],
+TRICKS = (
+    "thumbnails/../photographs/x.jpg", "thumbnails/..%2f..%2fstudio.toml", "photographs/%2e%2e%2fkeys.jpg",
+    f"photographs/{'A' * 64}.jpg", f"photographs/{'a' * 63}.jpg", f"photographs/{'a' * 64}.png",
+    f"photographs/{'a' * 64}%00.jpg", "photographs//etc/passwd.jpg", f"photographs/{'a' * 64}.jpg/",
+    f"thumbnails/{'a' * 64}%0a.jpg",
 )  # fmt: skip
-def test_no_trick_with_paths_finds_a_file(home: Any, serve: Any, rig_of: Any, path: str) -> None:
+
+
+def test_no_trick_with_paths_finds_a_file(home: Any, serve: Any, rig_of: Any) -> None:
     served = serve(home.open(rig_of(1)))
-    assert served.ask("GET", f"/pictures/{path}").status_code in (400, 404, 405, 422)
+    for path in TRICKS:
+        assert served.ask("GET", f"/pictures/{path}").status_code in (400, 404, 405, 422), path
     assert httpx.get(f"{served.url}/pictures/photographs/{'a' * 64}.jpg").status_code == 401

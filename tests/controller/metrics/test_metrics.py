@@ -25,6 +25,7 @@ from controller.metrics.scrape_token import FILE, ScrapeToken
 from controller.metrics.studio_collector import ConsoleLoad
 from controller.rig_file import Rig
 from db.engine import reading
+from db.errors import DatabaseUnavailable
 from db.models import CaptureSession, FormerTakeCode, ProtocolExpression, Subject, Take
 
 TOKEN = "of-the-commands"
@@ -33,7 +34,7 @@ UNITS = ("_seconds", "_bytes", "_ratio", "_total", "_info")
 COUNTS = {
     "mien_cameras", "mien_camera_ready", "mien_camera_aside", "mien_camera_frames_left",
     "mien_camera_spooled_photographs", "mien_camera_stray_files", "mien_node_connections",
-    "mien_checks_pending", "mien_side_pending",
+    "mien_checks_pending", "mien_side_pending", "mien_records_trouble",
     "mien_ingest_trouble", "mien_lights_trouble", "mien_console_connections", "mien_console_streams",
 }  # fmt: skip
 
@@ -118,6 +119,18 @@ def test_they_parse_in_both_formats_and_are_named_by_the_conventions(scraped: An
             assert set(sample.labels) <= LABELS
 
 
+def test_they_are_told_while_the_records_are_away(scraped: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    studio, asked = scraped
+    assert asked.value("mien_records_trouble") == 0
+
+    def away() -> None:
+        raise DatabaseUnavailable("the server is away")
+
+    monkeypatch.setattr(studio.records, "open_session", away)
+    assert asked.value("mien_records_trouble") == 1
+    assert asked.value("mien_camera_ready", camera="cam-01") == 0
+
+
 def test_what_a_take_leaves_in_them_and_that_nobody_is_named(
     home: Any, fleet: Any, photos: Path, scraped: Any, sim_url: Callable[..., str]
 ) -> None:
@@ -149,6 +162,8 @@ def test_what_a_take_leaves_in_them_and_that_nobody_is_named(
     about_it = [line for line in map(json.loads, lines.getvalue().splitlines()) if line.get("take") == take]
     assert [line["fire"].startswith(take) for line in about_it if "is fired" in line["message"]] == [True]
     assert f"{take} is captured" in {line["message"] for line in about_it}
+    until(lambda: studio.preview_scan() is not None and studio.preview_scan().state == "failed")
+    assert "mien rig calibration FILE" in studio.preview_scan().text  # what looks beside was told of the take
     codes = _codes(studio.engine)
     assert {home.subject, session, take, "neutral"} <= codes
     labels = {value for m in asked.metrics().values() for s in m.samples for value in s.labels.values()}

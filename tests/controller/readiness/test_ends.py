@@ -18,6 +18,7 @@ from controller.ingest.file_commit import FileCommitter
 from controller.lighting.light_scenes import LightsEntry, Scene
 from controller.lighting.sacn_sender import SacnSender
 from controller.node_links.node_registry import NodeRegistry
+from controller.readiness.watch import watch_of
 from controller.rig_file import Rig
 from controller.sessions import late_photographs
 from controller.sessions.late_photographs import LatePhotographs
@@ -131,3 +132,14 @@ def test_where_a_camera_was_is_known_when_its_node_is_gone(registry: NodeRegistr
     registry.forget(b"1")
     seen = registry.last_seen()["cam-00"]
     assert (seen.node, seen.disk) == ("pi-05", "pi-05/boot:1")
+
+
+def test_a_control_thread_that_has_ended_is_told_of_and_not_sixty_eight_cameras(
+    home: Any, rig_of: Callable[..., Rig]
+) -> None:
+    studio = home.open(rig_of(2))
+    studio.link._do(studio.link._end)
+    until(lambda: not studio.link.running)
+    found = watch_of(studio).look()
+    assert found.faults[0].text == "the thread that speaks with the nodes has stopped"
+    assert not [fault for fault in found.faults if fault.cause == "never_seen"]

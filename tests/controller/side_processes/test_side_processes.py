@@ -7,20 +7,18 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import psutil
 import pytest
 from patience import until
 from PIL import Image
-from turned_take import MOVED, SUBJECT, VIEWS, write_turned_take
+from turned_take import MOVED, SUBJECT, VIEWS, turned, write_turned_take
 
 from controller.side_processes.preview_scan import ScanState
 from controller.side_processes.side_processes import FOLDER, SideProcesses, missing_packages
 from controller.side_processes.side_task import Scratch
 from db.engine import reading
 from db.takes.side_inputs import seen_takes, side_inputs
-from processing.files.camera_models import camera_from_params
 
 HERE = pytest.mark.skipif(not SUBJECT.is_dir(), reason="the test data of ../shared/data are not here")
 
@@ -191,16 +189,6 @@ def running(desk: Any) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
-
-
-def turned(jpeg: bytes, view: int, calibration: dict[str, Any], degrees: float) -> bytes:
-    """The photograph as the camera would have taken it, had it been turned about its lens."""
-    camera = camera_from_params(calibration, view)
-    axis = np.radians(degrees) * np.array([0.6, 0.8, 0.0])
-    home = camera.K @ cv2.Rodrigues(axis)[0] @ np.linalg.inv(camera.K)
-    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    moved = cv2.warpPerspective(image, home, (camera.width, camera.height), borderMode=cv2.BORDER_REPLICATE)
-    return cv2.imencode(".jpg", moved, [cv2.IMWRITE_JPEG_QUALITY, 97])[1].tobytes()
 
 
 @HERE

@@ -3,7 +3,7 @@
 export const SHAPES = { good: "●", wait: "▮", look: "▲", stop: "⬣", aside: "○" };
 export const ORDER = ["stop", "look", "wait", "aside", "good"]; // the worst first
 const PHASES = { armed: "ARMED", countdown: "ARMED", fired: "FIRED", safe: "SAFE", in: "IN" };
-const STATES = { absent: "ABSENT", no_camera: "ASLEEP", connected: "WAKING" };
+const STATES = { absent: "GONE", no_camera: "ASLEEP", connected: "WAKING" };
 
 /** {tone, word, why: [text], marks: {figure: tone}} of a camera of the state. limits: the rig's. */
 export function health(camera, limits = {}) {

@@ -94,10 +94,12 @@ export class Plan {
     }
     for (const name of names) {
       const mark = this.#marks.get(name);
-      const { tone } = health(cameras[name], state.rig?.limits);
-      attribute(mark, "data-tone", tone);
       attribute(mark, "data-selected", selection.has(name) ? "yes" : undefined);
       attribute(mark, "data-cursor", name === cursor ? "yes" : undefined);
+      if (mark.painted === cameras[name] && mark.limits === state.rig?.limits) continue;
+      const { tone } = health(cameras[name], state.rig?.limits);
+      Object.assign(mark, { painted: cameras[name], limits: state.rig?.limits });
+      attribute(mark, "data-tone", tone);
       text(mark.shape, SHAPES[tone]);
     }
   }
@@ -105,7 +107,9 @@ export class Plan {
   #place(names, cameras) {
     const found = places(names, cameras);
     const calibrated = names.some((name) => cameras[name].position);
-    text(this.caption, calibrated ? "The dome unrolled: the face looks out of the page in the middle. Lines join cameras of one computer." : "In order of view: the rig has no calibration that says where its cameras stand.");
+    const shared = new Set(names.map((name) => cameras[name].node)).size < names.length ? " Lines join cameras of one computer." : "";
+    const seen = calibrated ? "The dome unrolled: the face looks out of the page in the middle." : "In order of view: the rig has no calibration that says where its cameras stand.";
+    text(this.caption, seen + shared);
     this.#marks.clear();
     this.dots.replaceChildren(...names.map((name) => {
       const mark = svg("g", { class: "plan-camera", transform: `translate(${found[name][0].toFixed(1)} ${found[name][1].toFixed(1)})`, "data-name": name });

@@ -5,12 +5,16 @@ import { SHAPES, health, inOrder, signed } from "/static/cameras/health.js";
 
 // From the largest to the smallest, px: what a tile shows, and how wide it is.
 const SIZES = [
-  ...[260, 230, 205].map((width) => ["roomy", width]),
+  ...[420, 370, 320, 285, 255, 230, 205].map((width) => ["roomy", width]),
   ...[190, 175, 160, 150].map((width) => ["normal", width]),
   ...[142, 136, 130, 126, 122, 118, 115].map((width) => ["dense", width]),
   ...[130, 118, 112].map((width) => ["tight", width]),
-  ...[140, 124, 112, 104, 98, 92].map((width) => ["mini", width]),
+  ...[140, 126].map((width) => ["mini", width]),
+  ...[114, 104, 98].map((width) => ["micro", width]),
+  ...[150, 130, 114].map((width) => ["nano", width]),
 ];
+
+const FACTS = ["battery", "photos_left", "waiting", "uncertainty_ms", "lag_drift_ms", "lateness_ms"];
 
 export class Tiles {
   #fitted = "";
@@ -31,7 +35,7 @@ export class Tiles {
       show(element.label, groups.length > 1 && group.node);
       text(element.label, `${group.node} · ${group.names.length}`);
       keyed(element.tiles, group.names, (name) => name, (name) => this.#make(name), (tile, name) => {
-        paint(tile, name, state.cameras[name], state.rig?.limits);
+        if (tile.painted !== state.cameras[name] || tile.limits !== state.rig?.limits) paint(tile, name, state.cameras[name], state.rig?.limits);
         attribute(tile, "aria-pressed", String(selection.has(name)));
         attribute(tile, "tabindex", name === cursor ? "0" : "-1");
       });
@@ -74,12 +78,15 @@ export class Tiles {
   }
 
   #make(name) {
-    const facts = ["battery", "photos_left", "waiting", "uncertainty_ms", "lag_drift_ms", "lateness_ms"].map((fact) => el("span", { data: { fact } }));
+    const facts = FACTS.map((fact) => el("span", { data: { fact } }));
+    const [shape, view, word] = ["shape", "view", "word"].map((part) => el("span", { class: `cam-tile-${part}` }));
     const picture = el("img", { class: "cam-tile-picture", alt: "", loading: "lazy", decoding: "async", hidden: true });
-    return el("button", { class: "cam-tile", type: "button", data: { camera: name }, onclick: (event) => this.picked(name, event) },
-      el("span", { class: "cam-tile-head" }, el("span", { class: "cam-tile-shape" }), el("span", { class: "cam-tile-name" }, name), el("span", { class: "cam-tile-view" }), el("span", { class: "cam-tile-word" })),
+    const tile = el("button", { class: "cam-tile", type: "button", data: { camera: name }, onclick: (event) => this.picked(name, event) },
+      el("span", { class: "cam-tile-head" }, shape, el("span", { class: "cam-tile-name" }, name), view, word),
       el("span", { class: "cam-tile-body" }, el("span", { class: "cam-tile-frame" }, picture), el("span", { class: "cam-tile-facts" }, facts)),
     );
+    tile.parts = { shape, view, word, picture, facts };
+    return tile;
   }
 }
 
@@ -105,14 +112,15 @@ function grouped(names, cameras) {
 }
 
 function paint(tile, name, camera, limits) {
+  Object.assign(tile, { painted: camera, limits });
   const { tone, word, why, marks } = health(camera, limits);
   attribute(tile, "data-tone", tone);
   attribute(tile, "data-phase", camera.phase);
   attribute(tile, "title", why.join("\n") || undefined);
-  text(tile.querySelector(".cam-tile-shape"), SHAPES[tone]);
-  text(tile.querySelector(".cam-tile-view"), camera.view >= 0 ? `view ${camera.view}` : "not of the rig");
-  text(tile.querySelector(".cam-tile-word"), word);
-  const picture = tile.querySelector(".cam-tile-picture");
+  const { shape, view, word: said, picture, facts } = tile.parts;
+  text(shape, SHAPES[tone]);
+  text(view, camera.view >= 0 ? `view ${camera.view}` : "not of the rig");
+  text(said, word);
   show(picture, camera.picture);
   attribute(picture, "src", thumbnail(camera.picture));
   const shown = {
@@ -123,8 +131,8 @@ function paint(tile, name, camera, limits) {
     lag_drift_ms: `drift ${signed(camera.lag_drift_ms)}`,
     lateness_ms: `late ${camera.lateness_ms === undefined ? "–" : camera.lateness_ms.toFixed(1)}`,
   };
-  for (const fact of tile.querySelectorAll("[data-fact]")) {
-    text(fact, shown[fact.dataset.fact]);
-    attribute(fact, "data-mark", marks[fact.dataset.fact]);
-  }
+  FACTS.forEach((name, index) => {
+    text(facts[index], shown[name]);
+    attribute(facts[index], "data-mark", marks[name]);
+  });
 }

@@ -3,12 +3,15 @@
 import { settled } from "/static/cameras/actions.js";
 import { attribute, el, keyed, show, text } from "/static/dom.js";
 
+const MANY = 24; // beyond so many cameras each gets less room
+
 export class Coverage {
   root = el("div", { class: "coverage" });
 
   /** job: as GET /api/rig/shoot gives it. */
   update(job) {
     const cameras = Object.entries(job.cameras ?? {});
+    attribute(this.root, "data-many", cameras.length > MANY ? "yes" : undefined);
     keyed(this.root, cameras, ([name]) => name, ([name]) => makeCamera(name), (element, [name, one]) => {
       const board = job.kind === "board";
       attribute(element, "data-tone", one.problem ? "stop" : !board ? (one.picture ? "good" : "wait") : one.enough ? "good" : one.seen === false ? "look" : "wait");

@@ -72,7 +72,7 @@ export class LagPanel {
     show(this.table, worst.length);
     keyed(this.body, worst, (lag) => lag.camera, (lag) => el("tr", {}, el("th", { scope: "row" }, lag.camera), el("td"), el("td"), el("td")), (row, lag) => {
       text(row.children[1], `${figure(lag.mean_ms)} ms`);
-      text(row.children[2], `${figure(lag.sigma_ms)} ms`);
+      text(row.children[2], lag.sigma_ms === null ? "–" : `${figure(lag.sigma_ms)} ms`);
       text(row.children[3], lag.drift_ms === null ? "–" : `${lag.drift_ms >= 0 ? "+" : "−"}${Math.abs(lag.drift_ms).toFixed(2)} ms`);
     });
     this.update(this.app.store.state);

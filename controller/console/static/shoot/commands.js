@@ -1,6 +1,6 @@
 // What the operator can do in the Shoot view. Everything is pointed at the expression and at the take that are shown.
 
-import { deserveLook, shownPosition, shownTake, spaced, standing } from "/static/shoot/model.js";
+import { shownPosition, shownTake, spaced, standing } from "/static/shoot/model.js";
 
 const TWICE_MS = 3000; // a take that deserves a look is accepted by Enter twice within this time
 
@@ -75,11 +75,10 @@ export class Commands {
   }
 
   /** What is told while Enter wants to be pressed again. */
-  warning({ code, line, seen, standing: stands }) {
+  warning({ code, standing: stands }) {
     if (!this.warned(code)) return undefined;
-    const count = deserveLook(line, seen).length;
     if (stands === "beside") return `${code} is beside another take: Enter again chooses it`;
-    if (stands === "look") return `${count} ${count === 1 ? "thing deserves" : "things deserve"} a look: Enter again accepts it all the same`;
+    if (stands === "look") return "It deserves a look: Enter again accepts it all the same";
     return "Its checks are not made yet: Enter again accepts it without them";
   }
 

@@ -71,9 +71,8 @@ export function standing(state, code, seen) {
 /** What deserves a look before the take is accepted: {camera?, reason}. */
 export function deserveLook(line, seen) {
   const found = (seen?.review?.checks ?? []).filter((check) => check.state === "advice");
-  const told = found.some((check) => check.camera) ? found.filter((check) => check.camera) : found;
-  const whole = found.filter((check) => !check.camera && !found.some((other) => other.camera && other.check === check.check));
-  const checks = [...whole.filter((check) => !told.includes(check)), ...told];
+  const cameras = found.filter((check) => check.camera);
+  const checks = [...cameras, ...found.filter((check) => !check.camera && !cameras.some((other) => other.check === check.check))];
   const flags = line?.flagged ? [{ reason: line.problem ?? "over a limit" }] : [];
   if (!checks.length && line?.checks && !seen?.review) flags.push({ reason: `${line.checks} results of its checks deserve a look` });
   return [...flags, ...checks];

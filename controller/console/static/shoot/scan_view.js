@@ -2,7 +2,7 @@
 
 import { attribute, el, show, text } from "/static/dom.js";
 
-const TOLD = { waiting: "waits for the photographs", making: "is being made …", failed: "could not be made" };
+const TOLD = { waiting: "waits for its turn", making: "is being made …", failed: "could not be made" };
 const SWING = 0.6; // radians to either side
 const SWING_S = 8;
 

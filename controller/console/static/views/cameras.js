@@ -12,7 +12,8 @@ const VIEW = "cameras";
 
 export function mount(root, app) {
   const view = new CamerasView(root, app);
-  return { update: (state) => view.update(state), shown: () => view.update(app.store.state), hidden: () => view.live.end() };
+  const seen = ["cameras", "rig", "session", "server"];
+  return { update: (state, changed) => seen.some((key) => changed.has(key)) && view.update(state), shown: () => view.update(app.store.state), hidden: () => view.live.end() };
 }
 
 class CamerasView {
