@@ -43,7 +43,7 @@ export class Keys {
     const target = event.target;
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     if (target instanceof HTMLElement && target.matches("input:not([type=checkbox]):not([type=button]), textarea, select")) return;
-    if (document.querySelector("dialog[open]") && event.key !== "Escape") return;
+    if (document.querySelector("dialog[open]")) return; // Escape closes it
     const pressed = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const key = this.translate(pressed, this.#view) ?? pressed;
     const found = this.#bound.get(this.#view)?.get(key) ?? this.#bound.get("*")?.get(key);
