@@ -157,7 +157,7 @@ class ShootView {
     keys.bind("shoot", "p", "Pause or resume the session", () => commands.pause());
     keys.bind("shoot", "v", "Live view on or off", () => this.#toggleLive());
     keys.bind("shoot", "f", "Photograph 1:1: zoom by the wheel, move by dragging", () => this.#toggleFull());
-    keys.bind("shoot", "Escape", "Abort the countdown", () => commands.abort());
+    keys.bind("shoot", "Escape", "Abort the countdown", () => commands.abort(), { overDialog: true });
     keys.bind("shoot", "ArrowLeft", "The take before", () => commands.compare(-1));
     keys.bind("shoot", "ArrowRight", "The take after", () => commands.compare(1));
     keys.bind("shoot", "ArrowUp", "The camera before", () => this.#step(-1));
