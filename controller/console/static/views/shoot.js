@@ -197,20 +197,21 @@ class ShootView {
   #actions(state, shown) {
     const { code, standing: stands, expression } = shown;
     const open = state.session.state === "open";
+    const goesOn = open && state.session.consent?.standing !== "withdrawn";
     const warning = this.commands.warning(shown);
     text(this.warning, warning ?? "");
     show(this.warning, warning);
-    this.fireButton.disabled = !open || Boolean(state.countdown) || !(code === undefined || stands === "failed");
-    this.acceptButton.disabled = !["whole", "look", "beside"].includes(stands);
+    this.fireButton.disabled = !goesOn || Boolean(state.countdown) || !(code === undefined || stands === "failed");
+    this.acceptButton.disabled = !goesOn || !["whole", "look", "beside"].includes(stands);
     this.acceptButton.classList.toggle("primary", ["whole", "look"].includes(stands));
     text(this.acceptButton.lastChild, stands === "beside" ? "Choose it" : "Accept");
-    this.retakeButton.disabled = !open || code === undefined || stands === "under_way";
+    this.retakeButton.disabled = !goesOn || code === undefined || stands === "under_way";
     const undo = this.commands.undoable();
-    this.undoButton.disabled = !undo;
+    this.undoButton.disabled = !goesOn || !undo;
     text(this.undoButton.lastChild, undo?.take ? `${undo.drops ? "Drop" : "Undo"} ${undo.take.slice(state.session.code.length + 1)}` : undo ? "Undo the skip" : "Undo");
-    this.skipButton.disabled = !open || expression.skipped !== undefined || (code !== undefined && stands !== "failed");
+    this.skipButton.disabled = !goesOn || expression.skipped !== undefined || (code !== undefined && stands !== "failed");
     this.fullButton.disabled = !Object.keys(shown.seen.pictures).length;
-    show(this.withoutButton, stands === "failed" && state.take?.code === code && state.take.in && state.take.missing?.length);
+    show(this.withoutButton, goesOn && stands === "failed" && state.take?.code === code && state.take.in && state.take.missing?.length);
     show(this.abortButton, state.countdown);
     text(this.pauseButton.lastChild, open ? "Pause" : "Resume");
     const automatic = Boolean(state.session.automatic);
