@@ -29,6 +29,7 @@ const sounds = new Sounds();
 const store = new Store(`/stream?console=${encodeURIComponent(consoleId)}`, onConnection);
 const api = new Api(() => store.serverNow(), () => store.connected);
 const keys = new Keys(() => store.connected, $("help"));
+keys.mayAct = me.role !== "viewer";
 let lastSiren = 0;
 let wasLost = false;
 

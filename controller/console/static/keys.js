@@ -8,6 +8,7 @@ export class Keys {
   #bound = new Map(); // view -> key -> {label, fn}
   #view = "";
   translate = () => undefined; // (key, view): the key that a foot switch's or presenter's key stands for
+  mayAct = true; // false for who may see and do nothing
   more = () => undefined; // (view): what else the help shows
 
   /** alive: whether keys do anything now. */
@@ -19,9 +20,11 @@ export class Keys {
 
   /**
    * view: "*" for all. key: as KeyboardEvent.key, lower case for letters. fn(event). always: also while contact is lost.
-   * overDialog: also while a dialog is open, which Esc closes all the same.
+   * overDialog: also while a dialog is open, which Esc closes all the same. acts: it changes something, so that it is
+   * not there for who may only see.
    */
-  bind(view, key, label, fn, { always = false, overDialog = false } = {}) {
+  bind(view, key, label, fn, { always = false, overDialog = false, acts = false } = {}) {
+    if (acts && !this.mayAct) return;
     const keys = this.#bound.get(view) ?? new Map();
     keys.set(key, { label, fn, always, overDialog });
     this.#bound.set(view, keys);
