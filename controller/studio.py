@@ -298,6 +298,15 @@ class Studio(RigOperations):
         """The GLB of a preview scan; None when there is none of this hash, or its subject has withdrawn."""
         return self.side.mesh(sha256)
 
+    def photographs_of(self, take: str) -> Mapping[str, str]:
+        """A take's photographs: their hashes, by camera."""
+        return self.records.photographs(take)
+
+    def photograph(self, sha256: str) -> bytes:
+        """A photograph's file. Whether it may be shown is for who asks to know."""
+        with self.store.open(sha256) as file:
+            return file.read()
+
     # --- one fire ---
 
     def _may_fire(

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
@@ -81,9 +81,10 @@ class BrowserSessions:
         await run_in_threadpool(self._note_seen, session)
 
     def forget(self) -> None:
-        """Something changed: ask the records again."""
+        """Something changed: ask the records again. Who was known stays so, for limits of those whom nobody knows."""
         with self._lock:
-            self._known.clear()
+            for key, known in self._known.items():
+                self._known[key] = replace(known, until=0.0)
 
     def end(self, session_id: int) -> None:
         """Sign it out."""

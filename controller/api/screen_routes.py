@@ -56,12 +56,11 @@ def screen_router(studio: Studio) -> APIRouter:
         position = next((line.position for line in state.expressions if line.name == NEUTRAL), 0)
         takes = [take for take in state.takes_of(position) if take.state in rules.WHOLE]
         take = rules.accepted(takes) or (takes[-1] if takes else None)
-        found = studio.records.photographs(take.code).get(camera) if take is not None else None
+        found = studio.photographs_of(take.code).get(camera) if take is not None else None
         if found is None or state.consent == CaptureConsent.WITHDRAWN:
             raise HTTPException(404, "there is no neutral to show")
-        with studio.store.open(found) as file:
-            headers = {"Cache-Control": "private, no-store", "Cross-Origin-Resource-Policy": "same-origin"}
-            return Response(file.read(), media_type="image/jpeg", headers=headers)
+        headers = {"Cache-Control": "private, no-store", "Cross-Origin-Resource-Policy": "same-origin"}
+        return Response(studio.photograph(found), media_type="image/jpeg", headers=headers)
 
     @api.post("/stop")
     def stop() -> dict[str, Any]:

@@ -71,7 +71,7 @@ def take_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
         if found is None:
             raise HTTPException(422, "say which take, by its code")
         shown = state.consent != CaptureConsent.WITHDRAWN
-        return {"take": found.code, "photographs": studio.records.photographs(found.code) if shown else {}}
+        return {"take": found.code, "photographs": studio.photographs_of(found.code) if shown else {}}
 
     @api.post("/fire", dependencies=[require("operator")])
     def fire(session: str, body: TakeBody) -> dict[str, Any]:

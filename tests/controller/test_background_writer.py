@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from controller import background_writer as module
 from controller.background_writer import BackgroundWriter
 from db import migrations
+from db.audit.acting_person import acting_as
 from db.engine import open_database, reading
 from db.errors import DatabaseUnavailable
+from db.models import AuditEvent
 from db.rigs.camera_events import events_of, record_event
 
 
@@ -87,3 +89,15 @@ def test_what_waits_is_written_at_the_end(engine: Engine) -> None:
         clerk.write(note(number))
     clerk.stop()
     assert texts(engine) == [str(number) for number in range(5)]
+
+
+def test_an_entry_is_written_for_who_gave_it(clerk: BackgroundWriter, engine: Engine) -> None:
+    clerk.start()
+    for person in ("anna", "bert", None):
+        with acting_as(person):
+            clerk.write(note(1))
+    clerk.settle()
+    with reading(engine) as tx:
+        actors = [entry.actor for entry in tx.scalars(select(AuditEvent).order_by(AuditEvent.id))]
+    assert actors[:2] == ["anna", "bert"]
+    assert actors[2] not in ("anna", "bert")

@@ -409,6 +409,17 @@ def test_too_much_of_one_session_leaves_others_theirs(console: Any) -> None:
     assert console.ask("GET", "/api/rig", headers=OWNER).status_code == 200
 
 
+def test_a_flood_by_nobody_keeps_nobody_out_who_is_in(console: Any) -> None:
+    session = console.session("anna")
+    assert console.ask("GET", "/api/me", session).status_code == 200
+    with httpx.Client() as client:
+        statuses = {client.get(console.url + "/api/rig").status_code for _ in range(400)}
+    assert statuses == {401, 429}
+    console.studio.accounts.sessions.forget()  # as with each sign-in of somebody
+    assert console.ask("GET", "/api/me", session).status_code == 200
+    assert console.ask("GET", "/api/rig", headers=OWNER).status_code == 200
+
+
 def test_the_owners_token_is_shown_in_its_header_alone(console: Any) -> None:
     assert console.ask("GET", "/api/rig", headers=OWNER).status_code == 200
     assert console.ask("GET", f"/api/rig?token={OWNERS}").status_code == 401

@@ -113,6 +113,11 @@ def test_a_computer_of_which_one_camera_is_heard_is_not_off() -> None:
     assert the(view, "node_gone").text == "cam-00, cam-01, cam-02 at pi-00 are not heard: the node does not run"
 
 
+def test_of_a_computer_with_one_camera_nobody_can_tell() -> None:
+    view = with_cameras(all_well(4, on_each_computer=1), {2: {"heard": False, "discrepancy": gone()}})
+    assert the(view, "node_gone").text == "cam-02 at pi-02 is not heard: the node does not run, or pi-02 is off"
+
+
 def test_computers_of_one_name_are_told_apart() -> None:
     off = {"heard": False, "discrepancy": gone()}
     same = with_cameras(
