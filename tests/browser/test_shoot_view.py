@@ -93,6 +93,13 @@ def test_three_expressions_with_keys_alone(
         operator.press("ArrowLeft")
         code = operator.fire("r", blurred("mouth_stretch"))
         assert code.endswith("E03-2")
+        page.locator("#mute").focus()
+        for key in ("Tab", "Enter"):  # without a mouse Enter presses the button that Tab went to, and accepts nothing
+            page.keyboard.press(key)
+        page.locator("#help[open]").wait_for()
+        page.keyboard.press("Escape")
+        page.locator(".told .name").click()
+        assert page.locator(".warning").count() == 0 or not page.locator(".warning").is_visible()
         operator.press("Enter")
         page.locator(".warning").wait_for()
         assert "Enter again accepts it all the same" in page.locator(".warning").inner_text()

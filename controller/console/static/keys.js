@@ -7,6 +7,7 @@ const NAMES = { " ": "Space", ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑
 export class Keys {
   #bound = new Map(); // view -> key -> {label, fn}
   #view = "";
+  #tabbed = false; // the focus was moved by Tab: Enter is then for what has it
   translate = () => undefined; // (key, view): the key that a foot switch's or presenter's key stands for
   mayAct = true; // false for who may see and do nothing
   more = () => undefined; // (view): what else the help shows
@@ -16,6 +17,7 @@ export class Keys {
     this.alive = alive;
     this.dialog = dialog;
     document.addEventListener("keydown", (event) => this.#down(event));
+    document.addEventListener("pointerdown", () => { this.#tabbed = false; }, { capture: true });
   }
 
   /**
@@ -26,7 +28,7 @@ export class Keys {
   bind(view, key, label, fn, { always = false, overDialog = false, acts = false } = {}) {
     if (acts && !this.mayAct) return;
     const keys = this.#bound.get(view) ?? new Map();
-    keys.set(key, { label, fn, always, overDialog });
+    keys.set(key, { label, fn, always, overDialog, acts });
     this.#bound.set(view, keys);
   }
 
@@ -48,6 +50,7 @@ export class Keys {
 
   #down(event) {
     const target = event.target;
+    if (event.key === "Tab") this.#tabbed = true;
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     if (target instanceof HTMLElement && target.matches("input:not([type=checkbox]):not([type=button]), textarea, select")) return;
     const dialog = document.querySelector("dialog[open]");
@@ -55,6 +58,7 @@ export class Keys {
     const key = this.translate(pressed, this.#view) ?? pressed;
     const found = this.#bound.get(this.#view)?.get(key) ?? this.#bound.get("*")?.get(key);
     if (dialog && !found?.overDialog) return;
+    if (pressed === "Enter" && found?.acts && this.#tabbed && target instanceof HTMLElement && target.matches("button, a, summary")) return;
     if (!found || (event.repeat && key !== "ArrowLeft" && key !== "ArrowRight")) {
       if (found) event.preventDefault(); // a key held down fires once
       return;

@@ -71,7 +71,7 @@ def test_from_the_countdown_to_the_fire_the_bar_never_says_ready(shooting: Calla
     page = served.follow("?console=screen-1")
     page.until(lambda s: s["bar"]["word"])
     fire(served, session, 0.4)
-    page.until(lambda s: s["take"]["phase"] in ("in", "checked"))
+    page.until(lambda s: s["take"]["phase"] in OVER)
     patches = [data["patch"] for kind, data in page.events if kind == "change"]
     begun = next(number for number, patch in enumerate(patches) if patch.get("countdown"))
     words = [patch["bar"]["word"] for patch in patches[begun:] if patch.get("bar", {}).get("word")]
