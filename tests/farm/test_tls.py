@@ -2,6 +2,7 @@
 
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,14 +73,14 @@ def test_nobody_listens_for_other_machines_in_the_clear_unasked() -> None:
     ],
 )
 def test_a_stranger_is_not_let_in(
-    lent: object, tmp_path: Path, shows: str, told: str, monkeypatch: pytest.MonkeyPatch
+    lent_scheduler: Any, tmp_path: Path, shows: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import dask
 
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     foreign = issue(tmp_path / "foreign", "worker")
     tls = str(foreign) if shows.startswith("another") else None
-    port = 1 if shows.endswith("nobody listens") else lent.port  # type: ignore[attr-defined]
+    port = 1 if shows.endswith("nobody listens") else lent_scheduler.port
     monkeypatch.setattr("processing.farm.execution.services.environment", lambda _threads: {})
     monkeypatch.setattr("processing.farm.execution.dask_cluster.CONNECT_S", 1)
     with (

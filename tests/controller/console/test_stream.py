@@ -43,7 +43,7 @@ def test_the_console_stops_with_streams_open(shooting: Callable[..., Any]) -> No
     began = time.monotonic()
     served.stop()
     assert not served.thread.is_alive()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15  # uvicorn alone waits 20 s for them
     for page in pages:
         assert page.ended
         assert page.events[-1][0] == "end"
