@@ -14,6 +14,7 @@ export const ACTIONS = {
   resume: ["Resume", (app) => app.api.post(`/api/sessions/${app.store.state.paused[0].session}/resume`)],
   identify: ["Identify", (app, fault) => each(app, fault, (camera) => app.api.post(`/api/rig/cameras/${camera}/identify`))],
   live_view: ["Live view", (app) => app.go("cameras")],
+  close: ["Sessions", (app) => app.go("sessions")],
   record_consent: ["Consent", (app) => app.go("sessions")],
   retake: ["To the take", (app) => app.go("shoot")],
   accept: ["To the takes", (app) => app.go("shoot")],

@@ -87,6 +87,16 @@ def test_what_a_person_decided_is_told_of_and_holds() -> None:
     assert {fault.level for fault in found.faults} == {"warning"}
 
 
+def test_nothing_asks_for_a_decision_about_takes_of_who_has_withdrawn() -> None:
+    view = with_session(
+        all_well(),
+        consent="withdrawn",
+        last=LastTake("t", SHOW, "smile", "undecided", looks=2, advice="a"),
+        undecided=("u",),
+    )
+    assert [fault.cause for fault in judge(view).faults] == ["consent"]
+
+
 def test_a_computer_that_is_off_is_one_line() -> None:
     found = the(broken(["a computer is off"]), "computer_off")
     assert found.text == "pi-00 is off, or off the network: 4 cameras (cam-00, cam-01, cam-02, cam-03)"

@@ -66,6 +66,20 @@ def test_a_countdown_is_shown_to_all_and_fires_at_its_end(shooting: Callable[...
 
 
 @pytest.mark.slow
+def test_from_the_countdown_to_the_fire_the_bar_never_says_ready(shooting: Callable[..., Any]) -> None:
+    served, session = shooting()
+    page = served.follow("?console=screen-1")
+    page.until(lambda s: s["bar"]["word"])
+    fire(served, session, 0.4)
+    page.until(lambda s: s["take"]["phase"] in OVER)
+    patches = [data["patch"] for kind, data in page.events if kind == "change"]
+    begun = next(number for number, patch in enumerate(patches) if patch.get("countdown"))
+    words = [patch["bar"]["word"] for patch in patches[begun:] if patch.get("bar", {}).get("word")]
+    assert words[:2] == ["COUNTDOWN", "HOLD STILL"], words
+    assert set(words[2:]) <= {"COMING IN", "DECIDE", "LOOK"}, words
+
+
+@pytest.mark.slow
 def test_an_aborted_countdown_fires_nothing(shooting: Callable[..., Any]) -> None:
     served, session = shooting()
     page = served.follow("?console=screen-1")
