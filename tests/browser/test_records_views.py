@@ -77,6 +77,9 @@ def test_a_consent_is_recorded_and_a_session_begins_and_waits(page: Any, study: 
     view.get_by_role("button", name="Record a consent").click()
     dialog = page.get_by_role("dialog", name=f"Record a consent of {code}")
     dialog.get_by_role("button", name="Record").click()
+    assert "Tick what was allowed" in dialog.inner_text()  # nothing is allowed beforehand
+    dialog.get_by_label("Research release").check()
+    dialog.get_by_role("button", name="Record").click()
     assert "The day on which it was signed is missing" in dialog.inner_text()
     dialog.get_by_label("Day of the signature").fill("2026-01-05")
     dialog.get_by_label("Version of the form").fill("2026-01")

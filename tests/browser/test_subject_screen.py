@@ -55,7 +55,7 @@ def test_the_subject_holds_still_until_every_photograph_is_safe(phase: str, show
 def test_a_withdrawn_consent_shows_nothing() -> None:
     base = state()
     base["session"]["consent"]["standing"] = "withdrawn"
-    assert screen_view(base) == {"session": "none"}
+    assert screen_view(base) == {"session": "ended"}
 
 
 def test_a_paused_session_says_so_and_nothing_else() -> None:

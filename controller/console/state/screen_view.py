@@ -11,7 +11,9 @@ PHASES = {"armed": "hold", "fired": "hold", "safe": "relax", "coming_in": "relax
 def screen_view(state: Mapping[str, Any]) -> dict[str, Any]:
     """The part of the page's state that a subject may see."""
     session, paused = state.get("session"), state.get("paused", [])
-    if session is None or session["state"] != "open" or session["consent"]["standing"] == "withdrawn":
+    if session is not None and session["consent"]["standing"] == "withdrawn":
+        return {"session": "ended"}
+    if session is None or session["state"] != "open":
         return {"session": "paused" if paused else "none"}
     position = _position(state, session)
     line = session["expressions"][str(position)]

@@ -118,7 +118,7 @@ function paintTrigger(state) {
   const trigger = state.trigger ?? {};
   const mine = trigger.holder === consoleId;
   attribute(document.body, "data-trigger", mine ? "mine" : trigger.holder ? "other" : "free");
-  text($("trigger-text"), mine ? "this screen holds the trigger" : trigger.holder ? `${trigger.person || "another screen"} holds the trigger` : "nobody holds the trigger");
+  text($("trigger-text"), mine ? "this screen holds the trigger" : trigger.holder ? `${trigger.person === me.name ? "your other screen" : trigger.person || "another screen"} holds the trigger` : "nobody holds the trigger");
   const asks = trigger.asked_by;
   show($("trigger-take"), !mine && me.role !== "viewer");
   text($("trigger-take"), !trigger.holder ? "Take the trigger" : trigger.lost ? "Take the trigger" : asks?.console === consoleId ? "Asked for" : "Ask for the trigger");

@@ -22,6 +22,7 @@ let ghost = Number(localStorage.getItem("mien-ghost") ?? 0.35);
 const WORDS = {
   wait: ["One moment, please", ""],
   none: ["Welcome", "The session begins in a moment."],
+  ended: ["This is the end", "Nothing more is photographed. Thank you!"],
   paused: ["A pause", "Take your time. The operator goes on when you are ready."],
   done: ["That was all", "Thank you!"],
 };

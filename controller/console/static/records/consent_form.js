@@ -38,7 +38,6 @@ export function consentFields() {
   };
   publication.box.addEventListener("change", follow);
   follow();
-  scopes[0].box.checked = true;
   const element = el(
     "div", { class: "consent-fields" },
     el("fieldset", {}, el("legend", {}, "What was allowed"), scopes.map((scope) => scope.row)),
