@@ -1,6 +1,7 @@
 """Where a studio keeps its things: home folder, database URL, store.
 
-A home holds `studio.toml` (optional), `studio.sqlite` (the default database), `store/`, `keys/` (0700) and `ingest/`.
+A home holds `studio.toml` (optional), `studio.sqlite` (the default database), `store/`, `keys/` (0700), `ingest/` and,
+once there are any, `rig-shots/` (photographs without a subject).
 Order of precedence: argument, environment (MIEN_HOME, MIEN_DATABASE), studio.toml, default.
 
     database = "postgresql://mien@db.studio.example/mien"

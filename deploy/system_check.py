@@ -30,6 +30,8 @@ CONTROLLER = {
     "sacn": "sacn",
     "PIL": "pillow",
     "mediapipe": "mediapipe",
+    "argon2": "argon2-cffi",
+    "webauthn": "webauthn",
     "prometheus_client": "prometheus-client",
     "pythonjsonlogger": "python-json-logger",
 }

@@ -91,7 +91,7 @@ def rig_router(studio: Studio, guard: Sequence[Depends]) -> APIRouter:
     def preflight(body: PreflightBody) -> dict[str, Any]:
         return preflight_data(studio.preflight(body.profile))
 
-    @api.post("/rig/scene")
+    @api.post("/rig/scene", dependencies=[require("operator")])
     def hold_scene(body: SceneBody) -> dict[str, Any]:
         studio.hold_scene(body.scene)
         found = studio.status()

@@ -58,6 +58,8 @@ def _word(view: StudioView, faults: Sequence[Fault]) -> tuple[str, str]:
     ending = next((fault for fault in faults if fault.cause in ENDING and fault.weight is Weight.FIRE), None)
     if take is not None and take.stage == "hold":
         return "HOLD STILL", ""
+    if view.countdown == 0:
+        return "HOLD STILL", ""
     if view.countdown is not None:
         return "COUNTDOWN", str(view.countdown)
     if ending is not None and (session is not None or take is not None):

@@ -19,6 +19,8 @@ def check_remedy(check: PreflightCheck, profile: str) -> Remedy | None:
             return Remedy("Bring one back once it works", "back", cameras, f"mien rig back {' '.join(cameras)}")
         case "settings":
             return remedies.preflight("Put each body right, then run the preflight once more", profile)
+        case "battery" | "frames left" if check.level == "warning":
+            return Remedy("Nothing here says it: look at the bodies that do not")
         case "battery":
             return remedies.body("Change or look at the battery", cameras)
         case "frames left":

@@ -98,7 +98,8 @@ def look_at(
 
 def _free_bytes(studio: Studio) -> int | None:
     """Room on the fullest disk that photographs are filed on; None while one cannot be looked at, or is elsewhere."""
-    places = [studio.settings.records.home, *([studio.store.folder] if studio.store.folder else [])]
+    records = studio.settings.records
+    places = [records.home, records.ingest, *([studio.store.folder] if studio.store.folder else [])]
     try:
         return min(shutil.disk_usage(place).free for place in places)
     except OSError:

@@ -41,9 +41,11 @@ def _unheard(cameras: list[CameraView], places: Places) -> Iterator[Fault]:
             yield fault("never_seen", text, f"{some(gone)} not here", remedies.never_seen(gone), cameras=gone)
             continue
         name = places.name(computer)
-        if any(camera.heard for camera in places.computers[computer]):
+        alone = len(places.computers[computer]) < _AT_ONCE  # then nobody can tell which of the two it is
+        if alone or any(camera.heard for camera in places.computers[computer]):
             verb = "is" if len(gone) == 1 else "are"
-            text = f"{names(gone)} at {name} {verb} not heard: the node does not run"
+            or_computer = f", or {name} is off" if alone else ""
+            text = f"{names(gone)} at {name} {verb} not heard: the node does not run{or_computer}"
             remedy = remedies.node_gone(name, gone)
             yield fault("node_gone", text, f"{some(gone)} not heard", remedy, place=name, cameras=gone)
             continue

@@ -17,6 +17,8 @@ def session_faults(view: StudioView, places: Places) -> Iterator[Fault]:
     if session is None:
         return
     yield from _consent(session)
+    if session.consent == CaptureConsent.WITHDRAWN:
+        return  # nothing is accepted or taken again
     if session.last is not None and view.take is None:
         yield from _last_take(session.last, view, places)
     others = tuple(code for code in session.undecided if session.last is None or code != session.last.take)

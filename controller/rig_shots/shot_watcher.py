@@ -1,17 +1,16 @@
-"""A look at each rig shot: a thumbnail for whoever photographs, and where a board was seen. One thread at low priority.
+"""A look at each rig shot: a thumbnail for whoever photographs, and where a board was seen. One photograph at a time.
 
 Photographs are decoded in a process of its own (common.bounded.decoder_pool), reduced; so a board that is small in the
-picture may be missed here that `mien calibrate` finds. While the shutters are used no photograph is begun.
+picture may be missed here that `mien calibrate` finds. While the shutters are used no photograph is begun. The thread
+keeps its priority: the decoding processes that it starts serve photographs that come in, too.
 """
 
 import io
 import logging
-import os
 import queue
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NICE = 15
 LOOKED_PX = 1400  # the decoded picture has at least so many rows, where the photograph has
 THUMBNAIL_PX = 320
 THUMBNAILS = 400  # that are held; the oldest go
@@ -83,8 +81,6 @@ class ShotWatcher:
             return self._thumbnails.get(sha256)
 
     def _run(self) -> None:
-        with suppress(OSError, AttributeError):  # this thread alone, on Linux
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while (look := self._looks.get()) is not None:
             while self._busy() and not self._stopping.wait(_PAUSE_S):
                 pass

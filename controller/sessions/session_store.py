@@ -189,6 +189,7 @@ class SessionStore:
             skipped = take_decisions.skip_reason(tx, row.id, captures.expression_at(tx, row, position).id)
             take = captures.plan_take(tx, row, position, profile=profile)
             take_decisions.note(tx, row.id, ActKind.FIRE, take, {} if skipped is None else {"skipped": skipped})
+            audit_log.record(tx, "take.fire", "take", take.code, {"attempt": take.attempt})
             reasons = {self._cameras[camera]: reason for camera, reason in (aside or {}).items()}
             missing_photographs.record_aside(tx, take, reasons)
             return take.code

@@ -55,6 +55,7 @@ class Countdown:
         self._running: _Running | None = None
         self._ended = ""  # why the one that runs is to end without a fire
         self._stopped = False
+        self._firing = False
         self._refusal: dict[str, str] | None = None
         self._threads: list[threading.Thread] = []
 
@@ -63,6 +64,12 @@ class Countdown:
         with self._wake:
             running = self._running
         return None if running is None else _section(running)
+
+    @property
+    def firing(self) -> bool:
+        """Whether its fire has been begun and is not out yet: before a take can be seen."""
+        with self._wake:
+            return self._firing
 
     @property
     def last_refusal(self) -> dict[str, str] | None:
@@ -139,12 +146,18 @@ class Countdown:
                 self._over("" if why == "aborted" else f"Nothing was fired: {why}")
                 return
             wish = running.wish
+            with self._wake:
+                self._firing = True
             self._over("")
             self._studio.fire(wish.session, str(running.line.position), retake=wish.retake, wait=False)
         except Exception as error:
             if getattr(error, "exit_code", None) is None:
                 log.exception("the fire of %s failed", running.take)
             self._refuse(error)
+        finally:
+            with self._wake:
+                self._firing = False
+            self._changed()
 
     def _count(self, running: _Running, may_go_on: Callable[[], str]) -> str:
         """Until its end (""), or why it ended before. What stands in the way is looked at to the last moment."""

@@ -42,6 +42,9 @@ def test_a_dead_camera_is_seen_found_set_aside_brought_back_and_recovered_with_k
         assert page.locator(".plan-camera[data-tone=stop]").count() == 1
         assert accessibility_faults(page) == []
 
+        operator.press("?", "Escape")
+        assert page.locator("dialog[open]").count() == 0
+
         operator.press("ArrowRight", "Enter")
         assert operator.tile("cam-01").get_attribute("aria-pressed") == "true"
         assert "no longer answers" in page.locator(".why").inner_text()

@@ -200,7 +200,7 @@ def test_a_withdrawal_empties_the_page_at_once(page: Any, study: Any) -> None:
     page.wait_for_function(DRAWN_3D)
     with transaction(writer.engine) as tx:
         withdraw_consent(tx, get_subject(tx, subject))
-    page.locator(".pane-note", has_text="consent does not stand").first.wait_for(timeout=8000)
+    until(page.locator(".pane-note", has_text="consent does not stand").count, "the scan is still shown", 8)
     assert drawn(page)[80:].reshape(-1, 3).std(axis=0).max() < 12  # the ground, and the line between the windows
     assert page.locator(".three-list img[src]").count() == 0
     view = show(page, "night")

@@ -93,12 +93,22 @@ def test_three_expressions_with_keys_alone(
         operator.press("ArrowLeft")
         code = operator.fire("r", blurred("mouth_stretch"))
         assert code.endswith("E03-2")
+        page.locator("#mute").focus()
+        for key in ("Tab", "Enter"):  # without a mouse Enter presses the button that Tab went to, and accepts nothing
+            page.keyboard.press(key)
+        page.locator("#help[open]").wait_for()
+        page.keyboard.press("Escape")
+        page.locator(".told .name").click()
+        assert page.locator(".warning").count() == 0 or not page.locator(".warning").is_visible()
         operator.press("Enter")
         page.locator(".warning").wait_for()
         assert "Enter again accepts it all the same" in page.locator(".warning").inner_text()
         assert "cam-02" in page.locator(".reasons").inner_text()
         assert operator.state(f"session.takes.{code}.state") == "captured"
         assert accessibility_faults(page) == []
+        page.locator(".warning").wait_for(state="hidden")
+        operator.press("Enter")
+        page.locator(".warning").wait_for()
         operator.press("Enter")
         operator.wait("s.session.takes[g[0]].state === 'accepted'", code)
         assert page.evaluate("() => mien.sounds.played").count("look") >= 1
@@ -228,6 +238,19 @@ def test_keys_are_dead_without_contact_and_nothing_is_done_later(air: OnAir, loo
         assert air.studio.open_session() is not None, "paused by a key that was pressed while nobody was heard"
         assert not air.studio.state_of(str(air.studio.open_session())).takes
         operator.accept(operator.fire())
+
+
+@pytest.mark.slow
+def test_a_viewer_has_no_button_and_no_key_that_would_be_refused(air: OnAir, looks: Callable[[str], Path]) -> None:
+    with browser_page(air.url, air.home, role="viewer") as page:
+        operator_of(page, air, looks)
+        assert page.locator(".shoot .acts, #automatic").count() == 0
+        for key in ("Space", "Enter", "r", "u", "s", "l", "p", "v"):
+            page.keyboard.press(key)
+        assert page.locator("dialog[open], .toast").count() == 0
+        page.keyboard.press("?")
+        assert "Skip" not in page.locator("#help").inner_text()
+        assert not air.studio.state_of(str(air.studio.open_session())).takes
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from patience import until
 
 # WebGL without a graphics card.
 SOFTWARE_3D = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
+PATIENCE_MS = 240_000.0  # of a machine that does other things too
 HOW = "no Chromium here: apt-get install chromium (or set MIEN_CHROMIUM to one)"
 
 
@@ -58,6 +59,7 @@ def browser_page(
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=chromium(), args=[*arguments, *graphics])
         context = browser.new_context(viewport={"width": width, "height": height})
+        context.set_default_timeout(PATIENCE_MS)
         sign_in(context, url, home, person=f"anna-{role}", role=role)
         context.on("page", wait_by_asking)
         page = wait_by_asking(context.new_page())

@@ -125,7 +125,7 @@ def studio_on_air(
         air = OnAir(records.home, studio, folder / "now")
         air.perform(first)
         try:
-            _start_nodes(air, folder / "nodes", rig, options or {})
+            start_nodes(air, folder / "nodes", rig, options or {})
             chosen = tuple(line for line in FACESCAPE.expressions if not expressions or line[0] in expressions)
             with transaction(studio.engine) as tx:
                 install_protocol(tx, ProtocolData("session", 1, chosen, FACESCAPE.recipes))
@@ -146,7 +146,8 @@ def studio_on_air(
                 process.kill()
 
 
-def _start_nodes(air: OnAir, folder: Path, rig: Rig, options: dict[str, str]) -> None:
+def start_nodes(air: OnAir, folder: Path, rig: Rig, options: dict[str, str]) -> None:
+    """A node a camera, each with its key enrolled; `options` of a camera's `sim:` address, by name."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["camera_nodes.agent", "camera_nodes.sim_camera"])
     for camera in rig.cameras:

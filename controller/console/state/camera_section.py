@@ -3,11 +3,13 @@
 from collections.abc import Collection
 from typing import Any
 
+from common.computer import computer_name
 from controller.console.state.camera_places import CameraPlaces
 from controller.console.state.known_values import known, rounded
 from controller.console.state.record_facts import RecordFacts
 from controller.console.state.take_sections import SeenTake
 from controller.node_links.camera_status import CameraReport, report_cameras
+from controller.readiness.places import computer_of
 from controller.rig.cameras_aside import aside_text
 from controller.rig.roster import Roster
 from controller.rig_file import DEFAULT_PROFILE, CameraEntry
@@ -23,6 +25,7 @@ class CameraSection:
         self._entries = {camera.name: camera for camera in studio.rig.cameras}
         self._values: dict[str, dict[str, Any]] = {}
         self._aside: dict[str, str] = {}
+        self._computers: dict[str, str] = {}
         self._roster: Roster | None = None
         self._lags: dict[str, dict[str, float]] = {}
 
@@ -38,6 +41,10 @@ class CameraSection:
             self._roster = studio.link.roster().without(self._aside)
             self._lags = self._read_lags(facts.state.profile if facts.state is not None else DEFAULT_PROFILE)
             self._places.read(facts.calibration[0])
+            seen_last = studio.link.last_seen()  # a computer that is off keeps its cameras
+            self._computers = {
+                name: computer_name(computer_of(last.disk, last.node)) for name, last in seen_last.items()
+            }
         nodes = studio.link.nodes()
         values = {}
         for report in report_cameras(studio.rig, self._roster, nodes, self._aside, changed):
@@ -70,6 +77,7 @@ class CameraSection:
         value = known(
             view=report.view,
             node=report.node,
+            computer=self._computers.get(name) or None,
             tier=entry.tier if entry is not None else "unknown",
             state=report.state,
             ready=report.ready,

@@ -131,12 +131,13 @@ class Snapshot:
 
     def _judge(self, state: dict[str, Any], count: int, now: float, facts_changed: bool) -> None:
         """The bar and the faults; figures of cameras are judged by the clock, all else at once."""
-        counting = self._trigger.countdown.section()
-        urgent = facts_changed or counting or self._trouble or self._bell.any_since(JUDGED, self._judged_seen)
+        countdown = self._trigger.countdown
+        firing, counting = countdown.firing, countdown.section()  # in this order: one becomes the other
+        urgent = facts_changed or counting or firing or self._trouble or self._bell.any_since(JUDGED, self._judged_seen)
         if not urgent and now - self._judged_at < JUDGED_S:
             return
         self._judged_at, self._judged_seen = now, count
-        seconds = math.ceil(counting["ends_in_ms"] / 1e3) if counting is not None else None
+        seconds = math.ceil(counting["ends_in_ms"] / 1e3) if counting is not None else 0 if firing else None
         facts = self._facts
         paused = [line.session for line in facts.paused]
         records = records_view(self._studio, facts.state, facts.review, paused, facts.calibration, self._trouble)

@@ -29,6 +29,7 @@ const sounds = new Sounds();
 const store = new Store(`/stream?console=${encodeURIComponent(consoleId)}`, onConnection);
 const api = new Api(() => store.serverNow(), () => store.connected);
 const keys = new Keys(() => store.connected, $("help"));
+keys.mayAct = me.role !== "viewer";
 let lastSiren = 0;
 let wasLost = false;
 
@@ -120,7 +121,7 @@ function paintTrigger(state) {
   text($("trigger-text"), mine ? "this screen holds the trigger" : trigger.holder ? `${trigger.person || "another screen"} holds the trigger` : "nobody holds the trigger");
   const asks = trigger.asked_by;
   show($("trigger-take"), !mine && me.role !== "viewer");
-  text($("trigger-take"), !trigger.holder ? "Take the trigger" : asks?.console === consoleId ? "Asked for" : "Ask for the trigger");
+  text($("trigger-take"), !trigger.holder ? "Take the trigger" : trigger.lost ? "Take the trigger" : asks?.console === consoleId ? "Asked for" : "Ask for the trigger");
   show($("trigger-grant"), mine && asks);
   if (asks) text($("trigger-grant"), `Give the trigger to ${asks.person || "the other screen"}`);
 }

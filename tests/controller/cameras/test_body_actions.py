@@ -10,7 +10,7 @@ from patience import until
 
 from camera_nodes import wire
 from controller.cameras import body_actions
-from controller.console.state.snapshot import Snapshot
+from controller.console.state.rig_sections import jobs_section
 from controller.errors import RigNotReady, SessionError
 from controller.rig_file import Rig
 from db.engine import reading
@@ -70,10 +70,10 @@ def test_a_lag_measurement_and_a_recovery_say_how_far_they_are(
     studio = home.open(rig_of(2))
     fleet.start(studio, {"cam-00": sim_url(0, photos), "cam-01": sim_url(1, photos, stuck_until="usb_reset")})
     until(lambda: "cam-00" in studio.roster().ready and set(studio.link.nodes()) == {"cam-00", "cam-01"})
-    assert Snapshot(studio).compose()["jobs"] == {}
+    assert jobs_section(studio) == {}
     studio.recover("cam-01", ["usb_reset"])
     until(lambda: studio.jobs_now()["recovery-cam-01"].state == "done")
-    told = Snapshot(studio).compose()["jobs"]["recovery-cam-01"]
+    told = jobs_section(studio)["recovery-cam-01"]
     assert told["text"] == "recovery of cam-01"
     assert "it answers: Simulated camera" in told["told"]
     studio.wait_for_cameras(WAIT_S)

@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from camera_nodes import wire
 from controller.api.app import make_console, write_address
+from controller.client import StudioRefusal
 from controller.commands import rig
 from controller.commands.live_view_table import worst_first
 from controller.rig_file import Rig
@@ -103,6 +104,26 @@ def test_a_body_that_does_not_come_back_is_exit_code_3(
     refused = "this body gives no live view over PTP"  # as soon as its node has said so
     answer = until(lambda: told if refused in (told := mien("view", "cam-00", "--seconds", "2")).output else None)
     assert answer.exit_code == 3
+
+
+def test_identify_and_focus_say_what_was_done_and_which_camera_could_not(
+    home: Any, rig_of: Callable[..., Rig], fleet: Any, sim_url: Callable[..., str], photos: Path,
+    serve: Callable[[Any], str], mien: Callable[..., Result],
+) -> None:  # fmt: skip
+    studio = home.open(rig_of(2))
+    fleet.start(studio, {"cam-00": sim_url(0, photos, defocus=2)})
+    until(lambda: "cam-00" in studio.roster().ready)
+    serve(studio)
+    answer = mien("identify", "cam-00")
+    assert answer.exit_code == 0, answer.output
+    assert answer.output.startswith("cam-00  its live view goes on and off: listen for the mirror")
+    answer = mien("identify", "cam-01")
+    assert isinstance(answer.exception, StudioRefusal)
+    assert (answer.exception.exit_code, str(answer.exception)[:8]) == (3, "cam-01: ")
+    told = json.loads(mien("focus", "cam-00", "--drive", "nearer", "--step", "2", "--json").output)
+    assert told == {"camera": "cam-00", "told": "nearer by 2"}
+    assert mien("focus", "cam-00", "--step", "4").exit_code == 2
+    assert mien("focus", "cam-00").output == "cam-00  autofocus has found its focus\n"
 
 
 def test_view_prints_a_line_a_second_keeps_frames_and_sorts_the_worst_first(

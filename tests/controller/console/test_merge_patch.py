@@ -20,7 +20,7 @@ def as_json(state: Any) -> str:
     return json.dumps(state, sort_keys=True)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(states, states)
 def test_a_patch_makes_the_one_state_of_the_other(before: dict[str, Any], after: dict[str, Any]) -> None:
     kept = as_json(before)
@@ -30,7 +30,7 @@ def test_a_patch_makes_the_one_state_of_the_other(before: dict[str, Any], after:
     assert (patch == {}) == (as_json(before) == as_json(after))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(states, states, states)
 def test_changes_that_come_once_more_before_the_newest_do_no_harm(a: Any, b: Any, c: Any) -> None:
     first, second = make_patch(a, b), make_patch(b, c)

@@ -98,6 +98,7 @@ def test_photographs_are_shown_until_the_subject_withdraws(shooting: Callable[..
         assert served.studio.reviewer.thumbnails.get(sha256) is None
 
 
+@pytest.mark.slow
 def test_a_take_that_was_withdrawn_is_shown_no_more(shooting: Callable[..., Any], home: Any) -> None:
     served, session = shooting()
     result = served.studio.fire(session)

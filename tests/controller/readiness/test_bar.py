@@ -85,6 +85,11 @@ def test_the_first_row_that_fits_is_said(stage: str, session: str) -> None:
         assert (bar.tone == "good") == (bar.word in ("READY", "DONE")), case
 
 
+def test_between_a_countdown_and_its_take_nothing_is_ready() -> None:
+    view = with_session(replace(all_well(), countdown=0), next="smile")
+    assert make_bar(view, ()).word == "HOLD STILL"
+
+
 def test_every_word_has_its_look() -> None:
     assert {shape for _, shape in LOOKS.values()} == {"circle", "bars", "triangle", "octagon"}
     assert [word for word, (tone, _) in LOOKS.items() if tone == "good"] == ["DONE", "READY"]

@@ -87,6 +87,16 @@ def test_what_a_person_decided_is_told_of_and_holds() -> None:
     assert {fault.level for fault in found.faults} == {"warning"}
 
 
+def test_nothing_asks_for_a_decision_about_takes_of_who_has_withdrawn() -> None:
+    view = with_session(
+        all_well(),
+        consent="withdrawn",
+        last=LastTake("t", SHOW, "smile", "undecided", looks=2, advice="a"),
+        undecided=("u",),
+    )
+    assert [fault.cause for fault in judge(view).faults] == ["consent"]
+
+
 def test_a_computer_that_is_off_is_one_line() -> None:
     found = the(broken(["a computer is off"]), "computer_off")
     assert found.text == "pi-00 is off, or off the network: 4 cameras (cam-00, cam-01, cam-02, cam-03)"
@@ -101,6 +111,11 @@ def test_a_computer_that_is_off_is_one_line() -> None:
 def test_a_computer_of_which_one_camera_is_heard_is_not_off() -> None:
     view = with_cameras(all_well(), {key: {"heard": False, "discrepancy": gone()} for key in range(3)})
     assert the(view, "node_gone").text == "cam-00, cam-01, cam-02 at pi-00 are not heard: the node does not run"
+
+
+def test_of_a_computer_with_one_camera_nobody_can_tell() -> None:
+    view = with_cameras(all_well(4, on_each_computer=1), {2: {"heard": False, "discrepancy": gone()}})
+    assert the(view, "node_gone").text == "cam-02 at pi-02 is not heard: the node does not run, or pi-02 is off"
 
 
 def test_computers_of_one_name_are_told_apart() -> None:

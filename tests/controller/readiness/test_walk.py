@@ -21,7 +21,7 @@ from db.engine import transaction
 from db.subjects import get_subject, withdraw_consent
 
 CAMERAS = 3
-MENDED_S = 10.0  # a fault is gone so long after its repair, at the latest
+MENDED_S = 10.0  # a fault is gone so many quiet seconds after its repair, at the latest
 HERE = Path("/proc/sys/kernel/hostname").read_text().strip()
 
 
@@ -49,9 +49,7 @@ class Booth:
 
     def mended(self, *causes: str) -> None:
         """These are gone by themselves, in time."""
-        began = time.monotonic()
-        until(lambda: not {fault.cause for fault in self.look().faults} & set(causes), self._told)
-        assert time.monotonic() - began < MENDED_S
+        until(lambda: not {fault.cause for fault in self.look().faults} & set(causes), self._told, MENDED_S)
 
     def _told(self) -> str:
         found = self.look()
@@ -189,7 +187,7 @@ def test_a_take_that_fails_or_is_late(
 
 @pytest.mark.slow
 def test_42_cameras_that_wake_late(session: Callable[..., Booth]) -> None:
-    day = session(node={"max_late_ms": 0.0001, "realtime": False})
+    day = session(node={"max_late_ms": 1e-7, "spin_us": 0, "realtime": False})
     assert day.studio.fire(day.session).state == "failed"
     found = day.bar("RETAKE: 3 cameras woke late")
     assert found.faults[0].text.startswith("3 cameras woke late: this computer is overloaded; worst cam-0")

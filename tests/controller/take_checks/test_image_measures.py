@@ -26,7 +26,8 @@ from db.takes.take_reviews import Baseline, CheckResult
 LIMITS = CheckLimits()
 USUAL = Baseline(takes=20, sharpness=0.5, brightness=90.0, clipped_percent=0.2, face_share=1.0)
 HERE = replace(USUAL, session_brightness=90.0, session_clipped_percent=0.2)
-ALWAYS = {name for check in CHECKS for name in check.names} - {"examined", "without"}  # two speak up when needed
+SPEAK_UP = {"examined", "without", "person"}  # when there is something to say, or when asked for
+ALWAYS = {name for check in CHECKS for name in check.names} - SPEAK_UP
 GOOD = PhotographFindings(sharpness=0.5, brightness=90.0, clipped_percent=0.2, face=True, frontal=1.0, scores={})
 
 

@@ -18,12 +18,33 @@ from db.engine import reading
 from db.models import ActKind, CheckState, SessionAct, SessionState, TakeState
 from db.takes.take_reviews import CheckResult, TakeReviewData
 
+OVER = ("in", "checked", "decided", "failed")  # phases of a take that is settled, whatever became of it
+
 
 def fire(served: Served, session: str, countdown_s: float, screen: str = "screen-1", **more: Any) -> Any:
     headers = {"X-Console": screen} | more.pop("headers", {})
     return served.ask(
         "POST", f"/api/sessions/{session}/trigger", json={"countdown_s": countdown_s} | more, headers=headers
     )
+
+
+def fire_until_whole(served: Served, session: str, expression: str) -> None:
+    """On a machine that is busy a simulated camera may miss its moment: it is fired again then."""
+    fire(served, session, 0, expression=expression)
+    for _ in range(5):
+        line = served.studio.state_of(session).find(expression)
+
+        def settled(position: int = line.position) -> str:
+            takes = served.studio.state_of(session).takes_of(position)
+            under_way = (
+                not takes or takes[-1].state in (TakeState.PLANNED, TakeState.FIRED) or served.studio.firing.held
+            )
+            return "" if under_way else takes[-1].state.value
+
+        if until(settled, "the take was not settled") != "failed":
+            return
+        fire(served, session, 0, expression=expression, retake=True)
+    raise AssertionError("no take came whole")
 
 
 def test_a_countdown_is_shown_to_all_and_fires_at_its_end(shooting: Callable[..., Any]) -> None:
@@ -40,10 +61,25 @@ def test_a_countdown_is_shown_to_all_and_fires_at_its_end(shooting: Callable[...
     again = fire(served, session, 1.0)
     assert (again.status_code, "goes on already" in again.json()["error"]) == (409, True)
     page.until(lambda s: s.get("take", {}).get("code") == f"{session}-E01-1" and "countdown" not in s)
-    page.until(lambda s: s["take"]["phase"] in ("in", "checked"))
+    page.until(lambda s: s["take"]["phase"] in OVER)
     assert other.state["trigger"]["holder"] == "screen-1"
 
 
+@pytest.mark.slow
+def test_from_the_countdown_to_the_fire_the_bar_never_says_ready(shooting: Callable[..., Any]) -> None:
+    served, session = shooting()
+    page = served.follow("?console=screen-1")
+    page.until(lambda s: s["bar"]["word"])
+    fire(served, session, 0.4)
+    page.until(lambda s: s["take"]["phase"] in OVER)
+    patches = [data["patch"] for kind, data in page.events if kind == "change"]
+    begun = next(number for number, patch in enumerate(patches) if patch.get("countdown"))
+    words = [patch["bar"]["word"] for patch in patches[begun:] if patch.get("bar", {}).get("word")]
+    assert words[:2] == ["COUNTDOWN", "HOLD STILL"], words
+    assert set(words[2:]) <= {"COMING IN", "DECIDE", "LOOK"}, words
+
+
+@pytest.mark.slow
 def test_an_aborted_countdown_fires_nothing(shooting: Callable[..., Any]) -> None:
     served, session = shooting()
     page = served.follow("?console=screen-1")
@@ -61,6 +97,7 @@ def test_an_aborted_countdown_fires_nothing(shooting: Callable[..., Any]) -> Non
     assert served.studio.state_of(session).takes == ()
 
 
+@pytest.mark.slow
 def test_what_stands_in_the_way_is_told_at_once_and_shown(shooting: Callable[..., Any]) -> None:
     served, session = shooting()
     page = served.follow("?console=screen-1")
@@ -71,9 +108,10 @@ def test_what_stands_in_the_way_is_told_at_once_and_shown(shooting: Callable[...
     assert fire(served, session, 31.0).status_code == 422
     answer = fire(served, session, 0.0)
     assert answer.json() == {"take": f"{session}-E01-1"}
-    page.until(lambda s: s.get("take", {}).get("phase") in ("in", "checked") and "last_refusal" not in s)
+    page.until(lambda s: s.get("take", {}).get("phase") in OVER and "last_refusal" not in s)
 
 
+@pytest.mark.slow
 def test_a_countdown_ends_when_its_screen_is_gone(shooting: Callable[..., Any], monkeypatch: Any) -> None:
     monkeypatch.setattr(trigger_module, "NO_CONTACT_S", 0.3)
     served, session = shooting()
@@ -140,27 +178,34 @@ def test_a_command_is_done_once_for_its_key_and_never_late(shooting: Callable[..
     assert [take.code for take in served.studio.state_of(session).takes] == [f"{session}-E01-1"]
     other = served.ask("POST", f"/api/sessions/{session}/fire", json={"expression": "smile"}, headers=headers)
     assert other.status_code == 422
+    fire_until_whole(served, session, "smile")
+    smile = {"expression": "smile"}
     now = time.time() * 1e3
     for late in (now - 6000, now + 60_000):
         stale = {"Idempotency-Key": str(uuid.uuid4()), "X-Console": "screen-1", "X-Issued-At": f"{late:.0f}"}
-        answer = served.ask("POST", f"/api/sessions/{session}/accept", json={}, headers=stale)
+        answer = served.ask("POST", f"/api/sessions/{session}/accept", json=smile, headers=stale)
         assert (answer.status_code, "was not done" in answer.json()["error"]) == (409, True)
-    assert served.studio.state_of(session).takes[0].state is TakeState.CAPTURED
-    fresh = {"X-Console": "screen-1", "X-Issued-At": f"{now:.0f}", "Idempotency-Key": "k1"}
-    assert served.ask("POST", f"/api/sessions/{session}/accept", json={}, headers=fresh).status_code == 200
-    refused = served.ask("POST", f"/api/sessions/{session}/accept", json={}, headers=fresh | {"Idempotency-Key": "k2"})
+    assert served.studio.state_of(session).takes_of(2)[-1].state is TakeState.CAPTURED
+    fresh = {"X-Console": "screen-1", "X-Issued-At": f"{time.time() * 1e3:.0f}", "Idempotency-Key": "k1"}
+    assert served.ask("POST", f"/api/sessions/{session}/accept", json=smile, headers=fresh).status_code == 200
+    refused = served.ask(
+        "POST", f"/api/sessions/{session}/accept", json=smile, headers=fresh | {"Idempotency-Key": "k2"}
+    )
     assert (
-        served.ask("POST", f"/api/sessions/{session}/accept", json={}, headers=fresh | {"Idempotency-Key": "k2"}).text
+        served.ask(
+            "POST", f"/api/sessions/{session}/accept", json=smile, headers=fresh | {"Idempotency-Key": "k2"}
+        ).text
         == refused.text
     )
 
 
+@pytest.mark.slow
 def test_what_is_well_is_accepted_by_itself_and_stays_undone(shooting: Callable[..., Any]) -> None:
     served, session = shooting()
     page = served.follow("?console=screen-1")
     page.until(lambda s: s["bar"]["word"])
     head = {"X-Console": "screen-1"}
-    assert fire(served, session, 0).status_code == 200
+    fire_until_whole(served, session, "neutral")
     page.until(lambda s: s.get("take", {}).get("phase") == "checked")
     served.ask("POST", f"/api/sessions/{session}/automatic", json={"on": True}, headers=head)
     page.until(lambda s: s["session"]["automatic"])
@@ -177,17 +222,17 @@ def test_what_is_well_is_accepted_by_itself_and_stays_undone(shooting: Callable[
 
         all_ok._studio.review = well  # type: ignore[method-assign]
         undo.callback(lambda: delattr(all_ok._studio, "review"))
-        assert fire(served, session, 0, expression="smile").status_code == 200
+        fire_until_whole(served, session, "smile")
         until(lambda: served.studio.state_of(session).accepted(2), "it was not accepted")
         state = served.studio.state_of(session)
-        assert [take.code for take in state.undecided()] == [f"{session}-E01-1"], "it waited before"
+        assert [take.position for take in state.undecided()] == [1], "it waited before"
         with reading(served.studio.engine) as tx:
             acts = [act.detail for act in tx.query(SessionAct) if act.kind is ActKind.ACCEPT]
         assert [act["automatic"] for act in acts] == [True]
         served.studio.undo(session)
         served.studio.skip(session, "mouth_stretch", "x")
         time.sleep(0.5)
-        assert [take.state for take in served.studio.state_of(session).takes_of(2)] == [TakeState.CAPTURED]
+        assert served.studio.state_of(session).takes_of(2)[-1].state is TakeState.CAPTURED
 
 
 OK = TakeReviewData("t", 0.1, (CheckResult("sharpness", CheckState.OK, "well"),))

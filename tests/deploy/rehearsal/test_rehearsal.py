@@ -198,7 +198,7 @@ def test_the_command_serves_a_console_and_ends_with_a_score(tmp_path: Path) -> N
         assert httpx.get("http://127.0.0.1:5797/sign-in").status_code == 200
     finally:
         os.kill(process.pid, signal.SIGINT)
-        out, errors = process.communicate(timeout=120)
+        out, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     score = json.loads(out)
     assert (score["kept"], score["fired"], len(score["faults"])) == (0, 0, 2)

@@ -102,7 +102,7 @@ const makeGroup = () => {
 function grouped(names, cameras) {
   const found = new Map();
   for (const name of names) {
-    const node = cameras[name].node ?? "";
+    const node = cameras[name].computer || cameras[name].node || "";
     if (!found.has(node)) found.set(node, []);
     found.get(node).push(name);
   }

@@ -40,7 +40,7 @@ export async function closeSession(app, session) {
     };
     return [
       el("h2", {}, `Close ${session.session}`),
-      el("p", {}, "The farm takes over its accepted takes. It can be reopened until the farm has begun with it, and no later."),
+      withdrawn ? null : el("p", {}, "The farm takes over its accepted takes. It can be reopened until the farm has begun with it, and no later."),
       withdrawn ? el("p", { class: "look" }, `${session.subject} has withdrawn its consent: nothing of it is decided or handed on; what was fired stays in quarantine.`) : null,
       missing.length && !withdrawn
         ? el("p", { class: "look" }, `${count(missing.length, "expression")} without a take and not skipped: ${missing.slice(0, 8).map((line) => named(line.name)).join(", ")}${missing.length > 8 ? ` and ${missing.length - 8} more` : ""}. The session is closed without them.`)

@@ -56,13 +56,14 @@ export class Commands {
   async accept() {
     const { position, code, line, seen, standing: stands } = this.shown();
     if (!this.state.session || code === undefined) return this.#say("There is no take to accept");
+    if (!this.#open()) return undefined;
     if (stands === "under_way") return this.#say(`${code} is still coming in`);
     if (stands === "accepted") return this.#say(`${code} is accepted already`, "good");
     if (stands === "failed") return this.#say(`${code} has failed: R takes it again`);
     const unchecked = line.checks === undefined && !seen.review;
     if ((unchecked || stands !== "whole") && !this.warned(code)) {
       this.#warned = { code, until: performance.now() + TWICE_MS };
-      setTimeout(this.view.changed, TWICE_MS + 50);
+      setTimeout(() => this.view.changed(), TWICE_MS + 50);
       this.app.sounds.play("look");
       return this.view.changed();
     }
@@ -180,6 +181,10 @@ export class Commands {
 
   #open() {
     const { session } = this.state;
+    if (session?.consent?.standing === "withdrawn") {
+      this.#say(`${session.subject} has withdrawn its consent: nothing is fired or accepted any more`, "stop");
+      return false;
+    }
     if (session?.state === "open") return true;
     this.#say(session ? `${session.code} is ${session.state}: P resumes it` : "No session is open");
     return false;

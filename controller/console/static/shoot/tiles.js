@@ -47,13 +47,14 @@ export class Tiles {
 
   #paint(tile, name, { camera, picture, phase, missing, fault, look, large }) {
     const aside = camera.aside !== undefined;
-    const state = missing ? "missing" : aside ? "aside" : look ? "look" : picture ? "in" : phase;
+    const unready = !picture && phase === "idle" && !camera.ready;
+    const state = missing ? "missing" : aside ? "aside" : look ? "look" : picture ? "in" : unready ? "unready" : phase;
     attribute(tile, "data-state", state);
     attribute(tile, "aria-current", large ? "true" : undefined);
-    const word = missing ? "missing" : aside ? "aside" : look ? "look" : picture ? "" : WORDS[phase] ?? "";
+    const word = missing ? "missing" : aside ? "aside" : look ? "look" : picture ? "" : unready ? "not ready" : WORDS[phase] ?? "";
     text(tile.children[1], camera.view);
     text(tile.children[2], word);
-    const told = `${name}: ${fault ?? (word || (picture ? "in" : camera.ready ? "ready" : camera.problems?.[0] ?? "not ready"))}`;
+    const told = `${name}: ${fault ?? (unready ? camera.problems?.[0] : undefined) ?? (word || (picture ? "in" : "ready"))}`;
     text(tile.children[3], told);
     attribute(tile, "title", told);
     const source = thumbnail(picture?.thumbnail);

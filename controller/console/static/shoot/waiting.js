@@ -18,17 +18,17 @@ export class Waiting {
   update(state) {
     const { session, paused = [] } = state;
     text(this.title, session ? `${session.code} is ${session.state}` : paused.length ? "The session is paused" : "No session is open");
-    text(this.told, session || paused.length ? "P resumes it." : "Type the subject's code: nothing else of the person is shown here.");
+    text(this.told, this.app.me.role === "viewer" ? "" : session || paused.length ? "P resumes it." : "Type the subject's code: nothing else of the person is shown here.");
     const lines = session && session.state === "paused" ? [{ session: session.code }] : paused;
     keyed(this.paused, lines, (line) => line.session, (line) => this.#line(line.session), (item, line) => {
       text(item.lastChild, line.expressions === undefined ? "" : ` ${line.accepted} of ${line.expressions} accepted`);
     });
-    show(this.form, !session);
+    show(this.form, !session && this.app.me.role !== "viewer");
   }
 
   #line(code) {
     const resume = () => this.app.attempt(() => this.app.api.post(`/api/sessions/${code}/resume`));
-    return el("li", {}, el("button", { type: "button", onclick: resume }, `Resume ${code}`), el("span", { class: "faint" }));
+    return el("li", {}, el("button", { type: "button", disabled: this.app.me.role === "viewer", onclick: resume }, `Resume ${code}`), el("span", { class: "faint" }));
   }
 
   async #start(event) {

@@ -208,7 +208,7 @@ class CamerasView {
     keys.bind(VIEW, "g", "Settings of all cameras", () => this.#toggleMatrix());
     for (const button of this.buttons.querySelectorAll("[data-act]")) {
       const [key, words] = [button.querySelector("kbd").textContent.toLowerCase(), button.querySelector("span").textContent];
-      keys.bind(VIEW, key, words, () => button.disabled || button.click());
+      keys.bind(VIEW, key, words, () => button.disabled || button.click(), { acts: true });
     }
   }
 }

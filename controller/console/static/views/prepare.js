@@ -35,16 +35,16 @@ export function mount(root, app) {
   }
 
   const { keys } = app;
-  keys.bind(VIEW, "p", "Run the preflight", () => preflight.start());
-  keys.bind(VIEW, "l", "The next light scene", () => lights.next());
-  keys.bind(VIEW, "0", "Let go of the light scene", () => lights.hold(null));
-  keys.bind(VIEW, "k", "Measure the shutter lags", () => lag.measure());
-  keys.bind(VIEW, "b", "Begin photographs of the board", () => shots.begin());
-  keys.bind(VIEW, " ", "Photograph the next pose", () => shots.pose());
-  keys.bind(VIEW, "h", "Photograph the head frame's pose", () => shots.pose("frame"));
-  keys.bind(VIEW, "x", "End the photographs of the board", () => shots.stop());
-  keys.bind(VIEW, "c", "Photograph the ColorChecker", () => shots.once("colours"));
-  keys.bind(VIEW, "t", "Test shots of all cameras", () => shots.once("test"));
+  keys.bind(VIEW, "p", "Run the preflight", () => preflight.start(), { acts: true });
+  keys.bind(VIEW, "l", "The next light scene", () => lights.next(), { acts: true });
+  keys.bind(VIEW, "0", "Let go of the light scene", () => lights.hold(null), { acts: true });
+  keys.bind(VIEW, "k", "Measure the shutter lags", () => lag.measure(), { acts: true });
+  keys.bind(VIEW, "b", "Begin photographs of the board", () => shots.begin(), { acts: true });
+  keys.bind(VIEW, " ", "Photograph the next pose", () => shots.pose(), { acts: true });
+  keys.bind(VIEW, "h", "Photograph the head frame's pose", () => shots.pose("frame"), { acts: true });
+  keys.bind(VIEW, "x", "End the photographs of the board", () => shots.stop(), { acts: true });
+  keys.bind(VIEW, "c", "Photograph the ColorChecker", () => shots.once("colours"), { acts: true });
+  keys.bind(VIEW, "t", "Test shots of all cameras", () => shots.once("test"), { acts: true });
 
   let shown = false;
   setInterval(() => shown && update(app.store.state), AGES_MS);

@@ -44,6 +44,7 @@ class ShootView {
     this.scan = new ScanView();
     this.waiting = new Waiting(app);
     this.#build(root);
+    if (app.me.role === "viewer") this.#onlySeen();
     this.#bind();
     app.store.subscribe((state) => this.sounds.update(state)); // also while another view is shown
   }
@@ -120,8 +121,13 @@ class ShootView {
       button("abortButton", "Esc", "Abort", () => commands.abort(), "danger"));
   }
 
+  /** For who may see and not act: nothing that would be refused. */
+  #onlySeen() {
+    for (const part of this.stage.querySelectorAll(".acts, .settings > :not(a, [data-sees])")) part.remove();
+  }
+
   #button(name, key, label, fn, kind = "") {
-    this[name] = el("button", { type: "button", class: `act ${kind}`, onclick: fn }, key && el("kbd", {}, key), " ", el("span", {}, label));
+    this[name] = el("button", { type: "button", data: name === "fullButton" ? { sees: "" } : {}, class: `act ${kind}`, onclick: fn }, key && el("kbd", {}, key), " ", el("span", {}, label));
     return this[name];
   }
 
@@ -147,17 +153,17 @@ class ShootView {
   #bind() {
     const { keys } = this.app;
     const { commands } = this;
-    keys.bind("shoot", " ", "Fire the expression that is shown", () => commands.fire());
-    keys.bind("shoot", "Enter", "Accept the take that is shown; twice where its checks say look", () => commands.accept());
-    keys.bind("shoot", "r", "Take the expression again", () => commands.retake());
-    keys.bind("shoot", "u", "Undo", () => commands.undo());
-    keys.bind("shoot", "s", "Skip the expression", () => commands.skip());
+    keys.bind("shoot", " ", "Fire the expression that is shown", () => commands.fire(), { acts: true });
+    keys.bind("shoot", "Enter", "Accept the take that is shown; twice where its checks say look", () => commands.accept(), { acts: true });
+    keys.bind("shoot", "r", "Take the expression again", () => commands.retake(), { acts: true });
+    keys.bind("shoot", "u", "Undo", () => commands.undo(), { acts: true });
+    keys.bind("shoot", "s", "Skip the expression", () => commands.skip(), { acts: true });
     keys.bind("shoot", "n", "Show what is next, while photographs come in", () => commands.show());
-    keys.bind("shoot", "l", "Hold the next light scene", () => commands.scene());
-    keys.bind("shoot", "p", "Pause or resume the session", () => commands.pause());
-    keys.bind("shoot", "v", "Live view on or off", () => this.#toggleLive());
+    keys.bind("shoot", "l", "Hold the next light scene", () => commands.scene(), { acts: true });
+    keys.bind("shoot", "p", "Pause or resume the session", () => commands.pause(), { acts: true });
+    keys.bind("shoot", "v", "Live view on or off", () => this.#toggleLive(), { acts: true });
     keys.bind("shoot", "f", "Photograph 1:1: zoom by the wheel, move by dragging", () => this.#toggleFull());
-    keys.bind("shoot", "Escape", "Abort the countdown", () => commands.abort());
+    keys.bind("shoot", "Escape", "Abort the countdown", () => commands.abort(), { overDialog: true, acts: true });
     keys.bind("shoot", "ArrowLeft", "The take before", () => commands.compare(-1));
     keys.bind("shoot", "ArrowRight", "The take after", () => commands.compare(1));
     keys.bind("shoot", "ArrowUp", "The camera before", () => this.#step(-1));
@@ -188,7 +194,7 @@ class ShootView {
     text(this.largeName, large ? `${large}${picture ? ` · ${code}` : live ? " · live" : ""}` : "");
     const fault = code !== undefined && state.take?.code === code ? state.take.faults?.[large] : undefined;
     const withdrawn = state.session.consent?.standing === "withdrawn";
-    text(this.largeTold, withdrawn ? "The consent is withdrawn: nothing is shown" : picture || live ? "" : fault ?? (code === undefined ? "Space photographs it" : "no photograph yet"));
+    text(this.largeTold, withdrawn ? "The consent is withdrawn: nothing is shown" : picture || live ? "" : fault ?? (code === undefined && this.app.me.role !== "viewer" ? "Space photographs it" : "no photograph yet"));
     attribute(this.largeTold, "data-tone", fault || withdrawn ? "stop" : undefined);
     this.neutral.show(state.neutral?.[large], `neutral, ${large}`);
     show(this.relax, state.take && state.take.code === code && SAFE.has(state.take.phase));
@@ -197,20 +203,21 @@ class ShootView {
   #actions(state, shown) {
     const { code, standing: stands, expression } = shown;
     const open = state.session.state === "open";
+    const goesOn = open && state.session.consent?.standing !== "withdrawn";
     const warning = this.commands.warning(shown);
     text(this.warning, warning ?? "");
     show(this.warning, warning);
-    this.fireButton.disabled = !open || Boolean(state.countdown) || !(code === undefined || stands === "failed");
-    this.acceptButton.disabled = !["whole", "look", "beside"].includes(stands);
+    this.fireButton.disabled = !goesOn || Boolean(state.countdown) || !(code === undefined || stands === "failed");
+    this.acceptButton.disabled = !goesOn || !["whole", "look", "beside"].includes(stands);
     this.acceptButton.classList.toggle("primary", ["whole", "look"].includes(stands));
     text(this.acceptButton.lastChild, stands === "beside" ? "Choose it" : "Accept");
-    this.retakeButton.disabled = !open || code === undefined || stands === "under_way";
+    this.retakeButton.disabled = !goesOn || code === undefined || stands === "under_way";
     const undo = this.commands.undoable();
-    this.undoButton.disabled = !undo;
+    this.undoButton.disabled = !undo || (open && !goesOn);
     text(this.undoButton.lastChild, undo?.take ? `${undo.drops ? "Drop" : "Undo"} ${undo.take.slice(state.session.code.length + 1)}` : undo ? "Undo the skip" : "Undo");
-    this.skipButton.disabled = !open || expression.skipped !== undefined || (code !== undefined && stands !== "failed");
+    this.skipButton.disabled = !goesOn || expression.skipped !== undefined || (code !== undefined && stands !== "failed");
     this.fullButton.disabled = !Object.keys(shown.seen.pictures).length;
-    show(this.withoutButton, stands === "failed" && state.take?.code === code && state.take.in && state.take.missing?.length);
+    show(this.withoutButton, this.app.me.role !== "viewer" && goesOn && stands === "failed" && state.take?.code === code && state.take.in && state.take.missing?.length);
     show(this.abortButton, state.countdown);
     text(this.pauseButton.lastChild, open ? "Pause" : "Resume");
     const automatic = Boolean(state.session.automatic);
