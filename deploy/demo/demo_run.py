@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -256,7 +256,9 @@ class Demo:
     # --- after the session ---
 
     def _farm(self, engine: Engine) -> None:
-        settings = FarmSettings.load(self.home, params=FARM_PARAMS)
+        settings = FarmSettings.load(self.home)
+        given = {stage: {**values, **settings.params.get(stage, {})} for stage, values in FARM_PARAMS.items()}
+        settings = replace(settings, params={**settings.params, **given})  # what studio.toml says goes first
         with FarmProgressDisplay(self.console) as screen:
             template = studio_template(self.home.home, settings.template, screen.warned)
             summary = FarmDaemon(engine, self.home.store, settings, template, screen).run(until_idle=True)

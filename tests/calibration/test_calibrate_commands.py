@@ -35,11 +35,14 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     board = Board(7, 9, 28.0, 21.0, "4X4_50")
     (folder / "board.toml").write_text(board_toml(board))
     rng = np.random.default_rng(2)
-    for pose in poses_about(12, rng, reach_mm=70, towards=[c.centre for c in RIG], tilt_deg=40):
-        (folder / pose.name).mkdir()
-        for view, camera in enumerate(RIG):
+    poses = poses_about(12, rng, reach_mm=70, towards=[c.centre for c in RIG], tilt_deg=40)
+    for view, camera in enumerate(RIG):  # one after the other: the rays of the last few are kept
+        for pose in poses:
+            (folder / pose.name).mkdir(exist_ok=True)
             if faces_camera(camera, pose):
-                picture = render_board(board, camera, pose, ShotConditions(blur_px=rng.uniform(0.5, 1.0)), rng)
+                picture = render_board(
+                    board, camera, pose, ShotConditions(blur_px=rng.uniform(0.5, 1.0), samples=2), rng
+                )
                 Image.fromarray(picture).save(folder / pose.name / f"{view}.jpg", quality=95)
     good = sorted(folder.glob("pose-03/*.jpg"))
     good[0].write_bytes(good[0].read_bytes()[:3000])

@@ -19,6 +19,13 @@ from records_home import DRAWN_3D, opened, served, token
 
 BIN = Path(sys.executable).parent
 CAMERAS, HEIGHT, SEED = 18, 330, 7
+# Pictures as large as such photographs need.
+SMALL = """
+[farm.params]
+texture = { size_px = 256 }
+bake = { size_px = 256 }
+preview = { height_px = 120, subdivisions = 0 }
+"""
 
 
 NAME = "Plantedname"
@@ -52,6 +59,7 @@ def plant(out: Path) -> None:
     scopes = ("--consent", "research_release", "--consent", "publication")
     signed = ("--consent-date", "2026-01-05", "--consent-document", str(form), "--consent-version", "2026-01")
     mien("db", "upgrade", *home)
+    (out / "studio" / "studio.toml").write_text(SMALL)
     assert mien("subject", "add", "--age", "31", *scopes, *signed, *home).stdout == "S001\n"
     person = {"name": f"Zoe {NAME}", "email": f"zoe@{NAME}.example".lower(), "note": f"{NAME} prefers mornings"}
     mien("subject", "personal", "set", "S001", *home, given=json.dumps(person))
@@ -123,7 +131,7 @@ def test_its_heads_are_drawn(first: dict[str, Any], out: Path) -> None:
             page.wait_for_function(DRAWN_3D, timeout=60_000)
             shot = Image.open(io.BytesIO(page.locator(".three-screen canvas").screenshot())).convert("RGB")
             assert ImageStat.Stat(shot).stddev[0] > 20, key
-        assert page.locator("#bar").get_attribute("data-tone") in ("stop", "wait")  # no camera is there
+        assert page.locator("#bar").get_attribute("data-tone") != "good"  # no camera is there
 
 
 def test_the_release_has_facescapes_names_and_verifies(first: dict[str, Any], out: Path) -> None:
