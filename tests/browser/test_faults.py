@@ -84,6 +84,10 @@ class Day:
         for camera in cameras:
             self.air.kill_node(camera)
 
+    def until_ready(self) -> None:
+        """Until every camera can be armed; the clock of one whose node began anew is known some seconds later."""
+        until(lambda: all(report.ready for report in self.studio.cameras()))
+
     # --- what is on the page ---
 
     def bar(self, says: str) -> None:
@@ -200,7 +204,7 @@ def test_a_computer_that_is_off_is_one_line_and_goes_when_it_is_back(tmp_path: P
         assert line.get_by_role("button", name="Set aside").is_visible()
         assert day.page.locator("#faults li").count() == 1
         day.start("cam-00", "cam-01")
-        until(lambda: len(day.studio.roster().ready) == len(CAMERAS))
+        day.until_ready()
         day.gone("pi-05 is off")
         day.bar("CHECK run the preflight: 2 cameras new")
         day.line("settings are not confirmed").get_by_role("button", name="Run the preflight").click()
@@ -223,7 +227,7 @@ def test_a_photograph_that_never_came_is_taken_again(tmp_path: Path) -> None:
         day.kill("cam-02")
         day.start("cam-02")
         day.gone("is not heard")
-        until(lambda: "cam-02" in day.studio.roster().ready)
+        day.until_ready()
         day.press("r")
         day.bar("DECIDE neutral")
         assert day.page.locator("#faults li", has_text="gave no photograph").count() == 0
@@ -241,7 +245,7 @@ def test_a_body_that_sleeps_and_wakes(tmp_path: Path) -> None:
         day.bar("CANNOT FIRE cam-01 asleep")
         line = day.line("cam-01 answered before and is gone: asleep, switched off or unplugged")
         assert line.get_by_role("button", name="Recover").is_visible()
-        until(lambda: "cam-01" in day.studio.roster().ready)
+        day.until_ready()
         day.gone("answered before and is gone")
         day.bar("RETAKE cam-01 asleep")
 
@@ -270,7 +274,7 @@ def test_a_full_card(tmp_path: Path) -> None:
         day.kill("cam-01")
         day.options["cam-01"] = ""
         day.start("cam-01")
-        until(lambda: "cam-01" in day.studio.roster().ready)
+        day.until_ready()
         day.gone("the card of cam-01 is full")
 
 
@@ -296,7 +300,7 @@ def test_a_body_that_does_not_take_a_setting(tmp_path: Path) -> None:
     with day_of(
         tmp_path, rig=lambda rig: replace(rig, exposure=exposure), options={"cam-01": "&stuck=iso:100"}, ready=False
     ) as day:
-        until(lambda: len(day.studio.roster().ready) == len(CAMERAS))
+        day.until_ready()
         day.line("no preflight since the studio was started").get_by_role("button", name="Run the preflight").click()
         day.bar("CHECK cam-01 did not arm")
         day.line("cam-01 did not arm the last time: iso: is '100' after setting '200'")
