@@ -18,7 +18,7 @@ import controller.console
 from camera_nodes.agent import run
 from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.curve_keys import ensure_keys
-from controller.rig_file import CameraEntry, ExposureEntry, Rig, SyncLimits, TransferLimits
+from controller.rig_file import CameraEntry, ExposureEntry, Rig, SideWork, SyncLimits, TransferLimits
 from controller.studio import Studio
 from controller.studio_settings import StudioSettings
 from db.engine import transaction
@@ -147,11 +147,12 @@ def day_of(
         max_clock_uncertainty_ms=20.0, arm_timeout_ms=20_000, stamps_timeout_ms=20_000, silence_s=4, max_skew_ms=15.0
     )
     cameras = tuple(CameraEntry(name, view, lag_ms=10.0) for view, name in enumerate(CAMERAS))
+    side = SideWork(bumped=False, preview=False)  # they take a processor for a while
     records = Settings(
         folder / "home", f"sqlite:///{folder / 'home' / 'studio.sqlite'}", str(folder / "home" / "store")
     )
     made = StudioSettings(
-        records, rig(Rig("studio-a", cameras, sync=sync, transfer=TransferLimits(frame_timeout_s=6.0))),
+        records, rig(Rig("studio-a", cameras, sync=sync, transfer=TransferLimits(frame_timeout_s=6.0), side=side)),
         control=f"tcp://127.0.0.1:{free_port()}", bulk=f"tcp://127.0.0.1:{free_port()}",
     )  # fmt: skip
     with ExitStack() as stack:

@@ -137,7 +137,7 @@ def test_a_stage_that_keeps_failing_is_parked_with_its_log(studio: Any) -> None:
     assert "measure.py" in trouble["error"]  # where it happened
 
 
-@BOTH
+@pytest.mark.parametrize("database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True)
 def test_two_daemons_do_nothing_twice(studio: Any, another_session: Any) -> None:
     with transaction(studio.engine) as tx:
         another_session(tx, studio.store)

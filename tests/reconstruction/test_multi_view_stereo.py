@@ -104,7 +104,7 @@ def test_a_camera_that_looks_elsewhere_is_named_and_survived(scene: Any, truth: 
     assert np.median(tools.distances(truth, other)) < 0.15 * tools.footprint_mm
 
 
-@pytest.mark.parametrize("background", [245.0, None], ids=["light", "cluttered"])
+@pytest.mark.parametrize("background", [pytest.param(245.0, marks=pytest.mark.slow), None], ids=["light", "cluttered"])
 def test_the_background_does_not_matter(background: float | None, truth: np.ndarray, tools: Any) -> None:
     scene = tools.make_scene(tools.ring(), background)
     other = reconstruct(scene.images, scene.cameras, settings=tools.quick)
