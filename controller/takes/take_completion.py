@@ -53,7 +53,7 @@ class TakeCompletion(Generic[R]):
         )  # fmt: skip
         with self._lock:
             self._threads[progress.take] = thread
-        thread.start()
+            thread.start()  # here, so that join() never meets one that has not begun
         return future
 
     def wait(self, future: "Future[R]") -> R | None:
