@@ -14,6 +14,7 @@ What these do not settle is nobody's: a stray.  Pure functions: no camera, no di
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from camera_nodes.photo_collection.file_types import Kind, next_number, read_name
 
@@ -308,7 +309,7 @@ def _by_number(
     without its number being known, and so by a person, is out of account here.
     """
     live = [w for w in waiting if not w.proof]
-    given_up = {w.number for w in waiting if w.proof and w.number is not None}
+    given_up = _numbers_given_up(waiting)
     early = [
         one
         for one in files
@@ -339,6 +340,20 @@ def _by_number(
         verdict.strays += [
             (one, "it may be of an exposure that failed or was given up, and nothing proves it") for one in files
         ]
+
+
+def _numbers_given_up(waiting: Sequence[PendingExposure]) -> set[int]:
+    """Numbers that files of exposures given up may have.
+
+    One that may never have been has its number or none: whoever was given up after it has its own number, or one that
+    is higher by each of those before it that were.
+    """
+    found: set[int] = set()
+    given_up = [w for w in waiting if w.proof]
+    for before, one in enumerate(given_up):
+        if one.number is not None:
+            found.update(accumulate(range(before), lambda number, _: next_number(number), initial=one.number))
+    return found
 
 
 def _crowd(files: int, waiting: int) -> str:

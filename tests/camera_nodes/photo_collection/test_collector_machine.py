@@ -334,6 +334,11 @@ STORIES: dict[str, tuple[Habits, list[tuple[object, ...]]]] = {
         [("press", Shot(silent=True)), ("fail", "listen", "fault", 2), ("cable",), ("idle", 10, None),
          ("fail", "read", "missing", 3), (NONE, "good", None, 20.0)],
     ),
+    "one that gave no file and one whose file is late, both given up": (
+        Habits((Plan("JPG", 0.3),), times=False, clock_off_s=0.0, clock_told_s=0.0, deletes=True, first_number=1),
+        [(Shot(), "good", None, 0.2), ("write_off",), (NONE, "failed and did", None, 0.2), (LATE, "good", None, 0.2),
+         (Shot(silent=True), "good", None, 0.2)],
+    ),
     "two releases that failed at once, one given up": (
         Habits(),
         [(Shot(), "failed and did not", None, 0.2), ("write_off",), (LATE, "failed and did", None, 0.2),
