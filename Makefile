@@ -21,7 +21,7 @@ demo: $(STAMP)
 	$(BIN)/mien demo --out $(DEMO_OUT)
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 # Killed at every step, the operators' machine for long, real stages to a release: what the everyday suite has no time for.
 test-slow: $(STAMP)

@@ -120,6 +120,7 @@ def test_a_failed_run_gets_another_chance(page: Any, study: Any, made: dict[str,
         assert get_job(tx, made["key"]).state is JobState.QUEUED
 
 
+@pytest.mark.slow
 def test_meshes_are_drawn_side_by_side(page: Any, made: dict[str, str]) -> None:
     page.goto(page.url.partition("#")[0] + f"?fresh#three-d/{made['session']}")
     page.wait_for_selector("body[data-ready=yes]")

@@ -71,6 +71,7 @@ def test_photographs_of_a_board_become_the_rigs_cameras(
     assert "no board found" in {r["reason"] for r in params["calibration"]["rejected"]}
 
 
+@pytest.mark.slow
 def test_a_pose_may_be_the_frame_and_an_earlier_calibration_too(shots: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "a.json", tmp_path / "b.json"
     run(calibrate_app, shots, "--out", first, "--frame", "pose:pose-02")

@@ -50,6 +50,7 @@ def test_lenses_are_found(solved: Calibration, rig: list[Camera]) -> None:
         assert (np.abs(np.subtract(ours, true)) < 5 * sd).all()
 
 
+@pytest.mark.slow
 def test_the_stated_errors_are_those_that_occur(
     board: Board, rig: list[Camera], poses: list[Pose], errors: Callable[..., dict[str, Any]], seen: See
 ) -> None:
@@ -152,6 +153,7 @@ def test_nothing_seen_is_refused_with_what_to_look_at(rig: list[Camera], poses: 
         solve({(0, 0): none, (1, 0): none}, rig, poses, board)
 
 
+@pytest.mark.slow
 def test_cameras_of_two_sizes_work_together(
     board: Board, poses: list[Pose], errors: Callable[..., dict[str, Any]], rig: list[Camera], seen: See
 ) -> None:

@@ -16,6 +16,7 @@ def test_a_release_is_selected_signed_built_and_verified(faces_4: Path) -> None:
     assert (faces_4 / "desk/releases/faces-4/manifest.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_selection_is_signed(manager: Desk) -> None:
     """Only whose key the studio names may sign."""
     (manager.home / "studio.toml").write_text(printed("docs/release.md", "[release]  ").text)
@@ -66,6 +67,7 @@ def test_a_program_reads_a_release(faces_4: Path, holder: Desk) -> None:
     assert said.startswith("4 ")
 
 
+@pytest.mark.slow
 def test_a_release_is_published(manager: Desk) -> None:
     srv = manager.folder / "srv"
     srv.mkdir()

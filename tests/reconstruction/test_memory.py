@@ -33,6 +33,7 @@ def test_beyond_its_limit_arrays_lie_in_files_and_dropped_ones_make_room(
     assert scratch.filed_bytes == 400
 
 
+@pytest.mark.slow
 def test_a_scan_from_files_is_the_scan_from_memory(scene: Any, scan: Scan, tools: Any) -> None:
     filed = reconstruct(scene.images, scene.cameras, settings=replace(tools.quick, memory_gb=0.0))
     assert np.array_equal(filed.mesh.vertices_mm, scan.mesh.vertices_mm)

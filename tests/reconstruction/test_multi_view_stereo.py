@@ -113,6 +113,7 @@ def test_the_background_does_not_matter(background: float | None, truth: np.ndar
     assert (errors < 1).mean() > 0.94
 
 
+@pytest.mark.slow
 def test_two_tiers_of_cameras_work_together(truth: np.ndarray, tools: Any) -> None:
     scene = tools.make_scene(tools.ring(scale=lambda i: 1.6 if i % 2 else 0.9))
     assert len({i.shape for i in scene.images}) == 2

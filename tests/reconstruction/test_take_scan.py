@@ -47,6 +47,7 @@ def test_the_command_writes_a_scan_and_reports(take_dir: Path, truth: np.ndarray
     assert [p.name for p in tmp_path.iterdir() if p.suffix == ".ply" or p.name.startswith(".")] == ["scan.ply"]
 
 
+@pytest.mark.slow
 def test_a_rig_file_replaces_the_takes_cameras(take_dir: Path, truth: np.ndarray, tools: Any, tmp_path: Path) -> None:
     rig = tmp_path / "rig.json"
     params = json.loads((take_dir / "params.json").read_text())

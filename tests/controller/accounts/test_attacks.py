@@ -404,6 +404,7 @@ def one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("controller.accounts.gate.RequestLimit", partial(RequestLimit, clock=lambda: 0.0))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_moment")
 def test_too_much_of_one_session_leaves_others_theirs(console: Any) -> None:
     busy, calm = console.session("anna"), console.session("bert")
