@@ -12,7 +12,7 @@ import pytest
 PLUGINS = ("db_fixtures", "surface_fixtures")
 LONGEST = (
     "system/test_demo.py",
-    "farm/test_one_road.py",
+    "texture/test_texture_projection.py",
     "release/studio/export/test_facescape_layout.py",
 )  # begun first
 BOTH_DATABASES = ("db", "farm/test_daemon_dispatch.py", "farm/test_daemon_faults.py")
