@@ -1,6 +1,6 @@
 """Which photographs may be shown to operators: those of takes and subjects that nobody has withdrawn."""
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from db.captures import get_session
@@ -14,30 +14,23 @@ def may_show(tx: Session, sha256: str) -> bool:
 
     A session that was begun before its subject's consent was recorded is shown: its operator has to see what comes.
     """
-    subjects = (
-        select(CaptureSession.subject_id)
-        .join(Take, Take.session_id == CaptureSession.id)
-        .join(Frame, Frame.take_id == Take.id)
-        .where(Frame.sha256 == sha256, ~take_withdrawn(Take.id))
-        .distinct()
-    )
-    return any(_stands(tx, subject) for subject in tx.scalars(subjects))
+    return _stand(tx, _subjects().join(Frame, Frame.take_id == Take.id).where(Frame.sha256 == sha256))
 
 
 def may_show_sheet(tx: Session, sha256: str) -> bool:
     """Likewise of the contact sheet of this hash."""
-    subjects = (
-        select(CaptureSession.subject_id)
-        .join(Take, Take.session_id == CaptureSession.id)
-        .join(TakeReview, TakeReview.take_id == Take.id)
-        .where(TakeReview.sheet == sha256, ~take_withdrawn(Take.id))
-        .distinct()
-    )
-    return any(_stands(tx, subject) for subject in tx.scalars(subjects))
+    return _stand(tx, _subjects().join(TakeReview, TakeReview.take_id == Take.id).where(TakeReview.sheet == sha256))
 
 
-def _stands(tx: Session, subject: int) -> bool:
-    return consenting(tx, subject) is not CaptureConsent.WITHDRAWN
+def _subjects() -> Select[int]:
+    """The subjects of takes that nobody has withdrawn."""
+    takes = select(CaptureSession.subject_id).join(Take, Take.session_id == CaptureSession.id)
+    return takes.where(~take_withdrawn(Take.id)).distinct()
+
+
+def _stand(tx: Session, subjects: Select[int]) -> bool:
+    """Whether one of them has not withdrawn."""
+    return any(consenting(tx, subject) is not CaptureConsent.WITHDRAWN for subject in tx.scalars(subjects))
 
 
 def frontal_photographs(tx: Session, session: str) -> dict[str, dict[str, str]]:

@@ -102,24 +102,33 @@ class LocalStudio:
                 max_late_ms=MAX_LATE_MS,
             )
             files.append(write_node(folder / "node.toml", settings))
-        with (self._nodes / "nodes.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "mien", "node", "run", *map(str, files)],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C ends the session here first, and then the nodes
-            )
+        self._process = run_nodes(files, self._nodes / "nodes.log")
 
     def _stop_nodes(self) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()  # its nodes end with it
-            process.wait()
+        if process is not None:
+            end_nodes(process)
+
+
+def run_nodes(places: Sequence[Path], log: Path) -> "subprocess.Popen[bytes]":
+    """`mien node run` of these settings files or folders; what it says is added to `log`."""
+    with log.open("ab") as said:
+        return subprocess.Popen(
+            [sys.executable, "-m", "mien", "node", "run", *map(str, places)],
+            stdout=said,
+            stderr=said,
+            start_new_session=True,  # Ctrl-C ends the session here first, and then the nodes
+        )
+
+
+def end_nodes(process: "subprocess.Popen[bytes]") -> None:
+    """End a run of nodes, by force where it does not end by itself."""
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()  # its nodes end with it
+        process.wait()
 
 
 def write_node(path: Path, settings: AgentSettings) -> Path:

@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from camera_nodes.agent_settings import AgentSettings
 from camera_nodes.curve_keys import ensure_keys
 from common.files.atomic_write import write_whole
 from controller.studio import Studio
-from deploy.demo.local_studio import MAX_LATE_MS, STOP_S, SimulatedBody, write_node
+from deploy.demo.local_studio import MAX_LATE_MS, SimulatedBody, end_nodes, run_nodes, write_node
 
 PER_COMPUTER = 4
 NO_ROOM_MB = 1_000_000_000  # more than any disk has
@@ -91,24 +90,12 @@ class SimulatedRig:
     def switch_on(self, computer: str) -> None:
         if computer in self._processes:
             return
-        with (self._folder / "nodes.log").open("ab") as log:
-            self._processes[computer] = subprocess.Popen(
-                [sys.executable, "-m", "mien", "node", "run", str(self._folder / computer)],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C ends the rehearsal first
-            )
+        self._processes[computer] = run_nodes([self._folder / computer], self._folder / "nodes.log")
 
     def switch_off(self, computer: str) -> None:
         process = self._processes.pop(computer, None)
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()  # its nodes end with it
-            process.wait()
+        if process is not None:
+            end_nodes(process)
 
     def _url(self, body: SimulatedBody, camera: str) -> str:
         script = (self._folder / camera / "script.toml").absolute()
