@@ -27,6 +27,12 @@ MIEN = [sys.executable, "-c", "import mien; mien.main()"]
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00"  # ZMTP 3.0, then the mechanism's name in 20 bytes
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class Processes:
     """`mien studio serve` and one `mien node run`, as an operator starts them."""
 
@@ -35,9 +41,7 @@ class Processes:
         self.home.mkdir(parents=True)
         rig = Rig("safe", (CameraEntry("cam-00", 0),))
         (self.home / "rig.toml").write_text(format_rig(rig))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         (self.home / "studio.toml").write_text(
             '[studio]\ncontrol = "tcp://127.0.0.1:*"\nbulk = "tcp://127.0.0.1:*"\n' + f"console_port = {self.port}\n"
         )
@@ -189,7 +193,7 @@ def test_a_key_that_others_can_read_is_refused_with_what_to_do(running: Processe
     (keys / f"{'controller' if who == 'studio' else 'cam-00'}.key").chmod(0o640)
     if who == "studio":
         (tmp_path / "rig.toml").write_text((running.home / "rig.toml").read_text())
-        command = ["studio", "serve", "--home", str(tmp_path), "--port", str(running.port + 1)]
+        command = ["studio", "serve", "--home", str(tmp_path), "--port", str(free_port())]
     else:
         command = [*running.node_command(), "--keys", str(keys)]
     done = run_patiently([*MIEN, *command])

@@ -5,7 +5,7 @@ import { shownPosition, shownTake, spaced, standing } from "/static/shoot/model.
 const TWICE_MS = 3000; // a take that deserves a look is accepted by Enter twice within this time
 
 export class Commands {
-  #sending = false;
+  #sending = []; // what was sent and is not answered yet, the latest last: {what, done}
   #warned = { code: undefined, until: 0 };
   #decided = []; // codes of takes that were accepted here, and expressions that were skipped, the latest last
 
@@ -202,15 +202,23 @@ export class Commands {
     this.view.changed();
   }
 
-  /** One command at a time: a key pressed twice does not act twice. */
+  /** One command at a time: a key pressed twice does not act twice; another key's command waits for the answer before it. */
   async #send(path, body = {}, beside = false) {
-    if (this.#sending && !beside) return undefined;
-    if (!beside) this.#sending = true;
+    const what = `${path} ${JSON.stringify(body)}`;
+    if (this.#sending.some((one) => one.what === what)) return undefined;
+    const before = beside ? undefined : this.#sending.at(-1)?.done;
+    const sent = { what, done: this.#post(before, path, body) };
+    this.#sending.push(sent);
     try {
-      return await this.app.attempt(() => this.app.api.post(path, body));
+      return await sent.done;
     } finally {
-      if (!beside) this.#sending = false;
+      this.#sending.splice(this.#sending.indexOf(sent), 1);
     }
+  }
+
+  async #post(before, path, body) {
+    await before?.catch(() => undefined);
+    return this.app.attempt(() => this.app.api.post(path, body));
   }
 
   #say(message, tone = "look") {
