@@ -58,6 +58,7 @@ def blurred(looks: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Pat
 
     return look
 
+
 # The page hears by its stream what a command did before the command is answered.
 LATE_ANSWERS = """(end) => {
     const prompt = window.fetch;
