@@ -22,7 +22,7 @@ from processing.geometry.mesh import Mesh
 
 
 def write_ply(path: Path, mesh: Mesh) -> None:
-    """Binary little-endian PLY: float positions in mm, normals, triangles; RGB and confidence where the mesh has them."""
+    """Binary little-endian PLY: float positions in mm, normals, triangles; RGB and confidence where there are any."""
     fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("nx", "<f4"), ("ny", "<f4"), ("nz", "<f4")]
     if mesh.colors is not None:
         fields += [("red", "u1"), ("green", "u1"), ("blue", "u1")]

@@ -154,7 +154,7 @@ def _split(triangles: Ints32, count: int) -> tuple[Ints32, Ints32]:
 
 
 def subdivide(mesh: Mesh, times: int = 1) -> Mesh:
-    """Each triangle becomes four by its edges' middles, with all that its corners have; old vertices keep their numbers."""
+    """Each triangle becomes four by its edges' middles, with all that corners have; old vertices keep their numbers."""
     for _ in range(times):
         edges, triangles = _split(mesh.triangles, len(mesh.vertices_mm))
         middle = mesh.vertices_mm[edges].mean(axis=1)
@@ -175,12 +175,12 @@ def submesh(mesh: Mesh, keep: Bools) -> tuple[Mesh, Ints32]:
     used, triangles = np.unique(mesh.triangles[keep], return_inverse=True)
     uvs, uv_triangles = mesh.uvs, mesh.uv_triangles
     if uvs is not None and uv_triangles is not None:
-        used_uvs, renumbered = np.unique(uv_triangles[keep], return_inverse=True)
-        uvs, uv_triangles = uvs[used_uvs], renumbered.reshape(-1, 3).astype(np.int32)
+        used_uvs, corners = np.unique(uv_triangles[keep], return_inverse=True)
+        uvs, uv_triangles = uvs[used_uvs], corners.reshape(-1, 3).astype(np.int32)
     colors = None if mesh.colors is None else mesh.colors[used]
     confidence = None if mesh.confidence is None else mesh.confidence[used]
-    triangles = triangles.reshape(-1, 3).astype(np.int32)
-    kept = Mesh(mesh.vertices_mm[used], triangles, uvs, uv_triangles, colors, confidence)
+    renumbered = triangles.reshape(-1, 3).astype(np.int32)
+    kept = Mesh(mesh.vertices_mm[used], renumbered, uvs, uv_triangles, colors, confidence)
     return kept, used.astype(np.int32)
 
 
