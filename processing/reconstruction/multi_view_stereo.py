@@ -23,7 +23,7 @@ from processing.geometry.working_volume import (
     spread_views,
     working_volume,
 )
-from processing.reconstruction.depth_maps import depth_maps, fuse
+from processing.reconstruction.depth_maps import Fusion, depth_maps, fuse
 from processing.reconstruction.image_pyramid import check_photo, pyramid
 from processing.reconstruction.scratch_files import Scratch
 from processing.reconstruction.settings import ReconstructionSettings, Scan, ScanReport
@@ -85,7 +85,10 @@ def reconstruct(
         progress(0.6, "fusing the depth maps")
         cell = _cell_mm(settings, footprint, about.area_mm2)
         points = fuse(
-            stereo, maps, settings.tolerance_px * footprint, settings.min_consistent, cell, NORMAL_PX, OVERLAP, pool
+            stereo,
+            maps,
+            Fusion(settings.tolerance_px * footprint, settings.min_consistent, cell, NORMAL_PX, OVERLAP),
+            pool,
         )
         clock.lap("fuse")
         progress(0.67, f"surface through {len(points)} points")

@@ -16,6 +16,7 @@ from processing.geometry.mesh import Mesh
 from processing.geometry.vertex_normals import area_weighted_normals, triangle_cross
 from processing.reconstruction.depth_fusion import OrientedPoints
 from processing.reconstruction.image_regions import Region, bands
+from processing.reconstruction.surface_holes import enclosed_faces
 
 BAND_RAYS = 500_000  # cast at a time, which bounds their memory
 
@@ -42,13 +43,14 @@ def poisson(points: OrientedPoints, cell_mm: float, depth: int | None) -> Mesh:
 
 
 def trim_far_faces(mesh: Mesh, points: OrientedPoints, farthest_mm: float) -> Mesh:
-    """The largest connected piece of what lies near a measured point.
+    """The largest connected piece of what lies near a measured point or spans a hole between such places.
 
-    Near: as `near_points` has it.
+    Near: as `near_points` has it.  Holes: `enclosed_faces`.
     Raises ReconstructionError where nothing is left.
     """
     near = near_points(mesh.vertices_mm, points.points_mm, farthest_mm)
-    triangles = mesh.triangles[near[mesh.triangles].all(axis=1)]
+    measured = near[mesh.triangles].all(axis=1)
+    triangles = mesh.triangles[measured | enclosed_faces(mesh, measured)]
     if len(triangles) == 0:
         raise ReconstructionError("no surface was reconstructed: nothing lies near a measured point")
     count = len(mesh.vertices_mm)
