@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.array_types import Floats, Ints32
+from common.array_types import Floats, Gray, Ints32
 from common.bounded.files import open_regular_file
 from common.bounded.limits import MAX_COORDINATE_MM, MAX_FACES, MAX_MESH_BYTES, MAX_POLYGON
 from common.files.atomic_write import atomic_write
@@ -22,16 +22,20 @@ from processing.geometry.mesh import Mesh
 
 
 def write_ply(path: Path, mesh: Mesh) -> None:
-    """Binary little-endian PLY: float positions in mm, normals, RGB where the mesh has it, triangles."""
+    """Binary little-endian PLY: float positions in mm, normals, triangles; RGB and confidence where there are any."""
     fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("nx", "<f4"), ("ny", "<f4"), ("nz", "<f4")]
     if mesh.colors is not None:
         fields += [("red", "u1"), ("green", "u1"), ("blue", "u1")]
+    if mesh.confidence is not None:
+        fields.append(("confidence", "<f4"))
     rows = np.zeros(len(mesh.vertices_mm), dtype=fields)
     for k, axis in enumerate("xyz"):
         rows[axis], rows[f"n{axis}"] = mesh.vertices_mm[:, k], mesh.vertex_normals[:, k]
     if mesh.colors is not None:
         for k, name in enumerate(("red", "green", "blue")):
             rows[name] = mesh.colors[:, k]
+    if mesh.confidence is not None:
+        rows["confidence"] = mesh.confidence
     faces = np.zeros(len(mesh.triangles), dtype=[("n", "u1"), ("v", "<i4", (3,))])
     faces["n"], faces["v"] = 3, mesh.triangles
     names = {"<f4": "float", "u1": "uchar"}
@@ -45,7 +49,7 @@ def write_ply(path: Path, mesh: Mesh) -> None:
 
 
 def read_ply(path: Path) -> Mesh:
-    """A PLY of triangles (or polygons, fanned), with RGB where it has it.
+    """A PLY of triangles (or polygons, fanned), with RGB and confidence where it has them.
 
     Raises MeshError for a file that is cut short, is too large, or is no mesh.
     """
@@ -165,7 +169,16 @@ def _mesh(path: Path, columns: dict[str, NDArray[Any]], triangles: Ints32) -> Me
     if {"red", "green", "blue"} <= columns.keys():
         rgb = np.stack([columns[c] for c in ("red", "green", "blue")], axis=1)
         colors = np.nan_to_num(rgb.astype(np.float64)).clip(0, 255).astype(np.uint8) if rgb.dtype != np.uint8 else rgb
-    return clean_mesh(path, vertices, triangles, colors=colors)
+    return clean_mesh(path, vertices, triangles, colors=colors, confidence=_confidence(columns))
+
+
+def _confidence(columns: dict[str, NDArray[Any]]) -> Gray | None:
+    """(V,) the property `confidence`, or `quality` as MeshLab calls it; None where it is a measure of another kind,
+    which is when not all of it lies within 0 and 1."""
+    values = columns.get("confidence", columns.get("quality"))
+    if values is None or not ((values >= 0) & (values <= 1)).all():
+        return None
+    return values.astype(np.float32)
 
 
 def clean_mesh(
@@ -176,6 +189,7 @@ def clean_mesh(
     uvs: Floats | None = None,
     uv_triangles: Ints32 | None = None,
     colors: NDArray[np.uint8] | None = None,
+    confidence: Gray | None = None,
 ) -> Mesh:
     """The mesh; vertices that are not finite and belong to no face are left out. Raises MeshError."""
     if triangles.min() < 0 or triangles.max() >= len(vertices):
@@ -191,4 +205,6 @@ def clean_mesh(
         triangles, vertices = number[triangles].astype(np.int32), vertices[~bad]
         if colors is not None:
             colors = colors[~bad]
-    return Mesh(vertices, triangles, uvs, uv_triangles, colors)
+        if confidence is not None:
+            confidence = confidence[~bad]
+    return Mesh(vertices, triangles, uvs, uv_triangles, colors, confidence)

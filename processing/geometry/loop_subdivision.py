@@ -42,7 +42,8 @@ def loop_subdivided(mesh: Mesh) -> Mesh:
     ab, bc, ca = (count + edge_of[k * n : (k + 1) * n] for k in range(3))
     corners = [(t[:, 0], ab, ca), (ab, t[:, 1], bc), (ca, bc, t[:, 2]), (ab, bc, ca)]
     triangles = np.concatenate([np.stack(c, axis=1) for c in corners])
-    return replace(mesh, vertices_mm=np.concatenate([moved, middle]), triangles=triangles.astype(np.int32), colors=None)
+    vertices_mm = np.concatenate([moved, middle])
+    return replace(mesh, vertices_mm=vertices_mm, triangles=triangles.astype(np.int32), colors=None, confidence=None)
 
 
 def _summed(index: NDArray[np.int64], rows: Floats, count: int) -> Floats:

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from common.array_types import Bools, Floats, Ints32
+from common.array_types import Bools, Floats, Gray, Ints32
 from processing.errors import MeshError, ShapeError
 from processing.geometry.vertex_normals import area_weighted_normals, triangle_cross
 
 Colors = NDArray[np.uint8]
+#: `Mesh.confidence` from which on a place was measured by photographs; below it was estimated from what lies around.
+MEASURED = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +33,9 @@ class Mesh:
     uv_triangles: Ints32 | None = None
     #: (V, 3) RGB.
     colors: Colors | None = None
+    #: (V,) float32, 0 to 1, None where unknown. 1: several views agree sharply; `MEASURED`: photographs say it, weakly;
+    #: below: estimated from what lies around, towards 0 the farther a measurement is.
+    confidence: Gray | None = None
 
     def __post_init__(self) -> None:
         vertices = np.ascontiguousarray(self.vertices_mm, dtype=np.float64)
@@ -56,6 +61,13 @@ class Mesh:
             object.__setattr__(self, "uv_triangles", uv_triangles)
         if self.colors is not None and self.colors.shape != vertices.shape:
             raise ShapeError("colors", self.colors.shape, f"({len(vertices)}, 3)")
+        if self.confidence is not None:
+            confidence = np.ascontiguousarray(self.confidence, dtype=np.float32)
+            if confidence.shape != vertices.shape[:1]:
+                raise ShapeError("confidence", confidence.shape, f"({len(vertices)},)")
+            if not ((confidence >= 0) & (confidence <= 1)).all():
+                raise MeshError("a vertex's confidence is not within 0 and 1")
+            object.__setattr__(self, "confidence", confidence)
 
     def with_vertices(self, vertices_mm: Floats) -> "Mesh":
         """The same topology and UVs with other positions."""
@@ -142,17 +154,19 @@ def _split(triangles: Ints32, count: int) -> tuple[Ints32, Ints32]:
 
 
 def subdivide(mesh: Mesh, times: int = 1) -> Mesh:
-    """Each triangle becomes four by its edges' middles, UVs and colours too; old vertices keep their numbers."""
+    """Each triangle becomes four by its edges' middles, with all that corners have; old vertices keep their numbers."""
     for _ in range(times):
         edges, triangles = _split(mesh.triangles, len(mesh.vertices_mm))
         middle = mesh.vertices_mm[edges].mean(axis=1)
-        uvs, uv_triangles, colors = mesh.uvs, mesh.uv_triangles, mesh.colors
+        uvs, uv_triangles, colors, confidence = mesh.uvs, mesh.uv_triangles, mesh.colors, mesh.confidence
         if uvs is not None and uv_triangles is not None:
             uv_edges, uv_four = _split(uv_triangles, len(uvs))
             uvs, uv_triangles = np.concatenate([uvs, uvs[uv_edges].mean(axis=1)]), uv_four
         if colors is not None:
             colors = np.concatenate([colors, colors[edges].mean(axis=1).round().astype(np.uint8)])
-        mesh = Mesh(np.concatenate([mesh.vertices_mm, middle]), triangles, uvs, uv_triangles, colors)
+        if confidence is not None:
+            confidence = np.concatenate([confidence, confidence[edges].mean(axis=1)])
+        mesh = Mesh(np.concatenate([mesh.vertices_mm, middle]), triangles, uvs, uv_triangles, colors, confidence)
     return mesh
 
 
@@ -161,10 +175,12 @@ def submesh(mesh: Mesh, keep: Bools) -> tuple[Mesh, Ints32]:
     used, triangles = np.unique(mesh.triangles[keep], return_inverse=True)
     uvs, uv_triangles = mesh.uvs, mesh.uv_triangles
     if uvs is not None and uv_triangles is not None:
-        used_uvs, renumbered = np.unique(uv_triangles[keep], return_inverse=True)
-        uvs, uv_triangles = uvs[used_uvs], renumbered.reshape(-1, 3).astype(np.int32)
+        used_uvs, corners = np.unique(uv_triangles[keep], return_inverse=True)
+        uvs, uv_triangles = uvs[used_uvs], corners.reshape(-1, 3).astype(np.int32)
     colors = None if mesh.colors is None else mesh.colors[used]
-    kept = Mesh(mesh.vertices_mm[used], triangles.reshape(-1, 3).astype(np.int32), uvs, uv_triangles, colors)
+    confidence = None if mesh.confidence is None else mesh.confidence[used]
+    renumbered = triangles.reshape(-1, 3).astype(np.int32)
+    kept = Mesh(mesh.vertices_mm[used], renumbered, uvs, uv_triangles, colors, confidence)
     return kept, used.astype(np.int32)
 
 

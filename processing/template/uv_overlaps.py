@@ -1,5 +1,7 @@
 """Overlapping UV charts, as when every material has the whole square: laid side by side."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from scipy import sparse
@@ -49,7 +51,7 @@ def without_overlaps(mesh: Mesh, important: Floats) -> Mesh:
     placed[layer == 0] = placed[layer == 0] * (1 - margin) + [0.0, margin]
     for k in range(1, len(layers)):
         placed[layer == k] = placed[layer == k] * 0.96 * margin + 0.02 * margin + slots[k - 1]
-    return Mesh(mesh.vertices_mm, mesh.triangles, placed, mesh.uv_triangles, mesh.colors)
+    return replace(mesh, uvs=placed)
 
 
 def _charts(uv_triangles: Ints32, count: int) -> Ints64:

@@ -1,5 +1,6 @@
 """Meshes against shapes whose numbers are known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from common.files.atomic_write import atomic_write
 from processing.errors import MeshError, ShapeError
 from processing.files.obj import read_obj, write_obj
 from processing.files.ply import read_ply, write_ply
+from processing.geometry.loop_subdivision import loop_subdivided
 from processing.geometry.mesh import Mesh, Surface, largest_component, subdivide, submesh
 
 
@@ -26,6 +28,7 @@ def square() -> Mesh:
         uvs=np.array([[0, 0], [0.4, 0], [0.4, 0.4], [0.5, 0.5], [0.9, 0.9], [0.5, 0.9]]),
         uv_triangles=np.array([[0, 1, 2], [3, 4, 5]]),
         colors=np.array([[0, 0, 0], [100, 0, 0], [100, 100, 0], [0, 100, 0]], np.uint8),
+        confidence=np.array([0, 0.25, 0.5, 1], np.float32),
     )
 
 
@@ -51,6 +54,25 @@ def test_subdivision_keeps_vertices_area_uvs_and_colours() -> None:
     corners, uv = fine.vertices_mm[fine.triangles], fine.uvs[fine.uv_triangles]
     first = uv[..., 0].max(axis=1) <= 0.4 + 1e-9
     assert uv[first] == pytest.approx(corners[first][..., :2] / 5)
+
+
+def test_confidence_goes_with_its_vertices() -> None:
+    mesh = square()
+    assert mesh.confidence is not None
+    assert np.array_equal(mesh.with_vertices(mesh.vertices_mm + 1).confidence, mesh.confidence)
+    part, old = submesh(mesh, np.array([False, True]))
+    assert np.array_equal(part.confidence, mesh.confidence[old])
+    fine = subdivide(mesh)
+    assert fine.confidence is not None
+    assert np.array_equal(fine.confidence[:4], mesh.confidence)
+    assert fine.confidence[4:] == pytest.approx(mesh.confidence[mesh.edges].mean(axis=1))
+    assert loop_subdivided(replace(mesh, uvs=None, uv_triangles=None)).confidence is None
+
+
+@pytest.mark.parametrize("wrong", [[0.1, 0.2, 0.3], [0, 0, 0, 1.5], [-0.1, 0, 0, 0], [np.nan, 0, 0, 0]])
+def test_a_confidence_that_is_none_is_refused(wrong: list[float]) -> None:
+    with pytest.raises((ShapeError, MeshError), match="confidence"):
+        replace(square(), confidence=np.array(wrong))
 
 
 def test_subdivided_sphere_stays_closed() -> None:
@@ -113,6 +135,23 @@ def test_ply_round_trip_and_open3d_agrees(tmp_path: Path, ascii_form: bool) -> N
     assert ours.vertices_mm == pytest.approx(square().vertices_mm)
     assert np.array_equal(ours.triangles, square().triangles)
     assert np.array_equal(ours.colors, square().colors)
+    assert ours.confidence is None if ascii_form else np.array_equal(ours.confidence, square().confidence)
+
+
+@pytest.mark.parametrize(("name", "values", "known"), [
+    ("confidence", [0, 0.25, 1], True), ("quality", [0, 0.25, 1], True),
+    ("quality", [0, 12.5, 1], False), ("confidence", ["nan", 0.5, 1], False), ("intensity", [0, 0.25, 1], False),
+])  # fmt: skip
+def test_confidence_is_read_under_either_name_where_it_is_one(
+    tmp_path: Path, name: str, values: list[float | str], known: bool
+) -> None:
+    path = tmp_path / "s.ply"
+    head = ["ply", "format ascii 1.0", "element vertex 3", *(f"property float {n}" for n in ("x", "y", "z", name)),
+            "element face 1", "property list uchar int vertex_indices", "end_header"]  # fmt: skip
+    path.write_text("\n".join([*head, *(f"{k} {k * k} 0 {v}" for k, v in enumerate(values)), "3 0 1 2\n"]))
+    confidence = read_ply(path).confidence
+    assert (confidence is not None) == known
+    assert confidence is None or confidence.tolist() == values
 
 
 @pytest.mark.parametrize("content", [b"", b"ply\n", b"not a mesh", None])

@@ -114,7 +114,11 @@ DISPLACEMENT_EXR = ReleasedFile(
 SCAN = ReleasedFile(
     "scan", "mesh/{index}/{label}.ply", "scan", "reconstruct", "scan", required=True, shows_eyes=True,
     deleted_as="mesh/{index}/{label}.*", file_set="scans", description="Scans", media="model/ply",
-    conventions={"confidence": "a vertex property `confidence` (0 to 1) where the reconstruction gave one"},
+    conventions={
+        "confidence": "a vertex property `confidence` (0 to 1) where the reconstruction gave one: 1 where several "
+        "views agree sharply, 0.5 where photographs say it weakly; below, the place was estimated from what lies "
+        "around it, towards 0 the farther a measurement is"
+    },
 )  # fmt: skip
 PHOTOGRAPH = ReleasedFile(
     "photographs", "img/{index}/{label}/{view}.jpg", "photographs", shows_eyes=True, file_set="photographs",

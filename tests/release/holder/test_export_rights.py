@@ -108,12 +108,14 @@ def _columns(path: Path, kind: Any, count: int) -> bytes:
 
 
 def test_our_own_scans_can_be_recoloured(tmp_path: Path) -> None:
-    mesh = Mesh(np.eye(3), np.array([[0, 1, 2]], np.int32), colors=np.zeros((3, 3), np.uint8))
+    confidence = np.array([0, 0.5, 1], np.float32)
+    mesh = Mesh(np.eye(3), np.array([[0, 1, 2]]), colors=np.zeros((3, 3), np.uint8), confidence=confidence)
     write_ply(tmp_path / "scan.ply", mesh)
     recolour_ply(tmp_path / "scan.ply", np.full((3, 3), 7, np.uint8))
     again = read_ply(tmp_path / "scan.ply")
     assert again.colors is not None
     assert (again.colors == 7).all()
+    assert np.array_equal(again.confidence, confidence)
 
 
 def _jpeg(**written: Any) -> bytes:
