@@ -8,6 +8,7 @@ import numpy as np
 from common.array_types import Floats, Floats32, Gray
 from processing.errors import ShapeError
 from processing.geometry.cameras import Camera
+from processing.reconstruction.compiled_kernels import block_matching
 from processing.reconstruction.compiled_kernels.block_matching import WIDE, match_blocks
 from processing.reconstruction.image_regions import Pixels, Region
 from processing.reconstruction.stereo_matching import DepthSearch, projection
@@ -40,7 +41,7 @@ class CompiledKernels:
         search: DepthSearch,
     ) -> tuple[Gray, Gray]:
         """See `stereo_matching.Kernels`."""
-        offsets = np.arange(-search.reach, search.reach + 1) * search.step_mm
+        offsets = np.arange(-search.reach, search.reach + 1, dtype=np.float64) * search.step_mm
         at, score = _matched(pixels, camera, others, depth, offsets, search.window, search.best)
         return depth + (at - search.reach) * np.float32(search.step_mm), score
 
@@ -63,17 +64,20 @@ def _matched(
     halo = window // 2, -depth.shape[1] % step
     at, score = np.empty(depth.shape, np.float32), np.empty(depth.shape, np.float32)
     match_blocks(
-        _mirrored(pixels.grey, *halo),
-        _mirrored(pixels.x - middle[0], *halo),
-        _mirrored(pixels.y - middle[1], *halo),
-        _mirrored(depth, *halo),
+        block_matching.Pixels(
+            _mirrored(pixels.grey, *halo),
+            _mirrored(pixels.x - middle[0], *halo),
+            _mirrored(pixels.y - middle[1], *halo),
+            _mirrored(depth, *halo),
+        ),
         offsets.astype(np.float32),
-        np.stack([_terms(camera, lens, middle) for _, lens in others]),
-        np.array([grey.ctypes.data for grey in greys], np.uint64),
-        np.array([grey.shape for grey in greys], np.int64),
+        block_matching.Others(
+            np.stack([_terms(camera, lens, middle) for _, lens in others]),
+            np.array([grey.ctypes.data for grey in greys], np.uint64),
+            np.array([grey.shape for grey in greys], np.int64),
+        ),
         WIDE,
-        window,
-        min(best, len(others)),
+        (window, min(best, len(others))),
         np.float32(np.round(pixels.grey.mean())),
         at,
         score,

@@ -7,9 +7,13 @@ the loops over them vectorise.
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
+from numpy.typing import NDArray
 
+from common.array_types import Floats32, Gray, Ints64
 from processing.reconstruction.compiled_kernels.compilation import compiled, loaded_pair
 
 WIDE = 128  # columns of a block with its halo
@@ -27,9 +31,71 @@ _U1, _U2, _U3, _U4, _U5, _U6 = (np.uint64(n) for n in range(1, 7))
 _SECOND, _THIRD = np.uint64(WIDE), np.uint64(2 * WIDE)
 
 
+class Pixels(NamedTuple):
+    """The pixels whose depth is sought, with the windows' halo and as much at the right as fills the last block."""
+
+    #: (h + window - 1, w' + window - 1); w' is w to a multiple of WIDE - window + 1.
+    grey: Gray
+    #: Columns and rows likewise, of which one row or one column may stand for all.
+    xs: Gray
+    ys: Gray
+    #: mm, as grey.
+    depths: Gray
+
+
+class Others(NamedTuple):
+    """The images that they are compared with."""
+
+    #: (K, 12) M, by rows, and b of `stereo_matching.projection`.
+    P: Floats32
+    #: (K,) where their float32 greys lie, and (K, 2) their rows and columns, at least two.
+    address: NDArray[np.uint64]
+    size: Ints64
+
+
+class _Block(NamedTuple):
+    """Of a block of pixels, (rows, WIDE) each."""
+
+    x: Any
+    y: Any
+    depth: Any
+    grey: Any
+    # Of the windows around them.
+    mean: Any
+    scale: Any
+
+
+class _Best(NamedTuple):
+    """Of each pixel of a block the highest score, of which hypothesis, the scores before and after it, and the last."""
+
+    top: Any
+    at: Any
+    below: Any
+    above: Any
+    last: Any
+
+
+class _Lines(NamedTuple):
+    """What a row of pixels needs in passing."""
+
+    #: Where it is seen: the index of a pixel, and the place beyond that pixel.
+    at: Any
+    fx: Any
+    fy: Any
+    #: (K window, WIDE) what each other shows there, for the window's rows in turn.
+    ring: Any
+    #: (3 WIDE + window,) and (3 WIDE,): see `_column_sums`.
+    sums: Any
+    totals: Any
+    score: Any
+    #: (best, WIDE)
+    highest: Any
+
+
 @compiled()
-def _positions(wide, x, y, depth, offset, P, size, r, at, fx, fy):
+def _positions(wide, block, r, offset, P, size, lines):
     """Where the other sees a row of pixels at depth + offset: the index of a pixel and the place beyond that pixel."""
+    x, y, depth, at, fx, fy = block.x, block.y, block.depth, lines.at, lines.fx, lines.fy
     m00, m01, m02, m10, m11, m12, m20, m21, m22 = P[0], P[1], P[2], P[3], P[4], P[5], P[6], P[7], P[8]
     b0, b1, b2 = P[9], P[10], P[11]
     right, bottom = np.float32(size[1] - 2), np.float32(size[0] - 2)
@@ -69,8 +135,9 @@ def _second(pair):
 
 
 @compiled()
-def _values(wide, address, size, at, fx, fy, shift, r, out):
-    """A row of an image's values at `_positions`, less `shift`; beyond its edge 0."""
+def _values(wide, address, size, shift, lines, r):
+    """Row r of the ring: an image's values at `_positions`, less `shift`; beyond its edge 0."""
+    at, fx, fy, out = lines.at, lines.fx, lines.fy, lines.ring
     stride = _FLOAT * np.uint64(size[1])
     for c in range(wide):
         here = address + np.uint64(np.uint32(at[c])) * _FLOAT
@@ -82,11 +149,12 @@ def _values(wide, address, size, at, fx, fy, shift, r, out):
 
 
 @compiled()
-def _column_sums(wide, w, k, r, window, g, sums):
+def _column_sums(wide, k, r, window, g, lines):
     """Of each column, over the window's rows from r: the sums of w, w w and w g, one after the other in `sums`.
 
-    The window's rows of w lie in turn among its rows from k.
+    The window's rows of w lie in turn among the ring's rows from k.
     """
+    w, sums = lines.ring, lines.sums
     if window == 7:
         r0, r1, r2, r3 = k + r % 7, k + (r + 1) % 7, k + (r + 2) % 7, k + (r + 3) % 7
         r4, r5, r6 = k + (r + 4) % 7, k + (r + 5) % 7, k + (r + 6) % 7
@@ -119,8 +187,9 @@ def _column_sums(wide, w, k, r, window, g, sums):
 
 
 @compiled()
-def _row_sums(wide, s, window, totals):
+def _row_sums(wide, window, lines):
     """Of `_column_sums`, over the window's columns from each; those of the last columns mean nothing."""
+    s, totals = lines.sums, lines.totals
     if window == 7:
         for c in range(_U3 * wide):
             totals[c] = ((s[c] + s[c + _U1]) + (s[c + _U2] + s[c + _U3])) + ((s[c + _U4] + s[c + _U5]) + s[c + _U6])
@@ -136,8 +205,9 @@ def _row_sums(wide, s, window, totals):
 
 
 @compiled()
-def _correlation(wide, totals, mean, scale, window, r, score):
+def _correlation(wide, window, block, r, lines):
     """A row of correlations from the sums over each window of w, w w and w g, and what belongs to g."""
+    totals, score, mean, scale = lines.totals, lines.score, block.mean, block.scale
     share = _ONE / np.float32(window * window)
     for c in range(wide):
         w, ww, wg = totals[c] * share, totals[c + _SECOND] * share, totals[c + _THIRD] * share
@@ -147,8 +217,9 @@ def _correlation(wide, totals, mean, scale, window, r, score):
 
 
 @compiled()
-def _inserted(wide, score, highest):
+def _inserted(wide, lines):
     """A row of scores among the highest so far, the highest first."""
+    score, highest = lines.score, lines.highest
     for j in range(len(highest)):
         for c in range(wide):
             one, other = highest[j, c], score[c]
@@ -157,8 +228,9 @@ def _inserted(wide, score, highest):
 
 
 @compiled()
-def _mean(wide, highest, out):
+def _mean(wide, lines):
     """A row of the means of the highest scores."""
+    highest, out = lines.highest, lines.score
     share = _ONE / np.float32(len(highest))
     for c in range(wide):
         out[c] = highest[0, c] * share
@@ -168,8 +240,9 @@ def _mean(wide, highest, out):
 
 
 @compiled()
-def _peaks(wide, mean, now, r, top, at, below, above, last):
+def _peaks(wide, now, r, lines, best):
     """A row of hypothesis `now`'s scores: the best so far, which it is, and the scores before and after it."""
+    mean, top, at, below, above, last = lines.score, best.top, best.at, best.below, best.above, best.last
     for c in range(wide):
         m, t, a, b, o, p = mean[c], top[r, c], at[r, c], below[r, c], above[r, c], last[r, c]
         better = m > t
@@ -181,8 +254,9 @@ def _peaks(wide, mean, now, r, top, at, below, above, last):
 
 
 @compiled()
-def _peak(top, at, below, above, count):
+def _peak(best, r, c, count):
     """The best hypothesis of a pixel with a parabola through its neighbours."""
+    top, at, below, above = best.top[r, c], best.at[r, c], best.below[r, c], best.above[r, c]
     bend = below - np.float32(2) * top + above
     shift = _HALF * (below - above) / (bend if bend < _FLAT else _FLAT)
     shift = shift if shift > -_ONE else -_ONE
@@ -201,91 +275,110 @@ def _block(wide, source, top, left, rows, less, out):
 
 
 @compiled(apart=True)
-def _own_terms(wide, grey, rows, window, ring, sums, totals, mean, scale):
+def _cut(wide, pixels, y0, x0, rows, window, shift, block):
+    """A block cut out of all pixels; `shift` off its greys."""
+    _block(wide, pixels.xs, y0, x0, rows + window - 1, _ZERO, block.x)
+    _block(wide, pixels.ys, y0, x0, rows + window - 1, _ZERO, block.y)
+    _block(wide, pixels.depths, y0, x0, rows + window - 1, _ZERO, block.depth)
+    _block(wide, pixels.grey, y0, x0, rows + window - 1, shift, block.grey)
+
+
+@compiled(apart=True)
+def _own_terms(wide, rows, window, block, lines):
     """Mean and inverse deviation of the block's own windows."""
     share = _ONE / np.float32(window * window)
     for r in range(rows):
         for t in range(r, r + window):
             for c in range(wide):
-                ring[t % window, c] = grey[t, c]
-        _column_sums(wide, ring, 0, r, window, grey, sums)
-        _row_sums(wide, sums, window, totals)
+                lines.ring[t % window, c] = block.grey[t, c]
+        _column_sums(wide, 0, r, window, block.grey, lines)
+        _row_sums(wide, window, lines)
         for c in range(wide):
-            m = totals[c] * share
-            variance = totals[c + _SECOND] * share - m * m
-            mean[r, c] = m
-            scale[r, c] = _ONE / math.sqrt((variance if variance > _ZERO else _ZERO) + _NOISE_VARIANCE)
+            m = lines.totals[c] * share
+            variance = lines.totals[c + _SECOND] * share - m * m
+            block.mean[r, c] = m
+            block.scale[r, c] = _ONE / math.sqrt((variance if variance > _ZERO else _ZERO) + _NOISE_VARIANCE)
 
 
 @compiled(apart=True)
-def _compared(
-    wide, n, x, y, depth, offset, g, mean, scale, rows, window, Ps, addresses, sizes, shift,
-    place, fx, fy, ring, sums, totals, line, highest, top, at, below, above, last,
-):  # fmt: skip
-    """Hypothesis n of a block held against those before it."""
-    count = len(addresses)
+def _compared(wide, hypothesis, rows, window, block, others, lines, best):
+    """A hypothesis (which, its offset, the shift of greys) of a block held against those before it."""
+    n, offset, shift = hypothesis
+    count = len(others.address)
     for r in range(rows + window - 1):
         for k in range(count):
-            _positions(wide, x, y, depth, offset, Ps[k], sizes[k], r, place, fx, fy)
-            _values(wide, addresses[k], sizes[k], place, fx, fy, shift, k * window + r % window, ring)
+            _positions(wide, block, r, offset, others.P[k], others.size[k], lines)
+            _values(wide, others.address[k], others.size[k], shift, lines, k * window + r % window)
         first = r - window + 1
         if first >= 0:
-            for j in range(len(highest)):
+            for j in range(len(lines.highest)):
                 for c in range(wide):
-                    highest[j, c] = _NEVER
+                    lines.highest[j, c] = _NEVER
             for k in range(count):
-                _column_sums(wide, ring, k * window, first, window, g, sums)
-                _row_sums(wide, sums, window, totals)
-                _correlation(wide, totals, mean, scale, window, first, line)
-                _inserted(wide, line, highest)
-            _mean(wide, highest, line)
-            _peaks(wide, line, np.float32(n), first, top, at, below, above, last)
+                _column_sums(wide, k * window, first, window, block.grey, lines)
+                _row_sums(wide, window, lines)
+                _correlation(wide, window, block, first, lines)
+                _inserted(wide, lines)
+            _mean(wide, lines)
+            _peaks(wide, np.float32(n), first, lines, best)
+
+
+@compiled()
+def _room(count, window, best):
+    """The arrays of a block."""
+    halo = np.empty((4, TALL + window - 1, WIDE), np.float32)
+    rows = np.empty((7, TALL, WIDE), np.float32)
+    line = np.empty((3, WIDE), np.float32)
+    lines = _Lines(
+        np.empty(WIDE, np.int32),
+        line[0],
+        line[1],
+        np.empty((count * window, WIDE), np.float32),
+        np.zeros(3 * WIDE + window, np.float32),
+        np.empty(3 * WIDE, np.float32),
+        line[2],
+        np.empty((best, WIDE), np.float32),
+    )
+    block = _Block(halo[0], halo[1], halo[2], halo[3], rows[0], rows[1])
+    return block, lines, _Best(rows[2], rows[3], rows[4], rows[5], rows[6])
+
+
+_IMAGE, _VALUES = types.float32[:, ::1], types.float32[::1]
+_PIXELS = types.NamedUniTuple(_IMAGE, 4, Pixels)
+_OTHERS = types.NamedTuple((_IMAGE, types.uint64[::1], types.int64[:, ::1]), Others)
 
 
 @compiled(
-    "void(float32[:,::1], float32[:,::1], float32[:,::1], float32[:,::1], float32[::1], float32[:,::1], uint64[::1],"
-    " int64[:,::1], int64, int64, int64, float32, float32[:,::1], float32[:,::1])"
+    types.void(_PIXELS, _VALUES, _OTHERS, types.int64, types.UniTuple(types.int64, 2), types.float32, _IMAGE, _IMAGE)
 )
-def match_blocks(grey, xs, ys, depths, offsets, Ps, addresses, sizes, wide, window, best, shift, offset, score):
+def match_blocks(
+    pixels: Pixels, offsets: Floats32, others: Others, wide: int, window_best: tuple[int, int],
+    shift: np.float32, at: Gray, score: Gray,
+) -> None:  # fmt: skip
     """Of each pixel the hypothesis that correlates best, and its score.
 
-    grey, depths: (h + window - 1, w' + window - 1) with the windows' halo; w' is w to a multiple of WIDE - window + 1.
-    xs, ys: columns and rows likewise, of which one row or column may stand for all.  offsets: (H,) what each
-    hypothesis adds to the depths.  Ps: (K, 12) M and b of each other, by rows; addresses, sizes: (K,), (K, 2) where its
-    float32 greys lie and their rows and columns, at least two.  wide: WIDE.  best: so many of the others' scores count.
-    shift: a grey about which windows are summed.  offset, score: (h, w) the results, the former in hypotheses from 0.
+    offsets: (H,) what each hypothesis adds to the depths, mm.  wide: WIDE; a number that the compiler does not know
+    keeps it from unrolling the loops over columns.  window_best: the side of the windows, px, and how many of the
+    others' scores count, the highest.  shift: a grey about which windows are summed.  at, score: (h, w) the results,
+    the former in hypotheses from 0.
     """
     height, width = score.shape
-    count = len(addresses)
-    room = np.empty((4, TALL + window - 1, WIDE), np.float32)
-    x, y, depth, g = room[0], room[1], room[2], room[3]
-    state = np.empty((7, TALL, WIDE), np.float32)
-    mean, scale, top, at, below, above, last = state[0], state[1], state[2], state[3], state[4], state[5], state[6]
-    ring, highest = np.empty((count * window, WIDE), np.float32), np.empty((best, WIDE), np.float32)
-    sums, totals = np.zeros(3 * WIDE + window, np.float32), np.empty(3 * WIDE, np.float32)
-    line, fx, fy = np.empty(WIDE, np.float32), np.empty(WIDE, np.float32), np.empty(WIDE, np.float32)
-    place = np.empty(WIDE, np.int32)
+    window, best = window_best
+    count = len(others.address)
+    block, lines, found = _room(count, window, best)
     columns = np.uint64(wide)
     for y0 in range(0, height, TALL):
         rows = min(TALL, height - y0)
         for x0 in range(0, width, WIDE - window + 1):
-            left = np.uint64(x0)
-            _block(columns, xs, y0, left, rows + window - 1, _ZERO, x)
-            _block(columns, ys, y0, left, rows + window - 1, _ZERO, y)
-            _block(columns, depths, y0, left, rows + window - 1, _ZERO, depth)
-            _block(columns, grey, y0, left, rows + window - 1, shift, g)
-            _own_terms(columns, g, rows, window, ring, sums, totals, mean, scale)
+            _cut(columns, pixels, y0, np.uint64(x0), rows, window, shift, block)
+            _own_terms(columns, rows, window, block, lines)
             for r in range(rows):
                 for c in range(columns):
-                    top[r, c] = at[r, c] = below[r, c] = above[r, c] = last[r, c] = _NEVER
+                    found.top[r, c] = found.at[r, c] = _NEVER
+                    found.below[r, c] = found.above[r, c] = found.last[r, c] = _NEVER
             for n in range(len(offsets)):
-                _compared(
-                    columns, n, x, y, depth, offsets[n], g, mean, scale, rows, window, Ps, addresses, sizes, shift,
-                    place, fx, fy, ring, sums, totals, line, highest, top, at, below, above, last,
-                )  # fmt: skip
+                _compared(columns, (n, offsets[n], shift), rows, window, block, others, lines, found)
             for r in range(rows):
                 for c in range(min(WIDE - window + 1, width - x0)):
-                    offset[y0 + r, x0 + c] = _peak(
-                        top[r, c], at[r, c], below[r, c], above[r, c], np.float32(len(offsets))
-                    )
-                    score[y0 + r, x0 + c] = top[r, c]
+                    at[y0 + r, x0 + c] = _peak(found, r, c, np.float32(len(offsets)))
+                    score[y0 + r, x0 + c] = found.top[r, c]

@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
-class _Distinct(Compiler):
+class _Distinct(Compiler):  # type: ignore[misc]
     """Array arguments do not overlap, which lets LLVM vectorise loops that read some and write others."""
 
     def define_pipelines(self) -> Any:
@@ -19,8 +19,10 @@ class _Distinct(Compiler):
         return super().define_pipelines()
 
 
-def compiled(signature: str | None = None, *, apart: bool = False) -> Callable[[Kernel], Kernel]:
-    """A function over arrays that do not overlap, compiled to machine code; without a signature: for use in others.
+def compiled(signature: Any = None, *, apart: bool = False) -> Callable[[Kernel], Kernel]:
+    """A function over arrays that do not overlap, compiled to machine code.
+
+    Without a signature it is for use in others, as a part of their code unless it stays `apart`.
 
     The code is kept beside this file, or in the user's cache folder where that cannot be written; where neither can,
     it is compiled once a process. Divisions by zero and indices out of bounds are not checked.
@@ -45,7 +47,7 @@ def compiled(signature: str | None = None, *, apart: bool = False) -> Callable[[
     return make
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def loaded_pair(_context: Any, address: Any) -> Any:  # noqa: ARG001 - numba names it
     """Two neighbouring float32 as the bits of one uint64, the first in the lower half: one load in place of two."""
 
