@@ -27,7 +27,8 @@ import numpy as np
 from measured import spend
 
 from processing.files.ply import read_ply
-from processing.files.take_folder import find_takes, read_photos, read_take
+from processing.files.subject_folder import find_takes
+from processing.files.take_folder import read_photos, read_take
 from processing.geometry.mesh import Mesh, Surface
 from processing.reconstruction.settings import FAST, ReconstructionSettings
 
@@ -122,7 +123,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         subject = asked.subject or (SUBJECT if SUBJECT.is_dir() else synthetic_takes(Path(temporary)))
         wanted = asked.takes.split(",") if asked.takes else None
-        folders = [f for f in find_takes(subject) if wanted is None or f.name in wanted]
+        folders = [f for f in find_takes(subject).takes.values() if wanted is None or f.name in wanted]
         if not folders:
             parser.error(f"{subject} has none of the takes {asked.takes}")
         takes, peer = [], {}
