@@ -23,7 +23,7 @@ def displace(mesh: Mesh, displacement: DisplacementMap, *, subdivisions: int = 2
 
     subdivisions: each makes four triangles of one (2: 26,000 vertices become 0.4 million).  The normals are those of
     `mesh`, interpolated, as `bake` used them; a vertex on a UV seam takes the mean of its sides, so nothing tears.
-    Raises MeshError for a mesh without UVs.
+    Vertices of triangles that have no UVs (NaN) alone stay where they are.  Raises MeshError for a mesh without UVs.
     """
     if mesh.uvs is None:
         raise MeshError("the mesh has no UVs: a displacement map cannot be applied")
@@ -37,6 +37,8 @@ def displace(mesh: Mesh, displacement: DisplacementMap, *, subdivisions: int = 2
     count = len(fine.vertices_mm)
     pairs = np.unique(fine.triangles.ravel().astype(np.int64) << 32 | fine.uv_triangles.ravel())
     vertex, uv = pairs >> 32, pairs & 0xFFFFFFFF
+    there = np.isfinite(fine.uvs[uv]).all(axis=1)
+    vertex, uv = vertex[there], uv[there]
     sides = np.bincount(vertex, minlength=count).clip(1)
-    height = np.bincount(vertex, sample_displacement(displacement, fine.uvs)[uv], count) / sides
+    height = np.bincount(vertex, sample_displacement(displacement, fine.uvs[uv]), count) / sides
     return fine.with_vertices(fine.vertices_mm + height[:, None] * normals)
