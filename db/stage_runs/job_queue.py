@@ -223,6 +223,18 @@ def postpone(tx: Session, lease: Lease, why: str, delay_s: float, *, now: dateti
     return JobState.QUEUED
 
 
+def worker_aside(worker: str, reason: str) -> str:
+    """What a waiting job says of a worker that could not run it, for its machine is at fault."""
+    return f"worker {worker} is set aside: {reason}"
+
+
+def workers_aside(tx: Session) -> list[tuple[str, int]]:
+    """What waiting jobs say of workers that are set aside, and how many say so."""
+    waiting = select(Job.error, func.count()).where(Job.state == JobState.QUEUED)
+    waiting = waiting.where(Job.error.like(worker_aside("%", "%")))
+    return [(error or "", n) for error, n in tx.execute(waiting.group_by(Job.error).order_by(func.max(Job.id).desc()))]
+
+
 def set_aside(tx: Session, lease: Lease) -> JobState:
     """leased -> parked as no longer wanted: what it was to be made from has changed since. Raises LeaseLost."""
     _guarded(tx, lease, {"state": JobState.PARKED, "error": UNWANTED, "lease_until": None}, uncounted=True)
