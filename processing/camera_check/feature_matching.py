@@ -16,7 +16,7 @@ _RATIO = 0.86
 class Features:
     """Scale-invariant features of one photograph at the working size."""
 
-    #: Of the working size, without distortion.
+    #: Of the working size, a pinhole.
     camera: Camera
     #: (N, 2) px in `camera`.
     pixels: Floats
@@ -27,14 +27,7 @@ class Features:
 
     def with_camera(self, lens: Camera) -> "Features":
         """The same photograph, taken by another camera. lens: of the working size, with its distortion."""
-        return Features(lens.pinhole(), _undistorted(self.raw, lens), self.descriptors, self.raw)
-
-
-def _undistorted(raw: Floats, lens: Camera) -> Floats:
-    if not len(raw):
-        return np.zeros((0, 2))
-    flat = cv2.undistortPoints(raw.reshape(-1, 1, 2), lens.K, lens.distortion, P=lens.K)
-    return np.asarray(flat, dtype=np.float64).reshape(-1, 2)
+        return Features(lens.pinhole(), lens.straightened(self.raw), self.descriptors, self.raw)
 
 
 def working_camera(camera: Camera, megapixels: float) -> Camera:
@@ -59,7 +52,7 @@ def find_features(image: Image, camera: Camera, megapixels: float, most: int) ->
         return Features(pinhole, np.zeros((0, 2)), np.zeros((0, 128), np.float32), np.zeros((0, 2)))
     seen = np.array([k.pt for k in found], dtype=np.float64)
     descriptors = np.sqrt(raw / np.maximum(raw.sum(axis=1, keepdims=True), 1e-6)).astype(np.float32)
-    return Features(pinhole, _undistorted(seen, small), descriptors, seen)
+    return Features(pinhole, small.straightened(seen), descriptors, seen)
 
 
 def match_along_lines(a: Features, b: Features, centre_mm: Floats, radius_mm: float, band_px: float) -> Ints64:

@@ -17,7 +17,7 @@ _Scale = Annotated[
 def board(
     out: Annotated[Path, typer.Option("--out", "-o", help="board.pdf or board.png; board.toml is written beside it.")],
     squares: Annotated[str, typer.Option(help="Squares over width and height.")] = "9x13",
-    square_mm: Annotated[float, typer.Option(help="A square's side.", min=1)] = 20.0,
+    square_mm: Annotated[float, typer.Option(help="A square's side.", min=1, max=1000)] = 20.0,
     marker_mm: Annotated[float | None, typer.Option(help="A marker's side; by default three quarters of it.")] = None,
     dictionary: Annotated[str, typer.Option(help="OpenCV's dictionary of markers, without DICT_.")] = "5X5_100",
     dpi: Annotated[int, typer.Option(help="Dots an inch.", min=72, max=2400)] = 600,

@@ -11,6 +11,7 @@ import numpy as np
 from common.bounded.limits import MAX_PIXELS
 from common.files.atomic_write import atomic_write
 from common.files.json_object import read_json_object
+from common.plain_values import truth_value
 from processing.files.calibration_errors import CalibrationError
 from processing.files.colmap import read_colmap, write_colmap
 from processing.geometry.cameras import Camera, CameraError
@@ -27,7 +28,7 @@ def read_cameras(path: Path, *, scale: float = 1.0) -> dict[int, Camera]:
     views = sorted({int(m[1]) for key in params if (m := re.fullmatch(r"(\d+)_K", key))})
     if not views:
         raise CalibrationError(f"{path} names no view; keys are '0_K', '0_Rt', '0_distortion', ...")
-    found = {view: camera_from_params(params, view) for view in views if params.get(f"{view}_valid") is not False}
+    found = {view: camera_from_params(params, view) for view in views if is_valid(params, view)}
     if scale == 1.0:
         return found
     return {
@@ -38,6 +39,18 @@ def read_cameras(path: Path, *, scale: float = 1.0) -> dict[int, Camera]:
 
 def read_params(path: Path) -> dict[str, Any]:
     return read_json_object(path, CalibrationError, keys="'0_K', '0_Rt', ...")
+
+
+def is_valid(params: Mapping[str, Any], view: int) -> bool:
+    """Whether a FaceScape params.json has view `view` valid: as it has what it says nothing of.
+
+    Raises CameraError for a value that is neither true nor false.
+    """
+    said = params.get(f"{view}_valid", True)
+    meant = truth_value(said)
+    if meant is None:
+        raise CameraError(f"params.json: {view}_valid is {json.dumps(said)[:40]}: neither true nor false; write which")
+    return meant
 
 
 def camera_from_params(params: Mapping[str, Any], view: int) -> Camera:

@@ -1,7 +1,8 @@
 """Pinhole cameras with lens distortion, in OpenCV's convention.
 
 x right, y down, z forward; `x_cam = R x + t` in millimetres; pixel centres at integers, so an image of width W
-spans [-0.5, W - 0.5]; distortion k1 k2 p1 p2 k3 (Brown-Conrady).
+spans [-0.5, W - 0.5]; distortion k1 k2 p1 p2 k3 (Brown-Conrady). K may have skew (K[0, 1]), which OpenCV's functions
+pass over: what a lens does is asked of a Camera, never of OpenCV with its K. `pinhole()` has neither.
 """
 
 from collections.abc import Sequence
@@ -11,10 +12,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from common.array_types import Floats, Image
+from common.array_types import Floats, Floats32, Image
 from processing.errors import DataError, ShapeError
 from processing.geometry.lens_distortion import distort
 from processing.geometry.lines import meet_lines
+
+_BAND_PIXELS = 4_000_000  # of a photograph that are straightened at a time: their maps take twice four bytes each
 
 
 class CameraError(DataError):
@@ -53,6 +56,9 @@ class Camera:
             object.__setattr__(self, key, _array(getattr(self, key), shape, f"camera {self.name or '?'}: {key}"))
         if self.K[0, 0] <= 0 or self.K[1, 1] <= 0:
             raise CameraError(f"camera {self.name or '?'}: the focal length in K is not positive")
+        if np.abs([self.K[1, 0], self.K[2, 0], self.K[2, 1], self.K[2, 2] - 1]).max() > 1e-6:
+            turned = " (it is written column by column)" if self.K[2, 0] > 1 and abs(self.K[0, 2]) < 1e-6 else ""
+            raise CameraError(f"camera {self.name or '?'}: K is not fx s cx, 0 fy cy, 0 0 1, row by row{turned}")
         if abs(np.linalg.det(self.R) - 1) > 1e-3 or not np.allclose(self.R @ self.R.T, np.eye(3), atol=1e-3):
             raise CameraError(f"camera {self.name or '?'}: R in Rt is not a rotation")
         if self.width <= 0 or self.height <= 0:
@@ -91,20 +97,45 @@ class Camera:
         x, y, z = self.to_camera(points).T
         z = np.where(z > 0, z, np.nan)
         u, v = distort(x / z, y / z, self.distortion)
-        return np.stack([self.K[0, 0] * u + self.K[0, 2], self.K[1, 1] * v + self.K[1, 2]], axis=1)
+        return np.stack([self.K[0, 0] * u + self.K[0, 1] * v + self.K[0, 2], self.K[1, 1] * v + self.K[1, 2]], axis=1)
+
+    def straightened(self, pixels: Floats) -> Floats:
+        """(N, 2) px as taken -> (N, 2) px where `pinhole()` sees the same."""
+        return self._undistorted(pixels, self.pinhole().K)
+
+    def normalised(self, pixels: Floats) -> Floats:
+        """(N, 2) px as taken -> (N, 2) x / z, y / z in the camera's frame, distortion and skew undone."""
+        return self._undistorted(pixels, np.eye(3))
+
+    def _undistorted(self, pixels: Floats, K: Floats) -> Floats:
+        import cv2  # here, so that who reads cameras of a release needs NumPy alone
+
+        upright = np.array(pixels, dtype=np.float64).reshape(-1, 2)
+        if not len(upright):
+            return upright
+        upright[:, 0] -= self.skew * (upright[:, 1] - self.K[1, 2]) / self.K[1, 1]
+        return np.asarray(cv2.undistortPoints(upright[:, None], self.K, self.distortion, P=K)).reshape(-1, 2)
 
     def rays(self, pixels: Floats) -> Floats:
         """(N, 2) px -> (N, 3) unit directions in the head frame, distortion undone."""
-        import cv2  # here, so that who reads cameras of a release needs NumPy alone
-
-        flat = cv2.undistortPoints(np.asarray(pixels, dtype=np.float64).reshape(-1, 1, 2), self.K, self.distortion)
-        in_camera = np.c_[np.asarray(flat).reshape(-1, 2), np.ones(len(pixels))]
-        directions = in_camera @ self.R
+        directions = np.c_[self.normalised(pixels), np.ones(len(pixels))] @ self.R
         return np.asarray(directions / np.linalg.norm(directions, axis=1, keepdims=True))
 
+    @property
+    def skew(self) -> float:
+        """px: how far a row is pushed aside, a unit of y / z; 0 where pixels are rectangles."""
+        return float(self.K[0, 1])
+
+    @property
+    def is_pinhole(self) -> bool:
+        """Whether it has neither distortion nor skew."""
+        return not self.distortion.any() and self.skew == 0
+
     def pinhole(self) -> "Camera":
-        """This camera without its distortion."""
-        return replace(self, distortion=np.zeros(5))
+        """This camera without its distortion and skew."""
+        K = self.K.copy()
+        K[0, 1] = 0
+        return replace(self, K=K, distortion=np.zeros(5))
 
     def scaled(self, factor: float) -> "Camera":
         """The camera of this image resized by `factor` (pixel centres at integers keep their rays)."""
@@ -121,11 +152,31 @@ class Camera:
         """The image that `pinhole()` would have taken."""
         if image.shape[:2] != (self.height, self.width):
             raise ShapeError(f"camera {self.name or '?'}: image", image.shape, f"({self.height}, {self.width}, ...)")
-        if not self.distortion.any():
+        if self.is_pinhole:
             return image
         import cv2
 
-        return np.asarray(cv2.undistort(image, self.K, self.distortion), dtype=np.uint8)
+        straight = np.empty_like(image)
+        count = max(1, _BAND_PIXELS // self.width)
+        for start in range(0, self.height, count):
+            mx, my = self.straightening_maps(start, min(start + count, self.height))
+            straight[start : start + count] = cv2.remap(image, mx, my, cv2.INTER_LINEAR)
+        return straight
+
+    def straightening_maps(self, start: int, stop: int) -> tuple[Floats32, Floats32]:
+        """(stop - start, width) px, as cv2.remap takes them: where each pixel of `pinhole()`'s rows start to stop - 1
+        lies in the photograph as taken.
+        """
+        import cv2
+
+        K = self.pinhole().K.copy()
+        K[1, 2] -= start
+        mx, my = cv2.initUndistortRectifyMap(
+            self.K, self.distortion, np.eye(3), K, (self.width, stop - start), cv2.CV_32FC1
+        )
+        if self.skew:
+            mx += np.float32(self.skew / self.K[1, 1]) * (my - np.float32(self.K[1, 2]))
+        return mx, my
 
 
 def direction_of(azimuth_deg: float, elevation_deg: float) -> Floats:
@@ -159,19 +210,12 @@ def triangulate(cameras: Sequence[Camera], pixels: Floats, iterations: int = 5) 
     Linear start, then Gauss-Newton on the pixel error (Hartley and Zisserman 2004, section 12.2).
     Raises DataError with fewer than two cameras.
     """
-    import cv2
-
     if len(cameras) < 2:
         raise DataError(f"a point cannot be triangulated from {len(cameras)} view; two are needed")
     rays = np.stack([c.rays(p[None])[0] for c, p in zip(cameras, pixels, strict=True)])
     centres = np.stack([c.centre for c in cameras])
     point = meet_lines(centres, rays, ridge=1e-12)
-    flat = np.stack(
-        [
-            cv2.undistortPoints(p.reshape(1, 1, 2), c.K, c.distortion).reshape(2)
-            for c, p in zip(cameras, pixels, strict=True)
-        ]
-    )
+    flat = np.stack([c.normalised(p[None])[0] for c, p in zip(cameras, pixels, strict=True)])
     focal = np.array([[c.K[0, 0], c.K[1, 1]] for c in cameras])
     R = np.stack([c.R for c in cameras])
     t = np.stack([c.t for c in cameras])

@@ -71,13 +71,11 @@ def pyramid(
 
 def _undistorted(grey: Gray, camera: Camera, scratch: Scratch) -> Gray:
     """As `Camera.undistort`, by cubic interpolation: a linear one blurs each place of the photograph differently."""
-    if not camera.distortion.any():
+    if camera.is_pinhole:
         return scratch.kept(grey)
     straight = scratch.empty((camera.height, camera.width))
     for band in bands(grey.shape, TILE_PIXELS, 0):
-        K = camera.K - np.array([[0, 0, 0], [0, 0, band.kept.start], [0, 0, 0]])
-        size = camera.width, band.kept.stop - band.kept.start
-        mx, my = cv2.initUndistortRectifyMap(camera.K, camera.distortion, np.eye(3), K, size, cv2.CV_32FC1)
+        mx, my = camera.straightening_maps(band.kept.start, band.kept.stop)
         straight[band.kept] = cv2.remap(grey, mx, my, cv2.INTER_CUBIC)
     return straight
 

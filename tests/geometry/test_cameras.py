@@ -1,5 +1,7 @@
 """Cameras against what OpenCV itself projects, and against known points."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -99,6 +101,50 @@ def test_triangulation_minimises_the_pixel_error() -> None:
         assert error(best) <= error(best + rng.normal(0, 0.05, 3)) + 1e-9
 
 
+@given(st.floats(-0.2, 0.2), st.integers(0, 4))
+def test_skew_is_undone_as_it_is_made(share: float, which: int) -> None:
+    """A camera with skew sees a point s * y / z further right than one without; every way back undoes that."""
+    plain = ring(5)[which]
+    K = plain.K.copy()
+    K[0, 1] = share * K[0, 0]
+    camera = replace(plain, K=K)
+    points = np.random.default_rng(which).normal(0, 60, (20, 3))
+    seen, upright = camera.project(points), plain.project(points)
+    v = (upright[:, 1] - K[1, 2]) / K[1, 1]
+    assert seen == pytest.approx(upright + np.c_[K[0, 1] * v, np.zeros(20)])
+    assert camera.straightened(seen) == pytest.approx(camera.pinhole().project(points), abs=0.02)
+    to_point = points - camera.centre
+    to_point /= np.linalg.norm(to_point, axis=1, keepdims=True)
+    assert camera.rays(seen) == pytest.approx(to_point, abs=1e-5)
+    assert camera.pinhole().is_pinhole
+
+
+def test_what_skew_shifted_is_shifted_back() -> None:
+    """A photograph sheared by as much as K says is, straightened, the one of the camera without skew."""
+    for bend in (np.zeros(5), ring(3)[2].distortion):
+        plain = replace(ring(3)[2], distortion=bend)
+        K = plain.K.copy()
+        K[0, 1] = 0.04 * K[0, 0]
+        camera = replace(plain, K=K)
+        y, x = np.mgrid[:800, :600].astype(np.float32)
+        smooth = np.uint8(128 + 60 * np.sin(x / 17) * np.cos(y / 23))[..., None].repeat(3, axis=2)
+        sheared = cv2.remap(smooth, x - np.float32(0.04 * K[0, 0] / K[1, 1]) * (y - np.float32(K[1, 2])), y, 1)
+        back, wanted = camera.undistort(sheared), plain.undistort(smooth)
+        inside = np.s_[100:700, 120:480]
+        assert np.abs(back[inside].astype(int) - wanted[inside]).max() <= 4
+
+
+def test_skewed_cameras_triangulate_what_they_saw() -> None:
+    cameras = []
+    for i, plain in enumerate(ring(4)):
+        K = plain.K.copy()
+        K[0, 1] = 30.0 * (i - 1)
+        cameras.append(replace(plain, K=K))
+    point = np.array([20.0, -35.0, 15.0])
+    seen = np.concatenate([camera.project(point[None]) for camera in cameras])
+    assert triangulate(cameras, seen) == pytest.approx(point, abs=1e-3)
+
+
 def test_params_round_trip() -> None:
     cameras = ring(3)
     params = params_from_cameras(cameras)
@@ -116,6 +162,9 @@ def test_params_round_trip() -> None:
         ("0_K", [[1, 2], [3, 4]], "shape"),
         ("0_K", [[float("nan"), 0, 0], [0, 1, 0], [0, 0, 1]], "not finite"),
         ("0_K", [[-5, 0, 0], [0, 5, 0], [0, 0, 1]], "focal"),
+        ("0_K", [[2000, 0, 0], [0, 2000, 0], [300, 400, 1]], "column by column"),
+        ("0_K", [[2000, 0, 300], [5, 2000, 400], [0, 0, 1]], "row by row"),
+        ("0_K", [[2000, 0, 300], [0, 2000, 400], [0, 0, 2]], "row by row"),
         ("0_Rt", [[1, 0, 0, 0], [0, 2, 0, 0], [0, 0, 1, 0]], "not a rotation"),
         ("0_Rt", [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "wanted \\(3, 4\\)"),
         ("0_distortion", [0, 0], "2 numbers"),

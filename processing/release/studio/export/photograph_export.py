@@ -1,6 +1,6 @@
 """Photograph export: without what the camera wrote into a file, and changed only where asked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def write_photograph(
     view.  face: where the eyes are to be mosaicked. A photograph that nothing changes keeps its pixels bit by bit.
     Raises ReleaseError.
     """
-    undistort = options.photographs == "undistorted" and camera is not None and bool(camera.distortion.any())
+    undistort = options.photographs == "undistorted" and camera is not None and not camera.is_pinhole
     correct = options.colour == "corrected" and profile is not None
     with atomic_write(target) as temporary:
         if not undistort and not correct and face is None:
@@ -135,7 +135,7 @@ def view_params(
         width, height = sizes.get(view, (calibration.get(f"{view}_width", 0), calibration.get(f"{view}_height", 0)))
         distortion = list(calibration.get(f"{view}_distortion", [0.0] * 5))
         params |= {
-            f"{view}_K": calibration[f"{view}_K"],
+            f"{view}_K": _without_skew(calibration[f"{view}_K"]) if undistorted else calibration[f"{view}_K"],
             f"{view}_Rt": calibration[f"{view}_Rt"],
             f"{view}_distortion": [0.0] * 5 if undistorted else distortion,
             f"{view}_width": width,
@@ -146,6 +146,11 @@ def view_params(
             f"{view}_ori": f"{view}.jpg",
         }
     return params
+
+
+def _without_skew(K: Sequence[Sequence[float]]) -> list[list[float]]:
+    """As `Camera.pinhole` has it."""
+    return [[K[0][0], 0.0, K[0][2]], *(list(row) for row in K[1:])]
 
 
 def calibrated_views(calibration: Mapping[str, Any]) -> set[int]:

@@ -258,13 +258,15 @@ def test_undistorted_photographs_fit_their_cameras(tmp_path: Path) -> None:
         straight = np.polyfit(columns, rows, 1)
         bent = np.abs(rows - np.polyval(straight, columns)).max()
         assert (bent < 0.7) == pinhole
+    K = camera.K + np.array([[0, 7.0, 0], [0, 0, 0], [0, 0, 0]])
     params = view_params(
-        {"0_K": camera.K.tolist(), "0_Rt": [], "0_distortion": [1, 2, 3, 4, 5]},
+        {"0_K": K.tolist(), "0_Rt": [], "0_distortion": [1, 2, 3, 4, 5]},
         {0: None},
         {0: (1, 1)},
         undistorted=True,
     )
     assert params["0_distortion"] == [0.0] * 5
+    assert params["0_K"] == camera.K.tolist()  # what is straightened has no skew either
 
 
 def test_colours_are_corrected_only_where_asked(tmp_path: Path) -> None:
