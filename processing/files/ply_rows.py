@@ -88,10 +88,11 @@ class _TextBody:
         return words
 
     def _wrong(self, element: PlyElement, row: int, words: list[bytes], why: str) -> NoReturn:
+        here = self._here()
         last = row + 1 == element.count or not self.lines.words()
         what = "it is cut short or damaged" if last else f"it cannot be read as one of its {element.many}"
         said = b" ".join(words)[:60].decode("utf-8", "replace")
-        raise PlyError(self._here(), f"{what} ({row:,} of {element.count:,} {element.many} are whole; {why}): {said!r}")
+        raise PlyError(here, f"{what} ({row:,} of {element.count:,} {element.many} are whole; {why}): {said!r}")
 
     def _plain(self, element: PlyElement) -> PlyRows:
         width = len(element.properties)
@@ -184,7 +185,7 @@ class _BinaryBody:
     def _element(self, element: PlyElement, start: int) -> tuple[PlyRows, int]:
         """Its rows, and the byte behind them."""
         fixed = self._fixed_rows(element, start)
-        if fixed is None:
+        if fixed is None or (element.has_list and len(fixed[0]) < element.count):  # cut, or later lists are shorter
             return _Walk(self.data, element, start, self.order).rows()
         rows, lengths = fixed
         if len(rows) < element.count:
