@@ -216,7 +216,7 @@ class FarmDaemon:
 
     def _sweep(self) -> None:
         """Now and then, remove what killed runs left on the store's disk, and journals that nobody needs any more."""
-        if time.monotonic() - self._swept > SWEEP_EVERY_S:
+        if time.monotonic() - self._swept > SWEEP_EVERY_S and not self._watch.problem():
             self._swept = time.monotonic()
             with contextlib.suppress(OSError):
                 sweep(scratch_folder(self._store))
