@@ -11,7 +11,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import timedelta
@@ -329,55 +328,3 @@ def test_a_run_that_hangs_is_ended_and_parked_with_its_log(studio: Any, lent: An
     assert "ended after 1 s, the limit of a run" in error
     assert error.splitlines()[-1].startswith("the worker's process died")
     hold.unlink()
-
-
-@pytest.fixture
-def blind(studio: Any, lent_scheduler: Any) -> Iterator[Any]:
-    """A worker with an empty file system where the studio's store is, which goes away when a file says so."""
-    mend = studio.control / "mend"
-    hides = f"mount -t tmpfs none '{studio.store}'"
-    shows = f"(while [ ! -e '{mend}' ]; do sleep 0.1; done; umount '{studio.store}') &"
-    alone = ["unshare", "--mount", "--map-root-user"]
-    if subprocess.run([*alone, "sh", "-c", f"{hides}; true"], capture_output=True).returncode != 0:
-        pytest.skip("this machine gives no mount namespaces")
-    before = lent_scheduler.times_ready("blind")
-    lent_scheduler.start_worker("blind", under=(*alone, "sh", "-c", f'{hides} && {shows} exec "$0" "$@"'))
-    wait_until_ready = lambda: lent_scheduler.times_ready("blind") > before  # noqa: E731
-    yield lent_scheduler, mend, wait_until_ready
-    lent_scheduler.kill("blind")
-
-
-@pytest.mark.slow
-def test_a_worker_without_the_store_fails_no_run_and_comes_back(studio: Any, blind: Any, waiting: Any) -> None:
-    lent, mend, ready = blind
-    waiting(ready)
-    heard = Heard()
-    settings = studio.settings(**lent.settings, backoff_s=0.5)
-    summary = FarmDaemon(studio.engine, studio.store, settings, studio.template, heard).run(until_idle=True)
-    assert (summary.done, summary.jobs.troubled) == (0, False)
-    assert "worker blind is set aside" in summary.problems["workers"]
-    assert "worker blind is set aside" in heard.warnings[0]
-    farm = FarmDaemon(studio.engine, studio.store, settings, studio.template, heard)
-    running = threading.Thread(target=farm.run)
-    running.start()
-    try:
-        mend.touch()
-        waiting(studio.all_done)
-    finally:
-        farm.stop()
-        running.join(timeout=600)
-    studio.whole()
-    assert heard.warnings[-1] == "worker blind runs things again"
-    assert studio.runs() == ONCE
-    with reading(studio.engine) as tx:
-        assert set(tx.scalars(select(Job.attempts))) == {1}
-
-
-@pytest.mark.slow
-def test_a_worker_without_the_store_beside_good_ones(studio: Any, blind: Any, lent: Any, waiting: Any) -> None:
-    _, _, ready = blind
-    waiting(ready)
-    summary = studio.run(**lent.settings, backoff_s=0.2)
-    studio.whole()
-    assert (summary.done, summary.failed_attempts, summary.problems) == (9, 0, {})
-    assert studio.runs() == ONCE
