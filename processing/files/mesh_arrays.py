@@ -63,11 +63,18 @@ class MeshArrays:
 
 
 def fanned(
-    path: Path, corner_counts: Ints64, corners: NDArray[Any], vertices: int, place: Callable[[int], str]
+    path: Path,
+    corner_counts: Ints64,
+    corners: NDArray[Any],
+    vertices: int,
+    place: Callable[[int], str],
+    *,
+    first_number: int = 0,
 ) -> tuple[Ints32, Ints64, Ints64]:
     """Triangles (T, 3) of F polygons, their corners' places among all (T, 3), and the polygon of each (T,).
 
     corners: of one polygon after another, numbers of `vertices` vertices from 0.  place: where a polygon stands.
+    first_number: the first vertex's in the file.
     Raises MeshError, with the place, for a corner that is not there; and for too many triangles.
     """
     if int((corner_counts - 2).sum()) > MAX_FACES:
@@ -76,7 +83,8 @@ def fanned(
     if wrong.any():
         first = int(wrong.argmax())
         face = int(np.searchsorted(np.cumsum(corner_counts), first, side="right"))
-        what = f"a face names vertex {int(corners[first]):,}, counted from 0; {vertices:,} are there"
+        number = int(corners[first]) + first_number
+        what = f"a face names vertex {number:,}, counted from {first_number}; {vertices:,} are there"
         raise MeshError(f"{path}, {place(face)}: {what}")
     places, polygon = fan_corners(corner_counts)
     return corners[places].astype(np.int32), places, polygon

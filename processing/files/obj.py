@@ -155,12 +155,15 @@ class _Obj:
         if not count or not self.counts:
             raise MeshError(f"{self.path} holds {count} vertices and {len(self.counts)} faces: not a mesh{self._why()}")
         counts, corners = np.array(self.counts, np.int64), np.array(self.corners, np.int64)
-        triangles, places, polygon = fanned(self.path, counts, corners, count, lambda k: f"line {self.face_lines[k]:,}")
+        triangles, places, polygon = fanned(self.path, counts, corners, count, self._face_place, first_number=1)
         uvs, uv_triangles = self._uv_arrays(places, polygon)
         vertices = np.array(self.vertices).reshape(-1, 3)
         return MeshArrays(
             self.path, vertices, triangles, lambda k: f"line {self.vertex_lines[k]:,}", uvs, uv_triangles, self._rgb()
         )
+
+    def _face_place(self, face: int) -> str:
+        return f"line {self.face_lines[face]:,}"
 
     def _why(self) -> str:
         if self.free_form is None:

@@ -210,8 +210,8 @@ V = "v 0 0 0\nv 1 0 0\nv 0 1 0\n"
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (V + "f 1 2 4\n", "line 4: a face names vertex 3, counted from 0; 3 are there"),
-        (V + "f 1 2 -9\n", "line 4: a face names vertex -6"),
+        (V + "f 1 2 4\n", "line 4: a face names vertex 4, counted from 1; 3 are there"),
+        (V + "f 1 2 -9\n", "line 4: a face names vertex -5"),
         (V + "f 1 2 0\n", "line 4: cannot be read as OBJ: 'f 1 2 0'"),
         (V + "f 1 2\n", "line 4: cannot be read as OBJ"),
         (V + "f 1/1 2/1 3/9\nvt 0 0\n", "line 4: a face names a UV that is not there"),
