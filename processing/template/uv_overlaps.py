@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
-from common.array_types import Bools, Floats, Ints32, Ints64
+from common.array_types import Bools, Floats
 from processing.geometry.mesh import Mesh, submesh
+from processing.geometry.uv_charts import in_first_tile, uv_charts
 
 RASTER_PX = 1024
 LEAST_SIDE = 5  # tiles along the square, of which the margin takes one
@@ -29,13 +28,11 @@ def without_overlaps(mesh: Mesh, important: Floats) -> Mesh:
         return mesh
     if (bare := mesh.without_uvs).any():
         return _with_bare(mesh, bare, important)
-    charts = _charts(mesh.uv_triangles, len(mesh.uvs))
-    uvs = mesh.uvs.copy()
-    inside = uvs.min() >= 0 and uvs.max() <= 1
+    charts = uv_charts(mesh.uv_triangles, len(mesh.uvs))
+    inside = mesh.uvs.min() >= 0 and mesh.uvs.max() <= 1
+    uvs = in_first_tile(mesh.uvs, mesh.uv_triangles)
     of_uv = np.zeros(len(uvs), dtype=np.int64)
     of_uv[mesh.uv_triangles.ravel()] = np.repeat(charts, 3)
-    for chart in range(charts.max() + 1):
-        uvs[of_uv == chart] -= np.floor(uvs[of_uv == chart].mean(axis=0))
     weight = np.bincount(charts, important)
     layers: list[Bools] = []
     layer_of = np.zeros(len(weight), dtype=np.int64)
@@ -77,15 +74,6 @@ def _with_bare(mesh: Mesh, bare: Bools, important: Floats) -> Mesh:
     corners = np.full((len(bare), 3), len(uvs), dtype=np.int32)
     corners[~bare] = dressed.uv_triangles
     return replace(mesh, uvs=np.concatenate([uvs, point[None]]), uv_triangles=corners)
-
-
-def _charts(uv_triangles: Ints32, count: int) -> Ints64:
-    """(T,) the number of the connected chart of each triangle."""
-    i, j = uv_triangles[:, [0, 1]].ravel(), uv_triangles[:, [1, 2]].ravel()
-    graph = sparse.csr_array((np.ones(len(i)), (i, j)), shape=(count, count))
-    _, label = connected_components(graph, directed=False)
-    _, charts = np.unique(label[uv_triangles[:, 0]], return_inverse=True)
-    return charts.astype(np.int64)
 
 
 def _raster(corners: Floats) -> Bools:

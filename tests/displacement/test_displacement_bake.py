@@ -168,3 +168,11 @@ def test_triangles_without_uvs_stay_where_they_are(ball: Mesh) -> None:
         assert np.median(height[others]) == pytest.approx(0.8, abs=0.02)
     shown = texels_of(partly, 128, margin_px=0)
     assert not bare[shown.triangle].any()
+
+
+@pytest.mark.parametrize("tile", [(1, 0), (-1, 2), (0, -1)])
+def test_charts_in_other_tiles_see_the_same_map(ball: Mesh, tile: tuple[int, int]) -> None:
+    relief = bake(ball, offset(ball, 0.8), size_px=256)
+    assert ball.uvs is not None
+    elsewhere = replace(ball, uvs=ball.uvs + np.array(tile))
+    assert displace(elsewhere, relief).vertices_mm == pytest.approx(displace(ball, relief).vertices_mm, abs=1e-9)
