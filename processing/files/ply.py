@@ -22,6 +22,8 @@ from processing.files.ply_rows import read_ply_rows
 from processing.files.vertex_rgb import colours_of_numbers
 from processing.geometry.mesh import Mesh
 
+_RGB = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"), ("r", "g", "b"))
+
 
 def write_ply(path: Path, mesh: Mesh) -> None:
     """Binary little-endian PLY: float positions in mm, normals, triangles; RGB and confidence where there are any."""
@@ -84,10 +86,8 @@ def read_ply_arrays(path: Path) -> MeshArrays:
 
 def _colours(columns: dict[str, NDArray[Any]]) -> NDArray[np.uint8] | None:
     """(V, 3) RGB."""
-    if not {"red", "green", "blue"} <= columns.keys():
-        return None
-    rgb = np.stack([columns[c] for c in ("red", "green", "blue")], axis=1)
-    return colours_of_numbers(rgb)
+    names = next((names for names in _RGB if set(names) <= columns.keys()), None)
+    return None if names is None else colours_of_numbers(np.stack([columns[name] for name in names], axis=1))
 
 
 def _confidence(columns: dict[str, NDArray[Any]]) -> Gray | None:

@@ -55,6 +55,7 @@ PLY_STYLES = st.builds(
     elements=st.sampled_from([("vertex", "face"), ("face", "vertex"), ("other", "vertex", "face"),
                               ("vertex", "other", "face"), ("vertex", "face", "other")]),
     colours=st.booleans(),
+    rgb=st.sampled_from((("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"), ("r", "g", "b"))),
     confidence=st.sampled_from(("", "confidence", "quality")),
 )  # fmt: skip
 

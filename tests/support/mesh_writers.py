@@ -33,6 +33,7 @@ class PlyStyle:
     #: Elements in this order; 'other' is one that no mesh has, with a list.
     elements: Sequence[str] = ("vertex", "face")
     colours: bool = True
+    rgb: Sequence[str] = ("red", "green", "blue")
     confidence: str = ""
     seed: int = field(default=0)
 
@@ -42,7 +43,7 @@ def ply_bytes(vertices: Any, faces: Sequence[Sequence[int]], colours: Any, confi
     rng = np.random.default_rng(style.seed)
     vertex_kinds = [(axis, style.coordinate) for axis in "xyz"] + [(name, "float") for name in style.vertex_more]
     if style.colours:
-        vertex_kinds += [(name, style.colour) for name in ("red", "green", "blue")]
+        vertex_kinds += [(name, style.colour) for name in style.rgb]
     if style.confidence:
         vertex_kinds.append((style.confidence, "float"))
     rows: dict[str, list[list[tuple[str, Any]]]] = {"vertex": [], "face": [], "other": []}
