@@ -2,8 +2,9 @@
 
     python benchmarks/bench_reconstruct.py --json [--take TAKE_DIR] [--rounds 3] [--before CHECKOUT]
 
-TAKE_DIR is a take `<k>_<name>/` with its true skin `<k>_<name>.truth.npz` beside it. Without it, 1_neutral of
-../shared/data/subject-11 where it is there, and else a synthetic head photographed by 34 cameras of 480 x 720.
+TAKE_DIR is a take `<k>_<name>/` with its true skin `<k>_<name>.truth.npz` beside it, or truth.npz in it. Without it,
+1_neutral of ../shared/data/subject-11 where it is there, and else a synthetic head photographed by 34 cameras of
+480 x 720.
 CHECKOUT is a folder with another version of this project and its environment: CHECKOUT/.venv/bin/mien. The two take
 turns, this one first, each as often as --rounds says; seconds are medians, memory is the most.
 
@@ -23,12 +24,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_mvs import SAMPLE, SUBJECT, score, synthetic_takes
+from bench_mvs import SAMPLE, SUBJECT, find_folders, score, synthetic_takes, truth_of
 from measured import Spent, spend
 
 from common.array_types import Bools, Floats
 from processing.files.ply import read_ply
-from processing.files.take_folder import find_takes, read_take
+from processing.files.take_folder import read_take
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
 from processing.stages.first_look import FirstLook, frontal_views
@@ -98,7 +99,7 @@ def figures_of(runs: Sequence[Spent], scan: Path, truth: Path) -> dict[str, floa
 
 
 def measured(take: Path, scratch: Path, before: Path | None, rounds: int) -> dict[str, Any]:
-    truth = take.with_name(take.name + ".truth.npz")
+    truth = truth_of(take)
     ours, theirs = mien_of(None), None if before is None else mien_of(before)
     found: dict[str, Any] = {"take": take.name, "rounds": rounds, **preview_figures(ours, take, truth, scratch)}
     runs: dict[Path, list[Spent]] = {mien: [] for mien in (ours, theirs) if mien is not None}
@@ -132,7 +133,7 @@ def main() -> None:
         if asked.take is not None:
             take = asked.take.resolve()
         else:
-            take = SUBJECT / "1_neutral" if SUBJECT.is_dir() else find_takes(synthetic_takes(scratch))[0]
+            take = SUBJECT / "1_neutral" if SUBJECT.is_dir() else find_folders(synthetic_takes(scratch), None)[0]
         print(json.dumps(measured(take, scratch, asked.before, asked.rounds)))
 
 
