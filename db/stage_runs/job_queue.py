@@ -23,6 +23,7 @@ from db.stage_runs.artefacts import OutputFile, record_artefacts
 MAX_ATTEMPTS = 3
 BACKOFF_S = 30.0
 PRIORITY, IN_THE_CHAIR, REPLACED = 100, 10, 900  # usual; of a subject whose session is open; of a take taken again
+URGENT = 1  # somebody beside the subject waits for it
 UNWANTED = "no longer wanted: its photographs or cameras have changed since"
 NOBODY_WAITS = (UNWANTED, STOPPED)  # errors of parked jobs that are no trouble
 _ERROR_LIMIT = 20_000

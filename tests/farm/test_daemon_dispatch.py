@@ -18,7 +18,7 @@ from db.engine import reading, transaction, utc_now
 from db.models import CaptureSession, ConsentScope, Frame, Job, JobState, Subject, Take
 from db.rigs import rig_records
 from db.stage_runs.job_counts import count_jobs
-from db.stage_runs.job_queue import IN_THE_CHAIR, PRIORITY, REPLACED, UNWANTED
+from db.stage_runs.job_queue import IN_THE_CHAIR, PRIORITY, REPLACED, UNWANTED, URGENT
 from db.store import Store
 from processing.errors import DataError
 from processing.farm import daemon
@@ -120,6 +120,61 @@ def test_the_subject_in_the_chair_goes_first(studio: Any, studio_rows: Any, run:
     assert len({label.split()[0] for label in first}) == 1
     assert {label.split()[1] for label in first} == {"1_neutral", "2_smile"}
     assert len({label.split()[0] for label in heard.started_runs}) == 2
+
+
+def stages_with_urgent_ones() -> dict[str, Any]:
+    here = Path(__file__).parent
+    return {"stages": (str(here / "toy_stages"), str(here / "urgent_stages")), "first_look": True}
+
+
+def test_what_a_person_waits_for_goes_before_all_else_that_is_queued(studio: Any, studio_rows: Any, run: Any) -> None:
+    farm = FarmDaemon(studio.engine, studio.store, studio.settings(), studio.template)
+    session, _ = open_session(studio, studio_rows, "neutral", "smile")
+    farm.plan_once()  # the closed session's runs, and the chair's, wait already
+    with transaction(studio.engine) as tx:
+        here = tx.merge(session)
+        accepted(tx, studio_rows, here, here.rig, Store(studio.store), "mouth_stretch")
+    _, heard = run(**stages_with_urgent_ones())
+    looks = [started.endswith(" glance") for started in heard.started_runs]
+    assert sum(looks) == 3, "one of each take of the open session, none of the closed one's"
+    assert all(looks[:3])
+    assert {label.split()[1] for label in heard.started_runs[:3]} == {"1_neutral", "2_smile", "3_mouth_stretch"}
+
+
+def test_a_look_does_not_wait_for_the_neutral(studio: Any, studio_rows: Any, run: Any) -> None:
+    session, _ = open_session(studio, studio_rows, "smile")
+    _, heard = run(**stages_with_urgent_ones())
+    assert [label.split()[1:] for label in heard.started_runs[:1]] == [["2_smile", "glance"]]
+    with transaction(studio.engine) as tx:
+        captures.close_session(tx, tx.merge(session), incomplete=True)
+
+
+def test_looks_are_made_where_the_studio_wants_them_and_never_of_closed_sessions(
+    studio: Any, studio_rows: Any, run: Any
+) -> None:
+    session, _ = open_session(studio, studio_rows, "neutral")
+    _, heard = run(**(stages_with_urgent_ones() | {"first_look": False}))
+    assert not [started for started in heard.started_runs if started.endswith("glance")]
+    with transaction(studio.engine) as tx:
+        captures.close_session(tx, tx.merge(session), incomplete=True)
+    _, heard = run(**stages_with_urgent_ones())
+    assert heard.started_runs == []
+
+
+def test_a_look_that_nobody_waits_for_any_more_goes_last(studio: Any, studio_rows: Any) -> None:
+    session, _ = open_session(studio, studio_rows, "neutral")
+    farm = FarmDaemon(studio.engine, studio.store, studio.settings(**stages_with_urgent_ones()), studio.template)
+
+    def priority_of_the_look() -> int:
+        with reading(studio.engine) as tx:
+            return tx.scalars(select(Job.priority).where(Job.stage == "glance")).one()
+
+    farm.plan_once()
+    assert priority_of_the_look() == URGENT
+    with transaction(studio.engine) as tx:
+        captures.close_session(tx, tx.merge(session), incomplete=True)
+    farm.plan_once()
+    assert priority_of_the_look() == REPLACED
 
 
 def test_open_sessions_wait_where_the_studio_wants_it_so(studio: Any, studio_rows: Any, run: Any) -> None:
