@@ -9,8 +9,9 @@ bytes cost is measured apart, on photographs of 8 MB, against `cp` and `sha256su
     python benchmarks/bench_backup.py --json [--folder KEEP] [--subjects 897] [--photographs 128] [--postgresql]
 
 database_seconds: the snapshot of the database alone.  backup_seconds: the whole of a nightly backup.  pause_ratio: the
-writer's longest commit beside it over its longest alone.  restore_seconds: snapshot to a verified database in place.
-equal: the digests of all tables, of the snapshot and of the restored database, are one.
+writer's longest commit beside it over its longest alone, null where the backup ended before one began.
+restore_seconds: snapshot to a verified database in place.  equal: the digests of all tables, of the snapshot and of
+the restored database, are one.
 """
 
 import argparse
@@ -224,9 +225,8 @@ def measure(folder: Path, size: Size, count: int, shards: int) -> dict[str, Any]
             say(f"sqlite3 .backup {seconds} s: {beside}")
         finally:
             writer.stop()
-    alone = result["alone"]["longest_ms"]
-    result["pause_ratio"] = round(result["beside_backup"]["longest_ms"] / alone, 2)
-    result["sqlite3_pause_ratio"] = round(result["beside_sqlite3"]["longest_ms"] / alone, 2)
+    result["pause_ratio"] = pause_ratio(result["beside_backup"], result["alone"])
+    result["sqlite3_pause_ratio"] = pause_ratio(result["beside_sqlite3"], result["alone"])
     (folder / "peer.sqlite").unlink(missing_ok=True)
     chosen = choose(made, reports[0].snapshot)
     files, Snapshot.files = Snapshot.files, lambda _self: iter(())  # type: ignore[method-assign]
@@ -243,6 +243,10 @@ def measure(folder: Path, size: Size, count: int, shards: int) -> dict[str, Any]
     result["photographs"] = photographs(folder, count)
     say(str(result["photographs"]))
     return result
+
+
+def pause_ratio(beside: dict[str, float], alone: dict[str, float]) -> float | None:
+    return round(beside["longest_ms"] / alone["longest_ms"], 2) if beside["commits"] else None
 
 
 def to_postgresql(folder: Path, size: Size) -> dict[str, Any]:

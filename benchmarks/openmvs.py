@@ -1,10 +1,11 @@
-"""OpenMVS (https://github.com/cdcseacat/openMVS) as a peer: our cameras and photographs as its scene, its steps timed.
+"""OpenMVS (https://github.com/cdcseacave/openMVS) as a peer: our cameras and photographs as its scene, its steps timed.
 
 Photographs are handed over undistorted by cubic interpolation, as our own matching has them. OpenMVS chooses its views
 by sparse points; they come from the features that our watch over the cameras finds, at the photographs' full size.
 """
 
 import json
+import re
 import struct
 import sys
 from collections.abc import Sequence
@@ -49,7 +50,8 @@ def undistorted(image: Image, camera: Camera) -> Image:
 def scene_bytes(cameras: Sequence[Camera], names: Sequence[str], points: np.ndarray, seen: np.ndarray) -> bytes:
     """The scene in OpenMVS's interface format, version 1 (libs/MVS/Interface.h): one platform with all cameras.
 
-    Pixel centres are at integers there as here.
+    OpenMVS 2.3 and 2.4 both write version 7 and read all before it; what came after 1 (masks, depth ranges, view
+    scores, regions) is left to them. Pixel centres are at integers there as here.
     """
 
     def string(text: str) -> bytes:
@@ -121,3 +123,9 @@ def run_openmvs(folder: Path, binaries: Path, level: int, *, refine: bool = True
         print(f"openmvs {name}: {spent[name]}", file=sys.stderr)
         record.write_text(json.dumps(spent, indent=1))
     return spent
+
+
+def version(folder: Path) -> str:
+    """The version that DensifyPointCloud says in its log, such as 2.4.0."""
+    said = re.search(rb"OpenMVS \S+ v([\d.]+)", (folder / "densify.log").read_bytes())
+    return said[1].decode() if said else "unknown"
