@@ -5,14 +5,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import open3d as o3d
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from common.array_types import Bools, Floats, Gray, Ints32
 from processing.errors import MeshError, ShapeError
-from processing.geometry.vertex_normals import area_weighted_normals, triangle_cross
+from processing.geometry import compiled_meshes
+from processing.geometry.open3d_core import o3d
 
 Colors = NDArray[np.uint8]
 #: `Mesh.confidence` from which on a place was measured by photographs; below it was estimated from what lies around.
@@ -82,7 +82,7 @@ class Mesh:
     @cached_property
     def triangle_cross(self) -> Floats:
         """(T, 3) normals with the length of twice the area, mm^2."""
-        return triangle_cross(self.vertices_mm, self.triangles)
+        return np.asarray(compiled_meshes.cross_products(self.vertices_mm, self.triangles))
 
     @cached_property
     def triangle_normals(self) -> Floats:
@@ -93,7 +93,7 @@ class Mesh:
     @cached_property
     def vertex_normals(self) -> Floats:
         """(V, 3) unit, weighted by area."""
-        return area_weighted_normals(self.triangle_cross, self.triangles, len(self.vertices_mm))
+        return np.asarray(compiled_meshes.vertex_normals(self.vertices_mm, self.triangles))
 
     @cached_property
     def vertex_areas(self) -> Floats:

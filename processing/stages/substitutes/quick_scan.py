@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from common.memory_retention import freed_memory_kept
 from common.view_counts import FEWEST_VIEWS
 from processing.files.glb import write_mesh_glb
 from processing.files.ply import write_ply
@@ -23,11 +24,13 @@ from processing.stages.reconstruct import Reconstruct
 QUARTER = 0.25  # of the photographs' size
 LEAST_MEGAPIXELS = 0.2  # smaller ones are not made
 QUICK = ReconstructionSettings(
-    depth_views=12,
+    depth_views=None,
     neighbours=4,
+    min_consistent=1,
+    min_score=0.4,
     spacing_px=1.6,
     subdivide=False,
-    vertices=20_000,
+    vertices=60_000,
     wider_search=False,
     detail_passes=0,
 )
@@ -47,6 +50,7 @@ class QuickScan(Stage):
         within_deg: float = 50.0  # of the face's front; such views are used
         views: int = 24  # at most so many of them, the most frontal ones
 
+    @freed_memory_kept()
     def run(self, inputs: Inputs, params: Params, out: Path) -> None:
         take = frontal_views(read_take(inputs[TAKE]), params.within_deg, params.views)
         take, images = read_photos(take)
