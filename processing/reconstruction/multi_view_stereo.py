@@ -26,7 +26,7 @@ from processing.reconstruction.depth_maps import depth_maps, fuse
 from processing.reconstruction.image_pyramid import check_photo, pyramid
 from processing.reconstruction.scratch_files import Scratch
 from processing.reconstruction.settings import ReconstructionSettings, Scan, ScanReport
-from processing.reconstruction.stereo_matching import Kernels, OpenCvKernels
+from processing.reconstruction.stereo_matching import Kernels
 from processing.reconstruction.stereo_views import Maps, StereoViews
 from processing.reconstruction.surface_reconstruction import surface_through
 from processing.reconstruction.surface_refinement import refine_surface
@@ -66,7 +66,7 @@ def reconstruct(
     """The surface that calibrated photographs show.
 
     images: (H, W, 3) uint8 BGR as taken (with lens distortion), one a camera, sizes may differ; at least six cameras
-    that look at a common point. device: "cpu" (OpenCV), or a torch device. Result in the cameras' frame, mm.
+    that look at a common point. device: "cpu" (compiled by numba), or a torch device. Result in the cameras' frame, mm.
 
     Coarse to fine with windows that follow the surface (Beeler et al. 2010), depth confirmed between views (Galliani et
     al. 2015), screened Poisson (Kazhdan and Hoppe 2013). Raises ReconstructionError and ShapeError (exit code 4).
@@ -129,7 +129,9 @@ def _report(
 
 def _kernels(device: str) -> Kernels:
     if device == "cpu":
-        return OpenCvKernels()
+        from processing.reconstruction.stereo_matching_compiled import CompiledKernels
+
+        return CompiledKernels()
     from processing.reconstruction.stereo_matching_torch import TorchKernels
 
     return TorchKernels(device)

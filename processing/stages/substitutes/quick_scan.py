@@ -24,11 +24,13 @@ from processing.stages.reconstruct import Reconstruct
 QUARTER = 0.25  # of the photographs' size
 LEAST_MEGAPIXELS = 0.2  # smaller ones are not made
 QUICK = ReconstructionSettings(
-    depth_views=12,
+    depth_views=None,
     neighbours=4,
+    min_consistent=1,
+    min_score=0.4,
     spacing_px=1.6,
     subdivide=False,
-    vertices=20_000,
+    vertices=60_000,
     wider_search=False,
     detail_passes=0,
 )
