@@ -122,10 +122,15 @@ def colmap(views: Views, board: Board, true: list[Camera]) -> dict[str, float | 
 
 
 def alone(views: Mapping[tuple[int, int], Detection], cameras: list[Camera], board: Board) -> float:
-    """Seconds for calibrateCamera on every camera by itself."""
+    """Seconds for calibrateCamera on every camera by itself, from the views whose corners do not lie on a line."""
+    usable = {
+        key: d
+        for key, d in views.items()
+        if cv2.findHomography(board.corners_mm[d.corner, :2], d.pixels)[0] is not None
+    }
     begun = time.perf_counter()
     for c, camera in enumerate(cameras):
-        seen = [d for (k, _), d in views.items() if k == c]
+        seen = [d for (k, _), d in usable.items() if k == c]
         if len(seen) >= 3:
             cv2.calibrateCamera(
                 [board.corners_mm[d.corner].astype(np.float32) for d in seen],

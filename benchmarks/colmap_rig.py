@@ -149,7 +149,7 @@ def _cameras(model: Any, folder: Path, numbers: dict[int, np.ndarray], corners_m
     """The model's cameras, by way of its files, which stay in the folder."""
     folder.mkdir(exist_ok=True)
     model.write(folder)
-    return read_colmap(folder, scale=_scale(model, numbers, corners_mm))
+    return read_colmap(folder, scale=_scale(model, numbers, corners_mm))[0]
 
 
 def _scale(model: Any, numbers: dict[int, np.ndarray], corners_mm: Floats) -> float:

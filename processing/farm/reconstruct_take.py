@@ -20,9 +20,8 @@ from processing.files.stage_files import read_json
 from processing.files.take_folder import read_take_params, require_millimetres, take_files
 from processing.stages.base import TAKE
 from processing.stages.discovery import discover, upstream
-from processing.stages.outputs import SCAN, SCAN_PICTURE, SCAN_REPORT, SCAN_REVIEW, OutputName
+from processing.stages.outputs import LOOK, LOOK_MESH, LOOK_REPORT, SCAN, SCAN_PICTURE, SCAN_REPORT, SCAN_REVIEW
 from processing.stages.reconstruct import Reconstruct
-from processing.stages.substitutes.quick_scan import QuickScan
 
 
 @dataclass(frozen=True)
@@ -82,11 +81,11 @@ def preview_take(
         raise TakeError(f"--out {out} is not a file name ending in .ply or .glb")
     with tempfile.TemporaryDirectory(prefix="mien-take-") as folder:
         source = with_camera_files(take_dir, CameraFiles(rig), Path(folder))
-        take = SingleTake(source.resolve().name, {TAKE: source}, {QuickScan.name: QuickScan()})
+        take = SingleTake(source.resolve().name, {TAKE: source}, upstream(discover(), LOOK.stage))
         with take_results(take, device=device, progress=progress) as results:
-            copy_whole(made(results, SCAN if kind == ".ply" else OutputName(QuickScan.name, "mesh")), out)
+            copy_whole(made(results, LOOK if kind == ".ply" else LOOK_MESH), out)
             progress(1.0, f"wrote {out}")
-            return dict(read_json(made(results, SCAN_REPORT))["report"])
+            return dict(read_json(made(results, LOOK_REPORT))["report"])
 
 
 def with_camera_files(take_dir: Path, files: CameraFiles, folder: Path) -> Path:

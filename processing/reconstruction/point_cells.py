@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from common.array_types import Bools, Floats, Gray, Ints32, Ints64
 from processing.geometry.compilation import compiled
+from processing.reconstruction.cell_table import cell_key, place_of
 from processing.reconstruction.depth_fusion import OrientedPoints
 
-EMPTY = -1  # no cell: keys are not negative
 FACING = 0.3  # a point whose normal is farther from the vertex's (cosine) lies on another sheet
 FEW = 0.1  # points of full weight whose word counts for half
 
@@ -45,30 +45,12 @@ class PointCells:
 
 
 @compiled
-def _key(x: float, y: float, z: float, origin: Floats, cell: float) -> np.int64:
-    i, j, k = np.floor((x - origin[0]) / cell), np.floor((y - origin[1]) / cell), np.floor((z - origin[2]) / cell)
-    if not (0 <= i < 2097151 and 0 <= j < 2097151 and 0 <= k < 2097151):
-        return np.int64(-1)
-    return (np.int64(i) << 42) | (np.int64(j) << 21) | np.int64(k)
-
-
-@compiled
-def _place(key: np.int64, keys: Ints64) -> np.int64:
-    """Where a key is in the table, or would be."""
-    mask = len(keys) - 1
-    at = np.int64((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(20)) & mask
-    while keys[at] != -1 and keys[at] != key:
-        at = (at + 1) & mask
-    return at
-
-
-@compiled
 def _sorted(points: Gray, origin: Floats, cell: float, size: int) -> tuple[Ints64, Ints32, Ints32, Ints32]:
     keys, numbers = np.full(size, -1, np.int64), np.zeros(size, np.int32)
     cell_of, count = np.empty(len(points), np.int32), 0
     for n in range(len(points)):
-        key = _key(points[n, 0], points[n, 1], points[n, 2], origin, cell)
-        at = _place(key, keys)
+        key = cell_key(points[n, 0], points[n, 1], points[n, 2], origin, cell)
+        at = place_of(key, keys)
         if keys[at] == -1:
             keys[at], numbers[at] = key, count
             count += 1
@@ -89,12 +71,12 @@ def _sorted(points: Gray, origin: Floats, cell: float, size: int) -> tuple[Ints6
 def _near(queries: NDArray[np.floating], origin: Floats, cell: float, keys: Ints64) -> Bools:
     found = np.zeros(len(queries), np.bool_)
     for q in range(len(queries)):
-        key = _key(queries[q, 0], queries[q, 1], queries[q, 2], origin, cell)
+        key = cell_key(queries[q, 0], queries[q, 1], queries[q, 2], origin, cell)
         if key == -1:
             continue
         for n in range(27):
             around = key + ((n // 9 - 1) << 42) + ((n // 3 % 3 - 1) << 21) + (n % 3 - 1)
-            if around >= 0 and keys[_place(around, keys)] == around:
+            if around >= 0 and keys[place_of(around, keys)] == around:
                 found[q] = True
                 break
     return found
@@ -123,13 +105,13 @@ def _displaced(
     for v in range(len(vertices)):
         x, y, z = vertices[v, 0], vertices[v, 1], vertices[v, 2]
         nx, ny, nz = normals[v, 0], normals[v, 1], normals[v, 2]
-        key = _key(x, y, z, origin, cell)
+        key = cell_key(x, y, z, origin, cell)
         if key == -1:
             continue
         total, off, near = 0.0, 0.0, 0.0
         for n in range(27):
             around = key + ((n // 9 - 1) << 42) + ((n // 3 % 3 - 1) << 21) + (n % 3 - 1)
-            at = _place(around, keys)
+            at = place_of(around, keys)
             if around < 0 or keys[at] != around:
                 continue
             c = numbers[at]

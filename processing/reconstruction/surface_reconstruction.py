@@ -15,14 +15,14 @@ from processing.geometry.compiled_meshes import vertex_normals
 from processing.geometry.loop_subdivision import loop_subdivided
 from processing.geometry.mesh import Mesh
 from processing.geometry.open3d_core import o3d
+from processing.reconstruction.compiled_kernels.rasterization import draw_depth
 from processing.reconstruction.depth_fusion import OrientedPoints, merge_points
-from processing.reconstruction.image_regions import Region, bands
+from processing.reconstruction.image_regions import Region
 from processing.reconstruction.point_cells import PointCells, displacements
 from processing.reconstruction.surface_holes import enclosed_faces
 
 SOLVED_CELLS = 2.0  # side of the octree's finest cells, in cells of the points
 MOVED_CELLS = 2.0  # points so near a vertex, in their cells, say where it belongs
-BAND_RAYS = 500_000  # cast at a time, which bounds their memory
 
 
 def poisson(points: OrientedPoints, cell_mm: float, depth: int | None) -> Mesh:
@@ -115,13 +115,12 @@ def near_points(queries_mm: Floats | Gray, points_mm: Gray, farthest_mm: float) 
 
 
 class RenderedSurface:
-    """A mesh whose depth is wanted in many cameras (Open3D's Embree scene)."""
+    """A mesh whose depth is wanted in many cameras."""
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
         self._vertices = mesh.vertices_mm.astype(np.float32)
-        self._scene = o3d.t.geometry.RaycastingScene()
-        self._scene.add_triangles(o3d.core.Tensor(self._vertices), o3d.core.Tensor(mesh.triangles.astype(np.uint32)))
+        self._triangles = np.ascontiguousarray(mesh.triangles, dtype=np.int32)
 
     @property
     def area_mm2(self) -> float:
@@ -141,23 +140,18 @@ class RenderedSurface:
     def depth(self, camera: Camera, region: Region | None = None) -> Gray:
         """(h, w) depth of a region of a pinhole camera's image (None: all of it), mm.
 
-        NaN where a ray meets nothing, inf where it meets a surface from behind (through a hole).
+        NaN where a pixel's ray meets nothing, inf where it meets a surface from behind (through a hole).
         """
         region = region or Region(0, camera.height, 0, camera.width)
-        parts = [self._band(camera, region.band(band.kept)) for band in bands(region.shape, BAND_RAYS, 0)]
-        return np.concatenate(parts) if parts else np.empty(region.shape, np.float32)
-
-    def _band(self, camera: Camera, region: Region) -> Gray:
-        rays = np.empty((*region.shape, 6), np.float32)
-        rays[..., :3] = camera.centre
-        M = camera.R.T @ np.linalg.inv(camera.K)  # z = 1 in the camera, so that the hit's distance is its depth
-        for k in range(3):
-            rays[..., 3 + k] = M[k, 0] * region.x + (M[k, 1] * region.y + M[k, 2])
-        hit = self._scene.cast_rays(o3d.core.Tensor(rays), nthreads=1)
-        distance = hit["t_hit"].numpy()
-        distance[~np.isfinite(distance)] = np.nan
-        distance[np.einsum("hwk,hwk->hw", hit["primitive_normals"].numpy(), rays[..., 3:]) > 0] = np.inf
-        return np.asarray(distance, dtype=np.float32)
+        P = camera.K @ np.c_[camera.R, camera.t]
+        inverse, behind = np.zeros(region.shape, np.float32), np.zeros(region.shape, np.uint8)
+        corner, room = (region.y0, region.x0), np.empty_like(self._vertices)
+        draw_depth(self._vertices, self._triangles, P, corner, room, inverse, behind)
+        with np.errstate(divide="ignore"):
+            depth = 1 / inverse
+        depth[inverse == 0] = np.nan
+        depth[behind > 0] = np.inf
+        return np.asarray(depth, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -91,6 +91,7 @@ def measure_scan(
     found: list[CameraResidual] = []
     with single_threaded_opencv(), ThreadPoolExecutor(workers or usable_cpus()) as pool:
         count = len(cameras)
+        noise = pool.submit(roughness_mm, mesh)
         sure = surface.mesh.confidence
         look = _Look(surface, _grey(surface.mesh), None if sure is None else sure < MEASURED, centre)
         pictures = pool.map(lambda i: _compare_photograph(look, images[i], cameras[i]), range(count))
@@ -106,11 +107,9 @@ def measure_scan(
             float((away < near).mean()),
             float(np.median(away[away < near])) if (away < near).any() else 0.0,
         )
-    progress(0.9, "noise")
     holes = float(np.mean([c.hole_share for c in found])) if found else 1.0
-    noise = roughness_mm(mesh)
     return ScanQuality(
-        footprint, coverage, holes, distance, noise, tuple(found), tuple(views), *_estimated(found, mesh)
+        footprint, coverage, holes, distance, noise.result(), tuple(found), tuple(views), *_estimated(found, mesh)
     )
 
 

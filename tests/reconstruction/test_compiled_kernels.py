@@ -6,16 +6,19 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from processing.geometry.cameras import Camera
+from processing.geometry.mesh import Mesh, Surface
 from processing.reconstruction.compiled_kernels.block_matching import WIDE
 from processing.reconstruction.image_regions import Pixels, Region
 from processing.reconstruction.stereo_matching import DepthSearch, OpenCvKernels
 from processing.reconstruction.stereo_matching_compiled import CompiledKernels
+from processing.reconstruction.surface_reconstruction import RenderedSurface
 
 REFERENCE, COMPILED = OpenCvKernels(), CompiledKernels()
 DISTANCE_MM = 600.0
@@ -160,3 +163,28 @@ def test_kernels_run_where_no_folder_can_keep_them(tmp_path: Path) -> None:
         check=False,
     )
     assert done.stdout.strip() == "4.0", done.stderr
+
+
+def test_drawn_depth_is_where_rays_meet_the_surface(scene: Any) -> None:
+    surface = RenderedSurface(scene.mesh)
+    for lens in (scene.cameras[0].pinhole(), scene.cameras[8].pinhole()):
+        region = Region(15, lens.height - 9, 22, lens.width - 3)
+        drawn = surface.depth(lens)
+        x, y = np.meshgrid(np.arange(lens.width), np.arange(lens.height))
+        directions = lens.rays(np.c_[x.ravel(), y.ravel()].astype(float))
+        from_centre = np.broadcast_to(lens.centre, directions.shape)
+        cast = Surface(scene.mesh).cast(from_centre, directions)[0] * (directions @ lens.R[2])
+        cast = cast.reshape(drawn.shape)
+        assert (np.isfinite(cast) != np.isfinite(drawn)).sum() < 3
+        both = np.isfinite(cast) & np.isfinite(drawn)
+        assert np.abs(cast - drawn)[both].max() < 0.02
+        assert np.array_equal(surface.depth(lens, region), drawn[region.rows, region.columns], equal_nan=True)
+
+
+def test_nothing_is_drawn_of_what_lies_behind_a_camera_or_far_aside() -> None:
+    vertices = np.array([[0, 0, -100], [50, 0, -100], [0, 50, -100], [1e9, 0, 50], [1e9, 1, 50], [1e9, 0, 51]], float)
+    mesh = Mesh(vertices, np.array([[0, 1, 2], [3, 4, 5], [0, 1, 3]], np.int32))
+    lens = Camera(
+        np.array([[100.0, 0, 20], [0, 100.0, 20], [0, 0, 1]]), np.eye(3), np.zeros(3), 40, 40, np.zeros(5), ""
+    )
+    assert np.isnan(RenderedSurface(mesh).depth(lens)).all()

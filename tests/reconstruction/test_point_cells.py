@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processing.reconstruction.depth_fusion import OrientedPoints
+from processing.reconstruction.cell_table import cell_sums
+from processing.reconstruction.depth_fusion import OrientedPoints, merge_points
 from processing.reconstruction.point_cells import PointCells, displacements
 from processing.reconstruction.surface_reconstruction import near_points
 
@@ -74,3 +75,26 @@ def test_where_nothing_lies_nothing_moves() -> None:
     )
     assert move[0] == 0
     assert -0.2 < move[1] < -0.05  # one point is believed in part
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 1 << 30), st.integers(1, 200), st.floats(0.4, 6.0))
+def test_sums_of_cells_are_those_of_numpy(seed: int, count: int, cell: float) -> None:
+    rng = np.random.default_rng(seed)
+    points, normals = (rng.normal(0, 5, (count, 3)).astype(np.float32) for _ in range(2))
+    weight = rng.random(count, dtype=np.float32)
+    cells = np.floor((points.astype(np.float64) + float(1 << 20) * cell) / cell).astype(np.int64)
+    _, number = np.unique(cells, axis=0, return_inverse=True)
+    every = np.c_[points * weight[:, None].astype(float), normals * weight[:, None].astype(float), weight]
+    wanted = np.zeros((number.max() + 1, 7))
+    np.add.at(wanted, number.ravel(), every)
+    np.testing.assert_allclose(cell_sums(points, normals, weight, cell), wanted, atol=1e-12)
+
+
+def test_what_was_merged_can_be_merged_with_more() -> None:
+    rng = np.random.default_rng(3)
+    parts = [cloud(rng.normal(0, 4, (500, 3)), on_sphere(500, rng)) for _ in range(3)]
+    once = merge_points(parts, 0.01)  # each point has a cell of its own
+    again = merge_points([merge_points(parts[:2], 0.01), parts[2]], 0.01)
+    np.testing.assert_allclose(once.points_mm, again.points_mm, atol=1e-5)
+    assert len(once) == 1500

@@ -1,7 +1,4 @@
-"""A scan for a look while the subject sits: frontal photographs at a quarter of their size, a coarse mesh, open holes.
-
-Discovery does not find it: `mien reconstruct --preview` puts it in Reconstruct's place. Nothing else is made of it.
-"""
+"""Photographs of a take -> a scan for a look while the subject sits: frontal views at a quarter of their size."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,8 +15,7 @@ from processing.files.stage_files import write_json
 from processing.files.take_folder import Take, read_photos, read_take
 from processing.reconstruction.multi_view_stereo import reconstruct
 from processing.reconstruction.settings import ReconstructionSettings
-from processing.stages.base import TAKE, Inputs, Stage, StageParams
-from processing.stages.reconstruct import Reconstruct
+from processing.stages.base import TAKE, Inputs, Resources, Stage, StageParams
 
 QUARTER = 0.25  # of the photographs' size
 LEAST_MEGAPIXELS = 0.2  # smaller ones are not made
@@ -36,15 +32,19 @@ QUICK = ReconstructionSettings(
 )
 
 
-class QuickScan(Stage):
+class FirstLook(Stage):
     """scan, mesh: the surface with vertex colours, head frame, as PLY (mm) and GLB (m); report: views, points, times.
 
-    The cameras are taken as calibrated.
+    The cameras are taken as calibrated. Nothing else is made of it.
     """
 
-    name, version = Reconstruct.name, Reconstruct.version
+    name, version = "first_look", 1
+    urgent = True
     needs: ClassVar[Mapping[str, str]] = {"take": TAKE}
     makes: ClassVar[Mapping[str, str]] = {"scan": "ply", "mesh": "glb", "report": "json"}
+
+    resources = Resources(ram_gb=1, gpu=True)
+    time_share = 3.0
 
     class Params(StageParams):
         within_deg: float = 50.0  # of the face's front; such views are used
