@@ -50,10 +50,12 @@ CARRIED_SCORE = 0.6  # of a depth that no other view confirms, from which the ne
 PENDING_POINTS = 2_000_000  # held before they are merged
 # Depth that is told poorly by itself is kept where the pixels around it tell it to within so many footprints ...
 WEAK_PX = 0.5
+ENCLOSED_PX = 31  # ... between sharp ones that lie no farther apart than this
 WEAK = 0.98  # ... with a score below min_score
 WEAK_TOLERANCE = 3.0  # such depths agree within so many tolerances
 WEAK_SMOOTH = 9  # and their normals come from points averaged over so many pixels
 WEAK_CELLS = 2.0  # they are merged in cells of so many times the side
+WEAK_WEIGHT = 0.1  # and weigh so much of what their score and slope say
 STRONG_PX = 9  # around what is measured sharply no weak depth is needed
 MARGIN_PX = 4  # beyond the surface's outline
 REACH_PX = 8  # the surfaces between levels reach so many footprints beyond points
@@ -118,7 +120,7 @@ def refine_all(
                 found, value = stereo.kernels.refine(pixels, camera, others, at, search)
                 at, precision = weigh(at, found, smoothed(found, value, 3 * step), value)
             sure = known & (value > stereo.settings.min_score) & own_detail(pixels.grey, stereo.settings.window)
-            weak = np.isfinite(start) & (precision > np.float32((WEAK_PX * pixel) ** -2))
+            weak = enclosed(sure) & np.isfinite(start) & (precision > np.float32((WEAK_PX * pixel) ** -2))
             depth[band.kept] = np.where(sure | weak, at, np.float32(np.nan))[band.within]
             score[band.kept] = np.where(sure, value, value.clip(0.01, WEAK * stereo.settings.min_score))[band.within]
         done()
@@ -126,6 +128,13 @@ def refine_all(
 
     maps = zip(stereo.depth_views, pool.map(one, stereo.depth_views), strict=True)
     return {i: m for i, m in maps if m is not None}
+
+
+def enclosed(sure: Bools) -> Bools:
+    """(h, w) what lies between sure pixels: there depth is interpolated. Beyond the outermost it would be made up."""
+    alone = cv2.medianBlur(sure.astype(np.uint8), 3)
+    closed = cv2.morphologyEx(alone, cv2.MORPH_CLOSE, np.ones((ENCLOSED_PX, ENCLOSED_PX), np.uint8))
+    return np.asarray(closed > 0)
 
 
 def _finer_region(coarse: DepthMap, camera: Camera) -> Region | None:
@@ -232,7 +241,8 @@ def _weak_points(m: DepthMap, sure: Bools, others: Sequence[DepthMap], outside: 
     found = agreement(m, others, WEAK_TOLERANCE * how.tolerance_mm)
     known = found.confirmed(min(how.least, max(len(others), 1))) & (found.through == 0) & np.isfinite(found.depth)
     mean = DepthMap(m.camera, m.region, found.depth, m.score).masked(known)
-    return oriented_points(mean, [known & ~around & ~outside], WEAK_SMOOTH)[0]
+    points = oriented_points(mean, [known & ~around & ~outside], WEAK_SMOOTH)[0]
+    return OrientedPoints(points.points_mm, points.normals, points.weight * np.float32(WEAK_WEIGHT))
 
 
 def _within(points: OrientedPoints, volume: Volume) -> OrientedPoints:

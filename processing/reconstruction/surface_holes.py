@@ -14,8 +14,8 @@ def enclosed_faces(closed: Mesh, measured: Bools) -> Bools:
     """(F,) which triangles of a closed surface span a hole between measured ones.
 
     measured: (F,) which triangles lie near measured points. The others fall into connected pieces; a piece of at most
-    SPANNED_SHARE of the measured area is a hole (a patch of hair without texture). A larger one is where the subject was not photographed: the
-    back of a head, below the neck.
+    SPANNED_SHARE of the measured area is a hole (a patch of hair without texture). A larger one is where the subject
+    was not photographed: the back of a head, below the neck.
     """
     open_ = np.flatnonzero(~measured)
     spanned = np.zeros(len(measured), np.bool_)

@@ -90,7 +90,7 @@ def trim_far_faces(mesh: Mesh, points: OrientedPoints, farthest_mm: float) -> Me
     Raises ReconstructionError where nothing is left.
     """
     near = near_points(mesh.vertices_mm, points.points_mm, farthest_mm)
-    measured = near[mesh.triangles].all(axis=1)
+    measured = np.asarray(near[mesh.triangles].all(axis=1), dtype=np.bool_)
     triangles = mesh.triangles[measured | enclosed_faces(mesh, measured)]
     if len(triangles) == 0:
         raise ReconstructionError("no surface was reconstructed: nothing lies near a measured point")

@@ -1,8 +1,8 @@
 """Weak texture: how precisely photographs tell depth there, and depth smoothed as far as it is told poorly.
 
 A correlation says how well windows match, not how sharply: an even slope of grey matches itself wherever it is laid,
-and faint pores under noise correlate little where they match best. What the grey levels within a window can tell of depth
-(Fisher's information) says both.
+and faint pores under noise correlate little where they match best. What the grey levels within a window can tell of
+depth (Fisher's information) says both.
 """
 
 from collections.abc import Sequence
@@ -82,7 +82,7 @@ def information(grey: Gray, sensitive: Sensitivity, window: int, noise: float) -
 
 
 def away_from_edges(start: Gray, window: int, footprint_mm: float) -> Bools:
-    """(h, w) where a window lies on the start's surface as a whole: no outline (NaN beyond it), no step runs through."""
+    """(h, w) where a window lies on the start's surface as a whole: no outline (NaN beyond), no step runs through."""
     known = np.isfinite(start)
     depth = filled(start)
     within = np.ones((window, window), np.uint8)
@@ -137,6 +137,6 @@ class Regularisation:
                 )
             bend = np.float32((BEND_PX * self.footprint_mm * 2**k) ** 2)
             prior = 1 / (1 / np.maximum(precision, np.float32(LEAST_PRECISION)) + bend)
-            precision = weights[k] + prior
-            offset = (weights[k] * offsets[k] + prior * offset) / precision
+            precision = np.asarray(weights[k] + prior, dtype=np.float32)
+            offset = np.asarray((weights[k] * offsets[k] + prior * offset) / precision, dtype=np.float32)
         return offset, precision
