@@ -15,10 +15,13 @@ import pytest
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
 from processing.reconstruction.compiled_kernels.block_matching import WIDE
+from processing.reconstruction.compiled_kernels.vertex_moves import add_moves
+from processing.reconstruction.depth_fusion import DepthMap, oriented_points
 from processing.reconstruction.image_regions import Pixels, Region
 from processing.reconstruction.stereo_matching import DepthSearch, OpenCvKernels
 from processing.reconstruction.stereo_matching_compiled import CompiledKernels
-from processing.reconstruction.surface_reconstruction import RenderedSurface
+from processing.reconstruction.surface_reconstruction import RenderedSurface, SurfaceVertices
+from processing.reconstruction.surface_refinement import LEAST_COSINE, Correction, moves, vertices_facing
 
 REFERENCE, COMPILED = OpenCvKernels(), CompiledKernels()
 DISTANCE_MM = 600.0
@@ -144,6 +147,87 @@ def test_the_result_depends_neither_on_threads_nor_on_other_pixels() -> None:
     part = COMPILED.refine(c.pixels.band(rows), c.camera, c.others, c.depth[rows], search)
     inner = slice(3, -3)
     assert_alike((whole[0][rows][inner], whole[1][rows][inner]), (part[0][inner], part[1][inner]), search.step_mm)
+
+
+def oriented_by_numpy(one: DepthMap, keep: np.ndarray, smooth: int) -> np.ndarray:
+    """(n, 7) points, normals and weights."""
+    points, centre = one.points(), one.camera.centre.astype(np.float32)
+    known = np.isfinite(one.depth).astype(np.float32)
+    filled = np.where(known[..., None] > 0, points - centre, 0).astype(np.float32)
+    mean = cv2.boxFilter(filled, -1, (smooth, smooth)) / cv2.boxFilter(known, -1, (smooth, smooth))[..., None]
+    mean[known == 0] = np.nan
+    dx, dy = np.full_like(mean, np.nan), np.full_like(mean, np.nan)
+    dx[:, 1:-1] = mean[:, 2:] - mean[:, :-2]
+    dy[1:-1] = mean[2:] - mean[:-2]
+    normals = np.cross(dy, dx)
+    normals /= np.linalg.norm(normals, axis=2, keepdims=True)
+    normals = np.where((normals * mean).sum(axis=2, keepdims=True) > 0, -normals, normals)
+    toward = (centre - points) / np.linalg.norm(centre - points, axis=2, keepdims=True)
+    cosine = (normals * toward).sum(axis=2)
+    rows = np.concatenate([points, normals, (one.score * cosine * cosine).clip(1e-3)[..., None]], axis=2)
+    return rows[keep & (cosine > 0.15)]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 3), (40, 61)])
+def test_oriented_points_are_those_of_numpy(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(shape[0])
+    c = case(11, shape, 1)
+    known, keep, score = rng.random(shape) > 0.02, rng.random(shape) > 0.4, rng.random(shape, dtype=np.float32)
+    depth = np.where(known, c.depth, np.float32(np.nan))
+    one = DepthMap(c.camera, Region(5, 5 + shape[0], 3, 3 + shape[1]), depth, score)
+    found, nothing = oriented_points(one, [keep, np.zeros_like(keep)], 5)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        wanted = oriented_by_numpy(one, keep, 5)
+    assert len(nothing) == 0
+    assert len(found) == len(wanted)
+    assert len(wanted) > 200 or shape != (40, 61)
+    assert np.allclose(found.points_mm, wanted[:, :3], atol=1e-3)
+    assert np.allclose(found.normals, wanted[:, 3:6], atol=2e-3)
+    assert np.allclose(found.weight, wanted[:, 6], atol=2e-3)
+
+
+def moves_by_numpy(asked: Correction, skin: SurfaceVertices, tolerance_mm: float) -> tuple[np.ndarray, ...]:
+    front, along, z = skin.facing(asked.camera, LEAST_COSINE)
+    from_camera = skin.positions[front] - asked.camera.centre.astype(np.float32)
+    x, y, _ = (from_camera @ (asked.camera.K @ asked.camera.R).T.astype(np.float32) / z[:, None]).T
+    x, y, slope = x - asked.region.x0, y - asked.region.y0, along / z
+    height, width = asked.region.shape
+    inside = (x > 0) & (y > 0) & (x < width - 1) & (y < height - 1)
+    front, x, y, z, slope = (values[inside] for values in (front, x, y, z, slope))
+    nearest = (y + 0.5).astype(int), (x + 0.5).astype(int)
+    seen = (np.abs(asked.depth[nearest] - z) < tolerance_mm / -slope) & (asked.weight[nearest] > 0)
+    front, x, y, slope, weight = (values[seen] for values in (front, x, y, slope, asked.weight[nearest]))
+    offset = cv2.remap(asked.offset, x[:, None], y[:, None], cv2.INTER_LINEAR)[:, 0] if len(x) else x
+    return front, offset * slope, weight * slope * slope
+
+
+def test_moves_of_vertices_are_those_of_numpy() -> None:
+    rng = np.random.default_rng(8)
+    c = case(12, (60, 90), 1, angle_deg=20.0)
+    region = Region(4, 64, 6, 96)
+    depth = np.where(rng.random(c.depth.shape) > 0.1, c.depth, np.float32(np.nan))
+    offset = cv2.GaussianBlur(rng.random(c.depth.shape, dtype=np.float32), (0, 0), 3.0)
+    weight = (rng.random(c.depth.shape, dtype=np.float32) - np.float32(0.2)).clip(0)
+    asked = Correction(c.camera, region, depth, offset, weight)
+    points = DepthMap(c.camera, Region(0, 80, 0, 110), cv2.resize(c.depth, (110, 80)), np.ones((80, 110), np.float32))
+    positions = points.points().reshape(-1, 3)
+    normals = rng.normal(size=positions.shape).astype(np.float32)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    skin = SurfaceVertices(positions, normals, (positions * normals).sum(axis=1))
+    found = moves(asked, vertices_facing(c.camera, skin), 10.0)
+    wanted = moves_by_numpy(asked, skin, 10.0)
+    both, at, place = np.intersect1d(found[0], wanted[0], return_indices=True)
+    assert len(both) > 500
+    assert len(both) > 0.99 * max(len(found[0]), len(wanted[0]))  # rounding decides of vertices at a pixel's edge
+    assert np.abs(found[1][at] - wanted[1][place]).max() < 0.01  # remap has fractions of 1/32
+    assert (np.abs(found[2][at] - wanted[2][place]) > 1e-3).mean() < 0.01
+    sums = np.zeros((len(positions), 4), np.float32)
+    add_moves(*found, sums)
+    add_moves(*found, sums)
+    index, move, share = found
+    terms = 2 * np.stack([share, share * share, share * move, share * move * move], axis=1)
+    assert np.allclose(sums[index], terms, atol=1e-6)
+    assert np.abs(sums).sum() == pytest.approx(np.abs(sums[index]).sum(), rel=1e-5)
 
 
 def test_kernels_run_where_no_folder_can_keep_them(tmp_path: Path) -> None:
