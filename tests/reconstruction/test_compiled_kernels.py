@@ -25,6 +25,7 @@ from processing.reconstruction.surface_refinement import LEAST_COSINE, Correctio
 
 REFERENCE, COMPILED = OpenCvKernels(), CompiledKernels()
 DISTANCE_MM = 600.0
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,6 +248,25 @@ def test_kernels_run_where_no_folder_can_keep_them(tmp_path: Path) -> None:
         check=False,
     )
     assert done.stdout.strip() == "4.0", done.stderr
+
+
+def test_processes_that_begin_at_once_keep_code_that_the_next_one_finds(tmp_path: Path) -> None:
+    program = tmp_path / "kernel.py"
+    program.write_text(
+        "from processing.reconstruction.compiled_kernels.compilation import compiled\n"
+        "@compiled('float32(float32)')\n"
+        "def double(x):\n"
+        "    return x + x\n"
+        "print(double(2), sum(double.stats.cache_hits.values()))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+
+    def begun() -> subprocess.Popen[str]:
+        return subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE, text=True, env=environment)
+
+    many = [begun() for _ in range(3)]
+    assert [process.communicate()[0].split()[0] for process in many] == ["4.0"] * 3
+    assert begun().communicate()[0].split() == ["4.0", "1"]
 
 
 def test_drawn_depth_is_where_rays_meet_the_surface(scene: Any) -> None:
