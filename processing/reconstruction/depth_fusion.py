@@ -9,9 +9,10 @@ import numpy as np
 from common.array_types import Bools, Floats, Gray
 from processing.geometry.cameras import Camera
 from processing.reconstruction.cell_table import cell_sums
+from processing.reconstruction.compiled_kernels.depth_agreement import add_agreement
 from processing.reconstruction.compiled_kernels.pixel_points import find_oriented, from_centre
 from processing.reconstruction.image_regions import Region
-from processing.reconstruction.stereo_matching import ray_terms
+from processing.reconstruction.stereo_matching import projection
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,30 +101,23 @@ def agreement(one: DepthMap, others: Sequence[DepthMap], tolerance_mm: float) ->
     An other agrees where the point of this map, seen by it, lies within tolerance_mm of its own depth there, and sees
     past it where its own depth is farther by three times as much.
     """
-    total = one.depth * one.score
-    weight = one.score.copy()
-    count = np.zeros(one.depth.shape, np.float32)
-    through = np.zeros(one.depth.shape, np.float32)
+    depth = np.ascontiguousarray(one.depth)
+    sums = np.stack([depth * one.score, one.score, np.zeros_like(depth), np.zeros_like(depth)])
     for other in others:
-        (qx, qy, qz), b = ray_terms(one.camera, other.camera, one.region.x, one.region.y)
-        z = qz * one.depth + np.float32(b[2])
-        inverse = 1 / z
-        mx = (qx * one.depth + np.float32(b[0])) * inverse - np.float32(other.region.x0)
-        my = (qy * one.depth + np.float32(b[1])) * inverse - np.float32(other.region.y0)
-        seen = cv2.remap(
-            other.depth, mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=float("nan")
-        )
-        difference = seen - z
-        agrees = np.abs(difference) < tolerance_mm
-        there = cv2.remap(other.score, mx, my, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-        share = np.where(agrees, there, 0)
+        M, b = projection(one.camera, other.camera)
         # A step along the other's ray moves our depth by the cosine between the two optical axes (nearly: long lenses).
-        cosine = np.float32(one.camera.R[2] @ other.camera.R[2])
-        total += share * (one.depth + cosine * np.where(agrees, difference, 0))
-        weight += share
-        count += agrees
-        through += difference > 3 * tolerance_mm
-    return Agreement((total / np.maximum(weight, 1e-6)).astype(np.float32), count, through)
+        cosine = float(one.camera.R[2] @ other.camera.R[2])
+        add_agreement(
+            depth,
+            np.c_[M, b],
+            (one.region.y0, one.region.x0, other.region.y0, other.region.x0),
+            np.ascontiguousarray(other.depth),
+            np.ascontiguousarray(other.score),
+            (tolerance_mm, 3 * tolerance_mm, cosine),
+            sums,
+        )
+    total, weight, count, through = sums
+    return Agreement(total / np.maximum(weight, np.float32(1e-6)), count, through)
 
 
 def oriented_points(

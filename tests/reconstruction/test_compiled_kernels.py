@@ -16,9 +16,9 @@ from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface
 from processing.reconstruction.compiled_kernels.block_matching import WIDE
 from processing.reconstruction.compiled_kernels.vertex_moves import add_moves
-from processing.reconstruction.depth_fusion import DepthMap, oriented_points
+from processing.reconstruction.depth_fusion import Agreement, DepthMap, agreement, oriented_points
 from processing.reconstruction.image_regions import Pixels, Region
-from processing.reconstruction.stereo_matching import DepthSearch, OpenCvKernels
+from processing.reconstruction.stereo_matching import DepthSearch, OpenCvKernels, ray_terms
 from processing.reconstruction.stereo_matching_compiled import CompiledKernels
 from processing.reconstruction.surface_reconstruction import RenderedSurface, SurfaceVertices
 from processing.reconstruction.surface_refinement import LEAST_COSINE, Correction, moves, vertices_facing
@@ -148,6 +148,57 @@ def test_the_result_depends_neither_on_threads_nor_on_other_pixels() -> None:
     part = COMPILED.refine(c.pixels.band(rows), c.camera, c.others, c.depth[rows], search)
     inner = slice(3, -3)
     assert_alike((whole[0][rows][inner], whole[1][rows][inner]), (part[0][inner], part[1][inner]), search.step_mm)
+
+
+def agreement_by_opencv(one: DepthMap, others: list[DepthMap], tolerance_mm: float) -> Agreement:
+    total = one.depth * one.score
+    weight = one.score.copy()
+    count = np.zeros(one.depth.shape, np.float32)
+    through = np.zeros(one.depth.shape, np.float32)
+    for other in others:
+        (qx, qy, qz), b = ray_terms(one.camera, other.camera, one.region.x, one.region.y)
+        z = qz * one.depth + np.float32(b[2])
+        inverse = 1 / z
+        mx = (qx * one.depth + np.float32(b[0])) * inverse - np.float32(other.region.x0)
+        my = (qy * one.depth + np.float32(b[1])) * inverse - np.float32(other.region.y0)
+        seen = cv2.remap(
+            other.depth, mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=float("nan")
+        )
+        difference = seen - z
+        agrees = np.abs(difference) < tolerance_mm
+        there = cv2.remap(other.score, mx, my, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+        share = np.where(agrees, there, 0)
+        # A step along the other's ray moves our depth by the cosine between the two optical axes (nearly: long lenses).
+        cosine = np.float32(one.camera.R[2] @ other.camera.R[2])
+        total += share * (one.depth + cosine * np.where(agrees, difference, 0))
+        weight += share
+        count += agrees
+        through += difference > 3 * tolerance_mm
+    return Agreement((total / np.maximum(weight, 1e-6)).astype(np.float32), count, through)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_agreement_is_that_of_opencv(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+
+    def depth_map() -> DepthMap:
+        c = case(int(rng.integers(1000)), (50, 70), 0, angle_deg=3.0)
+        hole = rng.random(c.depth.shape) < 0.03
+        lens = camera(rng, 80, 60, 3.0)
+        score = cv2.GaussianBlur(rng.random(c.depth.shape, dtype=np.float32), (0, 0), 4.0)
+        return DepthMap(lens, Region(4, 54, 5, 75), np.where(hole, np.float32(np.nan), c.depth), score)
+
+    one, others = depth_map(), [depth_map() for _ in range(4)]
+    for tolerance_mm in (1.0, 5.0):
+        found, wanted = agreement(one, others, tolerance_mm), agreement_by_opencv(one, others, tolerance_mm)
+        assert wanted.count.max() >= 2
+        same = found.count == wanted.count  # remap has fractions of 1/32: at the limit one says yes, one no
+        assert same.mean() > 0.97
+        assert (found.through == wanted.through).mean() > 0.97
+        assert np.array_equal(np.isnan(found.depth), np.isnan(wanted.depth))
+        apart = np.abs(found.depth - wanted.depth)[same & np.isfinite(wanted.depth)]
+        assert np.percentile(apart, 99) < 0.05 * tolerance_mm
+        assert apart.max() < 0.5 * tolerance_mm
 
 
 def oriented_by_numpy(one: DepthMap, keep: np.ndarray, smooth: int) -> np.ndarray:
