@@ -10,9 +10,10 @@ from processing.errors import NoFace, ShapeError
 from processing.geometry.mesh import Mesh
 from processing.geometry.procrustes import Similarity, fit_motion, fit_motion_robust
 from processing.geometry.vertex_rings import dilated
-from processing.landmarks.multi_pie_68 import Landmarks3d
+from processing.landmarks.multi_pie_68 import GROUPS, Landmarks3d
 from processing.registration.correspondence import TargetSurface
 from processing.registration.deformation_transfer import DeformationTransfer
+from processing.registration.lid_margins import LidTarget, lid_rims, lid_targets
 from processing.registration.loose_parts import largest_part, move_loose_parts
 from processing.registration.nonrigid_icp import (
     IcpStep,
@@ -38,6 +39,7 @@ _POSE_WEIGHTS[[36, 39, 42, 45]] = 2.0
 # Landmarks that lie farther from the template's than this, half and a quarter of them, are no face's.
 MAX_MEDIAN_MM, MAX_UPPER_QUARTILE_MM = 12.0, 20.0
 LID_RINGS, LIP_RINGS = 3, 1
+EDGE_WEIGHT = 0.2  # of what turns inwards at lids and lips
 NEUTRAL = NonRigidSettings()
 EXPRESSION = NonRigidSettings(
     steps=(
@@ -174,8 +176,16 @@ def _fit_and_repair(
     number[main] = np.arange(len(main), dtype=np.int32)
     corners = number[mesh.triangles[template.landmark_triangles]]
     use = landmarks.known & (corners >= 0).all(axis=1)
+    lids: list[LidTarget] = []
+    if landmarks.lids is not None:
+        rims = lid_rims(template, part_mesh, number)
+        lids = lid_targets(rims, start[main], landmarks.lids)
+        for lid in lids:  # the rim says all of them, and better
+            use[list(GROUPS["left_eye" if lid.rim.eye else "right_eye"])] = False
+            walls = main[lid.rim.walls]
+            data_weights[walls] = np.minimum(data_weights[walls], EDGE_WEIGHT)
     constraints = LandmarkConstraints(
-        corners[use], template.landmark_barycentric[use], landmarks.points_mm[use], _SKIN_WEIGHTS[use]
+        corners[use], template.landmark_barycentric[use], landmarks.points_mm[use], _SKIN_WEIGHTS[use], tuple(lids)
     )
     fit = fit_nonrigid(
         replace(part_mesh, vertices_mm=start[main]),
@@ -204,7 +214,7 @@ def _data_weights(template: Template) -> Floats:
     weights = np.where(template.parts == MOUTH_INTERIOR, 0.0, template.weights)
     for inner, rings in ((EYE, LID_RINGS), (MOUTH_INTERIOR, LIP_RINGS)):
         near = dilated(adjacency, template.parts == inner, rings)
-        weights = np.where(near, np.minimum(weights, 0.2), weights)
+        weights = np.where(near, np.minimum(weights, EDGE_WEIGHT), weights)
     return weights
 
 

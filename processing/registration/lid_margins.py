@@ -1,0 +1,194 @@
+"""Lids of a template and where photographs show their edges: what a fit is held to around the eyes.
+
+A scan carries eye and lids as one surface, so that no lid's edge can be seen on it: fitted to the scan alone, lids come
+to lie anywhere on the eye. The edges are known from photographs. The rim of the surface between a template's lids is
+held to them, skin meets the scan's skin outside them alone, and the surface between them meets the eye inside.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from scipy.sparse.csgraph import connected_components
+
+from common.array_types import Bools, Floats, Ints32
+from processing.geometry.mesh import Mesh
+from processing.geometry.vertex_rings import dilated
+from processing.landmarks.lid_contours import LidContours
+from processing.template.template import EYE, Template
+
+OPEN_MM = 0.5  # lids nearer than this are one line, beyond the corner of an eye or where it is closed
+OPENING_DEPTH_MM = 8.0  # how far before and behind the lids' edges a point may lie between them
+FACING = 0.6  # cosine to the way out of the eye below which skin at a rim faces the opening
+LEAST_WALL_RINGS, MOST_WALL_RINGS = 2, 9
+LID_MM = 0.5  # from a lid's edge back to its rim: room for the lid's own thickness before the eye
+CELL_MM, BORDER_MM = 0.1, 3.0  # of the raster that tells what lies between the lids
+
+
+@dataclass(frozen=True, eq=False)
+class LidRim:
+    """One eye's rim on a template: vertices of the skin where the surface between its lids begins."""
+
+    eye: int  # 0: right, 1: left
+    upper: Ints32  # (n,) from the outer corner to the inner one, both included
+    lower: Ints32  # (m,) likewise
+    inside: Ints32  # (k,) vertices of the surface between them
+    walls: Ints32  # (w,) vertices of the lids' own edges, which face the opening, without the rim
+
+
+@dataclass(frozen=True, eq=False)
+class LidTarget:
+    """Where the vertices of one eye's rim belong."""
+
+    rim: LidRim
+    vertices: Ints32  # (n,) of the rim, each once
+    points_mm: Floats  # (n, 3) a little behind the edges
+    edges_mm: Floats  # (2, K, 3) the lids' edges from corner to corner
+    outwards: Floats  # (3,) unit, out of the eye
+
+    def between(self, points_mm: Floats, margin_mm: float) -> Bools:
+        """(N,) which points lie between the lids; margin_mm: how far beyond the edges (negative: within) still do."""
+        middle, frame, low, inside_mm = self._opening
+        off = (points_mm - middle) @ frame.T
+        place = np.round((off[:, :2] - low) / CELL_MM).astype(np.int64)
+        size = np.array(inside_mm.shape[::-1])
+        close = (place >= 0).all(axis=1) & (place < size).all(axis=1) & (np.abs(off[:, 2]) < OPENING_DEPTH_MM)
+        found = np.zeros(len(points_mm), dtype=np.bool_)
+        found[close] = inside_mm[place[close, 1], place[close, 0]] > -margin_mm
+        return found
+
+    @cached_property
+    def _opening(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """The opening as seen along `outwards`: its middle, axes (3, 3), and from a lowest corner (2,) a raster of the
+        distance within it, mm, negative outside."""
+        middle = self.edges_mm.mean(axis=(0, 1))
+        across = self.edges_mm[0, -1] - self.edges_mm[0, 0]
+        across = across - across @ self.outwards * self.outwards
+        across /= np.linalg.norm(across)
+        frame = np.stack([across, np.cross(self.outwards, across), self.outwards])
+        loop = ((np.concatenate([self.edges_mm[0], self.edges_mm[1, ::-1]]) - middle) @ frame.T)[:, :2]
+        low = loop.min(axis=0) - BORDER_MM
+        width, height = np.ceil((loop.max(axis=0) + BORDER_MM - low) / CELL_MM).astype(int).tolist()
+        drawn = np.zeros((height, width), dtype=np.uint8)
+        cv2.fillPoly(drawn, [np.round((loop - low) / CELL_MM).astype(np.int32)], 1)
+        within, beyond = (cv2.distanceTransform(m, cv2.DIST_L2, 5) for m in (drawn, 1 - drawn))
+        return middle, frame, low, np.asarray((within.astype(np.float64) - beyond) * CELL_MM)
+
+
+def lid_rims(template: Template, main: Mesh, number: Ints32) -> list[LidRim]:
+    """The rims of a template whose eyes' surface is one with its skin; none where they are loose.
+
+    main: its largest part.  number: (V,) of each template vertex in it, -1 where it is in none. Vertices are main's.
+    """
+    eye = np.zeros(len(main.vertices_mm), dtype=np.bool_)
+    eye[number[(template.parts == EYE) & (number >= 0)]] = True
+    landmarks = template.landmark_points(template.mesh.vertices_mm)
+    count, label = connected_components(main.adjacency()[eye][:, eye], directed=False)
+    members, rims = np.flatnonzero(eye), []
+    centres = np.array([main.vertices_mm[members[label == k]].mean(axis=0) for k in range(count)]).reshape(-1, 3)
+    for side, corners in ((0, (36, 39)), (1, (45, 42))):
+        outer, inner = landmarks[list(corners)]
+        reach = float(np.linalg.norm(outer - inner))
+        off = np.linalg.norm(centres - (outer + inner) / 2, axis=1)
+        if not len(off) or off.min() > reach:
+            continue
+        inside = members[label == off.argmin()].astype(np.int32)
+        loop = _loop_around(main, inside)
+        if loop is not None and len(loop) >= 8:
+            upper, lower = _split_rim(main, loop, (outer, inner))
+            walls = _walls(main, loop, inside, outwards(inner - outer, side))
+            rims.append(LidRim(side, upper, lower, inside, walls))
+    return rims
+
+
+def _loop_around(mesh: Mesh, inside: Ints32) -> Ints32 | None:
+    """The vertices around a disk of a mesh in order; None where they are no single loop."""
+    within = np.zeros(len(mesh.vertices_mm), dtype=np.bool_)
+    within[inside] = True
+    region = mesh.triangles[within[mesh.triangles].any(axis=1)]
+    sides = np.concatenate([region[:, [0, 1]], region[:, [1, 2]], region[:, [2, 0]]])
+    outer = sides[~within[sides].any(axis=1)]
+    following = dict(outer.tolist())
+    if len(following) != len(outer):
+        return None
+    loop = [int(outer[0, 0])]
+    while len(loop) <= len(outer):
+        after = following.get(loop[-1])
+        if after is None:
+            return None
+        if after == loop[0]:
+            break
+        loop.append(after)
+    return np.array(loop, dtype=np.int32) if len(loop) == len(outer) else None
+
+
+def _walls(mesh: Mesh, loop: Ints32, inside: Ints32, out_of_eye: Floats) -> Ints32:
+    """Vertices around a rim that face its opening rather than out of the eye."""
+    aside = mesh.vertex_normals @ out_of_eye < FACING
+    taken = np.zeros(len(mesh.vertices_mm), dtype=np.bool_)
+    taken[inside] = taken[loop] = True
+    found, ring = taken.copy(), mesh.adjacency()
+    for number in range(MOST_WALL_RINGS):
+        found |= dilated(ring, found, 1) & (aside | (number < LEAST_WALL_RINGS))
+    return np.flatnonzero(found & ~taken).astype(np.int32)
+
+
+def _split_rim(mesh: Mesh, loop: Ints32, corners: tuple[Floats, Floats]) -> tuple[Ints32, Ints32]:
+    """A loop cut at the ends of the line between an eye's corners (outer, inner): upper and lower lid."""
+    at = mesh.vertices_mm[loop]
+    along = at @ (corners[1] - corners[0])
+    loop = np.roll(loop, -int(along.argmin()))
+    cut = int(np.roll(along, -int(along.argmin())).argmax())
+    one, other = loop[: cut + 1], np.r_[loop[:1], loop[cut:][::-1]]
+    if mesh.vertices_mm[one][:, 1].mean() < mesh.vertices_mm[other][:, 1].mean():
+        one, other = other, one
+    return one.astype(np.int32), other.astype(np.int32)
+
+
+def lid_targets(rims: list[LidRim], start_mm: Floats, contours: LidContours) -> list[LidTarget]:
+    """Where the rims of a mesh belong by the lids' edges; of eyes whose edges are known.
+
+    start_mm: (V, 3) the mesh's vertices: each vertex keeps its share of the way along its lid.
+    """
+    targets = []
+    for rim in rims:
+        if not contours.known[rim.eye]:
+            continue
+        edges = _open_part(contours.points_mm[rim.eye])
+        vertices = np.r_[rim.upper, rim.lower[1:-1]]
+        points = [_along(edges[lid], _shares(start_mm[chain])) for lid, chain in enumerate((rim.upper, rim.lower))]
+        corner = [edges[:, 0].mean(axis=0), edges[:, -1].mean(axis=0)]
+        points[0][[0, -1]] = corner
+        out = outwards(corner[1] - corner[0], rim.eye)
+        behind = np.r_[points[0], points[1][1:-1]] - LID_MM * out
+        targets.append(LidTarget(rim, vertices, behind, edges, out))
+    return targets
+
+
+def _open_part(edges: Floats) -> Floats:
+    """(2, K, 3) the edges between the corners that show: beyond them both are one line. All of a closed eye's."""
+    gap = np.linalg.norm(edges[0] - edges[1], axis=1)
+    apart = np.flatnonzero(gap > min(OPEN_MM, 0.3 * float(gap.max())))
+    if len(apart) < 3:
+        return edges
+    return edges[:, max(apart[0] - 1, 0) : apart[-1] + 2]
+
+
+def outwards(across: Floats, eye: int) -> Floats:
+    """(3,) unit, out of an eye (0: right), at right angles to the way across it, outer corner to inner, and to the
+    head's height."""
+    normal = np.cross(across, np.array([0.0, 1.0, 0.0])) * (1.0 if eye == 0 else -1.0)
+    return np.asarray(normal / np.linalg.norm(normal))
+
+
+def _shares(points: Floats) -> Floats:
+    """(n,) how far along a chain of points each lies, 0 to 1."""
+    way = np.r_[0.0, np.linalg.norm(np.diff(points, axis=0), axis=1).cumsum()]
+    return np.asarray(way / max(way[-1], 1e-9))
+
+
+def _along(curve: Floats, shares: Floats) -> Floats:
+    """(n, 3) the points so far along a curve (K, 3)."""
+    at = _shares(curve)
+    return np.stack([np.interp(shares, at, curve[:, k]) for k in range(3)], axis=1)
