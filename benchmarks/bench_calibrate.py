@@ -92,12 +92,13 @@ def lens_error_px(found: Camera, true: Camera) -> float:
 
 
 def ours(views: Views, names: list[str], poses: list[Pose], board: Board, true: list[Camera]) -> dict[str, float]:
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), time.process_time()
     found = calibrate(views, names, [p.name for p in poses], board.corners_mm, allow_unlinked=True)
-    seconds = time.perf_counter() - begun
+    seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
     predicted = [np.trace(q.centre_covariance_mm2) for q in found.quality.values()]
     return {
         "seconds": round(seconds, 2),
+        "cpu_seconds": round(cpu, 2),
         "corners": found.corners,
         "rms_px": round(found.rms_px, 4),
         **compare(found.cameras, true),
@@ -112,6 +113,7 @@ def colmap(views: Views, board: Board, true: list[Camera]) -> dict[str, float | 
     return {
         "colmap_version": found.version,
         "colmap_seconds": found.seconds,
+        "colmap_cpu_seconds": found.cpu_seconds,
         "colmap_points": found.points,
         "colmap_reprojection_px": found.reprojection_px,
         **{f"colmap_mapped_{key}": value for key, value in compare(found.mapped, true).items()},
@@ -120,10 +122,15 @@ def colmap(views: Views, board: Board, true: list[Camera]) -> dict[str, float | 
 
 
 def alone(views: Mapping[tuple[int, int], Detection], cameras: list[Camera], board: Board) -> float:
-    """Seconds for calibrateCamera on every camera by itself."""
+    """Seconds for calibrateCamera on every camera by itself, from the views whose corners do not lie on a line."""
+    usable = {
+        key: d
+        for key, d in views.items()
+        if cv2.findHomography(board.corners_mm[d.corner, :2], d.pixels)[0] is not None
+    }
     begun = time.perf_counter()
     for c, camera in enumerate(cameras):
-        seen = [d for (k, _), d in views.items() if k == c]
+        seen = [d for (k, _), d in usable.items() if k == c]
         if len(seen) >= 3:
             cv2.calibrateCamera(
                 [board.corners_mm[d.corner].astype(np.float32) for d in seen],

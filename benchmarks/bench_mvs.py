@@ -30,7 +30,8 @@ from measured import spend
 from processing.files.camera_models import params_from_cameras
 from processing.files.image_files import write_image
 from processing.files.ply import read_ply
-from processing.files.take_folder import find_takes, read_photos, read_take
+from processing.files.subject_folder import find_takes
+from processing.files.take_folder import read_photos, read_take
 from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.rendering import resized
 from processing.geometry.working_volume import angles_between, common_focus, spread_views
@@ -158,7 +159,7 @@ def find_folders(subject: Path, wanted: str | None) -> list[Path]:
     if (subject / "params.json").is_file():
         return [subject]
     names = wanted.split(",") if wanted else None
-    return [folder for folder in find_takes(subject) if names is None or folder.name in names]
+    return [folder for folder in find_takes(subject).takes.values() if names is None or folder.name in names]
 
 
 def main() -> None:

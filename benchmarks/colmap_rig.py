@@ -35,6 +35,8 @@ class ColmapRig:
     cameras: Mapping[int, Camera]
     version: str
     seconds: float
+    #: Of all its threads.
+    cpu_seconds: float
     #: Points of the largest model.
     points: int
     #: Mean distance of a corner from where it should be seen.
@@ -64,7 +66,7 @@ def colmap_rig(
 
     folder.mkdir(parents=True, exist_ok=True)
     numbers, pixels, sizes = _features(views, len(corners_mm))
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), time.process_time()
     pycolmap.set_random_seed(0)
     _write_database(folder / "database.db", numbers, pixels, sizes)
     pycolmap.geometric_verification(
@@ -80,13 +82,14 @@ def colmap_rig(
     mapped = _cameras(model, folder / "mapped", numbers, corners_mm)
     adjust = pycolmap.BundleAdjustmentOptions(refine_principal_point=True, print_summary=False)
     pycolmap.bundle_adjustment(model, adjust)
-    seconds = time.perf_counter() - begun
+    seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
     model.update_point_3d_errors()
     return ColmapRig(
         mapped=mapped,
         cameras=_cameras(model, folder / "adjusted", numbers, corners_mm),
         version=pycolmap.__version__,
         seconds=round(seconds, 2),
+        cpu_seconds=round(cpu, 2),
         points=model.num_points3D(),
         reprojection_px=round(float(model.compute_mean_reprojection_error()), 4),
     )
@@ -146,7 +149,7 @@ def _cameras(model: Any, folder: Path, numbers: dict[int, np.ndarray], corners_m
     """The model's cameras, by way of its files, which stay in the folder."""
     folder.mkdir(exist_ok=True)
     model.write(folder)
-    return read_colmap(folder, scale=_scale(model, numbers, corners_mm))
+    return read_colmap(folder, scale=_scale(model, numbers, corners_mm))[0]
 
 
 def _scale(model: Any, numbers: dict[int, np.ndarray], corners_mm: Floats) -> float:

@@ -109,10 +109,10 @@ def steps(binaries: Path, level: int, refine: bool = True) -> list[tuple[str, li
     return chosen
 
 
-def run_openmvs(folder: Path, binaries: Path, level: int, *, refine: bool = True) -> dict[str, dict]:
+def run_openmvs(folder: Path, binaries: Path, level: int, *, refine: bool = True) -> dict[str, dict[str, float]]:
     """Every step on folder/scene.mvs: name -> what it spent. Steps that an earlier run finished are not run again."""
     record = folder / "steps.json"
-    spent: dict[str, dict] = json.loads(record.read_text()) if record.is_file() else {}
+    spent: dict[str, dict[str, float]] = json.loads(record.read_text()) if record.is_file() else {}
     for name, command, makes in steps(binaries, level, refine):
         if name in spent and (folder / makes).is_file():
             continue

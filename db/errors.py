@@ -76,6 +76,10 @@ class StoreError(RecordError):
 class MissingObject(StoreError):
     """The store holds no file with this hash."""
 
+    def __init__(self, message: str, sha256: str = "") -> None:
+        super().__init__(message)
+        self.sha256 = sha256
+
 
 class RottenObject(StoreError):
     """A file in the store no longer has the hash it is filed under."""

@@ -412,9 +412,8 @@ class Store:
         return answering(self._root, is_local=self.is_local)
 
     def _missing(self, sha256: str) -> MissingObject:
-        return MissingObject(
-            f"The store {self._root} holds no file {sha256}; was it erased, or is this another studio?"
-        )
+        what = f"The store {self._root} holds no file {sha256}; was it erased, or is this another studio?"
+        return MissingObject(what, sha256)
 
     def _rotten(self, sha256: str) -> RottenObject:
         return RottenObject(f"The file {sha256} in the store {self._root} has changed; restore it from a copy")

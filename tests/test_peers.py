@@ -2,11 +2,12 @@
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from bench_calibrate import compare
+from bench_calibrate import alone, compare
 from bench_mvs import find_folders, smaller_take, truth_of
 from colmap_dense import write_workspace
 from colmap_rig import colmap_rig
@@ -114,3 +115,14 @@ def test_colmap_calibrates_from_our_corners(tmp_path: Path) -> None:
     assert figures["cameras"] == 8
     assert figures["rays_rms_px"] < 1.5
     assert figures["centre_rms_mm"] < 5
+
+
+def test_corners_on_a_line_are_kept_from_opencv() -> None:
+    rng = np.random.default_rng(3)
+    board = Board(square_mm=20.0, marker_mm=15.0)
+    cameras = studio_rig(36)[:1]
+    views = corners_seen(board, cameras, poses_about(5, rng, towards=[cameras[0].centre]), 0.1, rng)
+    key, seen = next(iter(views.items()))
+    row = board.corners_mm[seen.corner, 1] == board.corners_mm[seen.corner[0], 1]
+    views[key] = replace(seen, corner=seen.corner[row], pixels=seen.pixels[row])
+    assert alone(views, cameras, board) > 0

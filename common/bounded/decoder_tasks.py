@@ -8,9 +8,11 @@ called by common.bounded.decoder_pool.
 import io
 import math
 import struct
+import zlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from common.bounded.exif_orientation import INVERSE, turned
 from common.bounded.jpeg_integrity import JpegVerdict, check_size, examine, read_pixels
 from common.bounded.limits import MAX_MAP_PIXELS, MAX_PIXELS, OutOfBounds
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
+_CHECKED = (b"\x89PNG", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # PNG, TIFF, BigTIFF
+_COMPRESSION, _DEFLATED = 259, (8, 32946)  # tags and values of TIFF 6.0 and its supplements
+_STRIPS = ((273, 279), (324, 325))  # offsets and lengths of strips, of tiles
+_PIECE = 1 << 22  # bytes unpacked at a time
 EXR_CHANNELS = 8
 EXR_HEADER_BYTES = 1 << 20
 
@@ -39,16 +45,69 @@ def proof(data: bytes, room: Room) -> Answer:
 
 
 def photograph(data: bytes, room: Room, *, colours: str = "BGR", min_height: int = 0, min_width: int = 0) -> Answer:
-    """A JPEG strictly decoded, (H, W, 3) or, for GRAY, (H, W, 1); about has the flaw where it is no whole one."""
+    """A photograph strictly decoded, (H, W, 3) or, for GRAY, (H, W, 1), as stored: JPEG, PNG or TIFF.
+
+    about has the flaw where it is no whole one, and the orientation (1 to 8) that EXIF gives it.
+    """
+    if data[:4] in _CHECKED:
+        _check_whole(data)
+        (pixels,), about = picture(data, room, colours="BGR" if colours != "GRAY" else "GRAY", most_pixels=MAX_PIXELS)
+        orientation = _orientation(data)
+        if not data.startswith(b"\x89"):  # libtiff's readers turn it themselves
+            pixels = turned(pixels, INVERSE[orientation])
+        return [pixels], about | {"orientation": orientation}
     width, height = check_size(data)
     depth = 1 if colours == "GRAY" else 3
     buffer = room(width * height * depth) if not (min_height or min_width) else None
-    pixels = read_pixels(data, colours, min_height=min_height, min_width=min_width, buffer=buffer)
-    if not isinstance(pixels, JpegVerdict):
-        return [pixels], {"flaw": ""}
-    if pixels.flaw:
-        return [], {"flaw": pixels.flaw}
-    return picture(data, room, colours="BGR" if depth == 3 else "GRAY", most_pixels=MAX_PIXELS)
+    found = read_pixels(data, colours, min_height=min_height, min_width=min_width, buffer=buffer)
+    if not isinstance(found, JpegVerdict):
+        return [found], {"flaw": "", "orientation": _orientation(data)}
+    if found.flaw:
+        return [], {"flaw": found.flaw}
+    arrays, about = picture(data, room, colours="BGR" if depth == 3 else "GRAY", most_pixels=MAX_PIXELS)
+    return arrays, about | {"orientation": _orientation(data)}
+
+
+def _check_whole(data: bytes) -> None:
+    """Every block of a PNG or a TIFF: checksums where it has them, lengths and codes. Raises ValueError."""
+    _look(data, MAX_PIXELS)
+    try:
+        with _open(data) as found:
+            found.verify()  # a PNG's checksums
+        with _open(data) as found:
+            _check_strips(data, found)
+            found.load()
+    except (OSError, SyntaxError, zlib.error) as error:
+        raise ValueError(str(error)[:200]) from None
+
+
+def _check_strips(data: bytes, found: "Image.Image") -> None:
+    """The checksums of a TIFF's deflated strips or tiles, which libtiff does not look at. Raises zlib.error."""
+    tags: Mapping[int, Any] = getattr(found, "tag_v2", {})
+    if tags.get(_COMPRESSION) not in _DEFLATED:
+        return
+    for offsets, counts in _STRIPS:
+        for start, count in zip(tags.get(offsets, ()), tags.get(counts, ()), strict=True):
+            left = MAX_PIXELS * 8
+            strip = zlib.decompressobj()
+            rest = data[start : start + count]
+            while rest and not strip.eof and left > 0:
+                left -= len(strip.decompress(rest, _PIECE))
+                rest = strip.unconsumed_tail
+            if not strip.eof:
+                raise zlib.error("a deflated strip has no end")
+
+
+def _orientation(data: bytes) -> int:
+    """EXIF's, 1 to 8; 1 where it says nothing that can be read."""
+    from PIL import ExifTags
+
+    try:
+        with _open(data) as found:
+            said = found.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # a stranger's bytes in a stranger's parser: whatever it is, the photograph stands
+        return 1
+    return said if isinstance(said, int) and 1 <= said <= 8 else 1
 
 
 def picture(data: bytes, room: Room, *, colours: str = "BGR", most_pixels: int = MAX_MAP_PIXELS) -> Answer:

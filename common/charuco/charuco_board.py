@@ -19,6 +19,7 @@ DICTIONARIES = (
     *(f"{bits}X{bits}_{count}" for bits in (4, 5, 6, 7) for count in (50, 100, 250, 1000)),
     "APRILTAG_16h5", "APRILTAG_25h9", "APRILTAG_36h10", "APRILTAG_36h11", "ARUCO_MIP_36h12",
 )  # fmt: skip
+SQUARE_MM = (1.0, 1000.0)
 
 _WORDING = Wording(
     unknown="the board has no {key!r}",
@@ -59,6 +60,12 @@ class Board:
             raise BoardError(
                 f"the board's marker_mm is {self.marker_mm:g} and its square_mm {self.square_mm:g};"
                 " a marker is smaller than its square"
+            )
+        if not SQUARE_MM[0] <= self.square_mm <= SQUARE_MM[1]:
+            raise BoardError(
+                f"the board's square_mm is {self.square_mm:g}: no board is printed with squares below {SQUARE_MM[0]:g} "
+                f"or above {SQUARE_MM[1]:g} mm. Give square_mm and marker_mm in millimetres: a square of 20 mm is 20, "
+                "not 0.02 (metres) or 20000 (micrometres)"
             )
         markers, known = (self.squares_x * self.squares_y) // 2, len(self._dictionary.bytesList)
         if markers > known:

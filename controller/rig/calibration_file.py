@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from common.bounded.json_toml import read_json
+from common.plain_values import truth_value
 from controller.errors import ConfigurationError
 from controller.rig_file import Rig
 
@@ -26,7 +27,13 @@ def read_calibration(path: Path, rig: Rig) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     problems: list[str] = []
     for camera in rig.cameras:
-        if found.get(f"{camera.view}_valid") is False:  # known to be missing: its photographs are not used
+        valid = f"{camera.view}_valid"
+        if valid in found:
+            meant = truth_value(found[valid])
+            if meant is None:
+                problems.append(f"{camera.name} (view {camera.view}): {valid} is neither true nor false")
+            found[valid] = meant
+        if found.get(valid) is False:  # known to be missing: its photographs are not used
             kept |= {key: found[key] for name in EXTRAS if (key := f"{camera.view}_{name}") in found}
             continue
         for name in (*SHAPES, "width", "height"):

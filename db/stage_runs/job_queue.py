@@ -23,6 +23,7 @@ from db.stage_runs.artefacts import OutputFile, record_artefacts
 MAX_ATTEMPTS = 3
 BACKOFF_S = 30.0
 PRIORITY, IN_THE_CHAIR, REPLACED = 100, 10, 900  # usual; of a subject whose session is open; of a take taken again
+URGENT = 1  # somebody beside the subject waits for it
 UNWANTED = "no longer wanted: its photographs or cameras have changed since"
 NOBODY_WAITS = (UNWANTED, STOPPED)  # errors of parked jobs that are no trouble
 _ERROR_LIMIT = 20_000
@@ -221,6 +222,18 @@ def postpone(tx: Session, lease: Lease, why: str, delay_s: float, *, now: dateti
     }  # fmt: skip
     _guarded(tx, lease, values, uncounted=True)
     return JobState.QUEUED
+
+
+def worker_aside(worker: str, reason: str) -> str:
+    """What a waiting job says of a worker that could not run it, for its machine is at fault."""
+    return f"worker {worker} is set aside: {reason}"
+
+
+def workers_aside(tx: Session) -> list[tuple[str, int]]:
+    """What waiting jobs say of workers that are set aside, and how many say so."""
+    waiting = select(Job.error, func.count()).where(Job.state == JobState.QUEUED)
+    waiting = waiting.where(Job.error.like(worker_aside("%", "%")))
+    return [(error or "", n) for error, n in tx.execute(waiting.group_by(Job.error).order_by(func.max(Job.id).desc()))]
 
 
 def set_aside(tx: Session, lease: Lease) -> JobState:

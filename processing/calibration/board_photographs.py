@@ -1,6 +1,5 @@
 """BOARD_DIR: photographs of the board as `<pose>/<camera>.jpg`, its measures in `board.toml`."""
 
-import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,16 +12,14 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from common.array_types import Floats
-from common.bounded.decoder_pool import decode
-from common.bounded.limits import MAX_PIXELS, OutOfBounds
 from common.charuco.charuco_board import Board, read_board
 from common.configuration.loader import read_toml
 from common.progress import Progress, no_progress
 from processing.calibration.corner_detection import Detection, detect
 from processing.files.calibration_errors import CalibrationError
 from processing.files.take_folder import decode_photo
+from processing.files.take_photographs import ENDINGS, natural_order
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 _UP = {3: (0.0, 1.0, 0.0), 6: (-1.0, 0.0, 0.0), 8: (1.0, 0.0, 0.0)}  # EXIF orientation -> up in the stored picture
 
 
@@ -43,6 +40,8 @@ class BoardShots:
     """What BOARD_DIR holds."""
 
     folder: Path
+    #: The file of the board's measures.
+    measures: Path
     board: Board
     #: Names, in order.
     poses: tuple[str, ...]
@@ -69,8 +68,10 @@ def find_shots(folder: Path, *, board: Path | None = None, rig: Path | None = No
             " `mien cameras board --out board.pdf` prints a board and writes its board.toml"
         )
     files: dict[str, dict[str, Path]] = {}
-    for pose in sorted((p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")), key=_natural):
-        shots = [p for p in sorted(pose.iterdir()) if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    for pose in sorted(
+        (p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")), key=lambda p: natural_order(p.name)
+    ):
+        shots = [p for p in sorted(pose.iterdir()) if p.suffix.lower() in ENDINGS and not p.name.startswith(".")]
         for shot in shots:
             if shot.stem in files.setdefault(pose.name, {}):
                 raise CalibrationError(
@@ -79,7 +80,7 @@ def find_shots(folder: Path, *, board: Path | None = None, rig: Path | None = No
             files[pose.name][shot.stem] = shot
     if not files:
         raise CalibrationError(f"{folder} has no photographs; put them as <pose>/<camera>.jpg, one folder a pose")
-    names = sorted({name for shots in files.values() for name in shots}, key=lambda name: _natural(Path(name)))
+    names = sorted({name for shots in files.values() for name in shots}, key=natural_order)
     cameras = read_rig(rig) if rig else _counted(names)
     index = {c.name: i for i, c in enumerate(cameras)} | {str(c.view): i for i, c in enumerate(cameras)}
     strangers = [name for name in names if name not in index]
@@ -87,12 +88,14 @@ def find_shots(folder: Path, *, board: Path | None = None, rig: Path | None = No
         raise CalibrationError(f"{rig} has no camera {', '.join(strangers[:10])}, of which {folder} has photographs")
     photographs = {(index[name], p): path for p, shots in enumerate(files.values()) for name, path in shots.items()}
     return BoardShots(
-        folder, read_board(measures), tuple(files), tuple(cameras), photographs, all(n.isdecimal() for n in names)
+        folder,
+        measures,
+        read_board(measures),
+        tuple(files),
+        tuple(cameras),
+        photographs,
+        all(n.isdecimal() for n in names),
     )
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name) if part]
 
 
 def _counted(names: Sequence[str]) -> list[RigCamera]:
@@ -146,16 +149,8 @@ def detect_all(
 
 def _read(path: Path) -> NDArray[np.uint8] | str:
     """Grey, as stored (no EXIF rotation), or the reason why it cannot be had."""
-    if path.suffix.lower() in (".jpg", ".jpeg"):
-        image = decode_photo(path)
-        return image if isinstance(image, str) else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
-    try:
-        (decoded,), _ = decode("picture", path, colours="GRAY", most_pixels=MAX_PIXELS)
-    except OutOfBounds as error:
-        return f"{path.name} is not read: {error}"
-    except (OSError, ValueError):
-        return f"{path.name} cannot be decoded"
-    return np.asarray(decoded, dtype=np.uint8)
+    image = decode_photo(path)
+    return image if isinstance(image, str) else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 def _of_one_size(found: dict[tuple[int, int], Detection]) -> dict[tuple[int, int], Detection]:

@@ -10,6 +10,7 @@ from processing.calibration.head_frame import Motion, frame_like, frame_of_pose,
 from processing.calibration.rig_calibration import Calibration, calibrate
 from processing.files.calibration_errors import CalibrationError
 from processing.files.camera_models import read_cameras, write_params
+from processing.geometry.camera_units import other_unit
 
 FRAME_POSE = "frame"
 
@@ -55,6 +56,13 @@ def calibrate_folder(
         progress=part(progress, 0.7, 1.0),
     )  # fmt: skip
     found = found.moved(*_motion(found, shots, chosen, options.front))
+    unlikely = other_unit(list(found.cameras.values()))
+    if unlikely:
+        w, h = shots.board.size_mm
+        raise CalibrationError(
+            f"{unlikely}. The calibration has the unit of {shots.measures}: its square_mm of {shots.board.square_mm:g} "
+            f"makes a board of {w:g} x {h:g} mm. Measure a square and correct it"
+        )
     write_params(out, rig_json(found, shots.cameras, chosen))
     return found, shots, chosen
 

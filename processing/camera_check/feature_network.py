@@ -28,18 +28,16 @@ class SparsePoints:
     #: (P, 128) as one of them has it.
     descriptors: Floats32
 
-    def asked(self, view: int, camera: Camera, cameras: Sequence[Camera], widest_deg: float) -> Bools:
-        """(P,) the points that a camera ought to see: near in angle to the views that do, itself not counted."""
-        others = self.seen.copy()
-        others[:, view] = False
-        centres = np.stack([c.centre for c in cameras])
-        rays = centres[None] - self.points_mm[:, None]
-        rays /= np.linalg.norm(rays, axis=2, keepdims=True)
-        mean = (rays * others[..., None]).sum(1)
-        mean /= np.linalg.norm(mean, axis=1, keepdims=True).clip(1e-9)
-        mine = camera.centre - self.points_mm
-        mine /= np.linalg.norm(mine, axis=1, keepdims=True)
-        return np.asarray((others.sum(1) >= 2) & ((mine * mean).sum(1) > np.cos(np.radians(widest_deg))))
+    def asked(self, cameras: Sequence[Camera], widest_deg: float) -> Bools:
+        """(V, P) the points that each camera ought to see: near in angle to the views that do, itself not counted."""
+        rays = np.stack([c.centre for c in cameras])[:, None] - self.points_mm
+        rays /= np.sqrt(np.einsum("vpk,vpk->vp", rays, rays))[..., None]
+        seen = self.seen.T.astype(np.float64)
+        others = np.einsum("vp,vpk->pk", seen, rays) - seen[..., None] * rays
+        along = np.einsum("vpk,vpk->vp", rays, others)
+        length = np.sqrt(np.einsum("vpk,vpk->vp", others, others))
+        near = along > np.cos(np.radians(widest_deg)) * length.clip(1e-9)
+        return np.asarray((seen.sum(axis=0) - seen >= 2) & near)
 
 
 @dataclass(eq=False)

@@ -29,11 +29,13 @@ def judge_photographs(
 ) -> dict[int, CameraFinding]:
     """View -> what is wrong with its photograph. working: the cameras of the points' views, for the angles."""
     views = range(len(images))
-    asked = [sparse.asked(v, working[v], working, settings.widest_deg) for v in views]
+    asked = sparse.asked(working, settings.widest_deg)
     samples = list(pool.map(lambda v: sample_points(images[v], cameras[v], sparse.points_mm, asked[v]), views))
     log = np.stack([s.log_rgb for s in samples])
     gains = solve_gains(log, least=_LEAST, limit=1000.0)
     detail = np.stack([s.detail for s in samples])
+    sharpness = list(pool.map(lambda v: _sharpness(detail, v), views))
+    clipped = np.stack([s.clipped for s in samples])
     whole = np.array([np.log2(image[::8, ::8].mean() + 0.5) * _GAMMA for image in images])
     out: dict[int, CameraFinding] = {}
     for v in views:
@@ -45,7 +47,8 @@ def judge_photographs(
                 out[v] = _exposure(names[v], stops, "excluded")
             continue
         bright, dark = float((ends == 1).sum() / count), float((ends == -1).sum() / count)
-        others = float((np.delete(np.stack([s.clipped for s in samples]), v, axis=0)[:, np.isfinite(ends)] == 1).mean())
+        white = clipped[:, np.isfinite(ends)] == 1
+        others = float((white.sum() - white[v].sum()) / max(white.size - count, 1))
         if bright > settings.clipped_drop and bright > 2 * others:
             text = f"saturated: {100 * bright:.0f} % of what its neighbours show is white in it; left out"
             out[v] = CameraFinding(names[v], "saturated", "excluded", text, {"clipped_percent": 100 * bright})
@@ -61,7 +64,7 @@ def judge_photographs(
                 out[v] = _exposure(names[v], stops, "excluded" if drop else "kept")
                 if drop:
                     continue
-        ratio = _sharpness(detail, v)
+        ratio = sharpness[v]
         if ratio is not None and ratio < settings.blur_warn:
             drop = ratio < settings.blur_drop
             text = f"blurred: {100 * ratio:.0f} % of the fine detail that its neighbours show of the same places; "

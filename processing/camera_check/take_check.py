@@ -8,7 +8,7 @@ from common.array_types import Image
 from common.progress import Progress, no_progress
 from processing.camera_check.camera_check import CheckedCameras, check_cameras
 from processing.camera_check.settings import CameraCheckSettings
-from processing.files.camera_models import camera_from_params, params_of
+from processing.files.camera_models import camera_from_params, is_valid, params_of
 from processing.files.photograph_sequence import LazyPhotographs, selected_photographs
 from processing.files.take_folder import Take
 
@@ -52,7 +52,7 @@ def with_cameras_used(take: Take, params: Mapping[str, Any]) -> Take:
     views = tuple(
         replace(view, camera=camera_from_params(params, view.index))
         for view in take.views
-        if params.get(f"{view.index}_valid") is not False
+        if is_valid(params, view.index)
     )
-    left = {v.index: "left out of the scan" for v in take.views if params.get(f"{v.index}_valid") is False}
+    left = {v.index: "left out of the scan" for v in take.views if not is_valid(params, v.index)}
     return replace(take, views=views, skipped=dict(sorted((left | dict(take.skipped)).items())))

@@ -17,7 +17,7 @@ _Scale = Annotated[
 def board(
     out: Annotated[Path, typer.Option("--out", "-o", help="board.pdf or board.png; board.toml is written beside it.")],
     squares: Annotated[str, typer.Option(help="Squares over width and height.")] = "9x13",
-    square_mm: Annotated[float, typer.Option(help="A square's side.", min=1)] = 20.0,
+    square_mm: Annotated[float, typer.Option(help="A square's side.", min=1, max=1000)] = 20.0,
     marker_mm: Annotated[float | None, typer.Option(help="A marker's side; by default three quarters of it.")] = None,
     dictionary: Annotated[str, typer.Option(help="OpenCV's dictionary of markers, without DICT_.")] = "5X5_100",
     dpi: Annotated[int, typer.Option(help="Dots an inch.", min=72, max=2400)] = 600,
@@ -55,15 +55,25 @@ def convert(
     binary: Annotated[bool, typer.Option("--binary", help="COLMAP's .bin files instead of .txt.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Bring calibrated cameras from COLMAP, or take them there."""
-    from processing.files.camera_models import read_cameras, write_cameras
+    """Bring calibrated cameras from COLMAP, take them there, or bring a params.json to millimetres.
 
-    cameras = read_cameras(source, scale=scale)
-    write_cameras(target, cameras, binary=binary)
+    Which photograph is which view stands in what is written: as '<v>_ori' in params.json, as names in images.txt.
+    """
+    from processing.files.camera_models import convert_cameras
+    from processing.geometry.camera_units import other_unit
+
+    made = convert_cameras(source, target, scale=scale, binary=binary)
+    unlikely = other_unit(list(made.cameras.values()))
+    if unlikely:
+        typer.echo(f"warning: {unlikely}. --scale gives the millimetres of a unit of {source}", err=True)
     if as_json:
-        typer.echo(json.dumps({"cameras": len(cameras), "out": str(target)}))
-    else:
-        typer.echo(f"{target}: {len(cameras)} cameras")
+        views = {str(view): name for view, name in made.photographs.items()}
+        typer.echo(json.dumps({"cameras": len(made.cameras), "out": str(target), "photographs": views}))
+        return
+    typer.echo(f"{target}: {len(made.cameras)} cameras")
+    for view, name in made.photographs.items():
+        if Path(name).stem != str(view):
+            typer.echo(f"view {view} is {name}")
 
 
 @app.command()

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from common.files.hashes import file_sha256
 from db.engine import reading, transaction
-from db.errors import DatabaseUnavailable, LeaseLost
+from db.errors import DatabaseUnavailable, LeaseLost, StoreError
 from db.models import JobState, RunVerdict
 from db.stage_runs.job_counts import count_jobs
 from db.stage_runs.job_queue import (
@@ -37,6 +37,7 @@ from db.stage_runs.job_queue import (
     prioritise,
     reclaim_expired,
     set_aside,
+    worker_aside,
 )
 from db.stage_runs.ready_takes import session_marks
 from db.stage_runs.run_reviews import save_run_review
@@ -48,17 +49,18 @@ from processing.farm.execution.scratch_folders import free_gb, scratch_folder, s
 from processing.farm.execution.task_execution import with_log
 from processing.farm.farm_listener import FarmListener, Summary
 from processing.farm.scheduling.task_assignment import TakeChanged, TaskBuilder
-from processing.farm.scheduling.tasks import ProgressEvent, Task, TaskOutcome, TaskResult
+from processing.farm.scheduling.tasks import OF_MACHINE, ProgressEvent, Task, TaskOutcome, TaskResult
 from processing.farm.scheduling.worker_capacity import CapacityTracker
 from processing.farm.session_planner import SessionPlanner
 from processing.farm.settings import FarmSettings
+from processing.farm.store_watch import StoreWatch
+from processing.farm.workers_aside import COUNTED, WorkersAside
 from processing.stages.discovery import discover
 
 PLAN_FOR_S = 2.0  # then what can run is handed out, and planning goes on afterwards
 SWEEP_EVERY_S = 3600.0
 SHUT_AT_LEAST_S = 1.0
 AGAIN_S = 5.0  # then it is asked again whether another process still computes a run
-COUNTED = (TaskOutcome.INPUT, TaskOutcome.ATTEMPT, TaskOutcome.DISK_FULL)  # outcomes of an attempt that counts
 
 
 @dataclass
@@ -99,7 +101,11 @@ class FarmDaemon:
         self._stop = threading.Event()
         self._unsure = False  # whether a claim may have been committed without our knowing
         self._no_room = self._full = ""  # what is said of the store's disk, and of the last worker whose disk was full
+        self._no_store = ""  # what is said of a store that is away
         self._swept = -SWEEP_EVERY_S
+        self._stored_template = ""  # its hash, once it is in the store
+        self._watch = StoreWatch(engine, self._store)
+        self._aside = WorkersAside(self._listener)
         self.summary = Summary()
         self._planner = SessionPlanner(engine, settings, self._stages, self.summary, self._listener)
 
@@ -111,7 +117,7 @@ class FarmDaemon:
     def run(self, *, until_idle: bool = False) -> Summary:
         """Work until stopped, or until nothing is left that can run. Jobs held at the end are given back."""
         begun = time.monotonic()
-        self._planner.template_digest = self._put_template()
+        self._planner.template_digest = file_sha256(self._template)
         self._plan(PLAN_FOR_S)
         if until_idle and self._idle():  # nothing to do: no workers are started
             self.summary.seconds = time.monotonic() - begun
@@ -132,12 +138,16 @@ class FarmDaemon:
 
     def plan_once(self) -> None:
         """Put the template into the store and ask for every run that is missing."""
-        self._planner.template_digest = self._put_template()
+        self._planner.template_digest = file_sha256(self._template)
+        if not (problem := self._watch.problem()):
+            self._put_template()
+        else:
+            self._listener.warned(problem)
         self._plan(float("inf"))
 
     def task_of(self, tx: Session, lease: Lease) -> Task:
         """All that a worker needs to know for a claimed job. Raises TakeChanged and DataError."""
-        return self._assignments.task_of(tx, lease)
+        return self._assignments.task_of(tx, lease, self._watch.studio)
 
     def _work(self, workers: Executor, until_idle: bool) -> None:
         next_look = 0.0
@@ -187,10 +197,17 @@ class FarmDaemon:
             return False
         with reading(self.engine) as tx:
             ready, later = count_ready(tx, self._versions)
-        if ready + later and (self._no_room or self._capacity.all_shut):
-            self.summary.problems["disk"] = self._no_room or self._full
+        if ready + later == 0:
             return True
-        return ready + later == 0
+        problems: dict[str, str] = {}
+        if self._no_store:
+            problems["store"] = self._no_store
+        elif self._no_room:
+            problems["disk"] = self._no_room
+        elif self._capacity.all_shut:
+            problems = {"workers": self._aside.told} if self._aside.told else {"disk": self._full}
+        self.summary.problems |= problems
+        return bool(problems)
 
     def _count_jobs(self) -> None:
         with reading(self.engine) as tx:
@@ -199,11 +216,20 @@ class FarmDaemon:
 
     def _sweep(self) -> None:
         """Now and then, remove what killed runs left on the store's disk, and journals that nobody needs any more."""
-        if time.monotonic() - self._swept > SWEEP_EVERY_S:
+        if time.monotonic() - self._swept > SWEEP_EVERY_S and not self._watch.problem():
             self._swept = time.monotonic()
             with contextlib.suppress(OSError):
                 sweep(scratch_folder(self._store))
                 self._journal.sweep()
+
+    def _store_is_there(self) -> bool:
+        """Whether the store is there and this studio's, and holds the template; said once when that changes."""
+        before, self._no_store = self._no_store, self._watch.problem()
+        if bool(before) != bool(self._no_store):
+            self._listener.warned(self._no_store or f"the store is there again: {self._store.root}")
+        if not self._no_store:
+            self._put_template()
+        return not self._no_store
 
     def _disk_has_room(self) -> bool:
         """Whether the store's disk leaves room for results; said once when that changes."""
@@ -224,7 +250,7 @@ class FarmDaemon:
 
     def _dispatch(self, workers: Executor) -> None:
         """Claim as many jobs as there is room for, in one transaction, and send them off."""
-        if not self._disk_has_room():
+        if not self._store_is_there() or not self._disk_has_room():
             return
         self._capacity.update(workers.capacities())
         for key in self._capacity.held_in(workers.gone()):
@@ -271,6 +297,7 @@ class FarmDaemon:
         """Write results down in one transaction; when the database is lost they wait for the next round."""
         if not results:
             return
+        results = [self._seen_from_here(result) for result in results]
         told: list[tuple[_Held, JobState, TaskResult]] = []
         try:
             with transaction(self.engine) as tx:
@@ -311,13 +338,15 @@ class FarmDaemon:
                 verdict = RunVerdict(said["verdict"])
                 save_run_review(tx, held.lease.job_id, verdict, said["reasons"], said["figures"], said["picture"])
             return JobState.DONE
-        if result.outcome not in COUNTED:
+        if self._aside.forgives(result.key, result.outcome):
             delays = {
                 TaskOutcome.NO_ROOM: self.settings.backoff_s,
                 TaskOutcome.ELSEWHERE: min(AGAIN_S, self.settings.lease_s / 4),
             }
-            delay = delays.get(result.outcome, 0.0)
-            return postpone(tx, held.lease, result.error, delay)
+            why = result.error
+            if result.outcome in OF_MACHINE:
+                why = worker_aside(self._capacity.label_of(result.key), result.error.splitlines()[-1])
+            return postpone(tx, held.lease, why, delays.get(result.outcome, 0.0))
         error = result.error
         if result.outcome == TaskOutcome.ATTEMPT and not result.seconds:  # its worker could not say anything
             error = with_log(error, log_tail(self._journal, result.key))
@@ -326,18 +355,39 @@ class FarmDaemon:
             max_attempts=self.settings.max_attempts, backoff_s=self.settings.backoff_s,
         )  # fmt: skip
 
+    def _seen_from_here(self, result: TaskResult) -> TaskResult:
+        """What a worker misses and the daemon sees is no input's fault: the worker's store is not the studio's."""
+        if result.outcome != TaskOutcome.INPUT or not result.missing:
+            return result
+        try:
+            there = self._store.exists(result.missing)
+        except StoreError:
+            there = False
+        if not there:
+            return result
+        error = f"{result.error.splitlines()[-1]} It is there for the daemon: mount the studio's store on that machine"
+        return replace(result, outcome=TaskOutcome.NO_STORE, error=error)
+
     def _free_capacity(self, held: _Held, result: TaskResult) -> None:
         """A run has left its worker; send no more there where the worker is at fault."""
+        label = self._capacity.label_of(result.key)
         place = self._capacity.leave(result.key)
         if place is None:
             return
         if result.outcome == TaskOutcome.UNFIT:
             self._capacity.refuse(place, held.lease.stage)
             self._listener.warned(f"{result.error} (worker {place or 'of this machine'})")
-        elif result.outcome in (TaskOutcome.DISK_FULL, TaskOutcome.NO_ROOM):
+        elif result.outcome == TaskOutcome.NO_ROOM:
             self._capacity.shut(place, max(self.settings.backoff_s, SHUT_AT_LEAST_S))
             self._full = result.error.splitlines()[-1]
             self._listener.warned(self._full)
+        elif result.outcome in OF_MACHINE:
+            self._capacity.shut(place, max(self.settings.backoff_s, SHUT_AT_LEAST_S))
+            self._aside.failed(result.key, result.outcome)
+            self._aside.put(label, result.error.splitlines()[-1])
+        elif result.outcome in (TaskOutcome.DONE, *COUNTED):
+            self._capacity.trust(place)
+            self._aside.take_back(label)
 
     def _renew_leases(self, workers: Executor) -> None:
         """Renew the leases of everything held; a lost lease's result will be refused, so its run need not begin."""
@@ -371,11 +421,11 @@ class FarmDaemon:
                 with contextlib.suppress(LeaseLost):
                     give_back(tx, one.lease)
 
-    def _put_template(self) -> str:
-        digest = file_sha256(self._template)
-        if not self._store.exists(digest):
+    def _put_template(self) -> None:
+        digest = self._planner.template_digest
+        if self._stored_template != digest and not self._store.exists(digest):
             self._store.put_file(self._template, expected=digest)
-        return digest
+        self._stored_template = digest
 
     def _progressed(self, event: ProgressEvent) -> None:
         self._listener.progressed(event["label"], event["stage"], event["done"], event["message"])

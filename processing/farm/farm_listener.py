@@ -34,4 +34,4 @@ class Summary:
     planned: int = 0  # runs that were asked for
     seconds: float = 0.0
     jobs: JobCounts = field(default_factory=JobCounts)  # of the whole farm
-    problems: dict[str, str] = field(default_factory=dict)  # session -> why it has no runs; "disk"
+    problems: dict[str, str] = field(default_factory=dict)  # session -> why it has no runs; "disk", "store", "workers"

@@ -24,7 +24,8 @@ from processing.farm.scheduling.content_keys import take_digest
 from processing.farm.scheduling.stage_graph import TakeInput, plan
 from processing.farm.template_files import template_file
 from processing.files.stage_files import read_json
-from processing.files.take_folder import Take, find_takes, read_photos, read_take
+from processing.files.subject_folder import find_takes
+from processing.files.take_folder import Take, read_photos, read_take
 from processing.stages.base import TAKE, TEMPLATE
 from processing.stages.discovery import Stages
 from processing.stages.outputs import TAKE_FIGURES
@@ -33,34 +34,37 @@ WORK = ".work"
 ROOM_PER_TAKE = 60e6  # bytes that a take of 68 photographs of 1 MP leaves, about; larger photographs leave more
 
 
-def read_takes(subject: Path, expressions: Sequence[str] | None, progress: Progress = no_progress) -> list[Take]:
-    """The subject's takes, every photograph looked at; `expressions` chooses some, and the neutral always.
+def read_takes(
+    subject: Path, expressions: Sequence[str] | None, progress: Progress = no_progress, out: Path | None = None
+) -> tuple[list[Take], list[str]]:
+    """The subject's takes, every photograph looked at, and what was passed over, in words.
 
+    expressions: some of the takes, and the neutral always.  out: where results go, which is no take.
     Raises TakeError with everything that is wrong with all of them.
     """
-    folders = find_takes(subject)
-    if expressions:
-        folders = _chosen(subject, folders, expressions)
+    found = find_takes(subject, out)
+    folders = _chosen(subject, found.takes, expressions) if expressions else found.takes
     takes: list[Take] = []
     problems: list[str] = []
-    for number, folder in enumerate(folders):
+    for number, folder in enumerate(folders.values()):
         progress(number / len(folders), f"checking {folder.name}")
         try:
             takes.append(read_photos(read_take(folder))[0])
         except DataError as error:
             problems.append(str(error))
     if problems:
-        raise TakeError("\n".join(problems))
-    return takes
+        raise TakeError("\n".join([*problems, *found.passed_over]))
+    renamed = [f"{folder.name} is take {label}" for label, folder in folders.items() if folder.name != str(label)]
+    return takes, [*renamed, *found.passed_over]
 
 
-def _chosen(subject: Path, folders: Sequence[Path], expressions: Sequence[str]) -> list[Path]:
-    names = {f.name: TakeLabel.parse(f.name).name for f in folders}
-    unknown = [e for e in expressions if e not in names and e not in names.values()]
+def _chosen(subject: Path, folders: Mapping[TakeLabel, Path], expressions: Sequence[str]) -> dict[TakeLabel, Path]:
+    known = {name for label, folder in folders.items() for name in (label.name, str(label), folder.name)}
+    unknown = [e for e in expressions if e not in known]
     if unknown:
-        raise TakeError(f"{subject} has no take {', '.join(unknown)}; it has {', '.join(names)}")
+        raise TakeError(f"{subject} has no take {', '.join(unknown)}; it has {', '.join(map(str, folders))}")
     wanted = {*expressions, NEUTRAL}
-    return [f for f in folders if f.name in wanted or names[f.name] in wanted]
+    return {label: f for label, f in folders.items() if wanted & {label.name, str(label), f.name}}
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def process_subject(
     was. Nothing is placed unless everything was made. Raises DataError.
     """
     begun = time.monotonic()
-    takes = read_takes(subject, options.expressions, listener.checking)
+    takes, passed_over = read_takes(subject, options.expressions, listener.checking, out)
     identified = [TakeInput(t.name, t.expression, take_digest(t.folder)) for t in takes]
     plan(
         identified, "", stages, options.params
@@ -97,7 +101,9 @@ def process_subject(
         count = execute_runs(runs, stages, cache, sources, device=options.device, started=listener.started)
         results = results_of(runs, cache)
         quality = {t.name: read_json(made(results[t.name], TAKE_FIGURES)) for t in takes}
-        warnings = [f"{t.name}: view {v} is not used: {why}" for t in takes for v, why in t.skipped.items()]
+        warnings = list(passed_over)
+        warnings += [f"{t.name}: {note}" for t in takes for note in t.notes]
+        warnings += [f"{t.name}: view {v} is not used: {why}" for t in takes for v, why in t.skipped.items()]
         warnings += [f"{name}: {said}" for name, found in quality.items() for said in findings(found)]
         processed = ProcessedSubject(out, quality, warnings, count, time.monotonic() - begun)
         _place(out, work, file, {t.name: results[t.name] for t in takes}, processed, subject)

@@ -14,16 +14,14 @@ from processing.errors import TakeError
 from processing.farm.display.scan_report import ScanResult
 from processing.farm.execution.single_take import SingleTake, copy_whole, take_results
 from processing.farm.execution.stage_run import made
-from processing.farm.scheduling.content_keys import take_files
-from processing.files.camera_models import camera_from_params, params_of
+from processing.files.camera_models import camera_from_params, is_valid, params_of
 from processing.files.colour_profiles import params_of_profiles, read_profiles
 from processing.files.stage_files import read_json
-from processing.files.take_folder import read_take
+from processing.files.take_folder import read_take_params, require_millimetres, take_files
 from processing.stages.base import TAKE
 from processing.stages.discovery import discover, upstream
-from processing.stages.outputs import SCAN, SCAN_PICTURE, SCAN_REPORT, SCAN_REVIEW, OutputName
+from processing.stages.outputs import LOOK, LOOK_MESH, LOOK_REPORT, SCAN, SCAN_PICTURE, SCAN_REPORT, SCAN_REVIEW
 from processing.stages.reconstruct import Reconstruct
-from processing.stages.substitutes.quick_scan import QuickScan
 
 
 @dataclass(frozen=True)
@@ -83,11 +81,11 @@ def preview_take(
         raise TakeError(f"--out {out} is not a file name ending in .ply or .glb")
     with tempfile.TemporaryDirectory(prefix="mien-take-") as folder:
         source = with_camera_files(take_dir, CameraFiles(rig), Path(folder))
-        take = SingleTake(source.resolve().name, {TAKE: source}, {QuickScan.name: QuickScan()})
+        take = SingleTake(source.resolve().name, {TAKE: source}, upstream(discover(), LOOK.stage))
         with take_results(take, device=device, progress=progress) as results:
-            copy_whole(made(results, SCAN if kind == ".ply" else OutputName(QuickScan.name, "mesh")), out)
+            copy_whole(made(results, LOOK if kind == ".ply" else LOOK_MESH), out)
             progress(1.0, f"wrote {out}")
-            return dict(read_json(made(results, SCAN_REPORT))["report"])
+            return dict(read_json(made(results, LOOK_REPORT))["report"])
 
 
 def with_camera_files(take_dir: Path, files: CameraFiles, folder: Path) -> Path:
@@ -97,19 +95,23 @@ def with_camera_files(take_dir: Path, files: CameraFiles, folder: Path) -> Path:
     """
     if files == CameraFiles():
         return take_dir
-    take = read_take(take_dir)
-    views = [view.index for view in take.views]
-    params = read_json_object(take_dir / "params.json", TakeError)
+    params = read_take_params(take_dir)
+    photographs = take_files(take_dir)
+    views = sorted(int(Path(name).stem) for name in photographs if name != "params.json")
     if files.rig is not None:
         rig = read_json_object(files.rig, TakeError, what="the rig")
-        serials = {view.index: view.serial for view in take.views}
-        params |= params_of({view: camera_from_params(rig, view) for view in views}, serials)
+        valid = [view for view in views if is_valid(params, view) and is_valid(rig, view)]
+        cameras = {view: camera_from_params(rig, view) for view in valid}
+        require_millimetres(cameras.values(), files.rig)
+        serials = {view: str(params.get(f"{view}_sn", "")) for view in valid}
+        params |= {f"{view}_valid": False for view in views} | params_of(cameras, serials)
     for view in views:
         params |= dict.fromkeys((f"{view}_colour", f"{view}_vignetting"))
     profiles = read_profiles(files.colours or files.rig or take_dir / "params.json", views)
-    place = folder / take.name
+    place = folder / take_dir.resolve().name
     place.mkdir()
-    for file in take_files(take_dir)[1:]:
-        link_or_copy(file, place / file.name)
+    for name, file in photographs.items():
+        if name != "params.json":
+            link_or_copy(file, place / name)
     (place / "params.json").write_text(json.dumps(params | params_of_profiles(profiles)), encoding="utf-8")
     return place

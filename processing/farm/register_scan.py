@@ -16,7 +16,8 @@ from processing.farm.display.registration_report import RegisteredFiles, Registr
 from processing.farm.execution.single_take import SingleTake, copy_whole, take_results
 from processing.farm.execution.stage_run import Results, made
 from processing.farm.template_files import template_file
-from processing.files.obj import read_obj, write_obj
+from processing.files.mesh_files import check_mesh_name, read_mesh
+from processing.files.obj import write_obj
 from processing.files.stage_files import read_vertices, write_vertices
 from processing.stages.bake import Bake
 from processing.stages.base import PLACED_LANDMARKS, SCAN_FILE, TAKE, TEMPLATE
@@ -36,7 +37,7 @@ from processing.stages.outputs import (
 )
 from processing.stages.reconstruct import Reconstruct
 from processing.stages.register import Register
-from processing.stages.substitutes.given_files import GivenLandmarks, GivenScan, check_scan_name
+from processing.stages.substitutes.given_files import GivenLandmarks, GivenScan
 from processing.stages.texture import Texture
 from processing.template.template import Template
 from processing.template.template_file import read_template
@@ -64,7 +65,7 @@ def register_scan(
     """
     if given.expression and given.neutral is None:
         raise DataError("--expression needs --neutral: the subject's registered neutral mesh")
-    check_scan_name(given.scan)
+    check_mesh_name(given.scan)
     if given.scan.resolve() == (out / f"{given.scan.stem}.obj").resolve():
         raise DataError(f"{out / given.scan.name} is the scan itself; give another --out")
     file = template_file(None if given.template is None else str(given.template))
@@ -89,7 +90,7 @@ def _neutral(given: RegistrationInputs, template: Template, folder: Path) -> dic
     """The neutral's results as Register needs them. Raises MeshError for a mesh of another topology."""
     if given.neutral is None:
         return {}
-    start = read_obj(given.neutral).vertices_mm
+    start = read_mesh(given.neutral).vertices_mm
     if len(start) != len(template.mesh.vertices_mm):
         raise MeshError(
             f"{given.neutral} has {len(start)} vertices, the template {len(template.mesh.vertices_mm)}: not registered"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy import Engine
 
 from db.engine import reading, transaction
-from db.stage_runs.job_queue import IN_THE_CHAIR, PRIORITY, set_last
+from db.stage_runs.job_queue import IN_THE_CHAIR, PRIORITY, URGENT, set_last
 from db.stage_runs.ready_takes import SessionMark, ready_takes
 from processing.farm.farm_listener import FarmListener, Summary
 from processing.farm.scheduling.run_planning import by_session, enqueue_plan, plan_session
@@ -49,6 +49,7 @@ class SessionPlanner:
             if not takes:
                 return
             planned = plan_session(tx, takes, self.template_digest, self._stages, self._settings.params)
+        looks = self._plan_looks(mark)
         if planned.problem:
             if mark.closed:  # else the neutral may come yet
                 self._summary.problems[mark.code] = planned.problem
@@ -58,5 +59,16 @@ class SessionPlanner:
             with transaction(self._engine) as tx:
                 priority = IN_THE_CHAIR if mark.in_the_chair else PRIORITY
                 self._summary.planned += enqueue_plan(tx, planned, priority)
-                set_last(tx, mark.session_id, {run.key for run in planned.runs})
+                set_last(tx, mark.session_id, {run.key for run in planned.runs} | looks)
         self._planned[mark.code] = mark.mark
+
+    def _plan_looks(self, mark: SessionMark) -> set[str]:
+        """Ask first for what a person waits for beside the subject, also before there is a neutral; its keys."""
+        if not (self._settings.first_look and mark.in_the_chair):
+            return set()
+        with transaction(self._engine) as tx:
+            takes = by_session(ready_takes(tx, sessions=[mark.session_id]))[mark.code]
+            params = self._settings.params
+            planned = plan_session(tx, takes, self.template_digest, self._stages, params, urgent=True)
+            self._summary.planned += enqueue_plan(tx, planned, URGENT)
+        return {run.key for run in planned.runs}

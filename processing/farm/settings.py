@@ -47,6 +47,8 @@ class FarmSettings:
     disk_floor_gb: float = 5.0
     # takes are processed as soon as they are accepted, not only when their session is closed
     open_sessions: bool = True
+    # a coarse scan of each accepted take of a subject in the chair, before all else that waits
+    first_look: bool = False
     # file of the template (None: the one that the first run of this studio used)
     template: str | None = None
     # folders of stage files

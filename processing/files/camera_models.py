@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import numpy as np
 from common.bounded.limits import MAX_PIXELS
 from common.files.atomic_write import atomic_write
 from common.files.json_object import read_json_object
+from common.plain_values import truth_value
 from processing.files.calibration_errors import CalibrationError
 from processing.files.colmap import read_colmap, write_colmap
+from processing.files.take_photographs import find_photographs
 from processing.geometry.cameras import Camera, CameraError
 
 
@@ -22,22 +25,68 @@ def read_cameras(path: Path, *, scale: float = 1.0) -> dict[int, Camera]:
     Views marked invalid are left out. Raises CalibrationError and CameraError.
     """
     if path.is_dir():
-        return read_colmap(path, scale=scale)
-    params = read_params(path)
+        return read_colmap(path, scale=scale)[0]
+    return _cameras_of(read_params(path), path, scale)
+
+
+def _cameras_of(params: Mapping[str, Any], path: Path, scale: float) -> dict[int, Camera]:
     views = sorted({int(m[1]) for key in params if (m := re.fullmatch(r"(\d+)_K", key))})
     if not views:
         raise CalibrationError(f"{path} names no view; keys are '0_K', '0_Rt', '0_distortion', ...")
-    found = {view: camera_from_params(params, view) for view in views if params.get(f"{view}_valid") is not False}
-    if scale == 1.0:
-        return found
-    return {
-        view: Camera(K=c.K, R=c.R, t=c.t * scale, width=c.width, height=c.height, distortion=c.distortion, name=c.name)
-        for view, c in found.items()
-    }
+    found = {view: camera_from_params(params, view) for view in views if is_valid(params, view)}
+    return {view: replace(camera, t=camera.t * scale) for view, camera in found.items()}
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """Cameras that were brought into another file."""
+
+    cameras: Mapping[int, Camera]  # view -> camera, in the unit that was written
+    photographs: Mapping[int, str]  # view -> the photograph that its camera took
+
+
+def convert_cameras(source: Path, target: Path, *, scale: float = 1.0, binary: bool = False) -> Conversion:
+    """Cameras of one file in another: params.json where its name ends in .json, else a folder with a COLMAP model.
+
+    Which photograph is which view stands in what is written: as '<v>_ori', or as the images' names. From params.json to
+    params.json everything is kept but the unit. scale: mm a unit of what is read. Raises CalibrationError, CameraError.
+    """
+    to_params = target.suffix.lower() == ".json"
+    if source.is_dir():
+        cameras, photographs = read_colmap(source, scale=scale)
+        params = params_of(cameras) | {f"{view}_ori": name for view, name in photographs.items()}
+    else:
+        params = read_params(source)
+        cameras = _cameras_of(params, source, scale)
+        photographs = _beside(source, params, cameras)
+        params = params | {f"{v}_Rt": np.c_[c.R, c.t].tolist() for v, c in cameras.items()}
+    if to_params:
+        write_params(target, params)
+    else:
+        write_colmap(target, cameras, names=photographs, binary=binary)
+    return Conversion(cameras, photographs)
+
+
+def _beside(source: Path, params: Mapping[str, Any], views: Iterable[int]) -> dict[int, str]:
+    """The photographs that lie beside a params.json, by view; as in 7.jpg where there is none."""
+    there = find_photographs(source.parent, params).of_view
+    return {v: there[v].relative_to(source.parent).as_posix() if v in there else f"{v}.jpg" for v in views}
 
 
 def read_params(path: Path) -> dict[str, Any]:
     return read_json_object(path, CalibrationError, keys="'0_K', '0_Rt', ...")
+
+
+def is_valid(params: Mapping[str, Any], view: int) -> bool:
+    """Whether a FaceScape params.json has view `view` valid: as it has what it says nothing of.
+
+    Raises CameraError for a value that is neither true nor false.
+    """
+    said = params.get(f"{view}_valid", True)
+    meant = truth_value(said)
+    if meant is None:
+        raise CameraError(f"params.json: {view}_valid is {json.dumps(said)[:40]}: neither true nor false; write which")
+    return meant
 
 
 def camera_from_params(params: Mapping[str, Any], view: int) -> Camera:
@@ -95,11 +144,3 @@ def params_of(cameras: Mapping[int, Camera], serials: Mapping[int, str] | None =
 def write_params(path: Path, params: Mapping[str, Any]) -> None:
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(params, indent=1), encoding="utf-8")
-
-
-def write_cameras(path: Path, cameras: Mapping[int, Camera], *, binary: bool = False) -> None:
-    """A params.json where the name ends in .json, else a folder with a COLMAP model."""
-    if path.suffix.lower() == ".json":
-        write_params(path, params_of(cameras))
-    else:
-        write_colmap(path, cameras, binary=binary)

@@ -1,7 +1,7 @@
 """Takes in FaceScape's multi-view layout: `<k>_<name>/{0..N}.jpg + params.json`."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,18 @@ import numpy as np
 
 from common.array_types import Image
 from common.bounded.decoder_pool import decode
+from common.bounded.exif_orientation import turned
 from common.bounded.limits import OutOfBounds
 from common.files.json_object import read_json_object
 from common.progress import Progress, no_progress
 from common.take_codes import TakeLabel
 from common.view_counts import FEWEST_VIEWS, allowed_missing
 from processing.errors import TakeError
-from processing.files.camera_models import camera_from_params
+from processing.files.camera_models import camera_from_params, is_valid
 from processing.files.photograph_sequence import LazyPhotographs, constant_maker
+from processing.files.subject_folder import label_of_folder
+from processing.files.take_photographs import TakePhotographs, find_photographs
+from processing.geometry.camera_units import other_unit
 from processing.geometry.cameras import Camera, CameraError
 
 # '<v>_absent' in params.json: why the studio knows that there is no photograph of a view.
@@ -34,7 +38,7 @@ class View:
 
     index: int  # the view's number in params.json
     camera: Camera
-    photo: Path  # the JPEG
+    photo: Path  # JPEG, PNG or TIFF
     serial: str  # the camera body's
 
 
@@ -43,9 +47,10 @@ class Take:
     """One expression of one subject, as its photographs."""
 
     folder: Path
-    name: str  # the folder's, such as 2_smile
+    name: str  # the folder's, such as 2_smile; 2_smile also of 02_Smile
     views: tuple[View, ...]  # those that can be used
     skipped: Mapping[int, str]  # view -> why it is not used
+    notes: tuple[str, ...] = ()  # what else a person should know of the photographs
 
     @property
     def cameras(self) -> list[Camera]:
@@ -68,43 +73,79 @@ def read_take(folder: Path, *, max_missing: int | None = None) -> Take:
     """Read a take's params.json and look at its photographs' presence, not yet at their pixels.
 
     A view that params.json marks invalid, whose photograph is missing or whose camera is unusable is skipped with its
-    reason, up to `max_missing` (default `allowed_missing`); beyond that TakeError names them all.
+    reason, up to `max_missing` (default `allowed_missing`); beyond that TakeError names them all, as it does cameras
+    that are in another unit than millimetres.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise TakeError(f"{folder} is not a folder; give a take: a folder of 0.jpg, 1.jpg, ... and params.json")
-    params = _read_params(folder)
-    indices = sorted({int(m[1]) for key in params if (m := re.match(r"(\d{1,6})_", key))})
-    photographs = {int(p.stem) for p in folder.glob("*.jpg") if p.stem.isdecimal() and len(p.stem) <= 6}
-    indices = sorted(set(indices) | photographs)
+    params = read_take_params(folder)
+    photographs = find_photographs(folder, params)
+    named = {int(m[1]) for key in params if (m := re.match(r"(\d{1,6})_", key))}
+    indices = sorted(named | set(photographs.of_view) | set(photographs.doubled))
     if not indices:
         raise TakeError(f"{folder / 'params.json'} names no view; keys are '0_K', '0_Rt', '0_distortion', ...")
     views: list[View] = []
     skipped: dict[int, str] = {}
     for i in indices:
-        photo = folder / f"{i}.jpg"
-        if params.get(f"{i}_valid") is False:
-            skipped[i] = "marked invalid in params.json"
-        elif not photo.is_file():
-            skipped[i] = ABSENT.get(str(params.get(f"{i}_absent")), f"{photo.name} is missing")
+        found = _view(params, photographs, i)
+        if isinstance(found, View):
+            views.append(found)
         else:
-            try:
-                views.append(View(i, camera_from_params(params, i), photo, str(params.get(f"{i}_sn", ""))))
-            except CameraError as error:
-                skipped[i] = str(error)
-    take = Take(folder, folder.resolve().name, tuple(views), skipped)
-    _check_missing(take, len(indices), max_missing)
+            skipped[i] = found
+    label = label_of_folder(folder)
+    take = Take(folder, str(label) if label else folder.resolve().name, tuple(views), skipped)
+    _check_missing(take, len(indices), max_missing, photographs.unnamed())
+    require_millimetres(take.cameras, folder / "params.json")
     return take
 
 
-def _read_params(folder: Path) -> dict[str, Any]:
+def require_millimetres(cameras: Iterable[Camera], file: Path) -> None:
+    """Raises TakeError where what the cameras see is too small or too large for the millimetres of it to be any.
+
+    file: where they stand.
+    """
+    if unlikely := other_unit(list(cameras)):
+        raise TakeError(
+            f"{file}: {unlikely}. Bring them to millimetres: mien cameras convert {file} rig.json --scale 1000 for "
+            "metres, and give rig.json as --rig or in place of params.json; for a free unit, measure something in it "
+            "whose length is known, and give the millimetres of one unit"
+        )
+
+
+def _view(params: Mapping[str, Any], photographs: TakePhotographs, i: int) -> View | str:
+    """View i, or why it cannot be used."""
+    photo = photographs.of_view.get(i)
+    try:
+        if not is_valid(params, i):
+            return "marked invalid in params.json"
+        if photo is None:
+            return ABSENT.get(str(params.get(f"{i}_absent")), photographs.why_none(i))
+        return View(i, camera_from_params(params, i), photo, str(params.get(f"{i}_sn", "")))
+    except CameraError as error:
+        return str(error)
+
+
+def take_files(folder: Path) -> dict[str, Path]:
+    """The files that make a take by the names they have in one: params.json and each view's photograph, as in 7.jpg."""
+    photographs = find_photographs(folder, read_take_params(folder)).of_view
+    endings = {".jpeg": ".jpg", ".tiff": ".tif"}
+    files = {"params.json": folder / "params.json"}
+    for view, path in photographs.items():
+        ending = path.suffix.lower()
+        files[f"{view}{endings.get(ending, ending)}"] = path
+    return files
+
+
+def read_take_params(folder: Path) -> dict[str, Any]:
+    """What a take's params.json says. Raises TakeError."""
     path = folder / "params.json"
     if not path.is_file():
         raise TakeError(f"{folder} is not a take: it has no params.json (the cameras of its photographs)")
     return read_json_object(path, TakeError, keys="'0_K', '0_Rt', ...")
 
 
-def _check_missing(take: Take, total: int, max_missing: int | None) -> None:
+def _check_missing(take: Take, total: int, max_missing: int | None, unnamed: str = "") -> None:
     allowed = allowed_missing(total) if max_missing is None else max_missing
     if len(take.skipped) <= allowed and len(take.views) >= FEWEST_VIEWS:
         return
@@ -114,6 +155,8 @@ def _check_missing(take: Take, total: int, max_missing: int | None) -> None:
         lines.append(f"  and {len(take.skipped) - 20} more")
     if len(take.views) < FEWEST_VIEWS:
         lines.append(f"  {len(take.views)} views remain; a scan needs {FEWEST_VIEWS}.")
+    if unnamed:
+        lines.append(f"  {unnamed}.")
     lines.append(f"Mend {take.folder}, or mark single views '<v>_valid': false in its params.json.")
     raise TakeError("\n".join(lines))
 
@@ -126,39 +169,81 @@ def read_photos(
     Those beyond HELD_BYTES are decoded again each time they are asked for, so take them one at a time.
 
     A photograph that cannot be decoded or has another size than its camera is skipped with its reason like a missing
-    one; beyond the allowance TakeError names them.
+    one; beyond the allowance TakeError names them. One that has its camera's size only when it is turned as its EXIF
+    says is turned so; where turning leaves the size as it is, the take's notes say that it was not.
     """
     views: list[View] = []
     images: list[Callable[[], Image]] = []
     held = 0
     skipped = dict(take.skipped)
+    unturned: list[str] = []
     for number, view in enumerate(take.views):
         progress(number / len(take.views), f"reading {view.photo.name}")
-        image = decode_photo(view.photo)
         size = (view.camera.height, view.camera.width)
-        if isinstance(image, str):
-            skipped[view.index] = image
-        elif image.shape[:2] != size:
-            h, w = image.shape[:2]
-            skipped[view.index] = f"{view.photo.name} is {w} x {h} px; params.json says {size[1]} x {size[0]}"
-        else:
-            views.append(view)
-            held += image.nbytes
-            images.append(constant_maker(image) if held <= HELD_BYTES else _read_again(view.photo))
-    read = Take(take.folder, take.name, tuple(views), dict(sorted(skipped.items())))
+        found = _decoded(view.photo)
+        if isinstance(found, str):
+            skipped[view.index] = found
+            continue
+        image = found.of_size(size)
+        if image is None:
+            skipped[view.index] = f"{found.size_in_words(view.photo.name)}; params.json says {size[1]} x {size[0]}"
+            continue
+        if found.orientation != 1 and found.turned_shape == size == found.pixels.shape[:2]:
+            unturned.append(view.photo.name)
+        views.append(view)
+        held += image.nbytes
+        images.append(constant_maker(image) if held <= HELD_BYTES else _read_again(view.photo, size))
+    notes = (*take.notes, *_told_unturned(unturned))
+    read = Take(take.folder, take.name, tuple(views), dict(sorted(skipped.items())), notes)
     _check_missing(read, len(take.views) + len(take.skipped), max_missing)
     progress(1.0, f"{len(images)} photographs read")
     return read, LazyPhotographs(images)
 
 
-def _read_again(path: Path) -> Callable[[], Image]:
+def _told_unturned(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    return [
+        f"{shown}: EXIF says to turn the picture, which leaves its size as it is; taken as stored, as cameras are "
+        "calibrated here. Where the cameras are of turned pictures, turn the files and take the EXIF away"
+    ]
+
+
+def _read_again(path: Path, size: tuple[int, int]) -> Callable[[], Image]:
     def image() -> Image:
-        found = decode_photo(path)
-        if isinstance(found, str):
-            raise TakeError(f"{found}; it could be read a moment ago. Is something writing to {path.parent}?")
-        return found
+        found = _decoded(path)
+        turned = None if isinstance(found, str) else found.of_size(size)
+        if turned is None:
+            why = found if isinstance(found, str) else f"{path.name} has another size"
+            raise TakeError(f"{why}; it could be read a moment ago. Is something writing to {path.parent}?")
+        return turned
 
     return image
+
+
+@dataclass(frozen=True, eq=False)
+class _Decoded:
+    """A photograph as stored."""
+
+    pixels: Image  # (H, W, 3) BGR
+    orientation: int  # EXIF's, 1 to 8: how it is to be turned to be looked at
+
+    @property
+    def turned_shape(self) -> tuple[int, int]:
+        """(height, width) when turned so."""
+        h, w = self.pixels.shape[:2]
+        return (w, h) if self.orientation >= 5 else (h, w)
+
+    def of_size(self, size: tuple[int, int]) -> Image | None:
+        """As stored where that has the size (height, width), else turned as EXIF says; None where neither has it."""
+        if self.pixels.shape[:2] == size:
+            return self.pixels
+        return np.asarray(turned(self.pixels, self.orientation), np.uint8) if self.turned_shape == size else None
+
+    def size_in_words(self, name: str) -> str:
+        h, w = self.pixels.shape[:2]
+        return f"{name} is {w} x {h} px" + (f" (EXIF orientation {self.orientation})" if self.orientation != 1 else "")
 
 
 def decode_photo(path: Path) -> Image | str:
@@ -166,6 +251,11 @@ def decode_photo(path: Path) -> Image | str:
 
     A photograph that is damaged inside is none, as in the studio; what follows its end marker is not looked at.
     """
+    found = _decoded(path)
+    return found if isinstance(found, str) else found.pixels
+
+
+def _decoded(path: Path) -> _Decoded | str:
     try:
         images, about = decode("photograph", path)
     except OutOfBounds as error:
@@ -175,21 +265,9 @@ def decode_photo(path: Path) -> Image | str:
     except ValueError as error:
         images, about = [], {"flaw": str(error)}
     if images:
-        return np.asarray(images[0], dtype=np.uint8)
+        return _Decoded(np.asarray(images[0], dtype=np.uint8), int(about["orientation"]))
     if about["flaw"] == "not a JPEG photograph":
-        return f"{path.name} is not a JPEG"
+        return f"{path.name} is not a JPEG, nor a PNG or TIFF"
     if "cut short" in about["flaw"]:
         return f"{path.name} is cut short"
     return f"{path.name} is damaged: {about['flaw']}"
-
-
-def find_takes(subject: Path) -> list[Path]:
-    """The take folders `<k>_<name>` of a subject, in k order. Raises TakeError where there is none."""
-    subject = Path(subject)
-    if not subject.is_dir():
-        raise TakeError(f"{subject} is not a folder; give a subject: a folder of takes <k>_<name>/")
-    labels = {p: label for p in subject.iterdir() if p.is_dir() and (label := TakeLabel.find(p.name))}
-    if not labels:
-        hint = "it is a take itself: give the folder above it" if (subject / "params.json").is_file() else "none found"
-        raise TakeError(f"{subject} has no take folders <k>_<name> such as 1_neutral; {hint}")
-    return sorted(labels, key=labels.__getitem__)

@@ -5,14 +5,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import open3d as o3d
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from common.array_types import Bools, Floats, Gray, Ints32
 from processing.errors import MeshError, ShapeError
-from processing.geometry.vertex_normals import area_weighted_normals, triangle_cross
+from processing.geometry import compiled_meshes
+from processing.geometry.open3d_core import o3d
 
 Colors = NDArray[np.uint8]
 #: `Mesh.confidence` from which on a place was measured by photographs; below it was estimated from what lies around.
@@ -27,7 +27,7 @@ class Mesh:
     vertices_mm: Floats
     #: (T, 3) counter-clockwise from outside.
     triangles: Ints32
-    #: (U, 2) origin at the bottom left as in OBJ.
+    #: (U, 2) origin at the bottom left as in OBJ; NaN for triangles that have no place in the map.
     uvs: Floats | None = None
     #: (T, 3) into `uvs`.
     uv_triangles: Ints32 | None = None
@@ -79,10 +79,17 @@ class Mesh:
                 other.__dict__[name] = self.__dict__[name]
         return other
 
+    @property
+    def without_uvs(self) -> Bools:
+        """(T,) triangles that have no place in the map: all of a mesh without UVs."""
+        if self.uvs is None or self.uv_triangles is None:
+            return np.ones(len(self.triangles), np.bool_)
+        return np.asarray(np.isnan(self.uvs[self.uv_triangles]).any(axis=(1, 2)))
+
     @cached_property
     def triangle_cross(self) -> Floats:
         """(T, 3) normals with the length of twice the area, mm^2."""
-        return triangle_cross(self.vertices_mm, self.triangles)
+        return np.asarray(compiled_meshes.cross_products(self.vertices_mm, self.triangles))
 
     @cached_property
     def triangle_normals(self) -> Floats:
@@ -93,7 +100,7 @@ class Mesh:
     @cached_property
     def vertex_normals(self) -> Floats:
         """(V, 3) unit, weighted by area."""
-        return area_weighted_normals(self.triangle_cross, self.triangles, len(self.vertices_mm))
+        return np.asarray(compiled_meshes.vertex_normals(self.vertices_mm, self.triangles))
 
     @cached_property
     def vertex_areas(self) -> Floats:
@@ -110,19 +117,19 @@ class Mesh:
     @cached_property
     def edges(self) -> Ints32:
         """(E, 2) each edge once, the lower vertex first, sorted."""
-        return _edge_ends(np.unique(_edge_keys(self.triangles)))
+        return edge_ends(np.unique(edge_keys(self.triangles)))
 
     @cached_property
     def boundary_vertices(self) -> Bools:
         """(V,) on an edge that only one triangle has."""
-        keys = _edge_keys(self.triangles)
+        keys = edge_keys(self.triangles)
         keys.sort()
         single = np.ones(len(keys), dtype=np.bool_)
         again = keys[1:] == keys[:-1]
         single[1:] &= ~again
         single[:-1] &= ~again
         on_boundary = np.zeros(len(self.vertices_mm), dtype=np.bool_)
-        on_boundary[_edge_ends(keys[single]).ravel()] = True
+        on_boundary[edge_ends(keys[single]).ravel()] = True
         return on_boundary
 
     def adjacency(self) -> sparse.csr_array:
@@ -132,21 +139,22 @@ class Mesh:
         return sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(n, n))
 
 
-def _edge_keys(triangles: Ints32) -> NDArray[np.int64]:
+def edge_keys(triangles: NDArray[np.integer]) -> NDArray[np.int64]:
     """(3 T,) one number an edge of each triangle, equal for both directions; numbers sort like vertex pairs."""
     t = triangles.astype(np.int64)
     a, b = np.concatenate([t[:, 0], t[:, 1], t[:, 2]]), np.concatenate([t[:, 1], t[:, 2], t[:, 0]])
     return np.asarray(np.minimum(a, b) << 32 | np.maximum(a, b))
 
 
-def _edge_ends(keys: NDArray[np.int64]) -> Ints32:
+def edge_ends(keys: NDArray[np.int64]) -> Ints32:
+    """(N, 2) the vertices of edges by their `edge_keys`, the lower first."""
     return np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1).astype(np.int32)
 
 
 def _split(triangles: Ints32, count: int) -> tuple[Ints32, Ints32]:
     """Edges to halve (E, 2) and the four-fold triangles, in the order (corner a, b, c, middle) of each."""
-    keys, inverse = np.unique(_edge_keys(triangles), return_inverse=True)
-    edges = _edge_ends(keys)
+    keys, inverse = np.unique(edge_keys(triangles), return_inverse=True)
+    edges = edge_ends(keys)
     a, b, c = (count + inverse.reshape(-1)[k * len(triangles) : (k + 1) * len(triangles)] for k in range(3))
     t = triangles
     four = np.stack([np.c_[t[:, 0], a, c], np.c_[a, t[:, 1], b], np.c_[c, b, t[:, 2]], np.c_[a, b, c]], axis=1)

@@ -5,12 +5,12 @@ from functools import cached_property
 
 import cv2
 import numpy as np
-import open3d as o3d
 from scipy.spatial import ConvexHull, QhullError, cKDTree
 
 from common.array_types import Floats, Floats32, Image
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh
+from processing.geometry.open3d_core import o3d
 
 BACKGROUND = 0.03
 AMBIENT = 0.20

@@ -40,12 +40,14 @@ def portrait_camera(bounds_mm: Floats, *, yaw_deg: float = 0.0, pitch_deg: float
 
 def bounds(mesh: Mesh) -> Floats:
     """(2, 3) lowest and highest corner of the used vertices, mm."""
-    used = mesh.vertices_mm[np.unique(mesh.triangles)]
-    return np.stack([used.min(axis=0), used.max(axis=0)])
+    used = np.zeros(len(mesh.vertices_mm), np.bool_)
+    used[mesh.triangles.ravel()] = True
+    corners = mesh.vertices_mm[used]
+    return np.stack([corners.min(axis=0), corners.max(axis=0)])
 
 
 def render(
-    mesh: Mesh,
+    scene: Mesh | Surface,
     camera: Camera,
     *,
     vertex_colors: Image | None = None,
@@ -54,7 +56,7 @@ def render(
     smooth: bool = True,
     supersample: int = 2,
 ) -> Image:
-    """(height, width, 3) picture of a mesh.
+    """(height, width, 3) picture of a mesh, or of one that is made ready for rays.
 
     vertex_colors: (V, 3) BGR; texture: (S, S, 3) BGR over the mesh's UVs; neither: the colour of clay.
     shaded: three lights fixed to the head (off: colours as they are, as a photograph already has its light).
@@ -63,7 +65,8 @@ def render(
     big = camera.scaled(supersample)
     grid = np.stack(np.meshgrid(np.arange(big.width), np.arange(big.height)), axis=-1).reshape(-1, 2)
     picture = np.empty((len(grid), 3), dtype=np.float32)
-    surface = Surface(mesh)
+    surface = Surface(scene) if isinstance(scene, Mesh) else scene
+    mesh = surface.mesh
     step = 1 << 19  # rays at a time: bounds the memory
     for start in range(0, len(grid), step):
         pixels = grid[start : start + step].astype(np.float64)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import open3d as o3d
 from numpy.typing import NDArray
 
 from common.array_types import Bools, Floats32, Ints32, Ints64
 from processing.errors import MeshError
 from processing.geometry.mesh import Mesh
+from processing.geometry.open3d_core import o3d
 
 _CHUNK = 1 << 20
 

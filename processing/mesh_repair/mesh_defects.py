@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import open3d as o3d
 
 from common.array_types import Bools, Floats, Ints64
 from processing.errors import ShapeError
 from processing.geometry.mesh import Mesh
+from processing.geometry.open3d_core import o3d
 
 _EDGE_END = 1e-3  # share of an edge at either end, where the triangles around it meet it
 _STRETCHED = 4.0  # times longer or thinner than the reference, against the whole mesh

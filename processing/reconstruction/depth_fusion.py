@@ -8,6 +8,7 @@ import numpy as np
 
 from common.array_types import Bools, Gray
 from processing.geometry.cameras import Camera
+from processing.reconstruction.cell_table import cell_sums
 from processing.reconstruction.image_regions import Region
 from processing.reconstruction.stereo_matching import ray_terms
 
@@ -172,15 +173,9 @@ def merge_points(parts: Sequence[OrientedPoints], cell_mm: float) -> OrientedPoi
     points, normals, weight = every.points_mm, every.normals, every.weight
     if len(points) == 0:
         return every
-    cell = np.floor(points / cell_mm).astype(np.int64) + (1 << 20)
-    key = (cell[:, 0] << 42) | (cell[:, 1] << 21) | cell[:, 2]
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
-    w = weight[order, None].astype(np.float64)
-    total = np.add.reduceat(w, starts, axis=0)
-    position = np.add.reduceat(points[order] * w, starts, axis=0) / total
-    direction = np.add.reduceat(normals[order] * w, starts, axis=0) / total
+    sums = cell_sums(points, normals, weight, cell_mm)
+    total = sums[:, 6:]
+    position, direction = sums[:, :3] / total, sums[:, 3:6] / total
     length = np.linalg.norm(direction, axis=1)
     good = length > 0.5
     return OrientedPoints(

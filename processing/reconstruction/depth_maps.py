@@ -30,8 +30,7 @@ from processing.reconstruction.surface_reconstruction import (
     filled,
     known_bounds,
     near_points,
-    poisson,
-    trim_far_faces,
+    surface_through,
 )
 from processing.reconstruction.wider_search import search_wider
 
@@ -195,8 +194,8 @@ def _within(points: OrientedPoints, volume: Volume) -> OrientedPoints:
 
 def common_surface(points: OrientedPoints, footprint_mm: float) -> RenderedSurface:
     """The surface that the next level's views start from."""
-    mesh = trim_far_faces(poisson(points, SURFACE_CELL_PX * footprint_mm, None), points, 4 * footprint_mm)
-    return RenderedSurface(mesh)
+    solved = surface_through(points, SURFACE_CELL_PX * footprint_mm, 4 * footprint_mm, subdivide=False)
+    return RenderedSurface(solved.mesh)
 
 
 def depth_maps(stereo: StereoViews, pool: Executor, progress: Progress) -> tuple[Maps, RenderedSurface]:

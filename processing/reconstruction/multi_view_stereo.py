@@ -13,7 +13,6 @@ from common.view_counts import FEWEST_VIEWS
 from processing.errors import ReconstructionError, ShapeError
 from processing.files.photograph_sequence import selected_photographs
 from processing.geometry.cameras import Camera
-from processing.geometry.loop_subdivision import loop_subdivided
 from processing.geometry.mesh import Mesh
 from processing.geometry.opencv_threads import single_threaded_opencv
 from processing.geometry.working_volume import (
@@ -27,9 +26,9 @@ from processing.reconstruction.depth_maps import depth_maps, fuse
 from processing.reconstruction.image_pyramid import check_photo, pyramid
 from processing.reconstruction.scratch_files import Scratch
 from processing.reconstruction.settings import ReconstructionSettings, Scan, ScanReport
-from processing.reconstruction.stereo_matching import Kernels, OpenCvKernels
+from processing.reconstruction.stereo_matching import Kernels
 from processing.reconstruction.stereo_views import Maps, StereoViews
-from processing.reconstruction.surface_reconstruction import poisson, trim_far_faces
+from processing.reconstruction.surface_reconstruction import surface_through
 from processing.reconstruction.surface_refinement import refine_surface
 from processing.reconstruction.vertex_colours import ColourView, vertex_colors
 
@@ -67,7 +66,7 @@ def reconstruct(
     """The surface that calibrated photographs show.
 
     images: (H, W, 3) uint8 BGR as taken (with lens distortion), one a camera, sizes may differ; at least six cameras
-    that look at a common point. device: "cpu" (OpenCV), or a torch device. Result in the cameras' frame, mm.
+    that look at a common point. device: "cpu" (compiled by numba), or a torch device. Result in the cameras' frame, mm.
 
     Coarse to fine with windows that follow the surface (Beeler et al. 2010), depth confirmed between views (Galliani et
     al. 2015), screened Poisson (Kazhdan and Hoppe 2013). Raises ReconstructionError and ShapeError (exit code 4).
@@ -90,9 +89,10 @@ def reconstruct(
         clock.lap("fuse")
         progress(0.67, f"surface through {len(points)} points")
         nearby = max(settings.trim_px * footprint, TRIM_CELLS * cell)
-        mesh = trim_far_faces(poisson(points, cell, settings.poisson_depth), points, nearby)
-        if settings.subdivide:
-            mesh = loop_subdivided(mesh)
+        solved = surface_through(
+            points, cell, nearby, subdivide=settings.subdivide, poisson_depth=settings.poisson_depth
+        )
+        mesh = solved.mesh
         clock.lap("surface")
         for n in range(settings.detail_passes):
             progress(0.8 + 0.13 * n / settings.detail_passes, f"detail, pass {n + 1} of {settings.detail_passes}")
@@ -102,7 +102,7 @@ def reconstruct(
         views = [ColourView(use.images, i, use.cameras[i], m) for i, m in maps.items()]
         mesh = replace(mesh, colors=vertex_colors(mesh, views, COLOUR_PX * footprint, pool, 2 * settings.threads))
         clock.lap("colour")
-    scan = Scan(mesh, _report(use, stereo, maps, len(points), mesh, clock.laps))
+    scan = Scan(mesh, _report(use, stereo, maps, len(points), mesh, clock.laps), solved.coarse)
     progress(1.0, f"scan of {scan.report.vertices} vertices")
     return scan
 
@@ -129,7 +129,9 @@ def _report(
 
 def _kernels(device: str) -> Kernels:
     if device == "cpu":
-        return OpenCvKernels()
+        from processing.reconstruction.stereo_matching_compiled import CompiledKernels
+
+        return CompiledKernels()
     from processing.reconstruction.stereo_matching_torch import TorchKernels
 
     return TorchKernels(device)

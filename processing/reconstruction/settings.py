@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from common.array_types import Ints32
 from common.processors import usable_cpus
 from processing.errors import ReconstructionError
 from processing.geometry.mesh import Mesh
@@ -130,3 +131,15 @@ class Scan:
     mesh: Mesh
     #: How it came about.
     report: ScanReport
+    #: (T, 3) triangles between the first of its vertices, which show the same with a quarter as many; None: its own.
+    coarse: Ints32 | None = None
+
+    @property
+    def outline(self) -> Mesh:
+        """The scan with fewer vertices, for pictures and for measures that are coarser than these."""
+        if self.coarse is None:
+            return self.mesh
+        m, count = self.mesh, int(self.coarse.max()) + 1
+        colors = None if m.colors is None else m.colors[:count]
+        sure = None if m.confidence is None else m.confidence[:count]
+        return Mesh(m.vertices_mm[:count], self.coarse, colors=colors, confidence=sure)

@@ -1,7 +1,7 @@
-"""Stereo matching: correlation of one view with its neighbours along each pixel's ray, on the CPU (OpenCV, NumPy).
+"""Stereo matching: correlation of one view with its neighbours along each pixel's ray.
 
-Measured on two cores for one megapixel: remap 0.7 ms against 3.3 ms of grid_sample, a 7 x 7 box filter 1.2 ms against
-14 ms of avg_pool2d; so the CPU path is OpenCV's.
+Here in OpenCV and NumPy, an operation after the other, which is what `stereo_matching_compiled` (the CPU's) and
+`stereo_matching_torch` are held to.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,6 @@ from processing.reconstruction.image_regions import Pixels, Region, bands
 
 NOISE_VARIANCE = 1.0  # grey levels squared: below this a window is flat and correlates with nothing
 OWN_SHARE = 0.06  # of the variance of a window that its middle must carry
-LINEAR = 0.01
 BAND_PIXELS = 60_000  # rows are matched in bands of about this many pixels: the working set stays in the cache
 
 
@@ -33,13 +32,10 @@ class DepthSearch:
     window: int
     #: So many of the neighbours' scores, the highest, make that of a hypothesis.
     best: int
-    #: Whether all images are `normalised`; windows are then compared as they were normalised there, which takes a third
-    #: of the time and finds the place that an exact pass then measures.
-    prenormalised: bool = False
 
 
 class Kernels(Protocol):
-    """Where matching runs: `OpenCvKernels` or `stereo_matching_torch.TorchKernels`."""
+    """Where matching runs: `CompiledKernels`, `TorchKernels`, or `OpenCvKernels` as their reference."""
 
     def sweep(
         self,
@@ -64,7 +60,6 @@ class Kernels(Protocol):
 
         pixels: those of `camera`'s view whose depth is sought.  depth: (h, w) their current depth, mm, filled
         everywhere.  Returns their new depth and its score.
-        The projection is linear in offsets of up to LINEAR of the depth, where its error is below 0.01 px.
         """
 
 
@@ -82,26 +77,6 @@ def ray_terms(reference: Camera, other: Camera, x: Floats, y: Floats) -> tuple[t
     M, b = projection(reference, other)
     q = [(M[k, 0] * x + (M[k, 1] * y + M[k, 2])).astype(np.float32) for k in range(3)]
     return (q[0], q[1], q[2]), b
-
-
-def normalised(image: Gray, window: int) -> Gray:
-    """The image with zero mean and unit variance in the window around each pixel (flat windows: less)."""
-    mean = cv2.boxFilter(image, -1, (window, window), borderType=cv2.BORDER_REFLECT_101)
-    square = cv2.boxFilter(image * image, -1, (window, window), borderType=cv2.BORDER_REFLECT_101)
-    deviation = np.sqrt(np.maximum(square - mean * mean, 0) + np.float32(NOISE_VARIANCE))
-    return np.asarray((image - mean) / deviation, dtype=np.float32)
-
-
-class _Product:
-    """The correlation of images that were normalised beforehand: one box filter in place of three."""
-
-    def __init__(self, reference: Gray, window: int) -> None:
-        self.window = (window, window)
-        self.reference = reference
-
-    def __call__(self, warped: Gray) -> Gray:
-        product = cv2.multiply(warped, self.reference)
-        return np.asarray(cv2.boxFilter(product, -1, self.window, borderType=cv2.BORDER_REFLECT_101), dtype=np.float32)
 
 
 class _Correlation:
@@ -226,7 +201,7 @@ def _refine_band(
 ) -> tuple[Gray, Gray]:
     """The best hypothesis of each pixel, as `peak` has it."""
     step_mm, reach = search.step_mm, search.reach
-    correlate = (_Product if search.prenormalised else _Correlation)(pixels.grey, search.window)
+    correlate = _Correlation(pixels.grey, search.window)
     count = 2 * reach + 1
     starts = []
     for other_image, other in others:
@@ -236,14 +211,13 @@ def _refine_band(
         my = (qy * depth + np.float32(b[1])) * inverse
         dx, dy = (qx - mx * qz) * inverse, (qy - my * qz) * inverse
         starts.append((other_image, mx, my, dx, dy, qz * inverse))
-    linear = reach * step_mm < LINEAR * float(depth.min())
     volume = np.empty((count, *depth.shape), np.float32)
     scores = np.empty((len(others), *depth.shape), np.float32)
     for n in range(count):
         offset = np.float32((n - reach) * step_mm)
         for k, (other_image, mx, my, dx, dy, nearing) in enumerate(starts):
             # At depth d + o the pixel is seen at m + o dm / (1 + o qz / z), exactly.
-            share = offset if linear else offset / (1 + offset * nearing)
+            share = offset / (1 + offset * nearing)
             x, y = mx + share * dx, my + share * dy
             warped = cv2.remap(other_image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
             scores[k] = correlate(warped)
@@ -252,7 +226,7 @@ def _refine_band(
 
 
 class OpenCvKernels:
-    """The kernels of the CPU."""
+    """The reference."""
 
     sweep = staticmethod(sweep)
     refine = staticmethod(refine)

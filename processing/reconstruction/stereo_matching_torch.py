@@ -60,12 +60,11 @@ class TorchKernels:
     ) -> tuple[Gray, Gray]:
         """As `stereo_matching.refine`."""
         step_mm, reach = search.step_mm, search.reach
-        correlation = _Product if search.prenormalised else _Correlation
         new, score = np.empty_like(depth), np.empty_like(depth)
         on_device = [(self._up(other), lens) for other, lens in others]
         for band in bands(depth.shape, BAND_PIXELS, search.window // 2, 4 * search.window):
             start, part = self._up(depth[band.around]), pixels.band(band.around)
-            correlate = correlation(self._up(part.grey), search.window)
+            correlate = _Correlation(self._up(part.grey), search.window)
             scores = [[] for _ in range(2 * reach + 1)]  # type: list[list[torch.Tensor]]
             for other, lens in on_device:
                 q, b = self._terms(camera, lens, part.x, part.y)
@@ -92,15 +91,6 @@ class TorchKernels:
         x, y = torch.from_numpy(columns).to(self.device), torch.from_numpy(rows).to(self.device)
         q = [(m[0] * x + (m[1] * y + m[2])).float() for m in M.tolist()]
         return q, b.tolist()
-
-
-class _Product:
-    def __init__(self, reference: torch.Tensor, window: int) -> None:
-        self.window = window
-        self.reference = reference
-
-    def __call__(self, warped: torch.Tensor) -> torch.Tensor:
-        return _box(warped * self.reference, self.window)
 
 
 class _Correlation:

@@ -4,20 +4,24 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import open3d as o3d
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from common.array_types import Bools, Floats, Gray
+from common.array_types import Bools, Floats, Gray, Ints32
 from processing.errors import ReconstructionError
 from processing.geometry.cameras import Camera
+from processing.geometry.compiled_meshes import vertex_normals
+from processing.geometry.loop_subdivision import loop_subdivided
 from processing.geometry.mesh import Mesh
-from processing.geometry.vertex_normals import area_weighted_normals, triangle_cross
-from processing.reconstruction.depth_fusion import OrientedPoints
-from processing.reconstruction.image_regions import Region, bands
+from processing.geometry.open3d_core import o3d
+from processing.reconstruction.compiled_kernels.rasterization import draw_depth
+from processing.reconstruction.depth_fusion import OrientedPoints, merge_points
+from processing.reconstruction.image_regions import Region
+from processing.reconstruction.point_cells import PointCells, displacements
 
-BAND_RAYS = 500_000  # cast at a time, which bounds their memory
+SOLVED_CELLS = 2.0  # side of the octree's finest cells, in cells of the points
+MOVED_CELLS = 2.0  # points so near a vertex, in their cells, say where it belongs
 
 
 def poisson(points: OrientedPoints, cell_mm: float, depth: int | None) -> Mesh:
@@ -36,9 +40,46 @@ def poisson(points: OrientedPoints, cell_mm: float, depth: int | None) -> Mesh:
     cloud.normals = o3d.utility.Vector3dVector(points.normals.astype(np.float64))
     with o3d.utility.VerbosityContextManager(o3d.utility.VerbosityLevel.Error):
         mesh, _ = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson(
-            cloud, depth=depth, scale=scale, linear_fit=False, n_threads=1
+            cloud, depth=depth, scale=scale, linear_fit=True, n_threads=1
         )
     return Mesh(np.asarray(mesh.vertices), np.asarray(mesh.triangles))
+
+
+@dataclass(frozen=True, eq=False)
+class SolvedSurface:
+    """A surface, and triangles between the first of its vertices that show the same, a quarter as many."""
+
+    mesh: Mesh
+    #: (T, 3); those of the mesh where it was not subdivided.
+    coarse: Ints32
+
+
+def surface_through(
+    points: OrientedPoints, cell_mm: float, farthest_mm: float, *, subdivide: bool, poisson_depth: int | None = None
+) -> SolvedSurface:
+    """The surface of a point cloud, open where nothing lies within about farthest_mm.
+
+    Solved in cells of twice the side, which takes a quarter of the time and closes what is open; then each triangle
+    becomes four and its corners go onto the moving least-squares surface of the points themselves, which have what the
+    solution is too coarse for.  subdivide: once more.  poisson_depth: solved at this depth of the octree instead.
+    Raises ReconstructionError where nothing is left.
+    """
+    if poisson_depth is not None:
+        mesh = trim_far_faces(poisson(points, cell_mm, poisson_depth), points, farthest_mm)
+    else:
+        coarse_mm = SOLVED_CELLS * cell_mm
+        few = merge_points([points], coarse_mm)
+        mesh = loop_subdivided(trim_far_faces(poisson(few, coarse_mm, None), points, farthest_mm))
+        mesh = onto_points(mesh, points, MOVED_CELLS * cell_mm)
+    return SolvedSurface(loop_subdivided(mesh) if subdivide else mesh, mesh.triangles)
+
+
+def onto_points(mesh: Mesh, points: OrientedPoints, reach_mm: float) -> Mesh:
+    """The mesh with its vertices on the surface through the points within reach, as far as there are some."""
+    vertices = SurfaceVertices.of(mesh)
+    cells = PointCells.of(points.points_mm, reach_mm)
+    moved = displacements(vertices.positions, vertices.normals, points, cells)
+    return mesh.with_vertices(mesh.vertices_mm + moved[:, None] * vertices.normals.astype(np.float64))
 
 
 def trim_far_faces(mesh: Mesh, points: OrientedPoints, farthest_mm: float) -> Mesh:
@@ -68,29 +109,16 @@ def _compact(vertices_mm: Floats, triangles: NDArray[np.int32]) -> Mesh:
 
 def near_points(queries_mm: Floats | Gray, points_mm: Gray, farthest_mm: float) -> Bools:
     """(Q,) whether a query's cell, of half of farthest_mm, or one of the 26 around it holds a point."""
-    cell_mm = farthest_mm / 2
-    origin = np.minimum(queries_mm.min(axis=0), points_mm.min(axis=0)) - 2 * cell_mm
-    occupied = np.unique(_keys(points_mm, origin, cell_mm))
-    around = np.array([(i << 42) + (j << 21) + k for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)])
-    grown = np.unique((occupied[:, None] + around).ravel())
-    keys = _keys(queries_mm, origin, cell_mm)
-    at = np.searchsorted(grown, keys).clip(max=len(grown) - 1)
-    return np.asarray(grown[at] == keys)
-
-
-def _keys(points_mm: Floats | Gray, origin: Floats, cell_mm: float) -> NDArray[np.int64]:
-    cell = np.floor((points_mm - origin) / cell_mm).astype(np.int64)
-    return np.asarray((cell[:, 0] << 42) | (cell[:, 1] << 21) | cell[:, 2])
+    return PointCells.of(points_mm, farthest_mm / 2).near(queries_mm)
 
 
 class RenderedSurface:
-    """A mesh whose depth is wanted in many cameras (Open3D's Embree scene)."""
+    """A mesh whose depth is wanted in many cameras."""
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
         self._vertices = mesh.vertices_mm.astype(np.float32)
-        self._scene = o3d.t.geometry.RaycastingScene()
-        self._scene.add_triangles(o3d.core.Tensor(self._vertices), o3d.core.Tensor(mesh.triangles.astype(np.uint32)))
+        self._triangles = np.ascontiguousarray(mesh.triangles, dtype=np.int32)
 
     @property
     def area_mm2(self) -> float:
@@ -110,23 +138,18 @@ class RenderedSurface:
     def depth(self, camera: Camera, region: Region | None = None) -> Gray:
         """(h, w) depth of a region of a pinhole camera's image (None: all of it), mm.
 
-        NaN where a ray meets nothing, inf where it meets a surface from behind (through a hole).
+        NaN where a pixel's ray meets nothing, inf where it meets a surface from behind (through a hole).
         """
         region = region or Region(0, camera.height, 0, camera.width)
-        parts = [self._band(camera, region.band(band.kept)) for band in bands(region.shape, BAND_RAYS, 0)]
-        return np.concatenate(parts) if parts else np.empty(region.shape, np.float32)
-
-    def _band(self, camera: Camera, region: Region) -> Gray:
-        rays = np.empty((*region.shape, 6), np.float32)
-        rays[..., :3] = camera.centre
-        M = camera.R.T @ np.linalg.inv(camera.K)  # z = 1 in the camera, so that the hit's distance is its depth
-        for k in range(3):
-            rays[..., 3 + k] = M[k, 0] * region.x + (M[k, 1] * region.y + M[k, 2])
-        hit = self._scene.cast_rays(o3d.core.Tensor(rays), nthreads=1)
-        distance = hit["t_hit"].numpy()
-        distance[~np.isfinite(distance)] = np.nan
-        distance[np.einsum("hwk,hwk->hw", hit["primitive_normals"].numpy(), rays[..., 3:]) > 0] = np.inf
-        return np.asarray(distance, dtype=np.float32)
+        P = camera.K @ np.c_[camera.R, camera.t]
+        inverse, behind = np.zeros(region.shape, np.float32), np.zeros(region.shape, np.uint8)
+        corner, room = (region.y0, region.x0), np.empty_like(self._vertices)
+        draw_depth(self._vertices, self._triangles, P, corner, room, inverse, behind)
+        with np.errstate(divide="ignore"):
+            depth = 1 / inverse
+        depth[inverse == 0] = np.nan
+        depth[behind > 0] = np.inf
+        return np.asarray(depth, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +166,7 @@ class SurfaceVertices:
     @staticmethod
     def of(mesh: Mesh) -> "SurfaceVertices":
         positions = mesh.vertices_mm.astype(np.float32)
-        cross = triangle_cross(positions, mesh.triangles)
-        normals = area_weighted_normals(cross, mesh.triangles, len(positions)).astype(np.float32)
+        normals = vertex_normals(positions, mesh.triangles).astype(np.float32)
         return SurfaceVertices(positions, normals, np.einsum("nk,nk->n", positions, normals))
 
     def facing(self, camera: Camera, least_cosine: float) -> tuple[NDArray[np.intp], Gray, Gray]:

@@ -14,13 +14,12 @@ from processing.geometry.lens_distortion import distort
 from processing.geometry.mesh import Mesh
 from processing.photometry.exposure_gains import Gains, solve_gains
 from processing.reconstruction.bounded_map import bounded_map
+from processing.reconstruction.colour_slots import ColourSlots
 from processing.reconstruction.depth_fusion import DepthMap
 from processing.reconstruction.surface_reconstruction import SurfaceVertices
 
-SLOTS = 4  # the best views of a vertex that are blended
 SAMPLE = 20_000  # vertices on which exposures are compared
 LEAST = 50  # of them a view must share with others
-AGREE = 12.0  # grey levels of disagreement at which a view's weight halves
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,34 +99,22 @@ def vertex_colors(
     """
     vertices = SurfaceVertices.of(mesh)
     gains = exposure_gains(views, vertices, tolerance_mm)
-    count = len(vertices.positions)
-    weights = np.zeros((count, SLOTS), np.float32)
-    colors = np.zeros((count, SLOTS, 3), np.uint8)
-    seen = bounded_map(pool, lambda view: _seen_colours(view, vertices, tolerance_mm), views, ahead)
-    for v, (index, weight, rgb, radius2) in enumerate(seen):
-        slot = weights[index].argmin(axis=1)
-        better = weight > weights[index, slot]
-        index, slot = index[better], slot[better]
-        weights[index, slot] = weight[better]
-        even = rgb[better] * gains.factors(v, radius2[better])
-        colors[index, slot] = np.clip(even + 0.5, 0, 255).astype(np.uint8)
-    return _spread_colors(mesh, _blend(weights, colors), weights.max(axis=1) > 0)
+    slots = ColourSlots(len(vertices.positions))
 
+    def seen(v: int) -> tuple[NDArray[np.intp], Gray, Gray, Floats]:
+        index, weight, rgb, radius2 = _seen_colours(views[v], vertices, tolerance_mm)
+        return index, weight, rgb, gains.factors(v, radius2.astype(np.float64))
 
-def _blend(weights: Gray, colors: NDArray[np.uint8]) -> Gray:
-    """(V, 3) weighted mean of the slots; a slot far from their weighted mean loses weight (one robust step)."""
-    values = colors.astype(np.float32)
-    w = weights[..., None]
-    mean = (values * w).sum(axis=1) / np.maximum(w.sum(axis=1), 1e-9)
-    off = np.linalg.norm(values - mean[:, None], axis=2) / AGREE
-    w = (weights / (1 + off * off))[..., None]
-    return np.asarray((values * w).sum(axis=1) / np.maximum(w.sum(axis=1), 1e-9), dtype=np.float32)
+    for shown in bounded_map(pool, seen, range(len(views)), ahead):
+        slots.offer(*shown)
+    return _spread_colors(mesh, slots.blended(), slots.weights.max(axis=1) > 0)
 
 
 def _spread_colors(mesh: Mesh, colors: Gray, known: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Let known colours flow along the edges into unknown vertices until none is left, or 200 rings."""
     colors, known = colors.copy(), known.copy()
-    edges = np.concatenate([mesh.triangles[:, [0, 1]], mesh.triangles[:, [1, 2]], mesh.triangles[:, [2, 0]]])
+    t = mesh.triangles[~known[mesh.triangles].all(axis=1)]
+    edges = np.concatenate([t[:, [0, 1]], t[:, [1, 2]], t[:, [2, 0]]])
     edges = np.concatenate([edges, edges[:, ::-1]])
     edges = edges[~known[edges[:, 0]]]
     for _ in range(200):

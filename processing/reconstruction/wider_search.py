@@ -8,13 +8,12 @@ import numpy as np
 from common.array_types import Bools, Gray
 from processing.reconstruction.depth_fusion import DepthMap, agreement
 from processing.reconstruction.image_regions import TILE_PIXELS, Pixels, Region, bands
-from processing.reconstruction.stereo_matching import DepthSearch, normalised, own_detail
+from processing.reconstruction.stereo_matching import DepthSearch, own_detail
 from processing.reconstruction.stereo_views import TILE_HALO_PX, Maps, StereoViews
 from processing.reconstruction.surface_reconstruction import RenderedSurface, filled
 from processing.reconstruction.tile_atlas import Atlas, tiles
 
-# (step in px of disparity, steps to either side): the search itself, on images that were normalised beforehand, and the
-# passes that measure what it found.
+# (step in px of disparity, steps to either side): the search itself, and the passes that measure what it found.
 SEARCH = (0.75, 36)
 MEASURED = ((0.4, 2), (0.2, 2))
 SEARCH_SLOPES = (0.0, 2.0, -2.0)  # its planes lean sideways by so many footprints a pixel, as the walls of a mouth do
@@ -63,25 +62,23 @@ def _searched(
     image, camera = stereo.seen(i, footprint_mm)
     others = stereo.others(i, footprint_mm)
     x, y = (atlas.x + region.x0).astype(np.float64), (atlas.y + region.y0).astype(np.float64)
-    grey, even = region.of(image).grey, region.of(normalised(image, SEARCH_WINDOW)).grey
+    grey = region.of(image).grey
     pixel = float(camera.depth(stereo.volume.centre_mm[None])[0] / camera.K[0, 0]) / stereo.parallax[i]
     best = min(stereo.settings.best, SEARCH_BEST)
 
-    pixels = Pixels(atlas.taken(even), x, y)
-    search = DepthSearch(SEARCH[0] * pixel, SEARCH[1], SEARCH_WINDOW, best, prenormalised=True)
-    evened = [(normalised(other, SEARCH_WINDOW), lens) for other, lens in others]
+    pixels = Pixels(atlas.taken(grey), x, y)
+    search = DepthSearch(SEARCH[0] * pixel, SEARCH[1], SEARCH_WINDOW, best)
     middle = np.median(atlas.each(atlas.taken(start)), axis=(1, 2), keepdims=True)
     wide = atlas.side + 2 * atlas.halo
     across = (np.arange(wide) - wide / 2) * footprint_mm
     at = value = np.full(atlas.x.shape, -np.inf, np.float32)
     for slope in SEARCH_SLOPES:
         planes = atlas.laid_out(np.broadcast_to(middle + slope * across, (len(middle), wide, wide)).astype(np.float32))
-        tried, score = stereo.kernels.refine(pixels, camera, evened, planes, search)
+        tried, score = stereo.kernels.refine(pixels, camera, others, planes, search)
         won = score > value
         at, value = np.where(won, tried, at), np.where(won, score, value)
     at = np.asarray(cv2.medianBlur(at, 5), dtype=np.float32)
 
-    pixels = Pixels(atlas.taken(grey), x, y)
     for disparity, reach in MEASURED:
         search = DepthSearch(disparity * pixel, reach, SEARCH_WINDOW, best)
         at, value = stereo.kernels.refine(pixels, camera, others, at, search)

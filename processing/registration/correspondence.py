@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from common.array_types import Bools, Floats, Floats32, Ints32
 from processing.geometry.mesh import Mesh, Surface
+from processing.geometry.surface_cleaning import edge_triangles
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,13 +22,13 @@ class TargetSurface:
     """A scan made ready to be matched: its ray scene and its edge.
 
     Matches on a triangle at the scan's edge do not count: beyond it the scan says nothing, and the nearest point of
-    everything out there is the edge itself.
+    everything out there is the edge itself. A seam along which vertices are doubled is no edge.
     """
 
     def __init__(self, scan: Mesh) -> None:
         self.mesh = scan
         self.surface = Surface(scan)
-        self.at_edge: Bools = np.asarray(scan.boundary_vertices[scan.triangles].any(axis=1))
+        self.at_edge: Bools = edge_triangles(scan)
 
     @classmethod
     def of(cls, scan: "Mesh | TargetSurface") -> "TargetSurface":

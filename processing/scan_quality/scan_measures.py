@@ -1,18 +1,20 @@
 """Quality measures of a scan, against the photographs it was made from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
-from common.array_types import Bools, Floats, Floats32, Image, Ints32
+from common.array_types import Bools, Floats, Floats32, Image, Ints32, Ints64
 from common.processors import usable_cpus
 from common.progress import Progress, no_progress
 from processing.geometry.cameras import Camera
-from processing.geometry.mesh import Mesh, Surface
+from processing.geometry.compiled_meshes import neighbour_sums
+from processing.geometry.mesh import MEASURED, Mesh, Surface
 from processing.geometry.opencv_threads import single_threaded_opencv
+from processing.scan_quality.head_regions import REGIONS, region_numbers
 from processing.texture.optical_flow import normalized_contrast
 
 _MEGAPIXELS = 0.12  # at which the scan is held against each photograph
@@ -29,6 +31,9 @@ class CameraResidual:
     offset_mm: float | None  # by which it is off as a whole, across the line of sight
     spread_mm: float | None  # median departure from that
     hole_share: float  # of what it should see, how much is missing
+    #: (R, 2) of each region of the head, the pixels it sees and those of them that were estimated; None where the scan
+    #: does not say.
+    seen_estimated: Ints64 | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +56,10 @@ class ScanQuality:
     noise_mm: float  # departure of vertices from their neighbours, robust standard deviation along the normal
     cameras: tuple[CameraResidual, ...]  # one a photograph
     depth_views: tuple[DepthView, ...]  # one a photograph
+    #: Share of what the cameras see that was estimated from what lies around it, for want of texture or views; None
+    #: where the scan does not say.
+    estimated: float | None = None
+    estimated_at: Mapping[str, float] = field(default_factory=dict)  # region of the head -> the share of it
 
     @property
     def offset_mm(self) -> float | None:
@@ -65,23 +74,27 @@ def measure_scan(
     cameras: Sequence[Camera],
     places_mm: Floats,
     *,
+    surface: Surface | None = None,
     workers: int | None = None,
     progress: Progress = no_progress,
 ) -> ScanQuality:
     """Hold a coloured scan (mm, head frame) against its photographs (BGR as taken) and against known places (P, 3).
 
     The scan is pictured from each camera in its own colours; optical flow (Kroeger et al. 2016) from there to the
-    photograph tells how far that camera's view is off.
+    photograph tells how far that camera's view is off.  surface: what is pictured, where it is made ready already: the
+    scan, or the same with fewer vertices.
     """
-    surface = Surface(mesh)
+    surface = surface or Surface(mesh)
     centre = np.median(mesh.vertices_mm, axis=0)
-    colors = _grey(mesh)
     footprint = float(np.median([c.depth(centre[None])[0] / c.K[0, 0] for c in cameras]))
     views: list[DepthView] = []
     found: list[CameraResidual] = []
     with single_threaded_opencv(), ThreadPoolExecutor(workers or usable_cpus()) as pool:
         count = len(cameras)
-        pictures = pool.map(lambda i: _compare_photograph(surface, colors, images[i], cameras[i]), range(count))
+        noise = pool.submit(roughness_mm, mesh)
+        sure = surface.mesh.confidence
+        look = _Look(surface, _grey(surface.mesh), None if sure is None else sure < MEASURED, centre)
+        pictures = pool.map(lambda i: _compare_photograph(look, images[i], cameras[i]), range(count))
         for number, (view, residual) in enumerate(pictures):
             progress(0.1 + 0.7 * number / count, f"the scan against photograph {number + 1} of {count}")
             views.append(view)
@@ -94,9 +107,22 @@ def measure_scan(
             float((away < near).mean()),
             float(np.median(away[away < near])) if (away < near).any() else 0.0,
         )
-    progress(0.9, "noise")
     holes = float(np.mean([c.hole_share for c in found])) if found else 1.0
-    return ScanQuality(footprint, coverage, holes, distance, roughness_mm(mesh), tuple(found), tuple(views))
+    return ScanQuality(
+        footprint, coverage, holes, distance, noise.result(), tuple(found), tuple(views), *_estimated(found, mesh)
+    )
+
+
+def _estimated(found: Sequence[CameraResidual], mesh: Mesh) -> tuple[float | None, dict[str, float]]:
+    """The share of what the cameras see that was estimated, and of each region of the head, the largest part first."""
+    if mesh.confidence is None or not found:
+        return None, {}
+    counts = sum(
+        (c.seen_estimated for c in found if c.seen_estimated is not None), np.zeros((len(REGIONS), 2), np.int64)
+    )
+    seen, estimated = counts.T
+    order = [k for k in np.argsort(-estimated, kind="stable") if estimated[k]]
+    return float(estimated.sum() / max(int(seen.sum()), 1)), {REGIONS[k]: float(estimated[k] / seen[k]) for k in order}
 
 
 def _grey(mesh: Mesh) -> Floats32:
@@ -111,41 +137,71 @@ def depth_map(surface: Surface, camera: Camera) -> tuple[Floats32, Ints32, Float
     Where the surface is seen from its inner side, there is none: that is a look through a hole.
     camera: without distortion.
     """
-    x, y = np.meshgrid(np.arange(camera.width, dtype=np.float64), np.arange(camera.height, dtype=np.float64))
-    K = camera.K
-    v = (y.ravel() - K[1, 2]) / K[1, 1]
-    u = (x.ravel() - K[0, 2] - K[0, 1] * v) / K[0, 0]
-    directions = np.stack([u, v, np.ones_like(u)], axis=1) @ camera.R  # z = 1: the distance is the depth
-    hit, triangle, weights = surface.cast(np.broadcast_to(camera.centre, directions.shape), directions)
-    corners = surface.mesh.vertices_mm[surface.mesh.triangles[np.maximum(triangle, 0)]]
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    outside = np.isfinite(hit) & (np.einsum("nk,nk->n", normal, directions) < 0)
-    depth = np.where(outside, hit, np.nan).astype(np.float32)
+    directions = _rays(camera)
+    hit, triangle, weights = surface.cast(
+        np.broadcast_to(camera.centre.astype(np.float32), directions.shape), directions
+    )
+    there = np.flatnonzero(np.isfinite(hit))
+    a, b, c = (surface.mesh.vertices_mm[surface.mesh.triangles[triangle[there], k]] for k in range(3))
+    outside = np.einsum("nk,nk->n", np.cross(b - a, c - a), directions[there]) < 0
+    depth = np.full(len(hit), np.nan, np.float32)
+    depth[there[outside]] = hit[there[outside]]
     return depth.reshape(camera.height, camera.width), triangle, weights
 
 
-def _compare_photograph(
-    surface: Surface, colors: Floats32, image: Image, camera: Camera
-) -> tuple[DepthView, CameraResidual]:
+def _rays(camera: Camera) -> Floats32:
+    """(h w, 3) through the pixels of a camera without distortion; z = 1 in its frame: the distance is the depth."""
+    y, x = np.mgrid[: camera.height, : camera.width].astype(np.float32)
+    M = camera.R.T @ np.linalg.inv(camera.K)
+    rays = [M[k, 0] * x + (M[k, 1] * y + M[k, 2]) for k in range(3)]
+    return np.stack(rays, axis=-1).reshape(-1, 3).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """A surface as it is looked at: (V,) grey levels, (V,) whether a place was estimated, the scan's middle."""
+
+    surface: Surface
+    colors: Floats32
+    unsure: Bools | None
+    centre_mm: Floats
+
+
+def _compare_photograph(look: _Look, image: Image, camera: Camera) -> tuple[DepthView, CameraResidual]:
     factor = min(1.0, float(np.sqrt(_MEGAPIXELS * 1e6 / (camera.width * camera.height))))
-    small = camera.pinhole().scaled(factor)
-    depth, triangle, weights = depth_map(surface, small)
+    small = camera.scaled(factor)
+    pinhole = small.pinhole()
+    depth, triangle, weights = depth_map(look.surface, pinhole)
     seen = np.isfinite(depth)
     holes = _holes(seen)
-    corner = surface.mesh.triangles[np.maximum(triangle, 0)]
-    drawn = np.einsum("nk,nk->n", colors[corner], weights).reshape(depth.shape).astype(np.float32)
-    taken = cv2.cvtColor(camera.undistort(image), cv2.COLOR_BGR2GRAY)
-    taken = cv2.resize(taken, (small.width, small.height), interpolation=cv2.INTER_AREA).astype(np.float32)
-    flow = _flow(drawn, taken, seen)
     share = float(holes.sum() / max(int(seen.sum() + holes.sum()), 1))
-    name = camera.name
+    shown = np.flatnonzero(seen)
+    corner = look.surface.mesh.triangles[triangle[shown]]
+    drawn = np.zeros(depth.shape, np.float32)
+    drawn[seen] = np.einsum("nk,nk->n", look.colors[corner], weights[shown])
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    taken = small.undistort(cv2.resize(grey, (small.width, small.height), interpolation=cv2.INTER_AREA))
+    flow = _flow(drawn, taken.astype(np.float32), seen)
+    estimated = _seen_estimated(look, pinhole, depth, corner, weights[shown])
     if flow is None:
-        return DepthView(small, depth), CameraResidual(name, None, None, share)
-    pixel = float(np.nanmedian(depth) / small.K[0, 0])
+        return DepthView(pinhole, depth), CameraResidual(camera.name, None, None, share, estimated)
+    pixel = float(np.nanmedian(depth) / pinhole.K[0, 0])
     middle = np.median(flow, axis=0)
     offset = pixel * float(np.linalg.norm(middle))
     spread = pixel * float(np.median(np.linalg.norm(flow - middle, axis=1)))
-    return DepthView(small, depth), CameraResidual(name, offset, spread, share)
+    return DepthView(pinhole, depth), CameraResidual(camera.name, offset, spread, share, estimated)
+
+
+def _seen_estimated(look: _Look, camera: Camera, depth: Floats32, corner: Ints32, weights: Floats) -> Ints64 | None:
+    """(R, 2) as CameraResidual has it. corner, weights: (n, 3) of the pixels that show the surface."""
+    if look.unsure is None:
+        return None
+    unsure = np.einsum("nk,nk->n", look.unsure[corner], weights) > 0.5
+    known = depth.ravel()[np.isfinite(depth.ravel())]
+    places = _rays(camera)[np.isfinite(depth.ravel())] * known[:, None] + camera.centre
+    region = region_numbers(places - look.centre_mm)
+    count = len(REGIONS)
+    return np.stack([np.bincount(region, minlength=count), np.bincount(region[unsure], minlength=count)], axis=1)
 
 
 def _holes(seen: Bools) -> Bools:
@@ -201,13 +257,7 @@ def roughness_mm(mesh: Mesh) -> float:
     Noise that is independent from vertex to vertex shows whole; what the surface smoothed together, and real pores,
     show in part.
     """
-    t = mesh.triangles
-    count = len(mesh.vertices_mm)
-    total, degree = np.zeros((count, 3)), np.bincount(t.ravel(), minlength=count) * 2.0
-    for a, b in ((0, 1), (1, 2), (2, 0)):
-        for k in range(3):
-            total[:, k] += np.bincount(t[:, a], weights=mesh.vertices_mm[t[:, b], k], minlength=count)
-            total[:, k] += np.bincount(t[:, b], weights=mesh.vertices_mm[t[:, a], k], minlength=count)
+    total, degree = neighbour_sums(mesh.vertices_mm, mesh.triangles)
     inner = degree >= 6
     off = mesh.vertices_mm[inner] - total[inner] / degree[inner, None]
     along = np.einsum("nk,nk->n", off, mesh.vertex_normals[inner])

@@ -1,4 +1,4 @@
-"""Picture of a scan's quality: the surface, how many cameras saw it, and the cameras themselves."""
+"""Picture of a scan's quality: the surface, how many cameras saw it, how sure it is, and the cameras themselves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.array_types import Bools, Floats, Image
+from common.array_types import Bools, Floats32, Image
 from processing.geometry import rendering
 from processing.geometry.cameras import Camera
-from processing.geometry.mesh import Mesh, Surface
+from processing.geometry.mesh import MEASURED, Surface
 from processing.scan_quality.scan_measures import DepthView, ScanQuality, depth_map
 from processing.scan_quality.verdict import QualityReview
 from processing.scan_quality.verdict_heading import PAPER_BGR, VERDICT_BGR, verdict_heading
@@ -23,46 +23,97 @@ _INK = (40, 40, 40)
 
 
 def quality_picture(
-    mesh: Mesh,
+    surface: Surface,
     quality: ScanQuality,
     review: QualityReview,
     trouble: Mapping[str, str],
     cameras: Sequence[Camera],
     height_px: int = 420,
 ) -> Image:
-    """(h, w, 3) BGR. trouble: camera -> what was wrong with it.  cameras: all of the take, also those left out."""
-    views = [rendering.portrait_camera(rendering.bounds(mesh), yaw_deg=y, height_px=height_px) for y in _YAWS_DEG]
-    shaded = rendering.beside([rendering.render(mesh, v, supersample=1) for v in views])
-    surface = Surface(mesh)
-    seen = rendering.beside([_view_counts(surface, v, quality) for v in views])
-    plan = _camera_map(quality, trouble, cameras, shaded.shape[1], height_px)
-    return np.concatenate([_heading(review, shaded.shape[1]), shaded, seen, _legend(shaded.shape[1]), plan])
+    """(h, w, 3) BGR. surface: of the scan.  trouble: camera -> what was wrong with it.  cameras: all of the take, also
+    those left out.
+    """
+    box = rendering.bounds(surface.mesh)
+    views = [rendering.portrait_camera(box, yaw_deg=y, height_px=height_px) for y in _YAWS_DEG]
+    shaded = rendering.beside([rendering.render(surface, v, supersample=1) for v in views])
+    width = shaded.shape[1]
+    looks = [_Portrait(surface, v) for v in views]
+    rows = [_heading(review, width), shaded, rendering.beside([_view_counts(look, quality) for look in looks])]
+    rows.append(_legend(width))
+    if surface.mesh.confidence is not None:
+        sure = surface.mesh.confidence
+        rows += [rendering.beside([_confidences(look, sure) for look in looks]), _confidence_legend(width)]
+    return np.concatenate([*rows, _camera_map(quality, trouble, cameras, width, height_px)])
 
 
-def _view_counts(surface: Surface, view: Camera, quality: ScanQuality) -> Image:
+class _Portrait:
+    """What a view shows: (n,) rows and columns of the pixels, and of each (n, 3) where it lies, head frame, mm, the
+    triangle (n,) and barycentric (n, 3).
+    """
+
+    def __init__(self, surface: Surface, view: Camera) -> None:
+        depth, triangle, weights = depth_map(surface, view)
+        self.shape = depth.shape
+        self.y, self.x = np.nonzero(np.isfinite(depth))
+        at = self.y * depth.shape[1] + self.x
+        self.corners, self.weights = surface.mesh.triangles[triangle[at]], weights[at]
+        rays = [(self.x - view.K[0, 2]) / view.K[0, 0], (self.y - view.K[1, 2]) / view.K[1, 1], np.ones(len(self.x))]
+        self.points_mm = (np.stack(rays, axis=1) * depth[self.y, self.x][:, None] - view.t) @ view.R
+
+    def painted(self, colors: Image) -> Image:
+        """(h, w, 3) with the colours (n, 3) BGR of the pixels."""
+        picture = np.full((*self.shape, 3), PAPER_BGR, np.uint8)
+        picture[self.y, self.x] = colors
+        return picture
+
+
+def _view_counts(look: _Portrait, quality: ScanQuality) -> Image:
     """How many cameras see each place: red where none or one, then paler to green; open gaps in bright red."""
-    depth, _, _ = depth_map(surface, view)
-    y, x = np.nonzero(np.isfinite(depth))
-    rays = np.stack([(x - view.K[0, 2]) / view.K[0, 0], (y - view.K[1, 2]) / view.K[1, 1], np.ones(len(x))], axis=1)
-    points = (rays * depth[y, x][:, None] - view.t) @ view.R
-    count = np.zeros(len(points), int)
+    count = np.zeros(len(look.x), int)
+    points = look.points_mm.astype(np.float32)
     for seen in quality.depth_views:
         count += _sees(seen, points, _AGREE_FOOTPRINTS * quality.footprint_mm)
-    picture = np.full((*depth.shape, 3), PAPER_BGR, np.uint8)
-    picture[y, x] = _count_colours(count)
-    return picture
+    return look.painted(_count_colours(count))
 
 
-def _sees(view: DepthView, points: Floats, tolerance_mm: float) -> Bools:
-    at = np.nan_to_num(view.camera.project(points), nan=-1e6)
-    column, row = np.rint(at).astype(int).T
+def _sees(view: DepthView, points_mm: Floats32, tolerance_mm: float) -> Bools:
+    """(N,) whether a view without distortion sees places (N, 3), head frame."""
+    camera = view.camera
+    at = points_mm @ (camera.K @ camera.R).T.astype(np.float32) + (camera.K @ camera.t).astype(np.float32)
+    z = np.maximum(at[:, 2], np.float32(1e-3))
     height, width = view.depth.shape
-    inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
-    out = np.zeros(len(points), bool)
-    there = view.depth[row[inside], column[inside]]
-    with np.errstate(invalid="ignore"):
-        out[inside] = np.abs(there - view.camera.depth(points[inside])) < tolerance_mm
+    column, row = at[:, 0] / z + np.float32(0.5), at[:, 1] / z + np.float32(0.5)
+    inside = (at[:, 2] > 0) & (column >= 0) & (row >= 0) & (column < width) & (row < height)
+    there = view.depth[row[inside].astype(np.int32), column[inside].astype(np.int32)]
+    out = np.zeros(len(points_mm), bool)
+    out[inside] = np.abs(there - z[inside]) < tolerance_mm  # not where the depth is NaN
     return out
+
+
+def _confidences(look: _Portrait, confidence: Floats32) -> Image:
+    """How sure each place is: measured from green to pale, estimated from yellow to red."""
+    return look.painted(_confidence_colours(np.einsum("nk,nk->n", confidence[look.corners], look.weights)))
+
+
+def _confidence_colours(confidence: NDArray[np.floating]) -> Image:
+    stops = np.array([[60, 40, 230], [60, 110, 240], [80, 190, 250], [190, 225, 200], [150, 205, 150], [110, 170, 80]])
+    at = [0.0, 0.25, MEASURED - 1e-6, MEASURED, 0.75, 1.0]
+    return np.stack([np.interp(confidence, at, stops[:, k]) for k in range(3)], axis=-1).astype(np.uint8)
+
+
+def _confidence_legend(width: int) -> Image:
+    out = np.full((26, width, 3), PAPER_BGR, np.uint8)
+    rendering.text(out, "confidence: estimated", (10, 17))
+    for number, value in enumerate((0.0, 0.2, 0.45)):
+        _swatch(out, 180 + 30 * number, _confidence_colours(np.array([value]))[0])
+    rendering.text(out, "measured", (290, 17))
+    for number, value in enumerate((MEASURED, 0.75, 1.0)):
+        _swatch(out, 370 + 30 * number, _confidence_colours(np.array([value]))[0])
+    return out
+
+
+def _swatch(picture: Image, x: int, color: Image) -> None:
+    cv2.rectangle(picture, (x, 5), (x + 20, 20), tuple(int(c) for c in color), -1)
 
 
 def _count_colours(count: NDArray[np.int_]) -> Image:
@@ -79,6 +130,8 @@ def _heading(review: QualityReview, width: int) -> Image:
     parts = [f"{f['photographs_used']} of {f['photographs']} photographs", f"open {100 * f['holes']:.1f} %"]
     if f["coverage"] is not None:
         parts.append(f"covered {100 * f['coverage']:.1f} %")
+    if f["estimated"] is not None:
+        parts.append(f"estimated {100 * f['estimated']:.1f} %")
     parts.append(f"roughness {f['noise_mm']:.3f} mm")
     beyond = len(review.reasons) - _MOST_REASONS
     reasons = list(review.reasons[:_MOST_REASONS])
@@ -95,8 +148,7 @@ def _legend(width: int) -> Image:
     rendering.text(out, "seen by cameras:", (10, 17))
     for number, count in enumerate((1, 2, 4, 8, _MANY)):
         x = 150 + 62 * number
-        color = tuple(int(c) for c in _count_colours(np.array([count]))[0])
-        cv2.rectangle(out, (x, 5), (x + 20, 20), color, -1)
+        _swatch(out, x, _count_colours(np.array([count]))[0])
         rendering.text(out, f"{count}+" if count == _MANY else str(count), (x + 25, 17))
     return out
 

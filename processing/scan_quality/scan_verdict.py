@@ -7,6 +7,8 @@ from processing.errors import DataError
 from processing.scan_quality.scan_measures import ScanQuality
 from processing.scan_quality.verdict import Findings, Limits, QualityReview, check_rising
 
+_MOST_REGIONS = 3  # named in a reason
+
 
 class QualitySettingsError(DataError):
     """The thresholds make no sense."""
@@ -22,6 +24,7 @@ class QualitySettings:
     offset: Limits = (1.5, 6.0)  # most distance, in pixel footprints, by which one camera's view of the scan is off
     typical_offset: Limits = (0.6, 1.5)  # the same, the median over the cameras
     noise: Limits = (0.3, 0.8)  # most roughness, in footprints
+    estimated: Limits = (0.1, 0.4)  # most share of what the cameras see that was estimated, not measured
 
     def __post_init__(self) -> None:
         if not 1 >= self.coverage[0] >= self.coverage[1] >= 0:
@@ -38,6 +41,8 @@ def judge(quality: ScanQuality, *, taken: int, settings: QualitySettings | None 
         share = 100 * quality.coverage
         found.at_least(quality.coverage, s.coverage, f"the scan covers {share:.0f} % of what the photographs share")
     found.at_most(quality.holes, s.holes, f"{100 * quality.holes:.1f} % of the surface is open")
+    if quality.estimated is not None:
+        found.at_most(quality.estimated, s.estimated, _estimated_text(quality))
     lost = taken - len(quality.cameras)
     found.at_most(lost / max(taken, 1), s.lost, f"{lost} of {taken} photographs gave nothing")
     for camera in quality.cameras:
@@ -51,6 +56,12 @@ def judge(quality: ScanQuality, *, taken: int, settings: QualitySettings | None 
     return found.review(quality_figures(quality, taken))
 
 
+def _estimated_text(quality: ScanQuality) -> str:
+    at = [f"{region} {100 * share:.0f} %" for region, share in quality.estimated_at.items()][:_MOST_REGIONS]
+    text = f"{100 * (quality.estimated or 0):.0f} % of what the cameras see was estimated, not measured"
+    return f"{text}: of the {', '.join(at)}" if at else text
+
+
 def quality_figures(quality: ScanQuality, taken: int) -> dict[str, Any]:
     """The figures as a report has them."""
     return {
@@ -61,6 +72,8 @@ def quality_figures(quality: ScanQuality, taken: int) -> dict[str, Any]:
         "holes": quality.holes,
         "distance_mm": quality.distance_mm,
         "noise_mm": quality.noise_mm,
+        "estimated": quality.estimated,
+        "estimated_at": dict(quality.estimated_at),
         "offset_mm": quality.offset_mm,
         "cameras": {
             c.camera: {"offset_mm": c.offset_mm, "spread_mm": c.spread_mm, "holes": c.hole_share}

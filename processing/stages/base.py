@@ -174,6 +174,7 @@ class Stage:
     needs: input name -> where from (see Need.parse).
     makes: output name -> file suffix; `run` writes `out/<name>.<suffix>`.
     time_share: about how long a run takes beside the other stages' of a take; progress bars move evenly with it.
+    urgent: whether a person waits for it beside the subject: its runs go before all else, and no dataset needs them.
     """
 
     name: ClassVar[str]
@@ -182,6 +183,7 @@ class Stage:
     makes: ClassVar[Mapping[str, str]]
     resources: ClassVar[Resources] = Resources()
     time_share: ClassVar[float] = 1.0
+    urgent: ClassVar[bool] = False
 
     class Params(StageParams):
         """No parameters."""

@@ -5,12 +5,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import ClassVar
 
+from common.memory_retention import freed_memory_kept
 from common.progress import part
 from processing.camera_check.settings import CameraCheckSettings
 from processing.camera_check.take_check import cameras_used
 from processing.files.image_files import write_image
 from processing.files.ply import write_ply
 from processing.files.stage_files import write_json
+from processing.geometry.mesh import Surface
 from processing.reconstruction.multi_view_stereo import reconstruct
 from processing.reconstruction.settings import ReconstructionSettings
 from processing.scan_quality.scan_measures import measure_scan
@@ -27,7 +29,7 @@ class Reconstruct(Stage):
     quality: the same as a picture.
     """
 
-    name, version = "reconstruct", 4
+    name, version = "reconstruct", 5
     needs: ClassVar[Mapping[str, str]] = {"take": TAKE}
     makes: ClassVar[Mapping[str, str]] = {
         "scan": "ply",
@@ -49,9 +51,10 @@ class Reconstruct(Stage):
         cameras: CameraCheckSettings = group(default=CameraCheckSettings(), names=("refine",))
         # the thresholds of the scan's verdict
         quality: QualitySettings = group(
-            default=QualitySettings(), pairs=("coverage", "holes", "lost", "offset", "noise")
+            default=QualitySettings(), pairs=("coverage", "holes", "lost", "offset", "noise", "estimated")
         )
 
+    @freed_memory_kept()
     def run(self, inputs: Inputs, params: Params, out: Path) -> None:
         progress = part(inputs.progress, 0.03, 0.97)
         settings = replace(params.surface, workers=inputs.threads)
@@ -66,11 +69,13 @@ class Reconstruct(Stage):
             progress=part(progress, 0.08, 0.9),
         )
         used = checked.without(scan.report.unused)
+        surface = Surface(scan.outline)
         measured = measure_scan(
             scan.mesh,
             used.images,
             used.take.cameras,
             used.points_mm,
+            surface=surface,
             workers=inputs.threads,
             progress=part(progress, 0.9, 1.0),
         )
@@ -80,5 +85,5 @@ class Reconstruct(Stage):
         write_json(out / "report.json", {"report": scan.report, "skipped": skipped, "cameras": used.report})
         write_json(out / "cameras.json", cameras_used(used.take))
         write_json(out / "review.json", asdict(review))
-        picture = quality_picture(scan.mesh, measured, review, used.troubles, used.calibrated)
+        picture = quality_picture(surface, measured, review, used.troubles, used.calibrated)
         write_image(out / "quality.png", picture)

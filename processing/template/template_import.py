@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 
 from common.array_types import Floats
 from common.bounded.npz_files import read_npz
-from processing.files.obj import read_obj
+from processing.files.mesh_files import read_mesh
 from processing.geometry.mesh import Mesh, submesh
 from processing.template.expression_recipes import ICT_RECIPES
 from processing.template.part_labelling import label_parts
@@ -76,12 +76,12 @@ def import_obj(
     expressions: name -> OBJ with the same vertices.  Which vertices are skin is found out (`label_parts`).
     Raises TemplateError and MeshError.
     """
-    mesh = read_obj(path)
+    mesh = read_mesh(path)
     points = read_landmark_file(landmarks, mesh)
     triangles, barycentric = place_landmarks(mesh, points)
     posed: dict[str, Floats] = {}
     for expression, file in (expressions or {}).items():
-        other = read_obj(file)
+        other = read_mesh(file)
         if len(other.vertices_mm) != len(mesh.vertices_mm):
             have, want = len(other.vertices_mm), len(mesh.vertices_mm)
             raise TemplateError(f"{file} has {have} vertices, {path} has {want}: not the same topology")

@@ -4,15 +4,16 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
-from common.array_types import Bools, Floats, Ints32, Ints64
-from processing.geometry.mesh import Mesh
+from common.array_types import Bools, Floats
+from processing.geometry.mesh import Mesh, submesh
+from processing.geometry.uv_charts import in_first_tile, uv_charts
 
 RASTER_PX = 1024
 LEAST_SIDE = 5  # tiles along the square, of which the margin takes one
 SHARED = 0.05  # of a chart's texels may touch its neighbours'
+CLEAR_PX = 16  # of the raster around the point of triangles without UVs: more than maps grow their charts by
+BARE_MARGIN = 0.04  # of a full square is made free for it
 
 
 def without_overlaps(mesh: Mesh, important: Floats) -> Mesh:
@@ -21,16 +22,17 @@ def without_overlaps(mesh: Mesh, important: Floats) -> Mesh:
     important: (T,) by how much the square's larger part should go to a triangle's chart.
     Charts are gathered in layers without overlaps; the most important layer keeps all but a margin of the square, the
     others become small tiles in the margin. Charts in other tiles than the first (UDIM) are brought into it before.
+    Triangles without UVs (NaN) get a point where nothing else is.
     """
     if mesh.uvs is None or mesh.uv_triangles is None:
         return mesh
-    charts = _charts(mesh.uv_triangles, len(mesh.uvs))
-    uvs = mesh.uvs.copy()
-    inside = uvs.min() >= 0 and uvs.max() <= 1
+    if (bare := mesh.without_uvs).any():
+        return _with_bare(mesh, bare, important)
+    charts = uv_charts(mesh.uv_triangles, len(mesh.uvs))
+    inside = mesh.uvs.min() >= 0 and mesh.uvs.max() <= 1
+    uvs = in_first_tile(mesh.uvs, mesh.uv_triangles)
     of_uv = np.zeros(len(uvs), dtype=np.int64)
     of_uv[mesh.uv_triangles.ravel()] = np.repeat(charts, 3)
-    for chart in range(charts.max() + 1):
-        uvs[of_uv == chart] -= np.floor(uvs[of_uv == chart].mean(axis=0))
     weight = np.bincount(charts, important)
     layers: list[Bools] = []
     layer_of = np.zeros(len(weight), dtype=np.int64)
@@ -54,13 +56,24 @@ def without_overlaps(mesh: Mesh, important: Floats) -> Mesh:
     return replace(mesh, uvs=placed)
 
 
-def _charts(uv_triangles: Ints32, count: int) -> Ints64:
-    """(T,) the number of the connected chart of each triangle."""
-    i, j = uv_triangles[:, [0, 1]].ravel(), uv_triangles[:, [1, 2]].ravel()
-    graph = sparse.csr_array((np.ones(len(i)), (i, j)), shape=(count, count))
-    _, label = connected_components(graph, directed=False)
-    _, charts = np.unique(label[uv_triangles[:, 0]], return_inverse=True)
-    return charts.astype(np.int64)
+def _with_bare(mesh: Mesh, bare: Bools, important: Floats) -> Mesh:
+    """Triangles without UVs (T,) share a point in the emptiest place of the others' layout, where a map shows nothing
+    and its relief is flat; a full layout shrinks a little.
+    """
+    dressed, _ = submesh(mesh, ~bare)
+    dressed = without_overlaps(dressed, important[~bare])
+    if dressed.uvs is None or dressed.uv_triangles is None:
+        return replace(mesh, uvs=None, uv_triangles=None)
+    uvs = dressed.uvs
+    empty = np.pad(~_raster(uvs[dressed.uv_triangles]), 1).astype(np.uint8)
+    distance = cv2.distanceTransform(empty, cv2.DIST_L2, 5)
+    row, column = np.unravel_index(int(distance.argmax()), distance.shape)
+    point = np.array([column - 1, row - 1]) / (RASTER_PX - 1)
+    if distance[row, column] < CLEAR_PX:
+        uvs, point = uvs * (1 - BARE_MARGIN) + [0, BARE_MARGIN], np.array([0.5, BARE_MARGIN / 2])
+    corners = np.full((len(bare), 3), len(uvs), dtype=np.int32)
+    corners[~bare] = dressed.uv_triangles
+    return replace(mesh, uvs=np.concatenate([uvs, point[None]]), uv_triangles=corners)
 
 
 def _raster(corners: Floats) -> Bools:

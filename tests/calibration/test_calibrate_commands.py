@@ -153,10 +153,10 @@ def test_the_board_is_drawn_at_true_size(tmp_path: Path) -> None:
 
 
 def test_cameras_go_to_colmap_and_back(tmp_path: Path) -> None:
-    from processing.files.camera_models import write_cameras
+    from processing.files.camera_models import params_of, write_params
 
     rig: dict[int, Camera] = dict(enumerate(RIG))
-    write_cameras(tmp_path / "rig.json", rig)
+    write_params(tmp_path / "rig.json", params_of(rig))
     run(cameras_app, "convert", tmp_path / "rig.json", tmp_path / "model")
     told = json.loads(run(cameras_app, "convert", tmp_path / "model", tmp_path / "again.json", "--json"))
     assert told["cameras"] == 6

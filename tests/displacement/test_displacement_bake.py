@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +149,30 @@ def test_command_writes_the_detailed_mesh(tmp_path: Path, ball: Mesh) -> None:
     np.testing.assert_allclose(read_ply(from_exr).vertices_mm, read_ply(out).vertices_mm, atol=1e-4)
     radius = np.linalg.norm(read_ply(out).vertices_mm, axis=1)
     assert radius.max() == pytest.approx(RADIUS + 0.5, abs=0.02)
+
+
+def test_triangles_without_uvs_stay_where_they_are(ball: Mesh) -> None:
+    relief = bake(ball, offset(ball, 0.8), size_px=256)
+    assert ball.uvs is not None
+    assert ball.uv_triangles is not None
+    bare = ball.vertices_mm[ball.triangles].mean(axis=1)[:, 1] > 20
+    corners = np.where(bare[:, None], len(ball.uvs), ball.uv_triangles)
+    partly = replace(ball, uvs=np.concatenate([ball.uvs, [[np.nan, np.nan]]]), uv_triangles=corners)
+    assert np.array_equal(partly.without_uvs, bare)
+    for times in (0, 1):
+        fine, moved = subdivide(partly, times), displace(partly, relief, subdivisions=times)
+        alone = np.setdiff1d(fine.triangles[fine.without_uvs], fine.triangles[~fine.without_uvs])
+        height = np.linalg.norm(moved.vertices_mm, axis=1) - np.linalg.norm(fine.vertices_mm, axis=1)
+        assert height[alone] == pytest.approx(0, abs=1e-9)
+        others = np.unique(fine.triangles[~fine.without_uvs])
+        assert np.median(height[others]) == pytest.approx(0.8, abs=0.02)
+    shown = texels_of(partly, 128, margin_px=0)
+    assert not bare[shown.triangle].any()
+
+
+@pytest.mark.parametrize("tile", [(1, 0), (-1, 2), (0, -1)])
+def test_charts_in_other_tiles_see_the_same_map(ball: Mesh, tile: tuple[int, int]) -> None:
+    relief = bake(ball, offset(ball, 0.8), size_px=256)
+    assert ball.uvs is not None
+    elsewhere = replace(ball, uvs=ball.uvs + np.array(tile))
+    assert displace(elsewhere, relief).vertices_mm == pytest.approx(displace(ball, relief).vertices_mm, abs=1e-9)

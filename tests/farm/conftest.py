@@ -231,12 +231,19 @@ class LentFarm:
     def settings(self) -> dict[str, Any]:
         return {"scheduler": f"tcp://127.0.0.1:{self.port}", "tls": str(self.folder / "keys" / "daemon")}
 
-    def start(self, name: str, *command: str, environment: dict[str, str] | None = None, limit: int = 0) -> None:
-        """limit: bytes that a file of this process may have at most."""
+    def start(
+        self,
+        name: str,
+        *command: str,
+        environment: dict[str, str] | None = None,
+        limit: int = 0,
+        under: tuple[str, ...] = (),
+    ) -> None:
+        """limit: bytes that a file of this process may have at most.  under: a command that starts it."""
         tls = str(self.folder / "keys" / ("scheduler" if name == "scheduler" else "worker"))
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "mien", "farm", *command, "--tls", tls],
+                [*under, sys.executable, "-m", "mien", "farm", *command, "--tls", tls],
                 stderr=log, start_new_session=True, env=os.environ | (environment or {}),
                 preexec_fn=dies_with_us(limit),
             )  # fmt: skip

@@ -281,7 +281,7 @@ def test_a_worker_whose_disk_fills_is_passed_over(studio: Any, odd_worker: Any) 
     )
     summary = farm.run(until_idle=True)
     studio.whole()
-    assert summary.failed_attempts >= 1
+    assert summary.failed_attempts == 0  # the machine's fault
     assert any("No room is left to write" in warning for warning in heard.warnings)
     assert studio.runs("ends.log") == ONCE
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from processing.commands import cameras, reconstruct
 from processing.files.ply import read_ply
 from processing.files.take_folder import read_take
-from processing.stages.substitutes.quick_scan import frontal_views
+from processing.stages.first_look import frontal_views
 
 pytestmark = pytest.mark.skipif(not SUBJECT.is_dir(), reason="the test data of ../shared/data are not here")
 

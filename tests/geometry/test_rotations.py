@@ -67,7 +67,7 @@ def test_colmap_quaternions_are_those_of_the_rotation(tmp_path_factory: pytest.T
     R = Rotation.random(8, rng=np.random.default_rng(seed)).as_matrix()
     write_colmap(folder, {i: Camera(K, r, np.zeros(3), 640, 480, name=str(i)) for i, r in enumerate(R)})
     lines = [line.split() for line in (folder / "images.txt").read_text().splitlines() if line and line[0] != "#"]
-    read = read_colmap(folder)
+    read, _ = read_colmap(folder)
     for i, line in enumerate(lines):
         w, x, y, z = map(float, line[1:5])
         assert w >= 0

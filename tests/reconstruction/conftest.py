@@ -15,7 +15,7 @@ from processing.reconstruction.image_pyramid import pyramid
 from processing.reconstruction.multi_view_stereo import reconstruct
 from processing.reconstruction.scratch_files import Scratch
 from processing.reconstruction.settings import ReconstructionSettings, Scan
-from processing.reconstruction.stereo_matching import OpenCvKernels
+from processing.reconstruction.stereo_matching_compiled import CompiledKernels
 from processing.reconstruction.stereo_views import StereoViews
 
 WIDTH, HEIGHT, FOCAL, DISTANCE_MM = 160, 240, 480.0, 600.0
@@ -185,4 +185,4 @@ def rig(scene: Scene) -> StereoViews:
     every = list(range(len(pyramids)))
     neighbours = choose_neighbours(scene.cameras, volume.centre_mm, 5, (6.0, 30.0))
     near = [[j for j in every if j != i] for i in every]
-    return StereoViews(pyramids, volume, every, neighbours, near, [0.3] * len(every), QUICK, OpenCvKernels(), scratch)
+    return StereoViews(pyramids, volume, every, neighbours, near, [0.3] * len(every), QUICK, CompiledKernels(), scratch)

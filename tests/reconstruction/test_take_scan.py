@@ -11,13 +11,15 @@ from typer.testing import CliRunner
 
 from processing.commands.reconstruct import app
 from processing.errors import DataError, TakeError
+from processing.farm.display.scan_report import ScanResult
 from processing.farm.reconstruct_take import CameraFiles, reconstruct_take
 from processing.files.camera_models import params_from_cameras
 from processing.files.ply import read_ply
 from processing.files.take_folder import read_photos, read_take
 from processing.geometry.mesh import Mesh, Surface
 from processing.reconstruction.multi_view_stereo import reconstruct
-from processing.reconstruction.settings import ReconstructionSettings
+from processing.reconstruction.settings import ReconstructionSettings, ScanReport
+from processing.scan_quality.verdict import QualityReview
 
 SUBJECT = Path(__file__).resolve().parents[3] / "shared" / "data" / "subject-11"
 
@@ -95,3 +97,12 @@ def test_a_face_against_its_truth_at_two_fifths_of_its_size() -> None:
     assert distance.mean() < 0.25
     assert np.median(distance) < 0.1
     assert (distance < 0.5).mean() > 0.87
+
+
+@pytest.mark.parametrize(("estimated", "said"), [(None, False), (0.034, True)])
+def test_the_command_says_how_much_was_estimated(estimated: float | None, said: bool, tmp_path: Path) -> None:
+    report = ScanReport(68, 68, {}, 1000, 4000, 8000, 0.4, 0.9, (0.0, 0.0, 0.0), 150.0, {"depth": 3.0})
+    figures = {"holes": 0.001, "noise_mm": 0.01, "coverage": 0.99, "offset_mm": 0.02, "estimated": estimated}
+    told = ScanResult(report, {}, None, QualityReview("accept", (), figures)).as_text(tmp_path / "scan.ply")
+    assert ("estimated 3.4 %" in told) == said
+    assert told.endswith("accepted")

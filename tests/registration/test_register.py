@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from common.progress import Progress, no_progress
 from processing.errors import DataError, MeshError, NoFace
 from processing.farm.register_scan import RegistrationInputs, register_scan
+from processing.files.mesh_files import read_scan
 from processing.files.obj import read_obj, write_obj
 from processing.files.ply import write_ply
 from processing.geometry.mesh import Mesh, Surface, subdivide, submesh
@@ -22,7 +23,7 @@ from processing.mesh_repair.mesh_defects import find_mesh_defects
 from processing.registration.correspondence import TargetSurface
 from processing.registration.register import register_expression, register_neutral
 from processing.scan_quality.registration_quality import measure_registration
-from processing.stages.substitutes.given_files import complete_landmarks, read_scan
+from processing.stages.substitutes.given_files import complete_landmarks
 from processing.template.builtin_template import default_template
 from processing.template.face_regions import face_regions
 from processing.template.template import Template, from_mesh, place_landmarks

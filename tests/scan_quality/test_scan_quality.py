@@ -9,7 +9,8 @@ from scipy.spatial.transform import Rotation
 from common.array_types import Image
 from processing.geometry import rendering
 from processing.geometry.cameras import Camera
-from processing.geometry.mesh import Mesh
+from processing.geometry.mesh import MEASURED, Mesh, Surface
+from processing.scan_quality.head_regions import REGIONS, region_numbers
 from processing.scan_quality.scan_measures import measure_scan, roughness_mm
 from processing.scan_quality.scan_picture import quality_picture
 from processing.scan_quality.scan_verdict import QualitySettings, QualitySettingsError, judge
@@ -108,7 +109,7 @@ def test_lost_photographs_decide(scene: Scene) -> None:
 def test_the_picture_shows_every_camera(scene: Scene) -> None:
     mesh, cameras, images = scene
     quality = measure_scan(mesh, images[:10], cameras[:10], NO_PLACES, workers=2)
-    picture = quality_picture(mesh, quality, judge(quality, taken=12), {"11": "black"}, cameras, height_px=160)
+    picture = quality_picture(Surface(mesh), quality, judge(quality, taken=12), {"11": "black"}, cameras, height_px=160)
     assert picture.dtype == np.uint8
     assert picture.shape[0] > 400
     assert picture.std() > 10
@@ -119,3 +120,70 @@ def test_thresholds_that_make_no_sense() -> None:
         QualitySettings(holes=(0.2, 0.1))
     with pytest.raises(QualitySettingsError, match="coverage falls"):
         QualitySettings(coverage=(0.5, 0.9))
+
+
+def with_estimates(mesh: Mesh, towards: tuple[float, float, float], within_deg: float) -> Mesh:
+    """A cap of the ball about a direction was estimated, the less sure the farther from its edge."""
+    unit = mesh.vertices_mm / np.linalg.norm(mesh.vertices_mm, axis=1, keepdims=True)
+    away = np.degrees(np.arccos((unit @ (np.array(towards) / np.linalg.norm(towards))).clip(-1, 1)))
+    return replace(mesh, confidence=np.where(away > within_deg, 0.9, MEASURED * 0.98 * away / max(within_deg, 1)))
+
+
+@pytest.mark.parametrize(
+    ("towards", "region"), [((0, 0.7, 1), "upper front"), ((1, 0, 0.1), "left side"), ((-1, 0, 0.1), "right side")]
+)
+def test_what_was_estimated_is_counted_and_placed(scene: Scene, towards: tuple, region: str) -> None:
+    mesh, cameras, images = scene
+    shares = []
+    for within_deg in (0.0, 15.0, 30.0, 50.0):
+        quality = measure_scan(with_estimates(mesh, towards, within_deg), images, cameras, NO_PLACES, workers=2)
+        assert quality.holes < 0.01
+        assert quality.estimated is not None
+        shares.append(quality.estimated)
+        if within_deg == 15:
+            assert next(iter(quality.estimated_at)) == region
+    assert shares[0] == 0
+    assert np.all(np.diff(shares) > 0.005)
+    review = judge(quality, taken=12)
+    assert review.verdict != "accept"
+    assert review.reasons[0].startswith(
+        f"{100 * shares[-1]:.0f} % of what the cameras see was estimated, not measured: of"
+    )
+    assert region in review.reasons[0]
+    assert review.figures["estimated"] == shares[-1]
+
+
+def test_a_scan_that_does_not_say_how_sure_it_is_is_judged_without(scene: Scene) -> None:
+    mesh, cameras, images = scene
+    quality = measure_scan(mesh, images, cameras, NO_PLACES, workers=2)
+    assert quality.estimated is None
+    assert judge(quality, taken=12).verdict == "accept"
+    assert judge(quality, taken=12).figures["estimated"] is None
+
+
+def test_the_picture_shows_what_was_estimated(scene: Scene) -> None:
+    mesh, cameras, images = scene
+    pictures = []
+    for within_deg in (None, 0.0, 40.0):
+        shown = mesh if within_deg is None else with_estimates(mesh, (0, 0, 1), within_deg)
+        quality = measure_scan(shown, images, cameras, NO_PLACES, workers=2)
+        pictures.append(quality_picture(Surface(shown), quality, judge(quality, taken=12), {}, cameras, height_px=160))
+    without, sure, unsure = (p.astype(int) for p in pictures)
+    assert sure.shape[0] == without.shape[0] + 160 + 26
+
+    def red(picture: np.ndarray) -> int:
+        return int(((picture[..., 2] > 200) & (picture[..., 1] < 130) & (picture[..., 0] < 130)).sum())
+
+    assert red(unsure) > red(sure) + 2000
+
+
+def test_every_direction_has_a_region() -> None:
+    rng = np.random.default_rng(0)
+    around = rng.normal(size=(5000, 3))
+    assert set(region_numbers(around)) == set(range(len(REGIONS)))
+    named = {
+        "top": (0, 1, 0), "below": (0, -1, 0), "back": (0, 0, -1), "left side": (1, 0, 0), "right side": (-1, 0, 0),
+        "middle of the front": (0, 0, 1), "upper front": (0, 0.5, 1), "lower front": (0, -0.5, 1),
+    }  # fmt: skip
+    for name, direction in named.items():
+        assert REGIONS[region_numbers(np.array([direction], float))[0]] == name

@@ -10,6 +10,7 @@ from processing.commands.template import app
 from processing.errors import DataError, ShapeError
 from processing.files.obj import write_obj
 from processing.geometry.mesh import Mesh, Surface, triangle_components
+from processing.geometry.uv_rasterization import texels_of
 from processing.landmarks.multi_pie_68 import CONTOUR, GROUPS, MEDIAPIPE_TO_68, MIRROR_68
 from processing.mesh_repair.mesh_defects import find_mesh_defects
 from processing.template.builtin_template import default_template
@@ -277,3 +278,29 @@ def test_a_damaged_cache_is_built_again(tmp_path, monkeypatch):
     found = built.landmark_points(built.mesh.vertices_mm)
     known = default_template().landmark_points(default_template().mesh.vertices_mm)
     assert np.linalg.norm(found - known, axis=1)[~CONTOUR].max() < 0.5, "the landmarks are found again where they were"
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_triangles_without_uvs_take_an_empty_place_of_the_map(patch, full, tmp_path):
+    """full: the others leave no place, and shrink a little."""
+    obj, _, landmarks = patch
+    text = obj.read_text().splitlines()
+    faces = [k for k, line in enumerate(text) if line.startswith("f ")]
+    for k in faces[:3]:
+        text[k] = "f " + " ".join(word.partition("/")[0] for word in text[k].split()[1:])
+    if not full:
+        text = [f"vt {float(w[1]) / 2} {float(w[2]) / 2}" if (w := line.split())[0] == "vt" else line for line in text]
+    (tmp_path / "bare.obj").write_text("\n".join(text))
+    mesh = import_obj(tmp_path / "bare.obj", landmarks).mesh
+    assert not mesh.without_uvs.any()
+    corners = mesh.uvs[mesh.uv_triangles]
+    point = (corners == corners[:, :1]).all(axis=(1, 2))
+    assert point.sum() == 6
+    assert mesh.uvs.min() >= 0
+    assert mesh.uvs.max() <= 1
+    shown = texels_of(mesh, 256, margin_px=0)
+    assert not point[shown.triangle].any()
+    bare = corners[point][0, 0]
+    covered = shown.image(np.ones(len(shown.index), np.uint8)).astype(bool)
+    row, column = int((1 - bare[1]) * 256), int(bare[0] * 256)
+    assert not covered[max(0, row - 3) : row + 4, max(0, column - 3) : column + 4].any()

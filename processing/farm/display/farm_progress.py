@@ -25,6 +25,8 @@ from processing.farm.farm_listener import FarmListener, Summary
 from processing.farm.settings import FarmSettings
 from processing.farm.template_files import studio_template
 
+OF_THE_FARM = ("disk", "store", "workers")  # problems that are of no session
+
 
 class FarmProgressDisplay(FarmListener):
     """A farm at work: a bar over all runs, a line a running stage. A listener and a context manager."""
@@ -141,4 +143,5 @@ def say_summary(summary: Summary, as_json: bool) -> None:
             style="yellow",
         )
     for session, problem in summary.problems.items():
-        console.print(plain_lines(f"Session {session} has no runs: {problem}"), style="yellow", markup=False)
+        said = problem if session in OF_THE_FARM else f"Session {session} has no runs: {problem}"
+        console.print(plain_lines(said), style="yellow", markup=False)

@@ -18,7 +18,7 @@ from db.engine import reading
 from db.errors import DatabaseUnavailable
 from db.models import JobState, RunVerdict
 from db.stage_runs.job_counts import count_jobs, counts, running_runs
-from db.stage_runs.job_queue import troubled_jobs
+from db.stage_runs.job_queue import troubled_jobs, workers_aside
 from db.stage_runs.run_reviews import count_verdicts, reviewed_runs
 from db.studio import open_studio
 
@@ -52,8 +52,9 @@ def report_of(engine: Engine) -> dict[str, Any]:
             for r in looked
         ]  # fmt: skip
         running = running_runs(tx) if jobs.running else []
+        aside = [{"worker": said, "runs": runs} for said, runs in workers_aside(tx)]
     stages = {name: {state.value: n for state, n in states.items()} for name, states in jobs.stages.items()}
-    found = {"jobs": counts(jobs), "stages": stages, "running": running, "troubles": troubles}
+    found = {"jobs": counts(jobs), "stages": stages, "running": running, "troubles": troubles, "aside": aside}
     return found | {"verdicts": verdicts, "reviews": reviews}
 
 
@@ -62,7 +63,7 @@ def show_status(report: Mapping[str, Any]) -> None:
     console = Console()
     console.print(_table(report))
     console.print(_queue(report))
-    for line in _running(report):
+    for line in _running(report) + _aside(report):
         console.print(line)
     _show_reviews(console, report)
     for one in report["troubles"]:
@@ -101,6 +102,7 @@ def _picture(report: Mapping[str, Any], done: int, seconds: float) -> Renderable
         left = jobs["ready"] + jobs["later"] + jobs["blocked"] + jobs["running"]
         pace = done / seconds
         parts.append(Text(f"{60 * pace:.1f} runs a minute; at this pace the {left} left take {_time(left / pace)}."))
+    parts += _aside(report)
     lines = _running(report)
     parts += lines[:SHOWN]
     if len(lines) > SHOWN:
@@ -139,6 +141,14 @@ def _running(report: Mapping[str, Any]) -> list[Text]:
         lines.append(Text(plain(text) + (f", silent for {_time(one['silent_s'])}" if silent else ""),
                           style="yellow" if silent else "", no_wrap=True, overflow="ellipsis"))  # fmt: skip
     return lines
+
+
+def _aside(report: Mapping[str, Any]) -> list[Text]:
+    """A line for each worker whose machine is at fault, with how many waiting runs it could not do."""
+    return [
+        Text(plain(f"{one['worker']} (asked for {one['runs']} of what waits)"), style="yellow")
+        for one in report["aside"]
+    ]
 
 
 def _trouble(one: Mapping[str, Any]) -> Text:

@@ -61,6 +61,8 @@ class ScanResult:
         figures = [f"open {100 * f['holes']:.1f} %", f"roughness {f['noise_mm']:.3f} mm"]
         if f["coverage"] is not None:
             figures.insert(0, f"covers {100 * f['coverage']:.1f} % of the subject's known places")
+        if f.get("estimated") is not None:
+            figures.append(f"estimated {100 * f['estimated']:.1f} %")
         if f["offset_mm"] is not None:
             figures.append(f"cameras' views of it off by {f['offset_mm']:.2f} mm")
         verdict = {

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import socket
 import threading
 import time
 import uuid
@@ -223,7 +224,11 @@ class RemoteWorkers(Executor):
             mine = {*self._sent, *self._ended}
         self._known = [
             WorkerCapacity(
-                place, w["nthreads"] - _others(w, mine), w["resources"][RAM], int(w["resources"].get(GPU, 0))
+                place,
+                w["nthreads"] - _others(w, mine),
+                w["resources"][RAM],
+                int(w["resources"].get(GPU, 0)),
+                str(w.get("name") or place),
             )
             for place, w in workers.items()
             if w["status"] == "running" and RAM in w["resources"]
@@ -268,7 +273,7 @@ def executor(settings: FarmSettings, said: Callable[[ProgressEvent], None]) -> I
         with _own_cluster(count) as cluster, Client(cluster, set_as_default=False) as client:
             client.subscribe_topic(TOPIC, lambda event: said(event[1]))
             gpus = settings.gpus if settings.device != "cpu" else 0
-            yield LocalWorkers(client, WorkerCapacity("", count, settings.ram_budget_gb(), gpus))
+            yield LocalWorkers(client, WorkerCapacity("", count, settings.ram_budget_gb(), gpus, socket.gethostname()))
 
 
 def _own_cluster(count: int) -> LocalCluster:

@@ -93,7 +93,7 @@ def run_worker(scheduler: str, offered: OfferedResources, tls: str | None, say: 
         os.environ[VARIABLE] = str(offered.scratch.absolute())
     logging.getLogger("distributed").setLevel(logging.WARNING)
     with dask.config.set(environment(offered.processors())):
-        asyncio.run(_serve(place, offered, tls, say))
+        asyncio.run(_serve(place, offered, tls, lambda text: say(f"{text} (for {scheduler})")))
 
 
 async def _serve(place: str, offered: OfferedResources, tls: str | None, say: Say) -> None:

@@ -13,16 +13,26 @@ from pathlib import Path
 from typing import Any
 
 from common.progress import Progress
-from db.errors import RecordError, StoreError
+from db.errors import MissingObject, RecordError, StoreError
 from db.stage_runs.artefacts import OutputFile
 from db.store import Store
 from processing.errors import DataError
+from processing.farm.execution.machine_faults import NoStore, machine_fault, require_store
 from processing.farm.execution.run_journal import RunJournal, journalled_outputs, log_tail, run_journal_of
 from processing.farm.execution.run_log import run_log
 from processing.farm.execution.scratch_folders import free_gb, scratch, scratch_folder
 from processing.farm.execution.stage_run import NO_SPACE, DiskFull, disk_full, run_stage
 from processing.farm.execution.take_folders import write_take_folder
-from processing.farm.scheduling.tasks import THREADS, TOPIC, AttemptId, ProgressEvent, Task, TaskOutcome, TaskResult
+from processing.farm.scheduling.tasks import (
+    OF_MACHINE,
+    THREADS,
+    TOPIC,
+    AttemptId,
+    ProgressEvent,
+    Task,
+    TaskOutcome,
+    TaskResult,
+)
 from processing.stages.base import Inputs, Stage
 from processing.stages.discovery import BUILT_IN, discover
 from processing.stages.outputs import REVIEW, REVIEW_PICTURE
@@ -61,20 +71,16 @@ def run_task(task: Task) -> TaskResult:
 
 def _perform(task: Task) -> TaskResult:
     begun = time.monotonic()
-    journal = run_journal_of(task.store)
-
-    def waiting() -> None:
-        if time.monotonic() - begun > journal.patience_s:
-            raise ComputedElsewhere("another process computes this still: its daemon was lost, or is slow")
-
-    outcome, error = TaskOutcome.DONE, ""
+    outcome, error, missing = TaskOutcome.DONE, "", ""
     outputs: tuple[OutputFile, ...] = ()
     review = None
     try:
         stage = _stage(task)
-        with journal.alone(task.key, waiting):
-            outputs = journalled_outputs(journal, task.key, Store(task.store)) or _run(task, stage, journal)
+        require_store(Store(task.store), task.studio)
+        outputs = _outputs(task, stage, begun)
         review = _review(task, outputs)
+    except NoStore as absent:
+        outcome, error = TaskOutcome.NO_STORE, str(absent)
     except StageVersionMismatch as unfit:
         outcome, error = TaskOutcome.UNFIT, str(unfit)
     except WorkerDiskLow as full:
@@ -83,8 +89,22 @@ def _perform(task: Task) -> TaskResult:
         outcome, error = TaskOutcome.ELSEWHERE, str(there)
     except Exception as failed:
         outcome, error = _judged(task, failed)
-        error = with_log(error, log_tail(journal, task.key))
-    return TaskResult(task.key, task.attempt, outcome, outputs, error, time.monotonic() - begun, review)
+        missing = failed.sha256 if isinstance(failed, MissingObject) else ""
+        if outcome not in OF_MACHINE:
+            error = with_log(error, log_tail(run_journal_of(task.store), task.key))
+    return TaskResult(task.key, task.attempt, outcome, outputs, error, missing, time.monotonic() - begun, review)
+
+
+def _outputs(task: Task, stage: Stage, begun: float) -> tuple[OutputFile, ...]:
+    """Those that an earlier run left, or a run's own. Raises what the run raises, and ComputedElsewhere."""
+    journal = run_journal_of(task.store)
+
+    def waiting() -> None:
+        if time.monotonic() - begun > journal.patience_s:
+            raise ComputedElsewhere("another process computes this still: its daemon was lost, or is slow")
+
+    with journal.alone(task.key, waiting):
+        return journalled_outputs(journal, task.key, Store(task.store)) or _run(task, stage, journal)
 
 
 def with_log(error: str, log: str) -> str:
@@ -93,12 +113,18 @@ def with_log(error: str, log: str) -> str:
 
 
 def _judged(task: Task, failed: Exception) -> tuple[TaskOutcome, str]:
-    """Whether the input, the disk or something else is to blame, and what to say."""
+    """Whether the input, the machine or something else is to blame, and what to say."""
+    try:
+        require_store(Store(task.store), task.studio)
+    except (NoStore, StoreError) as gone:  # in the middle of the run
+        return TaskOutcome.NO_STORE if isinstance(gone, NoStore) else TaskOutcome.MACHINE, str(gone)
     cause = failed if isinstance(failed, OSError) else failed.__cause__
     if isinstance(failed, DiskFull):
         return TaskOutcome.DISK_FULL, f"{socket.gethostname()}: {failed}"
     if isinstance(cause, OSError) and cause.errno in NO_SPACE:
         return TaskOutcome.DISK_FULL, f"{socket.gethostname()}: {disk_full(scratch_folder(Store(task.store)))}"
+    if lacks := machine_fault(failed):
+        return TaskOutcome.MACHINE, f"{socket.gethostname()}: {lacks}"
     if isinstance(failed, StoreError) and isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
         return TaskOutcome.ATTEMPT, traceback.format_exc()  # the disk or the network, not the file
     if isinstance(failed, DataError | RecordError):
@@ -158,6 +184,7 @@ def _run(task: Task, stage: Stage, journal: RunJournal) -> tuple[OutputFile, ...
         outputs = tuple(
             OutputFile(name, store.put_file(o.path, expected=o.sha256), o.bytes, o.media) for name, o in made.items()
         )
+    require_store(store, task.studio)  # what was filed lies in the store, not on the disk underneath it
     journal.write(task.key, outputs)
     return outputs
 

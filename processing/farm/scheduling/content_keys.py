@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from common.files.hashes import file_sha256
+from processing.files.take_folder import take_files
 
 
 def content_key(stage: str, version: int, params: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
@@ -29,15 +30,9 @@ def listing_digest(files: Mapping[str, str]) -> str:
     return _digest(dict(files))
 
 
-def take_files(folder: Path) -> list[Path]:
-    """The files that make a take: params.json and the numbered photographs."""
-    photographs = [p for p in Path(folder).glob("*.jpg") if p.stem.isdecimal()]
-    return [Path(folder) / "params.json", *sorted(photographs, key=lambda p: int(p.stem))]
-
-
 def take_digest(folder: Path) -> str:
-    """The identity of a take folder."""
-    return listing_digest({p.name: file_sha256(p) for p in take_files(folder)})
+    """The identity of a take folder, however its photographs are named. Raises TakeError."""
+    return listing_digest({name: file_sha256(path) for name, path in take_files(folder).items()})
 
 
 def params_bytes(params: Mapping[str, Any]) -> bytes:

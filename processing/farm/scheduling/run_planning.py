@@ -13,7 +13,7 @@ from db.stage_runs.ready_takes import ReadyTake, photographs_of_takes, ready_tak
 from db.takes.missing_photographs import absent_views
 from processing.errors import DataError
 from processing.farm.scheduling.content_keys import listing_digest, params_bytes
-from processing.farm.scheduling.stage_graph import StageOutput, StageRun, TakeInput, plan
+from processing.farm.scheduling.stage_graph import StageOutput, StageRun, TakeInput, plan, plan_urgent
 from processing.stages.discovery import Stages
 
 
@@ -62,10 +62,17 @@ def _listing(
 
 
 def plan_session(
-    tx: Session, takes: Sequence[ReadyTake], template_digest: str, stages: Stages, params: Mapping[str, Any]
+    tx: Session,
+    takes: Sequence[ReadyTake],
+    template_digest: str,
+    stages: Stages,
+    params: Mapping[str, Any],
+    *,
+    urgent: bool = False,
 ) -> SessionPlan:
     """The runs of one session's takes; a session that cannot be planned says why and does not stop the others.
 
+    urgent: those of urgent stages, instead of all that a dataset needs.
     Takes without a calibration wait for one, and do not stop those that have one.
     """
     first = takes[0]
@@ -78,7 +85,8 @@ def plan_session(
             TakeInput(take.label, take.expression, listing.digest)
             for take, listing in zip(takes, listings, strict=True)
         ]
-        return SessionPlan(first.session, first.subject, takes, plan(sources, template_digest, stages, params))
+        runs = plan_urgent(sources, stages, params) if urgent else plan(sources, template_digest, stages, params)
+        return SessionPlan(first.session, first.subject, takes, runs)
     except DataError as error:
         return SessionPlan(first.session, first.subject, takes, [], str(error))
 

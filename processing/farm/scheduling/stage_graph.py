@@ -69,7 +69,7 @@ def plan(
     stages: Stages,
     params: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[StageRun]:
-    """Every run of these takes of one subject, each after those it needs; the neutral's come first.
+    """Every run of these takes of one subject but urgent ones, each after those it needs; the neutral's come first.
 
     params: stage -> parameters that differ from their defaults. Raises ParamsError for a stage or parameter that does
     not exist, and TakeError where a stage needs the neutral and no take is neutral, or two are.
@@ -81,10 +81,21 @@ def plan(
     for take in sorted(takes, key=lambda t: t is not neutral):
         outside = {TAKE: take.digest, TEMPLATE: template_digest}
         for name in in_order(stages):
+            if stages[name].urgent:
+                continue
             run = _run(stages[name], take, chosen[name], outside, _Made(made, neutral))
             made[take.name, name] = run
             runs.append(run)
     return runs
+
+
+def plan_urgent(
+    takes: Sequence[TakeInput], stages: Stages, params: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[StageRun]:
+    """The runs of urgent stages alone, which need the photographs and nothing else. Raises ParamsError."""
+    urgent = {name: stage for name, stage in stages.items() if stage.urgent}
+    chosen = {name: given for name, given in (params or {}).items() if name in urgent}
+    return [run for take in takes for run in plan_given(take, {TAKE: take.digest}, urgent, chosen)]
 
 
 def plan_given(

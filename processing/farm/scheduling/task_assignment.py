@@ -33,8 +33,8 @@ class TaskBuilder:
         self._template_suffix = template_suffix
         self._takes: dict[int, tuple[str, str, TakeListing]] = {}
 
-    def task_of(self, tx: Session, lease: Lease) -> Task:
-        """All that a worker needs to know for a claimed job.
+    def task_of(self, tx: Session, lease: Lease, studio: str) -> Task:
+        """All that a worker needs to know for a claimed job. studio: whose store it is.
 
         Raises TakeChanged, and DataError for a job without a take.
         """
@@ -61,7 +61,7 @@ class TaskBuilder:
         task = Task(
             key=lease.key, stage=lease.stage, version=lease.version, params=dict(lease.params), label=label,
             stages=tuple("" if s == BUILT_IN else str(s) for s in settings.stage_folders), store=self._store_place,
-            files=files, take_inputs=tuple(take_inputs), take_name=take_name, attempt=lease.attempt,
+            studio=studio, files=files, take_inputs=tuple(take_inputs), take_name=take_name, attempt=lease.attempt,
             device=settings.device, threads=settings.processors if settings.scheduler else settings.threads(),
             disk_floor_gb=settings.disk_floor_gb, limit_s=settings.limit_s,
         )  # fmt: skip

@@ -28,7 +28,9 @@ class TaskOutcome(StrEnum):
     DONE = "done"
     INPUT = "input"  # the input is at fault: another attempt would end alike
     ATTEMPT = "attempt"  # another attempt may end better; this one counts
-    DISK_FULL = "disk full"  # the same, and this worker gets nothing for a while
+    DISK_FULL = "disk full"  # no room for a result there; counts only where it comes again and again
+    MACHINE = "machine"  # the machine lacks memory, a right, a library; the same
+    NO_STORE = "no store"  # this worker does not see the studio's store; does not count
     NO_ROOM = "no room"  # not begun, for this worker's disk is nearly full; does not count
     UNFIT = "unfit"  # not begun, for this worker has another version of the stage; does not count
     LOST = "lost"  # the scheduler was lost, and the run with it; does not count
@@ -46,6 +48,7 @@ class Task:
     label: str  # subject and take, for people
     stages: tuple[str, ...]  # folders of stage files; "" for Mien's own, wherever it is installed
     store: str  # its place
+    studio: str  # whose store it must be there; empty where the records carry no identity yet
     files: Mapping[str, tuple[str, str]]  # input -> (SHA-256, file name)
     take_inputs: tuple[str, ...] = ()  # inputs that are the take's folder
     take_name: str = ""
@@ -68,5 +71,10 @@ class TaskResult:
     outcome: TaskOutcome
     outputs: tuple[OutputFile, ...] = ()
     error: str = ""  # with the end of the run's log; empty when it ended well
+    missing: str = ""  # the SHA-256 of a file that the worker did not find in the store
     seconds: float = 0.0
     review: Mapping[str, Any] | None = None  # what the stage said of its result, where it makes an output of that name
+
+
+# What is the machine's fault and no run's: it is given nothing for a while.
+OF_MACHINE = (TaskOutcome.NO_STORE, TaskOutcome.MACHINE, TaskOutcome.DISK_FULL, TaskOutcome.NO_ROOM)

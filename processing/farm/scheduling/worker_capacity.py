@@ -15,6 +15,7 @@ class WorkerCapacity:
     slots: int  # runs at a time
     ram_gb: float  # for all of them
     gpus: int = 0  # runs at a time that may use a graphics processor
+    label: str = ""  # what people call it
 
 
 class CapacityTracker:
@@ -26,6 +27,7 @@ class CapacityTracker:
         self._workers: dict[str, WorkerCapacity] = {}
         self._held: dict[str, tuple[str, Resources]] = {}  # job's key -> worker, needs
         self._shut: dict[str, float] = {}
+        self._doubted: set[str] = set()
         self._refused: set[tuple[str, str]] = set()
 
     def update(self, workers: Sequence[WorkerCapacity]) -> None:
@@ -33,6 +35,7 @@ class CapacityTracker:
         self._workers = {worker.name: worker for worker in workers}
         self._shut = {name: until for name, until in self._shut.items() if name in self._workers}
         self._refused = {(name, stage) for name, stage in self._refused if name in self._workers}
+        self._doubted &= self._workers.keys()
 
     def choice(self, nothing: Collection[frozenset[str]] = ()) -> tuple[WorkerCapacity, dict[str, int]] | None:
         """The worker with the most free slots, and the stages (with their versions) that it has room for.
@@ -42,7 +45,8 @@ class CapacityTracker:
         now = time.monotonic()
         found: tuple[int, WorkerCapacity, dict[str, int]] | None = None
         for worker in self._workers.values():
-            free = worker.slots - sum(name == worker.name for name, _ in self._held.values())
+            held = sum(name == worker.name for name, _ in self._held.values())
+            free = (1 if worker.name in self._doubted else worker.slots) - held
             if free <= 0 or self._shut.get(worker.name, 0.0) > now or (found is not None and found[0] >= free):
                 continue
             fitting = self._fitting(worker)
@@ -61,6 +65,12 @@ class CapacityTracker:
     def take(self, key: str, stage: str, worker: WorkerCapacity) -> None:
         self._held[key] = worker.name, self.needs(stage, worker)
 
+    def label_of(self, key: str) -> str:
+        """What people call the worker that this run is on; its address where it has left."""
+        name = self._held[key][0] if key in self._held else ""
+        worker = self._workers.get(name)
+        return (worker.label if worker else "") or name
+
     def leave(self, key: str) -> str | None:
         """The worker that this run was on; None when it was on none."""
         return self._held.pop(key, (None, None))[0]
@@ -70,8 +80,13 @@ class CapacityTracker:
         return [key for key, (name, _) in self._held.items() if name in names]
 
     def shut(self, name: str, seconds: float) -> None:
-        """Give this worker nothing for a while."""
+        """Give this worker nothing for a while, and then one run at a time until it is trusted."""
         self._shut[name] = time.monotonic() + seconds
+        self._doubted.add(name)
+
+    def trust(self, name: str) -> None:
+        """A run has ended there by itself, well or not."""
+        self._doubted.discard(name)
 
     def refuse(self, name: str, stage: str) -> None:
         """Give this worker no more runs of this stage: it has another version of it."""

@@ -3,18 +3,16 @@
 Discovery does not find them: `mien register` puts them into the graph, in the places of those whose work they take.
 """
 
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from common.progress import Progress
 from processing.camera_check.take_check import cameras_used
-from processing.errors import MeshError, NoFace
-from processing.files.obj import read_obj
+from processing.errors import NoFace
+from processing.files.mesh_files import read_scan
 from processing.files.ply import read_ply, write_ply
 from processing.files.stage_files import write_json
-from processing.geometry.mesh import Mesh
 from processing.landmarks.landmark_files import read_landmarks, write_landmarks
 from processing.landmarks.multi_pie_68 import Landmarks3d
 from processing.landmarks.scan_landmarks import landmarks_of_scan
@@ -41,11 +39,7 @@ class GivenScan(Stage):
         """Those of Reconstruct."""
 
     def run(self, inputs: Inputs, params: Params, out: Path) -> None:
-        scan = inputs["scan"]
-        if scan.suffix.lower() == ".ply":
-            shutil.copyfile(scan, out / "scan.ply")
-        else:
-            write_ply(out / "scan.ply", read_scan(scan))
+        write_ply(out / "scan.ply", read_scan(inputs["scan"]))
         cameras: dict[str, object] = {}
         if inputs.get("take") is not None:
             checked = check_take(inputs, params.cameras if params.watch else None)
@@ -98,15 +92,3 @@ def complete_landmarks(
             raise
         return placed
     return found if placed is None else found.overridden(placed)
-
-
-def read_scan(path: Path) -> Mesh:
-    """A scan in OBJ or PLY. Raises MeshError."""
-    check_scan_name(path)
-    return read_obj(path) if path.suffix.lower() == ".obj" else read_ply(path)
-
-
-def check_scan_name(path: Path) -> None:
-    """Raises MeshError for a file that can be no scan by its name."""
-    if path.suffix.lower() not in (".obj", ".ply"):
-        raise MeshError(f"{path}: a scan is an .obj or a .ply file")

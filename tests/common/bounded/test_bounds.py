@@ -214,7 +214,7 @@ def test_pixels_come_back_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "0.jpg").write_bytes(data)
     (bgr,), about = decode("photograph", tmp_path / "0.jpg")
     (rgb,), _ = decode("pillow", data, mode="RGB")
-    assert about == {"flaw": ""}
+    assert about == {"flaw": "", "orientation": 1}
     np.testing.assert_array_equal(bgr[..., ::-1], rgb)
     bgr[0, 0] = 0  # they may be changed
     (grey,), _ = decode("picture", data, colours="GRAY")

@@ -63,7 +63,7 @@ def test_colmap_models_see_what_the_release_sees(synthetic: Any, tmp_path: Path)
     for folder in folders:
         label = folder.name
         params = json.loads((synthetic.folder / f"img/1/{label}/params.json").read_text())
-        cameras = read_colmap(folder / "sparse/0")
+        cameras, _ = read_colmap(folder / "sparse/0")
         scan = read_ply(synthetic.folder / f"mesh/1/{label}.ply").vertices_mm[::500]
         for view, camera in cameras.items():
             wanted = camera_from_params(params, view).project(scan)

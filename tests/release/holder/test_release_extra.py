@@ -105,7 +105,7 @@ def test_a_release_is_checked_shown_and_exported(synthetic: Any, tmp_path: Path)
     model = tmp_path / "models" / "2" / "1_neutral" / "sparse" / "0"
     assert (model / "points3D.txt").is_file()
     params = json.loads((synthetic.folder / "img/2/1_neutral/params.json").read_text())
-    cameras = read_colmap(model)
+    cameras, _ = read_colmap(model)
     assert cameras
     for view, camera in cameras.items():
         np.testing.assert_allclose(camera.R, camera_from_params(params, view).R, atol=1e-9)

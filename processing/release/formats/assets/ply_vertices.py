@@ -12,7 +12,7 @@ from common.array_types import Floats, Image
 from common.bounded.files import read_bytes
 from common.bounded.limits import MAX_MESH_BYTES
 from common.files.atomic_write import atomic_write
-from processing.files.ply_header import HEADER_BYTES, read_ply_header
+from processing.files.ply_header import HEADER_BYTES, PlyError, read_ply_header
 from processing.release.formats.errors import ReleaseError
 
 _RGB = ("red", "green", "blue")
@@ -79,8 +79,9 @@ def _record(data: bytes | bytearray, path: Path) -> tuple[np.dtype[np.void], int
     """What each vertex holds, how many there are, and where they begin."""
     try:
         header = read_ply_header(data)
-    except (ValueError, KeyError, IndexError):
+    except PlyError:
         raise ReleaseError(f"{path.name} does not begin with its vertices") from None
-    if header.form != "binary_little_endian":
+    first = header.elements[0]
+    if header.form != "binary_little_endian" or first.name != "vertex" or first.has_list:
         raise ReleaseError(f"{path.name} is not a binary PLY file as scans are kept")
-    return header.vertex.row_type, header.vertex.count, header.start
+    return first.row_type(header.order), first.count, header.start
