@@ -25,11 +25,10 @@ LID_POINTS: Ints32 = np.array(
     dtype=np.int32,
 )
 SAMPLES = 33  # of a lid's curve, both corners among them
-# Multi-PIE's landmarks on the curves: number, eye, lid, sample.
-ON_CURVES = (
-    (36, 0, 0, 0), (37, 0, 0, 12), (38, 0, 0, 20), (39, 0, 0, 32), (40, 0, 1, 20), (41, 0, 1, 12),
-    (42, 1, 0, 32), (43, 1, 0, 20), (44, 1, 0, 12), (45, 1, 0, 0), (46, 1, 1, 12), (47, 1, 1, 20),
-)  # fmt: skip
+MARKED = (12, 20)  # the samples at which Multi-PIE has landmarks of a lid, outer and inner
+# Those landmarks: of the right and the left eye, upper and lower lid, outer and inner.
+LID_LANDMARKS: Ints32 = np.array([[[37, 38], [41, 40]], [[44, 43], [46, 47]]], dtype=np.int32)
+EYE_CORNERS: Ints32 = np.array([[36, 39], [45, 42]], dtype=np.int32)  # outer and inner
 
 FEWEST_VIEWS = 3
 ROUNDS = 2  # in which each photograph says where the edge is, before one in which they say it together

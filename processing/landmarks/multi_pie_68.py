@@ -6,7 +6,7 @@ import numpy as np
 
 from common.array_types import Bools, Floats, Ints32
 from processing.errors import ShapeError
-from processing.landmarks.lid_contours import ON_CURVES, LidContours
+from processing.landmarks.lid_contours import EYE_CORNERS, LID_LANDMARKS, MARKED, LidContours
 
 GROUPS = {
     "jaw": range(0, 17),
@@ -81,9 +81,9 @@ class Landmarks3d:
     def with_lids(self, lids: LidContours) -> "Landmarks3d":
         """These landmarks with the lids' edges, and those of the eyes where they lie on them."""
         points = self.points_mm.copy()
-        for number, eye, lid, sample in ON_CURVES:
-            if lids.known[eye]:
-                points[number] = lids.points_mm[eye, lid, sample]
+        for eye in np.flatnonzero(lids.known):
+            points[LID_LANDMARKS[eye]] = lids.points_mm[eye][:, MARKED]
+            points[EYE_CORNERS[eye]] = lids.points_mm[eye, 0, [0, -1]]
         return replace(self, points_mm=points, lids=lids)
 
     def overridden(self, placed: "Landmarks3d") -> "Landmarks3d":

@@ -16,6 +16,7 @@ SMOOTH_ROUNDS = 2  # a sheet that still crosses something after these is spanned
 SHEET_RINGS = 4
 SEPARATION_ROUNDS, SEPARATION_RINGS = 5, 6  # what is not separated in so many rounds is left to harmonic motion
 PATCH_RINGS = (0, 1, 2, 3)  # around what is left after all
+SETTLED_RINGS = (0, 1, 1, 2, 2, 3)  # around defects of what was placed anew
 MOVED_MM = 0.05
 MAX_SHARE = 0.05  # of the mesh that repair may move; more than this is no fold but a failed fit
 
@@ -34,17 +35,40 @@ def repair_folds(
     Returns the vertices, and (V,) which were moved.  Defects that `source` has itself may remain.
     """
     none = np.zeros(len(vertices_mm), dtype=np.bool_)
-    placed = np.asarray((none if settled is None else settled)[source.triangles].any(axis=1))
+    settled = none if settled is None else settled
+    placed = np.asarray(settled[source.triangles].any(axis=1))
+    vertices_mm, tightened = _tighten_settled(source, vertices_mm, settled, placed)
     best: tuple[Bools, Floats, Bools] | None = None
     for separate in (False, True):
         repaired, moved = _repair_rounds(source, vertices_mm, none if sheets is None else sheets, placed, separate)
         bad = _defective(source, repaired, placed)
         if not bad.any():
-            return repaired, moved
+            return repaired, moved | tightened
         if best is None or bad.sum() < best[0].sum():
-            best = bad, repaired, moved
+            best = bad, repaired, moved | tightened
     assert best is not None
     return _span_remaining(source, *best, placed)
+
+
+def _tighten_settled(source: Mesh, vertices_mm: Floats, settled: Bools, placed: Bools) -> tuple[Floats, Bools]:
+    """Defects among what was placed anew (V,): a few of its vertices on the tightest surface between those about them.
+
+    They were placed for a reason: a harmonic displacement from `source` would undo it.
+    """
+    ring = source.adjacency()
+    moved = np.zeros_like(settled)
+    if not settled.any():
+        return vertices_mm, moved
+    bad = _defective(source, vertices_mm, placed)
+    for rings in SETTLED_RINGS:
+        patch = _around(ring, source, bad & placed, rings) & settled
+        if not patch.any():
+            break
+        tight = smoothest_patch(source, vertices_mm, patch, taut=True)
+        still = _defective(source, tight, placed)
+        if still.sum() < bad.sum():
+            bad, vertices_mm, moved = still, tight, moved | patch
+    return vertices_mm, moved
 
 
 def _span_remaining(source: Mesh, bad: Bools, vertices_mm: Floats, moved: Bools, placed: Bools) -> tuple[Floats, Bools]:

@@ -12,7 +12,7 @@ from processing.geometry.mesh import Mesh
 from processing.geometry.sparse_cholesky import graph_laplacian
 from processing.geometry.vertex_rings import dilated
 from processing.mesh_repair.fold_repair import solve_harmonic
-from processing.registration.lid_margins import MOST_WALL_RINGS, LidTarget
+from processing.registration.lid_margins import LID_MM, MOST_WALL_RINGS, LidTarget
 
 RADIUS_MM, RADIUS_SPREAD_MM = 12.0, 0.6  # of adults' eyes (Bekerman, Gottlieb and Vaiman 2014)
 CENTRE_SPREAD_MM = 3.0  # of its centre, about a radius behind the lids' middle
@@ -21,6 +21,7 @@ WITHIN_MM = 0.8  # of the lids' edges, what lies there may be lashes or tears
 MOST_POINTS = 400
 RIM_STEPS = 64  # between two vertices of a rim
 BESIDE = 0.02  # weight of an edge along a lid, of that of one across it
+EDGE_SHARES = (0.2, 0.8)  # of the way from a rim to the skin around it, within which the lid's edge lies
 CLEAR_MM = 0.3  # from a lid's edge, as seen along the way out, begins what a scan shows of its outer side
 GROOVE_MM = 1.5  # over which the surface between the lids rises from their rim to the eyeball
 
@@ -89,7 +90,8 @@ def _walls(ring: sparse.csr_array, vertices_mm: Floats, lid: LidTarget) -> Bools
 
 
 def _ruled(source: Mesh, vertices_mm: Floats, lid: LidTarget, walls: Bools) -> Floats:
-    """(V, 3) with the lids' inner sides on straight lines from the rim to the skin around them.
+    """(V, 3) with the lids' inner sides on lines from the rim to the lid's edge, where its landmarks lie, and from there
+    to the skin around.
 
     Any film between the two would draw together into the opening.
     """
@@ -105,12 +107,14 @@ def _ruled(source: Mesh, vertices_mm: Floats, lid: LidTarget, walls: Bools) -> F
     along = np.maximum(1 - np.square(beside), BESIDE) / length
     outside = ~(rim[i] | rim[j])
     to_skin = graph_laplacian(source.edges[outside], len(rim), along[outside])
-    share = solve_harmonic(graph_laplacian(source.edges, len(rim), along), np.where(rim, 0.0, 1.0)[:, None], walls)[
-        walls
-    ]
+    share = solve_harmonic(graph_laplacian(source.edges, len(rim), along), np.where(rim, 0.0, 1.0)[:, None], walls)
+    edge_share = float(np.clip(share[lid.rim.marks].mean(), *EDGE_SHARES))
+    share = share[walls]
+    back = _at(vertices_mm[loop], steps[foot[walls]])
+    edge, skin = back + LID_MM * lid.outwards, solve_harmonic(to_skin, vertices_mm, walls)[walls]
     out = vertices_mm.copy()
-    out[walls] = (1 - share) * _at(vertices_mm[loop], steps[foot[walls]])
-    out[walls] += share * solve_harmonic(to_skin, vertices_mm, walls)[walls]
+    out[walls] = back + np.minimum(share / edge_share, 1.0) * (edge - back)
+    out[walls] += ((share - edge_share) / (1 - edge_share)).clip(0) * (skin - edge)
     return out
 
 

@@ -10,12 +10,13 @@ from functools import cached_property
 
 import cv2
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 from scipy.sparse.csgraph import connected_components
 
-from common.array_types import Bools, Floats, Ints32
+from common.array_types import Bools, Floats, Ints32, Ints64
 from processing.geometry.mesh import Mesh
 from processing.geometry.vertex_rings import dilated
-from processing.landmarks.lid_contours import LidContours
+from processing.landmarks.lid_contours import EYE_CORNERS, LID_LANDMARKS, MARKED, LidContours
 from processing.template.template import EYE, Template
 
 OPEN_MM = 0.5  # lids nearer than this are one line, beyond the corner of an eye or where it is closed
@@ -35,6 +36,7 @@ class LidRim:
     lower: Ints32  # (m,) likewise
     inside: Ints32  # (k,) vertices of the surface between them
     walls: Ints32  # (w,) vertices of the lids' own edges, which face the opening, without the rim
+    marks: Ints32  # (2, 2, 3) upper and lower lid, outer and inner landmark: corners of the triangle that holds it
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,18 +89,19 @@ def lid_rims(template: Template, main: Mesh, number: Ints32) -> list[LidRim]:
     count, label = connected_components(main.adjacency()[eye][:, eye], directed=False)
     members, rims = np.flatnonzero(eye), []
     centres = np.array([main.vertices_mm[members[label == k]].mean(axis=0) for k in range(count)]).reshape(-1, 3)
-    for side, corners in ((0, (36, 39)), (1, (45, 42))):
-        outer, inner = landmarks[list(corners)]
+    for side, corners in enumerate(EYE_CORNERS):
+        outer, inner = landmarks[corners]
         reach = float(np.linalg.norm(outer - inner))
         off = np.linalg.norm(centres - (outer + inner) / 2, axis=1)
         if not len(off) or off.min() > reach:
             continue
         inside = members[label == off.argmin()].astype(np.int32)
         loop = _loop_around(main, inside)
-        if loop is not None and len(loop) >= 8:
+        marks = number[template.mesh.triangles[template.landmark_triangles[LID_LANDMARKS[side]]]]
+        if loop is not None and len(loop) >= 8 and (marks >= 0).all():
             upper, lower = _split_rim(main, loop, (outer, inner))
             walls = _walls(main, loop, inside, outwards(inner - outer, side))
-            rims.append(LidRim(side, upper, lower, inside, walls))
+            rims.append(LidRim(side, upper, lower, inside, walls, marks))
     return rims
 
 
@@ -149,15 +152,21 @@ def _split_rim(mesh: Mesh, loop: Ints32, corners: tuple[Floats, Floats]) -> tupl
 def lid_targets(rims: list[LidRim], start_mm: Floats, contours: LidContours) -> list[LidTarget]:
     """Where the rims of a mesh belong by the lids' edges; of eyes whose edges are known.
 
-    start_mm: (V, 3) the mesh's vertices: each vertex keeps its share of the way along its lid.
+    start_mm: (V, 3) the mesh's vertices: each keeps its share of the way along its lid between corners and landmarks.
     """
     targets = []
     for rim in rims:
         if not contours.known[rim.eye]:
             continue
-        edges = _open_part(contours.points_mm[rim.eye])
+        shown = _open_part(contours.points_mm[rim.eye])
+        edges = contours.points_mm[rim.eye][:, shown]
+        marked = np.array(MARKED) - shown.start
         vertices = np.r_[rim.upper, rim.lower[1:-1]]
-        points = [_along(edges[lid], _shares(start_mm[chain])) for lid, chain in enumerate((rim.upper, rim.lower))]
+        points = []
+        for chain, marks, edge in zip((rim.upper, rim.lower), rim.marks, edges, strict=True):
+            shares, edge_shares = _shares(start_mm[chain]), _shares(edge)
+            at = shares[_feet(start_mm[chain], start_mm[marks].mean(axis=1))]
+            points.append(_along(edge, _carried(shares, at, edge_shares[marked.clip(0, len(edge) - 1)])))
         corner = [edges[:, 0].mean(axis=0), edges[:, -1].mean(axis=0)]
         points[0][[0, -1]] = corner
         out = outwards(corner[1] - corner[0], rim.eye)
@@ -166,13 +175,31 @@ def lid_targets(rims: list[LidRim], start_mm: Floats, contours: LidContours) -> 
     return targets
 
 
-def _open_part(edges: Floats) -> Floats:
-    """(2, K, 3) the edges between the corners that show: beyond them both are one line. All of a closed eye's."""
+def _feet(chain: Floats, marks: Floats) -> Ints64:
+    """(m,) which points of a lid's chain lie beside some marks (m, 3), along it."""
+    along = (chain[-1] - chain[0]) / np.linalg.norm(chain[-1] - chain[0])
+    return np.asarray(np.abs((marks @ along)[:, None] - chain @ along).argmin(axis=1))
+
+
+def _carried(shares: Floats, marks: Floats, to: Floats) -> Floats:
+    """(n,) shares of a way, with some (m,) carried to others and all between them smoothly; as they are where those
+    are out of order."""
+    knots, values = np.r_[0.0, marks, 1.0], np.r_[0.0, to, 1.0]
+    if (np.diff(knots) <= 0).any() or (np.diff(values) <= 0).any():
+        return shares
+    return np.asarray(PchipInterpolator(knots, values)(shares))
+
+
+def _open_part(edges: Floats) -> slice:
+    """Which of the edges' (2, K, 3) points lie between the corners that show: beyond them both are one line.
+
+    All of a closed eye's.
+    """
     gap = np.linalg.norm(edges[0] - edges[1], axis=1)
     apart = np.flatnonzero(gap > min(OPEN_MM, 0.3 * float(gap.max())))
     if len(apart) < 3:
-        return edges
-    return edges[:, max(apart[0] - 1, 0) : apart[-1] + 2]
+        return slice(0, len(gap))
+    return slice(max(int(apart[0]) - 1, 0), int(apart[-1]) + 2)
 
 
 def outwards(across: Floats, eye: int) -> Floats:
