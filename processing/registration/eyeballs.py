@@ -98,7 +98,8 @@ def _ruled(source: Mesh, vertices_mm: Floats, lid: LidTarget, walls: Bools) -> F
     loop = np.r_[lid.rim.upper, lid.rim.lower[-2:0:-1]]
     steps = np.arange(0, len(loop), 1 / RIM_STEPS)
     rest = _at(source.vertices_mm[loop], steps)
-    foot = cKDTree(rest).query(source.vertices_mm)[1]  # where on the rim each vertex's line begins
+    across = np.eye(3) - np.outer(lid.outwards, lid.outwards)
+    foot = cKDTree(rest @ across).query(source.vertices_mm @ across)[1]  # where on the rim each vertex's line begins
     rim = np.zeros(len(vertices_mm), dtype=np.bool_)
     rim[loop] = rim[lid.rim.inside] = True
     i, j = source.edges[:, 0], source.edges[:, 1]
@@ -108,7 +109,7 @@ def _ruled(source: Mesh, vertices_mm: Floats, lid: LidTarget, walls: Bools) -> F
     outside = ~(rim[i] | rim[j])
     to_skin = graph_laplacian(source.edges[outside], len(rim), along[outside])
     share = solve_harmonic(graph_laplacian(source.edges, len(rim), along), np.where(rim, 0.0, 1.0)[:, None], walls)
-    edge_share = float(np.clip(share[lid.rim.marks].mean(), *EDGE_SHARES))
+    edge_share = float(np.clip(lid.rim.marks_of(share).mean(), *EDGE_SHARES))
     share = share[walls]
     back = _at(vertices_mm[loop], steps[foot[walls]])
     edge, skin = back + LID_MM * lid.outwards, solve_harmonic(to_skin, vertices_mm, walls)[walls]

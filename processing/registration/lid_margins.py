@@ -37,6 +37,12 @@ class LidRim:
     inside: Ints32  # (k,) vertices of the surface between them
     walls: Ints32  # (w,) vertices of the lids' own edges, which face the opening, without the rim
     marks: Ints32  # (2, 2, 3) upper and lower lid, outer and inner landmark: corners of the triangle that holds it
+    mark_weights: Floats  # (2, 2, 3) barycentric, in it
+
+
+    def marks_of(self, values: Floats) -> Floats:
+        """(2, 2, K) what the landmarks have of the vertices' values (V, K)."""
+        return np.asarray((self.mark_weights[..., None] * values[self.marks]).sum(axis=2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +107,8 @@ def lid_rims(template: Template, main: Mesh, number: Ints32) -> list[LidRim]:
         if loop is not None and len(loop) >= 8 and (marks >= 0).all():
             upper, lower = _split_rim(main, loop, (outer, inner))
             walls = _walls(main, loop, inside, outwards(inner - outer, side))
-            rims.append(LidRim(side, upper, lower, inside, walls, marks))
+            mark_weights = template.landmark_barycentric[LID_LANDMARKS[side]]
+            rims.append(LidRim(side, upper, lower, inside, walls, marks, mark_weights))
     return rims
 
 
@@ -163,9 +170,10 @@ def lid_targets(rims: list[LidRim], start_mm: Floats, contours: LidContours) -> 
         marked = np.array(MARKED) - shown.start
         vertices = np.r_[rim.upper, rim.lower[1:-1]]
         points = []
-        for chain, marks, edge in zip((rim.upper, rim.lower), rim.marks, edges, strict=True):
+        marks_mm = rim.marks_of(start_mm)
+        for chain, marks, edge in zip((rim.upper, rim.lower), marks_mm, edges, strict=True):
             shares, edge_shares = _shares(start_mm[chain]), _shares(edge)
-            at = shares[_feet(start_mm[chain], start_mm[marks].mean(axis=1))]
+            at = shares[_feet(start_mm[chain], marks)]
             points.append(_along(edge, _carried(shares, at, edge_shares[marked.clip(0, len(edge) - 1)])))
         corner = [edges[:, 0].mean(axis=0), edges[:, -1].mean(axis=0)]
         points[0][[0, -1]] = corner
