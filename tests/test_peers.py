@@ -94,7 +94,7 @@ def test_the_version_is_the_one_that_openmvs_says(tmp_path: Path) -> None:
 def test_colmap_gets_our_cameras_for_its_stereo(take: Path, tmp_path: Path) -> None:
     read, images = read_photos(read_take(take))
     near = write_workspace(tmp_path / "workspace", images, read.cameras)
-    written = read_colmap(tmp_path / "workspace" / "sparse")
+    written, _ = read_colmap(tmp_path / "workspace" / "sparse")
     for i, camera in enumerate(read.cameras):
         assert written[i].centre == pytest.approx(camera.centre)
         assert not written[i].distortion.any()

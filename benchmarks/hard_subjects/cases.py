@@ -9,10 +9,11 @@ from common.array_types import Floats32
 from hard_subjects import head_band, james, lee_perry_smith, spectacles
 from hard_subjects.hairs import Growth, grown, jaw, scalp
 from hard_subjects.heads import Head, random_head
-from hard_subjects.photography import Hits, Sitter
+from hard_subjects.photography import Bench, Hits, Sitter
 from hard_subjects.skin import Recipe, painted, shaped, skin_triangles, vertex_colour
 from processing.geometry.mesh import Mesh
 
+STUDIO = Bench()
 Make = Callable[[int, int], Sitter]  # seed, levels of subdivision
 
 
@@ -20,8 +21,9 @@ Make = Callable[[int, int], Sitter]  # seed, levels of subdivision
 class Case:
     make: Make
     about: str
-    #: Whether what it is made of is there.
-    available: Callable[[], bool] = lambda: True
+    #: What of its data is not there, and where to get it; empty if all is.
+    missing: Callable[[], str] = str
+    bench: Bench = STUDIO
 
 
 SMOOTH = Recipe(mottle=(0.0, 0.0, 0.0), freckles=0.0, relief_mm=(0.02, 0.01))
@@ -135,19 +137,20 @@ def pores_alone(seed: int, levels: int) -> Sitter:
 
 CASES = {
     "james": Case(
-        lambda _seed, _levels: james.james(1.0), "a real scan with its own photographs as texture", james.available
+        lambda _seed, _levels: james.james(1.0), "a real scan with its own photographs as texture", james.missing
     ),
-    "james_half": Case(lambda _seed, _levels: james.james(0.5), "its contrast halved", james.available),
-    "james_quarter": Case(lambda _seed, _levels: james.james(0.25), "its contrast quartered", james.available),
+    "james_half": Case(lambda _seed, _levels: james.james(0.5), "its contrast halved", james.missing),
+    "james_quarter": Case(lambda _seed, _levels: james.james(0.25), "its contrast quartered", james.missing),
     "shaved": Case(
         lambda _seed, _levels: lee_perry_smith.lee_perry_smith(),
         "a real scan of a shaved head",
-        lee_perry_smith.available,
+        lee_perry_smith.missing,
     ),
     "pores": Case(pores_alone, "skin with pores alone"),
     "wet": Case(wet, "wet highlights that move with the camera"),
     "bald": Case(plain(replace(Recipe(), mottle=(0.05, 0.012, 0.008), pores=0.04)), "a bald scalp"),
-    "dark_skin": Case(plain(replace(Recipe(), tone=(0.10, 0.055, 0.035))), "dark skin"),
+    # a fifth of the light makes noise of less than half: most of it is the light's own
+    "dark_skin": Case(plain(replace(Recipe(), tone=(0.10, 0.055, 0.035))), "dark skin", bench=Bench(noise=0.0018)),
     "stubble": Case(stubble, "stubble on jaw and scalp"),
     "dark_hair": Case(dark_hair, "dark hair"),
     "beard": Case(beard, "a full beard"),

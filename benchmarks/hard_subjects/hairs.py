@@ -84,8 +84,8 @@ def jaw(head: Head) -> Floats32:
     x, y, z = np.abs(p[:, 0]), p[:, 1], p[:, 2]
     marks = head.landmarks_mm
     uneven = 3 * head.noise(p, 8.0, 22.0)
-    # the line from the nose's base round the mouth's corners up to the sideburns, before the ears
-    upper = marks[33, 1] - 3 + 0.012 * x**2 - 40 * np.exp(-((x - 26) ** 2) / 90) * (y > marks[48, 1])
+    # the line from the nose's base, along the moustache, under the cheeks, up to the sideburns before the ears
+    upper = marks[33, 1] - 3 + 0.012 * x**2 - 40 * np.exp(-((x - 39) ** 2) / 110) * (y > marks[48, 1])
     below = np.clip((upper - y + uneven) / 6, 0, 1) * np.clip((y + 125) / 12, 0, 1) * np.clip((70 - x) / 4, 0, 1)
     lips = np.minimum(head.near(marks[[*range(48, 60), 48]]), head.near(marks[[*range(60, 68), 60]]))
     mouth = (np.abs(y - marks[62:67, 1].mean()) < 6) & (x < 24)

@@ -41,8 +41,10 @@ LOCAL_MEAN_MM = 4.0
 TEXELS_PER_MM = 4.0
 
 
-def available() -> bool:
-    return (FOLDER / "james.obj").is_file()
+def missing() -> str:
+    """What is not there; empty if all is."""
+    there = all((FOLDER / f"james.{kind}").is_file() for kind in ("obj", "jpg", "ljson"))
+    return "" if there else f"menpo's james.obj, james.jpg and james.ljson are not in {FOLDER}"
 
 
 @cache

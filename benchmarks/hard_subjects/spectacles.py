@@ -5,7 +5,7 @@ from scipy.spatial import cKDTree
 
 from common.array_types import Floats
 from hard_subjects.heads import Head
-from processing.geometry.mesh import Mesh
+from processing.geometry.mesh import Mesh, Surface
 
 THICK_MM = 1.5  # half of the rims' thickness
 
@@ -13,6 +13,13 @@ THICK_MM = 1.5  # half of the rims' thickness
 def made_for(head: Head, rng: np.random.Generator) -> tuple[Mesh, Mesh]:
     """The frame and the lenses, in the rig's frame."""
     tree = cKDTree(head.average_mm)
+    skin = Surface(head.mesh)
+
+    def clear_of_skin(line: Floats) -> Floats:
+        on = skin.closest(line)
+        normals = head.mesh.triangle_normals[on.triangle]
+        height = np.einsum("nk,nk->n", line - on.points_mm, normals)
+        return np.asarray(line + normals * np.maximum(0, THICK_MM + 1 - height)[:, None])
 
     def place(points: Floats) -> Floats:
         return head.mesh.vertices_mm[tree.query(points)[1]]
@@ -38,7 +45,7 @@ def made_for(head: Head, rng: np.random.Generator) -> tuple[Mesh, Mesh]:
         lenses.append(_fan(middle, rim))
         hinge = middle + x * side * wide - forward * 2.5
         ear = place(np.array([[side * 78.0, 30.0, -5.0]]))[0] + x * side * 3 + up * 6
-        parts.append(_tube(np.linspace(hinge, ear, 24)))
+        parts.append(_tube(clear_of_skin(np.linspace(hinge, ear, 24))))
     ends = [e + forward * (depth + 0.5) + x * sign * (wide - 4) for e, sign in ((right, 1), (left, -1))]
     arch = np.linspace(*ends, 12) + up * 5 * np.sin(np.linspace(0, np.pi, 12))[:, None]
     return _together([*parts, _tube(arch)]), _together(lenses)

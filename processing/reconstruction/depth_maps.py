@@ -1,12 +1,13 @@
 """From the coarsest sweep to full depth maps: levels, the surface between them, and what each view starts from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from common.array_types import Gray
+from common.array_types import Bools, Gray
 from common.progress import Progress
 from processing.errors import ReconstructionError
 from processing.geometry.cameras import Camera
@@ -32,6 +33,13 @@ from processing.reconstruction.surface_reconstruction import (
     near_points,
     surface_through,
 )
+from processing.reconstruction.weak_texture import (
+    Regularisation,
+    away_from_edges,
+    information,
+    noise_variance,
+    sensitivity,
+)
 from processing.reconstruction.wider_search import search_wider
 
 SWEEP_STEP_PX = 0.75  # disparity between planes of the sweep
@@ -40,8 +48,19 @@ FROM_SURFACE = ((0.45, 4), (0.22, 3))  # ... after a new surface
 FROM_DEPTH = ((0.4, 3), (0.2, 2))  # ... after a coarser level of the same view
 CARRIED_SCORE = 0.6  # of a depth that no other view confirms, from which the next level still starts
 PENDING_POINTS = 2_000_000  # held before they are merged
+# Depth that is told poorly by itself is kept where the pixels around it tell it to within so many footprints ...
+WEAK_PX = 0.5
+ENCLOSED_PX = 31  # ... between sharp ones that lie no farther apart than this
+WEAK = 0.98  # ... with a score below min_score
+WEAK_TOLERANCE = 3.0  # such depths agree within so many tolerances
+WEAK_SMOOTH = 9  # and their normals come from points averaged over so many pixels
+WEAK_CELLS = 2.0  # they are merged in cells of so many times the side
+WEAK_WEIGHT = 0.1  # and weigh so much of what their score and slope say
+STRONG_PX = 9  # around what is measured sharply no weak depth is needed
 MARGIN_PX = 4  # beyond the surface's outline
+REACH_PX = 8  # the surfaces between levels reach so many footprints beyond points
 SURFACE_CELL_PX = 1.1  # side of the cells of the surfaces between levels, in footprints of their level
+COARSE_ROUNDS = 2  # in which the coarsest surface grows into places whose texture is weak
 SURFACE_BELOW_SIDE = 400  # a level whose photographs are smaller than this (longer side) ends in a new common surface
 GROWN = np.ones((2 * MARGIN_PX + 1, 2 * MARGIN_PX + 1), np.uint8)
 
@@ -82,6 +101,8 @@ def refine_all(
         pixel = float(camera.depth(stereo.volume.centre_mm[None])[0] / camera.K[0, 0])
         others = stereo.others(i, footprint_mm)
         passes = FROM_SURFACE if before is None else FROM_DEPTH
+        noise = noise_variance(image[region.rows, region.columns])
+        moves = sensitivity(camera, [c for _, c in others], stereo.volume.centre_mm, stereo.settings.best)
         depth, score = stereo.scratch.full(region.shape, np.nan), stereo.scratch.full(region.shape, 0.0)
         for band in bands(region.shape, TILE_PIXELS, TILE_HALO_PX):
             part = region.band(band.around)
@@ -90,19 +111,30 @@ def refine_all(
             if not known.any():
                 continue
             pixels, at = part.of(image), filled(start)
+            told = information(pixels.grey, moves, stereo.settings.window, noise)
+            told *= away_from_edges(start, stereo.settings.window, pixel)
+            weigh = Regularisation(told, pixel)
             for disparity, reach in passes:
                 step = disparity * pixel / stereo.parallax[i]
                 search = DepthSearch(step, reach, stereo.settings.window, stereo.settings.best)
-                at, value = stereo.kernels.refine(pixels, camera, others, at, search)
-                at = smoothed(at, value, 3 * step)
-            keep = known & (value > stereo.settings.min_score) & own_detail(pixels.grey, stereo.settings.window)
-            depth[band.kept] = np.where(keep, at, np.float32(np.nan))[band.within]
-            score[band.kept] = value.clip(0, 1)[band.within]
+                found, value = stereo.kernels.refine(pixels, camera, others, at, search)
+                at, precision = weigh(at, found, smoothed(found, value, 3 * step), value)
+            sure = known & (value > stereo.settings.min_score) & own_detail(pixels.grey, stereo.settings.window)
+            weak = enclosed(sure) & np.isfinite(start) & (precision > np.float32((WEAK_PX * pixel) ** -2))
+            depth[band.kept] = np.where(sure | weak, at, np.float32(np.nan))[band.within]
+            score[band.kept] = np.where(sure, value, value.clip(0.01, WEAK * stereo.settings.min_score))[band.within]
         done()
         return DepthMap(camera, region, depth, score)
 
     maps = zip(stereo.depth_views, pool.map(one, stereo.depth_views), strict=True)
     return {i: m for i, m in maps if m is not None}
+
+
+def enclosed(sure: Bools) -> Bools:
+    """(h, w) what lies between sure pixels: there depth is interpolated. Beyond the outermost it would be made up."""
+    alone = cv2.medianBlur(sure.astype(np.uint8), 3)
+    closed = cv2.morphologyEx(alone, cv2.MORPH_CLOSE, np.ones((ENCLOSED_PX, ENCLOSED_PX), np.uint8))
+    return np.asarray(closed > 0)
 
 
 def _finer_region(coarse: DepthMap, camera: Camera) -> Region | None:
@@ -138,52 +170,79 @@ def smoothed(depth: Gray, score: Gray, limit_mm: float) -> Gray:
     return np.asarray(np.where(np.abs(mean - calm) < limit_mm, mean, calm), dtype=np.float32)
 
 
-def fuse(
-    stereo: StereoViews,
-    maps: Maps,
-    tolerance_mm: float,
-    least: int,
-    cell_mm: float,
-    smooth: int,
-    overlap: float,
-    pool: Executor,
-) -> OrientedPoints:
-    """Merged oriented points of all depths that at least `least` other views confirm.
+@dataclass(frozen=True)
+class Fusion:
+    """How depth maps are fused."""
 
-    Where there are none within two cells, of those too that one other view confirms and no other sees past.
-    overlap: a surface point seen by many views is kept from about so many of them (thinned the same way each time).
+    tolerance_mm: float
+    #: So many other views confirm a depth.
+    least: int
+    #: Points are merged in cells of this side.
+    cell_mm: float
+    #: Normals come from points averaged over so many pixels.
+    smooth: int
+    #: A surface point seen by many views is kept from about so many of them (thinned the same way each time).
+    overlap: float = np.inf
+
+
+def fuse(stereo: StereoViews, maps: Maps, how: Fusion, pool: Executor) -> OrientedPoints:
+    """Merged oriented points of all depths that enough other views confirm.
+
+    Where there are none within two cells, of those too that one other view confirms and no other sees past; then of
+    weak depths, averaged more widely, that enough others confirm within a wider tolerance.
     """
+    least_score = np.float32(stereo.settings.min_score)
+    sharp = {i: m.masked(m.score > least_score) for i, m in maps.items()}
 
-    def part(job: tuple[int, Band]) -> tuple[OrientedPoints, OrientedPoints]:
+    def part(job: tuple[int, Band]) -> list[OrientedPoints]:
         i, band = job
-        m, others = maps[i].band(band.around), [maps[j] for j in stereo.near[i] if j in maps]
-        found = agreement(m, others, tolerance_mm)
-        sure = found.confirmed(min(least, max(len(others), 1)))
+        near = [j for j in stereo.near[i] if j in maps]
+        m, others = sharp[i].band(band.around), [sharp[j] for j in near]
+        found = agreement(m, others, how.tolerance_mm)
+        sure = found.confirmed(min(how.least, max(len(others), 1)))
         known = (sure | found.single()) & np.isfinite(found.depth)
         mean = DepthMap(m.camera, m.region, found.depth, m.score).masked(known)
         lot = np.random.default_rng([i, band.kept.start]).random(known.shape, dtype=np.float32)
-        known[: band.within.start] = known[band.within.stop :] = False
-        kept = known & sure & (lot * (found.count + 1) < overlap), known & ~sure
-        strong, weak = oriented_points(mean, kept, smooth)
-        return _within(strong, stereo.volume), _within(weak, stereo.volume)
+        outside = np.ones(known.shape, np.bool_)
+        outside[band.within] = False
+        known &= ~outside
+        kept = known & sure & (lot * (found.count + 1) < how.overlap), known & ~sure
+        strong, lone = oriented_points(mean, kept, how.smooth)
+        weak = _weak_points(maps[i].band(band.around), sure, [maps[j] for j in near], outside, how)
+        return [_within(points, stereo.volume) for points in (strong, lone, weak)]
 
-    points, lone = NO_POINTS, NO_POINTS
-    pending: list[tuple[OrientedPoints, OrientedPoints]] = []
-    jobs = [(i, band) for i in maps for band in bands(maps[i].region.shape, TILE_PIXELS, smooth)]
+    merged = [NO_POINTS] * 3
+    cells = how.cell_mm, how.cell_mm, WEAK_CELLS * how.cell_mm
+    pending: list[list[OrientedPoints]] = []
+    jobs = [(i, band) for i in maps for band in bands(maps[i].region.shape, TILE_PIXELS, WEAK_SMOOTH)]
     for n, found in enumerate(bounded_map(pool, part, jobs, 2 * stereo.settings.threads), start=1):
         pending.append(found)
-        if n == len(jobs) or sum(len(strong) + len(weak) for strong, weak in pending) > PENDING_POINTS:
-            points = merge_points([points, *(strong for strong, _ in pending)], cell_mm)
-            lone = merge_points([lone, *(weak for _, weak in pending)], cell_mm)
+        if n == len(jobs) or sum(len(p) for parts in pending for p in parts) > PENDING_POINTS:
+            each = zip(*pending, strict=True)
+            merged = [merge_points([m, *p], cell) for m, p, cell in zip(merged, each, cells, strict=True)]
             pending = []
-    if len(points) and len(lone):
-        points = concatenated([points, lone.kept(~near_points(lone.points_mm, points.points_mm, 2 * cell_mm))])
+    points = merged[0]
+    for more, cell in zip(merged[1:], cells[1:], strict=True):
+        if len(points) and len(more):
+            points = concatenated([points, more.kept(~near_points(more.points_mm, points.points_mm, 2 * cell))])
     if len(points) < 100:
         raise ReconstructionError(
-            f"nothing was reconstructed: only {len(points)} points are confirmed by {least} other views. Check that the"
-            " cameras belong to these photographs and that the subject is where they look"
+            f"nothing was reconstructed: only {len(points)} points are confirmed by {how.least} other views. Check that"
+            " the cameras belong to these photographs and that the subject is where they look"
         )
     return points
+
+
+def _weak_points(m: DepthMap, sure: Bools, others: Sequence[DepthMap], outside: Bools, how: Fusion) -> OrientedPoints:
+    """Oriented points of a view's depths that lie away from those that are sure."""
+    around = cv2.dilate(sure.astype(np.uint8), np.ones((STRONG_PX, STRONG_PX), np.uint8)) > 0
+    if not (np.isfinite(m.depth) & ~around & ~outside).any():
+        return NO_POINTS
+    found = agreement(m, others, WEAK_TOLERANCE * how.tolerance_mm)
+    known = found.confirmed(min(how.least, max(len(others), 1))) & (found.through == 0) & np.isfinite(found.depth)
+    mean = DepthMap(m.camera, m.region, found.depth, m.score).masked(known)
+    points = oriented_points(mean, [known & ~around & ~outside], WEAK_SMOOTH)[0]
+    return OrientedPoints(points.points_mm, points.normals, points.weight * np.float32(WEAK_WEIGHT))
 
 
 def _within(points: OrientedPoints, volume: Volume) -> OrientedPoints:
@@ -194,7 +253,7 @@ def _within(points: OrientedPoints, volume: Volume) -> OrientedPoints:
 
 def common_surface(points: OrientedPoints, footprint_mm: float) -> RenderedSurface:
     """The surface that the next level's views start from."""
-    solved = surface_through(points, SURFACE_CELL_PX * footprint_mm, 4 * footprint_mm, subdivide=False)
+    solved = surface_through(points, SURFACE_CELL_PX * footprint_mm, REACH_PX * footprint_mm, subdivide=False)
     return RenderedSurface(solved.mesh)
 
 
@@ -209,8 +268,13 @@ def depth_maps(stereo: StereoViews, pool: Executor, progress: Progress) -> tuple
     footprint = finest * 2**top
     progress(0.0, "searching the working volume")
     maps = sweep_all(stereo, footprint, pool)
-    points = fuse(stereo, maps, 2 * footprint, stereo.settings.min_consistent + 1, footprint, 3, np.inf, pool)
+    points = fuse(stereo, maps, Fusion(2 * footprint, stereo.settings.min_consistent + 1, footprint, 3), pool)
     surface = common_surface(points, footprint)
+    for _ in range(COARSE_ROUNDS):
+        maps = refine_all(stereo, footprint, surface, None, pool, lambda: None)
+        tolerance = 1.5 * footprint * stereo.settings.tolerance_px
+        points = fuse(stereo, maps, Fusion(tolerance, stereo.settings.min_consistent, footprint, 3), pool)
+        surface = common_surface(points, footprint)
     spent += pixels[top] * 8
     carried: Maps | None = None
     for level in range(top - 1, -1, -1):
@@ -230,7 +294,7 @@ def depth_maps(stereo: StereoViews, pool: Executor, progress: Progress) -> tuple
             break
         tolerance = 1.5 * footprint * stereo.settings.tolerance_px
         if max(max(m.camera.width, m.camera.height) for m in maps.values()) < SURFACE_BELOW_SIDE:
-            points = fuse(stereo, maps, tolerance, stereo.settings.min_consistent, footprint, 3, np.inf, pool)
+            points = fuse(stereo, maps, Fusion(tolerance, stereo.settings.min_consistent, footprint, 3), pool)
             surface, carried = common_surface(points, footprint), None
         else:
             carried = _carried(stereo, maps, tolerance, surface, pool)
@@ -239,7 +303,7 @@ def depth_maps(stereo: StereoViews, pool: Executor, progress: Progress) -> tuple
 
 def _carried(stereo: StereoViews, maps: Maps, tolerance_mm: float, surface: RenderedSurface, pool: Executor) -> Maps:
     """Depth maps to start the next level from: averaged where another view agrees, else the view's own where it scores
-    well and no other sees past it, else the surface's depth.
+    well, or was averaged for scoring poorly, and no other sees past it, else the surface's depth.
     """
 
     def one(i: int) -> DepthMap:
@@ -249,7 +313,8 @@ def _carried(stereo: StereoViews, maps: Maps, tolerance_mm: float, surface: Rend
             part = m.band(band.kept)
             found = agreement(part, near, tolerance_mm)
             behind = surface.depth(m.camera, part.region)
-            alone = np.isfinite(part.depth) & (found.through == 0) & (part.score > CARRIED_SCORE)
+            weak = part.score <= stereo.settings.min_score
+            alone = np.isfinite(part.depth) & (found.through == 0) & (weak | (part.score > CARRIED_SCORE))
             own = np.where(alone, part.depth, np.where(np.isfinite(behind), behind, np.float32(np.nan)))
             start[band.kept] = np.where((found.count >= 1) & np.isfinite(found.depth), found.depth, own)
         return DepthMap(m.camera, m.region, start, m.score)

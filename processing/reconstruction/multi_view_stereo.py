@@ -22,7 +22,8 @@ from processing.geometry.working_volume import (
     spread_views,
     working_volume,
 )
-from processing.reconstruction.depth_maps import depth_maps, fuse
+from processing.reconstruction.confidence import confidence
+from processing.reconstruction.depth_maps import Fusion, depth_maps, fuse
 from processing.reconstruction.image_pyramid import check_photo, pyramid
 from processing.reconstruction.scratch_files import Scratch
 from processing.reconstruction.settings import ReconstructionSettings, Scan, ScanReport
@@ -66,7 +67,8 @@ def reconstruct(
     """The surface that calibrated photographs show.
 
     images: (H, W, 3) uint8 BGR as taken (with lens distortion), one a camera, sizes may differ; at least six cameras
-    that look at a common point. device: "cpu" (compiled by numba), or a torch device. Result in the cameras' frame, mm.
+    that look at a common point. device: "cpu" (compiled by numba), or a torch device. Result in the cameras' frame, mm,
+    each vertex with its `confidence`.
 
     Coarse to fine with windows that follow the surface (Beeler et al. 2010), depth confirmed between views (Galliani et
     al. 2015), screened Poisson (Kazhdan and Hoppe 2013). Raises ReconstructionError and ShapeError (exit code 4).
@@ -84,7 +86,10 @@ def reconstruct(
         progress(0.6, "fusing the depth maps")
         cell = _cell_mm(settings, footprint, about.area_mm2)
         points = fuse(
-            stereo, maps, settings.tolerance_px * footprint, settings.min_consistent, cell, NORMAL_PX, OVERLAP, pool
+            stereo,
+            maps,
+            Fusion(settings.tolerance_px * footprint, settings.min_consistent, cell, NORMAL_PX, OVERLAP),
+            pool,
         )
         clock.lap("fuse")
         progress(0.67, f"surface through {len(points)} points")
@@ -97,6 +102,7 @@ def reconstruct(
         for n in range(settings.detail_passes):
             progress(0.8 + 0.13 * n / settings.detail_passes, f"detail, pass {n + 1} of {settings.detail_passes}")
             mesh = refine_surface(mesh, stereo, pool)
+        mesh = replace(mesh, confidence=confidence(mesh, points, cell))
         clock.lap("detail")
         progress(0.93, "colours")
         views = [ColourView(use.images, i, use.cameras[i], m) for i, m in maps.items()]

@@ -94,6 +94,47 @@ def displacements(vertices_mm: Gray, normals: Gray, points: OrientedPoints, cell
     return np.asarray(_displaced(vertices_mm, normals, ordered, table))
 
 
+def support(vertices_mm: Gray, normals: Gray, points: OrientedPoints, cells: PointCells) -> Gray:
+    """(V,) weight of the points around each vertex whose normals are like its own, falling off to nothing at the side
+    of the cells.
+
+    vertices_mm, normals: (V, 3).  cells: of the points.
+    """
+    ordered = (points.points_mm[cells.order], points.normals[cells.order], points.weight[cells.order], cells.starts)
+    table = (cells.origin_mm, cells.cell_mm, cells.keys, cells.numbers)
+    return np.asarray(_supported(vertices_mm, normals, ordered, table))
+
+
+@compiled
+def _supported(
+    vertices: Gray, normals: Gray, ordered: tuple[Gray, Gray, Gray, Ints32], table: tuple[Floats, float, Ints64, Ints32]
+) -> Gray:
+    points, directions, weights, starts = ordered
+    origin, cell, keys, numbers = table
+    out = np.zeros(len(vertices), np.float32)
+    reach2 = cell * cell
+    for v in range(len(vertices)):
+        x, y, z = vertices[v, 0], vertices[v, 1], vertices[v, 2]
+        key = cell_key(x, y, z, origin, cell)
+        if key == -1:
+            continue
+        total = 0.0
+        for n in range(27):
+            around = key + ((n // 9 - 1) << 42) + ((n // 3 % 3 - 1) << 21) + (n % 3 - 1)
+            at = place_of(around, keys)
+            if around < 0 or keys[at] != around:
+                continue
+            c = numbers[at]
+            for p in range(starts[c], starts[c + 1]):
+                dx, dy, dz = points[p, 0] - x, points[p, 1] - y, points[p, 2] - z
+                r2 = dx * dx + dy * dy + dz * dz
+                across = directions[p, 0] * normals[v, 0] + directions[p, 1] * normals[v, 1]
+                if r2 < reach2 and across + directions[p, 2] * normals[v, 2] >= FACING:
+                    total += weights[p] * (1 - r2 / reach2) ** 2
+        out[v] = total
+    return out
+
+
 @compiled
 def _displaced(
     vertices: Gray, normals: Gray, ordered: tuple[Gray, Gray, Gray, Ints32], table: tuple[Floats, float, Ints64, Ints32]

@@ -19,6 +19,7 @@ from processing.reconstruction.compiled_kernels.rasterization import draw_depth
 from processing.reconstruction.depth_fusion import OrientedPoints, merge_points
 from processing.reconstruction.image_regions import Region
 from processing.reconstruction.point_cells import PointCells, displacements
+from processing.reconstruction.surface_holes import enclosed_faces
 
 SOLVED_CELLS = 2.0  # side of the octree's finest cells, in cells of the points
 MOVED_CELLS = 2.0  # points so near a vertex, in their cells, say where it belongs
@@ -83,13 +84,14 @@ def onto_points(mesh: Mesh, points: OrientedPoints, reach_mm: float) -> Mesh:
 
 
 def trim_far_faces(mesh: Mesh, points: OrientedPoints, farthest_mm: float) -> Mesh:
-    """The largest connected piece of what lies near a measured point.
+    """The largest connected piece of what lies near a measured point or spans a hole between such places.
 
-    Near: as `near_points` has it.
+    Near: as `near_points` has it.  Holes: `enclosed_faces`.
     Raises ReconstructionError where nothing is left.
     """
     near = near_points(mesh.vertices_mm, points.points_mm, farthest_mm)
-    triangles = mesh.triangles[near[mesh.triangles].all(axis=1)]
+    measured = np.asarray(near[mesh.triangles].all(axis=1), dtype=np.bool_)
+    triangles = mesh.triangles[measured | enclosed_faces(mesh, measured)]
     if len(triangles) == 0:
         raise ReconstructionError("no surface was reconstructed: nothing lies near a measured point")
     count = len(mesh.vertices_mm)

@@ -28,14 +28,17 @@ def search_wider(
     """The depth maps with what other views do not confirm sought again, farther before and behind the surface.
 
     Cavities (an open mouth, nostrils, the folds of ears) are narrower than the windows of the coarser levels, so the
-    surface that the maps start from spans them, and their depth lies outside the range of `refine_all`.
+    surface that the maps start from spans them, and their depth lies outside the range of `refine_all`. What was
+    averaged there for matching poorly confirms nothing.
     """
+    least = np.float32(stereo.settings.min_score)
+    sharp = {i: m.masked(m.score > least) for i, m in maps.items()}
 
     def one(i: int) -> DepthMap:
-        m, near = maps[i], [maps[j] for j in stereo.near[i] if j in maps]
+        m, near = maps[i], [sharp[j] for j in stereo.near[i] if j in maps]
         found = DepthMap(m.camera, m.region, stereo.scratch.kept(m.depth), stereo.scratch.kept(m.score))
         for band in bands(m.region.shape, TILE_PIXELS, TILE_HALO_PX, SEARCH_TILE_PX):
-            part = m.band(band.around)
+            part = sharp[i].band(band.around)
             count = agreement(part, near, tolerance_mm).count
             start = surface.depth(m.camera, part.region)
             unsure = ~np.isnan(start) & (count < stereo.settings.min_consistent)

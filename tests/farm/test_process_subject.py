@@ -118,9 +118,9 @@ def test_two_bad_views_of_seventeen_pass_the_check_and_are_warned_of(subject: Pa
 
     spoil(subject / "2_smile", "missing", 3)
     spoil(subject / "2_smile", "not a JPEG", 4)
-    takes = read_takes(subject, None)
+    takes, _ = read_takes(subject, None)
     assert len(takes[1].views) == VIEWS - 2
-    assert dict(takes[1].skipped) == {3: "3.jpg is missing", 4: "4.jpg is not a JPEG"}
+    assert dict(takes[1].skipped) == {3: "3.jpg is missing", 4: "4.jpg is not a JPEG, nor a PNG or TIFF"}
 
 
 def test_folders_that_are_no_subject(subject: Path, tmp_path: Path, process: Process) -> None:

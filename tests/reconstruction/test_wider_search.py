@@ -10,7 +10,7 @@ import pytest
 from processing.geometry.mesh import Mesh
 from processing.reconstruction import depth_maps, wider_search
 from processing.reconstruction.depth_fusion import OrientedPoints
-from processing.reconstruction.depth_maps import fuse, refine_all
+from processing.reconstruction.depth_maps import Fusion, fuse, refine_all
 from processing.reconstruction.stereo_views import Maps, StereoViews
 from processing.reconstruction.surface_reconstruction import RenderedSurface
 from processing.reconstruction.tile_atlas import Atlas, tiles
@@ -101,7 +101,7 @@ def test_a_view_matched_tile_by_tile_is_the_view_matched_whole(
     def maps() -> tuple[Maps, OrientedPoints]:
         found = refine_all(two, pixel, cap, None, pool, lambda: None)
         found = search_wider(two, found, pixel, 1.5 * pixel, cap, pool)
-        return found, fuse(two, found, pixel, 1, pixel, 3, np.inf, pool)
+        return found, fuse(two, found, Fusion(pixel, 1, pixel, 3), pool)
 
     whole, points = maps()
     for module in (depth_maps, wider_search):
