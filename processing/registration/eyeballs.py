@@ -109,7 +109,7 @@ def _ruled(source: Mesh, vertices_mm: Floats, lid: LidTarget, walls: Bools) -> F
     outside = ~(rim[i] | rim[j])
     to_skin = graph_laplacian(source.edges[outside], len(rim), along[outside])
     share = solve_harmonic(graph_laplacian(source.edges, len(rim), along), np.where(rim, 0.0, 1.0)[:, None], walls)
-    edge_share = float(np.clip(lid.rim.marks_of(share).mean(), *EDGE_SHARES))
+    edge_share = float(np.clip(lid.rim.marks_of(share).max(), *EDGE_SHARES))
     share = share[walls]
     back = _at(vertices_mm[loop], steps[foot[walls]])
     edge, skin = back + LID_MM * lid.outwards, solve_harmonic(to_skin, vertices_mm, walls)[walls]

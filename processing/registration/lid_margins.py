@@ -39,7 +39,6 @@ class LidRim:
     marks: Ints32  # (2, 2, 3) upper and lower lid, outer and inner landmark: corners of the triangle that holds it
     mark_weights: Floats  # (2, 2, 3) barycentric, in it
 
-
     def marks_of(self, values: Floats) -> Floats:
         """(2, 2, K) what the landmarks have of the vertices' values (V, K)."""
         return np.asarray((self.mark_weights[..., None] * values[self.marks]).sum(axis=2))
