@@ -27,8 +27,9 @@ def write_landmarks(path: Path, landmarks: Landmarks3d) -> None:
         "views": landmarks.views.tolist(),
     }
     if landmarks.lids is not None and landmarks.lids.known.any():
-        rounded = np.round(landmarks.lids.points_mm, 4)
-        content["lids_mm"] = np.where(np.isfinite(rounded), rounded, None).tolist()
+        content["lids_mm"] = [
+            [[[plain(x) for x in row] for row in lid] for lid in eye] for eye in landmarks.lids.points_mm.tolist()
+        ]
         content["lid_views"] = landmarks.lids.views.tolist()
     with atomic_write(Path(path)) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

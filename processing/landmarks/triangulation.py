@@ -132,14 +132,14 @@ def _join_points(
         if best.sum() < FEWEST_VIEWS:
             continue
         for _ in range(2):
-            which = np.flatnonzero(best)
+            which = np.flatnonzero(best).tolist()
             point = triangulate([cameras[i] for i in which], observed[which, k])
             off = _miss_mm(cameras, point[None], observed[:, k : k + 1])[:, 0]
             again = off < tolerance_mm
             if again.sum() < FEWEST_VIEWS or (again == best).all():
                 break
             best = again
-        which = np.flatnonzero(best)
+        which = np.flatnonzero(best).tolist()
         residual = [cameras[i].project(point[None])[0] - observed[i, k] for i in which]
         points[k], views[k] = point, len(which)
         errors[k] = float(np.sqrt((np.square(residual).sum(axis=1)).mean()))

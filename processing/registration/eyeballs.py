@@ -90,8 +90,8 @@ def _walls(ring: sparse.csr_array, vertices_mm: Floats, lid: LidTarget) -> Bools
 
 
 def _ruled(source: Mesh, vertices_mm: Floats, lid: LidTarget, walls: Bools) -> Floats:
-    """(V, 3) with the lids' inner sides on lines from the rim to the lid's edge, where its landmarks lie, and from there
-    to the skin around.
+    """(V, 3) with the lids' inner sides on lines from the rim to the lid's edge, which is where its landmarks lie, and
+    from there to the skin around.
 
     Any film between the two would draw together into the opening.
     """

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import sparse
 
-from common.array_types import Bools, Floats, Ints32
+from common.array_types import Bools, Floats, Ints32, Ints64
 from common.progress import Progress, no_progress
 from processing.errors import MeshError, ShapeError
 from processing.geometry.mesh import Mesh
@@ -89,7 +89,7 @@ class LandmarkConstraints:
         """(R, 3) where they belong."""
         return np.concatenate([np.zeros((0, 3)), *(lid.points_mm for lid in self.lids)])
 
-    def sided(self, vertices: Ints32, matches: Matches) -> Matches:
+    def sided(self, vertices: Ints32 | Ints64, matches: Matches) -> Matches:
         """Matches of some vertices (N,) without those of skin to an eye and of an eye to skin."""
         wrong = np.zeros(len(vertices), dtype=np.bool_)
         for lid in self.lids:

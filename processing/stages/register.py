@@ -28,7 +28,7 @@ class Register(Stage):
     for expressions).  review: verdict, reasons, figures by region; quality: the same as a picture.
     """
 
-    name, version = "register", 4
+    name, version = "register", 5
     needs: ClassVar[Mapping[str, str]] = {
         "template": TEMPLATE,
         "take": TAKE,
