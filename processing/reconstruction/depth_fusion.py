@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from common.array_types import Bools, Gray
+from common.array_types import Bools, Floats, Gray
 from processing.geometry.cameras import Camera
 from processing.reconstruction.cell_table import cell_sums
+from processing.reconstruction.compiled_kernels.depth_agreement import add_agreement
+from processing.reconstruction.compiled_kernels.pixel_points import find_oriented, from_centre
 from processing.reconstruction.image_regions import Region
-from processing.reconstruction.stereo_matching import ray_terms
+from processing.reconstruction.stereo_matching import projection
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +60,14 @@ class OrientedPoints:
 NO_POINTS = OrientedPoints(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32), np.zeros(0, np.float32))
 
 
+def ray_matrix(camera: Camera) -> Floats:
+    """(3, 3) the ray of depth 1, head frame, of a pixel (x, y, 1)."""
+    return np.asarray(camera.R.T @ np.linalg.inv(camera.K))
+
+
 def back_project(camera: Camera, region: Region, depth: Gray) -> Gray:
     """(h, w, 3) points of a region's depth map in the head frame, mm."""
-    M = camera.R.T @ np.linalg.inv(camera.K)
+    M = ray_matrix(camera)
     points = np.empty((*depth.shape, 3), np.float32)
     for k in range(3):
         ray = (M[k, 0] * region.x + (M[k, 1] * region.y + M[k, 2])).astype(np.float32)
@@ -94,49 +101,23 @@ def agreement(one: DepthMap, others: Sequence[DepthMap], tolerance_mm: float) ->
     An other agrees where the point of this map, seen by it, lies within tolerance_mm of its own depth there, and sees
     past it where its own depth is farther by three times as much.
     """
-    total = one.depth * one.score
-    weight = one.score.copy()
-    count = np.zeros(one.depth.shape, np.float32)
-    through = np.zeros(one.depth.shape, np.float32)
+    depth = np.ascontiguousarray(one.depth)
+    sums = np.stack([depth * one.score, one.score, np.zeros_like(depth), np.zeros_like(depth)])
     for other in others:
-        (qx, qy, qz), b = ray_terms(one.camera, other.camera, one.region.x, one.region.y)
-        z = qz * one.depth + np.float32(b[2])
-        inverse = 1 / z
-        mx = (qx * one.depth + np.float32(b[0])) * inverse - np.float32(other.region.x0)
-        my = (qy * one.depth + np.float32(b[1])) * inverse - np.float32(other.region.y0)
-        seen = cv2.remap(
-            other.depth, mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=float("nan")
-        )
-        difference = seen - z
-        agrees = np.abs(difference) < tolerance_mm
-        there = cv2.remap(other.score, mx, my, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-        share = np.where(agrees, there, 0)
+        M, b = projection(one.camera, other.camera)
         # A step along the other's ray moves our depth by the cosine between the two optical axes (nearly: long lenses).
-        cosine = np.float32(one.camera.R[2] @ other.camera.R[2])
-        total += share * (one.depth + cosine * np.where(agrees, difference, 0))
-        weight += share
-        count += agrees
-        through += difference > 3 * tolerance_mm
-    return Agreement((total / np.maximum(weight, 1e-6)).astype(np.float32), count, through)
-
-
-def normals_of(points: Gray, smooth: int, camera: Camera) -> Gray:
-    """(h, w, 3) unit normals towards the camera of an organised point map, from differences of smoothed points.
-
-    NaN where a neighbour is unknown.
-    """
-    known = np.isfinite(points[..., 0]).astype(np.float32)
-    filled = np.where(known[..., None] > 0, points - camera.centre.astype(np.float32), 0).astype(np.float32)
-    share = cv2.boxFilter(known, -1, (smooth, smooth))
-    mean = cv2.boxFilter(filled, -1, (smooth, smooth)) / np.maximum(share, 1e-6)[..., None]
-    mean[known == 0] = np.nan
-    dx, dy = np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    dx[:, 1:-1] = mean[:, 2:] - mean[:, :-2]
-    dy[1:-1] = mean[2:] - mean[:-2]
-    normal = np.cross(dy, dx)
-    normal /= np.maximum(np.linalg.norm(normal, axis=2, keepdims=True), 1e-12)
-    away = (normal * mean).sum(axis=2, keepdims=True) > 0
-    return np.asarray(np.where(away, -normal, normal), dtype=np.float32)
+        cosine = float(one.camera.R[2] @ other.camera.R[2])
+        add_agreement(
+            depth,
+            np.c_[M, b],
+            (one.region.y0, one.region.x0, other.region.y0, other.region.x0),
+            np.ascontiguousarray(other.depth),
+            np.ascontiguousarray(other.score),
+            (tolerance_mm, 3 * tolerance_mm, cosine),
+            sums,
+        )
+    total, weight, count, through = sums
+    return Agreement(total / np.maximum(weight, np.float32(1e-6)), count, through)
 
 
 def oriented_points(
@@ -144,15 +125,21 @@ def oriented_points(
 ) -> list[OrientedPoints]:
     """For each mask, the kept pixels of a depth map as points with normals, weighted by score and by how squarely they
     are seen.
+
+    Normals are from differences of points averaged over smooth x smooth pixels; a pixel beside an unknown one has none.
     """
-    points = one.points()
-    normals = normals_of(points, smooth, one.camera)
-    toward = one.camera.centre.astype(np.float32) - points
-    toward /= np.linalg.norm(toward, axis=2, keepdims=True)
-    cosine = (normals * toward).sum(axis=2)
-    weight = (one.score * cosine * cosine).clip(1e-3).astype(np.float32)
-    every = (keep & (cosine > least_cosine) for keep in keeps)
-    return [OrientedPoints(points[keep], normals[keep], weight[keep]) for keep in every]
+    camera = one.camera
+    points = np.empty((*one.depth.shape, 4), np.float32)
+    from_centre(np.ascontiguousarray(one.depth), ray_matrix(camera), (one.region.y0, one.region.x0), points)
+    sums = cv2.boxFilter(points, -1, (smooth, smooth), normalize=False)
+    centre, score = camera.centre.astype(np.float32), np.ascontiguousarray(one.score)
+    found = []
+    for keep in keeps:
+        rows = np.empty((np.count_nonzero(keep), 7), np.float32)
+        count = find_oriented(points, sums, score, np.ascontiguousarray(keep).view(np.uint8), least_cosine, rows)
+        rows = rows[:count]
+        found.append(OrientedPoints(rows[:, :3] + centre, rows[:, 3:6].copy(), rows[:, 6].copy()))
+    return found
 
 
 def concatenated(parts: Sequence[OrientedPoints]) -> OrientedPoints:

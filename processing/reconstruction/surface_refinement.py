@@ -5,16 +5,15 @@ This brings out detail smaller than the matching window.
 
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from common.array_types import Gray
+from common.array_types import Gray, Ints64
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh
 from processing.reconstruction.bounded_map import bounded_map
+from processing.reconstruction.compiled_kernels.vertex_moves import add_moves, find_facing, find_moves
 from processing.reconstruction.depth_maps import MARGIN_PX
 from processing.reconstruction.image_regions import TILE_PIXELS, Region, bands
 from processing.reconstruction.stereo_matching import DepthSearch
@@ -54,16 +53,14 @@ def refine_surface(mesh: Mesh, stereo: StereoViews, pool: Executor) -> Mesh:
     surface = RenderedSurface(mesh)
     vertices = SurfaceVertices.of(mesh)
     # Of weights, their squares, weighted moves, weighted squared moves.
-    sums = np.zeros((4, len(vertices.positions)), np.float32)
+    sums = np.zeros((len(vertices.positions), 4), np.float32)
     views = list(stereo.depth_views)
     for found in bounded_map(
         pool, lambda i: _view_moves(stereo, i, surface, vertices), views, 2 * stereo.settings.threads
     ):
         if found is not None:
-            index, move, share = found
-            for row, term in enumerate((share, share * share, share * move, share * move * move)):
-                sums[row, index] += term
-    move = agreed_move(*sums)
+            add_moves(*found, sums)
+    move = agreed_move(*sums.T)
     return replace(mesh, vertices_mm=mesh.vertices_mm + (move[:, None] * vertices.normals).astype(np.float64))
 
 
@@ -85,7 +82,7 @@ def agreed_move(weight: Gray, squares: Gray, moves: Gray, moves_squared: Gray) -
 
 def _view_moves(
     stereo: StereoViews, i: int, surface: RenderedSurface, vertices: SurfaceVertices
-) -> tuple[NDArray[np.intp], Gray, Gray] | None:
+) -> tuple[Ints64, Gray, Gray] | None:
     """Which vertices view i moves, by how much (mm) along their normals, and with what weight; tile by tile."""
     camera = stereo.pyramids[i].levels[0][1]
     facing = vertices_facing(camera, vertices)
@@ -107,39 +104,42 @@ def _view_moves(
 
 @dataclass(frozen=True, eq=False)
 class FacingVertices:
-    """Vertices that face a view, all (n,)."""
+    """Vertices that face a view."""
 
-    #: Among all vertices.
-    index: NDArray[np.intp]
-    #: Pixel.
-    x: Gray
-    y: Gray
-    #: Depth, mm.
-    z: Gray
-    #: How far a unit of depth moves the surface along the vertex's normal (negative).
-    slope: Gray
+    #: (n,) among all vertices.
+    index: Ints64
+    #: (4, n) pixel x and y, depth (mm), and how far a unit of depth moves the surface along the normal (negative).
+    seen: Gray
 
     def region(self, camera: Camera, margin: int) -> Region | None:
         """The rectangle of the image in which they and a margin lie."""
         if len(self.index) == 0:
             return None
-        bounds = float(self.y.min()), float(self.y.max()), float(self.x.min()), float(self.x.max())
+        x, y = self.seen[:2]
+        bounds = float(y.min()), float(y.max()), float(x.min()), float(x.max())
         return clipped_region(bounds, margin, camera.height, camera.width)
-
-    def at(self, keep: NDArray[Any]) -> "FacingVertices":
-        return FacingVertices(self.index[keep], self.x[keep], self.y[keep], self.z[keep], self.slope[keep])
 
     def between(self, top: int, bottom: int) -> "FacingVertices":
         """Those seen at rows top <= y < bottom."""
-        return self.at((self.y >= top) & (self.y < bottom))
+        keep = (self.seen[1] >= top) & (self.seen[1] < bottom)
+        return self if keep.all() else FacingVertices(self.index[keep], self.seen[:, keep])
 
 
 def vertices_facing(camera: Camera, vertices: SurfaceVertices) -> FacingVertices:
     """The vertices that face a pinhole camera squarely enough."""
-    front, along, z = vertices.facing(camera, LEAST_COSINE)
-    from_camera = vertices.positions[front] - camera.centre.astype(np.float32)
-    pixel = from_camera @ (camera.K @ camera.R).T.astype(np.float32) / z[:, None]
-    return FacingVertices(front, pixel[:, 0], pixel[:, 1], z, along / z)
+    count = len(vertices.positions)
+    index, seen = np.empty(count, np.int64), np.empty((4, count), np.float32)
+    found = find_facing(
+        np.ascontiguousarray(vertices.positions),
+        np.ascontiguousarray(vertices.normals),
+        vertices.lever,
+        (camera.K @ camera.R).astype(np.float32),
+        camera.centre.astype(np.float32),
+        LEAST_COSINE,
+        index,
+        seen,
+    )
+    return FacingVertices(index[:found].copy(), seen[:, :found].copy())
 
 
 def correction(stereo: StereoViews, i: int, surface: RenderedSurface, region: Region) -> Correction | None:
@@ -167,24 +167,21 @@ def correction(stereo: StereoViews, i: int, surface: RenderedSurface, region: Re
     return Correction(camera, region, cut, offset, np.where(known & even, share, 0).astype(np.float32))
 
 
-def moves(found: Correction, facing: FacingVertices, tolerance_mm: float) -> tuple[NDArray[np.intp], Gray, Gray]:
+def moves(found: Correction, facing: FacingVertices, tolerance_mm: float) -> tuple[Ints64, Gray, Gray]:
     """Which of the vertices that face a view it sees, how far (mm) each moves along its normal and with what weight.
 
     tolerance_mm: how far a vertex may lie from the rendered depth.
     """
-    region = found.region
-    height, width = region.shape
-    x, y = facing.x - np.float32(region.x0), facing.y - np.float32(region.y0)
-    inside = (x > 0) & (y > 0) & (x < width - 1) & (y < height - 1)
-    facing, x, y = facing.at(inside), x[inside], y[inside]
-    nearest = (y + 0.5).astype(np.int32), (x + 0.5).astype(np.int32)
-    seen = (np.abs(found.depth[nearest] - facing.z) < tolerance_mm / -facing.slope) & (found.weight[nearest] > 0)
-    weight = found.weight[nearest][seen]
-    facing, x, y = facing.at(seen), x[seen], y[seen]
-    x0, y0 = x.astype(np.int32), y.astype(np.int32)
-    fx, fy = x - x0, y - y0
-    o = found.offset
-    offset = (o[y0, x0] * (1 - fx) + o[y0, x0 + 1] * fx) * (1 - fy) + (
-        o[y0 + 1, x0] * (1 - fx) + o[y0 + 1, x0 + 1] * fx
-    ) * fy
-    return facing.index, offset * facing.slope, weight * facing.slope * facing.slope
+    first = np.array([found.region.x0, found.region.y0, 0, 0], np.float32)
+    moved, move = np.empty_like(facing.index), np.empty((2, len(facing.index)), np.float32)
+    count = find_moves(
+        facing.index,
+        facing.seen - first[:, None],
+        found.depth,
+        found.offset,
+        found.weight,
+        tolerance_mm,
+        moved,
+        move,
+    )
+    return moved[:count], move[0, :count], move[1, :count]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from processing.geometry.mesh import Surface
-from processing.reconstruction.depth_fusion import DepthMap, agreement, merge_points, normals_of, oriented_points
+from processing.reconstruction.depth_fusion import DepthMap, agreement, merge_points, oriented_points
 from processing.reconstruction.image_pyramid import Pyramid, pyramid
 from processing.reconstruction.image_regions import Region, bands
 from processing.reconstruction.scratch_files import Scratch
@@ -154,12 +154,11 @@ def test_normals_and_points_of_a_true_depth_map(
     depth = true_depths[2]
     one = DepthMap(pyramids[2].levels[0][1], Region(0, depth.shape[0], 0, depth.shape[1]), depth, np.ones_like(depth))
     there = inside(depth, 6)
-    normals = normals_of(one.points(), 3, one.camera)[there]
-    on = Surface(scene.mesh).closest(one.points()[there].astype(float))
-    assert on.distance_mm.max() < 1e-2
-    cosine = (normals * scene.mesh.triangle_normals[on.triangle]).sum(axis=1)
-    assert np.degrees(np.arccos(np.median(cosine).clip(-1, 1))) < 4
     (points,) = oriented_points(one, [there], 3)
+    on = Surface(scene.mesh).closest(points.points_mm.astype(float))
+    assert on.distance_mm.max() < 1e-2
+    cosine = (points.normals * scene.mesh.triangle_normals[on.triangle]).sum(axis=1)
+    assert np.degrees(np.arccos(np.median(cosine).clip(-1, 1))) < 4
     merged = merge_points([points, points], 3 * tools.footprint_mm)
     assert 0.05 * len(points) < len(merged) < 0.4 * len(points)
     assert np.percentile(Surface(scene.mesh).closest(merged.points_mm.astype(float)).distance_mm, 95) < 0.5
