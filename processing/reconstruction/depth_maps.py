@@ -112,8 +112,8 @@ def refine_all(
                 continue
             pixels, at = part.of(image), filled(start)
             told = information(pixels.grey, moves, stereo.settings.window, noise)
-            told *= away_from_edges(start, stereo.settings.window, pixel)
-            weigh = Regularisation(told, pixel)
+            even = away_from_edges(start, stereo.settings.window, pixel)
+            weigh = Regularisation(told, even, stereo.settings.min_score, pixel)
             for disparity, reach in passes:
                 step = disparity * pixel / stereo.parallax[i]
                 search = DepthSearch(step, reach, stereo.settings.window, stereo.settings.best)

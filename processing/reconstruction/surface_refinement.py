@@ -122,7 +122,7 @@ class FacingVertices:
     def between(self, top: int, bottom: int) -> "FacingVertices":
         """Those seen at rows top <= y < bottom."""
         keep = (self.seen[1] >= top) & (self.seen[1] < bottom)
-        return self if keep.all() else FacingVertices(self.index[keep], self.seen[:, keep])
+        return self if keep.all() else FacingVertices(self.index[keep], np.compress(keep, self.seen, axis=1))
 
 
 def vertices_facing(camera: Camera, vertices: SurfaceVertices) -> FacingVertices:
@@ -176,7 +176,7 @@ def moves(found: Correction, facing: FacingVertices, tolerance_mm: float) -> tup
     moved, move = np.empty_like(facing.index), np.empty((2, len(facing.index)), np.float32)
     count = find_moves(
         facing.index,
-        facing.seen - first[:, None],
+        np.ascontiguousarray(facing.seen - first[:, None]),
         found.depth,
         found.offset,
         found.weight,

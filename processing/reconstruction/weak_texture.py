@@ -94,8 +94,12 @@ def away_from_edges(start: Gray, window: int, footprint_mm: float) -> Bools:
 class Regularisation:
     """What averages the offsets of a view's tile as widely as they are told poorly."""
 
-    #: (h, w) mm^-2, of each match by itself: `information`, none beside edges.
+    #: (h, w) mm^-2, of each match by itself: `information`.
     told: Gray
+    #: (h, w) `away_from_edges`. Beside them the start is no prior, and windows hold what moves otherwise:
+    even: Bools
+    #: there a match that scores more than this is taken as it is, and tells its neighbours nothing.
+    least_score: float
     footprint_mm: float
 
     def __call__(self, start: Gray, found: Gray, calm: Gray, score: Gray) -> tuple[Gray, Gray]:
@@ -105,7 +109,7 @@ class Regularisation:
         surface keeps its shape (a prior of second order).  found: as matched.  calm: `found` smoothed for where it is
         told well.  score: of the matches.
         """
-        surely = np.square(((score - np.float32(CHANCE_SCORE)) / (1 - CHANCE_SCORE)).clip(0, 1)) * self.told
+        surely = np.square(((score - np.float32(CHANCE_SCORE)) / (1 - CHANCE_SCORE)).clip(0, 1)) * self.told * self.even
         weight = surely / (1 + surely * np.float32((FLOOR_PX * self.footprint_mm) ** 2))
         moved = found - start
         offset, precision = self._averaged(weight, moved)
@@ -115,6 +119,7 @@ class Regularisation:
         least = np.float32((SURE_PX * self.footprint_mm) ** -2)
         sure = np.square(surely)
         sure /= sure + least * least
+        sure[~self.even & (score > self.least_score)] = 1
         return np.asarray(sure * calm + (1 - sure) * (start + offset), dtype=np.float32), precision
 
     def _averaged(self, weight: Gray, moved: Gray) -> tuple[Gray, Gray]:

@@ -63,8 +63,17 @@ def test_an_offset_of_depth_moves_a_plane_by_its_foreshortened_length(rig: Stere
     asked = Correction(camera, whole, depth.reshape(shape).astype(np.float32), np.full(shape, 0.5, np.float32),
                        np.ones(shape, np.float32))  # fmt: skip
     normals = np.broadcast_to(normal, plane.shape).astype(np.float32)
-    index, move, _ = moves(asked, vertices_facing(camera, skin_of(plane, normals)), 0.5)
+    facing = vertices_facing(camera, skin_of(plane, normals))
+    index, move, _ = moves(asked, facing, 0.5)
     assert len(index) == len(plane)
+    # The view in two bands: each vertex is moved in one of them, as in the whole.
+    halves = [moves(asked, facing.between(*rows), 0.5) for rows in ((0, shape[0] // 2), (shape[0] // 2, shape[0]))]
+    assert all(len(half[0]) < len(plane) for half in halves)
+    assert np.array_equal(np.sort(np.concatenate([half[0] for half in halves])), np.sort(index))
+    assert np.array_equal(
+        np.concatenate([half[1] for half in halves])[np.argsort(np.concatenate([half[0] for half in halves]))],
+        move[np.argsort(index)],
+    )
     moved = plane[index] + move[:, None] * normal
     # The plane that moved is the one whose depth is 0.5 mm greater along every ray.
     distance = np.linalg.norm(plane[index] - camera.centre, axis=1)

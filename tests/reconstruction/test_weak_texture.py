@@ -51,12 +51,30 @@ def test_what_is_told_poorly_is_averaged_and_what_is_told_well_stays(seed: int) 
     weak = x > 48
     told = np.where(weak, np.float32(1.0), np.float32(4000.0)).astype(np.float32)
     found = (true + np.where(weak, 1.0, 0.01) * rng.normal(size=true.shape)).astype(np.float32)
-    weigh = Regularisation(told, FOOTPRINT_MM)
+    weigh = Regularisation(told, np.ones(told.shape, np.bool_), 0.5, FOOTPRINT_MM)
     depth, precision = weigh(start, found, found, np.full_like(true, 0.9))
     off = np.abs(depth - true)[8:-8, 8:-8]
     assert off[:, :32].max() < 0.06
     assert np.sqrt(np.square(off[:, 44:]).mean()) < 0.25
     assert np.median(precision[weak]) > 4 * np.median(told[weak])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_beside_an_edge_a_good_match_is_taken_as_it_is(seed: int) -> None:
+    """As at a nostril's rim: the start is off there, and what lies around says nothing of it."""
+    rng = np.random.default_rng(seed)
+    true = np.full((96, 96), 800, np.float32)
+    true[:, 48:] += 12
+    start = np.full_like(true, 800)
+    even = np.ones(true.shape, np.bool_)
+    even[:, 40:] = False
+    found = (true + 0.02 * rng.normal(size=true.shape)).astype(np.float32)
+    score = np.full_like(true, 0.9)
+    score[:, 80:] = 0.3
+    told = np.full_like(true, 4000)
+    depth, _ = Regularisation(told, even, 0.5, FOOTPRINT_MM)(start, found, found, score)
+    assert np.abs(depth - true)[:, :78].max() < 0.1
+    assert np.abs(depth - true)[:, 84:].min() > 1  # a poor match there is left to the start
 
 
 @pytest.mark.parametrize("seed", SEEDS)
