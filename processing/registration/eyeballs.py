@@ -1,6 +1,5 @@
 """Eyeballs: spheres through what a scan shows between the lids, and the surface between the lids laid on them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,7 @@ from processing.geometry.mesh import Mesh
 from processing.geometry.sparse_cholesky import graph_laplacian
 from processing.geometry.vertex_rings import dilated
 from processing.mesh_repair.fold_repair import solve_harmonic
-from processing.registration.lid_margins import LID_MM, MOST_WALL_RINGS, LidTarget
+from processing.registration.lid_margins import LID_MM, MOST_WALL_RINGS, LidFit, LidTarget
 
 RADIUS_MM, RADIUS_SPREAD_MM = 12.0, 0.6  # of adults' eyes (Bekerman, Gottlieb and Vaiman 2014)
 CENTRE_SPREAD_MM = 3.0  # of its centre, about a radius behind the lids' middle
@@ -23,7 +22,7 @@ RIM_STEPS = 64  # between two vertices of a rim
 BESIDE = 0.02  # weight of an edge along a lid, of that of one across it
 EDGE_SHARES = (0.2, 0.8)  # of the way from a rim to the skin around it, within which the lid's edge lies
 CLEAR_MM = 0.3  # from a lid's edge, as seen along the way out, begins what a scan shows of its outer side
-GROOVE_MM = 1.5  # over which the surface between the lids rises from their rim to the eyeball
+GROOVE_MM = 0.8  # over which the surface between the lids rises from their rim to the eyeball
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,14 +62,15 @@ def sphere_behind(points: Floats, middle: Floats, outwards: Floats) -> Eyeball:
     return Eyeball(state[:3], float(state[3]))
 
 
-def settle_lids(source: Mesh, vertices_mm: Floats, lids: Sequence[LidTarget], scan: Mesh) -> tuple[Floats, Bools]:
+def settle_lids(vertices_mm: Floats, lids: LidFit, scan: Mesh) -> tuple[Floats, Bools]:
     """A fitted mesh with its lids' inner sides spanned to their rims, and eyeballs between the lids.
 
-    source: the mesh before the fit.  vertices_mm: (V, 3).  Returns the vertices, and (V,) those placed here.
+    vertices_mm: (V, 3).  Returns the vertices, and (V,) those placed here.
     """
+    source = lids.rest
     ring = source.adjacency()
     settled = np.zeros(len(vertices_mm), dtype=np.bool_)
-    for lid in lids:
+    for lid in lids.targets:
         walls = _walls(ring, vertices_mm, lid)
         vertices_mm = _ruled(source, vertices_mm, lid, walls)
         vertices_mm = lay_on_eyeball(source.with_vertices(vertices_mm), lid, fit_eyeball(lid, scan))

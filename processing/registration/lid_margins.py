@@ -5,7 +5,7 @@ to lie anywhere on the eye. The edges are known from photographs. The rim of the
 held to them, skin meets the scan's skin outside them alone, and the surface between them meets the eye inside.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
@@ -17,13 +17,18 @@ from common.array_types import Bools, Floats, Ints32, Ints64
 from processing.geometry.mesh import Mesh
 from processing.geometry.vertex_rings import dilated
 from processing.landmarks.lid_contours import EYE_CORNERS, LID_LANDMARKS, MARKED, LidContours
+from processing.registration.correspondence import Matches
 from processing.template.template import EYE, Template
 
 OPEN_MM = 0.5  # lids nearer than this are one line, beyond the corner of an eye or where it is closed
 OPENING_DEPTH_MM = 8.0  # how far before and behind the lids' edges a point may lie between them
 FACING = 0.6  # cosine to the way out of the eye below which skin at a rim faces the opening
 LEAST_WALL_RINGS, MOST_WALL_RINGS = 2, 9
-LID_MM = 0.5  # from a lid's edge back to its rim: room for the lid's own thickness before the eye
+LID_MM = 2.0  # from a lid's edge back to its rim: how thick a lid is before the eye
+RIM_WEIGHT = 20.0  # in a fit, of a vertex whose place is known, against 1 of what meets the scan
+EITHER_SIDE_MM = 0.3  # so near to a lid's edge the scan may be skin or eye
+CORNER_SHARE = 0.15  # of a lid's length from a corner, within which it slides less and less
+LEAST_STEP = 0.3  # of a step along a lid, what sliding leaves of it
 CELL_MM, BORDER_MM = 0.1, 3.0  # of the raster that tells what lies between the lids
 
 
@@ -65,6 +70,25 @@ class LidTarget:
         found[close] = inside_mm[place[close, 1], place[close, 0]] > -margin_mm
         return found
 
+    def slid(self, motion: Floats) -> "LidTarget":
+        """This target after the lids slid along their edges as some motion (n, 3) of the rim's vertices says.
+
+        Corners stay, and everything keeps its order.
+        """
+        count = len(self.rim.upper)
+        chains = (np.arange(count), np.r_[0, np.arange(count, len(self.vertices)), count - 1])
+        points = self.points_mm.copy()
+        for chain, edge in zip(chains, self.edges_mm - LID_MM * self.outwards, strict=True):
+            way = np.gradient(self.points_mm[chain], axis=0)
+            length = float(np.linalg.norm(np.diff(edge, axis=0), axis=1).sum())
+            along = (motion[chain] * way).sum(axis=1) / np.linalg.norm(way, axis=1).clip(1e-9) / max(length, 1e-9)
+            shares = _shares(self.points_mm[chain])
+            free = np.minimum(np.minimum(shares, 1 - shares) / CORNER_SHARE, 1.0)
+            steps = np.maximum(np.diff(shares + free * along), LEAST_STEP * np.diff(shares))
+            moved = np.r_[0.0, steps.cumsum()] / steps.sum()
+            points[chain[1:-1]] = _along(edge, moved[1:-1])
+        return replace(self, points_mm=points)
+
     @cached_property
     def _opening(self) -> tuple[Floats, Floats, Floats, Floats]:
         """The opening as seen along `outwards`: its middle, axes (3, 3), and from a lowest corner (2,) a raster of the
@@ -81,6 +105,49 @@ class LidTarget:
         cv2.fillPoly(drawn, [np.round((loop - low) / CELL_MM).astype(np.int32)], 1)
         within, beyond = (cv2.distanceTransform(m, cv2.DIST_L2, 5) for m in (drawn, 1 - drawn))
         return middle, frame, low, np.asarray((within.astype(np.float64) - beyond) * CELL_MM)
+
+
+@dataclass(frozen=True, eq=False)
+class LidFit:
+    """What a mesh's lids are held to, of the eyes whose lids' edges are known."""
+
+    rest: Mesh  # the mesh before it was fitted
+    targets: tuple[LidTarget, ...] = ()
+
+    @cached_property
+    def rims(self) -> Ints32:
+        """(R,) vertices of the lids' rims."""
+        return np.concatenate([np.zeros(0, np.int32), *(lid.vertices for lid in self.targets)])
+
+    @cached_property
+    def rims_mm(self) -> Floats:
+        """(R, 3) where they belong."""
+        return np.concatenate([np.zeros((0, 3)), *(lid.points_mm for lid in self.targets)])
+
+    @cached_property
+    def hidden(self) -> Bools:
+        """(V,) what no photograph shows as skin: the lids' inner sides, their rims, the eyes."""
+        hidden = np.zeros(len(self.rest.vertices_mm), dtype=np.bool_)
+        for lid in self.targets:
+            hidden[lid.vertices] = hidden[lid.rim.inside] = hidden[lid.rim.walls] = True
+        return hidden
+
+    def sided(self, vertices: Ints32 | Ints64, matches: Matches) -> Matches:
+        """Matches of some vertices (N,) without those of skin to an eye and of an eye to skin."""
+        wrong = np.zeros(len(vertices), dtype=np.bool_)
+        for lid in self.targets:
+            eye = np.isin(vertices, lid.rim.inside)
+            wrong |= np.where(
+                eye, ~lid.between(matches.points_mm, EITHER_SIDE_MM), lid.between(matches.points_mm, -EITHER_SIDE_MM)
+            )
+        return replace(matches, weight=np.where(wrong, 0.0, matches.weight))
+
+    def slid(self, motion: Floats) -> "LidFit":
+        """This after the lids slid along their edges as a motion (V, 3) of the mesh says."""
+        return replace(self, targets=tuple(lid.slid(motion[lid.vertices]) for lid in self.targets))
+
+
+NO_LIDS = LidFit(Mesh(np.zeros((0, 3)), np.zeros((0, 3), np.int32)))
 
 
 def lid_rims(template: Template, main: Mesh, number: Ints32) -> list[LidRim]:

@@ -4,12 +4,12 @@ Two passes. The first carries the template over with a deformation graph, stiffn
 fading as the surface takes over. The second moves single vertices to where their normals meet the scan, smoothly.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import sparse
 
-from common.array_types import Bools, Floats, Ints32, Ints64
+from common.array_types import Bools, Floats, Ints32
 from common.progress import Progress, no_progress
 from processing.errors import MeshError, ShapeError
 from processing.geometry.mesh import Mesh
@@ -17,15 +17,14 @@ from processing.geometry.sparse_cholesky import Factor, SmoothField, factored, g
 from processing.geometry.vertex_rings import dilated
 from processing.mesh_repair.fold_repair import repair_folds
 from processing.mesh_repair.mesh_defects import flipped_triangles
-from processing.registration.correspondence import Matches, TargetSurface, downweight_far
+from processing.registration.correspondence import TargetSurface, downweight_far
 from processing.registration.deformation_graph import DeformationGraph
 from processing.registration.eyeballs import settle_lids
-from processing.registration.lid_margins import LidTarget
+from processing.registration.lid_margins import NO_LIDS, RIM_WEIGHT, LidFit
 
 # Vertices of less data weight than this (eyes, the rim) are carried by the graph and never move one by one.
 LEAST_DATA_WEIGHT = 0.5
 DAMPING = 1e-5  # what holds a vertex without a match
-EITHER_SIDE_MM = 0.3  # so near to a lid's edge the scan may be skin or eye
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,6 @@ class NonRigidSettings:
     vertex_max_mm: float = 8.0  # how far along its normal a vertex may move
     vertex_min_cosine: float = 0.5  # between the normals of a vertex and its match
     floor_mm: float = 2.0  # distances that never lose weight
-    rim: float = 20.0  # weight of a vertex of a lid's rim, whose place is known
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,33 +69,13 @@ class LandmarkConstraints:
     barycentric: Floats  # (L, 3)
     points_mm: Floats  # (L, 3) where they belong
     weights: Floats  # (L,)
-    lids: tuple[LidTarget, ...] = ()  # of eyes whose lids' edges are known
+    lids: LidFit = NO_LIDS
 
     def rows(self, vertices: int) -> sparse.csr_array:
         """(L, V): rows @ vertices = the constrained points."""
         each = np.repeat(np.arange(len(self.corners)), 3)
         data = (self.barycentric.ravel(), (each, self.corners.ravel()))
         return sparse.csr_array(data, shape=(len(self.corners), vertices))
-
-    @property
-    def rims(self) -> Ints32:
-        """(R,) vertices of the lids' rims."""
-        return np.concatenate([np.zeros(0, np.int32), *(lid.vertices for lid in self.lids)])
-
-    @property
-    def rims_mm(self) -> Floats:
-        """(R, 3) where they belong."""
-        return np.concatenate([np.zeros((0, 3)), *(lid.points_mm for lid in self.lids)])
-
-    def sided(self, vertices: Ints32 | Ints64, matches: Matches) -> Matches:
-        """Matches of some vertices (N,) without those of skin to an eye and of an eye to skin."""
-        wrong = np.zeros(len(vertices), dtype=np.bool_)
-        for lid in self.lids:
-            eye = np.isin(vertices, lid.rim.inside)
-            wrong |= np.where(
-                eye, ~lid.between(matches.points_mm, EITHER_SIDE_MM), lid.between(matches.points_mm, -EITHER_SIDE_MM)
-            )
-        return replace(matches, weight=np.where(wrong, 0.0, matches.weight))
 
 
 NO_LANDMARKS = LandmarkConstraints(np.zeros((0, 3), np.int32), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0))
@@ -142,7 +120,7 @@ def fit_nonrigid(
     total = sum(step.iterations for step in settings.steps) + len(settings.smoothness)
     vertices, history = _graph_pass(source, scan, data_weights, landmarks, settings, graph, progress, total)
     fit = _vertex_pass(source.with_vertices(vertices), scan, data_weights, landmarks, settings, progress, total)
-    vertices, settled = settle_lids(source, fit.vertices_mm, landmarks.lids, scan.mesh)
+    vertices, settled = settle_lids(fit.vertices_mm, landmarks.lids, scan.mesh)
     vertices, repaired = repair_folds(source, vertices, None if sheets is None else sheets & ~settled, settled)
     return NonRigidFit(vertices, fit.matched & ~repaired, fit.flipped, (*history, *fit.history_mm))
 
@@ -173,7 +151,7 @@ def _graph_pass(
             matches = scan.nearest(
                 vertices[active], current.vertex_normals[active], max_mm=step.max_mm, min_cosine=step.min_cosine
             )
-            matches = landmarks.sided(active, matches)
+            matches = landmarks.lids.sided(active, matches)
             matches = downweight_far(matches, vertices[active], max(settings.floor_mm, step.max_mm / 3))
             if not matches.weight.any() and not len(landmarks.weights):
                 raise MeshError(
@@ -182,7 +160,7 @@ def _graph_pass(
             weight, goal = np.zeros(len(data_weights)), np.zeros_like(vertices)
             weight[active] = step.every * data_weights[active] * matches.weight
             goal[active] = matches.points_mm
-            weight[landmarks.rims], goal[landmarks.rims] = settings.rim, landmarks.rims_mm
+            weight[landmarks.lids.rims], goal[landmarks.lids.rims] = RIM_WEIGHT, landmarks.lids.rims_mm
             matrix = graph.weigh(weight) + step.stiffness * graph.stiffness
             right = graph.basis.T @ (weight[:, None] * goal)
             if landmark_weights is not None:
@@ -214,7 +192,7 @@ def _vertex_pass(
     """Minimise sum w |x - goal|^2 + smoothness sum over edges |d_i - d_j|^2 for displacements d = x - start."""
     count = len(data_weights)
     active = np.flatnonzero(data_weights >= LEAST_DATA_WEIGHT)
-    rims = landmarks.rims
+    rims = landmarks.lids.rims
     field = SmoothField(graph_laplacian(start.edges, count))
     vertices = start.vertices_mm
     matched = np.zeros(count, dtype=np.bool_)
@@ -227,11 +205,11 @@ def _vertex_pass(
         matches = scan.along_normals(
             vertices[active], normals[active], max_mm=settings.vertex_max_mm, min_cosine=settings.vertex_min_cosine
         )
-        matches = downweight_far(landmarks.sided(active, matches), vertices[active], settings.floor_mm)
+        matches = downweight_far(landmarks.lids.sided(active, matches), vertices[active], settings.floor_mm)
         weight, goal = np.zeros(count), np.zeros_like(vertices)
         weight[active] = data_weights[active] * matches.weight
         goal[active] = matches.points_mm - start.vertices_mm[active]
-        weight[rims], goal[rims] = settings.rim, landmarks.rims_mm - start.vertices_mm[rims]
+        weight[rims], goal[rims] = RIM_WEIGHT, landmarks.lids.rims_mm - start.vertices_mm[rims]
         vertices = start.vertices_mm + field(weight, goal, smoothness=smoothness, hold=DAMPING)
         over = flipped_triangles(start, vertices)
         if over.any():

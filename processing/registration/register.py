@@ -13,7 +13,7 @@ from processing.geometry.vertex_rings import dilated
 from processing.landmarks.multi_pie_68 import GROUPS, Landmarks3d
 from processing.registration.correspondence import TargetSurface
 from processing.registration.deformation_transfer import DeformationTransfer
-from processing.registration.lid_margins import LidTarget, lid_rims, lid_targets
+from processing.registration.lid_margins import NO_LIDS, LidFit, lid_rims, lid_targets
 from processing.registration.loose_parts import largest_part, move_loose_parts
 from processing.registration.nonrigid_icp import (
     IcpStep,
@@ -80,6 +80,7 @@ class Registration:
     vertices_mm: Floats  # (V, 3)
     matched: Bools  # (V,) which vertices met the scan
     report: RegistrationReport
+    lids: LidFit = NO_LIDS  # where the lids of the template's largest part are held
 
 
 def register_neutral(
@@ -176,19 +177,20 @@ def _fit_and_repair(
     number[main] = np.arange(len(main), dtype=np.int32)
     corners = number[mesh.triangles[template.landmark_triangles]]
     use = landmarks.known & (corners >= 0).all(axis=1)
-    lids: list[LidTarget] = []
+    source = replace(part_mesh, vertices_mm=start[main])
+    lids = NO_LIDS
     if landmarks.lids is not None:
         rims = lid_rims(template, part_mesh, number)
-        lids = lid_targets(rims, start[main], landmarks.lids)
-        for lid in lids:  # the rim says all of them, and better
+        lids = LidFit(source, tuple(lid_targets(rims, start[main], landmarks.lids)))
+        for lid in lids.targets:  # the rim says all of them, and better
             use[list(GROUPS["left_eye" if lid.rim.eye else "right_eye"])] = False
             walls = main[lid.rim.walls]
             data_weights[walls] = np.minimum(data_weights[walls], EDGE_WEIGHT)
     constraints = LandmarkConstraints(
-        corners[use], template.landmark_barycentric[use], landmarks.points_mm[use], _SKIN_WEIGHTS[use], tuple(lids)
+        corners[use], template.landmark_barycentric[use], landmarks.points_mm[use], _SKIN_WEIGHTS[use], lids
     )
     fit = fit_nonrigid(
-        replace(part_mesh, vertices_mm=start[main]),
+        source,
         surface,
         weights=data_weights[main],
         sheets=template.parts[main] == EYE,
@@ -202,7 +204,8 @@ def _fit_and_repair(
     require_complete_scan(template, vertices, surface)
     matched = np.zeros(len(start), dtype=np.bool_)
     matched[main] = fit.matched
-    return Registration(vertices, matched, _report(template, vertices, matched, surface, landmarks, fit, strength))
+    report = _report(template, vertices, matched, surface, landmarks, fit, strength)
+    return Registration(vertices, matched, report, lids)
 
 
 def _data_weights(template: Template) -> Floats:
