@@ -82,8 +82,9 @@ class LidTarget:
             way = np.gradient(self.points_mm[chain], axis=0)
             length = float(np.linalg.norm(np.diff(edge, axis=0), axis=1).sum())
             along = (motion[chain] * way).sum(axis=1) / np.linalg.norm(way, axis=1).clip(1e-9) / max(length, 1e-9)
-            shares = _shares(self.points_mm[chain])
+            shares = _shares_on(edge, self.points_mm[chain])
             free = np.minimum(np.minimum(shares, 1 - shares) / CORNER_SHARE, 1.0)
+            shares[[0, -1]] = 0.0, 1.0
             steps = np.maximum(np.diff(shares + free * along), LEAST_STEP * np.diff(shares))
             moved = np.r_[0.0, steps.cumsum()] / steps.sum()
             points[chain[1:-1]] = _along(edge, moved[1:-1])
@@ -287,6 +288,16 @@ def _shares(points: Floats) -> Floats:
     """(n,) how far along a chain of points each lies, 0 to 1."""
     way = np.r_[0.0, np.linalg.norm(np.diff(points, axis=0), axis=1).cumsum()]
     return np.asarray(way / max(way[-1], 1e-9))
+
+
+def _shares_on(curve: Floats, points: Floats) -> Floats:
+    """(n,) how far along a curve (K, 3) the nearest place to each point (n, 3) lies, 0 to 1."""
+    begin, way = curve[:-1], np.diff(curve, axis=0)
+    off = points[:, None] - begin
+    part = ((off * way).sum(axis=2) / (way**2).sum(axis=1).clip(1e-12)).clip(0, 1)
+    segment = np.linalg.norm(off - part[..., None] * way, axis=2).argmin(axis=1)
+    at = _shares(curve)
+    return np.asarray(at[segment] + part[np.arange(len(points)), segment] * np.diff(at)[segment])
 
 
 def _along(curve: Floats, shares: Floats) -> Floats:

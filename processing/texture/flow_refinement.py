@@ -158,9 +158,9 @@ class _TangentialAlignment:
         count = len(template.mesh.vertices_mm)
         rim = dilated(template.mesh.adjacency(), np.isin(template.parts, (EYE, MOUTH_INTERIOR)), 1)
         self.skin: Bools = (template.parts == SKIN) & (template.weights > 0.5)
-        self.judged: Bools = self.skin & ~rim
         if lids.targets:
-            self.judged[self.part_vertices[lids.hidden]] = False
+            self.skin[self.part_vertices[lids.hidden]] = False
+        self.judged: Bools = self.skin & ~rim
         self.parts = template.parts
         self.sheets: Bools = template.parts == EYE
         self.field = SmoothField(graph_laplacian(template.mesh.edges, count))

@@ -6,13 +6,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from processing.geometry.mesh import Mesh
 from processing.landmarks.lid_contours import EYE_CORNERS, LID_LANDMARKS, MARKED, SAMPLES, LidContours
 from processing.landmarks.multi_pie_68 import Landmarks3d
 from processing.mesh_repair.mesh_defects import find_mesh_defects
 from processing.registration.eyeballs import sphere_behind
-from processing.registration.lid_margins import lid_rims, lid_targets
+from processing.registration.lid_margins import LID_MM, lid_rims, lid_targets
 from processing.registration.loose_parts import largest_part
 from processing.registration.register import register_neutral
 from processing.scan_quality.apertures import measure_apertures
@@ -86,6 +87,34 @@ def test_targets_lie_on_the_edges_in_order_along_the_lid(template: Template) -> 
         assert target.between(middle[None], 0.0).all()
         assert not target.between(middle[None] + np.array([0, 12.0, 0]), 0.0).any()
     assert not lid_targets(rims, part.vertices_mm, contours.without(np.array([True, True])))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_lids_slide_along_their_edges_and_keep_their_order(template: Template, seed: int) -> None:
+    part, main = largest_part(template.mesh)
+    number = np.full(len(template.mesh.vertices_mm), -1, np.int32)
+    number[main] = np.arange(len(main))
+    rng = np.random.default_rng(seed)
+    for target in lid_targets(
+        lid_rims(template, part, number), part.vertices_mm, opened(template, rng.uniform(0.4, 2))
+    ):
+        motion = rng.normal(0, 3.0, 3) + rng.normal(0, 1.0, target.points_mm.shape)
+        slid = target.slid(motion).points_mm
+        count = len(target.rim.upper)
+        for chain, edge in zip(
+            (np.arange(count), np.r_[0, np.arange(count, len(slid)), count - 1]), target.edges_mm, strict=True
+        ):
+            np.testing.assert_allclose(slid[chain[[0, -1]]], target.points_mm[chain[[0, -1]]])
+            dense = np.concatenate([np.linspace(a, b, 200) for a, b in pairwise(edge - LID_MM * target.outwards)])
+            off, foot = cKDTree(dense).query(slid[chain[1:-1]])
+            assert off.max() < 0.05
+            assert (np.diff(foot) > 0).all()
+        still = target.slid(np.zeros_like(motion)).points_mm
+        assert np.linalg.norm(still - target.points_mm, axis=1).max() < 1e-6
+        towards_nose = np.sign(target.edges_mm[0, -1] - target.edges_mm[0, 0])[0] * np.array([1.0, 0, 0])
+        gain = ((target.slid(np.tile(towards_nose, (len(slid), 1))).points_mm - still) @ towards_nose)[1 : count - 1]
+        assert 0.5 < gain.max() < 1.1
+        assert gain.min() > -1e-6
 
 
 @pytest.mark.parametrize("radius_mm", [11.5, 12.0, 12.8])
