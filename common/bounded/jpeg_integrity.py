@@ -2,8 +2,8 @@
 
 An ordinary decoder forgives: it fills what is missing with grey and goes on, so a photograph whose lower half is lost
 "decodes". Here libjpeg-turbo's warnings are the verdict (simplejpeg's strict mode), at an eighth of the size, where
-reading the codes is all the work that is left. Two kinds of loss leave valid codes and are looked for by themselves: a block
-of a disk or a card that reads as zeros, and passes of a progressive picture that are missing at its end.
+reading the codes is all the work that is left. Two kinds of loss leave valid codes and are looked for by themselves: a
+block of a disk or a card that reads as zeros, and passes of a progressive picture that are missing at its end.
 
 What no decoder can tell from the codes alone: bytes that were exchanged for others which happen to be codes for as many
 blocks (most single flipped bits). Hashes protect what was read once; this protects against a bad read.
