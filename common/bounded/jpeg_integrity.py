@@ -51,7 +51,8 @@ class JpegVerdict:
 class _Layout:
     """components: of the frame. sequential: see _SEQUENTIAL. scans: where the codes of each begin and end, and whether
     they may be zeros without end. end: where the end marker is. width, height in pixels. coefficient_bytes: what a
-    decoder holds of a picture whose codes come in several passes; 0 where they come in one."""
+    decoder holds of a picture whose codes come in several passes; 0 where they come in one. whole: whether the passes
+    bring every bit of every coefficient."""
 
     components: int
     sequential: bool
@@ -60,6 +61,7 @@ class _Layout:
     width: int
     height: int
     coefficient_bytes: int
+    whole: bool
 
 
 def is_progressive(data: bytes) -> bool:
@@ -97,6 +99,8 @@ def check_layout(data: bytes) -> None:
     """What of examine() needs no decoder: segments, end marker, zeros. Raises ValueError with the flaw."""
     layout = _lay_out(data)
     _check_bounds(layout)
+    if not layout.whole:
+        raise ValueError("it is cut short: passes that complete the picture are missing")
     for start, end, may_be_zeros in layout.scans:
         at = -1 if may_be_zeros else data.find(bytes(ZEROS), start, end)
         if at >= 0:
@@ -173,13 +177,11 @@ def _lay_out(data: bytes) -> _Layout:
             if not scans or not start:
                 raise ValueError("it ends before its first code")
             sequential = frame in _SEQUENTIAL
-            if lacking.of(data[start + 8 : start + 8 + 3 * data[start + 7] : 3]):
-                raise ValueError("it is cut short: passes that complete the picture are missing")
             width, height, coefficients = _frame(data, start)
             at_once = sequential and len(scans) == 1 and first_scan == data[start + 7]
-            return _Layout(
-                data[start + 7], sequential, tuple(scans), at - 2, width, height, 0 if at_once else coefficients
-            )
+            whole = not lacking.of(data[start + 8 : start + 8 + 3 * data[start + 7] : 3])
+            held = 0 if at_once else coefficients
+            return _Layout(data[start + 7], sequential, tuple(scans), at - 2, width, height, held, whole)
         if marker in _FRAMES and not frame:
             frame, start = marker, at
         elif marker == _DHT:
