@@ -90,7 +90,7 @@ def test_a_store_that_is_mounted_read_only(ill: Ill, task: Task, when: str) -> N
 
 
 @pytest.mark.parametrize("where", ["scratch", "store"])
-def test_a_disk_that_is_full(ill: Ill, task: Task, tmp_path: Path, where: str) -> None:
+def test_a_disk_that_is_full(ill: Ill, tmp_path: Path, where: str) -> None:
     full = tmp_path / where
     keep = f"cp -r '{full}' '{tmp_path}/kept' && " if where == "store" else ""
     back = f"cp -r '{tmp_path}/kept/.' '{full}' && " if where == "store" else ""
