@@ -28,5 +28,9 @@ class ReconstructionError(DataError):
     """These photographs and cameras do not make a scan."""
 
 
+class DeviceUnavailable(DataError):
+    """This machine lacks the device that was asked for, or its driver."""
+
+
 class NoFace(DataError):
     """No face was found where one was needed."""

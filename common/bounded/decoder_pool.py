@@ -136,8 +136,9 @@ def decode(
 ) -> "Answer":
     """Do one of common.bounded.decoder_tasks.TASKS with a file or its bytes: arrays, and what else there is to say.
 
-    most: bytes of the file.  seconds: for it. Raises OSError for a file that cannot be opened, ValueError for what
-    cannot be decoded, OutOfBounds (a ValueError) for what takes more than there is for it.
+    most: bytes of the file.  seconds: for it. Raises ValueError for what cannot be decoded, OutOfBounds (a ValueError)
+    for what takes more than there is for it. Of no file's fault: OSError for one that cannot be opened or read,
+    ImportError where this machine lacks the decoder.
     """
     handle = _opened(source, most)
     try:
@@ -205,6 +206,10 @@ def _here(task: str, handle: int, options: dict[str, Any]) -> "Answer":
 
 def _result(reply: dict[str, Any], handles: list[int]) -> "Answer":
     """Arrays over the memory that came. A decoder that a file has taken over may say anything: nothing is believed."""
+    if "lacks" in reply:
+        raise ImportError(shown(str(reply["lacks"]), 300))
+    if isinstance(number := reply.get("errno"), int):
+        raise OSError(number, os.strerror(number))
     try:
         if "error" in reply:
             kind = OutOfBounds if reply.get("bounds") else ValueError

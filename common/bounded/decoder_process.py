@@ -103,12 +103,15 @@ class _Shared:
 
 
 def answer(request: dict[str, Any], handle: int, shared: _Shared) -> dict[str, Any]:
-    """Do one task. What goes wrong is in the answer."""
+    """Do one task. What goes wrong is in the answer: a machine's fault as "lacks" or "errno", a file's as "error"."""
     from common.bounded.decoder_tasks import TASKS
     from common.bounded.limits import OutOfBounds
 
     try:
         raw = os.pread(handle, os.fstat(handle).st_size, 0)
+    except OSError as error:
+        return {"errno": error.errno}
+    try:
         options = dict(request["options"])
         if request["task"] == "exr":
             options["path"] = f"/proc/self/fd/{handle}"
@@ -121,6 +124,8 @@ def answer(request: dict[str, Any], handle: int, shared: _Shared) -> dict[str, A
         return {"error": "it takes more memory than a file is given", "bounds": True}
     except OutOfBounds as error:
         return {"error": str(error), "bounds": True}
+    except ImportError as error:
+        return {"lacks": str(error)[:300]}
     except Exception as error:  # a stranger's bytes in a stranger's decoder: whatever it is, it is the answer
         text = str(error).strip().splitlines()
         return {"error": (text[0] if text else type(error).__name__)[:300], "bounds": False}
@@ -140,8 +145,12 @@ def serve(channel: socket.socket, extra: int) -> None:
             request, handles = receive(channel, 1 << 20)
         except (EOFError, OSError):
             return
-        for module in MODULES.get(str(request["task"]), ()):  # what libraries take for themselves is not the file's
-            importlib.import_module(module)
+        try:
+            for module in MODULES.get(str(request["task"]), ()):  # what libraries take for themselves is not the file's
+                importlib.import_module(module)
+        except ImportError as error:
+            send(channel, {"lacks": str(error)[:300]}, [])
+            return
         shared = _Shared()
         limit_memory(extra)
         signal.setitimer(signal.ITIMER_PROF, CPU_S)  # this process ends when a file takes longer

@@ -2,8 +2,8 @@
 
 An ordinary decoder forgives: it fills what is missing with grey and goes on, so a photograph whose lower half is lost
 "decodes". Here libjpeg-turbo's warnings are the verdict (simplejpeg's strict mode), at an eighth of the size, where
-reading the codes is all the work that is left. One kind of loss makes valid codes and is looked for by itself: a block
-of a disk or a card that reads as zeros.
+reading the codes is all the work that is left. Two kinds of loss leave valid codes and are looked for by themselves: a
+block of a disk or a card that reads as zeros, and passes of a progressive picture that are missing at its end.
 
 What no decoder can tell from the codes alone: bytes that were exchanged for others which happen to be codes for as many
 blocks (most single flipped bits). Hashes protect what was read once; this protects against a bad read.
@@ -23,6 +23,7 @@ ZEROS = 64  # bytes of nothing but zero bits, within which a block of a photogra
 PADDING = 64  # equal bytes that a body may leave between its last code and the end marker
 _SOI, _EOI, _SOS, _DHT = 0xD8, 0xD9, 0xDA, 0xC4
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)  # a coefficient's bits come in several passes
 _SEQUENTIAL = (0xC0, 0xC1)  # Huffman coded, all bits of a coefficient at once: what cameras write
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # neither a stuffed byte, a restart marker nor a fill byte
 _FILL = re.compile(rb"\xff*")
@@ -50,7 +51,8 @@ class JpegVerdict:
 class _Layout:
     """components: of the frame. sequential: see _SEQUENTIAL. scans: where the codes of each begin and end, and whether
     they may be zeros without end. end: where the end marker is. width, height in pixels. coefficient_bytes: what a
-    decoder holds of a picture whose codes come in several passes; 0 where they come in one."""
+    decoder holds of a picture whose codes come in several passes; 0 where they come in one. whole: whether the passes
+    bring every bit of every coefficient."""
 
     components: int
     sequential: bool
@@ -59,6 +61,7 @@ class _Layout:
     width: int
     height: int
     coefficient_bytes: int
+    whole: bool
 
 
 def is_progressive(data: bytes) -> bool:
@@ -96,6 +99,8 @@ def check_layout(data: bytes) -> None:
     """What of examine() needs no decoder: segments, end marker, zeros. Raises ValueError with the flaw."""
     layout = _lay_out(data)
     _check_bounds(layout)
+    if not layout.whole:
+        raise ValueError("it is cut short: passes that complete the picture are missing")
     for start, end, may_be_zeros in layout.scans:
         at = -1 if may_be_zeros else data.find(bytes(ZEROS), start, end)
         if at >= 0:
@@ -162,6 +167,7 @@ def _lay_out(data: bytes) -> _Layout:
     first_scan = 0
     may_be_zeros: dict[int, bool] = {}  # by AC table: whether zeros are the code of a block's end
     scans: list[tuple[int, int, bool]] = []
+    lacking = _Lacking()
     while True:
         marker, at, end = _segment(data, at)
         segments += 1
@@ -173,9 +179,9 @@ def _lay_out(data: bytes) -> _Layout:
             sequential = frame in _SEQUENTIAL
             width, height, coefficients = _frame(data, start)
             at_once = sequential and len(scans) == 1 and first_scan == data[start + 7]
-            return _Layout(
-                data[start + 7], sequential, tuple(scans), at - 2, width, height, 0 if at_once else coefficients
-            )
+            whole = not lacking.of(data[start + 8 : start + 8 + 3 * data[start + 7] : 3])
+            held = 0 if at_once else coefficients
+            return _Layout(data[start + 7], sequential, tuple(scans), at - 2, width, height, held, whole)
         if marker in _FRAMES and not frame:
             frame, start = marker, at
         elif marker == _DHT:
@@ -189,9 +195,28 @@ def _lay_out(data: bytes) -> _Layout:
             if frame not in _SEQUENTIAL:  # DC alone, and bits of values known already, may well be zeros for long
                 flat |= data[end - 3] == 0 or data[end - 1] >> 4 > 0
             scans.append((end, following.start(), flat))
+            lacking.read(data[at + 2 : end], progressive=frame in _PROGRESSIVE)
             first_scan = first_scan or data[at + 2]
             end = following.start()
         at = end
+
+
+class _Lacking:
+    """Which bits of which coefficients no pass has brought yet (ITU-T T.81, annex G)."""
+
+    def __init__(self) -> None:
+        self._bits: dict[int, list[int]] = {}  # by component: bits that each of 64 coefficients lacks
+
+    def read(self, header: bytes, *, progressive: bool) -> None:
+        """header: of a pass, from its number of components on."""
+        first, last, lacks = (header[-3], header[-2], header[-1] & 15) if progressive else (0, 63, 0)
+        for component in header[1 : 1 + 2 * header[0] : 2]:
+            bits = self._bits.setdefault(component, [255] * 64)
+            bits[first : last + 1] = [lacks] * len(bits[first : last + 1])
+
+    def of(self, components: bytes) -> bool:
+        """Whether the picture of these components lacks anything."""
+        return any(max(self._bits.get(component, [255])) > 0 for component in components)
 
 
 def _frame(data: bytes, at: int) -> tuple[int, int, int]:

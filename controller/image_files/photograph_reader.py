@@ -63,7 +63,7 @@ def read_photo(path: Path, *, proven: bool = False) -> PhotographHeader:
     """Read a JPEG's header and EXIF, and every code of it unless its node has `proven` these very bytes whole.
 
     Raises FrameRejected when it is not a JPEG, is truncated or damaged, or is absurdly large; OSError when the file
-    itself cannot be opened. EXIF that cannot be read rejects nothing: the photograph is what matters.
+    itself cannot be opened or read. EXIF that cannot be read rejects nothing: the photograph is what matters.
     """
     if proven:
         with os.fdopen(open_regular_file(path), "rb") as file:
@@ -97,6 +97,8 @@ def _refusing() -> Iterator[None]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise FrameRejected(f"the photograph has more than {MAX_PIXELS // 1_000_000} megapixels: {error}") from None
     except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's or the network's: no photograph's fault
+            raise
         raise FrameRejected(f"the JPEG does not decode: {error}") from error
 
 

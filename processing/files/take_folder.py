@@ -1,5 +1,6 @@
 """Takes in FaceScape's multi-view layout: `<k>_<name>/{0..N}.jpg + params.json`."""
 
+import errno
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,11 @@ ABSENT = {
     "aside": "its camera was set aside when the take was fired",
     "decided": "its photograph is missing, and the studio kept the take without it",
 }
+#: Of a disk, of the way to it, of this machine: the photograph may well be whole.
+_NOT_OF_THE_FILE = {
+    errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EREMOTEIO, errno.EHOSTDOWN, errno.ENODEV,
+    errno.ENOMEM, errno.EMFILE, errno.ENFILE,
+}  # fmt: skip
 HELD_BYTES = 500_000_000  # of a take's photographs are held decoded; the rest are decoded each time
 
 
@@ -261,6 +267,11 @@ def _decoded(path: Path) -> _Decoded | str:
     except OutOfBounds as error:
         return f"{path.name} is not read: {error}"
     except OSError as error:
+        if error.errno in _NOT_OF_THE_FILE:
+            raise TakeError(
+                f"{path} cannot be read: {error.strerror}. The photograph may be whole: look at its disk, or the way "
+                "to it, and run this again"
+            ) from error
         return f"{path.name} cannot be read: {error.strerror}"
     except ValueError as error:
         images, about = [], {"flaw": str(error)}

@@ -72,7 +72,8 @@ def reconstruct(
     each vertex with its `confidence`.
 
     Coarse to fine with windows that follow the surface (Beeler et al. 2010), depth confirmed between views (Galliani et
-    al. 2015), screened Poisson (Kazhdan and Hoppe 2013). Raises ReconstructionError and ShapeError (exit code 4).
+    al. 2015), screened Poisson (Kazhdan and Hoppe 2013). Raises ReconstructionError, ShapeError and DeviceUnavailable
+    (exit code 4).
     """
     clock = _Clock()
     kernels = _kernels(device)

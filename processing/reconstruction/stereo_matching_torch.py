@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from common.array_types import Floats, Gray
-from processing.errors import ReconstructionError
+from processing.errors import DeviceUnavailable
 from processing.geometry.cameras import Camera
 from processing.reconstruction.image_regions import Pixels, Region, bands
 from processing.reconstruction.stereo_matching import NOISE_VARIANCE, DepthSearch, projection
@@ -16,7 +16,7 @@ BAND_PIXELS = 1_000_000
 
 
 class TorchKernels:
-    """`sweep` and `refine` on a torch device. Raises ReconstructionError for a device that is not there."""
+    """`sweep` and `refine` on a torch device. Raises DeviceUnavailable for a device that is not there."""
 
     def __init__(self, device: str) -> None:
         try:
@@ -24,7 +24,7 @@ class TorchKernels:
             torch.zeros(1, device=self.device)
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
-            raise ReconstructionError(f"device {device!r} cannot be used: {reason}; use device 'cpu'") from None
+            raise DeviceUnavailable(f"device {device!r} cannot be used: {reason}; use device 'cpu'") from None
 
     def sweep(
         self,

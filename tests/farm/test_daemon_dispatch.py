@@ -20,7 +20,7 @@ from db.rigs import rig_records
 from db.stage_runs.job_counts import count_jobs
 from db.stage_runs.job_queue import IN_THE_CHAIR, PRIORITY, REPLACED, UNWANTED, URGENT
 from db.store import Store
-from processing.errors import DataError
+from processing.errors import DataError, DeviceUnavailable
 from processing.farm import daemon
 from processing.farm.daemon import FarmDaemon
 from processing.farm.display.farm_status import report_of
@@ -359,7 +359,11 @@ def test_it_comes_back_by_itself(studio: Any, run: Any) -> None:
     "fault",
     [MemoryError("of 9 GB"), PermissionError(errno.EACCES, "Permission denied"), ImportError("libGL.so.1"),
      OSError("libusb.so: cannot open shared object file"), OSError(errno.ESTALE, "Stale file handle"),
-     OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EROFS, "Read-only file system")],
+     OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EDQUOT, "Disk quota exceeded"),
+     OSError(errno.EIO, "Input/output error"), OSError(errno.ENOLCK, "No locks available"),
+     BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), RuntimeError("can't start new thread"),
+     RuntimeError("CUDA error: unspecified launch failure"), ModuleNotFoundError("No module named 'open3d'"),
+     DeviceUnavailable("device 'cuda' cannot be used: Found no NVIDIA driver on your system")],
 )  # fmt: skip
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_what_a_machine_lacks_is_no_fault_of_a_run(

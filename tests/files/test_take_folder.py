@@ -1,6 +1,8 @@
 """Reading takes: what is wrong is named; a few missing views are survived."""
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,13 @@ import PIL.Image
 import PIL.ImageOps
 import pytest
 
+from common.bounded.decoder_pool import decode
 from common.bounded.exif_orientation import INVERSE, turned
 from common.view_counts import allowed_missing
 from processing.errors import TakeError
+from processing.farm.execution.machine_faults import machine_fault
 from processing.farm.scheduling.content_keys import take_digest
+from processing.files import take_folder
 from processing.files.camera_models import params_from_cameras
 from processing.files.take_folder import read_photos, read_take, take_files
 from processing.geometry.cameras import Camera
@@ -240,6 +245,27 @@ def test_the_cameras_size_says_whether_a_photograph_is_turned(folder: Path, orie
     assert all(np.abs(images[view].astype(int) - seen).mean() < 6 for view in (2, 4))
     named = [note for note in take.notes if f"2.{ending}, 4.{ending}" in note]
     assert bool(named) == (orientation in (2, 3, 4))  # a lying one's size tells; half a turn's does not
+
+
+@pytest.mark.parametrize(("number", "of_the_file"), [("EACCES", True), ("EIO", False), ("ESTALE", False)])
+def test_a_disk_that_fails_is_no_photographs_fault(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: str, of_the_file: bool
+) -> None:
+    """A scan of fewer views because of a disk's bad hour would be another scan the next time."""
+    fault = OSError(getattr(errno, number), os.strerror(getattr(errno, number)))
+
+    def on_such_a_disk(task: str, path: Path, **options: Any) -> Any:
+        if path.name == "7.jpg":
+            raise fault
+        return decode(task, path, **options)
+
+    monkeypatch.setattr(take_folder, "decode", on_such_a_disk)
+    if of_the_file:
+        assert read_photos(read_take(folder))[0].skipped == {7: f"7.jpg cannot be read: {fault.strerror}"}
+        return
+    with pytest.raises(TakeError, match=rf"7\.jpg cannot be read: {fault.strerror}.*may be whole") as caught:
+        read_photos(read_take(folder))
+    assert machine_fault(caught.value)
 
 
 def test_a_photograph_of_another_size_names_its_orientation(folder: Path) -> None:

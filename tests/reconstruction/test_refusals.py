@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from processing.errors import DataError, ReconstructionError, ShapeError
+from processing.errors import DataError, DeviceUnavailable, ReconstructionError, ShapeError
 from processing.reconstruction.multi_view_stereo import reconstruct
 from processing.reconstruction.settings import ReconstructionSettings
 
@@ -53,7 +53,7 @@ def test_counts_and_sizes_must_fit(scene: Any, tools: Any) -> None:
 
 
 def test_a_device_that_is_not_there(scene: Any) -> None:
-    with pytest.raises(ReconstructionError, match="cuda:99"):
+    with pytest.raises(DeviceUnavailable, match="cuda:99"):
         reconstruct(scene.images, scene.cameras, device="cuda:99")
 
 

@@ -1,17 +1,20 @@
-"""Faults of a machine, for which no input is to blame: no store, or a lack of memory, of a right, of a library."""
+"""Faults of a machine, for which no input is to blame: no store, or a lack of memory, of a right, library, device."""
 
 import errno
 import socket
 
 from db.errors import StoreError
 from db.store import Store
+from processing.errors import DeviceUnavailable
 
 _ERRNOS = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENODEV, errno.ENXIO, errno.ENOMEM, errno.EMFILE,
     errno.ENFILE, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.ECONNREFUSED, errno.ECONNRESET,
-    errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.EREMOTEIO,
+    errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.EREMOTEIO, errno.EAGAIN,
+    errno.ENOBUFS, errno.ENOLCK,
 }  # fmt: skip
 _NOT_LOADED = "cannot open shared object file"
+_SAID = ("can't start new thread", "CUDA error", "CUDA driver", "cuDNN error")  # by Python and torch, as RuntimeError
 
 
 class NoStore(Exception):
@@ -48,5 +51,7 @@ def machine_fault(error: BaseException) -> str:
             return f"a library is missing or cannot be loaded: {cause}"
         if isinstance(cause, OSError) and cause.errno in _ERRNOS:
             return str(cause)
+        if isinstance(cause, DeviceUnavailable) or (isinstance(cause, RuntimeError) and str(cause).startswith(_SAID)):
+            return str(cause).splitlines()[0]
         cause = cause.__cause__
     return ""

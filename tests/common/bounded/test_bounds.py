@@ -240,6 +240,28 @@ def test_a_decoder_that_dies_or_never_ends_costs_one_file(monkeypatch: pytest.Mo
     assert decode("proof", jpeg())[1]["flaw"] == ""
 
 
+def test_a_machine_without_a_decoder_blames_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "simplejpeg.py").write_text("raise ImportError('libturbojpeg.so.0: cannot open shared object file')\n")
+    pool = decoder_pool._Pool()
+    monkeypatch.setattr(decoder_pool, "_pool", pool)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for task in ("proof", "photograph"):
+        with pytest.raises(ImportError, match=r"libturbojpeg\.so\.0"):
+            decode(task, jpeg())
+    pool.close()
+
+
+def test_a_disk_that_does_not_read_blames_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "0.jpg"
+    file.write_bytes(jpeg())
+    for unreadable in (os.O_WRONLY, os.O_PATH):  # the system refuses to read, as it does on a disk that fails
+        monkeypatch.setattr(decoder_pool, "_opened", lambda *_, how=unreadable: os.open(file, how))
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            decode("proof", file)
+    monkeypatch.undo()
+    assert decode("proof", file)[1]["flaw"] == ""
+
+
 def test_what_a_decoder_says_is_not_believed() -> None:
     handle = os.memfd_create("few")
     os.ftruncate(handle, 10)

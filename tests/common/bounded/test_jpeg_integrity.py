@@ -85,6 +85,34 @@ def test_damage_inside_is_found_wherever_it_is(kind: str, damage: Callable[[byte
         assert examine(damage(data, at)).flaw, f"from byte {at} of {len(data)}"
 
 
+def passes(data: bytes) -> list[int]:
+    """Where each pass has its marker."""
+    return [at for at in range(len(data) - 1) if data[at : at + 2] == b"\xff\xda"]
+
+
+def test_a_progressive_picture_without_its_last_passes_is_cut_short() -> None:
+    """Its decoder hears of nothing: it shows the picture coarsely, as it does while a page loads."""
+    for mode in ("L", "RGB"):
+        data = encode(mode, progressive=True)
+        begin = passes(data)
+        assert len(begin) > 5
+        for at in begin[1:]:
+            assert "passes" in examine(data[:at] + b"\xff\xd9").flaw
+
+
+def test_a_component_whose_pass_is_lost_is_missed() -> None:
+    """Components in passes of their own: baseline, as some scanners write it."""
+    data = encode("L")
+    at = passes(data)[0]
+    frame = data.index(b"\xff\xc0")
+    one, body = data[frame : frame + 13], data[at:-2]
+    three = one[:2] + (17).to_bytes(2, "big") + one[4:9] + b"\x03" + b"".join(bytes([n, 0x11, 0]) for n in (1, 2, 3))
+    scans = [body[:5] + bytes([n]) + body[6:] for n in (1, 2, 3)]
+    head = data[:frame] + three + data[frame + 13 : at]
+    assert examine(head + b"".join(scans) + b"\xff\xd9").flaw == ""
+    assert "passes" in examine(head + scans[0] + scans[2] + b"\xff\xd9").flaw
+
+
 @pytest.mark.parametrize("kind", ALL)
 def test_a_whole_photograph_is_never_blamed(kind: str) -> None:
     verdict = examine(ALL[kind])

@@ -1,7 +1,10 @@
 """What a photograph says of itself is read before it is acknowledged, and what cannot be read spoils nothing."""
 
+import errno
 import io
+import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -69,4 +72,39 @@ def test_a_cut_off_photograph_does_not_decode(tmp_path: Path, lost: float) -> No
     data = stream.getvalue()
     path.write_bytes(data[: len(data) - round(lost if lost > 1 else lost * len(data))])
     with pytest.raises(FrameRejected, match="cut short"):
+        read_photo(path)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"optimize": True}])
+def test_a_photograph_that_is_destroyed_inside_is_not_filed(tmp_path: Path, options: dict[str, bool]) -> None:
+    """Header and end marker are there, and every viewer shows it; the decoder's warnings say what was lost."""
+    grain = Image.frombytes("L", (640, 480), random.Random(3).randbytes(640 * 480))
+    stream = io.BytesIO()
+    Image.blend(Image.linear_gradient("L").resize((640, 480)), grain, 0.2).save(stream, "JPEG", quality=92, **options)
+    data, path = stream.getvalue(), tmp_path / "0.jpg"
+    middle = data.find(b"\xff\xda") + (len(data) - data.find(b"\xff\xda")) // 3
+    path.write_bytes(data + bytes(4096))  # a maker's padding is no loss
+    assert read_photo(path).width == 640
+    rubbish = random.Random(4).randbytes(2048)
+    for damaged in (
+        data[:middle] + bytes(len(data) - 2 - middle) + data[-2:],
+        data[:middle] + b"\xff\xd9",
+        data[:middle] + rubbish + data[middle + len(rubbish) :],
+        data[:middle] + rubbish.replace(b"\xff", b"\xfe") + data[middle:],
+        data[:middle] + data[middle + 1024 :],
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(FrameRejected, match="the JPEG is damaged"):
+            read_photo(path)
+
+
+def test_a_disk_that_fails_rejects_no_photograph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is rejected is taken off its node's spool; what the disk holds back is read again later."""
+    path = save(tmp_path / "0.jpg", b"")
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Image, "open", fails)
+    with pytest.raises(OSError, match="Input/output error"):
         read_photo(path)
