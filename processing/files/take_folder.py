@@ -93,8 +93,8 @@ def read_take(folder: Path, *, max_missing: int | None = None) -> Take:
         raise TakeError(f"{folder / 'params.json'} names no view; keys are '0_K', '0_Rt', '0_distortion', ...")
     if photographs.counted_from_one(named):
         raise TakeError(
-            f"{folder}: photographs are numbered 1 to {len(named)}, the cameras of params.json 0 to {max(named)}: taken "
-            "as they are, each would have its neighbour's camera. Rename the photographs, 1.jpg to 0.jpg and so on; "
+            f"{folder}: photographs are numbered 1 to {len(named)}, the cameras of params.json 0 to {max(named)}: "
+            "taken so, each would have its neighbour's camera. Rename the photographs, 1.jpg to 0.jpg and so on; "
             f"where they are right, mark '0_valid': false and take {len(named)}.jpg away"
         )
     views: list[View] = []
