@@ -161,10 +161,12 @@ def run(
 
         clock = Clock()
         if name == neutral_name:
-            vertices = neutral = register_neutral(template, scan, points).vertices_mm
+            registered = register_neutral(template, scan, points)
+            neutral = registered.vertices_mm
         else:
             expression = TakeLabel.parse(name).name
-            vertices = register_expression(template, expression, neutral, scan, points).vertices_mm
+            registered = register_expression(template, expression, neutral, scan, points)
+        vertices = registered.vertices_mm
         takes[name] = clock.read("register") | judged(
             template, truth, vertices, None if name == neutral_name else (neutral_truth, neutral)
         )
@@ -172,7 +174,7 @@ def run(
             appearance = neutral_appearance(template, vertices, images, take.cameras)
         elif refine and appearance is not None:
             clock = Clock()
-            refined = refine_by_appearance(template, vertices, TargetSurface(scan), appearance, images, take.cameras)
+            refined = refine_by_appearance(template, registered, TargetSurface(scan), appearance, images, take.cameras)
             vertices = refined.vertices_mm
             takes[name] = {
                 **clock.read("refine"),

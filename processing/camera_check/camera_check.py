@@ -17,6 +17,7 @@ from processing.camera_check.feature_matching import find_features, match_anywhe
 from processing.camera_check.feature_network import FeatureNetwork, SparsePoints
 from processing.camera_check.local_triangulation import LocalTriangulation
 from processing.camera_check.photograph_check import judge_photographs
+from processing.camera_check.place_recognition import Recognition, recognise
 from processing.camera_check.pose_refinement import PoseFit, fit_pose, simplest_motion
 from processing.camera_check.report import CameraCheckReport, CameraFinding
 from processing.camera_check.settings import CameraCheckSettings, CameraCheckSettingsError
@@ -29,9 +30,10 @@ from processing.geometry.working_volume import working_volume
 _COMPARED = 3000  # points at which photographs are compared
 _UNMATCHED = 0.25  # a view with less than this share of its neighbours' points has lost its place
 _EXPECTED = 24  # where the neighbours share so many points at least
-_FEW_FEATURES = 0.4  # a photograph with less than this share of its neighbours' cannot be asked where it belongs
+_AGREEING = 2.0  # tolerances within which a view's features lie of where one motion of its camera puts them
 _VOTES = 12  # features that must lie where another camera would see them
 _VOTE_PX = 6.0  # so near
+_VOTE_SHARE = 0.2  # of all that are recognised; among many, some lie so by chance
 _JUDGED_LEAST = 6
 _RESECTED_DEG, _RESECTED_MM = 15.0, 400.0
 
@@ -165,17 +167,20 @@ class _CameraCheck:
         return out
 
     def _fit(self, view: int) -> PoseFit | None:
+        """None where too few features tell, or what they tell does not agree: chance matches, as of noise and hair."""
         found = self.triangulations[view]
         if len(found.feature) < self.settings.tracks:
             return None
-        return fit_pose(self.net.features[view].camera, found.points_mm, found.observed)
+        fit = fit_pose(self.net.features[view].camera, found.points_mm, found.observed)
+        return fit if fit.rest_px < _AGREEING * self.settings.tolerance_px else None
 
     def _find_exchanged(self) -> None:
         """Photographs that lie far from where their cameras should see things: whose are they?"""
         suspects = set(self._unmatched_views()) | set(self.withheld)
         for view in sorted(self.net.active - suspects):
             fit = self._fit(view)
-            if fit is not None and fit.before_px > self.settings.band_px / 2:
+            many = len(self.triangulations[view].feature) >= self.settings.tracks
+            if many and (fit is None or fit.before_px > self.settings.band_px / 2):
                 suspects.add(view)
         if not suspects:
             return
@@ -189,14 +194,35 @@ class _CameraCheck:
         for view, owner in belongs.items():
             if owner in (view, None) and view in self.withheld:
                 self._record(view, self.withheld[view])
-                continue
-            if owner is None and self._resect(view, sparse):
-                continue
-            self.net.active.add(view)
-            self._assign_camera(view, owner, taken, belongs)
+            elif owner is None:
+                self._judge_unowned(view, sparse)
+            else:
+                self.net.active.add(view)
+                self._assign_camera(view, owner, taken, belongs)
         self.net.link()
         self._triangulate_around(suspects)
         self.triangulations |= self.net.triangulate_all(sorted(suspects))
+
+    def _judge_unowned(self, view: int, sparse: SparsePoints) -> None:
+        """A photograph that no camera's view was recognised in: it is left out where it should show more of its own."""
+        seen = self._recognise(view, sparse)
+        if seen.holds():
+            self.net.active.add(view)  # judged with the others
+        elif not self._resect(view, sparse):
+            name, figures = self.names[view], {"asked": float(seen.asked), "found": float(seen.found)}
+            near = [self._recognise(j, sparse).share for j in self.net.near[view] if j in self.net.active]
+            if seen.fails(float(np.median(near or [0.0]))):
+                text = (
+                    "its photograph does not fit its place nor any other camera's: of "
+                    f"{seen.asked} points that it should see, it shows {seen.found}; left out"
+                )
+                self._record(view, CameraFinding(name, "misfit", "excluded", text, figures))
+            else:
+                text = f"only {seen.asked} points that others know are in its view, of which it shows {seen.found}"
+                self._record(view, CameraFinding(name, "not judged", "kept", text, figures))
+
+    def _recognise(self, view: int, sparse: SparsePoints) -> Recognition:
+        return recognise(view, self.net.features, sparse, self.net.near[view], self.settings.widest_deg)
 
     def _camera_of(self, view: int, sparse: SparsePoints) -> int | None:
         """The camera where most of a photograph's features lie where that camera would see them; None: nobody's."""
@@ -213,7 +239,7 @@ class _CameraCheck:
                 votes[j] = int((off < _VOTE_PX).sum())
         best = int(votes.argmax())
         runner_up = int(np.sort(votes)[-2]) if len(votes) > 1 else 0
-        if votes[best] < max(_VOTES, 2 * runner_up):
+        if votes[best] < max(_VOTES, 2 * runner_up, _VOTE_SHARE * len(matches)):
             return None
         return best
 
@@ -244,21 +270,11 @@ class _CameraCheck:
         self.resected.append(view)
         return True
 
-    def _has_few_features(self, view: int) -> bool:
-        """Whether a photograph has few features beside its neighbours', as of smooth hair."""
-        others = [len(self.net.features[j].pixels) for j in self.net.near[view]]
-        return len(self.net.features[view].pixels) < _FEW_FEATURES * float(np.median(others or [0]))
-
-    def _assign_camera(self, view: int, owner: int | None, taken: set[int], belongs: dict[int, int | None]) -> None:
+    def _assign_camera(self, view: int, owner: int, taken: set[int], belongs: dict[int, int | None]) -> None:
         name = self.names[view]
         if owner == view:
             return  # few features, but at their place; or it moved by little: judged with the others
-        if owner is None and self._has_few_features(view):
-            return  # no wonder that nobody knows it: it may stay, and is told as not judged
-        if owner is None:
-            text = "its photograph does not fit its place nor any other camera's; left out"
-            self._record(view, CameraFinding(name, "misfit", "excluded", text))
-        elif owner in taken or list(belongs.values()).count(owner) > 1:
+        if owner in taken or list(belongs.values()).count(owner) > 1:
             text = f"its photograph was taken by camera {self.names[owner]}, which has its own; left out"
             self._record(view, CameraFinding(name, "swapped", "excluded", text, {"taken_by": float(owner)}))
         else:
@@ -305,7 +321,7 @@ class _CameraCheck:
         self.fits = {v: f for v, f in fits.items() if f is not None and v not in moved}
         for view in sorted(self.net.active - set(self.fits)):
             count = len(self.triangulations[view].feature)
-            text = f"{count} features in common with its neighbours; {self.settings.tracks} are needed"
+            text = f"{count} features in common with its neighbours; {self.settings.tracks} that agree are needed"
             self._record(view, CameraFinding(self.names[view], "not judged", "kept", text, {"tracks": float(count)}))
         return moved
 

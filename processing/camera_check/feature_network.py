@@ -28,6 +28,10 @@ class SparsePoints:
     #: (P, 128) as one of them has it.
     descriptors: Floats32
 
+    def of(self, chosen: Bools) -> "SparsePoints":
+        """The chosen ones of (P,) points."""
+        return SparsePoints(self.points_mm[chosen], self.seen[chosen], self.descriptors[chosen])
+
     def asked(self, cameras: Sequence[Camera], widest_deg: float) -> Bools:
         """(V, P) the points that each camera ought to see: near in angle to the views that do, itself not counted."""
         rays = np.stack([c.centre for c in cameras])[:, None] - self.points_mm

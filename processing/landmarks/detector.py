@@ -98,10 +98,10 @@ def detect_photo_landmarks(image: Image, *, detector: LandmarkDetector | None = 
 
 
 def detect_rotated(image: Image, detector: LandmarkDetector, rotation: int | None) -> Floats | None:
-    """detect_photo_landmarks on the image turned by `rotation`, answered in the unturned image's pixels."""
+    """`LandmarkDetector.detect` on the image turned by `rotation`, answered in the unturned image's pixels."""
     if rotation is None:
-        return detect_photo_landmarks(image, detector=detector)
-    found = detect_photo_landmarks(np.asarray(cv2.rotate(image, rotation), dtype=np.uint8), detector=detector)
+        return detector.detect(image)
+    found = detector.detect(np.asarray(cv2.rotate(image, rotation), dtype=np.uint8))
     if found is None:
         return None
     height, width = image.shape[:2]

@@ -9,22 +9,28 @@ import numpy as np
 from common.bounded.json_toml import read_json
 from common.files.atomic_write import atomic_write
 from processing.errors import DataError
+from processing.landmarks.lid_contours import LidContours
 from processing.landmarks.multi_pie_68 import Landmarks3d
 
 
 def write_landmarks(path: Path, landmarks: Landmarks3d) -> None:
-    """JSON: points_mm, error_px (null where unknown) and views."""
+    """JSON: points_mm, error_px (null where unknown) and views; lids_mm and lid_views where edges of lids are known."""
 
     def plain(value: float) -> float | None:
         return round(value, 5) if np.isfinite(value) else None
 
-    content = {
+    content: dict[str, Any] = {
         "scheme": "multi-pie-68",
         "unit": "mm",
         "points_mm": [[plain(x) for x in row] for row in landmarks.points_mm.tolist()],
         "error_px": [plain(x) for x in landmarks.error_px.tolist()],
         "views": landmarks.views.tolist(),
     }
+    if landmarks.lids is not None and landmarks.lids.known.any():
+        content["lids_mm"] = [
+            [[[plain(x) for x in row] for row in lid] for lid in eye] for eye in landmarks.lids.points_mm.tolist()
+        ]
+        content["lid_views"] = landmarks.lids.views.tolist()
     with atomic_write(Path(path)) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
@@ -48,9 +54,18 @@ def read_landmarks(path: Path) -> Landmarks3d:
         if not isinstance(content, dict):
             return Landmarks3d.of_points(points)
         error_px = np.array([np.nan if x is None else float(x) for x in content.get("error_px", [None] * 68)])
-        return Landmarks3d(points, error_px, np.array(content.get("views", [0] * 68), dtype=np.int32))
+        views = np.array(content.get("views", [0] * 68), dtype=np.int32)
+        return Landmarks3d(points, error_px, views, _lids(content))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} holds no 68 landmarks ({error!r}); wanted a list of 68 points in mm") from None
+
+
+def _lids(content: dict[str, Any]) -> LidContours | None:
+    """Edges of lids, where a file has them."""
+    if "lids_mm" not in content:
+        return None
+    points = np.array(content["lids_mm"], dtype=np.float64)  # null becomes NaN
+    return LidContours(points, np.array(content.get("lid_views", [0, 0]), dtype=np.int32))
 
 
 def _ljson_points(content: dict[str, Any]) -> list[Any]:

@@ -1,11 +1,12 @@
 """The 68 landmarks of Multi-PIE: their groups, where mediapipe's 478-point face mesh has them, a take's positions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from common.array_types import Bools, Floats, Ints32
 from processing.errors import ShapeError
+from processing.landmarks.lid_contours import EYE_CORNERS, LID_LANDMARKS, MARKED, LidContours
 
 GROUPS = {
     "jaw": range(0, 17),
@@ -60,6 +61,7 @@ class Landmarks3d:
     points_mm: Floats  # (68, 3) head frame, NaN where unknown
     error_px: Floats  # (68,) root mean square reprojection error, NaN where unknown
     views: Ints32  # (68,) how many photographs agree on each
+    lids: LidContours | None = None  # the lids' edges, where photographs showed them
 
     def __post_init__(self) -> None:
         if self.points_mm.shape != (68, 3):
@@ -76,11 +78,26 @@ class Landmarks3d:
         points = np.asarray(points_mm, dtype=np.float64)
         return cls(points, np.full(len(points), np.nan), np.zeros(len(points), np.int32))
 
+    def with_lids(self, lids: LidContours) -> "Landmarks3d":
+        """These landmarks with the lids' edges, and those of the eyes where they lie on them."""
+        points = self.points_mm.copy()
+        for eye in np.flatnonzero(lids.known):
+            points[LID_LANDMARKS[eye]] = lids.points_mm[eye][:, MARKED]
+            points[EYE_CORNERS[eye]] = lids.points_mm[eye, 0, [0, -1]]
+        return replace(self, points_mm=points, lids=lids)
+
     def overridden(self, placed: "Landmarks3d") -> "Landmarks3d":
-        """These landmarks, with `placed` where it has a position: those that somebody placed by hand."""
+        """These landmarks, with `placed` where it has a position: those that somebody placed by hand.
+
+        The lids' edges of an eye at which somebody placed one are no longer known.
+        """
         known = placed.known
+        lids = self.lids
+        if lids is not None:
+            lids = lids.without(np.array([known[list(GROUPS[eye])].any() for eye in ("right_eye", "left_eye")]))
         return Landmarks3d(
             np.where(known[:, None], placed.points_mm, self.points_mm),
             np.where(known, placed.error_px, self.error_px),
             np.where(known, placed.views, self.views).astype(np.int32),
+            lids,
         )

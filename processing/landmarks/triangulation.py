@@ -16,7 +16,8 @@ from processing.errors import NoFace, ShapeError
 from processing.geometry.cameras import Camera, triangulate
 from processing.geometry.lines import meet_lines
 from processing.landmarks.detector import ROTATIONS, LandmarkDetector, detect_rotated
-from processing.landmarks.multi_pie_68 import Landmarks3d
+from processing.landmarks.lid_contours import LID_POINTS, LidContours, find_lid_contours
+from processing.landmarks.multi_pie_68 import MEDIAPIPE_TO_68, Landmarks3d
 
 FEWEST_VIEWS = 3
 _RIDGE = 1e-9  # keeps two parallel rays solvable
@@ -33,7 +34,7 @@ def triangulate_landmarks(
     tolerance_mm: float = 4.0,
     progress: Progress = no_progress,
 ) -> Landmarks3d:
-    """The 68 landmarks of the photographed face in the head frame.
+    """The 68 landmarks of the photographed face in the head frame, and the edges of its lids.
 
     images: (H, W, 3) uint8 BGR, distorted, one a camera. The `max_views` most frontal cameras are tried first, as the
     images lie; if no consensus comes of that, turned images and then every view. tolerance_mm: how far apart on the
@@ -44,6 +45,7 @@ def triangulate_landmarks(
     order = sorted(range(len(cameras)), key=lambda i: float(cameras[i].viewing_direction[2]))
     rounds = [(order[:max_views], ROTATIONS[:1]), (order[:max_views], ROTATIONS), (order, ROTATIONS)]
     seen: list[tuple[int, Floats]] = []
+    rng = np.random.default_rng(0) if rng is None else rng
     with LandmarkDetector() as detector:
         done: set[tuple[int, int | None]] = set()
         for chosen, rotations in rounds:
@@ -55,8 +57,16 @@ def triangulate_landmarks(
                         found = detect_rotated(images[i], detector, rotation)
                         if found is not None:
                             seen.append((i, found))
-            landmarks = join_views([cameras[i] for i, _ in seen], [p for _, p in seen], tolerance_mm, rng)
+            pixels = [found[MEDIAPIPE_TO_68] for _, found in seen]
+            good = agreeing_views([cameras[i] for i, _ in seen], pixels, tolerance_mm, rng)
+            if good is None:
+                continue
+            agreeing = [seen[k] for k in good.tolist()]
+            views = [cameras[i] for i, _ in agreeing]
+            landmarks = _joined(views, [pixels[k] for k in good.tolist()], tolerance_mm, rng)
             if landmarks is not None:
+                progress(0.95, "edges of the lids")
+                landmarks = landmarks.with_lids(_lids(images, cameras, agreeing, tolerance_mm, rng))
                 progress(1.0, f"{int(landmarks.known.sum())} landmarks")
                 return landmarks
     raise NoFace(
@@ -78,16 +88,41 @@ def join_views(
     of FEWEST_VIEWS views.
     """
     rng = np.random.default_rng(0) if rng is None else rng
-    if len(cameras) < FEWEST_VIEWS:
-        return None
-    rays = np.stack([c.rays(p) for c, p in zip(cameras, pixels, strict=True)])
-    centres = np.stack([c.centre for c in cameras])
-    good = _consensus_of_views(cameras, pixels, rays, centres, tolerance_mm, rng)
+    good = agreeing_views(cameras, pixels, tolerance_mm, rng)
     if good is None:
         return None
-    cameras = [cameras[i] for i in good]
-    observed = np.stack([pixels[i] for i in good])
-    rays, centres = rays[good], centres[good]
+    which = good.tolist()
+    return _joined([cameras[i] for i in which], [pixels[i] for i in which], tolerance_mm, rng)
+
+
+def _joined(
+    cameras: Sequence[Camera], pixels: Sequence[Floats], tolerance_mm: float, rng: np.random.Generator
+) -> Landmarks3d | None:
+    """The landmarks of views that agree on a face; None where half of them are unknown."""
+    landmarks = Landmarks3d(*_join_points(cameras, np.stack(pixels), tolerance_mm, rng))
+    return landmarks if landmarks.known.sum() >= len(landmarks.points_mm) // 2 else None
+
+
+def _lids(
+    images: Sequence[Image],
+    cameras: Sequence[Camera],
+    seen: Sequence[tuple[int, Floats]],
+    tolerance_mm: float,
+    rng: np.random.Generator,
+) -> LidContours:
+    """The lids' edges from views that agree on a face. seen: numbers of their photographs and (478, 2) detections."""
+    views = [cameras[i] for i, _ in seen]
+    outlines = np.stack([found[LID_POINTS.ravel()] for _, found in seen])
+    points, _, _ = _join_points(views, outlines, tolerance_mm, rng)
+    return find_lid_contours(points.reshape(*LID_POINTS.shape, 3), [images[i] for i, _ in seen], views)
+
+
+def _join_points(
+    cameras: Sequence[Camera], observed: Floats, tolerance_mm: float, rng: np.random.Generator
+) -> tuple[Floats, Floats, Ints32]:
+    """(C, L, 2) px -> points (L, 3) mm, errors (L,) px, how many views agree (L,); NaN where too few do."""
+    rays = np.stack([c.rays(p) for c, p in zip(cameras, observed, strict=True)])
+    centres = np.stack([c.centre for c in cameras])
     count = observed.shape[1]
     points, errors = np.full((count, 3), np.nan), np.full(count, np.nan)
     views = np.zeros(count, np.int32)
@@ -97,19 +132,18 @@ def join_views(
         if best.sum() < FEWEST_VIEWS:
             continue
         for _ in range(2):
-            which = np.flatnonzero(best)
+            which = np.flatnonzero(best).tolist()
             point = triangulate([cameras[i] for i in which], observed[which, k])
             off = _miss_mm(cameras, point[None], observed[:, k : k + 1])[:, 0]
             again = off < tolerance_mm
             if again.sum() < FEWEST_VIEWS or (again == best).all():
                 break
             best = again
-        which = np.flatnonzero(best)
+        which = np.flatnonzero(best).tolist()
         residual = [cameras[i].project(point[None])[0] - observed[i, k] for i in which]
         points[k], views[k] = point, len(which)
         errors[k] = float(np.sqrt((np.square(residual).sum(axis=1)).mean()))
-    landmarks = Landmarks3d(points, errors, views)
-    return landmarks if landmarks.known.sum() >= count // 2 else None
+    return points, errors, views
 
 
 def _consensus_by_landmark(
@@ -154,15 +188,14 @@ def _miss_mm(cameras: Sequence[Camera], points: Floats, pixels: Sequence[Floats]
     return out
 
 
-def _consensus_of_views(
-    cameras: Sequence[Camera],
-    pixels: Sequence[Floats],
-    rays: Floats,
-    centres: Floats,
-    tolerance_mm: float,
-    rng: np.random.Generator,
+def agreeing_views(
+    cameras: Sequence[Camera], pixels: Sequence[Floats], tolerance_mm: float, rng: np.random.Generator
 ) -> Ints32 | None:
-    """Indices of the largest set of detections whose landmarks mostly agree, one a camera at most."""
+    """Indices of the largest set of detections (68, 2) whose landmarks mostly agree, one a camera at most."""
+    if len(cameras) < FEWEST_VIEWS:
+        return None
+    rays = np.stack([c.rays(p) for c, p in zip(cameras, pixels, strict=True)])
+    centres = np.stack([c.centre for c in cameras])
     best: tuple[int, float, Ints32] | None = None
     for a, b in _pairs(len(cameras), 400, rng):
         apart = np.degrees(np.arccos(np.clip(rays[a, 30] @ rays[b, 30], -1, 1)))

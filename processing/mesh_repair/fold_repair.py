@@ -16,32 +16,62 @@ SMOOTH_ROUNDS = 2  # a sheet that still crosses something after these is spanned
 SHEET_RINGS = 4
 SEPARATION_ROUNDS, SEPARATION_RINGS = 5, 6  # what is not separated in so many rounds is left to harmonic motion
 PATCH_RINGS = (0, 1, 2, 3)  # around what is left after all
+SETTLED_RINGS = (0, 1, 1, 2, 2, 3)  # around defects of what was placed anew
 MOVED_MM = 0.05
 MAX_SHARE = 0.05  # of the mesh that repair may move; more than this is no fold but a failed fit
 
 
-def repair_folds(source: Mesh, vertices_mm: Floats, sheets: Bools | None = None) -> tuple[Floats, Bools]:
+def repair_folds(
+    source: Mesh, vertices_mm: Floats, sheets: Bools | None = None, settled: Bools | None = None
+) -> tuple[Floats, Bools]:
     """Around triangles that turned over or cross others, the displacement from `source` becomes harmonic.
 
     Where that leaves some, surfaces that pass a little through each other (closed lips) are separated before.
 
     vertices_mm: (V, 3) `source` deformed.  sheets: (V,) surfaces that stand in for what no scan shows (the eye between
     the lids): one that crosses the skin is spanned anew, as smooth as its surroundings.
+    settled: (V,) placed anew after the deformation: they may face elsewhere than in `source`, and turned over is there
+    what faces against its surroundings alone.
     Returns the vertices, and (V,) which were moved.  Defects that `source` has itself may remain.
     """
+    none = np.zeros(len(vertices_mm), dtype=np.bool_)
+    settled = none if settled is None else settled
+    placed = np.asarray(settled[source.triangles].any(axis=1))
+    vertices_mm, tightened = _tighten_settled(source, vertices_mm, settled, placed)
     best: tuple[Bools, Floats, Bools] | None = None
     for separate in (False, True):
-        repaired, moved = _repair_rounds(source, vertices_mm, sheets, separate)
-        bad = _defective(source, repaired)
+        repaired, moved = _repair_rounds(source, vertices_mm, none if sheets is None else sheets, placed, separate)
+        bad = _defective(source, repaired, placed)
         if not bad.any():
-            return repaired, moved
+            return repaired, moved | tightened
         if best is None or bad.sum() < best[0].sum():
-            best = bad, repaired, moved
+            best = bad, repaired, moved | tightened
     assert best is not None
-    return _span_remaining(source, *best)
+    return _span_remaining(source, *best, placed)
 
 
-def _span_remaining(source: Mesh, bad: Bools, vertices_mm: Floats, moved: Bools) -> tuple[Floats, Bools]:
+def _tighten_settled(source: Mesh, vertices_mm: Floats, settled: Bools, placed: Bools) -> tuple[Floats, Bools]:
+    """Defects among what was placed anew (V,): a few of its vertices on the tightest surface between those about them.
+
+    They were placed for a reason: a harmonic displacement from `source` would undo it.
+    """
+    ring = source.adjacency()
+    moved = np.zeros_like(settled)
+    if not settled.any():
+        return vertices_mm, moved
+    bad = _defective(source, vertices_mm, placed)
+    for rings in SETTLED_RINGS:
+        patch = _around(ring, source, bad & placed, rings) & settled
+        if not patch.any():
+            break
+        tight = smoothest_patch(source, vertices_mm, patch, taut=True)
+        still = _defective(source, tight, placed)
+        if still.sum() < bad.sum():
+            bad, vertices_mm, moved = still, tight, moved | patch
+    return vertices_mm, moved
+
+
+def _span_remaining(source: Mesh, bad: Bools, vertices_mm: Floats, moved: Bools, placed: Bools) -> tuple[Floats, Bools]:
     """What neither helped: the few vertices around it on the smoothest surface between those about them."""
     ring = source.adjacency()
     for rings in PATCH_RINGS:
@@ -49,34 +79,37 @@ def _span_remaining(source: Mesh, bad: Bools, vertices_mm: Floats, moved: Bools)
         if not bad.any() or patch.mean() > MAX_SHARE:
             break
         smooth = smoothest_patch(source, vertices_mm, patch)
-        still = _defective(source, smooth)
+        still = _defective(source, smooth, placed)
         if still.sum() < bad.sum():
             bad, vertices_mm, moved = still, smooth, moved | patch
     return vertices_mm, moved
 
 
-def _defective(source: Mesh, vertices_mm: Floats) -> Bools:
+def _defective(source: Mesh, vertices_mm: Floats, placed: Bools) -> Bools:
     """(T,) triangles that turned over or cross others."""
-    return _turned_over(source, vertices_mm) | self_intersecting(source.with_vertices(vertices_mm))
+    return _turned_over(source, vertices_mm, placed) | self_intersecting(source.with_vertices(vertices_mm))
 
 
-def _turned_over(source: Mesh, vertices_mm: Floats) -> Bools:
-    """(T,) triangles that turned over, or face against their surroundings as they did not in `source`."""
+def _turned_over(source: Mesh, vertices_mm: Floats, placed: Bools) -> Bools:
+    """(T,) triangles that turned over (but those placed (T,) anew), or face against their surroundings as they did not
+    in `source`."""
     now = opposing_triangles(source.with_vertices(vertices_mm)) & ~opposing_triangles(source)
-    return np.asarray(flipped_triangles(source, vertices_mm) | now)
+    return np.asarray((flipped_triangles(source, vertices_mm) & ~placed) | now)
 
 
-def _repair_rounds(source: Mesh, vertices_mm: Floats, sheets: Bools | None, separate: bool) -> tuple[Floats, Bools]:
+def _repair_rounds(
+    source: Mesh, vertices_mm: Floats, sheets: Bools, placed: Bools, separate: bool
+) -> tuple[Floats, Bools]:
     """`repair_folds`, with or without separating surfaces."""
     ring = source.adjacency()
     laplacian = graph_laplacian(source.edges, len(vertices_mm))
-    patches = _patches(ring, np.zeros(len(vertices_mm), np.bool_) if sheets is None else sheets)
+    patches = _patches(ring, sheets)
     moved = np.zeros(len(vertices_mm), dtype=np.bool_)
     near_sheets = dilated(ring, np.logical_or.reduce([moved, *patches]), SHEET_RINGS)
     not_separable = np.zeros_like(moved)
     for number in range(ROUNDS):
         posed = source.with_vertices(vertices_mm)
-        bad = _turned_over(source, vertices_mm)
+        bad = _turned_over(source, vertices_mm, placed)
         through = self_intersecting(posed)
         if not (bad | through).any():
             break

@@ -41,8 +41,11 @@ def find_mesh_defects(mesh: Mesh, reference: Mesh) -> MeshDefects:
 
 
 def opposing_triangles(mesh: Mesh) -> Bools:
-    """(T,) triangles that face away from the mean of their corners' normals."""
-    around = mesh.vertex_normals[mesh.triangles].mean(axis=1)
+    """(T,) triangles that face away from the mean of the triangles around their corners.
+
+    Each counts alike, whatever its area: a lid's narrow edge is upright beside the wide eye, and not turned over.
+    """
+    around = (mesh.vertex_triangles @ mesh.triangle_normals)[mesh.triangles].mean(axis=1)
     return np.asarray(np.einsum("td,td->t", around, mesh.triangle_cross) < 0)
 
 

@@ -53,6 +53,7 @@ WEAK_PX = 0.5
 ENCLOSED_PX = 31  # ... between sharp ones that lie no farther apart than this
 WEAK = 0.98  # ... with a score below min_score
 WEAK_TOLERANCE = 3.0  # such depths agree within so many tolerances
+WEAK_WINDOW = 5  # px
 WEAK_SMOOTH = 9  # and their normals come from points averaged over so many pixels
 WEAK_CELLS = 2.0  # they are merged in cells of so many times the side
 WEAK_WEIGHT = 0.1  # and weigh so much of what their score and slope say
@@ -183,6 +184,9 @@ class Fusion:
     smooth: int
     #: A surface point seen by many views is kept from about so many of them (thinned the same way each time).
     overlap: float = np.inf
+    #: Weak depths are kept where the correlation averaged over WEAK_WINDOW is at least this: faint texture matches a
+    #: little better than by chance, an even background past an outline does not. (What is a start may overshoot.)
+    least_weak: float = 0.0
 
 
 def fuse(stereo: StereoViews, maps: Maps, how: Fusion, pool: Executor) -> OrientedPoints:
@@ -236,12 +240,13 @@ def fuse(stereo: StereoViews, maps: Maps, how: Fusion, pool: Executor) -> Orient
 def _weak_points(m: DepthMap, sure: Bools, others: Sequence[DepthMap], outside: Bools, how: Fusion) -> OrientedPoints:
     """Oriented points of a view's depths that lie away from those that are sure."""
     around = cv2.dilate(sure.astype(np.uint8), np.ones((STRONG_PX, STRONG_PX), np.uint8)) > 0
-    if not (np.isfinite(m.depth) & ~around & ~outside).any():
+    wanted = ~around & ~outside & (cv2.boxFilter(m.score, -1, (WEAK_WINDOW, WEAK_WINDOW)) >= np.float32(how.least_weak))
+    if not (np.isfinite(m.depth) & wanted).any():
         return NO_POINTS
     found = agreement(m, others, WEAK_TOLERANCE * how.tolerance_mm)
     known = found.confirmed(min(how.least, max(len(others), 1))) & (found.through == 0) & np.isfinite(found.depth)
     mean = DepthMap(m.camera, m.region, found.depth, m.score).masked(known)
-    points = oriented_points(mean, [known & ~around & ~outside], WEAK_SMOOTH)[0]
+    points = oriented_points(mean, [known & wanted], WEAK_SMOOTH)[0]
     return OrientedPoints(points.points_mm, points.normals, points.weight * np.float32(WEAK_WEIGHT))
 
 

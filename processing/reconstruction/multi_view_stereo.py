@@ -36,6 +36,7 @@ from processing.reconstruction.vertex_colours import ColourView, vertex_colors
 CONFIRM_DEG = 45.0  # views farther apart than this do not confirm each other's depths, where nearer ones are to be had
 CONFIRM_VIEWS = 10
 OVERLAP = 3.0  # a surface point seen by many views is kept from about so many
+LEAST_WEAK = 0.25  # mean correlation of faint skin; that of noise is about 0.1
 NORMAL_PX = 5  # normals come from points averaged over so many pixels
 TRIM_CELLS = 3.0  # the surface is not cut nearer to its points than so many of their cells
 VERTICES_A_CELL = 1.5  # of the solved surface, over its area in cells (the mean of |x| + |y| + |z| of a normal)
@@ -89,7 +90,7 @@ def reconstruct(
         points = fuse(
             stereo,
             maps,
-            Fusion(settings.tolerance_px * footprint, settings.min_consistent, cell, NORMAL_PX, OVERLAP),
+            Fusion(settings.tolerance_px * footprint, settings.min_consistent, cell, NORMAL_PX, OVERLAP, LEAST_WEAK),
             pool,
         )
         clock.lap("fuse")

@@ -19,6 +19,8 @@ from processing.mesh_repair.fold_repair import repair_folds
 from processing.mesh_repair.mesh_defects import flipped_triangles
 from processing.registration.correspondence import TargetSurface, downweight_far
 from processing.registration.deformation_graph import DeformationGraph
+from processing.registration.eyeballs import settle_lids
+from processing.registration.lid_margins import NO_LIDS, RIM_WEIGHT, LidFit
 
 # Vertices of less data weight than this (eyes, the rim) are carried by the graph and never move one by one.
 LEAST_DATA_WEIGHT = 0.5
@@ -67,6 +69,7 @@ class LandmarkConstraints:
     barycentric: Floats  # (L, 3)
     points_mm: Floats  # (L, 3) where they belong
     weights: Floats  # (L,)
+    lids: LidFit = NO_LIDS
 
     def rows(self, vertices: int) -> sparse.csr_array:
         """(L, V): rows @ vertices = the constrained points."""
@@ -116,8 +119,9 @@ def fit_nonrigid(
         graph.rebase(source.vertices_mm)
     total = sum(step.iterations for step in settings.steps) + len(settings.smoothness)
     vertices, history = _graph_pass(source, scan, data_weights, landmarks, settings, graph, progress, total)
-    fit = _vertex_pass(source.with_vertices(vertices), scan, data_weights, settings, progress, total)
-    vertices, repaired = repair_folds(source, fit.vertices_mm, sheets)
+    fit = _vertex_pass(source.with_vertices(vertices), scan, data_weights, landmarks, settings, progress, total)
+    vertices, settled = settle_lids(fit.vertices_mm, landmarks.lids, scan.mesh)
+    vertices, repaired = repair_folds(source, vertices, None if sheets is None else sheets & ~settled, settled)
     return NonRigidFit(vertices, fit.matched & ~repaired, fit.flipped, (*history, *fit.history_mm))
 
 
@@ -147,6 +151,7 @@ def _graph_pass(
             matches = scan.nearest(
                 vertices[active], current.vertex_normals[active], max_mm=step.max_mm, min_cosine=step.min_cosine
             )
+            matches = landmarks.lids.sided(active, matches)
             matches = downweight_far(matches, vertices[active], max(settings.floor_mm, step.max_mm / 3))
             if not matches.weight.any() and not len(landmarks.weights):
                 raise MeshError(
@@ -155,6 +160,7 @@ def _graph_pass(
             weight, goal = np.zeros(len(data_weights)), np.zeros_like(vertices)
             weight[active] = step.every * data_weights[active] * matches.weight
             goal[active] = matches.points_mm
+            weight[landmarks.lids.rims], goal[landmarks.lids.rims] = RIM_WEIGHT, landmarks.lids.rims_mm
             matrix = graph.weigh(weight) + step.stiffness * graph.stiffness
             right = graph.basis.T @ (weight[:, None] * goal)
             if landmark_weights is not None:
@@ -175,11 +181,18 @@ def _median_mm(points: Floats, goals: Floats, weight: Floats) -> float:
 
 
 def _vertex_pass(
-    start: Mesh, scan: TargetSurface, data_weights: Floats, settings: NonRigidSettings, progress: Progress, total: int
+    start: Mesh,
+    scan: TargetSurface,
+    data_weights: Floats,
+    landmarks: LandmarkConstraints,
+    settings: NonRigidSettings,
+    progress: Progress,
+    total: int,
 ) -> NonRigidFit:
     """Minimise sum w |x - goal|^2 + smoothness sum over edges |d_i - d_j|^2 for displacements d = x - start."""
     count = len(data_weights)
     active = np.flatnonzero(data_weights >= LEAST_DATA_WEIGHT)
+    rims = landmarks.lids.rims
     field = SmoothField(graph_laplacian(start.edges, count))
     vertices = start.vertices_mm
     matched = np.zeros(count, dtype=np.bool_)
@@ -192,10 +205,11 @@ def _vertex_pass(
         matches = scan.along_normals(
             vertices[active], normals[active], max_mm=settings.vertex_max_mm, min_cosine=settings.vertex_min_cosine
         )
-        matches = downweight_far(matches, vertices[active], settings.floor_mm)
+        matches = downweight_far(landmarks.lids.sided(active, matches), vertices[active], settings.floor_mm)
         weight, goal = np.zeros(count), np.zeros_like(vertices)
         weight[active] = data_weights[active] * matches.weight
         goal[active] = matches.points_mm - start.vertices_mm[active]
+        weight[rims], goal[rims] = RIM_WEIGHT, landmarks.lids.rims_mm - start.vertices_mm[rims]
         vertices = start.vertices_mm + field(weight, goal, smoothness=smoothness, hold=DAMPING)
         over = flipped_triangles(start, vertices)
         if over.any():

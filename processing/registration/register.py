@@ -10,9 +10,10 @@ from processing.errors import NoFace, ShapeError
 from processing.geometry.mesh import Mesh
 from processing.geometry.procrustes import Similarity, fit_motion, fit_motion_robust
 from processing.geometry.vertex_rings import dilated
-from processing.landmarks.multi_pie_68 import Landmarks3d
+from processing.landmarks.multi_pie_68 import GROUPS, Landmarks3d
 from processing.registration.correspondence import TargetSurface
 from processing.registration.deformation_transfer import DeformationTransfer
+from processing.registration.lid_margins import NO_LIDS, LidFit, lid_rims, lid_targets
 from processing.registration.loose_parts import largest_part, move_loose_parts
 from processing.registration.nonrigid_icp import (
     IcpStep,
@@ -38,6 +39,7 @@ _POSE_WEIGHTS[[36, 39, 42, 45]] = 2.0
 # Landmarks that lie farther from the template's than this, half and a quarter of them, are no face's.
 MAX_MEDIAN_MM, MAX_UPPER_QUARTILE_MM = 12.0, 20.0
 LID_RINGS, LIP_RINGS = 3, 1
+EDGE_WEIGHT = 0.2  # of what turns inwards at lids and lips
 NEUTRAL = NonRigidSettings()
 EXPRESSION = NonRigidSettings(
     steps=(
@@ -78,6 +80,7 @@ class Registration:
     vertices_mm: Floats  # (V, 3)
     matched: Bools  # (V,) which vertices met the scan
     report: RegistrationReport
+    lids: LidFit = NO_LIDS  # where the lids of the template's largest part are held
 
 
 def register_neutral(
@@ -174,11 +177,20 @@ def _fit_and_repair(
     number[main] = np.arange(len(main), dtype=np.int32)
     corners = number[mesh.triangles[template.landmark_triangles]]
     use = landmarks.known & (corners >= 0).all(axis=1)
+    source = replace(part_mesh, vertices_mm=start[main])
+    lids = NO_LIDS
+    if landmarks.lids is not None:
+        rims = lid_rims(template, part_mesh, number)
+        lids = LidFit(source, tuple(lid_targets(rims, start[main], landmarks.lids)))
+        for lid in lids.targets:  # the rim says all of them, and better
+            use[list(GROUPS["left_eye" if lid.rim.eye else "right_eye"])] = False
+            walls = main[lid.rim.walls]
+            data_weights[walls] = np.minimum(data_weights[walls], EDGE_WEIGHT)
     constraints = LandmarkConstraints(
-        corners[use], template.landmark_barycentric[use], landmarks.points_mm[use], _SKIN_WEIGHTS[use]
+        corners[use], template.landmark_barycentric[use], landmarks.points_mm[use], _SKIN_WEIGHTS[use], lids
     )
     fit = fit_nonrigid(
-        replace(part_mesh, vertices_mm=start[main]),
+        source,
         surface,
         weights=data_weights[main],
         sheets=template.parts[main] == EYE,
@@ -192,7 +204,8 @@ def _fit_and_repair(
     require_complete_scan(template, vertices, surface)
     matched = np.zeros(len(start), dtype=np.bool_)
     matched[main] = fit.matched
-    return Registration(vertices, matched, _report(template, vertices, matched, surface, landmarks, fit, strength))
+    report = _report(template, vertices, matched, surface, landmarks, fit, strength)
+    return Registration(vertices, matched, report, lids)
 
 
 def _data_weights(template: Template) -> Floats:
@@ -204,7 +217,7 @@ def _data_weights(template: Template) -> Floats:
     weights = np.where(template.parts == MOUTH_INTERIOR, 0.0, template.weights)
     for inner, rings in ((EYE, LID_RINGS), (MOUTH_INTERIOR, LIP_RINGS)):
         near = dilated(adjacency, template.parts == inner, rings)
-        weights = np.where(near, np.minimum(weights, 0.2), weights)
+        weights = np.where(near, np.minimum(weights, EDGE_WEIGHT), weights)
     return weights
 
 

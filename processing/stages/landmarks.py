@@ -17,7 +17,7 @@ from processing.stages.base import TAKE, Inputs, Resources, Stage, StageParams
 class Landmarks(Stage):
     """landmarks: points (mm), reprojection errors (px) and how many views agree."""
 
-    name, version = "landmarks", 1
+    name, version = "landmarks", 2
     needs: ClassVar[Mapping[str, str]] = {"take": TAKE}
     makes: ClassVar[Mapping[str, str]] = {"landmarks": "json"}
     resources = Resources(ram_gb=1)

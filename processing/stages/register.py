@@ -28,7 +28,7 @@ class Register(Stage):
     for expressions).  review: verdict, reasons, figures by region; quality: the same as a picture.
     """
 
-    name, version = "register", 4
+    name, version = "register", 5
     needs: ClassVar[Mapping[str, str]] = {
         "template": TEMPLATE,
         "take": TAKE,
@@ -80,7 +80,7 @@ class Register(Stage):
                 appearance = neutral_appearance(template, vertices, images, take.cameras, progress=comparing)
             else:
                 refined = refine_by_appearance(
-                    template, vertices, surface, read_appearance(likeness), images, take.cameras, progress=comparing
+                    template, registration, surface, read_appearance(likeness), images, take.cameras, progress=comparing
                 )
                 vertices = refined.vertices_mm
         compared = None if refined is None else refined.report

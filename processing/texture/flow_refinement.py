@@ -21,7 +21,10 @@ from processing.geometry.uv_rasterization import texels_of
 from processing.geometry.vertex_rings import dilated
 from processing.mesh_repair.fold_repair import repair_folds
 from processing.registration.correspondence import TargetSurface, downweight_far
+from processing.registration.eyeballs import settle_lids
+from processing.registration.lid_margins import RIM_WEIGHT, LidFit
 from processing.registration.loose_parts import largest_part, move_loose_parts
+from processing.registration.register import Registration
 from processing.template.template import EYE, MOUTH_INTERIOR, SKIN, Template
 from processing.texture.optical_flow import Flow, appearance_flow
 from processing.texture.texture_projection import PhotoProjection
@@ -86,7 +89,7 @@ def neutral_appearance(
 
 def refine_by_appearance(
     template: Template,
-    vertices_mm: Floats,
+    registered: Registration,
     scan: TargetSurface,
     neutral: Appearance,
     images: Sequence[Image],
@@ -97,14 +100,16 @@ def refine_by_appearance(
 ) -> Refined:
     """Move the vertices of a registered expression to the skin that the neutral has there, and back onto the scan.
 
-    vertices_mm: (V, 3) in the template's topology, on the scan.  images: (H, W, 3) BGR of this expression, one a
-    camera.  A round counts only where it brings flow down and the mean distance to the scan does not grow.
+    registered: in the template's topology, on the scan; its lids slide along their edges.  images: (H, W, 3) BGR of
+    this expression, one a camera.  A round counts only where it brings flow down and the mean distance to the scan does
+    not grow.
     Raises ShapeError, DataError when no camera sees the mesh.
     """
     settings = AppearanceSettings() if settings is None else settings
     if neutral.image.shape != (settings.size_px, settings.size_px, 3):
         raise ShapeError("neutral.image", neutral.image.shape, f"({settings.size_px}, {settings.size_px}, 3)")
-    alignment = _TangentialAlignment(template, scan, settings)
+    alignment = _TangentialAlignment(template, registered.lids, scan, settings)
+    vertices_mm = registered.vertices_mm
     mesh = template.mesh.with_vertices(vertices_mm)
     projection = PhotoProjection(mesh, images, cameras, progress=part(progress, 0, 0.3))
     texels = texels_of(mesh, settings.size_px)
@@ -146,13 +151,15 @@ def _drift_summary(drift_mm: Floats, sure: float) -> tuple[float, float, float]:
 class _TangentialAlignment:
     """Motions along one template's surface, and the way back onto one scan."""
 
-    def __init__(self, template: Template, scan: TargetSurface, settings: AppearanceSettings) -> None:
-        self.scan, self.settings = scan, settings
+    def __init__(self, template: Template, lids: LidFit, scan: TargetSurface, settings: AppearanceSettings) -> None:
+        self.lids, self.scan, self.settings = lids, scan, settings
         self.mesh = template.mesh
         self.part, self.part_vertices = largest_part(template.mesh)
         count = len(template.mesh.vertices_mm)
         rim = dilated(template.mesh.adjacency(), np.isin(template.parts, (EYE, MOUTH_INTERIOR)), 1)
         self.skin: Bools = (template.parts == SKIN) & (template.weights > 0.5)
+        if lids.targets:
+            self.skin[self.part_vertices[lids.hidden]] = False
         self.judged: Bools = self.skin & ~rim
         self.parts = template.parts
         self.sheets: Bools = template.parts == EYE
@@ -192,19 +199,24 @@ class _TangentialAlignment:
         return field
 
     def projected(self, current: Floats, motion: Floats) -> Floats:
-        """`current` moved, projected back onto the scan along the normals, folds repaired."""
-        moved = current + motion
+        """`current` moved, projected back onto the scan along the normals, lids to their edges, folds repaired."""
+        moved, main = current + motion, self.part_vertices
+        lids = self.lids = self.lids.slid(motion[main])
+        number = np.full(len(moved), -1)
+        number[main] = np.arange(len(main))
         where = np.flatnonzero(self.judged)
         for _ in range(PROJECTION_ROUNDS):
             normals = self.mesh.with_vertices(moved).vertex_normals
             matches = self.scan.along_normals(moved[where], normals[where], max_mm=MAX_OFF_SCAN_MM, min_cosine=0.5)
-            matches = downweight_far(matches, moved[where], SUSPECT_MM)
+            matches = downweight_far(lids.sided(number[where], matches), moved[where], SUSPECT_MM)
             weight, goal = np.zeros(len(moved)), np.zeros_like(moved)
             weight[where], goal[where] = matches.weight, matches.points_mm - moved[where]
+            weight[main[lids.rims]], goal[main[lids.rims]] = RIM_WEIGHT, lids.rims_mm - moved[main[lids.rims]]
             moved = moved + self.field(weight, goal, smoothness=self.settings.settling, hold=1e-3)
-        start = Mesh(current[self.part_vertices], self.part.triangles)
-        moved[self.part_vertices], _ = repair_folds(start, moved[self.part_vertices], self.sheets[self.part_vertices])
-        return move_loose_parts(self.mesh, self.parts, current, moved, self.part_vertices)
+        start = Mesh(current[main], self.part.triangles)
+        placed, settled = settle_lids(moved[main], lids, self.scan.mesh)
+        moved[main], _ = repair_folds(start, placed, self.sheets[main] & ~settled, settled)
+        return move_loose_parts(self.mesh, self.parts, current, moved, main)
 
     def distance_mm(self, vertices: Floats) -> float:
         """Mean distance of the skin to the scan, where the scan goes on."""

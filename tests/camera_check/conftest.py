@@ -50,11 +50,19 @@ def shifted(camera: Camera, mm: Sequence[float]) -> Camera:
     return replace(camera, t=camera.t - np.asarray(mm, dtype=np.float64))
 
 
+def weak(image: Image, contrast: float, seed: int) -> Image:
+    """Its texture (what differs from the mean around) weakened, with a camera's noise."""
+    mean = cv2.GaussianBlur(image, (0, 0), 5.0).astype(np.float32)
+    noise = np.random.default_rng(seed).normal(0, 1.0, image.shape)
+    return np.asarray((mean + contrast * (image - mean) + noise).clip(0, 255), dtype=np.uint8)
+
+
 class Faults:
     """The helpers of this file, for the tests (there are no packages under tests/)."""
 
     turned = staticmethod(turned)
     shifted = staticmethod(shifted)
+    weak = staticmethod(weak)
 
 
 @pytest.fixture(scope="session")

@@ -123,6 +123,19 @@ def test_another_rigs_calibration_is_refused(subject: Any, faults: Any) -> None:
     assert caught.value.exit_code == 4
 
 
+@pytest.mark.parametrize("contrast", [pytest.param(0.3, marks=pytest.mark.slow), 0.12])
+def test_on_weak_texture_cameras_are_left_alone_and_faults_are_found(
+    subject: Any, faults: Any, contrast: float
+) -> None:
+    weak = subject.with_images({v: faults.weak(image, contrast, v) for v, image in enumerate(subject.images)})
+    assert weak.watched().report.troubles == ()
+    turned, stranger = faults.turned(weak.cameras[7], 0.4, (1, 1, 0)), np.ascontiguousarray(weak.images[21][:, ::-1])
+    found = weak.with_cameras({7: turned}).with_images({21: stranger}).watched()
+    said = {f.camera: (f.kind, f.action) for f in found.report.troubles}
+    assert said == {"7": ("moved", "refined"), "21": ("misfit", "excluded")}
+    assert found.report.troubles[0].figures["turn_deg"] == pytest.approx(0.4, abs=0.06)
+
+
 def test_six_views_near_each_other_are_judged_and_six_far_apart_are_not(subject: Any) -> None:
     assert subject.of([3, 4, 5, 13, 14, 24]).watched().report.troubles == ()
     far = subject.of([0, 5, 9, 10, 19, 24]).watched().report

@@ -10,7 +10,8 @@ from processing.errors import DataError, NoFace
 from processing.geometry.cameras import Camera
 from processing.landmarks.detector import LandmarkDetector, ModelDamaged, detect_photo_landmarks
 from processing.landmarks.landmark_files import read_landmarks, write_landmarks
-from processing.landmarks.multi_pie_68 import Landmarks3d
+from processing.landmarks.lid_contours import SAMPLES, LidContours, find_lid_contours
+from processing.landmarks.multi_pie_68 import MEDIAPIPE_TO_68, Landmarks3d
 from processing.landmarks.triangulation import join_views, triangulate_landmarks
 
 SUBJECT = Path(__file__).parents[3] / "shared" / "data" / "subject-11"
@@ -124,7 +125,7 @@ def test_a_turned_photograph_gives_the_same_points(capfd: pytest.CaptureFixture[
                 there = [width - 1, height - 1] - upright
             else:
                 there = np.stack([height - 1 - upright[:, 1], upright[:, 0]], axis=1)
-            assert np.median(np.linalg.norm(found - there, axis=1)) < 2.0
+            assert np.median(np.linalg.norm(found[MEDIAPIPE_TO_68] - there, axis=1)) < 2.0
     assert upright.min() > 0
     assert capfd.readouterr().err == ""
 
@@ -150,3 +151,60 @@ def test_labelled_landmarks_come_in_multi_pies_order(tmp_path: Path, face: np.nd
     labels.pop()  # a part without a label: nobody knows the order
     file.write_text(json.dumps({"version": 3, "groups": {"LJSON": group}}))
     np.testing.assert_allclose(read_landmarks(file).points_mm, rows)
+
+
+def test_a_file_keeps_the_lids_edges_and_those_of_an_eye_placed_by_hand_are_forgotten(
+    face: np.ndarray, tmp_path: Path
+) -> None:
+    points = np.random.default_rng(4).uniform(-5, 5, (2, 2, SAMPLES, 3)).round(3)
+    lids = LidContours(points, np.array([7, 9], np.int32))
+    landmarks = Landmarks3d.of_points(face).with_lids(lids)
+    write_landmarks(tmp_path / "l.json", landmarks)
+    back = read_landmarks(tmp_path / "l.json").lids
+    assert back is not None
+    assert np.array_equal(back.points_mm, points)
+    assert back.views.tolist() == [7, 9]
+    placed = np.full((68, 3), np.nan)
+    placed[37] = 0.0
+    by_hand = landmarks.overridden(Landmarks3d.of_points(placed)).lids
+    assert by_hand is not None
+    assert by_hand.known.tolist() == [False, True]
+
+
+def disc_eye(camera: Camera, grey: bool) -> np.ndarray:
+    """Skin in the plane z = 0 with a white eye of |y| < 5 cos(x pi / 30), mm."""
+    x, y = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
+    way = camera.rays(np.stack([x.ravel(), y.ravel()], axis=1).astype(float))
+    at = camera.centre - way * (camera.centre[2] / way[:, 2])[:, None]
+    eye = (np.abs(at[:, 1]) < 5 * np.cos(at[:, 0] * np.pi / 30)) & (np.abs(at[:, 0]) < 15)
+    noise = np.random.default_rng(5).normal(0, 4, (len(at), 3))
+    skin = np.array([150.0] * 3) if grey else np.array([110.0, 140, 190])
+    colours = np.where(eye[:, None] & (not grey), [225, 225, 225], skin) + noise
+    return colours.reshape(camera.height, camera.width, 3).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("off_mm", "grey"), [(0.0, False), (1.0, False), (-1.0, False), (0.0, True)])
+def test_edges_of_lids_are_found_from_outlines_that_are_off(
+    frontal_cameras: list[Camera], off_mm: float, grey: bool
+) -> None:
+    images = [disc_eye(camera, grey) for camera in frontal_cameras]
+    x = np.linspace(-15, 15, 9)
+    height = (5 + off_mm) * np.cos(x * np.pi / 30)
+    outline = np.stack([np.c_[x, height, 0 * x], np.c_[x, -height, 0 * x]])
+    found = find_lid_contours(np.stack([outline, np.full_like(outline, np.nan)]), images, frontal_cameras)
+    assert found.known.tolist() == [not grey, False]
+    if not grey:
+        open_mm = np.linalg.norm(found.points_mm[0, 0] - found.points_mm[0, 1], axis=1)
+        assert abs(open_mm[16] - 10) < 0.5
+
+
+@pytest.fixture
+def frontal_cameras() -> list[Camera]:
+    """Five cameras 600 mm before the plane z = 0, some 10 degrees apart, 3 px a mm."""
+    cameras = []
+    for angle in np.radians([-20, -10, 0, 10, 20]):
+        back = np.array([np.sin(angle), 0, np.cos(angle)])
+        R = np.stack([np.cross([0, -1.0, 0], -back), [0, -1.0, 0], -back])
+        K = np.array([[1800.0, 0, 99.5], [0, 1800, 79.5], [0, 0, 1]])
+        cameras.append(Camera(K, R, -R @ (600 * back), 200, 160))
+    return cameras

@@ -4,10 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
+from processing.geometry.cameras import Camera
 from processing.geometry.mesh import MEASURED, Mesh
 from processing.reconstruction.confidence import confidence
-from processing.reconstruction.depth_fusion import OrientedPoints
-from processing.reconstruction.depth_maps import enclosed
+from processing.reconstruction.depth_fusion import DepthMap, OrientedPoints
+from processing.reconstruction.depth_maps import WEAK_WINDOW, Fusion, _weak_points, enclosed
+from processing.reconstruction.image_regions import Region
+from processing.reconstruction.multi_view_stereo import LEAST_WEAK
 from processing.reconstruction.surface_holes import enclosed_faces
 from processing.reconstruction.surface_reconstruction import trim_far_faces
 from processing.reconstruction.weak_texture import Regularisation, information, noise_variance
@@ -89,6 +92,26 @@ def test_weak_depth_lies_between_sharp_ones_and_never_beyond_the_outermost(seed:
     assert found[hole].all()
     far = (x - 80) ** 2 + (y - 80) ** 2 > 66**2
     assert not found[far].any()
+
+
+def even_map(score: np.ndarray) -> DepthMap:
+    camera = Camera(np.diag([400.0, 400.0, 1.0]), np.eye(3), np.zeros(3), 96, 96)
+    return DepthMap(camera, Region(0, 96, 0, 96), np.full((96, 96), 800, np.float32), score)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_weak_points_are_made_of_faint_texture_and_never_of_the_background_past_an_outline(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    score = (0.4 + 0.1 * rng.normal(size=(96, 96))).clip(0.01, 0.49).astype(np.float32)
+    score[:, 48:] = (0.1 + 0.1 * rng.normal(size=(96, 48))).clip(0.01, 0.49)
+    nothing = np.zeros(score.shape, np.bool_)
+    others = [even_map(np.full_like(score, 0.4))] * 3
+    kept = Fusion(2.0, 2, 2.0, 5, least_weak=LEAST_WEAK)
+    points = _weak_points(even_map(score), nothing, others, nothing, kept)
+    column = 400 * points.points_mm[:, 0] / points.points_mm[:, 2]
+    assert (column < 48 + WEAK_WINDOW // 2).all()
+    assert len(points) > 0.9 * 94 * 47
+    assert len(_weak_points(even_map(score), nothing, others, nothing, Fusion(2.0, 2, 2.0, 5))) > 1.8 * len(points)
 
 
 def sphere(rings: int = 40, around: int = 80, radius: float = 50.0) -> Mesh:

@@ -9,11 +9,17 @@ from processing.geometry.image_sampling import sample_image
 from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.noise_field import NoiseField
 from processing.registration.correspondence import TargetSurface
+from processing.registration.register import Registration, RegistrationReport
 from processing.template.template import Template, from_mesh
 from processing.texture.flow_refinement import AppearanceSettings, neutral_appearance, refine_by_appearance
 from processing.texture.optical_flow import appearance_flow
 
 SETTINGS = AppearanceSettings(size_px=256)
+
+
+def registered(vertices_mm: np.ndarray) -> Registration:
+    """Vertices as a registration gives them, without lids."""
+    return Registration(vertices_mm, np.ones(len(vertices_mm), bool), RegistrationReport(0.0, 1.0, 0, 0.0, 1.0, 0))
 
 
 def texture_at(points_mm: np.ndarray) -> np.ndarray:
@@ -77,7 +83,7 @@ def test_vertices_follow_the_skin_and_stay_on_the_scan(template: Template, camer
     images = [photograph(template.mesh, c, most_deg) for c in cameras]
     start = template.mesh.vertices_mm
     surface = TargetSurface(template.mesh)
-    found = refine_by_appearance(template, start, surface, neutral, images, cameras, settings=SETTINGS)
+    found = refine_by_appearance(template, registered(start), surface, neutral, images, cameras, settings=SETTINGS)
     truth = turned(start, most_deg)
     front = (start[:, 2] > 15) & (np.abs(start[:, 1]) < 30)
     before = np.linalg.norm(start - truth, axis=1)[front]
@@ -96,7 +102,7 @@ def test_skin_that_did_not_slide_stays(template: Template, cameras: list[Camera]
     images = [photograph(template.mesh, c, 0) for c in cameras]
     start = template.mesh.vertices_mm
     found = refine_by_appearance(
-        template, start, TargetSurface(template.mesh), neutral, images, cameras, settings=SETTINGS
+        template, registered(start), TargetSurface(template.mesh), neutral, images, cameras, settings=SETTINGS
     )
     assert np.linalg.norm(found.vertices_mm - start, axis=1).max() < 0.1
 
@@ -107,7 +113,7 @@ def test_other_skin_moves_nothing_far(template: Template, cameras: list[Camera],
     noise = [np.asarray(rng.integers(60, 200, (c.height, c.width, 3)), np.uint8) for c in cameras]
     start = template.mesh.vertices_mm
     found = refine_by_appearance(
-        template, start, TargetSurface(template.mesh), neutral, noise, cameras, settings=SETTINGS
+        template, registered(start), TargetSurface(template.mesh), neutral, noise, cameras, settings=SETTINGS
     )
     assert found.report.sure < 0.5
     assert np.median(np.linalg.norm(found.vertices_mm - start, axis=1)) < 1.0
@@ -140,6 +146,6 @@ def test_sampling_many_points_is_bilinear() -> None:
 def test_a_neutral_of_another_size_is_refused(template: Template, neutral) -> None:
     with pytest.raises(ShapeError, match="neutral"):
         refine_by_appearance(
-            template, template.mesh.vertices_mm, TargetSurface(template.mesh), neutral, [], [],
+            template, registered(template.mesh.vertices_mm), TargetSurface(template.mesh), neutral, [], [],
             settings=AppearanceSettings(size_px=128),
         )  # fmt: skip
