@@ -25,6 +25,7 @@ _SOI, _EOI, _SOS, _DHT = 0xD8, 0xD9, 0xDA, 0xC4
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)  # a coefficient's bits come in several passes
 _SEQUENTIAL = (0xC0, 0xC1)  # Huffman coded, all bits of a coefficient at once: what cameras write
+_OF_PROGRAMS = range(0xE0, 0xF0)
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # neither a stuffed byte, a restart marker nor a fill byte
 _FILL = re.compile(rb"\xff*")
 _EXTRA = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
@@ -40,7 +41,7 @@ _QUIRKS = (  # of the header: said before any code is read, and no sign of damag
 class JpegVerdict:
     """flaw: why the file is no whole JPEG; empty when nothing is wrong with it.
 
-    strict: False when the decoder stopped at an oddity of the header, so that the codes were not read.
+    strict: False when the decoder stopped at an oddity that nothing can be done about, so that the codes were not read.
     """
 
     flaw: str = ""
@@ -112,11 +113,20 @@ def examine(data: bytes) -> JpegVerdict:
 
     What follows the end marker (padding, a maker's trailer, another picture) is not looked at.
     """
-    import simplejpeg
-
     try:
         check_layout(data)
-        layout = _lay_out(data)
+        verdict = _decoded(data)
+        return verdict if verdict.strict else _decoded(_without_oddities(data))
+    except ValueError as error:
+        return JpegVerdict(str(error)[:300] or "the decoder gives no reason")
+
+
+def _decoded(data: bytes) -> JpegVerdict:
+    """What the decoder says that stops at its first warning."""
+    import simplejpeg
+
+    layout = _lay_out(data)
+    try:
         kind = "CMYK" if layout.components == 4 else "GRAY"
         simplejpeg.decode_jpeg(data, kind, fastdct=True, fastupsample=True, min_height=1, min_width=1, strict=True)
     except ValueError as error:
@@ -127,6 +137,27 @@ def examine(data: bytes) -> JpegVerdict:
             return JpegVerdict()
         return JpegVerdict(text[:300] or "the decoder gives no reason")
     return JpegVerdict()
+
+
+def _without_oddities(data: bytes) -> bytes:
+    """The same codes under a header that says nothing of programs, and of a pass what a sequential one must say.
+
+    A decoder that stops at its first warning would stop there, and hear nothing of damage behind it.
+    """
+    parts, at, sequential = [data[:2]], 2, False
+    while True:
+        marker, inside, end = _segment(data, at)
+        if marker == _EOI:
+            return b"".join([*parts, b"\xff\xd9"])
+        sequential |= marker in _SEQUENTIAL
+        following = end
+        if marker == _SOS and (found := _MARKER.search(data, end)):
+            following = found.start()
+        if marker == _SOS and sequential:
+            parts += [data[inside - 2 : end - 3], b"\x00\x3f\x00", data[end:following]]
+        elif marker not in _OF_PROGRAMS:
+            parts.append(data[inside - 2 : following])
+        at = following
 
 
 def read_pixels(

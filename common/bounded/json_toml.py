@@ -35,7 +35,7 @@ def parse_json(data: bytes | str, most: int = MAX_JSON_BYTES) -> Any:
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     check_json(raw, most)
     try:
-        return json.loads(raw.decode("utf-8"))
+        return json.loads(raw.decode("utf-8-sig"))  # editors put a mark before the text
     except RecursionError:
         raise OutOfBounds(f"it is nested deeper than {MAX_DEPTH}") from None
 

@@ -101,8 +101,9 @@ def camera_from_params(params: Mapping[str, Any], view: int) -> Camera:
         K = np.array(params[f"{view}_K"], dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise CameraError(f"params.json: view {view} holds a value that is no number ({error})") from None
-    if Rt.shape != (3, 4):
-        raise CameraError(f"params.json: {view}_Rt has shape {Rt.shape}; wanted (3, 4)")
+    for key, array, wanted in (("K", K, (3, 3)), ("Rt", Rt, (3, 4))):
+        if array.shape != wanted:
+            raise CameraError(f"params.json: {view}_{key} has shape {array.shape}; wanted {wanted}")
     if len(distortion) not in (4, 5):
         raise CameraError(f"params.json: {view}_distortion has {len(distortion)} numbers; wanted 5 (k1 k2 p1 p2 k3)")
     if width * height > MAX_PIXELS:

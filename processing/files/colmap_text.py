@@ -84,11 +84,14 @@ def _image(line: str) -> PosedImage:
 
 
 def _are_points(words: Sequence[str]) -> bool:
-    """Whether a line is X Y POINT3D_ID, any number of times: an image's has ten words, or a name among more."""
+    """Whether a line is X Y POINT3D_ID, any number of times: an image's has ten words, or a name among more.
+
+    Where such a name is numbers alone, as in "12 1 2", its quaternion is not: those of points are whole at each third.
+    """
     if len(words) % 3:
         return False
     try:
-        return all(map(_is_finite, words))
+        return all(map(_is_finite, words)) and all(float(number).is_integer() for number in words[2::3])
     except ValueError:
         return False
 

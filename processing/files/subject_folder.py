@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common.take_codes import TakeLabel
 from processing.errors import TakeError
-from processing.files.take_photographs import ENDINGS, OTHER_ENDINGS, natural_order
+from processing.files.take_photographs import looks_like_photograph, natural_order
 
 _WRITTEN = re.compile(r"0*(?P<position>[1-9]\d{0,5})[ _.-]+(?P<name>[a-z][a-z0-9 _.-]*)")
 _SEPARATORS = re.compile(r"[ _.-]+")
@@ -66,7 +66,7 @@ def find_takes(subject: Path, besides: Path | None = None) -> SubjectFolders:
 
 
 def _of_take(file: Path) -> bool:
-    return file.name == "params.json" or file.suffix.lower() in (*ENDINGS, *OTHER_ENDINGS)
+    return file.name == "params.json" or looks_like_photograph(file.name)
 
 
 def _passed_over(subject: Path, takes: set[Path], besides: Path | None) -> tuple[str, ...]:
@@ -106,7 +106,7 @@ def _with_photographs(subject: Path, besides: Path | None) -> Iterator[tuple[Pat
             count += 1
             if count > _FOLDERS:
                 return
-            pictures = sum(Path(f).suffix.lower() in (*ENDINGS, *OTHER_ENDINGS) for f in files)
+            pictures = sum(map(looks_like_photograph, files))
             holds = [f"{pictures} photograph{'s' if pictures > 1 else ''}"] if pictures else []
             holds += ["a params.json"] if "params.json" in files else []
             if holds:

@@ -21,7 +21,7 @@ from processing.errors import TakeError
 from processing.files.camera_models import camera_from_params, is_valid
 from processing.files.photograph_sequence import LazyPhotographs, constant_maker
 from processing.files.subject_folder import label_of_folder
-from processing.files.take_photographs import TakePhotographs, find_photographs
+from processing.files.take_photographs import JPEG_ENDINGS, TakePhotographs, find_photographs
 from processing.geometry.camera_units import other_unit
 from processing.geometry.cameras import Camera, CameraError
 
@@ -91,6 +91,12 @@ def read_take(folder: Path, *, max_missing: int | None = None) -> Take:
     indices = sorted(named | set(photographs.of_view) | set(photographs.doubled))
     if not indices:
         raise TakeError(f"{folder / 'params.json'} names no view; keys are '0_K', '0_Rt', '0_distortion', ...")
+    if photographs.counted_from_one(named):
+        raise TakeError(
+            f"{folder}: photographs are numbered 1 to {len(named)}, the cameras of params.json 0 to {max(named)}: "
+            "taken so, each would have its neighbour's camera. Rename the photographs, 1.jpg to 0.jpg and so on; "
+            f"where they are right, mark '0_valid': false and take {len(named)}.jpg away"
+        )
     views: list[View] = []
     skipped: dict[int, str] = {}
     for i in indices:
@@ -135,7 +141,7 @@ def _view(params: Mapping[str, Any], photographs: TakePhotographs, i: int) -> Vi
 def take_files(folder: Path) -> dict[str, Path]:
     """The files that make a take by the names they have in one: params.json and each view's photograph, as in 7.jpg."""
     photographs = find_photographs(folder, read_take_params(folder)).of_view
-    endings = {".jpeg": ".jpg", ".tiff": ".tif"}
+    endings = dict.fromkeys(JPEG_ENDINGS, ".jpg") | {".tiff": ".tif"}
     files = {"params.json": folder / "params.json"}
     for view, path in photographs.items():
         ending = path.suffix.lower()

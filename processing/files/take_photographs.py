@@ -5,22 +5,29 @@ params.json names as '7_ori' where no file has the number. Whatever else lies th
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from common.bounded.limits import MAX_VIEWS
 
-JPEG_ENDINGS = (".jpg", ".jpeg")
+JPEG_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif")
 ENDINGS = (*JPEG_ENDINGS, ".png", ".tif", ".tiff")  # that are read; JPEG goes before the others
 #: Photographs that are not read: no decoder of ours says of them whether they are whole.
 OTHER_ENDINGS = (
     ".bmp", ".webp", ".heic", ".heif", ".avif", ".gif", ".jp2", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".dng",
     ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr", ".iiq", ".raw",
+    ".mpo", ".jxl", ".jxr", ".psd", ".exr", ".tga", ".ppm",
 )  # fmt: skip
 _NAMED = 6  # files that a message names
 _NUMBER = re.compile(r"\d+")
+_OF_PHOTOGRAPHS = frozenset((*ENDINGS, *OTHER_ENDINGS))
+
+
+def looks_like_photograph(name: str) -> bool:
+    """By an ending that photographs have, also under another: 7.jpg.part."""
+    return not name.startswith(".") and not _OF_PHOTOGRAPHS.isdisjoint(s.lower() for s in PurePosixPath(name).suffixes)
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,11 @@ class TakePhotographs:
             do = f"name the one of view {view} {view}{ending}"
         return f"{view}.jpg is missing; {shown} {'are' if len(found) > 1 else 'is'} there: {do}"
 
+    def counted_from_one(self, views: Collection[int]) -> bool:
+        """Whether files are numbered 1 to N where the cameras of `views` are 0 to N - 1."""
+        last = max(views, default=-1)
+        return last > 0 and set(views) == set(range(last + 1)) and set(self.of_view) == set(range(1, last + 2))
+
     def unnamed(self) -> str:
         """What lies there that is no view's, in words; empty where there is nothing."""
         if not self.others:
@@ -66,13 +78,11 @@ def find_photographs(folder: Path, params: Mapping[str, Any]) -> TakePhotographs
     others: list[str] = []
     for path in folder.iterdir():
         ending = path.suffix.lower()
-        if path.name.startswith(".") or (ending not in (*ENDINGS, *OTHER_ENDINGS) and not path.is_dir()):
-            continue
         if path.is_dir():
             others += [f"{path.name}/{p.name}" for p in _photographs_in(path)]
         elif ending in ENDINGS and path.stem.isdecimal() and len(path.stem) <= 6:
             numbered.setdefault(int(path.stem), []).append(path)
-        else:
+        elif looks_like_photograph(path.name):
             others.append(path.name)
     of_view: dict[int, Path] = {}
     doubled: dict[int, tuple[str, ...]] = {}
@@ -99,7 +109,7 @@ def natural_order(name: str) -> list[tuple[int, str]]:
 def _photographs_in(folder: Path) -> list[Path]:
     if folder.name.startswith("."):
         return []
-    return [p for p in list(folder.iterdir())[:MAX_VIEWS] if p.suffix.lower() in (*ENDINGS, *OTHER_ENDINGS)]
+    return [p for p in list(folder.iterdir())[:MAX_VIEWS] if looks_like_photograph(p.name)]
 
 
 def _originals(params: Mapping[str, Any]) -> dict[int, str]:

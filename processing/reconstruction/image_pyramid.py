@@ -11,8 +11,11 @@ from processing.geometry.cameras import Camera
 from processing.reconstruction.image_regions import TILE_PIXELS, bands
 from processing.reconstruction.scratch_files import Scratch
 from processing.reconstruction.settings import ReconstructionSettings
+from processing.reconstruction.stereo_matching import NOISE_VARIANCE
 
 COARSEST_PX = 230  # the pyramid stops where the longer side falls below this
+ROUNDING_NOISE = 0.05  # what rounding three colours leaves at least in the finest level
+CALM_SHARE = 20  # per cent of the places of a photograph that are taken to show noise alone
 FLAT = 2.0  # grey levels: a photograph whose standard deviation is below this shows nothing
 
 
@@ -52,8 +55,13 @@ def check_photo(image: Image, camera: Camera) -> str | None:
 def pyramid(
     image: Image, camera: Camera, focus_mm: Floats, settings: ReconstructionSettings, scratch: Scratch
 ) -> Pyramid:
-    """(H, W, 3) BGR as taken -> grey levels as `camera.pinhole()` would have taken them. focus_mm: (3,) the subject."""
-    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), dtype=np.float32)
+    """(H, W, 3) BGR as taken -> grey levels as `camera.pinhole()` would have taken them, amplified where noise is low.
+
+    focus_mm: (3,) the subject.  The correlation of windows reckons with noise of NOISE_VARIANCE. A level that has less
+    (each smaller one averages it) is amplified until it has as much: faint pores, the shading of a bare scalp and dark
+    skin then count as far as they stand out from the noise of their own level.
+    """
+    grey = _grey(image)
     scale = working_scale(camera, settings)
     if scale < 1:
         camera = camera.scaled(scale)
@@ -66,7 +74,27 @@ def pyramid(
         current = current.scaled(0.5)
         grey = scratch.kept(_resized(grey, current))
         levels.append((grey, current))
+    for k, (grey, _) in enumerate(levels):
+        least = ROUNDING_NOISE / 4**k
+        grey *= np.float32(np.sqrt(NOISE_VARIANCE / np.clip(calm_variance(grey), least, NOISE_VARIANCE)))
     return Pyramid(tuple(levels), footprint)
+
+
+def calm_variance(grey: Gray) -> float:
+    """Variance of the noise of a pixel, from the calmest places of a photograph (Immerkaer 1996)."""
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
+    rough = cv2.filter2D(grey, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+    local = cv2.boxFilter(rough * rough, -1, (9, 9))[::9, ::9]
+    return float(np.percentile(local, CALM_SHARE))
+
+
+def _grey(image: Image) -> Gray:
+    """(H, W) not rounded: what the three colours differ by within a grey level is texture too."""
+    height, width = image.shape[:2]
+    grey = np.empty((height, width), np.float32)
+    for band in bands((height, width), TILE_PIXELS, 0):
+        cv2.cvtColor(image[band.kept].astype(np.float32), cv2.COLOR_BGR2GRAY, dst=grey[band.kept])
+    return grey
 
 
 def _undistorted(grey: Gray, camera: Camera, scratch: Scratch) -> Gray:

@@ -13,10 +13,10 @@ import numpy as np
 
 from common.array_types import Bools, Floats, Gray
 from processing.geometry.cameras import Camera
+from processing.reconstruction.image_pyramid import calm_variance
 from processing.reconstruction.surface_reconstruction import filled
 
 LEAST_NOISE = 0.7  # grey levels squared, of a pixel; quantisation and compression leave no less
-CALM_SHARE = 20  # per cent of the places of a photograph that are taken to show noise alone
 SCHARR = 1 / 32  # makes Scharr's filter a derivative by the pixel
 SCHARR_NOISE = 2 * (9 + 100 + 9) * SCHARR**2  # variance of that derivative, of that of a pixel
 CHANCE_SCORE = 0.2  # the best of several correlations of noise
@@ -56,11 +56,8 @@ def sensitivity(camera: Camera, others: Sequence[Camera], point_mm: Floats, best
 
 
 def noise_variance(grey: Gray) -> float:
-    """Of a pixel, grey levels squared, from the calmest places of a photograph (Immerkaer 1996)."""
-    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
-    rough = cv2.filter2D(grey, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
-    local = cv2.boxFilter(rough * rough, -1, (9, 9))[::9, ::9]
-    return max(float(np.percentile(local, CALM_SHARE)), LEAST_NOISE)
+    """Of a pixel, grey levels squared, as `calm_variance` finds it, but no less than LEAST_NOISE."""
+    return max(calm_variance(grey), LEAST_NOISE)
 
 
 def information(grey: Gray, sensitive: Sensitivity, window: int, noise: float) -> Gray:

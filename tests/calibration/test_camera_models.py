@@ -139,6 +139,14 @@ def test_every_image_is_found_whatever_lies_between(
         assert camera.R == pytest.approx(Rotation.from_rotvec([0, a, 0]).as_matrix(), abs=1e-7)
 
 
+@pytest.mark.parametrize("points", ["", "10.5 20.5 -1", "10 20 5 30 40 -1"])
+def test_names_of_numbers_alone_are_not_taken_for_points(tmp_path: Path, points: str) -> None:
+    names = [f"{number} 1 2" for number in range(12)]
+    lines = [f"{k + 1} 0.8 0.36 0.48 0 1.5 2.5 0.7 1 {name}\n{points}" for k, name in enumerate(names)]
+    made = convert_cameras(model(tmp_path / "model", lines), tmp_path / "rig.json")
+    assert list(made.photographs.values()) == names
+
+
 @pytest.mark.parametrize(
     ("lines", "says"),
     [

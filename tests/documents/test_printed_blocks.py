@@ -50,6 +50,7 @@ NOT_RUN = {
     ("docs/operators.md", "curl -s -H"): "curl, a program of others; tests/controller/metrics asks the same",
     ("docs/operators.md", "mien studio serve --log-format"): "serve until they are ended; tests/common/guarding",
     ("docs/operators.md", "mien studio account add"): "needs a second manager; tests/controller/accounts calls each",
+    ("docs/how-to/given-photographs.md", "subject/"): DRAWING,
     ("docs/how-to/camera-backend.md", ".venv/bin/pytest"): RECIPE,
     ("docs/how-to/shutter-release.md", ".venv/bin/pytest"): RECIPE,
     ("docs/how-to/take-check.md", "    colour_cast.CHECK"): RECIPE,

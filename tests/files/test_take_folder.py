@@ -104,6 +104,10 @@ def damage_keys(folder: Path, i: int) -> None:
     edit(folder, {f"{i}_K": None})
 
 
+def damage_shape(folder: Path, i: int) -> None:
+    edit(folder, {f"{i}_K": [200, 0, 20, 0, 200, 30, 0, 0, 1]})
+
+
 def damage_finite(folder: Path, i: int) -> None:
     edit(folder, {f"{i}_distortion": [float("inf"), 0, 0, 0, 0]})
 
@@ -116,6 +120,7 @@ def damage_finite(folder: Path, i: int) -> None:
         (damage_cut, "cut short"),
         (damage_size, "is 40 x 30 px; params.json says 40 x 60"),
         (damage_keys, "lacks"),
+        (damage_shape, "_K has shape \\(9,\\); wanted \\(3, 3\\)"),
         (damage_finite, "not finite"),
     ],
 )
@@ -245,6 +250,13 @@ def test_the_cameras_size_says_whether_a_photograph_is_turned(folder: Path, orie
     assert all(np.abs(images[view].astype(int) - seen).mean() < 6 for view in (2, 4))
     named = [note for note in take.notes if f"2.{ending}, 4.{ending}" in note]
     assert bool(named) == (orientation in (2, 3, 4))  # a lying one's size tells; half a turn's does not
+
+
+def test_a_mark_before_the_text_is_no_part_of_it(folder: Path) -> None:
+    """As Windows' editors write one."""
+    text = (folder / "params.json").read_text()
+    (folder / "params.json").write_text(text, encoding="utf-8-sig")
+    assert len(read_take(folder).views) == VIEWS
 
 
 @pytest.mark.parametrize(("number", "of_the_file"), [("EACCES", True), ("EIO", False), ("ESTALE", False)])

@@ -36,7 +36,7 @@ def photograph(path: Path, level: int) -> None:
 @pytest.mark.parametrize(
     "name",
     ["{}.jpg", "{}.JPG", "{}.jpeg", "{}.JPEG", "{}.Jpg", "{:02d}.jpg", "{:06d}.JPG", "{}.png", "{:03d}.PNG", "{}.tif",
-     "{}.TIFF"],
+     "{}.TIFF", "{}.jfif", "{:02d}.JPE"],
 )  # fmt: skip
 def test_a_views_number_is_enough(folder: Path, name: str) -> None:
     for view in range(VIEWS):
@@ -55,6 +55,12 @@ def test_a_views_number_is_enough(folder: Path, name: str) -> None:
      ("{}.CR2", "7.CR2 is there: .cr2 is not read: make 7.jpg, 7.png or 7.tif of it"),
      ("{}.heic", "7.heic is there: .heic is not read"),
      ("{}.webp", "7.webp is there: .webp is not read"),
+     ("{}.jpg.part", "7.jpg.part is there: .part is not read: make 7.jpg"),
+     ("{}.MPO", "7.MPO is there: .mpo is not read"),
+     ("{} .jpg", "7 .jpg is there: if this is view 7, name it 7.jpg"),
+     ("{}.jpg.JPG", "7.jpg.JPG is there: if this is view 7, name it 7.jpg"),
+     ("фото {}.jpg", "фото 7.jpg is there: if this is view 7, name it 7.jpg"),
+     ("images/{}.jpg", "images/7.jpg is there: if this is view 7, name it 7.jpg"),
      ("face{}_a.png", "face7_a.png is there"),
      ("left.jpg", "1 files there look like photographs and are named by no view (left.jpg)")],
 )  # fmt: skip
@@ -71,6 +77,15 @@ def test_a_few_other_names_are_told_for_their_views(folder: Path) -> None:
         photograph(folder / (f"{view}.jpg" if view != 7 else "DSC_0007.JPG"), 20 * view)
     take = read_take(folder)
     assert take.skipped == {7: "7.jpg is missing; DSC_0007.JPG is there: if this is view 7, name it 7.jpg"}
+
+
+def test_photographs_counted_from_one_are_not_given_their_neighbours_cameras(folder: Path) -> None:
+    for view in range(1, VIEWS + 1):
+        photograph(folder / f"{view:02d}.JPG", 20 * view)
+    with pytest.raises(TakeError, match=f"numbered 1 to {VIEWS}, the cameras of params.json 0 to {VIEWS - 1}"):
+        read_take(folder)
+    (folder / f"{VIEWS:02d}.JPG").unlink()  # now it is a take whose first photograph is missing
+    assert list(read_take(folder).skipped) == [0]
 
 
 def test_two_files_for_a_view_are_not_chosen_between(folder: Path) -> None:

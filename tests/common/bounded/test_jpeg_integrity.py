@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from common.bounded.jpeg_integrity import PADDING, examine, is_progressive
+from common.bounded.jpeg_integrity import PADDING, JpegVerdict, examine, is_progressive
 
 SIZE = (480, 320)
 SECTOR = 512
@@ -143,9 +143,24 @@ def test_a_body_may_pad_its_codes_and_may_not_leave_rubbish() -> None:
     assert "extraneous" in examine(data[:-2] + random.Random(1).randbytes(300).replace(b"\xff", b"") + data[-2:]).flaw
 
 
-def test_an_oddity_of_the_header_is_left_to_an_ordinary_decoder() -> None:
-    verdict = examine(WHOLE["baseline"].replace(b"JFIF\0\1", b"JFIF\0\3"))
-    assert (verdict.flaw, verdict.strict) == ("", False)
+ODDITIES = {
+    "revision": lambda data: data.replace(b"JFIF\0\1", b"JFIF\0\3"),
+    "pass": lambda data: data[: codes(data).start - 3] + b"\0\0\0" + data[codes(data).start :],
+    "transform": lambda data: data[:2] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\7" + data[2:],
+}
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+@pytest.mark.parametrize("kind", ["baseline", "restarts", "grey", "4:4:4"])
+def test_an_oddity_of_the_header_hides_no_damage_behind_it(kind: str, oddity: str) -> None:
+    """A decoder that stops at its first warning stops at these, which are no sign of damage."""
+    data = ODDITIES[oddity](WHOLE[kind])
+    assert data != WHOLE[kind]
+    assert examine(data) == JpegVerdict()
+    inside = codes(data)
+    for damage in ALWAYS:
+        for at in (inside.start + 900, inside.start + len(inside) // 2):
+            assert examine(damage(data, at)).flaw
 
 
 @settings(max_examples=200, deadline=None)
