@@ -55,10 +55,10 @@ class NonRigidSettings:
 
     steps: tuple[IcpStep, ...] = COARSE_TO_FINE  # the graph pass
     hops: int = 3  # edges between the graph's nodes
-    smoothness: tuple[float, ...] = (5.0, 2.0, 1.0, 0.3, 0.1)  # of the vertex pass, one iteration each
+    smoothness: tuple[float, ...] = (5.0, 2.0, 1.0, 0.3, 0.1, 0.05, 0.05)  # of the vertex pass, one iteration each
     vertex_max_mm: float = 8.0  # how far along its normal a vertex may move
     vertex_min_cosine: float = 0.5  # between the normals of a vertex and its match
-    floor_mm: float = 2.0  # distances that never lose weight
+    floor_mm: float = 4.0  # distances that keep weight: so far an ear's rim may stand from the template's
 
 
 @dataclass(frozen=True, eq=False)
