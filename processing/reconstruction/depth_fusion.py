@@ -35,6 +35,12 @@ class DepthMap:
         """Such of its rows; nothing is copied."""
         return DepthMap(self.camera, self.region.band(rows), self.depth[rows], self.score[rows])
 
+    def box(self, rows: slice, columns: slice) -> "DepthMap":
+        """Such a rectangle of it; nothing is copied."""
+        r = self.region
+        inner = Region(r.y0 + rows.start, r.y0 + rows.stop, r.x0 + columns.start, r.x0 + columns.stop)
+        return DepthMap(self.camera, inner, self.depth[rows, columns], self.score[rows, columns])
+
     def masked(self, keep: Bools) -> "DepthMap":
         return DepthMap(self.camera, self.region, np.where(keep, self.depth, np.float32(np.nan)), self.score)
 

@@ -22,6 +22,7 @@ from processing.reconstruction.depth_fusion import (
     merge_points,
     oriented_points,
 )
+from processing.reconstruction.depth_propagation import propagate
 from processing.reconstruction.image_regions import TILE_PIXELS, Band, Region, bands
 from processing.reconstruction.stereo_matching import DepthSearch, own_detail
 from processing.reconstruction.stereo_views import TILE_HALO_PX, Maps, StereoViews
@@ -294,6 +295,8 @@ def depth_maps(stereo: StereoViews, pool: Executor, progress: Progress) -> tuple
         maps = refine_all(stereo, footprint, surface, carried, pool, done)
         if carried is None and stereo.settings.wider_search:
             maps = search_wider(stereo, maps, footprint, 1.5 * footprint * stereo.settings.tolerance_px, surface, pool)
+        if level == 0 and stereo.settings.wider_search:
+            propagate(stereo, maps, footprint, 1.5 * footprint * stereo.settings.tolerance_px, surface, pool)
         spent += pixels[level]
         if level == 0:
             break
