@@ -242,9 +242,11 @@ def _weak_points(m: DepthMap, sure: Bools, others: Sequence[DepthMap], outside: 
     """Oriented points of a view's depths that lie away from those that are sure."""
     around = cv2.dilate(sure.astype(np.uint8), np.ones((STRONG_PX, STRONG_PX), np.uint8)) > 0
     wanted = ~around & ~outside & (cv2.boxFilter(m.score, -1, (WEAK_WINDOW, WEAK_WINDOW)) >= np.float32(how.least_weak))
-    if not (np.isfinite(m.depth) & wanted).any():
+    wanted &= np.isfinite(m.depth)
+    if not wanted.any():
         return NO_POINTS
-    found = agreement(m, others, WEAK_TOLERANCE * how.tolerance_mm)
+    within = cv2.dilate(wanted.astype(np.uint8), np.ones((WEAK_SMOOTH, WEAK_SMOOTH), np.uint8)) > 0
+    found = agreement(m.masked(within), others, WEAK_TOLERANCE * how.tolerance_mm)
     known = found.confirmed(min(how.least, max(len(others), 1))) & (found.through == 0) & np.isfinite(found.depth)
     mean = DepthMap(m.camera, m.region, found.depth, m.score).masked(known)
     points = oriented_points(mean, [known & wanted], WEAK_SMOOTH)[0]

@@ -103,12 +103,13 @@ def reconstruct(
         clock.lap("surface")
         for n in range(settings.detail_passes):
             progress(0.8 + 0.13 * n / settings.detail_passes, f"detail, pass {n + 1} of {settings.detail_passes}")
-            mesh = refine_surface(mesh, stereo, pool)
-        mesh = replace(mesh, confidence=confidence(mesh, points, cell))
+            mesh = refine_surface(mesh, solved.coarse, stereo, pool)
         clock.lap("detail")
         progress(0.93, "colours")
+        sure = pool.submit(confidence, mesh, points, cell)
         views = [ColourView(use.images, i, use.cameras[i], m) for i, m in maps.items()]
-        mesh = replace(mesh, colors=vertex_colors(mesh, views, COLOUR_PX * footprint, pool, 2 * settings.threads))
+        colors = vertex_colors(mesh, views, COLOUR_PX * footprint, pool, 2 * settings.threads)
+        mesh = replace(mesh, colors=colors, confidence=sure.result())
         clock.lap("colour")
     scan = Scan(mesh, _report(use, stereo, maps, len(points), mesh, clock.laps), solved.coarse)
     progress(1.0, f"scan of {scan.report.vertices} vertices")

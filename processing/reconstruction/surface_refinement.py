@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from common.array_types import Gray, Ints64
+from common.array_types import Gray, Ints32, Ints64
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh
 from processing.reconstruction.bounded_map import bounded_map
@@ -42,15 +42,17 @@ class Correction:
     weight: Gray
 
 
-def refine_surface(mesh: Mesh, stereo: StereoViews, pool: Executor) -> Mesh:
+def refine_surface(mesh: Mesh, outline: Ints32, stereo: StereoViews, pool: Executor) -> Mesh:
     """The surface with each vertex moved along its normal by the mean of what the views that see it ask for.
+
+    outline: (T, 3) triangles between some of the vertices that show the same surface; they are what is drawn.
 
     Each view correlates windows that follow the rendered surface with its neighbours, a fraction of a pixel before and
     behind it, and what is found adds to the surface: detail smaller than the window, of which a match returns a share,
     comes back with each pass, and noise is averaged over all views (photo-consistent refinement after Beeler et al.
     2010, section 3.4, and Vu et al. 2012, section 5).
     """
-    surface = RenderedSurface(mesh)
+    surface = RenderedSurface(Mesh(mesh.vertices_mm[: outline.max() + 1], outline))
     vertices = SurfaceVertices.of(mesh)
     # Of weights, their squares, weighted moves, weighted squared moves.
     sums = np.zeros((len(vertices.positions), 4), np.float32)

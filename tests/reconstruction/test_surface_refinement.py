@@ -33,13 +33,13 @@ def test_ripples_that_the_photographs_do_not_show_are_taken_away(
     wrong = scene.mesh.with_vertices(scene.mesh.vertices_mm + height[:, None] * scene.mesh.vertex_normals)
     there, truth = seen_squarely(scene.mesh), Surface(scene.mesh)
     before = truth.closest(wrong.vertices_mm[there]).distance_mm.mean()
-    better = refine_surface(refine_surface(wrong, rig, pool), rig, pool)
+    better = refine_surface(refine_surface(wrong, wrong.triangles, rig, pool), wrong.triangles, rig, pool)
     assert truth.closest(better.vertices_mm[there]).distance_mm.mean() < 0.4 * before
     assert np.array_equal(better.triangles, wrong.triangles)
 
 
 def test_what_no_camera_sees_stays(scene: Any, rig: StereoViews, pool: Executor) -> None:
-    moved = refine_surface(scene.mesh, rig, pool).vertices_mm - scene.mesh.vertices_mm
+    moved = refine_surface(scene.mesh, scene.mesh.triangles, rig, pool).vertices_mm - scene.mesh.vertices_mm
     behind = scene.mesh.vertex_normals[:, 2] < -0.5
     assert np.abs(moved[behind]).max() == 0
     assert np.abs(moved[seen_squarely(scene.mesh)]).max() > 0
