@@ -46,7 +46,7 @@ from processing.reconstruction.wider_search import search_wider
 SWEEP_STEP_PX = 0.75  # disparity between planes of the sweep
 # (step in px of disparity, steps to either side) of each pass ...
 FROM_SURFACE = ((0.45, 4), (0.22, 3))  # ... after a new surface
-FROM_DEPTH = ((0.4, 3), (0.2, 2))  # ... after a coarser level of the same view
+FROM_DEPTH = ((0.4, 3), (0.25, 1))  # ... after a coarser level of the same view
 CARRIED_SCORE = 0.6  # of a depth that no other view confirms, from which the next level still starts
 PENDING_POINTS = 2_000_000  # held before they are merged
 # Depth that is told poorly by itself is kept where the pixels around it tell it to within so many footprints ...
@@ -62,7 +62,6 @@ STRONG_PX = 9  # around what is measured sharply no weak depth is needed
 MARGIN_PX = 4  # beyond the surface's outline
 REACH_PX = 8  # the surfaces between levels reach so many footprints beyond points
 SURFACE_CELL_PX = 1.1  # side of the cells of the surfaces between levels, in footprints of their level
-COARSE_ROUNDS = 2  # in which the coarsest surface grows into places whose texture is weak
 SURFACE_BELOW_SIDE = 400  # a level whose photographs are smaller than this (longer side) ends in a new common surface
 GROWN = np.ones((2 * MARGIN_PX + 1, 2 * MARGIN_PX + 1), np.uint8)
 
@@ -278,11 +277,10 @@ def depth_maps(stereo: StereoViews, pool: Executor, progress: Progress) -> tuple
     maps = sweep_all(stereo, footprint, pool)
     points = fuse(stereo, maps, Fusion(2 * footprint, stereo.settings.min_consistent + 1, footprint, 3), pool)
     surface = common_surface(points, footprint)
-    for _ in range(COARSE_ROUNDS):
-        maps = refine_all(stereo, footprint, surface, None, pool, lambda: None)
-        tolerance = 1.5 * footprint * stereo.settings.tolerance_px
-        points = fuse(stereo, maps, Fusion(tolerance, stereo.settings.min_consistent, footprint, 3), pool)
-        surface = common_surface(points, footprint)
+    maps = refine_all(stereo, footprint, surface, None, pool, lambda: None)
+    tolerance = 1.5 * footprint * stereo.settings.tolerance_px
+    points = fuse(stereo, maps, Fusion(tolerance, stereo.settings.min_consistent, footprint, 3), pool)
+    surface = common_surface(points, footprint)
     spent += pixels[top] * 8
     carried: Maps | None = None
     for level in range(top - 1, -1, -1):

@@ -1,6 +1,7 @@
 """Photographs of a take -> scan."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import ClassVar
@@ -70,17 +71,19 @@ class Reconstruct(Stage):
         )
         used = checked.without(scan.report.unused)
         surface = Surface(scan.outline)
-        measured = measure_scan(
-            scan.mesh,
-            used.images,
-            used.take.cameras,
-            used.points_mm,
-            surface=surface,
-            workers=inputs.threads,
-            progress=part(progress, 0.9, 1.0),
-        )
+        with ThreadPoolExecutor(1) as side:
+            written = side.submit(write_ply, out / "scan.ply", scan.mesh)
+            measured = measure_scan(
+                scan.mesh,
+                used.images,
+                used.take.cameras,
+                used.points_mm,
+                surface=surface,
+                workers=inputs.threads,
+                progress=part(progress, 0.9, 1.0),
+            )
+            written.result()
         review = judge(measured, taken=len(used.take.views) + len(used.take.skipped), settings=params.quality)
-        write_ply(out / "scan.ply", scan.mesh)
         skipped = {str(view): why for view, why in used.take.skipped.items()}
         write_json(out / "report.json", {"report": scan.report, "skipped": skipped, "cameras": used.report})
         write_json(out / "cameras.json", cameras_used(used.take))
