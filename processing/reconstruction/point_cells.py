@@ -68,6 +68,16 @@ def _sorted(points: Gray, origin: Floats, cell: float, size: int) -> tuple[Ints6
 
 
 @compiled
+def _place_beside(key: np.int64, n: int, keys: Ints64) -> np.int64:
+    """Where the table has the n-th of a cell and the 26 around it; -1 where it holds no point."""
+    around = key + ((n // 9 - 1) << 42) + ((n // 3 % 3 - 1) << 21) + (n % 3 - 1)
+    if around < 0:
+        return np.int64(-1)
+    at = place_of(around, keys)
+    return at if keys[at] == around else np.int64(-1)
+
+
+@compiled
 def _near(queries: NDArray[np.floating], origin: Floats, cell: float, keys: Ints64) -> Bools:
     found = np.zeros(len(queries), np.bool_)
     for q in range(len(queries)):
@@ -75,11 +85,18 @@ def _near(queries: NDArray[np.floating], origin: Floats, cell: float, keys: Ints
         if key == -1:
             continue
         for n in range(27):
-            around = key + ((n // 9 - 1) << 42) + ((n // 3 % 3 - 1) << 21) + (n % 3 - 1)
-            if around >= 0 and keys[place_of(around, keys)] == around:
+            if _place_beside(key, n, keys) >= 0:
                 found[q] = True
                 break
     return found
+
+
+def _in_cells(
+    points: OrientedPoints, cells: PointCells
+) -> tuple[tuple[Gray, Gray, Gray, Ints32], tuple[Floats, float, Ints64, Ints32]]:
+    """The points in the order of their cells, and the table of the cells, as the compiled loops take them."""
+    ordered = (points.points_mm[cells.order], points.normals[cells.order], points.weight[cells.order], cells.starts)
+    return ordered, (cells.origin_mm, cells.cell_mm, cells.keys, cells.numbers)
 
 
 def displacements(vertices_mm: Gray, normals: Gray, points: OrientedPoints, cells: PointCells) -> Gray:
@@ -89,9 +106,7 @@ def displacements(vertices_mm: Gray, normals: Gray, points: OrientedPoints, cell
     surface (Levin 1998) whose residual is the distance along the sum of both normals, which vanishes on a sphere as on
     a plane (Rusinkiewicz 2019). Where points are few, the move is smaller.
     """
-    ordered = (points.points_mm[cells.order], points.normals[cells.order], points.weight[cells.order], cells.starts)
-    table = (cells.origin_mm, cells.cell_mm, cells.keys, cells.numbers)
-    return np.asarray(_displaced(vertices_mm, normals, ordered, table))
+    return np.asarray(_displaced(vertices_mm, normals, *_in_cells(points, cells)))
 
 
 def support(vertices_mm: Gray, normals: Gray, points: OrientedPoints, cells: PointCells) -> Gray:
@@ -100,9 +115,7 @@ def support(vertices_mm: Gray, normals: Gray, points: OrientedPoints, cells: Poi
 
     vertices_mm, normals: (V, 3).  cells: of the points.
     """
-    ordered = (points.points_mm[cells.order], points.normals[cells.order], points.weight[cells.order], cells.starts)
-    table = (cells.origin_mm, cells.cell_mm, cells.keys, cells.numbers)
-    return np.asarray(_supported(vertices_mm, normals, ordered, table))
+    return np.asarray(_supported(vertices_mm, normals, *_in_cells(points, cells)))
 
 
 @compiled
@@ -120,9 +133,8 @@ def _supported(
             continue
         total = 0.0
         for n in range(27):
-            around = key + ((n // 9 - 1) << 42) + ((n // 3 % 3 - 1) << 21) + (n % 3 - 1)
-            at = place_of(around, keys)
-            if around < 0 or keys[at] != around:
+            at = _place_beside(key, n, keys)
+            if at < 0:
                 continue
             c = numbers[at]
             for p in range(starts[c], starts[c + 1]):
@@ -151,9 +163,8 @@ def _displaced(
             continue
         total, off, near = 0.0, 0.0, 0.0
         for n in range(27):
-            around = key + ((n // 9 - 1) << 42) + ((n // 3 % 3 - 1) << 21) + (n % 3 - 1)
-            at = place_of(around, keys)
-            if around < 0 or keys[at] != around:
+            at = _place_beside(key, n, keys)
+            if at < 0:
                 continue
             c = numbers[at]
             for p in range(starts[c], starts[c + 1]):
