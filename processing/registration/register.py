@@ -7,12 +7,12 @@ import numpy as np
 from common.array_types import Bools, Floats
 from common.progress import Progress, no_progress, part
 from processing.errors import NoFace, ShapeError
+from processing.geometry.deformation_transfer import DeformationTransfer
 from processing.geometry.mesh import Mesh
 from processing.geometry.procrustes import Similarity, fit_motion, fit_motion_robust
 from processing.geometry.vertex_rings import dilated
 from processing.landmarks.multi_pie_68 import GROUPS, Landmarks3d
 from processing.registration.correspondence import TargetSurface
-from processing.registration.deformation_transfer import DeformationTransfer
 from processing.registration.lid_margins import NO_LIDS, LidFit, lid_rims, lid_targets
 from processing.registration.loose_parts import largest_part, move_loose_parts
 from processing.registration.nonrigid_icp import (

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from processing.geometry.deformation_transfer import DeformationTransfer, deformation_gradients
 from processing.geometry.mesh import Mesh
 from processing.geometry.procrustes import Similarity
-from processing.registration.deformation_transfer import DeformationTransfer, deformation_gradients
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Face models: personal blendshapes, the bilinear model of a study, fits to scans."""
